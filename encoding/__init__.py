@@ -1,0 +1,1 @@
+"""Brain encoding models: stimuli -> features -> components -> responses. No interface code lives here."""

@@ -1,0 +1,128 @@
+"""What every source of networks offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from encoding.registry import Registry, UnknownName, unknown
+
+if TYPE_CHECKING:
+    import torch
+
+
+class UnknownLayer(LookupError):
+    """The backbone has no such layer. The message holds the nearest one."""
+
+
+class NoWeights(FileNotFoundError):
+    """Weights are not on this machine. The message names the file, where to put it and what works without it."""
+
+
+class Backbone(ABC):
+    """An opened network: images in, activations of any of its layers out.
+
+    Attributes
+    ----------
+    fingerprint : names architecture, weight bytes and preprocessing; equal fingerprints give equal features.
+    """
+
+    fingerprint: str
+
+    @abstractmethod
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """One RGB image -> (3, height, width) float32, resized and normalised as this network expects. Thread-safe."""
+
+    @abstractmethod
+    def activations(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+        """(b, 3, height, width) -> per layer (b, n_features) float32 on the same device, all from one forward pass.
+
+        Raises
+        ------
+        UnknownLayer
+        """
+
+    @abstractmethod
+    def to(self, device: str) -> Backbone:
+        """The same backbone on ``cpu`` or ``cuda``."""
+
+
+class Source(ABC):
+    """One place that networks come from, known before any of them is built. Listing imports no torch.
+
+    Attributes
+    ----------
+    name : what stands before the slash in a backbone's name; a source of one network has no slash.
+    needs_weights : false where nothing is learned, so that weights are ignored.
+    """
+
+    name: str
+    needs_weights: bool = True
+
+    @abstractmethod
+    def networks(self) -> tuple[str, ...]:
+        """Full names of its networks, such as ``torchvision/alexnet``."""
+
+    @abstractmethod
+    def layers(self, network: str) -> tuple[str, ...]:
+        """The curated layers of a network, early to late, known without building it; may be empty."""
+
+    @abstractmethod
+    def every_layer(self, network: str) -> tuple[str, ...]:
+        """Every layer that can be asked for, in forward order. May build the network (without weights)."""
+
+    @abstractmethod
+    def fingerprint(self, network: str, weights: str) -> str:
+        """The fingerprint that :meth:`open` would give, without building anything.
+
+        Raises
+        ------
+        NoWeights where the bytes are not here to be named.
+        """
+
+    @abstractmethod
+    def open(self, network: str, weights: str) -> Backbone:
+        """Build the network with ``pretrained``, ``random:<seed>`` or a file's weights, ready to evaluate.
+
+        Raises
+        ------
+        NoWeights, ValueError where the file's tensors do not fit the network.
+        """
+
+    def check_layers(self, network: str, layers: Sequence[str]) -> None:
+        """UnknownLayer where one does not exist. Curated names pass without building anything."""
+        if set(layers) <= set(self.layers(network)):
+            return
+        known = self.every_layer(network)
+        for layer in layers:
+            if layer not in known:
+                raise UnknownLayer(unknown(f"layer of {network}", layer, dict.fromkeys([*self.layers(network), *known])))
+
+
+class Backbones(Mapping[str, Source]):
+    """Full network names to the source that builds them, over every source in this folder."""
+
+    def __init__(self, sources: Registry[Source]) -> None:
+        self.sources = sources
+
+    def __iter__(self) -> Iterator[str]:
+        return (network for source in self.sources.values() for network in source.networks())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name: str) -> Source:
+        source = name.partition("/")[0]
+        if source in self.sources and name in self.sources[source].networks():
+            return self.sources[source]
+        raise UnknownName(unknown("backbone", name, self))
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == network for network in self)
+
+
+SOURCES: Registry[Source] = Registry("source of networks", "encoding.backbones")
+BACKBONES = Backbones(SOURCES)

@@ -1,0 +1,140 @@
+"""What every data set offers, whatever its layout on disk."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from encoding.progress import Report, silent
+from encoding.registry import Registry
+from encoding.store import Store
+
+FSAVERAGE_VERTICES = 163_842
+FSAVERAGE5_VERTICES = 10_242  # the first of fsaverage's: the icosahedral meshes are nested
+
+
+class BadData(ValueError):
+    """Data on disk is missing, damaged or contradicts itself. The message names the file and the mend."""
+
+
+class Stimuli(ABC, Sequence[Image.Image]):
+    """Images in a fixed order. ``stimuli[i]`` decodes one, always as RGB, and is safe to call from threads.
+
+    Attributes
+    ----------
+    names : one per stimulus, as shown beside its picture.
+    fingerprint : names the bytes of all of them in order, never their place on disk.
+    """
+
+    names: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Image.Image: ...
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        return (self[i] for i in range(len(self)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Everything known of one subject. Opening it reads headers; pictures and responses stay on disk.
+
+    Attributes
+    ----------
+    stimuli : the n_stimuli images with responses.
+    unlabelled : images whose responses are withheld (a challenge's test set); often empty.
+    responses : per hemisphere ``(n_stimuli, n_vertices)`` float32, read-only, row i the answer to stimulus i.
+    fingerprints : per hemisphere, names the bytes of its responses.
+    rois : per hemisphere, ROI name to its columns, sorted int64. ROIs may overlap, and be empty.
+    groups : (n_stimuli,) int, equal for repeats of one stimulus.
+    vertices : per hemisphere (n_vertices,) int64, where each column lies on fsaverage (163,842 vertices);
+        None where no place is known, and then there is no brain map.
+    ceiling : per hemisphere (n_vertices,) float32 in 0 … 1, the share of variance of these responses that
+        any model could explain (its root is the highest r); None where unknown.
+    labels : named per-stimulus labels (n_stimuli,), such as the simulated scene's category; often empty.
+    simulated : true where no brain was measured. Shown wherever the numbers are.
+    """
+
+    dataset: str
+    name: str
+    stimuli: Stimuli
+    unlabelled: Stimuli
+    responses: Mapping[str, np.ndarray]
+    fingerprints: Mapping[str, str]
+    rois: Mapping[str, Mapping[str, np.ndarray]]
+    groups: np.ndarray
+    vertices: Mapping[str, np.ndarray] | None = None
+    ceiling: Mapping[str, np.ndarray] | None = None
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    simulated: bool = False
+
+    @property
+    def hemis(self) -> tuple[str, ...]:
+        """The blocks of responses, in order: lh and rh wherever hemispheres are known."""
+        return tuple(self.responses)
+
+    @property
+    def n_stimuli(self) -> int:
+        return len(self.stimuli)
+
+
+class Dataset(ABC):
+    """A data set before it is read: cheap to make, so menus can list it.
+
+    Attributes
+    ----------
+    name, title : the registry's name and what a menu shows.
+    about : one sentence for a newcomer.
+    simulated : true where no brain was measured.
+    """
+
+    name: str
+    title: str
+    about: str
+    simulated: bool = False
+
+    @abstractmethod
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects that can be opened here; empty where the data are not on this machine."""
+
+    @abstractmethod
+    def roi_names(self) -> Mapping[str, tuple[str, ...]]:
+        """ROI class to ROI names, in anatomical order, without opening a subject."""
+
+    @abstractmethod
+    def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
+        """The subject; work that it needs once (a simulation, a checksum) goes to ``store`` and is told to ``report``.
+
+        Raises
+        ------
+        UnknownName where there is no such subject, BadData where its files cannot be used.
+        """
+
+    def is_ready(self, subject: str, store: Store) -> bool:
+        """Whether :meth:`open` would return at once, so that a page may call it."""
+        return True
+
+    def where(self) -> str:
+        """One line on where the data lie or how to get them."""
+        return ""
+
+
+def data_dir() -> Path:
+    """The folder with one folder per data set: ``$ENCODING_DATA_DIR``, else ``data`` beside the project."""
+    return Path(os.environ.get("ENCODING_DATA_DIR") or Path(__file__).parents[2] / "data").expanduser()
+
+
+DATASETS: Registry[Dataset] = Registry("dataset", "encoding.datasets")

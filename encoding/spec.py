@@ -1,0 +1,113 @@
+"""What to compute. A spec is plain data: hashable, JSON-able, and short enough for a URL."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+HEMIS = ("lh", "rh", "both")
+
+
+def digest(stage: str, version: int, **inputs: object) -> str:
+    """Name a result by everything that determines it: ``stage-<20 hex digits>``.
+
+    ``inputs`` must be JSON-able; parents enter by their own digests. ``version`` is raised by a
+    person when the stage's numbers change.
+    """
+    text = json.dumps([stage, version, inputs], sort_keys=True, separators=(",", ":"))
+    return f"{stage}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+def stage_of(key: str) -> str:
+    """The stage a digest belongs to."""
+    return key.rpartition("-")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSpec:
+    """One encoding model: which responses are predicted from what, and how.
+
+    Attributes
+    ----------
+    dataset, subject : names from :data:`encoding.datasets.DATASETS`.
+    backbone : name from :data:`encoding.backbones.BACKBONES`, such as ``torchvision/alexnet``.
+    layers : one or more layers of it; several are concatenated.
+    weights : ``pretrained``, ``random:<seed>`` or the path of a weights file.
+    n_components : PCA components kept; 0 keeps every feature.
+    readout : name from :data:`encoding.readouts.READOUTS`.
+    options : the readout's parameters that differ from its defaults, as sorted pairs.
+    split : ``holdout:<train fraction>:<seed>`` or ``kfold:<folds>:<seed>``.
+    rois : ROIs to report; none means all, and every vertex.
+    hemi : ``lh``, ``rh`` or ``both``.
+
+    Examples
+    --------
+    >>> FitSpec().backbone
+    'gabor'
+    """
+
+    dataset: str = "demo"
+    subject: str = "subj01"
+    backbone: str = "gabor"
+    layers: tuple[str, ...] = ("energy",)
+    weights: str = "pretrained"
+    n_components: int = 100
+    readout: str = "ridge"
+    options: tuple[tuple[str, Any], ...] = ()
+    split: str = "holdout:0.9:5"
+    rois: tuple[str, ...] = ()
+    hemi: str = "both"
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "layers", tuple(self.layers))
+        set_field(self, "rois", tuple(self.rois))
+        pairs = self.options.items() if isinstance(self.options, dict) else self.options
+        set_field(self, "options", tuple(sorted((str(name), value) for name, value in pairs)))
+        if not self.layers:
+            raise ValueError("A fit needs at least one layer.")
+        if self.n_components < 0:
+            raise ValueError(f"n_components must be 0 (no PCA) or more, not {self.n_components}.")
+        if self.hemi not in HEMIS:
+            raise ValueError(f"hemi must be one of {', '.join(HEMIS)}, not {self.hemi!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; :meth:`from_dict` reads it back to an equal spec."""
+        return asdict(self) | {"layers": list(self.layers), "rois": list(self.rois), "options": dict(self.options)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The spec that :meth:`to_dict` wrote; ValueError on a field that does not exist."""
+        extra = set(values) - {field.name for field in fields(cls)}
+        if extra:
+            raise ValueError(f"A fit has no field {', '.join(sorted(extra))}.")
+        return cls(**values)
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from a bare ``FitSpec()``."""
+        return {name: value for name, value in self.to_dict().items() if value != FitSpec().to_dict()[name]}
+
+    def to_command(self) -> str:
+        """The shell command that runs this fit."""
+        words = ["python", "-m", "encoding", "fit", "--dataset", self.dataset, "--subject", self.subject]
+        words += ["--backbone", self.backbone]
+        words += [word for layer in self.layers for word in ("--layer", layer)]
+        words += ["--weights", self.weights, "--components", str(self.n_components), "--readout", self.readout]
+        words += [word for name, value in self.options for word in ("--set", f"{name}={_option_text(value)}")]
+        words += ["--split", self.split]
+        words += ["--roi", *self.rois] if self.rois else []
+        words += ["--hemi", self.hemi] if self.hemi != "both" else []
+        return shlex.join(words)
+
+    def to_python(self) -> str:
+        """Three lines of Python that reproduce the fit in a notebook."""
+        values = asdict(self) | {"options": dict(self.options)}
+        arguments = ", ".join(f"{name}={values[name]!r}" for name in self.changed())
+        return f"from encoding import FitSpec, Store, fit\n\nresult = fit(FitSpec({arguments}), Store())\nresult.rois()"
+
+
+def _option_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

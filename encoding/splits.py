@@ -1,0 +1,77 @@
+"""Which rows train and which test. Repeats of one stimulus never straddle a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row numbers of one fold: ``train`` and ``test`` are sorted int64 and disjoint."""
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+def folds(split: str, groups: np.ndarray) -> list[Fold]:
+    """The folds that ``split`` names, over the rows that ``groups`` labels.
+
+    Parameters
+    ----------
+    split : ``holdout:<train fraction>:<seed>``, one fold, the shuffle of the Algonauts development
+        kit (``numpy.random.seed(seed)``, shuffle, the first fraction trains), or
+        ``kfold:<folds>:<seed>``, as many folds in which every row is tested once.
+    groups : (n_stimuli,) int. Rows with the same number (repeats of one stimulus) stay together.
+
+    Raises
+    ------
+    ValueError where the text cannot be read or there are fewer stimuli than folds.
+    """
+    kind, size, seed = parse_split(split)
+    stimuli, member = np.unique(groups, return_inverse=True)
+    order = np.arange(len(stimuli))
+    np.random.RandomState(seed).shuffle(order)
+    if kind == "holdout":
+        n_train = int(np.round(len(order) / 100 * (size * 100)))  # the development kit's own rounding
+        parts = [order[n_train:]]
+    else:
+        if len(order) < size:
+            raise ValueError(f"{split!r} asks for {size} folds but there are only {len(order)} different stimuli.")
+        parts = np.array_split(order, size)
+    made = []
+    for part in parts:
+        tested = np.isin(member, part)
+        made.append(Fold(train=np.flatnonzero(~tested), test=np.flatnonzero(tested)))
+    if any(len(fold.train) < 2 or len(fold.test) < 2 for fold in made):
+        raise ValueError(f"{split!r} leaves fewer than two training or test stimuli of {len(order)}.")
+    return made
+
+
+def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
+    """Number the fold of each training row for choosing a penalty. (n_train,) int -> (n_train,) int in 0 … n_folds-1.
+
+    Raises
+    ------
+    ValueError where there are fewer different stimuli than folds.
+    """
+    stimuli, member = np.unique(groups, return_inverse=True)
+    if len(stimuli) < n_folds:
+        raise ValueError(f"{n_folds} folds need at least as many different training images; there are {len(stimuli)}.")
+    number = np.empty(len(stimuli), int)
+    number[np.random.RandomState(seed).permutation(len(stimuli))] = np.arange(len(stimuli)) * n_folds // len(stimuli)
+    return number[member]
+
+
+def parse_split(split: str) -> tuple[str, float | int, int]:
+    """The kind, the size (fraction or number of folds) and the seed that ``split`` names."""
+    try:
+        kind, size, seed = split.split(":")
+        if kind == "holdout" and 0 < float(size) < 1:
+            return kind, float(size), int(seed)
+        if kind == "kfold" and int(size) >= 2:
+            return kind, int(size), int(seed)
+    except ValueError:
+        pass
+    raise ValueError(f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed) or kfold:5:0 (folds, seed).")

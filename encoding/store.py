@@ -1,0 +1,185 @@
+"""Results on disk, named by what made them: a folder of ``.npy`` files with their provenance beside them.
+
+A result is written to a temporary folder and renamed when whole, so a reader sees all of it or none.
+No file holds a pickle. A damaged result is a miss with a warning, never a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from encoding.provenance import environment
+from encoding.spec import stage_of
+
+Arrays = Mapping[str, np.ndarray]
+
+PROVENANCE = "provenance.json"
+LEFTOVER_SECONDS = 24 * 3600  # a temporary folder older than this belongs to a process that died
+
+
+class DamagedResult(Warning):
+    """A result on disk was cut short or changed; it is computed again."""
+
+
+class StoreFull(OSError):
+    """The disk that holds the Store has no room for a result."""
+
+
+class Store:
+    """Arrays named by digest below one folder, shared by any number of processes.
+
+    Parameters
+    ----------
+    root : the folder; by default ``$ENCODING_CACHE_DIR``, else ``cache`` beside the project.
+    """
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        root = root or os.environ.get("ENCODING_CACHE_DIR") or Path(__file__).parents[1] / "cache"
+        self.root = Path(root).expanduser().resolve()  # jobs outlive a change of directory
+        self._sound: dict[Path, tuple[int, int]] = {}
+
+    def path(self, key: str) -> Path:
+        """The folder that holds, or would hold, the result named ``key``."""
+        return self.root / stage_of(key) / key
+
+    def __contains__(self, key: str) -> bool:
+        return (self.path(key) / PROVENANCE).exists()
+
+    def get(self, key: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a result, memory-mapped and read-only; None where there is none or it is damaged.
+
+        Each file's checksum is compared the first time this process opens it.
+        """
+        folder = self.path(key)
+        try:
+            provenance = self.provenance(key)
+            if provenance is None:
+                return None
+            return {name: self._open(folder / f"{name}.npy", about) for name, about in provenance["files"].items()}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            warnings.warn(f"{folder} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=2)
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+
+    def provenance(self, key: str) -> dict[str, Any] | None:
+        """What made a result: parents, parameters, versions, device, seconds, and a checksum per file."""
+        path = self.path(key) / PROVENANCE
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def put(self, key: str, arrays: Arrays, made_from: Mapping[str, Any]) -> None:
+        """Write a result. Where another process wrote the same key first, its copy stays."""
+        with self.writing(key, made_from) as folder:
+            for name, array in arrays.items():
+                np.save(folder / f"{name}.npy", np.asarray(array), allow_pickle=False)
+
+    @contextmanager
+    def writing(self, key: str, made_from: Mapping[str, Any]) -> Iterator[Path]:
+        """A temporary folder to write ``.npy`` files into; it becomes the result when the block ends well.
+
+        Raises
+        ------
+        StoreFull where the disk is full. Nothing is left behind then, or after any other error.
+        """
+        target = self.path(key)
+        started = time.perf_counter()
+        scratch = None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+            yield scratch
+            about = {"key": key, "made_from": dict(made_from), "seconds": time.perf_counter() - started}
+            about |= environment() | {"files": {path.stem: _fingerprint(path) for path in sorted(scratch.glob("*.npy"))}}
+            (scratch / PROVENANCE).write_text(json.dumps(about, indent=1, sort_keys=True))
+            _rename(scratch, target)
+        except OSError as error:
+            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+                raise StoreFull(f"No room left on the disk of {self.root} for {key}. `python -m encoding cache prune` frees some.") from error
+            raise
+        finally:
+            if scratch is not None and scratch.exists():
+                shutil.rmtree(scratch, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Held by the one process that makes ``key``; others wait. It is let go when its holder dies."""
+        path = self.root / "locks" / f"{key}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+
+    def memo(self, key: str, make: Callable[[], Arrays], made_from: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The result named ``key``, made and stored first where it is not there; made once whoever asks."""
+        found = self.get(key)
+        if found is not None:
+            return found
+        with self.lock(key):
+            found = self.get(key)
+            if found is None:
+                self.put(key, make(), made_from)
+                found = self.get(key)
+        if found is None:
+            raise OSError(f"{self.path(key)} could not be read back after it was written.")
+        return found
+
+    def keys(self) -> list[str]:
+        """Every result that is whole, oldest first."""
+        found = [path.parent for path in self.root.glob(f"*/*/{PROVENANCE}")]
+        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+    def size(self, key: str) -> int:
+        """Bytes that a result takes on disk."""
+        return sum(path.stat().st_size for path in self.path(key).iterdir())
+
+    def verify(self) -> list[str]:
+        """Compare every checksum; the keys of damaged results, which are removed."""
+        self._sound.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DamagedResult)
+            return [key for key in self.keys() if self.get(key) is None]
+
+    def remove(self, key: str) -> None:
+        """Forget one result."""
+        shutil.rmtree(self.path(key), ignore_errors=True)
+
+    def sweep(self) -> int:
+        """Remove what processes that died left half written; returns how many folders."""
+        old = [path for path in self.root.glob("*/.writing-*") if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
+        for path in old:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(old)
+
+    def _open(self, path: Path, about: Mapping[str, Any]) -> np.ndarray:
+        state = path.stat()
+        seen = (state.st_mtime_ns, state.st_size)
+        if self._sound.get(path) != seen:
+            if _fingerprint(path) != dict(about):
+                raise ValueError(f"{path.name} is not what was written")
+            self._sound[path] = seen
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _rename(scratch: Path, target: Path) -> None:
+    try:
+        os.rename(scratch, target)
+    except OSError:
+        if not (target / PROVENANCE).exists():  # not another writer's whole copy: a half-removed folder
+            shutil.rmtree(target, ignore_errors=True)
+            os.rename(scratch, target)
