@@ -1,1 +1,11 @@
 """Brain encoding models: stimuli -> features -> components -> responses. No interface code lives here."""
+
+from encoding.backbones import BACKBONES
+from encoding.datasets import DATASETS
+from encoding.pipeline import fit
+from encoding.readouts import READOUTS
+from encoding.result import Result
+from encoding.spec import FitSpec
+from encoding.store import Store
+
+__all__ = ["BACKBONES", "DATASETS", "READOUTS", "FitSpec", "Result", "Store", "fit"]

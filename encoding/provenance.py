@@ -16,7 +16,13 @@ LIBRARIES = ("numpy", "torch", "torchvision", "scikit-learn", "nilearn", "open_c
 def environment() -> dict[str, Any]:
     """Time (UTC), library versions, Python, machine kind and git commit of this process."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"created": now, "libraries": _versions(), "commit": _commit(), "python": platform.python_version(), "machine": platform.machine()}
+    return {
+        "created": now,
+        "libraries": _versions(),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
 
 
 @cache

@@ -106,7 +106,8 @@ class Store:
             _rename(scratch, target)
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
-                raise StoreFull(f"No room left on the disk of {self.root} for {key}. `python -m encoding cache prune` frees some.") from error
+                hint = "`python -m encoding cache prune` frees some."
+                raise StoreFull(f"No room left on the disk of {self.root} for {key}. {hint}") from error
             raise
         finally:
             if scratch is not None and scratch.exists():
@@ -178,8 +179,8 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 
 def _rename(scratch: Path, target: Path) -> None:
     try:
-        os.rename(scratch, target)
+        scratch.rename(target)
     except OSError:
         if not (target / PROVENANCE).exists():  # not another writer's whole copy: a half-removed folder
             shutil.rmtree(target, ignore_errors=True)
-            os.rename(scratch, target)
+            scratch.rename(target)

@@ -1,0 +1,180 @@
+"""Sums over stimuli that are all a linear readout needs to know of the data, kept fold by fold.
+
+For rows in fold f: n, Σx, Σy, Σy², X'X and X'Y. They add, so the moments of a training set are the total less one
+fold's, and a penalty is chosen by cross-validation without touching a response again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.progress import Report, silent
+
+if TYPE_CHECKING:
+    import torch
+
+MOMENTS_VERSION = 1
+ROW_BLOCK = 2_048  # stimuli read at a time: responses are stored row after row
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums for each of F folds, over p components and t targets.
+
+    Responses enter less a constant for each target, ``shift``, near their mean; that keeps the sums
+    accurate and is put back by the intercept.
+
+    Attributes
+    ----------
+    n : (F,) float64, rows.
+    x, y, yy : (F, p), (F, t), (F, t) float64: Σx, Σ(y - shift), Σ(y - shift)².
+    xx : (F, p, p) float64, X'X.
+    xy : (F, p, t), X'(Y - shift), float32 where X and Y are.
+    shift : (t,) float64.
+    """
+
+    n: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    yy: np.ndarray
+    xx: np.ndarray
+    xy: np.ndarray
+    shift: np.ndarray
+
+    @property
+    def n_folds(self) -> int:
+        return len(self.n)
+
+    @property
+    def n_components(self) -> int:
+        return self.x.shape[1]
+
+    @property
+    def n_targets(self) -> int:
+        return self.y.shape[1]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every attribute by name, for a Store."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Moments:
+        """What :meth:`arrays` gave; memory-mapped arrays stay so."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+    def targets(self, columns: np.ndarray | slice) -> Moments:
+        """The moments of some of the targets."""
+        return Moments(
+            n=self.n, x=self.x, y=self.y[:, columns], yy=self.yy[:, columns],
+            xx=self.xx, xy=self.xy[:, :, columns], shift=self.shift[columns],
+        )  # fmt: skip
+
+    @classmethod
+    def of(
+        cls,
+        X: np.ndarray,
+        Y: np.ndarray,
+        fold: np.ndarray,
+        *,
+        rows: np.ndarray | None = None,
+        device: str = "cpu",
+        report: Report = silent,
+    ) -> Moments:
+        """The moments of some rows of X and Y, from one reading of Y.
+
+        Parameters
+        ----------
+        X : (n_stimuli, p) float32 or float64, in memory.
+        Y : (n_stimuli, t), possibly memory-mapped; read in blocks of rows.
+        fold : (n_rows,) int, the fold of each row in ``rows``, from 0 without gaps.
+        rows : (n_rows,) sorted row numbers; all rows by default. Other rows are read past and never enter.
+        """
+        rows = np.arange(len(X)) if rows is None else rows
+        sums = Accumulator(X.shape[1], Y.shape[1], int(fold.max()) + 1, dtype=np.result_type(X, np.float32), device=device)
+        for start in range(0, len(rows), ROW_BLOCK):
+            some = slice(start, start + ROW_BLOCK)
+            sums.add(X, Y, rows[some], fold[some])
+            report(min(1.0, (start + ROW_BLOCK) / len(rows)), "responses: summing")
+        return sums.moments()
+
+
+class Accumulator:
+    """Moments that grow, as stimuli arrive: blocks of rows, parts of a learning curve, shares of a cluster."""
+
+    def __init__(self, n_components: int, n_targets: int, n_folds: int, *, dtype: np.dtype = np.float32, device: str = "cpu") -> None:
+        import torch
+
+        self.device, self.dtype = device, torch.float64 if dtype == np.float64 else torch.float32
+        wide = {"dtype": torch.float64, "device": device}
+        self.n = np.zeros(n_folds)
+        self.x = torch.zeros(n_folds, n_components, **wide)
+        self.y = torch.zeros(n_folds, n_targets, **wide)
+        self.yy = torch.zeros(n_folds, n_targets, **wide)
+        self.xx = torch.zeros(n_folds, n_components, n_components, **wide)
+        self.xy = torch.zeros(n_folds, n_components, n_targets, dtype=self.dtype, device=device)
+        self.shift: torch.Tensor | None = None
+
+    def add(self, X: np.ndarray, Y: np.ndarray, rows: np.ndarray, fold: np.ndarray) -> None:
+        """Add ``rows`` of X (n, p) and Y (n, t), each to its ``fold``."""
+        import torch
+
+        for number in np.unique(fold):
+            chosen = rows[fold == number]
+            x = torch.from_numpy(X[chosen]).to(self.device, self.dtype)
+            y = torch.from_numpy(Y[chosen]).to(self.device, self.dtype)
+            if self.shift is None:
+                self.shift = y.mean(0)
+            y -= self.shift
+            self.n[number] += len(chosen)
+            self.x[number] += x.sum(0, dtype=torch.float64)
+            self.y[number] += y.sum(0)
+            self.yy[number] += torch.linalg.vector_norm(y, dim=0).square()
+            self.xx[number].addmm_(x.double().T, x.double())
+            self.xy[number].addmm_(x.T, y)
+
+    def moments(self) -> Moments:
+        """The sums so far, as a snapshot that later additions leave alone."""
+        sums = {name: getattr(self, name).cpu().numpy().copy() for name in ("x", "y", "yy", "xx", "xy")}
+        return Moments(n=self.n.copy(), shift=self.shift.double().cpu().numpy(), **sums)
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Sums of products about the mean, in float64 torch tensors unless said otherwise.
+
+    Attributes
+    ----------
+    n : rows. mean_x : (p,). mean_y : (t,), shift left out.
+    xx : (p, p). xy : (p, t), dtype of the moments. yy : (t,).
+    """
+
+    n: float
+    mean_x: torch.Tensor
+    mean_y: torch.Tensor
+    xx: torch.Tensor
+    xy: torch.Tensor
+    yy: torch.Tensor
+
+
+def centred(moments: Moments, folds: np.ndarray, *, device: str = "cpu", about: Centred | None = None) -> Centred:
+    """The moments of several folds together, about their own means or about another set's (``about``).
+
+    A training set is every fold but one; its validation fold is taken about the training means.
+    """
+    import torch
+
+    def total(array: np.ndarray) -> torch.Tensor:
+        parts = [torch.from_numpy(np.asarray(array[f])).to(device) for f in folds]
+        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0].clone()
+
+    n, x, y, yy, xx, xy = float(moments.n[folds].sum()), *map(total, (moments.x, moments.y, moments.yy, moments.xx, moments.xy))
+    mean_x, mean_y = (x / n, y / n) if about is None else (about.mean_x, about.mean_y)
+    cross = torch.outer(x, mean_x)
+    xx -= cross + cross.T - n * torch.outer(mean_x, mean_x)
+    xy -= (torch.outer(mean_x, y - n * mean_y) + torch.outer(x, mean_y)).to(xy.dtype)
+    yy -= 2 * mean_y * y - n * mean_y.square()
+    return Centred(n, mean_x, mean_y, xx, xy, yy)

@@ -1,0 +1,26 @@
+"""Ordinary least squares: the fit with no penalty."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from encoding.moments import Moments, centred
+from encoding.readouts import READOUTS, LinearModel, Options, Readout
+
+
+class OLS(Readout):
+    """The weights of least squared error, and among equals the shortest (as ``numpy.linalg.lstsq``)."""
+
+    name, title = "ols", "Ordinary least squares"
+    about = "No penalty: fine with many more images than components, noisy otherwise."
+
+    def fit(self, moments: Moments, options: Options, *, device: str = "cpu") -> LinearModel:
+        import torch
+
+        train = centred(moments, np.arange(moments.n_folds), device=device)
+        weights = torch.linalg.pinv(train.xx, rcond=1e-12, hermitian=True) @ train.xy.double()
+        intercept = train.mean_y - train.mean_x @ weights
+        return LinearModel(weights.to(train.xy.dtype).cpu().numpy(), intercept.cpu().numpy() + moments.shift)
+
+
+READOUTS.register("ols", OLS())

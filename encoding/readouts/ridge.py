@@ -1,0 +1,157 @@
+"""Ridge regression from moments: a penalty for each target, chosen by cross-validation, for all targets at once.
+
+With G = X'X of the training folds (centred) and its eigenbasis G = V Λ V', a whole path of penalties is
+``w(α) = V (Λ + α)⁻¹ V'C`` for C = X'Y. On the fold held out, with B = V'X̃'X̃V and D = V'X̃'Ỹ,
+``SSE(α) = Σỹ² - 2 u'D + u'Bu`` for ``u = (Λ + α)⁻¹ V'C``: every validation error without a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.moments import Moments, centred
+from encoding.readouts import READOUTS, BadOption, LinearModel, Options, Readout, option
+
+if TYPE_CHECKING:
+    import torch
+
+RELATIVE_ALPHAS = np.logspace(-4, 3, 15)  # of the mean eigenvalue of X'X: the same grid whatever the features' scale
+TARGET_BLOCK = {"cpu": 1_024, "cuda": 16_384}  # p x 1,024 float32 stays in a core's cache
+
+
+@dataclass(frozen=True)
+class RidgeOptions(Options):
+    alpha: float | None = option(None, "One penalty for every vertex. Empty: chosen for each vertex by cross-validation.")
+    alphas: tuple[float, ...] | None = option(
+        None, "Penalties to choose from. Empty: 15, from 1e-4 to 1e3 times the mean eigenvalue of X'X."
+    )
+    n_folds: int = option(5, "Folds of the training images on which alpha is chosen.")
+
+    def __post_init__(self) -> None:
+        for value in (self.alpha, *(self.alphas or ())):
+            if value is not None and not (np.isfinite(value) and value >= 0):
+                raise BadOption(f"alpha must be a number of 0 or more, not {value!r}.")
+        if self.alphas is not None and not self.alphas:
+            raise BadOption("alphas needs at least one penalty.")
+        if self.n_folds < 2:
+            raise BadOption(f"n_folds must be 2 or more, not {self.n_folds}.")
+
+
+class Ridge(Readout):
+    """``min ‖Y - Xw‖² + α ‖w‖²`` about the means, as scikit-learn's ``Ridge`` and himalaya's ``RidgeCV``.
+
+    The alpha of a target is the one with the least squared error summed over held-out folds. ``details``
+    holds ``alpha`` (t,) and ``cv_r2`` (t,), the held-out R² at that alpha (NaN for a target that is constant
+    or where alpha was given).
+    """
+
+    name, title = "ridge", "Ridge"
+    about = "Shrinks weights by a penalty chosen for each vertex: the field's usual choice."
+    options = RidgeOptions
+
+    def n_folds(self, options: RidgeOptions) -> int:
+        return 1 if options.alpha is not None else options.n_folds
+
+    def fit(self, moments: Moments, options: RidgeOptions, *, device: str = "cpu") -> LinearModel:
+        alphas = _grid(moments, options)
+        if len(alphas) == 1:
+            alpha, cv_r2 = np.full(moments.n_targets, alphas[0]), np.full(moments.n_targets, np.nan)
+        else:
+            alpha, cv_r2 = choose_alpha(moments, alphas, device=device)
+        weights, intercept = solve(moments, alpha, device=device)
+        return LinearModel(weights, intercept, {"alpha": alpha, "cv_r2": cv_r2})
+
+
+def _grid(moments: Moments, options: RidgeOptions) -> np.ndarray:
+    if options.alpha is not None:
+        return np.array([options.alpha])
+    if options.alphas is not None:
+        return np.array(sorted(options.alphas), float)
+    n, x = moments.n.sum(), moments.x.sum(0)
+    mean_eigenvalue = (np.trace(moments.xx.sum(0)) - x @ x / n) / moments.n_components
+    return RELATIVE_ALPHAS * max(mean_eigenvalue, np.finfo(float).tiny)
+
+
+def choose_alpha(moments: Moments, alphas: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    """The best of ``alphas`` (a,) for each target over the moments' folds, and its held-out R². -> (t,), (t,)"""
+    import torch
+
+    bases = [_eigenbasis(moments, fold, device) for fold in range(moments.n_folds)]
+    grid = torch.from_numpy(alphas).to(device)
+    alpha, cv_r2 = np.empty(moments.n_targets), np.empty(moments.n_targets)
+    for block in _target_blocks(moments, device):
+        some = moments.targets(block)
+        error = total = 0
+        for fold, basis in enumerate(bases):
+            fold_error, fold_total = _held_out_errors(some, fold, basis, grid, device)
+            error, total = error + fold_error, total + fold_total
+        least, best = error.min(0)  # ties go to the smaller alpha
+        alpha[block] = grid[best].cpu().numpy()
+        r2 = 1 - least.double() / total
+        cv_r2[block] = torch.where(total > 0, r2, torch.nan).cpu().numpy()
+    return alpha, cv_r2
+
+
+def _eigenbasis(moments: Moments, fold: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eigenvalues (p,) and eigenvectors (p, p) of X'X on every fold but one, float64."""
+    import torch
+
+    others = np.delete(np.arange(moments.n_folds), fold)
+    values, vectors = torch.linalg.eigh(centred(moments.targets(slice(0, 0)), others, device=device).xx)
+    return values.clamp(min=0), vectors
+
+
+def _held_out_errors(
+    moments: Moments, fold: int, basis: tuple[torch.Tensor, torch.Tensor], alphas: torch.Tensor, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Squared error on one fold of models fitted on the others, for each alpha and target (a, t), and Σ(y - training mean)² (t,)."""
+    import torch
+
+    values, vectors = basis
+    train = centred(moments, np.delete(np.arange(moments.n_folds), fold), device=device)
+    held = centred(moments, np.array([fold]), device=device, about=train)
+    V = vectors.to(train.xy.dtype)
+    B = (vectors.T @ held.xx @ vectors).to(V.dtype)  # (p, p)
+    A, D = V.T @ train.xy, V.T @ held.xy  # (p, t)
+    errors = torch.empty(len(alphas), A.shape[1], dtype=V.dtype, device=device)
+    for i, alpha in enumerate(alphas):
+        u = A * _shrinkage(values, alpha).to(V.dtype)[:, None]
+        errors[i] = torch.addmm(D, B, u, beta=-2).mul_(u).sum(0)
+    return errors + held.yy.to(V.dtype), held.yy
+
+
+def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    """Ridge weights (p, t) and intercepts (t,) on all folds, with one alpha (t,) for each target."""
+    import torch
+
+    every = np.arange(moments.n_folds)
+    values, V = torch.linalg.eigh(centred(moments.targets(slice(0, 0)), every, device=device).xx)
+    values = values.clamp(min=0)
+    weights = np.empty((moments.n_components, moments.n_targets), moments.xy.dtype)
+    intercept = np.empty(moments.n_targets)
+    for block in _target_blocks(moments, device):
+        train = centred(moments.targets(block), every, device=device)
+        penalty = torch.from_numpy(alpha[block]).to(device)
+        w = V @ (_shrinkage(values[:, None], penalty) * (V.T @ train.xy.double()))
+        weights[:, block] = w.cpu().numpy()
+        intercept[block] = (train.mean_y - train.mean_x @ w).cpu().numpy() + moments.shift[block]
+    return weights, intercept
+
+
+def _shrinkage(values: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """1 / (λ + α), and 0 where both vanish: the shortest solution."""
+    denominator = values + alpha
+    floor = values.max() * len(values) * 1e-14
+    return (denominator > floor) / denominator.clamp(min=1e-300)
+
+
+def _target_blocks(moments: Moments, device: str) -> Iterator[slice]:
+    step = TARGET_BLOCK["cuda" if device.startswith("cuda") else "cpu"]
+    return (slice(start, min(start + step, moments.n_targets)) for start in range(0, moments.n_targets, step))
+
+
+READOUTS.register("ridge", Ridge())
