@@ -168,8 +168,7 @@ def centred(moments: Moments, folds: np.ndarray, *, device: str = "cpu", about: 
     import torch
 
     def total(array: np.ndarray) -> torch.Tensor:
-        parts = [torch.from_numpy(np.asarray(array[f])).to(device) for f in folds]
-        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0].clone()
+        return torch.from_numpy(array[folds].sum(0)).to(device)
 
     n, x, y, yy, xx, xy = float(moments.n[folds].sum()), *map(total, (moments.x, moments.y, moments.yy, moments.xx, moments.xy))
     mean_x, mean_y = (x / n, y / n) if about is None else (about.mean_x, about.mean_y)

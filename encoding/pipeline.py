@@ -115,7 +115,7 @@ def score_fold(subject: Subject, fold: Fold, hemi: str, Z: np.ndarray, model: Li
         rows = fold.test[start : start + SCORING_ROWS]
         tally.add(model.predict(Z[rows]), np.asarray(Y[rows], np.float32))
         report(min(1, (start + SCORING_ROWS) / len(fold.test)), f"scoring {hemi}")
-    return tally.scores() | {name: values for name, values in model.details.items()}
+    return tally.scores() | dict(model.details.items())
 
 
 def choose_device(device: str) -> str:

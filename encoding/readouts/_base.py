@@ -54,7 +54,7 @@ class Options:
     """A readout's parameters; each a field with a default and, in its metadata, a ``help`` sentence."""
 
 
-def option(default: Any, help: str) -> Any:  # noqa: A002
+def option(default: Any, help: str) -> Any:
     """A field of :class:`Options`."""
     return field(default=default, metadata={"help": help})
 

@@ -1,0 +1,119 @@
+"""A small planted problem that every test of the core can use, and a Store of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from encoding import FitSpec, Store
+from encoding.backbones import BACKBONES, Backbone, Source
+from encoding.datasets import DATASETS, Dataset, Stimuli, Subject
+
+
+class TinyStimuli(Stimuli):
+    """Random colour squares; their fingerprint follows their pixels."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.names = pixels, tuple(f"tiny-{i:04d}" for i in range(len(pixels)))
+
+    @property
+    def fingerprint(self) -> str:
+        return f"tiny-{hash(self.pixels.tobytes())}"
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index])
+
+
+class TinyDataset(Dataset):
+    """120 images of 4 x 4 pixels drive five vertices of each hemisphere; five more are noise."""
+
+    name, title, about, simulated = "tiny", "Tiny", "Planted.", True
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (120, 4, 4, 3), dtype=np.uint8)
+        drive = pixels.reshape(120, -1) / 255 - 0.5
+        responses = {}
+        for hemi in ("lh", "rh"):
+            weights = rng.normal(size=(48, 10)) * (np.arange(10) < 5)
+            responses[hemi] = (drive @ weights + 0.1 * rng.normal(size=(120, 10))).astype(np.float32)
+        rois = {hemi: {"driven": np.arange(5), "noise": np.arange(5, 10), "empty": np.zeros(0, int)} for hemi in responses}
+        self.subject = Subject(
+            dataset="tiny",
+            name="subj01",
+            stimuli=TinyStimuli(pixels),
+            unlabelled=TinyStimuli(pixels[:0]),
+            responses=responses,
+            fingerprints={hemi: f"{hemi}-{hash(Y.tobytes())}" for hemi, Y in responses.items()},
+            rois=rois,
+            groups=np.arange(120),
+            simulated=True,
+        )
+
+    def subjects(self):
+        return ("subj01",)
+
+    def roi_names(self):
+        return {"planted": ("driven", "noise", "empty")}
+
+    def open(self, subject, store, report=lambda fraction, text: None):
+        return self.subject
+
+    def change(self, **values):
+        """The same subject with other data."""
+        self.subject = replace(self.subject, **values)
+
+
+class TinyBackbone(Backbone):
+    fingerprint = "tiny-backbone"
+
+    def prepare(self, image):
+        import torch
+
+        return torch.from_numpy(np.asarray(image, np.float32).transpose(2, 0, 1) / 255)
+
+    def activations(self, batch, layers):
+        return {layer: batch.flatten(1) if layer == "pixels" else batch.mean((2, 3)) for layer in layers}
+
+    def to(self, device):
+        return self
+
+
+class TinySource(Source):
+    name, needs_weights = "tinynet", False
+
+    def networks(self):
+        return ("tinynet",)
+
+    def layers(self, network):
+        return ("pixels", "colour")
+
+    def every_layer(self, network):
+        return self.layers(network)
+
+    def fingerprint(self, network, weights):
+        return TinyBackbone.fingerprint
+
+    def open(self, network, weights):
+        return TinyBackbone()
+
+
+TINY = FitSpec(dataset="tiny", subject="subj01", backbone="tinynet", layers=("pixels",), n_components=0, split="holdout:0.75:5")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The planted data set and backbone, registered for one test."""
+    list(DATASETS), list(BACKBONES)
+    dataset = TinyDataset()
+    monkeypatch.setitem(DATASETS._members, "tiny", dataset)
+    monkeypatch.setitem(BACKBONES.sources._members, "tinynet", TinySource())
+    return dataset

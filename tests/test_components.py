@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+import encoding.components as components
+from encoding.components import fit_components
+
+
+def features(n, p, seed=0, rank=30):
+    """ReLU features with a decaying spectrum, as a layer's are."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.arange(1, rank + 1) ** -0.7
+    X = (rng.normal(size=(n, rank)) * spectrum) @ rng.normal(size=(rank, p)) + 0.1 * rng.normal(size=(n, p)) + 0.5
+    return np.maximum(X, 0).astype(np.float32)
+
+
+def agree(found, X, train, k, atol):
+    exact = PCA(k, svd_solver="full").fit(X[train].astype(np.float64))
+    ours, theirs = found.scores, exact.transform(X)
+    theirs = theirs * np.sign((ours * theirs).sum(0))
+    np.testing.assert_allclose(ours, theirs, atol=atol * np.abs(theirs).max())
+    np.testing.assert_allclose(found.variance, exact.explained_variance_, rtol=2e-3)
+    assert found.explained == pytest.approx(exact.explained_variance_ratio_.sum(), rel=1e-3)
+
+
+TRAIN = np.sort(np.random.default_rng(5).permutation(200)[:150])
+
+
+@pytest.mark.parametrize("p", [40, 900], ids=["tall", "wide"])
+def test_exact_components_are_scikit_learns(p):
+    X = features(200, p)
+    agree(fit_components([X], TRAIN, 20), X, TRAIN, 20, atol=1e-5)
+
+
+def test_iterated_components_are_scikit_learns(monkeypatch):
+    monkeypatch.setattr(components, "EXACT_BELOW", 1)
+    X = features(200, 900)
+    agree(fit_components([X], TRAIN, 12), X, TRAIN, 12, atol=5e-3)
+
+
+def test_iterated_components_explain_what_the_exact_do_on_a_slow_spectrum(monkeypatch):
+    X = features(400, 1200, rank=400)
+    train = np.arange(350)
+    exact = fit_components([X], train, 40)
+    monkeypatch.setattr(components, "EXACT_BELOW", 1)
+    found = fit_components([X], train, 40)
+    assert found.explained >= 0.999 * exact.explained
+    assert found.explained <= exact.explained * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
+def test_axes_are_orthonormal_and_give_the_scores(monkeypatch, below):
+    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    X = features(200, 300)
+    found = fit_components([X], TRAIN, 10)
+    np.testing.assert_allclose(found.axes.T @ found.axes, np.eye(10), atol=1e-5)
+    np.testing.assert_allclose(found.scores, (X - found.mean) @ found.axes, atol=1e-4)
+    np.testing.assert_allclose(found.scores[TRAIN].mean(0), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
+def test_small_blocks_change_nothing(monkeypatch, below):
+    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    X = features(200, 300)
+    at_once = fit_components([X], TRAIN, 10)
+    monkeypatch.setattr(components, "BLOCK_BYTES", 40_000)
+    np.testing.assert_allclose(fit_components([X], TRAIN, 10).scores, at_once.scores, atol=1e-3)
+
+
+@pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
+@pytest.mark.parametrize("p", [40, 900], ids=["tall", "wide"])
+def test_test_rows_never_touch_the_axes(monkeypatch, below, p):
+    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    X = features(200, p)
+    before = fit_components([X], TRAIN, 8)
+    X[np.setdiff1d(np.arange(200), TRAIN)] = 1e3
+    after = fit_components([X], TRAIN, 8)
+    for name in ("mean", "axes", "variance"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    np.testing.assert_array_equal(after.scores[TRAIN], before.scores[TRAIN])
+
+
+@pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
+def test_layers_side_by_side_are_one_wide_layer(monkeypatch, below):
+    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    X = features(200, 320)
+    together, apart = fit_components([X], TRAIN, 10), fit_components([X[:, :20], X[:, 20:]], TRAIN, 10)
+    np.testing.assert_allclose(apart.scores, together.scores, atol=1e-3)
+
+
+def test_all_components_keep_every_distance_between_training_rows():
+    X = features(200, 900)
+    scores = fit_components([X], TRAIN, 0).scores[TRAIN]
+    centred = X[TRAIN].astype(float) - X[TRAIN].mean(0, dtype=float)
+    np.testing.assert_allclose(scores @ scores.T, centred @ centred.T, atol=1e-3 * (centred**2).sum(1).max())
+
+
+def test_no_more_components_are_kept_than_there_are():
+    X = np.repeat(features(200, 3), 4, axis=1)  # rank 3
+    assert fit_components([X], TRAIN, 100).scores.shape == (200, 3)
+    assert fit_components([features(200, 900)], TRAIN, 500).scores.shape == (200, 149)

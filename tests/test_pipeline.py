@@ -1,0 +1,240 @@
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeCV
+
+import encoding.pipeline as pipeline
+from encoding import fit
+from encoding.backbones import UnknownLayer
+from encoding.curve import correlation, learning_curve
+from encoding.intervals import roi_intervals
+from encoding.moments import Moments
+from encoding.progress import Cancelled
+from encoding.readouts import BadOption
+from encoding.registry import UnknownName
+from encoding.result import EVERY_VERTEX
+from tests.conftest import TINY, TinyStimuli
+
+OLS = replace(TINY, readout="ols")
+
+
+def test_driven_vertices_are_predicted_and_noise_is_not(tiny, store):
+    table = fit(TINY, store).rois().set_index(["roi", "hemi"])
+    assert (table.loc["driven", "r_mean"] > 0.8).all() and (table.loc["noise", "r_mean"].abs() < 0.35).all()
+
+
+def test_an_empty_roi_is_empty_and_not_zero(tiny, store):
+    row = fit(TINY, store).rois().set_index(["roi", "hemi"]).loc[("empty", "lh")]
+    assert row["n_vertices"] == 0 and np.isnan(row["r_mean"]) and np.isnan(row["mae"])
+
+
+def test_the_whole_method_is_scikit_learns_by_hand(tiny, store):
+    alphas = [0.1, 10.0, 1000.0]
+    result = fit(replace(TINY, options={"alphas": alphas}), store)
+    fold = result.plan.folds[0]
+    X = tiny.subject.stimuli.pixels.transpose(0, 3, 1, 2).reshape(120, -1) / 255
+    inner = result.plan.inner(fold)
+    splits = [(np.flatnonzero(inner != f), np.flatnonzero(inner == f)) for f in range(5)]
+    for column in (0, 7):
+        y = tiny.subject.responses["lh"][:, column]
+        theirs = RidgeCV(alphas, cv=splits, scoring="neg_mean_squared_error").fit(X[fold.train], y[fold.train])
+        assert result.score("lh", "alpha")[column] == theirs.alpha_
+        np.testing.assert_allclose(result.predicted("lh", [column])[:, 0], theirs.predict(X[fold.test]), atol=1e-4)
+        expected = np.corrcoef(theirs.predict(X[fold.test]), y[fold.test])[0, 1]
+        assert result.score("lh")[column] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_scores_are_those_of_the_predictions(tiny, store):
+    result = fit(replace(TINY, split="kfold:3:0"), store)
+    p, m = result.predicted("rh", [2, 8]), result.measured("rh", [2, 8])
+    assert p.shape == m.shape == (120, 2)
+    parts = np.split(np.arange(120), np.cumsum([len(fold.test) for fold in result.plan.folds])[:-1])
+    for i, column in enumerate((2, 8)):
+        each = [np.corrcoef(p[rows, i], m[rows, i])[0, 1] for rows in parts]
+        assert result.score("rh")[column] == pytest.approx(np.mean(each), abs=1e-4)
+
+
+@pytest.mark.parametrize("what", ["images", "responses"])
+def test_test_rows_never_touch_the_weights(tiny, store, tmp_path, what):
+    before = fit(TINY, store)
+    test = before.plan.folds[0].test
+    if what == "images":
+        pixels = tiny.subject.stimuli.pixels.copy()
+        pixels[test] = 0
+        tiny.change(stimuli=TinyStimuli(pixels))
+    else:
+        responses = {hemi: Y.copy() for hemi, Y in tiny.subject.responses.items()}
+        for Y in responses.values():
+            Y[test] = 1e3
+        tiny.change(responses=responses, fingerprints={hemi: f"changed-{hemi}" for hemi in responses})
+    after = fit(TINY, store)
+    assert after.key != before.key and not np.array_equal(after.score("lh"), before.score("lh"))
+    for hemi in ("lh", "rh"):
+        np.testing.assert_array_equal(after.model(hemi).weights, before.model(hemi).weights)
+        np.testing.assert_array_equal(after.model(hemi).intercept, before.model(hemi).intercept)
+
+
+def test_shuffled_responses_are_not_predicted(tiny, store):
+    order = np.random.default_rng(3).permutation(120)
+    tiny.change(responses={hemi: Y[order] for hemi, Y in tiny.subject.responses.items()})
+    r = fit(TINY, store).rois().set_index("roi").loc["driven", "r_mean"]
+    assert (r.abs() < 0.35).all()
+
+
+def test_the_same_fit_twice_computes_nothing(tiny, store, monkeypatch):
+    first = fit(TINY, store)
+    monkeypatch.setattr(pipeline, "extract_features", lambda *args: pytest.fail("computed again"))
+    again = fit(TINY, store)
+    assert again.cached and not first.cached
+    np.testing.assert_array_equal(again.score("lh"), first.score("lh"))
+
+
+def test_another_alpha_reuses_components_and_the_moments_of_one_fold(tiny, store, monkeypatch):
+    fit(replace(TINY, options={"alpha": 1.0}), store)
+    monkeypatch.setattr(pipeline, "fit_components", lambda *args, **kwargs: pytest.fail("components again"))
+    monkeypatch.setattr(Moments, "of", lambda *args, **kwargs: pytest.fail("moments again"))
+    fit(replace(TINY, options={"alpha": 2.0}), store)
+    fit(OLS, store)
+
+
+def test_another_roi_is_only_another_view(tiny, store):
+    whole = fit(TINY, store)
+    part = fit(replace(TINY, rois=("noise",)), store)
+    assert part.cached and part.key == whole.key
+    assert list(part.rois()["roi"].unique()) == ["noise"] and len(part.vertices()) == 10
+
+
+def test_one_hemisphere_reuses_the_weights_of_both(tiny, store, monkeypatch):
+    whole = fit(TINY, store)
+    monkeypatch.setattr(Moments, "of", lambda *args, **kwargs: pytest.fail("moments again"))
+    left = fit(replace(TINY, hemi="lh"), store)
+    assert left.plan.hemis == ("lh",)
+    np.testing.assert_array_equal(left.score("lh"), whole.score("lh"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"layers": ("colour",)}, {"n_components": 5}, {"readout": "ols"}, {"split": "holdout:0.75:6"}, {"options": {"alpha": 1.0}}]
+)
+def test_whatever_defines_the_fit_is_in_its_name(tiny, store, change):
+    from encoding.plan import plan
+
+    assert plan(replace(TINY, **change), store).key != plan(TINY, store).key
+
+
+def test_a_raised_stage_version_is_a_new_result(tiny, store, monkeypatch):
+    from encoding.plan import plan
+
+    before = plan(TINY, store)
+    key, components_key = before.key, before.components_key(before.folds[0])
+    monkeypatch.setattr("encoding.moments.MOMENTS_VERSION", 99)
+    after = plan(TINY, store)
+    assert after.key != key and after.components_key(after.folds[0]) == components_key
+
+
+def test_a_fit_that_was_stopped_goes_on_from_its_last_finished_stage(tiny, store, monkeypatch):
+    def stop(fraction, text):
+        if text.startswith("ridge"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        fit(TINY, store, stop)
+    monkeypatch.setattr(pipeline, "fit_components", lambda *args, **kwargs: pytest.fail("components again"))
+    assert not fit(TINY, store).cached
+
+
+def test_progress_never_goes_back(tiny, store):
+    said = []
+    fit(TINY, store, lambda fraction, text: said.append(fraction))
+    assert said == sorted(said) and said[-1] == 1 and said[0] >= 0
+
+
+def test_a_damaged_stage_is_computed_again(tiny, store):
+    first = fit(TINY, store)
+    path = store.path(first.plan.moments_key(first.plan.folds[0], "lh")) / "xy.npy"
+    path.write_bytes(path.read_bytes()[:-4])
+    store.remove(first.key)
+    store.remove(first.plan.weights_key(first.plan.folds[0], "lh"))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        again = fit(TINY, store)
+    assert any("computed again" in str(warning.message) for warning in said)
+    np.testing.assert_array_equal(again.score("lh"), first.score("lh"))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"dataset": "tny"}, UnknownName, "Did you mean 'tiny'"),
+        ({"backbone": "tinynett"}, UnknownName, "Did you mean 'tinynet'"),
+        ({"layers": ("pixel",)}, UnknownLayer, "Did you mean 'pixels'"),
+        ({"readout": "rigde"}, UnknownName, "Did you mean 'ridge'"),
+        ({"rois": ("drven",)}, UnknownName, "Did you mean 'driven'"),
+        ({"options": {"aplha": 1}}, BadOption, "Did you mean 'alpha'"),
+        ({"split": "kfold:200:0"}, ValueError, "only 120 different stimuli"),
+        ({"options": {"n_folds": 100}}, ValueError, "100 folds need at least as many different training images; there are 90"),
+    ],
+)
+def test_a_wrong_name_is_told_before_any_work(tiny, store, monkeypatch, change, error, message):
+    monkeypatch.setattr(pipeline, "extract_features", lambda *args: pytest.fail("work was started"))
+    with pytest.raises(error, match=message):
+        fit(replace(TINY, **change), store)
+
+
+def test_more_features_than_images_are_fitted_exactly(tiny, store):
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (120, 12, 12, 3), dtype=np.uint8)
+    tiny.change(stimuli=TinyStimuli(pixels))
+    result = fit(replace(TINY, options={"alpha": 100.0}), store)
+    fold = result.plan.folds[0]
+    from sklearn.linear_model import Ridge
+
+    X = pixels.transpose(0, 3, 1, 2).reshape(120, -1) / 255
+    theirs = Ridge(alpha=100.0).fit(X[fold.train], tiny.subject.responses["lh"][fold.train])
+    np.testing.assert_allclose(result.predicted("lh", np.arange(10)), theirs.predict(X[fold.test]), atol=1e-4)
+
+
+def test_the_learning_curve_ends_where_the_fit_is(tiny, store):
+    curve = learning_curve(TINY, store)
+    result = fit(TINY, store)
+    assert curve["sizes"][-1] == result.n_train and (np.diff(curve["sizes"]) > 0).all()
+    np.testing.assert_allclose(curve["lh_test"][-1], result.score("lh"), atol=1e-4)
+    assert curve["lh_train"].shape == curve["lh_test"].shape == (len(curve["sizes"]), 10)
+    assert curve["lh_test"][-1, :5].mean() > curve["lh_test"][0, :5].mean()
+
+
+def test_a_correlation_from_sums_is_that_of_predictions(tiny, store):
+    result = fit(TINY, store)
+    Z, fold = np.array(result.components()), result.plan.folds[0]
+    sums = Moments.of(Z, tiny.subject.responses["lh"], np.zeros(len(fold.test), int), rows=fold.test)
+    np.testing.assert_allclose(correlation(result.model("lh"), sums), result.score("lh"), atol=1e-4)
+
+
+def test_intervals_hold_the_score_and_are_wider_for_fewer_vertices(tiny, store):
+    result = fit(TINY, store)
+    found = roi_intervals(result)
+    place = {roi: i for i, roi in enumerate(found["rois"])}
+    driven = place["driven"]
+    mean = result.score("lh")[:5].mean()
+    assert found["lh_low"][driven] < mean < found["lh_high"][driven]
+    assert np.isnan(found["lh_low"][place["empty"]])
+    assert place[EVERY_VERTEX] == 0
+
+
+def test_what_is_saved_is_what_was_found(tiny, store, tmp_path):
+    import json
+
+    import pandas as pd
+
+    result = fit(TINY, store)
+    folder = result.save(tmp_path / "out")
+    assert {path.name for path in folder.iterdir()} == {"spec.json", "rois.csv", "vertices.parquet", "lh_r.npy", "rh_r.npy"}
+    np.testing.assert_allclose(np.load(folder / "lh_r.npy"), result.score("lh"), atol=1e-6)
+    vertices = pd.read_parquet(folder / "vertices.parquet")
+    assert len(vertices) == 20 and set(vertices["rois"]) == {"driven", "noise"}
+    saved = json.loads((folder / "spec.json").read_text())
+    assert saved["simulated"] is True and saved["spec"]["dataset"] == "tiny"
+    summary = result.summary()
+    json.dumps(summary, allow_nan=False)
+    assert next(row for row in summary["rois"] if row["roi"] == "empty")["r_mean"] is None

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from encoding.scores import SCORES, Tally, algonauts2023_score, bootstrap_means, normalised_r2, score
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(0)
+    measured = rng.normal(size=(80, 6)).astype(np.float32)
+    predicted = (0.4 * measured + rng.normal(size=(80, 6)) * np.geomspace(0.1, 3, 6) + 0.2).astype(np.float32)
+    return predicted, measured
+
+
+def test_scores_are_scipys_and_scikit_learns(pair):
+    predicted, measured = pair
+    found = score(predicted, measured)
+    assert set(found) == set(SCORES)
+    each = [(p.astype(float), m.astype(float)) for p, m in zip(predicted.T, measured.T, strict=True)]
+    np.testing.assert_allclose(found["r"], [stats.pearsonr(p, m)[0] for p, m in each], atol=1e-6)
+    np.testing.assert_allclose(found["r2"], [metrics.r2_score(m, p) for p, m in each], atol=1e-5)
+    np.testing.assert_allclose(found["rmse"], [metrics.root_mean_squared_error(m, p) for p, m in each], rtol=1e-5)
+    np.testing.assert_allclose(found["mae"], [metrics.mean_absolute_error(m, p) for p, m in each], rtol=1e-5)
+
+
+def test_smooth_l1_is_torchs(pair):
+    torch = pytest.importorskip("torch")
+    predicted, measured = pair
+    theirs = torch.nn.functional.smooth_l1_loss(torch.tensor(predicted), torch.tensor(measured), reduction="none").mean(0)
+    np.testing.assert_allclose(score(predicted, measured)["smooth_l1"], theirs, rtol=1e-5)
+
+
+def test_blocks_of_rows_give_the_scores_of_all(pair):
+    predicted, measured = pair
+    tally = Tally(np.full(6, 0.3))
+    for rows in np.array_split(np.arange(80), 7):
+        tally.add(predicted[rows], measured[rows])
+    for name, values in score(predicted, measured).items():
+        np.testing.assert_allclose(tally.scores()[name], values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_constant_prediction_scores_zero_and_a_constant_response_has_no_score(pair):
+    predicted, measured = pair
+    predicted[:, 0] = 0.37
+    measured[:, 1] = 2.5
+    found = score(predicted, measured)
+    assert found["r"][0] == 0 and np.isnan(found["r"][1]) and np.isnan(found["r2"][1])
+    assert np.isfinite(found["r"][2:]).all() and np.isfinite(found["mae"]).all()
+
+
+def test_adding_leaves_its_arguments_alone(pair):
+    predicted, measured = pair
+    copies = predicted.copy(), measured.copy()
+    Tally(np.zeros(6)).add(predicted, measured)
+    np.testing.assert_array_equal(predicted, copies[0])
+    np.testing.assert_array_equal(measured, copies[1])
+
+
+def test_the_official_score_is_the_challenges_own_arithmetic():
+    r, ceiling = np.array([-0.3, 0.5, 0.5, 0.9, 0.01, np.nan]), np.array([0.5, 0.5, 1.0, 0.3, 0.0, 0.5])
+    np.testing.assert_allclose(algonauts2023_score(r, ceiling), [0, 50, 25, 100, 100, 0])
+
+
+def test_a_vertex_without_a_ceiling_is_left_out_of_the_normalised_score():
+    r, ceiling = np.array([-0.3, 0.5, 0.9, 0.01]), np.array([0.5, 0.5, 0.3, 0.0])
+    np.testing.assert_allclose(normalised_r2(r, ceiling), [0, 0.5, 1, np.nan])
+    np.testing.assert_allclose(normalised_r2(r, ceiling, least=0.4), [0, 0.5, np.nan, np.nan])
+
+
+def test_the_bootstrap_is_scipys(pair):
+    predicted, measured = pair
+    ours = bootstrap_means(predicted, measured, {"one": np.array([2]), "two": np.array([2, 4]), "none": np.zeros(0, int)}, n_resamples=4000)
+    theirs = stats.bootstrap(
+        (predicted[:, 2], measured[:, 2]), lambda p, m: stats.pearsonr(p, m)[0], paired=True, vectorized=False,
+        n_resamples=4000, method="percentile", rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    np.testing.assert_allclose(np.percentile(ours["one"], [2.5, 97.5]), theirs, atol=0.02)
+    assert np.isnan(ours["none"]).all()
+
+
+def test_each_draw_is_the_correlation_of_the_drawn_images(pair):
+    predicted, measured = pair
+    ours = bootstrap_means(predicted, measured, {"one": np.array([1])}, n_resamples=3, seed=7)["one"]
+    drawn = np.random.default_rng(7).multinomial(80, np.full(80, 1 / 80), 3)
+    for r, counts in zip(ours, drawn, strict=True):
+        rows = np.repeat(np.arange(80), counts)
+        assert r == pytest.approx(stats.pearsonr(predicted[rows, 1], measured[rows, 1])[0], abs=1e-4)

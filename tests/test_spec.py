@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from encoding.spec import FitSpec, digest
+
+
+def test_a_spec_survives_json():
+    spec = FitSpec(layers=("a", "b"), options={"alpha": 10.0, "n_folds": 3}, rois=("V1v",), hemi="lh")
+    assert FitSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_specs_are_hashable_whatever_the_order_of_options():
+    assert hash(FitSpec(options={"b": 1, "a": 2})) == hash(FitSpec(options=(("a", 2), ("b", 1))))
+
+
+@pytest.mark.parametrize("change", [{"version": 2}, {"layer": "b"}, {"stage": "other"}])
+def test_a_digest_changes_with_each_of_its_inputs(change):
+    inputs = {"stage": "features", "version": 1, "layer": "a"}
+    assert digest(**inputs) != digest(**(inputs | change))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"layers": ()}, "at least one layer"), ({"n_components": -1}, "0 .no PCA. or more, not -1"), ({"hemi": "left"}, "lh, rh, both")],
+)
+def test_an_impossible_spec_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        FitSpec(**wrong)
+
+
+def test_an_unknown_field_is_named():
+    with pytest.raises(ValueError, match="no field colour"):
+        FitSpec.from_dict({"colour": 1})
+
+
+def test_the_python_snippet_makes_an_equal_spec():
+    spec = FitSpec(backbone="torchvision/alexnet", layers=("features.1", "features.4"), options={"alpha": 3.0}, rois=("V1v",))
+    line = next(line for line in spec.to_python().splitlines() if line.startswith("result"))
+    text = line.removeprefix("result = fit(").removesuffix(", Store())")
+    assert eval(text, {"FitSpec": FitSpec}) == spec

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from encoding.splits import folds, inner_folds
+
+
+def test_the_hold_out_is_the_development_kits_own_shuffle():
+    rng_state = np.random.get_state()
+    np.random.seed(5)
+    order = np.arange(9841)
+    np.random.shuffle(order)
+    np.random.set_state(rng_state)
+    (fold,) = folds("holdout:0.9:5", np.arange(9841))
+    assert (len(fold.train), len(fold.test)) == (8857, 984)
+    np.testing.assert_array_equal(fold.train, np.sort(order[:8857]))
+    np.testing.assert_array_equal(fold.test, np.sort(order[8857:]))
+
+
+@pytest.mark.parametrize("split", ["holdout:0.7:1", "kfold:5:0", "kfold:2:3"])
+def test_repeats_of_a_stimulus_stay_on_one_side(split):
+    groups = np.random.default_rng(0).integers(0, 30, 100)
+    for fold in folds(split, groups):
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+        assert len(fold.train) + len(fold.test) == 100
+    inner = inner_folds(groups, 4)
+    assert all(len(set(inner[groups == group])) == 1 for group in set(groups))
+
+
+def test_k_folds_test_every_row_once():
+    tested = np.concatenate([fold.test for fold in folds("kfold:7:0", np.arange(50))])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(50))
+
+
+def test_inner_folds_are_of_equal_size():
+    assert set(np.bincount(inner_folds(np.arange(103), 5))) <= {20, 21}
+
+
+@pytest.mark.parametrize("split", ["holdout:1.5:0", "kfold:1:0", "leave-one-out", "holdout:0.9", "kfold:x:0"])
+def test_an_unreadable_split_says_how_to_write_one(split):
+    with pytest.raises(ValueError, match=r"Write holdout:0\.9:5 \(fraction, seed\) or kfold:5:0"):
+        folds(split, np.arange(20))
+
+
+def test_more_folds_than_stimuli_is_refused_with_both_numbers():
+    with pytest.raises(ValueError, match="asks for 9 folds but there are only 4 different stimuli"):
+        folds("kfold:9:0", np.repeat(np.arange(4), 5))
+    with pytest.raises(ValueError, match="5 folds need at least as many different training images; there are 3"):
+        inner_folds(np.array([0, 1, 2, 2, 1]), 5)
