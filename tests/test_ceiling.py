@@ -1,0 +1,58 @@
+"""Noise ceilings against their closed form and against simulated repeats."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from encoding.ceiling import as_fraction, from_ncsnr
+
+
+def test_three_repeats_give_the_published_values():
+    assert np.allclose(from_ncsnr(np.array([0.0, 1.0, 2.0]), n_three=9000), [0, 3 / 4, 12 / 13])
+
+
+@pytest.mark.parametrize(("counts", "noise"), [((1, 0, 0), 1 / 3), ((0, 5, 0), 1 / 2), ((0, 0, 7), 1), ((6, 3, 1), (2 + 1.5 + 1) / 10)])
+def test_noise_shrinks_with_the_number_of_repeats(counts, noise):
+    three, two, one = counts
+    assert np.allclose(from_ncsnr(np.array([0.5]), n_three=three, n_two=two, n_one=one), 0.25 / (0.25 + noise))
+
+
+def test_the_ceiling_is_the_squared_correlation_of_the_true_signal_with_averaged_responses():
+    chance = np.random.default_rng(0)
+    times = np.repeat([3, 2, 1], [30_000, 20_000, 10_000])
+    signal = 0.8 * chance.normal(size=60_000)
+    averaged = signal + chance.normal(size=60_000) / np.sqrt(times)
+    expected = from_ncsnr(np.array([0.8]), n_three=30_000, n_two=20_000, n_one=10_000)[0]
+    assert np.corrcoef(signal, averaged)[0, 1] ** 2 == pytest.approx(expected, abs=0.01)
+
+
+def test_shape_is_kept_and_the_answer_is_float32():
+    answer = from_ncsnr(np.ones((2, 3)), n_three=1)
+    assert answer.shape == (2, 3) and answer.dtype == np.float32
+    assert as_fraction(np.ones((2, 3), int)).dtype == np.float32
+
+
+@pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf])
+def test_an_impossible_ratio_is_refused_with_its_place(wrong):
+    with pytest.raises(ValueError, match=r"1 of 4 values are wrong, the first at 2 .*an ncsnr is a finite number, 0 or more"):
+        from_ncsnr(np.array([1, 1, wrong, 1]), n_three=1)
+
+
+@pytest.mark.parametrize("counts", [{"n_three": 0}, {"n_three": 3, "n_two": -1}])
+def test_impossible_counts_are_refused(counts):
+    with pytest.raises(ValueError, match="must be counts, not all 0"):
+        from_ncsnr(np.ones(2), **counts)
+
+
+def test_percentages_and_fractions_mean_the_same():
+    fractions = np.linspace(0, 0.87, 50)
+    assert np.allclose(as_fraction(fractions), fractions)
+    assert np.allclose(as_fraction(100 * fractions), fractions)
+    assert as_fraction(np.zeros(3)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("wrong", [-1, 101, np.nan])
+def test_an_impossible_ceiling_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"1 of 3 values are wrong, the first at 1 .*between 0 and 100 %"):
+        as_fraction(np.array([50, wrong, 20]))
