@@ -1,0 +1,87 @@
+"""Noise ceilings laid beside a data set that comes without them.
+
+Of these files, the first that is found for a hemisphere is used:
+
+    lh.npy             ceilings in percent or as fractions, (n_vertices,) or (163842,)
+    lh.ncsnr.npy       NSD's ratio of signal to noise in single trials, of the same shapes
+    lh.ncsnr.mgh       the same as NSD publishes it, (163842,)
+    repeats.npy        (n_images,) how often each training image was seen, 1 to 3, for the two above. Without it all
+                       count as seen three times, which gives the highest ceiling that is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from encoding.ceiling import as_fraction, from_ncsnr
+from encoding.datasets._arrays import open_npy, open_vector
+from encoding.datasets._base import FSAVERAGE_VERTICES, BadData
+
+SUFFIXES = (".npy", ".ncsnr.npy", ".ncsnr.mgh")
+
+
+def read_ceilings(folders: Iterable[Path], vertices: Mapping[str, np.ndarray], *, n_images: int) -> dict[str, np.ndarray] | None:
+    """Per hemisphere (n_vertices,) float32 in 0 … 1; None where no folder holds a ceiling.
+
+    Parameters
+    ----------
+    folders : looked into in this order; they need not exist.
+    vertices : per hemisphere (n_vertices,) int64, where each column of the responses lies on fsaverage.
+    n_images : how many images the responses have.
+
+    Raises
+    ------
+    BadData where a file is damaged, has another number of vertices or impossible values, or one hemisphere's is missing.
+    """
+    folders = list(folders)
+    found = {hemi: path for hemi in vertices if (path := find_ceiling(folders, hemi))}
+    if not found:
+        return None
+    for hemi in vertices:
+        if hemi not in found:
+            there = next(iter(found.values()))
+            raise BadData(f"{there} has no counterpart for {hemi}. Lay the noise ceilings of both hemispheres beside the data, or none.")
+    return {hemi: _read_ceiling(found[hemi], vertices[hemi], n_images) for hemi in vertices}
+
+
+def find_ceiling(folders: Iterable[Path], hemi: str) -> Path | None:
+    """The file that holds a hemisphere's ceiling, if any does."""
+    return next((path for folder in folders for suffix in SUFFIXES if (path := folder / f"{hemi}{suffix}").is_file()), None)
+
+
+def _read_ceiling(path: Path, vertices: np.ndarray, n_images: int) -> np.ndarray:
+    values = _read_map(path)
+    if values.shape == (FSAVERAGE_VERTICES,):
+        values = values[vertices]
+    if values.shape != vertices.shape:
+        raise BadData(
+            f"{path} holds {values.size:,} values; the {len(vertices):,} vertices' or fsaverage's {FSAVERAGE_VERTICES:,} are needed."
+        )
+    try:
+        return from_ncsnr(values, **_repeats(path.parent, n_images)) if ".ncsnr." in path.name else as_fraction(values)
+    except ValueError as error:
+        raise BadData(f"{path}: {error} Replace the file, or move it away to work without a ceiling.") from error
+
+
+def _read_map(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return open_npy(path).squeeze()
+    import nibabel
+
+    try:
+        return np.asarray(nibabel.load(path).dataobj).squeeze()
+    except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+        raise BadData(f"{path} is damaged or cut short ({error}). Copy this file again.") from error
+
+
+def _repeats(folder: Path, n_images: int) -> dict[str, int]:
+    path = folder / "repeats.npy"
+    if not path.exists():
+        return {"n_three": n_images}
+    repeats = open_vector(path, n_images, "the training images are")
+    if not np.isin(repeats, (1, 2, 3)).all():
+        raise BadData(f"{path} holds other numbers than 1, 2 and 3. It says how often each training image was seen.")
+    return {name: int((repeats == times).sum()) for name, times in (("n_three", 3), ("n_two", 2), ("n_one", 1))}

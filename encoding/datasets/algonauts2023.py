@@ -1,0 +1,242 @@
+"""The Algonauts 2023 challenge: eight people's brains and thousands of photographs (NSD), as its download lies on disk.
+
+    subj01/training_split/training_images/train-0001_nsd-00013.png     row of the responses (from 1), id in NSD
+           training_split/training_fmri/lh_training_fmri.npy           float32 (n_images, n_vertices)
+           test_split/test_images/test-0001_nsd-00845.png              responses withheld
+           roi_masks/lh.all-vertices_fsaverage_space.npy               (163842,) 0/1
+           roi_masks/lh.<class>_challenge_space.npy                    (n_vertices,) labels, 0 for none
+           roi_masks/lh.<class>_fsaverage_space.npy                    (163842,) the same labels
+           roi_masks/mapping_<class>.npy                               label: name
+           SIMULATED.txt                                               only where a simulation wrote all this
+
+The download holds no noise ceilings. Those laid beside it (see ``_ceilings.py``) are used: in ``subj01/noise_ceiling/`` or,
+to leave the download as it is, in ``noise_ceiling/subj01/`` next to the subjects.
+
+Source: Gifford et al. (2023), The Algonauts Project 2023 challenge. Responses are z-scored per session, averaged over repeats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from encoding.datasets._arrays import open_responses, open_vector, require_finite, response_facts
+from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData, Dataset, Subject, data_dir
+from encoding.datasets._ceilings import read_ceilings
+from encoding.datasets._images import ImageFiles, list_images
+from encoding.datasets._names import read_label_names
+from encoding.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
+from encoding.progress import Report, portion, silent
+from encoding.registry import UnknownName, unknown
+from encoding.store import Store
+
+HEMIS = ("lh", "rh")
+SUBJECT = re.compile(r"subj\d\d")
+IMAGE = re.compile(r"(?P<split>train|test)-(?P<number>\d+)_nsd-(?P<nsd>\d+)\.\w+")
+ROI_CLASSES: dict[str, tuple[str, ...]] = {  # label 1 first; the files of a subject have the last word
+    "prf-visualrois": ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"),
+    "floc-bodies": ("EBA", "FBA-1", "FBA-2", "mTL-bodies"),
+    "floc-faces": ("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"),
+    "floc-places": ("OPA", "PPA", "RSC"),
+    "floc-words": ("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"),
+    "streams": ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"),
+}
+FACTS = "responses-1"  # what response_facts learns; raise the number when it learns something else
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of one subject lie."""
+
+    folder: Path
+
+    @property
+    def training_images(self) -> Path:
+        return self.folder / "training_split" / "training_images"
+
+    @property
+    def test_images(self) -> Path:
+        return self.folder / "test_split" / "test_images"
+
+    @property
+    def marker(self) -> Path:
+        return self.folder / "SIMULATED.txt"
+
+    @property
+    def ceilings(self) -> tuple[Path, Path]:
+        return self.folder / "noise_ceiling", self.folder.parent / "noise_ceiling" / self.folder.name
+
+    def responses(self, hemi: str) -> Path:
+        return self.folder / "training_split" / "training_fmri" / f"{hemi}_training_fmri.npy"
+
+    def mask(self, hemi: str) -> Path:
+        return self.folder / "roi_masks" / f"{hemi}.all-vertices_fsaverage_space.npy"
+
+    def labels(self, hemi: str, roi_class: str, *, space: str = "challenge") -> Path:
+        return self.folder / "roi_masks" / f"{hemi}.{roi_class}_{space}_space.npy"
+
+    def names(self, roi_class: str) -> Path:
+        return self.folder / "roi_masks" / f"mapping_{roi_class}.npy"
+
+
+class Algonauts2023(Dataset):
+    """The challenge's subjects below :func:`data_dir`, or below ``root`` where one is given."""
+
+    name = "algonauts2023"
+    title = "Algonauts 2023 (NSD)"
+    about = "7T fMRI of eight people who each saw up to ten thousand photographs of everyday scenes."
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+
+    @property
+    def root(self) -> Path:
+        return self._root or data_dir() / self.name
+
+    def subjects(self) -> tuple[str, ...]:
+        if not self.root.is_dir():
+            return ()
+        return tuple(sorted(path.name for path in self.root.iterdir() if SUBJECT.fullmatch(path.name) and path.is_dir()))
+
+    def roi_names(self) -> Mapping[str, tuple[str, ...]]:
+        return ROI_CLASSES
+
+    def where(self) -> str:
+        if found := self.subjects():
+            return f"{', '.join(found)} in {self.root}."
+        return (
+            f"Not on this machine. Agree to the terms at algonauts.csail.mit.edu/challenge.html and unpack the data so that "
+            f"{self.root}/subj01/training_split exists; or simulate a subject: "
+            f"python -m encoding simulate --layout {self.name} --out {self.root}"
+        )
+
+    def is_ready(self, subject: str, store: Store) -> bool:
+        """Whether every file was checked before and has not changed since."""
+        layout = self._layout(subject)
+        images = [path for folder in (layout.training_images, layout.test_images) if folder.is_dir() for path in list_images(folder)]
+        responses = [layout.responses(hemi) for hemi in HEMIS]
+        return is_remembered(images + responses, store) and is_remembered(responses, store, name=FACTS)
+
+    def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
+        """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
+        layout = self._layout(subject)
+        images = read_images(layout.training_images, split="train")
+        test_images = read_images(layout.test_images, split="test") if layout.test_images.is_dir() else []
+        responses = {hemi: open_responses(layout.responses(hemi)) for hemi in HEMIS}
+        check_rows(layout, images, responses)
+        vertices = {hemi: read_vertices(layout, hemi, responses[hemi].shape[1]) for hemi in HEMIS}
+        rois = {hemi: read_rois(layout, hemi, responses[hemi].shape[1]) for hemi in HEMIS}
+        ceiling = read_ceilings(layout.ceilings, vertices, n_images=len(images))
+        fingerprints = check_responses(layout, store, portion(report, 0, 0.4))
+        return Subject(
+            dataset=self.name,
+            name=subject,
+            stimuli=ImageFiles(images, fingerprint=files_fingerprint(images, store, portion(report, 0.4, 0.97))),
+            unlabelled=ImageFiles(test_images, fingerprint=files_fingerprint(test_images, store, portion(report, 0.97, 1))),
+            responses=responses,
+            fingerprints=fingerprints,
+            rois=rois,
+            groups=nsd_ids(images),
+            vertices=vertices,
+            ceiling=ceiling,
+            simulated=layout.marker.exists(),
+        )
+
+    def _layout(self, subject: str) -> Layout:
+        if subject not in self.subjects():
+            known = self.subjects()
+            raise UnknownName(unknown("subject", subject, known) if known else f"No subject {subject!r}: {self.where()}")
+        return Layout(self.root / subject)
+
+
+def read_images(folder: Path, *, split: str) -> list[Path]:
+    """The image files of one split in the order of their rows.
+
+    Raises
+    ------
+    BadData where the folder is missing or empty, or a file's name does not give its row.
+    """
+    paths = list_images(folder)
+    if not paths:
+        raise BadData(f"{folder} holds no images. Unpack the challenge's {split} images there.")
+    for row, path in enumerate(paths, start=1):
+        found = IMAGE.fullmatch(path.name)
+        if found is None or found["split"] != split:
+            raise BadData(f"{path} is not named like {split}-0001_nsd-00013.png. Rename it or take it out of the folder.")
+        if int(found["number"]) != row:
+            raise BadData(
+                f"{path} has the number {int(found['number'])} but is image {row} of its folder. Numbers must run from 1 without gaps."
+            )
+    return paths
+
+
+def nsd_ids(images: list[Path]) -> np.ndarray:
+    """(n_images,) int64, each image's id among NSD's 73,000 stimuli (from 0), out of its file name."""
+    return np.array([int(IMAGE.fullmatch(path.name)["nsd"]) for path in images], dtype=np.int64)
+
+
+def check_rows(layout: Layout, images: list[Path], responses: Mapping[str, np.ndarray]) -> None:
+    """:class:`BadData` unless there is one image for every row of both hemispheres."""
+    for hemi, block in responses.items():
+        if len(block) != len(images):
+            raise BadData(
+                f"{layout.training_images} holds {len(images):,} images but {layout.responses(hemi).name} has {len(block):,} rows. "
+                "Each image is one row: unpack the images and the responses of this subject again."
+            )
+
+
+def check_responses(layout: Layout, store: Store, report: Report = silent) -> dict[str, str]:
+    """The fingerprint of each hemisphere's responses; :class:`BadData` where they hold a NaN or an infinity."""
+    paths = [layout.responses(hemi) for hemi in HEMIS]
+    facts = file_facts(paths, store, name=FACTS, learn=response_facts, report=portion(report, 0, 0.5))
+    for path, known in zip(paths, facts, strict=True):
+        require_finite(path, known)
+    names = file_facts(paths, store, name="sha256", learn=sha256, report=portion(report, 0.5, 1))
+    return dict(zip(HEMIS, names, strict=True))
+
+
+def read_vertices(layout: Layout, hemi: str, n_vertices: int) -> np.ndarray:
+    """(n_vertices,) int64, ascending: where each column of the responses lies on fsaverage.
+
+    Raises
+    ------
+    BadData where the mask is not (163842,) zeros and ones, or has not as many ones as the responses have columns.
+    """
+    path = layout.mask(hemi)
+    mask = open_vector(path, FSAVERAGE_VERTICES, "fsaverage's vertices are")
+    if not np.isin(mask, (0, 1)).all():
+        raise BadData(f"{path} holds other numbers than 0 and 1. Copy this file again from the original data set.")
+    if mask.sum() != n_vertices:
+        raise BadData(
+            f"{path} marks {mask.sum():,} vertices but {layout.responses(hemi).name} has {n_vertices:,} columns. "
+            "They belong to different subjects or hemispheres: copy both again."
+        )
+    return np.flatnonzero(mask)
+
+
+def read_rois(layout: Layout, hemi: str, n_vertices: int) -> dict[str, np.ndarray]:
+    """ROI name to its columns, sorted int64, class by class in the order of labels; empty ROIs are there too.
+
+    Raises
+    ------
+    BadData where a file is missing or damaged, or a vertex has a label without a name.
+    """
+    rois: dict[str, np.ndarray] = {}
+    for roi_class in ROI_CLASSES:
+        names = read_label_names(layout.names(roi_class))
+        path = layout.labels(hemi, roi_class)
+        labels = open_vector(path, n_vertices, "the vertices in this hemisphere's responses are")
+        if nameless := sorted(set(np.unique(labels).tolist()) - {0} - set(names)):
+            raise BadData(f"{path} has the labels {nameless}, which {layout.names(roi_class).name} does not name. Copy both files again.")
+        for label in sorted(set(names) - {0}):
+            if names[label] in rois:
+                raise BadData(f"{layout.names(roi_class)} names {names[label]!r}, which is named already. Give every ROI its own name.")
+            rois[names[label]] = np.flatnonzero(labels == label)
+    return rois
+
+
+DATASETS.register(Algonauts2023.name, Algonauts2023())
