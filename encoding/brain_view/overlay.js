@@ -1,0 +1,134 @@
+// What stands around and over the picture: buttons, names, colour bar, tooltip. All words enter as textContent, never as HTML.
+
+/** An element with a class, text and attributes, inside a parent. */
+export function add(parent, tag, className, text = "", attributes = {}) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  parent.append(element);
+  return element;
+}
+
+/** The fixed frame of the view, built once: { root, canvas, stage, … }. */
+export function buildFrame(parent, views, actions) {
+  const root = add(parent, "section", "brain");
+  const head = add(root, "header", "head");
+  const title = add(head, "div", "title");
+  const toolbar = add(head, "div", "toolbar", "", { role: "toolbar", "aria-label": "Views of the brain" });
+  const viewButtons = Object.keys(views).map((name) => {
+    const button = add(toolbar, "button", "view", name[0].toUpperCase() + name.slice(1), { type: "button", "data-view": name, "aria-pressed": "false" });
+    button.onclick = () => actions.setView(name);
+    return button;
+  });
+  const reset = add(toolbar, "button", "reset", "Reset", { type: "button", title: "Back to the standard view, zoom and place (0)" });
+  reset.onclick = actions.reset;
+  const save = add(toolbar, "button", "save", "Save PNG", { type: "button", title: "Save this picture" });
+  save.onclick = actions.save;
+  const stage = add(root, "div", "stage");
+  const canvas = add(stage, "canvas", "picture", "", { tabindex: "0", role: "img" });
+  const names = add(stage, "div", "names", "", { "aria-hidden": "true" });
+  const sides = [add(stage, "div", "side left"), add(stage, "div", "side right")];
+  const marker = add(stage, "div", "marker", "", { "aria-hidden": "true" });
+  const tooltip = add(stage, "div", "tooltip", "", { role: "status" });
+  const message = add(stage, "div", "message", "", { role: "alert" });
+  const foot = add(root, "footer", "foot");
+  const bar = add(foot, "div", "bar");
+  const help = "Drag to turn, Shift and drag to move, wheel to zoom, click a coloured vertex to select it. Keys: arrows, + and −, 0, Escape.";
+  add(foot, "div", "help", help);
+  hide(marker, tooltip, message);
+  return { root, title, viewButtons, stage, canvas, names, sides, marker, tooltip, message, bar };
+}
+
+export function hide(...elements) {
+  for (const element of elements) element.hidden = true;
+}
+
+/** Round numbers that divide a range into some four parts. */
+export function ticks([low, high]) {
+  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * 0.999) * power;
+  const found = [];
+  for (let i = Math.ceil(low / step - 1e-6); i * step <= high + step * 1e-6; i++) found.push(i * step);
+  return found;
+}
+
+/** A tick's number, with as many decimals as it and its neighbours need. */
+export function tickText(value, all) {
+  let decimals = 0;
+  while (decimals < 6 && all.some((tick) => Math.abs(tick - Number(tick.toFixed(decimals))) > 1e-9)) decimals++;
+  return (Math.abs(value) < 1e-9 ? 0 : value).toFixed(decimals).replace("-", "−");
+}
+
+/** The part of the colour bar, as two fractions of its length, whose values the threshold hides; null where it hides none. */
+export function hiddenPart({ colour_range: [low, high], threshold, diverging }) {
+  if (!(threshold > 0)) return null;
+  const fraction = (value) => Math.max(0, Math.min(1, (value - low) / (high - low)));
+  return [diverging ? fraction(-threshold) : 0, fraction(threshold)];
+}
+
+/** Draw the colour bar: colours is 256 x 3 bytes. */
+export function showBar(bar, header, colours) {
+  bar.replaceChildren();
+  add(bar, "div", "quantity", header.quantity);
+  const scale = add(bar, "div", "scale");
+  const [low, high] = header.colour_range;
+  const strip = add(scale, "div", "strip");
+  const stops = [...Array(33).keys()].map((i) => Math.min(255, 8 * i)).map((i) => `rgb(${colours[3 * i]} ${colours[3 * i + 1]} ${colours[3 * i + 2]})`);
+  strip.style.background = `linear-gradient(to right, ${stops.join(",")})`;
+  const hidden = hiddenPart(header);
+  if (hidden) {
+    const cover = add(strip, "div", "hidden-part", "", { title: "Hidden by the threshold" });
+    cover.style.left = `${100 * hidden[0]}%`;
+    cover.style.width = `${100 * (hidden[1] - hidden[0])}%`;
+  }
+  const places = ticks(header.colour_range);
+  for (const place of places) {
+    const tick = add(scale, "div", "tick", tickText(place, places));
+    tick.style.left = `${(100 * (place - low)) / (high - low)}%`;
+  }
+  const missing = add(bar, "div", "missing");
+  add(missing, "span", "swatch");
+  add(missing, "span", "", "no data");
+}
+
+/** The lines of the tooltip of one vertex. Numbers have three decimals. */
+export function describe(hemi, vertex, data, header) {
+  const number = (value) => value.toFixed(3).replace("-", "−");
+  const lines = [`${hemi === "lh" ? "Left" : "Right"} hemisphere, vertex ${vertex}`];
+  const rois = data.rois[vertex] >= 0 ? header.memberships[hemi][data.rois[vertex]] : [];
+  if (rois.length) lines.push(rois.join(", "));
+  if (Number.isNaN(data.values[vertex])) return [...lines, "no data"];
+  const ceiling = Number.isNaN(data.ceiling[vertex]) ? "" : `, ceiling ${number(data.ceiling[vertex])}`;
+  return [...lines, `${header.quantity} ${number(data.values[vertex])}${ceiling}`];
+}
+
+/** Show the tooltip's lines beside a pixel, inside the stage. */
+export function showTooltip(frame, lines, x, y) {
+  const { tooltip, stage } = frame;
+  tooltip.hidden = false;
+  tooltip.replaceChildren();
+  lines.forEach((line, i) => add(tooltip, "div", i === lines.length - 1 ? "number" : "", line));
+  const left = x + 16 + tooltip.offsetWidth > stage.clientWidth ? x - 12 - tooltip.offsetWidth : x + 16;
+  tooltip.style.left = `${Math.max(4, left)}px`;
+  tooltip.style.top = `${Math.max(4, Math.min(y + 14, stage.clientHeight - tooltip.offsetHeight - 4))}px`;
+}
+
+/**
+ * Write ROI names at their places; one that would cover an earlier one is left out.
+ * labels: [{ text, x, y, chosen }], the most important first. Elements are used again from frame to frame.
+ */
+export function showNames(container, labels) {
+  const written = [];
+  for (const { text, x, y, chosen } of labels) {
+    const halfWidth = 3.6 * text.length + 4;
+    if (written.some((other) => Math.abs(other.x - x) < halfWidth + other.halfWidth && Math.abs(other.y - y) < 15)) continue;
+    const element = container.children[written.length] ?? add(container, "span", "name");
+    element.textContent = text;
+    element.classList.toggle("chosen", chosen);
+    element.style.transform = `translate(-50%, -50%) translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
+    written.push({ x, y, halfWidth });
+  }
+  while (container.children.length > written.length) container.lastChild.remove();
+  return written.length;
+}

@@ -1,0 +1,64 @@
+// The view as a PNG file: the brain, its names, title and colour bar on one plain canvas.
+
+import { hiddenPart, ticks, tickText } from "./overlay.js";
+
+const HEAD = 44, FOOT = 62; // pixels above and below the brain
+
+/** canvas: the brain, drawn this instant. words: { title, names: [{ text, x, y }] }. -> Promise of a PNG Blob. */
+export function composePicture(canvas, ratio, words, header, colours, style) {
+  const width = canvas.width / ratio, height = canvas.height / ratio;
+  const picture = document.createElement("canvas");
+  picture.width = canvas.width;
+  picture.height = Math.round((height + HEAD + FOOT) * ratio);
+  const pen = picture.getContext("2d");
+  pen.scale(ratio, ratio);
+  pen.fillStyle = style.background;
+  pen.fillRect(0, 0, width, height + HEAD + FOOT);
+  pen.drawImage(canvas, 0, HEAD, width, height);
+  pen.textBaseline = "middle";
+  const write = (text, x, y, { size = 13, weight = 400, align = "center" } = {}) => {
+    pen.font = `${weight} ${size}px ${style.font}`;
+    pen.textAlign = align;
+    pen.fillText(text, x, y);
+  };
+  pen.fillStyle = style.text;
+  write(words.title, 16, HEAD / 2, { size: 16, weight: 600, align: "left" });
+  write(words.left, 24, HEAD + 22, { size: 18, weight: 600 });
+  write(words.right, width - 24, HEAD + 22, { size: 18, weight: 600 });
+  drawBar(pen, write, header, colours, width, HEAD + height + 14);
+  for (const { text, x, y } of words.names) {
+    pen.lineWidth = 3;
+    pen.strokeStyle = "rgb(20 22 26 / 0.75)";
+    pen.font = `600 11px ${style.font}`;
+    pen.textAlign = "center";
+    pen.strokeText(text, x, y + HEAD);
+    pen.fillStyle = "white";
+    pen.fillText(text, x, y + HEAD);
+  }
+  return new Promise((resolve) => picture.toBlob(resolve, "image/png"));
+}
+
+function drawBar(pen, write, header, colours, width, top) {
+  const length = Math.min(280, width / 2), left = (width - length) / 2;
+  for (let x = 0; x < length; x++) {
+    const i = Math.round((255 * x) / (length - 1));
+    pen.fillStyle = `rgb(${colours[3 * i]} ${colours[3 * i + 1]} ${colours[3 * i + 2]})`;
+    pen.fillRect(left + x, top, 1.5, 10);
+  }
+  const hidden = hiddenPart(header);
+  pen.fillStyle = "rgb(190 188 186)";
+  if (hidden) pen.fillRect(left + hidden[0] * length, top, (hidden[1] - hidden[0]) * length, 10);
+  pen.fillStyle = "rgb(128 128 128)";
+  const [low, high] = header.colour_range, places = ticks(header.colour_range);
+  write(header.quantity, left - 12, top + 5, { align: "right" });
+  for (const place of places) write(tickText(place, places), left + (length * (place - low)) / (high - low), top + 24, { size: 12 });
+}
+
+/** Hand a file to the person. */
+export function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,289 @@
+// The interactive brain. createBrainView puts one into an element; update gives it a new map; dispose frees the graphics card.
+
+import { spread, unpack } from "./bytes.js";
+import { HEMIS, clipMatrix, placement, project, sideOf, standardCamera, turn, zoomAt } from "./camera.js";
+import { makeMesh, middleOf, outline, projectAll, surfaceAt } from "./mesh.js";
+import { buildFrame, describe, hide, showBar, showNames, showTooltip } from "./overlay.js";
+import { composePicture, download } from "./picture.js";
+import { createScene } from "./scene.js";
+
+const CLICK_PIXELS = 4; // a press that moves less is a click
+const DEGREES_PER_PIXEL = 0.5;
+const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or use the plotly figure: encoding.brain_figure.mesh_figure.";
+
+/**
+ * parent: where it goes. meshFile: { header, arrays } of encoding.brain_view.mesh_bytes, unpacked.
+ * onSelect: called with { hemi, vertex }, or null, when the person selects a vertex.
+ */
+export function createBrainView(parent, meshFile, onSelect = () => {}) {
+  const style = document.createElement("style");
+  style.textContent = STYLE; // put in front of this module with the style sheet
+  const frame = buildFrame(parent, meshFile.header.views, { setView, reset, save });
+  const { canvas, stage } = frame;
+  frame.root.prepend(style);
+  const gl = canvas.getContext("webgl2", { antialias: true, powerPreference: "low-power" });
+  const listeners = new AbortController(); // its signal takes every listener away at once
+  const meshes = {}; // surface -> hemisphere -> mesh, made when first shown
+  const projected = {}; // hemisphere -> every vertex on the screen, until the camera moves
+  const data = {}; // hemisphere -> { values, ceiling, rois }
+  let uploaded = {}; // hemisphere -> the surface that the graphics card holds
+  let map = null, camera = null, scene = null, selected = null, labels = [], shownNames = [];
+  let frameRequest = 0, frames = 0, select = onSelect;
+  if (!gl) {
+    say(NO_WEBGL2);
+    return { update() {}, dispose: () => frame.root.remove() };
+  }
+  scene = createScene(gl);
+
+  // ---- what is shown -------------------------------------------------------------------------------------------------
+
+  /**
+   * bytes: encoding.brain_view.BrainMap.to_bytes; changes replace parts of its header, such as { surface: "flat" }.
+   * The camera stays unless the map names another view than the last one did.
+   */
+  function update(bytes, newOnSelect = select, changes = {}) {
+    const before = map;
+    map = unpack(bytes);
+    Object.assign(map.header, changes);
+    nameMemberships(map.header);
+    select = newOnSelect;
+    const { header } = map;
+    for (const hemi of HEMIS) data[hemi] = spread(map.arrays, hemi, meshFile.arrays[`${hemi}.sulcal_depth`].length);
+    selected = header.selected;
+    if (header.view !== before?.header.view) camera = standardCamera(meshFile.header.views, header.view);
+    if (header.surface !== before?.header.surface) [camera.zoom, camera.panX, camera.panY] = [1, 0, 0];
+    stage.style.height = `${header.height ?? 440}px`;
+    frame.title.textContent = header.title;
+    canvas.setAttribute("aria-label", `Brain map: ${header.title || header.quantity}. Turn it with the arrow keys.`);
+    showBar(frame.bar, header, map.arrays.colours);
+    hide(frame.tooltip);
+    upload();
+    draw();
+  }
+
+  /** Sets of ROIs travel as numbers; from here on they are lists of names. */
+  function nameMemberships(header) {
+    for (const hemi of Object.keys(header.memberships)) {
+      header.memberships[hemi] = header.memberships[hemi].map((set) => set.map((place) => header.rois[place]));
+    }
+  }
+
+  /** Send the map to the graphics card. */
+  function upload() {
+    const { surface } = map.header;
+    meshes[surface] ??= Object.fromEntries(HEMIS.map((hemi) => [hemi, makeMesh(meshFile.arrays, hemi, surface)]));
+    labels = [];
+    scene.setColours(map.arrays.colours);
+    for (const hemi of HEMIS) {
+      if (uploaded[hemi] !== surface) scene.setMesh(hemi, meshes[surface][hemi]);
+      uploaded[hemi] = surface;
+      scene.setValues(hemi, data[hemi].values);
+      scene.setLines(hemi, outlines(hemi));
+    }
+    forgetProjection();
+  }
+
+  /** The borders of the outlined ROIs of one hemisphere; notes where their names go. */
+  function outlines(hemi) {
+    const { outlined, chosen_roi: chosen, memberships } = map.header;
+    const mesh = currentMesh(hemi), numbers = [];
+    for (const roi of new Set([...outlined, ...(chosen ? [chosen] : [])])) {
+      const sets = (memberships[hemi] ?? []).map((names) => names.includes(roi));
+      const isInside = (vertex) => sets[data[hemi].rois[vertex]] === true;
+      const members = [...data[hemi].rois.keys()].filter(isInside);
+      if (!members.length) continue;
+      const ends = outline(mesh, isInside);
+      for (let i = 0; i < ends.length; i += 6) numbers.push(...ends.slice(i, i + 6), roi === chosen ? 1 : 0);
+      labels.push({ hemi, text: roi, vertex: middleOf(mesh, members), chosen: roi === chosen });
+    }
+    labels.sort((one, other) => other.chosen - one.chosen);
+    canvas.dataset[`${hemi}Segments`] = numbers.length / 7;
+    return numbers;
+  }
+
+  const currentMesh = (hemi) => meshes[map.header.surface][hemi];
+  const place = (hemi) => placement(camera, hemi, currentMesh(hemi), stage.clientWidth, stage.clientHeight);
+  const say = (text) => { frame.message.hidden = !text; frame.message.textContent = text; };
+  const forgetProjection = () => { for (const hemi of HEMIS) delete projected[hemi]; };
+
+  // ---- drawing -------------------------------------------------------------------------------------------------------
+
+  function requestDraw() {
+    forgetProjection();
+    frameRequest ||= requestAnimationFrame(() => { frameRequest = 0; draw(); });
+  }
+
+  function draw() {
+    const width = stage.clientWidth, height = stage.clientHeight, ratio = window.devicePixelRatio || 1;
+    if (!map || !width || !height || gl.isContextLost()) return;
+    const [columns, rows] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
+    const { colour_range: range, threshold, diverging } = map.header;
+    scene.clear();
+    for (const hemi of HEMIS) {
+      const there = place(hemi);
+      const look = { clip: clipMatrix(there, width, height), axes: there, side: sideOf(camera, hemi), ratio };
+      scene.draw(hemi, { ...look, range, threshold, diverging, flat: currentMesh(hemi).flat });
+    }
+    drawOverlay();
+    frames++;
+    note();
+  }
+
+  function drawOverlay() {
+    const flat = map.header.surface === "flat";
+    for (const button of frame.viewButtons) {
+      button.disabled = flat;
+      button.setAttribute("aria-pressed", String(!flat && button.dataset.view === camera.view));
+    }
+    frame.sides.forEach((element, i) => { element.textContent = (i === 0) === camera.swapped ? "R" : "L"; });
+    const seen = labels.map((label) => ({ ...label, ...whereIs(label.hemi, label.vertex) })).filter((label) => label.visible);
+    shownNames = seen.slice();
+    showNames(frame.names, seen);
+    const spot = selected && whereIs(selected.hemi, selected.vertex);
+    frame.marker.hidden = !spot?.visible;
+    if (spot) frame.marker.style.transform = `translate(-50%, -50%) translate(${spot.x}px, ${spot.y}px)`;
+  }
+
+  /** What tests and the curious may read from the page. */
+  function note() {
+    const { view, azimuth, elevation, swapped, zoom, panX, panY } = camera;
+    Object.assign(canvas.dataset, { frames, title: map.header.title, surface: map.header.surface, selected: JSON.stringify(selected) });
+    canvas.dataset.camera = JSON.stringify({ view, azimuth, elevation, swapped, zoom, panX, panY });
+  }
+
+  // ---- what is where -------------------------------------------------------------------------------------------------
+
+  const seenFrom = (hemi) => (projected[hemi] ??= projectAll(currentMesh(hemi), place(hemi)));
+  const hemiAt = (x) => HEMIS.find((hemi) => sideOf(camera, hemi) === (x < stage.clientWidth / 2 ? -1 : 1));
+
+  /** Where a vertex is in the picture, and whether nothing is in front of it. */
+  function whereIs(hemi, vertex) {
+    const mesh = currentMesh(hemi);
+    const [x, y, height] = project(place(hemi), ...mesh.positions.subarray(3 * vertex, 3 * vertex + 3));
+    const front = hemiAt(x) === hemi ? surfaceAt(mesh.faces, seenFrom(hemi), x, y) : null;
+    const inPicture = x >= 0 && y >= 0 && x <= stage.clientWidth && y <= stage.clientHeight;
+    return { x, y, visible: inPicture && (front ? front.height < height + 1.5 : !mesh.flat && hemiAt(x) === hemi && height > 0) };
+  }
+
+  /** { hemi, vertex } under a pixel of the picture, or null. */
+  function pick(x, y) {
+    if (!map) return null;
+    const hemi = hemiAt(x), found = surfaceAt(currentMesh(hemi).faces, seenFrom(hemi), x, y);
+    return found && { hemi, vertex: found.vertex };
+  }
+
+  // ---- what the person does ------------------------------------------------------------------------------------------
+
+  function setView(name) {
+    camera = standardCamera(meshFile.header.views, name);
+    requestDraw();
+  }
+
+  function reset() {
+    setView(camera.view ?? map.header.view);
+  }
+
+  function choose(found) {
+    selected = found;
+    requestDraw();
+    select(found);
+  }
+
+  function hover(x, y) {
+    const found = pick(x, y);
+    canvas.classList.toggle("over-data", Boolean(found) && !Number.isNaN(data[found.hemi].values[found.vertex]));
+    if (found) showTooltip(frame, describe(found.hemi, found.vertex, data[found.hemi], map.header), x, y);
+    else hide(frame.tooltip);
+  }
+
+  function click(x, y) {
+    const found = pick(x, y);
+    if (found && !Number.isNaN(data[found.hemi].values[found.vertex])) choose(found);
+  }
+
+  /** The hemisphere under the pointer follows it; the other one does the same in the mirror. */
+  function drag(dx, dy, hemi, moving) {
+    if (moving || map.header.surface === "flat") {
+      camera.panX += sideOf(camera, hemi) * dx;
+      camera.panY += dy;
+    } else turn(camera, (hemi === "lh" ? dx : -dx) * DEGREES_PER_PIXEL, dy * DEGREES_PER_PIXEL);
+    requestDraw();
+  }
+
+  function zoom(factor, x, y) {
+    const hemi = hemiAt(x);
+    zoomAt(camera, factor, x, y, place(hemi), sideOf(camera, hemi));
+    requestDraw();
+  }
+
+  function press(event) {
+    const centre = [stage.clientWidth / 4, stage.clientHeight / 2];
+    const keys = {
+      ArrowLeft: () => drag(-20, 0, "lh", event.shiftKey), ArrowRight: () => drag(20, 0, "lh", event.shiftKey),
+      ArrowUp: () => drag(0, -20, "lh", event.shiftKey), ArrowDown: () => drag(0, 20, "lh", event.shiftKey),
+      "+": () => zoom(1.2, ...centre), "=": () => zoom(1.2, ...centre), "-": () => zoom(1 / 1.2, ...centre),
+      0: reset, Home: reset, Escape: () => choose(null),
+    };
+    if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey || !map) return;
+    event.preventDefault();
+    keys[event.key]();
+  }
+
+  async function save() {
+    const look = getComputedStyle(frame.root);
+    const surroundings = look.getPropertyValue("--page").trim() || "white";
+    const words = { title: map.header.title, left: frame.sides[0].textContent, right: frame.sides[1].textContent, names: shownNames };
+    draw(); // a WebGL picture can be read only in the turn that drew it
+    const ratio = canvas.width / stage.clientWidth;
+    const style = { font: look.fontFamily, text: look.color, background: surroundings };
+    download(await composePicture(canvas, ratio, words, map.header, map.arrays.colours, style), "brain.png");
+  }
+
+  function listen() {
+    const on = (target, name, act, options = {}) => target.addEventListener(name, act, { ...options, signal: listeners.signal });
+    const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
+    let held = null;
+    on(canvas, "pointerdown", (event) => {
+      if (!map) return;
+      const [x, y] = at(event);
+      held = { x, y, startX: x, startY: y, hemi: hemiAt(x), moving: event.shiftKey || event.button !== 0 };
+      canvas.setPointerCapture(event.pointerId);
+      hide(frame.tooltip);
+    });
+    on(canvas, "pointermove", (event) => {
+      if (!map) return;
+      const [x, y] = at(event);
+      if (!held) return hover(x, y);
+      drag(x - held.x, y - held.y, held.hemi, held.moving);
+      Object.assign(held, { x, y });
+    });
+    on(canvas, "pointerup", (event) => {
+      if (held && event.button === 0 && Math.hypot(held.x - held.startX, held.y - held.startY) < CLICK_PIXELS) click(...at(event));
+      held = null;
+    });
+    on(canvas, "pointercancel", () => { held = null; });
+    on(canvas, "pointerleave", () => hide(frame.tooltip));
+    on(canvas, "contextmenu", (event) => event.preventDefault());
+    on(canvas, "wheel", (event) => { event.preventDefault(); if (map) zoom(Math.exp(-event.deltaY * 0.0015), ...at(event)); }, { passive: false });
+    on(canvas, "keydown", press);
+    on(canvas, "webglcontextlost", (event) => { event.preventDefault(); say("The graphics card was reset. The brain comes back when it does."); });
+    on(canvas, "webglcontextrestored", () => { scene = createScene(gl); uploaded = {}; if (map) upload(); say(""); requestDraw(); });
+  }
+
+  listen();
+  const resized = new ResizeObserver(requestDraw);
+  resized.observe(stage);
+  canvas.brain = { pick, project: whereIs }; // for tests
+
+  return {
+    update,
+    dispose() {
+      listeners.abort();
+      resized.disconnect();
+      cancelAnimationFrame(frameRequest);
+      gl.getExtension("WEBGL_lose_context")?.loseContext(); // a page holds at most 16 contexts
+      frame.root.remove();
+    },
+  };
+}

@@ -1,0 +1,55 @@
+"""A page with one brain and a made-up map, for the tests of the viewer. Its keys are what they press."""
+
+import numpy as np
+import streamlit as st
+
+from encoding import surface
+from pages.parts.brain import brain_view, clicked
+
+st.set_page_config(layout="wide")
+name = st.radio("Map", ["height", "depth", "difference"], key="map", horizontal=True)
+shape = st.radio("Surface", ["inflated", "pial", "flat"], key="surface", horizontal=True)
+threshold = st.slider("Threshold", 0.0, 1.0, 0.0, key="threshold")
+chosen = st.selectbox("ROI", [None, "cap", "strip"], key="roi")
+
+vertices, values, ceiling, rois = {}, {}, {}, {}
+for hemi in surface.HEMIS:
+    sphere = surface.mesh("sphere", hemi)[0] / 100
+    vertices[hemi] = np.flatnonzero(sphere[:, 1] < -0.2)[::-1].astype(np.int64)  # the back of the brain, columns in no special order
+    x, y, z = sphere[vertices[hemi]].T
+    values[hemi] = {"height": (z + 1) / 2, "depth": -y, "difference": x}[name].astype(np.float32)
+    values[hemi][(y < -0.5) & (np.abs(z) < 0.05)] = np.nan
+    ceiling[hemi] = np.full(len(y), 0.9, np.float32)
+    rois[hemi] = {
+        "cap": np.flatnonzero(y < -0.9),
+        "strip": np.flatnonzero((np.abs(x) < 0.15) & (y > -0.8) & (z < 0)),
+        "empty": np.empty(0, int),
+    }
+
+
+def count_selection() -> None:
+    st.session_state["n_selections"] = st.session_state.get("n_selections", 0) + 1
+    st.session_state["in_callback"] = clicked("brain", vertices)
+
+
+selection = brain_view(
+    values,
+    vertices,
+    rois=rois,
+    ceiling=ceiling,
+    title=f"Made-up map: {name} <b>&amp;</b>",
+    colour_range=(-1, 1) if name == "difference" else (0, 1),
+    colour_map="RdBu_r" if name == "difference" else "magma",
+    threshold=threshold,
+    surface=shape,
+    outlined=["cap", "strip", "empty"],
+    chosen_roi=chosen,
+    on_select=count_selection,
+    key="brain",
+)
+if selection:
+    hemi, column = selection
+    same = st.session_state["in_callback"] == selection
+    st.text(f"selected {hemi} column {column} vertex {vertices[hemi][column]} value {values[hemi][column]:.3f} callback {same}")
+else:
+    st.text("selected nothing")

@@ -1,0 +1,169 @@
+"""The bytes that the viewer reads say what the map says, and stay few."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from encoding.brain_view import NOT_KNOWN, BrainMap, colour_table, mesh_bytes, pack, viewer_module
+from encoding.registry import UnknownName
+from encoding.surface import HEMIS, N_VERTICES, VIEWS, mesh
+
+
+def unpack(data: bytes) -> tuple[dict, dict[str, np.ndarray]]:
+    """What bytes.js does, written again."""
+    length = int.from_bytes(data[:4], "little")
+    header = json.loads(data[4 : 4 + length])
+    rest = data[4 + length :]
+    return header, {one["name"]: np.frombuffer(rest, one["dtype"], one["length"], one["offset"]) for one in header["arrays"]}
+
+
+def a_map(n_vertices: int = 2_500, **more) -> BrainMap:
+    rng = np.random.default_rng(0)
+    vertices = {hemi: rng.permutation(N_VERTICES)[:n_vertices] for hemi in HEMIS}
+    values = {hemi: rng.uniform(-0.1, 0.9, n_vertices).astype(np.float32) for hemi in HEMIS}
+    rois = {hemi: {f"area{i}": np.sort(rng.permutation(n_vertices)[:120]) for i in range(25)} for hemi in HEMIS}
+    ceiling = {hemi: rng.uniform(0.2, 1, n_vertices).astype(np.float32) for hemi in HEMIS}
+    return BrainMap(**({"values": values, "vertices": vertices, "rois": rois, "ceiling": ceiling} | more))
+
+
+def spread(arrays: dict[str, np.ndarray], hemi: str, name: str) -> np.ndarray:
+    whole = np.full(N_VERTICES, np.nan)
+    whole[np.unpackbits(arrays[f"{hemi}.mask"], bitorder="little")[:N_VERTICES].astype(bool)] = arrays[f"{hemi}.{name}"]
+    return whole
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+@pytest.mark.parametrize("name", ["values", "ceiling"])
+def test_numbers_arrive_at_their_vertices_exact_to_three_decimals(name: str, hemi: str) -> None:
+    brain = a_map()
+    given = getattr(brain, name)[hemi]
+    given[5] = np.nan
+    _, arrays = unpack(brain.to_bytes())
+    assert arrays[f"{hemi}.{name}"].dtype == np.int16
+    found = spread(arrays, hemi, name)[brain.vertices[hemi]]
+    assert found[5] == NOT_KNOWN
+    assert [f"{value / 1000:.3f}" for value in np.delete(found, 5)] == [
+        f"{value:.3f}".replace("-0.000", "0.000") for value in np.delete(given, 5)
+    ]
+
+
+@pytest.mark.parametrize(("values", "colour_range"), [([0.1, 33.0], (0, 1)), ([0.0123456, 0.02], (0, 0.1)), ([0.5, np.inf], (0, 1))])
+def test_values_that_thousandths_cannot_hold_travel_whole(values: list[float], colour_range: tuple[float, float]) -> None:
+    brain = BrainMap(values={"lh": np.array(values, np.float32)}, vertices={"lh": np.array([0, 1])}, colour_range=colour_range)
+    _, arrays = unpack(brain.to_bytes())
+    assert np.array_equal(arrays["lh.values"], np.array(values, np.float32))
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+def test_every_vertex_arrives_with_its_rois(hemi: str) -> None:
+    brain = a_map()
+    header, arrays = unpack(brain.to_bytes())
+    number = spread(arrays, hemi, "rois")
+    with_data = np.flatnonzero(np.isfinite(number))
+    for place, roi in enumerate(header["rois"]):
+        holds = np.array([place in places for places in header["memberships"][hemi]])
+        assert set(with_data[holds[number[with_data].astype(int)]]) == set(brain.vertices[hemi][brain.rois[hemi][roi]])
+
+
+def rois_in_classes(vertices: np.ndarray, hemi: str, sizes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """ROIs as data sets have them: classes that overlap, of patches that do not."""
+    place = mesh("sphere", hemi)[0][vertices]
+    centres = np.random.default_rng(1).permutation(len(vertices))
+    rois = {}
+    for number, size in enumerate(sizes):
+        distance = np.linalg.norm(place[:, None] - place[centres[number * 10 : number * 10 + size]], axis=2)
+        nearest = np.where(distance.min(axis=1) < 25, distance.argmin(axis=1), -1)
+        rois |= {f"class{number}-area{i}": np.flatnonzero(nearest == i) for i in range(size)}
+    return rois
+
+
+def test_five_thousand_vertices_with_ceilings_and_thirty_rois_take_less_than_forty_kilobytes() -> None:
+    vertices = a_map().vertices
+    rois = {hemi: rois_in_classes(vertices[hemi], hemi, sizes=(7, 4, 5, 3, 5, 7)) for hemi in HEMIS}
+    assert len(a_map(rois=rois, outlined=list(rois["lh"])).to_bytes(height=440)) < 40_000
+
+
+def test_columns_beyond_fsaverage5_do_not_travel() -> None:
+    vertices = {"lh": np.array([163_841, 4, 20_000, 2])}
+    _, arrays = unpack(BrainMap(values={"lh": np.arange(4.0)}, vertices=vertices).to_bytes())
+    assert arrays["lh.values"].tolist() == [3000, 1000]
+    assert np.flatnonzero(np.unpackbits(arrays["lh.mask"], bitorder="little")).tolist() == [2, 4]
+
+
+def test_a_map_without_rois_or_with_no_vertex_at_all_can_be_packed() -> None:
+    empty = {"lh": np.empty(0, np.float32)}
+    header, arrays = unpack(BrainMap(values=empty, vertices={"lh": np.empty(0, int)}).to_bytes())
+    assert len(arrays["lh.values"]) == 0
+    header, arrays = unpack(BrainMap(values={"lh": np.ones(2)}, vertices={"lh": np.array([0, 1])}).to_bytes())
+    assert (header["memberships"]["lh"], arrays["lh.rois"].tolist()) == ([[]], [0, 0])
+
+
+def test_the_marked_vertex_is_a_vertex_of_fsaverage5_or_none() -> None:
+    brain = {"values": {"lh": np.zeros(2)}, "vertices": {"lh": np.array([9, 20_000])}}
+    marked = [unpack(BrainMap(**brain, selected=("lh", column)).to_bytes())[0]["selected"] for column in (0, 1, 2)]
+    assert marked == [{"hemi": "lh", "vertex": 9}, None, None]
+
+
+def test_mesh_bytes_hold_the_meshes_and_the_views() -> None:
+    header, arrays = unpack(mesh_bytes())
+    assert list(header["views"]) == list(VIEWS)
+    for hemi in HEMIS:
+        for name, faces in (("inflated", "faces"), ("pial", "faces"), ("flat", "flat_faces")):
+            assert np.array_equal(arrays[f"{hemi}.{name}"].reshape(-1, 3), mesh(name, hemi)[0])
+            assert np.array_equal(arrays[f"{hemi}.{faces}"].reshape(-1, 3), mesh(name, hemi)[1])
+
+
+def test_every_array_starts_where_javascript_can_read_it() -> None:
+    data = pack({"name": "é"}, {"a": np.arange(3, dtype=np.uint8), "b": np.arange(2, dtype=np.float32), "c": np.arange(5, dtype=np.uint16)})
+    header, arrays = unpack(data)
+    assert int.from_bytes(data[:4], "little") % 4 == 0
+    assert all(one["offset"] % 4 == 0 for one in header["arrays"])
+    assert [array.tolist() for array in arrays.values()] == [[0, 1, 2], [0, 1], [0, 1, 2, 3, 4]]
+
+
+def test_colour_tables_are_plotlys_and_reverse_with_r() -> None:
+    from plotly import colors
+
+    assert colour_table("magma").shape == (256, 3)
+    ends = [colors.hex_to_rgb(colour) for colour in (colors.sequential.Magma[0], colors.sequential.Magma[-1])]
+    assert [tuple(colour_table("Magma")[i]) for i in (0, -1)] == ends
+    assert np.array_equal(colour_table("RdBu_r"), colour_table("RdBu")[::-1])
+
+
+def test_a_sequential_scale_of_the_brain_grows_lighter_all_the_way() -> None:
+    for name in ("magma", "viridis"):
+        lightness = colour_table(name) @ [0.299, 0.587, 0.114]
+        assert (np.diff(lightness) > -1).all()
+        assert lightness[-1] - lightness[0] > 120
+
+
+def test_the_viewer_is_one_module_without_imports() -> None:
+    module = viewer_module()
+    assert "import " not in "\n".join(line for line in module.splitlines() if line.startswith("import"))
+    assert [line for line in module.splitlines() if line.startswith("export")] == ["export { createBrainView, unpack };"]
+    assert "innerHTML" not in module
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"surface": "inflatd"}, UnknownName, "Did you mean 'inflated'"),
+        ({"view": "laterale"}, UnknownName, "Did you mean 'lateral'"),
+        ({"outlined": ["area33"]}, UnknownName, "Unknown ROI 'area33'"),
+        ({"chosen_roi": "V1"}, UnknownName, "Unknown ROI 'V1'"),
+        ({"colour_range": (1.0, 1.0)}, ValueError, "from low to high, not from 1.0 to 1.0"),
+        ({"values": {"lh": np.zeros(3)}}, ValueError, "lh: 3 values for 2500 vertices"),
+        ({"values": {"left": np.zeros(3)}}, ValueError, "Hemisphere 'left' has values but no place"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_words(change: dict, error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
+        a_map(**change)
+
+
+def test_an_unknown_colour_map_is_told_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"Unknown colour map 'viridi'\. Did you mean 'viridis'"):
+        colour_table("viridi")
