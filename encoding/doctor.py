@@ -16,7 +16,17 @@ from encoding.datasets._base import FSAVERAGE_VERTICES, BadData
 from encoding.datasets._ceilings import find_ceiling, read_ceilings
 from encoding.datasets._download2023 import DOWNLOADS, ROI_SIZES, Download
 from encoding.datasets._images import read_image
-from encoding.datasets.algonauts2023 import FACTS, HEMIS, ROI_CLASSES, Layout, check_rows, read_images, read_rois, read_vertices
+from encoding.datasets.algonauts2023 import (
+    FACTS,
+    HEMIS,
+    ROI_CLASSES,
+    Layout,
+    check_rows,
+    read_images,
+    read_rois,
+    read_test_images,
+    read_vertices,
+)
 from encoding.fingerprints import file_facts, sha256
 from encoding.progress import Report, portion, silent
 from encoding.store import Store
@@ -56,8 +66,8 @@ class Examination:
         """The challenge's own subject of this name; None for a simulated one."""
         return None if self.layout.marker.exists() else DOWNLOADS.get(self.name)
 
-    def images(self, split: str) -> list[Path]:
-        return read_images(self.layout.training_images if split == "train" else self.layout.test_images, split=split)
+    def training_images(self) -> list[Path]:
+        return read_images(self.layout.training_images, split="train")
 
 
 def diagnose(folder: Path, store: Store, report: Report = silent) -> list[Finding]:
@@ -109,14 +119,14 @@ def check_origin(case: Examination) -> Iterator[Finding]:
 
 
 def check_training_images(case: Examination) -> Iterator[Finding]:
-    yield from _check_images(case, "train", case.images("train"), portion(case.report, 0, 0.4))
+    yield from _check_images(case, "train", case.training_images(), portion(case.report, 0, 0.4))
 
 
 def check_test_images(case: Examination) -> Iterator[Finding]:
-    if not case.layout.test_images.is_dir():
-        yield Finding("warning", f"no folder {case.layout.test_images}.", "There is nothing to predict for a submission.", AGAIN)
+    if paths := read_test_images(case.layout):
+        yield from _check_images(case, "test", paths, portion(case.report, 0.4, 0.45))
     else:
-        yield from _check_images(case, "test", case.images("test"), portion(case.report, 0.4, 0.45))
+        yield Finding("warning", f"no images in {case.layout.test_images}.", "There is nothing to predict for a submission.", AGAIN)
 
 
 def _check_images(case: Examination, split: str, paths: list[Path], report: Report) -> Iterator[Finding]:
@@ -153,8 +163,7 @@ def image_facts(path: Path) -> dict[str, Any]:
 
 def check_duplicates(case: Examination) -> Iterator[Finding]:
     """Images with equal bytes: across the two splits, or with different NSD ids within the first."""
-    train = case.images("train")
-    test = case.images("test") if case.layout.test_images.is_dir() else []
+    train, test = case.training_images(), read_test_images(case.layout)
     names = file_facts([*train, *test], case.store, name="sha256", learn=sha256, report=portion(case.report, 0.45, 0.6))
     first = dict(zip(reversed(names[: len(train)]), reversed(train), strict=True))  # the first of equals wins
     leaks = [(path, first[name]) for path, name in zip(test, names[len(train) :], strict=True) if name in first]
@@ -175,7 +184,7 @@ def check_responses(case: Examination, hemi: str) -> Iterator[Finding]:
     n_rows, n_vertices = open_responses(path).shape
     facts = file_facts([path], case.store, name=FACTS, learn=response_facts, report=report)[0]
     require_finite(path, facts)
-    check_rows(case.layout, case.images("train"), {hemi: open_responses(path)})
+    check_rows(case.layout, case.training_images(), {hemi: open_responses(path)})
     lowest, highest = facts["minimum"], facts["maximum"]
     if lowest == highest:
         yield Finding("error", f"{path.name} holds nothing but {lowest}.", "There is nothing to predict.", AGAIN)

@@ -249,7 +249,12 @@ def test_fingerprints_name_bytes_and_not_their_place(root, store, tmp_path):
     assert first.stimuli.fingerprint == second.stimuli.fingerprint != second.unlabelled.fingerprint
 
 
-def test_a_subject_without_test_images_has_none(layout, root, store):
+def test_a_subject_written_without_test_images_has_none(tmp_path, store):
+    write_algonauts2023(made_subject(unlabelled=Blocks(0, seed=0)), tmp_path, size=8)
+    assert len(opened(tmp_path, store).unlabelled) == 0
+
+
+def test_a_subject_without_a_folder_of_test_images_has_none(layout, root, store):
     shutil.rmtree(layout.folder / "test_split")
     assert len(opened(root, store).unlabelled) == 0
 

@@ -26,7 +26,8 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture
-def layout(written, tmp_path):
+def layout(written, tmp_path, monkeypatch):
+    monkeypatch.setattr("encoding.fingerprints.SETTLED_SECONDS", 0)  # each test changes files before it reads them
     shutil.copytree(written / "subj03", tmp_path / "algonauts2023" / "subj03")
     return Layout(tmp_path / "algonauts2023" / "subj03")
 

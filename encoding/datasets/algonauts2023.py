@@ -125,7 +125,7 @@ class Algonauts2023(Dataset):
         """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
         layout = self._layout(subject)
         images = read_images(layout.training_images, split="train")
-        test_images = read_images(layout.test_images, split="test") if layout.test_images.is_dir() else []
+        test_images = read_test_images(layout)
         responses = {hemi: open_responses(layout.responses(hemi)) for hemi in HEMIS}
         check_rows(layout, images, responses)
         vertices = {hemi: read_vertices(layout, hemi, responses[hemi].shape[1]) for hemi in HEMIS}
@@ -172,6 +172,12 @@ def read_images(folder: Path, *, split: str) -> list[Path]:
                 f"{path} has the number {int(found['number'])} but is image {row} of its folder. Numbers must run from 1 without gaps."
             )
     return paths
+
+
+def read_test_images(layout: Layout) -> list[Path]:
+    """The images whose responses are withheld; none where their folder is missing or empty."""
+    there = layout.test_images.is_dir() and list_images(layout.test_images)
+    return read_images(layout.test_images, split="test") if there else []
 
 
 def nsd_ids(images: list[Path]) -> np.ndarray:
