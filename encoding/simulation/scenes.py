@@ -77,7 +77,7 @@ def scenes(n: int, *, seed: int, report: Report = silent) -> Scenes:
             rows.append((number, code, thing.x, thing.y, thing.size, thing.strength))
             strength[number, code] = 1 - (1 - strength[number, code]) * (1 - thing.strength)
         if number % 20 == 0:
-            report(number / n, f"drawing scene {number + 1:,} of {n:,}")
+            report(number / n, f"Drawing scene {number + 1:,} of {n:,}")
     return Scenes(images, strength, np.array(rows, np.float32).reshape(-1, 6))
 
 
@@ -101,16 +101,16 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Thing]]:
 def _surroundings(image: Image.Image, rng: np.random.Generator) -> list[tuple[str, float]]:
     """Draw what a large thing stands before; returns its category and strength, none where it is plain."""
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.3:
         pick(rng, PLAIN)(Pen(image), rng)
         return []
-    pick(rng, PLACES if kind < 0.75 else TEXTURES)(Pen(image), rng)
+    pick(rng, PLACES if kind < 0.65 else TEXTURES)(Pen(image), rng)
     image.paste(image.filter(ImageFilter.BoxBlur(float(rng.uniform(0.5, 5)))))
-    if kind < 0.75:
-        return [("places", 0.5)]
+    if kind < 0.65:
+        return [("places", 0.4)]
     colour = tuple(round(v) for v in np.asarray(image).mean(axis=(0, 1)))
-    image.paste(Image.blend(image, Image.new("RGB", image.size, colour), float(rng.uniform(0.3, 0.7))))
-    return [("textures", 0.45)]
+    image.paste(Image.blend(image, Image.new("RGB", image.size, colour), float(rng.uniform(0.1, 0.7))))
+    return [("textures", 0.4)]
 
 
 def _large_thing(image: Image.Image, rng: np.random.Generator, category: str) -> Thing:
@@ -142,7 +142,7 @@ def _photograph(image: Image.Image, rng: np.random.Generator) -> np.ndarray:
     slope = rng.normal(0, 0.1, 2).astype(np.float32)
     light = 1 + slope[0] * across[:, None] + slope[1] * across[None, :]
     cast = (1 + rng.normal(0, 0.04, 3)).astype(np.float32)
-    contrast, mean = np.float32(rng.uniform(0.6, 1.1)), pixels.mean()
+    contrast, mean = np.float32(rng.uniform(0.4, 1.1)), pixels.mean()
     grain = pick(rng, _grain()) * np.float32(rng.uniform(0.004, 0.02))
     pixels = ((pixels - mean) * contrast + mean) * light[:, :, None] * cast + grain[:, :, None]
     return (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
