@@ -24,7 +24,6 @@ def roi_intervals(result: Result, report: Report = silent) -> dict[str, np.ndarr
     difference between two ROIs may be judged from the draws. NaN for an empty ROI.
     """
     rois = result.selected_rois
-    key = digest("intervals", INTERVALS_VERSION, fit=result.key, rois=list(rois), n=N_RESAMPLES, seed=SEED)
 
     def make() -> dict[str, np.ndarray]:
         arrays = {"rois": np.array(rois)}
@@ -40,4 +39,9 @@ def roi_intervals(result: Result, report: Report = silent) -> dict[str, np.ndarr
             arrays |= {f"{hemi}_low": low, f"{hemi}_high": high, f"{hemi}_draws": draws}
         return arrays
 
-    return result.store.memo(key, make, result.plan.made_from(fit=result.key))
+    return result.store.memo(intervals_key(result), make, result.plan.made_from(fit=result.key))
+
+
+def intervals_key(result: Result) -> str:
+    """The name of a fit's intervals in the Store."""
+    return digest("intervals", INTERVALS_VERSION, fit=result.key, rois=list(result.selected_rois), n=N_RESAMPLES, seed=SEED)

@@ -1,0 +1,37 @@
+"""Open the app as a person would, and wait for the first finished fit: ``python .ci/smoke.py URL``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
+
+from driving import CHROMIUM_FLAGS, Guards, find_chromium
+
+
+def main(url: str) -> int:
+    chromium = find_chromium()
+    if chromium is None:
+        print("no Chromium on this machine, so no smoke run")
+        return 0
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        guards = Guards(page)
+        started = time.monotonic()
+        page.goto(url)
+        page.wait_for_selector(".st-key-brain canvas", timeout=120_000)
+        for chart in ("bars", "residuals", "curve"):
+            page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=120_000)
+        print(f"brain, bars, residuals and learning curve on screen after {time.monotonic() - started:.1f} s")
+        guards.check()
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,10 @@
+"""The dashboard's entry: `streamlit run app.py`. Navigation only; pages are files in pages/views."""
+
+from pathlib import Path
+
+import streamlit as st
+
+VIEWS = Path(__file__).parent / "pages" / "views"
+
+st.set_page_config(page_title="Encoding Explorer", page_icon="🧠", layout="wide")
+st.navigation([st.Page(path) for path in sorted(VIEWS.glob("[0-9]*.py"))]).run()

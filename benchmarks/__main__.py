@@ -1,0 +1,67 @@
+"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--readme]``.
+
+Prints one JSON document and, with ``--readme``, writes the table into README.md. Nothing here is a test:
+machines differ, so what is reported is a ratio of two things measured side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+NAMES = ("ridge", "whole_subject", "extraction", "pca", "page")
+README = Path(__file__).parents[1] / "README.md"
+START, END = "<!-- benchmarks: start -->", "<!-- benchmarks: end -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", default=NAMES, help=f"any of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="smaller problems, to see that everything runs")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    asked = parser.parse_args()
+    rows = []
+    for name in asked.names:
+        print(f"running {name} …", file=sys.stderr, flush=True)
+        rows += importlib.import_module(f"benchmarks.{name}").measure(quick=asked.quick)
+    print(json.dumps({"machine": machine(), "quick": asked.quick, "rows": rows}, indent=1))
+    if asked.readme:
+        write_table(rows)
+
+
+def machine() -> dict[str, object]:
+    """What the numbers were measured on."""
+    import torch
+
+    return {
+        "cores": os.cpu_count(),
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """A Markdown table of the rows."""
+    lines = ["| what | ours | against | ratio | aim |", "|---|---|---|---|---|"]
+    lines += [f"| {row['what']} | {row['ours']} | {row['against']} | {row['ratio']} | {row['aim']} |" for row in rows]
+    return "\n".join(lines)
+
+
+def write_table(rows: list[dict[str, object]]) -> None:
+    """Put the table between the README's markers."""
+    about = machine()
+    text = README.read_text()
+    before, after = text.split(START)[0], text.split(END)[1]
+    made = f"Measured on {about['cores']} cores without a GPU, torch {about['torch']}, by `python -m benchmarks`.\n\n{table(rows)}"
+    README.write_text(f"{before}{START}\n{made}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

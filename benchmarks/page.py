@@ -1,0 +1,82 @@
+"""The Explore page in a real browser: cold start to the first brain, start from the cache, layer switch, bytes per switch."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from encoding import FitSpec, Store
+from encoding.tasks import study
+
+PROJECT = Path(__file__).parents[1]
+OTHER_LAYER = "simple"
+CHARTS = ("bars", "residuals", "curve")
+
+
+def measure(*, quick: bool = False) -> list[dict[str, object]]:
+    sys.path.insert(0, str(PROJECT / "tests" / "browser"))
+    from driving import CHROMIUM_FLAGS, Server, find_chromium
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        cache, log = Path(folder) / "cache", Path(folder) / "log.txt"
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
+        env = {"ENCODING_CACHE_DIR": str(cache)}
+        started = time.perf_counter()
+        server = Server(PROJECT / "app.py", env, log)
+        cold = _until_shown(browser, server.url, started)
+        server.stop()
+        study(replace(FitSpec(), layers=(OTHER_LAYER,)), Store(cache))
+        server = Server(PROJECT / "app.py", env, log)
+        _until_shown(browser, server.url, time.perf_counter())  # the server has imported what it needs
+        warm = _until_shown(browser, server.url, time.perf_counter())
+        seconds, payload = _switch(browser, server.url)
+        server.stop()
+        browser.close()
+    rows = [
+        ("cold start of the server to bars, brain, residuals and learning curve (simulated, extracted and fitted)", cold, "30 s"),
+        ("the same page from the cache", warm, "3 s"),
+        ("switch to another fitted layer until the brain is repainted", seconds, ""),
+    ]
+    made = [{"what": what, "ours": f"{value:.2f} s", "against": "", "ratio": "", "aim": aim, "seconds": value} for what, value, aim in rows]
+    made[-1]["ratio"] = f"{payload / 1000:.0f} kB for the brain"
+    return made
+
+
+def _until_shown(browser, url: str, started: float) -> float:
+    """Seconds from ``started`` until every figure of the page is there."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(url)
+    page.wait_for_selector(".st-key-brain canvas[data-frames]", timeout=120_000)
+    for chart in CHARTS:
+        page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=120_000)
+    seconds = time.perf_counter() - started
+    page.close()
+    return seconds
+
+
+def _switch(browser, url: str) -> tuple[float, int]:
+    """Seconds from choosing another layer to its brain, and the bytes that came over the wire for the whole page."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    received = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
+    page.goto(f"{url}/?layer=energy")
+    page.wait_for_selector(".st-key-curve .js-plotly-plot", timeout=60_000)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_timeout(500)
+    received.clear()
+    name = page.locator(".st-key-brain canvas").get_attribute("data-name")
+    box = page.locator(".st-key-layer input")
+    box.click()
+    box.fill(OTHER_LAYER)
+    box.press("Enter")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.keyboard.press("Escape")
+    started = time.perf_counter()
+    received.clear()
+    page.locator(".st-key-layer [data-baseweb=tag] [role=presentation]").first.click()
+    page.wait_for_function("name => document.querySelector('.st-key-brain canvas').dataset.name !== name", arg=name, timeout=30_000)
+    return time.perf_counter() - started, sum(received)

@@ -1,0 +1,18 @@
+"""What a background job can be asked to do. Each task takes a spec and leaves its results in the Store."""
+
+from __future__ import annotations
+
+from encoding.curve import learning_curve
+from encoding.intervals import roi_intervals
+from encoding.pipeline import fit
+from encoding.progress import Report, portion, silent
+from encoding.spec import FitSpec
+from encoding.store import Store
+
+
+def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """A fit with all that the Explore page shows of it: its scores, their intervals, its learning curve."""
+    result = fit(spec, store, portion(report, 0, 0.7), device)
+    roi_intervals(result, portion(report, 0.7, 0.8))
+    learning_curve(spec, store, portion(report, 0.8, 1.0), device)
+    report(1.0, "done")

@@ -1,0 +1,155 @@
+"""The sidebar: widgets that make a FitSpec. A widget's key is its name in the URL, so the URL is the spec."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import streamlit as st
+
+from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
+from encoding.readouts import Readout
+
+START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
+SPLITS = ("holdout:0.9:5", "kfold:5:0")
+WEIGHTS = ("pretrained", "random:0")
+MOST_COMPONENTS = 5_000
+
+
+def fit_controls() -> FitSpec:
+    """Every choice that defines a fit, from the sidebar and so from the URL.
+
+    Raises
+    ------
+    ValueError where a choice cannot be read, such as an alpha that is no number.
+    """
+    with st.sidebar:
+        dataset, subject = _data()
+        backbone, weights, layers = _network()
+        n_components = st.number_input(
+            "PCA components",
+            0,
+            MOST_COMPONENTS,
+            START.n_components,
+            step=10,
+            key="components",
+            bind="query-params",
+            help="Directions of largest variance, found on training images alone. 0 keeps all of them.",
+        )
+        readout, options = _readout()
+        split = st.selectbox(
+            "Split",
+            SPLITS,
+            key="split",
+            bind="query-params",
+            accept_new_options=True,
+            help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
+            "kfold:5:0 tests every image once.",
+        )
+    return FitSpec(
+        dataset=dataset,
+        subject=subject,
+        backbone=backbone,
+        weights=weights,
+        layers=layers,
+        n_components=n_components,
+        readout=readout,
+        options=options,
+        split=split,
+    )
+
+
+def _data() -> tuple[str, str]:
+    dataset = _choose("Dataset", "dataset", list(DATASETS), START.dataset, format_func=lambda name: DATASETS[name].title)
+    known = DATASETS[dataset]
+    subjects = known.subjects()
+    if not subjects:
+        st.info(f"{known.title} is not on this machine. {known.where()}")
+        st.stop()
+    return dataset, _choose("Subject", "subject", list(subjects), START.subject)
+
+
+def _network() -> tuple[str, str, tuple[str, ...]]:
+    backbone = _choose(
+        "Backbone", "backbone", list(BACKBONES), START.backbone, help="The network, or filter bank, that turns images into features."
+    )
+    source = BACKBONES[backbone]
+    weights = START.weights
+    if source.needs_weights:
+        weights = st.selectbox(
+            "Weights",
+            WEIGHTS,
+            key="weights",
+            bind="query-params",
+            accept_new_options=True,
+            help="pretrained; random:0 for the untrained control; or type the path of a weights file.",
+        )
+    curated = source.layers(backbone)
+    _start_layers(backbone, curated)
+    layers = st.multiselect(
+        "Layers",
+        curated,
+        key="layer",
+        bind="query-params",
+        accept_new_options=True,
+        placeholder="Choose a layer",
+        help="Early layers come first. Type the name of any other module; several layers are joined side by side.",
+    )
+    if not layers:
+        st.info("Choose a layer to go on.")
+        st.stop()
+    return backbone, weights, tuple(layers)
+
+
+def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:
+    """Choose a layer when the backbone changes, or nothing is chosen yet; a link's own layers stay."""
+    before = st.session_state.get("_backbone_of_layers")
+    if before != backbone:
+        st.session_state["_backbone_of_layers"] = backbone
+        if before is not None or not st.session_state.get("layer"):
+            chosen = START.layers if backbone == START.backbone else curated[len(curated) // 2 : len(curated) // 2 + 1]
+            st.session_state["layer"] = list(chosen)
+
+
+def _readout() -> tuple[str, dict[str, Any]]:
+    name = _choose("Readout", "readout", list(READOUTS), START.readout, format_func=lambda name: READOUTS[name].title)
+    readout = READOUTS[name]
+    st.caption(readout.about)
+    if not dataclasses.fields(readout.options):
+        return name, {}
+    with st.expander(f"Parameters of {readout.title.lower()}"):
+        return name, _options(readout)
+
+
+def _options(readout: Readout) -> dict[str, Any]:
+    """The parameters that differ from the readout's defaults."""
+    chosen = {}
+    for field in dataclasses.fields(readout.options):
+        text = st.text_input(
+            field.name,
+            "",
+            key=f"{readout.name}_{field.name}",
+            bind="query-params",
+            placeholder="default" if field.default is None else str(field.default),
+            help=field.metadata["help"],
+        )
+        if text.strip():
+            value = _read(field.name, text)
+            if value != field.default:
+                chosen[field.name] = value
+    return chosen
+
+
+def _read(name: str, text: str) -> Any:
+    """A number, or several separated by commas."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name} must be a number, or numbers separated by commas, not {text!r}.") from None
+    numbers = [int(number) if number.is_integer() else number for number in numbers]
+    return numbers if "," in text else numbers[0]
+
+
+def _choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:
+    index = options.index(start) if start in options else 0
+    return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)

@@ -1,0 +1,112 @@
+"""What the page looks at closely: one ROI, or one vertex. Clicking anything sets it; the URL holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import Result
+from encoding.plan import roi_names
+from encoding.result import EVERY_VERTEX
+from pages.parts.brain import Selection, clicked
+
+BEST = ""  # the ROI that a bare link looks at: the best predicted one
+
+
+@dataclass(frozen=True)
+class Focus:
+    """A ROI, and a vertex where one is chosen.
+
+    Attributes
+    ----------
+    columns : per hemisphere, the columns looked at: the vertex's one, or the ROI's.
+    """
+
+    roi: str
+    vertex: Selection | None
+    columns: Mapping[str, np.ndarray]
+
+    @property
+    def label(self) -> str:
+        """What charts call it."""
+        if self.vertex:
+            return f"vertex {self.vertex[1]} of {self.vertex[0]}"
+        n = sum(map(len, self.columns.values()))
+        return f"mean of {n:,} vertices" if self.roi == EVERY_VERTEX else f"mean of {self.roi} ({n:,} vertices)"
+
+
+def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
+    """The chosen ROI and vertex, from two widgets in the sidebar."""
+    names = (BEST, EVERY_VERTEX, *roi_names(result.plan.subject))
+    best = best_roi(table)
+    with st.sidebar:
+        st.divider()
+        roi = st.selectbox(
+            "ROI",
+            names,
+            key="roi",
+            bind="query-params",
+            format_func=lambda name: f"best predicted ({best})" if name == BEST else "every vertex" if name == EVERY_VERTEX else name,
+            on_change=_forget_vertex,
+            help="The region looked at in the charts below. A click on a bar or on the brain chooses too.",
+        )
+        typed = st.text_input(
+            "Vertex",
+            key="vertex",
+            bind="query-params",
+            placeholder="click the brain, or type lh 120",
+            help="Hemisphere and column of one vertex.",
+        )
+    roi = roi or best
+    vertex = _read_vertex(typed, result)
+    if vertex:
+        return Focus(roi, vertex, {vertex[0]: np.array([vertex[1]])})
+    return Focus(roi, None, {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis})
+
+
+def best_roi(table: pd.DataFrame) -> str:
+    """The ROI of highest mean r over both hemispheres."""
+    rois = table[(table["roi"] != EVERY_VERTEX) & (table["n_vertices"] > 0)]
+    return rois.groupby("roi")["r_mean"].mean().idxmax() if len(rois) else EVERY_VERTEX
+
+
+def choose_clicked_vertex(key: str, result: Result) -> None:
+    """Callback of the brain: the clicked vertex and the smallest ROI that holds it become the focus."""
+    found = clicked(key, result.plan.subject.vertices)
+    st.session_state["vertex"] = f"{found[0]} {found[1]}" if found else ""
+    if found:
+        hemi, column = found
+        holding = {roi: len(columns) for roi, columns in result.plan.subject.rois[hemi].items() if column in columns}
+        st.session_state["roi"] = min(holding, key=holding.get) if holding else EVERY_VERTEX
+
+
+def choose_clicked_bar(key: str) -> None:
+    """Callback of the ROI bars: the clicked ROI becomes the focus."""
+    points = st.session_state[key]["selection"]["points"]
+    if points:
+        st.session_state["roi"] = points[0]["customdata"][0]
+        _forget_vertex()
+
+
+def _forget_vertex() -> None:
+    st.session_state["vertex"] = ""
+
+
+def _read_vertex(text: str, result: Result) -> Selection | None:
+    if not text.strip():
+        return None
+    hemi, _, number = text.strip().replace("-", " ").partition(" ")
+    if hemi not in result.plan.hemis or not number.strip().isdigit():
+        st.sidebar.warning(
+            f"No vertex {text!r}. Write a hemisphere of this fit ({', '.join(result.plan.hemis)}) and a number, such as lh 120."
+        )
+        return None
+    n_vertices = result.plan.subject.responses[hemi].shape[1]
+    if int(number) >= n_vertices:
+        st.sidebar.warning(f"{hemi} has the vertices 0 to {n_vertices - 1}, so no {number}.")
+        return None
+    return hemi, int(number)

@@ -1,0 +1,73 @@
+"""What all sessions of the server share: the Store, the jobs and opened fits. None of it changes once made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import DATASETS, FitSpec, Result, Store
+from encoding.curve import curve_key
+from encoding.intervals import intervals_key
+from encoding.jobs import Jobs
+from encoding.plan import Plan, plan
+from encoding.spec import digest
+
+SECONDS_BETWEEN_LOOKS = 30  # at a data set's files, for changes
+
+
+@st.cache_resource
+def store() -> Store:
+    """The Store of this server."""
+    return Store()
+
+
+@st.cache_resource
+def jobs() -> Jobs:
+    """The background jobs of this server."""
+    return Jobs(store().root)
+
+
+def planned(spec: FitSpec) -> Plan | None:
+    """The checked plan of a fit; None while its subject has still to be simulated, which is a job's work."""
+    ready = DATASETS[spec.dataset].is_ready(spec.subject, store())
+    return _plan(spec) if ready else None
+
+
+@st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Looking at the data …")
+def _plan(spec: FitSpec) -> Plan:
+    return plan(spec, store())
+
+
+@st.cache_resource(max_entries=16)
+def _result(key: str, spec: FitSpec, _plan: Plan) -> Result:
+    return Result(_plan, store())
+
+
+def find_result(spec: FitSpec) -> Result | None:
+    """The finished fit of a spec, without fitting; None where there is none. Raises whatever is wrong with the spec."""
+    found = planned(spec)
+    if found is None or store().get(found.key) is None:
+        return None
+    return _result(found.key, spec, found)
+
+
+@st.cache_data(max_entries=16)
+def roi_table(key: str, spec: FitSpec, _result: Result) -> pd.DataFrame:
+    """:meth:`Result.rois`, computed once for each fit."""
+    return _result.rois()
+
+
+def stored_curve(result: Result) -> dict[str, np.ndarray] | None:
+    """The fit's learning curve, where it was computed."""
+    return store().get(curve_key(result.plan))
+
+
+def stored_intervals(result: Result) -> dict[str, np.ndarray] | None:
+    """The bootstrap intervals of the fit's ROIs, where they were computed."""
+    return store().get(intervals_key(result))
+
+
+def job_key(spec: FitSpec) -> str:
+    """The name of the job that does all of a spec's work."""
+    return digest("study", 1, spec=spec.to_dict())

@@ -1,0 +1,218 @@
+"""The charts of a finished fit, linked by a focus. Each panel reads the result, shows a figure of encoding.plots and returns nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import DATASETS, Result, plots
+from encoding.result import LEAST_CEILING
+from encoding.scores import LOWER_IS_BETTER, SCORES
+from pages.parts.brain import brain_view
+from pages.parts.focus import Focus, choose_clicked_bar, choose_clicked_vertex
+from pages.parts.handles import stored_curve, stored_intervals
+
+SCORE_NAMES = {
+    "r": "r",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "smooth_l1": "smooth L1",
+    "normalised": "r² / ceiling",
+    "official": "Algonauts 2023 score",
+}
+N_PICTURES = 4
+ERROR_COLOURS = "viridis"
+
+
+def chart(figure: object, key: str, **more: object) -> object:
+    """A plotly figure whose toolbar saves it in the format chosen under "Take away"."""
+    image_format = st.session_state.get("chart_format", "png")
+    saved = {"format": image_format, "filename": f"encoding-explorer-{key}", "scale": 2}
+    return st.plotly_chart(figure, key=key, config={"displaylogo": False, "toImageButtonOptions": saved}, **more)
+
+
+def score_controls(result: Result) -> tuple[str, str]:
+    """Which score is shown, and whether its mean or median over vertices."""
+    known = [name for name in SCORE_NAMES if name in SCORES or result.plan.subject.ceiling is not None]
+    left, right = st.columns([4, 1])
+    score = left.segmented_control(
+        "Score", known, key="score", bind="query-params", default="r", required=True, format_func=SCORE_NAMES.get, help=_score_help()
+    )
+    statistic = right.segmented_control("Over vertices", ["mean", "median"], key="over", bind="query-params", default="mean", required=True)
+    return score, statistic
+
+
+def brain_panel(result: Result, focus: Focus, score: str) -> None:
+    """The score on the brain; a click chooses a vertex."""
+    subject = result.plan.subject
+    if subject.vertices is None:
+        st.info("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works.")
+        return
+    values = {hemi: score_values(result, hemi, score) for hemi in result.plan.hemis}
+    surface, threshold, colour_range, outlined = _brain_settings(result, values, score)
+    brain_view(
+        values,
+        {hemi: subject.vertices[hemi] for hemi in result.plan.hemis},
+        key="brain",
+        rois=subject.rois,
+        ceiling=subject.ceiling,
+        title=f"{SCORE_NAMES[score]} per vertex",
+        quantity=SCORE_NAMES[score],
+        colour_range=colour_range,
+        threshold=threshold,
+        colour_map=ERROR_COLOURS if score in LOWER_IS_BETTER else "magma",
+        surface=surface,
+        outlined=outlined,
+        chosen_roi=focus.roi,
+        selected=focus.vertex,
+        on_select=lambda: choose_clicked_vertex("brain", result),
+    )
+    st.caption(
+        "Grey: no response recorded there. Drag to turn, scroll to come closer, click a vertex to see its predictions below. "
+        "With the keyboard: arrows turn, + and − zoom."
+    )
+
+
+def score_values(result: Result, hemi: str, score: str) -> np.ndarray:
+    """(n_vertices,) one of :data:`SCORE_NAMES` for every vertex."""
+    if score == "normalised":
+        return result.normalised(hemi)
+    return result.official(hemi) if score == "official" else result.score(hemi, score)
+
+
+def _brain_settings(result: Result, values: dict[str, np.ndarray], score: str) -> tuple[str, float, tuple[float, float], tuple[str, ...]]:
+    every = np.concatenate(list(values.values()))
+    high = float(np.ceil(10 * np.nanpercentile(every, 99.5)) / 10) or 1.0
+    surface_place, range_place, threshold_place, outline_place = st.columns([2, 2, 2, 3])
+    surface = surface_place.segmented_control(
+        "Surface", ["inflated", "pial", "flat"], key="surface", default="inflated", required=True, persist_state="session"
+    )
+    step = 1.0 if score == "official" else 0.05
+    most = max(1.0, np.ceil(high))
+    colour_range = range_place.slider("Colours from, to", 0.0, most, (0.0, high), step, key=f"range_{score}", persist_state="session")
+    threshold = threshold_place.slider("Hide below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
+    classes = DATASETS[result.plan.spec.dataset].roi_names()
+    outlined = outline_place.multiselect(
+        "Outlines", [*classes], key="outlines", default=[next(iter(classes))] if classes else [], persist_state="session"
+    )
+    return surface, threshold, colour_range, tuple(name for kind in outlined for name in classes[kind])
+
+
+def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str) -> None:
+    """Bars per ROI, left and right; a click chooses a ROI."""
+    found = stored_intervals(result)
+    intervals = None if found is None else {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in result.plan.hemis}
+    figure = plots.roi_bars(
+        table,
+        score=score,
+        statistic=statistic,
+        intervals=intervals,
+        selected=focus.roi,
+        classes=DATASETS[result.plan.spec.dataset].roi_names(),
+    )
+    chart(
+        figure,
+        "bars",
+        on_select=lambda: choose_clicked_bar("bars"),
+        selection_mode="points",
+        alt=f"{SCORE_NAMES[score]} of every ROI, left and right",
+    )
+    notes = [SCORES.get(score, _score_note(score))]
+    if score == "r" and intervals is not None and statistic == "mean":
+        notes.append(f"Bars: mean over vertices; whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images.")
+    st.caption(" ".join(notes))
+
+
+def _score_note(score: str) -> str:
+    if score == "normalised":
+        return (
+            "r² over the noise ceiling, the share of explainable variance that is explained; "
+            f"vertices with a ceiling under {LEAST_CEILING} are left out."
+        )
+    return (
+        "100 r² over the noise ceiling, clipped at 100, negative r counted as 0. "
+        "A vertex with a ceiling of 0 scores 100 once r > 0: compare r² / ceiling."
+    )
+
+
+def _score_help() -> str:
+    lines = [f"**{SCORE_NAMES[name]}** {text}" for name, text in SCORES.items()]
+    return "\n\n".join([*lines, *(f"**{SCORE_NAMES[name]}** {_score_note(name)}" for name in ("normalised", "official"))])
+
+
+@st.cache_data(max_entries=64)
+def _predictions(key: str, columns: tuple[tuple[str, tuple[int, ...]], ...], _result: Result) -> tuple[np.ndarray, np.ndarray]:
+    """Measured and predicted responses (n_test,) averaged over the columns."""
+    measured = np.concatenate([_result.measured(hemi, list(chosen)) for hemi, chosen in columns], axis=1)
+    predicted = np.concatenate([_result.predicted(hemi, list(chosen)) for hemi, chosen in columns], axis=1)
+    return measured.mean(1), predicted.mean(1)
+
+
+def prediction_panel(result: Result, focus: Focus) -> None:
+    """Observed against predicted, residuals against fitted, and the images predicted best and worst."""
+    columns = tuple((hemi, tuple(map(int, chosen))) for hemi, chosen in focus.columns.items() if len(chosen))
+    if not columns:
+        st.info(f"{focus.roi} has no vertices in this subject, so there is nothing to predict.")
+        return
+    measured, predicted = _predictions(result.key, columns, result)
+    stimuli, rows = result.plan.subject.stimuli, result.test_rows()
+    names = np.array([stimuli.names[row] for row in rows])
+    r = np.corrcoef(measured, predicted)[0, 1] if predicted.std() and measured.std() else float("nan")
+    left, right = st.columns(2)
+    with left:
+        chart(
+            plots.observed_predicted(measured, predicted, names, title=focus.label, r=r),
+            "observed",
+            alt=f"observed against predicted, {focus.label}",
+        )
+    with right:
+        chart(plots.residual_fitted(measured, predicted, names), "residuals", alt=f"residuals against fitted values, {focus.label}")
+    st.caption(
+        f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
+        "A curved trend in the residuals would mean that something is missing."
+    )
+    order = np.argsort(np.abs(measured - predicted))
+    for title, chosen in (("Predicted best", order[:N_PICTURES]), ("Predicted worst", order[::-1][:N_PICTURES])):
+        _pictures(title, result, rows[chosen], measured[chosen], predicted[chosen])
+
+
+def _pictures(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
+    st.markdown(f"**{title}**")
+    stimuli = result.plan.subject.stimuli
+    for place, row, m, p in zip(st.columns(N_PICTURES), rows, measured, predicted, strict=False):
+        place.image(stimuli[int(row)], width=160, alt=f"test image {stimuli.names[row]}")
+        place.caption(f"measured {m:+.2f}, predicted {p:+.2f}")
+
+
+def curve_panel(result: Result, focus: Focus) -> None:
+    """Score against the number of training images, for the vertices in focus."""
+    curve = stored_curve(result)
+    if curve is None:
+        return
+    train, test = (
+        np.concatenate([np.asarray(curve[f"{hemi}_{part}"])[:, chosen] for hemi, chosen in focus.columns.items()], axis=1)
+        for part in ("train", "test")
+    )
+    if not train.shape[1]:
+        return
+    ceiling = None
+    if result.plan.subject.ceiling is not None:
+        ceiling = float(np.mean(np.sqrt(np.concatenate([result.ceiling(hemi)[chosen] for hemi, chosen in focus.columns.items()]))))
+    figure = plots.learning_curve(curve["sizes"], np.nanmean(train, 1), np.nanmean(test, 1), ceiling=ceiling, label=focus.label)
+    chart(figure, "curve", alt=f"learning curve, {focus.label}")
+    st.caption(
+        "Where the test line still rises, more images would help; where it meets the training line, a richer model would. "
+        "Components are those of all training images."
+    )
+
+
+def distribution_panel(result: Result, focus: Focus) -> None:
+    """How r spreads over the vertices of the chosen ROI."""
+    values = {hemi: result.score(hemi)[result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
+    chosen = float(result.score(focus.vertex[0])[focus.vertex[1]]) if focus.vertex else None
+    chart(plots.score_histogram(values, selected=chosen), "spread", alt=f"distribution of r over the vertices of {focus.roi}")
+    st.caption(
+        f"Mean r can hide a lot: r of every vertex of {focus.roi}." if focus.roi != "all" else "Mean r can hide a lot: r of every vertex."
+    )

@@ -1,0 +1,100 @@
+"""Finding a fit, or starting it: the Fit button, the progress of its job, Cancel, and what went wrong."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from encoding import FitSpec, Result
+from encoding.backbones import NoWeights
+from encoding.jobs import Job
+from encoding.tasks import study
+from pages.parts.controls import START
+from pages.parts.handles import find_result, job_key, jobs, stored_curve
+
+SECONDS_BETWEEN_TICKS = 0.5
+
+
+def fit_or_find(spec: FitSpec) -> Result | None:
+    """The finished fit of a spec; else its progress, its error or the way to start it is shown and None returned."""
+    try:
+        result = find_result(spec)
+    except NoWeights as missing:
+        result = None
+        st.warning(str(missing))
+    except (LookupError, ValueError, OSError) as wrong:
+        st.error(str(wrong))
+        return None
+    job = jobs().get(job_key(spec))
+    if result is None and job is None and spec == START:
+        job = _submit(spec)
+    running = job is not None and not job.finished
+    with st.sidebar:
+        st.button("Fit", key="fit", type="primary", width="stretch", on_click=_submit, args=(spec,), disabled=result is not None or running)
+        if result is not None:
+            st.caption("Already fitted: shown from the cache.")
+    if result is None:
+        _show_job(spec, job)
+    return result
+
+
+def _submit(spec: FitSpec) -> Job:
+    return jobs().submit(study, spec, key=job_key(spec))
+
+
+def _show_job(spec: FitSpec, job: Job | None) -> None:
+    if job is None:
+        st.info("Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.", icon="👈")
+    elif not job.finished:
+        _watch(spec)
+    elif job.state == "failed":
+        st.error(f"The fit failed: {job.error}")
+        with st.expander("Log"):
+            st.code("\n".join(job.log), language=None)
+    elif job.state == "cancelled":
+        st.info("Cancelled. Stages that were finished are kept; **Fit** goes on from there.")
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _watch(spec: FitSpec) -> None:
+    """Progress of a job; the page runs again when its result is there or the job has ended."""
+    key = job_key(spec)
+    job = jobs().get(key)
+    if job is None or job.finished or find_result(spec) is not None:
+        st.rerun()
+    st.progress(job.fraction, f"**{_state(job)}** · {job.text}")
+    st.button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
+    st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
+
+
+def _state(job: Job) -> str:
+    if job.state == "queued":
+        return f"Waiting, place {job.position} in the queue" if job.position else "Waiting"
+    left = "" if job.seconds_left is None else f", about {_duration(job.seconds_left)} left"
+    return f"{job.fraction:.0%}, {_duration(job.seconds)} so far{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def complete(spec: FitSpec, result: Result) -> None:
+    """Have the learning curve and intervals of a fit computed where they are missing, and run the page again when they are there."""
+    if stored_curve(result) is not None:
+        return
+    job = jobs().get(job_key(spec))
+    if job is None or job.state == "done":
+        job = _submit(spec)
+    if job.state in ("failed", "cancelled"):
+        st.warning(f"The learning curve is missing: {job.error or job.state}.")
+        st.button("Compute it", key="complete", on_click=_submit, args=(spec,))
+        return
+    _await_curve(spec, result)
+
+
+@st.fragment(run_every=1.0)
+def _await_curve(spec: FitSpec, result: Result) -> None:
+    job = jobs().get(job_key(spec))
+    if stored_curve(result) is not None or job is None or job.finished:
+        st.rerun()
+    st.progress(job.fraction, f"Learning curve on its way · {job.text}")

@@ -1,0 +1,75 @@
+"""Everything a person can carry away from a fit: tables, pictures, the brain, and three ways to have it again."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import Result, plots
+
+
+def take_away(result: Result, table: pd.DataFrame, values: dict[str, np.ndarray], title: str) -> None:
+    """Downloads and commands for one fit."""
+    spec = result.plan.spec
+    name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
+    rois, vertices, brain, charts = st.columns(4)
+    rois.download_button("ROIs, CSV", lambda: table.to_csv(index=False), f"{name}-rois.csv", "text/csv", on_click="ignore", width="stretch")
+    vertices.download_button(
+        "Vertices, CSV",
+        lambda: result.vertices().to_csv(index=False),
+        f"{name}-vertices.csv",
+        "text/csv",
+        on_click="ignore",
+        width="stretch",
+    )
+    if result.plan.subject.vertices is not None:
+        brain.download_button(
+            "Brain, HTML",
+            lambda: _brain_html(result, values, title),
+            f"{name}-brain.html",
+            "text/html",
+            on_click="ignore",
+            width="stretch",
+            help="One file that opens in any browser, with no network: turn it, zoom, hover.",
+        )
+    with charts:
+        st.segmented_control(
+            "Charts are saved as",
+            ["png", "svg"],
+            key="chart_format",
+            default="png",
+            required=True,
+            persist_state="session",
+            help="The camera in the corner of a chart saves it.",
+        )
+    st.markdown("**The same from a shell**")
+    st.code(spec.to_command(), language="bash", wrap_lines=True)
+    st.markdown("**The same in Python**")
+    st.code(spec.to_python(), language="python", wrap_lines=True)
+    st.markdown("**A link to this view**")
+    st.code(this_view(), language=None, wrap_lines=True)
+    st.caption(plots.caption(result.provenance, spec))
+
+
+def this_view() -> str:
+    """The address that opens the page as it is now."""
+    query = urlencode(st.query_params.to_dict() | {"layer": st.query_params.get_all("layer")}, doseq=True)
+    base = (st.context.url or "").split("?")[0]
+    return f"{base}?{query}" if query else base
+
+
+def _brain_html(result: Result, values: dict[str, np.ndarray], title: str) -> str:
+    from encoding.brain_figure import standalone_html
+
+    subject = result.plan.subject
+    return standalone_html(
+        values,
+        {hemi: subject.vertices[hemi] for hemi in result.plan.hemis},
+        rois=subject.rois,
+        ceiling=subject.ceiling,
+        title=title,
+        caption=plots.caption(result.provenance, result.plan.spec),
+    )
