@@ -66,7 +66,7 @@ class FitSpec:
         set_field(self, "layers", tuple(self.layers))
         set_field(self, "rois", tuple(self.rois))
         pairs = self.options.items() if isinstance(self.options, dict) else self.options
-        set_field(self, "options", tuple(sorted((str(name), value) for name, value in pairs)))
+        set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
         if not self.layers:
             raise ValueError("A fit needs at least one layer.")
         if self.n_components < 0:
@@ -110,4 +110,11 @@ class FitSpec:
 
 
 def _option_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    """A value as ``--set`` reads it: text stands as it is unless it would be read as JSON."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value)
+    except ValueError:
+        return value
+    return json.dumps(value)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from encoding.progress import Report, silent
 from encoding.provenance import environment
 from encoding.spec import stage_of
 
@@ -28,6 +29,7 @@ Arrays = Mapping[str, np.ndarray]
 
 PROVENANCE = "provenance.json"
 LEFTOVER_SECONDS = 24 * 3600  # a temporary folder older than this belongs to a process that died
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what reading a damaged result raises
 
 
 class DamagedResult(Warning):
@@ -63,15 +65,11 @@ class Store:
 
         Each file's checksum is compared the first time this process opens it.
         """
-        folder = self.path(key)
         try:
-            provenance = self.provenance(key)
-            if provenance is None:
-                return None
-            return {name: self._open(folder / f"{name}.npy", about) for name, about in provenance["files"].items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            warnings.warn(f"{folder} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=2)
-            shutil.rmtree(folder, ignore_errors=True)
+            return self._read(key)
+        except UNREADABLE as error:
+            warnings.warn(f"{self.path(key)} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=2)
+            self.remove(key)
             return None
 
     def provenance(self, key: str) -> dict[str, Any] | None:
@@ -144,23 +142,40 @@ class Store:
         """Bytes that a result takes on disk."""
         return sum(path.stat().st_size for path in self.path(key).iterdir())
 
-    def verify(self) -> list[str]:
-        """Compare every checksum; the keys of damaged results, which are removed."""
+    def verify(self, *, remove: bool = True, report: Report = silent) -> list[str]:
+        """Compare every checksum; the keys of damaged results, which are removed unless told otherwise."""
         self._sound.clear()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DamagedResult)
-            return [key for key in self.keys() if self.get(key) is None]
+        damaged, keys = [], self.keys()
+        for number, key in enumerate(keys):
+            report(number / len(keys), f"Checking results: {number:,} of {len(keys):,}")
+            try:
+                self._read(key)
+            except UNREADABLE:
+                damaged.append(key)
+                if remove:
+                    self.remove(key)
+        return damaged
 
     def remove(self, key: str) -> None:
         """Forget one result."""
         shutil.rmtree(self.path(key), ignore_errors=True)
 
+    def leftovers(self) -> list[Path]:
+        """The folders that processes which died left half written."""
+        return [path for path in self.root.glob("*/.writing-*/") if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
+
     def sweep(self) -> int:
-        """Remove what processes that died left half written; returns how many folders."""
-        old = [path for path in self.root.glob("*/.writing-*") if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
+        """Remove the leftovers; returns how many there were."""
+        old = self.leftovers()
         for path in old:
             shutil.rmtree(path, ignore_errors=True)
         return len(old)
+
+    def _read(self, key: str) -> dict[str, np.ndarray] | None:
+        provenance = self.provenance(key)
+        if provenance is None:
+            return None
+        return {name: self._open(self.path(key) / f"{name}.npy", about) for name, about in provenance["files"].items()}
 
     def _open(self, path: Path, about: Mapping[str, Any]) -> np.ndarray:
         state = path.stat()

@@ -96,7 +96,15 @@ class Readout(ABC):
                 raise BadOption(
                     unknown(f"parameter of {self.name}", name, known) if known else f"{self.name} has no parameters, so no {name!r}."
                 )
-        return self.options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        try:
+            return self.options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        except TypeError as error:  # text where a number belongs
+            given, defaults = _named(values), _named({name: field.default for name, field in known.items()})
+            raise BadOption(f"{self.name} cannot use {given}. Its defaults: {defaults}.") from error
+
+
+def _named(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
 READOUTS: Registry[Readout] = Registry("readout", "encoding.readouts")
