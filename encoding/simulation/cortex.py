@@ -2,9 +2,10 @@
 
 All of it is known truth, so a fit can be judged by what it ought to have found. Retinotopy follows what is known of
 human visual cortex: each hemisphere sees the opposite half of the visual field, ventral V1 to V3 its upper quarter and
-dorsal ones its lower quarter; the logarithm of eccentricity rises along an area's long axis, polar angle turns
-along its short one and turns back at each border (Wandell, Dumoulin & Brewer 2007). Receptive fields grow with
-eccentricity and from area to area (Dumoulin & Wandell 2008) and add up less and less linearly (Kay et al. 2013).
+dorsal ones its lower quarter; the logarithm of eccentricity rises with the distance from the foveal confluence, that is
+along an area's long axis, and polar angle turns along its short one and turns back at each border (Wandell, Dumoulin &
+Brewer 2007). Receptive fields grow with eccentricity and from area to area (Dumoulin & Wandell 2008) and add up less
+and less linearly (Kay et al. 2013).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ EMPTY = {  # ROIs that a localiser did not find, as happens in every real subjec
 }
 
 NEAREST, FARTHEST = 0.4, 4.2  # eccentricity in degrees, from one end of a retinotopic area to the other
+FOVEAL_END, PERIPHERAL_END = 6.0, 38.0  # where those ends lie, in degrees of the sphere from the foveal confluence
 CATEGORY_OF = {"floc-bodies": "bodies", "floc-faces": "faces", "floc-places": "places", "floc-words": "words"}
 
 
@@ -173,16 +175,23 @@ def _retinotopy(points: np.ndarray, areas: Sequence[Patch], rng: np.random.Gener
     angle = np.clip(0.5 * smooth_noise(points, rng, degrees=8), -1.4, 1.4)
     level = np.full(len(points), LEVEL_NAMES.index("between"))
     centres = {patch.roi: patch.centre for patch in maps}
+    ventral = centres["V1v"] - centres["V1d"]
+    eccentricity[near] = _eccentricity(points[near], maps, rng)
     for number, patch in enumerate(maps):
         here = np.flatnonzero(near & (nearest == number))
-        along, across = patch.coordinates(points[here])
-        across = across * np.sign(np.cross(patch.centre, patch.axis) @ (centres["V1v"] - centres["V1d"]))  # rises from dorsal to ventral
-        along = np.clip(along + rng.normal(0, 0.12, len(here)), -1, 1)
-        across = np.clip(across + rng.normal(0, 0.12, len(here)), -1, 1)
-        eccentricity[here] = NEAREST * (FARTHEST / NEAREST) ** ((along + 1) / 2)
-        angle[here] = _polar_angle(patch.roi, across)
+        across = patch.coordinates(points[here])[1] * np.sign(np.cross(patch.centre, patch.axis) @ ventral)
+        angle[here] = _polar_angle(patch.roi, np.clip(across + rng.normal(0, 0.08, len(here)), -1, 1))
         level[here] = LEVEL_NAMES.index(patch.roi.rstrip("vd"))
-    return np.minimum(eccentricity, FARTHEST), angle, level
+    return np.clip(eccentricity, NEAREST, FARTHEST), angle, level
+
+
+def _eccentricity(points: np.ndarray, maps: Sequence[Patch], rng: np.random.Generator) -> np.ndarray:
+    """(n,) degrees: its logarithm rises with the distance from where the areas' central ends meet, the foveal confluence."""
+    ends = [patch.centre - np.tan(np.radians(2 * patch.sd_major)) * patch.axis for patch in maps]
+    confluence = np.sum([end / np.linalg.norm(end) for end in ends], axis=0)
+    away = np.degrees(np.arccos(points @ confluence / np.linalg.norm(confluence)))
+    along = (away - FOVEAL_END) / (PERIPHERAL_END - FOVEAL_END) + rng.normal(0, 0.04, len(points))
+    return NEAREST * (FARTHEST / NEAREST) ** np.clip(along, 0, 1)
 
 
 def _polar_angle(area: str, across: np.ndarray) -> np.ndarray:
