@@ -1,0 +1,32 @@
+"""Figures of a fit: arrays and tables in, a plotly figure out. Nothing is shown, kept or computed twice.
+
+>>> from encoding import plots
+>>> plots.learning_curve([40, 80], train=[0.9, 0.8], test=[0.1, 0.2], label="Mean r in V1v").layout.xaxis.title.text
+'Training images'
+"""
+
+from encoding.plots.bars import roi_bars
+from encoding.plots.curves import epoch_losses, learning_curve
+from encoding.plots.histogram import score_histogram
+from encoding.plots.look import CEILING, LEFT, RIGHT, TEST, TRAIN, caption, hemi_colour, hemi_name, printable, theme
+from encoding.plots.observed import observed_predicted
+from encoding.plots.residuals import residual_fitted
+
+__all__ = [
+    "CEILING",
+    "LEFT",
+    "RIGHT",
+    "TEST",
+    "TRAIN",
+    "caption",
+    "epoch_losses",
+    "hemi_colour",
+    "hemi_name",
+    "learning_curve",
+    "observed_predicted",
+    "printable",
+    "residual_fitted",
+    "roi_bars",
+    "score_histogram",
+    "theme",
+]

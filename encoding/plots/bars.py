@@ -1,0 +1,290 @@
+"""Scores per ROI, left and right hemisphere side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.look import BAND, CEILING, CLEAR, FADED, LINE, SMALL, hemi_colour, hemi_name, level, rimmed, theme
+from encoding.registry import unknown
+from encoding.scores import LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+Interval = tuple[np.ndarray, np.ndarray]
+
+SCORE_TITLES = {  # name and, on a second line, unit
+    "r": ("Pearson correlation r", ""),
+    "r2": ("R²", "coefficient of determination"),
+    "rmse": ("root mean squared error", "response units"),
+    "mae": ("absolute error", "response units"),
+    "smooth_l1": ("smooth L1 loss", "of errors in response units"),
+    "normalised": ("noise-normalised r²", "share of explainable variance"),
+    "official": ("Algonauts 2023 score", "percent"),
+}
+CEILING_LEVELS = {"normalised": 1.0, "official": 100.0}  # a score over its ceiling reaches this, by definition
+NO_SKILL = {"r": "Chance, r = 0", "r2": "No better than the mean, R² = 0"}
+MEANS_ONLY = ("normalised", "official")
+
+BAR = 0.4  # width of a bar where an ROI takes 1
+CLASS_GAP = 0.8  # between two classes of ROIs
+LEAST_SPAN = 6  # a figure of one ROI is as wide as one of six, so that its bars stay bars
+
+
+def roi_bars(
+    table: pd.DataFrame,
+    *,
+    score: str = "r",
+    statistic: str = "mean",
+    intervals: Mapping[str, Interval] | None = None,
+    selected: str | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
+) -> go.Figure:
+    """One bar for each ROI and hemisphere.
+
+    Parameters
+    ----------
+    table : :meth:`encoding.result.Result.rois`; one row for each ROI and hemisphere.
+    score : a key of :data:`SCORE_TITLES`.
+    statistic : ``mean`` or ``median`` over vertices.
+    intervals : hemisphere to (low, high), each (n_rois,) in the order of that hemisphere's rows: ends of the 95 % interval
+        of the mean r. Drawn with the mean r only, since they are of nothing else.
+    selected : the ROI that stands out; the others fade.
+    classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs are drawn class by class; those
+        of no class come first. None draws them in the table's order.
+
+    Notes
+    -----
+    The noise ceiling is a short line over each bar where it is known: the mean of its root for the mean r, and the
+    highest value there is for normalised scores. An ROI without vertices leaves a gap that says so, and so does
+    one whose score is undefined. Each bar's customdata is (roi, hemi).
+
+    Raises
+    ------
+    ValueError where the table has no such score, or an interval does not fit the table.
+    """
+    import plotly.graph_objects as go
+
+    column = score_column(table, score, statistic)
+    rois, hemis = list(dict.fromkeys(table["roi"])), list(dict.fromkeys(table["hemi"]))
+    row = arrange(rois, classes or {})
+    intervals = _checked(intervals, table, hemis) if (score, statistic) == ("r", "mean") else {}
+    fig = go.Figure()
+    if selected in row.x:
+        fig.add_vrect(x0=row.x[selected] - 0.5, x1=row.x[selected] + 0.5, fillcolor=BAND, line_width=0, layer="below")
+    bars = []
+    for number, hemi in enumerate(hemis):
+        rows = table[table["hemi"] == hemi]
+        x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 1.05 * (number - (len(hemis) - 1) / 2)
+        y, ceiling = rows[column].to_numpy(float), ceilings(rows, score, statistic)
+        bars.append(_Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, intervals.get(hemi)))
+        fig.add_trace(bars[-1].trace(f"{statistic} {score}", selected))
+    _draw_bounds(fig, bars, selected)
+    if score in NO_SKILL:
+        level(fig, 0, x=row.ends, name=NO_SKILL[score], dash="dot")
+    _separate(fig, row)
+    _label(fig, row, bars, selected)
+    fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero", fixedrange=True)
+    theme(fig, height=440)
+    return fig.update_layout(margin_t=58, legend_y=1.07)  # room for the classes' names
+
+
+def score_column(table: pd.DataFrame, score: str, statistic: str) -> str:
+    """The column of :meth:`Result.rois` that holds a score; ValueError, with the way out, where there is none."""
+    if score not in SCORE_TITLES:
+        raise ValueError(unknown("score", score, SCORE_TITLES))
+    if statistic not in ("mean", "median"):
+        raise ValueError(unknown("statistic", statistic, ("mean", "median")))
+    if score in MEANS_ONLY and statistic != "mean":
+        raise ValueError(f"The {score} score of an ROI is defined as a mean over vertices; there is no {statistic}.")
+    plain = score if score not in ("r", "r2") else f"{score}_mean"
+    column = plain if statistic == "mean" else f"{score}_median"
+    if column not in table:
+        why = " It needs a noise ceiling, which is not known here." if score in MEANS_ONLY else ""
+        raise ValueError(f"The table has no column {column!r}.{why} Columns: {', '.join(table.columns)}.")
+    return column
+
+
+def axis_title(score: str, statistic: str) -> str:
+    """What the y axis says: statistic and full name; on a second line units, and which way is better where it is down.
+
+    >>> axis_title("mae", "median")
+    'Median absolute error<br>response units, lower is better'
+    """
+    name, unit = SCORE_TITLES[score]
+    better = "lower is better" if score in LOWER_IS_BETTER else ""
+    below = ", ".join(part for part in (unit, better) if part)
+    return "<br>".join(part for part in (f"{statistic.capitalize()} {name}", below) if part)
+
+
+def ceilings(rows: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
+    """(n_rows,) the highest score a model could reach in each row; NaN where unknown or where the score has no such bound."""
+    if (score, statistic) == ("r", "mean") and "ceiling_r" in rows:
+        return rows["ceiling_r"].to_numpy(float)
+    if score in CEILING_LEVELS:
+        return np.where(np.isfinite(rows[score].to_numpy(float)), CEILING_LEVELS[score], np.nan)
+    return np.full(len(rows), np.nan)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where ROIs stand along the x axis: their centres, and each class's name with its first and last centre."""
+
+    x: Mapping[str, float]
+    classes: Sequence[tuple[str, float, float]]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The x axis' range."""
+        first, last = min(self.x.values(), default=0.0), max(self.x.values(), default=0.0)
+        spare = max(0.0, LEAST_SPAN - (last - first + 1.2)) / 2
+        return first - 0.6 - spare, last + 0.6 + spare
+
+
+def arrange(rois: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Row:
+    """ROIs class by class, 1 apart and with a gap between classes; those of no class first, under no name.
+
+    Examples
+    --------
+    >>> arrange(["all", "PPA", "V1v"], {"early": ["V1v"], "places": ["PPA", "RSC"]}).x
+    {'all': 0.0, 'V1v': 1.8, 'PPA': 3.6}
+    """
+    classed = {roi for members in classes.values() for roi in members}
+    groups = {"": [roi for roi in rois if roi not in classed]} | {
+        name: [m for m in members if m in rois] for name, members in classes.items()
+    }
+    x: dict[str, float] = {}
+    spans, at = [], 0.0
+    for name, members in groups.items():
+        if not members:
+            continue
+        x |= {roi: round(at + i, 6) for i, roi in enumerate(members)}
+        spans.append((name, x[members[0]], x[members[-1]]))
+        at = x[members[-1]] + 1 + CLASS_GAP
+    return Row(x, spans)
+
+
+@dataclass(frozen=True)
+class _Bars:
+    """The bars of one hemisphere, each array (n_rois,); ``y`` and ``ceiling`` are NaN where there is nothing to draw."""
+
+    hemi: str
+    x: np.ndarray
+    y: np.ndarray
+    rois: np.ndarray
+    n_vertices: np.ndarray
+    ceiling: np.ndarray
+    interval: Interval | None
+
+    def trace(self, what: str, selected: str | None) -> go.Bar:
+        import plotly.graph_objects as go
+
+        chosen = self.rois == selected
+        return go.Bar(
+            x=self.x,
+            y=self.y,
+            width=BAR,
+            name=hemi_name(self.hemi),
+            marker={"color": hemi_colour(self.hemi), "opacity": np.where(chosen, 1.0, FADED) if chosen.any() else 1.0},
+            customdata=[[roi, self.hemi] for roi in self.rois],
+            hovertext=[self._hover(i, what) for i in range(len(self.rois))],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+
+    def _hover(self, i: int, what: str) -> str:
+        lines = [f"<b>{self.rois[i]}</b>, {hemi_name(self.hemi).lower()}", f"{what} {self.y[i]:.3f}"]
+        if self.interval is not None and np.isfinite(self.interval[0][i]):
+            lines.append(f"95 % interval {self.interval[0][i]:.3f} to {self.interval[1][i]:.3f}")
+        if np.isfinite(self.ceiling[i]):
+            lines.append(f"noise ceiling {self.ceiling[i]:.3f}")
+        return "<br>".join([*lines, f"{self.n_vertices[i]:,} vertices"])
+
+
+def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None) -> None:
+    """Ceilings and intervals of every bar, as strokes; those of ROIs that are not selected fade."""
+    rois = np.concatenate([each.rois for each in bars])
+    x, ceiling = np.concatenate([each.x for each in bars]), np.concatenate([each.ceiling for each in bars])
+    chosen = rois == selected
+    groups = [(chosen, 1.0), (~chosen, FADED)] if chosen.any() else [(np.ones(len(rois), bool), 1.0)]
+    for rank, (which, opacity) in enumerate(groups):
+        style = {"opacity": opacity, "showlegend": rank == 0}
+        if np.isfinite(ceiling).any():
+            ends = strokes((x[which] - BAR / 2, x[which] + BAR / 2), (ceiling[which], ceiling[which]))
+            line = {"color": CEILING, "width": 2.5}
+            fig.add_scatter(
+                x=ends[0], y=ends[1], mode="lines", line=line, name="Noise ceiling", legendgroup="ceiling", hoverinfo="skip", **style
+            )
+        if all(each.interval is not None for each in bars):
+            low, high = (np.concatenate([each.interval[end] for each in bars]) for end in (0, 1))
+            rimmed(
+                fig,
+                *strokes((x[which], x[which]), (low[which], high[which])),
+                width=1.5,
+                name="95 % interval",
+                legendgroup="interval",
+                **style,
+            )
+
+
+def strokes(x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Separate strokes from (x[0][i], y[0][i]) to (x[1][i], y[1][i]) as one line broken by NaN. -> x, y (3n,)"""
+    gap = np.full(len(x[0]), np.nan)
+    return np.column_stack([*x, gap]).ravel(), np.column_stack([*y, gap]).ravel()
+
+
+def _checked(intervals: Mapping[str, Interval] | None, table: pd.DataFrame, hemis: Sequence[str]) -> dict[str, Interval]:
+    found = {}
+    for hemi in hemis if intervals else ():
+        low, high = (np.asarray(end, float) for end in intervals[hemi])
+        n_rows = int((table["hemi"] == hemi).sum())
+        if low.shape != (n_rows,) or high.shape != (n_rows,):
+            raise ValueError(f"The intervals of {hemi} have shapes {low.shape} and {high.shape}; the table has {n_rows} rows of it.")
+        found[hemi] = (low, high)
+    return found
+
+
+def _separate(fig: go.Figure, row: Row) -> None:
+    """Name each class above its ROIs, with a line between classes."""
+    for number, (name, first, last) in enumerate(row.classes):
+        fig.add_annotation(x=(first + last) / 2, y=1, yref="paper", yanchor="bottom", text=name, showarrow=False, font_size=SMALL)
+        if number:
+            x = first - 0.5 - CLASS_GAP / 2
+            fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1.05, yref="paper", line={"color": LINE, "width": 1}, opacity=0.6)
+
+
+def _label(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | None) -> None:
+    """ROI names along the axis; between them and the bars each bar's number of vertices, or why there is no bar."""
+    crowded = len(row.x) > 12
+    for each in bars:
+        for x, y, n in zip(each.x, each.y, each.n_vertices, strict=True):
+            if n:
+                note = {"text": f"{n:,}", "textangle": -90 if crowded else 0, "font_size": SMALL - 2 if crowded else SMALL}
+                fig.add_annotation(x=x, y=0, yref="paper", yanchor="top", showarrow=False, **note)
+                if not np.isfinite(y):
+                    _explain_gap(fig, x, "no score")
+    for roi, centre in row.x.items():
+        empty = [each for each in bars if not each.n_vertices[each.rois == roi].any()]
+        where = [each.x[each.rois == roi][0] for each in empty if (each.rois == roi).any()]
+        if where:
+            _explain_gap(fig, centre if len(empty) == len(bars) else where[0], "no vertices")
+    fig.update_xaxes(
+        title={"text": "ROI, with the number of vertices under each bar", "font": {"size": SMALL + 1}, "standoff": 8},
+        tickvals=list(row.x.values()),
+        ticktext=[f"<b>{roi}</b>" if roi == selected else roi for roi in row.x],
+        autotickangles=[0, -45, -90],
+        ticklabelstandoff=30 if crowded else 16,
+        range=row.ends,
+        showgrid=False,
+        fixedrange=True,
+        tickcolor=CLEAR,
+    )
+
+
+def _explain_gap(fig: go.Figure, x: float, text: str) -> None:
+    note = {"text": text, "textangle": -90, "opacity": 0.85, "font_size": SMALL - 1, "showarrow": False}
+    fig.add_annotation(x=x, y=0, yanchor="bottom", yshift=3, **note)

@@ -1,0 +1,123 @@
+"""Learning curves: score against training images, loss against epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from encoding.plots.look import CEILING, LINE, SMALL, TEST, TRAIN, level, theme, translucent
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Band = tuple[ArrayLike, ArrayLike]
+
+FEW = 30  # points that are marked each by a dot
+
+
+def learning_curve(
+    sizes: ArrayLike,
+    train: ArrayLike,
+    test: ArrayLike,
+    *,
+    label: str,
+    chance: float | None = 0.0,
+    ceiling: float | None = None,
+    train_band: Band | None = None,
+    test_band: Band | None = None,
+    log: bool = True,
+) -> go.Figure:
+    """Score on training and on test images against the number of training images: is more data worth it?
+
+    Parameters
+    ----------
+    sizes : (s,) numbers of training images, as :func:`encoding.curve.learning_curve` gives them.
+    train, test : (s,) scores, averaged over the vertices in question; NaN leaves a gap.
+    label : what the scores are, for the y axis, such as "Mean r in V1v".
+    chance : the score of a model that knows nothing; None draws no line.
+    ceiling : the highest score there is, such as the mean root of the noise ceiling.
+    train_band, test_band : (low, high), each (s,), such as quartiles over vertices.
+    log : images on a logarithmic axis.
+
+    Notes
+    -----
+    A test score that still climbs at the right says that more images would help. Two lines that have met below the
+    ceiling say that they would not, and that a richer layer or readout might.
+    """
+    import plotly.graph_objects as go
+
+    sizes = np.asarray(sizes)
+    fig = go.Figure()
+    ends = (float(sizes.min()), float(sizes.max()))
+    if chance is not None:
+        level(fig, chance, x=ends, name="Chance", dash="dot", showlegend=False)
+        _name_level(fig, f"chance, {chance:g}", chance)
+    if ceiling is not None and np.isfinite(ceiling):
+        level(fig, ceiling, x=ends, name="Noise ceiling", colour=CEILING, showlegend=False)
+        _name_level(fig, f"noise ceiling, {ceiling:.2f}", ceiling)
+    for values, band, name, colour, dash in (
+        (test, test_band, "Test images", TEST, "solid"),
+        (train, train_band, "Training images", TRAIN, "dash"),
+    ):
+        if band is not None:
+            _fill_between(fig, sizes, band, colour)
+        fig.add_scatter(
+            **_line(sizes, values, name, colour, dash), hovertemplate=f"%{{x:,}} images<br>{name.lower()}: %{{y:.3f}}<extra></extra>"
+        )
+    fig.update_xaxes(title_text="Training images")
+    if log:
+        fig.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
+    fig.update_yaxes(title_text=label, rangemode="tozero" if chance == 0 else "normal")
+    return theme(fig, height=340)
+
+
+def epoch_losses(train: ArrayLike, validation: ArrayLike, *, stopped: int | None = None) -> go.Figure:
+    """Loss on training and validation images after each epoch.
+
+    Parameters
+    ----------
+    train, validation : (e,) mean squared losses or what the readout minimises; NaN leaves a gap.
+    stopped : the epoch, counted from 1, whose weights were kept; None where training ran its course.
+    """
+    import plotly.graph_objects as go
+
+    epochs = np.arange(1, len(np.asarray(train)) + 1)
+    fig = go.Figure()
+    for values, name, colour, dash in ((train, "Training images", TRAIN, "dash"), (validation, "Validation images", TEST, "solid")):
+        fig.add_scatter(
+            **_line(epochs, values, name, colour, dash), hovertemplate=f"epoch %{{x}}<br>{name.lower()}: %{{y:.4f}}<extra></extra>"
+        )
+    if stopped is not None:
+        fig.add_vline(x=stopped, line={"color": LINE, "width": 1.5, "dash": "dash"})
+        near_end = stopped > len(epochs) / 2
+        note = {"text": f"weights of epoch {stopped} kept", "showarrow": False, "font_size": SMALL}
+        fig.add_annotation(x=stopped, y=1, yref="paper", xanchor="right" if near_end else "left", yanchor="top", **note)
+    fig.update_xaxes(title_text="Epoch")
+    fig.update_yaxes(title_text="Loss, lower is better")
+    return theme(fig, height=340)
+
+
+def _line(x: np.ndarray, y: ArrayLike, name: str, colour: str, dash: str) -> dict[str, Any]:
+    mode = "lines+markers" if len(x) <= FEW else "lines"
+    return {"x": x, "y": np.asarray(y), "name": name, "mode": mode, "line": {"color": colour, "width": 2.5, "dash": dash}, "marker_size": 7}
+
+
+def _name_level(fig: go.Figure, text: str, y: float) -> None:
+    """Write what a level is above its right end."""
+    fig.add_annotation(x=1, xref="paper", xanchor="right", y=y, yanchor="bottom", text=text, showarrow=False, font_size=SMALL)
+
+
+def _fill_between(fig: go.Figure, x: np.ndarray, band: Band, colour: str) -> None:
+    low, high = (np.asarray(end) for end in band)
+    fig.add_scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        fill="toself",
+        fillcolor=translucent(colour, 0.15),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+    )

@@ -1,0 +1,88 @@
+"""How a score is spread over vertices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.look import CEILING, LINE, SMALL, hemi_colour, hemi_name, theme, translucent
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+N_BINS = 50
+
+
+def score_histogram(
+    values: Mapping[str, np.ndarray],
+    *,
+    selected: float | None = None,
+    ceiling: Mapping[str, np.ndarray] | None = None,
+    label: str = "Pearson correlation r",
+) -> go.Figure:
+    """Share of each hemisphere's vertices at each score, with the medians.
+
+    Parameters
+    ----------
+    values : hemisphere to (n_vertices,) scores. NaN (no score) counts nowhere.
+    selected : the score of the selected vertex, marked by a line.
+    ceiling : hemisphere to (n_vertices,) the highest score of each vertex (for r the root of the noise ceiling),
+        drawn as an outline over all hemispheres together.
+
+    Notes
+    -----
+    All hemispheres share their bins. Shares are percent of a hemisphere's own scored vertices, so that hemispheres of
+    unequal size compare; counts are on hover.
+    """
+    import plotly.graph_objects as go
+
+    scored = {hemi: _finite(scores) for hemi, scores in values.items()}
+    highest = _finite(np.concatenate([np.ravel(c) for c in ceiling.values()])) if ceiling else np.zeros(0)
+    edges = _edges(np.concatenate([*scored.values(), highest]))
+    fig = go.Figure()
+    for hemi, scores in scored.items():
+        fig.add_trace(_outline(scores, edges, hemi_name(hemi), hemi_colour(hemi)))
+    if len(highest):
+        fig.add_trace(_outline(highest, edges, "Noise ceiling", CEILING, fill=False))
+    for hemi, scores in scored.items():
+        if len(scores):
+            fig.add_vline(x=float(np.median(scores)), line={"color": hemi_colour(hemi), "width": 2, "dash": "dash"})
+    if selected is not None and np.isfinite(selected):
+        fig.add_vline(x=float(selected), line={"color": LINE, "width": 2})
+        note = {"text": f"selected vertex, {selected:.2f}", "showarrow": False, "xanchor": "left", "yanchor": "top", "xshift": 4}
+        fig.add_annotation(x=float(selected), y=1, yref="paper", font_size=SMALL, **note)
+    fig.update_xaxes(title_text=label)
+    fig.update_yaxes(title_text="Share of vertices (%)")
+    return theme(fig, height=340)
+
+
+def _outline(scores: np.ndarray, edges: np.ndarray, name: str, colour: str, *, fill: bool = True) -> go.Scatter:
+    """The distribution as steps, filled down to zero. x (n_bins,) centres, y percent, customdata counts."""
+    import plotly.graph_objects as go
+
+    counts = np.histogram(scores, edges)[0]
+    return go.Scatter(
+        x=(edges[:-1] + edges[1:]) / 2,
+        y=100 * counts / max(1, len(scores)),
+        mode="lines",
+        line={"color": colour, "width": 2, "shape": "hvh"},
+        fill="tozeroy" if fill else None,
+        fillcolor=translucent(colour, 0.25),
+        name=f"{name}, median {np.median(scores):.2f}" if len(scores) else f"{name}, no scores",
+        customdata=counts,
+        hovertemplate=f"{name}<br>near %{{x:.2f}}: %{{customdata:,}} vertices, %{{y:.1f}} %<extra></extra>",
+    )
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, float)
+    return values[np.isfinite(values)]
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Bins over every value and an empty one at either end, where outlines come down to zero."""
+    edges = np.histogram_bin_edges(values, bins=N_BINS)
+    step = edges[1] - edges[0]
+    return np.concatenate([[edges[0] - step], edges, [edges[-1] + step]])

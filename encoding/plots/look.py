@@ -1,0 +1,135 @@
+"""What every figure shares: colours, frame, and the line that says where its numbers come from.
+
+Backgrounds are clear and text has no colour of its own, so a figure sits on a light or a dark page alike and takes
+the page's text colour (Streamlit's theme sets it; so does a notebook's template).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.spec import FitSpec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+# Each pair stays apart in the common colour-vision deficiencies; each colour has a contrast of 3 or more on white and on near-black.
+LEFT, RIGHT = "#2878B5", "#DD6B20"
+TRAIN, TEST = "#8E6BBF", "#0F9D8A"
+CEILING = "#8C8C8C"
+
+CLEAR = "rgba(0,0,0,0)"
+GRID = "rgba(128,128,128,0.18)"
+LINE = "rgba(128,128,128,0.75)"  # zero, identity, separators
+BAND = "rgba(128,128,128,0.14)"  # behind what is selected
+STROKE, HALO = "#6E6E6E", "rgba(255,255,255,0.8)"  # a grey line and its light rim
+INK = "#262730"  # text on paper
+FADED = 0.35  # opacity of what is not selected
+SMALL = 11  # px, of notes inside a figure
+CAPTION_HEIGHT = 24  # px
+TITLE_PLACE = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 8, "l": 8}, "font": {"size": 15}}
+
+HEMI_NAMES = {"lh": "Left hemisphere", "rh": "Right hemisphere"}
+HEMI_COLOURS = {"lh": LEFT, "rh": RIGHT}
+
+
+def hemi_name(hemi: str) -> str:
+    """A hemisphere as a reader calls it; a block of responses that is no hemisphere keeps its own name."""
+    return HEMI_NAMES.get(hemi, hemi)
+
+
+def hemi_colour(hemi: str) -> str:
+    """The colour of a hemisphere in every figure."""
+    return HEMI_COLOURS.get(hemi, TEST)
+
+
+def translucent(colour: str, opacity: float) -> str:
+    """A ``#rrggbb`` colour that lets through what is behind it.
+
+    >>> translucent("#0a0b0c", 0.25)
+    'rgba(10,11,12,0.25)'
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def theme(fig: go.Figure, *, height: int = 380) -> go.Figure:
+    """``fig`` in the project's frame: clear backgrounds, light grid, legend above, room for long labels."""
+    titled = bool(fig.layout.title.text)
+    fig.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 8, "r": 8, "t": 68 if titled else 38, "b": 8},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        hovermode="closest",
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+    )
+    if titled:
+        fig.update_layout(title=TITLE_PLACE)
+    for axes in (fig.update_xaxes, fig.update_yaxes):
+        axes(gridcolor=GRID, zeroline=False, automargin=True)
+    return fig
+
+
+def printable(fig: go.Figure, caption: str) -> go.Figure:
+    """A copy of ``fig`` for paper: white ground, dark text, and ``caption`` below the title. ``fig`` stays as it is."""
+    import plotly.graph_objects as go
+
+    titled = bool(fig.layout.title.text)
+    small = {"size": SMALL}
+    title = TITLE_PLACE | ({"subtitle": {"text": caption, "font": small}} if titled else {"text": caption, "font": small})
+    copy = go.Figure(fig)
+    return copy.update_layout(
+        title=title,
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        font={"color": INK},
+        margin={"t": fig.layout.margin.t + CAPTION_HEIGHT, "l": 16, "r": 16, "b": 16},
+        height=fig.layout.height + CAPTION_HEIGHT,
+    )
+
+
+def level(fig: go.Figure, y: float, *, x: tuple[float, float], name: str, colour: str = LINE, dash: str = "solid", **style: Any) -> None:
+    """Draw a level that scores are held against, from x[0] to x[1], and keep it in view."""
+    line = {"color": colour, "width": 2.5 if dash == "solid" else 1.5, "dash": dash}
+    fig.add_scatter(x=np.array(x), y=np.full(2, y), mode="lines", line=line, name=name, hoverinfo="skip", **style)
+
+
+def rimmed(fig: go.Figure, x: np.ndarray, y: np.ndarray, *, width: float, **style: Any) -> None:
+    """Draw a line with a light rim, so that it shows on bars and points as well as on a light or a dark page."""
+    shown = style.pop("showlegend", True)
+    for colour, extra, named in ((HALO, 2.5, False), (STROKE, 0, shown)):
+        line = {"color": colour, "width": width + extra}
+        fig.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=named, **style)
+
+
+def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None = None) -> str:
+    """Where the numbers of a figure come from, in one line for exports.
+
+    Parameters
+    ----------
+    provenance : :attr:`encoding.result.Result.provenance`. What it does not hold is left out, but for the first
+        word: a figure is "Simulated" wherever ``made_from`` says so.
+    n_test : test images, :attr:`encoding.result.Result.n_test`.
+
+    Examples
+    --------
+    >>> caption({"key": "fit-1f", "created": "2026-01-31T12:00:00+00:00", "made_from": {"simulated": True}}, FitSpec(), n_test=108)
+    'Simulated · demo subj01 · gabor energy · PCA 100 · ridge · 108 test images · fit-1f · 2026-01-31'
+    """
+    weights = "" if spec.weights == "pretrained" else f" ({spec.weights})"
+    parts = [
+        "Simulated" if provenance.get("made_from", {}).get("simulated") else "",
+        f"{spec.dataset} {spec.subject}",
+        f"{spec.backbone}{weights} {' + '.join(spec.layers)}",
+        f"PCA {spec.n_components}" if spec.n_components else "all features",
+        " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)]),
+        "" if n_test is None else f"{n_test:,} test images",
+        provenance.get("key", ""),
+        str(provenance.get("created", ""))[:10],
+    ]
+    return " · ".join(part for part in parts if part)

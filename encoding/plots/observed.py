@@ -1,0 +1,121 @@
+"""Measured against predicted responses, one point an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.look import LINE, SMALL, STROKE, TEST, theme
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MANY = 2_000  # points; more are drawn by WebGL
+
+
+def observed_predicted(
+    measured: np.ndarray,
+    predicted: np.ndarray,
+    names: Sequence[str],
+    *,
+    title: str = "",
+    r: float | None = None,
+    selected: int | None = None,
+    colour: str = TEST,
+) -> go.Figure:
+    """Measured (y) against predicted (x) responses with the line of perfect prediction and the best straight line.
+
+    Parameters
+    ----------
+    measured, predicted : (n,) responses of one vertex, or means over an ROI, to n test images, in equal units. An image
+        where either is NaN is not drawn.
+    names : (n,) the images' names, shown on hover.
+    title : of whom the responses are.
+    r : correlation, to be shown with the number of images.
+    selected : index of the image that stands out.
+
+    Notes
+    -----
+    Both axes have one scale and range, so a cloud flatter than the identity line is a model that predicts too large a
+    spread, and a steeper one a model that predicts too small. Each point's customdata is its index.
+    """
+    import plotly.graph_objects as go
+
+    measured, predicted = paired(measured, predicted, names)
+    fig = go.Figure()
+    low, high = limits(measured, predicted)
+    ends = np.array([low, high])
+    line = {"color": LINE, "width": 1.5, "dash": "dash"}
+    fig.add_scatter(x=ends, y=ends, mode="lines", line=line, name="Perfect prediction", hoverinfo="skip")
+    fig.add_trace(points(predicted, measured, names, what=("predicted", "measured"), colour=colour))
+    if (line := best_line(predicted, measured)) is not None:
+        slope, intercept = line
+        x = np.array([np.nanmin(predicted), np.nanmax(predicted)])
+        name = f"Best line, slope {slope:.2f}"
+        fig.add_scatter(x=x, y=intercept + slope * x, mode="lines", line={"color": colour, "width": 2.5}, name=name, hoverinfo="skip")
+    if selected is not None:
+        ring(fig, predicted, measured, names, selected)
+    said = "" if r is None else f"r = {r:.2f}, {np.isfinite(measured + predicted).sum():,} images"
+    fig.update_layout(title_text=" · ".join(part for part in (title, said) if part))
+    fig.update_xaxes(title_text="Predicted response", range=[low, high], constrain="domain")
+    fig.update_yaxes(title_text="Measured response", range=[low, high], constrain="domain", scaleanchor="x", scaleratio=1)
+    return theme(fig, height=440)
+
+
+def paired(measured: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Both as (n,) arrays; ValueError where their lengths differ from one another or from the names'."""
+    measured, predicted = np.asarray(measured), np.asarray(predicted)
+    if not measured.shape == predicted.shape == (len(names),):
+        raise ValueError(f"Measured {measured.shape}, predicted {predicted.shape} and {len(names)} names should be of one length.")
+    return measured, predicted
+
+
+def points(x: np.ndarray, y: np.ndarray, names: Sequence[str], *, what: tuple[str, str], colour: str) -> go.Scatter | go.Scattergl:
+    """One marker for each image, with its name on hover and its index as customdata."""
+    import plotly.graph_objects as go
+
+    kind = go.Scattergl if len(x) > MANY else go.Scatter
+    return kind(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={"color": colour, "size": 7, "opacity": 0.55},
+        name="Test image",
+        hovertext=list(names),
+        customdata=np.arange(len(x)),
+        hovertemplate=f"<b>%{{hovertext}}</b><br>{what[0]} %{{x:.2f}}<br>{what[1]} %{{y:.2f}}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def ring(fig: go.Figure, x: np.ndarray, y: np.ndarray, names: Sequence[str], selected: int) -> None:
+    """Circle one point and write its name beside it, on the side away from the others."""
+    marker = {"symbol": "circle-open", "color": STROKE, "size": 15, "line": {"width": 2.5}}
+    fig.add_scatter(x=x[[selected]], y=y[[selected]], mode="markers", marker=marker, hoverinfo="skip", showlegend=False)
+    if np.isfinite(x[selected] + y[selected]):
+        ax, ay = (34 if x[selected] >= np.nanmean(x) else -34), (-30 if y[selected] >= np.nanmean(y) else 30)
+        place = {"x": float(x[selected]), "y": float(y[selected]), "ax": ax, "ay": ay, "standoff": 8}
+        fig.add_annotation(text=names[selected], arrowcolor=STROKE, arrowwidth=1, arrowhead=0, font_size=SMALL, **place)
+
+
+def limits(*arrays: np.ndarray) -> tuple[float, float]:
+    """A range that holds every finite value, with a margin of 5 %."""
+    values = np.concatenate([np.ravel(a) for a in arrays])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return -1.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def best_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float] | None:
+    """Slope and intercept of the least-squares line of y on x; None where x does not vary."""
+    both = np.isfinite(x) & np.isfinite(y)
+    x, y = np.asarray(x, float)[both], np.asarray(y, float)[both]
+    if len(x) < 2 or np.ptp(x) == 0:
+        return None
+    slope = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
+    return slope, float(y.mean() - slope * x.mean())

@@ -1,0 +1,110 @@
+"""Residuals against fitted values: is there structure that the readout left behind?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.look import STROKE, TEST, level, rimmed, theme
+from encoding.plots.observed import limits, paired, points, ring
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+LEAST_IN_BIN = 12  # images; a mean of fewer says little
+MOST_BINS = 10
+
+
+def residual_fitted(
+    measured: np.ndarray,
+    predicted: np.ndarray,
+    names: Sequence[str],
+    *,
+    selected: int | None = None,
+    colour: str = TEST,
+) -> go.Figure:
+    """Residual (measured less predicted) against the predicted response, with the residuals' distribution at the right.
+
+    Parameters
+    ----------
+    measured, predicted : (n,) responses to n test images, in equal units. An image where either is NaN is not drawn.
+    names : (n,) the images' names, shown on hover.
+    selected : index of the image that stands out.
+
+    Notes
+    -----
+    The running mean is taken over bins of equally many images along x, with its 95 % interval (1.96 standard
+    errors). Where it stays on zero, a straight line has taken what it could; a slope says predictions are too
+    small or too large throughout; a bend says the responses are no linear function of the components; a fan
+    shape of the points says the noise grows with the response. Each point's customdata is its index.
+    """
+    import plotly.graph_objects as go
+
+    measured, predicted = paired(measured, predicted, names)
+    residual = measured - predicted
+    fig = go.Figure()
+    level(fig, 0, x=limits(predicted), name="Residual 0", dash="dot", showlegend=False)
+    fig.add_trace(points(predicted, residual, names, what=("predicted", "residual"), colour=colour))
+    _running_mean(fig, predicted, residual)
+    if selected is not None:
+        ring(fig, predicted, residual, names, selected)
+    counts, edges = histogram(residual)
+    fig.add_bar(
+        x=counts,
+        y=(edges[:-1] + edges[1:]) / 2,
+        width=np.diff(edges),
+        orientation="h",
+        xaxis="x2",
+        marker={"color": colour, "opacity": 0.55},
+        name="Residuals",
+        showlegend=False,
+        hovertemplate="%{x} images with a residual near %{y:.2f}<extra></extra>",
+    )
+    fig.update_layout(
+        xaxis={"title": {"text": "Predicted response"}, "domain": [0, 0.84], "range": limits(predicted)},
+        xaxis2={"domain": [0.86, 1], "title": {"text": "Images"}, "showgrid": False, "nticks": 3},
+        yaxis={"title": {"text": "Residual, measured − predicted"}, "range": limits(residual)},
+        bargap=0,
+    )
+    return theme(fig, height=380)
+
+
+def _running_mean(fig: go.Figure, predicted: np.ndarray, residual: np.ndarray) -> None:
+    centres, means, errors = binned_means(predicted, residual)
+    if not len(centres):
+        return
+    rimmed(fig, centres, means, width=2.5, showlegend=False)
+    fig.add_scatter(
+        x=centres,
+        y=means,
+        error_y={"type": "data", "array": 1.96 * errors, "color": STROKE, "thickness": 1.5, "width": 0},
+        mode="lines+markers",
+        line={"color": STROKE, "width": 2.5},
+        marker={"color": STROKE, "size": 7, "line": {"color": "white", "width": 1.5}},
+        name="Running mean ± 95 %",
+        hovertemplate="mean residual %{y:.3f}<extra></extra>",
+    )
+
+
+def binned_means(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean x, mean y and its standard error in bins of equally many points along x; (n_bins,) each.
+
+    Bins hold at least :data:`LEAST_IN_BIN` points; empty arrays where there are too few for three bins.
+    """
+    both = np.isfinite(x) & np.isfinite(y)
+    x, y = np.asarray(x, float)[both], np.asarray(y, float)[both]
+    n_bins = min(MOST_BINS, len(x) // LEAST_IN_BIN)
+    if n_bins < 3:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    bins = np.array_split(np.argsort(x, kind="stable"), n_bins)
+    centres, means = (np.array([values[rows].mean() for rows in bins]) for values in (x, y))
+    return centres, means, np.array([y[rows].std(ddof=1) / np.sqrt(len(rows)) for rows in bins])
+
+
+def histogram(values: np.ndarray, *, most: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Counts (n_bins,) and edges (n_bins + 1,) over the finite values."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    return np.histogram(values, bins=int(np.clip(np.sqrt(len(values)) * 1.5, 5, most)))
