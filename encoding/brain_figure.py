@@ -91,8 +91,7 @@ def _traces(brain: BrainMap, hemi: str) -> list[Any]:
     values = on_fsaverage5(brain.values[hemi], brain.vertices[hemi]) if hemi in brain.values else np.full(N_VERTICES, np.nan, np.float32)
     shown = np.isfinite(values) & ((np.abs(values) if brain.diverging else values) >= (brain.threshold or -np.inf))
     coloured = shown[faces].all(axis=1)
-    light = {"ambient": 1.0, "diffuse": 0.0} if brain.surface == "flat" else {"ambient": 0.6, "diffuse": 0.5, "specular": 0.05}
-    common = {"x": x, "y": y, "z": z, "lighting": light, "flatshading": False}
+    common = {"x": x, "y": y, "z": z, "flatshading": False} | _light(brain, hemi)
     grey = [[0, GYRUS], [0.5, GYRUS], [0.5, SULCUS], [1, SULCUS]]
     depth = (sulcal_depth(hemi) > 0).astype(np.float32)
     bare = dict(zip("ijk", faces[~coloured].T, strict=True)) | {"intensity": depth, "colorscale": grey, "cmin": 0, "cmax": 1}
@@ -105,6 +104,14 @@ def _traces(brain: BrainMap, hemi: str) -> list[Any]:
         if len(ends):
             traces.append(_line(ends, roi, CHOSEN_LINE if roi in chosen else LINE))
     return traces
+
+
+def _light(brain: BrainMap, hemi: str) -> dict[str, Any]:
+    """Light that comes from the eye, so that left and right look alike; none on the flat sheet."""
+    if brain.surface == "flat":
+        return {"lighting": {"ambient": 1.0, "diffuse": 0.0}}
+    _, up, towards = surface.eye(brain.view, hemi)
+    return {"lighting": {"ambient": 0.7, "diffuse": 0.4, "specular": 0.05}, "lightposition": _xyz(1000 * (towards + 0.4 * up))}
 
 
 def _border(brain: BrainMap, hemi: str, roi: str, faces: np.ndarray) -> np.ndarray:

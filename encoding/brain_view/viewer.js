@@ -103,8 +103,12 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
 
   const currentMesh = (hemi) => meshes[map.header.surface][hemi];
   const place = (hemi) => placement(camera, hemi, currentMesh(hemi), stage.clientWidth, stage.clientHeight);
-  const say = (text) => { frame.message.hidden = !text; frame.message.textContent = text; };
   const forgetProjection = () => { for (const hemi of HEMIS) delete projected[hemi]; };
+
+  function say(text) {
+    frame.message.hidden = !text;
+    frame.message.textContent = text;
+  }
 
   // ---- drawing -------------------------------------------------------------------------------------------------------
 
@@ -261,6 +265,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     on(canvas, "pointerup", (event) => {
       if (held && event.button === 0 && Math.hypot(held.x - held.startX, held.y - held.startY) < CLICK_PIXELS) click(...at(event));
       held = null;
+      if (map) hover(...at(event));
     });
     on(canvas, "pointercancel", () => { held = null; });
     on(canvas, "pointerleave", () => hide(frame.tooltip));

@@ -15,7 +15,9 @@ chosen = st.selectbox("ROI", [None, "cap", "strip"], key="roi")
 vertices, values, ceiling, rois = {}, {}, {}, {}
 for hemi in surface.HEMIS:
     sphere = surface.mesh("sphere", hemi)[0] / 100
-    vertices[hemi] = np.flatnonzero(sphere[:, 1] < -0.2)[::-1].astype(np.int64)  # the back of the brain, columns in no special order
+    vertices[hemi] = np.flatnonzero(sphere[:, 1] < -0.5)[::-1].astype(
+        np.int64
+    )  # some 5,000 at the back of the brain, from the last to the first
     x, y, z = sphere[vertices[hemi]].T
     values[hemi] = {"height": (z + 1) / 2, "depth": -y, "difference": x}[name].astype(np.float32)
     values[hemi][(y < -0.5) & (np.abs(z) < 0.05)] = np.nan
