@@ -1,0 +1,3 @@
+from encoding.cli import main
+
+raise SystemExit(main())

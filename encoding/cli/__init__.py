@@ -1,0 +1,127 @@
+"""``python -m encoding``: the whole core from a shell.
+
+Each command is a function ``run(arguments, progress) -> Answer`` in one of the modules here. This one reads the words,
+runs the command, prints its answer and turns what went wrong into an exit code. Only answers go to standard output:
+progress, warnings, errors and whatever a library prints go to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+
+from encoding.backbones import NoWeights, UnknownLayer
+from encoding.cli import caching, fitting, folders, listing
+from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
+from encoding.cli.terminal import Progress
+from encoding.datasets import BadData
+from encoding.readouts import BadOption
+from encoding.registry import UnknownName
+from encoding.store import DamagedResult, StoreFull
+
+FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
+WRONGLY_ASKED = (BadArguments, UnknownName, UnknownLayer, BadOption)
+EXPLAINED = (*WRONGLY_ASKED, BadData, NoWeights, StoreFull, FileExistsError)
+"""Failures whose message says all there is to say."""
+
+FIRST_STEPS = f"""
+first steps:
+  {PROGRAM} fit                            a simulated subject, nothing to download
+  {PROGRAM} list backbones                 which networks there are
+  {PROGRAM} layers torchvision/alexnet     and their layers
+  {PROGRAM} fit --help                     everything that can be chosen, with examples
+
+Every command takes --json (one JSON document instead of text) and --help.
+
+environment:
+  ENCODING_DATA_DIR    one folder per dataset, such as algonauts2023/subj01 (default: data)
+  ENCODING_CACHE_DIR   where results are kept (default: cache)
+
+exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted
+"""
+
+
+def parser() -> Parser:
+    """The words of every command."""
+    about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
+    made = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    for group in (fitting, listing, folders, caching):
+        group.add_commands(commands)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and print its answer; the exit code: 0, 1 failed, 2 bad arguments, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    as_json, debug = "--json" in words, "--debug" in words
+    if not words:
+        parser().print_help(sys.stderr)
+        return BAD_ARGUMENTS
+    progress = Progress(sys.stderr)
+    try:
+        answer = run(words, progress)
+    except SystemExit as done:  # --help
+        return int(done.code or 0)
+    except KeyboardInterrupt:
+        message = "Interrupted. Finished stages are kept: the same command goes on from there."
+        answer = _failure(message, INTERRUPTED, progress, as_json=as_json)
+    except Exception as error:
+        if debug:
+            progress.say(traceback.format_exc().rstrip())
+        answer = _failure(explain(error, debug=debug), exit_code(error), progress, as_json=as_json)
+    progress.close()
+    _print(json.dumps(answer.document, indent=1, allow_nan=False) if as_json else answer.text)
+    return answer.code
+
+
+def run(words: Sequence[str], progress: Progress) -> Answer:
+    """The answer of the command that the words name."""
+    arguments = parser().parse_args(words)
+    with warnings_as_lines(progress), contextlib.redirect_stdout(sys.stderr):
+        return arguments.run(arguments, progress)
+
+
+def exit_code(error: Exception) -> int:
+    """2 where the words were wrong, 1 where the work failed."""
+    return BAD_ARGUMENTS if isinstance(error, WRONGLY_ASKED) else FAILED
+
+
+def explain(error: Exception, *, debug: bool = False) -> str:
+    """What a person is told of a failure. An unexpected one is named by its type, and ``--debug`` pointed out."""
+    if isinstance(error, EXPLAINED):
+        return str(error)
+    hint = "" if debug else "\nRun the command again with --debug to see where it happened."
+    return f"{type(error).__name__}: {error}{hint}"
+
+
+def _failure(message: str, code: int, progress: Progress, *, as_json: bool) -> Answer:
+    progress.say(message if code == INTERRUPTED else f"error: {message}")
+    return Answer({"error": message, "exit_code": code}, "", code)
+
+
+@contextlib.contextmanager
+def warnings_as_lines(progress: Progress) -> Iterator[None]:
+    """Within the block each warning is one line on standard error; every damaged result is told."""
+
+    def show(message: Warning | str, *about: object, **more: object) -> None:
+        progress.say(f"warning: {' '.join(str(message).split())}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamagedResult)
+        warnings.showwarning = show
+        yield
+
+
+def _print(text: str) -> None:
+    """To standard output; a reader that has seen enough, such as ``head``, may close it."""
+    try:
+        if text:
+            print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,150 @@
+"""``cache``: what the Store keeps, whether it is sound, and making room."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from encoding.cli.command import Answer, BadArguments, Parser, add_command
+from encoding.cli.terminal import Progress, file_size, table
+from encoding.registry import UnknownName, unknown
+from encoding.spec import FitSpec, stage_of
+from encoding.store import Store
+
+STAGES = ("features", "components", "moments", "weights", "fit")  # the pipeline's; a Store may hold others as well
+DAY = 24 * 3600
+
+PRUNE_MORE = """
+Without --stage, --older or --all only what is damaged or was left half written is removed. Nothing that is removed
+is lost: it is computed again when it is next needed.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``cache list``, ``cache verify`` and ``cache prune``."""
+    about = "See, check or shrink the folder of finished results (ENCODING_CACHE_DIR)."
+    group: Parser = commands.add_parser("cache", help=about, description=about)
+    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add_command(actions, "list", run_list, about="Show every result that is kept and its size.", examples="cache list\ncache list --json")
+    add_command(
+        actions,
+        "verify",
+        run_verify,
+        about="Read every result again and remove the damaged ones.",
+        more="Exit code 1 where a damaged one was found. It is computed again when it is next needed.",
+        examples="cache verify",
+    )
+    parser = add_command(
+        actions,
+        "prune",
+        run_prune,
+        about="Remove results to make room.",
+        more=PRUNE_MORE,
+        examples="cache prune\ncache prune --older 30\ncache prune --stage features --dry-run\ncache prune --all",
+    )
+    parser.add_argument("--stage", metavar="STAGE", help=f"only results of one stage, such as {', '.join(STAGES)}")
+    parser.add_argument("--older", type=days, metavar="DAYS", help="only results made more than so many days ago")
+    parser.add_argument("--all", action="store_true", help="every result")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed and remove nothing")
+
+
+def days(text: str) -> float:
+    """A number of days of 0 or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number of days of 0 or more is needed, not {text!r}")
+    return number
+
+
+def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Every result, oldest first, with what it was made for."""
+    store = Store()
+    results = [_about(store, key) for key in store.keys()]  # noqa: SIM118 - a Store is no dict
+    n_bytes = sum(result["bytes"] for result in results)
+    rows = [[one["key"], file_size(one["bytes"]), (one["created"] or "")[:16].replace("T", " "), _purpose(one["spec"])] for one in results]
+    total = f"{len(results):,} results, {file_size(n_bytes)} in {store.root}"
+    text = f"{table(['result', 'size', 'made (UTC)', 'first for'], rows, align='<><<')}\n\n{total}" if results else total
+    return Answer({"folder": str(store.root), "bytes": n_bytes, "results": results}, text)
+
+
+def _about(store: Store, key: str) -> dict[str, Any]:
+    try:
+        found = store.provenance(key) or {}
+    except (OSError, ValueError):  # damaged: `cache verify` says so
+        found = {}
+    spec = found.get("made_from", {}).get("spec")
+    return {"key": key, "stage": stage_of(key), "bytes": store.size(key), "created": found.get("created"), "spec": spec}
+
+
+def _purpose(spec: Mapping[str, Any] | None) -> str:
+    if spec is None:
+        return ""
+    named = FitSpec.from_dict(dict(spec))
+    return f"{named.dataset} {named.subject}, {named.backbone} {' + '.join(named.layers)}, {named.readout}"
+
+
+def run_verify(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Compare every checksum and remove what is damaged."""
+    store = Store()
+    n_results = len(store.keys())
+    damaged = store.verify(report=progress)
+    document = {"folder": str(store.root), "checked": n_results, "damaged": damaged}
+    if not damaged:
+        return Answer(document, f"All {n_results:,} results in {store.root} are sound.")
+    removed = "\n".join(f"removed {key}" for key in damaged)
+    return Answer(
+        document, f"{removed}\n{len(damaged):,} of {n_results:,} results were damaged. They are computed again when needed.", code=1
+    )
+
+
+def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Remove what the words choose, else what is damaged; and always what was left half written."""
+    store = Store()
+    _check_choice(arguments, store)
+    chosen = arguments.all or arguments.stage is not None or arguments.older is not None
+    keys = _chosen(arguments, store) if chosen else store.verify(remove=False, report=progress)
+    leftovers = store.leftovers()
+    n_bytes = sum(store.size(key) for key in keys) + sum(_folder_size(folder) for folder in leftovers)
+    if not arguments.dry_run:
+        for key in keys:
+            store.remove(key)
+        store.sweep()
+    document = {"folder": str(store.root), "dry_run": arguments.dry_run, "removed": keys, "leftovers": len(leftovers), "bytes": n_bytes}
+    return Answer(document, _prune_text(document, kind="chosen" if chosen else "damaged"))
+
+
+def _check_choice(arguments: argparse.Namespace, store: Store) -> None:
+    if arguments.all and (arguments.stage is not None or arguments.older is not None):
+        raise BadArguments("--all removes every result. Leave it out to choose by --stage or --older.")
+    stages = dict.fromkeys([*STAGES, *(stage_of(key) for key in store.keys())])  # noqa: SIM118
+    if arguments.stage is not None and arguments.stage not in stages:
+        raise UnknownName(unknown("stage", arguments.stage, stages))
+
+
+def _chosen(arguments: argparse.Namespace, store: Store) -> list[str]:
+    keys = [key for key in store.keys() if arguments.stage in (None, stage_of(key))]  # noqa: SIM118
+    if arguments.older is not None:
+        latest = time.time() - arguments.older * DAY
+        keys = [key for key in keys if store.path(key).stat().st_mtime < latest]
+    return keys
+
+
+def _folder_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _prune_text(document: Mapping[str, Any], *, kind: str) -> str:
+    would, freed = ("Would remove", "would be freed") if document["dry_run"] else ("Removed", "freed")
+    number = len(document["removed"])
+    results = f"{number:,} {'' if kind == 'chosen' else 'damaged '}result{'' if number == 1 else 's'}"
+    unfinished = f" and {document['leftovers']:,} left half written" if document["leftovers"] else ""
+    text = f"{would} {results}{unfinished}: {file_size(document['bytes'])} {freed} in {document['folder']}"
+    if kind == "damaged":
+        text += "\nTo make more room: --older DAYS, --stage STAGE or --all; with --dry-run nothing is removed yet."
+    return text

@@ -1,0 +1,185 @@
+"""``fit``: one encoding model, from the words of its spec to a table of scores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from encoding.backbones import BACKBONES
+from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
+from encoding.cli.listing import SIDES
+from encoding.cli.terminal import Progress, duration, table
+from encoding.pipeline import choose_device, fit
+from encoding.plan import plan
+from encoding.progress import Report, portion
+from encoding.result import Result
+from encoding.spec import HEMIS, FitSpec
+from encoding.store import Store
+
+EXAMPLES = """
+fit
+fit --layer energy --roi V1v V1d --hemi lh
+fit --backbone torchvision/alexnet --layer features.4 --layer features.7
+fit --backbone torchvision/alexnet --layer features.4 --weights random:0
+fit --readout ridge --set alpha=10 --components 50 --split kfold:5:0
+fit --dataset algonauts2023 --subject subj01 --out results --json
+"""
+
+MORE = """
+The images go through the backbone; its layer's activations are reduced to components; a readout learns from
+the training images how each vertex of the cortex responds, and is scored on test images it has not seen. With
+no option this fits a simulated subject and needs no download. Finished stages are kept: the same fit again
+takes a moment, and one that was stopped goes on from where it was.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``fit``. Its defaults are those of :class:`FitSpec`."""
+    spec = FitSpec()
+    parser = add_command(
+        commands, "fit", run_fit, about="Fit an encoding model and show how well it predicts each ROI.", examples=EXAMPLES, more=MORE
+    )
+    what = parser.add_argument_group("what is predicted")
+    what.add_argument("--dataset", default=spec.dataset, help="a name from `list datasets` (default: %(default)s)")
+    what.add_argument("--subject", default=spec.subject, help="one of its subjects (default: %(default)s)")
+    what.add_argument("--roi", nargs="+", action="extend", default=[], metavar="ROI", help="ROIs to report, from `rois` (default: all)")
+    what.add_argument("--hemi", choices=HEMIS, default=spec.hemi, help="hemispheres (default: %(default)s)")
+    model = parser.add_argument_group("from what")
+    model.add_argument("--backbone", default=spec.backbone, help="a name from `list backbones` (default: %(default)s)")
+    model.add_argument(
+        "--layer",
+        action="append",
+        metavar="LAYER",
+        help=f"a name from `layers`; give it again for more (default for gabor: {spec.layers[0]})",
+    )
+    model.add_argument("--weights", default=spec.weights, help="pretrained, random:SEED or a weights file (default: %(default)s)")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--components", type=int, default=spec.n_components, metavar="N", help="PCA components, 0 for no PCA (default: %(default)s)"
+    )
+    how.add_argument("--readout", default=spec.readout, help="a name from `list readouts` (default: %(default)s)")
+    how.add_argument("--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the readout")
+    how.add_argument("--split", default=spec.split, help="holdout:FRACTION:SEED or kfold:FOLDS:SEED (default: %(default)s)")
+    how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write spec.json, rois.csv, vertices.parquet, lh_r.npy and rh_r.npy there")
+
+
+def option(text: str) -> tuple[str, Any]:
+    """``alpha=10`` -> ``("alpha", 10)``: the value as JSON where it is JSON, else as it stands."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"write NAME=VALUE, such as alpha=10, not {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def spec_from(arguments: argparse.Namespace) -> FitSpec:
+    """The spec that the words name; the inverse of :meth:`FitSpec.to_command`.
+
+    Raises
+    ------
+    BadArguments for a parameter that is set twice or a backbone other than the default without a layer, and
+    what :class:`FitSpec` raises; UnknownName for the backbone where no layer is given.
+    """
+    twice = [name for name, times in Counter(name for name, _ in arguments.set).items() if times > 1]
+    if twice:
+        raise BadArguments(f"--set {twice[0]} is given twice.")
+    return FitSpec(
+        dataset=arguments.dataset,
+        subject=arguments.subject,
+        backbone=arguments.backbone,
+        layers=arguments.layer or _default_layers(arguments.backbone),
+        weights=arguments.weights,
+        n_components=arguments.components,
+        readout=arguments.readout,
+        options=dict(arguments.set),
+        split=arguments.split,
+        rois=tuple(dict.fromkeys(arguments.roi)),
+        hemi=arguments.hemi,
+    )
+
+
+def _default_layers(backbone: str) -> tuple[str, ...]:
+    if backbone == FitSpec().backbone:
+        return FitSpec().layers
+    known = BACKBONES[backbone].layers(backbone)
+    hint = f"Layers: {', '.join(known)}." if known else f"`python -m encoding layers {backbone}` names them."
+    raise BadArguments(f"{backbone} needs --layer. {hint}")
+
+
+def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Check everything, fit, and write the files of ``--out``."""
+    store, started = Store(), time.perf_counter()
+    spec = checked_spec(arguments, store, portion(progress, 0, 0.2))
+    result = fit(spec, store, progress, arguments.device)
+    result = replace(result, seconds=time.perf_counter() - started)
+    document, text = result.summary(), describe(result)
+    if arguments.out is not None:
+        folder = result.save(arguments.out).resolve()
+        document, text = document | {"out": str(folder)}, f"{text}\nwritten   {folder}"
+    return Answer(document, text)
+
+
+def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) -> FitSpec:
+    """The spec that the words name, once it is known that it can be fitted here and its files written.
+
+    Raises
+    ------
+    BadArguments for a value that cannot be, what :func:`encoding.plan.plan` raises for a name that does not exist.
+    """
+    with checking_arguments():
+        if arguments.out is not None and arguments.out.expanduser().is_file():
+            raise BadArguments(f"--out {arguments.out} is a file; give a folder.")
+        spec = spec_from(arguments)
+        plan(spec, store, report)
+        if arguments.device == "cuda":  # a wish that can fail; asking costs the import of torch
+            choose_device(arguments.device)
+    return spec
+
+
+def describe(result: Result) -> str:
+    """The scores as a table, hemispheres side by side, and what they are scores of."""
+    spec, subject = result.plan.spec, result.plan.subject
+    made_in = result.provenance.get("made_from", {})
+    took = "kept from before, nothing was fitted" if result.cached else f"{duration(result.seconds)} on {made_in.get('device')}"
+    components = f"{spec.n_components} components" if spec.n_components else "every feature"
+    ceiling = "" if subject.ceiling is None else "; the ceiling is the highest mean r that noise allows"
+    lines = [
+        roi_table(result),
+        "",
+        f"scores    r is the correlation of predicted and measured responses to test images{ceiling}",
+        f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
+        f"model     {spec.backbone} {' + '.join(spec.layers)}, {components}, {spec.readout}",
+        f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
+        f"time      {took}",
+        f"key       {result.key}",
+        f"kept in   {result.store.path(result.key)}",
+    ]
+    return "\n".join(lines)
+
+
+def roi_table(result: Result) -> str:
+    """One line an ROI, and for each hemisphere its vertices, mean r and, where it is known, the ceiling of r."""
+    scores = result.rois().set_index(["roi", "hemi"])
+    columns = {"n_vertices": "vertices", "r_mean": "mean r"} | ({"ceiling_r": "ceiling"} if "ceiling_r" in scores else {})
+    hemis = result.plan.hemis
+    rows = [
+        [roi, *(_cell(name, scores.loc[(roi, hemi), name]) for hemi in hemis for name in columns)] for roi in scores.index.unique("roi")
+    ]
+    groups = [("", 1), *((SIDES.get(hemi, hemi), len(columns)) for hemi in hemis)]
+    return table(["ROI", *list(columns.values()) * len(hemis)], rows, align="<" + ">" * len(columns) * len(hemis), groups=groups)
+
+
+def _cell(name: str, value: float) -> str:
+    if name == "n_vertices":
+        return f"{int(value):,}"
+    return f"{value:.3f}" if np.isfinite(value) else "-"
