@@ -3,7 +3,9 @@
 ``areas.csv`` holds a row per patch: the centre and the direction of its long axis as unit vectors of fsaverage's
 registration sphere, and the standard deviations of its vertices along the long and short axis in degrees. They
 were measured on the probabilistic atlas of Wang et al. (2015) and the parcellation of Glasser et al. (2016).
-Areas known only from functional localisers (FFA, VWFA, …) were set where the parcels named beside them are.
+Areas known only from functional localisers were set by the parcels they are known to lie in: FFA-1 and FFA-2 are the back
+and the front of the fusiform face complex (FFC), FBA-1 and FBA-2 lie beside them, OFA is PIT, EBA is LO3, V4t, FST, PH and
+hMT, PPA is PHC1, PHC2, VMV3 and PHA2, OPA is V3B and V3CD, RSC is in POS1, the word areas run from beside PIT along TE2p.
 """
 
 from __future__ import annotations
