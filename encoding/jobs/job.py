@@ -1,0 +1,145 @@
+"""One piece of background work: how it stands now, and what is remembered of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Literal
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+
+FINISHED = ("done", "failed", "cancelled")
+LOG_LINES = 100
+PACE_SECONDS = 20.0  # progress this far back says how fast the work goes now
+SENSIBLE_SECONDS = 2.0  # no guess of the time left before this much progress was watched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """How a job stood at one moment; ask :meth:`Jobs.get` for a later one.
+
+    Attributes
+    ----------
+    key : name of the result in the Store.
+    spec : what was asked for.
+    state : ``queued``, ``running``, ``done``, ``failed`` or ``cancelled``.
+    position : 1 for the next in the queue; None unless queued.
+    fraction : share of the work that is done, 0 to 1.
+    text : what it is doing.
+    seconds : time it has been running, or ran.
+    seconds_left : estimated from the recent pace; None while nothing sensible can be said.
+    error, error_kind : message and type name of the exception that made it fail; else None.
+    log : what it did and was warned of, oldest first.
+    """
+
+    key: str
+    spec: Any
+    state: State
+    position: int | None
+    fraction: float
+    text: str
+    seconds: float
+    seconds_left: float | None
+    error: str | None
+    error_kind: str | None
+    log: tuple[str, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether it will not change any more: done, failed or cancelled."""
+        return self.state in FINISHED
+
+
+class Record:
+    """What the web server remembers of a job. Changed under the lock of the :class:`Jobs` that owns it."""
+
+    def __init__(self, key: str, spec: Any, work: bytes) -> None:
+        self.key, self.spec = key, spec
+        self.work = work  # the task and its spec, pickled
+        self.attempt: str | None = None  # its name in the scheduler
+        self.launches = 0
+        self.client: Any = None
+        self.future: Any = None  # Dask forgets a task of which nobody holds a future
+        self.worker: str | None = None  # address of the worker that runs it
+        self.let_go = Event()  # set when the worker has stopped working on it
+        self.state: State = "queued"
+        self.fraction, self.text = 0.0, "Waiting for a worker"
+        self.error: str | None = None
+        self.error_kind: str | None = None
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self.pace: deque[tuple[float, float]] = deque()  # (time, fraction) as they arrived
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+    def advance(self, fraction: float, text: str, seconds: float) -> None:
+        """Take in a word of progress, ``seconds`` after the worker began."""
+        now = time.monotonic()
+        if self.started is None:
+            self.started = now - seconds
+        self.state, self.fraction, self.text = "running", fraction, text
+        self.pace.append((now, fraction))
+        while len(self.pace) > 2 and self.pace[1][0] < now - PACE_SECONDS:
+            self.pace.popleft()
+        self.note(text)
+
+    def note(self, line: str) -> None:
+        """Add a line to the log; a line that differs from the last in its numbers alone takes its place."""
+        if self.log and _without_numbers(self.log[-1]) == _without_numbers(line):
+            self.log.pop()
+        self.log.append(line)
+
+    def end(self, state: State, error: str | None = None, error_kind: str | None = None) -> None:
+        """Reach a final state."""
+        self.state, self.error, self.error_kind, self.ended = state, error, error_kind, time.monotonic()
+        if state == "done":
+            self.fraction = 1.0
+        if error:
+            self.note(f"{error_kind}: {error}")
+
+    def snapshot(self, position: int | None) -> Job:
+        """The job as it stands now."""
+        now = time.monotonic()
+        return Job(
+            key=self.key,
+            spec=self.spec,
+            state=self.state,
+            position=position,
+            fraction=self.fraction,
+            text=self.text,
+            seconds=0.0 if self.started is None else (self.ended or now) - self.started,
+            seconds_left=seconds_left(self.pace, now) if self.state == "running" else None,
+            error=self.error,
+            error_kind=self.error_kind,
+            log=tuple(self.log),
+        )
+
+
+def seconds_left(pace: Sequence[tuple[float, float]], now: float) -> float | None:
+    """Time until the fraction reaches 1 if the work goes on as in ``pace``, pairs of (time, fraction).
+
+    None before two seconds of progress were seen. Stages that were found in the Store pass in no time; counting
+    from the recent pace, not from the start, keeps them from making the rest look quick.
+
+    Examples
+    --------
+    >>> seconds_left([(0.0, 0.0), (10.0, 0.25)], now=10.0)
+    30.0
+    """
+    if len(pace) < 2:
+        return None
+    (first_time, first), (_, last) = pace[0], pace[-1]
+    if now - first_time < SENSIBLE_SECONDS or last <= first:
+        return None
+    return (1.0 - last) * (now - first_time) / (last - first)
+
+
+def _without_numbers(line: str) -> str:
+    return re.sub(r"[\d.,]+", "0", line)

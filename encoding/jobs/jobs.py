@@ -1,0 +1,195 @@
+"""The jobs of one web server: submitted once, followed by every session, cancelled by any."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import threading
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from encoding.jobs import scheduler
+from encoding.jobs.job import Job, Record
+from encoding.jobs.scheduler import Scheduler
+from encoding.jobs.worker import Task
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+REMEMBERED = 200  # finished jobs
+LAUNCHES = 3  # of a job whose workers died before it began
+
+
+class Jobs:
+    """Background work on Dask. One object serves any number of threads.
+
+    Parameters
+    ----------
+    store_root : folder of the Store where jobs leave their results.
+    address : of a Dask scheduler; by default ``$ENCODING_SCHEDULER``. Without either, workers start on this machine
+        with the first job.
+    """
+
+    def __init__(self, store_root: str | Path, *, address: str | None = None) -> None:
+        self._root = str(Path(store_root).expanduser().resolve())
+        self._scheduler = Scheduler(address or os.environ.get("ENCODING_SCHEDULER"), self._hear)
+        self._changed = threading.Condition()  # guards every record; told of every change
+        self._records: dict[str, Record] = {}  # the latest at each key, newest last
+        self._attempts: dict[str, Record] = {}  # all that a worker may still speak of, by attempt
+        atexit.register(self.close)
+
+    def start(self) -> None:
+        """Start the workers now, so that the first job does not wait for them. Returns within about a second.
+
+        Raises
+        ------
+        ConnectionError where no scheduler answers.
+        """
+        self._scheduler.connect()
+
+    def submit(self, task: Task, spec: Any, *, key: str) -> Job:
+        """Run ``task(spec, store, report, device)`` in a worker; returns at once.
+
+        A key that is queued or running already, here or through another client of the same scheduler, is not run
+        twice; one that has finished runs anew.
+
+        Parameters
+        ----------
+        task : a function at the top level of a module that workers can import.
+        spec : anything that can be pickled.
+        key : names the work; equal work has an equal key.
+
+        Raises
+        ------
+        ConnectionError where no scheduler answers. TypeError, AttributeError or pickle.PicklingError for what cannot be pickled.
+        """
+        work = pickle.dumps((task, spec))
+        client = self._scheduler.connect()
+        with self._changed:
+            known = self._records.get(key)
+            if known is not None and not known.finished:
+                return self._snapshot(known)
+            record = Record(key, spec, work)
+            self._records.pop(key, None)
+            self._records[key] = record
+            _forget_oldest(self._records)
+        self._launch(client, record)
+        with self._changed:
+            return self._snapshot(record)
+
+    def get(self, key: str) -> Job | None:
+        """How the job stands now; None where this key was never submitted here."""
+        with self._changed:
+            record = self._records.get(key)
+            return None if record is None else self._snapshot(record)
+
+    def all(self) -> list[Job]:
+        """Every job that is remembered, newest last."""
+        with self._changed:
+            return [self._snapshot(record) for record in self._records.values()]
+
+    def wait(self, key: str, *, timeout: float | None = None) -> Job:
+        """The job once it has finished, or as it stands after ``timeout`` seconds.
+
+        Raises
+        ------
+        KeyError where this key was never submitted here.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._records[key].finished, timeout)
+            return self._snapshot(self._records[key])
+
+    def cancel(self, key: str) -> bool:
+        """Cancel a queued or running job; whether there was one.
+
+        The job counts as cancelled from now on. A worker that is busy with it is asked to stop at its next report,
+        and its process ends after a second or two if it has not. The jobs behind it in the queue go on either way.
+        """
+        with self._changed:
+            record = self._records.get(key)
+            if record is None or record.finished:
+                return False
+            self._end(record, "cancelled")
+            if record.attempt is not None:  # else it is about to be launched, which sees that it was cancelled
+                self._stop(record)
+        return True
+
+    def close(self) -> None:
+        """End the workers that were started here, or leave the cluster. Jobs that have not finished are cancelled."""
+        atexit.unregister(self.close)
+        with self._changed:
+            for record in self._records.values():
+                if not record.finished:
+                    self._end(record, "cancelled")
+        self._scheduler.close()
+
+    def _launch(self, client: Client, record: Record) -> None:
+        """Hand a record to the scheduler as the next attempt at its key."""
+        try:
+            attempt = scheduler.next_attempt(client, record.key)
+            with self._changed:
+                if record.finished:
+                    return
+                record.client, record.attempt, record.launches = client, attempt, record.launches + 1
+                record.future = scheduler.submit(client, attempt, record.work, self._root)
+                self._attempts[attempt] = record
+                _forget_oldest(self._attempts)
+            record.future.add_done_callback(partial(self._settle, record))
+        except Exception as error:
+            with self._changed:
+                self._end(record, "failed", str(error), type(error).__name__)
+            raise
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Take in one message of a worker, in the thread of Dask's client."""
+        _, message = event
+        with self._changed:
+            record = self._attempts.get(message["attempt"])
+            if record is None:
+                return
+            just_begun, record.worker = record.worker is None, message["worker"]
+            if message.get("let_go"):
+                record.let_go.set()
+            elif record.state == "cancelled" and just_begun:  # it left the queue as it was cancelled
+                self._stop(record)
+            elif "line" in message:
+                record.note(message["line"])
+            elif not record.finished:
+                record.advance(message["fraction"], message["text"], message["seconds"])
+            self._changed.notify_all()
+
+    def _settle(self, record: Record, future: Future) -> None:
+        """Take in that Dask is done with an attempt, in the thread of Dask's callbacks."""
+        if not record.finished:
+            state, error, error_kind = scheduler.outcome(future, record.text)
+            scheduler.note_ended(record.client, record.attempt)
+            if error_kind == "WorkerDied" and record.worker is None and record.launches < LAUNCHES:
+                self._launch(record.client, record)  # it only waited while other jobs took worker after worker down
+                return
+            with self._changed:
+                if not record.finished:
+                    self._end(record, state, error, error_kind)
+        record.future = None  # lets the scheduler forget it
+
+    def _stop(self, record: Record) -> None:
+        """Free the queue or the worker of a cancelled record, in a thread of its own."""
+        arguments = (record.client, record.attempt, record.future, record.worker, record.let_go)
+        threading.Thread(target=scheduler.stop, args=arguments, daemon=True).start()
+
+    def _end(self, record: Record, *how: Any) -> None:
+        record.end(*how)
+        self._changed.notify_all()
+
+    def _snapshot(self, record: Record) -> Job:
+        if record.state != "queued":
+            return record.snapshot(None)
+        queue = [each for each in self._records.values() if each.state == "queued"]
+        return record.snapshot(queue.index(record) + 1 if record in queue else None)
+
+
+def _forget_oldest(records: dict[str, Record]) -> None:
+    finished = [name for name, record in records.items() if record.finished]
+    for name in finished[:-REMEMBERED]:
+        del records[name]

@@ -1,0 +1,162 @@
+"""What is said to the Dask scheduler: connect to one, submit an attempt, stop it, read how it ended.
+
+Each attempt at a key is a Dask task of its own, named ``<key>#1``, ``<key>#2``, …, since Dask may hand out what it
+remembers of an earlier task of the same name. The scheduler's own log of events says which attempts have ended, so
+every client that asks for a key arrives at the same name, and Dask runs it once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from encoding.jobs import worker
+from encoding.jobs.cluster import Cluster
+from encoding.jobs.job import State
+from encoding.progress import Cancelled
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
+GRACE_SECONDS = 1.5  # to stop when asked, before the process ends; a new one is ready about a second later
+DEAF_SECONDS = 0.5  # after which a worker that should have ended itself is ended
+
+Outcome = tuple[State, str | None, str | None]  # state, error, error_kind
+
+
+class Scheduler:
+    """A connection to a Dask scheduler, made when first needed and again when lost.
+
+    Parameters
+    ----------
+    address : of the scheduler; None starts one on this machine.
+    hear : called with every ``(time, message)`` that a worker sends about its job.
+    """
+
+    def __init__(self, address: str | None, hear: Callable[[tuple[float, Any]], None]) -> None:
+        self._address, self._hear = address, hear
+        self._connecting = threading.Lock()
+        self._client: Client | None = None
+        self._cluster: Cluster | None = None
+        self._closed = False
+
+    def connect(self) -> Client:
+        """The client of a scheduler that is alive.
+
+        Raises
+        ------
+        ConnectionError where no scheduler answers. RuntimeError once closed.
+        """
+        with self._connecting:
+            if self._closed:
+                raise RuntimeError("These jobs were closed.")
+            if not self._is_alive():
+                self._disconnect()
+                self._client = self._new_client()
+            self._client.subscribe_topic(worker.PROGRESS, self._hear)  # each time: the scheduler may have restarted
+            return self._client
+
+    def close(self) -> None:
+        """Leave the scheduler; ends the one that was started here, with its workers."""
+        with self._connecting:
+            self._closed = True
+            self._disconnect()
+
+    def _is_alive(self) -> bool:
+        if self._cluster is not None and not self._cluster.alive:
+            return False
+        return self._client is not None and self._client.status in ("running", "connecting")
+
+    def _new_client(self) -> Client:
+        from distributed import Client
+
+        if self._address is None:
+            self._cluster = Cluster()
+        address = self._address or self._cluster.address
+        try:
+            return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConnectionError(
+                f"No Dask scheduler answers at {address} ({error}). Start one with `dask scheduler`, "
+                "or unset ENCODING_SCHEDULER to compute on this machine."
+            ) from error
+
+    def _disconnect(self) -> None:
+        client, cluster, self._client, self._cluster = self._client, self._cluster, None, None
+        if client is not None:
+            client.close()
+        if cluster is not None:
+            cluster.close()
+
+
+def next_attempt(client: Client, key: str) -> str:
+    """Name of the attempt that is under way at ``key``, or else of a new one."""
+    ended = [event["attempt"] for _, event in client.get_events(worker.ATTEMPTS) if "ended" in event]
+    numbers = [int(number) for name, _, number in (attempt.rpartition("#") for attempt in ended) if name == key]
+    return f"{key}#{max(numbers, default=0) + 1}"
+
+
+def note_ended(client: Client, attempt: str) -> None:
+    """Let every client know that the next one to ask for this key begins a new attempt."""
+    if client.status == "running":
+        message = {"attempt": attempt, "ended": True}
+        with suppress(OSError):  # a scheduler that is gone remembers no attempts
+            client.sync(client.scheduler.log_event, topic=worker.ATTEMPTS, msg=message, callback_timeout=ANSWER_SECONDS)
+
+
+def submit(client: Client, attempt: str, work: bytes, store_root: str) -> Future:
+    """Queue an attempt for a worker that is free for a fit; joins it where another client has queued it already."""
+    return client.submit(worker.run, work, store_root, attempt, uuid4().hex, key=attempt, resources={"fit": 1}, pure=False)
+
+
+def outcome(future: Future, doing: str) -> Outcome:
+    """How an attempt ended that was ``doing`` something when last heard of."""
+    from distributed import CancelledError, KilledWorker
+
+    if future.status == "finished":
+        return "done", None, None
+    try:
+        error = future.exception(timeout=ANSWER_SECONDS) or future.result(timeout=ANSWER_SECONDS)
+    except CancelledError as cancelled:
+        error = cancelled
+    match error:
+        case Cancelled():
+            return "cancelled", None, None
+        case CancelledError(reason="scheduler-connection-lost"):
+            why = "The scheduler that ran this job is gone. Stages that were finished are kept: submitting again resumes."
+            return "failed", why, "ConnectionLost"
+        case CancelledError():
+            return "cancelled", None, None
+        case worker.WorkerDied() | KilledWorker():
+            why = f"The worker process died while it said “{doing}”, perhaps for want of memory. "
+            return "failed", why + "Stages that were finished are kept: submitting again resumes.", "WorkerDied"
+        case worker.TaskFailed(args=(kind, message)):
+            return "failed", message, kind
+    return "failed", str(error), type(error).__name__
+
+
+def stop(client: Client, attempt: str, future: Future, address: str | None, let_go: threading.Event) -> None:
+    """Take an attempt out of the queue for every client, and off the worker at ``address`` where it has begun.
+
+    The worker asks the task to stop, and ends itself where that does not help; whatever watches over it, such as
+    Dask's nanny, starts another. Only where the worker cannot even do that is it ended from outside.
+    """
+    note_ended(client, attempt)
+    client.cancel([future], force=True)
+    if address is None:
+        return
+    asking = (client, address, worker.ask_to_stop, attempt, GRACE_SECONDS)
+    threading.Thread(target=_call, args=asking, daemon=True).start()
+    if not let_go.wait(GRACE_SECONDS + DEAF_SECONDS):
+        _call(client, address, worker.end_worker, nanny=True)
+
+
+def _call(client: Client, address: str, function: Callable, *arguments: Any, nanny: bool = False) -> None:
+    """Call a function in a worker process or its nanny, past the queue; nothing happens where there is none (any more)."""
+    with suppress(KeyError, OSError):
+        client.run(function, *arguments, workers=[address], nanny=nanny, on_error="ignore")

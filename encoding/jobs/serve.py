@@ -1,0 +1,80 @@
+"""The program behind :class:`encoding.jobs.cluster.Cluster`: a scheduler, and a worker process per GPU or one on the CPU.
+
+It prints the scheduler's address, then works until its standard input closes. That happens when the process that
+started it closes it, exits, crashes or is killed; so no worker outlives its web server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import AsyncExitStack, suppress
+
+HOST = "127.0.0.1"
+QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}  # read on import, by workers too; jobs write their own tracebacks
+SETTINGS = {
+    "distributed.worker.daemon": False,  # a job may start processes of its own, such as a loader of images
+    "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.worker-ttl": None,  # a long call into C answers no heartbeat and is not dead
+    "distributed.scheduler.allowed-failures": 1000,  # jobs that wait survive any number of workers; see worker.run
+    "distributed.scheduler.http.routes": [],  # no pages: the web server shows the jobs
+    "distributed.worker.http.routes": [],
+}
+
+
+async def serve(local_directory: str) -> None:
+    """Run scheduler and workers until standard input closes."""
+    from dask.system import CPU_COUNT
+    from distributed import Nanny, Scheduler
+
+    from encoding.jobs.worker import gpus
+
+    parts = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus()] or [{}]
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, str(max(1, CPU_COUNT // len(parts))))  # where Dask would set 1
+    async with AsyncExitStack() as stack:
+        scheduler = await stack.enter_async_context(Scheduler(host=HOST, port=0, dashboard_address=f"{HOST}:0"))
+        _say(scheduler.address)
+        for part in parts:
+            worker = Nanny(
+                scheduler.address,
+                nthreads=1,
+                resources={"fit": 1},
+                memory_limit=0,
+                host=HOST,
+                dashboard_address=f"{HOST}:0",
+                env=part,
+                preload=["encoding.jobs.worker"],
+                local_directory=local_directory,
+            )
+            await stack.enter_async_context(worker)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        _end(local_directory)
+
+
+def _say(address: str) -> None:
+    """Print the address, then send all later output to standard error: nobody reads on, and a full pipe would block."""
+    print(address, flush=True)
+    os.dup2(2, 1)
+
+
+def _end(local_directory: str) -> None:
+    """Kill the workers, whatever they are doing, and leave nothing behind."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    shutil.rmtree(local_directory, ignore_errors=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    os.environ.update(QUIET)
+    import dask
+
+    dask.config.set(SETTINGS)
+    asyncio.run(serve(tempfile.mkdtemp(prefix="encoding-jobs-")))

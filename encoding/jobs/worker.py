@@ -1,0 +1,195 @@
+"""What happens inside a worker process: run one job, tell how far it is, stop when asked.
+
+Also a Dask preload (``--preload encoding.jobs.worker``) that imports the heavy libraries before the first job needs them.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from encoding.progress import Cancelled
+from encoding.store import Store
+
+if TYPE_CHECKING:
+    from distributed import Nanny, Worker
+
+PROGRESS = "encoding-progress"  # topic of Dask events that says how jobs go on
+ATTEMPTS = "encoding-attempts"  # topic that says which attempts began and ended
+REPORT_SECONDS = 0.2  # shortest time between two messages of one job
+WARM_UP_SECONDS = 0.5  # lets a worker register with its scheduler before the imports take the processor
+
+Task = Callable[..., Any]
+"""``task(spec, store, report, device)``: its results are in the Store, so what it returns is not kept."""
+
+_running: dict[str, bool] = {}  # attempts in this process, and whether each was asked to stop
+_ending = threading.Lock()  # so that a process ended for one attempt is never ended under the next
+
+
+class TaskFailed(Exception):
+    """A task raised: ``TaskFailed(type name, message)``. Plain text, since unpickling the original could import torch."""
+
+
+class WorkerDied(Exception):
+    """The process that ran this attempt ended before the attempt did."""
+
+
+def run(work: bytes, store_root: str, attempt: str, submission: str) -> None:
+    """Run ``work``, a pickled task and its spec, in this worker as the named attempt.
+
+    Raises
+    ------
+    WorkerDied where Dask hands over an attempt that has already begun in a process that is gone: what killed one
+    process may well kill the next. Cancelled when asked to stop. TaskFailed for whatever the task raises.
+    """
+    messages = Messages(attempt)
+    _running[attempt] = False
+    try:
+        _begin_once(attempt, submission)
+        messages.report(0.0, "Starting")
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, category, *_: messages.send(line=f"{category.__name__}: {message}")
+            task, spec = pickle.loads(work)
+            task(spec, Store(store_root), messages.report, device())
+    except (Cancelled, WorkerDied):
+        raise
+    except Exception as error:
+        logging.getLogger(__name__).exception("%s failed", attempt)
+        raise TaskFailed(type(error).__name__, str(error)) from None
+    finally:
+        with _ending:
+            del _running[attempt]
+        messages.send(let_go=True)
+
+
+class Messages:
+    """Sends what one attempt has to say as Dask events, a few a second at most."""
+
+    def __init__(self, attempt: str) -> None:
+        from distributed import get_worker
+
+        self._worker = get_worker()
+        self._attempt = attempt
+        self._began = time.monotonic()
+        self._sent = 0.0
+        self._waiting: tuple[float, str] | None = None
+
+    def report(self, fraction: float, text: str) -> None:
+        """Tell how far the work is. The latest word always arrives, at once or within 0.2 s.
+
+        Raises
+        ------
+        Cancelled when the attempt was asked to stop.
+        """
+        if _running[self._attempt]:
+            raise Cancelled(f"{self._attempt} was cancelled.")
+        already_waiting = self._waiting is not None
+        self._waiting = (float(fraction), str(text))
+        wait = self._sent + REPORT_SECONDS - time.monotonic()
+        if wait <= 0 or fraction >= 1:
+            self._flush()
+        elif not already_waiting:
+            self._worker.loop.add_callback(self._worker.loop.call_later, wait, self._flush)
+
+    def send(self, **message: Any) -> None:
+        """Publish an event about this attempt."""
+        self._worker.log_event(PROGRESS, {"attempt": self._attempt, "worker": self._worker.address} | message)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._sent = time.monotonic()
+            self.send(fraction=min(1.0, max(0.0, waiting[0])), text=waiting[1], seconds=self._sent - self._began)
+
+
+def _begin_once(attempt: str, submission: str) -> None:
+    """Note in the scheduler that this submission of an attempt begins; WorkerDied where it had begun before."""
+    from distributed import get_worker
+    from distributed.utils import sync
+
+    worker = get_worker()
+    begun = {"attempt": attempt, "begun": submission}
+    events = sync(worker.loop, worker.scheduler.events, topic=ATTEMPTS)
+    if any(event == begun for _, event in events):
+        raise WorkerDied(attempt)
+    sync(worker.loop, worker.scheduler.log_event, topic=ATTEMPTS, msg=begun)
+
+
+def ask_to_stop(attempt: str, grace: float) -> None:
+    """Run in the worker: the attempt's next report raises Cancelled; without one the process ends after ``grace`` seconds."""
+    if attempt in _running:
+        _running[attempt] = True
+        timer = threading.Timer(grace, _end_if_running, [attempt])
+        timer.daemon = True
+        timer.start()
+
+
+def _end_if_running(attempt: str) -> None:
+    with _ending:
+        if attempt in _running:
+            end_process(os.getpid())
+
+
+def end_worker(dask_worker: Nanny) -> None:
+    """Run in the nanny: end a worker process that is deaf because its task keeps Python's lock. The nanny starts another."""
+    if dask_worker.pid is not None:  # else it has just ended
+        end_process(dask_worker.pid)
+
+
+def end_process(pid: int) -> None:
+    """Kill a process and whatever it started."""
+    import psutil
+
+    process = psutil.Process(pid)
+    for each in [*process.children(recursive=True), process]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+@functools.cache
+def gpus() -> list[str]:
+    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them; found without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    if not shutil.which("nvidia-smi"):
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
+    names = re.findall(r"UUID: ((?:GPU|MIG)-[^)]+)\)", listed)
+    return [name for name in names if name.startswith("MIG")] or names  # of a divided GPU CUDA sees the parts
+
+
+def device() -> str:
+    """``cuda`` where this worker has a GPU that torch can use, else ``cpu``."""
+    if not gpus() and not Path("/dev/kfd").exists():  # AMD's; torch calls it cuda too
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def warm_up() -> None:
+    """Import what a fit needs."""
+    with suppress(ImportError):
+        import torch  # noqa: F401
+
+        import encoding.pipeline  # noqa: F401
+
+
+def dask_setup(worker: Worker) -> None:
+    """Called by Dask in each new worker process."""
+    timer = threading.Timer(WARM_UP_SECONDS, warm_up)
+    timer.daemon = True
+    timer.start()
