@@ -76,11 +76,11 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self, network: str, weights: str) -> str:
-        """The fingerprint that :meth:`open` would give, without building anything.
+        """The fingerprint that :meth:`open` would give, without building anything. May download ``pretrained`` weights.
 
         Raises
         ------
-        NoWeights where the bytes are not here to be named.
+        NoWeights where the bytes are not here to be named and cannot be had.
         """
 
     @abstractmethod
@@ -91,6 +91,10 @@ class Source(ABC):
         ------
         NoWeights, ValueError where the file's tensors do not fit the network.
         """
+
+    def is_ready(self, network: str, weights: str) -> bool:
+        """Whether :meth:`fingerprint` and :meth:`open` would download nothing, so that a page may call them."""
+        return True
 
     def check_layers(self, network: str, layers: Sequence[str]) -> None:
         """UnknownLayer where one does not exist. Curated names pass without building anything."""
