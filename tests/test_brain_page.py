@@ -13,10 +13,11 @@ from pages.parts import brain
 
 APP = """
 import numpy as np, streamlit as st
+from encoding.brain_view import BrainMap
 from pages.parts.brain import brain_view
 vertices = {"lh": np.array([5, 3, 20_000]), "rh": np.array([7])}
 values = {hemi: np.zeros(len(places), np.float32) for hemi, places in vertices.items()}
-st.text(str(brain_view(values, vertices, key="view")))
+st.text(str(brain_view(BrainMap(values=values, vertices=vertices), key="view")))
 """
 
 

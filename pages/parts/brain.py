@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,35 +53,15 @@ class CannotServe(RuntimeError):
 _component = st.components.v2.component("brain_view", html="<div class='place'></div>", js=LOADER)
 
 
-def brain_view(
-    values: Mapping[str, np.ndarray],
-    vertices: Mapping[str, np.ndarray],
-    *,
-    key: str,
-    rois: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-    ceiling: Mapping[str, np.ndarray] | None = None,
-    title: str = "",
-    quantity: str = "r",
-    colour_range: tuple[float, float] = (0.0, 1.0),
-    threshold: float = 0.0,
-    colour_map: str = "magma",
-    surface: str = "inflated",
-    view: str = "lateral",
-    outlined: Sequence[str] = (),
-    chosen_roi: str | None = None,
-    selected: Selection | None = None,
-    height: int = 440,
-    on_select: Callable[[], None] = lambda: None,
-) -> Selection | None:
+def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Callable[[], None] = lambda: None) -> Selection | None:
     """Draw a brain map and return the vertex that the person selected on it.
 
-    The arguments up to ``chosen_roi`` are those of :class:`encoding.brain_view.BrainMap`. The camera stays where the person
-    turned it while everything but ``view`` changes.
+    The camera stays where the person turned it while everything but the map's ``view`` changes.
 
     Parameters
     ----------
+    brain : what to draw; its ``selected`` vertex is marked, or without one the vertex that was clicked last.
     key : names the view in the session; one for each brain of the app.
-    selected : the vertex to mark; without one, the vertex that was clicked last.
     height : pixels of the picture.
     on_select : called before the rerun that a click starts; :func:`clicked` then tells what was clicked.
 
@@ -90,27 +71,12 @@ def brain_view(
 
     Raises
     ------
-    CannotServe where ``static/`` cannot be written or static serving is off; ValueError or UnknownName for what cannot be drawn.
+    CannotServe where ``static/`` cannot be written or static serving is off.
     """
-    drawn = BrainMap(
-        values=values,
-        vertices=vertices,
-        rois=rois or {},
-        ceiling=ceiling,
-        title=title,
-        quantity=quantity,
-        colour_range=colour_range,
-        threshold=threshold,
-        colour_map=colour_map,
-        surface=surface,
-        view=view,
-        outlined=outlined,
-        chosen_roi=chosen_roi,
-        selected=selected or clicked(key, vertices),
-    )
     publish()
-    _component(key=key, data=drawn.to_bytes(height=height), on_vertex_change=on_select)
-    return clicked(key, vertices)
+    marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
+    _component(key=key, data=marked.to_bytes(height=height), on_vertex_change=on_select)
+    return clicked(key, brain.vertices)
 
 
 def clicked(key: str, vertices: Mapping[str, np.ndarray]) -> Selection | None:

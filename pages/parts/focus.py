@@ -24,11 +24,13 @@ class Focus:
     Attributes
     ----------
     columns : per hemisphere, the columns looked at: the vertex's one, or the ROI's.
+    chosen : whether a person chose the ROI; else it is the best predicted one.
     """
 
     roi: str
     vertex: Selection | None
     columns: Mapping[str, np.ndarray]
+    chosen: bool = True
 
     @property
     def label(self) -> str:
@@ -61,11 +63,11 @@ def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
             placeholder="click the brain, or type lh 120",
             help="Hemisphere and column of one vertex.",
         )
-    roi = roi or best
+    chosen, roi = roi != BEST, roi or best
     vertex = _read_vertex(typed, result)
     if vertex:
         return Focus(roi, vertex, {vertex[0]: np.array([vertex[1]])})
-    return Focus(roi, None, {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis})
+    return Focus(roi, None, {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis}, chosen)
 
 
 def best_roi(table: pd.DataFrame) -> str:

@@ -7,7 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from encoding import DATASETS, Result, plots
-from encoding.result import LEAST_CEILING
+from encoding.brain_view import DRAWN, BrainMap
+from encoding.result import EVERY_VERTEX, LEAST_CEILING
 from encoding.scores import LOWER_IS_BETTER, SCORES
 from pages.parts.brain import brain_view
 from pages.parts.focus import Focus, choose_clicked_bar, choose_clicked_vertex
@@ -23,7 +24,7 @@ SCORE_NAMES = {
     "official": "Algonauts 2023 score",
 }
 N_PICTURES = 4
-ERROR_COLOURS = "viridis"
+START_VIEW = "lateral"
 
 
 def chart(figure: object, key: str, **more: object) -> object:
@@ -44,35 +45,16 @@ def score_controls(result: Result) -> tuple[str, str]:
     return score, statistic
 
 
-def brain_panel(result: Result, focus: Focus, score: str) -> None:
-    """The score on the brain; a click chooses a vertex."""
+def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
+    """The score on the brain, where a click chooses a vertex; what was drawn, or None where vertices have no known place."""
     subject = result.plan.subject
     if subject.vertices is None:
         st.info("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works.")
-        return
-    values = {hemi: score_values(result, hemi, score) for hemi in result.plan.hemis}
-    surface, threshold, colour_range, outlined = _brain_settings(result, values, score)
-    brain_view(
-        values,
-        {hemi: subject.vertices[hemi] for hemi in result.plan.hemis},
-        key="brain",
-        rois=subject.rois,
-        ceiling=subject.ceiling,
-        title=f"{SCORE_NAMES[score]} per vertex",
-        quantity=SCORE_NAMES[score],
-        colour_range=colour_range,
-        threshold=threshold,
-        colour_map=ERROR_COLOURS if score in LOWER_IS_BETTER else "magma",
-        surface=surface,
-        outlined=outlined,
-        chosen_roi=focus.roi,
-        selected=focus.vertex,
-        on_select=lambda: choose_clicked_vertex("brain", result),
-    )
-    st.caption(
-        "Grey: no response recorded there. Drag to turn, scroll to come closer, click a vertex to see its predictions below. "
-        "With the keyboard: arrows turn, + and − zoom."
-    )
+        return None
+    brain = _brain_map(result, focus, score)
+    brain_view(brain, key="brain", on_select=lambda: choose_clicked_vertex("brain", result))
+    st.caption("Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a vertex; its predictions are below.")
+    return brain
 
 
 def score_values(result: Result, hemi: str, score: str) -> np.ndarray:
@@ -82,22 +64,44 @@ def score_values(result: Result, hemi: str, score: str) -> np.ndarray:
     return result.official(hemi) if score == "official" else result.score(hemi, score)
 
 
-def _brain_settings(result: Result, values: dict[str, np.ndarray], score: str) -> tuple[str, float, tuple[float, float], tuple[str, ...]]:
-    every = np.concatenate(list(values.values()))
-    high = float(np.ceil(10 * np.nanpercentile(every, 99.5)) / 10) or 1.0
-    surface_place, range_place, threshold_place, outline_place = st.columns([2, 2, 2, 3])
-    surface = surface_place.segmented_control(
-        "Surface", ["inflated", "pial", "flat"], key="surface", default="inflated", required=True, persist_state="session"
-    )
+def _brain_map(result: Result, focus: Focus, score: str) -> BrainMap:
+    """What the brain shows, from the widgets above it."""
+    subject = result.plan.subject
+    values = {hemi: score_values(result, hemi, score) for hemi in result.plan.hemis}
+    high = float(np.nanpercentile(np.concatenate(list(values.values())), 99.5))
     step = 1.0 if score == "official" else 0.05
-    most = max(1.0, np.ceil(high))
-    colour_range = range_place.slider("Colours from, to", 0.0, most, (0.0, high), step, key=f"range_{score}", persist_state="session")
-    threshold = threshold_place.slider("Hide below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
+    most = max(1.0, float(np.ceil(high)))
     classes = DATASETS[result.plan.spec.dataset].roi_names()
-    outlined = outline_place.multiselect(
-        "Outlines", [*classes], key="outlines", default=[next(iter(classes))] if classes else [], persist_state="session"
+    surfaces, outlines, colours = st.columns([3, 4, 2], vertical_alignment="bottom")
+    surface = surfaces.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
+    kinds = outlines.multiselect("Outlines", [*classes], key="outlines", default=[*classes][:1], persist_state="session")
+    with colours.popover("Colours", width="stretch"):
+        highest = min(most, np.ceil(high / step) * step)
+        ends = st.slider("From, to", 0.0, most, (0.0, highest), step, key=f"range_{score}", persist_state="session")
+        threshold = st.slider("Hide values below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
+    return BrainMap(
+        values=values,
+        vertices=subject.vertices,
+        rois=subject.rois,
+        ceiling=_highest(result, score),
+        title=f"{SCORE_NAMES[score]} per vertex",
+        quantity=SCORE_NAMES[score],
+        colour_range=ends if ends[0] < ends[1] else (0.0, most),
+        threshold=threshold,
+        colour_map="viridis" if score in LOWER_IS_BETTER else "plasma",
+        surface=surface,
+        view=START_VIEW,
+        outlined=tuple(name for kind in kinds for name in classes[kind]),
+        chosen_roi=None if focus.roi == EVERY_VERTEX else focus.roi,
+        selected=focus.vertex,
     )
-    return surface, threshold, colour_range, tuple(name for kind in outlined for name in classes[kind])
+
+
+def _highest(result: Result, score: str) -> dict[str, np.ndarray] | None:
+    """The highest r that noise leaves possible, per vertex; None for other scores and where it is unknown."""
+    if score != "r" or result.plan.subject.ceiling is None:
+        return None
+    return {hemi: np.sqrt(result.ceiling(hemi)) for hemi in result.plan.hemis}
 
 
 def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str) -> None:
@@ -109,7 +113,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         score=score,
         statistic=statistic,
         intervals=intervals,
-        selected=focus.roi,
+        selected=focus.roi if focus.chosen else None,
         classes=DATASETS[result.plan.spec.dataset].roi_names(),
     )
     chart(
@@ -200,7 +204,7 @@ def curve_panel(result: Result, focus: Focus) -> None:
     ceiling = None
     if result.plan.subject.ceiling is not None:
         ceiling = float(np.mean(np.sqrt(np.concatenate([result.ceiling(hemi)[chosen] for hemi, chosen in focus.columns.items()]))))
-    figure = plots.learning_curve(curve["sizes"], np.nanmean(train, 1), np.nanmean(test, 1), ceiling=ceiling, label=focus.label)
+    figure = plots.learning_curve(curve["sizes"], np.nanmean(train, 1), np.nanmean(test, 1), ceiling=ceiling, label=f"r, {focus.label}")
     chart(figure, "curve", alt=f"learning curve, {focus.label}")
     st.caption(
         "Where the test line still rises, more images would help; where it meets the training line, a richer model would. "
@@ -212,7 +216,14 @@ def distribution_panel(result: Result, focus: Focus) -> None:
     """How r spreads over the vertices of the chosen ROI."""
     values = {hemi: result.score(hemi)[result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chosen = float(result.score(focus.vertex[0])[focus.vertex[1]]) if focus.vertex else None
-    chart(plots.score_histogram(values, selected=chosen), "spread", alt=f"distribution of r over the vertices of {focus.roi}")
+    ceiling = _highest(result, "r")
+    if ceiling is not None:
+        ceiling = {hemi: ceiling[hemi][result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
+    chart(
+        plots.score_histogram(values, selected=chosen, ceiling=ceiling), "spread", alt=f"distribution of r over the vertices of {focus.roi}"
+    )
     st.caption(
-        f"Mean r can hide a lot: r of every vertex of {focus.roi}." if focus.roi != "all" else "Mean r can hide a lot: r of every vertex."
+        f"Mean r can hide a lot: r of every vertex of {focus.roi}."
+        if focus.roi != EVERY_VERTEX
+        else "Mean r can hide a lot: r of every vertex."
     )

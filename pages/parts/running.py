@@ -43,7 +43,7 @@ def _submit(spec: FitSpec) -> Job:
 
 def _show_job(spec: FitSpec, job: Job | None) -> None:
     if job is None:
-        st.info("Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.", icon="👈")
+        st.info("Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.")
     elif not job.finished:
         _watch(spec)
     elif job.state == "failed":

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from encoding import Result, plots
+from encoding.brain_figure import standalone_html
+from encoding.brain_view import BrainMap
 
 
-def take_away(result: Result, table: pd.DataFrame, values: dict[str, np.ndarray], title: str) -> None:
-    """Downloads and commands for one fit."""
+def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> None:
+    """Downloads and commands for one fit; ``brain`` is the map on the page."""
     spec = result.plan.spec
+    origin = plots.caption(result.provenance, spec, n_test=result.n_test)
     name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
-    rois, vertices, brain, charts = st.columns(4)
+    rois, vertices, whole, charts = st.columns(4)
     rois.download_button("ROIs, CSV", lambda: table.to_csv(index=False), f"{name}-rois.csv", "text/csv", on_click="ignore", width="stretch")
     vertices.download_button(
         "Vertices, CSV",
@@ -25,10 +27,10 @@ def take_away(result: Result, table: pd.DataFrame, values: dict[str, np.ndarray]
         on_click="ignore",
         width="stretch",
     )
-    if result.plan.subject.vertices is not None:
-        brain.download_button(
+    if brain is not None:
+        whole.download_button(
             "Brain, HTML",
-            lambda: _brain_html(result, values, title),
+            lambda: standalone_html(brain, caption=origin, provenance=result.provenance),
             f"{name}-brain.html",
             "text/html",
             on_click="ignore",
@@ -51,7 +53,7 @@ def take_away(result: Result, table: pd.DataFrame, values: dict[str, np.ndarray]
     st.code(spec.to_python(), language="python", wrap_lines=True)
     st.markdown("**A link to this view**")
     st.code(this_view(), language=None, wrap_lines=True)
-    st.caption(plots.caption(result.provenance, spec))
+    st.caption(origin)
 
 
 def this_view() -> str:
@@ -59,17 +61,3 @@ def this_view() -> str:
     query = urlencode(st.query_params.to_dict() | {"layer": st.query_params.get_all("layer")}, doseq=True)
     base = (st.context.url or "").split("?")[0]
     return f"{base}?{query}" if query else base
-
-
-def _brain_html(result: Result, values: dict[str, np.ndarray], title: str) -> str:
-    from encoding.brain_figure import standalone_html
-
-    subject = result.plan.subject
-    return standalone_html(
-        values,
-        {hemi: subject.vertices[hemi] for hemi in result.plan.hemis},
-        rois=subject.rois,
-        ceiling=subject.ceiling,
-        title=title,
-        caption=plots.caption(result.provenance, result.plan.spec),
-    )

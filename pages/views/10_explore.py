@@ -4,22 +4,13 @@ import streamlit as st
 
 from encoding import DATASETS
 from pages.parts.controls import fit_controls
-from pages.parts.focus import focus_controls
+from pages.parts.focus import best_roi, focus_controls
 from pages.parts.handles import roi_table
-from pages.parts.panels import (
-    SCORE_NAMES,
-    brain_panel,
-    curve_panel,
-    distribution_panel,
-    prediction_panel,
-    roi_panel,
-    score_controls,
-    score_values,
-)
+from pages.parts.panels import brain_panel, curve_panel, distribution_panel, prediction_panel, roi_panel, score_controls
 from pages.parts.running import complete, fit_or_find
 from pages.parts.takeaway import take_away
 
-st.title("Explore")
+st.header("Explore", anchor=False)
 try:
     spec = fit_controls()
 except ValueError as wrong:
@@ -27,9 +18,8 @@ except ValueError as wrong:
     st.stop()
 
 dataset = DATASETS[spec.dataset]
-st.markdown(f"How well does **{' + '.join(spec.layers)}** of **{spec.backbone}** predict the visual cortex of **{spec.subject}**?")
-if dataset.simulated:
-    st.info("Simulated: no brain was measured. " + dataset.about, icon="🧪")
+question = f"How well does **{' + '.join(spec.layers)}** of **{spec.backbone}** predict the visual cortex of **{spec.subject}**?"
+st.markdown(f":orange-badge[Simulated: no brain was measured] {question}" if dataset.simulated else question)
 
 result = fit_or_find(spec)
 if result is None:
@@ -37,12 +27,16 @@ if result is None:
 
 table = roi_table(result.key, spec, result)
 focus = focus_controls(result, table)
-score, statistic = score_controls(result)
+st.caption(
+    f"{result.n_train:,} training and {result.n_test:,} test images, {spec.n_components or 'all'} components, {spec.readout}. "
+    f"Best predicted region: {best_roi(table)}."
+)
 
-brain_panel(result, focus, score)
+score, statistic = score_controls(result)
+brain = brain_panel(result, focus, score)
 roi_panel(result, table, focus, score, statistic)
 
-st.subheader(focus.label[0].upper() + focus.label[1:])
+st.subheader(focus.label[0].upper() + focus.label[1:], anchor=False)
 prediction_panel(result, focus)
 left, right = st.columns(2)
 with left:
@@ -51,6 +45,5 @@ with left:
 with right:
     distribution_panel(result, focus)
 
-with st.expander("Take away", icon="📦"):
-    values = {hemi: score_values(result, hemi, score) for hemi in result.plan.hemis}
-    take_away(result, table, values, f"{SCORE_NAMES[score]} per vertex, {spec.backbone} {' + '.join(spec.layers)}")
+with st.expander("Take away"):
+    take_away(result, table, brain)

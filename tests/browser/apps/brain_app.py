@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from encoding import surface
+from encoding.brain_view import BrainMap
 from pages.parts.brain import brain_view, clicked
 
 st.set_page_config(layout="wide")
@@ -34,9 +35,9 @@ def count_selection() -> None:
     st.session_state["in_callback"] = clicked("brain", vertices)
 
 
-selection = brain_view(
-    values,
-    vertices,
+brain = BrainMap(
+    values=values,
+    vertices=vertices,
     rois=rois,
     ceiling=ceiling,
     title=f"Made-up map: {name} <b>&amp;</b>",
@@ -46,9 +47,8 @@ selection = brain_view(
     surface=shape,
     outlined=["cap", "strip", "empty"],
     chosen_roi=chosen,
-    on_select=count_selection,
-    key="brain",
 )
+selection = brain_view(brain, key="brain", on_select=count_selection)
 if selection:
     hemi, column = selection
     same = st.session_state["in_callback"] == selection
