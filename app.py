@@ -7,4 +7,5 @@ import streamlit as st
 VIEWS = Path(__file__).parent / "pages" / "views"
 
 st.set_page_config(page_title="Encoding Explorer", page_icon="🧠", layout="wide")
+st.html("<style>[data-testid=stMainBlockContainer] {padding-top: 3rem; padding-bottom: 3rem}</style>")
 st.navigation([st.Page(path) for path in sorted(VIEWS.glob("[0-9]*.py"))]).run()

@@ -179,7 +179,7 @@ def test_a_job_that_stops_just_as_its_time_runs_out_takes_no_other_with_it(jobs,
     for turn in range(3):
         first, second = with_key(spec, f"a{turn}"), with_key(spec, f"b{turn}")
         submit(jobs, work.count, first | {"seconds": 3.0})  # reports every 0.3 s
-        submit(jobs, work.count, second)
+        submit(jobs, work.count, second | {"seconds": 0.5})
         fraction = until(lambda first=first: jobs.get(first["key"]).fraction)
         until(lambda first=first, seen=fraction: jobs.get(first["key"]).fraction > seen)
         jobs.cancel(first["key"])

@@ -1,4 +1,7 @@
-"""The sidebar: widgets that make a FitSpec. A widget's key is its name in the URL, so the URL is the spec."""
+"""The sidebar: widgets that make a FitSpec. The URL is the spec: a widget's key is its name there and what it shows the value.
+
+So options are shown under their own names; a prettier label would stand in every link and break it when reworded.
+"""
 
 from __future__ import annotations
 
@@ -60,12 +63,13 @@ def fit_controls() -> FitSpec:
 
 
 def _data() -> tuple[str, str]:
-    dataset = _choose("Dataset", "dataset", list(DATASETS), START.dataset, format_func=lambda name: DATASETS[name].title)
+    dataset = _choose("Dataset", "dataset", list(DATASETS), START.dataset)
     known = DATASETS[dataset]
     subjects = known.subjects()
     if not subjects:
         st.info(f"{known.title} is not on this machine. {known.where()}")
         st.stop()
+    st.caption(known.about)
     return dataset, _choose("Subject", "subject", list(subjects), START.subject)
 
 
@@ -112,7 +116,7 @@ def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:
 
 
 def _readout() -> tuple[str, dict[str, Any]]:
-    name = _choose("Readout", "readout", list(READOUTS), START.readout, format_func=lambda name: READOUTS[name].title)
+    name = _choose("Readout", "readout", list(READOUTS), START.readout)
     readout = READOUTS[name]
     st.caption(readout.about)
     if not dataclasses.fields(readout.options):

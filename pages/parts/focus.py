@@ -14,7 +14,7 @@ from encoding.plan import roi_names
 from encoding.result import EVERY_VERTEX
 from pages.parts.brain import Selection, clicked
 
-BEST = ""  # the ROI that a bare link looks at: the best predicted one
+BEST, EVERY = "best predicted", "every vertex"  # offered before the ROIs; a bare link looks at the best predicted one
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ class Focus:
 
 def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
     """The chosen ROI and vertex, from two widgets in the sidebar."""
-    names = (BEST, EVERY_VERTEX, *roi_names(result.plan.subject))
-    best = best_roi(table)
+    names = (BEST, EVERY, *roi_names(result.plan.subject))
     with st.sidebar:
         st.divider()
         roi = st.selectbox(
@@ -52,7 +51,6 @@ def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
             names,
             key="roi",
             bind="query-params",
-            format_func=lambda name: f"best predicted ({best})" if name == BEST else "every vertex" if name == EVERY_VERTEX else name,
             on_change=_forget_vertex,
             help="The region looked at in the charts below. A click on a bar or on the brain chooses too.",
         )
@@ -63,7 +61,8 @@ def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
             placeholder="click the brain, or type lh 120",
             help="Hemisphere and column of one vertex.",
         )
-    chosen, roi = roi != BEST, roi or best
+    chosen = roi not in (BEST, EVERY)
+    roi = {BEST: best_roi(table), EVERY: EVERY_VERTEX}.get(roi, roi)
     vertex = _read_vertex(typed, result)
     if vertex:
         return Focus(roi, vertex, {vertex[0]: np.array([vertex[1]])})
@@ -83,14 +82,15 @@ def choose_clicked_vertex(key: str, result: Result) -> None:
     if found:
         hemi, column = found
         holding = {roi: len(columns) for roi, columns in result.plan.subject.rois[hemi].items() if column in columns}
-        st.session_state["roi"] = min(holding, key=holding.get) if holding else EVERY_VERTEX
+        st.session_state["roi"] = min(holding, key=holding.get) if holding else EVERY
 
 
 def choose_clicked_bar(key: str) -> None:
     """Callback of the ROI bars: the clicked ROI becomes the focus."""
     points = st.session_state[key]["selection"]["points"]
     if points:
-        st.session_state["roi"] = points[0]["customdata"][0]
+        roi = points[0]["customdata"][0]
+        st.session_state["roi"] = EVERY if roi == EVERY_VERTEX else roi
         _forget_vertex()
 
 

@@ -23,8 +23,9 @@ SCORE_NAMES = {
     "normalised": "r² / ceiling",
     "official": "Algonauts 2023 score",
 }
+NEEDS_CEILING = ("normalised", "official")
 N_PICTURES = 4
-START_VIEW = "lateral"
+START_VIEW = "posterior"  # where visual cortex is in sight
 
 
 def chart(figure: object, key: str, **more: object) -> object:
@@ -36,11 +37,9 @@ def chart(figure: object, key: str, **more: object) -> object:
 
 def score_controls(result: Result) -> tuple[str, str]:
     """Which score is shown, and whether its mean or median over vertices."""
-    known = [name for name in SCORE_NAMES if name in SCORES or result.plan.subject.ceiling is not None]
+    known = [name for name in SCORE_NAMES if name not in NEEDS_CEILING or result.plan.subject.ceiling is not None]
     left, right = st.columns([4, 1])
-    score = left.segmented_control(
-        "Score", known, key="score", bind="query-params", default="r", required=True, format_func=SCORE_NAMES.get, help=_score_help()
-    )
+    score = left.segmented_control("Score", known, key="score", bind="query-params", default="r", required=True, help=_score_help())
     statistic = right.segmented_control("Over vertices", ["mean", "median"], key="over", bind="query-params", default="mean", required=True)
     return score, statistic
 
@@ -142,8 +141,8 @@ def _score_note(score: str) -> str:
 
 
 def _score_help() -> str:
-    lines = [f"**{SCORE_NAMES[name]}** {text}" for name, text in SCORES.items()]
-    return "\n\n".join([*lines, *(f"**{SCORE_NAMES[name]}** {_score_note(name)}" for name in ("normalised", "official"))])
+    lines = [f"**{name}** {text}" for name, text in SCORES.items()]
+    return "\n\n".join([*lines, *(f"**{name}** {_score_note(name)}" for name in NEEDS_CEILING)])
 
 
 @st.cache_data(max_entries=64)
