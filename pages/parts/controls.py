@@ -12,6 +12,7 @@ import streamlit as st
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.readouts import Readout
+from encoding.registry import unknown
 
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
 SPLITS = ("holdout:0.9:5", "kfold:5:0")
@@ -155,5 +156,8 @@ def _read(name: str, text: str) -> Any:
 
 
 def _choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in options:  # Streamlit drops it without a word
+        st.warning(f"The link asks for something that is not here. {unknown(label.lower(), asked, options)}")
     index = options.index(start) if start in options else 0
     return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from encoding import DATASETS, FitSpec, Result, Store
+from encoding import BACKBONES, DATASETS, FitSpec, Result, Store
 from encoding.curve import curve_key
 from encoding.intervals import intervals_key
 from encoding.jobs import Jobs
@@ -24,14 +24,21 @@ def store() -> Store:
 
 @st.cache_resource
 def jobs() -> Jobs:
-    """The background jobs of this server."""
-    return Jobs(store().root)
+    """The background jobs of this server, its worker already importing what the first fit needs."""
+    made = Jobs(store().root)
+    made.start()
+    return made
 
 
 def planned(spec: FitSpec) -> Plan | None:
-    """The checked plan of a fit; None while its subject has still to be simulated, which is a job's work."""
-    ready = DATASETS[spec.dataset].is_ready(spec.subject, store())
-    return _plan(spec) if ready else None
+    """The checked plan of a fit; None while a subject has to be simulated or weights to be fetched, which is a job's work."""
+    subject_is_here = DATASETS[spec.dataset].is_ready(spec.subject, store())
+    return _plan(spec) if subject_is_here and weights_are_here(spec) else None
+
+
+def weights_are_here(spec: FitSpec) -> bool:
+    """Whether the backbone's weights need no download."""
+    return BACKBONES[spec.backbone].is_ready(spec.backbone, spec.weights)
 
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Looking at the data …")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from encoding import FitSpec, Result
-from encoding.backbones import NoWeights
 from encoding.jobs import Job
 from encoding.tasks import study
 from pages.parts.controls import START
-from pages.parts.handles import find_result, job_key, jobs, stored_curve
+from pages.parts.handles import find_result, job_key, jobs, stored_curve, weights_are_here
 
 SECONDS_BETWEEN_TICKS = 0.5
 
@@ -18,9 +17,6 @@ def fit_or_find(spec: FitSpec) -> Result | None:
     """The finished fit of a spec; else its progress, its error or the way to start it is shown and None returned."""
     try:
         result = find_result(spec)
-    except NoWeights as missing:
-        result = None
-        st.warning(str(missing))
     except (LookupError, ValueError, OSError) as wrong:
         st.error(str(wrong))
         return None
@@ -43,7 +39,12 @@ def _submit(spec: FitSpec) -> Job:
 
 def _show_job(spec: FitSpec, job: Job | None) -> None:
     if job is None:
-        st.info("Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.")
+        fetch = (
+            ""
+            if weights_are_here(spec)
+            else f" It first downloads the pretrained weights of {spec.backbone}, which are not on this machine."
+        )
+        st.info(f"Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.{fetch}")
     elif not job.finished:
         _watch(spec)
     elif job.state == "failed":

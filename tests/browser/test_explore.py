@@ -1,0 +1,153 @@
+"""The main job as a person does it: open, look, click, change, cancel, come back by a link."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from driving import open_page, wait_idle
+
+APP = "app.py"
+CHARTS = ("bars", "observed", "residuals", "curve", "spread")
+ROW = "[data-testid=stSidebar]"
+
+pytestmark = pytest.mark.slow
+
+
+def wait_for_figures(page, *, seconds: float = 180) -> None:
+    """Wait until the brain and every chart are drawn."""
+    page.wait_for_selector(".st-key-brain canvas[data-frames]", timeout=seconds * 1000)
+    for chart in CHARTS:
+        page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=seconds * 1000)
+    wait_idle(page)
+
+
+@pytest.fixture(scope="module")
+def url(start_app):
+    """A server whose Store starts empty; the tests of this file share what it has fitted."""
+    return start_app(APP)
+
+
+@pytest.fixture
+def explored(page, url):
+    """The page with the first fit on it."""
+    page.goto(url)
+    wait_for_figures(page)
+    return page
+
+
+def query(page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlparse(page.url).query).items()}
+
+
+def choose_layer(page, name: str) -> None:
+    """Put one layer in place of those chosen."""
+    page.locator(".st-key-layer").get_by_role("button", name="Clear all").click()
+    wait_idle(page)
+    box = page.locator(".st-key-layer input")
+    box.fill(name)
+    box.press("Enter")
+    wait_idle(page)
+    page.keyboard.press("Escape")
+
+
+def camera(page) -> str:
+    return page.locator(".st-key-brain canvas").get_attribute("data-camera")
+
+
+def test_opening_the_app_ends_in_a_finished_fit_that_says_it_is_simulated(explored):
+    assert explored.get_by_text("Simulated: no brain was measured").is_visible()
+    assert explored.locator("[data-testid=stImage] img").count() == 8
+    assert explored.get_by_text("1,080 training and 120 test images").is_visible()
+
+
+def test_a_click_on_the_brain_moves_everything_to_that_vertex(explored):
+    box = explored.locator(".st-key-brain canvas").bounding_box()
+    explored.mouse.click(box["x"] + 0.38 * box["width"], box["y"] + 0.62 * box["height"])
+    explored.wait_for_function("() => location.search.includes('vertex=')")
+    wait_idle(explored)
+    hemi, column = query(explored)["vertex"].split()
+    assert explored.get_by_role("heading", name=f"Vertex {column} of {hemi}").is_visible()
+    assert explored.locator(".st-key-vertex input").input_value() == f"{hemi} {column}"
+    assert query(explored)["roi"] == explored.locator(".st-key-roi input").input_value()
+
+
+def test_a_click_on_a_bar_moves_everything_to_that_roi(explored):
+    explored.locator(".st-key-bars .barlayer .point path").nth(20).click(force=True)
+    explored.wait_for_function("() => location.search.includes('roi=')")
+    wait_idle(explored)
+    roi = query(explored)["roi"]
+    assert "vertex" not in query(explored)
+    assert explored.get_by_role("heading", name=f"Mean of {roi} (").is_visible()
+
+
+def test_a_link_opens_the_view_it_names(page, url, explored):
+    open_page(page, f"{url}/?roi=FFA-1&score=mae&over=median&layer=energy")
+    wait_for_figures(page)
+    assert page.get_by_role("heading", name="Mean of FFA-1 (").is_visible()
+    assert page.get_by_role("radio", name="mae", exact=True).get_attribute("aria-checked") == "true"
+    page.locator(".st-key-bars .ytitle").wait_for()
+    assert "bsolute error" in page.locator(".st-key-bars .ytitle").text_content()
+
+
+def test_a_link_that_names_something_unknown_says_so(page, url):
+    open_page(page, f"{url}/?readout=rigde")
+    assert page.get_by_text("Did you mean 'ridge'?").is_visible()
+
+
+def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored, url):
+    explored.locator(".st-key-brain canvas").focus()
+    for _ in range(5):
+        explored.keyboard.press("ArrowLeft")
+    turned = camera(explored)
+    choose_layer(explored, "simple")
+    explored.get_by_text("Not fitted yet").wait_for()
+    explored.locator(".st-key-fit button").click()
+    wait_for_figures(explored)
+    name = explored.locator(".st-key-brain canvas").get_attribute("data-name")
+    choose_layer(explored, "energy")
+    wait_for_figures(explored)
+    before = camera(explored)
+    choose_layer(explored, "simple")
+    wait_for_figures(explored)
+    assert camera(explored) == before and name is not None and turned != ""
+
+
+def test_a_job_is_shared_by_tabs_survives_a_closed_one_and_can_be_cancelled(page, browser, url):
+    link = f"{url}/?backbone=torchvision/vgg16&weights=random:0&layer=features.29"
+    open_page(page, link)
+    page.locator(".st-key-fit button").click()
+    page.locator(".st-key-cancel button").wait_for(timeout=30_000)
+    page.goto("about:blank")
+    other = browser.new_context().new_page()
+    open_page(other, link)
+    other.locator(".st-key-cancel button").wait_for(timeout=30_000)
+    other.get_by_text("Closing the browser does not stop it").wait_for()
+    started = time.monotonic()
+    other.locator(".st-key-cancel button").click()
+    other.get_by_text("Cancelled.").wait_for(timeout=10_000)
+    assert time.monotonic() - started < 10
+    other.context.close()
+
+
+def test_everything_can_be_taken_away(explored):
+    explored.get_by_text("Take away").click()
+    for label, beginning in (
+        ("ROIs, CSV", b"roi,hemi,n_vertices"),
+        ("Vertices, CSV", b"hemi,column,"),
+        ("Brain, HTML", b"<!doctype html>"),
+    ):
+        with explored.expect_download() as download:
+            explored.get_by_role("button", name=label).click()
+        content = download.value.path().read_bytes()
+        assert content[: len(beginning)].lower() == beginning.lower()
+    text = explored.locator("[data-testid=stExpander]").last.inner_text()
+    assert "python -m encoding fit --dataset demo" in text
+    assert "fit(FitSpec(), Store())" in text
+    assert explored.url.split("?")[0].rstrip("/") in text
+
+
+def test_missing_weights_are_said_and_the_page_goes_on(page, url):
+    open_page(page, f"{url}/?backbone=torchvision/alexnet&weights=/nowhere/alexnet.pth&layer=features.1")
+    assert page.get_by_text("There is no weights file '/nowhere/alexnet.pth'").is_visible()
