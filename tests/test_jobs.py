@@ -195,6 +195,15 @@ def test_a_job_submitted_again_while_its_cancelled_self_still_stops_runs_after_i
     assert len(began(spec)) == 2
 
 
+def test_submitting_right_after_cancelling_always_runs(jobs, spec):
+    for turn in range(20):
+        each = with_key(spec, str(turn))
+        submit(jobs, work.count, each)
+        jobs.cancel(each["key"])
+        submit(jobs, work.count, each)
+        assert wait(jobs, each).state == "done"
+
+
 def test_a_killed_worker_is_a_failed_job_that_says_so_and_the_next_submit_runs(jobs, spec):
     behind = with_key(spec, "behind")
     submit(jobs, work.die, spec)

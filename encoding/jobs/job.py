@@ -61,6 +61,7 @@ class Record:
         self.key, self.spec = key, spec
         self.work = work  # the task and its spec, pickled
         self.attempt: str | None = None  # its name in the scheduler
+        self.n_ended = 0  # attempts at this key before it
         self.launches = 0
         self.client: Any = None
         self.future: Any = None  # Dask forgets a task of which nobody holds a future

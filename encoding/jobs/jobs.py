@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.jobs import scheduler
 from encoding.jobs.job import Job, Record
-from encoding.jobs.scheduler import Scheduler
+from encoding.jobs.scheduler import Scheduler, number_of
 from encoding.jobs.worker import Task
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Jobs:
             if known is not None and not known.finished:
                 return self._snapshot(known)
             record = Record(key, spec, work)
+            if known is not None:
+                record.n_ended = max(known.n_ended, number_of(known.attempt))
             self._records.pop(key, None)
             self._records[key] = record
             _forget_oldest(self._records)
@@ -128,7 +130,7 @@ class Jobs:
     def _launch(self, client: Client, record: Record) -> None:
         """Hand a record to the scheduler as the next attempt at its key."""
         try:
-            attempt = scheduler.next_attempt(client, record.key)
+            attempt = scheduler.next_attempt(client, record.key, max(record.n_ended, number_of(record.attempt)))
             with self._changed:
                 if record.finished:
                     return

@@ -26,6 +26,8 @@ ANSWER_SECONDS = 5.0
 GRACE_SECONDS = 1.5  # to stop when asked, before the process ends; a new one is ready about a second later
 DEAF_SECONDS = 0.5  # after which a worker that should have ended itself is ended
 
+GONE = (KeyError, OSError, RuntimeError)  # raised for a worker, a scheduler or a client that is no longer there
+
 Outcome = tuple[State, str | None, str | None]  # state, error, error_kind
 
 
@@ -94,11 +96,22 @@ class Scheduler:
             cluster.close()
 
 
-def next_attempt(client: Client, key: str) -> str:
-    """Name of the attempt that is under way at ``key``, or else of a new one."""
+def next_attempt(client: Client, key: str, n_ended: int) -> str:
+    """Name of the attempt that is under way at ``key``, or else of a new one; ``n_ended`` are known here to have ended."""
     ended = [event["attempt"] for _, event in client.get_events(worker.ATTEMPTS) if "ended" in event]
-    numbers = [int(number) for name, _, number in (attempt.rpartition("#") for attempt in ended) if name == key]
-    return f"{key}#{max(numbers, default=0) + 1}"
+    numbers = [number_of(attempt) for attempt in ended if attempt.rpartition("#")[0] == key]
+    return f"{key}#{max([n_ended, *numbers]) + 1}"
+
+
+def number_of(attempt: str | None) -> int:
+    """Which attempt at its key this is, from 1; 0 for none.
+
+    Examples
+    --------
+    >>> number_of("study-1#2")
+    2
+    """
+    return int(attempt.rpartition("#")[2]) if attempt else 0
 
 
 def note_ended(client: Client, attempt: str) -> None:
@@ -146,8 +159,9 @@ def stop(client: Client, attempt: str, future: Future, address: str | None, let_
     The worker asks the task to stop, and ends itself where that does not help; whatever watches over it, such as
     Dask's nanny, starts another. Only where the worker cannot even do that is it ended from outside.
     """
-    note_ended(client, attempt)
-    client.cancel([future], force=True)
+    with suppress(*GONE):
+        note_ended(client, attempt)
+        client.cancel([future], force=True)
     if address is None:
         return
     asking = (client, address, worker.ask_to_stop, attempt, GRACE_SECONDS)
@@ -158,5 +172,5 @@ def stop(client: Client, attempt: str, future: Future, address: str | None, let_
 
 def _call(client: Client, address: str, function: Callable, *arguments: Any, nanny: bool = False) -> None:
     """Call a function in a worker process or its nanny, past the queue; nothing happens where there is none (any more)."""
-    with suppress(KeyError, OSError):
+    with suppress(*GONE):
         client.run(function, *arguments, workers=[address], nanny=nanny, on_error="ignore")

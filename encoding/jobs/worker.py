@@ -93,7 +93,7 @@ class Messages:
         ------
         Cancelled when the attempt was asked to stop.
         """
-        if _running[self._attempt]:
+        if _running.get(self._attempt):
             raise Cancelled(f"{self._attempt} was cancelled.")
         already_waiting = self._waiting is not None
         self._waiting = (float(fraction), str(text))
