@@ -120,7 +120,7 @@ def test_without_options_fit_means_the_default_spec():
         ([*TINY_FIT, "--readout", "rigde"], "Unknown readout 'rigde'. Did you mean 'ridge'?"),
         ([*TINY_FIT, "--set", "alpa=1"], "Unknown parameter of ridge 'alpa'. Did you mean 'alpha'?"),
         ([*TINY_FIT, "--set", "alpha=-1"], "alpha must be a number of 0 or more, not -1"),
-        ([*TINY_FIT, "--set", "alpha=big"], "ridge cannot use alpha='big'. Its defaults: alpha=None"),
+        ([*TINY_FIT, "--set", "alpha=big"], "ridge cannot use alpha='big'. Its default: None"),
         ([*TINY_FIT, "--roi", "drivn"], "Unknown ROI of tiny subj01 'drivn'. Did you mean 'driven'?"),
         ([*TINY_FIT, "--split", "half"], "Split 'half' is not understood"),
         ([*TINY_FIT, "--split", "kfold:121:0"], "asks for 121 folds but there are only 120"),

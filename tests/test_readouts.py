@@ -158,9 +158,20 @@ def test_every_readout_introduces_itself(name):
         ("ridge", {"alpha": float("nan")}, "0 or more, not nan"),
         ("ridge", {"alphas": []}, "at least one penalty"),
         ("ridge", {"n_folds": 1}, "2 or more, not 1"),
+        ("ridge", {"n_folds": 2.5}, r"ridge cannot use n_folds=2.5. Its default: 5"),
+        ("ridge", {"alpha": "big"}, r"ridge cannot use alpha='big'"),
+        ("ridge", {"alphas": [1, "x"]}, r"ridge cannot use alphas="),
+        ("ridge", {"alpha": True}, r"ridge cannot use alpha=True"),
         ("ols", {"alpha": 1}, "ols has no parameters"),
     ],
 )
 def test_a_wrong_parameter_is_refused_before_any_work(name, options, message):
     with pytest.raises(BadOption, match=message):
         READOUTS[name].read(options)
+
+
+def test_equal_parameters_are_equal_however_they_are_written():
+    ridge = READOUTS["ridge"]
+    assert repr(ridge.read({"alpha": 10, "n_folds": 4.0})) == repr(ridge.read({"alpha": 10.0, "n_folds": 4}))
+    assert repr(ridge.read({"alphas": [1, 10]})) == repr(ridge.read({"alphas": (1.0, 10.0)}))
+    assert ridge.read({"alpha": None}) == ridge.read({})

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import types
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -96,15 +99,31 @@ class Readout(ABC):
                 raise BadOption(
                     unknown(f"parameter of {self.name}", name, known) if known else f"{self.name} has no parameters, so no {name!r}."
                 )
-        try:
-            return self.options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-        except TypeError as error:  # text where a number belongs
-            given, defaults = _named(values), _named({name: field.default for name, field in known.items()})
-            raise BadOption(f"{self.name} cannot use {given}. Its defaults: {defaults}.") from error
+        kinds = typing.get_type_hints(self.options)
+        return self.options(**{name: self._read_one(name, value, kinds[name], known[name].default) for name, value in values.items()})
+
+    def _read_one(self, name: str, value: Any, kind: Any, default: Any) -> Any:
+        """``value`` as its field's type, so that equal parameters are equal however they were written: 10 is 10.0."""
+        for option in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
+            with suppress(TypeError, ValueError):
+                return _as_type(value, option)
+        raise BadOption(f"{self.name} cannot use {name}={value!r}. Its default: {default!r}.")
 
 
-def _named(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+def _as_type(value: Any, kind: Any) -> Any:
+    """``value`` as a plain type or a tuple of one; TypeError or ValueError where that would change it."""
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, str):
+            raise TypeError
+        return tuple(_as_type(each, typing.get_args(kind)[0]) for each in value)
+    if kind is types.NoneType or isinstance(value, bool) or kind in (bool, str):
+        if isinstance(value, kind):
+            return value
+        raise TypeError
+    made = kind(value)
+    if isinstance(value, str) or (made != value and made == made):
+        raise ValueError
+    return made
 
 
 READOUTS: Registry[Readout] = Registry("readout", "encoding.readouts")
