@@ -260,7 +260,7 @@ def works(process):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, None])
-def test_a_server_that_ends_in_any_way_leaves_no_process_and_never_imported_torch(tmp_path, spec, how):
+def test_a_server_that_ends_in_any_way_leaves_no_process_and_no_file_and_never_imported_torch(tmp_path, spec, how):
     script = f"""
         import sys, time
         from encoding.jobs import Jobs
@@ -273,7 +273,8 @@ def test_a_server_that_ends_in_any_way_leaves_no_process_and_never_imported_torc
         {"time.sleep(60)" if how else ""}
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    server = subprocess.Popen(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)}, stdout=subprocess.PIPE, text=True)
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "TMPDIR": str(tmp_path)}
+    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until(lambda: began(spec))
     family = psutil.Process(server.pid).children(recursive=True)
     assert server.stdout.readline().strip() == "False"
@@ -281,8 +282,8 @@ def test_a_server_that_ends_in_any_way_leaves_no_process_and_never_imported_torc
         server.send_signal(how)
     server.wait(PATIENCE)
     assert_gone(family)
-    assert [path.name for path in tmp_path.iterdir()] == ["trace"]
-    server.stdout.close()
+    until(lambda: [path.name for path in tmp_path.iterdir()] == ["trace"])
+    assert server.communicate()[1] == ""
 
 
 @pytest.fixture

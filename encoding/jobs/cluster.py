@@ -7,8 +7,10 @@ SubprocessCluster survives a killed parent and never reads its scheduler's error
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
@@ -29,8 +31,9 @@ class Cluster:
 
     def __init__(self) -> None:
         paths = [str(PROJECT), *(path for path in sys.path if path)]  # a worker imports what this process can
+        self._scratch = tempfile.mkdtemp(prefix="encoding-jobs-")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "encoding.jobs.serve"],
+            [sys.executable, "-m", "encoding.jobs.serve", self._scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
@@ -56,3 +59,4 @@ class Cluster:
             self._process.kill()  # workers watch their parent and follow it
             self._process.wait()
         self._process.stdout.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)

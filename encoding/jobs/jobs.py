@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import pickle
 import threading
@@ -25,6 +24,8 @@ LAUNCHES = 3  # of a job whose workers died before it began
 class Jobs:
     """Background work on Dask. One object serves any number of threads.
 
+    Its workers end with this process, however it ends; call :meth:`close` to end them before.
+
     Parameters
     ----------
     store_root : folder of the Store where jobs leave their results.
@@ -38,7 +39,6 @@ class Jobs:
         self._changed = threading.Condition()  # guards every record; told of every change
         self._records: dict[str, Record] = {}  # the latest at each key, newest last
         self._attempts: dict[str, Record] = {}  # all that a worker may still speak of, by attempt
-        atexit.register(self.close)
 
     def start(self) -> None:
         """Start the workers now, so that the first job does not wait for them. Returns within about a second.
@@ -120,7 +120,6 @@ class Jobs:
 
     def close(self) -> None:
         """End the workers that were started here, or leave the cluster. Jobs that have not finished are cancelled."""
-        atexit.unregister(self.close)
         with self._changed:
             for record in self._records.values():
                 if not record.finished:

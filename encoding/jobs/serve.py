@@ -1,5 +1,7 @@
 """The program behind :class:`encoding.jobs.cluster.Cluster`: a scheduler, and a worker process per GPU or one on the CPU.
 
+``python -m encoding.jobs.serve SCRATCH`` keeps the workers' temporary files in the folder SCRATCH and removes it at the end.
+
 It prints the scheduler's address, then works until its standard input closes. That happens when the process that
 started it closes it, exits, crashes or is killed; so no worker outlives its web server.
 """
@@ -10,7 +12,6 @@ import asyncio
 import os
 import shutil
 import sys
-import tempfile
 from contextlib import AsyncExitStack, suppress
 
 HOST = "127.0.0.1"
@@ -25,7 +26,7 @@ SETTINGS = {
 }
 
 
-async def serve(local_directory: str) -> None:
+async def serve(scratch: str) -> None:
     """Run scheduler and workers until standard input closes."""
     from dask.system import CPU_COUNT
     from distributed import Nanny, Scheduler
@@ -48,11 +49,10 @@ async def serve(local_directory: str) -> None:
                 dashboard_address=f"{HOST}:0",
                 env=part,
                 preload=["encoding.jobs.worker"],
-                local_directory=local_directory,
             )
             await stack.enter_async_context(worker)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        _end(local_directory)
+        _end(scratch)
 
 
 def _say(address: str) -> None:
@@ -61,14 +61,14 @@ def _say(address: str) -> None:
     os.dup2(2, 1)
 
 
-def _end(local_directory: str) -> None:
+def _end(scratch: str) -> None:
     """Kill the workers, whatever they are doing, and leave nothing behind."""
     import psutil
 
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()
-    shutil.rmtree(local_directory, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(0)
 
 
@@ -76,5 +76,5 @@ if __name__ == "__main__":
     os.environ.update(QUIET)
     import dask
 
-    dask.config.set(SETTINGS)
-    asyncio.run(serve(tempfile.mkdtemp(prefix="encoding-jobs-")))
+    dask.config.set(SETTINGS | {"temporary-directory": sys.argv[1]})
+    asyncio.run(serve(sys.argv[1]))
