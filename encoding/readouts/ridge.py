@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.moments import Moments, centred
+from encoding.parallel import each
 from encoding.readouts import READOUTS, BadOption, LinearModel, Options, Readout, option
 
 if TYPE_CHECKING:
@@ -83,16 +84,16 @@ def choose_alpha(moments: Moments, alphas: np.ndarray, *, device: str = "cpu") -
     bases = [_eigenbasis(moments, fold, device) for fold in range(moments.n_folds)]
     grid = torch.from_numpy(alphas).to(device)
     alpha, cv_r2 = np.empty(moments.n_targets), np.empty(moments.n_targets)
-    for block in _target_blocks(moments, device):
+
+    def choose(block: slice) -> None:
         some = moments.targets(block)
-        error = total = 0
-        for fold, basis in enumerate(bases):
-            fold_error, fold_total = _held_out_errors(some, fold, basis, grid, device)
-            error, total = error + fold_error, total + fold_total
+        parts = [_held_out_errors(some, fold, basis, grid, device) for fold, basis in enumerate(bases)]
+        error, total = sum(error for error, _ in parts), sum(total for _, total in parts)
         least, best = error.min(0)  # ties go to the smaller alpha
         alpha[block] = grid[best].cpu().numpy()
-        r2 = 1 - least.double() / total
-        cv_r2[block] = torch.where(total > 0, r2, torch.nan).cpu().numpy()
+        cv_r2[block] = torch.where(total > 0, 1 - least.double() / total, torch.nan).cpu().numpy()
+
+    each(choose, _target_blocks(moments, device), device=device)
     return alpha, cv_r2
 
 
@@ -133,12 +134,15 @@ def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[
     values = values.clamp(min=0)
     weights = np.empty((moments.n_components, moments.n_targets), moments.xy.dtype)
     intercept = np.empty(moments.n_targets)
-    for block in _target_blocks(moments, device):
+
+    def solve_block(block: slice) -> None:
         train = centred(moments.targets(block), every, device=device)
         penalty = torch.from_numpy(alpha[block]).to(device)
         w = V @ (_shrinkage(values[:, None], penalty) * (V.T @ train.xy.double()))
         weights[:, block] = w.cpu().numpy()
         intercept[block] = (train.mean_y - train.mean_x @ w).cpu().numpy() + moments.shift[block]
+
+    each(solve_block, _target_blocks(moments, device), device=device)
     return weights, intercept
 
 
