@@ -19,7 +19,6 @@ from encoding.datasets._images import read_image
 from encoding.datasets.algonauts2023 import (
     FACTS,
     HEMIS,
-    ROI_CLASSES,
     Layout,
     check_rows,
     read_images,
@@ -29,6 +28,7 @@ from encoding.datasets.algonauts2023 import (
 )
 from encoding.fingerprints import file_facts, sha256
 from encoding.progress import Report, portion, silent
+from encoding.regions import ROI_CLASSES
 from encoding.store import Store
 
 IMAGE_SIZE = (425, 425)

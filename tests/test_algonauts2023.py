@@ -14,10 +14,11 @@ from PIL import Image
 from encoding.ceiling import from_ncsnr
 from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData, Stimuli, Subject
 from encoding.datasets._names import read_label_names
-from encoding.datasets.algonauts2023 import HEMIS, ROI_CLASSES, Algonauts2023, Layout, read_rois, read_vertices
+from encoding.datasets.algonauts2023 import HEMIS, Algonauts2023, Layout, read_rois, read_vertices
+from encoding.layouts import write_algonauts2023
 from encoding.progress import Cancelled
+from encoding.regions import ROI_CLASSES
 from encoding.registry import UnknownName
-from encoding.simulation.layouts import write_algonauts2023
 from encoding.store import Store
 
 N_IMAGES, N_TEST, SIZE = 24, 5, 32

@@ -5,9 +5,9 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from encoding.regions import ROI_CLASSES, ROI_NAMES
 from encoding.registry import UnknownName
 from encoding.simulation import anatomy
-from encoding.simulation.anatomy import ROI_CLASSES, ROI_NAMES
 from encoding.simulation.cortex import CATEGORY_OF, EMPTY, HEMIS, SUBJECTS, truth
 from encoding.simulation.responses import receptive_fields, signals, simulate_responses
 from encoding.simulation.scenes import CATEGORIES, scenes

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from encoding import layouts
 from encoding.datasets import DATASETS
 from encoding.datasets.demo import Demo
 from encoding.registry import UnknownName
-from encoding.simulation import layouts, responses, scenes
+from encoding.simulation import responses, scenes
 from encoding.simulation.anatomy import ROI_NAMES
 from encoding.simulation.scenes import CATEGORIES
 from encoding.store import Store

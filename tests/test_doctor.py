@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from encoding.datasets._download2023 import DOWNLOADS, ROI_SIZES
-from encoding.datasets.algonauts2023 import ROI_CLASSES, Layout
+from encoding.datasets.algonauts2023 import Layout
 from encoding.doctor import diagnose, find_subjects
-from encoding.simulation.layouts import write_algonauts2023
+from encoding.layouts import write_algonauts2023
+from encoding.regions import ROI_CLASSES
 from encoding.store import Store
 from tests.test_algonauts2023 import DAMAGES, made_subject
 

@@ -14,7 +14,7 @@ from encoding.datasets import Subject
 from encoding.datasets._images import ImageFiles
 from encoding.features import extract, feature_keys, load
 from encoding.fingerprints import files_fingerprint
-from encoding.simulation.layouts import write_algonauts2023
+from encoding.layouts import write_algonauts2023
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 NETWORK = "torchvision/squeezenet1_1"
@@ -53,7 +53,7 @@ def planted_subject(store) -> Subject:
         unlabelled=ImageFiles([], fingerprint="none"),
         responses={hemi: np.concatenate(parts, axis=1).astype(np.float32) for hemi, parts in responses.items()},
         fingerprints={"lh": "planted-lh", "rh": "planted-rh"},
-        rois={hemi: rois for hemi in responses},
+        rois=dict.fromkeys(responses, rois),
         groups=np.arange(len(photographs)),
         vertices={hemi: np.arange(n_vertices) for hemi in responses},
         simulated=True,

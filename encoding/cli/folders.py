@@ -47,7 +47,7 @@ def add_commands(commands: Any) -> None:
 
 def run_simulate(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Open the simulated subject (simulating it first where it is not kept) and write it."""
-    from encoding.simulation.layouts import write_algonauts2023
+    from encoding.layouts import write_algonauts2023
 
     subject = DATASETS["demo"].open(arguments.subject, Store(), portion(progress, 0, 0.5))
     folder = write_algonauts2023(subject, arguments.out.expanduser(), portion(progress, 0.5, 1)).resolve()

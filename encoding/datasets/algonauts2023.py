@@ -31,20 +31,13 @@ from encoding.datasets._images import ImageFiles, list_images
 from encoding.datasets._names import read_label_names
 from encoding.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
 from encoding.progress import Report, portion, silent
+from encoding.regions import ROI_CLASSES
 from encoding.registry import UnknownName, unknown
 from encoding.store import Store
 
 HEMIS = ("lh", "rh")
 SUBJECT = re.compile(r"subj\d\d")
 IMAGE = re.compile(r"(?P<split>train|test)-(?P<number>\d+)_nsd-(?P<nsd>\d+)\.\w+")
-ROI_CLASSES: dict[str, tuple[str, ...]] = {  # label 1 first; the files of a subject have the last word
-    "prf-visualrois": ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"),
-    "floc-bodies": ("EBA", "FBA-1", "FBA-2", "mTL-bodies"),
-    "floc-faces": ("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"),
-    "floc-places": ("OPA", "PPA", "RSC"),
-    "floc-words": ("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"),
-    "streams": ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"),
-}
 FACTS = "responses-1"  # what response_facts learns; raise the number when it learns something else
 
 

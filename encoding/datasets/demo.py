@@ -15,9 +15,9 @@ from PIL import Image
 
 from encoding.datasets._base import DATASETS, Dataset, Stimuli, Subject
 from encoding.progress import Report, portion, silent
+from encoding.regions import ROI_CLASSES
 from encoding.registry import UnknownName, unknown
 from encoding.simulation import cortex, responses, scenes
-from encoding.simulation.anatomy import ROI_CLASSES
 from encoding.simulation.cortex import HEMIS, SUBJECTS, Hemisphere
 from encoding.simulation.scenes import CATEGORIES, Scenes
 from encoding.spec import digest

@@ -18,15 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROI_CLASSES: Mapping[str, tuple[str, ...]] = {
-    "prf-visualrois": ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"),
-    "floc-bodies": ("EBA", "FBA-1", "FBA-2", "mTL-bodies"),
-    "floc-faces": ("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"),
-    "floc-places": ("OPA", "PPA", "RSC"),
-    "floc-words": ("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"),
-    "streams": ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"),
-}
-ROI_NAMES = tuple(name for names in ROI_CLASSES.values() for name in names)
+from encoding.regions import ROI_CLASSES, ROI_NAMES
 
 MARGIN = 4.5  # degrees: visual cortex reaches this far beyond the rims of its areas
 STREAM_MARGIN = 3.0  # degrees: as above, for the vertices that belong to a stream

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encoding.regions import ROI_CLASSES, ROI_NAMES
 from encoding.registry import UnknownName, unknown
 from encoding.simulation import anatomy
-from encoding.simulation.anatomy import ROI_CLASSES, ROI_NAMES, Patch, smooth_noise
+from encoding.simulation.anatomy import Patch, smooth_noise
 from encoding.simulation.filters import FAMILIES, N_CHANNELS, ORIENTATIONS, WAVELENGTHS
 from encoding.simulation.scenes import CATEGORIES
 

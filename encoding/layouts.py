@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.datasets._base import FSAVERAGE_VERTICES, Stimuli, Subject
-from encoding.datasets.algonauts2023 import HEMIS, ROI_CLASSES, SUBJECT, Layout
+from encoding.datasets.algonauts2023 import HEMIS, SUBJECT, Layout
 from encoding.progress import Report, portion, silent
+from encoding.regions import ROI_CLASSES
 from encoding.registry import unknown
 
 N_THREADS = 4  # compressing a PNG releases the GIL
