@@ -1,7 +1,7 @@
 """The features stage: images -> activations of every wanted layer, each image decoded and passed forward once.
 
-Pictures are decoded and resized by threads while the network works on those before them. Rows go straight to
-disk, so memory holds a few batches whatever the size of a layer or a data set.
+Pictures are decoded and resized by threads while the network works on those before them, and rows are written
+behind it. They go straight to disk, so memory holds a few batches whatever the size of a layer or a data set.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from encoding.backbones import Backbone
 from encoding.datasets import Stimuli
-from encoding.progress import Report, silent
+from encoding.progress import Report, portion, silent
 from encoding.spec import digest
 from encoding.store import Store, StoreFull
 
@@ -93,7 +93,9 @@ def extract(
             backbone = open_backbone().to(device)
             with ExitStack() as files:
                 rows = {layer: _Rows(layer, keys[layer], len(stimuli), store, made_from or {}, files) for layer in layers}
-                _stream(stimuli, backbone, rows, store, device, batch_size, report)
+                _stream(stimuli, backbone, rows, store, device, batch_size, portion(report, 0, 0.97))
+                report(0.97, "features: checksums")
+            report(1.0, "features: stored")
 
 
 def _missing(layers: Iterable[str], keys: Mapping[str, str], store: Store) -> list[str]:
@@ -112,8 +114,13 @@ def _stream(
     """Every image through the network, every wanted layer to its file. The first image goes alone: it tells all sizes."""
     import torch
 
+    def write(made: Mapping[str, np.ndarray]) -> None:
+        for layer, features in made.items():
+            rows[layer].write(features)
+
     done, size, started = 0, 1, time.perf_counter()
-    with closing(_prepared(stimuli, backbone)) as images:
+    with closing(_prepared(stimuli, backbone, device)) as images, ThreadPoolExecutor(1, "rows") as writer:
+        writing = writer.submit(write, {})
         while batch := list(islice(images, size)):
             made = backbone.activations(torch.stack(batch).to(device), tuple(rows))
             if done == 0:
@@ -122,15 +129,19 @@ def _stream(
                 size = _batch_size(batch[0], row_bytes, device, batch_size)
             for layer, features in made.items():
                 _check_rows(features, layer, stimuli.names[done : done + len(batch)])
-                rows[layer].write(features.cpu().numpy())
+            writing.result()  # one batch at most waits to be written
+            writing = writer.submit(write, {layer: features.cpu().numpy() for layer, features in made.items()})
             done += len(batch)
             rate = done / (time.perf_counter() - started)
             report(done / len(stimuli), f"features: {done:,} of {len(stimuli):,} images, {rate:,.0f} images/s")
+        writing.result()
 
 
-def _prepared(stimuli: Stimuli, backbone: Backbone) -> Iterator[torch.Tensor]:
+def _prepared(stimuli: Stimuli, backbone: Backbone, device: str) -> Iterator[torch.Tensor]:
     """Each stimulus ready for the network, in order; threads work at most :data:`AHEAD` images ahead."""
-    pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="images")
+    n_cores = os.cpu_count() or 1
+    n_threads = max(1, n_cores // 2) if device == "cpu" else n_cores  # there the network needs the cores itself
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="images")
     waiting: deque[Future[torch.Tensor]] = deque()
     try:
         for i in range(len(stimuli)):

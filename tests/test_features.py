@@ -163,7 +163,7 @@ def test_progress_tells_images_and_speed_and_reaches_the_end(store):
     extract(Pictures(), Flat, KEYS, store, batch_size=10, report=lambda fraction, text: said.append((fraction, text)))
     fractions = [fraction for fraction, _ in said]
     assert fractions == sorted(fractions) and fractions[-1] == 1
-    assert "50 of 50 images" in said[-1][1] and "images/s" in said[-1][1]
+    assert any("50 of 50 images" in text and "images/s" in text for _, text in said)
 
 
 def test_cancelling_stops_soon_and_leaves_nothing_behind(store):
