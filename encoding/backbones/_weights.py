@@ -27,7 +27,7 @@ RANDOM = "random:"
 ADDRESS = "https://download.pytorch.org/models"
 SECONDS_TO_ANSWER = 8  # for the server, before it counts as out of reach
 
-WITHOUT = "Without it work: weights 'random:0' (the same network untrained), a weights file of your own, the backbones gabor and pixels."
+WITHOUT = "These work without it: weights 'random:0' (untrained), a weights file of your own, and the backbones gabor and pixels."
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts save the tensors
 OLD_NAMES = (  # of parameters in published files, which torchvision has renamed since
     (r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)", r"\1"),
