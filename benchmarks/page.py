@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,15 +27,13 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
         env = {"ENCODING_CACHE_DIR": str(cache)}
         started = time.perf_counter()
-        server = Server(PROJECT / "app.py", env, log)
-        cold = _until_shown(browser, server.url, started)
-        server.stop()
+        with closing(Server(PROJECT / "app.py", env, log)) as server:
+            cold = _until_shown(browser, server.url, started)
         study(replace(FitSpec(), layers=(OTHER_LAYER,)), Store(cache))
-        server = Server(PROJECT / "app.py", env, log)
-        _until_shown(browser, server.url, time.perf_counter())  # the server has imported what it needs
-        warm = _until_shown(browser, server.url, time.perf_counter())
-        seconds, payload = _switch(browser, server.url)
-        server.stop()
+        with closing(Server(PROJECT / "app.py", env, log)) as server:
+            _until_shown(browser, server.url, time.perf_counter())  # the server has imported what it needs
+            warm = _until_shown(browser, server.url, time.perf_counter())
+            seconds, payload = _switch(browser, server.url)
         browser.close()
     rows = [
         ("cold start of the server to bars, brain, residuals and learning curve (simulated, extracted and fitted)", cold, "30 s"),
@@ -68,15 +67,14 @@ def _switch(browser, url: str) -> tuple[float, int]:
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_timeout(500)
     received.clear()
-    name = page.locator(".st-key-brain canvas").get_attribute("data-name")
     box = page.locator(".st-key-layer input")
     box.click()
     box.fill(OTHER_LAYER)
-    box.press("Enter")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    box.press("Enter")  # both layers, which are not fitted together
+    page.get_by_text("Not fitted yet").wait_for()
     page.keyboard.press("Escape")
     started = time.perf_counter()
     received.clear()
-    page.locator(".st-key-layer [data-baseweb=tag] [role=presentation]").first.click()
-    page.wait_for_function("name => document.querySelector('.st-key-brain canvas').dataset.name !== name", arg=name, timeout=30_000)
+    page.get_by_role("button", name="Remove energy").click()
+    page.wait_for_selector(".st-key-brain canvas[data-frames]", timeout=30_000)
     return time.perf_counter() - started, sum(received)

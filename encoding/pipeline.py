@@ -12,7 +12,7 @@ import numpy as np
 
 from encoding import features
 from encoding.components import Components, fit_components
-from encoding.datasets import Subject
+from encoding.datasets import DATASETS, Subject
 from encoding.moments import Moments
 from encoding.plan import Plan, plan
 from encoding.progress import Report, portion, silent
@@ -39,15 +39,19 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     Whatever :func:`encoding.plan.plan` finds wrong, before any work; StoreFull.
     """
     started = time.perf_counter()
-    planned = plan(spec, store, portion(report, 0, 0.2))
+    opened = (
+        0.05 if DATASETS[spec.dataset].is_ready(spec.subject, store) else 0.5
+    )  # share of the work: a simulation takes as long as the rest
+    planned = plan(spec, store, portion(report, 0, opened))
     if planned.key in store and store.get(planned.key) is not None:
         return Result(planned, store, cached=True, seconds=time.perf_counter() - started)
     device = choose_device(device)
-    extract_features(planned, store, portion(report, 0.2, 0.6), device)
+    rest = portion(report, opened, 1)
+    extract_features(planned, store, portion(rest, 0, 0.6), device)
     scores: dict[str, list[Arrays]] = {hemi: [] for hemi in planned.hemis}
     for number, fold in enumerate(planned.folds):
         n_folds = len(planned.folds)
-        said = portion(report, 0.6 + 0.4 * number / n_folds, 0.6 + 0.4 * (number + 1) / n_folds)
+        said = portion(rest, 0.6 + 0.4 * number / n_folds, 0.6 + 0.4 * (number + 1) / n_folds)
         Z = reduce_features(planned, fold, store, portion(said, 0, 0.4), device)
         for i, hemi in enumerate(planned.hemis):
             part = portion(said, 0.4 + 0.6 * i / len(planned.hemis), 0.4 + 0.6 * (i + 1) / len(planned.hemis))

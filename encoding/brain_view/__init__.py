@@ -72,6 +72,8 @@ class BrainMap:
     selected: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "colour_range", tuple(map(float, self.colour_range)))  # numpy's numbers are no JSON
+        object.__setattr__(self, "threshold", float(self.threshold))
         for hemi, values in self.values.items():
             if hemi not in surface.HEMIS or hemi not in self.vertices:
                 raise ValueError(f"Hemisphere {hemi!r} has values but no place on fsaverage; places: {', '.join(self.vertices)}.")

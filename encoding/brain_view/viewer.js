@@ -10,6 +10,7 @@ import { createScene } from "./scene.js";
 const CLICK_PIXELS = 4; // a press that moves less is a click
 const DEGREES_PER_PIXEL = 0.5;
 const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or use the plotly figure: encoding.brain_figure.mesh_figure.";
+const leftBehind = new Map(); // name of a brain -> { camera, view, surface } when it was last taken down
 
 /**
  * parent: where it goes. meshFile: { header, arrays } of encoding.brain_view.mesh_bytes, unpacked.
@@ -39,7 +40,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
 
   /**
    * bytes: encoding.brain_view.BrainMap.to_bytes; changes replace parts of its header, such as { surface: "flat" }.
-   * The camera stays unless the map names another view than the last one did.
+   * The camera stays unless the map names another view than the last one did, also where the brain was taken down meanwhile.
    */
   function update(bytes, newOnSelect = select, changes = {}) {
     const before = map;
@@ -50,8 +51,10 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     const { header } = map;
     for (const hemi of HEMIS) data[hemi] = spread(map.arrays, hemi, meshFile.arrays[`${hemi}.sulcal_depth`].length);
     selected = header.selected;
-    if (header.view !== before?.header.view) camera = standardCamera(meshFile.header.views, header.view);
-    if (header.surface !== before?.header.surface) [camera.zoom, camera.panX, camera.panY] = [1, 0, 0];
+    const last = before?.header ?? leftBehind.get(header.name);
+    camera ??= last?.camera;
+    if (header.view !== last?.view) camera = standardCamera(meshFile.header.views, header.view);
+    if (header.surface !== last?.surface) [camera.zoom, camera.panX, camera.panY] = [1, 0, 0];
     stage.style.height = `${header.height ?? 440}px`;
     frame.title.textContent = header.title;
     canvas.setAttribute("aria-label", `Brain map: ${header.title || header.quantity}. Turn it with the arrow keys.`);
@@ -284,6 +287,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   return {
     update,
     dispose() {
+      if (map?.header.name) leftBehind.set(map.header.name, { camera, view: map.header.view, surface: map.header.surface });
       listeners.abort();
       resized.disconnect();
       cancelAnimationFrame(frameRequest);

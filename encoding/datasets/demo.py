@@ -66,7 +66,7 @@ class Demo(Dataset):
     about = "Two simulated subjects with known truth who look at drawn scenes; no brain was measured and nothing is downloaded."
     simulated = True
 
-    def __init__(self, *, n_stimuli: int = 1200, n_unlabelled: int = 100) -> None:
+    def __init__(self, *, n_stimuli: int = 1000, n_unlabelled: int = 50) -> None:
         self.n_stimuli, self.n_unlabelled = n_stimuli, n_unlabelled
 
     def subjects(self) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ async def serve(scratch: str) -> None:
     parts = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus()] or [{}]
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, str(max(1, CPU_COUNT // len(parts))))  # where Dask would set 1
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # threads that wait sleep at once: the web server and the browser want the cores
     async with AsyncExitStack() as stack:
         scheduler = await stack.enter_async_context(Scheduler(host=HOST, port=0, dashboard_address=f"{HOST}:0"))
         _say(scheduler.address)

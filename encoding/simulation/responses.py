@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from encoding.progress import Report, silent
 from encoding.simulation.cortex import Hemisphere
@@ -27,8 +30,8 @@ def signals(cortex: Mapping[str, Hemisphere], scenes: Scenes, report: Report = s
     known = {hemi: np.zeros_like(values) for hemi, values in seen.items()}
     fields = {(hemi, grid): receptive_fields(half, grid) for hemi, half in cortex.items() for grid in (GRID, COARSE)}
     maps_of_things = category_maps(scenes.things, n, grid=COARSE)
-    for start in range(0, n, BLOCK):
-        report(start / n, f"Showing scene {start + 1:,} of {n:,} to the simulated cortex")
+
+    def show(start: int) -> None:
         rows = slice(start, start + BLOCK)
         maps = channels(scenes.images[rows])
         for hemi, half in cortex.items():
@@ -37,6 +40,11 @@ def signals(cortex: Mapping[str, Hemisphere], scenes: Scenes, report: Report = s
                 at_grid = shrunk(maps[:, place].reshape(-1, GRID, GRID), grid).reshape(len(maps), -1, grid, grid)
                 _pool(at_grid, fields[hemi, grid], half.tuning[:, place], half.exponent, out=seen[hemi][rows])
             _pool(maps_of_things[rows], fields[hemi, COARSE], half.categories, half.exponent, out=known[hemi][rows])
+
+    starts = range(0, n, BLOCK)
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a block a core: small products shared by cores only wait
+        for start, _ in zip(starts, pool.map(show, starts), strict=True):
+            report(start / n, f"Showing scene {start + 1:,} of {n:,} to the simulated cortex")
     return {hemi: _mixed(seen.pop(hemi), known.pop(hemi), half.low_level) for hemi, half in cortex.items()}
 
 

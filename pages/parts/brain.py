@@ -75,7 +75,7 @@ def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Calla
     """
     publish()
     marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
-    _component(key=key, data=marked.to_bytes(height=height), on_vertex_change=on_select)
+    _component(key=key, data=marked.to_bytes(height=height, name=key), on_vertex_change=on_select)
     return clicked(key, brain.vertices)
 
 

@@ -50,6 +50,9 @@ def fit_controls() -> FitSpec:
             help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
             "kfold:5:0 tests every image once.",
         )
+    if not layers:
+        st.info("Choose a layer to go on.")
+        st.stop()
     return FitSpec(
         dataset=dataset,
         subject=subject,
@@ -64,13 +67,13 @@ def fit_controls() -> FitSpec:
 
 
 def _data() -> tuple[str, str]:
-    dataset = _choose("Dataset", "dataset", list(DATASETS), START.dataset)
+    abouts = "\n\n".join(f"**{name}** {known.title}. {known.about}" for name, known in DATASETS.items())
+    dataset = _choose("Dataset", "dataset", list(DATASETS), START.dataset, help=abouts)
     known = DATASETS[dataset]
     subjects = known.subjects()
     if not subjects:
         st.info(f"{known.title} is not on this machine. {known.where()}")
         st.stop()
-    st.caption(known.about)
     return dataset, _choose("Subject", "subject", list(subjects), START.subject)
 
 
@@ -100,9 +103,6 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
         placeholder="Choose a layer",
         help="Early layers come first. Type the name of any other module; several layers are joined side by side.",
     )
-    if not layers:
-        st.info("Choose a layer to go on.")
-        st.stop()
     return backbone, weights, tuple(layers)
 
 
@@ -117,9 +117,9 @@ def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:
 
 
 def _readout() -> tuple[str, dict[str, Any]]:
-    name = _choose("Readout", "readout", list(READOUTS), START.readout)
+    abouts = "\n\n".join(f"**{name}** {known.about}" for name, known in READOUTS.items())
+    name = _choose("Readout", "readout", list(READOUTS), START.readout, help=abouts)
     readout = READOUTS[name]
-    st.caption(readout.about)
     if not dataclasses.fields(readout.options):
         return name, {}
     with st.expander(f"Parameters of {readout.title.lower()}"):

@@ -67,7 +67,7 @@ def _brain_map(result: Result, focus: Focus, score: str) -> BrainMap:
     """What the brain shows, from the widgets above it."""
     subject = result.plan.subject
     values = {hemi: score_values(result, hemi, score) for hemi in result.plan.hemis}
-    high = float(np.nanpercentile(np.concatenate(list(values.values())), 99.5))
+    low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
     step = 1.0 if score == "official" else 0.05
     most = max(1.0, float(np.ceil(high)))
     classes = DATASETS[result.plan.spec.dataset].roi_names()
@@ -75,8 +75,10 @@ def _brain_map(result: Result, focus: Focus, score: str) -> BrainMap:
     surface = surfaces.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
     kinds = outlines.multiselect("Outlines", [*classes], key="outlines", default=[*classes][:1], persist_state="session")
     with colours.popover("Colours", width="stretch"):
-        highest = min(most, np.ceil(high / step) * step)
-        ends = st.slider("From, to", 0.0, most, (0.0, highest), step, key=f"range_{score}", persist_state="session")
+        lowest = max(0.0, np.floor(low / step) * step) if score in LOWER_IS_BETTER else 0.0
+        ends = st.slider(
+            "From, to", 0.0, most, (lowest, min(most, np.ceil(high / step) * step)), step, key=f"range_{score}", persist_state="session"
+        )
         threshold = st.slider("Hide values below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
     return BrainMap(
         values=values,

@@ -8,9 +8,9 @@ from encoding import FitSpec, Result
 from encoding.jobs import Job
 from encoding.tasks import study
 from pages.parts.controls import START
-from pages.parts.handles import find_result, job_key, jobs, stored_curve, weights_are_here
+from pages.parts.handles import find_result, job_key, jobs, settle, stored_curve, weights_are_here
 
-SECONDS_BETWEEN_TICKS = 0.5
+SECONDS_BETWEEN_TICKS = 1.0
 
 
 def fit_or_find(spec: FitSpec) -> Result | None:
@@ -46,6 +46,7 @@ def _show_job(spec: FitSpec, job: Job | None) -> None:
         )
         st.info(f"Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.{fetch}")
     elif not job.finished:
+        settle("a job is watched")
         _watch(spec)
     elif job.state == "failed":
         st.error(f"The fit failed: {job.error}")
@@ -93,7 +94,7 @@ def complete(spec: FitSpec, result: Result) -> None:
     _await_curve(spec, result)
 
 
-@st.fragment(run_every=1.0)
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _await_curve(spec: FitSpec, result: Result) -> None:
     job = jobs().get(job_key(spec))
     if stored_curve(result) is not None or job is None or job.finished:

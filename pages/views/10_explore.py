@@ -5,7 +5,7 @@ import streamlit as st
 from encoding import DATASETS
 from pages.parts.controls import fit_controls
 from pages.parts.focus import best_roi, focus_controls
-from pages.parts.handles import roi_table
+from pages.parts.handles import roi_table, settle
 from pages.parts.panels import brain_panel, curve_panel, distribution_panel, prediction_panel, roi_panel, score_controls
 from pages.parts.running import complete, fit_or_find
 from pages.parts.takeaway import take_away
@@ -47,3 +47,4 @@ with right:
 
 with st.expander("Take away"):
     take_away(result, table, brain)
+settle("a fit is shown")

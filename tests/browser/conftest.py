@@ -62,4 +62,4 @@ def start_app(browser, tmp_path_factory):
 
     yield start
     for server in servers.values():
-        server.stop()
+        server.close()

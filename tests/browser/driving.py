@@ -58,10 +58,10 @@ class Server:
                     return
             except OSError:
                 time.sleep(0.1)
-        self.stop()
+        self.close()
         raise RuntimeError(f"The server did not start:\n{self.log.read_text(errors='replace')}")
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the server; twice is once."""
         self.process.terminate()
         try:
