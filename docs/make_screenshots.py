@@ -8,15 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
-sys.path.insert(0, str(PROJECT / "tests" / "browser"))
-
-from driving import CHROMIUM_FLAGS, Server, find_chromium, wait_idle
-from playwright.sync_api import sync_playwright
-
 SIZE = {"width": 1280, "height": 1250}
 
 
 def main() -> None:
+    sys.path.insert(0, str(PROJECT / "tests" / "browser"))
+    from driving import CHROMIUM_FLAGS, Server, find_chromium, wait_idle
+    from playwright.sync_api import sync_playwright
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
         with closing(Server(PROJECT / "app.py", {"ENCODING_CACHE_DIR": f"{folder}/cache"}, Path(folder) / "log.txt")) as server:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from encoding import features
+from encoding.backbones import Backbone
 from encoding.components import Components, fit_components
 from encoding.datasets import DATASETS, Subject
 from encoding.moments import Moments
@@ -66,10 +67,16 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
 
 def extract_features(planned: Plan, store: Store, report: Report, device: str) -> None:
     """Stage 1: every layer asked for, from one pass of the stimuli through the backbone."""
-    spec, source = planned.spec, planned.source
+
+    def open_backbone() -> Backbone:
+        backbone = planned.source.open(planned.spec.backbone, planned.spec.weights)
+        if backbone.fingerprint != planned.backbone_fingerprint:
+            raise ValueError(f"The weights of {planned.spec.backbone} changed after the fit was planned. Start it again.")
+        return backbone
+
     features.extract(
         planned.subject.stimuli,
-        lambda: source.open(spec.backbone, spec.weights),
+        open_backbone,
         planned.feature_keys,
         store,
         device=device,

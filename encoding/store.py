@@ -51,7 +51,7 @@ class Store:
     def __init__(self, root: str | Path | None = None) -> None:
         root = root or os.environ.get("ENCODING_CACHE_DIR") or Path(__file__).parents[1] / "cache"
         self.root = Path(root).expanduser().resolve()  # jobs outlive a change of directory
-        self._sound: dict[Path, tuple[int, int]] = {}
+        self._sound: dict[Path, tuple[int, int, int]] = {}  # files whose checksum was right, as they were then
 
     def path(self, key: str) -> Path:
         """The folder that holds, or would hold, the result named ``key``."""
@@ -101,7 +101,9 @@ class Store:
             about = {"key": key, "made_from": dict(made_from), "seconds": time.perf_counter() - started}
             about |= environment() | {"files": {path.stem: _fingerprint(path) for path in sorted(scratch.glob("*.npy"))}}
             (scratch / PROVENANCE).write_text(json.dumps(about, indent=1, sort_keys=True))
+            written = {path.name: _state(path) for path in scratch.glob("*.npy")}
             _rename(scratch, target)
+            self._sound |= {target / name: state for name, state in written.items()}  # its checksums were taken a moment ago
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
                 hint = "`python -m encoding cache prune` frees some."
@@ -178,13 +180,17 @@ class Store:
         return {name: self._open(self.path(key) / f"{name}.npy", about) for name, about in provenance["files"].items()}
 
     def _open(self, path: Path, about: Mapping[str, Any]) -> np.ndarray:
-        state = path.stat()
-        seen = (state.st_mtime_ns, state.st_size)
+        seen = _state(path)
         if self._sound.get(path) != seen:
             if _fingerprint(path) != dict(about):
                 raise ValueError(f"{path.name} is not what was written")
             self._sound[path] = seen
         return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size, about.st_ino
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

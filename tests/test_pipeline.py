@@ -238,3 +238,11 @@ def test_what_is_saved_is_what_was_found(tiny, store, tmp_path):
     summary = result.summary()
     json.dumps(summary, allow_nan=False)
     assert next(row for row in summary["rois"] if row["roi"] == "empty")["r_mean"] is None
+
+
+def test_weights_that_change_under_a_fit_are_refused(tiny, store, monkeypatch):
+    from tests.conftest import TinySource
+
+    monkeypatch.setattr(TinySource, "fingerprint", lambda self, network, weights: "as it was when planned")
+    with pytest.raises(ValueError, match="changed after the fit was planned"):
+        fit(TINY, store)

@@ -45,6 +45,7 @@ with left:
 with right:
     distribution_panel(result, focus)
 
-with st.expander("Take away"):
-    take_away(result, table, brain)
+with st.expander("Take away", key="away", on_change="rerun") as away:
+    if away.open:
+        take_away(result, table, brain)
 settle("a fit is shown")

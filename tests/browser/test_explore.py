@@ -133,6 +133,7 @@ def test_a_job_is_shared_by_tabs_survives_a_closed_one_and_can_be_cancelled(page
 
 def test_everything_can_be_taken_away(explored):
     explored.get_by_text("Take away").click()
+    wait_idle(explored)
     for label, beginning in (
         ("ROIs, CSV", b"roi,hemi,n_vertices"),
         ("Vertices, CSV", b"hemi,column,"),
@@ -142,7 +143,7 @@ def test_everything_can_be_taken_away(explored):
             explored.get_by_role("button", name=label).click()
         content = download.value.path().read_bytes()
         assert content[: len(beginning)].lower() == beginning.lower()
-    text = explored.locator("[data-testid=stExpander]").last.inner_text()
+    text = explored.locator(".st-key-away").inner_text()
     assert "python -m encoding fit --dataset demo" in text
     assert "fit(FitSpec(), Store())" in text
     assert explored.url.split("?")[0].rstrip("/") in text
