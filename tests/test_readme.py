@@ -86,11 +86,12 @@ def test_the_notebook_lines_are_the_names_that_exist():
 
 
 def test_the_shell_lines_are_understood():
-    parser = pytest.importorskip("encoding.cli.parser").make_parser()
+    from encoding.cli import parser
+
     lines = re.findall(r"^python -m encoding (.*)$", README, re.MULTILINE)
     assert len(lines) >= 6
     for line in lines:
-        parser.parse_args(line.split())
+        parser().parse_args(line.split())
 
 
 def test_both_commands_are_shown():
