@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 MOMENTS_VERSION = 1
-ROW_BLOCK = 2_048  # stimuli read at a time: responses are stored row after row
+ROW_BLOCK = 4_096  # stimuli read at a time: responses are stored row after row
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Accumulator:
             self.n[number] += len(chosen)
             self.x[number] += x.sum(0, dtype=torch.float64)
             self.y[number] += y.sum(0)
-            self.yy[number] += torch.linalg.vector_norm(y, dim=0).square()
+            self.yy[number] += _sum_of_squares(y)
             self.xx[number].addmm_(x.double().T, x.double())
             self.xy[number].addmm_(x.T, y)
 
@@ -140,6 +140,16 @@ class Accumulator:
         """The sums so far, as a snapshot that later additions leave alone."""
         sums = {name: getattr(self, name).cpu().numpy().copy() for name in ("x", "y", "yy", "xx", "xy")}
         return Moments(n=self.n.copy(), shift=self.shift.double().cpu().numpy(), **sums)
+
+
+def _sum_of_squares(y: torch.Tensor) -> torch.Tensor:
+    """(b, t) -> (t,). On the CPU numpy does it in one reading, twice as fast as torch's norm."""
+    import torch
+
+    if y.is_cuda:
+        return torch.linalg.vector_norm(y, dim=0).square()
+    values = y.numpy()
+    return torch.from_numpy(np.einsum("ij,ij->j", values, values))
 
 
 @dataclass(frozen=True)

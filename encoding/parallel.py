@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 T = TypeVar("T")
 
 
@@ -30,12 +32,13 @@ def each(work: Callable[[T], None], pieces: Iterable[T], *, device: str) -> None
 
 @contextmanager
 def _one_core_each() -> Iterator[int]:
-    """torch computes on one core in threads started inside; gives the number of cores it used before."""
+    """torch and numpy compute on one core in threads started inside; gives the number of cores torch used before."""
     import torch
 
     n_cores = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield n_cores
+        with threadpool_limits(1, user_api="blas"):
+            yield n_cores
     finally:
         torch.set_num_threads(n_cores)

@@ -15,6 +15,7 @@ from encoding.backbones import Backbone
 from encoding.components import Components, fit_components
 from encoding.datasets import DATASETS, Subject
 from encoding.moments import Moments
+from encoding.parallel import each
 from encoding.plan import Plan, plan
 from encoding.progress import Report, portion, silent
 from encoding.readouts import LinearModel
@@ -24,7 +25,7 @@ from encoding.spec import FitSpec
 from encoding.splits import Fold
 from encoding.store import Arrays, Store
 
-SCORING_ROWS = 256  # test responses read at a time
+SCORING_COLUMNS = 512  # vertices scored at a time: what a core's cache holds
 
 
 def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> Result:
@@ -120,13 +121,20 @@ def fit_readout(planned: Plan, fold: Fold, hemi: str, sums: Moments, store: Stor
 
 
 def score_fold(subject: Subject, fold: Fold, hemi: str, Z: np.ndarray, model: LinearModel, report: Report) -> Arrays:
-    """Stage 5: every score of every vertex on the fold's test rows."""
-    Y, tally = subject.responses[hemi], Tally(model.intercept)
-    for start in range(0, len(fold.test), SCORING_ROWS):
-        rows = fold.test[start : start + SCORING_ROWS]
-        tally.add(model.predict(Z[rows]), np.asarray(Y[rows], np.float32))
-        report(min(1, (start + SCORING_ROWS) / len(fold.test)), f"scoring {hemi}")
-    return tally.scores() | dict(model.details.items())
+    """Stage 5: every score of every vertex on the fold's test rows, a block of vertices a core."""
+    Y, X = subject.responses[hemi], Z[fold.test]
+    found: dict[int, Arrays] = {}
+
+    def score_block(start: int) -> None:
+        some = slice(start, start + SCORING_COLUMNS)
+        tally = Tally(model.intercept[some])
+        tally.add(LinearModel(model.weights[:, some], model.intercept[some]).predict(X), np.asarray(Y[fold.test, some], np.float32))
+        found[start] = tally.scores()
+
+    report(0, f"scoring {Y.shape[1]:,} vertices of {hemi}")
+    each(score_block, range(0, Y.shape[1], SCORING_COLUMNS), device="cpu")
+    blocks = [found[start] for start in sorted(found)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]} | dict(model.details)
 
 
 def choose_device(device: str) -> str:

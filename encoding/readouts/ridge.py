@@ -81,48 +81,63 @@ def choose_alpha(moments: Moments, alphas: np.ndarray, *, device: str = "cpu") -
     """The best of ``alphas`` (a,) for each target over the moments' folds, and its held-out R². -> (t,), (t,)"""
     import torch
 
-    bases = [_eigenbasis(moments, fold, device) for fold in range(moments.n_folds)]
-    grid = torch.from_numpy(alphas).to(device)
+    bases = [_Basis.without(fold, moments, alphas, device) for fold in range(moments.n_folds)]
     alpha, cv_r2 = np.empty(moments.n_targets), np.empty(moments.n_targets)
 
     def choose(block: slice) -> None:
         some = moments.targets(block)
-        parts = [_held_out_errors(some, fold, basis, grid, device) for fold, basis in enumerate(bases)]
+        parts = [_held_out_errors(some, basis, device) for basis in bases]
         error, total = sum(error for error, _ in parts), sum(total for _, total in parts)
         least, best = error.min(0)  # ties go to the smaller alpha
-        alpha[block] = grid[best].cpu().numpy()
+        alpha[block] = alphas[best.cpu().numpy()]
         cv_r2[block] = torch.where(total > 0, 1 - least.double() / total, torch.nan).cpu().numpy()
 
     each(choose, _target_blocks(moments, device), device=device)
     return alpha, cv_r2
 
 
-def _eigenbasis(moments: Moments, fold: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Eigenvalues (p,) and eigenvectors (p, p) of X'X on every fold but one, float64."""
-    import torch
+@dataclass(frozen=True)
+class _Basis:
+    """What all targets share when one fold is held out: the eigenbasis of X'X of the others, in the moments' dtype.
 
-    others = np.delete(np.arange(moments.n_folds), fold)
-    values, vectors = torch.linalg.eigh(centred(moments.targets(slice(0, 0)), others, device=device).xx)
-    return values.clamp(min=0), vectors
+    Attributes
+    ----------
+    V : (p, p) eigenvectors in columns. shrinkage : (a, p, 1), 1 / (λ + α). B : (p, p), V'X̃'X̃V of the fold held out.
+    """
+
+    fold: int
+    others: np.ndarray
+    V: torch.Tensor
+    shrinkage: torch.Tensor
+    B: torch.Tensor
+
+    @classmethod
+    def without(cls, fold: int, moments: Moments, alphas: np.ndarray, device: str) -> _Basis:
+        import torch
+
+        others, no_targets = np.delete(np.arange(moments.n_folds), fold), moments.targets(slice(0, 0))
+        train = centred(no_targets, others, device=device)
+        held = centred(no_targets, np.array([fold]), device=device, about=train)
+        values, vectors = torch.linalg.eigh(train.xx)
+        shrinkage = torch.stack([_shrinkage(values.clamp(min=0), torch.tensor(alpha, device=device)) for alpha in alphas])
+        dtype = train.xy.dtype
+        return cls(fold, others, vectors.to(dtype), shrinkage[:, :, None].to(dtype), (vectors.T @ held.xx @ vectors).to(dtype))
 
 
-def _held_out_errors(
-    moments: Moments, fold: int, basis: tuple[torch.Tensor, torch.Tensor], alphas: torch.Tensor, device: str
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _held_out_errors(moments: Moments, basis: _Basis, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Squared error on one fold of models fitted on the others, for each alpha and target (a, t), and Σ(y - training mean)² (t,)."""
     import torch
 
-    values, vectors = basis
-    train = centred(moments, np.delete(np.arange(moments.n_folds), fold), device=device)
-    held = centred(moments, np.array([fold]), device=device, about=train)
-    V = vectors.to(train.xy.dtype)
-    B = (vectors.T @ held.xx @ vectors).to(V.dtype)  # (p, p)
-    A, D = V.T @ train.xy, V.T @ held.xy  # (p, t)
-    errors = torch.empty(len(alphas), A.shape[1], dtype=V.dtype, device=device)
-    for i, alpha in enumerate(alphas):
-        u = A * _shrinkage(values, alpha).to(V.dtype)[:, None]
-        errors[i] = torch.addmm(D, B, u, beta=-2).mul_(u).sum(0)
-    return errors + held.yy.to(V.dtype), held.yy
+    train = centred(moments, basis.others, device=device)
+    held = centred(moments, np.array([basis.fold]), device=device, about=train)
+    A, D = basis.V.T @ train.xy, basis.V.T @ held.xy  # (p, t)
+    u, quadratic = torch.empty_like(A), torch.empty_like(A)
+    errors = torch.empty(len(basis.shrinkage), A.shape[1], dtype=A.dtype, device=device)
+    for i, shrinkage in enumerate(basis.shrinkage):
+        torch.mul(A, shrinkage, out=u)
+        torch.addmm(D, basis.B, u, beta=-2, out=quadratic)
+        torch.sum(quadratic.mul_(u), 0, out=errors[i])
+    return errors.add_(held.yy.to(A.dtype)), held.yy
 
 
 def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
