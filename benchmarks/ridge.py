@@ -30,7 +30,7 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
     ridge.fit(Moments.of(X[:, :p], Y[:, :64], fold), options)  # threads and libraries awake
     ours, model = timed(lambda: ridge.fit(Moments.of(X, Y, fold), options), times=3)
     set_backend("numpy")
-    estimator = RidgeCV(alphas=alphas, cv=PredefinedSplit(fold), solver_params={"n_targets_batch": 2_000})
+    estimator = RidgeCV(alphas=alphas, cv=PredefinedSplit(fold), fit_intercept=True, solver_params={"n_targets_batch": 2_000})
     theirs, fitted = timed(lambda: estimator.fit(X, Y))
     product, _ = timed(lambda: X.T @ Y, times=3)
     same = np.isclose(model.details["alpha"], fitted.best_alphas_, rtol=1e-3)

@@ -140,9 +140,9 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
         spec = FitSpec(dataset=NAME, subject=NAME, backbone=NAME, layers=("table",), n_components=p)
 
         def fit_anew() -> Result:
-            for key in store.keys():
-                if stage_of(key) not in ("features", "components"):
-                    store.remove(key)
+            later = [key for key in store.keys() if stage_of(key) not in ("features", "components")]  # noqa: SIM118
+            for key in later:
+                store.remove(key)
             return fit(spec, store, device="cpu")
 
         fit_anew()
