@@ -37,7 +37,7 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
         browser.close()
     rows = [
         (
-            "headless browser with software graphics: cold start of the server to bars, brain, residuals and learning curve (simulated, extracted and fitted)",
+            "headless browser, software graphics: cold start to bars, brain, residuals and learning curve, all computed",
             cold,
             "30 s",
         ),
