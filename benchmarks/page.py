@@ -14,6 +14,7 @@ from encoding.tasks import study
 
 PROJECT = Path(__file__).parents[1]
 OTHER_LAYER = "simple"
+SCREEN = {"width": 1280, "height": 900}
 CHARTS = ("bars", "residuals", "curve")
 
 
@@ -28,12 +29,13 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
         env = {"ENCODING_CACHE_DIR": str(cache)}
         started = time.perf_counter()
         with closing(Server(PROJECT / "app.py", env, log)) as server:
-            cold = _until_shown(browser, server.url, started)
+            cold = _until_shown(browser.new_context(viewport=SCREEN), server.url, started)
         study(replace(FitSpec(), layers=(OTHER_LAYER,)), Store(cache))
         with closing(Server(PROJECT / "app.py", env, log)) as server:
-            _until_shown(browser, server.url, time.perf_counter())  # the server has imported what it needs
-            warm = _until_shown(browser, server.url, time.perf_counter())
-            seconds, payload = _switch(browser, server.url)
+            visitor = browser.new_context(viewport=SCREEN)  # keeps its own cache of the app's JavaScript, as a person's browser does
+            _until_shown(visitor, server.url, time.perf_counter())  # the server has imported what it needs
+            warm = sorted(_until_shown(visitor, server.url, time.perf_counter()) for _ in range(5))[2]
+            seconds, payload = _switch(visitor, server.url)
         browser.close()
     rows = [
         (
@@ -41,7 +43,7 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
             cold,
             "30 s",
         ),
-        ("the same, from the cache", warm, "3 s"),
+        ("the same, from the cache, opened again (median of 5)", warm, "3 s"),
         ("the same, switch to another fitted layer until the brain is repainted", seconds, ""),
     ]
     made = [{"what": what, "ours": f"{value:.2f} s", "against": "", "ratio": "", "aim": aim, "seconds": value} for what, value, aim in rows]
@@ -49,9 +51,9 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
     return made
 
 
-def _until_shown(browser, url: str, started: float) -> float:
+def _until_shown(visitor, url: str, started: float) -> float:
     """Seconds from ``started`` until every figure of the page is there."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = visitor.new_page()
     page.goto(url)
     page.wait_for_selector(".st-key-brain canvas[data-frames]", timeout=120_000)
     for chart in CHARTS:
@@ -61,9 +63,9 @@ def _until_shown(browser, url: str, started: float) -> float:
     return seconds
 
 
-def _switch(browser, url: str) -> tuple[float, int]:
+def _switch(visitor, url: str) -> tuple[float, int]:
     """Seconds from choosing another layer to its brain, and the bytes that came over the wire for the whole page."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = visitor.new_page()
     received = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
     page.goto(f"{url}/?layer=energy")

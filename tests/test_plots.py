@@ -60,6 +60,11 @@ def named(fig, name):
     return [trace for trace in fig.data if trace.name == name]
 
 
+def rois_of(fig):
+    """The ROIs along the axis, without their numbers of vertices."""
+    return [text.split("<br>")[0] for text in fig.layout.xaxis.ticktext]
+
+
 def notes(fig, text):
     return [note for note in fig.layout.annotations if note.text == text]
 
@@ -115,12 +120,12 @@ def test_an_roi_empty_on_both_sides_says_so_once(table):
     assert [note.x for note in notes(fig, "no vertices")].count(centre) == 1 and len(notes(fig, "no vertices")) == 2
 
 
-def test_each_bar_that_has_vertices_has_their_number_under_it(table):
+def test_the_numbers_of_vertices_are_under_the_bars(table):
     fig = plots.roi_bars(table)
-    left, right = fig.select_traces({"type": "bar"})
-    for bars, hemi in ((left, "lh"), (right, "rh")):
-        for x, n in zip(bars.x, table.loc[table["hemi"] == hemi, "n_vertices"], strict=True):
-            assert any(note.x == x for note in notes(fig, f"{n:,}")) == (n > 0)
+    sides = {hemi: table.loc[table["hemi"] == hemi, "n_vertices"].tolist() for hemi in ("lh", "rh")}
+    assert list(fig.layout.xaxis.ticktext) == [
+        f"{roi}<br>{left:,} · {right:,}" for roi, left, right in zip(ROIS, sides["lh"], sides["rh"], strict=True)
+    ]
 
 
 def test_the_ceiling_lies_over_its_bar(table):
@@ -165,7 +170,7 @@ def test_intervals_of_other_rois_are_refused(table, intervals):
 
 def test_rois_are_grouped_by_class_with_the_unclassed_first(table):
     fig = plots.roi_bars(table, classes=CLASSES)
-    assert list(fig.layout.xaxis.ticktext) == ["all", "V1v", "FFA-1", "FFA-2", "PPA"]
+    assert rois_of(fig) == ["all", "V1v", "FFA-1", "FFA-2", "PPA"]
     assert all(notes(fig, name) for name in ("early", "faces", "places"))
     assert not notes(fig, "words"), "a class with no ROI in the table has no place"
     ticks = np.array(fig.layout.xaxis.tickvals)
@@ -185,7 +190,7 @@ def test_the_selected_roi_stands_out(table):
     fig = plots.roi_bars(table, selected="PPA")
     for bars in fig.select_traces({"type": "bar"}):
         assert [opacity == 1 for opacity in bars.marker.opacity] == [roi == "PPA" for roi in ROIS]
-    assert "<b>PPA</b>" in fig.layout.xaxis.ticktext
+    assert "<b>PPA</b>" in rois_of(fig)
     assert len(named(fig, "Noise ceiling")) == 2 and sum(line.showlegend for line in named(fig, "Noise ceiling")) == 1
     assert plots.roi_bars(table, selected="V4").data[0].marker.opacity == 1
 
@@ -452,7 +457,7 @@ def test_a_fits_own_tables_and_arrays_are_drawn(tiny, store):
     found = roi_intervals(result)
     ends = {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in result.plan.hemis}
     fig = plots.roi_bars(result.rois(), intervals=ends, classes=tiny.roi_names())
-    assert list(fig.layout.xaxis.ticktext) == ["all", "driven", "noise", "empty"] and len(notes(fig, "no vertices")) == 1
+    assert rois_of(fig) == ["all", "driven", "noise", "empty"] and len(notes(fig, "no vertices")) == 1
     rows = result.test_rows()
     measured, predicted = (of("lh", [0])[:, 0] for of in (result.measured, result.predicted))
     names = [result.plan.subject.stimuli.names[row] for row in rows]

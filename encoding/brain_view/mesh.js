@@ -43,22 +43,22 @@ function smoothNormals(positions, faces) {
 
 /**
  * The border of a set of vertices as flat [x y z, x y z] segments: in each triangle that it crosses, from the middle of one
- * crossed edge to the middle of the other (encoding.surface.outline in Python). isInside: vertex -> boolean.
+ * crossed edge to the middle of the other (encoding.surface.outline in Python). inside: Uint8Array, 1 for its vertices.
  */
-export function outline(mesh, isInside) {
+export function outline(mesh, inside) {
   const { faces, positions } = mesh;
   const segments = [];
   const addMiddle = (one, other) => {
     for (let axis = 0; axis < 3; axis++) segments.push((positions[3 * one + axis] + positions[3 * other + axis]) / 2);
   };
   for (let i = 0; i < faces.length; i += 3) {
-    const corners = [faces[i], faces[i + 1], faces[i + 2]];
-    const inside = corners.map(isInside);
-    const count = inside[0] + inside[1] + inside[2];
+    const count = inside[faces[i]] + inside[faces[i + 1]] + inside[faces[i + 2]];
     if (count === 0 || count === 3) continue;
-    const lone = inside.indexOf(count === 1);
-    addMiddle(corners[lone], corners[(lone + 1) % 3]);
-    addMiddle(corners[lone], corners[(lone + 2) % 3]);
+    const isLone = count === 1 ? 1 : 0;
+    const lone = inside[faces[i]] === isLone ? 0 : inside[faces[i + 1]] === isLone ? 1 : 2;
+    const [corner, next, last] = [0, 1, 2].map((step) => faces[i + (lone + step) % 3]);
+    addMiddle(corner, next);
+    addMiddle(corner, last);
   }
   return segments;
 }

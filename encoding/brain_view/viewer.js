@@ -92,10 +92,10 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     const mesh = currentMesh(hemi), numbers = [];
     for (const roi of new Set([...outlined, ...(chosen ? [chosen] : [])])) {
       const sets = (memberships[hemi] ?? []).map((names) => names.includes(roi));
-      const isInside = (vertex) => sets[data[hemi].rois[vertex]] === true;
-      const members = [...data[hemi].rois.keys()].filter(isInside);
+      const inside = Uint8Array.from(data[hemi].rois, (set) => (sets[set] ? 1 : 0)), members = [];
+      inside.forEach((is, vertex) => { if (is) members.push(vertex); });
       if (!members.length) continue;
-      const ends = outline(mesh, isInside);
+      const ends = outline(mesh, inside);
       for (let i = 0; i < ends.length; i += 6) numbers.push(...ends.slice(i, i + 6), roi === chosen ? 1 : 0);
       labels.push({ hemi, text: roi, vertex: middleOf(mesh, members), chosen: roi === chosen });
     }

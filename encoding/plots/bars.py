@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ MEANS_ONLY = ("normalised", "official")
 
 BAR = 0.4  # width of a bar where an ROI takes 1
 CLASS_GAP = 0.8  # between two classes of ROIs
+MOST_CHARACTERS = 100  # of names side by side; more are turned upright
+CHARACTER, LINE_HEIGHT = 5.8, 17  # px, at most, of an ROI's name
 LEAST_SPAN = 6  # a figure of one ROI is as wide as one of six, so that its bars stay bars
 
 
@@ -88,9 +90,10 @@ def roi_bars(
     if score in NO_SKILL:
         level(fig, 0, x=row.ends, name=NO_SKILL[score], dash="dot")
     _separate(fig, row)
-    _label(fig, row, bars, selected)
+    fig.update_layout(annotations=[*_class_names(row), *_gaps(row, bars)])  # at once: plotly copies all of them for each one added
     fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero", fixedrange=True)
     theme(fig, height=440)
+    _name_rois(fig, row, bars, selected)
     return fig.update_layout(margin_t=58, legend_y=1.07)  # room for the classes' names
 
 
@@ -249,42 +252,57 @@ def _checked(intervals: Mapping[str, Interval] | None, table: pd.DataFrame, hemi
 
 
 def _separate(fig: go.Figure, row: Row) -> None:
-    """Name each class above its ROIs, with a line between classes."""
-    for number, (name, first, last) in enumerate(row.classes):
-        fig.add_annotation(x=(first + last) / 2, y=1, yref="paper", yanchor="bottom", text=name, showarrow=False, font_size=SMALL)
-        if number:
-            x = first - 0.5 - CLASS_GAP / 2
-            fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1.05, yref="paper", line={"color": LINE, "width": 1}, opacity=0.6)
+    """A line between any two classes."""
+    for _, first, _ in row.classes[1:]:
+        x = first - 0.5 - CLASS_GAP / 2
+        fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1.05, yref="paper", line={"color": LINE, "width": 1}, opacity=0.6)
 
 
-def _label(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | None) -> None:
-    """ROI names along the axis; between them and the bars each bar's number of vertices, or why there is no bar."""
-    crowded = len(row.x) > 12
-    for each in bars:
-        for x, y, n in zip(each.x, each.y, each.n_vertices, strict=True):
-            if n:
-                note = {"text": f"{n:,}", "textangle": -90 if crowded else 0, "font_size": SMALL - 2 if crowded else SMALL}
-                fig.add_annotation(x=x, y=0, yref="paper", yanchor="top", showarrow=False, **note)
-                if not np.isfinite(y):
-                    _explain_gap(fig, x, "no score")
-    for roi, centre in row.x.items():
-        empty = [each for each in bars if not each.n_vertices[each.rois == roi].any()]
-        where = [each.x[each.rois == roi][0] for each in empty if (each.rois == roi).any()]
-        if where:
-            _explain_gap(fig, centre if len(empty) == len(bars) else where[0], "no vertices")
+def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | None) -> None:
+    """ROI names along the axis, under each the number of vertices of its bars."""
+    counts = {roi: " · ".join(f"{n:,}" for each in bars for n in each.n_vertices[each.rois == roi]) for roi in row.x}
+    longest = max(max(len(roi), len(numbers)) for roi, numbers in counts.items())
+    upright = longest * len(row.x) > MOST_CHARACTERS
+    if upright:
+        longest = max(len(roi) + 2 + len(numbers) for roi, numbers in counts.items())
     fig.update_xaxes(
-        title={"text": "ROI, with the number of vertices under each bar", "font": {"size": SMALL + 1}, "standoff": 8},
+        title={"text": f"ROI, with the number of vertices {_sides(bars)}", "font": {"size": SMALL + 1}, "standoff": 8},
         tickvals=list(row.x.values()),
-        ticktext=[f"<b>{roi}</b>" if roi == selected else roi for roi in row.x],
-        autotickangles=[0, -45, -90],
-        ticklabelstandoff=30 if crowded else 16,
+        ticktext=[
+            f"{f'<b>{roi}</b>' if roi == selected else roi}{'  ' if upright else '<br>'}{numbers}" for roi, numbers in counts.items()
+        ],
+        tickfont={"size": SMALL},
+        tickangle=-90 if upright else 0,
         range=row.ends,
         showgrid=False,
         fixedrange=True,
         tickcolor=CLEAR,
     )
+    fig.update_layout(margin_b=(longest * CHARACTER if upright else 2 * LINE_HEIGHT) + 2 * LINE_HEIGHT)
 
 
-def _explain_gap(fig: go.Figure, x: float, text: str) -> None:
-    note = {"text": text, "textangle": -90, "opacity": 0.85, "font_size": SMALL - 1, "showarrow": False}
-    fig.add_annotation(x=x, y=0, yanchor="bottom", yshift=3, **note)
+def _sides(bars: Sequence[_Bars]) -> str:
+    return " · ".join(hemi_name(each.hemi).split()[0].lower() for each in bars)
+
+
+def _class_names(row: Row) -> Iterator[dict]:
+    """Notes that name each class above its ROIs."""
+    for name, first, last in row.classes:
+        place = {"x": (first + last) / 2, "y": 1, "yref": "paper", "yanchor": "bottom"}
+        yield place | {"text": name, "showarrow": False, "font": {"size": SMALL}}
+
+
+def _gaps(row: Row, bars: Sequence[_Bars]) -> Iterator[dict]:
+    """Notes that say why there is no bar: no score, or no vertices in one or both hemispheres."""
+    for each in bars:
+        yield from (_gap(x, "no score") for x in each.x[(each.n_vertices > 0) & ~np.isfinite(each.y)])
+    for roi, centre in row.x.items():
+        empty = [each for each in bars if not each.n_vertices[each.rois == roi].any()]
+        where = [each.x[each.rois == roi][0] for each in empty if (each.rois == roi).any()]
+        if where:
+            yield _gap(centre if len(empty) == len(bars) else where[0], "no vertices")
+
+
+def _gap(x: float, text: str) -> dict:
+    look = {"textangle": -90, "opacity": 0.85, "font": {"size": SMALL - 1}, "showarrow": False}
+    return {"x": x, "y": 0, "yanchor": "bottom", "yshift": 3, "text": text} | look

@@ -62,7 +62,7 @@ def theme(fig: go.Figure, *, height: int = 380) -> go.Figure:
     fig.update_layout(
         template="none",
         height=height,
-        margin={"l": 8, "r": 8, "t": 68 if titled else 38, "b": 8},
+        margin={"l": 64, "r": 8, "t": 68 if titled else 38, "b": 48},  # measured margins cost a second layout of every chart
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         hovermode="closest",
@@ -71,7 +71,7 @@ def theme(fig: go.Figure, *, height: int = 380) -> go.Figure:
     if titled:
         fig.update_layout(title=TITLE_PLACE)
     for axes in (fig.update_xaxes, fig.update_yaxes):
-        axes(gridcolor=GRID, zeroline=False, automargin=True)
+        axes(gridcolor=GRID, zeroline=False, automargin=False, ticklabeloverflow="allow")
     return fig
 
 

@@ -186,9 +186,12 @@ def prediction_panel(result: Result, focus: Focus) -> None:
 def _pictures(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
     st.markdown(f"**{title}**")
     stimuli = result.plan.subject.stimuli
-    for place, row, m, p in zip(st.columns(N_PICTURES), rows, measured, predicted, strict=False):
-        place.image(stimuli[int(row)], width=160, alt=f"test image {stimuli.names[row]}")
-        place.caption(f"measured {m:+.2f}, predicted {p:+.2f}")
+    st.image(
+        [stimuli[int(row)] for row in rows],
+        caption=[f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)],
+        width=200,
+        alt=[f"test image {stimuli.names[row]}" for row in rows],
+    )
 
 
 def curve_panel(result: Result, focus: Focus) -> None:
