@@ -7,5 +7,8 @@ import streamlit as st
 VIEWS = Path(__file__).parent / "pages" / "views"
 
 st.set_page_config(page_title="Encoding Explorer", page_icon="🧠", layout="wide")
-st.html("<style>[data-testid=stMainBlockContainer] {padding-top: 3rem; padding-bottom: 3rem}</style>")
+st.html(
+    "<style>[data-testid=stMainBlockContainer] {padding-top: 3rem; padding-bottom: 3rem}"
+    " [data-testid=stProgress] * {transition: none !important}</style>"  # sliding bars took half a core where there is no graphics card
+)
 st.navigation([st.Page(path) for path in sorted(VIEWS.glob("[0-9]*.py"))]).run()

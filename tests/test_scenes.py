@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from encoding.progress import Cancelled
+from encoding.simulation import scenes as drawing
 from encoding.simulation.filters import FAMILIES, GRID, ORIENTATIONS, WAVELENGTHS, category_maps, cell_centres, channels
 from encoding.simulation.scenes import CATEGORIES, DEGREES, SIZE, scenes
 
@@ -103,3 +105,31 @@ def test_maps_of_things_peak_where_the_thing_is():
     assert abs(y[row, column] + 1) < 0.2
     assert maps.max() == pytest.approx(0.8, abs=0.05)
     assert maps[[0, 2]].max() == 0
+
+
+def test_scenes_drawn_by_two_processes_are_those_drawn_by_one(monkeypatch):
+    together = scenes(8, seed=5)
+    monkeypatch.setattr(drawing, "WORTH_A_PROCESS", 8)
+    apart = scenes(8, seed=5)
+    for name, values in vars(together).items():
+        np.testing.assert_array_equal(getattr(apart, name), values)
+
+
+def test_scenes_are_drawn_here_where_no_second_process_can(monkeypatch):
+    monkeypatch.setattr(drawing, "WORTH_A_PROCESS", 4)
+    monkeypatch.setattr(drawing.sys, "executable", "/bin/false")
+    np.testing.assert_array_equal(scenes(4, seed=5).images, drawing._draw(range(4), 5).images)
+
+
+def test_cancelling_ends_the_second_process(monkeypatch):
+    started = []
+    popen = drawing.subprocess.Popen
+    monkeypatch.setattr(drawing.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[0])
+    monkeypatch.setattr(drawing, "WORTH_A_PROCESS", 4)
+
+    def cancel(fraction, text):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        scenes(4, seed=5, report=cancel)
+    assert started[0].poll() is not None

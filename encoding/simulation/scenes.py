@@ -7,9 +7,15 @@ drawn without changing the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -24,6 +30,8 @@ VERSION = 1
 SIZE = 128  # pixels, width and height
 DEGREES = 8.4  # of visual angle, width and height: those of the Natural Scenes Dataset
 CATEGORIES = ("faces", "bodies", "places", "words", "food", "textures")
+
+WORTH_A_PROCESS = 300  # scenes
 
 _FINER = 2  # drawn this much larger, then averaged, so that edges are smooth
 _RADIUS = DEGREES / 2
@@ -66,22 +74,65 @@ class Scenes:
 
 
 def scenes(n: int, *, seed: int, report: Report = silent) -> Scenes:
-    """Draw ``n`` scenes, the same for the same ``seed``.
+    """Draw ``n`` scenes, the same for the same ``seed``; a second process draws half of many.
 
     On one machine they agree to the last bit; between machines and versions of Pillow a pixel may differ by one level.
     """
-    images = np.empty((n, SIZE, SIZE, 3), np.uint8)
-    strength = np.zeros((n, len(CATEGORIES)), np.float32)
+    half = n // 2 if n >= WORTH_A_PROCESS else n
+    with _drawing_elsewhere(range(half, n), seed) as rest:
+        first = _draw(range(half), seed, report)
+        parts = [first, *rest()]
+    numbers = np.cumsum([0, *(len(part.images) for part in parts)])
+    for part, start in zip(parts, numbers, strict=False):
+        part.things[:, 0] += start
+    return Scenes(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Scenes)))
+
+
+def _draw(numbers: range, seed: int, report: Report = silent) -> Scenes:
+    """The scenes of some numbers; their things count scenes from 0."""
+    images = np.empty((len(numbers), SIZE, SIZE, 3), np.uint8)
+    strength = np.zeros((len(numbers), len(CATEGORIES)), np.float32)
     rows = []
-    for number in range(n):
-        images[number], things = draw_scene(np.random.default_rng([seed, number]))
+    for place, number in enumerate(numbers):
+        images[place], things = draw_scene(np.random.default_rng([seed, number]))
         for thing in things:
             code = CATEGORIES.index(thing.category)
-            rows.append((number, code, thing.x, thing.y, thing.size, thing.strength))
-            strength[number, code] = 1 - (1 - strength[number, code]) * (1 - thing.strength)
-        if number % 20 == 0:
-            report(number / n, f"Drawing scene {number + 1:,} of {n:,}")
+            rows.append((place, code, thing.x, thing.y, thing.size, thing.strength))
+            strength[place, code] = 1 - (1 - strength[place, code]) * (1 - thing.strength)
+        if place % 20 == 0:
+            report(place / len(numbers), f"Drawing scenes: {place / len(numbers):.0%}")
     return Scenes(images, strength, np.array(rows, np.float32).reshape(-1, 6))
+
+
+@contextmanager
+def _drawing_elsewhere(numbers: range, seed: int) -> Iterator[Callable[[], list[Scenes]]]:
+    """Have a process of its own draw scenes meanwhile; yields what waits for them. They are drawn here where it cannot.
+
+    A plain process and not a pool: a pool's would import the caller's main module, which may be a script without a guard.
+    """
+    if not numbers:
+        yield list
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        code = f"from encoding.simulation.scenes import _save; _save({numbers!r}, {seed!r}, {folder!r})"
+        paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])}
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], env=os.environ | paths, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield lambda: [_load(folder) if process.wait() == 0 else _draw(numbers, seed)]
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _save(numbers: range, seed: int, folder: str) -> None:
+    for name, values in vars(_draw(numbers, seed)).items():
+        np.save(Path(folder, f"{name}.npy"), values)
+
+
+def _load(folder: str) -> Scenes:
+    return Scenes(*(np.load(Path(folder, f"{field.name}.npy")) for field in fields(Scenes)))
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Thing]]:
