@@ -21,6 +21,7 @@ import numpy as np
 
 from encoding.backbones import Backbone
 from encoding.datasets import Stimuli
+from encoding.pooling import over_frames
 from encoding.progress import Report, portion, silent
 from encoding.spec import digest
 from encoding.store import Store, StoreFull
@@ -36,9 +37,13 @@ AHEAD = 64  # images prepared before the network asks for them
 SPARE_BYTES = 64 * 2**20  # left free on the disk
 
 
-def feature_keys(stimuli_fingerprint: str, backbone_fingerprint: str, layers: Sequence[str]) -> dict[str, str]:
-    """Layer to the name of its features in the Store."""
+def feature_keys(
+    stimuli_fingerprint: str, backbone_fingerprint: str, layers: Sequence[str], *, pool: str = "none", over: str = ""
+) -> dict[str, str]:
+    """Layer to the name of its features in the Store. ``pool`` is as in :func:`extract`, and so is ``over`` for clips."""
     parents = {"stimuli": stimuli_fingerprint, "backbone": backbone_fingerprint}
+    parents |= {"pool": pool} if pool != "none" else {}
+    parents |= {"over": over} if over else {}
     return {layer: digest("features", FEATURES_VERSION, **parents, layer=layer) for layer in layers}
 
 
@@ -61,6 +66,8 @@ def extract(
     keys: Mapping[str, str],
     store: Store,
     *,
+    pool: str = "none",
+    over: str = "mean",
     device: str = "cpu",
     batch_size: int | None = None,
     report: Report = silent,
@@ -72,6 +79,8 @@ def extract(
     ----------
     open_backbone : called only where something is missing.
     keys : layer to the name of its features (:func:`feature_keys`).
+    pool : what is kept of the places of a layer (:data:`encoding.pooling.POOLS`).
+    over : what is kept of a clip's frames (:data:`encoding.pooling.OVER_FRAMES`).
     batch_size : most images in one forward pass; by default as many as memory comfortably holds.
     report : told images done and images a second; what it raises stops the work and leaves nothing behind.
     made_from : kept as provenance beside the numbers.
@@ -93,7 +102,7 @@ def extract(
             backbone = open_backbone().to(device)
             with ExitStack() as files:
                 rows = {layer: _Rows(layer, keys[layer], len(stimuli), store, made_from or {}, files) for layer in layers}
-                _stream(stimuli, backbone, rows, store, device, batch_size, portion(report, 0, 0.97))
+                _stream(stimuli, backbone, rows, (pool, over), store, device, batch_size, portion(report, 0, 0.97))
                 report(0.97, "features: checksums")
             report(1.0, "features: stored")
 
@@ -106,6 +115,7 @@ def _stream(
     stimuli: Stimuli,
     backbone: Backbone,
     rows: Mapping[str, _Rows],
+    kept: tuple[str, str],
     store: Store,
     device: str,
     batch_size: int | None,
@@ -119,34 +129,44 @@ def _stream(
             rows[layer].write(features)
 
     done, size, started = 0, 1, time.perf_counter()
-    with closing(_prepared(stimuli, backbone, device)) as images, ThreadPoolExecutor(1, "rows") as writer:
+    pool, over = kept
+    with closing(_prepared(stimuli, backbone, device, over)) as images, ThreadPoolExecutor(1, "rows") as writer:
         writing = writer.submit(write, {})
         while batch := list(islice(images, size)):
-            made = backbone.activations(torch.stack(batch).to(device), tuple(rows))
+            passed = backbone.activations(torch.cat(batch).to(device), tuple(rows), pool)
+            made = {layer: over_frames(features, len(batch[0]), over) for layer, features in passed.items()}
             if done == 0:
-                row_bytes = sum(4 * features.shape[1] for features in made.values())
-                _check_room(row_bytes * len(stimuli), len(stimuli), store)
-                size = _batch_size(batch[0], row_bytes, device, batch_size)
+                _check_room(sum(4 * features.shape[1] for features in made.values()) * len(stimuli), len(stimuli), store)
+                size = _batch_size(batch[0], sum(4 * features.numel() for features in passed.values()), device, batch_size)
             for layer, features in made.items():
                 _check_rows(features, layer, stimuli.names[done : done + len(batch)])
             writing.result()  # one batch at most waits to be written
             writing = writer.submit(write, {layer: features.cpu().numpy() for layer, features in made.items()})
             done += len(batch)
             rate = done / (time.perf_counter() - started)
-            report(done / len(stimuli), f"features: {done:,} of {len(stimuli):,} images, {rate:,.0f} images/s")
+            what = "clips" if stimuli.n_frames > 1 else "images"
+            report(done / len(stimuli), f"features: {done:,} of {len(stimuli):,} {what}, {rate:,.0f} {what}/s")
         writing.result()
 
 
-def _prepared(stimuli: Stimuli, backbone: Backbone, device: str) -> Iterator[torch.Tensor]:
-    """Each stimulus ready for the network, in order; threads work at most :data:`AHEAD` images ahead."""
+def _prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> Iterator[torch.Tensor]:
+    """Each stimulus ready for the network, (n_frames, 3, height, width), in order; threads work :data:`AHEAD` images ahead."""
+    import torch
+
+    wanted = {"first": slice(0, 1), "last": slice(-1, None)}.get(over, slice(None))
+
+    def prepare(i: int) -> torch.Tensor:
+        return torch.stack([backbone.prepare(frame) for frame in stimuli.frames(i)[wanted]])
+
+    ahead = max(2, AHEAD // stimuli.n_frames)
     n_cores = os.cpu_count() or 1
     n_threads = max(1, n_cores // 2) if device == "cpu" else n_cores  # there the network needs the cores itself
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="images")
     waiting: deque[Future[torch.Tensor]] = deque()
     try:
         for i in range(len(stimuli)):
-            waiting.append(pool.submit(lambda i=i: backbone.prepare(stimuli[i])))
-            if len(waiting) >= AHEAD:
+            waiting.append(pool.submit(prepare, i))
+            if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -154,8 +174,8 @@ def _prepared(stimuli: Stimuli, backbone: Backbone, device: str) -> Iterator[tor
         pool.shutdown(cancel_futures=True)
 
 
-def _batch_size(image: torch.Tensor, row_bytes: int, device: str, most: int | None) -> int:
-    fits = min(BATCH_PIXELS[device] // image[0].numel(), BATCH_BYTES // row_bytes)
+def _batch_size(frames: torch.Tensor, n_bytes: int, device: str, most: int | None) -> int:
+    fits = min(BATCH_PIXELS[device] // frames[:, 0].numel(), BATCH_BYTES // n_bytes)
     return max(1, min(fits, most or fits))
 
 

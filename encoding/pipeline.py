@@ -76,10 +76,12 @@ def extract_features(planned: Plan, store: Store, report: Report, device: str) -
         return backbone
 
     features.extract(
-        planned.subject.stimuli,
+        planned.stimuli,
         open_backbone,
         planned.feature_keys,
         store,
+        pool=planned.spec.pool,
+        over=planned.spec.over_frames,
         device=device,
         report=report,
         made_from=planned.made_from(device=device),

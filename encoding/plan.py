@@ -12,7 +12,7 @@ import numpy as np
 
 from encoding import components, features, moments, scores
 from encoding.backbones import BACKBONES, Source
-from encoding.datasets import DATASETS, Subject
+from encoding.datasets import DATASETS, Stimuli, Subject
 from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, Options, Readout
 from encoding.registry import UnknownName, unknown
@@ -41,9 +41,15 @@ class Plan:
         return tuple(hemi for hemi in self.subject.hemis if self.spec.hemi in ("both", hemi))
 
     @cached_property
+    def stimuli(self) -> Stimuli:
+        """The stimuli as the backbone sees them: of clips, as many frames as the spec says."""
+        return self.subject.stimuli.sampled(self.spec.frames)
+
+    @cached_property
     def feature_keys(self) -> Mapping[str, str]:
         """Layer to the name of its features."""
-        return features.feature_keys(self.subject.stimuli.fingerprint, self.backbone_fingerprint, self.spec.layers)
+        kept = {"pool": self.spec.pool, "over": self.spec.over_frames if self.stimuli.n_frames > 1 else ""}
+        return features.feature_keys(self.stimuli.fingerprint, self.backbone_fingerprint, self.spec.layers, **kept)
 
     def components_key(self, fold: Fold) -> str:
         """The name of the components fitted on a fold's training rows."""

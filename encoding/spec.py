@@ -8,6 +8,8 @@ import shlex
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from encoding.pooling import check_over_frames, check_pool
+
 HEMIS = ("lh", "rh", "both")
 
 
@@ -36,6 +38,9 @@ class FitSpec:
     backbone : name from :data:`encoding.backbones.BACKBONES`, such as ``torchvision/alexnet``.
     layers : one or more layers of it; several are concatenated.
     weights : ``pretrained``, ``random:<seed>`` or the path of a weights file.
+    pool : what is kept of the places of a layer: ``none`` (all), ``mean``, ``max``, ``grid:<n>`` or ``class`` (the class token).
+    frames : frames taken of each clip, evenly spaced; pictures have but one.
+    over_frames : what is kept of a clip's frames: ``mean``, ``max``, ``first``, ``last`` or ``all`` (side by side).
     n_components : PCA components kept; 0 keeps every feature.
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
@@ -54,6 +59,9 @@ class FitSpec:
     backbone: str = "gabor"
     layers: tuple[str, ...] = ("energy",)
     weights: str = "pretrained"
+    pool: str = "none"
+    frames: int = 16
+    over_frames: str = "mean"
     n_components: int = 100
     readout: str = "ridge"
     options: tuple[tuple[str, Any], ...] = ()
@@ -69,6 +77,10 @@ class FitSpec:
         set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
         if not self.layers:
             raise ValueError("A fit needs at least one layer.")
+        check_pool(self.pool)
+        check_over_frames(self.over_frames)
+        if self.frames < 1:
+            raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
             raise ValueError(f"n_components must be 0 (no PCA) or more, not {self.n_components}.")
         if self.hemi not in HEMIS:
@@ -95,6 +107,9 @@ class FitSpec:
         words = ["python", "-m", "encoding", "fit", "--dataset", self.dataset, "--subject", self.subject]
         words += ["--backbone", self.backbone]
         words += [word for layer in self.layers for word in ("--layer", layer)]
+        words += ["--pool", self.pool] if self.pool != "none" else []
+        words += ["--frames", str(self.frames)] if self.frames != FitSpec.frames else []
+        words += ["--over-frames", self.over_frames] if self.over_frames != FitSpec.over_frames else []
         words += ["--weights", self.weights, "--components", str(self.n_components), "--readout", self.readout]
         words += [word for name, value in self.options for word in ("--set", f"{name}={_option_text(value)}")]
         words += ["--split", self.split]

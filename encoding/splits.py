@@ -21,8 +21,9 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
     Parameters
     ----------
     split : ``holdout:<train fraction>:<seed>``, one fold, the shuffle of the Algonauts development
-        kit (``numpy.random.seed(seed)``, shuffle, the first fraction trains), or
-        ``kfold:<folds>:<seed>``, as many folds in which every row is tested once.
+        kit (``numpy.random.seed(seed)``, shuffle, the first fraction trains);
+        ``kfold:<folds>:<seed>``, as many folds in which every row is tested once; or
+        ``first:<n>``, one fold, the first n different stimuli train and the others test.
     groups : (n_stimuli,) int. Rows with the same number (repeats of one stimulus) stay together.
 
     Raises
@@ -33,7 +34,10 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
     stimuli, member = np.unique(groups, return_inverse=True)
     order = np.arange(len(stimuli))
     np.random.RandomState(seed).shuffle(order)
-    if kind == "holdout":
+    if kind == "first":
+        in_order = np.argsort(np.unique(groups, return_index=True)[1])  # stimuli as they come
+        parts = [in_order[size:]]
+    elif kind == "holdout":
         n_train = int(np.round(len(order) / 100 * (size * 100)))  # the development kit's own rounding
         parts = [order[n_train:]]
     else:
@@ -66,12 +70,17 @@ def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
 
 def parse_split(split: str) -> tuple[str, float | int, int]:
     """The kind, the size (fraction or number of folds) and the seed that ``split`` names."""
+    kind, *numbers = split.split(":")
     try:
-        kind, size, seed = split.split(":")
+        if kind == "first" and len(numbers) == 1 and int(numbers[0]) >= 2:
+            return kind, int(numbers[0]), 0
+        size, seed = numbers
         if kind == "holdout" and 0 < float(size) < 1:
             return kind, float(size), int(seed)
         if kind == "kfold" and int(size) >= 2:
             return kind, int(size), int(seed)
     except ValueError:
         pass
-    raise ValueError(f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed) or kfold:5:0 (folds, seed).")
+    raise ValueError(
+        f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed) or first:900 (training rows)."
+    )

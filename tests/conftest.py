@@ -75,7 +75,7 @@ class TinyBackbone(Backbone):
 
         return torch.from_numpy(np.asarray(image, np.float32).transpose(2, 0, 1) / 255)
 
-    def activations(self, batch, layers):
+    def activations(self, batch, layers, pool="none"):
         return {layer: batch.flatten(1) if layer == "pixels" else batch.mean((2, 3)) for layer in layers}
 
     def to(self, device):

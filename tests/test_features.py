@@ -54,7 +54,7 @@ class Flat(Backbone):
     def prepare(self, image):
         return torch.from_numpy(np.asarray(image, np.float32).transpose(2, 0, 1) / 255)
 
-    def activations(self, batch, layers):
+    def activations(self, batch, layers, pool="none"):
         self.passes.append(len(batch))
         self.layers_asked.append(tuple(layers))
         made = {"pixels": batch.flatten(1), "colour": batch.mean((2, 3))}

@@ -37,7 +37,7 @@ def test_inner_folds_are_of_equal_size():
 
 @pytest.mark.parametrize("split", ["holdout:1.5:0", "kfold:1:0", "leave-one-out", "holdout:0.9", "kfold:x:0"])
 def test_an_unreadable_split_says_how_to_write_one(split):
-    with pytest.raises(ValueError, match=r"Write holdout:0\.9:5 \(fraction, seed\) or kfold:5:0"):
+    with pytest.raises(ValueError, match=r"Write holdout:0\.9:5 \(fraction, seed\), kfold:5:0"):
         folds(split, np.arange(20))
 
 
@@ -46,3 +46,12 @@ def test_more_folds_than_stimuli_is_refused_with_both_numbers():
         folds("kfold:9:0", np.repeat(np.arange(4), 5))
     with pytest.raises(ValueError, match="5 folds need at least as many different training images; there are 3"):
         inner_folds(np.array([0, 1, 2, 2, 1]), 5)
+
+
+def test_the_first_stimuli_train_and_repeats_stay_together():
+    (fold,) = folds("first:3", np.array([7, 7, 2, 5, 2, 9, 1]))
+    assert fold.train.tolist() == [0, 1, 2, 3, 4] and fold.test.tolist() == [5, 6]
+    with pytest.raises(ValueError, match="not understood"):
+        folds("first:3:0", np.arange(9))
+    with pytest.raises(ValueError, match="fewer than two"):
+        folds("first:9", np.arange(9))

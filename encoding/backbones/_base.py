@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -37,17 +39,44 @@ class Backbone(ABC):
         """One RGB image -> (3, height, width) float32, resized and normalised as this network expects. Thread-safe."""
 
     @abstractmethod
-    def activations(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+    def activations(self, batch: torch.Tensor, layers: Sequence[str], pool: str = "none") -> dict[str, torch.Tensor]:
         """(b, 3, height, width) -> per layer (b, n_features) float32 on the same device, all from one forward pass.
+
+        ``pool`` says what is kept of a layer's places: :func:`encoding.pooling.pooled`.
 
         Raises
         ------
-        UnknownLayer
+        UnknownLayer, ValueError where a layer cannot be pooled so.
         """
 
     @abstractmethod
     def to(self, device: str) -> Backbone:
         """The same backbone on ``cpu`` or ``cuda``."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The pretrained weights of a network.
+
+    Attributes
+    ----------
+    path : where they are, or would be put; by hand, too.
+    address : where they would be fetched from.
+    n_bytes : size of the file; None where it is not known before it is fetched.
+    licence : as its publisher states it, in a few words.
+    sha256 : the hash of its bytes, or its first digits; empty where none is published.
+    """
+
+    network: str
+    path: Path
+    address: str
+    licence: str
+    n_bytes: int | None = None
+    sha256: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        return self.path.is_file()
 
 
 class Source(ABC):
@@ -92,6 +121,14 @@ class Source(ABC):
         NoWeights, ValueError where the file's tensors do not fit the network.
         """
 
+    def has(self, network: str) -> bool:
+        """Whether :meth:`open` takes this name; a source may take more than it lists."""
+        return network in self.networks()
+
+    def weights_file(self, network: str) -> WeightsFile | None:
+        """What ``pretrained`` weights would be fetched or are here; None where nothing is learned. Fetches nothing."""
+        return None
+
     def is_ready(self, network: str, weights: str) -> bool:
         """Whether :meth:`fingerprint` and :meth:`open` would download nothing, so that a page may call them."""
         return True
@@ -120,12 +157,13 @@ class Backbones(Mapping[str, Source]):
 
     def __getitem__(self, name: str) -> Source:
         source = name.partition("/")[0]
-        if source in self.sources and name in self.sources[source].networks():
+        if source in self.sources and self.sources[source].has(name):
             return self.sources[source]
         raise UnknownName(unknown("backbone", name, self))
 
     def __contains__(self, name: object) -> bool:
-        return any(name == network for network in self)
+        source = str(name).partition("/")[0]
+        return source in self.sources and self.sources[source].has(str(name))
 
 
 SOURCES: Registry[Source] = Registry("source of networks", "encoding.backbones")

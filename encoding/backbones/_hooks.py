@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from encoding.pooling import pooled
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -38,8 +40,12 @@ def trace(network: nn.Module, batch: torch.Tensor) -> dict[str, int]:
     return {name: n for name, n in calls.items() if name in usable}
 
 
-def capture(network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str]) -> dict[str, torch.Tensor]:
+def capture(
+    network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str], pool: str = "none"
+) -> dict[str, torch.Tensor]:
     """Layer to its output, (b, n_features) float32, for each of ``layers``, from one forward pass that stops after the last.
+
+    ``pool`` is applied to each (:func:`encoding.pooling.pooled`).
 
     Outputs are copied the moment a module returns, because a later in-place operation (ReLU, a residual sum) may
     write over them. A module called several times gives the output of its last call, and one that returns a
@@ -53,7 +59,7 @@ def capture(network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], l
     def keep(name: str, output: Any) -> None:
         waiting[name] -= 1
         if waiting[name] == 0:
-            made[name] = _tensor(output).detach().flatten(1).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+            made[name] = pooled(_tensor(output), pool)
         if not any(waiting.values()):
             raise _SeenAll
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.backbones._base import SOURCES, Backbone, Source
+from encoding.pooling import pooled
 from encoding.spec import digest
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Gabor(Backbone):
         small = ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1), np.float32) / 255)
 
-    def activations(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+    def activations(self, batch: torch.Tensor, layers: Sequence[str], pool: str = "none") -> dict[str, torch.Tensor]:
         import torch
         import torch.nn.functional as F
 
@@ -95,7 +96,7 @@ class Gabor(Backbone):
             made["simple"] = torch.cat([response.flatten(1) for response in responses], 1)
         if "energy" in layers:
             made["energy"] = torch.cat([response.square().sum(1).sqrt().flatten(1) for response in responses], 1)
-        return made
+        return {layer: pooled(features, pool) for layer, features in made.items()}
 
     def to(self, device: str) -> Gabor:
         return Gabor(device)

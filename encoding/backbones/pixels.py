@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.backbones._base import SOURCES, Backbone, Source
+from encoding.pooling import pooled
 from encoding.spec import digest
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class Pixels(Backbone):
         small = ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1), np.float32) / 255)
 
-    def activations(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+    def activations(self, batch: torch.Tensor, layers: Sequence[str], pool: str = "none") -> dict[str, torch.Tensor]:
         PixelsSource().check_layers("pixels", layers)
-        return {layer: batch.flatten(1) for layer in layers}
+        return {layer: pooled(batch.flatten(1), pool) for layer in layers}
 
     def to(self, device: str) -> Pixels:
         return self

@@ -140,12 +140,12 @@ class TorchvisionBackbone(Backbone):
 
         return torch.from_numpy(networks()[self.name].prepare(image))
 
-    def activations(self, batch: torch.Tensor, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+    def activations(self, batch: torch.Tensor, layers: Sequence[str], pool: str = "none") -> dict[str, torch.Tensor]:
         known = calls(self.name)
         for layer in layers:
             if layer not in known:
                 raise UnknownLayer(unknown(f"layer of {self.name}", layer, known))
-        return capture(self.network, batch, known, layers)
+        return capture(self.network, batch, known, layers, pool)
 
     def to(self, device: str) -> TorchvisionBackbone:
         self.network.to(device)

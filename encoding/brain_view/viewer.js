@@ -120,11 +120,13 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     frameRequest ||= requestAnimationFrame(() => { frameRequest = 0; draw(); });
   }
 
+  const pixels = () => [stage.clientWidth, stage.clientHeight].map((length) => Math.round(length * (window.devicePixelRatio || 1)));
+  const isOfSize = () => pixels().every((length, axis) => length === [canvas.width, canvas.height][axis]);
+
   function draw() {
     const width = stage.clientWidth, height = stage.clientHeight, ratio = window.devicePixelRatio || 1;
     if (!map || !width || !height || gl.isContextLost()) return;
-    const [columns, rows] = [Math.round(width * ratio), Math.round(height * ratio)];
-    if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
+    if (!isOfSize()) [canvas.width, canvas.height] = pixels();
     const { colour_range: range, threshold, diverging } = map.header;
     scene.clear();
     for (const hemi of HEMIS) {
@@ -280,7 +282,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   }
 
   listen();
-  const resized = new ResizeObserver(requestDraw);
+  const resized = new ResizeObserver(() => { if (!isOfSize()) requestDraw(); }); // it reports once at the start, too
   resized.observe(stage);
   canvas.brain = { pick, project: whereIs }; // for tests
 

@@ -16,8 +16,10 @@ from encoding.backbones import BACKBONES
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.listing import SIDES
 from encoding.cli.terminal import Progress, duration, table
+from encoding.datasets import DATASETS
 from encoding.pipeline import choose_device, fit
 from encoding.plan import plan
+from encoding.pooling import OVER_FRAMES
 from encoding.progress import Report, portion
 from encoding.result import Result
 from encoding.spec import HEMIS, FitSpec
@@ -60,13 +62,20 @@ def add_commands(commands: Any) -> None:
         help=f"a name from `layers`; give it again for more (default for gabor: {spec.layers[0]})",
     )
     model.add_argument("--weights", default=spec.weights, help="pretrained, random:SEED or a weights file (default: %(default)s)")
+    model.add_argument(
+        "--pool", default=spec.pool, help="what is kept of a layer's places: none, mean, max, grid:N or class (default: %(default)s)"
+    )
+    model.add_argument("--frames", type=int, default=spec.frames, help="frames taken of each clip (default: %(default)s)")
+    model.add_argument("--over-frames", choices=OVER_FRAMES, default=spec.over_frames, help="what is kept of them (default: %(default)s)")
     how = parser.add_argument_group("how")
     how.add_argument(
         "--components", type=int, default=spec.n_components, metavar="N", help="PCA components, 0 for no PCA (default: %(default)s)"
     )
     how.add_argument("--readout", default=spec.readout, help="a name from `list readouts` (default: %(default)s)")
     how.add_argument("--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the readout")
-    how.add_argument("--split", default=spec.split, help="holdout:FRACTION:SEED or kfold:FOLDS:SEED (default: %(default)s)")
+    how.add_argument(
+        "--split", help="holdout:FRACTION:SEED, kfold:FOLDS:SEED or first:ROWS (default: the data set's own, holdout:0.9:5 for images)"
+    )
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write spec.json, rois.csv, vertices.parquet, lh_r.npy and rh_r.npy there")
 
@@ -99,10 +108,13 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         backbone=arguments.backbone,
         layers=arguments.layer or _default_layers(arguments.backbone),
         weights=arguments.weights,
+        pool=arguments.pool,
+        frames=arguments.frames,
+        over_frames=arguments.over_frames,
         n_components=arguments.components,
         readout=arguments.readout,
         options=dict(arguments.set),
-        split=arguments.split,
+        split=arguments.split or DATASETS[arguments.dataset].split,
         rois=tuple(dict.fromkeys(arguments.roi)),
         hemi=arguments.hemi,
     )

@@ -24,15 +24,19 @@ class BadData(ValueError):
 
 
 class Stimuli(ABC, Sequence[Image.Image]):
-    """Images in a fixed order. ``stimuli[i]`` decodes one, always as RGB, and is safe to call from threads.
+    """Images or clips in a fixed order. ``stimuli[i]`` decodes one, always as RGB, and is safe to call from threads.
+
+    Of a clip, ``stimuli[i]`` is the middle frame, to be shown; :meth:`frames` gives those that features are made of.
 
     Attributes
     ----------
     names : one per stimulus, as shown beside its picture.
+    n_frames : 1 for pictures.
     fingerprint : names the bytes of all of them in order, never their place on disk.
     """
 
     names: tuple[str, ...]
+    n_frames: int = 1
 
     @property
     @abstractmethod
@@ -40,6 +44,14 @@ class Stimuli(ABC, Sequence[Image.Image]):
 
     @abstractmethod
     def __getitem__(self, index: int) -> Image.Image: ...
+
+    def sampled(self, n_frames: int) -> Stimuli:
+        """These stimuli with ``n_frames`` frames of each clip; pictures stay as they are."""
+        return self
+
+    def frames(self, index: int) -> list[Image.Image]:
+        """The :attr:`n_frames` frames of one stimulus in their order; a picture is its own only frame."""
+        return [self[index]]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -99,12 +111,16 @@ class Dataset(ABC):
     name, title : the registry's name and what a menu shows.
     about : one sentence for a newcomer.
     simulated : true where no brain was measured.
+    clips : true where stimuli are clips, of which several frames are seen.
+    split : the split that published results on it use, where a person names none.
     """
 
     name: str
     title: str
     about: str
     simulated: bool = False
+    clips: bool = False
+    split: str = "holdout:0.9:5"
 
     @abstractmethod
     def subjects(self) -> tuple[str, ...]:

@@ -11,13 +11,15 @@ from typing import Any
 import streamlit as st
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
+from encoding.pooling import OVER_FRAMES
 from encoding.readouts import Readout
 from encoding.registry import unknown
 
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
 SPLITS = ("holdout:0.9:5", "kfold:5:0")
 WEIGHTS = ("pretrained", "random:0")
-MOST_COMPONENTS = 5_000
+POOLS = ("none", "mean", "max", "grid:3", "class")
+MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
 
 
 def fit_controls() -> FitSpec:
@@ -30,6 +32,7 @@ def fit_controls() -> FitSpec:
     with st.sidebar:
         dataset, subject = _data()
         backbone, weights, layers = _network()
+        kept = _kept(dataset)
         n_components = st.number_input(
             "PCA components",
             0,
@@ -41,15 +44,7 @@ def fit_controls() -> FitSpec:
             help="Directions of largest variance, found on training images alone. 0 keeps all of them.",
         )
         readout, options = _readout()
-        split = st.selectbox(
-            "Split",
-            SPLITS,
-            key="split",
-            bind="query-params",
-            accept_new_options=True,
-            help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
-            "kfold:5:0 tests every image once.",
-        )
+        split = _split(dataset)
     if not layers:
         st.info("Choose a layer to go on.")
         st.stop()
@@ -59,6 +54,7 @@ def fit_controls() -> FitSpec:
         backbone=backbone,
         weights=weights,
         layers=layers,
+        **kept,
         n_components=n_components,
         readout=readout,
         options=options,
@@ -104,6 +100,48 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
         help="Early layers come first. Type the name of any other module; several layers are joined side by side.",
     )
     return backbone, weights, tuple(layers)
+
+
+def _kept(dataset: str) -> dict[str, Any]:
+    """What is kept of a layer's places and, for clips, of their frames."""
+    kept: dict[str, Any] = {
+        "pool": st.selectbox(
+            "Pooling",
+            POOLS,
+            key="pool",
+            bind="query-params",
+            accept_new_options=True,
+            help="What is kept of a layer's places: none keeps every number; mean and max keep one for each channel; "
+            "grid:3 the means in 3 x 3 parts of the picture; class a transformer's class token.",
+        )
+    }
+    if DATASETS[dataset].clips:
+        kept["frames"] = int(
+            st.number_input(
+                "Frames", 1, MOST_FRAMES, START.frames, key="frames", bind="query-params", help="Taken of each clip, evenly spaced."
+            )
+        )
+        kept["over_frames"] = _choose("Over frames", "over_frames", list(OVER_FRAMES), START.over_frames, help="What is kept of them.")
+    return kept
+
+
+def _split(dataset: str) -> str:
+    """Which stimuli test; a data set's own split is chosen with it."""
+    own = DATASETS[dataset].split
+    before = st.session_state.get("_dataset_of_split")
+    if before != dataset:
+        st.session_state["_dataset_of_split"] = dataset
+        if before is not None or "split" not in st.query_params:
+            st.session_state["split"] = own
+    return st.selectbox(
+        "Split",
+        list(dict.fromkeys([own, *SPLITS])),
+        key="split",
+        bind="query-params",
+        accept_new_options=True,
+        help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
+        "kfold:5:0 tests every image once; first:900 trains on the first 900.",
+    )
 
 
 def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:

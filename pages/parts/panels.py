@@ -25,6 +25,7 @@ SCORE_NAMES = {
 }
 NEEDS_CEILING = ("normalised", "official")
 N_PICTURES = 4
+NOT_NEEDED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"]  # in a chart's toolbar; dragging zooms
 START_VIEW = "posterior"  # where visual cortex is in sight
 
 
@@ -32,7 +33,8 @@ def chart(figure: object, key: str, **more: object) -> object:
     """A plotly figure whose toolbar saves it in the format chosen under "Take away"."""
     image_format = st.session_state.get("chart_format", "png")
     saved = {"format": image_format, "filename": f"encoding-explorer-{key}", "scale": 2}
-    return st.plotly_chart(figure, key=key, config={"displaylogo": False, "toImageButtonOptions": saved}, **more)
+    config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": NOT_NEEDED}
+    return st.plotly_chart(figure, key=key, config=config, **more)
 
 
 def score_controls(result: Result) -> tuple[str, str]:

@@ -42,8 +42,9 @@ left, right = st.columns(2)
 with left:
     curve_panel(result, focus)
     complete(spec, result)
-with right:
-    distribution_panel(result, focus)
+with right, st.expander("Mean r can hide a lot: r of every vertex", key="distribution", on_change="rerun") as distribution:
+    if distribution.open:
+        distribution_panel(result, focus)
 
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:

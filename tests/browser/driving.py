@@ -17,9 +17,7 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-dev-shm-usage",
-    "--use-angle=swiftshader",  # WebGL without a graphics card
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
+    "--enable-unsafe-swiftshader",  # WebGL without a graphics card; forcing the page itself through it would slow everything
 )
 LOOPBACK = {"127.0.0.1", "localhost", "::1", "[::1]"}
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"

@@ -9,7 +9,7 @@ import pytest
 from driving import open_page, wait_idle
 
 APP = "app.py"
-CHARTS = ("bars", "observed", "residuals", "curve", "spread")
+CHARTS = ("bars", "observed", "residuals", "curve")
 ROW = "[data-testid=stSidebar]"
 
 pytestmark = pytest.mark.slow
@@ -147,6 +147,22 @@ def test_everything_can_be_taken_away(explored):
     assert "python -m encoding fit --dataset demo" in text
     assert "fit(FitSpec(), Store())" in text
     assert explored.url.split("?")[0].rstrip("/") in text
+
+
+@pytest.mark.parametrize(("image_format", "beginning"), [("png", b"\x89PNG"), ("svg", b"<svg")])
+def test_every_chart_is_saved_in_the_format_chosen(explored, image_format, beginning):
+    explored.get_by_text("Take away").click()
+    wait_idle(explored)
+    explored.locator(".st-key-chart_format").get_by_role("radio", name=image_format).click()
+    wait_idle(explored)
+    for key in CHARTS:
+        chart = explored.locator(f".st-key-{key}")
+        chart.scroll_into_view_if_needed()
+        chart.hover()
+        with explored.expect_download() as download:
+            chart.locator("[data-title^='Download plot']").click()
+        assert download.value.suggested_filename == f"encoding-explorer-{key}.{image_format}"
+        assert download.value.path().read_bytes().startswith(beginning)
 
 
 def test_missing_weights_are_said_and_the_page_goes_on(page, url):
