@@ -17,6 +17,7 @@ from encoding.datasets import DATASETS, Subject
 from encoding.moments import Moments
 from encoding.parallel import each
 from encoding.plan import Plan, plan
+from encoding.preflight import preflight
 from encoding.progress import Report, portion, silent
 from encoding.readouts import LinearModel
 from encoding.result import Result
@@ -38,7 +39,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
 
     Raises
     ------
-    Whatever :func:`encoding.plan.plan` finds wrong, before any work; StoreFull.
+    Whatever :func:`encoding.plan.plan` finds wrong, NoRoom or StoreFull where the fit cannot fit here: all before any work.
     """
     started = time.perf_counter()
     opened = (
@@ -48,6 +49,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     if planned.key in store and store.get(planned.key) is not None:
         return Result(planned, store, cached=True, seconds=time.perf_counter() - started)
     device = choose_device(device)
+    preflight(planned, store, device).check()
     rest = portion(report, opened, 1)
     extract_features(planned, store, portion(rest, 0, 0.6), device)
     scores: dict[str, list[Arrays]] = {hemi: [] for hemi in planned.hemis}

@@ -65,7 +65,7 @@ def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
     page.run()
     assert not page.exception and not page.info[1:]
     assert page.button(key="fit").disabled
-    assert len(page.get("plotly_chart")) == 5
+    assert len(page.get("plotly_chart")) == 4
 
 
 def test_data_without_places_have_no_brain_and_say_so(page, store):

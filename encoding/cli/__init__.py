@@ -20,13 +20,14 @@ from encoding.cli import caching, fitting, folders, listing
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
+from encoding.preflight import NoRoom
 from encoding.readouts import BadOption
 from encoding.registry import UnknownName
 from encoding.store import DamagedResult, StoreFull
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 WRONGLY_ASKED = (BadArguments, UnknownName, UnknownLayer, BadOption)
-EXPLAINED = (*WRONGLY_ASKED, BadData, NoWeights, StoreFull, FileExistsError)
+EXPLAINED = (*WRONGLY_ASKED, BadData, NoWeights, NoRoom, StoreFull, FileExistsError)
 """Failures whose message says all there is to say."""
 
 FIRST_STEPS = f"""

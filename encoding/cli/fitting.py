@@ -20,6 +20,7 @@ from encoding.datasets import DATASETS
 from encoding.pipeline import choose_device, fit
 from encoding.plan import plan
 from encoding.pooling import OVER_FRAMES
+from encoding.preflight import Estimate, preflight
 from encoding.progress import Report, portion
 from encoding.result import Result
 from encoding.spec import HEMIS, FitSpec
@@ -77,6 +78,9 @@ def add_commands(commands: Any) -> None:
         "--split", help="holdout:FRACTION:SEED, kfold:FOLDS:SEED or first:ROWS (default: the data set's own, holdout:0.9:5 for images)"
     )
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only say what time, memory and disk the fit takes, and whether it fits here"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write spec.json, rois.csv, vertices.parquet, lh_r.npy and rh_r.npy there")
 
 
@@ -132,6 +136,14 @@ def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Check everything, fit, and write the files of ``--out``."""
     store, started = Store(), time.perf_counter()
     spec = checked_spec(arguments, store, portion(progress, 0, 0.2))
+    planned = plan(spec, store)
+    if arguments.dry_run or planned.key not in store:
+        needed = preflight(planned, store, choose_device(arguments.device))
+        if arguments.dry_run:
+            return Answer(
+                estimate_document(needed), "\n".join([f"This fit takes {needed}.", *needed.problems]), code=int(bool(needed.problems))
+            )
+        progress.say(f"This takes {needed}.")
     result = fit(spec, store, progress, arguments.device)
     result = replace(result, seconds=time.perf_counter() - started)
     document, text = result.summary(), describe(result)
@@ -156,6 +168,11 @@ def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) ->
         if arguments.device == "cuda":  # a wish that can fail; asking costs the import of torch
             choose_device(arguments.device)
     return spec
+
+
+def estimate_document(needed: Estimate) -> dict[str, Any]:
+    """What ``--dry-run --json`` prints: seconds, and bytes."""
+    return {"seconds": needed.seconds, "ram": needed.ram, "gpu": needed.gpu, "disk": needed.disk, "problems": list(needed.problems)}
 
 
 def describe(result: Result) -> str:

@@ -12,7 +12,9 @@ from encoding import BACKBONES, DATASETS, FitSpec, Result, Store
 from encoding.curve import curve_key
 from encoding.intervals import intervals_key
 from encoding.jobs import Jobs
+from encoding.pipeline import choose_device
 from encoding.plan import Plan, plan
+from encoding.preflight import Estimate, preflight
 from encoding.spec import digest
 
 SECONDS_BETWEEN_LOOKS = 30  # at a data set's files, for changes
@@ -61,6 +63,17 @@ def _plan(spec: FitSpec) -> Plan:
 @st.cache_resource(max_entries=16)
 def _result(key: str, spec: FitSpec, _plan: Plan) -> Result:
     return Result(_plan, store())
+
+
+def needs(spec: FitSpec) -> Estimate | None:
+    """What a fit takes, where that can be known before anything is simulated or fetched."""
+    found = planned(spec)
+    return None if found is None else _needs(spec, found)
+
+
+@st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Estimating what this takes …")
+def _needs(spec: FitSpec, _plan: Plan) -> Estimate:
+    return preflight(_plan, store(), choose_device("auto"))
 
 
 def find_result(spec: FitSpec) -> Result | None:

@@ -6,9 +6,10 @@ import streamlit as st
 
 from encoding import FitSpec, Result
 from encoding.jobs import Job
+from encoding.preflight import Estimate
 from encoding.tasks import study
 from pages.parts.controls import START
-from pages.parts.handles import find_result, job_key, jobs, settle, stored_curve, weights_are_here
+from pages.parts.handles import find_result, job_key, jobs, needs, settle, stored_curve, weights_are_here
 
 SECONDS_BETWEEN_TICKS = 1.0
 
@@ -24,12 +25,22 @@ def fit_or_find(spec: FitSpec) -> Result | None:
     if result is None and job is None and spec == START:
         job = _submit(spec)
     running = job is not None and not job.finished
+    needed = needs(spec) if result is None and not running else None
+    refused = needed is not None and bool(needed.problems)
     with st.sidebar:
-        st.button("Fit", key="fit", type="primary", width="stretch", on_click=_submit, args=(spec,), disabled=result is not None or running)
+        st.button(
+            "Fit",
+            key="fit",
+            type="primary",
+            width="stretch",
+            on_click=_submit,
+            args=(spec,),
+            disabled=result is not None or running or refused,
+        )
         if result is not None:
             st.caption("Already fitted: shown from the cache.")
     if result is None:
-        _show_job(spec, job)
+        _show_job(spec, job, needed)
     return result
 
 
@@ -37,14 +48,18 @@ def _submit(spec: FitSpec) -> Job:
     return jobs().submit(study, spec, key=job_key(spec))
 
 
-def _show_job(spec: FitSpec, job: Job | None) -> None:
+def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
+    if needed is not None and needed.problems:
+        st.error(" ".join(needed.problems))
+        return
     if job is None:
         fetch = (
             ""
             if weights_are_here(spec)
             else f" It first downloads the pretrained weights of {spec.backbone}, which are not on this machine."
         )
-        st.info(f"Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.{fetch}")
+        takes = "" if needed is None else f" It takes {needed}."
+        st.info(f"Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.{takes}{fetch}")
     elif not job.finished:
         settle("a job is watched")
         _watch(spec)

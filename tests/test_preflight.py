@@ -1,0 +1,59 @@
+"""What a fit needs, known beforehand: sizes exact, refusals with a mend."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from encoding import FitSpec, fit, preflight
+from encoding.features import load
+from encoding.plan import plan
+from encoding.store import StoreFull
+
+ALEXNET = FitSpec(dataset="tiny", backbone="torchvision/alexnet", weights="random:0", layers=("features.2", "features.12"), n_components=5)
+
+
+@pytest.mark.parametrize("pool", ["none", "mean", "grid:2"])
+def test_the_sizes_of_layers_are_those_that_features_have(tiny, store, pool):
+    planned = plan(replace(ALEXNET, pool=pool), store)
+    told = preflight.probe(planned, store, "cpu").sizes
+    fit(planned.spec, store)
+    assert told == {layer: load(key, store).shape[1] for layer, key in planned.feature_keys.items()}
+
+
+def test_what_is_kept_on_disk_is_what_was_estimated(tiny, store):
+    planned = plan(ALEXNET, store)
+    told = preflight.preflight(planned, store).disk
+    before = sum(store.size(key) for key in store.keys())  # noqa: SIM118 - a Store is no dict
+    fit(ALEXNET, store)
+    kept = sum(store.size(key) for key in store.keys()) - before  # noqa: SIM118
+    assert 0.5 < told / kept < 2
+
+
+def test_stored_features_need_no_time_and_no_room(tiny, store):
+    other = replace(ALEXNET, n_components=4)
+    before = preflight.preflight(plan(other, store), store)
+    fit(ALEXNET, store)
+    planned = plan(other, store)
+    features = sum(load(key, store).nbytes for key in planned.feature_keys.values())
+    assert before.disk - preflight.preflight(planned, store).disk == features
+
+
+def test_too_little_memory_is_refused_before_any_work(tiny, store, monkeypatch):
+    monkeypatch.setattr(preflight, "available_memory", lambda: 1e6)
+    with pytest.raises(preflight.NoRoom, match=r"0\.0 GB are free. Ask for fewer components, or pool"):
+        fit(ALEXNET, store)
+    assert not any(key.startswith("features") for key in store.keys())  # noqa: SIM118
+
+
+def test_too_small_a_disk_is_refused_before_any_work(tiny, store, monkeypatch):
+    planned = plan(ALEXNET, store)
+    preflight.probe(planned, store, "cpu")
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: np.rec.fromrecords([(1, 1, 1)], names="total,used,free")[0])
+    with pytest.raises(StoreFull, match="Pool the layer"):
+        fit(ALEXNET, store)
+
+
+def test_an_estimate_reads_as_a_sentence():
+    text = str(preflight.Estimate(seconds=7300, ram=2e9, gpu=1e9, disk=3e7))
+    assert text == "about 2.0 h, 2.0 GB of memory, 1.0 GB of video memory, 0.03 GB on disk"
