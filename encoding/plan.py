@@ -13,12 +13,13 @@ import numpy as np
 from encoding import components, features, moments, scores
 from encoding.backbones import BACKBONES, Source
 from encoding.datasets import DATASETS, Stimuli, Subject
-from encoding.progress import Report, silent
+from encoding.progress import Report, portion, silent
 from encoding.readouts import READOUTS, Options, Readout
 from encoding.registry import UnknownName, unknown
 from encoding.spec import FitSpec, digest
 from encoding.splits import Fold, folds, inner_folds
 from encoding.store import Store
+from encoding.weights import fetch
 
 INNER_SEED = 0  # of the folds on which a readout chooses its parameters
 
@@ -101,6 +102,8 @@ def plan(spec: FitSpec, store: Store, report: Report = silent) -> Plan:
     dataset, source, readout = DATASETS[spec.dataset], BACKBONES[spec.backbone], READOUTS[spec.readout]
     options = readout.read(dict(spec.options))
     source.check_layers(spec.backbone, spec.layers)
+    if not source.is_ready(spec.backbone, spec.weights) and source.weights_file(spec.backbone) is not None:
+        fetch(spec.backbone, portion(report, 0, 0.5))
     fingerprint = source.fingerprint(spec.backbone, spec.weights)
     subject = dataset.open(spec.subject, store, report)
     _check_targets(spec, subject)

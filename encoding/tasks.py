@@ -8,6 +8,7 @@ from encoding.pipeline import fit
 from encoding.progress import Report, portion, silent
 from encoding.spec import FitSpec
 from encoding.store import Store
+from encoding.weights import fetch
 
 
 def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> None:
@@ -16,3 +17,8 @@ def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "a
     roi_intervals(result, portion(report, 0.7, 0.8))
     learning_curve(spec, store, portion(report, 0.8, 1.0), device)
     report(1.0, "done")
+
+
+def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """The pretrained weights of a network, downloaded into their own place; the Store is not used."""
+    fetch(network, report)

@@ -344,7 +344,7 @@ def test_pretrained_weights_are_downloaded_into_torchs_own_cache_and_checked(ser
 
 def test_a_download_whose_bytes_are_not_the_promised_ones_is_thrown_away(server, no_network, trained):
     shutil.copy(trained, server / "alexnet-owt-7be5be79.pth")
-    with pytest.raises(NoWeights, match="has not the checksum in its name"):
+    with pytest.raises(NoWeights, match="has not the checksum that was promised"):
         SOURCE.open(ALEXNET, "pretrained")
     assert not [*no_network.iterdir()]
 

@@ -6,17 +6,16 @@ import http.client
 import os
 import pickle
 import re
-import shutil
 import struct
-import tempfile
-import urllib.request
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.backbones._base import NoWeights
+from encoding.backbones._download import fetch
 from encoding.fingerprints import sha256
+from encoding.progress import Report, silent
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 PRETRAINED = "pretrained"
 RANDOM = "random:"
 ADDRESS = "https://download.pytorch.org/models"
-SECONDS_TO_ANSWER = 8  # for the server, before it counts as out of reach
 
 WITHOUT = "These work without it: weights 'random:0' (untrained), a weights file of your own, and the backbones gabor and pixels."
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts save the tensors
@@ -77,22 +75,24 @@ def find_weights(network: str, weights: str, file_name: str) -> Path:
     return path
 
 
-def download(address: str, target: Path) -> None:
+def download(address: str, target: Path, report: Report = silent) -> None:
     """Fetch a file whose name holds the start of its sha256, as torchvision's do; it appears at ``target`` when whole.
 
     Raises
     ------
     OSError where the server is out of reach or its bytes are not those that the name promises.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".downloading-", dir=target.parent) as folder:
-        part = Path(folder) / target.name
-        with urllib.request.urlopen(address, timeout=SECONDS_TO_ANSWER) as answer, part.open("wb") as file:
-            shutil.copyfileobj(answer, file, 2**20)
-        promised = re.search(r"-([0-9a-f]{8,})\.", target.name)
-        if promised and not sha256(part).startswith(promised[1]):
-            raise OSError(f"what {address} sent has not the checksum in its name")
-        part.replace(target)
+    fetch(address, target, sha256=promised_hash(target.name), report=report)
+
+
+def promised_hash(file_name: str) -> str:
+    """The start of a file's sha256 that its name holds, as torchvision's do; empty where it holds none.
+
+    >>> promised_hash("alexnet-owt-7be5be79.pth")
+    '7be5be79'
+    """
+    found = re.search(r"-([0-9a-f]{8,})\.", file_name)
+    return found[1] if found else ""
 
 
 def weights_fingerprint(path: Path) -> str:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from encoding.backbones import NoWeights, UnknownLayer
-from encoding.cli import caching, fitting, folders, listing
+from encoding.cli import caching, fitting, folders, listing, weights
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
@@ -52,7 +52,7 @@ def parser() -> Parser:
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
     made = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for group in (fitting, listing, folders, caching):
+    for group in (fitting, listing, folders, weights, caching):
         group.add_commands(commands)
     return made
 

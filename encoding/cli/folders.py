@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from encoding.store import Store
 if TYPE_CHECKING:
     from encoding.doctor import Finding
 
-LAYOUTS = ("algonauts2023",)
+LAYOUTS = ("algonauts2023", "img2brain")
 
 
 def add_commands(commands: Any) -> None:
@@ -27,9 +28,10 @@ def add_commands(commands: Any) -> None:
         run_simulate,
         about="Write a simulated subject to disk in the layout of a public dataset.",
         more="For trying out everything before the real data are here: set ENCODING_DATA_DIR to the folder above DIR and fit\n"
-        "with --dataset algonauts2023. The files say that they are simulated.",
+        "with the layout's name as --dataset. The files say that they are simulated.",
         examples="simulate --layout algonauts2023 --out data/algonauts2023\n"
-        "simulate --layout algonauts2023 --out data/algonauts2023 --subject subj02",
+        "simulate --layout algonauts2023 --out data/algonauts2023 --subject subj02\n"
+        "simulate --layout img2brain --out data/img2brain",
     )
     parser.add_argument("--layout", choices=LAYOUTS, required=True, help="whose layout")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder in which the subject's folder is made")
@@ -47,12 +49,19 @@ def add_commands(commands: Any) -> None:
 
 def run_simulate(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Open the simulated subject (simulating it first where it is not kept) and write it."""
-    from encoding.layouts import write_algonauts2023
-
+    write = _writer(arguments.layout)
     subject = DATASETS["demo"].open(arguments.subject, Store(), portion(progress, 0, 0.5))
-    folder = write_algonauts2023(subject, arguments.out.expanduser(), portion(progress, 0.5, 1)).resolve()
+    folder = write(subject, arguments.out.expanduser(), portion(progress, 0.5, 1)).resolve()
     document = {"layout": arguments.layout, "subject": subject.name, "simulated": True, "folder": str(folder)}
     return Answer(document, f"A simulated subject is in {folder}\nNo brain was measured; SIMULATED.txt beside the data says so.")
+
+
+def _writer(layout: str) -> Callable[..., Path]:
+    """What writes a subject in a layout: ``write(subject, out, report)``, which returns the folder it made."""
+    from encoding.datasets.img2brain import write_img2brain
+    from encoding.layouts import write_algonauts2023
+
+    return {"algonauts2023": write_algonauts2023, "img2brain": write_img2brain}[layout]
 
 
 def run_doctor(arguments: argparse.Namespace, progress: Progress) -> Answer:

@@ -83,6 +83,29 @@ def _watch(spec: FitSpec) -> None:
     st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
 
 
+def follow(key: str) -> None:
+    """The progress of a job that leaves no fit, and how it ended; nothing where it was never started."""
+    job = jobs().get(key)
+    if job is None:
+        return
+    if not job.finished:
+        settle("a job is watched")
+        _follow(key)
+    elif job.state == "failed":
+        st.error(job.error)
+    else:
+        (st.success if job.state == "done" else st.info)(job.state.capitalize() + ".")
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _follow(key: str) -> None:
+    job = jobs().get(key)
+    if job is None or job.finished:
+        st.rerun()
+    st.progress(job.fraction, f"**{_state(job)}** · {job.text}")
+    st.button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
+
+
 def _state(job: Job) -> str:
     if job.state == "queued":
         return f"Waiting, place {job.position} in the queue" if job.position else "Waiting"
