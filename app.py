@@ -11,4 +11,4 @@ st.html(
     "<style>[data-testid=stMainBlockContainer] {padding-top: 3rem; padding-bottom: 3rem}"
     " [data-testid=stProgress] * {transition: none !important}</style>"  # sliding bars took half a core where there is no graphics card
 )
-st.navigation([st.Page(path) for path in sorted(VIEWS.glob("[0-9]*.py"))]).run()
+st.navigation([st.Page(path, title=path.stem.partition("_")[2].capitalize()) for path in sorted(VIEWS.glob("[0-9]*.py"))]).run()

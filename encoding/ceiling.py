@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+BLOCK_VOXELS = 512  # of 1,000 stimuli with three repeats are 12 MB
+FLAT = 1e-7  # spread over the largest value that rounding alone can make
+
 
 def from_ncsnr(ncsnr: np.ndarray, *, n_three: int, n_two: int = 0, n_one: int = 0) -> np.ndarray:
     """The noise ceiling of responses averaged over one to three repeats.
@@ -43,6 +46,54 @@ def from_ncsnr(ncsnr: np.ndarray, *, n_three: int, n_two: int = 0, n_one: int = 
     _require(np.isfinite(signal) & (signal >= 0), signal, "an ncsnr is a finite number, 0 or more")
     noise = counts @ [1 / 3, 1 / 2, 1] / counts.sum()
     return (signal**2 / (signal**2 + noise)).astype(np.float32)
+
+
+def from_repeats(repeats: np.ndarray) -> np.ndarray:
+    """The noise ceiling of responses averaged over repeats, from how well single repeats agree.
+
+    ``n rho / (1 + (n - 1) rho)`` (Spearman-Brown), with rho the mean correlation of two single repeats over the stimuli. It is
+    the reliability of the average: the correlation of two such averages, and the share of its variance that is not noise.
+    With two repeats it is the split-half reliability ``2 rho / (1 + rho)`` by which the Algonauts 2021 challenge normalises.
+    The challenge's own ceiling comes from the responses that it withholds; from the three repeats of its training clips only a
+    rougher one can be had.
+
+    Parameters
+    ----------
+    repeats : (n_stimuli, n_repeats, n_voxels), any float; two stimuli and two repeats at least.
+
+    Returns
+    -------
+    (n_voxels,) float32, 0 … 1. 0 where repeats do not agree, and where a repeat never varies. With no signal
+    at all an estimate is above 0 about half the time.
+
+    Raises
+    ------
+    ValueError where the shape is another one.
+
+    References
+    ----------
+    Spearman (1910), Correlation calculated from faulty data; Brown (1910), Some experimental results in the correlation of
+    mental abilities.
+
+    Examples
+    --------
+    >>> from_repeats(np.array([[[1.0], [1.0]], [[2.0], [3.0]], [[3.0], [2.0]]])).tolist()  # rho is 1/2
+    [0.6666666865348816]
+    """
+    if np.ndim(repeats) != 3 or min(np.shape(repeats)[:2]) < 2:
+        raise ValueError(f"Repeats have shape (n_stimuli, n_repeats, n_voxels) with two or more of the first two, not {np.shape(repeats)}.")
+    n_stimuli, n, n_voxels = repeats.shape
+    reliability = np.zeros(n_voxels, np.float32)
+    for start in range(0, n_voxels, BLOCK_VOXELS):
+        z = np.array(repeats[:, :, start : start + BLOCK_VOXELS], dtype=np.float64)
+        z -= z.mean(axis=0)
+        norm = np.sqrt(np.einsum("srv,srv->rv", z, z))
+        flat = norm <= FLAT * np.abs(repeats[:, :, start : start + BLOCK_VOXELS]).max(axis=0) * np.sqrt(n_stimuli)
+        z /= np.where(flat, np.inf, norm)
+        rho = (np.square(z.sum(axis=1)).sum(axis=0) - n) / (n * (n - 1))  # the sum of all n x n correlations less the diagonal
+        rho = np.where(flat.any(axis=0), 0, np.clip(rho, 0, 1))
+        reliability[start : start + BLOCK_VOXELS] = n * rho / (1 + (n - 1) * rho)
+    return reliability
 
 
 def as_fraction(values: np.ndarray) -> np.ndarray:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from encoding.registry import unknown
-
 if TYPE_CHECKING:
     import torch
 
@@ -31,13 +29,13 @@ def check_pool(pool: str) -> str:
     kind, _, size = pool.partition(":")
     if pool in POOLS[:3] or pool == "class" or (kind == "grid" and size.isdecimal() and int(size) > 0):
         return pool
-    raise ValueError(f"{unknown('pooling', pool, POOLS)} In grid:<n>, n is a number such as 3, for means in 3 x 3 parts of the picture.")
+    raise ValueError(f"Unknown pooling {pool!r}. Known: {', '.join(POOLS)}; grid:3 takes means in 3 x 3 parts of the picture.")
 
 
 def check_over_frames(over: str) -> str:
     """``over`` itself; ValueError unless it is one of :data:`OVER_FRAMES`."""
     if over not in OVER_FRAMES:
-        raise ValueError(unknown("way to pool frames", over, OVER_FRAMES))
+        raise ValueError(f"Unknown way to pool frames {over!r}. Known: {', '.join(OVER_FRAMES)}.")
     return over
 
 

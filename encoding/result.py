@@ -90,6 +90,15 @@ class Result:
         """(n_vertices,) the 2023 challenge's own score in percent; ValueError where the ceiling is unknown."""
         return scores.algonauts2023_score(self.score(hemi), self._known_ceiling(hemi))
 
+    def relative(self, hemi: str, *, least: float = LEAST_CEILING) -> np.ndarray:
+        """(n_vertices,) r over the highest r that noise leaves possible, NaN under a ceiling of ``least``: the 2021 challenge's score.
+
+        Raises
+        ------
+        ValueError where the ceiling is unknown.
+        """
+        return scores.algonauts2021_score(self.score(hemi), self._known_ceiling(hemi), least=least)
+
     def _known_ceiling(self, hemi: str) -> np.ndarray:
         ceiling = self.ceiling(hemi)
         if ceiling is None:
@@ -113,7 +122,8 @@ class Result:
         Columns: roi, hemi, n_vertices, r_mean, r_median, then for each other score ``<name>`` (mean;
         r² is ``r2_mean``) and ``<name>_median``. Where the noise ceiling is known also ceiling_r (mean of its
         root, the highest r there is), normalised (mean r² over ceiling, vertices under ``least_ceiling`` left
-        out) with n_normalised, and official (the 2023 challenge's score, percent).
+        out) with n_normalised, relative (mean r over its highest, the same vertices left out: the 2021
+        challenge's score) and official (the 2023 challenge's score, percent).
         """
         import pandas as pd
 
@@ -133,6 +143,7 @@ class Result:
             row["ceiling_r"] = _over(np.nanmean, np.sqrt(ceiling[columns]))
             row["normalised"] = _over(np.nanmean, normalised)
             row["n_normalised"] = int(np.isfinite(normalised).sum())
+            row["relative"] = _over(np.nanmean, self.relative(hemi, least=least_ceiling)[columns])
             row["official"] = _over(np.nanmean, self.official(hemi)[columns])
         return row
 
@@ -200,7 +211,7 @@ class Result:
         """The JSON-able account that ``python -m encoding fit --json`` prints; NaN becomes None."""
         wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "rmse", "mae", "smooth_l1"]
         table = self.rois()
-        wanted += [name for name in ("ceiling_r", "normalised", "official") if name in table]
+        wanted += [name for name in ("ceiling_r", "normalised", "relative", "official") if name in table]
         rows = json.loads(table[wanted].to_json(orient="records", double_precision=10))
         return {
             "key": self.key,

@@ -95,6 +95,37 @@ def algonauts2023_score(r: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
     return 100 * np.minimum(squared / np.where(ceiling == 0, UNDEFINED_CEILING, ceiling), 1)
 
 
+def algonauts2021_score(r: np.ndarray, ceiling: np.ndarray, *, least: float = 0.0) -> np.ndarray:
+    """The noise-normalised score of the 2021 challenge per voxel, ``r / sqrt(ceiling)``: 1 is as good as noise allows.
+
+    The challenge means it over the voxels of each ROI, then over ROIs (:func:`mean_of_roi_means`). Nothing is clipped:
+    r below 0 stays so, and where the ceiling came out low by chance a voxel may exceed 1.
+
+    Parameters
+    ----------
+    r : (n_voxels,) Pearson correlation.
+    ceiling : (n_voxels,) in 0 … 1, the reliability of the responses (:func:`encoding.ceiling.from_repeats`).
+    least : voxels with a lower ceiling, or one of 0, are left out (NaN). Without such a bound a few voxels of hardly any
+        ceiling decide the mean.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = r / np.sqrt(ceiling)
+    return np.where((ceiling > 0) & (ceiling >= least), value, np.nan)
+
+
+def mean_of_roi_means(values: np.ndarray, rois: Mapping[str, np.ndarray]) -> float:
+    """The mean over ROIs of each ROI's mean, so that small ROIs count as much as large ones.
+
+    Parameters
+    ----------
+    values : (n_voxels,), NaN where a voxel is left out.
+    rois : name to columns. ROIs without a value are left out; NaN where none has one.
+    """
+    found = [values[columns][np.isfinite(values[columns])] for columns in rois.values()]
+    means = [roi.mean() for roi in found if len(roi)]
+    return float(np.mean(means)) if means else float("nan")
+
+
 def bootstrap_means(
     predicted: np.ndarray, measured: np.ndarray, groups: Mapping[str, np.ndarray], *, n_resamples: int = 500, seed: int = 0
 ) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def table():
             for name in SCORES:
                 mean, median = (np.nan, np.nan) if missing else rng.uniform(0.2, 0.5, 2)
                 row |= {f"{name}_mean" if name in ("r", "r2") else name: mean, f"{name}_median": median}
-            row |= {name: np.nan if missing else rng.uniform(0.5, 0.9) for name in ("ceiling_r", "normalised", "official")}
+            row |= {name: np.nan if missing else rng.uniform(0.5, 0.9) for name in ("ceiling_r", "normalised", "relative", "official")}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -139,7 +139,7 @@ def test_the_ceiling_lies_over_its_bar(table):
     np.testing.assert_array_equal(ends[:, :, 1], np.column_stack([ceiling, ceiling]))
 
 
-@pytest.mark.parametrize(("score", "level"), [("normalised", 1), ("official", 100)])
+@pytest.mark.parametrize(("score", "level"), [("normalised", 1), ("relative", 1), ("official", 100)])
 def test_a_normalised_scores_ceiling_is_its_highest_value(table, score, level):
     (line,) = named(plots.roi_bars(table, score=score), "Noise ceiling")
     assert set(strokes(line)[:, :, 1][np.isfinite(strokes(line)[:, :, 1])]) == {level}
@@ -215,7 +215,7 @@ def test_what_the_table_lacks_is_said(table):
     with pytest.raises(ValueError, match="defined as a mean"):
         plots.roi_bars(table, score="official", statistic="median")
     with pytest.raises(ValueError, match="needs a noise ceiling"):
-        plots.roi_bars(table.drop(columns=["ceiling_r", "normalised", "official"]), score="normalised")
+        plots.roi_bars(table.drop(columns=["ceiling_r", "normalised", "relative", "official"]), score="normalised")
 
 
 def test_without_a_noise_ceiling_there_is_no_line(table):

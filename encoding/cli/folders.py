@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoding.cli.command import Answer, add_command
+from encoding.cli.command import Answer, BadArguments, add_command
 from encoding.cli.terminal import Progress
 from encoding.datasets import DATASETS
 from encoding.progress import portion
@@ -17,7 +17,8 @@ from encoding.store import Store
 if TYPE_CHECKING:
     from encoding.doctor import Finding
 
-LAYOUTS = ("algonauts2023", "img2brain")
+LAYOUTS = ("algonauts2021", "algonauts2023", "img2brain")
+N_CLIPS, FEWEST_STIMULI = 60, 20
 
 
 def add_commands(commands: Any) -> None:
@@ -31,29 +32,64 @@ def add_commands(commands: Any) -> None:
         "with the layout's name as --dataset. The files say that they are simulated.",
         examples="simulate --layout algonauts2023 --out data/algonauts2023\n"
         "simulate --layout algonauts2023 --out data/algonauts2023 --subject subj02\n"
+        "simulate --layout algonauts2021 --out data/algonauts2021 --stimuli 200\n"
         "simulate --layout img2brain --out data/img2brain",
     )
     parser.add_argument("--layout", choices=LAYOUTS, required=True, help="whose layout")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder in which the subject's folder is made")
-    parser.add_argument("--subject", default="subj01", help="a subject of the dataset demo (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder in which the data are written")
+    parser.add_argument("--subject", help="a subject of the dataset demo (default: subj01; of algonauts2021 every one)")
+    parser.add_argument(
+        "--stimuli",
+        type=int,
+        metavar="N",
+        help=f"images or clips with responses (default: as many images as the demo has, {N_CLIPS} clips)",
+    )
     parser = add_command(
         commands,
         "doctor",
         run_doctor,
         about="Examine a folder of data: what is missing or wrong, what that means and how to mend it.",
-        more="Exit code 1 where something would keep the data from being used.",
-        examples="doctor data/algonauts2023\ndoctor data/algonauts2023/subj01 --json",
+        more="The layout is recognised: Algonauts 2023 and 2021, img2brain, or your own data with a dataset.toml.\n"
+        "Exit code 1 where something would keep the data from being used.",
+        examples="doctor data\ndoctor data/algonauts2023/subj01 --json",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a subject's folder, or the one above it")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a data set's folder, one subject's, or the one above several")
 
 
 def run_simulate(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Open the simulated subject (simulating it first where it is not kept) and write it."""
-    write = _writer(arguments.layout)
-    subject = DATASETS["demo"].open(arguments.subject, Store(), portion(progress, 0, 0.5))
-    folder = write(subject, arguments.out.expanduser(), portion(progress, 0.5, 1)).resolve()
-    document = {"layout": arguments.layout, "subject": subject.name, "simulated": True, "folder": str(folder)}
-    return Answer(document, f"A simulated subject is in {folder}\nNo brain was measured; SIMULATED.txt beside the data says so.")
+    """Simulate what the layout needs, unless it is kept, and write it."""
+    if arguments.stimuli is not None and arguments.stimuli < FEWEST_STIMULI:
+        raise BadArguments(f"--stimuli must be {FEWEST_STIMULI} or more, not {arguments.stimuli}: fewer cannot be split and fitted.")
+    write = _simulate_clips if arguments.layout == "algonauts2021" else _simulate_images
+    folder, subjects = write(arguments, progress)
+    document = {
+        "layout": arguments.layout,
+        "subject": subjects[0],
+        "subjects": subjects,
+        "simulated": True,
+        "folder": str(folder.resolve()),
+    }
+    what = "A simulated subject is" if len(subjects) == 1 else f"Simulated subjects ({', '.join(subjects)}) are"
+    return Answer(document, f"{what} in {folder.resolve()}\nNo brain was measured; SIMULATED.txt beside the data says so.")
+
+
+def _simulate_clips(arguments: argparse.Namespace, progress: Progress) -> tuple[Path, list[str]]:
+    """The folder written and the people in it, who share the clips: all of them unless one is asked for."""
+    from encoding.layouts2021 import simulate_algonauts2021
+    from encoding.simulation.cortex import SUBJECTS
+
+    names = [arguments.subject] if arguments.subject else list(SUBJECTS)
+    folder = simulate_algonauts2021(arguments.out.expanduser(), progress, n_clips=arguments.stimuli or N_CLIPS, subjects=names)
+    return folder, [name.replace("subj", "sub") for name in names]
+
+
+def _simulate_images(arguments: argparse.Namespace, progress: Progress) -> tuple[Path, list[str]]:
+    """The folder written and the demo's subject in it."""
+    from encoding.datasets.demo import Demo
+
+    demo = Demo(n_stimuli=arguments.stimuli) if arguments.stimuli else DATASETS["demo"]
+    subject = demo.open(arguments.subject or "subj01", Store(), portion(progress, 0, 0.5))
+    return _writer(arguments.layout)(subject, arguments.out.expanduser(), portion(progress, 0.5, 1)), [subject.name]
 
 
 def _writer(layout: str) -> Callable[..., Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,7 +73,10 @@ class Subject:
     rois : per hemisphere, ROI name to its columns, sorted int64. ROIs may overlap, and be empty.
     groups : (n_stimuli,) int, equal for repeats of one stimulus.
     vertices : per hemisphere (n_vertices,) int64, where each column lies on fsaverage (163,842 vertices);
-        None where no place is known, and then there is no brain map.
+        None where no place is known, and then there is no brain map unless ``sampled`` says more.
+    sampled : for columns that are voxels of a volume. ``lh`` and ``rh`` to a pair of arrays of one length: vertices of fsaverage
+        (int64, ascending) and, for each, the column of the subject's one block that is seen there. A column may be seen
+        at several vertices or at none. None where columns are vertices, or their places unknown.
     ceiling : per hemisphere (n_vertices,) float32 in 0 … 1, the share of variance of these responses that
         any model could explain (its root is the highest r); None where unknown.
     labels : named per-stimulus labels (n_stimuli,), such as the simulated scene's category; often empty.
@@ -89,6 +92,7 @@ class Subject:
     rois: Mapping[str, Mapping[str, np.ndarray]]
     groups: np.ndarray
     vertices: Mapping[str, np.ndarray] | None = None
+    sampled: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None
     ceiling: Mapping[str, np.ndarray] | None = None
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     simulated: bool = False
@@ -153,4 +157,35 @@ def data_dir() -> Path:
     return Path(os.environ.get("ENCODING_DATA_DIR") or Path(__file__).parents[2] / "data").expanduser()
 
 
-DATASETS: Registry[Dataset] = Registry("dataset", "encoding.datasets")
+class Datasets(Registry[Dataset]):
+    """The data sets of this package and, after them, those that its ``finders`` come upon each time it is asked.
+
+    Attributes
+    ----------
+    finders : called without arguments, each gives names to data sets, and must be quick. A name of this package's own comes first.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        super().__init__(kind, package)
+        self.finders: list[Callable[[], Mapping[str, Dataset]]] = []
+
+    def _found(self) -> dict[str, Dataset]:
+        self._load()
+        return {name: found for find in self.finders for name, found in find().items() if name not in self._members}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*super().__iter__(), *sorted(self._found())])
+
+    def __len__(self) -> int:
+        return super().__len__() + len(self._found())
+
+    def __getitem__(self, name: str) -> Dataset:
+        if not super().__contains__(name) and (found := self._found().get(name)):
+            return found
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self._found()
+
+
+DATASETS = Datasets("dataset", "encoding.datasets")

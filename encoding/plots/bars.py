@@ -25,11 +25,12 @@ SCORE_TITLES = {  # name and, on a second line, unit
     "mae": ("absolute error", "response units"),
     "smooth_l1": ("smooth L1 loss", "of errors in response units"),
     "normalised": ("noise-normalised r²", "share of explainable variance"),
+    "relative": ("r / highest possible r", "the Algonauts 2021 score"),
     "official": ("Algonauts 2023 score", "percent"),
 }
-CEILING_LEVELS = {"normalised": 1.0, "official": 100.0}  # a score over its ceiling reaches this, by definition
+CEILING_LEVELS = {"normalised": 1.0, "relative": 1.0, "official": 100.0}  # a score over its ceiling reaches this, by definition
 NO_SKILL = {"r": "Chance, r = 0", "r2": "No better than the mean, R² = 0"}
-MEANS_ONLY = ("normalised", "official")
+MEANS_ONLY = ("normalised", "relative", "official")
 
 BAR = 0.4  # width of a bar where an ROI takes 1
 CLASS_GAP = 0.8  # between two classes of ROIs
@@ -266,7 +267,7 @@ def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | 
     if upright:
         longest = max(len(roi) + 2 + len(numbers) for roi, numbers in counts.items())
     fig.update_xaxes(
-        title={"text": f"ROI, with the number of vertices {_sides(bars)}", "font": {"size": SMALL + 1}, "standoff": 8},
+        title={"text": f"ROI, with the number of vertices{_sides(bars)}", "font": {"size": SMALL + 1}, "standoff": 8},
         tickvals=list(row.x.values()),
         ticktext=[
             f"{f'<b>{roi}</b>' if roi == selected else roi}{'  ' if upright else '<br>'}{numbers}" for roi, numbers in counts.items()
@@ -282,7 +283,8 @@ def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | 
 
 
 def _sides(bars: Sequence[_Bars]) -> str:
-    return " · ".join(hemi_name(each.hemi).split()[0].lower() for each in bars)
+    sides = " · ".join(hemi_name(each.hemi).split()[0].lower() for each in bars)
+    return f" {sides}" if len(bars) > 1 else ""
 
 
 def _class_names(row: Row) -> Iterator[dict]:

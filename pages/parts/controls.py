@@ -68,7 +68,7 @@ def _data() -> tuple[str, str]:
     known = DATASETS[dataset]
     subjects = known.subjects()
     if not subjects:
-        st.info(f"{known.title} is not on this machine. {known.where()}")
+        st.info(f"No subject of {known.title} can be opened. {known.where()}")
         st.stop()
     return dataset, _choose("Subject", "subject", list(subjects), START.subject)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result
+from encoding.placement import Placement
 from encoding.plan import roi_names
 from encoding.result import EVERY_VERTEX
 from pages.parts.brain import Selection, clicked
@@ -42,8 +43,10 @@ class Focus:
 
 
 def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
-    """The chosen ROI and vertex, from two widgets in the sidebar."""
-    names = (BEST, EVERY, *roi_names(result.plan.subject))
+    """The chosen ROI and vertex, from two widgets in the sidebar; without ROIs, every vertex is all there is to choose."""
+    rois = roi_names(result.plan.subject)
+    names = (BEST, EVERY, *rois) if rois else (EVERY,)
+    example = f"{result.plan.hemis[0]} 120"
     with st.sidebar:
         st.divider()
         roi = st.selectbox(
@@ -52,13 +55,15 @@ def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
             key="roi",
             bind="query-params",
             on_change=_forget_vertex,
-            help="The region looked at in the charts below. A click on a bar or on the brain chooses too.",
+            help="The region looked at in the charts below. A click on a bar or on the brain chooses too."
+            if rois
+            else "This data set names no ROIs.",
         )
         typed = st.text_input(
             "Vertex",
             key="vertex",
             bind="query-params",
-            placeholder="click the brain, or type lh 120",
+            placeholder=f"type {example}" if Placement.of(result.plan.subject) is None else f"click the brain, or type {example}",
             help="Hemisphere and column of one vertex.",
         )
     chosen = roi not in (BEST, EVERY)
@@ -77,7 +82,8 @@ def best_roi(table: pd.DataFrame) -> str:
 
 def choose_clicked_vertex(key: str, result: Result) -> None:
     """Callback of the brain: the clicked vertex and the smallest ROI that holds it become the focus."""
-    found = clicked(key, result.plan.subject.vertices)
+    placement = Placement.of(result.plan.subject)
+    found = placement.column(clicked(key, placement.vertices))
     st.session_state["vertex"] = f"{found[0]} {found[1]}" if found else ""
     if found:
         hemi, column = found
@@ -102,10 +108,9 @@ def _read_vertex(text: str, result: Result) -> Selection | None:
     if not text.strip():
         return None
     hemi, _, number = text.strip().replace("-", " ").partition(" ")
-    if hemi not in result.plan.hemis or not number.strip().isdigit():
-        st.sidebar.warning(
-            f"No vertex {text!r}. Write a hemisphere of this fit ({', '.join(result.plan.hemis)}) and a number, such as lh 120."
-        )
+    hemis = result.plan.hemis
+    if hemi not in hemis or not number.strip().isdigit():
+        st.sidebar.warning(f"No vertex {text!r}. Write a hemisphere of this fit ({', '.join(hemis)}) and a number, such as {hemis[0]} 120.")
         return None
     n_vertices = result.plan.subject.responses[hemi].shape[1]
     if int(number) >= n_vertices:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from encoding import DATASETS, Result, plots
 from encoding.brain_view import DRAWN, BrainMap
+from encoding.placement import Placement
+from encoding.plan import roi_names
+from encoding.plots.bars import score_column
 from encoding.result import EVERY_VERTEX, LEAST_CEILING
 from encoding.scores import LOWER_IS_BETTER, SCORES
 from pages.parts.brain import brain_view
@@ -21,9 +26,10 @@ SCORE_NAMES = {
     "mae": "MAE",
     "smooth_l1": "smooth L1",
     "normalised": "r² / ceiling",
+    "relative": "r / highest r",
     "official": "Algonauts 2023 score",
 }
-NEEDS_CEILING = ("normalised", "official")
+NEEDS_CEILING = ("normalised", "relative", "official")
 N_PICTURES = 4
 NOT_NEEDED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"]  # in a chart's toolbar; dragging zooms
 START_VIEW = "posterior"  # where visual cortex is in sight
@@ -40,7 +46,11 @@ def chart(figure: object, key: str, **more: object) -> object:
 def score_controls(result: Result) -> tuple[str, str]:
     """Which score is shown, and whether its mean or median over vertices."""
     known = [name for name in SCORE_NAMES if name not in NEEDS_CEILING or result.plan.subject.ceiling is not None]
+    if DATASETS[result.plan.spec.dataset].clips:
+        known = [name for name in known if name != "official"]  # that challenge was of pictures
     left, right = st.columns([4, 1])
+    if result.plan.subject.ceiling is None:
+        left.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
     score = left.segmented_control("Score", known, key="score", bind="query-params", default="r", required=True, help=_score_help())
     statistic = right.segmented_control("Over vertices", ["mean", "median"], key="over", bind="query-params", default="mean", required=True)
     return score, statistic
@@ -48,12 +58,14 @@ def score_controls(result: Result) -> tuple[str, str]:
 
 def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
     """The score on the brain, where a click chooses a vertex; what was drawn, or None where vertices have no known place."""
-    subject = result.plan.subject
-    if subject.vertices is None:
+    placement = Placement.of(result.plan.subject)
+    if placement is None:
         st.info("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works.")
         return None
-    brain = _brain_map(result, focus, score)
+    brain = _brain_map(result, placement, focus, score)
     brain_view(brain, key="brain", on_select=lambda: choose_clicked_vertex("brain", result))
+    if result.plan.subject.sampled is not None:
+        st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
     st.caption("Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a vertex; its predictions are below.")
     return brain
 
@@ -62,17 +74,20 @@ def score_values(result: Result, hemi: str, score: str) -> np.ndarray:
     """(n_vertices,) one of :data:`SCORE_NAMES` for every vertex."""
     if score == "normalised":
         return result.normalised(hemi)
+    if score == "relative":
+        return result.relative(hemi)
     return result.official(hemi) if score == "official" else result.score(hemi, score)
 
 
-def _brain_map(result: Result, focus: Focus, score: str) -> BrainMap:
+def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -> BrainMap:
     """What the brain shows, from the widgets above it."""
-    subject = result.plan.subject
     values = {hemi: score_values(result, hemi, score) for hemi in result.plan.hemis}
     low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
     step = 1.0 if score == "official" else 0.05
     most = max(1.0, float(np.ceil(high)))
-    classes = DATASETS[result.plan.spec.dataset].roi_names()
+    known = roi_names(result.plan.subject)
+    classes = {kind: [name for name in names if name in known] for kind, names in DATASETS[result.plan.spec.dataset].roi_names().items()}
+    classes = {kind: names for kind, names in classes.items() if names}
     surfaces, outlines, colours = st.columns([3, 4, 2], vertical_alignment="bottom")
     surface = surfaces.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
     kinds = outlines.multiselect("Outlines", [*classes], key="outlines", default=[*classes][:1], persist_state="session")
@@ -83,10 +98,10 @@ def _brain_map(result: Result, focus: Focus, score: str) -> BrainMap:
         )
         threshold = st.slider("Hide values below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
     return BrainMap(
-        values=values,
-        vertices=subject.vertices,
-        rois=subject.rois,
-        ceiling=_highest(result, score),
+        values=placement.values(values),
+        vertices=placement.vertices,
+        rois=placement.rois(result.plan.subject.rois),
+        ceiling=None if (highest := _highest(result, score)) is None else placement.values(highest),
         title=f"{SCORE_NAMES[score]} per vertex",
         quantity=SCORE_NAMES[score],
         colour_range=ends if ends[0] < ends[1] else (0.0, most),
@@ -96,7 +111,7 @@ def _brain_map(result: Result, focus: Focus, score: str) -> BrainMap:
         view=START_VIEW,
         outlined=tuple(name for kind in kinds for name in classes[kind]),
         chosen_roi=None if focus.roi == EVERY_VERTEX else focus.roi,
-        selected=focus.vertex,
+        selected=placement.place(focus.vertex),
     )
 
 
@@ -108,8 +123,11 @@ def _highest(result: Result, score: str) -> dict[str, np.ndarray] | None:
 
 
 def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str) -> None:
-    """Bars per ROI, left and right; a click chooses a ROI."""
+    """Bars per ROI, left and right; a click chooses a ROI. Without ROIs, the one number there is instead."""
     found = stored_intervals(result)
+    if not result.plan.spec.rois and not roi_names(result.plan.subject):
+        _whole(result, table, score, statistic, found)
+        return
     intervals = None if found is None else {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in result.plan.hemis}
     figure = plots.roi_bars(
         table,
@@ -132,7 +150,26 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
     st.caption(" ".join(notes))
 
 
+def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, intervals: Mapping[str, np.ndarray] | None) -> None:
+    """The score of each block of responses as a whole, where no ROI divides it."""
+    column = score_column(table, score, statistic)
+    parts = []
+    for _, row in table[table["roi"] == EVERY_VERTEX].iterrows():
+        text = f"{statistic.capitalize()} {SCORE_NAMES[score]} over {row['n_vertices']:,} vertices of {row['hemi']}: **{row[column]:.3f}**"
+        if intervals is not None and (score, statistic) == ("r", "mean"):
+            low, high = (float(intervals[f"{row['hemi']}_{end}"][0]) for end in ("low", "high"))
+            text += f" (95 % of bootstrap draws: {low:.3f} to {high:.3f})"
+        parts.append(text)
+    st.info(f"This data set names no ROIs, so there are no bars to compare. {'. '.join(parts)}.")
+    st.caption(SCORES.get(score, _score_note(score)))
+
+
 def _score_note(score: str) -> str:
+    if score == "relative":
+        return (
+            "r over the highest r that noise leaves possible (the root of the ceiling), the score of Algonauts 2021; "
+            f"vertices with a ceiling under {LEAST_CEILING} are left out. From few repeats it is rough: single vertices may exceed 1."
+        )
     if score == "normalised":
         return (
             "r² over the noise ceiling, the share of explainable variance that is explained; "

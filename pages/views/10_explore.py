@@ -3,6 +3,7 @@
 import streamlit as st
 
 from encoding import DATASETS
+from encoding.plan import roi_names
 from pages.parts.controls import fit_controls
 from pages.parts.focus import best_roi, focus_controls
 from pages.parts.handles import roi_table, settle
@@ -19,18 +20,20 @@ except ValueError as wrong:
 
 dataset = DATASETS[spec.dataset]
 question = f"How well does **{' + '.join(spec.layers)}** of **{spec.backbone}** predict the visual cortex of **{spec.subject}**?"
-st.markdown(f":orange-badge[Simulated: no brain was measured] {question}" if dataset.simulated else question)
+simulated = ":orange-badge[Simulated: no brain was measured]"
+st.markdown(f"{simulated} {question}" if dataset.simulated else question)
 
 result = fit_or_find(spec)
 if result is None:
     st.stop()
+if result.plan.subject.simulated and not dataset.simulated:
+    st.markdown(f"{simulated} These files say that a simulation wrote them.")
 
 table = roi_table(result.key, spec, result)
 focus = focus_controls(result, table)
-st.caption(
-    f"{result.n_train:,} training and {result.n_test:,} test images, {spec.n_components or 'all'} components, {spec.readout}. "
-    f"Best predicted region: {best_roi(table)}."
-)
+best = f" Best predicted region: {best_roi(table)}." if roi_names(result.plan.subject) else ""
+what = "clips" if dataset.clips else "images"
+st.caption(f"{result.n_train:,} training and {result.n_test:,} test {what}, {spec.n_components or 'all'} components, {spec.readout}.{best}")
 
 score, statistic = score_controls(result)
 brain = brain_panel(result, focus, score)

@@ -1,4 +1,4 @@
-"""Looks a data set over before anything is fitted: what is there, what is wrong, and how to mend it."""
+"""A subject in the layout of Algonauts 2023, compared with the challenge's own where it claims to be one."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from encoding.datasets._arrays import open_responses, open_vector, require_finite, response_facts
-from encoding.datasets._base import FSAVERAGE_VERTICES, BadData
+from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.datasets._ceilings import find_ceiling, read_ceilings
 from encoding.datasets._download2023 import DOWNLOADS, ROI_SIZES, Download
-from encoding.datasets._images import read_image
 from encoding.datasets.algonauts2023 import (
     FACTS,
     HEMIS,
@@ -26,27 +23,18 @@ from encoding.datasets.algonauts2023 import (
     read_test_images,
     read_vertices,
 )
+from encoding.doctor._checks import check_readable, check_sizes, facts_of_images
+from encoding.doctor._findings import Finding, found_by
 from encoding.fingerprints import file_facts, sha256
-from encoding.progress import Report, portion, silent
+from encoding.progress import Report, portion
 from encoding.regions import ROI_CLASSES
 from encoding.store import Store
 
+TITLE = "Algonauts 2023"
+TELLTALES = ("training_split", "test_split", "training_images", "training_fmri", "roi_masks", "lh_training_fmri.npy", "test_images")
+LACKS = "Each subject's folder, subj01 …, should hold training_split, test_split and roi_masks."
 IMAGE_SIZE = (425, 425)
-TINY = 20  # vertices; the mean score of fewer says little
 AGAIN = "Unpack the download again."
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of a diagnosis: ``ok``, ``warning`` (usable) or ``error`` (the subject cannot be opened)."""
-
-    level: str
-    what: str
-    meaning: str = ""
-    mend: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.level:8s}" + " ".join(part for part in (self.what, self.meaning, self.mend) if part)
 
 
 @dataclass(frozen=True)
@@ -70,23 +58,6 @@ class Examination:
         return read_images(self.layout.training_images, split="train")
 
 
-def diagnose(folder: Path, store: Store, report: Report = silent) -> list[Finding]:
-    """All there is to say about ``folder``: one subject in the layout of Algonauts 2023, a folder of them, or the folder above.
-
-    Every image is decoded and every response read, once; ``store`` remembers what was learnt of unchanged files.
-    Damage is a finding, never an exception.
-    """
-    subjects = find_subjects(Path(folder))
-    if not subjects:
-        mend = "Name a folder that holds subj01, subj02 …, or one of these."
-        return [Finding("error", f"{folder} holds no subject of Algonauts 2023 (no training_split, no roi_masks).", mend=mend)]
-    findings = []
-    for i, subject in enumerate(subjects):
-        case = Examination(Layout(subject), store, portion(report, i / len(subjects), (i + 1) / len(subjects)))
-        findings += [finding for check in CHECKS for finding in _found_by(check, case)]
-    return list(dict.fromkeys(findings))  # several checks may stumble over the same damage
-
-
 def find_subjects(folder: Path) -> list[Path]:
     """The folders of subjects in ``folder``, in a folder within it, or ``folder`` itself."""
     folder = folder.resolve()
@@ -98,17 +69,13 @@ def find_subjects(folder: Path) -> list[Path]:
     return []
 
 
-def _found_by(check: Callable[[Examination], Iterator[Finding]], case: Examination) -> Iterator[Finding]:
-    """Findings with the subject's name in front, and damage as one of them."""
-    found = check(case)
-    while True:
-        try:
-            finding = next(found)
-        except StopIteration:
-            return
-        except (BadData, OSError) as error:
-            finding = Finding("error", str(error), "Until then the subject cannot be opened.")
-        yield Finding(finding.level, f"{case.name}: {finding.what}", finding.meaning, finding.mend)
+find = find_subjects
+
+
+def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
+    """All there is to say about one subject's folder."""
+    case = Examination(Layout(folder), store, report)
+    return (finding for check in CHECKS for finding in found_by(check(case), case.name))
 
 
 def check_origin(case: Examination) -> Iterator[Finding]:
@@ -130,35 +97,16 @@ def check_test_images(case: Examination) -> Iterator[Finding]:
 
 
 def _check_images(case: Examination, split: str, paths: list[Path], report: Report) -> Iterator[Finding]:
-    facts = file_facts(paths, case.store, name="images-1", learn=image_facts, report=report)
+    facts = facts_of_images(paths, case.store, report)
     kind = "training" if split == "train" else split
-    bad = [path for path, fact in zip(paths, facts, strict=True) if fact["error"]]
-    if bad:
-        first = next(fact["error"] for fact in facts if fact["error"])
-        yield Finding("error", f"{len(bad):,} of {len(paths):,} {kind} images cannot be read, the first: {first}", "Fits will stop there.")
+    yield from check_readable(kind, paths, facts)
     odd = [path for path, fact in zip(paths, facts, strict=True) if not fact["error"] and tuple(fact["size"]) != IMAGE_SIZE]
     if odd and case.expected:
         yield Finding("warning", f"{len(odd):,} {kind} images are not 425 x 425, the first {odd[0].name}.", "The challenge's are.", AGAIN)
-    other = [(path, fact["mode"]) for path, fact in zip(paths, facts, strict=True) if fact["mode"] not in (None, "RGB")]
-    if other:
-        path, mode = other[0]
-        yield Finding(
-            "warning", f"{len(other):,} {kind} images are not RGB, the first {path.name} ({mode}).", "They are converted when read."
-        )
     expected = case.expected and (case.expected.n_images if split == "train" else case.expected.n_test)
     yield from _compare(f"{kind} images", len(paths), expected)
-    if not bad:
+    if not any(fact["error"] for fact in facts):
         yield Finding("ok", f"{len(paths):,} {kind} images, named by their rows, all readable.")
-
-
-def image_facts(path: Path) -> dict[str, Any]:
-    """Size and mode of a picture as it lies on disk, and what keeps it from being decoded, if anything."""
-    try:
-        read_image(path)
-        with Image.open(path) as image:
-            return {"size": image.size, "mode": image.mode, "error": None}
-    except BadData as error:
-        return {"size": None, "mode": None, "error": str(error)}
 
 
 def check_duplicates(case: Examination) -> Iterator[Finding]:
@@ -209,10 +157,7 @@ def check_masks(case: Examination, hemi: str) -> Iterator[Finding]:
     sizes = {name: len(columns) for name, columns in rois.items()}
     filled = sum(size > 0 for size in sizes.values())
     yield Finding("ok", f"{hemi} masks: {n_vertices:,} vertices, {filled} of {len(sizes)} ROIs have some.")
-    if empty := [name for name, size in sizes.items() if size == 0]:
-        yield Finding("ok", f"{hemi} ROIs without vertices: {', '.join(empty)}.", "That is usual; they are shown as empty.")
-    if tiny := [f"{name} ({size})" for name, size in sizes.items() if 0 < size < TINY]:
-        yield Finding("warning", f"{hemi} ROIs of fewer than {TINY} vertices: {', '.join(tiny)}.", "Their mean scores say little.")
+    yield from check_sizes(hemi, rois)
 
 
 def _check_spaces(layout: Layout, hemi: str, vertices: np.ndarray) -> Iterator[Finding]:

@@ -1,0 +1,227 @@
+"""``dataset.toml``: what its keys mean. Reading it opens none of the files it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData
+from encoding.datasets._sections import Section
+from encoding.registry import unknown
+from encoding.splits import parse_split
+
+FILE = "dataset.toml"
+BLOCK = "brain"  # the one block of responses that are one file
+BLOCK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # shown before a vertex's number, so without spaces or dashes
+SPACES = {"fsaverage": FSAVERAGE_VERTICES, "fsaverage5": FSAVERAGE5_VERTICES}
+MASKS = "ROIs"  # the class of those given by a mask each
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where pictures lie: all of ``folder`` in natural order, or those that the lines of ``files`` name (in ``folder``, if given)."""
+
+    folder: Path | None
+    files: Path | None = None
+    unlabelled: Path | None = None
+
+
+@dataclass(frozen=True)
+class Regions:
+    """One file of ROIs: a mask (``names`` is None), or labels of which ``names`` tells ROI to number."""
+
+    path: Path
+    names: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where columns lie: vertices of ``space`` (every one, in order, where a block has no file), or the voxels of ``mask``."""
+
+    space: str | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class SubjectFiles:
+    """What ``[subjects.<name>]`` says. Mappings are by block of responses; in ``rois`` then by ROI, or by class of labels."""
+
+    pictures: Pictures
+    responses: Mapping[str, Path]
+    rois: Mapping[str, Mapping[str, Regions]]
+    places: Places | None = None
+    ceiling: Mapping[str, Path] | None = None
+    ncsnr: Mapping[str, Path] | None = None
+    averaged: int | Path | None = None
+    repeats: Path | None = None
+    groups: Path | None = None
+
+    @property
+    def has_ceiling(self) -> bool:
+        return self.ceiling is not None or self.ncsnr is not None
+
+
+@dataclass(frozen=True)
+class Description:
+    """All of a ``dataset.toml``."""
+
+    path: Path
+    title: str
+    about: str
+    simulated: bool
+    split: str
+    subjects: Mapping[str, SubjectFiles]
+
+    @property
+    def roi_names(self) -> dict[str, tuple[str, ...]]:
+        """ROI class to ROI names over all subjects, as they are written."""
+        classes: dict[str, dict[str, None]] = {}
+        for files in self.subjects.values():
+            for block in files.rois.values():
+                for key, regions in block.items():
+                    kind, names = (MASKS, [key]) if regions.names is None else (key, regions.names)
+                    classes.setdefault(kind, {}).update(dict.fromkeys(names))
+        return {kind: tuple(names) for kind, names in classes.items()}
+
+
+def read_description(path: Path) -> Description:
+    """The description in a ``dataset.toml``.
+
+    Raises
+    ------
+    BadData for a key that does not exist (with the nearest one that does), is missing or says something impossible.
+    """
+    top = Section.of(path)
+    top.knows("title", "about", "simulated", "split", "stimuli", "subjects")
+    subjects = top.section("subjects")
+    if not subjects.values:
+        raise BadData(f'{path} names no subject. Add [subjects.me] with responses = "responses.npy" below it.')
+    return Description(
+        path=path,
+        title=top.text("title", path.parent.name),
+        about=top.text("about", f"Your own data, described in {path}."),
+        simulated=top.flag("simulated"),
+        split=top.checked("split", parse_split, "holdout:0.9:5"),
+        subjects={name: _subject(part, top) for name, part in subjects.sections()},
+    )
+
+
+def _subject(part: Section, top: Section) -> SubjectFiles:
+    part.knows("stimuli", "responses", "rois", "vertices", "ceiling", "ncsnr", "averaged", "repeats", "groups")
+    if "responses" not in part:
+        raise BadData(f'{part.file}: [{part.name}] needs responses = "responses.npy", or one file each for lh and rh.')
+    responses = _by_block(part, "responses", None)
+    for block in responses:
+        if not BLOCK_NAME.fullmatch(block) or block == "both":
+            raise BadData(f"{part.file}: {part.name}.responses.{block}: name blocks with letters, digits and _, such as lh and rh.")
+    ceiling, ncsnr = (_by_block(part, key, responses) if key in part else None for key in ("ceiling", "ncsnr"))
+    if ceiling and ncsnr:
+        raise BadData(f"{part.file}: [{part.name}] has both ceiling and ncsnr. Keep one of them.")
+    if ncsnr and "averaged" not in part:
+        raise BadData(f"{part.file}: [{part.name}] has ncsnr, so say how many trials each row is the mean of: averaged = 3.")
+    return SubjectFiles(
+        pictures=_pictures(part.section("stimuli") if "stimuli" in part else top.section("stimuli")),
+        responses=responses,
+        rois=_rois(part, responses),
+        places=_places(part.section("vertices"), responses) if "vertices" in part else None,
+        ceiling=ceiling,
+        ncsnr=ncsnr,
+        averaged=_averaged(part),
+        repeats=part.file_at("repeats"),
+        groups=part.file_at("groups"),
+    )
+
+
+def _pictures(part: Section) -> Pictures:
+    part.knows("folder", "files", "unlabelled")
+    if "folder" not in part and "files" not in part:
+        raise BadData(f'{part.file}: [{part.name}] must say where the pictures are: folder = "images", or files = "stimuli.txt".')
+    return Pictures(part.file_at("folder"), part.file_at("files"), part.file_at("unlabelled"))
+
+
+def _by_block(part: Section, key: str, responses: Mapping[str, Path] | None) -> dict[str, Path]:
+    """One file for each block of responses. Where the responses are one file, so is everything about them."""
+    if isinstance(part.values[key], str) and (responses is None or _is_one_file(part)):
+        return {BLOCK: part.file_at(key)}
+    if responses is not None and _is_one_file(part):
+        raise part.wrong(key, "one file, as responses is")
+    if not isinstance(part.values[key], dict):
+        raise part.wrong(key, f"one file in quotes or a table of files, one each for {', '.join(responses or ('lh', 'rh'))}")
+    found = part.section(key)
+    if responses is not None:
+        found.knows(*responses)
+        if missing := [block for block in responses if block not in found]:
+            raise BadData(f"{part.file}: [{found.name}] has no {missing[0]}, which has responses. Name a file for each block, or for none.")
+    if not found.values:
+        raise BadData(f'{part.file}: [{found.name}] is empty. Name a file, such as lh = "lh.npy".')
+    return found.files()
+
+
+def _is_one_file(part: Section) -> bool:
+    return isinstance(part.values["responses"], str)
+
+
+def _rois(part: Section, responses: Mapping[str, Path]) -> dict[str, dict[str, Regions]]:
+    found = part.section("rois")
+    if _is_one_file(part):
+        return {BLOCK: _block_rois(found)}
+    found.knows(*responses)
+    return {block: _block_rois(found.section(block)) for block in responses}
+
+
+def _block_rois(part: Section) -> dict[str, Regions]:
+    return {key: _regions(part, key) for key in part.values}
+
+
+def _regions(part: Section, key: str) -> Regions:
+    if isinstance(part.values[key], str):
+        return Regions(part.file_at(key))
+    if not isinstance(part.values[key], dict):
+        raise part.wrong(key, 'a mask\'s file in quotes, or a table such as { labels = "faces.npy", names = ["OFA", "FFA"] }')
+    table = part.section(key)
+    table.knows("labels", "names")
+    if "labels" not in table or "names" not in table:
+        raise BadData(f'{part.file}: [{table.name}] needs both labels = "faces.npy" and names = ["OFA", "FFA"] (label 1 first).')
+    return Regions(table.file_at("labels"), _label_names(table, table.values["names"]))
+
+
+def _label_names(table: Section, names: Any) -> dict[str, int]:
+    """ROI to label: a list counts from 1, a table gives each name its number."""
+    if isinstance(names, list) and all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
+        return {name: label for label, name in enumerate(names, start=1)}
+    if isinstance(names, dict) and all(type(label) is int for label in names.values()):
+        return dict(names)
+    raise table.wrong(
+        "names", 'different names in quotes, label 1 first (["OFA", "FFA"]), or names with their labels ({ OFA = 1, FFA = 7 })'
+    )
+
+
+def _places(part: Section, responses: Mapping[str, Path]) -> Places:
+    part.knows("space", "mask", *responses)
+    if "mask" in part:
+        if len(responses) > 1 or len(part.values) > 1:
+            raise BadData(f"{part.file}: [{part.name}] has a mask, which places the voxels of one block and stands alone.")
+        return Places(mask=part.file_at("mask"))
+    space = part.text("space")
+    if space not in SPACES:
+        found = f" {unknown('space', space, SPACES)}" if space else ""
+        raise BadData(f'{part.file}: [{part.name}] needs space = "fsaverage" or "fsaverage5", or mask = "mask.nii.gz".{found}')
+    if strange := [block for block in responses if block not in ("lh", "rh")]:
+        raise BadData(
+            f"{part.file}: [{part.name}] has a space, but the responses are named {strange[0]!r}, which is no hemisphere. "
+            "Give responses as lh and rh, or leave the vertices out."
+        )
+    return Places(space=space, files={block: part.file_at(block) for block in responses if block in part})
+
+
+def _averaged(part: Section) -> int | Path | None:
+    value = part.values.get("averaged")
+    if value is None or (type(value) is int and value in (1, 2, 3)):
+        return value
+    if not isinstance(value, str):
+        raise part.wrong("averaged", "1, 2 or 3 trials, or the path of an array with that number for each row")
+    return part.file_at("averaged")

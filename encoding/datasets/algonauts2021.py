@@ -1,0 +1,213 @@
+"""The Algonauts 2021 challenge: ten people's brains and a thousand short clips, as its download lies on disk.
+
+    AlgonautsVideos268_All_30fpsmax/0001_0-0-1-6-7-2-8-0-17500167280.mp4     clips of 3 s; the number is the row of the responses,
+                                                                             from 1; those past the last row (1001 …) are the test clips
+    participants_data_v2021/mini_track/sub01/V1.pkl                          nine ROIs, each {"train": (n_clips, 3, n_voxels)}
+    participants_data_v2021/full_track/sub01/WB.pkl                          the whole brain, and "voxel_mask" (78, 93, 71)
+    SIMULATED.txt                                                            only where a simulation wrote all this
+
+Each track of each person is a subject here: ``sub01`` is the mini track, ``sub01-full`` the whole brain. Its one block of
+responses is called ``brain``; both hemispheres are in it. The mini track's columns are those of its ROIs one after the other;
+a voxel that is in two ROIs' files is two columns. Where its voxels lie is unknown, so it has no brain map; the full track has no
+ROIs, and its voxels are seen on the surface where the cortex runs through them.
+
+The three repetitions of each clip are averaged. The noise ceiling is the reliability of that average.
+
+Source: Cichy et al. (2021), The Algonauts Project 2021 challenge: How the human brain makes sense of a world in motion.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from encoding.datasets import _tracks2021 as tracks
+from encoding.datasets import _volumes
+from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
+from encoding.datasets._videos import VideoFiles, list_videos
+from encoding.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
+from encoding.progress import Report, portion, silent
+from encoding.registry import UnknownName, unknown
+from encoding.spec import digest
+from encoding.store import Store
+
+BLOCK = "brain"
+FULL = "-full"  # ends the name of a subject of the full track
+ROIS = {"early visual": ("V1", "V2", "V3", "V4"), "category-selective": ("LOC", "EBA", "FFA", "STS", "PPA")}
+MINI_TRACK = tuple(name for names in ROIS.values() for name in names)
+N_CLIPS = 1000  # with responses, in the challenge
+PERSON = re.compile(r"sub\d\d")
+CLIP = re.compile(r"(?P<number>\d+)_.*")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files lie below the data set's folder."""
+
+    folder: Path
+
+    @property
+    def clips(self) -> Path:
+        return self.folder / "AlgonautsVideos268_All_30fpsmax"
+
+    @property
+    def participants(self) -> Path:
+        return self.folder / "participants_data_v2021"
+
+    @property
+    def marker(self) -> Path:
+        return self.folder / "SIMULATED.txt"
+
+    def roi(self, person: str, roi: str) -> Path:
+        return self.participants / "mini_track" / person / f"{roi}.pkl"
+
+    def whole_brain(self, person: str) -> Path:
+        return self.participants / "full_track" / person / "WB.pkl"
+
+    def files(self, subject: str) -> dict[str, Path]:
+        """The pickles of a subject, in the order of its columns."""
+        if subject.endswith(FULL):
+            return {"WB": self.whole_brain(subject.removesuffix(FULL))}
+        return {roi: self.roi(subject, roi) for roi in MINI_TRACK}
+
+
+class Algonauts2021(Dataset):
+    """The challenge's subjects below :func:`data_dir`, or below ``root`` where one is given."""
+
+    name = "algonauts2021"
+    title = "Algonauts 2021 (clips)"
+    about = "fMRI of ten people who watched a thousand three-second clips of everyday events, three times each."
+    clips = True
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+
+    @property
+    def root(self) -> Path:
+        return self._root or data_dir() / self.name
+
+    @property
+    def split(self) -> str:
+        """The development kit's: the first 900 clips train. Fewer clips than the challenge's, of a simulation, are shuffled."""
+        folder = Layout(self.root).clips
+        return "first:900" if not folder.is_dir() or len(list_videos(folder)) >= N_CLIPS else Dataset.split
+
+    def subjects(self) -> tuple[str, ...]:
+        """Those of the mini track, then those of the full track."""
+        layout = Layout(self.root)
+        mini, full = (_people(layout.participants / track) for track in ("mini_track", "full_track"))
+        return (*mini, *(f"{person}{FULL}" for person in full))
+
+    def roi_names(self) -> Mapping[str, tuple[str, ...]]:
+        return ROIS
+
+    def where(self) -> str:
+        if found := self.subjects():
+            return f"{', '.join(found)} in {self.root}."
+        layout = Layout(self.root)
+        return (
+            f"Not on this machine. Agree to the terms at algonauts.csail.mit.edu and unpack the 2021 data so that "
+            f"{layout.clips} and {layout.participants} exist; or simulate them: "
+            f"python -m encoding simulate --layout {self.name} --out {self.root}"
+        )
+
+    def is_ready(self, subject: str, store: Store) -> bool:
+        """Whether the responses were averaged before, and no file has changed since."""
+        layout, files = self._layout(subject)
+        clips = list_videos(layout.clips) if layout.clips.is_dir() else []
+        pickles = list(files.values())
+        if not all(path.is_file() for path in pickles) or not is_remembered(clips + pickles, store):
+            return False
+        key = _key(files, store)
+        needed = (key, _surface_key(key)) if subject.endswith(FULL) else (key,)
+        return all(one in store for one in needed)
+
+    def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
+        """The subject. The first time its pickles are read and what is made of them goes to ``store``, to be mapped from then on."""
+        layout, files = self._layout(subject)
+        clips = read_clips(layout.clips)
+        key = _key(files, store, portion(report, 0, 0.1))
+        made_from = {"files": {roi: str(path) for roi, path in files.items()}, "simulated": layout.marker.exists()}
+        found = store.memo(key, lambda: tracks.convert(files, portion(report, 0.1, 0.5)), made_from)
+        n_clips = len(found["responses"])
+        if len(clips) < n_clips:
+            raise BadData(f"{layout.clips} holds {len(clips):,} clips, but the responses have {n_clips:,} rows. Unpack the clips again.")
+        edges = found["edges"]
+        rois = {roi: np.arange(start, stop) for roi, start, stop in zip(files, edges[:-1], edges[1:], strict=True)}
+        return Subject(
+            dataset=self.name,
+            name=subject,
+            stimuli=VideoFiles(clips[:n_clips], fingerprint=files_fingerprint(clips[:n_clips], store, portion(report, 0.5, 0.9))),
+            unlabelled=VideoFiles(clips[n_clips:], fingerprint=files_fingerprint(clips[n_clips:], store, portion(report, 0.9, 1))),
+            responses={BLOCK: found["responses"]},
+            fingerprints={BLOCK: key},
+            rois={BLOCK: {} if subject.endswith(FULL) else rois},
+            groups=np.arange(n_clips),
+            sampled=_sampled(key, found["voxels"], store) if subject.endswith(FULL) else None,
+            ceiling={BLOCK: found["ceiling"]},
+            simulated=layout.marker.exists(),
+        )
+
+    def _layout(self, subject: str) -> tuple[Layout, dict[str, Path]]:
+        if subject not in self.subjects():
+            known = self.subjects()
+            raise UnknownName(unknown("subject", subject, known, show=20) if known else f"No subject {subject!r}: {self.where()}")
+        return Layout(self.root), Layout(self.root).files(subject)
+
+
+def read_clips(folder: Path) -> list[Path]:
+    """The clips in the order of the responses' rows.
+
+    Raises
+    ------
+    BadData where the folder is missing or empty, or a file's name does not give its row.
+    """
+    paths = list_videos(folder)
+    if not paths:
+        raise BadData(f"{folder} holds no clips. Unpack the challenge's clips there.")
+    for row, path in enumerate(paths, start=1):
+        found = CLIP.fullmatch(path.stem)
+        if found is None:
+            raise BadData(f"{path} is not named like 0001_0-0-1-6-7-2-8-0-17500167280.mp4. Rename it or take it out of the folder.")
+        if int(found["number"]) != row:
+            raise BadData(
+                f"{path} has the number {int(found['number'])} but is clip {row} of its folder. Numbers must run from 1 without gaps."
+            )
+    return paths
+
+
+def _people(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(path.name for path in folder.iterdir() if PERSON.fullmatch(path.name) and path.is_dir())
+
+
+def _key(files: Mapping[str, Path], store: Store, report: Report = silent) -> str:
+    """The name of what is made of the pickles: of their bytes."""
+    for path in files.values():
+        if not path.is_file():
+            raise BadData(f"{path} is missing. {tracks.AGAIN}")
+    bytes_of_each = file_facts(files.values(), store, name="sha256", learn=sha256, report=report)
+    return digest("responses", tracks.VERSION, layout=Algonauts2021.name, files=dict(zip(files, bytes_of_each, strict=True)))
+
+
+def _surface_key(responses_key: str) -> str:
+    return digest("surface", _volumes.VERSION, voxels=responses_key)
+
+
+def _sampled(key: str, voxels: np.ndarray, store: Store) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Which voxel each vertex lies in, worked out once."""
+
+    def make() -> dict[str, np.ndarray]:
+        at = _volumes.on_surface(voxels, tracks.VOLUME, tracks.AFFINE)
+        return {f"{hemi}_{what}": values for hemi, pair in at.items() for what, values in zip(("vertices", "columns"), pair, strict=True)}
+
+    found = store.memo(_surface_key(key), make, {"voxels": key})
+    return {hemi: (found[f"{hemi}_vertices"], found[f"{hemi}_columns"]) for hemi in ("lh", "rh")}
+
+
+DATASETS.register(Algonauts2021.name, Algonauts2021())

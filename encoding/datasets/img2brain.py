@@ -1,0 +1,210 @@
+"""img2brain (Zenodo 10.5281/zenodo.7979730): one person's 10,000 voxels and the photographs that were seen.
+
+    Data_img2brain/trainingIMG/…           8857 jpg, 425 x 425; in natural order they are the rows of the responses
+                   testIMG/…               984 jpg, responses withheld
+                   trainingfMRI/training.npy    (8857, 10000)
+                   SIMULATED.txt           only where a simulation wrote all this
+
+The folder may be named so or be ``img2brain`` itself. Nothing tells which voxel belongs to which region, where it lies, or how
+noisy it is: there are no ROIs, no brain map and no noise ceiling. Published models were validated on the last fifth of a shuffle
+with seed 224, which is this data set's own split.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from encoding.datasets._base import DATASETS, BadData, Dataset, Stimuli, Subject, data_dir
+from encoding.datasets._images import ImageFiles, list_images
+from encoding.datasets._responses import read_responses, responses_are_known
+from encoding.fingerprints import files_fingerprint, is_remembered
+from encoding.progress import Report, portion, silent
+from encoding.registry import UnknownName, unknown
+from encoding.store import Store
+
+SUBJECT = "subj01"  # the download names nobody
+BLOCK = "brain"  # all voxels, whichever hemisphere they are of
+TOP = "Data_img2brain"
+N_THREADS = 4  # compressing a JPEG releases the GIL
+MARKER = """These data are simulated. No brain was measured.
+
+They were written by Encoding Explorer in the layout of img2brain (subject {name} of {dataset}).
+"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files lie."""
+
+    folder: Path
+
+    @classmethod
+    def below(cls, folder: Path) -> Layout:
+        """The layout in ``folder``, or in the download's own top folder within it."""
+        return cls(folder / TOP if (folder / TOP).is_dir() else folder)
+
+    @property
+    def training_images(self) -> Path:
+        return self.folder / "trainingIMG"
+
+    @property
+    def test_images(self) -> Path:
+        return self.folder / "testIMG"
+
+    @property
+    def responses(self) -> Path:
+        return self.folder / "trainingfMRI" / "training.npy"
+
+    @property
+    def marker(self) -> Path:
+        return self.folder / "SIMULATED.txt"
+
+    @property
+    def is_here(self) -> bool:
+        return self.training_images.is_dir() or self.responses.parent.is_dir()
+
+
+class Img2Brain(Dataset):
+    """The one subject below :func:`data_dir`, or below ``root`` where one is given."""
+
+    name = "img2brain"
+    title = "img2brain"
+    about = "fMRI of one person, 10,000 voxels without names or places, and 8,857 photographs of everyday scenes."
+    split = "holdout:0.8:224"
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+
+    @property
+    def layout(self) -> Layout:
+        return Layout.below(self._root or data_dir() / self.name)
+
+    def subjects(self) -> tuple[str, ...]:
+        return (SUBJECT,) if self.layout.is_here else ()
+
+    def roi_names(self) -> Mapping[str, tuple[str, ...]]:
+        return {}
+
+    def where(self) -> str:
+        folder = self.layout.folder
+        if self.subjects():
+            return f"{SUBJECT} in {folder}."
+        return (
+            f"Not on this machine. Download it from doi.org/10.5281/zenodo.7979730 and unpack it so that {folder / 'trainingIMG'} "
+            f"exists; or simulate it: python -m encoding simulate --layout {self.name} --out {folder}"
+        )
+
+    def is_ready(self, subject: str, store: Store) -> bool:
+        """Whether every file was checked before and has not changed since."""
+        layout = self._checked(subject)
+        images = [path for folder in (layout.training_images, layout.test_images) if folder.is_dir() for path in list_images(folder)]
+        return is_remembered(images, store) and responses_are_known(layout.responses, store)
+
+    def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
+        """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
+        layout = self._checked(subject)
+        images, test_images = read_training_images(layout), read_test_images(layout)
+        responses, fingerprint = read_responses(layout.responses, store, portion(report, 0, 0.4))
+        check_rows(layout, images, responses)
+        return Subject(
+            dataset=self.name,
+            name=subject,
+            stimuli=ImageFiles(images, fingerprint=files_fingerprint(images, store, portion(report, 0.4, 0.9))),
+            unlabelled=ImageFiles(test_images, fingerprint=files_fingerprint(test_images, store, portion(report, 0.9, 1))),
+            responses={BLOCK: responses},
+            fingerprints={BLOCK: fingerprint},
+            rois={BLOCK: {}},
+            groups=np.arange(len(images)),
+            simulated=layout.marker.exists(),
+        )
+
+    def _checked(self, subject: str) -> Layout:
+        if subject not in self.subjects():
+            known = self.subjects()
+            raise UnknownName(unknown("subject", subject, known) if known else f"No subject {subject!r}: {self.where()}")
+        return self.layout
+
+
+def read_training_images(layout: Layout) -> list[Path]:
+    """The images with responses, in natural order of their names; :class:`BadData` where there are none."""
+    if paths := list_images(layout.training_images):
+        return paths
+    raise BadData(f"{layout.training_images} holds no images. Unpack img2brain's trainingIMG there.")
+
+
+def read_test_images(layout: Layout) -> list[Path]:
+    """The images whose responses are withheld; none where their folder is missing or empty."""
+    return list_images(layout.test_images) if layout.test_images.is_dir() else []
+
+
+def check_rows(layout: Layout, images: list[Path], responses: np.ndarray) -> None:
+    """:class:`BadData` unless there is one image for every row."""
+    if len(responses) != len(images):
+        raise BadData(
+            f"{layout.training_images} holds {len(images):,} images but {layout.responses.name} has {len(responses):,} rows. "
+            "Each image is one row: unpack both again."
+        )
+
+
+def write_img2brain(subject: Subject, out: Path, report: Report = silent, *, size: int = 425) -> Path:
+    """Write ``subject`` to ``out/Data_img2brain`` in the layout of img2brain; returns that folder, which appears whole or not at all.
+
+    Its blocks of responses stand side by side, in their order, as voxels. What the layout cannot hold (ROIs, places, ceilings) is
+    left out, and images are compressed as JPEG: what is read back has the same responses and almost the same pictures.
+
+    Parameters
+    ----------
+    size : images are cropped to a square and resized to so many pixels a side; the real ones have 425.
+
+    Raises
+    ------
+    FileExistsError where the folder is there.
+    """
+    target = Path(out) / TOP
+    if target.exists():
+        raise FileExistsError(f"{target} exists already. Remove it first, or write to another folder.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+    try:
+        layout = Layout(scratch / TOP)
+        layout.responses.parent.mkdir(parents=True)
+        _write_images(subject.stimuli, layout.training_images, size, portion(report, 0, 0.85))
+        _write_images(subject.unlabelled, layout.test_images, size, portion(report, 0.85, 0.95))
+        report(0.95, "Writing responses")
+        np.save(layout.responses, np.concatenate([np.asarray(block, np.float32) for block in subject.responses.values()], axis=1))
+        if subject.simulated:
+            layout.marker.write_text(MARKER.format(name=subject.name, dataset=subject.dataset))
+        layout.folder.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def _write_images(stimuli: Stimuli, folder: Path, size: int, report: Report) -> None:
+    folder.mkdir(parents=True)
+
+    def write(index: int) -> None:
+        image = ImageOps.fit(stimuli[index], (size, size), Image.Resampling.BICUBIC)
+        image.save(folder / f"{index + 1:04d}.jpg", quality=95)
+
+    for done, _ in enumerate(_in_threads(write, range(len(stimuli))), start=1):
+        report(done / len(stimuli), f"Writing {folder.name}: {done:,} of {len(stimuli):,}")
+
+
+def _in_threads(work, jobs: Iterable[int]) -> Iterable[None]:
+    pool = ThreadPoolExecutor(N_THREADS)
+    try:
+        yield from pool.map(work, jobs)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+DATASETS.register(Img2Brain.name, Img2Brain())

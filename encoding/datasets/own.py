@@ -1,0 +1,143 @@
+"""Your own data: any folder below :func:`data_dir` that holds a ``dataset.toml``. No code is read from it.
+
+    data/kitchen/dataset.toml      the data set "kitchen"
+                 images/           whatever dataset.toml names, here or anywhere else
+                 responses.npy
+
+The least that can be written:
+
+    title = "Kitchens at 3 T"
+    [stimuli]
+    folder = "images"              pictures in natural order are rows, or files = "stimuli.txt" with a path a line
+    [subjects.ann]
+    responses = "responses.npy"    (n_rows, n_vertices), or one file each for lh and rh
+
+docs/own_data.md shows the rest: ROIs, places on the cortex, repeats, noise ceilings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
+from encoding.datasets._description import FILE, Description, SubjectFiles, read_description
+from encoding.datasets._images import ImageFiles
+from encoding.datasets._masks import Sampled, is_sampled, read_sampled
+from encoding.datasets._own_files import read_ceiling, read_pictures, read_rois, read_rows, read_unlabelled, read_vertices
+from encoding.datasets._responses import read_responses, require_real, responses_are_known
+from encoding.fingerprints import files_fingerprint, is_remembered
+from encoding.progress import Report, portion, silent
+from encoding.registry import UnknownName, unknown
+from encoding.store import Store
+
+
+class OwnDataset(Dataset):
+    """What one ``dataset.toml`` describes. One with a mistake is listed too: it has no subjects and says what is wrong.
+
+    Attributes
+    ----------
+    problem : what keeps the description from being used; empty where nothing does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name, self.title, self.problem = path, path.parent.name, path.parent.name, ""
+        self.description: Description | None = None
+        try:
+            self.description = read_description(path)
+        except BadData as error:
+            self.problem = self.about = str(error)
+            return
+        for name in ("title", "about", "simulated", "split"):
+            setattr(self, name, getattr(self.description, name))
+
+    def subjects(self) -> tuple[str, ...]:
+        return tuple(self.description.subjects) if self.description else ()
+
+    def roi_names(self) -> Mapping[str, tuple[str, ...]]:
+        return self.description.roi_names if self.description else {}
+
+    def where(self) -> str:
+        return self.problem or f"{', '.join(self.subjects())}, described in {self.path}."
+
+    def is_ready(self, subject: str, store: Store) -> bool:
+        """Whether every file was checked before and has not changed since."""
+        files = self._files(subject)
+        images = [*read_pictures(files.pictures), *read_unlabelled(files.pictures)]
+        mask = files.places.mask if files.places else None
+        if mask is not None and not is_sampled(mask, store):
+            return False
+        return is_remembered(images, store) and all(responses_are_known(path, store) for path in files.responses.values())
+
+    def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
+        """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
+        files = self._files(subject)
+        shapes = {block: require_real(path).shape for block, path in files.responses.items()}
+        paths, groups = read_rows(files, read_pictures(files.pictures), shapes)
+        unlabelled = read_unlabelled(files.pictures)
+        rois = {block: read_rois(files.rois[block], shape[1]) for block, shape in shapes.items()}
+        ceiling = {block: read_ceiling(files, block, *shape) for block, shape in shapes.items()} if files.has_ceiling else None
+        vertices, sampled = read_places(files, shapes, store)
+        responses, fingerprints = _read_blocks(files.responses, store, portion(report, 0, 0.5))
+        return Subject(
+            dataset=self.name,
+            name=subject,
+            stimuli=ImageFiles(paths, fingerprint=files_fingerprint(paths, store, portion(report, 0.5, 0.95))),
+            unlabelled=ImageFiles(unlabelled, fingerprint=files_fingerprint(unlabelled, store, portion(report, 0.95, 1))),
+            responses=responses,
+            fingerprints=fingerprints,
+            rois=rois,
+            groups=groups,
+            vertices=vertices,
+            sampled=sampled,
+            ceiling=ceiling,
+            simulated=self.simulated,
+        )
+
+    def _files(self, subject: str) -> SubjectFiles:
+        if self.description is None:
+            raise BadData(self.problem)
+        if subject not in self.description.subjects:
+            raise UnknownName(unknown(f"subject of {self.name}", subject, self.subjects()))
+        return self.description.subjects[subject]
+
+
+def read_places(
+    files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]], store: Store
+) -> tuple[dict[str, np.ndarray] | None, Sampled | None]:
+    """:attr:`Subject.vertices` and :attr:`Subject.sampled`, of which at most one is known."""
+    if files.places is None:
+        return None, None
+    if files.places.mask is None:
+        return {block: read_vertices(files.places, block, n_vertices) for block, (_, n_vertices) in shapes.items()}, None
+    ((_, n_voxels),) = shapes.values()
+    return None, read_sampled(files.places.mask, n_voxels, store)
+
+
+def _read_blocks(paths: Mapping[str, Path], store: Store, report: Report) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    read = {
+        block: read_responses(path, store, portion(report, i / len(paths), (i + 1) / len(paths)))
+        for i, (block, path) in enumerate(paths.items())
+    }
+    return {block: responses for block, (responses, _) in read.items()}, {block: name for block, (_, name) in read.items()}
+
+
+def find_own(folder: Path | None = None) -> dict[str, OwnDataset]:
+    """Each folder in ``folder`` (by default :func:`data_dir`) that holds a ``dataset.toml``, by its name.
+
+    A description is read anew once its file changes.
+    """
+    folder = folder or data_dir()
+    paths = sorted(folder.glob(f"[!.]*/{FILE}")) if folder.is_dir() else []
+    return {path.parent.name: _described(path, (about := path.stat()).st_mtime_ns, about.st_ctime_ns, about.st_size) for path in paths}
+
+
+@lru_cache(maxsize=256)
+def _described(path: Path, *state: int) -> OwnDataset:
+    return OwnDataset(path)
+
+
+DATASETS.finders.append(find_own)

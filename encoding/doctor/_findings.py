@@ -1,0 +1,33 @@
+"""What a diagnosis is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from encoding.datasets import BadData
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a diagnosis: ``ok``, ``warning`` (usable) or ``error`` (the subject cannot be opened)."""
+
+    level: str
+    what: str
+    meaning: str = ""
+    mend: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level:8s}" + " ".join(part for part in (self.what, self.meaning, self.mend) if part)
+
+
+def found_by(check: Iterator[Finding], name: str = "") -> Iterator[Finding]:
+    """The findings of one check with the name, if any, of what was examined in front, and damage as one of them."""
+    while True:
+        try:
+            finding = next(check)
+        except StopIteration:
+            return
+        except (BadData, OSError) as error:
+            finding = Finding("error", str(error), "Until then the subject cannot be opened.")
+        yield Finding(finding.level, f"{name}: {finding.what}" if name else finding.what, finding.meaning, finding.mend)
