@@ -1,0 +1,123 @@
+"""What every source of torch modules does alike: prepare pictures, find layers, build from a seed, give activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from encoding.backbones._base import Backbone, UnknownLayer
+from encoding.backbones._hooks import capture, trace
+from encoding.registry import unknown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+N_TRACED = 3  # images in the batch that finds a network's layers
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture becomes a network's input: resized, its central square kept, colours normalised.
+
+    Attributes
+    ----------
+    resize, crop : pixels of the shorter side after resizing, and of the central square that is kept.
+    interpolation : a name of PIL's, in small letters, such as ``bilinear`` or ``bicubic``.
+    mean, std : of red, green, blue (0 … 1), taken off and divided by.
+    squash : both sides become ``resize`` pixels, whatever the picture's shape: its edges are seen, squeezed.
+    """
+
+    resize: int
+    crop: int
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    squash: bool = False
+
+    @classmethod
+    def of(cls, row: Mapping[str, str]) -> Preparation:
+        """What a row of a table says, numbers with spaces between them."""
+        mean, std = (tuple(float(value) for value in row[name].split()) for name in ("mean", "std"))
+        return cls(int(row["resize"]), int(row["crop"]), row["interpolation"], mean, std, row.get("squash") == "yes")
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """One RGB image -> (3, crop, crop) float32, equal to torchvision's Resize, CenterCrop, ToTensor and Normalize."""
+        width, height = image.size
+        short = min(width, height)
+        size = (self.resize, self.resize) if self.squash else (self.resize * width // short, self.resize * height // short)
+        if size != image.size:
+            image = image.resize(size, Image.Resampling[self.interpolation.upper()])
+        left, top = (_start(side, self.crop) for side in size)
+        image = image.crop((left, top, left + self.crop, top + self.crop))
+        pixels = np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1), np.float32)
+        mean, std = (np.array(values, np.float32).reshape(3, 1, 1) for values in (self.mean, self.std))
+        pixels /= 255
+        pixels -= mean
+        pixels /= std
+        return pixels
+
+    def named(self) -> list[Any]:
+        """What of it enters a fingerprint."""
+        return list(astuple(self))
+
+
+def _start(side: int, crop: int) -> int:
+    """Where a central crop starts; before the picture where that is smaller than the crop, which black then surrounds."""
+    return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
+
+
+class ModuleBackbone(Backbone):
+    """A torch module in evaluation. See :func:`encoding.backbones._hooks.capture` for what exactly a layer gives."""
+
+    def __init__(self, name: str, network: nn.Module, fingerprint: str, preparation: Preparation, calls: Mapping[str, int]) -> None:
+        self.name, self.network, self.fingerprint = name, network, fingerprint
+        self.preparation, self.calls = preparation, calls
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        import torch
+
+        return torch.from_numpy(self.preparation(image))
+
+    def activations(self, batch: torch.Tensor, layers: Sequence[str], pool: str = "none") -> dict[str, torch.Tensor]:
+        for layer in layers:
+            if layer not in self.calls:
+                raise UnknownLayer(unknown(f"layer of {self.name}", layer, self.calls))
+        return capture(self.network, batch, self.calls, layers, pool)
+
+    def to(self, device: str) -> ModuleBackbone:
+        self.network.to(device)
+        return self
+
+
+def find_layers(build: Callable[[], nn.Module], size: int) -> dict[str, int]:
+    """Every layer of what ``build`` makes, in forward order, with how often it is called (:func:`trace`); nothing is computed."""
+    import torch
+
+    network = without_values(build)
+    with torch.device("meta"):  # for what the forward pass itself makes
+        return trace(network, torch.empty(N_TRACED, 3, size, size))
+
+
+def without_values(build: Callable[[], nn.Module]) -> nn.Module:
+    """What ``build`` makes, on the meta device, where tensors have shapes and no values."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return build()
+    except (NotImplementedError, RuntimeError):  # its construction asks tensors for their values
+        return seeded(build, 0).to("meta")
+
+
+def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """What ``build`` makes when torch's random numbers start at ``seed``; the caller's own go on undisturbed."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
+        return build()

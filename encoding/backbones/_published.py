@@ -1,0 +1,183 @@
+"""Networks whose library publishes their weights, on the Hugging Face hub or at an address of its own."""
+
+from __future__ import annotations
+
+import http.client
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+
+from encoding.backbones._base import NoWeights, Source, WeightsFile
+from encoding.backbones._download import fetch
+from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded
+from encoding.backbones._weights import (
+    PRETRAINED,
+    WITHOUT,
+    checkpoints,
+    fill,
+    find_weights,
+    read_tensors,
+    seed_of,
+    weights_fingerprint,
+)
+from encoding.spec import digest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+HUB = "https://huggingface.co"
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True)
+class Published:
+    """The pretrained weights of one network, as its library publishes them.
+
+    Attributes
+    ----------
+    stem : the file's name beside torch.hub's own downloads, without its ending.
+    repository : on the Hugging Face hub, such as ``timm/resnet18.a1_in1k``; empty where there is none.
+    files : in that repository, or whole addresses; the first that exists is the one, as in the library itself.
+    licence : as the library states it.
+    """
+
+    network: str
+    stem: str
+    repository: str
+    files: tuple[str, ...]
+    licence: str
+
+    def weights_file(self) -> WeightsFile | None:
+        """The file that is here, or else the first that would be fetched; None where none are published. Fetches nothing."""
+        choices = list(self._choices())
+        here = self._here()
+        path, address = here or (choices[0] if choices else (None, ""))
+        return WeightsFile(self.network, path, address, self.licence) if path else None
+
+    def is_ready(self, weights: str) -> bool:
+        """Whether :meth:`find` would download nothing."""
+        return weights != PRETRAINED or not self.files or self._here() is not None
+
+    def find(self, weights: str) -> Path:
+        """The file that holds ``pretrained``, downloaded if need be, or the file that ``weights`` names.
+
+        Raises
+        ------
+        NoWeights where it is not here and cannot be had.
+        """
+        if weights != PRETRAINED:
+            return find_weights(self.network, weights, "")
+        if here := self._here():
+            return here[0]
+        reason = "none are published"
+        for path, address in self._choices():
+            try:
+                return fetch(address, path)
+            except (OSError, http.client.HTTPException) as error:
+                reason = f"{type(error).__name__}: {error}"
+                if not (isinstance(error, HTTPError) and error.code == NOT_FOUND):
+                    break
+        raise NoWeights(self._mend(reason))
+
+    def _mend(self, reason: str) -> str:
+        choices = [f"{address} elsewhere and save it as {path}" for path, address in self._choices()]
+        hand = f"Download {', or '.join(choices)}. " if choices else ""
+        missing = "are not on this machine and could not be downloaded" if choices else "cannot be had"
+        return f"The pretrained weights of {self.network} {missing} ({reason}). {hand}{WITHOUT}"
+
+    def _choices(self) -> Iterator[tuple[Path, str]]:
+        """Where each file would be put by hand or by a download, and its address. An address of its own keeps its file's name."""
+        for file in self.files:
+            own = "://" in file
+            name = PurePosixPath(file).name if own else self.stem + PurePosixPath(file).suffix
+            yield checkpoints() / name, file if own else f"{HUB}/{self.repository}/resolve/main/{file}"
+
+    def _here(self) -> tuple[Path, str] | None:
+        """The file on this machine and its address: one put here by hand first, then the hub's own cache."""
+        choices = list(self._choices())
+        cached = [(_in_hub_cache(self.repository, file), address) for file, (_, address) in zip(self.files, choices, strict=True)]
+        return next(((path, address) for path, address in [*choices, *cached] if path is not None and path.is_file()), None)
+
+
+def _in_hub_cache(repository: str, file: str) -> Path | None:
+    """The file in the cache of huggingface_hub, where timm, open_clip and others keep theirs; nothing is asked of the network."""
+    if not repository or "://" in file:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file)
+    return Path(found) if isinstance(found, str) else None
+
+
+@dataclass(frozen=True)
+class PublishedNetwork(ABC):
+    """What must be known of a network before it is built.
+
+    Attributes
+    ----------
+    full_name : with its source before a slash, and with the tag of its weights where it has one.
+    """
+
+    full_name: str
+    published: Published
+    preparation: Preparation
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The network with its library's initial weights, ready to evaluate."""
+
+    def load(self, built: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+        """Copy the tensors of a file into the built network; ValueError where they do not fit."""
+        fill(built, tensors, path, self.full_name)
+
+
+class PublishedSource(Source):
+    """A library of torch modules, each with weights that it publishes.
+
+    Attributes
+    ----------
+    version : raised where the same library would be made to give other features.
+    """
+
+    version: int
+
+    @abstractmethod
+    def about(self, network: str) -> PublishedNetwork:
+        """What is known of a network, listed or not; UnknownName where there is none."""
+
+    def every_layer(self, network: str) -> tuple[str, ...]:
+        return tuple(_calls(self.about(network)))
+
+    def weights_file(self, network: str) -> WeightsFile | None:
+        return self.about(network).published.weights_file()
+
+    def is_ready(self, network: str, weights: str) -> bool:
+        return self.about(network).published.is_ready(weights)
+
+    def fingerprint(self, network: str, weights: str) -> str:
+        """Names the architecture, the bytes of the weights and the preprocessing. Downloads ``pretrained`` weights if need be."""
+        about, seed = self.about(network), seed_of(weights)
+        learnt = f"random:{seed}" if seed is not None else weights_fingerprint(about.published.find(weights))
+        return digest("backbone", self.version, network=about.full_name, weights=learnt, preprocessing=about.preparation.named())
+
+    def open(self, network: str, weights: str) -> ModuleBackbone:
+        about, seed = self.about(network), seed_of(weights)
+        fingerprint = self.fingerprint(network, weights)
+        built = seeded(about.build, seed or 0)
+        if seed is None:
+            path = about.published.find(weights)
+            about.load(built, read_tensors(path), path)
+            if self.fingerprint(network, weights) != fingerprint:
+                raise ValueError(f"{path} changed while it was read. Wait until it is whole, then try again.")
+        return ModuleBackbone(network, built, fingerprint, about.preparation, _calls(about))
+
+
+@cache
+def _calls(about: PublishedNetwork) -> Mapping[str, int]:
+    """Every layer in forward order, with how often it is called; nothing is computed."""
+    return find_layers(about.build, about.preparation.crop)
