@@ -18,12 +18,14 @@ from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights, list_models
 
 from encoding.backbones import BACKBONES, NoWeights, UnknownLayer, _weights
-from encoding.backbones.torchvision import networks
+from encoding.backbones.torchvision import RETINANET, networks
 
 ALEXNET, SQUEEZENET, MOBILENET = "torchvision/alexnet", "torchvision/squeezenet1_1", "torchvision/mobilenet_v2"
 SOURCE = BACKBONES[ALEXNET]
+CLASSIFIERS = [row for row in networks().values() if row is not RETINANET]
 WELL_KNOWN = ("alexnet", "inception_v3", "mobilenet_v2", "resnet18", "resnet50", "squeezenet1_0", "squeezenet1_1", "vgg16", "vit_b_16")
 OTHERS = ("convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "regnet_x_400mf", "shufflenet_v2_x0_5", "swin_t", "vit_h_14")
+OTHERS += ("maxvit_t", "mnasnet0_5", "mobilenet_v3_large", "mobilenet_v3_small", "vgg16_bn", "vgg19")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not (DATA / "weights").is_dir(), reason=f"no real weights and photographs in {DATA}")
@@ -58,21 +60,24 @@ def no_network(monkeypatch, tmp_path):
 
 def test_the_table_is_torchvisions_own():
     theirs = set(list_models(module=torchvision.models))
-    assert {row.name for row in networks().values()} <= theirs  # a later torchvision may have more
-    for row in networks().values():
+    assert {row.name for row in CLASSIFIERS} <= theirs  # a later torchvision may have more
+    for row in CLASSIFIERS:
         choices = get_model_weights(row.name)
         weights = getattr(choices, "IMAGENET1K_V1", None) or choices.DEFAULT
         transform = weights.transforms()
         assert weights.url == f"{_weights.ADDRESS}/{row.weights}"
-        assert ([row.resize], [row.crop]) == (transform.resize_size, transform.crop_size)
-        assert row.interpolation == transform.interpolation.value
-        assert (list(row.mean), list(row.std)) == (transform.mean, transform.std)
+        assert row.megabytes == weights.meta["_file_size"]
+        assert ("CC-BY-NC" in row.licence) == ("SWAG" in weights.meta.get("license", ""))
+        picture = row.preparation
+        assert ([picture.resize], [picture.crop]) == (transform.resize_size, transform.crop_size)
+        assert picture.interpolation == transform.interpolation.value
+        assert (list(picture.mean), list(picture.std)) == (transform.mean, transform.std)
 
 
 def test_the_networks_of_this_torchvision_are_all_there():
     if tuple(map(int, torchvision.__version__.split(".")[:2])) > (0, 29):
         pytest.skip("a torchvision newer than the table")
-    assert {f"torchvision/{name}" for name in list_models(module=torchvision.models)} == set(SOURCE.networks())
+    assert set(list_models(module=torchvision.models)) == {row.name for row in CLASSIFIERS}
 
 
 @pytest.mark.parametrize("name", ["alexnet", "efficientnet_b1", "inception_v3", "vit_h_14", "efficientnet_v2_l"])
@@ -80,7 +85,7 @@ def test_the_networks_of_this_torchvision_are_all_there():
 def test_preparation_equals_torchvisions_transform(name, size):
     choices = get_model_weights(name)
     transform = (getattr(choices, "IMAGENET1K_V1", None) or choices.DEFAULT).transforms()
-    ours = networks()[f"torchvision/{name}"].prepare(picture(size))
+    ours = networks()[f"torchvision/{name}"].preparation(picture(size))
     assert ours.dtype == np.float32 and ours.flags.c_contiguous
     np.testing.assert_allclose(ours, transform(picture(size)).numpy(), atol=1e-6)
 
@@ -175,7 +180,7 @@ def test_all_layers_at_the_very_end_equal_the_networks_own_answer():
     for name in ("squeezenet1_1", "inception_v3", "googlenet", "shufflenet_v2_x0_5"):
         network = f"torchvision/{name}"
         backbone, last = SOURCE.open(network, "random:0"), SOURCE.every_layer(network)[-1]
-        x = noise(size=networks()[network].crop)
+        x = noise(size=networks()[network].preparation.crop)
         with torch.no_grad():
             torch.testing.assert_close(backbone.activations(x, [last])[last], backbone.network(x).flatten(1))
 
@@ -377,6 +382,15 @@ def test_real_networks_name_the_cat_and_the_coffee(network, file_name, layer):
     backbone = SOURCE.open(network, str(DATA / "weights" / file_name))
     assert "cat" in named_by(backbone, layer, "chelsea.png")
     assert "espresso" in named_by(backbone, layer, "coffee.png")
+
+
+def test_the_weights_file_is_where_a_download_would_put_it(no_network):
+    file = SOURCE.weights_file(ALEXNET)
+    assert (file.path, file.address) == (no_network / "alexnet-owt-7be5be79.pth", f"{_weights.ADDRESS}/alexnet-owt-7be5be79.pth")
+    assert file.sha256 == "7be5be79" and not file.is_here
+    assert abs(file.n_bytes - 244_408_911) < 1024  # of the published file
+    assert "not stated" in file.licence and "ImageNet-1k" in file.licence
+    assert SOURCE.weights_file("torchvision/convnext_base").sha256 == "6075fbad"
 
 
 @needs_data

@@ -1,5 +1,5 @@
 """Networks, one file for each source. Adding a file here that registers a :class:`Source` adds it everywhere."""
 
-from encoding.backbones._base import BACKBONES, SOURCES, Backbone, NoWeights, Source, UnknownLayer, WeightsFile
+from encoding.backbones._base import BACKBONES, SOURCES, Backbone, NotInstalled, NoWeights, Source, UnknownLayer, WeightsFile
 
-__all__ = ["BACKBONES", "SOURCES", "Backbone", "NoWeights", "Source", "UnknownLayer", "WeightsFile"]
+__all__ = ["BACKBONES", "SOURCES", "Backbone", "NoWeights", "NotInstalled", "Source", "UnknownLayer", "WeightsFile"]

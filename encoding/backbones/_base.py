@@ -24,6 +24,10 @@ class NoWeights(FileNotFoundError):
     """Weights are not on this machine. The message names the file, where to put it and what works without it."""
 
 
+class NotInstalled(ImportError):
+    """A library that one source needs, and nothing else, is not there. The message says how to install it."""
+
+
 class Backbone(ABC):
     """An opened network: images in, activations of any of its layers out.
 
@@ -84,7 +88,8 @@ class Source(ABC):
 
     Attributes
     ----------
-    name : what stands before the slash in a backbone's name; a source of one network has no slash.
+    name : what stands before the slash in a backbone's name; a source of one network has no slash. A colon begins
+        parameters, in the names of networks that have some: ``gabor:orientations=4``.
     needs_weights : false where nothing is learned, so that weights are ignored.
     """
 
@@ -125,6 +130,10 @@ class Source(ABC):
         """Whether :meth:`open` takes this name; a source may take more than it lists."""
         return network in self.networks()
 
+    def why_not(self, network: str) -> str:
+        """What is wrong with a name that :meth:`has` refuses; empty where there is no more to say than that it is unknown."""
+        return ""
+
     def weights_file(self, network: str) -> WeightsFile | None:
         """What ``pretrained`` weights would be fetched or are here; None where nothing is learned. Fetches nothing."""
         return None
@@ -156,14 +165,19 @@ class Backbones(Mapping[str, Source]):
         return sum(1 for _ in self)
 
     def __getitem__(self, name: str) -> Source:
-        source = name.partition("/")[0]
-        if source in self.sources and self.sources[source].has(name):
-            return self.sources[source]
-        raise UnknownName(unknown("backbone", name, self))
+        source = self._source(name)
+        if source is not None and source.has(name):
+            return source
+        raise UnknownName((source.why_not(name) if source else "") or unknown("backbone", name, self))
 
     def __contains__(self, name: object) -> bool:
-        source = str(name).partition("/")[0]
-        return source in self.sources and self.sources[source].has(str(name))
+        source = self._source(str(name))
+        return source is not None and source.has(str(name))
+
+    def _source(self, name: str) -> Source | None:
+        """The source that a name belongs to: what stands before the slash, and before the parameters of a source of one network."""
+        source = name.partition("/")[0].partition(":")[0]
+        return next((self.sources[found] for found in self.sources if found == source), None)
 
 
 SOURCES: Registry[Source] = Registry("source of networks", "encoding.backbones")

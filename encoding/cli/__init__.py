@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 
-from encoding.backbones import NoWeights, UnknownLayer
+from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
 from encoding.cli import caching, fitting, folders, listing, weights
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
@@ -27,7 +27,7 @@ from encoding.store import DamagedResult, StoreFull
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 WRONGLY_ASKED = (BadArguments, UnknownName, UnknownLayer, BadOption)
-EXPLAINED = (*WRONGLY_ASKED, BadData, NoWeights, NoRoom, StoreFull, FileExistsError)
+EXPLAINED = (*WRONGLY_ASKED, BadData, NoWeights, NotInstalled, NoRoom, StoreFull, FileExistsError)
 """Failures whose message says all there is to say."""
 
 FIRST_STEPS = f"""
