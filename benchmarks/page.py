@@ -47,7 +47,7 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
         ("the same, switch to another fitted layer until the brain is repainted", seconds, ""),
     ]
     made = [{"what": what, "ours": f"{value:.2f} s", "against": "", "ratio": "", "aim": aim, "seconds": value} for what, value, aim in rows]
-    made[-1]["ratio"] = f"{payload / 1000:.0f} kB for the brain"
+    made[-1]["ratio"] = f"{payload / 1000:.0f} kB received for the whole page"
     return made
 
 

@@ -49,7 +49,7 @@ class Table(Backbone):
     def prepare(self, image: Image.Image):
         import torch
 
-        return torch.full((1, 1, 1), image.getpixel((0, 0)))
+        return torch.full((1, 1, 1), image.convert("I").getpixel((0, 0)))
 
     def activations(self, batch, layers, pool="none"):
         import torch
