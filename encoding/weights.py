@@ -6,7 +6,7 @@ from pathlib import Path
 
 from encoding.backbones import BACKBONES, NoWeights, WeightsFile
 from encoding.backbones._download import fetch as fetch_file
-from encoding.backbones._weights import WITHOUT
+from encoding.backbones._weights import not_downloaded
 from encoding.progress import Report, silent
 
 
@@ -44,8 +44,4 @@ def fetch(network: str, report: Report = silent) -> Path:
     try:
         return fetch_file(file.address, file.path, sha256=file.sha256, report=report)
     except OSError as error:
-        reason = f"{type(error).__name__}: {error}"
-        mend = f"Download {file.address} elsewhere and save it as {file.path}. {WITHOUT}"
-        raise NoWeights(
-            f"The pretrained weights of {network} are not on this machine and could not be downloaded ({reason}). {mend}"
-        ) from error
+        raise not_downloaded(network, file.address, file.path, error) from error

@@ -33,6 +33,7 @@ OLD_NAMES = (  # of parameters in published files, which torchvision has renamed
     (r"\.mlp\.linear_2\.", ".mlp.3."),
 )
 UNREADABLE = (RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError, struct.error)  # what torch makes of damage
+DOWNLOAD_FAILED = (OSError, http.client.HTTPException)
 TRAINING_ONLY = r"(AuxLogits|aux1|aux2)\."  # auxiliary classifiers of GoogLeNet and InceptionV3
 
 
@@ -66,13 +67,17 @@ def find_weights(network: str, weights: str, file_name: str) -> Path:
         raise NoWeights(f"There is no weights file {weights!r}. Weights are 'pretrained', 'random:<seed>' or the path of a file.")
     try:
         download(f"{ADDRESS}/{file_name}", path)
-    except (OSError, http.client.HTTPException) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise NoWeights(
-            f"The pretrained weights of {network} are not on this machine and could not be downloaded ({reason}). "
-            f"Download {ADDRESS}/{file_name} elsewhere and put it in {path.parent}. {WITHOUT}"
-        ) from error
+    except DOWNLOAD_FAILED as error:
+        raise not_downloaded(network, f"{ADDRESS}/{file_name}", path, error) from error
     return path
+
+
+def not_downloaded(network: str, address: str, path: Path, error: Exception) -> NoWeights:
+    """What to tell a person whose machine could not have a network's weights."""
+    return NoWeights(
+        f"The pretrained weights of {network} are not on this machine and could not be downloaded ({type(error).__name__}: {error}). "
+        f"Download {address} elsewhere and save it as {path}. {WITHOUT}"
+    )
 
 
 def download(address: str, target: Path, report: Report = silent) -> None:

@@ -12,7 +12,6 @@ compiled once, in about ten seconds.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import importlib.util
 import os
 import random
@@ -27,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from encoding.backbones._base import SOURCES, Backbone, NotInstalled, NoWeights, Source, UnknownLayer, WeightsFile
+from encoding.backbones._base import SOURCES, Backbone, NotInstalled, Source, UnknownLayer, WeightsFile
 from encoding.backbones._download import fetch
 from encoding.backbones._modules import Preparation
-from encoding.backbones._weights import PRETRAINED, WITHOUT, find_weights, seed_of, weights_fingerprint
+from encoding.backbones._weights import DOWNLOAD_FAILED, PRETRAINED, find_weights, not_downloaded, seed_of, weights_fingerprint
 from encoding.pooling import pooled
 from encoding.registry import unknown
 from encoding.spec import digest
@@ -234,12 +233,8 @@ class Keras(Source):
             return find_weights(NETWORK, weights, "")
         try:
             return file.path if file.is_here else fetch(ADDRESS, file.path)
-        except (OSError, http.client.HTTPException) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise NoWeights(
-                f"The pretrained weights of {NETWORK} are not on this machine and could not be downloaded ({reason}). "
-                f"Download {ADDRESS} elsewhere and save it as {file.path}. {WITHOUT}"
-            ) from error
+        except DOWNLOAD_FAILED as error:
+            raise not_downloaded(NETWORK, ADDRESS, file.path, error) from error
 
 
 SOURCES.register(Keras.name, Keras())

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from encoding.progress import Report, silent
-from encoding.registry import Registry
+from encoding.registry import Registry, UnknownName, unknown
 from encoding.store import Store
 
 FSAVERAGE_VERTICES = 163_842
@@ -142,6 +142,12 @@ class Dataset(ABC):
         ------
         UnknownName where there is no such subject, BadData where its files cannot be used.
         """
+
+    def check_subject(self, subject: str) -> None:
+        """UnknownName, with the nearest one or with how to get the data, unless ``subject`` is one of :meth:`subjects`."""
+        known = self.subjects()
+        if subject not in known:
+            raise UnknownName(unknown("subject", subject, known, show=20) if known else f"No subject {subject!r}: {self.where()}")
 
     def is_ready(self, subject: str, store: Store) -> bool:
         """Whether :meth:`open` would return at once, so that a page may call it."""

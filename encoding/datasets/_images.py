@@ -93,6 +93,23 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_order(path.name))
 
 
+def check_numbers(paths: Iterable[Path], pattern: re.Pattern[str], what: str, example: str) -> None:
+    """Hold the ``number`` in each file's name against its place among ``paths``, counted from 1.
+
+    Raises
+    ------
+    BadData where a name does not match ``pattern`` (an ``example`` of which is shown), or a number is missing or comes twice.
+    """
+    for row, path in enumerate(paths, start=1):
+        found = pattern.fullmatch(path.name)
+        if found is None:
+            raise BadData(f"{path} is not named like {example}. Rename it or take it out of the folder.")
+        if int(found["number"]) != row:
+            raise BadData(
+                f"{path} has the number {int(found['number'])} but is {what} {row} of its folder. Numbers must run from 1 without gaps."
+            )
+
+
 def natural_order(name: str) -> tuple[tuple[str, int], ...]:
     """A sort key by which numbers within names count as numbers.
 

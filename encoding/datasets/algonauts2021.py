@@ -28,10 +28,10 @@ import numpy as np
 from encoding.datasets import _tracks2021 as tracks
 from encoding.datasets import _volumes
 from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
+from encoding.datasets._images import check_numbers
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
 from encoding.progress import Report, portion, silent
-from encoding.registry import UnknownName, unknown
 from encoding.spec import digest
 from encoding.store import Store
 
@@ -41,7 +41,7 @@ ROIS = {"early visual": ("V1", "V2", "V3", "V4"), "category-selective": ("LOC", 
 MINI_TRACK = tuple(name for names in ROIS.values() for name in names)
 N_CLIPS = 1000  # with responses, in the challenge
 PERSON = re.compile(r"sub\d\d")
-CLIP = re.compile(r"(?P<number>\d+)_.*")
+CLIP = re.compile(r"(?P<number>\d+)_.*\.\w+")
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,7 @@ class Algonauts2021(Dataset):
         )
 
     def _layout(self, subject: str) -> tuple[Layout, dict[str, Path]]:
-        if subject not in self.subjects():
-            known = self.subjects()
-            raise UnknownName(unknown("subject", subject, known, show=20) if known else f"No subject {subject!r}: {self.where()}")
+        self.check_subject(subject)
         return Layout(self.root), Layout(self.root).files(subject)
 
 
@@ -169,14 +167,7 @@ def read_clips(folder: Path) -> list[Path]:
     paths = list_videos(folder)
     if not paths:
         raise BadData(f"{folder} holds no clips. Unpack the challenge's clips there.")
-    for row, path in enumerate(paths, start=1):
-        found = CLIP.fullmatch(path.stem)
-        if found is None:
-            raise BadData(f"{path} is not named like 0001_0-0-1-6-7-2-8-0-17500167280.mp4. Rename it or take it out of the folder.")
-        if int(found["number"]) != row:
-            raise BadData(
-                f"{path} has the number {int(found['number'])} but is clip {row} of its folder. Numbers must run from 1 without gaps."
-            )
+    check_numbers(paths, CLIP, "clip", "0001_0-0-1-6-7-2-8-0-17500167280.mp4")
     return paths
 
 

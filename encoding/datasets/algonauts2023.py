@@ -27,12 +27,11 @@ import numpy as np
 from encoding.datasets._arrays import open_responses, open_vector, require_finite, response_facts
 from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData, Dataset, Subject, data_dir
 from encoding.datasets._ceilings import read_ceilings
-from encoding.datasets._images import ImageFiles, list_images
+from encoding.datasets._images import ImageFiles, check_numbers, list_images
 from encoding.datasets._names import read_label_names
 from encoding.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
 from encoding.progress import Report, portion, silent
 from encoding.regions import ROI_CLASSES
-from encoding.registry import UnknownName, unknown
 from encoding.store import Store
 
 HEMIS = ("lh", "rh")
@@ -140,9 +139,7 @@ class Algonauts2023(Dataset):
         )
 
     def _layout(self, subject: str) -> Layout:
-        if subject not in self.subjects():
-            known = self.subjects()
-            raise UnknownName(unknown("subject", subject, known) if known else f"No subject {subject!r}: {self.where()}")
+        self.check_subject(subject)
         return Layout(self.root / subject)
 
 
@@ -156,14 +153,7 @@ def read_images(folder: Path, *, split: str) -> list[Path]:
     paths = list_images(folder)
     if not paths:
         raise BadData(f"{folder} holds no images. Unpack the challenge's {split} images there.")
-    for row, path in enumerate(paths, start=1):
-        found = IMAGE.fullmatch(path.name)
-        if found is None or found["split"] != split:
-            raise BadData(f"{path} is not named like {split}-0001_nsd-00013.png. Rename it or take it out of the folder.")
-        if int(found["number"]) != row:
-            raise BadData(
-                f"{path} has the number {int(found['number'])} but is image {row} of its folder. Numbers must run from 1 without gaps."
-            )
+    check_numbers(paths, re.compile(rf"(?={split}-){IMAGE.pattern}"), "image", f"{split}-0001_nsd-00013.png")
     return paths
 
 

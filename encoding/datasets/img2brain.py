@@ -27,7 +27,6 @@ from encoding.datasets._images import ImageFiles, list_images
 from encoding.datasets._responses import read_responses, responses_are_known
 from encoding.fingerprints import files_fingerprint, is_remembered
 from encoding.progress import Report, portion, silent
-from encoding.registry import UnknownName, unknown
 from encoding.store import Store
 
 SUBJECT = "subj01"  # the download names nobody
@@ -127,9 +126,7 @@ class Img2Brain(Dataset):
         )
 
     def _checked(self, subject: str) -> Layout:
-        if subject not in self.subjects():
-            known = self.subjects()
-            raise UnknownName(unknown("subject", subject, known) if known else f"No subject {subject!r}: {self.where()}")
+        self.check_subject(subject)
         return self.layout
 
 
