@@ -298,6 +298,16 @@ def test_repetitions_have_the_ceiling_they_are_made_with():
     np.testing.assert_allclose(repeats.mean(axis=1).var(axis=0), 1, atol=0.12)
 
 
+def test_a_camera_that_ends_at_the_edge_of_the_scene_stays_inside_it():
+    rng = np.random.default_rng(0)
+    size = simulated_clips.SIZE
+    starts, widths = rng.uniform(0, 30, (200, 2)), rng.uniform(size / 2, size - 40, 200)
+    boxes = np.stack([np.column_stack([starts, widths]), np.column_stack([0 * starts, widths])], axis=1)
+    picture = np.zeros((1, size, size, 3), np.uint8)
+    filmed = simulated_clips.Clips(simulated_clips.Scenes(np.repeat(picture, 200, 0), np.ones((200, 6), np.float32), np.zeros((0, 8))), boxes)
+    assert all(filmed.frame(clip, simulated_clips.N_FRAMES - 1).shape == (size, size, 3) for clip in range(200))
+
+
 def test_things_are_where_the_camera_shows_them():
     from encoding.simulation.scenes import DEGREES, SIZE, Scenes
 

@@ -47,15 +47,17 @@ class Clips:
         return Clips(Scenes(filmed.images[:n], filmed.strength[:n], filmed.things[filmed.things[:, 0] < n]), self.boxes[:n])
 
     def box(self, clip: int, frame: int) -> np.ndarray:
-        """Left, top and width of what is in view."""
+        """Left, top and width of what is in view, inside the scene whatever rounding does."""
         start, stop = self.boxes[clip]
-        return start + (stop - start) * frame / (N_FRAMES - 1)
+        left, top, width = start + (stop - start) * frame / (N_FRAMES - 1)
+        return np.array([max(left, 0.0), max(top, 0.0), width])
 
     def frame(self, clip: int, frame: int) -> np.ndarray:
         """(SIZE, SIZE, 3) uint8."""
         left, top, width = self.box(clip, frame)
         view = Image.fromarray(self.scenes.images[clip])
-        return np.asarray(view.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, left + width, top + width)))
+        right, bottom = min(left + width, SIZE), min(top + width, SIZE)
+        return np.asarray(view.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, right, bottom)))
 
     def at(self, frame: int) -> Scenes:
         """One frame of every clip, with the things where they are in it."""
