@@ -303,8 +303,8 @@ def test_a_camera_that_ends_at_the_edge_of_the_scene_stays_inside_it():
     size = simulated_clips.SIZE
     starts, widths = rng.uniform(0, 30, (200, 2)), rng.uniform(size / 2, size - 40, 200)
     boxes = np.stack([np.column_stack([starts, widths]), np.column_stack([0 * starts, widths])], axis=1)
-    picture = np.zeros((1, size, size, 3), np.uint8)
-    filmed = simulated_clips.Clips(simulated_clips.Scenes(np.repeat(picture, 200, 0), np.ones((200, 6), np.float32), np.zeros((0, 8))), boxes)
+    pictures, strength = np.zeros((200, size, size, 3), np.uint8), np.ones((200, 6), np.float32)
+    filmed = simulated_clips.Clips(simulated_clips.Scenes(pictures, strength, np.zeros((0, 8))), boxes)
     assert all(filmed.frame(clip, simulated_clips.N_FRAMES - 1).shape == (size, size, 3) for clip in range(200))
 
 
