@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from encoding.focus import Part
 from encoding.moments import Accumulator, Moments, centred
-from encoding.pipeline import choose_device, fit
+from encoding.pipeline import SCORING_COLUMNS, choose_device, fit
 from encoding.plan import Plan
 from encoding.progress import Report, portion, silent
-from encoding.readouts import LinearModel
+from encoding.readouts import READOUTS, LinearModel, Model, Responses
+from encoding.rows import bands_of, training_rows
+from encoding.scores import score
 from encoding.spec import FitSpec, digest
 from encoding.store import Arrays, Store
 
@@ -22,12 +27,19 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
 
     Training images are taken in one random order; each size holds the ones before. Parameters are chosen again
     at each size, on its own folds. Components stay those of all training images, which sets no response aside.
-    With a k-fold split the curve is that of the first fold.
+    With a k-fold split the curve is that of the first fold. Where r on training images takes predictions of them, as many are
+    taken as there are test images.
 
     Returns
     -------
     ``sizes`` (s,) int; for each hemisphere ``<hemi>_train`` and ``<hemi>_test`` (s, n_vertices) float32.
+
+    Raises
+    ------
+    ValueError where the readout is trained step by step: it has a curve over epochs, :meth:`Result.history`.
     """
+    if not has_curve(spec):
+        raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
     result = fit(spec, store, portion(report, 0, 0.3), device)
     planned, device = result.plan, choose_device(device)
     key = curve_key(planned)
@@ -38,11 +50,19 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
         for number, hemi in enumerate(planned.hemis):
             part = portion(report, 0.3 + 0.7 * number / len(planned.hemis), 0.3 + 0.7 * (number + 1) / len(planned.hemis))
             Y = planned.subject.responses[hemi]
-            test = Moments.of(Z, Y, np.zeros(len(fold.test), int), rows=fold.test, device=device)
-            arrays |= _grow(planned, hemi, Z, Y, test, arrays["sizes"], part, device)
+            if planned.readout.needs == "moments":
+                test = Moments.of(Z, Y, np.zeros(len(fold.test), int), rows=fold.test, device=device)
+                arrays |= _grow(planned, hemi, Z, Y, test, arrays["sizes"], bands_of(planned, fold, store), part, device)
+            else:
+                arrays |= _refit(planned, hemi, Z, arrays["sizes"], part, device)
         return arrays
 
     return store.memo(key, make, planned.made_from(device=device, fit=planned.key))
+
+
+def has_curve(spec: FitSpec) -> bool:
+    """Whether a readout is fitted anew, cheaply, for each number of images; one that is trained for long has a curve over epochs."""
+    return READOUTS[spec.readout].exact and READOUTS[spec.readout].needs != "stimuli"
 
 
 def curve_key(planned: Plan) -> str:
@@ -51,7 +71,15 @@ def curve_key(planned: Plan) -> str:
 
 
 def _grow(
-    planned: Plan, hemi: str, Z: np.ndarray, Y: np.ndarray, test: Moments, sizes: np.ndarray, report: Report, device: str
+    planned: Plan,
+    hemi: str,
+    Z: np.ndarray,
+    Y: np.ndarray,
+    test: Moments,
+    sizes: np.ndarray,
+    bands: tuple[int, ...],
+    report: Report,
+    device: str,
 ) -> dict[str, np.ndarray]:
     fold = planned.folds[0]
     order = _shuffled(planned.subject.groups[fold.train])
@@ -63,10 +91,42 @@ def _grow(
         report(step / len(sizes), f"learning curve of {hemi}: {size:,} images")
         new = np.sort(order[done:size])
         sums.add(Z, Y, fold.train[new], inner[new])
-        so_far, done = sums.moments(), size
-        model = planned.readout.fit(so_far, planned.options, device=device)
-        train_r[step], test_r[step] = correlation(model, so_far), correlation(model, test)
+        so_far, done = replace(sums.moments(), bands=bands), size
+        for columns in _columns(planned, hemi):
+            some = so_far.targets(columns)
+            model = planned.readout.fit(some, planned.options, device=device)
+            train_r[step, columns], test_r[step, columns] = correlation(model, some), correlation(model, test.targets(columns))
     return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
+
+
+def _refit(planned: Plan, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: Report, device: str) -> dict[str, np.ndarray]:
+    """The curve of a readout of arrays."""
+    fold, n_vertices = planned.folds[0], planned.subject.responses[hemi].shape[1]
+    order = _shuffled(planned.subject.groups[fold.train])
+    train_r, test_r = (np.full((len(sizes), n_vertices), np.nan, np.float32) for _ in range(2))
+    for step, size in enumerate(sizes):
+        report(step / len(sizes), f"learning curve of {hemi}: {size:,} images")
+        for columns in _columns(planned, hemi):
+            chosen = np.arange(n_vertices)[columns]
+            rows = training_rows(planned, fold, Part(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))
+            model = planned.readout.fit(rows, planned.options, device=device)
+            for r, seen in ((train_r, rows.Y.rows[: len(fold.test)]), (test_r, fold.test)):
+                r[step, columns] = _measured_r(model, Z[seen], Responses([(planned.subject.responses[hemi], chosen)], seen))
+    return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
+
+
+def _measured_r(model: Model, X: np.ndarray, measured: Responses) -> np.ndarray:
+    """Pearson r (t,) of predictions from X with responses, a block of targets at a time."""
+    basis, found = model.basis(X), []
+    for start in range(0, measured.shape[1], SCORING_COLUMNS):
+        some = slice(start, start + SCORING_COLUMNS)
+        found.append(score(model.predict_from(basis, some), measured[:, some])["r"])
+    return np.concatenate(found)
+
+
+def _columns(planned: Plan, hemi: str) -> list[slice | np.ndarray]:
+    """The columns of a hemisphere that are fitted together; parts of both hemispheres are taken one hemisphere at a time."""
+    return [slice(None) if part.whole else part.columns[hemi] for part in planned.parts if hemi in part.columns]
 
 
 def correlation(model: LinearModel, moments: Moments) -> np.ndarray:

@@ -6,7 +6,7 @@ fold's, and a penalty is chosen by cross-validation without touching a response 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class Moments:
     xx : (F, p, p) float64, X'X.
     xy : (F, p, t), X'(Y - shift), float32 where X and Y are.
     shift : (t,) float64.
+    bands : how many components each layer has, in order, where they were made layer by layer; else empty.
     """
 
     n: np.ndarray
@@ -44,6 +45,7 @@ class Moments:
     xx: np.ndarray
     xy: np.ndarray
     shift: np.ndarray
+    bands: tuple[int, ...] = ()
 
     @property
     def n_folds(self) -> int:
@@ -59,19 +61,27 @@ class Moments:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every attribute by name, for a Store."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self) if field.name != "bands" or self.bands}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Moments:
         """What :meth:`arrays` gave; memory-mapped arrays stay so."""
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        known = {field.name: arrays[field.name] for field in fields(cls) if field.name != "bands"}
+        return cls(**known, bands=tuple(int(size) for size in arrays.get("bands", ())))
 
     def targets(self, columns: np.ndarray | slice) -> Moments:
         """The moments of some of the targets."""
         return Moments(
             n=self.n, x=self.x, y=self.y[:, columns], yy=self.yy[:, columns],
-            xx=self.xx, xy=self.xy[:, :, columns], shift=self.shift[columns],
+            xx=self.xx, xy=self.xy[:, :, columns], shift=self.shift[columns], bands=self.bands,
         )  # fmt: skip
+
+    @staticmethod
+    def side_by_side(parts: Sequence[Moments]) -> Moments:
+        """The moments of the targets of several, which must be of the same rows and components."""
+        first = parts[0]
+        y, yy, shift = (np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("y", "yy", "shift"))
+        return Moments(first.n, first.x, y, yy, first.xx, np.concatenate([part.xy for part in parts], axis=-1), shift, first.bands)
 
     @classmethod
     def of(

@@ -7,22 +7,27 @@ goes on from its last finished stage.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from encoding import features
 from encoding.backbones import Backbone
-from encoding.components import Components, fit_components
-from encoding.datasets import DATASETS, Subject
+from encoding.checkpoint import Checkpoint
+from encoding.components import Components, fit_components, project
+from encoding.datasets import DATASETS
+from encoding.focus import Part, parts_of
 from encoding.moments import Moments
 from encoding.parallel import each
 from encoding.plan import Plan, plan
 from encoding.preflight import preflight
 from encoding.progress import Report, portion, silent
-from encoding.readouts import LinearModel
+from encoding.readouts import Model, Responses, Training
 from encoding.result import Result
+from encoding.rows import bands_of, inputs, restored, training_rows, unlike
 from encoding.scores import Tally
-from encoding.spec import FitSpec
+from encoding.spec import FitSpec, digest
 from encoding.splits import Fold
 from encoding.store import Arrays, Store
 
@@ -51,21 +56,36 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     device = choose_device(device)
     preflight(planned, store, device).check()
     rest = portion(report, opened, 1)
-    extract_features(planned, store, portion(rest, 0, 0.6), device)
-    scores: dict[str, list[Arrays]] = {hemi: [] for hemi in planned.hemis}
+    if planned.readout.needs != "stimuli":
+        for number, each_plan in enumerate((planned, *planned.company)):
+            n_plans = 1 + len(planned.company)
+            extract_features(each_plan, store, portion(rest, 0.6 * number / n_plans, 0.6 * (number + 1) / n_plans), device)
+    folds = []
     for number, fold in enumerate(planned.folds):
         n_folds = len(planned.folds)
-        said = portion(rest, 0.6 + 0.4 * number / n_folds, 0.6 + 0.4 * (number + 1) / n_folds)
-        Z = reduce_features(planned, fold, store, portion(said, 0, 0.4), device)
-        for i, hemi in enumerate(planned.hemis):
-            part = portion(said, 0.4 + 0.6 * i / len(planned.hemis), 0.4 + 0.6 * (i + 1) / len(planned.hemis))
-            sums = sum_responses(planned, fold, hemi, Z, store, portion(part, 0, 0.4), device)
-            model = fit_readout(planned, fold, hemi, sums, store, portion(part, 0.4, 0.8), device)
-            scores[hemi].append(score_fold(planned.subject, fold, hemi, Z, model, portion(part, 0.8, 1)))
-    arrays = {f"{hemi}_{name}": np.stack([fold[name] for fold in parts]) for hemi, parts in scores.items() for name in parts[0]}
+        folds.append(
+            _fit_fold(planned, fold, store, portion(rest, 0.6 + 0.4 * number / n_folds, 0.6 + 0.4 * (number + 1) / n_folds), device)
+        )
+    arrays = {name: np.stack([fold[name] for fold in folds]) for name in folds[0]}
     store.put(planned.key, arrays, planned.made_from(device=device, fit_seconds=time.perf_counter() - started))
     report(1.0, "done")
     return Result(planned, store, cached=False, seconds=time.perf_counter() - started)
+
+
+def _fit_fold(planned: Plan, fold: Fold, store: Store, report: Report, device: str) -> Arrays:
+    """Every score of every vertex on one fold's test rows, (n_vertices,) by ``<hemi>_<score>``; NaN where no part holds the vertex."""
+    looks = planned.readout.needs == "stimuli"
+    Z = None if looks else reduce_features(planned, fold, store, portion(report, 0, 0.4), device)
+    bands, arrays = bands_of(planned, fold, store), {}
+    for number, part in enumerate(planned.parts):
+        start, stop = (0.4 + 0.6 * at / len(planned.parts) for at in (number, number + 1))
+        said = portion(report, start, stop)
+        model = fit_readout(planned, fold, part, Z, store, portion(said, 0, 0.8), device)
+        for hemi, scores in score_part(planned, fold, part, Z, model, bands, portion(said, 0.8, 1)).items():
+            for name, values in scores.items():
+                whole = arrays.setdefault(f"{hemi}_{name}", np.full(planned.subject.responses[hemi].shape[1], np.nan))
+                whole[part.columns[hemi]] = values
+    return arrays
 
 
 def extract_features(planned: Plan, store: Store, report: Report, device: str) -> None:
@@ -83,7 +103,7 @@ def extract_features(planned: Plan, store: Store, report: Report, device: str) -
         planned.feature_keys,
         store,
         pool=planned.spec.pool,
-        over=planned.spec.over_frames,
+        over=planned.over_frames,
         device=device,
         report=report,
         made_from=planned.made_from(device=device),
@@ -91,15 +111,30 @@ def extract_features(planned: Plan, store: Store, report: Report, device: str) -
 
 
 def reduce_features(planned: Plan, fold: Fold, store: Store, report: Report, device: str) -> np.ndarray:
-    """Stage 2: component scores of every stimulus, (n_stimuli, k) float32, from axes that training rows alone decide."""
+    """Stage 2: component scores of every stimulus, (n_stimuli, k) float32, from axes that training rows alone decide.
+
+    Spaces (:attr:`Plan.spaces`) stand side by side, and so do the frames of a clip.
+    """
+    made = []
+    for number, layers in enumerate(planned.spaces):
+        said = portion(report, number / len(planned.spaces), (number + 1) / len(planned.spaces))
+        made.append(_reduce_space(planned, fold, layers, store, said, device))
+    return made[0] if len(made) == 1 else np.concatenate(made, axis=1)
+
+
+def _reduce_space(planned: Plan, fold: Fold, layers: tuple[str, ...], store: Store, report: Report, device: str) -> np.ndarray:
+    n_frames = planned.n_frames
 
     def make() -> Arrays:
-        layers = [features.load(planned.feature_keys[layer], store) for layer in planned.spec.layers]
-        found = fit_components(layers, fold.train, planned.spec.n_components, device=device, report=report)
-        return _component_arrays(found)
+        loaded = [features.load(planned.feature_keys[layer], store) for layer in layers]
+        frames = [layer.reshape(len(layer) * n_frames, -1) for layer in loaded]
+        train = (fold.train[:, None] * n_frames + np.arange(n_frames)).ravel()
+        found = fit_components(frames, train, planned.spec.n_components, device=device, report=report)
+        return _component_arrays(found) | {"scores": found.scores.reshape(len(loaded[0]), -1)}
 
-    key = planned.components_key(fold)
-    return np.array(store.memo(key, make, planned.made_from(device=device, features=dict(planned.feature_keys)))["scores"])
+    key = planned.components_key(fold, layers)
+    parents = {layer: planned.feature_keys[layer] for layer in layers}
+    return np.array(store.memo(key, make, planned.made_from(device=device, features=parents))["scores"])
 
 
 def sum_responses(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, store: Store, report: Report, device: str) -> Moments:
@@ -107,38 +142,90 @@ def sum_responses(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, store: St
 
     def make() -> Arrays:
         Y = planned.subject.responses[hemi]
-        return Moments.of(Z, Y, planned.inner(fold), rows=fold.train, device=device, report=report).arrays()
+        sums = Moments.of(Z, Y, planned.inner(fold), rows=fold.train, device=device, report=report)
+        return replace(sums, bands=bands_of(planned, fold, store)).arrays()
 
-    made_from = planned.made_from(device=device, components=planned.components_key(fold), hemi=hemi)
+    components = [planned.components_key(fold, layers) for layers in planned.spaces]
+    made_from = planned.made_from(device=device, components=components, hemi=hemi)
     return Moments.from_arrays(store.memo(planned.moments_key(fold, hemi), make, made_from))
 
 
-def fit_readout(planned: Plan, fold: Fold, hemi: str, sums: Moments, store: Store, report: Report, device: str) -> LinearModel:
-    """Stage 4: the readout's weights for every vertex."""
+def fit_readout(planned: Plan, fold: Fold, part: Part, Z: np.ndarray | None, store: Store, report: Report, device: str) -> Model:
+    """Stage 4: the readout's model of a part's vertices."""
+    key, readout = planned.weights_key(fold, part), planned.readout
+    summing, fitting = portion(report, 0, 0.5), portion(report, 0.5, 1)
 
     def make() -> Arrays:
-        report(0, f"{planned.readout.name}: fitting {sums.n_targets:,} vertices of {hemi}")
-        return planned.readout.fit(sums, planned.options, device=device).arrays()
+        if readout.needs == "moments":
+            data: Moments | Training = _part_moments(planned, fold, part, Z, store, summing, device)
+        else:
+            company = [_company_rows(planned, other, planned.folds.index(fold), Z, store, device) for other in planned.company]
+            data = training_rows(planned, fold, part, Z, company=company, checkpoint=Checkpoint(store, key))
+        fitting(0, f"{readout.name}: fitting {data.n_targets:,} vertices of {part.name}")
+        return readout.fit(data, planned.options, device=device, report=fitting).arrays()
 
-    made_from = planned.made_from(device=device, moments=planned.moments_key(fold, hemi), hemi=hemi)
-    return LinearModel.from_arrays(store.memo(planned.weights_key(fold, hemi), make, made_from))
+    store.memo(key, make, planned.made_from(device=device, part=part.name))
+    if readout.needs != "moments":
+        Checkpoint(store, key).clear()  # only now that the result is safe
+    return restored(planned, fold, part, store, Z)
 
 
-def score_fold(subject: Subject, fold: Fold, hemi: str, Z: np.ndarray, model: LinearModel, report: Report) -> Arrays:
-    """Stage 5: every score of every vertex on the fold's test rows, a block of vertices a core."""
-    Y, X = subject.responses[hemi], Z[fold.test]
+def _part_moments(planned: Plan, fold: Fold, part: Part, Z: np.ndarray, store: Store, report: Report, device: str) -> Moments:
+    """The moments of a part's targets, out of those of whole hemispheres, which serve every part."""
+    found = [
+        sum_responses(planned, fold, hemi, Z, store, report, device).targets(slice(None) if part.whole else columns)
+        for hemi, columns in part.columns.items()
+    ]
+    return found[0] if len(found) == 1 else Moments.side_by_side(found)
+
+
+def _company_rows(planned: Plan, other: Plan, number: int, Z: np.ndarray, store: Store, device: str) -> Training:
+    """The training rows of another subject in this one's components, less the pictures that this fit tests on."""
+    fold = planned.folds[number]
+    (layers,) = planned.spaces
+    own = store.get(planned.components_key(fold, layers))
+    key = digest("projected", 1, components=planned.components_key(fold, layers), features=list(other.feature_keys.values()))
+
+    def make() -> Arrays:
+        return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"], device)}
+
+    theirs = np.array(store.memo(key, make, other.made_from(device=device))["scores"])
+    part = next(part for part in parts_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False))
+    rows = unlike(other.folds[min(number, len(other.folds) - 1)].train, fold.test, Z, theirs)
+    return training_rows(replace(other, company=()), Fold(rows, fold.test[:0]), part, theirs)
+
+
+def score_part(
+    planned: Plan, fold: Fold, part: Part, Z: np.ndarray | None, model: Model, bands: tuple[int, ...], report: Report
+) -> dict[str, Arrays]:
+    """Stage 5: every score of a part's vertices on the fold's test rows, a block of vertices a core. -> hemisphere to scores (t,)"""
+    report(0, f"scoring {sum(map(len, part.columns.values())):,} vertices of {part.name}")
+    basis, scored = model.basis(inputs(planned, fold.test, Z)), {}
+    for hemi, place in part.places().items():
+        measured = Responses([(planned.subject.responses[hemi], part.columns[hemi])], fold.test)
+        scored[hemi] = _score_columns(basis, model, place, measured, bands)
+        scored[hemi] |= {name: np.asarray(value)[place] for name, value in model.details.items()}
+    return scored
+
+
+def _score_columns(basis: Any, model: Model, place: slice, measured: Responses, bands: tuple[int, ...]) -> Arrays:
     found: dict[int, Arrays] = {}
 
     def score_block(start: int) -> None:
-        some = slice(start, start + SCORING_COLUMNS)
+        stop = min(start + SCORING_COLUMNS, measured.shape[1])
+        some, Y = slice(place.start + start, place.start + stop), measured[:, start:stop].astype(np.float32, copy=False)
         tally = Tally(model.intercept[some])
-        tally.add(LinearModel(model.weights[:, some], model.intercept[some]).predict(X), np.asarray(Y[fold.test, some], np.float32))
+        tally.add(model.predict_from(basis, some), Y)
         found[start] = tally.scores()
+        if len(bands) > 1:
+            from encoding.readouts._shares import layer_shares
 
-    report(0, f"scoring {Y.shape[1]:,} vertices of {hemi}")
-    each(score_block, range(0, Y.shape[1], SCORING_COLUMNS), device="cpu")
+            shares = layer_shares(model.weights[:, some], bands, basis, Y)
+            found[start] |= {f"share_{number}": share for number, share in enumerate(shares)}
+
+    each(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")
     blocks = [found[start] for start in sorted(found)]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]} | dict(model.details)
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def choose_device(device: str) -> str:

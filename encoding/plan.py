@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 from encoding import components, features, moments, scores
 from encoding.backbones import BACKBONES, Source
 from encoding.datasets import DATASETS, Stimuli, Subject
+from encoding.focus import Part, parts_of
 from encoding.progress import Report, portion, silent
-from encoding.readouts import READOUTS, Options, Readout
+from encoding.readouts import READOUTS, BadOption, Options, Readout
 from encoding.registry import UnknownName, unknown
 from encoding.spec import FitSpec, digest
 from encoding.splits import Fold, folds, inner_folds
@@ -35,11 +36,13 @@ class Plan:
     options: Options
     folds: list[Fold]
     backbone_fingerprint: str
+    parts: tuple[Part, ...]
+    company: tuple[Plan, ...] = ()
 
     @property
     def hemis(self) -> tuple[str, ...]:
         """The hemispheres that are fitted."""
-        return tuple(hemi for hemi in self.subject.hemis if self.spec.hemi in ("both", hemi))
+        return tuple(hemi for hemi in self.subject.hemis if any(hemi in part.columns for part in self.parts))
 
     @cached_property
     def stimuli(self) -> Stimuli:
@@ -49,14 +52,35 @@ class Plan:
     @cached_property
     def feature_keys(self) -> Mapping[str, str]:
         """Layer to the name of its features."""
-        kept = {"pool": self.spec.pool, "over": self.spec.over_frames if self.stimuli.n_frames > 1 else ""}
+        kept = {"pool": self.spec.pool, "over": self.over_frames if self.stimuli.n_frames > 1 else ""}
         return features.feature_keys(self.stimuli.fingerprint, self.backbone_fingerprint, self.spec.layers, **kept)
 
-    def components_key(self, fold: Fold) -> str:
-        """The name of the components fitted on a fold's training rows."""
-        parents = [self.feature_keys[layer] for layer in self.spec.layers]
+    @property
+    def over_frames(self) -> str:
+        """What features keep of a clip's frames; whether components are those of single frames is no matter to them."""
+        return "all" if self.spec.over_frames == "sequence" else self.spec.over_frames
+
+    @property
+    def n_frames(self) -> int:
+        """Equal blocks of columns that components come in, one for each frame of a clip; 1 where frames were pooled."""
+        return self.stimuli.n_frames if self.spec.over_frames == "sequence" else 1
+
+    @property
+    def spaces(self) -> tuple[tuple[str, ...], ...]:
+        """The layers that share components: all of them together, or each alone where the readout treats each apart."""
+        return tuple((layer,) for layer in self.spec.layers) if self.readout.by_layer else (self.spec.layers,)
+
+    def components_key(self, fold: Fold, layers: tuple[str, ...] | None = None) -> str:
+        """The name of the components of one of the :attr:`spaces`, fitted on a fold's training rows."""
+        parents = [self.feature_keys[layer] for layer in layers or self.spec.layers]
+        framed = {"n_frames": self.n_frames} if self.n_frames > 1 else {}
         return digest(
-            "components", components.COMPONENTS_VERSION, features=parents, train=_rows(fold.train), n_components=self.spec.n_components
+            "components",
+            components.COMPONENTS_VERSION,
+            features=parents,
+            train=_rows(fold.train),
+            n_components=self.spec.n_components,
+            **framed,
         )
 
     def moments_key(self, fold: Fold, hemi: str) -> str:
@@ -64,21 +88,41 @@ class Plan:
         return digest(
             "moments",
             moments.MOMENTS_VERSION,
-            components=self.components_key(fold),
+            components=self._all_components(fold),
             responses=self.subject.fingerprints[hemi],
             inner=_rows(self.inner(fold)),
         )
 
-    def weights_key(self, fold: Fold, hemi: str) -> str:
-        """The name of the readout's weights."""
-        return digest(
-            "weights", self.readout.version, readout=self.readout.name, options=asdict(self.options), moments=self.moments_key(fold, hemi)
-        )
+    def weights_key(self, fold: Fold, part: Part) -> str:
+        """The name of a part's model."""
+        made: dict[str, Any] = {"readout": self.readout.name, "options": asdict(self.options)}
+        if self.readout.needs == "moments":
+            keys = [self.moments_key(fold, hemi) for hemi in part.columns]
+            made["moments"] = keys[0] if len(keys) == 1 else keys
+        else:
+            made |= self._rows_and_responses(fold, part)
+        if not part.whole:
+            made["columns"] = {hemi: _rows(columns) for hemi, columns in part.columns.items()}
+        return digest("weights", self.readout.version, **made)
+
+    def _all_components(self, fold: Fold) -> str | list[str]:
+        keys = [self.components_key(fold, layers) for layers in self.spaces]
+        return keys if self.readout.by_layer else keys[0]
+
+    def _rows_and_responses(self, fold: Fold, part: Part) -> dict[str, Any]:
+        """What a readout of arrays is made from, by name."""
+        looks = self.readout.needs == "stimuli"
+        made: dict[str, Any] = {"features": dict(self.feature_keys)} if looks else {"components": self._all_components(fold)}
+        made |= {"train": _rows(fold.train), "inner": _rows(self.inner(fold))}
+        made["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in part.columns}
+        if self.company:
+            made["company"] = [other.subject.fingerprints for other in self.company]
+        return made
 
     @cached_property
     def key(self) -> str:
-        """The name of the fit: of the scores of all folds and hemispheres."""
-        parents = {hemi: [self.weights_key(fold, hemi) for fold in self.folds] for hemi in self.hemis}
+        """The name of the fit: of the scores of all folds and parts."""
+        parents = {part.name: [self.weights_key(fold, part) for fold in self.folds] for part in self.parts}
         return digest("fit", scores.SCORES_VERSION, weights=parents, test=[_rows(fold.test) for fold in self.folds])
 
     def inner(self, fold: Fold) -> np.ndarray:
@@ -107,10 +151,28 @@ def plan(spec: FitSpec, store: Store, report: Report = silent) -> Plan:
     fingerprint = source.fingerprint(spec.backbone, spec.weights)
     subject = dataset.open(spec.subject, store, report)
     _check_targets(spec, subject)
-    made = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint)
+    _check_frames(spec, readout, subject)
+    hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
+    parts = parts_of(subject, spec.focus, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
+    company = tuple(_beside(spec, other, store, report) for other in spec.company)
+    made = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, parts, company)
     for fold in made.folds:
         made.inner(fold)
     return made
+
+
+def _beside(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:
+    """The plan of the same fit for another subject."""
+    if other == spec.subject:
+        raise ValueError(f"{other} is the subject itself; company are other subjects.")
+    return plan(replace(spec, subject=other, company=(), rois=(), focus="hemisphere"), store, report)
+
+
+def _check_frames(spec: FitSpec, readout: Readout, subject: Subject) -> None:
+    if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
+        raise BadOption(
+            f"{readout.name} reads the frames of clips one after another. Choose a data set of clips and --over-frames sequence."
+        )
 
 
 def _check_targets(spec: FitSpec, subject: Subject) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 POOLS = ("none", "mean", "max", "grid:<n>", "class")
-OVER_FRAMES = ("mean", "max", "first", "last", "all")
+OVER_FRAMES = ("mean", "max", "first", "last", "all", "sequence")
 MOST_EXTRA_TOKENS = 8  # before the places: a class token and registers
 
 
@@ -68,11 +68,11 @@ def pooled(output: torch.Tensor, pool: str) -> torch.Tensor:
         else:
             n = int(pool.partition(":")[2])
             output = torch.nn.functional.adaptive_avg_pool2d(places.float(), n)
-    return output.detach().flatten(1).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    return output.flatten(1).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
 
 def over_frames(features: torch.Tensor, n_frames: int, over: str) -> torch.Tensor:
-    """One row for each clip. (b * n_frames, n) frame by frame -> (b, n), or (b, n_frames * n) where ``over`` is ``all``."""
+    """One row for each clip. (b * n_frames, n) frame by frame -> (b, n), or (b, n_frames * n) where ``over`` is ``all`` or ``sequence``."""
     if n_frames == 1:
         return features
     frames = features.unflatten(0, (-1, n_frames))
@@ -82,6 +82,7 @@ def over_frames(features: torch.Tensor, n_frames: int, over: str) -> torch.Tenso
         "first": lambda: frames[:, 0],
         "last": lambda: frames[:, -1],
         "all": lambda: frames.flatten(1),
+        "sequence": lambda: frames.flatten(1),
     }[over]()
 
 

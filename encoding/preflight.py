@@ -101,7 +101,7 @@ def preflight(planned: Plan, store: Store, device: str = "cpu") -> Estimate:
         probed, seconds = None, 0.0
         sizes = {layer: features.load(key, store).shape[1] for layer, key in planned.feature_keys.items()}
     n, n_frames = len(planned.stimuli), planned.stimuli.n_frames
-    if n_frames > 1 and planned.spec.over_frames == "all" and probed:
+    if n_frames > 1 and planned.over_frames == "all" and probed:
         sizes = {layer: size * n_frames for layer, size in sizes.items()}
     passes = n_frames if planned.spec.over_frames not in ("first", "last") else 1
     fitting_seconds, fitting_bytes = _fitting(planned, sum(sizes.values()), device)
@@ -196,11 +196,14 @@ def _fitting(planned: Plan, n_features: int, device: str) -> tuple[float, float]
         work = PASSES * 4.0 * n * n_features * (k + components.OVERSAMPLING)
         held = 4.0 * n_features * (k + components.OVERSAMPLING) * (PASSES + 3)
     n_inner = planned.readout.n_folds(planned.options)
-    work += 2.0 * n_train * k * n_targets + 4.0 * (n_inner + 1) * k * k * n_targets
+    fitting, fitting_bytes = planned.readout.cost(n_train, k, n_targets, planned.options)
+    work += 2.0 * n_train * k * n_targets + fitting
     reading = 4.0 * n * (n_targets + PASSES * n_features) / DISK_BYTES_PER_SECOND
     moments = 4.0 * (n_inner + 2) * k * widest + 8.0 * (n_inner + 1) * k * k
     n_folds = len(planned.folds)
-    return n_folds * (work / _speed(device) + reading), max(held, moments) + 3.0 * components.BLOCK_BYTES + 4.0 * n_features * k
+    return n_folds * (work / _speed(device) + reading), max(
+        held, moments + fitting_bytes
+    ) + 3.0 * components.BLOCK_BYTES + 4.0 * n_features * k
 
 
 def _kept_bytes(planned: Plan, n_features: int) -> float:

@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding import scores
+from encoding.focus import Part
 from encoding.plan import Plan, roi_names
-from encoding.readouts import LinearModel
+from encoding.readouts import Model
+from encoding.registry import UnknownName, unknown
+from encoding.rows import inputs, restored, stored_components
 from encoding.scores import SCORES
+from encoding.spec import digest
+from encoding.splits import Fold
 from encoding.store import Store
 
 if TYPE_CHECKING:
@@ -175,33 +180,58 @@ class Result:
                 labels[column].append(roi)
         return np.array([" ".join(names) for names in labels], dtype=object)
 
-    def model(self, hemi: str, fold: int = 0) -> LinearModel:
-        """The weights from components to a hemisphere's vertices, of one fold."""
-        found = self.store.get(self.plan.weights_key(self.plan.folds[fold], hemi))
-        if found is None:
-            raise FileNotFoundError("The weights of this fit are no longer in the Store. Fit it again.")
-        return LinearModel.from_arrays(found)
+    def model(self, part: str, fold: int = 0) -> Model:
+        """The model of a part of the vertices (by default a hemisphere, ``lh`` or ``rh``; see :mod:`encoding.focus`), of one fold."""
+        known = {each.name: each for each in self.plan.parts}
+        if part not in known:
+            raise UnknownName(unknown("part of this fit", part, known))
+        return restored(self.plan, self.plan.folds[fold], known[part], self.store)
+
+    def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
+        """Part to what its model was like on the way, such as ``train_loss`` of each epoch; empty where nothing was trained."""
+        found = {part.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], part)) for part in self.plan.parts}
+        told = {name: Model.told(arrays)["history"] for name, arrays in found.items() if arrays is not None}
+        return {name: history for name, history in told.items() if history}
+
+    def layer_shares(self, hemi: str) -> dict[str, np.ndarray]:
+        """Layer to its share of R² (n_vertices,), which add up to ``r2`` (product measure); empty unless layers were treated apart."""
+        names = [f"share_{number}" for number in range(len(self.plan.spec.layers))]
+        known = [name for name in names if f"{hemi}_{name}" in self._arrays]
+        return {layer: self.score(hemi, name) for layer, name in zip(self.plan.spec.layers, known, strict=False)}
 
     def components(self, fold: int = 0) -> np.ndarray:
-        """(n_stimuli, k) float32 component scores that the weights of a fold multiply."""
-        found = self.store.get(self.plan.components_key(self.plan.folds[fold]))
-        if found is None:
-            raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
-        return found["scores"]
+        """(n_stimuli, k) float32 component scores that a fold's models see."""
+        return stored_components(self.plan, self.plan.folds[fold], self.store)
 
     def test_rows(self) -> np.ndarray:
         """(n_test,) the stimuli tested, fold after fold."""
         return np.concatenate([fold.test for fold in self.plan.folds])
 
     def predicted(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(n_test, n_columns) float32, predictions in the order of :meth:`test_rows`, each from a model that never saw its image."""
+        """(n_test, n_columns) float32, predictions in the order of :meth:`test_rows`, each from a model that never saw its image.
+
+        NaN for vertices that were not fitted.
+        """
         columns = np.asarray(columns)
-        parts = []
-        for number, fold in enumerate(self.plan.folds):
-            model = self.model(hemi, number)
-            some = LinearModel(model.weights[:, columns], model.intercept[columns])
-            parts.append(some.predict(self.components(number)[fold.test]))
-        return np.concatenate(parts).astype(np.float32, copy=False)
+        predicted, start = np.full((self.n_test, len(columns)), np.nan, np.float32), 0
+        for fold in self.plan.folds:
+            rows = slice(start, start := start + len(fold.test))
+            Z = None if self.plan.readout.needs == "stimuli" else stored_components(self.plan, fold, self.store)
+            for part in self.plan.parts:
+                wanted = np.flatnonzero(np.isin(columns, part.columns[hemi])) if hemi in part.columns else ()
+                if len(wanted):
+                    targets = part.places()[hemi].start + np.searchsorted(part.columns[hemi], columns[wanted])
+                    model = restored(self.plan, fold, part, self.store, Z)
+                    predicted[rows, wanted] = model.predict_from(self._basis(fold, part, model, Z), targets)
+        return predicted
+
+    def _basis(self, fold: Fold, part: Part, model: Model, Z: np.ndarray | None) -> Any:
+        """A model's basis of a fold's test rows; kept in the Store where it takes a network to make."""
+        if self.plan.readout.needs != "stimuli":
+            return model.basis(inputs(self.plan, fold.test, Z))
+        weights = self.plan.weights_key(fold, part)
+        key = digest("basis", 1, weights=weights, rows=fold.test.tolist())
+        return self.store.memo(key, lambda: {"basis": model.basis(inputs(self.plan, fold.test, None))}, {"weights": weights})["basis"]
 
     def measured(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
         """(n_test, n_columns) float32, responses in the order of :meth:`test_rows`."""

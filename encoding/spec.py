@@ -11,6 +11,7 @@ from typing import Any, Self
 from encoding.pooling import check_over_frames, check_pool
 
 HEMIS = ("lh", "rh", "both")
+FOCUSES = ("hemisphere", "both", "roi", "vertex:<hemi>:<column>")
 
 
 def digest(stage: str, version: int, **inputs: object) -> str:
@@ -28,6 +29,20 @@ def stage_of(key: str) -> str:
     return key.rpartition("-")[0]
 
 
+def check_focus(focus: str) -> str:
+    """``focus`` itself; ValueError unless it is one of :data:`FOCUSES`.
+
+    Examples
+    --------
+    >>> check_focus("vertex:lh:120")
+    'vertex:lh:120'
+    """
+    kind, _, place = focus.partition(":")
+    if focus in FOCUSES[:3] or (kind == "vertex" and place.rpartition(":")[0] and place.rpartition(":")[2].isdecimal()):
+        return focus
+    raise ValueError(f"Unknown focus {focus!r}. Known: {', '.join(FOCUSES)}; vertex:lh:120 fits one vertex.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class FitSpec:
     """One encoding model: which responses are predicted from what, and how.
@@ -40,13 +55,17 @@ class FitSpec:
     weights : ``pretrained``, ``random:<seed>`` or the path of a weights file.
     pool : what is kept of the places of a layer: ``none`` (all), ``mean``, ``max``, ``grid:<n>`` or ``class`` (the class token).
     frames : frames taken of each clip, evenly spaced; pictures have but one.
-    over_frames : what is kept of a clip's frames: ``mean``, ``max``, ``first``, ``last`` or ``all`` (side by side).
+    over_frames : what is kept of a clip's frames: ``mean``, ``max``, ``first``, ``last``, ``all`` (side by side) or ``sequence``
+        (side by side, and components are those of single frames).
     n_components : PCA components kept; 0 keeps every feature.
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
     split : ``holdout:<train fraction>:<seed>`` or ``kfold:<folds>:<seed>``.
     rois : ROIs to report; none means all, and every vertex.
     hemi : ``lh``, ``rh`` or ``both``.
+    focus : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
+        ``vertex:<hemi>:<column>``.
+    company : other subjects whose training images help to train what subjects share; each has a last layer of its own.
 
     Examples
     --------
@@ -68,17 +87,21 @@ class FitSpec:
     split: str = "holdout:0.9:5"
     rois: tuple[str, ...] = ()
     hemi: str = "both"
+    focus: str = "hemisphere"
+    company: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "layers", tuple(self.layers))
         set_field(self, "rois", tuple(self.rois))
+        set_field(self, "company", tuple(self.company))
         pairs = self.options.items() if isinstance(self.options, dict) else self.options
         set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
         if not self.layers:
             raise ValueError("A fit needs at least one layer.")
         check_pool(self.pool)
         check_over_frames(self.over_frames)
+        check_focus(self.focus)
         if self.frames < 1:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
@@ -88,7 +111,8 @@ class FitSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; :meth:`from_dict` reads it back to an equal spec."""
-        return asdict(self) | {"layers": list(self.layers), "rois": list(self.rois), "options": dict(self.options)}
+        lists = {name: list(getattr(self, name)) for name in ("layers", "rois", "company")}
+        return asdict(self) | lists | {"options": dict(self.options)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -115,6 +139,8 @@ class FitSpec:
         words += ["--split", self.split]
         words += ["--roi", *self.rois] if self.rois else []
         words += ["--hemi", self.hemi] if self.hemi != "both" else []
+        words += ["--focus", self.focus] if self.focus != FitSpec.focus else []
+        words += ["--company", *self.company] if self.company else []
         return shlex.join(words)
 
     def to_python(self) -> str:

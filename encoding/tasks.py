@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from encoding.curve import learning_curve
+from encoding.curve import has_curve, learning_curve
 from encoding.intervals import roi_intervals
 from encoding.pipeline import fit
 from encoding.progress import Report, portion, silent
+from encoding.search import Asked, search
 from encoding.spec import FitSpec
 from encoding.store import Store
 from encoding.weights import fetch
@@ -15,8 +16,14 @@ def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "a
     """A fit with all that the Explore page shows of it: its scores, their intervals, its learning curve."""
     result = fit(spec, store, portion(report, 0, 0.7), device)
     roi_intervals(result, portion(report, 0.7, 0.8))
-    learning_curve(spec, store, portion(report, 0.8, 1.0), device)
+    if has_curve(spec):
+        learning_curve(spec, store, portion(report, 0.8, 1.0), device)
     report(1.0, "done")
+
+
+def tune(asked: Asked, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """A search over the parameters of a readout."""
+    search(asked.spec, store, n_trials=asked.n_trials, vary=asked.vary, seed=asked.seed, report=report, device=device)
 
 
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:

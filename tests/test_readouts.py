@@ -1,36 +1,11 @@
-"""Every readout obeys the same laws; OLS and ridge agree with scikit-learn and himalaya."""
+"""OLS and ridge agree with scikit-learn and himalaya; wrong parameters of any readout are refused."""
 
 import numpy as np
 import pytest
 from sklearn import linear_model
 
-from encoding.moments import Moments
 from encoding.readouts import READOUTS, BadOption
-
-
-def problem(kind="correlated", n=300, t=12, seed=0, dtype=np.float64):
-    """(X, Y) of one difficulty, responses with noise."""
-    rng = np.random.default_rng(seed)
-    p = {"correlated": 20, "rank-deficient": 20, "wide": 400, "well-behaved": 8}[kind]
-    X = rng.normal(size=(n, p))
-    if kind == "correlated":
-        X = X @ np.linalg.cholesky(0.95 * np.ones((p, p)) + 0.05 * np.eye(p)).T
-    elif kind == "rank-deficient":
-        X = X[:, :7] @ rng.normal(size=(7, p))
-    X = X * np.geomspace(1, 10, p) + 2
-    Y = X @ rng.normal(size=(p, t)) / 10 + rng.normal(0, np.geomspace(0.5, 20, t), size=(n, t)) - 1
-    return X.astype(dtype), Y.astype(dtype)
-
-
-def fit(name, X, Y, fold=None, **options):
-    readout = READOUTS[name]
-    read = readout.read(options)
-    if fold is None:
-        fold = np.arange(len(X)) % readout.n_folds(read)
-    return readout.fit(Moments.of(X, Y, fold), read)
-
-
-KINDS = ("correlated", "rank-deficient", "wide", "well-behaved")
+from tests.readout_problems import KINDS, fit, problem
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,65 +64,6 @@ def test_the_default_grid_follows_the_features_scale():
     small, large = fit("ridge", X, Y), fit("ridge", X * 1000, Y)
     np.testing.assert_allclose(large.details["alpha"], small.details["alpha"] * 1e6)
     np.testing.assert_allclose(large.predict(X * 1000), small.predict(X), atol=1e-6)
-
-
-@pytest.mark.parametrize("name", READOUTS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_targets_are_independent_of_their_company_and_order(name, kind):
-    X, Y = problem(kind)
-    if not READOUTS[name].per_target:
-        pytest.skip(f"{name} says that its targets depend on one another")
-    together, alone, reversed_ = fit(name, X, Y), fit(name, X, Y[:, 3:4]), fit(name, X, Y[:, ::-1])
-    scale = np.abs(together.weights).max()
-    np.testing.assert_allclose(together.weights[:, 3:4], alone.weights, atol=1e-7 * scale)
-    np.testing.assert_allclose(together.weights[:, ::-1], reversed_.weights, atol=1e-7 * scale)
-
-
-@pytest.mark.parametrize("name", READOUTS)
-def test_a_shift_of_the_responses_shifts_the_predictions(name):
-    X, Y = problem()
-    np.testing.assert_allclose(fit(name, X, Y + 50).predict(X), fit(name, X, Y).predict(X) + 50, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", READOUTS)
-def test_responses_times_a_number_give_predictions_times_it(name):
-    X, Y = problem()
-    np.testing.assert_allclose(fit(name, X, Y * 1e3).predict(X), fit(name, X, Y).predict(X) * 1e3, rtol=1e-5, atol=1e-3)
-
-
-@pytest.mark.parametrize("name", READOUTS)
-def test_a_constant_target_is_predicted_as_itself(name):
-    X, Y = problem("well-behaved")
-    Y[:, 0] = 7
-    model = fit(name, X, Y)
-    np.testing.assert_allclose(model.predict(X)[:, 0], 7, atol=1e-6)
-    assert np.isfinite(model.weights).all()
-
-
-@pytest.mark.parametrize("name", READOUTS)
-def test_permuted_responses_are_not_predicted(name):
-    X, Y = problem("well-behaved", n=600)
-    model = fit(name, X[:400], np.random.default_rng(0).permutation(Y)[:400])
-    r = [np.corrcoef(p, y)[0, 1] if p.std() else 0 for p, y in zip(model.predict(X[400:]).T, Y[400:].T, strict=True)]
-    assert abs(np.mean(r)) < 0.1
-
-
-@pytest.mark.parametrize("name", READOUTS)
-def test_a_model_survives_a_store_bit_for_bit(name, store):
-    from encoding.readouts import LinearModel
-
-    X, Y = problem(dtype=np.float32)
-    model = fit(name, X, Y)
-    back = LinearModel.from_arrays(store.memo(f"weights-{name}", model.arrays, {}))
-    np.testing.assert_array_equal(back.predict(X), model.predict(X))
-    assert set(back.details) == set(model.details)
-
-
-@pytest.mark.parametrize("name", READOUTS)
-def test_every_readout_introduces_itself(name):
-    readout = READOUTS[name]
-    assert readout.name == name and readout.title and readout.about.endswith(".")
-    assert readout.needs in ("moments", "arrays")
 
 
 @pytest.mark.parametrize(

@@ -44,16 +44,33 @@ takes a moment, and one that was stopped goes on from where it was.
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``fit``. Its defaults are those of :class:`FitSpec`."""
-    spec = FitSpec()
+    """Add ``fit``."""
     parser = add_command(
         commands, "fit", run_fit, about="Fit an encoding model and show how well it predicts each ROI.", examples=EXAMPLES, more=MORE
     )
+    add_spec_arguments(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only say what time, memory and disk the fit takes, and whether it fits here"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write spec.json, rois.csv, vertices.parquet, lh_r.npy and rh_r.npy there")
+
+
+def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the words that name a fit, and ``--device``. Their defaults are those of :class:`FitSpec`."""
+    spec = FitSpec()
     what = parser.add_argument_group("what is predicted")
     what.add_argument("--dataset", default=spec.dataset, help="a name from `list datasets` (default: %(default)s)")
     what.add_argument("--subject", default=spec.subject, help="one of its subjects (default: %(default)s)")
     what.add_argument("--roi", nargs="+", action="extend", default=[], metavar="ROI", help="ROIs to report, from `rois` (default: all)")
     what.add_argument("--hemi", choices=HEMIS, default=spec.hemi, help="hemispheres (default: %(default)s)")
+    what.add_argument(
+        "--focus",
+        default=spec.focus,
+        help="which vertices share a model, where they can: hemisphere, both, roi or vertex:HEMI:COLUMN (default: %(default)s)",
+    )
+    what.add_argument(
+        "--company", nargs="+", action="extend", default=[], metavar="SUBJECT", help="other subjects to train a network's shared layers on"
+    )
     model = parser.add_argument_group("from what")
     model.add_argument("--backbone", default=spec.backbone, help="a name from `list backbones` (default: %(default)s)")
     model.add_argument(
@@ -78,10 +95,6 @@ def add_commands(commands: Any) -> None:
         "--split", help="holdout:FRACTION:SEED, kfold:FOLDS:SEED or first:ROWS (default: the data set's own, holdout:0.9:5 for images)"
     )
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="only say what time, memory and disk the fit takes, and whether it fits here"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write spec.json, rois.csv, vertices.parquet, lh_r.npy and rh_r.npy there")
 
 
 def option(text: str) -> tuple[str, Any]:
@@ -121,6 +134,8 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         split=arguments.split or DATASETS[arguments.dataset].split,
         rois=tuple(dict.fromkeys(arguments.roi)),
         hemi=arguments.hemi,
+        focus=arguments.focus,
+        company=tuple(dict.fromkeys(arguments.company)),
     )
 
 

@@ -11,6 +11,7 @@ from encoding.plots.histogram import score_histogram
 from encoding.plots.look import CEILING, LEFT, RIGHT, TEST, TRAIN, caption, hemi_colour, hemi_name, printable, theme
 from encoding.plots.observed import observed_predicted
 from encoding.plots.residuals import residual_fitted
+from encoding.plots.shares import layer_shares
 
 __all__ = [
     "CEILING",
@@ -22,6 +23,7 @@ __all__ = [
     "epoch_losses",
     "hemi_colour",
     "hemi_name",
+    "layer_shares",
     "learning_curve",
     "observed_predicted",
     "printable",

@@ -1,5 +1,23 @@
 """Readouts, one file a family. Adding a file here that registers a :class:`Readout` adds it everywhere."""
 
-from encoding.readouts._base import READOUTS, BadOption, LinearModel, Options, Readout, option
+from encoding.readouts._base import READOUTS, NotConverged, Readout
+from encoding.readouts._model import LinearModel, Model
+from encoding.readouts._options import BadOption, Choice, Options, Range, option, search_space
+from encoding.readouts._training import Chosen, Responses, Training
 
-__all__ = ["READOUTS", "BadOption", "LinearModel", "Options", "Readout", "option"]
+__all__ = [
+    "READOUTS",
+    "BadOption",
+    "Choice",
+    "Chosen",
+    "LinearModel",
+    "Model",
+    "NotConverged",
+    "Options",
+    "Range",
+    "Readout",
+    "Responses",
+    "Training",
+    "option",
+    "search_space",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from encoding.moments import Moments, centred
+from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, LinearModel, Options, Readout
 
 
@@ -14,7 +15,7 @@ class OLS(Readout):
     name, title = "ols", "Ordinary least squares"
     about = "No penalty: fine with many more images than components, noisy otherwise."
 
-    def fit(self, moments: Moments, options: Options, *, device: str = "cpu") -> LinearModel:
+    def fit(self, moments: Moments, options: Options, *, device: str = "cpu", report: Report = silent) -> LinearModel:
         import torch
 
         train = centred(moments, np.arange(moments.n_folds), device=device)

@@ -15,6 +15,7 @@ import numpy as np
 
 from encoding.moments import Moments, centred
 from encoding.parallel import each
+from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, BadOption, LinearModel, Options, Readout, option
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Ridge(Readout):
     def n_folds(self, options: RidgeOptions) -> int:
         return 1 if options.alpha is not None else options.n_folds
 
-    def fit(self, moments: Moments, options: RidgeOptions, *, device: str = "cpu") -> LinearModel:
+    def fit(self, moments: Moments, options: RidgeOptions, *, device: str = "cpu", report: Report = silent) -> LinearModel:
         alphas = _grid(moments, options)
         if len(alphas) == 1:
             alpha, cv_r2 = np.full(moments.n_targets, alphas[0]), np.full(moments.n_targets, np.nan)
@@ -92,7 +93,7 @@ def choose_alpha(moments: Moments, alphas: np.ndarray, *, device: str = "cpu") -
         alpha[block] = alphas[best.cpu().numpy()]
         cv_r2[block] = torch.where(total > 0, 1 - least.double() / total, torch.nan).cpu().numpy()
 
-    each(choose, _target_blocks(moments, device), device=device)
+    each(choose, target_blocks(moments, device), device=device)
     return alpha, cv_r2
 
 
@@ -157,7 +158,7 @@ def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[
         weights[:, block] = w.cpu().numpy()
         intercept[block] = (train.mean_y - train.mean_x @ w).cpu().numpy() + moments.shift[block]
 
-    each(solve_block, _target_blocks(moments, device), device=device)
+    each(solve_block, target_blocks(moments, device), device=device)
     return weights, intercept
 
 
@@ -168,7 +169,8 @@ def _shrinkage(values: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     return (denominator > floor) / denominator.clamp(min=1e-300)
 
 
-def _target_blocks(moments: Moments, device: str) -> Iterator[slice]:
+def target_blocks(moments: Moments, device: str) -> Iterator[slice]:
+    """Columns of so many targets at a time as a core, or a GPU, works on at once."""
     step = TARGET_BLOCK["cuda" if device.startswith("cuda") else "cpu"]
     return (slice(start, min(start + step, moments.n_targets)) for start in range(0, moments.n_targets, step))
 

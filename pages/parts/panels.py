@@ -10,6 +10,7 @@ import streamlit as st
 
 from encoding import DATASETS, Result, plots
 from encoding.brain_view import DRAWN, BrainMap
+from encoding.curve import has_curve
 from encoding.placement import Placement
 from encoding.plan import roi_names
 from encoding.plots.bars import score_column
@@ -233,8 +234,53 @@ def _pictures(title: str, result: Result, rows: np.ndarray, measured: np.ndarray
     )
 
 
+def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
+    """What each layer explains of each ROI, where the readout treats layers apart."""
+    shares = {hemi: result.layer_shares(hemi) for hemi in result.plan.hemis}
+    layers = list(next(iter(shares.values()), {}))
+    if not layers:
+        return
+    rois = [roi for roi in table["roi"].unique() if any(len(result.columns(roi, hemi)) for hemi in shares)]
+    means = {layer: np.array([_mean_share(result, shares, layer, roi) for roi in rois]) for layer in layers}
+    figure = plots.layer_shares(rois, means, selected=focus.roi if focus.chosen else None)
+    chart(figure, "shares", alt="share of R² that each layer explains, for every ROI")
+    st.caption(
+        "Each bar is the mean R² of a region's vertices on test images, divided among the layers by the product measure: "
+        "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse."
+    )
+
+
+def _mean_share(result: Result, shares: Mapping[str, Mapping[str, np.ndarray]], layer: str, roi: str) -> float:
+    values = np.concatenate([shares[hemi][layer][result.columns(roi, hemi)] for hemi in shares])
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def epochs_panel(result: Result, focus: Focus) -> None:
+    """Loss on training and validation images after each epoch, where the readout was trained step by step."""
+    found = {part.name: part for part in result.plan.parts if part.name in (history := result.history())}
+    found = {
+        name: part
+        for name, part in found.items()
+        if any(np.isin(focus.columns.get(hemi, ()), columns).any() for hemi, columns in part.columns.items())
+    }
+    if not found:
+        return
+    names = list(found)
+    name = names[0] if len(names) == 1 else st.segmented_control("Model", names, key="epochs_part", default=names[0], required=True)
+    losses = {which: np.asarray(history[name][f"{which}_loss"]) for which in ("train", "validation")}
+    best = int(np.nanargmin(losses["validation"])) + 1
+    chart(plots.epoch_losses(losses["train"], losses["validation"], stopped=best), "epochs", alt=f"loss after each epoch, {name}")
+    st.caption(
+        "Validation images are a share of the training images set aside; the weights of the epoch with the lowest validation loss are kept."
+    )
+
+
 def curve_panel(result: Result, focus: Focus) -> None:
-    """Score against the number of training images, for the vertices in focus."""
+    """Score against the number of training images, for the vertices in focus; for a network, loss against epochs."""
+    if not has_curve(result.plan.spec):
+        epochs_panel(result, focus)
+        return
     curve = stored_curve(result)
     if curve is None:
         return

@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from encoding import FitSpec, Result
+from encoding.curve import has_curve
 from encoding.jobs import Job
 from encoding.preflight import Estimate
 from encoding.tasks import study
 from pages.parts.controls import START
-from pages.parts.handles import find_result, job_key, jobs, needs, settle, stored_curve, weights_are_here
+from pages.parts.handles import find_result, job_key, jobs, needs, settle, stored_curve, stored_intervals, weights_are_here
 
 SECONDS_BETWEEN_TICKS = 1.0
 
@@ -120,13 +121,13 @@ def _duration(seconds: float) -> str:
 
 def complete(spec: FitSpec, result: Result) -> None:
     """Have the learning curve and intervals of a fit computed where they are missing, and run the page again when they are there."""
-    if stored_curve(result) is not None:
+    if _studied(result):
         return
     job = jobs().get(job_key(spec))
     if job is None or job.state == "done":
         job = _submit(spec)
     if job.state in ("failed", "cancelled"):
-        st.warning(f"The learning curve is missing: {job.error or job.state}.")
+        st.warning(f"The {_last(result)} of this fit did not come: {job.error or job.state}.")
         st.button("Compute it", key="complete", on_click=_submit, args=(spec,))
         return
     _await_curve(spec, result)
@@ -135,6 +136,16 @@ def complete(spec: FitSpec, result: Result) -> None:
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _await_curve(spec: FitSpec, result: Result) -> None:
     job = jobs().get(job_key(spec))
-    if stored_curve(result) is not None or job is None or job.finished:
+    if _studied(result) or job is None or job.finished:
         st.rerun()
-    st.progress(job.fraction, f"Learning curve on its way · {job.text}")
+    st.progress(job.fraction, f"{_last(result).capitalize()} on its way · {job.text}")
+
+
+def _studied(result: Result) -> bool:
+    """Whether all that follows a fit is there: its learning curve comes last, where it has one."""
+    found = stored_curve if has_curve(result.plan.spec) else stored_intervals
+    return found(result) is not None
+
+
+def _last(result: Result) -> str:
+    return "learning curve" if has_curve(result.plan.spec) else "intervals"

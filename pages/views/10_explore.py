@@ -7,7 +7,7 @@ from encoding.plan import roi_names
 from pages.parts.controls import fit_controls
 from pages.parts.focus import best_roi, focus_controls
 from pages.parts.handles import roi_table, settle
-from pages.parts.panels import brain_panel, curve_panel, distribution_panel, prediction_panel, roi_panel, score_controls
+from pages.parts.panels import brain_panel, curve_panel, distribution_panel, prediction_panel, roi_panel, score_controls, shares_panel
 from pages.parts.running import complete, fit_or_find
 from pages.parts.takeaway import take_away
 
@@ -38,6 +38,7 @@ st.caption(f"{result.n_train:,} training and {result.n_test:,} test {what}, {spe
 score, statistic = score_controls(result)
 brain = brain_panel(result, focus, score)
 roi_panel(result, table, focus, score, statistic)
+shares_panel(result, table, focus)
 
 st.subheader(focus.label[0].upper() + focus.label[1:], anchor=False)
 prediction_panel(result, focus)

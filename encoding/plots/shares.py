@@ -1,0 +1,43 @@
+"""Which layer explains how much of each ROI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.look import FADED, theme
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+COLOURS = "viridis"  # from early to late layers
+
+
+def layer_shares(rois: Sequence[str], shares: Mapping[str, np.ndarray], *, selected: str | None = None) -> go.Figure:
+    """Bars of R² for each ROI, divided among the layers that explain it.
+
+    Parameters
+    ----------
+    rois : names, in the order they are drawn.
+    shares : layer to (n_rois,) mean share of R² over the ROI's vertices (:meth:`encoding.Result.layer_shares`); the shares of an
+        ROI add up to its mean R². NaN draws nothing. Layers are coloured from the first to the last.
+
+    Notes
+    -----
+    A layer that makes predictions worse has a share below zero and is drawn downwards.
+    """
+    import plotly.graph_objects as go
+    from plotly.colors import sample_colorscale
+
+    fig = go.Figure()
+    colours = sample_colorscale(COLOURS, list(np.linspace(0.15, 0.9, max(2, len(shares)))))
+    opacity = [1.0 if selected in (None, roi) else FADED for roi in rois]
+    for (layer, values), colour in zip(shares.items(), colours, strict=False):
+        hover = f"<b>%{{x}}</b><br>{layer}: %{{y:.3f}} of R²<extra></extra>"
+        fig.add_bar(x=list(rois), y=np.asarray(values), name=layer, marker={"color": colour, "opacity": opacity}, hovertemplate=hover)
+    fig.update_layout(barmode="relative", bargap=0.25)
+    fig.update_xaxes(tickangle=-45)
+    fig.update_yaxes(title_text="Share of R²")
+    return theme(fig, height=340).update_layout(margin={"b": 84})

@@ -1,0 +1,148 @@
+"""The parts of neural readouts, as torch modules. Imported only when a network is made, since it loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from encoding.readouts._examples import Scale
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "none": nn.Identity}
+
+
+class Standardise(nn.Module):
+    """(n, p) -> (n, p) with mean 0 and deviation 1 on the rows that were learned from; the first layer of a trunk."""
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_components))
+        self.register_buffer("deviation", torch.ones(n_components))
+
+    def load(self, scale: Scale) -> None:
+        """Take means and deviations (p,); before that nothing is changed."""
+        self.mean.copy_(torch.from_numpy(scale.mean))
+        self.deviation.copy_(torch.from_numpy(scale.deviation))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.deviation
+
+
+class Stack(nn.Sequential):
+    """Layers one after another, that say how many numbers (n_hidden) come out."""
+
+    def __init__(self, *layers: nn.Module, n_hidden: int) -> None:
+        super().__init__(*layers)
+        self.n_hidden = n_hidden
+
+
+class Residual(nn.Module):
+    """``layers(x) + x``, x taken to their width by a linear map where it has another."""
+
+    def __init__(self, n_in: int, n_out: int, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.passed = nn.Identity() if n_in == n_out else nn.Linear(n_in, n_out, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x) + self.passed(x)
+
+
+class Head(nn.Module):
+    """A last layer (n, h) -> (n, t): whatever makes them, its weights are (h, t) numbers and a bias (t,) once trained."""
+
+    n_targets: int
+
+    def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weights (h, t) and the bias (t,)."""
+        raise NotImplementedError
+
+    def free(self) -> Iterator[nn.Parameter]:
+        """The parameters that belong to one target each, so that only its share of the loss moves them."""
+        raise NotImplementedError
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        weights, bias = self.folded()
+        return torch.addmm(bias, z, weights)
+
+
+class LinearHead(Head):
+    """Weights and bias of each target's own. They start at 0, which predicts the mean: noise that is hard to learn is not put in first."""
+
+    def __init__(self, n_hidden: int, n_targets: int) -> None:
+        super().__init__()
+        self.n_targets = n_targets
+        self.weight = nn.Parameter(torch.zeros(n_targets, n_hidden))
+        self.bias = nn.Parameter(torch.zeros(n_targets))
+
+    def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.weight.T, self.bias
+
+    def free(self) -> Iterator[nn.Parameter]:
+        return self.parameters()
+
+
+class PositionalHead(Head):
+    """Weights that a network of one hidden layer makes of each target's position, and where asked for some of its own.
+
+    Parameters
+    ----------
+    waves : (t, e) float32, the encoded positions.
+    """
+
+    def __init__(self, waves: np.ndarray, n_hidden: int, n_between: int, *, own_weights: bool) -> None:
+        super().__init__()
+        self.n_targets = len(waves)
+        self.register_buffer("waves", torch.from_numpy(waves), persistent=False)
+        self.between = nn.Linear(waves.shape[1], n_between)
+        self.generate = nn.Linear(n_between, n_hidden)
+        nn.init.zeros_(self.generate.weight)
+        nn.init.zeros_(self.generate.bias)
+        self.bias = nn.Parameter(torch.zeros(self.n_targets))
+        self.own = nn.Parameter(torch.zeros(self.n_targets, n_hidden)) if own_weights else None
+
+    def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        weights = self.generate(torch.relu(self.between(self.waves)))
+        return (weights if self.own is None else weights + self.own).T, self.bias
+
+    def free(self) -> Iterator[nn.Parameter]:
+        yield self.bias
+        if self.own is not None:
+            yield self.own
+
+
+class Network(nn.Module):
+    """A trunk (n, ...) -> (n, h) that subjects share, and a last layer for each; the first subject's is kept."""
+
+    def __init__(self, trunk: nn.Module, heads: Sequence[Head]) -> None:
+        super().__init__()
+        self.trunk, self.heads = trunk, nn.ModuleList(heads)
+
+    def forward(self, x: torch.Tensor, subject: int = 0) -> torch.Tensor:
+        return self.heads[subject](self.trunk(x))
+
+
+def hidden(n_in: int, n_out: int, *, activation: str, batch_norm: bool, dropout: float) -> list[nn.Module]:
+    """One hidden layer: linear, then batch norm, activation and dropout where asked for."""
+    layers: list[nn.Module] = [nn.Linear(n_in, n_out)]
+    if batch_norm:
+        layers.append(nn.BatchNorm1d(n_out))
+    layers.append(ACTIVATIONS[activation]())
+    if dropout:
+        layers.append(nn.Dropout(dropout))
+    return layers
+
+
+@contextmanager
+def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
+    """Random numbers of torch follow from ``seed`` inside; outside they go on as if nothing had been drawn."""
+    on_gpu = device.startswith("cuda")
+    with torch.random.fork_rng(devices=[torch.device(device).index or 0] if on_gpu else []):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU too
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

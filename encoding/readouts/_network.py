@@ -1,0 +1,180 @@
+"""Readouts that train a network: a trunk that all targets share, and a linear last layer.
+
+A new one names its parameters and says what its trunk is. Everything else (standard units, training, early stopping, checkpoints,
+the last layer folded into plain weights, storage without pickle) is here and in ``_train``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from encoding.progress import Report, portion, silent
+from encoding.readouts._base import Readout
+from encoding.readouts._examples import ROW_BLOCK, Examples, Inputs, Scale, array_inputs
+from encoding.readouts._model import Model
+from encoding.readouts._train import Trained, first_seed, train
+from encoding.readouts._train_options import TrainingOptions
+from encoding.readouts._training import Training
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from encoding.readouts._layers import Head
+
+TRUNK = "trunk."
+READING = 0.05  # of the work, as far as a report is concerned
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a trunk is given: rows of n_components numbers, which are n_frames equal blocks, frame after frame."""
+
+    n_components: int
+    n_frames: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkModel(Model):
+    """``predict(X) = trunk(X) @ weights + intercept``, on the CPU, so that a stored model predicts the same bits.
+
+    Attributes
+    ----------
+    trunk : (n, ...) -> (n, h), in eval mode. recipe : the arrays that say how to build an empty one.
+    """
+
+    trunk: nn.Module
+    recipe: Mapping[str, np.ndarray]
+
+    def basis(self, X: np.ndarray) -> np.ndarray:
+        """What the last layer sees, float32 (n, h)."""
+        import torch
+
+        starts = range(0, max(len(X), 1), ROW_BLOCK)
+        with torch.inference_mode():
+            return np.concatenate([self.trunk(self.tensor(X, slice(start, start + ROW_BLOCK))).numpy() for start in starts])
+
+    def tensor(self, X: Any, rows: slice) -> torch.Tensor:
+        """Some rows of X as the trunk takes them."""
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(X[rows], np.float32))
+
+    def state(self) -> dict[str, np.ndarray]:
+        tensors = {f"{TRUNK}{name}": value.numpy() for name, value in self.trunk.state_dict().items()}
+        return {"weights": self.weights, **self.recipe, **tensors}
+
+
+class NetworkReadout(Readout):
+    """A readout whose trunk is trained. X and Y enter in standard units of the rows learned from; predictions leave in the responses' own.
+
+    ``history`` holds ``train_loss``, ``validation_loss`` and ``validation_r`` per epoch (losses in standard units, where the mean
+    scores 1), ``details`` the ``best_epoch`` of each target, whose weights are kept, and its ``validation_r`` then. A constant target
+    has weights of 0. ``Training.company`` trains the trunk too, each subject with a last layer of its own that is dropped afterwards.
+    """
+
+    needs = "arrays"
+    per_target = False
+    exact = False
+    options: ClassVar[type[TrainingOptions]]
+
+    @abstractmethod
+    def trunk(self, shape: Shape, options: Any) -> nn.Module:
+        """An untrained trunk (n, ...) -> (n, h), first weights drawn from torch's own random numbers; its ``n_hidden`` is h.
+
+        The standard units of X are loaded into its :class:`~encoding.readouts._layers.Standardise`, where it has one.
+        """
+
+    @abstractmethod
+    def n_weights(self, shape: Shape, options: Any) -> tuple[int, int]:
+        """How many weights the trunk has, and h; for an estimate of cost."""
+
+    def head(self, data: Training, n_hidden: int, options: Any) -> Head:
+        """An untrained last layer for the targets of ``data``."""
+        from encoding.readouts._layers import LinearHead
+
+        return LinearHead(n_hidden, data.n_targets)
+
+    def inputs(self, data: Training, device: str) -> Inputs:
+        """What the trunk is given for some row numbers of ``data``, on the device."""
+        return array_inputs(data.X, device)
+
+    def learning_rates(self, options: Any) -> Mapping[str, float]:
+        """Beginnings of parameters' names in the trunk (``trunk.1.``), to learning rates other than the option's."""
+        return {}
+
+    def groups(self, data: Training, options: Any) -> Sequence[np.ndarray]:
+        """Targets that stop each at their own best epoch; all at once by default."""
+        return ()
+
+    def check(self, data: Training, options: Any) -> None:
+        """ValueError where the data lack what the readout needs."""
+
+    def n_folds(self, options: TrainingOptions) -> int:
+        return round(1 / options.validation)
+
+    def fit(self, data: Training, options: TrainingOptions, *, device: str = "cpu", report: Report = silent) -> Model:
+        from encoding.readouts._layers import Network, Standardise, seeded
+
+        subjects = (data, *data.company)
+        for each in subjects:
+            self.check(each, options)
+        shape = Shape(data.X.shape[1], data.n_frames)
+        reading = portion(report, 0, READING)
+        examples = [Examples(self.inputs(each, device), each.Y, each.fold, device=device, report=reading) for each in subjects]
+        with seeded(first_seed(options)):
+            trunk = self.trunk(shape, options)
+            network = Network(trunk, [self.head(each, trunk.n_hidden, options) for each in subjects])
+        for layer in trunk.modules():
+            if isinstance(layer, Standardise):
+                layer.load(Scale.of(iter([data.X[examples[0].learning]])))
+        trained = train(
+            network, examples, options, groups=self.groups(data, options), learning_rates=self.learning_rates(options),
+            checkpoint=data.checkpoint, watch=data.watch, report=portion(report, READING, 1),
+        )  # fmt: skip
+        network.to("cpu").eval().requires_grad_(False)
+        return self.model(network.trunk, *fold_head(network.heads[0], examples[0].scale), trained, self.recipe(shape, options))
+
+    def model(
+        self, trunk: nn.Module, weights: np.ndarray, intercept: np.ndarray, trained: Trained, recipe: Mapping[str, np.ndarray]
+    ) -> Model:
+        """What :meth:`fit` returns, of a trunk on the CPU and weights (h, t) that lead from it to the responses."""
+        return NetworkModel(weights, intercept, trained.details, trained.history, trunk=trunk, recipe=recipe)
+
+    def recipe(self, shape: Shape, options: TrainingOptions) -> dict[str, np.ndarray]:
+        """How to build the trunk, as arrays."""
+        text = json.dumps(dataclasses.asdict(options), sort_keys=True)
+        return {"shape": np.array([shape.n_components, shape.n_frames]), "options": np.frombuffer(text.encode(), np.uint8)}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> Model:
+        import torch
+
+        from encoding.readouts._layers import seeded
+
+        options = self.read(json.loads(bytes(np.asarray(arrays["options"]))))
+        with seeded(0):
+            trunk = self.trunk(Shape(*map(int, arrays["shape"])), options)
+        tensors = {name.removeprefix(TRUNK): torch.tensor(np.array(arrays[name])) for name in arrays if name.startswith(TRUNK)}
+        trunk.load_state_dict(tensors)
+        recipe = {name: arrays[name] for name in ("shape", "options")}
+        return NetworkModel(arrays["weights"], **Model.told(arrays), trunk=trunk.eval().requires_grad_(False), recipe=recipe)
+
+    def cost(self, n: int, p: int, t: int, options: TrainingOptions) -> tuple[float, float]:
+        """As if no epoch were spared by early stopping. A step back costs twice a step forward."""
+        trunk, n_hidden = self.n_weights(Shape(p), options)
+        weights = trunk + n_hidden * t
+        return 3.0 * n * weights * options.n_epochs, 4.0 * (n * (p + t) + 5 * weights)
+
+
+def fold_head(head: Head, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
+    """The weights, float32 (h, t), and intercept, float64 (t,), in the responses' own units."""
+    weights, bias = (part.detach().double().numpy() for part in head.folded())
+    weights, bias = np.where(scale.constant, 0, weights * scale.deviation), np.where(scale.constant, 0, bias * scale.deviation)
+    return weights.astype(np.float32), bias + scale.mean

@@ -1,0 +1,96 @@
+"""A readout's parameters: fields with a default, a sentence of help and, where a search may vary them, a range."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from encoding.registry import unknown
+
+
+class BadOption(ValueError):
+    """A readout has no such parameter, or not with such a value. The message holds those it has."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """A readout's parameters; each a field made by :func:`option`."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers that a search may try, ``low`` to ``high`` and both included; whole numbers where both ends are.
+
+    Attributes
+    ----------
+    log : steps are equal in the logarithm.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values that a search may try."""
+
+    values: tuple[Any, ...]
+
+
+def option(default: Any, help: str, search: Range | Choice | None = None) -> Any:
+    """A field of :class:`Options`. ``search`` is what :mod:`encoding.search` may vary it over; None leaves it alone."""
+    return field(default=default, metadata={"help": help, "search": search})
+
+
+O = TypeVar("O", bound=Options)  # noqa: E741
+
+
+def search_space(kind: type[Options]) -> dict[str, Range | Choice]:
+    """The parameters that a search may vary, by name."""
+    return {field.name: field.metadata["search"] for field in dataclasses.fields(kind) if field.metadata["search"] is not None}
+
+
+def read_options(readout: str, kind: type[O], values: Mapping[str, Any]) -> O:
+    """The parameters from plain values; BadOption names those that exist where one does not."""
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    for name in values:
+        if name not in known:
+            raise BadOption(unknown(f"parameter of {readout}", name, known) if known else f"{readout} has no parameters, so no {name!r}.")
+    kinds = typing.get_type_hints(kind)
+    read = {}
+    for name, value in values.items():
+        try:
+            read[name] = _as_one_of(value, kinds[name])
+        except TypeError:
+            raise BadOption(f"{readout} cannot use {name}={value!r}. Its default: {known[name].default!r}.") from None
+    return kind(**read)
+
+
+def _as_one_of(value: Any, kind: Any) -> Any:
+    """``value`` as its field's type, so that equal parameters are equal however they were written: 10 is 10.0."""
+    for each in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
+        with suppress(TypeError, ValueError):
+            return _as_type(value, each)
+    raise TypeError
+
+
+def _as_type(value: Any, kind: Any) -> Any:
+    """``value`` as a plain type or a tuple of one; TypeError or ValueError where that would change it."""
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, str):
+            raise TypeError
+        return tuple(_as_type(each, typing.get_args(kind)[0]) for each in value)
+    if kind is types.NoneType or isinstance(value, bool) or kind in (bool, str):
+        if isinstance(value, kind):
+            return value
+        raise TypeError
+    made = kind(value)
+    if isinstance(value, str) or (made != value and made == made):
+        raise ValueError
+    return made

@@ -1,0 +1,74 @@
+"""Early stopping: the best weights so far, of all targets at once or of each group of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from encoding.readouts._layers import Network
+
+
+def groups_of(rois: Mapping[str, np.ndarray], n_targets: int) -> list[np.ndarray]:
+    """The targets of each ROI, and last those of none; a target of several ROIs counts with the smallest. Empty ones are left out."""
+    owner = np.full(n_targets, -1)
+    for number, columns in enumerate(sorted(rois.values(), key=len, reverse=True)):
+        owner[columns] = number
+    return [np.flatnonzero(owner == number) for number in (*range(len(rois)), -1) if np.any(owner == number)]
+
+
+class EarlyStopping:
+    """The best weights so far of each group of targets (all are one by default), and whether to wait for better ones."""
+
+    def __init__(
+        self, network: Network, n_targets: int, groups: Sequence[np.ndarray] = (), *, patience: int, decimals: int | None = None
+    ) -> None:
+        self.network, self.patience, self.decimals = network, patience, decimals
+        self.groups: list[np.ndarray | slice] = list(groups) or [slice(None)]
+        self.least = np.full(len(self.groups), np.inf)
+        self.best_epoch = np.zeros(len(self.groups), int)
+        self.r = np.full(n_targets, np.nan)
+        self.best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    def see(self, epoch: int, loss: np.ndarray, r: np.ndarray) -> None:
+        """Take the weights after ``epoch`` for each group whose mean of ``loss`` (t,) is lower than before."""
+        now = self.network.state_dict()
+        for number, columns in enumerate(self.groups):
+            value = loss[columns].mean()
+            value = value if self.decimals is None else round(value, self.decimals)
+            if value < self.least[number] and not self._gave_up(epoch - 1, number):
+                self.least[number], self.best_epoch[number], self.r[columns] = value, epoch, r[columns]
+                for name, kept in self.best.items():
+                    some = columns if len(self.groups) > 1 and name.startswith("heads.0.") else ...
+                    kept[some] = now[name][some]
+
+    def _gave_up(self, epoch: int, number: int) -> bool:
+        return epoch - self.best_epoch[number] >= self.patience
+
+    def done(self, epoch: int) -> bool:
+        """Whether every group has waited long enough."""
+        return all(self._gave_up(epoch, number) for number in range(len(self.groups)))
+
+    def put_back(self, network: Network) -> None:
+        network.load_state_dict(self.best)
+
+    def details(self) -> dict[str, np.ndarray]:
+        best_epoch = np.zeros(len(self.r))
+        for columns, epoch in zip(self.groups, self.best_epoch, strict=True):
+            best_epoch[columns] = epoch
+        return {"best_epoch": best_epoch, "validation_r": self.r}
+
+    def state(self) -> dict[str, np.ndarray | torch.Tensor]:
+        tensors = {f"best.{name}": value for name, value in self.best.items()}
+        return {"least": self.least, "best_epoch": self.best_epoch, "r": self.r} | tensors
+
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        import torch
+
+        self.least, self.best_epoch, self.r = arrays["least"], arrays["best_epoch"], arrays["r"]
+        for name, kept in self.best.items():
+            kept.copy_(torch.from_numpy(arrays[f"best.{name}"]))

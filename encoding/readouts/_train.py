@@ -1,0 +1,279 @@
+"""How a neural readout is trained: epochs of minibatches, early stopping on a validation set, a state that survives a kill.
+
+Everything random in an epoch follows from the seed and the epoch's number, so a training that goes on from a checkpoint ends
+with the same bits as one that was never interrupted (on the same device).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.progress import Report, silent
+from encoding.readouts._examples import ROW_BLOCK, Examples, batches
+from encoding.readouts._stopping import EarlyStopping
+
+if TYPE_CHECKING:
+    import torch
+
+    from encoding.checkpoint import Checkpoint
+    from encoding.readouts._layers import Network
+    from encoding.readouts._train_options import TrainingOptions
+
+CHECKPOINT_SECONDS = 10.0  # between two checkpoints, at least
+CHECKPOINT_SHARE = 0.05  # of the time may go to writing them
+REPORT_SECONDS = 1.0
+FLAT = 1e-3  # variance in standard units that keeps the gradient of r finite where predictions hardly vary
+HISTORY = ("train_loss", "validation_loss", "validation_r")
+
+
+class Diverged(ArithmeticError):
+    """The loss of a training is no number any more. The message says when, and what helps."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What :func:`train` found out; the network holds its best weights.
+
+    Attributes
+    ----------
+    details : per target (t,) ``best_epoch`` (from 1) whose weights are kept, and ``validation_r`` then (NaN for a constant target).
+    history : per epoch (e,) ``train_loss`` (while learning, with dropout), ``validation_loss``, ``validation_r`` (mean over targets).
+    """
+
+    details: dict[str, np.ndarray]
+    history: dict[str, np.ndarray]
+
+
+def train(
+    network: Network,
+    subjects: Sequence[Examples],
+    options: TrainingOptions,
+    *,
+    groups: Sequence[np.ndarray] = (),
+    learning_rates: Mapping[str, float] | None = None,
+    checkpoint: Checkpoint | None = None,
+    watch: Callable[[int, float], None] | None = None,
+    report: Report = silent,
+) -> Trained:
+    """Train ``network`` in place, and leave it on the device with the weights of its best epoch.
+
+    Parameters
+    ----------
+    subjects : one for each head, the first the subject whose validation set counts. Minibatches of several come in random order.
+    groups : columns of the first subject that stop each at its own best epoch, every column in one; only for a network whose
+        trunk learns nothing. One group of all by default.
+    learning_rates : beginnings of parameters' names, to learning rates other than the option's, such as ``{"trunk.1.": 1e-5}``.
+    checkpoint : is read first, written after an epoch every :data:`CHECKPOINT_SECONDS`; whoever stores the result clears it.
+    watch : told the number (from 0) and the validation loss of each epoch.
+    report : told each epoch and at times between. What it or ``watch`` raises stops the training and leaves the checkpoint.
+
+    Raises
+    ------
+    Diverged where a loss is no number.
+    """
+    first = subjects[0]
+    network.to(first.device)
+    course = _Course(network, subjects, options, groups, learning_rates or {})
+    saved = checkpoint.load() if checkpoint else None
+    if saved is not None:
+        course.load(saved)
+    last_save, save_took = time.monotonic(), 0.0
+    while course.epoch < options.n_epochs and not course.stopping.done(course.epoch):
+        course.run_epoch(report)
+        now = time.monotonic()
+        if checkpoint and now - last_save >= CHECKPOINT_SECONDS and (now - last_save) * CHECKPOINT_SHARE >= save_took:
+            checkpoint.save(course.arrays())
+            last_save = time.monotonic()
+            save_took = last_save - now
+        if watch:
+            watch(course.epoch - 1, course.history["validation_loss"][-1])
+        report(course.epoch / options.n_epochs, course.text())
+    course.stopping.put_back(network)
+    return Trained(course.stopping.details(), {name: np.array(values) for name, values in course.history.items()})
+
+
+class _Course:
+    """A training between two epochs."""
+
+    def __init__(
+        self,
+        network: Network,
+        subjects: Sequence[Examples],
+        options: TrainingOptions,
+        groups: Sequence[np.ndarray],
+        learning_rates: Mapping[str, float],
+    ) -> None:
+        self.network, self.subjects, self.options = network, subjects, options
+        self.optimiser = _optimiser(network, options, learning_rates)
+        self.rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.stopping = EarlyStopping(network, subjects[0].n_targets, groups, patience=options.patience, decimals=options.decimals)
+        self.epoch = 0
+        self.history: dict[str, list[float]] = {name: [] for name in HISTORY}
+
+    def run_epoch(self, report: Report) -> None:
+        from encoding.readouts._layers import seeded
+
+        options, epoch = self.options, self.epoch
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * options.decay_by ** (epoch // options.decay_every)
+        with seeded(_seed(options.seed, epoch + 1), self.subjects[0].device):
+            train_loss = self._learn(report)
+        self._check("training", train_loss)
+        error, r = validate(self.network, self.subjects[0], options)
+        self.epoch += 1
+        self.stopping.see(self.epoch, error, r)
+        loss, mean_r = float(error.mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
+        self._check("validation", loss)
+        for name, value in zip(HISTORY, (train_loss, loss, mean_r), strict=True):
+            self.history[name].append(value)
+
+    def _learn(self, report: Report) -> float:
+        """One pass over the training rows of every subject; the mean loss of the first subject's batches."""
+        import torch
+
+        options, network, device = self.options, self.network, self.subjects[0].device
+        generator = torch.Generator().manual_seed(_seed(options.seed, self.epoch + 1))
+        plan = [(i, rows) for i, each in enumerate(self.subjects) for rows in batches(each.learning, options.batch_size, generator)]
+        if len(self.subjects) > 1:
+            plan = [plan[i] for i in torch.randperm(len(plan), generator=generator)]
+        total, told = torch.zeros((), dtype=torch.float64, device=device), time.monotonic()
+        network.train()
+        for step, (number, rows) in enumerate(plan):
+            subject = self.subjects[number]
+            with _autocast(device, options):
+                predicted = network(subject.inputs(rows), number)
+            loss = batch_loss(predicted.float(), subject.responses(rows), options.loss)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            if options.max_norm is not None:
+                torch.nn.utils.clip_grad_norm_(network.parameters(), options.max_norm)
+            self.optimiser.step()
+            if number == 0:
+                total += loss.detach() * len(rows)
+            if time.monotonic() - told > REPORT_SECONDS:
+                told = time.monotonic()
+                report((self.epoch + step / len(plan)) / options.n_epochs, self.text())
+        return float(total) / len(self.subjects[0].learning)
+
+    def _check(self, which: str, loss: float) -> None:
+        if not np.isfinite(loss):
+            raise Diverged(
+                f"The {which} loss became {loss} in epoch {len(self.history['train_loss']) + 1}. "
+                f"Use a lower learning_rate than {self.options.learning_rate:g}, or set max_norm to 1."
+            )
+
+    def text(self) -> str:
+        """What a person is told of how far it is."""
+        known = f": validation loss {self.history['validation_loss'][-1]:.3f}" if self.epoch else ""
+        return f"epoch {self.epoch} of {self.options.n_epochs}{known}"
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything the next epoch depends on."""
+        import torch
+
+        found = {"epoch": np.array(self.epoch)} | {f"history.{name}": np.array(values) for name, values in self.history.items()}
+        found |= {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            found |= {f"optimiser.{number}.{name}": value for name, value in state.items() if value is not None}
+        found |= {f"stopping.{name}": value for name, value in self.stopping.state().items()}
+        return {name: value.cpu().numpy() if isinstance(value, torch.Tensor) else value for name, value in found.items()}
+
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from :meth:`arrays`."""
+        import torch
+
+        self.epoch = int(arrays["epoch"])
+        self.history = {name: arrays[f"history.{name}"].tolist() for name in HISTORY}
+        self.network.load_state_dict({name: torch.from_numpy(value) for name, value in _below("network.", arrays).items()})
+        states: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in _below("optimiser.", arrays).items():
+            number, _, name = name.partition(".")
+            states.setdefault(int(number), {})[name] = torch.from_numpy(value)
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": states})
+        self.stopping.load(_below("stopping.", arrays))
+
+
+def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): np.asarray(value) for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _seed(seed: int, number: int) -> int:
+    """A seed for each epoch, and 0 for the first weights, unlike those of every other training."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def first_seed(options: TrainingOptions) -> int:
+    """The seed of a network's first weights."""
+    return _seed(options.seed, 0)
+
+
+def _optimiser(network: Network, options: TrainingOptions, learning_rates: Mapping[str, float]) -> torch.optim.Optimizer:
+    """The loss is a mean over targets, of which a target's own weights see a t-th: their steps are made as if it were the whole.
+
+    So the learning rate and the weight decay of a vertex mean the same however many are trained beside it.
+    """
+    import torch
+
+    free = {id(parameter): head for head in network.heads for parameter in head.free()}
+    grouped: dict[tuple[float, int], list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            rate = next((rate for start, rate in learning_rates.items() if name.startswith(start)), options.learning_rate)
+            share = free[id(parameter)].n_targets if id(parameter) in free else 1
+            grouped.setdefault((rate, share), []).append(parameter)
+    sgd, decoupled = options.optimiser == "sgd", options.optimiser == "adamw"
+    groups = [
+        {"params": parameters, "lr": rate * share if sgd else rate, "weight_decay": options.weight_decay / (1 if decoupled else share)}
+        | ({"momentum": 0.9} if sgd else {"eps": 1e-8 / share})
+        for (rate, share), parameters in grouped.items()
+    ]
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[options.optimiser]
+    return kind(groups, fused=True)  # one reading of the weights a step
+
+
+def _autocast(device: str, options: TrainingOptions) -> torch.autocast:
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    return torch.autocast("cuda" if on_gpu else "cpu", torch.bfloat16, enabled=on_gpu and options.mixed_precision)
+
+
+def batch_loss(predicted: torch.Tensor, measured: torch.Tensor, loss: str) -> torch.Tensor:
+    """The loss of one batch (b, t), a mean over rows and targets. ``mse+r`` is ``(MSE + 1 - r) / 2``, r over the batch."""
+    error = (predicted - measured).square().mean()
+    if loss == "mse":
+        return error
+    p, m = predicted - predicted.mean(0), measured - measured.mean(0)
+    r = (p * m).mean(0) / ((p.square().mean(0) + FLAT) * (m.square().mean(0) + FLAT)).sqrt()
+    return (error + 1 - r.mean()) / 2
+
+
+def validate(network: Network, subject: Examples, options: TrainingOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and correlation of each target over the validation rows, float64 (t,).
+
+    r is 0 for a constant prediction and NaN for a constant target.
+    """
+    import torch
+
+    sums = torch.zeros(6, subject.n_targets, dtype=torch.float64, device=subject.device)
+    network.eval()
+    with torch.no_grad():
+        for start in range(0, len(subject.validation), ROW_BLOCK):
+            rows = subject.validation[start : start + ROW_BLOCK]
+            with _autocast(subject.device, options):
+                p = network(subject.inputs(rows)).float()
+            m = subject.responses(rows)
+            for total, product in zip(sums, ((p - m).square(), p, m, p * p, m * m, p * m), strict=True):
+                total += product.sum(0)
+    n = len(subject.validation)
+    error, p, m, pp, mm, pm = sums.cpu().numpy() / n
+    var_p, var_m = np.maximum(pp - p * p, 0), np.maximum(mm - m * m, 0)
+    varies = (var_p > 1e-6 * pp) & (var_m > 1e-6 * mm)
+    r = np.where(varies, (pm - p * m) / np.sqrt(np.where(varies, var_p * var_m, 1.0)), 0.0)
+    loss = error if options.loss == "mse" else (error + 1 - r) / 2
+    return loss, np.where(subject.scale.constant, np.nan, r)

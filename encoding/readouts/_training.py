@@ -1,0 +1,136 @@
+"""The training rows of one fold, for readouts that need more of them than their moments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from encoding.datasets import Stimuli
+from encoding.spec import digest
+
+if TYPE_CHECKING:
+    from encoding.backbones import Backbone
+    from encoding.checkpoint import Checkpoint
+
+Columns = slice | np.ndarray
+
+
+class Responses:
+    """Some rows and columns of responses that stay on disk, (n, t), hemispheres side by side.
+
+    Parameters
+    ----------
+    blocks : arrays (n_stimuli, t_i), possibly memory-mapped, each with the columns of it that count.
+    rows : (n,) row numbers.
+    """
+
+    def __init__(self, blocks: Sequence[tuple[np.ndarray, Columns]], rows: np.ndarray) -> None:
+        self._blocks = [(array, np.arange(array.shape[1])[columns]) for array, columns in blocks]
+        self.rows = np.asarray(rows)
+        self._edges = np.cumsum([0, *(len(columns) for _, columns in self._blocks)])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.rows), int(self._edges[-1])
+
+    def __getitem__(self, rows_and_columns: tuple[Columns, Columns]) -> np.ndarray:
+        """Rows and columns as a new array, float32 or what the responses are. Whole rows are read fastest."""
+        rows, columns = rows_and_columns
+        rows, wanted = self.rows[rows], np.arange(self.shape[1])[columns]
+        dtype = np.result_type(np.float32, *(array.dtype for array, _ in self._blocks))
+        read = np.empty((len(rows), len(wanted)), dtype)
+        for (array, known), start, stop in zip(self._blocks, self._edges, self._edges[1:], strict=False):
+            here = (wanted >= start) & (wanted < stop)
+            if here.any():
+                read[:, here] = _read(array, rows, known[wanted[here] - start])
+        return read
+
+    def some(self, rows: np.ndarray) -> Responses:
+        """The responses of some of these rows."""
+        return Responses(self._blocks, self.rows[rows])
+
+
+def _read(array: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Whole rows where most of each is wanted, else the columns between the first and the last wanted."""
+    if not len(columns):
+        return np.empty((len(rows), 0), array.dtype)
+    first, last = int(columns.min()), int(columns.max()) + 1
+    block = array[rows, first:last]
+    return block if last - first == len(columns) and np.all(np.diff(columns) == 1) else block[:, columns - first]
+
+
+class Chosen(Stimuli):
+    """Some stimuli of others, in a given order."""
+
+    def __init__(self, stimuli: Stimuli, rows: np.ndarray) -> None:
+        self._stimuli, self._rows = stimuli, np.asarray(rows)
+        self.names = tuple(stimuli.names[row] for row in self._rows)
+        self.n_frames = stimuli.n_frames
+
+    @property
+    def fingerprint(self) -> str:
+        return digest("chosen", 1, stimuli=self._stimuli.fingerprint, rows=self._rows.tolist())
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return self._stimuli[int(self._rows[index])]
+
+    def sampled(self, n_frames: int) -> Stimuli:
+        return Chosen(self._stimuli.sampled(n_frames), self._rows)
+
+    def frames(self, index: int) -> list[Image.Image]:
+        return self._stimuli.frames(int(self._rows[index]))
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a readout of arrays learns from.
+
+    Attributes
+    ----------
+    X : (n, p) float32, the components of the training rows.
+    Y : (n, t), their responses.
+    fold : (n,) int from 0 without gaps: folds on which parameters are chosen, repeats of one stimulus in the same. A readout that
+        needs a validation set takes fold 0.
+    n_frames : the columns of X are so many equal blocks, frame after frame of a clip; 1 for pictures, and where frames were pooled.
+    rois : name to columns of Y, sorted; they may overlap.
+    positions : (t, 3) float32, where each target lies on the white or pial surface or in the volume, in millimetres; None where unknown.
+    stimuli : the training rows' pictures or clips, for readouts that look at them.
+    open_backbone : opens the network those readouts start from; ``layers`` are the layers of it that the fit names.
+    checkpoint : where a training that may be interrupted keeps its state; None keeps nothing.
+    watch : called by a readout that is trained, after each epoch, with its number (from 0) and validation loss; what it raises stops
+        the training.
+    company : the training rows of other subjects, in the same components, for readouts that share what subjects have in common.
+    """
+
+    X: np.ndarray
+    Y: Responses
+    fold: np.ndarray
+    n_frames: int = 1
+    rois: Mapping[str, np.ndarray] = field(default_factory=dict)
+    positions: np.ndarray | None = None
+    stimuli: Stimuli | None = None
+    open_backbone: Callable[[], Backbone] | None = None
+    layers: tuple[str, ...] = ()
+    checkpoint: Checkpoint | None = None
+    watch: Callable[[int, float], None] | None = None
+    company: tuple[Training, ...] = ()
+
+    @classmethod
+    def of(cls, X: np.ndarray, Y: np.ndarray, fold: np.ndarray | None = None, **more: Any) -> Training:
+        """Training rows from plain arrays X (n, p) and Y (n, t); one fold unless said otherwise."""
+        fold = np.zeros(len(X), int) if fold is None else fold
+        return cls(X, Responses([(Y, slice(None))], np.arange(len(X))), fold, **more)
+
+    @property
+    def n_targets(self) -> int:
+        return self.Y.shape[1]
+
+    def some(self, rows: np.ndarray) -> Training:
+        """Some of the rows, given by number; folds are numbered anew without gaps."""
+        _, fold = np.unique(self.fold[rows], return_inverse=True)
+        stimuli = None if self.stimuli is None else Chosen(self.stimuli, rows)
+        return replace(self, X=self.X[rows], Y=self.Y.some(rows), fold=fold, stimuli=stimuli, checkpoint=None)

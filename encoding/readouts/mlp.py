@@ -1,0 +1,59 @@
+"""A small network: two hidden layers that all vertices share, then a linear layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from encoding.readouts import READOUTS, BadOption, Choice, Range, option
+from encoding.readouts._network import NetworkReadout, Shape
+from encoding.readouts._train_options import TrainingOptions, check_share, one_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ACTIVATIONS = ("relu", "tanh", "none")
+SIZES, DROPOUTS = Range(32, 1024, log=True), Range(0.0, 0.7)
+
+
+@dataclass(frozen=True)
+class MLPOptions(TrainingOptions):
+    decimals: int | None = option(2, "Validation losses are compared at so many decimals. Empty: exactly.")
+    hidden_1: int = option(512, "Units of the first hidden layer.", search=SIZES)
+    activation_1: str = option("relu", "What follows the first layer: relu, tanh or none.", search=Choice(ACTIVATIONS))
+    batch_norm_1: bool = option(True, "Standardise the first layer's units over each batch.", search=Choice((True, False)))
+    dropout_1: float = option(0.5, "Share of the first layer's units left out at random while learning.", search=DROPOUTS)
+    hidden_2: int = option(256, "Units of the second hidden layer.", search=SIZES)
+    activation_2: str = option("relu", "What follows the second layer: relu, tanh or none.", search=Choice(ACTIVATIONS))
+    batch_norm_2: bool = option(True, "Standardise the second layer's units over each batch.", search=Choice((True, False)))
+    dropout_2: float = option(0.2, "Share of the second layer's units left out at random while learning.", search=DROPOUTS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for number in (1, 2):
+            if (size := getattr(self, f"hidden_{number}")) < 1:
+                raise BadOption(f"hidden_{number} must be 1 or more, not {size}.")
+            one_of(f"activation_{number}", getattr(self, f"activation_{number}"), ACTIVATIONS)
+            check_share(f"dropout_{number}", getattr(self, f"dropout_{number}"))
+
+
+class MLP(NetworkReadout):
+    """Two hidden layers, each with batch norm (Ioffe & Szegedy 2015), an activation and dropout where asked for, then a linear one."""
+
+    name, title = "mlp", "Network with two hidden layers"
+    about = "Learns features that all vertices share, and reads each vertex from them."
+    options = MLPOptions
+
+    def trunk(self, shape: Shape, options: MLPOptions) -> nn.Module:
+        from encoding.readouts._layers import Stack, Standardise, hidden
+
+        o, sizes = options, (shape.n_components, options.hidden_1, options.hidden_2)
+        first = hidden(*sizes[:2], activation=o.activation_1, batch_norm=o.batch_norm_1, dropout=o.dropout_1)
+        second = hidden(*sizes[1:], activation=o.activation_2, batch_norm=o.batch_norm_2, dropout=o.dropout_2)
+        return Stack(Standardise(shape.n_components), *first, *second, n_hidden=o.hidden_2)
+
+    def n_weights(self, shape: Shape, options: MLPOptions) -> tuple[int, int]:
+        return options.hidden_1 * (shape.n_components + options.hidden_2), options.hidden_2
+
+
+READOUTS.register("mlp", MLP())
