@@ -44,8 +44,10 @@ class Responses:
         dtype = np.result_type(np.float32, *(array.dtype for array, _ in self._blocks))
         read = np.empty((len(rows), len(wanted)), dtype)
         for (array, known), start, stop in zip(self._blocks, self._edges, self._edges[1:], strict=False):
-            here = (wanted >= start) & (wanted < stop)
-            if here.any():
+            here = np.flatnonzero((wanted >= start) & (wanted < stop))
+            if len(here) == len(wanted):  # nothing to put together
+                return np.asarray(_read(array, rows, known[wanted - start])).astype(dtype, copy=False)
+            if len(here):
                 read[:, here] = _read(array, rows, known[wanted[here] - start])
         return read
 

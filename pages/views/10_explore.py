@@ -7,7 +7,8 @@ from encoding.plan import roi_names
 from pages.parts.controls import fit_controls
 from pages.parts.focus import best_roi, focus_controls
 from pages.parts.handles import roi_table, settle
-from pages.parts.panels import brain_panel, curve_panel, distribution_panel, prediction_panel, roi_panel, score_controls, shares_panel
+from pages.parts.learning import curve_panel, distribution_panel, shares_panel
+from pages.parts.panels import brain_panel, prediction_panel, roi_panel, score_controls
 from pages.parts.running import complete, fit_or_find
 from pages.parts.takeaway import take_away
 

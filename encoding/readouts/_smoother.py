@@ -1,0 +1,128 @@
+"""Models that predict a weighted mean of training responses: neighbours, trees, similarity encoding.
+
+Nothing is learned but who resembles whom, so nothing is stored but that: the responses are read where they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from encoding.parallel import each
+from encoding.progress import Report
+from encoding.readouts._model import Columns, Model
+from encoding.readouts._training import Responses, Training
+
+COLUMN_BLOCK = 512  # targets predicted at a time: what a core's cache holds of a few thousand rows
+ROW_BLOCK = 4_096  # rows predicted at a time, which bounds the basis
+READ_BYTES = 64 * 2**20  # of responses in memory while their mean is taken
+ENTRIES = 2**24  # of a matrix of distances or similarities at a time
+
+
+class Deviations:
+    """Training responses less their means, (n, t), read when they are asked for.
+
+    Parameters
+    ----------
+    Y : (n, t) responses.
+    mean : (t,) float64, their means.
+    """
+
+    def __init__(self, Y: Responses, mean: np.ndarray) -> None:
+        self._Y, self._mean = Y, mean
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._Y.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._Y[:0, :0].dtype
+
+    def __getitem__(self, rows_and_columns: tuple[Columns, Columns]) -> np.ndarray:
+        """Rows and columns as a new array, in the dtype of the responses."""
+        read = self._Y[rows_and_columns]
+        read -= self._mean[rows_and_columns[1]].astype(read.dtype)
+        return read
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:, :].astype(dtype or self.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class Smoother(Model):
+    """A model whose ``basis`` (n, n_train) is the share of each training row in each prediction.
+
+    ``weights`` are the training responses less their means, and ``intercept`` is those means: shares that add up to 1
+    give the weighted mean of the responses themselves.
+    """
+
+    def predict(self, X: np.ndarray, columns: Columns = slice(None)) -> np.ndarray:
+        """(n, p) -> (n, t), or of some targets, in the dtype of the responses; blocks of rows and of targets bound the memory."""
+        wanted = np.arange(len(self.intercept))[columns]
+        predicted = np.empty((len(X), len(wanted)), self.weights.dtype)
+        for start in range(0, len(X), ROW_BLOCK):
+            rows, basis = slice(start, start + ROW_BLOCK), self.basis(X[start : start + ROW_BLOCK])
+
+            def predict_block(first: int, rows: slice = rows, basis: Any = basis) -> None:
+                some = slice(first, first + COLUMN_BLOCK)
+                predicted[rows, some] = self.predict_from(basis, wanted[some])
+
+            each(predict_block, range(0, len(wanted), COLUMN_BLOCK), device="cpu")
+        return predicted
+
+    def predict_from(self, basis: Any, columns: Columns = slice(None)) -> np.ndarray:
+        """The rest of :meth:`predict`, for a basis that is there already. Training rows without a share are not read."""
+        import scipy.sparse
+
+        rows: Columns = slice(None)
+        if scipy.sparse.issparse(basis):
+            rows, place = np.unique(basis.indices, return_inverse=True)
+            basis = scipy.sparse.csr_array((basis.data, place, basis.indptr), shape=(basis.shape[0], len(rows)))
+        predicted = basis @ self.weights[rows, columns]
+        predicted += self.intercept[columns].astype(predicted.dtype)
+        return predicted
+
+
+def mean_response(Y: Responses, report: Report) -> np.ndarray:
+    """(t,) float64, the mean of each target, from one reading of Y (n, t)."""
+    n, t = Y.shape
+    step, total = max(1, READ_BYTES // (4 * max(t, 1))), np.zeros(t)
+    for start in range(0, n, step):
+        total += Y[start : start + step, :].sum(0, dtype=np.float64)
+        report(min(1.0, (start + step) / n), "responses: averaging")
+    return total / n
+
+
+def deviations(data: Training, mean: np.ndarray) -> Deviations:
+    """The weights of a :class:`Smoother` of some training rows whose responses have this mean (t,)."""
+    return Deviations(data.Y, mean)
+
+
+def row_blocks(n: int, width: int) -> Iterator[slice]:
+    """Blocks of n rows in which a matrix of so many columns has at most :data:`ENTRIES` numbers."""
+    step = max(1, ENTRIES // max(width, 1))
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+def unit_rows(X: np.ndarray, *, centred: bool) -> np.ndarray:
+    """(n, p) -> (n, p) float64 rows of length 1, less their own mean first where ``centred``: products are cosines, or correlations.
+
+    Rows without direction (of zeros, or constant ones where centred) become zeros, so that they resemble nothing.
+    """
+    rows = np.asarray(X, np.float64)
+    largest = np.abs(rows).max(1, keepdims=True, initial=0)
+    rows = rows / np.where(largest > 0, largest, 1)
+    if centred:
+        rows = rows - rows.mean(1, keepdims=True)
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    return np.where(length > 1e-13 * max(X.shape[1], 1) ** 0.5, rows / np.maximum(length, 1e-300), 0)
+
+
+def needs_two_components(X: np.ndarray, readout: str) -> None:
+    """ValueError where a correlation between rows of X (n, p) says nothing, for want of components."""
+    if X.shape[1] < 2:
+        raise ValueError(f"{readout} cannot correlate pictures over {X.shape[1]} component. Keep two or more, or take the cosine.")

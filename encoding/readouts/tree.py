@@ -1,0 +1,191 @@
+"""One decision tree for all targets: a picture's response is the mean of those to the training pictures in its leaf.
+
+A split is judged by squared error summed over targets, which a rotation of the targets leaves as it is: their principal
+components tell the tree all that they do, and the leading ones nearly all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from encoding.components import fit_components
+from encoding.progress import Report, portion, silent
+from encoding.readouts import READOUTS, BadOption, Options, Range, Readout, Responses, Training, option
+from encoding.readouts._model import Columns
+from encoding.readouts._smoother import Deviations, Smoother, deviations, mean_response
+
+
+@dataclass(frozen=True)
+class TreeOptions(Options):
+    max_depth: int | None = option(
+        10, "How many questions lead to a leaf at most. Empty: as many as the leaves allow.", search=Range(2, 20)
+    )
+    min_samples_leaf: int = option(20, "Training images that a leaf holds at least.", search=Range(5, 200, log=True))
+    max_features: float | None = option(
+        None, "Share of the components looked at for each question, drawn by chance. Empty: all.", search=Range(0.1, 1.0)
+    )
+    target_components: int | None = option(
+        100, "Principal components of the responses that the questions are chosen on. Empty: all, which is exact and slow."
+    )
+    seed: int = option(0, "Of the order in which components are tried, which decides between equal questions.")
+
+    def __post_init__(self) -> None:
+        for name in ("max_depth", "min_samples_leaf", "target_components"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadOption(f"{name} must be 1 or more, not {value}.")
+        if self.max_features is not None and not 0 < self.max_features <= 1:
+            raise BadOption(f"max_features must be a share above 0 and up to 1, not {self.max_features}.")
+        if not 0 <= self.seed < 2**32:
+            raise BadOption(f"seed must be 0 to {2**32 - 1}, not {self.seed}.")
+
+
+class Tree(Readout):
+    """A regression tree for all targets at once, grown by scikit-learn's ``DecisionTreeRegressor`` (Breiman et al. 1984).
+
+    Questions are chosen on the leading ``target_components`` of the responses (exactly scikit-learn's choice, up to ties that rounding
+    decides, where those are all there are). Whatever was left out of the choice, a leaf predicts the mean responses themselves.
+    """
+
+    name, title = "tree", "Decision tree"
+    about = "Asks one component at a time and predicts the mean response of the training images that answer alike."
+    needs = "arrays"
+    per_target = False
+    options = TreeOptions
+
+    def fit(self, data: Training, options: TreeOptions, *, device: str = "cpu", report: Report = silent) -> TreeModel:
+        from sklearn.tree import DecisionTreeRegressor
+
+        mean = mean_response(data.Y, portion(report, 0, 0.2))
+        targets = _targets(data.Y, mean, options.target_components, device, portion(report, 0.2, 0.6))
+        report(0.6, f"tree: growing on {len(targets):,} images x {targets.shape[1]} components of the responses")
+        grown = DecisionTreeRegressor(
+            max_depth=options.max_depth,
+            min_samples_leaf=options.min_samples_leaf,
+            max_features=options.max_features,
+            random_state=options.seed,
+        ).fit(data.X, targets)
+        tree = grown.tree_
+        nodes = {"left": tree.children_left, "right": tree.children_right, "feature": tree.feature}
+        arrays = {name: value.astype(np.int32) for name, value in nodes.items()} | {"threshold": tree.threshold.copy()}
+        model = _model(arrays | {"leaf": grown.apply(data.X).astype(np.int32)}, deviations(data, mean), {"intercept": mean})
+        report(1.0, f"tree: {model.weights.shape[0]} leaves")
+        return model
+
+    def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> TreeModel:
+        told = TreeModel.told(arrays)
+        return _model(arrays, deviations(data, told["intercept"]), told)
+
+    def cost(self, n: int, p: int, t: int, options: TreeOptions) -> tuple[float, float]:
+        """Ten levels of every split of n rows by p components, judged on q components of the responses, and finding those."""
+        q = min(n, t, options.target_components or n)
+        depth = min(options.max_depth or 64, int(np.log2(max(2, n / options.min_samples_leaf))) + 4)
+        components = 16.0 * n * t * (q + 12) if options.target_components else 2.0 * n * n * t + 10.0 * n**3
+        return components + 4.0 * depth * n * p * q * (options.max_features or 1), 8.0 * n * q * 3 + (
+            0 if options.target_components else 24.0 * n * n
+        )
+
+
+def _targets(Y: Responses, mean: np.ndarray, k: int | None, device: str, report: Report) -> np.ndarray:
+    """(n, q) float64 numbers with the inner products of the responses about their means, or of their k leading components."""
+    n, t = Y.shape
+    if t <= min(n, k or n):
+        return Y[:, :].astype(np.float64) - mean
+    return fit_components([_Rows(Y)], np.arange(n), k or 0, device=device, report=report).scores.astype(np.float64)
+
+
+class _Rows:
+    """Responses as :func:`fit_components` reads features: a whole row, or a whole column, at a time."""
+
+    def __init__(self, Y: Responses) -> None:
+        self._Y, self.shape = Y, Y.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | tuple[slice, slice]) -> np.ndarray:
+        return self._Y[rows] if isinstance(rows, tuple) else self._Y[rows, :]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self._Y[:, :].astype(dtype or np.float32, copy=False)
+
+
+class LeafMeans:
+    """Mean of the training responses in each leaf, less the mean of all, (l, t): taken when some columns are asked for.
+
+    Parameters
+    ----------
+    number : (n,) int, the leaf of each training row, from 0 without gaps.
+    """
+
+    def __init__(self, number: np.ndarray, responses: Deviations) -> None:
+        import scipy.sparse
+
+        self._responses, self.dtype = responses, responses.dtype
+        order, size = np.argsort(number, kind="stable"), np.bincount(number)
+        share = np.repeat(1 / size, size).astype(self.dtype)
+        self._shares = scipy.sparse.csr_array((share, order, np.concatenate([[0], np.cumsum(size)])), shape=(len(size), len(number)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._shares.shape[0], self._responses.shape[1]
+
+    def __getitem__(self, leaves_and_columns: tuple[Columns, Columns]) -> np.ndarray:
+        leaves, columns = leaves_and_columns
+        return self._shares[leaves] @ self._responses[:, columns]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:, :].astype(dtype or self.dtype, copy=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeModel(Smoother):
+    """A grown tree; its weights are :class:`LeafMeans`, one row a leaf, which come to the same as shares of training rows.
+
+    Attributes
+    ----------
+    left, right : (nodes,) int32, where an answer of yes or no leads; -1 at a leaf. feature : (nodes,) int32, the component asked about.
+    threshold : (nodes,) float64, "is it at most this?". leaf : (n_train,) int32, the node that each training row ends in.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    leaf: np.ndarray
+
+    def basis(self, X: np.ndarray) -> Any:
+        """(n, l) sparse: a 1 for the leaf of each row."""
+        import scipy.sparse
+
+        leaves = np.flatnonzero(self.left < 0)
+        number = np.searchsorted(leaves, self.apply(X))
+        return scipy.sparse.csr_array((np.ones(len(X), self.weights.dtype), number, np.arange(len(X) + 1)), shape=(len(X), len(leaves)))
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """(n, p) -> (n,) int, the node that each row ends in. Components are compared in float32, as scikit-learn does."""
+        X, node = np.asarray(X, np.float32), np.zeros(len(X), np.int64)
+        moving = np.flatnonzero(self.left[node] >= 0)
+        while len(moving):
+            at = node[moving]
+            yes = X[moving, self.feature[at]] <= self.threshold[at]
+            node[moving] = np.where(yes, self.left[at], self.right[at])
+            moving = moving[self.left[node[moving]] >= 0]
+        return node
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {name: getattr(self, name) for name in ("left", "right", "feature", "threshold", "leaf")}
+
+
+def _model(arrays: Mapping[str, np.ndarray], responses: Deviations, told: Mapping[str, Any]) -> TreeModel:
+    """A tree from its arrays, with the responses of its leaves."""
+    nodes = {name: np.asarray(arrays[name]) for name in ("left", "right", "feature", "threshold", "leaf")}
+    number = np.searchsorted(np.flatnonzero(nodes["left"] < 0), nodes["leaf"])
+    return TreeModel(LeafMeans(number, responses), **told, **nodes)
+
+
+READOUTS.register("tree", Tree())
