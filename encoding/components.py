@@ -78,25 +78,29 @@ def fit_components(
     return _krylov(layers, train, n_kept, device, report)
 
 
-def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """Scores of other rows on known axes: (n, p_i) float32 each, side by side -> (n, k) float32.
+def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Scores of other rows on known axes: (n, p_i) each, side by side -> (n, k) float32.
+
+    Computed in float64, as features far from 0 lose four digits in float32 once their mean is taken off; a block of features at a time.
 
     Raises
     ------
     ValueError where axes were not kept, see :class:`Components`.
     """
-    import torch
-
     if not len(axes):
         raise ValueError(
             "The axes of these components were not kept: with every component of so many features they take more room "
             "than the features. Ask for fewer components."
         )
-    axes, offset = torch.tensor(axes, device=device), torch.tensor(mean, device=device) @ torch.tensor(axes, device=device)
-    scores = np.empty((len(layers[0]), axes.shape[1]), np.float32)
-    for start, stop, parts in _row_blocks(layers, device):
-        scores[start:stop] = (sum(part @ axes[first:last] for (first, last), part in parts) - offset).cpu().numpy()
-    return scores
+    scores, first = np.zeros((len(layers[0]), axes.shape[1])), 0
+    for layer in layers:
+        step = max(1, BLOCK_BYTES // (8 * max(len(layer), axes.shape[1])))
+        for start in range(0, layer.shape[1], step):
+            part = np.asarray(layer[:, start : start + step], np.float64)
+            here = slice(first + start, first + start + part.shape[1])
+            scores += (part - mean[here]) @ axes[here].astype(np.float64)
+        first += layer.shape[1]
+    return scores.astype(np.float32)
 
 
 def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str, report: Report) -> Components:

@@ -24,8 +24,9 @@ from encoding.plan import Plan, plan
 from encoding.preflight import preflight
 from encoding.progress import Report, portion, silent
 from encoding.readouts import Model, Responses, Training
+from encoding.readouts._shares import layer_shares
 from encoding.result import Result
-from encoding.rows import bands_of, inputs, restored, training_rows, unlike
+from encoding.rows import bands_of, inputs, is_complete, restored, training_rows, unlike
 from encoding.scores import Tally
 from encoding.spec import FitSpec, digest
 from encoding.splits import Fold
@@ -51,7 +52,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
         0.05 if DATASETS[spec.dataset].is_ready(spec.subject, store) else 0.5
     )  # share of the work: a simulation takes as long as the rest
     planned = plan(spec, store, portion(report, 0, opened))
-    if planned.key in store and store.get(planned.key) is not None:
+    if is_complete(planned, store):
         return Result(planned, store, cached=True, seconds=time.perf_counter() - started)
     device = choose_device(device)
     preflight(planned, store, device).check()
@@ -159,7 +160,7 @@ def fit_readout(planned: Plan, fold: Fold, part: Part, Z: np.ndarray | None, sto
         if readout.needs == "moments":
             data: Moments | Training = _part_moments(planned, fold, part, Z, store, summing, device)
         else:
-            company = [_company_rows(planned, other, planned.folds.index(fold), Z, store, device) for other in planned.company]
+            company = [company_rows(planned, other, planned.folds.index(fold), Z, store, device) for other in planned.company]
             data = training_rows(planned, fold, part, Z, company=company, checkpoint=Checkpoint(store, key))
         fitting(0, f"{readout.name}: fitting {data.n_targets:,} vertices of {part.name}")
         return readout.fit(data, planned.options, device=device, report=fitting).arrays()
@@ -179,7 +180,7 @@ def _part_moments(planned: Plan, fold: Fold, part: Part, Z: np.ndarray, store: S
     return found[0] if len(found) == 1 else Moments.side_by_side(found)
 
 
-def _company_rows(planned: Plan, other: Plan, number: int, Z: np.ndarray, store: Store, device: str) -> Training:
+def company_rows(planned: Plan, other: Plan, number: int, Z: np.ndarray, store: Store, device: str) -> Training:
     """The training rows of another subject in this one's components, less the pictures that this fit tests on."""
     fold = planned.folds[number]
     (layers,) = planned.spaces
@@ -187,7 +188,7 @@ def _company_rows(planned: Plan, other: Plan, number: int, Z: np.ndarray, store:
     key = digest("projected", 1, components=planned.components_key(fold, layers), features=list(other.feature_keys.values()))
 
     def make() -> Arrays:
-        return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"], device)}
+        return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"])}
 
     theirs = np.array(store.memo(key, make, other.made_from(device=device))["scores"])
     part = next(part for part in parts_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False))
@@ -218,9 +219,7 @@ def _score_columns(basis: Any, model: Model, place: slice, measured: Responses, 
         tally.add(model.predict_from(basis, some), Y)
         found[start] = tally.scores()
         if len(bands) > 1:
-            from encoding.readouts._shares import layer_shares
-
-            shares = layer_shares(model.weights[:, some], bands, basis, Y)
+            shares = layer_shares(model.weights[:, some], bands, basis, Y, model.intercept[some])
             found[start] |= {f"share_{number}": share for number, share in enumerate(shares)}
 
     each(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")

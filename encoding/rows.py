@@ -32,6 +32,14 @@ def stored_components(planned: Plan, fold: Fold, store: Store) -> np.ndarray:
     return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)
 
 
+def is_complete(planned: Plan, store: Store) -> bool:
+    """Whether the fit's scores are there, and what predictions are made with; a person may have pruned some of it."""
+    needed = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.parts]
+    if planned.readout.needs != "stimuli":
+        needed += [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
+    return all(key in store for key in needed) and store.get(planned.key) is not None
+
+
 def bands_of(planned: Plan, fold: Fold, store: Store) -> tuple[int, ...]:
     """How many components each layer has, where the readout treats each apart; else empty."""
     if not planned.readout.by_layer:
@@ -59,6 +67,8 @@ def training_rows(
         stimuli=Chosen(planned.stimuli, fold.train) if looks else None,
         open_backbone=(lambda: planned.source.open(planned.spec.backbone, planned.spec.weights)) if looks else None,
         layers=planned.spec.layers,
+        pool=planned.spec.pool,
+        over_frames=planned.over_frames,
         company=tuple(company),
         **more,
     )

@@ -154,6 +154,18 @@ def test_a_training_that_was_killed_goes_on_in_the_next_fit(tiny, store, monkeyp
     assert not list((store.root / "checkpoint").iterdir())
 
 
+@pytest.mark.parametrize("stage", ["weights", "components"])
+def test_what_was_pruned_is_made_again_by_the_next_fit(tiny, store, stage):
+    first = fit(TINY, store)
+    predicted = first.predicted("lh", [2])
+    for key in store.keys():  # noqa: SIM118 - a Store is no dict
+        if key.startswith(stage):
+            store.remove(key)
+    again = fit(TINY, store)
+    assert not again.cached and again.key == first.key
+    np.testing.assert_allclose(again.predicted("lh", [2]), predicted, atol=1e-6)
+
+
 def test_a_learning_curve_of_arrays_ends_at_the_fits_own_score(tiny, store, keep):
     spec = replace(TINY, readout="keep", n_components=8)
     curve = learning_curve(spec, store)
@@ -167,6 +179,14 @@ def test_components_of_layers_apart_are_those_of_each_layer(tiny, store, keep, m
     single = [fit(replace(spec, layers=(layer,)), store) for layer in spec.layers]
     np.testing.assert_allclose(result.components(), np.concatenate([each.components() for each in single], axis=1), atol=1e-5)
     assert result.components().shape[1] == 6
+
+
+def test_shares_of_layers_apart_add_up_to_r2(tiny, store):
+    result = fit(replace(TINY, readout="banded_ridge", layers=("pixels", "colour"), n_components=10, options={"n_candidates": 5}), store)
+    shares = result.layer_shares("lh")
+    assert list(shares) == ["pixels", "colour"] and result.layer_shares("rh")["colour"].shape == (10,)
+    np.testing.assert_allclose(sum(shares.values()), result.score("lh", "r2"), atol=1e-4)
+    assert fit(TINY, store).layer_shares("lh") == {}
 
 
 def test_other_subjects_come_in_the_same_components_without_the_pictures_tested_on(tiny, store, keep):

@@ -15,6 +15,7 @@ from encoding.jobs import Jobs
 from encoding.pipeline import choose_device
 from encoding.plan import Plan, plan
 from encoding.preflight import Estimate, preflight
+from encoding.rows import is_complete
 from encoding.spec import digest
 
 SECONDS_BETWEEN_LOOKS = 30  # at a data set's files, for changes
@@ -79,7 +80,7 @@ def _needs(spec: FitSpec, _plan: Plan) -> Estimate:
 def find_result(spec: FitSpec) -> Result | None:
     """The finished fit of a spec, without fitting; None where there is none. Raises whatever is wrong with the spec."""
     found = planned(spec)
-    if found is None or store().get(found.key) is None:
+    if found is None or not is_complete(found, store()):
         return None
     return _result(found.key, spec, found)
 

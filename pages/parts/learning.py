@@ -11,9 +11,16 @@ import streamlit as st
 from encoding import Result, plots
 from encoding.curve import has_curve
 from encoding.result import EVERY_VERTEX
+from pages.parts.chart import chart, origin
 from pages.parts.focus import Focus
 from pages.parts.handles import stored_curve
-from pages.parts.panels import chart, highest_r
+from pages.parts.panels import highest_r
+
+HOW_CURVE = (
+    "Read it from right to left: the test line at the right end is the score of this fit. If it still climbs there, more pictures "
+    "would help. The gap to the training line is what was learned of those pictures alone: overfitting. Neither line passes the ceiling "
+    "for long."
+)
 
 
 def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
@@ -25,7 +32,7 @@ def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
     rois = [roi for roi in table["roi"].unique() if any(len(result.columns(roi, hemi)) for hemi in shares)]
     means = {layer: np.array([_mean_share(result, shares, layer, roi) for roi in rois]) for layer in layers}
     figure = plots.layer_shares(rois, means, selected=focus.roi if focus.chosen else None)
-    chart(figure, "shares", alt="share of R² that each layer explains, for every ROI")
+    chart(figure, "shares", alt="share of R² that each layer explains, for every ROI", source=origin(result))
     st.caption(
         "Each bar is the mean R² of a region's vertices on test images, divided among the layers by the product measure: "
         "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse."
@@ -52,7 +59,12 @@ def epochs_panel(result: Result, focus: Focus) -> None:
     name = names[0] if len(names) == 1 else st.segmented_control("Model", names, key="epochs_part", default=names[0], required=True)
     losses = {which: np.asarray(history[name][f"{which}_loss"]) for which in ("train", "validation")}
     best = int(np.nanargmin(losses["validation"])) + 1
-    chart(plots.epoch_losses(losses["train"], losses["validation"], stopped=best), "epochs", alt=f"loss after each epoch, {name}")
+    chart(
+        plots.epoch_losses(losses["train"], losses["validation"], stopped=best),
+        "epochs",
+        alt=f"loss after each epoch, {name}",
+        source=origin(result),
+    )
     st.caption(
         "Validation images are a share of the training images set aside; the weights of the epoch with the lowest validation loss are kept."
     )
@@ -76,7 +88,7 @@ def curve_panel(result: Result, focus: Focus) -> None:
     if result.plan.subject.ceiling is not None:
         ceiling = float(np.mean(np.sqrt(np.concatenate([result.ceiling(hemi)[chosen] for hemi, chosen in focus.columns.items()]))))
     figure = plots.learning_curve(curve["sizes"], np.nanmean(train, 1), np.nanmean(test, 1), ceiling=ceiling, label=f"r, {focus.label}")
-    chart(figure, "curve", alt=f"learning curve, {focus.label}")
+    chart(figure, "curve", alt=f"learning curve, {focus.label}", source=origin(result), how=HOW_CURVE)
     st.caption(
         "Where the test line still rises, more images would help; where it meets the training line, a richer model would. "
         "Components are those of all training images."
@@ -91,7 +103,10 @@ def distribution_panel(result: Result, focus: Focus) -> None:
     if ceiling is not None:
         ceiling = {hemi: ceiling[hemi][result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chart(
-        plots.score_histogram(values, selected=chosen, ceiling=ceiling), "spread", alt=f"distribution of r over the vertices of {focus.roi}"
+        plots.score_histogram(values, selected=chosen, ceiling=ceiling),
+        "spread",
+        alt=f"distribution of r over the vertices of {focus.roi}",
+        source=origin(result),
     )
     st.caption(
         f"Mean r can hide a lot: r of every vertex of {focus.roi}."

@@ -16,6 +16,7 @@ from encoding.plots.bars import score_column
 from encoding.result import EVERY_VERTEX, LEAST_CEILING
 from encoding.scores import LOWER_IS_BETTER, SCORES
 from pages.parts.brain import brain_view
+from pages.parts.chart import chart, origin
 from pages.parts.focus import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.handles import stored_intervals
 
@@ -30,17 +31,17 @@ SCORE_NAMES = {
     "official": "Algonauts 2023 score",
 }
 NEEDS_CEILING = ("normalised", "relative", "official")
+HOW = {
+    "bars": "Each bar is a region: how well new pictures' responses are predicted, averaged over its vertices. Compare it with the grey "
+    "mark above, the most that noise allows, and with its whiskers: two bars whose whiskers overlap widely may not differ at all. "
+    "A region of few vertices has a rougher mean.",
+    "observed": "Each dot is a picture that the model never saw. On the diagonal prediction and measurement agree. A cloud without slope "
+    "means that nothing was predicted; a slope flatter than the diagonal is normal, as predictions shrink towards the mean.",
+    "residuals": "What is left when the prediction is taken away. A flat, even band around 0 is what noise looks like. A curve says that "
+    "something is missing from the model, a funnel that large responses are predicted less well.",
+}
 N_PICTURES = 4
-NOT_NEEDED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"]  # in a chart's toolbar; dragging zooms
 START_VIEW = "posterior"  # where visual cortex is in sight
-
-
-def chart(figure: object, key: str, **more: object) -> object:
-    """A plotly figure whose toolbar saves it in the format chosen under "Take away"."""
-    image_format = st.session_state.get("chart_format", "png")
-    saved = {"format": image_format, "filename": f"encoding-explorer-{key}", "scale": 2}
-    config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": NOT_NEEDED}
-    return st.plotly_chart(figure, key=key, config=config, **more)
 
 
 def score_controls(result: Result) -> tuple[str, str]:
@@ -143,6 +144,8 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         on_select=lambda: choose_clicked_bar("bars"),
         selection_mode="points",
         alt=f"{SCORE_NAMES[score]} of every ROI, left and right",
+        source=origin(result),
+        how=HOW["bars"],
     )
     notes = [SCORES.get(score, _score_note(score))]
     if score == "r" and intervals is not None and statistic == "mean":
@@ -210,9 +213,17 @@ def prediction_panel(result: Result, focus: Focus) -> None:
             plots.observed_predicted(measured, predicted, names, title=focus.label, r=r),
             "observed",
             alt=f"observed against predicted, {focus.label}",
+            source=origin(result),
+            how=HOW["observed"],
         )
     with right:
-        chart(plots.residual_fitted(measured, predicted, names), "residuals", alt=f"residuals against fitted values, {focus.label}")
+        chart(
+            plots.residual_fitted(measured, predicted, names),
+            "residuals",
+            alt=f"residuals against fitted values, {focus.label}",
+            source=origin(result),
+            how=HOW["residuals"],
+        )
     st.caption(
         f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
         "A curved trend in the residuals would mean that something is missing."

@@ -1,0 +1,135 @@
+"""``predict``: a finished fit's predictions of new images, or of a challenge's test set in the challenge's own files."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
+from encoding.cli.terminal import Progress, duration, file_size
+from encoding.fits import open_fit
+from encoding.pipeline import choose_device
+from encoding.predict import account, save_predictions, stimuli_in
+from encoding.progress import portion
+from encoding.result import Result
+from encoding.store import Store
+
+if TYPE_CHECKING:
+    from encoding.submissions import Submission
+
+EXAMPLES = """
+predict fit-3fa92c --images photos --out predictions
+predict 3fa92c --submission --out submission
+predict 3fa92c 71b0de --submission --out submission --json
+"""
+
+MORE = """
+Images go through the fit's own backbone, components and models, whose key is KEY. Predictions are in the units of the
+data set's responses: <hemi>_predictions.npy has a row an image and a column a vertex, stimuli.csv and vertices.csv name
+them. With a k-fold split they are the mean over the folds' models. Vertices that were not fitted are NaN.
+
+--submission predicts the test set of the challenge that the data come from and writes what its development kit would:
+for algonauts2023 a folder a subject and a zip, for algonauts2021 a pickle a track and a zip. Give a KEY for each subject.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``predict``."""
+    about = "Predict responses to new images from a finished fit, or write a challenge's submission."
+    parser = add_command(commands, "predict", run_predict, about=about, examples=EXAMPLES, more=MORE)
+    parser.add_argument(
+        "key", nargs="+", metavar="KEY", help="a fit's key, shown by `fit` and `cache list`; as many of its first characters as only it has"
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="a folder of images, or of clips for a fit of clips; in natural order")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder that files are written to")
+    parser.add_argument("--submission", action="store_true", help="the challenge's test set, in the challenge's own files")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+
+
+def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Check the words, open every fit, predict and write."""
+    started, store = time.perf_counter(), Store()
+    with checking_arguments():
+        check_words(arguments)
+    opening = [portion(progress, 0.1 * i / len(arguments.key), 0.1 * (i + 1) / len(arguments.key)) for i in range(len(arguments.key))]
+    results = [open_fit(key, store, said) for key, said in zip(arguments.key, opening, strict=True)]
+    answer = _submission if arguments.submission else _predictions
+    document, text = answer(arguments, results, store, progress)
+    seconds = time.perf_counter() - started
+    return Answer(document | {"seconds": round(seconds, 3)}, f"{text}\ntime       {duration(seconds)}")
+
+
+def check_words(arguments: argparse.Namespace) -> None:
+    """BadArguments where the words contradict each other or name no folder; ValueError for a device that is not there."""
+    if arguments.submission and arguments.images is not None:
+        raise BadArguments("--submission predicts the challenge's own test set. Leave out --images, or --submission.")
+    if not arguments.submission and arguments.images is None:
+        raise BadArguments("Say what to predict: --images DIR, or --submission for the test set of a challenge.")
+    if not arguments.submission and len(arguments.key) > 1:
+        raise BadArguments("Several keys make one --submission. For other images predict with one fit at a time.")
+    if arguments.images is not None and not arguments.images.expanduser().is_dir():
+        raise BadArguments(f"--images {arguments.images} is no folder.")
+    if arguments.out.expanduser().is_file():
+        raise BadArguments(f"--out {arguments.out} is a file; give a folder.")
+    if arguments.device == "cuda":
+        choose_device(arguments.device)
+
+
+def _predictions(arguments: argparse.Namespace, results: Sequence[Result], store: Store, progress: Progress) -> tuple[dict[str, Any], str]:
+    (result,) = results
+    stimuli = stimuli_in(arguments.images, result.plan, store, portion(progress, 0.1, 0.15))
+    folder = save_predictions(result, stimuli, arguments.out, report=portion(progress, 0.15, 1), device=arguments.device).resolve()
+    about = account(result)
+    n_vertices = {hemi: int(result.plan.subject.responses[hemi].shape[1]) for hemi in result.plan.hemis}
+    wanted = ("key", "spec", "simulated", "units", "n_models", "n_train", "unfitted")
+    document = {name: about[name] for name in wanted} | {"n_stimuli": len(stimuli), "n_vertices": n_vertices, "out": str(folder)}
+    what = "clips" if result.plan.stimuli.n_frames > 1 else "images"
+    columns = " and ".join(f"{n:,} in {hemi}" for hemi, n in n_vertices.items())
+    lines = [f"predicted  responses to {len(stimuli):,} {what}: vertices {columns}", f"units      {about['units']}"]
+    if missing := [f"{n:,} in {hemi}" for hemi, n in about["unfitted"].items() if n]:
+        lines.append(f"NaN        vertices that were not fitted: {' and '.join(missing)}")
+    return document, "\n".join([*lines, model_line(result), f"written    {folder}"])
+
+
+def model_line(result: Result) -> str:
+    """Whose predictions they are: subject, backbone, readout, and how many models share in them."""
+    spec, n_models = result.plan.spec, len(result.plan.folds)
+    averaged = f", mean of {n_models} models, one a fold" if n_models > 1 else ""
+    marked = " (simulated: no brain was measured)" if result.plan.subject.simulated else ""
+    trained = f"{result.n_train:,} of {result.plan.subject.n_stimuli:,} stimuli to train{' each' if averaged else ''}"
+    layers = " + ".join(spec.layers)
+    return f"model      {spec.dataset} {spec.subject}{marked}, {spec.backbone} {layers}, {spec.readout}, {trained}{averaged}"
+
+
+def _submission(arguments: argparse.Namespace, results: Sequence[Result], store: Store, progress: Progress) -> tuple[dict[str, Any], str]:
+    from encoding.submissions import check, submit
+
+    with checking_arguments():
+        check(results)
+    made = submit(results, arguments.out, report=portion(progress, 0.1, 1), device=arguments.device)
+    simulated = any(result.plan.subject.simulated for result in results)
+    document = {
+        "challenge": made.challenge,
+        "keys": [result.key for result in results],
+        "subjects": list(made.subjects),
+        "missing_subjects": list(made.missing),
+        "simulated": simulated,
+        "too_large": made.too_large,
+        "out": str(arguments.out.expanduser().resolve()),
+        "files": [{"path": str(path.resolve()), "bytes": path.stat().st_size} for path in made.files],
+    }
+    return document, _submission_text(made, results)
+
+
+def _submission_text(made: Submission, results: Sequence[Result]) -> str:
+    from encoding.submissions import CHALLENGES
+
+    lines = [f"challenge  {made.challenge}, test stimuli of {', '.join(made.subjects)}", *(model_line(result) for result in results)]
+    if made.missing:
+        lines.append(f"missing    {', '.join(made.missing)}: the challenge asks for them in the same submission; give a KEY for each")
+    if made.too_large:
+        lines.append(f"too large  {made.files[-1].name}: the challenge takes at most {file_size(CHALLENGES[made.challenge].most_bytes)}")
+    return "\n".join([*lines, *(f"written    {path.resolve()} ({file_size(path.stat().st_size)})" for path in made.files)])

@@ -1,0 +1,32 @@
+import pytest
+
+from encoding import DATASETS
+from encoding.glossary import REGIONS, TERMS, explain
+from encoding.registry import UnknownName
+from encoding.scores import SCORES
+
+
+@pytest.mark.parametrize("dataset", ["demo", "algonauts2023", "algonauts2021"])
+def test_every_region_that_a_data_set_names_is_explained(dataset):
+    for names in DATASETS[dataset].roi_names().values():
+        for name in names:
+            assert explain(name).endswith(".")
+
+
+def test_halves_of_early_areas_say_which_half_of_the_field_they_see():
+    assert "upper half" in explain("V1v") and "lower half" in explain("V3d")
+
+
+def test_every_score_shown_has_a_word_in_the_glossary():
+    shown = {"r": "r", "r2": "R²", "rmse": "RMSE", "mae": "MAE", "smooth_l1": "smooth L1"}
+    assert set(shown) == set(SCORES) and set(shown.values()) <= set(TERMS)
+
+
+def test_words_are_sentences_and_no_word_is_explained_twice():
+    assert all(text.endswith((".", ")")) for text in [*TERMS.values(), *REGIONS.values()])
+    assert not set(TERMS) & set(REGIONS)
+
+
+def test_an_unknown_word_gets_the_nearest():
+    with pytest.raises(UnknownName, match="Did you mean 'readout'"):
+        explain("readuot")
