@@ -152,6 +152,9 @@ def plan(spec: FitSpec, store: Store, report: Report = silent) -> Plan:
     subject = dataset.open(spec.subject, store, report)
     _check_targets(spec, subject)
     _check_frames(spec, readout, subject)
+    if spec.company and not readout.shares:
+        sharing = ", ".join(name for name, each in READOUTS.items() if each.shares)
+        raise BadOption(f"{readout.name} shares nothing between subjects, so company is of no use. Readouts that do: {sharing}.")
     hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
     parts = parts_of(subject, spec.focus, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
     company = tuple(_beside(spec, other, store, report) for other in spec.company)

@@ -27,6 +27,7 @@ class Keep(Readout):
     """Least squares on arrays, which keeps what it was shown."""
 
     name, title, about, needs, per_target, options = "keep", "Keep", "For tests.", "arrays", False, KeepOptions
+    shares = True
 
     def fit(self, data, options, *, device="cpu", report=None):
         self.shown = data
@@ -203,6 +204,8 @@ def test_other_subjects_come_in_the_same_components_without_the_pictures_tested_
     assert set(shared_and_trained) <= set(rows) and len(rows) < 90
     picture = next(row for row in rows if row < 60)
     np.testing.assert_allclose(beside.X[list(rows).index(picture)], result.components()[2 * picture], atol=1e-4)
+    with pytest.raises(BadOption, match=r"ridge shares nothing between subjects.* mlp"):
+        fit(replace(TINY, company=("subj02",)), store)
     with pytest.raises(ValueError, match="is the subject itself"):
         fit(replace(TINY, readout="keep", company=("subj01",)), store)
 

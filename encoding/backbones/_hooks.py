@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from encoding.pooling import pooled
@@ -41,11 +41,18 @@ def trace(network: nn.Module, batch: torch.Tensor) -> dict[str, int]:
 
 
 def capture(
-    network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str], pool: str = "none"
+    network: nn.Module,
+    batch: torch.Tensor,
+    calls: Mapping[str, int],
+    layers: Sequence[str],
+    pool: str = "none",
+    *,
+    learning: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Layer to its output, (b, n_features) float32, for each of ``layers``, from one forward pass that stops after the last.
 
-    ``pool`` is applied to each (:func:`encoding.pooling.pooled`).
+    ``pool`` is applied to each (:func:`encoding.pooling.pooled`). ``learning`` follows gradients, where the
+    caller does.
 
     Outputs are copied the moment a module returns, because a later in-place operation (ReLU, a residual sum) may
     write over them. A module called several times gives the output of its last call, and one that returns a
@@ -64,7 +71,8 @@ def capture(
             raise _SeenAll
 
     exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)  # a GPU's own default keeps 10 bits of a convolution
-    with torch.no_grad(), exact, _listening(network, list(waiting), keep), suppress(_SeenAll):
+    gradients = nullcontext() if learning else torch.no_grad()
+    with gradients, exact, _listening(network, list(waiting), keep), suppress(_SeenAll):
         network(batch)
     return {layer: made[layer] for layer in layers}
 

@@ -31,6 +31,7 @@ class Readout(ABC):
         choice of ROI is a choice of columns and nothing is fitted again.
     by_layer : true where each layer has components of its own, and ``Moments.bands`` says which are whose.
     in_order : true where X must hold the frames of a clip one after another.
+    shares : true where other subjects may help to train what subjects have in common (``Training.company``).
     exact : false where the answer is found by training, so that laws hold to some digits only.
     version : raised by a person when the numbers change.
     options : the class of its parameters.
@@ -43,6 +44,7 @@ class Readout(ABC):
     per_target: ClassVar[bool] = True
     by_layer: ClassVar[bool] = False
     in_order: ClassVar[bool] = False
+    shares: ClassVar[bool] = False
     exact: ClassVar[bool] = True
     version: ClassVar[int] = 1
     options: ClassVar[type[Options]] = Options

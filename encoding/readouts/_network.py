@@ -82,6 +82,7 @@ class NetworkReadout(Readout):
 
     needs = "arrays"
     per_target = False
+    shares = True
     exact = False
     options: ClassVar[type[TrainingOptions]]
 

@@ -101,7 +101,8 @@ class Training:
     rois : name to columns of Y, sorted; they may overlap.
     positions : (t, 3) float32, where each target lies on the white or pial surface or in the volume, in millimetres; None where unknown.
     stimuli : the training rows' pictures or clips, for readouts that look at them.
-    open_backbone : opens the network those readouts start from; ``layers`` are the layers of it that the fit names.
+    open_backbone : opens the network those readouts start from; ``layers`` are the layers of it that the fit names, ``pool`` and
+        ``over_frames`` what it keeps of their places and of a clip's frames (:mod:`encoding.pooling`).
     checkpoint : where a training that may be interrupted keeps its state; None keeps nothing.
     watch : called by a readout that is trained, after each epoch, with its number (from 0) and validation loss; what it raises stops
         the training.
@@ -117,6 +118,8 @@ class Training:
     stimuli: Stimuli | None = None
     open_backbone: Callable[[], Backbone] | None = None
     layers: tuple[str, ...] = ()
+    pool: str = "none"
+    over_frames: str = "mean"
     checkpoint: Checkpoint | None = None
     watch: Callable[[int, float], None] | None = None
     company: tuple[Training, ...] = ()

@@ -1,0 +1,175 @@
+"""The blocks of a network in the order in which they run, and running it from the middle: for training its last part alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from encoding.backbones._hooks import capture
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+NEARLY_ALL = 0.9  # of a module's weights, in one row of like modules: then the module is that row and no block
+NOT_REPLAYED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)  # what stand-ins make of some networks
+N_PROBED = 2  # pictures of noise that are passed to see what a network does; no other axis is likely to be as short
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a network that is left whole.
+
+    Attributes
+    ----------
+    name : of its module. learns : whether it has weights (a matrix or filters), so that it counts as a block of a network.
+    shape : of its output for one picture; None where it runs more than once, or gives anything but a tensor with pictures first.
+    """
+
+    name: str
+    learns: bool
+    shape: tuple[int, ...] | None
+
+
+class _Reached(Exception):
+    """The last layer has been computed."""
+
+
+def blocks(network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str]) -> list[Block]:
+    """Every block that starts before ``layers`` are computed, in order.
+
+    Blocks are what ``Sequential``, ``ModuleList`` and ``ModuleDict`` hold: a convolution of AlexNet, a residual block of a ResNet, a
+    transformer's attention with its MLP. A module that holds one of the layers is taken apart, so that no block goes on after it.
+
+    Parameters
+    ----------
+    batch : two pictures, as the network takes them. calls : as :func:`encoding.backbones._hooks.trace` finds.
+    """
+    import torch
+
+    names = list(_block_names(network, "", _holders(layers)))
+    order: dict[str, int] = {}
+    shapes: dict[str, tuple[int, ...] | None] = {}
+    waiting = {layer: calls[layer] for layer in layers}
+
+    def started(name: str) -> None:
+        order[name] = order.get(name, 0) + 1
+
+    def ended(name: str, output: Any) -> None:
+        if name in order:
+            whole = torch.is_tensor(output) and output.ndim > 0 and len(output) == len(batch) and order[name] == 1
+            shapes[name] = tuple(output.shape[1:]) if whole else None
+        waiting[name] = waiting.get(name, 0) - 1
+        if not any(waiting[layer] > 0 for layer in layers):
+            raise _Reached
+
+    hooks = [network.get_submodule(name).register_forward_pre_hook(lambda _m, _i, name=name: started(name)) for name in names]
+    hooks += [
+        network.get_submodule(name).register_forward_hook(lambda _m, _i, output, name=name: ended(name, output))
+        for name in dict.fromkeys([*names, *layers])
+    ]
+    try:
+        with torch.no_grad(), suppress(_Reached):
+            network(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    learns = {name: any(part.ndim > 1 for part in network.get_submodule(name).parameters()) for name in order}
+    return [Block(name, learns[name], shapes.get(name)) for name in order]
+
+
+def _holders(layers: Sequence[str]) -> set[str]:
+    """The names of all modules around some layers."""
+    return {".".join(layer.split(".")[:n]) for layer in layers for n in range(1, layer.count(".") + 1)}
+
+
+def _block_names(module: nn.Module, prefix: str, taken_apart: set[str]) -> Iterator[str]:
+    for name, child in module.named_children():
+        full = f"{prefix}{name}"
+        if full in taken_apart or _holds_a_row(child):
+            yield from _block_names(child, f"{full}.", taken_apart)
+        else:
+            yield full
+
+
+def _holds_a_row(module: nn.Module) -> bool:
+    """Whether a module is a row of others, or little more: a stage of like blocks, behind a small map to their width."""
+    from torch import nn
+
+    rows = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    if isinstance(module, rows):
+        return True
+    for row in (child for child in module.children() if isinstance(child, rows)):
+        members = list(row.children())
+        alike = len(members) > 1 and len({type(member) for member in members}) == 1
+        if alike and any(members[0].children()) and not isinstance(members[0], rows):
+            return _n_weights(row) >= NEARLY_ALL * _n_weights(module) > 0
+    return False
+
+
+def _n_weights(module: nn.Module) -> int:
+    return sum(part.numel() for part in module.parameters())
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A place where a network can be entered: after the block ``name``, whose output for one picture has ``shape``.
+
+    Attributes
+    ----------
+    before : the blocks that then need not run, and the shapes of their outputs.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    before: Mapping[str, tuple[int, ...]]
+
+    def output(self, network: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        """What the block gives for pictures: (b, 3, height, width) -> (b, *shape) float32."""
+        return capture(network, batch, {self.name: 1}, (self.name,))[self.name].unflatten(1, self.shape)
+
+    @contextmanager
+    def entered(self, network: nn.Module, output: torch.Tensor) -> Iterator[None]:
+        """Inside, the network takes any pictures and goes on from ``output`` (b, *shape)."""
+        nothing = output.new_zeros(())
+        answers: dict[str, Callable[..., torch.Tensor]] = {
+            name: lambda *_, shape=shape, **__: nothing.expand(len(output), *shape) for name, shape in self.before.items()
+        }
+        answers[self.name] = lambda *_, **__: output
+        modules = [(network.get_submodule(name), answer) for name, answer in answers.items()]
+        before = [vars(module).get("forward") for module, _ in modules]
+        for module, answer in modules:
+            module.forward = answer
+        try:
+            yield
+        finally:
+            for (module, _), forward in zip(modules, before, strict=True):
+                del module.forward
+                if forward is not None:
+                    module.forward = forward
+
+
+def find_cut(
+    network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str], found: Sequence[Block]
+) -> Cut | None:
+    """A cut after the last of the blocks ``found``, where what follows depends on that one's output alone; None where it does not.
+
+    It is tried: ``layers`` must come out the same from noise (``batch``) whether the network runs whole or from the cut. A dense net, in
+    which every block sees all before it, has none.
+    """
+    import torch
+
+    if not found or any(block.shape is None for block in found):
+        return None
+    cut = Cut(found[-1].name, found[-1].shape, {block.name: block.shape for block in found[:-1]})
+    with torch.no_grad():
+        whole = capture(network, batch, calls, layers)
+        try:
+            with cut.entered(network, cut.output(network, batch)):
+                entered = capture(network, torch.zeros_like(batch), calls, layers)
+        except NOT_REPLAYED:
+            return None
+    same = all(torch.allclose(entered[layer], whole[layer], rtol=1e-5, atol=1e-6 * float(whole[layer].abs().max())) for layer in layers)
+    return cut if same else None

@@ -1,0 +1,107 @@
+"""What ``finetune`` learns from: prepared pictures, or what the frozen part of a network makes of them, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.progress import Report, portion
+from encoding.readouts._examples import Inputs
+
+if TYPE_CHECKING:
+    import torch
+
+    from encoding.backbones import Backbone
+    from encoding.backbones._blocks import Cut
+    from encoding.datasets import Stimuli
+
+MOST_BYTES = 32 << 30  # kept on disk
+SHARE = 0.5  # of the free disk, at most
+
+Make = Callable[[np.ndarray], "torch.Tensor"]  # row numbers -> (b, n_frames, ...) on a device
+
+
+class Pictures:
+    """Prepared frames of some stimuli, by row number: (b, n_frames, 3, height, width) float32. Of clips, those that ``over`` looks at."""
+
+    def __init__(self, stimuli: Stimuli, backbone: Backbone, over: str) -> None:
+        self._stimuli, self._backbone = stimuli, backbone
+        self._wanted = {"first": slice(0, 1), "last": slice(-1, None)}.get(over, slice(None))
+
+    def __len__(self) -> int:
+        return len(self._stimuli)
+
+    def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
+        import torch
+
+        with ThreadPoolExecutor(os.cpu_count() or 1, "pictures") as pool:
+            return torch.stack(list(pool.map(self._prepared, rows.tolist())))
+
+    def _prepared(self, row: int) -> torch.Tensor:
+        import torch
+
+        return torch.stack([self._backbone.prepare(frame) for frame in self._stimuli.frames(row)[self._wanted]])
+
+
+def kept_inputs(
+    subjects: Sequence[Pictures], network: torch.nn.Module, cut: Cut | None, *, device: str, step: int, files: ExitStack, report: Report
+) -> tuple[list[Inputs], Cut | None]:
+    """Inputs of each subject for a network on ``device``, and the cut that they are the output of; None where they are pictures.
+
+    The cut's outputs are kept where the disk has room (:data:`MOST_BYTES`, :data:`SHARE`), else the prepared pictures; where there is no
+    room for those, either, pictures are prepared again for every batch.
+
+    Parameters
+    ----------
+    step : stimuli that are made at a time. files : closes what is kept.
+    """
+    example = subjects[0][np.arange(1)][0]  # (n_frames, 3, height, width)
+    n_rows = sum(map(len, subjects))
+
+    def cut_outputs(pictures: Pictures) -> Make:
+        def make(rows: np.ndarray) -> torch.Tensor:
+            found = pictures[rows].to(device)
+            return cut.output(network, found.flatten(0, 1)).unflatten(0, found.shape[:2])
+
+        return make
+
+    plain: list[Make] = [pictures.__getitem__ for pictures in subjects]
+    tries = [(cut, [cut_outputs(pictures) for pictures in subjects], (len(example), *cut.shape))] if cut else []
+    for entered, makes, shape in [*tries, (None, plain, tuple(example.shape))]:
+        if 4 * n_rows * prod(shape) > min(MOST_BYTES, SHARE * shutil.disk_usage(tempfile.gettempdir()).free):
+            continue
+        said = [portion(report, number / len(subjects), (number + 1) / len(subjects)) for number in range(len(subjects))]
+        held = [_kept(make, len(each), shape, step, files, say) for make, each, say in zip(makes, subjects, said, strict=True)]
+        return [_from(array, device) for array in held], entered
+    return [lambda rows, make=make: make(rows).to(device) for make in plain], None
+
+
+def _kept(make: Make, n_rows: int, shape: tuple[int, ...], step: int, files: ExitStack, report: Report) -> np.ndarray:
+    """What ``make`` gives for every row, (n_rows, *shape) float32, mapped from a file that goes with ``files``.
+
+    Written as a plain file: on a full disk that is an error, where a memory map would kill the process.
+    """
+    import torch
+
+    file = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is entered at once
+    for start in range(0, n_rows, step):
+        report(start / n_rows, f"pictures: {start:,} of {n_rows:,}")
+        with torch.no_grad():
+            made = make(np.arange(start, min(start + step, n_rows)))
+        file.write(np.ascontiguousarray(made.cpu().numpy(), np.float32).data)
+    file.flush()
+    return np.memmap(file, np.float32, mode="r", shape=(n_rows, *shape))
+
+
+def _from(array: np.ndarray, device: str) -> Inputs:
+    import torch
+
+    return lambda rows: torch.from_numpy(array[rows]).to(device)

@@ -1,0 +1,236 @@
+"""Training the backbone itself: its last blocks, a bottleneck and a linear layer learn together, from the pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.datasets import Stimuli
+from encoding.progress import Report, portion, silent
+from encoding.readouts import READOUTS, BadOption, Model, Range, Readout, Training, option
+from encoding.readouts._examples import ROW_BLOCK, Examples, Inputs, Scale
+from encoding.readouts._finetune_inputs import Pictures, kept_inputs
+from encoding.readouts._network import TRUNK, NetworkModel, fold_head
+from encoding.readouts._train import first_seed, train
+from encoding.readouts._train_options import TrainingOptions, check_share, one_of
+
+if TYPE_CHECKING:
+    from encoding.backbones._blocks import Block, Cut
+    from encoding.backbones._modules import ModuleBackbone
+    from encoding.readouts._finetune_trunk import Trunk
+
+ACTIVATIONS = ("none", "relu", "tanh")
+KEEPING, READING = 0.3, 0.35  # of the work: until pictures are kept, until responses are read
+PASS = 4e9  # multiplications for one picture, assumed for an estimate: a network of ResNet50's size
+LEARNING_SHARE = 0.25  # of those, in the blocks that learn
+
+
+@dataclass(frozen=True)
+class FinetuneOptions(TrainingOptions):
+    n_epochs: int = option(20, "At most so many passes over the training images.")
+    batch_size: int = option(32, "Images that are learned from at a time.")
+    optimiser: str = option("adamw", "How steps are made: adamw, adam or sgd (with momentum 0.9).")
+    weight_decay: float = option(1e-2, "Pull of the weights towards 0.", search=Range(1e-4, 1.0, log=True))
+    backbone_learning_rate: float = option(
+        1e-5,
+        "How far the backbone's own weights go in one step: less than the new layers' learning_rate.",
+        search=Range(1e-6, 1e-3, log=True),
+    )
+    n_blocks: int = option(
+        1, "Blocks of the backbone that learn, counted back from the layer; where it has fewer, all do.", search=Range(1, 4)
+    )
+    hidden: int = option(256, "Units of the bottleneck between the layer and the vertices. 0: none.", search=Range(32, 1024, log=True))
+    activation: str = option("none", "What follows the bottleneck: none, relu or tanh.")
+    dropout: float = option(0.0, "Share of the bottleneck's units left out at random while learning.", search=Range(0.0, 0.7))
+    flip: bool = option(
+        False,
+        "Half the images are mirrored at random while learning. It makes left and right alike, which early visual cortex tells apart.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (np.isfinite(self.backbone_learning_rate) and self.backbone_learning_rate > 0):
+            raise BadOption(f"backbone_learning_rate must be a number above 0, not {self.backbone_learning_rate!r}.")
+        if self.n_blocks < 1:
+            raise BadOption(f"n_blocks must be 1 or more, not {self.n_blocks}. A frozen backbone is what ridge or mlp read.")
+        if self.hidden < 0:
+            raise BadOption(f"hidden must be 0 (no bottleneck) or more, not {self.hidden}.")
+        one_of("activation", self.activation, ACTIVATIONS)
+        check_share("dropout", self.dropout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneModel(NetworkModel):
+    """A tuned network on the CPU. X are stimuli; what is stored of it are the tensors that learned, and no others.
+
+    Attributes
+    ----------
+    trunk : a :class:`~encoding.readouts._finetune_trunk.Trunk`. backbone : prepares pictures for it.
+    """
+
+    trunk: Trunk
+    backbone: ModuleBackbone
+
+    def basis(self, X: Stimuli) -> np.ndarray:
+        """What the last layer sees, float32 (n, h)."""
+        import torch
+
+        pictures = Pictures(X, self.backbone, self.trunk.over)
+        if not len(X):
+            return np.zeros((0, self.trunk.n_hidden), np.float32)
+        step = n_at_once(pictures)
+        with torch.no_grad():
+            made = [self.trunk(pictures[np.arange(start, min(start + step, len(X)))]) for start in range(0, len(X), step)]
+        return torch.cat(made).numpy()
+
+
+class Finetune(Readout):
+    """The last blocks of the backbone before the fitted layers, a linear bottleneck and a linear last layer, trained end to end.
+
+    The backbone starts with the weights that the fit names. Those of its last ``n_blocks`` blocks learn, at a low rate of their own; all
+    before them stay as they are, and so does what belongs to no block, such as position embeddings. Batch norms keep their published means
+    and variances (they are never in training mode), dropout within the backbone is off. Layers are pooled as the fit says, over places and
+    over frames, without components; each feature enters in standard units of what the untuned backbone gave on the rows learned from.
+    Where a network can be entered in the middle the frozen part runs once. ``history`` and ``details`` are as of every neural readout.
+    """
+
+    name, title = "finetune", "Tuned backbone"
+    about = "Trains the backbone's last blocks together with the readout, from the images themselves."
+    needs = "stimuli"
+    per_target = False
+    exact = False
+    options = FinetuneOptions
+
+    def n_folds(self, options: FinetuneOptions) -> int:
+        return round(1 / options.validation)
+
+    def fit(self, data: Training, options: FinetuneOptions, *, device: str = "cpu", report: Report = silent) -> Model:
+        from encoding.readouts._layers import LinearHead, Network, seeded
+
+        subjects = (data, *data.company)
+        backbone = _opened(data).to(device)
+        with ExitStack() as files, seeded(first_seed(options)):
+            pictures = [Pictures(each.stimuli, backbone, data.over_frames) for each in subjects]
+            recipe, cut = self._recipe(backbone, data, pictures[0], options, device)
+            trunk = _trunk(backbone, recipe)
+            network = Network(trunk, [LinearHead(trunk.n_hidden, each.n_targets) for each in subjects]).to(device).eval()
+            keeping, reading = portion(report, 0, KEEPING), portion(report, KEEPING, READING)
+            inputs, cut = kept_inputs(
+                pictures, trunk.network, cut, device=device, step=n_at_once(pictures[0]), files=files, report=keeping
+            )  # fmt: skip
+            trunk.enter_at(cut, pictures[0][np.arange(1)].shape[3:])
+            examples = [
+                Examples(given, each.Y, each.fold, device=device, report=reading) for given, each in zip(inputs, subjects, strict=True)
+            ]
+            trunk.load_scale(Scale.of(_features(trunk, inputs[0], examples[0].learning, reading)))
+            trained = train(
+                network, examples, options, learning_rates={"trunk.network.": options.backbone_learning_rate},
+                checkpoint=data.checkpoint, watch=data.watch, report=portion(report, READING, 1),
+            )  # fmt: skip
+        trunk.enter_at(None)
+        network.to("cpu").eval().requires_grad_(False)
+        weights, intercept = fold_head(network.heads[0], examples[0].scale)
+        return FinetuneModel(weights, intercept, trained.details, trained.history, trunk=trunk, backbone=backbone, recipe=_arrays(recipe))
+
+    def _recipe(
+        self, backbone: ModuleBackbone, data: Training, pictures: Pictures, options: FinetuneOptions, device: str
+    ) -> tuple[dict[str, Any], Cut | None]:
+        """How to build the trunk, JSON-able, and where to enter the network so that what is frozen need not run again."""
+        import torch
+
+        from encoding.backbones._blocks import N_PROBED, blocks, find_cut
+
+        example = pictures[np.arange(1)]
+        noise = torch.randn(N_PROBED, *example.shape[2:]).to(device)
+        found = blocks(backbone.network, noise, backbone.calls, data.layers)
+        learned, frozen = _split(found, options.n_blocks, data.layers)
+        names = [name for name, _ in backbone.network.named_parameters() if any(name.startswith(f"{block.name}.") for block in learned)]
+        n_side_by_side = example.shape[1] if data.over_frames in ("all", "sequence") else 1
+        given = backbone.activations(noise, data.layers, data.pool)
+        recipe = {
+            "layers": list(data.layers), "sizes": [given[layer].shape[1] * n_side_by_side for layer in data.layers], "tuned": names,
+            "pool": data.pool, "over": data.over_frames, "options": dataclasses.asdict(options),
+        }  # fmt: skip
+        return recipe, None if options.flip else find_cut(backbone.network, noise, backbone.calls, data.layers, frozen)
+
+    def restore(self, arrays: Mapping[str, np.ndarray], data: Training) -> Model:
+        """The stored tensors in a backbone that ``data`` opens anew."""
+        import torch
+
+        from encoding.readouts._layers import seeded
+
+        backbone = _opened(data)
+        with seeded(0):
+            trunk = _trunk(backbone, json.loads(bytes(np.asarray(arrays["recipe"]))))
+        tensors = {name.removeprefix(TRUNK): torch.tensor(np.array(arrays[name])) for name in arrays if name.startswith(TRUNK)}
+        trunk.load_state_dict(tensors)
+        trunk.eval().requires_grad_(False)
+        recipe = {"recipe": arrays["recipe"]}
+        return FinetuneModel(arrays["weights"], **Model.told(arrays), trunk=trunk, backbone=backbone, recipe=recipe)
+
+    def cost(self, n: int, p: int, t: int, options: FinetuneOptions) -> tuple[float, float]:
+        """As if the backbone were of ResNet50's size, a quarter of it learned, and no epoch were spared by early stopping."""
+        n_hidden = options.hidden or p
+        head = p * options.hidden + n_hidden * t
+        passes = PASS * (2 + 3 * LEARNING_SHARE * options.n_epochs)
+        return n * (passes + 3.0 * head * options.n_epochs), 4.0 * (n * t + 5 * head)
+
+
+def n_at_once(pictures: Pictures) -> int:
+    """How many stimuli are passed forward at a time."""
+    from encoding.readouts._finetune_trunk import PICTURES
+
+    n_frames, _, height, width = pictures[np.arange(1)].shape[1:]
+    return max(1, PICTURES // (n_frames * height * width))
+
+
+def _opened(data: Training) -> ModuleBackbone:
+    """The backbone, if there is anything in it that could learn; BadOption otherwise."""
+    from encoding.backbones._modules import ModuleBackbone
+
+    backbone = data.open_backbone()
+    if not isinstance(backbone, ModuleBackbone):
+        raise BadOption(
+            f"finetune trains weights of the backbone, and {type(backbone).__name__} has none that it can train. "
+            "Choose a network of torchvision, timm, open_clip or vonenet, such as torchvision/alexnet."
+        )
+    return backbone
+
+
+def _split(found: Sequence[Block], n_blocks: int, layers: Sequence[str]) -> tuple[Sequence[Block], Sequence[Block]]:
+    """The blocks that learn, and those before them. The last ``n_blocks`` that have weights learn, and what runs among and after them."""
+    starts = [number for number, block in enumerate(found) if block.learns]
+    if not starts:
+        raise BadOption(f"Nothing that leads to {', '.join(layers)} has weights, so there is nothing to train. Choose a later layer.")
+    start = starts[max(0, len(starts) - n_blocks)]
+    return found[start:], found[:start]
+
+
+def _trunk(backbone: ModuleBackbone, recipe: Mapping[str, Any]) -> Trunk:
+    from encoding.readouts._finetune_trunk import Trunk
+
+    asked = {name: recipe["options"][name] for name in ("hidden", "activation", "dropout", "flip")}
+    return Trunk(backbone, recipe["layers"], recipe["sizes"], recipe["tuned"], pool=recipe["pool"], over=recipe["over"], **asked)
+
+
+def _arrays(recipe: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {"recipe": np.frombuffer(json.dumps(recipe, sort_keys=True).encode(), np.uint8)}
+
+
+def _features(trunk: Trunk, inputs: Inputs, rows: np.ndarray, report: Report) -> Iterator[np.ndarray]:
+    """What the untuned backbone gives, blocks of rows (b, n_features)."""
+    import torch
+
+    for start in range(0, len(rows), ROW_BLOCK):
+        report(1, f"features: {start:,} of {len(rows):,}")
+        with torch.no_grad():
+            yield trunk.features(inputs(rows[start : start + ROW_BLOCK])).cpu().numpy()
+
+
+READOUTS.register("finetune", Finetune())

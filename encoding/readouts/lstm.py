@@ -1,0 +1,85 @@
+"""A recurrent network: reads the frames of a clip one after another, in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from encoding.readouts import READOUTS, BadOption, Choice, Range, Training, option
+from encoding.readouts._network import NetworkReadout, Shape
+from encoding.readouts._train_options import TrainingOptions, check_share
+
+if TYPE_CHECKING:
+    from torch import nn
+
+N_FRAMES = 16  # assumed for an estimate of cost: as many as a fit takes of each clip where it is not told
+
+
+@dataclass(frozen=True)
+class LSTMOptions(TrainingOptions):
+    batch_size: int = option(64, "Clips that are learned from at a time.")
+    optimiser: str = option("adamw", "How steps are made: adamw, adam or sgd (with momentum 0.9).")
+    weight_decay: float = option(1e-2, "Pull of the weights towards 0.", search=Range(1e-4, 1.0, log=True))
+    patience: int = option(5, "Training stops after so many epochs in which the validation loss was not lower than ever before.")
+    max_norm: float | None = option(1.0, "Longest gradient; longer ones are shortened to it. Empty: as they are.")
+    n_layers: int = option(2, "LSTM layers, each reading what the one before made of every frame.", search=Choice((2, 3)))
+    units: int = option(512, "Units of each layer, in each direction.", search=Range(64, 512, log=True))
+    hidden: int = option(
+        512, "Units of the fully connected layer between the last LSTM layer and the vertices.", search=Range(64, 1024, log=True)
+    )
+    dropout: float = option(0.3, "Share of units left out at random while learning, after every layer.", search=Range(0.0, 0.7))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("n_layers", "units", "hidden"):
+            if getattr(self, name) < 1:
+                raise BadOption(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        check_share("dropout", self.dropout)
+
+
+class LSTM(NetworkReadout):
+    """Bidirectional LSTM layers (Hochreiter & Schmidhuber 1997; Schuster & Paliwal 1997), then two fully connected ones.
+
+    A clip is what the last layer has made of it when each direction has read every frame: forwards at the last one, backwards at the
+    first. A fully connected layer with ReLU follows; the second fully connected one is linear, the last layer that every vertex has
+    weights of its own in. ``loss="mse+r"`` trains for correlation as well as for small errors.
+    """
+
+    name, title = "lstm", "Recurrent network over frames"
+    about = "Reads a clip's frames in their order, forwards and backwards; for responses to what changes. Needs clips."
+    in_order = True
+    options = LSTMOptions
+
+    def check(self, data: Training, options: LSTMOptions) -> None:
+        if data.n_frames < 2:
+            raise ValueError("lstm reads the frames of clips one after another, and here is one of each. Use mlp or deep.")
+        if data.X.shape[1] % data.n_frames:
+            raise ValueError(f"{data.X.shape[1]:,} components are not {data.n_frames} frames of equally many.")
+
+    def trunk(self, shape: Shape, options: LSTMOptions) -> nn.Module:
+        from torch import nn
+
+        from encoding.readouts._layers import Stack, Standardise
+        from encoding.readouts._recurrent import BothWays
+
+        reader = BothWays(shape.n_components // shape.n_frames, shape.n_frames, options.units, options.n_layers, options.dropout)
+        after = nn.Linear(reader.n_hidden, options.hidden), nn.ReLU(), nn.Dropout(options.dropout)
+        return Stack(Standardise(shape.n_components), reader, nn.Dropout(options.dropout), *after, n_hidden=options.hidden)
+
+    def n_weights(self, shape: Shape, options: LSTMOptions) -> tuple[int, int]:
+        """Of the trunk those that are multiplied once a clip and once a frame, each counted once."""
+        return self._per_frame(shape, options) + 2 * options.units * options.hidden, options.hidden
+
+    def _per_frame(self, shape: Shape, options: LSTMOptions) -> int:
+        inputs = [shape.n_components // shape.n_frames, *[2 * options.units] * (options.n_layers - 1)]
+        return sum(2 * 4 * options.units * (n_in + options.units) for n_in in inputs)
+
+    def cost(self, n: int, p: int, t: int, options: LSTMOptions) -> tuple[float, float]:
+        """As if clips had :data:`N_FRAMES` frames: each is multiplied by the LSTM's weights."""
+        shape = Shape(p, N_FRAMES)
+        trunk, n_hidden = self.n_weights(shape, options)
+        once, again = trunk + n_hidden * t, (N_FRAMES - 1) * self._per_frame(shape, options)
+        return 3.0 * n * (once + again) * options.n_epochs, 4.0 * (n * (p + t) + 5 * once)
+
+
+READOUTS.register("lstm", LSTM())
