@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from encoding.checkup import checkup
 from encoding.curve import has_curve, learning_curve
+from encoding.datasets import DATASETS, data_dir
 from encoding.intervals import roi_intervals
 from encoding.pipeline import fit
 from encoding.progress import Report, portion, silent
 from encoding.search import Asked, search
 from encoding.spec import FitSpec
 from encoding.store import Store
+from encoding.sweep import Sweep, run
 from encoding.weights import fetch
 
 
@@ -29,3 +32,19 @@ def tune(asked: Asked, store: Store, report: Report = silent, device: str = "aut
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:
     """The pretrained weights of a network, downloaded into their own place; the Store is not used."""
     fetch(network, report)
+
+
+def sweep_layers(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """A sweep over layers: each one's fit and the intervals of its ROIs."""
+    run(sweep, store, report, device)
+
+
+def open_subject(named: tuple[str, str], store: Store, report: Report = silent, device: str = "auto") -> None:
+    """The first opening of a subject, by the names of its data set and its own: it is simulated, or every file is read once."""
+    dataset, subject = named
+    DATASETS[dataset].open(subject, store, report)
+
+
+def examine(dataset: str, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """The doctor's findings about the folder of a data set."""
+    checkup(data_dir() / dataset, store, report)

@@ -569,7 +569,7 @@ def test_the_module_runs_from_any_folder(tmp_path):
 def test_a_wrong_name_leaves_the_process_with_2(tmp_path):
     done = outside("-m", "encoding", "fit", "--readout", "rigde", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "error: Unknown readout 'rigde'. Did you mean 'ridge'? Known: ols, ridge.\n"
+    assert done.stderr.startswith("error: Unknown readout 'rigde'. Did you mean 'ridge'? Known: ") and done.stderr.count("\n") == 1
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path):

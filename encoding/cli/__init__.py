@@ -16,18 +16,21 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
-from encoding.cli import caching, fitting, folders, listing, weights
+from encoding.cli import caching, fitting, folders, listing, predicting, searching, sweeping, weights
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
+from encoding.fits import FitChanged
+from encoding.predict import CannotPredict
 from encoding.preflight import NoRoom
 from encoding.readouts import BadOption
 from encoding.registry import UnknownName
+from encoding.search import NothingFound
 from encoding.store import DamagedResult, StoreFull
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 WRONGLY_ASKED = (BadArguments, UnknownName, UnknownLayer, BadOption)
-EXPLAINED = (*WRONGLY_ASKED, BadData, NoWeights, NotInstalled, NoRoom, StoreFull, FileExistsError)
+EXPLAINED = (*WRONGLY_ASKED, BadData, NoWeights, NotInstalled, NoRoom, StoreFull, FitChanged, CannotPredict, NothingFound, FileExistsError)
 """Failures whose message says all there is to say."""
 
 FIRST_STEPS = f"""
@@ -52,7 +55,7 @@ def parser() -> Parser:
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
     made = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for group in (fitting, listing, folders, weights, caching):
+    for group in (fitting, searching, sweeping, predicting, listing, folders, weights, caching):
         group.add_commands(commands)
     return made
 

@@ -7,11 +7,14 @@
 
 from encoding.plots.bars import roi_bars
 from encoding.plots.curves import epoch_losses, learning_curve
+from encoding.plots.heatmap import layer_heatmap, layer_profile, layer_territory, layer_wins
 from encoding.plots.histogram import score_histogram
 from encoding.plots.look import CEILING, LEFT, RIGHT, TEST, TRAIN, caption, hemi_colour, hemi_name, printable, theme
 from encoding.plots.observed import observed_predicted
 from encoding.plots.residuals import residual_fitted
+from encoding.plots.search import search_history, search_importances
 from encoding.plots.shares import layer_shares
+from encoding.plots.told import signed, table_of
 
 __all__ = [
     "CEILING",
@@ -23,12 +26,20 @@ __all__ = [
     "epoch_losses",
     "hemi_colour",
     "hemi_name",
+    "layer_heatmap",
+    "layer_profile",
     "layer_shares",
+    "layer_territory",
+    "layer_wins",
     "learning_curve",
     "observed_predicted",
     "printable",
     "residual_fitted",
     "roi_bars",
     "score_histogram",
+    "search_history",
+    "search_importances",
+    "signed",
+    "table_of",
     "theme",
 ]

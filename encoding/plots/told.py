@@ -17,7 +17,7 @@ SOURCE_SIZE, SOURCE_HEIGHT = 10, 16  # px
 
 def table_of(fig: go.Figure) -> pd.DataFrame:
     """What a figure draws, one row a point: the trace's name, x and y, and z of a heatmap. What is only there to be looked at
-    (traces without a hover text or name) is left out.
+    (traces without a hover text or name) is left out, and so are unseen points that are there to be clicked.
 
     >>> import plotly.graph_objects as go
     >>> table_of(go.Figure(go.Bar(x=["V1", "V2"], y=[0.4, 0.3], name="Left")))["y"].tolist()
@@ -25,7 +25,7 @@ def table_of(fig: go.Figure) -> pd.DataFrame:
     """
     import pandas as pd
 
-    parts = [_points(trace) for trace in fig.data if trace.hoverinfo != "skip"]
+    parts = [_points(trace) for trace in fig.data if trace.hoverinfo != "skip" and trace.opacity != 0]
     parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame(columns=["series", "x", "y"])

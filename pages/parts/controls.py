@@ -5,15 +5,16 @@ So options are shown under their own names; a prettier label would stand in ever
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.pooling import OVER_FRAMES
-from encoding.readouts import Readout
 from encoding.registry import unknown
+from encoding.spec import FOCUSES
+from pages.parts.parameters import parameter_controls
 
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
 SPLITS = ("holdout:0.9:5", "kfold:5:0")
@@ -22,8 +23,12 @@ POOLS = ("none", "mean", "max", "grid:3", "class")
 MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
 
 
-def fit_controls() -> FitSpec:
+def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None = None) -> FitSpec:
     """Every choice that defines a fit, from the sidebar and so from the URL.
+
+    Parameters
+    ----------
+    network : draws other widgets in place of backbone, weights and layers, and returns these three.
 
     Raises
     ------
@@ -31,7 +36,7 @@ def fit_controls() -> FitSpec:
     """
     with st.sidebar:
         dataset, subject = _data()
-        backbone, weights, layers = _network()
+        backbone, weights, layers = (network or _network)()
         kept = _kept(dataset)
         n_components = st.number_input(
             "PCA components",
@@ -43,7 +48,7 @@ def fit_controls() -> FitSpec:
             bind="query-params",
             help="Directions of largest variance, found on training images alone. 0 keeps all of them.",
         )
-        readout, options = _readout()
+        readout, options, together = _readout(dataset, subject)
         split = _split(dataset)
     if not layers:
         st.info("Choose a layer to go on.")
@@ -59,6 +64,7 @@ def fit_controls() -> FitSpec:
         readout=readout,
         options=options,
         split=split,
+        **together,
     )
 
 
@@ -78,16 +84,7 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
         "Backbone", "backbone", list(BACKBONES), START.backbone, help="The network, or filter bank, that turns images into features."
     )
     source = BACKBONES[backbone]
-    weights = START.weights
-    if source.needs_weights:
-        weights = st.selectbox(
-            "Weights",
-            WEIGHTS,
-            key="weights",
-            bind="query-params",
-            accept_new_options=True,
-            help="pretrained; random:0 for the untrained control; or type the path of a weights file.",
-        )
+    weights = weights_control() if source.needs_weights else START.weights
     curated = source.layers(backbone)
     _start_layers(backbone, curated)
     layers = st.multiselect(
@@ -100,6 +97,18 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
         help="Early layers come first. Type the name of any other module; several layers are joined side by side.",
     )
     return backbone, weights, tuple(layers)
+
+
+def weights_control() -> str:
+    """The weights of a network that learns."""
+    return st.selectbox(
+        "Weights",
+        WEIGHTS,
+        key="weights",
+        bind="query-params",
+        accept_new_options=True,
+        help="pretrained; random:0 for the untrained control; or type the path of a weights file.",
+    )
 
 
 def _kept(dataset: str) -> dict[str, Any]:
@@ -154,43 +163,33 @@ def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:
             st.session_state["layer"] = list(chosen)
 
 
-def _readout() -> tuple[str, dict[str, Any]]:
+def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The readout, its parameters, and what is fitted together where that makes a difference."""
     abouts = "\n\n".join(f"**{name}** {known.about}" for name, known in READOUTS.items())
     name = _choose("Readout", "readout", list(READOUTS), START.readout, help=abouts)
-    readout = READOUTS[name]
-    if not dataclasses.fields(readout.options):
-        return name, {}
-    with st.expander(f"Parameters of {readout.title.lower()}"):
-        return name, _options(readout)
-
-
-def _options(readout: Readout) -> dict[str, Any]:
-    """The parameters that differ from the readout's defaults."""
-    chosen = {}
-    for field in dataclasses.fields(readout.options):
-        text = st.text_input(
-            field.name,
-            "",
-            key=f"{readout.name}_{field.name}",
+    readout, together = READOUTS[name], {}
+    if not readout.per_target:
+        together["focus"] = st.selectbox(
+            "Fitted together",
+            FOCUSES[:3],
+            key="focus",
             bind="query-params",
-            placeholder="default" if field.default is None else str(field.default),
-            help=field.metadata["help"],
+            accept_new_options=True,
+            help="Vertices that share a model: those of a hemisphere, of both, or of one ROI at a time. "
+            "Or type vertex:lh:120 to fit a single vertex.",
         )
-        if text.strip():
-            value = _read(field.name, text)
-            if value != field.default:
-                chosen[field.name] = value
-    return chosen
-
-
-def _read(name: str, text: str) -> Any:
-    """A number, or several separated by commas."""
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{name} must be a number, or numbers separated by commas, not {text!r}.") from None
-    numbers = [int(number) if number.is_integer() else number for number in numbers]
-    return numbers if "," in text else numbers[0]
+    others = [other for other in DATASETS[dataset].subjects() if other != subject]
+    if getattr(readout, "shares", False) and others:
+        together["company"] = st.multiselect(
+            "Company",
+            others,
+            key="company",
+            bind="query-params",
+            accept_new_options=True,
+            placeholder="No other subject",
+            help="Other subjects whose training images help to train the layers that all subjects share. Takes their time, too.",
+        )
+    return name, parameter_controls(readout), together
 
 
 def _choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:

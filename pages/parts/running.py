@@ -79,7 +79,7 @@ def _watch(spec: FitSpec) -> None:
     job = jobs().get(key)
     if job is None or job.finished or find_result(spec) is not None:
         st.rerun()
-    st.progress(job.fraction, f"**{_state(job)}** · {job.text}")
+    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
     st.button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
     st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
 
@@ -103,11 +103,12 @@ def _follow(key: str) -> None:
     job = jobs().get(key)
     if job is None or job.finished:
         st.rerun()
-    st.progress(job.fraction, f"**{_state(job)}** · {job.text}")
+    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
     st.button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
 
 
-def _state(job: Job) -> str:
+def standing(job: Job) -> str:
+    """Where a job stands: its place in the queue, or how far it is and how long it may still take."""
     if job.state == "queued":
         return f"Waiting, place {job.position} in the queue" if job.position else "Waiting"
     left = "" if job.seconds_left is None else f", about {_duration(job.seconds_left)} left"

@@ -10,6 +10,7 @@ from pages.parts.handles import roi_table, settle
 from pages.parts.learning import curve_panel, distribution_panel, shares_panel
 from pages.parts.panels import brain_panel, prediction_panel, roi_panel, score_controls
 from pages.parts.running import complete, fit_or_find
+from pages.parts.search import search_panel
 from pages.parts.takeaway import take_away
 
 st.header("Explore", anchor=False)
@@ -24,6 +25,7 @@ question = f"How well does **{' + '.join(spec.layers)}** of **{spec.backbone}** 
 simulated = ":orange-badge[Simulated: no brain was measured]"
 st.markdown(f"{simulated} {question}" if dataset.simulated else question)
 
+search_panel(spec)
 result = fit_or_find(spec)
 if result is None:
     st.stop()

@@ -1,0 +1,117 @@
+"""``search``: the best parameters of a fit's readout, and the command that fits with them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
+from encoding.cli.fitting import add_spec_arguments, checked_spec, describe, spec_from
+from encoding.cli.terminal import Progress, duration, table
+from encoding.pipeline import fit
+from encoding.progress import portion
+from encoding.search import N_TRIALS, Search, search, space_of
+from encoding.store import Store
+
+N_SHOWN = 10  # of the best trials
+
+EXAMPLES = """
+search --readout mlp --trials 20
+search --readout mlp --set batch_norm_1=true --vary learning_rate dropout_1 dropout_2
+search --readout linear_sgd --trials 20 --fit --json
+"""
+
+MORE = f"""
+One fifth of the training images is set aside. Each trial fits the readout with other parameters on the other four fifths and is
+judged by the mean r on the fifth; test images are never looked at. Parameters are proposed by Optuna (TPE), the readout's defaults
+first; hopeless trainings are given up early. Trials are kept as they end: the same command goes on where it was stopped, and more
+--trials continue it. Parameters given by --set stay as they are. The {N_SHOWN} best trials are shown, with --json all.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``search``, which takes what ``fit`` takes."""
+    parser = add_command(
+        commands, "search", run_search, about="Look for the best parameters of a fit's readout.", examples=EXAMPLES, more=MORE
+    )
+    add_spec_arguments(parser)
+    how = parser.add_argument_group("the search")
+    how.add_argument("--trials", type=number_of_trials, default=N_TRIALS, metavar="N", help="trials in all (default: %(default)s)")
+    how.add_argument("--vary", nargs="+", action="extend", default=[], metavar="NAME", help="parameters to vary (default: all it can)")
+    how.add_argument("--seed", type=int, default=0, help="of the proposals (default: %(default)s)")
+    how.add_argument("--fit", action="store_true", help="fit with the best parameters at the end")
+    parser.set_defaults(out=None)
+
+
+def number_of_trials(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of 1 or more is needed, not {text!r}")
+    return int(text)
+
+
+def run_search(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Check everything, try parameters, and fit the best where that is asked for."""
+    store = Store()
+    if arguments.seed < 0:
+        raise BadArguments(f"--seed must be 0 or more, not {arguments.seed}.")
+    vary = tuple(dict.fromkeys(arguments.vary))
+    with checking_arguments():
+        space_of(spec_from(arguments), vary)
+    spec = checked_spec(arguments, store, portion(progress, 0, 0.1))
+    searching = portion(progress, 0.1, 0.8 if arguments.fit else 1)
+    found = search(spec, store, n_trials=arguments.trials, vary=vary, seed=arguments.seed, report=searching, device=arguments.device)
+    document, text = document_of(found), describe_search(found)
+    if arguments.fit:
+        result = fit(found.best_spec, store, portion(progress, 0.8, 1), arguments.device)
+        document, text = document | {"fit": result.summary()}, f"{text}\n\n{describe(result)}"
+    return Answer(document, text)
+
+
+def document_of(found: Search) -> dict[str, Any]:
+    """What ``search --json`` prints."""
+    rows = [{name: None if value != value else value for name, value in row.items()} for row in found.trials.to_dict("records")]
+    return {
+        "key": found.key,
+        "spec": found.spec.to_dict(),
+        "varied": list(found.space),
+        "best": found.best,
+        "value": found.best_value,
+        "best_spec": found.best_spec.to_dict(),
+        "command": found.best_spec.to_command(),
+        "importances": found.importances,
+        "trials": rows,
+    }
+
+
+def describe_search(found: Search) -> str:
+    """The best trials as a table, what mattered, and the command that fits with the best."""
+    ranked = found.trials.sort_values("value", ascending=False, kind="stable", na_position="last")[:N_SHOWN]
+    rows = [_row(found, trial) for trial in ranked.to_dict("records")]
+    states = found.trials["state"].value_counts()
+    counts = ", ".join(f"{states[state]} {said}" for state, said in (("pruned", "given up early"), ("failed", "failed")) if state in states)
+    shares = "  ".join(f"{name} {share:.0%}" for name, share in found.importances.items())
+    lines = [
+        table(["trial", "mean r", "time", *found.space], rows, align=">" * (3 + len(found.space))),
+        "",
+        "mean r    over all vertices, on validation images: a fifth of the training images, set aside; no test image was looked at",
+        f"trials    {len(found.trials)}" + (f", {counts}" if counts else ""),
+        f"mattered  {shares or 'too few trials to tell'}",
+        f"key       {found.key}",
+        "best      " + found.best_spec.to_command(),
+    ]
+    failed = found.trials[found.trials["state"] == "failed"]
+    if len(failed):
+        lines.insert(-3, f"failure   trial {failed['number'].iloc[-1]}: {failed['error'].iloc[-1]}")
+    return "\n".join(lines)
+
+
+def _row(found: Search, trial: Mapping[str, Any]) -> list[str]:
+    value = f"{trial['value']:.4f}" if trial["state"] == "complete" else trial["state"]
+    took = f"{trial['seconds']:.1f} s" if trial["seconds"] < 10 else duration(trial["seconds"])
+    return [str(trial["number"]), value, took, *(_text(trial[name]) for name in found.space)]
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,168 @@
+"""``sweep``: one fit for each of many layers, and which of them predicts each ROI best."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.backbones import BACKBONES
+from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
+from encoding.cli.fitting import add_spec_arguments, spec_from
+from encoding.cli.terminal import Progress, table
+from encoding.hierarchy import Hierarchy, hierarchy
+from encoding.pipeline import choose_device
+from encoding.plan import plan
+from encoding.progress import portion
+from encoding.spec import FitSpec
+from encoding.store import Store
+from encoding.sweep import BOTH, Sweep, Swept, best_layers, by_layer, run, win_shares
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXAMPLES = """
+sweep --all-layers
+sweep --backbone pixels gabor --all-layers --out layers.csv
+sweep --backbone torchvision/alexnet --layer features.1 features.4 features.9 --pool mean
+sweep --dataset algonauts2023 --subject subj01 --backbone torchvision/alexnet --all-layers --json
+"""
+
+MORE = """
+Every layer is fitted as `fit` would, and is found again by it; the stimuli pass through each backbone once for all of its layers.
+What was finished before is not fitted again. With several backbones a layer is taken of each that has it; "gabor energy" (in quotes)
+is that of one alone. Test images are drawn again 500 times, the same for all layers: a layer is best in so many of the draws.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``sweep``, which takes what ``fit`` takes but many layers and backbones."""
+    parser = add_command(
+        commands, "sweep", run_sweep, about="Fit many layers and show which predicts each ROI best.", examples=EXAMPLES, more=MORE
+    )
+    add_spec_arguments(parser)
+    parser.conflict_handler = "resolve"
+    what = parser.add_argument_group("the sweep")
+    what.conflict_handler = "resolve"
+    what.add_argument(
+        "--backbone", nargs="+", default=[FitSpec.backbone], metavar="NAME", help="names from `list backbones` (default: %(default)s)"
+    )
+    what.add_argument("--layer", nargs="+", action="extend", default=[], metavar="LAYER", help="names from `layers`")
+    what.add_argument("--all-layers", action="store_true", help="every layer that a backbone lists")
+    what.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each layer, ROI and hemisphere there")
+
+
+def sweep_from(arguments: argparse.Namespace) -> Sweep:
+    """The sweep that the words name; the inverse of :meth:`Sweep.to_command`.
+
+    Raises
+    ------
+    BadArguments where neither layers nor all of them are asked for, or both.
+    """
+    if bool(arguments.layer) == arguments.all_layers:
+        raise BadArguments("Say which layers: --layer with their names, or --all-layers.")
+    first = arguments.backbone[0]
+    named = BACKBONES[first].layers(first) or arguments.layer
+    one = copy(arguments)
+    one.backbone, one.layer = first, list(named[:1])
+    with checking_arguments():
+        return Sweep.read(spec_from(one), arguments.backbone, arguments.layer)
+
+
+def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Check everything, fit, and write the table of ``--out``."""
+    store, sweep = Store(), sweep_from(arguments)
+    if arguments.out is not None and (arguments.out.expanduser().is_dir() or not arguments.out.expanduser().parent.is_dir()):
+        raise BadArguments(f"--out {arguments.out} cannot be written: give a file in a folder that is there.")
+    with checking_arguments():
+        for backbone in sweep.backbones:
+            plan(sweep.spec_of(sweep.of(backbone)[0]), store, portion(progress, 0, 0.2))
+        if arguments.device == "cuda":
+            choose_device(arguments.device)
+    found = run(sweep, store, portion(progress, 0.2, 1), arguments.device)
+    document, text = document_of(found), describe_sweep(found)
+    if arguments.out is not None:
+        path = arguments.out.expanduser().resolve()
+        found.table().to_csv(path, index=False)
+        document, text = document | {"out": str(path)}, f"{text}\nwritten   {path}"
+    return Answer(document, text)
+
+
+def best_of(found: Swept) -> pd.DataFrame:
+    """The best layer of each ROI over all hemispheres."""
+    hemi = found.hemis[0]
+    rows = found.table()
+    return best_layers(rows[rows["hemi"] == hemi], win_shares(found.draws(hemi)))
+
+
+def hierarchies(found: Swept) -> dict[str, Hierarchy]:
+    """Backbone to its hierarchy index, of those with several layers."""
+    hemi, rows = found.hemis[0], found.table()
+    rows, draws = rows[rows["hemi"] == hemi], found.draws(hemi)
+    made = {}
+    for backbone in found.sweep.backbones:
+        places = [number for number, cell in enumerate(found.cells) if cell[0] == backbone]
+        if len(places) > 1:
+            labels = [found.sweep.label(found.cells[place]) for place in places]
+            made[backbone] = hierarchy(by_layer(rows, "r", labels, found.rois), found.rois, draws[places])
+    return made
+
+
+def document_of(found: Swept) -> dict[str, Any]:
+    """What ``sweep --json`` prints; NaN becomes None."""
+
+    def rows_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
+        return json.loads(rows.to_json(orient="records", double_precision=10))
+
+    def number(value: float) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    indices = {
+        backbone: {"index": number(each.index), "low": number(each.low), "high": number(each.high), "rois": list(each.rois)}
+        for backbone, each in hierarchies(found).items()
+    }
+    return {
+        "specs": [spec.to_dict() for spec in found.sweep.specs().values()],
+        "simulated": next(iter(found.results.values())).plan.subject.simulated,
+        "rows": rows_of(found.table()),
+        "best": rows_of(best_of(found).drop(columns="place")),
+        "hierarchy": indices,
+    }
+
+
+def describe_sweep(found: Swept) -> str:
+    """Mean r of every layer and ROI as a table, the best layer of each ROI, and the hierarchy index."""
+    hemi, rows = found.hemis[0], found.table()
+    rows = rows[(rows["hemi"] == hemi) & rows["r"].notna()]
+    labels = [found.sweep.label(cell) for cell in found.cells]
+    best = best_of(found).set_index("roi")
+    values = by_layer(rows, "r", labels, list(best.index))
+    lines = [
+        [roi, *(f"{value:.3f}" if np.isfinite(value) else "-" for value in values[:, number]), best.at[roi, "label"], _share(best, roi)]
+        for number, roi in enumerate(best.index)
+    ]
+    spec, subject = found.sweep.spec, next(iter(found.results.values())).plan.subject
+    text = [
+        table(["ROI", *labels, "best", "of draws"], lines, align="<" + ">" * len(labels) + "<>"),
+        "",
+        f"scores    mean r over the vertices{' of both hemispheres' if hemi == BOTH else ''}, predicted and measured responses to test images",
+        "of draws  share of 500 draws of test images in which that layer is best",
+        f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
+        f"model     {spec.n_components or 'all'} components, {spec.readout}, {spec.split}",
+    ]
+    text += [f"order     {_said(each)} {backbone}" for backbone, each in hierarchies(found).items()]
+    return "\n".join(text)
+
+
+def _share(best: pd.DataFrame, roi: str) -> str:
+    return f"{best.at[roi, 'share']:.0%}"
+
+
+def _said(found: Hierarchy) -> str:
+    if not np.isfinite(found.index):
+        return "hierarchy index not defined (one layer is best everywhere, or fewer than three ROIs have a stage):"
+    return f"hierarchy index {found.index:+.2f} (95 % {found.low:+.2f} to {found.high:+.2f}), best layer against cortical stage, of"

@@ -1,0 +1,281 @@
+"""Scores of many layers: every layer and ROI at a glance, which layer is best and how sure that is, one ROI through the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.plots.bars import axis_title
+from encoding.plots.look import BAND, CEILING, GRID, LINE, SMALL, TEST, hemi_colour, hemi_name, theme
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+COLOURS = "plasma"  # of scores, as on the brain
+LAYER_COLOURS = "viridis"  # from the first layer to the last, as on the brain
+SURE = 0.95  # share of draws from which the best layer's star is filled
+ROW, LEAST_HEIGHT = 26, 150  # px, of a layer and of everything around the layers
+CHARACTER, LONGEST = 6.4, 34  # px of a character of a layer's name, and how many are shown
+STEP = 0.05  # to which the top of the colour scale is rounded up
+QUANTITIES = {"r": "mean r", "normalised": "r² / ceiling"}
+
+
+def layer_heatmap(
+    table: pd.DataFrame,
+    *,
+    score: str = "r",
+    layers: Sequence[str] | None = None,
+    best: pd.DataFrame | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    quantity: str | None = None,
+) -> go.Figure:
+    """A cell for each layer and ROI, early layers at the bottom, ROIs class by class.
+
+    Parameters
+    ----------
+    table : rows of one hemisphere of :meth:`encoding.sweep.Swept.table`; at least label, roi and the score.
+    score : ``r`` or ``normalised``.
+    layers : labels of every layer, early ones first; those that the table lacks stay empty. None takes the table's.
+    best : :func:`encoding.sweep.best_layers`. A star marks the best layer of each ROI, filled where it wins in 95 % of the draws or
+        more; the share stands beside the ROI's name.
+    classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs of no class come first.
+    quantity : what the colour bar is called, if not after the score.
+
+    Notes
+    -----
+    A heatmap cannot be clicked in Streamlit, so unseen points lie over the cells; each has its (label, roi) as customdata. ROIs without
+    a score in any layer are left out.
+    """
+    import plotly.graph_objects as go
+
+    layers = list(dict.fromkeys(table["label"])) if layers is None else list(layers)
+    rois, spans = _arranged(table, score, classes or {})
+    cells = {(row["label"], row["roi"]): row for row in table.to_dict("records")}
+    z = np.array([[cells.get((layer, roi), {}).get(score, np.nan) for roi in rois] for layer in layers], float)
+    fig = go.Figure()
+    fig.add_heatmap(
+        x=rois, y=layers, z=z, zmin=0.0, zmax=_top(z), colorscale=COLOURS, xgap=1, ygap=1, name=quantity or QUANTITIES[score],
+        colorbar={"title": {"text": quantity or QUANTITIES[score], "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
+    )  # fmt: skip
+    _mark_best(fig, best)
+    x, y = (grid.ravel() for grid in np.meshgrid(rois, layers))
+    fig.add_scatter(
+        x=x, y=y, mode="markers", opacity=0, showlegend=False, customdata=np.column_stack([y, x]),
+        hovertext=[_hover(layer, roi, cells.get((layer, roi)), best) for layer, roi in zip(y, x, strict=True)],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )  # fmt: skip
+    _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers))
+    theme(fig, height=LEAST_HEIGHT + ROW * max(2, len(layers)))
+    _axes(fig, rois, layers, best)
+    return fig
+
+
+def _arranged(table: pd.DataFrame, score: str, classes: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, int, int]]]:
+    """ROIs with a score, class by class, and each class's name with its first and last place."""
+    scored = list(dict.fromkeys(table.loc[table[score].notna(), "roi"]))
+    classed = {roi for members in classes.values() for roi in members}
+    groups = {"": [roi for roi in scored if roi not in classed]} | {
+        name: [roi for roi in members if roi in scored] for name, members in classes.items()
+    }
+    rois, spans = [], []
+    for name, members in groups.items():
+        if members:
+            spans.append((name, len(rois), len(rois) + len(members) - 1))
+            rois += members
+    return rois, spans
+
+
+def _top(z: np.ndarray) -> float:
+    highest = np.nanmax(z, initial=0.0) if np.isfinite(z).any() else 0.0
+    return max(STEP, float(np.ceil(highest / STEP - 1e-9) * STEP))
+
+
+def _mark_best(fig: go.Figure, best: pd.DataFrame | None) -> None:
+    """Stars on the best layers, filled where it is sure."""
+    if best is None or not len(best):
+        return
+    sure = best["share"].to_numpy(float) >= SURE
+    fig.add_scatter(
+        x=best["roi"].to_numpy(), y=best["label"].to_numpy(), mode="markers", hoverinfo="skip", showlegend=False,
+        marker={
+            "symbol": "star", "size": 12, "color": np.where(sure, "white", "rgba(255,255,255,0)").tolist(),
+            "line": {"width": 1.5, "color": np.where(sure, "black", "white").tolist()},
+        },
+    )  # fmt: skip
+    if (~sure).any():  # a dark rim outside the white one, for light cells
+        some = best[~sure]
+        rim = {"symbol": "star", "size": 15, "color": "rgba(255,255,255,0)", "line": {"width": 1, "color": "black"}}
+        fig.add_scatter(
+            x=some["roi"].to_numpy(), y=some["label"].to_numpy(), mode="markers", hoverinfo="skip", showlegend=False, marker=rim
+        )
+
+
+def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, best: pd.DataFrame | None) -> str:
+    lines = [f"<b>{roi}</b> · {layer}"]
+    if row is None:
+        return "<br>".join([*lines, "not fitted yet"])
+    interval = f" (95 % {row['low']:.3f} to {row['high']:.3f})" if np.isfinite(row.get("low", np.nan)) else ""
+    lines += [f"mean r {row['r']:.3f}{interval}"] if "r" in row else []
+    lines += [f"noise ceiling of r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
+    lines += [f"r² / ceiling {row['normalised']:.3f}"] if "normalised" in row else []
+    lines += [f"{row['n_vertices']:,} vertices"] if "n_vertices" in row else []
+    won = best[(best["roi"] == roi) & (best["label"] == layer)] if best is not None else ()
+    lines += [f"★ best, in {float(won['share'].iloc[0]):.0%} of draws" if np.isfinite(won["share"].iloc[0]) else "★ best"] if len(won) else []
+    return "<br>".join(lines)
+
+
+def _separate(fig: go.Figure, spans: Sequence[tuple[str, int, int]], groups: Sequence[str], n_layers: int) -> None:
+    """Lines between classes of ROIs and between backbones, and the classes' names above."""
+    shapes = [
+        {"type": "line", "x0": first - 0.5, "x1": first - 0.5, "y0": -0.5, "y1": n_layers - 0.1, "line": {"color": LINE, "width": 2}}
+        for _, first, _ in spans[1:]
+    ]
+    changes = [number for number in range(1, n_layers) if groups[number] != groups[number - 1]]
+    last = spans[-1][2] if spans else 0
+    shapes += [
+        {"type": "line", "x0": -0.5, "x1": last + 0.5, "y0": number - 0.5, "y1": number - 0.5, "line": {"color": LINE, "width": 2}}
+        for number in changes
+    ]
+    names = [
+        {"x": (first + stop) / 2, "y": 1, "yref": "paper", "yanchor": "bottom", "text": name, "showarrow": False, "font": {"size": SMALL}}
+        for name, first, stop in spans
+    ]
+    fig.update_layout(shapes=shapes, annotations=names)
+
+
+def _axes(fig: go.Figure, rois: Sequence[str], layers: Sequence[str], best: pd.DataFrame | None) -> None:
+    known = best is not None and len(best)
+    shares = dict(zip(best["roi"], best["share"], strict=True)) if known else {}
+    said = {roi: f"{roi}  {shares[roi]:.0%}" if np.isfinite(shares.get(roi, np.nan)) else roi for roi in rois}
+    longest = max(map(len, said.values()), default=0)
+    fig.update_xaxes(
+        type="category", categoryorder="array", categoryarray=list(rois), range=[-0.5, len(rois) - 0.5], tickangle=-90, showgrid=False,
+        tickvals=list(rois), ticktext=list(said.values()), tickfont={"size": SMALL}, fixedrange=True,
+    )  # fmt: skip
+    fig.update_yaxes(
+        type="category", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5], showgrid=False,
+        tickvals=list(layers), ticktext=[_short(layer) for layer in layers], tickfont={"size": SMALL + 1}, fixedrange=True,
+    )  # fmt: skip
+    left = 14 + CHARACTER * max(len(_short(layer)) for layer in layers)
+    fig.update_layout(plot_bgcolor=BAND, hoverdistance=-1, dragmode=False, margin={"l": left, "b": 12 + CHARACTER * longest, "t": 30})
+
+
+def _short(layer: str) -> str:
+    return layer if len(layer) <= LONGEST else f"…{layer[-LONGEST + 1 :]}"
+
+
+def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *, stages: Sequence[int | None] = ()) -> go.Figure:
+    """How often each layer is the best of an ROI: dots whose area is the share of bootstrap draws that it wins.
+
+    Parameters
+    ----------
+    layers : labels, early ones first; drawn from the bottom. rois : names, in the order they are drawn.
+    shares : (n_layers, n_rois), :func:`encoding.sweep.win_shares`. Shares under one percent are not drawn.
+    stages : (n_rois,) cortical stages (:func:`encoding.hierarchy.stage`), written beside the names.
+    """
+    import plotly.graph_objects as go
+
+    place, roi = np.nonzero(np.nan_to_num(shares) >= 0.01)
+    share = shares[place, roi]
+    stages = list(stages) or [None] * len(rois)
+    fig = go.Figure()
+    fig.add_scatter(
+        x=np.array(rois, dtype=object)[roi], y=np.array(layers, dtype=object)[place], mode="markers", name="Share of draws won",
+        marker={"size": 18 * np.sqrt(share), "sizemin": 2, "color": TEST, "line": {"width": 0}},
+        customdata=share, hovertemplate="<b>%{x}</b> · %{y}<br>best in %{customdata:.0%} of draws<extra></extra>",
+    )  # fmt: skip
+    theme(fig, height=LEAST_HEIGHT + ROW * max(2, len(layers)))
+    _axes(fig, rois, layers, None)
+    names = [f"{name}  {each}" if each else name for name, each in zip(rois, stages, strict=True)]
+    fig.update_xaxes(ticktext=names, showgrid=True, gridcolor=GRID)
+    fig.update_yaxes(showgrid=True, gridcolor=GRID)
+    bottom = 12 + CHARACTER * max(map(len, names), default=0)
+    return fig.update_layout(plot_bgcolor="rgba(0,0,0,0)", margin={"b": bottom, "t": 16}, showlegend=False)
+
+
+def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Sequence[str] | None = None) -> go.Figure:
+    """The score of one ROI through the layers, a line for each hemisphere, with intervals of r and the noise ceiling.
+
+    Parameters
+    ----------
+    table : :meth:`encoding.sweep.Swept.table`, single hemispheres alone.
+    layers : labels of every layer, early ones first; None takes the table's.
+    """
+    import plotly.graph_objects as go
+
+    layers = list(dict.fromkeys(table["label"])) if layers is None else list(layers)
+    some = table[table["roi"] == roi]
+    fig = go.Figure()
+    for hemi in dict.fromkeys(some["hemi"]):
+        rows = some[(some["hemi"] == hemi) & some[score].notna()]
+        if not len(rows):
+            continue
+        value, colour = rows[score].to_numpy(float), hemi_colour(hemi)
+        bars = None
+        if score == "r":
+            ends = {"array": rows["high"].to_numpy(float) - value, "arrayminus": value - rows["low"].to_numpy(float)}
+            bars = {"type": "data", "symmetric": False, "thickness": 1.5, "width": 3} | ends
+        fig.add_scatter(
+            x=rows["label"].to_numpy(), y=value, mode="lines+markers", name=hemi_name(hemi), error_y=bars, line={"color": colour, "width": 2},
+            hovertemplate=f"%{{x}}<br>{QUANTITIES[score]} %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
+        )  # fmt: skip
+        if score == "r" and "ceiling_r" in rows:
+            level = np.full(len(layers), rows["ceiling_r"].iloc[0])
+            fig.add_scatter(
+                x=layers, y=level, mode="lines", name=f"Noise ceiling, {hemi_name(hemi).split()[0].lower()}", hoverinfo="skip",
+                line={"color": CEILING, "width": 1.5, "dash": "dot" if hemi == "rh" else "dash"},
+            )  # fmt: skip
+    name = axis_title("r", "mean") if score == "r" else axis_title("normalised", "mean")
+    fig.update_yaxes(title_text=name, rangemode="tozero")
+    short = [_short(layer) for layer in layers]
+    longest = max(map(len, short), default=0)
+    upright = longest * len(layers) > 60
+    fig.update_xaxes(
+        type="category", categoryorder="array", categoryarray=layers, range=[-0.4, len(layers) - 0.6], tickvals=layers, ticktext=short,
+        tickangle=-45 if upright else 0, tickfont={"size": SMALL},
+    )  # fmt: skip
+    theme(fig, height=320)
+    return fig.update_layout(margin={"b": 20 + (CHARACTER * longest * 0.8 if upright else 20)})
+
+
+def layer_territory(layers: Sequence[str], counts: Mapping[str, np.ndarray]) -> go.Figure:
+    """Share of the vertices shown that each layer predicts best, in the colours that the brain shows the layers in.
+
+    Parameters
+    ----------
+    counts : hemisphere to (n_layers,) vertices.
+    """
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    colours = layer_colours(len(layers))
+    for hemi, found in counts.items():
+        found = np.asarray(found)
+        share = found / max(1, found.sum())
+        pattern = {"shape": "" if hemi == next(iter(counts)) else "/", "size": 5, "fgopacity": 0.5}
+        fig.add_bar(
+            y=list(layers), x=share, orientation="h", name=hemi_name(hemi), marker={"color": colours, "pattern": pattern}, customdata=found,
+            hovertemplate=f"%{{y}}, {hemi_name(hemi).lower()}: best for %{{customdata:,}} vertices (%{{x:.1%}})<extra></extra>",
+        )  # fmt: skip
+    fig.update_layout(barmode="group", bargap=0.3)
+    fig.update_xaxes(title_text="Share of a hemisphere's vertices shown", tickformat=".0%", rangemode="tozero")
+    fig.update_yaxes(
+        type="category", categoryorder="array", categoryarray=list(layers), tickvals=list(layers),
+        ticktext=[_short(layer) for layer in layers], tickfont={"size": SMALL + 1},
+    )  # fmt: skip
+    theme(fig, height=110 + 1.3 * ROW * max(2, len(layers)))
+    return fig.update_layout(margin={"l": 14 + CHARACTER * max(len(_short(layer)) for layer in layers)})
+
+
+def layer_colours(n_layers: int) -> list[str]:
+    """The colour of each layer where the brain shows which one is best.
+
+    >>> len(layer_colours(3))
+    3
+    """
+    from plotly.colors import sample_colorscale
+
+    return sample_colorscale(LAYER_COLOURS, [(number + 0.5) / n_layers for number in range(n_layers)])
