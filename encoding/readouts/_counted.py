@@ -1,0 +1,31 @@
+"""How far readouts are that work on many blocks side by side."""
+
+from __future__ import annotations
+
+import threading
+
+from encoding.progress import Report
+
+
+class Counted:
+    """Pieces of work that are counted as they are done, in whichever thread: ``report`` is told the share of them.
+
+    What ``report`` raises is raised in every piece that is counted from then on.
+    """
+
+    def __init__(self, report: Report, n_pieces: int, text: str) -> None:
+        self._report, self._n_pieces, self._text = report, max(1, n_pieces), text
+        self._n_done, self._lock = 0, threading.Lock()
+        self._stopped: BaseException | None = None
+
+    def done(self) -> None:
+        """One more piece is done."""
+        with self._lock:
+            if self._stopped is not None:
+                raise self._stopped
+            self._n_done += 1
+            try:
+                self._report(min(1.0, self._n_done / self._n_pieces), self._text)
+            except BaseException as stopped:
+                self._stopped = stopped
+                raise

@@ -1,0 +1,38 @@
+"""How good weights are on rows held out, from moments alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.moments import Centred, Moments, centred
+
+if TYPE_CHECKING:
+    import torch
+
+SELECTIONS = ("r2", "r")
+
+
+class HeldOut:
+    """One fold held out, of some targets: what :meth:`loss` needs to know of it.
+
+    ``select`` is ``r2`` (the loss is the mean squared error, less is better) or ``r`` (the loss is -r).
+    """
+
+    def __init__(self, moments: Moments, fold: int, train: Centred, select: str, *, device: str) -> None:
+        held = centred(moments, np.array([fold]), device=device, about=train if select == "r2" else None)
+        self.select, self.n = select, held.n
+        self.xx, self.xy, self.yy = held.xx.to(train.xy.dtype), held.xy, held.yy.to(train.xy.dtype)
+
+    def loss(self, weights: torch.Tensor) -> torch.Tensor:
+        """(p, t) -> (t,)."""
+        import torch
+
+        if self.select == "r2":
+            quadratic = torch.addmm(self.xy, self.xx, weights, beta=-2)
+            return (quadratic.mul_(weights).sum(0) + self.yy) / self.n
+        predicted = (self.xx @ weights).mul_(weights).sum(0)
+        cross = (self.xy * weights).sum(0)
+        scale = (predicted.clamp(min=0) * self.yy).sqrt()
+        return torch.where(scale > 0, -cross / scale, 0.0)
