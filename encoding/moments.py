@@ -76,6 +76,11 @@ class Moments:
             xx=self.xx, xy=self.xy[:, :, columns], shift=self.shift[columns], bands=self.bands,
         )  # fmt: skip
 
+    def whole(self) -> Moments:
+        """All folds as one."""
+        sums = {name: getattr(self, name).sum(0, keepdims=True) for name in ("n", "x", "y", "yy", "xx", "xy")}
+        return Moments(**sums, shift=self.shift, bands=self.bands)
+
     @staticmethod
     def side_by_side(parts: Sequence[Moments]) -> Moments:
         """The moments of the targets of several, which must be of the same rows and components."""

@@ -32,6 +32,7 @@ from encoding.spec import FitSpec, digest
 from encoding.splits import Fold
 from encoding.store import Arrays, Store
 
+USUAL_FOLDS = 5  # on which readouts choose their parameters unless told otherwise
 SCORING_COLUMNS = 512  # vertices scored at a time: what a core's cache holds
 
 
@@ -139,9 +140,16 @@ def _reduce_space(planned: Plan, fold: Fold, layers: tuple[str, ...], store: Sto
 
 
 def sum_responses(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, store: Store, report: Report, device: str) -> Moments:
-    """Stage 3: the moments of the training rows, fold by inner fold."""
+    """Stage 3: the moments of the training rows, fold by inner fold.
+
+    Those of one fold are added up from the usual :data:`USUAL_FOLDS` where these are kept, without reading a response.
+    """
 
     def make() -> Arrays:
+        if planned.readout.n_folds(planned.options) == 1 and len(np.unique(planned.subject.groups[fold.train])) >= USUAL_FOLDS:
+            finer = store.get(planned.moments_key(fold, hemi, n_inner=USUAL_FOLDS))
+            if finer is not None:
+                return Moments.from_arrays(finer).whole().arrays()
         Y = planned.subject.responses[hemi]
         sums = Moments.of(Z, Y, planned.inner(fold), rows=fold.train, device=device, report=report)
         return replace(sums, bands=bands_of(planned, fold, store)).arrays()

@@ -83,14 +83,14 @@ class Plan:
             **framed,
         )
 
-    def moments_key(self, fold: Fold, hemi: str) -> str:
-        """The name of the moments of a fold's training rows with a hemisphere's responses."""
+    def moments_key(self, fold: Fold, hemi: str, *, n_inner: int | None = None) -> str:
+        """The name of the moments of a fold's training rows with a hemisphere's responses, in the readout's inner folds or ``n_inner``."""
         return digest(
             "moments",
             moments.MOMENTS_VERSION,
             components=self._all_components(fold),
             responses=self.subject.fingerprints[hemi],
-            inner=_rows(self.inner(fold)),
+            inner=_rows(self.inner(fold, n_inner)),
         )
 
     def weights_key(self, fold: Fold, part: Part) -> str:
@@ -125,10 +125,12 @@ class Plan:
         parents = {part.name: [self.weights_key(fold, part) for fold in self.folds] for part in self.parts}
         return digest("fit", scores.SCORES_VERSION, weights=parents, test=[_rows(fold.test) for fold in self.folds])
 
-    def inner(self, fold: Fold) -> np.ndarray:
-        """The fold, within the training rows, on which each row is held out while parameters are chosen. (n_train,) int"""
-        n_folds = self.readout.n_folds(self.options)
-        return inner_folds(self.subject.groups[fold.train], n_folds, INNER_SEED)
+    def inner(self, fold: Fold, n_folds: int | None = None) -> np.ndarray:
+        """The fold, within the training rows, on which each row is held out while parameters are chosen. (n_train,) int
+
+        ``n_folds`` is the readout's own number unless given.
+        """
+        return inner_folds(self.subject.groups[fold.train], n_folds or self.readout.n_folds(self.options), INNER_SEED)
 
     def made_from(self, **more: Any) -> dict[str, Any]:
         """What goes into every result's provenance."""

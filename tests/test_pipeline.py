@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import RidgeCV
 
 import encoding.pipeline as pipeline
-from encoding import fit
+from encoding import Store, fit
 from encoding.backbones import UnknownLayer
 from encoding.curve import correlation, learning_curve
 from encoding.intervals import roi_intervals
@@ -97,6 +97,14 @@ def test_another_alpha_reuses_components_and_the_moments_of_one_fold(tiny, store
     monkeypatch.setattr(Moments, "of", lambda *args, **kwargs: pytest.fail("moments again"))
     fit(replace(TINY, options={"alpha": 2.0}), store)
     fit(OLS, store)
+
+
+def test_the_moments_of_one_fold_are_added_up_from_those_of_five(tiny, store, monkeypatch):
+    alone = fit(OLS, Store(store.root / "elsewhere"))
+    fit(TINY, store)
+    monkeypatch.setattr(Moments, "of", lambda *args, **kwargs: pytest.fail("responses read again"))
+    after = fit(OLS, store)
+    np.testing.assert_allclose(after.model("lh").weights, alone.model("lh").weights, atol=1e-5)
 
 
 def test_another_roi_is_only_another_view(tiny, store):
