@@ -1,0 +1,23 @@
+"""Feature spaces of the simulated subject's pictures, as the pipeline makes and keeps them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from encoding.features import load
+from encoding.pipeline import extract_features, reduce_features
+from encoding.plan import Plan
+from encoding.progress import silent
+from encoding.store import Store
+
+
+def components(planned: Plan, store: Store) -> np.ndarray:
+    """(n_stimuli, p) float32, the components of a fit's first fold: from the Store, or made and put there."""
+    extract_features(planned, store, silent, "cpu")
+    return reduce_features(planned, planned.folds[0], store, silent, "cpu")
+
+
+def features(planned: Plan, store: Store) -> np.ndarray:
+    """(n_stimuli, n_features) float32, the features of a fit's first layer, memory-mapped; made where the Store lacks them."""
+    extract_features(planned, store, silent, "cpu")
+    return load(planned.feature_keys[planned.spec.layers[0]], store)

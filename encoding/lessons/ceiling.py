@@ -1,0 +1,70 @@
+"""Lesson: the noise ceiling. The same pictures shown again and again to vertices whose signal and noise are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from encoding.ceiling import from_repeats
+from encoding.lessons.steps import ridge_r
+from encoding.scores import score
+
+SEED = 0
+MOST_REPEATS = 10
+
+
+def noise_ceiling(snr: float, n_repeats: int | np.ndarray) -> float | np.ndarray:
+    """The signal's share of the variance of a mean over repeats, ``snr² / (snr² + 1/n)``; its root is the highest r there is.
+
+    ``snr`` is the standard deviation of the signal over that of the noise of a single showing (the ``ncsnr`` of the Natural Scenes
+    Dataset).
+
+    >>> noise_ceiling(1.0, 3)
+    0.75
+    """
+    return snr**2 / (snr**2 + 1 / n_repeats)
+
+
+def shown_again(signal: np.ndarray, snr: float, *, n_repeats: int = MOST_REPEATS, seed: int = SEED) -> np.ndarray:
+    """(n, n_repeats, t) float32 responses to single showings: the signal (n, t) of variance 1 with fresh noise each time."""
+    noise = np.random.default_rng(seed).standard_normal((len(signal), n_repeats, signal.shape[1]), np.float32)
+    return signal[:, None].astype(np.float32) + noise / np.float32(snr)
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What means over 1, 2, … repeats allow and what models reach, one entry for each number of repeats.
+
+    Attributes
+    ----------
+    highest : (m,) root of the noise ceiling.
+    estimated : (m,) root of the ceiling as repeats alone tell it, mean over vertices; NaN for a single showing.
+    perfect : (m,) mean r of the signal itself, the one model without a fault, on test images.
+    model : (m,) mean r of ridge on components, trained and tested on the same means over repeats.
+    """
+
+    highest: np.ndarray
+    estimated: np.ndarray
+    perfect: np.ndarray
+    model: np.ndarray
+
+
+def ceilings(signal: np.ndarray, Z: np.ndarray, train: np.ndarray, test: np.ndarray, inner: np.ndarray, snr: float) -> Ceilings:
+    """Show the pictures up to :data:`MOST_REPEATS` times at one signal-to-noise ratio.
+
+    Parameters
+    ----------
+    signal : (n, t) noiseless responses of mean 0 and variance 1.
+    Z : (n, p) float32 components.
+    train, test, inner : as in :func:`encoding.lessons.steps.ridge_r`.
+    """
+    repeats, numbers = shown_again(signal, snr), np.arange(1, MOST_REPEATS + 1)
+    estimated, perfect, model = (np.full(MOST_REPEATS, np.nan) for _ in range(3))
+    for i, n in enumerate(numbers):
+        mean = repeats[:, :n].mean(axis=1)
+        if n > 1:
+            estimated[i] = float(np.sqrt(from_repeats(repeats[:, :n])).mean())
+        perfect[i] = float(np.nanmean(score(signal[test], mean[test])["r"]))
+        model[i] = ridge_r(Z, mean, train, test, inner)[1]
+    return Ceilings(np.sqrt(noise_ceiling(snr, numbers)), estimated, perfect, model)

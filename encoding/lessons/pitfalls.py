@@ -1,0 +1,154 @@
+"""Pitfalls: three ways to a high score without any signal. Noise is drawn by code, so the right score is known to be 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from encoding.components import fit_components
+from encoding.lessons._linear import correlation, standardised
+from encoding.splits import Fold
+
+N_TRAIN, N_TEST = 60, 40  # pictures of each split of the leak: few, as in many real experiments
+N_COMPONENTS = 30
+N_CHOSEN = 20  # features chosen for each vertex
+N_SPLITS = 6
+N_INNER = 5
+RELATIVE_ALPHAS = np.logspace(-3, 3, 9)  # of the mean eigenvalue of X'X
+
+WAYS = ("honest", "components", "alpha", "chosen honestly", "chosen with the test")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """r of every vertex for each random split and each of :data:`WAYS`, (n_splits, n_ways, t) float64.
+
+    ``honest`` fits scaler, PCA and penalty on training pictures. ``components`` fits scaler and PCA on test pictures, too. ``alpha``
+    takes for each vertex the penalty that does best on the test pictures. ``chosen honestly`` takes for each vertex the features that
+    correlate most with it on training pictures, ``chosen with the test`` those on all pictures; weights are always of training pictures.
+    """
+
+    r: np.ndarray
+
+    def means(self, columns: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """(n_splits, n_ways) over some of the vertices."""
+        return self.r[:, :, columns].mean(2)
+
+
+def leak(features: np.ndarray, Y: np.ndarray, *, seed: int = 0) -> Leak:
+    """What each way of evaluating gives on random splits of few pictures.
+
+    Parameters
+    ----------
+    features : (n, p), many more features than pictures. Y : (n, t) responses, or noise. No vertex has to do with another.
+    """
+    rng = np.random.default_rng(seed)
+    fold = Fold(np.arange(N_TRAIN), np.arange(N_TRAIN, N_TRAIN + N_TEST))
+    drawn = [rng.choice(len(features), N_TRAIN + N_TEST, replace=False) for _ in range(N_SPLITS)]
+    return Leak(np.array([_every_way(np.asarray(features[rows], np.float64), np.asarray(Y[rows], np.float64), fold) for rows in drawn]))
+
+
+def _every_way(X: np.ndarray, Y: np.ndarray, fold: Fold) -> np.ndarray:
+    """(n_ways, t)"""
+    everything, every = np.arange(len(X)), np.arange(Y.shape[1])
+    known, seen = standardised(X, fold.train), standardised(X, everything)
+    honest, components = _components(known, fold.train), _components(seen, everything)
+    scored = _along_path(honest, Y, fold)
+    return np.array(
+        [
+            scored[_held_out(honest, Y, fold), every],
+            _along_path(components, Y, fold)[_held_out(components, Y, fold), every],
+            scored.max(0),
+            _chosen(known, known, Y, fold, fold.train),
+            _chosen(seen, known, Y, fold, everything),
+        ]
+    )
+
+
+def _components(scaled: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """PCA fitted on some rows. -> (n, N_COMPONENTS) float64"""
+    return fit_components([scaled.astype(np.float32)], rows, N_COMPONENTS).scores.astype(np.float64)
+
+
+def _path(X: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Predictions of ridge for each penalty, (n_alphas, n_test, t)."""
+    mean_x, mean_y = X[train].mean(0), Y[train].mean(0)
+    U, s, V = np.linalg.svd(X[train] - mean_x, full_matrices=False)
+    ahead, back = (X[test] - mean_x) @ V.T, U.T @ (Y[train] - mean_y)
+    shrunk = s / (s**2 + RELATIVE_ALPHAS[:, None] * (s**2).mean())  # (n_alphas, rank)
+    return np.einsum("nk,ak,kt->ant", ahead, shrunk, back, optimize=True) + mean_y
+
+
+def _along_path(X: np.ndarray, Y: np.ndarray, fold: Fold) -> np.ndarray:
+    """r on the test pictures for each penalty, (n_alphas, t)."""
+    return np.stack([correlation(one, Y[fold.test]) for one in _path(X, Y, fold.train, fold.test)])
+
+
+def _held_out(X: np.ndarray, Y: np.ndarray, fold: Fold) -> np.ndarray:
+    """The number of the best penalty for each target by cross-validation within the training rows, (t,) int."""
+    inner, errors = np.arange(len(fold.train)) % N_INNER, 0
+    for held in range(N_INNER):
+        apart = fold.train[inner == held]
+        errors = errors + ((_path(X, Y, fold.train[inner != held], apart) - Y[apart]) ** 2).sum(1)
+    return errors.argmin(0)
+
+
+def _chosen(scaled: np.ndarray, Z: np.ndarray, Y: np.ndarray, fold: Fold, rows: np.ndarray) -> np.ndarray:
+    """r on the test pictures of ridge on the features that correlate most with each vertex over ``rows``. -> (t,)
+
+    ``scaled`` (n, p) are the features standardised over ``rows``, Z (n, p) those standardised over training rows, which are fitted. The
+    penalty is the mean eigenvalue of X'X.
+    """
+    found = np.abs(scaled[rows].T @ standardised(Y, rows)[rows])  # (p, t)
+    best = np.argpartition(-found, N_CHOSEN, axis=0)[:N_CHOSEN].T  # (t, N_CHOSEN)
+    train, test = (np.moveaxis(Z[part][:, best], 1, 0) for part in (fold.train, fold.test))  # (t, n, N_CHOSEN)
+    products = train.transpose(0, 2, 1) @ train
+    alpha = np.trace(products, axis1=1, axis2=2)[:, None, None] / N_CHOSEN
+    y = (Y[fold.train] - Y[fold.train].mean(0)).T[:, :, None]  # (t, n_train, 1)
+    weights = np.linalg.solve(products + alpha * np.eye(N_CHOSEN), train.transpose(0, 2, 1) @ y)
+    return correlation((test @ weights)[:, :, 0].T, Y[fold.test])
+
+
+@dataclass(frozen=True)
+class Circle:
+    """Vertices chosen by their score, scored twice.
+
+    Attributes
+    ----------
+    first, second : (t,) r on the pictures that choose and on others.
+    chosen : (n_chosen,) columns of the highest ``first``, best first.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    chosen: np.ndarray
+
+
+def circle(predicted: np.ndarray, measured: np.ndarray, *, n_chosen: int) -> Circle:
+    """Choose the best predicted vertices on every other picture, and score them on these and on the rest. (n_test, t) both."""
+    first, second = (correlation(predicted[start::2], measured[start::2]) for start in (0, 1))
+    return Circle(first, second, np.argsort(-first, kind="stable")[:n_chosen])
+
+
+def p_values(r: np.ndarray, n: int) -> np.ndarray:
+    """One-sided p of each r over n pictures, were there no correlation: how often noise gives as much. (t,) in 0 … 1
+
+    By Student's t with n - 2 degrees of freedom, exact for normal noise.
+    """
+    from scipy.stats import t
+
+    r = np.clip(r, -1 + 1e-12, 1 - 1e-12)
+    return t.sf(r * np.sqrt((n - 2) / (1 - r**2)), n - 2)
+
+
+def findings(p: np.ndarray, *, level: float = 0.05) -> Mapping[str, int]:
+    """How many of p (t,) pass: each for itself, by Bonferroni, and at a false discovery rate (Benjamini & Hochberg 1995)."""
+    from scipy.stats import false_discovery_control
+
+    return {
+        "each for itself": int((p < level).sum()),
+        "Bonferroni": int((p < level / len(p)).sum()),
+        "false discovery rate": int((false_discovery_control(p) <= level).sum()),
+    }

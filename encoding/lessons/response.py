@@ -1,0 +1,50 @@
+"""Lesson: what a vertex response is. One number a picture, part signal and part noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one vertex answered to one picture, in standard deviations of its answers to all pictures.
+
+    Attributes
+    ----------
+    measured : the response.
+    signal : the part of it that the same picture would bring again.
+    weaker : the share of all pictures, 0 … 1, that it answered to less.
+    """
+
+    measured: float
+    signal: float
+    weaker: float
+
+    @property
+    def noise(self) -> float:
+        """The part that another showing of the picture would not repeat."""
+        return self.measured - self.signal
+
+
+def answer(responses: np.ndarray, signal: np.ndarray, ceiling: float, picture: int) -> Answer:
+    """What a simulated vertex answered to one of its pictures.
+
+    Parameters
+    ----------
+    responses : (n,) of mean 0 and variance 1.
+    signal : (n,) before noise, of mean 0 and variance 1.
+    ceiling : the signal's share of the responses' variance, 0 … 1.
+    picture : row of both.
+    """
+    return Answer(
+        measured=float(responses[picture]),
+        signal=float(np.sqrt(ceiling) * signal[picture]),
+        weaker=float(np.mean(responses < responses[picture])),
+    )
+
+
+def strongest(responses: np.ndarray, n: int) -> np.ndarray:
+    """The rows of the ``n`` largest of (n_pictures,) responses, largest first."""
+    return np.argsort(-np.asarray(responses), kind="stable")[:n]

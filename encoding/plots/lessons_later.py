@@ -1,0 +1,201 @@
+"""Figures of the later lessons: the hierarchy, shared variance, RSA against encoding, residuals and pitfalls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.look import BAND, CEILING, LINE, SMALL, STROKE, TEST, TRAIN, level, theme, translucent
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+TALL, HEIGHT, LOW = 400, 290, 220  # px: a lesson fits on one screen
+SPACES = "viridis"  # of feature spaces, from early to late
+MOST_POINTS = 400  # of a long sorted list that are drawn
+LEAST_P = 1e-6  # in view; smaller ones are in the table
+
+
+def space_colours(n: int) -> list[str]:
+    """The colours of so many feature spaces, the earliest first; none is near white or black."""
+    from plotly.colors import sample_colorscale
+
+    return sample_colorscale(SPACES, list(np.linspace(0.33, 0.88, n)))
+
+
+def regions_by_layer(scores: Mapping[str, np.ndarray], regions: Sequence[str], chosen: str, *, height: int = TALL) -> go.Figure:
+    """The chosen layer's score in every region as bars, those of the others as marks.
+
+    Parameters
+    ----------
+    scores : layer to (n_regions,) share of the highest possible r, early layers first.
+    regions : in the order of the cortex. chosen : the layer whose bars are drawn.
+    """
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    for (layer, values), colour in zip(scores.items(), space_colours(len(scores)), strict=True):
+        hover = f"<b>%{{x}}</b><br>{layer}: %{{y:.2f}} of the highest r<extra></extra>"
+        if layer == chosen:
+            fig.add_bar(x=list(regions), y=values, name=layer, marker_color=colour, width=0.62, hovertemplate=hover)
+        else:
+            marker = {"color": colour, "size": 9, "symbol": "diamond", "line": {"color": "white", "width": 1}}
+            fig.add_scatter(x=list(regions), y=values, name=layer, mode="markers", marker=marker, hovertemplate=hover)
+    fig.add_hline(y=1, line={"color": CEILING, "width": 2})
+    fig.add_annotation(
+        x=0, xref="paper", xanchor="left", y=1, yanchor="bottom", text="all that noise allows", showarrow=False, font_size=SMALL
+    )
+    fig.update_xaxes(categoryorder="array", categoryarray=list(regions), showgrid=False, tickangle=-60)
+    fig.update_yaxes(title_text="Mean r / highest r", range=[min(0.0, *(np.nanmin(v) for v in scores.values())), 1.12])
+    return theme(fig, height=height).update_layout(margin_b=72)
+
+
+def divided(kinds: Sequence[str], left_out: Mapping[str, np.ndarray], shares: Mapping[str, np.ndarray], *, height: int = TALL) -> go.Figure:
+    """R² of each kind of vertex, divided twice: by leaving a space out (left) and by the product measure (right).
+
+    Parameters
+    ----------
+    kinds : names. left_out : ``only A``, ``either``, ``only B`` to (n_kinds,). shares : ``A``, ``B`` to (n_kinds,).
+    """
+    import plotly.graph_objects as go
+
+    a, b = space_colours(2)
+    fig = go.Figure()
+    for axis, parts, colours in (("x", left_out, (a, CEILING, b)), ("x2", shares, (a, b))):
+        for (name, values), colour in zip(parts.items(), colours, strict=True):
+            hover = f"<b>%{{x}}</b><br>{name}: %{{y:.2f}} of R²<extra></extra>"
+            style = {"marker_color": colour, "hovertemplate": hover, "width": 0.6, "showlegend": axis == "x"}
+            fig.add_bar(x=list(kinds), y=values, name=name, xaxis=axis, **style)
+    place = {"yref": "paper", "y": 1.0, "yanchor": "bottom", "xanchor": "center", "showarrow": False, "font": {"size": SMALL + 1}}
+    for x, text in ((0.235, "<b>Leaving one out</b>"), (0.765, "<b>Banded ridge, product measure</b>")):
+        fig.add_annotation(x=x, xref="paper", text=text, **place)
+    axis = {"showgrid": False, "title": {"text": "What drives the vertices", "font": {"size": SMALL + 1}}}
+    fig.update_layout(barmode="relative", xaxis=axis | {"domain": [0, 0.47]}, xaxis2=axis | {"domain": [0.53, 1], "anchor": "y"})
+    fig.update_yaxes(title_text="R² on test pictures")
+    theme(fig, height=height)
+    return fig.update_layout(margin_t=56, legend={"y": 1.1})
+
+
+def dissimilarities(model: np.ndarray, brain: np.ndarray, *, height: int = HEIGHT) -> go.Figure:
+    """Two matrices of distances side by side, each as ranks in percent, since only their order is compared.
+
+    Parameters
+    ----------
+    model, brain : (n, n), of the same pictures in the same order.
+    """
+    import plotly.graph_objects as go
+    from scipy.stats import rankdata
+
+    fig = go.Figure()
+    for axis, (name, matrix) in zip(("", "2"), {"Model": model, "Brain": brain}.items(), strict=True):
+        ranks = np.zeros(matrix.shape, np.uint8)  # a byte each travels; a picture is at no distance from itself
+        pairs = np.triu_indices(len(matrix), 1)
+        ranks[pairs] = np.round(100 * (rankdata(matrix[pairs]) - 1) / max(1, len(pairs[0]) - 1))
+        ranks.T[pairs] = ranks[pairs]
+        known = {"z": ranks, "zmin": 0, "zmax": 100, "colorscale": SPACES, "showscale": axis == "2"}
+        bar = {"title": {"text": "rank, %", "side": "right"}, "thickness": 10, "outlinewidth": 0}
+        hover = f"{name}: pictures %{{x}} and %{{y}}, further apart than %{{z:.0f}} % of pairs<extra></extra>"
+        fig.add_heatmap(name=name, xaxis=f"x{axis}", yaxis=f"y{axis}", colorbar=bar, hovertemplate=hover, **known)
+    shown = {"showticklabels": False, "showgrid": False, "constrain": "domain", "ticks": ""}
+    fig.update_layout(
+        xaxis=shown | {"domain": [0, 0.47], "title": {"text": "Model"}},
+        xaxis2=shown | {"domain": [0.53, 1], "title": {"text": "Brain"}},
+        yaxis=shown | {"scaleanchor": "x", "autorange": "reversed"},
+        yaxis2=shown | {"scaleanchor": "x2", "anchor": "x2", "autorange": "reversed"},
+    )
+    return theme(fig, height=height).update_layout(margin={"l": 8, "t": 8, "b": 34})
+
+
+def scores_by_factor(factors: Sequence[float], rsa: np.ndarray, encoding: np.ndarray, chosen: float, *, height: int = LOW) -> go.Figure:
+    """RSA and the encoding model's r against the factor that one feature is multiplied by; the chosen one is marked."""
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    fig.add_vline(x=chosen, line={"color": BAND, "width": 14}, layer="below")
+    for name, values, colour, dash in (("Encoding, mean r", encoding, TEST, "solid"), ("RSA, Spearman's ρ", rsa, TRAIN, "dash")):
+        line = {"color": colour, "width": 2.5, "dash": dash}
+        hover = f"times %{{x}}<br>{name}: %{{y:.3f}}<extra></extra>"
+        fig.add_scatter(x=list(factors), y=values, name=name, mode="lines+markers", line=line, marker_size=7, hovertemplate=hover)
+    fig.update_xaxes(title_text="One feature multiplied by", type="log", tickvals=list(factors), ticktext=[f"{each:g}" for each in factors])
+    fig.update_yaxes(title_text="Score on test pictures", range=[0, 1.1 * max(np.max(rsa), np.max(encoding))])
+    return theme(fig, height=height)
+
+
+def leaks(ways: Sequence[str], series: Mapping[str, np.ndarray], *, height: int = TALL) -> go.Figure:
+    """Mean r of each way to evaluate, over random splits; whiskers from the lowest split to the highest.
+
+    Parameters
+    ----------
+    ways : names. series : what was fitted to (n_splits, n_ways) mean r; the first is noise.
+    """
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    for (name, r), colour in zip(series.items(), (CEILING, TEST), strict=True):
+        mean = r.mean(0)
+        whiskers = {"type": "data", "symmetric": False, "array": r.max(0) - mean, "arrayminus": mean - r.min(0), "color": STROKE}
+        hover = f"<b>%{{x}}</b><br>{name}: mean r %{{y:.3f}}<extra></extra>"
+        fig.add_bar(
+            x=list(ways), y=mean, name=name, marker_color=colour, error_y=whiskers | {"thickness": 1.5, "width": 3}, hovertemplate=hover
+        )
+    fig.add_hline(y=0, line={"color": LINE, "width": 1})
+    fig.update_layout(barmode="group", bargap=0.3)
+    fig.update_xaxes(showgrid=False)
+    fig.update_yaxes(title_text="Mean r on test pictures")
+    return theme(fig, height=height).update_layout(margin_b=56)
+
+
+def chosen_twice(first: np.ndarray, second: np.ndarray, chosen: np.ndarray, *, height: int = TALL) -> go.Figure:
+    """Each vertex's r on the pictures that chose (x) against its r on others (y); the chosen ones in colour, with their means.
+
+    Parameters
+    ----------
+    first, second : (t,). chosen : columns.
+    """
+    import plotly.graph_objects as go
+
+    first, second = (np.asarray(values, np.float32) for values in (first, second))
+    others = np.setdiff1d(np.arange(len(first)), chosen)
+    fig = go.Figure()
+    for columns, name, colour, size in ((others, "Other vertices", translucent(CEILING, 0.35), 4), (chosen, "Chosen vertices", TRAIN, 5)):
+        hover = "r %{x:.2f} on the pictures that choose, %{y:.2f} on others<extra></extra>"
+        fig.add_scattergl(
+            x=first[columns], y=second[columns], name=name, mode="markers", marker={"color": colour, "size": size}, hovertemplate=hover
+        )
+    most = float(max(np.abs(first).max(), np.abs(second).max())) * 1.08
+    level(fig, float(second[chosen].mean()), x=(-most, most), name="Their mean on other pictures", colour=TRAIN, dash="dot")
+    fig.add_vline(x=float(first[chosen].mean()), line={"color": TRAIN, "width": 2})
+    note = f"their mean here, {first[chosen].mean():.2f}"
+    fig.add_annotation(
+        x=float(first[chosen].mean()), y=1, yref="paper", xanchor="right", yanchor="top", text=note, showarrow=False, font_size=SMALL
+    )
+    fig.update_xaxes(title_text="r on the pictures that choose", range=[-most, most])
+    fig.update_yaxes(title_text="r on other pictures", range=[-most, most])
+    return theme(fig, height=height)
+
+
+def sorted_p(series: Mapping[str, np.ndarray], *, level_p: float = 0.05, height: int = TALL) -> go.Figure:
+    """p of every vertex against its rank, with the level for one test and the line of the false discovery rate.
+
+    Parameters
+    ----------
+    series : what was fitted to (t,) p; the first is noise. Long lists are thinned, evenly along the logarithm of the rank.
+    """
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    for (name, p), colour in zip(series.items(), (CEILING, TEST), strict=True):
+        p = np.sort(p)
+        ranks = np.unique(np.geomspace(1, len(p), MOST_POINTS).round().astype(int))
+        hover = f"{name}<br>rank %{{x:,}}: p = %{{y:.2g}}<extra></extra>"
+        values = np.maximum(p[ranks - 1], 1e-16).astype(np.float32)
+        fig.add_scatter(x=ranks, y=values, name=name, mode="markers", marker={"color": colour, "size": 5}, hovertemplate=hover)
+    n = len(next(iter(series.values())))
+    ends = np.array([1, n])
+    for y, name, dash in ((np.full(2, level_p), f"p = {level_p:g}", "dot"), (level_p * ends / n, "false discovery rate 5 %", "solid")):
+        fig.add_scatter(x=ends, y=y, mode="lines", line={"color": STROKE, "width": 2, "dash": dash}, name=name, hoverinfo="skip")
+    fig.update_xaxes(title_text="Vertices, from the smallest p", type="log", dtick=1)
+    fig.update_yaxes(title_text="p", type="log", exponentformat="power", dtick=1, range=[np.log10(LEAST_P), 0.3])
+    return theme(fig, height=height)

@@ -1,0 +1,85 @@
+"""Learn: lessons of one screen each, on a simulated subject whose truth is known."""
+
+import streamlit as st
+
+from encoding.registry import unknown
+from pages.parts.handles import settle
+from pages.parts.lesson import Lesson, door, prepared
+from pages.parts.lessons import LESSONS
+
+NAMES = [lesson.name for lesson in LESSONS]
+STYLE = """<style>
+[data-testid=stMainBlockContainer] {padding: 4rem 2rem 1rem}
+[data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.45}
+[data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.6rem}
+[data-testid=stMainBlockContainer] h3 {padding: 0 0 0.5rem}
+</style>"""  # a lesson fits on the screen of a small laptop
+
+
+def choose_lesson() -> int:
+    """The place of the chosen lesson, from the link or the row of names."""
+    asked = st.query_params.get("lesson")
+    if asked is not None and asked not in NAMES:  # Streamlit drops it without a word
+        st.warning(f"The link asks for something that is not here. {unknown('lesson', asked, NAMES)}")
+    name = st.segmented_control(
+        "Lesson", NAMES, key="lesson", bind="query-params", default=NAMES[0], required=True, label_visibility="collapsed", on_change=hide
+    )
+    return NAMES.index(name)
+
+
+def hide() -> None:
+    """Callback: another lesson is asked before it is shown, unless it was answered already."""
+    st.session_state["show"] = st.session_state.get(f"answer_{st.session_state['lesson']}") is not None
+
+
+def go(number: int) -> None:
+    """Callback: to another lesson."""
+    st.session_state["lesson"] = NAMES[number]
+    hide()
+
+
+def reveal() -> None:
+    """Callback: what was asked has been answered; the link remembers it, too."""
+    st.session_state["show"] = True
+
+
+def ask(lesson: Lesson) -> None:
+    """The question to be answered first, and once it is, whether that was right and why."""
+    answered = st.radio(
+        f"**Predict first.** {lesson.question}",
+        lesson.answers,
+        index=None,
+        key=f"answer_{lesson.name}",
+        persist_state="session",
+        on_change=reveal,
+    )
+    if answered is not None:
+        right = lesson.answers.index(answered) == lesson.right
+        st.markdown(f"{':green-badge[Right]' if right else ':orange-badge[Not this time]'} {lesson.because}")
+
+
+st.html(STYLE)
+number = choose_lesson()
+lesson = LESSONS[number]
+st.subheader(f"{number + 1}. {lesson.title}", anchor=False)
+if not prepared():
+    st.stop()
+
+words, pictures = st.columns([4, 7], gap="medium")
+with words:
+    st.markdown(f"{lesson.idea} :orange-badge[Simulated: no brain was measured]")
+    ask(lesson)
+    shown = st.toggle("Show me", key="show", bind="query-params", help="Answering shows it, too.")
+with pictures:
+    if shown:
+        happened = lesson.show()
+    else:
+        st.info("What would you expect? Answer the question, or press **Show me**: then there is something to move here.")
+with words:
+    if shown:
+        st.markdown(f"**What just happened.** {happened}")
+        door(lesson.door())
+    before, after = st.columns(2, gap="small")
+    before.button("← Previous", key="previous", width="stretch", disabled=number == 0, on_click=go, args=(number - 1,))
+    after.button("Next →", key="next", width="stretch", disabled=number + 1 == len(NAMES), on_click=go, args=(number + 1,))
+settle("a lesson is shown")
