@@ -121,3 +121,10 @@ def published() -> pd.DataFrame:
 def published_hierarchy() -> Hierarchy:
     """The hierarchy index of the published table; it has no interval."""
     return hierarchy(np.array(PUBLISHED), PUBLISHED_ROIS)
+
+
+def published_best() -> pd.DataFrame:
+    """The best layer of each ROI in the published table, as :func:`encoding.sweep.best_layers`; how sure it is was not published."""
+    table = published()
+    best = table.loc[table.groupby("roi", sort=False)["normalised"].idxmax()]
+    return best.assign(share=float("nan"))

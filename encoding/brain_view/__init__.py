@@ -43,10 +43,13 @@ class BrainMap:
     vertices : per hemisphere (n_vertices,) int, where each column lies on fsaverage.
     rois : per hemisphere, ROI name to its columns.
     ceiling : per hemisphere (n_vertices,), the highest possible value, in the unit of the values; None where unknown.
+    ceiling_name : what the tooltip calls it, where another number of each vertex stands there, such as ``test r``.
     title : one line over the brain. quantity : the name of the values, at the colour bar and beside each number.
     colour_range : the values at the two ends of the colour bar. A range that starts below 0 is a diverging one.
     threshold : values nearer to zero than this show the bare cortex (in a range from 0 up: values below it); 0 hides none.
     colour_map : a plotly colour scale, such as ``magma``, ``viridis`` or, for differences, ``RdBu_r``.
+    kinds : whether values are numbers of kinds, between which there is nothing: colours come in steps, and the colour range goes from
+        half below the first number to half above the last.
     surface : inflated, pial or flat. view : where the camera starts, a name from :data:`encoding.surface.VIEWS`.
     outlined : ROIs whose borders are drawn. chosen_roi : the one among all ROIs that is drawn in the accent colour.
     selected : the hemisphere and column of the vertex that is marked.
@@ -60,11 +63,13 @@ class BrainMap:
     vertices: Columns
     rois: Mapping[str, Columns] = field(default_factory=dict)
     ceiling: Columns | None = None
+    ceiling_name: str = "ceiling"
     title: str = ""
     quantity: str = "r"
     colour_range: tuple[float, float] = (0.0, 1.0)
     threshold: float = 0.0
     colour_map: str = "magma"
+    kinds: bool = False
     surface: str = "inflated"
     view: str = "lateral"
     outlined: Sequence[str] = ()
@@ -114,10 +119,22 @@ class BrainMap:
         the sets, as places in its ``rois``, the names. Values and ceilings are thousandths (int16) where these keep all
         256 colours apart and hold the largest value, else float32; either way the three decimals shown are exact.
         """
-        shown = ("title", "quantity", "colour_range", "threshold", "diverging", "surface", "view", "outlined", "chosen_roi")
+        shown = (
+            "title",
+            "quantity",
+            "ceiling_name",
+            "colour_range",
+            "threshold",
+            "diverging",
+            "kinds",
+            "surface",
+            "view",
+            "outlined",
+            "chosen_roi",
+        )
         header = {name: getattr(self, name) for name in shown} | {"selected": self._selected_vertex()} | more
         header |= {"rois": self.roi_names, "memberships": {}}
-        arrays = {"colours": colour_table(self.colour_map)}
+        arrays = {"colours": self._colours()}
         for hemi in self.values:
             columns, mask = _columns_on_fsaverage5(self.vertices[hemi])
             number, table = _memberships(self.roi_names, self.rois.get(hemi, {}), columns, len(self.vertices[hemi]))
@@ -127,6 +144,15 @@ class BrainMap:
             if self.ceiling is not None and hemi in self.ceiling:
                 arrays[f"{hemi}.ceiling"] = _shortest(np.asarray(self.ceiling[hemi])[columns], self.colour_range)
         return pack(header, arrays)
+
+    def _colours(self) -> np.ndarray:
+        """(256, 3) uint8, from the low end of the range to the high one."""
+        table = colour_table(self.colour_map)
+        if not self.kinds:
+            return table
+        n_kinds = max(1, round(self.colour_range[1] - self.colour_range[0]))
+        step = np.arange(N_COLOURS) * n_kinds // N_COLOURS
+        return table[np.rint((step + 0.5) / n_kinds * (N_COLOURS - 1)).astype(int)]
 
     def _selected_vertex(self) -> dict[str, Any] | None:
         if self.selected is None:
@@ -207,8 +233,20 @@ def _memberships(names: Sequence[str], rois: Columns, columns: np.ndarray, n_col
     inside = np.zeros((n_columns, len(names)), bool)
     for place, name in enumerate(names):
         inside[rois.get(name, []), place] = True
-    sets, number = np.unique(inside[columns], axis=0, return_inverse=True)
-    return number.ravel().astype(np.uint8 if len(sets) <= 256 else np.uint16), [np.flatnonzero(row).tolist() for row in sets]
+    sets, number = _different(inside[columns])
+    return number.astype(np.uint8 if len(sets) <= 256 else np.uint16), [np.flatnonzero(row).tolist() for row in sets]
+
+
+def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of a bool matrix in order, and the place of each row among them: ``np.unique(axis=0)``, which is slow."""
+    if rows.shape[1] > 64:
+        found, number = np.unique(rows, axis=0, return_inverse=True)
+        return found, number.ravel()
+    packed = np.zeros((len(rows), 8), np.uint8)
+    bits = np.packbits(rows, axis=1)
+    packed[:, : bits.shape[1]] = bits
+    _, first, number = np.unique(packed.view(">u8").ravel(), return_index=True, return_inverse=True)
+    return rows[first], number
 
 
 def _shortest(values: np.ndarray, colour_range: tuple[float, float]) -> np.ndarray:

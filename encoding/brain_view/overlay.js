@@ -99,7 +99,7 @@ export function describe(hemi, vertex, data, header) {
   const rois = data.rois[vertex] >= 0 ? header.memberships[hemi][data.rois[vertex]] : [];
   if (rois.length) lines.push(rois.join(", "));
   if (Number.isNaN(data.values[vertex])) return [...lines, "no data"];
-  const ceiling = Number.isNaN(data.ceiling[vertex]) ? "" : `, ceiling ${number(data.ceiling[vertex])}`;
+  const ceiling = Number.isNaN(data.ceiling[vertex]) ? "" : `, ${header.ceiling_name} ${number(data.ceiling[vertex])}`;
   return [...lines, `${header.quantity} ${number(data.values[vertex])}${ceiling}`];
 }
 

@@ -6,20 +6,22 @@ import { DEPTH } from "./camera.js";
 const CORTEX_VERTEX = `#version 300 es
 in vec3 position; in vec3 normal; in float value; in float sulcalDepth;
 uniform mat4 clipFromMesh; uniform mat3 viewFromMesh;
-out vec3 facing; out float shownValue; out float known; out float depth;
+out vec3 facing; out float shownValue; flat out float ownValue; out float known; out float depth;
 void main() {
   gl_Position = clipFromMesh * vec4(position, 1.0);
   facing = viewFromMesh * normal;
   known = isnan(value) ? 0.0 : 1.0;
   shownValue = isnan(value) ? 0.0 : value;
+  ownValue = isnan(value) ? -1e9 : value;
   depth = sulcalDepth;
 }`;
 
-// Between a vertex with data and one without, the colour reaches half way, which is where an outline runs.
+// Between a vertex with data and one without, the colour reaches half way, which is where an outline runs. Between two kinds there is
+// nothing: a triangle takes the kind of its last vertex.
 const CORTEX_FRAGMENT = `#version 300 es
 precision highp float;
-in vec3 facing; in float shownValue; in float known; in float depth;
-uniform sampler2D colours; uniform vec2 range; uniform float threshold; uniform bool diverging; uniform float shading;
+in vec3 facing; in float shownValue; flat in float ownValue; in float known; in float depth;
+uniform sampler2D colours; uniform vec2 range; uniform float threshold; uniform bool diverging; uniform bool kinds; uniform float shading;
 out vec4 colour;
 const vec3 GYRUS = vec3(0.83, 0.82, 0.81), SULCUS = vec3(0.64, 0.63, 0.62);
 const vec3 KEY_LIGHT = normalize(vec3(0.0, 0.5, 1.0)); // from straight above the eye, so that left and right look alike
@@ -27,6 +29,7 @@ float edge(float limit, float x) { float w = max(fwidth(x), 1e-5) * 0.7; return 
 void main() {
   vec3 cortex = mix(GYRUS, SULCUS, edge(0.0, depth));
   float value = shownValue / max(known, 1e-3);
+  if (kinds) value = ownValue > -1e8 ? ownValue : floor(value + 0.5);
   float t = clamp((value - range.x) / (range.y - range.x), 0.0, 1.0);
   vec3 data = texture(colours, vec2((t * 255.0 + 0.5) / 256.0, 0.5)).rgb;
   float opacity = edge(0.5, known);
@@ -146,7 +149,7 @@ export function createScene(gl) {
       gl.clearColor(0, 0, 0, 0);
       gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     },
-    /** Draw one hemisphere into its half of the picture. look: { clip, axes, side, range, threshold, diverging, flat, ratio }. */
+    /** Draw one hemisphere into its half of the picture. look: { clip, axes, side, range, threshold, diverging, kinds, flat, ratio }. */
     draw(hemi, look) {
       const { cortex: vertexArray, lines, nLines, nCorners } = hemisphere(hemi);
       const middle = Math.round(gl.drawingBufferWidth / 2);
@@ -160,6 +163,7 @@ export function createScene(gl) {
       gl.uniform2f(cortex.uniforms.range, ...look.range);
       gl.uniform1f(cortex.uniforms.threshold, look.threshold);
       gl.uniform1i(cortex.uniforms.diverging, look.diverging ? 1 : 0);
+      gl.uniform1i(cortex.uniforms.kinds, look.kinds ? 1 : 0);
       gl.uniform1f(cortex.uniforms.shading, look.flat ? 0 : 1);
       gl.bindVertexArray(vertexArray);
       gl.drawElements(gl.TRIANGLES, nCorners, gl.UNSIGNED_SHORT, 0);

@@ -15,12 +15,13 @@ from encoding.cli.command import Answer, BadArguments, add_command, checking_arg
 from encoding.cli.fitting import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.hierarchy import Hierarchy, hierarchy
+from encoding.layer_scores import BOTH, best_layers, by_layer, win_shares
 from encoding.pipeline import choose_device
 from encoding.plan import plan
 from encoding.progress import portion
 from encoding.spec import FitSpec
 from encoding.store import Store
-from encoding.sweep import BOTH, Sweep, Swept, best_layers, by_layer, run, win_shares
+from encoding.sweep import Sweep, Swept, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,10 +147,11 @@ def describe_sweep(found: Swept) -> str:
         for number, roi in enumerate(best.index)
     ]
     spec, subject = found.sweep.spec, next(iter(found.results.values())).plan.subject
+    where = " of both hemispheres" if hemi == BOTH else ""
     text = [
         table(["ROI", *labels, "best", "of draws"], lines, align="<" + ">" * len(labels) + "<>"),
         "",
-        f"scores    mean r over the vertices{' of both hemispheres' if hemi == BOTH else ''}, predicted and measured responses to test images",
+        f"scores    mean r over vertices{where}, of predicted and measured responses to test images",
         "of draws  share of 500 draws of test images in which that layer is best",
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.n_components or 'all'} components, {spec.readout}, {spec.split}",

@@ -62,9 +62,10 @@ def layer_heatmap(
     )  # fmt: skip
     _mark_best(fig, best)
     x, y = (grid.ravel() for grid in np.meshgrid(rois, layers))
+    won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
     fig.add_scatter(
         x=x, y=y, mode="markers", opacity=0, showlegend=False, customdata=np.column_stack([y, x]),
-        hovertext=[_hover(layer, roi, cells.get((layer, roi)), best) for layer, roi in zip(y, x, strict=True)],
+        hovertext=[_hover(layer, roi, cells.get((layer, roi)), won) for layer, roi in zip(y, x, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers))
@@ -113,7 +114,7 @@ def _mark_best(fig: go.Figure, best: pd.DataFrame | None) -> None:
         )
 
 
-def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, best: pd.DataFrame | None) -> str:
+def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, won: Mapping[tuple[str, str], float]) -> str:
     lines = [f"<b>{roi}</b> · {layer}"]
     if row is None:
         return "<br>".join([*lines, "not fitted yet"])
@@ -122,8 +123,9 @@ def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, best: pd.DataFra
     lines += [f"noise ceiling of r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
     lines += [f"r² / ceiling {row['normalised']:.3f}"] if "normalised" in row else []
     lines += [f"{row['n_vertices']:,} vertices"] if "n_vertices" in row else []
-    won = best[(best["roi"] == roi) & (best["label"] == layer)] if best is not None else ()
-    lines += [f"★ best, in {float(won['share'].iloc[0]):.0%} of draws" if np.isfinite(won["share"].iloc[0]) else "★ best"] if len(won) else []
+    if (layer, roi) in won:
+        share = won[layer, roi]
+        lines.append(f"★ best, in {share:.0%} of draws" if np.isfinite(share) else "★ best")
     return "<br>".join(lines)
 
 
@@ -152,15 +154,19 @@ def _axes(fig: go.Figure, rois: Sequence[str], layers: Sequence[str], best: pd.D
     said = {roi: f"{roi}  {shares[roi]:.0%}" if np.isfinite(shares.get(roi, np.nan)) else roi for roi in rois}
     longest = max(map(len, said.values()), default=0)
     fig.update_xaxes(
-        type="category", categoryorder="array", categoryarray=list(rois), range=[-0.5, len(rois) - 0.5], tickangle=-90, showgrid=False,
+        type="category", categoryorder="array", categoryarray=list(rois), range=[-0.5, len(rois) - 0.5], autorange=False,
+        tickangle=-90, showgrid=False,
         tickvals=list(rois), ticktext=list(said.values()), tickfont={"size": SMALL}, fixedrange=True,
     )  # fmt: skip
     fig.update_yaxes(
-        type="category", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5], showgrid=False,
+        type="category", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5], autorange=False,
+        showgrid=False,
         tickvals=list(layers), ticktext=[_short(layer) for layer in layers], tickfont={"size": SMALL + 1}, fixedrange=True,
     )  # fmt: skip
     left = 14 + CHARACTER * max(len(_short(layer)) for layer in layers)
-    fig.update_layout(plot_bgcolor=BAND, hoverdistance=-1, dragmode=False, margin={"l": left, "b": 12 + CHARACTER * longest, "t": 30})
+    fig.update_layout(
+        plot_bgcolor=BAND, hoverdistance=-1, dragmode=False, margin={"l": left, "b": 12 + CHARACTER * longest, "t": 30, "pad": 0}
+    )
 
 
 def _short(layer: str) -> str:
@@ -190,8 +196,8 @@ def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *
     theme(fig, height=LEAST_HEIGHT + ROW * max(2, len(layers)))
     _axes(fig, rois, layers, None)
     names = [f"{name}  {each}" if each else name for name, each in zip(rois, stages, strict=True)]
-    fig.update_xaxes(ticktext=names, showgrid=True, gridcolor=GRID)
-    fig.update_yaxes(showgrid=True, gridcolor=GRID)
+    fig.update_xaxes(ticktext=names, range=[-0.9, len(rois) - 0.1], showgrid=True, gridcolor=GRID)
+    fig.update_yaxes(range=[-0.7, len(layers) - 0.3], showgrid=True, gridcolor=GRID)
     bottom = 12 + CHARACTER * max(map(len, names), default=0)
     return fig.update_layout(plot_bgcolor="rgba(0,0,0,0)", margin={"b": bottom, "t": 16}, showlegend=False)
 
@@ -219,7 +225,8 @@ def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Se
             ends = {"array": rows["high"].to_numpy(float) - value, "arrayminus": value - rows["low"].to_numpy(float)}
             bars = {"type": "data", "symmetric": False, "thickness": 1.5, "width": 3} | ends
         fig.add_scatter(
-            x=rows["label"].to_numpy(), y=value, mode="lines+markers", name=hemi_name(hemi), error_y=bars, line={"color": colour, "width": 2},
+            x=rows["label"].to_numpy(), y=value, mode="lines+markers", name=hemi_name(hemi), error_y=bars,
+            line={"color": colour, "width": 2},
             hovertemplate=f"%{{x}}<br>{QUANTITIES[score]} %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
         )  # fmt: skip
         if score == "r" and "ceiling_r" in rows:
@@ -261,7 +268,7 @@ def layer_territory(layers: Sequence[str], counts: Mapping[str, np.ndarray]) -> 
             hovertemplate=f"%{{y}}, {hemi_name(hemi).lower()}: best for %{{customdata:,}} vertices (%{{x:.1%}})<extra></extra>",
         )  # fmt: skip
     fig.update_layout(barmode="group", bargap=0.3)
-    fig.update_xaxes(title_text="Share of a hemisphere's vertices shown", tickformat=".0%", rangemode="tozero")
+    fig.update_xaxes(title_text="Share of vertices shown", tickformat=".0%", rangemode="tozero")
     fig.update_yaxes(
         type="category", categoryorder="array", categoryarray=list(layers), tickvals=list(layers),
         ticktext=[_short(layer) for layer in layers], tickfont={"size": SMALL + 1},

@@ -14,6 +14,7 @@ from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.pooling import OVER_FRAMES
 from encoding.registry import unknown
 from encoding.spec import FOCUSES
+from pages.parts.access import check_weights, is_shared
 from pages.parts.parameters import parameter_controls
 
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
@@ -100,15 +101,10 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
 
 
 def weights_control() -> str:
-    """The weights of a network that learns."""
-    return st.selectbox(
-        "Weights",
-        WEIGHTS,
-        key="weights",
-        bind="query-params",
-        accept_new_options=True,
-        help="pretrained; random:0 for the untrained control; or type the path of a weights file.",
-    )
+    """The weights of a network that learns; PathRefused, a ValueError, for a path on a server that opens none."""
+    a_path = "" if is_shared() else "; or type the path of a weights file"
+    told = f"pretrained; random:0 for the untrained control{a_path}."
+    return check_weights(st.selectbox("Weights", WEIGHTS, key="weights", bind="query-params", accept_new_options=True, help=told))
 
 
 def _kept(dataset: str) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""Layers: which layer predicts which region."""
+
+import streamlit as st
+
+from encoding import DATASETS
+from pages.parts.handles import settle
+from pages.parts.layermaps import brain_panel, heatmap_panel, hierarchy_panel, score_controls, take_away
+from pages.parts.layers import run_or_find, sweep_controls, table_of
+
+st.header("Layers", anchor=False)
+sweep = sweep_controls()
+if sweep is None:
+    st.stop()
+spec = sweep.spec
+question = f"Which of {len(sweep.cells)} layers of **{'**, **'.join(sweep.backbones)}** predicts which region of **{spec.subject}**?"
+simulated = ":orange-badge[Simulated: no brain was measured]"
+st.markdown(f"{simulated} {question}" if DATASETS[spec.dataset].simulated else question)
+
+found = run_or_find(sweep)
+if found is None or not found.cells:
+    st.stop()
+if not DATASETS[spec.dataset].simulated and next(iter(found.results.values())).plan.subject.simulated:
+    st.markdown(f"{simulated} These files say that a simulation wrote them.")
+
+score, hemi = score_controls(found)
+heatmap_panel(found, score, hemi)
+brain_panel(found, score)
+hierarchy_panel(found, hemi)
+with st.expander("Take away", key="away", on_change="rerun") as away:
+    if away.open:
+        take_away(found, table_of(found))
+settle("a fit is shown")
