@@ -24,6 +24,9 @@ def main(url: str) -> int:
         guards = Guards(page)
         started = time.monotonic()
         page.goto(url)
+        page.wait_for_selector(".st-key-home_brain canvas[data-frames]", timeout=120_000)
+        print(f"Home's brain on screen after {time.monotonic() - started:.1f} s")
+        page.locator("[data-testid=stMain]").get_by_role("link", name="Explore").click()
         page.wait_for_selector(".st-key-brain canvas", timeout=120_000)
         for chart in ("bars", "residuals", "curve"):
             page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=120_000)

@@ -54,7 +54,7 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
 def _until_shown(visitor, url: str, started: float) -> float:
     """Seconds from ``started`` until every figure of the page is there."""
     page = visitor.new_page()
-    page.goto(url)
+    page.goto(f"{url}/explore")
     page.wait_for_selector(".st-key-brain canvas[data-frames]", timeout=120_000)
     for chart in CHARTS:
         page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=120_000)
@@ -68,7 +68,7 @@ def _switch(visitor, url: str) -> tuple[float, int]:
     page = visitor.new_page()
     received = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
-    page.goto(f"{url}/?layer=energy")
+    page.goto(f"{url}/explore?layer=energy")
     page.wait_for_selector(".st-key-curve .js-plotly-plot", timeout=60_000)
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_timeout(500)

@@ -21,6 +21,8 @@ def main() -> None:
         with closing(Server(PROJECT / "app.py", {"ENCODING_CACHE_DIR": f"{folder}/cache"}, Path(folder) / "log.txt")) as server:
             page = browser.new_page(viewport=SIZE)
             page.goto(server.url)
+            page.wait_for_selector(".st-key-home_brain canvas", timeout=180_000)
+            page.goto(f"{server.url}/explore")
             page.wait_for_selector(".st-key-curve .js-plotly-plot", timeout=180_000)
             wait_idle(page)
             page.wait_for_timeout(1500)

@@ -134,7 +134,7 @@ def _hover_text(brain: BrainMap, hemi: str, values: np.ndarray) -> list[str]:
     text = [""] * N_VERTICES
     for vertex in np.flatnonzero(np.isfinite(values)):
         names = ", ".join(roi for roi, members in inside.items() if members[vertex])
-        top = f", ceiling {ceiling[vertex]:.3f}" if np.isfinite(ceiling[vertex]) else ""
+        top = f", {html.escape(brain.ceiling_name)} {ceiling[vertex]:.3f}" if np.isfinite(ceiling[vertex]) else ""
         text[vertex] = html.escape(f"{hemi} vertex {vertex} {names}") + f"<br>{html.escape(brain.quantity)} {values[vertex]:.3f}{top}"
     return text
 

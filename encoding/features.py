@@ -130,14 +130,14 @@ def _stream(
 
     done, size, started = 0, 1, time.perf_counter()
     pool, over = kept
-    with closing(_prepared(stimuli, backbone, device, over)) as images, ThreadPoolExecutor(1, "rows") as writer:
+    with closing(prepared(stimuli, backbone, device, over)) as images, ThreadPoolExecutor(1, "rows") as writer:
         writing = writer.submit(write, {})
         while batch := list(islice(images, size)):
             passed = backbone.activations(torch.cat(batch).to(device), tuple(rows), pool)
             made = {layer: over_frames(features, len(batch[0]), over) for layer, features in passed.items()}
             if done == 0:
                 _check_room(sum(4 * features.shape[1] for features in made.values()) * len(stimuli), len(stimuli), store)
-                size = _batch_size(batch[0], sum(4 * features.numel() for features in passed.values()), device, batch_size)
+                size = largest_batch(batch[0], sum(4 * features.numel() for features in passed.values()), device, batch_size)
             for layer, features in made.items():
                 _check_rows(features, layer, stimuli.names[done : done + len(batch)])
             writing.result()  # one batch at most waits to be written
@@ -149,7 +149,7 @@ def _stream(
         writing.result()
 
 
-def _prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> Iterator[torch.Tensor]:
+def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> Iterator[torch.Tensor]:
     """Each stimulus ready for the network, (n_frames, 3, height, width), in order; threads work :data:`AHEAD` images ahead."""
     import torch
 
@@ -174,7 +174,8 @@ def _prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def _batch_size(frames: torch.Tensor, n_bytes: int, device: str, most: int | None) -> int:
+def largest_batch(frames: torch.Tensor, n_bytes: int, device: str, most: int | None = None) -> int:
+    """How many stimuli go through a network at a time: of ``frames`` (n_frames, 3, height, width) and ``n_bytes`` of activations each."""
     fits = min(BATCH_PIXELS[device] // frames[:, 0].numel(), BATCH_BYTES // n_bytes)
     return max(1, min(fits, most or fits))
 

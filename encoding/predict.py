@@ -179,12 +179,12 @@ def predicted_blocks(
     """What :func:`predict` returns, a block of rows after another: the rows, and each hemisphere's (b, n_vertices)."""
     planned, store, device = result.plan, result.store, choose_device(device)
     shown = replace(planned, subject=replace(planned.subject, stimuli=stimuli))
-    _check_kind(planned, shown)
+    check_kind(planned, shown.stimuli.n_frames)
     if not len(stimuli):
         raise CannotPredict("There are no stimuli to predict responses to.")
     complete(planned, store, portion(report, 0, 0.3), device)
     if planned.readout.needs != "stimuli":
-        _check_axes(planned, store)
+        check_axes(planned, store)
         extract_features(shown, store, portion(report, 0.3, 0.8), device)
     n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(_widths(planned).values()))))
     for start in range(0, n, size):
@@ -212,14 +212,15 @@ def complete(planned: Plan, store: Store, report: Report, device: str) -> None:
             fit_readout(planned, fold, part, Z, store, portion(report, 0.7, 1), device)
 
 
-def _check_kind(planned: Plan, shown: Plan) -> None:
-    if shown.stimuli.n_frames != planned.stimuli.n_frames:
-        counts = (planned.stimuli.n_frames, shown.stimuli.n_frames)
+def check_kind(planned: Plan, n_frames: int) -> None:
+    """CannotPredict unless stimuli of so many frames are what the fit saw."""
+    if n_frames != planned.stimuli.n_frames:
+        counts = (planned.stimuli.n_frames, n_frames)
         seen, given = (f"{n} frames of each clip" if n > 1 else "pictures" for n in counts)
         raise CannotPredict(f"This fit of {planned.spec.dataset} saw {seen}; it cannot predict from {given}.")
 
 
-def _check_axes(planned: Plan, store: Store) -> None:
+def check_axes(planned: Plan, store: Store) -> None:
     """:func:`project`'s own refusal where axes were not kept, before features are extracted in vain."""
     for fold in planned.folds:
         for layers in planned.spaces:
@@ -260,11 +261,15 @@ def _add(found: np.ndarray, columns: np.ndarray, model: Model, basis: Any, place
 
 
 def _scores(planned: Plan, shown: Plan, fold: Fold, rows: slice, store: Store) -> np.ndarray:
-    """(b, k) float32, new stimuli on a fold's axes; spaces side by side, and so the frames of a clip."""
+    """(b, k) float32, new stimuli on a fold's axes, from their features in the Store."""
+    return on_axes(planned, fold, {layer: features.load(key, store)[rows] for layer, key in shown.feature_keys.items()}, store)
+
+
+def on_axes(planned: Plan, fold: Fold, found: Mapping[str, np.ndarray], store: Store) -> np.ndarray:
+    """Layer to features (b, n_features) of b stimuli -> (b, k) float32 on a fold's axes; spaces side by side, and so a clip's frames."""
     made = []
     for layers in planned.spaces:
         known = store.get(planned.components_key(fold, layers))
-        loaded = [features.load(shown.feature_keys[layer], store)[rows] for layer in layers]
-        frames = [layer.reshape(len(layer) * shown.n_frames, -1) for layer in loaded]
-        made.append(project(frames, known["mean"], known["axes"]).reshape(len(loaded[0]), -1))
+        frames = [found[layer].reshape(len(found[layer]) * planned.n_frames, -1) for layer in layers]
+        made.append(project(frames, known["mean"], known["axes"]).reshape(len(found[layers[0]]), -1))
     return made[0] if len(made) == 1 else np.concatenate(made, axis=1)

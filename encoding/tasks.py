@@ -6,6 +6,7 @@ from encoding.checkup import checkup
 from encoding.curve import has_curve, learning_curve
 from encoding.datasets import DATASETS, data_dir
 from encoding.intervals import roi_intervals
+from encoding.occlusion import AskedOcclusion, compute
 from encoding.pipeline import fit
 from encoding.progress import Report, portion, silent
 from encoding.search import Asked, search
@@ -48,3 +49,8 @@ def open_subject(named: tuple[str, str], store: Store, report: Report = silent, 
 def examine(dataset: str, store: Store, report: Report = silent, device: str = "auto") -> None:
     """The doctor's findings about the folder of a data set."""
     checkup(data_dir() / dataset, store, report)
+
+
+def occlude_picture(asked: AskedOcclusion, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """What in a picture drives a region; the picture itself is not kept."""
+    compute(asked, store, report, device)

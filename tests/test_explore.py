@@ -119,6 +119,7 @@ def test_a_bare_link_means_the_same_after_things_are_added(page, monkeypatch):
     monkeypatch.setitem(BACKBONES.sources._members, "aaa", Another())
     for name in list(page.query_params):
         del page.query_params[name]
+    page.switch_page("pages/views/10_explore.py")
     monkeypatch.setattr(type(DATASETS["demo"]), "is_ready", lambda self, subject, store: False)
     page.run()
     assert NoWorkers.submitted[-1] == FitSpec()

@@ -16,10 +16,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
-from encoding.cli import caching, fitting, folders, listing, predicting, searching, sweeping, weights
+from encoding.cli import caching, exchanging, fitting, folders, listing, predicting, searching, sweeping, weights
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
+from encoding.exchange import BadExchange
 from encoding.fits import FitChanged
 from encoding.predict import CannotPredict
 from encoding.preflight import NoRoom
@@ -30,7 +31,8 @@ from encoding.store import DamagedResult, StoreFull
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 WRONGLY_ASKED = (BadArguments, UnknownName, UnknownLayer, BadOption)
-EXPLAINED = (*WRONGLY_ASKED, BadData, NoWeights, NotInstalled, NoRoom, StoreFull, FitChanged, CannotPredict, NothingFound, FileExistsError)
+FAILED_WORK = (BadData, NoWeights, NotInstalled, NoRoom, StoreFull, FitChanged, CannotPredict, NothingFound, BadExchange, FileExistsError)
+EXPLAINED = (*WRONGLY_ASKED, *FAILED_WORK)
 """Failures whose message says all there is to say."""
 
 FIRST_STEPS = f"""
@@ -55,7 +57,7 @@ def parser() -> Parser:
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
     made = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for group in (fitting, searching, sweeping, predicting, listing, folders, weights, caching):
+    for group in (fitting, searching, sweeping, predicting, listing, folders, weights, exchanging, caching):
         group.add_commands(commands)
     return made
 

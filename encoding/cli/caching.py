@@ -10,6 +10,7 @@ from typing import Any
 
 from encoding.cli.command import Answer, BadArguments, Parser, add_command
 from encoding.cli.terminal import Progress, file_size, table
+from encoding.holdings import IRREPLACEABLE
 from encoding.registry import UnknownName, unknown
 from encoding.spec import FitSpec, stage_of
 from encoding.store import Store
@@ -19,7 +20,7 @@ DAY = 24 * 3600
 
 PRUNE_MORE = """
 Without --stage, --older or --all only what is damaged or was left half written is removed. Nothing that is removed
-is lost: it is computed again when it is next needed.
+is lost: it is computed again when it is next needed. But imported fits cannot be: only --stage imported and --all remove them.
 """
 
 
@@ -129,6 +130,8 @@ def _check_choice(arguments: argparse.Namespace, store: Store) -> None:
 
 def _chosen(arguments: argparse.Namespace, store: Store) -> list[str]:
     keys = [key for key in store.keys() if arguments.stage in (None, stage_of(key))]  # noqa: SIM118
+    if arguments.stage is None and not arguments.all:
+        keys = [key for key in keys if stage_of(key) not in IRREPLACEABLE]
     if arguments.older is not None:
         latest = time.time() - arguments.older * DAY
         keys = [key for key in keys if store.path(key).stat().st_mtime < latest]

@@ -118,6 +118,17 @@ class Jobs:
                 self._stop(record)
         return True
 
+    def retry(self, key: str) -> Job:
+        """Run a job that has failed or was cancelled anew; one that is under way stays as it is.
+
+        Raises
+        ------
+        KeyError where this key was never submitted here. ConnectionError where no scheduler answers.
+        """
+        with self._changed:
+            task, spec = pickle.loads(self._records[key].work)
+        return self.submit(task, spec, key=key)
+
     def close(self) -> None:
         """End the workers that were started here, or leave the cluster. Jobs that have not finished are cancelled."""
         with self._changed:

@@ -6,11 +6,14 @@
 """
 
 from encoding.plots.bars import roi_bars
+from encoding.plots.compare import paired_bars, roi_differences, vertex_scatter
 from encoding.plots.curves import epoch_losses, learning_curve
+from encoding.plots.data import label_bars, region_profile, response_histogram, response_spread, size_bars
 from encoding.plots.heatmap import layer_heatmap, layer_profile, layer_territory, layer_wins
 from encoding.plots.histogram import score_histogram
 from encoding.plots.look import CEILING, LEFT, RIGHT, TEST, TRAIN, caption, hemi_colour, hemi_name, printable, theme
 from encoding.plots.observed import observed_predicted
+from encoding.plots.predict import occlusion_map, response_profile
 from encoding.plots.residuals import residual_fitted
 from encoding.plots.search import search_history, search_importances
 from encoding.plots.shares import layer_shares
@@ -26,6 +29,7 @@ __all__ = [
     "epoch_losses",
     "hemi_colour",
     "hemi_name",
+    "label_bars",
     "layer_heatmap",
     "layer_profile",
     "layer_shares",
@@ -33,13 +37,22 @@ __all__ = [
     "layer_wins",
     "learning_curve",
     "observed_predicted",
+    "occlusion_map",
+    "paired_bars",
     "printable",
+    "region_profile",
     "residual_fitted",
+    "response_histogram",
+    "response_profile",
+    "response_spread",
     "roi_bars",
+    "roi_differences",
     "score_histogram",
     "search_history",
     "search_importances",
     "signed",
+    "size_bars",
     "table_of",
     "theme",
+    "vertex_scatter",
 ]

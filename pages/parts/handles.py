@@ -17,6 +17,7 @@ from encoding.plan import Plan, plan
 from encoding.preflight import Estimate, preflight
 from encoding.rows import is_complete
 from encoding.spec import digest
+from pages.parts.access import Guarded, may_change
 
 SECONDS_BETWEEN_LOOKS = 30  # at a data set's files, for changes
 
@@ -28,11 +29,12 @@ def store() -> Store:
 
 
 @st.cache_resource
-def jobs() -> Jobs:
-    """The background jobs of this server, its worker already importing what the first fit needs."""
+def jobs() -> Guarded:
+    """The background jobs of this server, its worker already importing what the first fit needs; none start on a read-only one."""
     made = Jobs(store().root)
-    made.start()
-    return made
+    if may_change():
+        made.start()
+    return Guarded(made)
 
 
 @st.cache_resource

@@ -15,6 +15,7 @@ from encoding.datasets.demo import Truth
 from encoding.jobs import Job
 from encoding.plan import Plan
 from encoding.tasks import study
+from pages.parts.access import change_button, may_change
 from pages.parts.controls import START
 from pages.parts.handles import find_result, job_key, jobs, planned, settle, store
 from pages.parts.running import standing
@@ -56,10 +57,14 @@ def prepared() -> bool:
     except (LookupError, ValueError, OSError) as wrong:
         st.error(str(wrong))
         return False
-    job = jobs().get(job_key(START)) or _submit()
+    job = jobs().get(job_key(START))
+    if job is None and not may_change():
+        st.info("The lessons need the simulated subject and a first fit, which are not here, and this server starts nothing.")
+        return False
+    job = job or _submit()
     if job is not None and job.finished:
         st.error(f"The simulated subject could not be made ready: {job.error or job.state}")
-        st.button("Try again", key="again", on_click=_submit)
+        change_button("Try again", key="again", on_click=_submit)
         return False
     st.markdown("The subject of these lessons is being simulated, and a first model fitted to it. This happens once.")
     settle("a job is watched")

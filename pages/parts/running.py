@@ -9,6 +9,7 @@ from encoding.curve import has_curve
 from encoding.jobs import Job
 from encoding.preflight import Estimate
 from encoding.tasks import study
+from pages.parts.access import change_button, may_change
 from pages.parts.controls import START
 from pages.parts.handles import find_result, job_key, jobs, needs, settle, stored_curve, stored_intervals, weights_are_here
 
@@ -23,13 +24,13 @@ def fit_or_find(spec: FitSpec) -> Result | None:
         st.error(str(wrong))
         return None
     job = jobs().get(job_key(spec))
-    if result is None and job is None and spec == START:
+    if result is None and job is None and spec == START and may_change():
         job = _submit(spec)
     running = job is not None and not job.finished
     needed = needs(spec) if result is None and not running else None
     refused = needed is not None and bool(needed.problems)
     with st.sidebar:
-        st.button(
+        change_button(
             "Fit",
             key="fit",
             type="primary",
@@ -53,7 +54,9 @@ def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
     if needed is not None and needed.problems:
         st.error(" ".join(needed.problems))
         return
-    if job is None:
+    if job is None and not may_change():
+        st.info("Not fitted yet, and this server only shows what is there. Choose other settings, or look for finished fits on Compare.")
+    elif job is None:
         fetch = (
             ""
             if weights_are_here(spec)
@@ -80,18 +83,18 @@ def _watch(spec: FitSpec) -> None:
     if job is None or job.finished or find_result(spec) is not None:
         st.rerun()
     st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
-    st.button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
+    change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
     st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
 
 
-def follow(key: str) -> None:
-    """The progress of a job that leaves no fit, and how it ended; nothing where it was never started."""
+def follow(key: str, *, cancel: str = "cancel") -> None:
+    """The progress of a job that leaves no fit, and how it ended; nothing where it was never started. ``cancel`` keys its button."""
     job = jobs().get(key)
     if job is None:
         return
     if not job.finished:
         settle("a job is watched")
-        _follow(key)
+        _follow(key, cancel)
     elif job.state == "failed":
         st.error(job.error)
     else:
@@ -99,12 +102,12 @@ def follow(key: str) -> None:
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
-def _follow(key: str) -> None:
+def _follow(key: str, cancel: str) -> None:
     job = jobs().get(key)
     if job is None or job.finished:
         st.rerun()
     st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
-    st.button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
+    change_button("Cancel", key=cancel, on_click=jobs().cancel, args=(key,))
 
 
 def standing(job: Job) -> str:
@@ -125,11 +128,14 @@ def complete(spec: FitSpec, result: Result) -> None:
     if _studied(result):
         return
     job = jobs().get(job_key(spec))
-    if job is None or job.state == "done":
+    if (job is None or job.state == "done") and may_change():
         job = _submit(spec)
+    if job is None or job.state == "done":
+        st.caption(f"The {_last(result)} of this fit was not computed, and this server starts nothing.")
+        return
     if job.state in ("failed", "cancelled"):
         st.warning(f"The {_last(result)} of this fit did not come: {job.error or job.state}.")
-        st.button("Compute it", key="complete", on_click=_submit, args=(spec,))
+        change_button("Compute it", key="complete", on_click=_submit, args=(spec,))
         return
     _await_curve(spec, result)
 

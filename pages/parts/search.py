@@ -11,6 +11,7 @@ from encoding.plan import Plan
 from encoding.readouts import search_space
 from encoding.search import N_TRIALS, Asked, Search, space_of, stored_search, study_path
 from encoding.tasks import tune
+from pages.parts.access import change_button
 from pages.parts.chart import chart
 from pages.parts.handles import jobs, planned, settle, store
 from pages.parts.parameters import choose_parameters
@@ -46,7 +47,7 @@ def _search(spec: FitSpec) -> None:
     running = job is not None and not job.finished
     n_done = 0 if found is None else len(found.trials)
     enough = n_done >= asked.n_trials
-    st.button(
+    change_button(
         "Start" if not n_done else "Go on",
         key="start_search",
         type="primary",
@@ -112,7 +113,7 @@ def _watch(asked: Asked) -> None:
     if job is None or job.finished:
         st.rerun()
     st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
-    st.button("Cancel", key="cancel_search", on_click=jobs().cancel, args=(asked.job_key,))
+    change_button("Cancel", key="cancel_search", on_click=jobs().cancel, args=(asked.job_key,))
     found = _found(asked)
     if found is not None and len(found.trials):
         _history(found)

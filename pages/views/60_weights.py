@@ -5,6 +5,7 @@ import streamlit as st
 
 from encoding.tasks import fetch_weights
 from encoding.weights import every_file
+from pages.parts.access import change_button
 from pages.parts.handles import jobs
 from pages.parts.running import follow
 
@@ -41,7 +42,7 @@ if missing:
     if name:
         st.markdown(f"From `{missing[name].address}` to `{missing[name].path}`. Licence: {missing[name].licence}.")
         key = f"weights-{name}"
-        st.button("Fetch", key="fetch", type="primary", on_click=lambda: jobs().submit(fetch_weights, name, key=key))
+        change_button("Fetch", key="fetch", type="primary", on_click=lambda: jobs().submit(fetch_weights, name, key=key))
         follow(key)
 else:
     st.success("The weights of every listed backbone are on this machine.")

@@ -80,8 +80,13 @@ class Guards:
         self.faults: list[str] = []
         self.allowed: list[str] = []
         page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
-        page.on("console", lambda message: message.type == "error" and self.faults.append(f"console error: {message.text}"))
+        page.on("console", self._hear)
         page.on("request", self._look_at_request)
+
+    def _hear(self, message) -> None:
+        probed = "/_stcore/" in message.location.get("url", "")  # Streamlit looks for its server below a page's address before it finds it
+        if message.type == "error" and not probed:
+            self.faults.append(f"console error: {message.text}")
 
     def _look_at_request(self, request) -> None:
         address = urlparse(request.url)

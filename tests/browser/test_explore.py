@@ -24,9 +24,13 @@ def wait_for_figures(page, *, seconds: float = 180) -> None:
 
 
 @pytest.fixture(scope="module")
-def url(start_app):
-    """A server whose Store starts empty; the tests of this file share what it has fitted."""
-    return start_app(APP)
+def url(start_app, browser):
+    """The address of Explore on a server whose Store starts empty; the tests of this file share what it has fitted."""
+    server = start_app(APP)
+    first = browser.new_page()
+    open_page(first, server)  # Home, as a person would: the first request to a server names no page
+    first.close()
+    return f"{server}/explore"
 
 
 @pytest.fixture
@@ -83,7 +87,7 @@ def test_a_click_on_a_bar_moves_everything_to_that_roi(explored):
 
 
 def test_a_link_opens_the_view_it_names(page, url, explored):
-    open_page(page, f"{url}/?roi=FFA-1&score=mae&over=median&layer=energy")
+    open_page(page, f"{url}?roi=FFA-1&score=mae&over=median&layer=energy")
     wait_for_figures(page)
     assert page.get_by_role("heading", name="Mean of FFA-1 (").is_visible()
     assert page.get_by_role("radio", name="mae", exact=True).get_attribute("aria-checked") == "true"
@@ -92,7 +96,7 @@ def test_a_link_opens_the_view_it_names(page, url, explored):
 
 
 def test_a_link_that_names_something_unknown_says_so(page, url):
-    open_page(page, f"{url}/?readout=rigde")
+    open_page(page, f"{url}?readout=rigde")
     assert page.get_by_text("Did you mean 'ridge'?").is_visible()
 
 
@@ -115,7 +119,7 @@ def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored):
 
 
 def test_a_job_is_shared_by_tabs_survives_a_closed_one_and_can_be_cancelled(page, browser, url):
-    link = f"{url}/?backbone=torchvision/vgg16&weights=random:0&layer=features.29"
+    link = f"{url}?backbone=torchvision/vgg16&weights=random:0&layer=features.29"
     open_page(page, link)
     page.locator(".st-key-fit button").click()
     page.locator(".st-key-cancel button").wait_for(timeout=30_000)
@@ -166,5 +170,5 @@ def test_every_chart_is_saved_in_the_format_chosen(explored, image_format, begin
 
 
 def test_missing_weights_are_said_and_the_page_goes_on(page, url):
-    open_page(page, f"{url}/?backbone=torchvision/alexnet&weights=/nowhere/alexnet.pth&layer=features.1")
+    open_page(page, f"{url}?backbone=torchvision/alexnet&weights=/nowhere/alexnet.pth&layer=features.1")
     assert page.get_by_text("There is no weights file '/nowhere/alexnet.pth'").is_visible()

@@ -1,0 +1,96 @@
+"""``export``, ``import`` and ``report``: a finished fit as one file, to open elsewhere or to read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from encoding.cli.command import Answer, BadArguments, add_command
+from encoding.cli.terminal import Progress, file_size
+from encoding.exchange import NO_SENDER, export, import_, is_sender
+from encoding.progress import portion
+from encoding.report import MOST_RESULTS, report
+from encoding.result import Result
+from encoding.runs import open_run
+from encoding.store import Store
+
+KEY_HELP = "a fit's key, shown by `fit` and `cache list`; as many of its first characters as only it has"
+
+EXPORT_MORE = """
+The file holds scores, ROIs, noise ceilings, places on the cortex, and bootstrap intervals and the learning curve where they were
+computed: enough to see tables, brains and scatters and to compare, without the data set. No picture, no response, no weights.
+"""
+IMPORT_MORE = """
+The fit is kept under a name of its own and marked as imported; it never stands in for one that is computed here. It is on the
+Compare page, and `report` takes its key. The file is checked before anything of it is kept.
+"""
+REPORT_MORE = f"""
+One HTML page of some 7 MB that asks no other file or host: settings, provenance, charts, brains, tables, and how to have the same
+again. With several keys (up to {MOST_RESULTS}) the first is compared with each of the others: differences in every ROI and, where
+bootstrap intervals were computed (the Explore page does), their 95 % intervals and a paired test.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``export``, ``import`` and ``report``."""
+    about = "Write a finished fit into one file that another person can open."
+    parser = add_command(commands, "export", run_export, about=about, more=EXPORT_MORE, examples="export 3fa92c --out alexnet.zip --by Ada")
+    parser.add_argument("key", metavar="KEY", help=KEY_HELP)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write; it must not exist")
+    parser.add_argument("--by", default="", metavar="NAME", help="who sends it, for the receiver to read (default: not said)")
+    about = "Open a file that `export` wrote and keep what it holds."
+    parser = add_command(commands, "import", run_import, about=about, more=IMPORT_MORE, examples="import alexnet.zip")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file")
+    about = "Write a report of a fit, or of several compared, as one HTML file."
+    examples = "report 3fa92c --out report.html\nreport 3fa92c 71b0de --out comparison.html"
+    parser = add_command(commands, "report", run_report, about=about, more=REPORT_MORE, examples=examples)
+    parser.add_argument("key", nargs="+", metavar="KEY", help=KEY_HELP)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write; it must not exist")
+
+
+def run_export(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Open the fit and write its file."""
+    _check_new(arguments.out)
+    if not is_sender(arguments.by):
+        raise BadArguments(NO_SENDER)
+    result = open_run(arguments.key, Store(), progress)
+    path = export(result, arguments.out, by=arguments.by)
+    n_bytes = path.stat().st_size
+    document = {"key": result.key, "file": str(path), "bytes": n_bytes, "by": arguments.by}
+    return Answer(document, f"{result.key} is in {path} ({file_size(n_bytes)}). `import` opens it elsewhere.")
+
+
+def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Check the file and keep its fit."""
+    if not arguments.file.expanduser().is_file():
+        raise BadArguments(f"There is no file {arguments.file}.")
+    result = import_(arguments.file, Store())
+    spec = result.plan.spec
+    document = {"key": result.key, "spec": spec.to_dict(), "simulated": result.plan.subject.simulated, "origin": dict(result.origin)}
+    what = f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}"
+    sender = result.origin["by"] or "not said"
+    simulated = "\nSimulated: no brain was measured." if document["simulated"] else ""
+    return Answer(document, f"{what}\nsent by    {sender}\nkey        {result.key}{simulated}")
+
+
+def run_report(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Open every fit and write the page."""
+    _check_new(arguments.out)
+    keys = list(dict.fromkeys(arguments.key))
+    if len(keys) > MOST_RESULTS:
+        raise BadArguments(f"A report compares {MOST_RESULTS} fits at most, not {len(keys)}.")
+    store, results = Store(), list[Result]()
+    for number, key in enumerate(keys):
+        results.append(open_run(key, store, portion(progress, 0.8 * number / len(keys), 0.8 * (number + 1) / len(keys))))
+    progress(0.8, "writing the report")
+    path = arguments.out.expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report(results, store), "utf-8")
+    document = {"keys": [result.key for result in results], "file": str(path), "bytes": path.stat().st_size}
+    return Answer(document, f"The report is in {path} ({file_size(document['bytes'])}); any browser opens it, with no network.")
+
+
+def _check_new(path: Path) -> None:
+    if path.expanduser().exists():
+        raise FileExistsError(f"{path} exists already. Name another file.")

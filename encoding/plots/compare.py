@@ -1,0 +1,276 @@
+"""Two or more fits side by side: their scores per ROI, the difference with its interval, and vertex against vertex."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, strokes
+from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, level, rimmed, theme
+from encoding.plots.observed import limits
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+MOST_POINTS = 1_500  # vertices drawn one by one; more are counted in squares
+N_SQUARES = 48  # along each side
+ROOM = 0.86  # of an ROI's width that its bars take together
+ROW_HEIGHT = 230  # px, of one hemisphere
+MORE_COLOURS = ("#2878B5", "#DD6B20", "#B8860B", "#8C8C8C")  # of the third fit and on
+
+
+def run_colours(n_runs: int) -> list[str]:
+    """A colour for each fit that is compared: A, B, C …"""
+    return ([TEST, TRAIN, *MORE_COLOURS] * n_runs)[:n_runs]
+
+
+def paired_bars(
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    intervals: Mapping[str, Mapping[tuple[str, str], tuple[float, float]]] | None = None,
+    marked: Sequence[tuple[str, str]] = (),
+    classes: Mapping[str, Sequence[str]] | None = None,
+) -> go.Figure:
+    """Mean r of every ROI, a bar for each fit, the hemispheres one above the other.
+
+    Parameters
+    ----------
+    tables : what each fit is called, such as ``A``, to its :meth:`encoding.result.Result.rois`.
+    intervals : fit to (roi, hemi) to the ends of the 95 % interval of the mean r; drawn as whiskers where there is one.
+    marked : pairs (roi, hemi) that get a star: where fits differ.
+    classes : as in :func:`encoding.plots.roi_bars`.
+
+    Notes
+    -----
+    ROIs and hemispheres are those that some fit has vertices of. The noise ceiling, of the first fit that knows it, is a line over each
+    group. Each bar's customdata is (roi, hemi).
+    """
+    import plotly.graph_objects as go
+
+    whole = [table[table["n_vertices"] > 0] for table in tables.values()]
+    hemis = list(dict.fromkeys(hemi for table in whole for hemi in table["hemi"]))
+    row = arrange(list(dict.fromkeys(roi for table in whole for roi in table["roi"])), classes or {})
+    width = min(BAR, ROOM / len(tables))
+    fig = go.Figure()
+    for number, hemi in enumerate(hemis):
+        axes = {"xaxis": "x", "yaxis": _axis("y", number)}
+        for place, (name, colour) in enumerate(zip(tables, run_colours(len(tables)), strict=True)):
+            rows = whole[place][whole[place]["hemi"] == hemi]
+            x = np.array([row.x[roi] for roi in rows["roi"]]) + width * (place - (len(tables) - 1) / 2)
+            fig.add_trace(_bars(name, hemi, rows, x, width * 0.94, colour, first=number == 0).update(axes))
+            _whiskers(fig, (intervals or {}).get(name, {}), hemi, rows, x, axes, first=number == 0 and place == 0)
+        _ceilings(fig, hemi, whole, row, axes, first=number == 0)
+        _stars(fig, [roi for roi, where in marked if where == hemi], hemi, whole, row, axes["yaxis"])
+    _frame(fig, row, hemis)
+    counts = [_Counted(whole, hemi) for hemi in hemis]
+    _name_rois(fig, row, counts, None)
+    return fig.update_layout(margin_t=62, legend_y=1.05)
+
+
+class _Counted:
+    """What the names below the bars need: a hemisphere's ROIs and their vertices, of the first fit that has each."""
+
+    def __init__(self, tables: Sequence[pd.DataFrame], hemi: str) -> None:
+        found = {row.roi: row.n_vertices for table in reversed(tables) for row in table[table["hemi"] == hemi].itertuples()}
+        self.hemi, self.rois, self.n_vertices = hemi, np.array(list(found), object), np.array(list(found.values()))
+
+
+def _bars(name: str, hemi: str, rows: pd.DataFrame, x: np.ndarray, width: float, colour: str, *, first: bool) -> go.Bar:
+    import plotly.graph_objects as go
+
+    hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>{name}: mean r {row.r_mean:.3f}" for row in rows.itertuples()]
+    return go.Bar(
+        x=x,
+        y=rows["r_mean"].to_numpy(float),
+        width=width,
+        name=name,
+        legendgroup=name,
+        showlegend=first,
+        marker={"color": colour},
+        customdata=[[roi, hemi] for roi in rows["roi"]],
+        hovertext=hover,
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _whiskers(
+    fig: go.Figure,
+    ends: Mapping[tuple[str, str], tuple[float, float]],
+    hemi: str,
+    rows: pd.DataFrame,
+    x: np.ndarray,
+    axes: dict,
+    *,
+    first: bool,
+) -> None:
+    known = np.array([(roi, hemi) in ends for roi in rows["roi"]], bool)
+    if known.any():
+        low, high = np.array([ends[roi, hemi] for roi in rows["roi"][known]]).T
+        style = {"name": "95 % interval", "showlegend": first} | axes
+        rimmed(fig, *strokes((x[known], x[known]), (low, high)), width=1.5, **style)
+
+
+def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Row, axes: dict, *, first: bool) -> None:
+    """A line over each group at the highest mean r that noise leaves possible, where it is known."""
+    tables = [table for table in tables if "ceiling_r" in table]
+    highest = {each.roi: each.ceiling_r for table in reversed(tables) for each in table[table["hemi"] == hemi].itertuples()}
+    if highest:
+        x, y = np.array([row.x[roi] for roi in highest]), np.array(list(highest.values()))
+        ends = strokes((x - ROOM / 2, x + ROOM / 2), (y, y))
+        style = {"mode": "lines", "line": {"color": CEILING, "width": 2.5}, "legendgroup": "ceiling", "hoverinfo": "skip"} | axes
+        fig.add_scatter(x=ends[0], y=ends[1], name="Noise ceiling", showlegend=first, **style)
+
+
+def _stars(fig: go.Figure, rois: Sequence[str], hemi: str, tables: Sequence[pd.DataFrame], row: Row, yaxis: str) -> None:
+    """A star over each group in which fits differ."""
+    if rois:
+        top = [max(table["r_mean"][(table["roi"] == roi) & (table["hemi"] == hemi)].max() for table in tables) for roi in rois]
+        x = np.array([row.x[roi] for roi in rois])
+        where = {"xaxis": "x", "yaxis": yaxis}
+        fig.add_scatter(
+            x=x, y=np.maximum(top, 0) * 1.12 + 0.02, text=["★"] * len(rois), mode="text", showlegend=False, hoverinfo="skip", **where
+        )
+
+
+def _frame(fig: go.Figure, row: Row, hemis: Sequence[str]) -> None:
+    """One panel a hemisphere, over each other, on one x axis."""
+    gap, n = 0.06, len(hemis)
+    for number, hemi in enumerate(hemis):
+        bottom = (n - 1 - number) * (1 + gap) / n
+        place = {"domain": [bottom, bottom + (1 - (n - 1) * gap) / n], "anchor": "x"}
+        title = {"text": f"{hemi_name(hemi)}<br>mean r", "font": {"size": SMALL + 1}}
+        fig.update_layout({f"yaxis{number + 1 if number else ''}": place | {"title": title, "rangemode": "tozero", "fixedrange": True}})
+    _separate(fig, row)
+    fig.update_layout(annotations=list(_class_names(row)), barmode="overlay")
+    theme(fig, height=ROW_HEIGHT * n + 150)
+    fig.update_xaxes(anchor=_axis("y", n - 1))
+
+
+def _axis(letter: str, number: int) -> str:
+    return f"{letter}{number + 1}" if number else letter
+
+
+def roi_differences(
+    table: pd.DataFrame, *, names: tuple[str, str] = ("A", "B"), classes: Mapping[str, Sequence[str]] | None = None
+) -> go.Figure:
+    """The difference of two fits in every ROI and hemisphere with its 95 % interval; what is no finding fades.
+
+    Parameters
+    ----------
+    table : :attr:`encoding.comparison.Comparison.table`.
+    names : what the first and second fit are called.
+    """
+    import plotly.graph_objects as go
+
+    hemis, row = list(dict.fromkeys(table["hemi"])), arrange(list(dict.fromkeys(table["roi"])), classes or {})
+    fig = go.Figure()
+    level(fig, 0, x=row.ends, name="No difference", dash="dot", showlegend=False)
+    for number, hemi in enumerate(hemis):
+        rows = table[table["hemi"] == hemi]
+        x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 0.7 * (number - (len(hemis) - 1) / 2)
+        if rows["low"].notna().any():
+            rimmed(fig, *strokes((x, x), (rows["low"].to_numpy(), rows["high"].to_numpy())), width=1.5, name="95 %", showlegend=number == 0)
+        tested = rows["p"].notna().any()
+        solid = rows["differs"].to_numpy(bool) if tested else np.ones(len(rows), bool)
+        fig.add_scatter(
+            x=x,
+            y=rows["difference"].to_numpy(float),
+            mode="markers",
+            name=hemi_name(hemi),
+            marker={"color": hemi_colour(hemi), "size": 9, "opacity": np.where(solid, 1, FADED), "line": {"color": "white", "width": 1}},
+            customdata=[[roi, hemi] for roi in rows["roi"]],
+            hovertext=[_difference_text(each, names) for each in rows.itertuples()],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    _separate(fig, row)
+    fig.update_layout(annotations=list(_class_names(row)))
+    fig.update_yaxes(title_text=f"Difference in mean r, {names[1]} − {names[0]}", fixedrange=True)
+    theme(fig, height=400)
+    _name_rois(fig, row, [_Counted([table], hemi) for hemi in hemis], None)
+    return fig.update_layout(margin_t=58, legend_y=1.07)
+
+
+def _difference_text(row: object, names: tuple[str, str]) -> str:
+    lines = [f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}", f"{names[0]} {row.first:.3f}, {names[1]} {row.second:.3f}"]
+    lines.append(f"difference {row.difference:+.3f}")
+    if np.isfinite(row.p):
+        lines += [f"95 % interval {row.low:+.3f} to {row.high:+.3f}", f"p {row.p:.2g}, q {row.q:.2g}"]
+    return "<br>".join(lines)
+
+
+def vertex_scatter(
+    first: Mapping[str, np.ndarray],
+    second: Mapping[str, np.ndarray],
+    *,
+    names: tuple[str, str] = ("A", "B"),
+    labels: Mapping[str, np.ndarray] | None = None,
+) -> go.Figure:
+    """r of every vertex under one fit against r under another. Above the diagonal the second one predicts better.
+
+    Parameters
+    ----------
+    first, second : hemisphere to (n_vertices,) scores. NaN is not drawn.
+    names : what the fits are called.
+    labels : hemisphere to (n_vertices,) what a vertex is called on hover, such as its ROIs.
+
+    Notes
+    -----
+    Up to :data:`MOST_POINTS` vertices are points; more are counted in squares, whose colour is the logarithm of the count, so that
+    a figure of 40,000 vertices takes some 20 kB.
+    """
+    import plotly.graph_objects as go
+
+    both = {hemi: np.isfinite(first[hemi]) & np.isfinite(second[hemi]) for hemi in first if hemi in second}
+    x, y = (np.concatenate([each[hemi][keep] for hemi, keep in both.items()] or [np.zeros(0)]) for each in (first, second))
+    ends = limits(np.concatenate([x, y])) if len(x) else (0.0, 1.0)
+    fig = go.Figure()
+    if len(x) > MOST_POINTS:
+        fig.add_trace(_squares(x, y, ends, names))
+    else:
+        for hemi, keep in both.items():
+            said = np.asarray(labels[hemi], object)[keep] if labels else np.full(keep.sum(), "", object)
+            text = [f"{hemi} {column} {label}" for column, label in zip(np.flatnonzero(keep), said, strict=True)]
+            fig.add_scatter(
+                x=first[hemi][keep],
+                y=second[hemi][keep],
+                mode="markers",
+                name=hemi_name(hemi),
+                marker={"color": hemi_colour(hemi), "size": 5, "opacity": 0.7},
+                text=text,
+                hovertemplate=f"%{{text}}<br>{names[0]} %{{x:.3f}}, {names[1]} %{{y:.3f}}<extra></extra>",
+            )
+    fig.add_scatter(x=list(ends), y=list(ends), mode="lines", line={"color": LINE, "dash": "dot"}, name="Equal", hoverinfo="skip")
+    better = float((y > x).mean()) if len(x) else float("nan")
+    fig.add_annotation(
+        x=0.02, y=0.98, xref="paper", yref="paper", xanchor="left", yanchor="top", showarrow=False, font={"size": SMALL, "color": STROKE},
+        text=f"{names[1]} higher in {better:.0%} of {len(x):,} vertices",
+    )  # fmt: skip
+    fig.update_xaxes(title_text=f"r of {names[0]}", range=ends)
+    fig.update_yaxes(title_text=f"r of {names[1]}", range=ends)
+    return theme(fig, height=500).update_layout(margin={"t": 72, "b": 62, "r": 16}, showlegend=len(x) <= MOST_POINTS)
+
+
+def _squares(x: np.ndarray, y: np.ndarray, ends: tuple[float, float], names: tuple[str, str]) -> go.Heatmap:
+    """Vertices counted in squares; empty ones are clear."""
+    import plotly.graph_objects as go
+
+    counts, edges, _ = np.histogram2d(y, x, bins=N_SQUARES, range=[ends, ends])
+    centres = (edges[:-1] + edges[1:]).astype(np.float32) / 2
+    shown = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan).astype(np.float32)
+    ticks = np.arange(int(np.ceil(np.nanmax(shown, initial=0))) + 1)
+    return go.Heatmap(
+        x=centres,
+        y=centres,
+        z=shown,
+        customdata=counts.astype(np.uint16 if counts.max() < 2**16 else np.uint32),
+        colorscale="Viridis",
+        zmin=0,
+        zmax=max(1.0, float(np.nanmax(shown, initial=0))),
+        colorbar={"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks], "title": {"text": "vertices", "side": "top"}}
+        | {"orientation": "h", "x": 0.5, "y": 1.0, "yanchor": "bottom", "thickness": 10, "len": 0.9},
+        hovertemplate=f"%{{customdata:,}} vertices<br>{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",
+        name="log10 of vertices",
+    )

@@ -1,0 +1,210 @@
+"""Figures of measured responses: sizes of regions, a stimulus over regions, a vertex over stimuli, and their spread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.look import CLEAR, FADED, LINE, SMALL, STROKE, TEST, hemi_colour, hemi_name, theme, translucent
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from encoding.measured import Overview
+
+ROW_HEIGHT = 17  # px, of a region's two bars
+CHARACTER = 6.2  # px, at most, of a name
+N_BINS = 50
+
+
+def size_bars(table: pd.DataFrame, *, classes: Mapping[str, Sequence[str]] | None = None, selected: str | None = None) -> go.Figure:
+    """How many vertices each region has, the hemispheres' bars one below the other; an empty region says so.
+
+    Parameters
+    ----------
+    table : :func:`encoding.measured.roi_sizes`.
+    classes : class to its regions, drawn class by class with a gap between. selected : the region that stands out.
+
+    Notes
+    -----
+    Each bar's customdata is (roi, hemi).
+    """
+    import plotly.graph_objects as go
+
+    order = by_class(table["roi"], classes or {})
+    fig = go.Figure()
+    for hemi in dict.fromkeys(table["hemi"]):
+        rows = table[table["hemi"] == hemi]
+        hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}: {row.n_vertices:,} vertices" for row in rows.itertuples()]
+        fig.add_bar(x=rows["n_vertices"], y=rows["roi"], orientation="h", hovertext=hover, **_of_hemi(rows, hemi, selected))
+    totals = table.groupby("roi", sort=False)["n_vertices"].sum()
+    note = {"x": 0, "text": "empty", "showarrow": False, "xanchor": "left", "xshift": 4, "font": {"size": SMALL}}
+    fig.update_layout(annotations=[note | {"y": roi} for roi in totals.index[totals == 0]], bargap=0.2, barmode="group")
+    fig.update_xaxes(title_text="Vertices", rangemode="tozero", fixedrange=True)
+    fig.update_yaxes(range=(len(order) - 0.5, -0.5), **_names(order, selected))
+    return theme(fig, height=90 + ROW_HEIGHT * len(order)).update_layout(margin_l=16 + CHARACTER * max(map(len, order), default=0))
+
+
+def region_profile(
+    table: pd.DataFrame, *, what: str, classes: Mapping[str, Sequence[str]] | None = None, selected: str | None = None
+) -> go.Figure:
+    """Mean response of each region to one stimulus, left and right, with whiskers over the middle half of its vertices.
+
+    Parameters
+    ----------
+    table : :func:`encoding.measured.roi_profile`. An empty region leaves a gap.
+    what : the axis' title: what was measured and its unit.
+    classes, selected : as for :func:`size_bars`.
+    """
+    import plotly.graph_objects as go
+
+    order = by_class(table["roi"], classes or {})
+    fig = go.Figure()
+    for hemi in dict.fromkeys(table["hemi"]):
+        rows = table[table["hemi"] == hemi]
+        half = {"type": "data", "array": rows["high"] - rows["mean"], "arrayminus": rows["mean"] - rows["low"], "symmetric": False}
+        fig.add_bar(
+            x=rows["roi"],
+            y=rows["mean"],
+            error_y=half | {"color": STROKE, "thickness": 1.5, "width": 0},
+            hovertext=[_profile_hover(row) for row in rows.itertuples()],
+            **_of_hemi(rows, hemi, selected),
+        )
+    fig.add_hline(y=0, line={"color": LINE, "width": 1})
+    fig.update_layout(bargap=0.2, barmode="group")
+    fig.update_xaxes(range=(-0.5, len(order) - 0.5), tickangle=-90, **_names(order, selected))
+    fig.update_yaxes(title_text=what, fixedrange=True)
+    return theme(fig, height=340).update_layout(margin_b=max(48, 16 + CHARACTER * max(map(len, order), default=0)))
+
+
+def by_class(rois: Iterable[str], classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Regions class by class, those of none first; a blank of its own stands between classes, and makes a gap on an axis.
+
+    >>> by_class(["PPA", "all", "V1v"], {"early": ["V1v"], "places": ["PPA", "RSC"]})
+    ['all', ' ', 'V1v', '  ', 'PPA']
+    """
+    rois = list(dict.fromkeys(rois))
+    classed = {roi for members in classes.values() for roi in members}
+    groups = [[roi for roi in rois if roi not in classed], *([roi for roi in members if roi in rois] for members in classes.values())]
+    groups = [group for group in groups if group]
+    return [name for number, group in enumerate(groups) for name in ([" " * number] if number else []) + group]
+
+
+def response_histogram(
+    values: np.ndarray, *, what: str, of: str = "stimuli", marked: Mapping[str, float] | None = None, colour: str = TEST
+) -> go.Figure:
+    """How many responses there are of each strength: of one vertex to all stimuli, or of all vertices to one.
+
+    Parameters
+    ----------
+    values : (n,) responses. what : the axis' title. of : what is counted, ``stimuli`` or ``vertices``.
+    marked : name to a response that is marked by a line, such as that to the chosen stimulus.
+    """
+    import plotly.graph_objects as go
+
+    counts, edges = np.histogram(values, bins=min(N_BINS, max(8, int(np.sqrt(len(values))))))
+    fig = go.Figure(
+        go.Bar(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=counts,
+            width=np.diff(edges),
+            name=of.capitalize(),
+            marker={"color": colour, "opacity": 0.7, "line_width": 0},
+            hovertemplate=f"%{{y:,}} {of} near %{{x:.2f}}<extra></extra>",
+        )
+    )
+    for name, value in (marked or {}).items():
+        fig.add_vline(x=float(value), line={"color": STROKE, "width": 2})
+        note = {"text": f"{name}, {value:+.2f}", "showarrow": False, "yanchor": "bottom"}
+        fig.add_annotation(x=float(value), y=1, yref="paper", font_size=SMALL, **note)
+    fig.update_xaxes(title_text=what)
+    fig.update_yaxes(title_text=of.capitalize())
+    return theme(fig, height=300).update_layout(showlegend=False, bargap=0)
+
+
+def response_spread(found: Overview, *, what: str) -> go.Figure:
+    """Share of each block's responses at each strength, over the stimuli and vertices that were looked at."""
+    import plotly.graph_objects as go
+
+    centres = (found.edges[:-1] + found.edges[1:]) / 2
+    fig = go.Figure()
+    for block, counts in found.counts.items():
+        fig.add_scatter(
+            x=centres,
+            y=100 * counts / max(1, counts.sum()),
+            mode="lines",
+            line={"color": hemi_colour(block), "width": 2, "shape": "hvh"},
+            fill="tozeroy",
+            fillcolor=translucent(hemi_colour(block), 0.2),
+            name=hemi_name(block),
+            hovertemplate=f"{hemi_name(block)}<br>near %{{x:.2f}}: %{{y:.1f}} %<extra></extra>",
+        )
+    fig.update_xaxes(title_text=what)
+    fig.update_yaxes(title_text="Share of responses (%)", rangemode="tozero")
+    return theme(fig, height=300)
+
+
+def label_bars(table: pd.DataFrame, *, what: str) -> go.Figure:
+    """A vertex's mean response to each kind of stimulus, with the 95 % interval of each mean.
+
+    ``table`` is :func:`encoding.measured.label_means`; ``what`` the axis' title.
+    """
+    import plotly.graph_objects as go
+
+    names = [f"{row.label} ({row.n:,})" for row in table.itertuples()]
+    spread = {"type": "data", "array": table["high"] - table["mean"], "color": STROKE, "thickness": 1.5, "width": 0}
+    fig = go.Figure(
+        go.Bar(
+            x=table["mean"],
+            y=names,
+            error_x=spread,
+            orientation="h",
+            name="Mean response",
+            marker={"color": TEST, "opacity": 0.8},
+            hovertext=[f"<b>{row.label}</b><br>mean {row.mean:+.3f} over {row.n:,} stimuli" for row in table.itertuples()],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    )
+    fig.add_vline(x=0, line={"color": LINE, "width": 1})
+    fig.update_xaxes(title_text=what)
+    fig.update_yaxes(range=(len(names) - 0.5, -0.5), **_names(names, None))
+    fig.update_layout(bargap=0.35, showlegend=False)
+    return theme(fig, height=max(220, 96 + 2 * ROW_HEIGHT * len(names))).update_layout(
+        margin_l=16 + CHARACTER * max(map(len, names), default=0)
+    )
+
+
+def _of_hemi(rows: pd.DataFrame, hemi: str, selected: str | None) -> dict[str, object]:
+    """What the bars of a hemisphere have in common, whichever way they run."""
+    chosen = rows["roi"].to_numpy() == selected
+    return {
+        "name": hemi_name(hemi),
+        "marker": {"color": hemi_colour(hemi), "opacity": np.where(chosen, 1.0, FADED) if chosen.any() else 1.0},
+        "customdata": [[roi, hemi] for roi in rows["roi"]],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+    }
+
+
+def _names(order: Sequence[str], selected: str | None) -> dict[str, object]:
+    """An axis of regions in this order."""
+    return {
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": list(order),
+        "tickvals": list(order),
+        "ticktext": [f"<b>{roi}</b>" if roi == selected else roi for roi in order],
+        "tickfont": {"size": SMALL},
+        "showgrid": False,
+        "fixedrange": True,
+        "tickcolor": CLEAR,
+    }
+
+
+def _profile_hover(row: object) -> str:
+    if not np.isfinite(row.mean):
+        return f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}: no vertices"
+    lines = [f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}", f"mean {row.mean:+.3f}"]
+    return "<br>".join([*lines, f"middle half of {row.n_vertices:,} vertices: {row.low:+.2f} to {row.high:+.2f}"])

@@ -1,0 +1,152 @@
+"""Figures of one picture: its predicted response over regions, and what in it drives a region."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.data import CHARACTER, by_class
+from encoding.plots.look import FADED, HALO, LINE, STROKE, hemi_colour, hemi_name, theme
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from PIL import Image
+
+SHOWN_SIDE = 480  # px, of the picture behind a heatmap
+HEAT_OPACITY = 0.85  # where the response changes most; where it does not change the picture shows
+ORANGE, PURPLE = (204, 96, 0), (94, 60, 153)  # the ends of PuOr, apart in every colour-vision deficiency
+
+
+def response_profile(
+    predicted: pd.DataFrame,
+    measured: pd.DataFrame | None = None,
+    *,
+    unit: str,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    selected: str | None = None,
+) -> go.Figure:
+    """Mean predicted response of each region to one picture, left and right, with the measured one beside it where there is one.
+
+    Parameters
+    ----------
+    predicted : columns roi, hemi, n_vertices (those that are averaged), mean, r_mean (their mean test r). A region without any leaves a
+        gap.
+    measured : roi, hemi, mean, of the same vertices.
+    unit : of the responses, for the axis.
+    classes : class to its regions, drawn class by class with a gap between. selected : the region that stands out.
+    """
+    import plotly.graph_objects as go
+
+    order = by_class(predicted["roi"], classes or {})
+    fig = go.Figure()
+    for hemi in dict.fromkeys(predicted["hemi"]):
+        rows = predicted[predicted["hemi"] == hemi]
+        hover = [
+            f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>predicted {row.mean:+.3f}<br>{row.n_vertices:,} vertices, mean test r "
+            f"{row.r_mean:.2f}"
+            for row in rows.itertuples(index=False)
+        ]
+        opacity = [1.0 if selected in (None, roi) else FADED for roi in rows["roi"]]
+        fig.add_bar(
+            x=rows["roi"],
+            y=rows["mean"],
+            name=f"{hemi_name(hemi)}, predicted",
+            marker={"color": hemi_colour(hemi), "opacity": opacity, "line_width": 0},
+            offsetgroup=hemi,
+            customdata=[(roi, hemi) for roi in rows["roi"]],
+            hovertext=hover,
+            hoverinfo="text",
+        )
+    for trace in () if measured is None else _measured(measured):
+        fig.add_trace(trace)
+    fig.add_hline(y=0, line={"color": LINE, "width": 1})
+    fig.update_layout(bargap=0.2, barmode="group", xaxis={"categoryorder": "array", "categoryarray": order})
+    fig.update_xaxes(tickangle=-90, fixedrange=True, range=(-0.5, len(order) - 0.5), tickvals=[roi for roi in order if roi.strip()])
+    fig.update_yaxes(title_text=f"Mean response ({unit})", fixedrange=True)
+    return theme(fig, height=360).update_layout(margin_b=16 + CHARACTER * max(map(len, order), default=0))
+
+
+def _measured(table: pd.DataFrame) -> list[go.Bar]:
+    """A frame from 0 to each region's measured mean, around its hemisphere's bar."""
+    import plotly.graph_objects as go
+
+    made = []
+    for hemi in dict.fromkeys(table["hemi"]):
+        rows = table[table["hemi"] == hemi]
+        hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>measured {row.mean:+.3f}" for row in rows.itertuples(index=False)]
+        made.append(
+            go.Bar(
+                x=rows["roi"],
+                y=rows["mean"],
+                name="Measured",
+                legendgroup="measured",
+                showlegend=not made,
+                marker={"color": "rgba(0,0,0,0)", "line": {"color": STROKE, "width": 1.5}},
+                offsetgroup=hemi,
+                hovertext=hover,
+                hoverinfo="text",
+            )
+        )
+    return made
+
+
+def occlusion_map(picture: Image.Image, drop: np.ndarray, *, label: str, patch: float) -> go.Figure:
+    """A picture with, over it, how much a region's predicted response falls where it is covered.
+
+    Parameters
+    ----------
+    picture : RGB; drawn at 480 pixels at most.
+    drop : (n, n) the fall at each place, row 0 at the top. Orange: covering it lowers the response, so this part drives the region;
+        purple: covering it raises the response. Colours run equally far both ways.
+    label : what responds, for the colour bar.
+    patch : side of the patch as a share of the picture's; drawn as a frame in the lower right corner.
+    """
+    import plotly.graph_objects as go
+
+    width, height = picture.size
+    n = len(drop)
+    most = float(np.nanmax(np.abs(drop))) or 1.0
+    x, y = ((np.arange(n) + 0.5) / n * side for side in (width, height))
+    fig = go.Figure(
+        go.Heatmap(
+            x=x,
+            y=y,
+            z=np.asarray(drop, np.float32),
+            zmin=-most,
+            zmax=most,
+            colorscale=_see_through(),
+            name="drop",
+            colorbar={"title": {"text": f"Drop of<br>{label}"}, "thickness": 12, "len": 0.9},
+            hovertemplate="covered here: the response falls by %{z:+.3f}<extra></extra>",
+        )
+    )
+    fig.add_layout_image(
+        source=_data_uri(picture), x=0, y=0, sizex=width, sizey=height, xref="x", yref="y", sizing="stretch", layer="below"
+    )  # fmt: skip
+    corner = {"x0": width * (1 - patch) - 2, "x1": width - 2, "y0": height * (1 - patch) - 2, "y1": height - 2}
+    for colour, line in ((HALO, 4.5), (STROKE, 2)):
+        fig.add_shape(type="rect", **corner, line={"color": colour, "width": line})
+    fig.update_xaxes(range=(0, width), visible=False, constrain="domain")
+    fig.update_yaxes(range=(height, 0), visible=False, scaleanchor="x", constrain="domain")
+    return theme(fig, height=400).update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8})
+
+
+def _see_through(n: int = 5) -> list[tuple[float, str]]:
+    """From purple through clear to orange, each ``n`` steps."""
+    scale = []
+    for place in np.linspace(-1, 1, 2 * n + 1):
+        red, green, blue = ORANGE if place > 0 else PURPLE
+        scale.append((float(place + 1) / 2, f"rgba({red},{green},{blue},{HEAT_OPACITY * abs(place) ** 0.8:.2f})"))
+    return scale
+
+
+def _data_uri(picture: Image.Image) -> str:
+    small, out = picture.copy(), io.BytesIO()
+    small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    small.save(out, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -1,0 +1,263 @@
+"""Files that strangers send, decoded within bounds: bytes in, pictures out, nothing written anywhere.
+
+A file is what its first bytes say, never what its name says. Its size in pixels is read from its header and held against the bounds
+before a decoder may ask for memory.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from encoding.datasets._images import UNREADABLE, as_rgb
+from encoding.datasets._videos import evenly_spaced
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+MOST_PICTURE_BYTES = 20 * 2**20
+MOST_PIXELS = 40_000_000
+LEAST_SIDE, MOST_SIDE = 16, 1_024  # pixels; larger pictures are reduced to this, which is more than any network here looks at
+MOST_ASPECT = 8  # longer side over shorter: networks enlarge the shorter one
+PICTURES = "JPEG, PNG, WebP, BMP or GIF"
+
+MOST_CLIP_BYTES = 50 * 2**20
+MOST_SECONDS = 60.0
+MOST_CLIP_FRAMES = 4_000
+MOST_FRAME_PIXELS = 4_096 * 2_304
+MOST_DECODED_PIXELS = 2_500_000_000  # of all frames together: some 10 s of work
+CLIPS = "MP4, MOV, MKV, WebM or AVI"
+
+ONE_AT_A_TIME = threading.Semaphore(2)  # decoding; a crowd of large files would take all memory
+
+
+class BadUpload(ValueError):
+    """A file cannot be used. The message says why, and the mend, in one sentence or two."""
+
+
+# ---- pictures
+
+
+def read_picture(data: bytes) -> Image.Image:
+    """The picture in a file's bytes as 8-bit RGB, upright, the first frame of several, its longer side at most 1,024 pixels.
+
+    Raises
+    ------
+    BadUpload for anything but a sound JPEG, PNG, WebP, BMP or GIF within the bounds.
+    """
+    _check_bytes(data, MOST_PICTURE_BYTES, "picture")
+    kind = picture_format(data)
+    if kind is None:
+        raise BadUpload(f"This file is no picture that is read here ({PICTURES}). {_looks_like(data)}".strip())
+    if kind in CANVAS and (size := CANVAS[kind](data)) is not None:  # these decoders take memory before they tell a size
+        _check_pixels(*size)
+    try:
+        with ONE_AT_A_TIME, Image.open(io.BytesIO(data), formats=[kind]) as image:
+            _check_pixels(*image.size)
+            image.load()
+            _check_pixels(*image.size)
+            return _reduced(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise BadUpload(_too_many_pixels()) from error
+    except (*UNREADABLE, MemoryError, IndexError, OverflowError) as error:
+        if isinstance(error, BadUpload):
+            raise
+        raise BadUpload(f"This {kind} is damaged or cut short, so it cannot be read. Save it again and try that.") from error
+
+
+def picture_format(data: bytes) -> str | None:
+    """Which of the formats a file's first bytes are of, as Pillow names it; None for any other.
+
+    >>> picture_format(b"GIF89a..."), picture_format(b"<svg xmlns=...")
+    ('GIF', None)
+    """
+    starts = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP", b"GIF87a": "GIF", b"GIF89a": "GIF"}
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((kind for start, kind in starts.items() if data.startswith(start)), None)
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    """As RGB and no larger than it may be; reduced first where that loses nothing, as conversion takes several times the memory."""
+    if image.mode.startswith("I;16"):  # the upper 8 bits, as encoding.datasets takes them
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("1", "P", "PA") or (image.mode == "RGB" and "transparency" in image.info):
+        image = as_rgb(image) if "transparency" not in image.info else image.convert("RGBA")
+    if max(image.size) > MOST_SIDE and image.mode in ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"):
+        image = image.copy()
+        image.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    made = as_rgb(image)
+    made.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
+    made.info.clear()  # where it was taken, and by whom, is nobody's business
+    return made
+
+
+def _gif_canvas(data: bytes) -> tuple[int, int] | None:
+    return struct.unpack_from("<HH", data, 6) if len(data) >= 10 else None
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a WebP file announces: of its canvas, or of its only frame."""
+    kind = data[12:16]
+    if kind == b"VP8X" and len(data) >= 30:
+        return tuple(1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    if kind == b"VP8L" and len(data) >= 25:
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 " and len(data) >= 30:
+        return tuple(side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    raise BadUpload("This WEBP is damaged or cut short, so it cannot be read. Save it again and try that.")
+
+
+CANVAS: dict[str, Callable[[bytes], tuple[int, int] | None]] = {"GIF": _gif_canvas, "WEBP": _webp_canvas}
+
+
+def _check_bytes(data: bytes, most: int, what: str) -> None:
+    if not data:
+        raise BadUpload("This file is empty.")
+    if len(data) > most:
+        raise BadUpload(f"This file has {len(data) / 2**20:,.1f} MB; a {what} may have {most / 2**20:,.0f} MB.")
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise BadUpload(_too_many_pixels(width, height))
+    _check_shape(width, height)
+
+
+def _check_shape(width: int, height: int) -> None:
+    if min(width, height) < LEAST_SIDE:
+        raise BadUpload(f"This picture has {width:,} x {height:,} pixels; {LEAST_SIDE} a side are the least.")
+    if max(width, height) > MOST_ASPECT * min(width, height):
+        raise BadUpload(f"This picture has {width:,} x {height:,} pixels: one side may be {MOST_ASPECT} times the other at most. Crop it.")
+
+
+def _too_many_pixels(*size: int) -> str:
+    has = f"has {size[0]:,} x {size[1]:,} pixels" if size else "has far too many pixels"
+    return f"This picture {has}; {MOST_PIXELS / 1e6:,.0f} million are the most. Save it smaller."
+
+
+def _looks_like(data: bytes) -> str:
+    """What else a file seems to be, with the mend; empty where nothing is known of it."""
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if re.search(rb"<svg\b", start):
+        return "It is an SVG drawing: save it as PNG."
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml", b"<script")):
+        return "It is a web page or XML: save the picture itself."
+    known = {b"pk\x03\x04": "a zip archive: unpack it first", b"%pdf": "a PDF: save the picture as PNG"}
+    known |= {b"ii*\x00": "a TIFF: save it as PNG", b"mm\x00*": "a TIFF: save it as PNG"}
+    if data[4:8] == b"ftyp":
+        known[start[:4]] = "a video, or a HEIC or AVIF picture: save it as JPEG"
+    return next((f"It is {what}." for begin, what in known.items() if start.startswith(begin)), "")
+
+
+# ---- clips
+
+
+def read_clip(data: bytes, n_frames: int) -> list[Image.Image]:
+    """``n_frames`` frames of the video in a file's bytes, evenly spaced from the first to the last, as RGB; sound is not looked at.
+
+    Frames whose longer side exceeds 1,024 pixels are reduced.
+
+    Raises
+    ------
+    BadUpload for anything but a sound video within the bounds.
+    """
+    _check_bytes(data, MOST_CLIP_BYTES, "clip")
+    kind = clip_format(data)
+    if kind is None:
+        still = "It is a picture, and this model was fitted to clips." if picture_format(data) else ""
+        raise BadUpload(f"This file is no clip that is read here ({CLIPS}). {still or _looks_like(data)}".strip())
+    with ONE_AT_A_TIME:
+        places = evenly_spaced(_check_clip(data, kind), n_frames)
+        found, n_there = _frames_at(data, kind, places)
+        if len(found) < len(set(places)):  # some packets held no frame to be shown
+            if n_there == 0:
+                raise BadUpload("This clip holds no frames.")
+            places = evenly_spaced(n_there, n_frames)
+            found, _ = _frames_at(data, kind, places)
+    if len(found) < len(set(places)):
+        raise BadUpload("This clip is damaged or cut short, so it cannot be read.")
+    return [found[place] for place in places]
+
+
+def clip_format(data: bytes) -> str | None:
+    """Which container a file's first bytes are of, as FFmpeg names its reader; None for any other.
+
+    A file is only ever handed to this one reader: FFmpeg, left to guess, would follow a playlist to other files and hosts.
+    """
+    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip") and data[8:12] not in STILLS:
+        return "mov"
+    if data[:4] == b"\x1aE\xdf\xa3":
+        return "matroska"
+    return "avi" if data[:4] == b"RIFF" and data[8:12] == b"AVI " else None
+
+
+STILLS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")  # pictures in the same container as MP4
+
+
+def _check_clip(data: bytes, kind: str) -> int:
+    """How many frames a clip has by its packets, none of them decoded; BadUpload where it is out of bounds."""
+    with _opened(data, kind) as container:
+        stream = container.streams.video[0]
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if not 0 < width * height <= MOST_FRAME_PIXELS:
+            most = f"{MOST_FRAME_PIXELS / 1e6:.1f} million"
+            raise BadUpload(f"This clip's frames have {width:,} x {height:,} pixels; {most} are the most. Save it smaller.")
+        _check_shape(width, height)
+        seconds = (container.duration or 0) / 1e6
+        n_there = 0
+        for packet in container.demux(stream):
+            n_there += packet.size > 0 and not packet.is_discard
+            if packet.pts is not None and packet.time_base:
+                seconds = max(seconds, float(packet.pts * packet.time_base))
+            if n_there > MOST_CLIP_FRAMES or seconds > MOST_SECONDS:
+                most = f"{MOST_SECONDS:.0f} seconds and {MOST_CLIP_FRAMES:,} frames are the most"
+                raise BadUpload(f"This clip is too long: {most}. Cut it.")
+        if n_there * width * height > MOST_DECODED_PIXELS:
+            raise BadUpload(f"This clip has {n_there:,} frames of {width:,} x {height:,} pixels, too many together. Save it smaller.")
+        return max(1, n_there)
+
+
+def _frames_at(data: bytes, kind: str, places: Sequence[int]) -> tuple[dict[int, Image.Image], int]:
+    """The frames at ``places`` so far as they are there, and how many were decoded to get to the last of them."""
+    found, n_decoded, last = {}, 0, max(places)
+    with _opened(data, kind) as container:
+        for place, frame in enumerate(container.decode(container.streams.video[0])):
+            if frame.is_corrupt or frame.width * frame.height > MOST_FRAME_PIXELS:
+                raise BadUpload(f"This clip is damaged at frame {place} (counted from 0).")
+            n_decoded += 1
+            if place in places:
+                image = frame.to_image()
+                image.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
+                found[place] = image
+            if place == last:
+                break
+    return found, n_decoded
+
+
+@contextmanager
+def _opened(data: bytes, kind: str) -> Iterator[InputContainer]:
+    """The container, with a first video whose decoder refuses frames that are too large; whatever it raises becomes a BadUpload."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), format=kind) as container:
+            if not container.streams.video or container.streams.video[0].codec_context is None:
+                raise BadUpload("This file holds no video that can be decoded.")
+            context = container.streams.video[0].codec_context
+            context.thread_count = 1
+            context.options = {"max_pixels": str(MOST_FRAME_PIXELS)}
+            yield container
+    except (av.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
+        if isinstance(error, BadUpload):
+            raise
+        raise BadUpload("This clip is damaged or cut short, so it cannot be read.") from error

@@ -1,0 +1,42 @@
+"""Compare: two or more finished fits side by side, and the table of all runs."""
+
+import streamlit as st
+
+from pages.parts.compare import (
+    ask_for_intervals,
+    bars_panel,
+    choose_runs,
+    comparisons,
+    difference_panel,
+    open_all,
+    say_what_they_are,
+    take_away,
+)
+from pages.parts.handles import settle
+from pages.parts.runs import notes_panel, runs_panel, runs_table
+
+st.header("Compare", anchor=False)
+table = runs_table()
+if table.empty:
+    st.info("Nothing was fitted yet. Fit a model or two on the Explore page, or import a fit on the Cache page; they are compared here.")
+    st.stop()
+
+st.markdown("Which of two models predicts which part of visual cortex better, and is the difference more than chance?")
+keys = choose_runs(table)
+found = open_all(keys) if len(keys) > 1 else {}
+if len(found) > 1 and "A" in found:
+    say_what_they_are(found)
+    ask_for_intervals(found)
+    compared = comparisons(found)
+    bars_panel(found, compared)
+    difference_panel(compared)
+    take_away(found)
+elif len(keys) < 2:
+    st.info("Choose two fits above, or tick two rows below.")
+
+st.subheader("All runs", anchor=False)
+runs_panel(table)
+with st.expander("Notes and tags", key="notes", on_change="rerun") as notes:
+    if notes.open:
+        notes_panel(table)
+settle("a fit is shown")

@@ -1,0 +1,57 @@
+"""Predict: the response of visual cortex to one picture, how far it can be trusted, and what in the picture drives it."""
+
+import streamlit as st
+
+from encoding import DATASETS
+from pages.parts.data import SIMULATED, Shown
+from pages.parts.handles import settle
+from pages.parts.predict import WRONG, Asked, choose_fits, choose_picture
+from pages.parts.predict_drives import occlusion_panel
+from pages.parts.predict_panels import (
+    brain_panel,
+    least_r_choice,
+    model_choice,
+    models_table,
+    nearest_panel,
+    regions_panel,
+    roi_choice,
+    standing,
+)
+
+st.header("Predict", anchor=False)
+fits = choose_fits()
+if not fits:
+    st.stop()
+first = next(iter(fits.values()))
+shown = Shown(DATASETS[first.plan.spec.dataset], first.plan.subject)
+simulated = f"{SIMULATED} " if shown.subject.simulated else ""
+st.markdown(f"{simulated}What would the visual cortex of **{shown.subject.name}** do with this {shown.what.removesuffix('s')}?")
+
+result = model_choice(fits)
+roi, least_r = roi_choice(result), least_r_choice()
+left, right = st.columns([2, 5], gap="medium")
+with left:
+    picture = choose_picture(result, shown)
+    if picture is not None:
+        st.image(picture.middle, caption=picture.name, alt=picture.name, width="stretch")
+if picture is None:
+    st.stop()
+
+asked = Asked(result, shown, picture)
+try:
+    asked.predicted()
+except WRONG as wrong:
+    st.error(str(wrong))
+    st.stop()
+with left:
+    st.markdown(standing(asked, least_r))
+with right:
+    brain_panel(asked, least_r, roi)
+models_table([(name, Asked(each, shown, picture)) for name, each in fits.items()], least_r)
+regions_panel(asked, least_r, roi)
+drives, nearest = st.columns(2, gap="medium")
+with drives:
+    occlusion_panel(asked, roi)
+with nearest:
+    nearest_panel(asked, least_r)
+settle("a picture is predicted")

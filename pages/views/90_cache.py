@@ -1,0 +1,16 @@
+"""Cache: background jobs, what the Store holds, and fits as files to send and to open."""
+
+import streamlit as st
+
+from pages.parts.cache import exchange_panel, jobs_panel, store_panel
+from pages.parts.handles import settle
+
+st.header("Jobs and cache", anchor=False)
+st.subheader("Jobs", anchor=False)
+jobs_panel()
+st.subheader("What is kept", anchor=False)
+st.markdown("Every stage of every fit is kept under a name made of all that went into it, so nothing is computed twice.")
+store_panel()
+st.subheader("Fits as files", anchor=False)
+exchange_panel()
+settle("a job is watched")

@@ -1,0 +1,145 @@
+"""Two fits held against each other, checked by loops and by scipy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from encoding import FitSpec, fit
+from encoding.comparison import compare, false_discovery, paired_test, settings, vertex_differences, what_differs, why_unpaired
+from encoding.intervals import N_RESAMPLES, SEED, roi_intervals
+from encoding.scores import bootstrap_means
+from tests.conftest import TINY
+
+COLOUR = replace(TINY, layers=("colour",))
+
+
+@pytest.fixture
+def two(tiny, store):
+    """A good fit and one that sees mean colours alone, with their intervals."""
+    results = [fit(spec, store, device="cpu") for spec in (TINY, COLOUR)]
+    for result in results:
+        roi_intervals(result)
+    return results
+
+
+def test_differences_and_intervals_are_those_of_a_loop_over_draws(two):
+    row = compare(*two).table.set_index(["roi", "hemi"]).loc[("driven", "rh")]
+    predicted = [result.predicted("rh", np.arange(5)) for result in two]
+    measured = two[0].measured("rh", np.arange(5))
+    n = len(measured)
+    counts = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
+    draws = []
+    for drawn in counts:
+        rows = np.repeat(np.arange(n), drawn)
+        means = [np.mean([np.corrcoef(p[rows, v], measured[rows, v])[0, 1] for v in range(5)]) for p in predicted]
+        draws.append(means[1] - means[0])
+    r = [np.mean([np.corrcoef(p[:, v], measured[:, v])[0, 1] for v in range(5)]) for p in predicted]
+    assert row["difference"] == pytest.approx(r[1] - r[0], abs=1e-4)
+    assert [row["low"], row["high"]] == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=1e-3)
+    assert row["p"] == pytest.approx(2 * stats.t.sf(abs(r[1] - r[0]) / np.std(draws, ddof=1), n - 1), rel=0.02, abs=1e-12)
+
+
+def test_a_better_model_is_found_better_where_there_is_something_to_predict(two):
+    table = compare(*two).table.set_index(["roi", "hemi"])
+    assert table.loc["driven", "differs"].all() and (table.loc["driven", "high"] < 0).all()
+    assert not table.loc["noise", "differs"].any()
+    assert "empty" not in table.index.get_level_values("roi")
+
+
+def test_two_equal_fits_do_not_differ(two):
+    table = compare(two[0], two[0]).table
+    assert (table["difference"] == 0).all() and (table["p"] == 1).all() and not table["differs"].any()
+
+
+def test_exchanging_the_two_changes_signs_alone(two):
+    there, back = compare(*two).table, compare(*two[::-1]).table
+    np.testing.assert_allclose(there["difference"], -back["difference"])
+    np.testing.assert_allclose(there["low"], -back["high"])
+    np.testing.assert_allclose(there["p"], back["p"])
+
+
+def test_of_equally_good_models_about_one_in_twenty_tests_finds_a_difference():
+    rng, n, found = np.random.default_rng(0), 60, 0
+    for _ in range(300):
+        signal = rng.normal(size=(n, 6))
+        measured = signal + rng.normal(size=(n, 6))
+        predicted = [signal + rng.normal(size=(n, 6)) + rng.normal(size=(n, 1)) for _ in range(2)]
+        draws = [bootstrap_means(p.astype("f4"), measured.astype("f4"), {"roi": np.arange(6)}, n_resamples=200)["roi"] for p in predicted]
+        r = [np.mean([np.corrcoef(p[:, v], measured[:, v])[0, 1] for v in range(6)]) for p in predicted]
+        found += paired_test(r[1] - r[0], draws[1] - draws[0], n)[2] < 0.05
+    assert 0.025 < found / 300 < 0.085
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_false_discovery_rate_is_scipys(seed):
+    p = np.random.default_rng(seed).uniform(size=20) ** 3
+    with_gap = np.insert(p, 7, np.nan)
+    q = false_discovery(with_gap)
+    np.testing.assert_allclose(np.delete(q, 7), stats.false_discovery_control(p))
+    assert np.isnan(q[7])
+
+
+def test_nothing_tested_is_no_discovery():
+    assert false_discovery(np.full(3, np.nan)).tolist() == pytest.approx([np.nan] * 3, nan_ok=True)
+    assert false_discovery(np.zeros(0)).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"split": "holdout:0.75:6"}, "different images (A on 30, B on 30, of which"),
+        ({"split": "kfold:3:0"}, "A on 30, B on 120, of which 30 are the same"),
+    ],
+)
+def test_fits_of_other_test_images_are_not_paired_and_say_why(tiny, store, two, change, reason):
+    other = fit(replace(TINY, **change), store, device="cpu")
+    roi_intervals(other)
+    found = compare(two[0], other)
+    assert reason in found.unpaired and found.same_vertices and not found.tested
+    assert found.table["p"].isna().all() and np.isfinite(found.table.set_index("roi").loc["driven", "difference"]).all()
+
+
+def test_fits_of_one_hemisphere_each_have_nothing_in_common(tiny, store):
+    left, right = (fit(replace(TINY, hemi=hemi), store, device="cpu") for hemi in ("lh", "rh"))
+    assert why_unpaired(left, right) == "They are of different hemispheres."
+    with pytest.raises(ValueError, match="do not predict the same vertices"):
+        vertex_differences(left, right)
+
+
+def test_changed_responses_are_not_paired(tiny, store, two):
+    tiny.change(fingerprints={"lh": "other", "rh": "other"})
+    changed = fit(TINY, store, device="cpu")
+    assert "changed between them" in why_unpaired(two[0], changed)
+
+
+def test_missing_intervals_leave_means_alone_and_are_named(tiny, store):
+    results = [fit(spec, store, device="cpu") for spec in (TINY, COLOUR)]
+    roi_intervals(results[0])
+    found = compare(*results)
+    assert found.without_intervals == (results[1],) and found.unpaired is None and not found.tested
+    assert found.table["low"].isna().all() and not found.table["differs"].any()
+
+
+def test_folds_are_paired_with_equal_folds(tiny, store):
+    results = [fit(replace(spec, split="kfold:3:0"), store, device="cpu") for spec in (TINY, COLOUR)]
+    for result in results:
+        roi_intervals(result)
+    assert compare(*results).table.set_index(["roi", "hemi"]).loc["driven", "differs"].all()
+
+
+def test_vertices_are_subtracted(two):
+    np.testing.assert_allclose(vertex_differences(*two)["lh"], two[1].score("lh") - two[0].score("lh"))
+
+
+def test_settings_that_differ_are_listed_with_the_readouts_own_defaults(tiny, store, two):
+    other = fit(replace(TINY, options={"alpha": 10.0}, n_components=12), store, device="cpu")
+    table = what_differs([two[0], two[1], other]).set_index("setting")
+    assert table.loc["layers"].tolist() == ["pixels", "colour", "pixels"]
+    assert table.loc["n_components"].tolist() == ["0", "0", "12"]
+    assert table.loc["ridge: alpha", "C"] == "10.0" and table.loc["ridge: alpha", "A"] == table.loc["ridge: alpha", "B"] != "10.0"
+    assert "readout" not in table.index and "readout" in settings(two)["setting"].tolist()
+    assert FitSpec().readout == "ridge"

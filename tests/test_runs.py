@@ -1,0 +1,119 @@
+"""The table of finished fits, and what people note of them."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from encoding import fit
+from encoding.registry import UnknownName
+from encoding.runs import Note, all_runs, as_csv, find_run, known_tags, matching, open_run, read_note, run_keys, short_name, write_note
+from tests.conftest import TINY
+
+COLOUR = replace(TINY, layers=("colour",), options={"alpha": 10.0})
+
+
+@pytest.fixture
+def two(tiny, store):
+    return [fit(spec, store, device="cpu") for spec in (TINY, COLOUR)]
+
+
+def test_a_store_without_fits_has_an_empty_table(store):
+    table = all_runs(store)
+    assert len(table) == 0 and "mean_r" in table and len(matching(table, words="x")) == 0 and as_csv(table).startswith("key,")
+
+
+def test_every_finished_fit_is_a_row_that_says_what_made_it(two, store):
+    table = all_runs(store).set_index("key")
+    row = table.loc[two[1].key]
+    assert set(table.index) == {result.key for result in two} == set(run_keys(store))
+    assert row["mean_r"] == pytest.approx(np.mean([two[1].score(hemi) for hemi in ("lh", "rh")]))
+    assert (row["layers"], row["options"], row["readout"], row["device"]) == ("colour", "alpha=10.0", "ridge", "cpu")
+    assert row["simulated"] and not row["imported"] and row["seconds"] > 0 and row["made"].startswith("20")
+    assert "tinynet colour · all features · ridge alpha=10.0 · r 0." in short_name({"key": two[1].key, **row})
+
+
+def test_notes_and_tags_are_kept_and_taken_away(two, store):
+    key = two[0].key
+    write_note(key, store, Note("the baseline", ("paper", "figure 2")))
+    assert read_note(key, store) == Note("the baseline", ("paper", "figure 2"))
+    assert known_tags(all_runs(store)) == ["figure 2", "paper"]
+    write_note(key, store, Note())
+    assert read_note(key, store) == Note() and not list((store.root / "notes").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        (Note("x" * 2_001), "2,000 characters"),
+        (Note("", ("a,b",)), "without a comma"),
+        (Note("", (" ",)), "A tag is"),
+        (Note("", ("t",) * 21), "20 tags"),
+    ],
+)
+def test_a_note_that_cannot_be_kept_is_refused(two, store, note, said):
+    with pytest.raises(ValueError, match=said):
+        write_note(two[0].key, store, note)
+
+
+@pytest.mark.parametrize("key", ["../../etc/passwd", "fit-../../x", "", "fit-0123", "weights-0123456789abcdef0123"])
+def test_a_note_of_no_run_names_no_file(store, key):
+    with pytest.raises((ValueError, UnknownName)):
+        write_note(key, store, Note("x"))
+    assert read_note(key, store) == Note()
+
+
+def test_writers_at_once_leave_one_whole_note(two, store):
+    key = two[0].key
+    writers = [threading.Thread(target=write_note, args=(key, store, Note(str(i) * 500))) for i in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    text = read_note(key, store).text
+    assert len(text) == 500 and len(set(text)) == 1
+    assert [path.name for path in (store.root / "notes").iterdir()] == [f"{key}.json"]
+
+
+def test_a_note_that_cannot_be_read_is_no_note(two, store):
+    write_note(two[0].key, store, Note("x"))
+    (store.root / "notes" / f"{two[0].key}.json").write_text("{")
+    assert read_note(two[0].key, store) == Note() and len(all_runs(store)) == 2
+
+
+def test_rows_are_found_by_words_in_any_column_and_by_tags(two, store):
+    write_note(two[0].key, store, Note("for the Talk", ("paper",)))
+    table = all_runs(store)
+    assert matching(table, words="TALK pixels")["key"].tolist() == [two[0].key]
+    assert matching(table, words="talk colour").empty
+    assert matching(table, tags=["paper"])["key"].tolist() == [two[0].key]
+    assert matching(table, by="mean_r", ascending=True)["mean_r"].is_monotonic_increasing
+    with pytest.raises(UnknownName, match="Did you mean 'mean_r'"):
+        matching(table, by="mean")
+
+
+def test_csv_reads_back_and_runs_no_formula(two, store):
+    write_note(two[0].key, store, Note('=HYPERLINK("x")', ("a", "b")))
+    back = pd.read_csv(io.StringIO(as_csv(all_runs(store)))).set_index("key")
+    assert back.loc[two[0].key, "note"].startswith("'=") and back.loc[two[0].key, "tags"] == "a b"
+    assert back["mean_r"].tolist() == pytest.approx(all_runs(store)["mean_r"].tolist())
+
+
+def test_a_run_is_opened_by_the_beginning_of_its_key(two, store):
+    assert open_run(two[0].key[:12], store).key == two[0].key
+    with pytest.raises(UnknownName, match="Unknown fit 'zzz'"):
+        find_run("zzz", store)
+    with pytest.raises(UnknownName, match="Unknown imported fit"):
+        open_run("imported-00", store)
+
+
+def test_damaged_provenance_leaves_a_run_out_and_damaged_scores_leave_it_without_r(two, store):
+    (store.path(two[0].key) / "provenance.json").write_text("{")
+    (store.path(two[1].key) / "lh_r.npy").write_bytes(b"x")
+    table = all_runs(store)
+    assert table["key"].tolist() == [two[1].key] and table["mean_r"].isna().all()
