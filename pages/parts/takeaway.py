@@ -10,6 +10,10 @@ import streamlit as st
 from encoding import Result, plots
 from encoding.brain_figure import standalone_html
 from encoding.brain_view import BrainMap
+from encoding.exchange import packed
+from encoding.report import report
+from pages.parts.handles import store
+from pages.parts.home import view
 
 
 def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> None:
@@ -47,6 +51,27 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
             persist_state="session",
             help="The camera in the corner of a chart saves it.",
         )
+    whole_report, one_file, beside = st.columns(3)
+    whole_report.download_button(
+        "Report, HTML",
+        lambda: report([result], store()),
+        f"{name}-report.html",
+        "text/html",
+        on_click="ignore",
+        width="stretch",
+        help="One file of some 7 MB with settings, charts, brains and tables; it opens in any browser, with no network.",
+    )
+    one_file.download_button(
+        "Fit, one file",
+        lambda: packed(result),
+        f"{result.key}.zip",
+        "application/zip",
+        on_click="ignore",
+        width="stretch",
+        help="Scores, places and settings in one file that another person opens on their Cache page; no pictures, no responses.",
+    )
+    if beside.button("Compare with another fit", key="to_compare", width="stretch"):
+        st.switch_page(view("compare"), query_params={"a": result.key})
     st.markdown("**The same from a shell**")
     st.code(spec.to_command(), language="bash", wrap_lines=True)
     st.markdown("**The same in Python**")

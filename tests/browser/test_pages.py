@@ -1,0 +1,134 @@
+"""Every page as a person walks them: cold links, doors, keyboard, dark theme, an upload that means harm, many at once."""
+
+from __future__ import annotations
+
+import pytest
+from driving import IDLE, open_page, wait_idle
+
+APP = "app.py"
+PAGES = ("explore", "data", "layers", "compare", "predict", "weights", "learn", "cache")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(start_app, browser):
+    """A server on which the first fit of the simulated subject is finished."""
+    url = start_app(APP)
+    first = browser.new_page()
+    open_page(first, f"{url}/explore")
+    first.wait_for_selector(".st-key-curve .js-plotly-plot", timeout=240_000)
+    first.close()
+    return url
+
+
+def heading(page) -> str:
+    return page.locator("[data-testid=stMain] h2, [data-testid=stMain] h3").first.inner_text()
+
+
+def test_the_first_visitor_of_a_fresh_server_may_come_by_any_link(page, start_app):
+    page.goto(start_app(APP, fresh=True) + "/weights")
+    wait_idle(page)
+    assert heading(page) == "Weights" and page.get_by_text("Page not found").count() == 0
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Learn").click()
+    wait_idle(page)
+    assert page.url.split("?")[0].endswith("/learn")
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_opens_by_its_link_in_both_themes(browser, server, name, theme):
+    from driving import Guards
+
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)
+    page = context.new_page()
+    guards = Guards(page)
+    open_page(page, f"{server}/{name}")
+    assert page.locator("[data-testid=stMain] h2, [data-testid=stMain] h3").count() > 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dark = page.evaluate(
+        "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/[0-9]+/g).every(c => c < 60)"
+    )
+    assert dark == (theme == "dark")
+    guards.check()
+    context.close()
+
+
+def test_home_paints_the_brain_and_its_doors_lead_on(page, server):
+    open_page(page, server)
+    page.wait_for_selector(".st-key-home_brain canvas[data-frames]", timeout=60_000)
+    assert page.get_by_text("Simulated").first.is_visible()
+    for door, ends in (("Compare", "/compare"), ("Learn", "/learn")):
+        open_page(page, server)
+        page.locator("[data-testid=stMain]").get_by_role("link", name=door).first.click()
+        page.wait_for_url(f"**{ends}**")
+        wait_idle(page)
+
+
+def test_an_old_link_to_the_first_page_still_opens_the_view_it_names(page, server):
+    open_page(page, f"{server}/?layer=energy&roi=FFA-1")
+    page.wait_for_url("**/explore?**")
+    wait_idle(page)
+    assert page.locator(".st-key-roi input").input_value() == "FFA-1"
+
+
+def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, server):
+    open_page(page, f"{server}/learn?lesson=ridge&show=true")
+    slider = page.get_by_role("slider").first
+    slider.wait_for(timeout=60_000)
+    before = page.url
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("before => location.href !== before", arg=before)
+    wait_idle(page)
+    told = page.get_by_text("What just happened.").inner_text()
+    link = page.url
+    open_page(page, link)
+    page.get_by_text("What just happened.").wait_for()
+    assert page.get_by_text("What just happened.").inner_text() == told
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("harm.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"),
+        ("harm.png", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x06\x00\x00\x00" + b"\x00" * 64),
+        ("cut.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\x00" * 40),
+    ],
+)
+def test_an_upload_that_is_no_sound_picture_is_refused_in_a_sentence(page, server, name, content):
+    page.guards.allowed.append("400")  # Streamlit's own refusal of a kind of file
+    open_page(page, f"{server}/predict")
+    show = page.get_by_text("Upload", exact=False).first
+    if page.locator("input[type=file]").count() == 0:
+        show.click()
+        wait_idle(page)
+    said = page.locator("[data-testid=stAlert], [data-testid=stFileUploaderFileErrorMessage]")
+    before = said.count()
+    page.locator("input[type=file]").first.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
+    page.wait_for_timeout(1_500)
+    wait_idle(page)
+    assert said.count() > before and page.locator("[data-testid=stException]").count() == 0
+
+
+def test_five_sessions_at_once_share_one_server_without_a_fault(browser, server):
+    from driving import Guards
+
+    paths = ("explore?layer=simple", "layers", "compare", "learn?lesson=rois&show=true", "predict")
+    contexts = [browser.new_context(viewport={"width": 1280, "height": 800}) for _ in paths]
+    pages = [context.new_page() for context in contexts]
+    guards = [Guards(page) for page in pages]
+    for page, path in zip(pages, paths, strict=True):
+        page.goto(f"{server}/{path}", wait_until="commit")
+    for page in pages:
+        page.wait_for_selector(IDLE, timeout=120_000)
+    fit = pages[0].get_by_role("button", name="Fit", exact=True)
+    fit.first.click()
+    pages[0].wait_for_selector(".st-key-curve .js-plotly-plot", timeout=240_000)
+    assert "simple" in pages[0].locator("[data-testid=stMain]").inner_text()
+    for page, guard in zip(pages, guards, strict=True):
+        wait_idle(page)
+        guard.check()
+    for context in contexts:
+        context.close()
