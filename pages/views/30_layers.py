@@ -4,7 +4,8 @@ import streamlit as st
 
 from encoding import DATASETS
 from pages.parts.handles import settle
-from pages.parts.layermaps import brain_panel, heatmap_panel, hierarchy_panel, score_controls, take_away
+from pages.parts.hierarchy import hierarchy_panel, take_away
+from pages.parts.layermaps import brain_panel, heatmap_panel, score_controls
 from pages.parts.layers import run_or_find, sweep_controls, table_of
 
 st.header("Layers", anchor=False)
