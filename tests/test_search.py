@@ -227,6 +227,7 @@ def test_company_learns_neither_test_nor_validation_pictures(planted, store, mon
     other = replace(planted.subject, name="subj02")
     monkeypatch.setattr(type(planted), "subjects", lambda self: ("subj01", "subj02"))
     monkeypatch.setattr(type(planted), "open", lambda self, name, *_: other if name == "subj02" else self.subject)
+    monkeypatch.setattr(SignedArrays, "shares", True)
     spec = replace(ARRAYS, company=("subj02",))
     search(spec, store, n_trials=1)
     planned = plan(spec, store)
