@@ -57,17 +57,17 @@ def _problems(root: Path, store: Store, photographs: Path | None) -> dict[str, t
     """Title to what is fitted and the regions reported; the fits leave features and components in the Store."""
     from encoding.layouts2021 import simulate_algonauts2021
 
-    found = {"simulated subject": (FitSpec(), (*REGIONS, "all"))}
+    found = {"subject": (FitSpec(), (*REGIONS, "all"))}
     if photographs:
         write_planted(root / "planted", photographs, store)
         spec = FitSpec(dataset="planted", subject="photographs", n_components=N_COMPONENTS)
-        found["photographs, planted truth"] = (spec, TRUTHS)
+        found["photographs"] = (spec, TRUTHS)
     simulate_algonauts2021(root / "algonauts2021", n_clips=N_CLIPS, subjects=("subj01",))
     subject = DATASETS["algonauts2021"].subjects()[0]
     clips = FitSpec(
         dataset="algonauts2021", subject=subject, n_components=20, frames=N_FRAMES, over_frames="sequence", split=f"first:{N_CLIPS - 60}"
     )
-    found["simulated clips"] = (clips, ("V1", "FFA"))
+    found["clips"] = (clips, ("V1", "FFA"))
     for title, (spec, _) in found.items():
         print(f"preparing: {title}", file=sys.stderr, flush=True)
         fit(spec, store)
@@ -110,7 +110,7 @@ def write_planted(folder: Path, photographs: Path, store: Store) -> None:
 
 
 def _row(name: str, problems: dict[str, tuple[FitSpec, tuple[str, ...]]], store: Store) -> dict[str, object]:
-    """Mean r of each region, and seconds from stored features, problem by problem; what could not be done says why."""
+    """Mean r of each region, and seconds from stored features (0 for what the preparation fitted), problem by problem, or why not."""
     row: dict[str, object] = {"readout": name}
     for title, (spec, regions) in problems.items():
         print(f"{name}: {title}", file=sys.stderr, flush=True)
@@ -133,12 +133,11 @@ def _table(rows: list[dict[str, object]]) -> str:
     """A Markdown table, a readout a line, a dash where a readout does not apply."""
     titles = [title for title in rows[0] if title != "readout"]
     regions = {title: next(list(row[title]["r"]) for row in rows if "r" in row[title]) for title in titles}
-    head = ["readout", *(f"{title}: {region}" for title in titles for region in regions[title]), "seconds"]
+    head = ["readout", *(f"{title}: {region}" for title in titles for region in regions[title])]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in rows:
         cells = [f"{row[title]['r'][region]:.3f}" if "r" in row[title] else "-" for title in titles for region in regions[title]]
-        seconds = row[titles[0]].get("seconds")
-        lines.append(f"| {' | '.join([str(row['readout']), *cells, '-' if seconds is None else str(seconds)])} |")
+        lines.append(f"| {' | '.join(['`' + str(row['readout']) + '`', *cells])} |")
     return "\n".join(lines)
 
 
