@@ -55,12 +55,15 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def write_table(rows: list[dict[str, object]]) -> None:
-    """Put the table between the README's markers."""
+    """Put the rows into the table between the README's markers; rows of other benchmarks stay as they were."""
     about = machine()
     text = README.read_text()
-    before, after = text.split(START)[0], text.split(END)[1]
-    made = f"Measured on {about['cores']} cores without a GPU, torch {about['torch']}, by `python -m benchmarks`.\n\n{table(rows)}"
-    README.write_text(f"{before}{START}\n{made}\n{END}{after}")
+    before, (old, after) = text.split(START)[0], text.split(START)[1].split(END)
+    kept = dict.fromkeys(line for line in old.splitlines() if line.startswith("| ") and not line.startswith("| what "))
+    lines = {line.split(" | ")[0]: line for line in [*kept, *table(rows).splitlines()[2:]]}
+    head = "\n".join(table([]).splitlines())
+    said = f"Measured on {about['cores']} cores without a GPU, torch {about['torch']}, by `python -m benchmarks`."
+    README.write_text("\n".join([f"{before}{START}", said, "", head, *lines.values(), f"{END}{after}"]))
 
 
 if __name__ == "__main__":
