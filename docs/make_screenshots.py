@@ -24,18 +24,23 @@ PAGES = {  # picture to address, and what is there once the page is drawn
 
 
 def main() -> None:
-    sys.path.insert(0, str(PROJECT / "tests" / "browser"))
+    sys.path[:0] = [str(PROJECT), str(PROJECT / "tests" / "browser")]
     from driving import CHROMIUM_FLAGS, Server, find_chromium, wait_idle
     from playwright.sync_api import sync_playwright
+
+    from encoding import Store
+    from encoding.spec import stage_of
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
         with closing(Server(PROJECT / "app.py", {"ENCODING_CACHE_DIR": f"{folder}/cache"}, Path(folder) / "log.txt")) as server:
             prepare(browser.new_page(), server.url)
+            fits = [key for key in Store(f"{folder}/cache").keys() if stage_of(key) == "fit"]  # noqa: SIM118 - a Store is no dict
+            pages = PAGES | {"compare": (f"compare?a={fits[0]}&b={fits[1]}", ".js-plotly-plot")}
             for theme in ("light", "dark"):
                 context = browser.new_context(viewport=SIZE, color_scheme=theme)
                 page = context.new_page()
-                for name, (address, drawn) in PAGES.items():
+                for name, (address, drawn) in pages.items():
                     page.set_viewport_size(TALL if name == "explore" else SIZE)
                     page.goto(f"{server.url}/{address}")
                     page.wait_for_selector(drawn, timeout=120_000)
@@ -52,9 +57,10 @@ def prepare(page, url: str) -> None:
         page.goto(f"{url}/{address}")
         page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=120_000)
         page.wait_for_timeout(2000)
-        start = page.get_by_role("button", name="Start sweep" if address == "layers" else "Fit", exact=True)
-        if address != "explore" and start.count():
-            start.first.click()
+        for name in ("Fit", "Start sweep", "Go on"):
+            start = page.get_by_role("button", name=name, exact=True)
+            if start.count() and start.first.is_enabled():
+                start.first.click()
         page.wait_for_selector("canvas[data-frames]", timeout=240_000)
         page.wait_for_timeout(20_000 if address == "layers" else 8_000)
     page.close()

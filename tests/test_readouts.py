@@ -46,6 +46,17 @@ def test_alphas_are_those_himalaya_chooses_on_the_same_folds(kind):
     np.testing.assert_allclose(ours.weights[:, same], theirs.coef_[:, same], atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "alpha"), [("ols", 0.0), ("ridge", 10.0)])
+def test_the_optimality_reported_is_the_slope_that_is_left(name, alpha, kind):
+    X, Y = problem(kind)
+    Y[:, 0] = 3
+    model = fit(name, X, Y, **({"alpha": alpha} if name == "ridge" else {}))
+    A, B = X - X.mean(0), Y - Y.mean(0)
+    slope = np.abs(A.T @ (A @ model.weights - B) + alpha * model.weights).max(0)[1:]
+    assert (slope <= 1e-7 * np.abs(A.T @ B).max(0)[1:]).all() and (model.details["kkt"][1:] < 1e-7).all()
+
+
 def test_the_reported_held_out_r2_is_that_of_real_predictions():
     X, Y = problem("correlated", t=5)
     fold = np.arange(len(X)) % 4

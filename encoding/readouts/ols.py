@@ -7,12 +7,16 @@ import numpy as np
 from encoding.moments import Moments, centred
 from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, LinearModel, Options, Readout
+from encoding.readouts.ridge import optimality
 
 
 class OLS(Readout):
-    """The weights of least squared error, and among equals the shortest (as ``numpy.linalg.lstsq``)."""
+    """The weights of least squared error, and among equals the shortest (as ``numpy.linalg.lstsq``).
 
-    name, title = "ols", "Ordinary least squares"
+    ``details`` holds ``kkt`` (t,), the optimality residual of :func:`encoding.readouts.ridge.optimality`.
+    """
+
+    name, title, version = "ols", "Ordinary least squares", 2
     about = "No penalty: fine with many more images than components, noisy otherwise."
 
     def fit(self, moments: Moments, options: Options, *, device: str = "cpu", report: Report = silent) -> LinearModel:
@@ -21,7 +25,8 @@ class OLS(Readout):
         train = centred(moments, np.arange(moments.n_folds), device=device)
         weights = torch.linalg.pinv(train.xx, rcond=1e-12, hermitian=True) @ train.xy.double()
         intercept = train.mean_y - train.mean_x @ weights
-        return LinearModel(weights.to(train.xy.dtype).cpu().numpy(), intercept.cpu().numpy() + moments.shift)
+        kkt = {"kkt": optimality(train, weights, 0.0).cpu().numpy()}
+        return LinearModel(weights.to(train.xy.dtype).cpu().numpy(), intercept.cpu().numpy() + moments.shift, kkt)
 
 
 READOUTS.register("ols", OLS())

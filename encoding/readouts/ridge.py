@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.moments import Moments, centred
+from encoding.moments import Centred, Moments, centred
 from encoding.parallel import each
 from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, BadOption, LinearModel, Options, Readout, option
@@ -47,11 +47,11 @@ class Ridge(Readout):
     """``min ‖Y - Xw‖² + α ‖w‖²`` about the means, as scikit-learn's ``Ridge`` and himalaya's ``RidgeCV``.
 
     The alpha of a target is the one with the least squared error summed over held-out folds. ``details``
-    holds ``alpha`` (t,) and ``cv_r2`` (t,), the held-out R² at that alpha (NaN for a target that is constant
-    or where alpha was given).
+    holds ``alpha`` (t,), ``cv_r2`` (t,), the held-out R² at that alpha (NaN for a target that is constant
+    or where alpha was given), and ``kkt`` (t,), the optimality residual of :func:`optimality`.
     """
 
-    name, title = "ridge", "Ridge"
+    name, title, version = "ridge", "Ridge", 2
     about = "Shrinks weights by a penalty chosen for each vertex: the field's usual choice."
     options = RidgeOptions
 
@@ -64,8 +64,8 @@ class Ridge(Readout):
             alpha, cv_r2 = np.full(moments.n_targets, alphas[0]), np.full(moments.n_targets, np.nan)
         else:
             alpha, cv_r2 = choose_alpha(moments, alphas, device=device)
-        weights, intercept = solve(moments, alpha, device=device)
-        return LinearModel(weights, intercept, {"alpha": alpha, "cv_r2": cv_r2})
+        weights, intercept, kkt = solve(moments, alpha, device=device)
+        return LinearModel(weights, intercept, {"alpha": alpha, "cv_r2": cv_r2, "kkt": kkt})
 
 
 def _grid(moments: Moments, options: RidgeOptions) -> np.ndarray:
@@ -141,15 +141,15 @@ def _held_out_errors(moments: Moments, basis: _Basis, device: str) -> tuple[torc
     return errors.add_(held.yy.to(A.dtype)), held.yy
 
 
-def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Ridge weights (p, t) and intercepts (t,) on all folds, with one alpha (t,) for each target."""
+def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ridge weights (p, t), intercepts (t,) and optimality residuals (t,) on all folds, with one alpha (t,) for each target."""
     import torch
 
     every = np.arange(moments.n_folds)
     values, V = torch.linalg.eigh(centred(moments.targets(slice(0, 0)), every, device=device).xx)
     values = values.clamp(min=0)
     weights = np.empty((moments.n_components, moments.n_targets), moments.xy.dtype)
-    intercept = np.empty(moments.n_targets)
+    intercept, kkt = np.empty(moments.n_targets), np.empty(moments.n_targets)
 
     def solve_block(block: slice) -> None:
         train = centred(moments.targets(block), every, device=device)
@@ -157,9 +157,18 @@ def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[
         w = V @ (_shrinkage(values[:, None], penalty) * (V.T @ train.xy.double()))
         weights[:, block] = w.cpu().numpy()
         intercept[block] = (train.mean_y - train.mean_x @ w).cpu().numpy() + moments.shift[block]
+        kkt[block] = optimality(train, w, penalty).cpu().numpy()
 
     each(solve_block, target_blocks(moments, device), device=device)
-    return weights, intercept
+    return weights, intercept, kkt
+
+
+def optimality(train: Centred, weights: torch.Tensor, alpha: torch.Tensor | float) -> torch.Tensor:
+    """(t,) how far float64 weights (p, t) are from the best: the largest slope of the loss that is left, over the largest of X'y."""
+    import torch
+
+    slope = torch.addmm(-train.xy.double(), train.xx, weights).add_(alpha * weights)
+    return slope.abs().amax(0) / train.xy.abs().amax(0).double().clamp(min=1e-300)
 
 
 def _shrinkage(values: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
