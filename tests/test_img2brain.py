@@ -277,4 +277,9 @@ def test_every_panel_can_be_opened(page):
         page.session_state[key] = True
     page.run()
     assert not page.exception and len(page.get("plotly_chart")) == 4
-    assert len(page.get("download_button")) == 2  # tables, no brain
+    assert [button.label for button in page.get("download_button")] == [
+        "ROIs, CSV",
+        "Vertices, CSV",
+        "Report, HTML",
+        "Fit, one file",
+    ]  # no brain

@@ -115,7 +115,7 @@ def test_an_upload_that_is_no_sound_picture_is_refused_in_a_sentence(page, serve
 def test_five_sessions_at_once_share_one_server_without_a_fault(browser, server):
     from driving import Guards
 
-    paths = ("explore?layer=simple", "layers", "compare", "learn?lesson=rois&show=true", "predict")
+    paths = ("explore?components=37", "layers", "compare", "learn?lesson=rois&show=true", "predict")
     contexts = [browser.new_context(viewport={"width": 1280, "height": 800}) for _ in paths]
     pages = [context.new_page() for context in contexts]
     guards = [Guards(page) for page in pages]
@@ -126,7 +126,7 @@ def test_five_sessions_at_once_share_one_server_without_a_fault(browser, server)
     fit = pages[0].get_by_role("button", name="Fit", exact=True)
     fit.first.click()
     pages[0].wait_for_selector(".st-key-curve .js-plotly-plot", timeout=240_000)
-    assert "simple" in pages[0].locator("[data-testid=stMain]").inner_text()
+    assert "37 components" in pages[0].locator("[data-testid=stMain]").inner_text()
     for page, guard in zip(pages, guards, strict=True):
         wait_idle(page)
         guard.check()
