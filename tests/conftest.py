@@ -117,3 +117,15 @@ def tiny(monkeypatch):
     monkeypatch.setitem(DATASETS._members, "tiny", dataset)
     monkeypatch.setitem(BACKBONES.sources._members, "tinynet", TinySource())
     return dataset
+
+
+@pytest.fixture
+def shell(capsys):
+    """Run a command of the shell; its exit code, standard output and standard error."""
+    from encoding.cli import main
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run

@@ -13,7 +13,7 @@ import pytest
 
 from encoding import DATASETS, READOUTS, FitSpec, fit
 from encoding.backbones import BACKBONES, NoWeights
-from encoding.cli import main, parser, warnings_as_lines
+from encoding.cli import parser, warnings_as_lines
 from encoding.cli.fitting import spec_from
 from encoding.cli.terminal import Progress, TimeLeft, duration, file_size, table
 from encoding.datasets import BadData
@@ -35,17 +35,6 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "200")
     return Store(tmp_path / "cache")
-
-
-@pytest.fixture
-def shell(capsys):
-    """Run a command; its exit code, standard output and standard error."""
-
-    def run(*words):
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from encoding import READOUTS, Store, fit
-from encoding.cli import main, parser
+from encoding.cli import parser
 from encoding.cli.fitting import spec_from
 from encoding.search import search
 from tests.test_search import SIGNED, STEPPED, Signed, Stepped
@@ -22,17 +22,6 @@ def cache(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
     return Store(tmp_path / "cache")
-
-
-@pytest.fixture
-def shell(capsys):
-    """Run a command; its exit code, standard output and standard error."""
-
-    def run(*words):
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def test_the_command_finds_what_the_function_finds(cache, shell):

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from encoding.jobs import Jobs, scheduler
+from encoding.jobs.cluster import Cluster
 from encoding.jobs.job import Record, seconds_left
 from encoding.store import Store
 from tests import jobs_work as work
@@ -218,9 +219,12 @@ def test_a_killed_worker_is_a_failed_job_that_says_so_and_the_next_submit_runs(j
     assert wait(jobs, spec).state == "done"
 
 
-def test_a_scheduler_that_dies_fails_its_jobs_and_another_takes_its_place(tmp_path, spec):
+@pytest.mark.parametrize("seen_to_end", [True, False])
+def test_a_scheduler_that_dies_fails_its_jobs_and_another_takes_its_place(tmp_path, spec, monkeypatch, seen_to_end):
     jobs = Jobs(tmp_path)
     try:
+        if not seen_to_end:  # a killed process closes its connections before it can be seen to have ended
+            monkeypatch.setattr(Cluster, "alive", True)
         submit(jobs, work.hold, spec)
         until(lambda: jobs.get(spec["key"]).fraction > 0)
         [server] = [each for each in psutil.Process().children() if each.pid == jobs._scheduler._cluster._process.pid]

@@ -70,9 +70,11 @@ class Scheduler:
             self._disconnect()
 
     def _is_alive(self) -> bool:
-        if self._cluster is not None and not self._cluster.alive:
+        if self._client is None:
             return False
-        return self._client is not None and self._client.status in ("running", "connecting")
+        if self._cluster is not None:  # a scheduler of our own that was lost is not coming back, even if its process is not yet gone
+            return self._cluster.alive and self._client.status == "running"
+        return self._client.status in ("running", "connecting")
 
     def _new_client(self) -> Client:
         from distributed import Client
