@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from sklearn import linear_model
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import PredefinedSplit
@@ -13,7 +12,8 @@ from encoding.moments import Moments, centred
 from encoding.progress import Cancelled
 from encoding.readouts import READOUTS, BadOption, NotConverged, _sparse
 from encoding.readouts._active_set import solve_active
-from encoding.readouts._sparse import Gram, kkt, path_step
+from encoding.readouts._gram import Gram
+from encoding.readouts._sparse import Path, kkt
 from encoding.readouts.ridge import TARGET_BLOCK
 from encoding.splits import inner_folds
 from tests.readout_problems import fit, problem
@@ -97,12 +97,29 @@ def test_every_penalty_on_the_way_is_solved_from_zeros_and_from_the_one_before(k
     moments, fold = Moments.of(X, Y, np.arange(len(X)) % 5), np.array([1, 2, 3, 4])
     gram = Gram.on(moments, fold, device="cpu")
     c = gram.products(moments, fold, centred(moments, fold))
-    zeros = before = torch.zeros_like(c)
+    path = Path(gram, c)
     for share in np.geomspace(1, 1e-4, 10):
         l1 = share * c.abs().amax(0)
-        before = path_step(gram, c, l1, 0.0, before)
-        for weights in (before, path_step(gram, c, l1, 0.0, zeros) if share > 1e-3 else before):
+        before = path.to(l1, 0.0)
+        for weights in (before, Path(gram, c).to(l1, 0.0) if share > 1e-3 else before):
             assert float(kkt(gram, c, l1, 0 * l1, weights).max()) < 1e-6
+
+
+@pytest.mark.parametrize("heavy", [True, False])
+@pytest.mark.parametrize("l2", [0.0, 0.2])
+def test_steps_of_either_kind_end_where_nothing_is_left_to_gain(heavy, l2):
+    rng = np.random.default_rng(0)
+    eigenvalues = torch.linspace(1, 3 if heavy else 9, 12, dtype=torch.float64)
+    turn = torch.linalg.qr(torch.from_numpy(rng.normal(size=(12, 12))))[0]
+    gram = Gram.of(turn * eigenvalues @ turn.T)
+    assert gram.pace(l2).ahead is not heavy
+    c = torch.from_numpy(rng.normal(size=(12, 40)))
+    l1, l2 = torch.from_numpy(rng.uniform(0.1, 1, 40)), torch.full((40,), l2, dtype=torch.float64)
+    weights, settled, _ = _sparse.steps(gram, c, l1, l2, torch.zeros_like(c), tolerance=1e-11, most=500)
+    assert settled.all()
+    assert float(kkt(gram, c, l1, l2, weights).max()) < 1e-9
+    alike, _, _ = _sparse.steps(gram, c, 0.3, float(l2[0]), torch.zeros_like(c), tolerance=1e-11, most=500)
+    assert float(kkt(gram, c, torch.full_like(l1, 0.3), l2, alike).max()) < 1e-9
 
 
 def test_equal_components_share_what_one_alone_would_have():

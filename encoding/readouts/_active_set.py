@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from encoding.readouts._sparse import Gram
+    from encoding.readouts._gram import Gram
 
 MOST_ROUNDS = 1_000
 DIRECT_ROUNDS = 30  # before penalties nearby are solved on the way

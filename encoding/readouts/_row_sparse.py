@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.moments import Moments, centred
-from encoding.readouts._sparse import Gram
+from encoding.readouts._gram import Gram
 from encoding.readouts._varying import varying_features, varying_targets
 from encoding.readouts.ridge import target_blocks
 

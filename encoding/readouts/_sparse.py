@@ -4,150 +4,169 @@ With G = X'X / n and c = X'y / n about the means, the problem of a target is
 
     ½ w'Gw - c'w + λ₁ ‖w‖₁ + ½ λ₂ ‖w‖²,    λ₁ = α ρ,  λ₂ = α (1 - ρ)
 
-(scikit-learn's objective and names: ρ is ``l1_ratio``). It is solved by proximal gradient steps scaled by the diagonal
-of G, with Nesterov's momentum for the conditioning at hand. Principal components of the training rows have a diagonal G and those of other
-rows nearly so; then a handful of matrix products do, and all targets share each. Weights start from those of the penalty before.
-Where that is not enough for the final weights, an active set finds them.
+(scikit-learn's objective and names: ρ is ``l1_ratio``). It is solved by proximal gradient steps scaled by the diagonal D of G, with
+momentum for the conditioning at hand. Principal components of the training rows have a diagonal G and those of other rows nearly so;
+then a handful of matrix products do, and all targets share each. On a path of penalties, weights start where those of the last two
+point: they are linear in α as long as the same ones are not 0. Where steps are not enough, an active set finds the weights.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from encoding.moments import Centred, Moments, centred
 from encoding.readouts._active_set import solve_active, solve_surely
-from encoding.readouts._varying import varying_features, varying_targets
 
 if TYPE_CHECKING:
     import torch
 
-LARGEST_SPECTRUM = 2_000  # features; beyond, the spectrum is bounded instead of computed
-TOLERANCE = 3e-5  # relative change of the weights in a step, while penalties are compared
-SMALLEST_CHANGE = {4: 3e-7, 8: 1e-12}  # relative, that numbers of so many bytes can show
+    from encoding.readouts._gram import Gram, Pace
+
+TOLERANCE = 1e-4  # error of the weights while penalties are compared, relative to a target's largest
+NARROW_TOLERANCE = 1e-6  # of float32 weights from which the final ones start
+SMALLEST_CHANGE = {4: 3e-7, 8: 1e-15}  # relative, that numbers of so many bytes can show
 MOST_STEPS = 64  # for the final weights, before equations are solved
-SLOW = 0.8  # momentum beyond which steps would be too many
 MOST_PATH_STEPS = 150  # for one of many penalties
 SOLVED_WEIGHTS = 16  # that are not 0, of a target whose equations are solved for one of many penalties
 PATH_TOLERANCE = 1e-7  # of those, as KKT_TOLERANCE
 KKT_TOLERANCE = 1e-9  # of the final weights, relative to the largest |c| of a target
-MOST_MOMENTUM = 0.97  # where the smallest eigenvalue is 0 or nearly
-STEPS_BETWEEN_CHECKS = 16
+UNSEEN = 0.8  # of the steps that the last penalty took, before any are looked at
+MOST_SETTLED = 0.8  # of the targets, whereupon the others go on alone
+SWING = 0.1  # of the change that would do, since Nesterov's steps swing about where they lead
+SMALLEST_L1 = 1e-25  # steps divide by it
 
 
-@dataclass(frozen=True)
-class Gram:
-    """G (p, p) of one training set, float64, with what the steps need to know of it.
+class Path:
+    """Weights for one penalty after another, from large to small, of targets with products c (p, t), float32 or float64.
 
-    Attributes
-    ----------
-    varies : (p,) bool, false for features that are constant; their rows and columns are 0 in G, but ``diagonal`` (p,) is not.
-    smallest, largest : bound the eigenvalues of D^-½ G D^-½ for D = diag(G), and ``largest`` those of D^-½ (G + λ₂) D^-½ for
-        D = diag(G) + λ₂ and every λ₂ of 0 or more.
+    Where features are so alike that steps are slow the active set solves for the weights. It would take too long for a target with
+    more than SOLVED_WEIGHTS that are not 0, for only one of many penalties: there steps end after MOST_PATH_STEPS, and are then not
+    the last digits.
     """
 
-    G: torch.Tensor
-    diagonal: torch.Tensor
-    varies: torch.Tensor
-    smallest: float
-    largest: float
-
-    @classmethod
-    def on(cls, moments: Moments, folds: np.ndarray, *, device: str) -> Gram:
-        """Of the rows in ``folds``."""
-        train = centred(moments.targets(slice(0, 0)), folds, device=device)
-        return cls.of(train.xx / train.n, varying_features(moments, folds, train))
-
-    @classmethod
-    def of(cls, G: torch.Tensor, varies: torch.Tensor | None = None) -> Gram:
+    def __init__(self, gram: Gram, c: torch.Tensor) -> None:
         import torch
 
-        varies = G.diagonal() > 0 if varies is None else varies
-        G = G * varies * varies[:, None]
-        diagonal = torch.where(varies, G.diagonal(), G.diagonal().max() if bool(varies.any()) else 1.0)
-        scaled = G / torch.outer(diagonal.sqrt(), diagonal.sqrt()) + torch.diag((~varies).double())
-        if len(G) <= LARGEST_SPECTRUM:
-            values = torch.linalg.eigvalsh(scaled)
-            smallest, largest = max(0.0, float(values[0])), float(values[-1])
+        self._gram, self._c = gram, c
+        self._weights = self._before = torch.zeros_like(c)
+        self._l1 = self._l1_before = None  # of those weights
+        self._n_steps = 2  # that the last penalty took
+
+    def to(self, l1: float | torch.Tensor, l2: float | torch.Tensor) -> torch.Tensor:
+        """Weights (p, t) for the next penalty: one number for all targets, which is faster, or (t,) float64 of their own."""
+        import torch
+
+        c, before = self._c, self._weights
+        slow = torch.as_tensor(self._gram.is_slow(l2), device=c.device).expand(c.shape[1])
+        if bool(slow.any()):
+            slow = slow & self._has_few(before)
+        if not bool(slow.any()):
+            made, settled, self._n_steps = self._steps(c, l1, l2, self._start(l1))
+            far = ~settled
         else:
-            smallest, largest = 0.0, float(scaled.abs().sum(0).max())
-        return cls(G, diagonal, varies, smallest, largest * (1 + 1e-6))
+            made, far, rest = before.clone(), slow.clone(), (~slow).nonzero()[:, 0]
+            if len(rest):
+                made[:, rest], settled, self._n_steps = self._steps(c[:, rest], _of(l1, rest), _of(l2, rest), before[:, rest])
+                far[rest] = ~settled
+        if bool(far.any()):
+            far = (far & self._has_few(before)).nonzero()[:, 0]
+            penalties = (torch.as_tensor(each, dtype=torch.float64, device=c.device).expand(c.shape[1])[far] for each in (l1, l2))
+            wide = (c[:, far].double(), *penalties, before[:, far].double())
+            made[:, far] = solve_active(self._gram, *wide, PATH_TOLERANCE)[0].to(c.dtype)
+        self._weights, self._before, self._l1, self._l1_before = made, before, l1, self._l1
+        return made
 
-    def momentum(self, l2: torch.Tensor) -> torch.Tensor:
-        """That of a step, in 0 … 1, for each λ₂ (t,): from x'(G + λ₂)x ≥ min (μ Dⱼ + λ₂) / (Dⱼ + λ₂) x'(D + λ₂)x, where x'Gx ≥ μ x'Dx."""
-        widest = self.diagonal.max()
-        root = ((self.smallest * widest + l2) / (widest + l2) / self.largest).sqrt()
-        return ((1 - root) / (1 + root)).clamp(max=MOST_MOMENTUM)
+    def _steps(self, c: torch.Tensor, l1: float | torch.Tensor, l2: float | torch.Tensor, start: torch.Tensor) -> Stepped:
+        return steps(self._gram, c, l1, l2, start, tolerance=TOLERANCE, most=MOST_PATH_STEPS, look_after=int(UNSEEN * self._n_steps))
 
-    def products(self, some: Moments, folds: np.ndarray, train: Centred) -> torch.Tensor:
-        """c (p, t) of some targets on ``folds``, in the dtype of the moments; 0 for features and targets that are constant."""
-        return (train.xy / train.n) * self.varies[:, None] * varying_targets(some, folds, train.yy)
+    def _has_few(self, weights: torch.Tensor) -> torch.Tensor:
+        return (weights != 0).sum(0) <= SOLVED_WEIGHTS
+
+    def _start(self, l1: float | torch.Tensor) -> torch.Tensor:
+        """Where the weights would be that go on as they went from the penalty before to the last."""
+        import torch
+
+        if self._l1_before is None:
+            return self._weights
+        share = torch.as_tensor((l1 - self._l1) / (self._l1 - self._l1_before)).nan_to_num(0, 0, 0).clamp(0, 1)
+        return torch.lerp(self._before, self._weights, 1 + share.to(self._c.dtype))
 
 
-def path_step(gram: Gram, c: torch.Tensor, l1: float | torch.Tensor, l2: float | torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weights (p, t) for one penalty, starting from ``weights``; c (p, t), float32 or float64.
+def _of(penalty: float | torch.Tensor, targets: torch.Tensor) -> float | torch.Tensor:
+    return penalty if isinstance(penalty, float) else penalty[targets]
 
-    ``l1`` and ``l2`` are one number for all targets, which is faster, or (t,) numbers of their own. Where features are so alike that
-    steps are slow the active set solves for the weights. It would take too long for a target with more than SOLVED_WEIGHTS that are
-    not 0, for only one of many penalties: there steps end after MOST_PATH_STEPS, and are then not the last digits.
+
+Stepped = tuple[
+    "torch.Tensor", "torch.Tensor", int
+]  # weights (p, t), whether they have settled (t,) bool, and after how many steps most have
+
+
+def steps(
+    gram: Gram,
+    c: torch.Tensor,
+    l1: float | torch.Tensor,
+    l2: float | torch.Tensor,
+    weights: torch.Tensor,
+    *,
+    tolerance: float,
+    most: int,
+    look_after: int = 1,
+) -> Stepped:
+    """Weights from ``weights`` (p, t) on, after ``most`` steps or as soon as the error that is left seems to be ``tolerance``.
+
+    Steps are made on v = (D + λ₂) w / λ₁: they shrink v by one number for all features and targets, ``pace.step``. Whether
+    weights have settled is first looked at after so many steps. Returned are the steps that most targets took.
     """
     import torch
+    from torch.nn.functional import softshrink
 
+    least_l2 = float(torch.as_tensor(l2).min())
+    pace = gram.pace(least_l2)
     own = {"dtype": torch.float64, "device": c.device}
-    l1_each, l2_each = (torch.as_tensor(penalty, **own).expand(c.shape[1]) for penalty in (l1, l2))
-    few = (weights != 0).sum(0) <= SOLVED_WEIGHTS
-    slow = few & (gram.momentum(l2_each) > SLOW)
-    made, far = weights.clone(), slow
-    if not bool(slow.any()):
-        made, settled = _steps(gram, c, l1, l2, weights)
-        far = few & ~settled
-    elif not bool(slow.all()):
-        rest = (~slow).nonzero()[:, 0]
-        penalties = (penalty[rest] if isinstance(penalty, torch.Tensor) else penalty for penalty in (l1, l2))
-        made[:, rest], settled = _steps(gram, c[:, rest], *penalties, weights[:, rest])
-        far = slow.index_put((rest,), few[rest] & ~settled)
-    far = far.nonzero()[:, 0]
-    if len(far):
-        some = (part[..., far].double() for part in (c, l1_each, l2_each, weights))
-        made[:, far] = solve_active(gram, *some, PATH_TOLERANCE)[0].to(c.dtype)
-    return made
+    size = torch.as_tensor(l1, **own).clamp(min=SMALLEST_L1)  # () or (t,)
+    diagonal = gram.diagonal[:, None] + l2  # (p, 1) or (p, t)
+    offset, inverse = c * (pace.step / size).to(c.dtype), (1 / diagonal).to(c.dtype)
+    descend = _descent(gram, offset, l2, diagonal, pace)
+    smallest = SMALLEST_CHANGE[c.dtype.itemsize]
+    small = max(tolerance * (1 - pace.rate) / max(pace.rate, 1e-3) * (SWING if pace.ahead else 1), smallest)
+    noise = smallest * pace.step / (float(gram.diagonal.min()) + least_l2)  # of weights next to nothing
+    before = made = weights * (diagonal / size).to(c.dtype)
+    for number in range(1, most + 1):
+        before, made = made, softshrink(descend(made, before), pace.step)
+        if number >= look_after or number == most:
+            change = (made - before).mul_(inverse).abs_().amax(0)
+            settled = change <= (small * (made * inverse).abs_().amax(0)).clamp(min=noise)
+            if float(settled.float().mean()) >= MOST_SETTLED:
+                break
+    made *= size.to(c.dtype) * inverse
+    rest = (~settled).nonzero()[:, 0]
+    if len(rest) and number < most:  # the last few alone
+        some = (c[:, rest], _of(l1, rest), _of(l2, rest), made[:, rest])
+        made[:, rest], settled[rest], _ = steps(gram, *some, tolerance=tolerance, most=most - number)
+    return made, settled, number
 
 
-def _steps(
-    gram: Gram, c: torch.Tensor, l1: float | torch.Tensor, l2: float | torch.Tensor, weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (p, t) after MOST_PATH_STEPS from ``weights``, or as soon as all have settled; and which have (t,) bool."""
+def _descent(
+    gram: Gram, offset: torch.Tensor, l2: float | torch.Tensor, diagonal: torch.Tensor, pace: Pace
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The step from v, which was ``before`` one step earlier, before it is shrunk: v - step ((G + λ₂) w - c) / λ₁, and momentum."""
     import torch
 
-    momentum = gram.momentum(torch.as_tensor(l2, dtype=torch.float64, device=c.device)).to(c.dtype)  # () or (t,)
-    step = 1 / (gram.largest * (gram.diagonal[:, None] + l2))  # (p, 1) or (p, t)
-    threshold, step = (l1 * step).to(c.dtype), step.to(c.dtype)
-    offset = step * c
-    if step.shape[1] == 1:
-        along = torch.eye(len(gram.G), dtype=c.dtype, device=c.device) * (1 - step * float(l2)) - step * gram.G.to(c.dtype)
+    kept = (1 + (0 if pace.ahead else pace.momentum) - pace.step * l2 / diagonal).to(offset.dtype)  # of v itself, (p, 1) or (p, t)
+    if diagonal.shape[1] == 1:
+        along = torch.diag(kept[:, 0]) - (pace.step * gram.G / diagonal.T).to(offset.dtype)
 
-        def descend(moved: torch.Tensor) -> torch.Tensor:
-            return torch.addmm(offset, along, moved)
+        def gradient_step(v: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+            return torch.addmm(offset, along, v)
     else:
-        G, kept = gram.G.to(c.dtype), 1 - step * l2.to(c.dtype)
+        G, inverse = (-pace.step * gram.G).to(offset.dtype), (1 / diagonal).to(offset.dtype)
 
-        def descend(moved: torch.Tensor) -> torch.Tensor:
-            return torch.addcmul(offset, kept, moved).addcmul_(step, G @ moved, value=-1)
+        def gradient_step(v: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+            return torch.addcmul(offset, kept, v).addmm_(G, v * inverse)
 
-    tolerance = (TOLERANCE * (1 - momentum)).clamp(min=SMALLEST_CHANGE[c.dtype.itemsize])  # small steps may have far to go
-    before, moved = weights, weights
-    for number in range(1, MOST_PATH_STEPS + 1):
-        made = descend(moved)
-        made = made - made.clamp(-threshold, threshold)
-        change = made - before
-        moved, before = torch.addcmul(made, change, momentum), made
-        if number % 2 == 0:
-            settled = change.abs().amax(0) <= tolerance * made.abs().amax(0)
-            if bool(settled.all()):
-                break
-    return before, settled
+    if pace.ahead:
+        return lambda v, before: gradient_step(torch.lerp(before, v, 1 + pace.momentum), offset)
+    return lambda v, before: gradient_step(v, torch.sub(offset, before, alpha=pace.momentum))
 
 
 def solve_each(gram: Gram, c: torch.Tensor, l1: torch.Tensor, l2: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -157,26 +176,19 @@ def solve_each(gram: Gram, c: torch.Tensor, l1: torch.Tensor, l2: torch.Tensor) 
     """
     import torch
 
+    penalties = (l1, 0.0 if not bool(l2.any()) else l2)
+    weights = torch.zeros_like(c)
+    if c.dtype == torch.float32:  # half the price of float64
+        weights = steps(gram, c, *penalties, weights, tolerance=NARROW_TOLERANCE, most=MOST_STEPS)[0]
     c = c.double()
-    momentum = gram.momentum(l2)
-    step = 1 / (gram.largest * (gram.diagonal[:, None] + l2))
-    threshold = l1 * step
-    done, residual = torch.zeros_like(c), torch.full_like(l1, torch.inf)
-    before = moved = done
-    for number in range(1, MOST_STEPS + 1):
-        gradient = torch.addmm(c, gram.G, moved, beta=-1).addcmul_(moved, l2.expand_as(moved))
-        made = moved - step * gradient
-        made = made - made.clamp(-threshold, threshold)
-        moved, before = torch.addcmul(made, made - before, momentum), made
-        if number % STEPS_BETWEEN_CHECKS == 0:
-            far = kkt(gram, c, l1, l2, before)
-            done, residual = torch.where(far < residual, before, done), torch.minimum(far, residual)
-            if not (residual > KKT_TOLERANCE).any():
-                return done, residual
+    weights = steps(gram, c, *penalties, weights.double(), tolerance=KKT_TOLERANCE, most=MOST_STEPS)[0]
+    residual = kkt(gram, c, l1, l2, weights)
     far = (residual > KKT_TOLERANCE).nonzero()[:, 0]
-    made, left = solve_surely(gram, c[:, far], l1[far], l2[far], done[:, far], KKT_TOLERANCE)
-    done[:, far], residual[far] = made, left
-    return done, residual
+    if len(far):
+        made, left = solve_surely(gram, c[:, far], l1[far], l2[far], weights[:, far], KKT_TOLERANCE)
+        better = left < residual[far]
+        weights[:, far[better]], residual[far[better]] = made[:, better], left[better]
+    return weights, residual
 
 
 def kkt(gram: Gram, c: torch.Tensor, l1: torch.Tensor, l2: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

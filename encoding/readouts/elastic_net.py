@@ -14,8 +14,9 @@ from encoding.parallel import each
 from encoding.progress import Report, portion, silent
 from encoding.readouts import READOUTS, BadOption, Choice, LinearModel, NotConverged, Options, Range, Readout, option
 from encoding.readouts._counted import Counted
+from encoding.readouts._gram import Gram
 from encoding.readouts._held_out import SELECTIONS, HeldOut
-from encoding.readouts._sparse import Gram, path_step, solve_each
+from encoding.readouts._sparse import Path, solve_each
 from encoding.readouts.ridge import target_blocks
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ElasticNet(Readout):
     :func:`encoding.readouts._sparse.kkt`, each (t,).
     """
 
-    name, title = "elastic_net", "Elastic net"
+    name, title, version = "elastic_net", "Elastic net", 2
     about = "Few weights that are not 0, and those shrunk: between lasso and ridge."
     options = ElasticNetOptions
 
@@ -179,11 +180,10 @@ def _held_out_losses(
     held, c = HeldOut(some, fold, train, select, device=device), gram.products(some, others, train)
     losses = []
     for ratio, alphas in grid.items():
-        weights = torch.zeros_like(c)
+        path = Path(gram, c)
         for alpha in alphas:
             penalty = float(alpha[0]) if len(alpha) == 1 else torch.from_numpy(alpha[block]).to(device)
-            weights = path_step(gram, c, penalty * ratio, 0.0 if ratio == 1 else penalty * (1 - ratio), weights)
-            losses.append(held.loss(weights))
+            losses.append(held.loss(path.to(penalty * ratio, 0.0 if ratio == 1 else penalty * (1 - ratio))))
         pieces.done()
     return torch.stack(losses)
 

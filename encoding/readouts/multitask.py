@@ -14,9 +14,9 @@ from encoding.parallel import each
 from encoding.progress import Report, portion, silent
 from encoding.readouts import READOUTS, LinearModel, NotConverged, Range, option
 from encoding.readouts._counted import Counted
+from encoding.readouts._gram import Gram
 from encoding.readouts._held_out import HeldOut
 from encoding.readouts._row_sparse import Rotated, solve_rows, weights_map
-from encoding.readouts._sparse import Gram
 from encoding.readouts.elastic_net import CHOOSING, KKT_LIMIT, N_ALPHAS, SMALLEST_ALPHA, ElasticNet, ElasticNetOptions, LassoOptions
 from encoding.readouts.ridge import target_blocks
 

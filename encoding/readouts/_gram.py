@@ -1,0 +1,99 @@
+"""X'X of one training set, and how fast gradient steps on it can be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from encoding.moments import Centred, Moments, centred
+from encoding.readouts._varying import varying_features, varying_targets
+
+if TYPE_CHECKING:
+    import torch
+
+LARGEST_SPECTRUM = 2_000  # features; beyond, the spectrum is bounded instead of computed
+SLOW = 1 / 81  # smallest curvature, of the largest, below which steps would be too many: a momentum of 0.8
+MOST_MOMENTUM = 0.97  # where the smallest eigenvalue is 0 or nearly
+HEAVY_BALL = 4.0  # conditioning up to which its steps are known to converge
+
+
+class Pace(NamedTuple):
+    """How steps are made: their size relative to 1 / (D + λ₂), their momentum, and by what they shrink an error in the end.
+
+    ``ahead`` says that the gradient is taken where momentum leads (Nesterov), and not where the weights are (Polyak's heavy ball).
+    """
+
+    step: float
+    momentum: float
+    rate: float
+    ahead: bool
+
+
+@dataclass(frozen=True)
+class Gram:
+    """G (p, p) of one training set, float64, with what the steps need to know of it.
+
+    Attributes
+    ----------
+    varies : (p,) bool, false for features that are constant; their rows and columns are 0 in G, but ``diagonal`` (p,) is not.
+    smallest, largest : bound the eigenvalues of D^-½ G D^-½ for D = diag(G), and ``largest`` those of D^-½ (G + λ₂) D^-½ for
+        D = diag(G) + λ₂ and every λ₂ of 0 or more.
+    """
+
+    G: torch.Tensor
+    diagonal: torch.Tensor
+    varies: torch.Tensor
+    smallest: float
+    largest: float
+
+    @classmethod
+    def on(cls, moments: Moments, folds: np.ndarray, *, device: str) -> Gram:
+        """Of the rows in ``folds``."""
+        train = centred(moments.targets(slice(0, 0)), folds, device=device)
+        return cls.of(train.xx / train.n, varying_features(moments, folds, train))
+
+    @classmethod
+    def of(cls, G: torch.Tensor, varies: torch.Tensor | None = None) -> Gram:
+        import torch
+
+        varies = G.diagonal() > 0 if varies is None else varies
+        G = G * varies * varies[:, None]
+        diagonal = torch.where(varies, G.diagonal(), G.diagonal().max() if bool(varies.any()) else 1.0)
+        scaled = G / torch.outer(diagonal.sqrt(), diagonal.sqrt()) + torch.diag((~varies).double())
+        if len(G) <= LARGEST_SPECTRUM:
+            values = torch.linalg.eigvalsh(scaled)
+            smallest, largest = max(0.0, float(values[0])), float(values[-1])
+        else:
+            smallest, largest = 0.0, float(scaled.abs().sum(0).max())
+        return cls(G, diagonal, varies, smallest, largest * (1 + 1e-6))
+
+    def is_slow(self, l2: torch.Tensor | float) -> torch.Tensor | bool:
+        """Whether steps would be too many, for each λ₂."""
+        return self._curvature(l2) < SLOW * self.largest
+
+    def pace(self, l2: float) -> Pace:
+        """That for λ₂ and every larger one.
+
+        For a quadratic the heavy ball is the best there is: with κ the conditioning, its error shrinks by (√κ - 1) / (√κ + 1) a step,
+        Nesterov's by 1 - 1 / √κ. With a proximal map it converges where its step is under 2 (1 - momentum) / L (Ochs, Chen, Brox &
+        Pock 2014, iPiano, SIAM J. Imaging Sciences 7), which the best step and momentum are for κ < 4.
+        """
+        smallest, largest = self._curvature(l2), self.largest
+        root = math.sqrt(smallest / largest)
+        momentum = (1 - root) / (1 + root)
+        if largest < HEAVY_BALL * smallest:
+            return Pace(4 / (math.sqrt(smallest) + math.sqrt(largest)) ** 2, momentum**2, momentum, ahead=False)
+        momentum = min(momentum, MOST_MOMENTUM)
+        return Pace(1 / largest, momentum, 2 * momentum / (1 + momentum), ahead=True)
+
+    def _curvature(self, l2: torch.Tensor | float) -> torch.Tensor | float:
+        """The least of x'(G + λ₂)x / x'(D + λ₂)x for each λ₂, or less: that of (μ Dⱼ + λ₂) / (Dⱼ + λ₂), where x'Gx ≥ μ x'Dx."""
+        widest = float(self.diagonal.max())
+        return (self.smallest * widest + l2) / (widest + l2)
+
+    def products(self, some: Moments, folds: np.ndarray, train: Centred) -> torch.Tensor:
+        """c (p, t) of some targets on ``folds``, in the dtype of the moments; 0 for features and targets that are constant."""
+        return (train.xy / train.n) * self.varies[:, None] * varying_targets(some, folds, train.yy)
