@@ -180,8 +180,9 @@ def _prune(found: Sequence[Held]) -> None:
 
 def _remove(targets: Sequence[Held]) -> None:
     """Callback: remove what was counted, and no more."""
-    freed = prune(store(), targets)
-    st.session_state["_pruned"] = f"Removed {len(targets):,} results: {file_size(freed)} freed."
+    done = prune(store(), targets)
+    kept = f" {len(done.in_use):,} kept, as a search is going on." if done.in_use else ""
+    st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"
     st.session_state["prune_sure"] = False
     _held.clear()
     forget_opened()
