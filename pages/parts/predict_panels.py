@@ -10,6 +10,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.brain_view import DRAWN, BrainMap
+from encoding.detached import Imported
 from encoding.measured import roi_profile, rois_at
 from encoding.nearest import reliable
 from encoding.result import EVERY_VERTEX
@@ -168,6 +169,8 @@ def _colours(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> dict:
     if paint == "test r":
         high = float(np.ceil(10 * np.nanmax(np.concatenate(list(r.values())))) / 10)
         return {"title": "Test r per vertex", "quantity": "r", "colour_range": (0.0, max(0.1, high)), "colour_map": "plasma"}
+    if isinstance(asked.result, Imported):
+        return _own_colours(asked, f"Predicted response to {name}")
     found = asked.shown.overview()
     share = {hemi: np.clip(np.nan_to_num(values), 0, 1) if paint == "predicted" else 1.0 for hemi, values in r.items()}
     sd = np.concatenate([np.ravel(share[hemi] * found.sd[hemi]) for hemi in r])  # predictions vary as responses do, times r
@@ -179,6 +182,12 @@ def _colours(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> dict:
     else:
         ends, colours = (low, high), "viridis"
     return {"title": f"{titles[paint]} {name}", "quantity": "response", "colour_range": ends, "colour_map": colours}
+
+
+def _own_colours(asked: Asked, title: str) -> dict:
+    """The same for an imported fit, whose responses are not here: colours reach as far as this prediction does."""
+    most = float(np.nanpercentile(np.abs(np.concatenate(list(asked.predicted().values()))), 98)) or 1.0
+    return {"title": title, "quantity": "response", "colour_range": (-most, most), "colour_map": "PuOr_r"}
 
 
 def _choose_clicked(asked: Asked) -> None:
@@ -230,6 +239,9 @@ def regions_panel(asked: Asked, least_r: float, roi: str) -> None:
 def nearest_panel(asked: Asked, least_r: float) -> None:
     """The training stimuli whose measured pattern is most like the predicted one."""
     st.subheader(f"Training {asked.shown.what} with the most similar response", anchor=False)
+    if isinstance(asked.result, Imported):
+        st.info(f"The {asked.shown.what} of this fit and the responses to them did not come with it, so there is nothing to compare with.")
+        return
     try:
         known = patterns(asked.result.key, least_r, asked.result)
     except WRONG as wrong:
