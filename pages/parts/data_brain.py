@@ -47,6 +47,7 @@ def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: st
             **_painted(shown, paint, row, unit),
             vertices=shown.placement.vertices,
             rois=shown.placement.rois(shown.subject.rois),
+            source=shown.source,
             surface=surface,
             view=VIEW,
             outlined=tuple(name for kind in kinds for name in shown.classes.get(kind, ())),

@@ -21,6 +21,7 @@ from encoding.result import LEAST_CEILING
 from encoding.sweep import Cell, Swept
 from pages.parts.brain import brain_view
 from pages.parts.chart import chart
+from pages.parts.chart import origin as chart_origin
 from pages.parts.layers import keys_of, shares_of, table_of
 from pages.parts.lesson import EXPLORE, explore_query
 
@@ -257,6 +258,7 @@ def _layer_map(found: Swept, result: Result, placement: Placement, score: str, r
     return BrainMap(
         values=placement.values(_values(result, score)),
         ceiling=ceiling,
+        source=chart_origin(result),
         title=f"{quantity} per vertex, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
         colour_range=(0.0, _top(keys_of(found), score, tuple(found.results.values()))),
@@ -276,6 +278,7 @@ def _best_map(found: Swept, placement: Placement, roi: str) -> None:
     labels = [f"{number + 1}  {found.sweep.label(cell)}" for number, cell in enumerate(found.cells)]
     brain = BrainMap(
         values=placement.values({hemi: 1.0 + places for hemi, places in best.items()}),
+        source=origin(found),
         title="Best layer per vertex",
         quantity=f"number of the layer, 1 to {len(labels)}",
         colour_range=(0.5, len(labels) + 0.5),

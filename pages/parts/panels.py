@@ -103,6 +103,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         vertices=placement.vertices,
         rois=placement.rois(result.plan.subject.rois),
         ceiling=None if (highest := highest_r(result, score)) is None else placement.values(highest),
+        source=origin(result),
         title=f"{SCORE_NAMES[score]} per vertex",
         quantity=SCORE_NAMES[score],
         colour_range=ends if ends[0] < ends[1] else (0.0, most),

@@ -138,6 +138,7 @@ def brain_panel(asked: Asked, least_r: float, roi: str) -> None:
             rois=placement.rois(asked.shown.subject.rois),
             ceiling=None if paint == "test r" else placement.values(r),
             ceiling_name="test r",
+            source=origin(asked.result),
             surface=surface,
             view=START_VIEW,
             outlined=tuple(name for kind in outlines for name in asked.shown.classes[kind]),

@@ -59,6 +59,7 @@ def _brain(picture: int, chosen: Selection) -> None:
         values=values,
         vertices=seen.vertices,
         rois=seen.rois,
+        source=source(f"response to picture {picture + 1}"),
         title=f"Response to picture {picture + 1}",
         quantity="response",
         colour_range=RANGE,
