@@ -36,9 +36,9 @@ export function buildFrame(parent, views, actions) {
   const foot = add(root, "footer", "foot");
   const bar = add(foot, "div", "bar");
   const help = "Drag to turn, Shift and drag to move, wheel to zoom, click a coloured vertex to select it. Keys: arrows turn, Enter selects under the cross, H goes to the other half, + and − zoom, 0, Escape.";
-  add(foot, "div", "help", help);
+  const told = add(foot, "div", "help", help);
   hide(marker, cross, tooltip, message);
-  return { root, title, viewButtons, stage, canvas, names, sides, marker, cross, tooltip, message, bar };
+  return { root, title, viewButtons, stage, canvas, names, sides, marker, cross, tooltip, message, bar, help: told };
 }
 
 export function hide(...elements) {

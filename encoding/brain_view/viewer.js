@@ -9,6 +9,7 @@ import { composePicture, download } from "./picture.js";
 import { createScene } from "./scene.js";
 
 const CLICK_PIXELS = 4; // a press that moves less is a click
+const SMALL = 250; // pixels of height
 const DEGREES_PER_PIXEL = 0.5;
 const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or use the plotly figure: encoding.brain_figure.mesh_figure.";
 const leftBehind = new Map(); // name of a brain -> { camera, view, surface } when it was last taken down
@@ -56,9 +57,10 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     camera ??= last?.camera;
     if (header.view !== last?.view) camera = standardCamera(meshFile.header.views, header.view);
     if (header.surface !== last?.surface) [camera.zoom, camera.panX, camera.panY] = [1, 0, 0];
+    frame.help.hidden = header.height < SMALL; // there is no room for it; the canvas says the same to who cannot see
     stage.style.height = `${header.height ?? 440}px`;
     frame.title.textContent = header.title;
-    canvas.setAttribute("aria-label", `Brain map: ${header.title || header.quantity}. Turn it with the arrow keys.`);
+    canvas.setAttribute("aria-label", `Brain map: ${header.title || header.quantity}. Turn it with the arrow keys; Enter selects the vertex under the cross, H goes to the other half.`);
     showBar(frame.bar, header, map.arrays.colours);
     hide(frame.tooltip);
     upload();

@@ -89,6 +89,26 @@ def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, s
     assert page.get_by_text("What just happened.").inner_text() == told
 
 
+LESSONS = ("response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls")
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_a_lesson_fits_on_one_screen_of_a_small_laptop(browser, server, lesson):
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    open_page(page, f"{server}/learn?lesson={lesson}&show=true")
+    page.get_by_text("What just happened.").wait_for(timeout=60_000)
+    page.wait_for_selector("[data-testid=stMain] .js-plotly-plot")
+    wait_idle(page)
+    fits = "() => document.querySelector('[data-testid=stMain]').scrollHeight <= innerHeight"
+    page.wait_for_function(fits)
+    page.locator("[data-testid=stRadio] label").nth(2).click()  # the longest that a lesson gets: answered, and told why
+    page.locator("[data-testid=stMain]").get_by_text("Right", exact=True).or_(page.get_by_text("Not this time")).first.wait_for()
+    wait_idle(page)
+    assert page.evaluate(f"({fits})()")
+    context.close()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
