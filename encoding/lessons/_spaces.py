@@ -13,7 +13,7 @@ from encoding.store import Store
 
 
 def make_ready(spec: FitSpec, store: Store) -> None:
-    """What the first visit of a lesson would wait for: torch and SciPy's statistics, which load for over a second, and a fit's components."""
+    """What the first visit of a lesson would wait for: torch and SciPy's statistics, which load slowly, and a fit's components."""
     import scipy.stats  # noqa: F401
     import torch  # noqa: F401
 
