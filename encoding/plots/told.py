@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +51,44 @@ def _points(trace: object) -> pd.DataFrame:
 def _title(axis: object, name: str) -> str:
     title = axis.title.text
     return f"{title} ({name})" if title else name
+
+
+UNITS = {"vertices": "voxels", "vertex": "voxel"}
+
+
+def renamed(text: str, unit: str) -> str:
+    """A text about vertices, about voxels where ``unit`` says so; capitals stay.
+
+    >>> renamed("Vertices that each vertex is near, vertex:lh:1", "voxel")
+    'Voxels that each voxel is near, vertex:lh:1'
+    """
+    if unit == "vertex":
+        return text
+
+    def other(found: re.Match[str]) -> str:
+        word = UNITS[found[0].lower()]
+        return word.capitalize() if found[0][0].isupper() else word
+
+    return re.sub(r"\b(?:vertices|vertex)\b(?!:)", other, text, flags=re.IGNORECASE)
+
+
+def in_units(fig: go.Figure, unit: str) -> go.Figure:
+    """``fig`` with every word of it about vertices, or about voxels. The same figure where nothing changes."""
+    import plotly.graph_objects as go
+
+    def changed(value: object) -> object:
+        if isinstance(value, str):
+            return renamed(value, unit)
+        if isinstance(value, dict):
+            return {name: changed(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [changed(each) for each in value]
+        return value
+
+    if unit == "vertex":
+        return fig
+    told = fig.to_dict()
+    return go.Figure({"data": changed(told["data"]), "layout": changed(told["layout"])})
 
 
 def signed(fig: go.Figure, source: str) -> go.Figure:

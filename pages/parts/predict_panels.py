@@ -21,6 +21,7 @@ from pages.parts.focus import BEST, EVERY, best_roi
 from pages.parts.handles import roi_table
 from pages.parts.panels import START_VIEW
 from pages.parts.predict import WRONG, Asked, patterns
+from pages.parts.words import said
 
 MAPS = {
     "predicted": "The model's prediction for this picture.",
@@ -71,7 +72,9 @@ def least_r_choice() -> float:
         0.05,
         key="least_r",
         bind="query-params",
-        help="Vertices that the model predicts worse on test images are hidden and left out of means. 0 shows every vertex above chance.",
+        help=said(
+            "Vertices that the model predicts worse on test images are hidden and left out of means. 0 shows every vertex above chance."
+        ),
     )
 
 
@@ -85,7 +88,7 @@ def standing(asked: Asked, least_r: float) -> str:
         else ":green-badge[Test image] The model never saw it."
     )
     r, n = pattern_r(asked, least_r)
-    return f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {n:,} vertices." if np.isfinite(r) else badge
+    return f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {said(f'{n:,} vertices')}." if np.isfinite(r) else badge
 
 
 def pattern_r(asked: Asked, least_r: float) -> tuple[float, int]:
@@ -106,7 +109,7 @@ def models_table(every: list[tuple[str, Asked]], least_r: float) -> None:
     rows = [(name, *pattern_r(asked, least_r), "training" if asked.is_seen else "test") for name, asked in every]
     table = pd.DataFrame(rows, columns=["model", "r of the pattern", "vertices", "this image is its"])
     st.dataframe(table, hide_index=True, column_config={"r of the pattern": st.column_config.NumberColumn(format="%.3f")})
-    st.caption("Predicted with measured pattern, each model over the vertices that it predicts with the lowest test r or more.")
+    st.caption(said("Predicted with measured pattern, each model over the vertices that it predicts with the lowest test r or more."))
 
 
 # ---- the brain
@@ -116,14 +119,16 @@ def brain_panel(asked: Asked, least_r: float, roi: str) -> None:
     """The response map, with each vertex's test r in its tooltip; vertices below the lowest r show bare cortex."""
     placement = asked.shown.placement
     if placement is None:
-        st.info("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works.")
+        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
         return
     known = [name for name in MAPS if asked.picture.row is not None or name in ("predicted", "test r")]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     told = "\n\n".join(f"**{name}** {about}" for name, about in MAPS.items())
     if st.session_state.get("map") not in (None, *known):
         st.session_state["map"] = known[0]
-    paint = left.segmented_control("The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=told)
+    paint = left.segmented_control(
+        "The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=said(told)
+    )
     with right.popover("View", width="stretch"):
         surface = st.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
         kinds = list(asked.shown.classes)
@@ -150,9 +155,8 @@ def brain_panel(asked: Asked, least_r: float, roi: str) -> None:
         on_select=lambda: _choose_clicked(asked),
     )
     n, total = sum(int(found.sum()) for found in trusted.values()), sum(map(len, trusted.values()))
-    st.caption(
-        f"{n:,} of {total:,} vertices have a test r of {least_r:.2f} or more; the others are hidden. Point at a vertex to see its test r."
-    )
+    seen = f"{n:,} of {total:,} vertices have a test r of {least_r:.2f} or more; the others are hidden."
+    st.caption(said(f"{seen} Point at a vertex to see its test r."))
 
 
 def _painted(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -231,7 +235,7 @@ def regions_panel(asked: Asked, least_r: float, roi: str) -> None:
     chart(figure, "regions", alt=alt, source=origin(asked.result), how=HOW["regions"])
     n_gone = int((predicted.groupby("roi")["n_vertices"].sum() == 0).sum())
     gone = f" {n_gone} regions have none, and no bar." if n_gone else ""
-    st.caption(f"Means over the vertices with a test r of {least_r:.2f} or more.{gone}")
+    st.caption(said(f"Means over the vertices with a test r of {least_r:.2f} or more.{gone}"))
 
 
 # ---- the nearest stimuli
@@ -251,7 +255,7 @@ def nearest_panel(asked: Asked, least_r: float) -> None:
     own = [] if asked.picture.row is None else [asked.shown.subject.groups[asked.picture.row]]
     rows, r = known.nearest(asked.predicted(), N_NEAREST, without=own)
     if not len(rows):
-        st.info("Too few vertices are predicted this well to compare patterns. Lower the test r in the sidebar.")
+        st.info(said("Too few vertices are predicted this well to compare patterns. Lower the test r in the sidebar."))
         return
     pictures(asked.shown, rows, name="nearest", captions=[f"r {value:.2f}" for value in r], across=N_NEAREST // 2)
     st.caption(

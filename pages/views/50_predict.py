@@ -17,6 +17,7 @@ from pages.parts.predict_panels import (
     roi_choice,
     standing,
 )
+from pages.parts.words import speak_of
 
 st.header("Predict", anchor=False)
 fits = choose_fits()
@@ -24,6 +25,7 @@ if not fits:
     st.stop()
 first = next(iter(fits.values()))
 shown = Shown(dataset_of(first), first.plan.subject)
+speak_of(shown.subject)
 simulated = f"{SIMULATED} " if shown.subject.simulated else ""
 st.markdown(f"{simulated}What would the visual cortex of **{shown.subject.name}** do with this {shown.what.removesuffix('s')}?")
 
