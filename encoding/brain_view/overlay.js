@@ -35,7 +35,7 @@ export function buildFrame(parent, views, actions) {
   const message = add(stage, "div", "message", "", { role: "alert" });
   const foot = add(root, "footer", "foot");
   const bar = add(foot, "div", "bar");
-  const help = "Drag to turn, Shift and drag to move, wheel to zoom, click a coloured vertex to select it. Keys: arrows turn, Enter selects under the cross, H goes to the other half, + and − zoom, 0, Escape.";
+  const help = "Turn: drag, or arrow keys. Move: with Shift. Zoom: wheel, + and −. Select: click, or Enter under the cross (H: other half). Back: 0, Escape.";
   const told = add(foot, "div", "help", help);
   hide(marker, cross, tooltip, message);
   return { root, title, viewButtons, stage, canvas, names, sides, marker, cross, tooltip, message, bar, help: told };

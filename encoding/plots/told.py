@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-SOURCE_SIZE, SOURCE_HEIGHT = 10, 16  # px
+SOURCE_SIZE, SOURCE_HEIGHT, SOURCE_GAP = 10, 13, 6  # px
+SOURCE_LETTERS = 60  # of one line below a figure
 
 
 def table_of(fig: go.Figure) -> pd.DataFrame:
@@ -87,16 +88,27 @@ def in_units(fig: go.Figure, unit: str) -> go.Figure:
 
     if unit == "vertex":
         return fig
-    told = fig.to_dict()
-    return go.Figure({"data": changed(told["data"]), "layout": changed(told["layout"])})
+    traces = [changed(trace.to_plotly_json()) for trace in fig.data]  # to_dict of the whole packs arrays
+    return go.Figure({"data": traces, "layout": changed(fig.layout.to_plotly_json())})
 
 
 def signed(fig: go.Figure, source: str) -> go.Figure:
-    """``fig`` with a small line below it that says where its numbers come from, so that every saved picture says so. Changed in place."""
-    bottom = (fig.layout.margin.b if fig.layout.margin.b is not None else 48) + SOURCE_HEIGHT
+    """``fig`` with a small line below it that says where its numbers come from, so that every saved picture says so. Changed in place.
+
+    It is broken at its dots where it is long: a chart of half a page's width has room for some 60 letters.
+    """
+    lines = [""]
+    for part in source.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(longer) <= SOURCE_LETTERS or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    added = SOURCE_GAP + SOURCE_HEIGHT * len(lines)
+    bottom = (fig.layout.margin.b if fig.layout.margin.b is not None else 48) + added
     fig.update_layout(margin={"b": bottom})
     if fig.layout.height:
-        fig.update_layout(height=fig.layout.height + SOURCE_HEIGHT)
-    style = {"showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "bottom"}
-    fig.add_annotation(x=1, y=0, yshift=-bottom, text=source, font={"size": SOURCE_SIZE, "color": STROKE}, **style)
+        fig.update_layout(height=fig.layout.height + added)
+    style = {"showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "bottom", "align": "right"}
+    fig.add_annotation(x=1, y=0, yshift=-bottom, text="<br>".join(lines), font={"size": SOURCE_SIZE, "color": STROKE}, **style)
     return fig

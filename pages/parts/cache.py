@@ -118,7 +118,7 @@ def store_panel() -> None:
         key="stages",
         column_order=["stage", "what", "results", "size", "share", "oldest", "newest"],
         column_config={
-            "what": st.column_config.TextColumn("what it is", width="medium"),
+            "what": st.column_config.TextColumn("what it is", width="large"),
             "share": st.column_config.ProgressColumn("share", format="%.0f %%", min_value=0, max_value=100),
             "oldest": st.column_config.DatetimeColumn("oldest (UTC)", format="YYYY-MM-DD HH:mm"),
             "newest": st.column_config.DatetimeColumn("newest (UTC)", format="YYYY-MM-DD HH:mm"),

@@ -33,7 +33,7 @@ def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", *
         with st.expander("How to read this, and its numbers", key=f"{key}_how", type="compact", on_change="rerun") as opened:
             if opened.open:
                 st.markdown(how)
-                st.dataframe(plots.table_of(figure), hide_index=True, height=240)
+                st.dataframe(plots.table_of(figure), hide_index=True, height=240, alt=f"the numbers of the chart: {alt}")
     return selected
 
 

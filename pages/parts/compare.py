@@ -237,7 +237,7 @@ def _test_table(found: Comparison, name: str) -> None:
     with st.expander("The tests as a table", key="tests", on_change="rerun") as tests:
         if tests.open:
             table = found.table.rename(columns={"first": "A", "second": name})
-            st.dataframe(table, hide_index=True, key="test_table")
+            st.dataframe(table, hide_index=True, key="test_table", alt="the paired tests of every region")
             st.download_button("Tests, CSV", lambda: table.to_csv(index=False), "comparison.csv", "text/csv", on_click="ignore")
             st.caption("q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
 

@@ -57,7 +57,7 @@ def _choose_clicked() -> None:
 def responses_panel(shown: Shown) -> None:
     """What the responses hold, how they are spread, how often stimuli were repeated, and the noise ceilings."""
     subject = shown.subject
-    st.dataframe(_contents(shown))
+    st.dataframe(_contents(shown), alt="what each block of responses holds")
     st.markdown(_repeats(shown))
     found = shown.overview()
     what = "Measured response, as the data set has it"

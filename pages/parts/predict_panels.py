@@ -108,7 +108,12 @@ def models_table(every: list[tuple[str, Asked]], least_r: float) -> None:
         return
     rows = [(name, *pattern_r(asked, least_r), "training" if asked.is_seen else "test") for name, asked in every]
     table = pd.DataFrame(rows, columns=["model", "r of the pattern", "vertices", "this image is its"])
-    st.dataframe(table, hide_index=True, column_config={"r of the pattern": st.column_config.NumberColumn(format="%.3f")})
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={"r of the pattern": st.column_config.NumberColumn(format="%.3f")},
+        alt="how well each model predicts the pattern",
+    )
     st.caption(said("Predicted with measured pattern, each model over the vertices that it predicts with the lowest test r or more."))
 
 
