@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.parts import access
+from pages.parts import access, words
 
 VIEWS = Path(__file__).parent / "pages" / "views"
 
@@ -16,4 +16,5 @@ st.html(
 pages = [st.Page(path, title=path.stem.partition("_")[2].capitalize()) for path in sorted(VIEWS.glob("[0-9]*.py"))]
 page = st.navigation(pages, position="sidebar" if access.is_in() else "hidden")  # before entering, or a link would lose its page
 access.enter()
+st.session_state.pop(words.KEY, None)  # each page says whose data it speaks of
 page.run()

@@ -10,10 +10,14 @@ from typing import Any, NoReturn
 import numpy as np
 from PIL import Image
 
-from encoding.datasets import Stimuli, Subject
+from encoding.backbones import BACKBONES, Source
+from encoding.datasets import DATASETS, Dataset, Stimuli, Subject
 from encoding.focus import Part
 from encoding.plan import Plan, roi_names
+from encoding.progress import Report, silent
+from encoding.readouts import READOUTS, Model
 from encoding.result import Result
+from encoding.sent_models import OWN_WEIGHTS, component_name, entries, model_name, parts_in
 from encoding.spec import FitSpec
 from encoding.splits import Fold
 from encoding.store import Store
@@ -34,6 +38,7 @@ def arrays_of(result: Result, *, intervals: Arrays | None, curve: Arrays | None)
         "about.rois": np.array(names, dtype=str),
         "about.fingerprints": np.array([subject.fingerprints[hemi] for hemi in result.plan.hemis]),
         "about.n_stimuli": np.array(len(subject.stimuli)),
+        "about.n_frames": np.array(result.plan.stimuli.n_frames),
     }
     for name in ("train", "test"):
         rows = [getattr(fold, name) for fold in folds]
@@ -59,8 +64,8 @@ class Unseen(Stimuli):
 
     fingerprint = ""
 
-    def __init__(self, n_stimuli: int, refuse: Callable[[], NoReturn]) -> None:
-        self.names, self._n, self._refuse = (), n_stimuli, refuse
+    def __init__(self, n_stimuli: int, refuse: Callable[[], NoReturn], *, n_frames: int = 1) -> None:
+        self.names, self._n, self._refuse, self.n_frames = (), n_stimuli, refuse, n_frames
 
     def __len__(self) -> int:
         return self._n
@@ -71,7 +76,10 @@ class Unseen(Stimuli):
 
 @dataclass(frozen=True)
 class DetachedPlan(Plan):
-    """The plan of a fit whose data set, backbone and readout need not be here; its key is the imported fit's own."""
+    """The plan of a fit whose data set, backbone and readout need not be here; its key is the imported fit's own.
+
+    ``source`` and ``readout`` are None where they are not known here.
+    """
 
     named: str = ""
 
@@ -79,10 +87,85 @@ class DetachedPlan(Plan):
     def key(self) -> str:
         return self.named
 
+    @property
+    def of_clips(self) -> bool:
+        return self.stimuli.n_frames > 1
+
+    def components_key(self, fold: Fold, layers: tuple[str, ...] | None = None) -> str:
+        """The name under which :class:`WithModels` has what came of them."""
+        return component_name(self._number(fold), self.spaces.index(layers or self.spec.layers))
+
+    def weights_key(self, fold: Fold, part: Part) -> str:
+        """The same of a part's model."""
+        return model_name(self._number(fold), [each.name for each in self.parts].index(part.name))
+
+    def _number(self, fold: Fold) -> int:
+        return next(number for number, each in enumerate(self.folds) if each is fold)
+
+    def refusal(self, store: Store) -> str:
+        spec = self.spec
+        if self.readout is None:
+            return f"This program does not know the readout {spec.readout}."
+        if self.readout.kept_back:
+            return self.readout.kept_back
+        if not OWN_WEIGHTS.fullmatch(spec.weights):
+            return "Its network has weights from a file of the sender's, which did not come with it."
+        if self.source is None:
+            return f"This program does not know the network {spec.backbone}."
+        if self.weights_key(self.folds[0], self.parts[0]) not in store:
+            return "Its models did not come with it: the sender left them out, or there was no room for them in the file."
+        try:
+            here = self.source.fingerprint(spec.backbone, spec.weights)
+        except (LookupError, ValueError, OSError, ImportError) as error:
+            return str(error)
+        return "" if here == self.backbone_fingerprint else f"The weights of {spec.backbone} here are not those that it was fitted with."
+
+
+class Elsewhere(Dataset):
+    """The data set of a fit that somebody sent, where this program knows none of that name."""
+
+    about = "Not on this machine."
+
+    def __init__(self, subject: Subject, *, clips: bool) -> None:
+        self.name = self.title = subject.dataset
+        self.clips, self._rois = clips, roi_names(subject)
+
+    def subjects(self) -> tuple[str, ...]:
+        return ()
+
+    def roi_names(self) -> Mapping[str, tuple[str, ...]]:
+        return {"ROIs": tuple(self._rois)}
+
+    def open(self, subject: str, store: Store, report: Report = silent) -> NoReturn:
+        """UnknownName."""
+        self.check_subject(subject)
+
+
+def dataset_of(result: Result) -> Dataset:
+    """The data set of a finished fit, known here or not."""
+    name = result.plan.spec.dataset
+    return DATASETS[name] if name in DATASETS else Elsewhere(result.plan.subject, clips=result.plan.of_clips)
+
+
+class WithModels(Store):
+    """A Store in which the models of one imported fit lie under their names, though its entry there holds them as parts of the whole."""
+
+    def __init__(self, store: Store, models: Mapping[str, dict[str, np.ndarray]]) -> None:
+        super().__init__(store.root)
+        self._models = models
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._models or super().__contains__(key)
+
+    def get(self, key: str) -> dict[str, np.ndarray] | None:
+        return self._models[key] if key in self._models else super().get(key)
+
 
 @dataclass(frozen=True)
 class Imported(Result):
-    """A fit that somebody sent: scores, tables, ceilings and places as of any :class:`Result`; no stimuli, responses or models.
+    """A fit that somebody sent: scores, tables, ceilings and places as of any :class:`Result`; no stimuli and no responses.
+
+    New stimuli can be predicted where linear models came along (:meth:`DetachedPlan.refusal` says why not).
 
     Attributes
     ----------
@@ -99,13 +182,16 @@ class Imported(Result):
         n_vertices = {hemi: arrays[f"fit.{hemi}_r"].shape[1] for hemi in hemis}
 
         def refuse() -> NoReturn:
-            raise NotSent(f"{key} was imported: its stimuli, responses and models did not come with it. With the data: {spec.to_command()}")
+            raise NotSent(f"{key} was imported: its stimuli and responses did not come with it. With the data: {spec.to_command()}")
 
-        subject = _subject(spec, about, n_vertices, Unseen(int(about["n_stimuli"]), refuse), provenance["made_from"])
-        parts = tuple(Part(hemi, {hemi: np.arange(n_vertices[hemi])}, whole=True) for hemi in hemis)
+        unseen = Unseen(int(about["n_stimuli"]), refuse, n_frames=int(about.get("n_frames", 1)))
+        subject = _subject(spec, about, n_vertices, unseen, provenance["made_from"])
+        models = part_of(arrays, "model")
+        parts = parts_in(models, n_vertices) or tuple(Part(hemi, {hemi: np.arange(n)}, whole=True) for hemi, n in n_vertices.items())
         backbone = str(provenance["made_from"].get("backbone", ""))
-        plan = DetachedPlan(spec, subject, None, None, None, _folds(about), backbone, parts, named=key)  # type: ignore[arg-type]
-        return cls(plan, store, arrays=arrays)
+        readout = READOUTS.get(spec.readout)
+        plan = DetachedPlan(spec, subject, _source(spec), readout, None, _folds(about), backbone, parts, named=key)  # type: ignore[arg-type]
+        return cls(plan, WithModels(store, entries(models)), arrays=arrays)
 
     @cached_property
     def _arrays(self) -> Arrays:
@@ -127,12 +213,14 @@ class Imported(Result):
         return part_of(self.arrays, "curve") or None
 
     def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
-        """Nothing: models are not sent."""
+        """Nothing: what models were like on the way is not sent."""
         return {}
 
-    def model(self, part: str, fold: int = 0) -> NoReturn:
-        """NotSent."""
-        self.plan.subject.stimuli[0]
+    def model(self, part: str, fold: int = 0) -> Model:
+        """As of any :class:`Result`; NotSent where it did not come along."""
+        if f"model.f{fold}_p0_weights" not in self.arrays or self.plan.readout is None:
+            raise NotSent(f"The models of {self.key} did not come with it.")
+        return super().model(part, fold)
 
     def components(self, fold: int = 0) -> NoReturn:
         """NotSent."""
@@ -145,6 +233,14 @@ class Imported(Result):
     def measured(self, hemi: str, columns: Any) -> NoReturn:
         """NotSent."""
         self.plan.subject.stimuli[0]
+
+
+def _source(spec: FitSpec) -> Source | None:
+    """Where the backbone comes from; None where it is not known here."""
+    try:
+        return BACKBONES[spec.backbone]
+    except (LookupError, ValueError):
+        return None
 
 
 def part_of(arrays: Arrays, part: str) -> dict[str, np.ndarray]:

@@ -2,8 +2,9 @@
 
 The file is a zip of ``manifest.json`` and ``.npy`` arrays: scores and readout details of every vertex, ROIs, noise ceilings, places on
 the cortex, which rows trained and tested, and, where they were computed, bootstrap draws and the learning curve. It holds no
-stimulus, no response and no weights, so nothing of a data set that may not be passed on leaves with it; whoever has the data fits
-again by the command in the manifest.
+stimulus and no response, so nothing of a data set that may not be passed on leaves with it; whoever has the data fits again by the
+command in the manifest. Linear readouts' models go along unless told otherwise (:mod:`encoding.sent_models`): with them the
+receiver predicts new pictures. Networks' own weights are never sent.
 
 An imported fit is kept under a name of its own (``imported-…``) and never stands in for one that this machine would compute.
 """
@@ -29,6 +30,7 @@ from encoding.curve import curve_key
 from encoding.detached import Imported, arrays_of
 from encoding.received import PLAIN, Contradiction, checked
 from encoding.result import Result
+from encoding.sent_models import models_of
 from encoding.spec import FitSpec, digest
 from encoding.store import PROVENANCE, Store
 
@@ -52,13 +54,14 @@ class BadExchange(ValueError):
     """A file is no exported fit, or not a sound one. The message says what is wrong with it."""
 
 
-def export(result: Result, path: str | Path, *, by: str = "") -> Path:
+def export(result: Result, path: str | Path, *, by: str = "", models: bool = True) -> Path:
     """Write a finished fit into one file.
 
     Parameters
     ----------
     path : of the file; by custom it ends in ``.zip``.
     by : who sends it, as the receiver will read it; nothing is said of that otherwise.
+    models : whether its models go along, where they can (:func:`encoding.sent_models.why_kept_back`).
 
     Raises
     ------
@@ -68,7 +71,7 @@ def export(result: Result, path: str | Path, *, by: str = "") -> Path:
     if path.exists():
         raise FileExistsError(f"{path} exists already. Name another file.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = packed(result, by=by)
+    content = packed(result, by=by, models=models)
     with path.open("xb") as file:
         file.write(content)
     return path
@@ -79,11 +82,13 @@ def is_sender(by: str) -> bool:
     return len(by) <= MOST_CHARACTERS and PLAIN.fullmatch(by) is not None
 
 
-def packed(result: Result, *, by: str = "") -> bytes:
+def packed(result: Result, *, by: str = "", models: bool = True) -> bytes:
     """The file that :func:`export` writes."""
     if not is_sender(by):
         raise ValueError(NO_SENDER)
     arrays = arrays_of(result, intervals=intervals_of(result), curve=_curve_of(result))
+    if models:
+        arrays |= {f"model.{name}": array for name, array in models_of(result.plan, result.store).items()}
     files = {f"{name}.npy": _npy(array) for name, array in arrays.items()}
     listed = {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
     manifest = {"format": FORMAT, "version": FORMAT_VERSION, "by": by, "command": _without_path(result.plan.spec).to_command()}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.progress import Report, silent
 from encoding.spec import stage_of
-from encoding.store import PROVENANCE, Store
+from encoding.store import PROVENANCE, InUse, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 DAY = 24 * 3600
 IRREPLACEABLE = ("imported",)  # stages that this machine cannot compute again
 CHECKED_FILE = "checked.json"
+SEARCHES = "search"  # the stage whose results are SQLite files that grow, one for each search (:mod:`encoding.trials`)
 
 STAGES = {
     "stimuli": "pictures of simulated subjects",
@@ -38,6 +40,7 @@ STAGES = {
     "intervals": "bootstrap intervals of scores",
     "curve": "learning curves",
     "basis": "what networks make of test pictures",
+    "search": "trials of searches for better parameters",
     "checkpoint": "trainings that were stopped half way",
     "imported": "fits that somebody else sent; nothing here can compute them again",
 }
@@ -58,8 +61,11 @@ class Held:
 
 
 def held(store: Store) -> list[Held]:
-    """Every result that is whole, oldest first. One that is removed meanwhile is left out."""
+    """Every result that is whole, and the trials of every search, oldest first. One that is removed meanwhile is left out."""
     found = []
+    for path in store.root.glob(f"{SEARCHES}/*.db"):
+        with suppress(FileNotFoundError):
+            found.append(Held(path.stem, sum(file.stat().st_size for file in _study_files(path)), path.stat().st_mtime))
     for path in store.root.glob(f"*/*/{PROVENANCE}"):
         try:
             n_bytes = sum(file.stat().st_size for file in path.parent.iterdir())
@@ -67,6 +73,11 @@ def held(store: Store) -> list[Held]:
         except FileNotFoundError:
             continue
     return sorted(found, key=lambda one: one.written)
+
+
+def _study_files(path: Path) -> list[Path]:
+    """A search's SQLite file and what SQLite keeps beside it while it writes."""
+    return [path, *path.parent.glob(f"{path.name}-*")]
 
 
 def by_stage(results: Collection[Held]) -> pd.DataFrame:
@@ -105,12 +116,54 @@ def chosen(results: Collection[Held], *, stages: Collection[str] = (), older_day
     return [one for one in wanted if one.written <= latest]
 
 
-def prune(store: Store, results: Collection[Held]) -> int:
-    """Remove results, and what processes that died left half written; the bytes that were freed."""
-    for one in results:
-        store.remove(one.key)
+@dataclass(frozen=True)
+class Pruned:
+    """What :func:`prune` removed, and what it left because it is in use."""
+
+    removed: tuple[Held, ...]
+    in_use: tuple[Held, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that were freed."""
+        return sum(one.n_bytes for one in self.removed)
+
+
+def prune(store: Store, results: Collection[Held]) -> Pruned:
+    """Remove results, and what processes that died left half written. A search that is going on keeps its trials."""
+    gone = {one.key for one in results if _remove(store, one)}
     store.sweep()
-    return sum(one.n_bytes for one in results)
+    kinds = {True: [], False: []}
+    for one in results:
+        kinds[one.key in gone].append(one)
+    return Pruned(tuple(kinds[True]), tuple(kinds[False]))
+
+
+def in_use(store: Store, results: Collection[Held]) -> list[Held]:
+    """Those that :func:`prune` would leave now."""
+    return [one for one in results if one.stage == SEARCHES and not _try(store, one.key, lambda: None)]
+
+
+def _remove(store: Store, one: Held) -> bool:
+    """Whether it could be removed: a search's trials not while the search goes on, which holds its lock."""
+    if one.stage != SEARCHES:
+        store.remove(one.key)
+        return True
+
+    def remove() -> None:
+        for file in _study_files(store.root / SEARCHES / f"{one.key}.db"):
+            file.unlink(missing_ok=True)
+
+    return _try(store, one.key, remove)
+
+
+def _try(store: Store, key: str, act: Callable[[], None]) -> bool:
+    try:
+        with store.lock(key, wait=False):
+            act()
+    except (InUse, PermissionError):  # the second where a file that somebody reads cannot be removed
+        return False
+    return True
 
 
 def check(asked: str, store: Store, report: Report = silent, device: str = "auto") -> None:

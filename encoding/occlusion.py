@@ -14,9 +14,9 @@ from PIL import Image
 
 from encoding.datasets import Stimuli
 from encoding.datasets._images import GREY
-from encoding.fits import open_fit
 from encoding.pictures import Columns, InMemory, Predictor
 from encoding.progress import Report, portion, silent
+from encoding.runs import open_run
 from encoding.spec import digest
 from encoding.store import Store
 
@@ -166,11 +166,11 @@ def compute(asked: AskedOcclusion, store: Store, report: Report = silent, device
 
     Raises
     ------
-    As :func:`encoding.fits.open_fit`, :meth:`encoding.pictures.Predictor.of` and :func:`occlude`.
+    As :func:`encoding.runs.open_run`, :meth:`encoding.pictures.Predictor.of` and :func:`occlude`.
     """
     if (found := stored(asked.key, store)) is not None:
         return found
-    result = open_fit(asked.fit, store, portion(report, 0, 0.1))
+    result = open_run(asked.fit, store, portion(report, 0, 0.1))
     report(0.1, "opening the network")
     predictor = Predictor.of(result, device=device)
     columns = {hemi: result.columns(asked.roi, hemi) for hemi in result.plan.hemis}

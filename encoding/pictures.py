@@ -111,7 +111,9 @@ class Predictor:
         NoWeights, ValueError where its network cannot be opened, or is not what it was.
         """
         planned, store, device = result.plan, result.store, choose_device(device)
-        if planned.source is None or not is_complete(planned, store):  # the first of an imported fit
+        if told := planned.refusal(store):
+            raise CannotPredict(f"This fit cannot predict new pictures. {told}")
+        if not is_complete(planned, store):
             raise CannotPredict("The models of this fit are not in the Store, so nothing can be predicted with it. Fit it again.")
         backbone = None
         if planned.readout.needs != "stimuli":

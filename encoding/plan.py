@@ -70,6 +70,15 @@ class Plan:
         """The layers that share components: all of them together, or each alone where the readout treats each apart."""
         return tuple((layer,) for layer in self.spec.layers) if self.readout.by_layer else (self.spec.layers,)
 
+    @property
+    def of_clips(self) -> bool:
+        """Whether its stimuli are clips."""
+        return DATASETS[self.spec.dataset].clips
+
+    def refusal(self, store: Store) -> str:
+        """Why this fit can never predict new stimuli here, whatever is computed again; empty where it can."""
+        return ""
+
     def components_key(self, fold: Fold, layers: tuple[str, ...] | None = None) -> str:
         """The name of the components of one of the :attr:`spaces`, fitted on a fold's training rows."""
         parents = [self.feature_keys[layer] for layer in layers or self.spec.layers]

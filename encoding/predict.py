@@ -15,7 +15,7 @@ import numpy as np
 
 from encoding import features
 from encoding.components import project
-from encoding.datasets import DATASETS, BadData, Stimuli
+from encoding.datasets import BadData, Stimuli
 from encoding.datasets._images import ImageFiles, list_images
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.fingerprints import files_fingerprint
@@ -44,7 +44,7 @@ def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report =
     ------
     BadData where the folder is missing or holds none.
     """
-    folder, of_clips = Path(folder).expanduser(), DATASETS[planned.spec.dataset].clips
+    folder, of_clips = Path(folder).expanduser(), planned.of_clips
     listing, kind = (list_videos, VideoFiles) if of_clips else (list_images, ImageFiles)
     paths = listing(folder)
     if not paths:
@@ -77,7 +77,8 @@ def predict(result: Result, stimuli: Stimuli, *, report: Report = silent, device
 
     Raises
     ------
-    CannotPredict where the stimuli are of another kind than the fit's, or the components' axes were not kept.
+    CannotPredict where the stimuli are of another kind than the fit's, the components' axes were not kept, or an imported fit came
+    without models that can be used here.
     """
     found = {hemi: np.empty((len(stimuli), width), np.float32) for hemi, width in _widths(result.plan).items()}
     for rows, block in predicted_blocks(result, stimuli, report=report, device=device):
@@ -178,6 +179,8 @@ def predicted_blocks(
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """What :func:`predict` returns, a block of rows after another: the rows, and each hemisphere's (b, n_vertices)."""
     planned, store, device = result.plan, result.store, choose_device(device)
+    if told := planned.refusal(store):
+        raise CannotPredict(f"This fit cannot predict new stimuli. {told}")
     shown = replace(planned, subject=replace(planned.subject, stimuli=stimuli))
     check_kind(planned, shown.stimuli.n_frames)
     if not len(stimuli):
@@ -237,7 +240,7 @@ def _predict_rows(planned: Plan, shown: Plan, rows: slice, store: Store) -> dict
     n_rows, needs = rows.stop - rows.start, planned.readout.needs
     found = {hemi: np.full((n_rows, width), np.nan, np.float32) for hemi, width in _widths(planned).items()}
     for number, fold in enumerate(planned.folds):
-        learned = stored_components(planned, fold, store) if needs == "arrays" else None
+        learned = stored_components(planned, fold, store) if needs == "arrays" and planned.readout.kept_back else None
         new = inputs(shown, np.arange(rows.start, rows.stop), None) if needs == "stimuli" else _scores(planned, shown, fold, rows, store)
         for part in planned.parts:
             model = restored(planned, fold, part, store, learned)

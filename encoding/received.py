@@ -10,10 +10,13 @@ import numpy as np
 
 from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.detached import Arrays, part_of
+from encoding.readouts import READOUTS
 from encoding.scores import SCORES
+from encoding.sent_models import wrong_with
 from encoding.spec import FitSpec
 
-MOST_STIMULI = 1_000_000
+PARTS = {"about", "fit", "intervals", "curve", "model"}
+MOST_STIMULI, MOST_FRAMES = 1_000_000, 10_000
 MOST_TEXT = 200  # characters of a name
 FIT_KEY = re.compile(r"fit-[0-9a-f]{20}")
 BLOCK_NAME = re.compile(r"[A-Za-z0-9]{1,20}")
@@ -52,6 +55,7 @@ def checked(manifest: Mapping[str, Any], arrays: Arrays) -> FitSpec:
     except (TypeError, AttributeError, KeyError, ValueError) as error:
         raise Contradiction(f"This file cannot be opened: its spec says what cannot be ({error}).") from error
     about = part_of(arrays, "about")
+    _check_models(spec, arrays)
     _require(set(spec.rois) <= set(_texts(about, "rois")), "ROIs that it does not have")
     _require(spec.hemi in ("both", *_texts(about, "hemis")), "more than one hemisphere")
     told["made_from"] = {name: made[name] for name in TOLD if name in made}
@@ -59,8 +63,9 @@ def checked(manifest: Mapping[str, Any], arrays: Arrays) -> FitSpec:
 
 
 def check_arrays(arrays: Arrays) -> None:
-    """Contradiction unless every array has the shape and range that :meth:`Imported.of` counts on."""
+    """Contradiction unless every array, those of models apart, has the shape and range that :meth:`Imported.of` counts on."""
     about, fit = part_of(arrays, "about"), part_of(arrays, "fit")
+    _require({name.partition(".")[0] for name in arrays} <= PARTS, "parts of another name")
     hemis = _texts(about, "hemis")
     _require(0 < len(hemis) <= 8 and len(set(hemis)) == len(hemis), "no sound names of hemispheres")
     _require(all(BLOCK_NAME.fullmatch(hemi) for hemi in hemis), "no sound names of hemispheres")
@@ -85,6 +90,22 @@ def check_arrays(arrays: Arrays) -> None:
     _check_sampled(about, {hemi: fit[f"{hemi}_r"].shape[1] for hemi in hemis})
     _check_intervals(part_of(arrays, "intervals"), hemis)
     _check_curve(part_of(arrays, "curve"), {hemi: fit[f"{hemi}_r"].shape[1] for hemi in hemis})
+
+
+def _check_models(spec: FitSpec, arrays: Arrays) -> None:
+    """Models, where there are some, fit the fit; those of a readout that sends none, or that is not known here, are refused."""
+    about, models = part_of(arrays, "about"), part_of(arrays, "model")
+    n_frames = int(_array(about, "n_frames", "iu", 0)) if "n_frames" in about else 1
+    _require(0 < n_frames <= MOST_FRAMES, "no possible number of frames")
+    if not models:
+        return
+    known = READOUTS.get(spec.readout)
+    _require(known is not None and not known.kept_back, "models of a readout whose models are not sent")
+    n_vertices = {hemi: part_of(arrays, "fit")[f"{hemi}_r"].shape[1] for hemi in _texts(about, "hemis")}
+    n_spaces = len(spec.layers) if known.by_layer else 1
+    in_order = n_frames if spec.over_frames == "sequence" else 1
+    wrong = wrong_with(models, n_vertices, n_folds=_check_rows(about), n_spaces=n_spaces, n_frames=in_order)
+    _require(not wrong, wrong)
 
 
 def _check_rows(about: Arrays) -> int:

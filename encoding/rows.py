@@ -84,7 +84,7 @@ def restored(planned: Plan, fold: Fold, part: Part, store: Store, Z: np.ndarray 
     found = store.get(planned.weights_key(fold, part))
     if found is None:
         raise FileNotFoundError("The weights of this fit are no longer in the Store. Fit it again.")
-    if planned.readout.needs == "moments":
+    if planned.readout.needs == "moments" or not planned.readout.kept_back:  # nothing but weights of components
         return planned.readout.restore(found, None)
     if Z is None and planned.readout.needs == "arrays":
         Z = stored_components(planned, fold, store)

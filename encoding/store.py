@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from encoding.progress import Report, silent
 from encoding.provenance import environment
@@ -34,6 +34,10 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what 
 
 class DamagedResult(Warning):
     """A result on disk was cut short or changed; it is computed again."""
+
+
+class InUse(Exception):
+    """Somebody else holds the lock of a result."""
 
 
 class StoreFull(OSError):
@@ -114,12 +118,19 @@ class Store:
                 shutil.rmtree(scratch, ignore_errors=True)
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Held by the one process that makes ``key``; others wait. It is let go when its holder dies."""
+    def lock(self, key: str, *, wait: bool = True) -> Iterator[None]:
+        """Held by the one process that makes ``key``; others wait, or get InUse where they will not. It is let go when its holder dies."""
         path = self.root / "locks" / f"{key}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout as error:
+            raise InUse(f"{key} is being made or read by somebody else.") from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def memo(self, key: str, make: Callable[[], Arrays], made_from: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The result named ``key``, made and stored first where it is not there; made once whoever asks."""

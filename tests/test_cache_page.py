@@ -13,14 +13,15 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from encoding import fit
+from encoding import READOUTS, fit
 from encoding.exchange import import_, packed
 from encoding.holdings import by_stage, check, chosen, held, last_check, prune
 from encoding.jobs import Job
 from encoding.jobs.jobs import Jobs
-from encoding.search import Asked
+from encoding.search import Asked, search
 from tests.conftest import TINY
 from tests.jobs_work import count, fail
+from tests.test_search import SIGNED, Signed
 
 PAGE = str(Path(__file__).parents[1] / "app.py")
 NOTHING = {
@@ -160,8 +161,37 @@ def test_pruning_removes_what_was_counted_and_no_more(store, fitted):
     targets = chosen(held(store), stages=["weights"])
     n_bytes = sum(one.n_bytes for one in targets)
     before = set(store.keys())
-    assert targets and prune(store, targets) == n_bytes
+    assert targets and prune(store, targets).n_bytes == n_bytes
     assert before - set(store.keys()) == {one.key for one in targets}
+
+
+@pytest.fixture
+def searched(tiny, store, monkeypatch):
+    """The finished search of a planted readout."""
+    list(READOUTS)
+    monkeypatch.setitem(READOUTS._members, "signed", Signed())
+    return search(SIGNED, store, n_trials=3, device="cpu")
+
+
+def test_the_trials_of_a_search_are_listed_by_their_size_and_pruned(store, searched, page):
+    (path,) = store.root.glob("search/*.db")
+    table = by_stage(held(store)).set_index("stage")
+    assert table.loc["search", "bytes"] == path.stat().st_size and table.loc["search", "results"] == 1
+    page.run()
+    assert page.dataframe[0].value.set_index("stage").loc["search", "results"] == 1
+    targets = chosen(held(store), stages=["search"])
+    assert [one.key for one in targets] == [searched.key]
+    assert prune(store, targets).removed == tuple(targets) and not path.exists()
+    assert len(search(SIGNED, store, n_trials=3, device="cpu").trials) == 3  # it can be searched anew
+
+
+def test_the_trials_of_a_search_that_is_going_on_are_kept(store, searched):
+    targets = chosen(held(store), stages=["search"])
+    with store.lock(searched.key):
+        done = prune(store, targets)
+        assert done.in_use == tuple(targets) and done.removed == () and done.n_bytes == 0
+        assert (store.root / "search" / f"{searched.key}.db").exists()
+    assert prune(store, targets).removed == tuple(targets)
 
 
 def test_removing_on_the_page_asks_twice(page, store, fitted):

@@ -424,7 +424,7 @@ def test_prune_removes_what_is_chosen_and_says_the_bytes(ask, cache, choice, kep
     for key in every:
         put(cache, key)
         if key.endswith("old"):
-            os.utime(cache.path(key), (0, 0))
+            os.utime(cache.path(key) / "provenance.json", (0, 0))
     size = {key: cache.size(key) for key in every}
     would = ask("cache", "prune", *choice, "--dry-run")
     assert set(cache.keys()) == set(every)

@@ -17,7 +17,7 @@ from encoding.predict import predict
 from encoding.store import Store
 from encoding.submissions import CHALLENGES
 from tests.conftest import TINY, TinyBackbone
-from tests.test_cli import TINY_FIT, ask, cache, shell  # noqa: F401 - fixtures
+from tests.test_cli import TINY_FIT, ask, cache  # noqa: F401 - fixtures
 from tests.test_predict import CLIPS, IMAGES, challenge2023, changed, clip_data, clips, data2023, others, photos  # noqa: F401
 
 DOCUMENT = {"key", "spec", "simulated", "units", "n_models", "n_train", "unfitted", "n_stimuli", "n_vertices", "out", "seconds"}
@@ -71,7 +71,7 @@ def test_the_text_says_what_the_numbers_are_and_whose(tiny, shell, images, tmp_p
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_wrong_words_are_exit_code_2_and_write_nothing(words, message, fitted, images, shell, tmp_path, monkeypatch):  # noqa: F811
+def test_wrong_words_are_exit_code_2_and_write_nothing(words, message, fitted, images, shell, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = shell("predict", *(fitted.key if word == "KEY" else word for word in words))
     assert code == 2 and out == "" and message in err and "Traceback" not in err
@@ -132,7 +132,7 @@ def test_clips_are_submitted_as_a_pickle(clip_data, ask, cache, tmp_path):  # no
     assert read["V1"]["sub01"].shape[0] == 3 and json.loads((tmp_path / "out" / "spec.json").read_text())["fits"][0]["key"] == key
 
 
-def test_the_help_has_an_example(shell, capsys):  # noqa: F811
+def test_the_help_has_an_example(shell, capsys):
     code, out, err = shell("predict", "--help")
     assert code == 0 and "python -m encoding predict fit-3fa92c --images photos --out predictions" in out + err
 

@@ -86,3 +86,18 @@ def test_wrong_words_end_with_two_and_say_what_could_be_meant(cache, shell, word
 def test_where_no_trial_gives_a_value_the_command_fails(shell):
     code, out, err = shell(*SEARCH, "--set", "fails=true", "--set", "sign=-1", "--vary", "alpha", "--trials", 2)
     assert code == 1 and not out and "None of 2 trials gave a value" in err
+
+
+def test_the_cache_command_lists_and_prunes_trials_but_not_of_a_search_that_is_going_on(cache, shell):
+    shell(*SEARCH, "--trials", 2)
+    (path,) = cache.root.glob("search/*.db")
+    listed = json.loads(shell("cache", "list", "--json")[1])["results"]
+    assert {"key": path.stem, "stage": "search", "bytes": path.stat().st_size}.items() <= listed[-1].items()
+    prune = ["cache", "prune", "--stage", "search"]
+    with cache.lock(path.stem):
+        assert f"Kept, as a search is going on: {path.stem}" in shell(*prune, "--dry-run")[1]
+        document = json.loads(shell(*prune, "--json")[1])
+        assert (document["removed"], document["in_use"], document["bytes"]) == ([], [path.stem], 0) and path.exists()
+    n_bytes = path.stat().st_size
+    document = json.loads(shell(*prune, "--json")[1])
+    assert document["removed"] == [path.stem] and document["bytes"] == n_bytes and not path.exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from encoding import Store
+from encoding import DATASETS, Store
 from encoding.datasets.img2brain import write_img2brain
 from encoding.jobs import Job
 from tests.test_img2brain import planted
@@ -119,7 +121,7 @@ def test_a_subject_is_opened_when_asked_and_its_contents_are_counted(page):
     page.button(key="open").click().run()
     assert not page.exception and not page.error
     contents = page.dataframe[0].value["brain"]
-    assert contents[["rows", "vertices", "ROIs", "on the cortex", "noise ceiling (median)"]].tolist() == [
+    assert contents[["rows", "voxels", "ROIs", "on the cortex", "noise ceiling (median)"]].tolist() == [
         "150",
         "20",
         "0",
@@ -127,8 +129,36 @@ def test_a_subject_is_opened_when_asked_and_its_contents_are_counted(page):
         "unknown",
     ]
     assert "Simulated: no brain was measured" in shown(page) and "no brain map" in shown(page) and "No noise ceiling" in shown(page)
-    assert "150 images with responses of 20 vertices, 6 images without" in shown(page) and "`holdout:0.8:224`" in shown(page)
+    assert "150 images with responses of 20 voxels, 6 images without" in shown(page) and "`holdout:0.8:224`" in shown(page)
     assert "names no ROIs" in shown(tab(page, "Regions"))
+    assert "vert" not in shown(page).lower()
+
+
+def test_where_no_place_is_known_the_response_to_a_stimulus_is_a_strip_of_voxels(page):
+    on(page, "img2brain")
+    page.button(key="open").click().run()
+    assert "the response of every voxel to it is shown here instead" in shown(page)
+    page.text_input(key="vertex").set_value("brain 3")
+    page.text_input(key="stimulus").set_value("7").run()
+    assert not page.exception and "neighbours here may be far apart" in shown(page)
+    strip = figure(page, "strip")
+    drawn = np.frombuffer(base64.b64decode(strip["data"][0]["y"]["bdata"]), "f4")
+    subject = DATASETS["img2brain"].open("subj01", Store(os.environ["ENCODING_CACHE_DIR"]))
+    np.testing.assert_array_equal(drawn, np.asarray(subject.responses["brain"][6], "f4"))
+    assert strip["layout"]["xaxis"]["title"]["text"] == "Voxels, in the order of the responses' columns"
+    assert any(shape["x0"] == 3 for shape in strip["layout"]["shapes"])
+    assert "vert" not in shown(page).lower()
+
+
+def test_a_click_on_the_strip_chooses_the_voxel(monkeypatch):
+    from encoding import plots
+    from pages.parts import data_brain
+
+    drawn = plots.response_strip({"one": np.zeros(4), "two": np.arange(5.0)}, what="r")
+    state = {"strip": {"selection": {"points": [{"curve_number": 1, "x": 6}]}}}
+    monkeypatch.setattr(data_brain.st, "session_state", state)
+    data_brain._choose_point(drawn)
+    assert state["vertex"] == "two 2"
 
 
 def test_places_and_rois_of_ones_own_data_are_counted(page):

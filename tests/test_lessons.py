@@ -14,7 +14,8 @@ from encoding import DATASETS, FitSpec, Store, features, fit
 from encoding.ceiling import from_ncsnr
 from encoding.components import fit_components
 from encoding.datasets.demo import Demo
-from encoding.lessons import ceiling, fields, response, ridge, rois, steps
+from encoding.lessons import _spaces, ceiling, fields, response, ridge, rois, steps
+from encoding.plan import plan
 from encoding.plots import lessons as figures
 from encoding.plots import table_of
 from encoding.regions import ROI_CLASSES
@@ -33,6 +34,14 @@ def fitted(tmp_path_factory):
     patch.setitem(DATASETS._members, "demo", Demo(n_stimuli=N, n_unlabelled=5))
     yield fit(FitSpec(), Store(tmp_path_factory.mktemp("store")))
     patch.undo()
+
+
+def test_what_lessons_wait_for_is_made_ready_beforehand(fitted, tmp_path):
+    pixels, store = FitSpec(backbone="pixels", layers=("rgb",)), fitted.store
+    planned = plan(pixels, store)
+    assert planned.components_key(planned.folds[0]) not in store
+    _spaces.make_ready(pixels, store)
+    assert planned.components_key(planned.folds[0]) in store
 
 
 @pytest.fixture(scope="module")

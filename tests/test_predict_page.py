@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +54,19 @@ def png(width=32, height=32, colour=(200, 30, 30)):
     out = io.BytesIO()
     Image.new("RGB", (width, height), colour).save(out, "PNG")
     return out.getvalue()
+
+
+def charted(at):
+    """Every number of the first chart, to four digits."""
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
+    found = []
+    for trace in figure["data"]:
+        for values in (trace.get("y"), trace.get("x")):
+            if isinstance(values, dict):
+                values = np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])
+            found += [f"{value:.4f}" for value in values or () if isinstance(value, float)] if isinstance(values, list) else []
+            found += [f"{value:.4f}" for value in values] if isinstance(values, np.ndarray) else []
+    return found
 
 
 def words(at):
@@ -155,11 +170,30 @@ def test_several_models_stand_beside_each_other(page, store):
     assert len(table) == 2 and (table["r of the pattern"] > 0.5).all() and set(table["this image is its"]) == {"test"}
 
 
-def test_imported_fits_are_not_offered_as_they_came_without_models(page, store, tmp_path):
-    imported = import_(export(fit(TINY, store), tmp_path / "fit.zip"), store)
+def test_an_imported_fit_predicts_an_upload_as_the_one_that_was_sent(page, store, tmp_path, monkeypatch):
+    from encoding import Store
+    from encoding.datasets import DATASETS
+    from encoding.pictures import predict_images
+
+    result = fit(TINY, Store(tmp_path / "sender"), device="cpu")
+    imported = import_(export(result, tmp_path / "fit.zip"), store)
+    monkeypatch.delitem(DATASETS._members, "tiny")
+    page.query_params["fit"] = imported.key
     page.run()
-    assert imported.key not in page.multiselect(key="predict_fits").options
-    assert len(page.multiselect(key="predict_fits").options) == 1
+    assert not page.exception and not page.error and "did not come with it. Upload one." in words(page)
+    page.file_uploader(key="upload").set_value([("mine.png", png(), "image/png")]).run()
+    assert not page.exception and not page.error and "Nothing was measured for it" in words(page)
+    expected = predict_images(result, [Image.open(io.BytesIO(png()))], device="cpu")["lh"][0]
+    driven = expected[:5][result.score("lh")[:5] >= 0.2].mean()
+    assert f"{driven:.4f}" in charted(page)
+    assert "so there is nothing to compare with" in words(page)
+
+
+def test_an_imported_fit_that_cannot_predict_says_why(page, store, tmp_path):
+    imported = import_(export(fit(TINY, store), tmp_path / "fit.zip", models=False), store)
+    page.query_params["fit"] = imported.key
+    page.run()
+    assert not page.exception and "the sender left them out" in words(page)
 
 
 def test_without_a_fit_the_first_one_is_offered(page, monkeypatch):

@@ -24,7 +24,7 @@ MESH_VERSION = 1
 """Raise when :func:`mesh_bytes` changes: browsers keep the file of each version."""
 DRAWN = ("inflated", "pial", "flat")
 """The surfaces that the viewer can switch between."""
-SOURCES = ("bytes.js", "camera.js", "mesh.js", "scene.js", "overlay.js", "picture.js", "viewer.js")
+SOURCES = ("bytes.js", "camera.js", "mesh.js", "scene.js", "overlay.js", "picture.js", "keyboard.js", "viewer.js")
 """The viewer's modules, each after those that it imports."""
 NOT_KNOWN = -32_768
 """Stands for NaN among thousandths."""
@@ -44,6 +44,7 @@ class BrainMap:
     rois : per hemisphere, ROI name to its columns.
     ceiling : per hemisphere (n_vertices,), the highest possible value, in the unit of the values; None where unknown.
     ceiling_name : what the tooltip calls it, where another number of each vertex stands there, such as ``test r``.
+    source : where the numbers come from, in a line that a saved picture carries below the brain.
     title : one line over the brain. quantity : the name of the values, at the colour bar and beside each number.
     colour_range : the values at the two ends of the colour bar. A range that starts below 0 is a diverging one.
     threshold : values nearer to zero than this show the bare cortex (in a range from 0 up: values below it); 0 hides none.
@@ -64,6 +65,7 @@ class BrainMap:
     rois: Mapping[str, Columns] = field(default_factory=dict)
     ceiling: Columns | None = None
     ceiling_name: str = "ceiling"
+    source: str = ""
     title: str = ""
     quantity: str = "r"
     colour_range: tuple[float, float] = (0.0, 1.0)
@@ -120,6 +122,7 @@ class BrainMap:
         256 colours apart and hold the largest value, else float32; either way the three decimals shown are exact.
         """
         shown = (
+            "source",
             "title",
             "quantity",
             "ceiling_name",

@@ -30,14 +30,15 @@ export function buildFrame(parent, views, actions) {
   const names = add(stage, "div", "names", "", { "aria-hidden": "true" });
   const sides = [add(stage, "div", "side left"), add(stage, "div", "side right")];
   const marker = add(stage, "div", "marker", "", { "aria-hidden": "true" });
+  const cross = add(stage, "div", "cross", "", { "aria-hidden": "true" });
   const tooltip = add(stage, "div", "tooltip", "", { role: "status" });
   const message = add(stage, "div", "message", "", { role: "alert" });
   const foot = add(root, "footer", "foot");
   const bar = add(foot, "div", "bar");
-  const help = "Drag to turn, Shift and drag to move, wheel to zoom, click a coloured vertex to select it. Keys: arrows, + and −, 0, Escape.";
-  add(foot, "div", "help", help);
-  hide(marker, tooltip, message);
-  return { root, title, viewButtons, stage, canvas, names, sides, marker, tooltip, message, bar };
+  const help = "Turn: drag, or arrow keys. Move: with Shift. Zoom: wheel, + and −. Select: click, or Enter under the cross (H: other half). Back: 0, Escape.";
+  const told = add(foot, "div", "help", help);
+  hide(marker, cross, tooltip, message);
+  return { root, title, viewButtons, stage, canvas, names, sides, marker, cross, tooltip, message, bar, help: told };
 }
 
 export function hide(...elements) {

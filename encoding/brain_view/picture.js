@@ -3,17 +3,20 @@
 import { hiddenPart, ticks, tickText } from "./overlay.js";
 
 const HEAD = 44, FOOT = 62; // pixels above and below the brain
+const SOURCE_SIZE = 11, SOURCE_LINE = 15; // pixels of the line that says where the numbers come from, and from one of its lines to the next
 
-/** canvas: the brain, drawn this instant. words: { title, names: [{ text, x, y }] }. -> Promise of a PNG Blob. */
+/** canvas: the brain, drawn this instant. words: { title, left, right, source, names: [{ text, x, y }] }. -> Promise of a PNG Blob. */
 export function composePicture(canvas, ratio, words, header, colours, style) {
   const width = canvas.width / ratio, height = canvas.height / ratio;
   const picture = document.createElement("canvas");
   picture.width = canvas.width;
-  picture.height = Math.round((height + HEAD + FOOT) * ratio);
   const pen = picture.getContext("2d");
+  pen.font = `400 ${SOURCE_SIZE}px ${style.font}`;
+  const source = wrapped(pen, words.source, width - 32), foot = FOOT + SOURCE_LINE * source.length;
+  picture.height = Math.round((height + HEAD + foot) * ratio); // which forgets the font
   pen.scale(ratio, ratio);
   pen.fillStyle = style.background;
-  pen.fillRect(0, 0, width, height + HEAD + FOOT);
+  pen.fillRect(0, 0, width, height + HEAD + foot);
   pen.drawImage(canvas, 0, HEAD, width, height);
   pen.textBaseline = "middle";
   const write = (text, x, y, { size = 13, weight = 400, align = "center" } = {}) => {
@@ -25,6 +28,7 @@ export function composePicture(canvas, ratio, words, header, colours, style) {
   write(words.title, 16, HEAD / 2, { size: 16, weight: 600, align: "left" });
   write(words.left, 24, HEAD + 22, { size: 18, weight: 600 });
   write(words.right, width - 24, HEAD + 22, { size: 18, weight: 600 });
+  source.forEach((line, number) => write(line, width - 16, HEAD + height + FOOT + SOURCE_LINE * (number + 0.3), { size: SOURCE_SIZE, align: "right" }));
   drawBar(pen, write, header, colours, width, HEAD + height + 14);
   for (const { text, x, y } of words.names) {
     pen.lineWidth = 3;
@@ -36,6 +40,17 @@ export function composePicture(canvas, ratio, words, header, colours, style) {
     pen.fillText(text, x, y + HEAD);
   }
   return new Promise((resolve) => picture.toBlob(resolve, "image/png"));
+}
+
+/** The lines of a text that is broken between its parts, which " · " divides, where it is wider than so many pixels. */
+function wrapped(pen, text, width) {
+  const lines = [];
+  for (const part of text ? text.split(" · ") : []) {
+    const longer = lines.length ? `${lines.at(-1)} · ${part}` : part;
+    if (lines.length && pen.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    else lines.push(part);
+  }
+  return lines;
 }
 
 function drawBar(pen, write, header, colours, width, top) {

@@ -4,10 +4,12 @@ import { spread, unpack } from "./bytes.js";
 import { HEMIS, clipMatrix, placement, project, sideOf, standardCamera, turn, zoomAt } from "./camera.js";
 import { makeMesh, middleOf, outline, projectAll, surfaceAt } from "./mesh.js";
 import { buildFrame, describe, hide, showBar, showNames, showTooltip } from "./overlay.js";
+import { createKeys } from "./keyboard.js";
 import { composePicture, download } from "./picture.js";
 import { createScene } from "./scene.js";
 
 const CLICK_PIXELS = 4; // a press that moves less is a click
+const SMALL = 250; // pixels of height
 const DEGREES_PER_PIXEL = 0.5;
 const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or use the plotly figure: encoding.brain_figure.mesh_figure.";
 const leftBehind = new Map(); // name of a brain -> { camera, view, surface } when it was last taken down
@@ -55,9 +57,10 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     camera ??= last?.camera;
     if (header.view !== last?.view) camera = standardCamera(meshFile.header.views, header.view);
     if (header.surface !== last?.surface) [camera.zoom, camera.panX, camera.panY] = [1, 0, 0];
+    frame.help.hidden = header.height < SMALL; // there is no room for it; the canvas says the same to who cannot see
     stage.style.height = `${header.height ?? 440}px`;
     frame.title.textContent = header.title;
-    canvas.setAttribute("aria-label", `Brain map: ${header.title || header.quantity}. Turn it with the arrow keys.`);
+    canvas.setAttribute("aria-label", `Brain map: ${header.title || header.quantity}. Turn it with the arrow keys; Enter selects the vertex under the cross, H goes to the other half.`);
     showBar(frame.bar, header, map.arrays.colours);
     hide(frame.tooltip);
     upload();
@@ -226,23 +229,16 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     requestDraw();
   }
 
-  function press(event) {
-    const centre = [stage.clientWidth / 4, stage.clientHeight / 2];
-    const keys = {
-      ArrowLeft: () => drag(-20, 0, "lh", event.shiftKey), ArrowRight: () => drag(20, 0, "lh", event.shiftKey),
-      ArrowUp: () => drag(0, -20, "lh", event.shiftKey), ArrowDown: () => drag(0, 20, "lh", event.shiftKey),
-      "+": () => zoom(1.2, ...centre), "=": () => zoom(1.2, ...centre), "-": () => zoom(1 / 1.2, ...centre),
-      0: reset, Home: reset, Escape: () => choose(null),
-    };
-    if (!keys[event.key] || event.ctrlKey || event.metaKey || event.altKey || !map) return;
-    event.preventDefault();
-    keys[event.key]();
-  }
+  const keys = createKeys({
+    stage, canvas, cross: frame.cross, isReady: () => Boolean(map), drag, zoom, reset, choose, hover, click,
+    middle: (hemi) => [place(hemi).x - sideOf(camera, hemi) * camera.panX, place(hemi).y - camera.panY],
+    wait: (act) => requestAnimationFrame(() => requestAnimationFrame(act)),
+  });
 
   async function save() {
     const look = getComputedStyle(frame.root);
     const surroundings = look.getPropertyValue("--page").trim() || "white";
-    const words = { title: map.header.title, left: frame.sides[0].textContent, right: frame.sides[1].textContent, names: shownNames };
+    const words = { title: map.header.title, left: frame.sides[0].textContent, right: frame.sides[1].textContent, names: shownNames, source: map.header.source || "" };
     draw(); // a WebGL picture can be read only in the turn that drew it
     const ratio = canvas.width / stage.clientWidth;
     const style = { font: look.fontFamily, text: look.color, background: surroundings };
@@ -262,6 +258,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     });
     on(canvas, "pointermove", (event) => {
       if (!map) return;
+      keys.leave();
       const [x, y] = at(event);
       if (!held) return hover(x, y);
       drag(x - held.x, y - held.y, held.hemi, held.moving);
@@ -276,7 +273,9 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     on(canvas, "pointerleave", () => hide(frame.tooltip));
     on(canvas, "contextmenu", (event) => event.preventDefault());
     on(canvas, "wheel", (event) => { event.preventDefault(); if (map) zoom(Math.exp(-event.deltaY * 0.0015), ...at(event)); }, { passive: false });
-    on(canvas, "keydown", press);
+    on(canvas, "keydown", keys.press);
+    on(canvas, "focus", keys.focus);
+    on(canvas, "blur", () => { keys.leave(); hide(frame.tooltip); });
     on(canvas, "webglcontextlost", (event) => { event.preventDefault(); say("The graphics card was reset. The brain comes back when it does."); });
     on(canvas, "webglcontextrestored", () => { scene = createScene(gl); uploaded = {}; if (map) upload(); say(""); requestDraw(); });
   }

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Mapping
+import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from encoding.cli.command import Answer, BadArguments, Parser, add_command
 from encoding.cli.terminal import Progress, file_size, table
-from encoding.holdings import IRREPLACEABLE
+from encoding.holdings import Held, held, in_use, prune
+from encoding.holdings import chosen as chosen_of
 from encoding.registry import UnknownName, unknown
-from encoding.spec import FitSpec, stage_of
+from encoding.spec import FitSpec
 from encoding.store import Store
 
-STAGES = ("features", "components", "moments", "weights", "fit")  # the pipeline's; a Store may hold others as well
-DAY = 24 * 3600
+STAGES = ("features", "components", "moments", "weights", "fit", "search")  # the pipeline's; a Store may hold others as well
 
 PRUNE_MORE = """
 Without --stage, --older or --all only what is damaged or was left half written is removed. Nothing that is removed
 is lost: it is computed again when it is next needed. But imported fits cannot be: only --stage imported and --all remove them.
+A search that is going on keeps its trials.
 """
 
 
@@ -66,7 +67,7 @@ def days(text: str) -> float:
 def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Every result, oldest first, with what it was made for."""
     store = Store()
-    results = [_about(store, key) for key in store.keys()]  # noqa: SIM118 - a Store is no dict
+    results = [_about(store, one) for one in held(store)]
     n_bytes = sum(result["bytes"] for result in results)
     rows = [[one["key"], file_size(one["bytes"]), (one["created"] or "")[:16].replace("T", " "), _purpose(one["spec"])] for one in results]
     total = f"{len(results):,} results, {file_size(n_bytes)} in {store.root}"
@@ -74,13 +75,14 @@ def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
     return Answer({"folder": str(store.root), "bytes": n_bytes, "results": results}, text)
 
 
-def _about(store: Store, key: str) -> dict[str, Any]:
+def _about(store: Store, one: Held) -> dict[str, Any]:
     try:
-        found = store.provenance(key) or {}
+        found = store.provenance(one.key) or {}
     except (OSError, ValueError):  # damaged: `cache verify` says so
         found = {}
+    written = datetime.datetime.fromtimestamp(one.written, datetime.UTC).isoformat(timespec="seconds")
     spec = found.get("made_from", {}).get("spec")
-    return {"key": key, "stage": stage_of(key), "bytes": store.size(key), "created": found.get("created"), "spec": spec}
+    return {"key": one.key, "stage": one.stage, "bytes": one.n_bytes, "created": found.get("created", written), "spec": spec}
 
 
 def _purpose(spec: Mapping[str, Any] | None) -> str:
@@ -107,35 +109,41 @@ def run_verify(arguments: argparse.Namespace, progress: Progress) -> Answer:
 def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Remove what the words choose, else what is damaged; and always what was left half written."""
     store = Store()
-    _check_choice(arguments, store)
+    every = held(store)
+    _check_choice(arguments, every)
     chosen = arguments.all or arguments.stage is not None or arguments.older is not None
-    keys = _chosen(arguments, store) if chosen else store.verify(remove=False, report=progress)
+    targets = _chosen(arguments, every) if chosen else _damaged(store, every, progress)
     leftovers = store.leftovers()
-    n_bytes = sum(store.size(key) for key in keys) + sum(_folder_size(folder) for folder in leftovers)
-    if not arguments.dry_run:
-        for key in keys:
-            store.remove(key)
-        store.sweep()
-    document = {"folder": str(store.root), "dry_run": arguments.dry_run, "removed": keys, "leftovers": len(leftovers), "bytes": n_bytes}
+    n_bytes = sum(_folder_size(folder) for folder in leftovers)
+    if arguments.dry_run:
+        kept = in_use(store, targets)
+        removed = [one for one in targets if one not in kept]
+    else:
+        done = prune(store, targets)
+        removed, kept = list(done.removed), list(done.in_use)
+    document = {"folder": str(store.root), "dry_run": arguments.dry_run, "removed": [one.key for one in removed]}
+    document |= {"in_use": [one.key for one in kept], "leftovers": len(leftovers)}
+    document |= {"bytes": n_bytes + sum(one.n_bytes for one in removed)}
     return Answer(document, _prune_text(document, kind="chosen" if chosen else "damaged"))
 
 
-def _check_choice(arguments: argparse.Namespace, store: Store) -> None:
+def _check_choice(arguments: argparse.Namespace, every: Sequence[Held]) -> None:
     if arguments.all and (arguments.stage is not None or arguments.older is not None):
         raise BadArguments("--all removes every result. Leave it out to choose by --stage or --older.")
-    stages = dict.fromkeys([*STAGES, *(stage_of(key) for key in store.keys())])  # noqa: SIM118
+    stages = dict.fromkeys([*STAGES, *(one.stage for one in every)])
     if arguments.stage is not None and arguments.stage not in stages:
         raise UnknownName(unknown("stage", arguments.stage, stages))
 
 
-def _chosen(arguments: argparse.Namespace, store: Store) -> list[str]:
-    keys = [key for key in store.keys() if arguments.stage in (None, stage_of(key))]  # noqa: SIM118
-    if arguments.stage is None and not arguments.all:
-        keys = [key for key in keys if stage_of(key) not in IRREPLACEABLE]
-    if arguments.older is not None:
-        latest = time.time() - arguments.older * DAY
-        keys = [key for key in keys if store.path(key).stat().st_mtime < latest]
-    return keys
+def _chosen(arguments: argparse.Namespace, every: Sequence[Held]) -> Sequence[Held]:
+    if arguments.all:
+        return every
+    return chosen_of(every, stages=[arguments.stage] if arguments.stage else (), older_days=arguments.older or 0.0)
+
+
+def _damaged(store: Store, every: Sequence[Held], progress: Progress) -> list[Held]:
+    damaged = set(store.verify(remove=False, report=progress))
+    return [one for one in every if one.key in damaged]
 
 
 def _folder_size(folder: Path) -> int:
@@ -148,6 +156,8 @@ def _prune_text(document: Mapping[str, Any], *, kind: str) -> str:
     results = f"{number:,} {'' if kind == 'chosen' else 'damaged '}result{'' if number == 1 else 's'}"
     unfinished = f" and {document['leftovers']:,} left half written" if document["leftovers"] else ""
     text = f"{would} {results}{unfinished}: {file_size(document['bytes'])} {freed} in {document['folder']}"
+    if document["in_use"]:
+        text += f"\nKept, as a search is going on: {', '.join(document['in_use'])}"
     if kind == "damaged":
         text += "\nTo make more room: --older DAYS, --stage STAGE or --all; with --dry-run nothing is removed yet."
     return text

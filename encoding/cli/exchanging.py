@@ -13,17 +13,20 @@ from encoding.progress import portion
 from encoding.report import MOST_RESULTS, report
 from encoding.result import Result
 from encoding.runs import open_run
+from encoding.sent_models import why_kept_back
 from encoding.store import Store
 
 KEY_HELP = "a fit's key, shown by `fit` and `cache list`; as many of its first characters as only it has"
 
 EXPORT_MORE = """
 The file holds scores, ROIs, noise ceilings, places on the cortex, and bootstrap intervals and the learning curve where they were
-computed: enough to see tables, brains and scatters and to compare, without the data set. No picture, no response, no weights.
+computed: enough to see tables, brains and scatters and to compare, without the data set. Models of linear readouts go along, so that
+new pictures can be predicted with the fit; --no-models leaves them out. No picture, no response, and not the network's own weights.
 """
 IMPORT_MORE = """
 The fit is kept under a name of its own and marked as imported; it never stands in for one that is computed here. It is on the
-Compare page, and `report` takes its key. The file is checked before anything of it is kept.
+Compare page, and `report` takes its key; so do `predict` and the Predict page where its models came along. The file is checked before
+anything of it is kept.
 """
 REPORT_MORE = f"""
 One HTML page of some 7 MB that asks no other file or host: settings, provenance, charts, brains, tables, and how to have the same
@@ -39,6 +42,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("key", metavar="KEY", help=KEY_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write; it must not exist")
     parser.add_argument("--by", default="", metavar="NAME", help="who sends it, for the receiver to read (default: not said)")
+    parser.add_argument("--no-models", action="store_true", help="leave the readout's models out; nothing can be predicted then")
     about = "Open a file that `export` wrote and keep what it holds."
     parser = add_command(commands, "import", run_import, about=about, more=IMPORT_MORE, examples="import alexnet.zip")
     parser.add_argument("file", type=Path, metavar="FILE", help="the file")
@@ -55,10 +59,13 @@ def run_export(arguments: argparse.Namespace, progress: Progress) -> Answer:
     if not is_sender(arguments.by):
         raise BadArguments(NO_SENDER)
     result = open_run(arguments.key, Store(), progress)
-    path = export(result, arguments.out, by=arguments.by)
+    kept_back = "" if arguments.no_models else why_kept_back(result.plan, result.store)
+    path = export(result, arguments.out, by=arguments.by, models=not arguments.no_models)
     n_bytes = path.stat().st_size
-    document = {"key": result.key, "file": str(path), "bytes": n_bytes, "by": arguments.by}
-    return Answer(document, f"{result.key} is in {path} ({file_size(n_bytes)}). `import` opens it elsewhere.")
+    models = not (arguments.no_models or kept_back)
+    document = {"key": result.key, "file": str(path), "bytes": n_bytes, "by": arguments.by, "models": models, "kept_back": kept_back}
+    without = "" if models else f"\nWithout its models: nothing can be predicted from it. {kept_back}".rstrip()
+    return Answer(document, f"{result.key} is in {path} ({file_size(n_bytes)}). `import` opens it elsewhere.{without}")
 
 
 def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
@@ -67,11 +74,14 @@ def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
         raise BadArguments(f"There is no file {arguments.file}.")
     result = import_(arguments.file, Store())
     spec = result.plan.spec
+    refusal = result.plan.refusal(result.store)
     document = {"key": result.key, "spec": spec.to_dict(), "simulated": result.plan.subject.simulated, "origin": dict(result.origin)}
+    document["cannot_predict"] = refusal
     what = f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}"
     sender = result.origin["by"] or "not said"
     simulated = "\nSimulated: no brain was measured." if document["simulated"] else ""
-    return Answer(document, f"{what}\nsent by    {sender}\nkey        {result.key}{simulated}")
+    predicts = f"no: {refusal}" if refusal else "yes, new pictures, by `predict` or on the Predict page"
+    return Answer(document, f"{what}\nsent by    {sender}\nkey        {result.key}\npredicts   {predicts}{simulated}")
 
 
 def run_report(arguments: argparse.Namespace, progress: Progress) -> Answer:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.terminal import Progress, duration, file_size
-from encoding.fits import open_fit
 from encoding.pipeline import choose_device
 from encoding.predict import account, save_predictions, stimuli_in
 from encoding.progress import portion
 from encoding.result import Result
+from encoding.runs import open_run
 from encoding.store import Store
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
     with checking_arguments():
         check_words(arguments)
     opening = [portion(progress, 0.1 * i / len(arguments.key), 0.1 * (i + 1) / len(arguments.key)) for i in range(len(arguments.key))]
-    results = [open_fit(key, store, said) for key, said in zip(arguments.key, opening, strict=True)]
+    results = [open_run(key, store, said) for key, said in zip(arguments.key, opening, strict=True)]
     answer = _submission if arguments.submission else _predictions
     document, text = answer(arguments, results, store, progress)
     seconds = time.perf_counter() - started

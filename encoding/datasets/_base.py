@@ -106,6 +106,11 @@ class Subject:
     def n_stimuli(self) -> int:
         return len(self.stimuli)
 
+    @property
+    def unit(self) -> str:
+        """What a column is: ``vertex`` where it has a place on the surface or blocks are hemispheres, else ``voxel``."""
+        return "vertex" if self.vertices is not None or set(self.responses) <= {"lh", "rh"} else "voxel"
+
 
 class Dataset(ABC):
     """A data set before it is read: cheap to make, so menus can list it.

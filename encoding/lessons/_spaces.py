@@ -6,9 +6,18 @@ import numpy as np
 
 from encoding.features import load
 from encoding.pipeline import extract_features, reduce_features
-from encoding.plan import Plan
+from encoding.plan import Plan, plan
 from encoding.progress import silent
+from encoding.spec import FitSpec
 from encoding.store import Store
+
+
+def make_ready(spec: FitSpec, store: Store) -> None:
+    """What the first visit of a lesson would wait for: torch and SciPy's statistics, which load slowly, and a fit's components."""
+    import scipy.stats  # noqa: F401
+    import torch  # noqa: F401
+
+    components(plan(spec, store), store)
 
 
 def components(planned: Plan, store: Store) -> np.ndarray:

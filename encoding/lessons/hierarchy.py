@@ -55,8 +55,8 @@ def hierarchy_index(best: Sequence[int] | np.ndarray, stages: Sequence[int]) -> 
     >>> hierarchy_index([0, 0, 1, 1], [1, 2, 3, 4]) > 0.8
     True
     """
-    from scipy.stats import rankdata
+    import pandas as pd  # ranks as scipy.stats does, which would take over a second to load
 
     if np.ptp(best) == 0 or np.ptp(stages) == 0:
         return float("nan")
-    return float(np.corrcoef(rankdata(best), rankdata(stages))[0, 1])
+    return float(np.corrcoef(*(pd.Series(np.asarray(values)).rank() for values in (best, stages)))[0, 1])

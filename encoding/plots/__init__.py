@@ -8,7 +8,7 @@
 from encoding.plots.bars import roi_bars
 from encoding.plots.compare import paired_bars, roi_differences, vertex_scatter
 from encoding.plots.curves import epoch_losses, learning_curve
-from encoding.plots.data import label_bars, region_profile, response_histogram, response_spread, size_bars
+from encoding.plots.data import label_bars, region_profile, response_histogram, response_spread, response_strip, size_bars
 from encoding.plots.heatmap import layer_heatmap, layer_profile, layer_territory, layer_wins
 from encoding.plots.histogram import score_histogram
 from encoding.plots.look import CEILING, LEFT, RIGHT, TEST, TRAIN, caption, hemi_colour, hemi_name, printable, theme
@@ -17,7 +17,7 @@ from encoding.plots.predict import occlusion_map, response_profile
 from encoding.plots.residuals import residual_fitted
 from encoding.plots.search import search_history, search_importances
 from encoding.plots.shares import layer_shares
-from encoding.plots.told import signed, table_of
+from encoding.plots.told import in_units, renamed, signed, table_of
 
 __all__ = [
     "CEILING",
@@ -29,6 +29,7 @@ __all__ = [
     "epoch_losses",
     "hemi_colour",
     "hemi_name",
+    "in_units",
     "label_bars",
     "layer_heatmap",
     "layer_profile",
@@ -41,10 +42,12 @@ __all__ = [
     "paired_bars",
     "printable",
     "region_profile",
+    "renamed",
     "residual_fitted",
     "response_histogram",
     "response_profile",
     "response_spread",
+    "response_strip",
     "roi_bars",
     "roi_differences",
     "score_histogram",

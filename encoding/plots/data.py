@@ -125,6 +125,38 @@ def response_histogram(
     return theme(fig, height=300).update_layout(showlegend=False, bargap=0)
 
 
+def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple[str, int] | None = None) -> go.Figure:
+    """The response of every column to one stimulus, in the order of the data set's columns, for data whose places are not known.
+
+    Neighbours on the axis need not be neighbours in the brain. A trace's ``meta`` is its block and where on the axis that starts.
+
+    Parameters
+    ----------
+    values : block to (n_vertices,) responses. what : the axis' title.
+    marked : block and column of the one that is chosen.
+    """
+    import plotly.graph_objects as go
+
+    fig, start = go.Figure(), 0
+    for block, found in values.items():
+        fig.add_scattergl(
+            x=np.arange(start, start + len(found), dtype=np.float32),
+            y=np.asarray(found, np.float32),
+            mode="markers",
+            name=hemi_name(block),
+            marker={"color": hemi_colour(block), "size": 4, "opacity": 0.6},
+            meta=[block, start],
+            hovertemplate=f"{hemi_name(block)}, place %{{x:,.0f}}: %{{y:.2f}}<extra></extra>",
+        )
+        if marked and marked[0] == block:
+            fig.add_vline(x=start + marked[1], line={"color": STROKE, "width": 2})
+        start += len(found)
+    fig.add_hline(y=0, line={"color": LINE, "width": 1})
+    fig.update_xaxes(title_text="Vertices, in the order of the responses' columns", showgrid=False)
+    fig.update_yaxes(title_text=what)
+    return theme(fig, height=300).update_layout(showlegend=len(values) > 1, clickmode="event+select")
+
+
 def response_spread(found: Overview, *, what: str) -> go.Figure:
     """Share of each block's responses at each strength, over the stimuli and vertices that were looked at."""
     import plotly.graph_objects as go

@@ -33,6 +33,7 @@ class Readout(ABC):
     in_order : true where X must hold the frames of a clip one after another.
     shares : true where other subjects may help to train what subjects have in common (``Training.company``).
     exact : false where the answer is found by training, so that laws hold to some digits only.
+    kept_back : why its models do not go along when a fit is passed on as a file; empty where they are weights of components, which do.
     version : raised by a person when the numbers change.
     options : the class of its parameters.
     """
@@ -46,6 +47,7 @@ class Readout(ABC):
     in_order: ClassVar[bool] = False
     shares: ClassVar[bool] = False
     exact: ClassVar[bool] = True
+    kept_back: ClassVar[str] = ""
     version: ClassVar[int] = 1
     options: ClassVar[type[Options]] = Options
 

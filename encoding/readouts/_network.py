@@ -81,6 +81,7 @@ class NetworkReadout(Readout):
     """
 
     needs = "arrays"
+    kept_back = "Its model is a network, and networks are not opened from somebody else's file."
     per_target = False
     shares = True
     exact = False

@@ -103,6 +103,7 @@ class Finetune(Readout):
     name, title = "finetune", "Tuned backbone"
     about = "Trains the backbone's last blocks together with the readout, from the images themselves."
     needs = "stimuli"
+    kept_back = "Its model is a whole network, which is not passed on."
     per_target = False
     exact = False
     options = FinetuneOptions

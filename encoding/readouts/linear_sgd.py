@@ -45,6 +45,7 @@ class LinearSGD(NetworkReadout):
     name, title = "linear_sgd", "Linear, by gradient descent"
     about = "One linear layer trained in small batches and stopped early, for all vertices or for each ROI."
     shares = False
+    kept_back = ""
     options = LinearSGDOptions
 
     def fit(self, data: Training, options: LinearSGDOptions, *, device: str = "cpu", report: Report = silent) -> Model:

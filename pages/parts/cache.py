@@ -13,6 +13,7 @@ from encoding.exchange import MOST_FILE_BYTES, NO_SENDER, BadExchange, import_, 
 from encoding.holdings import IRREPLACEABLE, STAGES, Held, by_stage, check, chosen, held, last_check, prune
 from encoding.jobs import Job
 from encoding.runs import short_name
+from encoding.sent_models import why_kept_back
 from pages.parts.access import may_change
 from pages.parts.compare import forget_opened, opened
 from pages.parts.handles import jobs, store
@@ -117,7 +118,7 @@ def store_panel() -> None:
         key="stages",
         column_order=["stage", "what", "results", "size", "share", "oldest", "newest"],
         column_config={
-            "what": st.column_config.TextColumn("what it is", width="medium"),
+            "what": st.column_config.TextColumn("what it is", width="large"),
             "share": st.column_config.ProgressColumn("share", format="%.0f %%", min_value=0, max_value=100),
             "oldest": st.column_config.DatetimeColumn("oldest (UTC)", format="YYYY-MM-DD HH:mm"),
             "newest": st.column_config.DatetimeColumn("newest (UTC)", format="YYYY-MM-DD HH:mm"),
@@ -180,8 +181,9 @@ def _prune(found: Sequence[Held]) -> None:
 
 def _remove(targets: Sequence[Held]) -> None:
     """Callback: remove what was counted, and no more."""
-    freed = prune(store(), targets)
-    st.session_state["_pruned"] = f"Removed {len(targets):,} results: {file_size(freed)} freed."
+    done = prune(store(), targets)
+    kept = f" {len(done.in_use):,} kept, as a search is going on." if done.in_use else ""
+    st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"
     st.session_state["prune_sure"] = False
     _held.clear()
     forget_opened()
@@ -218,10 +220,15 @@ def _export() -> None:
     if isinstance(result, str):
         st.error(result)
         return
-    st.download_button("Export", lambda: packed(result, by=by), f"{key}.zip", "application/zip", on_click="ignore", key="export_file")
+    kept_back = why_kept_back(result.plan, result.store)
+    models = st.checkbox("With its models", not kept_back, disabled=bool(kept_back), key=f"export_models_{key}") and not kept_back
+    st.download_button(
+        "Export", lambda: packed(result, by=by, models=models), f"{key}.zip", "application/zip", on_click="ignore", key="export_file"
+    )
+    told = f" Its models do not go along. {kept_back}" if kept_back else " With its models the receiver can predict new pictures."
     st.caption(
         "Scores, ROIs, noise ceilings, places on the cortex, intervals and the learning curve: enough to see tables, brains and "
-        "scatters and to compare. No picture, no response, no weights."
+        f"scatters and to compare. No picture, no response, and not the network's own weights.{told}"
     )
 
 
@@ -247,5 +254,11 @@ def _import() -> None:
     sender = result.origin["by"] or "not said"
     st.success(f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}. Sent by: {sender}.")
     st.caption(f"It is kept as `{result.key}`, marked as imported, and never stands in for a fit that is computed here.")
-    if st.button("Compare it", key="compare_import"):
+    refusal = result.plan.refusal(store())
+    if refusal:
+        st.caption(f"It cannot predict new pictures. {refusal}")
+    compare, predict = st.columns(2)
+    if compare.button("Compare it", key="compare_import", width="stretch"):
         st.switch_page(view("compare"), query_params={"a": result.key})
+    if not refusal and predict.button("Predict with it", key="predict_import", width="stretch"):
+        st.switch_page(view("predict"), query_params={"fit": result.key, "from": "upload"})

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from encoding import Result, plots
+from pages.parts.words import said, unit
 
 NOT_NEEDED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"]  # in a chart's toolbar; dragging zooms
 
@@ -24,6 +25,7 @@ def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", *
     image_format = st.session_state.get("chart_format", "png")
     saved = {"format": image_format, "filename": f"encoding-explorer-{key}", "scale": 2}
     config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": NOT_NEEDED}
+    figure, alt, how = plots.in_units(figure, unit()), said(alt), said(how)
     if source:
         plots.signed(figure, source)
     selected = st.plotly_chart(figure, key=key, config=config, alt=alt, **more)
@@ -31,7 +33,7 @@ def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", *
         with st.expander("How to read this, and its numbers", key=f"{key}_how", type="compact", on_change="rerun") as opened:
             if opened.open:
                 st.markdown(how)
-                st.dataframe(plots.table_of(figure), hide_index=True, height=240)
+                st.dataframe(plots.table_of(figure), hide_index=True, height=240, alt=f"the numbers of the chart: {alt}")
     return selected
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -236,7 +237,7 @@ def _test_table(found: Comparison, name: str) -> None:
     with st.expander("The tests as a table", key="tests", on_change="rerun") as tests:
         if tests.open:
             table = found.table.rename(columns={"first": "A", "second": name})
-            st.dataframe(table, hide_index=True, key="test_table")
+            st.dataframe(table, hide_index=True, key="test_table", alt="the paired tests of every region")
             st.download_button("Tests, CSV", lambda: table.to_csv(index=False), "comparison.csv", "text/csv", on_click="ignore")
             st.caption("q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
 
@@ -246,7 +247,7 @@ def _brain(found: Comparison, name: str) -> None:
     if brain is None:
         st.info("It is not known where these vertices lie, so there is no difference brain.")
         return
-    brain_view(brain, key="compare_brain", height=400)
+    brain_view(replace(brain, source=_pair_source(found)), key="compare_brain", height=400)
     placement = Placement.of(found.first.plan.subject)
     place = placement.column(clicked("compare_brain", placement.vertices))
     if place is not None:

@@ -24,6 +24,7 @@ from encoding.tasks import examine, open_subject
 from pages.parts.access import may_change
 from pages.parts.handles import SECONDS_BETWEEN_LOOKS, jobs, store
 from pages.parts.running import follow
+from pages.parts.words import said
 
 ICONS = {"ok": ":green[:material/check_circle:]", "warning": ":orange[:material/warning:]", "error": ":red[:material/error:]"}
 SIMULATED = ":orange-badge[Simulated: no brain was measured]"
@@ -148,8 +149,9 @@ def headline(shown: Shown) -> None:
     if subject.simulated and not dataset.simulated:
         st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
     n_vertices = sum(values.shape[1] for values in subject.responses.values())
+    responses = said(f"{n_vertices:,} vertices")
     st.caption(
-        f"{subject.n_stimuli:,} {shown.what} with responses of {n_vertices:,} vertices, {len(subject.unlabelled):,} {shown.what} without. "
+        f"{subject.n_stimuli:,} {shown.what} with responses of {responses}, {len(subject.unlabelled):,} {shown.what} without. "
         f"Its own split: `{dataset.split}`. {dataset.where()}"
     )
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
+from encoding import plots
 from encoding.brain_view import DRAWN, BrainMap
 from encoding.measured import repeats, rois_at
 from pages.parts.brain import Selection, brain_view, clicked
+from pages.parts.chart import chart
 from pages.parts.data import Shown
+from pages.parts.words import said
 
 PAINTS = {
     "chosen": "The measured response to the chosen stimulus; until one is chosen, the noise ceiling.",
@@ -22,6 +27,10 @@ UNITS = {
 }
 Z_ENDS = (-3.0, 3.0)
 VIEW = "posterior"  # where visual cortex is in sight
+HOW_STRIP = (
+    "Each dot is one vertex: up is a stronger measured response to this one stimulus. Left to right they stand as in the file, which says "
+    "nothing of the brain. A single response is noisy: much of the scatter is noise. A click on a dot chooses it."
+)
 KEY = "data_brain"
 STAYS = "<style>[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}</style>"
 
@@ -29,24 +38,25 @@ STAYS = "<style>[data-testid=stColumn]:has(.st-key-brain_place) {position: stick
 def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: str | None) -> None:
     """The brain with its controls; a click chooses a vertex."""
     if shown.placement is None:
-        st.info("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works.")
+        _strip(shown, row, vertex)
         return
     st.html(STAYS)  # the brain stays in sight beside a long grid
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     told = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
-    paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=told)
+    paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=said(told))
     with right.popover("View", width="stretch"):
         surface = st.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
         kinds = st.multiselect("Outlines", [*shown.classes], key="data_outlines", default=[*shown.classes][:1], persist_state="session")
         told = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
         unit = st.segmented_control(
-            "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=told
+            "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=said(told)
         )
     brain_view(
         BrainMap(
             **_painted(shown, paint, row, unit),
             vertices=shown.placement.vertices,
             rois=shown.placement.rois(shown.subject.rois),
+            source=shown.source,
             surface=surface,
             view=VIEW,
             outlined=tuple(name for kind in kinds for name in shown.classes.get(kind, ())),
@@ -61,6 +71,27 @@ def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: st
         st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
 
 
+def _strip(shown: Shown, row: int | None, vertex: Selection | None) -> None:
+    """What stands in for the response map where no place is known: the response to the chosen stimulus, column by column."""
+    nowhere = "This data set says nothing of where its vertices lie, so there is no brain map."
+    if row is None:
+        st.info(said(f"{nowhere} Press the number of a stimulus: the response of every vertex to it is shown here instead."))
+        return
+    st.caption(said(f"{nowhere} Instead, the response of every vertex, in the order of the columns: neighbours here may be far apart."))
+    figure = plots.response_strip(shown.response(row), what=f"Measured response to stimulus {row + 1}", marked=vertex)
+    alt = f"measured response of every vertex to stimulus {row + 1}, in the order of the columns"
+    click = {"on_select": lambda: _choose_point(figure), "selection_mode": "points"}
+    chart(figure, "strip", alt=alt, how=HOW_STRIP, source=shown.source, **click)
+
+
+def _choose_point(figure: Any) -> None:
+    """Callback of the strip: the vertex that was clicked is chosen."""
+    points = st.session_state["strip"]["selection"]["points"]
+    if points:
+        block, start = figure.data[points[0]["curve_number"]].meta
+        st.session_state["vertex"] = f"{block} {int(points[0]['x']) - start}"
+
+
 def _painted(shown: Shown, paint: str, row: int | None, unit: str) -> dict:
     """Values, title and colours of what the brain is to show, or of what comes nearest to it; says where that is another."""
     subject = shown.subject
@@ -70,7 +101,7 @@ def _painted(shown: Shown, paint: str, row: int | None, unit: str) -> dict:
         values = {block: np.asarray(values) for block, values in subject.ceiling.items()}
         return _scaled(shown, values, "Noise ceiling per vertex, share of variance", "ceiling")
     if paint == "ceiling":
-        st.caption("No noise ceiling is known for these responses; the brain shows how much each vertex varies.")
+        st.caption(said("No noise ceiling is known for these responses; the brain shows how much each vertex varies."))
     found = shown.overview()
     over = f"over {found.n_rows:,} of {subject.n_stimuli:,} {shown.what}"
     if paint == "mean":

@@ -11,6 +11,7 @@ from encoding.measured import repeat_counts, roi_sizes
 from pages.parts.chart import chart
 from pages.parts.data import Shown, explained
 from pages.parts.data_brain import NO_ROI
+from pages.parts.words import said
 
 HOW_SIZES = (
     "How many vertices each region has in this subject. Regions differ in size between people and hemispheres, and the mean of a small "
@@ -33,7 +34,7 @@ def regions_panel(shown: Shown, roi: str | None) -> None:
         return
     if roi:
         held = ", ".join(f"{len(columns.get(roi, ())):,} in {block}" for block, columns in shown.subject.rois.items())
-        st.markdown(f"**{roi}** {explained(roi)} Vertices: {held}.")
+        st.markdown(said(f"**{roi}** {explained(roi)} Vertices: {held}."))
     else:
         st.caption("A click on a bar, or the sidebar, chooses a region: it stands out on the brain.")
     chart(
@@ -56,13 +57,13 @@ def _choose_clicked() -> None:
 def responses_panel(shown: Shown) -> None:
     """What the responses hold, how they are spread, how often stimuli were repeated, and the noise ceilings."""
     subject = shown.subject
-    st.dataframe(_contents(shown))
+    st.dataframe(_contents(shown), alt="what each block of responses holds")
     st.markdown(_repeats(shown))
     found = shown.overview()
     what = "Measured response, as the data set has it"
     chart(plots.response_spread(found, what=what), "spread", alt="how strong measured responses are", how=HOW_SPREAD, source=shown.source)
     sample = "every one" if found.n_rows == subject.n_stimuli else f"{found.n_rows:,} of {subject.n_stimuli:,}"
-    st.caption(f"From {sample} of the {shown.what}, evenly spaced, and every vertex.")
+    st.caption(said(f"From {sample} of the {shown.what}, evenly spaced, and every vertex."))
     if subject.ceiling is None:
         st.info("No noise ceiling is known for these responses, so nobody can say how well a perfect model would do.")
         return
@@ -77,7 +78,7 @@ def _contents(shown: Shown) -> pd.DataFrame:
     columns = {
         block: {
             "rows": f"{len(values):,}",
-            "vertices": f"{values.shape[1]:,}",
+            said("vertices"): f"{values.shape[1]:,}",
             "ROIs": str(len(subject.rois[block])),
             "of them empty": str(sum(len(held) == 0 for held in subject.rois[block].values())),
             "on the cortex": "known" if block in placed else "voxels" if subject.sampled else "unknown",

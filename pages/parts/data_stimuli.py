@@ -15,6 +15,7 @@ from encoding.datasets import Stimuli
 from encoding.measured import chosen_rows, find_stimulus, kinds, measures, repeats, roi_profile
 from pages.parts.chart import chart
 from pages.parts.data import Shown
+from pages.parts.words import said
 
 A_PAGE, A_ROW = 24, 4  # in half the page's width
 THUMBNAIL = 192  # px, the longer side
@@ -195,7 +196,7 @@ def _profile(shown: Shown, row: int, roi: str | None) -> None:
         values = np.concatenate(list(shown.response(row).values()))
         figure = plots.response_histogram(values, what=what, of="vertices")
         chart(figure, "profile", alt=f"measured responses of all vertices to stimulus {row + 1}", source=shown.source, how=HOW_PROFILE)
-        st.caption("This data set names no ROIs: the response of every vertex, as a histogram.")
+        st.caption(said("This data set names no ROIs: the response of every vertex, as a histogram."))
         return
     figure = plots.region_profile(roi_profile(shown.subject, shown.response(row)), what=what, classes=shown.classes, selected=roi)
     chart(figure, "profile", alt=f"mean measured response of each region to stimulus {row + 1}", source=shown.source, how=HOW_PROFILE)

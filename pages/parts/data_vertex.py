@@ -12,6 +12,7 @@ from pages.parts.brain import Selection
 from pages.parts.chart import chart
 from pages.parts.data import Shown, explained
 from pages.parts.data_stimuli import pictures
+from pages.parts.words import said
 
 N_EXTREMES = 8
 MOST_BARS = 12
@@ -29,7 +30,7 @@ def vertex_choice(shown: Shown) -> Selection | None:
     """The chosen vertex, from the sidebar; None where none is chosen, or where there is no such one, which is said."""
     example = f"{shown.subject.hemis[0]} 120"
     text = st.sidebar.text_input(
-        "Vertex",
+        said("Vertex"),
         key="vertex",
         bind="query-params",
         placeholder=f"type {example}" if shown.placement is None else f"click the brain, or type {example}",
@@ -48,7 +49,7 @@ def vertex_panel(shown: Shown, vertex: Selection, row: int | None) -> None:
     """What is known of a vertex before any model."""
     block, column = vertex
     found = shown.tuning(block, column)
-    st.subheader(f"Vertex {column} of {block}", anchor=False)
+    st.subheader(said(f"Vertex {column} of {block}"), anchor=False)
     st.markdown(_facts(shown, found))
     most, least = st.columns(2, gap="medium")
     for place, title, name, (rows, values) in (

@@ -14,6 +14,7 @@ from encoding.placement import Placement
 from encoding.plan import roi_names
 from encoding.result import EVERY_VERTEX
 from pages.parts.brain import Selection, clicked
+from pages.parts.words import said
 
 BEST, EVERY = "best predicted", "every vertex"  # offered before the ROIs; a bare link looks at the best predicted one
 
@@ -37,9 +38,9 @@ class Focus:
     def label(self) -> str:
         """What charts call it."""
         if self.vertex:
-            return f"vertex {self.vertex[1]} of {self.vertex[0]}"
+            return said(f"vertex {self.vertex[1]} of {self.vertex[0]}")
         n = sum(map(len, self.columns.values()))
-        return f"mean of {n:,} vertices" if self.roi == EVERY_VERTEX else f"mean of {self.roi} ({n:,} vertices)"
+        return said(f"mean of {n:,} vertices" if self.roi == EVERY_VERTEX else f"mean of {self.roi} ({n:,} vertices)")
 
 
 def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
@@ -60,11 +61,11 @@ def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
             else "This data set names no ROIs.",
         )
         typed = st.text_input(
-            "Vertex",
+            said("Vertex"),
             key="vertex",
             bind="query-params",
             placeholder=f"type {example}" if Placement.of(result.plan.subject) is None else f"click the brain, or type {example}",
-            help="Hemisphere and column of one vertex.",
+            help=said("Where it is, and the column, of one vertex."),
         )
     chosen = roi not in (BEST, EVERY)
     roi = {BEST: best_roi(table), EVERY: EVERY_VERTEX}.get(roi, roi)
@@ -110,10 +111,10 @@ def _read_vertex(text: str, result: Result) -> Selection | None:
     hemi, _, number = text.strip().replace("-", " ").partition(" ")
     hemis = result.plan.hemis
     if hemi not in hemis or not number.strip().isdigit():
-        st.sidebar.warning(f"No vertex {text!r}. Write a hemisphere of this fit ({', '.join(hemis)}) and a number, such as {hemis[0]} 120.")
+        st.sidebar.warning(said(f"No vertex {text!r}. Write where it is ({', '.join(hemis)}) and a number, such as {hemis[0]} 120."))
         return None
     n_vertices = result.plan.subject.responses[hemi].shape[1]
     if int(number) >= n_vertices:
-        st.sidebar.warning(f"{hemi} has the vertices 0 to {n_vertices - 1}, so no {number}.")
+        st.sidebar.warning(said(f"{hemi} has the vertices 0 to {n_vertices - 1}, so no {number}."))
         return None
     return hemi, int(number)

@@ -19,6 +19,7 @@ from encoding.tasks import study
 from encoding.weights import every_file
 from pages.parts.access import may_change
 from pages.parts.brain import brain_view
+from pages.parts.chart import origin
 from pages.parts.controls import START
 from pages.parts.focus import best_roi
 from pages.parts.handles import SECONDS_BETWEEN_LOOKS, find_result, job_key, jobs, roi_table, settle, store
@@ -93,6 +94,7 @@ def _fitted(result: Result) -> None:
         vertices=placement.vertices,
         rois=placement.rois(result.plan.subject.rois),
         ceiling=placement.values({hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}),
+        source=origin(result),
         title="r per vertex",
         quantity="r",
     )
@@ -106,6 +108,7 @@ def _unfitted(*, running: bool) -> None:
         values={hemi: half.ceiling for hemi, half in halves.items()},
         vertices={hemi: half.vertices for hemi, half in halves.items()},
         rois={hemi: half.rois for hemi, half in halves.items()},
+        source=f"Simulated · {START.dataset} {START.subject} · noise ceiling",
         title="noise ceiling per vertex",
         quantity="ceiling",
     )

@@ -21,8 +21,10 @@ from encoding.result import LEAST_CEILING
 from encoding.sweep import Cell, Swept
 from pages.parts.brain import brain_view
 from pages.parts.chart import chart
+from pages.parts.chart import origin as chart_origin
 from pages.parts.layers import keys_of, shares_of, table_of
 from pages.parts.lesson import EXPLORE, explore_query
+from pages.parts.words import said
 
 START_VIEW = "posterior"  # where visual cortex is in sight
 SCORES = {"r": "mean r", "normalised": "r² / ceiling"}
@@ -149,7 +151,7 @@ def brain_panel(found: Swept, score: str) -> None:
     _say(found, cell, roi)
     placement = Placement.of(result.plan.subject)
     if placement is None:
-        st.info("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works.")
+        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
     elif mode == ON_BRAIN[0]:
         brain_view(_layer_map(found, result, placement, score, roi), key="layer_brain")
     else:
@@ -257,6 +259,7 @@ def _layer_map(found: Swept, result: Result, placement: Placement, score: str, r
     return BrainMap(
         values=placement.values(_values(result, score)),
         ceiling=ceiling,
+        source=chart_origin(result),
         title=f"{quantity} per vertex, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
         colour_range=(0.0, _top(keys_of(found), score, tuple(found.results.values()))),
@@ -270,12 +273,13 @@ def _best_map(found: Swept, placement: Placement, roi: str) -> None:
     results = tuple(found.results.values())
     bound = chance_bound(results[0].n_test, len(results))
     start = float(np.clip(np.ceil(100 * max(LEAST_R, bound)) / 100, 0.0, 1.0))
-    look = _look(found, placement, roi, ("best_threshold", start, "Hide vertices whose best r is below"))
+    look = _look(found, placement, roi, ("best_threshold", start, said("Hide vertices whose best r is below")))
     least = look.pop("threshold")
     best = _best(keys_of(found), least, results)
     labels = [f"{number + 1}  {found.sweep.label(cell)}" for number, cell in enumerate(found.cells)]
     brain = BrainMap(
         values=placement.values({hemi: 1.0 + places for hemi, places in best.items()}),
+        source=origin(found),
         title="Best layer per vertex",
         quantity=f"number of the layer, 1 to {len(labels)}",
         colour_range=(0.5, len(labels) + 0.5),
@@ -289,7 +293,7 @@ def _best_map(found: Swept, placement: Placement, roi: str) -> None:
     chart(plots.layer_territory(labels, counts), "territory", alt=alt, source=origin(found), how=HOW["territory"])
     n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))
     st.caption(
-        f"{n_shown:,} of {n_all:,} vertices are shown. Where nothing is to be found, the best of {len(labels)} layers passes "
+        f"{said(f'{n_shown:,} of {n_all:,} vertices')} are shown. Where nothing is to be found, the best of {len(labels)} layers passes "
         f"r = {bound:.2f} by chance in at most 5 % of vertices ({results[0].n_test:,} test images)."
     )
 

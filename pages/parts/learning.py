@@ -22,6 +22,15 @@ HOW_CURVE = (
     "for long."
 )
 
+HOW = {
+    "shares": "A bar's length is how much of the responses' variance is explained on test images; its parts are what each layer brings. "
+    "A layer with a small part may still predict well alone: what it says, another layer says as well.",
+    "epochs": "Left to right training goes on. Both lines fall while what is learned holds for other images as well; where the validation "
+    "line rises again, only the training images are learned by heart.",
+    "distribution": "How many vertices have each r. A mean near 0 may hide a few vertices that are predicted well; a second hump is a "
+    "group of vertices of its own kind.",
+}
+
 
 def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
     """What each layer explains of each ROI, where the readout treats layers apart."""
@@ -32,7 +41,7 @@ def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
     rois = [roi for roi in table["roi"].unique() if any(len(result.columns(roi, hemi)) for hemi in shares)]
     means = {layer: np.array([_mean_share(result, shares, layer, roi) for roi in rois]) for layer in layers}
     figure = plots.layer_shares(rois, means, selected=focus.roi if focus.chosen else None)
-    chart(figure, "shares", alt="share of R² that each layer explains, for every ROI", source=origin(result))
+    chart(figure, "shares", alt="share of R² that each layer explains, for every ROI", source=origin(result), how=HOW["shares"])
     st.caption(
         "Each bar is the mean R² of a region's vertices on test images, divided among the layers by the product measure: "
         "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse."
@@ -63,6 +72,7 @@ def epochs_panel(result: Result, focus: Focus) -> None:
         plots.epoch_losses(losses["train"], losses["validation"], stopped=best),
         "epochs",
         alt=f"loss after each epoch, {name}",
+        how=HOW["epochs"],
         source=origin(result),
     )
     st.caption(
@@ -106,6 +116,7 @@ def distribution_panel(result: Result, focus: Focus) -> None:
         plots.score_histogram(values, selected=chosen, ceiling=ceiling),
         "spread",
         alt=f"distribution of r over the vertices of {focus.roi}",
+        how=HOW["distribution"],
         source=origin(result),
     )
     st.caption(

@@ -19,6 +19,7 @@ from pages.parts.brain import brain_view
 from pages.parts.chart import chart, origin
 from pages.parts.focus import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.handles import stored_intervals
+from pages.parts.words import said
 
 SCORE_NAMES = {
     "r": "r",
@@ -52,8 +53,10 @@ def score_controls(result: Result) -> tuple[str, str]:
     left, right = st.columns([4, 1])
     if result.plan.subject.ceiling is None:
         left.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
-    score = left.segmented_control("Score", known, key="score", bind="query-params", default="r", required=True, help=_score_help())
-    statistic = right.segmented_control("Over vertices", ["mean", "median"], key="over", bind="query-params", default="mean", required=True)
+    score = left.segmented_control("Score", known, key="score", bind="query-params", default="r", required=True, help=said(_score_help()))
+    statistic = right.segmented_control(
+        said("Over vertices"), ["mean", "median"], key="over", bind="query-params", default="mean", required=True
+    )
     return score, statistic
 
 
@@ -61,13 +64,15 @@ def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
     """The score on the brain, where a click chooses a vertex; what was drawn, or None where vertices have no known place."""
     placement = Placement.of(result.plan.subject)
     if placement is None:
-        st.info("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works.")
+        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
         return None
     brain = _brain_map(result, placement, focus, score)
     brain_view(brain, key="brain", on_select=lambda: choose_clicked_vertex("brain", result))
     if result.plan.subject.sampled is not None:
         st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
-    st.caption("Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a vertex; its predictions are below.")
+    st.caption(
+        said("Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a vertex; its predictions are below.")
+    )
     return brain
 
 
@@ -103,6 +108,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         vertices=placement.vertices,
         rois=placement.rois(result.plan.subject.rois),
         ceiling=None if (highest := highest_r(result, score)) is None else placement.values(highest),
+        source=origin(result),
         title=f"{SCORE_NAMES[score]} per vertex",
         quantity=SCORE_NAMES[score],
         colour_range=ends if ends[0] < ends[1] else (0.0, most),
@@ -150,7 +156,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
     notes = [SCORES.get(score, _score_note(score))]
     if score == "r" and intervals is not None and statistic == "mean":
         notes.append(f"Bars: mean over vertices; whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images.")
-    st.caption(" ".join(notes))
+    st.caption(said(" ".join(notes)))
 
 
 def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, intervals: Mapping[str, np.ndarray] | None) -> None:
@@ -163,8 +169,8 @@ def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, inte
             low, high = (float(intervals[f"{row['hemi']}_{end}"][0]) for end in ("low", "high"))
             text += f" (95 % of bootstrap draws: {low:.3f} to {high:.3f})"
         parts.append(text)
-    st.info(f"This data set names no ROIs, so there are no bars to compare. {'. '.join(parts)}.")
-    st.caption(SCORES.get(score, _score_note(score)))
+    st.info(said(f"This data set names no ROIs, so there are no bars to compare. {'. '.join(parts)}."))
+    st.caption(said(SCORES.get(score, _score_note(score))))
 
 
 def _score_note(score: str) -> str:
@@ -201,7 +207,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     """Observed against predicted, residuals against fitted, and the images predicted best and worst."""
     columns = tuple((hemi, tuple(map(int, chosen))) for hemi, chosen in focus.columns.items() if len(chosen))
     if not columns:
-        st.info(f"{focus.roi} has no vertices in this subject, so there is nothing to predict.")
+        st.info(said(f"{focus.roi} has no vertices in this subject, so there is nothing to predict."))
         return
     measured, predicted = _predictions(result.key, columns, result)
     stimuli, rows = result.plan.subject.stimuli, result.test_rows()

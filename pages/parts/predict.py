@@ -10,7 +10,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from encoding import DATASETS, Result
+from encoding import Result
+from encoding.detached import Imported
 from encoding.measured import find_stimulus
 from encoding.nearest import Patterns
 from encoding.pictures import InMemory, Predictor, folds_unseen, predict_row
@@ -96,7 +97,6 @@ def choose_fits() -> dict[str, Result]:
     A link names fits by ``fit``, as often as there are fits. All are of one subject: that of the first.
     """
     table = runs_table()
-    table = table[~table["imported"].to_numpy(bool)]
     if table.empty:
         result = fit_or_find(START)
         return {} if result is None else {"this fit": result}
@@ -161,7 +161,9 @@ def _opened_fits(chosen: Sequence[str], names: Mapping[str, str]) -> dict[str, R
 
 def _same_subject(one: Result, other: Result) -> bool:
     a, b = one.plan, other.plan
-    same = a.subject.fingerprints == b.subject.fingerprints and a.stimuli.fingerprint == b.stimuli.fingerprint
+    detached = isinstance(one, Imported) or isinstance(other, Imported)  # whose stimuli are not here; nor can they be chosen
+    same_stimuli = detached or a.stimuli.fingerprint == b.stimuli.fingerprint
+    same = a.subject.fingerprints == b.subject.fingerprints and same_stimuli
     return same and (a.spec.dataset, a.spec.subject) == (b.spec.dataset, b.spec.subject)
 
 
@@ -171,6 +173,9 @@ def _same_subject(one: Result, other: Result) -> bool:
 def choose_picture(result: Result, shown: Shown) -> Picture | None:
     """The picture that is predicted from, from the widgets here; None while there is none, which is said."""
     _leave_upload()
+    if isinstance(result, Imported):
+        st.caption(f"The {shown.what} of this imported fit did not come with it. Upload one.")
+        return _uploaded(result)
     source = st.segmented_control(
         "Picture from" if not shown.dataset.clips else "Clip from",
         [OF_DATA, UPLOAD],
@@ -224,7 +229,7 @@ def _frames(key: str, row: int, _result: Result) -> tuple[Image.Image, ...]:
 
 
 def _uploaded(result: Result) -> Picture | None:
-    clips = DATASETS[result.plan.spec.dataset].clips
+    clips = result.plan.of_clips
     kinds, most = (CLIPS, MOST_CLIP_BYTES) if clips else (PICTURES, MOST_PICTURE_BYTES)
     file = st.file_uploader(
         f"A {'clip' if clips else 'picture'} ({kinds})",

@@ -10,6 +10,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.brain_view import DRAWN, BrainMap
+from encoding.detached import Imported
 from encoding.measured import roi_profile, rois_at
 from encoding.nearest import reliable
 from encoding.result import EVERY_VERTEX
@@ -20,6 +21,7 @@ from pages.parts.focus import BEST, EVERY, best_roi
 from pages.parts.handles import roi_table
 from pages.parts.panels import START_VIEW
 from pages.parts.predict import WRONG, Asked, patterns
+from pages.parts.words import said
 
 MAPS = {
     "predicted": "The model's prediction for this picture.",
@@ -70,7 +72,9 @@ def least_r_choice() -> float:
         0.05,
         key="least_r",
         bind="query-params",
-        help="Vertices that the model predicts worse on test images are hidden and left out of means. 0 shows every vertex above chance.",
+        help=said(
+            "Vertices that the model predicts worse on test images are hidden and left out of means. 0 shows every vertex above chance."
+        ),
     )
 
 
@@ -84,7 +88,7 @@ def standing(asked: Asked, least_r: float) -> str:
         else ":green-badge[Test image] The model never saw it."
     )
     r, n = pattern_r(asked, least_r)
-    return f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {n:,} vertices." if np.isfinite(r) else badge
+    return f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {said(f'{n:,} vertices')}." if np.isfinite(r) else badge
 
 
 def pattern_r(asked: Asked, least_r: float) -> tuple[float, int]:
@@ -104,8 +108,13 @@ def models_table(every: list[tuple[str, Asked]], least_r: float) -> None:
         return
     rows = [(name, *pattern_r(asked, least_r), "training" if asked.is_seen else "test") for name, asked in every]
     table = pd.DataFrame(rows, columns=["model", "r of the pattern", "vertices", "this image is its"])
-    st.dataframe(table, hide_index=True, column_config={"r of the pattern": st.column_config.NumberColumn(format="%.3f")})
-    st.caption("Predicted with measured pattern, each model over the vertices that it predicts with the lowest test r or more.")
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={"r of the pattern": st.column_config.NumberColumn(format="%.3f")},
+        alt="how well each model predicts the pattern",
+    )
+    st.caption(said("Predicted with measured pattern, each model over the vertices that it predicts with the lowest test r or more."))
 
 
 # ---- the brain
@@ -115,14 +124,16 @@ def brain_panel(asked: Asked, least_r: float, roi: str) -> None:
     """The response map, with each vertex's test r in its tooltip; vertices below the lowest r show bare cortex."""
     placement = asked.shown.placement
     if placement is None:
-        st.info("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works.")
+        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
         return
     known = [name for name in MAPS if asked.picture.row is not None or name in ("predicted", "test r")]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     told = "\n\n".join(f"**{name}** {about}" for name, about in MAPS.items())
     if st.session_state.get("map") not in (None, *known):
         st.session_state["map"] = known[0]
-    paint = left.segmented_control("The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=told)
+    paint = left.segmented_control(
+        "The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=said(told)
+    )
     with right.popover("View", width="stretch"):
         surface = st.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
         kinds = list(asked.shown.classes)
@@ -137,6 +148,7 @@ def brain_panel(asked: Asked, least_r: float, roi: str) -> None:
             rois=placement.rois(asked.shown.subject.rois),
             ceiling=None if paint == "test r" else placement.values(r),
             ceiling_name="test r",
+            source=origin(asked.result),
             surface=surface,
             view=START_VIEW,
             outlined=tuple(name for kind in outlines for name in asked.shown.classes[kind]),
@@ -148,9 +160,8 @@ def brain_panel(asked: Asked, least_r: float, roi: str) -> None:
         on_select=lambda: _choose_clicked(asked),
     )
     n, total = sum(int(found.sum()) for found in trusted.values()), sum(map(len, trusted.values()))
-    st.caption(
-        f"{n:,} of {total:,} vertices have a test r of {least_r:.2f} or more; the others are hidden. Point at a vertex to see its test r."
-    )
+    seen = f"{n:,} of {total:,} vertices have a test r of {least_r:.2f} or more; the others are hidden."
+    st.caption(said(f"{seen} Point at a vertex to see its test r."))
 
 
 def _painted(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -168,6 +179,8 @@ def _colours(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> dict:
     if paint == "test r":
         high = float(np.ceil(10 * np.nanmax(np.concatenate(list(r.values())))) / 10)
         return {"title": "Test r per vertex", "quantity": "r", "colour_range": (0.0, max(0.1, high)), "colour_map": "plasma"}
+    if isinstance(asked.result, Imported):
+        return _own_colours(asked, f"Predicted response to {name}")
     found = asked.shown.overview()
     share = {hemi: np.clip(np.nan_to_num(values), 0, 1) if paint == "predicted" else 1.0 for hemi, values in r.items()}
     sd = np.concatenate([np.ravel(share[hemi] * found.sd[hemi]) for hemi in r])  # predictions vary as responses do, times r
@@ -179,6 +192,12 @@ def _colours(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> dict:
     else:
         ends, colours = (low, high), "viridis"
     return {"title": f"{titles[paint]} {name}", "quantity": "response", "colour_range": ends, "colour_map": colours}
+
+
+def _own_colours(asked: Asked, title: str) -> dict:
+    """The same for an imported fit, whose responses are not here: colours reach as far as this prediction does."""
+    most = float(np.nanpercentile(np.abs(np.concatenate(list(asked.predicted().values()))), 98)) or 1.0
+    return {"title": title, "quantity": "response", "colour_range": (-most, most), "colour_map": "PuOr_r"}
 
 
 def _choose_clicked(asked: Asked) -> None:
@@ -221,7 +240,7 @@ def regions_panel(asked: Asked, least_r: float, roi: str) -> None:
     chart(figure, "regions", alt=alt, source=origin(asked.result), how=HOW["regions"])
     n_gone = int((predicted.groupby("roi")["n_vertices"].sum() == 0).sum())
     gone = f" {n_gone} regions have none, and no bar." if n_gone else ""
-    st.caption(f"Means over the vertices with a test r of {least_r:.2f} or more.{gone}")
+    st.caption(said(f"Means over the vertices with a test r of {least_r:.2f} or more.{gone}"))
 
 
 # ---- the nearest stimuli
@@ -230,6 +249,9 @@ def regions_panel(asked: Asked, least_r: float, roi: str) -> None:
 def nearest_panel(asked: Asked, least_r: float) -> None:
     """The training stimuli whose measured pattern is most like the predicted one."""
     st.subheader(f"Training {asked.shown.what} with the most similar response", anchor=False)
+    if isinstance(asked.result, Imported):
+        st.info(f"The {asked.shown.what} of this fit and the responses to them did not come with it, so there is nothing to compare with.")
+        return
     try:
         known = patterns(asked.result.key, least_r, asked.result)
     except WRONG as wrong:
@@ -238,7 +260,7 @@ def nearest_panel(asked: Asked, least_r: float) -> None:
     own = [] if asked.picture.row is None else [asked.shown.subject.groups[asked.picture.row]]
     rows, r = known.nearest(asked.predicted(), N_NEAREST, without=own)
     if not len(rows):
-        st.info("Too few vertices are predicted this well to compare patterns. Lower the test r in the sidebar.")
+        st.info(said("Too few vertices are predicted this well to compare patterns. Lower the test r in the sidebar."))
         return
     pictures(asked.shown, rows, name="nearest", captions=[f"r {value:.2f}" for value in r], across=N_NEAREST // 2)
     st.caption(

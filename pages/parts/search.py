@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from encoding import READOUTS, FitSpec, plots
+from encoding import DATASETS, READOUTS, FitSpec, plots
 from encoding.plan import Plan
 from encoding.readouts import search_space
 from encoding.search import N_TRIALS, Asked, Search, space_of, stored_search, study_path
@@ -22,6 +22,11 @@ ABOUT = (
     "One fifth of the training images is set aside. Each trial fits the readout with other parameters on the other four fifths and is "
     "judged by the mean r on that fifth; test images are never looked at. Trials are kept: more of them go on from where a search stopped."
 )
+HOW = {
+    "history": "Each dot is a trial: a readout fitted with other parameters and judged on images set aside, none of them test images. The "
+    "line is the best so far; where it stays level, more trials bring little.",
+    "importances": "How much of the differences between trials each parameter explains (fANOVA). A short bar: its value hardly mattered.",
+}
 
 
 def search_panel(spec: FitSpec) -> None:
@@ -120,7 +125,13 @@ def _watch(asked: Asked) -> None:
 
 
 def _history(found: Search) -> None:
-    chart(plots.search_history(found.trials), "search_history", alt="mean r on validation images of every trial, and the best so far")
+    alt = "mean r on validation images of every trial, and the best so far"
+    chart(plots.search_history(found.trials), "search_history", alt=alt, how=HOW["history"], source=_source(found))
+
+
+def _source(found: Search) -> str:
+    known = {"made_from": {"simulated": DATASETS[found.spec.dataset].simulated}}
+    return plots.caption(known, found.spec)
 
 
 def _show(spec: FitSpec, found: Search) -> None:
@@ -135,11 +146,14 @@ def _show(spec: FitSpec, found: Search) -> None:
     with right:
         if found.importances:
             shares = plots.search_importances(found.importances)
-            chart(shares, "search_importances", alt="share of the variance of r that each parameter explains")
+            alt = "share of the variance of r that each parameter explains"
+            chart(shares, "search_importances", alt=alt, how=HOW["importances"], source=_source(found))
         else:
             st.caption("A few more trials, and it can be told which parameters matter.")
     ranked = found.trials.sort_values("value", ascending=False, kind="stable", na_position="last")
-    st.dataframe(ranked.astype(dict.fromkeys(found.space, str)), hide_index=True, key="search_trials_table")
+    st.dataframe(
+        ranked.astype(dict.fromkeys(found.space, str)), hide_index=True, key="search_trials_table", alt="every trial, the best first"
+    )
     st.caption(ABOUT)
 
 

@@ -14,6 +14,7 @@ from encoding.exchange import packed
 from encoding.report import report
 from pages.parts.handles import store
 from pages.parts.home import view
+from pages.parts.words import said
 
 
 def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> None:
@@ -24,7 +25,7 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
     rois, vertices, whole, charts = st.columns(4)
     rois.download_button("ROIs, CSV", lambda: table.to_csv(index=False), f"{name}-rois.csv", "text/csv", on_click="ignore", width="stretch")
     vertices.download_button(
-        "Vertices, CSV",
+        said("Vertices, CSV"),
         lambda: result.vertices().to_csv(index=False),
         f"{name}-vertices.csv",
         "text/csv",

@@ -12,6 +12,7 @@ from pages.parts.panels import brain_panel, prediction_panel, roi_panel, score_c
 from pages.parts.running import complete, fit_or_find
 from pages.parts.search import search_panel
 from pages.parts.takeaway import take_away
+from pages.parts.words import speak_of
 
 st.header("Explore", anchor=False)
 try:
@@ -32,6 +33,7 @@ if result is None:
 if result.plan.subject.simulated and not dataset.simulated:
     st.markdown(f"{simulated} These files say that a simulation wrote them.")
 
+speak_of(result.plan.subject)
 table = roi_table(result.key, spec, result)
 focus = focus_controls(result, table)
 best = f" Best predicted region: {best_roi(table)}." if roi_names(result.plan.subject) else ""

@@ -9,6 +9,7 @@ from pages.parts.data_spread import regions_panel, responses_panel
 from pages.parts.data_stimuli import grid, stimulus_choice, stimulus_panel
 from pages.parts.data_vertex import vertex_choice, vertex_panel
 from pages.parts.handles import settle
+from pages.parts.words import speak_of
 
 st.header("Data", anchor=False)
 name = choose_dataset()
@@ -17,6 +18,7 @@ doctor_panel(name)
 shown = open_shown(name)
 if shown is None:
     st.stop()
+speak_of(shown.subject)
 headline(shown)
 row, vertex, roi = stimulus_choice(shown), vertex_choice(shown), roi_choice(shown)
 

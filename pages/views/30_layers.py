@@ -7,6 +7,7 @@ from pages.parts.handles import settle
 from pages.parts.hierarchy import hierarchy_panel, take_away
 from pages.parts.layermaps import brain_panel, heatmap_panel, score_controls
 from pages.parts.layers import run_or_find, sweep_controls, table_of
+from pages.parts.words import speak_of
 
 st.header("Layers", anchor=False)
 sweep = sweep_controls()
@@ -23,6 +24,7 @@ if found is None or not found.cells:
 if not DATASETS[spec.dataset].simulated and next(iter(found.results.values())).plan.subject.simulated:
     st.markdown(f"{simulated} These files say that a simulation wrote them.")
 
+speak_of(next(iter(found.results.values())).plan.subject)
 score, hemi = score_controls(found)
 heatmap_panel(found, score, hemi)
 brain_panel(found, score)

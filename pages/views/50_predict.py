@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from encoding import DATASETS
+from encoding.detached import dataset_of
 from pages.parts.data import SIMULATED, Shown
 from pages.parts.handles import settle
 from pages.parts.predict import WRONG, Asked, choose_fits, choose_picture
@@ -17,17 +17,22 @@ from pages.parts.predict_panels import (
     roi_choice,
     standing,
 )
+from pages.parts.words import speak_of
 
 st.header("Predict", anchor=False)
 fits = choose_fits()
 if not fits:
     st.stop()
 first = next(iter(fits.values()))
-shown = Shown(DATASETS[first.plan.spec.dataset], first.plan.subject)
+shown = Shown(dataset_of(first), first.plan.subject)
+speak_of(shown.subject)
 simulated = f"{SIMULATED} " if shown.subject.simulated else ""
 st.markdown(f"{simulated}What would the visual cortex of **{shown.subject.name}** do with this {shown.what.removesuffix('s')}?")
 
 result = model_choice(fits)
+if refusal := result.plan.refusal(result.store):
+    st.error(f"This fit cannot predict new {shown.what}. {refusal}")
+    st.stop()
 roi, least_r = roi_choice(result), least_r_choice()
 left, right = st.columns([2, 5], gap="medium")
 with left:

@@ -29,6 +29,7 @@ st.dataframe(
             "file": [str(file.path) for file in rows],
         }
     ),
+    alt="every network's pretrained weights",
     hide_index=True,
     column_config={"MB": st.column_config.NumberColumn(format="%.0f", help="Empty where the size is not published with the network.")},
 )

@@ -6,12 +6,13 @@ from encoding.registry import unknown
 from pages.parts.handles import settle
 from pages.parts.lesson import Lesson, door, prepared
 from pages.parts.lessons import LESSONS
+from pages.parts.lessons._later import warm
 
 NAMES = [lesson.name for lesson in LESSONS]
 STYLE = """<style>
-[data-testid=stMainBlockContainer] {padding: 4rem 2rem 1rem}
-[data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.45}
-[data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.6rem}
+[data-testid=stMainBlockContainer] {padding: 3rem 2rem 0.5rem}
+[data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.4}
+[data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.5rem}
 [data-testid=stMainBlockContainer] h3 {padding: 0 0 0.5rem}
 </style>"""  # a lesson fits on the screen of a small laptop
 
@@ -61,9 +62,13 @@ def ask(lesson: Lesson) -> None:
 st.html(STYLE)
 number = choose_lesson()
 lesson = LESSONS[number]
-st.subheader(f"{number + 1}. {lesson.title}", anchor=False)
+title, before, after = st.columns([6, 1, 1], vertical_alignment="center")
+title.subheader(f"{number + 1}. {lesson.title}", anchor=False)
+before.button("← Previous", key="previous", width="stretch", disabled=number == 0, on_click=go, args=(number - 1,))
+after.button("Next →", key="next", width="stretch", disabled=number + 1 == len(NAMES), on_click=go, args=(number + 1,))
 if not prepared():
     st.stop()
+warm()
 
 words, pictures = st.columns([4, 7], gap="medium")
 with words:
@@ -72,14 +77,13 @@ with words:
     shown = st.toggle("Show me", key="show", bind="query-params", help="Answering shows it, too.")
 with pictures:
     if shown:
-        happened = lesson.show()
+        happened, _, behind = lesson.show().partition("\n\n")
+        if behind:
+            st.markdown(behind)
     else:
         st.info("What would you expect? Answer the question, or press **Show me**: then there is something to move here.")
 with words:
     if shown:
         st.markdown(f"**What just happened.** {happened}")
         door(lesson.door())
-    before, after = st.columns(2, gap="small")
-    before.button("← Previous", key="previous", width="stretch", disabled=number == 0, on_click=go, args=(number - 1,))
-    after.button("Next →", key="next", width="stretch", disabled=number + 1 == len(NAMES), on_click=go, args=(number + 1,))
 settle("a lesson is shown")

@@ -398,6 +398,57 @@ def test_the_saved_picture_holds_the_brain_and_the_colour_bar(still, tmp_path) -
     assert coloured[len(coloured) * 9 // 10 :].max() > 0.1  # the colour bar
 
 
+def saved_picture(page, path) -> np.ndarray:
+    with page.expect_download() as download:
+        page.click("button.save")
+    download.value.save_as(path)
+    return np.asarray(Image.open(path).convert("L")).astype(int)
+
+
+def test_the_saved_picture_says_below_the_brain_where_its_numbers_come_from(brain, tmp_path) -> None:
+    choose(brain, "map", "height")
+    with_source = saved_picture(brain, tmp_path / "with.png")
+    choose(brain, "map", "depth")  # the same brain without such a line
+    without = saved_picture(brain, tmp_path / "without.png")
+    ratio = brain.evaluate("devicePixelRatio")
+    assert len(with_source) - len(without) == 15 * ratio
+    added = with_source[-round(17 * ratio) :]
+    ink = np.flatnonzero((np.abs(added - added[0, 0]) > 60).any(axis=0))
+    assert 200 * ratio < np.ptp(ink) < 500 * ratio and ink.max() > added.shape[1] - 40 * ratio  # a line of text, at the right
+
+
+def test_a_vertex_is_chosen_from_the_keyboard_alone(brain) -> None:
+    canvas = brain.locator(CANVAS)
+    brain.get_by_role("button", name="Posterior").focus()
+    brain.keyboard.press("Enter")
+    settle(brain)
+    for _ in range(20):
+        if brain.evaluate("document.activeElement?.shadowRoot?.activeElement?.tagName ?? document.activeElement.tagName") == "CANVAS":
+            break
+        brain.keyboard.press("Tab")
+    cross = brain.locator(".brain .cross")
+    cross.wait_for()
+    box, at = canvas.bounding_box(), cross.bounding_box()
+    assert 0 < at["x"] - box["x"] < box["width"] / 2  # on the left hemisphere
+    for _ in range(2):
+        brain.keyboard.press("ArrowUp")  # away from a band without data
+    settle(brain)
+    brain.keyboard.press("Enter")
+    brain.get_by_text(re.compile(r"selected lh column \d+ vertex \d+")).wait_for()
+    first = brain.get_by_text(re.compile(r"selected lh column \d+ vertex \d+")).inner_text()
+    brain.keyboard.press("ArrowRight")
+    settle(brain)
+    brain.keyboard.press("Enter")
+    brain.wait_for_function("first => !document.body.innerText.includes(first)", arg=first)
+    brain.keyboard.press("h")
+    brain.keyboard.press("Enter")
+    brain.get_by_text(re.compile(r"selected rh column \d+")).wait_for()
+    brain.keyboard.press("Escape")
+    brain.get_by_text("selected nothing").wait_for()
+    brain.mouse.move(box["x"] + 10, box["y"] + 10)
+    assert not cross.is_visible()
+
+
 def test_a_switch_is_quick_and_small_and_many_leave_nothing_behind(brain) -> None:
     cdp = brain.context.new_cdp_session(brain)
     cdp.send("Network.enable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,14 @@ from pages.parts.handles import planned, store
 from pages.parts.lesson import first_plan, subject, subject_key
 
 PIXELS = FitSpec(backbone="pixels", layers=("rgb",))
+
+
+@st.cache_resource(show_spinner=False)
+def warm() -> threading.Thread:
+    """Have ready what first visits of lessons wait for, once for each server, while somebody reads the question."""
+    thread = threading.Thread(target=_spaces.make_ready, args=(PIXELS, store()), name="lessons", daemon=True)
+    thread.start()
+    return thread
 
 
 def fold() -> Fold:

@@ -105,6 +105,7 @@ def _answering(x: float, y: float) -> BrainMap:
         values=values,
         vertices=seen.vertices,
         rois=seen.rois,
+        source=source("its true receptive fields"),
         title="Who sees the spot",
         quantity="drive",
         colour_range=(0.0, 1.0),

@@ -69,6 +69,7 @@ def _brain(r: np.ndarray, layer: str) -> None:
         values=_later.halves(r),
         vertices=drawn.vertices,
         rois=drawn.rois,
+        source=source(f"{layer}, ridge"),
         title=f"r per vertex, {layer} (simulated)",
         colour_range=(0.0, 0.8),
         colour_map="plasma",

@@ -34,11 +34,11 @@ def show() -> str:
     responses = np.asarray(seen.responses[hemi][:, column], np.float64)
     found = answer(responses, truth().signal[hemi][:, column], float(seen.ceiling[hemi][column]), picture)
     left, right = st.columns([1, 3])
-    left.image(seen.stimuli[picture], caption=seen.stimuli.names[picture], width="stretch")
+    left.image(seen.stimuli[picture], caption=seen.stimuli.names[picture], alt=seen.stimuli.names[picture], width="stretch")
     with left:
         best = strongest(responses, 3)
         st.caption("This vertex answers most to")
-        st.image([seen.stimuli[int(row)] for row in best], width=36)
+        st.image([seen.stimuli[int(row)] for row in best], width=36, alt=[seen.stimuli.names[int(row)] for row in best])
     with right:
         _brain(picture, (hemi, column))
     label = _written((hemi, column))
@@ -59,6 +59,7 @@ def _brain(picture: int, chosen: Selection) -> None:
         values=values,
         vertices=seen.vertices,
         rois=seen.rois,
+        source=source(f"response to picture {picture + 1}"),
         title=f"Response to picture {picture + 1}",
         quantity="response",
         colour_range=RANGE,

@@ -56,6 +56,7 @@ def _where(roi: str) -> BrainMap:
         values=values,
         vertices=seen.vertices,
         rois=seen.rois,
+        source=source("its noise ceiling"),
         title=roi,
         quantity="highest r",
         colour_range=(0.0, 1.0),

@@ -36,7 +36,7 @@ def _show() -> str:
     by_kind = np.argsort(np.argmax(_later.categories()[_later.fold().test], axis=1), kind="stable")
     now = scores[factor]
     chart(
-        figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)]),
+        figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], height=204),
         "rsa_matrices",
         alt=f"distances between test pictures, by the model with {FEATURE} times {factor} and by the responses of the {REGION} stream",
         how=HOW_MATRICES,
@@ -44,7 +44,7 @@ def _show() -> str:
     )
     rsa, encoding = (np.array([getattr(each, name) for each in scores.values()]) for name in ("rsa", "encoding"))
     chart(
-        figures.scores_by_factor(FACTORS, rsa, encoding, factor),
+        figures.scores_by_factor(FACTORS, rsa, encoding, factor, height=150),
         "rsa_scores",
         alt="RSA and encoding score against the factor",
         how=HOW_SCORES,
@@ -64,9 +64,9 @@ def _told(factor: float, scores: dict[float, Both]) -> str:
     return (
         f"{told} RSA takes distances as they come, so a feature on a large scale decides them: all that matters to the model then is "
         f"whether there is {FEATURE}. The encoding model learns a weight for each feature; a larger feature gets a smaller weight. "
-        f"(Ridge's penalty does see the scale. With {len(CATEGORIES)} features and {len(_later.fold().train)} training pictures that "
-        "hardly shows.) Neither is the better score: RSA asks whether the geometry is shared as it stands, encoding whether a weighted "
-        "sum of features can say the responses.\n\nThe features are the scenes' six labels; RSA is Spearman's ρ of their Euclidean "
+        "Neither is the better score: RSA asks whether the geometry is shared as it stands, encoding whether a weighted sum of features "
+        f"can say the responses.\n\nRidge's penalty does see the scale; with {len(CATEGORIES)} features and {len(_later.fold().train)} "
+        "training pictures that hardly shows. The features are the scenes' six labels; RSA is Spearman's ρ of their Euclidean "
         f"distances with 1 − r of the response patterns of {_n_vertices():,} vertices. Labels are no backbone, so the door opens Gabor "
         "energy, at EBA."
     )

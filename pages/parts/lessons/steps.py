@@ -48,7 +48,7 @@ def _three(n: int, n_features: int, n_train: int, chosen: int, found: Steps) -> 
     first, second, third = st.columns(3, border=True)
     with first:
         st.markdown(f"**1. Features**  \n{n_features:,} numbers a picture: how strong edges are, everywhere.")
-        st.image([subject().stimuli[i] for i in range(N_SHOWN)], width=46)
+        st.image([subject().stimuli[i] for i in range(N_SHOWN)], width=46, alt=list(subject().stimuli.names[:N_SHOWN]))
     second.markdown(
         f"**2. Components**  \n{n} of them, the directions in which {n_train} training pictures differ most. "
         f"They keep **{found.explained[chosen]:.0%}** of the variance."

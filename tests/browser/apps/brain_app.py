@@ -40,6 +40,7 @@ brain = BrainMap(
     vertices=vertices,
     rois=rois,
     ceiling=ceiling,
+    source="Simulated · made up in this file · fit-0123456789" if name == "height" else "",
     title=f"Made-up map: {name} <b>&amp;</b>",
     colour_range=(-1, 1) if name == "difference" else (0, 1),
     colour_map="RdBu_r" if name == "difference" else "magma",
