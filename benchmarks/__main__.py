@@ -14,7 +14,7 @@ import platform
 import sys
 from pathlib import Path
 
-NAMES = ("ridge", "lasso", "banded_ridge", "knn", "whole_subject", "extraction", "pca", "page", "endurance")
+NAMES = ("ridge", "lasso", "banded_ridge", "knn", "whole_subject", "extraction", "pca", "page", "pages", "endurance")
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- benchmarks: start -->", "<!-- benchmarks: end -->"
 

@@ -48,9 +48,7 @@ def files_fingerprint(paths: Iterable[str | Path], store: Store, report: Report 
 
 def is_remembered(paths: Iterable[str | Path], store: Store, *, name: str = "sha256") -> bool:
     """Whether asking for this fact of these files would read none of them."""
-    paths = [_absolute(path) for path in paths]
-    tables = {folder: _read_table(_table_path(folder, name, store)) for folder in {path.parent for path in paths}}
-    return all(_recall(tables[path.parent], path) is not None for path in paths)
+    return None not in _recalled(_absolute(paths), store, name)
 
 
 def sha256(path: Path) -> str:
@@ -67,20 +65,18 @@ def file_facts(paths: Iterable[str | Path], store: Store, *, name: str, learn: C
     name : names the kind of fact and its version, for instance ``"sha256"``; part of a file name.
     learn : a file's path to anything JSON can hold, other than None. Called from several threads.
     """
-    paths = [_absolute(path) for path in paths]
-    known = {}
-    for folder in {path.parent for path in paths}:
-        table = _read_table(_table_path(folder, name, store))
-        known |= {path: fact for path in paths if path.parent == folder and (fact := _recall(table, path)) is not None}
-    missing = [path for path in dict.fromkeys(paths) if path not in known]
+    paths = _absolute(paths)
+    facts = _recalled(paths, store, name)
+    missing = [Path(path) for path, fact in dict(zip(paths, facts, strict=True)).items() if fact is None]
     if missing:
         learnt: dict[Path, list[Any]] = {}
         try:
             _learn_all(missing, learn, learnt, report)
         finally:  # also when cancelled half-way
             _remember(learnt, name, store)
-        known |= {path: entry[-1] for path, entry in learnt.items()}
-    return [known[path] for path in paths]
+        new = {str(path): entry[-1] for path, entry in learnt.items()}
+        facts = [new.get(path) if fact is None else fact for path, fact in zip(paths, facts, strict=True)]
+    return facts
 
 
 def _learn_all(paths: Sequence[Path], learn: Callable[[Path], Any], learnt: dict[Path, list[Any]], report: Report) -> None:
@@ -105,16 +101,30 @@ def _learn_all(paths: Sequence[Path], learn: Callable[[Path], Any], learnt: dict
         pool.shutdown(cancel_futures=True)
 
 
-def _state(path: Path) -> list[int]:
-    about = path.stat()
+def _state(path: str | Path) -> list[int]:
+    about = os.stat(path)  # noqa: PTH116 - ten thousand files are looked at, and a Path of each takes five times as long
     return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
 
 
-def _recall(table: Mapping[str, Any], path: Path) -> Any:
-    entry = table.get(path.name)
-    if isinstance(entry, list) and len(entry) == 5 and path.exists() and entry[:4] == _state(path):
-        return entry[4]
-    return None
+def _recalled(paths: Iterable[str], store: Store, name: str) -> list[Any]:
+    """What is known of each file; None where nothing is, or where it has changed or is gone."""
+    tables: dict[str, dict[str, Any]] = {}
+    found = []
+    for path in paths:
+        folder, _, file = path.rpartition(os.sep)
+        if folder not in tables:
+            tables[folder] = _read_table(_table_path(folder, name, store))
+        found.append(_recall(tables[folder].get(file), path))
+    return found
+
+
+def _recall(entry: Any, path: str) -> Any:
+    if not isinstance(entry, list) or len(entry) != 5:
+        return None
+    try:
+        return entry[4] if entry[:4] == _state(path) else None
+    except OSError:
+        return None
 
 
 def _remember(learnt: Mapping[Path, list[Any]], name: str, store: Store) -> None:
@@ -148,9 +158,10 @@ def _read_table(path: Path) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _table_path(folder: Path, name: str, store: Store) -> Path:
+def _table_path(folder: str | Path, name: str, store: Store) -> Path:
     return store.root / "fingerprints" / f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.json"
 
 
-def _absolute(path: str | Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are, unlike with resolve()
+def _absolute(paths: Iterable[str | Path]) -> list[str]:
+    here = Path.cwd()  # links stay as they are, unlike with resolve()
+    return [os.path.normpath(os.path.join(here, path)) for path in paths]  # noqa: PTH118

@@ -146,8 +146,12 @@ class Plan:
         return {"spec": self.spec.to_dict(), "simulated": self.subject.simulated, "backbone": self.backbone_fingerprint} | more
 
 
-def plan(spec: FitSpec, store: Store, report: Report = silent) -> Plan:
+def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subject | None = None) -> Plan:
     """Open and check everything a fit names.
+
+    Parameters
+    ----------
+    subject : the spec's, where it is open already; many plans can share one.
 
     Raises
     ------
@@ -160,7 +164,7 @@ def plan(spec: FitSpec, store: Store, report: Report = silent) -> Plan:
     if not source.is_ready(spec.backbone, spec.weights) and source.weights_file(spec.backbone) is not None:
         fetch(spec.backbone, portion(report, 0, 0.5))
     fingerprint = source.fingerprint(spec.backbone, spec.weights)
-    subject = dataset.open(spec.subject, store, report)
+    subject = subject or dataset.open(spec.subject, store, report)
     _check_targets(spec, subject)
     _check_frames(spec, readout, subject)
     if spec.company and not readout.shares:

@@ -37,7 +37,7 @@ def is_complete(planned: Plan, store: Store) -> bool:
     needed = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.parts]
     if planned.readout.needs != "stimuli":
         needed += [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
-    return all(key in store for key in needed) and store.get(planned.key) is not None
+    return all(key in store for key in needed) and store.is_sound(planned.key)
 
 
 def bands_of(planned: Plan, fold: Fold, store: Store) -> tuple[int, ...]:

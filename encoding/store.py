@@ -72,9 +72,19 @@ class Store:
         try:
             return self._read(key)
         except UNREADABLE as error:
-            warnings.warn(f"{self.path(key)} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=2)
-            self.remove(key)
+            self._lose(key, error)
             return None
+
+    def is_sound(self, key: str) -> bool:
+        """Whether :meth:`get` would return a result; a file of which this process knows the checksum is not opened for it."""
+        try:
+            provenance = self.provenance(key)
+            for name, about in provenance["files"].items() if provenance else ():
+                self._check(self.path(key) / f"{name}.npy", about)
+        except UNREADABLE as error:
+            self._lose(key, error)
+            return False
+        return provenance is not None
 
     def provenance(self, key: str) -> dict[str, Any] | None:
         """What made a result: parents, parameters, versions, device, seconds, and a checksum per file."""
@@ -184,6 +194,10 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
         return len(old)
 
+    def _lose(self, key: str, error: Exception) -> None:
+        warnings.warn(f"{self.path(key)} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=3)
+        self.remove(key)
+
     def _read(self, key: str) -> dict[str, np.ndarray] | None:
         provenance = self.provenance(key)
         if provenance is None:
@@ -191,12 +205,15 @@ class Store:
         return {name: self._open(self.path(key) / f"{name}.npy", about) for name, about in provenance["files"].items()}
 
     def _open(self, path: Path, about: Mapping[str, Any]) -> np.ndarray:
+        self._check(path, about)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def _check(self, path: Path, about: Mapping[str, Any]) -> None:
         seen = _state(path)
         if self._sound.get(path) != seen:
             if _fingerprint(path) != dict(about):
                 raise ValueError(f"{path.name} is not what was written")
             self._sound[path] = seen
-        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _state(path: Path) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.backbones import BACKBONES, UnknownLayer
-from encoding.datasets import DATASETS
+from encoding.datasets import DATASETS, Subject
 from encoding.intervals import intervals_key, roi_intervals
 from encoding.layer_scores import BOTH, roi_draws, roi_rows
 from encoding.pipeline import choose_device, extract_features, fit
@@ -157,8 +157,8 @@ def in_order(backbone: str, layers: Sequence[str]) -> list[str]:
     return sorted(dict.fromkeys(layers), key=lambda layer: known.index(layer) if layer in known else len(known))
 
 
-def plans(sweep: Sweep, store: Store, report: Report = silent) -> dict[Cell, Plan]:
-    """The checked plan of every layer's fit; the data are opened once for each backbone.
+def plans(sweep: Sweep, store: Store, report: Report = silent, *, subject: Subject | None = None) -> dict[Cell, Plan]:
+    """The checked plan of every layer's fit; all share one subject: ``subject``, where it is open already.
 
     Raises
     ------
@@ -168,7 +168,8 @@ def plans(sweep: Sweep, store: Store, report: Report = silent) -> dict[Cell, Pla
     for number, backbone in enumerate(sweep.backbones):
         said = portion(report, number / len(sweep.backbones), (number + 1) / len(sweep.backbones))
         cells = sweep.of(backbone)
-        joint = plan(replace(sweep.spec_of(cells[0]), layers=tuple(layer for _, layer in cells)), store, said)
+        joint = plan(replace(sweep.spec_of(cells[0]), layers=tuple(layer for _, layer in cells)), store, said, subject=subject)
+        subject = joint.subject
         made |= {cell: _of_layers(joint, cell[1:]) for cell in cells}
     return made
 

@@ -347,14 +347,14 @@ def test_a_vertex_that_does_not_exist_is_explained(labelled, text, message):
 
 
 def test_changed_responses_are_never_shown_from_the_cache(labelled, tiny):
-    from pages.parts import data
+    from pages.parts import handles
 
     labelled.query_params["vertex"] = "lh 0"
     labelled.run()
     before = figure(labelled, "tuning")["data"][0]
     lh = tiny.subject.responses["lh"][:, ::-1].copy()
     tiny.change(responses=dict(tiny.subject.responses) | {"lh": lh}, fingerprints={"lh": "other", "rh": "rh"})
-    data._opened.clear()  # half a minute later
+    handles._opened.clear()  # half a minute later
     assert figure(labelled.run(), "tuning")["data"][0] != before
 
 

@@ -31,7 +31,17 @@ def test_provenance_says_what_made_it_and_with_what(store):
 
 
 def test_a_missing_key_is_none_and_leaves_nothing(store):
-    assert store.get(KEY) is None and KEY not in store and store.keys() == []
+    assert store.get(KEY) is None and not store.is_sound(KEY) and KEY not in store and store.keys() == []
+
+
+@pytest.mark.parametrize("damage", ["a.npy", "provenance.json"])
+def test_a_result_is_sound_until_its_bytes_change(store, damage):
+    put(store)
+    assert store.is_sound(KEY)
+    (store.path(KEY) / damage).write_bytes(b"no result")
+    with pytest.warns(DamagedResult):
+        assert not store.is_sound(KEY)
+    assert KEY not in store
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone", "provenance"])

@@ -22,7 +22,7 @@ from encoding.registry import UnknownName, unknown
 from encoding.spec import digest
 from encoding.tasks import examine, open_subject
 from pages.parts.access import may_change
-from pages.parts.handles import SECONDS_BETWEEN_LOOKS, jobs, store
+from pages.parts.handles import SECONDS_BETWEEN_LOOKS, jobs, opened, store
 from pages.parts.running import follow
 from pages.parts.words import said
 
@@ -113,7 +113,7 @@ def open_shown(name: str) -> Shown | None:
     key = digest("open", 1, dataset=name, subject=chosen)
     job = jobs().get(key)
     try:
-        subject = _opened(name, chosen, job.state if job else "")
+        subject = opened(name, chosen)
     except (LookupError, ValueError, OSError) as wrong:
         st.error(str(wrong))
         return None
@@ -125,13 +125,6 @@ def open_shown(name: str) -> Shown | None:
     if job is not None and job.state != "done":
         follow(key)
     return None
-
-
-@st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=8, show_spinner="Looking at the data …")
-def _opened(dataset: str, subject: str, after: str) -> Subject | None:
-    """The subject, where no file has to be read for it first; ``after`` is how the job stands that reads them."""
-    known = DATASETS[dataset]
-    return known.open(subject, store()) if known.is_ready(subject, store()) else None
 
 
 def _choose(label: str, key: str, options: list[str], **more: str) -> str:

@@ -107,7 +107,7 @@ def pictures(
 ) -> None:
     """Small pictures, ``across`` a line, with a button below each that chooses it, and a caption where there is one. ``name`` keys them."""
     rows = tuple(map(int, rows))
-    names, found = shown.subject.stimuli.names, _thumbnails(shown.key, rows, shown.subject.stimuli)
+    names, found = shown.subject.stimuli.names, thumbnails(shown.key, rows, shown.subject.stimuli)
     st.html(SQUEEZED)
     with st.container(key=f"picks_{name}", gap="xsmall"):
         for start in range(0, len(rows), across):
@@ -138,10 +138,10 @@ def _choose(row: int) -> None:
 
 
 @st.cache_data(max_entries=256, show_spinner="Reading pictures …")
-def _thumbnails(key: str, rows: tuple[int, ...], _stimuli: Stimuli) -> list[bytes | str]:
-    """JPEG bytes of each picture, small; a text that says why where it cannot be read."""
+def thumbnails(key: str, rows: tuple[int, ...], _stimuli: Stimuli, size: int = THUMBNAIL) -> list[bytes | str]:
+    """JPEG bytes of each picture, small; a text that says why where it cannot be read. ``key`` names the stimuli's bytes."""
     with ThreadPoolExecutor(N_THREADS) as pool:
-        return list(pool.map(lambda row: _thumbnail(_stimuli, row), rows))
+        return list(pool.map(lambda row: _thumbnail(_stimuli, row, size=size), rows))
 
 
 def _thumbnail(stimuli: Stimuli, row: int, *, size: int = THUMBNAIL) -> bytes | str:

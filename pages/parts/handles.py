@@ -10,6 +10,7 @@ import streamlit as st
 
 from encoding import BACKBONES, DATASETS, FitSpec, Result, Store
 from encoding.curve import curve_key
+from encoding.datasets import Subject
 from encoding.intervals import intervals_key
 from encoding.jobs import Jobs
 from encoding.pipeline import choose_device
@@ -47,10 +48,33 @@ def settle(when: str) -> None:
     gc.freeze()
 
 
+class _NotReady(Exception):
+    """A job has to read a subject's files first. An error, as those are not cached."""
+
+
+def opened(dataset: str, subject: str) -> Subject | None:
+    """A subject, which all pages and sessions share; None while a job has to simulate it or read its files first.
+
+    Its files are looked at every :data:`SECONDS_BETWEEN_LOOKS`, not at each rerun: there may be ten thousand.
+    """
+    try:
+        return _opened(dataset, subject)
+    except _NotReady:
+        return None
+
+
+@st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=8, show_spinner="Looking at the data …")
+def _opened(dataset: str, subject: str) -> Subject:
+    known = DATASETS[dataset]
+    if not known.is_ready(subject, store()):
+        raise _NotReady
+    return known.open(subject, store())
+
+
 def planned(spec: FitSpec) -> Plan | None:
     """The checked plan of a fit; None while a subject has to be simulated or weights to be fetched, which is a job's work."""
-    subject_is_here = DATASETS[spec.dataset].is_ready(spec.subject, store())
-    return _plan(spec) if subject_is_here and weights_are_here(spec) else None
+    subject = opened(spec.dataset, spec.subject)
+    return None if subject is None or not weights_are_here(spec) else _plan(spec, subject)
 
 
 def weights_are_here(spec: FitSpec) -> bool:
@@ -59,8 +83,8 @@ def weights_are_here(spec: FitSpec) -> bool:
 
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Looking at the data …")
-def _plan(spec: FitSpec) -> Plan:
-    return plan(spec, store())
+def _plan(spec: FitSpec, _subject: Subject) -> Plan:
+    return plan(spec, store(), subject=_subject)
 
 
 @st.cache_resource(max_entries=16)

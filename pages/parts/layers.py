@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from encoding import BACKBONES, DATASETS, Result
+from encoding import BACKBONES, Result
+from encoding.datasets import Subject
 from encoding.jobs import Job
 from encoding.layer_scores import roi_draws, roi_rows, win_shares
 from encoding.plan import Plan
@@ -14,7 +15,7 @@ from encoding.sweep import Cell, Sweep, Swept, plans, swept, together
 from encoding.tasks import sweep_layers
 from pages.parts.access import change_button, may_change
 from pages.parts.controls import fit_controls, weights_control
-from pages.parts.handles import SECONDS_BETWEEN_LOOKS, jobs, settle, store, weights_are_here
+from pages.parts.handles import SECONDS_BETWEEN_LOOKS, jobs, opened, settle, store, weights_are_here
 from pages.parts.running import SECONDS_BETWEEN_TICKS, standing
 
 START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to download, done in seconds
@@ -72,15 +73,16 @@ def _forget_layers() -> None:
 
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=16, show_spinner="Looking at the data …")
-def _plans(sweep: Sweep) -> dict[Cell, Plan]:
-    return plans(sweep, store())
+def _plans(sweep: Sweep, _subject: Subject) -> dict[Cell, Plan]:
+    return plans(sweep, store(), subject=_subject)
 
 
 def find_swept(sweep: Sweep) -> Swept:
     """What is finished, without computing. Raises whatever is wrong with the sweep."""
     first = sweep.spec
-    ready = DATASETS[first.dataset].is_ready(first.subject, store()) and all(map(weights_are_here, sweep.specs().values()))
-    return swept(sweep, _plans(sweep), store()) if ready else Swept(sweep, {}, store())
+    subject = opened(first.dataset, first.subject)
+    ready = subject is not None and all(map(weights_are_here, sweep.specs().values()))
+    return swept(sweep, _plans(sweep, subject), store()) if ready else Swept(sweep, {}, store())
 
 
 @st.cache_data(max_entries=512, show_spinner="Reading the results …")

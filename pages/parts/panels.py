@@ -17,6 +17,7 @@ from encoding.result import EVERY_VERTEX, LEAST_CEILING
 from encoding.scores import LOWER_IS_BETTER, SCORES
 from pages.parts.brain import brain_view
 from pages.parts.chart import chart, origin
+from pages.parts.data_stimuli import thumbnails
 from pages.parts.focus import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.handles import stored_intervals
 from pages.parts.words import said
@@ -41,7 +42,7 @@ HOW = {
     "residuals": "What is left when the prediction is taken away. A flat, even band around 0 is what noise looks like. A curve says that "
     "something is missing from the model, a funnel that large responses are predicted less well.",
 }
-N_PICTURES = 4
+N_PICTURES, PICTURE_WIDTH = 4, 200
 START_VIEW = "posterior"  # where visual cortex is in sight
 
 
@@ -242,9 +243,13 @@ def prediction_panel(result: Result, focus: Focus) -> None:
 def _pictures(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
     st.markdown(f"**{title}**")
     stimuli = result.plan.subject.stimuli
-    st.image(
-        [stimuli[int(row)] for row in rows],
-        caption=[f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)],
-        width=200,
-        alt=[f"test image {stimuli.names[row]}" for row in rows],
-    )
+    rows = tuple(map(int, rows))
+    told = [f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)]
+    found = thumbnails(stimuli.fingerprint, rows, stimuli, size=2 * PICTURE_WIDTH)
+    every = zip(found, told, [f"test image {stimuli.names[row]}" for row in rows], strict=True)
+    readable = [each for each in every if not isinstance(each[0], str)]
+    if readable:
+        pictures, captions, alts = map(list, zip(*readable, strict=True))
+        st.image(pictures, caption=captions, width=PICTURE_WIDTH, alt=alts)
+    if len(readable) < len(rows):
+        st.caption(f"{len(rows) - len(readable)} cannot be read; the doctor on the Data page says why.")

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.handles import settle
 from pages.parts.home import brain_panel, doors, findings, forward
 
 forward()
@@ -17,3 +18,4 @@ with painted:
 with ways:
     doors()
 findings()
+settle("home is shown")
