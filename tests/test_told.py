@@ -28,3 +28,12 @@ def test_a_signed_figure_says_where_it_comes_from_and_has_room_for_it():
     assert fig.layout.annotations[-1].text == "Simulated · demo subj01" and fig.layout.annotations[-1].yshift == -fig.layout.margin.b
     assert fig.layout.height - height == fig.layout.margin.b - bottom > 0
     assert np.isfinite(fig.layout.height)
+
+
+def test_where_a_figure_comes_from_is_never_wider_than_a_narrow_chart():
+    fig = plots.learning_curve([40, 80], train=[0.9, 0.8], test=[0.1, 0.2], label="Mean r")
+    height, source = fig.layout.height, " · ".join(["Simulated", *["algonauts2023 subj01"] * 8])
+    plots.signed(fig, source)
+    lines = fig.layout.annotations[-1].text.split("<br>")
+    assert " · ".join(lines) == source and max(map(len, lines)) <= 70
+    assert fig.layout.height - height > 16 * 1.5  # room for all of them

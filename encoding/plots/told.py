@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-SOURCE_SIZE, SOURCE_HEIGHT = 10, 16  # px
+SOURCE_SIZE, SOURCE_HEIGHT, SOURCE_LINE = 10, 16, 13  # px; the height of the first line, and of each further one
+SOURCE_WIDTH = 70  # characters that a chart in half of a page's width has room for
+SEPARATOR = " · "
 
 
 def table_of(fig: go.Figure) -> pd.DataFrame:
@@ -53,11 +55,31 @@ def _title(axis: object, name: str) -> str:
 
 
 def signed(fig: go.Figure, source: str) -> go.Figure:
-    """``fig`` with a small line below it that says where its numbers come from, so that every saved picture says so. Changed in place."""
-    bottom = (fig.layout.margin.b if fig.layout.margin.b is not None else 48) + SOURCE_HEIGHT
+    """``fig`` with small text below it that says where its numbers come from, so that every saved picture says so. Changed in place.
+
+    What is too long for a narrow chart goes on in a further line: its first word may be "Simulated".
+    """
+    text, n_lines = _in_lines(source)
+    more = SOURCE_HEIGHT + SOURCE_LINE * (n_lines - 1)
+    bottom = (fig.layout.margin.b if fig.layout.margin.b is not None else 48) + more
     fig.update_layout(margin={"b": bottom})
     if fig.layout.height:
-        fig.update_layout(height=fig.layout.height + SOURCE_HEIGHT)
-    style = {"showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "bottom"}
-    fig.add_annotation(x=1, y=0, yshift=-bottom, text=source, font={"size": SOURCE_SIZE, "color": STROKE}, **style)
+        fig.update_layout(height=fig.layout.height + more)
+    style = {"showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "bottom", "align": "right"}
+    fig.add_annotation(x=1, y=0, yshift=-bottom, text=text, font={"size": SOURCE_SIZE, "color": STROKE}, **style)
     return fig
+
+
+def _in_lines(source: str) -> tuple[str, int]:
+    """The line broken between its parts, and the number of lines that makes.
+
+    >>> _in_lines("Simulated · demo subj01")
+    ('Simulated · demo subj01', 1)
+    """
+    lines: list[str] = []
+    for part in source.split(SEPARATOR):
+        if lines and len(lines[-1]) + len(SEPARATOR) + len(part) <= SOURCE_WIDTH:
+            lines[-1] += SEPARATOR + part
+        else:
+            lines.append(part)
+    return "<br>".join(lines), len(lines)
