@@ -248,8 +248,10 @@ def vertex_scatter(
         x=0.02, y=0.98, xref="paper", yref="paper", xanchor="left", yanchor="top", showarrow=False, font={"size": SMALL, "color": STROKE},
         text=f"{names[1]} higher in {better:.0%} of {len(x):,} vertices",
     )  # fmt: skip
-    fig.update_xaxes(title_text=f"r of {names[0]}", range=ends)
-    fig.update_yaxes(title_text=f"r of {names[1]}", range=ends)
+    fig.update_xaxes(title_text=f"r of {names[0]}", range=ends, ticks="")
+    fig.update_yaxes(title_text=f"r of {names[1]}", range=ends, ticks="")
+    if len(x) > MOST_POINTS:  # beside a heatmap plotly does not measure the tick labels and writes the title over them
+        fig.update_xaxes(title_standoff=44)
     return theme(fig, height=500).update_layout(margin={"t": 72, "b": 62, "r": 16}, showlegend=len(x) <= MOST_POINTS)
 
 

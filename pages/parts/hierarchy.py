@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -12,7 +14,7 @@ from encoding.layer_scores import by_layer
 from encoding.sweep import Swept
 from pages.parts.chart import chart
 from pages.parts.layermaps import HOW, origin
-from pages.parts.layers import draws_of, shares_of, table_of
+from pages.parts.layers import draws_of, keys_of, shares_of, table_of
 
 
 def hierarchy_panel(found: Swept, hemi: str) -> None:
@@ -28,25 +30,39 @@ def hierarchy_panel(found: Swept, hemi: str) -> None:
             _own_hierarchy(found, backbone, hemi)
     with right:
         st.markdown("**Published, AlexNet**")
-        figure = plots.layer_heatmap(published(), score="normalised", best=published_best(), quantity="noise-normalised r²")
-        chart(figure, "published", alt="published noise-normalised r² of AlexNet's layers", source="published", how=HOW["published"])
+        alt = "published noise-normalised r² of AlexNet's layers"
+        chart(_published_figure(), "published", alt=alt, source="published", how=HOW["published"])
         st.markdown(f"Hierarchy index **{_number(published_hierarchy().index)}** over {len(published_hierarchy().rois)} regions.")
         st.caption(PUBLISHED_ORIGIN)
 
 
+@st.cache_data(show_spinner=False)
+def _published_figure() -> Any:
+    return plots.layer_heatmap(published(), score="normalised", best=published_best(), quantity="noise-normalised r²")
+
+
 def _own_hierarchy(found: Swept, backbone: str, hemi: str) -> None:
-    rows = table_of(found)
-    rows = rows[rows["hemi"] == hemi]
-    labels = [layer for name, layer in found.cells if name == backbone]
-    draws = draws_of(found, hemi, backbone)
-    means = by_layer(rows[rows["backbone"] == backbone].assign(label=rows["layer"]), "r", labels, found.rois)
-    index = hierarchy(means, found.rois, draws)
-    if index.rois:
-        shares = shares_of(found, hemi, backbone)[:, [found.rois.index(roi) for roi in index.rois]]
-        figure = plots.layer_wins(labels, index.rois, shares, stages=[stage(roi) for roi in index.rois])
+    labels = tuple(layer for name, layer in found.cells if name == backbone)
+    index, figure = _climb(keys_of(found), found.rois, hemi, backbone, labels, found)
+    if figure is not None:
         alt = f"share of draws in which each layer of {backbone} is the best"
         chart(figure, f"wins_{backbone}", alt=alt, source=origin(found, short=True), how=HOW["wins"])
     st.markdown(_index_said(backbone, index, len(labels)))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _climb(
+    keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str, labels: tuple[str, ...], _found: Swept
+) -> tuple[Hierarchy, Any]:
+    """How a backbone's layers climb, and the figure of it; None where no region has a stage."""
+    rows = table_of(_found)
+    rows = rows[rows["hemi"] == hemi]
+    means = by_layer(rows[rows["backbone"] == backbone].assign(label=rows["layer"]), "r", labels, rois)
+    index = hierarchy(means, rois, draws_of(_found, hemi, backbone))
+    if not index.rois:
+        return index, None
+    shares = shares_of(_found, hemi, backbone)[:, [rois.index(roi) for roi in index.rois]]
+    return index, plots.layer_wins(labels, index.rois, shares, stages=[stage(roi) for roi in index.rois])
 
 
 def _index_said(backbone: str, found: Hierarchy, n_layers: int) -> str:
