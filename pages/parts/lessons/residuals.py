@@ -50,7 +50,7 @@ def _show() -> str:
     most = 1.05 * float(np.abs(straight["measured"] - straight["predicted"]).max())
     figure = plots.residual_fitted(found["measured"], found["predicted"], names)
     chart(
-        figure.update_layout(height=258, yaxis_range=[-most, most]),
+        figure.update_layout(height=242, yaxis_range=[-most, most]),
         "residuals_fitted",
         alt=f"residuals against predictions of a planted vertex, features {features}",
         how=HOW,
