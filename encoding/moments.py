@@ -151,7 +151,7 @@ class Accumulator:
         if self.shift is None and tiles:
             self.shift = torch.from_numpy(Y[tiles[0][1]]).to(self.device, self.dtype).mean(0)
         n_targets = self.y.shape[1]
-        width = TILE[1] if self.device == "cpu" else n_targets
+        width = TILE[1] if self.device == "cpu" else max(1, n_targets)
         columns = [slice(start, min(start + width, n_targets)) for start in range(0, n_targets, width)]
         each(lambda some: self._add_targets(Y, some, tiles), columns, device=self.device)
 

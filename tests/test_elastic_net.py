@@ -123,6 +123,14 @@ def test_steps_of_either_kind_end_where_nothing_is_left_to_gain(heavy, l2):
     assert float(kkt(gram, c, torch.full_like(l1, 0.3), l2, alike).max()) < 1e-9
 
 
+@pytest.mark.parametrize("name", ["lasso", "elastic_net"])
+def test_a_penalty_that_is_named_twice_changes_nothing(name):
+    X, Y = problem("well-behaved")
+    once, twice = (fit(name, X, Y, alphas=alphas) for alphas in ((1.0, 0.3, 0.1), (1.0, 1.0, 0.3, 0.3, 0.1)))
+    np.testing.assert_array_equal(once.details["alpha"], twice.details["alpha"])
+    np.testing.assert_allclose(once.weights, twice.weights, atol=1e-8)
+
+
 def test_equal_components_share_what_one_alone_would_have():
     X, Y = problem("well-behaved")
     one, two = fit("lasso", X, Y, alpha=0.3), fit("lasso", np.c_[X, X], Y, alpha=0.3)

@@ -88,7 +88,10 @@ class Path:
 
         if self._l1_before is None:
             return self._weights
-        share = torch.as_tensor((l1 - self._l1) / (self._l1 - self._l1_before)).nan_to_num(0, 0, 0).clamp(0, 1)
+        next_, last, before = (
+            torch.as_tensor(each, dtype=torch.float64, device=self._c.device) for each in (l1, self._l1, self._l1_before)
+        )
+        share = ((next_ - last) / (last - before)).nan_to_num(0, 0, 0).clamp(0, 1)  # 0 after the same penalty twice
         return torch.lerp(self._before, self._weights, 1 + share.to(self._c.dtype))
 
 
@@ -96,9 +99,8 @@ def _of(penalty: float | torch.Tensor, targets: torch.Tensor) -> float | torch.T
     return penalty if isinstance(penalty, float) else penalty[targets]
 
 
-Stepped = tuple[
-    "torch.Tensor", "torch.Tensor", int
-]  # weights (p, t), whether they have settled (t,) bool, and after how many steps most have
+# Weights (p, t), whether they have settled (t,) bool, and after how many steps most have.
+Stepped = tuple["torch.Tensor", "torch.Tensor", int]
 
 
 def steps(
