@@ -130,3 +130,28 @@ def test_an_upload_that_is_no_sound_picture_is_refused_in_a_sentence(page, serve
     page.wait_for_timeout(1_500)
     wait_idle(page)
     assert said.count() > before and page.locator("[data-testid=stException]").count() == 0
+
+
+def test_the_slider_through_the_layers_repaints_the_brain_and_the_camera_stays(page, server):
+    open_page(page, f"{server}/layers")
+    start = page.locator(".st-key-start_sweep button")
+    if start.count() and start.is_enabled():
+        start.click()
+    page.get_by_text("Every layer is fitted").wait_for(timeout=240_000)
+    wait_idle(page)
+    canvas = page.locator(".st-key-layer_brain canvas")
+    canvas.focus()
+    at_first = canvas.get_attribute("data-camera")
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(500)  # until the last of them is drawn
+    turned, title = canvas.get_attribute("data-camera"), canvas.get_attribute("data-title")
+    assert turned != at_first
+    page.locator(".st-key-shown_layer input[type=range]").first.focus()
+    page.keyboard.press("ArrowLeft")
+    page.locator(f'.st-key-layer_brain canvas:not([data-title="{title}"])').wait_for(timeout=20_000)
+    wait_idle(page)
+    assert canvas.get_attribute("data-camera") == turned
+    said = page.url
+    open_page(page, said)  # the link opens the same layer again, cold
+    assert canvas.get_attribute("data-title") != title
