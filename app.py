@@ -4,7 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.parts import access, words
+from pages.parts.shared import access
+from pages.parts.shared import units as words
 
 VIEWS = Path(__file__).parent / "pages" / "views"
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks._timing import timed
-from encoding.moments import Moments
 from encoding.readouts import READOUTS, LinearModel
+from encoding.readouts._moments import Moments
 
 
 def problem(n: int, n_layers: int, q: int, t: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ def main() -> None:
 
 def _problems(root: Path, store: Store, photographs: Path | None) -> dict[str, tuple[FitSpec, tuple[str, ...]]]:
     """Title to what is fitted and the regions reported; the fits leave features and components in the Store."""
-    from encoding.layouts2021 import simulate_algonauts2021
+    from encoding.datasets.writers.algonauts2021 import simulate_algonauts2021
 
     found = {"subject": (FitSpec(), (*REGIONS, "all"))}
     if photographs:
@@ -77,10 +77,10 @@ def _problems(root: Path, store: Store, photographs: Path | None) -> dict[str, t
 def write_planted(folder: Path, photographs: Path, store: Store) -> None:
     """A data set of one's own in ``folder``: photographs, and responses made from them, a third of them each of :data:`TRUTHS`."""
     from encoding.backbones import BACKBONES
-    from encoding.components import fit_components
     from encoding.datasets._images import ImageFiles
-    from encoding.features import extract, feature_keys, load
-    from encoding.fingerprints import files_fingerprint
+    from encoding.features.components import fit_components
+    from encoding.features.extraction import extract, feature_keys, load
+    from encoding.storage.fingerprints import files_fingerprint
 
     paths = [path for place in (photographs, *sorted(photographs.iterdir())) if place.is_dir() for path in list_images(place)]
     paths += [path for place in sorted(photographs.glob("*/*/")) for path in list_images(place)]

@@ -18,7 +18,7 @@ from benchmarks._timing import PeakMemory, timed
 from encoding import Store
 from encoding.backbones import BACKBONES, Backbone
 from encoding.datasets._images import ImageFiles
-from encoding.features import extract, feature_keys
+from encoding.features.extraction import extract, feature_keys
 
 NETWORK = "torchvision/alexnet"
 PHOTOGRAPHS = Path(__file__).parents[2] / "shared" / "data" / "stimuli"

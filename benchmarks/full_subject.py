@@ -20,14 +20,14 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from encoding import DATASETS, FitSpec, Store
+from encoding.analysis.layer_sweep import Sweep, run
 from encoding.datasets import Subject
-from encoding.layouts import write_algonauts2023
-from encoding.plan import plan
-from encoding.simulation import anatomy
-from encoding.simulation.responses import simulate_responses
-from encoding.surface import mesh
-from encoding.sweep import Sweep, run
-from encoding.tasks import study
+from encoding.datasets._surface import mesh
+from encoding.datasets.simulation import anatomy
+from encoding.datasets.simulation.responses import simulate_responses
+from encoding.datasets.writers.algonauts2023 import write_algonauts2023
+from encoding.fits.plan import plan
+from encoding.jobs.tasks import study
 
 HEMIS = {"lh": 19_004, "rh": 20_544}  # vertices of the challenge's subjects
 NAME, SEED = "subj01", 39_548

@@ -14,8 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks._timing import timed
 from benchmarks.ridge import problem
-from encoding.moments import Moments
 from encoding.readouts import READOUTS, LinearModel
+from encoding.readouts._moments import Moments
 
 N_ALPHAS, N_FOLDS, RATIOS = 30, 5, (0.1, 0.5, 0.9)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from encoding import FitSpec, Store
-from encoding.tasks import study
+from encoding.jobs.tasks import study
 
 PROJECT = Path(__file__).parents[1]
 OTHER_LAYER = "simple"

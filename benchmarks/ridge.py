@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks._timing import timed
-from encoding.moments import Moments
 from encoding.readouts import READOUTS
+from encoding.readouts._moments import Moments
 
 
 def problem(n: int, p: int, t: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from benchmarks._timing import PeakMemory, timed
 from encoding import BACKBONES, DATASETS, FitSpec, Result, Store, fit
 from encoding.backbones import Backbone, Source
 from encoding.datasets import Dataset, Stimuli, Subject
-from encoding.spec import stage_of
+from encoding.storage.keys import stage_of
 
 HEMIS = {"lh": 19_004, "rh": 20_544}
 ROWS = 512

@@ -8,10 +8,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from encoding.backbones import BACKBONES
 from encoding.datasets import DATASETS
+from encoding.fits.result import Result
+from encoding.fits.spec import FitSpec
 from encoding.pipeline import fit
 from encoding.readouts import READOUTS
-from encoding.result import Result
-from encoding.spec import FitSpec
-from encoding.store import Store
+from encoding.storage.store import Store
 
 __all__ = ["BACKBONES", "DATASETS", "READOUTS", "FitSpec", "Result", "Store", "fit"]

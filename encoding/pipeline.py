@@ -12,25 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from encoding import features
 from encoding.backbones import Backbone
-from encoding.checkpoint import Checkpoint
-from encoding.components import Components, fit_components, project
 from encoding.datasets import DATASETS
-from encoding.focus import Part, parts_of
-from encoding.moments import Moments
-from encoding.parallel import each
-from encoding.plan import Plan, plan
-from encoding.preflight import preflight
-from encoding.progress import Report, portion, silent
+from encoding.evaluation.scores import Tally
+from encoding.evaluation.splits import Fold
+from encoding.features import extraction as features
+from encoding.features.components import Components, fit_components, project
+from encoding.fits.plan import Plan, plan
+from encoding.fits.resources import preflight
+from encoding.fits.result import Result
+from encoding.fits.spec import FitSpec
+from encoding.fits.targets import Part, parts_of
+from encoding.fits.training_data import bands_of, inputs, is_complete, restored, training_rows, unlike
 from encoding.readouts import Model, Responses, Training
+from encoding.readouts._checkpoint import Checkpoint
+from encoding.readouts._moments import Moments
 from encoding.readouts._shares import layer_shares
-from encoding.result import Result
-from encoding.rows import bands_of, inputs, is_complete, restored, training_rows, unlike
-from encoding.scores import Tally
-from encoding.spec import FitSpec, digest
-from encoding.splits import Fold
-from encoding.store import Arrays, Store
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.threads import each
+from encoding.storage.keys import digest
+from encoding.storage.store import Arrays, Store
 
 USUAL_FOLDS = 5  # on which readouts choose their parameters unless told otherwise
 SCORING_COLUMNS = 512  # vertices scored at a time: what a core's cache holds
@@ -46,7 +48,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
 
     Raises
     ------
-    Whatever :func:`encoding.plan.plan` finds wrong, NoRoom or StoreFull where the fit cannot fit here: all before any work.
+    Whatever :func:`encoding.fits.plan.plan` finds wrong, NoRoom or StoreFull where the fit cannot fit here: all before any work.
     """
     started = time.perf_counter()
     opened = (
@@ -233,18 +235,6 @@ def _score_columns(basis: Any, model: Model, place: slice, measured: Responses, 
     each(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")
     blocks = [found[start] for start in sorted(found)]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-
-
-def choose_device(device: str) -> str:
-    """``auto`` resolved to ``cuda`` where there is one; ValueError where cuda is asked for and there is none."""
-    import torch
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda, not {device!r}.")
-    found = torch.cuda.is_available()
-    if device == "cuda" and not found:
-        raise ValueError("No CUDA device was found. Use device='cpu', or 'auto' to take a GPU where there is one.")
-    return "cuda" if device != "cpu" and found else "cpu"
 
 
 def _component_arrays(found: Components) -> Arrays:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.store import DamagedResult
+from encoding.storage.store import DamagedResult
 
 
 def _begin(spec):

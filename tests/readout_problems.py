@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from encoding.moments import Moments
 from encoding.readouts import READOUTS, Training
+from encoding.readouts._moments import Moments
 
 KINDS = ("correlated", "rank-deficient", "wide", "well-behaved")
 

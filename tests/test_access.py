@@ -11,9 +11,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import FitSpec
-from encoding.tasks import study
-from pages.parts import access
-from pages.parts.access import PathRefused, ReadOnly, Tries, check_weights, is_allowed, is_password, may_change, password_hash
+from encoding.jobs.tasks import study
+from pages.parts.shared import access
+from pages.parts.shared.access import PathRefused, ReadOnly, Tries, check_weights, is_allowed, is_password, may_change, password_hash
 from tests.conftest import TinySource
 from tests.test_explore import TINY, NoWorkers
 
@@ -41,7 +41,7 @@ class Idle(NoWorkers):
 @pytest.fixture
 def app(tiny, store, monkeypatch):
     """The app over the planted data set, with no worker process."""
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     st.cache_resource.clear()
     st.cache_data.clear()
@@ -82,7 +82,7 @@ def test_a_damaged_hash_lets_nobody_in(damaged):
 
 def test_the_command_makes_a_hash_of_what_is_typed():
     made = subprocess.run(
-        [sys.executable, "-m", "pages.parts.access"], input="geheim\n", capture_output=True, text=True, cwd=ROOT, check=True
+        [sys.executable, "-m", "pages.parts.shared.access"], input="geheim\n", capture_output=True, text=True, cwd=ROOT, check=True
     )
     name, _, value = made.stdout.strip().partition("=")
     assert name == "ENCODING_PASSWORD_HASH" and is_password("geheim", value) and "geheim" not in made.stdout

@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 
 from encoding import FitSpec, Store, fit
-from encoding.ceiling import from_repeats
 from encoding.cli import main
 from encoding.datasets import DATASETS, BadData
 from encoding.datasets import _tracks2021 as tracks
+from encoding.datasets._placement import Placement
+from encoding.datasets._surface import mesh
 from encoding.datasets._tracks2021 import AFFINE, VOLUME, read_arrays
 from encoding.datasets._volumes import on_surface
 from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK, Algonauts2021, Layout
-from encoding.layouts2021 import Participant, simulate_algonauts2021, write_algonauts2021, write_pickle
-from encoding.placement import Placement
-from encoding.registry import UnknownName
-from encoding.simulation import clips as simulated_clips
-from encoding.simulation.cortex import truth
-from encoding.surface import mesh
+from encoding.datasets.simulation import clips as simulated_clips
+from encoding.datasets.simulation.cortex import truth
+from encoding.datasets.writers.algonauts2021 import Participant, simulate_algonauts2021, write_algonauts2021, write_pickle
+from encoding.evaluation.noise_ceiling import from_repeats
+from encoding.runtime.registry import UnknownName
 from tests.test_algonauts2023 import Runs
 
 N_CLIPS, N_TEST, N_VOXELS = 40, 3, 12
@@ -147,7 +147,7 @@ def test_the_second_opening_reads_no_pickle_and_no_byte_of_a_clip(root, store, m
             for name in (
                 "encoding.datasets._tracks2021.read_arrays",
                 "encoding.datasets._volumes.on_surface",
-                "encoding.fingerprints.sha256",
+                "encoding.storage.fingerprints.sha256",
             ):
                 patch.setattr(name, lambda *_: pytest.fail("read again"))
             again = data.open(subject, store)
@@ -309,7 +309,7 @@ def test_a_camera_that_ends_at_the_edge_of_the_scene_stays_inside_it():
 
 
 def test_things_are_where_the_camera_shows_them():
-    from encoding.simulation.scenes import DEGREES, SIZE, Scenes
+    from encoding.datasets.simulation.scenes import DEGREES, SIZE, Scenes
 
     picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     picture[0, 36:44, 76:84] = 255  # a white square whose middle is 16 pixels right of the centre and 24 above it

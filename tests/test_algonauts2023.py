@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoding.ceiling import from_ncsnr
 from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData, Stimuli, Subject
 from encoding.datasets._names import read_label_names
+from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.algonauts2023 import HEMIS, Algonauts2023, Layout, read_rois, read_vertices
-from encoding.layouts import write_algonauts2023
-from encoding.progress import Cancelled
-from encoding.regions import ROI_CLASSES
-from encoding.registry import UnknownName
-from encoding.store import Store
+from encoding.datasets.writers.algonauts2023 import write_algonauts2023
+from encoding.evaluation.noise_ceiling import from_ncsnr
+from encoding.runtime.progress import Cancelled
+from encoding.runtime.registry import UnknownName
+from encoding.storage.store import Store
 
 N_IMAGES, N_TEST, SIZE = 24, 5, 32
 N_VERTICES = {"lh": 60, "rh": 70}
@@ -231,7 +231,7 @@ def test_files_are_read_once_and_a_changed_one_again(root, layout, store, monkey
     assert data.is_ready("subj03", store)
     with monkeypatch.context() as patched:
         patched.setattr("encoding.datasets.algonauts2023.response_facts", None)
-        patched.setattr("encoding.fingerprints.sha256", None)
+        patched.setattr("encoding.storage.fingerprints.sha256", None)
         again = data.open("subj03", store)
     assert again.fingerprints == first.fingerprints and again.stimuli.fingerprint == first.stimuli.fingerprint
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from encoding.backbones import BACKBONES, SOURCES, UnknownLayer
-from encoding.registry import UnknownName
+from encoding.runtime.registry import UnknownName
 
 SMALL = {
     "torchvision": "torchvision/squeezenet1_1",

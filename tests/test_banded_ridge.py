@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import linear_model, metrics
 
-from encoding.moments import Moments
 from encoding.readouts import READOUTS, BadOption, _banded
+from encoding.readouts._moments import Moments
 from encoding.readouts._shares import layer_shares
 from encoding.readouts.banded_ridge import candidates
 from tests.readout_problems import KINDS, fit, problem

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from encoding.brain_figure import mesh_figure, standalone_html
-from encoding.brain_view import BrainMap
-from encoding.surface import HEMIS, eye, mesh, on_fsaverage5, outline
+from encoding.datasets._surface import HEMIS, eye, mesh, on_fsaverage5, outline
+from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.export import mesh_figure, standalone_html
 
 
 def a_map(**more) -> BrainMap:

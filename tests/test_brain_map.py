@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from encoding.brain_view import NOT_KNOWN, BrainMap, colour_table, mesh_bytes, pack, viewer_module
-from encoding.registry import UnknownName
-from encoding.surface import HEMIS, N_VERTICES, VIEWS, mesh
+from encoding.datasets._surface import HEMIS, N_VERTICES, VIEWS, mesh
+from encoding.plots.brain.brain_map import NOT_KNOWN, BrainMap, colour_table, mesh_bytes, pack, viewer_module
+from encoding.runtime.registry import UnknownName
 
 
 def unpack(data: bytes) -> tuple[dict, dict[str, np.ndarray]]:

@@ -9,12 +9,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.parts import brain
+from pages.parts.shared import brain_component as brain
 
 APP = """
 import numpy as np, streamlit as st
-from encoding.brain_view import BrainMap
-from pages.parts.brain import brain_view
+from encoding.plots.brain.brain_map import BrainMap
+from pages.parts.shared.brain_component import brain_view
 vertices = {"lh": np.array([5, 3, 20_000]), "rh": np.array([7])}
 values = {hemi: np.zeros(len(places), np.float32) for hemi, places in vertices.items()}
 st.text(str(brain_view(BrainMap(values=values, vertices=vertices), key="view")))

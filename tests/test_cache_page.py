@@ -14,11 +14,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import READOUTS, fit
-from encoding.exchange import import_, packed
-from encoding.holdings import by_stage, check, chosen, held, last_check, prune
+from encoding.analysis.hyperparameter_search import Asked, search
 from encoding.jobs import Job
 from encoding.jobs.jobs import Jobs
-from encoding.search import Asked, search
+from encoding.runs.exchange import import_, packed
+from encoding.storage.inventory import by_stage, check, chosen, held, last_check, prune
 from tests.conftest import TINY
 from tests.jobs_work import count, fail
 from tests.test_search import SIGNED, Signed
@@ -70,7 +70,7 @@ class Known:
 
 @pytest.fixture
 def page(tiny, store, monkeypatch):
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     st.cache_resource.clear()
     st.cache_data.clear()
@@ -131,7 +131,7 @@ def test_a_read_only_server_shows_everything_and_changes_nothing(page, fitted, m
 
 
 def test_a_title_is_text_that_markdown_leaves_alone():
-    from pages.parts.cache import title_of
+    from pages.parts.cache.panels import title_of
 
     title = title_of("![x](http://evil/x.png) **b** `c`")
     assert "\\!\\[x\\]\\(http" in title and "\\*\\*b" in title and "\\`c" in title
@@ -196,9 +196,9 @@ def test_the_trials_of_a_search_that_is_going_on_are_kept(store, searched):
 
 def test_removing_on_the_page_asks_twice(page, store, fitted):
     def script():
-        from encoding.holdings import held
-        from pages.parts.cache import _prune
-        from pages.parts.handles import store
+        from encoding.storage.inventory import held
+        from pages.parts.cache.panels import _prune
+        from pages.parts.shared.server_state import store
 
         _prune(held(store()))
 

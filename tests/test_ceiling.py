@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from encoding import ceiling
-from encoding.ceiling import as_fraction, from_ncsnr, from_repeats
+from encoding.evaluation import noise_ceiling as ceiling
+from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, from_repeats
 
 
 def test_three_repeats_give_the_published_values():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoding.checkup import checkup, folder_state, kept_findings
-from encoding.tasks import examine, open_subject
+from encoding.datasets.doctor.cached import checkup, folder_state, kept_findings
+from encoding.jobs.tasks import examine, open_subject
 
 DESCRIBED = '[stimuli]\nfolder = "images"\n[subjects.ann]\nresponses = { lh = "Y.npy" }\n'
 
@@ -15,7 +15,7 @@ DESCRIBED = '[stimuli]\nfolder = "images"\n[subjects.ann]\nresponses = { lh = "Y
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The data set ``mine`` below the data folder."""
-    monkeypatch.setattr("encoding.fingerprints.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
     mine = tmp_path / "data" / "mine"
     (mine / "images").mkdir(parents=True)
@@ -47,7 +47,7 @@ def test_any_changed_file_makes_findings_those_of_another_folder(folder, store, 
 
 
 def test_a_second_look_takes_the_place_of_the_first(folder, store, monkeypatch):
-    from encoding import checkup as module
+    from encoding.datasets.doctor import cached as module
 
     checkup(folder, store)
     first = kept_findings(folder_state(folder), store)
@@ -57,7 +57,7 @@ def test_a_second_look_takes_the_place_of_the_first(folder, store, monkeypatch):
 
 
 def test_findings_of_files_that_change_meanwhile_are_not_kept(folder, store, monkeypatch):
-    from encoding import checkup as module
+    from encoding.datasets.doctor import cached as module
 
     honest = module.diagnose
 

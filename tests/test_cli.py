@@ -17,8 +17,8 @@ from encoding.cli import parser, warnings_as_lines
 from encoding.cli.fitting import spec_from
 from encoding.cli.terminal import Progress, TimeLeft, duration, file_size, table
 from encoding.datasets import BadData
-from encoding.progress import silent
-from encoding.store import DamagedResult, Store, StoreFull
+from encoding.runtime.progress import silent
+from encoding.storage.store import DamagedResult, Store, StoreFull
 from tests.conftest import TINY, TinyDataset, TinySource
 from tests.test_algonauts2023 import made_subject
 

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from encoding import Result, fit
-from encoding.fits import open_fit
-from encoding.predict import predict
-from encoding.store import Store
-from encoding.submissions import CHALLENGES
+from encoding.fits.open import open_fit
+from encoding.prediction.predict import predict
+from encoding.prediction.submissions import CHALLENGES
+from encoding.storage.store import Store
 from tests.conftest import TINY, TinyBackbone
 from tests.test_cli import TINY_FIT, ask, cache  # noqa: F401 - fixtures
 from tests.test_predict import CLIPS, IMAGES, challenge2023, changed, clip_data, clips, data2023, others, photos  # noqa: F401

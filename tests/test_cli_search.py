@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from encoding import READOUTS, Store, fit
+from encoding.analysis.hyperparameter_search import search
 from encoding.cli import parser
 from encoding.cli.fitting import spec_from
-from encoding.search import search
 from tests.test_search import SIGNED, STEPPED, Signed, Stepped
 
 SEARCH = ["search", *shlex.split(SIGNED.to_command())[4:]]

@@ -13,11 +13,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import fit, plots
-from encoding.exchange import import_, packed
-from encoding.intervals import roi_intervals
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.fits.spec import FitSpec
 from encoding.jobs import Job
-from encoding.runs import Note, read_note, write_note
-from encoding.spec import FitSpec
+from encoding.runs.exchange import import_, packed
+from encoding.runs.table import Note, read_note, write_note
 from tests.conftest import TINY
 
 SPLIT = FitSpec().split
@@ -57,7 +57,7 @@ def runs(tiny, store):
 
 @pytest.fixture
 def page(tiny, store, monkeypatch):
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     st.cache_resource.clear()
     st.cache_data.clear()
@@ -125,7 +125,7 @@ def test_other_test_images_are_said_not_to_be_paired_but_vertices_are_subtracted
 
 
 def test_missing_intervals_are_offered_and_become_a_job(page, runs):
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     opened(page, runs[0].key, runs[2].key)
     page.button(key="intervals_B").click().run()
@@ -175,10 +175,10 @@ def test_runs_are_found_by_words_and_tags_in_the_link(page, runs, store):
 
 
 def test_a_note_is_written_and_shown_at_once(page, runs, store):
-    from pages.parts import runs as part
+    from pages.parts.shared import runs_table as part
 
     def script():
-        from pages.parts.runs import notes_panel, runs_table
+        from pages.parts.shared.runs_table import notes_panel, runs_table
 
         notes_panel(runs_table())
 

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from encoding import FitSpec, fit
-from encoding.comparison import compare, false_discovery, paired_test, settings, vertex_differences, what_differs, why_unpaired
-from encoding.intervals import N_RESAMPLES, SEED, roi_intervals
-from encoding.scores import bootstrap_means
+from encoding.analysis.bootstrap import N_RESAMPLES, SEED, roi_intervals
+from encoding.analysis.comparison import compare, false_discovery, paired_test, settings, vertex_differences, what_differs, why_unpaired
+from encoding.evaluation.scores import bootstrap_means
 from tests.conftest import TINY
 
 COLOUR = replace(TINY, layers=("colour",))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-import encoding.components as components
-from encoding.components import fit_components
+import encoding.features.components as components
+from encoding.features.components import fit_components
 
 
 def features(n, p, seed=0, rank=30):

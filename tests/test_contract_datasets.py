@@ -7,9 +7,9 @@ from PIL import Image
 from encoding import DATASETS, FitSpec, Store, fit
 from encoding.cli import main
 from encoding.datasets.demo import Demo
-from encoding.doctor import diagnose
-from encoding.plan import plan
-from encoding.splits import folds
+from encoding.datasets.doctor import diagnose
+from encoding.evaluation.splits import folds
+from encoding.fits.plan import plan
 
 N_IMAGES, N_CLIPS = 150, 60
 

@@ -5,12 +5,12 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from encoding.regions import ROI_CLASSES, ROI_NAMES
-from encoding.registry import UnknownName
-from encoding.simulation import anatomy
-from encoding.simulation.cortex import CATEGORY_OF, EMPTY, HEMIS, SUBJECTS, truth
-from encoding.simulation.responses import receptive_fields, signals, simulate_responses
-from encoding.simulation.scenes import CATEGORIES, scenes
+from encoding.datasets._rois import ROI_CLASSES, ROI_NAMES
+from encoding.datasets.simulation import anatomy
+from encoding.datasets.simulation.cortex import CATEGORY_OF, EMPTY, HEMIS, SUBJECTS, truth
+from encoding.datasets.simulation.responses import receptive_fields, signals, simulate_responses
+from encoding.datasets.simulation.scenes import CATEGORIES, scenes
+from encoding.runtime.registry import UnknownName
 
 EVERY = [(subject, hemi) for subject in SUBJECTS for hemi in HEMIS]
 CORTEX = {}

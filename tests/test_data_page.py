@@ -14,7 +14,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, Store
-from encoding.datasets.img2brain import write_img2brain
+from encoding.datasets.writers.img2brain import write_img2brain
 from encoding.jobs import Job
 from tests.test_img2brain import planted
 
@@ -49,11 +49,11 @@ class AtOnce:
 @pytest.fixture
 def page(tmp_path, store, monkeypatch):
     """The page on data sets of its own, with an empty Store."""
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     st.cache_resource.clear()
     st.cache_data.clear()
-    monkeypatch.setattr("encoding.fingerprints.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
     monkeypatch.setattr(handles, "Jobs", AtOnce)
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
@@ -152,7 +152,7 @@ def test_where_no_place_is_known_the_response_to_a_stimulus_is_a_strip_of_voxels
 
 def test_a_click_on_the_strip_chooses_the_voxel(monkeypatch):
     from encoding import plots
-    from pages.parts import data_brain
+    from pages.parts.data import brain as data_brain
 
     drawn = plots.response_strip({"one": np.zeros(4), "two": np.arange(5.0)}, what="r")
     state = {"strip": {"selection": {"points": [{"curve_number": 1, "x": 6}]}}}
@@ -258,7 +258,7 @@ def test_a_chosen_picture_has_its_measured_profile_over_repeats(labelled, tiny):
     assert "Stimulus 5" in shown(labelled) and "Shown 2 times, in rows 5, 105" in shown(labelled)
     profile = {(tuple(roi), hemi["name"]): None for hemi in figure(labelled, "profile")["data"] for roi in hemi["customdata"]}
     assert len(profile) == 6
-    from encoding.measured import response_map, roi_profile
+    from encoding.analysis.tuning import response_map, roi_profile
 
     table = roi_profile(tiny.subject, response_map(tiny.subject, 4))
     assert table["mean"][0] == pytest.approx((tiny.subject.responses["lh"][[4, 104], :5]).mean(), rel=1e-5)
@@ -291,7 +291,7 @@ def test_a_picture_that_cannot_be_read_leaves_the_others(labelled, tiny, monkeyp
 
 
 def test_the_brain_shows_what_is_chosen_and_says_what_that_is(labelled, monkeypatch):
-    from pages.parts import data_brain
+    from pages.parts.data import brain as data_brain
 
     drawn = []
     monkeypatch.setattr(data_brain, "brain_view", lambda brain, **more: drawn.append(brain))
@@ -347,7 +347,7 @@ def test_a_vertex_that_does_not_exist_is_explained(labelled, text, message):
 
 
 def test_changed_responses_are_never_shown_from_the_cache(labelled, tiny):
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     labelled.query_params["vertex"] = "lh 0"
     labelled.run()

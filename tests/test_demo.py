@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoding import layouts
 from encoding.datasets import DATASETS
 from encoding.datasets.demo import Demo
-from encoding.registry import UnknownName
-from encoding.simulation import responses, scenes
-from encoding.simulation.anatomy import ROI_NAMES
-from encoding.simulation.scenes import CATEGORIES
-from encoding.store import Store
+from encoding.datasets.simulation import responses, scenes
+from encoding.datasets.simulation.anatomy import ROI_NAMES
+from encoding.datasets.simulation.scenes import CATEGORIES
+from encoding.datasets.writers import algonauts2023 as layouts
+from encoding.runtime.registry import UnknownName
+from encoding.storage.store import Store
 
 N = 60
 

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from encoding.datasets._download2023 import DOWNLOADS, ROI_SIZES
+from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.algonauts2023 import Layout
-from encoding.doctor import diagnose, find_subjects
-from encoding.layouts import write_algonauts2023
-from encoding.regions import ROI_CLASSES
-from encoding.store import Store
+from encoding.datasets.doctor import diagnose, find_subjects
+from encoding.datasets.writers.algonauts2023 import write_algonauts2023
+from encoding.storage.store import Store
 from tests.test_algonauts2023 import DAMAGES, made_subject
 
 
@@ -29,7 +29,7 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def layout(written, tmp_path, monkeypatch):
-    monkeypatch.setattr("encoding.fingerprints.SETTLED_SECONDS", 0)  # each test changes files before it reads them
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)  # each test changes files before it reads them
     shutil.copytree(written / "subj03", tmp_path / "algonauts2023" / "subj03")
     return Layout(tmp_path / "algonauts2023" / "subj03")
 
@@ -227,7 +227,7 @@ def picture(path, seed, mode="RGB"):
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """The folder of data sets."""
-    monkeypatch.setattr("encoding.fingerprints.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
 

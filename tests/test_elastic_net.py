@@ -9,14 +9,14 @@ from sklearn import linear_model
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import PredefinedSplit
 
-from encoding.moments import Moments, centred
-from encoding.progress import Cancelled
+from encoding.evaluation.splits import inner_folds
 from encoding.readouts import READOUTS, BadOption, NotConverged, _sparse
 from encoding.readouts._active_set import solve_active
 from encoding.readouts._gram import Gram
+from encoding.readouts._moments import Moments, centred
 from encoding.readouts._sparse import Path, kkt
 from encoding.readouts.ridge import TARGET_BLOCK
-from encoding.splits import inner_folds
+from encoding.runtime.progress import Cancelled
 from tests.readout_problems import fit, problem
 
 ALPHAS = tuple(np.geomspace(3, 0.01, 12))

@@ -15,16 +15,16 @@ import pandas as pd
 import pytest
 
 from encoding import FitSpec, Store, fit
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.comparison import compare
+from encoding.analysis.learning_curve import learning_curve
 from encoding.cli import main
-from encoding.comparison import compare
-from encoding.curve import learning_curve
-from encoding.detached import NotSent
-from encoding.exchange import MANIFEST, BadExchange, export, import_, open_imported, packed
-from encoding.fits import find_key
-from encoding.intervals import roi_intervals
-from encoding.placement import Placement
-from encoding.registry import UnknownName
-from encoding.runs import all_runs, open_run
+from encoding.datasets._placement import Placement
+from encoding.fits.open import find_key
+from encoding.runs.exchange import MANIFEST, BadExchange, export, import_, open_imported, packed
+from encoding.runs.imported import NotSent
+from encoding.runs.table import all_runs, open_run
+from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY
 
 
@@ -271,7 +271,7 @@ def test_what_is_no_zip_or_an_empty_one_is_refused(elsewhere, data):
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(elsewhere, monkeypatch):
-    monkeypatch.setattr("encoding.exchange.MOST_BYTES", 10_000)
+    monkeypatch.setattr("encoding.runs.exchange.MOST_BYTES", 10_000)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(MANIFEST, "{}")
@@ -297,7 +297,7 @@ def test_a_member_longer_than_it_says_is_stopped(sent, elsewhere):
     [("MOST_FILE_BYTES", 100, "MiB at most"), ("MOST_MEMBERS", 3, "3 at most"), ("MOST_MANIFEST_BYTES", 10, "longer than it may be")],
 )
 def test_too_large_too_many_too_long(sent, elsewhere, monkeypatch, name, value, said):
-    monkeypatch.setattr(f"encoding.exchange.{name}", value)
+    monkeypatch.setattr(f"encoding.runs.exchange.{name}", value)
     with pytest.raises(BadExchange, match=said):
         import_(io.BytesIO(packed(sent)), elsewhere)
 

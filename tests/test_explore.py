@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import BACKBONES, DATASETS, FitSpec
-from encoding.tasks import study
+from encoding.jobs.tasks import study
 from tests.conftest import TINY as TINY_QUARTER
 from tests.conftest import TinySource
 
@@ -21,7 +21,7 @@ PAGE = str(Path(__file__).parents[1] / "app.py")
 @pytest.fixture
 def page(tiny, store, monkeypatch):
     """The app on the planted data set, with its own empty Store and no worker process."""
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     st.cache_resource.clear()
     st.cache_data.clear()

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from encoding import Store
-from encoding import features as stage
 from encoding.backbones import Backbone
 from encoding.datasets import BadData, Stimuli
-from encoding.features import extract, feature_keys, load
-from encoding.progress import Cancelled
-from encoding.store import DamagedResult, StoreFull
+from encoding.features import extraction as stage
+from encoding.features.extraction import extract, feature_keys, load
+from encoding.runtime.progress import Cancelled
+from encoding.storage.store import DamagedResult, StoreFull
 
 LAYERS = ("pixels", "colour")
 KEYS = feature_keys("stimuli", "backbone", LAYERS)

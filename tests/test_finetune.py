@@ -12,11 +12,11 @@ from encoding.backbones import BACKBONES, SOURCES
 from encoding.backbones._blocks import N_PROBED, blocks, find_cut
 from encoding.backbones._hooks import trace
 from encoding.backbones._modules import ModuleBackbone, Preparation, seeded
-from encoding.checkpoint import Checkpoint
-from encoding.progress import Cancelled
+from encoding.fits.training_data import Chosen
 from encoding.readouts import READOUTS, BadOption, Training, search_space
+from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._finetune_inputs import Pictures
-from encoding.rows import Chosen
+from encoding.runtime.progress import Cancelled
 from tests import readout_problems
 from tests.conftest import TINY, TinySource, TinyStimuli
 

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from encoding.fingerprints import file_facts, file_fingerprint, files_fingerprint, is_remembered
-from encoding.progress import Cancelled
-from encoding.store import Store
+from encoding.runtime.progress import Cancelled
+from encoding.storage.fingerprints import file_facts, file_fingerprint, files_fingerprint, is_remembered
+from encoding.storage.store import Store
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from encoding import READOUTS, Store, fit
-from encoding.components import fit_components, project
-from encoding.curve import learning_curve
-from encoding.focus import parts_of
+from encoding.analysis.learning_curve import learning_curve
+from encoding.features.components import fit_components, project
+from encoding.fits.spec import FitSpec, check_focus
+from encoding.fits.targets import parts_of
+from encoding.fits.training_data import Chosen, unlike
 from encoding.readouts import BadOption, LinearModel, Options, Readout, Training, option
-from encoding.registry import UnknownName
-from encoding.rows import Chosen, unlike
-from encoding.spec import FitSpec, check_focus
+from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinyStimuli
 
 PLS = replace(TINY, readout="pls", options={"n_components": 2})

@@ -7,7 +7,7 @@ from PIL import Image
 
 from encoding.backbones import BACKBONES
 from encoding.backbones.gabor import Gabor, Pyramid
-from encoding.registry import UnknownName
+from encoding.runtime.registry import UnknownName
 
 SIZE, FREQUENCIES, N_ORIENTATIONS = 128, (1, 2, 4, 8, 16, 32), 8
 GABOR = Gabor()

@@ -1,9 +1,9 @@
 import pytest
 
 from encoding import DATASETS
-from encoding.glossary import REGIONS, TERMS, explain
-from encoding.registry import UnknownName
-from encoding.scores import SCORES
+from encoding.evaluation.scores import SCORES
+from encoding.runtime.registry import UnknownName
+from pages.parts.shared.glossary import REGIONS, TERMS, explain
 
 
 @pytest.mark.parametrize("dataset", ["demo", "algonauts2023", "algonauts2021"])

@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 from encoding import FitSpec, fit
 from encoding.backbones import WeightsFile
 from encoding.jobs import Job
-from encoding.machine import Machine
-from encoding.tasks import study
-from pages.parts import home
+from encoding.jobs.machine import Machine
+from encoding.jobs.tasks import study
+from pages.parts.home import panels as home
 from tests.conftest import TINY
 
 APP = str(Path(__file__).parents[1] / "app.py")
@@ -44,7 +44,7 @@ class NoWorkers:
 @pytest.fixture
 def page(store, tmp_path, monkeypatch):
     """The app at its first page, with an empty Store, no data and no worker process."""
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     st.cache_resource.clear()
     st.cache_data.clear()
@@ -101,7 +101,7 @@ def test_the_ceiling_shown_meanwhile_is_the_one_that_the_simulation_gets(page, d
 def test_a_finished_fit_is_painted(page, drawn, tiny, store, monkeypatch):
     places = {hemi: np.arange(10) * 3 for hemi in ("lh", "rh")}
     tiny.change(vertices=places, ceiling={hemi: np.full(10, 0.5, np.float32) for hemi in places})
-    for module in ("pages.parts.home", "pages.parts.controls"):
+    for module in ("pages.parts.home.panels", "pages.parts.shared.fit_controls"):
         monkeypatch.setattr(f"{module}.START", TINY)
     study(TINY, store)
 

@@ -14,10 +14,11 @@ from streamlit.testing.v1 import AppTest
 from encoding import DATASETS, FitSpec, fit
 from encoding.cli import main
 from encoding.datasets import BadData, Stimuli, Subject
-from encoding.datasets.img2brain import BLOCK, TOP, Img2Brain, Layout, write_img2brain
-from encoding.registry import UnknownName
-from encoding.splits import folds
-from encoding.tasks import study
+from encoding.datasets.img2brain import BLOCK, TOP, Img2Brain, Layout
+from encoding.datasets.writers.img2brain import write_img2brain
+from encoding.evaluation.splits import folds
+from encoding.jobs.tasks import study
+from encoding.runtime.registry import UnknownName
 from tests.test_explore import NoWorkers
 
 N_IMAGES, N_TEST, SIZE = 150, 6, 16
@@ -68,7 +69,7 @@ def written(tmp_path_factory):
 @pytest.fixture
 def data(written, tmp_path, monkeypatch):
     """The data set where it is looked for, to be damaged."""
-    monkeypatch.setattr("encoding.fingerprints.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
     return Layout(Path(shutil.copytree(written, tmp_path / "data" / "img2brain" / TOP)))
 
@@ -118,7 +119,7 @@ def test_a_second_opening_reads_nothing(data, store, monkeypatch):
     assert not dataset.is_ready("subj01", store)
     first = dataset.open("subj01", store)
     assert dataset.is_ready("subj01", store)
-    monkeypatch.setattr("encoding.fingerprints.sha256", None)
+    monkeypatch.setattr("encoding.storage.fingerprints.sha256", None)
     monkeypatch.setattr("encoding.datasets._responses.response_facts", None)
     assert dataset.open("subj01", store).fingerprints == first.fingerprints
     np.save(data.responses, np.load(data.responses) + 1)
@@ -215,7 +216,7 @@ def test_the_shell_simulates_fits_and_shows_it(monkeypatch, tmp_path, store, cap
             return planted()
 
     monkeypatch.setitem(DATASETS._members, "demo", Small())
-    monkeypatch.setattr("encoding.fingerprints.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
     assert main(["simulate", "--layout", "img2brain", "--out", str(tmp_path / "img2brain")]) == 0
@@ -235,7 +236,7 @@ def test_the_shell_simulates_fits_and_shows_it(monkeypatch, tmp_path, store, cap
 
 @pytest.fixture
 def page(data, store, monkeypatch):
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     st.cache_resource.clear()
     st.cache_data.clear()

@@ -18,7 +18,7 @@ import pytest
 from encoding.jobs import Jobs, scheduler
 from encoding.jobs.cluster import Cluster
 from encoding.jobs.job import Record, seconds_left
-from encoding.store import Store
+from encoding.storage.store import Store
 from tests import jobs_work as work
 
 PROJECT = Path(__file__).parents[1]

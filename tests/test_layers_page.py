@@ -13,11 +13,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, FitSpec
-from encoding.intervals import roi_intervals
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.layer_sweep import Sweep
 from encoding.jobs import Job
+from encoding.jobs.tasks import sweep_layers
 from encoding.pipeline import fit
-from encoding.sweep import Sweep
-from encoding.tasks import sweep_layers
 from tests.conftest import TINY as TINY_QUARTER
 
 TINY = replace(TINY_QUARTER, split=FitSpec().split)  # AppTest cannot press on with a value that is not among the options
@@ -51,7 +51,7 @@ class NoWorkers:
 @pytest.fixture
 def page(tiny, store, monkeypatch):
     """The page on the planted data set, with its own empty Store and no worker process."""
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     NoWorkers.job = None
     st.cache_resource.clear()
@@ -163,7 +163,7 @@ def test_the_door_into_explore_has_the_same_settings(page, store):
 
 
 def test_a_click_on_a_cell_chooses_its_layer_and_roi(page, store, monkeypatch):
-    from pages.parts import layermaps
+    from pages.parts.layers import panels as layermaps
 
     sweep_layers(SWEEP, store, device="cpu")
     page.run()

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, FitSpec, Store, fit
 from encoding.datasets.demo import Demo
-from pages.parts.lesson import explore_query
-from pages.parts.lessons import LESSONS
+from pages.parts.learn.lesson import explore_query
+from pages.parts.learn.lessons import LESSONS
 
 PAGE = str(Path(__file__).parents[1] / "app.py")
 NAMES = [lesson.name for lesson in LESSONS]
@@ -65,7 +65,7 @@ class NoWorkers:
 @pytest.fixture
 def learn(monkeypatch):
     """``learn(store, **link)``: the page as a link opens it, without a worker process."""
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
 
     monkeypatch.setattr(handles, "Jobs", NoWorkers)
 
@@ -115,7 +115,8 @@ def test_a_lesson_opens_by_its_link_and_explains_what_is_on_the_screen(learn, fi
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_door_leads_to_explore_at_the_settings_of_the_lesson(learn, filled, name, monkeypatch):
-    from pages.parts import lesson, running
+    from pages.parts.learn import lesson
+    from pages.parts.shared import job_progress as running
 
     asked, reached = [], []
     behind = lesson.door
@@ -177,7 +178,7 @@ def test_without_a_subject_the_page_asks_a_job_for_it_and_computes_nothing_itsel
 
 
 def test_dragging_alpha_solves_nothing_again_and_ends_where_new_pictures_are_predicted_best(learn, filled, monkeypatch):
-    from pages.parts.lessons import ridge
+    from pages.parts.learn.lessons import ridge
 
     calls = counted(monkeypatch, ridge, "fit_components", "ridge_path")
     at = learn(filled, lesson="ridge", show="true")
@@ -189,7 +190,7 @@ def test_dragging_alpha_solves_nothing_again_and_ends_where_new_pictures_are_pre
 
 
 def test_components_are_solved_once_and_the_text_has_the_number_chosen(learn, filled, monkeypatch):
-    from pages.parts.lessons import steps
+    from pages.parts.learn.lessons import steps
 
     calls = counted(monkeypatch, steps, "steps")
     at = learn(filled, lesson="steps", show="true", kept="2")
@@ -199,7 +200,7 @@ def test_components_are_solved_once_and_the_text_has_the_number_chosen(learn, fi
 
 
 def test_repeats_are_simulated_once_for_each_signal_to_noise(learn, filled, monkeypatch):
-    from pages.parts.lessons import ceiling
+    from pages.parts.learn.lessons import ceiling
 
     calls = counted(monkeypatch, ceiling, "ceilings")
     at = learn(filled, lesson="ceiling", show="true")

@@ -10,17 +10,18 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from encoding import DATASETS, FitSpec, Store, features, fit
-from encoding.ceiling import from_ncsnr
-from encoding.components import fit_components
+from encoding import DATASETS, FitSpec, Store, fit
+from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.demo import Demo
+from encoding.datasets.simulation.cortex import CATEGORY_OF
+from encoding.datasets.simulation.scenes import CATEGORIES, SIZE
+from encoding.evaluation.noise_ceiling import from_ncsnr
+from encoding.features import extraction as features
+from encoding.features.components import fit_components
+from encoding.fits.plan import plan
 from encoding.lessons import _spaces, ceiling, fields, response, ridge, rois, steps
-from encoding.plan import plan
 from encoding.plots import lessons as figures
 from encoding.plots import table_of
-from encoding.regions import ROI_CLASSES
-from encoding.simulation.cortex import CATEGORY_OF
-from encoding.simulation.scenes import CATEGORIES, SIZE
 
 N = 160
 NUMBERS = (1, 2, 5, 10, 20, 50)
@@ -150,7 +151,7 @@ def test_a_planted_field_is_found_where_it_was_planted(tried):
 
 
 def _weights(known, number):
-    from encoding.simulation.filters import cell_centres
+    from encoding.datasets.simulation.filters import cell_centres
 
     x, y = (values.ravel().astype(float) for values in cell_centres(fields.GRID))
     inside = np.exp(-((x - known.x[number]) ** 2 + (y - known.y[number]) ** 2) / (2 * known.size[number] ** 2))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from encoding import FitSpec
+from encoding.evaluation.splits import Fold
+from encoding.fits.plan import plan
 from encoding.lessons import hierarchy, pitfalls, residuals, rsa, sharing
 from encoding.lessons._linear import correlation, fitted, standardised
 from encoding.lessons._spaces import components
-from encoding.plan import plan
 from encoding.plots import lessons_later as figures
 from encoding.plots.told import table_of
-from encoding.splits import Fold
 from tests.conftest import TINY
 
 N, N_TRAIN = 400, 300
@@ -407,7 +407,7 @@ def test_every_figure_can_be_told_as_a_table(figure):
 
 
 def test_every_lesson_asks_answers_and_has_a_door():
-    from pages.parts.lessons import hierarchy, pitfalls, residuals, rsa, sharing
+    from pages.parts.learn.lessons import hierarchy, pitfalls, residuals, rsa, sharing
 
     for module in (hierarchy, sharing, rsa, residuals, pitfalls):
         lesson = module.LESSON

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from encoding import FitSpec, fit
-from encoding.checkpoint import Checkpoint
 from encoding.datasets import DATASETS
 from encoding.datasets.algonauts2021 import BLOCK, Algonauts2021
-from encoding.layouts2021 import write_algonauts2021
-from encoding.progress import Cancelled
+from encoding.datasets.writers.algonauts2021 import write_algonauts2021
 from encoding.readouts import READOUTS, BadOption, Training, search_space
+from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._network import Shape
+from encoding.runtime.progress import Cancelled
 from tests import readout_problems
 from tests.test_algonauts2021 import N_CLIPS, SIDE, made_person
 

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from encoding import machine as module
-from encoding.machine import Machine, machine
+from encoding.jobs import machine as module
+from encoding.jobs.machine import Machine, machine
 
 
 def test_this_machine_has_a_core_memory_and_room(tmp_path):

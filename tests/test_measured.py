@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoding.datasets import Stimuli, Subject
-from encoding.measured import (
+from encoding.analysis.tuning import (
     check_vertex,
     chosen_rows,
     find_stimulus,
@@ -25,6 +24,7 @@ from encoding.measured import (
     rois_at,
     tuning,
 )
+from encoding.datasets import Stimuli, Subject
 
 N, N_VERTICES = 60, 7
 GROUPS = np.array([*range(50), *range(10)])  # the first ten stimuli are shown again at the end

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from encoding.moments import Accumulator, Moments, centred
+from encoding.readouts._moments import Accumulator, Moments, centred
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from sklearn import linear_model
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import PredefinedSplit
 
-from encoding.moments import Moments
+from encoding.evaluation.splits import inner_folds
 from encoding.readouts import READOUTS, BadOption, NotConverged
+from encoding.readouts._moments import Moments
 from encoding.readouts._row_sparse import Rotated
 from encoding.readouts.ridge import TARGET_BLOCK
-from encoding.splits import inner_folds
 from tests.readout_problems import KINDS, fit, problem
 
 

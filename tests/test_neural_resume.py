@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from encoding.checkpoint import Checkpoint
-from encoding.progress import Cancelled
+from encoding.readouts._checkpoint import Checkpoint
+from encoding.runtime.progress import Cancelled
 from tests.test_neural import NAMES, planted, train
 
 

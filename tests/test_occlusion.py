@@ -11,12 +11,12 @@ from PIL import Image
 
 from encoding import fit
 from encoding.backbones import BACKBONES
-from encoding.exchange import export, import_
-from encoding.nearest import Patterns, reliable
-from encoding.occlusion import AskedOcclusion, Covered, as_png, compute, occlude, stored
-from encoding.pictures import InMemory, Predictor, folds_unseen, predict_images, predict_row
-from encoding.predict import CannotPredict, predict
+from encoding.prediction.nearest_stimuli import Patterns, reliable
+from encoding.prediction.occlusion import AskedOcclusion, Covered, as_png, compute, occlude, stored
+from encoding.prediction.predict import CannotPredict, predict
+from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_images, predict_row
 from encoding.readouts import READOUTS
+from encoding.runs.exchange import export, import_
 from tests.conftest import TINY, TinyStimuli
 from tests.test_predict import quick
 

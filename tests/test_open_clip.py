@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from encoding.backbones import BACKBONES, NoWeights, UnknownLayer, _published
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded, without_values
 from encoding.backbones.open_clip import ImageTower, about, networks
-from encoding.registry import UnknownName
+from encoding.runtime.registry import UnknownName
 
 RESNET = "open_clip/RN50/openai"
 SOURCE = BACKBONES[RESNET]

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from encoding import DATASETS, FitSpec, fit
-from encoding.ceiling import from_ncsnr
 from encoding.cli import main
 from encoding.datasets import BadData
+from encoding.datasets._surface import mesh
 from encoding.datasets.own import find_own
-from encoding.registry import UnknownName
-from encoding.splits import folds
-from encoding.surface import mesh
+from encoding.evaluation.noise_ceiling import from_ncsnr
+from encoding.evaluation.splits import folds
+from encoding.runtime.registry import UnknownName
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text()
 SHORTEST = """\
@@ -35,7 +35,7 @@ SPEC = FitSpec(dataset="mine", subject="me", backbone="tinynet", layers=("colour
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of data with pictures and all kinds of arrays, and no description yet."""
-    monkeypatch.setattr("encoding.fingerprints.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
     folder = tmp_path / "data" / "mine"
     (folder / "images").mkdir(parents=True)

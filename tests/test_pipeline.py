@@ -7,14 +7,14 @@ from sklearn.linear_model import RidgeCV
 
 import encoding.pipeline as pipeline
 from encoding import Store, fit
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.learning_curve import correlation, learning_curve
 from encoding.backbones import UnknownLayer
-from encoding.curve import correlation, learning_curve
-from encoding.intervals import roi_intervals
-from encoding.moments import Moments
-from encoding.progress import Cancelled
+from encoding.fits.result import EVERY_VERTEX
 from encoding.readouts import BadOption
-from encoding.registry import UnknownName
-from encoding.result import EVERY_VERTEX
+from encoding.readouts._moments import Moments
+from encoding.runtime.progress import Cancelled
+from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinyStimuli
 
 OLS = replace(TINY, readout="ols")
@@ -126,17 +126,17 @@ def test_one_hemisphere_reuses_the_weights_of_both(tiny, store, monkeypatch):
     "change", [{"layers": ("colour",)}, {"n_components": 5}, {"readout": "ols"}, {"split": "holdout:0.75:6"}, {"options": {"alpha": 1.0}}]
 )
 def test_whatever_defines_the_fit_is_in_its_name(tiny, store, change):
-    from encoding.plan import plan
+    from encoding.fits.plan import plan
 
     assert plan(replace(TINY, **change), store).key != plan(TINY, store).key
 
 
 def test_a_raised_stage_version_is_a_new_result(tiny, store, monkeypatch):
-    from encoding.plan import plan
+    from encoding.fits.plan import plan
 
     before = plan(TINY, store)
     key, components_key = before.key, before.components_key(before.folds[0])
-    monkeypatch.setattr("encoding.moments.MOMENTS_VERSION", 99)
+    monkeypatch.setattr("encoding.readouts._moments.MOMENTS_VERSION", 99)
     after = plan(TINY, store)
     assert after.key != key and after.components_key(after.folds[0]) == components_key
 

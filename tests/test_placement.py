@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from encoding.placement import Placement
+from encoding.datasets._placement import Placement
 
 SURFACE = SimpleNamespace(vertices={"lh": np.array([3, 9]), "rh": np.array([4])}, responses={"lh": None, "rh": None})
 VOLUME = SimpleNamespace(

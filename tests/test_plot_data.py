@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from encoding import plots
-from encoding.measured import Overview
+from encoding.analysis.tuning import Overview
 from encoding.plots.data import by_class
 
 CLASSES = {"early": ("V1", "V2"), "places": ("PPA",)}

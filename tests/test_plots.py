@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from encoding import FitSpec, fit, plots
-from encoding.curve import learning_curve
-from encoding.intervals import roi_intervals
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.learning_curve import learning_curve
+from encoding.evaluation.scores import SCORES
 from encoding.plots.bars import BAR, SCORE_TITLES, arrange
 from encoding.plots.look import CEILING, HALO, STROKE
 from encoding.plots.residuals import binned_means
-from encoding.scores import SCORES
 from tests.conftest import TINY
 
 CLASSES = {"early": ("V1v",), "faces": ("FFA-1", "FFA-2"), "places": ("PPA",), "words": ("OWFA",)}

@@ -9,8 +9,8 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
-from encoding.moments import Moments
 from encoding.readouts import READOUTS, BadOption, pls
+from encoding.readouts._moments import Moments
 from tests.readout_problems import KINDS, fit, problem
 
 RANK = {"correlated": 20, "rank-deficient": 7, "wide": 299, "well-behaved": 8}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from encoding.pooling import check_over_frames, check_pool, over_frames, pooled
+from encoding.backbones._pooling import check_over_frames, check_pool, over_frames, pooled
 
 MAP = torch.randn(2, 5, 6, 6, generator=torch.Generator().manual_seed(0))
 

@@ -12,19 +12,19 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import Ridge
 
-import encoding.components
-import encoding.predict
+import encoding.features.components
+import encoding.prediction.predict
 from encoding import DATASETS, READOUTS, FitSpec, Store, fit
 from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK, Algonauts2021
 from encoding.datasets.algonauts2023 import Algonauts2023
-from encoding.fits import FitChanged, find_key, open_fit
-from encoding.layouts import write_algonauts2023
-from encoding.layouts2021 import write_algonauts2021
-from encoding.predict import CannotPredict, predict, predicted_blocks, save_predictions, stimuli_in, unfitted
+from encoding.datasets.writers.algonauts2021 import write_algonauts2021
+from encoding.datasets.writers.algonauts2023 import write_algonauts2023
+from encoding.fits.open import FitChanged, find_key, open_fit
+from encoding.fits.training_data import Chosen
+from encoding.prediction.predict import CannotPredict, predict, predicted_blocks, save_predictions, stimuli_in, unfitted
+from encoding.prediction.submissions import KIT_ROIS, check, submit, write_pickle
 from encoding.readouts import LinearModel, Readout
-from encoding.registry import UnknownName
-from encoding.rows import Chosen
-from encoding.submissions import KIT_ROIS, check, submit, write_pickle
+from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinyBackbone, TinyStimuli
 from tests.test_algonauts2021 import N_CLIPS as N_CLIPS_2021
 from tests.test_algonauts2021 import N_TEST, frames_of, made_person
@@ -92,7 +92,7 @@ def test_so_they_do_whatever_the_components_and_the_focus(values, tiny, store):
 
 
 def test_so_they_do_where_components_are_found_by_iteration(tiny, store, monkeypatch):
-    monkeypatch.setattr(encoding.components, "EXACT_BELOW", 10)
+    monkeypatch.setattr(encoding.features.components, "EXACT_BELOW", 10)
     assert_own_stimuli_again(fit(changed(n_components=8), store))
 
 
@@ -119,7 +119,7 @@ def test_with_a_k_fold_split_it_is_the_mean_over_the_models(tiny, store):
 def test_blocks_of_rows_give_the_same_and_hold_no_more_than_they_may(tiny, store, monkeypatch):
     result, new = fit(changed(n_components=5), store), others()
     whole = predict(result, new, device="cpu")
-    monkeypatch.setattr(encoding.predict, "BLOCK_BYTES", 7 * 4 * 20)
+    monkeypatch.setattr(encoding.prediction.predict, "BLOCK_BYTES", 7 * 4 * 20)
     sizes = [[values.nbytes for values in block.values()] for _, block in predicted_blocks(result, new, device="cpu")]
     assert len(sizes) == 5 and max(map(sum, sizes)) <= 7 * 4 * 20
     for hemi, predicted in predict(result, new, device="cpu").items():
@@ -208,7 +208,7 @@ def test_no_stimuli_are_refused(tiny, store):
 
 
 def test_components_without_axes_are_refused_before_any_work(tiny, store, monkeypatch):
-    monkeypatch.setattr(encoding.components, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(encoding.features.components, "BLOCK_BYTES", 64)
     result = fit(changed(split="holdout:0.3:5"), store)
     before = set(store.keys())
     with pytest.raises(CannotPredict, match=r"cannot predict new stimuli. The axes of these components were not kept.* Ask for fewer"):
@@ -308,7 +308,7 @@ def test_files_appear_whole_or_not_at_all(tiny, store, tmp_path):
 
 def test_a_full_disk_is_named_before_any_work(tiny, store, tmp_path, monkeypatch):
     result = fit(TINY, store)
-    monkeypatch.setattr(encoding.predict.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
+    monkeypatch.setattr(encoding.prediction.predict.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
     with pytest.raises(CannotPredict, match=r"These predictions take 0\.0 GB; the disk of"):
         save_predictions(result, others(), tmp_path / "out")
 

@@ -15,8 +15,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from encoding import fit
-from encoding.exchange import export, import_
-from encoding.tasks import occlude_picture
+from encoding.jobs.tasks import occlude_picture
+from encoding.runs.exchange import export, import_
 from tests.conftest import TINY, TinySource
 from tests.test_explore import NoWorkers
 
@@ -35,7 +35,7 @@ class AnyPicture:
 @pytest.fixture
 def page(tiny, store, monkeypatch):
     """The Predict page over a Store of its own, and no worker process."""
-    from pages.parts import handles
+    from pages.parts.shared import server_state as handles
     from tests.conftest import TinyBackbone
 
     st.cache_resource.clear()
@@ -173,7 +173,7 @@ def test_several_models_stand_beside_each_other(page, store):
 def test_an_imported_fit_predicts_an_upload_as_the_one_that_was_sent(page, store, tmp_path, monkeypatch):
     from encoding import Store
     from encoding.datasets import DATASETS
-    from encoding.pictures import predict_images
+    from encoding.prediction.predictor import predict_images
 
     result = fit(TINY, Store(tmp_path / "sender"), device="cpu")
     imported = import_(export(result, tmp_path / "fit.zip"), store)

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from encoding import FitSpec, fit, preflight
-from encoding.features import load
-from encoding.plan import plan
-from encoding.store import StoreFull
+from encoding import FitSpec, fit
+from encoding.features.extraction import load
+from encoding.fits import resources as preflight
+from encoding.fits.plan import plan
+from encoding.storage.store import StoreFull
 
 ALEXNET = FitSpec(dataset="tiny", backbone="torchvision/alexnet", weights="random:0", layers=("features.2", "features.12"), n_components=5)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from encoding import BACKBONES, FitSpec, fit
-from encoding.components import fit_components
 from encoding.datasets import Subject
 from encoding.datasets._images import ImageFiles
-from encoding.features import extract, feature_keys, load
-from encoding.fingerprints import files_fingerprint
-from encoding.layouts import write_algonauts2023
+from encoding.datasets.writers.algonauts2023 import write_algonauts2023
+from encoding.features.components import fit_components
+from encoding.features.extraction import extract, feature_keys, load
+from encoding.storage.fingerprints import files_fingerprint
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 NETWORK = "torchvision/squeezenet1_1"

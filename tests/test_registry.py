@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from encoding.registry import Registry, UnknownName, unknown
+from encoding.runtime.registry import Registry, UnknownName, unknown
 
 
 def test_an_unknown_name_gets_the_nearest_and_the_known():

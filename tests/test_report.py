@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from encoding import fit
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.comparison import compare
+from encoding.analysis.learning_curve import learning_curve
 from encoding.cli import main
-from encoding.comparison import compare
-from encoding.curve import learning_curve
-from encoding.difference_maps import difference_brain, score_brain, top_of_scale
-from encoding.intervals import roi_intervals
-from encoding.report import how_it_was_tested, report
-from encoding.runs import Note, write_note
+from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
+from encoding.runs.report import how_it_was_tested, report
+from encoding.runs.table import Note, write_note
 from tests.conftest import TINY
 
 COLOUR = replace(TINY, layers=("colour",))

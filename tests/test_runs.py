@@ -11,8 +11,20 @@ import pandas as pd
 import pytest
 
 from encoding import fit
-from encoding.registry import UnknownName
-from encoding.runs import Note, all_runs, as_csv, find_run, known_tags, matching, open_run, read_note, run_keys, short_name, write_note
+from encoding.runs.table import (
+    Note,
+    all_runs,
+    as_csv,
+    find_run,
+    known_tags,
+    matching,
+    open_run,
+    read_note,
+    run_keys,
+    short_name,
+    write_note,
+)
+from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY
 
 COLOUR = replace(TINY, layers=("colour",), options={"alpha": 10.0})

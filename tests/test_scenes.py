@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from encoding.progress import Cancelled
-from encoding.simulation import scenes as drawing
-from encoding.simulation.filters import FAMILIES, GRID, ORIENTATIONS, WAVELENGTHS, category_maps, cell_centres, channels
-from encoding.simulation.scenes import CATEGORIES, DEGREES, SIZE, scenes
+from encoding.datasets.simulation import scenes as drawing
+from encoding.datasets.simulation.filters import FAMILIES, GRID, ORIENTATIONS, WAVELENGTHS, category_maps, cell_centres, channels
+from encoding.datasets.simulation.scenes import CATEGORIES, DEGREES, SIZE, scenes
+from encoding.runtime.progress import Cancelled
 
 
 @pytest.fixture(scope="module")

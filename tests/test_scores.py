@@ -3,8 +3,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from encoding.ceiling import from_repeats
-from encoding.scores import (
+from encoding.evaluation.noise_ceiling import from_repeats
+from encoding.evaluation.scores import (
     SCORES,
     Tally,
     algonauts2021_score,

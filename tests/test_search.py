@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-import encoding.search as search_module
+import encoding.analysis.hyperparameter_search as search_module
 from encoding import READOUTS, Store
+from encoding.analysis.hyperparameter_search import NothingFound, judged_fold, search, stored_search, study_path
+from encoding.analysis.optuna_study import begin, opened
 from encoding.cli import parser
 from encoding.cli.fitting import spec_from
-from encoding.moments import centred
-from encoding.plan import plan
-from encoding.progress import Cancelled
+from encoding.fits.plan import plan
 from encoding.readouts import BadOption, Choice, LinearModel, Options, Range, Readout, Training, option, search_space
-from encoding.search import NothingFound, judged_fold, search, stored_search, study_path
-from encoding.store import DamagedResult
-from encoding.trials import begin, opened
+from encoding.readouts._moments import centred
+from encoding.runtime.progress import Cancelled
+from encoding.storage.store import DamagedResult
 from tests.conftest import TINY, TinyStimuli
 
 SAME = ["number", "value", "state", "alpha", "sign"]
@@ -273,7 +273,7 @@ def test_the_best_trial_beats_the_defaults_and_makes_a_fit(planted, store):
 
 
 def test_defaults_outside_the_space_are_tried_first_all_the_same(planted, store, monkeypatch):
-    monkeypatch.setattr("encoding.trials.LEAST_FOR_IMPORTANCES", 3)
+    monkeypatch.setattr("encoding.analysis.optuna_study.LEAST_FOR_IMPORTANCES", 3)
     found = search(replace(TINY, readout="boosted", hemi="lh"), store, n_trials=9)
     assert dict(found.trials.loc[0, ["alpha", "boost"]]) == {"alpha": 1e4, "boost": None}
     assert all(isinstance(boost, int) and 2 <= boost <= 50 for boost in found.trials["boost"][1:])
@@ -377,7 +377,7 @@ KILLED = """
 import os, signal
 import pytest
 from encoding import Store
-from encoding.search import search
+from encoding.analysis.hyperparameter_search import search
 from tests import test_search
 from tests.conftest import TinyDataset, TinySource
 from encoding.backbones import BACKBONES

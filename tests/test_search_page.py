@@ -10,10 +10,10 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import READOUTS, FitSpec
+from encoding.analysis.hyperparameter_search import Asked, search
 from encoding.jobs import Job
+from encoding.jobs.tasks import tune
 from encoding.readouts import Choice, Options, Range, option
-from encoding.search import Asked, search
-from encoding.tasks import tune
 from tests.conftest import TINY as TINY_QUARTER
 from tests.test_search import Signed, SignedOptions
 
@@ -71,7 +71,8 @@ class NoWorkers:
 @pytest.fixture
 def page(tiny, store, monkeypatch):
     """The app on the planted data and a readout with a parameter of every type; no worker process."""
-    from pages.parts import handles, running
+    from pages.parts.shared import job_progress as running
+    from pages.parts.shared import server_state as handles
 
     LOOKED_FOR.clear()
     monkeypatch.setattr(running, "find_result", lambda spec, find=handles.find_result: LOOKED_FOR.append(spec) or find(spec))
@@ -288,7 +289,7 @@ def test_the_page_puts_every_value_of_every_space_into_widgets_that_read_it_back
     from dataclasses import fields
     from typing import get_type_hints
 
-    from pages.parts import parameters
+    from pages.parts.shared import parameter_controls as parameters
 
     for name, readout in READOUTS.items():
         kinds = get_type_hints(readout.options)

@@ -11,11 +11,11 @@ from PIL import Image
 
 from encoding import READOUTS, Store, fit
 from encoding.datasets import DATASETS
-from encoding.detached import NotSent
-from encoding.exchange import BadExchange, import_, packed
-from encoding.pictures import predict_images
-from encoding.predict import CannotPredict, predict
-from encoding.sent_models import why_kept_back
+from encoding.prediction.predict import CannotPredict, predict
+from encoding.prediction.predictor import predict_images
+from encoding.runs.exchange import BadExchange, import_, packed
+from encoding.runs.exchange_models import why_kept_back
+from encoding.runs.imported import NotSent
 from tests.conftest import TINY, TinyBackbone, TinyStimuli
 from tests.test_exchange import npy, put, rewritten
 
@@ -93,7 +93,7 @@ def test_models_may_be_left_out_or_be_too_large_for_the_file(tiny, store, elsewh
     result = fit(TINY, store, device="cpu")
     with pytest.raises(CannotPredict, match="the sender left them out, or there was no room"):
         predict(import_(over(result, models=False), elsewhere), new)
-    monkeypatch.setattr("encoding.sent_models.MOST_MODEL_BYTES", 1000)
+    monkeypatch.setattr("encoding.runs.exchange_models.MOST_MODEL_BYTES", 1000)
     assert "there is room for 0 MiB" in why_kept_back(result.plan, store)
     assert len(packed(result)) == len(packed(result, models=False))
 

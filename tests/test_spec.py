@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from encoding.spec import FitSpec, digest
+from encoding.fits.spec import FitSpec
+from encoding.storage.keys import digest
 
 
 def test_a_spec_survives_json():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from encoding.splits import folds, inner_folds
+from encoding.evaluation.splits import folds, inner_folds
 
 
 def test_the_hold_out_is_the_development_kits_own_shuffle():

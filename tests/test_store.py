@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from encoding.store import DamagedResult, Store, StoreFull
+from encoding.storage.store import DamagedResult, Store, StoreFull
 
 KEY = "stage-0123456789"
 

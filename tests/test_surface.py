@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoding import surface
-from encoding.registry import UnknownName
+from encoding.datasets import _surface as surface
+from encoding.runtime.registry import UnknownName
 
 AREAS = Path(__file__).parents[2] / "shared" / "facts" / "visual_areas_fsaverage5.csv"
 HEMIS = ("lh", "rh")

@@ -11,17 +11,18 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from encoding import BACKBONES, FitSpec, Store, features, fit, plots
+from encoding import BACKBONES, FitSpec, Store, fit, plots
+from encoding.analysis.bootstrap import intervals_key, roi_intervals
+from encoding.analysis.hierarchy import PUBLISHED, PUBLISHED_ROIS, hierarchy, published, published_best, published_hierarchy, stage
+from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, by_layer, chance_bound, roi_rows, win_shares
+from encoding.analysis.layer_sweep import Sweep, plans, run, swept
 from encoding.backbones import UnknownLayer
 from encoding.cli import main, parser
 from encoding.cli.sweeping import sweep_from
-from encoding.hierarchy import PUBLISHED, PUBLISHED_ROIS, hierarchy, published, published_best, published_hierarchy, stage
-from encoding.intervals import intervals_key, roi_intervals
-from encoding.layer_scores import BOTH, best_layers, best_per_vertex, by_layer, chance_bound, roi_rows, win_shares
-from encoding.preflight import NoRoom
-from encoding.progress import Cancelled
-from encoding.registry import UnknownName
-from encoding.sweep import Sweep, plans, run, swept
+from encoding.features import extraction as features
+from encoding.fits.resources import NoRoom
+from encoding.runtime.progress import Cancelled
+from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinySource
 
 SWEEP = Sweep(spec=TINY, cells=(("tinynet", "colour"), ("tinynet", "pixels")))
@@ -143,7 +144,7 @@ def test_a_sweep_that_is_stopped_keeps_what_was_finished_and_goes_on_from_there(
 
 
 def test_a_layer_without_room_is_left_out_until_the_others_are_done(tiny, store, monkeypatch):
-    from encoding import sweep as module
+    from encoding.analysis import layer_sweep as module
 
     def full(spec, *rest):
         if spec.layers == ("colour",):
@@ -448,7 +449,7 @@ def test_a_bare_sweep_needs_no_download(tiny):
 
 
 def test_kinds_are_drawn_in_steps_of_the_colours_that_the_chart_has():
-    from encoding.brain_view import BrainMap
+    from encoding.plots.brain.brain_map import BrainMap
     from encoding.plots.heatmap import LAYER_COLOURS, layer_colours
 
     places = {"lh": np.arange(3)}

@@ -27,7 +27,7 @@ from encoding.backbones import BACKBONES, NoWeights, UnknownLayer, _published
 from encoding.backbones._hooks import capture, trace
 from encoding.backbones._modules import ModuleBackbone, without_values
 from encoding.backbones.timm import about, networks
-from encoding.registry import UnknownName
+from encoding.runtime.registry import UnknownName
 
 RESNET, VIT, MOBILENET = "timm/resnet18.fb_ssl_yfcc100m_ft_in1k", "timm/vit_tiny_patch16_224", "timm/mobilenetv2_100"
 SOURCE = BACKBONES[RESNET]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoding import uploads
-from encoding.uploads import BadUpload, clip_format, picture_format, read_clip, read_picture
+from encoding.prediction import uploads
+from encoding.prediction.uploads import BadUpload, clip_format, picture_format, read_clip, read_picture
 
 
 def saved(image, kind, **more):

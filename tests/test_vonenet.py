@@ -25,7 +25,7 @@ from encoding.backbones._vone import (
     filters,
 )
 from encoding.backbones.vonenet import NETWORKS, alexnet, own_tensors
-from encoding.registry import UnknownName
+from encoding.runtime.registry import UnknownName
 
 RESNET, ALEXNET = "vonenet/resnet50", "vonenet/alexnet"
 SOURCE = BACKBONES[RESNET]

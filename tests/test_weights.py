@@ -12,10 +12,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from encoding.backbones import BACKBONES, WeightsFile
+from encoding.backbones._catalogue import every_file
 from encoding.backbones._download import fetch, stated_hash
 from encoding.cli import main
-from encoding.progress import Cancelled
-from encoding.weights import every_file
+from encoding.runtime.progress import Cancelled
 
 BYTES = np.random.default_rng(0).bytes(3 * 2**20)
 SHA256 = hashlib.sha256(BYTES).hexdigest()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from encoding.registry import Registry, UnknownName, unknown
+from encoding.runtime.registry import Registry, UnknownName, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class Backbone(ABC):
     def activations(self, batch: torch.Tensor, layers: Sequence[str], pool: str = "none") -> dict[str, torch.Tensor]:
         """(b, 3, height, width) -> per layer (b, n_features) float32 on the same device, all from one forward pass.
 
-        ``pool`` says what is kept of a layer's places: :func:`encoding.pooling.pooled`.
+        ``pool`` says what is kept of a layer's places: :func:`encoding.backbones._pooling.pooled`.
 
         Raises
         ------

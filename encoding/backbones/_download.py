@@ -16,8 +16,8 @@ from urllib.parse import urlparse
 
 from filelock import FileLock
 
-from encoding.fingerprints import sha256 as sha256_of
-from encoding.progress import Report, silent
+from encoding.runtime.progress import Report, silent
+from encoding.storage.fingerprints import sha256 as sha256_of
 
 SECONDS_TO_ANSWER = 8  # for the server, before it counts as out of reach
 CHUNK = 2**20

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from encoding.pooling import pooled
+from encoding.backbones._pooling import pooled
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def capture(
 ) -> dict[str, torch.Tensor]:
     """Layer to its output, (b, n_features) float32, for each of ``layers``, from one forward pass that stops after the last.
 
-    ``pool`` is applied to each (:func:`encoding.pooling.pooled`). ``learning`` follows gradients, where the
+    ``pool`` is applied to each (:func:`encoding.backbones._pooling.pooled`). ``learning`` follows gradients, where the
     caller does.
 
     Outputs are copied the moment a module returns, because a later in-place operation (ReLU, a residual sum) may

@@ -11,7 +11,7 @@ from PIL import Image
 
 from encoding.backbones._base import Backbone, UnknownLayer
 from encoding.backbones._hooks import capture, trace
-from encoding.registry import unknown
+from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
     import torch

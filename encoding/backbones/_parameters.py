@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from encoding.registry import unknown
+from encoding.runtime.registry import unknown
 
 
 def read_parameters(name: str, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:

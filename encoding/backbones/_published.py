@@ -14,17 +14,8 @@ from urllib.error import HTTPError
 from encoding.backbones._base import NoWeights, Source, WeightsFile
 from encoding.backbones._download import fetch
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded
-from encoding.backbones._weights import (
-    PRETRAINED,
-    WITHOUT,
-    checkpoints,
-    fill,
-    find_weights,
-    read_tensors,
-    seed_of,
-    weights_fingerprint,
-)
-from encoding.spec import digest
+from encoding.backbones._weights import PRETRAINED, WITHOUT, checkpoints, fill, find_weights, read_tensors, seed_of, weights_fingerprint
+from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.backbones._base import NoWeights
 from encoding.backbones._download import fetch
-from encoding.fingerprints import sha256
-from encoding.progress import Report, silent
+from encoding.runtime.progress import Report, silent
+from encoding.storage.fingerprints import sha256
 
 if TYPE_CHECKING:
     import torch

@@ -20,8 +20,8 @@ from PIL import Image, ImageOps
 
 from encoding.backbones._base import SOURCES, Backbone, Source
 from encoding.backbones._parameters import number, read_parameters
-from encoding.pooling import pooled
-from encoding.spec import digest
+from encoding.backbones._pooling import pooled
+from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
     import torch

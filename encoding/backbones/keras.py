@@ -29,10 +29,10 @@ from PIL import Image
 from encoding.backbones._base import SOURCES, Backbone, NotInstalled, Source, UnknownLayer, WeightsFile
 from encoding.backbones._download import fetch
 from encoding.backbones._modules import Preparation
+from encoding.backbones._pooling import pooled
 from encoding.backbones._weights import DOWNLOAD_FAILED, PRETRAINED, find_weights, not_downloaded, seed_of, weights_fingerprint
-from encoding.pooling import pooled
-from encoding.registry import unknown
-from encoding.spec import digest
+from encoding.runtime.registry import unknown
+from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
     import torch

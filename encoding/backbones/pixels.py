@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.backbones._base import SOURCES, Backbone, Source
-from encoding.pooling import pooled
-from encoding.spec import digest
+from encoding.backbones._pooling import pooled
+from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
     import torch

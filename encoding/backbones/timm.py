@@ -14,7 +14,7 @@ from encoding.backbones._base import SOURCES
 from encoding.backbones._modules import Preparation
 from encoding.backbones._published import Published, PublishedNetwork, PublishedSource
 from encoding.backbones._weights import fill
-from encoding.registry import UnknownName, unknown
+from encoding.runtime.registry import UnknownName, unknown
 
 if TYPE_CHECKING:
     import torch

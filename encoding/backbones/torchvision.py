@@ -22,7 +22,7 @@ from encoding.backbones._weights import (
     seed_of,
     weights_fingerprint,
 )
-from encoding.spec import digest
+from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
     from torch import nn

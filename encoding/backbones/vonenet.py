@@ -21,7 +21,7 @@ from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers
 from encoding.backbones._parameters import number, read_parameters
 from encoding.backbones._published import Published
 from encoding.backbones._weights import fill, read_tensors, seed_of, weights_fingerprint
-from encoding.spec import digest
+from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
     import torch

@@ -15,19 +15,19 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 
+from encoding.analysis.hyperparameter_search import NothingFound
 from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
 from encoding.cli import caching, exchanging, fitting, folders, listing, predicting, searching, sweeping, weights
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
-from encoding.exchange import BadExchange
-from encoding.fits import FitChanged
-from encoding.predict import CannotPredict
-from encoding.preflight import NoRoom
+from encoding.fits.open import FitChanged
+from encoding.fits.resources import NoRoom
+from encoding.prediction.predict import CannotPredict
 from encoding.readouts import BadOption
-from encoding.registry import UnknownName
-from encoding.search import NothingFound
-from encoding.store import DamagedResult, StoreFull
+from encoding.runs.exchange import BadExchange
+from encoding.runtime.registry import UnknownName
+from encoding.storage.store import DamagedResult, StoreFull
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 WRONGLY_ASKED = (BadArguments, UnknownName, UnknownLayer, BadOption)

@@ -10,11 +10,11 @@ from typing import Any
 
 from encoding.cli.command import Answer, BadArguments, Parser, add_command
 from encoding.cli.terminal import Progress, file_size, table
-from encoding.holdings import Held, held, in_use, prune
-from encoding.holdings import chosen as chosen_of
-from encoding.registry import UnknownName, unknown
-from encoding.spec import FitSpec
-from encoding.store import Store
+from encoding.fits.spec import FitSpec
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.inventory import Held, held, in_use, prune
+from encoding.storage.inventory import chosen as chosen_of
+from encoding.storage.store import Store
 
 STAGES = ("features", "components", "moments", "weights", "fit", "search")  # the pipeline's; a Store may hold others as well
 

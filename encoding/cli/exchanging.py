@@ -8,13 +8,13 @@ from typing import Any
 
 from encoding.cli.command import Answer, BadArguments, add_command
 from encoding.cli.terminal import Progress, file_size
-from encoding.exchange import NO_SENDER, export, import_, is_sender
-from encoding.progress import portion
-from encoding.report import MOST_RESULTS, report
-from encoding.result import Result
-from encoding.runs import open_run
-from encoding.sent_models import why_kept_back
-from encoding.store import Store
+from encoding.fits.result import Result
+from encoding.runs.exchange import NO_SENDER, export, import_, is_sender
+from encoding.runs.exchange_models import why_kept_back
+from encoding.runs.report import MOST_RESULTS, report
+from encoding.runs.table import open_run
+from encoding.runtime.progress import portion
+from encoding.storage.store import Store
 
 KEY_HELP = "a fit's key, shown by `fit` and `cache list`; as many of its first characters as only it has"
 

@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 
 from encoding.backbones import BACKBONES
+from encoding.backbones._pooling import OVER_FRAMES
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.listing import SIDES
 from encoding.cli.terminal import Progress, duration, table
 from encoding.datasets import DATASETS
-from encoding.pipeline import choose_device, fit
-from encoding.plan import plan
-from encoding.pooling import OVER_FRAMES
-from encoding.preflight import Estimate, preflight
-from encoding.progress import Report, portion
-from encoding.result import Result
-from encoding.spec import HEMIS, FitSpec
-from encoding.store import Store
+from encoding.fits.plan import plan
+from encoding.fits.resources import Estimate, preflight
+from encoding.fits.result import Result
+from encoding.fits.spec import HEMIS, FitSpec
+from encoding.pipeline import fit
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import Report, portion
+from encoding.storage.store import Store
 
 EXAMPLES = """
 fit
@@ -173,7 +174,7 @@ def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) ->
 
     Raises
     ------
-    BadArguments for a value that cannot be, what :func:`encoding.plan.plan` raises for a name that does not exist.
+    BadArguments for a value that cannot be, what :func:`encoding.fits.plan.plan` raises for a name that does not exist.
     """
     with checking_arguments():
         if arguments.out is not None and arguments.out.expanduser().is_file():

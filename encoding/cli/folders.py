@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from encoding.cli.command import Answer, BadArguments, add_command
 from encoding.cli.terminal import Progress
 from encoding.datasets import DATASETS
-from encoding.progress import portion
-from encoding.store import Store
+from encoding.runtime.progress import portion
+from encoding.storage.store import Store
 
 if TYPE_CHECKING:
-    from encoding.doctor import Finding
+    from encoding.datasets.doctor import Finding
 
 LAYOUTS = ("algonauts2021", "algonauts2023", "img2brain")
 N_CLIPS, FEWEST_STIMULI = 60, 20
@@ -75,8 +75,8 @@ def run_simulate(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 def _simulate_clips(arguments: argparse.Namespace, progress: Progress) -> tuple[Path, list[str]]:
     """The folder written and the people in it, who share the clips: all of them unless one is asked for."""
-    from encoding.layouts2021 import simulate_algonauts2021
-    from encoding.simulation.cortex import SUBJECTS
+    from encoding.datasets.simulation.cortex import SUBJECTS
+    from encoding.datasets.writers.algonauts2021 import simulate_algonauts2021
 
     names = [arguments.subject] if arguments.subject else list(SUBJECTS)
     folder = simulate_algonauts2021(arguments.out.expanduser(), progress, n_clips=arguments.stimuli or N_CLIPS, subjects=names)
@@ -94,15 +94,15 @@ def _simulate_images(arguments: argparse.Namespace, progress: Progress) -> tuple
 
 def _writer(layout: str) -> Callable[..., Path]:
     """What writes a subject in a layout: ``write(subject, out, report)``, which returns the folder it made."""
-    from encoding.datasets.img2brain import write_img2brain
-    from encoding.layouts import write_algonauts2023
+    from encoding.datasets.writers.algonauts2023 import write_algonauts2023
+    from encoding.datasets.writers.img2brain import write_img2brain
 
     return {"algonauts2023": write_algonauts2023, "img2brain": write_img2brain}[layout]
 
 
 def run_doctor(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Every finding; exit code 1 where one is an error."""
-    from encoding.doctor import diagnose
+    from encoding.datasets.doctor import diagnose
 
     findings = diagnose(arguments.folder.expanduser(), Store(), progress)
     n_errors, n_warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))

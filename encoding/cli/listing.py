@@ -11,10 +11,10 @@ from encoding.backbones import BACKBONES
 from encoding.cli.command import Answer, add_command
 from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS, Dataset, Subject
-from encoding.plan import roi_names
+from encoding.datasets._base import roi_names
+from encoding.fits.result import EVERY_VERTEX
 from encoding.readouts import READOUTS, Readout
-from encoding.result import EVERY_VERTEX
-from encoding.store import Store
+from encoding.storage.store import Store
 
 SIDES = {"lh": "left", "rh": "right"}
 

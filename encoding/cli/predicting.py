@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.terminal import Progress, duration, file_size
-from encoding.pipeline import choose_device
-from encoding.predict import account, save_predictions, stimuli_in
-from encoding.progress import portion
-from encoding.result import Result
-from encoding.runs import open_run
-from encoding.store import Store
+from encoding.fits.result import Result
+from encoding.prediction.predict import account, save_predictions, stimuli_in
+from encoding.runs.table import open_run
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import portion
+from encoding.storage.store import Store
 
 if TYPE_CHECKING:
-    from encoding.submissions import Submission
+    from encoding.prediction.submissions import Submission
 
 EXAMPLES = """
 predict fit-3fa92c --images photos --out predictions
@@ -105,7 +105,7 @@ def model_line(result: Result) -> str:
 
 
 def _submission(arguments: argparse.Namespace, results: Sequence[Result], store: Store, progress: Progress) -> tuple[dict[str, Any], str]:
-    from encoding.submissions import check, submit
+    from encoding.prediction.submissions import check, submit
 
     with checking_arguments():
         check(results)
@@ -125,7 +125,7 @@ def _submission(arguments: argparse.Namespace, results: Sequence[Result], store:
 
 
 def _submission_text(made: Submission, results: Sequence[Result]) -> str:
-    from encoding.submissions import CHALLENGES
+    from encoding.prediction.submissions import CHALLENGES
 
     lines = [f"challenge  {made.challenge}, test stimuli of {', '.join(made.subjects)}", *(model_line(result) for result in results)]
     if made.missing:

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from encoding.analysis.hyperparameter_search import N_TRIALS, Search, search, space_of
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.fitting import add_spec_arguments, checked_spec, describe, spec_from
 from encoding.cli.terminal import Progress, duration, table
 from encoding.pipeline import fit
-from encoding.progress import portion
-from encoding.search import N_TRIALS, Search, search, space_of
-from encoding.store import Store
+from encoding.runtime.progress import portion
+from encoding.storage.store import Store
 
 N_SHOWN = 10  # of the best trials
 

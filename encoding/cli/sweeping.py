@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.analysis.hierarchy import Hierarchy, hierarchy
+from encoding.analysis.layer_ranking import BOTH, best_layers, by_layer, win_shares
+from encoding.analysis.layer_sweep import Sweep, Swept, run
 from encoding.backbones import BACKBONES
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.fitting import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
-from encoding.hierarchy import Hierarchy, hierarchy
-from encoding.layer_scores import BOTH, best_layers, by_layer, win_shares
-from encoding.pipeline import choose_device
-from encoding.plan import plan
-from encoding.progress import portion
-from encoding.spec import FitSpec
-from encoding.store import Store
-from encoding.sweep import Sweep, Swept, run
+from encoding.fits.plan import plan
+from encoding.fits.spec import FitSpec
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import portion
+from encoding.storage.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ BAR_WIDTH = 24
 
 
 class Progress:
-    """A :data:`encoding.progress.Report` that people see: a bar on a terminal, else a plain line at most once a second."""
+    """A :data:`encoding.runtime.progress.Report` that people see: a bar on a terminal, else a plain line at most once a second."""
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from encoding import weights
 from encoding.backbones import WeightsFile
+from encoding.backbones import _catalogue as weights
 from encoding.cli.command import Answer, Parser, add_command
 from encoding.cli.terminal import Progress, file_size, table
 

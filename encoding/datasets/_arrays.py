@@ -55,7 +55,7 @@ def open_vector(path: Path, length: int, what: str) -> np.ndarray:
 
 
 def response_facts(path: Path) -> dict[str, Any]:
-    """What one pass over a file of responses tells, as :func:`encoding.fingerprints.file_facts` remembers it.
+    """What one pass over a file of responses tells, as :func:`encoding.storage.fingerprints.file_facts` remembers it.
 
     ``minimum`` and ``maximum`` of the finite values (None where there are none), ``bad_rows`` and
     ``bad_vertices``, how many hold a NaN or an infinity, and ``first_bad``, the row and vertex of the first.

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from encoding.progress import Report, silent
-from encoding.registry import Registry, UnknownName, unknown
-from encoding.store import Store
+from encoding.runtime.progress import Report, silent
+from encoding.runtime.registry import Registry, UnknownName, unknown
+from encoding.storage.store import Store
 
 FSAVERAGE_VERTICES = 163_842
 FSAVERAGE5_VERTICES = 10_242  # the first of fsaverage's: the icosahedral meshes are nested
@@ -200,3 +200,8 @@ class Datasets(Registry[Dataset]):
 
 
 DATASETS = Datasets("dataset", "encoding.datasets")
+
+
+def roi_names(subject: Subject) -> Sequence[str]:
+    """Every ROI of a subject once, in order, whichever hemisphere has it."""
+    return tuple(dict.fromkeys(name for hemi in subject.hemis for name in subject.rois[hemi]))

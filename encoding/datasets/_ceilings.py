@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.ceiling import as_fraction, from_ncsnr
 from encoding.datasets._arrays import open_npy, open_vector
 from encoding.datasets._base import FSAVERAGE_VERTICES, BadData
+from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr
 
 SUFFIXES = (".npy", ".ncsnr.npy", ".ncsnr.mgh")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData
 from encoding.datasets._sections import Section
-from encoding.registry import unknown
-from encoding.splits import parse_split
+from encoding.evaluation.splits import parse_split
+from encoding.runtime.registry import unknown
 
 FILE = "dataset.toml"
 BLOCK = "brain"  # the one block of responses that are one file

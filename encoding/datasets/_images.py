@@ -26,7 +26,7 @@ class ImageFiles(Stimuli):
     Parameters
     ----------
     paths : the files, in the order of the stimuli.
-    fingerprint : names their bytes in that order (:func:`encoding.fingerprints.files_fingerprint`).
+    fingerprint : names their bytes in that order (:func:`encoding.storage.fingerprints.files_fingerprint`).
     """
 
     def __init__(self, paths: Iterable[Path], *, fingerprint: str) -> None:

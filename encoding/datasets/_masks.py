@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets._base import BadData
-from encoding.fingerprints import file_fingerprint, is_remembered
-from encoding.spec import digest
-from encoding.store import Store
+from encoding.storage.fingerprints import file_fingerprint, is_remembered
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
 
 Sampled = dict[str, tuple[np.ndarray, np.ndarray]]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.ceiling import as_fraction, from_ncsnr
 from encoding.datasets._arrays import open_npy
 from encoding.datasets._base import BadData
 from encoding.datasets._description import SPACES, Pictures, Places, Regions, SubjectFiles
 from encoding.datasets._images import list_images
+from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr
 
 
 def read_pictures(pictures: Pictures) -> list[Path]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from encoding.datasets._arrays import BLOCK_ROWS, open_npy, open_responses, require_finite, response_facts
 from encoding.datasets._base import BadData
-from encoding.fingerprints import file_facts, file_fingerprint, is_remembered
-from encoding.progress import Report, portion, silent
-from encoding.spec import digest
-from encoding.store import Store
+from encoding.runtime.progress import Report, portion, silent
+from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
 
 FACTS = "responses-1"  # what response_facts learns; raise the number when it learns something else
 CONVERSION_VERSION = 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from encoding.datasets._base import BadData
-from encoding.registry import unknown
+from encoding.runtime.registry import unknown
 
 
 @dataclass(frozen=True)

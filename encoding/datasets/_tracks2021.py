@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.ceiling import from_repeats
 from encoding.datasets._base import BadData
 from encoding.datasets._pickles import DAMAGED, StoredArray, as_array, as_text, load_plain
-from encoding.progress import Report, silent
+from encoding.evaluation.noise_ceiling import from_repeats
+from encoding.runtime.progress import Report, silent
 
 VERSION = 1  # raised when a file gives other numbers
 VOLUME = (78, 93, 71)  # voxels of the full track's mask
@@ -28,7 +28,7 @@ def convert(files: Mapping[str, Path], report: Report = silent) -> dict[str, np.
     Returns
     -------
     responses : (n_clips, n_voxels) float32, the mean over repetitions.
-    ceiling : (n_voxels,) float32 in 0 … 1, of that mean (:func:`encoding.ceiling.from_repeats`).
+    ceiling : (n_voxels,) float32 in 0 … 1, of that mean (:func:`encoding.evaluation.noise_ceiling.from_repeats`).
     edges : (n_files + 1,) int64, where each file's columns begin; the last is n_voxels.
     voxels : (n_voxels,) int64, each column's flat index in :data:`VOLUME`; empty for the mini track, whose voxels have no known place.
 

@@ -28,7 +28,7 @@ class VideoFiles(Stimuli):
     Parameters
     ----------
     paths : the files, in the order of the stimuli.
-    fingerprint : names their bytes in that order (:func:`encoding.fingerprints.files_fingerprint`).
+    fingerprint : names their bytes in that order (:func:`encoding.storage.fingerprints.files_fingerprint`).
     n_frames : how many frames :meth:`frames` takes of each, 1 or more.
     """
 

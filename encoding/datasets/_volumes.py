@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from encoding.surface import HEMIS, mesh
+from encoding.datasets._surface import HEMIS, mesh
 
 VERSION = 1  # raised when a vertex is given another voxel
 HALFWAY = (0.5,)  # from the pial to the white surface

@@ -30,10 +30,10 @@ from encoding.datasets import _volumes
 from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
 from encoding.datasets._images import check_numbers
 from encoding.datasets._videos import VideoFiles, list_videos
-from encoding.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
-from encoding.progress import Report, portion, silent
-from encoding.spec import digest
-from encoding.store import Store
+from encoding.runtime.progress import Report, portion, silent
+from encoding.storage.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
 
 BLOCK = "brain"
 FULL = "-full"  # ends the name of a subject of the full track

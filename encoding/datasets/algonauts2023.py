@@ -29,10 +29,10 @@ from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData, Datas
 from encoding.datasets._ceilings import read_ceilings
 from encoding.datasets._images import ImageFiles, check_numbers, list_images
 from encoding.datasets._names import read_label_names
-from encoding.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
-from encoding.progress import Report, portion, silent
-from encoding.regions import ROI_CLASSES
-from encoding.store import Store
+from encoding.datasets._rois import ROI_CLASSES
+from encoding.runtime.progress import Report, portion, silent
+from encoding.storage.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
+from encoding.storage.store import Store
 
 HEMIS = ("lh", "rh")
 SUBJECT = re.compile(r"subj\d\d")

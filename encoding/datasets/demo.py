@@ -1,7 +1,7 @@
 """Two simulated subjects who look at scenes drawn by code. Nothing is downloaded, and the truth is known.
 
 The first opening draws the scenes and shows them to the simulated cortex (some ten seconds on two cores); the result stays in the
-Store, and every later opening maps it into memory. :mod:`encoding.simulation` says how all of it is made.
+Store, and every later opening maps it into memory. :mod:`encoding.datasets.simulation` says how all of it is made.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import PIL
 from PIL import Image
 
 from encoding.datasets._base import DATASETS, Dataset, Stimuli, Subject
-from encoding.progress import Report, portion, silent
-from encoding.regions import ROI_CLASSES
-from encoding.registry import UnknownName, unknown
-from encoding.simulation import cortex, responses, scenes
-from encoding.simulation.cortex import HEMIS, SUBJECTS, Hemisphere
-from encoding.simulation.scenes import CATEGORIES, Scenes
-from encoding.spec import digest
-from encoding.store import Store
+from encoding.datasets._rois import ROI_CLASSES
+from encoding.datasets.simulation import cortex, responses, scenes
+from encoding.datasets.simulation.cortex import HEMIS, SUBJECTS, Hemisphere
+from encoding.datasets.simulation.scenes import CATEGORIES, Scenes
+from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
 
 SEED, UNLABELLED_SEED = 2023, 2024  # of the scenes with responses, and of those without
 

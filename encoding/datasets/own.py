@@ -29,10 +29,10 @@ from encoding.datasets._images import ImageFiles
 from encoding.datasets._masks import Sampled, is_sampled, read_sampled
 from encoding.datasets._own_files import read_ceiling, read_pictures, read_rois, read_rows, read_unlabelled, read_vertices
 from encoding.datasets._responses import read_responses, require_real, responses_are_known
-from encoding.fingerprints import files_fingerprint, is_remembered
-from encoding.progress import Report, portion, silent
-from encoding.registry import UnknownName, unknown
-from encoding.store import Store
+from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.fingerprints import files_fingerprint, is_remembered
+from encoding.storage.store import Store
 
 
 class OwnDataset(Dataset):

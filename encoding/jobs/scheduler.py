@@ -16,7 +16,7 @@ from uuid import uuid4
 from encoding.jobs import worker
 from encoding.jobs.cluster import Cluster
 from encoding.jobs.job import State
-from encoding.progress import Cancelled
+from encoding.runtime.progress import Cancelled
 
 if TYPE_CHECKING:
     from distributed import Client, Future

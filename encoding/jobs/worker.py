@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoding.progress import Cancelled
-from encoding.store import Store
+from encoding.runtime.progress import Cancelled
+from encoding.storage.store import Store
 
 if TYPE_CHECKING:
     from distributed import Nanny, Worker

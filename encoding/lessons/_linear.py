@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from encoding.moments import Moments
-from encoding.plan import INNER_SEED
+from encoding.evaluation.splits import Fold, inner_folds
+from encoding.fits.plan import INNER_SEED
 from encoding.readouts import READOUTS, LinearModel
-from encoding.splits import Fold, inner_folds
+from encoding.readouts._moments import Moments
 
 
 def fitted(X: np.ndarray, Y: np.ndarray, fold: Fold, *, readout: str = "ridge", bands: tuple[int, ...] = (), **options: Any) -> LinearModel:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from encoding.features import load
+from encoding.features.extraction import load
+from encoding.fits.plan import Plan, plan
+from encoding.fits.spec import FitSpec
 from encoding.pipeline import extract_features, reduce_features
-from encoding.plan import Plan, plan
-from encoding.progress import silent
-from encoding.spec import FitSpec
-from encoding.store import Store
+from encoding.runtime.progress import silent
+from encoding.storage.store import Store
 
 
 def make_ready(spec: FitSpec, store: Store) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.ceiling import from_repeats
+from encoding.evaluation.noise_ceiling import from_repeats
+from encoding.evaluation.scores import score
 from encoding.lessons.steps import ridge_r
-from encoding.scores import score
 
 SEED = 0
 MOST_REPEATS = 10

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.simulation.cortex import Hemisphere
-from encoding.simulation.filters import cell_centres
-from encoding.simulation.scenes import DEGREES
+from encoding.datasets.simulation.cortex import Hemisphere
+from encoding.datasets.simulation.filters import cell_centres
+from encoding.datasets.simulation.scenes import DEGREES
 
 GRID = 16  # cells along each side of the visual field, 0.5 degrees wide
 SIZES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # standard deviations of candidate fields, degrees

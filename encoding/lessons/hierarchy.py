@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from encoding.evaluation.scores import score
+from encoding.evaluation.splits import Fold
 from encoding.lessons._linear import fitted
-from encoding.scores import score
-from encoding.splits import Fold
 
 LAYERS = ("pixels", "energy", "categories")  # from early to late
 STAGES: Mapping[str, int] = {  # regions in the order of the cortex, and at which stage of the simulation they stand

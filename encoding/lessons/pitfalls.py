@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.components import fit_components
+from encoding.evaluation.splits import Fold
+from encoding.features.components import fit_components
 from encoding.lessons._linear import correlation, standardised
-from encoding.splits import Fold
 
 N_TRAIN, N_TEST = 60, 40  # pictures of each split of the leak: few, as in many real experiments
 N_COMPONENTS = 30

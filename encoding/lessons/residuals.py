@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encoding.evaluation.splits import Fold
 from encoding.lessons._linear import fitted, standardised
-from encoding.splits import Fold
 
 N_FEATURES = 10
 BEND = 0.7  # weight of the squared drive, beside 1 of the drive itself

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.scores import score
+from encoding.evaluation.scores import score
 
 
 @dataclass(frozen=True)

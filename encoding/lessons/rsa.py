@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encoding.evaluation.scores import score
+from encoding.evaluation.splits import Fold
 from encoding.lessons._linear import fitted
-from encoding.scores import score
-from encoding.splits import Fold
 
 FACTORS = (1, 2, 4, 8, 16, 32)
 

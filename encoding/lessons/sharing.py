@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encoding.evaluation.scores import score
+from encoding.evaluation.splits import Fold
 from encoding.lessons._linear import fitted, standardised
 from encoding.readouts._shares import layer_shares
-from encoding.scores import score
-from encoding.splits import Fold
 
 N_FEATURES = 8  # of each space
 N_VERTICES = 60  # of each kind

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.moments import Moments
-from encoding.plan import Plan
+from encoding.evaluation.scores import score
+from encoding.fits.plan import Plan
 from encoding.readouts import READOUTS
-from encoding.scores import score
+from encoding.readouts._moments import Moments
 
 
 @dataclass(frozen=True)

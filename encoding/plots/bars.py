@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.evaluation.scores import LOWER_IS_BETTER
 from encoding.plots.look import BAND, CEILING, CLEAR, FADED, LINE, SMALL, hemi_colour, hemi_name, level, rimmed, theme
-from encoding.registry import unknown
-from encoding.scores import LOWER_IS_BETTER
+from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ def roi_bars(
 
     Parameters
     ----------
-    table : :meth:`encoding.result.Result.rois`; one row for each ROI and hemisphere.
+    table : :meth:`encoding.fits.result.Result.rois`; one row for each ROI and hemisphere.
     score : a key of :data:`SCORE_TITLES`.
     statistic : ``mean`` or ``median`` over vertices.
     intervals : hemisphere to (low, high), each (n_rois,) in the order of that hemisphere's rows: ends of the 95 % interval

@@ -38,7 +38,7 @@ def paired_bars(
 
     Parameters
     ----------
-    tables : what each fit is called, such as ``A``, to its :meth:`encoding.result.Result.rois`.
+    tables : what each fit is called, such as ``A``, to its :meth:`encoding.fits.result.Result.rois`.
     intervals : fit to (roi, hemi) to the ends of the 95 % interval of the mean r; drawn as whiskers where there is one.
     marked : pairs (roi, hemi) that get a star: where fits differ.
     classes : as in :func:`encoding.plots.roi_bars`.
@@ -160,7 +160,7 @@ def roi_differences(
 
     Parameters
     ----------
-    table : :attr:`encoding.comparison.Comparison.table`.
+    table : :attr:`encoding.analysis.comparison.Comparison.table`.
     names : what the first and second fit are called.
     """
     import plotly.graph_objects as go

@@ -33,7 +33,7 @@ def learning_curve(
 
     Parameters
     ----------
-    sizes : (s,) numbers of training images, as :func:`encoding.curve.learning_curve` gives them.
+    sizes : (s,) numbers of training images, as :func:`encoding.analysis.learning_curve.learning_curve` gives them.
     train, test : (s,) scores, averaged over the vertices in question; NaN leaves a gap.
     label : what the scores are, for the y axis, such as "Mean r in V1v".
     chance : the score of a model that knows nothing; None draws no line.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from encoding.measured import Overview
+    from encoding.analysis.tuning import Overview
 
 ROW_HEIGHT = 17  # px, of a region's two bars
 CHARACTER = 6.2  # px, at most, of a name
@@ -25,7 +25,7 @@ def size_bars(table: pd.DataFrame, *, classes: Mapping[str, Sequence[str]] | Non
 
     Parameters
     ----------
-    table : :func:`encoding.measured.roi_sizes`.
+    table : :func:`encoding.analysis.tuning.roi_sizes`.
     classes : class to its regions, drawn class by class with a gap between. selected : the region that stands out.
 
     Notes
@@ -55,7 +55,7 @@ def region_profile(
 
     Parameters
     ----------
-    table : :func:`encoding.measured.roi_profile`. An empty region leaves a gap.
+    table : :func:`encoding.analysis.tuning.roi_profile`. An empty region leaves a gap.
     what : the axis' title: what was measured and its unit.
     classes, selected : as for :func:`size_bars`.
     """
@@ -182,7 +182,7 @@ def response_spread(found: Overview, *, what: str) -> go.Figure:
 def label_bars(table: pd.DataFrame, *, what: str) -> go.Figure:
     """A vertex's mean response to each kind of stimulus, with the 95 % interval of each mean.
 
-    ``table`` is :func:`encoding.measured.label_means`; ``what`` the axis' title.
+    ``table`` is :func:`encoding.analysis.tuning.label_means`; ``what`` the axis' title.
     """
     import plotly.graph_objects as go
 

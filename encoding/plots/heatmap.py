@@ -36,10 +36,10 @@ def layer_heatmap(
 
     Parameters
     ----------
-    table : rows of one hemisphere of :meth:`encoding.sweep.Swept.table`; at least label, roi and the score.
+    table : rows of one hemisphere of :meth:`encoding.analysis.layer_sweep.Swept.table`; at least label, roi and the score.
     score : ``r`` or ``normalised``.
     layers : labels of every layer, early ones first; those that the table lacks stay empty. None takes the table's.
-    best : :func:`encoding.sweep.best_layers`. A star marks the best layer of each ROI, filled where it wins in 95 % of the draws or
+    best : :func:`encoding.analysis.layer_sweep.best_layers`. A star marks the best layer of each ROI, filled where it wins in 95 % of the draws or
         more; the share stands beside the ROI's name.
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs of no class come first.
     quantity : what the colour bar is called, if not after the score.
@@ -179,8 +179,8 @@ def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *
     Parameters
     ----------
     layers : labels, early ones first; drawn from the bottom. rois : names, in the order they are drawn.
-    shares : (n_layers, n_rois), :func:`encoding.sweep.win_shares`. Shares under one percent are not drawn.
-    stages : (n_rois,) cortical stages (:func:`encoding.hierarchy.stage`), written beside the names.
+    shares : (n_layers, n_rois), :func:`encoding.analysis.layer_sweep.win_shares`. Shares under one percent are not drawn.
+    stages : (n_rois,) cortical stages (:func:`encoding.analysis.hierarchy.stage`), written beside the names.
     """
     import plotly.graph_objects as go
 
@@ -207,7 +207,7 @@ def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Se
 
     Parameters
     ----------
-    table : :meth:`encoding.sweep.Swept.table`, single hemispheres alone.
+    table : :meth:`encoding.analysis.layer_sweep.Swept.table`, single hemispheres alone.
     layers : labels of every layer, early ones first; None takes the table's.
     """
     import plotly.graph_objects as go

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.spec import FitSpec
+from encoding.fits.spec import FitSpec
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -112,9 +112,9 @@ def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None 
 
     Parameters
     ----------
-    provenance : :attr:`encoding.result.Result.provenance`. What it does not hold is left out, but for the first
+    provenance : :attr:`encoding.fits.result.Result.provenance`. What it does not hold is left out, but for the first
         word: a figure is "Simulated" wherever ``made_from`` says so.
-    n_test : test images, :attr:`encoding.result.Result.n_test`.
+    n_test : test images, :attr:`encoding.fits.result.Result.n_test`.
 
     Examples
     --------

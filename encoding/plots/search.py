@@ -24,7 +24,7 @@ def search_history(trials: pd.DataFrame) -> go.Figure:
 
     Parameters
     ----------
-    trials : :attr:`encoding.search.Search.trials`. Trials without a value are marked at the lower edge, where there is no scale.
+    trials : :attr:`encoding.analysis.hyperparameter_search.Search.trials`. Trials without a value are marked at the lower edge, where there is no scale.
         Hovering a trial shows its parameters, or why it failed.
     """
     import plotly.graph_objects as go
@@ -61,7 +61,7 @@ def search_importances(importances: Mapping[str, float]) -> go.Figure:
 
     Parameters
     ----------
-    importances : :attr:`encoding.search.Search.importances`, shares of the variance of the values.
+    importances : :attr:`encoding.analysis.hyperparameter_search.Search.importances`, shares of the variance of the values.
     """
     import plotly.graph_objects as go
 

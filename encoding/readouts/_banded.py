@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.moments import Centred, Moments, centred
-from encoding.parallel import each
-from encoding.progress import Report
+from encoding.readouts._moments import Centred, Moments, centred
+from encoding.runtime.progress import Report
+from encoding.runtime.threads import each
 
 if TYPE_CHECKING:
     import torch

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from encoding.progress import Report, silent
 from encoding.readouts._model import LinearModel, Model
 from encoding.readouts._options import Options, read_options
 from encoding.readouts._training import Training
-from encoding.registry import Registry
+from encoding.runtime.progress import Report, silent
+from encoding.runtime.registry import Registry
 
 
 class NotConverged(UserWarning):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from encoding.progress import Report
+from encoding.runtime.progress import Report
 
 
 class Counted:

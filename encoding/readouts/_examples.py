@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.progress import Report, silent
 from encoding.readouts._training import Responses
+from encoding.runtime.progress import Report, silent
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.progress import Report, portion
 from encoding.readouts._examples import Inputs
+from encoding.runtime.progress import Report, portion
 
 if TYPE_CHECKING:
     import torch

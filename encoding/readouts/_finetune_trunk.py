@@ -16,7 +16,7 @@ from torch import nn
 from encoding.backbones._blocks import Cut
 from encoding.backbones._hooks import capture
 from encoding.backbones._modules import ModuleBackbone
-from encoding.pooling import over_frames
+from encoding.backbones._pooling import over_frames
 from encoding.readouts._examples import Scale
 from encoding.readouts._layers import ACTIVATIONS, Standardise
 

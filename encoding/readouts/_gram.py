@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from encoding.moments import Centred, Moments, centred
+from encoding.readouts._moments import Centred, Moments, centred
 from encoding.readouts._varying import varying_features, varying_targets
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.moments import Centred, Moments, centred
+from encoding.readouts._moments import Centred, Moments, centred
 
 if TYPE_CHECKING:
     import torch

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from encoding.progress import Report, portion, silent
 from encoding.readouts._base import Readout
 from encoding.readouts._examples import ROW_BLOCK, Examples, Inputs, Scale, array_inputs
 from encoding.readouts._model import Model
 from encoding.readouts._train import Trained, first_seed, train
 from encoding.readouts._train_options import TrainingOptions
 from encoding.readouts._training import Training
+from encoding.runtime.progress import Report, portion, silent
 
 if TYPE_CHECKING:
     import torch

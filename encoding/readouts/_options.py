@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from encoding.registry import unknown
+from encoding.runtime.registry import unknown
 
 
 class BadOption(ValueError):
@@ -44,7 +44,7 @@ class Choice:
 
 
 def option(default: Any, help: str, search: Range | Choice | None = None) -> Any:
-    """A field of :class:`Options`. ``search`` is what :mod:`encoding.search` may vary it over; None leaves it alone."""
+    """A field of :class:`Options`. ``search`` is what :mod:`encoding.analysis.hyperparameter_search` may vary it over; None leaves it alone."""
     return field(default=default, metadata={"help": help, "search": search})
 
 

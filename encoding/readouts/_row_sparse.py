@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.moments import Moments, centred
 from encoding.readouts._gram import Gram
+from encoding.readouts._moments import Moments, centred
 from encoding.readouts._varying import varying_features, varying_targets
 from encoding.readouts.ridge import target_blocks
 

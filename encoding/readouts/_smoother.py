@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from encoding.parallel import each
-from encoding.progress import Report
 from encoding.readouts._model import Columns, Model
 from encoding.readouts._training import Responses, Training
+from encoding.runtime.progress import Report
+from encoding.runtime.threads import each
 
 COLUMN_BLOCK = 512  # targets predicted at a time: what a core's cache holds of a few thousand rows
 ROW_BLOCK = 4_096  # rows predicted at a time, which bounds the basis

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.progress import Report, silent
 from encoding.readouts._examples import ROW_BLOCK, Examples, batches
 from encoding.readouts._stopping import EarlyStopping
+from encoding.runtime.progress import Report, silent
 
 if TYPE_CHECKING:
     import torch
 
-    from encoding.checkpoint import Checkpoint
+    from encoding.readouts._checkpoint import Checkpoint
     from encoding.readouts._layers import Network
     from encoding.readouts._train_options import TrainingOptions
 

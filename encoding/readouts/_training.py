@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from encoding.datasets import Stimuli
-from encoding.spec import digest
+from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
     from encoding.backbones import Backbone
-    from encoding.checkpoint import Checkpoint
+    from encoding.readouts._checkpoint import Checkpoint
 
 Columns = slice | np.ndarray
 
@@ -102,7 +102,7 @@ class Training:
     positions : (t, 3) float32, where each target lies on the white or pial surface or in the volume, in millimetres; None where unknown.
     stimuli : the training rows' pictures or clips, for readouts that look at them.
     open_backbone : opens the network those readouts start from; ``layers`` are the layers of it that the fit names, ``pool`` and
-        ``over_frames`` what it keeps of their places and of a clip's frames (:mod:`encoding.pooling`).
+        ``over_frames`` what it keeps of their places and of a clip's frames (:mod:`encoding.backbones._pooling`).
     checkpoint : where a training that may be interrupted keeps its state; None keeps nothing.
     watch : called by a readout that is trained, after each epoch, with its number (from 0) and validation loss; what it raises stops
         the training.

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.moments import Moments, centred
-from encoding.parallel import each
-from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, BadOption, LinearModel, Options, Readout, option
 from encoding.readouts._banded import choose, eigenbasis, shrinkages
 from encoding.readouts._held_out import SELECTIONS
+from encoding.readouts._moments import Moments, centred
 from encoding.readouts.ridge import RELATIVE_ALPHAS
+from encoding.runtime.progress import Report, silent
+from encoding.runtime.threads import each
 
 CONSTANT = 1e-12  # of a component's sum of squares: a variance that is rounding
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.moments import Moments, centred
-from encoding.parallel import each
-from encoding.progress import Report, portion, silent
 from encoding.readouts import READOUTS, BadOption, Choice, LinearModel, NotConverged, Options, Range, Readout, option
 from encoding.readouts._counted import Counted
 from encoding.readouts._gram import Gram
 from encoding.readouts._held_out import SELECTIONS, HeldOut
+from encoding.readouts._moments import Moments, centred
 from encoding.readouts._sparse import Path, solve_each
 from encoding.readouts.ridge import target_blocks
+from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.threads import each
 
 if TYPE_CHECKING:
     import torch

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.datasets import Stimuli
-from encoding.progress import Report, portion, silent
 from encoding.readouts import READOUTS, BadOption, Model, Range, Readout, Training, option
 from encoding.readouts._examples import ROW_BLOCK, Examples, Inputs, Scale
 from encoding.readouts._finetune_inputs import Pictures, kept_inputs
 from encoding.readouts._network import TRUNK, NetworkModel, fold_head
 from encoding.readouts._train import first_seed, train
 from encoding.readouts._train_options import TrainingOptions, check_share, one_of
+from encoding.runtime.progress import Report, portion, silent
 
 if TYPE_CHECKING:
     from encoding.backbones._blocks import Block, Cut

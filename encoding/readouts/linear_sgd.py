@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, LinearModel, Model, Range, Training, option
 from encoding.readouts._network import NetworkReadout, Shape
 from encoding.readouts._stopping import groups_of
 from encoding.readouts._train import Trained
 from encoding.readouts._train_options import TrainingOptions, one_of
+from encoding.runtime.progress import Report, silent
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.moments import Moments, centred
-from encoding.parallel import each
-from encoding.progress import Report, portion, silent
 from encoding.readouts import READOUTS, LinearModel, NotConverged, Range, option
 from encoding.readouts._counted import Counted
 from encoding.readouts._gram import Gram
 from encoding.readouts._held_out import HeldOut
+from encoding.readouts._moments import Moments, centred
 from encoding.readouts._row_sparse import Rotated, solve_rows, weights_map
 from encoding.readouts.elastic_net import CHOOSING, KKT_LIMIT, N_ALPHAS, SMALLEST_ALPHA, ElasticNet, ElasticNetOptions, LassoOptions
 from encoding.readouts.ridge import target_blocks
+from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.threads import each
 
 if TYPE_CHECKING:
     import torch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from encoding.moments import Moments, centred
-from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, LinearModel, Options, Readout
+from encoding.readouts._moments import Moments, centred
 from encoding.readouts.ridge import optimality
+from encoding.runtime.progress import Report, silent
 
 
 class OLS(Readout):

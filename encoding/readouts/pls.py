@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.moments import Centred, Moments, centred
-from encoding.parallel import each
-from encoding.progress import Report, portion, silent
 from encoding.readouts import READOUTS, BadOption, Choice, LinearModel, Options, Range, Readout, option
 from encoding.readouts._counted import Counted
 from encoding.readouts._held_out import SELECTIONS, HeldOut
+from encoding.readouts._moments import Centred, Moments, centred
 from encoding.readouts._varying import varying_features, varying_targets
 from encoding.readouts.ridge import target_blocks
+from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.threads import each
 
 if TYPE_CHECKING:
     import torch

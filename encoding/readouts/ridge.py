@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.moments import Centred, Moments, centred
-from encoding.parallel import each
-from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, BadOption, LinearModel, Options, Readout, option
+from encoding.readouts._moments import Centred, Moments, centred
+from encoding.runtime.progress import Report, silent
+from encoding.runtime.threads import each
 
 if TYPE_CHECKING:
     import torch

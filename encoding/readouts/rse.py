@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.progress import Report, silent
 from encoding.readouts import READOUTS, BadOption, Choice, Options, Range, Readout, Training, option
 from encoding.readouts._smoother import Smoother, deviations, mean_response, needs_two_components, row_blocks, unit_rows
+from encoding.runtime.progress import Report, silent
 
 SIMILARITIES = ("correlation", "cosine")
 

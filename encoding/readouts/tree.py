@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from encoding.components import fit_components
-from encoding.progress import Report, portion, silent
+from encoding.features.components import fit_components
 from encoding.readouts import READOUTS, BadOption, Options, Range, Readout, Responses, Training, option
 from encoding.readouts._model import Columns
 from encoding.readouts._smoother import Deviations, Smoother, deviations, mean_response
+from encoding.runtime.progress import Report, portion, silent
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from pages.parts.handles import settle
-from pages.parts.home import brain_panel, doors, findings, forward
+from pages.parts.home.panels import brain_panel, doors, findings, forward
+from pages.parts.shared.server_state import settle
 
 forward()
 st.header("Encoding Explorer", anchor=False)

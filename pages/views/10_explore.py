@@ -3,16 +3,16 @@
 import streamlit as st
 
 from encoding import DATASETS
-from encoding.plan import roi_names
-from pages.parts.controls import fit_controls
-from pages.parts.focus import best_roi, focus_controls
-from pages.parts.handles import roi_table, settle
-from pages.parts.learning import curve_panel, distribution_panel, shares_panel
-from pages.parts.panels import brain_panel, prediction_panel, roi_panel, score_controls
-from pages.parts.running import complete, fit_or_find
-from pages.parts.search import search_panel
-from pages.parts.takeaway import take_away
-from pages.parts.words import speak_of
+from encoding.datasets._base import roi_names
+from pages.parts.explore.downloads import take_away
+from pages.parts.explore.panels import brain_panel, prediction_panel, roi_panel, score_controls
+from pages.parts.explore.search_panel import search_panel
+from pages.parts.explore.selection import best_roi, focus_controls
+from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
+from pages.parts.shared.fit_controls import fit_controls
+from pages.parts.shared.job_progress import complete, fit_or_find
+from pages.parts.shared.server_state import roi_table, settle
+from pages.parts.shared.units import speak_of
 
 st.header("Explore", anchor=False)
 try:

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from encoding import DATASETS
-from pages.parts.data import SIMULATED, choose_dataset, doctor_panel, headline, open_shown
-from pages.parts.data_brain import brain_panel, roi_choice
-from pages.parts.data_spread import regions_panel, responses_panel
-from pages.parts.data_stimuli import grid, stimulus_choice, stimulus_panel
-from pages.parts.data_vertex import vertex_choice, vertex_panel
-from pages.parts.handles import settle
-from pages.parts.words import speak_of
+from pages.parts.data.brain import brain_panel, roi_choice
+from pages.parts.data.distributions import regions_panel, responses_panel
+from pages.parts.data.stimuli import grid, stimulus_choice, stimulus_panel
+from pages.parts.data.subject_view import SIMULATED, choose_dataset, doctor_panel, headline, open_shown
+from pages.parts.data.vertex import vertex_choice, vertex_panel
+from pages.parts.shared.server_state import settle
+from pages.parts.shared.units import speak_of
 
 st.header("Data", anchor=False)
 name = choose_dataset()

@@ -3,11 +3,11 @@
 import streamlit as st
 
 from encoding import DATASETS
-from pages.parts.handles import settle
-from pages.parts.hierarchy import hierarchy_panel, take_away
-from pages.parts.layermaps import brain_panel, heatmap_panel, score_controls
-from pages.parts.layers import run_or_find, sweep_controls, table_of
-from pages.parts.words import speak_of
+from pages.parts.layers.hierarchy import hierarchy_panel, take_away
+from pages.parts.layers.panels import brain_panel, heatmap_panel, score_controls
+from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
+from pages.parts.shared.server_state import settle
+from pages.parts.shared.units import speak_of
 
 st.header("Layers", anchor=False)
 sweep = sweep_controls()

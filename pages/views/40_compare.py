@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts.compare import (
+from pages.parts.compare.panels import (
     ask_for_intervals,
     bars_panel,
     choose_runs,
@@ -12,8 +12,8 @@ from pages.parts.compare import (
     say_what_they_are,
     take_away,
 )
-from pages.parts.handles import settle
-from pages.parts.runs import notes_panel, runs_panel, runs_table
+from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
+from pages.parts.shared.server_state import settle
 
 st.header("Compare", anchor=False)
 table = runs_table()

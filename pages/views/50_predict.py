@@ -2,12 +2,11 @@
 
 import streamlit as st
 
-from encoding.detached import dataset_of
-from pages.parts.data import SIMULATED, Shown
-from pages.parts.handles import settle
-from pages.parts.predict import WRONG, Asked, choose_fits, choose_picture
-from pages.parts.predict_drives import occlusion_panel
-from pages.parts.predict_panels import (
+from encoding.runs.imported import dataset_of
+from pages.parts.data.subject_view import SIMULATED, Shown
+from pages.parts.predict.choices import WRONG, Asked, choose_fits, choose_picture
+from pages.parts.predict.occlusion import occlusion_panel
+from pages.parts.predict.panels import (
     brain_panel,
     least_r_choice,
     model_choice,
@@ -17,7 +16,8 @@ from pages.parts.predict_panels import (
     roi_choice,
     standing,
 )
-from pages.parts.words import speak_of
+from pages.parts.shared.server_state import settle
+from pages.parts.shared.units import speak_of
 
 st.header("Predict", anchor=False)
 fits = choose_fits()

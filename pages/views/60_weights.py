@@ -3,11 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from encoding.tasks import fetch_weights
-from encoding.weights import every_file
-from pages.parts.access import change_button
-from pages.parts.handles import jobs
-from pages.parts.running import follow
+from encoding.backbones._catalogue import every_file
+from encoding.jobs.tasks import fetch_weights
+from pages.parts.shared.access import change_button
+from pages.parts.shared.job_progress import follow
+from pages.parts.shared.server_state import jobs
 
 st.header("Weights", anchor=False)
 st.markdown(

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from encoding.registry import unknown
-from pages.parts.handles import settle
-from pages.parts.lesson import Lesson, door, prepared
-from pages.parts.lessons import LESSONS
-from pages.parts.lessons._later import warm
+from encoding.runtime.registry import unknown
+from pages.parts.learn.lesson import Lesson, door, prepared
+from pages.parts.learn.lessons import LESSONS
+from pages.parts.learn.lessons._subject import warm
+from pages.parts.shared.server_state import settle
 
 NAMES = [lesson.name for lesson in LESSONS]
 STYLE = """<style>

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from pages.parts.cache import exchange_panel, jobs_panel, store_panel
-from pages.parts.handles import settle
+from pages.parts.cache.panels import exchange_panel, jobs_panel, store_panel
+from pages.parts.shared.server_state import settle
 
 st.header("Jobs and cache", anchor=False)
 st.subheader("Jobs", anchor=False)

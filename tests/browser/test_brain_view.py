@@ -11,9 +11,9 @@ import pytest
 from driving import Guards, open_page, wait_idle
 from PIL import Image
 
-from encoding.brain_figure import standalone_html
-from encoding.brain_view import BrainMap
-from encoding.surface import HEMIS, VIEWS, eye, mesh, outline
+from encoding.datasets._surface import HEMIS, VIEWS, eye, mesh, outline
+from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.export import standalone_html
 
 APP = "tests/browser/apps/brain_app.py"
 CANVAS = "canvas.picture"

@@ -9,7 +9,7 @@ import pytest
 from driving import Guards, open_page, wait_idle
 
 from encoding import FitSpec, Store
-from encoding.spec import stage_of
+from encoding.storage.keys import stage_of
 
 SAME = "explore?components=37"
 SLOW = "explore?backbone=torchvision/vgg16&weights=random:0&layer=features.29"  # minutes on a CPU: there is time to cancel it

@@ -3,9 +3,9 @@
 import numpy as np
 import streamlit as st
 
-from encoding import surface
-from encoding.brain_view import BrainMap
-from pages.parts.brain import brain_view, clicked
+from encoding.datasets import _surface as surface
+from encoding.plots.brain.brain_map import BrainMap
+from pages.parts.shared.brain_component import brain_view, clicked
 
 st.set_page_config(layout="wide")
 name = st.radio("Map", ["height", "depth", "difference"], key="map", horizontal=True)

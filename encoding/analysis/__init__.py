@@ -1,0 +1,1 @@
+"""Computations on finished fits and on responses."""

@@ -1,0 +1,207 @@
+"""Two fits held against each other: what differs in their settings, and by how much, ROI by ROI, on the same test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.analysis.bootstrap import intervals_of
+from encoding.fits.result import Result
+from encoding.readouts import READOUTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FALSE_DISCOVERIES = 0.05  # the rate that is held, over all rows of a table
+LIBRARIES = ("torch", "torchvision", "timm", "numpy")  # whose versions may change numbers
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The second of two fits less the first.
+
+    Attributes
+    ----------
+    first, second : the fits, A and B.
+    unpaired : why draws of test images cannot be paired; None where they are the same images of the same subject.
+    same_vertices : whether both predict the same columns of the same responses, so that vertices can be subtracted.
+    without_intervals : those of the two whose bootstrap draws were not computed yet.
+    table : one row for each ROI and hemisphere that both report: ``roi``, ``hemi``, ``n_vertices`` (of the first), ``first`` and
+        ``second`` (mean r), ``difference``, and where draws are paired ``low`` and ``high`` (its 95 % interval), ``p`` (two-sided),
+        ``q`` (p adjusted for the false discovery rate over all rows) and ``differs`` (q within ``rate``); else NaN and False.
+    rate : the false discovery rate that ``differs`` holds.
+    """
+
+    first: Result
+    second: Result
+    unpaired: str | None
+    same_vertices: bool
+    without_intervals: tuple[Result, ...]
+    table: pd.DataFrame
+    rate: float = FALSE_DISCOVERIES
+
+    @property
+    def tested(self) -> bool:
+        """Whether the table holds intervals and p."""
+        return self.unpaired is None and not self.without_intervals
+
+
+def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES) -> Comparison:
+    """Compare two finished fits, from what is in the Store alone; nothing is computed that takes long.
+
+    The test is a paired bootstrap over test images (Efron & Tibshirani 1993, chapters 13 and 16). :func:`roi_intervals` draws the
+    same images for every fit of the same test set, so each draw gives one difference: the middle 95 % of them are the interval, and
+    p is the chance of a difference this far from 0 under Student's t, with the draws' standard deviation as its standard error and
+    one degree of freedom less than test images. (Counting the draws beyond 0 could say no p below 2 / 501, too coarse for many ROIs.)
+    It speaks of other test images, not of other subjects or trainings.
+    """
+    unpaired = why_unpaired(first, second)
+    found = [intervals_of(result) for result in (first, second)]
+    missing = tuple(result for result, draws in zip((first, second), found, strict=True) if draws is None)
+    table = _means(first, second)
+    tested = {name: np.full(len(table), np.nan) for name in ("low", "high", "p")}
+    if unpaired is None and not missing:
+        for number, row in enumerate(table.itertuples()):
+            draws = _draws(found[1], row.hemi, row.roi) - _draws(found[0], row.hemi, row.roi)
+            tested["low"][number], tested["high"][number], tested["p"][number] = paired_test(row.difference, draws, first.n_test)
+    table = table.assign(**tested, q=false_discovery(tested["p"]))
+    return Comparison(first, second, unpaired, same_vertices(first, second), missing, table.assign(differs=table["q"] <= rate), rate)
+
+
+def paired_test(difference: float, draws: np.ndarray, n_test: int) -> tuple[float, float, float]:
+    """The 95 % interval of a difference and its two-sided p.
+
+    Parameters
+    ----------
+    difference : of the scores as they are.
+    draws : (n_resamples,) the same difference for test images drawn again with replacement.
+    n_test : test images.
+
+    Returns
+    -------
+    low, high, p. p is 1 where two fits never differ; all NaN where there is no score.
+    """
+    from scipy import stats
+
+    if not np.isfinite(difference) or not np.isfinite(draws).all():
+        return np.nan, np.nan, np.nan
+    low, high = np.percentile(draws, [2.5, 97.5])
+    spread = draws.std(ddof=1)
+    if spread == 0:
+        return float(low), float(high), 1.0 if difference == 0 else 0.0
+    return float(low), float(high), float(2 * stats.t.sf(abs(difference) / spread, n_test - 1))
+
+
+def false_discovery(p: np.ndarray) -> np.ndarray:
+    """p adjusted so that calling all q <= 0.05 findings leaves at most 5 % false ones among them (Benjamini & Hochberg 1995).
+
+    NaN (no test) counts for nothing and stays NaN.
+
+    Examples
+    --------
+    >>> false_discovery(np.array([0.01, np.nan, 0.04, 0.03])).round(3).tolist()
+    [0.03, nan, 0.04, 0.04]
+    """
+    p = np.asarray(p, float)
+    q, known = np.full(p.shape, np.nan), np.flatnonzero(np.isfinite(p))
+    falling = known[np.argsort(p[known])[::-1]]
+    rank = np.arange(len(falling), 0, -1)
+    q[falling] = np.minimum.accumulate(np.minimum(1, p[falling] * len(falling) / rank))
+    return q
+
+
+def why_unpaired(first: Result, second: Result) -> str | None:
+    """Why the test images of two fits cannot be paired, in a sentence; None where they can."""
+    a, b = (result.plan.spec for result in (first, second))
+    if (a.dataset, a.subject) != (b.dataset, b.subject):
+        return f"They are of different subjects ({a.dataset} {a.subject} and {b.dataset} {b.subject})."
+    shared = [hemi for hemi in first.plan.hemis if hemi in second.plan.hemis]
+    if not shared:
+        return "They are of different hemispheres."
+    prints = [result.plan.subject.fingerprints for result in (first, second)]
+    if any(prints[0][hemi] != prints[1][hemi] for hemi in shared):
+        return f"The responses of {a.dataset} {a.subject} changed between them."
+    rows = [result.test_rows() for result in (first, second)]
+    if not np.array_equal(*rows):
+        both = len(np.intersect1d(*rows))
+        counts = f"A on {len(rows[0]):,}, B on {len(rows[1]):,}, of which {both:,} are the same"
+        return f"They were tested on different images ({counts}): their splits are {a.split} and {b.split}."
+    return None
+
+
+def same_vertices(first: Result, second: Result) -> bool:
+    """Whether two fits predict the same columns of the same responses, in some hemisphere."""
+    prints = [result.plan.subject.fingerprints for result in (first, second)]
+    shared = [hemi for hemi in first.plan.hemis if hemi in second.plan.hemis]
+    return bool(shared) and all(prints[0][hemi] == prints[1][hemi] for hemi in shared)
+
+
+def vertex_differences(first: Result, second: Result) -> dict[str, np.ndarray]:
+    """Hemisphere to r of the second less r of the first, (n_vertices,) float64, NaN where one has none.
+
+    Raises
+    ------
+    ValueError where the two do not predict the same vertices.
+    """
+    if not same_vertices(first, second):
+        raise ValueError("These fits do not predict the same vertices, so no vertex of one can be subtracted from one of the other.")
+    shared = [hemi for hemi in first.plan.hemis if hemi in second.plan.hemis]
+    return {hemi: second.score(hemi) - first.score(hemi) for hemi in shared}
+
+
+def letters(results: Sequence[Result]) -> list[str]:
+    """A short name for each of some fits: A, B, C …"""
+    return list(ascii_uppercase[: len(results)])
+
+
+def settings(results: Sequence[Result]) -> pd.DataFrame:
+    """One row for each setting and a column for each fit, A, B, …: the spec, the readout's parameters, images and what made it."""
+    import pandas as pd
+
+    same_readout = len({result.plan.spec.readout for result in results}) == 1
+    columns = [_settings(result, every_option=same_readout) for result in results]
+    names = dict.fromkeys(name for column in columns for name in column)
+    told = {who: [column.get(name, "") for name in names] for who, column in zip(letters(results), columns, strict=True)}
+    return pd.DataFrame({"setting": list(names)} | told)
+
+
+def what_differs(results: Sequence[Result]) -> pd.DataFrame:
+    """The rows of :func:`settings` in which fits differ."""
+    table = settings(results)
+    return table[table[letters(results)].nunique(axis=1) > 1].reset_index(drop=True)
+
+
+def _settings(result: Result, *, every_option: bool) -> dict[str, str]:
+    spec, made = result.plan.spec, result.provenance
+    options: Mapping[str, Any] = dict(spec.options)
+    if every_option and spec.readout in READOUTS:
+        options = asdict(READOUTS[spec.readout].read(dict(options)))
+    told = {name: _text(value) for name, value in spec.to_dict().items() if name != "options"}
+    told |= {f"{spec.readout}: {name}": _text(value) for name, value in options.items()}
+    told |= {"training images": f"{result.n_train:,}", "test images": f"{result.n_test:,}"}
+    told |= {"device": _text(made.get("made_from", {}).get("device", "")), "commit": str(made.get("commit", ""))[:10]}
+    return told | {name: str(made.get("libraries", {}).get(name, "")) for name in LIBRARIES}
+
+
+def _text(value: Any) -> str:
+    return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _means(first: Result, second: Result) -> pd.DataFrame:
+    """Mean r of every ROI and hemisphere that both report and that has vertices in both, in the first one's order."""
+    columns = ["roi", "hemi", "n_vertices", "r_mean"]
+    a, b = (result.rois()[columns] for result in (first, second))
+    table = a.merge(b, on=["roi", "hemi"], how="inner", suffixes=("", "_b"))
+    table = table[(table["n_vertices"] > 0) & (table["n_vertices_b"] > 0)].reset_index(drop=True)
+    table = table.rename(columns={"r_mean": "first", "r_mean_b": "second"}).drop(columns="n_vertices_b")
+    return table.assign(difference=table["second"] - table["first"])
+
+
+def _draws(intervals: Mapping[str, np.ndarray], hemi: str, roi: str) -> np.ndarray:
+    """(n_resamples,) the means of one ROI."""
+    place = np.flatnonzero(np.asarray(intervals["rois"]) == roi)
+    return np.asarray(intervals[f"{hemi}_draws"][:, place[0]], float)

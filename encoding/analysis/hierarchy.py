@@ -1,0 +1,130 @@
+"""Does the network's order of layers follow the cortex's order of areas? One number for it, and a published table to hold it against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.datasets._rois import ROI_CLASSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CATEGORY_AREAS = tuple(roi for kind, rois in ROI_CLASSES.items() if kind.startswith("floc-") for roi in rois)
+
+STAGES: Mapping[str, int] = {"V1": 1, "V2": 2, "V3": 3, "hV4": 4, "V4": 4} | dict.fromkeys((*CATEGORY_AREAS, "FFA", "LOC", "STS"), 5)
+"""ROI to its stage along the visual hierarchy.
+
+V1 to V4 are in the order in which anatomy connects them (Felleman & Van Essen 1991, Distributed hierarchical processing in the primate
+cerebral cortex). Areas selective for categories lie beyond V4 on the ventral and lateral surface (Grill-Spector & Weiner 2014, The
+functional architecture of the ventral temporal cortex and its role in categorization); no order among them is agreed, so they share
+one stage. Streams, and "all", span stages and have none.
+"""
+
+N_LEAST = 3  # ROIs with a stage; two points always agree or disagree
+
+PUBLISHED_LAYERS = ("features.1", "features.4", "features.7", "features.9", "features.12")
+PUBLISHED_ROIS = ("V1v", "hV4", "EBA", "FFA-1", "PPA", "RSC", "early", "ventral", "all")
+PUBLISHED = (
+    (0.539, 0.316, 0.150, 0.203, 0.260, 0.354, 0.425, 0.204, 0.238),
+    (0.670, 0.423, 0.292, 0.348, 0.409, 0.523, 0.554, 0.332, 0.367),
+    (0.613, 0.493, 0.398, 0.472, 0.493, 0.601, 0.569, 0.423, 0.450),
+    (0.525, 0.497, 0.443, 0.527, 0.551, 0.643, 0.520, 0.477, 0.474),
+    (0.379, 0.469, 0.470, 0.568, 0.561, 0.633, 0.405, 0.500, 0.454),
+)
+PUBLISHED_ORIGIN = (
+    "Published for Algonauts 2023 subj01: AlexNet trained on ImageNet, 2,048 principal components, ridge; the median over vertices of "
+    "noise-normalised r² (not r) on the tenth of the images that the challenge's kit sets aside. No intervals were published."
+)
+
+
+def stage(roi: str) -> int | None:
+    """The stage of an ROI, from 1 for V1 to 5; None for one that has none.
+
+    >>> stage("V2d"), stage("FFA-1"), stage("ventral")
+    (2, 5, None)
+    """
+    return STAGES.get(roi) or (STAGES.get(roi[:-1]) if roi[-1:] in ("v", "d") else None)
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """How well the best layers' order follows the areas' stages.
+
+    Attributes
+    ----------
+    rois : (n_rois,) those with a stage and a score. stages : (n_rois,) 1 … 5. depths : (n_rois,) place of the best layer, 0 for the first.
+    index : Spearman's correlation of the two, -1 … 1; NaN where it is not defined: fewer than three ROIs, one stage, or one layer
+        that is best everywhere.
+    low, high : ends of its 95 % interval over draws of test images, of the draws in which it is defined.
+    defined : share of draws in which it is.
+    """
+
+    rois: tuple[str, ...]
+    stages: np.ndarray
+    depths: np.ndarray
+    index: float
+    low: float = float("nan")
+    high: float = float("nan")
+    defined: float = float("nan")
+
+
+def hierarchy(means: np.ndarray, rois: Sequence[str], draws: np.ndarray | None = None) -> Hierarchy:
+    """The hierarchy index of the layers of one network (Spearman's rank correlation, ties sharing their mean rank).
+
+    Parameters
+    ----------
+    means : (n_layers, n_rois) scores, early layers first; NaN for an ROI without one.
+    rois : (n_rois,) names; those without a stage are left out.
+    draws : (n_layers, n_draws, n_rois) of the same, for the interval. It speaks of other test images, not of other ROIs or subjects.
+    """
+    staged = [number for number, roi in enumerate(rois) if stage(roi) and np.isfinite(means[:, number]).all()]
+    stages = np.array([stage(rois[number]) for number in staged], float)
+    depths = means[:, staged].argmax(0)
+    index = float(_rank_correlations(stages, depths[None])[0])
+    found = Hierarchy(tuple(rois[number] for number in staged), stages, depths, index)
+    if draws is None or not staged:
+        return found
+    drawn = _rank_correlations(stages, draws[:, :, staged].argmax(0))
+    finite = drawn[np.isfinite(drawn)]
+    low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
+    return Hierarchy(found.rois, stages, depths, index, float(low), float(high), len(finite) / len(drawn))
+
+
+def _rank_correlations(stages: np.ndarray, depths: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of stages (n_rois,) with each row of depths (n, n_rois). -> (n,), NaN where undefined."""
+    from scipy.stats import rankdata
+
+    if len(stages) < N_LEAST:
+        return np.full(len(depths), np.nan)
+    x, y = rankdata(stages), rankdata(depths, axis=1)
+    x, y = x - x.mean(), y - y.mean(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (y @ x) / np.sqrt((x @ x) * (y * y).sum(1))
+
+
+def published() -> pd.DataFrame:
+    """The published table for AlexNet, one row for each layer and ROI: label, roi, normalised. See :data:`PUBLISHED_ORIGIN`."""
+    import pandas as pd
+
+    rows = [
+        {"label": layer, "roi": roi, "normalised": PUBLISHED[i][j]}
+        for i, layer in enumerate(PUBLISHED_LAYERS)
+        for j, roi in enumerate(PUBLISHED_ROIS)
+    ]
+    return pd.DataFrame(rows)
+
+
+def published_hierarchy() -> Hierarchy:
+    """The hierarchy index of the published table; it has no interval."""
+    return hierarchy(np.array(PUBLISHED), PUBLISHED_ROIS)
+
+
+def published_best() -> pd.DataFrame:
+    """The best layer of each ROI in the published table, as :func:`encoding.analysis.layer_sweep.best_layers`; how sure it is was not published."""
+    table = published()
+    best = table.loc[table.groupby("roi", sort=False)["normalised"].idxmax()]
+    return best.assign(share=float("nan"))

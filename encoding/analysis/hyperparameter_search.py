@@ -1,0 +1,325 @@
+"""The best parameters of a readout, looked for by trial and error (Optuna) on rows that are neither learned from nor tested.
+
+One fifth of the first fold's training rows is set aside for validation. A trial fits the readout on the other four fifths; the
+readout's own inner folds lie within those. Its value is the mean r over all fitted vertices on the fifth set aside. Test rows are
+never read. Components are those of all training rows of the fold: they see the validation pictures but no response.
+
+Parameters are proposed by TPE (Bergstra et al. 2011). A readout that is trained in epochs is given up where its validation loss is
+worse than the median of the trials before at the same epoch. Each trial is kept in the Store as it ends (:mod:`encoding.analysis.optuna_study`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.analysis.optuna_study import Space, Watch, begin, counted, opened, shares_of_variance, tables, try_one
+from encoding.evaluation.scores import SCORES_VERSION
+from encoding.evaluation.splits import Fold, inner_folds
+from encoding.fits.plan import Plan, plan
+from encoding.fits.resources import preflight
+from encoding.fits.spec import FitSpec
+from encoding.fits.targets import Part
+from encoding.fits.training_data import bands_of, training_rows
+from encoding.pipeline import company_rows, extract_features, reduce_features, score_part
+from encoding.readouts import READOUTS, BadOption, Options, Training, search_space
+from encoding.readouts._moments import MOMENTS_VERSION, Moments
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.registry import unknown
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+
+SEARCH_VERSION = 1
+N_TRIALS = 30
+N_FIFTHS, VALIDATION_SEED = 5, 1  # the readout's own inner folds have the seed 0
+
+
+class NothingFound(RuntimeError):
+    """No trial gave a value. The message holds what the last one said."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What :func:`search` is asked for, as plain data for a background job.
+
+    Attributes
+    ----------
+    spec, n_trials, vary, seed : its arguments.
+    """
+
+    spec: FitSpec
+    n_trials: int = N_TRIALS
+    vary: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def job_key(self) -> str:
+        """The name of the job: more trials of one search are the same job."""
+        return digest("tune", 1, spec=self.spec.to_dict(), vary=sorted(self.vary), seed=self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What :func:`search` has found out so far.
+
+    Attributes
+    ----------
+    spec : the fit whose readout is searched. Parameters that it sets stay as they are set.
+    key : the search's name in the Store.
+    space : parameter to what it was varied over.
+    trials : one row for each trial: ``number`` from 1, ``value`` (mean r on validation rows; NaN unless complete), ``state`` (complete,
+        pruned or failed), ``seconds``, a column for each parameter, ``error`` (empty unless failed).
+    epochs : one row for each epoch of readouts that are trained: ``trial``, ``epoch`` from 0, ``loss`` on the readout's own validation
+        rows, of the largest part of the vertices; else empty.
+    """
+
+    spec: FitSpec
+    key: str
+    space: Space
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    found: list[optuna.trial.FrozenTrial] = field(repr=False)
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The varied parameters of the best trial, the first of equals; empty where none is complete."""
+        if not self.trials["value"].notna().any():
+            return {}
+        row = self.trials["value"].idxmax()
+        return {name: self.trials[name][row] for name in self.space}
+
+    @property
+    def best_value(self) -> float:
+        """Its mean r on validation rows; NaN where no trial is complete."""
+        return float(self.trials["value"].max())
+
+    @property
+    def best_spec(self) -> FitSpec:
+        """The fit with the best parameters; those equal to the readout's defaults are left out."""
+        readout = READOUTS[self.spec.readout]
+        chosen = dict(self.spec.options) | self.best
+        read, default = asdict(readout.read(chosen)), asdict(readout.options())
+        return replace(self.spec, options={name: read[name] for name in chosen if read[name] != default[name]})
+
+    @cached_property
+    def importances(self) -> dict[str, float]:
+        """Parameter to its share of the variance of the values, largest first (fANOVA, Hutter et al. 2014); they sum to 1.
+
+        Empty under ten complete trials, or where their values are all equal.
+        """
+        return shares_of_variance(self.found)
+
+
+def search(
+    spec: FitSpec,
+    store: Store,
+    *,
+    n_trials: int = N_TRIALS,
+    vary: Sequence[str] = (),
+    seed: int = 0,
+    report: Report = silent,
+    device: str = "auto",
+) -> Search:
+    """Try parameters until there are ``n_trials`` trials, those of earlier calls included.
+
+    The first trial is the readout's defaults, whether or not the space holds them. Each trial's proposal follows from the seed, its number
+    and the trials before, so a search that was killed and started again ends with the same trials as one that was not, as far as the
+    readout itself gives the same numbers again (on one device). A trial that a kill cut short is marked failed and not counted.
+
+    Parameters
+    ----------
+    vary : parameters to vary; by default every one that the readout declares a range for and ``spec`` does not set.
+    report : called with the fraction done and what is being done; may raise Cancelled.
+    device : ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
+
+    Raises
+    ------
+    BadOption where there is nothing to vary, or no such parameter; what :func:`encoding.fit` raises before any work. NothingFound
+    where all trials failed.
+    """
+    if n_trials < 1:
+        raise ValueError(f"n_trials must be 1 or more, not {n_trials}.")
+    space = space_of(spec, vary)
+    planned = plan(spec, store, portion(report, 0, 0.1))
+    path = study_path(planned, space, seed, store)
+    with store.lock(path.stem):
+        begin(path)
+        with opened(path, "rw") as study:
+            if len(counted(study)) < n_trials:
+                judge = _Judge.of(planned, store, portion(report, 0.1, 0.3), choose_device(device))
+                _try_all(study, judge, space, n_trials, seed, portion(report, 0.3, 1))
+    found = _read(path, spec, space)
+    if not found.best:
+        raise NothingFound(f"None of {len(found.trials)} trials gave a value. The last: {found.trials['error'].iloc[-1]}")
+    report(1.0, "done")
+    return found
+
+
+def stored_search(planned: Plan, store: Store, *, vary: Sequence[str] = (), seed: int = 0) -> Search | None:
+    """What a search has found so far, also while it is going on; None where none was begun.
+
+    Raises
+    ------
+    BadOption where there is nothing to vary, or no such parameter.
+    """
+    space = space_of(planned.spec, vary)
+    path = study_path(planned, space, seed, store)
+    return _read(path, planned.spec, space) if path.exists() else None
+
+
+def space_of(spec: FitSpec, vary: Sequence[str] = ()) -> Space:
+    """The parameters that a search varies, by name.
+
+    Raises
+    ------
+    BadOption where the readout has none, none is left, or one is named that does not exist or that ``spec`` sets.
+    """
+    known, fixed = search_space(READOUTS[spec.readout].options), dict(spec.options)
+    if not known:
+        able = [name for name, readout in READOUTS.items() if search_space(readout.options)]
+        raise BadOption(f"{spec.readout} has no parameters to search. Readouts that have: {', '.join(able) or 'none'}.")
+    for name in vary:
+        if name not in known:
+            raise BadOption(unknown(f"parameter of {spec.readout} to vary", name, known))
+        if name in fixed:
+            raise BadOption(f"{name} is set to {fixed[name]!r}, so it cannot be varied. Leave out one of the two.")
+    chosen = {name: space for name, space in known.items() if name not in fixed and (not vary or name in vary)}
+    if not chosen:
+        raise BadOption(f"Every parameter of {spec.readout} that can be searched is set: {', '.join(known)}. Leave one out.")
+    return chosen
+
+
+def search_key(planned: Plan, space: Space, seed: int) -> str:
+    """The name of a search: of everything that determines it but the number of trials, so that more can be asked for."""
+    fold = judged_fold(planned)
+    return digest(
+        "search",
+        SEARCH_VERSION,
+        scores=SCORES_VERSION,
+        weights=[planned.weights_key(fold, part) for part in planned.parts],
+        components=[planned.components_key(planned.folds[0], layers) for layers in planned.spaces],
+        validation=fold.test.tolist(),
+        space={name: repr(each) for name, each in space.items()},
+        seed=seed,
+    )
+
+
+def study_path(planned: Plan, space: Space, seed: int, store: Store) -> Path:
+    """The SQLite file of a search; it is there once the search has begun."""
+    return store.root / "search" / f"{search_key(planned, space, seed)}.db"
+
+
+def judged_fold(planned: Plan) -> Fold:
+    """The rows of a trial: ``train`` are four fifths of the first fold's training rows, ``test`` the others, for validation.
+
+    Repeats of one stimulus are in the same of the two. ValueError under five different stimuli.
+    """
+    train = planned.folds[0].train
+    held_out = inner_folds(planned.subject.groups[train], N_FIFTHS, VALIDATION_SEED) == 0
+    return Fold(train=train[~held_out], test=train[held_out])
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Fits a readout with some parameters and says how good it is."""
+
+    planned: Plan
+    fold: Fold
+    Z: np.ndarray | None
+    bands: tuple[int, ...]
+    company: tuple[Training, ...]
+    store: Store
+    device: str
+
+    @classmethod
+    def of(cls, planned: Plan, store: Store, report: Report, device: str) -> _Judge:
+        preflight(planned, store, device).check()
+        first, fold = planned.folds[0], judged_fold(planned)
+        if planned.readout.needs == "stimuli":
+            return cls(planned, fold, None, (), (), store, device)
+        plans = (planned, *planned.company)
+        for number, each in enumerate(plans):
+            extract_features(each, store, portion(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans)), device)
+        Z = reduce_features(planned, first, store, portion(report, 0.6, 1), device)
+        unseen = replace(planned, folds=[Fold(first.train, np.union1d(first.test, fold.test))])  # no subject learns these pictures
+        company = tuple(company_rows(unseen, other, 0, Z, store, device) for other in planned.company)
+        return cls(planned, fold, Z, bands_of(planned, first, store), company, store, device)
+
+    def value(self, options: Options, watch: Watch, report: Report) -> float:
+        """The mean r over all vertices on the validation rows, those left out that do not vary there.
+
+        ``watch`` is told the epochs of the largest part.
+        """
+        planned, parts = replace(self.planned, options=options), sorted(self.planned.parts, key=_n_targets, reverse=True)
+        r = []
+        for number, part in enumerate(parts):
+            said = portion(report, number / len(parts), (number + 1) / len(parts))
+            said(0, f"fitting {_n_targets(part):,} vertices of {part.name}")
+            data = self._data(planned, part, None if number else watch)
+            model = planned.readout.fit(data, options, device=self.device, report=said)
+            scores = score_part(planned, self.fold, part, self.Z, model, (), silent)
+            r += [values["r"] for values in scores.values()]
+        r = np.concatenate(r)
+        if not np.isfinite(r).any():
+            raise ValueError("No vertex varies over the validation rows, so there is nothing to judge a search by.")
+        return float(np.nanmean(r))
+
+    def _data(self, planned: Plan, part: Part, watch: Watch | None) -> Moments | Training:
+        if planned.readout.needs != "moments":
+            return training_rows(planned, self.fold, part, self.Z, company=self.company, watch=watch)
+        found = [self._sums(planned, hemi).targets(slice(None) if part.whole else columns) for hemi, columns in part.columns.items()]
+        return found[0] if len(found) == 1 else Moments.side_by_side(found)
+
+    def _sums(self, planned: Plan, hemi: str) -> Moments:
+        """The moments of the four fifths, kept in the Store."""
+
+        def make() -> dict[str, np.ndarray]:
+            Y, inner = planned.subject.responses[hemi], planned.inner(self.fold)
+            sums = Moments.of(self.Z, Y, inner, rows=self.fold.train, device=self.device)
+            return replace(sums, bands=self.bands).arrays()
+
+        components = [planned.components_key(planned.folds[0], layers) for layers in planned.spaces]
+        key = digest("moments", MOMENTS_VERSION, components=components, of=planned.moments_key(self.fold, hemi))
+        return Moments.from_arrays(self.store.memo(key, make, planned.made_from(device=self.device, components=components, hemi=hemi)))
+
+
+def _n_targets(part: Part) -> int:
+    return sum(map(len, part.columns.values()))
+
+
+def _try_all(study: optuna.Study, judge: _Judge, space: Space, n_trials: int, seed: int, report: Report) -> None:
+    """Trials until there are enough of them."""
+    defaults, n_before = asdict(judge.planned.options), len(done := counted(study))
+    while len(done) < n_trials:
+        values = [trial.value for trial in done if trial.state.name == "COMPLETE"]
+        text = f"trial {len(done) + 1} of {n_trials}" + (f", best r {max(values):.3f}" if values else "")
+        start, stop = ((at - n_before) / (n_trials - n_before) for at in (len(done), len(done) + 1))
+        said = _prefixed(portion(report, start, stop), text)
+        said(0, "choosing parameters")
+
+        def value(chosen: dict[str, Any], watch: Watch, said: Report = said) -> float:
+            return judge.value(judge.planned.readout.read(defaults | chosen), watch, said)
+
+        try_one(study, done, space, defaults, seed, value)
+        done = counted(study)
+
+
+def _prefixed(report: Report, text: str) -> Report:
+    return lambda fraction, more: report(fraction, f"{text}: {more}")
+
+
+def _read(path: Path, spec: FitSpec, space: Space) -> Search:
+    with opened(path, "ro") as study:
+        found = counted(study)
+    defaults = asdict(READOUTS[spec.readout].read(dict(spec.options)))
+    return Search(spec, path.stem, space, *tables(found, space, defaults), found)

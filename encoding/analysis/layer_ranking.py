@@ -1,0 +1,152 @@
+"""Scores of one layer beside another: the ROIs of a fit with their draws, which layer is best, how sure that is, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.fits.result import LEAST_CEILING, Result
+from encoding.runtime.registry import unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BOTH = "both"  # in tables: the vertices of all hemispheres together
+
+
+def roi_rows(result: Result) -> pd.DataFrame:
+    """A fit's mean r in every ROI and hemisphere with its 95 % interval, and how much of it noise allows.
+
+    Columns: roi, hemi, n_vertices, r (mean over vertices), low and high, the ends of the bootstrap interval; where the noise ceiling is
+    known also ceiling_r (mean of its root) and normalised (mean r² over ceiling, vertices under a ceiling of
+    :data:`LEAST_CEILING` left out); key. In a row of :data:`BOTH` hemispheres each vertex counts once.
+    """
+    import pandas as pd
+
+    hemis = result.plan.hemis
+    measures: dict[str, dict[str, np.ndarray]] = {"r": {hemi: result.score(hemi) for hemi in hemis}}
+    if result.plan.subject.ceiling is not None:
+        measures["ceiling_r"] = {hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}
+        measures["normalised"] = {hemi: result.normalised(hemi, least=LEAST_CEILING) for hemi in hemis}
+    rows = []
+    for hemi in (BOTH, *hemis) if len(hemis) > 1 else hemis:
+        low, high = np.percentile(roi_draws(result, hemi), [2.5, 97.5], axis=0)
+        for number, roi in enumerate(result.selected_rois):
+            columns = {each: result.columns(roi, each) for each in (hemis if hemi == BOTH else (hemi,))}
+            row: dict[str, Any] = {"roi": roi, "hemi": hemi, "n_vertices": sum(map(len, columns.values()))}
+            row |= {name: _mean(values, columns) for name, values in measures.items()}
+            rows.append(row | {"low": low[number], "high": high[number], "key": result.key})
+    return pd.DataFrame(rows)
+
+
+def roi_draws(result: Result, hemi: str = BOTH) -> np.ndarray:
+    """(n_draws, n_rois) mean r of a fit's ROIs for each draw of test images, kept by :func:`roi_intervals`; NaN for an empty ROI.
+
+    Those of :data:`BOTH` weigh each hemisphere by its number of vertices.
+    """
+    found = roi_intervals(result)
+    hemis = result.plan.hemis if hemi == BOTH else (hemi,)
+    sizes = np.array([[len(result.columns(roi, each)) for roi in result.selected_rois] for each in hemis], float)  # (n_hemis, n_rois)
+    draws = np.stack([np.where(size > 0, found[f"{each}_draws"], 0) for each, size in zip(hemis, sizes, strict=True)])
+    with np.errstate(invalid="ignore"):
+        return np.einsum("hdr,hr->dr", draws, sizes) / sizes.sum(0)
+
+
+def _mean(values: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> float:
+    some = np.concatenate([values[hemi][chosen] for hemi, chosen in columns.items()])
+    some = some[np.isfinite(some)]
+    return float(some.mean()) if len(some) else float("nan")
+
+
+def win_shares(draws: np.ndarray) -> np.ndarray:
+    """In which share of draws each layer has the highest mean r: how sure it is that it is the best of them.
+
+    Parameters
+    ----------
+    draws : (n_layers, n_draws, n_rois), :meth:`Swept.draws`. Layers share each draw, so what all of them find hard cancels.
+
+    Returns
+    -------
+    (n_layers, n_rois), which add up to 1 over layers; equal layers share a draw. NaN for an empty ROI.
+    """
+    wins = (draws == draws.max(0)).astype(float)
+    with np.errstate(invalid="ignore"):
+        return (wins / wins.sum(0)).mean(1)
+
+
+def best_layers(table: pd.DataFrame, shares: np.ndarray, *, score: str = "r") -> pd.DataFrame:
+    """The best layer of each ROI, one row an ROI that has a score.
+
+    Parameters
+    ----------
+    table : the rows of one hemisphere of :meth:`Swept.table`.
+    shares : (n_layers, n_rois), :func:`win_shares` of the same hemisphere.
+    score : ``r`` or ``normalised``. Shares speak of r whatever the score.
+
+    Returns
+    -------
+    Columns roi, label, place (of the layer among the table's), the score, share, and second, the layer with the largest share beside it.
+    """
+    import pandas as pd
+
+    layers, rois = list(dict.fromkeys(table["label"])), list(dict.fromkeys(table["roi"]))
+    values = by_layer(table, score, layers, rois)
+    rows = []
+    for number, roi in enumerate(rois):
+        if not np.isfinite(values[:, number]).any():
+            continue
+        place = int(np.nanargmax(values[:, number]))
+        others = np.delete(np.arange(len(layers)), place)
+        second = layers[others[np.argmax(shares[others, number])]] if len(others) else ""
+        row = {"roi": roi, "label": layers[place], "place": place, score: values[place, number]}
+        rows.append(row | {"share": shares[place, number], "second": second})
+    return pd.DataFrame(rows, columns=["roi", "label", "place", score, "share", "second"])
+
+
+def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Sequence[str]) -> np.ndarray:
+    """(n_layers, n_rois) float64 of one column of a table of one hemisphere; NaN where there is no row.
+
+    Raises
+    ------
+    ValueError where there is no such column.
+    """
+    if score not in table:
+        why = " It needs a noise ceiling, which is not known here." if score == "normalised" else ""
+        raise ValueError(unknown("score", score, [name for name in ("r", "normalised") if name in table]) + why)
+    return table.pivot(index="label", columns="roi", values=score).reindex(index=layers, columns=rois).to_numpy(float)
+
+
+def best_per_vertex(results: Sequence[Result], hemi: str, *, least: float = 0.0) -> np.ndarray:
+    """The fit that predicts each vertex best.
+
+    Parameters
+    ----------
+    least : vertices whose highest r is lower show none; :func:`chance_bound` says what chance alone may reach.
+
+    Returns
+    -------
+    (n_vertices,) float64 places in ``results``, 0 … n - 1; NaN where the highest r is under ``least`` or there is no r.
+    """
+    r = np.stack([result.score(hemi) for result in results])
+    r = np.where(np.isfinite(r), r, -np.inf)
+    highest = r.max(0)
+    return np.where(np.isfinite(highest) & (highest >= least), r.argmax(0), np.nan)
+
+
+def chance_bound(n_test: int, n_layers: int = 1, *, p: float = 0.05) -> float:
+    """The r that the best of ``n_layers`` reaches by chance in at most a share ``p`` of vertices where nothing is to be found.
+
+    From Student's t with n_test - 2 degrees of freedom, one-sided, at p / n_layers (Bonferroni, since the highest of several is taken).
+
+    >>> round(chance_bound(100), 3)
+    0.165
+    """
+    from scipy.stats import t
+
+    if n_test < 3:
+        return 1.0
+    bound = t.isf(p / n_layers, n_test - 2)
+    return float(bound / np.sqrt(n_test - 2 + bound**2))

@@ -1,0 +1,304 @@
+"""A sweep: one fit for each of many layers, to see which layer predicts which region.
+
+Everything but the layer is the same for all of them. Layers of one backbone come from one pass of the stimuli through it, every fit is
+kept under its own name, as :func:`encoding.fit` would keep it, and what is found can be read while the rest is still on its way.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.analysis.bootstrap import intervals_key, roi_intervals
+from encoding.analysis.layer_ranking import BOTH, roi_draws, roi_rows
+from encoding.backbones import BACKBONES, UnknownLayer
+from encoding.datasets import DATASETS, Subject
+from encoding.fits.plan import Plan, plan
+from encoding.fits.resources import NoRoom
+from encoding.fits.result import Result
+from encoding.fits.spec import FitSpec
+from encoding.fits.training_data import is_complete
+from encoding.pipeline import extract_features, fit
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import Report, portion, silent
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Cell = tuple[str, str]
+"""A backbone and one of its layers."""
+
+EXTRACTING = 0.5  # share of a backbone's work that is its pass over the stimuli
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Which layers are fitted, and how.
+
+    Attributes
+    ----------
+    spec : all but the backbone and the layer, which it takes from the first cell.
+    cells : each backbone with one of its layers, early layers first.
+
+    Examples
+    --------
+    >>> Sweep.read(FitSpec(), ["gabor"]).cells
+    (('gabor', 'simple'), ('gabor', 'energy'))
+    """
+
+    spec: FitSpec
+    cells: tuple[Cell, ...]
+
+    def __post_init__(self) -> None:
+        cells = tuple(dict.fromkeys((backbone, layer) for backbone, layer in self.cells))
+        if not cells:
+            raise ValueError("A sweep needs at least one layer.")
+        object.__setattr__(self, "cells", cells)
+        object.__setattr__(self, "spec", replace(self.spec, backbone=cells[0][0], layers=cells[0][1:]))
+
+    @classmethod
+    def read(cls, spec: FitSpec, backbones: Sequence[str], layers: Iterable[str] = ()) -> Sweep:
+        """The sweep over layers of some backbones: of all that each lists where none is named.
+
+        Parameters
+        ----------
+        layers : names of layers, each taken of every backbone that has it; ``"gabor energy"`` means that of one backbone alone.
+
+        Raises
+        ------
+        UnknownName for a backbone that does not exist; UnknownLayer for a layer that none of them has, and for a backbone that
+        lists none unless it is named; ValueError where no backbone is given.
+        """
+        wanted: dict[str, list[str]] = {backbone: [] for backbone in backbones}
+        layers = tuple(layers)
+        for backbone in wanted if not layers else ():
+            wanted[backbone] = list(BACKBONES[backbone].layers(backbone))
+            if not wanted[backbone]:
+                raise UnknownLayer(
+                    f"{backbone} lists no layers of its own. `python -m encoding layers {backbone}` names them; choose some."
+                )
+        for name in layers:
+            for backbone, layer in _found(name, wanted):
+                wanted[backbone].append(layer)
+        return cls(spec=spec, cells=tuple((backbone, layer) for backbone in wanted for layer in in_order(backbone, wanted[backbone])))
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Each backbone once, in order."""
+        return tuple(dict.fromkeys(backbone for backbone, _ in self.cells))
+
+    def of(self, backbone: str) -> tuple[Cell, ...]:
+        """The cells of one backbone, early layers first."""
+        return tuple(cell for cell in self.cells if cell[0] == backbone)
+
+    def spec_of(self, cell: Cell) -> FitSpec:
+        """The fit of one layer."""
+        backbone, layer = cell
+        weights = self.spec.weights if BACKBONES[backbone].needs_weights else FitSpec.weights
+        return replace(self.spec, backbone=backbone, layers=(layer,), weights=weights)
+
+    def specs(self) -> dict[Cell, FitSpec]:
+        """The fit of every layer."""
+        return {cell: self.spec_of(cell) for cell in self.cells}
+
+    def label(self, cell: Cell) -> str:
+        """A layer's name, after its backbone's where there are several."""
+        return cell[1] if len(self.backbones) == 1 else f"{cell[0].rpartition('/')[2]} {cell[1]}"
+
+    @property
+    def job_key(self) -> str:
+        """The name of the job that does all of it."""
+        return digest("sweep", 1, specs=[spec.to_dict() for spec in self.specs().values()])
+
+    def to_command(self) -> str:
+        """The shell command that runs this sweep."""
+        words = shlex.split(self.spec.to_command())
+        words[3] = "sweep"
+        place = words.index("--backbone")
+        words[place : place + 4] = ["--backbone", *self.backbones, *self._layer_words()]
+        return shlex.join(words)
+
+    def _layer_words(self) -> list[str]:
+        every = [(backbone, layer) for backbone in self.backbones for layer in BACKBONES[backbone].layers(backbone)]
+        if list(self.cells) == every:
+            return ["--all-layers"]
+        return ["--layer", *(layer if len(self.backbones) == 1 else f"{backbone} {layer}" for backbone, layer in self.cells)]
+
+
+def _found(name: str, backbones: Iterable[str]) -> list[Cell]:
+    """The cells that a layer's name means."""
+    first, _, rest = name.partition(" ")
+    if rest:
+        if first not in backbones:
+            raise UnknownLayer(f"{name!r} is a layer of {first}, which is not among the backbones: {', '.join(backbones)}.")
+        BACKBONES[first].check_layers(first, (rest,))
+        return [(first, rest)]
+    found, refused = [], []
+    for backbone in backbones:
+        try:
+            BACKBONES[backbone].check_layers(backbone, (name,))
+            found.append((backbone, name))
+        except UnknownLayer as error:
+            refused.append(str(error))
+    if not found and refused:
+        raise UnknownLayer(" ".join(refused))
+    return found
+
+
+def in_order(backbone: str, layers: Sequence[str]) -> list[str]:
+    """Layers of a backbone once each, early ones first."""
+    known = BACKBONES[backbone].layers(backbone)
+    if not set(layers) <= set(known):
+        known = BACKBONES[backbone].every_layer(backbone)
+    return sorted(dict.fromkeys(layers), key=lambda layer: known.index(layer) if layer in known else len(known))
+
+
+def plans(sweep: Sweep, store: Store, report: Report = silent, *, subject: Subject | None = None) -> dict[Cell, Plan]:
+    """The checked plan of every layer's fit; all share one subject: ``subject``, where it is open already.
+
+    Raises
+    ------
+    What :func:`encoding.fits.plan.plan` raises, before any work.
+    """
+    made: dict[Cell, Plan] = {}
+    for number, backbone in enumerate(sweep.backbones):
+        said = portion(report, number / len(sweep.backbones), (number + 1) / len(sweep.backbones))
+        cells = sweep.of(backbone)
+        joint = plan(replace(sweep.spec_of(cells[0]), layers=tuple(layer for _, layer in cells)), store, said, subject=subject)
+        subject = joint.subject
+        made |= {cell: _of_layers(joint, cell[1:]) for cell in cells}
+    return made
+
+
+def _of_layers(planned: Plan, layers: tuple[str, ...]) -> Plan:
+    """The same plan for some of its layers."""
+    company = tuple(_of_layers(other, layers) for other in planned.company)
+    return replace(planned, spec=replace(planned.spec, layers=layers), company=company)
+
+
+def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> Swept:
+    """Fit every layer that is not fitted yet, and draw the intervals of its ROIs.
+
+    A layer for which there is no room is left out until the others are done.
+
+    Raises
+    ------
+    What :func:`plans` and :func:`encoding.fit` raise; NoRoom at the end where layers had to be left out, which it names.
+    """
+    opened = 0.05 if DATASETS[sweep.spec.dataset].is_ready(sweep.spec.subject, store) else 0.4
+    planned, device = plans(sweep, store, portion(report, 0, opened)), choose_device(device)
+    missing = {cell: each for cell, each in planned.items() if not is_studied(each, store)}
+    left_out: list[str] = []
+    done = 0
+    for backbone in sweep.backbones:
+        cells = {cell: each for cell, each in missing.items() if cell[0] == backbone}
+        if cells:
+            start, stop = (opened + (1 - opened) * n / len(missing) for n in (done, done + len(cells)))
+            left_out += _fit_layers(sweep, cells, store, portion(report, start, stop), device)
+            done += len(cells)
+    if left_out:
+        raise NoRoom(f"{len(left_out)} of {len(sweep.cells)} layers could not be fitted. {' '.join(left_out)}")
+    report(1.0, "done")
+    return swept(sweep, planned, store)
+
+
+def _fit_layers(sweep: Sweep, cells: Mapping[Cell, Plan], store: Store, report: Report, device: str) -> list[str]:
+    """Fit layers of one backbone; a sentence for each that there was no room for."""
+    unfitted = [cell for cell, each in cells.items() if not is_complete(each, store)]
+    fitting = EXTRACTING if unfitted else 0.0
+    if unfitted and cells[unfitted[0]].readout.needs != "stimuli":
+        joint = plan(replace(sweep.spec_of(unfitted[0]), layers=tuple(layer for _, layer in unfitted)), store)
+        everyone = (joint, *joint.company)
+        for number, each in enumerate(everyone):
+            start, stop = (fitting * n / len(everyone) for n in (number, number + 1))
+            extract_features(each, store, _naming(portion(report, start, stop), unfitted[0][0]), device)
+    left_out = []
+    for number, cell in enumerate(cells):
+        start, stop = (fitting + (1 - fitting) * n / len(cells) for n in (number, number + 1))
+        said = _naming(portion(report, start, stop), f"{' '.join(cell)}, {number + 1} of {len(cells)}")
+        try:
+            result = fit(sweep.spec_of(cell), store, portion(said, 0, 0.6), device)
+        except NoRoom as error:
+            left_out.append(f"{' '.join(cell)}: {error}")
+            continue
+        roi_intervals(result, portion(said, 0.6, 1))
+    return left_out
+
+
+def _naming(report: Report, name: str) -> Report:
+    return lambda fraction, text: report(fraction, f"{name}: {text}")
+
+
+def is_studied(planned: Plan, store: Store) -> bool:
+    """Whether a fit is there with the intervals of its ROIs."""
+    return is_complete(planned, store) and intervals_key(Result(planned, store)) in store
+
+
+def swept(sweep: Sweep, planned: Mapping[Cell, Plan], store: Store) -> Swept:
+    """What a sweep has found so far; nothing is computed."""
+    return Swept(sweep, {cell: Result(each, store) for cell, each in planned.items() if is_studied(each, store)}, store)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """The layers of a sweep that are finished.
+
+    Attributes
+    ----------
+    results : cell to its fit, early layers first; those not fitted yet are missing.
+    """
+
+    sweep: Sweep
+    results: Mapping[Cell, Result]
+    store: Store
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The finished cells."""
+        return tuple(self.results)
+
+    @property
+    def done(self) -> bool:
+        """Whether every layer is finished."""
+        return len(self.results) == len(self.sweep.cells)
+
+    @property
+    def rois(self) -> tuple[str, ...]:
+        """What scores are reported of, as :attr:`Result.selected_rois`; empty before the first layer is finished."""
+        return next((result.selected_rois for result in self.results.values()), ())
+
+    @property
+    def hemis(self) -> tuple[str, ...]:
+        """The hemispheres fitted, and :data:`BOTH` first where there are two."""
+        hemis = next((result.plan.hemis for result in self.results.values()), ())
+        return (BOTH, *hemis) if len(hemis) > 1 else hemis
+
+    def table(self) -> pd.DataFrame:
+        """One row for each finished layer, ROI and hemisphere (:data:`BOTH` among them where there are two).
+
+        Columns: backbone, layer, label (:meth:`Sweep.label`), then those of :func:`roi_rows`, and key, the fit's name. Empty before
+        the first layer is finished.
+        """
+        import pandas as pd
+
+        return together(self.sweep, {cell: roi_rows(result) for cell, result in self.results.items()}) if self.results else pd.DataFrame()
+
+    def draws(self, hemi: str = BOTH) -> np.ndarray:
+        """(n_layers, n_draws, n_rois) mean r of each finished layer for the same draws of test images; NaN for an empty ROI."""
+        return np.stack([roi_draws(result, hemi) for result in self.results.values()])
+
+
+def together(sweep: Sweep, rows: Mapping[Cell, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of single layers (:func:`roi_rows`) as one, :meth:`Swept.table`."""
+    import pandas as pd
+
+    named = [table.assign(backbone=cell[0], layer=cell[1], label=sweep.label(cell)) for cell, table in rows.items()]
+    every = pd.concat(named, ignore_index=True)
+    first = ["backbone", "layer", "label"]
+    return every[first + [name for name in every if name not in first]]

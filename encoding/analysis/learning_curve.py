@@ -1,0 +1,157 @@
+"""Learning curves over the number of training images: is more data worth it?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from encoding.evaluation.scores import score
+from encoding.fits.plan import Plan
+from encoding.fits.spec import FitSpec
+from encoding.fits.targets import Part
+from encoding.fits.training_data import bands_of, training_rows
+from encoding.pipeline import SCORING_COLUMNS, fit
+from encoding.readouts import READOUTS, LinearModel, Model, Responses
+from encoding.readouts._moments import Accumulator, Moments, centred
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import Report, portion, silent
+from encoding.storage.keys import digest
+from encoding.storage.store import Arrays, Store
+
+CURVE_VERSION = 1
+N_SIZES = 6
+SMALLEST = 40  # training images at the left end of the curve
+
+
+def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> dict[str, np.ndarray]:
+    """Correlations on training and test images of readouts fitted on more and more images, kept in the Store.
+
+    Training images are taken in one random order; each size holds the ones before. Parameters are chosen again
+    at each size, on its own folds. Components stay those of all training images, which sets no response aside.
+    With a k-fold split the curve is that of the first fold. Where r on training images takes predictions of them, as many are
+    taken as there are test images.
+
+    Returns
+    -------
+    ``sizes`` (s,) int; for each hemisphere ``<hemi>_train`` and ``<hemi>_test`` (s, n_vertices) float32.
+
+    Raises
+    ------
+    ValueError where the readout is trained step by step: it has a curve over epochs, :meth:`Result.history`.
+    """
+    if not has_curve(spec):
+        raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
+    result = fit(spec, store, portion(report, 0, 0.3), device)
+    planned, device = result.plan, choose_device(device)
+    key = curve_key(planned)
+
+    def make() -> Arrays:
+        fold, arrays = planned.folds[0], {"sizes": _sizes(planned)}
+        Z = np.array(result.components())
+        for number, hemi in enumerate(planned.hemis):
+            part = portion(report, 0.3 + 0.7 * number / len(planned.hemis), 0.3 + 0.7 * (number + 1) / len(planned.hemis))
+            Y = planned.subject.responses[hemi]
+            if planned.readout.needs == "moments":
+                test = Moments.of(Z, Y, np.zeros(len(fold.test), int), rows=fold.test, device=device)
+                arrays |= _grow(planned, hemi, Z, Y, test, arrays["sizes"], bands_of(planned, fold, store), part, device)
+            else:
+                arrays |= _refit(planned, hemi, Z, arrays["sizes"], part, device)
+        return arrays
+
+    return store.memo(key, make, planned.made_from(device=device, fit=planned.key))
+
+
+def has_curve(spec: FitSpec) -> bool:
+    """Whether a readout is fitted anew, cheaply, for each number of images; one that is trained for long has a curve over epochs."""
+    return READOUTS[spec.readout].exact and READOUTS[spec.readout].needs != "stimuli"
+
+
+def curve_key(planned: Plan) -> str:
+    """The name of a fit's learning curve in the Store."""
+    return digest("curve", CURVE_VERSION, fit=planned.key)
+
+
+def _grow(
+    planned: Plan,
+    hemi: str,
+    Z: np.ndarray,
+    Y: np.ndarray,
+    test: Moments,
+    sizes: np.ndarray,
+    bands: tuple[int, ...],
+    report: Report,
+    device: str,
+) -> dict[str, np.ndarray]:
+    fold = planned.folds[0]
+    order = _shuffled(planned.subject.groups[fold.train])
+    inner = planned.inner(fold)
+    sums = Accumulator(Z.shape[1], Y.shape[1], int(inner.max()) + 1, dtype=Z.dtype, device=device)
+    train_r, test_r = (np.full((len(sizes), Y.shape[1]), np.nan, np.float32) for _ in range(2))
+    done = 0
+    for step, size in enumerate(sizes):
+        report(step / len(sizes), f"learning curve of {hemi}: {size:,} images")
+        new = np.sort(order[done:size])
+        sums.add(Z, Y, fold.train[new], inner[new])
+        so_far, done = replace(sums.moments(), bands=bands), size
+        for columns in _columns(planned, hemi):
+            some = so_far.targets(columns)
+            model = planned.readout.fit(some, planned.options, device=device)
+            train_r[step, columns], test_r[step, columns] = correlation(model, some), correlation(model, test.targets(columns))
+    return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
+
+
+def _refit(planned: Plan, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: Report, device: str) -> dict[str, np.ndarray]:
+    """The curve of a readout of arrays."""
+    fold, n_vertices = planned.folds[0], planned.subject.responses[hemi].shape[1]
+    order = _shuffled(planned.subject.groups[fold.train])
+    train_r, test_r = (np.full((len(sizes), n_vertices), np.nan, np.float32) for _ in range(2))
+    for step, size in enumerate(sizes):
+        report(step / len(sizes), f"learning curve of {hemi}: {size:,} images")
+        for columns in _columns(planned, hemi):
+            chosen = np.arange(n_vertices)[columns]
+            rows = training_rows(planned, fold, Part(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))
+            model = planned.readout.fit(rows, planned.options, device=device)
+            for r, seen in ((train_r, rows.Y.rows[: len(fold.test)]), (test_r, fold.test)):
+                r[step, columns] = _measured_r(model, Z[seen], Responses([(planned.subject.responses[hemi], chosen)], seen))
+    return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
+
+
+def _measured_r(model: Model, X: np.ndarray, measured: Responses) -> np.ndarray:
+    """Pearson r (t,) of predictions from X with responses, a block of targets at a time."""
+    basis, found = model.basis(X), []
+    for start in range(0, measured.shape[1], SCORING_COLUMNS):
+        some = slice(start, start + SCORING_COLUMNS)
+        found.append(score(model.predict_from(basis, some), measured[:, some])["r"])
+    return np.concatenate(found)
+
+
+def _columns(planned: Plan, hemi: str) -> list[slice | np.ndarray]:
+    """The columns of a hemisphere that are fitted together; parts of both hemispheres are taken one hemisphere at a time."""
+    return [slice(None) if part.whole else part.columns[hemi] for part in planned.parts if hemi in part.columns]
+
+
+def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
+    """Pearson r of a linear model's predictions with the responses of ``moments``, from the sums alone. -> (t,)
+
+    r is 0 where the prediction is constant and NaN where the response is, as in :class:`encoding.evaluation.scores.Tally`.
+    """
+    sums = centred(moments, np.arange(moments.n_folds))
+    w = model.weights.astype(np.float64)
+    cov = (w * sums.xy.numpy()).sum(0)
+    var_p, var_m = np.einsum("pt,pt->t", w, sums.xx.numpy() @ w), sums.yy.numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.clip(cov / np.sqrt(var_p * var_m), -1, 1)
+    return np.where(var_m <= 0, np.nan, np.where(var_p <= 0, 0, r))
+
+
+def _sizes(planned: Plan) -> np.ndarray:
+    n_train = len(planned.folds[0].train)
+    smallest = min(n_train, max(SMALLEST, 4 * planned.readout.n_folds(planned.options)))
+    return np.unique(np.geomspace(smallest, n_train, N_SIZES).round().astype(int))
+
+
+def _shuffled(groups: np.ndarray) -> np.ndarray:
+    """Row numbers in random order, repeats of a stimulus side by side."""
+    stimuli, member = np.unique(groups, return_inverse=True)
+    return np.argsort(np.random.RandomState(1).permutation(len(stimuli))[member], kind="stable")

@@ -1,0 +1,258 @@
+"""Trials of parameters in an SQLite file: what Optuna is asked, told and shown.
+
+Numbers are tried to three digits, so that a command or a link that holds them can be read. A file appears once it is whole, and only
+the process that holds the Store's lock of its search writes to it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+
+from encoding.readouts import Choice, Range
+from encoding.storage.store import DamagedResult
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+
+Space = Mapping[str, Range | Choice]
+Watch = Callable[[int, float], None]
+"""``watch(epoch, loss)``, from 0; raises where the trial is given up."""
+
+N_UNPRUNED, N_UNPRUNED_EPOCHS = 5, 5  # trials that run to their end before any is given up, and epochs that each may run
+LEAST_FOR_IMPORTANCES = 10  # trials with a value; fewer say hardly anything
+DIGITS = 3
+LOCKED_SECONDS = 60  # that a reader waits while a trial is written
+ERROR = "error"  # attribute of a trial that failed of itself; one that was interrupted has none
+STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+def begin(path: Path) -> None:
+    """Make a study at ``path`` where there is none, or a damaged one; trials that a kill cut short are marked failed.
+
+    To be called under the search's lock.
+    """
+    if path.exists():
+        if _is_sound(path):
+            with opened(path, "rw", check=True) as study:
+                for trial in study.get_trials(deepcopy=False):
+                    if trial.state.name == "RUNNING":  # its process is gone: whoever runs a trial holds the lock
+                        study.tell(trial.number, state=_state("FAIL"))
+            return
+        warnings.warn(f"{path} is damaged; the search begins anew.", DamagedResult, stacklevel=2)
+        path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    for leftover in path.parent.glob(f"{fresh.name}*"):
+        leftover.unlink()
+    with opened(fresh, "rwc"):
+        pass
+    fresh.rename(path)
+
+
+def _is_sound(path: Path) -> bool:
+    with closing(sqlite3.connect(path, timeout=LOCKED_SECONDS)) as file:
+        try:
+            has_study = file.execute("SELECT name FROM sqlite_master WHERE name = 'studies'").fetchone() is not None
+            return has_study and file.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        except sqlite3.OperationalError:  # locked, or no room: nothing is wrong with the file
+            raise
+        except sqlite3.DatabaseError:
+            return False
+
+
+@contextmanager
+def opened(path: Path, mode: str, *, check: bool = False) -> Iterator[optuna.Study]:
+    """The study in a file, with ``mode`` as SQLite calls it: ``ro``, ``rw``, or ``rwc`` to create it.
+
+    ``check`` raises where another version of Optuna wrote tables that this one cannot read.
+    """
+    import optuna
+
+    url = f"sqlite:///{quote(path.as_uri(), safe='/:')}?uri=true&mode={mode}&timeout={LOCKED_SECONDS}"  # quoted twice, as read twice
+    creates = mode == "rwc"
+    with _quiet():
+        storage = optuna.storages.RDBStorage(url, skip_table_creation=not creates, skip_compatibility_check=not check)
+        try:
+            pruner = optuna.pruners.MedianPruner(N_UNPRUNED, N_UNPRUNED_EPOCHS)
+            if creates:
+                yield optuna.create_study(storage=storage, study_name="search", direction="maximize", pruner=pruner)
+            else:
+                yield optuna.load_study(storage=storage, study_name="search", pruner=pruner)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials that came to an end of their own, in order."""
+    return [trial for trial in study.get_trials(deepcopy=False) if _ended(trial)]
+
+
+def _ended(trial: optuna.trial.FrozenTrial) -> bool:
+    return trial.state.name in ("COMPLETE", "PRUNED") or (trial.state.name == "FAIL" and ERROR in trial.user_attrs)
+
+
+def try_one(
+    study: optuna.Study,
+    before: list[optuna.trial.FrozenTrial],
+    space: Space,
+    defaults: Mapping[str, Any],
+    seed: int,
+    judge: Callable[[dict[str, Any], Watch], float],
+) -> None:
+    """One trial, told to the study however it ends; what interrupts it is raised again.
+
+    The first tries the ``defaults``; those that do not lie in the space Optuna never hears of. Parameters that were tried before take
+    the value they had. A trial that diverges, has no room or, with other parameters than the defaults, is refused counts as failed.
+
+    Parameters
+    ----------
+    before : the trials :func:`counted` so far.
+    judge : the value of some parameters, more is better.
+    """
+    import optuna
+    import torch
+
+    number = len(before)
+    study.sampler = optuna.samplers.TPESampler(seed=int(np.random.SeedSequence((seed, number)).generate_state(1)[0]))
+    asked = {name: each for name, each in space.items() if number or _holds(each, defaults[name])}
+    if number == 0 and not study.get_trials(deepcopy=False, states=(_state("WAITING"),)):
+        study.enqueue_trial({name: _label(defaults[name]) for name in asked})
+    failures = (ArithmeticError, MemoryError, torch.cuda.OutOfMemoryError, *([ValueError] if number else []))
+    trial = study.ask()
+
+    def watch(epoch: int, loss: float) -> None:
+        trial.report(-loss, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    try:
+        chosen = {name: meant(each, _suggested(trial, name, each)) if name in asked else defaults[name] for name, each in space.items()}
+        complete = [earlier for earlier in before if earlier.state.name == "COMPLETE"]
+        known = [earlier.value for earlier in complete if parameters(earlier, space, defaults) == chosen]
+        value = known[0] if known else judge(chosen, watch)
+    except optuna.TrialPruned:
+        study.tell(trial, state=_state("PRUNED"))
+    except failures as error:
+        trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
+        study.tell(trial, state=_state("FAIL"))
+    except BaseException:
+        study.tell(trial, state=_state("FAIL"))
+        raise
+    else:
+        study.tell(trial, value)
+
+
+def parameters(trial: optuna.trial.FrozenTrial, space: Space, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trial tried."""
+    return {name: meant(each, trial.params[name]) if name in trial.params else defaults[name] for name, each in space.items()}
+
+
+def meant(space: Range | Choice, raw: Any) -> Any:
+    """The parameter that Optuna's proposal stands for: a choice itself, a number to three digits.
+
+    Examples
+    --------
+    >>> meant(Range(1e-4, 1e-1, log=True), 0.0123456)
+    0.0123
+    """
+    if isinstance(space, Choice):
+        return next(value for value in space.values if (type(_label(value)), _label(value)) == (type(raw), raw))
+    if _is_whole(space):
+        return int(raw)
+    return min(max(float(f"{raw:.{DIGITS}g}"), space.low), space.high)
+
+
+def _suggested(trial: optuna.Trial, name: str, space: Range | Choice) -> Any:
+    """What Optuna proposes, in terms that it can keep."""
+    if isinstance(space, Choice):
+        return trial.suggest_categorical(name, [_label(value) for value in space.values])
+    suggest = trial.suggest_int if _is_whole(space) else trial.suggest_float
+    return suggest(name, space.low, space.high, log=space.log)
+
+
+def _holds(space: Range | Choice, value: Any) -> bool:
+    if isinstance(space, Choice):
+        return any((type(each), each) == (type(value), value) for each in space.values)
+    return value is not None and space.low <= value <= space.high
+
+
+def _is_whole(space: Range) -> bool:
+    return isinstance(space.low, int) and isinstance(space.high, int)
+
+
+def _label(value: Any) -> Any:
+    """A choice as Optuna can store it."""
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+
+
+def tables(trials: list[optuna.trial.FrozenTrial], space: Space, defaults: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables ``trials`` and ``epochs`` of a :class:`encoding.analysis.hyperparameter_search.Search`."""
+    import pandas as pd
+
+    rows = [
+        {
+            "number": number,
+            "value": trial.value if trial.state.name == "COMPLETE" else np.nan,
+            "state": STATES[trial.state.name],
+            "seconds": trial.duration.total_seconds(),
+            "error": trial.user_attrs.get(ERROR, ""),
+        }
+        | parameters(trial, space, defaults)
+        for number, trial in enumerate(trials, 1)
+    ]
+    table = pd.DataFrame(rows, columns=["number", "value", "state", "seconds", *space, "error"], dtype=object)  # 1 stays 1, True stays True
+    epochs = [(number, epoch, -value) for number, trial in enumerate(trials, 1) for epoch, value in trial.intermediate_values.items()]
+    return (
+        table.astype({"number": int, "value": float, "seconds": float}),
+        pd.DataFrame(epochs, columns=["trial", "epoch", "loss"]).astype({"trial": int, "epoch": int, "loss": float}),
+    )
+
+
+def shares_of_variance(trials: list[optuna.trial.FrozenTrial]) -> dict[str, float]:
+    """Parameter to its share of the variance of the values, largest first (fANOVA, Hutter et al. 2014); they sum to 1.
+
+    Empty under ten complete trials, or where their values are all equal.
+    """
+    import optuna
+
+    n_parameters = max((len(trial.params) for trial in trials), default=0)
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE" and len(trial.params) == n_parameters]
+    if len(complete) < LEAST_FOR_IMPORTANCES or len({trial.value for trial in complete}) == 1:
+        return {}
+    with _quiet():
+        study = optuna.create_study(direction="maximize")
+        study.add_trials(complete)
+        try:
+            shares = optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+        except RuntimeError:  # the values differ by rounding alone
+            return {}
+    return {name: float(share) for name, share in shares.items()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within the block Optuna does not log each of its steps."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _state(name: str) -> Any:
+    import optuna
+
+    return optuna.trial.TrialState[name]

@@ -1,0 +1,184 @@
+"""The cortical surface: fsaverage5's meshes, where columns lie on them, borders of ROIs and standard views.
+
+fsaverage5 is bundled with nilearn, so nothing here needs a network. The icosahedral meshes are nested: vertex i of
+fsaverage5 is vertex i of fsaverage (Fischl et al. 1999), so the columns of a subject that lies on fsaverage are on
+fsaverage5 exactly when their vertex number is below 10,242.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from encoding.runtime.registry import UnknownName, unknown
+
+N_VERTICES = 10_242
+N_FACES = 20_480
+HEMIS = {"lh": "left", "rh": "right"}
+SURFACES = {
+    "inflated": "infl",
+    "pial": "pial",
+    "flat": "flat",
+    "sphere": "sphere",
+    "white": "white",
+}
+"""Names of the surfaces, and what nilearn calls them."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A standard view, as the place of the eye around the *left* hemisphere; the right one is seen in the mirror.
+
+    Attributes
+    ----------
+    azimuth : degrees from lateral (0) over anterior (90) and medial (180) to posterior (-90).
+    elevation : degrees above the horizon; 90 looks from above.
+    swapped : whether somebody standing there has the right hemisphere at the left hand.
+    """
+
+    azimuth: float
+    elevation: float
+    swapped: bool = False
+
+
+VIEWS = {
+    "lateral": View(0, 0),
+    "medial": View(180, 0),
+    "ventral": View(90, -90, swapped=True),
+    "dorsal": View(-90, 90),
+    "posterior": View(-90, 0),
+    "anterior": View(90, 0, swapped=True),
+}
+
+
+@cache
+def mesh(surface: str, hemi: str) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and triangles of one hemisphere of fsaverage5.
+
+    Parameters
+    ----------
+    surface : a name from :data:`SURFACES`.
+    hemi : ``lh`` or ``rh``.
+
+    Returns
+    -------
+    coordinates : (10242, 3) float32, millimetres, x to the right, y to the front, z up. Read-only. On the flat
+        surface x and y span the sheet, z is 0, and vertices of no triangle (the medial wall) mean nothing.
+    faces : (20480, 3) uint32, counter-clockwise seen from outside; some 18,700 on the flat surface, which is cut. Read-only.
+
+    Raises
+    ------
+    UnknownName for another surface or hemisphere.
+    """
+    from nilearn.surface import load_surf_mesh
+
+    found = load_surf_mesh(_file(_known("surface", surface, SURFACES), hemi))
+    return _frozen(found.coordinates, np.float32), _frozen(found.faces, np.uint32)
+
+
+@cache
+def sulcal_depth(hemi: str) -> np.ndarray:
+    """(10242,) float32: positive in sulci, negative on gyri (FreeSurfer's ``sulc``). Read-only."""
+    from nilearn.surface import load_surf_data
+
+    return _frozen(load_surf_data(_file("sulc", hemi)), np.float32)
+
+
+def on_fsaverage5(values: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Spread one number per column over fsaverage5.
+
+    Parameters
+    ----------
+    values : (n_vertices,) number of each column.
+    vertices : (n_vertices,) int, where each column lies on fsaverage.
+
+    Returns
+    -------
+    (10242,) float32, NaN where there are no data. Columns that fsaverage5 does not have are left out.
+
+    Raises
+    ------
+    ValueError where the two differ in length.
+    """
+    if np.shape(values) != np.shape(vertices):
+        raise ValueError(f"One value per vertex is needed: values have shape {np.shape(values)}, vertices {np.shape(vertices)}.")
+    there = np.asarray(vertices) < N_VERTICES
+    spread = np.full(N_VERTICES, np.nan, np.float32)
+    spread[np.asarray(vertices)[there]] = np.asarray(values)[there]
+    return spread
+
+
+def column_at(vertex: int, vertices: np.ndarray) -> int | None:
+    """The column that lies on a vertex, None where none does. The way back from :func:`on_fsaverage5`."""
+    columns = np.flatnonzero(np.asarray(vertices) == vertex)
+    return int(columns[0]) if len(columns) else None
+
+
+def outline(faces: np.ndarray, membership: np.ndarray) -> np.ndarray:
+    """The border of a set of vertices, as line segments that run halfway between inside and outside.
+
+    Parameters
+    ----------
+    faces : (n_faces, 3) vertex numbers.
+    membership : (10242,) bool, true inside.
+
+    Returns
+    -------
+    (n_segments, 2, 2) uint32: each segment's two ends, each end the middle of an edge between two vertices, the first
+    of which is alone on its side of the border. A triangle that the border crosses holds one segment (marching triangles).
+
+    Examples
+    --------
+    >>> outline(np.array([[0, 1, 2], [1, 3, 2]]), np.array([True, False, False, False])).tolist()
+    [[[0, 1], [0, 2]]]
+    """
+    inside = np.asarray(membership, bool)[faces]
+    count = inside.sum(axis=1)
+    crossed = (count == 1) | (count == 2)
+    lone = np.where(count[crossed] == 1, inside[crossed].argmax(axis=1), inside[crossed].argmin(axis=1))
+    corners = faces[crossed]
+    row = np.arange(len(corners))
+    first, second, third = (corners[row, (lone + step) % 3] for step in range(3))
+    return np.stack([np.stack([first, second], axis=1), np.stack([first, third], axis=1)], axis=1).astype(np.uint32)
+
+
+def eye(view: str, hemi: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three unit vectors of a standard view, in the mesh's axes: to the right of the picture, up it, and towards the eye.
+
+    Raises
+    ------
+    UnknownName for another view.
+
+    Examples
+    --------
+    >>> right, up, towards = eye("lateral", "lh")
+    >>> float(right @ [0, -1, 0])  # the back of the left hemisphere is at the right
+    1.0
+    """
+    if view not in VIEWS:
+        raise UnknownName(unknown("view", view, VIEWS))
+    azimuth, elevation = np.radians([VIEWS[view].azimuth, VIEWS[view].elevation])
+    mirror = np.array([1.0 if hemi == "lh" else -1.0, 1.0, 1.0])
+    towards = mirror * [-np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+    up = mirror * [np.sin(elevation) * np.cos(azimuth), -np.sin(elevation) * np.sin(azimuth), np.cos(elevation)]
+    return np.cross(up, towards), up, towards
+
+
+def _file(part: str, hemi: str) -> str:
+    from nilearn.datasets import fetch_surf_fsaverage
+
+    return str(fetch_surf_fsaverage("fsaverage5")[f"{part}_{_known('hemisphere', hemi, HEMIS)}"])
+
+
+def _known(kind: str, name: str, members: dict[str, str]) -> str:
+    if name not in members:
+        raise UnknownName(unknown(kind, name, members))
+    return members[name]
+
+
+def _frozen(array: np.ndarray, dtype: type) -> np.ndarray:
+    array = np.ascontiguousarray(array, dtype)
+    array.setflags(write=False)
+    return array

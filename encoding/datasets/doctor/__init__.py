@@ -1,0 +1,48 @@
+"""Looks data over before anything is fitted: what is there, what is wrong, and how to mend it. One module a layout.
+
+Each layout's module has ``find(folder)``, the places within a folder that it can examine, ``examine(place, store, report)``,
+its findings there, and ``TELLTALES``, names by which a folder that is not quite right can still be told.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from encoding.datasets.doctor import algonauts2021, algonauts2023, img2brain, own
+from encoding.datasets.doctor._findings import Finding
+from encoding.datasets.doctor._nearest import nearest
+from encoding.datasets.doctor.algonauts2023 import find_subjects
+from encoding.runtime.progress import Report, portion, silent
+from encoding.storage.store import Store
+
+LAYOUTS: tuple[ModuleType, ...] = (own, algonauts2023, algonauts2021, img2brain)
+
+__all__ = ["LAYOUTS", "Finding", "diagnose", "find_subjects", "recognise"]
+
+
+def diagnose(folder: Path, store: Store, report: Report = silent) -> list[Finding]:
+    """All there is to say about ``folder``: a data set in any known layout, one subject of it, or the folder above several.
+
+    Every picture is decoded and every response read, once; ``store`` remembers what was learnt of unchanged files.
+    Damage is a finding, never an exception.
+    """
+    places = recognise(Path(folder))
+    if not places:
+        mend = (
+            "Name a folder that holds subj01, subj02 … (Algonauts 2023), participants_data_v2021 (2021), trainingIMG (img2brain) "
+            "or a dataset.toml (your own data), or the folder above one."
+        )
+        return [Finding("error", f"{folder} holds no subject of any layout known here.", nearest(Path(folder), LAYOUTS), mend)]
+    findings: list[Finding] = []
+    for i, (layout, place) in enumerate(places):
+        findings += layout.examine(place, store, portion(report, i / len(places), (i + 1) / len(places)))
+    return list(dict.fromkeys(findings))  # several checks may stumble over the same damage
+
+
+def recognise(folder: Path) -> list[tuple[ModuleType, Path]]:
+    """The layouts found in a folder or just below it, each with the place to examine. A dataset.toml speaks for all of its folder."""
+    folder = folder.resolve()
+    found = [(layout, place) for layout in LAYOUTS for place in layout.find(folder)]
+    described = {place.parent for layout, place in found if layout is own}
+    return [(layout, place) for layout, place in found if layout is own or not described & {place, *place.parents}]

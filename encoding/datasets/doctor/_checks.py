@@ -1,0 +1,162 @@
+"""Checks that more than one layout needs: pictures, doubles, responses, ROIs and ceilings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from encoding.datasets import BadData
+from encoding.datasets._arrays import BLOCK_ROWS, open_npy, open_responses, require_finite, response_facts
+from encoding.datasets._images import read_image
+from encoding.datasets._responses import FACTS, as_float32, require_real
+from encoding.datasets.doctor._findings import Finding
+from encoding.runtime.progress import Report, portion
+from encoding.storage.fingerprints import file_facts, file_fingerprint, sha256
+from encoding.storage.store import Store
+
+TINY = 20  # vertices; the mean score of fewer says little
+NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
+
+
+def image_facts(path: Path) -> dict[str, Any]:
+    """Size and mode of a picture as it lies on disk, and what keeps it from being decoded, if anything."""
+    try:
+        read_image(path)
+        with Image.open(path) as image:
+            return {"size": image.size, "mode": image.mode, "error": None}
+    except BadData as error:
+        return {"size": None, "mode": None, "error": str(error)}
+
+
+def facts_of_images(paths: Sequence[Path], store: Store, report: Report) -> list[dict[str, Any]]:
+    """:func:`image_facts` of each, remembered until a file changes."""
+    return file_facts(paths, store, name="images-1", learn=image_facts, report=report)
+
+
+def check_readable(kind: str, paths: Sequence[Path], facts: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """An error where pictures cannot be decoded, a warning where they are not RGB."""
+    errors = [fact["error"] for fact in facts if fact["error"]]
+    if errors:
+        yield Finding(
+            "error", f"{len(errors):,} of {len(paths):,} {kind} images cannot be read, the first: {errors[0]}", "Fits will stop there."
+        )
+    other = [(path, fact["mode"]) for path, fact in zip(paths, facts, strict=True) if fact["mode"] not in (None, "RGB")]
+    if other:
+        path, mode = other[0]
+        what = f"{len(other):,} {kind} images are not RGB, the first {path.name} ({mode})."
+        yield Finding("warning", what, "They are converted when read.")
+
+
+def check_pictures(kind: str, paths: Sequence[Path], store: Store, report: Report) -> Iterator[Finding]:
+    """Whether pictures can be read, and of what size they are."""
+    paths = list(dict.fromkeys(paths))
+    facts = facts_of_images(paths, store, report)
+    yield from check_readable(kind, paths, facts)
+    sizes = sorted({tuple(fact["size"]) for fact in facts if fact["size"]})
+    if any(fact["error"] for fact in facts):
+        return
+    size = "{} x {}".format(*sizes[0])
+    told = f"all {size}" if len(sizes) == 1 else f"of {len(sizes)} sizes from {size} to {'{} x {}'.format(*sizes[-1])}"
+    yield Finding(
+        "ok", f"{len(paths):,} {kind} images, all readable, {told} pixels.", "" if len(sizes) == 1 else "Each network resizes them."
+    )
+
+
+def check_order(paths: Sequence[Path]) -> Iterator[Finding]:
+    """Whether the natural order of names, which is the order of rows, is beyond doubt."""
+    names = [path.name for path in paths]
+    order = f"rows are in the natural order of file names, from {names[0]} to {names[-1]}."
+    if sorted(names) != names:
+        row = next(row for row, (mine, theirs) in enumerate(zip(names, sorted(names), strict=True)) if mine != theirs)
+        meaning = (
+            f"A plain sort would put {sorted(names)[row]} into row {row}, not {names[row]}. If the responses were saved in that order, "
+        )
+        yield Finding(
+            "warning", order, f"{meaning}every row answers another picture.", "Make sure of it; names padded with zeros leave no doubt."
+        )
+    else:
+        yield Finding("ok", order)
+    found = [NUMBERED.fullmatch(path.stem) for path in paths]
+    if all(found) and len({(match[1], match[3]) for match in found}) == 1:
+        numbers = [int(match[2]) for match in found]
+        gaps = [(low, high) for low, high in pairwise(numbers) if high - low > 1]
+        if gaps:
+            n_missing = sum(high - low - 1 for low, high in gaps)
+            what = f"the numbers in file names leave out {n_missing:,}, the first {gaps[0][0] + 1}."
+            yield Finding(
+                "warning", what, "If a picture is missing, all rows after it are wrong.", "Copy the missing pictures, or renumber them."
+            )
+
+
+def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarray, store: Store, report: Report) -> Iterator[Finding]:
+    """Pictures with equal bytes: among those without responses, or in rows that a split may part."""
+    names = file_facts([*train, *test], store, name="sha256", learn=sha256, report=report)
+    seen, unseen = names[: len(train)], names[len(train) :]
+    first = {name: row for row, name in reversed(list(enumerate(seen)))}  # the first of equals wins
+    leaks = [(path, train[first[name]]) for path, name in zip(test, unseen, strict=True) if name in first]
+    if leaks:
+        what = (
+            f"{len(leaks):,} images without responses are training images too, the first {leaks[0][0].name}, which is {leaks[0][1].name}."
+        )
+        yield Finding("warning", what, "A model has seen them with their responses.", "Take them out, or predict nothing from them.")
+    parted = [row for row, name in enumerate(seen) if groups[row] != groups[first[name]]]
+    if parted:
+        row = parted[0]
+        rows = f"{first[seen[row]]} and {row} ({train[row].name})"
+        what = f"{len(parted):,} rows show a picture that another row shows too, the first rows {rows}."
+        yield Finding(
+            "warning", what, "A split may train on one and test on the other.", "Give such rows one number in groups, or average them."
+        )
+    if not leaks and not parted:
+        yield Finding("ok", "no picture has a double that a split could part.")
+
+
+def check_values(path: Path, label: str, store: Store, report: Report) -> Iterator[Finding]:
+    """Shape, dtype, NaN and range of one file of responses."""
+    (n_rows, n_vertices), dtype = require_real(path).shape, open_npy(path).dtype
+    usable = as_float32(path, file_fingerprint(path, store), store, portion(report, 0, 0.4))
+    facts = file_facts([usable], store, name=FACTS, learn=response_facts, report=portion(report, 0.4, 0.7))[0]
+    require_finite(path, facts)
+    lowest, highest = facts["minimum"], facts["maximum"]
+    if lowest == highest:
+        yield Finding("error", f"{path.name} holds nothing but {lowest}.", "There is nothing to predict.", "Save the responses again.")
+        return
+    columns = file_facts([usable], store, name="columns-1", learn=column_facts, report=portion(report, 0.7, 1))[0]
+    what = f"{label} responses {n_rows:,} x {n_vertices:,} {dtype}, finite, from {lowest:.4f} to {highest:.4f}"
+    sd, mean = columns["typical_sd"], columns["typical_mean"]
+    mean = mean if abs(mean) > sd / 1000 else 0.0  # rounding's
+    spread = f"each vertex varies by {sd:.3g} (median standard deviation) around {mean:.3g}."
+    yield Finding("ok", f"{what}; {spread}")
+    if usable != path:
+        yield Finding("ok", f"{path.name} is {dtype}.", f"A float32 copy of {4 * n_rows * n_vertices / 1e9:.2f} GB is kept in the cache.")
+    if columns["n_constant"]:
+        what = f"{columns['n_constant']:,} {label} vertices have the same response in every row."
+        yield Finding("warning", what, "They have no r.", "Leave them out of the responses and of all that goes with them.")
+
+
+def column_facts(path: Path) -> dict[str, Any]:
+    """How many vertices never vary, and the medians over vertices of mean and standard deviation."""
+    n_rows, n_vertices = open_responses(path).shape
+    offset = np.array(open_responses(path)[0], np.float64)  # keeps the sums of squares small
+    total, squares = np.zeros(n_vertices), np.zeros(n_vertices)
+    for start in range(0, n_rows, BLOCK_ROWS):
+        block = np.array(open_responses(path)[start : start + BLOCK_ROWS], np.float64) - offset
+        total, squares = total + block.sum(0), squares + (block**2).sum(0)
+    sd = np.sqrt(np.maximum(squares / n_rows - (total / n_rows) ** 2, 0))
+    means = total / n_rows + offset
+    return {"n_constant": int((squares == 0).sum()), "typical_sd": float(np.median(sd)), "typical_mean": float(np.median(means))}
+
+
+def check_sizes(label: str, rois: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+    """Which ROIs are empty, and which are tiny."""
+    sizes = {name: len(columns) for name, columns in rois.items()}
+    if empty := [name for name, size in sizes.items() if size == 0]:
+        yield Finding("ok", f"{label} ROIs without vertices: {', '.join(empty)}.", "That is usual; they are shown as empty.")
+    if tiny := [f"{name} ({size})" for name, size in sizes.items() if 0 < size < TINY]:
+        yield Finding("warning", f"{label} ROIs of fewer than {TINY} vertices: {', '.join(tiny)}.", "Their mean scores say little.")

@@ -1,0 +1,149 @@
+"""Your own data: what a ``dataset.toml`` says, against the files that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from encoding.datasets import DATASETS, data_dir
+from encoding.datasets._description import FILE, SubjectFiles, read_description
+from encoding.datasets._own_files import read_ceiling, read_pictures, read_rois, read_rows, read_unlabelled
+from encoding.datasets._responses import require_real
+from encoding.datasets.doctor._checks import check_doubles, check_order, check_pictures, check_sizes, check_values
+from encoding.datasets.doctor._findings import Finding, found_by
+from encoding.datasets.own import OwnDataset, read_places
+from encoding.runtime.progress import Report, portion
+from encoding.storage.store import Store
+
+TITLE = "your own data"
+TELLTALES = (FILE,)
+LACKS = f"The description must be named {FILE}; docs/own_data.md says what stands in it."
+
+
+def find(folder: Path) -> list[Path]:
+    """The descriptions in or just below ``folder``."""
+    return [folder / FILE] if (folder / FILE).is_file() else sorted(folder.glob(f"[!.]*/{FILE}"))
+
+
+@dataclass(frozen=True)
+class Examination:
+    """One subject under examination."""
+
+    name: str
+    files: SubjectFiles
+    store: Store
+    report: Report = field(compare=False)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {block: require_real(path).shape for block, path in self.files.responses.items()}
+
+
+def examine(path: Path, store: Store, report: Report) -> Iterator[Finding]:
+    """All there is to say about one description: first of itself, then of each subject."""
+    name = path.parent.name
+    yield from found_by(check_description(path), name)
+    if OwnDataset(path).problem:
+        return
+    subjects = read_description(path).subjects
+    for i, (subject, files) in enumerate(subjects.items()):
+        part = portion(report, i / len(subjects), (i + 1) / len(subjects))
+        case = Examination(f"{name} {subject}", files, store, part)
+        for check in CHECKS:
+            yield from found_by(check(case), case.name)
+
+
+def check_description(path: Path) -> Iterator[Finding]:
+    described = read_description(path)
+    n_subjects = len(described.subjects)
+    yield Finding("ok", f"{FILE} is understood: {described.title}, {n_subjects} subject{'s' if n_subjects > 1 else ''}.")
+    if described.simulated:
+        yield Finding("ok", "simulated, as its description says.", "No brain was measured.")
+    name, here = path.parent.name, data_dir().resolve()
+    if name in DATASETS and not isinstance(DATASETS[name], OwnDataset):
+        yield Finding("warning", f"{name} is the name of a data set that is built in.", "This one is in no menu.", "Rename the folder.")
+    elif path.parent.parent.resolve() != here:
+        what = f"{path.parent} is not in the folder of data sets, {here}."
+        yield Finding("warning", what, "It is in no menu.", "Move it there, or set ENCODING_DATA_DIR to the folder above it.")
+
+
+def check_stimuli(case: Examination) -> Iterator[Finding]:
+    paths = read_pictures(case.files.pictures)
+    yield from check_pictures("training", paths, case.store, portion(case.report, 0, 0.4))
+    if case.files.pictures.files is None:
+        yield from check_order(paths)
+    if unlabelled := read_unlabelled(case.files.pictures):
+        yield from check_pictures("unlabelled", unlabelled, case.store, portion(case.report, 0.4, 0.45))
+    elif case.files.pictures.unlabelled:
+        what = f"no pictures in {case.files.pictures.unlabelled}."
+        yield Finding("warning", what, "There is nothing to predict without responses.", "Put them there, or take unlabelled out.")
+
+
+def check_rows(case: Examination) -> Iterator[Finding]:
+    pictures = read_pictures(case.files.pictures)
+    paths, groups = read_rows(case.files, pictures, case.shapes)
+    n_groups, n_shown = len(np.unique(groups)), len(set(paths))
+    repeated = "" if n_shown == len(paths) else f" of {n_shown:,} pictures, some repeated"
+    kept = "" if n_groups == len(paths) else f" Splits keep {n_groups:,} groups of rows together."
+    yield Finding("ok", f"{len(paths):,} rows{repeated}.{kept}")
+    if n_shown < len(pictures):
+        what = f"{len(pictures) - n_shown:,} of {len(pictures):,} pictures answer no row."
+        yield Finding("warning", what, "Perhaps rows are missing, or repeats counts from 1.", "repeats counts pictures from 0.")
+    yield from check_doubles(paths, read_unlabelled(case.files.pictures), groups, case.store, portion(case.report, 0.45, 0.6))
+
+
+def check_responses(case: Examination) -> Iterator[Finding]:
+    blocks = case.files.responses
+    for i, (block, path) in enumerate(blocks.items()):
+        report = portion(case.report, 0.6 + 0.4 * i / len(blocks), 0.6 + 0.4 * (i + 1) / len(blocks))
+        yield from found_by(check_values(path, block, case.store, report))  # damage in one block hides no other
+
+
+def check_rois(case: Examination) -> Iterator[Finding]:
+    for block, (_, n_vertices) in case.shapes.items():
+        rois = read_rois(case.files.rois[block], n_vertices)
+        if not rois:
+            yield Finding("ok", f"no ROIs in {block}.", "There are no ROI bars for it.")
+            continue
+        inside = len(np.unique(np.concatenate(list(rois.values()))))
+        yield Finding("ok", f"{block}: {len(rois)} ROIs hold {inside:,} of {n_vertices:,} vertices.")
+        yield from check_sizes(block, rois)
+
+
+def check_places(case: Examination) -> Iterator[Finding]:
+    vertices, sampled = read_places(case.files, case.shapes, case.store)
+    if sampled is not None:
+        ((_, n_voxels),) = case.shapes.values()
+        n_seen = len(np.unique(np.concatenate([columns for _, columns in sampled.values()])))
+        yield Finding("ok", f"{n_seen:,} of {n_voxels:,} voxels are seen on the cortical surface.", "The brain map shows these.")
+        if n_seen == 0:
+            mend = "Save the mask with the affine of MNI space."
+            yield Finding("warning", "no voxel of the mask lies in cortex.", "Its affine is of another space.", mend)
+    elif vertices is not None:
+        told = ", ".join(f"{int((at < 10_242).sum()):,} of {len(at):,} {block}" for block, at in vertices.items())
+        yield Finding("ok", f"places on the cortex are known; the brain map shows those on fsaverage5: {told}.")
+    else:
+        yield Finding("ok", "no places on the cortex.", "There is no brain map.", "To have one, name vertices.")
+
+
+def check_ceiling(case: Examination) -> Iterator[Finding]:
+    if not case.files.has_ceiling:
+        yield Finding("ok", "no noise ceilings.", "Scores are shown without them.", "To have them, name ceiling or ncsnr.")
+        return
+    found = {block: read_ceiling(case.files, block, *shape) for block, shape in case.shapes.items()}
+    medians = ", ".join(f"{block} {np.median(values):.3f}" for block, values in found.items())
+    yield Finding("ok", f"noise ceilings, medians {medians} of the variance.")
+
+
+CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (
+    check_stimuli,
+    check_rows,
+    check_responses,
+    check_rois,
+    check_places,
+    check_ceiling,
+)

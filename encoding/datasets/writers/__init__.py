@@ -1,0 +1,1 @@
+"""Simulated subjects written in the layouts of public data sets."""

@@ -1,0 +1,262 @@
+"""Principal components of features, fitted on training rows alone and in bounded memory.
+
+Features lie on disk as one ``(n_stimuli, n_features)`` array for each layer; several layers count as one wide
+matrix ``X``. Rows are read in order, a block at a time, so a layer may be far larger than memory. Test rows are
+projected but enter no mean, no variance and no axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.runtime.progress import Report, silent
+
+if TYPE_CHECKING:
+    import torch
+
+COMPONENTS_VERSION = 1
+
+BLOCK_BYTES = 128 * 2**20  # of features in memory at a time
+EXACT_BELOW = 1_000  # with fewer rows or features than this the exact solution costs nothing
+OVERSAMPLING = 12  # directions kept beyond those asked for
+TOLERANCE = 5e-4  # relative gain in explained variance at which more passes are not worth it
+MAX_PASSES = 8
+
+
+@dataclass(frozen=True)
+class Components:
+    """A PCA and its scores.
+
+    Attributes
+    ----------
+    scores : (n_stimuli, k) float32, ``(X - mean) @ axes``, test rows included, sorted by variance.
+    variance : (k,) float64, variance of each column over the training rows (divided by n_train - 1).
+    total_variance : the sum of the variances of all features over the training rows.
+    mean : (n_features,) float32 over the training rows.
+    axes : (n_features, k) float32, orthonormal columns; empty (0, k) where every component of a wide
+        matrix was kept and axes would take more room than the features.
+    """
+
+    scores: np.ndarray
+    variance: np.ndarray
+    total_variance: float
+    mean: np.ndarray
+    axes: np.ndarray
+
+    @property
+    def explained(self) -> float:
+        """Share of the training features' variance that the components hold, 0 … 1."""
+        return float(self.variance.sum() / self.total_variance) if self.total_variance else 0.0
+
+
+def fit_components(
+    layers: Sequence[np.ndarray], train: np.ndarray, n_components: int, *, device: str = "cpu", report: Report = silent
+) -> Components:
+    """The first principal components of the training rows, and the scores of every row on them.
+
+    Parameters
+    ----------
+    layers : arrays (n_stimuli, p_i), float32, possibly memory-mapped; concatenated along features.
+    train : (n_train,) row numbers that fit the components.
+    n_components : how many are kept, at most as many as there are; 0 keeps every one with variance
+        (at most n_train - 1), which loses nothing: distances between training rows stay as they were.
+
+    Few rows or features, or many components of them, are solved exactly in float64 through the smaller of
+    the two Gram matrices. Otherwise block Krylov iteration (Musco & Musco 2015) reads the features a few times,
+    until the last pass explained less than 0.05 % more. Signs are set so that each component's largest
+    training score is positive.
+    """
+    n_train, n_features = len(train), sum(layer.shape[1] for layer in layers)
+    most = min(n_train - 1, n_features)
+    n_kept = min(n_components or most, most)
+    if most < EXACT_BELOW or n_kept > most // 4:
+        return _exact(layers, train, n_kept, device, report)
+    return _krylov(layers, train, n_kept, device, report)
+
+
+def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Scores of other rows on known axes: (n, p_i) each, side by side -> (n, k) float32.
+
+    Computed in float64, as features far from 0 lose four digits in float32 once their mean is taken off; a block of features at a time.
+
+    Raises
+    ------
+    ValueError where axes were not kept, see :class:`Components`.
+    """
+    if not len(axes):
+        raise ValueError(
+            "The axes of these components were not kept: with every component of so many features they take more room "
+            "than the features. Ask for fewer components."
+        )
+    scores, first = np.zeros((len(layers[0]), axes.shape[1])), 0
+    for layer in layers:
+        step = max(1, BLOCK_BYTES // (8 * max(len(layer), axes.shape[1])))
+        for start in range(0, layer.shape[1], step):
+            part = np.asarray(layer[:, start : start + step], np.float64)
+            here = slice(first + start, first + start + part.shape[1])
+            scores += (part - mean[here]) @ axes[here].astype(np.float64)
+        first += layer.shape[1]
+    return scores.astype(np.float32)
+
+
+def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str, report: Report) -> Components:
+    import torch
+
+    n_stimuli, n_features = len(layers[0]), sum(layer.shape[1] for layer in layers)
+    mask = torch.zeros(n_stimuli, 1, device=device)
+    mask[torch.from_numpy(train).to(device)] = 1
+    random = torch.Generator().manual_seed(0)
+    block = torch.linalg.qr(torch.randn(n_features, k + OVERSAMPLING, generator=random).to(device))[0]
+    basis, projected, best = [], [], 0.0
+    mean = total = None
+    for n_pass in range(MAX_PASSES):
+        basis.append(block)
+        rows, back, column_sum, squares = _pass(layers, block, mask, device)
+        if mean is None:
+            mean = column_sum / len(train)
+            total = float(squares - len(train) * mean.double().square().sum())
+        offset = mean @ block  # (l,); centring both products takes no second reading
+        rows -= offset
+        back -= torch.outer(column_sum, offset)
+        projected.append(rows)
+        _, values, turn = torch.linalg.svd((torch.cat(projected, 1) * mask).double(), full_matrices=False)
+        held = float(values[:k].square().sum())
+        report((n_pass + 1) / MAX_PASSES, f"components: pass {n_pass + 1}, {held / total if total else 0:.1%} of variance")
+        if held - best <= TOLERANCE * held:
+            break
+        best, block = held, _orthonormal(back, basis)
+    axes = torch.cat(basis, 1) @ turn[:k].T.float()
+    scores = torch.cat(projected, 1) @ turn[:k].T.float()
+    return _signed(scores, values[:k].square() / (len(train) - 1), total / (len(train) - 1), mean, axes, train)
+
+
+def _pass(
+    layers: Sequence[np.ndarray], block: torch.Tensor, mask: torch.Tensor, device: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One reading of X: ``X Q`` of every row; from the training rows alone ``X' X Q``, column sums and the sum of squares."""
+    import torch
+
+    n_stimuli, n_features = mask.shape[0], block.shape[0]
+    rows = torch.zeros(n_stimuli, block.shape[1], device=device)
+    back = torch.zeros_like(block)
+    column_sum = torch.zeros(n_features, device=device)
+    squares = torch.zeros((), dtype=torch.float64, device=device)
+    for start, stop, parts in _row_blocks(layers, device):
+        keep = mask[start:stop]
+        for (first, last), part in parts:
+            rows[start:stop] += part @ block[first:last]
+        weighted = rows[start:stop] * keep
+        for (first, last), part in parts:
+            back[first:last].addmm_(part.T, weighted)
+            column_sum[first:last].addmv_(part.T, keep[:, 0])
+            squares += (torch.linalg.vector_norm(part, dim=1).double().square() * keep[:, 0]).sum()
+    return rows, back, column_sum, squares
+
+
+def _orthonormal(block: torch.Tensor, basis: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Orthonormal columns spanning what ``block`` adds to ``basis``; twice, as once loses digits."""
+    import torch
+
+    for _ in range(2):
+        for known in basis:
+            block = block - known @ (known.T @ block)
+        block = torch.linalg.qr(block)[0]
+    return block
+
+
+def _exact(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str, report: Report) -> Components:
+    n_features = sum(layer.shape[1] for layer in layers)
+    solve = _primal if n_features <= len(train) else _dual
+    report(0.1, f"components: exact, {len(train)} images x {n_features} features")
+    return solve(layers, train, k, device)
+
+
+def _primal(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str) -> Components:
+    """Through the (p, p) covariance of features, for p <= n."""
+    import torch
+
+    X = torch.from_numpy(np.concatenate([np.asarray(layer, np.float64) for layer in layers], axis=1)).to(device)
+    rows = torch.from_numpy(train).to(device)
+    mean = X[rows].mean(0)
+    X -= mean
+    values, vectors = torch.linalg.eigh(X[rows].T @ X[rows])
+    values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
+    kept = _with_variance(values, k)
+    scores, axes = X @ vectors[:, :kept], vectors[:, :kept]
+    n = len(train) - 1
+    return _signed(scores, values[:kept] / n, float(values.sum()) / n, mean, axes, train)
+
+
+def _dual(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str) -> Components:
+    """Through the (n, n) inner products of images, for p > n, a block of features at a time."""
+    import torch
+
+    n_stimuli, rows = len(layers[0]), torch.from_numpy(train).to(device)
+    inner = torch.zeros(n_stimuli, len(train), dtype=torch.float64, device=device)
+    means = []
+    for _, part in _column_blocks(layers, device):
+        means.append(part[rows].mean(0))
+        part -= means[-1]
+        inner.addmm_(part, part[rows].T)
+    values, vectors = torch.linalg.eigh(inner[rows])
+    values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
+    kept = _with_variance(values, k)
+    dual = vectors[:, :kept] / values[:kept].sqrt()  # (n_train, k): axes = X' dual
+    n_features = sum(layer.shape[1] for layer in layers)
+    axes = torch.zeros(n_features if kept <= len(train) // 2 or n_features * kept * 4 <= BLOCK_BYTES else 0, kept, device=device)
+    if len(axes):
+        for (first, last), part in _column_blocks(layers, device):
+            axes[first:last] = ((part[rows] - part[rows].mean(0)).T @ dual).float()
+    n = len(train) - 1
+    return _signed(inner @ dual, values[:kept] / n, float(values.sum()) / n, torch.cat(means), axes, train)
+
+
+def _with_variance(values: torch.Tensor, k: int) -> int:
+    """How many of the first k eigenvalues (descending) are above rounding error."""
+    floor = values[0] * len(values) * 1e-15
+    return max(1, min(k, int((values > floor).sum())))
+
+
+def _signed(
+    scores: torch.Tensor, variance: torch.Tensor, total: float, mean: torch.Tensor, axes: torch.Tensor, train: np.ndarray
+) -> Components:
+    import torch
+
+    seen = scores[torch.from_numpy(train).to(scores.device)]
+    sign = seen.gather(0, seen.abs().argmax(0, keepdim=True)).sign()  # (1, k)
+    return Components(
+        scores=(scores * sign).float().cpu().numpy(),
+        variance=variance.double().cpu().numpy(),
+        total_variance=total,
+        mean=mean.float().cpu().numpy(),
+        axes=(axes * sign).float().cpu().numpy(),
+    )
+
+
+def _row_blocks(layers: Sequence[np.ndarray], device: str) -> Iterator[tuple[int, int, list[tuple[tuple[int, int], torch.Tensor]]]]:
+    """Rows start:stop of each layer, with the columns of X that the layer is."""
+    import torch
+
+    edges = np.cumsum([0, *(layer.shape[1] for layer in layers)])
+    step = max(1, BLOCK_BYTES // (4 * int(edges[-1])))
+    for start in range(0, len(layers[0]), step):
+        stop = min(start + step, len(layers[0]))
+        parts = [torch.from_numpy(np.array(layer[start:stop], np.float32)).to(device) for layer in layers]
+        yield start, stop, [((int(edges[i]), int(edges[i + 1])), part) for i, part in enumerate(parts)]
+
+
+def _column_blocks(layers: Sequence[np.ndarray], device: str) -> Iterator[tuple[tuple[int, int], torch.Tensor]]:
+    """Columns of X as (n_stimuli, width) float64, with their place in X."""
+    import torch
+
+    place = 0
+    step = max(1, BLOCK_BYTES // (8 * len(layers[0])))
+    for layer in layers:
+        for start in range(0, layer.shape[1], step):
+            part = torch.from_numpy(np.asarray(layer[:, start : start + step], np.float64)).to(device)
+            yield (place + start, place + start + part.shape[1]), part
+        place += layer.shape[1]

@@ -1,0 +1,1 @@
+"""What one fit is: its spec, plan, targets, training data, resources and result."""

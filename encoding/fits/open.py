@@ -1,0 +1,64 @@
+"""The finished fit that a key names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from encoding.fits.plan import Plan, plan
+from encoding.fits.result import Result
+from encoding.fits.spec import FitSpec
+from encoding.runtime.progress import Report, silent
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.keys import stage_of
+from encoding.storage.store import Store
+
+
+class FitChanged(ValueError):
+    """A stored fit's spec no longer leads to it. The message says what changed."""
+
+
+def open_fit(key: str, store: Store, report: Report = silent) -> Result:
+    """The finished fit that a key names.
+
+    Parameters
+    ----------
+    key : a fit's key, its digest alone, or the beginning of either where no other fit begins so.
+
+    Raises
+    ------
+    UnknownName where no fit, or more than one, is named so. FitChanged where the fit's spec no longer leads to it: weights or data
+    have changed. What :func:`encoding.fits.plan.plan` raises where something it needs is gone.
+    """
+    key = find_key(key, store)
+    made_from = (store.provenance(key) or {}).get("made_from", {})
+    if "spec" not in made_from:
+        raise FitChanged(f"{store.path(key)} does not say what it was made from. Remove it, and fit again.")
+    planned = plan(FitSpec.from_dict(dict(made_from["spec"])), store, report)
+    if planned.key != key:
+        raise FitChanged(_what_changed(key, planned, made_from))
+    return Result(planned, store)
+
+
+def find_key(text: str, store: Store) -> str:
+    """The whole key of a fit; UnknownName unless just one in the Store begins with ``text``, or its digest does."""
+    known = [key for key in store.keys() if stage_of(key) == "fit"]  # noqa: SIM118 - a Store is no dict
+    found = [key for key in known if text and (key.startswith(text) or key.removeprefix("fit-").startswith(text))]
+    if text in found:
+        return text
+    if not known:
+        raise UnknownName(f"No fit {text!r}: {store.root} holds none yet. `python -m encoding fit` makes one and shows its key.")
+    if not found:
+        raise UnknownName(f"{unknown('fit', text, known, show=5)} `python -m encoding cache list` says what each is of.")
+    if len(found) > 1:
+        raise UnknownName(f"{text!r} begins the keys of {len(found)} fits: {', '.join(found[:5])}. Give more of the one that is meant.")
+    return found[0]
+
+
+def _what_changed(key: str, planned: Plan, made_from: Mapping[str, Any]) -> str:
+    spec = planned.spec
+    if made_from.get("backbone") != planned.backbone_fingerprint:
+        what = f"the weights of {spec.backbone} ({spec.weights}) are not those that it was fitted with"
+    else:
+        what = f"the responses or the stimuli of {spec.dataset} {spec.subject} have changed since, or how this program computes a fit has"
+    return f"{key} cannot be used: {what}. Fit it again: {spec.to_command()}"

@@ -1,0 +1,211 @@
+"""What a fit will compute and how each stage's result is named, all checked before any work starts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from encoding.backbones import BACKBONES, Source
+from encoding.backbones._catalogue import fetch
+from encoding.datasets import DATASETS, Stimuli, Subject
+from encoding.datasets._base import roi_names
+from encoding.evaluation import scores
+from encoding.evaluation.splits import Fold, folds, inner_folds
+from encoding.features import components
+from encoding.features import extraction as features
+from encoding.fits.spec import FitSpec
+from encoding.fits.targets import Part, parts_of
+from encoding.readouts import READOUTS, BadOption, Options, Readout
+from encoding.readouts import _moments as moments
+from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
+
+INNER_SEED = 0  # of the folds on which a readout chooses its parameters
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked spec with everything opened that its work needs; the work itself is :mod:`encoding.pipeline`."""
+
+    spec: FitSpec
+    subject: Subject
+    source: Source
+    readout: Readout
+    options: Options
+    folds: list[Fold]
+    backbone_fingerprint: str
+    parts: tuple[Part, ...]
+    company: tuple[Plan, ...] = ()
+
+    @property
+    def hemis(self) -> tuple[str, ...]:
+        """The hemispheres that are fitted."""
+        return tuple(hemi for hemi in self.subject.hemis if any(hemi in part.columns for part in self.parts))
+
+    @cached_property
+    def stimuli(self) -> Stimuli:
+        """The stimuli as the backbone sees them: of clips, as many frames as the spec says."""
+        return self.subject.stimuli.sampled(self.spec.frames)
+
+    @cached_property
+    def feature_keys(self) -> Mapping[str, str]:
+        """Layer to the name of its features."""
+        kept = {"pool": self.spec.pool, "over": self.over_frames if self.stimuli.n_frames > 1 else ""}
+        return features.feature_keys(self.stimuli.fingerprint, self.backbone_fingerprint, self.spec.layers, **kept)
+
+    @property
+    def over_frames(self) -> str:
+        """What features keep of a clip's frames; whether components are those of single frames is no matter to them."""
+        return "all" if self.spec.over_frames == "sequence" else self.spec.over_frames
+
+    @property
+    def n_frames(self) -> int:
+        """Equal blocks of columns that components come in, one for each frame of a clip; 1 where frames were pooled."""
+        return self.stimuli.n_frames if self.spec.over_frames == "sequence" else 1
+
+    @property
+    def spaces(self) -> tuple[tuple[str, ...], ...]:
+        """The layers that share components: all of them together, or each alone where the readout treats each apart."""
+        return tuple((layer,) for layer in self.spec.layers) if self.readout.by_layer else (self.spec.layers,)
+
+    @property
+    def of_clips(self) -> bool:
+        """Whether its stimuli are clips."""
+        return DATASETS[self.spec.dataset].clips
+
+    def refusal(self, store: Store) -> str:
+        """Why this fit can never predict new stimuli here, whatever is computed again; empty where it can."""
+        return ""
+
+    def components_key(self, fold: Fold, layers: tuple[str, ...] | None = None) -> str:
+        """The name of the components of one of the :attr:`spaces`, fitted on a fold's training rows."""
+        parents = [self.feature_keys[layer] for layer in layers or self.spec.layers]
+        framed = {"n_frames": self.n_frames} if self.n_frames > 1 else {}
+        return digest(
+            "components",
+            components.COMPONENTS_VERSION,
+            features=parents,
+            train=_rows(fold.train),
+            n_components=self.spec.n_components,
+            **framed,
+        )
+
+    def moments_key(self, fold: Fold, hemi: str, *, n_inner: int | None = None) -> str:
+        """The name of the moments of a fold's training rows with a hemisphere's responses, in the readout's inner folds or ``n_inner``."""
+        return digest(
+            "moments",
+            moments.MOMENTS_VERSION,
+            components=self._all_components(fold),
+            responses=self.subject.fingerprints[hemi],
+            inner=_rows(self.inner(fold, n_inner)),
+        )
+
+    def weights_key(self, fold: Fold, part: Part) -> str:
+        """The name of a part's model."""
+        made: dict[str, Any] = {"readout": self.readout.name, "options": asdict(self.options)}
+        if self.readout.needs == "moments":
+            keys = [self.moments_key(fold, hemi) for hemi in part.columns]
+            made["moments"] = keys[0] if len(keys) == 1 else keys
+        else:
+            made |= self._rows_and_responses(fold, part)
+        if not part.whole:
+            made["columns"] = {hemi: _rows(columns) for hemi, columns in part.columns.items()}
+        return digest("weights", self.readout.version, **made)
+
+    def _all_components(self, fold: Fold) -> str | list[str]:
+        keys = [self.components_key(fold, layers) for layers in self.spaces]
+        return keys if self.readout.by_layer else keys[0]
+
+    def _rows_and_responses(self, fold: Fold, part: Part) -> dict[str, Any]:
+        """What a readout of arrays is made from, by name."""
+        looks = self.readout.needs == "stimuli"
+        made: dict[str, Any] = {"features": dict(self.feature_keys)} if looks else {"components": self._all_components(fold)}
+        made |= {"train": _rows(fold.train), "inner": _rows(self.inner(fold))}
+        made["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in part.columns}
+        if self.company:
+            made["company"] = [other.subject.fingerprints for other in self.company]
+        return made
+
+    @cached_property
+    def key(self) -> str:
+        """The name of the fit: of the scores of all folds and parts."""
+        parents = {part.name: [self.weights_key(fold, part) for fold in self.folds] for part in self.parts}
+        return digest("fit", scores.SCORES_VERSION, weights=parents, test=[_rows(fold.test) for fold in self.folds])
+
+    def inner(self, fold: Fold, n_folds: int | None = None) -> np.ndarray:
+        """The fold, within the training rows, on which each row is held out while parameters are chosen. (n_train,) int
+
+        ``n_folds`` is the readout's own number unless given.
+        """
+        return inner_folds(self.subject.groups[fold.train], n_folds or self.readout.n_folds(self.options), INNER_SEED)
+
+    def made_from(self, **more: Any) -> dict[str, Any]:
+        """What goes into every result's provenance."""
+        return {"spec": self.spec.to_dict(), "simulated": self.subject.simulated, "backbone": self.backbone_fingerprint} | more
+
+
+def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subject | None = None) -> Plan:
+    """Open and check everything a fit names.
+
+    Parameters
+    ----------
+    subject : the spec's, where it is open already; many plans can share one.
+
+    Raises
+    ------
+    UnknownName, UnknownLayer, BadOption, NoWeights, BadData, ValueError : with the nearest match where a name
+    is wrong, before any feature is computed.
+    """
+    dataset, source, readout = DATASETS[spec.dataset], BACKBONES[spec.backbone], READOUTS[spec.readout]
+    options = readout.read(dict(spec.options))
+    source.check_layers(spec.backbone, spec.layers)
+    if not source.is_ready(spec.backbone, spec.weights) and source.weights_file(spec.backbone) is not None:
+        fetch(spec.backbone, portion(report, 0, 0.5))
+    fingerprint = source.fingerprint(spec.backbone, spec.weights)
+    subject = subject or dataset.open(spec.subject, store, report)
+    _check_targets(spec, subject)
+    _check_frames(spec, readout, subject)
+    if spec.company and not readout.shares:
+        sharing = ", ".join(name for name, each in READOUTS.items() if each.shares)
+        raise BadOption(f"{readout.name} shares nothing between subjects, so company is of no use. Readouts that do: {sharing}.")
+    hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
+    parts = parts_of(subject, spec.focus, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
+    company = tuple(_beside(spec, other, store, report) for other in spec.company)
+    made = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, parts, company)
+    for fold in made.folds:
+        made.inner(fold)
+    return made
+
+
+def _beside(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:
+    """The plan of the same fit for another subject."""
+    if other == spec.subject:
+        raise ValueError(f"{other} is the subject itself; company are other subjects.")
+    return plan(replace(spec, subject=other, company=(), rois=(), focus="hemisphere"), store, report)
+
+
+def _check_frames(spec: FitSpec, readout: Readout, subject: Subject) -> None:
+    if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
+        raise BadOption(
+            f"{readout.name} reads the frames of clips one after another. Choose a data set of clips and --over-frames sequence."
+        )
+
+
+def _check_targets(spec: FitSpec, subject: Subject) -> None:
+    known = roi_names(subject)
+    for name in spec.rois:
+        if name not in known:
+            raise UnknownName(unknown(f"ROI of {spec.dataset} {spec.subject}", name, known, show=40))
+    if spec.hemi != "both" and spec.hemi not in subject.hemis:
+        raise UnknownName(unknown(f"hemisphere of {spec.dataset} {spec.subject}", spec.hemi, subject.hemis))
+
+
+def _rows(rows: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(rows, "<i8")).hexdigest()[:20]

@@ -1,0 +1,274 @@
+"""A finished fit: its scores as tables, its predictions, its files to take away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.datasets._base import roi_names
+from encoding.evaluation import scores
+from encoding.evaluation.scores import SCORES
+from encoding.evaluation.splits import Fold
+from encoding.fits.plan import Plan
+from encoding.fits.targets import Part
+from encoding.fits.training_data import inputs, restored, stored_components
+from encoding.readouts import Model
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVERY_VERTEX = "all"  # the row that stands for every vertex of a hemisphere
+LEAST_CEILING = 0.05  # vertices with a lower noise ceiling are left out of normalised scores
+
+
+@dataclass(frozen=True)
+class Result:
+    """What :func:`encoding.fit` returns. Everything in it is read from the Store when asked for.
+
+    Attributes
+    ----------
+    plan : the fit's spec, subject, folds and stage names.
+    cached : true where nothing had to be fitted.
+    seconds : how long the call took.
+    """
+
+    plan: Plan
+    store: Store
+    cached: bool = True
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """The fit's name in the Store."""
+        return self.plan.key
+
+    @cached_property
+    def provenance(self) -> Mapping[str, Any]:
+        """Library versions, commit, device, seconds and the spec of whoever fitted it first."""
+        return self.store.provenance(self.key) or {}
+
+    @cached_property
+    def _arrays(self) -> Mapping[str, np.ndarray]:
+        found = self.store.get(self.key)
+        if found is None:
+            raise FileNotFoundError(f"{self.key} is no longer in the Store. Fit it again.")
+        return found
+
+    @property
+    def n_train(self) -> int:
+        """Training images (of the first fold)."""
+        return len(self.plan.folds[0].train)
+
+    @property
+    def n_test(self) -> int:
+        """Test images (over all folds)."""
+        return sum(len(fold.test) for fold in self.plan.folds)
+
+    @property
+    def detail_names(self) -> tuple[str, ...]:
+        """What the readout reports for each vertex beside the scores, such as ``alpha``."""
+        first = self.plan.hemis[0]
+        names = [name.removeprefix(f"{first}_") for name in self._arrays if name.startswith(f"{first}_")]
+        return tuple(name for name in names if name not in SCORES)
+
+    def score(self, hemi: str, name: str = "r") -> np.ndarray:
+        """One score, or readout detail, of every vertex of a hemisphere: (n_vertices,) float64, the mean over folds."""
+        return np.asarray(self._arrays[f"{hemi}_{name}"]).mean(0)
+
+    def ceiling(self, hemi: str) -> np.ndarray | None:
+        """(n_vertices,) noise ceiling, the explainable share of variance; None where unknown."""
+        return None if self.plan.subject.ceiling is None else np.asarray(self.plan.subject.ceiling[hemi])
+
+    def normalised(self, hemi: str, *, least: float = LEAST_CEILING) -> np.ndarray:
+        """(n_vertices,) r² over the noise ceiling, NaN under a ceiling of ``least``; ValueError where it is unknown."""
+        return scores.normalised_r2(self.score(hemi), self._known_ceiling(hemi), least=least)
+
+    def official(self, hemi: str) -> np.ndarray:
+        """(n_vertices,) the 2023 challenge's own score in percent; ValueError where the ceiling is unknown."""
+        return scores.algonauts2023_score(self.score(hemi), self._known_ceiling(hemi))
+
+    def relative(self, hemi: str, *, least: float = LEAST_CEILING) -> np.ndarray:
+        """(n_vertices,) r over the highest r that noise leaves possible, NaN under a ceiling of ``least``: the 2021 challenge's score.
+
+        Raises
+        ------
+        ValueError where the ceiling is unknown.
+        """
+        return scores.algonauts2021_score(self.score(hemi), self._known_ceiling(hemi), least=least)
+
+    def _known_ceiling(self, hemi: str) -> np.ndarray:
+        ceiling = self.ceiling(hemi)
+        if ceiling is None:
+            raise ValueError(f"No noise ceiling is known for {self.plan.spec.dataset} {self.plan.spec.subject}, so no normalised score.")
+        return ceiling
+
+    @cached_property
+    def selected_rois(self) -> tuple[str, ...]:
+        """The ROIs that the spec asks for; else every vertex together and then every ROI."""
+        return self.plan.spec.rois or (EVERY_VERTEX, *roi_names(self.plan.subject))
+
+    def columns(self, roi: str, hemi: str) -> np.ndarray:
+        """The columns of an ROI in a hemisphere, sorted; empty where it has none."""
+        if roi == EVERY_VERTEX:
+            return np.arange(self.plan.subject.responses[hemi].shape[1])
+        return self.plan.subject.rois[hemi].get(roi, np.zeros(0, np.int64))
+
+    def rois(self, *, least_ceiling: float = LEAST_CEILING) -> pd.DataFrame:
+        """One row for each ROI and hemisphere; an empty ROI has ``n_vertices`` 0 and NaN scores.
+
+        Columns: roi, hemi, n_vertices, r_mean, r_median, then for each other score ``<name>`` (mean;
+        r² is ``r2_mean``) and ``<name>_median``. Where the noise ceiling is known also ceiling_r (mean of its
+        root, the highest r there is), normalised (mean r² over ceiling, vertices under ``least_ceiling`` left
+        out) with n_normalised, relative (mean r over its highest, the same vertices left out: the 2021
+        challenge's score) and official (the 2023 challenge's score, percent).
+        """
+        import pandas as pd
+
+        rows = [self._roi_row(roi, hemi, least_ceiling) for roi in self.selected_rois for hemi in self.plan.hemis]
+        return pd.DataFrame(rows)
+
+    def _roi_row(self, roi: str, hemi: str, least_ceiling: float) -> dict[str, Any]:
+        columns = self.columns(roi, hemi)
+        row: dict[str, Any] = {"roi": roi, "hemi": hemi, "n_vertices": len(columns)}
+        for name in SCORES:
+            values = self.score(hemi, name)[columns]
+            row[f"{name}_mean" if name in ("r", "r2") else name] = _over(np.nanmean, values)
+            row[f"{name}_median"] = _over(np.nanmedian, values)
+        ceiling = self.ceiling(hemi)
+        if ceiling is not None:
+            normalised = scores.normalised_r2(self.score(hemi), ceiling, least=least_ceiling)[columns]
+            row["ceiling_r"] = _over(np.nanmean, np.sqrt(ceiling[columns]))
+            row["normalised"] = _over(np.nanmean, normalised)
+            row["n_normalised"] = int(np.isfinite(normalised).sum())
+            row["relative"] = _over(np.nanmean, self.relative(hemi, least=least_ceiling)[columns])
+            row["official"] = _over(np.nanmean, self.official(hemi)[columns])
+        return row
+
+    def vertices(self) -> pd.DataFrame:
+        """One row for each vertex of the selected ROIs: hemi, column, fsaverage index (where known), its ROIs, scores, ceiling, details."""
+        import pandas as pd
+
+        return pd.concat([self._vertex_table(hemi) for hemi in self.plan.hemis], ignore_index=True)
+
+    def _vertex_table(self, hemi: str) -> pd.DataFrame:
+        import pandas as pd
+
+        subject = self.plan.subject
+        chosen = np.unique(np.concatenate([self.columns(roi, hemi) for roi in self.selected_rois]))
+        table: dict[str, Any] = {"hemi": hemi, "column": chosen}
+        if subject.vertices is not None:
+            table["fsaverage"] = subject.vertices[hemi][chosen]
+        table["rois"] = self.roi_labels(hemi)[chosen]
+        table |= {name: self.score(hemi, name)[chosen] for name in (*SCORES, *self.detail_names)}
+        if (ceiling := self.ceiling(hemi)) is not None:
+            table["ceiling"] = ceiling[chosen]
+        return pd.DataFrame(table)
+
+    def roi_labels(self, hemi: str) -> np.ndarray:
+        """(n_vertices,) the ROIs of each vertex, separated by spaces."""
+        labels = [[] for _ in range(self.plan.subject.responses[hemi].shape[1])]
+        for roi, columns in self.plan.subject.rois[hemi].items():
+            for column in columns:
+                labels[column].append(roi)
+        return np.array([" ".join(names) for names in labels], dtype=object)
+
+    def model(self, part: str, fold: int = 0) -> Model:
+        """The model of a part of the vertices (by default a hemisphere, ``lh`` or ``rh``; see :mod:`encoding.fits.targets`), of one fold."""
+        known = {each.name: each for each in self.plan.parts}
+        if part not in known:
+            raise UnknownName(unknown("part of this fit", part, known))
+        return restored(self.plan, self.plan.folds[fold], known[part], self.store)
+
+    def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
+        """Part to what its model was like on the way, such as ``train_loss`` of each epoch; empty where nothing was trained."""
+        found = {part.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], part)) for part in self.plan.parts}
+        told = {name: Model.told(arrays)["history"] for name, arrays in found.items() if arrays is not None}
+        return {name: history for name, history in told.items() if history}
+
+    def layer_shares(self, hemi: str) -> dict[str, np.ndarray]:
+        """Layer to its share of R² (n_vertices,), which add up to ``r2`` (product measure); empty unless layers were treated apart."""
+        names = [f"share_{number}" for number in range(len(self.plan.spec.layers))]
+        known = [name for name in names if f"{hemi}_{name}" in self._arrays]
+        return {layer: self.score(hemi, name) for layer, name in zip(self.plan.spec.layers, known, strict=False)}
+
+    def components(self, fold: int = 0) -> np.ndarray:
+        """(n_stimuli, k) float32 component scores that a fold's models see."""
+        return stored_components(self.plan, self.plan.folds[fold], self.store)
+
+    def test_rows(self) -> np.ndarray:
+        """(n_test,) the stimuli tested, fold after fold."""
+        return np.concatenate([fold.test for fold in self.plan.folds])
+
+    def predicted(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n_test, n_columns) float32, predictions in the order of :meth:`test_rows`, each from a model that never saw its image.
+
+        NaN for vertices that were not fitted.
+        """
+        columns = np.asarray(columns)
+        predicted, start = np.full((self.n_test, len(columns)), np.nan, np.float32), 0
+        for fold in self.plan.folds:
+            rows = slice(start, start := start + len(fold.test))
+            Z = None if self.plan.readout.needs == "stimuli" else stored_components(self.plan, fold, self.store)
+            for part in self.plan.parts:
+                wanted = np.flatnonzero(np.isin(columns, part.columns[hemi])) if hemi in part.columns else ()
+                if len(wanted):
+                    targets = part.places()[hemi].start + np.searchsorted(part.columns[hemi], columns[wanted])
+                    model = restored(self.plan, fold, part, self.store, Z)
+                    predicted[rows, wanted] = model.predict_from(self._basis(fold, part, model, Z), targets)
+        return predicted
+
+    def _basis(self, fold: Fold, part: Part, model: Model, Z: np.ndarray | None) -> Any:
+        """A model's basis of a fold's test rows; kept in the Store where it takes a network to make."""
+        if self.plan.readout.needs != "stimuli":
+            return model.basis(inputs(self.plan, fold.test, Z))
+        weights = self.plan.weights_key(fold, part)
+        key = digest("basis", 1, weights=weights, rows=fold.test.tolist())
+        return self.store.memo(key, lambda: {"basis": model.basis(inputs(self.plan, fold.test, None))}, {"weights": weights})["basis"]
+
+    def measured(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n_test, n_columns) float32, responses in the order of :meth:`test_rows`."""
+        return np.asarray(self.plan.subject.responses[hemi][self.test_rows()][:, np.asarray(columns)], np.float32)
+
+    def summary(self) -> dict[str, Any]:
+        """The JSON-able account that ``python -m encoding fit --json`` prints; NaN becomes None."""
+        wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "rmse", "mae", "smooth_l1"]
+        table = self.rois()
+        wanted += [name for name in ("ceiling_r", "normalised", "relative", "official") if name in table]
+        rows = json.loads(table[wanted].to_json(orient="records", double_precision=10))
+        return {
+            "key": self.key,
+            "spec": self.plan.spec.to_dict(),
+            "simulated": self.plan.subject.simulated,
+            "cached": self.cached,
+            "seconds": round(self.seconds, 3),
+            "device": self.provenance.get("made_from", {}).get("device"),
+            "n_train": self.n_train,
+            "n_test": self.n_test,
+            "rois": rows,
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write spec.json, rois.csv, vertices.parquet and ``<hemi>_r.npy`` (n_vertices,) into ``folder``."""
+        folder = Path(folder).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        about = {"spec": self.plan.spec.to_dict(), "simulated": self.plan.subject.simulated, "provenance": dict(self.provenance)}
+        (folder / "spec.json").write_text(json.dumps(about, indent=1))
+        self.rois().to_csv(folder / "rois.csv", index=False)
+        self.vertices().to_parquet(folder / "vertices.parquet", index=False)
+        for hemi in self.plan.hemis:
+            np.save(folder / f"{hemi}_r.npy", self.score(hemi).astype(np.float32))
+        return folder
+
+
+def _over(statistic: Any, values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(statistic(values)) if len(values) else float("nan")

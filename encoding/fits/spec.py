@@ -1,0 +1,145 @@
+"""What to compute. A spec is plain data: hashable, JSON-able, and short enough for a URL."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from encoding.backbones._pooling import check_over_frames, check_pool
+
+HEMIS = ("lh", "rh", "both")
+FOCUSES = ("hemisphere", "both", "roi", "vertex:<hemi>:<column>")
+
+
+def check_focus(focus: str) -> str:
+    """``focus`` itself; ValueError unless it is one of :data:`FOCUSES`.
+
+    Examples
+    --------
+    >>> check_focus("vertex:lh:120")
+    'vertex:lh:120'
+    """
+    kind, _, place = focus.partition(":")
+    if focus in FOCUSES[:3] or (kind == "vertex" and place.rpartition(":")[0] and place.rpartition(":")[2].isdecimal()):
+        return focus
+    raise ValueError(f"Unknown focus {focus!r}. Known: {', '.join(FOCUSES)}; vertex:lh:120 fits one vertex.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSpec:
+    """One encoding model: which responses are predicted from what, and how.
+
+    Attributes
+    ----------
+    dataset, subject : names from :data:`encoding.datasets.DATASETS`.
+    backbone : name from :data:`encoding.backbones.BACKBONES`, such as ``torchvision/alexnet``.
+    layers : one or more layers of it; several are concatenated.
+    weights : ``pretrained``, ``random:<seed>`` or the path of a weights file.
+    pool : what is kept of the places of a layer: ``none`` (all), ``mean``, ``max``, ``grid:<n>`` or ``class`` (the class token).
+    frames : frames taken of each clip, evenly spaced; pictures have but one.
+    over_frames : what is kept of a clip's frames: ``mean``, ``max``, ``first``, ``last``, ``all`` (side by side) or ``sequence``
+        (side by side, and components are those of single frames).
+    n_components : PCA components kept; 0 keeps every feature.
+    readout : name from :data:`encoding.readouts.READOUTS`.
+    options : the readout's parameters that differ from its defaults, as sorted pairs.
+    split : ``holdout:<train fraction>:<seed>`` or ``kfold:<folds>:<seed>``.
+    rois : ROIs to report; none means all, and every vertex.
+    hemi : ``lh``, ``rh`` or ``both``.
+    focus : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
+        ``vertex:<hemi>:<column>``.
+    company : other subjects whose training images help to train what subjects share; each has a last layer of its own.
+
+    Examples
+    --------
+    >>> FitSpec().backbone
+    'gabor'
+    """
+
+    dataset: str = "demo"
+    subject: str = "subj01"
+    backbone: str = "gabor"
+    layers: tuple[str, ...] = ("energy",)
+    weights: str = "pretrained"
+    pool: str = "none"
+    frames: int = 16
+    over_frames: str = "mean"
+    n_components: int = 100
+    readout: str = "ridge"
+    options: tuple[tuple[str, Any], ...] = ()
+    split: str = "holdout:0.9:5"
+    rois: tuple[str, ...] = ()
+    hemi: str = "both"
+    focus: str = "hemisphere"
+    company: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "layers", tuple(self.layers))
+        set_field(self, "rois", tuple(self.rois))
+        set_field(self, "company", tuple(self.company))
+        pairs = self.options.items() if isinstance(self.options, dict) else self.options
+        set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
+        if not self.layers:
+            raise ValueError("A fit needs at least one layer.")
+        check_pool(self.pool)
+        check_over_frames(self.over_frames)
+        check_focus(self.focus)
+        if self.frames < 1:
+            raise ValueError(f"frames must be 1 or more, not {self.frames}.")
+        if self.n_components < 0:
+            raise ValueError(f"n_components must be 0 (no PCA) or more, not {self.n_components}.")
+        if self.hemi not in HEMIS:
+            raise ValueError(f"hemi must be one of {', '.join(HEMIS)}, not {self.hemi!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; :meth:`from_dict` reads it back to an equal spec."""
+        lists = {name: list(getattr(self, name)) for name in ("layers", "rois", "company")}
+        return asdict(self) | lists | {"options": dict(self.options)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The spec that :meth:`to_dict` wrote; ValueError on a field that does not exist."""
+        extra = set(values) - {field.name for field in fields(cls)}
+        if extra:
+            raise ValueError(f"A fit has no field {', '.join(sorted(extra))}.")
+        return cls(**values)
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from a bare ``FitSpec()``."""
+        return {name: value for name, value in self.to_dict().items() if value != FitSpec().to_dict()[name]}
+
+    def to_command(self) -> str:
+        """The shell command that runs this fit."""
+        words = ["python", "-m", "encoding", "fit", "--dataset", self.dataset, "--subject", self.subject]
+        words += ["--backbone", self.backbone]
+        words += [word for layer in self.layers for word in ("--layer", layer)]
+        words += ["--pool", self.pool] if self.pool != "none" else []
+        words += ["--frames", str(self.frames)] if self.frames != FitSpec.frames else []
+        words += ["--over-frames", self.over_frames] if self.over_frames != FitSpec.over_frames else []
+        words += ["--weights", self.weights, "--components", str(self.n_components), "--readout", self.readout]
+        words += [word for name, value in self.options for word in ("--set", f"{name}={_option_text(value)}")]
+        words += ["--split", self.split]
+        words += ["--roi", *self.rois] if self.rois else []
+        words += ["--hemi", self.hemi] if self.hemi != "both" else []
+        words += ["--focus", self.focus] if self.focus != FitSpec.focus else []
+        words += ["--company", *self.company] if self.company else []
+        return shlex.join(words)
+
+    def to_python(self) -> str:
+        """Three lines of Python that reproduce the fit in a notebook."""
+        values = asdict(self) | {"options": dict(self.options)}
+        arguments = ", ".join(f"{name}={values[name]!r}" for name in self.changed())
+        return f"from encoding import FitSpec, Store, fit\n\nresult = fit(FitSpec({arguments}), Store())\nresult.rois()"
+
+
+def _option_text(value: Any) -> str:
+    """A value as ``--set`` reads it: text stands as it is unless it would be read as JSON."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value)
+    except ValueError:
+        return value
+    return json.dumps(value)

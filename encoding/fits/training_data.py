@@ -1,0 +1,122 @@
+"""What a readout is shown of some stimuli: their components, their responses, or the pictures themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from encoding.datasets import Subject
+from encoding.datasets import _surface as surface
+from encoding.evaluation.splits import Fold
+from encoding.fits.plan import Plan
+from encoding.fits.targets import Part
+from encoding.readouts import Chosen, Model, Responses, Training
+from encoding.storage.store import Store
+
+SAME = 1e-4  # distance over length at which two pictures' components are those of one picture
+
+
+def stored_components(planned: Plan, fold: Fold, store: Store) -> np.ndarray:
+    """(n_stimuli, k) float32 component scores of a finished fit; memory-mapped where they are of one space.
+
+    Raises
+    ------
+    FileNotFoundError where they are no longer in the Store.
+    """
+    found = [store.get(planned.components_key(fold, layers)) for layers in planned.spaces]
+    if any(arrays is None for arrays in found):
+        raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
+    scores = [arrays["scores"] for arrays in found]
+    return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)
+
+
+def is_complete(planned: Plan, store: Store) -> bool:
+    """Whether the fit's scores are there, and what predictions are made with; a person may have pruned some of it."""
+    needed = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.parts]
+    if planned.readout.needs != "stimuli":
+        needed += [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
+    return all(key in store for key in needed) and store.is_sound(planned.key)
+
+
+def bands_of(planned: Plan, fold: Fold, store: Store) -> tuple[int, ...]:
+    """How many components each layer has, where the readout treats each apart; else empty."""
+    if not planned.readout.by_layer:
+        return ()
+    return tuple(int(store.get(planned.components_key(fold, layers))["scores"].shape[1]) for layers in planned.spaces)
+
+
+def inputs(planned: Plan, rows: np.ndarray, Z: np.ndarray | None) -> Any:
+    """What a model of this plan predicts from, of some stimuli: rows of the components ``Z``, or the stimuli themselves."""
+    return Chosen(planned.stimuli, rows) if planned.readout.needs == "stimuli" else Z[rows]
+
+
+def training_rows(
+    planned: Plan, fold: Fold, part: Part, Z: np.ndarray | None, *, company: Sequence[Training] = (), **more: Any
+) -> Training:
+    """The training rows of a fold with the responses of a part. ``Z`` (n_stimuli, k) may be None for readouts that look at stimuli."""
+    subject, looks = planned.subject, planned.readout.needs == "stimuli"
+    return Training(
+        X=np.zeros((len(fold.train), 0), np.float32) if looks else Z[fold.train],
+        Y=Responses([(subject.responses[hemi], columns) for hemi, columns in part.columns.items()], fold.train),
+        fold=planned.inner(fold),
+        n_frames=planned.n_frames,
+        rois=_rois(subject, part),
+        positions=positions(subject, part),
+        stimuli=Chosen(planned.stimuli, fold.train) if looks else None,
+        open_backbone=(lambda: planned.source.open(planned.spec.backbone, planned.spec.weights)) if looks else None,
+        layers=planned.spec.layers,
+        pool=planned.spec.pool,
+        over_frames=planned.over_frames,
+        company=tuple(company),
+        **more,
+    )
+
+
+def restored(planned: Plan, fold: Fold, part: Part, store: Store, Z: np.ndarray | None = None) -> Model:
+    """The stored model of a part.
+
+    Raises
+    ------
+    FileNotFoundError where it, or what it is restored with, is no longer in the Store.
+    """
+    found = store.get(planned.weights_key(fold, part))
+    if found is None:
+        raise FileNotFoundError("The weights of this fit are no longer in the Store. Fit it again.")
+    if planned.readout.needs == "moments" or not planned.readout.kept_back:  # nothing but weights of components
+        return planned.readout.restore(found, None)
+    if Z is None and planned.readout.needs == "arrays":
+        Z = stored_components(planned, fold, store)
+    return planned.readout.restore(found, training_rows(planned, fold, part, Z))
+
+
+def positions(subject: Subject, part: Part) -> np.ndarray | None:
+    """(t, 3) float32 in millimetres, where targets lie on fsaverage5's white surface; None unless all of them have a place there."""
+    if subject.vertices is None:
+        return None
+    found = []
+    for hemi, columns in part.columns.items():
+        vertices = np.asarray(subject.vertices[hemi])[columns]
+        if hemi not in surface.HEMIS or (len(vertices) and vertices.max() >= surface.N_VERTICES):
+            return None
+        found.append(surface.mesh("white", hemi)[0][vertices])
+    return np.concatenate(found).astype(np.float32)
+
+
+def unlike(others: np.ndarray, tested: np.ndarray, Z: np.ndarray, Z_others: np.ndarray) -> np.ndarray:
+    """The rows among ``others`` of Z_others (m, k) that no tested row of Z (n, k) equals: pictures that two subjects saw are left out."""
+    A, B = Z_others[others].astype(np.float64), Z[tested].astype(np.float64)
+    squared = (A**2).sum(1)[:, None] + (B**2).sum(1) - 2 * A @ B.T
+    return others[squared.min(1) > SAME**2 * np.maximum((A**2).sum(1), np.finfo(float).tiny)]
+
+
+def _rois(subject: Subject, part: Part) -> dict[str, np.ndarray]:
+    """ROI to the targets of a part that belong to it, both hemispheres together."""
+    found: dict[str, list[np.ndarray]] = {}
+    for hemi, place in part.places().items():
+        for roi, columns in subject.rois[hemi].items():
+            here = np.flatnonzero(np.isin(part.columns[hemi], columns)) + place.start
+            if len(here):
+                found.setdefault(roi, []).append(here)
+    return {roi: np.concatenate(parts) for roi, parts in found.items()}

@@ -1,0 +1,1 @@
+"""The brain: the map to draw, its viewer and exports."""

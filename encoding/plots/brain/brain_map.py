@@ -1,0 +1,261 @@
+"""What the interactive brain is made of: the map to draw, its bytes, the meshes' bytes and the viewer's JavaScript.
+
+The viewer (``viewer.js`` and its neighbours) is plain WebGL2 and knows no framework. A page hands it bytes through a
+component; :func:`encoding.plots.brain.export.standalone_html` writes the same bytes into a file. Meshes travel once, and a
+change of layer sends only what :meth:`BrainMap.to_bytes` holds: some 6 bytes for each vertex of fsaverage5 with data.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from encoding.datasets import _surface as surface
+from encoding.runtime.registry import UnknownName, unknown
+
+MESH_VERSION = 1
+"""Raise when :func:`mesh_bytes` changes: browsers keep the file of each version."""
+DRAWN = ("inflated", "pial", "flat")
+"""The surfaces that the viewer can switch between."""
+SOURCES = ("bytes.js", "camera.js", "mesh.js", "scene.js", "overlay.js", "picture.js", "keyboard.js", "viewer.js")
+"""The viewer's modules, each after those that it imports."""
+NOT_KNOWN = -32_768
+"""Stands for NaN among thousandths."""
+N_COLOURS = 256
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrainMap:
+    """One number per column of a subject, and how to show it.
+
+    Attributes
+    ----------
+    values : per hemisphere (n_vertices,) float; NaN draws as "no data".
+    vertices : per hemisphere (n_vertices,) int, where each column lies on fsaverage.
+    rois : per hemisphere, ROI name to its columns.
+    ceiling : per hemisphere (n_vertices,), the highest possible value, in the unit of the values; None where unknown.
+    ceiling_name : what the tooltip calls it, where another number of each vertex stands there, such as ``test r``.
+    source : where the numbers come from, in a line that a saved picture carries below the brain.
+    title : one line over the brain. quantity : the name of the values, at the colour bar and beside each number.
+    colour_range : the values at the two ends of the colour bar. A range that starts below 0 is a diverging one.
+    threshold : values nearer to zero than this show the bare cortex (in a range from 0 up: values below it); 0 hides none.
+    colour_map : a plotly colour scale, such as ``magma``, ``viridis`` or, for differences, ``RdBu_r``.
+    kinds : whether values are numbers of kinds, between which there is nothing: colours come in steps, and the colour range goes from
+        half below the first number to half above the last.
+    surface : inflated, pial or flat. view : where the camera starts, a name from :data:`encoding.datasets._surface.VIEWS`.
+    outlined : ROIs whose borders are drawn. chosen_roi : the one among all ROIs that is drawn in the accent colour.
+    selected : the hemisphere and column of the vertex that is marked.
+
+    Raises
+    ------
+    ValueError or UnknownName, when made, for what could not be drawn.
+    """
+
+    values: Columns
+    vertices: Columns
+    rois: Mapping[str, Columns] = field(default_factory=dict)
+    ceiling: Columns | None = None
+    ceiling_name: str = "ceiling"
+    source: str = ""
+    title: str = ""
+    quantity: str = "r"
+    colour_range: tuple[float, float] = (0.0, 1.0)
+    threshold: float = 0.0
+    colour_map: str = "magma"
+    kinds: bool = False
+    surface: str = "inflated"
+    view: str = "lateral"
+    outlined: Sequence[str] = ()
+    chosen_roi: str | None = None
+    selected: tuple[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "colour_range", tuple(map(float, self.colour_range)))  # numpy's numbers are no JSON
+        object.__setattr__(self, "threshold", float(self.threshold))
+        for hemi, values in self.values.items():
+            if hemi not in surface.HEMIS or hemi not in self.vertices:
+                raise ValueError(f"Hemisphere {hemi!r} has values but no place on fsaverage; places: {', '.join(self.vertices)}.")
+            if np.shape(values) != np.shape(self.vertices[hemi]):
+                raise ValueError(f"{hemi}: {len(values)} values for {len(self.vertices[hemi])} vertices.")
+        if not self.colour_range[0] < self.colour_range[1]:
+            raise ValueError(f"A colour range runs from low to high, not from {self.colour_range[0]} to {self.colour_range[1]}.")
+        if self.surface not in DRAWN:
+            raise UnknownName(unknown("surface", self.surface, DRAWN))
+        if self.view not in surface.VIEWS:
+            raise UnknownName(unknown("view", self.view, surface.VIEWS))
+        for name in [*self.outlined, *([self.chosen_roi] if self.chosen_roi else [])]:
+            if name not in self.roi_names:
+                raise UnknownName(unknown("ROI", name, self.roi_names))
+
+    @property
+    def roi_names(self) -> tuple[str, ...]:
+        """Every ROI of either hemisphere, in the order given."""
+        return tuple(dict.fromkeys(name for hemi in self.rois.values() for name in hemi))
+
+    @property
+    def diverging(self) -> bool:
+        return self.colour_range[0] < 0
+
+    def members(self, hemi: str, roi: str) -> np.ndarray:
+        """(10242,) bool: which vertices of fsaverage5 are in an ROI."""
+        inside = np.zeros(surface.N_VERTICES, bool)
+        if hemi in self.vertices:
+            vertices = np.asarray(self.vertices[hemi])[self.rois.get(hemi, {}).get(roi, np.empty(0, int))]
+            inside[vertices[vertices < surface.N_VERTICES]] = True
+        return inside
+
+    def to_bytes(self, **more: Any) -> bytes:
+        """What the viewer needs to draw this map; ``more`` enters the header (the meshes' address, the height).
+
+        Per hemisphere: ``mask``, one bit per vertex of fsaverage5, set where it has a column; then for those vertices, in
+        ascending order, ``values``, ``ceiling`` and ``rois``, the number of a set of ROIs. The header's ``memberships`` lists
+        the sets, as places in its ``rois``, the names. Values and ceilings are thousandths (int16) where these keep all
+        256 colours apart and hold the largest value, else float32; either way the three decimals shown are exact.
+        """
+        shown = (
+            "source",
+            "title",
+            "quantity",
+            "ceiling_name",
+            "colour_range",
+            "threshold",
+            "diverging",
+            "kinds",
+            "surface",
+            "view",
+            "outlined",
+            "chosen_roi",
+        )
+        header = {name: getattr(self, name) for name in shown} | {"selected": self._selected_vertex()} | more
+        header |= {"rois": self.roi_names, "memberships": {}}
+        arrays = {"colours": self._colours()}
+        for hemi in self.values:
+            columns, mask = _columns_on_fsaverage5(self.vertices[hemi])
+            number, table = _memberships(self.roi_names, self.rois.get(hemi, {}), columns, len(self.vertices[hemi]))
+            header["memberships"][hemi] = table
+            arrays |= {f"{hemi}.mask": np.packbits(mask, bitorder="little"), f"{hemi}.rois": number}
+            arrays[f"{hemi}.values"] = _shortest(np.asarray(self.values[hemi])[columns], self.colour_range)
+            if self.ceiling is not None and hemi in self.ceiling:
+                arrays[f"{hemi}.ceiling"] = _shortest(np.asarray(self.ceiling[hemi])[columns], self.colour_range)
+        return pack(header, arrays)
+
+    def _colours(self) -> np.ndarray:
+        """(256, 3) uint8, from the low end of the range to the high one."""
+        table = colour_table(self.colour_map)
+        if not self.kinds:
+            return table
+        n_kinds = max(1, round(self.colour_range[1] - self.colour_range[0]))
+        step = np.arange(N_COLOURS) * n_kinds // N_COLOURS
+        return table[np.rint((step + 0.5) / n_kinds * (N_COLOURS - 1)).astype(int)]
+
+    def _selected_vertex(self) -> dict[str, Any] | None:
+        if self.selected is None:
+            return None
+        hemi, column = self.selected
+        if hemi not in self.vertices or not 0 <= column < len(self.vertices[hemi]):
+            return None
+        vertex = int(self.vertices[hemi][column])
+        return {"hemi": hemi, "vertex": vertex} if vertex < surface.N_VERTICES else None
+
+
+@cache
+def colour_table(name: str) -> np.ndarray:
+    """(256, 3) uint8: a plotly colour scale, by its name in any case, ``_r`` at the end for its reverse.
+
+    Raises
+    ------
+    UnknownName for a scale that plotly does not have.
+    """
+    from plotly import colors
+
+    plain = name.lower().removesuffix("_r")
+    if plain not in colors.named_colorscales():
+        raise UnknownName(unknown("colour map", plain, colors.named_colorscales()))
+    table = colors.sample_colorscale(name, np.linspace(0, 1, N_COLOURS), colortype="tuple")
+    return np.rint(np.array(table) * 255).astype(np.uint8)
+
+
+def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A JSON header and arrays as one run of bytes: header's length (uint32), header, then each array at a multiple of four.
+
+    ``arrays`` in the header lists each one's name, type, offset from the header's end and length. Little-endian throughout.
+    """
+    parts, listed, offset = [], [], 0
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        listed.append({"name": name, "dtype": array.dtype.name, "offset": offset, "length": int(array.size)})
+        parts.append(data + bytes(-len(data) % 4))
+        offset += len(parts[-1])
+    text = json.dumps({**header, "arrays": listed}, separators=(",", ":"), default=list).encode()
+    text += b" " * (-len(text) % 4)
+    return np.uint32(len(text)).astype("<u4").tobytes() + text + b"".join(parts)
+
+
+def mesh_bytes() -> bytes:
+    """Both hemispheres' surfaces, sulcal depth and the standard views, as the viewer reads them (1.3 MB)."""
+    arrays = {}
+    for hemi in surface.HEMIS:
+        arrays[f"{hemi}.sulcal_depth"] = surface.sulcal_depth(hemi)
+        for name in DRAWN:
+            arrays[f"{hemi}.{name}"] = surface.mesh(name, hemi)[0]
+        arrays[f"{hemi}.faces"] = surface.mesh("inflated", hemi)[1].astype(np.uint16)
+        arrays[f"{hemi}.flat_faces"] = surface.mesh("flat", hemi)[1].astype(np.uint16)
+    return pack({"views": {name: asdict(view) for name, view in surface.VIEWS.items()}}, arrays)
+
+
+@cache
+def viewer_module() -> str:
+    """The viewer as one JavaScript module that exports ``createBrainView`` and ``unpack``; its modules joined, its style sheet inside."""
+    folder = Path(__file__).parent / "viewer"
+    joined = [
+        re.sub(r"^import .*\n|^export (?=function|const|class)", "", (folder / name).read_text("utf-8"), flags=re.M) for name in SOURCES
+    ]
+    style = json.dumps((folder / "viewer.css").read_text("utf-8"))
+    return "\n".join([f"const STYLE = {style};", *joined, "export { createBrainView, unpack };\n"])
+
+
+def _columns_on_fsaverage5(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The columns that fsaverage5 has, ordered by vertex, and (10242,) bool where they lie."""
+    column = np.full(surface.N_VERTICES, -1)
+    there = np.flatnonzero(np.asarray(vertices) < surface.N_VERTICES)
+    column[np.asarray(vertices)[there]] = there
+    return column[column >= 0], column >= 0
+
+
+def _memberships(names: Sequence[str], rois: Columns, columns: np.ndarray, n_columns: int) -> tuple[np.ndarray, list[list[int]]]:
+    """Number each vertex by the set of ROIs that it is in, and list the sets."""
+    inside = np.zeros((n_columns, len(names)), bool)
+    for place, name in enumerate(names):
+        inside[rois.get(name, []), place] = True
+    sets, number = _different(inside[columns])
+    return number.astype(np.uint8 if len(sets) <= 256 else np.uint16), [np.flatnonzero(row).tolist() for row in sets]
+
+
+def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of a bool matrix in order, and the place of each row among them: ``np.unique(axis=0)``, which is slow."""
+    if rows.shape[1] > 64:
+        found, number = np.unique(rows, axis=0, return_inverse=True)
+        return found, number.ravel()
+    packed = np.zeros((len(rows), 8), np.uint8)
+    bits = np.packbits(rows, axis=1)
+    packed[:, : bits.shape[1]] = bits
+    _, first, number = np.unique(packed.view(">u8").ravel(), return_index=True, return_inverse=True)
+    return rows[first], number
+
+
+def _shortest(values: np.ndarray, colour_range: tuple[float, float]) -> np.ndarray:
+    """Thousandths as int16 where they say all that the picture shows, else float32."""
+    thousandths = np.rint(np.float64(1000) * values)
+    low, high = colour_range
+    if 1000 * (high - low) < N_COLOURS or np.isinf(thousandths).any() or np.nanmax(np.abs(thousandths), initial=0) > -NOT_KNOWN - 1:
+        return np.asarray(values, np.float32)
+    return np.where(np.isnan(thousandths), NOT_KNOWN, thousandths).astype(np.int16)

@@ -1,0 +1,54 @@
+"""Brains of fits that are compared: each one's r on one scale, and the difference of two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from encoding.analysis.comparison import Comparison, vertex_differences
+from encoding.datasets._placement import Placement
+from encoding.fits.result import Result
+from encoding.plots.brain.brain_map import BrainMap
+
+STEP = 0.05  # of the ends of a colour scale
+START_VIEW = "posterior"  # where visual cortex is in sight
+
+
+def top_of_scale(results: Sequence[Result]) -> float:
+    """The upper end of a scale from 0 that suits the r of every vertex of some fits."""
+    values = np.concatenate([result.score(hemi) for result in results for hemi in result.plan.hemis])
+    return _end(np.nanpercentile(values, 99.5))
+
+
+def score_brain(result: Result, *, highest: float | None = None) -> BrainMap | None:
+    """r of every vertex, from 0 to ``highest``; None where it is not known where vertices lie."""
+    values = {hemi: result.score(hemi) for hemi in result.plan.hemis}
+    return _brain(result, values, title="r per vertex", colour_range=(0.0, highest or top_of_scale([result])), colour_map="plasma")
+
+
+def difference_brain(found: Comparison, name: str = "B") -> BrainMap | None:
+    """The second fit's r less the first's: purple where the second is better, orange where the first is; None without places.
+
+    Raises
+    ------
+    ValueError where the two do not predict the same vertices.
+    """
+    values = vertex_differences(found.first, found.second)
+    most = _end(np.nanpercentile(np.abs(np.concatenate(list(values.values()))), 99))
+    brain = _brain(found.first, values, title=f"r of {name} less r of A, per vertex", colour_range=(-most, most), colour_map="PuOr")
+    return None if brain is None else replace(brain, quantity=f"r, {name} − A")
+
+
+def _brain(result: Result, values: Mapping[str, np.ndarray], **look: object) -> BrainMap | None:
+    placement = Placement.of(result.plan.subject)
+    if placement is None:
+        return None
+    rois = placement.rois(result.plan.subject.rois)
+    return BrainMap(values=placement.values(values), vertices=placement.vertices, rois=rois, view=START_VIEW, **look)
+
+
+def _end(value: float) -> float:
+    """``value`` rounded up to a step; one step at least, also where there is no value."""
+    return max(STEP, float(np.ceil(value / STEP) * STEP)) if np.isfinite(value) else STEP

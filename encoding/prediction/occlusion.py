@@ -1,0 +1,196 @@
+"""What in a picture drives a region, as a model sees it: the predicted response falls where the part that drives it is covered.
+
+After Zeiler & Fergus 2014 (Visualizing and understanding convolutional networks), with a region's mean in the place of a class.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from encoding.datasets import Stimuli
+from encoding.datasets._images import GREY
+from encoding.prediction.predictor import Columns, InMemory, Predictor
+from encoding.runs.table import open_run
+from encoding.runtime.progress import Report, portion, silent
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
+
+OCCLUSION_VERSION = 1
+LEAST_GRID, MOST_GRID = 2, 24
+LEAST_PATCH, MOST_PATCH = 0.02, 0.9  # of the picture's side
+
+
+class Covered(Stimuli):
+    """One picture, or clip, with a grey patch at each place of a grid: first as it is, then row by row from the upper left.
+
+    Parameters
+    ----------
+    frames : its frames as RGB, of one size; the patch covers the same place of each.
+    n_grid : places along each side. Patches are centred on the cells of an ``n_grid`` x ``n_grid`` division of the picture.
+    patch : the patch's height and width as shares of the picture's; parts beyond the edge are cut off.
+
+    Raises
+    ------
+    ValueError for a grid or a patch out of bounds.
+    """
+
+    def __init__(self, frames: Sequence[Image.Image], *, n_grid: int, patch: float) -> None:
+        if not LEAST_GRID <= n_grid <= MOST_GRID:
+            raise ValueError(f"A grid has {LEAST_GRID} to {MOST_GRID} places a side, not {n_grid}.")
+        if not LEAST_PATCH <= patch <= MOST_PATCH:
+            raise ValueError(f"A patch covers {LEAST_PATCH} to {MOST_PATCH} of a side, not {patch}.")
+        self._frames, self.n_frames = tuple(frames), len(frames)
+        self.n_grid, self.patch = n_grid, patch
+        self.names = ("uncovered", *(f"covered at {y + 1}, {x + 1}" for y in range(n_grid) for x in range(n_grid)))
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the picture's pixels and where it is covered."""
+        return digest("covered", 1, picture=InMemory([self._frames]).fingerprint, n_grid=self.n_grid, patch=self.patch)
+
+    def box(self, index: int) -> tuple[int, int, int, int] | None:
+        """The pixels that stimulus ``index`` covers, (left, upper, right, lower) as Pillow counts them; None for the first."""
+        if index == 0:
+            return None
+        width, height = self._frames[0].size
+        row, column = divmod(index - 1, self.n_grid)
+        edges = []
+        for side, place in ((width, column), (height, row)):
+            centre, half = side * (place + 0.5) / self.n_grid, side * self.patch / 2
+            edges.append((max(0, round(centre - half)), min(side, max(round(centre + half), round(centre - half) + 1))))
+        (left, right), (upper, lower) = edges
+        return left, upper, right, lower
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return self._cover(self._frames[(self.n_frames - 1) // 2], index)
+
+    def frames(self, index: int) -> list[Image.Image]:
+        return [self._cover(frame, index) for frame in self._frames]
+
+    def _cover(self, frame: Image.Image, index: int) -> Image.Image:
+        box = self.box(index)
+        if box is None:
+            return frame
+        covered = frame.copy()
+        covered.paste(GREY, box)
+        return covered
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """How a region's predicted response changes as parts of a picture are covered.
+
+    Attributes
+    ----------
+    uncovered : its predicted response to the picture as it is: the mean over its vertices, in the unit of the responses.
+    drop : (n_grid, n_grid) float32, ``uncovered`` less the response with the patch there; row 0 is the top. Where it is above 0 the
+        part that was covered drives the region, below 0 it holds it down.
+    patch : side of the patch as a share of the picture's.
+    """
+
+    uncovered: float
+    drop: np.ndarray
+    patch: float
+
+
+def occlude(
+    predictor: Predictor,
+    frames: Sequence[Image.Image],
+    columns: Columns,
+    *,
+    n_grid: int,
+    patch: float,
+    folds: Sequence[int] = (),
+    report: Report = silent,
+) -> Occlusion:
+    """Cover a picture place by place and predict a region's mean response each time.
+
+    Parameters
+    ----------
+    frames : of the picture (one) or clip, as RGB.
+    columns : hemisphere to the region's columns.
+    n_grid, patch : as for :class:`Covered`.
+    folds : whose models predict; none named means all of them.
+
+    Raises
+    ------
+    ValueError where the region has no fitted vertex, or as :class:`Covered`. CannotPredict as :class:`encoding.prediction.predictor.Predictor`.
+    """
+    columns = {hemi: chosen for hemi, chosen in columns.items() if len(chosen)}
+    if not columns:
+        raise ValueError("This region has no vertices in this subject, so nothing drives it.")
+    predicted = predictor(Covered(frames, n_grid=n_grid, patch=patch), folds=folds, columns=columns, report=report)
+    every = np.concatenate(list(predicted.values()), axis=1)
+    fitted = np.isfinite(every[0])
+    if not fitted.any():
+        raise ValueError("No vertex of this region was fitted, so nothing can be predicted of it.")
+    means = every[:, fitted].mean(1, dtype=np.float64)
+    return Occlusion(float(means[0]), (means[0] - means[1:]).astype(np.float32).reshape(n_grid, n_grid), patch)
+
+
+@dataclass(frozen=True)
+class AskedOcclusion:
+    """An occlusion map that a job computes. The picture goes to it in memory and is not kept; the map is.
+
+    Attributes
+    ----------
+    fit : key of the finished fit.
+    roi : the region, or ``all``.
+    folds : whose models predict; empty means all.
+    picture : names the pixels of the frames (:class:`encoding.prediction.predictor.InMemory`).
+    frames : the picture, or the clip's frames, each by :func:`as_png`; they are no part of the key.
+    """
+
+    fit: str
+    roi: str
+    n_grid: int
+    patch: float
+    folds: tuple[int, ...]
+    picture: str
+    frames: tuple[bytes, ...] = field(repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """The name of the map in the Store, and of the job."""
+        made = {"fit": self.fit, "roi": self.roi, "picture": self.picture, "folds": list(self.folds)}
+        return digest("occlusion", OCCLUSION_VERSION, n_grid=self.n_grid, patch=self.patch, **made)
+
+
+def compute(asked: AskedOcclusion, store: Store, report: Report = silent, device: str = "auto") -> Occlusion:
+    """The map that is asked for, computed at most once in a Store.
+
+    Raises
+    ------
+    As :func:`encoding.runs.table.open_run`, :meth:`encoding.prediction.predictor.Predictor.of` and :func:`occlude`.
+    """
+    if (found := stored(asked.key, store)) is not None:
+        return found
+    result = open_run(asked.fit, store, portion(report, 0, 0.1))
+    report(0.1, "opening the network")
+    predictor = Predictor.of(result, device=device)
+    columns = {hemi: result.columns(asked.roi, hemi) for hemi in result.plan.hemis}
+    frames = [Image.open(io.BytesIO(frame), formats=["PNG"]) for frame in asked.frames]
+    shape = {"n_grid": asked.n_grid, "patch": asked.patch, "folds": asked.folds}
+    made = occlude(predictor, frames, columns, **shape, report=portion(report, 0.15, 1))
+    arrays = {"drop": made.drop, "uncovered": np.array(made.uncovered), "patch": np.array(made.patch)}
+    made_from = {"fit": asked.fit, "roi": asked.roi, "picture": asked.picture, "simulated": result.plan.subject.simulated}
+    store.put(asked.key, arrays, made_from | {"n_grid": asked.n_grid, "device": predictor.device})
+    return made
+
+
+def stored(key: str, store: Store) -> Occlusion | None:
+    """A map that :func:`compute` made; None where there is none."""
+    found = store.get(key) if key in store else None
+    return None if found is None else Occlusion(float(found["uncovered"]), np.array(found["drop"]), float(found["patch"]))
+
+
+def as_png(frame: Image.Image) -> bytes:
+    """A frame as a job takes it."""
+    out = io.BytesIO()
+    frame.save(out, "PNG", compress_level=1)
+    return out.getvalue()

@@ -1,0 +1,1 @@
+"""Finished fits: the table, reports, exchange."""

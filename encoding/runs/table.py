@@ -1,0 +1,221 @@
+"""Every finished fit of a Store as one table, with the notes and tags that people keep beside them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.fits.open import find_key, open_fit
+from encoding.fits.result import Result
+from encoding.fits.spec import FitSpec
+from encoding.runs.exchange import open_imported
+from encoding.runtime.progress import Report, silent
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.keys import stage_of
+from encoding.storage.store import PROVENANCE, UNREADABLE, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STAGES = ("fit", "imported")
+KEY = re.compile(r"(fit|imported)-[0-9a-f]{20}")
+MOST_NOTE, MOST_TAG, MOST_TAGS = 2_000, 40, 20  # characters, characters, tags
+COLUMNS = ("dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", "mean_r", "made", "seconds", "device")
+"""What the table says of each run, between its key and its notes."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a person wrote of a run."""
+
+    text: str = ""
+    tags: tuple[str, ...] = ()
+
+
+def open_run(key: str, store: Store, report: Report = silent) -> Result:
+    """The finished fit, made here or imported, that a key or its beginning names.
+
+    Raises
+    ------
+    What :func:`find_run`, :func:`encoding.fits.open.open_fit` and :func:`encoding.runs.exchange.open_imported` raise.
+    """
+    key = find_run(key, store)
+    return open_imported(key, store) if stage_of(key) == "imported" else open_fit(key, store, report)
+
+
+def find_run(text: str, store: Store) -> str:
+    """The whole key of a run; UnknownName unless just one begins with ``text``, or its digest does."""
+    if stage_of(text) != "imported":
+        return find_key(text, store)
+    known = [key for key in run_keys(store) if stage_of(key) == "imported"]
+    found = [key for key in known if key.startswith(text)]
+    if len(found) != 1:
+        raise UnknownName(unknown("imported fit", text, known, show=5))
+    return found[0]
+
+
+def run_keys(store: Store) -> list[str]:
+    """The key of every finished fit, made here or imported, oldest first."""
+    found = [path.parent for stage in STAGES for path in store.root.glob(f"{stage}/*/{PROVENANCE}")]
+    return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+
+def all_runs(store: Store) -> pd.DataFrame:
+    """One row for each finished fit, newest first.
+
+    Columns: ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``backbone``, ``layers``, ``components`` (such
+    as ``PCA 100``), ``readout``, ``options``, ``split``, ``mean_r`` over every fitted vertex, ``made`` (UTC), ``seconds`` the fit took
+    (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``. A run whose files are damaged has a
+    NaN ``mean_r``.
+    """
+    import pandas as pd
+
+    rows = []
+    for key in reversed(run_keys(store)):
+        about = _about(str(store.path(key)), (store.path(key) / PROVENANCE).stat().st_mtime_ns)
+        if about is not None:
+            note = read_note(key, store)
+            rows.append({"key": key, **about, "tags": note.tags, "note": note.text})
+    return pd.DataFrame(rows, columns=["key", "simulated", "imported", *COLUMNS, "sender", "tags", "note"])
+
+
+def matching(table: pd.DataFrame, *, words: str = "", tags: Sequence[str] = (), by: str = "made", ascending: bool = False) -> pd.DataFrame:
+    """The rows that hold every word, in any column and any case, and every tag; sorted.
+
+    Raises
+    ------
+    UnknownName where there is no column ``by``.
+    """
+    if by not in table.columns:
+        raise UnknownName(unknown("column", by, table.columns, show=20))
+    for word in words.lower().split():
+        table = table[np.array([word in text for text in _searchable(table)], bool)]
+    for tag in tags:
+        table = table[np.array([tag in own for own in table["tags"]], bool)]
+    return table.sort_values(by, ascending=ascending, kind="stable", ignore_index=True)
+
+
+def known_tags(table: pd.DataFrame) -> list[str]:
+    """Every tag in use, in order."""
+    return sorted({tag for own in table["tags"] for tag in own})
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """The table as CSV; tags are separated by spaces. A text that a spreadsheet would run as a formula gets a quote in front."""
+    plain = table.assign(tags=[" ".join(tags) for tags in table["tags"]])
+    for name in plain.select_dtypes(exclude=["number", "bool"]).columns:
+        plain[name] = [f"'{text}" if str(text).startswith(("=", "+", "-", "@", "\t")) else text for text in plain[name]]
+    return plain.to_csv(index=False)
+
+
+def short_name(row: Mapping[str, Any]) -> str:
+    """A run in one line: ``demo subj01 · gabor energy · PCA 100 · ridge · r 0.352 · 4b4c69``."""
+    options = f" {row['options']}" if row["options"] else ""
+    mark = ", imported" if row["imported"] else ""
+    model = f"{row['backbone']} {row['layers']} · {row['components']} · {row['readout']}{options}"
+    digits = row["key"].rpartition("-")[2][:6]
+    return f"{row['dataset']} {row['subject']} · {model} · r {row['mean_r']:.3f} · {digits}{mark}"
+
+
+def read_note(key: str, store: Store) -> Note:
+    """What was written of a run; empty where nothing was, or where the file cannot be read."""
+    try:
+        found = json.loads(_note_path(key, store).read_text())
+        return Note(str(found["text"]), tuple(map(str, found["tags"])))
+    except UNREADABLE:
+        return Note()
+
+
+def write_note(key: str, store: Store, note: Note) -> None:
+    """Keep what a person writes of a run, in place of what was there; an empty note is removed.
+
+    Raises
+    ------
+    ValueError where it is too long, or a tag is empty or holds a comma or a line break. UnknownName where there is no such run.
+    """
+    if key not in store:
+        raise UnknownName(f"There is no run {key!r}, so nothing can be noted of it.")
+    _check_note(note)
+    path = _note_path(key, store)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with store.lock(f"note-{key}"):
+        if note == Note():
+            path.unlink(missing_ok=True)
+            return
+        told = {"text": note.text, "tags": list(note.tags), "changed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+        handle, scratch = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
+        with os.fdopen(handle, "w") as file:
+            json.dump(told, file)
+        Path(scratch).replace(path)
+
+
+def _check_note(note: Note) -> None:
+    if len(note.text) > MOST_NOTE:
+        raise ValueError(f"A note has {MOST_NOTE:,} characters at most, not {len(note.text):,}.")
+    if len(note.tags) > MOST_TAGS:
+        raise ValueError(f"A run has {MOST_TAGS} tags at most, not {len(note.tags)}.")
+    for tag in note.tags:
+        if not tag.strip() or len(tag) > MOST_TAG or "," in tag or not tag.isprintable():
+            raise ValueError(f"A tag is 1 to {MOST_TAG} characters in one line without a comma, not {tag!r}.")
+
+
+def _note_path(key: str, store: Store) -> Path:
+    """The file of a run's note; ValueError for what is no key, so that no other file is ever named."""
+    if not KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is not the key of a run.")
+    return store.root / "notes" / f"{key}.json"
+
+
+@lru_cache(maxsize=4096)
+def _about(folder: str, changed: int) -> dict[str, Any] | None:
+    """What a run's folder says of it, read once for each version; None where its provenance cannot be read."""
+    try:
+        told = json.loads((Path(folder) / PROVENANCE).read_text())
+        made = told["made_from"]
+        spec = FitSpec.from_dict(dict(made["spec"]))
+    except UNREADABLE:
+        return None
+    imported = made.get("imported")
+    return {
+        "simulated": bool(made.get("simulated")),
+        "imported": imported is not None,
+        "dataset": spec.dataset,
+        "subject": spec.subject,
+        "backbone": spec.backbone if spec.weights == "pretrained" else f"{spec.backbone} ({spec.weights})",
+        "layers": " + ".join(spec.layers),
+        "components": f"PCA {spec.n_components}" if spec.n_components else "all features",
+        "readout": spec.readout,
+        "options": " ".join(f"{name}={value}" for name, value in spec.options),
+        "split": spec.split,
+        "mean_r": _mean_r(Path(folder), told["files"]),
+        "made": str(told.get("created", ""))[:16].replace("T", " "),
+        "seconds": float(made.get("fit_seconds", np.nan)),
+        "device": str(made.get("device", "")),
+        "sender": "" if imported is None else imported.get("by") or "not said",
+    }
+
+
+def _mean_r(folder: Path, files: Mapping[str, Any]) -> float:
+    """The mean over every vertex with a score and all folds; NaN where it cannot be read."""
+    names = [name for name in files if name.endswith("_r") and (name.startswith("fit.") or "." not in name)]
+    try:
+        r = np.concatenate([np.load(folder / f"{name}.npy", allow_pickle=False).mean(0) for name in names])
+    except UNREADABLE:
+        return float("nan")
+    r = r[np.isfinite(r)]
+    return float(r.mean()) if len(r) else float("nan")
+
+
+def _searchable(table: pd.DataFrame) -> list[str]:
+    columns = [name for name in table.columns if name not in ("mean_r", "seconds")]
+    return [" ".join(map(str, row)).lower() for row in table[columns].itertuples(index=False)]

@@ -1,0 +1,1 @@
+"""How work runs here: registries, progress, threads, devices."""

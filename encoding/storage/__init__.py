@@ -1,0 +1,1 @@
+"""Results on disk, named by what made them."""

@@ -1,0 +1,187 @@
+"""What a Store holds, by stage and size; which of it is old; and checking all of it in the background."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from encoding.runtime.progress import Report, silent
+from encoding.storage.keys import stage_of
+from encoding.storage.store import PROVENANCE, InUse, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DAY = 24 * 3600
+IRREPLACEABLE = ("imported",)  # stages that this machine cannot compute again
+CHECKED_FILE = "checked.json"
+SEARCHES = "search"  # the stage whose results are SQLite files that grow, one for each search (:mod:`encoding.analysis.optuna_study`)
+
+STAGES = {
+    "stimuli": "pictures of simulated subjects",
+    "responses": "responses of simulated subjects",
+    "fingerprints": "checksums of data sets' files",
+    "surface": "where voxels lie on the cortex",
+    "sampled": "where voxels lie on the cortex",
+    "float32": "responses in the form that is read fastest",
+    "probe": "what a backbone needs of time and memory",
+    "features": "what backbones make of pictures",
+    "components": "principal components of features",
+    "projected": "other subjects' features in a fit's components",
+    "moments": "sums over training images",
+    "weights": "readouts' models",
+    "fit": "scores of finished fits",
+    "intervals": "bootstrap intervals of scores",
+    "curve": "learning curves",
+    "basis": "what networks make of test pictures",
+    "search": "trials of searches for better parameters",
+    "checkpoint": "trainings that were stopped half way",
+    "imported": "fits that somebody else sent; nothing here can compute them again",
+}
+"""Stage to what it is, in a reader's words; a Store may hold others as well."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One result in the Store: its key, bytes on disk and when it was written (seconds since 1970)."""
+
+    key: str
+    n_bytes: int
+    written: float
+
+    @property
+    def stage(self) -> str:
+        return stage_of(self.key)
+
+
+def held(store: Store) -> list[Held]:
+    """Every result that is whole, and the trials of every search, oldest first. One that is removed meanwhile is left out."""
+    found = []
+    for path in store.root.glob(f"{SEARCHES}/*.db"):
+        with suppress(FileNotFoundError):
+            found.append(Held(path.stem, sum(file.stat().st_size for file in _study_files(path)), path.stat().st_mtime))
+    for path in store.root.glob(f"*/*/{PROVENANCE}"):
+        try:
+            n_bytes = sum(file.stat().st_size for file in path.parent.iterdir())
+            found.append(Held(path.parent.name, n_bytes, path.stat().st_mtime))
+        except FileNotFoundError:
+            continue
+    return sorted(found, key=lambda one: one.written)
+
+
+def _study_files(path: Path) -> list[Path]:
+    """A search's SQLite file and what SQLite keeps beside it while it writes."""
+    return [path, *path.parent.glob(f"{path.name}-*")]
+
+
+def by_stage(results: Collection[Held]) -> pd.DataFrame:
+    """One row for each stage, largest first: ``stage``, ``what`` it is, ``results``, ``bytes``, ``oldest`` and ``newest`` (UTC)."""
+    import pandas as pd
+
+    rows = []
+    for stage in dict.fromkeys(one.stage for one in results):
+        of_it = [one for one in results if one.stage == stage]
+        ends = [min(one.written for one in of_it), max(one.written for one in of_it)]
+        oldest, newest = (datetime.datetime.fromtimestamp(end, datetime.UTC) for end in ends)
+        n_bytes = sum(one.n_bytes for one in of_it)
+        rows.append(
+            {"stage": stage, "what": STAGES.get(stage, ""), "results": len(of_it), "bytes": n_bytes, "oldest": oldest, "newest": newest}
+        )
+    table = pd.DataFrame(rows, columns=["stage", "what", "results", "bytes", "oldest", "newest"])
+    return table.sort_values("bytes", ascending=False, ignore_index=True)
+
+
+def chosen(results: Collection[Held], *, stages: Collection[str] = (), older_days: float = 0.0) -> list[Held]:
+    """The results of some stages that were written more than so many days ago.
+
+    Parameters
+    ----------
+    stages : none means all, but for those that cannot be computed again (:data:`IRREPLACEABLE`): these only by name.
+    older_days : 0 takes every age.
+
+    Raises
+    ------
+    ValueError where ``older_days`` is below 0.
+    """
+    if older_days < 0:
+        raise ValueError(f"A number of days of 0 or more is needed, not {older_days:g}.")
+    latest = time.time() - older_days * DAY
+    wanted = [one for one in results if one.stage in stages or (not stages and one.stage not in IRREPLACEABLE)]
+    return [one for one in wanted if one.written <= latest]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What :func:`prune` removed, and what it left because it is in use."""
+
+    removed: tuple[Held, ...]
+    in_use: tuple[Held, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that were freed."""
+        return sum(one.n_bytes for one in self.removed)
+
+
+def prune(store: Store, results: Collection[Held]) -> Pruned:
+    """Remove results, and what processes that died left half written. A search that is going on keeps its trials."""
+    gone = {one.key for one in results if _remove(store, one)}
+    store.sweep()
+    kinds = {True: [], False: []}
+    for one in results:
+        kinds[one.key in gone].append(one)
+    return Pruned(tuple(kinds[True]), tuple(kinds[False]))
+
+
+def in_use(store: Store, results: Collection[Held]) -> list[Held]:
+    """Those that :func:`prune` would leave now."""
+    return [one for one in results if one.stage == SEARCHES and not _try(store, one.key, lambda: None)]
+
+
+def _remove(store: Store, one: Held) -> bool:
+    """Whether it could be removed: a search's trials not while the search goes on, which holds its lock."""
+    if one.stage != SEARCHES:
+        store.remove(one.key)
+        return True
+
+    def remove() -> None:
+        for file in _study_files(store.root / SEARCHES / f"{one.key}.db"):
+            file.unlink(missing_ok=True)
+
+    return _try(store, one.key, remove)
+
+
+def _try(store: Store, key: str, act: Callable[[], None]) -> bool:
+    try:
+        with store.lock(key, wait=False):
+            act()
+    except (InUse, PermissionError):  # the second where a file that somebody reads cannot be removed
+        return False
+    return True
+
+
+def check(asked: str, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """A background job: compare every checksum, remove what is damaged, and leave :func:`last_check`."""
+    n_results = len(store.keys())
+    damaged = store.verify(report=report)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    told = {"when": now, "checked": n_results, "damaged": damaged}
+    scratch = store.root / f".{CHECKED_FILE}.writing"
+    scratch.write_text(json.dumps(told))
+    scratch.replace(store.root / CHECKED_FILE)
+    report(1.0, f"{n_results:,} results checked, {len(damaged):,} damaged and removed")
+
+
+def last_check(store: Store) -> dict[str, Any] | None:
+    """``when`` the Store was checked last (UTC), how many results were ``checked``, and the keys ``damaged``; None if it never was."""
+    path: Path = store.root / CHECKED_FILE
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None

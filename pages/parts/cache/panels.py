@@ -1,0 +1,264 @@
+"""The Cache page: background jobs as they stand, what the Store holds and how to make room, and fits as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.cli.terminal import file_size
+from encoding.runs.exchange import MOST_FILE_BYTES, NO_SENDER, BadExchange, import_, is_sender, packed
+from encoding.storage.inventory import IRREPLACEABLE, STAGES, Held, by_stage, check, chosen, held, last_check, prune
+from encoding.jobs import Job
+from encoding.runs.table import short_name
+from encoding.runs.exchange_models import why_kept_back
+from pages.parts.shared.access import may_change
+from pages.parts.compare.panels import forget_opened, opened
+from pages.parts.shared.server_state import jobs, store
+from pages.parts.home.panels import view
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.runs_table import runs_table
+
+CHECK_KEY = "check-store"
+MOST_SHOWN = 50  # jobs that have ended
+BADGES = {"queued": "gray", "running": "blue", "done": "green", "failed": "red", "cancelled": "orange"}
+
+
+def jobs_panel() -> None:
+    """Every job of this server, those that wait or run first."""
+    known = jobs().all()
+    if not known:
+        st.info("Nothing was asked for since this server started. Fits, sweeps and searches that are started on any page appear here.")
+        return
+    if any(not job.finished for job in known):
+        _watch()
+    else:
+        _list(known)
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _watch() -> None:
+    """The list as it changes; the page runs again when nothing is under way any more."""
+    known = jobs().all()
+    if all(job.finished for job in known):
+        st.rerun()
+    _list(known)
+
+
+def _list(known: Sequence[Job]) -> None:
+    order = {"running": 0, "queued": 1}
+    under_way = sorted((job for job in known if not job.finished), key=lambda job: (order[job.state], job.position or 0))
+    ended = [job for job in reversed(known) if job.finished]
+    running = sum(job.state == "running" for job in under_way)
+    st.caption(f"{running} running, {len(under_way) - running} waiting, {len(ended)} ended. Everyone on this server sees this list.")
+    for job in under_way:
+        _row(job)
+    for job in ended[:MOST_SHOWN]:
+        _row(job)
+
+
+def _row(job: Job) -> None:
+    with st.container(border=True, gap="xsmall"):
+        what, act = st.columns([6, 1], vertical_alignment="center")
+        what.markdown(f":{BADGES[job.state]}-badge[{job.state}] **{title_of(job.spec)}**")
+        if not job.finished:
+            what.progress(job.fraction, f"{standing(job)} · {job.text}")
+        else:
+            what.caption(f"After {job.seconds:.1f} s. {job.text if job.text != 'done' else ''}" if job.seconds else "Before it began.")
+        if job.state == "failed":
+            what.error(f"{job.error_kind}: {job.error}")
+        if may_change():
+            if not job.finished:
+                act.button("Cancel", key=f"cancel_{job.key}", on_click=jobs().cancel, args=(job.key,), width="stretch")
+            elif job.state in ("failed", "cancelled"):
+                act.button("Retry", key=f"retry_{job.key}", on_click=jobs().retry, args=(job.key,), width="stretch")
+        if job.log:
+            with st.expander("Log", key=f"log_{job.key}", on_change="rerun", type="compact") as log:
+                if log.open:
+                    st.code("\n".join(job.log), language=None, wrap_lines=True)
+
+
+def title_of(spec: Any) -> str:
+    """What a job is for, from what it was asked; plain text in which Markdown finds nothing."""
+    if isinstance(spec, FitSpec):
+        text = f"Fit {_in_short(spec)}"
+    elif isinstance(getattr(spec, "spec", None), FitSpec):
+        kind = {"Asked": "Search", "Sweep": "Sweep over layers"}.get(type(spec).__name__, type(spec).__name__)
+        text = f"{kind}: {_in_short(spec.spec)}"
+    else:
+        text = str(spec)
+    return "".join(letter if letter.isalnum() or letter in " .,:/+-=" else f"\\{letter}" for letter in text[:200])
+
+
+def _in_short(spec: FitSpec) -> str:
+    components = f"PCA {spec.n_components}" if spec.n_components else "all features"
+    readout = " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)])
+    return f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {components}, {readout}, {spec.split}"
+
+
+@st.cache_data(ttl=5, max_entries=2, show_spinner="Looking at the Store …")
+def _held(root: str) -> list[Held]:
+    return held(store())
+
+
+def store_panel() -> None:
+    """What the Store holds by stage, whether it is sound, and the way to make room."""
+    found = _held(str(store().root))
+    total = sum(one.n_bytes for one in found)
+    st.markdown(f"**{len(found):,} results, {file_size(total)}** in `{store().root}`")
+    if not found:
+        return
+    table = by_stage(found)
+    st.dataframe(
+        table.assign(size=[file_size(int(n)) for n in table["bytes"]], share=100 * table["bytes"] / max(total, 1)),
+        hide_index=True,
+        height="content",
+        key="stages",
+        column_order=["stage", "what", "results", "size", "share", "oldest", "newest"],
+        column_config={
+            "what": st.column_config.TextColumn("what it is", width="large"),
+            "share": st.column_config.ProgressColumn("share", format="%.0f %%", min_value=0, max_value=100),
+            "oldest": st.column_config.DatetimeColumn("oldest (UTC)", format="YYYY-MM-DD HH:mm"),
+            "newest": st.column_config.DatetimeColumn("newest (UTC)", format="YYYY-MM-DD HH:mm"),
+        },
+        alt="what the Store holds, by stage",
+    )
+    _verify()
+    if may_change():
+        _prune(found)
+
+
+def _verify() -> None:
+    before = last_check(store())
+    if before is None:
+        st.caption("Its checksums were not all compared yet. Each result is checked anyway when it is first read.")
+    elif before["damaged"]:
+        number = f"{len(before['damaged'])} of {before['checked']:,}"
+        st.warning(f"Checked {before['when'][:16]} UTC: {number} results were damaged and removed. They are computed again when needed.")
+        st.code("\n".join(before["damaged"][:20]), language=None)
+    else:
+        st.caption(f"Checked {before['when'][:16].replace('T', ' ')} UTC: all {before['checked']:,} results were sound.")
+    if may_change():
+        job = jobs().get(CHECK_KEY)
+        st.button(
+            "Verify",
+            key="verify",
+            on_click=lambda: jobs().submit(check, "Check every result of the Store", key=CHECK_KEY),
+            disabled=job is not None and not job.finished,
+            help="Reads every result and compares its checksum, as a background job. What is damaged is removed and computed again.",
+        )
+
+
+def _prune(found: Sequence[Held]) -> None:
+    with st.expander("Make room", key="prune_panel", on_change="rerun") as panel:
+        if not panel.open:
+            return
+        if removed := st.session_state.pop("_pruned", None):
+            st.success(removed)
+        known = [stage for stage in dict.fromkeys([*STAGES, *(one.stage for one in found)]) if any(one.stage == stage for one in found)]
+        left, right = st.columns([3, 1])
+        stages = left.multiselect(
+            "Stages", known, key="prune_stages", placeholder="All that can be computed again",
+            help="\n\n".join(f"**{stage}** {STAGES.get(stage, '')}" for stage in known),
+        )  # fmt: skip
+        days = right.number_input("Older than (days)", 0.0, 10_000.0, 30.0, step=1.0, key="prune_days")
+        targets = chosen(found, stages=stages, older_days=days)
+        size = file_size(sum(one.n_bytes for one in targets))
+        st.markdown(f"Would remove **{len(targets):,} results, {size}**. Nothing is removed yet.")
+        lost = sorted({one.stage for one in targets} & set(IRREPLACEABLE))
+        if lost:
+            st.warning("Imported fits cannot be computed again here: whoever sent them would have to send them once more.")
+        else:
+            st.caption("What is removed is computed again when it is next needed.")
+        busy = any(not job.finished for job in jobs().all())
+        if busy:
+            st.info("A job is under way and may need what would be removed. Wait for it, or cancel it.")
+        sure = st.checkbox(f"Yes, remove {len(targets):,} results", key="prune_sure", disabled=not targets or busy)
+        st.button("Remove", key="prune", disabled=not (sure and targets) or busy, on_click=_remove, args=(targets,))
+
+
+def _remove(targets: Sequence[Held]) -> None:
+    """Callback: remove what was counted, and no more."""
+    done = prune(store(), targets)
+    kept = f" {len(done.in_use):,} kept, as a search is going on." if done.in_use else ""
+    st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"
+    st.session_state["prune_sure"] = False
+    _held.clear()
+    forget_opened()
+
+
+def exchange_panel() -> None:
+    """A fit as one file, out and in."""
+    out, into = st.columns(2, gap="large")
+    with out:
+        st.markdown("**Export a fit**")
+        _export()
+    with into:
+        st.markdown("**Import a fit**")
+        if may_change():
+            _import()
+        else:
+            st.caption("This server only shows what is there: nothing can be imported.")
+
+
+def _export() -> None:
+    table = runs_table()
+    if table.empty:
+        st.caption("There is no finished fit yet.")
+        return
+    names = {row["key"]: short_name(row) for row in table.to_dict("records")}
+    key = st.selectbox("Fit", list(names), format_func=names.get, key="export", index=None, placeholder="Choose a fit")
+    by = st.text_input("Sent by", key="export_by", max_chars=200, placeholder="your name, if you like; the receiver reads it")
+    if not is_sender(by):
+        st.error(NO_SENDER)
+        return
+    if key is None:
+        return
+    result = opened(key)
+    if isinstance(result, str):
+        st.error(result)
+        return
+    kept_back = why_kept_back(result.plan, result.store)
+    models = st.checkbox("With its models", not kept_back, disabled=bool(kept_back), key=f"export_models_{key}") and not kept_back
+    st.download_button(
+        "Export", lambda: packed(result, by=by, models=models), f"{key}.zip", "application/zip", on_click="ignore", key="export_file"
+    )
+    told = f" Its models do not go along. {kept_back}" if kept_back else " With its models the receiver can predict new pictures."
+    st.caption(
+        "Scores, ROIs, noise ceilings, places on the cortex, intervals and the learning curve: enough to see tables, brains and "
+        f"scatters and to compare. No picture, no response, and not the network's own weights.{told}"
+    )
+
+
+def _import() -> None:
+    file = st.file_uploader("A file that somebody exported", ["zip"], key="import", max_upload_size=MOST_FILE_BYTES // 2**20)
+    if file is None:
+        return
+    done, key = st.session_state.get("_imported", ("", ""))
+    if done != file.file_id:  # once for each upload, not again at every rerun
+        try:
+            key = import_(file, store(), name=file.name).key
+        except (BadExchange, OSError) as wrong:
+            st.error(str(wrong))
+            return
+        st.session_state["_imported"] = (file.file_id, key)
+        _held.clear()
+        st.rerun()  # the tables above know of it now
+    result = opened(key)
+    if isinstance(result, str):
+        st.error(result)
+        return
+    spec = result.plan.spec
+    sender = result.origin["by"] or "not said"
+    st.success(f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}. Sent by: {sender}.")
+    st.caption(f"It is kept as `{result.key}`, marked as imported, and never stands in for a fit that is computed here.")
+    refusal = result.plan.refusal(store())
+    if refusal:
+        st.caption(f"It cannot predict new pictures. {refusal}")
+    compare, predict = st.columns(2)
+    if compare.button("Compare it", key="compare_import", width="stretch"):
+        st.switch_page(view("compare"), query_params={"a": result.key})
+    if not refusal and predict.button("Predict with it", key="predict_import", width="stretch"):
+        st.switch_page(view("predict"), query_params={"fit": result.key, "from": "upload"})

@@ -1,0 +1,279 @@
+"""The Compare page: which fits are held against each other, what differs between them, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from encoding import FitSpec, Result, plots
+from encoding.analysis.bootstrap import intervals_of
+from encoding.analysis.comparison import Comparison, compare, what_differs
+from encoding.datasets._placement import Placement
+from encoding.jobs.tasks import study
+from encoding.plots.brain.score_maps import difference_brain
+from encoding.runs.report import how_it_was_tested, report, roi_classes, roi_ends
+from encoding.runs.table import open_run, short_name
+from encoding.runtime.registry import unknown
+from encoding.storage.keys import stage_of
+from pages.parts.home.panels import view
+from pages.parts.learn.lesson import explore_query
+from pages.parts.shared.access import may_change
+from pages.parts.shared.brain_component import brain_view, clicked
+from pages.parts.shared.chart import chart, origin
+from pages.parts.shared.job_progress import follow
+from pages.parts.shared.runs_table import MOST_COMPARED
+from pages.parts.shared.server_state import job_key, jobs, planned, roi_table, store
+
+SIMULATED = ":orange-badge[Simulated: no brain was measured]"
+HOW = {
+    "bars": "Each group is a region; A is the first bar. Whiskers say how much a score would differ with other test images. Whiskers of "
+    "A and B may overlap while the two differ surely: one draw of images moves both, which the paired test takes into account.",
+    "differences": "Each dot is how much better the other model predicts a region: above 0 it is better than A. Where the whisker leaves "
+    "out 0 a single test would call it a difference; faded dots are no findings once the number of regions is accounted for.",
+    "scatter": "Each vertex has one place: to the right it is well predicted by A, upwards by the other. A cloud above the diagonal means "
+    "that the other model is better; a cloud along it that both predict the same vertices.",
+}
+
+
+def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
+    """The keys of the fits that are compared, A first, from two widgets and so from the link's ``a`` and ``b``; may be fewer than two."""
+    names = {row["key"]: short_name(row) for row in table.to_dict("records")}
+    _follow_link(names)
+    for key in ("compare_a", "compare_b"):  # one that was removed meanwhile
+        kept = st.session_state.get(key)
+        if key == "compare_a" and kept not in names:
+            st.session_state[key] = None
+        elif key == "compare_b":
+            st.session_state[key] = [name for name in kept or [] if name in names]
+    left, right = st.columns(2)
+    first = left.selectbox(
+        "A", list(names), format_func=names.get, key="compare_a", persist_state="session", placeholder="Choose a fit",
+        help="The fit that the others are held against.",
+    )  # fmt: skip
+    others = right.multiselect(
+        "B, C …", [key for key in names if key != first], format_func=names.get, key="compare_b", persist_state="session",
+        max_selections=MOST_COMPARED - 1, placeholder="Choose one or more fits", help="Differences are theirs less those of A.",
+    )  # fmt: skip
+    _write_link(first, others)
+    return (first, *others) if first else ()
+
+
+def _follow_link(names: Mapping[str, str]) -> None:
+    """Choose what a link names. The widgets are not bound to the URL, where their labels would stand instead of keys."""
+    asked = (st.query_params.get("a"), tuple(st.query_params.get_all("b")))
+    if asked == st.session_state.get("_compare_link") or asked == (None, ()):
+        return
+    st.session_state["_compare_link"] = asked
+    for key in [key for key in (asked[0], *asked[1]) if key and key not in names]:
+        st.warning(f"The link asks for a fit that is not here. {unknown('fit', key, names, show=3)} Whoever has it can export it on Cache.")
+    if asked[0] in names:
+        st.session_state["compare_a"] = asked[0]
+    st.session_state["compare_b"] = [key for key in dict.fromkeys(asked[1]) if key in names and key != asked[0]]
+
+
+def _write_link(first: str | None, others: Sequence[str]) -> None:
+    now = (first, tuple(others))
+    if now != (st.query_params.get("a"), tuple(st.query_params.get_all("b"))):
+        st.session_state["_compare_link"] = now
+        for name, value in (("a", first), ("b", list(others))):
+            if value:
+                st.query_params[name] = value
+            else:
+                st.query_params.pop(name, None)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Opening …")
+def _opened(key: str) -> Result:
+    return open_run(key, store())
+
+
+def forget_opened() -> None:
+    """Open fits anew the next time: some were removed."""
+    _opened.clear()
+
+
+def opened(key: str) -> Result | str:
+    """A finished fit, or why it cannot be opened now."""
+    try:
+        if stage_of(key) == "fit":
+            spec = FitSpec.from_dict(dict(store().provenance(key)["made_from"]["spec"]))
+            if planned(spec) is None:  # opening it here would take long
+                what = f"{spec.dataset} {spec.subject}, or the weights of {spec.backbone}"
+                return f"{what}, are not on this machine now. Open it in Explore first."
+        return _opened(key)
+    except (LookupError, ValueError, OSError, TypeError) as wrong:
+        return str(wrong)
+
+
+def open_all(keys: Sequence[str]) -> dict[str, Result]:
+    """Letter to finished fit, of those that can be opened; what is wrong with the others is said."""
+    found = {}
+    for letter, key in zip("ABCDEF", keys, strict=False):
+        result = opened(key)
+        if isinstance(result, str):
+            st.error(f"{letter}: {result}")
+        else:
+            found[letter] = result
+    return found
+
+
+def say_what_they_are(found: Mapping[str, Result]) -> None:
+    """Badges, where imported fits come from, and what differs in the settings."""
+    simulated = [letter for letter, result in found.items() if result.plan.subject.simulated]
+    if simulated:
+        st.markdown(SIMULATED if len(simulated) == len(found) else f"{SIMULATED} {', '.join(simulated)}")
+    for letter, result in found.items():
+        if origin_of := result.provenance.get("made_from", {}).get("imported"):
+            st.caption(f"{letter} was imported on {origin_of.get('when', '')[:10]}, sent by: {origin_of.get('by') or 'not said'}.")
+    differing = what_differs(list(found.values()))
+    st.markdown("**What differs in their settings**" if len(differing) else "Their settings do not differ.")
+    if len(differing):
+        st.dataframe(differing, hide_index=True, key="settings", alt="settings in which the fits differ")
+
+
+def ask_for_intervals(found: Mapping[str, Result]) -> None:
+    """Offer to compute bootstrap intervals that are missing."""
+    for letter, result in found.items():
+        if intervals_of(result) is not None:
+            continue
+        if stage_of(result.key) == "imported":
+            st.info(f"{letter} was sent without bootstrap intervals, so nothing can be tested against it.")
+        elif may_change():
+            spec = result.plan.spec
+            st.info(f"The bootstrap intervals of {letter} were not computed yet.")
+            st.button("Compute them", key=f"intervals_{letter}", on_click=lambda spec=spec: jobs().submit(study, spec, key=job_key(spec)))
+            follow(job_key(spec), cancel=f"cancel_intervals_{letter}")
+        else:
+            st.info(f"The bootstrap intervals of {letter} were not computed, and this server computes nothing.")
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _compared(first: str, second: str, with_intervals: tuple[bool, bool], _first: Result, _second: Result) -> Comparison:
+    return compare(_first, _second)
+
+
+def comparisons(found: Mapping[str, Result]) -> dict[str, Comparison]:
+    """Letter of every fit but the first to its comparison with the first."""
+    (_, first), *others = found.items()
+    ready = {letter: intervals_of(result) is not None for letter, result in found.items()}
+    a = next(iter(found))
+    return {letter: _compared(first.key, other.key, (ready[a], ready[letter]), first, other) for letter, other in others}
+
+
+def bars_panel(found: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:
+    """Mean r of every region, a bar for each fit."""
+    ready = tuple(intervals_of(result) is not None for result in found.values())
+    only = next(iter(compared.values())) if len(compared) == 1 else None
+    figure = _bars_figure(tuple(result.key for result in found.values()), ready, found, only)
+    source = " | ".join(map(_digest, found.values()))
+    chart(figure, "compare_bars", alt="mean r of every region, a bar for each fit", how=HOW["bars"], source=source)
+    stars = " ★: the two differ." if only and only.table["differs"].any() else ""
+    st.caption(f"Bars: mean r over vertices; whiskers: 95 % of bootstrap draws of the test images.{stars}")
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _bars_figure(keys: tuple[str, ...], ready: tuple[bool, ...], _found: Mapping[str, Result], _only: Comparison | None) -> Any:
+    tables = {letter: roi_table(result.key, result.plan.spec, result) for letter, result in _found.items()}
+    marked = [(row.roi, row.hemi) for row in _only.table.itertuples() if row.differs] if _only else ()
+    ends = {letter: roi_ends(result) for letter, result in _found.items()}
+    return plots.paired_bars(tables, intervals=ends, marked=marked, classes=roi_classes(next(iter(_found.values()))))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _differences_figure(keys: tuple[str, str], tested: bool, name: str, _found: Comparison) -> Any:
+    return plots.roi_differences(_found.table, names=("A", name), classes=roi_classes(_found.first))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _scatter_figure(keys: tuple[str, str], name: str, _found: Comparison) -> Any:
+    scores = [{hemi: result.score(hemi) for hemi in result.plan.hemis} for result in (_found.first, _found.second)]
+    few = sum(map(len, scores[0].values())) <= plots.compare.MOST_POINTS
+    labels = {hemi: _found.first.roi_labels(hemi) for hemi in scores[0]} if few else None
+    return plots.vertex_scatter(*scores, names=("A", name), labels=labels)
+
+
+def _digest(result: Result) -> str:
+    """A fit in a few letters, for the corner of a chart; the whole line is at the end of the page."""
+    return f"{'Simulated ' if result.plan.subject.simulated else ''}{result.key[: result.key.index('-') + 9]}"
+
+
+def difference_panel(compared: Mapping[str, Comparison]) -> None:
+    """One pair in every detail: regions, brain, vertices; which pair is chosen where there are several."""
+    letters = list(compared)
+    name = letters[0]
+    if len(letters) > 1:
+        name = st.segmented_control("Less A", letters, key="other", bind="query-params", default=letters[0], required=True)
+        name = name if name in compared else letters[0]
+    found = compared[name]
+    st.subheader(f"{name} less A", anchor=False)
+    keys, said = (found.first.key, found.second.key), how_it_was_tested(found, name)
+    (st.info if found.unpaired else st.markdown)(said)
+    if len(found.table):
+        figure = _differences_figure(keys, found.tested, name, found)
+        said = f"difference in mean r, {name} less A, in every region"
+        chart(figure, "differences", alt=said, how=HOW["differences"], source=_pair_source(found))
+        _test_table(found, name)
+    else:
+        st.info("The two report no region in common.")
+    if not found.same_vertices:
+        st.info("They do not predict the same vertices, so there is no difference brain and no scatter.")
+        return
+    left, right = st.columns([4, 3])
+    with left:
+        _brain(found, name)
+    with right:
+        figure = _scatter_figure(keys, name, found)
+        chart(figure, "vertices", alt=f"r of every vertex, A against {name}", how=HOW["scatter"], source=_pair_source(found))
+
+
+def _pair_source(found: Comparison) -> str:
+    return f"{_digest(found.second)} less {_digest(found.first)}"
+
+
+def _test_table(found: Comparison, name: str) -> None:
+    with st.expander("The tests as a table", key="tests", on_change="rerun") as tests:
+        if tests.open:
+            table = found.table.rename(columns={"first": "A", "second": name})
+            st.dataframe(table, hide_index=True, key="test_table", alt="the paired tests of every region")
+            st.download_button("Tests, CSV", lambda: table.to_csv(index=False), "comparison.csv", "text/csv", on_click="ignore")
+            st.caption("q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
+
+
+def _brain(found: Comparison, name: str) -> None:
+    brain = difference_brain(found, name)
+    if brain is None:
+        st.info("It is not known where these vertices lie, so there is no difference brain.")
+        return
+    brain_view(replace(brain, source=_pair_source(found)), key="compare_brain", height=400)
+    placement = Placement.of(found.first.plan.subject)
+    place = placement.column(clicked("compare_brain", placement.vertices))
+    if place is not None:
+        hemi, column = place
+        r = [result.score(hemi)[column] for result in (found.first, found.second)]
+        st.caption(f"Vertex {column} of {hemi}: A {r[0]:.3f}, {name} {r[1]:.3f}, difference {r[1] - r[0]:+.3f}.")
+    st.caption(f"Purple: {name} predicts better. Orange: A does. Grey: nothing was recorded.")
+
+
+def take_away(found: Mapping[str, Result]) -> None:
+    """The report, a way into Explore, and where the numbers come from."""
+    results = list(found.values())
+    names = " and ".join(found)
+    report_of, *doors = st.columns(1 + len(results))
+    report_of.download_button(
+        "Report, HTML",
+        lambda: report(results, store()),
+        f"report-{'-'.join(result.key.rpartition('-')[2][:6] for result in results)}.html",
+        "text/html",
+        on_click="ignore",
+        width="stretch",
+        help=f"One file of some 7 MB with settings, charts, brains and tables of {names}; it opens in any browser, with no network.",
+    )
+    for door, (letter, result) in zip(doors, found.items(), strict=True):
+        if stage_of(result.key) == "fit" and door.button(f"{letter} in Explore", key=f"explore_{letter}", width="stretch"):
+            st.switch_page(view("explore"), query_params=explore_query(result.plan.spec))
+    for letter, result in found.items():
+        st.caption(f"{letter}: {origin(result)}")

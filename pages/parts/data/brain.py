@@ -1,0 +1,153 @@
+"""The brain of the Data page: a measured response, the noise ceiling, or what the responses are like, at every vertex."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from encoding import plots
+from encoding.analysis.tuning import repeats, rois_at
+from encoding.plots.brain.brain_map import DRAWN, BrainMap
+from pages.parts.data.subject_view import Shown
+from pages.parts.shared.brain_component import Selection, brain_view, clicked
+from pages.parts.shared.chart import chart
+from pages.parts.shared.units import said
+
+PAINTS = {
+    "chosen": "The measured response to the chosen stimulus; until one is chosen, the noise ceiling.",
+    "ceiling": "The noise ceiling: the share of each vertex's variance that any model could explain.",
+    "mean": "Each vertex's mean response.",
+    "spread": "How much each vertex varies over stimuli: its standard deviation.",
+}
+UNITS = {
+    "measured": "As the data set has it.",
+    "z": "In standard deviations of each vertex over stimuli, from its mean.",
+}
+Z_ENDS = (-3.0, 3.0)
+VIEW = "posterior"  # where visual cortex is in sight
+HOW_STRIP = (
+    "Each dot is one vertex: up is a stronger measured response to this one stimulus. Left to right they stand as in the file, which says "
+    "nothing of the brain. A single response is noisy: much of the scatter is noise. A click on a dot chooses it."
+)
+KEY = "data_brain"
+STAYS = "<style>[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}</style>"
+
+
+def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: str | None) -> None:
+    """The brain with its controls; a click chooses a vertex."""
+    if shown.placement is None:
+        _strip(shown, row, vertex)
+        return
+    st.html(STAYS)  # the brain stays in sight beside a long grid
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    told = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
+    paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=said(told))
+    with right.popover("View", width="stretch"):
+        surface = st.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
+        kinds = st.multiselect("Outlines", [*shown.classes], key="data_outlines", default=[*shown.classes][:1], persist_state="session")
+        told = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
+        unit = st.segmented_control(
+            "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=said(told)
+        )
+    brain_view(
+        BrainMap(
+            **_painted(shown, paint, row, unit),
+            vertices=shown.placement.vertices,
+            rois=shown.placement.rois(shown.subject.rois),
+            source=shown.source,
+            surface=surface,
+            view=VIEW,
+            outlined=tuple(name for kind in kinds for name in shown.classes.get(kind, ())),
+            chosen_roi=roi,
+            selected=shown.placement.place(vertex),
+        ),
+        key=KEY,
+        height=400,
+        on_select=lambda: choose_clicked(shown),
+    )
+    if shown.subject.sampled is not None:
+        st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
+
+
+def _strip(shown: Shown, row: int | None, vertex: Selection | None) -> None:
+    """What stands in for the response map where no place is known: the response to the chosen stimulus, column by column."""
+    nowhere = "This data set says nothing of where its vertices lie, so there is no brain map."
+    if row is None:
+        st.info(said(f"{nowhere} Press the number of a stimulus: the response of every vertex to it is shown here instead."))
+        return
+    st.caption(said(f"{nowhere} Instead, the response of every vertex, in the order of the columns: neighbours here may be far apart."))
+    figure = plots.response_strip(shown.response(row), what=f"Measured response to stimulus {row + 1}", marked=vertex)
+    alt = f"measured response of every vertex to stimulus {row + 1}, in the order of the columns"
+    click = {"on_select": lambda: _choose_point(figure), "selection_mode": "points"}
+    chart(figure, "strip", alt=alt, how=HOW_STRIP, source=shown.source, **click)
+
+
+def _choose_point(figure: Any) -> None:
+    """Callback of the strip: the vertex that was clicked is chosen."""
+    points = st.session_state["strip"]["selection"]["points"]
+    if points:
+        block, start = figure.data[points[0]["curve_number"]].meta
+        st.session_state["vertex"] = f"{block} {int(points[0]['x']) - start}"
+
+
+def _painted(shown: Shown, paint: str, row: int | None, unit: str) -> dict:
+    """Values, title and colours of what the brain is to show, or of what comes nearest to it; says where that is another."""
+    subject = shown.subject
+    if paint == "chosen" and row is not None:
+        return _response(shown, row, unit)
+    if paint in ("chosen", "ceiling") and subject.ceiling is not None:
+        values = {block: np.asarray(values) for block, values in subject.ceiling.items()}
+        return _scaled(shown, values, "Noise ceiling per vertex, share of variance", "ceiling")
+    if paint == "ceiling":
+        st.caption(said("No noise ceiling is known for these responses; the brain shows how much each vertex varies."))
+    found = shown.overview()
+    over = f"over {found.n_rows:,} of {subject.n_stimuli:,} {shown.what}"
+    if paint == "mean":
+        return _scaled(shown, found.mean, f"Mean measured response {over}", "mean")
+    return _scaled(shown, found.sd, f"Standard deviation of measured responses {over}", "sd")
+
+
+def _response(shown: Shown, row: int, unit: str) -> dict:
+    """The measured response to a stimulus, over the same colours for every stimulus."""
+    values, found, n_shown = shown.response(row), shown.overview(), len(repeats(shown.subject, row))
+    over = f", mean of {n_shown} repeats" if n_shown > 1 else ""
+    name = f"Measured response to {shown.subject.stimuli.names[row]}{over}"
+    if unit == "z":
+        values, ends = found.standardised(values), Z_ENDS
+        name, quantity = f"{name}, in standard deviations of each vertex", "response (sd)"
+    else:
+        ends, quantity = found.ends, "response"
+    colours = "PuOr_r" if ends[0] < 0 < ends[1] else "viridis"
+    return {"values": shown.placement.values(values), "title": name, "quantity": quantity, "colour_range": ends, "colour_map": colours}
+
+
+def _scaled(shown: Shown, values: dict, title: str, quantity: str) -> dict:
+    """Any other map, its colours over nearly all of its values: from 0 where none is below, around 0 where both signs are."""
+    low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
+    if low < 0 < high:
+        ends, colours = (-max(-low, high), max(-low, high)), "PuOr_r"
+    else:
+        ends, colours = (min(0.0, low), high), "viridis"
+    ends = ends if ends[0] < ends[1] else (ends[0], ends[0] + 1)
+    return {"values": shown.placement.values(values), "title": title, "quantity": quantity, "colour_range": ends, "colour_map": colours}
+
+
+def choose_clicked(shown: Shown) -> None:
+    """Callback of the brain: the clicked vertex, and the smallest ROI that holds it, are chosen."""
+    found = shown.placement.column(clicked(KEY, shown.placement.vertices))
+    st.session_state["vertex"] = f"{found[0]} {found[1]}" if found else ""
+    if found:
+        holding = rois_at(shown.subject, *found)
+        st.session_state["roi"] = holding[0] if holding else NO_ROI
+
+
+NO_ROI = "none"
+
+
+def roi_choice(shown: Shown) -> str | None:
+    """The ROI that stands out on the brain and in the charts, from the sidebar."""
+    help = "It stands out on the brain and in the charts." if shown.rois else "This data set names no ROIs."
+    roi = st.sidebar.selectbox("ROI", [NO_ROI, *shown.rois], key="roi", bind="query-params", help=help)
+    return None if roi == NO_ROI else roi

@@ -1,0 +1,98 @@
+"""The Data page's regions with their sizes, and the responses as a whole: contents, spread, repeats and noise ceilings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import plots
+from encoding.analysis.tuning import repeat_counts, roi_sizes
+from pages.parts.data.brain import NO_ROI
+from pages.parts.data.subject_view import Shown, explained
+from pages.parts.shared.chart import chart
+from pages.parts.shared.units import said
+
+HOW_SIZES = (
+    "How many vertices each region has in this subject. Regions differ in size between people and hemispheres, and the mean of a small "
+    "one is rough. A region can be empty: its experiment found nothing there in this person. Regions of different kinds overlap."
+)
+HOW_SPREAD = (
+    "How strong the measured responses are, over the stimuli and vertices that were looked at. Where responses were standardised they "
+    "lie around 0 with a standard deviation near 1, or below where repeats were averaged. The outermost 0.1 % at either end are cut off."
+)
+HOW_CEILINGS = (
+    "The share of vertices at each noise ceiling: the part of a vertex's variance that is not noise, and so could be explained by a "
+    "perfect model. Its root is the highest r. Near 0 no model can be told from chance."
+)
+
+
+def regions_panel(shown: Shown, roi: str | None) -> None:
+    """Sizes of regions; a click on a bar chooses one, which is explained."""
+    if not shown.rois:
+        st.info("This data set names no ROIs, so there are no sizes to compare.")
+        return
+    if roi:
+        held = ", ".join(f"{len(columns.get(roi, ())):,} in {block}" for block, columns in shown.subject.rois.items())
+        st.markdown(said(f"**{roi}** {explained(roi)} Vertices: {held}."))
+    else:
+        st.caption("A click on a bar, or the sidebar, chooses a region: it stands out on the brain.")
+    chart(
+        plots.size_bars(roi_sizes(shown.subject), classes=shown.classes, selected=roi),
+        "sizes",
+        alt="number of vertices of every region, left and right",
+        how=HOW_SIZES,
+        source=shown.source,
+        on_select=_choose_clicked,
+        selection_mode="points",
+    )
+
+
+def _choose_clicked() -> None:
+    if points := st.session_state["sizes"]["selection"]["points"]:
+        chosen = points[0]["customdata"][0]
+        st.session_state["roi"] = NO_ROI if st.session_state.get("roi") == chosen else chosen
+
+
+def responses_panel(shown: Shown) -> None:
+    """What the responses hold, how they are spread, how often stimuli were repeated, and the noise ceilings."""
+    subject = shown.subject
+    st.dataframe(_contents(shown), alt="what each block of responses holds")
+    st.markdown(_repeats(shown))
+    found = shown.overview()
+    what = "Measured response, as the data set has it"
+    chart(plots.response_spread(found, what=what), "spread", alt="how strong measured responses are", how=HOW_SPREAD, source=shown.source)
+    sample = "every one" if found.n_rows == subject.n_stimuli else f"{found.n_rows:,} of {subject.n_stimuli:,}"
+    st.caption(said(f"From {sample} of the {shown.what}, evenly spaced, and every vertex."))
+    if subject.ceiling is None:
+        st.info("No noise ceiling is known for these responses, so nobody can say how well a perfect model would do.")
+        return
+    ceilings = {block: np.asarray(values) for block, values in subject.ceiling.items()}
+    figure = plots.score_histogram(ceilings, label="Noise ceiling, share of variance")
+    chart(figure, "ceilings", alt="distribution of noise ceilings over vertices", how=HOW_CEILINGS, source=shown.source)
+
+
+def _contents(shown: Shown) -> pd.DataFrame:
+    """What each block of responses holds, a block a column."""
+    subject, placed = shown.subject, shown.subject.vertices or {}
+    columns = {
+        block: {
+            "rows": f"{len(values):,}",
+            said("vertices"): f"{values.shape[1]:,}",
+            "ROIs": str(len(subject.rois[block])),
+            "of them empty": str(sum(len(held) == 0 for held in subject.rois[block].values())),
+            "on the cortex": "known" if block in placed else "voxels" if subject.sampled else "unknown",
+            "noise ceiling (median)": f"{np.median(subject.ceiling[block]):.3f}" if subject.ceiling else "unknown",
+        }
+        for block, values in subject.responses.items()
+    }
+    return pd.DataFrame(columns).rename_axis("responses")
+
+
+def _repeats(shown: Shown) -> str:
+    """How often stimuli were shown, in a sentence."""
+    times = repeat_counts(shown.subject)
+    if set(times) == {1}:
+        return f"Each of the {shown.subject.n_stimuli:,} {shown.what} is one row; repeats, if there were any, were averaged before."
+    told = ", ".join(f"{n:,} {'once' if many == 1 else f'{many} times'}" for many, n in times.items())
+    return f"Repeats are rows of their own, which splits keep together: of {sum(times.values()):,} different {shown.what}, {told}."

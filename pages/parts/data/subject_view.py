@@ -1,0 +1,208 @@
+"""The Data page's choice of a subject, its opening, the doctor, and what all its panels share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import DATASETS, FitSpec
+from encoding.analysis.tuning import Overview, Tuning, overview, response_map, tuning
+from encoding.datasets import Dataset, Subject, data_dir
+from encoding.datasets._base import roi_names
+from encoding.datasets._placement import Placement
+from encoding.datasets.doctor import Finding
+from encoding.datasets.doctor.cached import findings_key, folder_state, kept_findings
+from encoding.jobs.tasks import examine, open_subject
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.keys import digest
+from pages.parts.shared.access import may_change
+from pages.parts.shared.glossary import explain
+from pages.parts.shared.job_progress import follow
+from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
+from pages.parts.shared.units import said
+
+ICONS = {"ok": ":green[:material/check_circle:]", "warning": ":orange[:material/warning:]", "error": ":red[:material/error:]"}
+SIMULATED = ":orange-badge[Simulated: no brain was measured]"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The subject on the page.
+
+    Attributes
+    ----------
+    key : names the bytes of its responses and stimuli, so that what is cached of one is never shown of another.
+    """
+
+    dataset: Dataset
+    subject: Subject
+
+    @cached_property
+    def key(self) -> str:
+        subject = self.subject
+        return digest("shown", 1, responses=dict(subject.fingerprints), stimuli=subject.stimuli.fingerprint, name=subject.name)
+
+    @cached_property
+    def placement(self) -> Placement | None:
+        return Placement.of(self.subject)
+
+    @property
+    def rois(self) -> tuple[str, ...]:
+        return tuple(roi_names(self.subject))
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """Class to those of its ROIs that the subject has."""
+        found = {kind: [name for name in names if name in self.rois] for kind, names in self.dataset.roi_names().items()}
+        return {kind: names for kind, names in found.items() if names}
+
+    @property
+    def what(self) -> str:
+        """What its stimuli are."""
+        return "clips" if self.dataset.clips else "images"
+
+    @property
+    def source(self) -> str:
+        """Where its numbers come from, for the corner of a chart."""
+        parts = ["Simulated" if self.subject.simulated else "", f"{self.subject.dataset} {self.subject.name}"]
+        return " · ".join(part for part in [*parts, f"measured responses to {self.subject.n_stimuli:,} {self.what}"] if part)
+
+    def overview(self) -> Overview:
+        return _overview(self.key, self.subject)
+
+    def response(self, row: int) -> dict[str, np.ndarray]:
+        return _response(self.key, row, self.subject)
+
+    def tuning(self, block: str, column: int) -> Tuning:
+        return _tuning(self.key, block, column, self.subject)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Looking at the responses …")
+def _overview(key: str, _subject: Subject) -> Overview:
+    return overview(_subject)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _response(key: str, row: int, _subject: Subject) -> dict[str, np.ndarray]:
+    return response_map(_subject, row)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Reading this vertex's response to every stimulus …")
+def _tuning(key: str, block: str, column: int, _subject: Subject) -> Tuning:
+    return tuning(_subject, block, column)
+
+
+def choose_dataset() -> str:
+    """The name of the data set, from the sidebar."""
+    abouts = "\n\n".join(f"**{name}** {known.title}. {known.about}" for name, known in DATASETS.items())
+    return _choose("Dataset", "dataset", list(DATASETS), help=abouts)
+
+
+def open_shown(name: str) -> Shown | None:
+    """The chosen subject of a data set; while there is none, or it was never opened, that is said and None returned."""
+    known = DATASETS[name]
+    if not known.subjects():
+        st.info(f"No subject of {known.title} can be opened. {known.where()}")
+        return None
+    chosen = _choose("Subject", "subject", list(known.subjects()))
+    key = digest("open", 1, dataset=name, subject=chosen)
+    job = jobs().get(key)
+    try:
+        subject = opened(name, chosen)
+    except (LookupError, ValueError, OSError) as wrong:
+        st.error(str(wrong))
+        return None
+    if subject is not None:
+        return Shown(known, subject)
+    st.info("This subject was not opened before. The first time every file is read once, in the background, and checked.")
+    if may_change() and (job is None or job.finished):
+        st.button("Open it", key="open", type="primary", on_click=lambda: jobs().submit(open_subject, (name, chosen), key=key))
+    if job is not None and job.state != "done":
+        follow(key)
+    return None
+
+
+def _choose(label: str, key: str, options: list[str], **more: str) -> str:
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in options:  # Streamlit drops it without a word
+        st.warning(f"The link asks for something that is not here. {unknown(label.lower(), asked, options)}")
+    start = getattr(FitSpec(), key)
+    index = options.index(start) if start in options else 0
+    return st.sidebar.selectbox(label, options, index=index, key=key, bind="query-params", **more)
+
+
+def headline(shown: Shown) -> None:
+    """What the subject holds, in a line."""
+    subject, dataset = shown.subject, shown.dataset
+    if subject.simulated and not dataset.simulated:
+        st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
+    n_vertices = sum(values.shape[1] for values in subject.responses.values())
+    responses = said(f"{n_vertices:,} vertices")
+    st.caption(
+        f"{subject.n_stimuli:,} {shown.what} with responses of {responses}, {len(subject.unlabelled):,} {shown.what} without. "
+        f"Its own split: `{dataset.split}`. {dataset.where()}"
+    )
+
+
+def doctor_panel(name: str) -> None:
+    """What the doctor found in a data set's folder, and the button that sends for him; nothing where there is no folder."""
+    folder = data_dir() / name
+    if not folder.is_dir():
+        return
+    key = digest("examine", 1, dataset=name)
+    job = jobs().get(key)
+    state = _folder_state(str(folder), job.state if job else "")
+    found = kept_findings(state, store())
+    with st.expander(f"**Is anything wrong with it?** {_summary(found)}", key="doctor", on_change="rerun", bind="query-params") as opened:
+        if not opened.open:
+            return
+        running = job is not None and not job.finished
+        if may_change():
+            st.button(
+                "Examine again" if found else "Examine",
+                key="examine",
+                on_click=lambda: jobs().submit(examine, name, key=key),
+                disabled=running,
+                help="Reads every file of the data set once, in the background; what is learnt is remembered.",
+            )
+        if running or (job is not None and job.state == "failed"):
+            follow(key, cancel="cancel_examining")
+        if found:
+            st.table(_findings_table(found))
+            examined = (store().provenance(findings_key(state)) or {}).get("created", "")[:16].replace("T", " ")
+            st.caption(f"Examined {examined} (UTC), and no file has changed since. `python -m encoding doctor {folder}` says the same.")
+
+
+@st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, max_entries=16, show_spinner=False)
+def _folder_state(folder: str, after: str) -> str:
+    return folder_state(Path(folder))
+
+
+def _summary(found: list[Finding] | None) -> str:
+    if found is None:
+        return "Not examined yet, or files have changed since."
+    levels = {level: sum(finding.level == level for finding in found) for level in ICONS}
+    return " · ".join(f"{ICONS[level]} {number} {level}" for level, number in levels.items())
+
+
+def _findings_table(found: list[Finding]) -> pd.DataFrame:
+    worst_first = sorted(found, key=lambda finding: -[*ICONS].index(finding.level))
+    columns = {
+        "level": [f"{ICONS[each.level]}\N{NO-BREAK SPACE}{each.level}" for each in worst_first],
+        "finding": [each.what for each in worst_first],
+    }
+    columns |= {"what it means": [each.meaning for each in worst_first], "how to mend it": [each.mend for each in worst_first]}
+    return pd.DataFrame({name: told for name, told in columns.items() if any(told)}).set_index("level")
+
+
+def explained(word: str) -> str:
+    """What the glossary says of a term or region; nothing where it does not know it."""
+    try:
+        return explain(word)
+    except UnknownName:
+        return ""

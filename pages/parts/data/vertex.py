@@ -1,0 +1,115 @@
+"""One vertex of the Data page: the stimuli that drive it most and least, and how its responses are spread."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from encoding import plots
+from encoding.analysis.tuning import Tuning, find_vertex, kinds, label_means, measure_correlations, rois_at
+from encoding.plots import hemi_name
+from pages.parts.data.stimuli import pictures
+from pages.parts.data.subject_view import Shown, explained
+from pages.parts.shared.brain_component import Selection
+from pages.parts.shared.chart import chart
+from pages.parts.shared.units import said
+
+N_EXTREMES = 8
+MOST_BARS = 12
+HOW_HISTOGRAM = (
+    "Each bar counts the stimuli to which this vertex responded about so strongly. A long tail to the right is the mark of a vertex that "
+    "only few stimuli drive. Noise is in every response: the stimuli at the ends owe a part of their place to luck."
+)
+HOW_LABELS = (
+    "The mean measured response of this vertex to the stimuli of each kind, with the mean's 95 % interval (1.96 standard errors over "
+    "stimuli). Kinds whose intervals are far apart are told apart by this vertex; which of the two is the cause, this cannot say."
+)
+
+
+def vertex_choice(shown: Shown) -> Selection | None:
+    """The chosen vertex, from the sidebar; None where none is chosen, or where there is no such one, which is said."""
+    example = f"{shown.subject.hemis[0]} 120"
+    text = st.sidebar.text_input(
+        said("Vertex"),
+        key="vertex",
+        bind="query-params",
+        placeholder=f"type {example}" if shown.placement is None else f"click the brain, or type {example}",
+        help=f"Where it is ({', '.join(shown.subject.hemis)}) and its number, which is its column in the responses.",
+    )
+    if not text.strip():
+        return None
+    try:
+        return find_vertex(shown.subject, text)
+    except ValueError as wrong:
+        st.sidebar.warning(str(wrong))
+        return None
+
+
+def vertex_panel(shown: Shown, vertex: Selection, row: int | None) -> None:
+    """What is known of a vertex before any model."""
+    block, column = vertex
+    found = shown.tuning(block, column)
+    st.subheader(said(f"Vertex {column} of {block}"), anchor=False)
+    st.markdown(_facts(shown, found))
+    most, least = st.columns(2, gap="medium")
+    for place, title, name, (rows, values) in (
+        (most, "Drive it most", "most", found.highest(N_EXTREMES)),
+        (least, "Drive it least", "least", found.lowest(N_EXTREMES)),
+    ):
+        with place:
+            st.markdown(f"**{title}**")
+            pictures(shown, rows, name=name, captions=[f"{value:+.2f}" for value in values], chosen=row)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _histogram(shown, found, row)
+    with right:
+        _labels(shown, found)
+
+
+def _facts(shown: Shown, found: Tuning) -> str:
+    """Regions, ceiling, mean and spread of a vertex, in Markdown."""
+    subject = shown.subject
+    lines = []
+    for roi in rois_at(subject, found.block, found.column):
+        lines.append(f"In **{roi}**. {explained(roi)}".strip())
+    if not lines:
+        lines.append("In no ROI." if shown.rois else "This data set names no ROIs.")
+    n = len(found.values)
+    mean = round(float(found.values.mean(dtype=float)), 3) + 0.0  # no -0.000
+    numbers = f"Mean {mean:.3f}, standard deviation {found.values.std(dtype=float):.3f} over {n:,} rows"
+    if len(found.rows) < n:
+        numbers += f" of {len(found.rows):,} different {shown.what}; below, each counts once, with the mean over its repeats"
+    if subject.ceiling is None:
+        ceiling = "Its noise ceiling is not known."
+    else:
+        share = float(subject.ceiling[found.block][found.column])
+        ceiling = f"Noise ceiling **{share:.2f}**: no model can reach a higher r than **{np.sqrt(share):.2f}**."
+    return "  \n".join([*lines, f"{ceiling} {numbers}."])
+
+
+def _histogram(shown: Shown, found: Tuning, row: int | None) -> None:
+    marked = {} if row is None else {f"stimulus {row + 1}": float(shown.response(row)[found.block][found.column])}
+    figure = plots.response_histogram(found.means, what=f"Measured response of vertex {found.column} of {found.block}", marked=marked)
+    chart(
+        figure,
+        "tuning",
+        alt=f"histogram of the measured responses of vertex {found.column}, {hemi_name(found.block).lower()}",
+        source=shown.source,
+        how=HOW_HISTOGRAM,
+    )
+
+
+def _labels(shown: Shown, found: Tuning) -> None:
+    """Mean response to each kind of stimulus, where kinds are known."""
+    known = kinds(shown.subject)
+    if not known:
+        st.info("This data set comes without labels, so there are no kinds of stimuli to compare.")
+        return
+    label = next(iter(known)) if len(known) == 1 else st.segmented_control("Label", list(known), key="label", default=next(iter(known)))
+    table = label_means(shown.subject, found, label or next(iter(known))).head(MOST_BARS)
+    figure = plots.label_bars(table, what="Mean measured response")
+    chart(figure, "labels", alt=f"mean measured response to the stimuli of each {label}", source=shown.source, how=HOW_LABELS)
+    graded = measure_correlations(shown.subject, found)
+    if len(graded):
+        told = ", ".join(f"{each.label} {each.r:+.2f}" for each in graded.itertuples())
+        st.caption(f"Correlation of the response with how much a stimulus shows of each: {told}.")

@@ -1,0 +1,89 @@
+"""Everything a person can carry away from a fit: tables, pictures, the brain, and three ways to have it again."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pandas as pd
+import streamlit as st
+
+from encoding import Result, plots
+from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.export import standalone_html
+from encoding.runs.exchange import packed
+from encoding.runs.report import report
+from pages.parts.home.panels import view
+from pages.parts.shared.server_state import store
+from pages.parts.shared.units import said
+
+
+def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> None:
+    """Downloads and commands for one fit; ``brain`` is the map on the page."""
+    spec = result.plan.spec
+    origin = plots.caption(result.provenance, spec, n_test=result.n_test)
+    name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
+    rois, vertices, whole, charts = st.columns(4)
+    rois.download_button("ROIs, CSV", lambda: table.to_csv(index=False), f"{name}-rois.csv", "text/csv", on_click="ignore", width="stretch")
+    vertices.download_button(
+        said("Vertices, CSV"),
+        lambda: result.vertices().to_csv(index=False),
+        f"{name}-vertices.csv",
+        "text/csv",
+        on_click="ignore",
+        width="stretch",
+    )
+    if brain is not None:
+        whole.download_button(
+            "Brain, HTML",
+            lambda: standalone_html(brain, caption=origin, provenance=result.provenance),
+            f"{name}-brain.html",
+            "text/html",
+            on_click="ignore",
+            width="stretch",
+            help="One file that opens in any browser, with no network: turn it, zoom, hover.",
+        )
+    with charts:
+        st.segmented_control(
+            "Charts are saved as",
+            ["png", "svg"],
+            key="chart_format",
+            default="png",
+            required=True,
+            persist_state="session",
+            help="The camera in the corner of a chart saves it.",
+        )
+    whole_report, one_file, beside = st.columns(3)
+    whole_report.download_button(
+        "Report, HTML",
+        lambda: report([result], store()),
+        f"{name}-report.html",
+        "text/html",
+        on_click="ignore",
+        width="stretch",
+        help="One file of some 7 MB with settings, charts, brains and tables; it opens in any browser, with no network.",
+    )
+    one_file.download_button(
+        "Fit, one file",
+        lambda: packed(result),
+        f"{result.key}.zip",
+        "application/zip",
+        on_click="ignore",
+        width="stretch",
+        help="Scores, places and settings in one file that another person opens on their Cache page; no pictures, no responses.",
+    )
+    if beside.button("Compare with another fit", key="to_compare", width="stretch"):
+        st.switch_page(view("compare"), query_params={"a": result.key})
+    st.markdown("**The same from a shell**")
+    st.code(spec.to_command(), language="bash", wrap_lines=True)
+    st.markdown("**The same in Python**")
+    st.code(spec.to_python(), language="python", wrap_lines=True)
+    st.markdown("**A link to this view**")
+    st.code(this_view(), language=None, wrap_lines=True)
+    st.caption(origin)
+
+
+def this_view() -> str:
+    """The address that opens the page as it is now."""
+    query = urlencode(st.query_params.to_dict() | {"layer": st.query_params.get_all("layer")}, doseq=True)
+    base = (st.context.url or "").split("?")[0]
+    return f"{base}?{query}" if query else base

@@ -1,0 +1,255 @@
+"""The charts of a finished fit, linked by a focus. Each panel reads the result, shows a figure of encoding.plots and returns nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import DATASETS, Result, plots
+from encoding.datasets._base import roi_names
+from encoding.datasets._placement import Placement
+from encoding.evaluation.scores import LOWER_IS_BETTER, SCORES
+from encoding.fits.result import EVERY_VERTEX, LEAST_CEILING
+from encoding.plots.bars import score_column
+from encoding.plots.brain.brain_map import DRAWN, BrainMap
+from pages.parts.data.stimuli import thumbnails
+from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.chart import chart, origin
+from pages.parts.shared.server_state import stored_intervals
+from pages.parts.shared.units import said
+
+SCORE_NAMES = {
+    "r": "r",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "smooth_l1": "smooth L1",
+    "normalised": "r² / ceiling",
+    "relative": "r / highest r",
+    "official": "Algonauts 2023 score",
+}
+NEEDS_CEILING = ("normalised", "relative", "official")
+HOW = {
+    "bars": "Each bar is a region: how well new pictures' responses are predicted, averaged over its vertices. Compare it with the grey "
+    "mark above, the most that noise allows, and with its whiskers: two bars whose whiskers overlap widely may not differ at all. "
+    "A region of few vertices has a rougher mean.",
+    "observed": "Each dot is a picture that the model never saw. On the diagonal prediction and measurement agree. A cloud without slope "
+    "means that nothing was predicted; a slope flatter than the diagonal is normal, as predictions shrink towards the mean.",
+    "residuals": "What is left when the prediction is taken away. A flat, even band around 0 is what noise looks like. A curve says that "
+    "something is missing from the model, a funnel that large responses are predicted less well.",
+}
+N_PICTURES, PICTURE_WIDTH = 4, 200
+START_VIEW = "posterior"  # where visual cortex is in sight
+
+
+def score_controls(result: Result) -> tuple[str, str]:
+    """Which score is shown, and whether its mean or median over vertices."""
+    known = [name for name in SCORE_NAMES if name not in NEEDS_CEILING or result.plan.subject.ceiling is not None]
+    if DATASETS[result.plan.spec.dataset].clips:
+        known = [name for name in known if name != "official"]  # that challenge was of pictures
+    left, right = st.columns([4, 1])
+    if result.plan.subject.ceiling is None:
+        left.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
+    score = left.segmented_control("Score", known, key="score", bind="query-params", default="r", required=True, help=said(_score_help()))
+    statistic = right.segmented_control(
+        said("Over vertices"), ["mean", "median"], key="over", bind="query-params", default="mean", required=True
+    )
+    return score, statistic
+
+
+def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
+    """The score on the brain, where a click chooses a vertex; what was drawn, or None where vertices have no known place."""
+    placement = Placement.of(result.plan.subject)
+    if placement is None:
+        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
+        return None
+    brain = _brain_map(result, placement, focus, score)
+    brain_view(brain, key="brain", on_select=lambda: choose_clicked_vertex("brain", result))
+    if result.plan.subject.sampled is not None:
+        st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
+    st.caption(
+        said("Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a vertex; its predictions are below.")
+    )
+    return brain
+
+
+def score_values(result: Result, hemi: str, score: str) -> np.ndarray:
+    """(n_vertices,) one of :data:`SCORE_NAMES` for every vertex."""
+    if score == "normalised":
+        return result.normalised(hemi)
+    if score == "relative":
+        return result.relative(hemi)
+    return result.official(hemi) if score == "official" else result.score(hemi, score)
+
+
+def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -> BrainMap:
+    """What the brain shows, from the widgets above it."""
+    values = {hemi: score_values(result, hemi, score) for hemi in result.plan.hemis}
+    low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
+    step = 1.0 if score == "official" else 0.05
+    most = max(1.0, float(np.ceil(high)))
+    known = roi_names(result.plan.subject)
+    classes = {kind: [name for name in names if name in known] for kind, names in DATASETS[result.plan.spec.dataset].roi_names().items()}
+    classes = {kind: names for kind, names in classes.items() if names}
+    surfaces, outlines, colours = st.columns([3, 4, 2], vertical_alignment="bottom")
+    surface = surfaces.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
+    kinds = outlines.multiselect("Outlines", [*classes], key="outlines", default=[*classes][:1], persist_state="session")
+    with colours.popover("Colours", width="stretch"):
+        lowest = max(0.0, np.floor(low / step) * step) if score in LOWER_IS_BETTER else 0.0
+        ends = st.slider(
+            "From, to", 0.0, most, (lowest, min(most, np.ceil(high / step) * step)), step, key=f"range_{score}", persist_state="session"
+        )
+        threshold = st.slider("Hide values below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
+    return BrainMap(
+        values=placement.values(values),
+        vertices=placement.vertices,
+        rois=placement.rois(result.plan.subject.rois),
+        ceiling=None if (highest := highest_r(result, score)) is None else placement.values(highest),
+        source=origin(result),
+        title=f"{SCORE_NAMES[score]} per vertex",
+        quantity=SCORE_NAMES[score],
+        colour_range=ends if ends[0] < ends[1] else (0.0, most),
+        threshold=threshold,
+        colour_map="viridis" if score in LOWER_IS_BETTER else "plasma",
+        surface=surface,
+        view=START_VIEW,
+        outlined=tuple(name for kind in kinds for name in classes[kind]),
+        chosen_roi=None if focus.roi == EVERY_VERTEX else focus.roi,
+        selected=placement.place(focus.vertex),
+    )
+
+
+def highest_r(result: Result, score: str) -> dict[str, np.ndarray] | None:
+    """The highest r that noise leaves possible, per vertex; None for other scores and where it is unknown."""
+    if score != "r" or result.plan.subject.ceiling is None:
+        return None
+    return {hemi: np.sqrt(result.ceiling(hemi)) for hemi in result.plan.hemis}
+
+
+def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str) -> None:
+    """Bars per ROI, left and right; a click chooses a ROI. Without ROIs, the one number there is instead."""
+    found = stored_intervals(result)
+    if not result.plan.spec.rois and not roi_names(result.plan.subject):
+        _whole(result, table, score, statistic, found)
+        return
+    intervals = None if found is None else {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in result.plan.hemis}
+    figure = plots.roi_bars(
+        table,
+        score=score,
+        statistic=statistic,
+        intervals=intervals,
+        selected=focus.roi if focus.chosen else None,
+        classes=DATASETS[result.plan.spec.dataset].roi_names(),
+    )
+    chart(
+        figure,
+        "bars",
+        on_select=lambda: choose_clicked_bar("bars"),
+        selection_mode="points",
+        alt=f"{SCORE_NAMES[score]} of every ROI, left and right",
+        source=origin(result),
+        how=HOW["bars"],
+    )
+    notes = [SCORES.get(score, _score_note(score))]
+    if score == "r" and intervals is not None and statistic == "mean":
+        notes.append(f"Bars: mean over vertices; whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images.")
+    st.caption(said(" ".join(notes)))
+
+
+def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, intervals: Mapping[str, np.ndarray] | None) -> None:
+    """The score of each block of responses as a whole, where no ROI divides it."""
+    column = score_column(table, score, statistic)
+    parts = []
+    for _, row in table[table["roi"] == EVERY_VERTEX].iterrows():
+        text = f"{statistic.capitalize()} {SCORE_NAMES[score]} over {row['n_vertices']:,} vertices of {row['hemi']}: **{row[column]:.3f}**"
+        if intervals is not None and (score, statistic) == ("r", "mean"):
+            low, high = (float(intervals[f"{row['hemi']}_{end}"][0]) for end in ("low", "high"))
+            text += f" (95 % of bootstrap draws: {low:.3f} to {high:.3f})"
+        parts.append(text)
+    st.info(said(f"This data set names no ROIs, so there are no bars to compare. {'. '.join(parts)}."))
+    st.caption(said(SCORES.get(score, _score_note(score))))
+
+
+def _score_note(score: str) -> str:
+    if score == "relative":
+        return (
+            "r over the highest r that noise leaves possible (the root of the ceiling), the score of Algonauts 2021; "
+            f"vertices with a ceiling under {LEAST_CEILING} are left out. From few repeats it is rough: single vertices may exceed 1."
+        )
+    if score == "normalised":
+        return (
+            "r² over the noise ceiling, the share of explainable variance that is explained; "
+            f"vertices with a ceiling under {LEAST_CEILING} are left out."
+        )
+    return (
+        "100 r² over the noise ceiling, clipped at 100, negative r counted as 0. "
+        "A vertex with a ceiling of 0 scores 100 once r > 0: compare r² / ceiling."
+    )
+
+
+def _score_help() -> str:
+    lines = [f"**{name}** {text}" for name, text in SCORES.items()]
+    return "\n\n".join([*lines, *(f"**{name}** {_score_note(name)}" for name in NEEDS_CEILING)])
+
+
+@st.cache_data(max_entries=64)
+def _predictions(key: str, columns: tuple[tuple[str, tuple[int, ...]], ...], _result: Result) -> tuple[np.ndarray, np.ndarray]:
+    """Measured and predicted responses (n_test,) averaged over the columns."""
+    measured = np.concatenate([_result.measured(hemi, list(chosen)) for hemi, chosen in columns], axis=1)
+    predicted = np.concatenate([_result.predicted(hemi, list(chosen)) for hemi, chosen in columns], axis=1)
+    return measured.mean(1), predicted.mean(1)
+
+
+def prediction_panel(result: Result, focus: Focus) -> None:
+    """Observed against predicted, residuals against fitted, and the images predicted best and worst."""
+    columns = tuple((hemi, tuple(map(int, chosen))) for hemi, chosen in focus.columns.items() if len(chosen))
+    if not columns:
+        st.info(said(f"{focus.roi} has no vertices in this subject, so there is nothing to predict."))
+        return
+    measured, predicted = _predictions(result.key, columns, result)
+    stimuli, rows = result.plan.subject.stimuli, result.test_rows()
+    names = np.array([stimuli.names[row] for row in rows])
+    r = np.corrcoef(measured, predicted)[0, 1] if predicted.std() and measured.std() else float("nan")
+    left, right = st.columns(2)
+    with left:
+        chart(
+            plots.observed_predicted(measured, predicted, names, title=focus.label, r=r),
+            "observed",
+            alt=f"observed against predicted, {focus.label}",
+            source=origin(result),
+            how=HOW["observed"],
+        )
+    with right:
+        chart(
+            plots.residual_fitted(measured, predicted, names),
+            "residuals",
+            alt=f"residuals against fitted values, {focus.label}",
+            source=origin(result),
+            how=HOW["residuals"],
+        )
+    st.caption(
+        f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
+        "A curved trend in the residuals would mean that something is missing."
+    )
+    order = np.argsort(np.abs(measured - predicted))
+    for title, chosen in (("Predicted best", order[:N_PICTURES]), ("Predicted worst", order[::-1][:N_PICTURES])):
+        _pictures(title, result, rows[chosen], measured[chosen], predicted[chosen])
+
+
+def _pictures(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
+    st.markdown(f"**{title}**")
+    stimuli = result.plan.subject.stimuli
+    rows = tuple(map(int, rows))
+    told = [f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)]
+    found = thumbnails(stimuli.fingerprint, rows, stimuli, size=2 * PICTURE_WIDTH)
+    every = zip(found, told, [f"test image {stimuli.names[row]}" for row in rows], strict=True)
+    readable = [each for each in every if not isinstance(each[0], str)]
+    if readable:
+        pictures, captions, alts = map(list, zip(*readable, strict=True))
+        st.image(pictures, caption=captions, width=PICTURE_WIDTH, alt=alts)
+    if len(readable) < len(rows):
+        st.caption(f"{len(rows) - len(readable)} cannot be read; the doctor on the Data page says why.")

@@ -1,0 +1,172 @@
+"""Looking for a readout's best parameters: what to vary, the search as it goes on, and what it found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from encoding import DATASETS, READOUTS, FitSpec, plots
+from encoding.analysis.hyperparameter_search import N_TRIALS, Asked, Search, space_of, stored_search, study_path
+from encoding.fits.plan import Plan
+from encoding.jobs.tasks import tune
+from encoding.readouts import search_space
+from pages.parts.shared.access import change_button
+from pages.parts.shared.chart import chart
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.parameter_controls import choose_parameters
+from pages.parts.shared.server_state import jobs, planned, settle, store
+
+MOST_TRIALS = 1_000
+ABOUT = (
+    "One fifth of the training images is set aside. Each trial fits the readout with other parameters on the other four fifths and is "
+    "judged by the mean r on that fifth; test images are never looked at. Trials are kept: more of them go on from where a search stopped."
+)
+HOW = {
+    "history": "Each dot is a trial: a readout fitted with other parameters and judged on images set aside, none of them test images. The "
+    "line is the best so far; where it stays level, more trials bring little.",
+    "importances": "How much of the differences between trials each parameter explains (fANOVA). A short bar: its value hardly mattered.",
+}
+
+
+def search_panel(spec: FitSpec) -> None:
+    """A search over the parameters of the spec's readout; nothing for a readout that declares no ranges."""
+    if not search_space(READOUTS[spec.readout].options):
+        return
+    with st.expander("Search parameters", key="search", on_change="rerun") as panel:
+        if panel.open:
+            _search(spec)
+
+
+def _search(spec: FitSpec) -> None:
+    asked = _asked(spec)
+    if asked is None:
+        st.info("Choose a parameter to vary.")
+        return
+    try:
+        found = _found(asked)
+    except (LookupError, ValueError, OSError) as wrong:
+        st.error(str(wrong))
+        return
+    job = jobs().get(asked.job_key)
+    running = job is not None and not job.finished
+    n_done = 0 if found is None else len(found.trials)
+    enough = n_done >= asked.n_trials
+    change_button(
+        "Start" if not n_done else "Go on",
+        key="start_search",
+        type="primary",
+        on_click=_submit,
+        args=(asked,),
+        disabled=running or enough,
+        help=f"There are {n_done} trials. Ask for more to go on." if enough else None,
+    )
+    if running:
+        settle("a job is watched")
+        _watch(asked)
+        return
+    if job is not None and job.state == "failed":
+        st.error(f"The search failed: {job.error}")
+    elif job is not None and job.state == "cancelled":
+        st.info("Cancelled. Trials that had ended are kept.")
+    if n_done:
+        _show(spec, found)
+    else:
+        st.caption(ABOUT)
+
+
+def _asked(spec: FitSpec) -> Asked | None:
+    """What to search for, from the widgets; parameters that vary are no longer set. None where none varies."""
+    names = list(search_space(READOUTS[spec.readout].options))
+    left, right = st.columns([5, 1])
+    chosen = left.multiselect(
+        "Parameters to vary",
+        names,
+        default=names,
+        key=f"search_{spec.readout}",
+        persist_state="session",
+        help="The others keep the values that they have in the sidebar.",
+    )
+    n_trials = right.number_input("Trials", 1, MOST_TRIALS, N_TRIALS, step=10, key="search_trials", persist_state="session")
+    vary = tuple(name for name in names if name in chosen)
+    fixed = {name: value for name, value in spec.options if name not in vary}
+    return Asked(replace(spec, options=fixed), int(n_trials), vary) if vary else None
+
+
+def _submit(asked: Asked) -> None:
+    jobs().submit(tune, asked, key=asked.job_key)
+
+
+def _found(asked: Asked) -> Search | None:
+    """The trials so far; None before the first search, or while nothing can be known. Raises whatever is wrong with the spec."""
+    found = planned(asked.spec)
+    if found is None:
+        return None
+    path = study_path(found, space_of(asked.spec, asked.vary), asked.seed, store())
+    return _read(path.stem, path.stat().st_mtime_ns, found, asked) if path.exists() else None
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _read(key: str, changed: int, _plan: Plan, _asked: Asked) -> Search | None:
+    return stored_search(_plan, store(), vary=_asked.vary, seed=_asked.seed)
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _watch(asked: Asked) -> None:
+    """Progress of a search and its trials so far; the page runs again when the job has ended."""
+    job = jobs().get(asked.job_key)
+    if job is None or job.finished:
+        st.rerun()
+    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+    change_button("Cancel", key="cancel_search", on_click=jobs().cancel, args=(asked.job_key,))
+    found = _found(asked)
+    if found is not None and len(found.trials):
+        _history(found)
+
+
+def _history(found: Search) -> None:
+    alt = "mean r on validation images of every trial, and the best so far"
+    chart(plots.search_history(found.trials), "search_history", alt=alt, how=HOW["history"], source=_source(found))
+
+
+def _source(found: Search) -> str:
+    known = {"made_from": {"simulated": DATASETS[found.spec.dataset].simulated}}
+    return plots.caption(known, found.spec)
+
+
+def _show(spec: FitSpec, found: Search) -> None:
+    """What a search found, and the way to use it."""
+    if found.best:
+        _offer(spec, found)
+    else:
+        st.warning(f"No trial gave a value. The last: {found.trials['error'].iloc[-1]}")
+    left, right = st.columns([3, 2])
+    with left:
+        _history(found)
+    with right:
+        if found.importances:
+            shares = plots.search_importances(found.importances)
+            alt = "share of the variance of r that each parameter explains"
+            chart(shares, "search_importances", alt=alt, how=HOW["importances"], source=_source(found))
+        else:
+            st.caption("A few more trials, and it can be told which parameters matter.")
+    ranked = found.trials.sort_values("value", ascending=False, kind="stable", na_position="last")
+    st.dataframe(
+        ranked.astype(dict.fromkeys(found.space, str)), hide_index=True, key="search_trials_table", alt="every trial, the best first"
+    )
+    st.caption(ABOUT)
+
+
+def _offer(spec: FitSpec, found: Search) -> None:
+    """The best parameters, and a button that puts them into the sidebar."""
+    values = ", ".join(f"{name} {value}" for name, value in found.best.items())
+    used = found.best_spec.options == spec.options
+    st.markdown(f"Best of {len(found.trials)} trials: mean r **{found.best_value:.3f}** on validation images with {values}.")
+    st.button(
+        "Use the best",
+        key="use_best",
+        on_click=choose_parameters,
+        args=(spec.readout, found.best),
+        disabled=used,
+        help="These are the parameters in the sidebar now." if used else "Puts these parameters into the sidebar; then press Fit.",
+    )

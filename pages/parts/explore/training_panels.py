@@ -1,0 +1,126 @@
+"""Panels on where a score comes from: its layers, its training, the number of images, its spread over vertices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import Result, plots
+from encoding.analysis.learning_curve import has_curve
+from encoding.fits.result import EVERY_VERTEX
+from pages.parts.explore.panels import highest_r
+from pages.parts.explore.selection import Focus
+from pages.parts.shared.chart import chart, origin
+from pages.parts.shared.server_state import stored_curve
+
+HOW_CURVE = (
+    "Read it from right to left: the test line at the right end is the score of this fit. If it still climbs there, more pictures "
+    "would help. The gap to the training line is what was learned of those pictures alone: overfitting. Neither line passes the ceiling "
+    "for long."
+)
+
+HOW = {
+    "shares": "A bar's length is how much of the responses' variance is explained on test images; its parts are what each layer brings. "
+    "A layer with a small part may still predict well alone: what it says, another layer says as well.",
+    "epochs": "Left to right training goes on. Both lines fall while what is learned holds for other images as well; where the validation "
+    "line rises again, only the training images are learned by heart.",
+    "distribution": "How many vertices have each r. A mean near 0 may hide a few vertices that are predicted well; a second hump is a "
+    "group of vertices of its own kind.",
+}
+
+
+def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
+    """What each layer explains of each ROI, where the readout treats layers apart."""
+    shares = {hemi: result.layer_shares(hemi) for hemi in result.plan.hemis}
+    layers = list(next(iter(shares.values()), {}))
+    if not layers:
+        return
+    rois = [roi for roi in table["roi"].unique() if any(len(result.columns(roi, hemi)) for hemi in shares)]
+    means = {layer: np.array([_mean_share(result, shares, layer, roi) for roi in rois]) for layer in layers}
+    figure = plots.layer_shares(rois, means, selected=focus.roi if focus.chosen else None)
+    chart(figure, "shares", alt="share of R² that each layer explains, for every ROI", source=origin(result), how=HOW["shares"])
+    st.caption(
+        "Each bar is the mean R² of a region's vertices on test images, divided among the layers by the product measure: "
+        "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse."
+    )
+
+
+def _mean_share(result: Result, shares: Mapping[str, Mapping[str, np.ndarray]], layer: str, roi: str) -> float:
+    values = np.concatenate([shares[hemi][layer][result.columns(roi, hemi)] for hemi in shares])
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def epochs_panel(result: Result, focus: Focus) -> None:
+    """Loss on training and validation images after each epoch, where the readout was trained step by step."""
+    found = {part.name: part for part in result.plan.parts if part.name in (history := result.history())}
+    found = {
+        name: part
+        for name, part in found.items()
+        if any(np.isin(focus.columns.get(hemi, ()), columns).any() for hemi, columns in part.columns.items())
+    }
+    if not found:
+        return
+    names = list(found)
+    name = names[0] if len(names) == 1 else st.segmented_control("Model", names, key="epochs_part", default=names[0], required=True)
+    losses = {which: np.asarray(history[name][f"{which}_loss"]) for which in ("train", "validation")}
+    best = int(np.nanargmin(losses["validation"])) + 1
+    chart(
+        plots.epoch_losses(losses["train"], losses["validation"], stopped=best),
+        "epochs",
+        alt=f"loss after each epoch, {name}",
+        how=HOW["epochs"],
+        source=origin(result),
+    )
+    st.caption(
+        "Validation images are a share of the training images set aside; the weights of the epoch with the lowest validation loss are kept."
+    )
+
+
+def curve_panel(result: Result, focus: Focus) -> None:
+    """Score against the number of training images, for the vertices in focus; for a network, loss against epochs."""
+    if not has_curve(result.plan.spec):
+        epochs_panel(result, focus)
+        return
+    curve = stored_curve(result)
+    if curve is None:
+        return
+    train, test = (
+        np.concatenate([np.asarray(curve[f"{hemi}_{part}"])[:, chosen] for hemi, chosen in focus.columns.items()], axis=1)
+        for part in ("train", "test")
+    )
+    if not train.shape[1]:
+        return
+    ceiling = None
+    if result.plan.subject.ceiling is not None:
+        ceiling = float(np.mean(np.sqrt(np.concatenate([result.ceiling(hemi)[chosen] for hemi, chosen in focus.columns.items()]))))
+    figure = plots.learning_curve(curve["sizes"], np.nanmean(train, 1), np.nanmean(test, 1), ceiling=ceiling, label=f"r, {focus.label}")
+    chart(figure, "curve", alt=f"learning curve, {focus.label}", source=origin(result), how=HOW_CURVE)
+    st.caption(
+        "Where the test line still rises, more images would help; where it meets the training line, a richer model would. "
+        "Components are those of all training images."
+    )
+
+
+def distribution_panel(result: Result, focus: Focus) -> None:
+    """How r spreads over the vertices of the chosen ROI."""
+    values = {hemi: result.score(hemi)[result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
+    chosen = float(result.score(focus.vertex[0])[focus.vertex[1]]) if focus.vertex else None
+    ceiling = highest_r(result, "r")
+    if ceiling is not None:
+        ceiling = {hemi: ceiling[hemi][result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
+    chart(
+        plots.score_histogram(values, selected=chosen, ceiling=ceiling),
+        "spread",
+        alt=f"distribution of r over the vertices of {focus.roi}",
+        how=HOW["distribution"],
+        source=origin(result),
+    )
+    st.caption(
+        f"Mean r can hide a lot: r of every vertex of {focus.roi}."
+        if focus.roi != EVERY_VERTEX
+        else "Mean r can hide a lot: r of every vertex."
+    )

@@ -1,0 +1,197 @@
+"""What the Home page is made of. Nothing on it waits for work: a fit that is not there is a job, and shown when it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from encoding import BACKBONES, DATASETS, Result
+from encoding.backbones._catalogue import every_file
+from encoding.datasets import data_dir
+from encoding.datasets._placement import Placement
+from encoding.datasets.simulation.cortex import Hemisphere, truth
+from encoding.jobs import Job
+from encoding.jobs.machine import Machine, machine
+from encoding.jobs.tasks import study
+from encoding.plots.brain.brain_map import BrainMap, Columns
+from pages.parts.explore.selection import best_roi
+from pages.parts.shared.access import may_change
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.chart import origin
+from pages.parts.shared.fit_controls import START
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, find_result, job_key, jobs, roi_table, settle, store
+
+VIEWS = Path(__file__).parents[2] / "views"
+DOORS = {  # the page's name in its file: what stands on the door, and what is behind it
+    "explore": (
+        ":material/neurology: Explore",
+        "Fit one model and look at it from every side: the brain, the regions, single vertices, the pictures it gets wrong.",
+    ),
+    "compare": (":material/compare_arrows: Compare", "Two or more finished fits side by side: which model predicts which region better?"),
+    "learn": (":material/school: Learn", "Lessons of one screen each, from a single response to noise ceilings and common mistakes."),
+}
+SIMULATED = ":orange-badge[Simulated: no brain was measured]"
+
+
+def forward() -> None:
+    """Send links that were made when Explore was the first page on to Explore: this page has no parameters of its own."""
+    if st.query_params:
+        asked = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.switch_page(view("explore"), query_params=asked)
+
+
+def view(name: str) -> Path | None:
+    """The file of a page, by the name in its address; None where there is no such page."""
+    return next(iter(sorted(VIEWS.glob(f"[0-9]*_{name}.py"))), None)
+
+
+def doors() -> None:
+    """The ways on from here."""
+    for name, (label, about) in DOORS.items():
+        if (path := view(name)) is not None:
+            with st.container(border=True, gap="xsmall"):
+                st.page_link(path, label=f"**{label}**")
+                st.caption(about)
+
+
+def brain_panel() -> None:
+    """The simulated subject's brain: the first fit's r, or, while that is on its way, the noise ceiling that the simulation was given."""
+    try:
+        result = find_result(START)
+        job = jobs().get(job_key(START))
+        if result is None and job is None and may_change():
+            job = _start()
+    except (LookupError, ValueError, OSError) as wrong:
+        st.error(str(wrong))
+        return
+    if result is not None:
+        _fitted(result)
+        return
+    running = job is not None and not job.finished
+    _unfitted(running=running)
+    if running:
+        settle("a job is watched")
+        _watch()
+    elif job is not None:
+        _ended(job)
+
+
+def _fitted(result: Result) -> None:
+    table = roi_table(result.key, result.plan.spec, result)
+    roi = best_roi(table)
+    r = table.loc[table["roi"] == roi, "r_mean"].mean()
+    st.markdown(
+        f"{SIMULATED} How well **{' + '.join(START.layers)}** of **{START.backbone}** predicts each vertex of **{START.subject}**, over "
+        f"{result.n_test:,} pictures that it never saw. Best predicted region: **{roi}**, mean r {r:.2f}."
+    )
+    placement, hemis = Placement.of(result.plan.subject), result.plan.hemis
+    _paint(
+        values=placement.values({hemi: result.score(hemi) for hemi in hemis}),
+        vertices=placement.vertices,
+        rois=placement.rois(result.plan.subject.rois),
+        ceiling=placement.values({hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}),
+        source=origin(result),
+        title="r per vertex",
+        quantity="r",
+    )
+
+
+def _unfitted(*, running: bool) -> None:
+    until = "The first model is being fitted, which takes half a minute or so. Until it is there: the" if running else "The"
+    st.markdown(f"{SIMULATED} {until} noise ceiling of **{START.subject}**, the share of each vertex's variance that can be explained.")
+    halves = _simulated()
+    _paint(
+        values={hemi: half.ceiling for hemi, half in halves.items()},
+        vertices={hemi: half.vertices for hemi, half in halves.items()},
+        rois={hemi: half.rois for hemi, half in halves.items()},
+        source=f"Simulated · {START.dataset} {START.subject} · noise ceiling",
+        title="noise ceiling per vertex",
+        quantity="ceiling",
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def _simulated() -> dict[str, Hemisphere]:
+    """The simulated cortex, which is there before any response of it."""
+    return truth(START.subject)
+
+
+def _paint(*, values: Columns, **more: Any) -> None:
+    high = float(np.nanpercentile(np.concatenate(list(values.values())), 99.5))
+    brain = BrainMap(
+        values=values,
+        colour_range=(0.0, max(0.05, np.ceil(high * 20) / 20)),
+        colour_map="plasma",
+        view="posterior",
+        outlined=next(iter(DATASETS[START.dataset].roi_names().values())),
+        **more,
+    )
+    brain_view(brain, key="home_brain", height=360)
+    st.caption("Outlined: the early visual areas.")
+
+
+def _start() -> Job:
+    return jobs().submit(study, START, key=job_key(START))
+
+
+def _ended(job: Job) -> None:
+    if job.state == "failed":
+        st.error(f"The first fit failed: {job.error}")
+    else:
+        st.info("The first fit was cancelled." if job.state == "cancelled" else "The first fit is no longer in the cache.")
+    if may_change():
+        st.button("Fit it", key="home_fit", on_click=_start)
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _watch() -> None:
+    """Progress of the first fit; the page runs again when it is there or the job has ended."""
+    job = jobs().get(job_key(START))
+    if job is None or job.finished or find_result(START) is not None:
+        st.rerun()
+    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+
+
+def findings() -> None:
+    """Which data sets, weights and hardware are here, and where missing ones would be put. Last on the page: torch is slow to wake."""
+    st.subheader("What was found here", anchor=False)
+    data, rest = st.columns([5, 3], gap="medium")
+    with data:
+        st.markdown("**Data sets**")
+        for title, here, where in _data_sets():
+            mark = ":green[:material/check_circle:]" if here else ":gray[:material/radio_button_unchecked:]"
+            st.markdown(f"{mark} **{title}**  \n:small[{where}]")
+        st.caption(f"Data sets are looked for in `{data_dir()}` (set `ENCODING_DATA_DIR` for another folder). The Data page examines them.")
+    with rest:
+        st.markdown("**Pretrained weights**")
+        st.markdown(_weights())
+        st.markdown("**Machine**")
+        st.markdown(str(_machine()))
+        st.caption(f"Results are kept in `{store().root}`.")
+
+
+@st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, show_spinner=False)
+def _data_sets() -> list[tuple[str, bool, str]]:
+    """Title of each data set, whether any subject of it can be opened, and where it lies or would be put; those that are here first."""
+    found = [(known.title, bool(known.subjects()), known.where()) for known in DATASETS.values()]
+    return sorted(found, key=lambda each: not each[1])
+
+
+@st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, show_spinner=False)
+def _weights() -> str:
+    """Which pretrained weights are here, in a sentence or two."""
+    files = every_file()
+    here = [file.network for file in files if file.is_here]
+    free = [name for name in BACKBONES if not BACKBONES[name].needs_weights]
+    named = ", ".join(here[:6]) + (" and others" if len(here) > 6 else "")
+    told = f"Here are those of {len(here)} of {len(files)} networks: {named}." if here else f"None of {len(files)} networks' are here yet."
+    return f"{told} The Weights page fetches them. {' and '.join(free)} need none, nor does any untrained network."
+
+
+@st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, show_spinner="Looking at this machine …")
+def _machine() -> Machine:
+    return machine(store().root)

@@ -1,0 +1,99 @@
+"""How the best layers of a sweep climb with the stages of visual cortex, beside the published table, and what may be taken away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import plots
+from encoding.analysis.hierarchy import PUBLISHED_ORIGIN, Hierarchy, hierarchy, published, published_best, published_hierarchy, stage
+from encoding.analysis.layer_ranking import by_layer
+from encoding.analysis.layer_sweep import Swept
+from pages.parts.layers.panels import HOW, origin
+from pages.parts.layers.sweep_controls import draws_of, keys_of, shares_of, table_of
+from pages.parts.shared.chart import chart
+
+
+def hierarchy_panel(found: Swept, hemi: str) -> None:
+    """Does the order of the layers follow the order of the areas? Beside the published table for AlexNet."""
+    st.subheader("Hierarchy", anchor=False, help=_about_stages())
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**This sweep**")
+        backbones = [name for name in found.sweep.backbones if sum(cell[0] == name for cell in found.cells) > 1]
+        if not backbones:
+            st.info("Two finished layers of one backbone are needed before their order says anything.")
+        for backbone in backbones:
+            _own_hierarchy(found, backbone, hemi)
+    with right:
+        st.markdown("**Published, AlexNet**")
+        alt = "published noise-normalised r² of AlexNet's layers"
+        chart(_published_figure(), "published", alt=alt, source="published", how=HOW["published"])
+        st.markdown(f"Hierarchy index **{_number(published_hierarchy().index)}** over {len(published_hierarchy().rois)} regions.")
+        st.caption(PUBLISHED_ORIGIN)
+
+
+@st.cache_data(show_spinner=False)
+def _published_figure() -> Any:
+    return plots.layer_heatmap(published(), score="normalised", best=published_best(), quantity="noise-normalised r²")
+
+
+def _own_hierarchy(found: Swept, backbone: str, hemi: str) -> None:
+    labels = tuple(layer for name, layer in found.cells if name == backbone)
+    index, figure = _climb(keys_of(found), found.rois, hemi, backbone, labels, found)
+    if figure is not None:
+        alt = f"share of draws in which each layer of {backbone} is the best"
+        chart(figure, f"wins_{backbone}", alt=alt, source=origin(found, short=True), how=HOW["wins"])
+    st.markdown(_index_said(backbone, index, len(labels)))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _climb(
+    keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str, labels: tuple[str, ...], _found: Swept
+) -> tuple[Hierarchy, Any]:
+    """How a backbone's layers climb, and the figure of it; None where no region has a stage."""
+    rows = table_of(_found)
+    rows = rows[rows["hemi"] == hemi]
+    means = by_layer(rows[rows["backbone"] == backbone].assign(label=rows["layer"]), "r", labels, rois)
+    index = hierarchy(means, rois, draws_of(_found, hemi, backbone))
+    if not index.rois:
+        return index, None
+    shares = shares_of(_found, hemi, backbone)[:, [rois.index(roi) for roi in index.rois]]
+    return index, plots.layer_wins(labels, index.rois, shares, stages=[stage(roi) for roi in index.rois])
+
+
+def _index_said(backbone: str, found: Hierarchy, n_layers: int) -> str:
+    if not np.isfinite(found.index):
+        why = "one layer is best everywhere" if len(found.rois) > 2 else "fewer than three regions have a stage"
+        return f"{backbone}: no hierarchy index, since {why}."
+    few = f" With {n_layers} layers it cannot say much." if n_layers < 4 else ""
+    undefined = f" In {1 - found.defined:.0%} of draws one layer was best everywhere." if found.defined < 1 else ""
+    return (
+        f"{backbone}: hierarchy index **{_number(found.index)}** over {len(found.rois)} regions "
+        f"(95 % of draws: {_number(found.low)} to {_number(found.high)}).{undefined}{few}"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _about_stages() -> str:
+    return (
+        "Spearman's correlation of the best layer's depth with the cortical stage of each region: 1 for V1, 2 for V2, 3 for V3, 4 for V4, "
+        "5 for the areas selective for categories, whose order is not agreed. +1: later layers for later areas. 0: no order. The number "
+        "beside each region is its stage. Its interval speaks of other test images, not of other regions or people."
+    )
+
+
+def take_away(found: Swept, table: pd.DataFrame) -> None:
+    """The table as a file, and the sweep as a command."""
+    spec = found.sweep.spec
+    name = f"{spec.dataset}-{spec.subject}-{'+'.join(found.sweep.backbones).replace('/', '-')}-layers.csv"
+    st.download_button("Layers x ROIs, CSV", lambda: table.to_csv(index=False), name, "text/csv", on_click="ignore")
+    st.markdown("**The same from a shell**")
+    st.code(found.sweep.to_command(), language="bash", wrap_lines=True)
+    st.caption(origin(found))

@@ -1,0 +1,316 @@
+"""What a sweep found, as the Layers page shows it: the heatmap, the brain that a slider repaints, one ROI, the hierarchy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import numpy as np
+import streamlit as st
+
+from encoding import DATASETS, Result, plots
+from encoding.analysis.hierarchy import PUBLISHED_ORIGIN
+from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, chance_bound
+from encoding.analysis.layer_sweep import Cell, Swept
+from encoding.datasets._base import roi_names
+from encoding.datasets._placement import Placement
+from encoding.fits.result import LEAST_CEILING
+from encoding.plots.brain.brain_map import DRAWN, BrainMap
+from encoding.runtime.registry import UnknownName
+from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
+from pages.parts.learn.lesson import EXPLORE, explore_query
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.chart import chart
+from pages.parts.shared.chart import origin as chart_origin
+from pages.parts.shared.glossary import explain
+from pages.parts.shared.units import said
+
+START_VIEW = "posterior"  # where visual cortex is in sight
+SCORES = {"r": "mean r", "normalised": "r² / ceiling"}
+ON_BRAIN = ("one layer", "best layer")
+LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
+HOW = {
+    "heatmap": "Each cell is a fit: how well that layer predicts new pictures' responses in that region, averaged over its vertices. Early "
+    "layers are at the bottom. A star is the best layer of a region; it is filled where that layer also wins in 95 % or more of 500 draws "
+    "of the test images, and the share stands beside the region's name. An open star may well change place with other pictures.",
+    "profile": "One region through the layers, early ones left. Whiskers are 95 % of draws of the test images. All layers are tested on "
+    "the same images, so whiskers that overlap do not say that two layers are alike: the shares of draws are the paired comparison.",
+    "wins": "Each column shares out the 500 draws of the test images among the layers that win them. One large dot: the best layer is "
+    "sure. Several dots: other pictures would have made another layer the best.",
+    "territory": "How much of the cortex each layer predicts best. The colours are those of the brain above.",
+    "published": PUBLISHED_ORIGIN,
+}
+
+
+def origin(found: Swept, *, short: bool = False) -> str:
+    """The line that says where a sweep's numbers come from; ``short`` for narrow charts."""
+    spec, result = found.sweep.spec, next(iter(found.results.values()))
+    if short:
+        return " · ".join([*(["Simulated"] if result.plan.subject.simulated else []), f"{spec.dataset} {spec.subject}", spec.readout])
+    parts = [
+        "Simulated" if result.plan.subject.simulated else "",
+        f"{spec.dataset} {spec.subject}",
+        f"{len(found.cells)} of {len(found.sweep.cells)} layers of {', '.join(found.sweep.backbones)}",
+        "" if spec.weights == "pretrained" else spec.weights,
+        f"PCA {spec.n_components}" if spec.n_components else "all features",
+        spec.readout,
+        spec.split,
+        f"{result.n_test:,} test images",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def score_controls(found: Swept) -> tuple[str, str]:
+    """Which score is shown, and of which hemisphere."""
+    left, right = st.columns(2)
+    has_ceiling = next(iter(found.results.values())).plan.subject.ceiling is not None
+    score = left.segmented_control(
+        "Score",
+        [*SCORES] if has_ceiling else ["r"],
+        key="layer_score",
+        bind="query-params",
+        default="r",
+        required=True,
+        help=f"{explain('r')} normalised is r² over the noise ceiling, the share of explainable variance that is explained; "
+        f"vertices with a ceiling under {LEAST_CEILING} are left out.",
+    )
+    hemi = right.segmented_control(
+        "Hemisphere",
+        found.hemis,
+        key="layer_hemi",
+        bind="query-params",
+        default=found.hemis[0],
+        required=True,
+        help="both: every vertex of the two counts once.",
+    )
+    if not has_ceiling:
+        st.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
+    return score, hemi
+
+
+def heatmap_panel(found: Swept, score: str, hemi: str) -> None:
+    """Every layer and ROI; a click chooses both."""
+    rows = table_of(found)
+    rows = rows[rows["hemi"] == hemi]
+    best = best_layers(rows, shares_of(found, hemi), score=score) if len(found.cells) > 1 else None
+    figure = plots.layer_heatmap(
+        rows,
+        score=score,
+        layers=[found.sweep.label(cell) for cell in found.sweep.cells],
+        best=best,
+        classes=DATASETS[found.sweep.spec.dataset].roi_names(),
+    )
+    chart(
+        figure,
+        "heatmap",
+        on_select=lambda: _choose_clicked(found),
+        selection_mode="points",
+        alt=f"{SCORES[score]} of every layer in every ROI",
+        source=origin(found),
+        how=HOW["heatmap"],
+    )
+    notes = ["A click on a cell shows that layer on the brain."]
+    if best is not None:
+        notes.append(
+            "★ best layer of a region, filled where it wins in 95 % or more of the draws of test images; the share is beside the name."
+        )
+    if best is not None and score != "r":
+        notes.append("Draws are of mean r, whatever is shown.")
+    if len(empty := rows.loc[rows["n_vertices"] == 0, "roi"].unique()):
+        notes.append(f"Without vertices in this subject: {', '.join(empty)}.")
+    st.caption(" ".join(notes))
+
+
+def name_of(cell: Cell) -> str:
+    """A layer as links name it."""
+    return " ".join(cell)
+
+
+def _choose_clicked(found: Swept) -> None:
+    """Callback of the heatmap: the clicked ROI is looked at, and the clicked layer shown on the brain where it is finished."""
+    points = st.session_state["heatmap"]["selection"]["points"]
+    if points:
+        label, st.session_state["layer_roi"] = points[0]["customdata"]
+        for cell in found.cells:
+            if found.sweep.label(cell) == label:
+                st.session_state["shown_layer"] = name_of(cell)
+                st.session_state["on_brain"] = ON_BRAIN[0]
+
+
+@st.fragment
+def brain_panel(found: Swept, score: str) -> None:
+    """A ROI and a layer, that layer's map, and the layer that is best for each vertex. The slider runs this part of the page alone."""
+    left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
+    with left:
+        roi = _choose_roi(found)
+    with middle:
+        cell = _choose_layer(found, roi)
+    mode = right.radio("On the brain", ON_BRAIN, key="on_brain", bind="query-params", horizontal=True)
+    result = found.results[cell]
+    _say(found, cell, roi)
+    placement = Placement.of(result.plan.subject)
+    if placement is None:
+        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
+    elif mode == ON_BRAIN[0]:
+        brain_view(_layer_map(found, result, placement, score, roi), key="layer_brain")
+    else:
+        _best_map(found, placement, roi)
+    looked_at = replace(result.plan.spec, rois=(roi,) if roi in roi_names(result.plan.subject) else ())
+    address = f"{EXPLORE}?{urlencode(explore_query(looked_at), doseq=True)}"
+    st.link_button("Open this layer in Explore ↗", address, key="to_explore", help="In a new tab, at the same settings.")
+    _profile(found, roi, score)
+
+
+def _choose_roi(found: Swept) -> str:
+    rows = table_of(found)
+    known = list(dict.fromkeys(rows.loc[rows["r"].notna(), "roi"]))
+    if st.session_state.get("layer_roi", known[0]) not in known:
+        st.session_state["layer_roi"] = known[0]
+    try:
+        means = explain(st.session_state.get("layer_roi", known[0]))
+    except UnknownName:
+        means = None
+    return st.selectbox("ROI", known, key="layer_roi", bind="query-params", help=means)
+
+
+def _choose_layer(found: Swept, roi: str) -> Cell:
+    """The layer on the brain: the ROI's best at first. The link always names it: a bound slider would leave out its first layer."""
+    cells = {name_of(cell): cell for cell in found.cells}
+    asked = st.session_state.get("shown_layer", st.query_params.get("shown"))
+    if asked not in cells:
+        rows = table_of(found)
+        rows = rows[(rows["hemi"] == found.hemis[0]) & (rows["roi"] == roi)]
+        first = rows.loc[rows["r"].idxmax()]
+        asked = name_of((first["backbone"], first["layer"]))
+    if len(cells) == 1:
+        st.caption(f"The only layer so far: {found.sweep.label(found.cells[0])}")
+    else:
+        st.session_state["shown_layer"] = asked
+        asked = st.select_slider("Layer", list(cells), key="shown_layer")
+    if st.query_params.get("shown") != asked:
+        st.query_params["shown"] = asked
+    return cells[asked]
+
+
+def _say(found: Swept, cell: Cell, roi: str) -> None:
+    """The chosen layer's score in the chosen ROI, in words."""
+    rows = table_of(found)
+    row = rows[(rows["hemi"] == found.hemis[0]) & (rows["roi"] == roi) & (rows["backbone"] == cell[0]) & (rows["layer"] == cell[1])].iloc[0]
+    share = ""
+    if len(found.cells) > 1:
+        place, column = found.cells.index(cell), found.rois.index(roi)
+        share = f" It is the best of {len(found.cells)} layers in {shares_of(found, found.hemis[0])[place, column]:.0%} of draws."
+    ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
+    where = "both hemispheres" if found.hemis[0] == BOTH else found.hemis[0]
+    st.markdown(
+        f"**{found.sweep.label(cell)}** predicts **{roi}** with a mean r of **{row['r']:.3f}** over {row['n_vertices']:,} vertices of "
+        f"{where} (95 % of draws of the test images: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}"
+    )
+
+
+def _values(result: Result, score: str) -> dict[str, np.ndarray]:
+    return {hemi: result.score(hemi) if score == "r" else result.normalised(hemi) for hemi in result.plan.hemis}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _top(keys: tuple[str, ...], score: str, _results: Sequence[Result]) -> float:
+    """The upper end of the colours, one for all layers, so that the slider compares them."""
+    highest = max(float(np.nanpercentile(np.concatenate(list(_values(result, score).values())), 99.5)) for result in _results)
+    return float(np.clip(np.ceil(highest / 0.05) * 0.05, 0.1, 1.0))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _outlined_rois(fingerprints: tuple[str, ...], _placement: Placement, _result: Result) -> dict[str, dict[str, np.ndarray]]:
+    """Where ROIs lie on the cortex; the same for all layers of a subject."""
+    return _placement.rois(_result.plan.subject.rois)
+
+
+def _look(found: Swept, placement: Placement, roi: str, threshold: tuple[str, float, str]) -> dict[str, object]:
+    """What both maps share, with the widgets that set it; ``threshold`` is the slider's key, start and label."""
+    result = next(iter(found.results.values()))
+    known = roi_names(result.plan.subject)
+    classes = {kind: [name for name in names if name in known] for kind, names in DATASETS[found.sweep.spec.dataset].roi_names().items()}
+    classes = {kind: names for kind, names in classes.items() if names}
+    left, middle, right = st.columns([3, 4, 3], vertical_alignment="bottom")
+    drawn = left.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
+    kinds = middle.multiselect("Outlines", [*classes], key="outlines", default=[*classes][:1], persist_state="session")
+    key, start, label = threshold
+    least = right.slider(label, 0.0, 1.0, start, 0.01, key=key, persist_state="session")
+    return {
+        "vertices": placement.vertices,
+        "rois": _outlined_rois(tuple(result.plan.subject.fingerprints.values()), placement, result),
+        "surface": drawn,
+        "view": START_VIEW,
+        "outlined": tuple(name for kind in kinds for name in classes[kind]),
+        "chosen_roi": roi if roi in known else None,
+        "threshold": least,
+    }
+
+
+def _layer_map(found: Swept, result: Result, placement: Placement, score: str, roi: str) -> BrainMap:
+    """One layer's score at every vertex."""
+    look = _look(found, placement, roi, ("layer_threshold", 0.0, "Hide values below"))
+    (layer,) = result.plan.spec.layers
+    quantity = "r" if score == "r" else SCORES[score]
+    ceiling = None
+    if score == "r" and result.plan.subject.ceiling is not None:
+        ceiling = placement.values({hemi: np.sqrt(result.ceiling(hemi)) for hemi in result.plan.hemis})
+    return BrainMap(
+        values=placement.values(_values(result, score)),
+        ceiling=ceiling,
+        source=chart_origin(result),
+        title=f"{quantity} per vertex, {result.plan.spec.backbone} {layer}",
+        quantity=quantity,
+        colour_range=(0.0, _top(keys_of(found), score, tuple(found.results.values()))),
+        colour_map="plasma",
+        **look,
+    )
+
+
+def _best_map(found: Swept, placement: Placement, roi: str) -> None:
+    """The number of the layer that predicts each vertex best, and how much of the cortex each wins."""
+    results = tuple(found.results.values())
+    bound = chance_bound(results[0].n_test, len(results))
+    start = float(np.clip(np.ceil(100 * max(LEAST_R, bound)) / 100, 0.0, 1.0))
+    look = _look(found, placement, roi, ("best_threshold", start, said("Hide vertices whose best r is below")))
+    least = look.pop("threshold")
+    best = _best(keys_of(found), least, results)
+    labels = [f"{number + 1}  {found.sweep.label(cell)}" for number, cell in enumerate(found.cells)]
+    brain = BrainMap(
+        values=placement.values({hemi: 1.0 + places for hemi, places in best.items()}),
+        source=origin(found),
+        title="Best layer per vertex",
+        quantity=f"number of the layer, 1 to {len(labels)}",
+        colour_range=(0.5, len(labels) + 0.5),
+        colour_map="viridis",
+        kinds=True,
+        **look,
+    )
+    brain_view(brain, key="layer_brain")  # at the place of the other map, so that its camera stays
+    counts = {hemi: np.bincount(places[np.isfinite(places)].astype(int), minlength=len(labels)) for hemi, places in best.items()}
+    alt = "share of vertices that each layer predicts best"
+    chart(plots.layer_territory(labels, counts), "territory", alt=alt, source=origin(found), how=HOW["territory"])
+    n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))
+    st.caption(
+        f"{said(f'{n_shown:,} of {n_all:,} vertices')} are shown. Where nothing is to be found, the best of {len(labels)} layers passes "
+        f"r = {bound:.2f} by chance in at most 5 % of vertices ({results[0].n_test:,} test images)."
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _best(keys: tuple[str, ...], least: float, _results: Sequence[Result]) -> dict[str, np.ndarray]:
+    return {hemi: best_per_vertex(_results, hemi, least=least) for hemi in _results[0].plan.hemis}
+
+
+def _profile(found: Swept, roi: str, score: str) -> None:
+    if len(found.cells) < 2:
+        return
+    with st.expander(f"{roi} through the layers", key="profile_open", on_change="rerun") as panel:
+        if panel.open:
+            rows = table_of(found)
+            figure = plots.layer_profile(
+                rows[rows["hemi"] != BOTH], roi=roi, score=score, layers=[found.sweep.label(cell) for cell in found.cells]
+            )
+            alt = f"{SCORES[score]} of {roi} through the layers"
+            chart(figure, "profile", alt=alt, source=origin(found), how=HOW["profile"])

@@ -1,0 +1,185 @@
+"""The Layers page: which layers are swept, and the sweep as it goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import BACKBONES, Result
+from encoding.analysis.layer_ranking import roi_draws, roi_rows, win_shares
+from encoding.analysis.layer_sweep import Cell, Sweep, Swept, plans, swept, together
+from encoding.datasets import Subject
+from encoding.fits.plan import Plan
+from encoding.jobs import Job
+from encoding.jobs.tasks import sweep_layers
+from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.fit_controls import fit_controls, weights_control
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, settle, store, weights_are_here
+
+START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to download, done in seconds
+
+
+def sweep_controls() -> Sweep | None:
+    """What is swept, from the sidebar and so from the URL; None, with what is wrong, where that cannot be read."""
+    chosen: dict[str, list[str]] = {}
+
+    def network() -> tuple[str, str, tuple[str, ...]]:
+        chosen["backbones"], chosen["layers"] = _networks()
+        if not chosen["backbones"]:
+            st.info("Choose a backbone to go on.")
+            st.stop()
+        learns = [name for name in chosen["backbones"] if name in BACKBONES and BACKBONES[name].needs_weights]
+        return chosen["backbones"][0], weights_control() if learns else "pretrained", ("any",)
+
+    try:
+        spec = fit_controls(network)
+        return Sweep.read(spec, chosen["backbones"], chosen["layers"])
+    except (LookupError, ValueError) as wrong:
+        st.error(str(wrong))
+        return None
+
+
+def _networks() -> tuple[list[str], list[str]]:
+    backbones = st.multiselect(
+        "Backbones",
+        list(BACKBONES),
+        default=START_BACKBONES,
+        key="backbones",
+        bind="query-params",
+        on_change=_forget_layers,
+        accept_new_options=True,
+        placeholder="Choose a backbone",
+        help="Networks, or filter banks, whose layers are compared.",
+    )
+    known = [f"{name} {layer}" for name in backbones if name in BACKBONES for layer in BACKBONES[name].layers(name)]
+    layers = st.multiselect(
+        "Layers",
+        known,
+        key="layers",
+        bind="query-params",
+        accept_new_options=True,
+        placeholder="Every layer",
+        help="None chosen means every layer that a backbone lists. Type the name of any other module.",
+    )
+    return backbones, layers
+
+
+def _forget_layers() -> None:
+    """Layers of a backbone that was taken away are no longer asked for."""
+    kept = st.session_state["backbones"]
+    st.session_state["layers"] = [name for name in st.session_state.get("layers", []) if " " not in name or name.split()[0] in kept]
+
+
+@st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=16, show_spinner="Looking at the data …")
+def _plans(sweep: Sweep, _subject: Subject) -> dict[Cell, Plan]:
+    return plans(sweep, store(), subject=_subject)
+
+
+def find_swept(sweep: Sweep) -> Swept:
+    """What is finished, without computing. Raises whatever is wrong with the sweep."""
+    first = sweep.spec
+    subject = opened(first.dataset, first.subject)
+    ready = subject is not None and all(map(weights_are_here, sweep.specs().values()))
+    return swept(sweep, _plans(sweep, subject), store()) if ready else Swept(sweep, {}, store())
+
+
+@st.cache_data(max_entries=512, show_spinner="Reading the results …")
+def _rows(key: str, rois: tuple[str, ...], _result: Result) -> pd.DataFrame:
+    return roi_rows(_result)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _draws(key: str, rois: tuple[str, ...], hemi: str, _result: Result) -> np.ndarray:
+    return roi_draws(_result, hemi)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _table(sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], _found: Swept) -> pd.DataFrame:
+    return together(sweep, {cell: _rows(result.key, rois, result) for cell, result in _found.results.items()})
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _shares(keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str | None, _found: Swept) -> np.ndarray:
+    return win_shares(draws_of(_found, hemi, backbone))
+
+
+def table_of(found: Swept) -> pd.DataFrame:
+    """:meth:`Swept.table`, each layer's part read once."""
+    return _table(found.sweep, keys_of(found), found.rois, found)
+
+
+def draws_of(found: Swept, hemi: str, backbone: str | None = None) -> np.ndarray:
+    """:meth:`Swept.draws` of all layers or of one backbone's, each layer's part read once."""
+    some = [result for cell, result in found.results.items() if backbone in (None, cell[0])]
+    return np.stack([_draws(result.key, found.rois, hemi, result) for result in some])
+
+
+def shares_of(found: Swept, hemi: str, backbone: str | None = None) -> np.ndarray:
+    """(n_layers, n_rois) share of draws in which each layer is best, of all or of one backbone's."""
+    return _shares(keys_of(found), found.rois, hemi, backbone, found)
+
+
+def keys_of(found: Swept) -> tuple[str, ...]:
+    """The names of the finished fits, which name all that is made of them."""
+    return tuple(result.key for result in found.results.values())
+
+
+def run_or_find(sweep: Sweep) -> Swept | None:
+    """What the sweep has found so far, with its progress or the way to start it; None where something is wrong."""
+    try:
+        found = find_swept(sweep)
+    except (LookupError, ValueError, OSError) as wrong:
+        st.error(str(wrong))
+        return None
+    job = jobs().get(sweep.job_key)
+    running = job is not None and not job.finished
+    with st.sidebar:
+        change_button(
+            "Start sweep" if not found.cells else "Go on",
+            key="start_sweep",
+            type="primary",
+            width="stretch",
+            on_click=_submit,
+            args=(sweep,),
+            disabled=running or found.done,
+        )
+        if found.done:
+            st.caption("Every layer is fitted: shown from the cache.")
+    _standing(sweep, found, job)
+    return found
+
+
+def _submit(sweep: Sweep) -> None:
+    jobs().submit(sweep_layers, sweep, key=sweep.job_key)
+
+
+def _standing(sweep: Sweep, found: Swept, job: Job | None) -> None:
+    """How the sweep stands, where it is not done."""
+    n_left = len(sweep.cells) - len(found.cells)
+    if job is not None and not job.finished:
+        settle("a job is watched")
+        _watch(sweep, len(found.cells))
+    elif job is not None and job.state == "failed" and n_left:
+        st.error(f"The sweep failed: {job.error}")
+        with st.expander("Log"):
+            st.code("\n".join(job.log), language=None)
+    elif n_left:
+        cancelled = "Cancelled. What was finished is kept. " if job is not None and job.state == "cancelled" else ""
+        fetched = [name for name in sweep.backbones if not weights_are_here(sweep.spec_of(sweep.of(name)[0]))]
+        fetch = f" The pretrained weights of {', '.join(fetched)} are downloaded first." if fetched else ""
+        button = "Go on" if found.cells else "Start sweep"
+        start = f"Press **{button}** in the sidebar: the work runs in the background, and cells fill as layers are finished.{fetch}"
+        start = start if may_change() else "This server only shows what is there."
+        st.info(f"{cancelled}{n_left} of {len(sweep.cells)} layers are not fitted yet. {start}")
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _watch(sweep: Sweep, n_shown: int) -> None:
+    """Progress of the sweep; the page runs again whenever another layer is finished."""
+    job = jobs().get(sweep.job_key)
+    if job is None or job.finished or len(find_swept(sweep).cells) != n_shown:
+        st.rerun()
+    st.progress(job.fraction, f"**{standing(job)}** · {n_shown} of {len(sweep.cells)} layers finished · {job.text}")
+    change_button("Cancel", key="cancel_sweep", on_click=jobs().cancel, args=(sweep.job_key,))

@@ -1,0 +1,164 @@
+"""What a lesson is, and what lessons stand on: the simulated subject, its truth, and the fit that a bare Explore shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import numpy as np
+import streamlit as st
+
+from encoding import DATASETS, READOUTS, FitSpec, Result, plots
+from encoding.datasets import Subject
+from encoding.datasets.demo import Truth
+from encoding.fits.plan import Plan
+from encoding.jobs import Job
+from encoding.jobs.tasks import study
+from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.fit_controls import START
+from pages.parts.shared.job_progress import standing
+from pages.parts.shared.server_state import find_result, job_key, jobs, planned, settle, store
+
+SECONDS_BETWEEN_TICKS = 1.0
+EXPLORE = "explore"  # the page's address, beside that of Learn
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One screen of the Learn page.
+
+    Attributes
+    ----------
+    name : in the link, ``?lesson=ridge``.
+    title : the heading.
+    idea : two or three sentences of Markdown, before anything moves.
+    question, answers, right, because : what is predicted first, the index of the right answer, and why it is right.
+    show : draws the one live control and the figures; returns, in Markdown, what just happened, with the numbers now on the screen.
+    door : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
+    """
+
+    name: str
+    title: str
+    idea: str
+    question: str
+    answers: tuple[str, ...]
+    right: int
+    because: str
+    show: Callable[[], str]
+    door: Callable[[], FitSpec]
+
+
+def prepared() -> bool:
+    """Whether the subject and its first fit are there; else a job makes them, and its progress is shown here."""
+    try:
+        if find_result(START) is not None:
+            return True
+    except (LookupError, ValueError, OSError) as wrong:
+        st.error(str(wrong))
+        return False
+    job = jobs().get(job_key(START))
+    if job is None and not may_change():
+        st.info("The lessons need the simulated subject and a first fit, which are not here, and this server starts nothing.")
+        return False
+    job = job or _submit()
+    if job is not None and job.finished:
+        st.error(f"The simulated subject could not be made ready: {job.error or job.state}")
+        change_button("Try again", key="again", on_click=_submit)
+        return False
+    st.markdown("The subject of these lessons is being simulated, and a first model fitted to it. This happens once.")
+    settle("a job is watched")
+    _watch()
+    return False
+
+
+def _submit() -> Job:
+    return jobs().submit(study, START, key=job_key(START))
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _watch() -> None:
+    job = jobs().get(job_key(START))
+    if job is None:
+        return
+    if job.finished or find_result(START) is not None:
+        st.rerun()
+    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+
+
+def first_plan() -> Plan:
+    """The plan of the fit that a bare Explore shows: the simulated subject, Gabor energy, 100 components, ridge."""
+    return planned(START)
+
+
+def first_fit() -> Result:
+    """That fit."""
+    return find_result(START)
+
+
+def subject() -> Subject:
+    """The simulated subject of every lesson."""
+    return first_plan().subject
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _truth(key: str) -> Truth:
+    return DATASETS[START.dataset].truth(START.subject, store())
+
+
+def truth() -> Truth:
+    """What is known of it because it was simulated."""
+    return _truth(subject_key())
+
+
+def subject_key() -> str:
+    """Names the subject's responses: what a cache of a lesson's numbers goes by."""
+    return "+".join(subject().fingerprints.values())
+
+
+def signal_of(roi: str) -> np.ndarray:
+    """(n_stimuli, n) float32, the noiseless responses of a region's vertices, left hemisphere first."""
+    rois, known = subject().rois, truth().signal
+    return np.concatenate([known[hemi][:, rois[hemi][roi]] for hemi in subject().hemis], axis=1)
+
+
+def source(*more: str) -> str:
+    """The line that says where a lesson's numbers come from."""
+    return " · ".join(["Simulated", f"{START.dataset} {START.subject}", *more])
+
+
+def fit_source(spec: FitSpec) -> str:
+    """The same for the numbers of a fit."""
+    return plots.caption({"made_from": {"simulated": True}}, spec)
+
+
+def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
+    """What a link into Explore says to show a fit: its controls that do not stand at their defaults.
+
+    Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; and where each vertex has a model of its
+    own anyway, a ``focus`` on one vertex becomes the vertex looked at.
+    """
+    names = {name: name for name in ("dataset", "subject", "backbone", "weights", "pool", "frames", "over_frames", "readout", "split")}
+    names |= {"layers": "layer", "n_components": "components", "company": "company"}
+    values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}
+    if "backbone" in values:
+        values["layer"] = spec.layers
+    values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in spec.options}
+    if spec.rois:
+        values["roi"] = spec.rois[0]
+    if spec.focus.startswith("vertex:") and READOUTS[spec.readout].per_target:
+        values["vertex"] = spec.focus.removeprefix("vertex:").replace(":", " ")
+    elif spec.focus != START.focus:
+        values["focus"] = spec.focus
+    return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
+
+
+def _text(value: object) -> str:
+    """A value as a link writes it: 10 rather than 10.0, true rather than True."""
+    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
+
+
+def door(spec: FitSpec) -> None:
+    """A link into Explore at the settings of a fit. It opens beside the lesson, which stays as it is."""
+    address = f"{EXPLORE}?{urlencode(explore_query(spec), doseq=True)}"
+    st.link_button("Open these settings in Explore ↗", address, width="stretch", help="In a new tab; the lesson stays here.")

@@ -1,0 +1,155 @@
+"""Lesson 3: retinotopy and receptive fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.datasets.simulation.scenes import DEGREES
+from encoding.lessons import fields
+from encoding.lessons.fields import AREAS, Field
+from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.lessons import field_found, visual_field
+from pages.parts.learn.lesson import Lesson, source, subject, subject_key, truth
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+
+EDGE = DEGREES / 2
+HOW_FIELD = (
+    "The pictures fill this square; the centre of gaze is in its middle. Each circle is the receptive field of the vertex whose "
+    "field lies nearest to the spot, one of each area; its radius is one standard deviation."
+)
+HOW_FOUND = (
+    "The colour is the correlation, over all pictures, of the contrast at a place with the response of the V1 vertex. Pictures have edges "
+    "in many places at once, so the cloud is wider than the field. The dotted circle is the round field whose contrast goes best with the "
+    "responses; the solid one is the truth."
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the spot finds: in ``hemi``, the nearest vertex and its true field for each area, and the V1 vertex's field as recovered."""
+
+    hemi: str
+    vertices: dict[str, int]
+    true: dict[str, Field]
+    found: Field
+    values: np.ndarray
+
+
+def show() -> str:
+    at, away = st.columns(2)
+    angle = at.slider("Angle (0 is right, 90 up, 180 left)", 0, 345, 30, 15, key="angle", bind="query-params")
+    eccentricity = away.slider("Distance from the centre of gaze (degrees)", 0.5, 4.0, 1.5, 0.25, key="eccentricity", bind="query-params")
+    x, y = _spot()
+    shown = _shown(subject_key(), angle, eccentricity)
+    true = shown.true["V1"]
+    brain_view(_answering(x, y), key="seeing", height=160)
+    left, right = st.columns(2)
+    with left:
+        circles = {area: (field.x, field.y, field.size) for area, field in shown.true.items()}
+        chart(
+            visual_field((x, y), circles, edge=EDGE, height=235),
+            "visual_field",
+            alt="receptive fields of one vertex of V1, V2, V3 and hV4 around the spot",
+            how=HOW_FIELD,
+            source=source("truth"),
+        )
+    with right:
+        found = shown.found
+        chart(
+            field_found(shown.values, (true.x, true.y, true.size), (found.x, found.y, found.size), edge=EDGE, height=235),
+            "found",
+            alt=f"where contrast goes with the responses of V1 vertex {shown.hemi} {shown.vertices['V1']}, with its field known and found",
+            how=HOW_FOUND,
+            source=source(f"vertex {shown.hemi} {shown.vertices['V1']}"),
+        )
+    return _told(shown, x)
+
+
+def _spot() -> tuple[float, float]:
+    angle = np.radians(st.session_state.get("angle", 30))
+    eccentricity = st.session_state.get("eccentricity", 1.5)
+    return float(eccentricity * np.cos(angle)), float(eccentricity * np.sin(angle))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Computing, once …")
+def _tried(key: str) -> tuple[np.ndarray, fields.Candidates]:
+    contrasts = fields.contrast(truth().scenes.images)
+    return contrasts, fields.candidates(contrasts)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _shown(key: str, angle: int, eccentricity: float) -> Shown:
+    x, y = _spot()
+    hemi = fields.sees(x)
+    half = truth().cortex[hemi]
+    vertices = {area: fields.nearest(half, area, x, y) for area in AREAS}
+    responses = np.asarray(subject().responses[hemi][:, vertices["V1"]])
+    contrasts, tried = _tried(key)
+    true = {area: fields.field_of(half, vertex) for area, vertex in vertices.items()}
+    return Shown(hemi, vertices, true, fields.recovered(responses, tried), fields.place_map(responses, contrasts))
+
+
+def _answering(x: float, y: float) -> BrainMap:
+    """How strongly the spot drives every vertex of V1 to hV4."""
+    seen, values = subject(), {}
+    for hemi, half in truth().cortex.items():
+        inside = np.isin(np.arange(len(half.x)), np.concatenate([fields.members(half, area) for area in AREAS]))
+        values[hemi] = np.where(inside, fields.drive(half, x, y), np.nan)
+    return BrainMap(
+        values=values,
+        vertices=seen.vertices,
+        rois=seen.rois,
+        source=source("its true receptive fields"),
+        title="Who sees the spot",
+        quantity="drive",
+        colour_range=(0.0, 1.0),
+        colour_map="viridis",
+        view="posterior",
+    )
+
+
+def _told(shown: Shown, x: float) -> str:
+    side = {"lh": "left", "rh": "right"}[shown.hemi]
+    sizes = " → ".join(f"{area} {field.size:.2f}°" for area, field in shown.true.items())
+    true, found = shown.true["V1"], shown.found
+    grow = "Fields grow from area to area" if _rising(shown) else "Fields grow from area to area on average, if not at every spot"
+    where = (
+        "on the midline, where both hemispheres meet; the left one is shown"
+        if abs(x) < 1e-9
+        else f"in the {'right' if x > 0 else 'left'} half"
+    )
+    return (
+        f"The spot is {where}, so the **{side}** hemisphere sees it. {grow}: {sizes}. Nobody told the analysis where the V1 vertex looks: "
+        f"from its responses to pictures alone its field was found **{true.distance(found):.1f}°** from the true centre, with a size of "
+        f"{found.size:.2f}° where {true.size:.2f}° is true. Turn the spot by a half circle and the other hemisphere answers."
+    )
+
+
+def _rising(shown: Shown) -> bool:
+    return bool((np.diff([field.size for field in shown.true.values()]) > 0).all())
+
+
+def door() -> FitSpec:
+    x, y = _spot()
+    hemi = fields.sees(x)
+    return replace(START, focus=f"vertex:{hemi}:{fields.nearest(truth().cortex[hemi], 'V1', x, y)}")
+
+
+LESSON = Lesson(
+    name="fields",
+    title="Retinotopy and receptive fields",
+    idea="A vertex of early visual cortex answers to one part of the picture only, its **receptive field**. Neighbours on the cortex look "
+    "at neighbouring places: this is **retinotopy**. Here a spot is put somewhere into the visual field.",
+    question="The spot is to the right of the centre of gaze. Which hemisphere's early visual cortex answers?",
+    answers=("The right one.", "The left one.", "Both alike."),
+    right=1,
+    because="Each hemisphere sees the opposite half of the visual field. V1's fields are the smallest; later areas look at more at once.",
+    show=show,
+    door=door,
+)

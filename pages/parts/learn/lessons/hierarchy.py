@@ -1,0 +1,113 @@
+"""The hierarchy: which regions early features predict, and which late ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.lessons.hierarchy import LAYERS, STAGES, best_layers, hierarchy_index, layer_scores, region_scores
+from encoding.plots import lessons_later as figures
+from encoding.plots.brain.brain_map import BrainMap
+from pages.parts.learn.lesson import Lesson, source, subject, subject_key
+from pages.parts.learn.lessons import _subject as _later
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+
+KEY = "hierarchy_layer"
+MEANINGS = {"pixels": "the colours of the picture itself", "energy": "Gabor energy: edges", "categories": "what is in the picture"}
+REMARKS = {
+    "pixels": "Pixels do best in place areas, where the colours of a sky or a wall tell something.",
+    "energy": "It is not at 0 in category areas: signs and faces have edges of their own.",
+    "categories": "*categories* are the labels of the scenes, known because code drew them, in the place of a network's last layer. Labels "
+    "are no backbone, so the door opens Gabor energy at FFA-1, to show what it misses there.",
+}
+DOORS = {
+    "pixels": FitSpec(backbone="pixels", layers=("rgb",), rois=("V1v",)),
+    "energy": FitSpec(rois=("V1v",)),
+    "categories": FitSpec(rois=("FFA-1",)),
+}
+HOW = (
+    "Bars are the layer chosen above, diamonds the others. The height is the mean r of a region's vertices over the highest r that noise "
+    "leaves possible there, so regions of different noise can be compared: 1 is a perfect model."
+)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _scores(key: str) -> dict[str, np.ndarray]:
+    """Layer to r of every vertex."""
+    spaces = {"pixels": _later.components(_later.PIXELS), "energy": _later.components(START), "categories": _later.categories()}
+    return layer_scores(spaces, _later.responses(), _later.fold())
+
+
+def _show() -> str:
+    layer = st.segmented_control(
+        "Features, from early to late",
+        LAYERS,
+        key=KEY,
+        bind="query-params",
+        default="energy",
+        required=True,
+        help=" ".join(f"**{name}**: {meaning}." for name, meaning in MEANINGS.items()),
+    )
+    r, regions = _scores(subject_key()), {name: _later.columns(name) for name in STAGES}
+    scores = {name: region_scores(values, _later.ceiling(), regions) for name, values in r.items()}
+    left, right = st.columns(2)
+    with left:
+        _brain(r[layer], layer)
+    with right:
+        figure = figures.regions_by_layer(scores, list(regions), layer)
+        alt = f"score of {layer} in each region, from V1v to VWFA-1, with the other layers"
+        chart(figure, "hierarchy_regions", alt=alt, how=HOW, source=source(f"{layer}, ridge"))
+    return _told(layer, scores)
+
+
+def _brain(r: np.ndarray, layer: str) -> None:
+    drawn = subject()
+    brain = BrainMap(
+        values=_later.halves(r),
+        vertices=drawn.vertices,
+        rois=drawn.rois,
+        source=source(f"{layer}, ridge"),
+        title=f"r per vertex, {layer} (simulated)",
+        colour_range=(0.0, 0.8),
+        colour_map="plasma",
+        view="posterior",
+        outlined=("V1v", "V1d", "FFA-1", "PPA"),
+    )
+    brain_view(brain, key="hierarchy_brain", height=300)
+
+
+def _told(layer: str, scores: dict[str, np.ndarray]) -> str:
+    names = list(STAGES)
+    best = best_layers(np.array(list(scores.values())))
+    won = {each: [name for name, winner in zip(names, best, strict=True) if LAYERS[winner] == each] for each in LAYERS}
+    here = dict(zip(names, scores[layer], strict=True))
+    wins = " ".join(f"*{each}* wins in {_later.listed(won[each])}." for each in LAYERS if won[each])
+    index = hierarchy_index(best, list(STAGES.values()))
+    return (
+        f"**{layer}** ({MEANINGS[layer]}) reaches {here['V1v']:.0%} of the highest possible r in V1v, {here['hV4']:.0%} in hV4 and "
+        f"{here['FFA-1']:.0%} in FFA-1. {wins} The **hierarchy index**, the rank correlation of a region's best layer with its stage in "
+        f"the cortex, is **{index:.2f}**. That is the truth here: this subject's early areas were made to answer to Gabor energy in a "
+        f"small part of the picture, its category areas to what is shown, hV4 to some of both. {REMARKS[layer]}"
+    )
+
+
+LESSON = Lesson(
+    name="hierarchy",
+    title="The hierarchy",
+    idea=(
+        "A network's early layers see edges and colours, its late layers see things. Fit each layer to each region, and the layer that "
+        "wins says what kind of feature a region responds to. Here three feature spaces stand for early, middle and late layers."
+    ),
+    question="Gabor energy knows edges and nothing of things. Where will it predict best?",
+    answers=("Everywhere alike", "In V1 and its neighbours", "In face and place areas"),
+    right=1,
+    because=(
+        "Early areas respond to edges at a place, which is what Gabor energy measures. A face area responds to a face wherever its edges "
+        "lie, so one needs features of faces."
+    ),
+    show=_show,
+    door=lambda: DOORS[st.session_state.get(KEY, "energy")],
+)

@@ -1,0 +1,161 @@
+"""Pitfalls: leakage, circular selection and many comparisons, each on noise, where the right score is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.lessons import pitfalls
+from encoding.lessons._linear import correlation, fitted
+from encoding.lessons.pitfalls import N_CHOSEN, N_SPLITS, N_TEST, N_TRAIN, WAYS, Circle
+from encoding.plots import lessons_later as figures
+from pages.parts.learn.lesson import Lesson, source, subject_key
+from pages.parts.learn.lessons import _subject as _later
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+
+KEY = "pitfalls_which"
+LEAKAGE, CIRCLE, MANY = "leakage", "circular selection", "many comparisons"
+NOISE, REAL = "Noise: no signal at all", "V1v of the simulated subject"
+N_BEST = 100  # vertices chosen for their score
+N_APART = 3  # one in so many vertices of V1v
+SEED = 0
+TOLD = {
+    "honest": "honest",
+    "components": "scaler and PCA<br>see test pictures",
+    "alpha": "alpha chosen<br>on test pictures",
+    "chosen honestly": "features chosen<br>on training pictures",
+    "chosen with the test": "features chosen<br>on all pictures",
+}
+HOW_LEAK = (
+    "Every bar is the mean r over vertices on test pictures, averaged over random splits; whiskers run from the lowest split to the "
+    "highest. Grey vertices are noise, so an honest score is 0. Compare the second and third pair of bars with the first, the last with "
+    "the fourth."
+)
+HOW_CIRCLE = (
+    "Each dot is a vertex of pure noise: how well it is predicted on one half of the test pictures, and on the other. The chosen dots are "
+    "far right because they were chosen for it; up and down they lie around 0."
+)
+HOW_MANY = (
+    "All p of one kind, sorted. Noise alone runs along p = rank / number of vertices, so one in twenty lies under the dotted line at p = "
+    ".05. The false discovery rate asks for points under the solid line, which falls with the number of tests. Values of p below one in "
+    "a million lie below the picture."
+)
+
+
+def _noise() -> np.ndarray:
+    """(n_stimuli, n_vertices), as many vertices as the subject has, drawn afresh."""
+    return np.random.default_rng(SEED).standard_normal(_later.responses().shape, np.float32)
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _leaks(key: str) -> dict[str, np.ndarray]:
+    """What was fitted to: mean r (n_splits, n_ways)."""
+    few = _later.columns("V1v")[::N_APART]
+    found = pitfalls.leak(_later.features(START), np.hstack([_noise()[:, few], _later.responses()[:, few]]), seed=SEED)
+    return {NOISE: found.means(slice(None, len(few))), REAL: found.means(slice(len(few), None))}
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _predicted(key: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What was fitted to: predicted and measured responses to test pictures, (n_test, n_vertices) each."""
+    Z, fold = _later.components(START), _later.fold()
+    pairs = ((NOISE, _noise()), (REAL, _later.responses()))
+    return {name: (fitted(Z, Y, fold).predict(Z[fold.test]), Y[fold.test]) for name, Y in pairs}
+
+
+def _show() -> str:
+    which = st.segmented_control("Pitfall", (LEAKAGE, CIRCLE, MANY), key=KEY, bind="query-params", default=LEAKAGE, required=True)
+    return {LEAKAGE: _leakage, CIRCLE: _circle, MANY: _many}[which]()
+
+
+def _leakage() -> str:
+    found = _leaks(subject_key())
+    chart(
+        figures.leaks([TOLD[way] for way in WAYS], found),
+        "pitfalls_leaks",
+        alt="mean r on test pictures of five ways to evaluate, for noise and for V1v",
+        how=HOW_LEAK,
+        source=source("Gabor energy", f"{N_SPLITS} splits of {N_TRAIN} training and {N_TEST} test images", "noise drawn by code"),
+    )
+    noise, real = (dict(zip(WAYS, found[name].mean(0), strict=True)) for name in (NOISE, REAL))
+    alpha, blind = ([each[way] - each["honest"] for each in (noise, real)] for way in ("alpha", "components"))
+    chosen, chosen_honestly = "chosen with the test", "chosen honestly"
+    return (
+        f"For each vertex choose {N_CHOSEN} of {_later.features(START).shape[1]:,} features by their correlation with it, and let the test "
+        f"pictures help to choose: **noise is “predicted” with r = {noise[chosen]:.2f}**, though weights were learned on training pictures "
+        f"alone. Chosen on training pictures: {_later.plain(noise[chosen_honestly])}. In V1v the leak lifts {real[chosen_honestly]:.2f} to "
+        f"{real[chosen]:.2f}, which nobody would find suspicious. Choosing alpha on the test pictures adds {alpha[0]:.2f} to noise and "
+        f"{alpha[1]:.2f} to V1v.\n\nA scaler and PCA that see the test pictures, but no responses to them, change next to nothing: "
+        f"{blind[0]:+.3f} and {blind[1]:+.3f} here. What leaks is knowledge of the test **responses**. Still fit every step on training "
+        "pictures alone, as Explore does: a step that is harmless today is supervised tomorrow."
+    )
+
+
+def _circle() -> str:
+    found: dict[str, Circle] = {name: pitfalls.circle(*pair, n_chosen=N_BEST) for name, pair in _predicted(subject_key()).items()}
+    noise, real = found[NOISE], found[REAL]
+    chart(
+        figures.chosen_twice(noise.first, noise.second, noise.chosen),
+        "pitfalls_circle",
+        alt="r of noise vertices on the pictures that choose and on others",
+        how=HOW_CIRCLE,
+        source=source("noise drawn by code in place of its responses", "ridge on Gabor energy"),
+    )
+    first, second = (values[noise.chosen].mean() for values in (noise.first, noise.second))
+    own, other = (values[real.chosen].mean() for values in (real.first, real.second))
+    return (
+        f"{len(noise.first):,} vertices of pure noise were fitted, and the {N_BEST} with the highest r on one half of the test pictures "
+        f"chosen. On that half their mean r is **{first:.2f}**; on the other it is **{_later.plain(second)}**. Nothing was predicted: of "
+        "many vertices some are lucky, and choosing by the score collects the luck.\n\nWith the subject's own responses, where there is "
+        f"signal, the best {N_BEST} have {own:.2f} on the half that chose and {other:.2f} on the other: less luck, but some. Choose "
+        "vertices by something else (an ROI, the noise ceiling), or on other pictures than those reported (Kriegeskorte et al. 2009)."
+    )
+
+
+def _many() -> str:
+    predicted = _predicted(subject_key())
+    p = {name: pitfalls.p_values(correlation(*pair), len(pair[0])) for name, pair in predicted.items()}
+    shown = {NOISE: p[NOISE], "Every vertex of the simulated subject": p[REAL]}
+    chart(
+        figures.sorted_p(shown),
+        "pitfalls_many",
+        alt="sorted p of noise vertices and of the subject's own, with the level .05 and the line of the false discovery rate",
+        how=HOW_MANY,
+        source=source("and noise drawn by code", "ridge on Gabor energy", f"{len(_later.fold().test)} test images"),
+    )
+    noise, real = (pitfalls.findings(p[name]) for name in (NOISE, REAL))
+    n, each, rate = len(p[NOISE]), "each for itself", "false discovery rate"
+    return (
+        f"{n:,} vertices of pure noise, each tested at p < .05: **{noise[each]:,} pass**, close to the {0.05 * n:.0f} that chance "
+        "promises. Painted on a brain they look like findings. With Bonferroni's correction (p < .05 / number of vertices) "
+        f"{noise['Bonferroni']:,} pass, at a false discovery rate of 5 % (Benjamini & Hochberg 1995) **{noise[rate]:,}**.\n\nThat costs "
+        f"little of what is real: of the subject's own vertices {real[each]:,} pass uncorrected, {real[rate]:,} at the false discovery "
+        f"rate, {real['Bonferroni']:,} with Bonferroni. The first promises that some 5 % of all findings are false, on average; the "
+        "second promises hardly a single false one, and finds less."
+    )
+
+
+LESSON = Lesson(
+    name="pitfalls",
+    title="Pitfalls",
+    idea=(
+        "Three ways to a good score without any signal: let something of the test pictures into the fit (**leakage**), report the vertices "
+        "that were chosen for their score (**circular selection**), or test thousands of vertices one by one (**many comparisons**). "
+        "Responses drawn as pure noise show each: the right answer is 0."
+    ),
+    question="Responses are pure noise. Which of these makes a model “predict” them on test pictures?",
+    answers=(
+        "Fitting PCA on training and test pictures",
+        "Choosing features by their correlation with the responses to all pictures",
+        "Neither: weights are learned on training pictures alone",
+    ),
+    right=1,
+    because=(
+        "PCA never sees a response, so it cannot learn what the test responses are. Choosing features by all responses lets the test ones "
+        "choose those that happen to fit them."
+    ),
+    show=_show,
+    door=lambda: FitSpec(rois=("V1v",)),
+)

@@ -1,0 +1,102 @@
+"""Residuals and failures: what a straight line leaves behind, and which pictures show it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from encoding import plots
+from encoding.lessons.residuals import BEND, N_FEATURES, bent_vertex, curve, failures, predicted
+from pages.parts.learn.lesson import Lesson, source, subject, subject_key
+from pages.parts.learn.lessons import _subject as _later
+from pages.parts.shared.chart import chart
+
+KEY = "residuals_features"
+LINEAR, SQUARED = "as they are", "with the square"
+N_SHOWN = 6
+DARK = 0.2  # share of pictures that count as dark
+HOW = (
+    "Each dot is a test picture: right of it what was predicted, up what is left of the response when the prediction is taken away. The "
+    "line is the running mean. Flat on 0 is what noise looks like; a bend says that the response is no weighted sum of the features."
+)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _fitted(key: str, squared: bool) -> dict[str, np.ndarray]:
+    """Measured, predicted, noiseless and driving values of the test pictures, (n_test,) each."""
+    fold = _later.fold()
+    vertex = bent_vertex(_later.components(_later.PIXELS), fold)
+    known = {"measured": vertex.response, "signal": vertex.signal, "drive": vertex.drive}
+    return {name: values[fold.test] for name, values in known.items()} | {"predicted": predicted(vertex, fold, squared=squared)}
+
+
+def _show() -> str:
+    features = st.segmented_control(
+        "The model's features",
+        (LINEAR, SQUARED),
+        key=KEY,
+        bind="query-params",
+        default=LINEAR,
+        required=True,
+        help="The squared drive is known here because the vertex was planted. With real vertices a richer layer takes its part.",
+    )
+    found = _fitted(subject_key(), features == SQUARED)
+    test = _later.fold().test
+    names = [subject().stimuli.names[row] for row in test]
+    residual = found["measured"] - found["predicted"]
+    straight = _fitted(subject_key(), False)  # one scale for both
+    most = 1.05 * float(np.abs(straight["measured"] - straight["predicted"]).max())
+    figure = plots.residual_fitted(found["measured"], found["predicted"], names)
+    chart(
+        figure.update_layout(height=242, yaxis_range=[-most, most]),
+        "residuals_fitted",
+        alt=f"residuals against predictions of a planted vertex, features {features}",
+        how=HOW,
+        source=source("a planted vertex on its pictures", f"{len(test)} test images"),
+    )
+    worst = failures(residual, N_SHOWN)
+    st.caption("The pictures that it fails on most, the worst first: measured, and what was predicted")
+    for place, i in zip(st.columns(N_SHOWN, gap="small"), worst, strict=True):
+        told = f"{found['measured'][i]:+.1f}, not {found['predicted'][i]:+.1f}"
+        place.image(subject().stimuli[int(test[i])], caption=told, alt=f"test picture {names[int(i)]}", output_format="JPEG")
+    return _told(features, found, residual, worst)
+
+
+def _told(features: str, found: dict[str, np.ndarray], residual: np.ndarray, worst: np.ndarray) -> str:
+    bend = curve(found["predicted"], residual)
+    r, perfect = (np.corrcoef(found[name], found["measured"])[0, 1] for name in ("predicted", "signal"))
+    dark = int((found["drive"][worst] > np.quantile(found["drive"], 1 - DARK)).sum())
+    p = "p < .001" if bend.p < 0.001 else f"p = {bend.p:.2f}"
+    among = f"{dark} of the {len(worst)} worst are among the darkest fifth of the test pictures"
+    said = {
+        LINEAR: f"Very dark pictures bring more than a straight line can say, others less: {among}. r alone had not told this.",
+        SQUARED: f"The bend is gone, and the failures have nothing in common any more: {among}. What is left is noise.",
+    }
+    return (
+        f"Features {features}: r = **{r:.2f}**, where the response without its noise has {perfect:.2f}. A parabola explains "
+        f"**{bend.share:.0%}** of the residuals' variance ({p} for its bend). {said[features]}\n\nThe vertex was planted: it answers to "
+        f"how dark a picture is (the first component of its pixels) plus {BEND:g} times the square of that, with noise drawn by code. The "
+        f"model sees the first {N_FEATURES} components, so only the square is missing. The door opens these features; a click on any "
+        "vertex there shows its residuals."
+    )
+
+
+LESSON = Lesson(
+    name="residuals",
+    title="Residuals and failures",
+    idea=(
+        "A linear model predicts what is a weighted sum of its features. What it misses is left in the **residuals**, measured less "
+        "predicted. Noise leaves a flat band; anything else leaves a shape, and a set of pictures that fail together."
+    ),
+    question="A vertex responds to darkness and to its square, and a straight line is fitted. What will the residuals look like?",
+    answers=("A flat band around 0", "A slope", "A bend: above 0 at both ends", "A funnel"),
+    right=2,
+    because=(
+        "The best straight line through a curve that bends up runs below it at both ends and above it in the middle. A slope cannot stay, "
+        "as the line takes every slope there is."
+    ),
+    show=_show,
+    door=lambda: replace(_later.PIXELS, n_components=N_FEATURES),
+)

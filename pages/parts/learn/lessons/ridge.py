@@ -1,0 +1,116 @@
+"""Lesson 5: overfitting, and what ridge does about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.evaluation.splits import folds
+from encoding.features import extraction as features
+from encoding.features.components import fit_components
+from encoding.lessons.ridge import RidgePath, ridge_path
+from encoding.lessons.rois import responses_of
+from encoding.plots.lessons import alpha_path, weight_bars
+from pages.parts.learn.lesson import Lesson, first_plan, fit_source, subject_key
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+from pages.parts.shared.server_state import store
+
+ROI = "V1v"
+N_TRAIN = 100  # so few pictures, and as many components, that least squares fits every one of them
+ALPHAS = tuple(f"{alpha:g}" for alpha in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000))  # as the link writes them
+FIRST = "0.01"
+MEASURES = {"R²": ("train_r2", "test_r2"), "r": ("train", "test")}
+HOW = (
+    "Left is hardly any penalty: the model is free to fit every training picture, noise and all. Right is a penalty so large that it "
+    "predicts nothing but the mean. The height of the green line is what counts, and it is highest in between."
+)
+HOW_WEIGHTS = (
+    "One bar for each component, those of large variance first. The penalty shrinks weights of components of small variance first."
+)
+
+
+def show() -> str:
+    pick, which = st.columns([3, 1])
+    alpha = pick.select_slider("alpha: drag it", ALPHAS, FIRST, key="alpha", bind="query-params")
+    measure = which.segmented_control("Score", list(MEASURES), key="measure", default="R²", required=True, persist_state="session")
+    found = _path(subject_key())
+    chosen = ALPHAS.index(alpha)
+    left, right = st.columns([3, 2])
+    train, test = (getattr(found, name) for name in MEASURES[measure])
+    with left:
+        chart(
+            alpha_path(found.alphas, train, test, chosen, label=f"Mean {measure} in {ROI}", height=330),
+            "alpha_path",
+            alt=f"{measure} on training and test pictures against alpha, {alpha} marked",
+            how=HOW,
+            source=fit_source(door()),
+        )
+    with right:
+        chart(
+            weight_bars(found.weights[chosen], largest=float(np.abs(found.weights).max()), height=330),
+            "weights",
+            alt=f"weights of one vertex at alpha {alpha}",
+            how=HOW_WEIGHTS,
+            source=f"Simulated · alpha {alpha}",
+        )
+    return _told(found, chosen)
+
+
+@st.cache_data(max_entries=4, show_spinner="Computing, once …")
+def _path(key: str) -> RidgePath:
+    plan = first_plan()
+    fold = folds(_split(), plan.subject.groups)[0]
+    known = [features.load(plan.feature_keys[layer], store()) for layer in plan.spec.layers]
+    Z = fit_components(known, fold.train, 0).scores
+    return ridge_path(Z, responses_of(plan.subject, ROI), fold.train, fold.test, np.array(ALPHAS, float))
+
+
+def _split() -> str:
+    return f"first:{min(N_TRAIN, first_plan().subject.n_stimuli // 2)}"
+
+
+def _told(found: RidgePath, chosen: int) -> str:
+    size = float(np.abs(found.weights[chosen]).mean() / np.abs(found.weights[0]).mean())
+    best = found.best
+    weights = f"Weights have {size:.0%} of the size that they have at alpha {ALPHAS[0]}." if chosen else "Weights are at their largest."
+    where = (
+        "This is the best alpha there is for new pictures."
+        if chosen == best
+        else f"Too small: **overfitting**. Drag towards {ALPHAS[best]}."
+        if chosen < best
+        else f"Too large: real weights are shrunk away, too. The best is {ALPHAS[best]}."
+    )
+    return (
+        f"At alpha = {ALPHAS[chosen]}, r is **{found.train[chosen]:.2f}** on training pictures, **{found.test[chosen]:.2f}** on new ones; "
+        f"R² is {found.train_r2[chosen]:.2f} and **{found.test_r2[chosen]:.2f}**{_worse(found.test_r2[chosen])}. {weights} {where} "
+        "In practice nobody looks at test pictures for this: alpha is chosen by cross-validation within the training pictures, for each "
+        "vertex."
+    )
+
+
+def _worse(r2: float) -> str:
+    return ", worse than guessing the mean" if r2 < 0 else ""
+
+
+def door() -> FitSpec:
+    alpha = float(st.session_state.get("alpha", FIRST))
+    return replace(START, split=_split(), n_components=0, options={"alpha": alpha}, rois=(ROI,))
+
+
+LESSON = Lesson(
+    name="ridge",
+    title="Overfitting, and what ridge does about it",
+    idea="With as many weights as training pictures a regression can fit every response exactly, noise included: it **overfits**. "
+    f"**Ridge** adds a penalty, alpha, on large weights. Here {N_TRAIN} pictures train all components there are, and the rest test.",
+    question="Alpha is dragged from nearly nothing to huge. What happens to predictions of new pictures?",
+    answers=("They get better all the way.", "They get worse all the way.", "Better at first, then worse."),
+    right=2,
+    because="A little penalty takes away noise that was learned by heart, too much takes away what was really there. "
+    "On training pictures every penalty makes the fit worse.",
+    show=show,
+    door=door,
+)

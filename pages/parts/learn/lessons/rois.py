@@ -1,0 +1,101 @@
+"""Lesson 2: regions of interest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.datasets.simulation.scenes import CATEGORIES
+from encoding.lessons.rois import Profile, found_rois, profile, responses_of
+from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.lessons import kinds
+from pages.parts.learn.lesson import Lesson, source, subject, subject_key
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+from pages.parts.shared.glossary import explain
+
+FIRST = "FFA-1"
+CLEAR = 4.0  # standard errors by which one kind of picture stands out clearly
+HOW = (
+    "Each bar is the mean response of the region's vertices to the pictures that mainly show one kind of thing. The whiskers are "
+    "95 % intervals over pictures: kinds whose whiskers overlap may drive the region equally."
+)
+
+
+def show() -> str:
+    seen = subject()
+    sizes = found_rois(seen)
+    roi = st.selectbox("Region", list(sizes), index=list(sizes).index(FIRST), key="region", bind="query-params", help=explain(FIRST))
+    found = _profile(subject_key(), roi)
+    brain_view(_where(roi), key="where", height=200)
+    chart(
+        kinds(found.names, found.means, found.errors, height=220),
+        "kinds",
+        alt=f"mean response of {roi} to each kind of picture",
+        how=HOW,
+        source=source(f"{roi}, {sizes[roi]} vertices"),
+    )
+    return _told(roi, sizes[roi], found)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _profile(key: str, roi: str) -> Profile:
+    seen = subject()
+    return profile(responses_of(seen, roi), seen.labels["category"], CATEGORIES)
+
+
+def _where(roi: str) -> BrainMap:
+    """The region on the brain, coloured by how well its vertices can be predicted at all."""
+    seen = subject()
+    values = {hemi: np.where(np.isin(np.arange(len(c)), seen.rois[hemi][roi]), np.sqrt(c), np.nan) for hemi, c in seen.ceiling.items()}
+    return BrainMap(
+        values=values,
+        vertices=seen.vertices,
+        rois=seen.rois,
+        source=source("its noise ceiling"),
+        title=roi,
+        quantity="highest r",
+        colour_range=(0.0, 1.0),
+        colour_map="viridis",
+        view="ventral",
+        chosen_roi=roi,
+    )
+
+
+def _told(roi: str, n_vertices: int, found: Profile) -> str:
+    order = np.argsort(-found.means)
+    best, second = (found.names[i] for i in order[:2])
+    stands = (
+        f"stand out clearly, {found.spread:.0f} standard errors above {second}: this region is **selective** for {best}."
+        if found.spread > CLEAR
+        else f"lead {second} by only {found.spread:.1f} standard errors: no kind of picture stands out, so kinds are not what drives it."
+    )
+    return (
+        f"**{roi}**: {explain(roi)} It has {n_vertices} vertices here. Pictures of **{best}** drive it most "
+        f"({found.means[order[0]]:+.2f}) and {stands} The mean over all pictures is 0 by definition, so kinds below 0 drive it less than "
+        "average, not negatively."
+    )
+
+
+def door() -> FitSpec:
+    return replace(START, rois=(st.session_state.get("region", FIRST),))
+
+
+LESSON = Lesson(
+    name="rois",
+    title="Regions of interest",
+    idea="A **region of interest** (ROI) is a named group of vertices that an experiment of its own has found, such as those that answer "
+    "more to faces than to anything else. Results are told by region because single vertices are noisy, and because regions are what "
+    "other studies can be compared with.",
+    question="V1 knows nothing of faces, words or places. What will its mean response to each kind of picture be?",
+    answers=("The same for every kind.", "Not the same: kinds of pictures differ in contrast and edges, too.", "Highest to faces."),
+    right=1,
+    because="Printed words have many sharp edges, so they drive V1 more than other pictures do. A difference between kinds alone does not "
+    "make a region one for that kind. Choose V1v, then FFA-1, and compare.",
+    show=show,
+    door=door,
+)

@@ -1,0 +1,95 @@
+"""RSA against encoding: the same features, by their distances and by what can be read from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.datasets.simulation.scenes import CATEGORIES
+from encoding.lessons.rsa import FACTORS, Both, both_scores, rescaled
+from encoding.plots import lessons_later as figures
+from pages.parts.learn.lesson import Lesson, source, subject, subject_key
+from pages.parts.learn.lessons import _subject as _later
+from pages.parts.shared.chart import chart
+
+KEY = "rsa_factor"
+REGION = "ventral"
+FEATURE = "food"
+HOW_MATRICES = (
+    "Row and column are test pictures, sorted by what they show; a cell says how far apart two of them are, as a rank among all pairs. "
+    "Dark squares along the diagonal are kinds of pictures that are alike. RSA asks whether the two matrices have the same order."
+)
+HOW_SCORES = "Both scores come from the same features, the same vertices and the same test pictures. Only the scale of one feature differs."
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def _scores(key: str) -> dict[float, Both]:
+    """Factor to both scores."""
+    Y, column = _later.responses()[:, _later.columns(REGION)], CATEGORIES.index(FEATURE)
+    return {factor: both_scores(rescaled(_later.categories(), column, factor), Y, _later.fold()) for factor in FACTORS}
+
+
+def _show() -> str:
+    factor = st.select_slider(f"Multiply the feature “{FEATURE}” by", FACTORS, 1, key=KEY, bind="query-params")
+    scores = _scores(subject_key())
+    by_kind = np.argsort(np.argmax(_later.categories()[_later.fold().test], axis=1), kind="stable")
+    now = scores[factor]
+    chart(
+        figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], height=204),
+        "rsa_matrices",
+        alt=f"distances between test pictures, by the model with {FEATURE} times {factor} and by the responses of the {REGION} stream",
+        how=HOW_MATRICES,
+        source=source(f"{REGION} stream", f"{len(by_kind)} test images"),
+    )
+    rsa, encoding = (np.array([getattr(each, name) for each in scores.values()]) for name in ("rsa", "encoding"))
+    chart(
+        figures.scores_by_factor(FACTORS, rsa, encoding, factor, height=150),
+        "rsa_scores",
+        alt="RSA and encoding score against the factor",
+        how=HOW_SCORES,
+        source=source(f"{REGION} stream", "ridge"),
+    )
+    return _told(factor, scores)
+
+
+def _told(factor: float, scores: dict[float, Both]) -> str:
+    now, plain = scores[factor], scores[1]
+    r = f"the encoding model's mean r **{now.encoding:.3f}**"
+    told = (
+        f"With the features as they are, RSA is **{now.rsa:.2f}** and {r}. Move the slider."
+        if factor == 1
+        else f"With “{FEATURE}” times {factor}, RSA is **{now.rsa:.2f}** (from {plain.rsa:.2f}) and {r} (from {plain.encoding:.3f})."
+    )
+    return (
+        f"{told} RSA takes distances as they come, so a feature on a large scale decides them: all that matters to the model then is "
+        f"whether there is {FEATURE}. The encoding model learns a weight for each feature; a larger feature gets a smaller weight. "
+        "Neither is the better score: RSA asks whether the geometry is shared as it stands, encoding whether a weighted sum of features "
+        f"can say the responses.\n\nRidge's penalty does see the scale; with {len(CATEGORIES)} features and {len(_later.fold().train)} "
+        "training pictures that hardly shows. The features are the scenes' six labels; RSA is Spearman's ρ of their Euclidean "
+        f"distances with 1 − r of the response patterns of {_n_vertices():,} vertices. Labels are no backbone, so the door opens Gabor "
+        "energy, at EBA."
+    )
+
+
+def _n_vertices() -> int:
+    return sum(len(subject().rois[hemi][REGION]) for hemi in subject().hemis)
+
+
+LESSON = Lesson(
+    name="rsa",
+    title="RSA against encoding",
+    idea=(
+        "There are two ways to ask whether a model is like the brain. **RSA** compares distances: are pictures that are alike for the "
+        "model alike for the brain? **Encoding** learns weights from the model's features to each vertex and predicts new pictures."
+    ),
+    question=f"One of six features, “{FEATURE}”, is multiplied by 32. Nothing else changes. What happens to the two scores?",
+    answers=("Both fall", "RSA falls, encoding stays", "Encoding falls, RSA stays", "Neither changes"),
+    right=1,
+    because=(
+        "Distances are dominated by whatever varies most, so a feature on a large scale drowns the others. Learned weights undo a change "
+        "of scale."
+    ),
+    show=_show,
+    door=lambda: FitSpec(rois=("EBA",)),
+)

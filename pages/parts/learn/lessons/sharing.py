@@ -1,0 +1,87 @@
+"""Sharing variance: which of two feature spaces explains a response, when they overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.lessons.sharing import CEILING, KINDS, N_FEATURES, N_VERTICES, divide, planted, two_spaces
+from encoding.plots import lessons_later as figures
+from pages.parts.learn.lesson import Lesson, source, subject_key
+from pages.parts.learn.lessons import _subject as _later
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+
+KEY = "sharing_overlap"
+START_OVERLAP = 0.6
+HOW = (
+    "Each pair of bars is one kind of vertex, and both bars of a pair have the same height: R² on test pictures of a model with both "
+    "spaces. On the left it is divided by leaving one space out: what is lost is that space's own, and the grey rest either space can "
+    "explain. On the right it is divided by the product measure, which deals out the rest, too."
+)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _divided(key: str, overlap: float) -> dict[str, np.ndarray]:
+    """Each part of R² to its mean over the vertices of each kind, (n_kinds,)."""
+    A, B = two_spaces(_later.components(START), _later.fold(), overlap)
+    made = planted(A, B, _later.fold())
+    found = divide(A, B, np.concatenate(list(made.values()), axis=1), _later.fold())
+    return {name: values.reshape(len(KINDS), -1).mean(1) for name, values in vars(found).items()}
+
+
+def _show() -> str:
+    overlap = st.slider(
+        "How much the two spaces overlap: the correlation of each feature of A with one of B",
+        0.0,
+        0.95,
+        START_OVERLAP,
+        0.05,
+        key=KEY,
+        bind="query-params",
+    )
+    parts = _divided(subject_key(), overlap)
+    left_out = {"only A": parts["only_a"], "either": parts["either"], "only B": parts["only_b"]}
+    shares = {"A": parts["share_a"], "B": parts["share_b"]}
+    chart(
+        figures.divided(list(KINDS), left_out, shares),
+        "sharing_parts",
+        alt="R² of three kinds of vertices, divided by leaving one space out and by banded ridge",
+        how=HOW,
+        source=source("planted vertices on its pictures", "banded ridge"),
+    )
+    return _told(overlap, parts)
+
+
+def _told(overlap: float, parts: dict[str, np.ndarray]) -> str:
+    alone, both = ({name: _later.plain(values[at]) for name, values in parts.items()} for at in (0, 1))
+    return (
+        f"Take the vertices that **A alone** drives, at an overlap of {overlap:.2f}. R² is {alone['total']}. Leave A out and "
+        f"{alone['only_a']} is lost: B stands in for the other {alone['either']}. **Banded ridge**, with a penalty for each space chosen "
+        f"for each vertex, gives {alone['share_a']} to A and {alone['share_b']} to B: it finds that B is not needed. Where **both** drive "
+        f"alike, the product measure gives {both['share_a']} and {both['share_b']} of {both['total']}; leaving one out finds "
+        f"{both['only_a']} and {both['only_b']}, less and less as the overlap grows, as if neither mattered. Shares add up to R²; unique "
+        f"parts do not.\n\nThe truth is known because these vertices were planted, {N_VERTICES} of each kind: they answer to features "
+        f"made of the Gabor energy of the subject's pictures ({N_FEATURES} in each space), with noise drawn by code that leaves "
+        f"{CEILING:.0%} of the variance to be explained. The door opens real features that overlap: simple and complex cells."
+    )
+
+
+LESSON = Lesson(
+    name="sharing",
+    title="Sharing variance between layers",
+    idea=(
+        "Two layers of a network often say nearly the same. When both predict a vertex, which one does it respond to? One can leave each "
+        "out and see what is lost, or fit both with **banded ridge** and divide R² between them by the **product measure**."
+    ),
+    question="A vertex responds to A alone, and B grows more and more like A. What happens to what is lost when A is left out?",
+    answers=("It stays: the vertex still responds to A", "It falls, as B can stand in for A", "It grows, as A is now in both"),
+    right=1,
+    because=(
+        "Leaving one out measures what only that space can explain. The more B resembles A, the less that is, though the vertex has not "
+        "changed. A small unique part is no sign that a space does not matter."
+    ),
+    show=_show,
+    door=lambda: FitSpec(layers=("simple", "energy"), readout="banded_ridge", rois=("V1v",)),
+)

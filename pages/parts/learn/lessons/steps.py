@@ -1,0 +1,103 @@
+"""Lesson 4: the three steps of an encoding model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.lessons.rois import responses_of
+from encoding.lessons.steps import Steps, steps
+from encoding.plots.lessons import components_path
+from pages.parts.learn.lesson import Lesson, first_plan, fit_source, subject, subject_key
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+from pages.parts.shared.server_state import store
+
+ROI = "V1v"
+NUMBERS = (1, 2, 5, 10, 20, 50, 100)
+FIRST = 10
+N_SHOWN = 3
+HOW = (
+    "Left to right, the model may use more components. The grey line is how much of the features' variance they hold. The green line is "
+    "what counts: the correlation of predicted with measured responses on pictures that the model never saw."
+)
+
+
+def show() -> str:
+    n = st.select_slider("Components", NUMBERS, FIRST, key="kept", bind="query-params")
+    found, n_features = _steps(subject_key())
+    chosen = NUMBERS.index(n)
+    fold = first_plan().folds[0]
+    _three(n, n_features, len(fold.train), chosen, found)
+    spec = door()
+    chart(
+        components_path(found.n_components, found.explained, found.train, found.test, chosen, height=280),
+        "components_path",
+        alt=f"r of {ROI} on training and test pictures against the number of components, {n} marked",
+        how=HOW,
+        source=fit_source(spec),
+    )
+    return _told(found, chosen, n_features)
+
+
+def _three(n: int, n_features: int, n_train: int, chosen: int, found: Steps) -> None:
+    """The three steps in their order, with what the control makes of each."""
+    first, second, third = st.columns(3, border=True)
+    with first:
+        st.markdown(f"**1. Features**  \n{n_features:,} numbers a picture: how strong edges are, everywhere.")
+        st.image([subject().stimuli[i] for i in range(N_SHOWN)], width=46, alt=list(subject().stimuli.names[:N_SHOWN]))
+    second.markdown(
+        f"**2. Components**  \n{n} of them, the directions in which {n_train} training pictures differ most. "
+        f"They keep **{found.explained[chosen]:.0%}** of the variance."
+    )
+    third.markdown(
+        f"**3. Regression**  \n{n} weights for each vertex of {ROI}, by ridge. On {subject().n_stimuli - n_train} new pictures "
+        f"r = **{found.test[chosen]:.2f}**."
+    )
+
+
+@st.cache_data(max_entries=4, show_spinner="Computing, once …")
+def _steps(key: str) -> tuple[Steps, int]:
+    plan = first_plan()
+    kept = store().get(plan.components_key(plan.folds[0]))
+    responses = responses_of(plan.subject, ROI)
+    return steps(plan, np.asarray(kept["scores"]), float(kept["total_variance"]), responses, NUMBERS), len(kept["mean"])
+
+
+def _told(found: Steps, chosen: int, n_features: int) -> str:
+    n, last = found.n_components[chosen], len(found.n_components) - 1
+    ahead = (
+        f"{found.n_components[last]} components would bring r to {found.test[last]:.2f}"
+        if chosen < last
+        else f"even with one component alone r was {found.test[0]:.2f}"
+    )
+    gap = found.train[chosen] - found.test[chosen]
+    gap = f"(here {gap:.2f})" if gap > 0.005 else "(here there is none yet)"
+    return (
+        f"{n_features:,} features became **{n}** component{'s' * (n > 1)}, which keep {found.explained[chosen]:.0%} of their variance. "
+        f"Ridge found a weight for each. On training pictures r is {found.train[chosen]:.2f}, on new ones **{found.test[chosen]:.2f}**; "
+        f"{ahead}. The first components are worth most. As the number grows, the gap between training and test does too {gap}: "
+        "the model starts to learn the training pictures' noise."
+    )
+
+
+def door() -> FitSpec:
+    return replace(START, n_components=int(st.session_state.get("kept", FIRST)), rois=(ROI,))
+
+
+LESSON = Lesson(
+    name="steps",
+    title="The three steps of an encoding model",
+    idea="A network, or here a bank of Gabor filters, turns each picture into **features**. Principal **components** make them few. "
+    "A **regression** learns, on training pictures, how each vertex's response follows from them. The test is on pictures left out.",
+    question="Ten components keep about a third of the features' variance. What share of the best r in V1 do they reach?",
+    answers=("About a third.", "Nearly nine tenths.", "None: the details are in the rest."),
+    right=1,
+    because="Components are sorted by variance, and V1's responses follow what varies most between pictures: how much contrast there is, "
+    "and where.",
+    show=show,
+    door=door,
+)

@@ -1,0 +1,283 @@
+"""The Predict page's choices: which finished fits, which picture, and what they predict of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from encoding import Result
+from encoding.analysis.tuning import find_stimulus
+from encoding.prediction.nearest_stimuli import Patterns
+from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row
+from encoding.prediction.uploads import CLIPS, MOST_CLIP_BYTES, MOST_PICTURE_BYTES, MOST_SIDE, PICTURES, BadUpload, read_clip, read_picture
+from encoding.runs.imported import Imported
+from encoding.runs.table import short_name
+from encoding.runtime.registry import unknown
+from pages.parts.compare.panels import opened
+from pages.parts.data.subject_view import Shown
+from pages.parts.shared.fit_controls import START
+from pages.parts.shared.job_progress import fit_or_find
+from pages.parts.shared.runs_table import runs_table
+from pages.parts.shared.server_state import find_result
+
+MOST_MODELS = 4
+OF_DATA, UPLOAD = "data set", "upload"
+WRONG = (LookupError, ValueError, OSError, ImportError)  # what a fit or a picture that cannot be used raises
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is predicted from.
+
+    Attributes
+    ----------
+    frames : a picture's only frame, or those of a clip, as RGB.
+    row : of the data set; None for an upload.
+    key : names the pixels.
+    """
+
+    frames: tuple[Image.Image, ...]
+    name: str
+    row: int | None
+    key: str
+
+    @property
+    def middle(self) -> Image.Image:
+        """The frame that is shown."""
+        return self.frames[(len(self.frames) - 1) // 2]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A finished fit and the picture on the page.
+
+    Attributes
+    ----------
+    folds : the folds whose models never saw the picture; empty where all of them predict.
+    """
+
+    result: Result
+    shown: Shown
+    picture: Picture
+
+    @cached_property
+    def folds(self) -> tuple[int, ...]:
+        return () if self.picture.row is None else folds_unseen(self.result, self.picture.row)
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether every model was trained on the picture."""
+        return self.picture.row is not None and not self.folds
+
+    def predicted(self) -> dict[str, np.ndarray]:
+        """Per fitted hemisphere (n_vertices,) float32."""
+        if self.picture.row is not None:
+            return _of_row(self.result.key, self.picture.row, self.result)
+        return _of_upload(self.result.key, self.picture.key, self.result, self.picture.frames)
+
+    def measured(self) -> dict[str, np.ndarray] | None:
+        """The same of the measured response, the mean over repeats; None for an upload."""
+        if self.picture.row is None:
+            return None
+        found = self.shown.response(self.picture.row)
+        return {hemi: found[hemi] for hemi in self.result.plan.hemis}
+
+
+# ---- finished fits
+
+
+def choose_fits() -> dict[str, Result]:
+    """Name to finished fit, the first one first; empty while there is none, which is said.
+
+    A link names fits by ``fit``, as often as there are fits. All are of one subject: that of the first.
+    """
+    table = runs_table()
+    if table.empty:
+        result = fit_or_find(START)
+        return {} if result is None else {"this fit": result}
+    names = {row["key"]: _model_first(short_name(row)) for row in table.to_dict("records")}
+    with st.sidebar:
+        chosen = st.multiselect(
+            "Models",
+            list(names),
+            default=_start(names) if "predict_fits" not in st.session_state else None,
+            format_func=names.get,
+            key="predict_fits",
+            persist_state="session",
+            max_selections=MOST_MODELS,
+            placeholder="Choose a finished fit",
+            on_change=_write_link,
+            help="Finished fits, made on Explore. The first says which subject it is; others of the same subject can stand beside it.",
+        )
+    return _opened_fits(chosen, names)
+
+
+def _model_first(name: str) -> str:
+    """The name of a run with the subject behind the model: menus in the sidebar are narrow."""
+    subject, *model = name.split(" · ")
+    return " · ".join([*model[:-1], subject, *model[-1:]])
+
+
+def _start(names: Mapping[str, str]) -> list[str]:
+    """The fits that a link names; else the fit of a bare Explore, or the newest there is."""
+    asked = list(dict.fromkeys(st.query_params.get_all("fit")))
+    for key in asked:
+        if key not in names:
+            st.warning(f"The link asks for a fit that is not here. {unknown('fit', key, names, show=3)}")
+    if found := [key for key in asked if key in names][:MOST_MODELS]:
+        return found
+    try:
+        first = find_result(START)
+    except WRONG:
+        first = None
+    return [first.key if first is not None and first.key in names else next(iter(names))]
+
+
+def _write_link() -> None:
+    st.query_params["fit"] = list(st.session_state["predict_fits"])
+
+
+def _opened_fits(chosen: Sequence[str], names: Mapping[str, str]) -> dict[str, Result]:
+    found: dict[str, Result] = {}
+    for key in chosen:
+        result = opened(key)
+        if isinstance(result, str):
+            st.error(result)
+            continue
+        first = next(iter(found.values()), result)
+        if not _same_subject(first, result):
+            st.warning(f"{names[key]} is of another subject than the first, so it is left out.")
+            continue
+        found[names[key]] = result
+    if not chosen:
+        st.info("Choose a finished fit in the sidebar.")
+    return found
+
+
+def _same_subject(one: Result, other: Result) -> bool:
+    a, b = one.plan, other.plan
+    detached = isinstance(one, Imported) or isinstance(other, Imported)  # whose stimuli are not here; nor can they be chosen
+    same_stimuli = detached or a.stimuli.fingerprint == b.stimuli.fingerprint
+    same = a.subject.fingerprints == b.subject.fingerprints and same_stimuli
+    return same and (a.spec.dataset, a.spec.subject) == (b.spec.dataset, b.spec.subject)
+
+
+# ---- the picture
+
+
+def choose_picture(result: Result, shown: Shown) -> Picture | None:
+    """The picture that is predicted from, from the widgets here; None while there is none, which is said."""
+    _leave_upload()
+    if isinstance(result, Imported):
+        st.caption(f"The {shown.what} of this imported fit did not come with it. Upload one.")
+        return _uploaded(result)
+    source = st.segmented_control(
+        "Picture from" if not shown.dataset.clips else "Clip from",
+        [OF_DATA, UPLOAD],
+        key="from",
+        bind="query-params",
+        default=OF_DATA,
+        required=True,
+    )
+    return _uploaded(result) if source == UPLOAD else _of_data_set(result, shown)
+
+
+def _leave_upload() -> None:
+    """Whoever presses the number of a picture below an uploaded one wants to see that."""
+    now, before = st.session_state.get("stimulus") or "", st.session_state.get("_stimulus_before")
+    if before is not None and now not in ("", before) and st.session_state.get("from") == UPLOAD:
+        st.session_state["from"] = OF_DATA
+    st.session_state["_stimulus_before"] = now
+
+
+def _of_data_set(result: Result, shown: Shown) -> Picture | None:
+    tests = np.unique(result.test_rows())
+    text = st.text_input(
+        "Stimulus",
+        key="stimulus",
+        bind="query-params",
+        placeholder=f"{tests[0] + 1}",
+        help=f"The number (1 to {shown.subject.n_stimuli:,}) or the name of one of the {shown.what}.",
+    )
+    try:
+        row = find_stimulus(shown.subject, text) if text.strip() else int(tests[0])
+        frames = _frames(result.plan.stimuli.fingerprint, row, result)
+    except WRONG as wrong:
+        st.warning(str(wrong))
+        return None
+    place = int(np.searchsorted(tests, row))
+    before, after = st.columns(2)
+    last = tests[place - 1] if place > 0 else tests[-1]
+    further = tests[(place + (place < len(tests) and tests[place] == row)) % len(tests)]
+    before.button("Previous", key="picture_before", on_click=_go, args=(int(last),), width="stretch", help="The test image before.")
+    after.button("Next", key="picture_after", on_click=_go, args=(int(further),), width="stretch", help="The next test image.")
+    return Picture(frames, shown.subject.stimuli.names[row], row, InMemory([frames]).fingerprint)
+
+
+def _go(row: int) -> None:
+    st.session_state["stimulus"] = str(row + 1)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _frames(key: str, row: int, _result: Result) -> tuple[Image.Image, ...]:
+    return tuple(_result.plan.stimuli.frames(row))
+
+
+def _uploaded(result: Result) -> Picture | None:
+    clips = result.plan.of_clips
+    kinds, most = (CLIPS, MOST_CLIP_BYTES) if clips else (PICTURES, MOST_PICTURE_BYTES)
+    file = st.file_uploader(
+        f"A {'clip' if clips else 'picture'} ({kinds})",
+        key="upload",
+        max_upload_size=most // 2**20,
+        help=f"Kept in memory while this page is open, and nowhere else: it is not stored. Sides over {MOST_SIDE:,} pixels are reduced.",
+    )
+    if file is None:
+        st.caption("Only its prediction is computed; the file is not stored and leaves no trace in the cache. Links do not hold it.")
+        return None
+    found = _decoded(file.file_id, result.plan.stimuli.n_frames if clips else 0, file)
+    if isinstance(found, str):
+        st.error(found)
+        return None
+    return Picture(found, "your upload", None, InMemory([found]).fingerprint)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the file …", scope="session")
+def _decoded(file_id: str, n_frames: int, _file) -> tuple[Image.Image, ...] | str:
+    """The frames of an uploaded clip, or the picture where ``n_frames`` is 0; what is wrong with it where it cannot be read."""
+    try:
+        data = _file.getvalue()
+        return tuple(read_clip(data, n_frames)) if n_frames else (read_picture(data),)
+    except BadUpload as wrong:
+        return str(wrong)
+
+
+# ---- what is predicted
+
+
+@st.cache_resource(max_entries=2, show_spinner="Opening the network …")
+def predictor(key: str, _result: Result) -> Predictor:
+    """A fit ready to predict pictures, on the CPU: graphics cards are for jobs."""
+    return Predictor.of(_result, device="cpu")
+
+
+@st.cache_resource(max_entries=64, show_spinner="Predicting …")
+def _of_row(key: str, row: int, _result: Result) -> dict[str, np.ndarray]:
+    return predict_row(_result, row)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Predicting …", scope="session")
+def _of_upload(key: str, picture: str, _result: Result, _frames: Sequence[Image.Image]) -> dict[str, np.ndarray]:
+    found = predictor(key, _result)(InMemory([_frames]))
+    return {hemi: values[0] for hemi, values in found.items()}
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading measured responses …")
+def patterns(key: str, least_r: float, _result: Result) -> Patterns:
+    """Measured patterns of a fit's training stimuli, to be held against a predicted one."""
+    return Patterns.of(_result, least_r=least_r)

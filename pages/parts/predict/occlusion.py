@@ -1,0 +1,96 @@
+"""What in a picture drives a region, on the Predict page: at once for filters, by a job for networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from encoding import BACKBONES, Result, plots
+from encoding.fits.result import EVERY_VERTEX
+from encoding.jobs.tasks import occlude_picture
+from encoding.prediction.occlusion import AskedOcclusion, Occlusion, as_png, occlude, stored
+from pages.parts.data.subject_view import explained
+from pages.parts.predict.choices import WRONG, Asked, predictor
+from pages.parts.shared.access import may_change
+from pages.parts.shared.chart import chart
+from pages.parts.shared.job_progress import follow
+from pages.parts.shared.server_state import jobs, store
+
+HOW = (
+    "A grey patch, as large as the frame in the corner, was laid over each place in turn, and the region's response predicted "
+    "again. **Orange: the response falls when this is covered**, so it drives the region in the model. Purple: the response rises. A patch "
+    "has edges of its own, which models notice too: look at patterns, not at single cells. It shows what drives the *model*; where the "
+    "model predicts a region badly it says little of the brain."
+)
+
+
+def occlusion_panel(asked: Asked, roi: str) -> None:
+    """The picture with what drives the region in it."""
+    name = "every vertex" if roi == EVERY_VERTEX else roi
+    st.subheader(f"What in the picture drives {name}", anchor=False, help=explained(roi) or None)
+    grid, side = st.columns(2)
+    n_grid = int(grid.number_input("Places a side", 4, 16, 8, key="grid", bind="query-params", help="More places take longer."))
+    patch = side.slider("Patch, of a side", 0.05, 0.5, 0.2, 0.05, key="patch", bind="query-params", help="How large the grey patch is.")
+    folds = asked.folds or tuple(range(len(asked.result.plan.folds)))
+    wanted = AskedOcclusion(asked.result.key, roi, n_grid, patch, folds, asked.picture.key, ())
+    try:
+        found = _quick(wanted.key, asked, wanted) if is_quick(asked.result) else _by_job(wanted, asked)
+    except WRONG as wrong:
+        st.error(str(wrong))
+        return
+    if found is None:
+        return
+    figure = plots.occlusion_map(asked.picture.middle, found.drop, label=name, patch=patch)
+    alt = f"how much the predicted response of {name} falls when parts of the picture are covered"
+    chart(figure, "occlusion", alt=alt, source=_short_origin(asked.result), how=HOW)
+    row, column = np.unravel_index(int(np.argmax(found.drop)), found.drop.shape)
+    falls = f"It falls most, by {found.drop.max():.3f}, when row {row + 1}, place {column + 1} of {n_grid} x {n_grid} is covered."
+    falls = falls if found.drop.max() > 0 else "Wherever the picture is covered, it does not fall."
+    patched = f"The patch is {patch:.0%} of a side, drawn in the corner."
+    st.caption(f"Predicted response of {name}: **{found.uncovered:+.3f}** as it is. {falls} {patched}")
+
+
+def _short_origin(result: Result) -> str:
+    """:func:`pages.parts.shared.chart.origin` for a chart of half the page's width."""
+    known = {"made_from": {"simulated": result.plan.subject.simulated}, "key": result.key[: len("fit-") + 8]}
+    return plots.caption(known, result.plan.spec)
+
+
+def is_quick(result: Result) -> bool:
+    """Whether a few hundred pictures pass in a second or two on the CPU: filters, not networks; pictures, not clips."""
+    planned = result.plan
+    return not BACKBONES[planned.spec.backbone].needs_weights and planned.stimuli.n_frames == 1 and planned.readout.needs != "stimuli"
+
+
+@st.cache_resource(max_entries=32, show_spinner="Covering the picture place by place …", scope="session")
+def _quick(key: str, _asked: Asked, _wanted: AskedOcclusion) -> Occlusion:
+    result = _asked.result
+    columns = {hemi: result.columns(_wanted.roi, hemi) for hemi in result.plan.hemis}
+    shape = {"n_grid": _wanted.n_grid, "patch": _wanted.patch, "folds": _wanted.folds}
+    return occlude(predictor(result.key, result), _asked.picture.frames, columns, **shape)
+
+
+def _by_job(wanted: AskedOcclusion, asked: Asked) -> Occlusion | None:
+    """The map that a job made; else the way to start it, or its progress."""
+    if (found := stored(wanted.key, store())) is not None:
+        return found
+    job = jobs().get(wanted.key)
+    if job is not None and job.state != "done":
+        follow(wanted.key, cancel="cancel_occlusion")
+    if job is None or job.finished:
+        n = wanted.n_grid**2 + 1
+        sent = "" if asked.picture.row is not None else " Your picture goes to it in memory; only the map is kept, not the picture."
+        if not may_change():
+            st.info(
+                f"This takes a job, as {n:,} pictures have to pass through {asked.result.plan.spec.backbone}, and this server starts none."
+            )
+            return None
+        st.button("Compute it", key="occlude", type="primary", on_click=_submit, args=(wanted, asked))
+        st.caption(f"{n:,} pictures pass through {asked.result.plan.spec.backbone}, in the background.{sent}")
+    return None
+
+
+def _submit(wanted: AskedOcclusion, asked: Asked) -> None:
+    jobs().submit(occlude_picture, replace(wanted, frames=tuple(map(as_png, asked.picture.frames))), key=wanted.key)

@@ -1,0 +1,270 @@
+"""Who may enter, and what they may do: the operator's settings of a server that several people share.
+
+All of it is set where the server is started, by environment variables or Streamlit's ``secrets.toml``; docs/shared_server.md says how.
+
+- ``ENCODING_PASSWORD_HASH``: everybody is asked for one password. ``python -m pages.parts.shared.access`` makes the hash.
+- ``[auth]`` in ``secrets.toml``: people log in with an OIDC provider, through Streamlit. ``ENCODING_ALLOWED`` says who is let in.
+- ``ENCODING_READ_ONLY``: people look at what is there; nothing is computed, fetched, removed or written.
+- ``ENCODING_SHARED``: no path that a person types in a page, or puts into a link, is opened.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from getpass import getpass
+from typing import Any
+
+import streamlit as st
+
+NO = ("", "0", "false", "no", "off")  # how a switch is off
+SCRYPT = {"n": 2**15, "r": 8, "p": 1}  # 32 MiB and about 0.1 s a try
+MOST_MEMORY = 2**26  # bytes that a hash may take to check
+MOST_CHARACTERS = 1_024  # of a password
+FREE_TRIES = 20  # wrong ones on the whole server before everybody waits
+LONGEST_WAIT = {"session": 60.0, "server": 5.0}  # seconds; short for the server, or anybody could lock all others out
+FORGOTTEN_AFTER = 300.0  # seconds without a wrong try
+
+
+class ReadOnly(PermissionError):
+    """Something was to be changed on a server that only shows. The message says so."""
+
+
+class PathRefused(ValueError):
+    """A person asked for a file by its path on a server that opens none. The message says what works."""
+
+
+def may_change() -> bool:
+    """Whether people may compute, fetch, remove or write anything here; false where ``ENCODING_READ_ONLY`` is set."""
+    return not _is_on("ENCODING_READ_ONLY")
+
+
+def is_shared() -> bool:
+    """Whether paths that people type are refused: ``ENCODING_SHARED``, or any way of entering, is set."""
+    return _is_on("ENCODING_SHARED") or asks_for_password() or asks_for_login()
+
+
+def check_change() -> None:
+    """ReadOnly unless :func:`may_change`."""
+    if not may_change():
+        raise ReadOnly("This server only shows what is there: nothing can be started or changed. Its operator can.")
+
+
+def check_weights(weights: str) -> str:
+    """``weights`` itself; PathRefused where it is a path and no path may be opened."""
+    if is_shared() and weights != "pretrained" and not weights.startswith("random:"):
+        raise PathRefused(
+            f"Weights {weights!r} are refused: this server opens no file that is named in a page or a link. "
+            "Choose pretrained, or random:0 for the untrained network."
+        )
+    return weights
+
+
+def change_button(label: str, **more: Any) -> bool:
+    """``st.button`` for what starts or changes something; there is none on a read-only server, and False is returned."""
+    return may_change() and st.button(label, **more)
+
+
+class Guarded:
+    """The jobs of a server, of which a read-only one starts and cancels none.
+
+    Everything else is passed on to the :class:`encoding.jobs.Jobs` that is guarded.
+    """
+
+    def __init__(self, jobs: Any) -> None:
+        self._jobs = jobs
+
+    def submit(self, task: Callable, spec: Any, *, key: str) -> Any:
+        """As :meth:`encoding.jobs.Jobs.submit`; ReadOnly where nothing may be started."""
+        check_change()
+        return self._jobs.submit(task, spec, key=key)
+
+    def cancel(self, key: str) -> bool:
+        """As :meth:`encoding.jobs.Jobs.cancel`; ReadOnly where nothing may be changed."""
+        check_change()
+        return self._jobs.cancel(key)
+
+    def retry(self, key: str) -> Any:
+        """As :meth:`encoding.jobs.Jobs.retry`; ReadOnly where nothing may be started."""
+        check_change()
+        return self._jobs.retry(key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jobs, name)
+
+
+# ---- entering
+
+
+def is_in() -> bool:
+    """Whether whoever looks may see the pages."""
+    if asks_for_login():
+        return bool(st.user.get("is_logged_in")) and is_allowed(st.user, os.environ.get("ENCODING_ALLOWED", ""))
+    return bool(st.session_state.get("_entered")) or not asks_for_password()
+
+
+def enter() -> None:
+    """Let the page go on for whoever may see it; else ask for the password or the login, and end the run."""
+    if asks_for_login():
+        _log_in()
+    elif not is_in():
+        _ask()
+        st.stop()
+    if not may_change():
+        st.sidebar.caption(":material/visibility: Read-only: this server shows what was computed and starts nothing.")
+
+
+def asks_for_password() -> bool:
+    """Whether ``ENCODING_PASSWORD_HASH`` is set; a damaged one lets nobody in."""
+    return bool(os.environ.get("ENCODING_PASSWORD_HASH"))
+
+
+def asks_for_login() -> bool:
+    """Whether ``secrets.toml`` has an ``[auth]`` section."""
+    return st.secrets.load_if_toml_exists() and "auth" in st.secrets
+
+
+def _ask() -> None:
+    tries = st.session_state.setdefault("_tries", Tries(free=1, longest=LONGEST_WAIT["session"]))
+    st.space("large")
+    _, middle, _ = st.columns([1, 1, 1])
+    with middle, st.form("enter", border=True):
+        st.markdown("**Encoding Explorer**")
+        typed = st.text_input("Password", type="password", key="_password", max_chars=MOST_CHARACTERS, autocomplete="current-password")
+        if not st.form_submit_button("Enter", type="primary", width="stretch"):
+            return
+        if (wait := max(tries.wait(), EVERYBODY.wait())) > 0:
+            st.error(f"Too many wrong tries. Wait {wait:.0f} s and try again." if wait >= 1 else "Wait a second and try again.")
+            return
+        if is_password(typed, os.environ["ENCODING_PASSWORD_HASH"]):
+            st.session_state["_entered"] = True
+            st.rerun()
+        tries.wrong(), EVERYBODY.wrong()
+        st.error("That is not the password.")
+
+
+def _log_in() -> None:
+    user = st.user
+    if is_in():
+        with st.sidebar:
+            st.caption(f"Logged in as {user.get('email') or user.get('name') or user.get('sub')}")
+            st.button("Log out", key="_log_out", type="tertiary", on_click=st.logout)
+        return
+    if user.get("is_logged_in"):
+        st.error(f"{user.get('email') or 'This account'} is not on the list of this server. Its operator can add it.")
+        st.button("Log out", key="_log_out", on_click=st.logout)
+        st.stop()
+    st.space("large")
+    _, middle, _ = st.columns([1, 1, 1])
+    with middle.container(border=True):
+        st.markdown("**Encoding Explorer**")
+        st.button("Log in", key="_log_in", type="primary", width="stretch", on_click=st.login)
+    st.stop()
+
+
+def is_allowed(user: Mapping[str, Any], allowed: str) -> bool:
+    """Whether somebody who logged in is let in.
+
+    Parameters
+    ----------
+    user : the provider's claims; an address that it says is not verified counts for nothing.
+    allowed : addresses and ``@domains`` with commas between; empty lets in everybody who can log in.
+
+    >>> is_allowed({"email": "Ada@Lab.edu"}, "@lab.edu, bob@home.org"), is_allowed({"email": "eve@notlab.edu"}, "@lab.edu")
+    (True, False)
+    """
+    known = {each.strip().lower() for each in allowed.split(",") if each.strip()}
+    if not known:
+        return True
+    email = str(user.get("email") or "").lower()
+    if str(user.get("email_verified", True)).lower() == "false" or email.count("@") != 1:
+        return False
+    return email in known or f"@{email.partition('@')[2]}" in known
+
+
+# ---- passwords
+
+
+def password_hash(password: str) -> str:
+    """What to put into ``ENCODING_PASSWORD_HASH``: ``scrypt:<n>:<r>:<p>:<salt>:<hash>``, the last two in base64. Never the same twice."""
+    salt = secrets.token_bytes(16)
+    made = _scrypt(password, salt, **SCRYPT)
+    return ":".join(["scrypt", *(str(SCRYPT[name]) for name in "nrp"), *(base64.urlsafe_b64encode(part).decode() for part in (salt, made))])
+
+
+def is_password(password: str, known: str) -> bool:
+    """Whether a password is the one that a hash was made of; false for a damaged hash. Takes equally long for any wrong one."""
+    try:
+        kind, n, r, p, salt, made = known.strip().split(":")
+        if kind != "scrypt" or len(password) > MOST_CHARACTERS:
+            return False
+        with ONE_AT_A_TIME:  # else a crowd of tries takes all memory
+            found = _scrypt(password, base64.urlsafe_b64decode(salt), n=int(n), r=int(r), p=int(p))
+        return hmac.compare_digest(found, base64.urlsafe_b64decode(made))
+    except (ValueError, binascii.Error):
+        return False
+
+
+def _scrypt(password: str, salt: bytes, *, n: int, r: int, p: int) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=MOST_MEMORY, dklen=32)
+
+
+@dataclass
+class Tries:
+    """Wrong tries, after which the next has to wait: 1, 2, 4, … seconds once the free ones are used up.
+
+    Attributes
+    ----------
+    free : wrong tries that cost nothing.
+    longest : seconds that a wait grows to.
+    clock : seconds that only go forward.
+    """
+
+    free: int
+    longest: float
+    clock: Callable[[], float] = time.monotonic
+    n_wrong: int = 0
+    last: float = 0.0
+
+    def wait(self) -> float:
+        """Seconds until the next try is looked at; 0 where it may be made now."""
+        now = self.clock()
+        if now - self.last > FORGOTTEN_AFTER:
+            self.n_wrong = 0
+        if self.n_wrong <= self.free:
+            return 0.0
+        wait = min(self.longest, 2.0 ** min(self.n_wrong - self.free - 1, 16))
+        return max(0.0, self.last + wait - now)
+
+    def wrong(self) -> None:
+        """One more."""
+        self.n_wrong, self.last = self.n_wrong + 1, self.clock()
+
+
+EVERYBODY = Tries(free=FREE_TRIES, longest=LONGEST_WAIT["server"])  # of this process
+ONE_AT_A_TIME = threading.Lock()
+
+
+def _is_on(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() not in NO
+
+
+def main() -> None:
+    """Ask for a new password twice and print the line that sets it."""
+    first = getpass("New password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    if not first or (sys.stdin.isatty() and getpass("Once more: ") != first):
+        sys.exit("The two differ, or nothing was typed. Nothing was made.")
+    print(f"ENCODING_PASSWORD_HASH={password_hash(first)}")
+
+
+if __name__ == "__main__":
+    main()

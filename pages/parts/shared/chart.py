@@ -1,0 +1,42 @@
+"""A chart with all that belongs to it: its toolbar, how to read it, its numbers as a table, and where they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from encoding import Result, plots
+from pages.parts.shared.units import said, unit
+
+NOT_NEEDED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"]  # in a chart's toolbar; dragging zooms
+
+
+def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", **more: Any) -> Any:
+    """Show a plotly figure; what Streamlit says was selected.
+
+    Parameters
+    ----------
+    alt : what the chart shows, for those who cannot see it.
+    how : how to read it, in Markdown; shown on demand below the chart, above its numbers as a table.
+    source : where the numbers come from (:func:`origin`), written small into the picture.
+    more : for ``st.plotly_chart``, such as ``on_select``.
+    """
+    image_format = st.session_state.get("chart_format", "png")
+    saved = {"format": image_format, "filename": f"encoding-explorer-{key}", "scale": 2}
+    config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": NOT_NEEDED}
+    figure, alt, how = plots.in_units(figure, unit()), said(alt), said(how)
+    if source:
+        plots.signed(figure, source)
+    selected = st.plotly_chart(figure, key=key, config=config, alt=alt, **more)
+    if how:
+        with st.expander("How to read this, and its numbers", key=f"{key}_how", type="compact", on_change="rerun") as opened:
+            if opened.open:
+                st.markdown(how)
+                st.dataframe(plots.table_of(figure), hide_index=True, height=240, alt=f"the numbers of the chart: {alt}")
+    return selected
+
+
+def origin(result: Result) -> str:
+    """The line that says where a fit's numbers come from."""
+    return plots.caption(result.provenance, result.plan.spec, n_test=result.n_test)

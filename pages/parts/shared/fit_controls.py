@@ -1,0 +1,196 @@
+"""The sidebar: widgets that make a FitSpec. The URL is the spec: a widget's key is its name there and what it shows the value.
+
+So options are shown under their own names; a prettier label would stand in every link and break it when reworded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
+from encoding.backbones._pooling import OVER_FRAMES
+from encoding.fits.spec import FOCUSES
+from encoding.runtime.registry import unknown
+from pages.parts.shared.access import check_weights, is_shared
+from pages.parts.shared.parameter_controls import parameter_controls
+
+START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
+SPLITS = ("holdout:0.9:5", "kfold:5:0")
+WEIGHTS = ("pretrained", "random:0")
+POOLS = ("none", "mean", "max", "grid:3", "class")
+MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
+
+
+def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None = None) -> FitSpec:
+    """Every choice that defines a fit, from the sidebar and so from the URL.
+
+    Parameters
+    ----------
+    network : draws other widgets in place of backbone, weights and layers, and returns these three.
+
+    Raises
+    ------
+    ValueError where a choice cannot be read, such as an alpha that is no number.
+    """
+    with st.sidebar:
+        dataset, subject = _data()
+        backbone, weights, layers = (network or _network)()
+        kept = _kept(dataset)
+        n_components = st.number_input(
+            "PCA components",
+            0,
+            MOST_COMPONENTS,
+            START.n_components,
+            step=10,
+            key="components",
+            bind="query-params",
+            help="Directions of largest variance, found on training images alone. 0 keeps all of them.",
+        )
+        readout, options, together = _readout(dataset, subject)
+        split = _split(dataset)
+    if not layers:
+        st.info("Choose a layer to go on.")
+        st.stop()
+    return FitSpec(
+        dataset=dataset,
+        subject=subject,
+        backbone=backbone,
+        weights=weights,
+        layers=layers,
+        **kept,
+        n_components=n_components,
+        readout=readout,
+        options=options,
+        split=split,
+        **together,
+    )
+
+
+def _data() -> tuple[str, str]:
+    abouts = "\n\n".join(f"**{name}** {known.title}. {known.about}" for name, known in DATASETS.items())
+    dataset = _choose("Dataset", "dataset", list(DATASETS), START.dataset, help=abouts)
+    known = DATASETS[dataset]
+    subjects = known.subjects()
+    if not subjects:
+        st.info(f"No subject of {known.title} can be opened. {known.where()}")
+        st.stop()
+    return dataset, _choose("Subject", "subject", list(subjects), START.subject)
+
+
+def _network() -> tuple[str, str, tuple[str, ...]]:
+    backbone = _choose(
+        "Backbone", "backbone", list(BACKBONES), START.backbone, help="The network, or filter bank, that turns images into features."
+    )
+    source = BACKBONES[backbone]
+    weights = weights_control() if source.needs_weights else START.weights
+    curated = source.layers(backbone)
+    _start_layers(backbone, curated)
+    layers = st.multiselect(
+        "Layers",
+        curated,
+        key="layer",
+        bind="query-params",
+        accept_new_options=True,
+        placeholder="Choose a layer",
+        help="Early layers come first. Type the name of any other module; several layers are joined side by side.",
+    )
+    return backbone, weights, tuple(layers)
+
+
+def weights_control() -> str:
+    """The weights of a network that learns; PathRefused, a ValueError, for a path on a server that opens none."""
+    a_path = "" if is_shared() else "; or type the path of a weights file"
+    told = f"pretrained; random:0 for the untrained control{a_path}."
+    return check_weights(st.selectbox("Weights", WEIGHTS, key="weights", bind="query-params", accept_new_options=True, help=told))
+
+
+def _kept(dataset: str) -> dict[str, Any]:
+    """What is kept of a layer's places and, for clips, of their frames."""
+    kept: dict[str, Any] = {
+        "pool": st.selectbox(
+            "Pooling",
+            POOLS,
+            key="pool",
+            bind="query-params",
+            accept_new_options=True,
+            help="What is kept of a layer's places: none keeps every number; mean and max keep one for each channel; "
+            "grid:3 the means in 3 x 3 parts of the picture; class a transformer's class token.",
+        )
+    }
+    if DATASETS[dataset].clips:
+        kept["frames"] = int(
+            st.number_input(
+                "Frames", 1, MOST_FRAMES, START.frames, key="frames", bind="query-params", help="Taken of each clip, evenly spaced."
+            )
+        )
+        kept["over_frames"] = _choose("Over frames", "over_frames", list(OVER_FRAMES), START.over_frames, help="What is kept of them.")
+    return kept
+
+
+def _split(dataset: str) -> str:
+    """Which stimuli test; a data set's own split is chosen with it."""
+    own = DATASETS[dataset].split
+    before = st.session_state.get("_dataset_of_split")
+    if before != dataset:
+        st.session_state["_dataset_of_split"] = dataset
+        if before is not None or "split" not in st.query_params:
+            st.session_state["split"] = own
+    return st.selectbox(
+        "Split",
+        list(dict.fromkeys([own, *SPLITS])),
+        key="split",
+        bind="query-params",
+        accept_new_options=True,
+        help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
+        "kfold:5:0 tests every image once; first:900 trains on the first 900.",
+    )
+
+
+def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:
+    """Choose a layer when the backbone changes, or nothing is chosen yet; a link's own layers stay."""
+    before = st.session_state.get("_backbone_of_layers")
+    if before != backbone:
+        st.session_state["_backbone_of_layers"] = backbone
+        if before is not None or not st.session_state.get("layer"):
+            chosen = START.layers if backbone == START.backbone else curated[len(curated) // 2 : len(curated) // 2 + 1]
+            st.session_state["layer"] = list(chosen)
+
+
+def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The readout, its parameters, and what is fitted together where that makes a difference."""
+    abouts = "\n\n".join(f"**{name}** {known.about}" for name, known in READOUTS.items())
+    name = _choose("Readout", "readout", list(READOUTS), START.readout, help=abouts)
+    readout, together = READOUTS[name], {}
+    if not readout.per_target:
+        together["focus"] = st.selectbox(
+            "Fitted together",
+            FOCUSES[:3],
+            key="focus",
+            bind="query-params",
+            accept_new_options=True,
+            help="Vertices that share a model: those of a hemisphere, of both, or of one ROI at a time. "
+            "Or type vertex:lh:120 to fit a single vertex.",
+        )
+    others = [other for other in DATASETS[dataset].subjects() if other != subject]
+    if getattr(readout, "shares", False) and others:
+        together["company"] = st.multiselect(
+            "Company",
+            others,
+            key="company",
+            bind="query-params",
+            accept_new_options=True,
+            placeholder="No other subject",
+            help="Other subjects whose training images help to train the layers that all subjects share. Takes their time, too.",
+        )
+    return name, parameter_controls(readout), together
+
+
+def _choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in options:  # Streamlit drops it without a word
+        st.warning(f"The link asks for something that is not here. {unknown(label.lower(), asked, options)}")
+    index = options.index(start) if start in options else 0
+    return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)

@@ -1,0 +1,106 @@
+"""What the words on the pages mean, and where the regions are, in a sentence or two each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from encoding.runtime.registry import UnknownName, unknown
+
+TERMS: Mapping[str, str] = {
+    "alpha": "The strength of a penalty on weights. 0 is least squares; large values shrink all weights towards 0.",
+    "backbone": "The vision network, or filter bank, that turns a picture into numbers. A fit leaves it as it is, unless it is finetuned.",
+    "banded ridge": "Ridge regression with a penalty of its own for each layer, so that layers which do not help are shrunk away.",
+    "bootstrap": "Drawing the test images again with replacement, many times, to see how much a score would differ with other images.",
+    "ceiling": "The highest score that noise leaves possible. It is estimated from repeats: what two showings of one picture share.",
+    "component": "A direction of largest variance among the features (PCA), found on training images alone.",
+    "cross-validation": "Choosing a parameter by leaving out parts of the training images in turn and predicting them.",
+    "embedding": "The vector that a network makes of a whole picture.",
+    "encoding model": "A model that predicts the brain's response from the stimulus. (A decoding model goes the other way.)",
+    "epoch": "One pass over all training images while a network is trained.",
+    "false discovery rate": "The share of findings that are false among all that are called findings, as expected.",
+    "feature": "One number that a layer gives for a picture: the activation of one unit.",
+    "fMRI": "Functional magnetic resonance imaging: blood oxygen, a slow echo of neural activity, in cubes of 1 to 3 mm.",
+    "fold": "One of several ways to divide images into those that train and those that test.",
+    "fsaverage": "A surface averaged over 40 people (FreeSurfer), on which cortices of different people can be laid over one another.",
+    "hemisphere": "One half of the brain. Each sees the opposite half of the visual field first.",
+    "layer": "One stage of a network. Early layers see edges and colours in small parts of the picture, late layers see objects.",
+    "leakage": "When something of the test images reaches the model before the test. Scores rise, and mean nothing.",
+    "learning curve": "The score against the number of training images, or the loss against epochs.",
+    "MAE": "Mean absolute error, in the unit of the responses.",
+    "noise ceiling": "See ceiling.",
+    "overfitting": "Learning the noise of the training images: good on them, bad on new ones.",
+    "partial least squares": "Directions of the features that covary most with all responses at once.",
+    "product measure": "A way to divide R² among layers so that the shares add up to it.",
+    "r": "Pearson's correlation of predicted with measured responses over test images: 1 is perfect, 0 is chance.",
+    "R²": "The share of variance that a prediction explains: 1 is perfect, 0 is as good as the mean, below 0 is worse.",
+    "readout": "The regression from components to responses, such as ridge.",
+    "receptive field": "The part of the visual field that a neuron, a unit or a vertex responds to.",
+    "residual": "What is left: the measured response less the predicted one.",
+    "response": "How strongly a vertex answers to a picture, in standard deviations over pictures unless said otherwise.",
+    "retinotopy": "Neighbours in the visual field are neighbours on the cortex.",
+    "ridge": "Least squares with a penalty on the squared weights: the field's usual readout.",
+    "RMSE": "Root of the mean squared error, in the unit of the responses.",
+    "ROI": "Region of interest: a named group of vertices, found by an experiment of its own.",
+    "RSA": "Representational similarity analysis: it asks whether model and brain find the same pictures alike.",
+    "smooth L1": "Half the squared error where it is small, the absolute error less a half where it is large.",
+    "split": "Which images train and which test.",
+    "stimulus": "What was shown: a picture or a clip.",
+    "vertex": "A point of the cortical surface, with the response measured there.",
+    "voxel": "A cube of the scanned volume, with the response measured there.",
+}
+
+REGIONS: Mapping[str, str] = {
+    "V1": "Primary visual cortex: edges, in small receptive fields; the map of the visual field is finest here.",
+    "V2": "Second visual area, around V1: contours and textures.",
+    "V3": "Third visual area, around V2: larger receptive fields, form and motion.",
+    "V4": "Fourth visual area, below: curvature, colour and parts of objects.",
+    "hV4": "Human V4, on the ventral surface: curvature, colour and parts of objects.",
+    "EBA": "Extrastriate body area, on the lateral surface: bodies and body parts.",
+    "FBA-1": "Fusiform body area, posterior patch: bodies.",
+    "FBA-2": "Fusiform body area, anterior patch: bodies.",
+    "mTL-bodies": "A patch for bodies in the mid temporal lobe.",
+    "OFA": "Occipital face area: parts of faces.",
+    "FFA": "Fusiform face area: faces.",
+    "FFA-1": "Fusiform face area, posterior patch: faces.",
+    "FFA-2": "Fusiform face area, anterior patch: faces.",
+    "mTL-faces": "A patch for faces in the mid temporal lobe.",
+    "aTL-faces": "A patch for faces in the anterior temporal lobe: who it is.",
+    "STS": "Superior temporal sulcus: moving faces and bodies, what people are doing.",
+    "LOC": "Lateral occipital complex: the shape of objects.",
+    "OPA": "Occipital place area: the layout of the scene around us.",
+    "PPA": "Parahippocampal place area: places and scenes.",
+    "RSC": "Retrosplenial cortex: where a place is, among other places.",
+    "OWFA": "Occipital word form area: written words and letters.",
+    "VWFA-1": "Visual word form area, posterior patch: written words.",
+    "VWFA-2": "Visual word form area, anterior patch: written words.",
+    "mfs-words": "A patch for words in the mid fusiform sulcus.",
+    "mTL-words": "A patch for words in the mid temporal lobe.",
+    "early": "The early visual stream: V1, V2, V3 and their neighbours.",
+    "midventral": "The beginning of the ventral stream, towards what things are.",
+    "midlateral": "The beginning of the lateral stream, towards people and actions.",
+    "midparietal": "The beginning of the parietal stream, towards where things are and how to act on them.",
+    "ventral": "The ventral stream: what things are.",
+    "lateral": "The lateral stream: people, actions and social scenes.",
+    "parietal": "The parietal stream: where things are and how to act on them.",
+    "WB": "Every voxel of the whole brain that answered reliably.",
+    "all": "Every vertex that was recorded.",
+}
+HALVES = {"v": "Its lower bank (ventral) sees the upper half of the visual field.", "d": "Its upper bank (dorsal) sees the lower half."}
+
+
+def explain(word: str) -> str:
+    """What a term or a region means.
+
+    >>> explain("V2d").split(":")[0]
+    'Second visual area, around V1'
+
+    Raises
+    ------
+    UnknownName with the nearest word that is explained.
+    """
+    found = TERMS.get(word) or REGIONS.get(word)
+    if found is None and word[:-1] in REGIONS and word[-1] in HALVES:
+        found = f"{REGIONS[word[:-1]]} {HALVES[word[-1]]}"
+    if found is None:
+        raise UnknownName(unknown("word", word, [*TERMS, *REGIONS]))
+    return found

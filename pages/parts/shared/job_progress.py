@@ -1,0 +1,158 @@
+"""Finding a fit, or starting it: the Fit button, the progress of its job, Cancel, and what went wrong."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from encoding import FitSpec, Result
+from encoding.analysis.learning_curve import has_curve
+from encoding.fits.resources import Estimate
+from encoding.jobs import Job
+from encoding.jobs.tasks import study
+from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.fit_controls import START
+from pages.parts.shared.server_state import find_result, job_key, jobs, needs, settle, stored_curve, stored_intervals, weights_are_here
+
+SECONDS_BETWEEN_TICKS = 1.0
+
+
+def fit_or_find(spec: FitSpec) -> Result | None:
+    """The finished fit of a spec; else its progress, its error or the way to start it is shown and None returned."""
+    try:
+        result = find_result(spec)
+    except (LookupError, ValueError, OSError) as wrong:
+        st.error(str(wrong))
+        return None
+    job = jobs().get(job_key(spec))
+    if result is None and job is None and spec == START and may_change():
+        job = _submit(spec)
+    running = job is not None and not job.finished
+    needed = needs(spec) if result is None and not running else None
+    refused = needed is not None and bool(needed.problems)
+    with st.sidebar:
+        change_button(
+            "Fit",
+            key="fit",
+            type="primary",
+            width="stretch",
+            on_click=_submit,
+            args=(spec,),
+            disabled=result is not None or running or refused,
+        )
+        if result is not None:
+            st.caption("Already fitted: shown from the cache.")
+    if result is None:
+        _show_job(spec, job, needed)
+    return result
+
+
+def _submit(spec: FitSpec) -> Job:
+    return jobs().submit(study, spec, key=job_key(spec))
+
+
+def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
+    if needed is not None and needed.problems:
+        st.error(" ".join(needed.problems))
+        return
+    if job is None and not may_change():
+        st.info("Not fitted yet, and this server only shows what is there. Choose other settings, or look for finished fits on Compare.")
+    elif job is None:
+        fetch = (
+            ""
+            if weights_are_here(spec)
+            else f" It first downloads the pretrained weights of {spec.backbone}, which are not on this machine."
+        )
+        takes = "" if needed is None else f" It takes {needed}."
+        st.info(f"Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.{takes}{fetch}")
+    elif not job.finished:
+        settle("a job is watched")
+        _watch(spec)
+    elif job.state == "failed":
+        st.error(f"The fit failed: {job.error}")
+        with st.expander("Log"):
+            st.code("\n".join(job.log), language=None)
+    elif job.state == "cancelled":
+        st.info("Cancelled. Stages that were finished are kept; **Fit** goes on from there.")
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _watch(spec: FitSpec) -> None:
+    """Progress of a job; the page runs again when its result is there or the job has ended."""
+    key = job_key(spec)
+    job = jobs().get(key)
+    if job is None or job.finished or find_result(spec) is not None:
+        st.rerun()
+    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+    change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
+    st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
+
+
+def follow(key: str, *, cancel: str = "cancel") -> None:
+    """The progress of a job that leaves no fit, and how it ended; nothing where it was never started. ``cancel`` keys its button."""
+    job = jobs().get(key)
+    if job is None:
+        return
+    if not job.finished:
+        settle("a job is watched")
+        _follow(key, cancel)
+    elif job.state == "failed":
+        st.error(job.error)
+    else:
+        (st.success if job.state == "done" else st.info)(job.state.capitalize() + ".")
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _follow(key: str, cancel: str) -> None:
+    job = jobs().get(key)
+    if job is None or job.finished:
+        st.rerun()
+    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+    change_button("Cancel", key=cancel, on_click=jobs().cancel, args=(key,))
+
+
+def standing(job: Job) -> str:
+    """Where a job stands: its place in the queue, or how far it is and how long it may still take."""
+    if job.state == "queued":
+        return f"Waiting, place {job.position} in the queue" if job.position else "Waiting"
+    left = "" if job.seconds_left is None else f", about {_duration(job.seconds_left)} left"
+    return f"{job.fraction:.0%}, {_duration(job.seconds)} so far{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def complete(spec: FitSpec, result: Result) -> None:
+    """Have the learning curve and intervals of a fit computed where they are missing, and run the page again when they are there."""
+    if _studied(result):
+        return
+    job = jobs().get(job_key(spec))
+    if (job is None or job.state == "done") and may_change():
+        job = _submit(spec)
+    if job is None or job.state == "done":
+        st.caption(f"The {_last(result)} of this fit was not computed, and this server starts nothing.")
+        return
+    if job.state in ("failed", "cancelled"):
+        st.warning(f"The {_last(result)} of this fit did not come: {job.error or job.state}.")
+        change_button("Compute it", key="complete", on_click=_submit, args=(spec,))
+        return
+    _await_curve(spec, result)
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+def _await_curve(spec: FitSpec, result: Result) -> None:
+    job = jobs().get(job_key(spec))
+    if _studied(result) or job is None or job.finished:
+        st.rerun()
+    st.progress(job.fraction, f"{_last(result).capitalize()} on its way · {job.text}")
+
+
+def _studied(result: Result) -> bool:
+    """Whether all that follows a fit is there: its learning curve comes last, where it has one."""
+    found = stored_curve if has_curve(result.plan.spec) else stored_intervals
+    return found(result) is not None
+
+
+def _last(result: Result) -> str:
+    return "learning curve" if has_curve(result.plan.spec) else "intervals"

@@ -1,0 +1,132 @@
+"""What all sessions of the server share: the Store, the jobs and opened fits. None of it changes once made."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import BACKBONES, DATASETS, FitSpec, Result, Store
+from encoding.analysis.bootstrap import intervals_key
+from encoding.analysis.learning_curve import curve_key
+from encoding.datasets import Subject
+from encoding.fits.plan import Plan, plan
+from encoding.fits.resources import Estimate, preflight
+from encoding.fits.training_data import is_complete
+from encoding.jobs import Jobs
+from encoding.runtime.device import choose_device
+from encoding.storage.keys import digest
+from pages.parts.shared.access import Guarded, may_change
+
+SECONDS_BETWEEN_LOOKS = 30  # at a data set's files, for changes
+
+
+@st.cache_resource
+def store() -> Store:
+    """The Store of this server."""
+    return Store()
+
+
+@st.cache_resource
+def jobs() -> Guarded:
+    """The background jobs of this server, its worker already importing what the first fit needs; none start on a read-only one."""
+    made = Jobs(store().root)
+    if may_change():
+        made.start()
+    return Guarded(made)
+
+
+@st.cache_resource
+def settle(when: str) -> None:
+    """Keep what is loaded by now out of garbage collection, once for each ``when``.
+
+    Streamlit collects all garbage after every run; looking through the modules of pandas, plotly and Dask again each time took a
+    quarter of a second, twice a second while a job's progress is watched.
+    """
+    gc.freeze()
+
+
+class _NotReady(Exception):
+    """A job has to read a subject's files first. An error, as those are not cached."""
+
+
+def opened(dataset: str, subject: str) -> Subject | None:
+    """A subject, which all pages and sessions share; None while a job has to simulate it or read its files first.
+
+    Its files are looked at every :data:`SECONDS_BETWEEN_LOOKS`, not at each rerun: there may be ten thousand.
+    """
+    try:
+        return _opened(dataset, subject)
+    except _NotReady:
+        return None
+
+
+@st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=8, show_spinner="Looking at the data …")
+def _opened(dataset: str, subject: str) -> Subject:
+    known = DATASETS[dataset]
+    if not known.is_ready(subject, store()):
+        raise _NotReady
+    return known.open(subject, store())
+
+
+def planned(spec: FitSpec) -> Plan | None:
+    """The checked plan of a fit; None while a subject has to be simulated or weights to be fetched, which is a job's work."""
+    subject = opened(spec.dataset, spec.subject)
+    return None if subject is None or not weights_are_here(spec) else _plan(spec, subject)
+
+
+def weights_are_here(spec: FitSpec) -> bool:
+    """Whether the backbone's weights need no download."""
+    return BACKBONES[spec.backbone].is_ready(spec.backbone, spec.weights)
+
+
+@st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Looking at the data …")
+def _plan(spec: FitSpec, _subject: Subject) -> Plan:
+    return plan(spec, store(), subject=_subject)
+
+
+@st.cache_resource(max_entries=16)
+def _result(key: str, spec: FitSpec, _plan: Plan) -> Result:
+    return Result(_plan, store())
+
+
+def needs(spec: FitSpec) -> Estimate | None:
+    """What a fit takes, where that can be known before anything is simulated or fetched."""
+    found = planned(spec)
+    return None if found is None else _needs(spec, found)
+
+
+@st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Estimating what this takes …")
+def _needs(spec: FitSpec, _plan: Plan) -> Estimate:
+    return preflight(_plan, store(), choose_device("auto"))
+
+
+def find_result(spec: FitSpec) -> Result | None:
+    """The finished fit of a spec, without fitting; None where there is none. Raises whatever is wrong with the spec."""
+    found = planned(spec)
+    if found is None or not is_complete(found, store()):
+        return None
+    return _result(found.key, spec, found)
+
+
+@st.cache_data(max_entries=16)
+def roi_table(key: str, spec: FitSpec, _result: Result) -> pd.DataFrame:
+    """:meth:`Result.rois`, computed once for each fit."""
+    return _result.rois()
+
+
+def stored_curve(result: Result) -> dict[str, np.ndarray] | None:
+    """The fit's learning curve, where it was computed."""
+    return store().get(curve_key(result.plan))
+
+
+def stored_intervals(result: Result) -> dict[str, np.ndarray] | None:
+    """The bootstrap intervals of the fit's ROIs, where they were computed."""
+    return store().get(intervals_key(result))
+
+
+def job_key(spec: FitSpec) -> str:
+    """The name of the job that does all of a spec's work."""
+    return digest("study", 1, spec=spec.to_dict())
