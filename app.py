@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.parts.shared import access
 from pages.parts.shared import units as words
+from pages.parts.shared.former_links import read_former_parameters
 
 VIEWS = Path(__file__).parent / "pages" / "views"
 
@@ -17,5 +18,6 @@ st.html(
 pages = [st.Page(path, title=path.stem.partition("_")[2].capitalize()) for path in sorted(VIEWS.glob("[0-9]*.py"))]
 page = st.navigation(pages, position="sidebar" if access.is_in() else "hidden")  # before entering, or a link would lose its page
 access.enter()
+read_former_parameters()
 st.session_state.pop(words.KEY, None)  # each page says whose data it speaks of
 page.run()

@@ -14,7 +14,7 @@ import numpy as np
 
 from encoding.backbones import Backbone
 from encoding.datasets import DATASETS
-from encoding.evaluation.scores import Tally
+from encoding.evaluation.scores import ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
 from encoding.features.components import Components, fit_components, project
@@ -22,15 +22,15 @@ from encoding.fits.plan import Plan, plan
 from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import Part, parts_of
-from encoding.fits.training_data import bands_of, inputs, is_complete, restored, training_rows, unlike
+from encoding.fits.targets import TargetGroup, target_groups_of
+from encoding.fits.training_data import bands_of, inputs, is_complete, restored, training_rows, without_test_stimuli
 from encoding.readouts import Model, Responses, Training
 from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._moments import Moments
 from encoding.readouts._shares import layer_shares
 from encoding.runtime.device import choose_device
-from encoding.runtime.progress import Report, portion, silent
-from encoding.runtime.threads import each
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.threads import map_in_threads
 from encoding.storage.keys import digest
 from encoding.storage.store import Arrays, Store
 
@@ -54,21 +54,21 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     opened = (
         0.05 if DATASETS[spec.dataset].is_ready(spec.subject, store) else 0.5
     )  # share of the work: a simulation takes as long as the rest
-    planned = plan(spec, store, portion(report, 0, opened))
+    planned = plan(spec, store, subprogress(report, 0, opened))
     if is_complete(planned, store):
         return Result(planned, store, cached=True, seconds=time.perf_counter() - started)
     device = choose_device(device)
     preflight(planned, store, device).check()
-    rest = portion(report, opened, 1)
+    rest = subprogress(report, opened, 1)
     if planned.readout.needs != "stimuli":
-        for number, each_plan in enumerate((planned, *planned.company)):
-            n_plans = 1 + len(planned.company)
-            extract_features(each_plan, store, portion(rest, 0.6 * number / n_plans, 0.6 * (number + 1) / n_plans), device)
+        for number, each_plan in enumerate((planned, *planned.extra_subjects)):
+            n_plans = 1 + len(planned.extra_subjects)
+            extract_features(each_plan, store, subprogress(rest, 0.6 * number / n_plans, 0.6 * (number + 1) / n_plans), device)
     folds = []
     for number, fold in enumerate(planned.folds):
         n_folds = len(planned.folds)
         folds.append(
-            _fit_fold(planned, fold, store, portion(rest, 0.6 + 0.4 * number / n_folds, 0.6 + 0.4 * (number + 1) / n_folds), device)
+            _fit_fold(planned, fold, store, subprogress(rest, 0.6 + 0.4 * number / n_folds, 0.6 + 0.4 * (number + 1) / n_folds), device)
         )
     arrays = {name: np.stack([fold[name] for fold in folds]) for name in folds[0]}
     store.put(planned.key, arrays, planned.made_from(device=device, fit_seconds=time.perf_counter() - started))
@@ -78,14 +78,14 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
 
 def _fit_fold(planned: Plan, fold: Fold, store: Store, report: Report, device: str) -> Arrays:
     """Every score of every vertex on one fold's test rows, (n_vertices,) by ``<hemi>_<score>``; NaN where no part holds the vertex."""
-    looks = planned.readout.needs == "stimuli"
-    Z = None if looks else reduce_features(planned, fold, store, portion(report, 0, 0.4), device)
+    looks_at_stimuli = planned.readout.needs == "stimuli"
+    Z = None if looks_at_stimuli else reduce_features(planned, fold, store, subprogress(report, 0, 0.4), device)
     bands, arrays = bands_of(planned, fold, store), {}
-    for number, part in enumerate(planned.parts):
-        start, stop = (0.4 + 0.6 * at / len(planned.parts) for at in (number, number + 1))
-        said = portion(report, start, stop)
-        model = fit_readout(planned, fold, part, Z, store, portion(said, 0, 0.8), device)
-        for hemi, scores in score_part(planned, fold, part, Z, model, bands, portion(said, 0.8, 1)).items():
+    for number, part in enumerate(planned.target_groups):
+        start, stop = (0.4 + 0.6 * at / len(planned.target_groups) for at in (number, number + 1))
+        said = subprogress(report, start, stop)
+        model = fit_readout(planned, fold, part, Z, store, subprogress(said, 0, 0.8), device)
+        for hemi, scores in score_group(planned, fold, part, Z, model, bands, subprogress(said, 0.8, 1)).items():
             for name, values in scores.items():
                 whole = arrays.setdefault(f"{hemi}_{name}", np.full(planned.subject.responses[hemi].shape[1], np.nan))
                 whole[part.columns[hemi]] = values
@@ -121,7 +121,7 @@ def reduce_features(planned: Plan, fold: Fold, store: Store, report: Report, dev
     """
     made = []
     for number, layers in enumerate(planned.spaces):
-        said = portion(report, number / len(planned.spaces), (number + 1) / len(planned.spaces))
+        said = subprogress(report, number / len(planned.spaces), (number + 1) / len(planned.spaces))
         made.append(_reduce_space(planned, fold, layers, store, said, device))
     return made[0] if len(made) == 1 else np.concatenate(made, axis=1)
 
@@ -161,17 +161,19 @@ def sum_responses(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, store: St
     return Moments.from_arrays(store.memo(planned.moments_key(fold, hemi), make, made_from))
 
 
-def fit_readout(planned: Plan, fold: Fold, part: Part, Z: np.ndarray | None, store: Store, report: Report, device: str) -> Model:
+def fit_readout(planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray | None, store: Store, report: Report, device: str) -> Model:
     """Stage 4: the readout's model of a part's vertices."""
     key, readout = planned.weights_key(fold, part), planned.readout
-    summing, fitting = portion(report, 0, 0.5), portion(report, 0.5, 1)
+    summing, fitting = subprogress(report, 0, 0.5), subprogress(report, 0.5, 1)
 
     def make() -> Arrays:
         if readout.needs == "moments":
-            data: Moments | Training = _part_moments(planned, fold, part, Z, store, summing, device)
+            data: Moments | Training = _group_moments(planned, fold, part, Z, store, summing, device)
         else:
-            company = [company_rows(planned, other, planned.folds.index(fold), Z, store, device) for other in planned.company]
-            data = training_rows(planned, fold, part, Z, company=company, checkpoint=Checkpoint(store, key))
+            extra_subjects = [
+                extra_subject_rows(planned, other, planned.folds.index(fold), Z, store, device) for other in planned.extra_subjects
+            ]
+            data = training_rows(planned, fold, part, Z, extra_subjects=extra_subjects, checkpoint=Checkpoint(store, key))
         fitting(0, f"{readout.name}: fitting {data.n_targets:,} vertices of {part.name}")
         return readout.fit(data, planned.options, device=device, report=fitting).arrays()
 
@@ -181,7 +183,7 @@ def fit_readout(planned: Plan, fold: Fold, part: Part, Z: np.ndarray | None, sto
     return restored(planned, fold, part, store, Z)
 
 
-def _part_moments(planned: Plan, fold: Fold, part: Part, Z: np.ndarray, store: Store, report: Report, device: str) -> Moments:
+def _group_moments(planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray, store: Store, report: Report, device: str) -> Moments:
     """The moments of a part's targets, out of those of whole hemispheres, which serve every part."""
     found = [
         sum_responses(planned, fold, hemi, Z, store, report, device).targets(slice(None) if part.whole else columns)
@@ -190,7 +192,7 @@ def _part_moments(planned: Plan, fold: Fold, part: Part, Z: np.ndarray, store: S
     return found[0] if len(found) == 1 else Moments.side_by_side(found)
 
 
-def company_rows(planned: Plan, other: Plan, number: int, Z: np.ndarray, store: Store, device: str) -> Training:
+def extra_subject_rows(planned: Plan, other: Plan, number: int, Z: np.ndarray, store: Store, device: str) -> Training:
     """The training rows of another subject in this one's components, less the pictures that this fit tests on."""
     fold = planned.folds[number]
     (layers,) = planned.spaces
@@ -201,13 +203,13 @@ def company_rows(planned: Plan, other: Plan, number: int, Z: np.ndarray, store: 
         return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"])}
 
     theirs = np.array(store.memo(key, make, other.made_from(device=device))["scores"])
-    part = next(part for part in parts_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False))
-    rows = unlike(other.folds[min(number, len(other.folds) - 1)].train, fold.test, Z, theirs)
-    return training_rows(replace(other, company=()), Fold(rows, fold.test[:0]), part, theirs)
+    part = next(part for part in target_groups_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False))
+    rows = without_test_stimuli(other.folds[min(number, len(other.folds) - 1)].train, fold.test, Z, theirs)
+    return training_rows(replace(other, extra_subjects=()), Fold(rows, fold.test[:0]), part, theirs)
 
 
-def score_part(
-    planned: Plan, fold: Fold, part: Part, Z: np.ndarray | None, model: Model, bands: tuple[int, ...], report: Report
+def score_group(
+    planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray | None, model: Model, bands: tuple[int, ...], report: Report
 ) -> dict[str, Arrays]:
     """Stage 5: every score of a part's vertices on the fold's test rows, a block of vertices a core. -> hemisphere to scores (t,)"""
     report(0, f"scoring {sum(map(len, part.columns.values())):,} vertices of {part.name}")
@@ -225,14 +227,14 @@ def _score_columns(basis: Any, model: Model, place: slice, measured: Responses, 
     def score_block(start: int) -> None:
         stop = min(start + SCORING_COLUMNS, measured.shape[1])
         some, Y = slice(place.start + start, place.start + stop), measured[:, start:stop].astype(np.float32, copy=False)
-        tally = Tally(model.intercept[some])
-        tally.add(model.predict_from(basis, some), Y)
-        found[start] = tally.scores()
+        accumulator = ScoreAccumulator(model.intercept[some])
+        accumulator.add(model.predict_from(basis, some), Y)
+        found[start] = accumulator.scores()
         if len(bands) > 1:
             shares = layer_shares(model.weights[:, some], bands, basis, Y, model.intercept[some])
             found[start] |= {f"share_{number}": share for number, share in enumerate(shares)}
 
-    each(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")
+    map_in_threads(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")
     blocks = [found[start] for start in sorted(found)]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 

@@ -23,7 +23,7 @@ from encoding.datasets._placement import Placement
 from encoding.datasets._surface import mesh
 from encoding.datasets._tracks2021 import AFFINE, VOLUME, read_arrays
 from encoding.datasets._volumes import on_surface
-from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK, Algonauts2021, Layout
+from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK, Algonauts2021, Algonauts2021Layout
 from encoding.datasets.simulation import clips as simulated_clips
 from encoding.datasets.simulation.cortex import truth
 from encoding.datasets.writers.algonauts2021 import Participant, simulate_algonauts2021, write_algonauts2021, write_pickle
@@ -157,7 +157,7 @@ def test_the_second_opening_reads_no_pickle_and_no_byte_of_a_clip(root, store, m
 
 def test_another_byte_in_a_pickle_or_a_clip_is_another_fingerprint(root, store):
     before = opened(root, store)
-    layout = Layout(root)
+    layout = Algonauts2021Layout(root)
     write_pickle({"train": made_person(5).rois["V4"]}, layout.roi("sub01", "V4"))
     assert not Algonauts2021(root).is_ready("sub01", store)
     after = opened(root, store)
@@ -180,7 +180,7 @@ def test_the_registered_data_set_has_clips_and_the_development_kits_split(writte
     assert data.clips and not data.simulated and data.roi_names()["early visual"] == ("V1", "V2", "V3", "V4")
     assert Algonauts2021(tmp_path / "nowhere").split == "first:900"
     assert Algonauts2021(written).split == "holdout:0.9:5"  # the first 900 of 40 clips would leave none to test
-    many = Layout(tmp_path / "many")
+    many = Algonauts2021Layout(tmp_path / "many")
     many.clips.mkdir(parents=True)
     for number in range(1000):
         (many.clips / f"{number + 1:04d}_a.mp4").touch()
@@ -538,7 +538,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize(("damage", "subject", "message"), DAMAGES.values(), ids=DAMAGES)
 def test_damage_is_named_with_its_mend(root, store, damage, subject, message):
-    damage(Layout(root))
+    damage(Algonauts2021Layout(root))
     data = Algonauts2021(root)
     assert not data.is_ready(subject, store)
     with pytest.raises(BadData, match=message):
@@ -546,7 +546,7 @@ def test_damage_is_named_with_its_mend(root, store, damage, subject, message):
 
 
 def test_a_broken_clip_is_named_when_it_is_looked_at(root, store):
-    path = Layout(root).clips / "0004_simulated.mp4"
+    path = Algonauts2021Layout(root).clips / "0004_simulated.mp4"
     path.write_bytes(path.read_bytes()[:700])
     stimuli = opened(root, store).stimuli
     with pytest.raises(BadData, match=r"0004_simulated\.mp4 "):

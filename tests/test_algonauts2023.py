@@ -15,7 +15,7 @@ from PIL import Image
 from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData, Stimuli, Subject
 from encoding.datasets._names import read_label_names
 from encoding.datasets._rois import ROI_CLASSES
-from encoding.datasets.algonauts2023 import HEMIS, Algonauts2023, Layout, read_rois, read_vertices
+from encoding.datasets.algonauts2023 import HEMIS, Algonauts2023, Algonauts2023Layout, read_rois, read_vertices
 from encoding.datasets.writers.algonauts2023 import write_algonauts2023
 from encoding.evaluation.noise_ceiling import from_ncsnr
 from encoding.runtime.progress import Cancelled
@@ -86,7 +86,7 @@ def root(written, tmp_path):
 
 @pytest.fixture
 def layout(root):
-    return Layout(root / "subj03")
+    return Algonauts2023Layout(root / "subj03")
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_images_are_cropped_and_resized_to_the_challenges_size(tmp_path):
             return Image.new("RGB", (64, 32), (index, 0, 0))
 
     folder = write_algonauts2023(made_subject(stimuli=Wide(N_IMAGES, seed=0)), tmp_path)
-    with Image.open(Layout(folder).training_images / "train-0003_nsd-00030.png") as image:
+    with Image.open(Algonauts2023Layout(folder).training_images / "train-0003_nsd-00030.png") as image:
         assert image.size == (425, 425) and image.mode == "RGB" and image.getpixel((200, 200)) == (2, 0, 0)
 
 

@@ -14,11 +14,11 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import READOUTS, fit
-from encoding.analysis.hyperparameter_search import Asked, search
+from encoding.analysis.hyperparameter_search import SearchRequest, search
 from encoding.jobs import Job
 from encoding.jobs.jobs import Jobs
 from encoding.runs.exchange import import_, packed
-from encoding.storage.inventory import by_stage, check, chosen, held, last_check, prune
+from encoding.storage.inventory import by_stage, check, chosen, entries, last_check, prune
 from tests.conftest import TINY
 from tests.jobs_work import count, fail
 from tests.test_search import SIGNED, Signed
@@ -103,7 +103,7 @@ def test_every_job_says_how_it_stands_and_what_can_be_done(page, monkeypatch):
         job("one", "running", fraction=0.4, text="PCA", seconds_left=12.0, log=("Features", "PCA")),
         job("two", "queued", position=1),
         job("three", "failed", error="no room", error_kind="NoRoom"),
-        job("four", "cancelled", spec=Asked(TINY)),
+        job("four", "cancelled", spec=SearchRequest(TINY)),
         job("five", "done", spec="torchvision/alexnet"),
     ]
     monkeypatch.setattr(Known, "jobs", states)
@@ -138,7 +138,7 @@ def test_a_title_is_text_that_markdown_leaves_alone():
 
 
 def test_stages_are_counted_with_their_sizes(store, fitted, page):
-    table = by_stage(held(store)).set_index("stage")
+    table = by_stage(entries(store)).set_index("stage")
     assert table.loc["fit", "results"] == 1 and table["bytes"].is_monotonic_decreasing
     assert table["bytes"].sum() == sum(store.size(key) for key in store.keys())  # noqa: SIM118 - a Store is no dict
     page.run()
@@ -150,15 +150,15 @@ def test_old_results_are_chosen_by_age_and_stage_and_imported_ones_by_name_alone
     path = store.path(fitted.key) / "provenance.json"
     long_ago = time.time() - 40 * 24 * 3600
     os.utime(path, (long_ago, long_ago))
-    assert [one.key for one in chosen(held(store), older_days=30)] == [fitted.key]
-    assert {one.stage for one in chosen(held(store))} == {one.stage for one in held(store)} - {"imported"}
-    assert [one.key for one in chosen(held(store), stages=["imported"])] == [imported.key]
+    assert [one.key for one in chosen(entries(store), older_days=30)] == [fitted.key]
+    assert {one.stage for one in chosen(entries(store))} == {one.stage for one in entries(store)} - {"imported"}
+    assert [one.key for one in chosen(entries(store), stages=["imported"])] == [imported.key]
     with pytest.raises(ValueError, match="0 or more is needed, not -1"):
-        chosen(held(store), older_days=-1)
+        chosen(entries(store), older_days=-1)
 
 
 def test_pruning_removes_what_was_counted_and_no_more(store, fitted):
-    targets = chosen(held(store), stages=["weights"])
+    targets = chosen(entries(store), stages=["weights"])
     n_bytes = sum(one.n_bytes for one in targets)
     before = set(store.keys())
     assert targets and prune(store, targets).n_bytes == n_bytes
@@ -175,18 +175,18 @@ def searched(tiny, store, monkeypatch):
 
 def test_the_trials_of_a_search_are_listed_by_their_size_and_pruned(store, searched, page):
     (path,) = store.root.glob("search/*.db")
-    table = by_stage(held(store)).set_index("stage")
+    table = by_stage(entries(store)).set_index("stage")
     assert table.loc["search", "bytes"] == path.stat().st_size and table.loc["search", "results"] == 1
     page.run()
     assert page.dataframe[0].value.set_index("stage").loc["search", "results"] == 1
-    targets = chosen(held(store), stages=["search"])
+    targets = chosen(entries(store), stages=["search"])
     assert [one.key for one in targets] == [searched.key]
     assert prune(store, targets).removed == tuple(targets) and not path.exists()
     assert len(search(SIGNED, store, n_trials=3, device="cpu").trials) == 3  # it can be searched anew
 
 
 def test_the_trials_of_a_search_that_is_going_on_are_kept(store, searched):
-    targets = chosen(held(store), stages=["search"])
+    targets = chosen(entries(store), stages=["search"])
     with store.lock(searched.key):
         done = prune(store, targets)
         assert done.in_use == tuple(targets) and done.removed == () and done.n_bytes == 0
@@ -196,11 +196,11 @@ def test_the_trials_of_a_search_that_is_going_on_are_kept(store, searched):
 
 def test_removing_on_the_page_asks_twice(page, store, fitted):
     def script():
-        from encoding.storage.inventory import held
+        from encoding.storage.inventory import entries
         from pages.parts.cache.panels import _prune
         from pages.parts.shared.server_state import store
 
-        _prune(held(store()))
+        _prune(entries(store()))
 
     at = AppTest.from_function(script, default_timeout=30)
     at.session_state["prune_panel"] = True
@@ -211,7 +211,7 @@ def test_removing_on_the_page_asks_twice(page, store, fitted):
     at.checkbox(key="prune_sure").check().run()
     assert not at.button(key="prune").disabled
     at.button(key="prune").click().run()
-    assert not at.exception and fitted.key in store and not any(one.stage == "weights" for one in held(store))
+    assert not at.exception and fitted.key in store and not any(one.stage == "weights" for one in entries(store))
     assert "Removed" in at.success[0].value
 
 
@@ -262,4 +262,4 @@ def test_a_fit_is_offered_as_a_file(page, fitted):
 def test_results_of_other_ages_do_not_disturb(store, tiny):
     fit(replace(TINY, hemi="lh"), store, device="cpu")
     (store.root / "fit" / ".writing-x").mkdir()
-    assert np.isfinite(by_stage(held(store))["bytes"]).all()
+    assert np.isfinite(by_stage(entries(store))["bytes"]).all()

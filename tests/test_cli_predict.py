@@ -47,7 +47,7 @@ def test_the_key_that_fit_prints_predicts_a_folder_of_images(tiny, ask, images, 
 
 
 def test_the_text_says_what_the_numbers_are_and_whose(tiny, shell, images, tmp_path, cache):  # noqa: F811
-    key = fit(changed(split="kfold:4:0", focus="vertex:rh:2"), cache).key
+    key = fit(changed(split="kfold:4:0", target_groups="vertex:rh:2"), cache).key
     code, out, _ = shell("predict", key.removeprefix("fit-")[:8], "--images", images, "--out", tmp_path / "out")
     assert code == 0
     assert "responses to 6 images: vertices 10 in rh" in out and "units      those of the responses of tiny" in out

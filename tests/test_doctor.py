@@ -13,7 +13,7 @@ from PIL import Image
 
 from encoding.datasets._download2023 import DOWNLOADS, ROI_SIZES
 from encoding.datasets._rois import ROI_CLASSES
-from encoding.datasets.algonauts2023 import Layout
+from encoding.datasets.algonauts2023 import Algonauts2023Layout
 from encoding.datasets.doctor import diagnose, find_subjects
 from encoding.datasets.writers.algonauts2023 import write_algonauts2023
 from encoding.storage.store import Store
@@ -31,7 +31,7 @@ def written(tmp_path_factory):
 def layout(written, tmp_path, monkeypatch):
     monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)  # each test changes files before it reads them
     shutil.copytree(written / "subj03", tmp_path / "algonauts2023" / "subj03")
-    return Layout(tmp_path / "algonauts2023" / "subj03")
+    return Algonauts2023Layout(tmp_path / "algonauts2023" / "subj03")
 
 
 @pytest.fixture

@@ -403,7 +403,7 @@ def test_other_subjects_train_the_backbone_too():
     other = training(theirs, other_filters(theirs, t=6))
     options = {"n_epochs": 4, "patience": 9}
     alone = tuned(training(stimuli, Y), **options)
-    beside = tuned(training(stimuli, Y, company=(other,)), **options)
+    beside = tuned(training(stimuli, Y, extra_subjects=(other,)), **options)
     assert beside.weights.shape == alone.weights.shape == (8, 4)
     assert beside.history["validation_r"][-1] > alone.history["validation_r"][-1]
 

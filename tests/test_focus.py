@@ -8,9 +8,9 @@ import pytest
 from encoding import READOUTS, Store, fit
 from encoding.analysis.learning_curve import learning_curve
 from encoding.features.components import fit_components, project
-from encoding.fits.spec import FitSpec, check_focus
-from encoding.fits.targets import parts_of
-from encoding.fits.training_data import Chosen, unlike
+from encoding.fits.spec import FitSpec, check_target_groups
+from encoding.fits.targets import target_groups_of
+from encoding.fits.training_data import Chosen, without_test_stimuli
 from encoding.readouts import BadOption, LinearModel, Options, Readout, Training, option
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinyStimuli
@@ -47,23 +47,23 @@ def keep(monkeypatch):
     return readout
 
 
-def parts(tiny, focus, per_target=False, rois=(), hemis=("lh", "rh")):
-    return {part.name: part for part in parts_of(tiny.subject, focus, hemis=hemis, rois=rois, per_target=per_target)}
+def parts(tiny, target_groups, per_target=False, rois=(), hemis=("lh", "rh")):
+    return {part.name: part for part in target_groups_of(tiny.subject, target_groups, hemis=hemis, rois=rois, per_target=per_target)}
 
 
 def test_a_focus_that_cannot_be_read_is_refused():
-    for focus in ("hemisphere", "both", "roi", "vertex:lh:3", "vertex:voxels:12"):
-        assert check_focus(focus) == focus
-    for focus in ("rois", "vertex", "vertex:lh", "vertex:3", "vertex:lh:x", ""):
-        with pytest.raises(ValueError, match="Unknown focus"):
-            FitSpec(focus=focus)
+    for target_groups in ("hemisphere", "both", "roi", "vertex:lh:3", "vertex:voxels:12"):
+        assert check_target_groups(target_groups) == target_groups
+    for target_groups in ("rois", "vertex", "vertex:lh", "vertex:3", "vertex:lh:x", ""):
+        with pytest.raises(ValueError, match="Unknown target groups"):
+            FitSpec(target_groups=target_groups)
 
 
-@pytest.mark.parametrize("focus", ["hemisphere", "both", "roi"])
-def test_every_vertex_is_in_one_part(tiny, focus):
+@pytest.mark.parametrize("target_groups", ["hemisphere", "both", "roi"])
+def test_every_vertex_is_in_one_part(tiny, target_groups):
     for per_target in (True, False):
         for hemi in ("lh", "rh"):
-            found = [part.columns[hemi] for part in parts(tiny, focus, per_target).values() if hemi in part.columns]
+            found = [part.columns[hemi] for part in parts(tiny, target_groups, per_target).values() if hemi in part.columns]
             assert sorted(np.concatenate(found)) == list(range(10))
 
 
@@ -81,25 +81,25 @@ def test_a_vertex_of_several_rois_goes_with_the_smallest(tiny):
 
 def test_company_makes_no_difference_where_targets_are_fitted_alone(tiny, store):
     whole = fit(TINY, store)
-    for focus in ("both", "roi"):
-        again = fit(replace(TINY, focus=focus), store)
+    for target_groups in ("both", "roi"):
+        again = fit(replace(TINY, target_groups=target_groups), store)
         assert again.cached and again.key == whole.key
 
 
 def test_a_single_vertex_has_a_model_of_its_own(tiny, store):
-    whole, one = fit(TINY, store), fit(replace(TINY, focus="vertex:rh:2"), store)
+    whole, one = fit(TINY, store), fit(replace(TINY, target_groups="vertex:rh:2"), store)
     assert np.isfinite(one.score("rh")).sum() == 1 and one.plan.hemis == ("rh",)
     assert one.score("rh")[2] == pytest.approx(whole.score("rh")[2], abs=1e-6)
     assert np.isnan(one.predicted("lh", [0])).all()
     np.testing.assert_allclose(one.predicted("rh", [1, 2])[:, 1], whole.predicted("rh", [2])[:, 0], atol=1e-5)
-    for focus, message in (("vertex:rh:10", "0 to 9"), ("vertex:mid:1", "No hemisphere 'mid'")):
+    for target_groups, message in (("vertex:rh:10", "0 to 9"), ("vertex:mid:1", "No hemisphere 'mid'")):
         with pytest.raises(ValueError, match=message):
-            fit(replace(TINY, focus=focus), store)
+            fit(replace(TINY, target_groups=target_groups), store)
 
 
 @pytest.mark.parametrize("spec", [PLS, replace(TINY, readout="keep", n_components=8)])
 def test_a_part_is_fitted_as_if_there_were_nothing_else(tiny, store, keep, spec):
-    result = fit(replace(spec, focus="roi"), store)
+    result = fit(replace(spec, target_groups="roi"), store)
     only = {hemi: Y[:, 5:] for hemi, Y in tiny.subject.responses.items()}
     tiny.change(responses=only, fingerprints={hemi: f"noise-{hemi}" for hemi in only}, rois={hemi: {} for hemi in only})
     alone = fit(spec, store)
@@ -108,15 +108,15 @@ def test_a_part_is_fitted_as_if_there_were_nothing_else(tiny, store, keep, spec)
 
 
 def test_both_hemispheres_in_one_model(tiny, store, keep):
-    spec = replace(TINY, readout="keep", focus="both", n_components=8)
+    spec = replace(TINY, readout="keep", target_groups="both", n_components=8)
     result = fit(spec, store)
-    assert keep.calls == 1 and keep.shown.n_targets == 20 and list(result.plan.parts[0].columns) == ["lh", "rh"]
+    assert keep.calls == 1 and keep.shown.n_targets == 20 and list(result.plan.target_groups[0].columns) == ["lh", "rh"]
     np.testing.assert_array_equal(keep.shown.Y[:, 10:], tiny.subject.responses["rh"][result.plan.folds[0].train])
     assert keep.shown.rois["noise"].tolist() == [5, 6, 7, 8, 9, 15, 16, 17, 18, 19]
-    apart = fit(replace(spec, focus="hemisphere"), store)
+    apart = fit(replace(spec, target_groups="hemisphere"), store)
     np.testing.assert_allclose(result.score("rh"), apart.score("rh"), atol=1e-6)
     assert result.score("rh", "constant").tolist() == list(range(10, 20))
-    joint = fit(replace(PLS, focus="both"), store)
+    joint = fit(replace(PLS, target_groups="both"), store)
     assert joint.model("both").weights.shape[1] == 20
     with pytest.raises(UnknownName, match="part of this fit"):
         joint.model("lh")
@@ -195,8 +195,8 @@ def test_other_subjects_come_in_the_same_components_without_the_pictures_tested_
     other = replace(tiny.subject, name="subj02", stimuli=TinyStimuli(np.concatenate([seen_by_both, 255 - seen_by_both])))
     subjects = {"subj01": tiny.subject, "subj02": other}
     tiny.open = lambda subject, store, report=None: subjects[subject]
-    result = fit(replace(TINY, readout="keep", n_components=8, company=("subj02",), hemi="lh"), store)
-    fold, (beside,) = result.plan.folds[0], keep.shown.company
+    result = fit(replace(TINY, readout="keep", n_components=8, extra_subjects=("subj02",), hemi="lh"), store)
+    fold, (beside,) = result.plan.folds[0], keep.shown.extra_subjects
     tested = {picture.tobytes() for picture in tiny.subject.stimuli.pixels[fold.test]}
     rows = beside.Y.rows
     assert not tested & {other.stimuli.pixels[row].tobytes() for row in rows}
@@ -205,9 +205,9 @@ def test_other_subjects_come_in_the_same_components_without_the_pictures_tested_
     picture = next(row for row in rows if row < 60)
     np.testing.assert_allclose(beside.X[list(rows).index(picture)], result.components()[2 * picture], atol=1e-4)
     with pytest.raises(BadOption, match=r"ridge shares nothing between subjects.* mlp"):
-        fit(replace(TINY, company=("subj02",)), store)
+        fit(replace(TINY, extra_subjects=("subj02",)), store)
     with pytest.raises(ValueError, match="is the subject itself"):
-        fit(replace(TINY, readout="keep", company=("subj01",)), store)
+        fit(replace(TINY, readout="keep", extra_subjects=("subj01",)), store)
 
 
 def test_projection_gives_the_scores_that_the_components_have(tiny):
@@ -223,7 +223,7 @@ def test_pictures_seen_by_both_are_found_whatever_their_order():
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(30, 5)).astype(np.float32) * 100
     others = np.concatenate([Z[10:20] + 1e-4, rng.normal(size=(10, 5)).astype(np.float32) * 100])
-    assert unlike(np.arange(20), np.arange(12, 15), Z, others).tolist() == [0, 1, *range(5, 20)]
+    assert without_test_stimuli(np.arange(20), np.arange(12, 15), Z, others).tolist() == [0, 1, *range(5, 20)]
 
 
 def test_a_readout_of_sequences_needs_clips(tiny, store, keep, monkeypatch):

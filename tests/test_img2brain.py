@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from encoding import DATASETS, FitSpec, fit
 from encoding.cli import main
 from encoding.datasets import BadData, Stimuli, Subject
-from encoding.datasets.img2brain import BLOCK, TOP, Img2Brain, Layout
+from encoding.datasets.img2brain import BLOCK, TOP, Img2Brain, Img2BrainLayout
 from encoding.datasets.writers.img2brain import write_img2brain
 from encoding.evaluation.splits import folds
 from encoding.jobs.tasks import study
@@ -71,7 +71,7 @@ def data(written, tmp_path, monkeypatch):
     """The data set where it is looked for, to be damaged."""
     monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    return Layout(Path(shutil.copytree(written, tmp_path / "data" / "img2brain" / TOP)))
+    return Img2BrainLayout(Path(shutil.copytree(written, tmp_path / "data" / "img2brain" / TOP)))
 
 
 # -- read
@@ -221,7 +221,7 @@ def test_the_shell_simulates_fits_and_shows_it(monkeypatch, tmp_path, store, cap
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
     assert main(["simulate", "--layout", "img2brain", "--out", str(tmp_path / "img2brain")]) == 0
     assert "SIMULATED.txt" in capsys.readouterr().out
-    layout = Layout.below(tmp_path / "img2brain")
+    layout = Img2BrainLayout.below(tmp_path / "img2brain")
     with Image.open(layout.training_images / "0001.jpg") as image:
         assert image.size == (425, 425) and image.format == "JPEG"
     assert main(["fit", "--dataset", "img2brain", "--backbone", "pixels", "--layer", "rgb", "--components", "12"]) == 0

@@ -169,11 +169,11 @@ def test_a_click_on_a_cell_chooses_its_layer_and_roi(page, store, monkeypatch):
     page.run()
     state = {"heatmap": {"selection": {"points": [{"customdata": ["pixels", "noise"]}]}}}
     monkeypatch.setattr(layermaps.st, "session_state", state)
-    found = layermaps.Swept(SWEEP, dict.fromkeys(SWEEP.cells), store)
+    found = layermaps.SweepResult(SWEEP, dict.fromkeys(SWEEP.cells), store)
     layermaps._choose_clicked(found)
     assert (state["layer_roi"], state["shown_layer"], state["on_brain"]) == ("noise", "tinynet pixels", "one layer")
     state["heatmap"]["selection"]["points"][0]["customdata"] = ["colour", "driven"]
-    layermaps._choose_clicked(layermaps.Swept(SWEEP, dict.fromkeys(SWEEP.cells[:1]), store))
+    layermaps._choose_clicked(layermaps.SweepResult(SWEEP, dict.fromkeys(SWEEP.cells[:1]), store))
     assert (state["layer_roi"], state["shown_layer"]) == ("driven", "tinynet pixels")  # colour is not fitted yet
 
 

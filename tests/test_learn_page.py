@@ -128,7 +128,7 @@ def test_the_door_leads_to_explore_at_the_settings_of_the_lesson(learn, filled, 
     at = learn(filled, page="explore", **link)
     assert not at.exception and not at.warning
     (expected,) = asked
-    per_target = replace(expected, rois=(), focus=FitSpec.focus)
+    per_target = replace(expected, rois=(), target_groups=FitSpec.target_groups)
     assert reached[-1] == per_target
 
 
@@ -280,6 +280,6 @@ def test_a_link_says_what_differs_from_a_bare_explore_and_numbers_as_a_person_wr
 
 
 def test_a_region_and_a_vertex_become_what_is_looked_at():
-    assert explore_query(FitSpec(rois=("V1v",), focus="vertex:rh:12")) == {"roi": "V1v", "vertex": "rh 12"}
-    assert explore_query(FitSpec(readout="mlp", focus="roi")) == {"readout": "mlp", "focus": "roi"}
+    assert explore_query(FitSpec(rois=("V1v",), target_groups="vertex:rh:12")) == {"roi": "V1v", "vertex": "rh 12"}
+    assert explore_query(FitSpec(readout="mlp", target_groups="roi")) == {"readout": "mlp", "target_groups": "roi"}
     assert explore_query(FitSpec(options={"alphas": (1.0, np.float64(2.5))})) == {"ridge_alphas": "1, 2.5"}

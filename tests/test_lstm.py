@@ -144,7 +144,7 @@ def test_other_subjects_train_the_recurrent_layers_too():
     other = Training.of(X[80:480], Y[80:480, 6:], np.arange(400) % 10, n_frames=N_FRAMES)
     options = {"n_epochs": 8, "patience": 8}
     alone = train(X[:80], Y[:80, :6], **options)
-    helped = train(X[:80], Y[:80, :6], more={"company": (other,)}, **options)
+    helped = train(X[:80], Y[:80, :6], more={"extra_subjects": (other,)}, **options)
     assert helped.weights.shape == alone.weights.shape == (16, 6)
     assert mean_r(helped.predict(X[480:]), Y[480:, :6]) > mean_r(alone.predict(X[480:]), Y[480:, :6]) + 0.05
 

@@ -314,14 +314,14 @@ def test_other_subjects_help_to_train_what_is_shared(name):
     others = Training.of(X[more], Y[more, 8:], np.arange(920) % 10, positions=np.random.default_rng(1).normal(size=(16, 3)))
     options = {"batch_size": 80, "learning_rate": 1e-2, "n_epochs": 30, "patience": 10, **NO_DROPOUT[name]}
     alone = train(name, X[mine], Y[mine, :8], more=place, **options)
-    helped = train(name, X[mine], Y[mine, :8], more={**place, "company": (others,)}, **options)
+    helped = train(name, X[mine], Y[mine, :8], more={**place, "extra_subjects": (others,)}, **options)
     assert helped.weights.shape == alone.weights.shape
     assert mean_r(helped, X[1000:], Y[1000:, :8]) > mean_r(alone, X[1000:], Y[1000:, :8]) + 0.05
 
 
 def test_a_linear_layer_has_nothing_to_share_with_other_subjects():
     X, Y = planted(n=100)
-    beside = train("linear_sgd", X, Y, n_epochs=2, more={"company": (Training.of(X, Y[:, :2], np.arange(100) % 10),)})
+    beside = train("linear_sgd", X, Y, n_epochs=2, more={"extra_subjects": (Training.of(X, Y[:, :2], np.arange(100) % 10),)})
     np.testing.assert_array_equal(beside.weights, train("linear_sgd", X, Y, n_epochs=2).weights)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from encoding import fit
 from encoding.backbones import BACKBONES
 from encoding.prediction.nearest_stimuli import Patterns, reliable
-from encoding.prediction.occlusion import AskedOcclusion, Covered, as_png, compute, occlude, stored
+from encoding.prediction.occlusion import Covered, OcclusionRequest, as_png, compute, occlude, stored
 from encoding.prediction.predict import CannotPredict, predict
 from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_images, predict_row
 from encoding.readouts import READOUTS
@@ -54,7 +54,12 @@ def test_a_stimulus_of_the_data_set_gets_the_fits_own_prediction(name, tiny, sto
 
 @pytest.mark.parametrize(
     "values",
-    [{"hemi": "rh"}, {"focus": "vertex:lh:3"}, {"split": "kfold:4:0"}, {"focus": "roi", "readout": "mlp", "options": quick("mlp")}],
+    [
+        {"hemi": "rh"},
+        {"target_groups": "vertex:lh:3"},
+        {"split": "kfold:4:0"},
+        {"target_groups": "roi", "readout": "mlp", "options": quick("mlp")},
+    ],
     ids=str,
 )
 def test_predictions_in_memory_are_those_of_a_folder(values, tiny, store):
@@ -92,7 +97,7 @@ def test_only_the_columns_that_are_asked_for_come_back(tiny, store):
     ready = Predictor.of(result, device="cpu")
     some = np.array([7, 2])
     np.testing.assert_allclose(ready(shown, columns={"rh": some})["rh"], ready(shown)["rh"][:, some], atol=1e-6)
-    vertex = Predictor.of(fit(changed(focus="vertex:lh:3"), store), device="cpu")(shown, columns={"lh": np.array([2, 3])})["lh"]
+    vertex = Predictor.of(fit(changed(target_groups="vertex:lh:3"), store), device="cpu")(shown, columns={"lh": np.array([2, 3])})["lh"]
     assert np.isnan(vertex[:, 0]).all() and np.isfinite(vertex[:, 1]).all()
 
 
@@ -222,7 +227,7 @@ def test_the_drop_is_that_of_a_linear_model_worked_out_by_hand(tiny, store):
 
 
 def test_a_region_without_a_model_is_refused(tiny, store):
-    ready = Predictor.of(fit(changed(focus="vertex:lh:3"), store), device="cpu")
+    ready = Predictor.of(fit(changed(target_groups="vertex:lh:3"), store), device="cpu")
     with pytest.raises(ValueError, match="no vertices"):
         occlude(ready, pictures(1), {"lh": np.zeros(0, int)}, n_grid=2, patch=0.5)
     with pytest.raises(ValueError, match="No vertex of this region was fitted"):
@@ -234,7 +239,7 @@ def test_a_region_without_a_model_is_refused(tiny, store):
 
 def test_a_job_computes_the_same_map_once_and_keeps_no_picture(tiny, store, monkeypatch):
     result, shown = fit(TINY, store), pictures(1)
-    asked = AskedOcclusion(result.key, "driven", 2, 0.5, (), InMemory([shown]).fingerprint, (as_png(shown[0]),))
+    asked = OcclusionRequest(result.key, "driven", 2, 0.5, (), InMemory([shown]).fingerprint, (as_png(shown[0]),))
     assert asked.key != replace(asked, picture=InMemory([pictures(1, seed=1)]).fingerprint).key
     assert stored(asked.key, store) is None
     found = compute(asked, store, device="cpu")

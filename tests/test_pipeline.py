@@ -163,7 +163,7 @@ def test_a_damaged_stage_is_computed_again(tiny, store):
     path = store.path(first.plan.moments_key(first.plan.folds[0], "lh")) / "xy.npy"
     path.write_bytes(path.read_bytes()[:-4])
     store.remove(first.key)
-    store.remove(first.plan.weights_key(first.plan.folds[0], first.plan.parts[0]))
+    store.remove(first.plan.weights_key(first.plan.folds[0], first.plan.target_groups[0]))
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         again = fit(TINY, store)

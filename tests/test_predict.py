@@ -76,10 +76,10 @@ def test_the_test_images_again_get_the_fits_own_predictions(name, tiny, store):
         {"n_components": 7},
         {"layers": ("colour", "pixels"), "n_components": 20},
         {"hemi": "rh"},
-        {"focus": "vertex:lh:3"},
-        {"focus": "both", "readout": "mlp", "options": quick("mlp")},
-        {"focus": "roi", "readout": "mlp", "options": quick("mlp")},
-        {"focus": "roi", "readout": "mlp", "options": quick("mlp"), "rois": ("driven",)},
+        {"target_groups": "vertex:lh:3"},
+        {"target_groups": "both", "readout": "mlp", "options": quick("mlp")},
+        {"target_groups": "roi", "readout": "mlp", "options": quick("mlp")},
+        {"target_groups": "roi", "readout": "mlp", "options": quick("mlp"), "rois": ("driven",)},
     ],
     ids=str,
 )
@@ -279,7 +279,7 @@ def photos(folder, new, suffix=".png"):
 
 
 def test_a_folder_of_images_is_read_in_natural_order_and_saved_with_its_names(tiny, store, tmp_path):
-    result, new = fit(changed(focus="vertex:lh:3"), store), others(12)
+    result, new = fit(changed(target_groups="vertex:lh:3"), store), others(12)
     stimuli = stimuli_in(photos(tmp_path / "photos", new), result.plan, store)
     out = save_predictions(result, stimuli, tmp_path / "new" / "out", device="cpu")
     assert {path.name for path in out.iterdir()} == {"lh_predictions.npy", "stimuli.csv", "vertices.csv", "spec.json"}
@@ -394,11 +394,14 @@ def test_a_data_set_without_a_challenge_is_refused(tiny, store):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"hemi": "lh"}, "has no model for 70 of 70 vertices in rh (focus hemisphere, hemi lh). The challenge asks for all of them: fit"),
-        ({"focus": "vertex:lh:5"}, "has no model for 59 of 60 vertices in lh (focus vertex:lh:5, hemi both)."),
         (
-            {"focus": "roi", "readout": "mlp", "options": quick("mlp"), "rois": ("V1v",)},
-            "has no model for 50 of 60 vertices in lh (focus roi, hemi both, ROIs V1v)",
+            {"hemi": "lh"},
+            "has no model for 70 of 70 vertices in rh (target groups hemisphere, hemi lh). The challenge asks for all of them: fit",
+        ),
+        ({"target_groups": "vertex:lh:5"}, "has no model for 59 of 60 vertices in lh (target groups vertex:lh:5, hemi both)."),
+        (
+            {"target_groups": "roi", "readout": "mlp", "options": quick("mlp"), "rois": ("V1v",)},
+            "has no model for 50 of 60 vertices in lh (target groups roi, hemi both, ROIs V1v)",
         ),
     ],
     ids=lambda value: str(value)[:30],

@@ -6,7 +6,7 @@ from sklearn import metrics
 from encoding.evaluation.noise_ceiling import from_repeats
 from encoding.evaluation.scores import (
     SCORES,
-    Tally,
+    ScoreAccumulator,
     algonauts2021_score,
     algonauts2023_score,
     bootstrap_means,
@@ -44,11 +44,11 @@ def test_smooth_l1_is_torchs(pair):
 
 def test_blocks_of_rows_give_the_scores_of_all(pair):
     predicted, measured = pair
-    tally = Tally(np.full(6, 0.3))
+    accumulator = ScoreAccumulator(np.full(6, 0.3))
     for rows in np.array_split(np.arange(80), 7):
-        tally.add(predicted[rows], measured[rows])
+        accumulator.add(predicted[rows], measured[rows])
     for name, values in score(predicted, measured).items():
-        np.testing.assert_allclose(tally.scores()[name], values, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(accumulator.scores()[name], values, rtol=1e-4, atol=1e-6)
 
 
 def test_a_constant_prediction_scores_zero_and_a_constant_response_has_no_score(pair):
@@ -63,7 +63,7 @@ def test_a_constant_prediction_scores_zero_and_a_constant_response_has_no_score(
 def test_adding_leaves_its_arguments_alone(pair):
     predicted, measured = pair
     copies = predicted.copy(), measured.copy()
-    Tally(np.zeros(6)).add(predicted, measured)
+    ScoreAccumulator(np.zeros(6)).add(predicted, measured)
     np.testing.assert_array_equal(predicted, copies[0])
     np.testing.assert_array_equal(measured, copies[1])
 

@@ -210,9 +210,9 @@ def test_vertices_that_do_not_vary_are_left_out_and_none_at_all_is_an_error(plan
 def test_each_part_has_a_model_and_moments_are_summed_once(planted, store, monkeypatch):
     Signed.fitted.clear()
     monkeypatch.setattr(Signed, "per_target", False)
-    search(replace(SIGNED, focus="roi"), store, n_trials=2, vary=["alpha"])
+    search(replace(SIGNED, target_groups="roi"), store, n_trials=2, vary=["alpha"])
     assert [data.n_targets for data in Signed.fitted] == [5] * 8
-    search(replace(SIGNED, focus="both"), store, n_trials=1)
+    search(replace(SIGNED, target_groups="both"), store, n_trials=1)
     assert Signed.fitted[-1].n_targets == 20
     assert sum(key.startswith("moments") for key in store.keys()) == 2  # noqa: SIM118 - a Store is no dict
 
@@ -228,11 +228,11 @@ def test_company_learns_neither_test_nor_validation_pictures(planted, store, mon
     monkeypatch.setattr(type(planted), "subjects", lambda self: ("subj01", "subj02"))
     monkeypatch.setattr(type(planted), "open", lambda self, name, *_: other if name == "subj02" else self.subject)
     monkeypatch.setattr(SignedArrays, "shares", True)
-    spec = replace(ARRAYS, company=("subj02",))
+    spec = replace(ARRAYS, extra_subjects=("subj02",))
     search(spec, store, n_trials=1)
     planned = plan(spec, store)
-    (company,) = Signed.fitted[0].company
-    assert len(company.Y.rows) and not set(company.Y.rows) & {*judged_fold(planned).test, *planned.folds[0].test}
+    (extra_subjects,) = Signed.fitted[0].extra_subjects
+    assert len(extra_subjects.Y.rows) and not set(extra_subjects.Y.rows) & {*judged_fold(planned).test, *planned.folds[0].test}
 
 
 def test_a_readout_that_looks_at_pictures_sees_the_four_fifths_and_predicts_the_fifth(planted, store, monkeypatch):

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import READOUTS, FitSpec
-from encoding.analysis.hyperparameter_search import Asked, search
+from encoding.analysis.hyperparameter_search import SearchRequest, search
 from encoding.jobs import Job
 from encoding.jobs.tasks import tune
 from encoding.readouts import Choice, Options, Range, option
@@ -106,7 +106,7 @@ def job(state, **more) -> Job:
     return Job(key=ASKED.job_key, spec=None, state=state, position=None, **values | more)
 
 
-ASKED = Asked(SPEC, 30, ("alpha", "sign", "kind"))
+ASKED = SearchRequest(SPEC, 30, ("alpha", "sign", "kind"))
 
 
 # ---- parameters
@@ -172,31 +172,31 @@ def test_a_parameter_that_cannot_be_read_is_explained(page, name, text, message)
 
 
 def test_what_is_fitted_together_is_asked_where_it_matters(page):
-    page.query_params["focus"] = "vertex:lh:3"
+    page.query_params["target_groups"] = "vertex:lh:3"
     page.run()
-    assert fitted(page).focus == "vertex:lh:3"
-    page.selectbox(key="focus").set_value("roi").run()
-    assert fitted(page).focus == "roi"
+    assert fitted(page).target_groups == "vertex:lh:3"
+    page.selectbox(key="target_groups").set_value("roi").run()
+    assert fitted(page).target_groups == "roi"
     page.selectbox(key="readout").set_value("ridge").run()
-    assert "focus" not in {box.key for box in page.selectbox} and fitted(page).focus == "hemisphere"
+    assert "target_groups" not in {box.key for box in page.selectbox} and fitted(page).target_groups == "hemisphere"
 
 
 def test_a_focus_that_cannot_be_is_explained(page):
-    page.query_params["focus"] = "vertex:3"
+    page.query_params["target_groups"] = "vertex:3"
     page.run()
-    assert "Unknown focus 'vertex:3'" in page.error[0].value
+    assert "Unknown target groups 'vertex:3'" in page.error[0].value
 
 
 def test_company_is_offered_where_subjects_can_share(page, tiny, monkeypatch):
     page.run()
-    assert "company" not in {each.key for each in page.multiselect}
+    assert "extra_subjects" not in {each.key for each in page.multiselect}
     monkeypatch.setattr(type(tiny), "subjects", lambda self: ("subj01", "subj02"))
     monkeypatch.setattr(type(tiny), "open", lambda self, name, *_: replace(self.subject, name=name))
     page.run()
-    page.multiselect(key="company").select("subj02").run()
-    assert fitted(page).company == ("subj02",)
+    page.multiselect(key="extra_subjects").select("subj02").run()
+    assert fitted(page).extra_subjects == ("subj02",)
     page.selectbox(key="subject").set_value("subj02").run()
-    assert not page.exception and page.multiselect(key="company").options == ["subj01"]
+    assert not page.exception and page.multiselect(key="extra_subjects").options == ["subj01"]
 
 
 # ---- the search
@@ -224,7 +224,7 @@ def test_start_submits_what_was_asked_for(panel):
     assert not panel.exception
     ((task, asked, key),) = NoWorkers.submitted
     assert task is tune and key == asked.job_key
-    assert asked == Asked(replace(SPEC, options={"word": "kept"}), 12, ("alpha", "sign"))
+    assert asked == SearchRequest(replace(SPEC, options={"word": "kept"}), 12, ("alpha", "sign"))
 
 
 def test_without_a_parameter_to_vary_there_is_nothing_to_start(panel):

@@ -19,7 +19,7 @@ from encoding.runs.imported import NotSent
 from tests.conftest import TINY, TinyBackbone, TinyStimuli
 from tests.test_exchange import npy, put, rewritten
 
-SENT = [name for name in READOUTS if not READOUTS[name].kept_back]
+SENT = [name for name in READOUTS if not READOUTS[name].export_refusal]
 KEPT = ["knn", "rse", "tree", "mlp"]  # lstm takes clips, positional places, finetune a real network
 
 
@@ -57,8 +57,8 @@ def test_an_imported_fit_predicts_the_same_bits_in_an_empty_store(tiny, store, e
 
 @pytest.mark.parametrize(
     "more",
-    [{"split": "kfold:3:0"}, {"focus": "vertex:rh:2"}, {"hemi": "lh"}, {"readout": "multitask_lasso", "focus": "roi"},
-     {"readout": "multitask_lasso", "focus": "both"}],
+    [{"split": "kfold:3:0"}, {"target_groups": "vertex:rh:2"}, {"hemi": "lh"}, {"readout": "multitask_lasso", "target_groups": "roi"},
+     {"readout": "multitask_lasso", "target_groups": "both"}],
     ids=str,
 )  # fmt: skip
 def test_folds_and_parts_of_the_vertices_come_along(tiny, store, elsewhere, new, more):
@@ -72,7 +72,7 @@ def test_folds_and_parts_of_the_vertices_come_along(tiny, store, elsewhere, new,
 
 @pytest.mark.parametrize("readout", KEPT)
 def test_other_models_are_not_sent_and_the_receiver_reads_why(tiny, store, elsewhere, new, readout):
-    why = READOUTS[readout].kept_back
+    why = READOUTS[readout].export_refusal
     result = fit(replace(TINY, readout=readout, n_components=3), store, device="cpu")
     assert why_kept_back(result.plan, store) == why
     there = import_(over(result), elsewhere)
@@ -85,7 +85,7 @@ def test_other_models_are_not_sent_and_the_receiver_reads_why(tiny, store, elsew
 
 
 def test_whatever_is_more_than_weights_is_kept_back_in_a_sentence():
-    assert {name for name in READOUTS if READOUTS[name].kept_back} == {*KEPT, "lstm", "deep", "positional", "finetune"}
+    assert {name for name in READOUTS if READOUTS[name].export_refusal} == {*KEPT, "lstm", "deep", "positional", "finetune"}
     assert all(READOUTS[name].needs == "moments" or name == "linear_sgd" for name in SENT)
 
 

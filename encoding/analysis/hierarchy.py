@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 CATEGORY_AREAS = tuple(roi for kind, rois in ROI_CLASSES.items() if kind.startswith("floc-") for roi in rois)
 
-STAGES: Mapping[str, int] = {"V1": 1, "V2": 2, "V3": 3, "hV4": 4, "V4": 4} | dict.fromkeys((*CATEGORY_AREAS, "FFA", "LOC", "STS"), 5)
+CORTICAL_STAGES: Mapping[str, int] = {"V1": 1, "V2": 2, "V3": 3, "hV4": 4, "V4": 4} | dict.fromkeys(
+    (*CATEGORY_AREAS, "FFA", "LOC", "STS"), 5
+)
 """ROI to its stage along the visual hierarchy.
 
 V1 to V4 are in the order in which anatomy connects them (Felleman & Van Essen 1991, Distributed hierarchical processing in the primate
@@ -47,7 +49,7 @@ def stage(roi: str) -> int | None:
     >>> stage("V2d"), stage("FFA-1"), stage("ventral")
     (2, 5, None)
     """
-    return STAGES.get(roi) or (STAGES.get(roi[:-1]) if roi[-1:] in ("v", "d") else None)
+    return CORTICAL_STAGES.get(roi) or (CORTICAL_STAGES.get(roi[:-1]) if roi[-1:] in ("v", "d") else None)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def published_hierarchy() -> Hierarchy:
 
 
 def published_best() -> pd.DataFrame:
-    """The best layer of each ROI in the published table, as :func:`encoding.analysis.layer_sweep.best_layers`; how sure it is was not published."""
+    """The best layer of each ROI in the published table, as :func:`~encoding.analysis.layer_sweep.best_layers`; without probabilities."""
     table = published()
     best = table.loc[table.groupby("roi", sort=False)["normalised"].idxmax()]
     return best.assign(share=float("nan"))

@@ -5,7 +5,7 @@ readout's own inner folds lie within those. Its value is the mean r over all fit
 never read. Components are those of all training rows of the fold: they see the validation pictures but no response.
 
 Parameters are proposed by TPE (Bergstra et al. 2011). A readout that is trained in epochs is given up where its validation loss is
-worse than the median of the trials before at the same epoch. Each trial is kept in the Store as it ends (:mod:`encoding.analysis.optuna_study`).
+worse than the median of the trials before at the same epoch. Each trial is kept in the Store as it ends (see ``optuna_study``).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.optuna_study import Space, Watch, begin, counted, opened, shares_of_variance, tables, try_one
+from encoding.analysis.optuna_study import EpochCallback, Space, begin, counted, opened, shares_of_variance, tables, try_one
 from encoding.evaluation.scores import SCORES_VERSION
 from encoding.evaluation.splits import Fold, inner_folds
 from encoding.fits.plan import Plan, plan
 from encoding.fits.resources import preflight
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import Part
+from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import bands_of, training_rows
-from encoding.pipeline import company_rows, extract_features, reduce_features, score_part
+from encoding.pipeline import extra_subject_rows, extract_features, reduce_features, score_group
 from encoding.readouts import READOUTS, BadOption, Options, Training, search_space
 from encoding.readouts._moments import MOMENTS_VERSION, Moments
 from encoding.runtime.device import choose_device
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import unknown
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -49,7 +49,7 @@ class NothingFound(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchRequest:
     """What :func:`search` is asked for, as plain data for a background job.
 
     Attributes
@@ -65,7 +65,7 @@ class Asked:
     @property
     def job_key(self) -> str:
         """The name of the job: more trials of one search are the same job."""
-        return digest("tune", 1, spec=self.spec.to_dict(), vary=sorted(self.vary), seed=self.seed)
+        return digest("tune", 1, spec=self.spec.for_digest(), vary=sorted(self.vary), seed=self.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,14 +150,14 @@ def search(
     if n_trials < 1:
         raise ValueError(f"n_trials must be 1 or more, not {n_trials}.")
     space = space_of(spec, vary)
-    planned = plan(spec, store, portion(report, 0, 0.1))
+    planned = plan(spec, store, subprogress(report, 0, 0.1))
     path = study_path(planned, space, seed, store)
     with store.lock(path.stem):
         begin(path)
         with opened(path, "rw") as study:
             if len(counted(study)) < n_trials:
-                judge = _Judge.of(planned, store, portion(report, 0.1, 0.3), choose_device(device))
-                _try_all(study, judge, space, n_trials, seed, portion(report, 0.3, 1))
+                judge = _Objective.of(planned, store, subprogress(report, 0.1, 0.3), choose_device(device))
+                _try_all(study, judge, space, n_trials, seed, subprogress(report, 0.3, 1))
     found = _read(path, spec, space)
     if not found.best:
         raise NothingFound(f"None of {len(found.trials)} trials gave a value. The last: {found.trials['error'].iloc[-1]}")
@@ -206,7 +206,7 @@ def search_key(planned: Plan, space: Space, seed: int) -> str:
         "search",
         SEARCH_VERSION,
         scores=SCORES_VERSION,
-        weights=[planned.weights_key(fold, part) for part in planned.parts],
+        weights=[planned.weights_key(fold, part) for part in planned.target_groups],
         components=[planned.components_key(planned.folds[0], layers) for layers in planned.spaces],
         validation=fold.test.tolist(),
         space={name: repr(each) for name, each in space.items()},
@@ -230,53 +230,53 @@ def judged_fold(planned: Plan) -> Fold:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _Objective:
     """Fits a readout with some parameters and says how good it is."""
 
     planned: Plan
     fold: Fold
     Z: np.ndarray | None
     bands: tuple[int, ...]
-    company: tuple[Training, ...]
+    extra_subjects: tuple[Training, ...]
     store: Store
     device: str
 
     @classmethod
-    def of(cls, planned: Plan, store: Store, report: Report, device: str) -> _Judge:
+    def of(cls, planned: Plan, store: Store, report: Report, device: str) -> _Objective:
         preflight(planned, store, device).check()
         first, fold = planned.folds[0], judged_fold(planned)
         if planned.readout.needs == "stimuli":
             return cls(planned, fold, None, (), (), store, device)
-        plans = (planned, *planned.company)
+        plans = (planned, *planned.extra_subjects)
         for number, each in enumerate(plans):
-            extract_features(each, store, portion(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans)), device)
-        Z = reduce_features(planned, first, store, portion(report, 0.6, 1), device)
+            extract_features(each, store, subprogress(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans)), device)
+        Z = reduce_features(planned, first, store, subprogress(report, 0.6, 1), device)
         unseen = replace(planned, folds=[Fold(first.train, np.union1d(first.test, fold.test))])  # no subject learns these pictures
-        company = tuple(company_rows(unseen, other, 0, Z, store, device) for other in planned.company)
-        return cls(planned, fold, Z, bands_of(planned, first, store), company, store, device)
+        extra_subjects = tuple(extra_subject_rows(unseen, other, 0, Z, store, device) for other in planned.extra_subjects)
+        return cls(planned, fold, Z, bands_of(planned, first, store), extra_subjects, store, device)
 
-    def value(self, options: Options, watch: Watch, report: Report) -> float:
+    def value(self, options: Options, on_epoch: EpochCallback, report: Report) -> float:
         """The mean r over all vertices on the validation rows, those left out that do not vary there.
 
         ``watch`` is told the epochs of the largest part.
         """
-        planned, parts = replace(self.planned, options=options), sorted(self.planned.parts, key=_n_targets, reverse=True)
+        planned, parts = replace(self.planned, options=options), sorted(self.planned.target_groups, key=_n_targets, reverse=True)
         r = []
         for number, part in enumerate(parts):
-            said = portion(report, number / len(parts), (number + 1) / len(parts))
+            said = subprogress(report, number / len(parts), (number + 1) / len(parts))
             said(0, f"fitting {_n_targets(part):,} vertices of {part.name}")
-            data = self._data(planned, part, None if number else watch)
+            data = self._data(planned, part, None if number else on_epoch)
             model = planned.readout.fit(data, options, device=self.device, report=said)
-            scores = score_part(planned, self.fold, part, self.Z, model, (), silent)
+            scores = score_group(planned, self.fold, part, self.Z, model, (), silent)
             r += [values["r"] for values in scores.values()]
         r = np.concatenate(r)
         if not np.isfinite(r).any():
             raise ValueError("No vertex varies over the validation rows, so there is nothing to judge a search by.")
         return float(np.nanmean(r))
 
-    def _data(self, planned: Plan, part: Part, watch: Watch | None) -> Moments | Training:
+    def _data(self, planned: Plan, part: TargetGroup, on_epoch: EpochCallback | None) -> Moments | Training:
         if planned.readout.needs != "moments":
-            return training_rows(planned, self.fold, part, self.Z, company=self.company, watch=watch)
+            return training_rows(planned, self.fold, part, self.Z, extra_subjects=self.extra_subjects, on_epoch=on_epoch)
         found = [self._sums(planned, hemi).targets(slice(None) if part.whole else columns) for hemi, columns in part.columns.items()]
         return found[0] if len(found) == 1 else Moments.side_by_side(found)
 
@@ -293,22 +293,22 @@ class _Judge:
         return Moments.from_arrays(self.store.memo(key, make, planned.made_from(device=self.device, components=components, hemi=hemi)))
 
 
-def _n_targets(part: Part) -> int:
+def _n_targets(part: TargetGroup) -> int:
     return sum(map(len, part.columns.values()))
 
 
-def _try_all(study: optuna.Study, judge: _Judge, space: Space, n_trials: int, seed: int, report: Report) -> None:
+def _try_all(study: optuna.Study, judge: _Objective, space: Space, n_trials: int, seed: int, report: Report) -> None:
     """Trials until there are enough of them."""
     defaults, n_before = asdict(judge.planned.options), len(done := counted(study))
     while len(done) < n_trials:
         values = [trial.value for trial in done if trial.state.name == "COMPLETE"]
         text = f"trial {len(done) + 1} of {n_trials}" + (f", best r {max(values):.3f}" if values else "")
         start, stop = ((at - n_before) / (n_trials - n_before) for at in (len(done), len(done) + 1))
-        said = _prefixed(portion(report, start, stop), text)
+        said = _prefixed(subprogress(report, start, stop), text)
         said(0, "choosing parameters")
 
-        def value(chosen: dict[str, Any], watch: Watch, said: Report = said) -> float:
-            return judge.value(judge.planned.readout.read(defaults | chosen), watch, said)
+        def value(chosen: dict[str, Any], on_epoch: EpochCallback, said: Report = said) -> float:
+            return judge.value(judge.planned.readout.read(defaults | chosen), on_epoch, said)
 
         try_one(study, done, space, defaults, seed, value)
         done = counted(study)

@@ -66,7 +66,7 @@ def win_shares(draws: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    draws : (n_layers, n_draws, n_rois), :meth:`Swept.draws`. Layers share each draw, so what all of them find hard cancels.
+    draws : (n_layers, n_draws, n_rois), :meth:`SweepResult.draws`. Layers share each draw, so what all of them find hard cancels.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def best_layers(table: pd.DataFrame, shares: np.ndarray, *, score: str = "r") ->
 
     Parameters
     ----------
-    table : the rows of one hemisphere of :meth:`Swept.table`.
+    table : the rows of one hemisphere of :meth:`SweepResult.table`.
     shares : (n_layers, n_rois), :func:`win_shares` of the same hemisphere.
     score : ``r`` or ``normalised``. Shares speak of r whatever the score.
 

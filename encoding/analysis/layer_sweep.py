@@ -24,7 +24,7 @@ from encoding.fits.spec import FitSpec
 from encoding.fits.training_data import is_complete
 from encoding.pipeline import extract_features, fit
 from encoding.runtime.device import choose_device
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
@@ -114,7 +114,7 @@ class Sweep:
     @property
     def job_key(self) -> str:
         """The name of the job that does all of it."""
-        return digest("sweep", 1, specs=[spec.to_dict() for spec in self.specs().values()])
+        return digest("sweep", 1, specs=[spec.for_digest() for spec in self.specs().values()])
 
     def to_command(self) -> str:
         """The shell command that runs this sweep."""
@@ -168,7 +168,7 @@ def plans(sweep: Sweep, store: Store, report: Report = silent, *, subject: Subje
     """
     made: dict[Cell, Plan] = {}
     for number, backbone in enumerate(sweep.backbones):
-        said = portion(report, number / len(sweep.backbones), (number + 1) / len(sweep.backbones))
+        said = subprogress(report, number / len(sweep.backbones), (number + 1) / len(sweep.backbones))
         cells = sweep.of(backbone)
         joint = plan(replace(sweep.spec_of(cells[0]), layers=tuple(layer for _, layer in cells)), store, said, subject=subject)
         subject = joint.subject
@@ -178,11 +178,11 @@ def plans(sweep: Sweep, store: Store, report: Report = silent, *, subject: Subje
 
 def _of_layers(planned: Plan, layers: tuple[str, ...]) -> Plan:
     """The same plan for some of its layers."""
-    company = tuple(_of_layers(other, layers) for other in planned.company)
-    return replace(planned, spec=replace(planned.spec, layers=layers), company=company)
+    extra_subjects = tuple(_of_layers(other, layers) for other in planned.extra_subjects)
+    return replace(planned, spec=replace(planned.spec, layers=layers), extra_subjects=extra_subjects)
 
 
-def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> Swept:
+def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> SweepResult:
     """Fit every layer that is not fitted yet, and draw the intervals of its ROIs.
 
     A layer for which there is no room is left out until the others are done.
@@ -192,7 +192,7 @@ def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto
     What :func:`plans` and :func:`encoding.fit` raise; NoRoom at the end where layers had to be left out, which it names.
     """
     opened = 0.05 if DATASETS[sweep.spec.dataset].is_ready(sweep.spec.subject, store) else 0.4
-    planned, device = plans(sweep, store, portion(report, 0, opened)), choose_device(device)
+    planned, device = plans(sweep, store, subprogress(report, 0, opened)), choose_device(device)
     missing = {cell: each for cell, each in planned.items() if not is_studied(each, store)}
     left_out: list[str] = []
     done = 0
@@ -200,7 +200,7 @@ def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto
         cells = {cell: each for cell, each in missing.items() if cell[0] == backbone}
         if cells:
             start, stop = (opened + (1 - opened) * n / len(missing) for n in (done, done + len(cells)))
-            left_out += _fit_layers(sweep, cells, store, portion(report, start, stop), device)
+            left_out += _fit_layers(sweep, cells, store, subprogress(report, start, stop), device)
             done += len(cells)
     if left_out:
         raise NoRoom(f"{len(left_out)} of {len(sweep.cells)} layers could not be fitted. {' '.join(left_out)}")
@@ -214,20 +214,20 @@ def _fit_layers(sweep: Sweep, cells: Mapping[Cell, Plan], store: Store, report: 
     fitting = EXTRACTING if unfitted else 0.0
     if unfitted and cells[unfitted[0]].readout.needs != "stimuli":
         joint = plan(replace(sweep.spec_of(unfitted[0]), layers=tuple(layer for _, layer in unfitted)), store)
-        everyone = (joint, *joint.company)
+        everyone = (joint, *joint.extra_subjects)
         for number, each in enumerate(everyone):
             start, stop = (fitting * n / len(everyone) for n in (number, number + 1))
-            extract_features(each, store, _naming(portion(report, start, stop), unfitted[0][0]), device)
+            extract_features(each, store, _naming(subprogress(report, start, stop), unfitted[0][0]), device)
     left_out = []
     for number, cell in enumerate(cells):
         start, stop = (fitting + (1 - fitting) * n / len(cells) for n in (number, number + 1))
-        said = _naming(portion(report, start, stop), f"{' '.join(cell)}, {number + 1} of {len(cells)}")
+        said = _naming(subprogress(report, start, stop), f"{' '.join(cell)}, {number + 1} of {len(cells)}")
         try:
-            result = fit(sweep.spec_of(cell), store, portion(said, 0, 0.6), device)
+            result = fit(sweep.spec_of(cell), store, subprogress(said, 0, 0.6), device)
         except NoRoom as error:
             left_out.append(f"{' '.join(cell)}: {error}")
             continue
-        roi_intervals(result, portion(said, 0.6, 1))
+        roi_intervals(result, subprogress(said, 0.6, 1))
     return left_out
 
 
@@ -240,13 +240,13 @@ def is_studied(planned: Plan, store: Store) -> bool:
     return is_complete(planned, store) and intervals_key(Result(planned, store)) in store
 
 
-def swept(sweep: Sweep, planned: Mapping[Cell, Plan], store: Store) -> Swept:
+def swept(sweep: Sweep, planned: Mapping[Cell, Plan], store: Store) -> SweepResult:
     """What a sweep has found so far; nothing is computed."""
-    return Swept(sweep, {cell: Result(each, store) for cell, each in planned.items() if is_studied(each, store)}, store)
+    return SweepResult(sweep, {cell: Result(each, store) for cell, each in planned.items() if is_studied(each, store)}, store)
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepResult:
     """The layers of a sweep that are finished.
 
     Attributes
@@ -287,15 +287,17 @@ class Swept:
         """
         import pandas as pd
 
-        return together(self.sweep, {cell: roi_rows(result) for cell, result in self.results.items()}) if self.results else pd.DataFrame()
+        return (
+            concat_tables(self.sweep, {cell: roi_rows(result) for cell, result in self.results.items()}) if self.results else pd.DataFrame()
+        )
 
     def draws(self, hemi: str = BOTH) -> np.ndarray:
         """(n_layers, n_draws, n_rois) mean r of each finished layer for the same draws of test images; NaN for an empty ROI."""
         return np.stack([roi_draws(result, hemi) for result in self.results.values()])
 
 
-def together(sweep: Sweep, rows: Mapping[Cell, pd.DataFrame]) -> pd.DataFrame:
-    """Tables of single layers (:func:`roi_rows`) as one, :meth:`Swept.table`."""
+def concat_tables(sweep: Sweep, rows: Mapping[Cell, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of single layers (:func:`roi_rows`) as one, :meth:`SweepResult.table`."""
     import pandas as pd
 
     named = [table.assign(backbone=cell[0], layer=cell[1], label=sweep.label(cell)) for cell, table in rows.items()]

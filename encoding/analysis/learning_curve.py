@@ -9,13 +9,13 @@ import numpy as np
 from encoding.evaluation.scores import score
 from encoding.fits.plan import Plan
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import Part
+from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import bands_of, training_rows
 from encoding.pipeline import SCORING_COLUMNS, fit
 from encoding.readouts import READOUTS, LinearModel, Model, Responses
 from encoding.readouts._moments import Accumulator, Moments, centred
 from encoding.runtime.device import choose_device
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Arrays, Store
 
@@ -42,7 +42,7 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
     """
     if not has_curve(spec):
         raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
-    result = fit(spec, store, portion(report, 0, 0.3), device)
+    result = fit(spec, store, subprogress(report, 0, 0.3), device)
     planned, device = result.plan, choose_device(device)
     key = curve_key(planned)
 
@@ -50,7 +50,7 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
         fold, arrays = planned.folds[0], {"sizes": _sizes(planned)}
         Z = np.array(result.components())
         for number, hemi in enumerate(planned.hemis):
-            part = portion(report, 0.3 + 0.7 * number / len(planned.hemis), 0.3 + 0.7 * (number + 1) / len(planned.hemis))
+            part = subprogress(report, 0.3 + 0.7 * number / len(planned.hemis), 0.3 + 0.7 * (number + 1) / len(planned.hemis))
             Y = planned.subject.responses[hemi]
             if planned.readout.needs == "moments":
                 test = Moments.of(Z, Y, np.zeros(len(fold.test), int), rows=fold.test, device=device)
@@ -110,7 +110,7 @@ def _refit(planned: Plan, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: R
         report(step / len(sizes), f"learning curve of {hemi}: {size:,} images")
         for columns in _columns(planned, hemi):
             chosen = np.arange(n_vertices)[columns]
-            rows = training_rows(planned, fold, Part(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))
+            rows = training_rows(planned, fold, TargetGroup(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))
             model = planned.readout.fit(rows, planned.options, device=device)
             for r, seen in ((train_r, rows.Y.rows[: len(fold.test)]), (test_r, fold.test)):
                 r[step, columns] = _measured_r(model, Z[seen], Responses([(planned.subject.responses[hemi], chosen)], seen))
@@ -128,13 +128,13 @@ def _measured_r(model: Model, X: np.ndarray, measured: Responses) -> np.ndarray:
 
 def _columns(planned: Plan, hemi: str) -> list[slice | np.ndarray]:
     """The columns of a hemisphere that are fitted together; parts of both hemispheres are taken one hemisphere at a time."""
-    return [slice(None) if part.whole else part.columns[hemi] for part in planned.parts if hemi in part.columns]
+    return [slice(None) if part.whole else part.columns[hemi] for part in planned.target_groups if hemi in part.columns]
 
 
 def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
     """Pearson r of a linear model's predictions with the responses of ``moments``, from the sums alone. -> (t,)
 
-    r is 0 where the prediction is constant and NaN where the response is, as in :class:`encoding.evaluation.scores.Tally`.
+    r is 0 where the prediction is constant and NaN where the response is, as in :class:`encoding.evaluation.scores.ScoreAccumulator`.
     """
     sums = centred(moments, np.arange(moments.n_folds))
     w = model.weights.astype(np.float64)

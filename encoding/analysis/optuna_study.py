@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Space = Mapping[str, Range | Choice]
-Watch = Callable[[int, float], None]
+EpochCallback = Callable[[int, float], None]
 """``watch(epoch, loss)``, from 0; raises where the trial is given up."""
 
 N_UNPRUNED, N_UNPRUNED_EPOCHS = 5, 5  # trials that run to their end before any is given up, and epochs that each may run
@@ -107,7 +107,7 @@ def try_one(
     space: Space,
     defaults: Mapping[str, Any],
     seed: int,
-    judge: Callable[[dict[str, Any], Watch], float],
+    judge: Callable[[dict[str, Any], EpochCallback], float],
 ) -> None:
     """One trial, told to the study however it ends; what interrupts it is raised again.
 
@@ -130,7 +130,7 @@ def try_one(
     failures = (ArithmeticError, MemoryError, torch.cuda.OutOfMemoryError, *([ValueError] if number else []))
     trial = study.ask()
 
-    def watch(epoch: int, loss: float) -> None:
+    def on_epoch(epoch: int, loss: float) -> None:
         trial.report(-loss, epoch)
         if trial.should_prune():
             raise optuna.TrialPruned
@@ -139,7 +139,7 @@ def try_one(
         chosen = {name: meant(each, _suggested(trial, name, each)) if name in asked else defaults[name] for name, each in space.items()}
         complete = [earlier for earlier in before if earlier.state.name == "COMPLETE"]
         known = [earlier.value for earlier in complete if parameters(earlier, space, defaults) == chosen]
-        value = known[0] if known else judge(chosen, watch)
+        value = known[0] if known else judge(chosen, on_epoch)
     except optuna.TrialPruned:
         study.tell(trial, state=_state("PRUNED"))
     except failures as error:

@@ -12,7 +12,7 @@ from encoding.cli.command import Answer, BadArguments, Parser, add_command
 from encoding.cli.terminal import Progress, file_size, table
 from encoding.fits.spec import FitSpec
 from encoding.runtime.registry import UnknownName, unknown
-from encoding.storage.inventory import Held, held, in_use, prune
+from encoding.storage.inventory import StoreEntry, entries, in_use, prune
 from encoding.storage.inventory import chosen as chosen_of
 from encoding.storage.store import Store
 
@@ -67,7 +67,7 @@ def days(text: str) -> float:
 def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Every result, oldest first, with what it was made for."""
     store = Store()
-    results = [_about(store, one) for one in held(store)]
+    results = [_about(store, one) for one in entries(store)]
     n_bytes = sum(result["bytes"] for result in results)
     rows = [[one["key"], file_size(one["bytes"]), (one["created"] or "")[:16].replace("T", " "), _purpose(one["spec"])] for one in results]
     total = f"{len(results):,} results, {file_size(n_bytes)} in {store.root}"
@@ -75,7 +75,7 @@ def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
     return Answer({"folder": str(store.root), "bytes": n_bytes, "results": results}, text)
 
 
-def _about(store: Store, one: Held) -> dict[str, Any]:
+def _about(store: Store, one: StoreEntry) -> dict[str, Any]:
     try:
         found = store.provenance(one.key) or {}
     except (OSError, ValueError):  # damaged: `cache verify` says so
@@ -109,7 +109,7 @@ def run_verify(arguments: argparse.Namespace, progress: Progress) -> Answer:
 def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Remove what the words choose, else what is damaged; and always what was left half written."""
     store = Store()
-    every = held(store)
+    every = entries(store)
     _check_choice(arguments, every)
     chosen = arguments.all or arguments.stage is not None or arguments.older is not None
     targets = _chosen(arguments, every) if chosen else _damaged(store, every, progress)
@@ -127,7 +127,7 @@ def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
     return Answer(document, _prune_text(document, kind="chosen" if chosen else "damaged"))
 
 
-def _check_choice(arguments: argparse.Namespace, every: Sequence[Held]) -> None:
+def _check_choice(arguments: argparse.Namespace, every: Sequence[StoreEntry]) -> None:
     if arguments.all and (arguments.stage is not None or arguments.older is not None):
         raise BadArguments("--all removes every result. Leave it out to choose by --stage or --older.")
     stages = dict.fromkeys([*STAGES, *(one.stage for one in every)])
@@ -135,13 +135,13 @@ def _check_choice(arguments: argparse.Namespace, every: Sequence[Held]) -> None:
         raise UnknownName(unknown("stage", arguments.stage, stages))
 
 
-def _chosen(arguments: argparse.Namespace, every: Sequence[Held]) -> Sequence[Held]:
+def _chosen(arguments: argparse.Namespace, every: Sequence[StoreEntry]) -> Sequence[StoreEntry]:
     if arguments.all:
         return every
     return chosen_of(every, stages=[arguments.stage] if arguments.stage else (), older_days=arguments.older or 0.0)
 
 
-def _damaged(store: Store, every: Sequence[Held], progress: Progress) -> list[Held]:
+def _damaged(store: Store, every: Sequence[StoreEntry], progress: Progress) -> list[StoreEntry]:
     damaged = set(store.verify(remove=False, report=progress))
     return [one for one in every if one.key in damaged]
 

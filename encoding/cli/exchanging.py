@@ -13,7 +13,7 @@ from encoding.runs.exchange import NO_SENDER, export, import_, is_sender
 from encoding.runs.exchange_models import why_kept_back
 from encoding.runs.report import MOST_RESULTS, report
 from encoding.runs.table import open_run
-from encoding.runtime.progress import portion
+from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
 
 KEY_HELP = "a fit's key, shown by `fit` and `cache list`; as many of its first characters as only it has"
@@ -59,12 +59,12 @@ def run_export(arguments: argparse.Namespace, progress: Progress) -> Answer:
     if not is_sender(arguments.by):
         raise BadArguments(NO_SENDER)
     result = open_run(arguments.key, Store(), progress)
-    kept_back = "" if arguments.no_models else why_kept_back(result.plan, result.store)
+    export_refusal = "" if arguments.no_models else why_kept_back(result.plan, result.store)
     path = export(result, arguments.out, by=arguments.by, models=not arguments.no_models)
     n_bytes = path.stat().st_size
-    models = not (arguments.no_models or kept_back)
-    document = {"key": result.key, "file": str(path), "bytes": n_bytes, "by": arguments.by, "models": models, "kept_back": kept_back}
-    without = "" if models else f"\nWithout its models: nothing can be predicted from it. {kept_back}".rstrip()
+    models = not (arguments.no_models or export_refusal)
+    document = {"key": result.key, "file": str(path), "bytes": n_bytes, "by": arguments.by, "models": models, "kept_back": export_refusal}
+    without = "" if models else f"\nWithout its models: nothing can be predicted from it. {export_refusal}".rstrip()
     return Answer(document, f"{result.key} is in {path} ({file_size(n_bytes)}). `import` opens it elsewhere.{without}")
 
 
@@ -92,7 +92,7 @@ def run_report(arguments: argparse.Namespace, progress: Progress) -> Answer:
         raise BadArguments(f"A report compares {MOST_RESULTS} fits at most, not {len(keys)}.")
     store, results = Store(), list[Result]()
     for number, key in enumerate(keys):
-        results.append(open_run(key, store, portion(progress, 0.8 * number / len(keys), 0.8 * (number + 1) / len(keys))))
+        results.append(open_run(key, store, subprogress(progress, 0.8 * number / len(keys), 0.8 * (number + 1) / len(keys))))
     progress(0.8, "writing the report")
     path = arguments.out.expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)

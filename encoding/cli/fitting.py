@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -24,7 +25,7 @@ from encoding.fits.result import Result
 from encoding.fits.spec import HEMIS, FitSpec
 from encoding.pipeline import fit
 from encoding.runtime.device import choose_device
-from encoding.runtime.progress import Report, portion
+from encoding.runtime.progress import Report, subprogress
 from encoding.storage.store import Store
 
 EXAMPLES = """
@@ -56,6 +57,19 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write spec.json, rois.csv, vertices.parquet, lh_r.npy and rh_r.npy there")
 
 
+def renamed(former: str, today: str, *, extend: bool = False) -> type[argparse.Action]:
+    """The argparse action of a flag that keeps working under its former name for one release, and says so."""
+
+    class Renamed(argparse.Action):
+        def __call__(self, parser, namespace, values, option_string=None):
+            if option_string == former:
+                print(f"{former} is now called {today}; the former name works in this release only.", file=sys.stderr)
+            before = list(getattr(namespace, self.dest) or []) if extend else None
+            setattr(namespace, self.dest, [*before, *values] if extend else values)
+
+    return Renamed
+
+
 def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the words that name a fit, and ``--device``. Their defaults are those of :class:`FitSpec`."""
     spec = FitSpec()
@@ -65,12 +79,21 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--roi", nargs="+", action="extend", default=[], metavar="ROI", help="ROIs to report, from `rois` (default: all)")
     what.add_argument("--hemi", choices=HEMIS, default=spec.hemi, help="hemispheres (default: %(default)s)")
     what.add_argument(
+        "--target-groups",
         "--focus",
-        default=spec.focus,
+        action=renamed("--focus", "--target-groups"),
+        metavar="GROUPS",
+        default=spec.target_groups,
         help="which vertices share a model, where they can: hemisphere, both, roi or vertex:HEMI:COLUMN (default: %(default)s)",
     )
     what.add_argument(
-        "--company", nargs="+", action="extend", default=[], metavar="SUBJECT", help="other subjects to train a network's shared layers on"
+        "--extra-subjects",
+        "--company",
+        nargs="+",
+        action=renamed("--company", "--extra-subjects", extend=True),
+        default=[],
+        metavar="SUBJECT",
+        help="additional subjects for multi-subject training of a network's shared layers",
     )
     model = parser.add_argument_group("from what")
     model.add_argument("--backbone", default=spec.backbone, help="a name from `list backbones` (default: %(default)s)")
@@ -135,8 +158,8 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         split=arguments.split or DATASETS[arguments.dataset].split,
         rois=tuple(dict.fromkeys(arguments.roi)),
         hemi=arguments.hemi,
-        focus=arguments.focus,
-        company=tuple(dict.fromkeys(arguments.company)),
+        target_groups=arguments.target_groups,
+        extra_subjects=tuple(dict.fromkeys(arguments.extra_subjects)),
     )
 
 
@@ -151,7 +174,7 @@ def _default_layers(backbone: str) -> tuple[str, ...]:
 def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Check everything, fit, and write the files of ``--out``."""
     store, started = Store(), time.perf_counter()
-    spec = checked_spec(arguments, store, portion(progress, 0, 0.2))
+    spec = checked_spec(arguments, store, subprogress(progress, 0, 0.2))
     planned = plan(spec, store)
     if arguments.dry_run or planned.key not in store:
         needed = preflight(planned, store, choose_device(arguments.device))

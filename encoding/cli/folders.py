@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from encoding.cli.command import Answer, BadArguments, add_command
 from encoding.cli.terminal import Progress
 from encoding.datasets import DATASETS
-from encoding.runtime.progress import portion
+from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _simulate_images(arguments: argparse.Namespace, progress: Progress) -> tuple
     from encoding.datasets.demo import Demo
 
     demo = Demo(n_stimuli=arguments.stimuli) if arguments.stimuli else DATASETS["demo"]
-    subject = demo.open(arguments.subject or "subj01", Store(), portion(progress, 0, 0.5))
-    return _writer(arguments.layout)(subject, arguments.out.expanduser(), portion(progress, 0.5, 1)), [subject.name]
+    subject = demo.open(arguments.subject or "subj01", Store(), subprogress(progress, 0, 0.5))
+    return _writer(arguments.layout)(subject, arguments.out.expanduser(), subprogress(progress, 0.5, 1)), [subject.name]
 
 
 def _writer(layout: str) -> Callable[..., Path]:

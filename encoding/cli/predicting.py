@@ -14,7 +14,7 @@ from encoding.fits.result import Result
 from encoding.prediction.predict import account, save_predictions, stimuli_in
 from encoding.runs.table import open_run
 from encoding.runtime.device import choose_device
-from encoding.runtime.progress import portion
+from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
     started, store = time.perf_counter(), Store()
     with checking_arguments():
         check_words(arguments)
-    opening = [portion(progress, 0.1 * i / len(arguments.key), 0.1 * (i + 1) / len(arguments.key)) for i in range(len(arguments.key))]
+    opening = [subprogress(progress, 0.1 * i / len(arguments.key), 0.1 * (i + 1) / len(arguments.key)) for i in range(len(arguments.key))]
     results = [open_run(key, store, said) for key, said in zip(arguments.key, opening, strict=True)]
     answer = _submission if arguments.submission else _predictions
     document, text = answer(arguments, results, store, progress)
@@ -80,8 +80,8 @@ def check_words(arguments: argparse.Namespace) -> None:
 
 def _predictions(arguments: argparse.Namespace, results: Sequence[Result], store: Store, progress: Progress) -> tuple[dict[str, Any], str]:
     (result,) = results
-    stimuli = stimuli_in(arguments.images, result.plan, store, portion(progress, 0.1, 0.15))
-    folder = save_predictions(result, stimuli, arguments.out, report=portion(progress, 0.15, 1), device=arguments.device).resolve()
+    stimuli = stimuli_in(arguments.images, result.plan, store, subprogress(progress, 0.1, 0.15))
+    folder = save_predictions(result, stimuli, arguments.out, report=subprogress(progress, 0.15, 1), device=arguments.device).resolve()
     about = account(result)
     n_vertices = {hemi: int(result.plan.subject.responses[hemi].shape[1]) for hemi in result.plan.hemis}
     wanted = ("key", "spec", "simulated", "units", "n_models", "n_train", "unfitted")
@@ -109,7 +109,7 @@ def _submission(arguments: argparse.Namespace, results: Sequence[Result], store:
 
     with checking_arguments():
         check(results)
-    made = submit(results, arguments.out, report=portion(progress, 0.1, 1), device=arguments.device)
+    made = submit(results, arguments.out, report=subprogress(progress, 0.1, 1), device=arguments.device)
     simulated = any(result.plan.subject.simulated for result in results)
     document = {
         "challenge": made.challenge,

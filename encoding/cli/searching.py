@@ -11,7 +11,7 @@ from encoding.cli.command import Answer, BadArguments, add_command, checking_arg
 from encoding.cli.fitting import add_spec_arguments, checked_spec, describe, spec_from
 from encoding.cli.terminal import Progress, duration, table
 from encoding.pipeline import fit
-from encoding.runtime.progress import portion
+from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
 
 N_SHOWN = 10  # of the best trials
@@ -59,12 +59,12 @@ def run_search(arguments: argparse.Namespace, progress: Progress) -> Answer:
     vary = tuple(dict.fromkeys(arguments.vary))
     with checking_arguments():
         space_of(spec_from(arguments), vary)
-    spec = checked_spec(arguments, store, portion(progress, 0, 0.1))
-    searching = portion(progress, 0.1, 0.8 if arguments.fit else 1)
+    spec = checked_spec(arguments, store, subprogress(progress, 0, 0.1))
+    searching = subprogress(progress, 0.1, 0.8 if arguments.fit else 1)
     found = search(spec, store, n_trials=arguments.trials, vary=vary, seed=arguments.seed, report=searching, device=arguments.device)
     document, text = document_of(found), describe_search(found)
     if arguments.fit:
-        result = fit(found.best_spec, store, portion(progress, 0.8, 1), arguments.device)
+        result = fit(found.best_spec, store, subprogress(progress, 0.8, 1), arguments.device)
         document, text = document | {"fit": result.summary()}, f"{text}\n\n{describe(result)}"
     return Answer(document, text)
 

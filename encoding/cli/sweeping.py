@@ -12,7 +12,7 @@ import numpy as np
 
 from encoding.analysis.hierarchy import Hierarchy, hierarchy
 from encoding.analysis.layer_ranking import BOTH, best_layers, by_layer, win_shares
-from encoding.analysis.layer_sweep import Sweep, Swept, run
+from encoding.analysis.layer_sweep import Sweep, SweepResult, run
 from encoding.backbones import BACKBONES
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.fitting import add_spec_arguments, spec_from
@@ -20,7 +20,7 @@ from encoding.cli.terminal import Progress, table
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
 from encoding.runtime.device import choose_device
-from encoding.runtime.progress import portion
+from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
         raise BadArguments(f"--out {arguments.out} cannot be written: give a file in a folder that is there.")
     with checking_arguments():
         for backbone in sweep.backbones:
-            plan(sweep.spec_of(sweep.of(backbone)[0]), store, portion(progress, 0, 0.2))
+            plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))
         if arguments.device == "cuda":
             choose_device(arguments.device)
-    found = run(sweep, store, portion(progress, 0.2, 1), arguments.device)
+    found = run(sweep, store, subprogress(progress, 0.2, 1), arguments.device)
     document, text = document_of(found), describe_sweep(found)
     if arguments.out is not None:
         path = arguments.out.expanduser().resolve()
@@ -93,14 +93,14 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     return Answer(document, text)
 
 
-def best_of(found: Swept) -> pd.DataFrame:
+def best_of(found: SweepResult) -> pd.DataFrame:
     """The best layer of each ROI over all hemispheres."""
     hemi = found.hemis[0]
     rows = found.table()
     return best_layers(rows[rows["hemi"] == hemi], win_shares(found.draws(hemi)))
 
 
-def hierarchies(found: Swept) -> dict[str, Hierarchy]:
+def hierarchies(found: SweepResult) -> dict[str, Hierarchy]:
     """Backbone to its hierarchy index, of those with several layers."""
     hemi, rows = found.hemis[0], found.table()
     rows, draws = rows[rows["hemi"] == hemi], found.draws(hemi)
@@ -113,7 +113,7 @@ def hierarchies(found: Swept) -> dict[str, Hierarchy]:
     return made
 
 
-def document_of(found: Swept) -> dict[str, Any]:
+def document_of(found: SweepResult) -> dict[str, Any]:
     """What ``sweep --json`` prints; NaN becomes None."""
 
     def rows_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def document_of(found: Swept) -> dict[str, Any]:
     }
 
 
-def describe_sweep(found: Swept) -> str:
+def describe_sweep(found: SweepResult) -> str:
     """Mean r of every layer and ROI as a table, the best layer of each ROI, and the hierarchy index."""
     hemi, rows = found.hemis[0], found.table()
     rows = rows[(rows["hemi"] == hemi) & rows["r"].notna()]

@@ -8,7 +8,7 @@ import numpy as np
 
 from encoding.datasets._arrays import BLOCK_ROWS, open_npy, open_responses, require_finite, response_facts
 from encoding.datasets._base import BadData
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -30,8 +30,8 @@ def read_responses(path: Path, store: Store, report: Report = silent) -> tuple[n
     require_real(path)
     fingerprint = file_fingerprint(path, store)
     report(0.3, f"Reading {path.name}")
-    usable = as_float32(path, fingerprint, store, portion(report, 0.3, 0.7))
-    require_finite(path, file_facts([usable], store, name=FACTS, learn=response_facts, report=portion(report, 0.7, 1))[0])
+    usable = as_float32(path, fingerprint, store, subprogress(report, 0.3, 0.7))
+    require_finite(path, file_facts([usable], store, name=FACTS, learn=response_facts, report=subprogress(report, 0.7, 1))[0])
     return open_responses(usable), fingerprint
 
 

@@ -30,7 +30,7 @@ from encoding.datasets import _volumes
 from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
 from encoding.datasets._images import check_numbers
 from encoding.datasets._videos import VideoFiles, list_videos
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -45,7 +45,7 @@ CLIP = re.compile(r"(?P<number>\d+)_.*\.\w+")
 
 
 @dataclass(frozen=True)
-class Layout:
+class Algonauts2021Layout:
     """Where the files lie below the data set's folder."""
 
     folder: Path
@@ -93,12 +93,12 @@ class Algonauts2021(Dataset):
     @property
     def split(self) -> str:
         """The development kit's: the first 900 clips train. Fewer clips than the challenge's, of a simulation, are shuffled."""
-        folder = Layout(self.root).clips
+        folder = Algonauts2021Layout(self.root).clips
         return "first:900" if not folder.is_dir() or len(list_videos(folder)) >= N_CLIPS else Dataset.split
 
     def subjects(self) -> tuple[str, ...]:
         """Those of the mini track, then those of the full track."""
-        layout = Layout(self.root)
+        layout = Algonauts2021Layout(self.root)
         mini, full = (_people(layout.participants / track) for track in ("mini_track", "full_track"))
         return (*mini, *(f"{person}{FULL}" for person in full))
 
@@ -108,7 +108,7 @@ class Algonauts2021(Dataset):
     def where(self) -> str:
         if found := self.subjects():
             return f"{', '.join(found)} in {self.root}."
-        layout = Layout(self.root)
+        layout = Algonauts2021Layout(self.root)
         return (
             f"Not on this machine. Agree to the terms at algonauts.csail.mit.edu and unpack the 2021 data so that "
             f"{layout.clips} and {layout.participants} exist; or simulate them: "
@@ -130,9 +130,9 @@ class Algonauts2021(Dataset):
         """The subject. The first time its pickles are read and what is made of them goes to ``store``, to be mapped from then on."""
         layout, files = self._layout(subject)
         clips = read_clips(layout.clips)
-        key = _key(files, store, portion(report, 0, 0.1))
+        key = _key(files, store, subprogress(report, 0, 0.1))
         made_from = {"files": {roi: str(path) for roi, path in files.items()}, "simulated": layout.marker.exists()}
-        found = store.memo(key, lambda: tracks.convert(files, portion(report, 0.1, 0.5)), made_from)
+        found = store.memo(key, lambda: tracks.convert(files, subprogress(report, 0.1, 0.5)), made_from)
         n_clips = len(found["responses"])
         if len(clips) < n_clips:
             raise BadData(f"{layout.clips} holds {len(clips):,} clips, but the responses have {n_clips:,} rows. Unpack the clips again.")
@@ -141,8 +141,8 @@ class Algonauts2021(Dataset):
         return Subject(
             dataset=self.name,
             name=subject,
-            stimuli=VideoFiles(clips[:n_clips], fingerprint=files_fingerprint(clips[:n_clips], store, portion(report, 0.5, 0.9))),
-            unlabelled=VideoFiles(clips[n_clips:], fingerprint=files_fingerprint(clips[n_clips:], store, portion(report, 0.9, 1))),
+            stimuli=VideoFiles(clips[:n_clips], fingerprint=files_fingerprint(clips[:n_clips], store, subprogress(report, 0.5, 0.9))),
+            unlabelled=VideoFiles(clips[n_clips:], fingerprint=files_fingerprint(clips[n_clips:], store, subprogress(report, 0.9, 1))),
             responses={BLOCK: found["responses"]},
             fingerprints={BLOCK: key},
             rois={BLOCK: {} if subject.endswith(FULL) else rois},
@@ -152,9 +152,9 @@ class Algonauts2021(Dataset):
             simulated=layout.marker.exists(),
         )
 
-    def _layout(self, subject: str) -> tuple[Layout, dict[str, Path]]:
+    def _layout(self, subject: str) -> tuple[Algonauts2021Layout, dict[str, Path]]:
         self.check_subject(subject)
-        return Layout(self.root), Layout(self.root).files(subject)
+        return Algonauts2021Layout(self.root), Algonauts2021Layout(self.root).files(subject)
 
 
 def read_clips(folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ from encoding.datasets._ceilings import read_ceilings
 from encoding.datasets._images import ImageFiles, check_numbers, list_images
 from encoding.datasets._names import read_label_names
 from encoding.datasets._rois import ROI_CLASSES
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
 from encoding.storage.store import Store
 
@@ -41,7 +41,7 @@ FACTS = "responses-1"  # what response_facts learns; raise the number when it le
 
 
 @dataclass(frozen=True)
-class Layout:
+class Algonauts2023Layout:
     """Where the files of one subject lie."""
 
     folder: Path
@@ -123,12 +123,12 @@ class Algonauts2023(Dataset):
         vertices = {hemi: read_vertices(layout, hemi, responses[hemi].shape[1]) for hemi in HEMIS}
         rois = {hemi: read_rois(layout, hemi, responses[hemi].shape[1]) for hemi in HEMIS}
         ceiling = read_ceilings(layout.ceilings, vertices, n_images=len(images))
-        fingerprints = check_responses(layout, store, portion(report, 0, 0.4))
+        fingerprints = check_responses(layout, store, subprogress(report, 0, 0.4))
         return Subject(
             dataset=self.name,
             name=subject,
-            stimuli=ImageFiles(images, fingerprint=files_fingerprint(images, store, portion(report, 0.4, 0.97))),
-            unlabelled=ImageFiles(test_images, fingerprint=files_fingerprint(test_images, store, portion(report, 0.97, 1))),
+            stimuli=ImageFiles(images, fingerprint=files_fingerprint(images, store, subprogress(report, 0.4, 0.97))),
+            unlabelled=ImageFiles(test_images, fingerprint=files_fingerprint(test_images, store, subprogress(report, 0.97, 1))),
             responses=responses,
             fingerprints=fingerprints,
             rois=rois,
@@ -138,9 +138,9 @@ class Algonauts2023(Dataset):
             simulated=layout.marker.exists(),
         )
 
-    def _layout(self, subject: str) -> Layout:
+    def _layout(self, subject: str) -> Algonauts2023Layout:
         self.check_subject(subject)
-        return Layout(self.root / subject)
+        return Algonauts2023Layout(self.root / subject)
 
 
 def read_images(folder: Path, *, split: str) -> list[Path]:
@@ -157,7 +157,7 @@ def read_images(folder: Path, *, split: str) -> list[Path]:
     return paths
 
 
-def read_test_images(layout: Layout) -> list[Path]:
+def read_test_images(layout: Algonauts2023Layout) -> list[Path]:
     """The images whose responses are withheld; none where their folder is missing or empty."""
     there = layout.test_images.is_dir() and list_images(layout.test_images)
     return read_images(layout.test_images, split="test") if there else []
@@ -168,7 +168,7 @@ def nsd_ids(images: list[Path]) -> np.ndarray:
     return np.array([int(IMAGE.fullmatch(path.name)["nsd"]) for path in images], dtype=np.int64)
 
 
-def check_rows(layout: Layout, images: list[Path], responses: Mapping[str, np.ndarray]) -> None:
+def check_rows(layout: Algonauts2023Layout, images: list[Path], responses: Mapping[str, np.ndarray]) -> None:
     """:class:`BadData` unless there is one image for every row of both hemispheres."""
     for hemi, block in responses.items():
         if len(block) != len(images):
@@ -178,17 +178,17 @@ def check_rows(layout: Layout, images: list[Path], responses: Mapping[str, np.nd
             )
 
 
-def check_responses(layout: Layout, store: Store, report: Report = silent) -> dict[str, str]:
+def check_responses(layout: Algonauts2023Layout, store: Store, report: Report = silent) -> dict[str, str]:
     """The fingerprint of each hemisphere's responses; :class:`BadData` where they hold a NaN or an infinity."""
     paths = [layout.responses(hemi) for hemi in HEMIS]
-    facts = file_facts(paths, store, name=FACTS, learn=response_facts, report=portion(report, 0, 0.5))
+    facts = file_facts(paths, store, name=FACTS, learn=response_facts, report=subprogress(report, 0, 0.5))
     for path, known in zip(paths, facts, strict=True):
         require_finite(path, known)
-    names = file_facts(paths, store, name="sha256", learn=sha256, report=portion(report, 0.5, 1))
+    names = file_facts(paths, store, name="sha256", learn=sha256, report=subprogress(report, 0.5, 1))
     return dict(zip(HEMIS, names, strict=True))
 
 
-def read_vertices(layout: Layout, hemi: str, n_vertices: int) -> np.ndarray:
+def read_vertices(layout: Algonauts2023Layout, hemi: str, n_vertices: int) -> np.ndarray:
     """(n_vertices,) int64, ascending: where each column of the responses lies on fsaverage.
 
     Raises
@@ -207,7 +207,7 @@ def read_vertices(layout: Layout, hemi: str, n_vertices: int) -> np.ndarray:
     return np.flatnonzero(mask)
 
 
-def read_rois(layout: Layout, hemi: str, n_vertices: int) -> dict[str, np.ndarray]:
+def read_rois(layout: Algonauts2023Layout, hemi: str, n_vertices: int) -> dict[str, np.ndarray]:
     """ROI name to its columns, sorted int64, class by class in the order of labels; empty ROIs are there too.
 
     Raises

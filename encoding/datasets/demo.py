@@ -18,7 +18,7 @@ from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.simulation import cortex, responses, scenes
 from encoding.datasets.simulation.cortex import HEMIS, SUBJECTS, Hemisphere
 from encoding.datasets.simulation.scenes import CATEGORIES, Scenes
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -91,9 +91,9 @@ class Demo(Dataset):
         UnknownName
         """
         key = self.responses_key(subject)
-        seen = self._scenes(self.stimuli_key, store, portion(report, 0, 0.55))
-        unlabelled = self._scenes(self.unlabelled_key, store, portion(report, 0.55, 0.6))
-        found = self._answers(key, subject, store, seen, portion(report, 0.6, 1))
+        seen = self._scenes(self.stimuli_key, store, subprogress(report, 0, 0.55))
+        unlabelled = self._scenes(self.unlabelled_key, store, subprogress(report, 0.55, 0.6))
+        found = self._answers(key, subject, store, seen, subprogress(report, 0.6, 1))
         halves = {hemi: _half(found, hemi) for hemi in HEMIS}
         return Subject(
             dataset=self.name,
@@ -113,8 +113,8 @@ class Demo(Dataset):
     def truth(self, subject: str, store: Store, report: Report = silent) -> Truth:
         """What is known of the subject because it was simulated, simulated first where ``store`` does not have it."""
         key = self.responses_key(subject)
-        seen = self._scenes(self.stimuli_key, store, portion(report, 0, 0.6))
-        found = self._answers(key, subject, store, seen, portion(report, 0.6, 1))
+        seen = self._scenes(self.stimuli_key, store, subprogress(report, 0, 0.6))
+        found = self._answers(key, subject, store, seen, subprogress(report, 0.6, 1))
         return Truth(seen, {hemi: _half(found, hemi) for hemi in HEMIS}, {hemi: found[f"{hemi}_signal"] for hemi in HEMIS})
 
     @property

@@ -21,7 +21,7 @@ import numpy as np
 from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
 from encoding.datasets._images import ImageFiles, list_images
 from encoding.datasets._responses import read_responses, responses_are_known
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import files_fingerprint, is_remembered
 from encoding.storage.store import Store
 
@@ -36,13 +36,13 @@ They were written by Encoding Explorer in the layout of img2brain (subject {name
 
 
 @dataclass(frozen=True)
-class Layout:
+class Img2BrainLayout:
     """Where the files lie."""
 
     folder: Path
 
     @classmethod
-    def below(cls, folder: Path) -> Layout:
+    def below(cls, folder: Path) -> Img2BrainLayout:
         """The layout in ``folder``, or in the download's own top folder within it."""
         return cls(folder / TOP if (folder / TOP).is_dir() else folder)
 
@@ -79,8 +79,8 @@ class Img2Brain(Dataset):
         self._root = root
 
     @property
-    def layout(self) -> Layout:
-        return Layout.below(self._root or data_dir() / self.name)
+    def layout(self) -> Img2BrainLayout:
+        return Img2BrainLayout.below(self._root or data_dir() / self.name)
 
     def subjects(self) -> tuple[str, ...]:
         return (SUBJECT,) if self.layout.is_here else ()
@@ -107,13 +107,13 @@ class Img2Brain(Dataset):
         """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
         layout = self._checked(subject)
         images, test_images = read_training_images(layout), read_test_images(layout)
-        responses, fingerprint = read_responses(layout.responses, store, portion(report, 0, 0.4))
+        responses, fingerprint = read_responses(layout.responses, store, subprogress(report, 0, 0.4))
         check_rows(layout, images, responses)
         return Subject(
             dataset=self.name,
             name=subject,
-            stimuli=ImageFiles(images, fingerprint=files_fingerprint(images, store, portion(report, 0.4, 0.9))),
-            unlabelled=ImageFiles(test_images, fingerprint=files_fingerprint(test_images, store, portion(report, 0.9, 1))),
+            stimuli=ImageFiles(images, fingerprint=files_fingerprint(images, store, subprogress(report, 0.4, 0.9))),
+            unlabelled=ImageFiles(test_images, fingerprint=files_fingerprint(test_images, store, subprogress(report, 0.9, 1))),
             responses={BLOCK: responses},
             fingerprints={BLOCK: fingerprint},
             rois={BLOCK: {}},
@@ -121,24 +121,24 @@ class Img2Brain(Dataset):
             simulated=layout.marker.exists(),
         )
 
-    def _checked(self, subject: str) -> Layout:
+    def _checked(self, subject: str) -> Img2BrainLayout:
         self.check_subject(subject)
         return self.layout
 
 
-def read_training_images(layout: Layout) -> list[Path]:
+def read_training_images(layout: Img2BrainLayout) -> list[Path]:
     """The images with responses, in natural order of their names; :class:`BadData` where there are none."""
     if paths := list_images(layout.training_images):
         return paths
     raise BadData(f"{layout.training_images} holds no images. Unpack img2brain's trainingIMG there.")
 
 
-def read_test_images(layout: Layout) -> list[Path]:
+def read_test_images(layout: Img2BrainLayout) -> list[Path]:
     """The images whose responses are withheld; none where their folder is missing or empty."""
     return list_images(layout.test_images) if layout.test_images.is_dir() else []
 
 
-def check_rows(layout: Layout, images: list[Path], responses: np.ndarray) -> None:
+def check_rows(layout: Img2BrainLayout, images: list[Path], responses: np.ndarray) -> None:
     """:class:`BadData` unless there is one image for every row."""
     if len(responses) != len(images):
         raise BadData(

@@ -29,7 +29,7 @@ from encoding.datasets._images import ImageFiles
 from encoding.datasets._masks import Sampled, is_sampled, read_sampled
 from encoding.datasets._own_files import read_ceiling, read_pictures, read_rois, read_rows, read_unlabelled, read_vertices
 from encoding.datasets._responses import read_responses, require_real, responses_are_known
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.fingerprints import files_fingerprint, is_remembered
 from encoding.storage.store import Store
@@ -81,12 +81,12 @@ class OwnDataset(Dataset):
         rois = {block: read_rois(files.rois[block], shape[1]) for block, shape in shapes.items()}
         ceiling = {block: read_ceiling(files, block, *shape) for block, shape in shapes.items()} if files.has_ceiling else None
         vertices, sampled = read_places(files, shapes, store)
-        responses, fingerprints = _read_blocks(files.responses, store, portion(report, 0, 0.5))
+        responses, fingerprints = _read_blocks(files.responses, store, subprogress(report, 0, 0.5))
         return Subject(
             dataset=self.name,
             name=subject,
-            stimuli=ImageFiles(paths, fingerprint=files_fingerprint(paths, store, portion(report, 0.5, 0.95))),
-            unlabelled=ImageFiles(unlabelled, fingerprint=files_fingerprint(unlabelled, store, portion(report, 0.95, 1))),
+            stimuli=ImageFiles(paths, fingerprint=files_fingerprint(paths, store, subprogress(report, 0.5, 0.95))),
+            unlabelled=ImageFiles(unlabelled, fingerprint=files_fingerprint(unlabelled, store, subprogress(report, 0.95, 1))),
             responses=responses,
             fingerprints=fingerprints,
             rois=rois,
@@ -119,7 +119,7 @@ def read_places(
 
 def _read_blocks(paths: Mapping[str, Path], store: Store, report: Report) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     read = {
-        block: read_responses(path, store, portion(report, i / len(paths), (i + 1) / len(paths)))
+        block: read_responses(path, store, subprogress(report, i / len(paths), (i + 1) / len(paths)))
         for i, (block, path) in enumerate(paths.items())
     }
     return {block: responses for block, (responses, _) in read.items()}, {block: name for block, (_, name) in read.items()}

@@ -20,7 +20,7 @@ FLAT = 1e-6  # variance over mean square (about the shift) that rounding alone c
 UNDEFINED_CEILING = 1e-14  # the challenge's own stand-in for a noise ceiling of 0
 
 
-class Tally:
+class ScoreAccumulator:
     """Scores of many targets from blocks of rows, in one reading and with no prediction kept.
 
     Parameters
@@ -66,9 +66,9 @@ class Tally:
 
 def score(predicted: np.ndarray, measured: np.ndarray) -> dict[str, np.ndarray]:
     """Every score of predictions (n, t) against responses (n, t). -> name to (t,)"""
-    tally = Tally(np.asarray(measured, np.float64).mean(0))
-    tally.add(np.array(predicted, np.float32), np.array(measured, np.float32))
-    return tally.scores()
+    accumulator = ScoreAccumulator(np.asarray(measured, np.float64).mean(0))
+    accumulator.add(np.array(predicted, np.float32), np.array(measured, np.float32))
+    return accumulator.scores()
 
 
 def normalised_r2(r: np.ndarray, ceiling: np.ndarray, *, least: float = 0.0) -> np.ndarray:

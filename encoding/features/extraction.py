@@ -22,7 +22,7 @@ import numpy as np
 from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames
 from encoding.datasets import Stimuli
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Store, StoreFull
 
@@ -102,7 +102,7 @@ def extract(
             backbone = open_backbone().to(device)
             with ExitStack() as files:
                 rows = {layer: _Rows(layer, keys[layer], len(stimuli), store, made_from or {}, files) for layer in layers}
-                _stream(stimuli, backbone, rows, (pool, over), store, device, batch_size, portion(report, 0, 0.97))
+                _stream(stimuli, backbone, rows, (pool, over), store, device, batch_size, subprogress(report, 0, 0.97))
                 report(0.97, "features: checksums")
             report(1.0, "features: stored")
 

@@ -19,10 +19,10 @@ from encoding.evaluation.splits import Fold, folds, inner_folds
 from encoding.features import components
 from encoding.features import extraction as features
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import Part, parts_of
+from encoding.fits.targets import TargetGroup, target_groups_of
 from encoding.readouts import READOUTS, BadOption, Options, Readout
 from encoding.readouts import _moments as moments
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -41,13 +41,13 @@ class Plan:
     options: Options
     folds: list[Fold]
     backbone_fingerprint: str
-    parts: tuple[Part, ...]
-    company: tuple[Plan, ...] = ()
+    parts: tuple[TargetGroup, ...]
+    extra_subjects: tuple[Plan, ...] = ()
 
     @property
     def hemis(self) -> tuple[str, ...]:
         """The hemispheres that are fitted."""
-        return tuple(hemi for hemi in self.subject.hemis if any(hemi in part.columns for part in self.parts))
+        return tuple(hemi for hemi in self.subject.hemis if any(hemi in part.columns for part in self.target_groups))
 
     @cached_property
     def stimuli(self) -> Stimuli:
@@ -107,7 +107,7 @@ class Plan:
             inner=_rows(self.inner(fold, n_inner)),
         )
 
-    def weights_key(self, fold: Fold, part: Part) -> str:
+    def weights_key(self, fold: Fold, part: TargetGroup) -> str:
         """The name of a part's model."""
         made: dict[str, Any] = {"readout": self.readout.name, "options": asdict(self.options)}
         if self.readout.needs == "moments":
@@ -123,20 +123,20 @@ class Plan:
         keys = [self.components_key(fold, layers) for layers in self.spaces]
         return keys if self.readout.by_layer else keys[0]
 
-    def _rows_and_responses(self, fold: Fold, part: Part) -> dict[str, Any]:
+    def _rows_and_responses(self, fold: Fold, part: TargetGroup) -> dict[str, Any]:
         """What a readout of arrays is made from, by name."""
-        looks = self.readout.needs == "stimuli"
-        made: dict[str, Any] = {"features": dict(self.feature_keys)} if looks else {"components": self._all_components(fold)}
+        looks_at_stimuli = self.readout.needs == "stimuli"
+        made: dict[str, Any] = {"features": dict(self.feature_keys)} if looks_at_stimuli else {"components": self._all_components(fold)}
         made |= {"train": _rows(fold.train), "inner": _rows(self.inner(fold))}
         made["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in part.columns}
-        if self.company:
-            made["company"] = [other.subject.fingerprints for other in self.company]
+        if self.extra_subjects:
+            made["company"] = [other.subject.fingerprints for other in self.extra_subjects]
         return made
 
     @cached_property
     def key(self) -> str:
         """The name of the fit: of the scores of all folds and parts."""
-        parents = {part.name: [self.weights_key(fold, part) for fold in self.folds] for part in self.parts}
+        parents = {part.name: [self.weights_key(fold, part) for fold in self.folds] for part in self.target_groups}
         return digest("fit", scores.SCORES_VERSION, weights=parents, test=[_rows(fold.test) for fold in self.folds])
 
     def inner(self, fold: Fold, n_folds: int | None = None) -> np.ndarray:
@@ -167,18 +167,18 @@ def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subje
     options = readout.read(dict(spec.options))
     source.check_layers(spec.backbone, spec.layers)
     if not source.is_ready(spec.backbone, spec.weights) and source.weights_file(spec.backbone) is not None:
-        fetch(spec.backbone, portion(report, 0, 0.5))
+        fetch(spec.backbone, subprogress(report, 0, 0.5))
     fingerprint = source.fingerprint(spec.backbone, spec.weights)
     subject = subject or dataset.open(spec.subject, store, report)
     _check_targets(spec, subject)
     _check_frames(spec, readout, subject)
-    if spec.company and not readout.shares:
+    if spec.extra_subjects and not readout.shares:
         sharing = ", ".join(name for name, each in READOUTS.items() if each.shares)
-        raise BadOption(f"{readout.name} shares nothing between subjects, so company is of no use. Readouts that do: {sharing}.")
+        raise BadOption(f"{readout.name} shares nothing between subjects, so extra subjects are of no use. Readouts that do: {sharing}.")
     hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
-    parts = parts_of(subject, spec.focus, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
-    company = tuple(_beside(spec, other, store, report) for other in spec.company)
-    made = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, parts, company)
+    parts = target_groups_of(subject, spec.target_groups, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
+    extra_subjects = tuple(_beside(spec, other, store, report) for other in spec.extra_subjects)
+    made = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, parts, extra_subjects)
     for fold in made.folds:
         made.inner(fold)
     return made
@@ -187,8 +187,8 @@ def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subje
 def _beside(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:
     """The plan of the same fit for another subject."""
     if other == spec.subject:
-        raise ValueError(f"{other} is the subject itself; company are other subjects.")
-    return plan(replace(spec, subject=other, company=(), rois=(), focus="hemisphere"), store, report)
+        raise ValueError(f"{other} is the subject itself; extra subjects are others.")
+    return plan(replace(spec, subject=other, extra_subjects=(), rois=(), target_groups="hemisphere"), store, report)
 
 
 def _check_frames(spec: FitSpec, readout: Readout, subject: Subject) -> None:

@@ -104,9 +104,9 @@ def preflight(planned: Plan, store: Store, device: str = "cpu") -> Estimate:
     if n_frames > 1 and planned.over_frames == "all" and probed:
         sizes = {layer: size * n_frames for layer, size in sizes.items()}
     passes = n_frames if planned.spec.over_frames not in ("first", "last") else 1
-    looks = planned.readout.needs == "stimuli"  # then neither features nor components are kept
-    fitting_seconds, fitting_bytes = _fitting(planned, 0 if looks else sum(sizes.values()), device)
-    disk = _kept_bytes(planned, sum(sizes.values())) + (0.0 if looks else sum(4.0 * n * sizes[layer] for layer in missing))
+    looks_at_stimuli = planned.readout.needs == "stimuli"  # then neither features nor components are kept
+    fitting_seconds, fitting_bytes = _fitting(planned, 0 if looks_at_stimuli else sum(sizes.values()), device)
+    disk = _kept_bytes(planned, sum(sizes.values())) + (0.0 if looks_at_stimuli else sum(4.0 * n * sizes[layer] for layer in missing))
     network_bytes = 0.0
     if probed:
         shape_bytes = 4.0 * passes * sum(sizes.values())
@@ -160,18 +160,18 @@ def _largest_bytes(backbone: Backbone, batch: object, planned: Plan) -> float:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Watch(TorchDispatchMode):
+    class LargestTensor(TorchDispatchMode):
         largest = 0
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             made = func(*args, **(kwargs or {}))
             if torch.is_tensor(made):
-                Watch.largest = max(Watch.largest, made.numel() * made.element_size())
+                LargestTensor.largest = max(LargestTensor.largest, made.numel() * made.element_size())
             return made
 
-    with torch.no_grad(), Watch():
+    with torch.no_grad(), LargestTensor():
         backbone.activations(batch, planned.spec.layers, planned.spec.pool)
-    return float(Watch.largest)
+    return float(LargestTensor.largest)
 
 
 def _weights_bytes(backbone: Backbone) -> float:

@@ -16,7 +16,7 @@ from encoding.evaluation import scores
 from encoding.evaluation.scores import SCORES
 from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
-from encoding.fits.targets import Part
+from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import inputs, restored, stored_components
 from encoding.readouts import Model
 from encoding.runtime.registry import UnknownName, unknown
@@ -182,15 +182,15 @@ class Result:
         return np.array([" ".join(names) for names in labels], dtype=object)
 
     def model(self, part: str, fold: int = 0) -> Model:
-        """The model of a part of the vertices (by default a hemisphere, ``lh`` or ``rh``; see :mod:`encoding.fits.targets`), of one fold."""
-        known = {each.name: each for each in self.plan.parts}
+        """The model of a part of the vertices (by default a hemisphere, ``lh`` or ``rh``; see ``encoding.fits.targets``), of one fold."""
+        known = {each.name: each for each in self.plan.target_groups}
         if part not in known:
             raise UnknownName(unknown("part of this fit", part, known))
         return restored(self.plan, self.plan.folds[fold], known[part], self.store)
 
     def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
         """Part to what its model was like on the way, such as ``train_loss`` of each epoch; empty where nothing was trained."""
-        found = {part.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], part)) for part in self.plan.parts}
+        found = {part.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], part)) for part in self.plan.target_groups}
         told = {name: Model.told(arrays)["history"] for name, arrays in found.items() if arrays is not None}
         return {name: history for name, history in told.items() if history}
 
@@ -218,7 +218,7 @@ class Result:
         for fold in self.plan.folds:
             rows = slice(start, start := start + len(fold.test))
             Z = None if self.plan.readout.needs == "stimuli" else stored_components(self.plan, fold, self.store)
-            for part in self.plan.parts:
+            for part in self.plan.target_groups:
                 wanted = np.flatnonzero(np.isin(columns, part.columns[hemi])) if hemi in part.columns else ()
                 if len(wanted):
                     targets = part.places()[hemi].start + np.searchsorted(part.columns[hemi], columns[wanted])
@@ -226,7 +226,7 @@ class Result:
                     predicted[rows, wanted] = model.predict_from(self._basis(fold, part, model, Z), targets)
         return predicted
 
-    def _basis(self, fold: Fold, part: Part, model: Model, Z: np.ndarray | None) -> Any:
+    def _basis(self, fold: Fold, part: TargetGroup, model: Model, Z: np.ndarray | None) -> Any:
         """A model's basis of a fold's test rows; kept in the Store where it takes a network to make."""
         if self.plan.readout.needs != "stimuli":
             return model.basis(inputs(self.plan, fold.test, Z))

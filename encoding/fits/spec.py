@@ -10,21 +10,22 @@ from typing import Any, Self
 from encoding.backbones._pooling import check_over_frames, check_pool
 
 HEMIS = ("lh", "rh", "both")
-FOCUSES = ("hemisphere", "both", "roi", "vertex:<hemi>:<column>")
+FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
+TARGET_GROUPS = ("hemisphere", "both", "roi", "vertex:<hemi>:<column>")
 
 
-def check_focus(focus: str) -> str:
-    """``focus`` itself; ValueError unless it is one of :data:`FOCUSES`.
+def check_target_groups(target_groups: str) -> str:
+    """``focus`` itself; ValueError unless it is one of :data:`TARGET_GROUPS`.
 
     Examples
     --------
     >>> check_focus("vertex:lh:120")
     'vertex:lh:120'
     """
-    kind, _, place = focus.partition(":")
-    if focus in FOCUSES[:3] or (kind == "vertex" and place.rpartition(":")[0] and place.rpartition(":")[2].isdecimal()):
-        return focus
-    raise ValueError(f"Unknown focus {focus!r}. Known: {', '.join(FOCUSES)}; vertex:lh:120 fits one vertex.")
+    kind, _, place = target_groups.partition(":")
+    if target_groups in TARGET_GROUPS[:3] or (kind == "vertex" and place.rpartition(":")[0] and place.rpartition(":")[2].isdecimal()):
+        return target_groups
+    raise ValueError(f"Unknown target groups {target_groups!r}. Known: {', '.join(TARGET_GROUPS)}; vertex:lh:120 fits one vertex.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +48,9 @@ class FitSpec:
     split : ``holdout:<train fraction>:<seed>`` or ``kfold:<folds>:<seed>``.
     rois : ROIs to report; none means all, and every vertex.
     hemi : ``lh``, ``rh`` or ``both``.
-    focus : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
+    target_groups : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
         ``vertex:<hemi>:<column>``.
-    company : other subjects whose training images help to train what subjects share; each has a last layer of its own.
+    extra_subjects : additional subjects for multi-subject training (shared trunk, one linear head per subject).
 
     Examples
     --------
@@ -71,21 +72,21 @@ class FitSpec:
     split: str = "holdout:0.9:5"
     rois: tuple[str, ...] = ()
     hemi: str = "both"
-    focus: str = "hemisphere"
-    company: tuple[str, ...] = ()
+    target_groups: str = "hemisphere"
+    extra_subjects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "layers", tuple(self.layers))
         set_field(self, "rois", tuple(self.rois))
-        set_field(self, "company", tuple(self.company))
+        set_field(self, "extra_subjects", tuple(self.extra_subjects))
         pairs = self.options.items() if isinstance(self.options, dict) else self.options
         set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
         if not self.layers:
             raise ValueError("A fit needs at least one layer.")
         check_pool(self.pool)
         check_over_frames(self.over_frames)
-        check_focus(self.focus)
+        check_target_groups(self.target_groups)
         if self.frames < 1:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
@@ -95,12 +96,23 @@ class FitSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; :meth:`from_dict` reads it back to an equal spec."""
-        lists = {name: list(getattr(self, name)) for name in ("layers", "rois", "company")}
+        lists = {name: list(getattr(self, name)) for name in ("layers", "rois", "extra_subjects")}
         return asdict(self) | lists | {"options": dict(self.options)}
+
+    def for_digest(self) -> dict[str, Any]:
+        """:meth:`to_dict` under the field names of the first release, so that the keys of stored results stay valid."""
+        first = {today: former for former, today in FORMER_FIELDS.items()}
+        return {first.get(name, name): value for name, value in self.to_dict().items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The spec that :meth:`to_dict` wrote; ValueError on a field that does not exist."""
+        """The spec that :meth:`to_dict` wrote, under today's field names or those of :data:`FORMER_FIELDS`.
+
+        Raises
+        ------
+        ValueError on a field that does not exist.
+        """
+        values = {FORMER_FIELDS.get(name, name): value for name, value in values.items()}
         extra = set(values) - {field.name for field in fields(cls)}
         if extra:
             raise ValueError(f"A fit has no field {', '.join(sorted(extra))}.")
@@ -123,8 +135,8 @@ class FitSpec:
         words += ["--split", self.split]
         words += ["--roi", *self.rois] if self.rois else []
         words += ["--hemi", self.hemi] if self.hemi != "both" else []
-        words += ["--focus", self.focus] if self.focus != FitSpec.focus else []
-        words += ["--company", *self.company] if self.company else []
+        words += ["--target-groups", self.target_groups] if self.target_groups != FitSpec.target_groups else []
+        words += ["--extra-subjects", *self.extra_subjects] if self.extra_subjects else []
         return shlex.join(words)
 
     def to_python(self) -> str:

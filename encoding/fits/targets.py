@@ -1,6 +1,6 @@
 """Which targets are fitted together: a hemisphere, both, one ROI at a time, or a single vertex.
 
-It matters where targets depend on their company: a network's hidden layers serve all the vertices it is trained on. Where each
+It matters where targets depend on each other: a network's hidden layers serve all the vertices it is trained on. Where each
 target has a model of its own (ridge and most of the linear family) only a single vertex is treated apart.
 """
 
@@ -17,7 +17,7 @@ REST = "others"  # the vertices that no ROI holds
 
 
 @dataclass(frozen=True)
-class Part:
+class TargetGroup:
     """Targets that one model predicts.
 
     Attributes
@@ -37,41 +37,43 @@ class Part:
         return {hemi: slice(int(edges[i]), int(edges[i + 1])) for i, hemi in enumerate(self.columns)}
 
 
-def parts_of(subject: Subject, focus: str, *, hemis: tuple[str, ...], rois: tuple[str, ...], per_target: bool) -> tuple[Part, ...]:
+def target_groups_of(
+    subject: Subject, target_groups: str, *, hemis: tuple[str, ...], rois: tuple[str, ...], per_target: bool
+) -> tuple[TargetGroup, ...]:
     """The parts that are fitted one after another; no column is in two.
 
     Parameters
     ----------
     rois : those asked for; with ``roi`` only they are fitted, and every ROI and the vertices outside them where there are none.
-    per_target : whether company makes no difference, so that hemispheres serve for everything but a single vertex.
+    per_target : whether other targets make no difference, so that hemispheres serve for everything but a single vertex.
 
     Raises
     ------
     ValueError for a vertex that the subject does not have.
     """
-    if focus.startswith("vertex:"):
-        return (_vertex(subject, focus, hemis),)
+    if target_groups.startswith("vertex:"):
+        return (_vertex(subject, target_groups, hemis),)
     whole = {hemi: np.arange(subject.responses[hemi].shape[1]) for hemi in hemis}
-    if focus == "both" and not per_target and len(hemis) > 1:
-        return (Part("both", whole, whole=True),)
-    if focus == "roi" and not per_target:
+    if target_groups == "both" and not per_target and len(hemis) > 1:
+        return (TargetGroup("both", whole, whole=True),)
+    if target_groups == "roi" and not per_target:
         found = tuple(part for hemi in hemis for part in _by_roi(subject, hemi, rois))
         if found:
             return found
-    return tuple(Part(hemi, {hemi: columns}, whole=True) for hemi, columns in whole.items())
+    return tuple(TargetGroup(hemi, {hemi: columns}, whole=True) for hemi, columns in whole.items())
 
 
-def _vertex(subject: Subject, focus: str, hemis: tuple[str, ...]) -> Part:
-    hemi, _, column = focus.removeprefix("vertex:").rpartition(":")
+def _vertex(subject: Subject, target_groups: str, hemis: tuple[str, ...]) -> TargetGroup:
+    hemi, _, column = target_groups.removeprefix("vertex:").rpartition(":")
     if hemi not in hemis:
-        raise ValueError(f"No hemisphere {hemi!r} is fitted, so there is no {focus}. Known: {', '.join(hemis)}.")
+        raise ValueError(f"No hemisphere {hemi!r} is fitted, so there is no {target_groups}. Known: {', '.join(hemis)}.")
     n_vertices = subject.responses[hemi].shape[1]
     if int(column) >= n_vertices:
-        raise ValueError(f"{hemi} has the vertices 0 to {n_vertices - 1}, so there is no {focus}.")
-    return Part(f"{hemi} {int(column)}", {hemi: np.array([int(column)])})
+        raise ValueError(f"{hemi} has the vertices 0 to {n_vertices - 1}, so there is no {target_groups}.")
+    return TargetGroup(f"{hemi} {int(column)}", {hemi: np.array([int(column)])})
 
 
-def _by_roi(subject: Subject, hemi: str, asked: tuple[str, ...]) -> list[Part]:
+def _by_roi(subject: Subject, hemi: str, asked: tuple[str, ...]) -> list[TargetGroup]:
     """A vertex of several ROIs goes with the smallest; those of none come last."""
     known = {roi: columns for roi, columns in subject.rois[hemi].items() if len(columns)}
     owner = np.full(subject.responses[hemi].shape[1], -1)
@@ -79,6 +81,10 @@ def _by_roi(subject: Subject, hemi: str, asked: tuple[str, ...]) -> list[Part]:
     for number, roi in enumerate(names):
         if not asked or roi in asked:
             owner[known[roi]] = number
-    parts = [Part(f"{hemi} {roi}", {hemi: np.flatnonzero(owner == names.index(roi))}) for roi in known if (owner == names.index(roi)).any()]
+    parts = [
+        TargetGroup(f"{hemi} {roi}", {hemi: np.flatnonzero(owner == names.index(roi))})
+        for roi in known
+        if (owner == names.index(roi)).any()
+    ]
     rest = np.flatnonzero(owner < 0)
-    return parts if asked or not len(rest) or not parts else [*parts, Part(f"{hemi} {REST}", {hemi: rest})]
+    return parts if asked or not len(rest) or not parts else [*parts, TargetGroup(f"{hemi} {REST}", {hemi: rest})]

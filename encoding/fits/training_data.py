@@ -11,7 +11,7 @@ from encoding.datasets import Subject
 from encoding.datasets import _surface as surface
 from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
-from encoding.fits.targets import Part
+from encoding.fits.targets import TargetGroup
 from encoding.readouts import Chosen, Model, Responses, Training
 from encoding.storage.store import Store
 
@@ -34,7 +34,7 @@ def stored_components(planned: Plan, fold: Fold, store: Store) -> np.ndarray:
 
 def is_complete(planned: Plan, store: Store) -> bool:
     """Whether the fit's scores are there, and what predictions are made with; a person may have pruned some of it."""
-    needed = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.parts]
+    needed = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.target_groups]
     if planned.readout.needs != "stimuli":
         needed += [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
     return all(key in store for key in needed) and store.is_sound(planned.key)
@@ -53,28 +53,28 @@ def inputs(planned: Plan, rows: np.ndarray, Z: np.ndarray | None) -> Any:
 
 
 def training_rows(
-    planned: Plan, fold: Fold, part: Part, Z: np.ndarray | None, *, company: Sequence[Training] = (), **more: Any
+    planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray | None, *, extra_subjects: Sequence[Training] = (), **more: Any
 ) -> Training:
     """The training rows of a fold with the responses of a part. ``Z`` (n_stimuli, k) may be None for readouts that look at stimuli."""
-    subject, looks = planned.subject, planned.readout.needs == "stimuli"
+    subject, looks_at_stimuli = planned.subject, planned.readout.needs == "stimuli"
     return Training(
-        X=np.zeros((len(fold.train), 0), np.float32) if looks else Z[fold.train],
+        X=np.zeros((len(fold.train), 0), np.float32) if looks_at_stimuli else Z[fold.train],
         Y=Responses([(subject.responses[hemi], columns) for hemi, columns in part.columns.items()], fold.train),
         fold=planned.inner(fold),
         n_frames=planned.n_frames,
         rois=_rois(subject, part),
         positions=positions(subject, part),
-        stimuli=Chosen(planned.stimuli, fold.train) if looks else None,
-        open_backbone=(lambda: planned.source.open(planned.spec.backbone, planned.spec.weights)) if looks else None,
+        stimuli=Chosen(planned.stimuli, fold.train) if looks_at_stimuli else None,
+        open_backbone=(lambda: planned.source.open(planned.spec.backbone, planned.spec.weights)) if looks_at_stimuli else None,
         layers=planned.spec.layers,
         pool=planned.spec.pool,
         over_frames=planned.over_frames,
-        company=tuple(company),
+        extra_subjects=tuple(extra_subjects),
         **more,
     )
 
 
-def restored(planned: Plan, fold: Fold, part: Part, store: Store, Z: np.ndarray | None = None) -> Model:
+def restored(planned: Plan, fold: Fold, part: TargetGroup, store: Store, Z: np.ndarray | None = None) -> Model:
     """The stored model of a part.
 
     Raises
@@ -84,14 +84,14 @@ def restored(planned: Plan, fold: Fold, part: Part, store: Store, Z: np.ndarray 
     found = store.get(planned.weights_key(fold, part))
     if found is None:
         raise FileNotFoundError("The weights of this fit are no longer in the Store. Fit it again.")
-    if planned.readout.needs == "moments" or not planned.readout.kept_back:  # nothing but weights of components
+    if planned.readout.needs == "moments" or not planned.readout.export_refusal:  # nothing but weights of components
         return planned.readout.restore(found, None)
     if Z is None and planned.readout.needs == "arrays":
         Z = stored_components(planned, fold, store)
     return planned.readout.restore(found, training_rows(planned, fold, part, Z))
 
 
-def positions(subject: Subject, part: Part) -> np.ndarray | None:
+def positions(subject: Subject, part: TargetGroup) -> np.ndarray | None:
     """(t, 3) float32 in millimetres, where targets lie on fsaverage5's white surface; None unless all of them have a place there."""
     if subject.vertices is None:
         return None
@@ -104,14 +104,14 @@ def positions(subject: Subject, part: Part) -> np.ndarray | None:
     return np.concatenate(found).astype(np.float32)
 
 
-def unlike(others: np.ndarray, tested: np.ndarray, Z: np.ndarray, Z_others: np.ndarray) -> np.ndarray:
+def without_test_stimuli(others: np.ndarray, tested: np.ndarray, Z: np.ndarray, Z_others: np.ndarray) -> np.ndarray:
     """The rows among ``others`` of Z_others (m, k) that no tested row of Z (n, k) equals: pictures that two subjects saw are left out."""
     A, B = Z_others[others].astype(np.float64), Z[tested].astype(np.float64)
     squared = (A**2).sum(1)[:, None] + (B**2).sum(1) - 2 * A @ B.T
     return others[squared.min(1) > SAME**2 * np.maximum((A**2).sum(1), np.finfo(float).tiny)]
 
 
-def _rois(subject: Subject, part: Part) -> dict[str, np.ndarray]:
+def _rois(subject: Subject, part: TargetGroup) -> dict[str, np.ndarray]:
     """ROI to the targets of a part that belong to it, both hemispheres together."""
     found: dict[str, list[np.ndarray]] = {}
     for hemi, place in part.places().items():

@@ -14,7 +14,7 @@ from encoding.evaluation.splits import Fold
 from encoding.lessons._linear import fitted
 
 LAYERS = ("pixels", "energy", "categories")  # from early to late
-STAGES: Mapping[str, int] = {  # regions in the order of the cortex, and at which stage of the simulation they stand
+SIMULATED_STAGES: Mapping[str, int] = {  # regions in the order of the cortex, and at which stage of the simulation they stand
     "V1v": 1, "V2v": 2, "V3v": 3, "hV4": 4, "OPA": 5, "PPA": 5, "RSC": 5, "EBA": 5, "OFA": 5, "FFA-1": 5, "VWFA-1": 5,
 }  # fmt: skip
 

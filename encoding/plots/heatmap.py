@@ -36,10 +36,10 @@ def layer_heatmap(
 
     Parameters
     ----------
-    table : rows of one hemisphere of :meth:`encoding.analysis.layer_sweep.Swept.table`; at least label, roi and the score.
+    table : rows of one hemisphere of :meth:`encoding.analysis.layer_sweep.SweepResult.table`; at least label, roi and the score.
     score : ``r`` or ``normalised``.
     layers : labels of every layer, early ones first; those that the table lacks stay empty. None takes the table's.
-    best : :func:`encoding.analysis.layer_sweep.best_layers`. A star marks the best layer of each ROI, filled where it wins in 95 % of the draws or
+    best : from ``layer_sweep.best_layers``. A star marks the best layer of each ROI, filled where it wins in 95 % of the draws or
         more; the share stands beside the ROI's name.
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs of no class come first.
     quantity : what the colour bar is called, if not after the score.
@@ -207,7 +207,7 @@ def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Se
 
     Parameters
     ----------
-    table : :meth:`encoding.analysis.layer_sweep.Swept.table`, single hemispheres alone.
+    table : :meth:`encoding.analysis.layer_sweep.SweepResult.table`, single hemispheres alone.
     layers : labels of every layer, early ones first; None takes the table's.
     """
     import plotly.graph_objects as go

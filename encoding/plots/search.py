@@ -24,7 +24,7 @@ def search_history(trials: pd.DataFrame) -> go.Figure:
 
     Parameters
     ----------
-    trials : :attr:`encoding.analysis.hyperparameter_search.Search.trials`. Trials without a value are marked at the lower edge, where there is no scale.
+    trials : :attr:`~encoding.analysis.hyperparameter_search.Search.trials`. Those without a value are marked at the lower edge.
         Hovering a trial shows its parameters, or why it failed.
     """
     import plotly.graph_objects as go

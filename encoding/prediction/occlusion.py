@@ -16,7 +16,7 @@ from encoding.datasets import Stimuli
 from encoding.datasets._images import GREY
 from encoding.prediction.predictor import Columns, InMemory, Predictor
 from encoding.runs.table import open_run
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
@@ -119,7 +119,7 @@ def occlude(
 
     Raises
     ------
-    ValueError where the region has no fitted vertex, or as :class:`Covered`. CannotPredict as :class:`encoding.prediction.predictor.Predictor`.
+    ValueError where the region has no fitted vertex, or as :class:`Covered`. CannotPredict as ``Predictor``.
     """
     columns = {hemi: chosen for hemi, chosen in columns.items() if len(chosen)}
     if not columns:
@@ -134,7 +134,7 @@ def occlude(
 
 
 @dataclass(frozen=True)
-class AskedOcclusion:
+class OcclusionRequest:
     """An occlusion map that a job computes. The picture goes to it in memory and is not kept; the map is.
 
     Attributes
@@ -161,7 +161,7 @@ class AskedOcclusion:
         return digest("occlusion", OCCLUSION_VERSION, n_grid=self.n_grid, patch=self.patch, **made)
 
 
-def compute(asked: AskedOcclusion, store: Store, report: Report = silent, device: str = "auto") -> Occlusion:
+def compute(asked: OcclusionRequest, store: Store, report: Report = silent, device: str = "auto") -> Occlusion:
     """The map that is asked for, computed at most once in a Store.
 
     Raises
@@ -170,13 +170,13 @@ def compute(asked: AskedOcclusion, store: Store, report: Report = silent, device
     """
     if (found := stored(asked.key, store)) is not None:
         return found
-    result = open_run(asked.fit, store, portion(report, 0, 0.1))
+    result = open_run(asked.fit, store, subprogress(report, 0, 0.1))
     report(0.1, "opening the network")
     predictor = Predictor.of(result, device=device)
     columns = {hemi: result.columns(asked.roi, hemi) for hemi in result.plan.hemis}
     frames = [Image.open(io.BytesIO(frame), formats=["PNG"]) for frame in asked.frames]
     shape = {"n_grid": asked.n_grid, "patch": asked.patch, "folds": asked.folds}
-    made = occlude(predictor, frames, columns, **shape, report=portion(report, 0.15, 1))
+    made = occlude(predictor, frames, columns, **shape, report=subprogress(report, 0.15, 1))
     arrays = {"drop": made.drop, "uncovered": np.array(made.uncovered), "patch": np.array(made.patch)}
     made_from = {"fit": asked.fit, "roi": asked.roi, "picture": asked.picture, "simulated": result.plan.subject.simulated}
     store.put(asked.key, arrays, made_from | {"n_grid": asked.n_grid, "device": predictor.device})

@@ -26,8 +26,8 @@ from encoding.fits.training_data import inputs, restored, stored_components
 from encoding.pipeline import SCORING_COLUMNS, extract_features, fit_readout, reduce_features
 from encoding.readouts import Model
 from encoding.runtime.device import choose_device
-from encoding.runtime.progress import Report, portion, silent
-from encoding.runtime.threads import each
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.threads import map_in_threads
 from encoding.storage.fingerprints import files_fingerprint
 from encoding.storage.store import Store
 
@@ -55,9 +55,9 @@ def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report =
 
 
 def unfitted(planned: Plan) -> dict[str, int]:
-    """Hemisphere to the number of its vertices that the fit has no model of: those outside its focus, or of a side left out."""
+    """Hemisphere to the number of its vertices that the fit has no model of: those outside its target groups, or of a side left out."""
     fitted = dict.fromkeys(planned.subject.hemis, 0)
-    for part in planned.parts:
+    for part in planned.target_groups:
         for hemi, columns in part.columns.items():
             fitted[hemi] += len(columns)
     return {hemi: planned.subject.responses[hemi].shape[1] - n for hemi, n in fitted.items()}
@@ -186,10 +186,10 @@ def predicted_blocks(
     check_kind(planned, shown.stimuli.n_frames)
     if not len(stimuli):
         raise CannotPredict("There are no stimuli to predict responses to.")
-    complete(planned, store, portion(report, 0, 0.3), device)
+    complete(planned, store, subprogress(report, 0, 0.3), device)
     if planned.readout.needs != "stimuli":
         check_axes(planned, store)
-        extract_features(shown, store, portion(report, 0.3, 0.8), device)
+        extract_features(shown, store, subprogress(report, 0.3, 0.8), device)
     n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(_widths(planned).values()))))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
@@ -200,20 +200,20 @@ def predicted_blocks(
 
 def complete(planned: Plan, store: Store, report: Report, device: str) -> None:
     """Make again what the Store has let go of since the fit: components and models, each the same as it was."""
-    looks = planned.readout.needs == "stimuli"
-    spaces = [] if looks else [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
-    models = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.parts]
+    looks_at_stimuli = planned.readout.needs == "stimuli"
+    spaces = [] if looks_at_stimuli else [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
+    models = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.target_groups]
     gone = [key for key in (*spaces, *models) if store.get(key) is None]
     if not gone:
         return
     preflight(planned, store, device).check()
-    if planned.company or any(key in gone for key in spaces):
-        for each_plan in (planned, *planned.company):
-            extract_features(each_plan, store, portion(report, 0, 0.5), device)
+    if planned.extra_subjects or any(key in gone for key in spaces):
+        for each_plan in (planned, *planned.extra_subjects):
+            extract_features(each_plan, store, subprogress(report, 0, 0.5), device)
     for fold in planned.folds:
-        Z = None if looks else reduce_features(planned, fold, store, portion(report, 0.5, 0.7), device)
-        for part in planned.parts:
-            fit_readout(planned, fold, part, Z, store, portion(report, 0.7, 1), device)
+        Z = None if looks_at_stimuli else reduce_features(planned, fold, store, subprogress(report, 0.5, 0.7), device)
+        for part in planned.target_groups:
+            fit_readout(planned, fold, part, Z, store, subprogress(report, 0.7, 1), device)
 
 
 def check_kind(planned: Plan, n_frames: int) -> None:
@@ -241,9 +241,9 @@ def _predict_rows(planned: Plan, shown: Plan, rows: slice, store: Store) -> dict
     n_rows, needs = rows.stop - rows.start, planned.readout.needs
     found = {hemi: np.full((n_rows, width), np.nan, np.float32) for hemi, width in _widths(planned).items()}
     for number, fold in enumerate(planned.folds):
-        learned = stored_components(planned, fold, store) if needs == "arrays" and planned.readout.kept_back else None
+        learned = stored_components(planned, fold, store) if needs == "arrays" and planned.readout.export_refusal else None
         new = inputs(shown, np.arange(rows.start, rows.stop), None) if needs == "stimuli" else _scores(planned, shown, fold, rows, store)
-        for part in planned.parts:
+        for part in planned.target_groups:
             model = restored(planned, fold, part, store, learned)
             basis = model.basis(new)
             for hemi, place in part.places().items():
@@ -261,7 +261,7 @@ def _add(found: np.ndarray, columns: np.ndarray, model: Model, basis: Any, place
         predicted = model.predict_from(basis, slice(place.start + start, place.start + start + len(here)))
         found[:, here] = predicted if first else found[:, here] + predicted
 
-    each(work, range(0, len(columns), SCORING_COLUMNS), device="cpu")
+    map_in_threads(work, range(0, len(columns), SCORING_COLUMNS), device="cpu")
 
 
 def _scores(planned: Plan, shown: Plan, fold: Fold, rows: slice, store: Store) -> np.ndarray:

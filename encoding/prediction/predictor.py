@@ -1,6 +1,6 @@
 """Predictions of pictures that are in memory alone: nothing of them is written anywhere.
 
-:mod:`encoding.prediction.predict` does the same for whole folders, whose features it keeps. Here one picture, or a few hundred variations of it,
+``prediction.predict`` does the same for whole folders, whose features it keeps. Here one picture, or a few hundred variations of it,
 goes through the fit's own network, components and models at once.
 """
 
@@ -24,7 +24,7 @@ from encoding.datasets import Stimuli
 from encoding.features import extraction as features
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
-from encoding.fits.targets import Part
+from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import inputs, is_complete, restored, stored_components
 from encoding.prediction.predict import CannotPredict, check_axes, check_kind, on_axes
 from encoding.readouts import Model
@@ -122,7 +122,7 @@ class Predictor:
             if backbone.fingerprint != planned.backbone_fingerprint:
                 raise CannotPredict(f"The weights of {planned.spec.backbone} are not those of this fit. Fit it again.")
             backbone = backbone.to(device)
-        parts = {part.name: part for part in planned.parts}
+        parts = {part.name: part for part in planned.target_groups}
 
         @lru_cache(maxsize=MOST_MODELS)
         def model(fold: int, part: str) -> Model:
@@ -198,7 +198,7 @@ class Predictor:
 
     def _add(self, found: dict[str, np.ndarray], rows: slice, fold: int, seen: Any, columns: Columns) -> None:
         """Add what a fold's models predict to the rows of a batch."""
-        for part in self.result.plan.parts:
+        for part in self.result.plan.target_groups:
             if wanted := wanted_of(part, columns):
                 model = self._model(fold, part.name)
                 basis = model.basis(seen)
@@ -222,7 +222,7 @@ def predict_row(result: Result, row: int, model: Callable[[int, str], Model] | N
     for fold in folds:
         Z = None if planned.readout.needs == "stimuli" else stored_components(planned, planned.folds[fold], store)
         seen = inputs(planned, np.array([row]), Z)
-        for part in planned.parts:
+        for part in planned.target_groups:
             known = model(fold, part.name) if model else restored(planned, planned.folds[fold], part, store, Z)
             basis = known.basis(seen)
             for hemi, (places, targets) in wanted_of(part, columns).items():
@@ -240,13 +240,13 @@ def every_column(planned: Plan) -> dict[str, np.ndarray]:
 def fitted_columns(planned: Plan) -> dict[str, np.ndarray]:
     """Hemisphere to the columns that have a model."""
     found: dict[str, list[np.ndarray]] = {}
-    for part in planned.parts:
+    for part in planned.target_groups:
         for hemi, columns in part.columns.items():
             found.setdefault(hemi, []).append(columns)
     return {hemi: np.concatenate(columns) for hemi, columns in found.items()}
 
 
-def wanted_of(part: Part, columns: Columns) -> dict[str, tuple[Any, Any]]:
+def wanted_of(part: TargetGroup, columns: Columns) -> dict[str, tuple[Any, Any]]:
     """Hemisphere to the places among ``columns`` that a part predicts, and the targets of its model that those are."""
     found: dict[str, tuple[Any, Any]] = {}
     for hemi, place in part.places().items():

@@ -26,7 +26,7 @@ from encoding.datasets.algonauts2021 import BLOCK, FULL, MINI_TRACK, N_CLIPS
 from encoding.datasets.doctor.algonauts2021 import N_ALL, N_VOXELS
 from encoding.fits.result import Result
 from encoding.prediction.predict import CannotPredict, account, files_into, predict, unfitted, write_predictions
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName
 
 PEOPLE = tuple(f"sub{number:02d}" for number in range(1, 11))
@@ -125,10 +125,10 @@ def _check_whole(result: Result) -> None:
     for hemi, n in unfitted(planned).items():
         if n:
             spec, of = planned.spec, planned.subject.responses[hemi].shape[1]
-            chosen = f"focus {spec.focus}, hemi {spec.hemi}" + (f", ROIs {' '.join(spec.rois)}" if spec.rois else "")
+            chosen = f"target groups {spec.target_groups}, hemi {spec.hemi}" + (f", ROIs {' '.join(spec.rois)}" if spec.rois else "")
             raise CannotPredict(
                 f"{result.key} has no model for {n:,} of {of:,} vertices in {hemi} ({chosen}). The challenge asks for all of them: "
-                "fit with --focus hemisphere and --hemi both."
+                "fit with --target-groups hemisphere and --hemi both."
             )
 
 
@@ -160,7 +160,7 @@ def _write_2023(results: Sequence[Result], folder: Path, report: Report, device:
         of_subject = folder / result.plan.spec.subject
         of_subject.mkdir()
         paths = {hemi: of_subject / f"{hemi}_pred_test.npy" for hemi in result.plan.subject.hemis}
-        said = portion(report, 0.9 * number / len(results), 0.9 * (number + 1) / len(results))
+        said = subprogress(report, 0.9 * number / len(results), 0.9 * (number + 1) / len(results))
         write_predictions(result, result.plan.subject.unlabelled, paths, report=said, device=device)
         for path in paths.values():
             _require_finite(np.load(path, mmap_mode="r"), result)
@@ -176,7 +176,7 @@ def _write_2021(results: Sequence[Result], folder: Path, report: Report, device:
         held: dict[str, dict[str, np.ndarray]] = {roi: {} for roi in rois}
         for result in of_track:
             number, subject = results.index(result), result.plan.subject
-            said = portion(report, number / len(results), (number + 1) / len(results))
+            said = subprogress(report, number / len(results), (number + 1) / len(results))
             found = predict(result, subject.unlabelled, report=said, device=device)[BLOCK].astype(np.float64)
             _require_finite(found, result)
             for roi in rois:

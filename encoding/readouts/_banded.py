@@ -19,7 +19,7 @@ import numpy as np
 
 from encoding.readouts._moments import Centred, Moments, centred
 from encoding.runtime.progress import Report
-from encoding.runtime.threads import each
+from encoding.runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ LEAST_SHARE = {"float32": 1e-6, "float64": 1e-14}  # of Σy², below which RSS i
 
 
 @dataclass(frozen=True)
-class Choice:
+class BandWeights:
     """What each target chose: ``candidate`` and ``alpha`` (t,) int, numbers in the lists given; ``score`` (t,), held-out R² or mean r."""
 
     candidate: np.ndarray
@@ -59,7 +59,7 @@ class Shortlist:
         """Numbers of the candidates that some target looks at."""
         return np.flatnonzero((self.last >= self.first).any(1))
 
-    def at_edge(self, choice: Choice, n_alphas: int) -> np.ndarray:
+    def at_edge(self, choice: BandWeights, n_alphas: int) -> np.ndarray:
         """Numbers of the targets for which something that was not looked at may well be better than their choice."""
         first, last, excess = (array[choice.candidate, np.arange(len(choice.alpha))] for array in (self.first, self.last, self.excess))
         lowest, highest = (choice.alpha == first) & (first > 0), (choice.alpha == last) & (last < n_alphas - 1)
@@ -68,14 +68,14 @@ class Shortlist:
 
 def choose(
     moments: Moments, scales: np.ndarray, alphas: np.ndarray, *, select: str, exhaustive: bool, device: str, report: Report
-) -> Choice:
+) -> BandWeights:
     """The best of the candidates ``scales`` (c, p), each with every one of ``alphas`` (a,), for each target.
 
     By squared error summed over held-out folds (``select`` r2) or r averaged over them; ties go to the earlier candidate and the
     smaller alpha. Candidates are shortlisted by GCV unless ``exhaustive``, where r is what counts, or where there are too few rows.
     """
 
-    def search(some: Moments, listed: Shortlist, start: float, stop: float) -> Choice:
+    def search(some: Moments, listed: Shortlist, start: float, stop: float) -> BandWeights:
         def told(done: float, text: str) -> None:
             report(start + (stop - start) * done, text)
 
@@ -123,7 +123,7 @@ def shortlist(moments: Moments, scales: np.ndarray, alphas: np.ndarray, *, devic
                 first[number, block] = torch.where(near, numbers, len(alphas)).min(0).values.cpu().numpy()
                 last[number, block] = torch.where(near, numbers, -1).max(0).values.cpu().numpy()
 
-        each(look, _blocks(moments, 1), device=device)
+        map_in_threads(look, _blocks(moments, 1), device=device)
     first, last, least = np.maximum(first - 1, 0), np.minimum(last + 1, len(alphas) - 1), least - least.min(0)
     far = least > MARGIN
     first[far], last[far] = len(alphas), -1
@@ -159,7 +159,7 @@ class _Curve:
 
 def cross_validate(
     moments: Moments, scales: np.ndarray, alphas: np.ndarray, listed: Shortlist, *, select: str, device: str, report: Report
-) -> Choice:
+) -> BandWeights:
     """The shortlisted candidate and penalty of least loss for each target."""
     import torch
 
@@ -187,10 +187,10 @@ def cross_validate(
                 place = block.start + here[better]
                 best[place], candidate[place], alpha[place] = least[better], number, which[better]
 
-        each(search, _blocks(moments, 2 * len(folds)), device=device)
+        map_in_threads(search, _blocks(moments, 2 * len(folds)), device=device)
     with np.errstate(invalid="ignore", divide="ignore"):
         score = 1 - best / total if select == "r2" else -best / len(folds)
-    return Choice(candidate, alpha, np.where(total > 0, score, np.nan))
+    return BandWeights(candidate, alpha, np.where(total > 0, score, np.nan))
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def _gather(make: Callable, keys: list | np.ndarray, device: str) -> dict:
     def put(key: object) -> None:
         made[key] = make(key)
 
-    each(put, made, device=device)
+    map_in_threads(put, made, device=device)
     return made
 
 

@@ -31,7 +31,7 @@ class Readout(ABC):
         choice of ROI is a choice of columns and nothing is fitted again.
     by_layer : true where each layer has components of its own, and ``Moments.bands`` says which are whose.
     in_order : true where X must hold the frames of a clip one after another.
-    shares : true where other subjects may help to train what subjects have in common (``Training.company``).
+    shares : true where other subjects may help to train what subjects have in common (``Training.extra_subjects``).
     exact : false where the answer is found by training, so that laws hold to some digits only.
     kept_back : why its models do not go along when a fit is passed on as a file; empty where they are weights of components, which do.
     version : raised by a person when the numbers change.
@@ -47,7 +47,7 @@ class Readout(ABC):
     in_order: ClassVar[bool] = False
     shares: ClassVar[bool] = False
     exact: ClassVar[bool] = True
-    kept_back: ClassVar[str] = ""
+    export_refusal: ClassVar[str] = ""
     version: ClassVar[int] = 1
     options: ClassVar[type[Options]] = Options
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.readouts._examples import Inputs
-from encoding.runtime.progress import Report, portion
+from encoding.runtime.progress import Report, subprogress
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +78,7 @@ def kept_inputs(
     for entered, makes, shape in [*tries, (None, plain, tuple(example.shape))]:
         if 4 * n_rows * prod(shape) > min(MOST_BYTES, SHARE * shutil.disk_usage(tempfile.gettempdir()).free):
             continue
-        said = [portion(report, number / len(subjects), (number + 1) / len(subjects)) for number in range(len(subjects))]
+        said = [subprogress(report, number / len(subjects), (number + 1) / len(subjects)) for number in range(len(subjects))]
         held = [_kept(make, len(each), shape, step, files, say) for make, each, say in zip(makes, subjects, said, strict=True)]
         return [_from(array, device) for array in held], entered
     return [lambda rows, make=make: make(rows).to(device) for make in plain], None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.runtime.progress import Report, silent
-from encoding.runtime.threads import each
+from encoding.runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
     import torch
@@ -153,7 +153,7 @@ class Accumulator:
         n_targets = self.y.shape[1]
         width = TILE[1] if self.device == "cpu" else max(1, n_targets)
         columns = [slice(start, min(start + width, n_targets)) for start in range(0, n_targets, width)]
-        each(lambda some: self._add_targets(Y, some, tiles), columns, device=self.device)
+        map_in_threads(lambda some: self._add_targets(Y, some, tiles), columns, device=self.device)
 
     def _add_targets(self, Y: np.ndarray, some: slice, tiles: list[tuple[int, np.ndarray, torch.Tensor]]) -> None:
         """Add what concerns some targets, of tiles that are each of one fold: its number, its rows and their x."""

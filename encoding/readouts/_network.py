@@ -21,7 +21,7 @@ from encoding.readouts._model import Model
 from encoding.readouts._train import Trained, first_seed, train
 from encoding.readouts._train_options import TrainingOptions
 from encoding.readouts._training import Training
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 
 if TYPE_CHECKING:
     import torch
@@ -77,11 +77,11 @@ class NetworkReadout(Readout):
 
     ``history`` holds ``train_loss``, ``validation_loss`` and ``validation_r`` per epoch (losses in standard units, where the mean
     scores 1), ``details`` the ``best_epoch`` of each target, whose weights are kept, and its ``validation_r`` then. A constant target
-    has weights of 0. ``Training.company`` trains the trunk too, each subject with a last layer of its own that is dropped afterwards.
+    has weights of 0. ``extra_subjects`` train the trunk too, each with a last layer of its own that is dropped afterwards.
     """
 
     needs = "arrays"
-    kept_back = "Its model is a network, and networks are not opened from somebody else's file."
+    export_refusal = "Its model is a network, and networks are not opened from somebody else's file."
     per_target = False
     shares = True
     exact = False
@@ -125,11 +125,11 @@ class NetworkReadout(Readout):
     def fit(self, data: Training, options: TrainingOptions, *, device: str = "cpu", report: Report = silent) -> Model:
         from encoding.readouts._layers import Network, Standardise, seeded
 
-        subjects = (data, *data.company)
+        subjects = (data, *data.extra_subjects)
         for each in subjects:
             self.check(each, options)
         shape = Shape(data.X.shape[1], data.n_frames)
-        reading = portion(report, 0, READING)
+        reading = subprogress(report, 0, READING)
         examples = [Examples(self.inputs(each, device), each.Y, each.fold, device=device, report=reading) for each in subjects]
         with seeded(first_seed(options)):
             trunk = self.trunk(shape, options)
@@ -139,7 +139,7 @@ class NetworkReadout(Readout):
                 layer.load(Scale.of(iter([data.X[examples[0].learning]])))
         trained = train(
             network, examples, options, groups=self.groups(data, options), learning_rates=self.learning_rates(options),
-            checkpoint=data.checkpoint, watch=data.watch, report=portion(report, READING, 1),
+            checkpoint=data.checkpoint, watch=data.watch, report=subprogress(report, READING, 1),
         )  # fmt: skip
         network.to("cpu").eval().requires_grad_(False)
         return self.model(network.trunk, *fold_head(network.heads[0], examples[0].scale), trained, self.recipe(shape, options))

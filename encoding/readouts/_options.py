@@ -44,7 +44,7 @@ class Choice:
 
 
 def option(default: Any, help: str, search: Range | Choice | None = None) -> Any:
-    """A field of :class:`Options`. ``search`` is what :mod:`encoding.analysis.hyperparameter_search` may vary it over; None leaves it alone."""
+    """A field of :class:`Options`. ``search`` is what the hyperparameter search may vary it over; None leaves it alone."""
     return field(default=default, metadata={"help": help, "search": search})
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from encoding.readouts._model import Columns, Model
 from encoding.readouts._training import Responses, Training
 from encoding.runtime.progress import Report
-from encoding.runtime.threads import each
+from encoding.runtime.threads import map_in_threads
 
 COLUMN_BLOCK = 512  # targets predicted at a time: what a core's cache holds of a few thousand rows
 ROW_BLOCK = 4_096  # rows predicted at a time, which bounds the basis
@@ -71,7 +71,7 @@ class Smoother(Model):
                 some = slice(first, first + COLUMN_BLOCK)
                 predicted[rows, some] = self.predict_from(basis, wanted[some])
 
-            each(predict_block, range(0, len(wanted), COLUMN_BLOCK), device="cpu")
+            map_in_threads(predict_block, range(0, len(wanted), COLUMN_BLOCK), device="cpu")
         return predicted
 
     def predict_from(self, basis: Any, columns: Columns = slice(None)) -> np.ndarray:

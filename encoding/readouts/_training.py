@@ -106,7 +106,7 @@ class Training:
     checkpoint : where a training that may be interrupted keeps its state; None keeps nothing.
     watch : called by a readout that is trained, after each epoch, with its number (from 0) and validation loss; what it raises stops
         the training.
-    company : the training rows of other subjects, in the same components, for readouts that share what subjects have in common.
+    extra_subjects : the training rows of other subjects, in the same components, for readouts that share what subjects have in common.
     """
 
     X: np.ndarray
@@ -122,7 +122,7 @@ class Training:
     over_frames: str = "mean"
     checkpoint: Checkpoint | None = None
     watch: Callable[[int, float], None] | None = None
-    company: tuple[Training, ...] = ()
+    extra_subjects: tuple[Training, ...] = ()
 
     @classmethod
     def of(cls, X: np.ndarray, Y: np.ndarray, fold: np.ndarray | None = None, **more: Any) -> Training:

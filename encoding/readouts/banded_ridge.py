@@ -15,7 +15,7 @@ from encoding.readouts._held_out import SELECTIONS
 from encoding.readouts._moments import Moments, centred
 from encoding.readouts.ridge import RELATIVE_ALPHAS
 from encoding.runtime.progress import Report, silent
-from encoding.runtime.threads import each
+from encoding.runtime.threads import map_in_threads
 
 CONSTANT = 1e-12  # of a component's sum of squares: a variance that is rounding
 
@@ -163,7 +163,7 @@ def solve(
             ratio = gradient.abs().amax(0) / at_zero.abs().amax(0).clamp(min=1e-300)
             residual[block] = ratio.cpu().numpy()
 
-    each(solve_candidate, np.unique(candidate), device=device)
+    map_in_threads(solve_candidate, np.unique(candidate), device=device)
     return weights, intercept, residual
 
 

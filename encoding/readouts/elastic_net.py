@@ -16,8 +16,8 @@ from encoding.readouts._held_out import SELECTIONS, HeldOut
 from encoding.readouts._moments import Moments, centred
 from encoding.readouts._sparse import Path, solve_each
 from encoding.readouts.ridge import target_blocks
-from encoding.runtime.progress import Report, portion, silent
-from encoding.runtime.threads import each
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
     import torch
@@ -91,8 +91,8 @@ class ElasticNet(Readout):
                 name: np.full(moments.n_targets, value) for name, value in (("alpha", alpha), ("l1_ratio", ratio), ("cv_loss", np.nan))
             }
         else:
-            chosen = choose_penalties(moments, grid, options.select, device=device, report=portion(report, 0, CHOOSING))
-            report = portion(report, CHOOSING, 1)
+            chosen = choose_penalties(moments, grid, options.select, device=device, report=subprogress(report, 0, CHOOSING))
+            report = subprogress(report, CHOOSING, 1)
         weights, intercept, residual = solve(moments, chosen["alpha"], chosen["l1_ratio"], device=device, report=report)
         if (n_far := int((residual > KKT_LIMIT).sum())) > 0:
             warnings.warn(
@@ -165,7 +165,7 @@ def choose_penalties(
         made["alpha"][block] = own[best, np.arange(len(best))]
         made["cv_loss"][block] = least.double().cpu().numpy() / len(folds)
 
-    each(choose, blocks, device=device)
+    map_in_threads(choose, blocks, device=device)
     return made
 
 
@@ -211,7 +211,7 @@ def solve(
         residual[block] = far.cpu().numpy()
         pieces.done()
 
-    each(solve_block, blocks, device=device)
+    map_in_threads(solve_block, blocks, device=device)
     return weights, intercept, residual
 
 

@@ -18,7 +18,7 @@ from encoding.readouts._finetune_inputs import Pictures, kept_inputs
 from encoding.readouts._network import TRUNK, NetworkModel, fold_head
 from encoding.readouts._train import first_seed, train
 from encoding.readouts._train_options import TrainingOptions, check_share, one_of
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 
 if TYPE_CHECKING:
     from encoding.backbones._blocks import Block, Cut
@@ -103,7 +103,7 @@ class Finetune(Readout):
     name, title = "finetune", "Tuned backbone"
     about = "Trains the backbone's last blocks together with the readout, from the images themselves."
     needs = "stimuli"
-    kept_back = "Its model is a whole network, which is not passed on."
+    export_refusal = "Its model is a whole network, which is not passed on."
     per_target = False
     exact = False
     options = FinetuneOptions
@@ -114,14 +114,14 @@ class Finetune(Readout):
     def fit(self, data: Training, options: FinetuneOptions, *, device: str = "cpu", report: Report = silent) -> Model:
         from encoding.readouts._layers import LinearHead, Network, seeded
 
-        subjects = (data, *data.company)
+        subjects = (data, *data.extra_subjects)
         backbone = _opened(data).to(device)
         with ExitStack() as files, seeded(first_seed(options)):
             pictures = [Pictures(each.stimuli, backbone, data.over_frames) for each in subjects]
             recipe, cut = self._recipe(backbone, data, pictures[0], options, device)
             trunk = _trunk(backbone, recipe)
             network = Network(trunk, [LinearHead(trunk.n_hidden, each.n_targets) for each in subjects]).to(device).eval()
-            keeping, reading = portion(report, 0, KEEPING), portion(report, KEEPING, READING)
+            keeping, reading = subprogress(report, 0, KEEPING), subprogress(report, KEEPING, READING)
             inputs, cut = kept_inputs(
                 pictures, trunk.network, cut, device=device, step=n_at_once(pictures[0]), files=files, report=keeping
             )  # fmt: skip
@@ -132,7 +132,7 @@ class Finetune(Readout):
             trunk.load_scale(Scale.of(_features(trunk, inputs[0], examples[0].learning, reading)))
             trained = train(
                 network, examples, options, learning_rates={"trunk.network.": options.backbone_learning_rate},
-                checkpoint=data.checkpoint, watch=data.watch, report=portion(report, READING, 1),
+                checkpoint=data.checkpoint, watch=data.watch, report=subprogress(report, READING, 1),
             )  # fmt: skip
         trunk.enter_at(None)
         network.to("cpu").eval().requires_grad_(False)

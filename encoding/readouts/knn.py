@@ -53,7 +53,7 @@ class KNN(Readout):
     name, title = "knn", "k nearest neighbours"
     about = "Predicts the mean response to the most similar training images: no weights, so any shape of tuning."
     needs = "arrays"
-    kept_back = "Its model is made of the training responses themselves, which are not passed on."
+    export_refusal = "Its model is made of the training responses themselves, which are not passed on."
     options = KNNOptions
 
     def fit(self, data: Training, options: KNNOptions, *, device: str = "cpu", report: Report = silent) -> NeighbourModel:

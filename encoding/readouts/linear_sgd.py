@@ -39,17 +39,17 @@ class LinearSGD(NetworkReadout):
 
     Stopping early shrinks the weights as a penalty would. With ``early_stopping="roi"`` every ROI keeps the weights of its own
     best epoch, and so do the vertices in none; a vertex of several ROIs counts with the smallest. There is nothing that subjects
-    could share, so company is not used. The model is linear in the components themselves.
+    could share, so extra subjects are not used. The model is linear in the components themselves.
     """
 
     name, title = "linear_sgd", "Linear, by gradient descent"
     about = "One linear layer trained in small batches and stopped early, for all vertices or for each ROI."
     shares = False
-    kept_back = ""
+    export_refusal = ""
     options = LinearSGDOptions
 
     def fit(self, data: Training, options: LinearSGDOptions, *, device: str = "cpu", report: Report = silent) -> Model:
-        return super().fit(replace(data, company=()), options, device=device, report=report)
+        return super().fit(replace(data, extra_subjects=()), options, device=device, report=report)
 
     def trunk(self, shape: Shape, options: LinearSGDOptions) -> nn.Module:
         from encoding.readouts._layers import Stack, Standardise

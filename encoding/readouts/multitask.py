@@ -17,8 +17,8 @@ from encoding.readouts._moments import Moments, centred
 from encoding.readouts._row_sparse import Rotated, solve_rows, weights_map
 from encoding.readouts.elastic_net import CHOOSING, KKT_LIMIT, N_ALPHAS, SMALLEST_ALPHA, ElasticNet, ElasticNetOptions, LassoOptions
 from encoding.readouts.ridge import target_blocks
-from encoding.runtime.progress import Report, portion, silent
-from encoding.runtime.threads import each
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
     import torch
@@ -69,8 +69,8 @@ class MultiTaskElasticNet(ElasticNet):
         if len(penalties) == 1:
             (alpha, ratio), loss = penalties[0], np.nan
         else:
-            losses = held_out_losses(moments, penalties, options.select, device=device, report=portion(report, 0, CHOOSING))
-            report = portion(report, CHOOSING, 1)
+            losses = held_out_losses(moments, penalties, options.select, device=device, report=subprogress(report, 0, CHOOSING))
+            report = subprogress(report, CHOOSING, 1)
             (alpha, ratio), loss = penalties[losses.argmin()], losses.min()
         weights, intercept, residual = solve(moments, alpha, ratio, device=device, report=report)
         if residual > KKT_LIMIT:
@@ -118,7 +118,7 @@ def held_out_losses(
     def hold_out(fold: int) -> None:
         losses[fold] = loss_of(moments, fold, penalties, device, pieces)
 
-    each(hold_out, range(moments.n_folds), device=device)
+    map_in_threads(hold_out, range(moments.n_folds), device=device)
     return losses.mean(0)
 
 
@@ -191,7 +191,7 @@ def solve(
         intercept[block] = (train.mean_y - train.mean_x @ w).cpu().numpy() + moments.shift[block]
         pieces.done()
 
-    each(solve_block, blocks, device=device)
+    map_in_threads(solve_block, blocks, device=device)
     return weights, intercept, residual
 
 

@@ -22,8 +22,8 @@ from encoding.readouts._held_out import SELECTIONS, HeldOut
 from encoding.readouts._moments import Centred, Moments, centred
 from encoding.readouts._varying import varying_features, varying_targets
 from encoding.readouts.ridge import target_blocks
-from encoding.runtime.progress import Report, portion, silent
-from encoding.runtime.threads import each
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
     import torch
@@ -77,12 +77,12 @@ class PLS(Readout):
         most, every = options.n_components or min(MOST_LATENT, moments.n_components), np.arange(moments.n_folds)
         if options.n_components is None:
             trained_on = [*(np.delete(every, fold) for fold in every), every]
-            finding, choosing, report = portion(report, 0, 0.6), portion(report, 0.6, 0.9), portion(report, 0.9, 1)
+            finding, choosing, report = subprogress(report, 0, 0.6), subprogress(report, 0.6, 0.9), subprogress(report, 0.9, 1)
             *others, latent = find_each_latent(moments, trained_on, most, scale=options.scale, device=device, report=finding)
             n_latent, cv_loss = choose_n_latent(moments, others, most, options.select, device=device, report=choosing)
             latent = latent.first(n_latent)
         else:
-            finding, report = portion(report, 0, 0.7), portion(report, 0.7, 1)
+            finding, report = subprogress(report, 0, 0.7), subprogress(report, 0.7, 1)
             (latent,) = find_each_latent(moments, [every], most, scale=options.scale, device=device, report=finding)
             cv_loss = np.full(moments.n_targets, np.nan)
         weights, intercept = solve(moments, latent, device=device, report=report)
@@ -121,7 +121,7 @@ def find_each_latent(
     def find(number: int) -> None:
         found[number] = find_latent(moments, trained_on[number], n_latent, pieces, scale=scale, device=device)
 
-    each(find, range(len(trained_on)), device=device)
+    map_in_threads(find, range(len(trained_on)), device=device)
     return [found[number] for number in range(len(trained_on))]
 
 
@@ -209,7 +209,7 @@ def choose_n_latent(
             loss[:, block] += _path_losses(latent, train, held, varies, most).cpu().numpy() / len(folds)
             pieces.done()
 
-    each(add_losses, blocks, device=device)
+    map_in_threads(add_losses, blocks, device=device)
     best = int(loss.mean(1).argmin())
     return best + 1, loss[best]
 
@@ -248,7 +248,7 @@ def solve(moments: Moments, latent: Latent, *, device: str = "cpu", report: Repo
         intercept[block] = (train.mean_y - train.mean_x @ w).cpu().numpy() + moments.shift[block]
         pieces.done()
 
-    each(solve_block, blocks, device=device)
+    map_in_threads(solve_block, blocks, device=device)
     return weights, intercept
 
 

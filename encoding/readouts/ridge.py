@@ -16,7 +16,7 @@ import numpy as np
 from encoding.readouts import READOUTS, BadOption, LinearModel, Options, Readout, option
 from encoding.readouts._moments import Centred, Moments, centred
 from encoding.runtime.progress import Report, silent
-from encoding.runtime.threads import each
+from encoding.runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +93,7 @@ def choose_alpha(moments: Moments, alphas: np.ndarray, *, device: str = "cpu") -
         alpha[block] = alphas[best.cpu().numpy()]
         cv_r2[block] = torch.where(total > 0, 1 - least.double() / total, torch.nan).cpu().numpy()
 
-    each(choose, target_blocks(moments, device), device=device)
+    map_in_threads(choose, target_blocks(moments, device), device=device)
     return alpha, cv_r2
 
 
@@ -159,7 +159,7 @@ def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[
         intercept[block] = (train.mean_y - train.mean_x @ w).cpu().numpy() + moments.shift[block]
         kkt[block] = optimality(train, w, penalty).cpu().numpy()
 
-    each(solve_block, target_blocks(moments, device), device=device)
+    map_in_threads(solve_block, target_blocks(moments, device), device=device)
     return weights, intercept, kkt
 
 

@@ -45,7 +45,7 @@ class RSE(Readout):
     name, title = "rse", "Representational similarity encoding"
     about = "Predicts a mean of all training responses, each weighted by how similar its image is: nothing is fitted."
     needs = "arrays"
-    kept_back = "Its model is made of the training responses themselves, which are not passed on."
+    export_refusal = "Its model is made of the training responses themselves, which are not passed on."
     options = RSEOptions
 
     def fit(self, data: Training, options: RSEOptions, *, device: str = "cpu", report: Report = silent) -> SimilarityModel:

@@ -16,7 +16,7 @@ from encoding.features.components import fit_components
 from encoding.readouts import READOUTS, BadOption, Options, Range, Readout, Responses, Training, option
 from encoding.readouts._model import Columns
 from encoding.readouts._smoother import Deviations, Smoother, deviations, mean_response
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ class Tree(Readout):
     name, title = "tree", "Decision tree"
     about = "Asks one component at a time and predicts the mean response of the training images that answer alike."
     needs = "arrays"
-    kept_back = "Its model is made of the training responses themselves, which are not passed on."
+    export_refusal = "Its model is made of the training responses themselves, which are not passed on."
     per_target = False
     options = TreeOptions
 
     def fit(self, data: Training, options: TreeOptions, *, device: str = "cpu", report: Report = silent) -> TreeModel:
         from sklearn.tree import DecisionTreeRegressor
 
-        mean = mean_response(data.Y, portion(report, 0, 0.2))
-        targets = _targets(data.Y, mean, options.target_components, device, portion(report, 0.2, 0.6))
+        mean = mean_response(data.Y, subprogress(report, 0, 0.2))
+        targets = _targets(data.Y, mean, options.target_components, device, subprogress(report, 0.2, 0.6))
         report(0.6, f"tree: growing on {len(targets):,} images x {targets.shape[1]} components of the responses")
         grown = DecisionTreeRegressor(
             max_depth=options.max_depth,

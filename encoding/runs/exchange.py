@@ -130,7 +130,7 @@ def import_(file: str | Path | BinaryIO, store: Store, *, name: str = "") -> Imp
     except Contradiction as error:
         raise BadExchange(str(error)) from error
     sums = {array: about["sha256"] for array, about in manifest["files"].items()}
-    key = digest("imported", FORMAT_VERSION, files=sums, spec=spec.to_dict(), by=manifest["by"])
+    key = digest("imported", FORMAT_VERSION, files=sums, spec=spec.for_digest(), by=manifest["by"])
     with store.lock(key):
         if key not in store:
             made_from = {**manifest["provenance"]["made_from"], "spec": spec.to_dict()}

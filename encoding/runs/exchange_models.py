@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from encoding.fits.plan import Plan
-from encoding.fits.targets import Part
+from encoding.fits.targets import TargetGroup
 from encoding.storage.store import Store
 
 Arrays = Mapping[str, np.ndarray]
@@ -37,7 +37,7 @@ def model_name(fold: int, part: int) -> str:
 
 def why_kept_back(planned: Plan, store: Store) -> str:
     """Why the models of a finished fit do not go along with it; empty where they do."""
-    if told := planned.refusal(store) or planned.readout.kept_back:
+    if told := planned.refusal(store) or planned.readout.export_refusal:
         return told
     if not OWN_WEIGHTS.fullmatch(planned.spec.weights):
         return "Its network has weights from a file, which does not go along."
@@ -62,11 +62,13 @@ def models_of(planned: Plan, store: Store) -> dict[str, np.ndarray]:
 
 def _found(planned: Plan, store: Store) -> Arrays | None:
     """Every array of its models, None where one is gone."""
-    held = [(f"p{p}_{hemi}", columns) for p, part in enumerate(planned.parts) for hemi, columns in part.columns.items()]
+    held = [(f"p{p}_{hemi}", columns) for p, part in enumerate(planned.target_groups) for hemi, columns in part.columns.items()]
     found = {name: np.asarray(columns, np.int64) for name, columns in held}
     for f, fold in enumerate(planned.folds):
         wanted = [(f"f{f}_c{c}", planned.components_key(fold, layers), ("mean", "axes")) for c, layers in enumerate(planned.spaces)]
-        wanted += [(f"f{f}_p{p}", planned.weights_key(fold, part), ("weights", "intercept")) for p, part in enumerate(planned.parts)]
+        wanted += [
+            (f"f{f}_p{p}", planned.weights_key(fold, part), ("weights", "intercept")) for p, part in enumerate(planned.target_groups)
+        ]
         for start, key, names in wanted:
             arrays = store.get(key)
             if arrays is None:
@@ -85,14 +87,14 @@ def entries(models: Arrays) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def parts_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[Part, ...]:
+def parts_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[TargetGroup, ...]:
     """The parts that models were sent of, in their order."""
     found = []
     for number in range(sum(name.startswith("f0_p") and name.endswith("_weights") for name in models)):
         columns = {hemi: models[f"p{number}_{hemi}"] for hemi in n_vertices if f"p{number}_{hemi}" in models}
         whole = all(len(columns[hemi]) == n_vertices[hemi] for hemi in columns)
         name = ("both" if len(columns) > 1 else next(iter(columns))) if whole else f"part {number + 1}"
-        found.append(Part(name, columns, whole=whole))
+        found.append(TargetGroup(name, columns, whole=whole))
     return tuple(found)
 
 

@@ -48,7 +48,7 @@ def checked(manifest: Mapping[str, Any], arrays: Arrays) -> FitSpec:
     try:
         spec = FitSpec.from_dict(made["spec"])
         texts = [getattr(spec, name) for name in ("dataset", "subject", "backbone", "weights", "readout", "split", "pool")]
-        texts += [*spec.layers, *spec.rois, *spec.company]
+        texts += [*spec.layers, *spec.rois, *spec.extra_subjects]
         _require(all(isinstance(text, str) and text for text in texts) and isinstance(spec.n_components, int), "no sound spec")
         _require(spec == FitSpec.from_dict(spec.to_dict()), "no sound spec")
         spec.to_command()
@@ -100,7 +100,7 @@ def _check_models(spec: FitSpec, arrays: Arrays) -> None:
     if not models:
         return
     known = READOUTS.get(spec.readout)
-    _require(known is not None and not known.kept_back, "models of a readout whose models are not sent")
+    _require(known is not None and not known.export_refusal, "models of a readout whose models are not sent")
     n_vertices = {hemi: part_of(arrays, "fit")[f"{hemi}_r"].shape[1] for hemi in _texts(about, "hemis")}
     n_spaces = len(spec.layers) if known.by_layer else 1
     in_order = n_frames if spec.over_frames == "sequence" else 1

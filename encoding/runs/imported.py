@@ -17,7 +17,7 @@ from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import Part
+from encoding.fits.targets import TargetGroup
 from encoding.readouts import READOUTS, Model
 from encoding.runs.exchange_models import OWN_WEIGHTS, component_name, entries, model_name, parts_in
 from encoding.runtime.progress import Report, silent
@@ -96,9 +96,9 @@ class DetachedPlan(Plan):
         """The name under which :class:`WithModels` has what came of them."""
         return component_name(self._number(fold), self.spaces.index(layers or self.spec.layers))
 
-    def weights_key(self, fold: Fold, part: Part) -> str:
+    def weights_key(self, fold: Fold, part: TargetGroup) -> str:
         """The same of a part's model."""
-        return model_name(self._number(fold), [each.name for each in self.parts].index(part.name))
+        return model_name(self._number(fold), [each.name for each in self.target_groups].index(part.name))
 
     def _number(self, fold: Fold) -> int:
         return next(number for number, each in enumerate(self.folds) if each is fold)
@@ -107,13 +107,13 @@ class DetachedPlan(Plan):
         spec = self.spec
         if self.readout is None:
             return f"This program does not know the readout {spec.readout}."
-        if self.readout.kept_back:
-            return self.readout.kept_back
+        if self.readout.export_refusal:
+            return self.readout.export_refusal
         if not OWN_WEIGHTS.fullmatch(spec.weights):
             return "Its network has weights from a file of the sender's, which did not come with it."
         if self.source is None:
             return f"This program does not know the network {spec.backbone}."
-        if self.weights_key(self.folds[0], self.parts[0]) not in store:
+        if self.weights_key(self.folds[0], self.target_groups[0]) not in store:
             return "Its models did not come with it: the sender left them out, or there was no room for them in the file."
         try:
             here = self.source.fingerprint(spec.backbone, spec.weights)
@@ -188,7 +188,7 @@ class Imported(Result):
         unseen = Unseen(int(about["n_stimuli"]), refuse, n_frames=int(about.get("n_frames", 1)))
         subject = _subject(spec, about, n_vertices, unseen, provenance["made_from"])
         models = part_of(arrays, "model")
-        parts = parts_in(models, n_vertices) or tuple(Part(hemi, {hemi: np.arange(n)}, whole=True) for hemi, n in n_vertices.items())
+        parts = parts_in(models, n_vertices) or tuple(TargetGroup(hemi, {hemi: np.arange(n)}, whole=True) for hemi, n in n_vertices.items())
         backbone = str(provenance["made_from"].get("backbone", ""))
         readout = READOUTS.get(spec.readout)
         plan = DetachedPlan(spec, subject, _source(spec), readout, None, _folds(about), backbone, parts, named=key)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ from encoding.storage.store import PROVENANCE, UNREADABLE, Store
 if TYPE_CHECKING:
     import pandas as pd
 
-STAGES = ("fit", "imported")
+FIT_STAGES = ("fit", "imported")
 KEY = re.compile(r"(fit|imported)-[0-9a-f]{20}")
 MOST_NOTE, MOST_TAG, MOST_TAGS = 2_000, 40, 20  # characters, characters, tags
 COLUMNS = ("dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", "mean_r", "made", "seconds", "device")
@@ -66,7 +66,7 @@ def find_run(text: str, store: Store) -> str:
 
 def run_keys(store: Store) -> list[str]:
     """The key of every finished fit, made here or imported, oldest first."""
-    found = [path.parent for stage in STAGES for path in store.root.glob(f"{stage}/*/{PROVENANCE}")]
+    found = [path.parent for stage in FIT_STAGES for path in store.root.glob(f"{stage}/*/{PROVENANCE}")]
     return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
 
 

@@ -16,6 +16,6 @@ def silent(fraction: float, text: str) -> None:
     """A report that nobody reads."""
 
 
-def portion(report: Report, start: float, stop: float) -> Report:
+def subprogress(report: Report, start: float, stop: float) -> Report:
     """A report for the part of the work between two fractions of the whole."""
     return lambda fraction, text: report(start + (stop - start) * fraction, text)

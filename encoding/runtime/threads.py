@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 T = TypeVar("T")
 
 
-def each(work: Callable[[T], None], pieces: Iterable[T], *, device: str) -> None:
+def map_in_threads(work: Callable[[T], None], pieces: Iterable[T], *, device: str) -> None:
     """Call ``work`` on every piece: on the CPU one piece a core at a time, on a GPU one after another.
 
     ``work`` must write to places that no other piece touches. What it raises is raised here.

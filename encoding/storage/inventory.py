@@ -48,7 +48,7 @@ STAGES = {
 
 
 @dataclass(frozen=True)
-class Held:
+class StoreEntry:
     """One result in the Store: its key, bytes on disk and when it was written (seconds since 1970)."""
 
     key: str
@@ -60,16 +60,16 @@ class Held:
         return stage_of(self.key)
 
 
-def held(store: Store) -> list[Held]:
+def entries(store: Store) -> list[StoreEntry]:
     """Every result that is whole, and the trials of every search, oldest first. One that is removed meanwhile is left out."""
     found = []
     for path in store.root.glob(f"{SEARCHES}/*.db"):
         with suppress(FileNotFoundError):
-            found.append(Held(path.stem, sum(file.stat().st_size for file in _study_files(path)), path.stat().st_mtime))
+            found.append(StoreEntry(path.stem, sum(file.stat().st_size for file in _study_files(path)), path.stat().st_mtime))
     for path in store.root.glob(f"*/*/{PROVENANCE}"):
         try:
             n_bytes = sum(file.stat().st_size for file in path.parent.iterdir())
-            found.append(Held(path.parent.name, n_bytes, path.stat().st_mtime))
+            found.append(StoreEntry(path.parent.name, n_bytes, path.stat().st_mtime))
         except FileNotFoundError:
             continue
     return sorted(found, key=lambda one: one.written)
@@ -80,7 +80,7 @@ def _study_files(path: Path) -> list[Path]:
     return [path, *path.parent.glob(f"{path.name}-*")]
 
 
-def by_stage(results: Collection[Held]) -> pd.DataFrame:
+def by_stage(results: Collection[StoreEntry]) -> pd.DataFrame:
     """One row for each stage, largest first: ``stage``, ``what`` it is, ``results``, ``bytes``, ``oldest`` and ``newest`` (UTC)."""
     import pandas as pd
 
@@ -97,7 +97,7 @@ def by_stage(results: Collection[Held]) -> pd.DataFrame:
     return table.sort_values("bytes", ascending=False, ignore_index=True)
 
 
-def chosen(results: Collection[Held], *, stages: Collection[str] = (), older_days: float = 0.0) -> list[Held]:
+def chosen(results: Collection[StoreEntry], *, stages: Collection[str] = (), older_days: float = 0.0) -> list[StoreEntry]:
     """The results of some stages that were written more than so many days ago.
 
     Parameters
@@ -120,8 +120,8 @@ def chosen(results: Collection[Held], *, stages: Collection[str] = (), older_day
 class Pruned:
     """What :func:`prune` removed, and what it left because it is in use."""
 
-    removed: tuple[Held, ...]
-    in_use: tuple[Held, ...]
+    removed: tuple[StoreEntry, ...]
+    in_use: tuple[StoreEntry, ...]
 
     @property
     def n_bytes(self) -> int:
@@ -129,7 +129,7 @@ class Pruned:
         return sum(one.n_bytes for one in self.removed)
 
 
-def prune(store: Store, results: Collection[Held]) -> Pruned:
+def prune(store: Store, results: Collection[StoreEntry]) -> Pruned:
     """Remove results, and what processes that died left half written. A search that is going on keeps its trials."""
     gone = {one.key for one in results if _remove(store, one)}
     store.sweep()
@@ -139,12 +139,12 @@ def prune(store: Store, results: Collection[Held]) -> Pruned:
     return Pruned(tuple(kinds[True]), tuple(kinds[False]))
 
 
-def in_use(store: Store, results: Collection[Held]) -> list[Held]:
+def in_use(store: Store, results: Collection[StoreEntry]) -> list[StoreEntry]:
     """Those that :func:`prune` would leave now."""
     return [one for one in results if one.stage == SEARCHES and not _try(store, one.key, lambda: None)]
 
 
-def _remove(store: Store, one: Held) -> bool:
+def _remove(store: Store, one: StoreEntry) -> bool:
     """Whether it could be removed: a search's trials not while the search goes on, which holds its lock."""
     if one.stage != SEARCHES:
         store.remove(one.key)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from encoding.runs.imported import dataset_of
 from pages.parts.data.subject_view import SIMULATED, Shown
-from pages.parts.predict.choices import WRONG, Asked, choose_fits, choose_picture
+from pages.parts.predict.choices import WRONG, PredictionRequest, choose_fits, choose_picture
 from pages.parts.predict.occlusion import occlusion_panel
 from pages.parts.predict.panels import (
     brain_panel,
@@ -42,7 +42,7 @@ with left:
 if picture is None:
     st.stop()
 
-asked = Asked(result, shown, picture)
+asked = PredictionRequest(result, shown, picture)
 try:
     asked.predicted()
 except WRONG as wrong:
@@ -52,7 +52,7 @@ with left:
     st.markdown(standing(asked, least_r))
 with right:
     brain_panel(asked, least_r, roi)
-models_table([(name, Asked(each, shown, picture)) for name, each in fits.items()], least_r)
+models_table([(name, PredictionRequest(each, shown, picture)) for name, each in fits.items()], least_r)
 regions_panel(asked, least_r, roi)
 drives, nearest = st.columns(2, gap="medium")
 with drives:

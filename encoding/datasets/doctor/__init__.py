@@ -13,7 +13,7 @@ from encoding.datasets.doctor import algonauts2021, algonauts2023, img2brain, ow
 from encoding.datasets.doctor._findings import Finding
 from encoding.datasets.doctor._nearest import nearest
 from encoding.datasets.doctor.algonauts2023 import find_subjects
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.store import Store
 
 LAYOUTS: tuple[ModuleType, ...] = (own, algonauts2023, algonauts2021, img2brain)
@@ -36,7 +36,7 @@ def diagnose(folder: Path, store: Store, report: Report = silent) -> list[Findin
         return [Finding("error", f"{folder} holds no subject of any layout known here.", nearest(Path(folder), LAYOUTS), mend)]
     findings: list[Finding] = []
     for i, (layout, place) in enumerate(places):
-        findings += layout.examine(place, store, portion(report, i / len(places), (i + 1) / len(places)))
+        findings += layout.examine(place, store, subprogress(report, i / len(places), (i + 1) / len(places)))
     return list(dict.fromkeys(findings))  # several checks may stumble over the same damage
 
 

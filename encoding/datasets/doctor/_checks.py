@@ -16,7 +16,7 @@ from encoding.datasets._arrays import BLOCK_ROWS, open_npy, open_responses, requ
 from encoding.datasets._images import read_image
 from encoding.datasets._responses import FACTS, as_float32, require_real
 from encoding.datasets.doctor._findings import Finding
-from encoding.runtime.progress import Report, portion
+from encoding.runtime.progress import Report, subprogress
 from encoding.storage.fingerprints import file_facts, file_fingerprint, sha256
 from encoding.storage.store import Store
 
@@ -120,14 +120,14 @@ def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarra
 def check_values(path: Path, label: str, store: Store, report: Report) -> Iterator[Finding]:
     """Shape, dtype, NaN and range of one file of responses."""
     (n_rows, n_vertices), dtype = require_real(path).shape, open_npy(path).dtype
-    usable = as_float32(path, file_fingerprint(path, store), store, portion(report, 0, 0.4))
-    facts = file_facts([usable], store, name=FACTS, learn=response_facts, report=portion(report, 0.4, 0.7))[0]
+    usable = as_float32(path, file_fingerprint(path, store), store, subprogress(report, 0, 0.4))
+    facts = file_facts([usable], store, name=FACTS, learn=response_facts, report=subprogress(report, 0.4, 0.7))[0]
     require_finite(path, facts)
     lowest, highest = facts["minimum"], facts["maximum"]
     if lowest == highest:
         yield Finding("error", f"{path.name} holds nothing but {lowest}.", "There is nothing to predict.", "Save the responses again.")
         return
-    columns = file_facts([usable], store, name="columns-1", learn=column_facts, report=portion(report, 0.7, 1))[0]
+    columns = file_facts([usable], store, name="columns-1", learn=column_facts, report=subprogress(report, 0.7, 1))[0]
     what = f"{label} responses {n_rows:,} x {n_vertices:,} {dtype}, finite, from {lowest:.4f} to {highest:.4f}"
     sd, mean = columns["typical_sd"], columns["typical_mean"]
     mean = mean if abs(mean) > sd / 1000 else 0.0  # rounding's

@@ -11,10 +11,10 @@ import numpy as np
 from encoding.datasets import BadData
 from encoding.datasets._tracks2021 import convert
 from encoding.datasets._videos import read_frames
-from encoding.datasets.algonauts2021 import FULL, MINI_TRACK, N_CLIPS, PERSON, Layout, read_clips
+from encoding.datasets.algonauts2021 import FULL, MINI_TRACK, N_CLIPS, PERSON, Algonauts2021Layout, read_clips
 from encoding.datasets.doctor._checks import TINY
 from encoding.datasets.doctor._findings import Finding, found_by
-from encoding.runtime.progress import Report, portion
+from encoding.runtime.progress import Report, subprogress
 from encoding.storage.fingerprints import file_facts, sha256
 from encoding.storage.store import Store
 
@@ -39,23 +39,25 @@ N_VOXELS = {  # of sub01 … sub10
 def find(folder: Path) -> list[Path]:
     """The folders with clips or participants in or just below ``folder``."""
     below = sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []
-    return [path for path in (folder, *below) if Layout(path).clips.is_dir() or Layout(path).participants.is_dir()]
+    return [
+        path for path in (folder, *below) if Algonauts2021Layout(path).clips.is_dir() or Algonauts2021Layout(path).participants.is_dir()
+    ]
 
 
 def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
     """All there is to say about one folder: of the clips, then of each person in each track."""
-    layout = Layout(folder)
-    yield from found_by(check_clips(layout, store, portion(report, 0, 0.5)), folder.name)
+    layout = Algonauts2021Layout(folder)
+    yield from found_by(check_clips(layout, store, subprogress(report, 0, 0.5)), folder.name)
     subjects = _subjects(layout)
     if not subjects:
         mend = "Unpack participants_data_v2021 beside the clips."
         yield Finding("error", f"{folder.name}: no sub01, sub02 … in mini_track or full_track.", "There are no responses.", mend)
     for i, subject in enumerate(subjects):
-        part = portion(report, 0.5 + 0.5 * i / len(subjects), 0.5 + 0.5 * (i + 1) / len(subjects))
+        part = subprogress(report, 0.5 + 0.5 * i / len(subjects), 0.5 + 0.5 * (i + 1) / len(subjects))
         yield from found_by(check_subject(layout, subject, store, part), subject)
 
 
-def _subjects(layout: Layout) -> list[str]:
+def _subjects(layout: Algonauts2021Layout) -> list[str]:
     tracks = {"mini_track": "", "full_track": FULL}
     people = [
         (path.name, end) for track, end in tracks.items() for path in sorted((layout.participants / track).glob("*")) if path.is_dir()
@@ -63,11 +65,11 @@ def _subjects(layout: Layout) -> list[str]:
     return [f"{person}{end}" for person, end in people if PERSON.fullmatch(person)]
 
 
-def check_clips(layout: Layout, store: Store, report: Report) -> Iterator[Finding]:
+def check_clips(layout: Algonauts2021Layout, store: Store, report: Report) -> Iterator[Finding]:
     if layout.marker.exists():
         yield Finding("ok", "simulated (SIMULATED.txt).", "No brain was measured; nothing is compared with the real download.")
     paths = read_clips(layout.clips)
-    facts = file_facts(paths, store, name="clips-1", learn=clip_facts, report=portion(report, 0, 0.8))
+    facts = file_facts(paths, store, name="clips-1", learn=clip_facts, report=subprogress(report, 0, 0.8))
     if errors := [fact["error"] for fact in facts if fact["error"]]:
         yield Finding("error", f"{len(errors):,} of {len(paths):,} clips cannot be read, the first: {errors[0]}", "Fits will stop there.")
     else:
@@ -77,7 +79,7 @@ def check_clips(layout: Layout, store: Store, report: Report) -> Iterator[Findin
     if len(paths) != N_ALL and not layout.marker.exists():
         meaning = f"The challenge's download has {N_ALL:,}: part of it is missing."
         yield Finding("warning", f"{len(paths):,} clips.", meaning, AGAIN)
-    yield from _check_doubles(paths, store, portion(report, 0.8, 1))
+    yield from _check_doubles(paths, store, subprogress(report, 0.8, 1))
 
 
 def _check_doubles(paths: Sequence[Path], store: Store, report: Report) -> Iterator[Finding]:
@@ -108,7 +110,7 @@ def clip_facts(path: Path) -> dict[str, Any]:
         return {"n_frames": None, "error": str(error)}
 
 
-def check_subject(layout: Layout, subject: str, store: Store, report: Report) -> Iterator[Finding]:
+def check_subject(layout: Algonauts2021Layout, subject: str, store: Store, report: Report) -> Iterator[Finding]:
     files = layout.files(subject)
     if missing := [path.name for path in files.values() if not path.is_file()]:
         where = next(iter(files.values())).parent
@@ -137,7 +139,7 @@ def check_subject(layout: Layout, subject: str, store: Store, report: Report) ->
         yield from _compare_voxels(subject, sound)
 
 
-def _check_counts(layout: Layout, facts: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+def _check_counts(layout: Algonauts2021Layout, facts: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     rows = {fact["n_clips"] for fact in facts.values()}
     if len(rows) > 1:
         told = ", ".join(f"{roi} {fact['n_clips']:,}" for roi, fact in facts.items())

@@ -14,10 +14,19 @@ from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.datasets._ceilings import find_ceiling, read_ceilings
 from encoding.datasets._download2023 import DOWNLOADS, ROI_SIZES, Download
 from encoding.datasets._rois import ROI_CLASSES
-from encoding.datasets.algonauts2023 import FACTS, HEMIS, Layout, check_rows, read_images, read_rois, read_test_images, read_vertices
+from encoding.datasets.algonauts2023 import (
+    FACTS,
+    HEMIS,
+    Algonauts2023Layout,
+    check_rows,
+    read_images,
+    read_rois,
+    read_test_images,
+    read_vertices,
+)
 from encoding.datasets.doctor._checks import check_readable, check_sizes, facts_of_images
 from encoding.datasets.doctor._findings import Finding, found_by
-from encoding.runtime.progress import Report, portion
+from encoding.runtime.progress import Report, subprogress
 from encoding.storage.fingerprints import file_facts, sha256
 from encoding.storage.store import Store
 
@@ -32,7 +41,7 @@ AGAIN = "Unpack the download again."
 class Examination:
     """One subject under examination."""
 
-    layout: Layout
+    layout: Algonauts2023Layout
     store: Store
     report: Report
 
@@ -65,7 +74,7 @@ find = find_subjects
 
 def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
     """All there is to say about one subject's folder."""
-    case = Examination(Layout(folder), store, report)
+    case = Examination(Algonauts2023Layout(folder), store, report)
     return (finding for check in CHECKS for finding in found_by(check(case), case.name))
 
 
@@ -77,12 +86,12 @@ def check_origin(case: Examination) -> Iterator[Finding]:
 
 
 def check_training_images(case: Examination) -> Iterator[Finding]:
-    yield from _check_images(case, "train", case.training_images(), portion(case.report, 0, 0.4))
+    yield from _check_images(case, "train", case.training_images(), subprogress(case.report, 0, 0.4))
 
 
 def check_test_images(case: Examination) -> Iterator[Finding]:
     if paths := read_test_images(case.layout):
-        yield from _check_images(case, "test", paths, portion(case.report, 0.4, 0.45))
+        yield from _check_images(case, "test", paths, subprogress(case.report, 0.4, 0.45))
     else:
         yield Finding("warning", f"no images in {case.layout.test_images}.", "There is nothing to predict for a submission.", AGAIN)
 
@@ -103,7 +112,7 @@ def _check_images(case: Examination, split: str, paths: list[Path], report: Repo
 def check_duplicates(case: Examination) -> Iterator[Finding]:
     """Images with equal bytes: across the two splits, or with different NSD ids within the first."""
     train, test = case.training_images(), read_test_images(case.layout)
-    names = file_facts([*train, *test], case.store, name="sha256", learn=sha256, report=portion(case.report, 0.45, 0.6))
+    names = file_facts([*train, *test], case.store, name="sha256", learn=sha256, report=subprogress(case.report, 0.45, 0.6))
     first = dict(zip(reversed(names[: len(train)]), reversed(train), strict=True))  # the first of equals wins
     leaks = [(path, first[name]) for path, name in zip(test, names[len(train) :], strict=True) if name in first]
     if leaks:
@@ -118,7 +127,7 @@ def check_duplicates(case: Examination) -> Iterator[Finding]:
 
 
 def check_responses(case: Examination, hemi: str) -> Iterator[Finding]:
-    report = portion(case.report, *((0.6, 0.8) if hemi == "lh" else (0.8, 1)))
+    report = subprogress(case.report, *((0.6, 0.8) if hemi == "lh" else (0.8, 1)))
     path = case.layout.responses(hemi)
     n_rows, n_vertices = open_responses(path).shape
     facts = file_facts([path], case.store, name=FACTS, learn=response_facts, report=report)[0]
@@ -151,7 +160,7 @@ def check_masks(case: Examination, hemi: str) -> Iterator[Finding]:
     yield from check_sizes(hemi, rois)
 
 
-def _check_spaces(layout: Layout, hemi: str, vertices: np.ndarray) -> Iterator[Finding]:
+def _check_spaces(layout: Algonauts2023Layout, hemi: str, vertices: np.ndarray) -> Iterator[Finding]:
     """The labels on fsaverage must be those in challenge space, and 0 elsewhere."""
     for roi_class in ROI_CLASSES:
         path = layout.labels(hemi, roi_class, space="fsaverage")

@@ -16,7 +16,7 @@ from encoding.datasets._responses import require_real
 from encoding.datasets.doctor._checks import check_doubles, check_order, check_pictures, check_sizes, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.datasets.own import OwnDataset, read_places
-from encoding.runtime.progress import Report, portion
+from encoding.runtime.progress import Report, subprogress
 from encoding.storage.store import Store
 
 TITLE = "your own data"
@@ -51,7 +51,7 @@ def examine(path: Path, store: Store, report: Report) -> Iterator[Finding]:
         return
     subjects = read_description(path).subjects
     for i, (subject, files) in enumerate(subjects.items()):
-        part = portion(report, i / len(subjects), (i + 1) / len(subjects))
+        part = subprogress(report, i / len(subjects), (i + 1) / len(subjects))
         case = Examination(f"{name} {subject}", files, store, part)
         for check in CHECKS:
             yield from found_by(check(case), case.name)
@@ -73,11 +73,11 @@ def check_description(path: Path) -> Iterator[Finding]:
 
 def check_stimuli(case: Examination) -> Iterator[Finding]:
     paths = read_pictures(case.files.pictures)
-    yield from check_pictures("training", paths, case.store, portion(case.report, 0, 0.4))
+    yield from check_pictures("training", paths, case.store, subprogress(case.report, 0, 0.4))
     if case.files.pictures.files is None:
         yield from check_order(paths)
     if unlabelled := read_unlabelled(case.files.pictures):
-        yield from check_pictures("unlabelled", unlabelled, case.store, portion(case.report, 0.4, 0.45))
+        yield from check_pictures("unlabelled", unlabelled, case.store, subprogress(case.report, 0.4, 0.45))
     elif case.files.pictures.unlabelled:
         what = f"no pictures in {case.files.pictures.unlabelled}."
         yield Finding("warning", what, "There is nothing to predict without responses.", "Put them there, or take unlabelled out.")
@@ -93,13 +93,13 @@ def check_rows(case: Examination) -> Iterator[Finding]:
     if n_shown < len(pictures):
         what = f"{len(pictures) - n_shown:,} of {len(pictures):,} pictures answer no row."
         yield Finding("warning", what, "Perhaps rows are missing, or repeats counts from 1.", "repeats counts pictures from 0.")
-    yield from check_doubles(paths, read_unlabelled(case.files.pictures), groups, case.store, portion(case.report, 0.45, 0.6))
+    yield from check_doubles(paths, read_unlabelled(case.files.pictures), groups, case.store, subprogress(case.report, 0.45, 0.6))
 
 
 def check_responses(case: Examination) -> Iterator[Finding]:
     blocks = case.files.responses
     for i, (block, path) in enumerate(blocks.items()):
-        report = portion(case.report, 0.6 + 0.4 * i / len(blocks), 0.6 + 0.4 * (i + 1) / len(blocks))
+        report = subprogress(case.report, 0.6 + 0.4 * i / len(blocks), 0.6 + 0.4 * (i + 1) / len(blocks))
         yield from found_by(check_values(path, block, case.store, report))  # damage in one block hides no other
 
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from encoding.datasets import _tracks2021 as tracks
 from encoding.datasets._volumes import on_surface
-from encoding.datasets.algonauts2021 import MINI_TRACK, PERSON, Layout
+from encoding.datasets.algonauts2021 import MINI_TRACK, PERSON, Algonauts2021Layout
 from encoding.datasets.simulation import clips as simulated_clips
 from encoding.datasets.simulation.clips import FRAMES_PER_SECOND, N_FRAMES, Clips
 from encoding.datasets.simulation.cortex import SUBJECTS, Hemisphere, truth
-from encoding.runtime.progress import Report, portion, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 
 N_REPETITIONS = 3
@@ -72,12 +72,12 @@ def simulate_algonauts2021(out: Path, report: Report = silent, *, n_clips: int =
     for name in subjects:
         if name not in SUBJECTS:
             raise UnknownName(unknown("simulated subject", name, SUBJECTS))
-    filmed = simulated_clips.clips(n_clips + max(1, n_clips // 10), seed=SEED, report=portion(report, 0, 0.3))
+    filmed = simulated_clips.clips(n_clips + max(1, n_clips // 10), seed=SEED, report=subprogress(report, 0, 0.3))
     people = {}
     for number, name in enumerate(subjects):
-        said = portion(report, 0.3 + 0.4 * number / len(subjects), 0.3 + 0.4 * (number + 1) / len(subjects))
+        said = subprogress(report, 0.3 + 0.4 * number / len(subjects), 0.3 + 0.4 * (number + 1) / len(subjects))
         people[name.replace("subj", "sub")] = simulate_participant(name, filmed, n_clips, said)
-    return write_algonauts2021(out, filmed, people, portion(report, 0.7, 1), simulated=True)
+    return write_algonauts2021(out, filmed, people, subprogress(report, 0.7, 1), simulated=True)
 
 
 def simulate_participant(name: str, filmed: Clips, n_clips: int, report: Report = silent) -> Participant:
@@ -144,8 +144,8 @@ def write_algonauts2021(
     out.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
     try:
-        layout = Layout(scratch)
-        _write_clips(filmed, layout, portion(report, 0, 0.9))
+        layout = Algonauts2021Layout(scratch)
+        _write_clips(filmed, layout, subprogress(report, 0, 0.9))
         for person, responses in people.items():
             report(0.9, f"Writing responses: {person}")
             _write_person(layout, person, responses)
@@ -160,7 +160,7 @@ def write_algonauts2021(
 
 def check_free(out: Path) -> Path:
     """``out`` itself; FileExistsError where it holds data of this layout."""
-    for folder in (Layout(out).clips, Layout(out).participants):
+    for folder in (Algonauts2021Layout(out).clips, Algonauts2021Layout(out).participants):
         if folder.exists():
             raise FileExistsError(f"{folder} exists already. Remove it first, or write to another folder.")
     return out
@@ -176,7 +176,7 @@ def _check_people(people: Mapping[str, Participant]) -> None:
             raise ValueError(f"Each column of {person}'s whole brain needs a voxel of its own, in ascending order.")
 
 
-def _write_clips(filmed: Clips | Sequence[Iterable[np.ndarray]], layout: Layout, report: Report) -> None:
+def _write_clips(filmed: Clips | Sequence[Iterable[np.ndarray]], layout: Algonauts2021Layout, report: Report) -> None:
     layout.clips.mkdir()
     for clip in range(len(filmed)):
         frames = (filmed.frame(clip, number) for number in range(N_FRAMES)) if isinstance(filmed, Clips) else filmed[clip]
@@ -200,7 +200,7 @@ def write_clip(frames: Iterable[np.ndarray], path: Path) -> None:
         container.mux(stream.encode())
 
 
-def _write_person(layout: Layout, person: str, responses: Participant) -> None:
+def _write_person(layout: Algonauts2021Layout, person: str, responses: Participant) -> None:
     layout.roi(person, "V1").parent.mkdir(parents=True)
     layout.whole_brain(person).parent.mkdir(parents=True)
     for roi in MINI_TRACK:

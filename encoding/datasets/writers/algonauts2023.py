@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from encoding.datasets._base import FSAVERAGE_VERTICES, Stimuli, Subject
 from encoding.datasets._rois import ROI_CLASSES
-from encoding.datasets.algonauts2023 import HEMIS, SUBJECT, Layout
-from encoding.runtime.progress import Report, portion, silent
+from encoding.datasets.algonauts2023 import HEMIS, SUBJECT, Algonauts2023Layout
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import unknown
 
 N_THREADS = 4  # compressing a PNG releases the GIL
@@ -47,10 +47,10 @@ def write_algonauts2023(subject: Subject, out: Path, report: Report = silent, *,
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
     try:
-        layout = Layout(scratch / subject.name)
+        layout = Algonauts2023Layout(scratch / subject.name)
         for folder in (layout.training_images, layout.test_images, layout.responses("lh").parent, layout.mask("lh").parent):
             folder.mkdir(parents=True)
-        _write_images(subject, layout, size, portion(report, 0, 0.9))
+        _write_images(subject, layout, size, subprogress(report, 0, 0.9))
         for hemi in HEMIS:
             report(0.9, f"Writing responses: {hemi}")
             np.save(layout.responses(hemi), np.asarray(subject.responses[hemi], np.float32))  # a memory map is copied block by block
@@ -96,7 +96,7 @@ def _check_rois(rois: Mapping[str, np.ndarray], hemi: str) -> None:
                     )
 
 
-def _write_images(subject: Subject, layout: Layout, size: int, report: Report) -> None:
+def _write_images(subject: Subject, layout: Algonauts2023Layout, size: int, report: Report) -> None:
     ids = _image_ids(subject.groups)
     after = int(ids.max(initial=-1)) + 1
     jobs = [
@@ -134,7 +134,7 @@ def _in_threads(work: Callable, jobs: Iterable, done: Callable[[int], None]) -> 
         pool.shutdown(cancel_futures=True)
 
 
-def _write_masks(subject: Subject, layout: Layout, hemi: str) -> None:
+def _write_masks(subject: Subject, layout: Algonauts2023Layout, hemi: str) -> None:
     """The mask of all vertices, each class's labels in both spaces, and the ceiling where it is known."""
     vertices = subject.vertices[hemi]
     mask = np.zeros(FSAVERAGE_VERTICES, np.int32)
@@ -153,7 +153,7 @@ def _write_masks(subject: Subject, layout: Layout, hemi: str) -> None:
         np.save(layout.ceilings[0] / f"{hemi}.npy", np.asarray(subject.ceiling[hemi], np.float32))
 
 
-def _write_names(subject: Subject, layout: Layout) -> None:
+def _write_names(subject: Subject, layout: Algonauts2023Layout) -> None:
     for roi_class, names in ROI_CLASSES.items():
         np.save(layout.names(roi_class), dict(enumerate(("Unknown", *names))), allow_pickle=True)
     if subject.simulated:

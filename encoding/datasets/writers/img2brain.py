@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.datasets._base import Stimuli, Subject
-from encoding.datasets.img2brain import MARKER, N_THREADS, TOP, Layout
-from encoding.runtime.progress import Report, portion, silent
+from encoding.datasets.img2brain import MARKER, N_THREADS, TOP, Img2BrainLayout
+from encoding.runtime.progress import Report, silent, subprogress
 
 
 def write_img2brain(subject: Subject, out: Path, report: Report = silent, *, size: int = 425) -> Path:
@@ -36,10 +36,10 @@ def write_img2brain(subject: Subject, out: Path, report: Report = silent, *, siz
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
     try:
-        layout = Layout(scratch / TOP)
+        layout = Img2BrainLayout(scratch / TOP)
         layout.responses.parent.mkdir(parents=True)
-        _write_images(subject.stimuli, layout.training_images, size, portion(report, 0, 0.85))
-        _write_images(subject.unlabelled, layout.test_images, size, portion(report, 0.85, 0.95))
+        _write_images(subject.stimuli, layout.training_images, size, subprogress(report, 0, 0.85))
+        _write_images(subject.unlabelled, layout.test_images, size, subprogress(report, 0.85, 0.95))
         report(0.95, "Writing responses")
         np.save(layout.responses, np.concatenate([np.asarray(block, np.float32) for block in subject.responses.values()], axis=1))
         if subject.simulated:

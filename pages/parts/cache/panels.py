@@ -10,7 +10,7 @@ import streamlit as st
 from encoding import FitSpec
 from encoding.cli.terminal import file_size
 from encoding.runs.exchange import MOST_FILE_BYTES, NO_SENDER, BadExchange, import_, is_sender, packed
-from encoding.storage.inventory import IRREPLACEABLE, STAGES, Held, by_stage, check, chosen, held, last_check, prune
+from encoding.storage.inventory import IRREPLACEABLE, STAGES, StoreEntry, by_stage, check, chosen, entries, last_check, prune
 from encoding.jobs import Job
 from encoding.runs.table import short_name
 from encoding.runs.exchange_models import why_kept_back
@@ -99,8 +99,8 @@ def _in_short(spec: FitSpec) -> str:
 
 
 @st.cache_data(ttl=5, max_entries=2, show_spinner="Looking at the Store …")
-def _held(root: str) -> list[Held]:
-    return held(store())
+def _held(root: str) -> list[StoreEntry]:
+    return entries(store())
 
 
 def store_panel() -> None:
@@ -151,7 +151,7 @@ def _verify() -> None:
         )
 
 
-def _prune(found: Sequence[Held]) -> None:
+def _prune(found: Sequence[StoreEntry]) -> None:
     with st.expander("Make room", key="prune_panel", on_change="rerun") as panel:
         if not panel.open:
             return
@@ -179,7 +179,7 @@ def _prune(found: Sequence[Held]) -> None:
         st.button("Remove", key="prune", disabled=not (sure and targets) or busy, on_click=_remove, args=(targets,))
 
 
-def _remove(targets: Sequence[Held]) -> None:
+def _remove(targets: Sequence[StoreEntry]) -> None:
     """Callback: remove what was counted, and no more."""
     done = prune(store(), targets)
     kept = f" {len(done.in_use):,} kept, as a search is going on." if done.in_use else ""
@@ -220,12 +220,12 @@ def _export() -> None:
     if isinstance(result, str):
         st.error(result)
         return
-    kept_back = why_kept_back(result.plan, result.store)
-    models = st.checkbox("With its models", not kept_back, disabled=bool(kept_back), key=f"export_models_{key}") and not kept_back
+    export_refusal = why_kept_back(result.plan, result.store)
+    models = st.checkbox("With its models", not export_refusal, disabled=bool(export_refusal), key=f"export_models_{key}") and not export_refusal
     st.download_button(
         "Export", lambda: packed(result, by=by, models=models), f"{key}.zip", "application/zip", on_click="ignore", key="export_file"
     )
-    told = f" Its models do not go along. {kept_back}" if kept_back else " With its models the receiver can predict new pictures."
+    told = f" Its models do not go along. {export_refusal}" if export_refusal else " With its models the receiver can predict new pictures."
     st.caption(
         "Scores, ROIs, noise ceilings, places on the cortex, intervals and the learning curve: enough to see tables, brains and "
         f"scatters and to compare. No picture, no response, and not the network's own weights.{told}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from encoding import DATASETS, READOUTS, FitSpec, plots
-from encoding.analysis.hyperparameter_search import N_TRIALS, Asked, Search, space_of, stored_search, study_path
+from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, space_of, stored_search, study_path
 from encoding.fits.plan import Plan
 from encoding.jobs.tasks import tune
 from encoding.readouts import search_space
@@ -75,7 +75,7 @@ def _search(spec: FitSpec) -> None:
         st.caption(ABOUT)
 
 
-def _asked(spec: FitSpec) -> Asked | None:
+def _asked(spec: FitSpec) -> SearchRequest | None:
     """What to search for, from the widgets; parameters that vary are no longer set. None where none varies."""
     names = list(search_space(READOUTS[spec.readout].options))
     left, right = st.columns([5, 1])
@@ -90,14 +90,14 @@ def _asked(spec: FitSpec) -> Asked | None:
     n_trials = right.number_input("Trials", 1, MOST_TRIALS, N_TRIALS, step=10, key="search_trials", persist_state="session")
     vary = tuple(name for name in names if name in chosen)
     fixed = {name: value for name, value in spec.options if name not in vary}
-    return Asked(replace(spec, options=fixed), int(n_trials), vary) if vary else None
+    return SearchRequest(replace(spec, options=fixed), int(n_trials), vary) if vary else None
 
 
-def _submit(asked: Asked) -> None:
+def _submit(asked: SearchRequest) -> None:
     jobs().submit(tune, asked, key=asked.job_key)
 
 
-def _found(asked: Asked) -> Search | None:
+def _found(asked: SearchRequest) -> Search | None:
     """The trials so far; None before the first search, or while nothing can be known. Raises whatever is wrong with the spec."""
     found = planned(asked.spec)
     if found is None:
@@ -107,12 +107,12 @@ def _found(asked: Asked) -> Search | None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _read(key: str, changed: int, _plan: Plan, _asked: Asked) -> Search | None:
+def _read(key: str, changed: int, _plan: Plan, _asked: SearchRequest) -> Search | None:
     return stored_search(_plan, store(), vary=_asked.vary, seed=_asked.seed)
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
-def _watch(asked: Asked) -> None:
+def _watch(asked: SearchRequest) -> None:
     """Progress of a search and its trials so far; the page runs again when the job has ended."""
     job = jobs().get(asked.job_key)
     if job is None or job.finished:

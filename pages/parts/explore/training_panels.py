@@ -56,7 +56,7 @@ def _mean_share(result: Result, shares: Mapping[str, Mapping[str, np.ndarray]], 
 
 def epochs_panel(result: Result, focus: Focus) -> None:
     """Loss on training and validation images after each epoch, where the readout was trained step by step."""
-    found = {part.name: part for part in result.plan.parts if part.name in (history := result.history())}
+    found = {part.name: part for part in result.plan.target_groups if part.name in (history := result.history())}
     found = {
         name: part
         for name, part in found.items()

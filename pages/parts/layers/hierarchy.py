@@ -11,13 +11,13 @@ import streamlit as st
 from encoding import plots
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN, Hierarchy, hierarchy, published, published_best, published_hierarchy, stage
 from encoding.analysis.layer_ranking import by_layer
-from encoding.analysis.layer_sweep import Swept
+from encoding.analysis.layer_sweep import SweepResult
 from pages.parts.layers.panels import HOW, origin
 from pages.parts.layers.sweep_controls import draws_of, keys_of, shares_of, table_of
 from pages.parts.shared.chart import chart
 
 
-def hierarchy_panel(found: Swept, hemi: str) -> None:
+def hierarchy_panel(found: SweepResult, hemi: str) -> None:
     """Does the order of the layers follow the order of the areas? Beside the published table for AlexNet."""
     st.subheader("Hierarchy", anchor=False, help=_about_stages())
     left, right = st.columns(2)
@@ -41,7 +41,7 @@ def _published_figure() -> Any:
     return plots.layer_heatmap(published(), score="normalised", best=published_best(), quantity="noise-normalised r²")
 
 
-def _own_hierarchy(found: Swept, backbone: str, hemi: str) -> None:
+def _own_hierarchy(found: SweepResult, backbone: str, hemi: str) -> None:
     labels = tuple(layer for name, layer in found.cells if name == backbone)
     index, figure = _climb(keys_of(found), found.rois, hemi, backbone, labels, found)
     if figure is not None:
@@ -52,7 +52,7 @@ def _own_hierarchy(found: Swept, backbone: str, hemi: str) -> None:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _climb(
-    keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str, labels: tuple[str, ...], _found: Swept
+    keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str, labels: tuple[str, ...], _found: SweepResult
 ) -> tuple[Hierarchy, Any]:
     """How a backbone's layers climb, and the figure of it; None where no region has a stage."""
     rows = table_of(_found)
@@ -89,7 +89,7 @@ def _about_stages() -> str:
     )
 
 
-def take_away(found: Swept, table: pd.DataFrame) -> None:
+def take_away(found: SweepResult, table: pd.DataFrame) -> None:
     """The table as a file, and the sweep as a command."""
     spec = found.sweep.spec
     name = f"{spec.dataset}-{spec.subject}-{'+'.join(found.sweep.backbones).replace('/', '-')}-layers.csv"

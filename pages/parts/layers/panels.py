@@ -12,7 +12,7 @@ import streamlit as st
 from encoding import DATASETS, Result, plots
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN
 from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, chance_bound
-from encoding.analysis.layer_sweep import Cell, Swept
+from encoding.analysis.layer_sweep import Cell, SweepResult
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
 from encoding.fits.result import LEAST_CEILING
@@ -43,7 +43,7 @@ HOW = {
 }
 
 
-def origin(found: Swept, *, short: bool = False) -> str:
+def origin(found: SweepResult, *, short: bool = False) -> str:
     """The line that says where a sweep's numbers come from; ``short`` for narrow charts."""
     spec, result = found.sweep.spec, next(iter(found.results.values()))
     if short:
@@ -61,7 +61,7 @@ def origin(found: Swept, *, short: bool = False) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def score_controls(found: Swept) -> tuple[str, str]:
+def score_controls(found: SweepResult) -> tuple[str, str]:
     """Which score is shown, and of which hemisphere."""
     left, right = st.columns(2)
     has_ceiling = next(iter(found.results.values())).plan.subject.ceiling is not None
@@ -89,7 +89,7 @@ def score_controls(found: Swept) -> tuple[str, str]:
     return score, hemi
 
 
-def heatmap_panel(found: Swept, score: str, hemi: str) -> None:
+def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
     """Every layer and ROI; a click chooses both."""
     rows = table_of(found)
     rows = rows[rows["hemi"] == hemi]
@@ -127,7 +127,7 @@ def name_of(cell: Cell) -> str:
     return " ".join(cell)
 
 
-def _choose_clicked(found: Swept) -> None:
+def _choose_clicked(found: SweepResult) -> None:
     """Callback of the heatmap: the clicked ROI is looked at, and the clicked layer shown on the brain where it is finished."""
     points = st.session_state["heatmap"]["selection"]["points"]
     if points:
@@ -139,7 +139,7 @@ def _choose_clicked(found: Swept) -> None:
 
 
 @st.fragment
-def brain_panel(found: Swept, score: str) -> None:
+def brain_panel(found: SweepResult, score: str) -> None:
     """A ROI and a layer, that layer's map, and the layer that is best for each vertex. The slider runs this part of the page alone."""
     left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
     with left:
@@ -162,7 +162,7 @@ def brain_panel(found: Swept, score: str) -> None:
     _profile(found, roi, score)
 
 
-def _choose_roi(found: Swept) -> str:
+def _choose_roi(found: SweepResult) -> str:
     rows = table_of(found)
     known = list(dict.fromkeys(rows.loc[rows["r"].notna(), "roi"]))
     if st.session_state.get("layer_roi", known[0]) not in known:
@@ -174,7 +174,7 @@ def _choose_roi(found: Swept) -> str:
     return st.selectbox("ROI", known, key="layer_roi", bind="query-params", help=means)
 
 
-def _choose_layer(found: Swept, roi: str) -> Cell:
+def _choose_layer(found: SweepResult, roi: str) -> Cell:
     """The layer on the brain: the ROI's best at first. The link always names it: a bound slider would leave out its first layer."""
     cells = {name_of(cell): cell for cell in found.cells}
     asked = st.session_state.get("shown_layer", st.query_params.get("shown"))
@@ -193,7 +193,7 @@ def _choose_layer(found: Swept, roi: str) -> Cell:
     return cells[asked]
 
 
-def _say(found: Swept, cell: Cell, roi: str) -> None:
+def _say(found: SweepResult, cell: Cell, roi: str) -> None:
     """The chosen layer's score in the chosen ROI, in words."""
     rows = table_of(found)
     row = rows[(rows["hemi"] == found.hemis[0]) & (rows["roi"] == roi) & (rows["backbone"] == cell[0]) & (rows["layer"] == cell[1])].iloc[0]
@@ -226,7 +226,7 @@ def _outlined_rois(fingerprints: tuple[str, ...], _placement: Placement, _result
     return _placement.rois(_result.plan.subject.rois)
 
 
-def _look(found: Swept, placement: Placement, roi: str, threshold: tuple[str, float, str]) -> dict[str, object]:
+def _look(found: SweepResult, placement: Placement, roi: str, threshold: tuple[str, float, str]) -> dict[str, object]:
     """What both maps share, with the widgets that set it; ``threshold`` is the slider's key, start and label."""
     result = next(iter(found.results.values()))
     known = roi_names(result.plan.subject)
@@ -248,7 +248,7 @@ def _look(found: Swept, placement: Placement, roi: str, threshold: tuple[str, fl
     }
 
 
-def _layer_map(found: Swept, result: Result, placement: Placement, score: str, roi: str) -> BrainMap:
+def _layer_map(found: SweepResult, result: Result, placement: Placement, score: str, roi: str) -> BrainMap:
     """One layer's score at every vertex."""
     look = _look(found, placement, roi, ("layer_threshold", 0.0, "Hide values below"))
     (layer,) = result.plan.spec.layers
@@ -268,7 +268,7 @@ def _layer_map(found: Swept, result: Result, placement: Placement, score: str, r
     )
 
 
-def _best_map(found: Swept, placement: Placement, roi: str) -> None:
+def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
     """The number of the layer that predicts each vertex best, and how much of the cortex each wins."""
     results = tuple(found.results.values())
     bound = chance_bound(results[0].n_test, len(results))
@@ -303,7 +303,7 @@ def _best(keys: tuple[str, ...], least: float, _results: Sequence[Result]) -> di
     return {hemi: best_per_vertex(_results, hemi, least=least) for hemi in _results[0].plan.hemis}
 
 
-def _profile(found: Swept, roi: str, score: str) -> None:
+def _profile(found: SweepResult, roi: str, score: str) -> None:
     if len(found.cells) < 2:
         return
     with st.expander(f"{roi} through the layers", key="profile_open", on_change="rerun") as panel:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from encoding import BACKBONES, Result
 from encoding.analysis.layer_ranking import roi_draws, roi_rows, win_shares
-from encoding.analysis.layer_sweep import Cell, Sweep, Swept, plans, swept, together
+from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult, concat_tables, plans, swept
 from encoding.datasets import Subject
 from encoding.fits.plan import Plan
 from encoding.jobs import Job
@@ -77,12 +77,12 @@ def _plans(sweep: Sweep, _subject: Subject) -> dict[Cell, Plan]:
     return plans(sweep, store(), subject=_subject)
 
 
-def find_swept(sweep: Sweep) -> Swept:
+def find_swept(sweep: Sweep) -> SweepResult:
     """What is finished, without computing. Raises whatever is wrong with the sweep."""
     first = sweep.spec
     subject = opened(first.dataset, first.subject)
     ready = subject is not None and all(map(weights_are_here, sweep.specs().values()))
-    return swept(sweep, _plans(sweep, subject), store()) if ready else Swept(sweep, {}, store())
+    return swept(sweep, _plans(sweep, subject), store()) if ready else SweepResult(sweep, {}, store())
 
 
 @st.cache_data(max_entries=512, show_spinner="Reading the results …")
@@ -96,37 +96,37 @@ def _draws(key: str, rois: tuple[str, ...], hemi: str, _result: Result) -> np.nd
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _table(sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], _found: Swept) -> pd.DataFrame:
-    return together(sweep, {cell: _rows(result.key, rois, result) for cell, result in _found.results.items()})
+def _table(sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], _found: SweepResult) -> pd.DataFrame:
+    return concat_tables(sweep, {cell: _rows(result.key, rois, result) for cell, result in _found.results.items()})
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _shares(keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str | None, _found: Swept) -> np.ndarray:
+def _shares(keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str | None, _found: SweepResult) -> np.ndarray:
     return win_shares(draws_of(_found, hemi, backbone))
 
 
-def table_of(found: Swept) -> pd.DataFrame:
-    """:meth:`Swept.table`, each layer's part read once."""
+def table_of(found: SweepResult) -> pd.DataFrame:
+    """:meth:`SweepResult.table`, each layer's part read once."""
     return _table(found.sweep, keys_of(found), found.rois, found)
 
 
-def draws_of(found: Swept, hemi: str, backbone: str | None = None) -> np.ndarray:
-    """:meth:`Swept.draws` of all layers or of one backbone's, each layer's part read once."""
+def draws_of(found: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
+    """:meth:`SweepResult.draws` of all layers or of one backbone's, each layer's part read once."""
     some = [result for cell, result in found.results.items() if backbone in (None, cell[0])]
     return np.stack([_draws(result.key, found.rois, hemi, result) for result in some])
 
 
-def shares_of(found: Swept, hemi: str, backbone: str | None = None) -> np.ndarray:
+def shares_of(found: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
     """(n_layers, n_rois) share of draws in which each layer is best, of all or of one backbone's."""
     return _shares(keys_of(found), found.rois, hemi, backbone, found)
 
 
-def keys_of(found: Swept) -> tuple[str, ...]:
+def keys_of(found: SweepResult) -> tuple[str, ...]:
     """The names of the finished fits, which name all that is made of them."""
     return tuple(result.key for result in found.results.values())
 
 
-def run_or_find(sweep: Sweep) -> Swept | None:
+def run_or_find(sweep: Sweep) -> SweepResult | None:
     """What the sweep has found so far, with its progress or the way to start it; None where something is wrong."""
     try:
         found = find_swept(sweep)
@@ -155,7 +155,7 @@ def _submit(sweep: Sweep) -> None:
     jobs().submit(sweep_layers, sweep, key=sweep.job_key)
 
 
-def _standing(sweep: Sweep, found: Swept, job: Job | None) -> None:
+def _standing(sweep: Sweep, found: SweepResult, job: Job | None) -> None:
     """How the sweep stands, where it is not done."""
     n_left = len(sweep.cells) - len(found.cells)
     if job is not None and not job.finished:

@@ -136,20 +136,20 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     """What a link into Explore says to show a fit: its controls that do not stand at their defaults.
 
     Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; and where each vertex has a model of its
-    own anyway, a ``focus`` on one vertex becomes the vertex looked at.
+    own anyway, ``target_groups`` of one vertex becomes the vertex looked at.
     """
     names = {name: name for name in ("dataset", "subject", "backbone", "weights", "pool", "frames", "over_frames", "readout", "split")}
-    names |= {"layers": "layer", "n_components": "components", "company": "company"}
+    names |= {"layers": "layer", "n_components": "components", "extra_subjects": "extra_subjects"}
     values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}
     if "backbone" in values:
         values["layer"] = spec.layers
     values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in spec.options}
     if spec.rois:
         values["roi"] = spec.rois[0]
-    if spec.focus.startswith("vertex:") and READOUTS[spec.readout].per_target:
-        values["vertex"] = spec.focus.removeprefix("vertex:").replace(":", " ")
-    elif spec.focus != START.focus:
-        values["focus"] = spec.focus
+    if spec.target_groups.startswith("vertex:") and READOUTS[spec.readout].per_target:
+        values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
+    elif spec.target_groups != START.target_groups:
+        values["target_groups"] = spec.target_groups
     return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
 
 

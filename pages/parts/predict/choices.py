@@ -53,7 +53,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PredictionRequest:
     """A finished fit and the picture on the page.
 
     Attributes

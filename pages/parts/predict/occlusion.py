@@ -10,9 +10,9 @@ import streamlit as st
 from encoding import BACKBONES, Result, plots
 from encoding.fits.result import EVERY_VERTEX
 from encoding.jobs.tasks import occlude_picture
-from encoding.prediction.occlusion import AskedOcclusion, Occlusion, as_png, occlude, stored
+from encoding.prediction.occlusion import Occlusion, OcclusionRequest, as_png, occlude, stored
 from pages.parts.data.subject_view import explained
-from pages.parts.predict.choices import WRONG, Asked, predictor
+from pages.parts.predict.choices import WRONG, PredictionRequest, predictor
 from pages.parts.shared.access import may_change
 from pages.parts.shared.chart import chart
 from pages.parts.shared.job_progress import follow
@@ -26,7 +26,7 @@ HOW = (
 )
 
 
-def occlusion_panel(asked: Asked, roi: str) -> None:
+def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
     """The picture with what drives the region in it."""
     name = "every vertex" if roi == EVERY_VERTEX else roi
     st.subheader(f"What in the picture drives {name}", anchor=False, help=explained(roi) or None)
@@ -34,7 +34,7 @@ def occlusion_panel(asked: Asked, roi: str) -> None:
     n_grid = int(grid.number_input("Places a side", 4, 16, 8, key="grid", bind="query-params", help="More places take longer."))
     patch = side.slider("Patch, of a side", 0.05, 0.5, 0.2, 0.05, key="patch", bind="query-params", help="How large the grey patch is.")
     folds = asked.folds or tuple(range(len(asked.result.plan.folds)))
-    wanted = AskedOcclusion(asked.result.key, roi, n_grid, patch, folds, asked.picture.key, ())
+    wanted = OcclusionRequest(asked.result.key, roi, n_grid, patch, folds, asked.picture.key, ())
     try:
         found = _quick(wanted.key, asked, wanted) if is_quick(asked.result) else _by_job(wanted, asked)
     except WRONG as wrong:
@@ -65,14 +65,14 @@ def is_quick(result: Result) -> bool:
 
 
 @st.cache_resource(max_entries=32, show_spinner="Covering the picture place by place …", scope="session")
-def _quick(key: str, _asked: Asked, _wanted: AskedOcclusion) -> Occlusion:
+def _quick(key: str, _asked: PredictionRequest, _wanted: OcclusionRequest) -> Occlusion:
     result = _asked.result
     columns = {hemi: result.columns(_wanted.roi, hemi) for hemi in result.plan.hemis}
     shape = {"n_grid": _wanted.n_grid, "patch": _wanted.patch, "folds": _wanted.folds}
     return occlude(predictor(result.key, result), _asked.picture.frames, columns, **shape)
 
 
-def _by_job(wanted: AskedOcclusion, asked: Asked) -> Occlusion | None:
+def _by_job(wanted: OcclusionRequest, asked: PredictionRequest) -> Occlusion | None:
     """The map that a job made; else the way to start it, or its progress."""
     if (found := stored(wanted.key, store())) is not None:
         return found
@@ -92,5 +92,5 @@ def _by_job(wanted: AskedOcclusion, asked: Asked) -> Occlusion | None:
     return None
 
 
-def _submit(wanted: AskedOcclusion, asked: Asked) -> None:
+def _submit(wanted: OcclusionRequest, asked: PredictionRequest) -> None:
     jobs().submit(occlude_picture, replace(wanted, frames=tuple(map(as_png, asked.picture.frames))), key=wanted.key)

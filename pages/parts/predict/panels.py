@@ -17,7 +17,7 @@ from encoding.runs.imported import Imported
 from pages.parts.data.stimuli import pictures
 from pages.parts.explore.panels import START_VIEW
 from pages.parts.explore.selection import BEST, EVERY, best_roi
-from pages.parts.predict.choices import WRONG, Asked, patterns
+from pages.parts.predict.choices import WRONG, PredictionRequest, patterns
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import roi_table
@@ -78,7 +78,7 @@ def least_r_choice() -> float:
     )
 
 
-def standing(asked: Asked, least_r: float) -> str:
+def standing(asked: PredictionRequest, least_r: float) -> str:
     """What the picture is to the model, in Markdown, with how well the pattern is predicted where that is known."""
     if asked.picture.row is None:
         return ":blue-badge[Your picture] Nothing was measured for it: there is only the prediction."
@@ -91,7 +91,7 @@ def standing(asked: Asked, least_r: float) -> str:
     return f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {said(f'{n:,} vertices')}." if np.isfinite(r) else badge
 
 
-def pattern_r(asked: Asked, least_r: float) -> tuple[float, int]:
+def pattern_r(asked: PredictionRequest, least_r: float) -> tuple[float, int]:
     """Correlation over reliable vertices of the predicted with the measured pattern, and how many there are; NaN where under three."""
     predicted, measured = asked.predicted(), asked.measured()
     columns = reliable(asked.result, least_r)
@@ -102,7 +102,7 @@ def pattern_r(asked: Asked, least_r: float) -> tuple[float, int]:
     return float(np.corrcoef(one[usable], other[usable])[0, 1]), int(usable.sum())
 
 
-def models_table(every: list[tuple[str, Asked]], least_r: float) -> None:
+def models_table(every: list[tuple[str, PredictionRequest]], least_r: float) -> None:
     """How well each model predicts the pattern of a picture of the data set; nothing for one model or an upload."""
     if len(every) < 2 or every[0][1].picture.row is None:
         return
@@ -120,7 +120,7 @@ def models_table(every: list[tuple[str, Asked]], least_r: float) -> None:
 # ---- the brain
 
 
-def brain_panel(asked: Asked, least_r: float, roi: str) -> None:
+def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
     """The response map, with each vertex's test r in its tooltip; vertices below the lowest r show bare cortex."""
     placement = asked.shown.placement
     if placement is None:
@@ -164,7 +164,7 @@ def brain_panel(asked: Asked, least_r: float, roi: str) -> None:
     st.caption(said(f"{seen} Point at a vertex to see its test r."))
 
 
-def _painted(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+def _painted(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     if paint == "test r":
         return r
     predicted, measured = asked.predicted(), asked.measured()
@@ -173,7 +173,7 @@ def _painted(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> Mapping[s
     return measured if paint == "measured" else predicted
 
 
-def _colours(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> dict:
+def _colours(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) -> dict:
     """Title, quantity and colours of a map. Their range depends on the model alone, so pictures can be compared."""
     name = asked.picture.name
     if paint == "test r":
@@ -194,13 +194,13 @@ def _colours(asked: Asked, paint: str, r: Mapping[str, np.ndarray]) -> dict:
     return {"title": f"{titles[paint]} {name}", "quantity": "response", "colour_range": ends, "colour_map": colours}
 
 
-def _own_colours(asked: Asked, title: str) -> dict:
+def _own_colours(asked: PredictionRequest, title: str) -> dict:
     """The same for an imported fit, whose responses are not here: colours reach as far as this prediction does."""
     most = float(np.nanpercentile(np.abs(np.concatenate(list(asked.predicted().values()))), 98)) or 1.0
     return {"title": title, "quantity": "response", "colour_range": (-most, most), "colour_map": "PuOr_r"}
 
 
-def _choose_clicked(asked: Asked) -> None:
+def _choose_clicked(asked: PredictionRequest) -> None:
     """Callback of the brain: the smallest region that holds the clicked vertex is chosen."""
     found = asked.shown.placement.column(clicked(KEY, asked.shown.placement.vertices))
     holding = rois_at(asked.shown.subject, *found) if found else ()
@@ -211,7 +211,7 @@ def _choose_clicked(asked: Asked) -> None:
 # ---- regions
 
 
-def regions_panel(asked: Asked, least_r: float, roi: str) -> None:
+def regions_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
     """Mean prediction of every region, with the measured one where the picture is of the data set."""
     if not asked.shown.rois:
         st.info("This data set names no ROIs, so there are no bars to compare.")
@@ -246,7 +246,7 @@ def regions_panel(asked: Asked, least_r: float, roi: str) -> None:
 # ---- the nearest stimuli
 
 
-def nearest_panel(asked: Asked, least_r: float) -> None:
+def nearest_panel(asked: PredictionRequest, least_r: float) -> None:
     """The training stimuli whose measured pattern is most like the predicted one."""
     st.subheader(f"Training {asked.shown.what} with the most similar response", anchor=False)
     if isinstance(asked.result, Imported):

@@ -12,7 +12,7 @@ import streamlit as st
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.backbones._pooling import OVER_FRAMES
-from encoding.fits.spec import FOCUSES
+from encoding.fits.spec import TARGET_GROUPS
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.parameter_controls import parameter_controls
@@ -165,10 +165,10 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
     name = _choose("Readout", "readout", list(READOUTS), START.readout, help=abouts)
     readout, together = READOUTS[name], {}
     if not readout.per_target:
-        together["focus"] = st.selectbox(
+        together["target_groups"] = st.selectbox(
             "Fitted together",
-            FOCUSES[:3],
-            key="focus",
+            TARGET_GROUPS[:3],
+            key="target_groups",
             bind="query-params",
             accept_new_options=True,
             help="Vertices that share a model: those of a hemisphere, of both, or of one ROI at a time. "
@@ -176,14 +176,14 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
         )
     others = [other for other in DATASETS[dataset].subjects() if other != subject]
     if getattr(readout, "shares", False) and others:
-        together["company"] = st.multiselect(
-            "Company",
+        together["extra_subjects"] = st.multiselect(
+            "Extra subjects",
             others,
-            key="company",
+            key="extra_subjects",
             bind="query-params",
             accept_new_options=True,
             placeholder="No other subject",
-            help="Other subjects whose training images help to train the layers that all subjects share. Takes their time, too.",
+            help="Additional subjects for multi-subject training: a shared trunk and one linear head per subject. Takes their time, too.",
         )
     return name, parameter_controls(readout), together
 

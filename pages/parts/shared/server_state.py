@@ -129,4 +129,4 @@ def stored_intervals(result: Result) -> dict[str, np.ndarray] | None:
 
 def job_key(spec: FitSpec) -> str:
     """The name of the job that does all of a spec's work."""
-    return digest("study", 1, spec=spec.to_dict())
+    return digest("study", 1, spec=spec.for_digest())

@@ -138,7 +138,7 @@ def _rising(shown: Shown) -> bool:
 def door() -> FitSpec:
     x, y = _spot()
     hemi = fields.sees(x)
-    return replace(START, focus=f"vertex:{hemi}:{fields.nearest(truth().cortex[hemi], 'V1', x, y)}")
+    return replace(START, target_groups=f"vertex:{hemi}:{fields.nearest(truth().cortex[hemi], 'V1', x, y)}")
 
 
 LESSON = Lesson(

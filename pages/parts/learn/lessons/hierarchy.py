@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from encoding import FitSpec
-from encoding.lessons.hierarchy import LAYERS, STAGES, best_layers, hierarchy_index, layer_scores, region_scores
+from encoding.lessons.hierarchy import LAYERS, SIMULATED_STAGES, best_layers, hierarchy_index, layer_scores, region_scores
 from encoding.plots import lessons_later as figures
 from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
@@ -51,7 +51,7 @@ def _show() -> str:
         required=True,
         help=" ".join(f"**{name}**: {meaning}." for name, meaning in MEANINGS.items()),
     )
-    r, regions = _scores(subject_key()), {name: _later.columns(name) for name in STAGES}
+    r, regions = _scores(subject_key()), {name: _later.columns(name) for name in SIMULATED_STAGES}
     scores = {name: region_scores(values, _later.ceiling(), regions) for name, values in r.items()}
     left, right = st.columns(2)
     with left:
@@ -80,12 +80,12 @@ def _brain(r: np.ndarray, layer: str) -> None:
 
 
 def _told(layer: str, scores: dict[str, np.ndarray]) -> str:
-    names = list(STAGES)
+    names = list(SIMULATED_STAGES)
     best = best_layers(np.array(list(scores.values())))
     won = {each: [name for name, winner in zip(names, best, strict=True) if LAYERS[winner] == each] for each in LAYERS}
     here = dict(zip(names, scores[layer], strict=True))
     wins = " ".join(f"*{each}* wins in {_later.listed(won[each])}." for each in LAYERS if won[each])
-    index = hierarchy_index(best, list(STAGES.values()))
+    index = hierarchy_index(best, list(SIMULATED_STAGES.values()))
     return (
         f"**{layer}** ({MEANINGS[layer]}) reaches {here['V1v']:.0%} of the highest possible r in V1v, {here['hV4']:.0%} in hV4 and "
         f"{here['FFA-1']:.0%} in FFA-1. {wins} The **hierarchy index**, the rank correlation of a region's best layer with its stage in "

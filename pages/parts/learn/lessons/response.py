@@ -113,7 +113,7 @@ def _told(found: Answer, picture: int, label: str) -> str:
 
 def door() -> FitSpec:
     hemi, column = vertex()
-    return replace(START, focus=f"vertex:{hemi}:{column}")
+    return replace(START, target_groups=f"vertex:{hemi}:{column}")
 
 
 LESSON = Lesson(
