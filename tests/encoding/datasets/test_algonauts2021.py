@@ -1,0 +1,570 @@
+"""The Algonauts 2021 layout: what is written is read back, fitted to a known truth, and what is wrong is named."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import os
+import pickle
+import pickletools
+import shutil
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from encoding import FitSpec, Store, fit
+from encoding.cli import main
+from encoding.datasets import DATASETS, BadData
+from encoding.datasets import _tracks2021 as tracks
+from encoding.datasets._placement import Placement
+from encoding.datasets._surface import mesh
+from encoding.datasets._tracks2021 import AFFINE, VOLUME, read_arrays
+from encoding.datasets._volumes import on_surface
+from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK, Algonauts2021, Algonauts2021Layout
+from encoding.datasets.simulation import clips as simulated_clips
+from encoding.datasets.simulation.cortex import truth
+from encoding.datasets.writers.algonauts2021 import Participant, simulate_algonauts2021, write_algonauts2021, write_pickle
+from encoding.evaluation.noise_ceiling import from_repeats
+from encoding.runtime.registry import UnknownName
+from tests.encoding.datasets.test_algonauts2023 import Runs
+
+N_CLIPS, N_TEST, N_VOXELS = 40, 3, 12
+SIDE = 32
+
+
+def frames_of(clip):
+    """Six frames: one colour that grows lighter."""
+    colour = np.random.default_rng([7, clip]).integers(20, 200, 3)
+    return [np.full((SIDE, SIDE, 3), colour + 5 * number, np.uint8) for number in range(6)]
+
+
+def made_person(seed=0):
+    """Voxel i answers to the red of the clip's colour, i grey levels of noise about it; FFA has no voxels."""
+    chance = np.random.default_rng(seed)
+    red = np.array([frames_of(clip)[0][0, 0, 0] for clip in range(N_CLIPS)], np.float32) / 20
+
+    def block(n):
+        noise = chance.normal(size=(N_CLIPS, 3, n)) * np.linspace(0.1, 4, max(n, 1))[:n]
+        return (red[:, None, None] + noise).astype(np.float32)
+
+    rois = {roi: block(0 if roi == "FFA" else N_VOXELS + number) for number, roi in enumerate(MINI_TRACK)}
+    voxels = np.sort(chance.choice(np.prod(VOLUME), 5000, replace=False))
+    return Participant(rois=rois, brain=block(5000), voxels=voxels)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A folder with two people, written once."""
+    out = tmp_path_factory.mktemp("algonauts2021")
+    filmed = [frames_of(clip) for clip in range(N_CLIPS + N_TEST)]
+    return write_algonauts2021(out, filmed, {"sub01": made_person(), "sub03": made_person(3)}, simulated=True)
+
+
+@pytest.fixture
+def root(written, tmp_path):
+    """A copy of it to be damaged."""
+    shutil.copytree(written, tmp_path / "algonauts2021")
+    return tmp_path / "algonauts2021"
+
+
+def opened(root, store, subject="sub01"):
+    return Algonauts2021(root).open(subject, store)
+
+
+def averaged(repeats):
+    return (np.sum(repeats, axis=1, dtype=np.float64) / 3).astype(np.float32)
+
+
+# -- written and read back
+
+
+def test_the_mini_track_is_read_back_averaged_with_its_rois_side_by_side(written, store):
+    made, read = made_person(), opened(written, store)
+    assert (read.dataset, read.name, read.hemis, read.simulated) == ("algonauts2021", "sub01", (BLOCK,), True)
+    np.testing.assert_array_equal(read.responses[BLOCK], np.hstack([averaged(made.rois[roi]) for roi in MINI_TRACK]))
+    assert read.responses[BLOCK].dtype == np.float32 and not read.responses[BLOCK].flags.writeable
+    assert list(read.rois[BLOCK]) == ["V1", "V2", "V3", "V4", "LOC", "EBA", "FFA", "STS", "PPA"]
+    for roi, columns in read.rois[BLOCK].items():
+        np.testing.assert_array_equal(read.responses[BLOCK][:, columns], averaged(made.rois[roi]))
+        np.testing.assert_allclose(read.ceiling[BLOCK][columns], from_repeats(made.rois[roi]), atol=1e-6)
+        assert columns.dtype == np.int64
+    assert len(read.rois[BLOCK]["FFA"]) == 0
+    assert read.vertices is None and read.sampled is None and Placement.of(read) is None
+    assert np.array_equal(read.groups, np.arange(N_CLIPS))
+
+
+def test_the_full_track_is_the_whole_brain_without_rois(written, store):
+    made, read = made_person(3), opened(written, store, "sub03-full")
+    np.testing.assert_array_equal(read.responses[BLOCK], averaged(made.brain))
+    np.testing.assert_allclose(read.ceiling[BLOCK], from_repeats(made.brain), atol=1e-6)
+    assert read.rois == {BLOCK: {}} and read.vertices is None and set(read.sampled) == {"lh", "rh"}
+
+
+def test_clips_with_responses_come_first_and_the_others_are_unlabelled(written, store):
+    read = opened(written, store)
+    assert (len(read.stimuli), len(read.unlabelled)) == (N_CLIPS, N_TEST)
+    assert read.stimuli.names[0] == "0001_simulated" and read.unlabelled.names[0] == "0041_simulated"
+    for row, stimuli, clip in ((0, read.stimuli, 0), (N_CLIPS - 1, read.stimuli, N_CLIPS - 1), (2, read.unlabelled, N_CLIPS + 2)):
+        for frame, drawn in zip(stimuli.sampled(6).frames(row), frames_of(clip), strict=True):
+            assert np.abs(np.asarray(frame, int) - drawn).max() <= 6  # lossy
+
+
+def test_files_are_named_and_typed_as_in_the_download(written):
+    found = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
+    assert len(found) == N_CLIPS + N_TEST + 2 * (9 + 1) + 1
+    assert {"participants_data_v2021/mini_track/sub01/V1.pkl", "participants_data_v2021/full_track/sub03/WB.pkl"} < found
+    assert {"AlgonautsVideos268_All_30fpsmax/0001_simulated.mp4", "SIMULATED.txt"} < found
+    with (written / "participants_data_v2021/full_track/sub03/WB.pkl").open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy on its old name
+        trusting = pickle.Unpickler(file, encoding="latin1")  # as the development kit reads them
+        content = trusting.load()
+    assert content["train"].shape == (N_CLIPS, 3, 5000) and content["voxel_mask"].shape == (78, 93, 71)
+    np.testing.assert_array_equal(np.flatnonzero(content["voxel_mask"] == 1), made_person(3).voxels)
+
+
+def test_pickles_are_written_as_python_2_did(tmp_path):
+    write_pickle({"train": np.arange(6.0).reshape(1, 2, 3)}, tmp_path / "V1.pkl")
+    steps = [(step.name, argument) for step, argument, _ in pickletools.genops((tmp_path / "V1.pkl").read_bytes())]
+    assert steps[0] == ("PROTO", 2) and ("SHORT_BINSTRING", "train") in steps
+    assert [argument for name, argument in steps if name == "GLOBAL"] == [
+        "numpy.core.multiarray _reconstruct",
+        "numpy ndarray",
+        "numpy dtype",
+    ]
+    assert not any("UNICODE" in name or "BINBYTES" in name for name, _ in steps)
+
+
+def test_the_second_opening_reads_no_pickle_and_no_byte_of_a_clip(root, store, monkeypatch):
+    data = Algonauts2021(root)
+    for subject in ("sub01", "sub01-full"):
+        assert not data.is_ready(subject, store)
+        first = data.open(subject, store)
+        assert data.is_ready(subject, store)
+        with monkeypatch.context() as patch:
+            for name in (
+                "encoding.datasets._tracks2021.read_arrays",
+                "encoding.datasets._volumes.on_surface",
+                "encoding.storage.fingerprints.sha256",
+            ):
+                patch.setattr(name, lambda *_: pytest.fail("read again"))
+            again = data.open(subject, store)
+        assert again.fingerprints == first.fingerprints and again.stimuli.fingerprint == first.stimuli.fingerprint
+        np.testing.assert_array_equal(again.responses[BLOCK], first.responses[BLOCK])
+
+
+def test_another_byte_in_a_pickle_or_a_clip_is_another_fingerprint(root, store):
+    before = opened(root, store)
+    layout = Algonauts2021Layout(root)
+    write_pickle({"train": made_person(5).rois["V4"]}, layout.roi("sub01", "V4"))
+    assert not Algonauts2021(root).is_ready("sub01", store)
+    after = opened(root, store)
+    assert after.fingerprints != before.fingerprints and after.stimuli.fingerprint == before.stimuli.fingerprint
+    shutil.copy(layout.clips / "0002_simulated.mp4", layout.clips / "0001_simulated.mp4")
+    last = opened(root, store)
+    assert last.fingerprints == after.fingerprints and last.stimuli.fingerprint != after.stimuli.fingerprint
+
+
+def test_subjects_are_both_tracks_of_each_person(root, tmp_path):
+    (root / "participants_data_v2021" / "full_track" / "sub07").mkdir()
+    (root / "participants_data_v2021" / "mini_track" / "notes").mkdir()
+    assert Algonauts2021(root).subjects() == ("sub01", "sub03", "sub01-full", "sub03-full", "sub07-full")
+    nowhere = Algonauts2021(tmp_path / "nowhere")
+    assert nowhere.subjects() == () and "simulate --layout algonauts2021" in nowhere.where() and str(tmp_path) in nowhere.where()
+
+
+def test_the_registered_data_set_has_clips_and_the_development_kits_split(written, tmp_path):
+    data = DATASETS["algonauts2021"]
+    assert data.clips and not data.simulated and data.roi_names()["early visual"] == ("V1", "V2", "V3", "V4")
+    assert Algonauts2021(tmp_path / "nowhere").split == "first:900"
+    assert Algonauts2021(written).split == "holdout:0.9:5"  # the first 900 of 40 clips would leave none to test
+    many = Algonauts2021Layout(tmp_path / "many")
+    many.clips.mkdir(parents=True)
+    for number in range(1000):
+        (many.clips / f"{number + 1:04d}_a.mp4").touch()
+    assert Algonauts2021(many.folder).split == "first:900"
+
+
+def test_an_unknown_subject_gets_the_nearest(written, store, tmp_path):
+    with pytest.raises(UnknownName, match=r"Unknown subject 'sub1'\. Did you mean 'sub01'\?"):
+        opened(written, store, "sub1")
+    with pytest.raises(UnknownName, match=r"No subject 'sub01': Not on this machine"):
+        opened(tmp_path / "nowhere", store)
+
+
+def test_nothing_is_written_over_data_or_by_another_name(written, tmp_path):
+    with pytest.raises(FileExistsError, match="AlgonautsVideos268_All_30fpsmax exists already"):
+        write_algonauts2021(written, [], {}, simulated=True)
+    with pytest.raises(ValueError, match="names its subjects sub01, sub02"):
+        write_algonauts2021(tmp_path, [], {"subj01": made_person()}, simulated=True)
+    with pytest.raises(ValueError, match="Each column of sub01's whole brain needs a voxel of its own"):
+        write_algonauts2021(tmp_path, [], {"sub01": replace(made_person(), voxels=np.arange(3))}, simulated=True)
+    with pytest.raises(UnknownName, match="Unknown simulated subject 'subj9'"):
+        simulate_algonauts2021(tmp_path, subjects=["subj9"])
+    assert not list(tmp_path.iterdir())
+
+
+# -- on the surface
+
+
+def test_values_on_the_surface_are_those_nilearn_finds_in_their_volume(written, store):
+    import nibabel
+    from nilearn.surface import InMemoryMesh, vol_to_surf
+
+    subject = opened(written, store, "sub01-full")
+    values = np.asarray(subject.responses[BLOCK][0])
+    volume = np.full(VOLUME, np.nan, np.float32)
+    volume.ravel()[made_person().voxels] = values
+    placed = Placement.of(subject)
+    for hemi, here in placed.values({BLOCK: values}).items():
+        pial, white = (InMemoryMesh(*mesh(name, hemi)) for name in ("pial", "white"))
+        theirs = vol_to_surf(
+            nibabel.Nifti1Image(volume, AFFINE), pial, inner_mesh=white, interpolation="nearest_most_frequent", depth=[0.5]
+        )
+        np.testing.assert_array_equal(placed.vertices[hemi], np.flatnonzero(np.isfinite(theirs)))
+        np.testing.assert_allclose(here, theirs[placed.vertices[hemi]])
+        assert len(here) > 50 and (np.diff(placed.vertices[hemi]) > 0).all()
+
+
+def test_a_vertex_lies_within_the_voxel_it_shows():
+    chosen = np.random.default_rng(0).choice(np.prod(VOLUME), 100_000, replace=False)
+    for hemi, (vertices, columns) in on_surface(chosen, VOLUME, AFFINE).items():
+        halfway = (mesh("pial", hemi)[0][vertices] + mesh("white", hemi)[0][vertices]) / 2
+        centres = np.stack(np.unravel_index(chosen[columns], VOLUME), axis=1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+        assert (np.abs(halfway - centres) <= np.array([2.5, 2.5, 2.75]) / 2 + 1e-3).all()
+        assert (halfway[:, 0] < 5).all() if hemi == "lh" else (halfway[:, 0] > -5).all()
+
+
+def test_a_slab_that_does_not_hold_the_whole_brain_shows_what_it_holds():
+    whole = on_surface(np.arange(np.prod(VOLUME)), VOLUME, AFFINE)
+    slab, moved = (78, 30, 71), AFFINE.copy()
+    moved[1, 3] += 30 * 2.5  # the slab starts thirty voxels further to the front, in the middle of the brain
+    for hemi, (vertices, columns) in on_surface(np.arange(np.prod(slab)), slab, moved).items():
+        x, y, z = np.unravel_index(columns, slab)
+        expected = {v: c for v, c in zip(*whole[hemi], strict=True) if 30 <= np.unravel_index(c, VOLUME)[1] < 60}
+        assert dict(zip(vertices, np.ravel_multi_index((x, y + 30, z), VOLUME), strict=True)) == expected and expected
+
+
+# -- fitted to a known truth
+
+
+def test_a_fit_finds_what_the_voxels_answer_to(written, store, monkeypatch):
+    monkeypatch.setitem(DATASETS._members, "algonauts2021", Algonauts2021(written))
+    spec = FitSpec(
+        dataset="algonauts2021", subject="sub01", backbone="pixels", layers=("rgb",), frames=2, n_components=0, split="kfold:4:0",
+    )  # fmt: skip
+    result = fit(spec, store)
+    r, highest = result.score(BLOCK), np.sqrt(result.ceiling(BLOCK))
+    v1 = result.plan.subject.rois[BLOCK]["V1"]
+    assert (r[v1[:4]] > 0.95).all()  # hardly any noise there
+    assert np.abs(r - highest).mean() < 0.15 and np.corrcoef(r, highest)[0, 1] > 0.7
+    rows = result.rois()
+    assert rows["roi"].tolist() == ["all", *MINI_TRACK] and rows.set_index("roi").loc["FFA", "n_vertices"] == 0
+
+
+def test_a_simulated_person_is_recovered_where_the_cortex_is_early(tmp_path, store, monkeypatch):
+    root = simulate_algonauts2021(tmp_path / "data", n_clips=60, subjects=["subj01"])
+    data = Algonauts2021(root)
+    assert data.subjects() == ("sub01", "sub01-full") and (root / "SIMULATED.txt").read_text().startswith("These data are simulated")
+    subject = data.open("sub01-full", store)
+    true_ceiling = np.concatenate([half.ceiling for half in truth("subj01").values()])
+    assert abs(subject.ceiling[BLOCK].mean() - true_ceiling.mean()) < 0.05
+    monkeypatch.setitem(DATASETS._members, "algonauts2021", data)
+    spec = FitSpec(dataset="algonauts2021", subject="sub01", frames=2, n_components=20, split="kfold:5:0")
+    r = fit(spec, store).rois().set_index("roi")["r_mean"]
+    assert r["V1"] > 0.35 and r["V2"] > 0.35 and r["V1"] > r["FFA"] + 0.2, r.to_dict()
+
+
+def test_the_command_writes_one_person_and_few_clips_where_asked_to(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
+    words = ["simulate", "--layout", "algonauts2021", "--out", str(tmp_path / "data"), "--subject", "subj02"]
+    assert main([*words, "--stimuli", "20", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["subjects"] == ["sub02"] and document["simulated"] is True and document["folder"] == str(tmp_path / "data")
+    data = Algonauts2021(tmp_path / "data")
+    assert data.subjects() == ("sub02", "sub02-full") and data.open("sub02", Store(tmp_path / "cache")).n_stimuli == 20
+    assert main([*words, "--stimuli", "20"]) == 1 and "exists already" in capsys.readouterr().err
+    assert main([*words, "--stimuli", "5"]) != 0 and "--stimuli must be 20 or more, not 5" in capsys.readouterr().err
+
+
+def test_repetitions_have_the_ceiling_they_are_made_with():
+    rng = np.random.default_rng(0)
+    signal, ceiling = rng.standard_normal((2000, 50)), np.linspace(0.05, 0.9, 50)
+    signal = (signal - signal.mean(0)) / signal.std(0)
+    repeats = simulated_clips.repetitions(signal, ceiling, rng)
+    np.testing.assert_allclose(from_repeats(repeats), ceiling, atol=0.08)
+    np.testing.assert_allclose(repeats.mean(axis=1).var(axis=0), 1, atol=0.12)
+
+
+def test_a_camera_that_ends_at_the_edge_of_the_scene_stays_inside_it():
+    rng = np.random.default_rng(0)
+    size = simulated_clips.SIZE
+    starts, widths = rng.uniform(0, 30, (200, 2)), rng.uniform(size / 2, size - 40, 200)
+    boxes = np.stack([np.column_stack([starts, widths]), np.column_stack([0 * starts, widths])], axis=1)
+    pictures, strength = np.zeros((200, size, size, 3), np.uint8), np.ones((200, 6), np.float32)
+    filmed = simulated_clips.Clips(simulated_clips.Scenes(pictures, strength, np.zeros((0, 8))), boxes)
+    assert all(filmed.frame(clip, simulated_clips.N_FRAMES - 1).shape == (size, size, 3) for clip in range(200))
+
+
+def test_things_are_where_the_camera_shows_them():
+    from encoding.datasets.simulation.scenes import DEGREES, SIZE, Scenes
+
+    picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    picture[0, 36:44, 76:84] = 255  # a white square whose middle is 16 pixels right of the centre and 24 above it
+    degrees = DEGREES / SIZE
+    thing = np.array([[0, 0, 16 * degrees, 24 * degrees, 1, 1]], np.float32)
+    filmed = simulated_clips.Clips(Scenes(picture, np.ones((1, 6), np.float32), thing), np.array([[[10.0, 5, 100], [30, 20, 80]]]))
+    for frame in (0, 13, simulated_clips.N_FRAMES - 1):
+        shown = filmed.at(frame)
+        rows, columns = np.nonzero(shown.images[0, :, :, 0] > 127)
+        assert shown.things[0, 2] == pytest.approx((columns.mean() + 0.5 - SIZE / 2) * degrees, abs=0.05)
+        assert shown.things[0, 3] == pytest.approx((SIZE / 2 - rows.mean() - 0.5) * degrees, abs=0.05)
+        assert shown.things[0, 4] == pytest.approx(SIZE / filmed.box(0, frame)[2], abs=1e-5)
+
+
+# -- pickles that may be hostile
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2", "u1", "<i8", "bool"])
+def test_arrays_are_read_from_every_protocol(tmp_path, protocol, dtype):
+    values = (np.random.default_rng(0).random((4, 3, 5)) * 100).astype(dtype)
+    content = {
+        "train": values,
+        "turned": np.asfortranarray(values),
+        "none": values[:0],
+        "who": "sub01",
+        "n": np.int64(3),
+        "more": [1, (2.5, None)],
+    }
+    (tmp_path / "V1.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    found = read_arrays(tmp_path / "V1.pkl")
+    assert set(found) == {"train", "turned", "none"} and not found["train"].flags.writeable
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, content[name])
+        assert array.dtype == values.dtype
+
+
+def test_arrays_that_python_2_wrote_as_text_are_read(tmp_path):
+    """Protocol 0, which Python 2 took unless told otherwise, spells an array's bytes with escapes."""
+    values = np.array([[[1.5, -200.25], [3e30, 0.0]]])
+    spelled = "".join(f"\\x{byte:02x}" for byte in values.tobytes())
+    (tmp_path / "V1.pkl").write_bytes(
+        b"(dp0\nS'train'\np1\ncnumpy.core.multiarray\n_reconstruct\np2\n(cnumpy\nndarray\np3\n(I0\ntS'b'\ntRp4\n"
+        b"(I1\n(I1\nI2\nI2\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS'" + spelled.encode() + b"'\ntbs."
+    )
+    np.testing.assert_array_equal(read_arrays(tmp_path / "V1.pkl")["train"], values)
+
+
+WAYS_IN = {
+    "value": lambda hostile: {"train": hostile},
+    "key": lambda hostile: {hostile: np.zeros(3)},
+    "instead": lambda hostile: hostile,
+    "nested": lambda hostile: {"train": np.zeros((2, 2, 2)), "more": [{"a": (1, [hostile])}]},
+    "in an array of objects": lambda hostile: {"train": np.array([1, hostile], dtype=object)},
+}
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("way", WAYS_IN)
+def test_a_pickle_that_would_run_a_command_is_refused_and_runs_nothing(tmp_path, protocol, way):
+    witness, path = tmp_path / "witness", tmp_path / "V1.pkl"
+    path.write_bytes(pickle.dumps(WAYS_IN[way](Runs(os.system, f"touch {witness}")), protocol=protocol))
+    with pytest.raises(
+        BadData, match=r"V1\.pkl is refused, and nothing in it was run: it asks for (posix|nt)\.system, which a file of responses"
+    ):
+        read_arrays(path)
+    assert not witness.exists()
+    pickle.loads(path.read_bytes())  # the same file does run where it is trusted
+    assert witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (builtins.eval, ("open('witness', 'w')",)),
+        (builtins.exec, ("open('witness', 'w')",)),
+        (builtins.getattr, ({}, "clear")),
+        (builtins.bytearray, (10**10,)),
+        (np.load, ("x.npy",)),
+        (np.frombuffer, (b"12345678",)),
+        (pickle.loads, (b"N.",)),
+        (io.FileIO, ("witness", "w")),
+    ],
+)
+def test_no_other_function_is_ever_found(tmp_path, monkeypatch, function, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "V1.pkl").write_bytes(pickle.dumps({"train": [Runs(function, *arguments)]}, protocol=2))
+    with pytest.raises(BadData, match=r"is refused, and nothing in it was run: it asks for "):
+        read_arrays(tmp_path / "V1.pkl")
+    assert not (tmp_path / "witness").exists()
+
+
+def test_a_hostile_pickle_cannot_change_what_reads_it(tmp_path):
+    """BUILD sets attributes of whatever is on the stack: here of the function that makes arrays."""
+    (tmp_path / "V1.pkl").write_bytes(b"\x80\x02cnumpy\nndarray\nN}X\x05\x00\x00\x00_makeNs\x86b.")
+    with pytest.raises(BadData, match=r"is refused, and nothing in it was run: it changes what it calls"):
+        read_arrays(tmp_path / "V1.pkl")
+    write_pickle({"train": np.zeros((2, 2, 1))}, tmp_path / "V1.pkl")
+    assert read_arrays(tmp_path / "V1.pkl")["train"].shape == (2, 2, 1)
+
+
+def spelled_array(shape, code=b"f8", content=b"\0" * 8):
+    """A pickled array that says of itself whatever one likes."""
+    made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    dtype = b"cnumpy\ndtype\nU" + bytes([len(code)]) + code + b"K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    state = b"(K\x01" + pickle.dumps(shape, 2)[2:-1] + dtype + b"\x89U" + bytes([len(content)]) + content + b"tb"
+    return b"\x80\x02}U\x05train" + made + state + b"s."
+
+
+def test_an_array_spelled_out_is_read(tmp_path):
+    (tmp_path / "V1.pkl").write_bytes(spelled_array((1, 1, 1), content=np.array(2.5).tobytes()))
+    assert read_arrays(tmp_path / "V1.pkl")["train"].tolist() == [[[2.5]]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (spelled_array((10**6, 10**6)), r"8 bytes for an array of float64 with shape \(1000000, 1000000\)"),
+        (spelled_array((-1, -1)), "an array without a shape"),
+        (spelled_array(((),)), "an array without a shape"),
+        (spelled_array((1,), code=b"O8"), "values of type O8 where numbers belong"),
+        (spelled_array((1,), code=b"S8"), "values of type S8"),
+        (spelled_array((1,), code=b"f8,O"), "values of type f8,O"),
+        (pickle.dumps({"train": np.array([{}, []], dtype=object)}, 2), "an array of objects where numbers belong"),
+        (pickle.dumps([np.zeros(3)]), "holds list where a dict of arrays belongs"),
+        (pickle.dumps({"train": np.zeros(3, "f8,i4")}), "type V12 where numbers belong"),
+        (b"", "is refused"),
+        (b"\x80\x02}" + b"0" * 3 + b"N.", "is refused"),
+        (b"\x80\x02" + b"N" + b"\x85" * 100_000 + b".", "it takes more than 5,000 steps"),
+        (b"\x80\x02}N" + b"\x85" * 4_900 + b"Ns" + b"N.", "holds NoneType where a dict"),
+        (b"\x80\x02Nr\xff\xff\xff\x7f.", "holds NoneType where a dict"),
+        (b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\x7f.", "is refused"),
+        (b"\x80\x02T\xff\xff\xff\x7fabc.", "is refused"),
+        (b"\x80\x02\x82\x01.", "is refused"),
+    ],
+)
+def test_what_is_no_dict_of_numbers_is_refused(tmp_path, content, message):
+    (tmp_path / "V1.pkl").write_bytes(content)
+    with pytest.raises(BadData, match=message) as refused:
+        read_arrays(tmp_path / "V1.pkl")
+    assert "V1.pkl is refused, and nothing in it was run" in str(refused.value)
+
+
+def test_flipped_and_missing_bytes_give_arrays_or_bad_data_and_nothing_else(tmp_path):
+    path, chance = tmp_path / "V1.pkl", np.random.default_rng(0)
+    write_pickle({"train": np.zeros((2, 3, 4), np.float32), "voxel_mask": np.zeros((2, 2))}, path)
+    whole = path.read_bytes()
+    for trial in range(600):
+        bent = bytearray(whole)
+        for place in chance.integers(0, len(whole), 2):
+            bent[place] = chance.integers(256)
+        path.write_bytes(bent if trial % 3 else whole[: chance.integers(len(whole))])
+        try:
+            assert all(isinstance(array, np.ndarray) for array in read_arrays(path).values())
+        except BadData as error:
+            assert "V1.pkl" in str(error)
+
+
+# -- what is wrong is named
+
+
+def rewrite(path, **arrays):
+    write_pickle(arrays, path)
+
+
+def with_nan(values):
+    values = values.copy()
+    values[3, 1, 0] = np.nan
+    return values
+
+
+MASK = np.zeros(VOLUME, np.uint8)
+DAMAGES = {
+    "an ROI missing": (lambda at: at.roi("sub01", "LOC").unlink(), "sub01", r"LOC\.pkl is missing\. Copy this file again"),
+    "the whole brain missing": (lambda at: at.whole_brain("sub01").unlink(), "sub01-full", r"WB\.pkl is missing"),
+    "an ROI cut short": (
+        lambda at: at.roi("sub01", "V1").write_bytes(at.roi("sub01", "V1").read_bytes()[:2000]),
+        "sub01",
+        r"V1\.pkl is refused, and nothing in it was run",
+    ),
+    "no training responses": (
+        lambda at: rewrite(at.roi("sub01", "V2"), test=np.zeros(3)),
+        "sub01",
+        r"V2\.pkl holds no array 'train'; it has test",
+    ),
+    "responses without repetitions": (
+        lambda at: rewrite(at.roi("sub01", "V2"), train=np.zeros((N_CLIPS, 5))),
+        "sub01",
+        r"V2\.pkl: train holds float64 of shape \(40, 5\) where numbers \(n_clips, n_repetitions, n_voxels\) belong",
+    ),
+    "clips of another number": (
+        lambda at: rewrite(at.roi("sub01", "V3"), train=np.zeros((9, 3, 5))),
+        "sub01",
+        r"V3\.pkl has 9 clips, the files before it 40",
+    ),
+    "NaN": (lambda at: rewrite(at.roi("sub01", "V1"), train=with_nan(made_person().rois["V1"])), "sub01", r"V1\.pkl holds NaN or infinite"),
+    "a mask of another brain": (
+        lambda at: rewrite(at.whole_brain("sub01"), train=made_person().brain, voxel_mask=MASK),
+        "sub01-full",
+        r"WB\.pkl: voxel_mask marks 0 voxels, but train has 5,000",
+    ),
+    "a mask of another shape": (
+        lambda at: rewrite(at.whole_brain("sub01"), train=made_person().brain, voxel_mask=MASK[1:]),
+        "sub01-full",
+        r"WB\.pkl: voxel_mask has shape \(77, 93, 71\)",
+    ),
+    "no mask": (
+        lambda at: rewrite(at.whole_brain("sub01"), train=made_person().brain),
+        "sub01-full",
+        r"WB\.pkl holds no array 'voxel_mask'",
+    ),
+    "a clip missing": (
+        lambda at: (at.clips / "0004_simulated.mp4").unlink(),
+        "sub01",
+        r"0005_simulated\.mp4 has the number 5 but is clip 4 of its folder",
+    ),
+    "clips cut off": (
+        lambda at: [path.unlink() for path in at.clips.iterdir() if path.name > "0030"],
+        "sub01",
+        r"AlgonautsVideos268_All_30fpsmax holds 29 clips, but the responses have 40 rows",
+    ),
+    "a clip of another name": (lambda at: (at.clips / "holiday.mp4").touch(), "sub01", r"holiday\.mp4 is not named like 0001_0-0-1"),
+    "no clips": (lambda at: shutil.rmtree(at.clips), "sub01", r"There is no folder .*AlgonautsVideos268_All_30fpsmax"),
+}
+
+
+@pytest.mark.parametrize(("damage", "subject", "message"), DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_named_with_its_mend(root, store, damage, subject, message):
+    damage(Algonauts2021Layout(root))
+    data = Algonauts2021(root)
+    assert not data.is_ready(subject, store)
+    with pytest.raises(BadData, match=message):
+        data.open(subject, store)
+
+
+def test_a_broken_clip_is_named_when_it_is_looked_at(root, store):
+    path = Algonauts2021Layout(root).clips / "0004_simulated.mp4"
+    path.write_bytes(path.read_bytes()[:700])
+    stimuli = opened(root, store).stimuli
+    with pytest.raises(BadData, match=r"0004_simulated\.mp4 "):
+        stimuli.frames(3)
+
+
+def test_one_file_at_a_time_is_in_memory(root, store, monkeypatch):
+    """Averages of what was read are kept, never the repetitions of two files."""
+    import weakref
+
+    seen = []
+
+    def watched(path):
+        assert not [array for array in seen if array() is not None and array().ndim == 3]
+        found = {name: values.copy() for name, values in read_arrays(path).items()}
+        seen.extend(weakref.ref(values) for values in found.values())
+        return found
+
+    monkeypatch.setattr(tracks, "read_arrays", watched)
+    opened(root, store)
+    assert len(seen) == 9

@@ -1,0 +1,149 @@
+"""The meshes lie as anatomists say, columns find their vertices and back, and borders enclose what they should."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from encoding.datasets import _surface as surface
+from encoding.runtime.registry import UnknownName
+from tests import SHARED
+
+AREAS = SHARED / "facts" / "visual_areas_fsaverage5.csv"
+HEMIS = ("lh", "rh")
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+@pytest.mark.parametrize("name", ["inflated", "pial", "white", "sphere"])
+def test_a_closed_surface_has_every_vertex_and_the_euler_number_of_a_sphere(name: str, hemi: str) -> None:
+    coordinates, faces = surface.mesh(name, hemi)
+    assert (coordinates.shape, coordinates.dtype) == ((surface.N_VERTICES, 3), np.float32)
+    assert (faces.shape, faces.dtype) == ((surface.N_FACES, 3), np.uint32)
+    edges = np.unique(np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
+    assert len(coordinates) - len(edges) + len(faces) == 2
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+def test_triangles_of_the_inflated_surface_face_outwards(hemi: str) -> None:
+    coordinates, faces = surface.mesh("inflated", hemi)
+    a, b, c = coordinates[faces].transpose(1, 0, 2)
+    outward = np.einsum("ij,ij->i", np.cross(b - a, c - a), (a + b + c) / 3 - coordinates.mean(axis=0))
+    assert (outward > 0).mean() > 0.99
+
+
+def test_left_is_left_in_the_pial_surfaces() -> None:
+    assert surface.mesh("pial", "lh")[0][:, 0].mean() < -20 < 20 < surface.mesh("pial", "rh")[0][:, 0].mean()
+
+
+@pytest.mark.parametrize(("hemi", "sign"), [("lh", 1), ("rh", -1)])
+def test_the_flat_sheets_have_their_backs_to_one_another_and_their_tops_up(hemi: str, sign: int) -> None:
+    flat, faces = surface.mesh("flat", hemi)
+    pial, used = surface.mesh("pial", hemi)[0], np.unique(faces)
+    assert np.corrcoef(flat[used, 0], pial[used, 1])[0, 1] * sign < -0.9  # the back of the left sheet is at its right
+    assert np.corrcoef(flat[used, 1], pial[used, 2])[0, 1] > 0.8
+    assert not flat[used, 2].any()
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+def test_sulcal_depth_is_deeper_where_the_white_surface_is_nearer_to_the_middle(hemi: str) -> None:
+    depth, pial = surface.sulcal_depth(hemi), surface.mesh("pial", hemi)[0]
+    distance = np.linalg.norm(pial - pial.mean(axis=0), axis=1)
+    assert depth.shape == (surface.N_VERTICES,)
+    assert np.corrcoef(depth, distance)[0, 1] < -0.3
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+def test_known_visual_areas_are_where_the_table_says(hemi: str) -> None:
+    if not AREAS.exists():
+        pytest.skip(f"{AREAS} is not here")
+    with AREAS.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["hemi"] == hemi and row["source"] == "Wang 2015"]
+    centres = [int(row["centre_vertex"]) for row in rows]
+    expected = np.array([[float(row[f"sphere_{axis}"]) for axis in "xyz"] for row in rows])
+    found = surface.mesh("sphere", hemi)[0][centres] / 100
+    assert np.degrees(np.arccos(np.clip((found * expected).sum(axis=1), -1, 1))).max() < 3
+
+
+def test_meshes_are_shared_and_cannot_be_changed() -> None:
+    assert surface.mesh("pial", "lh")[0] is surface.mesh("pial", "lh")[0]
+    with pytest.raises(ValueError, match="read-only"):
+        surface.mesh("pial", "lh")[0][0] = 0
+
+
+def test_columns_go_to_their_vertices_and_back() -> None:
+    vertices = np.array([7, 163_841, 3, 10_241, 10_242])
+    spread = surface.on_fsaverage5(np.array([0.1, 0.2, 0.3, 0.4, 0.5]), vertices)
+    assert spread.dtype == np.float32
+    assert np.flatnonzero(np.isfinite(spread)).tolist() == [3, 7, 10_241]
+    assert spread[[7, 3, 10_241]] == pytest.approx([0.1, 0.3, 0.4])
+    assert [surface.column_at(vertex, vertices) for vertex in (7, 3, 10_241, 5)] == [0, 2, 3, None]
+
+
+def test_values_and_vertices_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"values have shape \(3,\), vertices \(4,\)"):
+        surface.on_fsaverage5(np.zeros(3), np.arange(4))
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+def test_the_border_of_a_cap_is_one_closed_loop_that_keeps_inside_and_outside_apart(hemi: str) -> None:
+    sphere, faces = surface.mesh("sphere", hemi)
+    inside = sphere[:, 1] < -80
+    border = surface.outline(faces, inside)
+    assert (inside[border].sum(axis=2) == 1).all()  # every end lies between a vertex inside and one outside
+    ends, count = np.unique(np.sort(border.reshape(-1, 2), axis=1), axis=0, return_counts=True)
+    assert (count == 2).all()  # closed: every end meets one other
+    assert len(ends) == len(border)
+    assert np.abs(sphere[border].mean(axis=2)[..., 1] + 80).max() < 5
+
+
+def test_nothing_and_everything_have_no_border() -> None:
+    faces = surface.mesh("inflated", "lh")[1]
+    for inside in (np.zeros(surface.N_VERTICES, bool), np.ones(surface.N_VERTICES, bool)):
+        assert surface.outline(faces, inside).shape == (0, 2, 2)
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+@pytest.mark.parametrize("view", surface.VIEWS)
+def test_the_axes_of_a_view_are_a_right_handed_frame(view: str, hemi: str) -> None:
+    frame = np.stack(surface.eye(view, hemi))
+    assert np.allclose(frame @ frame.T, np.eye(3))
+    assert np.linalg.det(frame) == pytest.approx(1)  # a mirrored picture would give -1
+
+
+LEFT, RIGHT, FRONT, BACK, UP, DOWN = [-1, 0, 0], [1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]
+ANATOMY = [  # view, hemisphere, what is at the right of the picture, at its top, and near to the eye
+    ("lateral", "lh", BACK, UP, LEFT),
+    ("lateral", "rh", FRONT, UP, RIGHT),
+    ("medial", "lh", FRONT, UP, RIGHT),
+    ("medial", "rh", BACK, UP, LEFT),
+    ("dorsal", "lh", RIGHT, FRONT, UP),
+    ("dorsal", "rh", RIGHT, FRONT, UP),
+    ("ventral", "lh", LEFT, FRONT, DOWN),
+    ("ventral", "rh", LEFT, FRONT, DOWN),
+    ("posterior", "lh", RIGHT, UP, BACK),
+    ("posterior", "rh", RIGHT, UP, BACK),
+    ("anterior", "lh", LEFT, UP, FRONT),
+    ("anterior", "rh", LEFT, UP, FRONT),
+]
+
+
+@pytest.mark.parametrize(("view", "hemi", "right", "up", "towards"), ANATOMY)
+def test_standard_views_look_from_where_anatomists_look(view: str, hemi: str, right: list, up: list, towards: list) -> None:
+    assert np.allclose(surface.eye(view, hemi), [right, up, towards], atol=1e-12)
+
+
+@pytest.mark.parametrize("view", surface.VIEWS)
+def test_hemispheres_change_places_exactly_where_the_right_of_the_picture_is_the_left_of_the_brain(view: str) -> None:
+    right = surface.eye(view, "lh")[0]
+    assert surface.VIEWS[view].swapped == (right[0] < -0.5)
+
+
+def test_unknown_names_are_told_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"Unknown surface 'inflatd'\. Did you mean 'inflated'"):
+        surface.mesh("inflatd", "lh")
+    with pytest.raises(UnknownName, match="Unknown hemisphere 'left'"):
+        surface.mesh("pial", "left")
+    with pytest.raises(UnknownName, match=r"Unknown view 'laterale'\. Did you mean 'lateral'"):
+        surface.eye("laterale", "lh")

@@ -1,0 +1,303 @@
+"""Parameters of a readout as widgets, and the search for them, without a browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from encoding import READOUTS, FitSpec
+from encoding.analysis.hyperparameter_search import SearchRequest, search
+from encoding.jobs import Job
+from encoding.jobs.tasks import tune
+from encoding.readouts import Choice, Options, Range, option
+from tests import PROJECT
+from tests.conftest import TINY as TINY_QUARTER
+from tests.encoding.analysis.test_hyperparameter_search import Signed, SignedOptions
+
+LOOKED_FOR: list[FitSpec] = []
+PAGE = str(PROJECT / "app.py")
+
+
+@dataclass(frozen=True)
+class ManyOptions(Options):
+    alpha: float = option(1e4, "Penalty.", search=Range(1e-2, 1e5, log=True))
+    sign: int = option(1, "Of the weights.", search=Choice((1, -1)))
+    kind: str = option("plain", "Of nothing.", search=Choice(("plain", "fancy")))
+    word: str = option("any", "Of nothing.")
+    flag: bool = option(True, "Of nothing.")
+    sizes: tuple[float, ...] = option((0.1, 0.5), "Of nothing.")
+    most: int | None = option(None, "Of nothing.")
+    decimals: int | None = option(2, "Of nothing.")
+
+
+class Many(Signed):
+    """Ridge with a parameter of every type."""
+
+    name, title, options, per_target, shares = "many", "Many", ManyOptions, False, True
+
+    def fit(self, data, options, *, device="cpu", report=None):
+        return super().fit(data, SignedOptions(alpha=options.alpha, sign=options.sign))
+
+
+SPEC = replace(TINY_QUARTER, readout="many", split=FitSpec().split)
+
+
+class NoWorkers:
+    """Remembers what was submitted and cancelled; ``job`` is how every search stands."""
+
+    submitted: list = []
+    cancelled: list = []
+    job: Job | None = None
+
+    def __init__(self, root):
+        NoWorkers.submitted, NoWorkers.cancelled, NoWorkers.job = [], [], None
+
+    def start(self):
+        pass
+
+    def get(self, key):
+        return NoWorkers.job if NoWorkers.job is not None and key == NoWorkers.job.key else None
+
+    def submit(self, task, spec, *, key):
+        NoWorkers.submitted.append((task, spec, key))
+
+    def cancel(self, key):
+        NoWorkers.cancelled.append(key)
+
+
+@pytest.fixture
+def page(tiny, store, monkeypatch):
+    """The app on the planted data and a readout with a parameter of every type; no worker process."""
+    from pages.parts.shared import job_progress as running
+    from pages.parts.shared import server_state as handles
+
+    LOOKED_FOR.clear()
+    monkeypatch.setattr(running, "find_result", lambda spec, find=handles.find_result: LOOKED_FOR.append(spec) or find(spec))
+    list(READOUTS)
+    monkeypatch.setitem(READOUTS._members, "many", Many())
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    monkeypatch.setattr(handles, "Jobs", NoWorkers)
+    at = AppTest.from_file(PAGE, default_timeout=60)
+    at.query_params.update({"dataset": "tiny", "backbone": "tinynet", "layer": "pixels", "components": "0", "readout": "many"})
+    yield at
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def panel(page):
+    """The page with the search opened."""
+    page.session_state["search"] = True
+    return page
+
+
+def fitted(page) -> FitSpec:
+    """The spec that the page looked for last."""
+    assert not page.exception
+    return LOOKED_FOR[-1]
+
+
+def job(state, **more) -> Job:
+    values = {"fraction": 0.4, "text": "trial 3 of 6", "seconds": 3.0, "seconds_left": None, "error": None, "error_kind": None, "log": ()}
+    return Job(key=ASKED.job_key, spec=None, state=state, position=None, **values | more)
+
+
+ASKED = SearchRequest(SPEC, 30, ("alpha", "sign", "kind"))
+
+
+# ---- parameters
+
+
+def test_untouched_parameters_are_not_in_the_spec(page):
+    page.run()
+    assert fitted(page) == SPEC
+    assert page.toggle(key="many_flag").value is True
+    assert page.selectbox(key="many_kind").value == "plain" and page.selectbox(key="many_kind").options == ["plain", "fancy"]
+    placeholders = {name: page.text_input(key=f"many_{name}").placeholder for name in ("alpha", "word", "sizes", "most", "decimals")}
+    assert placeholders == {"alpha": "10000.0", "word": "any", "sizes": "0.1, 0.5", "most": "default", "decimals": "2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("alpha", "10", 10), ("alpha", "0.5", 0.5), ("sign", "-1", -1), ("sign", "7", 7), ("kind", "fancy", "fancy"),
+        ("kind", "new", "new"), ("word", "other", "other"), ("flag", "false", False), ("sizes", "1, 2.5", (1, 2.5)),
+        ("sizes", "3", (3,)), ("most", "4", 4),
+        ("decimals", "none", None), ("decimals", "5", 5),
+    ],
+)  # fmt: skip
+def test_a_link_sets_a_parameter_of_any_type(page, name, text, value):
+    page.query_params[f"many_{name}"] = text
+    page.run()
+    assert not page.error, page.error[0].value
+    assert fitted(page).options == ((name, value),)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("alpha", "10000"),
+        ("sign", "1"),
+        ("kind", "plain"),
+        ("word", "any"),
+        ("flag", "true"),
+        ("sizes", "0.1,0.5"),
+        ("most", ""),
+        ("decimals", "2"),
+    ],
+)
+def test_a_default_that_is_written_out_is_not_in_the_spec(page, name, text):
+    page.query_params[f"many_{name}"] = text
+    page.run()
+    assert fitted(page) == SPEC
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("alpha", "ten", "alpha must be a number, not 'ten'."),
+        ("alpha", "1, 2", "alpha must be a number, not '1, 2'."),
+        ("sizes", "1, b", "sizes must be a number, or numbers separated by commas, not 'b'."),
+        ("most", "2.5", "many cannot use most=2.5. Its default: None."),
+    ],
+)
+def test_a_parameter_that_cannot_be_read_is_explained(page, name, text, message):
+    page.query_params[f"many_{name}"] = text
+    page.run()
+    assert not page.exception and page.error[0].value == message
+
+
+def test_what_is_fitted_together_is_asked_where_it_matters(page):
+    page.query_params["target_groups"] = "vertex:lh:3"
+    page.run()
+    assert fitted(page).target_groups == "vertex:lh:3"
+    page.selectbox(key="target_groups").set_value("roi").run()
+    assert fitted(page).target_groups == "roi"
+    page.selectbox(key="readout").set_value("ridge").run()
+    assert "target_groups" not in {box.key for box in page.selectbox} and fitted(page).target_groups == "hemisphere"
+
+
+def test_a_focus_that_cannot_be_is_explained(page):
+    page.query_params["target_groups"] = "vertex:3"
+    page.run()
+    assert "Unknown target groups 'vertex:3'" in page.error[0].value
+
+
+def test_company_is_offered_where_subjects_can_share(page, tiny, monkeypatch):
+    page.run()
+    assert "extra_subjects" not in {each.key for each in page.multiselect}
+    monkeypatch.setattr(type(tiny), "subjects", lambda self: ("subj01", "subj02"))
+    monkeypatch.setattr(type(tiny), "open", lambda self, name, *_: replace(self.subject, name=name))
+    page.run()
+    page.multiselect(key="extra_subjects").select("subj02").run()
+    assert fitted(page).extra_subjects == ("subj02",)
+    page.selectbox(key="subject").set_value("subj02").run()
+    assert not page.exception and page.multiselect(key="extra_subjects").options == ["subj01"]
+
+
+# ---- the search
+
+
+def test_a_readout_without_ranges_has_no_search(page):
+    page.query_params["readout"] = "ridge"
+    page.run()
+    assert "Search parameters" not in {each.label for each in page.expander}
+
+
+def test_the_panel_is_closed_and_does_nothing_until_it_is_opened(page):
+    page.run()
+    assert "Search parameters" in {each.label for each in page.expander}
+    assert "start_search" not in {button.key for button in page.button} and NoWorkers.submitted == []
+
+
+def test_start_submits_what_was_asked_for(panel):
+    panel.query_params["many_alpha"] = "5"  # varies, so it is not set
+    panel.query_params["many_word"] = "kept"
+    panel.run()
+    panel.multiselect(key="search_many").unselect("kind").run()
+    panel.number_input(key="search_trials").set_value(12).run()
+    panel.button(key="start_search").click().run()
+    assert not panel.exception
+    ((task, asked, key),) = NoWorkers.submitted
+    assert task is tune and key == asked.job_key
+    assert asked == SearchRequest(replace(SPEC, options={"word": "kept"}), 12, ("alpha", "sign"))
+
+
+def test_without_a_parameter_to_vary_there_is_nothing_to_start(panel):
+    panel.run()
+    panel.multiselect(key="search_many").set_value([]).run()
+    assert any("Choose a parameter to vary" in info.value for info in panel.info)
+    assert "start_search" not in {button.key for button in panel.button}
+
+
+def test_the_job_does_the_search_that_the_page_shows(panel, store):
+    tune(replace(ASKED, n_trials=12), store)
+    panel.run()
+    found = search(SPEC, store, n_trials=12)
+    assert any(f"Best of 12 trials: mean r **{found.best_value:.3f}**" in text.value for text in panel.markdown)
+    assert panel.button(key="start_search").label == "Go on" and not panel.button(key="start_search").disabled
+    assert len(panel.get("plotly_chart")) == 2
+    assert len(panel.dataframe[0].value) == 12 and panel.dataframe[0].value["value"].iloc[0] == found.best_value
+
+
+def test_use_the_best_puts_it_into_the_widgets_and_the_panel_stays(panel, store):
+    tune(replace(ASKED, n_trials=6), store)
+    panel.run()
+    found = search(SPEC, store, n_trials=6)
+    panel.button(key="use_best").click().run()
+    assert not panel.exception and not panel.error
+    assert fitted(panel) == found.best_spec
+    assert panel.button(key="use_best").disabled
+    assert any("Best of 6 trials" in text.value for text in panel.markdown)
+
+
+def test_a_search_that_runs_is_shown_with_its_trials_and_can_be_cancelled(panel, store):
+    tune(replace(ASKED, n_trials=3), store)
+    panel.run()
+    NoWorkers.job = job("running")
+    panel.run()
+    assert not panel.exception and panel.button(key="start_search").disabled
+    assert "use_best" not in {button.key for button in panel.button}
+    assert len(panel.get("plotly_chart")) == 1
+    panel.button(key="cancel_search").click().run()
+    assert NoWorkers.cancelled == [ASKED.job_key]
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [("failed", "No room.", "The search failed: No room."), ("cancelled", None, "Trials that had ended are kept")],
+)
+def test_how_a_search_ended_is_told(panel, state, error, message):
+    panel.run()
+    NoWorkers.job = job(state, error=error)
+    panel.run()
+    assert any(message in each.value for each in [*panel.error, *panel.info])
+    assert not panel.button(key="start_search").disabled
+
+
+def test_a_spec_that_is_wrong_is_explained_in_the_panel_too(panel):
+    panel.query_params["layer"] = "pixel"
+    panel.run()
+    assert not panel.exception and all("Did you mean 'pixels'" in error.value for error in panel.error)
+
+
+def test_the_page_puts_every_value_of_every_space_into_widgets_that_read_it_back(monkeypatch):
+    from dataclasses import fields
+    from typing import get_type_hints
+
+    from pages.parts.shared import parameter_controls as parameters
+
+    for name, readout in READOUTS.items():
+        kinds = get_type_hints(readout.options)
+        for field in fields(readout.options):
+            space, kind = field.metadata["search"], parameters._kinds(kinds[field.name])
+            values = [] if space is None else space.values if isinstance(space, Choice) else (space.low, space.high)
+            for value in {*values, field.default}:
+                shown = parameters._shown(value, field, kind)
+                known = parameters._known(field, kind)
+                read = shown if kind == (bool,) else known[shown] if shown in known else parameters._read(field, shown, kind)
+                assert read == value, (name, field.name, shown)

@@ -1,0 +1,264 @@
+"""A shared server: who may enter, what a read-only one shows, and paths that are never opened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from encoding import FitSpec
+from encoding.jobs.tasks import study
+from pages.parts.shared import access
+from pages.parts.shared.access import PathRefused, ReadOnly, Tries, check_weights, is_allowed, is_password, may_change, password_hash
+from tests import PROJECT
+from tests.conftest import TinySource
+from tests.pages.views.test_explore_page import TINY, NoWorkers
+
+ROOT = PROJECT
+VIEWS = sorted((ROOT / "pages" / "views").glob("[0-9]*.py"))
+PASSWORD = "correct horse battery staple"
+CHANGES = {  # keys of widgets that start, change or remove something; a page may have others, but none of these when it only shows
+    *("fit", "cancel", "complete", "start_search", "cancel_search", "start_sweep", "cancel_sweep", "fetch", "occlude"),
+    *("open", "examine", "prune", "verify", "import", "save_note", "home_fit", "again"),
+}
+
+
+@pytest.fixture(scope="module")
+def hashed():
+    return password_hash(PASSWORD)
+
+
+class Idle(NoWorkers):
+    """Nothing was ever started."""
+
+    def all(self):
+        return []
+
+
+@pytest.fixture
+def app(tiny, store, monkeypatch):
+    """The app over the planted data set, with no worker process."""
+    from pages.parts.shared import server_state as handles
+
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    for name in ("ENCODING_PASSWORD_HASH", "ENCODING_READ_ONLY", "ENCODING_SHARED", "ENCODING_ALLOWED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    monkeypatch.setattr(handles, "Jobs", Idle)
+    monkeypatch.setattr(NoWorkers, "submitted", [])
+    monkeypatch.setattr(access, "EVERYBODY", Tries(free=3, longest=5.0))
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at.switch_page("pages/views/10_explore.py")
+    at.query_params.update({"dataset": "tiny", "subject": "subj01", "backbone": "tinynet", "layer": "pixels", "components": "0"})
+    yield at
+    st.cache_resource.clear()
+
+
+def pressed(at, password):
+    at.text_input(key="_password").set_value(password)
+    next(button for button in at.button if button.label == "Enter").click()
+    return at.run()
+
+
+# ---- the password
+
+
+def test_a_hash_knows_its_password_and_no_other(hashed):
+    assert is_password(PASSWORD, hashed)
+    assert not is_password(PASSWORD + " ", hashed) and not is_password("", hashed)
+    assert PASSWORD not in hashed and password_hash(PASSWORD) != hashed, "salted"
+
+
+@pytest.mark.parametrize(
+    "damaged", ["", "secret", "scrypt:1:2:3", "md5:1:1:1:AAAA:AAAA", "scrypt:x:8:1:AAAA:AAAA", "scrypt:99999999999:8:1:AAAA:AAAA"]
+)
+def test_a_damaged_hash_lets_nobody_in(damaged):
+    assert not is_password("", damaged) and not is_password("secret", damaged)
+
+
+def test_the_command_makes_a_hash_of_what_is_typed():
+    made = subprocess.run(
+        [sys.executable, "-m", "pages.parts.shared.access"], input="geheim\n", capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    name, _, value = made.stdout.strip().partition("=")
+    assert name == "ENCODING_PASSWORD_HASH" and is_password("geheim", value) and "geheim" not in made.stdout
+
+
+def test_nothing_is_shown_before_the_password(app, hashed, monkeypatch):
+    monkeypatch.setenv("ENCODING_PASSWORD_HASH", hashed)
+    app.run()
+    assert not app.exception and not app.header and not app.selectbox
+    pressed(app, "wrong")
+    assert app.error[0].value == "That is not the password." and not app.header
+    pressed(app, PASSWORD)
+    assert not app.exception and [each.value for each in app.header] == ["Explore"]
+    assert app.run().header, "asked once in a session"
+
+
+def test_wrong_tries_make_the_next_wait(app, hashed, monkeypatch):
+    monkeypatch.setenv("ENCODING_PASSWORD_HASH", hashed)
+    app.run()
+    pressed(app, "one"), pressed(app, "two")
+    pressed(app, PASSWORD)
+    assert "Wait" in app.error[0].value and not app.header, "even the right one waits"
+
+
+def test_waits_grow_and_are_forgotten():
+    now = [0.0]
+    tries = Tries(free=1, longest=10.0, clock=lambda: now[0])
+    waits = []
+    for _ in range(7):
+        waits.append(tries.wait())
+        tries.wrong()
+    assert waits == [0, 0, 1, 2, 4, 8, 10]
+    now[0] = 9.0
+    assert tries.wait() == 1.0
+    now[0] = access.FORGOTTEN_AFTER + 1
+    assert tries.wait() == 0
+
+
+def test_a_new_session_does_not_escape_the_wait_of_the_server(app, hashed, monkeypatch):
+    monkeypatch.setenv("ENCODING_PASSWORD_HASH", hashed)
+    for _ in range(5):
+        access.EVERYBODY.wrong()
+    pressed(app.run(), PASSWORD)
+    assert "wait" in app.error[0].value.lower() and not app.header
+
+
+# ---- the login
+
+
+@pytest.mark.parametrize(
+    ("claims", "allowed", "expected"),
+    [
+        ({"email": "ada@lab.edu"}, "", True),
+        ({"email": "ada@lab.edu"}, "ada@lab.edu", True),
+        ({"email": "ADA@Lab.edu"}, " @lab.edu ", True),
+        ({"email": "eve@notlab.edu"}, "@lab.edu", False),
+        ({"email": "eve@lab.edu.evil.org"}, "@lab.edu", False),
+        ({"email": "eve@evil.org@lab.edu"}, "@lab.edu", False),
+        ({"email": "ada@lab.edu", "email_verified": False}, "@lab.edu", False),
+        ({"email": "ada@lab.edu", "email_verified": "false"}, "@lab.edu", False),
+        ({"sub": "1"}, "@lab.edu", False),
+        ({"email": ""}, "@", False),
+    ],
+)
+def test_only_those_on_the_list_are_let_in(claims, allowed, expected):
+    assert is_allowed(claims, allowed) is expected
+
+
+@pytest.mark.parametrize(
+    ("user", "shown"),
+    [
+        ({"is_logged_in": False}, "Log in"),
+        ({"is_logged_in": True, "email": "eve@evil.org"}, "not on the list"),
+        ({"is_logged_in": True, "email": "ada@lab.edu"}, "Explore"),
+    ],
+)
+def test_streamlits_login_stands_before_every_page(app, monkeypatch, user, shown):
+    app.secrets["auth"] = {"redirect_uri": "http://localhost/oauth2callback", "cookie_secret": "x"}
+    monkeypatch.setenv("ENCODING_ALLOWED", "@lab.edu")
+    monkeypatch.setattr(access.st, "user", user)
+    app.run()
+    assert not app.exception
+    told = [each.value for each in (*app.header, *app.error)] + [each.label for each in app.button]
+    assert any(shown in text for text in told)
+    assert bool(app.header) == (shown == "Explore")
+
+
+# ---- read-only
+
+
+def test_switches_read_as_people_write_them(monkeypatch):
+    for value, expected in {"1": False, "true": False, "yes": False, "0": True, "off": True, "": True, "False": True}.items():
+        monkeypatch.setenv("ENCODING_READ_ONLY", value)
+        assert may_change() is expected, value
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("empty", [True, False], ids=["empty", "with a fit"])
+def test_no_page_of_a_read_only_server_starts_or_offers_anything(app, store, monkeypatch, view, empty):
+    if not empty:
+        study(TINY, store)
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    monkeypatch.setattr(type(_demo()), "is_ready", lambda self, subject, store: False)
+    if view.stem.partition("_")[2] != "explore":
+        for name in list(app.query_params):
+            del app.query_params[name]
+        app.switch_page(str(view.relative_to(ROOT)))
+    app.run()
+    assert not app.exception, app.exception[0].value
+    offered = {each.key for each in (*app.button, *app.checkbox) if each.key in CHANGES and not each.disabled}
+    assert not offered and NoWorkers.submitted == []
+
+
+def _demo():
+    from encoding import DATASETS
+
+    return DATASETS["demo"]
+
+
+def test_a_finished_fit_is_shown_and_the_missing_one_is_not_offered(app, store, monkeypatch):
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    app.run()
+    assert any("only shows what is there" in each.value for each in app.info)
+    study(TINY, store)
+    app.run()
+    assert not app.exception and len(app.get("plotly_chart")) == 4
+
+
+def test_jobs_of_a_read_only_server_cannot_be_started_or_cancelled(monkeypatch):
+    guarded = access.Guarded(NoWorkers(None))
+    guarded.submit(study, TINY, key="a")
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    with pytest.raises(ReadOnly, match="only shows what is there"):
+        guarded.submit(study, TINY, key="b")
+    with pytest.raises(ReadOnly):
+        guarded.cancel("a")
+    assert NoWorkers.submitted == [TINY] and guarded.get("a") is None
+
+
+# ---- paths
+
+
+@pytest.mark.parametrize("weights", ["/etc/passwd", "../x.pth", "~/w.safetensors", "C:\\w.pt", "file:///w", "randomly.pth", ""])
+def test_no_path_is_taken_for_weights_on_a_shared_server(weights, monkeypatch):
+    assert check_weights(weights) == weights
+    monkeypatch.setenv("ENCODING_SHARED", "1")
+    with pytest.raises(PathRefused, match="opens no file that is named in a page or a link"):
+        check_weights(weights)
+    assert check_weights("pretrained") and check_weights("random:3")
+
+
+@pytest.mark.parametrize("view", ["10_explore", "30_layers"])
+def test_a_link_to_a_file_is_refused_and_nothing_is_opened(app, monkeypatch, tmp_path, view):
+    monkeypatch.setenv("ENCODING_SHARED", "1")
+    monkeypatch.setattr(TinySource, "needs_weights", True)
+    asked = []
+    monkeypatch.setattr(TinySource, "is_ready", lambda self, network, weights: asked.append(weights) or True)
+    monkeypatch.setattr(TinySource, "fingerprint", lambda self, network, weights: asked.append(weights) or "tiny-backbone")
+    secret = tmp_path / "secret.pth"
+    secret.write_bytes(b"secret")
+    app.switch_page(f"pages/views/{view}.py")
+    app.query_params.update({"weights": str(secret), "backbones": "tinynet"})
+    app.run()
+    assert not app.exception and any("are refused" in each.value for each in app.error)
+    assert str(secret) not in asked and NoWorkers.submitted == []
+
+
+def test_on_a_server_of_ones_own_a_path_may_be_typed(app, monkeypatch, tmp_path):
+    monkeypatch.setattr(TinySource, "needs_weights", True)
+    app.query_params["weights"] = str(tmp_path / "mine.pth")
+    app.run()
+    assert not app.exception and not any("are refused" in each.value for each in app.error)
+
+
+def test_a_password_alone_makes_a_server_shared(hashed, monkeypatch):
+    monkeypatch.setenv("ENCODING_PASSWORD_HASH", hashed)
+    with pytest.raises(PathRefused):
+        check_weights("/etc/passwd")
+    assert check_weights(FitSpec().weights) == "pretrained"

@@ -1,0 +1,201 @@
+"""The Compare page's own logic, without a browser."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from encoding import fit, plots
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.fits.spec import FitSpec
+from encoding.jobs import Job
+from encoding.runs.exchange import import_, packed
+from encoding.runs.table import Note, read_note, write_note
+from tests import PROJECT
+from tests.conftest import TINY
+
+SPLIT = FitSpec().split
+SPECS = [replace(TINY, split=SPLIT), replace(TINY, split=SPLIT, layers=("colour",)), replace(TINY, split="kfold:3:0")]
+PAGE = str(PROJECT / "app.py")
+
+
+class Idle:
+    """Jobs that were submitted, none of which ever runs."""
+
+    def __init__(self, root):
+        self.submitted = {}
+
+    def start(self):
+        pass
+
+    def get(self, key):
+        return self.submitted.get(key)
+
+    def all(self):
+        return list(self.submitted.values())
+
+    def submit(self, task, spec, *, key):
+        more = {"error": None, "error_kind": None, "log": (), "text": "", "seconds": 0.0, "seconds_left": None}
+        self.submitted[key] = Job(key=key, spec=spec, state="queued", position=1, fraction=0.0, **more)
+
+
+@pytest.fixture
+def runs(tiny, store):
+    """Three finished fits, the first two of one test set."""
+    tiny.change(vertices={hemi: np.arange(10) * 5 for hemi in ("lh", "rh")})
+    results = [fit(spec, store, device="cpu") for spec in SPECS]
+    for result in results[:2]:
+        roi_intervals(result)
+    return results
+
+
+@pytest.fixture
+def page(tiny, store, monkeypatch):
+    from pages.parts.shared import server_state as handles
+
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    monkeypatch.setattr(handles, "Jobs", Idle)
+    at = AppTest.from_file(PAGE, default_timeout=60)
+    at.switch_page("pages/views/40_compare.py")
+    yield at
+    st.cache_resource.clear()
+
+
+def opened(page, *keys):
+    page.query_params.update({"a": keys[0], "b": list(keys[1:])})
+    page.run()
+    assert not page.exception
+    return page
+
+
+def figures(page):
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def link(page):
+    """What the address names; a list of one is that one."""
+    asked = {name: page.query_params[name] for name in ("a", "b")}
+    return {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in asked.items()}
+
+
+def said(page):
+    return " ".join(each.value for kind in (page.markdown, page.info, page.warning, page.error, page.caption) for each in kind)
+
+
+def test_nothing_fitted_yet_says_where_to_begin(page):
+    page.run()
+    assert not page.exception and "Nothing was fitted yet" in page.info[0].value
+
+
+def test_a_bare_page_lists_every_run_and_asks_for_two(page, runs):
+    page.run()
+    assert not page.exception and "Choose two fits" in said(page)
+    assert set(page.dataframe[0].value["key"]) == {result.key for result in runs}
+    assert not page.get("plotly_chart")
+
+
+def test_a_link_shows_what_differs_with_a_paired_test(page, runs):
+    opened(page, runs[0].key, runs[1].key)
+    assert "Paired bootstrap over the 12 test images" in said(page) and "Simulated" in said(page)
+    assert [figure["data"][0]["type"] for figure in figures(page)] == ["bar", "scatter", "scatter"]
+    assert page.dataframe[0].value.set_index("setting").loc["layers"].tolist() == ["pixels", "colour"]
+    assert link(page) == {"a": runs[0].key, "b": runs[1].key}
+
+
+def test_choosing_in_the_widgets_changes_the_link(page, runs):
+    page.run()
+    page.selectbox(key="compare_a").select(runs[1].key).run()
+    page.multiselect(key="compare_b").select(runs[0].key).run()
+    assert not page.exception and link(page) == {"a": runs[1].key, "b": runs[0].key}
+    assert "B less A" in [each.value for each in page.subheader]
+
+
+def test_other_test_images_are_said_not_to_be_paired_but_vertices_are_subtracted(page, runs):
+    opened(page, runs[0].key, runs[2].key)
+    assert "cannot be paired" in said(page) and "different images" in said(page)
+    assert len(figures(page)) == 3
+
+
+def test_missing_intervals_are_offered_and_become_a_job(page, runs):
+    from pages.parts.shared import server_state as handles
+
+    opened(page, runs[0].key, runs[2].key)
+    page.button(key="intervals_B").click().run()
+    assert not page.exception and [job.spec for job in handles.jobs().all()] == [SPECS[2]]
+
+
+def test_on_a_read_only_server_nothing_is_offered(page, runs, monkeypatch):
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    opened(page, runs[0].key, runs[2].key)
+    assert "this server computes nothing" in said(page)
+    assert not [button for button in page.button if str(button.key).startswith("intervals")]
+
+
+def test_three_fits_have_three_bars_each_and_the_link_chooses_the_pair(page, runs):
+    page.query_params["other"] = "C"
+    opened(page, *(result.key for result in runs))
+    names = [trace["name"] for trace in figures(page)[0]["data"] if trace["type"] == "bar"]
+    assert names == ["A", "B", "C"] * 2
+    assert "C less A" in [each.value for each in page.subheader]
+
+
+def test_a_link_to_what_is_not_here_says_so(page, runs):
+    opened(page, "fit-00000000000000000000", runs[0].key)
+    assert "not here" in said(page) and "Unknown fit" in said(page)
+
+
+def test_a_fit_whose_data_changed_is_an_error_and_the_page_goes_on(page, runs, tiny):
+    tiny.change(fingerprints={"lh": "other", "rh": "other"})
+    opened(page, runs[0].key, runs[1].key)
+    assert "have changed since" in said(page) and "All runs" in [each.value for each in page.subheader]
+
+
+def test_an_imported_fit_is_compared_and_marked(page, runs, store):
+    there = import_(io.BytesIO(packed(runs[1], by="Ada")), store)
+    opened(page, runs[0].key, there.key)
+    assert "sent by: Ada" in said(page) and "Paired bootstrap" in said(page) and len(figures(page)) == 3
+
+
+def test_runs_are_found_by_words_and_tags_in_the_link(page, runs, store):
+    write_note(runs[1].key, store, Note("for the talk", ("paper",)))
+    page.query_params.update({"find": "colour"})
+    page.run()
+    assert page.dataframe[0].value["key"].tolist() == [runs[1].key]
+    page.query_params.update({"find": "", "tag": "paper"})
+    page.run()
+    assert page.dataframe[0].value["key"].tolist() == [runs[1].key]
+
+
+def test_a_note_is_written_and_shown_at_once(page, runs, store):
+    from pages.parts.shared import runs_table as part
+
+    def script():
+        from pages.parts.shared.runs_table import notes_panel, runs_table
+
+        notes_panel(runs_table())
+
+    assert part.MOST_COMPARED == 6
+    at = AppTest.from_function(script, default_timeout=30).run()
+    key = at.selectbox(key="note_of").value
+    at.text_area(key=f"note_{key}").set_value("the baseline").run()
+    at.button(key="save_note").click().run()
+    assert not at.exception and read_note(key, store) == Note("the baseline")
+    page.run()
+    assert "the baseline" in page.dataframe[0].value["note"].tolist()
+
+
+def test_a_scatter_of_a_whole_subject_and_its_bars_stay_small():
+    rng = np.random.default_rng(0)
+    r = [{hemi: np.clip(rng.normal(0.2, 0.2, 20_000), -1, 1) for hemi in ("lh", "rh")} for _ in range(2)]
+    text = plots.vertex_scatter(*r).to_json()
+    assert len(text) < 100_000
+    counts = plots.table_of(plots.vertex_scatter(*r))["value"]
+    assert int(np.rint(10 ** counts.dropna()).sum()) == 40_000

@@ -1,0 +1,130 @@
+"""The Explore page's own logic, without a browser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from encoding import BACKBONES, DATASETS, FitSpec
+from encoding.jobs.tasks import study
+from tests import PROJECT
+from tests.conftest import TINY as TINY_QUARTER
+from tests.conftest import TinySource
+
+TINY = replace(TINY_QUARTER, split=FitSpec().split)  # AppTest cannot press on with a value that is not among the options
+PAGE = str(PROJECT / "app.py")
+
+
+@pytest.fixture
+def page(tiny, store, monkeypatch):
+    """The app on the planted data set, with its own empty Store and no worker process."""
+    from pages.parts.shared import server_state as handles
+
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    monkeypatch.setattr(handles, "Jobs", NoWorkers)
+    at = AppTest.from_file(PAGE, default_timeout=60)
+    at.query_params.update({"dataset": "tiny", "subject": "subj01", "backbone": "tinynet", "layer": "pixels", "components": "0"})
+    yield at
+    st.cache_resource.clear()
+
+
+class NoWorkers:
+    """Remembers what was submitted and does none of it."""
+
+    submitted: list[FitSpec] = []
+
+    def __init__(self, root):
+        NoWorkers.submitted = []
+
+    def start(self):
+        pass
+
+    def get(self, key):
+        return None
+
+    def submit(self, task, spec, *, key):
+        NoWorkers.submitted.append(spec)
+
+
+def test_a_fit_that_is_not_there_is_offered_and_not_started(page):
+    page.run()
+    assert not page.exception
+    assert "Not fitted yet" in page.info[0].value
+    assert NoWorkers.submitted == []
+    page.button(key="fit").click().run()
+    assert [spec for spec in NoWorkers.submitted if spec == TINY] == [TINY]
+
+
+def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
+    study(TINY, store)
+    page.run()
+    assert not page.exception and not page.info[1:]
+    assert page.button(key="fit").disabled
+    assert len(page.get("plotly_chart")) == 4
+
+
+def test_data_without_places_have_no_brain_and_say_so(page, store):
+    study(TINY, store)
+    assert any("no brain map" in info.value for info in page.run().info)
+
+
+def test_an_empty_roi_has_nothing_to_predict_and_says_so(page, store):
+    study(TINY, store)
+    page.query_params["roi"] = "empty"
+    assert any("empty has no vertices" in info.value for info in page.run().info)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("layer", "pixel", "Did you mean 'pixels'"),
+        ("ridge_alpha", "ten", "alpha must be a number"),
+        ("ridge_alpha", "-3", "0 or more, not -3"),
+        ("split", "holdout:2:0", "Write holdout:0.9:5"),
+        ("split", "kfold:500:0", "only 120 different stimuli"),
+    ],
+)
+def test_a_wrong_choice_is_explained(page, name, value, message):
+    page.query_params[name] = value
+    page.run()
+    assert not page.exception
+    assert any(message in error.value for error in page.error)
+
+
+def test_a_vertex_that_does_not_exist_is_explained(page, store):
+    study(TINY, store)
+    page.query_params["vertex"] = "lh 10"
+    assert any("lh has the vertices 0 to 9" in warning.value for warning in page.run().warning)
+
+
+def test_parameters_of_the_readout_reach_the_spec(page):
+    page.query_params["ridge_alpha"] = "10"
+    page.run()
+    page.button(key="fit").click().run()
+    assert NoWorkers.submitted[-1].options == (("alpha", 10),)
+
+
+def test_a_bare_link_means_the_same_after_things_are_added(page, monkeypatch):
+    class Another(TinySource):
+        name = "aaa"
+
+        def networks(self):
+            return ("aaa",)
+
+    monkeypatch.setitem(BACKBONES.sources._members, "aaa", Another())
+    for name in list(page.query_params):
+        del page.query_params[name]
+    page.switch_page("pages/views/10_explore.py")
+    monkeypatch.setattr(type(DATASETS["demo"]), "is_ready", lambda self, subject, store: False)
+    page.run()
+    assert NoWorkers.submitted[-1] == FitSpec()
+
+
+def test_a_link_that_names_something_unknown_says_so(page):
+    page.query_params["readout"] = "rigde"
+    assert any("Did you mean 'ridge'" in warning.value for warning in page.run().warning)

@@ -1,0 +1,285 @@
+"""The Learn page without a browser: every lesson, its question, its numbers, its link and its door into Explore."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import parse_qs, urlparse
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from encoding import DATASETS, FitSpec, Store, fit
+from encoding.datasets.demo import Demo
+from pages.parts.learn.lesson import explore_query
+from pages.parts.learn.lessons import LESSONS
+from tests import PROJECT
+
+PAGE = str(PROJECT / "app.py")
+NAMES = [lesson.name for lesson in LESSONS]
+ORDER = ["response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls"]
+MOST_BYTES = 100_000  # of charts, for one interaction
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A small simulated subject in place of the demo."""
+    patch = pytest.MonkeyPatch()
+    list(DATASETS)
+    patch.setitem(DATASETS._members, "demo", Demo(n_stimuli=160, n_unlabelled=5))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    yield
+    patch.undo()
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+@pytest.fixture(scope="module")
+def filled(small, tmp_path_factory):
+    """A Store with the first fit in it."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    fit(FitSpec(), store)
+    return store
+
+
+class NoWorkers:
+    """Remembers what was submitted and does none of it."""
+
+    submitted: list[str] = []
+
+    def __init__(self, root):
+        NoWorkers.submitted = []
+
+    def start(self):
+        pass
+
+    def get(self, key):
+        return None
+
+    def submit(self, task, spec, *, key):
+        NoWorkers.submitted.append(spec)
+
+
+@pytest.fixture
+def learn(monkeypatch):
+    """``learn(store, **link)``: the page as a link opens it, without a worker process."""
+    from pages.parts.shared import server_state as handles
+
+    monkeypatch.setattr(handles, "Jobs", NoWorkers)
+
+    def opened(store: Store, page: str = "learn", **link: str) -> AppTest:
+        monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+        at = AppTest.from_file(PAGE, default_timeout=60)
+        at.switch_page(f"pages/views/{ {'learn': '70_learn', 'explore': '10_explore'}[page] }.py")
+        at.query_params.update(link)
+        return at.run()
+
+    return opened
+
+
+def told(at: AppTest) -> str:
+    """What the page says just happened; empty where it says nothing."""
+    return next((text.value for text in at.markdown if text.value.startswith("**What just happened.**")), "")
+
+
+def charts(at: AppTest) -> list:
+    return at.get("plotly_chart")
+
+
+def door(at: AppTest) -> str:
+    """The address behind the door."""
+    return next(link.proto.url for link in at.get("link_button"))
+
+
+def test_eleven_lessons_stand_in_the_order_in_which_they_are_taught():
+    assert NAMES == ORDER
+    for lesson in LESSONS:
+        assert len(lesson.answers) >= 2 and len(set(lesson.answers)) == len(lesson.answers) and 0 <= lesson.right < len(lesson.answers)
+        assert lesson.question.endswith("?") and lesson.idea and lesson.because
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lesson_opens_by_its_link_and_explains_what_is_on_the_screen(learn, filled, name):
+    at = learn(filled, lesson=name, show="true")
+    assert not at.exception and not at.error
+    assert at.subheader[0].value == f"{NAMES.index(name) + 1}. {LESSONS[NAMES.index(name)].title}"
+    assert len(told(at)) > 150 and any(character.isdigit() for character in told(at))
+    assert "nan" not in told(at).split()
+    assert any("Simulated: no brain was measured" in text.value for text in at.markdown)
+    assert charts(at) and all(chart.proto.alt for chart in charts(at))
+    assert sum(len(chart.proto.spec) for chart in charts(at)) < MOST_BYTES
+    assert all("Simulated" in chart.proto.spec for chart in charts(at))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_door_leads_to_explore_at_the_settings_of_the_lesson(learn, filled, name, monkeypatch):
+    from pages.parts.learn import lesson
+    from pages.parts.shared import job_progress as running
+
+    asked, reached = [], []
+    behind = lesson.door
+    monkeypatch.setattr(lesson, "door", lambda spec: (asked.append(spec), behind(spec)))
+    address = urlparse(door(learn(filled, lesson=name, show="true")))
+    assert address.path == "explore"  # beside learn, wherever the app is served
+    link = {key: values if len(values) > 1 else values[0] for key, values in parse_qs(address.query).items()}
+    monkeypatch.setattr(running, "fit_or_find", lambda spec: reached.append(spec))
+    at = learn(filled, page="explore", **link)
+    assert not at.exception and not at.warning
+    (expected,) = asked
+    per_target = replace(expected, rois=(), target_groups=FitSpec.target_groups)
+    assert reached[-1] == per_target
+
+
+def test_nothing_is_given_away_before_an_answer_and_answering_shows_it(learn, filled):
+    at = learn(filled, lesson="ridge")
+    assert not charts(at) and not told(at) and not at.get("link_button")
+    lesson = LESSONS[NAMES.index("ridge")]
+    at.radio[0].set_value(lesson.answers[0]).run()
+    assert charts(at) and told(at)
+    assert any(text.value.startswith(":orange-badge[Not this time]") and lesson.because in text.value for text in at.markdown)
+    at.radio[0].set_value(lesson.answers[lesson.right]).run()
+    assert any(text.value.startswith(":green-badge[Right]") for text in at.markdown)
+    assert at.query_params["show"] == "true"  # so that the link reopens what is seen
+
+
+def test_the_next_lesson_asks_again_and_the_one_before_remembers_its_answer(learn, filled):
+    at = learn(filled, lesson="steps")
+    at.radio[0].set_value(LESSONS[3].answers[1]).run()
+    at.button(key="next").click().run()
+    assert at.subheader[0].value.startswith("5.") and not charts(at)
+    at.button(key="previous").click().run()
+    assert at.subheader[0].value.startswith("4.") and charts(at)
+    assert at.radio[0].value == LESSONS[3].answers[1]
+    assert at.query_params["lesson"] == "steps"
+
+
+def test_the_first_and_the_last_lesson_have_no_way_beyond(learn, filled):
+    assert learn(filled).button(key="previous").disabled
+    assert learn(filled, lesson=NAMES[-1]).button(key="next").disabled
+
+
+def test_a_link_to_an_unknown_lesson_is_explained(learn, filled):
+    at = learn(filled, lesson="rigde")
+    assert "Did you mean 'ridge'" in at.warning[0].value
+
+
+def test_without_a_subject_the_page_asks_a_job_for_it_and_computes_nothing_itself(learn, small, tmp_path, monkeypatch):
+    st.cache_resource.clear()  # another Store than that of the other tests
+    monkeypatch.setattr(Demo, "open", lambda *_: pytest.fail("simulated in the session"))
+    at = learn(Store(tmp_path), lesson="fields", show="true")
+    assert not at.exception and not charts(at)
+    assert NoWorkers.submitted == [FitSpec()]
+    st.cache_resource.clear()
+
+
+# The numbers follow the control, and the work does not
+
+
+def test_dragging_alpha_solves_nothing_again_and_ends_where_new_pictures_are_predicted_best(learn, filled, monkeypatch):
+    from pages.parts.learn.lessons import ridge
+
+    calls = counted(monkeypatch, ridge, "fit_components", "ridge_path")
+    at = learn(filled, lesson="ridge", show="true")
+    texts = [told(at.select_slider(key="alpha").set_value(alpha).run()) for alpha in ridge.ALPHAS]
+    assert calls == ["fit_components", "ridge_path"]
+    best = ["best alpha there is" in text for text in texts].index(True)
+    assert 0 < best < len(texts) - 1
+    assert all("**overfitting**" in text for text in texts[:best]) and all("Too large" in text for text in texts[best + 1 :])
+
+
+def test_components_are_solved_once_and_the_text_has_the_number_chosen(learn, filled, monkeypatch):
+    from pages.parts.learn.lessons import steps
+
+    calls = counted(monkeypatch, steps, "steps")
+    at = learn(filled, lesson="steps", show="true", kept="2")
+    assert "became **2** components" in told(at)
+    assert "became **1** component," in told(at.select_slider(key="kept").set_value(1).run())
+    assert calls == ["steps"]
+
+
+def test_repeats_are_simulated_once_for_each_signal_to_noise(learn, filled, monkeypatch):
+    from pages.parts.learn.lessons import ceiling
+
+    calls = counted(monkeypatch, ceiling, "ceilings")
+    at = learn(filled, lesson="ceiling", show="true")
+    assert "= **0.20**, the noise ceiling; its root, **0.45**" in told(at)
+    assert "= **0.50**" in told(at.slider(key="repeats").set_value(4).run())
+    assert calls == ["ceilings"]
+    assert "= **0.80**" in told(at.select_slider(key="snr").set_value("1").run())
+    assert calls == ["ceilings"] * 2
+
+
+def test_a_spot_on_the_other_side_is_seen_by_the_other_hemisphere(learn, filled, monkeypatch):
+    from encoding.lessons import fields
+
+    calls = counted(monkeypatch, fields, "candidates")
+    at = learn(filled, lesson="fields", show="true", angle="15")
+    assert "the **left** hemisphere" in told(at)
+    at = at.slider(key="angle").set_value(195).run()
+    assert "the **right** hemisphere" in told(at) and door(at).startswith("explore?vertex=rh+")
+    assert calls == ["candidates"]
+
+
+def test_a_region_tells_what_drives_it_and_where_it_is(learn, filled):
+    at = learn(filled, lesson="rois", show="true", region="PPA")
+    assert "Parahippocampal place area" in told(at) and "**selective** for places" in told(at)
+    assert door(at) == "explore?roi=PPA"
+    at.selectbox(key="region").set_value("FFA-1").run()
+    assert "**selective** for faces" in told(at)
+
+
+def test_a_response_is_the_one_in_the_data(learn, filled):
+    subject = DATASETS["demo"].open("subj01", filled)
+    at = learn(filled, show="true", picture="7", at="rh 12")
+    assert f"answered **{subject.responses['rh'][6, 12]:+.2f}** to picture 7" in told(at)
+    at.slider(key="picture").set_value(9).run()
+    assert f"answered **{subject.responses['rh'][8, 12]:+.2f}** to picture 9" in told(at)
+
+
+@pytest.mark.parametrize("text", ["lh", "lh x", "xh 3", "lh 99999"])
+def test_a_vertex_that_does_not_exist_is_explained(learn, filled, text):
+    at = learn(filled, show="true", at=text)
+    assert not at.exception
+    assert at.warning[0].value.startswith(f"No vertex {text!r}. Vertices: lh 0 to lh ")
+
+
+def counted(monkeypatch, module, *names):
+    """The names of those functions of a module that are called, as they are called."""
+    calls = []
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+    def watched(name):
+        work = getattr(module, name)
+        return lambda *given, **named: (calls.append(name), work(*given, **named))[1]
+
+    for name in names:
+        monkeypatch.setattr(module, name, watched(name))
+    return calls
+
+
+# What a link into Explore says
+
+
+def test_a_link_says_what_differs_from_a_bare_explore_and_numbers_as_a_person_writes_them():
+    assert explore_query(FitSpec()) == {}
+    spec = FitSpec(
+        backbone="pixels", layers=("rgb",), n_components=0, readout="banded_ridge", options={"standardise": True, "n": 3.0, "x": 0.5}
+    )
+    assert explore_query(spec) == {
+        "backbone": "pixels",
+        "layer": ["rgb"],
+        "components": "0",
+        "readout": "banded_ridge",
+        "banded_ridge_standardise": "true",
+        "banded_ridge_n": "3",
+        "banded_ridge_x": "0.5",
+    }
+
+
+def test_a_region_and_a_vertex_become_what_is_looked_at():
+    assert explore_query(FitSpec(rois=("V1v",), target_groups="vertex:rh:12")) == {"roi": "V1v", "vertex": "rh 12"}
+    assert explore_query(FitSpec(readout="mlp", target_groups="roi")) == {"readout": "mlp", "target_groups": "roi"}
+    assert explore_query(FitSpec(options={"alphas": (1.0, np.float64(2.5))})) == {"ridge_alphas": "1, 2.5"}

@@ -1,0 +1,229 @@
+"""The Predict page's own logic, without a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from encoding import fit
+from encoding.jobs.tasks import occlude_picture
+from encoding.runs.exchange import export, import_
+from tests import PROJECT
+from tests.conftest import TINY, TinySource
+from tests.pages.views.test_explore_page import NoWorkers
+
+PAGE = str(PROJECT / "app.py")
+
+
+class AnyPicture:
+    """The planted backbone, with pictures of any size reduced to its 4 x 4 pixels."""
+
+    def prepare(self, image):
+        import torch
+
+        return torch.from_numpy(np.asarray(image.resize((4, 4)), np.float32).transpose(2, 0, 1) / 255)
+
+
+@pytest.fixture
+def page(tiny, store, monkeypatch):
+    """The Predict page over a Store of its own, and no worker process."""
+    from pages.parts.shared import server_state as handles
+    from tests.conftest import TinyBackbone
+
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    monkeypatch.setattr(handles, "Jobs", NoWorkers)
+    monkeypatch.setattr(TinyBackbone, "prepare", AnyPicture.prepare)
+    at = AppTest.from_file(PAGE, default_timeout=60)
+    at.switch_page("pages/views/50_predict.py")
+    yield at
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def png(width=32, height=32, colour=(200, 30, 30)):
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def charted(at):
+    """Every number of the first chart, to four digits."""
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
+    found = []
+    for trace in figure["data"]:
+        for values in (trace.get("y"), trace.get("x")):
+            if isinstance(values, dict):
+                values = np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])
+            found += [f"{value:.4f}" for value in values or () if isinstance(value, float)] if isinstance(values, list) else []
+            found += [f"{value:.4f}" for value in values] if isinstance(values, np.ndarray) else []
+    return found
+
+
+def words(at):
+    return " ".join(each.value for kind in (at.markdown, at.caption, at.info, at.error, at.warning) for each in kind)
+
+
+def test_a_test_image_is_predicted_and_marked_so(page, store):
+    result = fit(TINY, store)
+    page.run()
+    assert not page.exception and not page.error
+    assert "Test image" in words(page) and "never saw it" in words(page)
+    assert page.text_input(key="stimulus").placeholder == str(result.test_rows().min() + 1)
+    assert len(page.get("plotly_chart")) == 2
+    assert "no brain map" in words(page)
+
+
+def test_a_training_image_is_marked_as_seen_and_is_not_its_own_neighbour(page, store):
+    row = int(fit(TINY, store).plan.folds[0].train[0])
+    page.query_params["stimulus"] = str(row + 1)
+    page.run()
+    assert "The model was fitted to it" in words(page)
+    assert str(row + 1) not in [button.label for button in page.button if button.key.startswith("pick_nearest")]
+
+
+def test_next_goes_to_the_next_test_image(page, store):
+    tests = np.sort(fit(TINY, store).test_rows())
+    page.run()
+    page.button(key="picture_after").click().run()
+    assert page.text_input(key="stimulus").value == str(tests[1] + 1)
+    page.button(key="picture_before").click().run()
+    page.button(key="picture_before").click().run()
+    assert page.text_input(key="stimulus").value == str(tests[-1] + 1)
+
+
+def test_a_picture_pressed_below_is_shown(page, store):
+    fit(TINY, store)
+    page.query_params["from"] = "upload"
+    page.run()
+    page.file_uploader(key="upload").set_value([("a.png", png(), "image/png")]).run()
+    assert not page.exception and "Your picture" in words(page)
+    first = next(button for button in page.button if button.key.startswith("pick_nearest"))
+    first.click().run()
+    assert page.text_input(key="stimulus").value == first.label and "Training image" in words(page)
+
+
+def test_an_upload_is_predicted_and_nothing_of_it_is_written(page, store):
+    fit(TINY, store)
+    page.query_params["from"] = "upload"
+    page.run()
+    before = sorted(store.root.rglob("*"))
+    page.file_uploader(key="upload").set_value([("a.dat", png(), "application/octet-stream")]).run()
+    assert not page.exception and not page.error and "Nothing was measured for it" in words(page)
+    assert len(page.get("plotly_chart")) == 2
+    assert sorted(path for path in store.root.rglob("*") if path.parent.name != "locks") == [p for p in before if p.parent.name != "locks"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "SVG drawing"),
+        (png()[:60], "damaged or cut short"),
+        (png(400, 17), "8 times the other"),
+    ],
+    ids=["svg", "half", "line"],
+)
+def test_a_hostile_upload_is_refused_in_a_sentence(page, store, data, message):
+    fit(TINY, store)
+    page.query_params["from"] = "upload"
+    page.run()
+    page.file_uploader(key="upload").set_value([("cat.png", data, "image/png")]).run()
+    assert not page.exception and message in page.error[0].value
+    assert not page.get("plotly_chart")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [("stimulus", "500", "so no 500"), ("stimulus", "tiny-000", "Did you mean"), ("fit", "fit-1", "a fit that is not here")],
+)
+def test_a_link_to_what_is_not_here_says_so(page, store, name, value, message):
+    fit(TINY, store)
+    page.query_params[name] = value
+    page.run()
+    assert not page.exception and any(message in each.value for each in page.warning)
+
+
+def test_a_link_opens_the_fit_and_the_region_that_it_names(page, store):
+    fit(TINY, store)
+    other = fit(replace(TINY, n_components=5), store)
+    page.query_params.update({"fit": other.key, "roi": "noise", "least_r": "0.0"})
+    page.run()
+    assert not page.exception and page.multiselect(key="predict_fits").value == [other.key]
+    assert any("drives noise" in each.value for each in page.subheader)
+
+
+def test_several_models_stand_beside_each_other(page, store):
+    first, other = fit(TINY, store), fit(replace(TINY, n_components=5), store)
+    page.query_params["fit"] = [first.key, other.key]
+    page.run()
+    assert not page.exception
+    table = next(each.value for each in page.dataframe if "model" in each.value)
+    assert len(table) == 2 and (table["r of the pattern"] > 0.5).all() and set(table["this image is its"]) == {"test"}
+
+
+def test_an_imported_fit_predicts_an_upload_as_the_one_that_was_sent(page, store, tmp_path, monkeypatch):
+    from encoding import Store
+    from encoding.datasets import DATASETS
+    from encoding.prediction.predictor import predict_images
+
+    result = fit(TINY, Store(tmp_path / "sender"), device="cpu")
+    imported = import_(export(result, tmp_path / "fit.zip"), store)
+    monkeypatch.delitem(DATASETS._members, "tiny")
+    page.query_params["fit"] = imported.key
+    page.run()
+    assert not page.exception and not page.error and "did not come with it. Upload one." in words(page)
+    page.file_uploader(key="upload").set_value([("mine.png", png(), "image/png")]).run()
+    assert not page.exception and not page.error and "Nothing was measured for it" in words(page)
+    expected = predict_images(result, [Image.open(io.BytesIO(png()))], device="cpu")["lh"][0]
+    driven = expected[:5][result.score("lh")[:5] >= 0.2].mean()
+    assert f"{driven:.4f}" in charted(page)
+    assert "so there is nothing to compare with" in words(page)
+
+
+def test_an_imported_fit_that_cannot_predict_says_why(page, store, tmp_path):
+    imported = import_(export(fit(TINY, store), tmp_path / "fit.zip", models=False), store)
+    page.query_params["fit"] = imported.key
+    page.run()
+    assert not page.exception and "the sender left them out" in words(page)
+
+
+def test_without_a_fit_the_first_one_is_offered(page, monkeypatch):
+    from encoding import DATASETS
+
+    monkeypatch.setattr(type(DATASETS["demo"]), "is_ready", lambda self, subject, store: False)
+    page.run()
+    assert not page.exception and [spec.dataset for spec in NoWorkers.submitted] == ["demo"]
+
+
+def test_what_a_network_sees_in_a_picture_is_a_job(page, store, monkeypatch):
+    """A backbone that learns may be large: its map is computed in the background, kept, and shown when it is there."""
+    monkeypatch.setattr(TinySource, "needs_weights", True)
+    fit(TINY, store)
+    page.query_params.update({"grid": "4"})
+    page.run()
+    assert not page.exception and len(page.get("plotly_chart")) == 1
+    NoWorkers.submitted.clear()
+    page.button(key="occlude").click().run()
+    (asked,) = NoWorkers.submitted
+    assert (asked.n_grid, len(asked.frames)) == (4, 1)
+    occlude_picture(asked, store, device="cpu")
+    page.run()
+    assert len(page.get("plotly_chart")) == 2
+
+
+def test_a_read_only_server_starts_no_job_but_predicts(page, store, monkeypatch):
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    monkeypatch.setattr(TinySource, "needs_weights", True)
+    fit(TINY, store)
+    page.run()
+    assert not page.exception and "Test image" in words(page) and "this server starts none" in words(page)
+    assert not [button for button in page.button if button.key == "occlude"]
