@@ -41,7 +41,7 @@ class Plan:
     options: Options
     folds: list[Fold]
     backbone_fingerprint: str
-    parts: tuple[TargetGroup, ...]
+    target_groups: tuple[TargetGroup, ...]
     extra_subjects: tuple[Plan, ...] = ()
 
     @property
@@ -176,9 +176,9 @@ def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subje
         sharing = ", ".join(name for name, each in READOUTS.items() if each.shares)
         raise BadOption(f"{readout.name} shares nothing between subjects, so extra subjects are of no use. Readouts that do: {sharing}.")
     hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
-    parts = target_groups_of(subject, spec.target_groups, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
+    target_groups = target_groups_of(subject, spec.target_groups, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
     extra_subjects = tuple(_beside(spec, other, store, report) for other in spec.extra_subjects)
-    made = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, parts, extra_subjects)
+    made = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, target_groups, extra_subjects)
     for fold in made.folds:
         made.inner(fold)
     return made

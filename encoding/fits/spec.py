@@ -15,11 +15,11 @@ TARGET_GROUPS = ("hemisphere", "both", "roi", "vertex:<hemi>:<column>")
 
 
 def check_target_groups(target_groups: str) -> str:
-    """``focus`` itself; ValueError unless it is one of :data:`TARGET_GROUPS`.
+    """``target_groups`` itself; ValueError unless it is one of :data:`TARGET_GROUPS`.
 
     Examples
     --------
-    >>> check_focus("vertex:lh:120")
+    >>> check_target_groups("vertex:lh:120")
     'vertex:lh:120'
     """
     kind, _, place = target_groups.partition(":")
