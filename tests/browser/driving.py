@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self, script: Path, env: dict[str, str], log: Path) -> None:
         self.log = log
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port), "--server.fileWatcherType", "none"]
         with log.open("wb") as out:
@@ -113,7 +113,7 @@ def open_page(page, url: str) -> None:
     wait_idle(page)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
