@@ -16,9 +16,9 @@ from encoding.storage.store import DamagedResult
 
 
 def _begin(spec):
-    """Leave a line that says when and where the task began."""
+    """Leave a line that says in which process the task began."""
     with Path(spec["trace"]).open("a") as trace:
-        trace.write(f"{time.time()} {os.getpid()}\n")
+        trace.write(f"{os.getpid()}\n")
 
 
 def count(spec, store, report, device):

@@ -43,8 +43,8 @@ def installed(tmp_path_factory):
     subprocess.run([sys.executable, "-m", *words], check=True)
     [packages] = prefix.glob("**/site-packages")
     # a .pth file works in a site folder alone, so what it does is done by hand
-    start = "import site, sys; site.addsitedir({!r}); sys.argv[0] = 'encoding-explorer'; from encoding.cli.dashboard import main; sys.exit(main())"
-    return [sys.executable, "-c", start.format(str(packages))], prefix
+    start = f"import site, sys; site.addsitedir({str(packages)!r}); from encoding.cli.dashboard import main; sys.exit(main())"
+    return [sys.executable, "-c", start], prefix
 
 
 def test_every_command_works_from_any_folder(installed, tmp_path):

@@ -1,28 +1,36 @@
 """A scheduler and its workers on this machine, in processes of their own.
 
+Whoever reaches a Dask scheduler can run code in it, so connections are mutually authenticated TLS. The credentials are made
+anew at each start and passed through pipes: they stand in no file, argument or environment variable that another account reads.
+
 Dask's ready-made clusters do not fit here: LocalCluster re-imports the main script, which dies under Streamlit, and
 SubprocessCluster survives a killed parent and never reads its scheduler's error pipe, which fills up and blocks it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 PROJECT = Path(__file__).parents[2]
 CLOSE_SECONDS = 5.0
 
 
 class Cluster:
-    """Starts :mod:`encoding.jobs.serve` and holds the pipe that keeps it alive.
+    """Start :mod:`encoding.jobs.serve` and hold the pipe that keeps it alive.
 
     Attributes
     ----------
-    address : where the scheduler listens, on the loopback interface alone.
+    address : where the scheduler listens (``tls://127.0.0.1:PORT``), on the loopback interface alone.
 
     Raises
     ------
@@ -40,10 +48,24 @@ class Cluster:
             start_new_session=True,  # Ctrl-C in the terminal is for the web server, which then closes the pipe
             text=True,
         )
-        self.address = self._process.stdout.readline().strip()
-        if not self.address:
+        first_line = self._process.stdout.readline()
+        if not first_line:
             self.close()
             raise RuntimeError(f"The scheduler for background jobs ended at once with code {self._process.returncode}; it says why above.")
+        started = json.loads(first_line)
+        self.address: str = started["address"]
+        self._certificate, self._private_key = started["certificate"], started["private_key"]
+
+    def security(self) -> Security:
+        """Credentials of a client of this scheduler."""
+        from distributed.security import Security
+
+        return Security(
+            require_encryption=True,
+            tls_ca_file=self._certificate,
+            tls_client_cert=self._certificate,
+            tls_client_key=self._private_key,
+        )
 
     @property
     def alive(self) -> bool:

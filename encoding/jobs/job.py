@@ -28,6 +28,7 @@ class Job:
     spec : what was asked for.
     state : ``queued``, ``running``, ``done``, ``failed`` or ``cancelled``.
     position : 1 for the next in the queue; None unless queued.
+    running : specs of the jobs of this server that run while this one is queued.
     fraction : share of the work that is done, 0 to 1.
     text : what it is doing.
     seconds : time it has been running, or ran.
@@ -47,6 +48,7 @@ class Job:
     error: str | None
     error_kind: str | None
     log: tuple[str, ...]
+    running: tuple[Any, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -105,7 +107,7 @@ class Record:
         if error:
             self.note(f"{error_kind}: {error}")
 
-    def snapshot(self, position: int | None) -> Job:
+    def snapshot(self, position: int | None, running: tuple[Any, ...] = ()) -> Job:
         """The job as it stands now."""
         now = time.monotonic()
         return Job(
@@ -120,6 +122,7 @@ class Record:
             error=self.error,
             error_kind=self.error_kind,
             log=tuple(self.log),
+            running=running,
         )
 
 

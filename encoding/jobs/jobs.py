@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,10 @@ class Jobs:
         """How the job stands now; None where this key was never submitted here."""
         with self._changed:
             record = self._records.get(key)
-            return None if record is None else self._snapshot(record)
+            job = None if record is None else self._snapshot(record)
+        if job is not None and job.position == 1 and not job.running and (missing := self._scheduler.missing_workers()):
+            return replace(job, text=missing)  # asked without the lock, which Dask's thread takes to report
+        return job
 
     def all(self) -> list[Job]:
         """Every job that is remembered, newest last."""
@@ -150,9 +154,11 @@ class Jobs:
                 _forget_oldest(self._attempts)
             record.future.add_done_callback(partial(self._settle, record))
         except Exception as error:
+            if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+                error = ConnectionError(f"The Dask scheduler stopped answering ({error or type(error).__name__}). Nothing was started.")
             with self._changed:
                 self._end(record, "failed", str(error), type(error).__name__)
-            raise
+            raise error
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take in one message of a worker, in the thread of Dask's client."""
@@ -198,7 +204,8 @@ class Jobs:
         if record.state != "queued":
             return record.snapshot(None)
         queue = [each for each in self._records.values() if each.state == "queued"]
-        return record.snapshot(queue.index(record) + 1 if record in queue else None)
+        running = tuple(each.spec for each in self._records.values() if each.state == "running")
+        return record.snapshot(queue.index(record) + 1 if record in queue else None, running)
 
 
 def _forget_oldest(records: dict[str, Record]) -> None:

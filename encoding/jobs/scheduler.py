@@ -1,4 +1,4 @@
-"""What is said to the Dask scheduler: connect to one, submit an attempt, stop it, read how it ended.
+"""Talk to the Dask scheduler: connect, submit an attempt, stop it, read how it ended.
 
 Each attempt at a key is a Dask task of its own, named ``<key>#1``, ``<key>#2``, …, since Dask may hand out what it
 remembers of an earlier task of the same name. The scheduler's own log of events says which attempts have ended, so
@@ -8,6 +8,7 @@ every client that asks for a key arrives at the same name, and Dask runs it once
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,15 @@ from uuid import uuid4
 from encoding.jobs import worker
 from encoding.jobs.cluster import Cluster
 from encoding.jobs.job import State
+from encoding.jobs.version import code_fingerprint
 from encoding.runtime.progress import Cancelled
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
+REFUSED_SECONDS = 10.0  # in which a scheduler that did not answer is not asked again
+LOOK_SECONDS = 2.0  # between two looks at a cluster's workers
 ANSWER_SECONDS = 5.0
 GRACE_SECONDS = 1.5  # to stop when asked, before the process ends; a new one is ready about a second later
 DEAF_SECONDS = 0.5  # after which a worker that should have ended itself is ended
@@ -45,6 +49,8 @@ class Scheduler:
         self._connecting = threading.Lock()
         self._client: Client | None = None
         self._cluster: Cluster | None = None
+        self._refused: tuple[float, str] | None = None  # when, and why
+        self._looked = (-float("inf"), "")  # when workers were last looked for, and what is missing
         self._closed = False
 
     def connect(self) -> Client:
@@ -81,14 +87,35 @@ class Scheduler:
 
         if self._address is None:
             self._cluster = Cluster()
-        address = self._address or self._cluster.address
+            return Client(self._cluster.address, timeout=CONNECT_SECONDS, security=self._cluster.security(), set_as_default=False)
+        if self._refused is not None and time.monotonic() - self._refused[0] < REFUSED_SECONDS:
+            raise ConnectionError(self._refused[1])
         try:
-            return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise ConnectionError(
-                f"No Dask scheduler answers at {address} ({error}). Start one with `dask scheduler`, "
+            return Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:  # of TLS: no credentials, or others than the scheduler's
+            message = (
+                f"No Dask scheduler answers at {self._address} ({error}). Start one with `dask scheduler`, "
                 "or unset ENCODING_SCHEDULER to compute on this machine."
-            ) from error
+            )
+            self._refused = (time.monotonic(), message)
+            raise ConnectionError(message) from error
+
+    def missing_workers(self) -> str:
+        """Say that no worker of an external scheduler takes fits, or that the scheduler does not answer; empty where one does."""
+        client, now = self._client, time.monotonic()
+        if self._address is None or client is None:
+            return ""
+        if now - self._looked[0] >= LOOK_SECONDS:
+            try:
+                found = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=LOOK_SECONDS)["workers"].values()
+            except GONE:
+                hint = f"The Dask scheduler at {self._address} does not answer"
+            else:
+                ready = any(each.get("resources", {}).get("fit", 0) >= 1 for each in found)
+                start = f"start one with dask worker {self._address} --nthreads 1 --resources fit=1 --preload encoding.jobs.worker"
+                hint = "" if ready else f"None of the {len(found)} workers of {self._address} takes fits; {start}"
+            self._looked = (now, hint)
+        return self._looked[1]
 
     def _disconnect(self) -> None:
         client, cluster, self._client, self._cluster = self._client, self._cluster, None, None
@@ -100,7 +127,8 @@ class Scheduler:
 
 def next_attempt(client: Client, key: str, n_ended: int) -> str:
     """Name of the attempt that is under way at ``key``, or else of a new one; ``n_ended`` are known here to have ended."""
-    ended = [event["attempt"] for _, event in client.get_events(worker.ATTEMPTS) if "ended" in event]
+    events = client.sync(client.scheduler.events, topic=worker.ATTEMPTS, callback_timeout=ANSWER_SECONDS)
+    ended = [event["attempt"] for _, event in events if "ended" in event]
     numbers = [number_of(attempt) for attempt in ended if attempt.rpartition("#")[0] == key]
     return f"{key}#{max([n_ended, *numbers]) + 1}"
 
@@ -126,7 +154,8 @@ def note_ended(client: Client, attempt: str) -> None:
 
 def submit(client: Client, attempt: str, work: bytes, store_root: str) -> Future:
     """Queue an attempt for a worker that is free for a fit; joins it where another client has queued it already."""
-    return client.submit(worker.run, work, store_root, attempt, uuid4().hex, key=attempt, resources={"fit": 1}, pure=False)
+    arguments = (work, store_root, attempt, uuid4().hex, code_fingerprint())
+    return client.submit(worker.run, *arguments, key=attempt, resources={"fit": 1}, pure=False)
 
 
 def outcome(future: Future, doing: str) -> Outcome:
@@ -148,7 +177,7 @@ def outcome(future: Future, doing: str) -> Outcome:
         case CancelledError():
             return "cancelled", None, None
         case worker.WorkerDied() | KilledWorker():
-            why = f"The worker process died while it said “{doing}”, perhaps for want of memory. "
+            why = f"The worker process died while it said “{doing}”, perhaps out of memory. "
             return "failed", why + "Stages that were finished are kept: submitting again resumes.", "WorkerDied"
         case worker.TaskFailed(args=(kind, message)):
             return "failed", message, kind

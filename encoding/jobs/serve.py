@@ -2,13 +2,15 @@
 
 ``python -m encoding.jobs.serve SCRATCH`` keeps the workers' temporary files in the folder SCRATCH and removes it at the end.
 
-It prints the scheduler's address, then works until its standard input closes. That happens when the process that
+It prints one line of JSON (the scheduler's address, and the certificate and private key that it and its workers accept), then works
+until its standard input closes. That happens when the process that
 started it closes it, exits, crashes or is killed; so no worker outlives its web server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -30,6 +32,7 @@ async def serve(scratch: str) -> None:
     """Run scheduler and workers until standard input closes."""
     from dask.system import CPU_COUNT
     from distributed import Nanny, Scheduler
+    from distributed.security import Security
 
     from encoding.jobs.worker import gpus
 
@@ -37,9 +40,14 @@ async def serve(scratch: str) -> None:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, str(max(1, CPU_COUNT // len(parts))))  # where Dask would set 1
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # threads that wait sleep at once: the web server and the browser want the cores
+    security = Security.temporary()
     async with AsyncExitStack() as stack:
-        scheduler = await stack.enter_async_context(Scheduler(host=HOST, port=0, dashboard_address=f"{HOST}:0"))
-        _say(scheduler.address)
+        scheduler = await stack.enter_async_context(
+            Scheduler(host=HOST, port=0, protocol="tls", security=security, dashboard_address=f"{HOST}:0")
+        )
+        credentials = {"certificate": security.tls_client_cert, "private_key": security.tls_client_key}
+        print(json.dumps({"address": scheduler.address} | credentials), flush=True)
+        os.dup2(2, 1)  # all later output goes to standard error: nobody reads on, and a full pipe would block
         for part in parts:
             worker = Nanny(
                 scheduler.address,
@@ -47,6 +55,8 @@ async def serve(scratch: str) -> None:
                 resources={"fit": 1},
                 memory_limit=0,
                 host=HOST,
+                protocol="tls",
+                security=security,  # a nanny hands it to its worker process through a pipe
                 dashboard_address=f"{HOST}:0",
                 env=part,
                 preload=["encoding.jobs.worker"],
@@ -54,12 +64,6 @@ async def serve(scratch: str) -> None:
             await stack.enter_async_context(worker)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         _end(scratch)
-
-
-def _say(address: str) -> None:
-    """Print the address, then send all later output to standard error: nobody reads on, and a full pipe would block."""
-    print(address, flush=True)
-    os.dup2(2, 1)
 
 
 def _end(scratch: str) -> None:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from encoding.jobs.version import code_fingerprint
 from encoding.runtime.progress import Cancelled
 from encoding.storage.store import Store
 
@@ -42,21 +43,34 @@ class TaskFailed(Exception):
     """A task raised: ``TaskFailed(type name, message)``. Plain text, since unpickling the original could import torch."""
 
 
+class OtherVersion(Exception):
+    """The worker's code is not the web server's."""
+
+
 class WorkerDied(Exception):
     """The process that ran this attempt ended before the attempt did."""
 
 
-def run(work: bytes, store_root: str, attempt: str, submission: str) -> None:
+def run(work: bytes, store_root: str, attempt: str, submission: str, code: str) -> None:
     """Run ``work``, a pickled task and its spec, in this worker as the named attempt.
+
+    Parameters
+    ----------
+    code : :func:`encoding.jobs.version.code_fingerprint` of the web server.
 
     Raises
     ------
-    WorkerDied where Dask hands over an attempt that has already begun in a process that is gone: what killed one
-    process may well kill the next. Cancelled when asked to stop. TaskFailed for whatever the task raises.
+    TaskFailed for whatever the task raises, and where this worker runs other code than the web server, since its results could stand
+    under other keys or hold other numbers. Cancelled when asked to stop. WorkerDied where Dask hands over an attempt that has already
+    begun in a process that is gone: what killed one process may well kill the next.
     """
     messages = Messages(attempt)
     _running[attempt] = False
     try:
+        if code != code_fingerprint():
+            raise OtherVersion(
+                "This worker runs another version of Encoding Explorer than the dashboard. Install the same one and restart it."
+            )
         _begin_once(attempt, submission)
         messages.report(0.0, "Starting")
         with warnings.catch_warnings():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -128,10 +127,8 @@ def test_a_job_is_shared_by_tabs_survives_a_closed_one_and_can_be_cancelled(page
     open_page(other, link)
     other.locator(".st-key-cancel button").wait_for(timeout=30_000)
     other.get_by_text("Closing the browser does not stop it").wait_for()
-    started = time.monotonic()
     other.locator(".st-key-cancel button").click()
     other.get_by_text("Cancelled.").wait_for(timeout=10_000)
-    assert time.monotonic() - started < 10
     other.context.close()
 
 

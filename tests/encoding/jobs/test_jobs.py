@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,10 +11,13 @@ import textwrap
 import threading
 import time
 from ast import literal_eval
+from contextlib import contextmanager
 from pathlib import Path
 
+import distributed
 import psutil
 import pytest
+from distributed.security import Security
 
 from encoding.jobs import Jobs, scheduler
 from encoding.jobs.cluster import Cluster
@@ -22,7 +26,6 @@ from encoding.storage.store import Store
 from tests import PROJECT
 from tests import jobs_work as work
 
-FREE_SECONDS = 5.0  # what a cancelled job may keep its worker at most
 PATIENCE = 30.0
 
 pytestmark = pytest.mark.timeout(120)
@@ -42,9 +45,9 @@ def spec(tmp_path, request):
 
 
 def began(spec):
-    """``(time, pid)`` of each time that a task of this spec began."""
+    """The process in which a task of this spec began, for each time."""
     trace = Path(spec["trace"])
-    return [(float(line.split()[0]), int(line.split()[1])) for line in trace.read_text().splitlines()] if trace.exists() else []
+    return [int(line) for line in trace.read_text().splitlines()] if trace.exists() else []
 
 
 def until(happened):
@@ -78,7 +81,8 @@ def test_a_job_says_how_far_it_is_and_leaves_its_result_in_the_store(jobs, spec)
     assert fractions == sorted(fractions)
     assert len(set(fractions)) > 5
     assert seen[-1].state == "done" and seen[-1].fraction == 1.0
-    assert 2.0 <= seen[-1].seconds < 10.0
+    seconds = [job.seconds for job in seen]
+    assert seconds == sorted(seconds) and seconds[-1] > 0
     assert seen[-1].log == ("Starting", "Step 10 of 10", "Done")
     assert Store(jobs._root).get(spec["key"])["answer"] == [42.0]
 
@@ -155,23 +159,21 @@ def test_a_job_that_reports_stops_when_asked_and_keeps_its_worker(jobs, spec):
     assert jobs.get(first["key"]).state == "cancelled"
     submit(jobs, work.count, second)
     assert wait(jobs, second).state == "done"
-    assert began(first)[0][1] == began(second)[0][1]
+    assert began(first) == began(second)
     assert first["key"] not in Store(jobs._root)
 
 
 @pytest.mark.parametrize("task", [work.hold, work.multiply, work.keep])
-def test_a_job_deep_in_one_call_frees_its_worker_within_five_seconds_and_none_behind_it_is_lost(jobs, spec, task):
+def test_a_job_deep_in_one_call_has_its_process_ended_and_none_behind_it_is_lost(jobs, spec, task):
     first, second, third = (with_key(spec, name) for name in "abc")
     submit(jobs, task, first)
     submit(jobs, work.count, second)
     submit(jobs, work.count, third)
     until(lambda: jobs.get(first["key"]).fraction > 0)
-    asked = time.time()
     jobs.cancel(first["key"])
     assert wait(jobs, second).state == "done"
     assert wait(jobs, third).state == "done"
-    assert began(second)[0][0] - asked < FREE_SECONDS
-    assert len(began(first)) == 1
+    assert len(began(first)) == 1 and began(first) != began(second)
     assert jobs.get(first["key"]).state == "cancelled"
 
 
@@ -290,9 +292,9 @@ def test_a_server_that_ends_in_any_way_leaves_no_process_and_no_file_and_never_i
     assert server.communicate()[1] == ""
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """A scheduler, which gives up a task with its first worker, and one worker, started as the documentation says."""
+@contextmanager
+def dask_cluster(tmp_path, options_of_the_worker):
+    """A scheduler, which gives up a task with its first worker, and one worker where it has options."""
     file = tmp_path / "scheduler.json"
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
     dask = [sys.executable, "-m", "dask"]
@@ -300,14 +302,21 @@ def cluster(tmp_path):
     with (tmp_path / "dask.log").open("w") as log:
         start = [subprocess.Popen([*dask, "scheduler", "--port", "0", *options], env=environment, stderr=log)]
         until(lambda: file.exists() and file.stat().st_size)
-        worker = [*dask, "worker", *options, "--nthreads", "1", "--resources", "fit=1", "--preload", "encoding.jobs.worker"]
-        start.append(subprocess.Popen(worker, env=environment, stderr=log))
+        if options_of_the_worker:
+            start.append(subprocess.Popen([*dask, "worker", *options, *options_of_the_worker], env=environment, stderr=log))
         yield literal_eval(file.read_text().replace("null", "None").replace("true", "True").replace("false", "False"))["address"]
         family = [child for process in start for child in psutil.Process(process.pid).children(recursive=True)]
         for process in reversed(start):
             process.kill()
             process.wait()
         assert_gone(family)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and one worker, started as the documentation says."""
+    with dask_cluster(tmp_path, ["--nthreads", "1", "--resources", "fit=1", "--preload", "encoding.jobs.worker"]) as address:
+        yield address
 
 
 def test_two_servers_on_one_cluster_share_their_work(cluster, tmp_path, spec):
@@ -325,11 +334,10 @@ def test_two_servers_on_one_cluster_share_their_work(cluster, tmp_path, spec):
             submit(jobs, work.hold, held)
         submit(two, work.count, behind)
         until(lambda: one.get(held["key"]).fraction > 0)
-        asked = time.time()
         one.cancel(held["key"])
         assert wait(two, held).state == "cancelled"
         assert wait(two, behind).state == "done"  # though its worker was ended while it waited there
-        assert began(behind)[0][0] - asked < FREE_SECONDS
+        assert began(behind) != began(held)
         for jobs in (two, one):
             submit(jobs, work.count, held)
         assert wait(one, held).state == wait(two, held).state == "done"
@@ -342,13 +350,84 @@ def test_two_servers_on_one_cluster_share_their_work(cluster, tmp_path, spec):
         two.close()
 
 
-def test_an_address_where_no_scheduler_answers_is_named(tmp_path, spec, monkeypatch):
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tls://127.0.0.1:9", "nonsense://127.0.0.1:9"])
+def test_an_address_where_no_scheduler_answers_is_named_and_not_asked_again_at_once(tmp_path, spec, monkeypatch, address):
     monkeypatch.setattr(scheduler, "CONNECT_SECONDS", 0.5)
-    monkeypatch.setenv("ENCODING_SCHEDULER", "tcp://127.0.0.1:9")
+    monkeypatch.setenv("ENCODING_SCHEDULER", address)
     jobs = Jobs(tmp_path)
-    with pytest.raises(ConnectionError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9 .*unset ENCODING_SCHEDULER"):
-        submit(jobs, work.count, spec)
+    tried = []
+    monkeypatch.setattr(distributed, "Client", lambda *a, client=distributed.Client, **k: tried.append(a) or client(*a, **k))
+    for _ in range(2):
+        with pytest.raises(ConnectionError, match=rf"No Dask scheduler answers at {address} .*unset ENCODING_SCHEDULER"):
+            submit(jobs, work.count, spec)
+    assert len(tried) == 1 and jobs.all() == []
     jobs.close()
+
+
+def test_a_scheduler_that_stops_answering_is_a_connection_error(jobs, spec, monkeypatch):
+    jobs.start()
+
+    def silent(*about):
+        raise TimeoutError
+
+    monkeypatch.setattr(scheduler, "next_attempt", silent)
+    with pytest.raises(ConnectionError, match="stopped answering"):
+        submit(jobs, work.count, spec)
+    assert jobs.get(spec["key"]).state == "failed"
+
+
+def test_without_the_credentials_nobody_reaches_the_workers(jobs, spec):
+    submit(jobs, work.count, spec)
+    assert wait(jobs, spec).state == "done"
+    cluster = jobs._scheduler._cluster
+    [listening] = jobs._scheduler.connect().scheduler_info()["workers"]
+    for address in (cluster.address, listening):
+        assert address.startswith("tls://127.0.0.1:")
+        for protocol, credentials in (("tcp", {}), ("tls", {}), ("tls", Security.temporary().get_connection_args("client"))):
+            with pytest.raises((OSError, TypeError)):  # what a Client does first
+                asyncio.run(distributed.core.connect(address.replace("tls", protocol), timeout=2, **credentials))
+        ours = asyncio.run(distributed.core.connect(address, timeout=10, **cluster.security().get_connection_args("client")))
+        ours.abort()
+
+
+def test_the_private_key_stands_in_no_argument_environment_or_file(jobs, spec):
+    submit(jobs, work.count, spec)
+    assert wait(jobs, spec).state == "done"
+    cluster = jobs._scheduler._cluster
+    secret = cluster._private_key.splitlines()[1]
+    family = [psutil.Process(cluster._process.pid), *psutil.Process(cluster._process.pid).children(recursive=True)]
+    assert len(family) >= 2
+    for process in family:
+        assert secret not in " ".join(process.cmdline()) + " ".join(process.environ().values())
+    assert not any(secret.encode() in path.read_bytes() for path in Path(cluster._scratch).rglob("*") if path.is_file())
+
+
+def test_a_worker_of_another_version_refuses_and_says_so(jobs, spec, monkeypatch):
+    monkeypatch.setattr(scheduler, "code_fingerprint", lambda: "another")
+    submit(jobs, work.count, spec)
+    job = wait(jobs, spec)
+    assert (job.state, job.error_kind) == ("failed", "OtherVersion")
+    assert "another version" in job.error and began(spec) == []
+
+
+def test_a_waiting_job_names_what_runs(jobs, spec):
+    first, second = with_key(spec, "a"), with_key(spec, "b")
+    submit(jobs, work.count, first | {"seconds": 1.0})
+    until(lambda: jobs.get(first["key"]).state == "running")
+    assert [each["key"] for each in submit(jobs, work.count, second).running] == [first["key"]]
+    assert wait(jobs, second).running == ()
+
+
+@pytest.mark.parametrize("workers", [[], ["--nthreads", "1"]])
+def test_a_cluster_without_a_worker_for_fits_says_so(tmp_path, spec, workers):
+    with dask_cluster(tmp_path, workers) as address:
+        jobs = Jobs(tmp_path / "store", address=address)
+        try:
+            submit(jobs, work.count, spec)
+            text = until(lambda: f"None of the {len(workers) // 2} workers" in (found := jobs.get(spec["key"]).text) and found)
+            assert f"workers of {address} takes fits" in text and "--resources fit=1" in text
+        finally:
+            jobs.close()
 
 
 def test_jobs_work_from_a_streamlit_page(tmp_path, spec):
