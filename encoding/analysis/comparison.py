@@ -106,11 +106,11 @@ def false_discovery(p: np.ndarray) -> np.ndarray:
     >>> false_discovery(np.array([0.01, np.nan, 0.04, 0.03])).round(3).tolist()
     [0.03, nan, 0.04, 0.04]
     """
+    from scipy.stats import false_discovery_control
+
     p = np.asarray(p, float)
-    q, known = np.full(p.shape, np.nan), np.flatnonzero(np.isfinite(p))
-    falling = known[np.argsort(p[known])[::-1]]
-    rank = np.arange(len(falling), 0, -1)
-    q[falling] = np.minimum.accumulate(np.minimum(1, p[falling] * len(falling) / rank))
+    q, known = np.full(p.shape, np.nan), np.isfinite(p)
+    q[known] = false_discovery_control(p[known]) if known.any() else np.nan
     return q
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.datasets._rois import ROI_CLASSES
+from encoding.evaluation.scores import pearson
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,20 +101,17 @@ def _rank_correlations(stages: np.ndarray, depths: np.ndarray) -> np.ndarray:
     """Spearman's correlation of stages (n_rois,) with each row of depths (n, n_rois). -> (n,), NaN where undefined."""
     from scipy.stats import rankdata
 
-    if len(stages) < N_LEAST:
+    if len(stages) < N_LEAST or np.ptp(stages) == 0:
         return np.full(len(depths), np.nan)
-    x, y = rankdata(stages), rankdata(depths, axis=1)
-    x, y = x - x.mean(), y - y.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (y @ x) / np.sqrt((x @ x) * (y * y).sum(1))
+    return pearson(rankdata(stages)[None], rankdata(depths, axis=1), axis=1)  # scipy's spearmanr takes one pair of samples at a time
 
 
 def published() -> pd.DataFrame:
-    """The published table for AlexNet, one row for each layer and ROI: label, roi, normalised. See :data:`PUBLISHED_ORIGIN`."""
+    """The published table for AlexNet, one row for each layer and ROI: label, roi, normalised_r2. See :data:`PUBLISHED_ORIGIN`."""
     import pandas as pd
 
     rows = [
-        {"label": layer, "roi": roi, "normalised": PUBLISHED[i][j]}
+        {"label": layer, "roi": roi, "normalised_r2": PUBLISHED[i][j]}
         for i, layer in enumerate(PUBLISHED_LAYERS)
         for j, roi in enumerate(PUBLISHED_ROIS)
     ]
@@ -128,5 +126,5 @@ def published_hierarchy() -> Hierarchy:
 def published_best() -> pd.DataFrame:
     """The best layer of each ROI in the published table, as :func:`~encoding.analysis.layer_sweep.best_layers`; without probabilities."""
     table = published()
-    best = table.loc[table.groupby("roi", sort=False)["normalised"].idxmax()]
+    best = table.loc[table.groupby("roi", sort=False)["normalised_r2"].idxmax()]
     return best.assign(share=float("nan"))

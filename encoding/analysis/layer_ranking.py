@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.analysis.bootstrap import roi_intervals
-from encoding.fits.result import LEAST_CEILING, Result
+from encoding.fits.result import Result
 from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def roi_rows(result: Result) -> pd.DataFrame:
     """A fit's mean r in every ROI and hemisphere with its 95 % interval, and how much of it noise allows.
 
     Columns: roi, hemi, n_vertices, r (mean over vertices), low and high, the ends of the bootstrap interval; where the noise ceiling is
-    known also ceiling_r (mean of its root) and normalised (mean r² over ceiling, vertices under a ceiling of
+    known also ceiling_r (mean of its root) and normalised_r2 (mean r² over ceiling, vertices under a ceiling of
     :data:`LEAST_CEILING` left out); key. In a row of :data:`BOTH` hemispheres each vertex counts once.
     """
     import pandas as pd
@@ -30,7 +30,7 @@ def roi_rows(result: Result) -> pd.DataFrame:
     measures: dict[str, dict[str, np.ndarray]] = {"r": {hemi: result.score(hemi) for hemi in hemis}}
     if result.plan.subject.ceiling is not None:
         measures["ceiling_r"] = {hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}
-        measures["normalised"] = {hemi: result.normalised(hemi, least=LEAST_CEILING) for hemi in hemis}
+        measures["normalised_r2"] = {hemi: result.score(hemi, "normalised_r2") for hemi in hemis}
     rows = []
     for hemi in (BOTH, *hemis) if len(hemis) > 1 else hemis:
         low, high = np.percentile(roi_draws(result, hemi), [2.5, 97.5], axis=0)
@@ -84,7 +84,7 @@ def best_layers(table: pd.DataFrame, shares: np.ndarray, *, score: str = "r") ->
     ----------
     table : the rows of one hemisphere of :meth:`SweepResult.table`.
     shares : (n_layers, n_rois), :func:`win_shares` of the same hemisphere.
-    score : ``r`` or ``normalised``. Shares speak of r whatever the score.
+    score : ``r`` or ``normalised_r2``. Shares speak of r whatever the score.
 
     Returns
     -------
@@ -114,8 +114,8 @@ def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Seque
     ValueError where there is no such column.
     """
     if score not in table:
-        why = " It needs a noise ceiling, which is not known here." if score == "normalised" else ""
-        raise ValueError(unknown("score", score, [name for name in ("r", "normalised") if name in table]) + why)
+        why = " It needs a noise ceiling, which is not known here." if score == "normalised_r2" else ""
+        raise ValueError(unknown("score", score, [name for name in ("r", "normalised_r2") if name in table]) + why)
     return table.pivot(index="label", columns="roi", values=score).reindex(index=layers, columns=rois).to_numpy(float)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from encoding.evaluation.scores import score
+from encoding.evaluation.scores import r_from_moments, score
 from encoding.fits.plan import Plan
 from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup
@@ -140,9 +140,7 @@ def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
     w = model.weights.astype(np.float64)
     cov = (w * sums.xy.numpy()).sum(0)
     var_p, var_m = np.einsum("pt,pt->t", w, sums.xx.numpy() @ w), sums.yy.numpy()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = np.clip(cov / np.sqrt(var_p * var_m), -1, 1)
-    return np.where(var_m <= 0, np.nan, np.where(var_p <= 0, 0, r))
+    return r_from_moments(cov, var_p, var_m, var_p <= 0, var_m <= 0)
 
 
 def _sizes(planned: Plan) -> np.ndarray:

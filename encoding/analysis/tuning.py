@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.datasets import Subject
+from encoding.evaluation.scores import pearson
 from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def measure_correlations(subject: Subject, found: Tuning) -> pd.DataFrame:
     import pandas as pd
 
     values = {name: np.asarray(subject.labels[name], float)[found.rows] for name in measures(subject)}
-    rows = [(name, float(np.corrcoef(found.means, each)[0, 1])) for name, each in values.items() if each.std() and found.means.std()]
+    rows = [(name, float(pearson(each, found.means))) for name, each in values.items() if each.std() and found.means.std()]
     return pd.DataFrame(rows, columns=["label", "r"]).sort_values("r", ascending=False, kind="stable", ignore_index=True)
 
 

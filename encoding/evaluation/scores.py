@@ -3,21 +3,143 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 SCORES_VERSION = 1
-
-SCORES = {
-    "r": "Pearson correlation of predicted and measured responses over test images, -1 … 1.",
-    "r2": "Coefficient of determination: 1 less squared error over variance about the test mean; negative where the mean would do better.",
-    "rmse": "Root of the mean squared error, in the responses' units.",
-    "mae": "Mean absolute error, in the responses' units.",
-    "smooth_l1": "Huber loss with threshold 1: half the squared error below 1, the absolute error less a half above.",
-}
-LOWER_IS_BETTER = ("rmse", "mae", "smooth_l1")
 FLAT = 1e-6  # variance over mean square (about the shift) that rounding alone can make
+TINY = 1e-24  # the same about the mean in float64
 UNDEFINED_CEILING = 1e-14  # the challenge's own stand-in for a noise ceiling of 0
+LEAST_CEILING = 0.05  # vertices with a lower noise ceiling are left out of normalised scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One score of a fit: its name, what it measures, and how it may be summarised.
+
+    Attributes
+    ----------
+    key : name in tables, links and files.
+    title, unit : of an axis; ``unit`` may be empty.
+    short : of a control or a legend.
+    definition : one sentence for a caption.
+    lower_is_better : whether smaller values are better predictions.
+    needs_ceiling : whether it is computed from r and the noise ceiling; else it is stored with the fit.
+    has_median : whether a median over the vertices of an ROI is defined beside the mean.
+    ceiling_level : what a vertex at its noise ceiling scores; None where there is no such bound.
+    no_skill : name of the level 0, where that is what a prediction without skill scores.
+    images_only : whether it is the score of a challenge whose stimuli are images, and meaningless for clips.
+    """
+
+    key: str
+    title: str
+    short: str
+    definition: str
+    unit: str = ""
+    lower_is_better: bool = False
+    needs_ceiling: bool = False
+    has_median: bool = True
+    ceiling_level: float | None = None
+    no_skill: str = ""
+    images_only: bool = False
+
+    @property
+    def mean_column(self) -> str:
+        """The column of :meth:`encoding.fits.result.Result.rois` with the mean over an ROI's vertices."""
+        return f"{self.key}_mean" if self.key in ("r", "r2") else self.key
+
+    @property
+    def median_column(self) -> str:
+        """The column with the median; only where :attr:`has_median`."""
+        return f"{self.key}_median"
+
+
+SCORES: Mapping[str, Score] = {
+    score.key: score
+    for score in (
+        Score(
+            key="r",
+            title="Pearson correlation r",
+            short="r",
+            definition="Pearson correlation of predicted and measured responses over test images, -1 … 1.",
+            no_skill="Chance, r = 0",
+        ),
+        Score(
+            key="r2",
+            title="R²",
+            short="R²",
+            unit="coefficient of determination",
+            definition="Coefficient of determination: 1 less squared error over variance about the test mean; negative where the mean "
+            "would do better.",
+            no_skill="No better than the mean, R² = 0",
+        ),
+        Score(
+            key="rmse",
+            title="root mean squared error",
+            short="RMSE",
+            unit="response units",
+            definition="Root of the mean squared error, in the responses' units.",
+            lower_is_better=True,
+        ),
+        Score(
+            key="mae",
+            title="absolute error",
+            short="MAE",
+            unit="response units",
+            definition="Mean absolute error, in the responses' units.",
+            lower_is_better=True,
+        ),
+        Score(
+            key="smooth_l1",
+            title="smooth L1 loss",
+            short="smooth L1",
+            unit="of errors in response units",
+            definition="Huber loss with threshold 1: half the squared error below 1, the absolute error less a half above.",
+            lower_is_better=True,
+        ),
+        Score(
+            key="normalised_r2",
+            title="noise-normalised r²",
+            short="r² / ceiling",
+            unit="share of explainable variance",
+            definition="r² over the noise ceiling, the share of explainable variance that is explained, negative r counted as 0; "
+            f"vertices with a ceiling under {LEAST_CEILING} are left out.",
+            needs_ceiling=True,
+            ceiling_level=1.0,
+        ),
+        Score(
+            key="normalised_r",
+            title="r / highest possible r",
+            short="r / highest r",
+            unit="the Algonauts 2021 score",
+            definition="r over the highest r that noise leaves possible (the root of the ceiling), the score of Algonauts 2021; "
+            f"vertices with a ceiling under {LEAST_CEILING} are left out. From few repeats it is rough: single vertices may exceed 1.",
+            needs_ceiling=True,
+            ceiling_level=1.0,
+        ),
+        Score(
+            key="algonauts2023",
+            title="Algonauts 2023 score",
+            short="Algonauts 2023 score",
+            unit="percent",
+            definition="100 r² over the noise ceiling, clipped at 100, negative r counted as 0; submissions are ranked by its mean. "
+            "A vertex with a ceiling of 0 scores 100 once r > 0: compare r² / ceiling.",
+            needs_ceiling=True,
+            has_median=False,
+            ceiling_level=100.0,
+            images_only=True,
+        ),
+    )
+}
+"""Every score there is, by key. What shows scores reads their names and units here."""
+
+STORED_SCORES = tuple(key for key, score in SCORES.items() if not score.needs_ceiling)
+FORMER_SCORES = {
+    "normalised": "normalised_r2",
+    "relative": "normalised_r",
+    "official": "algonauts2023",
+}  # name in the first release to today's
 
 
 class ScoreAccumulator:
@@ -47,16 +169,15 @@ class ScoreAccumulator:
         sums["huber"] += np.einsum("ij,ij->j", inside, error - 0.5 * inside)
 
     def scores(self) -> dict[str, np.ndarray]:
-        """Every score in :data:`SCORES` as (t,) float64. r is 0 where the prediction is constant; NaN where the response is."""
+        """Every one of :data:`STORED_SCORES` as (t,) float64. r is 0 where the prediction is constant; NaN where the response is."""
         n, s = self.n, self._sums
         var_p, var_m, cov = s["pp"] - s["p"] ** 2 / n, s["mm"] - s["m"] ** 2 / n, s["pm"] - s["p"] * s["m"] / n
         squared_error = np.maximum(s["pp"] + s["mm"] - 2 * s["pm"], 0)
         flat_p, flat_m = var_p <= FLAT * s["pp"], var_m <= FLAT * s["mm"]
         with np.errstate(divide="ignore", invalid="ignore"):
-            r = np.where(flat_p, 0, np.clip(cov / np.sqrt(var_p * var_m), -1, 1))
             r2 = 1 - squared_error / var_m
         return {
-            "r": np.where(flat_m, np.nan, r),
+            "r": r_from_moments(cov, var_p, var_m, flat_p, flat_m),
             "r2": np.where(flat_m, np.nan, r2),
             "rmse": np.sqrt(squared_error / n),
             "mae": s["absolute"] / n,
@@ -64,8 +185,39 @@ class ScoreAccumulator:
         }
 
 
+def r_from_moments(covariance: np.ndarray, var_p: np.ndarray, var_m: np.ndarray, flat_p: np.ndarray, flat_m: np.ndarray) -> np.ndarray:
+    """Pearson r of predictions p and measurements m from their second moments about the mean, all of one shape.
+
+    ``r = covariance / sqrt(var_p var_m)``, within -1 … 1; 0 where the prediction is constant (``flat_p``), NaN where the
+    measurement is (``flat_m``), whatever the prediction.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.clip(covariance / np.sqrt(var_p * var_m), -1, 1)
+    return np.where(flat_m, np.nan, np.where(flat_p, 0.0, r))
+
+
+def pearson(predicted: np.ndarray, measured: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Pearson correlation of two arrays along one axis.
+
+    Parameters
+    ----------
+    predicted, measured : arrays of one shape, or of shapes that broadcast.
+    axis : the axis of the observations.
+
+    Returns
+    -------
+    float64 of the common shape less ``axis``, -1 … 1. 0 where ``predicted`` is constant, NaN where ``measured`` is constant or
+    where either holds a NaN.
+    """
+    p, m = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)
+    dp, dm = p - p.mean(axis, keepdims=True), m - m.mean(axis, keepdims=True)
+    var_p, var_m = (dp * dp).mean(axis), (dm * dm).mean(axis)
+    flat_p, flat_m = var_p <= TINY * (p * p).mean(axis), var_m <= TINY * (m * m).mean(axis)
+    return r_from_moments((dp * dm).mean(axis), var_p, var_m, flat_p, flat_m)
+
+
 def score(predicted: np.ndarray, measured: np.ndarray) -> dict[str, np.ndarray]:
-    """Every score of predictions (n, t) against responses (n, t). -> name to (t,)"""
+    """Every one of :data:`STORED_SCORES` of predictions (n, t) against responses (n, t). -> name to (t,)"""
     accumulator = ScoreAccumulator(np.asarray(measured, np.float64).mean(0))
     accumulator.add(np.array(predicted, np.float32), np.array(measured, np.float32))
     return accumulator.scores()
@@ -95,11 +247,11 @@ def algonauts2023_score(r: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
     return 100 * np.minimum(squared / np.where(ceiling == 0, UNDEFINED_CEILING, ceiling), 1)
 
 
-def algonauts2021_score(r: np.ndarray, ceiling: np.ndarray, *, least: float = 0.0) -> np.ndarray:
-    """The noise-normalised score of the 2021 challenge per voxel, ``r / sqrt(ceiling)``: 1 is as good as noise allows.
+def normalised_r(r: np.ndarray, ceiling: np.ndarray, *, least: float = 0.0) -> np.ndarray:
+    """r over the highest r that noise leaves possible, ``r / sqrt(ceiling)``: 1 is as good as noise allows.
 
-    The challenge means it over the voxels of each ROI, then over ROIs (:func:`mean_of_roi_means`). Nothing is clipped:
-    r below 0 stays so, and where the ceiling came out low by chance a voxel may exceed 1.
+    The noise-normalised score of the Algonauts 2021 challenge, which averages it over the voxels of each ROI, then over ROIs
+    (:func:`mean_of_roi_means`). Nothing is clipped: r below 0 stays so, and a voxel whose ceiling was estimated too low may exceed 1.
 
     Parameters
     ----------
@@ -107,10 +259,21 @@ def algonauts2021_score(r: np.ndarray, ceiling: np.ndarray, *, least: float = 0.
     ceiling : (n_voxels,) in 0 … 1, the reliability of the responses (:func:`encoding.evaluation.noise_ceiling.from_repeats`).
     least : voxels with a lower ceiling, or one of 0, are left out (NaN). Without such a bound a few voxels of hardly any
         ceiling decide the mean.
+
+    Returns
+    -------
+    (n_voxels,) float64.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         value = r / np.sqrt(ceiling)
     return np.where((ceiling > 0) & (ceiling >= least), value, np.nan)
+
+
+def from_r(name: str, r: np.ndarray, ceiling: np.ndarray, *, least: float = LEAST_CEILING) -> np.ndarray:
+    """A score that needs a noise ceiling, from r. (…, n_vertices) and (n_vertices,) -> (…, n_vertices)"""
+    if name == "algonauts2023":
+        return algonauts2023_score(r, ceiling)
+    return {"normalised_r2": normalised_r2, "normalised_r": normalised_r}[name](r, ceiling, least=least)
 
 
 def mean_of_roi_means(values: np.ndarray, rois: Mapping[str, np.ndarray]) -> float:

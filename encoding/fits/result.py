@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.datasets._base import roi_names
-from encoding.evaluation import scores
-from encoding.evaluation.scores import SCORES
+from encoding.evaluation.scores import LEAST_CEILING, SCORES, STORED_SCORES, from_r
 from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
 from encoding.fits.targets import TargetGroup
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVERY_VERTEX = "all"  # the row that stands for every vertex of a hemisphere
-LEAST_CEILING = 0.05  # vertices with a lower noise ceiling are left out of normalised scores
 
 
 @dataclass(frozen=True)
@@ -78,38 +76,39 @@ class Result:
         """What the readout reports for each vertex beside the scores, such as ``alpha``."""
         first = self.plan.hemis[0]
         names = [name.removeprefix(f"{first}_") for name in self._arrays if name.startswith(f"{first}_")]
-        return tuple(name for name in names if name not in SCORES)
+        return tuple(name for name in names if name not in STORED_SCORES)
 
-    def score(self, hemi: str, name: str = "r") -> np.ndarray:
-        """One score, or readout detail, of every vertex of a hemisphere: (n_vertices,) float64, the mean over folds."""
+    def score(self, hemi: str, name: str = "r", *, least_ceiling: float = LEAST_CEILING) -> np.ndarray:
+        """One score, or readout detail, of every vertex of a hemisphere: (n_vertices,) float64, the mean over folds.
+
+        Parameters
+        ----------
+        name : a key of :data:`encoding.evaluation.scores.SCORES`, or one of :attr:`detail_names`. Scores that need a noise ceiling
+            are computed from the mean r over folds.
+        least_ceiling : vertices with a lower ceiling have no normalised score (NaN).
+
+        Raises
+        ------
+        ValueError where the score needs a noise ceiling and none is known.
+        """
+        if name in SCORES and SCORES[name].needs_ceiling:
+            ceiling = self.ceiling(hemi)
+            if ceiling is None:
+                raise ValueError(f"No noise ceiling is known for {self.plan.spec.dataset} {self.plan.spec.subject}, so no {name}.")
+            return from_r(name, self.score(hemi), ceiling, least=least_ceiling)
         return np.asarray(self._arrays[f"{hemi}_{name}"]).mean(0)
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The scores that this fit has: those that need a noise ceiling only where it is known, those of images not of clips."""
+        known = self.plan.subject.ceiling is not None
+        return tuple(
+            name for name, score in SCORES.items() if (known or not score.needs_ceiling) and not (score.images_only and self.plan.of_clips)
+        )
 
     def ceiling(self, hemi: str) -> np.ndarray | None:
         """(n_vertices,) noise ceiling, the explainable share of variance; None where unknown."""
         return None if self.plan.subject.ceiling is None else np.asarray(self.plan.subject.ceiling[hemi])
-
-    def normalised(self, hemi: str, *, least: float = LEAST_CEILING) -> np.ndarray:
-        """(n_vertices,) r² over the noise ceiling, NaN under a ceiling of ``least``; ValueError where it is unknown."""
-        return scores.normalised_r2(self.score(hemi), self._known_ceiling(hemi), least=least)
-
-    def official(self, hemi: str) -> np.ndarray:
-        """(n_vertices,) the 2023 challenge's own score in percent; ValueError where the ceiling is unknown."""
-        return scores.algonauts2023_score(self.score(hemi), self._known_ceiling(hemi))
-
-    def relative(self, hemi: str, *, least: float = LEAST_CEILING) -> np.ndarray:
-        """(n_vertices,) r over the highest r that noise leaves possible, NaN under a ceiling of ``least``: the 2021 challenge's score.
-
-        Raises
-        ------
-        ValueError where the ceiling is unknown.
-        """
-        return scores.algonauts2021_score(self.score(hemi), self._known_ceiling(hemi), least=least)
-
-    def _known_ceiling(self, hemi: str) -> np.ndarray:
-        ceiling = self.ceiling(hemi)
-        if ceiling is None:
-            raise ValueError(f"No noise ceiling is known for {self.plan.spec.dataset} {self.plan.spec.subject}, so no normalised score.")
-        return ceiling
 
     @cached_property
     def selected_rois(self) -> tuple[str, ...]:
@@ -125,11 +124,10 @@ class Result:
     def rois(self, *, least_ceiling: float = LEAST_CEILING) -> pd.DataFrame:
         """One row for each ROI and hemisphere; an empty ROI has ``n_vertices`` 0 and NaN scores.
 
-        Columns: roi, hemi, n_vertices, r_mean, r_median, then for each other score ``<name>`` (mean;
-        r² is ``r2_mean``) and ``<name>_median``. Where the noise ceiling is known also ceiling_r (mean of its
-        root, the highest r there is), normalised (mean r² over ceiling, vertices under ``least_ceiling`` left
-        out) with n_normalised, relative (mean r over its highest, the same vertices left out: the 2021
-        challenge's score) and official (the 2023 challenge's score, percent).
+        Columns: roi, hemi, n_vertices, then for each of :data:`encoding.evaluation.scores.SCORES` the mean over vertices (``r_mean``,
+        ``r2_mean``, else the score's key) and, where it is defined, the median (``<key>_median``). Scores that need a noise ceiling
+        stand there where it is known, with n_normalised, the vertices with a ceiling of ``least_ceiling`` or more, and ceiling_r,
+        the mean root of the ceiling, which is the highest mean r there is.
         """
         import pandas as pd
 
@@ -137,20 +135,19 @@ class Result:
         return pd.DataFrame(rows)
 
     def _roi_row(self, roi: str, hemi: str, least_ceiling: float) -> dict[str, Any]:
-        columns = self.columns(roi, hemi)
+        columns, ceiling = self.columns(roi, hemi), self.ceiling(hemi)
         row: dict[str, Any] = {"roi": roi, "hemi": hemi, "n_vertices": len(columns)}
-        for name in SCORES:
-            values = self.score(hemi, name)[columns]
-            row[f"{name}_mean" if name in ("r", "r2") else name] = _over(np.nanmean, values)
-            row[f"{name}_median"] = _over(np.nanmedian, values)
-        ceiling = self.ceiling(hemi)
         if ceiling is not None:
-            normalised = scores.normalised_r2(self.score(hemi), ceiling, least=least_ceiling)[columns]
             row["ceiling_r"] = _over(np.nanmean, np.sqrt(ceiling[columns]))
-            row["normalised"] = _over(np.nanmean, normalised)
+            normalised = self.score(hemi, "normalised_r2", least_ceiling=least_ceiling)[columns]
             row["n_normalised"] = int(np.isfinite(normalised).sum())
-            row["relative"] = _over(np.nanmean, self.relative(hemi, least=least_ceiling)[columns])
-            row["official"] = _over(np.nanmean, self.official(hemi)[columns])
+        for score in SCORES.values():
+            if score.needs_ceiling and ceiling is None:
+                continue
+            values = self.score(hemi, score.key, least_ceiling=least_ceiling)[columns]
+            row[score.mean_column] = _over(np.nanmean, values)
+            if score.has_median:
+                row[score.median_column] = _over(np.nanmedian, values)
         return row
 
     def vertices(self) -> pd.DataFrame:
@@ -168,7 +165,7 @@ class Result:
         if subject.vertices is not None:
             table["fsaverage"] = subject.vertices[hemi][chosen]
         table["rois"] = self.roi_labels(hemi)[chosen]
-        table |= {name: self.score(hemi, name)[chosen] for name in (*SCORES, *self.detail_names)}
+        table |= {name: self.score(hemi, name)[chosen] for name in (*STORED_SCORES, *self.detail_names)}
         if (ceiling := self.ceiling(hemi)) is not None:
             table["ceiling"] = ceiling[chosen]
         return pd.DataFrame(table)
@@ -240,9 +237,10 @@ class Result:
 
     def summary(self) -> dict[str, Any]:
         """The JSON-able account that ``python -m encoding fit --json`` prints; NaN becomes None."""
-        wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "rmse", "mae", "smooth_l1"]
+        wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "rmse", "mae", "smooth_l1", "ceiling_r"]
+        wanted += [score.mean_column for score in SCORES.values() if score.needs_ceiling]
         table = self.rois()
-        wanted += [name for name in ("ceiling_r", "normalised", "relative", "official") if name in table]
+        wanted = [name for name in wanted if name in table]
         rows = json.loads(table[wanted].to_json(orient="records", double_precision=10))
         return {
             "key": self.key,

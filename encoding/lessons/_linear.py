@@ -30,10 +30,3 @@ def standardised(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
     X = X - X[rows].mean(0)
     spread = X[rows].std(0)
     return X / np.where(spread > 0, spread, 1)
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson's r of each column of a with that of b, (n, t) both -> (t,) float64; 0 where one is constant."""
-    a, b = (np.asarray(values, np.float64) - np.mean(values, axis=0) for values in (a, b))
-    length = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-    return (a * b).sum(0) / np.where(length > 0, length, np.inf)

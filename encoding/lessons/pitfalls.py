@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encoding.evaluation.scores import pearson
 from encoding.evaluation.splits import Fold
 from encoding.features.components import fit_components
-from encoding.lessons._linear import correlation, standardised
+from encoding.lessons._linear import standardised
 
 N_TRAIN, N_TEST = 60, 40  # pictures of each split of the leak: few, as in many real experiments
 N_COMPONENTS = 30
@@ -83,7 +84,7 @@ def _path(X: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray) -> 
 
 def _along_path(X: np.ndarray, Y: np.ndarray, fold: Fold) -> np.ndarray:
     """r on the test pictures for each penalty, (n_alphas, t)."""
-    return np.stack([correlation(one, Y[fold.test]) for one in _path(X, Y, fold.train, fold.test)])
+    return np.stack([pearson(one, Y[fold.test]) for one in _path(X, Y, fold.train, fold.test)])
 
 
 def _held_out(X: np.ndarray, Y: np.ndarray, fold: Fold) -> np.ndarray:
@@ -108,7 +109,7 @@ def _chosen(scaled: np.ndarray, Z: np.ndarray, Y: np.ndarray, fold: Fold, rows: 
     alpha = np.trace(products, axis1=1, axis2=2)[:, None, None] / N_CHOSEN
     y = (Y[fold.train] - Y[fold.train].mean(0)).T[:, :, None]  # (t, n_train, 1)
     weights = np.linalg.solve(products + alpha * np.eye(N_CHOSEN), train.transpose(0, 2, 1) @ y)
-    return correlation((test @ weights)[:, :, 0].T, Y[fold.test])
+    return pearson((test @ weights)[:, :, 0].T, Y[fold.test])
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Circle:
 
 def circle(predicted: np.ndarray, measured: np.ndarray, *, n_chosen: int) -> Circle:
     """Choose the best predicted vertices on every other picture, and score them on these and on the rest. (n_test, t) both."""
-    first, second = (correlation(predicted[start::2], measured[start::2]) for start in (0, 1))
+    first, second = (pearson(predicted[start::2], measured[start::2]) for start in (0, 1))
     return Circle(first, second, np.argsort(-first, kind="stable")[:n_chosen])
 
 

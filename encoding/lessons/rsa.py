@@ -42,10 +42,10 @@ def distances(X: np.ndarray, *, correlation: bool = False) -> np.ndarray:
 
 def similarity(model: np.ndarray, brain: np.ndarray) -> float:
     """Spearman's correlation of two such matrices over the pairs above the diagonal."""
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
     pairs = np.triu_indices(len(model), 1)
-    return float(np.corrcoef(rankdata(model[pairs]), rankdata(brain[pairs]))[0, 1])
+    return float(spearmanr(model[pairs], brain[pairs]).statistic)
 
 
 def rescaled(X: np.ndarray, column: int, factor: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.evaluation.scores import LOWER_IS_BETTER
+from encoding.evaluation.scores import SCORES
 from encoding.plots.look import BAND, CEILING, CLEAR, FADED, LINE, SMALL, hemi_colour, hemi_name, level, rimmed, theme
 from encoding.runtime.registry import unknown
 
@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Interval = tuple[np.ndarray, np.ndarray]
-
-SCORE_TITLES = {  # name and, on a second line, unit
-    "r": ("Pearson correlation r", ""),
-    "r2": ("R²", "coefficient of determination"),
-    "rmse": ("root mean squared error", "response units"),
-    "mae": ("absolute error", "response units"),
-    "smooth_l1": ("smooth L1 loss", "of errors in response units"),
-    "normalised": ("noise-normalised r²", "share of explainable variance"),
-    "relative": ("r / highest possible r", "the Algonauts 2021 score"),
-    "official": ("Algonauts 2023 score", "percent"),
-}
-CEILING_LEVELS = {"normalised": 1.0, "relative": 1.0, "official": 100.0}  # a score over its ceiling reaches this, by definition
-NO_SKILL = {"r": "Chance, r = 0", "r2": "No better than the mean, R² = 0"}
-MEANS_ONLY = ("normalised", "relative", "official")
 
 BAR = 0.4  # width of a bar where an ROI takes 1
 CLASS_GAP = 0.8  # between two classes of ROIs
@@ -53,7 +39,7 @@ def roi_bars(
     Parameters
     ----------
     table : :meth:`encoding.fits.result.Result.rois`; one row for each ROI and hemisphere.
-    score : a key of :data:`SCORE_TITLES`.
+    score : a key of :data:`encoding.evaluation.scores.SCORES`.
     statistic : ``mean`` or ``median`` over vertices.
     intervals : hemisphere to (low, high), each (n_rois,) in the order of that hemisphere's rows: ends of the 95 % interval
         of the mean r. Drawn with the mean r only, since they are of nothing else.
@@ -88,8 +74,8 @@ def roi_bars(
         bars.append(_Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, intervals.get(hemi)))
         fig.add_trace(bars[-1].trace(f"{statistic} {score}", selected))
     _draw_bounds(fig, bars, selected)
-    if score in NO_SKILL:
-        level(fig, 0, x=row.ends, name=NO_SKILL[score], dash="dot")
+    if SCORES[score].no_skill:
+        level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot")
     _separate(fig, row)
     fig.update_layout(annotations=[*_class_names(row), *_gaps(row, bars)])  # at once: plotly copies all of them for each one added
     fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero", fixedrange=True)
@@ -100,16 +86,16 @@ def roi_bars(
 
 def score_column(table: pd.DataFrame, score: str, statistic: str) -> str:
     """The column of :meth:`Result.rois` that holds a score; ValueError, with the way out, where there is none."""
-    if score not in SCORE_TITLES:
-        raise ValueError(unknown("score", score, SCORE_TITLES))
+    if score not in SCORES:
+        raise ValueError(unknown("score", score, SCORES))
     if statistic not in ("mean", "median"):
         raise ValueError(unknown("statistic", statistic, ("mean", "median")))
-    if score in MEANS_ONLY and statistic != "mean":
-        raise ValueError(f"The {score} score of an ROI is defined as a mean over vertices; there is no {statistic}.")
-    plain = score if score not in ("r", "r2") else f"{score}_mean"
-    column = plain if statistic == "mean" else f"{score}_median"
+    found = SCORES[score]
+    if statistic == "median" and not found.has_median:
+        raise ValueError(f"The {found.title} of an ROI is defined as a mean over vertices; there is no median.")
+    column = found.mean_column if statistic == "mean" else found.median_column
     if column not in table:
-        why = " It needs a noise ceiling, which is not known here." if score in MEANS_ONLY else ""
+        why = " It needs a noise ceiling, which is not known here." if found.needs_ceiling else ""
         raise ValueError(f"The table has no column {column!r}.{why} Columns: {', '.join(table.columns)}.")
     return column
 
@@ -120,18 +106,17 @@ def axis_title(score: str, statistic: str) -> str:
     >>> axis_title("mae", "median")
     'Median absolute error<br>response units, lower is better'
     """
-    name, unit = SCORE_TITLES[score]
-    better = "lower is better" if score in LOWER_IS_BETTER else ""
-    below = ", ".join(part for part in (unit, better) if part)
-    return "<br>".join(part for part in (f"{statistic.capitalize()} {name}", below) if part)
+    found = SCORES[score]
+    below = ", ".join(part for part in (found.unit, "lower is better" if found.lower_is_better else "") if part)
+    return "<br>".join(part for part in (f"{statistic.capitalize()} {found.title}", below) if part)
 
 
 def ceilings(rows: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
     """(n_rows,) the highest score a model could reach in each row; NaN where unknown or where the score has no such bound."""
     if (score, statistic) == ("r", "mean") and "ceiling_r" in rows:
         return rows["ceiling_r"].to_numpy(float)
-    if score in CEILING_LEVELS:
-        return np.where(np.isfinite(rows[score].to_numpy(float)), CEILING_LEVELS[score], np.nan)
+    if (bound := SCORES[score].ceiling_level) is not None:
+        return np.where(np.isfinite(rows[score_column(rows, score, statistic)].to_numpy(float)), bound, np.nan)
     return np.full(len(rows), np.nan)
 
 

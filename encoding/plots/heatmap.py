@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.evaluation.scores import SCORES
 from encoding.plots.bars import axis_title
 from encoding.plots.look import BAND, CEILING, GRID, LINE, SMALL, TEST, hemi_colour, hemi_name, theme
 
@@ -20,7 +21,11 @@ SURE = 0.95  # share of draws from which the best layer's star is filled
 ROW, LEAST_HEIGHT = 26, 150  # px, of a layer and of everything around the layers
 CHARACTER, LONGEST = 6.4, 34  # px of a character of a layer's name, and how many are shown
 STEP = 0.05  # to which the top of the colour scale is rounded up
-QUANTITIES = {"r": "mean r", "normalised": "r² / ceiling"}
+
+
+def quantity_of(score: str) -> str:
+    """The short name of a score averaged over an ROI, of a colour bar."""
+    return "mean r" if score == "r" else SCORES[score].short
 
 
 def layer_heatmap(
@@ -37,7 +42,7 @@ def layer_heatmap(
     Parameters
     ----------
     table : rows of one hemisphere of :meth:`encoding.analysis.layer_sweep.SweepResult.table`; at least label, roi and the score.
-    score : ``r`` or ``normalised``.
+    score : ``r`` or ``normalised_r2``.
     layers : labels of every layer, early ones first; those that the table lacks stay empty. None takes the table's.
     best : from ``layer_sweep.best_layers``. A star marks the best layer of each ROI, filled where it wins in 95 % of the draws or
         more; the share stands beside the ROI's name.
@@ -57,8 +62,8 @@ def layer_heatmap(
     z = np.array([[cells.get((layer, roi), {}).get(score, np.nan) for roi in rois] for layer in layers], float)
     fig = go.Figure()
     fig.add_heatmap(
-        x=rois, y=layers, z=z, zmin=0.0, zmax=_top(z), colorscale=COLOURS, xgap=1, ygap=1, name=quantity or QUANTITIES[score],
-        colorbar={"title": {"text": quantity or QUANTITIES[score], "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
+        x=rois, y=layers, z=z, zmin=0.0, zmax=_top(z), colorscale=COLOURS, xgap=1, ygap=1, name=quantity or quantity_of(score),
+        colorbar={"title": {"text": quantity or quantity_of(score), "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
     )  # fmt: skip
     _mark_best(fig, best)
     x, y = (grid.ravel() for grid in np.meshgrid(rois, layers))
@@ -121,7 +126,7 @@ def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, won: Mapping[tup
     interval = f" (95 % {row['low']:.3f} to {row['high']:.3f})" if np.isfinite(row.get("low", np.nan)) else ""
     lines += [f"mean r {row['r']:.3f}{interval}"] if "r" in row else []
     lines += [f"noise ceiling of r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
-    lines += [f"r² / ceiling {row['normalised']:.3f}"] if "normalised" in row else []
+    lines += [f"r² / ceiling {row['normalised_r2']:.3f}"] if "normalised_r2" in row else []
     lines += [f"{row['n_vertices']:,} vertices"] if "n_vertices" in row else []
     if (layer, roi) in won:
         share = won[layer, roi]
@@ -227,7 +232,7 @@ def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Se
         fig.add_scatter(
             x=rows["label"].to_numpy(), y=value, mode="lines+markers", name=hemi_name(hemi), error_y=bars,
             line={"color": colour, "width": 2},
-            hovertemplate=f"%{{x}}<br>{QUANTITIES[score]} %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
+            hovertemplate=f"%{{x}}<br>{quantity_of(score)} %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
         )  # fmt: skip
         if score == "r" and "ceiling_r" in rows:
             level = np.full(len(layers), rows["ceiling_r"].iloc[0])
@@ -235,8 +240,7 @@ def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Se
                 x=layers, y=level, mode="lines", name=f"Noise ceiling, {hemi_name(hemi).split()[0].lower()}", hoverinfo="skip",
                 line={"color": CEILING, "width": 1.5, "dash": "dot" if hemi == "rh" else "dash"},
             )  # fmt: skip
-    name = axis_title("r", "mean") if score == "r" else axis_title("normalised", "mean")
-    fig.update_yaxes(title_text=name, rangemode="tozero")
+    fig.update_yaxes(title_text=axis_title(score, "mean"), rangemode="tozero")
     short = [_short(layer) for layer in layers]
     longest = max(map(len, short), default=0)
     upright = longest * len(layers) > 60

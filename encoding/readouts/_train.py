@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.evaluation.scores import r_from_moments
 from encoding.readouts._examples import ROW_BLOCK, Examples, batches
 from encoding.readouts._stopping import EarlyStopping
 from encoding.runtime.progress import Report, silent
@@ -273,7 +274,7 @@ def validate(network: Network, subject: Examples, options: TrainingOptions) -> t
     n = len(subject.validation)
     error, p, m, pp, mm, pm = sums.cpu().numpy() / n
     var_p, var_m = np.maximum(pp - p * p, 0), np.maximum(mm - m * m, 0)
-    varies = (var_p > 1e-6 * pp) & (var_m > 1e-6 * mm)
-    r = np.where(varies, (pm - p * m) / np.sqrt(np.where(varies, var_p * var_m, 1.0)), 0.0)
+    flat_p, flat_m = var_p <= 1e-6 * pp, var_m <= 1e-6 * mm
+    r = np.nan_to_num(r_from_moments(pm - p * m, var_p, var_m, flat_p, flat_m))
     loss = error if options.loss == "mse" else (error + 1 - r) / 2
     return loss, np.where(subject.scale.constant, np.nan, r)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from encoding.datasets._base import FSAVERAGE_VERTICES
-from encoding.evaluation.scores import SCORES
+from encoding.evaluation.scores import STORED_SCORES
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
 from encoding.runs.exchange_models import wrong_with
@@ -79,7 +79,7 @@ def check_arrays(arrays: Arrays) -> None:
         n_vertices = r.shape[1]
         _require(n_vertices > 0 and not (np.abs(r) > 1.001).any(), f"no possible correlations ({hemi})")
         known |= {name for name in fit if name.startswith(f"{hemi}_")}
-        for name in [*SCORES, *(name.removeprefix(f"{hemi}_") for name in fit if name.startswith(f"{hemi}_"))]:
+        for name in [*STORED_SCORES, *(name.removeprefix(f"{hemi}_") for name in fit if name.startswith(f"{hemi}_"))]:
             _require(_array(fit, f"{hemi}_{name}", "biuf", 2).shape == (n_folds, n_vertices), f"scores of another shape ({hemi}_{name})")
         members = _array(about, f"{hemi}_members", "u", 2)
         _require(members.dtype == np.uint8 and members.shape == (len(rois), -(-n_vertices // 8)), f"ROIs of another shape ({hemi})")

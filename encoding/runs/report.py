@@ -224,7 +224,7 @@ def _brain_section(brains: Sequence[tuple[str, BrainMap]]) -> str:
 def _scores(name: str, result: Result) -> str:
     table = result.rois()
     table = table[table["n_vertices"] > 0]
-    wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "ceiling_r", "normalised", "relative", "official"]
+    wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "ceiling_r", "normalised_r2", "normalised_r", "algonauts2023"]
     return folded(table_html(table[[column for column in wanted if column in table]]), f"{name}: {EVERY_VERTEX} vertices and every region")
 
 

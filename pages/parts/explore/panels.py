@@ -11,8 +11,8 @@ import streamlit as st
 from encoding import DATASETS, Result, plots
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
-from encoding.evaluation.scores import LOWER_IS_BETTER, SCORES
-from encoding.fits.result import EVERY_VERTEX, LEAST_CEILING
+from encoding.evaluation.scores import SCORES
+from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.bars import score_column
 from encoding.plots.brain.brain_map import DRAWN, BrainMap
 from pages.parts.data.stimuli import thumbnails
@@ -22,17 +22,6 @@ from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import stored_intervals
 from pages.parts.shared.units import said
 
-SCORE_NAMES = {
-    "r": "r",
-    "r2": "R²",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "smooth_l1": "smooth L1",
-    "normalised": "r² / ceiling",
-    "relative": "r / highest r",
-    "official": "Algonauts 2023 score",
-}
-NEEDS_CEILING = ("normalised", "relative", "official")
 HOW = {
     "bars": "Each bar is a region: how well new pictures' responses are predicted, averaged over its vertices. Compare it with the grey "
     "mark above, the most that noise allows, and with its whiskers: two bars whose whiskers overlap widely may not differ at all. "
@@ -48,16 +37,24 @@ START_VIEW = "posterior"  # where visual cortex is in sight
 
 def score_controls(result: Result) -> tuple[str, str]:
     """Which score is shown, and whether its mean or median over vertices."""
-    known = [name for name in SCORE_NAMES if name not in NEEDS_CEILING or result.plan.subject.ceiling is not None]
-    if DATASETS[result.plan.spec.dataset].clips:
-        known = [name for name in known if name != "official"]  # that challenge was of pictures
     left, right = st.columns([4, 1])
     if result.plan.subject.ceiling is None:
         left.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
-    score = left.segmented_control("Score", known, key="score", bind="query-params", default="r", required=True, help=said(_score_help()))
+    score = left.segmented_control(
+        "Score",
+        result.score_names,
+        key="score",
+        bind="query-params",
+        default="r",
+        required=True,
+        help=said("\n\n".join(f"**{name}** {SCORES[name].definition}" for name in result.score_names)),
+    )
     statistic = right.segmented_control(
         said("Over vertices"), ["mean", "median"], key="over", bind="query-params", default="mean", required=True
     )
+    if statistic == "median" and not SCORES[score].has_median:
+        right.caption(f"The {SCORES[score].short} is defined as a mean.")
+        statistic = "mean"
     return score, statistic
 
 
@@ -77,20 +74,11 @@ def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
     return brain
 
 
-def score_values(result: Result, hemi: str, score: str) -> np.ndarray:
-    """(n_vertices,) one of :data:`SCORE_NAMES` for every vertex."""
-    if score == "normalised":
-        return result.normalised(hemi)
-    if score == "relative":
-        return result.relative(hemi)
-    return result.official(hemi) if score == "official" else result.score(hemi, score)
-
-
 def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -> BrainMap:
     """What the brain shows, from the widgets above it."""
-    values = {hemi: score_values(result, hemi, score) for hemi in result.plan.hemis}
+    values = {hemi: result.score(hemi, score) for hemi in result.plan.hemis}
     low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
-    step = 1.0 if score == "official" else 0.05
+    step = 1.0 if score == "algonauts2023" else 0.05
     most = max(1.0, float(np.ceil(high)))
     known = roi_names(result.plan.subject)
     classes = {kind: [name for name in names if name in known] for kind, names in DATASETS[result.plan.spec.dataset].roi_names().items()}
@@ -99,7 +87,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
     surface = surfaces.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
     kinds = outlines.multiselect("Outlines", [*classes], key="outlines", default=[*classes][:1], persist_state="session")
     with colours.popover("Colours", width="stretch"):
-        lowest = max(0.0, np.floor(low / step) * step) if score in LOWER_IS_BETTER else 0.0
+        lowest = max(0.0, np.floor(low / step) * step) if SCORES[score].lower_is_better else 0.0
         ends = st.slider(
             "From, to", 0.0, most, (lowest, min(most, np.ceil(high / step) * step)), step, key=f"range_{score}", persist_state="session"
         )
@@ -110,11 +98,11 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         rois=placement.rois(result.plan.subject.rois),
         ceiling=None if (highest := highest_r(result, score)) is None else placement.values(highest),
         source=origin(result),
-        title=f"{SCORE_NAMES[score]} per vertex",
-        quantity=SCORE_NAMES[score],
+        title=f"{SCORES[score].short} per vertex",
+        quantity=SCORES[score].short,
         colour_range=ends if ends[0] < ends[1] else (0.0, most),
         threshold=threshold,
-        colour_map="viridis" if score in LOWER_IS_BETTER else "plasma",
+        colour_map="viridis" if SCORES[score].lower_is_better else "plasma",
         surface=surface,
         view=START_VIEW,
         outlined=tuple(name for kind in kinds for name in classes[kind]),
@@ -150,11 +138,11 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         "bars",
         on_select=lambda: choose_clicked_bar("bars"),
         selection_mode="points",
-        alt=f"{SCORE_NAMES[score]} of every ROI, left and right",
+        alt=f"{SCORES[score].short} of every ROI, left and right",
         source=origin(result),
         how=HOW["bars"],
     )
-    notes = [SCORES.get(score, _score_note(score))]
+    notes = [SCORES[score].definition]
     if score == "r" and intervals is not None and statistic == "mean":
         notes.append(f"Bars: mean over vertices; whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images.")
     st.caption(said(" ".join(notes)))
@@ -165,35 +153,13 @@ def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, inte
     column = score_column(table, score, statistic)
     parts = []
     for _, row in table[table["roi"] == EVERY_VERTEX].iterrows():
-        text = f"{statistic.capitalize()} {SCORE_NAMES[score]} over {row['n_vertices']:,} vertices of {row['hemi']}: **{row[column]:.3f}**"
+        text = f"{statistic.capitalize()} {SCORES[score].short} over {row['n_vertices']:,} vertices of {row['hemi']}: **{row[column]:.3f}**"
         if intervals is not None and (score, statistic) == ("r", "mean"):
             low, high = (float(intervals[f"{row['hemi']}_{end}"][0]) for end in ("low", "high"))
             text += f" (95 % of bootstrap draws: {low:.3f} to {high:.3f})"
         parts.append(text)
     st.info(said(f"This data set names no ROIs, so there are no bars to compare. {'. '.join(parts)}."))
-    st.caption(said(SCORES.get(score, _score_note(score))))
-
-
-def _score_note(score: str) -> str:
-    if score == "relative":
-        return (
-            "r over the highest r that noise leaves possible (the root of the ceiling), the score of Algonauts 2021; "
-            f"vertices with a ceiling under {LEAST_CEILING} are left out. From few repeats it is rough: single vertices may exceed 1."
-        )
-    if score == "normalised":
-        return (
-            "r² over the noise ceiling, the share of explainable variance that is explained; "
-            f"vertices with a ceiling under {LEAST_CEILING} are left out."
-        )
-    return (
-        "100 r² over the noise ceiling, clipped at 100, negative r counted as 0. "
-        "A vertex with a ceiling of 0 scores 100 once r > 0: compare r² / ceiling."
-    )
-
-
-def _score_help() -> str:
-    lines = [f"**{name}** {text}" for name, text in SCORES.items()]
-    return "\n\n".join([*lines, *(f"**{name}** {_score_note(name)}" for name in NEEDS_CEILING)])
+    st.caption(said(SCORES[score].definition))
 
 
 @st.cache_data(max_entries=64)

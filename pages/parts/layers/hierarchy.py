@@ -38,7 +38,7 @@ def hierarchy_panel(found: SweepResult, hemi: str) -> None:
 
 @st.cache_data(show_spinner=False)
 def _published_figure() -> Any:
-    return plots.layer_heatmap(published(), score="normalised", best=published_best(), quantity="noise-normalised r²")
+    return plots.layer_heatmap(published(), score="normalised_r2", best=published_best(), quantity="noise-normalised r²")
 
 
 def _own_hierarchy(found: SweepResult, backbone: str, hemi: str) -> None:

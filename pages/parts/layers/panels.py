@@ -15,8 +15,9 @@ from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, 
 from encoding.analysis.layer_sweep import Cell, SweepResult
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
-from encoding.fits.result import LEAST_CEILING
+from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.brain_map import DRAWN, BrainMap
+from encoding.plots.heatmap import quantity_of
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
 from pages.parts.learn.lesson import EXPLORE, explore_query
@@ -27,7 +28,7 @@ from pages.parts.shared.glossary import explain
 from pages.parts.shared.units import said
 
 START_VIEW = "posterior"  # where visual cortex is in sight
-SCORES = {"r": "mean r", "normalised": "r² / ceiling"}
+SHOWN_SCORES = ("r", "normalised_r2")
 ON_BRAIN = ("one layer", "best layer")
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
 HOW = {
@@ -67,13 +68,12 @@ def score_controls(found: SweepResult) -> tuple[str, str]:
     has_ceiling = next(iter(found.results.values())).plan.subject.ceiling is not None
     score = left.segmented_control(
         "Score",
-        [*SCORES] if has_ceiling else ["r"],
+        [*SHOWN_SCORES] if has_ceiling else ["r"],
         key="layer_score",
         bind="query-params",
         default="r",
         required=True,
-        help=f"{explain('r')} normalised is r² over the noise ceiling, the share of explainable variance that is explained; "
-        f"vertices with a ceiling under {LEAST_CEILING} are left out.",
+        help=f"{explain('r')} **normalised_r2** {SCORES['normalised_r2'].definition}",
     )
     hemi = right.segmented_control(
         "Hemisphere",
@@ -106,7 +106,7 @@ def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
         "heatmap",
         on_select=lambda: _choose_clicked(found),
         selection_mode="points",
-        alt=f"{SCORES[score]} of every layer in every ROI",
+        alt=f"{quantity_of(score)} of every layer in every ROI",
         source=origin(found),
         how=HOW["heatmap"],
     )
@@ -210,7 +210,7 @@ def _say(found: SweepResult, cell: Cell, roi: str) -> None:
 
 
 def _values(result: Result, score: str) -> dict[str, np.ndarray]:
-    return {hemi: result.score(hemi) if score == "r" else result.normalised(hemi) for hemi in result.plan.hemis}
+    return {hemi: result.score(hemi, score) for hemi in result.plan.hemis}
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -252,7 +252,7 @@ def _layer_map(found: SweepResult, result: Result, placement: Placement, score: 
     """One layer's score at every vertex."""
     look = _look(found, placement, roi, ("layer_threshold", 0.0, "Hide values below"))
     (layer,) = result.plan.spec.layers
-    quantity = "r" if score == "r" else SCORES[score]
+    quantity = SCORES[score].short
     ceiling = None
     if score == "r" and result.plan.subject.ceiling is not None:
         ceiling = placement.values({hemi: np.sqrt(result.ceiling(hemi)) for hemi in result.plan.hemis})
@@ -312,5 +312,5 @@ def _profile(found: SweepResult, roi: str, score: str) -> None:
             figure = plots.layer_profile(
                 rows[rows["hemi"] != BOTH], roi=roi, score=score, layers=[found.sweep.label(cell) for cell in found.cells]
             )
-            alt = f"{SCORES[score]} of {roi} through the layers"
+            alt = f"{quantity_of(score)} of {roi} through the layers"
             chart(figure, "profile", alt=alt, source=origin(found), how=HOW["profile"])

@@ -10,6 +10,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.tuning import roi_profile, rois_at
+from encoding.evaluation.scores import pearson
 from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.brain.brain_map import DRAWN, BrainMap
 from encoding.prediction.nearest_stimuli import reliable
@@ -97,9 +98,8 @@ def pattern_r(asked: PredictionRequest, least_r: float) -> tuple[float, int]:
     columns = reliable(asked.result, least_r)
     one, other = (np.concatenate([values[hemi][chosen] for hemi, chosen in columns.items()]) for values in (predicted, measured))
     usable = np.isfinite(one) & np.isfinite(other)
-    if usable.sum() < 3 or not one[usable].std() or not other[usable].std():
-        return float("nan"), int(usable.sum())
-    return float(np.corrcoef(one[usable], other[usable])[0, 1]), int(usable.sum())
+    r = float(pearson(one[usable], other[usable])) if usable.sum() >= 3 and one[usable].std() else float("nan")
+    return r, int(usable.sum())
 
 
 def models_table(every: list[tuple[str, PredictionRequest]], least_r: float) -> None:

@@ -1,20 +1,28 @@
-"""Links of earlier releases: their parameters are read under today's names for one release, and the page says so."""
+"""Read links of earlier releases: query parameters and score names of the first release are renamed, and the page says so."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from encoding.evaluation.scores import FORMER_SCORES
+
 FORMER_PARAMETERS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
+SCORE_PARAMETERS = ("score", "layer_score")  # whose values are names of scores
 
 
 def read_former_parameters() -> None:
-    """Rename the query parameters of a link from an earlier release, before any widget reads them."""
+    """Rename the query parameters, and values that name a score, of a link from an earlier release, before any widget reads them."""
     former = [name for name in FORMER_PARAMETERS if name in st.query_params]
     for name in former:
         values = st.query_params.get_all(name)
         del st.query_params[name]
         if FORMER_PARAMETERS[name] not in st.query_params:
             st.query_params[FORMER_PARAMETERS[name]] = values
-    if former:
-        renamed = ", ".join(f"{name} is now {FORMER_PARAMETERS[name]}" for name in former)
+    today = {name: FORMER_PARAMETERS[name] for name in former}
+    for name in SCORE_PARAMETERS:
+        value = st.query_params.get(name)
+        if value in FORMER_SCORES:
+            st.query_params[name] = today[value] = FORMER_SCORES[value]
+    if today:
+        renamed = ", ".join(f"{name} is now {other}" for name, other in today.items())
         st.toast(f"This link is of an earlier release ({renamed}). It works in this release only; copy the address again.")

@@ -206,7 +206,7 @@ def test_normalised_scores_are_those_of_the_fit_where_a_ceiling_is_known(tiny, s
     mine = roi_rows(result)
     theirs = result.rois()
     for hemi in ("lh", "rh"):
-        np.testing.assert_allclose(mine.loc[mine["hemi"] == hemi, "normalised"], theirs.loc[theirs["hemi"] == hemi, "normalised"])
+        np.testing.assert_allclose(mine.loc[mine["hemi"] == hemi, "normalised_r2"], theirs.loc[theirs["hemi"] == hemi, "normalised_r2"])
         np.testing.assert_allclose(mine.loc[mine["hemi"] == hemi, "ceiling_r"], theirs.loc[theirs["hemi"] == hemi, "ceiling_r"])
 
 
@@ -230,17 +230,17 @@ def test_shares_of_draws_are_counted_and_ties_are_shared():
 
 
 def test_best_layers_follow_the_score_that_is_asked_for():
-    table = pd.DataFrame({"label": ["a", "b"], "roi": "V1", "r": [0.5, 0.4], "normalised": [0.2, 0.3]})
+    table = pd.DataFrame({"label": ["a", "b"], "roi": "V1", "r": [0.5, 0.4], "normalised_r2": [0.2, 0.3]})
     shares = np.array([[0.7], [0.3]])
     assert best_layers(table, shares).to_dict("records") == [{"roi": "V1", "label": "a", "place": 0, "r": 0.5, "share": 0.7, "second": "b"}]
-    other = best_layers(table, shares, score="normalised").iloc[0]
+    other = best_layers(table, shares, score="normalised_r2").iloc[0]
     assert (other["label"], other["share"], other["second"]) == ("b", 0.3, "a")
 
 
 def test_a_score_that_is_not_there_is_explained():
     table = pd.DataFrame({"label": ["a"], "roi": ["V1"], "r": [0.5]})
     with pytest.raises(ValueError, match=r"It needs a noise ceiling"):
-        by_layer(table, "normalised", ["a"], ["V1"])
+        by_layer(table, "normalised_r2", ["a"], ["V1"])
 
 
 class Scored:
@@ -304,7 +304,7 @@ def test_an_index_that_means_nothing_is_not_a_number():
 def test_the_published_table_rises_from_early_to_late_areas():
     best = published_best().set_index("roi")["label"]
     assert best["V1v"] == "features.4" and best["FFA-1"] == "features.12" and best["early"] == "features.7"
-    assert published().pivot(index="label", columns="roi", values="normalised").loc["features.9", "RSC"] == 0.643
+    assert published().pivot(index="label", columns="roi", values="normalised_r2").loc["features.9", "RSC"] == 0.643
     places = {roi: int(np.argmax([row[i] for row in PUBLISHED])) for i, roi in enumerate(PUBLISHED_ROIS)}
     staged = [roi for roi in PUBLISHED_ROIS if stage(roi)]
     assert published_hierarchy().index == pytest.approx(spearmanr([stage(roi) for roi in staged], [places[roi] for roi in staged])[0])
@@ -357,7 +357,7 @@ def test_stars_mark_the_best_layers_and_are_filled_where_that_is_sure(table):
 
 
 def test_the_published_table_is_drawn_without_shares(table):
-    figure = plots.layer_heatmap(published(), score="normalised", best=published_best())
+    figure = plots.layer_heatmap(published(), score="normalised_r2", best=published_best())
     assert figure.data[0].z.shape == (5, 9) and list(figure.layout.xaxis.ticktext) == list(PUBLISHED_ROIS)
     assert not any("nan" in text for text in figure.data[-1].hovertext)
 

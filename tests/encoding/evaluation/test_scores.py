@@ -5,13 +5,16 @@ from sklearn import metrics
 
 from encoding.evaluation.noise_ceiling import from_repeats
 from encoding.evaluation.scores import (
+    FORMER_SCORES,
     SCORES,
+    STORED_SCORES,
     ScoreAccumulator,
-    algonauts2021_score,
     algonauts2023_score,
     bootstrap_means,
     mean_of_roi_means,
+    normalised_r,
     normalised_r2,
+    pearson,
     score,
 )
 
@@ -27,7 +30,7 @@ def pair():
 def test_scores_are_scipys_and_scikit_learns(pair):
     predicted, measured = pair
     found = score(predicted, measured)
-    assert set(found) == set(SCORES)
+    assert set(found) == set(STORED_SCORES)
     each = [(p.astype(float), m.astype(float)) for p, m in zip(predicted.T, measured.T, strict=True)]
     np.testing.assert_allclose(found["r"], [stats.pearsonr(p, m)[0] for p, m in each], atol=1e-6)
     np.testing.assert_allclose(found["r2"], [metrics.r2_score(m, p) for p, m in each], atol=1e-5)
@@ -81,8 +84,8 @@ def test_a_vertex_without_a_ceiling_is_left_out_of_the_normalised_score():
 
 def test_the_2021_score_is_r_over_the_root_of_the_ceiling_where_there_is_one():
     r, ceiling = np.array([0.4, -0.3, 0.9, 0.1, 0.1]), np.array([0.64, 0.25, 0.25, 0.01, 0.0])
-    np.testing.assert_allclose(algonauts2021_score(r, ceiling), [0.5, -0.6, 1.8, 1, np.nan])
-    np.testing.assert_allclose(algonauts2021_score(r, ceiling, least=0.05), [0.5, -0.6, 1.8, np.nan, np.nan])
+    np.testing.assert_allclose(normalised_r(r, ceiling), [0.5, -0.6, 1.8, 1, np.nan])
+    np.testing.assert_allclose(normalised_r(r, ceiling, least=0.05), [0.5, -0.6, 1.8, np.nan, np.nan])
 
 
 def test_predicting_the_signal_itself_scores_one_in_2021s_measure():
@@ -90,7 +93,7 @@ def test_predicting_the_signal_itself_scores_one_in_2021s_measure():
     signal = rng.normal(size=(4000, 8))
     repeats = signal[:, None] + rng.normal(size=(4000, 3, 8)) * np.geomspace(0.3, 3, 8)
     r = score(signal, repeats.mean(axis=1))["r"]
-    np.testing.assert_allclose(algonauts2021_score(r, from_repeats(repeats)), 1, atol=0.05)
+    np.testing.assert_allclose(normalised_r(r, from_repeats(repeats)), 1, atol=0.05)
 
 
 def test_rois_count_the_same_whatever_their_size():
@@ -118,3 +121,22 @@ def test_each_draw_is_the_correlation_of_the_drawn_images(pair):
     for r, counts in zip(ours, drawn, strict=True):
         rows = np.repeat(np.arange(80), counts)
         assert r == pytest.approx(stats.pearsonr(predicted[rows, 1], measured[rows, 1])[0], abs=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_pearson_is_scipys_and_says_what_is_undefined(axis):
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(2, 30, 40)) + 1e3
+    expected = [stats.pearsonr(x, y)[0] for x, y in zip(np.moveaxis(a, axis, -1), np.moveaxis(b, axis, -1), strict=True)]
+    np.testing.assert_allclose(pearson(a, b, axis), expected, atol=1e-9)
+    constant, varying = np.full(5, 0.1), np.arange(5.0)
+    assert pearson(constant, varying) == 0 and np.isnan(pearson(varying, constant)) and np.isnan(pearson(varying, varying * np.nan))
+
+
+def test_a_scores_table_is_complete_and_its_columns_differ():
+    columns = [column for score in SCORES.values() for column in (score.mean_column, score.median_column)]
+    assert len(set(columns)) == len(columns)
+    assert set(FORMER_SCORES.values()) <= set(SCORES) and not set(FORMER_SCORES) & set(SCORES)
+    for each in SCORES.values():
+        assert each.title and each.short and each.definition.endswith(".")
+        assert each.needs_ceiling == (each.ceiling_level is not None)

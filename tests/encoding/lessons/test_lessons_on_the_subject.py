@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from encoding import FitSpec
+from encoding.evaluation.scores import pearson
 from encoding.evaluation.splits import Fold
 from encoding.fits.plan import plan
 from encoding.lessons import hierarchy, pitfalls, residuals, rsa, sharing
-from encoding.lessons._linear import correlation, fitted, standardised
+from encoding.lessons._linear import fitted, standardised
 from encoding.lessons._spaces import components
 from encoding.plots import lessons_later as figures
 from encoding.plots.told import table_of
@@ -68,8 +69,8 @@ def test_test_rows_never_touch_a_standardisation():
 
 def test_correlation_is_pearsons():
     a, b = np.random.default_rng(3).standard_normal((2, 50, 4))
-    np.testing.assert_allclose(correlation(a, b), [np.corrcoef(x, y)[0, 1] for x, y in zip(a.T, b.T, strict=True)])
-    assert correlation(np.ones((5, 1)), np.arange(5.0)[:, None])[0] == 0
+    np.testing.assert_allclose(pearson(a, b), [np.corrcoef(x, y)[0, 1] for x, y in zip(a.T, b.T, strict=True)])
+    assert pearson(np.ones((5, 1)), np.arange(5.0)[:, None])[0] == 0
 
 
 # The hierarchy
@@ -320,7 +321,7 @@ def test_p_is_scipys():
 
 def test_one_in_twenty_of_noise_passes_and_none_at_a_false_discovery_rate():
     rng = np.random.default_rng(12)
-    counts = [pitfalls.findings(pitfalls.p_values(correlation(*rng.standard_normal((2, 60, 1_000))), 60)) for _ in range(20)]
+    counts = [pitfalls.findings(pitfalls.p_values(pearson(*rng.standard_normal((2, 60, 1_000))), 60)) for _ in range(20)]
     assert 35 < np.mean([count["each for itself"] for count in counts]) < 65
     assert sum(count["false discovery rate"] > 0 for count in counts) <= 3  # one in twenty is promised
     assert sum(count["Bonferroni"] > 0 for count in counts) <= 3

@@ -211,7 +211,7 @@ def test_without_a_ceiling_there_is_no_normalised_score(page, store):
 def test_where_a_ceiling_is_known_scores_can_be_normalised(page, tiny, store):
     tiny.change(ceiling={hemi: np.full(10, 0.5, np.float32) for hemi in ("lh", "rh")})
     sweep_layers(SWEEP, store, device="cpu")
-    page.query_params["layer_score"] = "normalised"
+    page.query_params["layer_score"] = "normalised_r2"
     page.run()
     assert not page.exception
     heat = next(trace for trace in figure(page)["data"] if trace["type"] == "heatmap")

@@ -6,8 +6,9 @@ import numpy as np
 import streamlit as st
 
 from encoding import FitSpec
+from encoding.evaluation.scores import pearson
 from encoding.lessons import pitfalls
-from encoding.lessons._linear import correlation, fitted
+from encoding.lessons._linear import fitted
 from encoding.lessons.pitfalls import N_CHOSEN, N_SPLITS, N_TEST, N_TRAIN, WAYS, Circle
 from encoding.plots import lessons_later as figures
 from pages.parts.learn.lesson import Lesson, source, subject_key
@@ -116,7 +117,7 @@ def _circle() -> str:
 
 def _many() -> str:
     predicted = _predicted(subject_key())
-    p = {name: pitfalls.p_values(correlation(*pair), len(pair[0])) for name, pair in predicted.items()}
+    p = {name: pitfalls.p_values(pearson(*pair), len(pair[0])) for name, pair in predicted.items()}
     shown = {NOISE: p[NOISE], "Every vertex of the simulated subject": p[REAL]}
     chart(
         figures.sorted_p(shown),

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from encoding import plots
+from encoding.evaluation.scores import pearson
 from encoding.lessons.residuals import BEND, N_FEATURES, bent_vertex, curve, failures, predicted
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
 from pages.parts.learn.lessons import _subject as _later
@@ -66,7 +67,7 @@ def _show() -> str:
 
 def _told(features: str, found: dict[str, np.ndarray], residual: np.ndarray, worst: np.ndarray) -> str:
     bend = curve(found["predicted"], residual)
-    r, perfect = (np.corrcoef(found[name], found["measured"])[0, 1] for name in ("predicted", "signal"))
+    r, perfect = (pearson(found[name], found["measured"]) for name in ("predicted", "signal"))
     dark = int((found["drive"][worst] > np.quantile(found["drive"], 1 - DARK)).sum())
     p = "p < .001" if bend.p < 0.001 else f"p = {bend.p:.2f}"
     among = f"{dark} of the {len(worst)} worst are among the darkest fifth of the test pictures"
