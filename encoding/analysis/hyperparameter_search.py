@@ -258,7 +258,7 @@ class _Objective:
     def value(self, options: Options, on_epoch: EpochCallback, report: Report) -> float:
         """The mean r over all vertices on the validation rows, those left out that do not vary there.
 
-        ``watch`` is told the epochs of the largest part.
+        ``on_epoch`` receives the epochs of the largest part.
         """
         planned, parts = replace(self.planned, options=options), sorted(self.planned.target_groups, key=_n_targets, reverse=True)
         r = []

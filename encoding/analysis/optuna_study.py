@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Space = Mapping[str, Range | Choice]
 EpochCallback = Callable[[int, float], None]
-"""``watch(epoch, loss)``, from 0; raises where the trial is given up."""
+"""``on_epoch(epoch, loss)``, from 0; raises where the trial is given up."""
 
 N_UNPRUNED, N_UNPRUNED_EPOCHS = 5, 5  # trials that run to their end before any is given up, and epochs that each may run
 LEAST_FOR_IMPORTANCES = 10  # trials with a value; fewer say hardly anything

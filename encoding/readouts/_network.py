@@ -139,7 +139,7 @@ class NetworkReadout(Readout):
                 layer.load(Scale.of(iter([data.X[examples[0].learning]])))
         trained = train(
             network, examples, options, groups=self.groups(data, options), learning_rates=self.learning_rates(options),
-            checkpoint=data.checkpoint, watch=data.watch, report=subprogress(report, READING, 1),
+            checkpoint=data.checkpoint, on_epoch=data.on_epoch, report=subprogress(report, READING, 1),
         )  # fmt: skip
         network.to("cpu").eval().requires_grad_(False)
         return self.model(network.trunk, *fold_head(network.heads[0], examples[0].scale), trained, self.recipe(shape, options))

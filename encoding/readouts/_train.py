@@ -58,7 +58,7 @@ def train(
     groups: Sequence[np.ndarray] = (),
     learning_rates: Mapping[str, float] | None = None,
     checkpoint: Checkpoint | None = None,
-    watch: Callable[[int, float], None] | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
     report: Report = silent,
 ) -> Trained:
     """Train ``network`` in place, and leave it on the device with the weights of its best epoch.
@@ -70,8 +70,8 @@ def train(
         trunk learns nothing. One group of all by default.
     learning_rates : beginnings of parameters' names, to learning rates other than the option's, such as ``{"trunk.1.": 1e-5}``.
     checkpoint : is read first, written after an epoch every :data:`CHECKPOINT_SECONDS`; whoever stores the result clears it.
-    watch : told the number (from 0) and the validation loss of each epoch.
-    report : told each epoch and at times between. What it or ``watch`` raises stops the training and leaves the checkpoint.
+    on_epoch : told the number (from 0) and the validation loss of each epoch.
+    report : told each epoch and at times between. What it or ``on_epoch`` raises stops the training and leaves the checkpoint.
 
     Raises
     ------
@@ -91,8 +91,8 @@ def train(
             checkpoint.save(course.arrays())
             last_save = time.monotonic()
             save_took = last_save - now
-        if watch:
-            watch(course.epoch - 1, course.history["validation_loss"][-1])
+        if on_epoch:
+            on_epoch(course.epoch - 1, course.history["validation_loss"][-1])
         report(course.epoch / options.n_epochs, course.text())
     course.stopping.put_back(network)
     return Trained(course.stopping.details(), {name: np.array(values) for name, values in course.history.items()})

@@ -104,7 +104,7 @@ class Training:
     open_backbone : opens the network those readouts start from; ``layers`` are the layers of it that the fit names, ``pool`` and
         ``over_frames`` what it keeps of their places and of a clip's frames (:mod:`encoding.backbones._pooling`).
     checkpoint : where a training that may be interrupted keeps its state; None keeps nothing.
-    watch : called by a readout that is trained, after each epoch, with its number (from 0) and validation loss; what it raises stops
+    on_epoch : called by a readout that is trained, after each epoch, with its number (from 0) and validation loss; what it raises stops
         the training.
     extra_subjects : the training rows of other subjects, in the same components, for readouts that share what subjects have in common.
     """
@@ -121,7 +121,7 @@ class Training:
     pool: str = "none"
     over_frames: str = "mean"
     checkpoint: Checkpoint | None = None
-    watch: Callable[[int, float], None] | None = None
+    on_epoch: Callable[[int, float], None] | None = None
     extra_subjects: tuple[Training, ...] = ()
 
     @classmethod

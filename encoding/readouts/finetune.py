@@ -132,7 +132,7 @@ class Finetune(Readout):
             trunk.load_scale(Scale.of(_features(trunk, inputs[0], examples[0].learning, reading)))
             trained = train(
                 network, examples, options, learning_rates={"trunk.network.": options.backbone_learning_rate},
-                checkpoint=data.checkpoint, watch=data.watch, report=subprogress(report, READING, 1),
+                checkpoint=data.checkpoint, on_epoch=data.on_epoch, report=subprogress(report, READING, 1),
             )  # fmt: skip
         trunk.enter_at(None)
         network.to("cpu").eval().requires_grad_(False)

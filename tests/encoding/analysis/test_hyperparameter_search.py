@@ -104,8 +104,8 @@ class Stepped(Readout):
         for epoch in range(10):
             weights += step * X.T @ (Y - X @ weights)
             self.epochs[-1] += 1
-            if data.watch:
-                data.watch(epoch, float(np.square(Y - X @ weights).mean()))
+            if data.on_epoch:
+                data.on_epoch(epoch, float(np.square(Y - X @ weights).mean()))
         return LinearModel(weights, mean_y - mean_x @ weights)
 
 

@@ -117,14 +117,14 @@ def test_a_search_is_told_each_epochs_validation_loss_and_may_end_the_training(n
 
     told = []
 
-    def watch(epoch, loss):
+    def on_epoch(epoch, loss):
         told.append((epoch, loss))
         if epoch == 2:
             raise Pruned
 
     X, Y = planted(n=150)
     with pytest.raises(Pruned):
-        train(name, X, Y, more={"watch": watch}, n_epochs=6, patience=6)
+        train(name, X, Y, more={"on_epoch": on_epoch}, n_epochs=6, patience=6)
     losses = train(name, X, Y, n_epochs=6, patience=6).history["validation_loss"]
     assert told == list(enumerate(losses[:3]))
 
