@@ -19,6 +19,7 @@ from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
 from encoding.features.components import Components, fit_components, project
 from encoding.fits.plan import Plan, plan
+from encoding.fits.predictions import SCORING_COLUMNS
 from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
@@ -35,7 +36,6 @@ from encoding.storage.keys import digest
 from encoding.storage.store import Arrays, Store
 
 USUAL_FOLDS = 5  # on which readouts choose their parameters unless told otherwise
-SCORING_COLUMNS = 512  # vertices scored at a time: what a core's cache holds
 
 
 def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> Result:

@@ -109,14 +109,19 @@ def store(tmp_path):
     return Store(tmp_path / "store")
 
 
-@pytest.fixture
-def tiny(monkeypatch):
-    """The planted data set and backbone, registered for one test."""
+def register_tiny(monkeypatch) -> TinyDataset:
+    """Register the planted data set and backbone until ``monkeypatch`` is undone."""
     list(DATASETS), list(BACKBONES)
     dataset = TinyDataset()
     monkeypatch.setitem(DATASETS._members, "tiny", dataset)
     monkeypatch.setitem(BACKBONES.sources._members, "tinynet", TinySource())
     return dataset
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The planted data set and backbone, registered for one test."""
+    return register_tiny(monkeypatch)
 
 
 @pytest.fixture

@@ -51,7 +51,6 @@ def intervals_key(result: Result) -> str:
 
 def intervals_of(result: Result) -> Mapping[str, np.ndarray] | None:
     """The bootstrap intervals and draws of a fit's ROIs; None where they were not computed, or for an imported fit not sent along."""
-    found = getattr(result, "intervals", None)  # of an imported fit
-    found = result.store.get(intervals_key(result)) if found is None else found
+    found = result.derived(intervals_key(result))
     usable = found is not None and len(found[f"{result.plan.hemis[0]}_draws"]) == N_RESAMPLES
     return found if usable else None

@@ -44,7 +44,7 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
         raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
     result = fit(spec, store, subprogress(report, 0, 0.3), device)
     planned, device = result.plan, choose_device(device)
-    key = curve_key(planned)
+    key = curve_key(planned.key)
 
     def make() -> Arrays:
         fold, arrays = planned.folds[0], {"sizes": _sizes(planned)}
@@ -67,9 +67,9 @@ def has_curve(spec: FitSpec) -> bool:
     return READOUTS[spec.readout].exact and READOUTS[spec.readout].needs != "stimuli"
 
 
-def curve_key(planned: Plan) -> str:
-    """The name of a fit's learning curve in the Store."""
-    return digest("curve", CURVE_VERSION, fit=planned.key)
+def curve_key(fit_key: str) -> str:
+    """Name the learning curve of a fit in the Store."""
+    return digest("curve", CURVE_VERSION, fit=fit_key)
 
 
 def _grow(

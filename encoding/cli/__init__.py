@@ -25,7 +25,7 @@ from encoding.fits.open import FitChanged
 from encoding.fits.resources import NoRoom
 from encoding.prediction.predict import CannotPredict
 from encoding.readouts import BadOption
-from encoding.runs.exchange import BadExchange
+from encoding.runs.manifest import BadExchange
 from encoding.runtime.registry import UnknownName
 from encoding.storage.store import DamagedResult, StoreFull
 

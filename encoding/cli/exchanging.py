@@ -9,8 +9,8 @@ from typing import Any
 from encoding.cli.command import Answer, BadArguments, add_command
 from encoding.cli.terminal import Progress, file_size
 from encoding.fits.result import Result
-from encoding.runs.exchange import NO_SENDER, export, import_, is_sender
-from encoding.runs.exchange_models import why_kept_back
+from encoding.runs.exchange import BAD_SENDER, export, import_, is_sender
+from encoding.runs.exchange_models import export_refusal
 from encoding.runs.report import MOST_RESULTS, report
 from encoding.runs.table import open_run
 from encoding.runtime.progress import subprogress
@@ -57,14 +57,14 @@ def run_export(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Open the fit and write its file."""
     _check_new(arguments.out)
     if not is_sender(arguments.by):
-        raise BadArguments(NO_SENDER)
+        raise BadArguments(BAD_SENDER)
     result = open_run(arguments.key, Store(), progress)
-    export_refusal = "" if arguments.no_models else why_kept_back(result.plan, result.store)
+    refusal = "" if arguments.no_models else export_refusal(result)
     path = export(result, arguments.out, by=arguments.by, models=not arguments.no_models)
     n_bytes = path.stat().st_size
-    models = not (arguments.no_models or export_refusal)
-    document = {"key": result.key, "file": str(path), "bytes": n_bytes, "by": arguments.by, "models": models, "kept_back": export_refusal}
-    without = "" if models else f"\nWithout its models: nothing can be predicted from it. {export_refusal}".rstrip()
+    models = not (arguments.no_models or refusal)
+    document = {"key": result.key, "file": str(path), "bytes": n_bytes, "by": arguments.by, "models": models, "kept_back": refusal}
+    without = "" if models else f"\nWithout its models: nothing can be predicted from it. {refusal}".rstrip()
     return Answer(document, f"{result.key} is in {path} ({file_size(n_bytes)}). `import` opens it elsewhere.{without}")
 
 
@@ -74,7 +74,7 @@ def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
         raise BadArguments(f"There is no file {arguments.file}.")
     result = import_(arguments.file, Store())
     spec = result.plan.spec
-    refusal = result.plan.refusal(result.store)
+    refusal = result.prediction_refusal()
     document = {"key": result.key, "spec": spec.to_dict(), "simulated": result.plan.subject.simulated, "origin": dict(result.origin)}
     document["cannot_predict"] = refusal
     what = f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}"

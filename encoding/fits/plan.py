@@ -78,11 +78,8 @@ class Plan:
     @property
     def of_clips(self) -> bool:
         """Whether its stimuli are clips."""
-        return DATASETS[self.spec.dataset].clips
-
-    def refusal(self, store: Store) -> str:
-        """Why this fit can never predict new stimuli here, whatever is computed again; empty where it can."""
-        return ""
+        known = self.spec.dataset in DATASETS  # of an imported fit it may not be
+        return DATASETS[self.spec.dataset].clips if known else self.subject.stimuli.n_frames > 1
 
     def components_key(self, fold: Fold, layers: tuple[str, ...] | None = None) -> str:
         """The name of the components of one of the :attr:`spaces`, fitted on a fold's training rows."""

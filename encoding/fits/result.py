@@ -1,13 +1,13 @@
-"""A finished fit: its scores as tables, its predictions, its files to take away."""
+"""A finished fit: scores as tables and maps, predictions of its test stimuli, files to save."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from encoding.datasets._base import roi_names
 from encoding.evaluation.scores import LEAST_CEILING, SCORES, STORED_SCORES, from_r
 from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
+from encoding.fits.predictions import predict_fold
 from encoding.fits.targets import TargetGroup
-from encoding.fits.training_data import inputs, restored, stored_components
+from encoding.fits.training_data import inputs, is_complete, restored, stored_components
 from encoding.readouts import Model
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
@@ -28,38 +29,27 @@ if TYPE_CHECKING:
 EVERY_VERTEX = "all"  # the row that stands for every vertex of a hemisphere
 
 
-@dataclass(frozen=True)
-class Result:
-    """What :func:`encoding.fit` returns. Everything in it is read from the Store when asked for.
+class ScoreTables:
+    """Scores of a finished fit as tables and maps, wherever they are kept: :class:`Result` in a Store, or an imported fit.
 
     Attributes
     ----------
-    plan : the fit's spec, subject, folds and stage names.
-    cached : true where nothing had to be fitted.
-    seconds : how long the call took.
+    plan : the fit's spec, subject, folds and target groups.
+    store : where results that are computed from this fit are kept.
+    key : name of the fit in the Store.
+    provenance : library versions, commit, device, seconds and the spec of whoever fitted it first.
+    has_data : whether the stimuli and responses are here; false for an imported fit.
+    cached, seconds : whether nothing had to be fitted, and how long the call took.
     """
 
     plan: Plan
     store: Store
+    key: str
+    provenance: Mapping[str, Any]
+    _arrays: Mapping[str, np.ndarray]
+    has_data: ClassVar[bool] = True
     cached: bool = True
     seconds: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """The fit's name in the Store."""
-        return self.plan.key
-
-    @cached_property
-    def provenance(self) -> Mapping[str, Any]:
-        """Library versions, commit, device, seconds and the spec of whoever fitted it first."""
-        return self.store.provenance(self.key) or {}
-
-    @cached_property
-    def _arrays(self) -> Mapping[str, np.ndarray]:
-        found = self.store.get(self.key)
-        if found is None:
-            raise FileNotFoundError(f"{self.key} is no longer in the Store. Fit it again.")
-        return found
 
     @property
     def n_train(self) -> int:
@@ -84,7 +74,7 @@ class Result:
         Parameters
         ----------
         name : a key of :data:`encoding.evaluation.scores.SCORES`, or one of :attr:`detail_names`. Scores that need a noise ceiling
-            are computed from the mean r over folds.
+            are computed from the mean r over folds; one that the fit was stored without is NaN.
         least_ceiling : vertices with a lower ceiling have no normalised score (NaN).
 
         Raises
@@ -96,7 +86,10 @@ class Result:
             if ceiling is None:
                 raise ValueError(f"No noise ceiling is known for {self.plan.spec.dataset} {self.plan.spec.subject}, so no {name}.")
             return from_r(name, self.score(hemi), ceiling, least=least_ceiling)
-        return np.asarray(self._arrays[f"{hemi}_{name}"]).mean(0)
+        values = self._arrays.get(f"{hemi}_{name}")
+        if values is None and name in SCORES:  # stored by a version that did not compute it yet
+            return np.full(self.plan.subject.responses[hemi].shape[1], np.nan)
+        return np.asarray(self._arrays[f"{hemi}_{name}"] if values is None else values).mean(0)
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -178,62 +171,15 @@ class Result:
                 labels[column].append(roi)
         return np.array([" ".join(names) for names in labels], dtype=object)
 
-    def model(self, part: str, fold: int = 0) -> Model:
-        """The model of a part of the vertices (by default a hemisphere, ``lh`` or ``rh``; see ``encoding.fits.targets``), of one fold."""
-        known = {each.name: each for each in self.plan.target_groups}
-        if part not in known:
-            raise UnknownName(unknown("part of this fit", part, known))
-        return restored(self.plan, self.plan.folds[fold], known[part], self.store)
-
-    def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
-        """Part to what its model was like on the way, such as ``train_loss`` of each epoch; empty where nothing was trained."""
-        found = {part.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], part)) for part in self.plan.target_groups}
-        told = {name: Model.told(arrays)["history"] for name, arrays in found.items() if arrays is not None}
-        return {name: history for name, history in told.items() if history}
-
     def layer_shares(self, hemi: str) -> dict[str, np.ndarray]:
         """Layer to its share of R² (n_vertices,), which add up to ``r2`` (product measure); empty unless layers were treated apart."""
         names = [f"share_{number}" for number in range(len(self.plan.spec.layers))]
         known = [name for name in names if f"{hemi}_{name}" in self._arrays]
         return {layer: self.score(hemi, name) for layer, name in zip(self.plan.spec.layers, known, strict=False)}
 
-    def components(self, fold: int = 0) -> np.ndarray:
-        """(n_stimuli, k) float32 component scores that a fold's models see."""
-        return stored_components(self.plan, self.plan.folds[fold], self.store)
-
     def test_rows(self) -> np.ndarray:
         """(n_test,) the stimuli tested, fold after fold."""
         return np.concatenate([fold.test for fold in self.plan.folds])
-
-    def predicted(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(n_test, n_columns) float32, predictions in the order of :meth:`test_rows`, each from a model that never saw its image.
-
-        NaN for vertices that were not fitted.
-        """
-        columns = np.asarray(columns)
-        predicted, start = np.full((self.n_test, len(columns)), np.nan, np.float32), 0
-        for fold in self.plan.folds:
-            rows = slice(start, start := start + len(fold.test))
-            Z = None if self.plan.readout.needs == "stimuli" else stored_components(self.plan, fold, self.store)
-            for part in self.plan.target_groups:
-                wanted = np.flatnonzero(np.isin(columns, part.columns[hemi])) if hemi in part.columns else ()
-                if len(wanted):
-                    targets = part.places()[hemi].start + np.searchsorted(part.columns[hemi], columns[wanted])
-                    model = restored(self.plan, fold, part, self.store, Z)
-                    predicted[rows, wanted] = model.predict_from(self._basis(fold, part, model, Z), targets)
-        return predicted
-
-    def _basis(self, fold: Fold, part: TargetGroup, model: Model, Z: np.ndarray | None) -> Any:
-        """A model's basis of a fold's test rows; kept in the Store where it takes a network to make."""
-        if self.plan.readout.needs != "stimuli":
-            return model.basis(inputs(self.plan, fold.test, Z))
-        weights = self.plan.weights_key(fold, part)
-        key = digest("basis", 1, weights=weights, rows=fold.test.tolist())
-        return self.store.memo(key, lambda: {"basis": model.basis(inputs(self.plan, fold.test, None))}, {"weights": weights})["basis"]
-
-    def measured(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(n_test, n_columns) float32, responses in the order of :meth:`test_rows`."""
-        return np.asarray(self.plan.subject.responses[hemi][self.test_rows()][:, np.asarray(columns)], np.float32)
 
     def summary(self) -> dict[str, Any]:
         """The JSON-able account that ``python -m encoding fit --json`` prints; NaN becomes None."""
@@ -265,6 +211,112 @@ class Result:
         for hemi in self.plan.hemis:
             np.save(folder / f"{hemi}_r.npy", self.score(hemi).astype(np.float32))
         return folder
+
+
+@dataclass(frozen=True)
+class Result(ScoreTables):
+    """What :func:`encoding.fit` returns. Everything in it is read from the Store when it is used.
+
+    Attributes
+    ----------
+    plan : the fit's spec, subject, folds and stage names.
+    cached : true where nothing had to be fitted.
+    seconds : how long the call took.
+    """
+
+    plan: Plan
+    store: Store
+    cached: bool = True
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return self.plan.key
+
+    @cached_property
+    def provenance(self) -> Mapping[str, Any]:
+        return self.store.provenance(self.key) or {}
+
+    @cached_property
+    def _arrays(self) -> Mapping[str, np.ndarray]:
+        found = self.store.get(self.key)
+        if found is None:
+            raise FileNotFoundError(f"{self.key} is no longer in the Store. Fit it again.")
+        return found
+
+    def derived(self, key: str) -> Mapping[str, np.ndarray] | None:
+        """Read what was computed from this fit, such as bootstrap intervals or the learning curve, by its key; None where it was not."""
+        return self.store.get(key)
+
+    def prediction_refusal(self) -> str:
+        """Explain why this fit cannot predict new stimuli, whatever is computed again; empty where it can."""
+        return ""
+
+    def is_complete(self) -> bool:
+        """Whether models and components are stored, so that nothing has to be computed before a prediction."""
+        return is_complete(self.plan, self.store)
+
+    def projection(self, fold: int, layers: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Read the mean (n_features,) and axes (n_features, k) that project features of some layers on a fold's components.
+
+        Raises
+        ------
+        FileNotFoundError where they are no longer in the Store.
+        """
+        found = self.store.get(self.plan.components_key(self.plan.folds[fold], layers))
+        if found is None:
+            raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
+        return found["mean"], found["axes"]
+
+    def model(self, part: str, fold: int = 0) -> Model:
+        """The model of a part of the vertices (by default a hemisphere, ``lh`` or ``rh``; see ``encoding.fits.targets``), of one fold."""
+        known = {each.name: each for each in self.plan.target_groups}
+        if part not in known:
+            raise UnknownName(unknown("part of this fit", part, known))
+        return restored(self.plan, self.plan.folds[fold], known[part], self.store)
+
+    def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
+        """Part to what its model was like on the way, such as ``train_loss`` of each epoch; empty where nothing was trained."""
+        found = {part.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], part)) for part in self.plan.target_groups}
+        told = {name: Model.told(arrays)["history"] for name, arrays in found.items() if arrays is not None}
+        return {name: history for name, history in told.items() if history}
+
+    def components(self, fold: int = 0) -> np.ndarray:
+        """(n_stimuli, k) float32 component scores that a fold's models see."""
+        return stored_components(self.plan, self.plan.folds[fold], self.store)
+
+    def predicted(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Predict the test stimuli, each with the model of the fold that held it out.
+
+        Parameters
+        ----------
+        columns : columns of the hemisphere, in any order.
+
+        Returns
+        -------
+        (n_test, n_columns) float32 in the order of :meth:`test_rows`; NaN for vertices that were not fitted.
+        """
+        wanted = {hemi: np.asarray(columns)}
+        blocks = []
+        for fold in self.plan.folds:
+            Z = None if self.plan.readout.needs == "stimuli" else stored_components(self.plan, fold, self.store)
+            basis_of = partial(self._basis, fold, Z)
+            blocks.append(predict_fold(self.plan.target_groups, basis_of, len(fold.test), wanted)[hemi])
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    def _basis(self, fold: Fold, Z: np.ndarray | None, group: TargetGroup) -> tuple[Model, Any]:
+        """A group's model and its basis of the fold's test rows; kept in the Store where it takes a network to compute."""
+        model = restored(self.plan, fold, group, self.store, Z)
+        if self.plan.readout.needs != "stimuli":
+            return model, model.basis(inputs(self.plan, fold.test, Z))
+        weights = self.plan.weights_key(fold, group)
+        key = digest("basis", 1, weights=weights, rows=fold.test.tolist())
+        make = lambda: {"basis": model.basis(inputs(self.plan, fold.test, None))}  # noqa: E731
+        return model, self.store.memo(key, make, {"weights": weights})["basis"]
+
+    def measured(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(n_test, n_columns) float32, responses in the order of :meth:`test_rows`."""
+        return np.asarray(self.plan.subject.responses[hemi][self.test_rows()][:, np.asarray(columns)], np.float32)
 
 
 def _over(statistic: Any, values: np.ndarray) -> float:

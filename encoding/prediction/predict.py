@@ -1,13 +1,14 @@
-"""Predictions of new stimuli from a fit that is in the Store: its own backbone, components and models, on other pictures."""
+"""Predict responses to new stimuli from a finished fit: its own backbone, components and models, whole folders at a time."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,18 @@ import numpy as np
 from encoding.datasets import BadData, Stimuli
 from encoding.datasets._images import ImageFiles, list_images
 from encoding.datasets._videos import VideoFiles, list_videos
-from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
 from encoding.features.components import project
 from encoding.fits.plan import Plan
+from encoding.fits.predictions import mean_over_folds, predict_fold
 from encoding.fits.resources import preflight
-from encoding.fits.result import Result
-from encoding.fits.training_data import inputs, restored, stored_components
-from encoding.pipeline import SCORING_COLUMNS, extract_features, fit_readout, reduce_features
+from encoding.fits.result import ScoreTables
+from encoding.fits.targets import TargetGroup
+from encoding.fits.training_data import inputs
+from encoding.pipeline import extract_features, fit_readout, reduce_features
 from encoding.readouts import Model
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
-from encoding.runtime.threads import map_in_threads
 from encoding.storage.fingerprints import files_fingerprint
 from encoding.storage.store import Store
 
@@ -63,7 +64,7 @@ def unfitted(planned: Plan) -> dict[str, int]:
     return {hemi: planned.subject.responses[hemi].shape[1] - n for hemi, n in fitted.items()}
 
 
-def predict(result: Result, stimuli: Stimuli, *, report: Report = silent, device: str = "auto") -> dict[str, np.ndarray]:
+def predict(result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, device: str = "auto") -> dict[str, np.ndarray]:
     """Predicted responses to other stimuli, in the units of the data set's responses.
 
     With a k-fold split it is the mean over the folds' models; otherwise the one model, of training rows alone.
@@ -89,7 +90,7 @@ def predict(result: Result, stimuli: Stimuli, *, report: Report = silent, device
 
 
 def write_predictions(
-    result: Result, stimuli: Stimuli, paths: Mapping[str, Path], *, report: Report = silent, device: str = "auto"
+    result: ScoreTables, stimuli: Stimuli, paths: Mapping[str, Path], *, report: Report = silent, device: str = "auto"
 ) -> None:
     """What :func:`predict` returns, one ``.npy`` file for each hemisphere of ``paths``; memory holds a block of rows.
 
@@ -111,7 +112,7 @@ def write_predictions(
                 file.write(np.ascontiguousarray(block[hemi], "<f4").data)
 
 
-def save_predictions(result: Result, stimuli: Stimuli, folder: str | Path, *, report: Report = silent, device: str = "auto") -> Path:
+def save_predictions(result: ScoreTables, stimuli: Stimuli, folder: str | Path, *, report: Report = silent, device: str = "auto") -> Path:
     """Write predictions of new stimuli into a folder: all of these files, or none.
 
     - ``<hemi>_predictions.npy``, as :func:`predict` returns them; columns are those of the data set's responses.
@@ -133,7 +134,7 @@ def save_predictions(result: Result, stimuli: Stimuli, folder: str | Path, *, re
     return folder
 
 
-def account(result: Result) -> dict[str, Any]:
+def account(result: ScoreTables) -> dict[str, Any]:
     """What predictions of this fit are, JSON-able; ``unfitted`` counts the vertices that are NaN."""
     planned = result.plan
     return {
@@ -163,7 +164,7 @@ def files_into(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _vertices(result: Result, hemi: str) -> Any:
+def _vertices(result: ScoreTables, hemi: str) -> Any:
     import pandas as pd
 
     labels, vertices = result.roi_labels(hemi), result.plan.subject.vertices
@@ -176,25 +177,26 @@ def _widths(planned: Plan) -> dict[str, int]:
 
 
 def predicted_blocks(
-    result: Result, stimuli: Stimuli, *, report: Report = silent, device: str = "auto"
+    result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, device: str = "auto"
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """What :func:`predict` returns, a block of rows after another: the rows, and each hemisphere's (b, n_vertices)."""
     planned, store, device = result.plan, result.store, choose_device(device)
-    if told := planned.refusal(store):
-        raise CannotPredict(f"This fit cannot predict new stimuli. {told}")
-    shown = replace(planned, subject=replace(planned.subject, stimuli=stimuli))
-    check_kind(planned, shown.stimuli.n_frames)
+    if refusal := result.prediction_refusal():
+        raise CannotPredict(f"This fit cannot predict new stimuli. {refusal}")
+    new = replace(planned, subject=replace(planned.subject, stimuli=stimuli))
+    check_kind(planned, new.stimuli.n_frames)
     if not len(stimuli):
         raise CannotPredict("There are no stimuli to predict responses to.")
-    complete(planned, store, subprogress(report, 0, 0.3), device)
+    if result.has_data:
+        complete(planned, store, subprogress(report, 0, 0.3), device)
     if planned.readout.needs != "stimuli":
-        check_axes(planned, store)
-        extract_features(shown, store, subprogress(report, 0.3, 0.8), device)
+        check_axes(result)
+        extract_features(new, store, subprogress(report, 0.3, 0.8), device)
     n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(_widths(planned).values()))))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         report(0.8 + 0.2 * start / n, f"predicting: {start:,} of {n:,}")
-        yield rows, _predict_rows(planned, shown, rows, store)
+        yield rows, _predict_rows(result, new, rows)
     report(1.0, f"predicted {n:,}")
 
 
@@ -224,56 +226,63 @@ def check_kind(planned: Plan, n_frames: int) -> None:
         raise CannotPredict(f"This fit of {planned.spec.dataset} saw {seen}; it cannot predict from {given}.")
 
 
-def check_axes(planned: Plan, store: Store) -> None:
-    """:func:`project`'s own refusal where axes were not kept, before features are extracted in vain."""
-    for fold in planned.folds:
-        for layers in planned.spaces:
-            known = store.get(planned.components_key(fold, layers))
-            if not len(known["axes"]):
+def check_axes(result: ScoreTables) -> None:
+    """Refuse a fit whose components' axes were not kept, before features are extracted in vain.
+
+    Raises
+    ------
+    CannotPredict with the reason that :func:`encoding.features.components.project` gives.
+    """
+    for fold in range(len(result.plan.folds)):
+        for layers in result.plan.spaces:
+            mean, axes = result.projection(fold, layers)
+            if not len(axes):
                 try:
-                    project([], known["mean"], known["axes"])
+                    project([], mean, axes)
                 except ValueError as error:
                     raise CannotPredict(f"This fit cannot predict new stimuli. {error}") from error
 
 
-def _predict_rows(planned: Plan, shown: Plan, rows: slice, store: Store) -> dict[str, np.ndarray]:
-    """Predictions of a block of new stimuli: hemisphere to (b, n_vertices) float32, the mean over folds."""
-    n_rows, needs = rows.stop - rows.start, planned.readout.needs
-    found = {hemi: np.full((n_rows, width), np.nan, np.float32) for hemi, width in _widths(planned).items()}
-    for number, fold in enumerate(planned.folds):
-        learned = stored_components(planned, fold, store) if needs == "arrays" and planned.readout.export_refusal else None
-        new = inputs(shown, np.arange(rows.start, rows.stop), None) if needs == "stimuli" else _scores(planned, shown, fold, rows, store)
-        for part in planned.target_groups:
-            model = restored(planned, fold, part, store, learned)
-            basis = model.basis(new)
-            for hemi, place in part.places().items():
-                _add(found[hemi], part.columns[hemi], model, basis, place, first=number == 0)
-    for values in found.values():
-        values /= len(planned.folds)
-    return found
+def _predict_rows(result: ScoreTables, new: Plan, rows: slice) -> dict[str, np.ndarray]:
+    """Predict a block of the new plan's stimuli: hemisphere to (b, n_vertices) float32, the mean over folds."""
+    planned, columns = result.plan, every_column(result.plan)
+
+    def predict_one(fold: int) -> dict[str, np.ndarray]:
+        if planned.readout.needs == "stimuli":
+            seen = inputs(new, np.arange(rows.start, rows.stop), None)
+        else:
+            features_of = {layer: features.load(key, result.store)[rows] for layer, key in new.feature_keys.items()}
+            seen = on_axes(result, fold, features_of)
+        basis_of = partial(model_and_basis, partial(result.model, fold=fold), seen)
+        return predict_fold(planned.target_groups, basis_of, rows.stop - rows.start, columns)
+
+    return mean_over_folds(range(len(planned.folds)), predict_one)
 
 
-def _add(found: np.ndarray, columns: np.ndarray, model: Model, basis: Any, place: slice, *, first: bool) -> None:
-    """Put a model's predictions in their columns, or add them to those of other folds; a block of vertices a core."""
-
-    def work(start: int) -> None:
-        here = columns[start : start + SCORING_COLUMNS]
-        predicted = model.predict_from(basis, slice(place.start + start, place.start + start + len(here)))
-        found[:, here] = predicted if first else found[:, here] + predicted
-
-    map_in_threads(work, range(0, len(columns), SCORING_COLUMNS), device="cpu")
+def model_and_basis(model: Callable[[str], Model], seen: Any, group: TargetGroup) -> tuple[Model, Any]:
+    """A target group's model and its basis of some stimuli, as :func:`encoding.fits.predictions.predict_fold` takes them."""
+    found = model(group.name)
+    return found, found.basis(seen)
 
 
-def _scores(planned: Plan, shown: Plan, fold: Fold, rows: slice, store: Store) -> np.ndarray:
-    """(b, k) float32, new stimuli on a fold's axes, from their features in the Store."""
-    return on_axes(planned, fold, {layer: features.load(key, store)[rows] for layer, key in shown.feature_keys.items()}, store)
+def every_column(planned: Plan) -> dict[str, np.ndarray]:
+    """Fitted hemisphere to all its columns."""
+    return {hemi: np.arange(width) for hemi, width in _widths(planned).items()}
 
 
-def on_axes(planned: Plan, fold: Fold, found: Mapping[str, np.ndarray], store: Store) -> np.ndarray:
-    """Layer to features (b, n_features) of b stimuli -> (b, k) float32 on a fold's axes; spaces side by side, and so a clip's frames."""
-    made = []
+def on_axes(result: ScoreTables, fold: int, found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Project features of b stimuli on a fold's components.
+
+    Parameters
+    ----------
+    found : layer to features (b, n_features).
+
+    Returns
+    -------
+    (b, k) float32; spaces stand side by side, and so do a clip's frames.
+    """
+    planned, scores = result.plan, []
     for layers in planned.spaces:
-        known = store.get(planned.components_key(fold, layers))
         frames = [found[layer].reshape(len(found[layer]) * planned.n_frames, -1) for layer in layers]
-        made.append(project(frames, known["mean"], known["axes"]).reshape(len(found[layers[0]]), -1))
-    return made[0] if len(made) == 1 else np.concatenate(made, axis=1)
+        scores.append(project(frames, *result.projection(fold, layers)).reshape(len(found[layers[0]]), -1))
+    return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)

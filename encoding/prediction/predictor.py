@@ -1,4 +1,4 @@
-"""Predictions of pictures that are in memory alone: nothing of them is written anywhere.
+"""Predict responses to images or clips in memory; nothing of them is written anywhere.
 
 ``prediction.predict`` does the same for whole folders, whose features it keeps. Here one picture, or a few hundred variations of it,
 goes through the fit's own network, components and models at once.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 
@@ -22,16 +22,14 @@ from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames
 from encoding.datasets import Stimuli
 from encoding.features import extraction as features
-from encoding.fits.plan import Plan
-from encoding.fits.result import Result
-from encoding.fits.targets import TargetGroup
-from encoding.fits.training_data import inputs, is_complete, restored, stored_components
-from encoding.prediction.predict import CannotPredict, check_axes, check_kind, on_axes
+from encoding.fits.predictions import Columns, mean_over_folds, predict_fold
+from encoding.fits.result import Result, ScoreTables
+from encoding.fits.training_data import inputs
+from encoding.prediction.predict import CannotPredict, check_axes, check_kind, every_column, model_and_basis, on_axes
 from encoding.readouts import Model
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent
 
-Columns = Mapping[str, np.ndarray]
 MOST_MODELS = 64  # of folds and parts, kept restored by one predictor
 
 
@@ -63,23 +61,6 @@ class InMemory(Stimuli):
         return list(self._shown[index])
 
 
-def predict_images(result: Result, images: Sequence[Image.Image], *, device: str = "auto") -> dict[str, np.ndarray]:
-    """Predicted responses to pictures in memory, in the units of the data set's responses; nothing is kept.
-
-    With a k-fold split it is the mean over the folds' models. :class:`Predictor` predicts again and again without opening the network
-    anew, and predicts from clips.
-
-    Returns
-    -------
-    For each fitted hemisphere (n, n_vertices) float32, NaN where no model was fitted to a vertex.
-
-    Raises
-    ------
-    CannotPredict, as :meth:`Predictor.of`.
-    """
-    return Predictor.of(result, device=device)(InMemory([[image] for image in images]))
-
-
 def folds_unseen(result: Result, row: int) -> tuple[int, ...]:
     """The folds whose models never saw a stimulus of the data set; empty where every model was trained on it."""
     return tuple(number for number, fold in enumerate(result.plan.folds) if row in fold.test)
@@ -95,40 +76,34 @@ class Predictor:
     device : where the network runs; ``cpu`` or ``cuda``.
     """
 
-    result: Result
+    result: ScoreTables
     backbone: Backbone | None
     device: str
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _model: Callable[[int, str], Model] = field(default=None, repr=False)
+    _model: Callable[[str, int], Model] = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, result: Result, *, device: str = "auto") -> Predictor:
-        """That of a finished fit.
+    def of(cls, result: ScoreTables, *, device: str = "auto") -> Predictor:
+        """Open the network of a finished fit.
 
         Raises
         ------
         CannotPredict where the axes of its components were not kept, or its components or models are no longer in the Store.
         NoWeights, ValueError where its network cannot be opened, or is not what it was.
         """
-        planned, store, device = result.plan, result.store, choose_device(device)
-        if told := planned.refusal(store):
-            raise CannotPredict(f"This fit cannot predict new pictures. {told}")
-        if not is_complete(planned, store):
+        planned, device = result.plan, choose_device(device)
+        if refusal := result.prediction_refusal():
+            raise CannotPredict(f"This fit cannot predict new pictures. {refusal}")
+        if not result.is_complete():
             raise CannotPredict("The models of this fit are not in the Store, so nothing can be predicted with it. Fit it again.")
         backbone = None
         if planned.readout.needs != "stimuli":
-            check_axes(planned, store)
+            check_axes(result)
             backbone = planned.source.open(planned.spec.backbone, planned.spec.weights)
             if backbone.fingerprint != planned.backbone_fingerprint:
                 raise CannotPredict(f"The weights of {planned.spec.backbone} are not those of this fit. Fit it again.")
             backbone = backbone.to(device)
-        parts = {part.name: part for part in planned.target_groups}
-
-        @lru_cache(maxsize=MOST_MODELS)
-        def model(fold: int, part: str) -> Model:
-            return restored(planned, planned.folds[fold], parts[part], store)
-
-        return cls(result, backbone, device, _model=model)
+        return cls(result, backbone, device, _model=lru_cache(maxsize=MOST_MODELS)(result.model))
 
     def __call__(
         self,
@@ -154,16 +129,17 @@ class Predictor:
         check_kind(planned, stimuli.n_frames)
         folds = folds or range(len(planned.folds))
         columns = every_column(planned) if columns is None else columns
-        found = {hemi: np.zeros((n, len(chosen)), np.float32) for hemi, chosen in columns.items()}
+        found = {hemi: np.empty((n, len(wanted)), np.float32) for hemi, wanted in columns.items()}
         with self._turn:
             for rows, seen in self._seen(stimuli, folds):
-                for fold in folds:
-                    self._add(found, rows, fold, seen[fold], columns)
+
+                def predict_one(fold: int, rows: slice = rows, seen: dict[int, Any] = seen) -> dict[str, np.ndarray]:
+                    basis_of = partial(model_and_basis, partial(self._model, fold=fold), seen[fold])
+                    return predict_fold(planned.target_groups, basis_of, rows.stop - rows.start, columns)
+
+                for hemi, values in mean_over_folds(folds, predict_one).items():
+                    found[hemi][rows] = values
                 report(rows.stop / n, f"predicting: {rows.stop:,} of {n:,}")
-        fitted = fitted_columns(planned)
-        for hemi, values in found.items():
-            values /= len(folds)
-            values[:, ~np.isin(columns[hemi], fitted.get(hemi, ()))] = np.nan
         return found
 
     def stored(self, row: int) -> dict[str, np.ndarray]:
@@ -173,15 +149,15 @@ class Predictor:
 
     def _seen(self, stimuli: Stimuli, folds: Sequence[int]) -> Iterator[tuple[slice, dict[int, Any]]]:
         """Batch after batch: its rows, and for each fold what its models predict from."""
-        planned, store = self.result.plan, self.result.store
+        planned = self.result.plan
         if self.backbone is None:
-            rows = np.arange(len(stimuli))
-            yield slice(0, len(stimuli)), dict.fromkeys(folds, inputs(_showing(planned, stimuli), rows, None))
+            rows, shown = np.arange(len(stimuli)), replace(planned, subject=replace(planned.subject, stimuli=stimuli))
+            yield slice(0, len(stimuli)), dict.fromkeys(folds, inputs(shown, rows, None))
             return
         done = 0
         for batch in self._batches(stimuli):
             rows = slice(done, done := done + len(next(iter(batch.values()))))
-            yield rows, {fold: on_axes(planned, planned.folds[fold], batch, store) for fold in folds}
+            yield rows, {fold: on_axes(self.result, fold, batch) for fold in folds}
 
     def _batches(self, stimuli: Stimuli) -> Iterator[dict[str, np.ndarray]]:
         """Layer to features (b, n_features) float32, batch after batch; the first stimulus goes alone and tells how many go together."""
@@ -196,69 +172,27 @@ class Predictor:
                     size = features.largest_batch(batch[0], sum(4 * each.numel() for each in passed.values()), self.device)
                 yield {layer: over_frames(each, len(batch[0]), over).cpu().numpy() for layer, each in passed.items()}
 
-    def _add(self, found: dict[str, np.ndarray], rows: slice, fold: int, seen: Any, columns: Columns) -> None:
-        """Add what a fold's models predict to the rows of a batch."""
-        for part in self.result.plan.target_groups:
-            if wanted := wanted_of(part, columns):
-                model = self._model(fold, part.name)
-                basis = model.basis(seen)
-                for hemi, (places, targets) in wanted.items():
-                    found[hemi][rows, places] += model.predict_from(basis, targets)
 
-
-def predict_row(result: Result, row: int, model: Callable[[int, str], Model] | None = None) -> dict[str, np.ndarray]:
-    """The predicted response to a stimulus of the data set, from its stored components: per fitted hemisphere (n_vertices,) float32.
+def predict_row(result: Result, row: int, model: Callable[[str, int], Model] | None = None) -> dict[str, np.ndarray]:
+    """Predict the response to a stimulus of the data set from its stored components.
 
     From the models that never saw it, where there are any (:func:`folds_unseen`); else the mean over all of them.
 
     Parameters
     ----------
-    model : gives the restored model of a fold and part; by default each is read from the Store.
+    row : of the stimulus in the data set.
+    model : gives the restored model of a target group's name and a fold; by default each is read from the Store.
+
+    Returns
+    -------
+    For each fitted hemisphere (n_vertices,) float32 in the units of the responses.
     """
-    planned, store = result.plan, result.store
-    folds = folds_unseen(result, row) or range(len(planned.folds))
-    columns, fitted = every_column(planned), fitted_columns(planned)
-    found = {hemi: np.zeros(len(chosen), np.float32) for hemi, chosen in columns.items()}
-    for fold in folds:
-        Z = None if planned.readout.needs == "stimuli" else stored_components(planned, planned.folds[fold], store)
-        seen = inputs(planned, np.array([row]), Z)
-        for part in planned.target_groups:
-            known = model(fold, part.name) if model else restored(planned, planned.folds[fold], part, store, Z)
-            basis = known.basis(seen)
-            for hemi, (places, targets) in wanted_of(part, columns).items():
-                found[hemi][places] += known.predict_from(basis, targets)[0] / len(folds)
-    for hemi, values in found.items():
-        values[~np.isin(columns[hemi], fitted[hemi])] = np.nan
-    return found
+    planned, model = result.plan, model or result.model
 
+    def predict_one(fold: int) -> dict[str, np.ndarray]:
+        Z = None if planned.readout.needs == "stimuli" else result.components(fold)
+        basis_of = partial(model_and_basis, partial(model, fold=fold), inputs(planned, np.array([row]), Z))
+        return predict_fold(planned.target_groups, basis_of, 1, every_column(planned))
 
-def every_column(planned: Plan) -> dict[str, np.ndarray]:
-    """Fitted hemisphere to all its columns."""
-    return {hemi: np.arange(planned.subject.responses[hemi].shape[1]) for hemi in planned.hemis}
-
-
-def fitted_columns(planned: Plan) -> dict[str, np.ndarray]:
-    """Hemisphere to the columns that have a model."""
-    found: dict[str, list[np.ndarray]] = {}
-    for part in planned.target_groups:
-        for hemi, columns in part.columns.items():
-            found.setdefault(hemi, []).append(columns)
-    return {hemi: np.concatenate(columns) for hemi, columns in found.items()}
-
-
-def wanted_of(part: TargetGroup, columns: Columns) -> dict[str, tuple[Any, Any]]:
-    """Hemisphere to the places among ``columns`` that a part predicts, and the targets of its model that those are."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for hemi, place in part.places().items():
-        if hemi not in columns:
-            continue
-        own, asked = part.columns[hemi], np.asarray(columns[hemi])
-        if len(own) == len(asked) and np.array_equal(own, asked):
-            found[hemi] = (slice(None), place)  # nothing is copied
-        elif len(places := np.flatnonzero(np.isin(asked, own))):
-            found[hemi] = (places, place.start + np.searchsorted(own, asked[places]))
-    return found
-
-
-def _showing(planned: Plan, stimuli: Stimuli) -> Plan:
-    return replace(planned, subject=replace(planned.subject, stimuli=stimuli))
+    found = mean_over_folds(folds_unseen(result, row) or range(len(planned.folds)), predict_one)
+    return {hemi: values[0] for hemi, values in found.items()}

@@ -1,10 +1,10 @@
-"""The models of a fit that is passed on as one file: which can be, what of them goes along, and what is checked of them.
+"""Models in an exported fit: which can be included, their arrays, and their validation.
 
-A linear readout's model is the components' mean and axes and a matrix of weights, which is all that a new picture's prediction takes.
-Weights are sums over many responses, not responses; whoever may not pass them on leaves them out.
+A linear readout's model is the mean and axes of the components and a matrix of weights, which is all that a prediction of new stimuli
+takes. Weights are sums over many responses, not responses; whoever may not pass them on leaves them out.
 
-Arrays are named by fold ``f``, space of components ``c`` and part of the vertices ``p``: ``f0_c0_mean``, ``f0_c0_axes``,
-``f0_p0_weights``, ``f0_p0_intercept``, and ``p0_lh``, the columns of a hemisphere that the part holds.
+Arrays are named by fold ``f``, space of components ``c`` and target group ``p``: ``f0_c0_mean``, ``f0_c0_axes``, ``f0_p0_weights``,
+``f0_p0_intercept``, and ``p0_lh``, the columns of a hemisphere that the group holds.
 """
 
 from __future__ import annotations
@@ -14,83 +14,65 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from encoding.fits.plan import Plan
+from encoding.fits.result import ScoreTables
 from encoding.fits.targets import TargetGroup
-from encoding.storage.store import Store
 
 Arrays = Mapping[str, np.ndarray]
 
-MOST_MODEL_BYTES = 192 * 2**20  # of the 256 MiB that a file may have: weights hardly get smaller when packed
-MOST_MODEL_ARRAYS = 300
-OWN_WEIGHTS = re.compile(r"pretrained|random:\d{1,10}")  # what names the same network on every machine
+MAX_MODEL_BYTES = 192 * 2**20  # of the 256 MiB that a file may have: weights hardly get smaller when packed
+MAX_MODEL_ARRAYS = 300
+SHARED_WEIGHTS = re.compile(r"pretrained|random:\d{1,10}")  # what names the same network on every machine
 
 
-def component_name(fold: int, space: int) -> str:
-    """The name in a Store of what was received of a fold's components."""
-    return f"received-f{fold}_c{space}"
-
-
-def model_name(fold: int, part: int) -> str:
-    """The name in a Store of what was received of a part's model."""
-    return f"received-f{fold}_p{part}"
-
-
-def why_kept_back(planned: Plan, store: Store) -> str:
-    """Why the models of a finished fit do not go along with it; empty where they do."""
-    if told := planned.refusal(store) or planned.readout.export_refusal:
-        return told
-    if not OWN_WEIGHTS.fullmatch(planned.spec.weights):
+def export_refusal(result: ScoreTables) -> str:
+    """Explain why the models of a finished fit cannot be exported; empty where they can."""
+    if refusal := result.prediction_refusal() or result.plan.readout.export_refusal:
+        return refusal
+    if not SHARED_WEIGHTS.fullmatch(result.plan.spec.weights):
         return "Its network has weights from a file, which does not go along."
-    found = _found(planned, store)
-    if found is None:
+    try:
+        found = _collect(result)
+    except FileNotFoundError:
         return "Its components or models are no longer in the Store."
     if any(not len(array) for name, array in found.items() if name.endswith("_axes")):
         return "The axes of its components were not kept: with every component of so many features they take more room than the features."
     n_bytes = sum(array.nbytes for array in found.values())
-    if n_bytes > MOST_MODEL_BYTES:
-        sizes = f"Its models take {n_bytes / 2**20:,.0f} MiB; there is room for {MOST_MODEL_BYTES // 2**20} MiB."
+    if n_bytes > MAX_MODEL_BYTES:
+        sizes = f"Its models take {n_bytes / 2**20:,.0f} MiB; there is room for {MAX_MODEL_BYTES // 2**20} MiB."
         return f"{sizes} Fewer components, or pooling, take less."
-    if len(found) > MOST_MODEL_ARRAYS:
-        return f"It has {len(found):,} arrays of models, more than the {MOST_MODEL_ARRAYS} there is room for."
+    if len(found) > MAX_MODEL_ARRAYS:
+        return f"It has {len(found):,} arrays of models, more than the {MAX_MODEL_ARRAYS} there is room for."
     return ""
 
 
-def models_of(planned: Plan, store: Store) -> dict[str, np.ndarray]:
-    """The arrays that go along; empty where :func:`why_kept_back` says why."""
-    return {} if why_kept_back(planned, store) else dict(_found(planned, store))
+def model_arrays(result: ScoreTables) -> dict[str, np.ndarray]:
+    """The arrays of all models and their components; empty where :func:`export_refusal` says why."""
+    return {} if export_refusal(result) else _collect(result)
 
 
-def _found(planned: Plan, store: Store) -> Arrays | None:
-    """Every array of its models, None where one is gone."""
-    held = [(f"p{p}_{hemi}", columns) for p, part in enumerate(planned.target_groups) for hemi, columns in part.columns.items()]
-    found = {name: np.asarray(columns, np.int64) for name, columns in held}
-    for f, fold in enumerate(planned.folds):
-        wanted = [(f"f{f}_c{c}", planned.components_key(fold, layers), ("mean", "axes")) for c, layers in enumerate(planned.spaces)]
-        wanted += [
-            (f"f{f}_p{p}", planned.weights_key(fold, part), ("weights", "intercept")) for p, part in enumerate(planned.target_groups)
-        ]
-        for start, key, names in wanted:
-            arrays = store.get(key)
-            if arrays is None:
-                return None
-            found |= {f"{start}_{name}": arrays[name] for name in names}
+def _collect(result: ScoreTables) -> dict[str, np.ndarray]:
+    """Every array of its models; FileNotFoundError where one is gone."""
+    plan, found = result.plan, {}
+    for p, group in enumerate(plan.target_groups):
+        found |= {f"p{p}_{hemi}": np.asarray(columns, np.int64) for hemi, columns in group.columns.items()}
+    for f in range(len(plan.folds)):
+        for c, layers in enumerate(plan.spaces):
+            found[f"f{f}_c{c}_mean"], found[f"f{f}_c{c}_axes"] = result.projection(f, layers)
+        for p, group in enumerate(plan.target_groups):
+            model = result.model(group.name, f)
+            found |= {f"f{f}_p{p}_weights": model.weights, f"f{f}_p{p}_intercept": model.intercept}
     return found
 
 
-def entries(models: Arrays) -> dict[str, dict[str, np.ndarray]]:
-    """The same as a Store would hold them, by :func:`component_name` and :func:`model_name`."""
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in models.items():
-        if name.startswith("f"):
-            start, _, what = name.rpartition("_")
-            found.setdefault(f"received-{start}", {})[what] = array
-    return found
+def target_groups_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[TargetGroup, ...]:
+    """The target groups that exported models are of, in their order; empty without models.
 
-
-def parts_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[TargetGroup, ...]:
-    """The parts that models were sent of, in their order."""
+    Parameters
+    ----------
+    n_vertices : of each hemisphere.
+    """
     found = []
-    for number in range(sum(name.startswith("f0_p") and name.endswith("_weights") for name in models)):
+    for number in range(_n_groups(models)):
         columns = {hemi: models[f"p{number}_{hemi}"] for hemi in n_vertices if f"p{number}_{hemi}" in models}
         whole = all(len(columns[hemi]) == n_vertices[hemi] for hemi in columns)
         name = ("both" if len(columns) > 1 else next(iter(columns))) if whole else f"part {number + 1}"
@@ -98,52 +80,60 @@ def parts_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[TargetGroup
     return tuple(found)
 
 
-def wrong_with(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int, n_spaces: int, n_frames: int) -> str:
-    """What is wrong with models that somebody sent, as the end of a sentence; empty where nothing is.
+def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int, n_spaces: int, n_frames: int) -> str:
+    """Check that exported models are of this fit's folds, components and vertices.
 
     Parameters
     ----------
     n_vertices : of each hemisphere.
-    n_spaces : how many spaces of components the fit's readout has.
+    n_spaces : spaces of components that the fit's readout has.
     n_frames : blocks of columns that components come in.
+
+    Returns
+    -------
+    What is wrong with them as the end of a sentence; empty where nothing is.
     """
-    n_parts = sum(name.startswith("f0_p") and name.endswith("_weights") for name in models)
-    if not 0 < n_parts <= MOST_MODEL_ARRAYS or len(models) > MOST_MODEL_ARRAYS:
+    n_groups = _n_groups(models)
+    if not 0 < n_groups <= MAX_MODEL_ARRAYS or len(models) > MAX_MODEL_ARRAYS:
         return "no possible number of models"
     folds = [f"f{f}" for f in range(n_folds)]
-    named = {f"{f}_c{c}_{what}" for f in folds for c in range(n_spaces) for what in ("mean", "axes")}
-    named |= {f"{f}_p{p}_{what}" for f in folds for p in range(n_parts) for what in ("weights", "intercept")}
-    held = {f"p{p}_{hemi}" for p in range(n_parts) for hemi in n_vertices} & set(models)
-    if set(models) != named | held:
+    expected = {f"{f}_c{c}_{name}" for f in folds for c in range(n_spaces) for name in ("mean", "axes")}
+    expected |= {f"{f}_p{p}_{name}" for f in folds for p in range(n_groups) for name in ("weights", "intercept")}
+    columns = {f"p{p}_{hemi}" for p in range(n_groups) for hemi in n_vertices} & set(models)
+    if set(models) != expected | columns:
         return "models of other names"
-    if told := _wrong_columns(models, n_vertices, n_parts):
-        return told
+    if wrong := _check_columns(models, n_vertices, n_groups):
+        return wrong
     for fold in folds:
         n_components = 0
         for space in range(n_spaces):
-            mean, axes = (models[f"{fold}_c{space}_{what}"] for what in ("mean", "axes"))
+            mean, axes = (models[f"{fold}_c{space}_{name}"] for name in ("mean", "axes"))
             if not (_is_numbers(mean, 1) and _is_numbers(axes, 2) and len(axes) == len(mean) > 0):
                 return "components of another shape"
             n_components += n_frames * axes.shape[1]
-        for number, part in enumerate(parts_in(models, n_vertices)):
-            weights, intercept = (models[f"{fold}_p{number}_{what}"] for what in ("weights", "intercept"))
-            shape = (n_components, sum(map(len, part.columns.values())))
+        for number, group in enumerate(target_groups_in(models, n_vertices)):
+            weights, intercept = (models[f"{fold}_p{number}_{name}"] for name in ("weights", "intercept"))
+            shape = (n_components, sum(map(len, group.columns.values())))
             if not (_is_numbers(weights, 2) and _is_numbers(intercept, 1) and weights.shape == shape and intercept.shape == shape[1:]):
                 return "models of another shape"
     return ""
 
 
-def _wrong_columns(models: Arrays, n_vertices: Mapping[str, int], n_parts: int) -> str:
+def _n_groups(models: Arrays) -> int:
+    return sum(name.startswith("f0_p") and name.endswith("_weights") for name in models)
+
+
+def _check_columns(models: Arrays, n_vertices: Mapping[str, int], n_groups: int) -> str:
     for hemi, n in n_vertices.items():
-        held = [models[f"p{p}_{hemi}"] for p in range(n_parts) if f"p{p}_{hemi}" in models]
-        if any(columns.ndim != 1 or columns.dtype != np.int64 or not len(columns) for columns in held):
+        groups = [models[f"p{p}_{hemi}"] for p in range(n_groups) if f"p{p}_{hemi}" in models]
+        if any(columns.ndim != 1 or columns.dtype != np.int64 or not len(columns) for columns in groups):
             return "models of no vertices"
-        together = np.concatenate(held) if held else np.zeros(0, np.int64)
-        ascending = all((np.diff(columns) > 0).all() for columns in held)
-        if not ascending or len(np.unique(together)) < len(together) or (len(together) and not 0 <= together.min() <= together.max() < n):
+        every = np.concatenate(groups) if groups else np.zeros(0, np.int64)
+        ascending = all((np.diff(columns) > 0).all() for columns in groups)
+        if not ascending or len(np.unique(every)) < len(every) or (len(every) and not 0 <= every.min() <= every.max() < n):
             return "models of vertices that there are not"
-    parts = [[hemi for hemi in n_vertices if f"p{p}_{hemi}" in models] for p in range(n_parts)]
-    return "" if all(parts) else "models of no vertices"
+    of_group = [[hemi for hemi in n_vertices if f"p{p}_{hemi}" in models] for p in range(n_groups)]
+    return "" if all(of_group) else "models of no vertices"
 
 
 def _is_numbers(array: np.ndarray, n_dimensions: int) -> bool:

@@ -1,4 +1,4 @@
-"""What is checked of a fit that somebody sent, before any of it is believed: shapes, ranges, names and texts."""
+"""Validate an imported fit archive: array shapes and dtypes, value ranges, plain-text fields."""
 
 from __future__ import annotations
 
@@ -9,120 +9,150 @@ from typing import Any
 import numpy as np
 
 from encoding.datasets._base import FSAVERAGE_VERTICES
-from encoding.evaluation.scores import STORED_SCORES
+from encoding.evaluation.scores import SCORES, STORED_SCORES
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
-from encoding.runs.exchange_models import wrong_with
+from encoding.runs.exchange_models import check_models
 from encoding.runs.imported import Arrays, part_of
+from encoding.runs.manifest import BadExchange, Manifest
 
 PARTS = {"about", "fit", "intervals", "curve", "model"}
-MOST_STIMULI, MOST_FRAMES = 1_000_000, 10_000
-MOST_TEXT = 200  # characters of a name
+MAX_STIMULI, MAX_FOLDS, MAX_FRAMES, MAX_COMPONENTS = 1_000_000, 1_000, 10_000, 10_000_000
+MAX_HEMIS, MAX_ROIS = 8, 1_000
+MAX_TEXT = 200  # characters of a name
+MAX_NUMBER = 1e15  # of any number in the manifest
+MAX_R = 1.001  # a correlation, with what rounding may add
+RANGES = {name: (0.0, np.inf) if SCORES[name].lower_is_better else (-np.inf, MAX_R) for name in STORED_SCORES} | {"r": (-MAX_R, MAX_R)}
 FIT_KEY = re.compile(r"fit-[0-9a-f]{20}")
 BLOCK_NAME = re.compile(r"[A-Za-z0-9]{1,20}")
-PLAIN = re.compile(r"[\w .:/+@,()=*&~^%'-]*")  # nothing that Markdown or HTML would read as a picture or a tag
-TOLD = ("spec", "simulated", "backbone", "device", "fit_seconds")  # of what a fit was made from
+PLAIN_TEXT = re.compile(r"[\w .:/+@,()=*&~^%'-]*")  # nothing that Markdown or HTML would read as an image or a tag
+MADE_FROM = ("spec", "simulated", "backbone", "device", "fit_seconds")  # fields that are kept
 
 
-class Contradiction(ValueError):
-    """Arrays of an exported fit do not fit one another, or say what cannot be."""
+def validated_spec(manifest: Manifest, arrays: Arrays) -> tuple[FitSpec, dict[str, Any]]:
+    """Validate an archive as a whole.
 
+    Parameters
+    ----------
+    arrays : ``part.name`` to array, as :func:`encoding.runs.archive.read_archive` returns them.
 
-def checked(manifest: Mapping[str, Any], arrays: Arrays) -> FitSpec:
-    """The spec of a fit that was sent, once its arrays and its account of itself were found sound.
-
-    ``manifest["provenance"]`` is left with the fields that are known, all of them plain text and numbers.
+    Returns
+    -------
+    The fit's spec, and its provenance with the known fields of ``made_from`` alone, all of them plain text and numbers.
 
     Raises
     ------
-    Contradiction where something does not fit.
+    BadExchange where arrays do not fit one another or the spec, a value is out of range, or a text is not plain.
     """
     check_arrays(arrays)
-    told = manifest["provenance"]
-    made = told.get("made_from")
+    provenance = dict(manifest.provenance)
+    made = provenance.get("made_from")
     _require(isinstance(made, dict) and isinstance(made.get("spec"), dict), "no spec")
-    _require(isinstance(told.get("key"), str) and bool(FIT_KEY.fullmatch(told["key"])), "no key of a fit")
+    _require(isinstance(provenance.get("key"), str) and bool(FIT_KEY.fullmatch(provenance["key"])), "no key of a fit")
     _require(isinstance(made.get("simulated"), bool), "no word on whether it is simulated")
-    _require(_is_plain(told) and _is_plain(manifest["by"]), "text that is not plain")
-    _require(isinstance(told.get("libraries", {}), dict) and isinstance(made.get("fit_seconds", 0), int | float), "no sound provenance")
+    _require(_is_plain(provenance) and _is_plain(manifest.by), "text that is not plain")
+    seconds = made.get("fit_seconds", 0)
+    sound = isinstance(provenance.get("libraries", {}), dict) and isinstance(seconds, int | float) and seconds >= 0
+    _require(sound, "no sound provenance")
     try:
         spec = FitSpec.from_dict(made["spec"])
         texts = [getattr(spec, name) for name in ("dataset", "subject", "backbone", "weights", "readout", "split", "pool")]
         texts += [*spec.layers, *spec.rois, *spec.extra_subjects]
-        _require(all(isinstance(text, str) and text for text in texts) and isinstance(spec.n_components, int), "no sound spec")
+        _require(all(isinstance(text, str) and text for text in texts), "no sound spec")
+        counts = ((spec.n_components, MAX_COMPONENTS), (spec.frames, MAX_FRAMES))
+        _require(all(type(n) is int and n <= most for n, most in counts), "no possible number of components or frames in its spec")
         _require(spec == FitSpec.from_dict(spec.to_dict()), "no sound spec")
         spec.to_command()
+    except BadExchange:
+        raise
     except (TypeError, AttributeError, KeyError, ValueError) as error:
-        raise Contradiction(f"This file cannot be opened: its spec says what cannot be ({error}).") from error
+        raise BadExchange(f"This file cannot be opened: its spec says what cannot be ({error}).") from error
     about = part_of(arrays, "about")
     _check_models(spec, arrays)
     _require(set(spec.rois) <= set(_texts(about, "rois")), "ROIs that it does not have")
     _require(spec.hemi in ("both", *_texts(about, "hemis")), "more than one hemisphere")
-    told["made_from"] = {name: made[name] for name in TOLD if name in made}
-    return spec
+    return spec, provenance | {"made_from": {name: made[name] for name in MADE_FROM if name in made}}
 
 
 def check_arrays(arrays: Arrays) -> None:
-    """Contradiction unless every array, those of models apart, has the shape and range that :meth:`Imported.of` counts on."""
+    """Check the shape, dtype and range of every array but those of models.
+
+    A score that this version does not know counts as a readout's detail, and one that is missing is NaN: only ``r`` has to be there.
+
+    Raises
+    ------
+    BadExchange where one is not as :meth:`encoding.runs.imported.Imported.of` reads it.
+    """
     about, fit = part_of(arrays, "about"), part_of(arrays, "fit")
     _require({name.partition(".")[0] for name in arrays} <= PARTS, "parts of another name")
     hemis = _texts(about, "hemis")
-    _require(0 < len(hemis) <= 8 and len(set(hemis)) == len(hemis), "no sound names of hemispheres")
+    _require(0 < len(hemis) <= MAX_HEMIS and len(set(hemis)) == len(hemis), "no sound names of hemispheres")
     _require(all(BLOCK_NAME.fullmatch(hemi) for hemi in hemis), "no sound names of hemispheres")
     rois = _texts(about, "rois")
     _require(len(set(rois)) == len(rois), "an ROI twice")
     _require(len(_texts(about, "fingerprints")) == len(hemis), "not one fingerprint for each hemisphere")
     n_folds = _check_rows(about)
-    known = set()
-    for hemi in hemis:
-        r = _array(fit, f"{hemi}_r", "f", 2)
-        n_vertices = r.shape[1]
-        _require(n_vertices > 0 and not (np.abs(r) > 1.001).any(), f"no possible correlations ({hemi})")
-        known |= {name for name in fit if name.startswith(f"{hemi}_")}
-        for name in [*STORED_SCORES, *(name.removeprefix(f"{hemi}_") for name in fit if name.startswith(f"{hemi}_"))]:
-            _require(_array(fit, f"{hemi}_{name}", "biuf", 2).shape == (n_folds, n_vertices), f"scores of another shape ({hemi}_{name})")
+    n_vertices = {hemi: _array(fit, f"{hemi}_r", "f", 2).shape[1] for hemi in hemis}
+    _check_scores(fit, n_vertices, n_folds)
+    for hemi, n in n_vertices.items():
         members = _array(about, f"{hemi}_members", "u", 2)
-        _require(members.dtype == np.uint8 and members.shape == (len(rois), -(-n_vertices // 8)), f"ROIs of another shape ({hemi})")
-        _check_vertices(about, hemi, n_vertices)
-    _require(known == set(fit), "scores of no hemisphere")
+        _require(members.dtype == np.uint8 and members.shape == (len(rois), -(-n // 8)), f"ROIs of another shape ({hemi})")
+        _check_places(about, hemi, n)
     for name in ("ceiling", "vertices"):
         _require(len([hemi for hemi in hemis if f"{hemi}_{name}" in about]) in (0, len(hemis)), f"{name} of some hemispheres alone")
-    _check_sampled(about, {hemi: fit[f"{hemi}_r"].shape[1] for hemi in hemis})
+    _check_sampled(about, n_vertices)
     _check_intervals(part_of(arrays, "intervals"), hemis)
-    _check_curve(part_of(arrays, "curve"), {hemi: fit[f"{hemi}_r"].shape[1] for hemi in hemis})
+    _check_curve(part_of(arrays, "curve"), n_vertices)
+
+
+def _check_scores(fit: Arrays, n_vertices: Mapping[str, int], n_folds: int) -> None:
+    """Scores and details: of the same names in every hemisphere, one row a fold, and within the range of the score."""
+    names = {hemi: {name.removeprefix(f"{hemi}_") for name in fit if name.startswith(f"{hemi}_")} for hemi in n_vertices}
+    _require(sum(map(len, names.values())) == len(fit), "scores of no hemisphere")
+    _require(len({frozenset(each) for each in names.values()}) == 1, "scores or details of some hemispheres alone")
+    for hemi, n in n_vertices.items():
+        _require(n > 0, f"no vertices ({hemi})")
+        for name in names[hemi]:
+            values = _array(fit, f"{hemi}_{name}", "biuf", 2)
+            _require(values.shape == (n_folds, n), f"scores of another shape ({hemi}_{name})")
+            if name in RANGES:
+                low, high = RANGES[name]
+                sound = np.isnan(values) | (np.isfinite(values) & (values >= low) & (values <= high))
+                _require(bool(sound.all()), f"no possible values of {name} ({hemi})")
+    _require(any(np.isfinite(fit[f"{hemi}_r"]).any() for hemi in n_vertices), "no vertex with a correlation")
 
 
 def _check_models(spec: FitSpec, arrays: Arrays) -> None:
-    """Models, where there are some, fit the fit; those of a readout that sends none, or that is not known here, are refused."""
+    """Models fit the fit; those of a readout that exports none, or that is not known here, are refused."""
     about, models = part_of(arrays, "about"), part_of(arrays, "model")
     n_frames = int(_array(about, "n_frames", "iu", 0)) if "n_frames" in about else 1
-    _require(0 < n_frames <= MOST_FRAMES, "no possible number of frames")
+    _require(0 < n_frames <= MAX_FRAMES, "no possible number of frames")
     if not models:
         return
-    known = READOUTS.get(spec.readout)
-    _require(known is not None and not known.export_refusal, "models of a readout whose models are not sent")
+    readout = READOUTS.get(spec.readout)
+    _require(readout is not None and not readout.export_refusal, "models of a readout whose models are not sent")
     n_vertices = {hemi: part_of(arrays, "fit")[f"{hemi}_r"].shape[1] for hemi in _texts(about, "hemis")}
-    n_spaces = len(spec.layers) if known.by_layer else 1
+    n_spaces = len(spec.layers) if readout.by_layer else 1
     in_order = n_frames if spec.over_frames == "sequence" else 1
-    wrong = wrong_with(models, n_vertices, n_folds=_check_rows(about), n_spaces=n_spaces, n_frames=in_order)
+    wrong = check_models(models, n_vertices, n_folds=_check_rows(about), n_spaces=n_spaces, n_frames=in_order)
     _require(not wrong, wrong)
 
 
 def _check_rows(about: Arrays) -> int:
-    """The number of folds."""
+    """Check training and test rows; the number of folds."""
     n_stimuli = _array(about, "n_stimuli", "iu", 0)
-    _require(0 < int(n_stimuli) <= MOST_STIMULI, "no possible number of stimuli")
-    lengths = []
+    _require(0 < int(n_stimuli) <= MAX_STIMULI, "no possible number of stimuli")
+    n_folds = []
     for name in ("train", "test"):
         rows, sizes = _array(about, f"{name}_rows", "iu", 1), _array(about, f"{name}_sizes", "iu", 1)
-        _require(len(sizes) > 0 and int(sizes.min()) > 0 and int(sizes.max()) <= MOST_STIMULI, f"no {name} rows")
+        _require(len(sizes) > 0 and int(sizes.min()) > 0 and int(sizes.max()) <= MAX_STIMULI, f"no {name} rows")
         _require(int(sizes.sum()) == len(rows) and int(rows.min()) >= 0 and int(rows.max()) < int(n_stimuli), f"no such {name} rows")
-        lengths.append(len(sizes))
-    _require(lengths[0] == lengths[1] <= 1_000, "no possible number of folds")
-    return lengths[0]
+        n_folds.append(len(sizes))
+    _require(n_folds[0] == n_folds[1] <= MAX_FOLDS, "no possible number of folds")
+    return n_folds[0]
 
 
-def _check_vertices(about: Arrays, hemi: str, n_vertices: int) -> None:
+def _check_places(about: Arrays, hemi: str, n_vertices: int) -> None:
     if f"{hemi}_ceiling" in about:
         ceiling = _array(about, f"{hemi}_ceiling", "f", 1)
         _require(ceiling.shape == (n_vertices,) and bool(((ceiling >= 0) & (ceiling <= 1)).all()), f"no possible ceilings ({hemi})")
@@ -132,14 +162,14 @@ def _check_vertices(about: Arrays, hemi: str, n_vertices: int) -> None:
 
 
 def _check_sampled(about: Arrays, n_vertices: Mapping[str, int]) -> None:
-    named = [f"{hemi}_{part}" for hemi in ("lh", "rh") for part in ("there", "columns")]
-    _require(len([name for name in named if name in about]) in (0, 4), "places of one hemisphere alone")
+    expected = [f"{hemi}_{part}" for hemi in ("lh", "rh") for part in ("there", "columns")]
+    _require(len([name for name in expected if name in about]) in (0, 4), "places of one hemisphere alone")
     if "lh_there" not in about:
         return
     _require(len(n_vertices) == 1, "places of voxels for more than one block")
     for hemi in ("lh", "rh"):
-        there, columns = (_array(about, f"{hemi}_{part}", "iu", 1) for part in ("there", "columns"))
-        sound = there.shape == columns.shape and _within(there, FSAVERAGE_VERTICES) and _within(columns, *n_vertices.values())
+        vertices, columns = (_array(about, f"{hemi}_{part}", "iu", 1) for part in ("there", "columns"))
+        sound = vertices.shape == columns.shape and _within(vertices, FSAVERAGE_VERTICES) and _within(columns, *n_vertices.values())
         _require(sound, f"no possible places ({hemi})")
 
 
@@ -151,37 +181,41 @@ def _check_intervals(found: Arrays, hemis: list[str]) -> None:
         draws = _array(found, f"{hemi}_draws", "f", 2)
         ends = [_array(found, f"{hemi}_{end}", "f", 1) for end in ("low", "high")]
         _require(draws.shape[1] == n_rois and all(len(end) == n_rois for end in ends), f"intervals of another shape ({hemi})")
+        _require(not any((np.abs(values) > MAX_R).any() for values in (draws, *ends)), f"no possible intervals ({hemi})")
 
 
 def _check_curve(found: Arrays, n_vertices: Mapping[str, int]) -> None:
     if not found:
         return
-    n_sizes = len(_array(found, "sizes", "iu", 1))
+    sizes = _array(found, "sizes", "iu", 1)
+    _require(len(sizes) > 0 and int(sizes.min()) > 0 and int(sizes.max()) <= MAX_STIMULI, "no possible sizes of a learning curve")
     for hemi, n in n_vertices.items():
         for line in ("train", "test"):
-            _require(_array(found, f"{hemi}_{line}", "f", 2).shape == (n_sizes, n), f"a learning curve of another shape ({hemi})")
+            r = _array(found, f"{hemi}_{line}", "f", 2)
+            _require(r.shape == (len(sizes), n), f"a learning curve of another shape ({hemi})")
+            _require(not (np.abs(r) > MAX_R).any(), f"no possible learning curve ({hemi})")
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether JSON holds nothing but plain short texts, numbers and not too many of them."""
+    """Whether JSON holds nothing but plain short texts, numbers in range, and not too many of them."""
     if isinstance(value, str):
-        return len(value) <= MOST_TEXT and bool(PLAIN.fullmatch(value))
+        return len(value) <= MAX_TEXT and bool(PLAIN_TEXT.fullmatch(value))
     if isinstance(value, dict):
         return depth < 6 and len(value) <= 200 and all(_is_plain(each, depth + 1) for pair in value.items() for each in pair)
     if isinstance(value, list):
         return depth < 6 and len(value) <= 1_000 and all(_is_plain(each, depth + 1) for each in value)
-    return value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 1e15)
+    return value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < MAX_NUMBER)
 
 
 def _texts(arrays: Arrays, name: str) -> list[str]:
-    array = _array(arrays, name, "Uf" if name == "rois" else "U", 1)  # no ROI at all may have been saved as numbers
-    sound = len(array) <= 1_000 and (array.dtype.kind == "U" or not len(array)) and array.dtype.itemsize <= 4 * MOST_TEXT
+    array = _array(arrays, name, "Uf" if name == "rois" else "U", 1)  # an empty list of ROIs may have been saved as numbers
+    sound = len(array) <= MAX_ROIS and (array.dtype.kind == "U" or not len(array)) and array.dtype.itemsize <= 4 * MAX_TEXT
     _require(sound, f"no sound {name}")
     try:
         texts = [str(text) for text in array]
     except ValueError as error:
-        raise Contradiction(f"This file cannot be opened: it has no sound {name}.") from error
-    _require(all(text and PLAIN.fullmatch(text) for text in texts), f"no sound {name}")
+        raise BadExchange(f"This file cannot be opened: it has no sound {name}.") from error
+    _require(all(text and PLAIN_TEXT.fullmatch(text) for text in texts), f"no sound {name}")
     return texts
 
 
@@ -195,6 +229,6 @@ def _within(values: np.ndarray, end: int) -> bool:
     return not len(values) or (int(values.min()) >= 0 and int(values.max()) < end)
 
 
-def _require(right: bool, what: str) -> None:
-    if not right:
-        raise Contradiction(f"This file cannot be opened: it has {what}.")
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise BadExchange(f"This file cannot be opened: it has {problem}.")

@@ -73,3 +73,7 @@ class Registry(Mapping[str, T]):
     def __contains__(self, name: object) -> bool:  # Mapping's own expects KeyError
         self._load()
         return name in self._members
+
+    def get(self, name: str, default: T | None = None) -> T | None:  # Mapping's own expects KeyError
+        """The member of that name, or ``default``."""
+        return self[name] if name in self else default  # noqa: SIM401 - this is get

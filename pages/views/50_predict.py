@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from encoding.runs.imported import dataset_of
+from encoding import DATASETS
 from pages.parts.data.subject_view import SIMULATED, Shown
 from pages.parts.predict.choices import WRONG, PredictionRequest, choose_fits, choose_picture
 from pages.parts.predict.occlusion import occlusion_panel
@@ -24,13 +24,13 @@ fits = choose_fits()
 if not fits:
     st.stop()
 first = next(iter(fits.values()))
-shown = Shown(dataset_of(first), first.plan.subject)
+shown = Shown(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
 speak_of(shown.subject)
 simulated = f"{SIMULATED} " if shown.subject.simulated else ""
 st.markdown(f"{simulated}What would the visual cortex of **{shown.subject.name}** do with this {shown.what.removesuffix('s')}?")
 
 result = model_choice(fits)
-if refusal := result.plan.refusal(result.store):
+if refusal := result.prediction_refusal():
     st.error(f"This fit cannot predict new {shown.what}. {refusal}")
     st.stop()
 roi, least_r = roi_choice(result), least_r_choice()

@@ -9,11 +9,13 @@ import streamlit as st
 
 from encoding import FitSpec
 from encoding.cli.terminal import file_size
-from encoding.runs.exchange import MOST_FILE_BYTES, NO_SENDER, BadExchange, import_, is_sender, packed
+from encoding.runs.archive import MAX_FILE_BYTES
+from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed
 from encoding.storage.inventory import IRREPLACEABLE, STAGES, StoreEntry, by_stage, check, chosen, entries, last_check, prune
 from encoding.jobs import Job
 from encoding.runs.table import short_name
-from encoding.runs.exchange_models import why_kept_back
+from encoding.runs.exchange_models import export_refusal
+from encoding.runs.manifest import BadExchange
 from pages.parts.shared.access import may_change
 from pages.parts.compare.panels import forget_opened, opened
 from pages.parts.shared.server_state import jobs, store
@@ -212,7 +214,7 @@ def _export() -> None:
     key = st.selectbox("Fit", list(names), format_func=names.get, key="export", index=None, placeholder="Choose a fit")
     by = st.text_input("Sent by", key="export_by", max_chars=200, placeholder="your name, if you like; the receiver reads it")
     if not is_sender(by):
-        st.error(NO_SENDER)
+        st.error(BAD_SENDER)
         return
     if key is None:
         return
@@ -220,12 +222,12 @@ def _export() -> None:
     if isinstance(result, str):
         st.error(result)
         return
-    export_refusal = why_kept_back(result.plan, result.store)
-    models = st.checkbox("With its models", not export_refusal, disabled=bool(export_refusal), key=f"export_models_{key}") and not export_refusal
+    refusal = export_refusal(result)
+    models = st.checkbox("With its models", not refusal, disabled=bool(refusal), key=f"export_models_{key}") and not refusal
     st.download_button(
         "Export", lambda: packed(result, by=by, models=models), f"{key}.zip", "application/zip", on_click="ignore", key="export_file"
     )
-    told = f" Its models do not go along. {export_refusal}" if export_refusal else " With its models the receiver can predict new pictures."
+    told = f" Its models do not go along. {refusal}" if refusal else " With its models the receiver can predict new pictures."
     st.caption(
         "Scores, ROIs, noise ceilings, places on the cortex, intervals and the learning curve: enough to see tables, brains and "
         f"scatters and to compare. No picture, no response, and not the network's own weights.{told}"
@@ -233,7 +235,7 @@ def _export() -> None:
 
 
 def _import() -> None:
-    file = st.file_uploader("A file that somebody exported", ["zip"], key="import", max_upload_size=MOST_FILE_BYTES // 2**20)
+    file = st.file_uploader("A file that somebody exported", ["zip"], key="import", max_upload_size=MAX_FILE_BYTES // 2**20)
     if file is None:
         return
     done, key = st.session_state.get("_imported", ("", ""))
@@ -254,7 +256,7 @@ def _import() -> None:
     sender = result.origin["by"] or "not said"
     st.success(f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}. Sent by: {sender}.")
     st.caption(f"It is kept as `{result.key}`, marked as imported, and never stands in for a fit that is computed here.")
-    refusal = result.plan.refusal(store())
+    refusal = result.prediction_refusal()
     if refusal:
         st.caption(f"It cannot predict new pictures. {refusal}")
     compare, predict = st.columns(2)

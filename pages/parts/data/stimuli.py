@@ -68,7 +68,7 @@ def grid(shown: Shown, chosen: int | None) -> None:
         pictures(
             shown, rows[(page - 1) * A_PAGE : page * A_PAGE], name="grid", chosen=chosen, across=A_ROW if shown.placement else 2 * A_ROW
         )
-    frames = " Of each clip its middle frame is shown." if shown.dataset.clips else ""
+    frames = " Of each clip its middle frame is shown." if shown.clips else ""
     st.caption(f"{passed}.{frames} Press a number to see the response to it.")
 
 
@@ -179,7 +179,7 @@ def _pictures(key: str, row: int, _stimuli: Stimuli) -> list[bytes | str]:
 def _facts(shown: Shown, row: int) -> str:
     """Labels and repeats of a stimulus, in Markdown."""
     subject, lines = shown.subject, []
-    lines += ["The middle frame of the clip."] if shown.dataset.clips else []
+    lines += ["The middle frame of the clip."] if shown.clips else []
     lines += [f"{label}: **{subject.labels[label][row]}**" for label in kinds(subject)]
     if degrees := [f"{label} {subject.labels[label][row]:.2f}" for label in measures(subject) if subject.labels[label][row] > 0]:
         lines.append(", ".join(degrees))

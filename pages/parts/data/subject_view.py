@@ -36,10 +36,11 @@ class Shown:
 
     Attributes
     ----------
+    dataset : None where this program knows none of that name, as of an imported fit.
     key : names the bytes of its responses and stimuli, so that what is cached of one is never shown of another.
     """
 
-    dataset: Dataset
+    dataset: Dataset | None
     subject: Subject
 
     @cached_property
@@ -58,13 +59,19 @@ class Shown:
     @property
     def classes(self) -> dict[str, list[str]]:
         """Class to those of its ROIs that the subject has."""
-        found = {kind: [name for name in names if name in self.rois] for kind, names in self.dataset.roi_names().items()}
+        known = self.dataset.roi_names() if self.dataset else {"ROIs": self.rois}
+        found = {kind: [name for name in names if name in self.rois] for kind, names in known.items()}
         return {kind: names for kind, names in found.items() if names}
+
+    @property
+    def clips(self) -> bool:
+        """Whether its stimuli are clips."""
+        return self.dataset.clips if self.dataset else self.subject.stimuli.n_frames > 1
 
     @property
     def what(self) -> str:
         """What its stimuli are."""
-        return "clips" if self.dataset.clips else "images"
+        return "clips" if self.clips else "images"
 
     @property
     def source(self) -> str:

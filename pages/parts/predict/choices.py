@@ -15,7 +15,6 @@ from encoding.analysis.tuning import find_stimulus
 from encoding.prediction.nearest_stimuli import Patterns
 from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row
 from encoding.prediction.uploads import CLIPS, MOST_CLIP_BYTES, MOST_PICTURE_BYTES, MOST_SIDE, PICTURES, BadUpload, read_clip, read_picture
-from encoding.runs.imported import Imported
 from encoding.runs.table import short_name
 from encoding.runtime.registry import unknown
 from pages.parts.compare.panels import opened
@@ -161,8 +160,7 @@ def _opened_fits(chosen: Sequence[str], names: Mapping[str, str]) -> dict[str, R
 
 def _same_subject(one: Result, other: Result) -> bool:
     a, b = one.plan, other.plan
-    detached = isinstance(one, Imported) or isinstance(other, Imported)  # whose stimuli are not here; nor can they be chosen
-    same_stimuli = detached or a.stimuli.fingerprint == b.stimuli.fingerprint
+    same_stimuli = not (one.has_data and other.has_data) or a.stimuli.fingerprint == b.stimuli.fingerprint
     same = a.subject.fingerprints == b.subject.fingerprints and same_stimuli
     return same and (a.spec.dataset, a.spec.subject) == (b.spec.dataset, b.spec.subject)
 
@@ -173,11 +171,11 @@ def _same_subject(one: Result, other: Result) -> bool:
 def choose_picture(result: Result, shown: Shown) -> Picture | None:
     """The picture that is predicted from, from the widgets here; None while there is none, which is said."""
     _leave_upload()
-    if isinstance(result, Imported):
+    if not result.has_data:
         st.caption(f"The {shown.what} of this imported fit did not come with it. Upload one.")
         return _uploaded(result)
     source = st.segmented_control(
-        "Picture from" if not shown.dataset.clips else "Clip from",
+        "Picture from" if not shown.clips else "Clip from",
         [OF_DATA, UPLOAD],
         key="from",
         bind="query-params",

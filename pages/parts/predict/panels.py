@@ -14,7 +14,6 @@ from encoding.evaluation.scores import pearson
 from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.brain.brain_map import DRAWN, BrainMap
 from encoding.prediction.nearest_stimuli import reliable
-from encoding.runs.imported import Imported
 from pages.parts.data.stimuli import pictures
 from pages.parts.explore.panels import START_VIEW
 from pages.parts.explore.selection import BEST, EVERY, best_roi
@@ -179,7 +178,7 @@ def _colours(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) 
     if paint == "test r":
         high = float(np.ceil(10 * np.nanmax(np.concatenate(list(r.values())))) / 10)
         return {"title": "Test r per vertex", "quantity": "r", "colour_range": (0.0, max(0.1, high)), "colour_map": "plasma"}
-    if isinstance(asked.result, Imported):
+    if not asked.result.has_data:
         return _own_colours(asked, f"Predicted response to {name}")
     found = asked.shown.overview()
     share = {hemi: np.clip(np.nan_to_num(values), 0, 1) if paint == "predicted" else 1.0 for hemi, values in r.items()}
@@ -249,7 +248,7 @@ def regions_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
 def nearest_panel(asked: PredictionRequest, least_r: float) -> None:
     """The training stimuli whose measured pattern is most like the predicted one."""
     st.subheader(f"Training {asked.shown.what} with the most similar response", anchor=False)
-    if isinstance(asked.result, Imported):
+    if not asked.result.has_data:
         st.info(f"The {asked.shown.what} of this fit and the responses to them did not come with it, so there is nothing to compare with.")
         return
     try:

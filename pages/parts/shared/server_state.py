@@ -119,7 +119,7 @@ def roi_table(key: str, spec: FitSpec, _result: Result) -> pd.DataFrame:
 
 def stored_curve(result: Result) -> dict[str, np.ndarray] | None:
     """The fit's learning curve, where it was computed."""
-    return store().get(curve_key(result.plan))
+    return store().get(curve_key(result.key))
 
 
 def stored_intervals(result: Result) -> dict[str, np.ndarray] | None:

@@ -14,13 +14,17 @@ from encoding.backbones import BACKBONES
 from encoding.prediction.nearest_stimuli import Patterns, reliable
 from encoding.prediction.occlusion import Covered, OcclusionRequest, as_png, compute, occlude, stored
 from encoding.prediction.predict import CannotPredict, predict
-from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_images, predict_row
+from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row
 from encoding.readouts import READOUTS
 from encoding.runs.exchange import export, import_
 from tests.conftest import TINY, TinyStimuli
 from tests.encoding.prediction.test_predict import quick
 
 NAMES = [name for name, readout in READOUTS.items() if not readout.in_order and readout.needs != "stimuli"]
+
+
+def predict_images(result, images):
+    return Predictor.of(result, device="cpu")(InMemory([[image] for image in images]))
 
 
 def changed(**values):
@@ -44,7 +48,7 @@ def test_a_stimulus_of_the_data_set_gets_the_fits_own_prediction(name, tiny, sto
     layers = ("pixels", "colour") if READOUTS[name].by_layer else ("pixels",)
     result = fit(changed(readout=name, options=quick(name), layers=layers, n_components=20), store)
     rows = result.test_rows()[:3]
-    found = predict_images(result, [result.plan.subject.stimuli[int(row)] for row in rows], device="cpu")
+    found = predict_images(result, [result.plan.subject.stimuli[int(row)] for row in rows])
     for hemi, predicted in found.items():
         expected = result.predicted(hemi, np.arange(10))[:3]
         np.testing.assert_allclose(predicted, expected, atol=1e-4)
@@ -65,7 +69,7 @@ def test_a_stimulus_of_the_data_set_gets_the_fits_own_prediction(name, tiny, sto
 def test_predictions_in_memory_are_those_of_a_folder(values, tiny, store):
     result, shown = fit(changed(**values), store), pictures()
     expected = predict(result, InMemory([[each] for each in shown]), device="cpu")
-    found = predict_images(result, shown, device="cpu")
+    found = predict_images(result, shown)
     assert list(found) == list(expected)
     for hemi in found:
         np.testing.assert_allclose(found[hemi], expected[hemi], atol=1e-5)
@@ -114,7 +118,7 @@ def test_a_stimulus_is_predicted_by_the_models_that_never_saw_it(tiny, store):
 def test_nothing_of_a_picture_is_written(tiny, store):
     result = fit(TINY, store)
     before = sorted(store.root.rglob("*"))
-    predict_images(result, pictures(), device="cpu")
+    predict_images(result, pictures())
     assert sorted(store.root.rglob("*")) == before
 
 
@@ -142,7 +146,7 @@ def test_what_cannot_predict_says_so(tiny, store, tmp_path, monkeypatch):
     monkeypatch.setattr(type(backbone), "fingerprint", "another")
     with pytest.raises(CannotPredict, match="are not those of this fit"):
         Predictor.of(result, device="cpu")
-    store.remove(result.plan.weights_key(result.plan.folds[0], result.plan.parts[0]))
+    store.remove(result.plan.weights_key(result.plan.folds[0], result.plan.target_groups[0]))
     with pytest.raises(CannotPredict, match="Fit it again"):
         Predictor.of(result, device="cpu")
 
@@ -154,7 +158,7 @@ def test_the_nearest_stimuli_are_those_that_numpy_finds(tiny, store):
     result = fit(TINY, store)
     known = Patterns.of(result, least_r=0.5)
     assert {hemi: columns.tolist() for hemi, columns in known.columns.items()} == {"lh": [0, 1, 2, 3, 4], "rh": [0, 1, 2, 3, 4]}
-    predicted = {hemi: values[0] for hemi, values in predict_images(result, pictures(1), device="cpu").items()}
+    predicted = {hemi: values[0] for hemi, values in predict_images(result, pictures(1)).items()}
     rows, r = known.nearest(predicted, 4)
     train, columns = np.sort(result.plan.folds[0].train), np.arange(5)
     measured = np.concatenate([result.plan.subject.responses[hemi][train][:, columns] for hemi in ("lh", "rh")], axis=1)

@@ -9,30 +9,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoding import READOUTS, Store, fit
+from encoding import READOUTS, fit
 from encoding.datasets import DATASETS
 from encoding.prediction.predict import CannotPredict, predict
-from encoding.prediction.predictor import predict_images
-from encoding.runs.exchange import BadExchange, import_, packed
-from encoding.runs.exchange_models import why_kept_back
+from encoding.prediction.predictor import InMemory, Predictor
+from encoding.runs.exchange import import_, packed
+from encoding.runs.exchange_models import export_refusal
 from encoding.runs.imported import NotSent
+from encoding.runs.manifest import BadExchange
 from tests.conftest import TINY, TinyBackbone, TinyStimuli
-from tests.encoding.runs.test_exchange import npy, put, rewritten
+from tests.encoding.runs.conftest import drop, put, rewritten
 
 SENT = [name for name in READOUTS if not READOUTS[name].export_refusal]
 KEPT = ["knn", "rse", "tree", "mlp"]  # lstm takes clips, positional places, finetune a real network
 
 
 @pytest.fixture
-def elsewhere(tmp_path):
-    """A Store with nothing in it."""
-    return Store(tmp_path / "elsewhere")
-
-
-@pytest.fixture
 def new():
     """Seven pictures that no fit saw."""
     return TinyStimuli(np.random.default_rng(9).integers(0, 256, (7, 4, 4, 3), dtype=np.uint8))
+
+
+def predict_images(result, images):
+    return Predictor.of(result, device="cpu")(InMemory([[image] for image in images]))
 
 
 def over(result, **more):
@@ -51,8 +50,8 @@ def test_an_imported_fit_predicts_the_same_bits_in_an_empty_store(tiny, store, e
     for hemi in expected:
         assert np.isfinite(expected[hemi]).all() and expected[hemi].std() > 0
         np.testing.assert_array_equal(found[hemi], expected[hemi])
-    shown = predict_images(there, list(new), device="cpu")
-    np.testing.assert_array_equal(shown["rh"], predict_images(result, list(new), device="cpu")["rh"])
+    shown = predict_images(there, list(new))
+    np.testing.assert_array_equal(shown["rh"], predict_images(result, list(new))["rh"])
 
 
 @pytest.mark.parametrize(
@@ -74,10 +73,10 @@ def test_folds_and_parts_of_the_vertices_come_along(tiny, store, elsewhere, new,
 def test_other_models_are_not_sent_and_the_receiver_reads_why(tiny, store, elsewhere, new, readout):
     why = READOUTS[readout].export_refusal
     result = fit(replace(TINY, readout=readout, n_components=3), store, device="cpu")
-    assert why_kept_back(result.plan, store) == why
+    assert export_refusal(result) == why
     there = import_(over(result), elsewhere)
     assert not any(name.startswith("model.") for name in there.arrays)
-    for ask in (lambda: predict(there, new, device="cpu"), lambda: predict_images(there, list(new), device="cpu")):
+    for ask in (lambda: predict(there, new, device="cpu"), lambda: predict_images(there, list(new))):
         with pytest.raises(CannotPredict, match=why.replace(".", r"\.")):
             ask()
     with pytest.raises(NotSent, match="did not come with it"):
@@ -93,8 +92,8 @@ def test_models_may_be_left_out_or_be_too_large_for_the_file(tiny, store, elsewh
     result = fit(TINY, store, device="cpu")
     with pytest.raises(CannotPredict, match="the sender left them out, or there was no room"):
         predict(import_(over(result, models=False), elsewhere), new)
-    monkeypatch.setattr("encoding.runs.exchange_models.MOST_MODEL_BYTES", 1000)
-    assert "there is room for 0 MiB" in why_kept_back(result.plan, store)
+    monkeypatch.setattr("encoding.runs.exchange_models.MAX_MODEL_BYTES", 1000)
+    assert "there is room for 0 MiB" in export_refusal(result)
     assert len(packed(result)) == len(packed(result, models=False))
 
 
@@ -106,7 +105,7 @@ def test_another_network_under_the_same_name_does_not_predict(tiny, store, elsew
 
 
 def test_a_path_in_a_file_is_never_opened(tiny, store, elsewhere, new):
-    def named(manifest, files):
+    def named(manifest, arrays):
         manifest["provenance"]["made_from"]["spec"]["weights"] = "net.pt"
 
     there = import_(rewritten(packed(fit(TINY, store, device="cpu")), named), elsewhere)
@@ -115,29 +114,21 @@ def test_a_path_in_a_file_is_never_opened(tiny, store, elsewhere, new):
         predict(there, new)
 
 
-def without(name):
-    def change(manifest, files):
-        files.pop(name)
-        manifest["files"].pop(name)
-
-    return change
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (put("model.f0_p0_weights.npy", npy(np.zeros((3, 9), "f4"))), "models of another shape"),
-        (put("model.f0_p0_weights.npy", npy(np.full((48, 10), np.nan, "f4"))), "models of another shape"),
-        (put("model.f0_c0_axes.npy", npy(np.zeros((2, 48), "f4"))), "components of another shape"),
-        (put("model.f0_c0_mean.npy", npy(np.zeros(48, "i8"))), "components of another shape"),
-        (put("model.p0_lh.npy", npy(np.arange(10) + 5)), "models of vertices that there are not"),
-        (put("model.p1_lh.npy", npy(np.arange(10))), "models of vertices that there are not"),
-        (put("model.f0_p9_weights.npy", npy(np.zeros((48, 10), "f4"))), "models of other names|no possible number"),
-        (put("model.evil.npy", npy(np.zeros(3))), "models of other names"),
-        (put("other.evil.npy", npy(np.zeros(3))), "parts of another name"),
-        (put("about.n_frames.npy", npy(np.array(0))), "no possible number of frames"),
-        (without("model.f0_p1_weights.npy"), "models of other names"),
-        (without("model.f0_c0_mean.npy"), "models of other names"),
+        (put("model.f0_p0_weights", np.zeros((3, 9), "f4")), "models of another shape"),
+        (put("model.f0_p0_weights", np.full((48, 10), np.nan, "f4")), "models of another shape"),
+        (put("model.f0_c0_axes", np.zeros((2, 48), "f4")), "components of another shape"),
+        (put("model.f0_c0_mean", np.zeros(48, "i8")), "components of another shape"),
+        (put("model.p0_lh", np.arange(10) + 5), "models of vertices that there are not"),
+        (put("model.p1_lh", np.arange(10)), "models of vertices that there are not"),
+        (put("model.f0_p9_weights", np.zeros((48, 10), "f4")), "models of other names|no possible number"),
+        (put("model.evil", np.zeros(3)), "models of other names"),
+        (put("other.evil", np.zeros(3)), "parts of another name"),
+        (put("about.n_frames", np.array(0)), "no possible number of frames"),
+        (drop("model.f0_p1_weights"), "models of other names"),
+        (drop("model.f0_c0_mean"), "models of other names"),
     ],
 )
 def test_models_that_do_not_fit_the_fit_are_refused_and_leave_nothing(tiny, store, elsewhere, change, said):
@@ -148,7 +139,7 @@ def test_models_that_do_not_fit_the_fit_are_refused_and_leave_nothing(tiny, stor
 
 
 def test_a_readout_that_sends_no_models_is_not_believed_to_have_some(tiny, store, elsewhere):
-    def claimed(manifest, files):
+    def claimed(manifest, arrays):
         manifest["provenance"]["made_from"]["spec"].update(readout="knn", options={})
 
     with pytest.raises(BadExchange, match="a readout whose models are not sent"):

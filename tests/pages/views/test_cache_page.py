@@ -257,7 +257,7 @@ def test_a_fit_is_offered_as_a_file(page, fitted):
     page.selectbox(key="export").select(fitted.key).run()
     assert not page.exception and page.get("download_button")
     page.text_input(key="export_by").set_value("<b>").run()
-    assert "Who sends it is one line" in said(page)
+    assert "The sender is one line" in said(page)
 
 
 def test_results_of_other_ages_do_not_disturb(store, tiny):

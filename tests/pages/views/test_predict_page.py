@@ -173,7 +173,7 @@ def test_several_models_stand_beside_each_other(page, store):
 def test_an_imported_fit_predicts_an_upload_as_the_one_that_was_sent(page, store, tmp_path, monkeypatch):
     from encoding import Store
     from encoding.datasets import DATASETS
-    from encoding.prediction.predictor import predict_images
+    from encoding.prediction.predictor import InMemory, Predictor
 
     result = fit(TINY, Store(tmp_path / "sender"), device="cpu")
     imported = import_(export(result, tmp_path / "fit.zip"), store)
@@ -183,7 +183,7 @@ def test_an_imported_fit_predicts_an_upload_as_the_one_that_was_sent(page, store
     assert not page.exception and not page.error and "did not come with it. Upload one." in words(page)
     page.file_uploader(key="upload").set_value([("mine.png", png(), "image/png")]).run()
     assert not page.exception and not page.error and "Nothing was measured for it" in words(page)
-    expected = predict_images(result, [Image.open(io.BytesIO(png()))], device="cpu")["lh"][0]
+    expected = Predictor.of(result, device="cpu")(InMemory([[Image.open(io.BytesIO(png()))]]))["lh"][0]
     driven = expected[:5][result.score("lh")[:5] >= 0.2].mean()
     assert f"{driven:.4f}" in charted(page)
     assert "so there is nothing to compare with" in words(page)

@@ -1,0 +1,99 @@
+"""Predictions of fitted models: of one fold's target groups, and the mean over folds.
+
+The only place that loops over folds and target groups to predict; results, predictors and whole folders all call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from encoding.fits.targets import TargetGroup
+from encoding.readouts import Model
+from encoding.runtime.threads import map_in_threads
+
+Columns = Mapping[str, np.ndarray]
+LEAST_ROWS_IN_THREADS = 16  # below it a thread costs more than it saves
+SCORING_COLUMNS = 512  # targets predicted or scored at a time: what a core's cache holds
+
+
+def predict_fold(
+    target_groups: Sequence[TargetGroup], basis_of: Callable[[TargetGroup], tuple[Model, Any]], n: int, columns: Columns
+) -> dict[str, np.ndarray]:
+    """Predict some columns with the models of one fold.
+
+    Parameters
+    ----------
+    target_groups : groups of the fit; no column is in two.
+    basis_of : target group to its fitted model and the model's basis of the stimuli (:meth:`encoding.readouts.Model.basis`), called
+        only for groups that hold a wanted column.
+    n : number of stimuli.
+    columns : hemisphere to the wanted columns (n_columns,), in any order.
+
+    Returns
+    -------
+    Hemisphere to (n, n_columns) float32 in the units of the responses; NaN where no group holds the column.
+    """
+    found = {hemi: np.full((n, len(wanted)), np.nan, np.float32) for hemi, wanted in columns.items()}
+    for group in target_groups:
+        wanted = targets_of(group, columns)
+        if not wanted:
+            continue
+        model, basis = basis_of(group)
+        step = SCORING_COLUMNS if n >= LEAST_ROWS_IN_THREADS else max(len(targets) for _, targets in wanted.values())
+        blocks = [(hemi, start) for hemi, (_, targets) in wanted.items() for start in range(0, len(targets), step)]
+
+        def predict(block: tuple[str, int], model: Model = model, basis: Any = basis, wanted: Any = wanted, step: int = step) -> None:
+            hemi, start = block
+            places, targets = (each[start : start + step] for each in wanted[hemi])
+            adjacent = bool((np.diff(targets) == 1).all())
+            chosen = slice(int(targets[0]), int(targets[-1]) + 1) if adjacent else targets  # a slice copies no weights
+            found[hemi][:, places] = model.predict_from(basis, chosen)
+
+        if len(blocks) > len(wanted):
+            map_in_threads(predict, blocks, device="cpu")
+        else:
+            for block in blocks:
+                predict(block)
+    return found
+
+
+def mean_over_folds(folds: Sequence[int], predict: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Average the predictions of several folds' models.
+
+    Parameters
+    ----------
+    folds : numbers of the folds, at least one.
+    predict : fold to its predictions, hemisphere to (n, n_columns), as :func:`predict_fold` returns them.
+
+    Returns
+    -------
+    Hemisphere to (n, n_columns) float32, the arithmetic mean.
+    """
+    first, *others = folds
+    total = predict(first)
+    for fold in others:
+        for hemi, values in predict(fold).items():
+            total[hemi] += values
+    for values in total.values():
+        values /= len(folds)
+    return total
+
+
+def targets_of(group: TargetGroup, columns: Columns) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Match wanted columns with the targets of a group's model.
+
+    Returns
+    -------
+    Hemisphere to a pair of int arrays of equal length: places among the wanted columns, and the model's target at each. Hemispheres
+    of which the group holds no wanted column are left out.
+    """
+    found = {}
+    for hemi, place in group.places().items():
+        wanted = np.asarray(columns.get(hemi, ()), np.int64)
+        places = np.flatnonzero(np.isin(wanted, group.columns[hemi]))
+        if len(places):
+            found[hemi] = places, place.start + np.searchsorted(group.columns[hemi], wanted[places])
+    return found
