@@ -71,8 +71,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise BadData(f"{path} is missing. {AGAIN}")
     try:
-        with path.open("rb") as file:
-            found = load_plain(file, what="a file of responses")
+        found = load_plain(path, what="a file of responses")
         if type(found) is not dict:
             raise ValueError(f"it holds {type(found).__name__} where a dict of arrays belongs")
         return {str(as_text(name)): as_array(values) for name, values in found.items() if isinstance(values, StoredArray)}

@@ -28,7 +28,6 @@ from encoding.storage.store import Store
 SUBJECT = "subj01"  # the download names nobody
 BLOCK = "brain"  # all voxels, whichever hemisphere they are of
 TOP = "Data_img2brain"
-N_THREADS = 4  # compressing a JPEG releases the GIL
 MARKER = """These data are simulated. No brain was measured.
 
 They were written by Encoding Explorer in the layout of img2brain (subject {name} of {dataset}).

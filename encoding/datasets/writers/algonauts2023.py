@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,9 @@ from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.algonauts2023 import HEMIS, SUBJECT, Algonauts2023Layout
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import unknown
+from encoding.runtime.threads import map_in_threads
 
-N_THREADS = 4  # compressing a PNG releases the GIL
+BATCH = 64  # images between two reports of progress
 MARKER = """These data are simulated. No brain was measured.
 
 They were written by Encoding Explorer in the layout of the Algonauts 2023 challenge (subject {name} of {dataset}).
@@ -115,7 +115,10 @@ def _write_images(subject: Subject, layout: Algonauts2023Layout, size: int, repo
             image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
         image.save(path, compress_level=1)  # three times as fast for files a tenth larger
 
-    _in_threads(write, jobs, lambda done: report(done / len(jobs), f"Writing images: {done:,} of {len(jobs):,}"))
+    for start in range(0, len(jobs), BATCH):
+        map_in_threads(write, jobs[start : start + BATCH], device="cpu")
+        done = min(start + BATCH, len(jobs))
+        report(done / len(jobs), f"Writing images: {done:,} of {len(jobs):,}")
 
 
 def _image_ids(groups: np.ndarray) -> np.ndarray:
@@ -123,15 +126,6 @@ def _image_ids(groups: np.ndarray) -> np.ndarray:
     if groups.min(initial=0) >= 0 and groups.max(initial=0) < 100_000:
         return groups
     return np.unique(groups, return_inverse=True)[1]
-
-
-def _in_threads(work: Callable, jobs: Iterable, done: Callable[[int], None]) -> None:
-    pool = ThreadPoolExecutor(N_THREADS)
-    try:
-        for count, _ in enumerate(pool.map(work, jobs), start=1):
-            done(count)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _write_masks(subject: Subject, layout: Algonauts2023Layout, hemi: str) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.datasets._base import Stimuli, Subject
-from encoding.datasets.img2brain import MARKER, N_THREADS, TOP, Img2BrainLayout
+from encoding.datasets.img2brain import MARKER, TOP, Img2BrainLayout
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.threads import map_in_threads
+
+BATCH = 64  # images between two reports of progress
 
 
 def write_img2brain(subject: Subject, out: Path, report: Report = silent, *, size: int = 425) -> Path:
@@ -57,13 +58,7 @@ def _write_images(stimuli: Stimuli, folder: Path, size: int, report: Report) -> 
         image = ImageOps.fit(stimuli[index], (size, size), Image.Resampling.BICUBIC)
         image.save(folder / f"{index + 1:04d}.jpg", quality=95)
 
-    for done, _ in enumerate(_in_threads(write, range(len(stimuli))), start=1):
+    for start in range(0, len(stimuli), BATCH):
+        done = min(start + BATCH, len(stimuli))
+        map_in_threads(write, range(start, done), device="cpu")
         report(done / len(stimuli), f"Writing {folder.name}: {done:,} of {len(stimuli):,}")
-
-
-def _in_threads(work, jobs: Iterable[int]) -> Iterable[None]:
-    pool = ThreadPoolExecutor(N_THREADS)
-    try:
-        yield from pool.map(work, jobs)
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
-import io
 import json
-import os
 import pickle
 import pickletools
 import shutil
@@ -29,7 +26,6 @@ from encoding.datasets.simulation.cortex import truth
 from encoding.datasets.writers.algonauts2021 import Participant, simulate_algonauts2021, write_algonauts2021, write_pickle
 from encoding.evaluation.noise_ceiling import from_repeats
 from encoding.runtime.registry import UnknownName
-from tests.encoding.datasets.test_algonauts2023 import Runs
 
 N_CLIPS, N_TEST, N_VOXELS = 40, 3, 12
 SIDE = 32
@@ -322,150 +318,6 @@ def test_things_are_where_the_camera_shows_them():
         assert shown.things[0, 2] == pytest.approx((columns.mean() + 0.5 - SIZE / 2) * degrees, abs=0.05)
         assert shown.things[0, 3] == pytest.approx((SIZE / 2 - rows.mean() - 0.5) * degrees, abs=0.05)
         assert shown.things[0, 4] == pytest.approx(SIZE / filmed.box(0, frame)[2], abs=1e-5)
-
-
-# -- pickles that may be hostile
-
-
-@pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<f2", "u1", "<i8", "bool"])
-def test_arrays_are_read_from_every_protocol(tmp_path, protocol, dtype):
-    values = (np.random.default_rng(0).random((4, 3, 5)) * 100).astype(dtype)
-    content = {
-        "train": values,
-        "turned": np.asfortranarray(values),
-        "none": values[:0],
-        "who": "sub01",
-        "n": np.int64(3),
-        "more": [1, (2.5, None)],
-    }
-    (tmp_path / "V1.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
-    found = read_arrays(tmp_path / "V1.pkl")
-    assert set(found) == {"train", "turned", "none"} and not found["train"].flags.writeable
-    for name, array in found.items():
-        np.testing.assert_array_equal(array, content[name])
-        assert array.dtype == values.dtype
-
-
-def test_arrays_that_python_2_wrote_as_text_are_read(tmp_path):
-    """Protocol 0, which Python 2 took unless told otherwise, spells an array's bytes with escapes."""
-    values = np.array([[[1.5, -200.25], [3e30, 0.0]]])
-    spelled = "".join(f"\\x{byte:02x}" for byte in values.tobytes())
-    (tmp_path / "V1.pkl").write_bytes(
-        b"(dp0\nS'train'\np1\ncnumpy.core.multiarray\n_reconstruct\np2\n(cnumpy\nndarray\np3\n(I0\ntS'b'\ntRp4\n"
-        b"(I1\n(I1\nI2\nI2\ntcnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nNNNI-1\nI-1\nI0\ntbI00\nS'" + spelled.encode() + b"'\ntbs."
-    )
-    np.testing.assert_array_equal(read_arrays(tmp_path / "V1.pkl")["train"], values)
-
-
-WAYS_IN = {
-    "value": lambda hostile: {"train": hostile},
-    "key": lambda hostile: {hostile: np.zeros(3)},
-    "instead": lambda hostile: hostile,
-    "nested": lambda hostile: {"train": np.zeros((2, 2, 2)), "more": [{"a": (1, [hostile])}]},
-    "in an array of objects": lambda hostile: {"train": np.array([1, hostile], dtype=object)},
-}
-
-
-@pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("way", WAYS_IN)
-def test_a_pickle_that_would_run_a_command_is_refused_and_runs_nothing(tmp_path, protocol, way):
-    witness, path = tmp_path / "witness", tmp_path / "V1.pkl"
-    path.write_bytes(pickle.dumps(WAYS_IN[way](Runs(os.system, f"touch {witness}")), protocol=protocol))
-    with pytest.raises(
-        BadData, match=r"V1\.pkl is refused, and nothing in it was run: it asks for (posix|nt)\.system, which a file of responses"
-    ):
-        read_arrays(path)
-    assert not witness.exists()
-    pickle.loads(path.read_bytes())  # the same file does run where it is trusted
-    assert witness.exists()
-
-
-@pytest.mark.parametrize(
-    ("function", "arguments"),
-    [
-        (builtins.eval, ("open('witness', 'w')",)),
-        (builtins.exec, ("open('witness', 'w')",)),
-        (builtins.getattr, ({}, "clear")),
-        (builtins.bytearray, (10**10,)),
-        (np.load, ("x.npy",)),
-        (np.frombuffer, (b"12345678",)),
-        (pickle.loads, (b"N.",)),
-        (io.FileIO, ("witness", "w")),
-    ],
-)
-def test_no_other_function_is_ever_found(tmp_path, monkeypatch, function, arguments):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "V1.pkl").write_bytes(pickle.dumps({"train": [Runs(function, *arguments)]}, protocol=2))
-    with pytest.raises(BadData, match=r"is refused, and nothing in it was run: it asks for "):
-        read_arrays(tmp_path / "V1.pkl")
-    assert not (tmp_path / "witness").exists()
-
-
-def test_a_hostile_pickle_cannot_change_what_reads_it(tmp_path):
-    """BUILD sets attributes of whatever is on the stack: here of the function that makes arrays."""
-    (tmp_path / "V1.pkl").write_bytes(b"\x80\x02cnumpy\nndarray\nN}X\x05\x00\x00\x00_makeNs\x86b.")
-    with pytest.raises(BadData, match=r"is refused, and nothing in it was run: it changes what it calls"):
-        read_arrays(tmp_path / "V1.pkl")
-    write_pickle({"train": np.zeros((2, 2, 1))}, tmp_path / "V1.pkl")
-    assert read_arrays(tmp_path / "V1.pkl")["train"].shape == (2, 2, 1)
-
-
-def spelled_array(shape, code=b"f8", content=b"\0" * 8):
-    """A pickled array that says of itself whatever one likes."""
-    made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
-    dtype = b"cnumpy\ndtype\nU" + bytes([len(code)]) + code + b"K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    state = b"(K\x01" + pickle.dumps(shape, 2)[2:-1] + dtype + b"\x89U" + bytes([len(content)]) + content + b"tb"
-    return b"\x80\x02}U\x05train" + made + state + b"s."
-
-
-def test_an_array_spelled_out_is_read(tmp_path):
-    (tmp_path / "V1.pkl").write_bytes(spelled_array((1, 1, 1), content=np.array(2.5).tobytes()))
-    assert read_arrays(tmp_path / "V1.pkl")["train"].tolist() == [[[2.5]]]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (spelled_array((10**6, 10**6)), r"8 bytes for an array of float64 with shape \(1000000, 1000000\)"),
-        (spelled_array((-1, -1)), "an array without a shape"),
-        (spelled_array(((),)), "an array without a shape"),
-        (spelled_array((1,), code=b"O8"), "values of type O8 where numbers belong"),
-        (spelled_array((1,), code=b"S8"), "values of type S8"),
-        (spelled_array((1,), code=b"f8,O"), "values of type f8,O"),
-        (pickle.dumps({"train": np.array([{}, []], dtype=object)}, 2), "an array of objects where numbers belong"),
-        (pickle.dumps([np.zeros(3)]), "holds list where a dict of arrays belongs"),
-        (pickle.dumps({"train": np.zeros(3, "f8,i4")}), "type V12 where numbers belong"),
-        (b"", "is refused"),
-        (b"\x80\x02}" + b"0" * 3 + b"N.", "is refused"),
-        (b"\x80\x02" + b"N" + b"\x85" * 100_000 + b".", "it takes more than 5,000 steps"),
-        (b"\x80\x02}N" + b"\x85" * 4_900 + b"Ns" + b"N.", "holds NoneType where a dict"),
-        (b"\x80\x02Nr\xff\xff\xff\x7f.", "holds NoneType where a dict"),
-        (b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\x7f.", "is refused"),
-        (b"\x80\x02T\xff\xff\xff\x7fabc.", "is refused"),
-        (b"\x80\x02\x82\x01.", "is refused"),
-    ],
-)
-def test_what_is_no_dict_of_numbers_is_refused(tmp_path, content, message):
-    (tmp_path / "V1.pkl").write_bytes(content)
-    with pytest.raises(BadData, match=message) as refused:
-        read_arrays(tmp_path / "V1.pkl")
-    assert "V1.pkl is refused, and nothing in it was run" in str(refused.value)
-
-
-def test_flipped_and_missing_bytes_give_arrays_or_bad_data_and_nothing_else(tmp_path):
-    path, chance = tmp_path / "V1.pkl", np.random.default_rng(0)
-    write_pickle({"train": np.zeros((2, 3, 4), np.float32), "voxel_mask": np.zeros((2, 2))}, path)
-    whole = path.read_bytes()
-    for trial in range(600):
-        bent = bytearray(whole)
-        for place in chance.integers(0, len(whole), 2):
-            bent[place] = chance.integers(256)
-        path.write_bytes(bent if trial % 3 else whole[: chance.integers(len(whole))])
-        try:
-            assert all(isinstance(array, np.ndarray) for array in read_arrays(path).values())
-        except BadData as error:
-            assert "V1.pkl" in str(error)
 
 
 # -- what is wrong is named
