@@ -5,7 +5,6 @@ from pathlib import Path
 import streamlit as st
 
 from pages.parts.shared import access
-from pages.parts.shared import units as words
 from pages.parts.shared.former_links import read_former_parameters
 
 VIEWS = Path(__file__).parent / "pages" / "views"
@@ -19,5 +18,4 @@ pages = [st.Page(path, title=path.stem.partition("_")[2].capitalize()) for path 
 page = st.navigation(pages, position="sidebar" if access.is_in() else "hidden")  # before entering, or a link would lose its page
 access.enter()
 read_former_parameters()
-st.session_state.pop(words.KEY, None)  # each page says whose data it speaks of
 page.run()

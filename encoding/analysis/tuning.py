@@ -177,7 +177,7 @@ def check_vertex(subject: Subject, block: str, column: int) -> None:
         raise ValueError(unknown("hemisphere", block, subject.hemis))
     n_vertices = subject.responses[block].shape[1]
     if not 0 <= column < n_vertices:
-        raise ValueError(f"{block} has the vertices 0 to {n_vertices - 1}, so no {column}.")
+        raise ValueError(f"{block} has the {subject.unit.many} 0 to {n_vertices - 1}, so no {column}.")
 
 
 def rois_at(subject: Subject, block: str, column: int) -> tuple[str, ...]:
@@ -263,15 +263,29 @@ def find_stimulus(subject: Subject, text: str) -> int:
 
 
 def find_vertex(subject: Subject, text: str) -> tuple[str, int]:
-    """The block and column that are meant by text such as ``lh 120``.
+    """Read the block and column of text such as ``lh 120``, or ``lh fsaverage 5274`` for the number that the surface mesh has.
 
     Raises
     ------
     ValueError that says how a vertex is written, or which there are.
     """
-    block, _, column = text.strip().replace("-", " ").rpartition(" ")
-    if block.strip() not in subject.responses or not column.isdecimal():
+    where, _, number = text.strip().replace("-", " ").rpartition(" ")
+    block = where.strip().removesuffix("fsaverage").strip()
+    if block not in subject.responses or not number.isdecimal():
         known = ", ".join(subject.hemis)
-        raise ValueError(f"No vertex {text!r}. Write where it is ({known}) and its number, such as {subject.hemis[0]} 120.")
-    check_vertex(subject, block.strip(), int(column))
-    return block.strip(), int(column)
+        raise ValueError(f"No {subject.unit} {text!r}. Write where it is ({known}) and its number, such as {subject.hemis[0]} 120.")
+    column = int(number)
+    if where.strip() != block:
+        there = np.flatnonzero(subject.vertices[block] == column) if subject.vertices and block in subject.vertices else ()
+        if not len(there):
+            raise ValueError(f"{block} has no response at fsaverage vertex {column:,}.")
+        column = int(there[0])
+    check_vertex(subject, block, column)
+    return block, column
+
+
+def vertex_name(subject: Subject, block: str, column: int) -> str:
+    """Name a column of the responses, with its number on the fsaverage mesh where it has one: ``vertex 784 of lh (fsaverage 5274)``."""
+    placed = subject.vertices is not None and block in subject.vertices
+    mesh = f" (fsaverage {int(subject.vertices[block][column])})" if placed else ""
+    return f"{subject.unit} {column} of {block}{mesh}"

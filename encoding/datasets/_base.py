@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from encoding.datasets._unit import VERTEX, VOXEL, Unit
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import Registry, UnknownName, unknown
 from encoding.storage.store import Store
@@ -107,9 +108,9 @@ class Subject:
         return len(self.stimuli)
 
     @property
-    def unit(self) -> str:
-        """What a column is: ``vertex`` where it has a place on the surface or blocks are hemispheres, else ``voxel``."""
-        return "vertex" if self.vertices is not None or set(self.responses) <= {"lh", "rh"} else "voxel"
+    def unit(self) -> Unit:
+        """What a column is: a vertex where it has a place on the surface or blocks are hemispheres, else a voxel."""
+        return VERTEX if self.vertices is not None or set(self.responses) <= {"lh", "rh"} else VOXEL
 
 
 class Dataset(ABC):

@@ -23,7 +23,8 @@ class Score:
     key : name in tables, links and files.
     title, unit : of an axis; ``unit`` may be empty.
     short : of a control or a legend.
-    definition : one sentence for a caption.
+    definition : one sentence for a caption, with ``{unit}`` and ``{units}`` for
+        what a column is called (:class:`~encoding.datasets._unit.Unit`).
     lower_is_better : whether smaller values are better predictions.
     needs_ceiling : whether it is computed from r and the noise ceiling; else it is stored with the fit.
     has_median : whether a median over the vertices of an ROI is defined beside the mean.
@@ -104,7 +105,7 @@ SCORES: Mapping[str, Score] = {
             short="r² / ceiling",
             unit="share of explainable variance",
             definition="r² over the noise ceiling, the share of explainable variance that is explained, negative r counted as 0; "
-            f"vertices with a ceiling under {LEAST_CEILING} are left out.",
+            f"{{units}} with a ceiling under {LEAST_CEILING} are left out.",
             needs_ceiling=True,
             ceiling_level=1.0,
         ),
@@ -114,7 +115,7 @@ SCORES: Mapping[str, Score] = {
             short="r / highest r",
             unit="the Algonauts 2021 score",
             definition="r over the highest r that noise leaves possible (the root of the ceiling), the score of Algonauts 2021; "
-            f"vertices with a ceiling under {LEAST_CEILING} are left out. From few repeats it is rough: single vertices may exceed 1.",
+            f"{{units}} with a ceiling under {LEAST_CEILING} are left out. From few repeats it is rough: single {{units}} may exceed 1.",
             needs_ceiling=True,
             ceiling_level=1.0,
         ),
@@ -124,7 +125,7 @@ SCORES: Mapping[str, Score] = {
             short="Algonauts 2023 score",
             unit="percent",
             definition="100 r² over the noise ceiling, clipped at 100, negative r counted as 0; submissions are ranked by its mean. "
-            "A vertex with a ceiling of 0 scores 100 once r > 0: compare r² / ceiling.",
+            "A {unit} with a ceiling of 0 scores 100 once r > 0: compare r² / ceiling.",
             needs_ceiling=True,
             has_median=False,
             ceiling_level=100.0,

@@ -11,13 +11,13 @@ from encoding.plots.curves import epoch_losses, learning_curve
 from encoding.plots.data import label_bars, region_profile, response_histogram, response_spread, response_strip, size_bars
 from encoding.plots.heatmap import layer_heatmap, layer_profile, layer_territory, layer_wins
 from encoding.plots.histogram import score_histogram
-from encoding.plots.look import CEILING, LEFT, RIGHT, TEST, TRAIN, caption, hemi_colour, hemi_name, printable, theme
+from encoding.plots.look import CEILING, LEFT, RIGHT, TEST, TRAIN, add_source, caption, hemi_colour, hemi_name, printable, theme
 from encoding.plots.observed import observed_predicted
 from encoding.plots.predict import occlusion_map, response_profile
 from encoding.plots.residuals import residual_fitted
 from encoding.plots.search import search_history, search_importances
 from encoding.plots.shares import layer_shares
-from encoding.plots.told import in_units, renamed, signed, table_of
+from encoding.plots.table import table_of
 
 __all__ = [
     "CEILING",
@@ -25,11 +25,11 @@ __all__ = [
     "RIGHT",
     "TEST",
     "TRAIN",
+    "add_source",
     "caption",
     "epoch_losses",
     "hemi_colour",
     "hemi_name",
-    "in_units",
     "label_bars",
     "layer_heatmap",
     "layer_profile",
@@ -42,7 +42,6 @@ __all__ = [
     "paired_bars",
     "printable",
     "region_profile",
-    "renamed",
     "residual_fitted",
     "response_histogram",
     "response_profile",
@@ -53,7 +52,6 @@ __all__ = [
     "score_histogram",
     "search_history",
     "search_importances",
-    "signed",
     "size_bars",
     "table_of",
     "theme",

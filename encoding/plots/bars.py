@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES
 from encoding.plots.look import BAND, CEILING, CLEAR, FADED, LINE, SMALL, hemi_colour, hemi_name, level, rimmed, theme
 from encoding.runtime.registry import unknown
@@ -33,6 +34,7 @@ def roi_bars(
     intervals: Mapping[str, Interval] | None = None,
     selected: str | None = None,
     classes: Mapping[str, Sequence[str]] | None = None,
+    unit: Unit = VERTEX,
 ) -> go.Figure:
     """One bar for each ROI and hemisphere.
 
@@ -46,6 +48,7 @@ def roi_bars(
     selected : the ROI that stands out; the others fade.
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs are drawn class by class; those
         of no class come first. None draws them in the table's order.
+    unit : what a column of the responses is called.
 
     Notes
     -----
@@ -71,16 +74,16 @@ def roi_bars(
         rows = table[table["hemi"] == hemi]
         x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 1.05 * (number - (len(hemis) - 1) / 2)
         y, ceiling = rows[column].to_numpy(float), ceilings(rows, score, statistic)
-        bars.append(_Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, intervals.get(hemi)))
+        bars.append(_Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, intervals.get(hemi), unit))
         fig.add_trace(bars[-1].trace(f"{statistic} {score}", selected))
     _draw_bounds(fig, bars, selected)
     if SCORES[score].no_skill:
         level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot")
     _separate(fig, row)
-    fig.update_layout(annotations=[*_class_names(row), *_gaps(row, bars)])  # at once: plotly copies all of them for each one added
+    fig.update_layout(annotations=[*_class_names(row), *_gaps(row, bars, unit)])  # at once: plotly copies all of them for each one added
     fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero", fixedrange=True)
     theme(fig, height=440)
-    _name_rois(fig, row, bars, selected)
+    _name_rois(fig, row, bars, selected, unit)
     return fig.update_layout(margin_t=58, legend_y=1.07)  # room for the classes' names
 
 
@@ -169,6 +172,7 @@ class _Bars:
     n_vertices: np.ndarray
     ceiling: np.ndarray
     interval: Interval | None
+    unit: Unit
 
     def trace(self, what: str, selected: str | None) -> go.Bar:
         import plotly.graph_objects as go
@@ -191,7 +195,7 @@ class _Bars:
             lines.append(f"95 % interval {self.interval[0][i]:.3f} to {self.interval[1][i]:.3f}")
         if np.isfinite(self.ceiling[i]):
             lines.append(f"noise ceiling {self.ceiling[i]:.3f}")
-        return "<br>".join([*lines, f"{self.n_vertices[i]:,} vertices"])
+        return "<br>".join([*lines, self.unit.count(self.n_vertices[i])])
 
 
 def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None) -> None:
@@ -244,7 +248,7 @@ def _separate(fig: go.Figure, row: Row) -> None:
         fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1.05, yref="paper", line={"color": LINE, "width": 1}, opacity=0.6)
 
 
-def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | None) -> None:
+def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | None, unit: Unit) -> None:
     """ROI names along the axis, under each the number of vertices of its bars."""
     counts = {roi: " · ".join(f"{n:,}" for each in bars for n in each.n_vertices[each.rois == roi]) for roi in row.x}
     longest = max(max(len(roi), len(numbers)) for roi, numbers in counts.items())
@@ -252,7 +256,7 @@ def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | 
     if upright:
         longest = max(len(roi) + 2 + len(numbers) for roi, numbers in counts.items())
     fig.update_xaxes(
-        title={"text": f"ROI, with the number of vertices{_sides(bars)}", "font": {"size": SMALL + 1}, "standoff": 8},
+        title={"text": f"ROI, with the number of {unit.many}{_sides(bars)}", "font": {"size": SMALL + 1}, "standoff": 8},
         tickvals=list(row.x.values()),
         ticktext=[
             f"{f'<b>{roi}</b>' if roi == selected else roi}{'  ' if upright else '<br>'}{numbers}" for roi, numbers in counts.items()
@@ -279,7 +283,7 @@ def _class_names(row: Row) -> Iterator[dict]:
         yield place | {"text": name, "showarrow": False, "font": {"size": SMALL}}
 
 
-def _gaps(row: Row, bars: Sequence[_Bars]) -> Iterator[dict]:
+def _gaps(row: Row, bars: Sequence[_Bars], unit: Unit) -> Iterator[dict]:
     """Notes that say why there is no bar: no score, or no vertices in one or both hemispheres."""
     for each in bars:
         yield from (_gap(x, "no score") for x in each.x[(each.n_vertices > 0) & ~np.isfinite(each.y)])
@@ -287,7 +291,7 @@ def _gaps(row: Row, bars: Sequence[_Bars]) -> Iterator[dict]:
         empty = [each for each in bars if not each.n_vertices[each.rois == roi].any()]
         where = [each.x[each.rois == roi][0] for each in empty if (each.rois == roi).any()]
         if where:
-            yield _gap(centre if len(empty) == len(bars) else where[0], "no vertices")
+            yield _gap(centre if len(empty) == len(bars) else where[0], f"no {unit.many}")
 
 
 def _gap(x: float, text: str) -> dict:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.datasets._unit import VERTEX, Unit
 from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, strokes
 from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, level, rimmed, theme
 from encoding.plots.observed import limits
@@ -33,6 +34,7 @@ def paired_bars(
     intervals: Mapping[str, Mapping[tuple[str, str], tuple[float, float]]] | None = None,
     marked: Sequence[tuple[str, str]] = (),
     classes: Mapping[str, Sequence[str]] | None = None,
+    unit: Unit = VERTEX,
 ) -> go.Figure:
     """Mean r of every ROI, a bar for each fit, the hemispheres one above the other.
 
@@ -41,7 +43,7 @@ def paired_bars(
     tables : what each fit is called, such as ``A``, to its :meth:`encoding.fits.result.Result.rois`.
     intervals : fit to (roi, hemi) to the ends of the 95 % interval of the mean r; drawn as whiskers where there is one.
     marked : pairs (roi, hemi) that get a star: where fits differ.
-    classes : as in :func:`encoding.plots.roi_bars`.
+    classes, unit : as in :func:`encoding.plots.roi_bars`.
 
     Notes
     -----
@@ -66,7 +68,7 @@ def paired_bars(
         _stars(fig, [roi for roi, where in marked if where == hemi], hemi, whole, row, axes["yaxis"])
     _frame(fig, row, hemis)
     counts = [_Counted(whole, hemi) for hemi in hemis]
-    _name_rois(fig, row, counts, None)
+    _name_rois(fig, row, counts, None, unit)
     return fig.update_layout(margin_t=62, legend_y=1.05)
 
 
@@ -154,7 +156,11 @@ def _axis(letter: str, number: int) -> str:
 
 
 def roi_differences(
-    table: pd.DataFrame, *, names: tuple[str, str] = ("A", "B"), classes: Mapping[str, Sequence[str]] | None = None
+    table: pd.DataFrame,
+    *,
+    names: tuple[str, str] = ("A", "B"),
+    classes: Mapping[str, Sequence[str]] | None = None,
+    unit: Unit = VERTEX,
 ) -> go.Figure:
     """The difference of two fits in every ROI and hemisphere with its 95 % interval; what is no finding fades.
 
@@ -162,6 +168,7 @@ def roi_differences(
     ----------
     table : :attr:`encoding.analysis.comparison.Comparison.table`.
     names : what the first and second fit are called.
+    classes, unit : as in :func:`encoding.plots.roi_bars`.
     """
     import plotly.graph_objects as go
 
@@ -189,7 +196,7 @@ def roi_differences(
     fig.update_layout(annotations=list(_class_names(row)))
     fig.update_yaxes(title_text=f"Difference in mean r, {names[1]} − {names[0]}", fixedrange=True)
     theme(fig, height=400)
-    _name_rois(fig, row, [_Counted([table], hemi) for hemi in hemis], None)
+    _name_rois(fig, row, [_Counted([table], hemi) for hemi in hemis], None, unit)
     return fig.update_layout(margin_t=58, legend_y=1.07)
 
 
@@ -207,6 +214,7 @@ def vertex_scatter(
     *,
     names: tuple[str, str] = ("A", "B"),
     labels: Mapping[str, np.ndarray] | None = None,
+    unit: Unit = VERTEX,
 ) -> go.Figure:
     """r of every vertex under one fit against r under another. Above the diagonal the second one predicts better.
 
@@ -215,6 +223,7 @@ def vertex_scatter(
     first, second : hemisphere to (n_vertices,) scores. NaN is not drawn.
     names : what the fits are called.
     labels : hemisphere to (n_vertices,) what a vertex is called on hover, such as its ROIs.
+    unit : what a column of the responses is called.
 
     Notes
     -----
@@ -228,7 +237,7 @@ def vertex_scatter(
     ends = limits(np.concatenate([x, y])) if len(x) else (0.0, 1.0)
     fig = go.Figure()
     if len(x) > MOST_POINTS:
-        fig.add_trace(_squares(x, y, ends, names))
+        fig.add_trace(_squares(x, y, ends, names, unit))
     else:
         for hemi, keep in both.items():
             said = np.asarray(labels[hemi], object)[keep] if labels else np.full(keep.sum(), "", object)
@@ -246,7 +255,7 @@ def vertex_scatter(
     better = float((y > x).mean()) if len(x) else float("nan")
     fig.add_annotation(
         x=0.02, y=0.98, xref="paper", yref="paper", xanchor="left", yanchor="top", showarrow=False, font={"size": SMALL, "color": STROKE},
-        text=f"{names[1]} higher in {better:.0%} of {len(x):,} vertices",
+        text=f"{names[1]} higher in {better:.0%} of {unit.count(len(x))}",
     )  # fmt: skip
     fig.update_xaxes(title_text=f"r of {names[0]}", range=ends, ticks="")
     fig.update_yaxes(title_text=f"r of {names[1]}", range=ends, ticks="")
@@ -255,7 +264,7 @@ def vertex_scatter(
     return theme(fig, height=500).update_layout(margin={"t": 72, "b": 62, "r": 16}, showlegend=len(x) <= MOST_POINTS)
 
 
-def _squares(x: np.ndarray, y: np.ndarray, ends: tuple[float, float], names: tuple[str, str]) -> go.Heatmap:
+def _squares(x: np.ndarray, y: np.ndarray, ends: tuple[float, float], names: tuple[str, str], unit: Unit) -> go.Heatmap:
     """Vertices counted in squares; empty ones are clear."""
     import plotly.graph_objects as go
 
@@ -271,8 +280,8 @@ def _squares(x: np.ndarray, y: np.ndarray, ends: tuple[float, float], names: tup
         colorscale="Viridis",
         zmin=0,
         zmax=max(1.0, float(np.nanmax(shown, initial=0))),
-        colorbar={"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks], "title": {"text": "vertices", "side": "top"}}
+        colorbar={"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks], "title": {"text": unit.many, "side": "top"}}
         | {"orientation": "h", "x": 0.5, "y": 1.0, "yanchor": "bottom", "thickness": 10, "len": 0.9},
-        hovertemplate=f"%{{customdata:,}} vertices<br>{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",
-        name="log10 of vertices",
+        hovertemplate=f"%{{customdata:,}} {unit.many}<br>{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",
+        name=f"log10 of {unit.many}",
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.datasets._unit import VERTEX, Unit
 from encoding.plots.look import CLEAR, FADED, LINE, SMALL, STROKE, TEST, hemi_colour, hemi_name, theme, translucent
 
 if TYPE_CHECKING:
@@ -20,13 +21,16 @@ CHARACTER = 6.2  # px, at most, of a name
 N_BINS = 50
 
 
-def size_bars(table: pd.DataFrame, *, classes: Mapping[str, Sequence[str]] | None = None, selected: str | None = None) -> go.Figure:
+def size_bars(
+    table: pd.DataFrame, *, classes: Mapping[str, Sequence[str]] | None = None, selected: str | None = None, unit: Unit = VERTEX
+) -> go.Figure:
     """How many vertices each region has, the hemispheres' bars one below the other; an empty region says so.
 
     Parameters
     ----------
     table : :func:`encoding.analysis.tuning.roi_sizes`.
     classes : class to its regions, drawn class by class with a gap between. selected : the region that stands out.
+    unit : what a column of the responses is called.
 
     Notes
     -----
@@ -38,18 +42,23 @@ def size_bars(table: pd.DataFrame, *, classes: Mapping[str, Sequence[str]] | Non
     fig = go.Figure()
     for hemi in dict.fromkeys(table["hemi"]):
         rows = table[table["hemi"] == hemi]
-        hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}: {row.n_vertices:,} vertices" for row in rows.itertuples()]
+        hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}: {unit.count(row.n_vertices)}" for row in rows.itertuples()]
         fig.add_bar(x=rows["n_vertices"], y=rows["roi"], orientation="h", hovertext=hover, **_of_hemi(rows, hemi, selected))
     totals = table.groupby("roi", sort=False)["n_vertices"].sum()
     note = {"x": 0, "text": "empty", "showarrow": False, "xanchor": "left", "xshift": 4, "font": {"size": SMALL}}
     fig.update_layout(annotations=[note | {"y": roi} for roi in totals.index[totals == 0]], bargap=0.2, barmode="group")
-    fig.update_xaxes(title_text="Vertices", rangemode="tozero", fixedrange=True)
+    fig.update_xaxes(title_text=unit.many.capitalize(), rangemode="tozero", fixedrange=True)
     fig.update_yaxes(range=(len(order) - 0.5, -0.5), **_names(order, selected))
     return theme(fig, height=90 + ROW_HEIGHT * len(order)).update_layout(margin_l=16 + CHARACTER * max(map(len, order), default=0))
 
 
 def region_profile(
-    table: pd.DataFrame, *, what: str, classes: Mapping[str, Sequence[str]] | None = None, selected: str | None = None
+    table: pd.DataFrame,
+    *,
+    what: str,
+    classes: Mapping[str, Sequence[str]] | None = None,
+    selected: str | None = None,
+    unit: Unit = VERTEX,
 ) -> go.Figure:
     """Mean response of each region to one stimulus, left and right, with whiskers over the middle half of its vertices.
 
@@ -57,7 +66,7 @@ def region_profile(
     ----------
     table : :func:`encoding.analysis.tuning.roi_profile`. An empty region leaves a gap.
     what : the axis' title: what was measured and its unit.
-    classes, selected : as for :func:`size_bars`.
+    classes, selected, unit : as for :func:`size_bars`.
     """
     import plotly.graph_objects as go
 
@@ -70,7 +79,7 @@ def region_profile(
             x=rows["roi"],
             y=rows["mean"],
             error_y=half | {"color": STROKE, "thickness": 1.5, "width": 0},
-            hovertext=[_profile_hover(row) for row in rows.itertuples()],
+            hovertext=[_profile_hover(row, unit) for row in rows.itertuples()],
             **_of_hemi(rows, hemi, selected),
         )
     fig.add_hline(y=0, line={"color": LINE, "width": 1})
@@ -125,7 +134,7 @@ def response_histogram(
     return theme(fig, height=300).update_layout(showlegend=False, bargap=0)
 
 
-def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple[str, int] | None = None) -> go.Figure:
+def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple[str, int] | None = None, unit: Unit = VERTEX) -> go.Figure:
     """The response of every column to one stimulus, in the order of the data set's columns, for data whose places are not known.
 
     Neighbours on the axis need not be neighbours in the brain. A trace's ``meta`` is its block and where on the axis that starts.
@@ -134,6 +143,7 @@ def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple
     ----------
     values : block to (n_vertices,) responses. what : the axis' title.
     marked : block and column of the one that is chosen.
+    unit : what a column of the responses is called.
     """
     import plotly.graph_objects as go
 
@@ -152,7 +162,7 @@ def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple
             fig.add_vline(x=start + marked[1], line={"color": STROKE, "width": 2})
         start += len(found)
     fig.add_hline(y=0, line={"color": LINE, "width": 1})
-    fig.update_xaxes(title_text="Vertices, in the order of the responses' columns", showgrid=False)
+    fig.update_xaxes(title_text=f"{unit.many.capitalize()}, in the order of the responses' columns", showgrid=False)
     fig.update_yaxes(title_text=what)
     return theme(fig, height=300).update_layout(showlegend=len(values) > 1, clickmode="event+select")
 
@@ -235,8 +245,8 @@ def _names(order: Sequence[str], selected: str | None) -> dict[str, object]:
     }
 
 
-def _profile_hover(row: object) -> str:
+def _profile_hover(row: object, unit: Unit) -> str:
     if not np.isfinite(row.mean):
-        return f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}: no vertices"
+        return f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}: no {unit.many}"
     lines = [f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}", f"mean {row.mean:+.3f}"]
-    return "<br>".join([*lines, f"middle half of {row.n_vertices:,} vertices: {row.low:+.2f} to {row.high:+.2f}"])
+    return "<br>".join([*lines, f"middle half of {unit.count(row.n_vertices)}: {row.low:+.2f} to {row.high:+.2f}"])

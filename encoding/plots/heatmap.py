@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES
 from encoding.plots.bars import axis_title
 from encoding.plots.look import BAND, CEILING, GRID, LINE, SMALL, TEST, hemi_colour, hemi_name, theme
@@ -36,6 +37,7 @@ def layer_heatmap(
     best: pd.DataFrame | None = None,
     classes: Mapping[str, Sequence[str]] | None = None,
     quantity: str | None = None,
+    unit: Unit = VERTEX,
 ) -> go.Figure:
     """A cell for each layer and ROI, early layers at the bottom, ROIs class by class.
 
@@ -48,6 +50,7 @@ def layer_heatmap(
         more; the share stands beside the ROI's name.
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs of no class come first.
     quantity : what the colour bar is called, if not after the score.
+    unit : what a column of the responses is called.
 
     Notes
     -----
@@ -70,7 +73,7 @@ def layer_heatmap(
     won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
     fig.add_scatter(
         x=x, y=y, mode="markers", opacity=0, showlegend=False, customdata=np.column_stack([y, x]),
-        hovertext=[_hover(layer, roi, cells.get((layer, roi)), won) for layer, roi in zip(y, x, strict=True)],
+        hovertext=[_hover(layer, roi, cells.get((layer, roi)), won, unit) for layer, roi in zip(y, x, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers))
@@ -119,7 +122,7 @@ def _mark_best(fig: go.Figure, best: pd.DataFrame | None) -> None:
         )
 
 
-def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, won: Mapping[tuple[str, str], float]) -> str:
+def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, won: Mapping[tuple[str, str], float], unit: Unit) -> str:
     lines = [f"<b>{roi}</b> · {layer}"]
     if row is None:
         return "<br>".join([*lines, "not fitted yet"])
@@ -127,7 +130,7 @@ def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, won: Mapping[tup
     lines += [f"mean r {row['r']:.3f}{interval}"] if "r" in row else []
     lines += [f"noise ceiling of r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
     lines += [f"r² / ceiling {row['normalised_r2']:.3f}"] if "normalised_r2" in row else []
-    lines += [f"{row['n_vertices']:,} vertices"] if "n_vertices" in row else []
+    lines += [unit.count(row["n_vertices"])] if "n_vertices" in row else []
     if (layer, roi) in won:
         share = won[layer, roi]
         lines.append(f"★ best, in {share:.0%} of draws" if np.isfinite(share) else "★ best")
@@ -252,12 +255,13 @@ def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Se
     return fig.update_layout(margin={"b": 20 + (CHARACTER * longest * 0.8 if upright else 20)})
 
 
-def layer_territory(layers: Sequence[str], counts: Mapping[str, np.ndarray]) -> go.Figure:
+def layer_territory(layers: Sequence[str], counts: Mapping[str, np.ndarray], *, unit: Unit = VERTEX) -> go.Figure:
     """Share of the vertices shown that each layer predicts best, in the colours that the brain shows the layers in.
 
     Parameters
     ----------
     counts : hemisphere to (n_layers,) vertices.
+    unit : what a column of the responses is called.
     """
     import plotly.graph_objects as go
 
@@ -269,10 +273,10 @@ def layer_territory(layers: Sequence[str], counts: Mapping[str, np.ndarray]) -> 
         pattern = {"shape": "" if hemi == next(iter(counts)) else "/", "size": 5, "fgopacity": 0.5}
         fig.add_bar(
             y=list(layers), x=share, orientation="h", name=hemi_name(hemi), marker={"color": colours, "pattern": pattern}, customdata=found,
-            hovertemplate=f"%{{y}}, {hemi_name(hemi).lower()}: best for %{{customdata:,}} vertices (%{{x:.1%}})<extra></extra>",
+            hovertemplate=f"%{{y}}, {hemi_name(hemi).lower()}: best for %{{customdata:,}} {unit.many} (%{{x:.1%}})<extra></extra>",
         )  # fmt: skip
     fig.update_layout(barmode="group", bargap=0.3)
-    fig.update_xaxes(title_text="Share of vertices shown", tickformat=".0%", rangemode="tozero")
+    fig.update_xaxes(title_text=f"Share of {unit.many} shown", tickformat=".0%", rangemode="tozero")
     fig.update_yaxes(
         type="category", categoryorder="array", categoryarray=list(layers), tickvals=list(layers),
         ticktext=[_short(layer) for layer in layers], tickfont={"size": SMALL + 1},

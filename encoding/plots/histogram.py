@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.datasets._unit import VERTEX, Unit
 from encoding.plots.look import CEILING, LINE, SMALL, hemi_colour, hemi_name, theme, translucent
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def score_histogram(
     selected: float | None = None,
     ceiling: Mapping[str, np.ndarray] | None = None,
     label: str = "Pearson correlation r",
+    unit: Unit = VERTEX,
 ) -> go.Figure:
     """Share of each hemisphere's vertices at each score, with the medians.
 
@@ -30,6 +32,7 @@ def score_histogram(
     selected : the score of the selected vertex, marked by a line.
     ceiling : hemisphere to (n_vertices,) the highest score of each vertex (for r the root of the noise ceiling),
         drawn as an outline over all hemispheres together.
+    unit : what a column of the responses is called.
 
     Notes
     -----
@@ -43,22 +46,22 @@ def score_histogram(
     edges = _edges(np.concatenate([*scored.values(), highest]))
     fig = go.Figure()
     for hemi, scores in scored.items():
-        fig.add_trace(_outline(scores, edges, hemi_name(hemi), hemi_colour(hemi)))
+        fig.add_trace(_outline(scores, edges, hemi_name(hemi), hemi_colour(hemi), unit))
     if len(highest):
-        fig.add_trace(_outline(highest, edges, "Noise ceiling", CEILING, fill=False))
+        fig.add_trace(_outline(highest, edges, "Noise ceiling", CEILING, unit, fill=False))
     for hemi, scores in scored.items():
         if len(scores):
             fig.add_vline(x=float(np.median(scores)), line={"color": hemi_colour(hemi), "width": 2, "dash": "dash"})
     if selected is not None and np.isfinite(selected):
         fig.add_vline(x=float(selected), line={"color": LINE, "width": 2})
-        note = {"text": f"selected vertex, {selected:.2f}", "showarrow": False, "xanchor": "left", "yanchor": "top", "xshift": 4}
+        note = {"text": f"selected {unit}, {selected:.2f}", "showarrow": False, "xanchor": "left", "yanchor": "top", "xshift": 4}
         fig.add_annotation(x=float(selected), y=1, yref="paper", font_size=SMALL, **note)
     fig.update_xaxes(title_text=label)
-    fig.update_yaxes(title_text="Share of vertices (%)")
+    fig.update_yaxes(title_text=f"Share of {unit.many} (%)")
     return theme(fig, height=340)
 
 
-def _outline(scores: np.ndarray, edges: np.ndarray, name: str, colour: str, *, fill: bool = True) -> go.Scatter:
+def _outline(scores: np.ndarray, edges: np.ndarray, name: str, colour: str, unit: Unit, *, fill: bool = True) -> go.Scatter:
     """The distribution as steps, filled down to zero. x (n_bins,) centres, y percent, customdata counts."""
     import plotly.graph_objects as go
 
@@ -72,7 +75,7 @@ def _outline(scores: np.ndarray, edges: np.ndarray, name: str, colour: str, *, f
         fillcolor=translucent(colour, 0.25),
         name=f"{name}, median {np.median(scores):.2f}" if len(scores) else f"{name}, no scores",
         customdata=counts,
-        hovertemplate=f"{name}<br>near %{{x:.2f}}: %{{customdata:,}} vertices, %{{y:.1f}} %<extra></extra>",
+        hovertemplate=f"{name}<br>near %{{x:.2f}}: %{{customdata:,}} {unit.many}, %{{y:.1f}} %<extra></extra>",
     )
 
 

@@ -32,6 +32,9 @@ SMALL = 11  # px, of notes inside a figure
 CAPTION_HEIGHT = 24  # px
 TITLE_PLACE = {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 8, "l": 8}, "font": {"size": 15}}
 
+SOURCE_SIZE, SOURCE_HEIGHT, SOURCE_GAP = 10, 13, 6  # px
+SOURCE_CHARACTERS = 60  # of one line below a figure
+
 HEMI_NAMES = {"lh": "Left hemisphere", "rh": "Right hemisphere"}
 HEMI_COLOURS = {"lh": LEFT, "rh": RIGHT}
 
@@ -133,3 +136,25 @@ def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None 
         str(provenance.get("created", ""))[:10],
     ]
     return " · ".join(part for part in parts if part)
+
+
+def add_source(fig: go.Figure, source: str) -> go.Figure:
+    """Write below ``fig``, in place, where its numbers come from, so that every saved image of it says so.
+
+    The line is broken at its dots where it is long: a chart of half a page's width has room for some 60 characters.
+    """
+    lines = [""]
+    for part in source.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        if len(longer) <= SOURCE_CHARACTERS or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    added = SOURCE_GAP + SOURCE_HEIGHT * len(lines)
+    bottom = (fig.layout.margin.b if fig.layout.margin.b is not None else 48) + added
+    fig.update_layout(margin={"b": bottom})
+    if fig.layout.height:
+        fig.update_layout(height=fig.layout.height + added)
+    style = {"showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "bottom", "align": "right"}
+    fig.add_annotation(x=1, y=0, yshift=-bottom, text="<br>".join(lines), font={"size": SOURCE_SIZE, "color": STROKE}, **style)
+    return fig

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.datasets._unit import VERTEX, Unit
 from encoding.plots.data import CHARACTER, by_class
 from encoding.plots.look import FADED, HALO, LINE, STROKE, hemi_colour, hemi_name, theme
 
@@ -26,9 +27,10 @@ def response_profile(
     predicted: pd.DataFrame,
     measured: pd.DataFrame | None = None,
     *,
-    unit: str,
+    response_unit: str,
     classes: Mapping[str, Sequence[str]] | None = None,
     selected: str | None = None,
+    unit: Unit = VERTEX,
 ) -> go.Figure:
     """Mean predicted response of each region to one picture, left and right, with the measured one beside it where there is one.
 
@@ -37,8 +39,9 @@ def response_profile(
     predicted : columns roi, hemi, n_vertices (those that are averaged), mean, r_mean (their mean test r). A region without any leaves a
         gap.
     measured : roi, hemi, mean, of the same vertices.
-    unit : of the responses, for the axis.
+    response_unit : unit of the responses, for the axis.
     classes : class to its regions, drawn class by class with a gap between. selected : the region that stands out.
+    unit : what a column of the responses is called.
     """
     import plotly.graph_objects as go
 
@@ -47,7 +50,7 @@ def response_profile(
     for hemi in dict.fromkeys(predicted["hemi"]):
         rows = predicted[predicted["hemi"] == hemi]
         hover = [
-            f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>predicted {row.mean:+.3f}<br>{row.n_vertices:,} vertices, mean test r "
+            f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>predicted {row.mean:+.3f}<br>{unit.count(row.n_vertices)}, mean test r "
             f"{row.r_mean:.2f}"
             for row in rows.itertuples(index=False)
         ]
@@ -67,7 +70,7 @@ def response_profile(
     fig.add_hline(y=0, line={"color": LINE, "width": 1})
     fig.update_layout(bargap=0.2, barmode="group", xaxis={"categoryorder": "array", "categoryarray": order})
     fig.update_xaxes(tickangle=-90, fixedrange=True, range=(-0.5, len(order) - 0.5), tickvals=[roi for roi in order if roi.strip()])
-    fig.update_yaxes(title_text=f"Mean response ({unit})", fixedrange=True)
+    fig.update_yaxes(title_text=f"Mean response ({response_unit})", fixedrange=True)
     return theme(fig, height=360).update_layout(margin_b=16 + CHARACTER * max(map(len, order), default=0))
 
 

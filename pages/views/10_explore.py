@@ -12,7 +12,6 @@ from pages.parts.explore.training_panels import curve_panel, distribution_panel,
 from pages.parts.shared.fit_controls import fit_controls
 from pages.parts.shared.job_progress import complete, fit_or_find
 from pages.parts.shared.server_state import roi_table, settle
-from pages.parts.shared.units import speak_of
 
 st.header("Explore", anchor=False)
 try:
@@ -33,7 +32,6 @@ if result is None:
 if result.plan.subject.simulated and not dataset.simulated:
     st.markdown(f"{simulated} These files say that a simulation wrote them.")
 
-speak_of(result.plan.subject)
 table = roi_table(result.key, spec, result)
 focus = focus_controls(result, table)
 best = f" Best predicted region: {best_roi(table)}." if roi_names(result.plan.subject) else ""
@@ -51,7 +49,10 @@ left, right = st.columns(2)
 with left:
     curve_panel(result, focus)
     complete(spec, result)
-with right, st.expander("Mean r can hide a lot: r of every vertex", key="distribution", on_change="rerun") as distribution:
+with (
+    right,
+    st.expander(f"Mean r can hide a lot: r of every {result.plan.subject.unit}", key="distribution", on_change="rerun") as distribution,
+):
     if distribution.open:
         distribution_panel(result, focus)
 

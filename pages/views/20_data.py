@@ -9,7 +9,6 @@ from pages.parts.data.stimuli import grid, stimulus_choice, stimulus_panel
 from pages.parts.data.subject_view import SIMULATED, choose_dataset, doctor_panel, headline, open_shown
 from pages.parts.data.vertex import vertex_choice, vertex_panel
 from pages.parts.shared.server_state import settle
-from pages.parts.shared.units import speak_of
 
 st.header("Data", anchor=False)
 name = choose_dataset()
@@ -18,7 +17,6 @@ doctor_panel(name)
 shown = open_shown(name)
 if shown is None:
     st.stop()
-speak_of(shown.subject)
 headline(shown)
 row, vertex, roi = stimulus_choice(shown), vertex_choice(shown), roi_choice(shown)
 

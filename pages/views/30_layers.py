@@ -7,7 +7,6 @@ from pages.parts.layers.hierarchy import hierarchy_panel, take_away
 from pages.parts.layers.panels import brain_panel, heatmap_panel, score_controls
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
 from pages.parts.shared.server_state import settle
-from pages.parts.shared.units import speak_of
 
 st.header("Layers", anchor=False)
 sweep = sweep_controls()
@@ -24,7 +23,6 @@ if found is None or not found.cells:
 if not DATASETS[spec.dataset].simulated and next(iter(found.results.values())).plan.subject.simulated:
     st.markdown(f"{simulated} These files say that a simulation wrote them.")
 
-speak_of(next(iter(found.results.values())).plan.subject)
 score, hemi = score_controls(found)
 heatmap_panel(found, score, hemi)
 brain_panel(found, score)

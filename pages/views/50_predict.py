@@ -17,7 +17,6 @@ from pages.parts.predict.panels import (
     standing,
 )
 from pages.parts.shared.server_state import settle
-from pages.parts.shared.units import speak_of
 
 st.header("Predict", anchor=False)
 fits = choose_fits()
@@ -25,7 +24,6 @@ if not fits:
     st.stop()
 first = next(iter(fits.values()))
 shown = Shown(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
-speak_of(shown.subject)
 simulated = f"{SIMULATED} " if shown.subject.simulated else ""
 st.markdown(f"{simulated}What would the visual cortex of **{shown.subject.name}** do with this {shown.what.removesuffix('s')}?")
 
@@ -33,7 +31,7 @@ result = model_choice(fits)
 if refusal := result.prediction_refusal():
     st.error(f"This fit cannot predict new {shown.what}. {refusal}")
     st.stop()
-roi, least_r = roi_choice(result), least_r_choice()
+roi, least_r = roi_choice(result), least_r_choice(shown.subject.unit)
 left, right = st.columns([2, 5], gap="medium")
 with left:
     picture = choose_picture(result, shown)

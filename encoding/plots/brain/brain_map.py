@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from encoding.datasets import _surface as surface
+from encoding.datasets._unit import VERTEX, Unit
 from encoding.runtime.registry import UnknownName, unknown
 
 MESH_VERSION = 1
@@ -41,6 +42,8 @@ class BrainMap:
     ----------
     values : per hemisphere (n_vertices,) float; NaN draws as "no data".
     vertices : per hemisphere (n_vertices,) int, where each column lies on fsaverage.
+    columns : per hemisphere (n_vertices,) int, the column of the responses that each entry of ``values`` is, for the tooltip; None where
+        they are in order. unit : what a column is called there.
     rois : per hemisphere, ROI name to its columns.
     ceiling : per hemisphere (n_vertices,), the highest possible value, in the unit of the values; None where unknown.
     ceiling_name : what the tooltip calls it, where another number of each vertex stands there, such as ``test r``.
@@ -62,6 +65,8 @@ class BrainMap:
 
     values: Columns
     vertices: Columns
+    columns: Columns | None = None
+    unit: Unit = VERTEX
     rois: Mapping[str, Columns] = field(default_factory=dict)
     ceiling: Columns | None = None
     ceiling_name: str = "ceiling"
@@ -117,7 +122,8 @@ class BrainMap:
         """What the viewer needs to draw this map; ``more`` enters the header (the meshes' address, the height).
 
         Per hemisphere: ``mask``, one bit per vertex of fsaverage5, set where it has a column; then for those vertices, in
-        ascending order, ``values``, ``ceiling`` and ``rois``, the number of a set of ROIs. The header's ``memberships`` lists
+        ascending order, ``values``, ``ceiling``, ``columns`` (unless they are 0, 1, 2 …) and ``rois``, the number of a set of ROIs. The
+        header's ``memberships`` lists
         the sets, as places in its ``rois``, the names. Values and ceilings are thousandths (int16) where these keep all
         256 colours apart and hold the largest value, else float32; either way the three decimals shown are exact.
         """
@@ -135,12 +141,15 @@ class BrainMap:
             "outlined",
             "chosen_roi",
         )
-        header = {name: getattr(self, name) for name in shown} | {"selected": self._selected_vertex()} | more
+        header = {name: getattr(self, name) for name in shown} | {"selected": self._selected_vertex(), "unit": self.unit.one} | more
         header |= {"rois": self.roi_names, "memberships": {}}
         arrays = {"colours": self._colours()}
         for hemi in self.values:
             columns, mask = _columns_on_fsaverage5(self.vertices[hemi])
             number, table = _memberships(self.roi_names, self.rois.get(hemi, {}), columns, len(self.vertices[hemi]))
+            named = columns if self.columns is None else np.asarray(self.columns[hemi])[columns]
+            if not np.array_equal(named, np.arange(len(named))):  # else the viewer counts them itself
+                arrays[f"{hemi}.columns"] = named.astype(np.uint16 if named.max(initial=0) < 2**16 else np.uint32)
             header["memberships"][hemi] = table
             arrays |= {f"{hemi}.mask": np.packbits(mask, bitorder="little"), f"{hemi}.rois": number}
             arrays[f"{hemi}.values"] = _shortest(np.asarray(self.values[hemi])[columns], self.colour_range)

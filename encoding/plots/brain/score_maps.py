@@ -25,7 +25,13 @@ def top_of_scale(results: Sequence[Result]) -> float:
 def score_brain(result: Result, *, highest: float | None = None) -> BrainMap | None:
     """r of every vertex, from 0 to ``highest``; None where it is not known where vertices lie."""
     values = {hemi: result.score(hemi) for hemi in result.plan.hemis}
-    return _brain(result, values, title="r per vertex", colour_range=(0.0, highest or top_of_scale([result])), colour_map="plasma")
+    return _brain(
+        result,
+        values,
+        title=f"r per {result.plan.subject.unit}",
+        colour_range=(0.0, highest or top_of_scale([result])),
+        colour_map="plasma",
+    )
 
 
 def difference_brain(found: Comparison, name: str = "B") -> BrainMap | None:
@@ -37,7 +43,13 @@ def difference_brain(found: Comparison, name: str = "B") -> BrainMap | None:
     """
     values = vertex_differences(found.first, found.second)
     most = _end(np.nanpercentile(np.abs(np.concatenate(list(values.values()))), 99))
-    brain = _brain(found.first, values, title=f"r of {name} less r of A, per vertex", colour_range=(-most, most), colour_map="PuOr")
+    brain = _brain(
+        found.first,
+        values,
+        title=f"r of {name} − r of A, per {found.first.plan.subject.unit}",
+        colour_range=(-most, most),
+        colour_map="PuOr",
+    )
     return None if brain is None else replace(brain, quantity=f"r, {name} − A")
 
 
@@ -46,7 +58,15 @@ def _brain(result: Result, values: Mapping[str, np.ndarray], **look: object) -> 
     if placement is None:
         return None
     rois = placement.rois(result.plan.subject.rois)
-    return BrainMap(values=placement.values(values), vertices=placement.vertices, rois=rois, view=START_VIEW, **look)
+    return BrainMap(
+        values=placement.values(values),
+        vertices=placement.vertices,
+        columns=placement.columns,
+        unit=result.plan.subject.unit,
+        rois=rois,
+        view=START_VIEW,
+        **look,
+    )
 
 
 def _end(value: float) -> float:

@@ -12,7 +12,9 @@ import streamlit as st
 from encoding import FitSpec, Result, plots
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import Comparison, compare, what_differs
+from encoding.analysis.tuning import vertex_name
 from encoding.datasets._placement import Placement
+from encoding.datasets._unit import Unit
 from encoding.jobs.tasks import study
 from encoding.plots.brain.score_maps import difference_brain
 from encoding.runs.report import how_it_was_tested, report, roi_classes, roi_ends
@@ -34,8 +36,8 @@ HOW = {
     "A and B may overlap while the two differ surely: one draw of images moves both, which the paired test takes into account.",
     "differences": "Each dot is how much better the other model predicts a region: above 0 it is better than A. Where the whisker leaves "
     "out 0 a single test would call it a difference; faded dots are no findings once the number of regions is accounted for.",
-    "scatter": "Each vertex has one place: to the right it is well predicted by A, upwards by the other. A cloud above the diagonal means "
-    "that the other model is better; a cloud along it that both predict the same vertices.",
+    "scatter": "Each {unit} has one place: to the right it is well predicted by A, upwards by the other. A cloud above the diagonal means "
+    "that the other model is better; a cloud along it that both predict the same {units}.",
 }
 
 
@@ -172,7 +174,7 @@ def bars_panel(found: Mapping[str, Result], compared: Mapping[str, Comparison]) 
     source = " | ".join(map(_digest, found.values()))
     chart(figure, "compare_bars", alt="mean r of every region, a bar for each fit", how=HOW["bars"], source=source)
     stars = " ★: the two differ." if only and only.table["differs"].any() else ""
-    st.caption(f"Bars: mean r over vertices; whiskers: 95 % of bootstrap draws of the test images.{stars}")
+    st.caption(f"Bars: mean r over {unit_of(found).many}; whiskers: 95 % of bootstrap draws of the test images.{stars}")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -180,12 +182,12 @@ def _bars_figure(keys: tuple[str, ...], ready: tuple[bool, ...], _found: Mapping
     tables = {letter: roi_table(result.key, result.plan.spec, result) for letter, result in _found.items()}
     marked = [(row.roi, row.hemi) for row in _only.table.itertuples() if row.differs] if _only else ()
     ends = {letter: roi_ends(result) for letter, result in _found.items()}
-    return plots.paired_bars(tables, intervals=ends, marked=marked, classes=roi_classes(next(iter(_found.values()))))
+    return plots.paired_bars(tables, intervals=ends, marked=marked, classes=roi_classes(next(iter(_found.values()))), unit=unit_of(_found))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _differences_figure(keys: tuple[str, str], tested: bool, name: str, _found: Comparison) -> Any:
-    return plots.roi_differences(_found.table, names=("A", name), classes=roi_classes(_found.first))
+    return plots.roi_differences(_found.table, names=("A", name), classes=roi_classes(_found.first), unit=_found.first.plan.subject.unit)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -193,7 +195,12 @@ def _scatter_figure(keys: tuple[str, str], name: str, _found: Comparison) -> Any
     scores = [{hemi: result.score(hemi) for hemi in result.plan.hemis} for result in (_found.first, _found.second)]
     few = sum(map(len, scores[0].values())) <= plots.compare.MOST_POINTS
     labels = {hemi: _found.first.roi_labels(hemi) for hemi in scores[0]} if few else None
-    return plots.vertex_scatter(*scores, names=("A", name), labels=labels)
+    return plots.vertex_scatter(*scores, names=("A", name), labels=labels, unit=_found.first.plan.subject.unit)
+
+
+def unit_of(found: Mapping[str, Result]) -> Unit:
+    """What a column of the first fit's responses is called."""
+    return next(iter(found.values())).plan.subject.unit
 
 
 def _digest(result: Result) -> str:
@@ -209,6 +216,7 @@ def difference_panel(compared: Mapping[str, Comparison]) -> None:
         name = st.segmented_control("Less A", letters, key="other", bind="query-params", default=letters[0], required=True)
         name = name if name in compared else letters[0]
     found = compared[name]
+    unit = found.first.plan.subject.unit
     st.subheader(f"{name} less A", anchor=False)
     keys, said = (found.first.key, found.second.key), how_it_was_tested(found, name)
     (st.info if found.unpaired else st.markdown)(said)
@@ -220,14 +228,14 @@ def difference_panel(compared: Mapping[str, Comparison]) -> None:
     else:
         st.info("The two report no region in common.")
     if not found.same_vertices:
-        st.info("They do not predict the same vertices, so there is no difference brain and no scatter.")
+        st.info(f"They do not predict the same {unit.many}, so there is no difference brain and no scatter.")
         return
     left, right = st.columns([4, 3])
     with left:
         _brain(found, name)
     with right:
         figure = _scatter_figure(keys, name, found)
-        chart(figure, "vertices", alt=f"r of every vertex, A against {name}", how=HOW["scatter"], source=_pair_source(found))
+        chart(figure, "vertices", alt=f"r of every {unit}, A against {name}", how=unit.fill(HOW["scatter"]), source=_pair_source(found))
 
 
 def _pair_source(found: Comparison) -> str:
@@ -245,16 +253,18 @@ def _test_table(found: Comparison, name: str) -> None:
 
 def _brain(found: Comparison, name: str) -> None:
     brain = difference_brain(found, name)
+    subject = found.first.plan.subject
     if brain is None:
-        st.info("It is not known where these vertices lie, so there is no difference brain.")
+        st.info(f"It is not known where these {subject.unit.many} lie, so there is no difference brain.")
         return
     brain_view(replace(brain, source=_pair_source(found)), key="compare_brain", height=400)
-    placement = Placement.of(found.first.plan.subject)
+    placement = Placement.of(subject)
     place = placement.column(clicked("compare_brain", placement.vertices))
     if place is not None:
         hemi, column = place
         r = [result.score(hemi)[column] for result in (found.first, found.second)]
-        st.caption(f"Vertex {column} of {hemi}: A {r[0]:.3f}, {name} {r[1]:.3f}, difference {r[1] - r[0]:+.3f}.")
+        name_of = vertex_name(subject, hemi, column)
+        st.caption(f"{name_of[0].upper()}{name_of[1:]}: A {r[0]:.3f}, {name} {r[1]:.3f}, difference {r[1] - r[0]:+.3f}.")
     st.caption(f"Purple: {name} predicts better. Orange: A does. Grey: nothing was recorded.")
 
 

@@ -13,22 +13,21 @@ from encoding.plots.brain.brain_map import DRAWN, BrainMap
 from pages.parts.data.subject_view import Shown
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
 from pages.parts.shared.chart import chart
-from pages.parts.shared.units import said
 
 PAINTS = {
     "chosen": "The measured response to the chosen stimulus; until one is chosen, the noise ceiling.",
-    "ceiling": "The noise ceiling: the share of each vertex's variance that any model could explain.",
-    "mean": "Each vertex's mean response.",
-    "spread": "How much each vertex varies over stimuli: its standard deviation.",
+    "ceiling": "The noise ceiling: the share of each {unit}'s variance that any model could explain.",
+    "mean": "Each {unit}'s mean response.",
+    "spread": "How much each {unit} varies over stimuli: its standard deviation.",
 }
 UNITS = {
     "measured": "As the data set has it.",
-    "z": "In standard deviations of each vertex over stimuli, from its mean.",
+    "z": "In standard deviations of each {unit} over stimuli, from its mean.",
 }
 Z_ENDS = (-3.0, 3.0)
 VIEW = "posterior"  # where visual cortex is in sight
 HOW_STRIP = (
-    "Each dot is one vertex: up is a stronger measured response to this one stimulus. Left to right they stand as in the file, which says "
+    "Each dot is one {unit}: up is a stronger measured response to this one stimulus. Left to right they stand as in the file, which says "
     "nothing of the brain. A single response is noisy: much of the scatter is noise. A click on a dot chooses it."
 )
 KEY = "data_brain"
@@ -40,21 +39,24 @@ def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: st
     if shown.placement is None:
         _strip(shown, row, vertex)
         return
+    column = shown.subject.unit
     st.html(STAYS)  # the brain stays in sight beside a long grid
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     told = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
-    paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=said(told))
+    paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=column.fill(told))
     with right.popover("View", width="stretch"):
         surface = st.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
         kinds = st.multiselect("Outlines", [*shown.classes], key="data_outlines", default=[*shown.classes][:1], persist_state="session")
         told = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
         unit = st.segmented_control(
-            "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=said(told)
+            "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=column.fill(told)
         )
     brain_view(
         BrainMap(
             **_painted(shown, paint, row, unit),
             vertices=shown.placement.vertices,
+            columns=shown.placement.columns,
+            unit=column,
             rois=shown.placement.rois(shown.subject.rois),
             source=shown.source,
             surface=surface,
@@ -73,15 +75,16 @@ def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: st
 
 def _strip(shown: Shown, row: int | None, vertex: Selection | None) -> None:
     """What stands in for the response map where no place is known: the response to the chosen stimulus, column by column."""
-    nowhere = "This data set says nothing of where its vertices lie, so there is no brain map."
+    column = shown.subject.unit
+    nowhere = f"This data set says nothing of where its {column.many} lie, so there is no brain map."
     if row is None:
-        st.info(said(f"{nowhere} Press the number of a stimulus: the response of every vertex to it is shown here instead."))
+        st.info(f"{nowhere} Press the number of a stimulus: the response of every {column} to it is shown here instead.")
         return
-    st.caption(said(f"{nowhere} Instead, the response of every vertex, in the order of the columns: neighbours here may be far apart."))
-    figure = plots.response_strip(shown.response(row), what=f"Measured response to stimulus {row + 1}", marked=vertex)
-    alt = f"measured response of every vertex to stimulus {row + 1}, in the order of the columns"
+    st.caption(f"{nowhere} Instead, the response of every {column}, in the order of the columns: neighbours here may be far apart.")
+    figure = plots.response_strip(shown.response(row), what=f"Measured response to stimulus {row + 1}", marked=vertex, unit=column)
+    alt = f"measured response of every {column} to stimulus {row + 1}, in the order of the columns"
     click = {"on_select": lambda: _choose_point(figure), "selection_mode": "points"}
-    chart(figure, "strip", alt=alt, how=HOW_STRIP, source=shown.source, **click)
+    chart(figure, "strip", alt=alt, how=column.fill(HOW_STRIP), source=shown.source, **click)
 
 
 def _choose_point(figure: Any) -> None:
@@ -99,9 +102,9 @@ def _painted(shown: Shown, paint: str, row: int | None, unit: str) -> dict:
         return _response(shown, row, unit)
     if paint in ("chosen", "ceiling") and subject.ceiling is not None:
         values = {block: np.asarray(values) for block, values in subject.ceiling.items()}
-        return _scaled(shown, values, "Noise ceiling per vertex, share of variance", "ceiling")
+        return _scaled(shown, values, f"Noise ceiling per {subject.unit}, share of variance", "ceiling")
     if paint == "ceiling":
-        st.caption(said("No noise ceiling is known for these responses; the brain shows how much each vertex varies."))
+        st.caption(f"No noise ceiling is known for these responses; the brain shows how much each {subject.unit} varies.")
     found = shown.overview()
     over = f"over {found.n_rows:,} of {subject.n_stimuli:,} {shown.what}"
     if paint == "mean":
@@ -116,7 +119,7 @@ def _response(shown: Shown, row: int, unit: str) -> dict:
     name = f"Measured response to {shown.subject.stimuli.names[row]}{over}"
     if unit == "z":
         values, ends = found.standardised(values), Z_ENDS
-        name, quantity = f"{name}, in standard deviations of each vertex", "response (sd)"
+        name, quantity = f"{name}, in standard deviations of each {shown.subject.unit}", "response (sd)"
     else:
         ends, quantity = found.ends, "response"
     colours = "PuOr_r" if ends[0] < 0 < ends[1] else "viridis"

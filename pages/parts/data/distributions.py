@@ -11,18 +11,17 @@ from encoding.analysis.tuning import repeat_counts, roi_sizes
 from pages.parts.data.brain import NO_ROI
 from pages.parts.data.subject_view import Shown, explained
 from pages.parts.shared.chart import chart
-from pages.parts.shared.units import said
 
 HOW_SIZES = (
-    "How many vertices each region has in this subject. Regions differ in size between people and hemispheres, and the mean of a small "
+    "How many {units} each region has in this subject. Regions differ in size between people and hemispheres, and the mean of a small "
     "one is rough. A region can be empty: its experiment found nothing there in this person. Regions of different kinds overlap."
 )
 HOW_SPREAD = (
-    "How strong the measured responses are, over the stimuli and vertices that were looked at. Where responses were standardised they "
+    "How strong the measured responses are, over the stimuli and {units} that were looked at. Where responses were standardised they "
     "lie around 0 with a standard deviation near 1, or below where repeats were averaged. The outermost 0.1 % at either end are cut off."
 )
 HOW_CEILINGS = (
-    "The share of vertices at each noise ceiling: the part of a vertex's variance that is not noise, and so could be explained by a "
+    "The share of {units} at each noise ceiling: the part of a {unit}'s variance that is not noise, and so could be explained by a "
     "perfect model. Its root is the highest r. Near 0 no model can be told from chance."
 )
 
@@ -32,16 +31,17 @@ def regions_panel(shown: Shown, roi: str | None) -> None:
     if not shown.rois:
         st.info("This data set names no ROIs, so there are no sizes to compare.")
         return
+    unit = shown.subject.unit
     if roi:
-        held = ", ".join(f"{len(columns.get(roi, ())):,} in {block}" for block, columns in shown.subject.rois.items())
-        st.markdown(said(f"**{roi}** {explained(roi)} Vertices: {held}."))
+        sizes = ", ".join(f"{len(columns.get(roi, ())):,} in {block}" for block, columns in shown.subject.rois.items())
+        st.markdown(f"**{roi}** {explained(roi)} {unit.many.capitalize()}: {sizes}.")
     else:
         st.caption("A click on a bar, or the sidebar, chooses a region: it stands out on the brain.")
     chart(
-        plots.size_bars(roi_sizes(shown.subject), classes=shown.classes, selected=roi),
+        plots.size_bars(roi_sizes(shown.subject), classes=shown.classes, selected=roi, unit=unit),
         "sizes",
-        alt="number of vertices of every region, left and right",
-        how=HOW_SIZES,
+        alt=f"number of {unit.many} of every region, left and right",
+        how=unit.fill(HOW_SIZES),
         source=shown.source,
         on_select=_choose_clicked,
         selection_mode="points",
@@ -61,15 +61,27 @@ def responses_panel(shown: Shown) -> None:
     st.markdown(_repeats(shown))
     found = shown.overview()
     what = "Measured response, as the data set has it"
-    chart(plots.response_spread(found, what=what), "spread", alt="how strong measured responses are", how=HOW_SPREAD, source=shown.source)
+    chart(
+        plots.response_spread(found, what=what),
+        "spread",
+        alt="how strong measured responses are",
+        how=subject.unit.fill(HOW_SPREAD),
+        source=shown.source,
+    )
     sample = "every one" if found.n_rows == subject.n_stimuli else f"{found.n_rows:,} of {subject.n_stimuli:,}"
-    st.caption(said(f"From {sample} of the {shown.what}, evenly spaced, and every vertex."))
+    st.caption(f"From {sample} of the {shown.what}, evenly spaced, and every {subject.unit}.")
     if subject.ceiling is None:
         st.info("No noise ceiling is known for these responses, so nobody can say how well a perfect model would do.")
         return
     ceilings = {block: np.asarray(values) for block, values in subject.ceiling.items()}
-    figure = plots.score_histogram(ceilings, label="Noise ceiling, share of variance")
-    chart(figure, "ceilings", alt="distribution of noise ceilings over vertices", how=HOW_CEILINGS, source=shown.source)
+    figure = plots.score_histogram(ceilings, label="Noise ceiling, share of variance", unit=subject.unit)
+    chart(
+        figure,
+        "ceilings",
+        alt=f"distribution of noise ceilings over {subject.unit.many}",
+        how=subject.unit.fill(HOW_CEILINGS),
+        source=shown.source,
+    )
 
 
 def _contents(shown: Shown) -> pd.DataFrame:
@@ -78,7 +90,7 @@ def _contents(shown: Shown) -> pd.DataFrame:
     columns = {
         block: {
             "rows": f"{len(values):,}",
-            said("vertices"): f"{values.shape[1]:,}",
+            subject.unit.many: f"{values.shape[1]:,}",
             "ROIs": str(len(subject.rois[block])),
             "of them empty": str(sum(len(held) == 0 for held in subject.rois[block].values())),
             "on the cortex": "known" if block in placed else "voxels" if subject.sampled else "unknown",

@@ -15,7 +15,6 @@ from encoding.analysis.tuning import chosen_rows, find_stimulus, kinds, measures
 from encoding.datasets import Stimuli
 from pages.parts.data.subject_view import Shown
 from pages.parts.shared.chart import chart
-from pages.parts.shared.units import said
 
 A_PAGE, A_ROW = 24, 4  # in half the page's width
 THUMBNAIL = 192  # px, the longer side
@@ -29,8 +28,8 @@ SQUEEZED = (  # small buttons close below their pictures
 )
 FILE_ORDER = "rows"
 HOW_PROFILE = (
-    "Each bar is the mean measured response of a region's vertices to this one stimulus; the stroke runs over the middle half of its "
-    "vertices. Nothing here was predicted. A single response is noisy: compare several stimuli of a kind before believing a difference."
+    "Each bar is the mean measured response of a region's {units} to this one stimulus; the stroke runs over the middle half of its "
+    "{units}. Nothing here was predicted. A single response is noisy: compare several stimuli of a kind before believing a difference."
 )
 
 
@@ -191,12 +190,26 @@ def _facts(shown: Shown, row: int) -> str:
 
 def _profile(shown: Shown, row: int, roi: str | None) -> None:
     """Regions' responses; where there are none, those of all vertices."""
-    what = "Measured response"
+    what, unit = "Measured response", shown.subject.unit
     if not shown.rois:
         values = np.concatenate(list(shown.response(row).values()))
-        figure = plots.response_histogram(values, what=what, of="vertices")
-        chart(figure, "profile", alt=f"measured responses of all vertices to stimulus {row + 1}", source=shown.source, how=HOW_PROFILE)
-        st.caption(said("This data set names no ROIs: the response of every vertex, as a histogram."))
+        figure = plots.response_histogram(values, what=what, of=unit.many)
+        chart(
+            figure,
+            "profile",
+            alt=f"measured responses of all {unit.many} to stimulus {row + 1}",
+            source=shown.source,
+            how=unit.fill(HOW_PROFILE),
+        )
+        st.caption(f"This data set names no ROIs: the response of every {unit}, as a histogram.")
         return
-    figure = plots.region_profile(roi_profile(shown.subject, shown.response(row)), what=what, classes=shown.classes, selected=roi)
-    chart(figure, "profile", alt=f"mean measured response of each region to stimulus {row + 1}", source=shown.source, how=HOW_PROFILE)
+    figure = plots.region_profile(
+        roi_profile(shown.subject, shown.response(row)), what=what, classes=shown.classes, selected=roi, unit=unit
+    )
+    chart(
+        figure,
+        "profile",
+        alt=f"mean measured response of each region to stimulus {row + 1}",
+        source=shown.source,
+        how=unit.fill(HOW_PROFILE),
+    )

@@ -24,7 +24,6 @@ from pages.parts.shared.access import may_change
 from pages.parts.shared.glossary import explain
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
-from pages.parts.shared.units import said
 
 ICONS = {"ok": ":green[:material/check_circle:]", "warning": ":orange[:material/warning:]", "error": ":red[:material/error:]"}
 SIMULATED = ":orange-badge[Simulated: no brain was measured]"
@@ -99,7 +98,7 @@ def _response(key: str, row: int, _subject: Subject) -> dict[str, np.ndarray]:
     return response_map(_subject, row)
 
 
-@st.cache_resource(max_entries=64, show_spinner="Reading this vertex's response to every stimulus …")
+@st.cache_resource(max_entries=64, show_spinner="Reading the response to every stimulus …")
 def _tuning(key: str, block: str, column: int, _subject: Subject) -> Tuning:
     return tuning(_subject, block, column)
 
@@ -149,9 +148,9 @@ def headline(shown: Shown) -> None:
     if subject.simulated and not dataset.simulated:
         st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
     n_vertices = sum(values.shape[1] for values in subject.responses.values())
-    responses = said(f"{n_vertices:,} vertices")
     st.caption(
-        f"{subject.n_stimuli:,} {shown.what} with responses of {responses}, {len(subject.unlabelled):,} {shown.what} without. "
+        f"{subject.n_stimuli:,} {shown.what} with responses of {subject.unit.count(n_vertices)}, "
+        f"{len(subject.unlabelled):,} {shown.what} without. "
         f"Its own split: `{dataset.split}`. {dataset.where()}"
     )
 

@@ -6,23 +6,22 @@ import numpy as np
 import streamlit as st
 
 from encoding import plots
-from encoding.analysis.tuning import Tuning, find_vertex, kinds, label_means, measure_correlations, rois_at
+from encoding.analysis.tuning import Tuning, find_vertex, kinds, label_means, measure_correlations, rois_at, vertex_name
 from encoding.plots import hemi_name
 from pages.parts.data.stimuli import pictures
 from pages.parts.data.subject_view import Shown, explained
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.chart import chart
-from pages.parts.shared.units import said
 
 N_EXTREMES = 8
 MOST_BARS = 12
 HOW_HISTOGRAM = (
-    "Each bar counts the stimuli to which this vertex responded about so strongly. A long tail to the right is the mark of a vertex that "
+    "Each bar counts the stimuli to which this {unit} responded about so strongly. A long tail to the right is the mark of a {unit} that "
     "only few stimuli drive. Noise is in every response: the stimuli at the ends owe a part of their place to luck."
 )
 HOW_LABELS = (
-    "The mean measured response of this vertex to the stimuli of each kind, with the mean's 95 % interval (1.96 standard errors over "
-    "stimuli). Kinds whose intervals are far apart are told apart by this vertex; which of the two is the cause, this cannot say."
+    "The mean measured response of this {unit} to the stimuli of each kind, with the mean's 95 % interval (1.96 standard errors over "
+    "stimuli). Kinds whose intervals are far apart are told apart by this {unit}."
 )
 
 
@@ -30,11 +29,12 @@ def vertex_choice(shown: Shown) -> Selection | None:
     """The chosen vertex, from the sidebar; None where none is chosen, or where there is no such one, which is said."""
     example = f"{shown.subject.hemis[0]} 120"
     text = st.sidebar.text_input(
-        said("Vertex"),
+        shown.subject.unit.one.capitalize(),
         key="vertex",
         bind="query-params",
         placeholder=f"type {example}" if shown.placement is None else f"click the brain, or type {example}",
-        help=f"Where it is ({', '.join(shown.subject.hemis)}) and its number, which is its column in the responses.",
+        help=f"Where it is ({', '.join(shown.subject.hemis)}) and its number: its column in the responses, "
+        "or fsaverage and its number on that mesh.",
     )
     if not text.strip():
         return None
@@ -49,7 +49,8 @@ def vertex_panel(shown: Shown, vertex: Selection, row: int | None) -> None:
     """What is known of a vertex before any model."""
     block, column = vertex
     found = shown.tuning(block, column)
-    st.subheader(said(f"Vertex {column} of {block}"), anchor=False)
+    name = vertex_name(shown.subject, block, column)
+    st.subheader(name[0].upper() + name[1:], anchor=False)
     st.markdown(_facts(shown, found))
     most, least = st.columns(2, gap="medium")
     for place, title, name, (rows, values) in (
@@ -88,14 +89,15 @@ def _facts(shown: Shown, found: Tuning) -> str:
 
 
 def _histogram(shown: Shown, found: Tuning, row: int | None) -> None:
+    unit = shown.subject.unit
     marked = {} if row is None else {f"stimulus {row + 1}": float(shown.response(row)[found.block][found.column])}
-    figure = plots.response_histogram(found.means, what=f"Measured response of vertex {found.column} of {found.block}", marked=marked)
+    figure = plots.response_histogram(found.means, what=f"Measured response of {unit} {found.column} of {found.block}", marked=marked)
     chart(
         figure,
         "tuning",
-        alt=f"histogram of the measured responses of vertex {found.column}, {hemi_name(found.block).lower()}",
+        alt=f"histogram of the measured responses of {unit} {found.column}, {hemi_name(found.block).lower()}",
         source=shown.source,
-        how=HOW_HISTOGRAM,
+        how=unit.fill(HOW_HISTOGRAM),
     )
 
 
@@ -108,7 +110,13 @@ def _labels(shown: Shown, found: Tuning) -> None:
     label = next(iter(known)) if len(known) == 1 else st.segmented_control("Label", list(known), key="label", default=next(iter(known)))
     table = label_means(shown.subject, found, label or next(iter(known))).head(MOST_BARS)
     figure = plots.label_bars(table, what="Mean measured response")
-    chart(figure, "labels", alt=f"mean measured response to the stimuli of each {label}", source=shown.source, how=HOW_LABELS)
+    chart(
+        figure,
+        "labels",
+        alt=f"mean measured response to the stimuli of each {label}",
+        source=shown.source,
+        how=shown.subject.unit.fill(HOW_LABELS),
+    )
     graded = measure_correlations(shown.subject, found)
     if len(graded):
         told = ", ".join(f"{each.label} {each.r:+.2f}" for each in graded.itertuples())

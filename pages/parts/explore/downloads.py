@@ -14,7 +14,6 @@ from encoding.runs.exchange import packed
 from encoding.runs.report import report
 from pages.parts.home.panels import view
 from pages.parts.shared.server_state import store
-from pages.parts.shared.units import said
 
 
 def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> None:
@@ -25,9 +24,9 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
     rois, vertices, whole, charts = st.columns(4)
     rois.download_button("ROIs, CSV", lambda: table.to_csv(index=False), f"{name}-rois.csv", "text/csv", on_click="ignore", width="stretch")
     vertices.download_button(
-        said("Vertices, CSV"),
+        f"{result.plan.subject.unit.many.capitalize()}, CSV",
         lambda: result.vertices().to_csv(index=False),
-        f"{name}-vertices.csv",
+        f"{name}-{result.plan.subject.unit.many}.csv",
         "text/csv",
         on_click="ignore",
         width="stretch",

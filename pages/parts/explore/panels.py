@@ -20,12 +20,11 @@ from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clic
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import stored_intervals
-from pages.parts.shared.units import said
 
 HOW = {
-    "bars": "Each bar is a region: how well new pictures' responses are predicted, averaged over its vertices. Compare it with the grey "
+    "bars": "Each bar is a region: how well new pictures' responses are predicted, averaged over its {units}. Compare it with the grey "
     "mark above, the most that noise allows, and with its whiskers: two bars whose whiskers overlap widely may not differ at all. "
-    "A region of few vertices has a rougher mean.",
+    "A region of few {units} has a rougher mean.",
     "observed": "Each dot is a picture that the model never saw. On the diagonal prediction and measurement agree. A cloud without slope "
     "means that nothing was predicted; a slope flatter than the diagonal is normal, as predictions shrink towards the mean.",
     "residuals": "What is left when the prediction is taken away. A flat, even band around 0 is what noise looks like. A curve says that "
@@ -37,6 +36,7 @@ START_VIEW = "posterior"  # where visual cortex is in sight
 
 def score_controls(result: Result) -> tuple[str, str]:
     """Which score is shown, and whether its mean or median over vertices."""
+    unit = result.plan.subject.unit
     left, right = st.columns([4, 1])
     if result.plan.subject.ceiling is None:
         left.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
@@ -47,10 +47,10 @@ def score_controls(result: Result) -> tuple[str, str]:
         bind="query-params",
         default="r",
         required=True,
-        help=said("\n\n".join(f"**{name}** {SCORES[name].definition}" for name in result.score_names)),
+        help="\n\n".join(f"**{name}** {unit.fill(SCORES[name].definition)}" for name in result.score_names),
     )
     statistic = right.segmented_control(
-        said("Over vertices"), ["mean", "median"], key="over", bind="query-params", default="mean", required=True
+        f"Over {unit.many}", ["mean", "median"], key="over", bind="query-params", default="mean", required=True
     )
     if statistic == "median" and not SCORES[score].has_median:
         right.caption(f"The {SCORES[score].short} is defined as a mean.")
@@ -61,16 +61,15 @@ def score_controls(result: Result) -> tuple[str, str]:
 def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
     """The score on the brain, where a click chooses a vertex; what was drawn, or None where vertices have no known place."""
     placement = Placement.of(result.plan.subject)
+    unit = result.plan.subject.unit
     if placement is None:
-        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
+        st.info(f"This data set says nothing of where its {unit.many} lie, so there is no brain map. Everything else works.")
         return None
     brain = _brain_map(result, placement, focus, score)
     brain_view(brain, key="brain", on_select=lambda: choose_clicked_vertex("brain", result))
     if result.plan.subject.sampled is not None:
         st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
-    st.caption(
-        said("Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a vertex; its predictions are below.")
-    )
+    st.caption(f"Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a {unit}; its predictions are below.")
     return brain
 
 
@@ -95,10 +94,12 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
     return BrainMap(
         values=placement.values(values),
         vertices=placement.vertices,
+        columns=placement.columns,
+        unit=result.plan.subject.unit,
         rois=placement.rois(result.plan.subject.rois),
         ceiling=None if (highest := highest_r(result, score)) is None else placement.values(highest),
         source=origin(result),
-        title=f"{SCORES[score].short} per vertex",
+        title=f"{SCORES[score].short} per {result.plan.subject.unit}",
         quantity=SCORES[score].short,
         colour_range=ends if ends[0] < ends[1] else (0.0, most),
         threshold=threshold,
@@ -120,7 +121,7 @@ def highest_r(result: Result, score: str) -> dict[str, np.ndarray] | None:
 
 def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str) -> None:
     """Bars per ROI, left and right; a click chooses a ROI. Without ROIs, the one number there is instead."""
-    found = stored_intervals(result)
+    found, unit = stored_intervals(result), result.plan.subject.unit
     if not result.plan.spec.rois and not roi_names(result.plan.subject):
         _whole(result, table, score, statistic, found)
         return
@@ -132,34 +133,37 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         intervals=intervals,
         selected=focus.roi if focus.chosen else None,
         classes=DATASETS[result.plan.spec.dataset].roi_names(),
+        unit=unit,
     )
     chart(
         figure,
         "bars",
-        on_select=lambda: choose_clicked_bar("bars"),
+        on_select=lambda: choose_clicked_bar("bars", unit),
         selection_mode="points",
         alt=f"{SCORES[score].short} of every ROI, left and right",
         source=origin(result),
-        how=HOW["bars"],
+        how=unit.fill(HOW["bars"]),
     )
-    notes = [SCORES[score].definition]
+    notes = [unit.fill(SCORES[score].definition)]
     if score == "r" and intervals is not None and statistic == "mean":
-        notes.append(f"Bars: mean over vertices; whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images.")
-    st.caption(said(" ".join(notes)))
+        notes.append(f"Bars: mean over {unit.many}; whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images.")
+    st.caption(" ".join(notes))
 
 
 def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, intervals: Mapping[str, np.ndarray] | None) -> None:
     """The score of each block of responses as a whole, where no ROI divides it."""
-    column = score_column(table, score, statistic)
+    column, unit = score_column(table, score, statistic), result.plan.subject.unit
     parts = []
     for _, row in table[table["roi"] == EVERY_VERTEX].iterrows():
-        text = f"{statistic.capitalize()} {SCORES[score].short} over {row['n_vertices']:,} vertices of {row['hemi']}: **{row[column]:.3f}**"
+        text = (
+            f"{statistic.capitalize()} {SCORES[score].short} over {unit.count(row['n_vertices'])} of {row['hemi']}: **{row[column]:.3f}**"
+        )
         if intervals is not None and (score, statistic) == ("r", "mean"):
             low, high = (float(intervals[f"{row['hemi']}_{end}"][0]) for end in ("low", "high"))
             text += f" (95 % of bootstrap draws: {low:.3f} to {high:.3f})"
         parts.append(text)
-    st.info(said(f"This data set names no ROIs, so there are no bars to compare. {'. '.join(parts)}."))
-    st.caption(said(SCORES[score].definition))
+    st.info(f"This data set names no ROIs, so there are no bars to compare. {'. '.join(parts)}.")
+    st.caption(unit.fill(SCORES[score].definition))
 
 
 @st.cache_data(max_entries=64)
@@ -174,7 +178,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     """Observed against predicted, residuals against fitted, and the images predicted best and worst."""
     columns = tuple((hemi, tuple(map(int, chosen))) for hemi, chosen in focus.columns.items() if len(chosen))
     if not columns:
-        st.info(said(f"{focus.roi} has no vertices in this subject, so there is nothing to predict."))
+        st.info(f"{focus.roi} has no {result.plan.subject.unit.many} in this subject, so there is nothing to predict.")
         return
     measured, predicted = _predictions(result.key, columns, result)
     stimuli, rows = result.plan.subject.stimuli, result.test_rows()

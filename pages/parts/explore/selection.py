@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,15 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result
+from encoding.analysis.tuning import find_vertex, rois_at, vertex_name
+from encoding.datasets import Subject
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
+from encoding.datasets._unit import Unit
 from encoding.fits.result import EVERY_VERTEX
 from pages.parts.shared.brain_component import Selection, clicked
-from pages.parts.shared.units import said
 
-BEST, EVERY = "best predicted", "every vertex"  # offered before the ROIs; a bare link looks at the best predicted one
+BEST = "best predicted"  # offered before the ROIs, and what a bare link looks at
 
 
 @dataclass(frozen=True)
@@ -26,53 +28,56 @@ class Focus:
     Attributes
     ----------
     columns : per hemisphere, the columns looked at: the vertex's one, or the ROI's.
+    subject : whose vertices, or voxels, they are.
     chosen : whether a person chose the ROI; else it is the best predicted one.
     """
 
     roi: str
     vertex: Selection | None
     columns: Mapping[str, np.ndarray]
+    subject: Subject
     chosen: bool = True
 
     @property
     def label(self) -> str:
         """What charts call it."""
         if self.vertex:
-            return said(f"vertex {self.vertex[1]} of {self.vertex[0]}")
-        n = sum(map(len, self.columns.values()))
-        return said(f"mean of {n:,} vertices" if self.roi == EVERY_VERTEX else f"mean of {self.roi} ({n:,} vertices)")
+            return vertex_name(self.subject, *self.vertex)
+        n = self.subject.unit.count(sum(map(len, self.columns.values())))
+        return f"mean of {n}" if self.roi == EVERY_VERTEX else f"mean of {self.roi} ({n})"
 
 
 def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
     """The chosen ROI and vertex, from two widgets in the sidebar; without ROIs, every vertex is all there is to choose."""
     rois = roi_names(result.plan.subject)
-    names = (BEST, EVERY, *rois) if rois else (EVERY,)
-    example = f"{result.plan.hemis[0]} 120"
+    example, unit = f"{result.plan.hemis[0]} 120", result.plan.subject.unit
     with st.sidebar:
         st.divider()
-        roi = st.selectbox(
-            "ROI",
-            names,
-            key="roi",
-            bind="query-params",
-            on_change=_forget_vertex,
-            help="The region looked at in the charts below. A click on a bar or on the brain chooses too."
-            if rois
-            else "This data set names no ROIs.",
-        )
+        help = "The region looked at in the charts below. A click on a bar or on the brain chooses too."
+        choice = roi_select(rois, unit, help=help, on_change=_forget_vertex)
         typed = st.text_input(
-            said("Vertex"),
+            unit.one.capitalize(),
             key="vertex",
             bind="query-params",
             placeholder=f"type {example}" if Placement.of(result.plan.subject) is None else f"click the brain, or type {example}",
-            help=said("Where it is, and the column, of one vertex."),
+            help=f"Where it is and the number of one {unit}: its column in the responses, or fsaverage and its number on that mesh.",
         )
-    chosen = roi not in (BEST, EVERY)
-    roi = {BEST: best_roi(table), EVERY: EVERY_VERTEX}.get(roi, roi)
+    chosen = choice in rois
+    roi = best_roi(table) if choice == BEST else choice if chosen else EVERY_VERTEX
     vertex = _read_vertex(typed, result)
     if vertex:
-        return Focus(roi, vertex, {vertex[0]: np.array([vertex[1]])})
-    return Focus(roi, None, {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis}, chosen)
+        return Focus(roi, vertex, {vertex[0]: np.array([vertex[1]])}, result.plan.subject)
+    return Focus(roi, None, {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis}, result.plan.subject, chosen)
+
+
+def roi_select(rois: Sequence[str], unit: Unit, *, help: str, on_change: Callable[[], None] | None = None) -> str:
+    """A menu of the best predicted ROI, every vertex and each ROI; without ROIs, every vertex is all there is to choose."""
+    every = f"every {unit}"
+    if st.query_params.get("roi") in ("every vertex", "every voxel") and st.query_params["roi"] != every:  # of a link to other data
+        st.query_params["roi"] = every
+    names = [BEST, every, *rois] if rois else [every]
+    help = help if rois else "This data set names no ROIs."
+    return st.selectbox("ROI", names, key="roi", bind="query-params", on_change=on_change, help=help)
 
 
 def best_roi(table: pd.DataFrame) -> str:
@@ -87,17 +92,16 @@ def choose_clicked_vertex(key: str, result: Result) -> None:
     found = placement.column(clicked(key, placement.vertices))
     st.session_state["vertex"] = f"{found[0]} {found[1]}" if found else ""
     if found:
-        hemi, column = found
-        holding = {roi: len(columns) for roi, columns in result.plan.subject.rois[hemi].items() if column in columns}
-        st.session_state["roi"] = min(holding, key=holding.get) if holding else EVERY
+        holding = rois_at(result.plan.subject, *found)
+        st.session_state["roi"] = holding[0] if holding else f"every {result.plan.subject.unit}"
 
 
-def choose_clicked_bar(key: str) -> None:
+def choose_clicked_bar(key: str, unit: Unit) -> None:
     """Callback of the ROI bars: the clicked ROI becomes the focus."""
     points = st.session_state[key]["selection"]["points"]
     if points:
         roi = points[0]["customdata"][0]
-        st.session_state["roi"] = EVERY if roi == EVERY_VERTEX else roi
+        st.session_state["roi"] = f"every {unit}" if roi == EVERY_VERTEX else roi
         _forget_vertex()
 
 
@@ -108,13 +112,12 @@ def _forget_vertex() -> None:
 def _read_vertex(text: str, result: Result) -> Selection | None:
     if not text.strip():
         return None
-    hemi, _, number = text.strip().replace("-", " ").partition(" ")
-    hemis = result.plan.hemis
-    if hemi not in hemis or not number.strip().isdigit():
-        st.sidebar.warning(said(f"No vertex {text!r}. Write where it is ({', '.join(hemis)}) and a number, such as {hemis[0]} 120."))
+    try:
+        hemi, column = find_vertex(result.plan.subject, text)
+    except ValueError as wrong:
+        st.sidebar.warning(str(wrong))
         return None
-    n_vertices = result.plan.subject.responses[hemi].shape[1]
-    if int(number) >= n_vertices:
-        st.sidebar.warning(said(f"{hemi} has the vertices 0 to {n_vertices - 1}, so no {number}."))
+    if hemi not in result.plan.hemis:
+        st.sidebar.warning(f"This fit predicts {', '.join(result.plan.hemis)}, not {hemi}.")
         return None
-    return hemi, int(number)
+    return hemi, column

@@ -27,8 +27,8 @@ HOW = {
     "A layer with a small part may still predict well alone: what it says, another layer says as well.",
     "epochs": "Left to right training goes on. Both lines fall while what is learned holds for other images as well; where the validation "
     "line rises again, only the training images are learned by heart.",
-    "distribution": "How many vertices have each r. A mean near 0 may hide a few vertices that are predicted well; a second hump is a "
-    "group of vertices of its own kind.",
+    "distribution": "How many {units} have each r. A mean near 0 may hide a few {units} that are predicted well; a second hump is a "
+    "group of {units} of its own kind.",
 }
 
 
@@ -43,7 +43,8 @@ def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
     figure = plots.layer_shares(rois, means, selected=focus.roi if focus.chosen else None)
     chart(figure, "shares", alt="share of R² that each layer explains, for every ROI", source=origin(result), how=HOW["shares"])
     st.caption(
-        "Each bar is the mean R² of a region's vertices on test images, divided among the layers by the product measure: "
+        f"Each bar is the mean R² of a region's {result.plan.subject.unit.many} on test images, divided among the layers by the "
+        "product measure: "
         "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse."
     )
 
@@ -107,20 +108,18 @@ def curve_panel(result: Result, focus: Focus) -> None:
 
 def distribution_panel(result: Result, focus: Focus) -> None:
     """How r spreads over the vertices of the chosen ROI."""
+    unit = result.plan.subject.unit
     values = {hemi: result.score(hemi)[result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chosen = float(result.score(focus.vertex[0])[focus.vertex[1]]) if focus.vertex else None
     ceiling = highest_r(result, "r")
     if ceiling is not None:
         ceiling = {hemi: ceiling[hemi][result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chart(
-        plots.score_histogram(values, selected=chosen, ceiling=ceiling),
+        plots.score_histogram(values, selected=chosen, ceiling=ceiling, unit=unit),
         "spread",
-        alt=f"distribution of r over the vertices of {focus.roi}",
-        how=HOW["distribution"],
+        alt=f"distribution of r over the {unit.many} of {focus.roi}",
+        how=unit.fill(HOW["distribution"]),
         source=origin(result),
     )
-    st.caption(
-        f"Mean r can hide a lot: r of every vertex of {focus.roi}."
-        if focus.roi != EVERY_VERTEX
-        else "Mean r can hide a lot: r of every vertex."
-    )
+    of = "" if focus.roi == EVERY_VERTEX else f" of {focus.roi}"
+    st.caption(f"Mean r can hide a lot: r of every {unit}{of}.")

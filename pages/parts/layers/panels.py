@@ -25,14 +25,13 @@ from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
-from pages.parts.shared.units import said
 
 START_VIEW = "posterior"  # where visual cortex is in sight
 SHOWN_SCORES = ("r", "normalised_r2")
 ON_BRAIN = ("one layer", "best layer")
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
 HOW = {
-    "heatmap": "Each cell is a fit: how well that layer predicts new pictures' responses in that region, averaged over its vertices. Early "
+    "heatmap": "Each cell is a fit: how well that layer predicts new pictures' responses in that region, averaged over its {units}. Early "
     "layers are at the bottom. A star is the best layer of a region; it is filled where that layer also wins in 95 % or more of 500 draws "
     "of the test images, and the share stands beside the region's name. An open star may well change place with other pictures.",
     "profile": "One region through the layers, early ones left. Whiskers are 95 % of draws of the test images. All layers are tested on "
@@ -65,7 +64,8 @@ def origin(found: SweepResult, *, short: bool = False) -> str:
 def score_controls(found: SweepResult) -> tuple[str, str]:
     """Which score is shown, and of which hemisphere."""
     left, right = st.columns(2)
-    has_ceiling = next(iter(found.results.values())).plan.subject.ceiling is not None
+    subject = next(iter(found.results.values())).plan.subject
+    unit, has_ceiling = subject.unit, subject.ceiling is not None
     score = left.segmented_control(
         "Score",
         [*SHOWN_SCORES] if has_ceiling else ["r"],
@@ -73,7 +73,7 @@ def score_controls(found: SweepResult) -> tuple[str, str]:
         bind="query-params",
         default="r",
         required=True,
-        help=f"{explain('r')} **normalised_r2** {SCORES['normalised_r2'].definition}",
+        help=f"{explain('r')} **normalised_r2** {unit.fill(SCORES['normalised_r2'].definition)}",
     )
     hemi = right.segmented_control(
         "Hemisphere",
@@ -82,7 +82,7 @@ def score_controls(found: SweepResult) -> tuple[str, str]:
         bind="query-params",
         default=found.hemis[0],
         required=True,
-        help="both: every vertex of the two counts once.",
+        help=f"both: every {unit} of the two counts once.",
     )
     if not has_ceiling:
         st.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
@@ -91,7 +91,7 @@ def score_controls(found: SweepResult) -> tuple[str, str]:
 
 def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
     """Every layer and ROI; a click chooses both."""
-    rows = table_of(found)
+    rows, unit = table_of(found), next(iter(found.results.values())).plan.subject.unit
     rows = rows[rows["hemi"] == hemi]
     best = best_layers(rows, shares_of(found, hemi), score=score) if len(found.cells) > 1 else None
     figure = plots.layer_heatmap(
@@ -100,6 +100,7 @@ def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
         layers=[found.sweep.label(cell) for cell in found.sweep.cells],
         best=best,
         classes=DATASETS[found.sweep.spec.dataset].roi_names(),
+        unit=unit,
     )
     chart(
         figure,
@@ -108,7 +109,7 @@ def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
         selection_mode="points",
         alt=f"{quantity_of(score)} of every layer in every ROI",
         source=origin(found),
-        how=HOW["heatmap"],
+        how=unit.fill(HOW["heatmap"]),
     )
     notes = ["A click on a cell shows that layer on the brain."]
     if best is not None:
@@ -118,7 +119,7 @@ def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
     if best is not None and score != "r":
         notes.append("Draws are of mean r, whatever is shown.")
     if len(empty := rows.loc[rows["n_vertices"] == 0, "roi"].unique()):
-        notes.append(f"Without vertices in this subject: {', '.join(empty)}.")
+        notes.append(f"Without {unit.many} in this subject: {', '.join(empty)}.")
     st.caption(" ".join(notes))
 
 
@@ -151,7 +152,9 @@ def brain_panel(found: SweepResult, score: str) -> None:
     _say(found, cell, roi)
     placement = Placement.of(result.plan.subject)
     if placement is None:
-        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
+        st.info(
+            f"This data set says nothing of where its {result.plan.subject.unit.many} lie, so there is no brain map. Everything else works."
+        )
     elif mode == ON_BRAIN[0]:
         brain_view(_layer_map(found, result, placement, score, roi), key="layer_brain")
     else:
@@ -202,9 +205,10 @@ def _say(found: SweepResult, cell: Cell, roi: str) -> None:
         place, column = found.cells.index(cell), found.rois.index(roi)
         share = f" It is the best of {len(found.cells)} layers in {shares_of(found, found.hemis[0])[place, column]:.0%} of draws."
     ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
+    unit = found.results[cell].plan.subject.unit
     where = "both hemispheres" if found.hemis[0] == BOTH else found.hemis[0]
     st.markdown(
-        f"**{found.sweep.label(cell)}** predicts **{roi}** with a mean r of **{row['r']:.3f}** over {row['n_vertices']:,} vertices of "
+        f"**{found.sweep.label(cell)}** predicts **{roi}** with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
         f"{where} (95 % of draws of the test images: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}"
     )
 
@@ -239,6 +243,8 @@ def _look(found: SweepResult, placement: Placement, roi: str, threshold: tuple[s
     least = right.slider(label, 0.0, 1.0, start, 0.01, key=key, persist_state="session")
     return {
         "vertices": placement.vertices,
+        "columns": placement.columns,
+        "unit": result.plan.subject.unit,
         "rois": _outlined_rois(tuple(result.plan.subject.fingerprints.values()), placement, result),
         "surface": drawn,
         "view": START_VIEW,
@@ -260,7 +266,7 @@ def _layer_map(found: SweepResult, result: Result, placement: Placement, score: 
         values=placement.values(_values(result, score)),
         ceiling=ceiling,
         source=chart_origin(result),
-        title=f"{quantity} per vertex, {result.plan.spec.backbone} {layer}",
+        title=f"{quantity} per {result.plan.subject.unit}, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
         colour_range=(0.0, _top(keys_of(found), score, tuple(found.results.values()))),
         colour_map="plasma",
@@ -271,16 +277,17 @@ def _layer_map(found: SweepResult, result: Result, placement: Placement, score: 
 def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
     """The number of the layer that predicts each vertex best, and how much of the cortex each wins."""
     results = tuple(found.results.values())
+    unit = results[0].plan.subject.unit
     bound = chance_bound(results[0].n_test, len(results))
     start = float(np.clip(np.ceil(100 * max(LEAST_R, bound)) / 100, 0.0, 1.0))
-    look = _look(found, placement, roi, ("best_threshold", start, said("Hide vertices whose best r is below")))
+    look = _look(found, placement, roi, ("best_threshold", start, f"Hide {unit.many} whose best r is below"))
     least = look.pop("threshold")
     best = _best(keys_of(found), least, results)
     labels = [f"{number + 1}  {found.sweep.label(cell)}" for number, cell in enumerate(found.cells)]
     brain = BrainMap(
         values=placement.values({hemi: 1.0 + places for hemi, places in best.items()}),
         source=origin(found),
-        title="Best layer per vertex",
+        title=f"Best layer per {unit}",
         quantity=f"number of the layer, 1 to {len(labels)}",
         colour_range=(0.5, len(labels) + 0.5),
         colour_map="viridis",
@@ -289,12 +296,12 @@ def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
     )
     brain_view(brain, key="layer_brain")  # at the place of the other map, so that its camera stays
     counts = {hemi: np.bincount(places[np.isfinite(places)].astype(int), minlength=len(labels)) for hemi, places in best.items()}
-    alt = "share of vertices that each layer predicts best"
-    chart(plots.layer_territory(labels, counts), "territory", alt=alt, source=origin(found), how=HOW["territory"])
+    alt = f"share of {unit.many} that each layer predicts best"
+    chart(plots.layer_territory(labels, counts, unit=unit), "territory", alt=alt, source=origin(found), how=HOW["territory"])
     n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))
     st.caption(
-        f"{said(f'{n_shown:,} of {n_all:,} vertices')} are shown. Where nothing is to be found, the best of {len(labels)} layers passes "
-        f"r = {bound:.2f} by chance in at most 5 % of vertices ({results[0].n_test:,} test images)."
+        f"{n_shown:,} of {unit.count(n_all)} are shown. Where nothing is to be found, the best of {len(labels)} layers passes "
+        f"r = {bound:.2f} by chance in at most 5 % of {unit.many} ({results[0].n_test:,} test images)."
     )
 
 

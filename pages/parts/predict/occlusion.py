@@ -28,7 +28,7 @@ HOW = (
 
 def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
     """The picture with what drives the region in it."""
-    name = "every vertex" if roi == EVERY_VERTEX else roi
+    name = f"every {asked.shown.subject.unit}" if roi == EVERY_VERTEX else roi
     st.subheader(f"What in the picture drives {name}", anchor=False, help=explained(roi) or None)
     grid, side = st.columns(2)
     n_grid = int(grid.number_input("Places a side", 4, 16, 8, key="grid", bind="query-params", help="More places take longer."))

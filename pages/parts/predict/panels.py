@@ -10,30 +10,30 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.tuning import roi_profile, rois_at
+from encoding.datasets._unit import Unit
 from encoding.evaluation.scores import pearson
 from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.brain.brain_map import DRAWN, BrainMap
 from encoding.prediction.nearest_stimuli import reliable
 from pages.parts.data.stimuli import pictures
 from pages.parts.explore.panels import START_VIEW
-from pages.parts.explore.selection import BEST, EVERY, best_roi
+from pages.parts.explore.selection import BEST, best_roi, roi_select
 from pages.parts.predict.choices import WRONG, PredictionRequest, patterns
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import roi_table
-from pages.parts.shared.units import said
 
 MAPS = {
     "predicted": "The model's prediction for this picture.",
     "measured": "The response that was measured, the mean over repeats; for pictures of the data set.",
     "difference": "Measured less predicted: what the model misses, and noise.",
-    "test r": "How far each vertex's predictions are to be trusted: its correlation with responses to images that the model never saw.",
+    "test r": "How far each {unit}'s predictions are to be trusted: its correlation with responses to images that the model never saw.",
 }
 LEAST_R = 0.2  # vertices with a lower test r are hidden at first
 SPREAD = 2.0  # colours reach this many standard deviations of a vertex that varies more than three in four
 N_NEAREST = 8
 HOW = {
-    "regions": "Each bar is the mean prediction of a region's reliable vertices for this one picture. The frame around it is what was "
+    "regions": "Each bar is the mean prediction of a region's reliable {units} for this one picture. The frame around it is what was "
     "measured. One response of one person to one picture is mostly noise, and predictions shrink towards the mean: expect the same sign, "
     "not the same height.",
 }
@@ -54,15 +54,15 @@ def model_choice(found: Mapping[str, Result]) -> Result:
 def roi_choice(result: Result) -> str:
     """The region looked at, from the sidebar; ``all`` for every vertex."""
     rois = [roi for roi in result.selected_rois if roi != EVERY_VERTEX]
-    told = "It stands out in the charts, and it is what the picture is covered for. A click on the brain chooses too."
-    names = [BEST, EVERY, *rois] if rois else [EVERY]
-    roi = st.sidebar.selectbox("ROI", names, key="roi", bind="query-params", help=told if rois else "This data set names no ROIs.")
-    if roi == BEST:
+    help = "It stands out in the charts, and it is what the picture is covered for. A click on the brain chooses too."
+    with st.sidebar:
+        choice = roi_select(rois, result.plan.subject.unit, help=help)
+    if choice == BEST:
         return best_roi(roi_table(result.key, result.plan.spec, result))
-    return EVERY_VERTEX if roi == EVERY else roi
+    return choice if choice in rois else EVERY_VERTEX
 
 
-def least_r_choice() -> float:
+def least_r_choice(unit: Unit) -> float:
     """The lowest test r at which a vertex's predictions are shown and averaged."""
     return st.sidebar.slider(
         "Lowest test r",
@@ -72,8 +72,8 @@ def least_r_choice() -> float:
         0.05,
         key="least_r",
         bind="query-params",
-        help=said(
-            "Vertices that the model predicts worse on test images are hidden and left out of means. 0 shows every vertex above chance."
+        help=unit.fill(
+            "{Units} that the model predicts worse on test images are hidden and left out of means. 0 shows every {unit} above chance."
         ),
     )
 
@@ -88,7 +88,7 @@ def standing(asked: PredictionRequest, least_r: float) -> str:
         else ":green-badge[Test image] The model never saw it."
     )
     r, n = pattern_r(asked, least_r)
-    return f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {said(f'{n:,} vertices')}." if np.isfinite(r) else badge
+    return f"{badge} Predicted and measured pattern: **r = {r:.2f}** over {asked.shown.subject.unit.count(n)}." if np.isfinite(r) else badge
 
 
 def pattern_r(asked: PredictionRequest, least_r: float) -> tuple[float, int]:
@@ -105,15 +105,16 @@ def models_table(every: list[tuple[str, PredictionRequest]], least_r: float) -> 
     """How well each model predicts the pattern of a picture of the data set; nothing for one model or an upload."""
     if len(every) < 2 or every[0][1].picture.row is None:
         return
+    unit = every[0][1].shown.subject.unit
     rows = [(name, *pattern_r(asked, least_r), "training" if asked.is_seen else "test") for name, asked in every]
-    table = pd.DataFrame(rows, columns=["model", "r of the pattern", "vertices", "this image is its"])
+    table = pd.DataFrame(rows, columns=["model", "r of the pattern", unit.many, "this image is its"])
     st.dataframe(
         table,
         hide_index=True,
         column_config={"r of the pattern": st.column_config.NumberColumn(format="%.3f")},
         alt="how well each model predicts the pattern",
     )
-    st.caption(said("Predicted with measured pattern, each model over the vertices that it predicts with the lowest test r or more."))
+    st.caption(f"Predicted with measured pattern, each model over the {unit.many} that it predicts with the lowest test r or more.")
 
 
 # ---- the brain
@@ -121,9 +122,9 @@ def models_table(every: list[tuple[str, PredictionRequest]], least_r: float) -> 
 
 def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
     """The response map, with each vertex's test r in its tooltip; vertices below the lowest r show bare cortex."""
-    placement = asked.shown.placement
+    placement, unit = asked.shown.placement, asked.shown.subject.unit
     if placement is None:
-        st.info(said("This data set says nothing of where its vertices lie, so there is no brain map. Everything else works."))
+        st.info(f"This data set says nothing of where its {unit.many} lie, so there is no brain map. Everything else works.")
         return
     known = [name for name in MAPS if asked.picture.row is not None or name in ("predicted", "test r")]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
@@ -131,7 +132,7 @@ def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
     if st.session_state.get("map") not in (None, *known):
         st.session_state["map"] = known[0]
     paint = left.segmented_control(
-        "The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=said(told)
+        "The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=unit.fill(told)
     )
     with right.popover("View", width="stretch"):
         surface = st.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
@@ -144,6 +145,8 @@ def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
         BrainMap(
             values=placement.values(values),
             vertices=placement.vertices,
+            columns=placement.columns,
+            unit=unit,
             rois=placement.rois(asked.shown.subject.rois),
             ceiling=None if paint == "test r" else placement.values(r),
             ceiling_name="test r",
@@ -159,8 +162,8 @@ def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
         on_select=lambda: _choose_clicked(asked),
     )
     n, total = sum(int(found.sum()) for found in trusted.values()), sum(map(len, trusted.values()))
-    seen = f"{n:,} of {total:,} vertices have a test r of {least_r:.2f} or more; the others are hidden."
-    st.caption(said(f"{seen} Point at a vertex to see its test r."))
+    seen = f"{n:,} of {unit.count(total)} have a test r of {least_r:.2f} or more; the others are hidden."
+    st.caption(f"{seen} Point at a {unit} to see its test r.")
 
 
 def _painted(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
@@ -177,7 +180,12 @@ def _colours(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) 
     name = asked.picture.name
     if paint == "test r":
         high = float(np.ceil(10 * np.nanmax(np.concatenate(list(r.values())))) / 10)
-        return {"title": "Test r per vertex", "quantity": "r", "colour_range": (0.0, max(0.1, high)), "colour_map": "plasma"}
+        return {
+            "title": f"Test r per {asked.shown.subject.unit}",
+            "quantity": "r",
+            "colour_range": (0.0, max(0.1, high)),
+            "colour_map": "plasma",
+        }
     if not asked.result.has_data:
         return _own_colours(asked, f"Predicted response to {name}")
     found = asked.shown.overview()
@@ -230,16 +238,17 @@ def regions_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
     figure = plots.response_profile(
         predicted.assign(r_mean=of(r)["mean"]),
         None if measured is None else of(measured),
-        unit="as the data set has it",
+        response_unit="as the data set has it",
         classes=asked.shown.classes,
         selected=None if roi == EVERY_VERTEX else roi,
+        unit=subject.unit,
     )
     beside = "" if measured is None else ", and the measured one"
     alt = f"mean predicted response of each region to {asked.picture.name}{beside}"
-    chart(figure, "regions", alt=alt, source=origin(asked.result), how=HOW["regions"])
+    chart(figure, "regions", alt=alt, source=origin(asked.result), how=subject.unit.fill(HOW["regions"]))
     n_gone = int((predicted.groupby("roi")["n_vertices"].sum() == 0).sum())
     gone = f" {n_gone} regions have none, and no bar." if n_gone else ""
-    st.caption(said(f"Means over the vertices with a test r of {least_r:.2f} or more.{gone}"))
+    st.caption(f"Means over the {subject.unit.many} with a test r of {least_r:.2f} or more.{gone}")
 
 
 # ---- the nearest stimuli
@@ -259,10 +268,12 @@ def nearest_panel(asked: PredictionRequest, least_r: float) -> None:
     own = [] if asked.picture.row is None else [asked.shown.subject.groups[asked.picture.row]]
     rows, r = known.nearest(asked.predicted(), N_NEAREST, without=own)
     if not len(rows):
-        st.info(said("Too few vertices are predicted this well to compare patterns. Lower the test r in the sidebar."))
+        st.info(f"Too few {asked.shown.subject.unit.many} are predicted this well to compare patterns. Lower the test r in the sidebar.")
         return
+    unit = asked.shown.subject.unit
     pictures(asked.shown, rows, name="nearest", captions=[f"r {value:.2f}" for value in r], across=N_NEAREST // 2)
     st.caption(
-        f"r over the {known.n_vertices:,} best predicted vertices, between predicted and measured pattern, both less each vertex's mean. "
+        f"r over the {known.n_vertices:,} best predicted {unit.many}, between predicted and measured pattern, both less each "
+        f"{unit}'s mean. "
         "Press a number to predict that one."
     )

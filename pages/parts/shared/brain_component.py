@@ -18,7 +18,6 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from encoding.datasets._surface import column_at
 from encoding.plots.brain.brain_map import MESH_VERSION, BrainMap, mesh_bytes, viewer_module
-from pages.parts.shared.units import said
 
 Selection = tuple[str, int]
 """A hemisphere and the column of a vertex in the subject's own arrays."""
@@ -75,7 +74,7 @@ def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Calla
     CannotServe where ``static/`` cannot be written or static serving is off.
     """
     publish()
-    marked = replace(brain, title=said(brain.title), selected=brain.selected or clicked(key, brain.vertices))
+    marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
     _component(key=key, data=marked.to_bytes(height=height, name=key), on_vertex_change=on_select)
     return clicked(key, brain.vertices)
 

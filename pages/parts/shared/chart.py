@@ -7,7 +7,6 @@ from typing import Any
 import streamlit as st
 
 from encoding import Result, plots
-from pages.parts.shared.units import said, unit
 
 NOT_NEEDED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"]  # in a chart's toolbar; dragging zooms
 
@@ -25,9 +24,8 @@ def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", *
     image_format = st.session_state.get("chart_format", "png")
     saved = {"format": image_format, "filename": f"encoding-explorer-{key}", "scale": 2}
     config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": NOT_NEEDED}
-    figure, alt, how = plots.in_units(figure, unit()), said(alt), said(how)
     if source:
-        plots.signed(figure, source)
+        plots.add_source(figure, source)
     selected = st.plotly_chart(figure, key=key, config=config, alt=alt, **more)
     if how:
         with st.expander("How to read this, and its numbers", key=f"{key}_how", type="compact", on_change="rerun") as opened:

@@ -171,8 +171,8 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
             key="target_groups",
             bind="query-params",
             accept_new_options=True,
-            help="Vertices that share a model: those of a hemisphere, of both, or of one ROI at a time. "
-            "Or type vertex:lh:120 to fit a single vertex.",
+            help="Vertices, or voxels, that share a model: those of a hemisphere, of both, or of one ROI at a time. "
+            "Or type vertex:lh:120 to fit a single one.",
         )
     others = [other for other in DATASETS[dataset].subjects() if other != subject]
     if getattr(readout, "shares", False) and others:

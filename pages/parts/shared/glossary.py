@@ -40,7 +40,7 @@ TERMS: Mapping[str, str] = {
     "retinotopy": "Neighbours in the visual field are neighbours on the cortex.",
     "ridge": "Least squares with a penalty on the squared weights: the field's usual readout.",
     "RMSE": "Root of the mean squared error, in the unit of the responses.",
-    "ROI": "Region of interest: a named group of vertices, found by an experiment of its own.",
+    "ROI": "Region of interest: a named group of vertices or voxels, found by an experiment of its own.",
     "RSA": "Representational similarity analysis: it asks whether model and brain find the same pictures alike.",
     "smooth L1": "Half the squared error where it is small, the absolute error less a half where it is large.",
     "split": "Which images train and which test.",
@@ -83,7 +83,7 @@ REGIONS: Mapping[str, str] = {
     "lateral": "The lateral stream: people, actions and social scenes.",
     "parietal": "The parietal stream: where things are and how to act on them.",
     "WB": "Every voxel of the whole brain that answered reliably.",
-    "all": "Every vertex that was recorded.",
+    "all": "Every vertex, or voxel, that was recorded.",
 }
 HALVES = {"v": "Its lower bank (ventral) sees the upper half of the visual field.", "d": "Its upper bank (dorsal) sees the lower half."}
 

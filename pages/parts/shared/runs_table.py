@@ -45,7 +45,7 @@ def runs_panel(table: pd.DataFrame) -> None:
         selection_mode="multi-row",
         column_order=[name for name in SHOWN if name != "sender" or shown["imported"].any()],
         column_config={
-            "mean_r": st.column_config.NumberColumn("mean r", format="%.3f", help="Over every fitted vertex."),
+            "mean_r": st.column_config.NumberColumn("mean r", format="%.3f", help="Over every fitted vertex, or voxel."),
             "seconds": st.column_config.NumberColumn(format="%.1f", help="That the fit took."),
             "made": st.column_config.TextColumn("made (UTC)"),
             "tags": st.column_config.ListColumn("tags"),

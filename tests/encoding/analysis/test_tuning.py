@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,6 +25,7 @@ from encoding.analysis.tuning import (
     roi_sizes,
     rois_at,
     tuning,
+    vertex_name,
 )
 from encoding.datasets import Stimuli, Subject
 
@@ -80,8 +83,6 @@ def test_tuning_counts_every_stimulus_once(subject):
 
 
 def test_tuning_follows_the_order_of_rows_whatever_the_groups_are_called(subject):
-    from dataclasses import replace
-
     other = replace(subject, groups=100 - GROUPS)
     assert tuning(other, "lh", 1).rows.tolist() == tuning(subject, "lh", 1).rows.tolist() == list(range(50))
     np.testing.assert_array_equal(tuning(other, "lh", 1).means, tuning(subject, "lh", 1).means)
@@ -104,16 +105,12 @@ def test_an_overview_reads_no_more_rows_than_it_may(subject):
             read.append(len(rows))
             return np.asarray(super().__getitem__(rows))
 
-    from dataclasses import replace
-
     counted = {hemi: values.view(Counted) for hemi, values in subject.responses.items()}
     found = overview(replace(subject, responses=counted), most=8)
     assert (found.n_rows, read) == (8, [8, 8])
 
 
 def test_responses_of_one_sign_have_no_zero_in_the_middle_of_their_range(subject):
-    from dataclasses import replace
-
     low, high = overview(replace(subject, responses={hemi: np.abs(values) + 100 for hemi, values in subject.responses.items()})).ends
     assert 100 <= low < high
 
@@ -192,13 +189,21 @@ def test_a_stimulus_is_found_by_number_or_name(subject):
 
 
 def test_names_of_digits_do_not_hide_numbers(subject):
-    from dataclasses import replace
-
     class Numbered(Squares):
         names = tuple(f"{i:04d}" if i < 30 else str(i) for i in range(N))
 
     numbered = replace(subject, stimuli=Numbered())
     assert (find_stimulus(numbered, "0007"), find_stimulus(numbered, "7"), find_stimulus(numbered, "40")) == (7, 6, 39)
+
+
+def test_a_vertex_may_be_written_by_the_number_that_the_surface_mesh_has(subject):
+    placed = replace(subject, vertices={"lh": np.array([5274, 9, 20_000, 1, 2, 3, 4]), "rh": np.arange(5)})
+    assert find_vertex(placed, "lh fsaverage 20000") == find_vertex(placed, "lh-fsaverage-20000") == ("lh", 2)
+    assert find_vertex(placed, "lh 2") == ("lh", 2)
+    assert vertex_name(placed, "lh", 2) == "vertex 2 of lh (fsaverage 20000)"
+    for where, text in ((placed, "lh fsaverage 77"), (replace(subject, vertices=None), "lh fsaverage 9")):
+        with pytest.raises(ValueError, match="no response at fsaverage vertex"):
+            find_vertex(where, text)
 
 
 def test_a_vertex_is_written_as_hemisphere_and_number(subject):

@@ -15,7 +15,7 @@ from encoding.lessons import hierarchy, pitfalls, residuals, rsa, sharing
 from encoding.lessons._linear import fitted, standardised
 from encoding.lessons._spaces import components
 from encoding.plots import lessons_later as figures
-from encoding.plots.told import table_of
+from encoding.plots.table import table_of
 from tests.conftest import TINY
 
 N, N_TRAIN = 400, 300

@@ -1,4 +1,4 @@
-// Reading what encoding.brain_view.pack wrote: a JSON header and named arrays in one run of bytes.
+// Reading what encoding.plots.brain.brain_map.pack wrote: a JSON header and named arrays in one run of bytes.
 
 const ARRAY_TYPES = { float32: Float32Array, int16: Int16Array, uint32: Uint32Array, uint16: Uint16Array, uint8: Uint8Array };
 
@@ -25,20 +25,23 @@ function numberAt(array, place) {
   return array[place] === NOT_KNOWN ? NaN : array[place] / 1000;
 }
 
-/** What one hemisphere's part of a map says of each vertex: { values, ceiling, rois }. NaN and -1: nothing. */
+/** What one hemisphere's part of a map says of each vertex: { values, ceiling, rois, columns }. NaN and -1: nothing. */
 export function spread(arrays, hemi, nVertices) {
   const values = new Float32Array(nVertices).fill(NaN);
   const ceiling = new Float32Array(nVertices).fill(NaN);
   const rois = new Int32Array(nVertices).fill(-1);
+  const columns = new Int32Array(nVertices).fill(-1);
+  const named = arrays[`${hemi}.columns`];
   const mask = arrays[`${hemi}.mask`];
-  if (!mask) return { values, ceiling, rois };
+  if (!mask) return { values, ceiling, rois, columns };
   let place = 0;
   for (let vertex = 0; vertex < nVertices; vertex++) {
     if (!(mask[vertex >> 3] & (1 << (vertex & 7)))) continue;
     values[vertex] = numberAt(arrays[`${hemi}.values`], place);
     ceiling[vertex] = numberAt(arrays[`${hemi}.ceiling`], place);
     rois[vertex] = arrays[`${hemi}.rois`][place];
+    columns[vertex] = named ? named[place] : place;
     place++;
   }
-  return { values, ceiling, rois };
+  return { values, ceiling, rois, columns };
 }

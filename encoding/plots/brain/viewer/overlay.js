@@ -96,7 +96,9 @@ export function showBar(bar, header, colours) {
 /** The lines of the tooltip of one vertex. Numbers have three decimals. */
 export function describe(hemi, vertex, data, header) {
   const number = (value) => value.toFixed(3).replace("-", "−");
-  const lines = [`${hemi === "lh" ? "Left" : "Right"} hemisphere, vertex ${vertex}`];
+  const column = data.columns[vertex]; // of the responses; the mesh has a number of its own
+  const place = column < 0 ? `fsaverage ${vertex}` : `${header.unit} ${column} (fsaverage ${vertex})`;
+  const lines = [`${hemi === "lh" ? "Left" : "Right"} hemisphere, ${place}`];
   const rois = data.rois[vertex] >= 0 ? header.memberships[hemi][data.rois[vertex]] : [];
   if (rois.length) lines.push(rois.join(", "));
   if (Number.isNaN(data.values[vertex])) return [...lines, "no data"];

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from encoding.datasets._surface import HEMIS, N_VERTICES, VIEWS, mesh
+from encoding.datasets._unit import VOXEL
 from encoding.plots.brain.brain_map import NOT_KNOWN, BrainMap, colour_table, mesh_bytes, pack, viewer_module
 from encoding.runtime.registry import UnknownName
 
@@ -81,9 +82,24 @@ def rois_in_classes(vertices: np.ndarray, hemi: str, sizes: tuple[int, ...]) -> 
 
 
 def test_five_thousand_vertices_with_ceilings_and_thirty_rois_take_less_than_forty_kilobytes() -> None:
-    vertices = a_map().vertices
+    vertices = {hemi: np.sort(there) for hemi, there in a_map().vertices.items()}
     rois = {hemi: rois_in_classes(vertices[hemi], hemi, sizes=(7, 4, 5, 3, 5, 7)) for hemi in HEMIS}
-    assert len(a_map(rois=rois, outlined=list(rois["lh"])).to_bytes(height=440)) < 40_000
+    assert len(a_map(vertices=vertices, rois=rois, outlined=list(rois["lh"])).to_bytes(height=440)) < 40_000
+
+
+def test_the_tooltip_gets_the_column_of_each_vertex_beside_the_number_that_the_mesh_has() -> None:
+    brain = a_map()
+    header, arrays = unpack(brain.to_bytes())
+    assert header["unit"] == "vertex"
+    np.testing.assert_array_equal(spread(arrays, "lh", "columns")[brain.vertices["lh"]], np.arange(2_500))
+    in_order = {hemi: np.sort(there) for hemi, there in brain.vertices.items()}
+    assert "lh.columns" not in unpack(a_map(vertices=in_order).to_bytes())[1], "the viewer counts them itself"
+
+
+def test_where_vertices_show_voxels_the_tooltip_gets_the_voxel() -> None:
+    shown = {"lh": np.array([70_000, 3, 3])}
+    header, arrays = unpack(BrainMap(values={"lh": np.ones(3)}, vertices={"lh": np.array([2, 5, 9])}, columns=shown, unit=VOXEL).to_bytes())
+    assert (header["unit"], arrays["lh.columns"].tolist()) == ("voxel", [70_000, 3, 3])
 
 
 def test_columns_beyond_fsaverage5_do_not_travel() -> None:

@@ -24,10 +24,10 @@ def test_an_empty_figure_has_an_empty_table():
     assert plots.table_of(go.Figure()).empty
 
 
-def test_a_signed_figure_says_where_it_comes_from_and_has_room_for_it():
+def test_a_figure_with_a_source_says_where_it_comes_from_and_has_room_for_it():
     fig = plots.learning_curve([40, 80], train=[0.9, 0.8], test=[0.1, 0.2], label="Mean r")
     height, bottom = fig.layout.height, fig.layout.margin.b
-    plots.signed(fig, "Simulated · demo subj01")
+    plots.add_source(fig, "Simulated · demo subj01")
     assert fig.layout.annotations[-1].text == "Simulated · demo subj01" and fig.layout.annotations[-1].yshift == -fig.layout.margin.b
     assert fig.layout.height - height == fig.layout.margin.b - bottom > 0
     assert np.isfinite(fig.layout.height)
@@ -36,19 +36,10 @@ def test_a_signed_figure_says_where_it_comes_from_and_has_room_for_it():
 def test_a_long_line_below_a_figure_is_broken_so_that_its_first_word_is_seen():
     source = "Simulated · demo subj01 · gabor energy · PCA 100 · ridge · 100 test images · fit-0123456789abcdef0123 · 2026-01-31"
     fig, short = (plots.learning_curve([40, 80], train=[0.9, 0.8], test=[0.1, 0.2], label="Mean r") for _ in range(2))
-    plots.signed(fig, source), plots.signed(short, "Simulated")
+    plots.add_source(fig, source), plots.add_source(short, "Simulated")
     lines = fig.layout.annotations[-1].text.split("<br>")
     assert " · ".join(lines) == source and len(lines) > 1 and all(len(line) <= 60 for line in lines)
     assert fig.layout.height - short.layout.height == fig.layout.margin.b - short.layout.margin.b > 0
-
-
-def test_a_figure_of_voxels_says_so_everywhere_and_one_of_vertices_is_left_alone():
-    fig = plots.response_histogram(np.arange(9.0), what="Response of each vertex", of="vertices")
-    assert plots.in_units(fig, "vertex") is fig
-    assert plots.in_units(fig, "voxel").layout.xaxis.title.text == "Response of each voxel"
-    assert plots.in_units(fig, "voxel").layout.yaxis.title.text == "Voxels"
-    assert plots.in_units(fig, "voxel").data[0].hovertemplate == "%{y:,} voxels near %{x:.2f}<extra></extra>"
-    np.testing.assert_array_equal(plots.in_units(fig, "voxel").data[0].y, fig.data[0].y)
 
 
 def test_every_chart_of_every_page_has_a_text_for_those_who_cannot_see_it_a_way_to_read_it_and_a_source():

@@ -1,0 +1,35 @@
+"""What one column of the responses is called: a vertex of the cortical surface, or a voxel of a volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The singular and plural of what one column of the responses is.
+
+    Examples
+    --------
+    >>> VOXEL.count(1234), VERTEX.count(1)
+    ('1,234 voxels', '1 vertex')
+    >>> VOXEL.fill("{Units} near the chosen {unit}")
+    'Voxels near the chosen voxel'
+    """
+
+    one: str
+    many: str
+
+    def __str__(self) -> str:
+        return self.one
+
+    def count(self, n: int) -> str:
+        """``n`` of them, in words."""
+        return f"{n:,} {self.one if n == 1 else self.many}"
+
+    def fill(self, text: str) -> str:
+        """``text`` with ``{unit}``, ``{units}``, ``{Unit}`` and ``{Units}`` replaced."""
+        return text.format(unit=self.one, units=self.many, Unit=self.one.capitalize(), Units=self.many.capitalize())
+
+
+VERTEX, VOXEL = Unit("vertex", "vertices"), Unit("voxel", "voxels")
