@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from encoding.backbones._pooling import pooled
-
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from encoding.backbones._axes import Axes
 
 
 class _SeenAll(Exception):
@@ -31,11 +31,11 @@ def trace(network: nn.Module, batch: torch.Tensor) -> dict[str, int]:
 
     def note(name: str, output: Any) -> None:
         calls[name] = calls.pop(name, 0) + 1
-        found = _tensor(output)
+        found = first_tensor(output)
         (usable.add if found is not None and found.ndim and len(found) == len(batch) else usable.discard)(name)
 
     names = [name for name, _ in network.named_modules() if name]
-    with torch.no_grad(), _listening(network, names, note):
+    with torch.no_grad(), listening(network, names, note):
         network(batch)
     return {name: n for name, n in calls.items() if name in usable}
 
@@ -47,12 +47,13 @@ def capture(
     layers: Sequence[str],
     pool: str = "none",
     *,
+    axes: Mapping[str, Axes] | None = None,
     learning: bool = False,
 ) -> dict[str, torch.Tensor]:
     """Layer to its output, (b, n_features) float32, for each of ``layers``, from one forward pass that stops after the last.
 
-    ``pool`` is applied to each (:func:`encoding.backbones._pooling.pooled`). ``learning`` follows gradients, where the
-    caller does.
+    ``pool`` is applied to each (:func:`encoding.backbones._pooling.pooled`), with ``axes`` of the layers or, without them,
+    those that shapes and the network's own statements give. ``learning`` follows gradients, where the caller does.
 
     Outputs are copied the moment a module returns, because a later in-place operation (ReLU, a residual sum) may
     write over them. A module called several times gives the output of its last call, and one that returns a
@@ -60,25 +61,30 @@ def capture(
     """
     import torch
 
+    from encoding.backbones._axes import Axes, axes_of_shape, declared_tokens
+    from encoding.backbones._pooling import pooled
+
     made: dict[str, torch.Tensor] = {}
     waiting = {layer: calls[layer] for layer in layers}
 
     def keep(name: str, output: Any) -> None:
         waiting[name] -= 1
         if waiting[name] == 0:
-            made[name] = pooled(_tensor(output), pool)
+            output = first_tensor(output)
+            known = axes[name] if axes else next(iter(axes_of_shape(output.shape, declared_tokens(network, name))), Axes(""))
+            made[name] = pooled(output, pool, known)
         if not any(waiting.values()):
             raise _SeenAll
 
     exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)  # a GPU's own default keeps 10 bits of a convolution
     gradients = nullcontext() if learning else torch.no_grad()
-    with gradients, exact, _listening(network, list(waiting), keep), suppress(_SeenAll):
+    with gradients, exact, listening(network, list(waiting), keep), suppress(_SeenAll):
         network(batch)
     return {layer: made[layer] for layer in layers}
 
 
 @contextmanager
-def _listening(network: nn.Module, names: Sequence[str], heard: Callable[[str, Any], None]) -> Iterator[None]:
+def listening(network: nn.Module, names: Sequence[str], heard: Callable[[str, Any], None]) -> Iterator[None]:
     """``heard(name, output)`` whenever one of the modules returns."""
     hooks = [network.get_submodule(name).register_forward_hook(lambda _m, _i, output, name=name: heard(name, output)) for name in names]
     try:
@@ -88,7 +94,7 @@ def _listening(network: nn.Module, names: Sequence[str], heard: Callable[[str, A
             hook.remove()
 
 
-def _tensor(output: Any) -> torch.Tensor | None:
+def first_tensor(output: Any) -> torch.Tensor | None:
     import torch
 
     if isinstance(output, tuple | list):

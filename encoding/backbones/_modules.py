@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from encoding.backbones._axes import Axes, find_axes
 from encoding.backbones._base import Backbone, UnknownLayer
 from encoding.backbones._hooks import capture, trace
+from encoding.backbones._pooling import find_pool
 from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
@@ -74,9 +76,18 @@ def _start(side: int, crop: int) -> int:
 class ModuleBackbone(Backbone):
     """A torch module in evaluation. See :func:`encoding.backbones._hooks.capture` for what exactly a layer gives."""
 
-    def __init__(self, name: str, network: nn.Module, fingerprint: str, preparation: Preparation, calls: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        fingerprint: str,
+        preparation: Preparation,
+        calls: Mapping[str, int],
+        build: Callable[[], nn.Module] | None = None,
+    ) -> None:
         self.name, self.network, self.fingerprint = name, network, fingerprint
-        self.preparation, self.calls = preparation, calls
+        self.preparation, self.calls, self.build = preparation, calls, build
+        self._axes: dict[tuple[str, bool], Axes] = {}
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         import torch
@@ -87,7 +98,17 @@ class ModuleBackbone(Backbone):
         for layer in layers:
             if layer not in self.calls:
                 raise UnknownLayer(unknown(f"layer of {self.name}", layer, self.calls))
-        return capture(self.network, batch, self.calls, layers, pool)
+        return capture(self.network, batch, self.calls, layers, pool, axes=self.axes(layers, pool))
+
+    def axes(self, layers: Sequence[str], pool: str) -> dict[str, Axes]:
+        """Axes of the layers' outputs as far as ``pool`` needs them; empty where it needs none, or tensors have no values."""
+        if pool == "none" or any(tensor.is_meta for tensor in self.network.parameters()):
+            return {}
+        rows = find_pool(pool)[0].needs_rows
+        if missing := [layer for layer in layers if (layer, rows) not in self._axes]:
+            found = find_axes(self.network, missing, self.preparation.crop, build=self.build, rows=rows)
+            self._axes |= {(layer, rows): axes for layer, axes in found.items()}
+        return {layer: self._axes[layer, rows] for layer in layers}
 
     def to(self, device: str) -> ModuleBackbone:
         self.network.to(device)

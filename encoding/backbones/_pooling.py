@@ -1,78 +1,163 @@
-"""Fewer numbers from a layer: over the places of a picture, and over the frames of a clip.
+"""Pool a layer's output over the places of an image, and over the frames of a clip.
 
-A layer's output is recognised by its shape. Pictures are square, so a map's two equal axes are its height and
-width, whichever side the channels stand on; tokens are the places of a square map, row by row, after a few
-(the class token, registers) that stand for no place.
+:data:`POOLS` is the registry of poolings over places. An entry is all that a new one needs: the command line, the page's
+menu and the advice of a fit that is too large read it.
 """
 
 from __future__ import annotations
 
-import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from encoding.backbones._axes import Axes, axes_of_shape
+from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
     import torch
 
-POOLS = ("none", "mean", "max", "grid:<n>", "class")
 OVER_FRAMES = ("mean", "max", "first", "last", "all", "sequence")
-MOST_EXTRA_TOKENS = 8  # before the places: a class token and registers
 
 
-def check_pool(pool: str) -> str:
-    """``pool`` itself; ValueError unless it is one of :data:`POOLS`.
+@dataclass(frozen=True)
+class Pool:
+    """A pooling over the places of a layer.
 
-    Examples
-    --------
-    >>> check_pool("grid:3")
-    'grid:3'
+    Attributes
+    ----------
+    usage : how it is written, such as ``grid:<n>``; the name stands before the colon.
+    description : what it keeps, as a clause for help texts.
+    apply : ``apply(output, axes, n)``, (b, ...) -> (b, ...); ``n`` is the number after the colon, 0 for pools without one.
+        Row i of the result depends on row i of ``output`` alone.
+    example : a value for menus and advice; equal to ``usage`` for pools without a number.
+    over_places : false where no places are pooled. Vectors (b, n) have none and pass unchanged through pools over places.
+    needs_rows : whether places must be stored row by row.
+    version : raised where the pool gives other numbers than before, or refuses what it took.
     """
-    kind, _, size = pool.partition(":")
-    if pool in POOLS[:3] or pool == "class" or (kind == "grid" and size.isdecimal() and int(size) > 0):
-        return pool
-    raise ValueError(f"Unknown pooling {pool!r}. Known: {', '.join(POOLS)}; grid:3 takes means in 3 x 3 parts of the picture.")
+
+    usage: str
+    description: str
+    apply: Callable[[torch.Tensor, Axes, int], torch.Tensor]
+    example: str
+    over_places: bool = True
+    needs_rows: bool = False
+    version: int = 1
+
+    @property
+    def name(self) -> str:
+        return self.usage.partition(":")[0]
+
+    def number(self, text: str) -> int | None:
+        """The number in ``text`` (0 for pools without one); None where ``text`` does not name this pool."""
+        if self.usage == self.name:
+            return 0 if text == self.name else None
+        found = re.fullmatch(rf"{self.name}:(0*[1-9][0-9]*)", text)
+        return int(found[1]) if found else None
+
+
+def _grid(output: torch.Tensor, axes: Axes, n: int) -> torch.Tensor:
+    import torch.nn.functional as F
+
+    return F.adaptive_avg_pool2d(axes.places(output).float(), n)
+
+
+def _mean(output: torch.Tensor, axes: Axes, _: int) -> torch.Tensor:
+    import torch
+
+    return axes.places(output).mean((2, 3), dtype=torch.float32)
+
+
+def _class_token(output: torch.Tensor, axes: Axes, _: int) -> torch.Tensor:
+    if not axes.class_token:
+        raise ValueError(f"Pooling 'class' needs a class token; this layer has none and gives {_shape(output)}. Use mean, max or none.")
+    return output[:, 0]
+
+
+POOLS = {
+    pool.name: pool
+    for pool in (
+        Pool("none", "keeps every number", lambda output, _axes, _n: output, "none", over_places=False),
+        Pool("mean", "the mean of each channel over all places", _mean, "mean"),
+        Pool("max", "the maximum of each channel over all places", lambda output, axes, _: axes.places(output).amax((2, 3)), "max"),
+        Pool("grid:<n>", "the mean of each channel in each of n x n parts of the image", _grid, "grid:3", needs_rows=True, version=2),
+        Pool("class", "a transformer's class token", _class_token, "class", over_places=False, version=2),
+    )
+}
+
+
+def find_pool(text: str) -> tuple[Pool, int]:
+    """The pool that ``text`` names and its number; ValueError where there is none.
+
+    >>> find_pool("grid:3")[1]
+    3
+    """
+    for pool in POOLS.values():
+        if (n := pool.number(text)) is not None:
+            return pool, n
+    known = [pool.usage for pool in POOLS.values()]
+    raise ValueError(f"{unknown('pooling', text, known)} For example {', '.join(pool.example for pool in POOLS.values())}.")
+
+
+def pool_for_key(text: str) -> str:
+    """What of a pooling enters the key of features: its text and, from the second on, its version."""
+    version = find_pool(text)[0].version
+    return text if version == 1 else f"{text} v{version}"
+
+
+def pools_help() -> str:
+    """One sentence on every pool, for help texts."""
+    return "; ".join(f"{pool.usage}: {pool.description}" for pool in POOLS.values())
+
+
+def pooling_advice() -> str:
+    """Examples of pools over places, to name where a layer is too large: ``mean, max, grid:3``."""
+    return ", ".join(pool.example for pool in POOLS.values() if pool.over_places)
 
 
 def check_over_frames(over: str) -> str:
     """``over`` itself; ValueError unless it is one of :data:`OVER_FRAMES`."""
     if over not in OVER_FRAMES:
-        raise ValueError(f"Unknown way to pool frames {over!r}. Known: {', '.join(OVER_FRAMES)}.")
+        raise ValueError(unknown("pooling over frames", over, OVER_FRAMES))
     return over
 
 
-def pooled(output: torch.Tensor, pool: str) -> torch.Tensor:
-    """A layer's output, pooled over its places. (b, …) any dtype -> (b, n_features) float32, a copy.
+def pooled(output: torch.Tensor, pool: str, axes: Axes | None = None) -> torch.Tensor:
+    """Pool a layer's output over its places.
 
     Parameters
     ----------
-    output : (b, n), (b, tokens, channels), (b, channels, height, width) or (b, height, width, channels).
-    pool : ``none`` keeps every number; ``mean`` and ``max`` keep one for each channel; ``grid:<n>`` the mean in each of
-        n x n parts of the picture; ``class`` the class token, the first one. Vectors (b, n) have no
-        places: every pooling but ``class`` leaves them as they are.
+    output : (b, n), (b, tokens, channels), (b, channels, height, width) or another order that ``axes`` names; any dtype.
+    pool : a value that :func:`find_pool` takes.
+    axes : of the output; None takes the most usual ones of its shape, without a class token.
+
+    Returns
+    -------
+    (b, n_features) float32, a copy, on the same device.
 
     Raises
     ------
-    ValueError where there is no class token, or where tokens are no square map.
+    ValueError where the layer has no such places or no class token, or stores places in another order than row by row.
     """
     import torch
 
-    if pool == "class":
-        if output.ndim != 3 or _extra_tokens(output.shape[1]) == 0:
-            raise ValueError(f"Pooling 'class' needs a class token; this layer gives {_shape(output)}. Use mean, max or none.")
-        output = output[:, 0]
-    elif pool != "none" and output.ndim > 2:
-        places = _places(output)  # (b, channels, height, width)
-        if pool == "mean":
-            output = places.mean((2, 3), dtype=torch.float32)
-        elif pool == "max":
-            output = places.amax((2, 3))
-        else:
-            n = int(pool.partition(":")[2])
-            output = torch.nn.functional.adaptive_avg_pool2d(places.float(), n)
+    kind, n = find_pool(pool)
+    if axes is None:
+        axes = next(iter(axes_of_shape(output.shape)), Axes(""))
+    if not (kind.over_places and output.ndim == 2):
+        if kind.over_places and not axes.order:
+            raise ValueError(f"This layer gives {_shape(output)}, which are not the places of a square map. Use pooling 'none'.")
+        if kind.needs_rows and not axes.is_row_by_row:
+            raise ValueError(
+                f"Pooling {pool!r} needs places stored row by row; this layer stores its {_shape(output)} in another order "
+                "(such as window by window), so that a part of the image would mix places from everywhere. Use mean, max or none."
+            )
+        output = kind.apply(output, axes, n)
     return output.flatten(1).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
 
 def over_frames(features: torch.Tensor, n_frames: int, over: str) -> torch.Tensor:
-    """One row for each clip. (b * n_frames, n) frame by frame -> (b, n), or (b, n_frames * n) where ``over`` is ``all`` or ``sequence``."""
+    """Pool (b * n_frames, n), frame by frame, into one row a clip: (b, n), or (b, n_frames * n) for ``all`` and ``sequence``."""
     if n_frames == 1:
         return features
     frames = features.unflatten(0, (-1, n_frames))
@@ -84,26 +169,6 @@ def over_frames(features: torch.Tensor, n_frames: int, over: str) -> torch.Tenso
         "all": lambda: frames.flatten(1),
         "sequence": lambda: frames.flatten(1),
     }[over]()
-
-
-def _places(output: torch.Tensor) -> torch.Tensor:
-    """(b, channels, height, width) of a map or of tokens."""
-    if output.ndim == 3:
-        extra = _extra_tokens(output.shape[1])
-        side = math.isqrt(output.shape[1] - extra)
-        return output[:, extra:].transpose(1, 2).unflatten(2, (side, side))
-    if output.ndim == 4:
-        _, first, second, third = output.shape
-        return output.permute(0, 3, 1, 2) if first == second and second != third else output
-    raise ValueError(f"This layer gives {_shape(output)}, which has no places to pool over. Use pooling 'none'.")
-
-
-def _extra_tokens(n_tokens: int) -> int:
-    """How many tokens stand before those of a square map."""
-    extra = n_tokens - math.isqrt(n_tokens) ** 2
-    if extra > MOST_EXTRA_TOKENS:
-        raise ValueError(f"{n_tokens} tokens are not the places of a square map. Use pooling 'none'.")
-    return extra
 
 
 def _shape(output: torch.Tensor) -> str:

@@ -165,7 +165,7 @@ class PublishedSource(Source):
             about.load(built, read_tensors(path), path)
             if self.fingerprint(network, weights) != fingerprint:
                 raise ValueError(f"{path} changed while it was read. Wait until it is whole, then try again.")
-        return ModuleBackbone(network, built, fingerprint, about.preparation, _calls(about))
+        return ModuleBackbone(network, built, fingerprint, about.preparation, _calls(about), about.build)
 
 
 @cache

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from encoding.backbones._axes import Axes
 from encoding.backbones._base import SOURCES, Backbone, NotInstalled, Source, UnknownLayer, WeightsFile
 from encoding.backbones._download import fetch
 from encoding.backbones._modules import Preparation
@@ -171,7 +172,7 @@ class KerasBackbone(Backbone):
         made = {}
         for layer, output in self._computed(pictures, tuple(layers)).items():
             channels_first = torch.from_numpy(np.moveaxis(np.array(output, np.float32), -1, 1))
-            made[layer] = pooled(channels_first, pool).to(batch.device)
+            made[layer] = pooled(channels_first, pool, Axes("NCHW") if channels_first.ndim == 4 else None).to(batch.device)
         return made
 
     def _computed(self, pictures: np.ndarray, layers: tuple[str, ...]) -> Mapping[str, np.ndarray]:

@@ -161,7 +161,7 @@ class Torchvision(Source):
             about.load(built, path)
             if self.fingerprint(network, weights) != fingerprint:
                 raise ValueError(f"{path} changed while it was read. Wait until it is whole, then try again.")
-        return ModuleBackbone(network, built, fingerprint, about.preparation, calls(network))
+        return ModuleBackbone(network, built, fingerprint, about.preparation, calls(network), about.build)
 
 
 SOURCES.register(Torchvision.name, Torchvision())

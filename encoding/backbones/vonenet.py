@@ -196,7 +196,7 @@ class VOneNets(Source):
             fill(built, own_tensors(read_tensors(path)), path, network)
             if self.fingerprint(network, weights) != fingerprint:
                 raise ValueError(f"{path} changed while it was read. Wait until it is whole, then try again.")
-        return ModuleBackbone(network, built, fingerprint, PREPARATION, calls(network))
+        return ModuleBackbone(network, built, fingerprint, PREPARATION, calls(network), net.build)
 
 
 SOURCES.register(VOneNets.name, VOneNets())

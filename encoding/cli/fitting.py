@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from encoding.backbones import BACKBONES
-from encoding.backbones._pooling import OVER_FRAMES
+from encoding.backbones._pooling import OVER_FRAMES, pools_help
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.listing import SIDES
 from encoding.cli.terminal import Progress, duration, table
@@ -104,9 +104,7 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a name from `layers`; give it again for more (default for gabor: {spec.layers[0]})",
     )
     model.add_argument("--weights", default=spec.weights, help="pretrained, random:SEED or a weights file (default: %(default)s)")
-    model.add_argument(
-        "--pool", default=spec.pool, help="what is kept of a layer's places: none, mean, max, grid:N or class (default: %(default)s)"
-    )
+    model.add_argument("--pool", default=spec.pool, help=f"pooling over a layer's places ({pools_help()}) (default: %(default)s)")
     model.add_argument("--frames", type=int, default=spec.frames, help="frames taken of each clip (default: %(default)s)")
     model.add_argument("--over-frames", choices=OVER_FRAMES, default=spec.over_frames, help="what is kept of them (default: %(default)s)")
     how = parser.add_argument_group("how")

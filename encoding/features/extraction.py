@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from encoding.backbones import Backbone
-from encoding.backbones._pooling import over_frames
+from encoding.backbones._pooling import over_frames, pool_for_key
 from encoding.datasets import Stimuli
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
@@ -42,7 +42,7 @@ def feature_keys(
 ) -> dict[str, str]:
     """Layer to the name of its features in the Store. ``pool`` is as in :func:`extract`, and so is ``over`` for clips."""
     parents = {"stimuli": stimuli_fingerprint, "backbone": backbone_fingerprint}
-    parents |= {"pool": pool} if pool != "none" else {}
+    parents |= {"pool": pool_for_key(pool)} if pool != "none" else {}
     parents |= {"over": over} if over else {}
     return {layer: digest("features", FEATURES_VERSION, **parents, layer=layer) for layer in layers}
 

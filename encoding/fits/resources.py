@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from encoding.backbones._pooling import pooling_advice
 from encoding.features import components
 from encoding.features import extraction as features
 from encoding.fits.plan import Plan
@@ -234,12 +235,12 @@ def _judged(estimate: Estimate, store: Store, device: str) -> Estimate:
     if estimate.disk + features.SPARE_BYTES > free:
         problems.append(
             f"The fit keeps {estimate.disk / 1e9:,.1f} GB on the disk of {store.root}; {free / 1e9:,.1f} GB are free. "
-            "Pool the layer (mean, grid:3), or make room: `python -m encoding cache prune`."
+            f"Pool the layer ({pooling_advice()}), or make room: `python -m encoding cache prune`."
         )
     if estimate.ram > (available := available_memory()):
         problems.append(
             f"The fit needs about {estimate.ram / 1e9:,.1f} GB of memory; {available / 1e9:,.1f} GB are free. "
-            "Ask for fewer components, or pool the layer (mean, grid:3)."
+            f"Ask for fewer components, or pool the layer ({pooling_advice()})."
         )
     if device == "cuda" and estimate.gpu > (available := _video_memory()):
         problems.append(

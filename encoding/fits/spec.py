@@ -7,7 +7,7 @@ import shlex
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from encoding.backbones._pooling import check_over_frames, check_pool
+from encoding.backbones._pooling import check_over_frames, find_pool
 
 HEMIS = ("lh", "rh", "both")
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
@@ -84,7 +84,7 @@ class FitSpec:
         set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
         if not self.layers:
             raise ValueError("A fit needs at least one layer.")
-        check_pool(self.pool)
+        find_pool(self.pool)
         check_over_frames(self.over_frames)
         check_target_groups(self.target_groups)
         if self.frames < 1:

@@ -56,6 +56,7 @@ class Trunk(nn.Module):
         self.network, self.calls = backbone.network.eval(), backbone.calls
         self.layers, self.sizes, self.tuned = tuple(layers), tuple(sizes), frozenset(tuned)
         self.pool, self.over, self.flip = pool, over, flip
+        self.axes = backbone.axes(self.layers, pool)
         self.enter_at(None)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in self.tuned)
@@ -94,10 +95,10 @@ class Trunk(nn.Module):
     def _captured(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
         wanted = (self.calls, self.layers, self.pool)
         if self.cut is None:
-            return capture(self.network, frames, *wanted, learning=True)
+            return capture(self.network, frames, *wanted, axes=self.axes, learning=True)
         with self.cut.entered(self.network, frames):
             unseen = frames.new_zeros(()).expand(len(frames), 3, *self.size)
-            return capture(self.network, unseen, *wanted, learning=True)
+            return capture(self.network, unseen, *wanted, axes=self.axes, learning=True)
 
     def enter_at(self, cut: Cut | None, size: Sequence[int] = (1, 1)) -> None:
         """From now on the input is the output of ``cut``, for pictures of ``size`` (height, width); pictures themselves for None."""

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
-from encoding.backbones._pooling import OVER_FRAMES
+from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
 from encoding.fits.spec import TARGET_GROUPS
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
@@ -20,7 +20,6 @@ from pages.parts.shared.parameter_controls import parameter_controls
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
 SPLITS = ("holdout:0.9:5", "kfold:5:0")
 WEIGHTS = ("pretrained", "random:0")
-POOLS = ("none", "mean", "max", "grid:3", "class")
 MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
 
 
@@ -112,12 +111,11 @@ def _kept(dataset: str) -> dict[str, Any]:
     kept: dict[str, Any] = {
         "pool": st.selectbox(
             "Pooling",
-            POOLS,
+            [pool.example for pool in POOLS.values()],
             key="pool",
             bind="query-params",
             accept_new_options=True,
-            help="What is kept of a layer's places: none keeps every number; mean and max keep one for each channel; "
-            "grid:3 the means in 3 x 3 parts of the picture; class a transformer's class token.",
+            help=f"Pooling over a layer's places. {pools_help()}.",
         )
     }
     if DATASETS[dataset].clips:
