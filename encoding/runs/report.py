@@ -1,13 +1,13 @@
-"""A report of a fit, or of several compared: one HTML page that holds all it shows and asks no other file or host.
+"""Report a fit, or several compared, as one HTML page that holds all it shows and loads no other file.
 
-Everything that stands in it was computed before; nothing is fitted for a report. Whatever is text is escaped.
+Everything in it was computed before; nothing is fitted for a report. The template escapes every text.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,23 +16,26 @@ from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import Comparison, compare, letters, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
 from encoding.datasets import DATASETS
-from encoding.fits.result import EVERY_VERTEX, Result
-from encoding.plots.brain.brain_map import BrainMap
+from encoding.fits.result import EVERY_VERTEX, ScoreTables
+from encoding.plots.brain.brain_map import BrainMap, mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
-from encoding.runs.report_html import escaped, folded, page, table_html
 from encoding.runs.table import read_note
+from encoding.runtime.html import render, script_source, table_html
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from markupsafe import Markup
 
 MOST_RESULTS = 6
+MOST_ROWS = 500  # of a chart's numbers that are shown as a table
 BRAIN_HEIGHT, SQUARE = 420, 580  # px
 SIMULATED = "Simulated: no brain was measured"
+SOME_SIMULATED = "Some of these are simulated, where no brain was measured: see the settings."
 
 
-def report(results: Sequence[Result], store: Store) -> str:
-    """The page, some 7 MB: settings, provenance, charts, brains, tables, and how to have the same again.
+def report(results: Sequence[ScoreTables], store: Store) -> str:
+    """Render the report, some 7 MB: settings, provenance, charts, brains, tables, and how to reproduce each fit.
 
     Parameters
     ----------
@@ -43,53 +46,57 @@ def report(results: Sequence[Result], store: Store) -> str:
     ------
     ValueError where there is no result, or too many.
     """
+    from plotly.offline import get_plotlyjs
+
     if not 1 <= len(results) <= MOST_RESULTS:
         raise ValueError(f"A report is of 1 to {MOST_RESULTS} fits, not of {len(results)}.")
     names = letters(results)
     compared = {name: compare(results[0], other) for name, other in zip(names[1:], results[1:], strict=True)}
     charts = _charts(names, results, compared)
-    brains = _brains(names, results, compared)
-    parts = [
-        _heading(results),
-        _runs(names, results, store),
-        *[_comparison(name, found) for name, found in compared.items()],
-        "<h2>Charts</h2>" + "".join(_chart(number, *each) for number, each in enumerate(charts)),
-        _brain_section(brains),
-        "<h2>Scores of every region</h2>" + "".join(_scores(name, result) for name, result in zip(names, results, strict=True)),
-        _again(names, results),
-    ]
-    figures = [json.loads(figure.to_json()) for _, _, figure in charts]
-    maps = [brain.to_bytes(height=BRAIN_HEIGHT) for _, brain in brains]
-    return page(_title(results), "\n".join(part for part in parts if part), figures, maps)
+    specs = [result.plan.spec for result in results]
+    page = render(
+        "runs/templates/report.html",
+        title=_title(results),
+        simulated=_simulated(results),
+        stimuli="clips" if results[0].plan.of_clips else "images",
+        settings=table_html(settings(results).rename(columns={"setting": ""})),
+        origins=_origins(names, results, store),
+        comparisons=[_comparison(name, found) for name, found in compared.items()],
+        charts=[_chart(*chart) for chart in charts],
+        figures=[json.loads(figure.to_json()) for _, _, figure in charts],
+        brains=[(title, brain.to_bytes(height=BRAIN_HEIGHT)) for title, brain in _brains(names, results, compared)],
+        scores=[(name, _scores(result)) for name, result in zip(names, results, strict=True)],
+        every_vertex=EVERY_VERTEX,
+        again=[(name, spec.to_command(), spec.to_python()) for name, spec in zip(names, specs, strict=True)],
+        plotly=script_source(get_plotlyjs()),
+        viewer=script_source(viewer_module()),
+        meshes=mesh_bytes(),
+    )
+    return str(page)
 
 
-def _title(results: Sequence[Result]) -> str:
+def _title(results: Sequence[ScoreTables]) -> str:
     spec = results[0].plan.spec
     what = f"{spec.backbone} {' + '.join(spec.layers)}" if len(results) == 1 else f"{len(results)} encoding models compared"
     return f"{what}, {spec.dataset} {spec.subject}"
 
 
-def _heading(results: Sequence[Result]) -> str:
+def _simulated(results: Sequence[ScoreTables]) -> str:
     simulated = [result.plan.subject.simulated for result in results]
-    badge = f"<p class='simulated'>{SIMULATED}</p>" if all(simulated) else ""
-    if any(simulated) and not all(simulated):
-        badge = "<p class='simulated'>Some of these are simulated, where no brain was measured: see the settings.</p>"
-    about = "How well models predict the responses of visual cortex to pictures that they never saw."
-    return f"<h1>{escaped(_title(results))}</h1>{badge}<p>{about}</p>"
+    return SIMULATED if all(simulated) else SOME_SIMULATED if any(simulated) else ""
 
 
-def _runs(names: Sequence[str], results: Sequence[Result], store: Store) -> str:
-    """Settings side by side, and where each fit comes from."""
+def _origins(names: Sequence[str], results: Sequence[ScoreTables], store: Store) -> Markup:
+    """Where each fit comes from, side by side."""
     import pandas as pd
 
-    table = settings(results).rename(columns={"setting": ""})
-    told = [_provenance(result, store) for result in results]
-    rows = dict.fromkeys(row for each in told for row in each)
-    made = pd.DataFrame({"": list(rows)} | {name: [each.get(row, "") for row in rows] for name, each in zip(names, told, strict=True)})
-    return f"<h2>Settings</h2>{table_html(table)}<h2>Where it comes from</h2>{table_html(made)}"
+    found = [_provenance(result, store) for result in results]
+    rows = dict.fromkeys(row for each in found for row in each)
+    columns = {name: [each.get(row, "") for row in rows] for name, each in zip(names, found, strict=True)}
+    return table_html(pd.DataFrame({"": list(rows)} | columns))
 
 
-def _provenance(result: Result, store: Store) -> dict[str, str]:
+def _provenance(result: ScoreTables, store: Store) -> dict[str, str]:
     made, note = result.provenance, read_note(result.key, store)
     before = made.get("made_from", {})
     seconds = before.get("fit_seconds")
@@ -103,14 +110,13 @@ def _provenance(result: Result, store: Store) -> dict[str, str]:
     return told | ({"tags": ", ".join(note.tags)} if note.tags else {}) | ({"note": note.text} if note.text else {})
 
 
-def _comparison(name: str, found: Comparison) -> str:
+def _comparison(name: str, found: Comparison) -> dict[str, Any]:
     """What differs between the first fit and another, in settings and in scores."""
-    differing = table_html(what_differs([found.first, found.second]).rename(columns={"setting": "", "B": name}))
-    said = how_it_was_tested(found, name)
+    differing = what_differs([found.first, found.second]).rename(columns={"setting": "", "B": name})
     columns = ["roi", "hemi", "n_vertices", "first", "second", "difference", "low", "high", "p", "q", "differs"]
     table = found.table[columns if found.tested else columns[:6]]
     table = table.rename(columns={"first": "A", "second": name, "difference": f"{name} − A", "low": "95 % from", "high": "to"})
-    return f"<h2>A and {name}</h2>{differing}<p>{escaped(said)}</p>{folded(table_html(table), f'Every region, A and {name}')}"
+    return {"name": name, "differing": table_html(differing), "method": how_it_was_tested(found, name), "table": table_html(table)}
 
 
 def how_it_was_tested(found: Comparison, name: str = "B") -> str:
@@ -128,7 +134,7 @@ def how_it_was_tested(found: Comparison, name: str = "B") -> str:
     )
 
 
-def roi_ends(result: Result) -> dict[tuple[str, str], tuple[float, float]]:
+def roi_ends(result: ScoreTables) -> dict[tuple[str, str], tuple[float, float]]:
     """(ROI, hemisphere) to the ends of the 95 % interval of its mean r; empty where they were not computed."""
     found = intervals_of(result)
     if found is None:
@@ -138,13 +144,13 @@ def roi_ends(result: Result) -> dict[tuple[str, str], tuple[float, float]]:
     return {(roi, hemi): (float(low[i]), float(high[i])) for hemi, (low, high) in ends.items() for i, roi in enumerate(rois)}
 
 
-def roi_classes(result: Result) -> Mapping[str, Sequence[str]]:
+def roi_classes(result: ScoreTables) -> Mapping[str, Sequence[str]]:
     """ROI class to its ROIs, where the data set is known here; an imported fit's may not be."""
     dataset = result.plan.spec.dataset
     return DATASETS[dataset].roi_names() if dataset in DATASETS else {}
 
 
-def _charts(names: Sequence[str], results: Sequence[Result], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:
+def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:
     """Title, caption and figure of each chart."""
     first = results[0]
     classes, source = roi_classes(first), plots.caption(first.provenance, first.plan.spec, n_test=first.n_test)
@@ -168,7 +174,7 @@ def _charts(names: Sequence[str], results: Sequence[Result], compared: Mapping[s
     return charts
 
 
-def _single_charts(result: Result, classes: Mapping[str, Sequence[str]], source: str) -> list[tuple[str, str, go.Figure]]:
+def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source: str) -> list[tuple[str, str, go.Figure]]:
     table, found, hemis = result.rois(), intervals_of(result), result.plan.hemis
     intervals = None if found is None else {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in hemis}
     whiskers = "" if intervals is None else f" Whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images."
@@ -193,7 +199,7 @@ def _marked(found: Comparison) -> list[tuple[str, str]]:
     return [(row.roi, row.hemi) for row in found.table.itertuples() if row.differs]
 
 
-def _brains(names: Sequence[str], results: Sequence[Result], compared: Mapping[str, Comparison]) -> list[tuple[str, BrainMap]]:
+def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, BrainMap]]:
     """Title and map of each brain: every fit's r, and differences from the first."""
     made, highest = [], top_of_scale(results)
     for name, result in zip(names, results, strict=True):
@@ -207,31 +213,13 @@ def _brains(names: Sequence[str], results: Sequence[Result], compared: Mapping[s
     return made
 
 
-def _chart(number: int, title: str, said: str, figure: go.Figure) -> str:
+def _chart(title: str, caption: str, figure: go.Figure) -> dict[str, Any]:
     numbers = plots.table_of(figure)
-    told = folded(table_html(numbers), "Its numbers") if len(numbers) <= 500 else ""
-    return f"<figure><figcaption><b>{escaped(title)}.</b> {escaped(said)}</figcaption><div id='chart{number}'></div>{told}</figure>"
+    return {"title": title, "caption": caption, "numbers": table_html(numbers) if len(numbers) <= MOST_ROWS else ""}
 
 
-def _brain_section(brains: Sequence[tuple[str, BrainMap]]) -> str:
-    if not brains:
-        return "<h2>Brain</h2><p>It is not known where these vertices lie, so there is no brain map.</p>"
-    places = [f"<h3>{escaped(title)}</h3><div id='brain{number}'></div>" for number, (title, _) in enumerate(brains)]
-    return "<h2>Brain</h2><p>Drag to turn, scroll to zoom. Grey: nothing was recorded.</p>" + "".join(places)
-
-
-def _scores(name: str, result: Result) -> str:
+def _scores(result: ScoreTables) -> Markup:
     table = result.rois()
     table = table[table["n_vertices"] > 0]
     wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "ceiling_r", "normalised_r2", "normalised_r", "algonauts2023"]
-    return folded(table_html(table[[column for column in wanted if column in table]]), f"{name}: {EVERY_VERTEX} vertices and every region")
-
-
-def _again(names: Sequence[str], results: Sequence[Result]) -> str:
-    """How to have each fit again."""
-    parts = []
-    for name, result in zip(names, results, strict=True):
-        spec = result.plan.spec
-        parts.append(f"<h3>{name}</h3>" if len(results) > 1 else "")
-        parts.append(f"<p>From a shell</p><pre>{escaped(spec.to_command())}</pre><p>In Python</p><pre>{escaped(spec.to_python())}</pre>")
-    return "<h2>The same again</h2>" + "".join(parts)
+    return table_html(table[[column for column in wanted if column in table]])

@@ -362,11 +362,11 @@ def test_a_lost_graphics_context_comes_back_with_the_picture(brain) -> None:
     assert np.abs(pixels(brain) - before).mean() < 1
 
 
-def test_without_webgl2_a_message_names_the_other_figure(page, start_app) -> None:
+def test_without_webgl2_a_message_names_what_to_do(page, start_app) -> None:
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     open_page(page, start_app(APP))
     page.get_by_text("no WebGL2").wait_for()
-    assert "mesh_figure" in page.locator(".brain .message").inner_text()
+    assert "hardware acceleration" in page.locator(".brain .message").inner_text()
 
 
 def test_the_picture_is_as_sharp_as_the_screen_and_follows_the_window(browser, start_app) -> None:

@@ -11,7 +11,7 @@ import { createScene } from "./scene.js";
 const CLICK_PIXELS = 4; // a press that moves less is a click
 const SMALL = 250; // pixels of height
 const DEGREES_PER_PIXEL = 0.5;
-const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or use the plotly figure: encoding.brain_figure.mesh_figure.";
+const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or read the values in the charts and tables.";
 const leftBehind = new Map(); // name of a brain -> { camera, view, surface } when it was last taken down
 
 /**
