@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 from encoding.datasets._unit import VERTEX, VOXEL, Unit
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import Registry, UnknownName, unknown
+from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
 FSAVERAGE_VERTICES = 163_842
@@ -106,6 +109,19 @@ class Subject:
     @property
     def n_stimuli(self) -> int:
         return len(self.stimuli)
+
+    @cached_property
+    def annotations_key(self) -> str:
+        """Names the bytes of ROIs, places, noise ceilings and labels: what tables and figures show beside a fit's own numbers."""
+        parts = {
+            "rois": {f"{hemi} {name}": columns for hemi, rois in self.rois.items() for name, columns in rois.items()},
+            "vertices": self.vertices or {},
+            "sampled": {f"{hemi} {end}": pair[end] for hemi, pair in (self.sampled or {}).items() for end in (0, 1)},
+            "ceiling": self.ceiling or {},
+            "labels": self.labels,
+        }
+        found = {part: {name: _digest_of(array) for name, array in arrays.items()} for part, arrays in parts.items()}
+        return digest("annotations", 1, **found)
 
     @property
     def unit(self) -> Unit:
@@ -203,6 +219,20 @@ class Datasets(Registry[Dataset]):
 DATASETS = Datasets("dataset", "encoding.datasets")
 
 
+def _digest_of(array: np.ndarray) -> str:
+    array = np.asarray(array)
+    data = "\0".join(map(str, array)).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
+    return hashlib.sha256(f"{array.dtype.str}{array.shape}".encode() + data).hexdigest()
+
+
 def roi_names(subject: Subject) -> Sequence[str]:
     """Every ROI of a subject once, in order, whichever hemisphere has it."""
     return tuple(dict.fromkeys(name for hemi in subject.hemis for name in subject.rois[hemi]))
+
+
+def roi_classes(subject: Subject) -> dict[str, tuple[str, ...]]:
+    """ROI class to those of its ROIs that the subject has, in anatomical order; one class where its data set is not known here."""
+    known = roi_names(subject)
+    classes = DATASETS[subject.dataset].roi_names() if subject.dataset in DATASETS else {"ROIs": known}
+    found = {name: tuple(roi for roi in rois if roi in known) for name, rois in classes.items()}
+    return {name: rois for name, rois in found.items() if rois}

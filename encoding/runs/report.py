@@ -15,7 +15,7 @@ from encoding import plots
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import Comparison, compare, letters, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
-from encoding.datasets import DATASETS
+from encoding.datasets._base import roi_classes
 from encoding.fits.result import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap, mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
@@ -144,16 +144,10 @@ def roi_ends(result: ScoreTables) -> dict[tuple[str, str], tuple[float, float]]:
     return {(roi, hemi): (float(low[i]), float(high[i])) for hemi, (low, high) in ends.items() for i, roi in enumerate(rois)}
 
 
-def roi_classes(result: ScoreTables) -> Mapping[str, Sequence[str]]:
-    """ROI class to its ROIs, where the data set is known here; an imported fit's may not be."""
-    dataset = result.plan.spec.dataset
-    return DATASETS[dataset].roi_names() if dataset in DATASETS else {}
-
-
 def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:
     """Title, caption and figure of each chart."""
     first = results[0]
-    classes, source = roi_classes(first), plots.caption(first.provenance, first.plan.spec, n_test=first.n_test)
+    classes, source = roi_classes(first.plan.subject), plots.caption(first.provenance, first.plan.spec, n_test=first.n_test)
     if len(results) == 1:
         return _single_charts(first, classes, source)
     tables = {name: result.rois() for name, result in zip(names, results, strict=True)}
@@ -166,7 +160,7 @@ def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
         pair = ("A", name)
         if len(found.table):
             figure = plots.roi_differences(found.table, names=pair, classes=classes)
-            charts.append((f"{name} less A", how_it_was_tested(found, name), figure))
+            charts.append((f"{name} minus A", how_it_was_tested(found, name), figure))
         if found.same_vertices:
             scores = [{hemi: result.score(hemi) for hemi in result.plan.hemis} for result in (found.first, found.second)]
             figure = plots.vertex_scatter(*scores, names=pair).update_layout(width=SQUARE)

@@ -3,12 +3,14 @@
 import streamlit as st
 
 from encoding import DATASETS
+from encoding.analysis.summaries import best_roi
 from encoding.datasets._base import roi_names
 from pages.parts.explore.downloads import take_away
 from pages.parts.explore.panels import brain_panel, prediction_panel, roi_panel, score_controls
 from pages.parts.explore.search_panel import search_panel
-from pages.parts.explore.selection import best_roi, focus_controls
+from pages.parts.explore.selection import focus_controls
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
+from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.fit_controls import fit_controls
 from pages.parts.shared.job_progress import complete, fit_or_find
 from pages.parts.shared.server_state import roi_table, settle
@@ -22,17 +24,16 @@ except ValueError as wrong:
 
 dataset = DATASETS[spec.dataset]
 question = f"How well does **{' + '.join(spec.layers)}** of **{spec.backbone}** predict the visual cortex of **{spec.subject}**?"
-simulated = ":orange-badge[Simulated: no brain was measured]"
-st.markdown(f"{simulated} {question}" if dataset.simulated else question)
+st.markdown(f"{SIMULATED} {question}" if dataset.simulated else question)
 
 search_panel(spec)
 result = fit_or_find(spec)
 if result is None:
     st.stop()
 if result.plan.subject.simulated and not dataset.simulated:
-    st.markdown(f"{simulated} These files say that a simulation wrote them.")
+    st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
 
-table = roi_table(result.key, spec, result)
+table = roi_table(result)
 focus = focus_controls(result, table)
 best = f" Best predicted region: {best_roi(table)}." if roi_names(result.plan.subject) else ""
 what = "clips" if dataset.clips else "images"

@@ -6,8 +6,9 @@ from encoding import DATASETS
 from pages.parts.data.brain import brain_panel, roi_choice
 from pages.parts.data.distributions import regions_panel, responses_panel
 from pages.parts.data.stimuli import grid, stimulus_choice, stimulus_panel
-from pages.parts.data.subject_view import SIMULATED, choose_dataset, doctor_panel, headline, open_shown
+from pages.parts.data.subject_view import choose_dataset, doctor_panel, headline, open_shown
 from pages.parts.data.vertex import vertex_choice, vertex_panel
+from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
 
 st.header("Data", anchor=False)

@@ -6,6 +6,7 @@ from encoding import DATASETS
 from pages.parts.layers.hierarchy import hierarchy_panel, take_away
 from pages.parts.layers.panels import brain_panel, heatmap_panel, score_controls
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
+from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
 
 st.header("Layers", anchor=False)
@@ -14,14 +15,13 @@ if sweep is None:
     st.stop()
 spec = sweep.spec
 question = f"Which of {len(sweep.cells)} layers of **{'**, **'.join(sweep.backbones)}** predicts which region of **{spec.subject}**?"
-simulated = ":orange-badge[Simulated: no brain was measured]"
-st.markdown(f"{simulated} {question}" if DATASETS[spec.dataset].simulated else question)
+st.markdown(f"{SIMULATED} {question}" if DATASETS[spec.dataset].simulated else question)
 
 found = run_or_find(sweep)
 if found is None or not found.cells:
     st.stop()
 if not DATASETS[spec.dataset].simulated and next(iter(found.results.values())).plan.subject.simulated:
-    st.markdown(f"{simulated} These files say that a simulation wrote them.")
+    st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
 
 score, hemi = score_controls(found)
 heatmap_panel(found, score, hemi)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from encoding import DATASETS
-from pages.parts.data.subject_view import SIMULATED, Shown
+from pages.parts.data.subject_view import SIMULATED
 from pages.parts.predict.choices import WRONG, PredictionRequest, choose_fits, choose_picture
 from pages.parts.predict.occlusion import occlusion_panel
 from pages.parts.predict.panels import (
@@ -17,13 +17,14 @@ from pages.parts.predict.panels import (
     standing,
 )
 from pages.parts.shared.server_state import settle
+from pages.parts.shared.subject_view import SubjectView
 
 st.header("Predict", anchor=False)
 fits = choose_fits()
 if not fits:
     st.stop()
 first = next(iter(fits.values()))
-shown = Shown(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
+shown = SubjectView(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
 simulated = f"{SIMULATED} " if shown.subject.simulated else ""
 st.markdown(f"{simulated}What would the visual cortex of **{shown.subject.name}** do with this {shown.what.removesuffix('s')}?")
 

@@ -6,6 +6,7 @@ from encoding.runtime.registry import unknown
 from pages.parts.learn.lesson import Lesson, door, prepared
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
+from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
 
 NAMES = [lesson.name for lesson in LESSONS]
@@ -72,7 +73,7 @@ warm()
 
 words, pictures = st.columns([4, 7], gap="medium")
 with words:
-    st.markdown(f"{lesson.idea} :orange-badge[Simulated: no brain was measured]")
+    st.markdown(f"{lesson.idea} {SIMULATED}")
     ask(lesson)
     shown = st.toggle("Show me", key="show", bind="query-params", help="Answering shows it, too.")
 with pictures:

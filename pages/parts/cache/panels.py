@@ -17,9 +17,9 @@ from encoding.runs.table import short_name
 from encoding.runs.exchange_models import export_refusal
 from encoding.runs.manifest import BadExchange
 from pages.parts.shared.access import may_change
-from pages.parts.compare.panels import forget_opened, opened
+from pages.parts.shared.server_state import forget_opened_runs, opened_run
 from pages.parts.shared.server_state import jobs, store
-from pages.parts.home.panels import view
+from pages.parts.shared.links import view
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
 from pages.parts.shared.runs_table import runs_table
 
@@ -188,7 +188,7 @@ def _remove(targets: Sequence[StoreEntry]) -> None:
     st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"
     st.session_state["prune_sure"] = False
     _held.clear()
-    forget_opened()
+    forget_opened_runs()
 
 
 def exchange_panel() -> None:
@@ -218,7 +218,7 @@ def _export() -> None:
         return
     if key is None:
         return
-    result = opened(key)
+    result = opened_run(key)
     if isinstance(result, str):
         st.error(result)
         return
@@ -248,7 +248,7 @@ def _import() -> None:
         st.session_state["_imported"] = (file.file_id, key)
         _held.clear()
         st.rerun()  # the tables above know of it now
-    result = opened(key)
+    result = opened_run(key)
     if isinstance(result, str):
         st.error(result)
         return

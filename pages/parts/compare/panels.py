@@ -9,28 +9,28 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from encoding import FitSpec, Result, plots
+from encoding import Result, plots
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import Comparison, compare, what_differs
 from encoding.analysis.tuning import vertex_name
+from encoding.datasets._base import roi_classes
 from encoding.datasets._placement import Placement
 from encoding.datasets._unit import Unit
 from encoding.jobs.tasks import study
 from encoding.plots.brain.score_maps import difference_brain
-from encoding.runs.report import how_it_was_tested, report, roi_classes, roi_ends
-from encoding.runs.table import open_run, short_name
+from encoding.runs.report import how_it_was_tested, report, roi_ends
+from encoding.runs.table import short_name
 from encoding.runtime.registry import unknown
 from encoding.storage.keys import stage_of
-from pages.parts.home.panels import view
-from pages.parts.learn.lesson import explore_query
 from pages.parts.shared.access import may_change
+from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.job_progress import follow
+from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.runs_table import MOST_COMPARED
-from pages.parts.shared.server_state import job_key, jobs, planned, roi_table, store
+from pages.parts.shared.server_state import display_key, job_key, jobs, opened_run, roi_table, store
 
-SIMULATED = ":orange-badge[Simulated: no brain was measured]"
 HOW = {
     "bars": "Each group is a region; A is the first bar. Whiskers say how much a score would differ with other test images. Whiskers of "
     "A and B may overlap while the two differ surely: one draw of images moves both, which the paired test takes into account.",
@@ -58,7 +58,7 @@ def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
     )  # fmt: skip
     others = right.multiselect(
         "B, C …", [key for key in names if key != first], format_func=names.get, key="compare_b", persist_state="session",
-        max_selections=MOST_COMPARED - 1, placeholder="Choose one or more fits", help="Differences are theirs less those of A.",
+        max_selections=MOST_COMPARED - 1, placeholder="Choose one or more fits", help="Differences are theirs minus those of A.",
     )  # fmt: skip
     _write_link(first, others)
     return (first, *others) if first else ()
@@ -88,34 +88,11 @@ def _write_link(first: str | None, others: Sequence[str]) -> None:
                 st.query_params.pop(name, None)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Opening …")
-def _opened(key: str) -> Result:
-    return open_run(key, store())
-
-
-def forget_opened() -> None:
-    """Open fits anew the next time: some were removed."""
-    _opened.clear()
-
-
-def opened(key: str) -> Result | str:
-    """A finished fit, or why it cannot be opened now."""
-    try:
-        if stage_of(key) == "fit":
-            spec = FitSpec.from_dict(dict(store().provenance(key)["made_from"]["spec"]))
-            if planned(spec) is None:  # opening it here would take long
-                what = f"{spec.dataset} {spec.subject}, or the weights of {spec.backbone}"
-                return f"{what}, are not on this machine now. Open it in Explore first."
-        return _opened(key)
-    except (LookupError, ValueError, OSError, TypeError) as wrong:
-        return str(wrong)
-
-
 def open_all(keys: Sequence[str]) -> dict[str, Result]:
     """Letter to finished fit, of those that can be opened; what is wrong with the others is said."""
     found = {}
     for letter, key in zip("ABCDEF", keys, strict=False):
-        result = opened(key)
+        result = opened_run(key)
         if isinstance(result, str):
             st.error(f"{letter}: {result}")
         else:
@@ -161,16 +138,19 @@ def _compared(first: str, second: str, with_intervals: tuple[bool, bool], _first
 def comparisons(found: Mapping[str, Result]) -> dict[str, Comparison]:
     """Letter of every fit but the first to its comparison with the first."""
     (_, first), *others = found.items()
-    ready = {letter: intervals_of(result) is not None for letter, result in found.items()}
-    a = next(iter(found))
-    return {letter: _compared(first.key, other.key, (ready[a], ready[letter]), first, other) for letter, other in others}
+
+    def compared(other: Result) -> Comparison:
+        ready = tuple(intervals_of(result) is not None for result in (first, other))
+        return _compared(display_key(first), display_key(other), ready, first, other)
+
+    return {letter: compared(other) for letter, other in others}
 
 
 def bars_panel(found: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:
     """Mean r of every region, a bar for each fit."""
     ready = tuple(intervals_of(result) is not None for result in found.values())
     only = next(iter(compared.values())) if len(compared) == 1 else None
-    figure = _bars_figure(tuple(result.key for result in found.values()), ready, found, only)
+    figure = _bars_figure(tuple(display_key(result) for result in found.values()), ready, found, only)
     source = " | ".join(map(_digest, found.values()))
     chart(figure, "compare_bars", alt="mean r of every region, a bar for each fit", how=HOW["bars"], source=source)
     stars = " ★: the two differ." if only and only.table["differs"].any() else ""
@@ -179,15 +159,19 @@ def bars_panel(found: Mapping[str, Result], compared: Mapping[str, Comparison]) 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _bars_figure(keys: tuple[str, ...], ready: tuple[bool, ...], _found: Mapping[str, Result], _only: Comparison | None) -> Any:
-    tables = {letter: roi_table(result.key, result.plan.spec, result) for letter, result in _found.items()}
+    tables = {letter: roi_table(result) for letter, result in _found.items()}
     marked = [(row.roi, row.hemi) for row in _only.table.itertuples() if row.differs] if _only else ()
     ends = {letter: roi_ends(result) for letter, result in _found.items()}
-    return plots.paired_bars(tables, intervals=ends, marked=marked, classes=roi_classes(next(iter(_found.values()))), unit=unit_of(_found))
+    return plots.paired_bars(
+        tables, intervals=ends, marked=marked, classes=roi_classes(next(iter(_found.values())).plan.subject), unit=unit_of(_found)
+    )
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _differences_figure(keys: tuple[str, str], tested: bool, name: str, _found: Comparison) -> Any:
-    return plots.roi_differences(_found.table, names=("A", name), classes=roi_classes(_found.first), unit=_found.first.plan.subject.unit)
+    return plots.roi_differences(
+        _found.table, names=("A", name), classes=roi_classes(_found.first.plan.subject), unit=_found.first.plan.subject.unit
+    )
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -213,17 +197,17 @@ def difference_panel(compared: Mapping[str, Comparison]) -> None:
     letters = list(compared)
     name = letters[0]
     if len(letters) > 1:
-        name = st.segmented_control("Less A", letters, key="other", bind="query-params", default=letters[0], required=True)
+        name = st.segmented_control("Minus A", letters, key="other", bind="query-params", default=letters[0], required=True)
         name = name if name in compared else letters[0]
     found = compared[name]
     unit = found.first.plan.subject.unit
-    st.subheader(f"{name} less A", anchor=False)
-    keys, said = (found.first.key, found.second.key), how_it_was_tested(found, name)
-    (st.info if found.unpaired else st.markdown)(said)
+    st.subheader(f"{name} minus A", anchor=False)
+    keys, tested = (display_key(found.first), display_key(found.second)), how_it_was_tested(found, name)
+    (st.info if found.unpaired else st.markdown)(tested)
     if len(found.table):
         figure = _differences_figure(keys, found.tested, name, found)
-        said = f"difference in mean r, {name} less A, in every region"
-        chart(figure, "differences", alt=said, how=HOW["differences"], source=_pair_source(found))
+        alt = f"difference in mean r, {name} minus A, in every region"
+        chart(figure, "differences", alt=alt, how=HOW["differences"], source=_pair_source(found))
         _test_table(found, name)
     else:
         st.info("The two report no region in common.")
@@ -239,7 +223,7 @@ def difference_panel(compared: Mapping[str, Comparison]) -> None:
 
 
 def _pair_source(found: Comparison) -> str:
-    return f"{_digest(found.second)} less {_digest(found.first)}"
+    return f"{_digest(found.second)} − {_digest(found.first)}"
 
 
 def _test_table(found: Comparison, name: str) -> None:

@@ -9,10 +9,11 @@ import streamlit as st
 
 from encoding import plots
 from encoding.analysis.tuning import repeats, rois_at
-from encoding.plots.brain.brain_map import DRAWN, BrainMap
-from pages.parts.data.subject_view import Shown
+from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_sampled, surface_control
 from pages.parts.shared.chart import chart
+from pages.parts.shared.subject_view import SubjectView
 
 PAINTS = {
     "chosen": "The measured response to the chosen stimulus; until one is chosen, the noise ceiling.",
@@ -25,7 +26,6 @@ UNITS = {
     "z": "In standard deviations of each {unit} over stimuli, from its mean.",
 }
 Z_ENDS = (-3.0, 3.0)
-VIEW = "posterior"  # where visual cortex is in sight
 HOW_STRIP = (
     "Each dot is one {unit}: up is a stronger measured response to this one stimulus. Left to right they stand as in the file, which says "
     "nothing of the brain. A single response is noisy: much of the scatter is noise. A click on a dot chooses it."
@@ -34,7 +34,7 @@ KEY = "data_brain"
 STAYS = "<style>[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}</style>"
 
 
-def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: str | None) -> None:
+def brain_panel(shown: SubjectView, row: int | None, vertex: Selection | None, roi: str | None) -> None:
     """The brain with its controls; a click chooses a vertex."""
     if shown.placement is None:
         _strip(shown, row, vertex)
@@ -45,8 +45,7 @@ def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: st
     told = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
     paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=column.fill(told))
     with right.popover("View", width="stretch"):
-        surface = st.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
-        kinds = st.multiselect("Outlines", [*shown.classes], key="data_outlines", default=[*shown.classes][:1], persist_state="session")
+        surface, outlined = surface_control(st), outline_control(st, shown.classes, key="data_outlines")
         told = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
         unit = st.segmented_control(
             "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=column.fill(told)
@@ -60,8 +59,8 @@ def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: st
             rois=shown.placement.rois(shown.subject.rois),
             source=shown.source,
             surface=surface,
-            view=VIEW,
-            outlined=tuple(name for kind in kinds for name in shown.classes.get(kind, ())),
+            view=START_VIEW,
+            outlined=outlined,
             chosen_roi=roi,
             selected=shown.placement.place(vertex),
         ),
@@ -69,11 +68,10 @@ def brain_panel(shown: Shown, row: int | None, vertex: Selection | None, roi: st
         height=400,
         on_select=lambda: choose_clicked(shown),
     )
-    if shown.subject.sampled is not None:
-        st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
+    say_sampled(shown.subject)
 
 
-def _strip(shown: Shown, row: int | None, vertex: Selection | None) -> None:
+def _strip(shown: SubjectView, row: int | None, vertex: Selection | None) -> None:
     """What stands in for the response map where no place is known: the response to the chosen stimulus, column by column."""
     column = shown.subject.unit
     nowhere = f"This data set says nothing of where its {column.many} lie, so there is no brain map."
@@ -95,7 +93,7 @@ def _choose_point(figure: Any) -> None:
         st.session_state["vertex"] = f"{block} {int(points[0]['x']) - start}"
 
 
-def _painted(shown: Shown, paint: str, row: int | None, unit: str) -> dict:
+def _painted(shown: SubjectView, paint: str, row: int | None, unit: str) -> dict:
     """Values, title and colours of what the brain is to show, or of what comes nearest to it; says where that is another."""
     subject = shown.subject
     if paint == "chosen" and row is not None:
@@ -112,7 +110,7 @@ def _painted(shown: Shown, paint: str, row: int | None, unit: str) -> dict:
     return _scaled(shown, found.sd, f"Standard deviation of measured responses {over}", "sd")
 
 
-def _response(shown: Shown, row: int, unit: str) -> dict:
+def _response(shown: SubjectView, row: int, unit: str) -> dict:
     """The measured response to a stimulus, over the same colours for every stimulus."""
     values, found, n_shown = shown.response(row), shown.overview(), len(repeats(shown.subject, row))
     over = f", mean of {n_shown} repeats" if n_shown > 1 else ""
@@ -126,7 +124,7 @@ def _response(shown: Shown, row: int, unit: str) -> dict:
     return {"values": shown.placement.values(values), "title": name, "quantity": quantity, "colour_range": ends, "colour_map": colours}
 
 
-def _scaled(shown: Shown, values: dict, title: str, quantity: str) -> dict:
+def _scaled(shown: SubjectView, values: dict, title: str, quantity: str) -> dict:
     """Any other map, its colours over nearly all of its values: from 0 where none is below, around 0 where both signs are."""
     low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
     if low < 0 < high:
@@ -137,7 +135,7 @@ def _scaled(shown: Shown, values: dict, title: str, quantity: str) -> dict:
     return {"values": shown.placement.values(values), "title": title, "quantity": quantity, "colour_range": ends, "colour_map": colours}
 
 
-def choose_clicked(shown: Shown) -> None:
+def choose_clicked(shown: SubjectView) -> None:
     """Callback of the brain: the clicked vertex, and the smallest ROI that holds it, are chosen."""
     found = shown.placement.column(clicked(KEY, shown.placement.vertices))
     st.session_state["vertex"] = f"{found[0]} {found[1]}" if found else ""
@@ -149,7 +147,7 @@ def choose_clicked(shown: Shown) -> None:
 NO_ROI = "none"
 
 
-def roi_choice(shown: Shown) -> str | None:
+def roi_choice(shown: SubjectView) -> str | None:
     """The ROI that stands out on the brain and in the charts, from the sidebar."""
     help = "It stands out on the brain and in the charts." if shown.rois else "This data set names no ROIs."
     roi = st.sidebar.selectbox("ROI", [NO_ROI, *shown.rois], key="roi", bind="query-params", help=help)

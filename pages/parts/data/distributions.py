@@ -9,8 +9,9 @@ import streamlit as st
 from encoding import plots
 from encoding.analysis.tuning import repeat_counts, roi_sizes
 from pages.parts.data.brain import NO_ROI
-from pages.parts.data.subject_view import Shown, explained
 from pages.parts.shared.chart import chart
+from pages.parts.shared.glossary import explained
+from pages.parts.shared.subject_view import SubjectView
 
 HOW_SIZES = (
     "How many {units} each region has in this subject. Regions differ in size between people and hemispheres, and the mean of a small "
@@ -26,7 +27,7 @@ HOW_CEILINGS = (
 )
 
 
-def regions_panel(shown: Shown, roi: str | None) -> None:
+def regions_panel(shown: SubjectView, roi: str | None) -> None:
     """Sizes of regions; a click on a bar chooses one, which is explained."""
     if not shown.rois:
         st.info("This data set names no ROIs, so there are no sizes to compare.")
@@ -54,7 +55,7 @@ def _choose_clicked() -> None:
         st.session_state["roi"] = NO_ROI if st.session_state.get("roi") == chosen else chosen
 
 
-def responses_panel(shown: Shown) -> None:
+def responses_panel(shown: SubjectView) -> None:
     """What the responses hold, how they are spread, how often stimuli were repeated, and the noise ceilings."""
     subject = shown.subject
     st.dataframe(_contents(shown), alt="what each block of responses holds")
@@ -84,7 +85,7 @@ def responses_panel(shown: Shown) -> None:
     )
 
 
-def _contents(shown: Shown) -> pd.DataFrame:
+def _contents(shown: SubjectView) -> pd.DataFrame:
     """What each block of responses holds, a block a column."""
     subject, placed = shown.subject, shown.subject.vertices or {}
     columns = {
@@ -101,7 +102,7 @@ def _contents(shown: Shown) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("responses")
 
 
-def _repeats(shown: Shown) -> str:
+def _repeats(shown: SubjectView) -> str:
     """How often stimuli were shown, in a sentence."""
     times = repeat_counts(shown.subject)
     if set(times) == {1}:

@@ -1,106 +1,26 @@
-"""The Data page's choice of a subject, its opening, the doctor, and what all its panels share."""
+"""The Data page's choice of a subject, its opening, and the doctor."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from encoding import DATASETS, FitSpec
-from encoding.analysis.tuning import Overview, Tuning, overview, response_map, tuning
-from encoding.datasets import Dataset, Subject, data_dir
-from encoding.datasets._base import roi_names
-from encoding.datasets._placement import Placement
+from encoding.datasets import data_dir
 from encoding.datasets.doctor import Finding
 from encoding.datasets.doctor.cached import findings_key, folder_state, kept_findings
 from encoding.jobs.tasks import examine, open_subject
-from encoding.runtime.registry import UnknownName, unknown
+from encoding.runtime.registry import unknown
 from encoding.storage.keys import digest
 from pages.parts.shared.access import may_change
-from pages.parts.shared.glossary import explain
+from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
+from pages.parts.shared.subject_view import SubjectView
 
 ICONS = {"ok": ":green[:material/check_circle:]", "warning": ":orange[:material/warning:]", "error": ":red[:material/error:]"}
-SIMULATED = ":orange-badge[Simulated: no brain was measured]"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The subject on the page.
-
-    Attributes
-    ----------
-    dataset : None where this program knows none of that name, as of an imported fit.
-    key : names the bytes of its responses and stimuli, so that what is cached of one is never shown of another.
-    """
-
-    dataset: Dataset | None
-    subject: Subject
-
-    @cached_property
-    def key(self) -> str:
-        subject = self.subject
-        return digest("shown", 1, responses=dict(subject.fingerprints), stimuli=subject.stimuli.fingerprint, name=subject.name)
-
-    @cached_property
-    def placement(self) -> Placement | None:
-        return Placement.of(self.subject)
-
-    @property
-    def rois(self) -> tuple[str, ...]:
-        return tuple(roi_names(self.subject))
-
-    @property
-    def classes(self) -> dict[str, list[str]]:
-        """Class to those of its ROIs that the subject has."""
-        known = self.dataset.roi_names() if self.dataset else {"ROIs": self.rois}
-        found = {kind: [name for name in names if name in self.rois] for kind, names in known.items()}
-        return {kind: names for kind, names in found.items() if names}
-
-    @property
-    def clips(self) -> bool:
-        """Whether its stimuli are clips."""
-        return self.dataset.clips if self.dataset else self.subject.stimuli.n_frames > 1
-
-    @property
-    def what(self) -> str:
-        """What its stimuli are."""
-        return "clips" if self.clips else "images"
-
-    @property
-    def source(self) -> str:
-        """Where its numbers come from, for the corner of a chart."""
-        parts = ["Simulated" if self.subject.simulated else "", f"{self.subject.dataset} {self.subject.name}"]
-        return " · ".join(part for part in [*parts, f"measured responses to {self.subject.n_stimuli:,} {self.what}"] if part)
-
-    def overview(self) -> Overview:
-        return _overview(self.key, self.subject)
-
-    def response(self, row: int) -> dict[str, np.ndarray]:
-        return _response(self.key, row, self.subject)
-
-    def tuning(self, block: str, column: int) -> Tuning:
-        return _tuning(self.key, block, column, self.subject)
-
-
-@st.cache_resource(max_entries=8, show_spinner="Looking at the responses …")
-def _overview(key: str, _subject: Subject) -> Overview:
-    return overview(_subject)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _response(key: str, row: int, _subject: Subject) -> dict[str, np.ndarray]:
-    return response_map(_subject, row)
-
-
-@st.cache_resource(max_entries=64, show_spinner="Reading the response to every stimulus …")
-def _tuning(key: str, block: str, column: int, _subject: Subject) -> Tuning:
-    return tuning(_subject, block, column)
 
 
 def choose_dataset() -> str:
@@ -109,7 +29,7 @@ def choose_dataset() -> str:
     return _choose("Dataset", "dataset", list(DATASETS), help=abouts)
 
 
-def open_shown(name: str) -> Shown | None:
+def open_shown(name: str) -> SubjectView | None:
     """The chosen subject of a data set; while there is none, or it was never opened, that is said and None returned."""
     known = DATASETS[name]
     if not known.subjects():
@@ -124,7 +44,7 @@ def open_shown(name: str) -> Shown | None:
         st.error(str(wrong))
         return None
     if subject is not None:
-        return Shown(known, subject)
+        return SubjectView(known, subject)
     st.info("This subject was not opened before. The first time every file is read once, in the background, and checked.")
     if may_change() and (job is None or job.finished):
         st.button("Open it", key="open", type="primary", on_click=lambda: jobs().submit(open_subject, (name, chosen), key=key))
@@ -142,7 +62,7 @@ def _choose(label: str, key: str, options: list[str], **more: str) -> str:
     return st.sidebar.selectbox(label, options, index=index, key=key, bind="query-params", **more)
 
 
-def headline(shown: Shown) -> None:
+def headline(shown: SubjectView) -> None:
     """What the subject holds, in a line."""
     subject, dataset = shown.subject, shown.dataset
     if subject.simulated and not dataset.simulated:
@@ -204,11 +124,3 @@ def _findings_table(found: list[Finding]) -> pd.DataFrame:
     }
     columns |= {"what it means": [each.meaning for each in worst_first], "how to mend it": [each.mend for each in worst_first]}
     return pd.DataFrame({name: told for name, told in columns.items() if any(told)}).set_index("level")
-
-
-def explained(word: str) -> str:
-    """What the glossary says of a term or region; nothing where it does not know it."""
-    try:
-        return explain(word)
-    except UnknownName:
-        return ""

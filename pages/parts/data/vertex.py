@@ -8,10 +8,11 @@ import streamlit as st
 from encoding import plots
 from encoding.analysis.tuning import Tuning, find_vertex, kinds, label_means, measure_correlations, rois_at, vertex_name
 from encoding.plots import hemi_name
-from pages.parts.data.stimuli import pictures
-from pages.parts.data.subject_view import Shown, explained
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.chart import chart
+from pages.parts.shared.glossary import explained
+from pages.parts.shared.stimulus_grid import stimulus_grid
+from pages.parts.shared.subject_view import SubjectView
 
 N_EXTREMES = 8
 MOST_BARS = 12
@@ -25,7 +26,7 @@ HOW_LABELS = (
 )
 
 
-def vertex_choice(shown: Shown) -> Selection | None:
+def vertex_choice(shown: SubjectView) -> Selection | None:
     """The chosen vertex, from the sidebar; None where none is chosen, or where there is no such one, which is said."""
     example = f"{shown.subject.hemis[0]} 120"
     text = st.sidebar.text_input(
@@ -45,7 +46,7 @@ def vertex_choice(shown: Shown) -> Selection | None:
         return None
 
 
-def vertex_panel(shown: Shown, vertex: Selection, row: int | None) -> None:
+def vertex_panel(shown: SubjectView, vertex: Selection, row: int | None) -> None:
     """What is known of a vertex before any model."""
     block, column = vertex
     found = shown.tuning(block, column)
@@ -59,7 +60,7 @@ def vertex_panel(shown: Shown, vertex: Selection, row: int | None) -> None:
     ):
         with place:
             st.markdown(f"**{title}**")
-            pictures(shown, rows, name=name, captions=[f"{value:+.2f}" for value in values], chosen=row)
+            stimulus_grid(shown, rows, name=name, captions=[f"{value:+.2f}" for value in values], chosen=row)
     left, right = st.columns(2, gap="medium")
     with left:
         _histogram(shown, found, row)
@@ -67,7 +68,7 @@ def vertex_panel(shown: Shown, vertex: Selection, row: int | None) -> None:
         _labels(shown, found)
 
 
-def _facts(shown: Shown, found: Tuning) -> str:
+def _facts(shown: SubjectView, found: Tuning) -> str:
     """Regions, ceiling, mean and spread of a vertex, in Markdown."""
     subject = shown.subject
     lines = []
@@ -88,7 +89,7 @@ def _facts(shown: Shown, found: Tuning) -> str:
     return "  \n".join([*lines, f"{ceiling} {numbers}."])
 
 
-def _histogram(shown: Shown, found: Tuning, row: int | None) -> None:
+def _histogram(shown: SubjectView, found: Tuning, row: int | None) -> None:
     unit = shown.subject.unit
     marked = {} if row is None else {f"stimulus {row + 1}": float(shown.response(row)[found.block][found.column])}
     figure = plots.response_histogram(found.means, what=f"Measured response of {unit} {found.column} of {found.block}", marked=marked)
@@ -101,7 +102,7 @@ def _histogram(shown: Shown, found: Tuning, row: int | None) -> None:
     )
 
 
-def _labels(shown: Shown, found: Tuning) -> None:
+def _labels(shown: SubjectView, found: Tuning) -> None:
     """Mean response to each kind of stimulus, where kinds are known."""
     known = kinds(shown.subject)
     if not known:

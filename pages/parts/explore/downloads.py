@@ -12,7 +12,7 @@ from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.export import standalone_html
 from encoding.runs.exchange import packed
 from encoding.runs.report import report
-from pages.parts.home.panels import view
+from pages.parts.shared.links import view
 from pages.parts.shared.server_state import store
 
 

@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from encoding import DATASETS, Result, plots
-from encoding.datasets._base import roi_names
+from encoding import Result, plots
+from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.bars import score_column
-from encoding.plots.brain.brain_map import DRAWN, BrainMap
-from pages.parts.data.stimuli import thumbnails
+from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import stored_intervals
+from pages.parts.shared.stimulus_grid import thumbnails
 
 HOW = {
     "bars": "Each bar is a region: how well new pictures' responses are predicted, averaged over its {units}. Compare it with the grey "
@@ -31,7 +32,6 @@ HOW = {
     "something is missing from the model, a funnel that large responses are predicted less well.",
 }
 N_PICTURES, PICTURE_WIDTH = 4, 200
-START_VIEW = "posterior"  # where visual cortex is in sight
 
 
 def score_controls(result: Result) -> tuple[str, str]:
@@ -63,12 +63,11 @@ def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
     placement = Placement.of(result.plan.subject)
     unit = result.plan.subject.unit
     if placement is None:
-        st.info(f"This data set says nothing of where its {unit.many} lie, so there is no brain map. Everything else works.")
+        say_no_place(result.plan.subject)
         return None
     brain = _brain_map(result, placement, focus, score)
     brain_view(brain, key="brain", on_select=lambda: choose_clicked_vertex("brain", result))
-    if result.plan.subject.sampled is not None:
-        st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
+    say_sampled(result.plan.subject)
     st.caption(f"Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a {unit}; its predictions are below.")
     return brain
 
@@ -79,12 +78,8 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
     low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
     step = 1.0 if score == "algonauts2023" else 0.05
     most = max(1.0, float(np.ceil(high)))
-    known = roi_names(result.plan.subject)
-    classes = {kind: [name for name in names if name in known] for kind, names in DATASETS[result.plan.spec.dataset].roi_names().items()}
-    classes = {kind: names for kind, names in classes.items() if names}
     surfaces, outlines, colours = st.columns([3, 4, 2], vertical_alignment="bottom")
-    surface = surfaces.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
-    kinds = outlines.multiselect("Outlines", [*classes], key="outlines", default=[*classes][:1], persist_state="session")
+    surface, outlined = surface_control(surfaces), outline_control(outlines, roi_classes(result.plan.subject))
     with colours.popover("Colours", width="stretch"):
         lowest = max(0.0, np.floor(low / step) * step) if SCORES[score].lower_is_better else 0.0
         ends = st.slider(
@@ -106,7 +101,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         colour_map="viridis" if SCORES[score].lower_is_better else "plasma",
         surface=surface,
         view=START_VIEW,
-        outlined=tuple(name for kind in kinds for name in classes[kind]),
+        outlined=outlined,
         chosen_roi=None if focus.roi == EVERY_VERTEX else focus.roi,
         selected=placement.place(focus.vertex),
     )
@@ -132,7 +127,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         statistic=statistic,
         intervals=intervals,
         selected=focus.roi if focus.chosen else None,
-        classes=DATASETS[result.plan.spec.dataset].roi_names(),
+        classes=roi_classes(result.plan.subject),
         unit=unit,
     )
     chart(

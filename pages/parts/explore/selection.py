@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result
+from encoding.analysis.summaries import best_roi
 from encoding.analysis.tuning import find_vertex, rois_at, vertex_name
 from encoding.datasets import Subject
 from encoding.datasets._base import roi_names
@@ -17,8 +18,7 @@ from encoding.datasets._placement import Placement
 from encoding.datasets._unit import Unit
 from encoding.fits.result import EVERY_VERTEX
 from pages.parts.shared.brain_component import Selection, clicked
-
-BEST = "best predicted"  # offered before the ROIs, and what a bare link looks at
+from pages.parts.shared.roi_choice import BEST, roi_select
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,6 @@ def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
     if vertex:
         return Focus(roi, vertex, {vertex[0]: np.array([vertex[1]])}, result.plan.subject)
     return Focus(roi, None, {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis}, result.plan.subject, chosen)
-
-
-def roi_select(rois: Sequence[str], unit: Unit, *, help: str, on_change: Callable[[], None] | None = None) -> str:
-    """A menu of the best predicted ROI, every vertex and each ROI; without ROIs, every vertex is all there is to choose."""
-    every = f"every {unit}"
-    if st.query_params.get("roi") in ("every vertex", "every voxel") and st.query_params["roi"] != every:  # of a link to other data
-        st.query_params["roi"] = every
-    names = [BEST, every, *rois] if rois else [every]
-    help = help if rois else "This data set names no ROIs."
-    return st.selectbox("ROI", names, key="roi", bind="query-params", on_change=on_change, help=help)
-
-
-def best_roi(table: pd.DataFrame) -> str:
-    """The ROI of highest mean r over both hemispheres."""
-    rois = table[(table["roi"] != EVERY_VERTEX) & (table["n_vertices"] > 0)]
-    return rois.groupby("roi")["r_mean"].mean().idxmax() if len(rois) else EVERY_VERTEX
 
 
 def choose_clicked_vertex(key: str, result: Result) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from encoding import BACKBONES, DATASETS, Result
+from encoding.analysis.summaries import best_roi
 from encoding.backbones._catalogue import every_file
 from encoding.datasets import data_dir
 from encoding.datasets._placement import Placement
@@ -17,15 +17,16 @@ from encoding.jobs import Job
 from encoding.jobs.machine import Machine, machine
 from encoding.jobs.tasks import study
 from encoding.plots.brain.brain_map import BrainMap, Columns
-from pages.parts.explore.selection import best_roi
 from pages.parts.shared.access import may_change
+from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.brain_controls import START_VIEW
 from pages.parts.shared.chart import origin
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.links import view
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, find_result, job_key, jobs, roi_table, settle, store
 
-VIEWS = Path(__file__).parents[2] / "views"
 DOORS = {  # the page's name in its file: what stands on the door, and what is behind it
     "explore": (
         ":material/neurology: Explore",
@@ -34,7 +35,6 @@ DOORS = {  # the page's name in its file: what stands on the door, and what is b
     "compare": (":material/compare_arrows: Compare", "Two or more finished fits side by side: which model predicts which region better?"),
     "learn": (":material/school: Learn", "Lessons of one screen each, from a single response to noise ceilings and common mistakes."),
 }
-SIMULATED = ":orange-badge[Simulated: no brain was measured]"
 
 
 def forward() -> None:
@@ -42,11 +42,6 @@ def forward() -> None:
     if st.query_params:
         asked = {name: st.query_params.get_all(name) for name in st.query_params}
         st.switch_page(view("explore"), query_params=asked)
-
-
-def view(name: str) -> Path | None:
-    """The file of a page, by the name in its address; None where there is no such page."""
-    return next(iter(sorted(VIEWS.glob(f"[0-9]*_{name}.py"))), None)
 
 
 def doors() -> None:
@@ -81,7 +76,7 @@ def brain_panel() -> None:
 
 
 def _fitted(result: Result) -> None:
-    table = roi_table(result.key, result.plan.spec, result)
+    table = roi_table(result)
     roi = best_roi(table)
     r = table.loc[table["roi"] == roi, "r_mean"].mean()
     st.markdown(
@@ -126,7 +121,7 @@ def _paint(*, values: Columns, **more: Any) -> None:
         values=values,
         colour_range=(0.0, max(0.05, np.ceil(high * 20) / 20)),
         colour_map="plasma",
-        view="posterior",
+        view=START_VIEW,
         outlined=next(iter(DATASETS[START.dataset].roi_names().values())),
         **more,
     )

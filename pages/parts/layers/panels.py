@@ -9,24 +9,24 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
-from encoding import DATASETS, Result, plots
+from encoding import Result, plots
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN
 from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, chance_bound
 from encoding.analysis.layer_sweep import Cell, SweepResult
-from encoding.datasets._base import roi_names
+from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
-from encoding.plots.brain.brain_map import DRAWN, BrainMap
+from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.heatmap import quantity_of
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
-from pages.parts.learn.lesson import EXPLORE, explore_query
 from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, surface_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
+from pages.parts.shared.links import EXPLORE, explore_query
 
-START_VIEW = "posterior"  # where visual cortex is in sight
 SHOWN_SCORES = ("r", "normalised_r2")
 ON_BRAIN = ("one layer", "best layer")
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
@@ -99,7 +99,7 @@ def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
         score=score,
         layers=[found.sweep.label(cell) for cell in found.sweep.cells],
         best=best,
-        classes=DATASETS[found.sweep.spec.dataset].roi_names(),
+        classes=roi_classes(next(iter(found.results.values())).plan.subject),
         unit=unit,
     )
     chart(
@@ -225,7 +225,7 @@ def _top(keys: tuple[str, ...], score: str, _results: Sequence[Result]) -> float
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _outlined_rois(fingerprints: tuple[str, ...], _placement: Placement, _result: Result) -> dict[str, dict[str, np.ndarray]]:
+def _outlined_rois(annotations: str, _placement: Placement, _result: Result) -> dict[str, dict[str, np.ndarray]]:
     """Where ROIs lie on the cortex; the same for all layers of a subject."""
     return _placement.rois(_result.plan.subject.rois)
 
@@ -234,21 +234,18 @@ def _look(found: SweepResult, placement: Placement, roi: str, threshold: tuple[s
     """What both maps share, with the widgets that set it; ``threshold`` is the slider's key, start and label."""
     result = next(iter(found.results.values()))
     known = roi_names(result.plan.subject)
-    classes = {kind: [name for name in names if name in known] for kind, names in DATASETS[found.sweep.spec.dataset].roi_names().items()}
-    classes = {kind: names for kind, names in classes.items() if names}
     left, middle, right = st.columns([3, 4, 3], vertical_alignment="bottom")
-    drawn = left.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
-    kinds = middle.multiselect("Outlines", [*classes], key="outlines", default=[*classes][:1], persist_state="session")
+    drawn, outlined = surface_control(left), outline_control(middle, roi_classes(result.plan.subject))
     key, start, label = threshold
     least = right.slider(label, 0.0, 1.0, start, 0.01, key=key, persist_state="session")
     return {
         "vertices": placement.vertices,
         "columns": placement.columns,
         "unit": result.plan.subject.unit,
-        "rois": _outlined_rois(tuple(result.plan.subject.fingerprints.values()), placement, result),
+        "rois": _outlined_rois(result.plan.subject.annotations_key, placement, result),
         "surface": drawn,
         "view": START_VIEW,
-        "outlined": tuple(name for kind in kinds for name in classes[kind]),
+        "outlined": outlined,
         "chosen_roi": roi if roi in known else None,
         "threshold": least,
     }

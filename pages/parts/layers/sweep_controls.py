@@ -16,7 +16,7 @@ from encoding.jobs.tasks import sweep_layers
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import fit_controls, weights_control
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
-from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, settle, store, weights_are_here
+from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, display_key, jobs, opened, settle, store, subject_key, weights_are_here
 
 START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to download, done in seconds
 
@@ -73,7 +73,7 @@ def _forget_layers() -> None:
 
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=16, show_spinner="Looking at the data …")
-def _plans(sweep: Sweep, _subject: Subject) -> dict[Cell, Plan]:
+def _plans(sweep: Sweep, data_key: str, _subject: Subject) -> dict[Cell, Plan]:
     return plans(sweep, store(), subject=_subject)
 
 
@@ -82,22 +82,22 @@ def find_swept(sweep: Sweep) -> SweepResult:
     first = sweep.spec
     subject = opened(first.dataset, first.subject)
     ready = subject is not None and all(map(weights_are_here, sweep.specs().values()))
-    return swept(sweep, _plans(sweep, subject), store()) if ready else SweepResult(sweep, {}, store())
+    return swept(sweep, _plans(sweep, subject_key(subject), subject), store()) if ready else SweepResult(sweep, {}, store())
 
 
 @st.cache_data(max_entries=512, show_spinner="Reading the results …")
-def _rows(key: str, rois: tuple[str, ...], _result: Result) -> pd.DataFrame:
+def _rows(key: str, _result: Result) -> pd.DataFrame:
     return roi_rows(_result)
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _draws(key: str, rois: tuple[str, ...], hemi: str, _result: Result) -> np.ndarray:
+def _draws(key: str, hemi: str, _result: Result) -> np.ndarray:
     return roi_draws(_result, hemi)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _table(sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], _found: SweepResult) -> pd.DataFrame:
-    return concat_tables(sweep, {cell: _rows(result.key, rois, result) for cell, result in _found.results.items()})
+    return concat_tables(sweep, {cell: _rows(display_key(result), result) for cell, result in _found.results.items()})
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -113,7 +113,7 @@ def table_of(found: SweepResult) -> pd.DataFrame:
 def draws_of(found: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
     """:meth:`SweepResult.draws` of all layers or of one backbone's, each layer's part read once."""
     some = [result for cell, result in found.results.items() if backbone in (None, cell[0])]
-    return np.stack([_draws(result.key, found.rois, hemi, result) for result in some])
+    return np.stack([_draws(display_key(result), hemi, result) for result in some])
 
 
 def shares_of(found: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
@@ -122,8 +122,8 @@ def shares_of(found: SweepResult, hemi: str, backbone: str | None = None) -> np.
 
 
 def keys_of(found: SweepResult) -> tuple[str, ...]:
-    """The names of the finished fits, which name all that is made of them."""
-    return tuple(result.key for result in found.results.values())
+    """Name what tables and figures show of the finished fits."""
+    return tuple(display_key(result) for result in found.results.values())
 
 
 def run_or_find(sweep: Sweep) -> SweepResult | None:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
-from encoding import DATASETS, READOUTS, FitSpec, Result, plots
+from encoding import DATASETS, FitSpec, Result, plots
 from encoding.datasets import Subject
 from encoding.datasets.demo import Truth
 from encoding.fits.plan import Plan
@@ -18,10 +18,10 @@ from encoding.jobs.tasks import study
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import standing
+from pages.parts.shared.links import EXPLORE, explore_query
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, settle, store
 
 SECONDS_BETWEEN_TICKS = 1.0
-EXPLORE = "explore"  # the page's address, beside that of Learn
 
 
 @dataclass(frozen=True)
@@ -130,32 +130,6 @@ def source(*more: str) -> str:
 def fit_source(spec: FitSpec) -> str:
     """The same for the numbers of a fit."""
     return plots.caption({"made_from": {"simulated": True}}, spec)
-
-
-def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
-    """What a link into Explore says to show a fit: its controls that do not stand at their defaults.
-
-    Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; and where each vertex has a model of its
-    own anyway, ``target_groups`` of one vertex becomes the vertex looked at.
-    """
-    names = {name: name for name in ("dataset", "subject", "backbone", "weights", "pool", "frames", "over_frames", "readout", "split")}
-    names |= {"layers": "layer", "n_components": "components", "extra_subjects": "extra_subjects"}
-    values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}
-    if "backbone" in values:
-        values["layer"] = spec.layers
-    values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in spec.options}
-    if spec.rois:
-        values["roi"] = spec.rois[0]
-    if spec.target_groups.startswith("vertex:") and READOUTS[spec.readout].per_target:
-        values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
-    elif spec.target_groups != START.target_groups:
-        values["target_groups"] = spec.target_groups
-    return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
-
-
-def _text(value: object) -> str:
-    """A value as a link writes it: 10 rather than 10.0, true rather than True."""
-    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")
 
 
 def door(spec: FitSpec) -> None:

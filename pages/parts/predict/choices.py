@@ -17,12 +17,11 @@ from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, pre
 from encoding.prediction.uploads import CLIPS, MOST_CLIP_BYTES, MOST_PICTURE_BYTES, MOST_SIDE, PICTURES, BadUpload, read_clip, read_picture
 from encoding.runs.table import short_name
 from encoding.runtime.registry import unknown
-from pages.parts.compare.panels import opened
-from pages.parts.data.subject_view import Shown
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import fit_or_find
 from pages.parts.shared.runs_table import runs_table
-from pages.parts.shared.server_state import find_result
+from pages.parts.shared.server_state import find_result, opened_run
+from pages.parts.shared.subject_view import SubjectView
 
 MOST_MODELS = 4
 OF_DATA, UPLOAD = "data set", "upload"
@@ -61,7 +60,7 @@ class PredictionRequest:
     """
 
     result: Result
-    shown: Shown
+    shown: SubjectView
     picture: Picture
 
     @cached_property
@@ -144,7 +143,7 @@ def _write_link() -> None:
 def _opened_fits(chosen: Sequence[str], names: Mapping[str, str]) -> dict[str, Result]:
     found: dict[str, Result] = {}
     for key in chosen:
-        result = opened(key)
+        result = opened_run(key)
         if isinstance(result, str):
             st.error(result)
             continue
@@ -168,7 +167,7 @@ def _same_subject(one: Result, other: Result) -> bool:
 # ---- the picture
 
 
-def choose_picture(result: Result, shown: Shown) -> Picture | None:
+def choose_picture(result: Result, shown: SubjectView) -> Picture | None:
     """The picture that is predicted from, from the widgets here; None while there is none, which is said."""
     _leave_upload()
     if not result.has_data:
@@ -193,7 +192,7 @@ def _leave_upload() -> None:
     st.session_state["_stimulus_before"] = now
 
 
-def _of_data_set(result: Result, shown: Shown) -> Picture | None:
+def _of_data_set(result: Result, shown: SubjectView) -> Picture | None:
     tests = np.unique(result.test_rows())
     text = st.text_input(
         "Stimulus",

@@ -11,10 +11,10 @@ from encoding import BACKBONES, Result, plots
 from encoding.fits.result import EVERY_VERTEX
 from encoding.jobs.tasks import occlude_picture
 from encoding.prediction.occlusion import Occlusion, OcclusionRequest, as_png, occlude, stored
-from pages.parts.data.subject_view import explained
 from pages.parts.predict.choices import WRONG, PredictionRequest, predictor
 from pages.parts.shared.access import may_change
 from pages.parts.shared.chart import chart
+from pages.parts.shared.glossary import explained
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.server_state import jobs, store
 

@@ -9,19 +9,20 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result, plots
+from encoding.analysis.summaries import best_roi
 from encoding.analysis.tuning import roi_profile, rois_at
 from encoding.datasets._unit import Unit
 from encoding.evaluation.scores import pearson
 from encoding.fits.result import EVERY_VERTEX
-from encoding.plots.brain.brain_map import DRAWN, BrainMap
+from encoding.plots.brain.brain_map import BrainMap
 from encoding.prediction.nearest_stimuli import reliable
-from pages.parts.data.stimuli import pictures
-from pages.parts.explore.panels import START_VIEW
-from pages.parts.explore.selection import BEST, best_roi, roi_select
 from pages.parts.predict.choices import WRONG, PredictionRequest, patterns
 from pages.parts.shared.brain_component import brain_view, clicked
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart, origin
+from pages.parts.shared.roi_choice import BEST, roi_select
 from pages.parts.shared.server_state import roi_table
+from pages.parts.shared.stimulus_grid import stimulus_grid
 
 MAPS = {
     "predicted": "The model's prediction for this picture.",
@@ -58,7 +59,7 @@ def roi_choice(result: Result) -> str:
     with st.sidebar:
         choice = roi_select(rois, result.plan.subject.unit, help=help)
     if choice == BEST:
-        return best_roi(roi_table(result.key, result.plan.spec, result))
+        return best_roi(roi_table(result))
     return choice if choice in rois else EVERY_VERTEX
 
 
@@ -124,7 +125,7 @@ def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
     """The response map, with each vertex's test r in its tooltip; vertices below the lowest r show bare cortex."""
     placement, unit = asked.shown.placement, asked.shown.subject.unit
     if placement is None:
-        st.info(f"This data set says nothing of where its {unit.many} lie, so there is no brain map. Everything else works.")
+        say_no_place(asked.shown.subject)
         return
     known = [name for name in MAPS if asked.picture.row is not None or name in ("predicted", "test r")]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
@@ -135,9 +136,7 @@ def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
         "The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=unit.fill(told)
     )
     with right.popover("View", width="stretch"):
-        surface = st.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
-        kinds = list(asked.shown.classes)
-        outlines = st.multiselect("Outlines", kinds, key="predict_outlines", default=kinds[:1], persist_state="session")
+        surface, outlined = surface_control(st), outline_control(st, asked.shown.classes, key="predict_outlines")
     r = {hemi: asked.result.score(hemi) for hemi in asked.result.plan.hemis}
     trusted = {hemi: values >= least_r for hemi, values in r.items()}
     values = {hemi: np.where(trusted[hemi], found, np.nan) for hemi, found in _painted(asked, paint, r).items()}
@@ -153,7 +152,7 @@ def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
             source=origin(asked.result),
             surface=surface,
             view=START_VIEW,
-            outlined=tuple(name for kind in outlines for name in asked.shown.classes[kind]),
+            outlined=outlined,
             chosen_roi=None if roi == EVERY_VERTEX else roi,
             **_colours(asked, paint, r),
         ),
@@ -271,7 +270,7 @@ def nearest_panel(asked: PredictionRequest, least_r: float) -> None:
         st.info(f"Too few {asked.shown.subject.unit.many} are predicted this well to compare patterns. Lower the test r in the sidebar.")
         return
     unit = asked.shown.subject.unit
-    pictures(asked.shown, rows, name="nearest", captions=[f"r {value:.2f}" for value in r], across=N_NEAREST // 2)
+    stimulus_grid(asked.shown, rows, name="nearest", captions=[f"r {value:.2f}" for value in r], across=N_NEAREST // 2)
     st.caption(
         f"r over the {known.n_vertices:,} best predicted {unit.many}, between predicted and measured pattern, both less each "
         f"{unit}'s mean. "

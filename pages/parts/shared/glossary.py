@@ -104,3 +104,11 @@ def explain(word: str) -> str:
     if found is None:
         raise UnknownName(unknown("word", word, [*TERMS, *REGIONS]))
     return found
+
+
+def explained(word: str) -> str:
+    """The same, or an empty text where the word is not in the glossary."""
+    try:
+        return explain(word)
+    except UnknownName:
+        return ""

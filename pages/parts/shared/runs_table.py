@@ -59,10 +59,13 @@ def runs_panel(table: pd.DataFrame) -> None:
 
 
 def _choose_ticked(keys: Sequence[str]) -> None:
-    """Callback of the table: the ticked rows become A, B, …"""
-    rows = st.session_state["runs"]["selection"]["rows"][:MOST_COMPARED]
-    if len(rows) >= 2:
-        first, *others = [keys[row] for row in rows]
+    """Callback of the table: the ticked rows become A, B, … in the order in which they were ticked, which the table does not keep."""
+    ticked = [keys[row] for row in st.session_state["runs"]["selection"]["rows"]]
+    before = [key for key in st.session_state.get("_ticked_runs", ()) if key in ticked]
+    in_order = before + [key for key in ticked if key not in before]
+    st.session_state["_ticked_runs"] = in_order
+    if len(in_order) >= 2:
+        first, *others = in_order[:MOST_COMPARED]
         st.session_state["compare_a"], st.session_state["compare_b"] = first, others
 
 

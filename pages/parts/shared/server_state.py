@@ -16,11 +16,13 @@ from encoding.fits.plan import Plan, plan
 from encoding.fits.resources import Estimate, preflight
 from encoding.fits.training_data import is_complete
 from encoding.jobs import Jobs
+from encoding.runs.table import open_run
 from encoding.runtime.device import choose_device
-from encoding.storage.keys import digest
+from encoding.storage.keys import digest, stage_of
 from pages.parts.shared.access import Guarded, may_change
 
-SECONDS_BETWEEN_LOOKS = 30  # at a data set's files, for changes
+SECONDS_BETWEEN_CHECKS = 5  # of a subject's files, for changes
+SECONDS_BETWEEN_LOOKS = 30  # at which data sets and weights are here
 
 
 @st.cache_resource
@@ -55,7 +57,7 @@ class _NotReady(Exception):
 def opened(dataset: str, subject: str) -> Subject | None:
     """A subject, which all pages and sessions share; None while a job has to simulate it or read its files first.
 
-    Its files are looked at every :data:`SECONDS_BETWEEN_LOOKS`, not at each rerun: there may be ten thousand.
+    Its files are looked at every :data:`SECONDS_BETWEEN_CHECKS`, not at each rerun: there may be ten thousand.
     """
     try:
         return _opened(dataset, subject)
@@ -63,7 +65,7 @@ def opened(dataset: str, subject: str) -> Subject | None:
         return None
 
 
-@st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=8, show_spinner="Looking at the data …")
+@st.cache_resource(ttl=SECONDS_BETWEEN_CHECKS, max_entries=8, show_spinner=False)
 def _opened(dataset: str, subject: str) -> Subject:
     known = DATASETS[dataset]
     if not known.is_ready(subject, store()):
@@ -74,7 +76,7 @@ def _opened(dataset: str, subject: str) -> Subject:
 def planned(spec: FitSpec) -> Plan | None:
     """The checked plan of a fit; None while a subject has to be simulated or weights to be fetched, which is a job's work."""
     subject = opened(spec.dataset, spec.subject)
-    return None if subject is None or not weights_are_here(spec) else _plan(spec, subject)
+    return None if subject is None or not weights_are_here(spec) else _plan(spec, subject_key(subject), subject)
 
 
 def weights_are_here(spec: FitSpec) -> bool:
@@ -83,23 +85,23 @@ def weights_are_here(spec: FitSpec) -> bool:
 
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Looking at the data …")
-def _plan(spec: FitSpec, _subject: Subject) -> Plan:
+def _plan(spec: FitSpec, data_key: str, _subject: Subject) -> Plan:
     return plan(spec, store(), subject=_subject)
 
 
 @st.cache_resource(max_entries=16)
-def _result(key: str, spec: FitSpec, _plan: Plan) -> Result:
+def _result(key: str, annotations: str, spec: FitSpec, _plan: Plan) -> Result:
     return Result(_plan, store())
 
 
 def needs(spec: FitSpec) -> Estimate | None:
     """What a fit takes, where that can be known before anything is simulated or fetched."""
     found = planned(spec)
-    return None if found is None else _needs(spec, found)
+    return None if found is None else _needs(spec, found.key, found)
 
 
 @st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Estimating what this takes …")
-def _needs(spec: FitSpec, _plan: Plan) -> Estimate:
+def _needs(spec: FitSpec, key: str, _plan: Plan) -> Estimate:
     return preflight(_plan, store(), choose_device("auto"))
 
 
@@ -108,12 +110,52 @@ def find_result(spec: FitSpec) -> Result | None:
     found = planned(spec)
     if found is None or not is_complete(found, store()):
         return None
-    return _result(found.key, spec, found)
+    return _result(found.key, found.subject.annotations_key, spec, found)
 
 
-@st.cache_data(max_entries=16)
-def roi_table(key: str, spec: FitSpec, _result: Result) -> pd.DataFrame:
-    """:meth:`Result.rois`, computed once for each fit."""
+@st.cache_resource(max_entries=16, show_spinner="Opening …")
+def _opened_run(key: str, annotations: str) -> Result:
+    return open_run(key, store())
+
+
+def forget_opened_runs() -> None:
+    """Open fits anew the next time: some were removed."""
+    _opened_run.clear()
+
+
+def opened_run(key: str) -> Result | str:
+    """A finished fit, or why it cannot be opened now."""
+    try:
+        if stage_of(key) == "fit":
+            spec = FitSpec.from_dict(dict(store().provenance(key)["made_from"]["spec"]))
+            found = planned(spec)
+            if found is None:  # opening it here would take long
+                what = f"{spec.dataset} {spec.subject}, or the weights of {spec.backbone}"
+                return f"{what}, are not on this machine now. Open it in Explore first."
+            return _opened_run(key, found.subject.annotations_key)
+        return _opened_run(key, "")
+    except (LookupError, ValueError, OSError, TypeError) as wrong:
+        return str(wrong)
+
+
+def subject_key(subject: Subject) -> str:
+    """Names every byte of a subject that a page may show: responses, stimuli, ROIs, places, ceilings and labels."""
+    found = {"responses": dict(subject.fingerprints), "stimuli": subject.stimuli.fingerprint, "annotations": subject.annotations_key}
+    return digest("subject", 1, dataset=subject.dataset, name=subject.name, **found)
+
+
+def display_key(result: Result) -> str:
+    """Names what tables and figures of a fit show: its numbers, its ROIs with their masks, places and ceilings."""
+    return digest("display", 1, fit=result.key, rois=list(result.selected_rois), annotations=result.plan.subject.annotations_key)
+
+
+def roi_table(result: Result) -> pd.DataFrame:
+    """:meth:`Result.rois`, computed once for all sessions."""
+    return _roi_table(display_key(result), result)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _roi_table(key: str, _result: Result) -> pd.DataFrame:
     return _result.rois()
 
 

@@ -261,7 +261,7 @@ def test_the_page_says_what_cannot_be_shown_and_shows_the_rest(page):
         assert what in told(page), what
     assert "Best predicted region" not in told(page)
     assert len(page.get("plotly_chart")) == 3  # observed, residuals and the curve: no empty bars
-    assert page.selectbox(key="roi").options == ["every vertex"]  # its name in links
+    assert page.selectbox(key="roi").options == ["every voxel"]
     assert any("Mean r over 20 voxels of brain" in info.value for info in page.info)
 
 
@@ -271,7 +271,7 @@ def test_a_voxel_is_chosen_by_the_name_of_its_block(page):
     assert not page.exception and not page.warning
     assert any("Voxel 3 of brain" in heading.value for heading in page.subheader)
     page.text_input(key="vertex").set_value("lh 3").run()
-    assert any("Write where it is (brain) and a number, such as brain 120" in warning.value for warning in page.warning)
+    assert any("Write where it is (brain) and its number, such as brain 120" in warning.value for warning in page.warning)
 
 
 def test_every_panel_can_be_opened(page):

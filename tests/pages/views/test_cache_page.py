@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import READOUTS, fit
@@ -19,12 +18,10 @@ from encoding.jobs import Job
 from encoding.jobs.jobs import Jobs
 from encoding.runs.exchange import import_, packed
 from encoding.storage.inventory import by_stage, check, chosen, entries, last_check, prune
-from tests import PROJECT
 from tests.conftest import TINY
 from tests.encoding.analysis.test_hyperparameter_search import SIGNED, Signed
 from tests.jobs_work import count, fail
 
-PAGE = str(PROJECT / "app.py")
 NOTHING = {
     "error": None,
     "error_kind": None,
@@ -70,18 +67,9 @@ class Known:
 
 
 @pytest.fixture
-def page(tiny, store, monkeypatch):
-    from pages.parts.shared import server_state as handles
-
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
-    monkeypatch.setattr(handles, "Jobs", Known)
+def page(tiny, open_page, monkeypatch):
     monkeypatch.setattr(Known, "jobs", [])
-    at = AppTest.from_file(PAGE, default_timeout=60)
-    at.switch_page("pages/views/90_cache.py")
-    yield at
-    st.cache_resource.clear()
+    return open_page("90_cache", workers=Known)
 
 
 @pytest.fixture

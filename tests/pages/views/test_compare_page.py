@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import fit, plots
@@ -17,12 +16,10 @@ from encoding.fits.spec import FitSpec
 from encoding.jobs import Job
 from encoding.runs.exchange import import_, packed
 from encoding.runs.table import Note, read_note, write_note
-from tests import PROJECT
 from tests.conftest import TINY
 
 SPLIT = FitSpec().split
 SPECS = [replace(TINY, split=SPLIT), replace(TINY, split=SPLIT, layers=("colour",)), replace(TINY, split="kfold:3:0")]
-PAGE = str(PROJECT / "app.py")
 
 
 class Idle:
@@ -56,17 +53,8 @@ def runs(tiny, store):
 
 
 @pytest.fixture
-def page(tiny, store, monkeypatch):
-    from pages.parts.shared import server_state as handles
-
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
-    monkeypatch.setattr(handles, "Jobs", Idle)
-    at = AppTest.from_file(PAGE, default_timeout=60)
-    at.switch_page("pages/views/40_compare.py")
-    yield at
-    st.cache_resource.clear()
+def page(tiny, open_page):
+    return open_page("40_compare", workers=Idle)
 
 
 def opened(page, *keys):
@@ -115,7 +103,7 @@ def test_choosing_in_the_widgets_changes_the_link(page, runs):
     page.selectbox(key="compare_a").select(runs[1].key).run()
     page.multiselect(key="compare_b").select(runs[0].key).run()
     assert not page.exception and link(page) == {"a": runs[1].key, "b": runs[0].key}
-    assert "B less A" in [each.value for each in page.subheader]
+    assert "B minus A" in [each.value for each in page.subheader]
 
 
 def test_other_test_images_are_said_not_to_be_paired_but_vertices_are_subtracted(page, runs):
@@ -144,7 +132,7 @@ def test_three_fits_have_three_bars_each_and_the_link_chooses_the_pair(page, run
     opened(page, *(result.key for result in runs))
     names = [trace["name"] for trace in figures(page)[0]["data"] if trace["type"] == "bar"]
     assert names == ["A", "B", "C"] * 2
-    assert "C less A" in [each.value for each in page.subheader]
+    assert "C minus A" in [each.value for each in page.subheader]
 
 
 def test_a_link_to_what_is_not_here_says_so(page, runs):

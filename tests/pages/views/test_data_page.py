@@ -47,15 +47,9 @@ class AtOnce:
 
 
 @pytest.fixture
-def page(tmp_path, store, monkeypatch):
+def page(tmp_path, open_page, monkeypatch):
     """The page on data sets of its own, with an empty Store."""
-    from pages.parts.shared import server_state as handles
-
-    st.cache_resource.clear()
-    st.cache_data.clear()
     monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setattr(handles, "Jobs", AtOnce)
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
     write_img2brain(planted(), tmp_path / "data" / "img2brain", size=16)
     mine = tmp_path / "data" / "mine"
@@ -65,11 +59,7 @@ def page(tmp_path, store, monkeypatch):
     np.save(mine / "Y.npy", np.random.default_rng(0).normal(size=(8, 10_242)).astype(np.float32))
     np.save(mine / "V1.npy", np.arange(10_242) < 5)
     (mine / "dataset.toml").write_text(DESCRIBED)
-    at = AppTest.from_file(APP, default_timeout=60)
-    at.switch_page("pages/views/20_data.py")
-    yield at
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    return open_page("20_data", workers=AtOnce)
 
 
 @pytest.fixture

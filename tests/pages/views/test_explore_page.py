@@ -5,50 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from encoding import BACKBONES, DATASETS, FitSpec
 from encoding.jobs.tasks import study
-from tests import PROJECT
 from tests.conftest import TINY as TINY_QUARTER
 from tests.conftest import TinySource
+from tests.pages.conftest import NoWorkers
 
 TINY = replace(TINY_QUARTER, split=FitSpec().split)  # AppTest cannot press on with a value that is not among the options
-PAGE = str(PROJECT / "app.py")
 
 
 @pytest.fixture
-def page(tiny, store, monkeypatch):
+def page(tiny, open_page):
     """The app on the planted data set, with its own empty Store and no worker process."""
-    from pages.parts.shared import server_state as handles
-
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
-    monkeypatch.setattr(handles, "Jobs", NoWorkers)
-    at = AppTest.from_file(PAGE, default_timeout=60)
-    at.query_params.update({"dataset": "tiny", "subject": "subj01", "backbone": "tinynet", "layer": "pixels", "components": "0"})
-    yield at
-    st.cache_resource.clear()
-
-
-class NoWorkers:
-    """Remembers what was submitted and does none of it."""
-
-    submitted: list[FitSpec] = []
-
-    def __init__(self, root):
-        NoWorkers.submitted = []
-
-    def start(self):
-        pass
-
-    def get(self, key):
-        return None
-
-    def submit(self, task, spec, *, key):
-        NoWorkers.submitted.append(spec)
+    return open_page(dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0")
 
 
 def test_a_fit_that_is_not_there_is_offered_and_not_started(page):
@@ -57,7 +27,7 @@ def test_a_fit_that_is_not_there_is_offered_and_not_started(page):
     assert "Not fitted yet" in page.info[0].value
     assert NoWorkers.submitted == []
     page.button(key="fit").click().run()
-    assert [spec for spec in NoWorkers.submitted if spec == TINY] == [TINY]
+    assert [spec for spec in NoWorkers.specs() if spec == TINY] == [TINY]
 
 
 def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
@@ -106,7 +76,7 @@ def test_parameters_of_the_readout_reach_the_spec(page):
     page.query_params["ridge_alpha"] = "10"
     page.run()
     page.button(key="fit").click().run()
-    assert NoWorkers.submitted[-1].options == (("alpha", 10),)
+    assert NoWorkers.specs()[-1].options == (("alpha", 10),)
 
 
 def test_a_bare_link_means_the_same_after_things_are_added(page, monkeypatch):
@@ -122,7 +92,7 @@ def test_a_bare_link_means_the_same_after_things_are_added(page, monkeypatch):
     page.switch_page("pages/views/10_explore.py")
     monkeypatch.setattr(type(DATASETS["demo"]), "is_ready", lambda self, subject, store: False)
     page.run()
-    assert NoWorkers.submitted[-1] == FitSpec()
+    assert NoWorkers.specs()[-1] == FitSpec()
 
 
 def test_a_link_that_names_something_unknown_says_so(page):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from encoding import FitSpec, fit
 from encoding.backbones import WeightsFile
@@ -13,48 +11,18 @@ from encoding.jobs import Job
 from encoding.jobs.machine import Machine
 from encoding.jobs.tasks import study
 from pages.parts.home import panels as home
-from tests import PROJECT
 from tests.conftest import TINY
+from tests.pages.conftest import NoWorkers
 
-APP = str(PROJECT / "app.py")
 MACHINE = Machine(n_cores=4, memory=8e9, disk=1e11, device="cpu", cards=())
 
 
-class NoWorkers:
-    """Remembers what was submitted; ``job`` is how every job stands from then on."""
-
-    submitted: list = []
-    job: Job | None = None
-
-    def __init__(self, root):
-        NoWorkers.submitted = []
-
-    def start(self):
-        pass
-
-    def get(self, key):
-        return NoWorkers.job
-
-    def submit(self, task, spec, *, key):
-        NoWorkers.submitted.append((task, spec))
-        return NoWorkers.job
-
-
 @pytest.fixture
-def page(store, tmp_path, monkeypatch):
+def page(open_page, tmp_path, monkeypatch):
     """The app at its first page, with an empty Store, no data and no worker process."""
-    from pages.parts.shared import server_state as handles
-
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(handles, "Jobs", NoWorkers)
-    monkeypatch.setattr(NoWorkers, "job", None)
     monkeypatch.setattr(home, "machine", lambda root: MACHINE)
-    yield AppTest.from_file(APP, default_timeout=60)
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    return open_page()
 
 
 @pytest.fixture
@@ -67,7 +35,7 @@ def drawn(monkeypatch):
 
 def ended(state, error=None):
     return Job(
-        key="k", spec=None, state=state, position=None, fraction=0.3, text="features", seconds=2, seconds_left=None, error=error,
+        key="", spec=None, state=state, position=None, fraction=0.3, text="features", seconds=2, seconds_left=None, error=error,
         error_kind=None, log=(),
     )  # fmt: skip
 
@@ -78,7 +46,7 @@ def shown(page):
 
 def test_a_first_visit_sees_a_brain_at_once_and_starts_the_first_fit_once(page, drawn, store):
     page.run()
-    assert not page.exception and NoWorkers.submitted == [(study, FitSpec())]
+    assert not page.exception and [each[:2] for each in NoWorkers.submitted] == [(study, FitSpec())]
     assert "noise ceiling" in drawn[0].title and "Simulated: no brain was measured" in shown(page)
     assert set(drawn[0].values) == {"lh", "rh"} and "V1v" in drawn[0].outlined and "V1v" in drawn[0].rois["lh"]
     assert not list(store.root.glob("responses/*"))  # nothing was simulated in the session
@@ -120,7 +88,7 @@ def test_a_fit_that_did_not_come_says_why_and_can_be_started_again(page, drawn, 
     page.run()
     assert message in " ".join(element.value for kind in (page.error, page.info) for element in kind) and NoWorkers.submitted == []
     page.button(key="home_fit").click().run()
-    assert NoWorkers.submitted == [(study, FitSpec())] and len(drawn) == 2
+    assert [each[:2] for each in NoWorkers.submitted] == [(study, FitSpec())] and len(drawn) == 2
 
 
 def test_a_server_that_only_shows_starts_nothing(page, drawn, monkeypatch):

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, FitSpec
@@ -19,52 +18,17 @@ from encoding.jobs.tasks import sweep_layers
 from encoding.pipeline import fit
 from tests import PROJECT
 from tests.conftest import TINY as TINY_QUARTER
+from tests.pages.conftest import NoWorkers
 
 TINY = replace(TINY_QUARTER, split=FitSpec().split)  # AppTest cannot press on with a value that is not among the options
 SWEEP = Sweep(spec=TINY, cells=(("tinynet", "pixels"), ("tinynet", "colour")))
 APP, PAGE = str(PROJECT / "app.py"), "pages/views/30_layers.py"
 
 
-class NoWorkers:
-    """Remembers what was submitted and cancelled; ``job`` is how every sweep stands."""
-
-    submitted: list = []
-    cancelled: list = []
-    job: Job | None = None
-
-    def __init__(self, root):
-        NoWorkers.submitted, NoWorkers.cancelled = [], []
-
-    def start(self):
-        pass
-
-    def get(self, key):
-        return NoWorkers.job if NoWorkers.job is not None and key == NoWorkers.job.key else None
-
-    def submit(self, task, spec, *, key):
-        NoWorkers.submitted.append((task, spec, key))
-
-    def cancel(self, key):
-        NoWorkers.cancelled.append(key)
-
-
 @pytest.fixture
-def page(tiny, store, monkeypatch):
+def page(tiny, open_page):
     """The page on the planted data set, with its own empty Store and no worker process."""
-    from pages.parts.shared import server_state as handles
-
-    NoWorkers.job = None
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
-    monkeypatch.setattr(handles, "Jobs", NoWorkers)
-    at = AppTest.from_file(APP, default_timeout=60)
-    at.switch_page(PAGE)
-    at.query_params.update({"dataset": "tiny", "subject": "subj01", "backbones": "tinynet", "components": "0"})
-    yield at
-    NoWorkers.job = None
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    return open_page("30_layers", dataset="tiny", subject="subj01", backbones="tinynet", components="0")
 
 
 def job(state: str, **more: object) -> Job:

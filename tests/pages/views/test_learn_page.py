@@ -12,9 +12,10 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, FitSpec, Store, fit
 from encoding.datasets.demo import Demo
-from pages.parts.learn.lesson import explore_query
 from pages.parts.learn.lessons import LESSONS
+from pages.parts.shared.links import explore_query
 from tests import PROJECT
+from tests.pages.conftest import NoWorkers
 
 PAGE = str(PROJECT / "app.py")
 NAMES = [lesson.name for lesson in LESSONS]
@@ -42,24 +43,6 @@ def filled(small, tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
     fit(FitSpec(), store)
     return store
-
-
-class NoWorkers:
-    """Remembers what was submitted and does none of it."""
-
-    submitted: list[str] = []
-
-    def __init__(self, root):
-        NoWorkers.submitted = []
-
-    def start(self):
-        pass
-
-    def get(self, key):
-        return None
-
-    def submit(self, task, spec, *, key):
-        NoWorkers.submitted.append(spec)
 
 
 @pytest.fixture
@@ -170,7 +153,7 @@ def test_without_a_subject_the_page_asks_a_job_for_it_and_computes_nothing_itsel
     monkeypatch.setattr(Demo, "open", lambda *_: pytest.fail("simulated in the session"))
     at = learn(Store(tmp_path), lesson="fields", show="true")
     assert not at.exception and not charts(at)
-    assert NoWorkers.submitted == [FitSpec()]
+    assert NoWorkers.specs() == [FitSpec()]
     st.cache_resource.clear()
 
 

@@ -9,18 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import streamlit as st
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from encoding import fit
 from encoding.jobs.tasks import occlude_picture
 from encoding.runs.exchange import export, import_
-from tests import PROJECT
-from tests.conftest import TINY, TinySource
-from tests.pages.views.test_explore_page import NoWorkers
-
-PAGE = str(PROJECT / "app.py")
+from tests.conftest import TINY, TinyBackbone, TinySource
+from tests.pages.conftest import NoWorkers
 
 
 class AnyPicture:
@@ -33,21 +28,10 @@ class AnyPicture:
 
 
 @pytest.fixture
-def page(tiny, store, monkeypatch):
+def page(tiny, open_page, monkeypatch):
     """The Predict page over a Store of its own, and no worker process."""
-    from pages.parts.shared import server_state as handles
-    from tests.conftest import TinyBackbone
-
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
-    monkeypatch.setattr(handles, "Jobs", NoWorkers)
     monkeypatch.setattr(TinyBackbone, "prepare", AnyPicture.prepare)
-    at = AppTest.from_file(PAGE, default_timeout=60)
-    at.switch_page("pages/views/50_predict.py")
-    yield at
-    st.cache_resource.clear()
-    st.cache_data.clear()
+    return open_page("50_predict")
 
 
 def png(width=32, height=32, colour=(200, 30, 30)):
@@ -201,7 +185,7 @@ def test_without_a_fit_the_first_one_is_offered(page, monkeypatch):
 
     monkeypatch.setattr(type(DATASETS["demo"]), "is_ready", lambda self, subject, store: False)
     page.run()
-    assert not page.exception and [spec.dataset for spec in NoWorkers.submitted] == ["demo"]
+    assert not page.exception and [spec.dataset for spec in NoWorkers.specs()] == ["demo"]
 
 
 def test_what_a_network_sees_in_a_picture_is_a_job(page, store, monkeypatch):
@@ -213,7 +197,7 @@ def test_what_a_network_sees_in_a_picture_is_a_job(page, store, monkeypatch):
     assert not page.exception and len(page.get("plotly_chart")) == 1
     NoWorkers.submitted.clear()
     page.button(key="occlude").click().run()
-    (asked,) = NoWorkers.submitted
+    (asked,) = NoWorkers.specs()
     assert (asked.n_grid, len(asked.frames)) == (4, 1)
     occlude_picture(asked, store, device="cpu")
     page.run()

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from encoding import READOUTS, FitSpec
 from encoding.analysis.hyperparameter_search import SearchRequest, search
 from encoding.jobs import Job
 from encoding.jobs.tasks import tune
 from encoding.readouts import Choice, Options, Range, option
-from tests import PROJECT
 from tests.conftest import TINY as TINY_QUARTER
 from tests.encoding.analysis.test_hyperparameter_search import Signed, SignedOptions
+from tests.pages.conftest import NoWorkers
 
 LOOKED_FOR: list[FitSpec] = []
-PAGE = str(PROJECT / "app.py")
 
 
 @dataclass(frozen=True)
@@ -45,47 +42,16 @@ class Many(Signed):
 SPEC = replace(TINY_QUARTER, readout="many", split=FitSpec().split)
 
 
-class NoWorkers:
-    """Remembers what was submitted and cancelled; ``job`` is how every search stands."""
-
-    submitted: list = []
-    cancelled: list = []
-    job: Job | None = None
-
-    def __init__(self, root):
-        NoWorkers.submitted, NoWorkers.cancelled, NoWorkers.job = [], [], None
-
-    def start(self):
-        pass
-
-    def get(self, key):
-        return NoWorkers.job if NoWorkers.job is not None and key == NoWorkers.job.key else None
-
-    def submit(self, task, spec, *, key):
-        NoWorkers.submitted.append((task, spec, key))
-
-    def cancel(self, key):
-        NoWorkers.cancelled.append(key)
-
-
 @pytest.fixture
-def page(tiny, store, monkeypatch):
+def page(tiny, open_page, monkeypatch):
     """The app on the planted data and a readout with a parameter of every type; no worker process."""
-    from pages.parts.shared import job_progress as running
-    from pages.parts.shared import server_state as handles
+    from pages.parts.shared import job_progress, server_state
 
     LOOKED_FOR.clear()
-    monkeypatch.setattr(running, "find_result", lambda spec, find=handles.find_result: LOOKED_FOR.append(spec) or find(spec))
+    monkeypatch.setattr(job_progress, "find_result", lambda spec, find=server_state.find_result: LOOKED_FOR.append(spec) or find(spec))
     list(READOUTS)
     monkeypatch.setitem(READOUTS._members, "many", Many())
-    st.cache_resource.clear()
-    st.cache_data.clear()
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
-    monkeypatch.setattr(handles, "Jobs", NoWorkers)
-    at = AppTest.from_file(PAGE, default_timeout=60)
-    at.query_params.update({"dataset": "tiny", "backbone": "tinynet", "layer": "pixels", "components": "0", "readout": "many"})
-    yield at
-    st.cache_resource.clear()
+    return open_page(dataset="tiny", backbone="tinynet", layer="pixels", components="0", readout="many")
 
 
 @pytest.fixture

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from encoding import FitSpec
 from encoding.jobs.tasks import study
 from pages.parts.shared import access
 from pages.parts.shared.access import PathRefused, ReadOnly, Tries, check_weights, is_allowed, is_password, may_change, password_hash
 from tests import PROJECT
+from tests.conftest import TINY as TINY_QUARTER
 from tests.conftest import TinySource
-from tests.pages.views.test_explore_page import TINY, NoWorkers
+from tests.pages.conftest import NoWorkers
 
+TINY = replace(TINY_QUARTER, split=FitSpec().split)  # AppTest cannot press on with a value that is not among the options
 ROOT = PROJECT
 VIEWS = sorted((ROOT / "pages" / "views").glob("[0-9]*.py"))
 PASSWORD = "correct horse battery staple"
@@ -31,31 +32,13 @@ def hashed():
     return password_hash(PASSWORD)
 
 
-class Idle(NoWorkers):
-    """Nothing was ever started."""
-
-    def all(self):
-        return []
-
-
 @pytest.fixture
-def app(tiny, store, monkeypatch):
+def app(tiny, open_page, monkeypatch):
     """The app over the planted data set, with no worker process."""
-    from pages.parts.shared import server_state as handles
-
-    st.cache_resource.clear()
-    st.cache_data.clear()
     for name in ("ENCODING_PASSWORD_HASH", "ENCODING_READ_ONLY", "ENCODING_SHARED", "ENCODING_ALLOWED"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
-    monkeypatch.setattr(handles, "Jobs", Idle)
-    monkeypatch.setattr(NoWorkers, "submitted", [])
     monkeypatch.setattr(access, "EVERYBODY", Tries(free=3, longest=5.0))
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    at.switch_page("pages/views/10_explore.py")
-    at.query_params.update({"dataset": "tiny", "subject": "subj01", "backbone": "tinynet", "layer": "pixels", "components": "0"})
-    yield at
-    st.cache_resource.clear()
+    return open_page("10_explore", dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0")
 
 
 def pressed(at, password):
@@ -219,7 +202,7 @@ def test_jobs_of_a_read_only_server_cannot_be_started_or_cancelled(monkeypatch):
         guarded.submit(study, TINY, key="b")
     with pytest.raises(ReadOnly):
         guarded.cancel("a")
-    assert NoWorkers.submitted == [TINY] and guarded.get("a") is None
+    assert NoWorkers.specs() == [TINY] and guarded.get("a") is None
 
 
 # ---- paths

@@ -1,0 +1,3 @@
+"""Badges that stand beside what is shown."""
+
+SIMULATED = ":orange-badge[Simulated: no brain was measured]"

@@ -1,0 +1,42 @@
+"""Links between pages: the file of a page, and the query parameters that show a fit on Explore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from encoding import READOUTS, FitSpec
+from pages.parts.shared.fit_controls import START
+
+VIEWS = Path(__file__).parents[2] / "views"
+EXPLORE = "explore"  # the page's address
+
+
+def view(name: str) -> Path | None:
+    """The file of a page, by the name in its address; None where there is no such page."""
+    return next(iter(sorted(VIEWS.glob(f"[0-9]*_{name}.py"))), None)
+
+
+def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
+    """What a link into Explore says to show a fit: its controls that do not stand at their defaults.
+
+    Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; and where each vertex has a model of its
+    own anyway, ``target_groups`` of one vertex becomes the vertex looked at.
+    """
+    names = {name: name for name in ("dataset", "subject", "backbone", "weights", "pool", "frames", "over_frames", "readout", "split")}
+    names |= {"layers": "layer", "n_components": "components", "extra_subjects": "extra_subjects"}
+    values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}
+    if "backbone" in values:
+        values["layer"] = spec.layers
+    values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in spec.options}
+    if spec.rois:
+        values["roi"] = spec.rois[0]
+    if spec.target_groups.startswith("vertex:") and READOUTS[spec.readout].per_target:
+        values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
+    elif spec.target_groups != START.target_groups:
+        values["target_groups"] = spec.target_groups
+    return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
+
+
+def _text(value: object) -> str:
+    """A value as a link writes it: 10 rather than 10.0, true rather than True."""
+    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix(".0")

@@ -1,0 +1,77 @@
+"""Small images of stimuli in lines, each with a button that chooses it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import streamlit as st
+from PIL import Image
+
+from encoding.datasets import Stimuli
+from pages.parts.shared.subject_view import SubjectView
+
+A_ROW = 4  # in half the page's width
+THUMBNAIL = 192  # px, the longer side
+N_THREADS = 4  # clips take long to decode
+SQUEEZED = (  # small buttons close below their pictures
+    "<style>[class*=st-key-picks] [data-testid=stVerticalBlock] {gap: 0.15rem}"
+    " [class*=st-key-picks] [data-testid=stColumn] {min-width: 0}"
+    " [class*=st-key-picks] button {min-height: 1.5rem; padding: 0 0.1rem}"
+    " [class*=st-key-picks] button p {font-size: 0.75rem}"
+    " [class*=st-key-picks] img {aspect-ratio: 1; object-fit: contain; width: 100%}</style>"
+)
+
+
+def stimulus_grid(
+    shown: SubjectView, rows: Sequence[int], *, name: str, captions: Sequence[str] = (), chosen: int | None = None, across: int = A_ROW
+) -> None:
+    """Small images, ``across`` a line, with a button below each that chooses it, and a caption where there is one. ``name`` keys them."""
+    rows = tuple(map(int, rows))
+    names, found = shown.subject.stimuli.names, thumbnails(shown.key, rows, shown.subject.stimuli)
+    st.html(SQUEEZED)
+    with st.container(key=f"picks_{name}", gap="xsmall"):
+        for start in range(0, len(rows), across):
+            for place, column in zip(range(start, start + across), st.columns(across, gap="xsmall", wrap=False), strict=True):
+                if place >= len(rows):
+                    break
+                row, picture = rows[place], found[place]
+                if isinstance(picture, str):
+                    column.caption(":material/broken_image: unreadable", help=picture)
+                else:
+                    column.image(picture, alt=names[row], width="stretch")
+                column.button(
+                    f"{row + 1}",
+                    key=f"pick_{name}_{place}",
+                    on_click=_choose,
+                    args=(row,),
+                    type="primary" if row == chosen else "secondary",
+                    width="stretch",
+                    help=names[row],
+                )
+                if captions:
+                    column.caption(captions[place], text_alignment="center")
+
+
+def _choose(row: int) -> None:
+    st.session_state["stimulus"] = str(row + 1)
+    st.session_state["paint"] = "chosen"
+
+
+@st.cache_data(max_entries=256, show_spinner="Reading images …")
+def thumbnails(key: str, rows: tuple[int, ...], _stimuli: Stimuli, size: int = THUMBNAIL) -> list[bytes | str]:
+    """JPEG bytes of each image, small; a text that says why where it cannot be read. ``key`` names the stimuli's bytes."""
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        return list(pool.map(lambda row: thumbnail(_stimuli, row, size=size), rows))
+
+
+def thumbnail(stimuli: Stimuli, row: int, *, size: int = THUMBNAIL) -> bytes | str:
+    try:
+        image = stimuli[row]
+    except (ValueError, OSError) as wrong:
+        return str(wrong)
+    image.thumbnail((size, size), Image.Resampling.LANCZOS)
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=88)
+    return written.getvalue()

@@ -1,0 +1,86 @@
+"""A subject as the Data and Predict pages show it, with what is computed of its responses once for all sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import streamlit as st
+
+from encoding.analysis.tuning import Overview, Tuning, overview, response_map, tuning
+from encoding.datasets import Dataset, Subject
+from encoding.datasets._base import roi_classes, roi_names
+from encoding.datasets._placement import Placement
+from pages.parts.shared.server_state import subject_key
+
+
+@dataclass(frozen=True)
+class SubjectView:
+    """The subject on the page.
+
+    Attributes
+    ----------
+    dataset : None where this program knows none of that name, as of an imported fit.
+    key : names the bytes of its responses and stimuli, so that what is cached of one is never shown of another.
+    """
+
+    dataset: Dataset | None
+    subject: Subject
+
+    @cached_property
+    def key(self) -> str:
+        return subject_key(self.subject)
+
+    @cached_property
+    def placement(self) -> Placement | None:
+        return Placement.of(self.subject)
+
+    @property
+    def rois(self) -> tuple[str, ...]:
+        return tuple(roi_names(self.subject))
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Class to those of its ROIs that the subject has."""
+        return roi_classes(self.subject)
+
+    @property
+    def clips(self) -> bool:
+        """Whether its stimuli are clips."""
+        return self.dataset.clips if self.dataset else self.subject.stimuli.n_frames > 1
+
+    @property
+    def what(self) -> str:
+        """What its stimuli are."""
+        return "clips" if self.clips else "images"
+
+    @property
+    def source(self) -> str:
+        """Where its numbers come from, for the corner of a chart."""
+        parts = ["Simulated" if self.subject.simulated else "", f"{self.subject.dataset} {self.subject.name}"]
+        return " · ".join(part for part in [*parts, f"measured responses to {self.subject.n_stimuli:,} {self.what}"] if part)
+
+    def overview(self) -> Overview:
+        return _overview(self.key, self.subject)
+
+    def response(self, row: int) -> dict[str, np.ndarray]:
+        return _response(self.key, row, self.subject)
+
+    def tuning(self, block: str, column: int) -> Tuning:
+        return _tuning(self.key, block, column, self.subject)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Looking at the responses …")
+def _overview(key: str, _subject: Subject) -> Overview:
+    return overview(_subject)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _response(key: str, row: int, _subject: Subject) -> dict[str, np.ndarray]:
+    return response_map(_subject, row)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Reading the response to every stimulus …")
+def _tuning(key: str, block: str, column: int, _subject: Subject) -> Tuning:
+    return tuning(_subject, block, column)

@@ -1,0 +1,69 @@
+"""What tests of pages share: a page over its own empty Store, and jobs of which none ever runs."""
+
+from __future__ import annotations
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from encoding.jobs import Job
+from tests import PROJECT
+
+APP = str(PROJECT / "app.py")
+
+
+class NoWorkers:
+    """Remembers what was submitted and cancelled, and does none of it; ``job`` is how the job of its key stands, or every job's without."""
+
+    submitted: list = []
+    cancelled: list = []
+    job: Job | None = None
+
+    def __init__(self, root):
+        NoWorkers.submitted, NoWorkers.cancelled = [], []
+
+    def start(self):
+        pass
+
+    def get(self, key):
+        return NoWorkers.job if NoWorkers.job is not None and NoWorkers.job.key in ("", key) else None
+
+    def all(self):
+        return []
+
+    def submit(self, task, spec, *, key):
+        NoWorkers.submitted.append((task, spec, key))
+        return NoWorkers.job
+
+    def cancel(self, key):
+        NoWorkers.cancelled.append(key)
+
+    @staticmethod
+    def specs():
+        """What the submitted jobs were of, in their order."""
+        return [spec for _, spec, _ in NoWorkers.submitted]
+
+
+@pytest.fixture
+def open_page(store, monkeypatch):
+    """``open_page("10_explore", dataset="tiny")``: a page as a link opens it, before its first run."""
+    from pages.parts.shared import server_state
+
+    def forget():
+        st.cache_resource.clear()
+        st.cache_data.clear()
+
+    def opened(view: str = "", *, workers: type = NoWorkers, **link: str) -> AppTest:
+        forget()
+        monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+        monkeypatch.setattr(server_state, "Jobs", workers)
+        monkeypatch.setattr(NoWorkers, "job", None)
+        monkeypatch.setattr(NoWorkers, "submitted", [])
+        at = AppTest.from_file(APP, default_timeout=60)
+        if view:
+            at.switch_page(f"pages/views/{view}.py")
+        at.query_params.update(link)
+        return at
+
+    yield opened
+    forget()

@@ -1,0 +1,50 @@
+"""What the server keeps between runs, and what makes it look again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import streamlit as st
+
+from encoding import Result, fit
+from pages.parts.shared import server_state
+from pages.parts.shared.server_state import display_key, roi_table, subject_key
+from tests.conftest import TINY
+
+CHANGES = {
+    "ROI mask": lambda subject: {"rois": {hemi: rois | {"driven": rois["driven"][:-1]} for hemi, rois in subject.rois.items()}},
+    "ROI name": lambda subject: {"rois": {hemi: {f"{name}x": each for name, each in rois.items()} for hemi, rois in subject.rois.items()}},
+    "ceiling": lambda subject: {"ceiling": {hemi: np.full(10, 0.5, np.float32) for hemi in subject.hemis}},
+    "place": lambda subject: {"vertices": {hemi: np.arange(10) + 7 for hemi in subject.hemis}},
+    "label": lambda subject: {"labels": {"kind": np.array(["a", "b"] * (subject.n_stimuli // 2))}},
+    "responses": lambda subject: {"fingerprints": dict.fromkeys(subject.hemis, "others")},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_a_page_shows_of_a_subject_is_in_the_key_of_what_is_kept_of_it(tiny, change):
+    before, after = tiny.subject, replace(tiny.subject, **change(tiny.subject))
+    assert subject_key(before) == subject_key(replace(before)) != subject_key(after)
+
+
+@pytest.mark.parametrize("change", ["ROI mask", "ROI name", "ceiling", "place"])
+def test_a_table_of_a_fit_is_made_again_when_its_annotations_change(tiny, store, change):
+    result = fit(TINY, store, device="cpu")
+    edited = Result(replace(result.plan, subject=replace(tiny.subject, **CHANGES[change](tiny.subject))), store)
+    assert edited.key == result.key, "the numbers of the fit do not depend on it"
+    assert display_key(edited) != display_key(result)
+    st.cache_data.clear()
+    assert roi_table(result).equals(result.rois()) and roi_table(edited).equals(edited.rois())
+
+
+def test_an_edited_mask_reaches_an_open_page_once_its_files_are_looked_at_again(tiny, store, open_page):
+    fit(replace(TINY, split="holdout:0.9:5"), store, device="cpu")
+    page = open_page(dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0", roi="driven")
+    page.run()
+    assert not page.exception and "Mean of driven (10 vertices)" in [each.value for each in page.subheader]
+    tiny.change(**CHANGES["ROI mask"](tiny.subject))
+    server_state._opened.clear()  # a few seconds later
+    page.run()
+    assert not page.exception and "Mean of driven (8 vertices)" in [each.value for each in page.subheader]
