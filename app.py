@@ -4,9 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from encoding.runtime.threads import let_waiting_threads_sleep
 from pages.parts.shared import access
 from pages.parts.shared.former_links import read_former_parameters
 
+let_waiting_threads_sleep()  # in the workers that this server starts, too
 VIEWS = Path(__file__).parent / "pages" / "views"
 
 st.set_page_config(page_title="Encoding Explorer", page_icon="🧠", layout="wide")

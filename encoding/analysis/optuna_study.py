@@ -17,6 +17,7 @@ from urllib.parse import quote
 import numpy as np
 
 from encoding.readouts import Choice, Range
+from encoding.storage.atomic import scratch_folder
 from encoding.storage.store import DamagedResult
 
 if TYPE_CHECKING:
@@ -49,13 +50,10 @@ def begin(path: Path) -> None:
             return
         warnings.warn(f"{path} is damaged; the search begins anew.", DamagedResult, stacklevel=2)
         path.unlink()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    for leftover in path.parent.glob(f"{fresh.name}*"):
-        leftover.unlink()
-    with opened(fresh, "rwc"):
-        pass
-    fresh.rename(path)
+    with scratch_folder(path.parent) as scratch:
+        with opened(scratch / path.name, "rwc"):
+            pass
+        (scratch / path.name).rename(path)
 
 
 def _is_sound(path: Path) -> bool:

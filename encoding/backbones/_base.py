@@ -180,5 +180,5 @@ class Backbones(Mapping[str, Source]):
         return next((self.sources[found] for found in self.sources if found == source), None)
 
 
-SOURCES: Registry[Source] = Registry("source of networks", "encoding.backbones")
+SOURCES: Registry[Source] = Registry("source of networks", "encoding.backbones", group="encoding_explorer.backbones")
 BACKBONES = Backbones(SOURCES)

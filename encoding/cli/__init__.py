@@ -27,6 +27,7 @@ from encoding.prediction.predict import CannotPredict
 from encoding.readouts import BadOption
 from encoding.runs.manifest import BadExchange
 from encoding.runtime.registry import UnknownName
+from encoding.runtime.threads import let_waiting_threads_sleep
 from encoding.storage.store import DamagedResult, StoreFull
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
@@ -64,6 +65,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and print its answer; the exit code: 0, 1 failed, 2 bad arguments, 130 interrupted."""
+    let_waiting_threads_sleep()
     words = list(sys.argv[1:] if argv is None else argv)
     as_json, debug = "--json" in words, "--debug" in words
     if not words:

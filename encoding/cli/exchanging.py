@@ -14,6 +14,7 @@ from encoding.runs.exchange_models import export_refusal
 from encoding.runs.report import MOST_RESULTS, report
 from encoding.runs.table import open_run
 from encoding.runtime.progress import subprogress
+from encoding.storage.atomic import atomic_file
 from encoding.storage.store import Store
 
 KEY_HELP = "a fit's key, shown by `fit` and `cache list`; as many of its first characters as only it has"
@@ -95,8 +96,8 @@ def run_report(arguments: argparse.Namespace, progress: Progress) -> Answer:
         results.append(open_run(key, store, subprogress(progress, 0.8 * number / len(keys), 0.8 * (number + 1) / len(keys))))
     progress(0.8, "writing the report")
     path = arguments.out.expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report(results, store), "utf-8")
+    with atomic_file(path, "w", overwrite=False) as file:
+        file.write(report(results, store))
     document = {"keys": [result.key for result in results], "file": str(path), "bytes": path.stat().st_size}
     return Answer(document, f"The report is in {path} ({file_size(document['bytes'])}); any browser opens it, with no network.")
 

@@ -17,7 +17,7 @@ from encoding.backbones import BACKBONES
 from encoding.backbones._pooling import OVER_FRAMES, pools_help
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.listing import SIDES
-from encoding.cli.terminal import Progress, duration, table
+from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS
 from encoding.fits.plan import plan
 from encoding.fits.resources import Estimate, preflight
@@ -25,6 +25,7 @@ from encoding.fits.result import Result
 from encoding.fits.spec import HEMIS, FitSpec
 from encoding.pipeline import fit
 from encoding.runtime.device import choose_device
+from encoding.runtime.durations import duration
 from encoding.runtime.progress import Report, subprogress
 from encoding.storage.store import Store
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
-from encoding.cli.terminal import Progress, duration, file_size
+from encoding.cli.terminal import Progress, file_size
 from encoding.fits.result import Result
 from encoding.prediction.predict import account, save_predictions, stimuli_in
 from encoding.runs.table import open_run
 from encoding.runtime.device import choose_device
+from encoding.runtime.durations import duration
 from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
 

@@ -9,8 +9,9 @@ from typing import Any
 from encoding.analysis.hyperparameter_search import N_TRIALS, Search, search, space_of
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.fitting import add_spec_arguments, checked_spec, describe, spec_from
-from encoding.cli.terminal import Progress, duration, table
+from encoding.cli.terminal import Progress, table
 from encoding.pipeline import fit
+from encoding.runtime.durations import duration
 from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
 

@@ -21,6 +21,7 @@ from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import subprogress
+from encoding.storage.atomic import atomic_file
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     document, text = document_of(found), describe_sweep(found)
     if arguments.out is not None:
         path = arguments.out.expanduser().resolve()
-        found.table().to_csv(path, index=False)
+        with atomic_file(path, "w") as file:
+            found.table().to_csv(file, index=False)
         document, text = document | {"out": str(path)}, f"{text}\nwritten   {path}"
     return Answer(document, text)
 

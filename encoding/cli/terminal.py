@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
+from encoding.runtime.durations import duration
+
 REDRAW_SECONDS = 0.1  # of a bar
 LINE_SECONDS = 1.0  # between plain lines
 BAR_WIDTH = 24
@@ -101,16 +103,6 @@ def _group_line(groups: Sequence[tuple[str, int]], widths: Sequence[int]) -> str
         parts.append(f"{title:^{width}}")
         start += n_columns
     return "  ".join(parts).rstrip()
-
-
-def duration(seconds: float) -> str:
-    """``8 s``, ``3 min 20 s`` or ``1 h 05 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def file_size(n_bytes: int) -> str:

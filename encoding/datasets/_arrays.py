@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tokenize
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from encoding.datasets._base import BadData
+from encoding.storage.npy import BAD_HEADER
 
-BAD_HEADER = (ValueError, TypeError, EOFError, OverflowError, SyntaxError, tokenize.TokenError)  # numpy's, for damaged files
 BLOCK_ROWS = 256  # of 20,000 float32 vertices are 20 MB
 AGAIN = "Copy this file again from the original data set."
 

@@ -193,8 +193,8 @@ class Datasets(Registry[Dataset]):
     finders : called without arguments, each gives names to data sets, and must be quick. A name of this package's own comes first.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
-        super().__init__(kind, package)
+    def __init__(self, kind: str, package: str, *, group: str = "") -> None:
+        super().__init__(kind, package, group=group)
         self.finders: list[Callable[[], Mapping[str, Dataset]]] = []
 
     def _found(self) -> dict[str, Dataset]:
@@ -216,7 +216,7 @@ class Datasets(Registry[Dataset]):
         return super().__contains__(name) or name in self._found()
 
 
-DATASETS = Datasets("dataset", "encoding.datasets")
+DATASETS = Datasets("dataset", "encoding.datasets", group="encoding_explorer.datasets")
 
 
 def _digest_of(array: np.ndarray) -> str:

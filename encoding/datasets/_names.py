@@ -11,6 +11,7 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets._pickles import DAMAGED, StoredArray, as_text, load_plain
+from encoding.storage.npy import read_header
 
 MAX_BYTES = 1_000_000  # a file of names has about 500
 ADVICE = "Copy this file again from the original data set; a file of ROI names holds one plain dict of label: name."
@@ -46,11 +47,7 @@ def read_label_names(path: Path) -> dict[int, str]:
 def _header_length(path: Path) -> int:
     """Return the byte at which the pickle starts; ValueError unless one single object was saved."""
     with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"a .npy file of version {version} is not one of names")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, _, dtype = read_header(file, objects=True)
         if dtype != np.dtype(object) or shape != ():
             raise ValueError(f"it holds an array of {dtype} with shape {shape}")
         return file.tell()

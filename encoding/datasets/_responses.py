@@ -11,6 +11,7 @@ from encoding.datasets._base import BadData
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
 from encoding.storage.keys import digest
+from encoding.storage.npy import NpyWriter
 from encoding.storage.store import Store
 
 FACTS = "responses-1"  # what response_facts learns; raise the number when it learns something else
@@ -78,12 +79,11 @@ def _key(fingerprint: str) -> str:
 
 
 def _convert(path: Path, key: str, store: Store, report: Report) -> None:
-    """Written as a plain file: on a full disk that is an error to handle, where a memory map would kill the process."""
     shape = open_npy(path).shape
-    with store.writing(key, {"file": path.name, "dtype": str(open_npy(path).dtype)}) as folder, (folder / "Y.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    made_from = {"file": path.name, "dtype": str(open_npy(path).dtype)}
+    with store.writing(key, made_from) as folder, NpyWriter(folder / "Y.npy", shape) as file:
         for start in range(0, shape[0], BLOCK_ROWS):
             report(start / shape[0], f"Converting {path.name} to float32: row {start:,} of {shape[0]:,}")
             block = open_npy(path)[start : start + BLOCK_ROWS]  # mapped anew, so that old pages can go
             with np.errstate(over="ignore"):  # an infinity is found, and named, afterwards
-                file.write(np.ascontiguousarray(block, "<f4").data)
+                file.write(block)

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from encoding.backbones._pooling import over_frames, pool_for_key
 from encoding.datasets import Stimuli
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
+from encoding.storage.npy import NpyWriter
 from encoding.storage.store import Store, StoreFull
 
 if TYPE_CHECKING:
@@ -198,19 +199,15 @@ def _check_rows(features: torch.Tensor, layer: str, names: Sequence[str]) -> Non
 
 
 class _Rows:
-    """A layer's ``X.npy`` while it grows, a batch of rows at a time.
-
-    Written as a plain file: on a full disk that is an error to handle, where a memory map would kill the process.
-    """
+    """A layer's ``X.npy`` while it grows, a batch of rows at a time; the first batch tells its width."""
 
     def __init__(self, layer: str, key: str, n_rows: int, store: Store, made_from: Mapping[str, Any], files: ExitStack) -> None:
-        folder: Path = files.enter_context(store.writing(key, dict(made_from) | {"layer": layer}))
-        self._file: BinaryIO = files.enter_context((folder / "X.npy").open("wb"))
-        self._n_rows = n_rows
+        self._folder: Path = files.enter_context(store.writing(key, dict(made_from) | {"layer": layer}))
+        self._files, self._n_rows = files, n_rows
+        self._writer: NpyWriter | None = None
 
     def write(self, features: np.ndarray) -> None:
         """Append (b, n_features) float32."""
-        if self._file.tell() == 0:
-            about = {"descr": "<f4", "fortran_order": False, "shape": (self._n_rows, features.shape[1])}
-            np.lib.format.write_array_header_1_0(self._file, about)
-        self._file.write(np.ascontiguousarray(features, "<f4").data)
+        if self._writer is None:
+            self._writer = self._files.enter_context(NpyWriter(self._folder / "X.npy", (self._n_rows, features.shape[1])))
+        self._writer.write(features)

@@ -23,6 +23,7 @@ from encoding.features import components
 from encoding.features import extraction as features
 from encoding.fits.plan import Plan
 from encoding.runtime.device import available_memory
+from encoding.runtime.durations import duration
 from encoding.storage.keys import digest
 from encoding.storage.store import Store, StoreFull
 
@@ -74,7 +75,7 @@ class Estimate:
     problems: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [f"about {_duration(self.seconds)}", f"{self.ram / 1e9:,.1f} GB of memory"]
+        parts = [f"about {duration(max(1.0, self.seconds))}", f"{self.ram / 1e9:,.1f} GB of memory"]
         parts += [f"{self.gpu / 1e9:,.1f} GB of video memory"] if self.gpu else []
         parts += [f"{self.disk / 1e9:,.2f} GB on disk"]
         return ", ".join(parts)
@@ -254,9 +255,3 @@ def _video_memory() -> float:
     import torch
 
     return float(torch.cuda.mem_get_info()[0])
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:,.1f} h"

@@ -20,7 +20,9 @@ from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import inputs, is_complete, restored, stored_components
 from encoding.readouts import Model
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.atomic import atomic_files_into
 from encoding.storage.keys import digest
+from encoding.storage.npy import write_npy
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -203,13 +205,13 @@ class ScoreTables:
     def save(self, folder: str | Path) -> Path:
         """Write spec.json, rois.csv, vertices.parquet and ``<hemi>_r.npy`` (n_vertices,) into ``folder``."""
         folder = Path(folder).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
         about = {"spec": self.plan.spec.to_dict(), "simulated": self.plan.subject.simulated, "provenance": dict(self.provenance)}
-        (folder / "spec.json").write_text(json.dumps(about, indent=1))
-        self.rois().to_csv(folder / "rois.csv", index=False)
-        self.vertices().to_parquet(folder / "vertices.parquet", index=False)
-        for hemi in self.plan.hemis:
-            np.save(folder / f"{hemi}_r.npy", self.score(hemi).astype(np.float32))
+        with atomic_files_into(folder) as scratch:
+            (scratch / "spec.json").write_text(json.dumps(about, indent=1))
+            self.rois().to_csv(scratch / "rois.csv", index=False)
+            self.vertices().to_parquet(scratch / "vertices.parquet", index=False)
+            for hemi in self.plan.hemis:
+                write_npy(scratch / f"{hemi}_r.npy", self.score(hemi).astype(np.float32))
         return folder
 
 

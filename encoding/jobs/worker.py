@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.jobs.version import code_fingerprint
 from encoding.runtime.progress import Cancelled
+from encoding.runtime.threads import let_waiting_threads_sleep
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ def warm_up() -> None:
 
 def dask_setup(worker: Worker) -> None:
     """Called by Dask in each new worker process."""
+    let_waiting_threads_sleep()
     timer = threading.Timer(WARM_UP_SECONDS, warm_up)
     timer.daemon = True
     timer.start()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,9 @@ from encoding.pipeline import extract_features, fit_readout, reduce_features
 from encoding.readouts import Model
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.storage.atomic import atomic_files_into
 from encoding.storage.fingerprints import files_fingerprint
+from encoding.storage.npy import NpyWriter
 from encoding.storage.store import Store
 
 BLOCK_BYTES = 128 * 2**20  # of predictions in memory at a time
@@ -104,12 +105,10 @@ def write_predictions(
     if n_bytes > (free := shutil.disk_usage(folder).free):
         raise CannotPredict(f"These predictions take {n_bytes / 1e9:,.1f} GB; the disk of {folder} has {free / 1e9:,.1f} GB free.")
     with ExitStack() as stack:
-        files = {hemi: stack.enter_context(path.open("wb")) for hemi, path in paths.items()}
-        for hemi, file in files.items():
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": (len(stimuli), widths[hemi])})
+        files = {hemi: stack.enter_context(NpyWriter(path, (len(stimuli), widths[hemi]))) for hemi, path in paths.items()}
         for _, block in predicted_blocks(result, stimuli, report=report, device=device):
             for hemi, file in files.items():
-                file.write(np.ascontiguousarray(block[hemi], "<f4").data)
+                file.write(block[hemi])
 
 
 def save_predictions(result: ScoreTables, stimuli: Stimuli, folder: str | Path, *, report: Report = silent, device: str = "auto") -> Path:
@@ -124,7 +123,7 @@ def save_predictions(result: ScoreTables, stimuli: Stimuli, folder: str | Path, 
     folder, names = Path(folder).expanduser(), stimuli.names
     if isinstance(stimuli, ImageFiles | VideoFiles):
         names = tuple(path.name for path in stimuli.paths)
-    with files_into(folder) as scratch:
+    with atomic_files_into(folder) as scratch:
         paths = {hemi: scratch / f"{hemi}_predictions.npy" for hemi in result.plan.hemis}
         write_predictions(result, stimuli, paths, report=report, device=device)
         pd.DataFrame({"row": range(len(names)), "name": names}).to_csv(scratch / "stimuli.csv", index=False)
@@ -147,21 +146,6 @@ def account(result: ScoreTables) -> dict[str, Any]:
         "unfitted": {hemi: n for hemi, n in unfitted(planned).items() if hemi in planned.hemis},
         "provenance": dict(result.provenance),
     }
-
-
-@contextmanager
-def files_into(folder: Path) -> Iterator[Path]:
-    """A scratch folder; once the block ends well its files are in ``folder``, in the place of older ones of the same names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
-    try:
-        yield scratch
-        for path in sorted(path for path in scratch.rglob("*") if path.is_file()):
-            target = folder / path.relative_to(scratch)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _vertices(result: ScoreTables, hemi: str) -> Any:

@@ -25,9 +25,10 @@ from encoding.datasets._download2023 import DOWNLOADS
 from encoding.datasets.algonauts2021 import BLOCK, FULL, MINI_TRACK, N_CLIPS
 from encoding.datasets.doctor.algonauts2021 import N_ALL, N_VOXELS
 from encoding.fits.result import Result
-from encoding.prediction.predict import CannotPredict, account, files_into, predict, unfitted, write_predictions
+from encoding.prediction.predict import CannotPredict, account, predict, unfitted, write_predictions
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName
+from encoding.storage.atomic import atomic_files_into
 
 PEOPLE = tuple(f"sub{number:02d}" for number in range(1, 11))
 KIT_ROIS = ("LOC", "FFA", "STS", "EBA", "PPA", "V1", "V2", "V3", "V4")  # the mini track's, in the development kit's order
@@ -87,7 +88,7 @@ def submit(results: Sequence[Result], folder: str | Path, *, report: Report = si
     """
     challenge, folder = check(results), Path(folder).expanduser()
     subjects = tuple(sorted(result.plan.spec.subject for result in results))
-    with files_into(folder) as scratch:
+    with atomic_files_into(folder) as scratch:
         written = challenge.write(sorted(results, key=lambda result: result.plan.spec.subject), scratch, report, device)
         too_large = 0 < challenge.most_bytes < written[-1].stat().st_size
         (scratch / "spec.json").write_text(json.dumps({"fits": [account(result) for result in results]}, indent=1))

@@ -75,4 +75,4 @@ class Readout(ABC):
         return read_options(self.name, self.options, values)
 
 
-READOUTS: Registry[Readout] = Registry("readout", "encoding.readouts")
+READOUTS: Registry[Readout] = Registry("readout", "encoding.readouts", group="encoding_explorer.readouts")

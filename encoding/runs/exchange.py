@@ -28,6 +28,7 @@ from encoding.runs.exchange_models import model_arrays
 from encoding.runs.exchange_validation import PLAIN_TEXT, validated_spec
 from encoding.runs.imported import Imported, arrays_of
 from encoding.runs.manifest import FORMAT_VERSION, MAX_CHARACTERS, Manifest
+from encoding.storage.atomic import atomic_file
 from encoding.storage.keys import digest
 from encoding.storage.store import PROVENANCE, Store
 
@@ -53,8 +54,7 @@ def export(result: ScoreTables, path: str | Path, *, by: str = "", models: bool 
     if path.exists():
         raise FileExistsError(f"{path} exists already. Name another file.")
     content = packed(result, by=by, models=models)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
+    with atomic_file(path, overwrite=False) as file:
         file.write(content)
     return path
 
@@ -146,6 +146,5 @@ def _keep_origin(key: str, origin: Mapping[str, Any], store: Store) -> None:
     own = json.loads(path.read_text())
     own["made_from"]["imported"]["when"] = own["created"]
     merged = own | {name: origin[name] for name in ("created", "commit", "libraries", "machine", "python") if name in origin}
-    scratch = path.with_suffix(".writing")
-    scratch.write_text(json.dumps(merged, indent=1, sort_keys=True))
-    scratch.replace(path)
+    with atomic_file(path, "w") as file:
+        json.dump(merged, file, indent=1, sort_keys=True)

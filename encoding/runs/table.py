@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +19,7 @@ from encoding.fits.spec import FitSpec
 from encoding.runs.exchange import open_imported
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.atomic import atomic_file
 from encoding.storage.keys import stage_of
 from encoding.storage.store import PROVENANCE, UNREADABLE, Store
 
@@ -153,10 +152,8 @@ def write_note(key: str, store: Store, note: Note) -> None:
             path.unlink(missing_ok=True)
             return
         told = {"text": note.text, "tags": list(note.tags), "changed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
-        handle, scratch = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-        with os.fdopen(handle, "w") as file:
+        with atomic_file(path, "w") as file:
             json.dump(told, file)
-        Path(scratch).replace(path)
 
 
 def _check_note(note: Note) -> None:

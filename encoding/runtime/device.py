@@ -19,13 +19,24 @@ def choose_device(device: str) -> str:
 
 
 def available_memory() -> float:
-    """Bytes that may still be taken, a container's limit included."""
+    """Bytes of memory that this process may still take: what the machine has free, within the limits of its control groups."""
     import psutil
 
-    free = float(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError, KeyError):  # no such files, or no limit
-        group = Path("/sys/fs/cgroup")
-        limit = float((group / "memory.max").read_text())
-        used = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        free = min(free, limit - float(used["anon"]))
+    return min(float(psutil.virtual_memory().available), _free_in_groups())
+
+
+def _free_in_groups(listing: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes free under the tightest memory limit of this process's control group (version 2) and those above it; infinite without."""
+    free = float("inf")
+    try:
+        own = next(line.removeprefix("0::/") for line in listing.read_text().splitlines() if line.startswith("0::/"))
+    except (OSError, StopIteration):  # no Linux, or version 1
+        own = ""
+    for group in (mount / own, *(mount / own).parents):
+        if not group.is_relative_to(mount):
+            break
+        with suppress(OSError, ValueError, KeyError):  # no such files here, or no limit
+            limit = float((group / "memory.max").read_text())
+            used = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            free = min(free, limit - float(used["anon"]))
     return free

@@ -1,11 +1,14 @@
-"""A named set of things, filled by the modules of one folder."""
+"""Registries: names to members, from the modules of one folder and the entry points of other installed packages."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import pkgutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -31,14 +34,22 @@ class UnknownName(LookupError):
 
 
 class Registry(Mapping[str, T]):
-    """Names to things; the modules of ``package`` add theirs when it is first looked into.
+    """Names to members, filled from the modules of a package and by other installed packages when it is first looked into.
 
-    A module is one file in the package's folder whose name has no leading underscore. Importing it
-    calls :meth:`register`, so adding a member is adding a file.
+    A module is one file in the package's folder whose name has no leading underscore. Importing it calls :meth:`register`, so adding
+    a member is adding a file. Another installed package adds one through an entry point of ``group``: its name is the member's, its
+    value ``module:attribute`` the member itself or a class, which is called without arguments. An entry point that cannot be loaded,
+    or whose name is taken, is left out with a warning that names its package.
+
+    Parameters
+    ----------
+    kind : what a member is called in messages.
+    package : the package whose modules register members.
+    group : of entry points; none are looked for where it is empty.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
-        self.kind, self.package = kind, package
+    def __init__(self, kind: str, package: str, *, group: str = "") -> None:
+        self.kind, self.package, self.group = kind, package, group
         self._members: dict[str, T] = {}
         self._loaded = False
 
@@ -49,12 +60,39 @@ class Registry(Mapping[str, T]):
         self._members[name] = member
         return member
 
+    @contextmanager
+    def temporarily(self, name: str, member: T | None) -> Iterator[T | None]:
+        """Within the block ``name`` is ``member``, whatever it was before; None takes the name away. For tests and lessons."""
+        self._load()
+        before = dict(self._members)
+        try:
+            self._members.pop(name, None)
+            if member is not None:
+                self._members[name] = member
+            yield member
+        finally:
+            self._members.clear()
+            self._members.update(before)
+
     def _load(self) -> None:
         if not self._loaded:
             self._loaded = True
             for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
                 if not module.ispkg and not module.name.startswith("_"):
                     importlib.import_module(f"{self.package}.{module.name}")
+            for entry_point in entry_points(group=self.group) if self.group else ():
+                self._load_entry_point(entry_point)
+
+    def _load_entry_point(self, entry_point: EntryPoint) -> None:
+        origin = "another package" if entry_point.dist is None else entry_point.dist.name
+        if entry_point.name in self._members:
+            warnings.warn(f"{self.kind} {entry_point.name!r} of {origin} is left out: there is one of that name.", stacklevel=4)
+            return
+        try:
+            member = entry_point.load()
+            self._members[entry_point.name] = member() if isinstance(member, type) else member
+        except Exception as error:  # another package's code, which may fail in any way
+            warnings.warn(f"{self.kind} {entry_point.name!r} of {origin} cannot be loaded: {type(error).__name__}: {error}", stacklevel=4)
 
     def __iter__(self) -> Iterator[str]:
         self._load()

@@ -6,43 +6,67 @@ other, and on a busy machine nearly all of it. Pieces that do not depend on one 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from threading import Lock
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 
 
+def let_waiting_threads_sleep() -> None:
+    """Make torch's threads that wait for one another sleep rather than spin; to be called by a program before it imports torch.
+
+    On a machine with anything else to do (a browser, a second fit) spinning made small steps a hundred times slower. A value of
+    OMP_WAIT_POLICY that is set already stays. Child processes inherit it.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def map_in_threads(work: Callable[[T], None], pieces: Iterable[T], *, device: str) -> None:
     """Call ``work`` on every piece: on the CPU one piece a core at a time, on a GPU one after another.
 
-    ``work`` must write to places that no other piece touches. What it raises is raised here.
+    ``work`` must write to places that no other piece touches. What it raises is raised here. Calls may overlap; the limits of
+    BLAS and torch are as before once the last has ended.
     """
     if device != "cpu":
         for piece in pieces:
             work(piece)
         return
-    with _one_core_each() as n_cores, ThreadPoolExecutor(n_cores) as pool:
+    import torch
+
+    with _one_core_each() as n_cores, ThreadPoolExecutor(n_cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for _ in pool.map(work, pieces):
             pass
 
 
+_lock = Lock()
+_overlapping: dict[str, Any] = {"n_calls": 0}  # with n_cores and the limiter of the first of them
+
+
 @contextmanager
 def _one_core_each() -> Iterator[int]:
-    """torch and numpy compute on one core in threads started inside; gives the number of cores torch used before."""
+    """BLAS computes on one core; yields the number of cores torch used before. The last of overlapping calls lifts the limit."""
     import torch
 
-    n_cores = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with _lock:
+        if not _overlapping["n_calls"]:
+            _overlapping.update(n_cores=torch.get_num_threads(), limiter=_libraries().limit(limits=1, user_api="blas"))
+        _overlapping["n_calls"] += 1
+        n_cores = _overlapping["n_cores"]
     try:
-        with _libraries().limit(limits=1, user_api="blas"):
-            yield n_cores
+        yield n_cores
     finally:
-        torch.set_num_threads(n_cores)
+        with _lock:
+            torch.set_num_threads(n_cores)  # the pool's threads set it for threads to come
+            _overlapping["n_calls"] -= 1
+            if not _overlapping["n_calls"]:
+                _overlapping["limiter"].restore_original_limits()
 
 
 @cache

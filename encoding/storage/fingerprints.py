@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from encoding.runtime.progress import Report, silent
+from encoding.storage.atomic import atomic_file
 from encoding.storage.store import Store
 
 N_THREADS = 4  # hashing releases the GIL, and disks like a few readers at once
@@ -134,20 +134,10 @@ def _remember(learnt: Mapping[Path, list[Any]], name: str, store: Store) -> None
             target = _table_path(folder, name, store)
             with store.lock(f"fingerprints-{target.stem}"):  # two processes may know different files of one folder
                 table = _read_table(target) | {path.name: entry for path, entry in learnt.items() if path.parent == folder}
-                _write_whole(target, json.dumps(table))
+                with atomic_file(target, "w") as file:
+                    json.dump(table, file)
     except OSError as error:
         warnings.warn(f"Fingerprints could not be remembered in {store.root} ({error}); files are read again next time.", stacklevel=2)
-
-
-def _write_whole(target: Path, text: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, scratch = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        Path(scratch).replace(target)
-    finally:
-        Path(scratch).unlink(missing_ok=True)
 
 
 def _read_table(path: Path) -> dict[str, Any]:

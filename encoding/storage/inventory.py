@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.runtime.progress import Report, silent
+from encoding.storage.atomic import atomic_file
 from encoding.storage.keys import stage_of
 from encoding.storage.store import PROVENANCE, InUse, Store
 
@@ -171,11 +172,9 @@ def check(asked: str, store: Store, report: Report = silent, device: str = "auto
     n_results = len(store.keys())
     damaged = store.verify(report=report)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    told = {"when": now, "checked": n_results, "damaged": damaged}
-    scratch = store.root / f".{CHECKED_FILE}.writing"
-    scratch.write_text(json.dumps(told))
-    scratch.replace(store.root / CHECKED_FILE)
-    report(1.0, f"{n_results:,} results checked, {len(damaged):,} damaged and removed")
+    with atomic_file(store.root / CHECKED_FILE, "w") as file:
+        json.dump({"when": now, "checked": n_results, "damaged": damaged}, file)
+    report(1.0, f"{n_results:,} results checked, {len(damaged):,} damaged and moved aside")
 
 
 def last_check(store: Store) -> dict[str, Any] | None:

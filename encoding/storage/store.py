@@ -1,47 +1,88 @@
 """Results on disk, named by what made them: a folder of ``.npy`` files with their provenance beside them.
 
-A result is written to a temporary folder and renamed when whole, so a reader sees all of it or none.
-No file holds a pickle. A damaged result is a miss with a warning, never a number.
+A result is written to a scratch folder and renamed when whole, so a reader sees all of it or none. No file holds a pickle.
+
+Damage and a passing error are different things. A wrong checksum or length, a missing file, a damaged header, or a key that is not the
+folder's own is damage: the result is moved aside (:data:`DAMAGED`), a :class:`DamagedResult` warning names it, and it is computed again.
+An error of the system (EIO, ESTALE, ENOMEM, EMFILE, EACCES …) is raised with the file's name, and nothing is moved or removed.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from encoding.runtime.progress import Report, silent
+from encoding.storage import atomic
 from encoding.storage.keys import stage_of
+from encoding.storage.locks import InUse, file_lock
+from encoding.storage.npy import read_npy, write_npy
 from encoding.storage.provenance import environment
 
 Arrays = Mapping[str, np.ndarray]
 
 PROVENANCE = "provenance.json"
-LEFTOVER_SECONDS = 24 * 3600  # a temporary folder older than this belongs to a process that died
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what reading a damaged result raises
+DAMAGED = "damaged"  # the folder below a Store's root that damaged results are moved into
+LOCKS = "locks"
+DAMAGE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)  # a file that is missing, or is none: damage
+READ_ONLY_ERRNOS = (errno.EROFS, errno.EACCES, errno.EPERM)
+FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what looking at a result that may be damaged raises
 
 
 class DamagedResult(Warning):
     """A result on disk was cut short or changed; it is computed again."""
 
 
-class InUse(Exception):
-    """Somebody else holds the lock of a result."""
-
-
 class StoreFull(OSError):
     """The disk that holds the Store has no room for a result."""
+
+
+class StoreReadOnly(OSError):
+    """The Store may be read but not written to."""
+
+
+class Damage(ValueError):
+    """A stored result is not what was written. The message says how."""
+
+
+class StoredArrays(Mapping[str, np.ndarray]):
+    """The arrays of one result by name, read-only; each is read, or mapped where it is large, when it is asked for.
+
+    Nothing is kept open between: a few hundred results can be at hand at once.
+    """
+
+    def __init__(self, folder: Path, sizes: Mapping[str, int]) -> None:
+        self._folder, self._sizes = folder, sizes
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._sizes:
+            raise KeyError(name)
+        path = self._folder / f"{name}.npy"
+        with _named(path):
+            return read_npy(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sizes
 
 
 class Store:
@@ -56,6 +97,7 @@ class Store:
         root = root or os.environ.get("ENCODING_CACHE_DIR") or Path(__file__).parents[2] / "cache"
         self.root = Path(root).expanduser().resolve()  # jobs outlive a change of directory
         self._sound: dict[Path, tuple[int, int, int]] = {}  # files whose checksum was right, as they were then
+        self._is_swept = False
 
     def path(self, key: str) -> Path:
         """The folder that holds, or would hold, the result named ``key``."""
@@ -64,85 +106,132 @@ class Store:
     def __contains__(self, key: str) -> bool:
         return (self.path(key) / PROVENANCE).exists()
 
-    def get(self, key: str) -> dict[str, np.ndarray] | None:
-        """The arrays of a result, memory-mapped and read-only; None where there is none or it is damaged.
+    def get(self, key: str) -> StoredArrays | None:
+        """The arrays of a result; None where there is none or it is damaged.
 
         Each file's checksum is compared the first time this process opens it.
+
+        Raises
+        ------
+        OSError, with the file's name, where the system cannot read it now.
         """
         try:
-            return self._read(key)
-        except UNREADABLE as error:
-            self._lose(key, error)
+            return self._checked(key)
+        except Damage as error:
+            self._set_aside(key, error)
             return None
 
     def is_sound(self, key: str) -> bool:
         """Whether :meth:`get` would return a result; a file of which this process knows the checksum is not opened for it."""
-        try:
-            provenance = self.provenance(key)
-            for name, about in provenance["files"].items() if provenance else ():
-                self._check(self.path(key) / f"{name}.npy", about)
-        except UNREADABLE as error:
-            self._lose(key, error)
-            return False
-        return provenance is not None
+        return self.get(key) is not None
 
     def provenance(self, key: str) -> dict[str, Any] | None:
-        """What made a result: parents, parameters, versions, device, seconds, and a checksum per file."""
+        """What made a result: parents, parameters, versions, device, seconds, and a checksum per file; None where there is none.
+
+        Raises
+        ------
+        Damage where it cannot be understood or names another key.
+        """
         path = self.path(key) / PROVENANCE
-        return json.loads(path.read_text()) if path.exists() else None
+        if not path.exists():
+            if os.path.lexists(self.path(key)) and not self._is_half_removed(key):
+                raise Damage(f"{key} has no {PROVENANCE}")
+            return None
+        try:
+            with _named(path):
+                if not stat.S_ISREG(path.stat().st_mode):
+                    raise Damage(f"{PROVENANCE} is not a file")
+                found = json.loads(path.read_bytes())
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        except OSError as error:
+            if error.errno in DAMAGE_ERRNOS:
+                raise Damage(f"{PROVENANCE}: {error.strerror}") from error
+            raise
+        except (ValueError, RecursionError) as error:
+            raise Damage(f"{PROVENANCE} cannot be read: {type(error).__name__}") from error
+        if not isinstance(found, dict) or found.get("key") != key:
+            raise Damage(f"{PROVENANCE} is not that of {key}")
+        files = found.get("files")
+        if not isinstance(found.get("made_from"), dict) or not isinstance(files, dict) or not all(map(_is_listing, files.items())):
+            raise Damage(f"{PROVENANCE} lacks what every result has")
+        return found
 
     def put(self, key: str, arrays: Arrays, made_from: Mapping[str, Any]) -> None:
         """Write a result. Where another process wrote the same key first, its copy stays."""
         with self.writing(key, made_from) as folder:
             for name, array in arrays.items():
-                np.save(folder / f"{name}.npy", np.asarray(array), allow_pickle=False)
+                write_npy(folder / f"{name}.npy", array)
 
     @contextmanager
     def writing(self, key: str, made_from: Mapping[str, Any]) -> Iterator[Path]:
-        """A temporary folder to write ``.npy`` files into; it becomes the result when the block ends well.
+        """A scratch folder to write ``.npy`` files into; it becomes the result when the block ends well.
 
         Raises
         ------
         StoreFull where the disk is full. Nothing is left behind then, or after any other error.
         """
-        target = self.path(key)
-        started = time.perf_counter()
-        scratch = None
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+        target, started = self.path(key), time.perf_counter()
+        if not self._is_swept:
+            self.sweep()
+        with self._writable(key), atomic.scratch_folder(target.parent) as scratch:
             yield scratch
-            about = {"key": key, "made_from": dict(made_from), "seconds": time.perf_counter() - started}
-            about |= environment() | {"files": {path.stem: _fingerprint(path) for path in sorted(scratch.glob("*.npy"))}}
+            about = {"key": key, "made_from": dict(made_from), "seconds": time.perf_counter() - started} | environment()
+            paths = sorted(scratch.glob("*.npy"))
+            about |= {"files": {path.stem: _fingerprint(path) for path in paths}, "arrays": {path.stem: _layout(path) for path in paths}}
             (scratch / PROVENANCE).write_text(json.dumps(about, indent=1, sort_keys=True))
-            written = {path.name: _state(path) for path in scratch.glob("*.npy")}
+            states = {path.name: _state(path) for path in paths}
             _rename(scratch, target)
-            self._sound |= {target / name: state for name, state in written.items()}  # its checksums were taken a moment ago
+            self._sound |= {target / name: state for name, state in states.items()}  # their checksums were taken a moment ago
+
+    @contextmanager
+    def _writable(self, key: str = "a result") -> Iterator[None]:
+        """Within the block an OSError of writing says what is full, or that this Store is read-only."""
+        try:
+            yield
         except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+            short_write = error.errno is None and "requested and" in str(error)  # numpy's words where fewer bytes were taken
+            if error.errno in FULL_ERRNOS or (short_write and shutil.disk_usage(self.root).free < 2**20):
                 hint = "`python -m encoding cache prune` frees some."
                 raise StoreFull(f"No room left on the disk of {self.root} for {key}. {hint}") from error
+            if error.errno in READ_ONLY_ERRNOS and str(error.filename or "").startswith(str(self.root)):
+                hint = "Set ENCODING_CACHE_DIR to a folder of your own, or ask its owner."
+                raise StoreReadOnly(f"{self.root} cannot be written to ({error.strerror}: {error.filename}). {hint}") from error
             raise
-        finally:
-            if scratch is not None and scratch.exists():
-                shutil.rmtree(scratch, ignore_errors=True)
 
     @contextmanager
     def lock(self, key: str, *, wait: bool = True) -> Iterator[None]:
         """Held by the one process that makes ``key``; others wait, or get InUse where they will not. It is let go when its holder dies."""
-        path = self.root / "locks" / f"{key}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=-1 if wait else 0)
-        except Timeout as error:
-            raise InUse(f"{key} is being made or read by somebody else.") from error
+        with ExitStack() as stack:
+            with self._writable():
+                stack.enter_context(file_lock(self.root / LOCKS / f"{key}.lock", wait=wait))
+            yield
+
+    @contextmanager
+    def in_use(self, keys: Sequence[str]) -> Iterator[None]:
+        """Within the block, or until this process dies, :meth:`keys_in_use` names ``keys``."""
+        with self.lock("prune"):  # not between somebody's look at what is in use and the removal of the rest
+            uses = file_lock(self.root / LOCKS / f"{secrets.token_hex(8)}.uses")
+            descriptor = uses.__enter__()
+            os.write(descriptor, json.dumps(list(keys)).encode())
         try:
             yield
         finally:
-            lock.release()
+            uses.__exit__(None, None, None)
 
-    def memo(self, key: str, make: Callable[[], Arrays], made_from: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def keys_in_use(self) -> set[str]:
+        """The results that running fits read or make."""
+        found: set[str] = set()
+        for path in (self.root / LOCKS).glob("*.uses"):
+            try:
+                with file_lock(path, wait=False):  # its process has ended
+                    continue
+            except InUse:
+                with suppress(FileNotFoundError, ValueError):
+                    found |= set(json.loads(path.read_bytes()))
+        return found
+
+    def memo(self, key: str, make: Callable[[], Arrays], made_from: Mapping[str, Any]) -> StoredArrays:
         """The result named ``key``, made and stored first where it is not there; made once whoever asks."""
         found = self.get(key)
         if found is not None:
@@ -157,63 +246,135 @@ class Store:
         return found
 
     def keys(self) -> list[str]:
-        """Every result that is whole, oldest first."""
-        found = [path.parent for path in self.root.glob(f"*/*/{PROVENANCE}")]
-        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+        """Every result that has a provenance, oldest first."""
+        found = []
+        for path in self._folders():
+            with suppress(FileNotFoundError, NotADirectoryError):
+                found.append(((path / PROVENANCE).lstat().st_mtime, path.name))
+        return [key for _, key in sorted(found)]
+
+    def _folders(self) -> list[Path]:
+        """Where results are or should be: ``<root>/<stage>/<stage>-<digest>``."""
+        return [path for path in self.root.glob("*/*-*") if stage_of(path.name) == path.parent.name and "." not in path.name]
 
     def size(self, key: str) -> int:
         """Bytes that a result takes on disk."""
         return sum(path.stat().st_size for path in self.path(key).iterdir())
 
     def verify(self, *, remove: bool = True, report: Report = silent) -> list[str]:
-        """Compare every checksum; the keys of damaged results, which are removed unless told otherwise."""
+        """Compare every checksum; the keys of damaged results, which are moved aside where ``remove`` is true.
+
+        Raises
+        ------
+        OSError, with the file's name, where one cannot be read now.
+        """
         self._sound.clear()
-        damaged, keys = [], self.keys()
+        damaged, keys = [], [path.name for path in self._folders()]
         for number, key in enumerate(keys):
             report(number / len(keys), f"Checking results: {number:,} of {len(keys):,}")
             try:
-                self._read(key)
-            except UNREADABLE:
+                self._checked(key)
+            except Damage as error:
                 damaged.append(key)
                 if remove:
-                    self.remove(key)
+                    self._move_aside(key, error)
         return damaged
 
     def remove(self, key: str) -> None:
-        """Forget one result."""
-        shutil.rmtree(self.path(key), ignore_errors=True)
+        """Remove one result; nothing where there is none.
+
+        Raises
+        ------
+        OSError where it may not be removed; then all of it is still there.
+        """
+        path = self.path(key)
+        if path.is_symlink() or path.is_file():
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            doomed = atomic.scratch_path(path.parent)
+            with suppress(FileNotFoundError):
+                path.rename(doomed)  # at once, so that no reader sees a part of it
+                shutil.rmtree(doomed)
 
     def leftovers(self) -> list[Path]:
-        """The folders that processes which died left half written."""
-        return [path for path in self.root.glob("*/.writing-*/") if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
+        """What processes that died left half written."""
+        stages = [path for path in self.root.glob("*/") if path.name != DAMAGED]
+        return [path for stage in stages for path in atomic.leftovers(stage)] + atomic.leftovers(self.root)
+
+    def set_aside(self) -> list[Path]:
+        """The damaged results that were moved aside."""
+        return sorted(self.root.glob(f"{DAMAGED}/*/*"))
 
     def sweep(self) -> int:
-        """Remove the leftovers; returns how many there were."""
+        """Remove the :meth:`leftovers`, and locks whose holder died; returns how many leftovers there were."""
+        self._is_swept = True
         old = self.leftovers()
         for path in old:
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        for path in (self.root / LOCKS).glob("*"):
+            with suppress(InUse, OSError), file_lock(path, wait=False):
+                pass
         return len(old)
 
-    def _lose(self, key: str, error: Exception) -> None:
-        warnings.warn(f"{self.path(key)} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=3)
-        self.remove(key)
+    def _set_aside(self, key: str, error: Damage) -> None:
+        warnings.warn(f"{self.path(key)} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=4)
+        self._move_aside(key, error)
 
-    def _read(self, key: str) -> dict[str, np.ndarray] | None:
+    def _move_aside(self, key: str, error: Damage) -> None:
+        target = self.root / DAMAGED / stage_of(key) / f"{key}-{secrets.token_hex(4)}"
+        with suppress(OSError):  # where nothing can be moved the result stays, and is no result
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.path(key).rename(target)
+
+    def _is_half_removed(self, key: str) -> bool:
+        """Whether the folder is what an interrupted removal of an earlier release left: one without provenance and with nothing else."""
+        path = self.path(key)
+        return path.is_dir() and not any(path.iterdir())
+
+    def _checked(self, key: str) -> StoredArrays | None:
         provenance = self.provenance(key)
         if provenance is None:
             return None
-        return {name: self._open(self.path(key) / f"{name}.npy", about) for name, about in provenance["files"].items()}
+        for name, about in provenance["files"].items():
+            self._check(self.path(key) / f"{name}.npy", about, provenance.get("arrays", {}).get(name))
+        return StoredArrays(self.path(key), {name: about["bytes"] for name, about in provenance["files"].items()})
 
-    def _open(self, path: Path, about: Mapping[str, Any]) -> np.ndarray:
-        self._check(path, about)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+    def _check(self, path: Path, about: Mapping[str, Any], layout: Any) -> None:
+        try:
+            with _named(path):
+                state = _state(path)
+                if self._sound.get(path) == state:
+                    return
+                if state[1] != about["bytes"] or not stat.S_ISREG(path.stat().st_mode) or _fingerprint(path) != dict(about):
+                    raise Damage(f"{path.name} is not what was written")
+                if layout is not None and _layout(path) != layout:
+                    raise Damage(f"{path.name} has another shape than what was written")
+                read_npy(path, mapped_from=0)
+        except OSError as error:
+            if error.errno in DAMAGE_ERRNOS:
+                raise Damage(f"{path.name}: {error.strerror}") from error
+            raise
+        except Damage:
+            raise
+        except ValueError as error:
+            raise Damage(str(error)) from error
+        self._sound[path] = state
 
-    def _check(self, path: Path, about: Mapping[str, Any]) -> None:
-        seen = _state(path)
-        if self._sound.get(path) != seen:
-            if _fingerprint(path) != dict(about):
-                raise ValueError(f"{path.name} is not what was written")
-            self._sound[path] = seen
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Within the block an OSError says which file it is about."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _is_listing(entry: tuple[Any, Any]) -> bool:
+    name, about = entry
+    return isinstance(about, dict) and set(about) == {"bytes", "sha256"} and Path(name).name == name
 
 
 def _state(path: Path) -> tuple[int, int, int]:
@@ -226,10 +387,17 @@ def _fingerprint(path: Path) -> dict[str, Any]:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
+def _layout(path: Path) -> list[Any]:
+    array = read_npy(path, mapped_from=0)
+    return [list(array.shape), array.dtype.str]
+
+
 def _rename(scratch: Path, target: Path) -> None:
     try:
         scratch.rename(target)
     except OSError:
-        if not (target / PROVENANCE).exists():  # not another writer's whole copy: a half-removed folder
-            shutil.rmtree(target, ignore_errors=True)
+        if not target.exists() and not target.is_symlink():
+            raise
+        if not (target / PROVENANCE).exists():  # not another writer's whole copy: a half-removed folder, or no folder
+            shutil.rmtree(target, ignore_errors=True) if target.is_dir() and not target.is_symlink() else target.unlink(missing_ok=True)
             scratch.rename(target)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from encoding.datasets.simulation.clips import FRAMES_PER_SECOND, N_FRAMES, Clip
 from encoding.datasets.simulation.cortex import SUBJECTS, Hemisphere, truth
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.atomic import scratch_folder
 
 N_REPETITIONS = 3
 SEED = 2021
@@ -141,9 +140,7 @@ def write_algonauts2021(
     """
     _check_people(people)
     out = check_free(Path(out))
-    out.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
-    try:
+    with scratch_folder(out) as scratch:
         layout = Algonauts2021Layout(scratch)
         _write_clips(filmed, layout, subprogress(report, 0, 0.9))
         for person, responses in people.items():
@@ -153,8 +150,6 @@ def write_algonauts2021(
             (out / layout.marker.name).write_text(MARKER)
         for folder in (layout.participants, layout.clips):
             folder.rename(out / folder.name)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return out
 
 

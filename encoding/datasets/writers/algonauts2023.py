@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from encoding.datasets.algonauts2023 import HEMIS, SUBJECT, Algonauts2023Layout
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import unknown
 from encoding.runtime.threads import map_in_threads
+from encoding.storage.atomic import atomic_folder
 
 BATCH = 64  # images between two reports of progress
 MARKER = """These data are simulated. No brain was measured.
@@ -44,10 +43,8 @@ def write_algonauts2023(subject: Subject, out: Path, report: Report = silent, *,
     target = Path(out) / subject.name
     if target.exists():
         raise FileExistsError(f"{target} exists already. Remove it first, or write to another folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
-    try:
-        layout = Algonauts2023Layout(scratch / subject.name)
+    with atomic_folder(target) as scratch:
+        layout = Algonauts2023Layout(scratch)
         for folder in (layout.training_images, layout.test_images, layout.responses("lh").parent, layout.mask("lh").parent):
             folder.mkdir(parents=True)
         _write_images(subject, layout, size, subprogress(report, 0, 0.9))
@@ -56,9 +53,6 @@ def write_algonauts2023(subject: Subject, out: Path, report: Report = silent, *,
             np.save(layout.responses(hemi), np.asarray(subject.responses[hemi], np.float32))  # a memory map is copied block by block
             _write_masks(subject, layout, hemi)
         _write_names(subject, layout)
-        layout.folder.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return target
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from encoding.datasets._base import Stimuli, Subject
 from encoding.datasets.img2brain import MARKER, TOP, Img2BrainLayout
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.threads import map_in_threads
+from encoding.storage.atomic import atomic_folder
 
 BATCH = 64  # images between two reports of progress
 
@@ -34,10 +33,8 @@ def write_img2brain(subject: Subject, out: Path, report: Report = silent, *, siz
     target = Path(out) / TOP
     if target.exists():
         raise FileExistsError(f"{target} exists already. Remove it first, or write to another folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
-    try:
-        layout = Img2BrainLayout(scratch / TOP)
+    with atomic_folder(target) as folder:
+        layout = Img2BrainLayout(folder)
         layout.responses.parent.mkdir(parents=True)
         _write_images(subject.stimuli, layout.training_images, size, subprogress(report, 0, 0.85))
         _write_images(subject.unlabelled, layout.test_images, size, subprogress(report, 0.85, 0.95))
@@ -45,9 +42,6 @@ def write_img2brain(subject: Subject, out: Path, report: Report = silent, *, siz
         np.save(layout.responses, np.concatenate([np.asarray(block, np.float32) for block in subject.responses.values()], axis=1))
         if subject.simulated:
             layout.marker.write_text(MARKER.format(name=subject.name, dataset=subject.dataset))
-        layout.folder.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return target
 
 

@@ -7,7 +7,6 @@ viewer and the meshes are files in ``static/`` beside the main script, which a b
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from encoding.datasets._surface import column_at
 from encoding.plots.brain.brain_map import MESH_VERSION, BrainMap, mesh_bytes, viewer_module
+from encoding.storage.atomic import atomic_file
 
 Selection = tuple[str, int]
 """A hemisphere and the column of a vertex in the subject's own arrays."""
@@ -107,11 +107,9 @@ def _write(path: Path, content: Callable[[], bytes]) -> None:
     if path.exists():
         return
     try:
-        path.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as scratch:
-            scratch.write(content())
-        Path(scratch.name).chmod(0o644)
-        Path(scratch.name).replace(path)
+        with atomic_file(path) as file:
+            file.write(content())
+        path.chmod(0o644)  # a server of static files may run as another user
     except OSError as error:
         raise CannotServe(
             f"The brain needs to write {path.name} into {path.parent}, which failed: {error}. Make that folder writable."

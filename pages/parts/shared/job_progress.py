@@ -9,6 +9,7 @@ from encoding.analysis.learning_curve import has_curve
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
 from encoding.jobs.tasks import study
+from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import find_result, job_key, jobs, needs, settle, stored_curve, stored_intervals, weights_are_here
@@ -114,13 +115,8 @@ def standing(job: Job) -> str:
     """Where a job stands: its place in the queue, or how far it is and how long it may still take."""
     if job.state == "queued":
         return f"Waiting, place {job.position} in the queue" if job.position else "Waiting"
-    left = "" if job.seconds_left is None else f", about {_duration(job.seconds_left)} left"
-    return f"{job.fraction:.0%}, {_duration(job.seconds)} so far{left}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    left = "" if job.seconds_left is None else f", about {duration(job.seconds_left)} left"
+    return f"{job.fraction:.0%}, {duration(job.seconds)} so far{left}"
 
 
 def complete(spec: FitSpec, result: Result) -> None:

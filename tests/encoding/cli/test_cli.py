@@ -15,8 +15,9 @@ from encoding import DATASETS, READOUTS, FitSpec, fit
 from encoding.backbones import BACKBONES, NoWeights
 from encoding.cli import parser, warnings_as_lines
 from encoding.cli.fitting import spec_from
-from encoding.cli.terminal import Progress, TimeLeft, duration, file_size, table
+from encoding.cli.terminal import Progress, TimeLeft, file_size, table
 from encoding.datasets import BadData
+from encoding.runtime.durations import duration
 from encoding.runtime.progress import silent
 from encoding.storage.store import DamagedResult, Store, StoreFull
 from tests import PROJECT

@@ -1,9 +1,11 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
 from encoding.runtime.registry import Registry, UnknownName, unknown
+from tests import PROJECT
 
 
 def test_an_unknown_name_gets_the_nearest_and_the_known():
@@ -36,4 +38,112 @@ def test_the_core_needs_no_interface_and_listing_loads_no_torch():
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_member_is_there_for_a_while_and_then_what_was_there_before():
+    registry = Registry("thing", "encoding.readouts")
+    registry._loaded = True
+    registry.register("a", 1)
+    with registry.temporarily("a", 2), registry.temporarily("b", 3):
+        assert dict(registry) == {"a": 2, "b": 3}
+        with registry.temporarily("a", None):
+            assert list(registry) == ["b"]
+    assert dict(registry) == {"a": 1}
+
+
+EXTRA = """
+import numpy as np
+from encoding.backbones import Backbone, Source
+from encoding.datasets.demo import Demo
+from encoding.readouts import READOUTS
+from encoding.readouts.ols import OLS
+
+
+class Small(Demo):
+    name, title = "small", "Small"
+
+    def __init__(self):
+        super().__init__(n_stimuli=60, n_unlabelled=2)
+
+
+class Mean(Backbone):
+    fingerprint = "mean-1"
+
+    def prepare(self, image):
+        import torch
+        return torch.from_numpy(np.asarray(image.resize((8, 8)), np.float32).transpose(2, 0, 1) / 255)
+
+    def activations(self, batch, layers, pool="none"):
+        return {layer: batch.mean((2, 3)) for layer in layers}
+
+    def to(self, device):
+        return self
+
+
+class MeanSource(Source):
+    name, needs_weights = "meannet", False
+
+    def networks(self):
+        return ("meannet",)
+
+    def layers(self, network):
+        return ("mean",)
+
+    every_layer = layers
+
+    def fingerprint(self, network, weights):
+        return Mean.fingerprint
+
+    def open(self, network, weights):
+        return Mean()
+
+
+class Again(OLS):
+    name, title = "again", "OLS of another package"
+
+
+again = Again()
+"""
+ENTRY_POINTS = """
+[encoding_explorer.datasets]
+small = encoding_extra:Small
+
+[encoding_explorer.backbones]
+meannet = encoding_extra:MeanSource
+
+[encoding_explorer.readouts]
+again = encoding_extra:again
+ols = encoding_extra:again
+gone = encoding_missing:nothing
+"""
+
+
+@pytest.fixture
+def extra_package(tmp_path):
+    """Another installed package: a folder that holds its module and what pip writes of it."""
+    (tmp_path / "encoding_extra.py").write_text(EXTRA)
+    info = tmp_path / "encoding_extra-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: encoding-extra\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return tmp_path
+
+
+def test_another_package_adds_a_dataset_a_backbone_and_a_readout_that_fit(extra_package, tmp_path):
+    code = (
+        "import sys, warnings\n"
+        "from encoding import BACKBONES, DATASETS, READOUTS, FitSpec, Store, fit\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    listed = [*DATASETS, *BACKBONES, *READOUTS]\n"
+        "assert {'small', 'meannet', 'again'} <= set(listed), listed\n"
+        "assert 'torch' not in sys.modules\n"
+        "said = ' '.join(str(warning.message) for warning in caught)\n"
+        "assert \"'ols' of encoding-extra is left out\" in said and \"'gone' of encoding-extra cannot be loaded\" in said, said\n"
+        "spec = FitSpec(dataset='small', backbone='meannet', layers=('mean',), n_components=0, readout='again')\n"
+        f"assert fit(spec, Store({str(tmp_path / 'store')!r})).rois()['r_mean'].notna().any()\n"
+    )
+    path = os.pathsep.join([str(extra_package), str(PROJECT)])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
     assert done.returncode == 0, done.stderr

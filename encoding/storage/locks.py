@@ -1,0 +1,56 @@
+"""Locks between processes: files that the kernel unlocks when their holder dies, and that go when they are let go."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class InUse(Exception):
+    """Another process or thread holds the lock."""
+
+
+@contextmanager
+def file_lock(path: Path, *, wait: bool = True) -> Iterator[int]:
+    """Hold the lock that ``path`` names; yields its descriptor. The file is removed before the lock is let go.
+
+    Raises
+    ------
+    InUse where it is held and ``wait`` is false. OSError with the file's name where it cannot be made.
+    """
+    descriptor = _acquire(path, wait=wait)
+    try:
+        yield descriptor
+    finally:
+        try:
+            path.unlink(missing_ok=True)  # while it is held: who waits on this file finds it gone and makes another
+        finally:
+            os.close(descriptor)
+
+
+def _acquire(path: Path, *, wait: bool) -> int:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if _is_same_file(descriptor, path):
+                return descriptor
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise InUse(f"{path.stem} is being made or read by another process.") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder removed it before letting it go
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        own, there = os.fstat(descriptor), path.stat()
+    except FileNotFoundError:
+        return False
+    return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)

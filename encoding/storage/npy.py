@@ -1,0 +1,126 @@
+"""``.npy`` files without pickles: written block by block with the true error of the disk, read whole or mapped by size."""
+
+from __future__ import annotations
+
+import stat
+import tokenize
+from math import prod
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+
+BAD_HEADER = (ValueError, TypeError, EOFError, OverflowError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
+"""What numpy raises of a damaged header."""
+
+MAPPED_BYTES = 16 * 2**20  # arrays from this size are memory-mapped, smaller ones are read: a map keeps a descriptor open
+WRITTEN_BYTES = 16 * 2**20  # handed to the system at a time
+HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+Header = tuple[tuple[int, ...], bool, np.dtype]
+"""Shape, whether columns come first (Fortran order), dtype."""
+
+
+class NpyWriter:
+    """A ``.npy`` file in C order that grows by blocks of rows.
+
+    Written as a plain file: on a full disk that is an OSError to handle, where a memory map would kill the process.
+
+    Parameters
+    ----------
+    shape : of the whole array; ``dtype`` is that of the file, to which blocks are cast.
+    columns_first : the file is in Fortran order, and blocks are columns, (b, …) of the transposed array.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: str | np.dtype = "<f4", *, columns_first: bool = False) -> None:
+        self.path, self.shape, self.dtype = path, shape, np.dtype(dtype)
+        self._file: BinaryIO = path.open("wb")
+        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": columns_first, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        self._n_bytes = 0
+
+    def write(self, block: np.ndarray) -> None:
+        """Append rows, (b, …)."""
+        data = memoryview(np.ascontiguousarray(block, self.dtype)).cast("B") if block.size else memoryview(b"")
+        for start in range(0, len(data), WRITTEN_BYTES):
+            self._file.write(data[start : start + WRITTEN_BYTES])
+        self._n_bytes += len(data)
+
+    def close(self) -> None:
+        """Close the file.
+
+        Raises
+        ------
+        OSError where the last bytes do not reach the disk.
+        """
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *about: object) -> None:
+        self.close()
+        expected = prod(self.shape) * self.dtype.itemsize
+        if kind is None and self._n_bytes != expected:
+            raise ValueError(f"{self.path.name} got {self._n_bytes:,} bytes of {expected:,}.")
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    """Write a whole array.
+
+    Raises
+    ------
+    ValueError for arrays of Python objects, which no file here holds. OSError of the disk.
+    """
+    array = np.asarray(array)
+    if array.dtype.hasobject:
+        raise ValueError(f"{path.stem} holds Python objects, which are never stored (allow_pickle=False).")
+    columns_first = array.flags.f_contiguous and not array.flags.c_contiguous
+    with NpyWriter(path, array.shape, array.dtype, columns_first=columns_first) as writer:
+        writer.write(array.T if columns_first else array)
+
+
+def read_header(file: BinaryIO, *, objects: bool = False) -> Header:
+    """Shape, Fortran order and dtype of an open ``.npy`` file, which then stands at its data.
+
+    Raises
+    ------
+    One of :data:`BAD_HEADER` where it is none, or holds Python objects and ``objects`` is false.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in HEADER_READERS:
+        raise ValueError(f"version {version} of .npy is not read")
+    shape, columns_first, dtype = HEADER_READERS[version](file)
+    if dtype.hasobject and not objects:
+        raise ValueError("it holds Python objects")
+    return shape, columns_first, dtype
+
+
+def read_npy(path: Path, *, mapped_from: int = MAPPED_BYTES) -> np.ndarray:
+    """The array of a ``.npy`` file, read-only: in memory, or memory-mapped where it has ``mapped_from`` bytes or more.
+
+    Raises
+    ------
+    ValueError where it is no sound ``.npy``, or shorter or longer than its header says: a map of a shortened file would kill the
+    process. OSError with the file's name where it cannot be read.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
+        raise ValueError(f"{path.name} is not a regular file")
+    with path.open("rb") as file:
+        try:
+            shape, columns_first, dtype = read_header(file)
+        except BAD_HEADER as error:
+            raise ValueError(f"{path.name} has a damaged header ({error})") from error
+        n_bytes, start = prod(shape) * dtype.itemsize, file.tell()
+        if start + n_bytes != about.st_size:
+            raise ValueError(f"{path.name} has {about.st_size:,} bytes where its header says {start + n_bytes:,}")
+        order = "F" if columns_first else "C"
+        if n_bytes >= max(1, mapped_from):
+            return np.memmap(path, dtype, "r", start, shape, order)
+        data = file.read(n_bytes)
+        if len(data) != n_bytes:
+            raise ValueError(f"{path.name} was shortened while it was read")
+    array = np.frombuffer(data, dtype).reshape(shape, order=order) if n_bytes else np.zeros(shape, dtype)
+    array.flags.writeable = False
+    return array
