@@ -60,7 +60,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     device = choose_device(device)
     preflight(planned, store, device).check()
     rest = subprogress(report, opened, 1)
-    if planned.readout.needs != "stimuli":
+    if planned.readout.uses_components:
         for number, each_plan in enumerate((planned, *planned.extra_subjects)):
             n_plans = 1 + len(planned.extra_subjects)
             extract_features(each_plan, store, subprogress(rest, 0.6 * number / n_plans, 0.6 * (number + 1) / n_plans), device)
@@ -78,8 +78,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
 
 def _fit_fold(planned: Plan, fold: Fold, store: Store, report: Report, device: str) -> Arrays:
     """Every score of every vertex on one fold's test rows, (n_vertices,) by ``<hemi>_<score>``; NaN where no part holds the vertex."""
-    looks_at_stimuli = planned.readout.needs == "stimuli"
-    Z = None if looks_at_stimuli else reduce_features(planned, fold, store, subprogress(report, 0, 0.4), device)
+    Z = reduce_features(planned, fold, store, subprogress(report, 0, 0.4), device) if planned.readout.uses_components else None
     bands, arrays = bands_of(planned, fold, store), {}
     for number, part in enumerate(planned.target_groups):
         start, stop = (0.4 + 0.6 * at / len(planned.target_groups) for at in (number, number + 1))
@@ -167,7 +166,7 @@ def fit_readout(planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray | No
     summing, fitting = subprogress(report, 0, 0.5), subprogress(report, 0.5, 1)
 
     def make() -> Arrays:
-        if readout.needs == "moments":
+        if readout.uses_moments:
             data: Moments | Training = _group_moments(planned, fold, part, Z, store, summing, device)
         else:
             extra_subjects = [
@@ -178,7 +177,7 @@ def fit_readout(planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray | No
         return readout.fit(data, planned.options, device=device, report=fitting).arrays()
 
     store.memo(key, make, planned.made_from(device=device, part=part.name))
-    if readout.needs != "moments":
+    if not readout.uses_moments:
         Checkpoint(store, key).clear()  # only now that the result is safe
     return restored(planned, fold, part, store, Z)
 

@@ -28,4 +28,4 @@ def fit(name, X, Y, fold=None, **options):
     read = readout.read(options)
     if fold is None:
         fold = np.arange(len(X)) % readout.n_folds(read)
-    return readout.fit(Moments.of(X, Y, fold) if readout.needs == "moments" else Training.of(X, Y, fold), read)
+    return readout.fit(Moments.of(X, Y, fold) if readout.uses_moments else Training.of(X, Y, fold), read)

@@ -245,7 +245,7 @@ class _Objective:
     def of(cls, planned: Plan, store: Store, report: Report, device: str) -> _Objective:
         preflight(planned, store, device).check()
         first, fold = planned.folds[0], judged_fold(planned)
-        if planned.readout.needs == "stimuli":
+        if not planned.readout.uses_components:
             return cls(planned, fold, None, (), (), store, device)
         plans = (planned, *planned.extra_subjects)
         for number, each in enumerate(plans):
@@ -275,7 +275,7 @@ class _Objective:
         return float(np.nanmean(r))
 
     def _data(self, planned: Plan, part: TargetGroup, on_epoch: EpochCallback | None) -> Moments | Training:
-        if planned.readout.needs != "moments":
+        if not planned.readout.uses_moments:
             return training_rows(planned, self.fold, part, self.Z, extra_subjects=self.extra_subjects, on_epoch=on_epoch)
         found = [self._sums(planned, hemi).targets(slice(None) if part.whole else columns) for hemi, columns in part.columns.items()]
         return found[0] if len(found) == 1 else Moments.side_by_side(found)

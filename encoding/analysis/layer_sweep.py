@@ -212,7 +212,7 @@ def _fit_layers(sweep: Sweep, cells: Mapping[Cell, Plan], store: Store, report: 
     """Fit layers of one backbone; a sentence for each that there was no room for."""
     unfitted = [cell for cell, each in cells.items() if not is_complete(each, store)]
     fitting = EXTRACTING if unfitted else 0.0
-    if unfitted and cells[unfitted[0]].readout.needs != "stimuli":
+    if unfitted and cells[unfitted[0]].readout.uses_components:
         joint = plan(replace(sweep.spec_of(unfitted[0]), layers=tuple(layer for _, layer in unfitted)), store)
         everyone = (joint, *joint.extra_subjects)
         for number, each in enumerate(everyone):

@@ -52,7 +52,7 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
         for number, hemi in enumerate(planned.hemis):
             part = subprogress(report, 0.3 + 0.7 * number / len(planned.hemis), 0.3 + 0.7 * (number + 1) / len(planned.hemis))
             Y = planned.subject.responses[hemi]
-            if planned.readout.needs == "moments":
+            if planned.readout.uses_moments:
                 test = Moments.of(Z, Y, np.zeros(len(fold.test), int), rows=fold.test, device=device)
                 arrays |= _grow(planned, hemi, Z, Y, test, arrays["sizes"], bands_of(planned, fold, store), part, device)
             else:
@@ -64,7 +64,7 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
 
 def has_curve(spec: FitSpec) -> bool:
     """Whether a readout is fitted anew, cheaply, for each number of images; one that is trained for long has a curve over epochs."""
-    return READOUTS[spec.readout].exact and READOUTS[spec.readout].needs != "stimuli"
+    return READOUTS[spec.readout].exact and READOUTS[spec.readout].uses_components
 
 
 def curve_key(fit_key: str) -> str:

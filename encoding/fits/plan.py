@@ -107,7 +107,7 @@ class Plan:
     def weights_key(self, fold: Fold, part: TargetGroup) -> str:
         """The name of a part's model."""
         made: dict[str, Any] = {"readout": self.readout.name, "options": asdict(self.options)}
-        if self.readout.needs == "moments":
+        if self.readout.uses_moments:
             keys = [self.moments_key(fold, hemi) for hemi in part.columns]
             made["moments"] = keys[0] if len(keys) == 1 else keys
         else:
@@ -122,8 +122,8 @@ class Plan:
 
     def _rows_and_responses(self, fold: Fold, part: TargetGroup) -> dict[str, Any]:
         """What a readout of arrays is made from, by name."""
-        looks_at_stimuli = self.readout.needs == "stimuli"
-        made: dict[str, Any] = {"features": dict(self.feature_keys)} if looks_at_stimuli else {"components": self._all_components(fold)}
+        inputs = {"components": self._all_components(fold)} if self.readout.uses_components else {"features": dict(self.feature_keys)}
+        made: dict[str, Any] = dict(inputs)
         made |= {"train": _rows(fold.train), "inner": _rows(self.inner(fold))}
         made["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in part.columns}
         if self.extra_subjects:

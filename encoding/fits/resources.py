@@ -106,9 +106,9 @@ def preflight(planned: Plan, store: Store, device: str = "cpu") -> Estimate:
     if n_frames > 1 and planned.over_frames == "all" and probed:
         sizes = {layer: size * n_frames for layer, size in sizes.items()}
     passes = n_frames if planned.spec.over_frames not in ("first", "last") else 1
-    looks_at_stimuli = planned.readout.needs == "stimuli"  # then neither features nor components are kept
-    fitting_seconds, fitting_bytes = _fitting(planned, 0 if looks_at_stimuli else sum(sizes.values()), device)
-    disk = _kept_bytes(planned, sum(sizes.values())) + (0.0 if looks_at_stimuli else sum(4.0 * n * sizes[layer] for layer in missing))
+    uses_components = planned.readout.uses_components  # otherwise neither features nor components are stored
+    fitting_seconds, fitting_bytes = _fitting(planned, sum(sizes.values()) if uses_components else 0, device)
+    disk = _kept_bytes(planned, sum(sizes.values())) + (sum(4.0 * n * sizes[layer] for layer in missing) if uses_components else 0.0)
     network_bytes = 0.0
     if probed:
         shape_bytes = 4.0 * passes * sum(sizes.values())
@@ -199,7 +199,7 @@ def _fitting(planned: Plan, n_features: int, device: str) -> tuple[float, float]
         work = PASSES * 4.0 * n * n_features * (k + components.OVERSAMPLING)
         held = 4.0 * n_features * (k + components.OVERSAMPLING) * (PASSES + 3)
     columns = k * planned.n_frames * len(planned.spaces)
-    n_inner = planned.readout.n_folds(planned.options) if planned.readout.needs == "moments" else 0
+    n_inner = planned.readout.n_folds(planned.options) if planned.readout.uses_moments else 0
     fitting, fitting_bytes = planned.readout.cost(n_train, columns, n_targets, planned.options)
     work += 2.0 * n_train * columns * n_targets + fitting
     reading = 4.0 * n * (n_targets + PASSES * n_features) / DISK_BYTES_PER_SECOND
@@ -213,7 +213,7 @@ def _kept_bytes(planned: Plan, n_features: int) -> float:
     n = planned.subject.n_stimuli
     k = min(planned.spec.n_components or n, n, n_features)
     n_targets = sum(planned.subject.responses[hemi].shape[1] for hemi in planned.hemis)
-    moments = (planned.readout.n_folds(planned.options) + 1) * k * n_targets if planned.readout.needs == "moments" else 0
+    moments = (planned.readout.n_folds(planned.options) + 1) * k * n_targets if planned.readout.uses_moments else 0
     return 4.0 * len(planned.folds) * (k * (n + n_features) + moments + 2 * k * n_targets)
 
 

@@ -17,7 +17,7 @@ from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import predict_fold
 from encoding.fits.targets import TargetGroup
-from encoding.fits.training_data import inputs, is_complete, restored, stored_components
+from encoding.fits.training_data import design_matrix, inputs, is_complete, restored, stored_components
 from encoding.readouts import Model
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_files_into
@@ -301,7 +301,7 @@ class Result(ScoreTables):
         wanted = {hemi: np.asarray(columns)}
         blocks = []
         for fold in self.plan.folds:
-            Z = None if self.plan.readout.needs == "stimuli" else stored_components(self.plan, fold, self.store)
+            Z = design_matrix(self.plan, fold, self.store)
             basis_of = partial(self._basis, fold, Z)
             blocks.append(predict_fold(self.plan.target_groups, basis_of, len(fold.test), wanted)[hemi])
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -309,7 +309,7 @@ class Result(ScoreTables):
     def _basis(self, fold: Fold, Z: np.ndarray | None, group: TargetGroup) -> tuple[Model, Any]:
         """A group's model and its basis of the fold's test rows; kept in the Store where it takes a network to compute."""
         model = restored(self.plan, fold, group, self.store, Z)
-        if self.plan.readout.needs != "stimuli":
+        if self.plan.readout.uses_components:
             return model, model.basis(inputs(self.plan, fold.test, Z))
         weights = self.plan.weights_key(fold, group)
         key = digest("basis", 1, weights=weights, rows=fold.test.tolist())

@@ -32,10 +32,15 @@ def stored_components(planned: Plan, fold: Fold, store: Store) -> np.ndarray:
     return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)
 
 
+def design_matrix(planned: Plan, fold: Fold, store: Store) -> np.ndarray | None:
+    """:func:`stored_components`, or None for a readout that predicts from the stimuli themselves."""
+    return stored_components(planned, fold, store) if planned.readout.uses_components else None
+
+
 def is_complete(planned: Plan, store: Store) -> bool:
     """Whether the fit's scores are there, and what predictions are made with; a person may have pruned some of it."""
     needed = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.target_groups]
-    if planned.readout.needs != "stimuli":
+    if planned.readout.uses_components:
         needed += [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
     return all(key in store for key in needed) and store.is_sound(planned.key)
 
@@ -49,23 +54,23 @@ def bands_of(planned: Plan, fold: Fold, store: Store) -> tuple[int, ...]:
 
 def inputs(planned: Plan, rows: np.ndarray, Z: np.ndarray | None) -> Any:
     """What a model of this plan predicts from, of some stimuli: rows of the components ``Z``, or the stimuli themselves."""
-    return Chosen(planned.stimuli, rows) if planned.readout.needs == "stimuli" else Z[rows]
+    return Z[rows] if planned.readout.uses_components else Chosen(planned.stimuli, rows)
 
 
 def training_rows(
     planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray | None, *, extra_subjects: Sequence[Training] = (), **more: Any
 ) -> Training:
     """The training rows of a fold with the responses of a part. ``Z`` (n_stimuli, k) may be None for readouts that look at stimuli."""
-    subject, looks_at_stimuli = planned.subject, planned.readout.needs == "stimuli"
+    subject, uses_components = planned.subject, planned.readout.uses_components
     return Training(
-        X=np.zeros((len(fold.train), 0), np.float32) if looks_at_stimuli else Z[fold.train],
+        X=Z[fold.train] if uses_components else np.zeros((len(fold.train), 0), np.float32),
         Y=Responses([(subject.responses[hemi], columns) for hemi, columns in part.columns.items()], fold.train),
         fold=planned.inner(fold),
         n_frames=planned.n_frames,
         rois=_rois(subject, part),
         positions=positions(subject, part),
-        stimuli=Chosen(planned.stimuli, fold.train) if looks_at_stimuli else None,
-        open_backbone=(lambda: planned.source.open(planned.spec.backbone, planned.spec.weights)) if looks_at_stimuli else None,
+        stimuli=None if uses_components else Chosen(planned.stimuli, fold.train),
+        open_backbone=None if uses_components else (lambda: planned.source.open(planned.spec.backbone, planned.spec.weights)),
         layers=planned.spec.layers,
         pool=planned.spec.pool,
         over_frames=planned.over_frames,
@@ -84,10 +89,10 @@ def restored(planned: Plan, fold: Fold, part: TargetGroup, store: Store, Z: np.n
     found = store.get(planned.weights_key(fold, part))
     if found is None:
         raise FileNotFoundError("The weights of this fit are no longer in the Store. Fit it again.")
-    if planned.readout.needs == "moments" or not planned.readout.export_refusal:  # nothing but weights of components
+    if not planned.readout.restores_from_data:
         return planned.readout.restore(found, None)
-    if Z is None and planned.readout.needs == "arrays":
-        Z = stored_components(planned, fold, store)
+    if Z is None:
+        Z = design_matrix(planned, fold, store)
     return planned.readout.restore(found, training_rows(planned, fold, part, Z))
 
 

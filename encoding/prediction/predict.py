@@ -173,7 +173,7 @@ def predicted_blocks(
         raise CannotPredict("There are no stimuli to predict responses to.")
     if result.has_data:
         complete(planned, store, subprogress(report, 0, 0.3), device)
-    if planned.readout.needs != "stimuli":
+    if planned.readout.uses_components:
         check_axes(result)
         extract_features(new, store, subprogress(report, 0.3, 0.8), device)
     n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(_widths(planned).values()))))
@@ -186,8 +186,8 @@ def predicted_blocks(
 
 def complete(planned: Plan, store: Store, report: Report, device: str) -> None:
     """Make again what the Store has let go of since the fit: components and models, each the same as it was."""
-    looks_at_stimuli = planned.readout.needs == "stimuli"
-    spaces = [] if looks_at_stimuli else [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
+    uses_components = planned.readout.uses_components
+    spaces = [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces] if uses_components else []
     models = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.target_groups]
     gone = [key for key in (*spaces, *models) if store.get(key) is None]
     if not gone:
@@ -197,7 +197,7 @@ def complete(planned: Plan, store: Store, report: Report, device: str) -> None:
         for each_plan in (planned, *planned.extra_subjects):
             extract_features(each_plan, store, subprogress(report, 0, 0.5), device)
     for fold in planned.folds:
-        Z = None if looks_at_stimuli else reduce_features(planned, fold, store, subprogress(report, 0.5, 0.7), device)
+        Z = reduce_features(planned, fold, store, subprogress(report, 0.5, 0.7), device) if uses_components else None
         for part in planned.target_groups:
             fit_readout(planned, fold, part, Z, store, subprogress(report, 0.7, 1), device)
 
@@ -232,11 +232,11 @@ def _predict_rows(result: ScoreTables, new: Plan, rows: slice) -> dict[str, np.n
     planned, columns = result.plan, every_column(result.plan)
 
     def predict_one(fold: int) -> dict[str, np.ndarray]:
-        if planned.readout.needs == "stimuli":
-            seen = inputs(new, np.arange(rows.start, rows.stop), None)
-        else:
+        if planned.readout.uses_components:
             features_of = {layer: features.load(key, result.store)[rows] for layer, key in new.feature_keys.items()}
             seen = on_axes(result, fold, features_of)
+        else:
+            seen = inputs(new, np.arange(rows.start, rows.stop), None)
         basis_of = partial(model_and_basis, partial(result.model, fold=fold), seen)
         return predict_fold(planned.target_groups, basis_of, rows.stop - rows.start, columns)
 

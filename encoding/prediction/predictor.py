@@ -97,7 +97,7 @@ class Predictor:
         if not result.is_complete():
             raise CannotPredict("The models of this fit are not in the Store, so nothing can be predicted with it. Fit it again.")
         backbone = None
-        if planned.readout.needs != "stimuli":
+        if planned.readout.uses_components:
             check_axes(result)
             backbone = planned.source.open(planned.spec.backbone, planned.spec.weights)
             if backbone.fingerprint != planned.backbone_fingerprint:
@@ -190,7 +190,7 @@ def predict_row(result: Result, row: int, model: Callable[[str, int], Model] | N
     planned, model = result.plan, model or result.model
 
     def predict_one(fold: int) -> dict[str, np.ndarray]:
-        Z = None if planned.readout.needs == "stimuli" else result.components(fold)
+        Z = result.components(fold) if planned.readout.uses_components else None
         basis_of = partial(model_and_basis, partial(model, fold=fold), inputs(planned, np.array([row]), Z))
         return predict_fold(planned.target_groups, basis_of, 1, every_column(planned))
 

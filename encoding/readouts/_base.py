@@ -1,4 +1,4 @@
-"""What every readout offers: a map from components to responses, learned from moments or from arrays."""
+"""Base class of readouts: regressions from components (or stimuli) to responses, and the registry of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from encoding.runtime.registry import Registry
 
 
 class NotConverged(UserWarning):
-    """Weights are not as near to the best ones as was asked for. The message says how many, the result's details which."""
+    """The optimality residual of some targets exceeds its limit. The message counts them; ``details["kkt"]`` holds each one's."""
 
 
 class Readout(ABC):
@@ -25,23 +25,26 @@ class Readout(ABC):
     Attributes
     ----------
     name, title, about : the registry's name, what a menu shows, one sentence for a newcomer.
-    needs : ``moments`` for the linear family; ``arrays`` for readouts of the rows themselves; ``stimuli`` for those that look
-        at the pictures, whose models take Stimuli for X.
-    per_target : true where a target's model does not depend on which others are fitted with it; then a
-        choice of ROI is a choice of columns and nothing is fitted again.
-    by_layer : true where each layer has components of its own, and ``Moments.bands`` says which are whose.
-    in_order : true where X must hold the frames of a clip one after another.
-    shares : true where other subjects may help to train what subjects have in common (``Training.extra_subjects``).
-    exact : false where the answer is found by training, so that laws hold to some digits only.
-    kept_back : why its models do not go along when a fit is passed on as a file; empty where they are weights of components, which do.
-    version : raised by a person when the numbers change.
-    options : the class of its parameters.
+    uses_moments : true for the linear family, whose :meth:`fit` takes :class:`Moments`; others take a :class:`Training`.
+    uses_components : false where models are trained on, and predict from, the stimuli themselves: their X is a ``Stimuli``.
+    restores_from_data : true where :meth:`restore` reads the training data (neighbours keep no copy of the responses).
+    per_target : true where a target's model does not depend on the targets fitted with it; a choice of ROI then is a choice of
+        columns and nothing is fitted again.
+    by_layer : true where each layer has its own PCA, and ``Moments.bands`` holds the number of components of each.
+    in_order : true where X must hold the frames of a clip in temporal order.
+    shares : true for multi-subject training (``Training.extra_subjects``): a shared trunk and a linear head per subject.
+    exact : true where the solution is computed to numerical precision, false where it is found by stochastic gradient descent.
+    export_refusal : reason why fitted models of this readout cannot be exported; empty if they can.
+    version : part of every key of its models; raised when its numbers change.
+    options : the dataclass of its parameters.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     about: ClassVar[str]
-    needs: ClassVar[str] = "moments"
+    uses_moments: ClassVar[bool] = True
+    uses_components: ClassVar[bool] = True
+    restores_from_data: ClassVar[bool] = False
     per_target: ClassVar[bool] = True
     by_layer: ClassVar[bool] = False
     in_order: ClassVar[bool] = False
@@ -53,25 +56,40 @@ class Readout(ABC):
 
     @abstractmethod
     def fit(self, data: Any, options: Any, *, device: str = "cpu", report: Report = silent) -> Model:
-        """The model of every target of ``data``: of :class:`Moments` or :class:`Training`, as ``needs`` says.
+        """Fit a model of every target.
 
-        ``report`` is told how far the work is, and what it raises stops it.
+        Parameters
+        ----------
+        data : :class:`Moments` where ``uses_moments``, else :class:`Training`; p components, t targets.
+        options : an instance of ``self.options``.
+        device : ``cpu`` or ``cuda``.
+        report : called with the fraction done and a text; an exception that it raises stops the fit.
         """
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> Model:
-        """The model that was stored as ``arrays``; ``data`` is what it was fitted on, None where it needs moments alone."""
+        """The model stored as ``arrays``; ``data`` is its training data where ``restores_from_data``, otherwise None."""
         return LinearModel.from_arrays(arrays)
 
     def n_folds(self, options: Any) -> int:
-        """How many folds of the training rows :meth:`fit` chooses its parameters on; 1 where it chooses none."""
+        """Number of inner cross-validation folds of the training rows on which :meth:`fit` chooses parameters; 1 where it chooses none."""
         return 1
 
+    def uses(self, options: Any) -> tuple[str, ...]:
+        """What a fit reads beside components (or stimuli) and responses; each belongs in the key of the model.
+
+        Returns
+        -------
+        Some of ``groups`` (which stimuli stay in one inner fold), ``rois`` (``Training.rois``), ``positions``
+        (``Training.positions``) and ``extra_subjects`` (``Training.extra_subjects``).
+        """
+        return (("groups",) if self.n_folds(options) > 1 else ()) + (("extra_subjects",) if self.shares else ())
+
     def cost(self, n: int, p: int, t: int, options: Any) -> tuple[float, float]:
-        """Multiplications and bytes that fitting n rows of p components to t targets takes, beyond the moments; for an estimate."""
+        """Estimated multiply-adds and bytes of fitting n rows of p components to t targets, beyond the moments."""
         return 4.0 * (self.n_folds(options) + 1) * p * p * t, 0.0
 
     def read(self, values: Mapping[str, Any]) -> Options:
-        """The parameters from plain values; BadOption names those that exist where one does not."""
+        """The parameters from plain values (as of JSON); BadOption with the known names where one does not exist."""
         return read_options(self.name, self.options, values)
 
 

@@ -80,7 +80,7 @@ class NetworkReadout(Readout):
     has weights of 0. ``extra_subjects`` train the trunk too, each with a last layer of its own that is dropped afterwards.
     """
 
-    needs = "arrays"
+    uses_moments = False
     export_refusal = "Its model is a network, and networks are not opened from somebody else's file."
     per_target = False
     shares = True

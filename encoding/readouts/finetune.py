@@ -102,7 +102,9 @@ class Finetune(Readout):
 
     name, title = "finetune", "Tuned backbone"
     about = "Trains the backbone's last blocks together with the readout, from the images themselves."
-    needs = "stimuli"
+    uses_moments = False
+    uses_components = False
+    restores_from_data = True
     export_refusal = "Its model is a whole network, which is not passed on."
     per_target = False
     exact = False

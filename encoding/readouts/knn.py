@@ -52,7 +52,8 @@ class KNN(Readout):
 
     name, title = "knn", "k nearest neighbours"
     about = "Predicts the mean response to the most similar training images: no weights, so any shape of tuning."
-    needs = "arrays"
+    uses_moments = False
+    restores_from_data = True
     export_refusal = "Its model is made of the training responses themselves, which are not passed on."
     options = KNNOptions
 

@@ -51,6 +51,9 @@ class LinearSGD(NetworkReadout):
     def fit(self, data: Training, options: LinearSGDOptions, *, device: str = "cpu", report: Report = silent) -> Model:
         return super().fit(replace(data, extra_subjects=()), options, device=device, report=report)
 
+    def uses(self, options: LinearSGDOptions) -> tuple[str, ...]:
+        return super().uses(options) + (("rois",) if options.early_stopping == "roi" else ())
+
     def trunk(self, shape: Shape, options: LinearSGDOptions) -> nn.Module:
         from encoding.readouts._layers import Stack, Standardise
 

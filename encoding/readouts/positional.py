@@ -53,6 +53,9 @@ class Positional(MLP):
             found = f"{int(np.isfinite(data.positions).all(-1).sum()):,} whole positions in an array {data.positions.shape}"
             raise ValueError(f"positional needs three coordinates for each of {data.n_targets:,} vertices; here are {found}.")
 
+    def uses(self, options: PositionalOptions) -> tuple[str, ...]:
+        return (*super().uses(options), "positions")
+
     def head(self, data: Training, n_hidden: int, options: PositionalOptions) -> Head:
         from encoding.readouts._layers import PositionalHead
 

@@ -44,7 +44,8 @@ class RSE(Readout):
 
     name, title = "rse", "Representational similarity encoding"
     about = "Predicts a mean of all training responses, each weighted by how similar its image is: nothing is fitted."
-    needs = "arrays"
+    uses_moments = False
+    restores_from_data = True
     export_refusal = "Its model is made of the training responses themselves, which are not passed on."
     options = RSEOptions
 

@@ -53,7 +53,8 @@ class Tree(Readout):
 
     name, title = "tree", "Decision tree"
     about = "Asks one component at a time and predicts the mean response of the training images that answer alike."
-    needs = "arrays"
+    uses_moments = False
+    restores_from_data = True
     export_refusal = "Its model is made of the training responses themselves, which are not passed on."
     per_target = False
     options = TreeOptions

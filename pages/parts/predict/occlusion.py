@@ -61,7 +61,7 @@ def _short_origin(result: Result) -> str:
 def is_quick(result: Result) -> bool:
     """Whether a few hundred pictures pass in a second or two on the CPU: filters, not networks; pictures, not clips."""
     planned = result.plan
-    return not BACKBONES[planned.spec.backbone].needs_weights and planned.stimuli.n_frames == 1 and planned.readout.needs != "stimuli"
+    return not BACKBONES[planned.spec.backbone].needs_weights and planned.stimuli.n_frames == 1 and planned.readout.uses_components
 
 
 @st.cache_resource(max_entries=32, show_spinner="Covering the picture place by place …", scope="session")

@@ -59,7 +59,7 @@ class Signed(Readout):
 class SignedArrays(Signed):
     """The same from arrays."""
 
-    name, needs = "signed_arrays", "arrays"
+    name, uses_moments = "signed_arrays", False
 
     def fit(self, data, options, *, device="cpu", report=None):
         self.fitted.append(data)
@@ -244,7 +244,7 @@ def test_a_readout_that_looks_at_pictures_sees_the_four_fifths_and_predicts_the_
             return np.stack([np.asarray(picture, float).ravel() for picture in X])
 
     class Looks(SignedArrays):
-        name, needs = "looks", "stimuli"
+        name, uses_components, restores_from_data = "looks", False, True
 
         def fit(self, data, options, *, device="cpu", report=None):
             shown.append(data.stimuli.names)

@@ -20,7 +20,7 @@ from encoding.runs.exchange import export, import_
 from tests.conftest import TINY, TinyStimuli
 from tests.encoding.prediction.test_predict import quick
 
-NAMES = [name for name, readout in READOUTS.items() if not readout.in_order and readout.needs != "stimuli"]
+NAMES = [name for name, readout in READOUTS.items() if not readout.in_order and readout.uses_components]
 
 
 def predict_images(result, images):

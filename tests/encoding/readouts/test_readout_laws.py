@@ -1,5 +1,7 @@
 """Laws that every readout obeys, over the registry: what may not depend on what, and what survives a Store."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -76,4 +78,44 @@ def test_a_model_survives_a_store_bit_for_bit(name, store):
 def test_every_readout_introduces_itself(name):
     readout = READOUTS[name]
     assert readout.name == name and readout.title and readout.about.endswith(".")
-    assert readout.needs in ("moments", "arrays", "stimuli")
+    assert readout.uses_components or not readout.uses_moments  # moments are of components
+
+
+class _Recorded:
+    """Training data that notes which of the declarable fields are read."""
+
+    def __init__(self, data):
+        self._data, self.read = data, set()
+
+    def __getattr__(self, name):
+        if name in ("rois", "positions", "extra_subjects"):
+            self.read.add(name)
+        return getattr(self._data, name)
+
+
+@pytest.mark.parametrize("name", [name for name in READOUTS if READOUTS[name].uses_components and not READOUTS[name].uses_moments])
+@pytest.mark.parametrize("early_stopping", ["all", "roi"])
+def test_a_readout_declares_what_it_reads_of_its_training_data(name, early_stopping, monkeypatch):
+    readout = READOUTS[name]
+    if early_stopping == "roi" and name != "linear_sgd":
+        pytest.skip("only linear_sgd stops ROI by ROI")
+    fields = {field.name for field in dataclasses.fields(readout.options)}
+    wanted = {"n_epochs": 1, "early_stopping": early_stopping}
+    options = readout.read({key: value for key, value in wanted.items() if key in fields})
+    X, Y = problem("well-behaved", n=60, dtype=np.float32)
+    framed = {"n_frames": 2} if readout.in_order else {}
+    rois = {"V1": np.arange(3), "V2": np.arange(2, 6)}
+    data = Training.of(X, Y, np.arange(60) % readout.n_folds(options), rois=rois, positions=np.eye(12, 3, dtype=np.float32), **framed)
+    recorded = _Recorded(data)
+    monkeypatch.setattr(f"{type(readout).__module__}.replace", lambda data, **_: data, raising=False)
+    readout.fit(recorded, options)
+    declared = set(readout.uses(options))
+    assert declared <= {"rois", "positions", "groups", "extra_subjects"}
+    assert recorded.read - {"extra_subjects"} == declared - {"extra_subjects", "groups"}
+    assert ("groups" in declared) == (readout.n_folds(options) > 1)
+
+
+@pytest.mark.parametrize("name", READOUTS)
+def test_only_readouts_that_share_use_other_subjects(name):
+    readout = READOUTS[name]
+    assert ("extra_subjects" in readout.uses(readout.options())) == readout.shares

@@ -85,7 +85,7 @@ def test_other_models_are_not_sent_and_the_receiver_reads_why(tiny, store, elsew
 
 def test_whatever_is_more_than_weights_is_kept_back_in_a_sentence():
     assert {name for name in READOUTS if READOUTS[name].export_refusal} == {*KEPT, "lstm", "deep", "positional", "finetune"}
-    assert all(READOUTS[name].needs == "moments" or name == "linear_sgd" for name in SENT)
+    assert all(READOUTS[name].uses_moments or name == "linear_sgd" for name in SENT)
 
 
 def test_models_may_be_left_out_or_be_too_large_for_the_file(tiny, store, elsewhere, new, monkeypatch):
