@@ -1,10 +1,14 @@
-"""Stimuli that are image files in a folder."""
+"""Stimuli that are image files in a folder: listing, ordering and decoding them."""
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import struct
+import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +16,22 @@ from PIL import Image, ImageOps
 
 from encoding.datasets._base import BadData, Stimuli
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif", ".avifs", ".jp2",
+    ".j2k", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".qoi",
+})  # fmt: skip
+LEFT_OUT = frozenset({
+    ".eps", ".ps", ".pdf", ".svg", ".wmf", ".emf", ".heic", ".heif", ".jxl", ".psd", ".tga", ".pcx", ".ico", ".exr", ".hdr", ".dng",
+    ".cr2", ".nef", ".arw", ".raw", ".fits",
+})  # fmt: skip
+"""Endings of images that are not read: no decoder, no defined range of values, or (EPS, PS) a format that runs programs."""
+FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI")
+"""The only decoders that a file is given to, whatever its ending. Pillow would give an EPS named .png to Ghostscript."""
+SIXTEEN_BITS = ("PNG", "PPM")  # formats whose integers, where Pillow gives 32 bits (mode I), fill 16
 TRANSPARENT = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
-GREY = (127, 127, 127)  # shows through transparent pixels, as the screen behind the pictures would
+GREY = (127, 127, 127)  # shows through transparent pixels, as the screen behind the images would
 
-# What Pillow raises for damaged files, its own slips on damaged TIFFs among them.
+# What Pillow raises for damaged files, its own errors on damaged TIFFs among them.
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -26,7 +41,7 @@ class ImageFiles(Stimuli):
     Parameters
     ----------
     paths : the files, in the order of the stimuli.
-    fingerprint : names their bytes in that order (:func:`encoding.storage.fingerprints.files_fingerprint`).
+    fingerprint : of their bytes in that order (:func:`encoding.storage.fingerprints.files_fingerprint`).
     """
 
     def __init__(self, paths: Iterable[Path], *, fingerprint: str) -> None:
@@ -44,28 +59,47 @@ class ImageFiles(Stimuli):
 
 
 def read_image(path: Path) -> Image.Image:
-    """The picture in a file as RGB, upright, its first frame where it has several.
+    """Decode an image file as 8-bit RGB, upright by its EXIF orientation, the first frame of several.
 
     Raises
     ------
-    BadData where the file is missing, damaged, or of no picture format.
+    BadData where the file is missing, special (a pipe, a device), damaged, or of none of :data:`FORMATS`.
     """
+    require_regular(path)
     try:
-        with Image.open(path) as image:
-            return as_rgb(ImageOps.exif_transpose(image))
+        with Image.open(path, formats=readable_formats()) as image:
+            if image.mode == "I" and image.format not in SIXTEEN_BITS:
+                raise ValueError("its pixels are 32-bit integers of unknown range; save it with 8 bits a channel")
+            return as_rgb(upright(image))
     except UNREADABLE as error:
-        raise BadData(f"{path} cannot be read as a picture ({error}). Copy this file again from where it came.") from error
+        raise BadData(f"{path} cannot be read as an image ({error}). Copy this file again from where it came.") from error
+
+
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """Return those of :data:`FORMATS` that this build of Pillow decodes."""
+    Image.init()
+    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; an image whose EXIF block is damaged is returned as it lies in the file."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except UNREADABLE:
+        image.load()  # damaged pixels are another matter, and are not forgiven
+        return image
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as 8-bit RGB.
+    """Convert any image to 8-bit RGB.
 
     Greyscale is repeated in three channels, 16 bits keep their upper 8, palettes and CMYK are converted, and
-    transparent pixels let a mid-grey screen through (dropping alpha would uncover colours nobody saw).
+    transparent pixels show mid-grey (dropping alpha would uncover colours nobody saw).
 
     Raises
     ------
-    ValueError for a floating-point picture: nothing says which values are black and white.
+    ValueError for a floating-point image, whose values for black and white are unknown.
     """
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers of unknown range; save it with 8 bits a channel")
@@ -78,27 +112,70 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def require_regular(path: Path) -> None:
+    """Raise BadData unless ``path`` is a regular file: reading a pipe or a device would never end."""
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise BadData(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+    if not stat.S_ISREG(kind):
+        raise BadData(f"{path} is no regular file but a folder, a pipe or a device. Replace it by the file itself.")
+
+
 def list_images(folder: Path) -> list[Path]:
-    """The picture files directly in a folder in natural order, so that ``img10`` comes after ``img9``.
+    """List the image files directly in a folder in :func:`natural_order`, so that ``img10`` comes after ``img9``.
 
     Hidden files are left out: macOS's zip leaves a ``._name.png`` beside every ``name.png``.
 
     Raises
     ------
-    BadData where there is no such folder.
+    BadData where there is no such folder, or something with the name of an image is no regular file.
     """
     if not folder.is_dir():
         raise BadData(f"There is no folder {folder}. Unpack the images there.")
-    found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return list_files(folder, SUFFIXES)
+
+
+def list_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    """List the regular files of a folder that have one of these endings, in :func:`natural_order`; BadData for special files."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in suffixes:
+                if not entry.is_file():
+                    require_regular(Path(entry.path))
+                found.append(folder / entry.name)
     return sorted(found, key=lambda path: natural_order(path.name))
 
 
+def not_listed(folder: Path) -> str:
+    """Say which images :func:`list_images` leaves out: those of other formats, and those in folders below. Empty where there are none."""
+    others, below, folders = [], 0, 0
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() in LEFT_OUT:
+            others.append(path.name)
+        elif path.is_dir():
+            n_there = sum(1 for each in path.glob("**/*") if each.suffix.lower() in SUFFIXES and not each.name.startswith("."))
+            below, folders = below + n_there, folders + bool(n_there)
+    notes = []
+    if others:
+        first = min(others, key=natural_order)
+        notes.append(f"{len(others):,} files in formats that are not read are left out, the first {first}: save them as PNG.")
+    if below:
+        notes.append(
+            f"{below:,} images lie in {folders:,} folders below it, which are not searched: list them in a text file, one path a line."
+        )
+    return " ".join(notes)
+
+
 def check_numbers(paths: Iterable[Path], pattern: re.Pattern[str], what: str, example: str) -> None:
-    """Hold the ``number`` in each file's name against its place among ``paths``, counted from 1.
+    """Compare the ``number`` in each file's name with its position among ``paths``, counted from 1.
 
     Raises
     ------
-    BadData where a name does not match ``pattern`` (an ``example`` of which is shown), or a number is missing or comes twice.
+    BadData where a name does not match ``pattern`` (an ``example`` of which is given), or a number is missing or comes twice.
     """
     for row, path in enumerate(paths, start=1):
         found = pattern.fullmatch(path.name)
@@ -110,13 +187,15 @@ def check_numbers(paths: Iterable[Path], pattern: re.Pattern[str], what: str, ex
             )
 
 
-def natural_order(name: str) -> tuple[tuple[str, int], ...]:
-    """A sort key by which numbers within names count as numbers.
+def natural_order(name: str) -> tuple[tuple[tuple[str, int], ...], str]:
+    """Sort key by which numbers within names count as numbers, and capitals and composed accents as their plain spelling.
+
+    Names that differ in nothing else (``img1``, ``img01``, ``IMG1``) are ordered by their characters.
 
     Examples
     --------
-    >>> sorted(["img10.png", "img9.png", "img1.png"], key=natural_order)
-    ['img1.png', 'img9.png', 'img10.png']
+    >>> sorted(["img10.png", "IMG9.png", "img1.png"], key=natural_order)
+    ['img1.png', 'IMG9.png', 'img10.png']
     """
-    pieces = re.findall(r"([^0-9]*)([0-9]*)", name)
-    return tuple((text, int(number or -1)) for text, number in pieces)
+    pieces = re.findall(r"([^0-9]*)([0-9]*)", unicodedata.normalize("NFC", name).casefold())
+    return tuple((text, int(number or -1)) for text, number in pieces), name

@@ -11,15 +11,18 @@ import numpy as np
 from PIL import Image
 
 from encoding.datasets._base import BadData, Stimuli
-from encoding.datasets._images import natural_order
+from encoding.datasets._frames import BadClip, check_complete, container_kind, frames_at, is_cut_short
+from encoding.datasets._images import list_files, require_regular
 
 if TYPE_CHECKING:
-    from av.video.stream import VideoStream
+    from av.container import InputContainer
+
+    from encoding.datasets._frames import Crop
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
 N_FRAMES = 16  # as the Algonauts 2021 development kit takes of each clip
-FRAMES_VERSION = 1  # raised when other frames are taken, or other pixels made of them
-MEND = "Copy this file again from where it came."
+FRAMES_VERSION = 2  # raised when other frames are taken, or other pixels made of them
+ADVICE = "Copy this file again from where it came."
 
 
 class VideoFiles(Stimuli):
@@ -72,67 +75,67 @@ def evenly_spaced(n_there: int, n_frames: int) -> list[int]:
 
 
 def read_frames(path: Path, choose: Callable[[int], Sequence[int]]) -> list[Image.Image]:
-    """Some frames of a video as RGB, decoded in one pass; the others are let go at once.
+    """Decode some frames of a video as RGB, as a player shows them, in one pass.
 
     Parameters
     ----------
-    choose : the number of frames to the places of those wanted (counted from 0, in the order shown).
+    choose : maps the number of frames to the places of those wanted, counted from 0 in the order shown.
 
     Raises
     ------
-    BadData where the file is missing, damaged, cut short or no video.
+    BadData where the file is missing, special, damaged, cut short or no video.
     """
-    places = choose(_count_packets(path))
-    found, n_decoded = _decode(path, places)
-    if len(found) < len(set(places)):  # some packets held no frame to be shown
-        if n_decoded == 0:
-            raise BadData(f"{path} holds no frames. {MEND}")
-        places = choose(n_decoded)
-        found, _ = _decode(path, places)
+    import av
+
+    require_regular(path)
+    try:
+        with path.open("rb") as file:
+            kind = container_kind(file.read(12))
+            if kind is None:
+                raise BadClip("cannot be read as a video: its first bytes are of no container (MP4, MOV, MKV, WebM, AVI)")
+            crop = check_complete(file, kind)
+        with _opened(path, kind) as container:
+            n_packets = n_frames = 0
+            for packet in container.demux(container.streams.video[0]):
+                n_packets += packet.size > 0
+                n_frames += packet.size > 0 and not packet.is_discard
+            if is_cut_short(container.streams.video[0], n_packets):
+                raise BadClip("is cut short: its index names more frames than it holds")
+        places = choose(max(1, n_frames))
+        found, n_decoded = _decode(path, kind, places, crop)
+        if len(found) < len(set(places)):  # some packets held no frame to be shown
+            if n_decoded == 0:
+                raise BadClip("holds no frames")
+            places = choose(n_decoded)
+            found, _ = _decode(path, kind, places, crop)
+        if len(found) < len(set(places)):
+            raise BadClip("is damaged: it gives other frames each time it is read")
+    except BadClip as error:
+        raise BadData(f"{path} {error}. {ADVICE}") from error
+    except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
+        raise BadData(f"{path} cannot be read as a video ({error}). {ADVICE}") from error
     return [found[place] for place in places]
 
 
-def list_videos(folder: Path) -> list[Path]:
-    """The video files directly in a folder in natural order, hidden ones left out; BadData where there is no such folder."""
-    if not folder.is_dir():
-        raise BadData(f"There is no folder {folder}. Unpack the clips there.")
-    found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted(found, key=lambda path: natural_order(path.name))
-
-
-def _count_packets(path: Path) -> int:
-    """How many frames a video has by its packets, which are read and not decoded."""
-    with _opened(path) as stream:
-        return max(1, sum(packet.size > 0 and not packet.is_discard for packet in stream.container.demux(stream)))
-
-
-def _decode(path: Path, places: Iterable[int]) -> tuple[dict[int, Image.Image], int]:
-    """The frames at ``places`` so far as they are there, and how many were decoded to get to the last of them."""
-    found, n_decoded = {}, 0
-    with _opened(path) as stream:
-        stream.codec_context.thread_count = 1  # features are made by several threads, each with a clip of its own
-        for place, frame in enumerate(stream.container.decode(stream)):
-            if frame.is_corrupt:
-                raise BadData(f"{path} is damaged at frame {place} (counted from 0). {MEND}")
-            n_decoded += 1
-            if place in places:
-                found[place] = frame.to_image()
-            if place == max(places):
-                break
-    return found, n_decoded
+def _decode(path: Path, kind: str, places: Sequence[int], crop: Crop) -> tuple[dict[int, Image.Image], int]:
+    with _opened(path, kind) as container:
+        container.streams.video[0].codec_context.thread_count = 1  # features are made by several threads, each with a clip of its own
+        return frames_at(container, places, crop)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[VideoStream]:
-    """The file's first video in a container of its own, so that any thread may read any clip."""
+def _opened(path: Path, kind: str) -> Iterator[InputContainer]:
+    """Open a file in a container of its own, so that any thread may read any clip."""
     import av
 
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video or container.streams.video[0].codec_context is None:
-                raise BadData(f"{path} holds no video that can be decoded. {MEND}")
-            yield container.streams.video[0]
-    except (av.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, BadData):
-            raise
-        raise BadData(f"{path} cannot be read as a video ({error}). {MEND}") from error
+    with av.open(str(path), format=kind) as container:
+        if not container.streams.video or container.streams.video[0].codec_context is None:
+            raise BadClip("holds no video that can be decoded")
+        yield container
+
+
+def list_videos(folder: Path) -> list[Path]:
+    """List the video files directly in a folder in natural order, hidden ones left out; BadData where there is no such folder."""
+    if not folder.is_dir():
+        raise BadData(f"There is no folder {folder}. Unpack the clips there.")
+    return list_files(folder, SUFFIXES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from encoding.datasets import BadData, Stimuli
-from encoding.datasets._images import ImageFiles, list_images
+from encoding.datasets._images import ImageFiles, list_images, not_listed
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.features import extraction as features
 from encoding.features.components import project
@@ -41,7 +42,9 @@ class CannotPredict(ValueError):
 
 
 def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report = silent) -> ImageFiles | VideoFiles:
-    """The pictures directly in a folder in natural order; the clips for a fit of clips.
+    """List the images directly in a folder in natural order; the clips for a fit of clips.
+
+    Images in formats that are not read, and those in folders below, are left out with a warning.
 
     Raises
     ------
@@ -50,9 +53,13 @@ def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report =
     folder, of_clips = Path(folder).expanduser(), planned.of_clips
     listing, kind = (list_videos, VideoFiles) if of_clips else (list_images, ImageFiles)
     paths = listing(folder)
+    left_out = "" if of_clips else not_listed(folder)
+    if paths and left_out:
+        warnings.warn(f"{folder}: {left_out}", stacklevel=2)
     if not paths:
         wanted = "clips (.mp4, .mov …)" if of_clips else "images (.png, .jpg …)"
-        raise BadData(f"{folder} holds no {wanted}, which the fit of {planned.spec.dataset} {planned.spec.subject} predicts from.")
+        message = f"{folder} holds no {wanted}, which the fit of {planned.spec.dataset} {planned.spec.subject} predicts from."
+        raise BadData(f"{message} {left_out}".strip())
     return kind(paths, fingerprint=files_fingerprint(paths, store, report))
 
 

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from encoding.datasets._images import UNREADABLE, as_rgb
+from encoding.datasets._frames import BadClip, Crop, check_complete, container_kind, frames_at, is_cut_short
+from encoding.datasets._images import UNREADABLE, as_rgb, upright
 from encoding.datasets._videos import evenly_spaced
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def read_picture(data: bytes) -> Image.Image:
             _check_pixels(*image.size)
             image.load()
             _check_pixels(*image.size)
-            return _reduced(ImageOps.exif_transpose(image))
+            return _reduced(upright(image))
     except Image.DecompressionBombError as error:
         raise BadUpload(_too_many_pixels()) from error
     except (*UNREADABLE, MemoryError, IndexError, OverflowError) as error:
@@ -176,14 +177,16 @@ def read_clip(data: bytes, n_frames: int) -> list[Image.Image]:
     if kind is None:
         still = "It is a picture, and this model was fitted to clips." if picture_format(data) else ""
         raise BadUpload(f"This file is no clip that is read here ({CLIPS}). {still or _looks_like(data)}".strip())
+    with ONE_AT_A_TIME, _opened(data, kind) as container:
+        crop, n_packets = check_complete(io.BytesIO(data), kind), _check_clip(container)
     with ONE_AT_A_TIME:
-        places = evenly_spaced(_check_clip(data, kind), n_frames)
-        found, n_there = _frames_at(data, kind, places)
+        places = evenly_spaced(n_packets, n_frames)
+        found, n_there = _frames_at(data, kind, places, crop)
         if len(found) < len(set(places)):  # some packets held no frame to be shown
             if n_there == 0:
                 raise BadUpload("This clip holds no frames.")
             places = evenly_spaced(n_there, n_frames)
-            found, _ = _frames_at(data, kind, places)
+            found, _ = _frames_at(data, kind, places, crop)
     if len(found) < len(set(places)):
         raise BadUpload("This clip is damaged or cut short, so it cannot be read.")
     return [found[place] for place in places]
@@ -194,53 +197,40 @@ def clip_format(data: bytes) -> str | None:
 
     A file is only ever handed to this one reader: FFmpeg, left to guess, would follow a playlist to other files and hosts.
     """
-    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip") and data[8:12] not in STILLS:
-        return "mov"
-    if data[:4] == b"\x1aE\xdf\xa3":
-        return "matroska"
-    return "avi" if data[:4] == b"RIFF" and data[8:12] == b"AVI " else None
+    kind = container_kind(data[:12])
+    return kind if kind in ("mov", "matroska", "avi") else None
 
 
-STILLS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")  # pictures in the same container as MP4
+def _check_clip(container: InputContainer) -> int:
+    """Return how many frames a clip has by its packets, none of them decoded; BadUpload where it is out of bounds or cut short."""
+    stream = container.streams.video[0]
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if not 0 < width * height <= MOST_FRAME_PIXELS:
+        most = f"{MOST_FRAME_PIXELS / 1e6:.1f} million"
+        raise BadUpload(f"This clip's frames have {width:,} x {height:,} pixels; {most} are the most. Save it smaller.")
+    _check_shape(width, height)
+    seconds, n_packets, n_there = (container.duration or 0) / 1e6, 0, 0
+    for packet in container.demux(stream):
+        n_packets += packet.size > 0
+        n_there += packet.size > 0 and not packet.is_discard
+        if packet.pts is not None and packet.time_base:
+            seconds = max(seconds, float(packet.pts * packet.time_base))
+        if n_there > MOST_CLIP_FRAMES or seconds > MOST_SECONDS:
+            most = f"{MOST_SECONDS:.0f} seconds and {MOST_CLIP_FRAMES:,} frames are the most"
+            raise BadUpload(f"This clip is too long: {most}. Cut it.")
+    if n_there * width * height > MOST_DECODED_PIXELS:
+        raise BadUpload(f"This clip has {n_there:,} frames of {width:,} x {height:,} pixels, too many together. Save it smaller.")
+    if is_cut_short(stream, n_packets):
+        raise BadClip("is cut short: its index names more frames than it holds")
+    return max(1, n_there)
 
 
-def _check_clip(data: bytes, kind: str) -> int:
-    """How many frames a clip has by its packets, none of them decoded; BadUpload where it is out of bounds."""
+def _frames_at(data: bytes, kind: str, places: Sequence[int], crop: Crop) -> tuple[dict[int, Image.Image], int]:
+    """Return the frames at ``places`` so far as they are there, reduced, and how many were decoded to get to the last of them."""
     with _opened(data, kind) as container:
-        stream = container.streams.video[0]
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if not 0 < width * height <= MOST_FRAME_PIXELS:
-            most = f"{MOST_FRAME_PIXELS / 1e6:.1f} million"
-            raise BadUpload(f"This clip's frames have {width:,} x {height:,} pixels; {most} are the most. Save it smaller.")
-        _check_shape(width, height)
-        seconds = (container.duration or 0) / 1e6
-        n_there = 0
-        for packet in container.demux(stream):
-            n_there += packet.size > 0 and not packet.is_discard
-            if packet.pts is not None and packet.time_base:
-                seconds = max(seconds, float(packet.pts * packet.time_base))
-            if n_there > MOST_CLIP_FRAMES or seconds > MOST_SECONDS:
-                most = f"{MOST_SECONDS:.0f} seconds and {MOST_CLIP_FRAMES:,} frames are the most"
-                raise BadUpload(f"This clip is too long: {most}. Cut it.")
-        if n_there * width * height > MOST_DECODED_PIXELS:
-            raise BadUpload(f"This clip has {n_there:,} frames of {width:,} x {height:,} pixels, too many together. Save it smaller.")
-        return max(1, n_there)
-
-
-def _frames_at(data: bytes, kind: str, places: Sequence[int]) -> tuple[dict[int, Image.Image], int]:
-    """The frames at ``places`` so far as they are there, and how many were decoded to get to the last of them."""
-    found, n_decoded, last = {}, 0, max(places)
-    with _opened(data, kind) as container:
-        for place, frame in enumerate(container.decode(container.streams.video[0])):
-            if frame.is_corrupt or frame.width * frame.height > MOST_FRAME_PIXELS:
-                raise BadUpload(f"This clip is damaged at frame {place} (counted from 0).")
-            n_decoded += 1
-            if place in places:
-                image = frame.to_image()
-                image.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
-                found[place] = image
-            if place == last:
-                break
+        found, n_decoded = frames_at(container, places, crop, max_pixels=MOST_FRAME_PIXELS)
+    for image in found.values():
+        image.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
     return found, n_decoded
 
 
@@ -257,7 +247,9 @@ def _opened(data: bytes, kind: str) -> Iterator[InputContainer]:
             context.thread_count = 1
             context.options = {"max_pixels": str(MOST_FRAME_PIXELS)}
             yield container
+    except BadUpload:
+        raise
+    except BadClip as error:
+        raise BadUpload(f"This clip {error}.") from error
     except (av.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
-        if isinstance(error, BadUpload):
-            raise
         raise BadUpload("This clip is damaged or cut short, so it cannot be read.") from error

@@ -13,30 +13,31 @@ from PIL import Image
 
 from encoding.datasets import BadData
 from encoding.datasets._arrays import BLOCK_ROWS, open_npy, open_responses, require_finite, response_facts
-from encoding.datasets._images import read_image
+from encoding.datasets._images import read_image, readable_formats
 from encoding.datasets._responses import FACTS, as_float32, require_real
 from encoding.datasets.doctor._findings import Finding
 from encoding.runtime.progress import Report, subprogress
 from encoding.storage.fingerprints import file_facts, file_fingerprint, sha256
 from encoding.storage.store import Store
 
+LEAST_RANGE = 26  # of 255: a tenth
 TINY = 20  # vertices; the mean score of fewer says little
 NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
 
 
 def image_facts(path: Path) -> dict[str, Any]:
-    """Size and mode of a picture as it lies on disk, and what keeps it from being decoded, if anything."""
+    """Size and mode of an image as it lies on disk, its darkest and lightest value (0 … 255), and why it cannot be decoded, if so."""
     try:
-        read_image(path)
-        with Image.open(path) as image:
-            return {"size": image.size, "mode": image.mode, "error": None}
+        lowest, highest = zip(*read_image(path).getextrema(), strict=True)
+        with Image.open(path, formats=readable_formats()) as image:
+            return {"size": image.size, "mode": image.mode, "range": (min(lowest), max(highest)), "error": None}
     except BadData as error:
-        return {"size": None, "mode": None, "error": str(error)}
+        return {"size": None, "mode": None, "range": None, "error": str(error)}
 
 
 def facts_of_images(paths: Sequence[Path], store: Store, report: Report) -> list[dict[str, Any]]:
     """:func:`image_facts` of each, remembered until a file changes."""
-    return file_facts(paths, store, name="images-1", learn=image_facts, report=report)
+    return file_facts(paths, store, name="images-2", learn=image_facts, report=report)
 
 
 def check_readable(kind: str, paths: Sequence[Path], facts: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -51,6 +52,12 @@ def check_readable(kind: str, paths: Sequence[Path], facts: Sequence[Mapping[str
         path, mode = other[0]
         what = f"{len(other):,} {kind} images are not RGB, the first {path.name} ({mode})."
         yield Finding("warning", what, "They are converted when read.")
+    flat = [(path, fact) for path, fact in zip(paths, facts, strict=True) if fact["range"] and np.ptp(fact["range"]) < LEAST_RANGE]
+    if flat and any(fact["mode"].startswith("I") for _, fact in flat):
+        path, fact = next(each for each in flat if each[1]["mode"].startswith("I"))
+        what = f"{len(flat):,} {kind} images hardly vary; {path.name} is read as {fact['range'][0]} to {fact['range'][1]} of 255."
+        meaning = "Of 16 bits the upper 8 are read, so images that hold 12 bits or fewer come out black or dark."
+        yield Finding("warning", what, meaning, "Save them with 8 bits a channel: (values / values.max() * 255).astype('uint8').")
 
 
 def check_pictures(kind: str, paths: Sequence[Path], store: Store, report: Report) -> Iterator[Finding]:
