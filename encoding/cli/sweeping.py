@@ -19,6 +19,7 @@ from encoding.cli.fitting import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
+from encoding.runtime.csv import to_csv
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import subprogress
 from encoding.storage.atomic import atomic_file
@@ -90,7 +91,7 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     if arguments.out is not None:
         path = arguments.out.expanduser().resolve()
         with atomic_file(path, "w") as file:
-            found.table().to_csv(file, index=False)
+            file.write(to_csv(found.table()))
         document, text = document | {"out": str(path)}, f"{text}\nwritten   {path}"
     return Answer(document, text)
 

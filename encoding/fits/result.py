@@ -19,6 +19,7 @@ from encoding.fits.predictions import predict_fold
 from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import design_matrix, inputs, is_complete, restored, stored_components
 from encoding.readouts import Model
+from encoding.runtime.csv import to_csv
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_files_into
 from encoding.storage.keys import digest
@@ -208,7 +209,7 @@ class ScoreTables:
         about = {"spec": self.plan.spec.to_dict(), "simulated": self.plan.subject.simulated, "provenance": dict(self.provenance)}
         with atomic_files_into(folder) as scratch:
             (scratch / "spec.json").write_text(json.dumps(about, indent=1))
-            self.rois().to_csv(scratch / "rois.csv", index=False)
+            (scratch / "rois.csv").write_text(to_csv(self.rois()), "utf-8")
             self.vertices().to_parquet(scratch / "vertices.parquet", index=False)
             for hemi in self.plan.hemis:
                 write_npy(scratch / f"{hemi}_r.npy", self.score(hemi).astype(np.float32))

@@ -27,6 +27,7 @@ from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import inputs
 from encoding.pipeline import extract_features, fit_readout, reduce_features
 from encoding.readouts import Model
+from encoding.runtime.csv import to_csv
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.atomic import atomic_files_into
@@ -133,8 +134,10 @@ def save_predictions(result: ScoreTables, stimuli: Stimuli, folder: str | Path, 
     with atomic_files_into(folder) as scratch:
         paths = {hemi: scratch / f"{hemi}_predictions.npy" for hemi in result.plan.hemis}
         write_predictions(result, stimuli, paths, report=report, device=device)
-        pd.DataFrame({"row": range(len(names)), "name": names}).to_csv(scratch / "stimuli.csv", index=False)
-        pd.concat([_vertices(result, hemi) for hemi in result.plan.hemis]).to_csv(scratch / "vertices.csv", index=False)
+        tables = {"stimuli.csv": pd.DataFrame({"row": range(len(names)), "name": names})}
+        tables["vertices.csv"] = pd.concat([_vertices(result, hemi) for hemi in result.plan.hemis])
+        for name, table in tables.items():
+            (scratch / name).write_text(to_csv(table), "utf-8")
         about = account(result) | {"stimuli": {"n": len(stimuli), "fingerprint": stimuli.fingerprint}}
         (scratch / "spec.json").write_text(json.dumps(about, indent=1))
     return folder

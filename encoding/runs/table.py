@@ -17,6 +17,7 @@ from encoding.fits.open import find_key, open_fit
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.runs.exchange import open_imported
+from encoding.runtime.csv import to_csv
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_file
@@ -110,11 +111,8 @@ def known_tags(table: pd.DataFrame) -> list[str]:
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """The table as CSV; tags are separated by spaces. A text that a spreadsheet would run as a formula gets a quote in front."""
-    plain = table.assign(tags=[" ".join(tags) for tags in table["tags"]])
-    for name in plain.select_dtypes(exclude=["number", "bool"]).columns:
-        plain[name] = [f"'{text}" if str(text).startswith(("=", "+", "-", "@", "\t")) else text for text in plain[name]]
-    return plain.to_csv(index=False)
+    """The table as CSV; tags are separated by spaces."""
+    return to_csv(table.assign(tags=[" ".join(tags) for tags in table["tags"]]))
 
 
 def short_name(row: Mapping[str, Any]) -> str:

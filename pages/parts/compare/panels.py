@@ -20,6 +20,7 @@ from encoding.jobs.tasks import study
 from encoding.plots.brain.score_maps import difference_brain
 from encoding.runs.report import how_it_was_tested, report, roi_ends
 from encoding.runs.table import short_name
+from encoding.runtime.csv import to_csv
 from encoding.runtime.registry import unknown
 from encoding.storage.keys import stage_of
 from pages.parts.shared.access import may_change
@@ -231,7 +232,7 @@ def _test_table(found: Comparison, name: str) -> None:
         if tests.open:
             table = found.table.rename(columns={"first": "A", "second": name})
             st.dataframe(table, hide_index=True, key="test_table", alt="the paired tests of every region")
-            st.download_button("Tests, CSV", lambda: table.to_csv(index=False), "comparison.csv", "text/csv", on_click="ignore")
+            st.download_button("Tests, CSV", lambda: to_csv(table), "comparison.csv", "text/csv", on_click="ignore")
             st.caption("q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
 
 

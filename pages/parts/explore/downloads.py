@@ -12,6 +12,7 @@ from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.export import standalone_html
 from encoding.runs.exchange import packed
 from encoding.runs.report import report
+from encoding.runtime.csv import to_csv
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import store
 
@@ -22,10 +23,10 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
     origin = plots.caption(result.provenance, spec, n_test=result.n_test)
     name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
     rois, vertices, whole, charts = st.columns(4)
-    rois.download_button("ROIs, CSV", lambda: table.to_csv(index=False), f"{name}-rois.csv", "text/csv", on_click="ignore", width="stretch")
+    rois.download_button("ROIs, CSV", lambda: to_csv(table), f"{name}-rois.csv", "text/csv", on_click="ignore", width="stretch")
     vertices.download_button(
         f"{result.plan.subject.unit.many.capitalize()}, CSV",
-        lambda: result.vertices().to_csv(index=False),
+        lambda: to_csv(result.vertices()),
         f"{name}-{result.plan.subject.unit.many}.csv",
         "text/csv",
         on_click="ignore",

@@ -12,6 +12,7 @@ from encoding import plots
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN, Hierarchy, hierarchy, published, published_best, published_hierarchy, stage
 from encoding.analysis.layer_ranking import by_layer
 from encoding.analysis.layer_sweep import SweepResult
+from encoding.runtime.csv import to_csv
 from pages.parts.layers.panels import HOW, origin
 from pages.parts.layers.sweep_controls import draws_of, keys_of, shares_of, table_of
 from pages.parts.shared.chart import chart
@@ -93,7 +94,7 @@ def take_away(found: SweepResult, table: pd.DataFrame) -> None:
     """The table as a file, and the sweep as a command."""
     spec = found.sweep.spec
     name = f"{spec.dataset}-{spec.subject}-{'+'.join(found.sweep.backbones).replace('/', '-')}-layers.csv"
-    st.download_button("Layers x ROIs, CSV", lambda: table.to_csv(index=False), name, "text/csv", on_click="ignore")
+    st.download_button("Layers x ROIs, CSV", lambda: to_csv(table), name, "text/csv", on_click="ignore")
     st.markdown("**The same from a shell**")
     st.code(found.sweep.to_command(), language="bash", wrap_lines=True)
     st.caption(origin(found))
