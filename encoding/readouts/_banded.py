@@ -1,4 +1,4 @@
-"""The search behind banded ridge: which scaling of the layers, and which penalty, is best for each target.
+"""Random search of banded ridge: the best scaling of the layers and the best penalty for each target.
 
 A candidate scales the components of X; its penalties then are a ridge path, whose held-out errors come from moments as in
 :mod:`encoding.readouts.ridge`: for each fold two products with the targets, and one more for every penalty. Most candidates
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.readouts._moments import Centred, Moments, centred
-from encoding.runtime.progress import Report
+from encoding.runtime.progress import Report, subprogress
 from encoding.runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
@@ -76,10 +76,7 @@ def choose(
     """
 
     def search(some: Moments, listed: Shortlist, start: float, stop: float) -> BandWeights:
-        def told(done: float, text: str) -> None:
-            report(start + (stop - start) * done, text)
-
-        return cross_validate(some, scales, alphas, listed, select=select, device=device, report=told)
+        return cross_validate(some, scales, alphas, listed, select=select, device=device, report=subprogress(report, start, stop))
 
     def everything(n_targets: int) -> Shortlist:
         return Shortlist.everything(len(scales), len(alphas), n_targets)

@@ -1,4 +1,4 @@
-"""How far readouts are that work on many blocks side by side."""
+"""Thread-safe progress counter for blocks of targets fitted in parallel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from encoding.runtime.progress import Report
 
 
 class Counted:
-    """Pieces of work that are counted as they are done, in whichever thread: ``report`` is told the share of them.
+    """Pieces of work that are counted as they are done, in whichever thread: ``report`` is called with the fraction done.
 
     What ``report`` raises is raised in every piece that is counted from then on.
     """

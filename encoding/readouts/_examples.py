@@ -1,4 +1,4 @@
-"""One subject's rows as a training draws them: inputs, and responses in standard units."""
+"""Minibatches of one subject: inputs and z-scored responses, split into learning and validation rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``finetune`` learns from: prepared pictures, or what the frozen part of a network makes of them, computed once and kept on disk."""
+"""What ``finetune`` learns from: prepared images, or what the frozen part of a network makes of them, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHARE = 0.5  # of the free disk, at most
 Make = Callable[[np.ndarray], "torch.Tensor"]  # row numbers -> (b, n_frames, ...) on a device
 
 
-class Pictures:
+class PreparedStimuli:
     """Prepared frames of some stimuli, by row number: (b, n_frames, 3, height, width) float32. Of clips, those that ``over`` looks at."""
 
     def __init__(self, stimuli: Stimuli, backbone: Backbone, over: str) -> None:
@@ -42,7 +42,7 @@ class Pictures:
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         import torch
 
-        with ThreadPoolExecutor(os.cpu_count() or 1, "pictures") as pool:
+        with ThreadPoolExecutor(os.cpu_count() or 1, "images") as pool:
             return torch.stack(list(pool.map(self._prepared, rows.tolist())))
 
     def _prepared(self, row: int) -> torch.Tensor:
@@ -52,12 +52,19 @@ class Pictures:
 
 
 def kept_inputs(
-    subjects: Sequence[Pictures], network: torch.nn.Module, cut: Cut | None, *, device: str, step: int, files: ExitStack, report: Report
+    subjects: Sequence[PreparedStimuli],
+    network: torch.nn.Module,
+    cut: Cut | None,
+    *,
+    device: str,
+    step: int,
+    files: ExitStack,
+    report: Report,
 ) -> tuple[list[Inputs], Cut | None]:
-    """Inputs of each subject for a network on ``device``, and the cut that they are the output of; None where they are pictures.
+    """Inputs of each subject for a network on ``device``, and the cut that they are the output of; None where they are images.
 
-    The cut's outputs are kept where the disk has room (:data:`MOST_BYTES`, :data:`SHARE`), else the prepared pictures; where there is no
-    room for those, either, pictures are prepared again for every batch.
+    The cut's outputs are kept where the disk has room (:data:`MOST_BYTES`, :data:`SHARE`), else the prepared images; where there is no
+    room for those, either, images are prepared again for every batch.
 
     Parameters
     ----------
@@ -66,15 +73,15 @@ def kept_inputs(
     example = subjects[0][np.arange(1)][0]  # (n_frames, 3, height, width)
     n_rows = sum(map(len, subjects))
 
-    def cut_outputs(pictures: Pictures) -> Make:
+    def cut_outputs(images: PreparedStimuli) -> Make:
         def make(rows: np.ndarray) -> torch.Tensor:
-            found = pictures[rows].to(device)
+            found = images[rows].to(device)
             return cut.output(network, found.flatten(0, 1)).unflatten(0, found.shape[:2])
 
         return make
 
-    plain: list[Make] = [pictures.__getitem__ for pictures in subjects]
-    tries = [(cut, [cut_outputs(pictures) for pictures in subjects], (len(example), *cut.shape))] if cut else []
+    plain: list[Make] = [images.__getitem__ for images in subjects]
+    tries = [(cut, [cut_outputs(images) for images in subjects], (len(example), *cut.shape))] if cut else []
     for entered, makes, shape in [*tries, (None, plain, tuple(example.shape))]:
         if 4 * n_rows * prod(shape) > min(MOST_BYTES, SHARE * shutil.disk_usage(tempfile.gettempdir()).free):
             continue
@@ -93,7 +100,7 @@ def _kept(make: Make, n_rows: int, shape: tuple[int, ...], step: int, files: Exi
 
     file = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - it is entered at once
     for start in range(0, n_rows, step):
-        report(start / n_rows, f"pictures: {start:,} of {n_rows:,}")
+        report(start / n_rows, f"images: {start:,} of {n_rows:,}")
         with torch.no_grad():
             made = make(np.arange(start, min(start + step, n_rows)))
         file.write(np.ascontiguousarray(made.cpu().numpy(), np.float32).data)

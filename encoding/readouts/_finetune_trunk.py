@@ -26,7 +26,7 @@ LEAST = 0.1  # deviation of a feature, as a share of its layer's: one that hardl
 
 
 class Trunk(nn.Module):
-    """Pictures (b, n_frames, 3, height, width) -> (b, n_hidden): backbone, pooling, standard units, bottleneck.
+    """PreparedStimuli (b, n_frames, 3, height, width) -> (b, n_hidden): backbone, pooling, standard units, bottleneck.
 
     Only the tensors that learn, and those behind the backbone, are in ``state_dict``; the others are the backbone's own and never change.
     The backbone stays in evaluation mode, so its batch norms keep their statistics and it drops nothing out.
@@ -73,11 +73,11 @@ class Trunk(nn.Module):
         return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Of pictures; of the cut's output (b, n_frames, ...) where there is a cut."""
+        """Of images; of the cut's output (b, n_frames, ...) where there is a cut."""
         return self.bottleneck(self.standardise(self.features(x)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """The layers side by side, (b, n_features) float32; a few pictures at a time where no gradients are wanted."""
+        """The layers side by side, (b, n_features) float32; a few images at a time where no gradients are wanted."""
         if torch.is_grad_enabled():
             return self._features(x)
         n_pixels = x.shape[1] * int(np.prod(self.size if self.cut else x.shape[3:]))
@@ -101,7 +101,7 @@ class Trunk(nn.Module):
             return capture(self.network, unseen, *wanted, axes=self.axes, learning=True)
 
     def enter_at(self, cut: Cut | None, size: Sequence[int] = (1, 1)) -> None:
-        """From now on the input is the output of ``cut``, for pictures of ``size`` (height, width); pictures themselves for None."""
+        """From now on the input is the output of ``cut``, for images of ``size`` (height, width); images themselves for None."""
         self.cut, self.size = cut, tuple(size)
 
     def load_scale(self, scale: Scale) -> None:

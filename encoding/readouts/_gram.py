@@ -1,4 +1,4 @@
-"""X'X of one training set, and how fast gradient steps on it can be."""
+"""Gram matrix X'X / n of one training set with bounds of its spectrum, for step sizes and momentum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good weights are on rows held out, from moments alone."""
+"""Held-out loss (mean squared error or -r) of linear weights, from moments."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A fitted readout. Whatever its kind, it predicts by ``basis(X) @ weights + intercept``.
+"""Fitted models: every readout predicts by ``basis(X) @ weights + intercept``.
 
-For the linear family the basis is X itself; for a neural readout, what its last layer sees; for neighbours and their like,
-the share of each training image in a prediction, and then the weights are the training responses.
+The basis is X itself for linear models, the activations of the last hidden layer for networks, and for smoothers (neighbours, trees,
+similarity encoding) the weight of each training image in a prediction; the weights then are the training responses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Columns = slice | np.ndarray
 
 
 class Weights(Protocol):
-    """(h, t) numbers of which some columns are read at a time; an array is one."""
+    """An (h, t) matrix that is read some columns at a time; an array, or one that stays on disk."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -33,8 +33,8 @@ class Model(ABC):
     ----------
     weights : (h, t) float32 or float64.
     intercept : (t,) float.
-    details : what else the readout found out, per target (t,), such as the ``alpha`` chosen for each.
-    history : what it was like on the way, per step (e,), such as the losses of each epoch; names are the same for every model of a readout.
+    details : further results per target, (t,) each, such as the chosen ``alpha``.
+    history : the course of the training, (n_epochs,) each, such as losses; names are the same for every model of a readout.
     """
 
     weights: Weights
@@ -44,31 +44,31 @@ class Model(ABC):
 
     @abstractmethod
     def basis(self, X: Any) -> Any:
-        """What the weights multiply: (n, p) -> (n, h), an array or a SciPy sparse matrix."""
+        """Matrix that the weights multiply: (n, p) -> (n, h), an array or a SciPy sparse matrix."""
 
     def predict(self, X: Any, columns: Columns = slice(None)) -> np.ndarray:
         """(n, p) -> (n, t), or of some targets, in the dtype of the weights."""
         return self.predict_from(self.basis(X), columns)
 
     def predict_from(self, basis: Any, columns: Columns = slice(None)) -> np.ndarray:
-        """The rest of :meth:`predict`, for a basis that is there already."""
+        """``basis @ weights + intercept`` of some targets, for a basis that is computed already."""
         predicted = basis @ self.weights[:, columns]
         predicted += self.intercept[columns].astype(predicted.dtype)
         return predicted
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that :meth:`from_arrays` of the same class needs beside those that every model has."""
+        """Arrays beyond those of :meth:`shared_fields` that restoring the model needs."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything by name, for a Store; no pickle. ``restore`` of the readout reads it back."""
+        """Every array of the model by name, for a Store; the readout's ``restore`` reads them back."""
         details = {f"detail_{name}": value for name, value in self.details.items()}
         history = {f"history_{name}": value for name, value in self.history.items()}
         return self.state() | {"intercept": self.intercept} | details | history
 
     @staticmethod
-    def told(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """``intercept``, ``details`` and ``history`` out of :meth:`arrays`, to be passed to a constructor."""
+    def shared_fields(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Constructor arguments shared by all models (``intercept``, ``details``, ``history``), read from :meth:`arrays`."""
         parts = {
             kind: {name.removeprefix(f"{prefix}_"): value for name, value in arrays.items() if name.startswith(f"{prefix}_")}
             for kind, prefix in (("details", "detail"), ("history", "history"))
@@ -88,5 +88,5 @@ class LinearModel(Model):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """What :meth:`arrays` gave."""
-        return cls(weights=arrays["weights"], **cls.told(arrays))
+        """The model of :meth:`arrays`."""
+        return cls(weights=arrays["weights"], **cls.shared_fields(arrays))

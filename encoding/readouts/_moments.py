@@ -1,4 +1,4 @@
-"""Sums over stimuli that are all a linear readout needs to know of the data, kept fold by fold.
+"""Sufficient statistics of linear regression (n, Σx, Σy, Σy², X'X, X'Y), one set per inner fold.
 
 For rows in fold f: n, Σx, Σy, Σy², X'X and X'Y. They add, so the moments of a training set are the total less one
 fold's, and a penalty is chosen by cross-validation without touching a response again.

@@ -166,7 +166,7 @@ class NetworkReadout(Readout):
         tensors = {name.removeprefix(TRUNK): torch.tensor(np.array(arrays[name])) for name in arrays if name.startswith(TRUNK)}
         trunk.load_state_dict(tensors)
         recipe = {name: arrays[name] for name in ("shape", "options")}
-        return NetworkModel(arrays["weights"], **Model.told(arrays), trunk=trunk.eval().requires_grad_(False), recipe=recipe)
+        return NetworkModel(arrays["weights"], **Model.shared_fields(arrays), trunk=trunk.eval().requires_grad_(False), recipe=recipe)
 
     def cost(self, n: int, p: int, t: int, options: TrainingOptions) -> tuple[float, float]:
         """As if no epoch were spared by early stopping. A step back costs twice a step forward."""

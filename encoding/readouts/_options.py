@@ -1,4 +1,4 @@
-"""A readout's parameters: fields with a default, a sentence of help and, where a search may vary them, a range."""
+"""Parameters of readouts: dataclass fields with a default, a description and, where a search may vary them, a range."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from encoding.runtime.registry import unknown
 
 
 class BadOption(ValueError):
-    """A readout has no such parameter, or not with such a value. The message holds those it has."""
+    """An unknown parameter of a readout, or a value that it cannot take. The message lists the valid ones."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """A readout's parameters; each a field made by :func:`option`."""
+    """Parameters of a readout; each a field made by :func:`option`."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers that a search may try, ``low`` to ``high`` and both included; whole numbers where both ends are.
+    """Search range ``low`` to ``high``, both included; of integers where both ends are integers.
 
     Attributes
     ----------
-    log : steps are equal in the logarithm.
+    log : sample uniformly in the logarithm.
     """
 
     low: float
@@ -38,14 +38,21 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """Values that a search may try."""
+    """Categorical search range."""
 
     values: tuple[Any, ...]
 
 
-def option(default: Any, help: str, search: Range | Choice | None = None) -> Any:
-    """A field of :class:`Options`. ``search`` is what the hyperparameter search may vary it over; None leaves it alone."""
-    return field(default=default, metadata={"help": help, "search": search})
+def option(default: Any, help: str, search: Range | Choice | None = None, label: str = "") -> Any:
+    """A field of :class:`Options`.
+
+    Parameters
+    ----------
+    help : one sentence in the field's terms, shown on the page and by ``encoding readouts``.
+    search : range of the hyperparameter search; None leaves the parameter at its value.
+    label : label on the page, where the field's name is not the usual term.
+    """
+    return field(default=default, metadata={"help": help, "search": search, "label": label})
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741

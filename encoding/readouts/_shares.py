@@ -1,4 +1,4 @@
-"""How much of the variance explained each layer accounts for."""
+"""Variance partitioning: the share of each layer in R² (product measure)."""
 
 from __future__ import annotations
 

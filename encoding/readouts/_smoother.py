@@ -1,6 +1,6 @@
-"""Models that predict a weighted mean of training responses: neighbours, trees, similarity encoding.
+"""Linear smoothers: models that predict weighted means of training responses (neighbours, trees, similarity encoding).
 
-Nothing is learned but who resembles whom, so nothing is stored but that: the responses are read where they lie.
+Only the weighting is stored; training responses are read from the data set.
 """
 
 from __future__ import annotations
@@ -125,4 +125,4 @@ def unit_rows(X: np.ndarray, *, centred: bool) -> np.ndarray:
 def needs_two_components(X: np.ndarray, readout: str) -> None:
     """ValueError where a correlation between rows of X (n, p) says nothing, for want of components."""
     if X.shape[1] < 2:
-        raise ValueError(f"{readout} cannot correlate pictures over {X.shape[1]} component. Keep two or more, or take the cosine.")
+        raise ValueError(f"{readout} cannot correlate images over {X.shape[1]} component. Keep two or more, or take the cosine.")

@@ -1,4 +1,4 @@
-"""Early stopping: the best weights so far, of all targets at once or of each group of them."""
+"""Early stopping: keeps the weights of lowest validation loss, for all targets together or per group of targets."""
 
 from __future__ import annotations
 

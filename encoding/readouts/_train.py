@@ -1,4 +1,4 @@
-"""How a neural readout is trained: epochs of minibatches, early stopping on a validation set, a state that survives a kill.
+"""Training loop of neural readouts: minibatches, learning-rate schedule, early stopping on a validation set, checkpoints.
 
 Everything random in an epoch follows from the seed and the epoch's number, so a training that goes on from a checkpoint ends
 with the same bits as one that was never interrupted (on the same device).
@@ -33,12 +33,12 @@ HISTORY = ("train_loss", "validation_loss", "validation_r")
 
 
 class Diverged(ArithmeticError):
-    """The loss of a training is no number any more. The message says when, and what helps."""
+    """The training or validation loss became NaN or infinite. The message names the epoch and what helps."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What :func:`train` found out; the network holds its best weights.
+    """Results of :func:`train`; the network holds the weights of its best epoch.
 
     Attributes
     ----------
@@ -70,8 +70,8 @@ def train(
         trunk learns nothing. One group of all by default.
     learning_rates : beginnings of parameters' names, to learning rates other than the option's, such as ``{"trunk.1.": 1e-5}``.
     checkpoint : is read first, written after an epoch every :data:`CHECKPOINT_SECONDS`; whoever stores the result clears it.
-    on_epoch : told the number (from 0) and the validation loss of each epoch.
-    report : told each epoch and at times between. What it or ``on_epoch`` raises stops the training and leaves the checkpoint.
+    on_epoch : called with the number (from 0) and the validation loss of each epoch.
+    report : called after each epoch and once a second. An exception of it or ``on_epoch`` stops and leaves the checkpoint.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def train(
 
 
 class _Course:
-    """A training between two epochs."""
+    """State of a training between two epochs."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class _Course:
         plan = [(i, rows) for i, each in enumerate(self.subjects) for rows in batches(each.learning, options.batch_size, generator)]
         if len(self.subjects) > 1:
             plan = [plan[i] for i in torch.randperm(len(plan), generator=generator)]
-        total, told = torch.zeros((), dtype=torch.float64, device=device), time.monotonic()
+        total, last_report = torch.zeros((), dtype=torch.float64, device=device), time.monotonic()
         network.train()
         for step, (number, rows) in enumerate(plan):
             subject = self.subjects[number]
@@ -156,8 +156,8 @@ class _Course:
             self.optimiser.step()
             if number == 0:
                 total += loss.detach() * len(rows)
-            if time.monotonic() - told > REPORT_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - last_report > REPORT_SECONDS:
+                last_report = time.monotonic()
                 report((self.epoch + step / len(plan)) / options.n_epochs, self.text())
         return float(total) / len(self.subjects[0].learning)
 
@@ -169,7 +169,7 @@ class _Course:
             )
 
     def text(self) -> str:
-        """What a person is told of how far it is."""
+        """Progress text: epoch and validation loss."""
         known = f": validation loss {self.history['validation_loss'][-1]:.3f}" if self.epoch else ""
         return f"epoch {self.epoch} of {self.options.n_epochs}{known}"
 

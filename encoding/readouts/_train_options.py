@@ -1,4 +1,4 @@
-"""The parameters that all readouts trained in epochs share."""
+"""Parameters shared by all readouts trained by stochastic gradient descent."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from encoding.readouts._options import BadOption, Options, Range, option
 
 @dataclass(frozen=True)
 class TrainingOptions(Options):
-    """What every neural readout may be told; each has defaults of its own."""
+    """Parameters of every neural readout; subclasses override the defaults."""
 
-    n_epochs: int = option(50, "At most so many passes over the training images.")
-    batch_size: int = option(150, "Images that are learned from at a time.")
-    learning_rate: float = option(1e-3, "How far the weights go in one step.", search=Range(1e-4, 1e-2, log=True))
-    weight_decay: float = option(0.0, "Pull of the weights towards 0.", search=Range(1e-6, 1e-1, log=True))
-    optimiser: str = option("adam", "How steps are made: adamw, adam or sgd (with momentum 0.9).")
-    decay_every: int = option(10, "After so many epochs the learning rate is multiplied by decay_by, again and again.")
-    decay_by: float = option(1.0, "What the learning rate is multiplied by every decay_every epochs; 1 leaves it as it is.")
-    patience: int = option(3, "Training stops after so many epochs in which the validation loss was not lower than ever before.")
-    decimals: int | None = option(None, "Validation losses are compared at so many decimals. Empty: exactly.")
-    loss: str = option("mse", "mse: mean squared error; mse+r: half of it, half 1 less the correlation over a batch.")
-    validation: float = option(0.1, "Share of the training images that is not learned from and decides when to stop.")
-    max_norm: float | None = option(None, "Longest gradient; longer ones are shortened to it. Empty: as they are.")
-    mixed_precision: bool = option(True, "On a GPU, multiply in bfloat16 where that is safe: faster, and less exact.")
-    seed: int = option(0, "Of everything random: first weights, order of the images, dropout.")
+    n_epochs: int = option(50, "Largest number of epochs (passes over the training images).")
+    batch_size: int = option(150, "Batch size: training images per gradient step.")
+    learning_rate: float = option(1e-3, "Learning rate of the optimiser.", search=Range(1e-4, 1e-2, log=True))
+    weight_decay: float = option(
+        0.0, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-6, 1e-1, log=True)
+    )
+    optimiser: str = option("adam", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    decay_every: int = option(
+        10, "Step size of the learning-rate schedule, in epochs: after each such step the rate is multiplied by decay_by."
+    )
+    decay_by: float = option(1.0, "Decay factor of the learning rate every decay_every epochs; 1: a constant learning rate.")
+    patience: int = option(3, "Early-stopping patience: epochs without a new lowest validation loss before training stops.")
+    decimals: int | None = option(
+        None, "Decimals to which validation losses are rounded before early stopping compares them. Empty: not rounded."
+    )
+    loss: str = option("mse", "Loss function: mse (mean squared error), or mse+r (the mean of mse and 1 - Pearson r over the batch).")
+    validation: float = option(0.1, "Validation fraction: share of the training images held out for early stopping.")
+    max_norm: float | None = option(None, "Gradient clipping: largest norm of the gradient. Empty: no clipping.")
+    mixed_precision: bool = option(True, "Mixed precision on a GPU (bfloat16 autocast): faster, less exact.")
+    seed: int = option(0, "Random seed of the initial weights, the order of the images and dropout.")
 
     def __post_init__(self) -> None:
         for name in ("n_epochs", "batch_size", "decay_every", "patience"):
@@ -54,6 +60,6 @@ def one_of(name: str, value: str, known: Sequence[str]) -> None:
 
 
 def check_share(name: str, value: float) -> None:
-    """BadOption unless a dropout is in 0 … 1, 1 excluded."""
+    """BadOption unless a dropout rate is in [0, 1)."""
     if not 0 <= value < 1:
         raise BadOption(f"{name} must be a share from 0 to below 1, not {value!r}.")

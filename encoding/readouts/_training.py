@@ -1,4 +1,4 @@
-"""The training rows of one fold, for readouts that need more of them than their moments."""
+"""Training data of one fold (design matrix, responses, inner folds, ROIs, positions) for readouts not fitted from moments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Columns = slice | np.ndarray
 
 
 class Responses:
-    """Some rows and columns of responses that stay on disk, (n, t), hemispheres side by side.
+    """A view (n, t) of some rows and columns of responses that stay on disk, hemispheres side by side.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def _read(array: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarra
 
 
 class Chosen(Stimuli):
-    """Some stimuli of others, in a given order."""
+    """A subset of some stimuli, in a given order."""
 
     def __init__(self, stimuli: Stimuli, rows: np.ndarray) -> None:
         self._stimuli, self._rows = stimuli, np.asarray(rows)
@@ -89,7 +89,7 @@ class Chosen(Stimuli):
 
 @dataclass(frozen=True)
 class Training:
-    """What a readout of arrays learns from.
+    """Training data of a readout that is not fitted from moments.
 
     Attributes
     ----------
@@ -97,10 +97,10 @@ class Training:
     Y : (n, t), their responses.
     fold : (n,) int from 0 without gaps: folds on which parameters are chosen, repeats of one stimulus in the same. A readout that
         needs a validation set takes fold 0.
-    n_frames : the columns of X are so many equal blocks, frame after frame of a clip; 1 for pictures, and where frames were pooled.
+    n_frames : the columns of X are so many equal blocks, frame after frame of a clip; 1 for images, and where frames were pooled.
     rois : name to columns of Y, sorted; they may overlap.
     positions : (t, 3) float32, where each target lies on the white or pial surface or in the volume, in millimetres; None where unknown.
-    stimuli : the training rows' pictures or clips, for readouts that look at them.
+    stimuli : the training rows' images or clips, for readouts that look at them.
     open_backbone : opens the network those readouts start from; ``layers`` are the layers of it that the fit names, ``pool`` and
         ``over_frames`` what it keeps of their places and of a clip's frames (:mod:`encoding.backbones._pooling`).
     checkpoint : where a training that may be interrupted keeps its state; None keeps nothing.

@@ -1,4 +1,4 @@
-"""Which features and targets vary at all: what is constant has no weights, and rounding errors of it none either."""
+"""Masks of the features and targets that vary beyond rounding error; constant ones get weights of 0."""
 
 from __future__ import annotations
 

@@ -22,20 +22,23 @@ CONSTANT = 1e-12  # of a component's sum of squares: a variance that is rounding
 
 @dataclass(frozen=True)
 class BandedRidgeOptions(Options):
-    n_candidates: int = option(100, "Sets of layer weights to try: the first weighs layers equally, the others are drawn at random.")
+    n_candidates: int = option(
+        100, "Number of sets of layer weights in the random search; the first weighs layers equally, the others are drawn at random."
+    )
     alphas: tuple[float, ...] | None = option(
         None, "Penalties to try with each set. Empty: 15, from 1e-4 to 1e3 times the mean eigenvalue of X'X."
     )
     concentrations: tuple[float, ...] = option(
-        (0.1, 1.0), "Of the Dirichlet distributions drawn from, by turns: below 1, few layers get most of the weight; 1 is uniform."
+        (0.1, 1.0),
+        "Concentrations of the Dirichlet distributions drawn from by turns: below 1, few layers get most of the weight; 1 is uniform.",
     )
     equalize: bool = option(True, "Bring all layers to one mean variance before they are weighed, so that their units do not matter.")
-    n_folds: int = option(5, "Folds of the training images on which penalties are chosen.")
-    select: str = option("r2", "What is compared on the folds: r2 or r.")
+    n_folds: int = option(5, "Number of cross-validation folds of the training images on which penalties are chosen.")
+    select: str = option("r2", "Score by which cross-validation chooses: r2 or r.")
     exhaustive: bool = option(
         False, "Cross-validate every set for every vertex, also those that an estimate puts far from the best: slower, rarely different."
     )
-    seed: int = option(0, "Of the random draws: the same seed draws the same sets.")
+    seed: int = option(0, "Random seed of the draws.")
 
     def __post_init__(self) -> None:
         for value in self.alphas or ():

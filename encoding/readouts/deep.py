@@ -1,4 +1,4 @@
-"""A deeper network: blocks that widen, each passing its input on beside what it makes of it."""
+"""Deep readout: a stack of widening residual blocks and a linear output layer."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeepOptions(TrainingOptions):
-    optimiser: str = option("adamw", "How steps are made: adamw, adam or sgd (with momentum 0.9).")
-    weight_decay: float = option(1e-2, "Pull of the weights towards 0.", search=Range(1e-4, 1.0, log=True))
-    patience: int = option(5, "Training stops after so many epochs in which the validation loss was not lower than ever before.")
-    n_blocks: int = option(3, "Blocks one after another.", search=Range(1, 6))
-    width: int = option(256, "Units of the first block.", search=Range(32, 1024, log=True))
-    widening: float = option(1.25, "Each block has so many times the units of the one before.", search=Range(0.75, 1.5))
-    leak: float = option(0.01, "Slope of the activation below 0.")
-    dropout: float = option(0.3, "Share of a block's units left out at random while learning.", search=Range(0.0, 0.7))
-    residual: bool = option(True, "Each block adds to its input instead of replacing it.", search=Choice((True, False)))
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    weight_decay: float = option(
+        1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)
+    )
+    patience: int = option(5, "Early-stopping patience: epochs without a new lowest validation loss before training stops.")
+    n_blocks: int = option(3, "Number of blocks.", search=Range(1, 6))
+    width: int = option(256, "Width: number of units of the first block.", search=Range(32, 1024, log=True))
+    widening: float = option(1.25, "Ratio of the width of each block to that of the block before it.", search=Range(0.75, 1.5))
+    leak: float = option(0.01, "Negative slope of the LeakyReLU.", label="negative_slope")
+    dropout: float = option(0.3, "Dropout rate of each block.", search=Range(0.0, 0.7))
+    residual: bool = option(True, "Residual (skip) connection around each block.", search=Choice((True, False)))
 
     def __post_init__(self) -> None:
         super().__post_init__()

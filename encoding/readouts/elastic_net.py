@@ -30,12 +30,12 @@ KKT_LIMIT = 1e-4  # beyond, a target counts as not converged
 
 @dataclass(frozen=True)
 class LassoOptions(Options):
-    alpha: float | None = option(None, "One penalty for every vertex. Empty: chosen for each vertex by cross-validation.")
+    alpha: float | None = option(None, "One penalty for all vertices. Empty: chosen for each vertex by cross-validation.")
     alphas: tuple[float, ...] | None = option(
         None, "Penalties to choose from. Empty: 30 for each vertex, from the one at which all its weights are 0 down to 1e-4 of it."
     )
-    n_folds: int = option(5, "Folds of the training images on which penalties are chosen.")
-    select: str = option("r2", "What is compared on the folds: r2 or r.", Choice(SELECTIONS))
+    n_folds: int = option(5, "Number of cross-validation folds of the training images on which penalties are chosen.")
+    select: str = option("r2", "Score by which cross-validation chooses: r2 or r.", Choice(SELECTIONS))
 
     def __post_init__(self) -> None:
         for value in (self.alpha, *(self.alphas or ())):
@@ -54,7 +54,7 @@ class ElasticNetOptions(LassoOptions):
     l1_ratio: float | None = option(
         None, "One share of the l1 penalty for every vertex, above 0 and up to 1. Empty: chosen like alpha.", Range(0.05, 1.0)
     )
-    l1_ratios: tuple[float, ...] = option((0.1, 0.5, 0.9), "Shares to choose from.")
+    l1_ratios: tuple[float, ...] = option((0.1, 0.5, 0.9), "Grid of l1_ratio.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Training the backbone itself: its last blocks, a bottleneck and a linear layer learn together, from the pictures."""
+"""Fine-tuning: the backbone's last blocks, a linear bottleneck and a linear output layer trained end to end on images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from encoding.datasets import Stimuli
 from encoding.readouts import READOUTS, BadOption, Model, Range, Readout, Training, option
 from encoding.readouts._examples import ROW_BLOCK, Examples, Inputs, Scale
-from encoding.readouts._finetune_inputs import Pictures, kept_inputs
+from encoding.readouts._finetune_inputs import PreparedStimuli, kept_inputs
 from encoding.readouts._network import TRUNK, NetworkModel, fold_head
 from encoding.readouts._train import first_seed, train
 from encoding.readouts._train_options import TrainingOptions, check_share, one_of
@@ -26,31 +26,35 @@ if TYPE_CHECKING:
     from encoding.readouts._finetune_trunk import Trunk
 
 ACTIVATIONS = ("none", "relu", "tanh")
-KEEPING, READING = 0.3, 0.35  # of the work: until pictures are kept, until responses are read
-PASS = 4e9  # multiplications for one picture, assumed for an estimate: a network of ResNet50's size
+KEEPING, READING = 0.3, 0.35  # of the work: until images are kept, until responses are read
+PASS = 4e9  # multiplications for one image, assumed for an estimate: a network of ResNet50's size
 LEARNING_SHARE = 0.25  # of those, in the blocks that learn
 
 
 @dataclass(frozen=True)
 class FinetuneOptions(TrainingOptions):
-    n_epochs: int = option(20, "At most so many passes over the training images.")
-    batch_size: int = option(32, "Images that are learned from at a time.")
-    optimiser: str = option("adamw", "How steps are made: adamw, adam or sgd (with momentum 0.9).")
-    weight_decay: float = option(1e-2, "Pull of the weights towards 0.", search=Range(1e-4, 1.0, log=True))
+    n_epochs: int = option(20, "Largest number of epochs (passes over the training images).")
+    batch_size: int = option(32, "Batch size: training images per gradient step.")
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    weight_decay: float = option(
+        1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)
+    )
     backbone_learning_rate: float = option(
         1e-5,
-        "How far the backbone's own weights go in one step: less than the new layers' learning_rate.",
+        "Learning rate of the backbone's weights; usually lower than learning_rate, which is that of the new layers.",
         search=Range(1e-6, 1e-3, log=True),
     )
     n_blocks: int = option(
-        1, "Blocks of the backbone that learn, counted back from the layer; where it has fewer, all do.", search=Range(1, 4)
+        1, "Number of backbone blocks to fine-tune, counted back from the layer; where it has fewer, all of them.", search=Range(1, 4)
     )
-    hidden: int = option(256, "Units of the bottleneck between the layer and the vertices. 0: none.", search=Range(32, 1024, log=True))
-    activation: str = option("none", "What follows the bottleneck: none, relu or tanh.")
-    dropout: float = option(0.0, "Share of the bottleneck's units left out at random while learning.", search=Range(0.0, 0.7))
+    hidden: int = option(
+        256, "Number of units of the bottleneck between the layer and the vertices. 0: no bottleneck.", search=Range(32, 1024, log=True)
+    )
+    activation: str = option("none", "Activation function of the bottleneck: none, relu or tanh.")
+    dropout: float = option(0.0, "Dropout rate of the bottleneck.", search=Range(0.0, 0.7))
     flip: bool = option(
         False,
-        "Half the images are mirrored at random while learning. It makes left and right alike, which early visual cortex tells apart.",
+        "Data augmentation: random horizontal flips (p = .5). Early visual cortex distinguishes left from right, which flips make alike.",
     )
 
     def __post_init__(self) -> None:
@@ -71,7 +75,7 @@ class FinetuneModel(NetworkModel):
 
     Attributes
     ----------
-    trunk : a :class:`~encoding.readouts._finetune_trunk.Trunk`. backbone : prepares pictures for it.
+    trunk : a :class:`~encoding.readouts._finetune_trunk.Trunk`. backbone : prepares images for it.
     """
 
     trunk: Trunk
@@ -81,12 +85,12 @@ class FinetuneModel(NetworkModel):
         """What the last layer sees, float32 (n, h)."""
         import torch
 
-        pictures = Pictures(X, self.backbone, self.trunk.over)
+        images = PreparedStimuli(X, self.backbone, self.trunk.over)
         if not len(X):
             return np.zeros((0, self.trunk.n_hidden), np.float32)
-        step = n_at_once(pictures)
+        step = n_at_once(images)
         with torch.no_grad():
-            made = [self.trunk(pictures[np.arange(start, min(start + step, len(X)))]) for start in range(0, len(X), step)]
+            made = [self.trunk(images[np.arange(start, min(start + step, len(X)))]) for start in range(0, len(X), step)]
         return torch.cat(made).numpy()
 
 
@@ -119,15 +123,15 @@ class Finetune(Readout):
         subjects = (data, *data.extra_subjects)
         backbone = _opened(data).to(device)
         with ExitStack() as files, seeded(first_seed(options)):
-            pictures = [Pictures(each.stimuli, backbone, data.over_frames) for each in subjects]
-            recipe, cut = self._recipe(backbone, data, pictures[0], options, device)
+            images = [PreparedStimuli(each.stimuli, backbone, data.over_frames) for each in subjects]
+            recipe, cut = self._recipe(backbone, data, images[0], options, device)
             trunk = _trunk(backbone, recipe)
             network = Network(trunk, [LinearHead(trunk.n_hidden, each.n_targets) for each in subjects]).to(device).eval()
             keeping, reading = subprogress(report, 0, KEEPING), subprogress(report, KEEPING, READING)
             inputs, cut = kept_inputs(
-                pictures, trunk.network, cut, device=device, step=n_at_once(pictures[0]), files=files, report=keeping
+                images, trunk.network, cut, device=device, step=n_at_once(images[0]), files=files, report=keeping
             )  # fmt: skip
-            trunk.enter_at(cut, pictures[0][np.arange(1)].shape[3:])
+            trunk.enter_at(cut, images[0][np.arange(1)].shape[3:])
             examples = [
                 Examples(given, each.Y, each.fold, device=device, report=reading) for given, each in zip(inputs, subjects, strict=True)
             ]
@@ -142,14 +146,14 @@ class Finetune(Readout):
         return FinetuneModel(weights, intercept, trained.details, trained.history, trunk=trunk, backbone=backbone, recipe=_arrays(recipe))
 
     def _recipe(
-        self, backbone: ModuleBackbone, data: Training, pictures: Pictures, options: FinetuneOptions, device: str
+        self, backbone: ModuleBackbone, data: Training, images: PreparedStimuli, options: FinetuneOptions, device: str
     ) -> tuple[dict[str, Any], Cut | None]:
         """How to build the trunk, JSON-able, and where to enter the network so that what is frozen need not run again."""
         import torch
 
         from encoding.backbones._blocks import N_PROBED, blocks, find_cut
 
-        example = pictures[np.arange(1)]
+        example = images[np.arange(1)]
         noise = torch.randn(N_PROBED, *example.shape[2:]).to(device)
         found = blocks(backbone.network, noise, backbone.calls, data.layers)
         learned, frozen = _split(found, options.n_blocks, data.layers)
@@ -175,7 +179,7 @@ class Finetune(Readout):
         trunk.load_state_dict(tensors)
         trunk.eval().requires_grad_(False)
         recipe = {"recipe": arrays["recipe"]}
-        return FinetuneModel(arrays["weights"], **Model.told(arrays), trunk=trunk, backbone=backbone, recipe=recipe)
+        return FinetuneModel(arrays["weights"], **Model.shared_fields(arrays), trunk=trunk, backbone=backbone, recipe=recipe)
 
     def cost(self, n: int, p: int, t: int, options: FinetuneOptions) -> tuple[float, float]:
         """As if the backbone were of ResNet50's size, a quarter of it learned, and no epoch were spared by early stopping."""
@@ -185,11 +189,11 @@ class Finetune(Readout):
         return n * (passes + 3.0 * head * options.n_epochs), 4.0 * (n * t + 5 * head)
 
 
-def n_at_once(pictures: Pictures) -> int:
+def n_at_once(images: PreparedStimuli) -> int:
     """How many stimuli are passed forward at a time."""
     from encoding.readouts._finetune_trunk import PICTURES
 
-    n_frames, _, height, width = pictures[np.arange(1)].shape[1:]
+    n_frames, _, height, width = images[np.arange(1)].shape[1:]
     return max(1, PICTURES // (n_frames * height * width))
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours: a picture's response is the mean of those to the training pictures most like it."""
+"""k-nearest-neighbour regression: the mean response to the k most similar training images."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ EXACT_ENTRIES = 2**20  # differences between rows in memory at a time
 
 @dataclass(frozen=True)
 class KNNOptions(Options):
-    k: int = option(5, "How many training images each prediction is the mean of.", search=Range(1, 100, log=True))
-    weighting: str = option(
-        "uniform", "uniform: every neighbour counts the same; distance: nearer ones more, by 1 / distance.", search=Choice(WEIGHTINGS)
+    k: int = option(5, "Number of neighbours: training images that each prediction is the mean of.", search=Range(1, 100, log=True))
+    weighting: str = option("uniform", "Weights of the neighbours: uniform, or distance (1 / distance).", search=Choice(WEIGHTINGS))
+    metric: str = option(
+        "euclidean",
+        f"Distance between two images: {', '.join(METRICS)}. Correlation: of deviations from the mean training image.",
+        search=Choice(METRICS),
     )
-    metric: str = option("euclidean", f"How far apart two images are: {', '.join(METRICS)}.", search=Choice(METRICS))
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -67,9 +69,9 @@ class KNN(Readout):
         return NeighbourModel(deviations(data, mean), mean, X=data.X, k=options.k, weighting=options.weighting, metric=options.metric)
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> NeighbourModel:
-        told = NeighbourModel.told(arrays)
+        shared = NeighbourModel.shared_fields(arrays)
         words = {name: str(arrays[name]) for name in ("weighting", "metric")}
-        return NeighbourModel(deviations(data, told["intercept"]), **told, X=data.X, k=int(arrays["k"]), **words)
+        return NeighbourModel(deviations(data, shared["intercept"]), **shared, X=data.X, k=int(arrays["k"]), **words)
 
     def cost(self, n: int, p: int, t: int, options: KNNOptions) -> tuple[float, float]:
         """One reading of the responses, and the distances of as many rows as a tenth of those fitted, for the scores to come."""

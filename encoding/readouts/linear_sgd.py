@@ -1,4 +1,4 @@
-"""A linear layer trained by gradient descent, stopped early for all vertices at once or for each ROI."""
+"""Linear layer trained by stochastic gradient descent, with early stopping for all vertices together or per ROI."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LinearSGDOptions(TrainingOptions):
-    n_epochs: int = option(100, "At most so many passes over the training images.")
-    learning_rate: float = option(1e-3, "How far the weights go in one step.", search=Range(1e-4, 1e-1, log=True))
-    weight_decay: float = option(1e-2, "Pull of the weights towards 0.", search=Range(1e-4, 10.0, log=True))
-    optimiser: str = option("adamw", "How steps are made: adamw, adam or sgd (with momentum 0.9).")
-    decay_by: float = option(0.5, "What the learning rate is multiplied by every decay_every epochs; 1 leaves it as it is.")
-    patience: int = option(5, "Training stops after so many epochs in which the validation loss was not lower than ever before.")
-    early_stopping: str = option("all", "all: one best epoch for every vertex; roi: each ROI keeps the weights of its own best epoch.")
+    n_epochs: int = option(100, "Largest number of epochs (passes over the training images).")
+    learning_rate: float = option(1e-3, "Learning rate of the optimiser.", search=Range(1e-4, 1e-1, log=True))
+    weight_decay: float = option(
+        1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 10.0, log=True)
+    )
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    decay_by: float = option(0.5, "Decay factor of the learning rate every decay_every epochs; 1: a constant learning rate.")
+    patience: int = option(5, "Early-stopping patience: epochs without a new lowest validation loss before training stops.")
+    early_stopping: str = option(
+        "all", "Early stopping: all (one best epoch for all vertices) or roi (each ROI keeps the weights of its own best epoch)."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

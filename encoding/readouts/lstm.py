@@ -1,4 +1,4 @@
-"""A recurrent network: reads the frames of a clip one after another, in both directions."""
+"""Bidirectional LSTM over the frames of a clip."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from encoding.readouts._train_options import TrainingOptions, check_share
 if TYPE_CHECKING:
     from torch import nn
 
-N_FRAMES = 16  # assumed for an estimate of cost: as many as a fit takes of each clip where it is not told
+N_FRAMES = 16  # assumed by the estimate of cost: the default number of frames of a fit
 
 
 @dataclass(frozen=True)
 class LSTMOptions(TrainingOptions):
-    batch_size: int = option(64, "Clips that are learned from at a time.")
-    optimiser: str = option("adamw", "How steps are made: adamw, adam or sgd (with momentum 0.9).")
-    weight_decay: float = option(1e-2, "Pull of the weights towards 0.", search=Range(1e-4, 1.0, log=True))
-    patience: int = option(5, "Training stops after so many epochs in which the validation loss was not lower than ever before.")
-    max_norm: float | None = option(1.0, "Longest gradient; longer ones are shortened to it. Empty: as they are.")
-    n_layers: int = option(2, "LSTM layers, each reading what the one before made of every frame.", search=Choice((2, 3)))
-    units: int = option(512, "Units of each layer, in each direction.", search=Range(64, 512, log=True))
-    hidden: int = option(
-        512, "Units of the fully connected layer between the last LSTM layer and the vertices.", search=Range(64, 1024, log=True)
+    batch_size: int = option(64, "Batch size: training clips per gradient step.")
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    weight_decay: float = option(
+        1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)
     )
-    dropout: float = option(0.3, "Share of units left out at random while learning, after every layer.", search=Range(0.0, 0.7))
+    patience: int = option(5, "Early-stopping patience: epochs without a new lowest validation loss before training stops.")
+    max_norm: float | None = option(1.0, "Gradient clipping: largest norm of the gradient. Empty: no clipping.")
+    n_layers: int = option(2, "Number of stacked LSTM layers.", search=Choice((2, 3)))
+    units: int = option(512, "Hidden size of each LSTM layer, per direction.", search=Range(64, 512, log=True))
+    hidden: int = option(
+        512, "Number of units of the fully connected layer between the last LSTM layer and the vertices.", search=Range(64, 1024, log=True)
+    )
+    dropout: float = option(0.3, "Dropout rate after every layer.", search=Range(0.0, 0.7))
 
     def __post_init__(self) -> None:
         super().__post_init__()

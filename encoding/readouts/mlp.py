@@ -1,4 +1,4 @@
-"""A small network: two hidden layers that all vertices share, then a linear layer."""
+"""Multilayer perceptron: two hidden layers shared by all vertices and a linear output layer."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ SIZES, DROPOUTS = Range(32, 1024, log=True), Range(0.0, 0.7)
 
 @dataclass(frozen=True)
 class MLPOptions(TrainingOptions):
-    decimals: int | None = option(2, "Validation losses are compared at so many decimals. Empty: exactly.")
-    hidden_1: int = option(512, "Units of the first hidden layer.", search=SIZES)
-    activation_1: str = option("relu", "What follows the first layer: relu, tanh or none.", search=Choice(ACTIVATIONS))
-    batch_norm_1: bool = option(True, "Standardise the first layer's units over each batch.", search=Choice((True, False)))
-    dropout_1: float = option(0.5, "Share of the first layer's units left out at random while learning.", search=DROPOUTS)
-    hidden_2: int = option(256, "Units of the second hidden layer.", search=SIZES)
-    activation_2: str = option("relu", "What follows the second layer: relu, tanh or none.", search=Choice(ACTIVATIONS))
-    batch_norm_2: bool = option(True, "Standardise the second layer's units over each batch.", search=Choice((True, False)))
-    dropout_2: float = option(0.2, "Share of the second layer's units left out at random while learning.", search=DROPOUTS)
+    decimals: int | None = option(
+        2, "Decimals to which validation losses are rounded before early stopping compares them. Empty: not rounded."
+    )
+    hidden_1: int = option(512, "Number of units of the first hidden layer.", search=SIZES)
+    activation_1: str = option("relu", "Activation function of the first hidden layer: relu, tanh or none.", search=Choice(ACTIVATIONS))
+    batch_norm_1: bool = option(True, "Batch normalisation after the first hidden layer.", search=Choice((True, False)))
+    dropout_1: float = option(0.5, "Dropout rate of the first hidden layer.", search=DROPOUTS)
+    hidden_2: int = option(256, "Number of units of the second hidden layer.", search=SIZES)
+    activation_2: str = option("relu", "Activation function of the second hidden layer: relu, tanh or none.", search=Choice(ACTIVATIONS))
+    batch_norm_2: bool = option(True, "Batch normalisation after the second hidden layer.", search=Choice((True, False)))
+    dropout_2: float = option(0.2, "Dropout rate of the second hidden layer.", search=DROPOUTS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,7 +40,7 @@ class MLPOptions(TrainingOptions):
 
 
 class MLP(NetworkReadout):
-    """Two hidden layers, each with batch norm (Ioffe & Szegedy 2015), an activation and dropout where asked for, then a linear one."""
+    """Two hidden layers, batch norm (Ioffe & Szegedy 2015), an activation and dropout (all optional), then a linear output layer."""
 
     name, title = "mlp", "Network with two hidden layers"
     about = "Learns features that all vertices share, and reads each vertex from them."

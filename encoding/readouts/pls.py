@@ -38,11 +38,9 @@ class PLSOptions(Options):
     n_components: int | None = option(
         None, f"Latent components. Empty: chosen by cross-validation among 1 to {MOST_LATENT}, one number for all vertices.", Range(1, 50)
     )
-    n_folds: int = option(5, "Folds of the training images on which the number of latent components is chosen.")
-    scale: bool = option(
-        True, "Whether every component and every vertex is divided by its standard deviation first.", Choice((True, False))
-    )
-    select: str = option("r2", "What is compared on the folds: r2 or r.", Choice(SELECTIONS))
+    n_folds: int = option(5, "Number of cross-validation folds of the training images on which n_components is chosen.")
+    scale: bool = option(True, "Standardise every component and every vertex first.", Choice((True, False)))
+    select: str = option("r2", "Score by which cross-validation chooses: r2 or r.", Choice(SELECTIONS))
 
     def __post_init__(self) -> None:
         if self.n_components is not None and self.n_components < 1:

@@ -1,4 +1,4 @@
-"""A network whose last layer knows where each vertex lies: neighbours begin with weights alike."""
+"""Positional readout: an MLP whose output weights are a function of each vertex's position on the cortex."""
 
 from __future__ import annotations
 
@@ -17,15 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PositionalOptions(MLPOptions):
-    optimiser: str = option("adamw", "How steps are made: adamw, adam or sgd (with momentum 0.9).")
-    weight_decay: float = option(1e-2, "Pull of the weights towards 0.", search=Range(1e-4, 1.0, log=True))
-    patience: int = option(5, "Training stops after so many epochs in which the validation loss was not lower than ever before.")
-    decimals: int | None = option(3, "Validation losses are compared at so many decimals. Empty: exactly.")
-    n_frequencies: int = option(
-        6, "Waves that encode a position, each half as long as the one before; the first twice as long as the brain.", search=Range(1, 8)
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    weight_decay: float = option(
+        1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)
     )
-    hidden_position: int = option(128, "Hidden units between a position and its weights.", search=Range(16, 512, log=True))
-    own_weights: bool = option(True, "Each vertex has weights of its own beside those that follow from its position.")
+    patience: int = option(5, "Early-stopping patience: epochs without a new lowest validation loss before training stops.")
+    decimals: int | None = option(
+        3, "Decimals to which validation losses are rounded before early stopping compares them. Empty: not rounded."
+    )
+    n_frequencies: int = option(
+        6,
+        "Number of frequencies of the positional encoding; each wavelength is half the one before, the longest twice the brain's extent.",
+        search=Range(1, 8),
+    )
+    hidden_position: int = option(
+        128, "Number of hidden units of the network from a vertex's position to its weights.", search=Range(16, 512, log=True)
+    )
+    own_weights: bool = option(True, "Add free weights for each vertex to those that follow from its position.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -27,11 +27,9 @@ TARGET_BLOCK = {"cpu": 1_024, "cuda": 16_384}  # p x 1,024 float32 stays in a co
 
 @dataclass(frozen=True)
 class RidgeOptions(Options):
-    alpha: float | None = option(None, "One penalty for every vertex. Empty: chosen for each vertex by cross-validation.")
-    alphas: tuple[float, ...] | None = option(
-        None, "Penalties to choose from. Empty: 15, from 1e-4 to 1e3 times the mean eigenvalue of X'X."
-    )
-    n_folds: int = option(5, "Folds of the training images on which alpha is chosen.")
+    alpha: float | None = option(None, "One penalty for all vertices. Empty: chosen for each vertex by cross-validation.")
+    alphas: tuple[float, ...] | None = option(None, "Grid of penalties. Empty: 15, from 1e-4 to 1e3 times the mean eigenvalue of X'X.")
+    n_folds: int = option(5, "Number of cross-validation folds of the training images on which alpha is chosen.")
 
     def __post_init__(self) -> None:
         for value in (self.alpha, *(self.alphas or ())):

@@ -1,4 +1,4 @@
-"""Representational similarity encoding: a picture's response is a mean of all training responses, by likeness of features."""
+"""Representational similarity encoding: a mean of all training responses, weighted by the similarity of features."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ SIMILARITIES = ("correlation", "cosine")
 @dataclass(frozen=True)
 class RSEOptions(Options):
     similarity: str = option(
-        "correlation", "How alike two images are: correlation or cosine of their components.", search=Choice(SIMILARITIES)
+        "correlation",
+        "Similarity of two images: correlation (of deviations from the mean training image) or cosine (of the components as they are).",
+        search=Choice(SIMILARITIES),
     )
-    negative: bool = option(
-        True, "Let images that are unlike the new one count with a negative weight. Off: they do not count.", search=Choice((True, False))
+    negative: bool = option(True, "Keep negative similarities as negative weights. Off: they are set to 0.", search=Choice((True, False)))
+    k: int | None = option(
+        None, "Number of most similar training images that are used. Empty: all of them.", search=Range(10, 1_000, log=True)
     )
-    k: int | None = option(None, "Only so many most similar training images count. Empty: all of them.", search=Range(10, 1_000, log=True))
 
     def __post_init__(self) -> None:
         if self.similarity not in SIMILARITIES:
@@ -59,10 +61,10 @@ class RSE(Readout):
         )
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> SimilarityModel:
-        told, k = SimilarityModel.told(arrays), int(arrays["k"])
+        shared, k = SimilarityModel.shared_fields(arrays), int(arrays["k"])
         return SimilarityModel(
-            deviations(data, told["intercept"]),
-            **told,
+            deviations(data, shared["intercept"]),
+            **shared,
             X=data.X,
             similarity=str(arrays["similarity"]),
             negative=bool(arrays["negative"]),

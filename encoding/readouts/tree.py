@@ -1,4 +1,4 @@
-"""One decision tree for all targets: a picture's response is the mean of those to the training pictures in its leaf.
+"""Multi-output regression tree: the mean response to the training images in the same leaf.
 
 A split is judged by squared error summed over targets, which a rotation of the targets leaves as it is: their principal
 components tell the tree all that they do, and the leading ones nearly all of it.
@@ -21,17 +21,15 @@ from encoding.runtime.progress import Report, silent, subprogress
 
 @dataclass(frozen=True)
 class TreeOptions(Options):
-    max_depth: int | None = option(
-        10, "How many questions lead to a leaf at most. Empty: as many as the leaves allow.", search=Range(2, 20)
-    )
-    min_samples_leaf: int = option(20, "Training images that a leaf holds at least.", search=Range(5, 200, log=True))
+    max_depth: int | None = option(10, "Maximum depth of the tree. Empty: unlimited.", search=Range(2, 20))
+    min_samples_leaf: int = option(20, "Minimum number of training images in a leaf.", search=Range(5, 200, log=True))
     max_features: float | None = option(
-        None, "Share of the components looked at for each question, drawn by chance. Empty: all.", search=Range(0.1, 1.0)
+        None, "Fraction of the components drawn at random as candidates for each split. Empty: all.", search=Range(0.1, 1.0)
     )
     target_components: int | None = option(
-        100, "Principal components of the responses that the questions are chosen on. Empty: all, which is exact and slow."
+        100, "Number of principal components of the responses on which splits are chosen. Empty: all, exact and slow."
     )
-    seed: int = option(0, "Of the order in which components are tried, which decides between equal questions.")
+    seed: int = option(0, "Random seed of the order in which components are tried, which decides between equal splits.")
 
     def __post_init__(self) -> None:
         for name in ("max_depth", "min_samples_leaf", "target_components"):
@@ -79,8 +77,8 @@ class Tree(Readout):
         return model
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> TreeModel:
-        told = TreeModel.told(arrays)
-        return _model(arrays, deviations(data, told["intercept"]), told)
+        shared = TreeModel.shared_fields(arrays)
+        return _model(arrays, deviations(data, shared["intercept"]), shared)
 
     def cost(self, n: int, p: int, t: int, options: TreeOptions) -> tuple[float, float]:
         """Ten levels of every split of n rows by p components, judged on q components of the responses, and finding those."""
@@ -183,11 +181,11 @@ class TreeModel(Smoother):
         return {name: getattr(self, name) for name in ("left", "right", "feature", "threshold", "leaf")}
 
 
-def _model(arrays: Mapping[str, np.ndarray], responses: Deviations, told: Mapping[str, Any]) -> TreeModel:
+def _model(arrays: Mapping[str, np.ndarray], responses: Deviations, shared: Mapping[str, Any]) -> TreeModel:
     """A tree from its arrays, with the responses of its leaves."""
     nodes = {name: np.asarray(arrays[name]) for name in ("left", "right", "feature", "threshold", "leaf")}
     number = np.searchsorted(np.flatnonzero(nodes["left"] < 0), nodes["leaf"])
-    return TreeModel(LeafMeans(number, responses), **told, **nodes)
+    return TreeModel(LeafMeans(number, responses), **shared, **nodes)
 
 
 READOUTS.register("tree", Tree())

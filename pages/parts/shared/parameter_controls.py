@@ -56,7 +56,12 @@ def _known(field: dataclasses.Field, kinds: tuple[Any, ...]) -> dict[str, Any]:
 
 def _widget(readout: str, field: dataclasses.Field, kinds: tuple[Any, ...]) -> Any:
     """The value chosen in one parameter's widget."""
-    named = {"label": field.name, "key": f"{readout}_{field.name}", "bind": "query-params", "help": field.metadata["help"]}
+    named = {
+        "label": field.metadata["label"] or field.name,
+        "key": f"{readout}_{field.name}",
+        "bind": "query-params",
+        "help": field.metadata["help"],
+    }
     if kinds == (bool,):
         return st.toggle(value=field.default, **named)
     if known := _known(field, kinds):
