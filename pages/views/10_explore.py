@@ -14,16 +14,18 @@ from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.fit_controls import fit_controls
 from pages.parts.shared.job_progress import complete, fit_or_find
 from pages.parts.shared.server_state import roi_table, settle
+from pages.parts.shared.text import plain
 
 st.header("Explore", anchor=False)
 try:
     spec = fit_controls()
 except ValueError as wrong:
-    st.error(str(wrong))
+    st.error(plain(wrong))
     st.stop()
 
 dataset = DATASETS[spec.dataset]
-question = f"How well does **{' + '.join(spec.layers)}** of **{spec.backbone}** predict the visual cortex of **{spec.subject}**?"
+layers, backbone, subject = plain(" + ".join(spec.layers)), plain(spec.backbone), plain(spec.subject)
+question = f"How well does **{layers}** of **{backbone}** predict the visual cortex of **{subject}**?"
 st.markdown(f"{SIMULATED} {question}" if dataset.simulated else question)
 
 search_panel(spec)
@@ -44,7 +46,7 @@ brain = brain_panel(result, focus, score)
 roi_panel(result, table, focus, score, statistic)
 shares_panel(result, table, focus)
 
-st.subheader(focus.label[0].upper() + focus.label[1:], anchor=False)
+st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False)
 prediction_panel(result, focus)
 left, right = st.columns(2)
 with left:

@@ -10,10 +10,11 @@ from pages.parts.data.subject_view import choose_dataset, doctor_panel, headline
 from pages.parts.data.vertex import vertex_choice, vertex_panel
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
+from pages.parts.shared.text import plain
 
 st.header("Data", anchor=False)
 name = choose_dataset()
-st.markdown(f"{SIMULATED + ' ' if DATASETS[name].simulated else ''}**{DATASETS[name].title}** {DATASETS[name].about}")
+st.markdown(f"{SIMULATED + ' ' if DATASETS[name].simulated else ''}**{plain(DATASETS[name].title)}** {plain(DATASETS[name].about)}")
 doctor_panel(name)
 shown = open_shown(name)
 if shown is None:

@@ -8,13 +8,15 @@ from pages.parts.layers.panels import brain_panel, heatmap_panel, score_controls
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
+from pages.parts.shared.text import plain
 
 st.header("Layers", anchor=False)
 sweep = sweep_controls()
 if sweep is None:
     st.stop()
 spec = sweep.spec
-question = f"Which of {len(sweep.cells)} layers of **{'**, **'.join(sweep.backbones)}** predicts which region of **{spec.subject}**?"
+backbones = "**, **".join(map(plain, sweep.backbones))
+question = f"Which of {len(sweep.cells)} layers of **{backbones}** predicts which region of **{plain(spec.subject)}**?"
 st.markdown(f"{SIMULATED} {question}" if DATASETS[spec.dataset].simulated else question)
 
 found = run_or_find(sweep)

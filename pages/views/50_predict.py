@@ -18,6 +18,7 @@ from pages.parts.predict.panels import (
 )
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.subject_view import SubjectView
+from pages.parts.shared.text import plain
 
 st.header("Predict", anchor=False)
 fits = choose_fits()
@@ -26,18 +27,18 @@ if not fits:
 first = next(iter(fits.values()))
 shown = SubjectView(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
 simulated = f"{SIMULATED} " if shown.subject.simulated else ""
-st.markdown(f"{simulated}What would the visual cortex of **{shown.subject.name}** do with this {shown.what.removesuffix('s')}?")
+st.markdown(f"{simulated}What would the visual cortex of **{plain(shown.subject.name)}** do with this {shown.what.removesuffix('s')}?")
 
 result = model_choice(fits)
 if refusal := result.prediction_refusal():
-    st.error(f"This fit cannot predict new {shown.what}. {refusal}")
+    st.error(f"This fit cannot predict new {shown.what}. {plain(refusal)}")
     st.stop()
 roi, least_r = roi_choice(result), least_r_choice(shown.subject.unit)
 left, right = st.columns([2, 5], gap="medium")
 with left:
     picture = choose_picture(result, shown)
     if picture is not None:
-        st.image(picture.middle, caption=picture.name, alt=picture.name, width="stretch")
+        st.image(picture.middle, caption=plain(picture.name), alt=picture.name, width="stretch")
 if picture is None:
     st.stop()
 
@@ -45,7 +46,7 @@ asked = PredictionRequest(result, shown, picture)
 try:
     asked.predicted()
 except WRONG as wrong:
-    st.error(str(wrong))
+    st.error(plain(wrong))
     st.stop()
 with left:
     st.markdown(standing(asked, least_r))

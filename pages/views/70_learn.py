@@ -8,6 +8,7 @@ from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
+from pages.parts.shared.text import plain
 
 NAMES = [lesson.name for lesson in LESSONS]
 STYLE = """<style>
@@ -22,7 +23,7 @@ def choose_lesson() -> int:
     """The place of the chosen lesson, from the link or the row of names."""
     asked = st.query_params.get("lesson")
     if asked is not None and asked not in NAMES:  # Streamlit drops it without a word
-        st.warning(f"The link asks for something that is not here. {unknown('lesson', asked, NAMES)}")
+        st.warning(f"The link asks for something that is not here. {plain(unknown('lesson', asked, NAMES))}")
     name = st.segmented_control(
         "Lesson", NAMES, key="lesson", bind="query-params", default=NAMES[0], required=True, label_visibility="collapsed", on_change=hide
     )

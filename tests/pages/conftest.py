@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1 import AppTest, element_tree
 
 from encoding.jobs import Job
 from tests import PROJECT
@@ -42,6 +44,13 @@ class NoWorkers:
     def specs():
         """What the submitted jobs were of, in their order."""
         return [spec for _, spec, _ in NoWorkers.submitted]
+
+
+@pytest.fixture(autouse=True)
+def texts_as_they_are_read(monkeypatch):
+    """Let AppTest give texts as people read them, without the backslashes that keep Markdown from reading anything into them."""
+    for kind in (element_tree.AlertBase, element_tree.HeadingBase, element_tree.Markdown, element_tree.Toast):
+        monkeypatch.setattr(kind, "value", property(lambda self: re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", self.proto.body)))
 
 
 @pytest.fixture

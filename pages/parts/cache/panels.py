@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -20,8 +19,9 @@ from pages.parts.shared.access import may_change
 from pages.parts.shared.server_state import forget_opened_runs, opened_run
 from pages.parts.shared.server_state import jobs, store
 from pages.parts.shared.links import view
-from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, job_title, standing
 from pages.parts.shared.runs_table import runs_table
+from pages.parts.shared.text import plain
 
 CHECK_KEY = "check-store"
 MOST_SHOWN = 50  # jobs that have ended
@@ -64,13 +64,13 @@ def _list(known: Sequence[Job]) -> None:
 def _row(job: Job) -> None:
     with st.container(border=True, gap="xsmall"):
         what, act = st.columns([6, 1], vertical_alignment="center")
-        what.markdown(f":{BADGES[job.state]}-badge[{job.state}] **{title_of(job.spec)}**")
+        what.markdown(f":{BADGES[job.state]}-badge[{job.state}] **{job_title(job.spec)}**")
         if not job.finished:
-            what.progress(job.fraction, f"{standing(job)} · {job.text}")
+            what.progress(job.fraction, f"{standing(job)} · {plain(job.text)}")
         else:
-            what.caption(f"After {job.seconds:.1f} s. {job.text if job.text != 'done' else ''}" if job.seconds else "Before it began.")
+            what.caption(f"After {job.seconds:.1f} s. {plain(job.text) if job.text != 'done' else ''}" if job.seconds else "Before it began.")
         if job.state == "failed":
-            what.error(f"{job.error_kind}: {job.error}")
+            what.error(f"{plain(job.error_kind)}: {plain(job.error)}")
         if may_change():
             if not job.finished:
                 act.button("Cancel", key=f"cancel_{job.key}", on_click=jobs().cancel, args=(job.key,), width="stretch")
@@ -80,24 +80,6 @@ def _row(job: Job) -> None:
             with st.expander("Log", key=f"log_{job.key}", on_change="rerun", type="compact") as log:
                 if log.open:
                     st.code("\n".join(job.log), language=None, wrap_lines=True)
-
-
-def title_of(spec: Any) -> str:
-    """What a job is for, from what it was asked; plain text in which Markdown finds nothing."""
-    if isinstance(spec, FitSpec):
-        text = f"Fit {_in_short(spec)}"
-    elif isinstance(getattr(spec, "spec", None), FitSpec):
-        kind = {"Asked": "Search", "Sweep": "Sweep over layers"}.get(type(spec).__name__, type(spec).__name__)
-        text = f"{kind}: {_in_short(spec.spec)}"
-    else:
-        text = str(spec)
-    return "".join(letter if letter.isalnum() or letter in " .,:/+-=" else f"\\{letter}" for letter in text[:200])
-
-
-def _in_short(spec: FitSpec) -> str:
-    components = f"PCA {spec.n_components}" if spec.n_components else "all features"
-    readout = " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)])
-    return f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {components}, {readout}, {spec.split}"
 
 
 @st.cache_data(ttl=5, max_entries=2, show_spinner="Looking at the Store …")
@@ -220,14 +202,14 @@ def _export() -> None:
         return
     result = opened_run(key)
     if isinstance(result, str):
-        st.error(result)
+        st.error(plain(result))
         return
     refusal = export_refusal(result)
     models = st.checkbox("With its models", not refusal, disabled=bool(refusal), key=f"export_models_{key}") and not refusal
     st.download_button(
         "Export", lambda: packed(result, by=by, models=models), f"{key}.zip", "application/zip", on_click="ignore", key="export_file"
     )
-    told = f" Its models do not go along. {refusal}" if refusal else " With its models the receiver can predict new pictures."
+    told = f" Its models do not go along. {plain(refusal)}" if refusal else " With its models the receiver can predict new pictures."
     st.caption(
         "Scores, ROIs, noise ceilings, places on the cortex, intervals and the learning curve: enough to see tables, brains and "
         f"scatters and to compare. No picture, no response, and not the network's own weights.{told}"
@@ -243,22 +225,22 @@ def _import() -> None:
         try:
             key = import_(file, store(), name=file.name).key
         except (BadExchange, OSError) as wrong:
-            st.error(str(wrong))
+            st.error(plain(wrong))
             return
         st.session_state["_imported"] = (file.file_id, key)
         _held.clear()
         st.rerun()  # the tables above know of it now
     result = opened_run(key)
     if isinstance(result, str):
-        st.error(result)
+        st.error(plain(result))
         return
     spec = result.plan.spec
     sender = result.origin["by"] or "not said"
-    st.success(f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}. Sent by: {sender}.")
+    st.success(f"{job_title(spec)}. Sent by: {plain(sender)}.")
     st.caption(f"It is kept as `{result.key}`, marked as imported, and never stands in for a fit that is computed here.")
     refusal = result.prediction_refusal()
     if refusal:
-        st.caption(f"It cannot predict new pictures. {refusal}")
+        st.caption(f"It cannot predict new pictures. {plain(refusal)}")
     compare, predict = st.columns(2)
     if compare.button("Compare it", key="compare_import", width="stretch"):
         st.switch_page(view("compare"), query_params={"a": result.key})

@@ -31,6 +31,7 @@ from pages.parts.shared.job_progress import follow
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.runs_table import MOST_COMPARED
 from pages.parts.shared.server_state import display_key, job_key, jobs, opened_run, roi_table, store
+from pages.parts.shared.text import plain
 
 HOW = {
     "bars": "Each group is a region; A is the first bar. Whiskers say how much a score would differ with other test images. Whiskers of "
@@ -72,7 +73,9 @@ def _follow_link(names: Mapping[str, str]) -> None:
         return
     st.session_state["_compare_link"] = asked
     for key in [key for key in (asked[0], *asked[1]) if key and key not in names]:
-        st.warning(f"The link asks for a fit that is not here. {unknown('fit', key, names, show=3)} Whoever has it can export it on Cache.")
+        st.warning(
+            f"The link asks for a fit that is not here. {plain(unknown('fit', key, names, show=3))} Whoever has it can export it on Cache."
+        )
     if asked[0] in names:
         st.session_state["compare_a"] = asked[0]
     st.session_state["compare_b"] = [key for key in dict.fromkeys(asked[1]) if key in names and key != asked[0]]
@@ -95,7 +98,7 @@ def open_all(keys: Sequence[str]) -> dict[str, Result]:
     for letter, key in zip("ABCDEF", keys, strict=False):
         result = opened_run(key)
         if isinstance(result, str):
-            st.error(f"{letter}: {result}")
+            st.error(f"{letter}: {plain(result)}")
         else:
             found[letter] = result
     return found
@@ -108,7 +111,7 @@ def say_what_they_are(found: Mapping[str, Result]) -> None:
         st.markdown(SIMULATED if len(simulated) == len(found) else f"{SIMULATED} {', '.join(simulated)}")
     for letter, result in found.items():
         if origin_of := result.provenance.get("made_from", {}).get("imported"):
-            st.caption(f"{letter} was imported on {origin_of.get('when', '')[:10]}, sent by: {origin_of.get('by') or 'not said'}.")
+            st.caption(f"{letter} was imported on {origin_of.get('when', '')[:10]}, sent by: {plain(origin_of.get('by') or 'not said')}.")
     differing = what_differs(list(found.values()))
     st.markdown("**What differs in their settings**" if len(differing) else "Their settings do not differ.")
     if len(differing):
@@ -271,4 +274,4 @@ def take_away(found: Mapping[str, Result]) -> None:
         if stage_of(result.key) == "fit" and door.button(f"{letter} in Explore", key=f"explore_{letter}", width="stretch"):
             st.switch_page(view("explore"), query_params=explore_query(result.plan.spec))
     for letter, result in found.items():
-        st.caption(f"{letter}: {origin(result)}")
+        st.caption(f"{letter}: {plain(origin(result))}")

@@ -12,6 +12,7 @@ from pages.parts.data.brain import NO_ROI
 from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
 from pages.parts.shared.subject_view import SubjectView
+from pages.parts.shared.text import plain
 
 HOW_SIZES = (
     "How many {units} each region has in this subject. Regions differ in size between people and hemispheres, and the mean of a small "
@@ -35,7 +36,7 @@ def regions_panel(shown: SubjectView, roi: str | None) -> None:
     unit = shown.subject.unit
     if roi:
         sizes = ", ".join(f"{len(columns.get(roi, ())):,} in {block}" for block, columns in shown.subject.rois.items())
-        st.markdown(f"**{roi}** {explained(roi)} {unit.many.capitalize()}: {sizes}.")
+        st.markdown(f"**{plain(roi)}** {explained(roi)} {unit.many.capitalize()}: {sizes}.")
     else:
         st.caption("A click on a bar, or the sidebar, chooses a region: it stands out on the brain.")
     chart(

@@ -10,6 +10,7 @@ from encoding.analysis.tuning import chosen_rows, find_stimulus, kinds, measures
 from pages.parts.shared.chart import chart
 from pages.parts.shared.stimulus_grid import A_ROW, stimulus_grid, thumbnails
 from pages.parts.shared.subject_view import SubjectView
+from pages.parts.shared.text import plain
 
 A_PAGE = 24
 FILE_ORDER = "rows"
@@ -33,7 +34,7 @@ def stimulus_choice(shown: SubjectView) -> int | None:
     try:
         return find_stimulus(shown.subject, text)
     except ValueError as wrong:
-        st.sidebar.warning(str(wrong))
+        st.sidebar.warning(plain(wrong))
         return None
 
 
@@ -95,9 +96,9 @@ def stimulus_panel(shown: SubjectView, row: int, roi: str | None) -> None:
     with left:
         (picture,) = thumbnails(shown.key, (row,), subject.stimuli, size=512)
         if isinstance(picture, str):
-            st.error(picture)
+            st.error(plain(picture))
         else:
-            st.image(picture, alt=subject.stimuli.names[row], caption=subject.stimuli.names[row], width="stretch")
+            st.image(picture, alt=subject.stimuli.names[row], caption=plain(subject.stimuli.names[row]), width="stretch")
         st.markdown(_facts(shown, row))
     with right:
         _profile(shown, row, roi)
@@ -107,7 +108,7 @@ def _facts(shown: SubjectView, row: int) -> str:
     """Labels and repeats of a stimulus, in Markdown."""
     subject, lines = shown.subject, []
     lines += ["The middle frame of the clip."] if shown.clips else []
-    lines += [f"{label}: **{subject.labels[label][row]}**" for label in kinds(subject)]
+    lines += [f"{plain(label)}: **{plain(subject.labels[label][row])}**" for label in kinds(subject)]
     if degrees := [f"{label} {subject.labels[label][row]:.2f}" for label in measures(subject) if subject.labels[label][row] > 0]:
         lines.append(", ".join(degrees))
     same = repeats(subject, row)

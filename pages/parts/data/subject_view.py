@@ -19,13 +19,14 @@ from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
 from pages.parts.shared.subject_view import SubjectView
+from pages.parts.shared.text import plain
 
 ICONS = {"ok": ":green[:material/check_circle:]", "warning": ":orange[:material/warning:]", "error": ":red[:material/error:]"}
 
 
 def choose_dataset() -> str:
     """The name of the data set, from the sidebar."""
-    abouts = "\n\n".join(f"**{name}** {known.title}. {known.about}" for name, known in DATASETS.items())
+    abouts = "\n\n".join(f"**{plain(name)}** {plain(known.title)}. {plain(known.about)}" for name, known in DATASETS.items())
     return _choose("Dataset", "dataset", list(DATASETS), help=abouts)
 
 
@@ -33,7 +34,7 @@ def open_shown(name: str) -> SubjectView | None:
     """The chosen subject of a data set; while there is none, or it was never opened, that is said and None returned."""
     known = DATASETS[name]
     if not known.subjects():
-        st.info(f"No subject of {known.title} can be opened. {known.where()}")
+        st.info(f"No subject of {plain(known.title)} can be opened. {plain(known.where())}")
         return None
     chosen = _choose("Subject", "subject", list(known.subjects()))
     key = digest("open", 1, dataset=name, subject=chosen)
@@ -41,7 +42,7 @@ def open_shown(name: str) -> SubjectView | None:
     try:
         subject = opened(name, chosen)
     except (LookupError, ValueError, OSError) as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return None
     if subject is not None:
         return SubjectView(known, subject)
@@ -56,7 +57,7 @@ def open_shown(name: str) -> SubjectView | None:
 def _choose(label: str, key: str, options: list[str], **more: str) -> str:
     asked = st.query_params.get(key)
     if asked is not None and asked not in options:  # Streamlit drops it without a word
-        st.warning(f"The link asks for something that is not here. {unknown(label.lower(), asked, options)}")
+        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), asked, options))}")
     start = getattr(FitSpec(), key)
     index = options.index(start) if start in options else 0
     return st.sidebar.selectbox(label, options, index=index, key=key, bind="query-params", **more)
@@ -71,7 +72,7 @@ def headline(shown: SubjectView) -> None:
     st.caption(
         f"{subject.n_stimuli:,} {shown.what} with responses of {subject.unit.count(n_vertices)}, "
         f"{len(subject.unlabelled):,} {shown.what} without. "
-        f"Its own split: `{dataset.split}`. {dataset.where()}"
+        f"Its own split: `{dataset.split}`. {plain(dataset.where())}"
     )
 
 

@@ -13,6 +13,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
 from pages.parts.shared.stimulus_grid import stimulus_grid
 from pages.parts.shared.subject_view import SubjectView
+from pages.parts.shared.text import plain
 
 N_EXTREMES = 8
 MOST_BARS = 12
@@ -34,7 +35,7 @@ def vertex_choice(shown: SubjectView) -> Selection | None:
         key="vertex",
         bind="query-params",
         placeholder=f"type {example}" if shown.placement is None else f"click the brain, or type {example}",
-        help=f"Where it is ({', '.join(shown.subject.hemis)}) and its number: its column in the responses, "
+        help=f"Where it is ({plain(', '.join(shown.subject.hemis))}) and its number: its column in the responses, "
         "or fsaverage and its number on that mesh.",
     )
     if not text.strip():
@@ -42,7 +43,7 @@ def vertex_choice(shown: SubjectView) -> Selection | None:
     try:
         return find_vertex(shown.subject, text)
     except ValueError as wrong:
-        st.sidebar.warning(str(wrong))
+        st.sidebar.warning(plain(wrong))
         return None
 
 
@@ -59,7 +60,7 @@ def vertex_panel(shown: SubjectView, vertex: Selection, row: int | None) -> None
         (least, "Drive it least", "least", found.lowest(N_EXTREMES)),
     ):
         with place:
-            st.markdown(f"**{title}**")
+            st.markdown(f"**{plain(title)}**")
             stimulus_grid(shown, rows, name=name, captions=[f"{value:+.2f}" for value in values], chosen=row)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -73,7 +74,7 @@ def _facts(shown: SubjectView, found: Tuning) -> str:
     subject = shown.subject
     lines = []
     for roi in rois_at(subject, found.block, found.column):
-        lines.append(f"In **{roi}**. {explained(roi)}".strip())
+        lines.append(f"In **{plain(roi)}**. {explained(roi)}".strip())
     if not lines:
         lines.append("In no ROI." if shown.rois else "This data set names no ROIs.")
     n = len(found.values)

@@ -15,6 +15,7 @@ from encoding.runs.report import report
 from encoding.runtime.csv import to_csv
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import store
+from pages.parts.shared.text import plain
 
 
 def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> None:
@@ -79,7 +80,7 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
     st.code(spec.to_python(), language="python", wrap_lines=True)
     st.markdown("**A link to this view**")
     st.code(this_view(), language=None, wrap_lines=True)
-    st.caption(origin)
+    st.caption(plain(origin))
 
 
 def this_view() -> str:

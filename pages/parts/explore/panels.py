@@ -21,6 +21,7 @@ from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_n
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import stored_intervals
 from pages.parts.shared.stimulus_grid import thumbnails
+from pages.parts.shared.text import plain
 
 HOW = {
     "bars": "Each bar is a region: how well new pictures' responses are predicted, averaged over its {units}. Compare it with the grey "
@@ -206,7 +207,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
 
 
 def _pictures(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
-    st.markdown(f"**{title}**")
+    st.markdown(f"**{plain(title)}**")
     stimuli = result.plan.subject.stimuli
     rows = tuple(map(int, rows))
     told = [f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)]

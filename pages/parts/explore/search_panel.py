@@ -16,6 +16,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
 from pages.parts.shared.parameter_controls import choose_parameters
 from pages.parts.shared.server_state import jobs, planned, settle, store
+from pages.parts.shared.text import plain
 
 MOST_TRIALS = 1_000
 ABOUT = (
@@ -46,7 +47,7 @@ def _search(spec: FitSpec) -> None:
     try:
         found = _found(asked)
     except (LookupError, ValueError, OSError) as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return
     job = jobs().get(asked.job_key)
     running = job is not None and not job.finished
@@ -66,7 +67,7 @@ def _search(spec: FitSpec) -> None:
         _watch(asked)
         return
     if job is not None and job.state == "failed":
-        st.error(f"The search failed: {job.error}")
+        st.error(f"The search failed: {plain(job.error)}")
     elif job is not None and job.state == "cancelled":
         st.info("Cancelled. Trials that had ended are kept.")
     if n_done:
@@ -117,7 +118,7 @@ def _watch(asked: SearchRequest) -> None:
     job = jobs().get(asked.job_key)
     if job is None or job.finished:
         st.rerun()
-    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+    st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
     change_button("Cancel", key="cancel_search", on_click=jobs().cancel, args=(asked.job_key,))
     found = _found(asked)
     if found is not None and len(found.trials):
@@ -139,7 +140,7 @@ def _show(spec: FitSpec, found: Search) -> None:
     if found.best:
         _offer(spec, found)
     else:
-        st.warning(f"No trial gave a value. The last: {found.trials['error'].iloc[-1]}")
+        st.warning(f"No trial gave a value. The last: {plain(found.trials['error'].iloc[-1])}")
     left, right = st.columns([3, 2])
     with left:
         _history(found)
@@ -161,7 +162,7 @@ def _offer(spec: FitSpec, found: Search) -> None:
     """The best parameters, and a button that puts them into the sidebar."""
     values = ", ".join(f"{name} {value}" for name, value in found.best.items())
     used = found.best_spec.options == spec.options
-    st.markdown(f"Best of {len(found.trials)} trials: mean r **{found.best_value:.3f}** on validation images with {values}.")
+    st.markdown(f"Best of {len(found.trials)} trials: mean r **{found.best_value:.3f}** on validation images with {plain(values)}.")
     st.button(
         "Use the best",
         key="use_best",

@@ -19,6 +19,7 @@ from encoding.datasets._unit import Unit
 from encoding.fits.result import EVERY_VERTEX
 from pages.parts.shared.brain_component import Selection, clicked
 from pages.parts.shared.roi_choice import BEST, roi_select
+from pages.parts.shared.text import plain
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _read_vertex(text: str, result: Result) -> Selection | None:
     try:
         hemi, column = find_vertex(result.plan.subject, text)
     except ValueError as wrong:
-        st.sidebar.warning(str(wrong))
+        st.sidebar.warning(plain(wrong))
         return None
     if hemi not in result.plan.hemis:
         st.sidebar.warning(f"This fit predicts {', '.join(result.plan.hemis)}, not {hemi}.")

@@ -26,6 +26,7 @@ from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, find_result, job_key, jobs, roi_table, settle, store
+from pages.parts.shared.text import plain
 
 DOORS = {  # the page's name in its file: what stands on the door, and what is behind it
     "explore": (
@@ -61,7 +62,7 @@ def brain_panel() -> None:
         if result is None and job is None and may_change():
             job = _start()
     except (LookupError, ValueError, OSError) as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return
     if result is not None:
         _fitted(result)
@@ -129,13 +130,13 @@ def _paint(*, values: Columns, **more: Any) -> None:
     st.caption("Outlined: the early visual areas.")
 
 
-def _start() -> Job:
+def _start() -> Job | None:
     return jobs().submit(study, START, key=job_key(START))
 
 
 def _ended(job: Job) -> None:
     if job.state == "failed":
-        st.error(f"The first fit failed: {job.error}")
+        st.error(f"The first fit failed: {plain(job.error)}")
     else:
         st.info("The first fit was cancelled." if job.state == "cancelled" else "The first fit is no longer in the cache.")
     if may_change():
@@ -148,7 +149,7 @@ def _watch() -> None:
     job = jobs().get(job_key(START))
     if job is None or job.finished or find_result(START) is not None:
         st.rerun()
-    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+    st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
 
 
 def findings() -> None:
@@ -159,7 +160,7 @@ def findings() -> None:
         st.markdown("**Data sets**")
         for title, here, where in _data_sets():
             mark = ":green[:material/check_circle:]" if here else ":gray[:material/radio_button_unchecked:]"
-            st.markdown(f"{mark} **{title}**  \n:small[{where}]")
+            st.markdown(f"{mark} **{plain(title)}**  \n:small[{plain(where)}]")
         st.caption(f"Data sets are looked for in `{data_dir()}` (set `ENCODING_DATA_DIR` for another folder). The Data page examines them.")
     with rest:
         st.markdown("**Pretrained weights**")

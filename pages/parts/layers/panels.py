@@ -26,6 +26,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
 from pages.parts.shared.links import EXPLORE, explore_query
+from pages.parts.shared.text import plain
 
 SHOWN_SCORES = ("r", "normalised_r2")
 ON_BRAIN = ("one layer", "best layer")
@@ -187,7 +188,7 @@ def _choose_layer(found: SweepResult, roi: str) -> Cell:
         first = rows.loc[rows["r"].idxmax()]
         asked = name_of((first["backbone"], first["layer"]))
     if len(cells) == 1:
-        st.caption(f"The only layer so far: {found.sweep.label(found.cells[0])}")
+        st.caption(f"The only layer so far: {plain(found.sweep.label(found.cells[0]))}")
     else:
         st.session_state["shown_layer"] = asked
         asked = st.select_slider("Layer", list(cells), key="shown_layer")
@@ -208,7 +209,8 @@ def _say(found: SweepResult, cell: Cell, roi: str) -> None:
     unit = found.results[cell].plan.subject.unit
     where = "both hemispheres" if found.hemis[0] == BOTH else found.hemis[0]
     st.markdown(
-        f"**{found.sweep.label(cell)}** predicts **{roi}** with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
+        f"**{plain(found.sweep.label(cell))}** predicts **{plain(roi)}** "
+        f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
         f"{where} (95 % of draws of the test images: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}"
     )
 
@@ -310,7 +312,7 @@ def _best(keys: tuple[str, ...], least: float, _results: Sequence[Result]) -> di
 def _profile(found: SweepResult, roi: str, score: str) -> None:
     if len(found.cells) < 2:
         return
-    with st.expander(f"{roi} through the layers", key="profile_open", on_change="rerun") as panel:
+    with st.expander(f"{plain(roi)} through the layers", key="profile_open", on_change="rerun") as panel:
         if panel.open:
             rows = table_of(found)
             figure = plots.layer_profile(

@@ -17,6 +17,7 @@ from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import fit_controls, weights_control
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, display_key, jobs, opened, settle, store, subject_key, weights_are_here
+from pages.parts.shared.text import plain
 
 START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to download, done in seconds
 
@@ -37,7 +38,7 @@ def sweep_controls() -> Sweep | None:
         spec = fit_controls(network)
         return Sweep.read(spec, chosen["backbones"], chosen["layers"])
     except (LookupError, ValueError) as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return None
 
 
@@ -131,7 +132,7 @@ def run_or_find(sweep: Sweep) -> SweepResult | None:
     try:
         found = find_swept(sweep)
     except (LookupError, ValueError, OSError) as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return None
     job = jobs().get(sweep.job_key)
     running = job is not None and not job.finished
@@ -162,7 +163,7 @@ def _standing(sweep: Sweep, found: SweepResult, job: Job | None) -> None:
         settle("a job is watched")
         _watch(sweep, len(found.cells))
     elif job is not None and job.state == "failed" and n_left:
-        st.error(f"The sweep failed: {job.error}")
+        st.error(f"The sweep failed: {plain(job.error)}")
         with st.expander("Log"):
             st.code("\n".join(job.log), language=None)
     elif n_left:
@@ -181,5 +182,5 @@ def _watch(sweep: Sweep, n_shown: int) -> None:
     job = jobs().get(sweep.job_key)
     if job is None or job.finished or len(find_swept(sweep).cells) != n_shown:
         st.rerun()
-    st.progress(job.fraction, f"**{standing(job)}** · {n_shown} of {len(sweep.cells)} layers finished · {job.text}")
+    st.progress(job.fraction, f"**{standing(job)}** · {n_shown} of {len(sweep.cells)} layers finished · {plain(job.text)}")
     change_button("Cancel", key="cancel_sweep", on_click=jobs().cancel, args=(sweep.job_key,))

@@ -20,6 +20,7 @@ from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import standing
 from pages.parts.shared.links import EXPLORE, explore_query
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, settle, store
+from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0
 
@@ -55,15 +56,17 @@ def prepared() -> bool:
         if find_result(START) is not None:
             return True
     except (LookupError, ValueError, OSError) as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return False
     job = jobs().get(job_key(START))
     if job is None and not may_change():
         st.info("The lessons need the simulated subject and a first fit, which are not here, and this server starts nothing.")
         return False
     job = job or _submit()
-    if job is not None and job.finished:
-        st.error(f"The simulated subject could not be made ready: {job.error or job.state}")
+    if job is None:
+        return False
+    if job.finished:
+        st.error(f"The simulated subject could not be made ready: {plain(job.error or job.state)}")
         change_button("Try again", key="again", on_click=_submit)
         return False
     st.markdown("The subject of these lessons is being simulated, and a first model fitted to it. This happens once.")
@@ -72,7 +75,7 @@ def prepared() -> bool:
     return False
 
 
-def _submit() -> Job:
+def _submit() -> Job | None:
     return jobs().submit(study, START, key=job_key(START))
 
 
@@ -83,7 +86,7 @@ def _watch() -> None:
         return
     if job.finished or find_result(START) is not None:
         st.rerun()
-    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+    st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
 
 
 def first_plan() -> Plan:

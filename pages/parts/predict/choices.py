@@ -22,6 +22,7 @@ from pages.parts.shared.job_progress import fit_or_find
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import find_result, opened_run
 from pages.parts.shared.subject_view import SubjectView
+from pages.parts.shared.text import plain
 
 MOST_MODELS = 4
 OF_DATA, UPLOAD = "data set", "upload"
@@ -126,7 +127,7 @@ def _start(names: Mapping[str, str]) -> list[str]:
     asked = list(dict.fromkeys(st.query_params.get_all("fit")))
     for key in asked:
         if key not in names:
-            st.warning(f"The link asks for a fit that is not here. {unknown('fit', key, names, show=3)}")
+            st.warning(f"The link asks for a fit that is not here. {plain(unknown('fit', key, names, show=3))}")
     if found := [key for key in asked if key in names][:MOST_MODELS]:
         return found
     try:
@@ -145,11 +146,11 @@ def _opened_fits(chosen: Sequence[str], names: Mapping[str, str]) -> dict[str, R
     for key in chosen:
         result = opened_run(key)
         if isinstance(result, str):
-            st.error(result)
+            st.error(plain(result))
             continue
         first = next(iter(found.values()), result)
         if not _same_subject(first, result):
-            st.warning(f"{names[key]} is of another subject than the first, so it is left out.")
+            st.warning(f"{plain(names[key])} is of another subject than the first, so it is left out.")
             continue
         found[names[key]] = result
     if not chosen:
@@ -205,7 +206,7 @@ def _of_data_set(result: Result, shown: SubjectView) -> Picture | None:
         row = find_stimulus(shown.subject, text) if text.strip() else int(tests[0])
         frames = _frames(result.plan.stimuli.fingerprint, row, result)
     except WRONG as wrong:
-        st.warning(str(wrong))
+        st.warning(plain(wrong))
         return None
     place = int(np.searchsorted(tests, row))
     before, after = st.columns(2)
@@ -239,7 +240,7 @@ def _uploaded(result: Result) -> Picture | None:
         return None
     found = _decoded(file.file_id, result.plan.stimuli.n_frames if clips else 0, file)
     if isinstance(found, str):
-        st.error(found)
+        st.error(plain(found))
         return None
     return Picture(found, "your upload", None, InMemory([found]).fingerprint)
 

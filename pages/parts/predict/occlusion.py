@@ -17,6 +17,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.server_state import jobs, store
+from pages.parts.shared.text import plain
 
 HOW = (
     "A grey patch, as large as the frame in the corner, was laid over each place in turn, and the region's response predicted "
@@ -29,7 +30,7 @@ HOW = (
 def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
     """The picture with what drives the region in it."""
     name = f"every {asked.shown.subject.unit}" if roi == EVERY_VERTEX else roi
-    st.subheader(f"What in the picture drives {name}", anchor=False, help=explained(roi) or None)
+    st.subheader(f"What in the picture drives {plain(name)}", anchor=False, help=explained(roi) or None)
     grid, side = st.columns(2)
     n_grid = int(grid.number_input("Places a side", 4, 16, 8, key="grid", bind="query-params", help="More places take longer."))
     patch = side.slider("Patch, of a side", 0.05, 0.5, 0.2, 0.05, key="patch", bind="query-params", help="How large the grey patch is.")
@@ -38,7 +39,7 @@ def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
     try:
         found = _quick(wanted.key, asked, wanted) if is_quick(asked.result) else _by_job(wanted, asked)
     except WRONG as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return
     if found is None:
         return
@@ -49,7 +50,7 @@ def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
     falls = f"It falls most, by {found.drop.max():.3f}, when row {row + 1}, place {column + 1} of {n_grid} x {n_grid} is covered."
     falls = falls if found.drop.max() > 0 else "Wherever the picture is covered, it does not fall."
     patched = f"The patch is {patch:.0%} of a side, drawn in the corner."
-    st.caption(f"Predicted response of {name}: **{found.uncovered:+.3f}** as it is. {falls} {patched}")
+    st.caption(f"Predicted response of {plain(name)}: **{found.uncovered:+.3f}** as it is. {falls} {patched}")
 
 
 def _short_origin(result: Result) -> str:
@@ -84,11 +85,12 @@ def _by_job(wanted: OcclusionRequest, asked: PredictionRequest) -> Occlusion | N
         sent = "" if asked.picture.row is not None else " Your picture goes to it in memory; only the map is kept, not the picture."
         if not may_change():
             st.info(
-                f"This takes a job, as {n:,} pictures have to pass through {asked.result.plan.spec.backbone}, and this server starts none."
+                f"This takes a job, as {n:,} pictures have to pass through {plain(asked.result.plan.spec.backbone)}, "
+                "and this server starts none."
             )
             return None
         st.button("Compute it", key="occlude", type="primary", on_click=_submit, args=(wanted, asked))
-        st.caption(f"{n:,} pictures pass through {asked.result.plan.spec.backbone}, in the background.{sent}")
+        st.caption(f"{n:,} pictures pass through {plain(asked.result.plan.spec.backbone)}, in the background.{sent}")
     return None
 
 

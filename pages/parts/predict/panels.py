@@ -23,6 +23,7 @@ from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.roi_choice import BEST, roi_select
 from pages.parts.shared.server_state import roi_table
 from pages.parts.shared.stimulus_grid import stimulus_grid
+from pages.parts.shared.text import plain
 
 MAPS = {
     "predicted": "The model's prediction for this picture.",
@@ -262,7 +263,7 @@ def nearest_panel(asked: PredictionRequest, least_r: float) -> None:
     try:
         known = patterns(asked.result.key, least_r, asked.result)
     except WRONG as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return
     own = [] if asked.picture.row is None else [asked.shown.subject.groups[asked.picture.row]]
     rows, r = known.nearest(asked.predicted(), N_NEAREST, without=own)

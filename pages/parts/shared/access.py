@@ -4,6 +4,7 @@ All of it is set where the server is started, by environment variables or Stream
 
 - ``ENCODING_PASSWORD_HASH``: everybody is asked for one password. ``python -m pages.parts.shared.access`` makes the hash.
 - ``[auth]`` in ``secrets.toml``: people log in with an OIDC provider, through Streamlit. ``ENCODING_ALLOWED`` says who is let in.
+- ``ENCODING_UNVERIFIED_EMAIL``: the addresses of a provider that does not say whether it verified them are believed.
 - ``ENCODING_READ_ONLY``: people look at what is there; nothing is computed, fetched, removed or written.
 - ``ENCODING_SHARED``: no path that a person types in a page, or puts into a link, is opened.
 """
@@ -25,6 +26,8 @@ from getpass import getpass
 from typing import Any
 
 import streamlit as st
+
+from pages.parts.shared.text import plain
 
 NO = ("", "0", "false", "no", "off")  # how a switch is off
 SCRYPT = {"n": 2**15, "r": 8, "p": 1}  # 32 MiB and about 0.1 s a try
@@ -84,9 +87,8 @@ class Guarded:
         self._jobs = jobs
 
     def submit(self, task: Callable, spec: Any, *, key: str) -> Any:
-        """As :meth:`encoding.jobs.Jobs.submit`; ReadOnly where nothing may be started."""
-        check_change()
-        return self._jobs.submit(task, spec, key=key)
+        """As :meth:`encoding.jobs.Jobs.submit`, but None, and an error on the page, without a scheduler; ReadOnly on a read-only server."""
+        return self._asking(self._jobs.submit, task, spec, key=key)
 
     def cancel(self, key: str) -> bool:
         """As :meth:`encoding.jobs.Jobs.cancel`; ReadOnly where nothing may be changed."""
@@ -94,9 +96,16 @@ class Guarded:
         return self._jobs.cancel(key)
 
     def retry(self, key: str) -> Any:
-        """As :meth:`encoding.jobs.Jobs.retry`; ReadOnly where nothing may be started."""
+        """As :meth:`encoding.jobs.Jobs.retry`, but None, and an error on the page, without a scheduler; ReadOnly on a read-only server."""
+        return self._asking(self._jobs.retry, key)
+
+    def _asking(self, ask: Callable, *arguments: Any, **more: Any) -> Any:
         check_change()
-        return self._jobs.retry(key)
+        try:
+            return ask(*arguments, **more)
+        except ConnectionError as unreachable:
+            st.error(plain(unreachable))
+            return None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._jobs, name)
@@ -142,13 +151,13 @@ def _ask() -> None:
         typed = st.text_input("Password", type="password", key="_password", max_chars=MOST_CHARACTERS, autocomplete="current-password")
         if not st.form_submit_button("Enter", type="primary", width="stretch"):
             return
-        if (wait := max(tries.wait(), EVERYBODY.wait())) > 0:
+        if (wait := begin_try(tries, EVERYBODY)) > 0:
             st.error(f"Too many wrong tries. Wait {wait:.0f} s and try again." if wait >= 1 else "Wait a second and try again.")
             return
         if is_password(typed, os.environ["ENCODING_PASSWORD_HASH"]):
+            forgive_try(tries, EVERYBODY)
             st.session_state["_entered"] = True
             st.rerun()
-        tries.wrong(), EVERYBODY.wrong()
         st.error("That is not the password.")
 
 
@@ -156,11 +165,11 @@ def _log_in() -> None:
     user = st.user
     if is_in():
         with st.sidebar:
-            st.caption(f"Logged in as {user.get('email') or user.get('name') or user.get('sub')}")
+            st.caption(f"Logged in as {plain(user.get('email') or user.get('name') or user.get('sub'))}")
             st.button("Log out", key="_log_out", type="tertiary", on_click=st.logout)
         return
     if user.get("is_logged_in"):
-        st.error(f"{user.get('email') or 'This account'} is not on the list of this server. Its operator can add it.")
+        st.error(f"{plain(user.get('email') or 'This account')} is not on the list of this server. Its operator can add it.")
         st.button("Log out", key="_log_out", on_click=st.logout)
         st.stop()
     st.space("large")
@@ -176,17 +185,22 @@ def is_allowed(user: Mapping[str, Any], allowed: str) -> bool:
 
     Parameters
     ----------
-    user : the provider's claims; an address that it says is not verified counts for nothing.
+    user : the provider's claims. ``email`` counts where ``email_verified`` is there and true, as some providers let people set any
+        address; where it is missing and ``ENCODING_UNVERIFIED_EMAIL`` is set, too.
     allowed : addresses and ``@domains`` with commas between; empty lets in everybody who can log in.
 
-    >>> is_allowed({"email": "Ada@Lab.edu"}, "@lab.edu, bob@home.org"), is_allowed({"email": "eve@notlab.edu"}, "@lab.edu")
-    (True, False)
+    >>> is_allowed({"email": "Ada@Lab.edu", "email_verified": True}, "@lab.edu, bob@home.org")
+    True
+    >>> is_allowed({"email": "Ada@Lab.edu"}, "@lab.edu, bob@home.org")
+    False
     """
     known = {each.strip().lower() for each in allowed.split(",") if each.strip()}
     if not known:
         return True
     email = str(user.get("email") or "").lower()
-    if str(user.get("email_verified", True)).lower() == "false" or email.count("@") != 1:
+    verified = user.get("email_verified")
+    believed = _is_on("ENCODING_UNVERIFIED_EMAIL") if verified is None else str(verified).lower() == "true"
+    if not believed or email.count("@") != 1:
         return False
     return email in known or f"@{email.partition('@')[2]}" in known
 
@@ -250,8 +264,28 @@ class Tries:
         self.n_wrong, self.last = self.n_wrong + 1, self.clock()
 
 
+def begin_try(*limits: Tries) -> float:
+    """Seconds that a try still has to wait; at 0 it may be made now, and counts as wrong until :func:`forgive_try`.
+
+    It counts before its password is looked at, and under a lock: sessions that try at the same moment would all pass otherwise.
+    """
+    with COUNTING:
+        wait = max(each.wait() for each in limits)
+        if wait == 0:
+            for each in limits:
+                each.wrong()
+        return wait
+
+
+def forgive_try(*limits: Tries) -> None:
+    """Take back what :func:`begin_try` counted: the password was right."""
+    with COUNTING:
+        for each in limits:
+            each.n_wrong = max(0, each.n_wrong - 1)
+
+
 EVERYBODY = Tries(free=FREE_TRIES, longest=LONGEST_WAIT["server"])  # of this process
-ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME, COUNTING = threading.Lock(), threading.Lock()
 
 
 def _is_on(name: str) -> bool:

@@ -16,6 +16,7 @@ from encoding.fits.spec import TARGET_GROUPS
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.parameter_controls import parameter_controls
+from pages.parts.shared.text import plain
 
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
 SPLITS = ("holdout:0.9:5", "kfold:5:0")
@@ -69,12 +70,12 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
 
 
 def _data() -> tuple[str, str]:
-    abouts = "\n\n".join(f"**{name}** {known.title}. {known.about}" for name, known in DATASETS.items())
+    abouts = "\n\n".join(f"**{plain(name)}** {plain(known.title)}. {plain(known.about)}" for name, known in DATASETS.items())
     dataset = _choose("Dataset", "dataset", list(DATASETS), START.dataset, help=abouts)
     known = DATASETS[dataset]
     subjects = known.subjects()
     if not subjects:
-        st.info(f"No subject of {known.title} can be opened. {known.where()}")
+        st.info(f"No subject of {plain(known.title)} can be opened. {plain(known.where())}")
         st.stop()
     return dataset, _choose("Subject", "subject", list(subjects), START.subject)
 
@@ -189,6 +190,6 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
 def _choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:
     asked = st.query_params.get(key)
     if asked is not None and asked not in options:  # Streamlit drops it without a word
-        st.warning(f"The link asks for something that is not here. {unknown(label.lower(), asked, options)}")
+        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), asked, options))}")
     index = options.index(start) if start in options else 0
     return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)

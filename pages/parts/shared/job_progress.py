@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from encoding import FitSpec, Result
@@ -13,6 +15,7 @@ from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import find_result, job_key, jobs, needs, settle, stored_curve, stored_intervals, weights_are_here
+from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0
 
@@ -22,7 +25,7 @@ def fit_or_find(spec: FitSpec) -> Result | None:
     try:
         result = find_result(spec)
     except (LookupError, ValueError, OSError) as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         return None
     job = jobs().get(job_key(spec))
     if result is None and job is None and spec == START and may_change():
@@ -47,13 +50,13 @@ def fit_or_find(spec: FitSpec) -> Result | None:
     return result
 
 
-def _submit(spec: FitSpec) -> Job:
+def _submit(spec: FitSpec) -> Job | None:
     return jobs().submit(study, spec, key=job_key(spec))
 
 
 def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
     if needed is not None and needed.problems:
-        st.error(" ".join(needed.problems))
+        st.error(plain(" ".join(needed.problems)))
         return
     if job is None and not may_change():
         st.info("Not fitted yet, and this server only shows what is there. Choose other settings, or look for finished fits on Compare.")
@@ -61,7 +64,7 @@ def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
         fetch = (
             ""
             if weights_are_here(spec)
-            else f" It first downloads the pretrained weights of {spec.backbone}, which are not on this machine."
+            else f" It first downloads the pretrained weights of {plain(spec.backbone)}, which are not on this machine."
         )
         takes = "" if needed is None else f" It takes {needed}."
         st.info(f"Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.{takes}{fetch}")
@@ -69,11 +72,16 @@ def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
         settle("a job is watched")
         _watch(spec)
     elif job.state == "failed":
-        st.error(f"The fit failed: {job.error}")
+        st.error(f"The fit failed: {plain(job.error)}")
         with st.expander("Log"):
             st.code("\n".join(job.log), language=None)
     elif job.state == "cancelled":
         st.info("Cancelled. Stages that were finished are kept; **Fit** goes on from there.")
+    else:
+        st.warning(
+            "The job of this fit ended, but its result is not in the Store: it was removed since, or a worker wrote to another folder or "
+            "runs another version of the project. **Fit** computes it again."
+        )
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
@@ -83,7 +91,7 @@ def _watch(spec: FitSpec) -> None:
     job = jobs().get(key)
     if job is None or job.finished or find_result(spec) is not None:
         st.rerun()
-    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+    st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
     change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
     st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
 
@@ -97,7 +105,7 @@ def follow(key: str, *, cancel: str = "cancel") -> None:
         settle("a job is watched")
         _follow(key, cancel)
     elif job.state == "failed":
-        st.error(job.error)
+        st.error(plain(job.error))
     else:
         (st.success if job.state == "done" else st.info)(job.state.capitalize() + ".")
 
@@ -107,16 +115,35 @@ def _follow(key: str, cancel: str) -> None:
     job = jobs().get(key)
     if job is None or job.finished:
         st.rerun()
-    st.progress(job.fraction, f"**{standing(job)}** · {job.text}")
+    st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
     change_button("Cancel", key=cancel, on_click=jobs().cancel, args=(key,))
 
 
 def standing(job: Job) -> str:
     """Where a job stands: its place in the queue, or how far it is and how long it may still take."""
     if job.state == "queued":
-        return f"Waiting, place {job.position} in the queue" if job.position else "Waiting"
+        behind = f"; now running: {', '.join(map(job_title, job.running))}" if job.running else ""
+        return f"Waiting, place {job.position} in the queue{behind}" if job.position else "Waiting"
     left = "" if job.seconds_left is None else f", about {duration(job.seconds_left)} left"
     return f"{job.fraction:.0%}, {duration(job.seconds)} so far{left}"
+
+
+def job_title(spec: Any) -> str:
+    """What a job is for, from its spec, as plain text for Markdown."""
+    if isinstance(spec, FitSpec):
+        text = f"Fit {_in_short(spec)}"
+    elif isinstance(getattr(spec, "spec", None), FitSpec):
+        kind = {"SearchRequest": "Search", "Sweep": "Sweep over layers"}.get(type(spec).__name__, type(spec).__name__)
+        text = f"{kind}: {_in_short(spec.spec)}"
+    else:
+        text = str(spec)
+    return plain(text[:200])
+
+
+def _in_short(spec: FitSpec) -> str:
+    components = f"PCA {spec.n_components}" if spec.n_components else "all features"
+    readout = " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)])
+    return f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {components}, {readout}, {spec.split}"
 
 
 def complete(spec: FitSpec, result: Result) -> None:
@@ -130,7 +157,7 @@ def complete(spec: FitSpec, result: Result) -> None:
         st.caption(f"The {_last(result)} of this fit was not computed, and this server starts nothing.")
         return
     if job.state in ("failed", "cancelled"):
-        st.warning(f"The {_last(result)} of this fit did not come: {job.error or job.state}.")
+        st.warning(f"The {_last(result)} of this fit did not come: {plain(job.error or job.state)}.")
         change_button("Compute it", key="complete", on_click=_submit, args=(spec,))
         return
     _await_curve(spec, result)
@@ -141,7 +168,7 @@ def _await_curve(spec: FitSpec, result: Result) -> None:
     job = jobs().get(job_key(spec))
     if _studied(result) or job is None or job.finished:
         st.rerun()
-    st.progress(job.fraction, f"{_last(result).capitalize()} on its way · {job.text}")
+    st.progress(job.fraction, f"{_last(result).capitalize()} on its way · {plain(job.text)}")
 
 
 def _studied(result: Result) -> bool:

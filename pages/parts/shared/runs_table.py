@@ -10,6 +10,7 @@ import streamlit as st
 from encoding.runs.table import Note, all_runs, as_csv, known_tags, matching, read_note, short_name, write_note
 from pages.parts.shared.access import may_change
 from pages.parts.shared.server_state import store
+from pages.parts.shared.text import plain
 
 MOST_COMPARED = 6
 SORTED_BY = ("made", "mean_r", "dataset", "backbone", "layers", "readout", "seconds")
@@ -84,6 +85,6 @@ def notes_panel(table: pd.DataFrame) -> None:
         try:
             write_note(key, store(), Note(text, tuple(tags)))
         except (ValueError, LookupError, OSError) as wrong:
-            st.error(str(wrong))
+            st.error(plain(wrong))
             return
         st.rerun()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -36,8 +38,14 @@ def jobs() -> Guarded:
     """The background jobs of this server, its worker already importing what the first fit needs; none start on a read-only one."""
     made = Jobs(store().root)
     if may_change():
-        made.start()
+        threading.Thread(target=_start, args=(made,), daemon=True).start()
     return Guarded(made)
+
+
+def _start(made: Jobs) -> None:
+    """Start the workers in the background: finished fits are shown whether or not a scheduler answers, and the next job tries again."""
+    with suppress(OSError, RuntimeError):
+        made.start()
 
 
 @st.cache_resource

@@ -11,6 +11,7 @@ from PIL import Image
 
 from encoding.datasets import Stimuli
 from pages.parts.shared.subject_view import SubjectView
+from pages.parts.shared.text import plain
 
 A_ROW = 4  # in half the page's width
 THUMBNAIL = 192  # px, the longer side
@@ -38,7 +39,7 @@ def stimulus_grid(
                     break
                 row, picture = rows[place], found[place]
                 if isinstance(picture, str):
-                    column.caption(":material/broken_image: unreadable", help=picture)
+                    column.caption(":material/broken_image: unreadable", help=plain(picture))
                 else:
                     column.image(picture, alt=names[row], width="stretch")
                 column.button(
@@ -48,7 +49,7 @@ def stimulus_grid(
                     args=(row,),
                     type="primary" if row == chosen else "secondary",
                     width="stretch",
-                    help=names[row],
+                    help=plain(names[row]),
                 )
                 if captions:
                     column.caption(captions[place], text_alignment="center")

@@ -120,9 +120,9 @@ def test_a_read_only_server_shows_everything_and_changes_nothing(page, fitted, m
 
 
 def test_a_title_is_text_that_markdown_leaves_alone():
-    from pages.parts.cache.panels import title_of
+    from pages.parts.shared.job_progress import job_title
 
-    title = title_of("![x](http://evil/x.png) **b** `c`")
+    title = job_title("![x](http://evil/x.png) **b** `c`")
     assert "\\!\\[x\\]\\(http" in title and "\\*\\*b" in title and "\\`c" in title
 
 

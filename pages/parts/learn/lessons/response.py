@@ -15,6 +15,7 @@ from pages.parts.learn.lesson import Lesson, source, subject, truth
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
+from pages.parts.shared.text import plain
 
 REGION = "FFA-1"  # whose most reliable vertex is looked at before one is clicked
 FIRST_PICTURE = 1
@@ -34,7 +35,7 @@ def show() -> str:
     responses = np.asarray(seen.responses[hemi][:, column], np.float64)
     found = answer(responses, truth().signal[hemi][:, column], float(seen.ceiling[hemi][column]), picture)
     left, right = st.columns([1, 3])
-    left.image(seen.stimuli[picture], caption=seen.stimuli.names[picture], alt=seen.stimuli.names[picture], width="stretch")
+    left.image(seen.stimuli[picture], caption=plain(seen.stimuli.names[picture]), alt=seen.stimuli.names[picture], width="stretch")
     with left:
         best = strongest(responses, 3)
         st.caption("This vertex answers most to")
@@ -84,7 +85,7 @@ def vertex() -> Selection:
         return preferred()
     if hemi not in seen.hemis or not column.strip().isdecimal() or int(column) >= len(seen.vertices[hemi]):
         most = ", ".join(f"{hemi} 0 to {hemi} {len(vertices) - 1}" for hemi, vertices in seen.vertices.items())
-        st.warning(f"No vertex {st.session_state['at']!r}. Vertices: {most}.")
+        st.warning(f"No vertex {plain(repr(st.session_state['at']))}. Vertices: {most}.")
         return preferred()
     return hemi, int(column)
 
