@@ -1,1 +1,1 @@
-"""What the README's performance table is made by: ratios, each measured within one run on one machine."""
+"""What the performance table of docs/benchmarks.md is made by: ratios, each measured within one run on one machine."""

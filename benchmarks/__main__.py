@@ -1,6 +1,6 @@
-"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--readme]``.
+"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--write]``.
 
-Prints one JSON document and, with ``--readme``, writes the table into README.md. Nothing here is a test:
+Prints one JSON document and, with ``--write``, writes the table into docs/benchmarks.md. Nothing here is a test:
 machines differ, so what is reported is a ratio of two things measured side by side.
 """
 
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 NAMES = ("ridge", "lasso", "banded_ridge", "knn", "whole_subject", "extraction", "pca", "page", "pages", "endurance")
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 START, END = "<!-- benchmarks: start -->", "<!-- benchmarks: end -->"
 
 
@@ -23,14 +23,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", default=NAMES, help=f"any of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="smaller problems, to see that everything runs")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     asked = parser.parse_args()
     rows = []
     for name in asked.names:
         print(f"running {name} …", file=sys.stderr, flush=True)
         rows += importlib.import_module(f"benchmarks.{name}").measure(quick=asked.quick)
     print(json.dumps({"machine": machine(), "quick": asked.quick, "rows": rows}, indent=1))
-    if asked.readme:
+    if asked.write:
         write_table(rows)
 
 
@@ -55,15 +55,15 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def write_table(rows: list[dict[str, object]]) -> None:
-    """Put the rows into the table between the README's markers; rows of other benchmarks stay as they were."""
+    """Put the rows into the table between the page's markers; rows of other benchmarks stay as they were."""
     about = machine()
-    text = README.read_text()
+    text = PAGE.read_text()
     before, (old, after) = text.split(START)[0], text.split(START)[1].split(END)
     kept = dict.fromkeys(line for line in old.splitlines() if line.startswith("| ") and not line.startswith("| what "))
     lines = {line.split(" | ")[0]: line for line in [*kept, *table(rows).splitlines()[2:]]}
     head = "\n".join(table([]).splitlines())
     said = f"Measured on {about['cores']} cores without a GPU, torch {about['torch']}, by `python -m benchmarks`."
-    README.write_text("\n".join([f"{before}{START}", said, "", head, *lines.values(), f"{END}{after}"]))
+    PAGE.write_text("\n".join([f"{before}{START}", said, "", head, *lines.values(), f"{END}{after}"]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every readout under one protocol: ``python -m benchmarks.compare [--photographs DIR] [--only NAME …] [--readme]``.
+"""Every readout under one protocol: ``python -m benchmarks.compare [--photographs DIR] [--only NAME …] [--write]``.
 
 Three problems, none of them measured from a brain:
 
@@ -27,7 +27,7 @@ import numpy as np
 from encoding import DATASETS, READOUTS, FitSpec, Store, fit
 from encoding.datasets._images import list_images
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "readouts.md"
 START, END = "<!-- readouts: start -->", "<!-- readouts: end -->"
 REGIONS = ("V1v", "hV4", "FFA-1", "PPA")
 TRUTHS = ("linear", "squares", "noise")
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="a folder of a few hundred real photographs, or of folders of them")
     parser.add_argument("--only", nargs="+", default=[], metavar="READOUT", help="some readouts (default: all)")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/readouts.md")
     asked = parser.parse_args()
     photographs = asked.photographs and asked.photographs.resolve()
     with tempfile.TemporaryDirectory() as scratch:
@@ -48,9 +48,9 @@ def main() -> None:
         problems = _problems(Path(scratch), store, photographs)
         rows = [_row(name, problems, store) for name in asked.only or READOUTS]
     print(json.dumps(rows, indent=1))
-    if asked.readme:
-        before, after = README.read_text().split(START)[0], README.read_text().split(END)[1]
-        README.write_text(f"{before}{START}\n{_table(rows)}\n{END}{after}")
+    if asked.write:
+        before, after = PAGE.read_text().split(START)[0], PAGE.read_text().split(END)[1]
+        PAGE.write_text(f"{before}{START}\n{_table(rows)}\n{END}{after}")
 
 
 def _problems(root: Path, store: Store, photographs: Path | None) -> dict[str, tuple[FitSpec, tuple[str, ...]]]:

@@ -11,6 +11,7 @@ from PIL import Image
 from encoding import FitSpec, Store
 from encoding.backbones import BACKBONES, Backbone, Source
 from encoding.datasets import DATASETS, Dataset, Stimuli, Subject
+from tests import PROJECT
 
 
 class TinyStimuli(Stimuli):
@@ -102,6 +103,17 @@ class TinySource(Source):
 
 
 TINY = FitSpec(dataset="tiny", subject="subj01", backbone="tinynet", layers=("pixels",), n_components=0, split="holdout:0.75:5")
+
+
+def pytest_collection_modifyitems(items):
+    """For ``pytest -n 2 --dist loadgroup``: a file stays in one process; browser and job tests, which wait for others, come last in one."""
+
+    def waits(item) -> bool:
+        return item.get_closest_marker("browser") is not None or item.path.is_relative_to(PROJECT / "tests" / "encoding" / "jobs")
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("serial" if waits(item) else item.nodeid.partition("::")[0]))
+    items.sort(key=waits)
 
 
 @pytest.fixture

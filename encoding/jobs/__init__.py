@@ -1,14 +1,14 @@
-"""Work in the background, the same from a laptop to a cluster.
+"""Run fits, searches and sweeps in background processes, on one machine or a Dask cluster.
 
 A page submits a fit and comes back for its :class:`Job`; the fit itself runs in a worker process, so CUDA, its
 memory and a crash stay out of the web server. Dask does the queueing:
 
 - Without an address a scheduler and one worker per GPU (or one on the CPU) start on this machine with the first
-  job, and end with this process however it ends.
-- With ``ENCODING_SCHEDULER=tcp://…`` jobs go to that Dask cluster. Scheduler, workers and web server run the same
-  version of this project and see the Store under the same path. Start each worker for one fit at a time::
+  job, reachable with this process's credentials alone, and end with this process however it ends.
+- With ``ENCODING_SCHEDULER=tls://…`` jobs go to that Dask cluster (docs/shared_server.md says how to make credentials). Scheduler, workers
+  and web server run the same version of this project and see the Store under the same path. Start each worker for one fit at a time::
 
-      dask worker tcp://… --nthreads 1 --resources fit=1 --preload encoding.jobs.worker
+      dask worker tls://… --nthreads 1 --resources fit=1 --preload encoding.jobs.worker
 
   with Dask's nanny (the default), which is what restarts a worker that does not stop when a job is cancelled.
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from encoding.backbones import BACKBONES, UnknownLayer
 
-RUN = (  # the rows of the README's table: every extractor of the projects, untrained where no weights can be had
+RUN = (  # the rows of the table in docs/backbones.md: every extractor of the projects, untrained where no weights can be had
     "gabor",
     "pixels",
     "torchvision/alexnet",

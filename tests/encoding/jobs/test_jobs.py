@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from ast import literal_eval
 from contextlib import contextmanager
 from pathlib import Path
 
+import dask
 import distributed
 import psutil
 import pytest
@@ -293,14 +295,14 @@ def test_a_server_that_ends_in_any_way_leaves_no_process_and_no_file_and_never_i
 
 
 @contextmanager
-def dask_cluster(tmp_path, options_of_the_worker):
+def dask_cluster(tmp_path, options_of_the_worker, *, settings=(), protocol="tcp"):
     """A scheduler, which gives up a task with its first worker, and one worker where it has options."""
     file = tmp_path / "scheduler.json"
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"} | dict(settings)
     dask = [sys.executable, "-m", "dask"]
     options = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
     with (tmp_path / "dask.log").open("w") as log:
-        start = [subprocess.Popen([*dask, "scheduler", "--port", "0", *options], env=environment, stderr=log)]
+        start = [subprocess.Popen([*dask, "scheduler", "--protocol", protocol, "--port", "0", *options], env=environment, stderr=log)]
         until(lambda: file.exists() and file.stat().st_size)
         if options_of_the_worker:
             start.append(subprocess.Popen([*dask, "worker", *options, *options_of_the_worker], env=environment, stderr=log))
@@ -416,6 +418,30 @@ def test_a_waiting_job_names_what_runs(jobs, spec):
     until(lambda: jobs.get(first["key"]).state == "running")
     assert [each["key"] for each in submit(jobs, work.count, second).running] == [first["key"]]
     assert wait(jobs, second).running == ()
+
+
+def test_the_documented_cluster_works_with_its_credentials_and_refuses_all_others(tmp_path, spec, monkeypatch):
+    page = (PROJECT / "docs" / "shared_server.md").read_text()
+    settings = dict(re.findall(r"^(DASK_\w+)=(\S+)$", page, re.MULTILINE))
+    assert len(settings) == 8
+    made = Security.temporary()
+    for name, contents in (("cluster.pem", made.tls_ca_file), ("cluster.key", made.tls_client_key)):
+        (tmp_path / name).write_text(contents)
+    settings = {name: value.replace("/etc/encoding-cluster", str(tmp_path)) for name, value in settings.items()}
+    [worker] = re.findall(r"^dask worker tls://\S+ (.*)$", page, re.MULTILINE)
+    with dask_cluster(tmp_path, worker.split(), settings=settings, protocol="tls") as address:
+        stranger = Jobs(tmp_path / "store", address=address)
+        with pytest.raises(ConnectionError, match="No Dask scheduler answers"):
+            submit(stranger, work.count, spec)
+        stranger.close()
+        named = {name.removeprefix("DASK_").lower().replace("__", ".").replace("_", "-"): value for name, value in settings.items()}
+        with dask.config.set(named):  # what Dask makes of the environment when it is imported
+            jobs = Jobs(tmp_path / "store", address=address)
+            try:
+                submit(jobs, work.count, spec)
+                assert wait(jobs, spec).state == "done"
+            finally:
+                jobs.close()
 
 
 @pytest.mark.parametrize("workers", [[], ["--nthreads", "1"]])
