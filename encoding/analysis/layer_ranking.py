@@ -150,3 +150,8 @@ def chance_bound(n_test: int, n_layers: int = 1, *, p: float = 0.05) -> float:
         return 1.0
     bound = t.isf(p / n_layers, n_test - 2)
     return float(bound / np.sqrt(n_test - 2 + bound**2))
+
+
+def count_per_layer(best: np.ndarray, n_layers: int) -> np.ndarray:
+    """(n_layers,) int, how many vertices each layer wins, from :func:`best_per_vertex`; NaN counts nowhere."""
+    return np.bincount(best[np.isfinite(best)].astype(int), minlength=n_layers)

@@ -11,7 +11,20 @@ from encoding.plots.curves import epoch_losses, learning_curve
 from encoding.plots.data import label_bars, region_profile, response_histogram, response_spread, response_strip, size_bars
 from encoding.plots.heatmap import layer_heatmap, layer_profile, layer_territory, layer_wins
 from encoding.plots.histogram import score_histogram
-from encoding.plots.look import CEILING, LEFT, RIGHT, TEST, TRAIN, add_source, caption, hemi_colour, hemi_name, printable, theme
+from encoding.plots.look import (
+    CEILING,
+    LEFT,
+    RIGHT,
+    TEST,
+    TRAIN,
+    add_source,
+    caption,
+    hemi_colour,
+    hemi_name,
+    network_name,
+    printable,
+    theme,
+)
 from encoding.plots.observed import observed_predicted
 from encoding.plots.predict import occlusion_map, response_profile
 from encoding.plots.residuals import residual_fitted
@@ -37,6 +50,7 @@ __all__ = [
     "layer_territory",
     "layer_wins",
     "learning_curve",
+    "network_name",
     "observed_predicted",
     "occlusion_map",
     "paired_bars",

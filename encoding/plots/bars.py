@@ -11,6 +11,7 @@ import numpy as np
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES
 from encoding.plots.look import BAND, CEILING, CLEAR, FADED, LINE, SMALL, hemi_colour, hemi_name, level, rimmed, theme
+from encoding.plots.table import attach_table
 from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
@@ -84,7 +85,23 @@ def roi_bars(
     fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero", fixedrange=True)
     theme(fig, height=440)
     _name_rois(fig, row, bars, selected, unit)
+    attach_table(fig, _numbers(bars, f"{statistic} {score}"))
     return fig.update_layout(margin_t=58, legend_y=1.07)  # room for the classes' names
+
+
+def _numbers(bars: Sequence[_Bars], name: str) -> pd.DataFrame:
+    """A row for each bar: what it shows, for those who cannot see the figure."""
+    import pandas as pd
+
+    parts = []
+    for each in bars:
+        columns = {"roi": each.rois, "hemi": each.hemi, f"n_{each.unit.many}": each.n_vertices, name: each.y}
+        if each.interval is not None:
+            columns |= {"low (95 %)": each.interval[0], "high (95 %)": each.interval[1]}
+        parts.append(pd.DataFrame(columns | {"noise ceiling": each.ceiling}))
+    table = pd.concat(parts, ignore_index=True).dropna(axis=1, how="all")
+    order = {roi: place for place, roi in enumerate(dict.fromkeys(table["roi"]))}
+    return table.sort_values("roi", key=lambda rois: rois.map(order), kind="stable", ignore_index=True)
 
 
 def score_column(table: pd.DataFrame, score: str, statistic: str) -> str:

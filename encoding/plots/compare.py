@@ -11,6 +11,7 @@ from encoding.datasets._unit import VERTEX, Unit
 from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, strokes
 from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, level, rimmed, theme
 from encoding.plots.observed import limits
+from encoding.plots.table import attach_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,24 @@ def paired_bars(
     _frame(fig, row, hemis)
     counts = [_Counted(whole, hemi) for hemi in hemis]
     _name_rois(fig, row, counts, None, unit)
+    attach_table(fig, _numbers(dict(zip(tables, whole, strict=True)), intervals or {}, unit))
     return fig.update_layout(margin_t=62, legend_y=1.05)
+
+
+def _numbers(
+    tables: Mapping[str, pd.DataFrame], ends: Mapping[str, Mapping[tuple[str, str], tuple[float, float]]], unit: Unit
+) -> pd.DataFrame:
+    """A row for each bar of :func:`paired_bars`."""
+    import pandas as pd
+
+    nothing = (np.nan, np.nan)
+    rows = [
+        (name, row.roi, row.hemi, row.n_vertices, row.r_mean, *ends.get(name, {}).get((row.roi, row.hemi), nothing))
+        for name, table in tables.items()
+        for row in table.itertuples()
+    ]
+    columns = ["fit", "roi", "hemi", f"n_{unit.many}", "mean r", "low (95 %)", "high (95 %)"]
+    return pd.DataFrame(rows, columns=columns).dropna(axis=1, how="all")
 
 
 class _Counted:
@@ -197,6 +215,7 @@ def roi_differences(
     fig.update_yaxes(title_text=f"Difference in mean r, {names[1]} − {names[0]}", fixedrange=True)
     theme(fig, height=400)
     _name_rois(fig, row, [_Counted([table], hemi) for hemi in hemis], None, unit)
+    attach_table(fig, table.rename(columns=dict(zip(("first", "second"), names, strict=True))))
     return fig.update_layout(margin_t=58, legend_y=1.07)
 
 

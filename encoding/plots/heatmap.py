@@ -21,6 +21,7 @@ LAYER_COLOURS = "viridis"  # from the first layer to the last, as on the brain
 SURE = 0.95  # share of draws from which the best layer's star is filled
 ROW, LEAST_HEIGHT = 26, 150  # px, of a layer and of everything around the layers
 CHARACTER, LONGEST = 6.4, 34  # px of a character of a layer's name, and how many are shown
+NOT_FADED = {"marker": {"opacity": 1}}  # of stars, where a click selects a cell
 STEP = 0.05  # to which the top of the colour scale is rounded up
 
 
@@ -108,7 +109,7 @@ def _mark_best(fig: go.Figure, best: pd.DataFrame | None) -> None:
         return
     sure = best["share"].to_numpy(float) >= SURE
     fig.add_scatter(
-        x=best["roi"].to_numpy(), y=best["label"].to_numpy(), mode="markers", hoverinfo="skip", showlegend=False,
+        x=best["roi"].to_numpy(), y=best["label"].to_numpy(), mode="markers", hoverinfo="skip", showlegend=False, unselected=NOT_FADED,
         marker={
             "symbol": "star", "size": 12, "color": np.where(sure, "white", "rgba(255,255,255,0)").tolist(),
             "line": {"width": 1.5, "color": np.where(sure, "black", "white").tolist()},
@@ -118,7 +119,13 @@ def _mark_best(fig: go.Figure, best: pd.DataFrame | None) -> None:
         some = best[~sure]
         rim = {"symbol": "star", "size": 15, "color": "rgba(255,255,255,0)", "line": {"width": 1, "color": "black"}}
         fig.add_scatter(
-            x=some["roi"].to_numpy(), y=some["label"].to_numpy(), mode="markers", hoverinfo="skip", showlegend=False, marker=rim
+            x=some["roi"].to_numpy(),
+            y=some["label"].to_numpy(),
+            mode="markers",
+            hoverinfo="skip",
+            showlegend=False,
+            marker=rim,
+            unselected=NOT_FADED,
         )
 
 

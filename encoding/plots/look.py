@@ -110,6 +110,18 @@ def rimmed(fig: go.Figure, x: np.ndarray, y: np.ndarray, *, width: float, **styl
         fig.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=named, **style)
 
 
+def network_name(spec: FitSpec) -> str:
+    """A fit's network as a reader has to know it: an untrained one never goes by the name of the trained one.
+
+    >>> network_name(FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)))
+    'untrained torchvision/alexnet (seed 0)'
+    """
+    if spec.weights == "pretrained":
+        return spec.backbone
+    kind, _, seed = spec.weights.partition(":")
+    return f"untrained {spec.backbone} (seed {seed})" if kind == "random" else f"{spec.backbone} ({spec.weights})"
+
+
 def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None = None) -> str:
     """Where the numbers of a figure come from, in one line for exports.
 
@@ -124,11 +136,10 @@ def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None 
     >>> caption({"key": "fit-1f", "created": "2026-01-31T12:00:00+00:00", "made_from": {"simulated": True}}, FitSpec(), n_test=108)
     'Simulated · demo subj01 · gabor energy · PCA 100 · ridge · 108 test images · fit-1f · 2026-01-31'
     """
-    weights = "" if spec.weights == "pretrained" else f" ({spec.weights})"
     parts = [
         "Simulated" if provenance.get("made_from", {}).get("simulated") else "",
         f"{spec.dataset} {spec.subject}",
-        f"{spec.backbone}{weights} {' + '.join(spec.layers)}",
+        f"{network_name(spec)} {' + '.join(spec.layers)}",
         f"PCA {spec.n_components}" if spec.n_components else "all features",
         " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)]),
         "" if n_test is None else f"{n_test:,} test images",

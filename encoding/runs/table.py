@@ -16,6 +16,7 @@ import numpy as np
 from encoding.fits.open import find_key, open_fit
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
+from encoding.plots.look import network_name
 from encoding.runs.exchange import open_imported
 from encoding.runtime.csv import to_csv
 from encoding.runtime.progress import Report, silent
@@ -186,7 +187,7 @@ def _about(folder: str, changed: int) -> dict[str, Any] | None:
         "imported": imported is not None,
         "dataset": spec.dataset,
         "subject": spec.subject,
-        "backbone": spec.backbone if spec.weights == "pretrained" else f"{spec.backbone} ({spec.weights})",
+        "backbone": network_name(spec),
         "layers": " + ".join(spec.layers),
         "components": f"PCA {spec.n_components}" if spec.n_components else "all features",
         "readout": spec.readout,

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from encoding import DATASETS
+from encoding import DATASETS, plots
 from encoding.analysis.summaries import best_roi
 from encoding.datasets._base import roi_names
 from pages.parts.explore.downloads import take_away
@@ -24,7 +24,7 @@ except ValueError as wrong:
     st.stop()
 
 dataset = DATASETS[spec.dataset]
-layers, backbone, subject = plain(" + ".join(spec.layers)), plain(spec.backbone), plain(spec.subject)
+layers, backbone, subject = plain(" + ".join(spec.layers)), plain(plots.network_name(spec)), plain(spec.subject)
 question = f"How well does **{layers}** of **{backbone}** predict the visual cortex of **{subject}**?"
 st.markdown(f"{SIMULATED} {question}" if dataset.simulated else question)
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from encoding import DATASETS
+from encoding import DATASETS, plots
 from pages.parts.layers.hierarchy import hierarchy_panel, take_away
 from pages.parts.layers.panels import brain_panel, heatmap_panel, score_controls
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
@@ -15,8 +15,8 @@ sweep = sweep_controls()
 if sweep is None:
     st.stop()
 spec = sweep.spec
-backbones = "**, **".join(map(plain, sweep.backbones))
-question = f"Which of {len(sweep.cells)} layers of **{backbones}** predicts which region of **{plain(spec.subject)}**?"
+networks = "**, **".join(plain(plots.network_name(sweep.spec_of(sweep.of(name)[0]))) for name in sweep.backbones)
+question = f"Which of {len(sweep.cells)} layers of **{networks}** predicts which region of **{plain(spec.subject)}**?"
 st.markdown(f"{SIMULATED} {question}" if DATASETS[spec.dataset].simulated else question)
 
 found = run_or_find(sweep)

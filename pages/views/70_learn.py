@@ -12,7 +12,7 @@ from pages.parts.shared.text import plain
 
 NAMES = [lesson.name for lesson in LESSONS]
 STYLE = """<style>
-[data-testid=stMainBlockContainer] {padding: 3rem 2rem 0.5rem}
+[data-testid=stMainBlockContainer] {padding: 3.75rem 2rem 0.5rem}
 [data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.4}
 [data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.5rem}
 [data-testid=stMainBlockContainer] h3 {padding: 0 0 0.5rem}

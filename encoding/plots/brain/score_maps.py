@@ -11,15 +11,15 @@ from encoding.analysis.comparison import Comparison, vertex_differences
 from encoding.datasets._placement import Placement
 from encoding.fits.result import Result
 from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.colour_ranges import bulk, rounded_up
 
-STEP = 0.05  # of the ends of a colour scale
 START_VIEW = "posterior"  # where visual cortex is in sight
 
 
 def top_of_scale(results: Sequence[Result]) -> float:
     """The upper end of a scale from 0 that suits the r of every vertex of some fits."""
-    values = np.concatenate([result.score(hemi) for result in results for hemi in result.plan.hemis])
-    return _end(np.nanpercentile(values, 99.5))
+    values = {(place, hemi): result.score(hemi) for place, result in enumerate(results) for hemi in result.plan.hemis}
+    return rounded_up(bulk(values)[1])
 
 
 def score_brain(result: Result, *, highest: float | None = None) -> BrainMap | None:
@@ -42,7 +42,7 @@ def difference_brain(found: Comparison, name: str = "B") -> BrainMap | None:
     ValueError where the two do not predict the same vertices.
     """
     values = vertex_differences(found.first, found.second)
-    most = _end(np.nanpercentile(np.abs(np.concatenate(list(values.values()))), 99))
+    most = rounded_up(bulk({hemi: np.abs(each) for hemi, each in values.items()}, outside=1)[1])
     brain = _brain(
         found.first,
         values,
@@ -67,8 +67,3 @@ def _brain(result: Result, values: Mapping[str, np.ndarray], **look: object) -> 
         view=START_VIEW,
         **look,
     )
-
-
-def _end(value: float) -> float:
-    """``value`` rounded up to a step; one step at least, also where there is no value."""
-    return max(STEP, float(np.ceil(value / STEP) * STEP)) if np.isfinite(value) else STEP

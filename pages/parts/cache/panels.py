@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from encoding import FitSpec
+from encoding import FitSpec, plots
 from encoding.cli.terminal import file_size
 from encoding.runs.archive import MAX_FILE_BYTES
 from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed

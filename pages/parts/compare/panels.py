@@ -129,7 +129,7 @@ def ask_for_intervals(found: Mapping[str, Result]) -> None:
             spec = result.plan.spec
             st.info(f"The bootstrap intervals of {letter} were not computed yet.")
             st.button("Compute them", key=f"intervals_{letter}", on_click=lambda spec=spec: jobs().submit(study, spec, key=job_key(spec)))
-            follow(job_key(spec), cancel=f"cancel_intervals_{letter}")
+            follow(job_key(spec), cancel=f"cancel_intervals_{letter}", missing=f"the intervals of {letter}")
         else:
             st.info(f"The bootstrap intervals of {letter} were not computed, and this server computes nothing.")
 

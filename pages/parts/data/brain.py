@@ -10,6 +10,7 @@ import streamlit as st
 from encoding import plots
 from encoding.analysis.tuning import repeats, rois_at
 from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.colour_ranges import fitting_range
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_sampled, surface_control
 from pages.parts.shared.chart import chart
@@ -126,12 +127,8 @@ def _response(shown: SubjectView, row: int, unit: str) -> dict:
 
 def _scaled(shown: SubjectView, values: dict, title: str, quantity: str) -> dict:
     """Any other map, its colours over nearly all of its values: from 0 where none is below, around 0 where both signs are."""
-    low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
-    if low < 0 < high:
-        ends, colours = (-max(-low, high), max(-low, high)), "PuOr_r"
-    else:
-        ends, colours = (min(0.0, low), high), "viridis"
-    ends = ends if ends[0] < ends[1] else (ends[0], ends[0] + 1)
+    ends = fitting_range(values)
+    colours = "PuOr_r" if ends[0] < 0 < ends[1] else "viridis"
     return {"values": shown.placement.values(values), "title": title, "quantity": quantity, "colour_range": ends, "colour_map": colours}
 
 

@@ -49,8 +49,7 @@ def open_shown(name: str) -> SubjectView | None:
     st.info("This subject was not opened before. The first time every file is read once, in the background, and checked.")
     if may_change() and (job is None or job.finished):
         st.button("Open it", key="open", type="primary", on_click=lambda: jobs().submit(open_subject, (name, chosen), key=key))
-    if job is not None and job.state != "done":
-        follow(key)
+    follow(key, missing="what it read of this subject")
     return None
 
 
@@ -97,8 +96,8 @@ def doctor_panel(name: str) -> None:
                 disabled=running,
                 help="Reads every file of the data set once, in the background; what is learnt is remembered.",
             )
-        if running or (job is not None and job.state == "failed"):
-            follow(key, cancel="cancel_examining")
+        if job is not None and (job.state != "done" or found is None):
+            follow(key, cancel="cancel_examining", missing="what was found")
         if found:
             st.table(_findings_table(found))
             examined = (store().provenance(findings_key(state)) or {}).get("created", "")[:16].replace("T", " ")

@@ -11,7 +11,7 @@ from encoding import Result, plots
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.export import standalone_html
 from encoding.runs.exchange import packed
-from encoding.runs.report import report
+from encoding.runs.report import report, roi_ends
 from encoding.runtime.csv import to_csv
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import store
@@ -24,7 +24,14 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
     origin = plots.caption(result.provenance, spec, n_test=result.n_test)
     name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
     rois, vertices, whole, charts = st.columns(4)
-    rois.download_button("ROIs, CSV", lambda: to_csv(table), f"{name}-rois.csv", "text/csv", on_click="ignore", width="stretch")
+    rois.download_button(
+        "ROIs, CSV",
+        lambda: to_csv(with_intervals(result, table)),
+        f"{name}-rois.csv",
+        "text/csv",
+        on_click="ignore",
+        width="stretch",
+    )
     vertices.download_button(
         f"{result.plan.subject.unit.many.capitalize()}, CSV",
         lambda: to_csv(result.vertices()),
@@ -81,6 +88,19 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
     st.markdown("**A link to this view**")
     st.code(this_view(), language=None, wrap_lines=True)
     st.caption(plain(origin))
+
+
+def with_intervals(result: Result, table: pd.DataFrame) -> pd.DataFrame:
+    """The table of ROIs with the ends of the 95 % interval of each mean r, where they were computed."""
+    ends = roi_ends(result)
+    if not ends:
+        return table
+    low, high = zip(*[ends.get(pair, (float("nan"),) * 2) for pair in zip(table["roi"], table["hemi"], strict=True)], strict=True)
+    place = table.columns.get_loc("r_mean") + 1
+    table = table.copy()
+    table.insert(place, "r_low", low)
+    table.insert(place + 1, "r_high", high)
+    return table
 
 
 def this_view() -> str:

@@ -9,12 +9,14 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result, plots
+from encoding.analysis.summaries import MeanPrediction, highest_r, mean_prediction
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.bars import score_column
 from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control
@@ -24,15 +26,16 @@ from pages.parts.shared.stimulus_grid import thumbnails
 from pages.parts.shared.text import plain
 
 HOW = {
-    "bars": "Each bar is a region: how well new pictures' responses are predicted, averaged over its {units}. Compare it with the grey "
+    "bars": "Each bar is a region: how well responses to new images are predicted, averaged over its {units}. Compare it with the grey "
     "mark above, the most that noise allows, and with its whiskers: two bars whose whiskers overlap widely may not differ at all. "
     "A region of few {units} has a rougher mean.",
-    "observed": "Each dot is a picture that the model never saw. On the diagonal prediction and measurement agree. A cloud without slope "
-    "means that nothing was predicted; a slope flatter than the diagonal is normal, as predictions shrink towards the mean.",
+    "observed": "Each dot is an image that the model never saw. On the diagonal prediction and measurement agree. A cloud without slope "
+    "means that nothing was predicted; one steeper than the diagonal is normal, since a penalty shrinks predictions towards the mean; a "
+    "flatter one means that predictions vary more than they can explain (overfitting).",
     "residuals": "What is left when the prediction is taken away. A flat, even band around 0 is what noise looks like. A curve says that "
     "something is missing from the model, a funnel that large responses are predicted less well.",
 }
-N_PICTURES, PICTURE_WIDTH = 4, 200
+N_SHOWN, SHOWN_WIDTH = 4, 200
 
 
 def score_controls(result: Result) -> tuple[str, str]:
@@ -76,16 +79,15 @@ def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
 def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -> BrainMap:
     """What the brain shows, from the widgets above it."""
     values = {hemi: result.score(hemi, score) for hemi in result.plan.hemis}
-    low, high = (float(end) for end in np.nanpercentile(np.concatenate(list(values.values())), [0.5, 99.5]))
+    low, high = bulk(values)
     step = 1.0 if score == "algonauts2023" else 0.05
-    most = max(1.0, float(np.ceil(high)))
+    most = rounded_up(high, step=1.0, least=1.0)
     surfaces, outlines, colours = st.columns([3, 4, 2], vertical_alignment="bottom")
     surface, outlined = surface_control(surfaces), outline_control(outlines, roi_classes(result.plan.subject))
     with colours.popover("Colours", width="stretch"):
-        lowest = max(0.0, np.floor(low / step) * step) if SCORES[score].lower_is_better else 0.0
-        ends = st.slider(
-            "From, to", 0.0, most, (lowest, min(most, np.ceil(high / step) * step)), step, key=f"range_{score}", persist_state="session"
-        )
+        lowest = max(0.0, low // step * step) if SCORES[score].lower_is_better else 0.0
+        start = (lowest, min(most, rounded_up(high, step=step, least=step)))
+        ends = st.slider("From, to", 0.0, most, start, step, key=f"range_{score}", persist_state="session")
         threshold = st.slider("Hide values below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
     return BrainMap(
         values=placement.values(values),
@@ -93,7 +95,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         columns=placement.columns,
         unit=result.plan.subject.unit,
         rois=placement.rois(result.plan.subject.rois),
-        ceiling=None if (highest := highest_r(result, score)) is None else placement.values(highest),
+        ceiling=placement.values(highest) if score == "r" and (highest := highest_r(result)) else None,
         source=origin(result),
         title=f"{SCORES[score].short} per {result.plan.subject.unit}",
         quantity=SCORES[score].short,
@@ -106,13 +108,6 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         chosen_roi=None if focus.roi == EVERY_VERTEX else focus.roi,
         selected=placement.place(focus.vertex),
     )
-
-
-def highest_r(result: Result, score: str) -> dict[str, np.ndarray] | None:
-    """The highest r that noise leaves possible, per vertex; None for other scores and where it is unknown."""
-    if score != "r" or result.plan.subject.ceiling is None:
-        return None
-    return {hemi: np.sqrt(result.ceiling(hemi)) for hemi in result.plan.hemis}
 
 
 def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str) -> None:
@@ -163,27 +158,25 @@ def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, inte
 
 
 @st.cache_data(max_entries=64)
-def _predictions(key: str, columns: tuple[tuple[str, tuple[int, ...]], ...], _result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """Measured and predicted responses (n_test,) averaged over the columns."""
-    measured = np.concatenate([_result.measured(hemi, list(chosen)) for hemi, chosen in columns], axis=1)
-    predicted = np.concatenate([_result.predicted(hemi, list(chosen)) for hemi, chosen in columns], axis=1)
-    return measured.mean(1), predicted.mean(1)
+def _predictions(key: str, columns: tuple[tuple[str, tuple[int, ...]], ...], _result: Result) -> MeanPrediction:
+    return mean_prediction(_result, {hemi: np.array(chosen) for hemi, chosen in columns})
 
 
 def prediction_panel(result: Result, focus: Focus) -> None:
     """Observed against predicted, residuals against fitted, and the images predicted best and worst."""
+    unit = result.plan.subject.unit
     columns = tuple((hemi, tuple(map(int, chosen))) for hemi, chosen in focus.columns.items() if len(chosen))
     if not columns:
-        st.info(f"{focus.roi} has no {result.plan.subject.unit.many} in this subject, so there is nothing to predict.")
+        st.info(f"{focus.roi} has no {unit.many} in this subject, so there is nothing to predict.")
         return
-    measured, predicted = _predictions(result.key, columns, result)
+    found = _predictions(result.key, columns, result)
+    measured, predicted = found.measured, found.predicted
     stimuli, rows = result.plan.subject.stimuli, result.test_rows()
     names = np.array([stimuli.names[row] for row in rows])
-    r = np.corrcoef(measured, predicted)[0, 1] if predicted.std() and measured.std() else float("nan")
     left, right = st.columns(2)
     with left:
         chart(
-            plots.observed_predicted(measured, predicted, names, title=focus.label, r=r),
+            plots.observed_predicted(measured, predicted, names, title=focus.label[0].upper() + focus.label[1:], r=found.r),
             "observed",
             alt=f"observed against predicted, {focus.label}",
             source=origin(result),
@@ -201,21 +194,26 @@ def prediction_panel(result: Result, focus: Focus) -> None:
         f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
         "A curved trend in the residuals would mean that something is missing."
     )
-    order = np.argsort(np.abs(measured - predicted))
-    for title, chosen in (("Predicted best", order[:N_PICTURES]), ("Predicted worst", order[::-1][:N_PICTURES])):
-        _pictures(title, result, rows[chosen], measured[chosen], predicted[chosen])
+    if sum(len(chosen) for _, chosen in columns) > 1:
+        st.caption(
+            f"Responses are averaged over {unit.many} first, which removes noise that they do not share: this r ({found.r:.2f}) may lie "
+            f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {found.mean_r:.2f}."
+        )
+    order = found.by_error()
+    for title, chosen in (("Predicted best", order[:N_SHOWN]), ("Predicted worst", order[::-1][:N_SHOWN])):
+        _stimuli(title, result, rows[chosen], measured[chosen], predicted[chosen])
 
 
-def _pictures(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
+def _stimuli(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
     st.markdown(f"**{plain(title)}**")
     stimuli = result.plan.subject.stimuli
     rows = tuple(map(int, rows))
-    told = [f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)]
-    found = thumbnails(stimuli.fingerprint, rows, stimuli, size=2 * PICTURE_WIDTH)
-    every = zip(found, told, [f"test image {stimuli.names[row]}" for row in rows], strict=True)
+    captions = [f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)]
+    found = thumbnails(stimuli.fingerprint, rows, stimuli, size=2 * SHOWN_WIDTH)
+    every = zip(found, captions, [f"test image {stimuli.names[row]}" for row in rows], strict=True)
     readable = [each for each in every if not isinstance(each[0], str)]
     if readable:
-        pictures, captions, alts = map(list, zip(*readable, strict=True))
-        st.image(pictures, caption=captions, width=PICTURE_WIDTH, alt=alts)
+        images, captions, alts = map(list, zip(*readable, strict=True))
+        st.image(images, caption=captions, width=SHOWN_WIDTH, alt=alts)
     if len(readable) < len(rows):
         st.caption(f"{len(rows) - len(readable)} cannot be read; the doctor on the Data page says why.")

@@ -13,7 +13,7 @@ from encoding.jobs.tasks import tune
 from encoding.readouts import search_space
 from pages.parts.shared.access import change_button
 from pages.parts.shared.chart import chart
-from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, ended_without, standing
 from pages.parts.shared.parameter_controls import choose_parameters
 from pages.parts.shared.server_state import jobs, planned, settle, store
 from pages.parts.shared.text import plain
@@ -70,6 +70,8 @@ def _search(spec: FitSpec) -> None:
         st.error(f"The search failed: {plain(job.error)}")
     elif job is not None and job.state == "cancelled":
         st.info("Cancelled. Trials that had ended are kept.")
+    elif job is not None and not n_done:
+        st.warning(ended_without("every trial", again="Start it again."))
     if n_done:
         _show(spec, found)
     else:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.learning_curve import has_curve
+from encoding.analysis.summaries import highest_r, mean_curves, mean_layer_shares, over_columns
 from encoding.fits.result import EVERY_VERTEX
-from pages.parts.explore.panels import highest_r
 from pages.parts.explore.selection import Focus
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import stored_curve
 
 HOW_CURVE = (
-    "Read it from right to left: the test line at the right end is the score of this fit. If it still climbs there, more pictures "
-    "would help. The gap to the training line is what was learned of those pictures alone: overfitting. Neither line passes the ceiling "
-    "for long."
+    "Read it from right to left: the test line at the right end is the score of this fit. If it still climbs there, more images "
+    "would help. The gap to the training line is what was learned of those images alone: overfitting. Training r may lie above the "
+    "noise ceiling, because it counts noise that was learned as well; test r may not, but for chance."
 )
 
 HOW = {
@@ -34,12 +32,10 @@ HOW = {
 
 def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
     """What each layer explains of each ROI, where the readout treats layers apart."""
-    shares = {hemi: result.layer_shares(hemi) for hemi in result.plan.hemis}
-    layers = list(next(iter(shares.values()), {}))
-    if not layers:
+    rois = [roi for roi in table["roi"].unique() if any(len(result.columns(roi, hemi)) for hemi in result.plan.hemis)]
+    means = mean_layer_shares(result, rois)
+    if not means:
         return
-    rois = [roi for roi in table["roi"].unique() if any(len(result.columns(roi, hemi)) for hemi in shares)]
-    means = {layer: np.array([_mean_share(result, shares, layer, roi) for roi in rois]) for layer in layers}
     figure = plots.layer_shares(rois, means, selected=focus.roi if focus.chosen else None)
     chart(figure, "shares", alt="share of R² that each layer explains, for every ROI", source=origin(result), how=HOW["shares"])
     st.caption(
@@ -47,12 +43,6 @@ def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
         "product measure: "
         "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse."
     )
-
-
-def _mean_share(result: Result, shares: Mapping[str, Mapping[str, np.ndarray]], layer: str, roi: str) -> float:
-    values = np.concatenate([shares[hemi][layer][result.columns(roi, hemi)] for hemi in shares])
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def epochs_panel(result: Result, focus: Focus) -> None:
@@ -89,16 +79,12 @@ def curve_panel(result: Result, focus: Focus) -> None:
     curve = stored_curve(result)
     if curve is None:
         return
-    train, test = (
-        np.concatenate([np.asarray(curve[f"{hemi}_{part}"])[:, chosen] for hemi, chosen in focus.columns.items()], axis=1)
-        for part in ("train", "test")
-    )
-    if not train.shape[1]:
+    if not sum(map(len, focus.columns.values())):
         return
-    ceiling = None
-    if result.plan.subject.ceiling is not None:
-        ceiling = float(np.mean(np.sqrt(np.concatenate([result.ceiling(hemi)[chosen] for hemi, chosen in focus.columns.items()]))))
-    figure = plots.learning_curve(curve["sizes"], np.nanmean(train, 1), np.nanmean(test, 1), ceiling=ceiling, label=f"r, {focus.label}")
+    train, test = mean_curves(curve, focus.columns)
+    highest = highest_r(result)
+    ceiling = None if highest is None else float(over_columns(highest, focus.columns).mean())
+    figure = plots.learning_curve(curve["sizes"], train, test, ceiling=ceiling, label=f"r, {focus.label}")
     chart(figure, "curve", alt=f"learning curve, {focus.label}", source=origin(result), how=HOW_CURVE)
     st.caption(
         "Where the test line still rises, more images would help; where it meets the training line, a richer model would. "
@@ -111,7 +97,7 @@ def distribution_panel(result: Result, focus: Focus) -> None:
     unit = result.plan.subject.unit
     values = {hemi: result.score(hemi)[result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chosen = float(result.score(focus.vertex[0])[focus.vertex[1]]) if focus.vertex else None
-    ceiling = highest_r(result, "r")
+    ceiling = highest_r(result)
     if ceiling is not None:
         ceiling = {hemi: ceiling[hemi][result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chart(

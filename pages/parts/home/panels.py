@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from encoding import BACKBONES, DATASETS, Result
-from encoding.analysis.summaries import best_roi
+from encoding.analysis.summaries import best_roi, highest_r
 from encoding.backbones._catalogue import every_file
 from encoding.datasets import data_dir
 from encoding.datasets._placement import Placement
@@ -17,6 +16,7 @@ from encoding.jobs import Job
 from encoding.jobs.machine import Machine, machine
 from encoding.jobs.tasks import study
 from encoding.plots.brain.brain_map import BrainMap, Columns
+from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from pages.parts.shared.access import may_change
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.brain_component import brain_view
@@ -89,7 +89,7 @@ def _fitted(result: Result) -> None:
         values=placement.values({hemi: result.score(hemi) for hemi in hemis}),
         vertices=placement.vertices,
         rois=placement.rois(result.plan.subject.rois),
-        ceiling=placement.values({hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}),
+        ceiling=placement.values(highest_r(result)),
         source=origin(result),
         title="r per vertex",
         quantity="r",
@@ -117,10 +117,9 @@ def _simulated() -> dict[str, Hemisphere]:
 
 
 def _paint(*, values: Columns, **more: Any) -> None:
-    high = float(np.nanpercentile(np.concatenate(list(values.values())), 99.5))
     brain = BrainMap(
         values=values,
-        colour_range=(0.0, max(0.05, np.ceil(high * 20) / 20)),
+        colour_range=(0.0, rounded_up(bulk(values)[1])),
         colour_map="plasma",
         view=START_VIEW,
         outlined=next(iter(DATASETS[START.dataset].roi_names().values())),

@@ -11,12 +11,14 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN
-from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, chance_bound
+from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, chance_bound, count_per_layer
 from encoding.analysis.layer_sweep import Cell, SweepResult
+from encoding.analysis.summaries import highest_r
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
@@ -222,8 +224,7 @@ def _values(result: Result, score: str) -> dict[str, np.ndarray]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _top(keys: tuple[str, ...], score: str, _results: Sequence[Result]) -> float:
     """The upper end of the colours, one for all layers, so that the slider compares them."""
-    highest = max(float(np.nanpercentile(np.concatenate(list(_values(result, score).values())), 99.5)) for result in _results)
-    return float(np.clip(np.ceil(highest / 0.05) * 0.05, 0.1, 1.0))
+    return min(1.0, rounded_up(max(bulk(_values(result, score))[1] for result in _results), least=0.1))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -258,12 +259,9 @@ def _layer_map(found: SweepResult, result: Result, placement: Placement, score: 
     look = _look(found, placement, roi, ("layer_threshold", 0.0, "Hide values below"))
     (layer,) = result.plan.spec.layers
     quantity = SCORES[score].short
-    ceiling = None
-    if score == "r" and result.plan.subject.ceiling is not None:
-        ceiling = placement.values({hemi: np.sqrt(result.ceiling(hemi)) for hemi in result.plan.hemis})
     return BrainMap(
         values=placement.values(_values(result, score)),
-        ceiling=ceiling,
+        ceiling=placement.values(highest) if score == "r" and (highest := highest_r(result)) else None,
         source=chart_origin(result),
         title=f"{quantity} per {result.plan.subject.unit}, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
@@ -278,7 +276,7 @@ def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
     results = tuple(found.results.values())
     unit = results[0].plan.subject.unit
     bound = chance_bound(results[0].n_test, len(results))
-    start = float(np.clip(np.ceil(100 * max(LEAST_R, bound)) / 100, 0.0, 1.0))
+    start = min(1.0, rounded_up(max(LEAST_R, bound), step=0.01))
     look = _look(found, placement, roi, ("best_threshold", start, f"Hide {unit.many} whose best r is below"))
     least = look.pop("threshold")
     best = _best(keys_of(found), least, results)
@@ -294,7 +292,7 @@ def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
         **look,
     )
     brain_view(brain, key="layer_brain")  # at the place of the other map, so that its camera stays
-    counts = {hemi: np.bincount(places[np.isfinite(places)].astype(int), minlength=len(labels)) for hemi, places in best.items()}
+    counts = {hemi: count_per_layer(places, len(labels)) for hemi, places in best.items()}
     alt = f"share of {unit.many} that each layer predicts best"
     chart(plots.layer_territory(labels, counts, unit=unit), "territory", alt=alt, source=origin(found), how=HOW["territory"])
     n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))

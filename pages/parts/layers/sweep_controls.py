@@ -15,7 +15,7 @@ from encoding.jobs import Job
 from encoding.jobs.tasks import sweep_layers
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import fit_controls, weights_control
-from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, ended_without, standing
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, display_key, jobs, opened, settle, store, subject_key, weights_are_here
 from pages.parts.shared.text import plain
 
@@ -167,13 +167,14 @@ def _standing(sweep: Sweep, found: SweepResult, job: Job | None) -> None:
         with st.expander("Log"):
             st.code("\n".join(job.log), language=None)
     elif n_left:
-        cancelled = "Cancelled. What was finished is kept. " if job is not None and job.state == "cancelled" else ""
+        ended = {"cancelled": "Cancelled. What was finished is kept.", "done": ended_without("a part of what was asked for", again="")}
+        before = f"{ended[job.state].strip()} " if job is not None else ""
         fetched = [name for name in sweep.backbones if not weights_are_here(sweep.spec_of(sweep.of(name)[0]))]
         fetch = f" The pretrained weights of {', '.join(fetched)} are downloaded first." if fetched else ""
         button = "Go on" if found.cells else "Start sweep"
         start = f"Press **{button}** in the sidebar: the work runs in the background, and cells fill as layers are finished.{fetch}"
         start = start if may_change() else "This server only shows what is there."
-        st.info(f"{cancelled}{n_left} of {len(sweep.cells)} layers are not fitted yet. {start}")
+        st.info(f"{before}{n_left} of {len(sweep.cells)} layers are not fitted yet. {start}")
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)

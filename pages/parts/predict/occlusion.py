@@ -78,8 +78,7 @@ def _by_job(wanted: OcclusionRequest, asked: PredictionRequest) -> Occlusion | N
     if (found := stored(wanted.key, store())) is not None:
         return found
     job = jobs().get(wanted.key)
-    if job is not None and job.state != "done":
-        follow(wanted.key, cancel="cancel_occlusion")
+    follow(wanted.key, cancel="cancel_occlusion", missing="the map")
     if job is None or job.finished:
         n = wanted.n_grid**2 + 1
         sent = "" if asked.picture.row is not None else " Your picture goes to it in memory; only the map is kept, not the picture."

@@ -9,12 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result, plots
-from encoding.analysis.summaries import best_roi
+from encoding.analysis.summaries import best_roi, pattern_correlation
 from encoding.analysis.tuning import roi_profile, rois_at
 from encoding.datasets._unit import Unit
-from encoding.evaluation.scores import pearson
 from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from encoding.prediction.nearest_stimuli import reliable
 from pages.parts.predict.choices import WRONG, PredictionRequest, patterns
 from pages.parts.shared.brain_component import brain_view, clicked
@@ -95,12 +95,7 @@ def standing(asked: PredictionRequest, least_r: float) -> str:
 
 def pattern_r(asked: PredictionRequest, least_r: float) -> tuple[float, int]:
     """Correlation over reliable vertices of the predicted with the measured pattern, and how many there are; NaN where under three."""
-    predicted, measured = asked.predicted(), asked.measured()
-    columns = reliable(asked.result, least_r)
-    one, other = (np.concatenate([values[hemi][chosen] for hemi, chosen in columns.items()]) for values in (predicted, measured))
-    usable = np.isfinite(one) & np.isfinite(other)
-    r = float(pearson(one[usable], other[usable])) if usable.sum() >= 3 and one[usable].std() else float("nan")
-    return r, int(usable.sum())
+    return pattern_correlation(asked.predicted(), asked.measured(), reliable(asked.result, least_r))
 
 
 def models_table(every: list[tuple[str, PredictionRequest]], least_r: float) -> None:
@@ -179,11 +174,10 @@ def _colours(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) 
     """Title, quantity and colours of a map. Their range depends on the model alone, so pictures can be compared."""
     name = asked.picture.name
     if paint == "test r":
-        high = float(np.ceil(10 * np.nanmax(np.concatenate(list(r.values())))) / 10)
         return {
             "title": f"Test r per {asked.shown.subject.unit}",
             "quantity": "r",
-            "colour_range": (0.0, max(0.1, high)),
+            "colour_range": (0.0, rounded_up(bulk(r, outside=0)[1], step=0.1, least=0.1)),
             "colour_map": "plasma",
         }
     if not asked.result.has_data:
@@ -203,7 +197,7 @@ def _colours(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) 
 
 def _own_colours(asked: PredictionRequest, title: str) -> dict:
     """The same for an imported fit, whose responses are not here: colours reach as far as this prediction does."""
-    most = float(np.nanpercentile(np.abs(np.concatenate(list(asked.predicted().values()))), 98)) or 1.0
+    most = bulk({hemi: np.abs(values) for hemi, values in asked.predicted().items()}, outside=2)[1] or 1.0
     return {"title": title, "quantity": "response", "colour_range": (-most, most), "colour_map": "PuOr_r"}
 
 

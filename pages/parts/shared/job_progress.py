@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from encoding import FitSpec, Result
+from encoding import FitSpec, Result, plots
 from encoding.analysis.learning_curve import has_curve
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
@@ -78,10 +78,13 @@ def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
     elif job.state == "cancelled":
         st.info("Cancelled. Stages that were finished are kept; **Fit** goes on from there.")
     else:
-        st.warning(
-            "The job of this fit ended, but its result is not in the Store: it was removed since, or a worker wrote to another folder or "
-            "runs another version of the project. **Fit** computes it again."
-        )
+        st.warning(ended_without("the fit", again="Press **Fit** to compute it again."))
+
+
+def ended_without(what: str, *, again: str) -> str:
+    """What is said where a job is done and what it should have left is not there: it was removed since, or the data changed."""
+    why = "it was removed since, its files have changed, or a worker wrote to another folder or runs another version of the project"
+    return f"The job is done, but {what} is not here: {why}. {again}"
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
@@ -96,8 +99,14 @@ def _watch(spec: FitSpec) -> None:
     st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
 
 
-def follow(key: str, *, cancel: str = "cancel") -> None:
-    """The progress of a job that leaves no fit, and how it ended; nothing where it was never started. ``cancel`` keys its button."""
+def follow(key: str, *, cancel: str = "cancel", missing: str = "") -> None:
+    """Show the progress of a job that leaves no fit, or how it ended; nothing where it was never started.
+
+    Parameters
+    ----------
+    cancel : key of its Cancel button.
+    missing : what the job should have left, where the page did not find it: a job that is done without it says so.
+    """
     job = jobs().get(key)
     if job is None:
         return
@@ -106,6 +115,8 @@ def follow(key: str, *, cancel: str = "cancel") -> None:
         _follow(key, cancel)
     elif job.state == "failed":
         st.error(plain(job.error))
+    elif job.state == "done" and missing:
+        st.warning(ended_without(missing, again="Start it again."))
     else:
         (st.success if job.state == "done" else st.info)(job.state.capitalize() + ".")
 
@@ -143,21 +154,25 @@ def job_title(spec: Any) -> str:
 def _in_short(spec: FitSpec) -> str:
     components = f"PCA {spec.n_components}" if spec.n_components else "all features"
     readout = " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)])
-    return f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {components}, {readout}, {spec.split}"
+    return f"{spec.dataset} {spec.subject}, {plots.network_name(spec)} {' + '.join(spec.layers)}, {components}, {readout}, {spec.split}"
 
 
 def complete(spec: FitSpec, result: Result) -> None:
-    """Have the learning curve and intervals of a fit computed where they are missing, and run the page again when they are there."""
+    """Have the learning curve and intervals of a fit computed where they are missing, and run the page again when they are there.
+
+    It is asked for once: a job that is done without them says so and offers a button, as another might end the same way.
+    """
     if _studied(result):
         return
     job = jobs().get(job_key(spec))
-    if (job is None or job.state == "done") and may_change():
+    if job is None and may_change():
         job = _submit(spec)
-    if job is None or job.state == "done":
+    if job is None:
         st.caption(f"The {_last(result)} of this fit was not computed, and this server starts nothing.")
         return
-    if job.state in ("failed", "cancelled"):
-        st.warning(f"The {_last(result)} of this fit did not come: {plain(job.error or job.state)}.")
+    if job.finished:
+        why = f"The {_last(result)} of this fit was not computed: {plain(job.error or job.state)}."
+        st.warning(ended_without(f"the {_last(result)} of this fit", again="") if job.state == "done" else why)
         change_button("Compute it", key="complete", on_click=_submit, args=(spec,))
         return
     _await_curve(spec, result)

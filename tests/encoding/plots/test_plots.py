@@ -1,6 +1,7 @@
 """Figures hold the numbers they were given. All arrays here are made up for the tests."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from encoding import FitSpec, fit, plots
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.analysis.learning_curve import learning_curve
+from encoding.datasets._unit import VOXEL
 from encoding.evaluation.scores import SCORES
 from encoding.plots.bars import BAR, arrange
 from encoding.plots.look import CEILING, HALO, STROKE
@@ -162,6 +164,31 @@ def test_intervals_end_where_they_were_given(table, intervals):
         np.testing.assert_array_equal(ends[:, :, 0], np.column_stack([x, x]))
         for i in (0, 1):
             np.testing.assert_array_equal(ends[:, i, 1], np.concatenate([intervals[hemi][i] for hemi in ("lh", "rh")]))
+
+
+def test_the_numbers_below_the_bars_name_each_roi_with_its_interval_and_ceiling(table, intervals):
+    numbers = plots.table_of(plots.roi_bars(table, intervals=intervals, unit=VOXEL))
+    assert list(numbers.columns) == ["roi", "hemi", "n_voxels", "mean r", "low (95 %)", "high (95 %)", "noise ceiling"]
+    merged = numbers.merge(table, on=["roi", "hemi"])
+    assert len(merged) == len(table) and numbers["roi"].tolist() == table["roi"].tolist()
+    np.testing.assert_array_equal(merged["mean r"], merged["r_mean"])
+    np.testing.assert_allclose(merged["high (95 %)"] - merged["r_mean"], np.where(merged["r_mean"].isna(), np.nan, 0.05))
+    assert "low (95 %)" not in plots.table_of(plots.roi_bars(table, statistic="median", intervals=intervals))
+
+
+def test_every_text_of_a_figure_of_voxels_says_voxels(table):
+    said = plots.roi_bars(table, unit=VOXEL, classes=CLASSES).to_json()
+    assert "voxels" in said and "vertices" not in re.sub(r'"table":.*', "", said)
+    figures = [
+        plots.score_histogram({"lh": np.linspace(0, 1, 9)}, selected=0.4, unit=VOXEL),
+        plots.vertex_scatter({"lh": np.linspace(0, 1, 9)}, {"lh": np.linspace(0, 0.5, 9)}, unit=VOXEL),
+        plots.vertex_scatter({"lh": np.linspace(0, 1, 2_000)}, {"lh": np.linspace(0, 0.5, 2_000)}, unit=VOXEL),
+        plots.layer_territory(["a", "b"], {"lh": np.array([3, 4])}, unit=VOXEL),
+        plots.response_strip({"all": np.arange(9.0)}, what="Response", unit=VOXEL),
+        plots.size_bars(table, unit=VOXEL),
+    ]
+    for figure in figures:
+        assert re.search("[vV]oxel", figure.to_json()) and not re.search(r"\b[vV]ert(ex|ices)\b", figure.to_json())
 
 
 def test_intervals_of_other_rois_are_refused(table, intervals):
@@ -438,7 +465,8 @@ def test_a_caption_says_simulated_first_and_only_where_it_is():
     spec = FitSpec(options={"alpha": 10}, weights="random:0", layers=("a", "b"), n_components=0)
     text = plots.caption(provenance, spec, n_test=1_080)
     assert (
-        text == "Simulated · demo subj01 · gabor (random:0) a + b · all features · ridge alpha=10 · 1,080 test images · fit-12 · 2026-01-31"
+        text == "Simulated · demo subj01 · untrained gabor (seed 0) a + b · all features · ridge alpha=10 · "
+        "1,080 test images · fit-12 · 2026-01-31"
     )
     assert plots.caption(provenance | {"made_from": {"simulated": False}}, replace(spec, dataset="nsd")).startswith("nsd subj01")
 

@@ -1,0 +1,73 @@
+"""Summaries of a fit against sums done another way, under a hold-out and under cross-validation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from encoding import fit
+from encoding.analysis.summaries import best_roi, highest_r, mean_layer_shares, mean_prediction, over_columns, pattern_correlation
+from encoding.fits.result import EVERY_VERTEX
+from tests.conftest import TINY
+
+
+@pytest.fixture(params=["holdout:0.75:5", "kfold:4:0"])
+def result(request, tiny, store):
+    tiny.change(ceiling={hemi: np.linspace(0.1, 0.9, 10).astype(np.float32) for hemi in ("lh", "rh")})
+    return fit(replace(TINY, split=request.param), store, device="cpu")
+
+
+def test_r_of_a_single_vertex_is_the_one_that_tables_show(result):
+    found = mean_prediction(result, {"rh": np.array([3])})
+    assert found.r == pytest.approx(result.score("rh")[3], abs=1e-5) and found.mean_r == pytest.approx(result.score("rh")[3])
+
+
+def test_r_of_averaged_responses_and_the_average_of_r_are_two_numbers(result):
+    columns = {hemi: np.arange(5, 10) for hemi in ("lh", "rh")}  # noise
+    columns["lh"] = np.arange(5)  # driven
+    found, start, by_fold = mean_prediction(result, columns), 0, []
+    for fold in result.plan.folds:
+        rows = slice(start, start := start + len(fold.test))
+        measured = np.concatenate([result.plan.subject.responses[hemi][fold.test][:, chosen] for hemi, chosen in columns.items()], 1)
+        np.testing.assert_allclose(found.measured[rows], measured.mean(1), atol=1e-5)
+        by_fold.append(np.corrcoef(found.predicted[rows], measured.mean(1))[0, 1])
+    assert found.r == pytest.approx(np.mean(by_fold), abs=1e-5)
+    own = np.concatenate([result.score(hemi)[chosen] for hemi, chosen in columns.items()])
+    assert found.mean_r == pytest.approx(own.mean()) and abs(found.r - found.mean_r) > 0.02
+    errors = np.abs(found.measured - found.predicted)[found.by_error()]
+    assert (np.diff(errors) >= 0).all()
+
+
+def test_the_best_roi_leaves_out_every_vertex_and_empty_rois(result):
+    assert best_roi(result.rois()) == "driven"
+    assert best_roi(result.rois().query("roi == @EVERY_VERTEX", local_dict={"EVERY_VERTEX": EVERY_VERTEX})) == EVERY_VERTEX
+
+
+def test_the_highest_r_is_the_root_of_the_ceiling(result):
+    np.testing.assert_allclose(highest_r(result)["lh"] ** 2, np.linspace(0.1, 0.9, 10), rtol=1e-6)
+    np.testing.assert_allclose(
+        over_columns(highest_r(result), {"lh": np.array([9]), "rh": np.array([0, 9])}) ** 2, [0.9, 0.1, 0.9], rtol=1e-6
+    )
+
+
+def test_a_readout_that_treats_layers_alike_has_no_shares(result):
+    assert mean_layer_shares(result, ["driven"]) == {}
+
+
+def test_shares_of_layers_add_up_to_r2_and_an_empty_roi_has_none(tiny, store):
+    spec = replace(TINY, layers=("pixels", "colour"), readout="banded_ridge", options={"n_candidates": 20})
+    made = fit(spec, store, device="cpu")
+    shares = mean_layer_shares(made, ["driven", "empty"])
+    expected = np.concatenate([made.score(hemi, "r2")[:5] for hemi in ("lh", "rh")]).mean()
+    assert sum(each[0] for each in shares.values()) == pytest.approx(expected, abs=1e-4)
+    assert all(np.isnan(each[1]) for each in shares.values())
+
+
+def test_patterns_are_correlated_where_both_are_known():
+    one = {"lh": np.array([1.0, 2, np.nan, 4]), "rh": np.array([0.0, 1])}
+    other = {"lh": np.array([1.0, 3, 9, np.nan]), "rh": np.array([0.5, 1])}
+    r, n = pattern_correlation(one, other, {"lh": np.arange(4), "rh": np.arange(2)})
+    assert n == 4 and r == pytest.approx(np.corrcoef([1, 2, 0, 1], [1, 3, 0.5, 1])[0, 1])
+    assert np.isnan(pattern_correlation(one, other, {"lh": np.arange(2)})[0])
