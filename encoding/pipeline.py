@@ -203,7 +203,7 @@ def extra_subject_rows(planned: Plan, other: Plan, number: int, Z: np.ndarray, s
 
     theirs = np.array(store.memo(key, make, other.made_from(device=device))["scores"])
     part = next(part for part in target_groups_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False))
-    rows = without_test_stimuli(other.folds[min(number, len(other.folds) - 1)].train, fold.test, Z, theirs)
+    rows = without_test_stimuli(other.extra_fold(number).train, fold.test, Z, theirs)
     return training_rows(replace(other, extra_subjects=()), Fold(rows, fold.test[:0]), part, theirs)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from encoding.fits.plan import Plan, plan
@@ -12,6 +14,10 @@ from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import stage_of
 from encoding.storage.store import Store
+
+
+class FormerRelease(UserWarning):
+    """A stored fit is shown under the name that an earlier release gave it."""
 
 
 class FitChanged(ValueError):
@@ -36,7 +42,15 @@ def open_fit(key: str, store: Store, report: Report = silent) -> Result:
         raise FitChanged(f"{store.path(key)} does not say what it was made from. Remove it, and fit again.")
     planned = plan(FitSpec.from_dict(dict(made_from["spec"])), store, report)
     if planned.key != key:
-        raise FitChanged(_what_changed(key, planned, made_from))
+        today, planned = planned, replace(planned, former=True)
+        if planned.key != key:
+            raise FitChanged(_what_changed(key, today, made_from))
+        warnings.warn(
+            f"{key} is of an earlier release, whose names of results did not cover ROI masks, places on the cortex and other subjects' "
+            f"stimuli, or which computed it otherwise. To have it of today: {planned.spec.to_command()}",
+            FormerRelease,
+            stacklevel=2,
+        )
     return Result(planned, store)
 
 

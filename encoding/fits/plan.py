@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -18,8 +17,9 @@ from encoding.evaluation import scores
 from encoding.evaluation.splits import Fold, folds, inner_folds
 from encoding.features import components
 from encoding.features import extraction as features
+from encoding.fits.digests import columns_digest, groups_digest, positions_digest, rows_digest
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import TargetGroup, target_groups_of
+from encoding.fits.targets import TargetGroup, group_rois, target_groups_of
 from encoding.readouts import READOUTS, BadOption, Options, Readout
 from encoding.readouts import _moments as moments
 from encoding.runtime.progress import Report, silent, subprogress
@@ -27,12 +27,21 @@ from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
+FIRST_RELEASE_VERSIONS = {"moments": 2, "elastic_net": 2, "ols": 2, "ridge": 2}  # of other stages and readouts: 1
 INNER_SEED = 0  # of the folds on which a readout chooses its parameters
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked spec with everything opened that its work needs; the work itself is :mod:`encoding.pipeline`."""
+    """A checked spec with everything opened that its work needs; the work itself is :mod:`encoding.pipeline`.
+
+    Attributes
+    ----------
+    folds : rows (of the subject's stimuli) that train and test, one for each fold of the split.
+    target_groups : targets that share a model; no column is in two.
+    extra_subjects : the plans of the same fit for the subjects trained beside this one.
+    former : true where keys are those of the first release, which did not cover all that is read; only to look at stored fits.
+    """
 
     spec: FitSpec
     subject: Subject
@@ -43,6 +52,7 @@ class Plan:
     backbone_fingerprint: str
     target_groups: tuple[TargetGroup, ...]
     extra_subjects: tuple[Plan, ...] = ()
+    former: bool = False
 
     @property
     def hemis(self) -> tuple[str, ...]:
@@ -87,9 +97,9 @@ class Plan:
         framed = {"n_frames": self.n_frames} if self.n_frames > 1 else {}
         return digest(
             "components",
-            components.COMPONENTS_VERSION,
+            self._version("components", components.COMPONENTS_VERSION),
             features=parents,
-            train=_rows(fold.train),
+            train=rows_digest(fold.train),
             n_components=self.spec.n_components,
             **framed,
         )
@@ -98,43 +108,74 @@ class Plan:
         """The name of the moments of a fold's training rows with a hemisphere's responses, in the readout's inner folds or ``n_inner``."""
         return digest(
             "moments",
-            moments.MOMENTS_VERSION,
+            self._version("moments", moments.MOMENTS_VERSION),
             components=self._all_components(fold),
             responses=self.subject.fingerprints[hemi],
-            inner=_rows(self.inner(fold, n_inner)),
+            inner=rows_digest(self.inner(fold, n_inner)),
         )
 
-    def weights_key(self, fold: Fold, part: TargetGroup) -> str:
-        """The name of a part's model."""
+    def weights_key(self, fold: Fold, group: TargetGroup) -> str:
+        """The name of the model of a target group."""
         made: dict[str, Any] = {"readout": self.readout.name, "options": asdict(self.options)}
         if self.readout.uses_moments:
-            keys = [self.moments_key(fold, hemi) for hemi in part.columns]
+            keys = [self.moments_key(fold, hemi) for hemi in group.columns]
             made["moments"] = keys[0] if len(keys) == 1 else keys
         else:
-            made |= self._rows_and_responses(fold, part)
-        if not part.whole:
-            made["columns"] = {hemi: _rows(columns) for hemi, columns in part.columns.items()}
-        return digest("weights", self.readout.version, **made)
+            made |= self._rows_and_responses(fold, group)
+        if not group.whole:
+            made["columns"] = {hemi: rows_digest(columns) for hemi, columns in group.columns.items()}
+        return digest("weights", self._version(self.readout.name, self.readout.version), **made)
 
     def _all_components(self, fold: Fold) -> str | list[str]:
         keys = [self.components_key(fold, layers) for layers in self.spaces]
         return keys if self.readout.by_layer else keys[0]
 
-    def _rows_and_responses(self, fold: Fold, part: TargetGroup) -> dict[str, Any]:
-        """What a readout of arrays is made from, by name."""
+    def _rows_and_responses(self, fold: Fold, group: TargetGroup) -> dict[str, Any]:
+        """Everything that a readout of training rows reads, by name: stimuli, rows, responses and what it declares in ``uses``."""
         inputs = {"components": self._all_components(fold)} if self.readout.uses_components else {"features": dict(self.feature_keys)}
         made: dict[str, Any] = dict(inputs)
-        made |= {"train": _rows(fold.train), "inner": _rows(self.inner(fold))}
-        made["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in part.columns}
+        made |= {"train": rows_digest(fold.train), "inner": rows_digest(self.inner(fold))}
+        made["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in group.columns}
         if self.extra_subjects:
             made["company"] = [other.subject.fingerprints for other in self.extra_subjects]
+        if self.former:
+            return made
+        made |= self._used(group)
+        if self.extra_subjects:
+            made["extra_subjects"] = [other._as_extra_subject(self.folds.index(fold)) for other in self.extra_subjects]
+            made["test"] = rows_digest(fold.test)  # what is tested is taken out of the other subjects' training rows
         return made
+
+    def _used(self, group: TargetGroup) -> dict[str, str]:
+        """The names of the subject's ROIs and places, where the readout uses them."""
+        uses, used = self.readout.uses(self.options), {}
+        if "rois" in uses:
+            used["rois"] = columns_digest(group_rois(self.subject, group))
+        if "positions" in uses:
+            used["positions"] = positions_digest(self.subject, group.columns)
+        return used
+
+    def extra_fold(self, number: int) -> Fold:
+        """The fold of this subject, trained beside another, that goes with the other's fold of that number."""
+        return self.folds[min(number, len(self.folds) - 1)]
+
+    def _as_extra_subject(self, number: int) -> dict[str, Any]:
+        """Everything that multi-subject training reads of this subject beside its responses."""
+        fold = self.extra_fold(number)
+        (group,) = target_groups_of(self.subject, "both", hemis=self.hemis, rois=(), per_target=False)
+        rows = {"train": rows_digest(fold.train), "groups": groups_digest(self.subject.groups)}
+        return {"features": dict(self.feature_keys), **rows, **self._used(group)}
+
+    def _version(self, stage: str, today: int) -> int:
+        return FIRST_RELEASE_VERSIONS.get(stage, 1) if self.former else today
 
     @cached_property
     def key(self) -> str:
-        """The name of the fit: of the scores of all folds and parts."""
-        parents = {part.name: [self.weights_key(fold, part) for fold in self.folds] for part in self.target_groups}
-        return digest("fit", scores.SCORES_VERSION, weights=parents, test=[_rows(fold.test) for fold in self.folds])
+        """The name of the fit: of the scores of all folds and target groups."""
+        parents = {group.name: [self.weights_key(fold, group) for fold in self.folds] for group in self.target_groups}
+        return digest(
+            "fit", self._version("fit", scores.SCORES_VERSION), weights=parents, test=[rows_digest(fold.test) for fold in self.folds]
+        )
 
     def inner(self, fold: Fold, n_folds: int | None = None) -> np.ndarray:
         """The fold, within the training rows, on which each row is held out while parameters are chosen. (n_train,) int
@@ -202,7 +243,3 @@ def _check_targets(spec: FitSpec, subject: Subject) -> None:
             raise UnknownName(unknown(f"ROI of {spec.dataset} {spec.subject}", name, known, show=40))
     if spec.hemi != "both" and spec.hemi not in subject.hemis:
         raise UnknownName(unknown(f"hemisphere of {spec.dataset} {spec.subject}", spec.hemi, subject.hemis))
-
-
-def _rows(rows: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows, "<i8")).hexdigest()[:20]

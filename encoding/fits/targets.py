@@ -37,6 +37,17 @@ class TargetGroup:
         return {hemi: slice(int(edges[i]), int(edges[i + 1])) for i, hemi in enumerate(self.columns)}
 
 
+def group_rois(subject: Subject, group: TargetGroup) -> dict[str, np.ndarray]:
+    """ROI to the targets of a group that belong to it, sorted, both hemispheres together; without those that have none there."""
+    found: dict[str, list[np.ndarray]] = {}
+    for hemi, place in group.places().items():
+        for roi, columns in subject.rois[hemi].items():
+            here = np.flatnonzero(np.isin(group.columns[hemi], columns)) + place.start
+            if len(here):
+                found.setdefault(roi, []).append(here)
+    return {roi: np.concatenate(targets) for roi, targets in found.items()}
+
+
 def target_groups_of(
     subject: Subject, target_groups: str, *, hemis: tuple[str, ...], rois: tuple[str, ...], per_target: bool
 ) -> tuple[TargetGroup, ...]:
@@ -86,5 +97,7 @@ def _by_roi(subject: Subject, hemi: str, asked: tuple[str, ...]) -> list[TargetG
         for roi in known
         if (owner == names.index(roi)).any()
     ]
-    rest = np.flatnonzero(owner < 0)
-    return parts if asked or not len(rest) or not parts else [*parts, TargetGroup(f"{hemi} {REST}", {hemi: rest})]
+    rest, rest_name = np.flatnonzero(owner < 0), REST
+    while rest_name in known:  # an ROI of that name
+        rest_name = f"{rest_name} (no ROI)"
+    return parts if asked or not len(rest) or not parts else [*parts, TargetGroup(f"{hemi} {rest_name}", {hemi: rest})]

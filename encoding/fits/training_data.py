@@ -11,7 +11,7 @@ from encoding.datasets import Subject
 from encoding.datasets import _surface as surface
 from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
-from encoding.fits.targets import TargetGroup
+from encoding.fits.targets import TargetGroup, group_rois
 from encoding.readouts import Chosen, Model, Responses, Training
 from encoding.storage.store import Store
 
@@ -62,13 +62,14 @@ def training_rows(
 ) -> Training:
     """The training rows of a fold with the responses of a part. ``Z`` (n_stimuli, k) may be None for readouts that look at stimuli."""
     subject, uses_components = planned.subject, planned.readout.uses_components
+    uses = planned.readout.uses(planned.options)
     return Training(
         X=Z[fold.train] if uses_components else np.zeros((len(fold.train), 0), np.float32),
         Y=Responses([(subject.responses[hemi], columns) for hemi, columns in part.columns.items()], fold.train),
         fold=planned.inner(fold),
         n_frames=planned.n_frames,
-        rois=_rois(subject, part),
-        positions=positions(subject, part),
+        rois=group_rois(subject, part) if "rois" in uses else {},
+        positions=positions(subject, part) if "positions" in uses else None,
         stimuli=None if uses_components else Chosen(planned.stimuli, fold.train),
         open_backbone=None if uses_components else (lambda: planned.source.open(planned.spec.backbone, planned.spec.weights)),
         layers=planned.spec.layers,
@@ -114,14 +115,3 @@ def without_test_stimuli(others: np.ndarray, tested: np.ndarray, Z: np.ndarray, 
     A, B = Z_others[others].astype(np.float64), Z[tested].astype(np.float64)
     squared = (A**2).sum(1)[:, None] + (B**2).sum(1) - 2 * A @ B.T
     return others[squared.min(1) > SAME**2 * np.maximum((A**2).sum(1), np.finfo(float).tiny)]
-
-
-def _rois(subject: Subject, part: TargetGroup) -> dict[str, np.ndarray]:
-    """ROI to the targets of a part that belong to it, both hemispheres together."""
-    found: dict[str, list[np.ndarray]] = {}
-    for hemi, place in part.places().items():
-        for roi, columns in subject.rois[hemi].items():
-            here = np.flatnonzero(np.isin(part.columns[hemi], columns)) + place.start
-            if len(here):
-                found.setdefault(roi, []).append(here)
-    return {roi: np.concatenate(parts) for roi, parts in found.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from encoding import FitSpec, Store, fit
 from encoding.cli import parser
 from encoding.cli.fitting import spec_from
-from encoding.fits.open import open_fit
+from encoding.fits.open import FitChanged, FormerRelease, open_fit
 from encoding.fits.plan import plan
 from encoding.runs.exchange import import_
 from encoding.runs.table import open_run, run_keys
@@ -22,6 +24,7 @@ from tests import PROJECT
 
 HERE = Path(__file__).parent
 FITS = json.loads((HERE / "fits.json").read_text())
+RENAMED = ("mlp_company", "linear_sgd_roi", "positional")  # whose keys cover more today: extra subjects, ROI masks, places
 LINKS = {
     "?dataset=demo&subject=subj01&focus=roi": {"target_groups": "roi"},
     "?dataset=demo&subject=subj01&backbone=gabor&layer=simple&components=20&readout=ols&focus=both": {
@@ -56,7 +59,7 @@ def means(result) -> dict[str, float]:
     return {f"{row.hemi} {row.roi}": row.r_mean if np.isfinite(row.r_mean) else None for row in result.rois().itertuples()}
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", sorted(set(FITS) - set(RENAMED)))
 def test_a_stored_fit_is_found_under_its_key_and_nothing_is_computed(first_release, name):
     spec = FitSpec.from_dict(FITS[name]["spec"])
     before = set(first_release.keys())
@@ -68,7 +71,8 @@ def test_a_stored_fit_is_found_under_its_key_and_nothing_is_computed(first_relea
 
 @pytest.mark.parametrize("name", FITS)
 def test_a_stored_fit_opens_from_its_own_key(first_release, name):
-    result = open_fit(FITS[name]["key"], first_release)
+    with pytest.warns(FormerRelease) if name in RENAMED else contextlib.nullcontext():
+        result = open_fit(FITS[name]["key"], first_release)
     assert means(result) == pytest.approx(FITS[name]["r_mean"], abs=1e-9)
     for hemi in result.plan.hemis:
         assert np.isfinite(result.predicted(hemi, [3])).all()
@@ -84,13 +88,30 @@ def test_an_exported_fit_is_imported_and_shows_the_same_scores(store, name):
 def test_every_stored_fit_is_in_the_table_of_runs(first_release):
     keys = run_keys(first_release)
     assert set(keys) == {about["key"] for about in FITS.values()}
-    assert all(open_run(key, first_release).key == key for key in keys)
+    with pytest.warns(FormerRelease):
+        assert all(open_run(key, first_release).key == key for key in keys)
 
 
 @pytest.mark.parametrize("name", FITS)
 def test_the_command_line_of_a_stored_fit_leads_to_it(first_release, name):
     arguments = parser().parse_args(["fit", *FITS[name]["command"].split()])
-    assert plan(spec_from(arguments), first_release).key == FITS[name]["key"]
+    planned = plan(spec_from(arguments), first_release)
+    assert (planned.key == FITS[name]["key"]) == (name not in RENAMED)
+    assert replace(planned, former=True).key == FITS[name]["key"]
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_a_fit_whose_key_covers_more_today_is_fitted_anew_and_agrees(first_release, name):
+    result = fit(FitSpec.from_dict(FITS[name]["spec"]), first_release)
+    assert result.key != FITS[name]["key"] and not result.cached
+    assert means(result) == pytest.approx(FITS[name]["r_mean"], abs=1e-5)
+
+
+def test_a_stored_fit_whose_data_changed_is_not_shown(first_release):
+    path = first_release.root.parent / "data" / "compat" / "ann_lh.npy"
+    np.save(path, 2 * np.load(path))
+    with pytest.raises(FitChanged, match="have changed since"):
+        open_fit(FITS["positional"]["key"], first_release)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -57,4 +57,4 @@ def test_too_small_a_disk_is_refused_before_any_work(tiny, store, monkeypatch):
 
 def test_an_estimate_reads_as_a_sentence():
     text = str(preflight.Estimate(seconds=7300, ram=2e9, gpu=1e9, disk=3e7))
-    assert text == "about 2.0 h, 2.0 GB of memory, 1.0 GB of video memory, 0.03 GB on disk"
+    assert text == "about 2 h 01 min, 2.0 GB of memory, 1.0 GB of video memory, 0.03 GB on disk"

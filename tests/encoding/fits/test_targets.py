@@ -26,8 +26,11 @@ class KeepOptions(Options):
 class Keep(Readout):
     """Least squares on arrays, which keeps what it was shown."""
 
-    name, title, about, needs, per_target, options = "keep", "Keep", "For tests.", "arrays", False, KeepOptions
+    name, title, about, uses_moments, per_target, options = "keep", "Keep", "For tests.", False, False, KeepOptions
     shares = True
+
+    def uses(self, options):
+        return ("groups", "rois", "positions", "extra_subjects")
 
     def fit(self, data, options, *, device="cpu", report=None):
         self.shown = data
@@ -40,11 +43,9 @@ class Keep(Readout):
 
 
 @pytest.fixture
-def keep(monkeypatch):
-    list(READOUTS)
-    readout = Keep()
-    monkeypatch.setitem(READOUTS._members, "keep", readout)
-    return readout
+def keep():
+    with READOUTS.temporarily("keep", Keep()) as readout:
+        yield readout
 
 
 def parts(tiny, target_groups, per_target=False, rois=(), hemis=("lh", "rh")):
