@@ -11,6 +11,8 @@ from encoding.evaluation.scores import pearson
 from encoding.evaluation.splits import Fold
 from encoding.features.components import fit_components
 from encoding.lessons._linear import standardised
+from encoding.readouts import ridge
+from encoding.readouts._moments import Moments
 
 N_TRAIN, N_TEST = 60, 40  # pictures of each split of the leak: few, as in many real experiments
 N_COMPONENTS = 30
@@ -56,11 +58,11 @@ def _every_way(X: np.ndarray, Y: np.ndarray, fold: Fold) -> np.ndarray:
     everything, every = np.arange(len(X)), np.arange(Y.shape[1])
     known, seen = standardised(X, fold.train), standardised(X, everything)
     honest, components = _components(known, fold.train), _components(seen, everything)
-    scored = _along_path(honest, Y, fold)
+    (scored, best), (leaked, leaked_best) = (_along_path(Z, Y, fold) for Z in (honest, components))
     return np.array(
         [
-            scored[_held_out(honest, Y, fold), every],
-            _along_path(components, Y, fold)[_held_out(components, Y, fold), every],
+            scored[best, every],
+            leaked[leaked_best, every],
             scored.max(0),
             _chosen(known, known, Y, fold, fold.train),
             _chosen(seen, known, Y, fold, everything),
@@ -73,27 +75,16 @@ def _components(scaled: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return fit_components([scaled.astype(np.float32)], rows, N_COMPONENTS).scores.astype(np.float64)
 
 
-def _path(X: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Predictions of ridge for each penalty, (n_alphas, n_test, t)."""
-    mean_x, mean_y = X[train].mean(0), Y[train].mean(0)
-    U, s, V = np.linalg.svd(X[train] - mean_x, full_matrices=False)
-    ahead, back = (X[test] - mean_x) @ V.T, U.T @ (Y[train] - mean_y)
-    shrunk = s / (s**2 + RELATIVE_ALPHAS[:, None] * (s**2).mean())  # (n_alphas, rank)
-    return np.einsum("nk,ak,kt->ant", ahead, shrunk, back, optimize=True) + mean_y
-
-
-def _along_path(X: np.ndarray, Y: np.ndarray, fold: Fold) -> np.ndarray:
-    """r on the test pictures for each penalty, (n_alphas, t)."""
-    return np.stack([pearson(one, Y[fold.test]) for one in _path(X, Y, fold.train, fold.test)])
-
-
-def _held_out(X: np.ndarray, Y: np.ndarray, fold: Fold) -> np.ndarray:
-    """The number of the best penalty for each target by cross-validation within the training rows, (t,) int."""
-    inner, errors = np.arange(len(fold.train)) % N_INNER, 0
-    for held in range(N_INNER):
-        apart = fold.train[inner == held]
-        errors = errors + ((_path(X, Y, fold.train[inner != held], apart) - Y[apart]) ** 2).sum(1)
-    return errors.argmin(0)
+def _along_path(X: np.ndarray, Y: np.ndarray, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge for each of :data:`RELATIVE_ALPHAS`: r on the test images (n_alphas, t), and the penalty that cross-validation within the
+    training images chooses for each target, as its position (t,)."""
+    moments = Moments.of(X, Y, np.arange(len(fold.train)) % N_INNER, rows=fold.train)
+    alphas = RELATIVE_ALPHAS * ((X[fold.train] - X[fold.train].mean(0)) ** 2).sum() / X.shape[1]
+    r = []
+    for alpha in alphas:
+        weights, intercept, _ = ridge.solve(moments, np.full(Y.shape[1], alpha))
+        r.append(pearson(X[fold.test] @ weights + intercept, Y[fold.test]))
+    return np.array(r), np.searchsorted(alphas, ridge.choose_alpha(moments, alphas)[0])
 
 
 def _chosen(scaled: np.ndarray, Z: np.ndarray, Y: np.ndarray, fold: Fold, rows: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from encoding.evaluation.scores import score
+from encoding.evaluation.splits import Fold
+from encoding.lessons._linear import fitted
 
 
 @dataclass(frozen=True)
@@ -35,32 +37,27 @@ class RidgePath:
 
 
 def ridge_path(Z: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray, alphas: np.ndarray, *, shown: int = 0) -> RidgePath:
-    """``min ‖Y - Zw‖² + α ‖w‖²`` about the training means for every alpha, from one singular value decomposition.
-
-    With centred Z = U S V', ``w(α) = V S / (S² + α) U'Y`` (Hoerl & Kennard 1970).
+    """Fit ridge with every alpha (:mod:`encoding.readouts.ridge`) on training rows, and score it on training and on test rows.
 
     Parameters
     ----------
     Z : (n, p) components. Y : (n, t) responses.
+    train, test : sorted row numbers.
     alphas : (a,) penalties above 0.
     shown : the target whose weights are kept.
 
     Raises
     ------
-    ValueError where a penalty is not above 0: with as many components as pictures least squares has no single answer.
+    ValueError where a penalty is not above 0: with as many components as images least squares has no single answer.
     """
     alphas = np.asarray(alphas, float)
     if not (alphas > 0).all():
         raise ValueError(f"Every alpha must be above 0, not {alphas.min():g}.")
-    X, mean = np.asarray(Z[train], float), np.asarray(Z[train], float).mean(axis=0)
-    offset = np.asarray(Y[train], float).mean(axis=0)
-    U, S, Vt = np.linalg.svd(X - mean, full_matrices=False)
-    turned, other = U.T @ (Y[train] - offset), (np.asarray(Z, float) - mean) @ Vt.T  # (k, t), (n, k)
+    Z = np.asarray(Z, float)
     scores, weights = [], []
     for alpha in alphas:
-        w = (S / (S**2 + alpha))[:, None] * turned
-        predicted = other @ w + offset
-        found = [score(predicted[rows], Y[rows]) for rows in (train, test)]
+        model = fitted(Z, Y, Fold(train, test), alpha=float(alpha))
+        found = [score(model.predict(Z[rows]), Y[rows]) for rows in (train, test)]
         scores.append([float(np.nanmean(each[name])) for name in ("r", "r2") for each in found])
-        weights.append(Vt.T @ w[:, shown])
+        weights.append(model.weights[:, shown])
     return RidgePath(alphas, *np.array(scores).T, np.array(weights))

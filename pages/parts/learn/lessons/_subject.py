@@ -1,4 +1,4 @@
-"""What the later lessons share: the subject's responses side by side, and feature spaces of its pictures."""
+"""Data that several lessons share: the simulated subject's responses over both hemispheres, and feature spaces of its images."""
 
 from __future__ import annotations
 

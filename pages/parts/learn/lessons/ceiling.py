@@ -9,7 +9,7 @@ import streamlit as st
 
 from encoding import FitSpec
 from encoding.lessons.ceiling import MOST_REPEATS, Ceilings, ceilings, noise_ceiling
-from encoding.plots.lessons import repeats_path
+from encoding.plots.lessons_encoding import repeats_path
 from pages.parts.learn.lesson import Lesson, first_fit, first_plan, signal_of, source, subject_key
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START

@@ -12,7 +12,7 @@ from encoding.datasets.simulation.scenes import DEGREES
 from encoding.lessons import fields
 from encoding.lessons.fields import AREAS, Field
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.plots.lessons import field_found, visual_field
+from encoding.plots.lessons_encoding import field_found, visual_field
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key, truth
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart

@@ -7,10 +7,10 @@ import streamlit as st
 
 from encoding import FitSpec
 from encoding.lessons.hierarchy import LAYERS, SIMULATED_STAGES, best_layers, hierarchy_index, layer_scores, region_scores
-from encoding.plots import lessons_later as figures
+from encoding.plots import lessons_comparison as figures
 from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
-from pages.parts.learn.lessons import _subject as _later
+from pages.parts.learn.lessons import _subject
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
@@ -37,8 +37,8 @@ HOW = (
 @st.cache_data(max_entries=4, show_spinner=False)
 def _scores(key: str) -> dict[str, np.ndarray]:
     """Layer to r of every vertex."""
-    spaces = {"pixels": _later.components(_later.PIXELS), "energy": _later.components(START), "categories": _later.categories()}
-    return layer_scores(spaces, _later.responses(), _later.fold())
+    spaces = {"pixels": _subject.components(_subject.PIXELS), "energy": _subject.components(START), "categories": _subject.categories()}
+    return layer_scores(spaces, _subject.responses(), _subject.fold())
 
 
 def _show() -> str:
@@ -51,8 +51,8 @@ def _show() -> str:
         required=True,
         help=" ".join(f"**{name}**: {meaning}." for name, meaning in MEANINGS.items()),
     )
-    r, regions = _scores(subject_key()), {name: _later.columns(name) for name in SIMULATED_STAGES}
-    scores = {name: region_scores(values, _later.ceiling(), regions) for name, values in r.items()}
+    r, regions = _scores(subject_key()), {name: _subject.columns(name) for name in SIMULATED_STAGES}
+    scores = {name: region_scores(values, _subject.ceiling(), regions) for name, values in r.items()}
     left, right = st.columns(2)
     with left:
         _brain(r[layer], layer)
@@ -66,7 +66,7 @@ def _show() -> str:
 def _brain(r: np.ndarray, layer: str) -> None:
     drawn = subject()
     brain = BrainMap(
-        values=_later.halves(r),
+        values=_subject.halves(r),
         vertices=drawn.vertices,
         rois=drawn.rois,
         source=source(f"{layer}, ridge"),
@@ -84,7 +84,7 @@ def _told(layer: str, scores: dict[str, np.ndarray]) -> str:
     best = best_layers(np.array(list(scores.values())))
     won = {each: [name for name, winner in zip(names, best, strict=True) if LAYERS[winner] == each] for each in LAYERS}
     here = dict(zip(names, scores[layer], strict=True))
-    wins = " ".join(f"*{each}* wins in {_later.listed(won[each])}." for each in LAYERS if won[each])
+    wins = " ".join(f"*{each}* wins in {_subject.listed(won[each])}." for each in LAYERS if won[each])
     index = hierarchy_index(best, list(SIMULATED_STAGES.values()))
     return (
         f"**{layer}** ({MEANINGS[layer]}) reaches {here['V1v']:.0%} of the highest possible r in V1v, {here['hV4']:.0%} in hV4 and "

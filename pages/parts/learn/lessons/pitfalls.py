@@ -10,9 +10,9 @@ from encoding.evaluation.scores import pearson
 from encoding.lessons import pitfalls
 from encoding.lessons._linear import fitted
 from encoding.lessons.pitfalls import N_CHOSEN, N_SPLITS, N_TEST, N_TRAIN, WAYS, Circle
-from encoding.plots import lessons_later as figures
+from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.lesson import Lesson, source, subject_key
-from pages.parts.learn.lessons import _subject as _later
+from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
@@ -47,22 +47,22 @@ HOW_MANY = (
 
 def _noise() -> np.ndarray:
     """(n_stimuli, n_vertices), as many vertices as the subject has, drawn afresh."""
-    return np.random.default_rng(SEED).standard_normal(_later.responses().shape, np.float32)
+    return np.random.default_rng(SEED).standard_normal(_subject.responses().shape, np.float32)
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _leaks(key: str) -> dict[str, np.ndarray]:
     """What was fitted to: mean r (n_splits, n_ways)."""
-    few = _later.columns("V1v")[::N_APART]
-    found = pitfalls.leak(_later.features(START), np.hstack([_noise()[:, few], _later.responses()[:, few]]), seed=SEED)
+    few = _subject.columns("V1v")[::N_APART]
+    found = pitfalls.leak(_subject.features(START), np.hstack([_noise()[:, few], _subject.responses()[:, few]]), seed=SEED)
     return {NOISE: found.means(slice(None, len(few))), REAL: found.means(slice(len(few), None))}
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _predicted(key: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What was fitted to: predicted and measured responses to test pictures, (n_test, n_vertices) each."""
-    Z, fold = _later.components(START), _later.fold()
-    pairs = ((NOISE, _noise()), (REAL, _later.responses()))
+    Z, fold = _subject.components(START), _subject.fold()
+    pairs = ((NOISE, _noise()), (REAL, _subject.responses()))
     return {name: (fitted(Z, Y, fold).predict(Z[fold.test]), Y[fold.test]) for name, Y in pairs}
 
 
@@ -84,11 +84,12 @@ def _leakage() -> str:
     alpha, blind = ([each[way] - each["honest"] for each in (noise, real)] for way in ("alpha", "components"))
     chosen, chosen_honestly = "chosen with the test", "chosen honestly"
     return (
-        f"For each vertex choose {N_CHOSEN} of {_later.features(START).shape[1]:,} features by their correlation with it, and let the test "
-        f"pictures help to choose: **noise is “predicted” with r = {noise[chosen]:.2f}**, though weights were learned on training pictures "
-        f"alone. Chosen on training pictures: {_later.plain(noise[chosen_honestly])}. In V1v the leak lifts {real[chosen_honestly]:.2f} to "
-        f"{real[chosen]:.2f}, which nobody would find suspicious. Choosing alpha on the test pictures adds {alpha[0]:.2f} to noise and "
-        f"{alpha[1]:.2f} to V1v.\n\nA scaler and PCA that see the test pictures, but no responses to them, change next to nothing: "
+        f"For each vertex choose {N_CHOSEN} of {_subject.features(START).shape[1]:,} features by their correlation with it, and let the "
+        f"test pictures help to choose: **noise is “predicted” with r = {noise[chosen]:.2f}**, though weights were learned on training "
+        f"pictures alone. Chosen on training pictures: {_subject.plain(noise[chosen_honestly])}. In V1v the leak lifts "
+        f"{real[chosen_honestly]:.2f} to {real[chosen]:.2f}, which nobody would find suspicious. Choosing alpha on the test pictures adds "
+        f"{alpha[0]:.2f} to noise and {alpha[1]:.2f} to V1v.\n\n"
+        f"A scaler and PCA that see the test pictures, but no responses to them, change next to nothing: "
         f"{blind[0]:+.3f} and {blind[1]:+.3f} here. What leaks is knowledge of the test **responses**. Still fit every step on training "
         "pictures alone, as Explore does: a step that is harmless today is supervised tomorrow."
     )
@@ -108,7 +109,7 @@ def _circle() -> str:
     own, other = (values[real.chosen].mean() for values in (real.first, real.second))
     return (
         f"{len(noise.first):,} vertices of pure noise were fitted, and the {N_BEST} with the highest r on one half of the test pictures "
-        f"chosen. On that half their mean r is **{first:.2f}**; on the other it is **{_later.plain(second)}**. Nothing was predicted: of "
+        f"chosen. On that half their mean r is **{first:.2f}**; on the other it is **{_subject.plain(second)}**. Nothing was predicted: of "
         "many vertices some are lucky, and choosing by the score collects the luck.\n\nWith the subject's own responses, where there is "
         f"signal, the best {N_BEST} have {own:.2f} on the half that chose and {other:.2f} on the other: less luck, but some. Choose "
         "vertices by something else (an ROI, the noise ceiling), or on other pictures than those reported (Kriegeskorte et al. 2009)."
@@ -124,7 +125,7 @@ def _many() -> str:
         "pitfalls_many",
         alt="sorted p of noise vertices and of the subject's own, with the level .05 and the line of the false discovery rate",
         how=HOW_MANY,
-        source=source("and noise drawn by code", "ridge on Gabor energy", f"{len(_later.fold().test)} test images"),
+        source=source("and noise drawn by code", "ridge on Gabor energy", f"{len(_subject.fold().test)} test images"),
     )
     noise, real = (pitfalls.findings(p[name]) for name in (NOISE, REAL))
     n, each, rate = len(p[NOISE]), "each for itself", "false discovery rate"

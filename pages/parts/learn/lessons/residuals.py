@@ -11,7 +11,7 @@ from encoding import plots
 from encoding.evaluation.scores import pearson
 from encoding.lessons.residuals import BEND, N_FEATURES, bent_vertex, curve, failures, predicted
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
-from pages.parts.learn.lessons import _subject as _later
+from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
 
 KEY = "residuals_features"
@@ -27,8 +27,8 @@ HOW = (
 @st.cache_data(max_entries=4, show_spinner=False)
 def _fitted(key: str, squared: bool) -> dict[str, np.ndarray]:
     """Measured, predicted, noiseless and driving values of the test pictures, (n_test,) each."""
-    fold = _later.fold()
-    vertex = bent_vertex(_later.components(_later.PIXELS), fold)
+    fold = _subject.fold()
+    vertex = bent_vertex(_subject.components(_subject.PIXELS), fold)
     known = {"measured": vertex.response, "signal": vertex.signal, "drive": vertex.drive}
     return {name: values[fold.test] for name, values in known.items()} | {"predicted": predicted(vertex, fold, squared=squared)}
 
@@ -44,7 +44,7 @@ def _show() -> str:
         help="The squared drive is known here because the vertex was planted. With real vertices a richer layer takes its part.",
     )
     found = _fitted(subject_key(), features == SQUARED)
-    test = _later.fold().test
+    test = _subject.fold().test
     names = [subject().stimuli.names[row] for row in test]
     residual = found["measured"] - found["predicted"]
     straight = _fitted(subject_key(), False)  # one scale for both
@@ -99,5 +99,5 @@ LESSON = Lesson(
         "as the line takes every slope there is."
     ),
     show=_show,
-    door=lambda: replace(_later.PIXELS, n_components=N_FEATURES),
+    door=lambda: replace(_subject.PIXELS, n_components=N_FEATURES),
 )

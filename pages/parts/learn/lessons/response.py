@@ -10,7 +10,7 @@ import streamlit as st
 from encoding import FitSpec
 from encoding.lessons.response import Answer, answer, strongest
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.plots.lessons import standing
+from encoding.plots.lessons_encoding import standing
 from pages.parts.learn.lesson import Lesson, source, subject, truth
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
 from pages.parts.shared.chart import chart

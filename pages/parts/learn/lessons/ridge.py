@@ -13,7 +13,7 @@ from encoding.features import extraction as features
 from encoding.features.components import fit_components
 from encoding.lessons.ridge import RidgePath, ridge_path
 from encoding.lessons.rois import responses_of
-from encoding.plots.lessons import alpha_path, weight_bars
+from encoding.plots.lessons_encoding import alpha_path, weight_bars
 from pages.parts.learn.lesson import Lesson, first_plan, fit_source, subject_key
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START

@@ -11,7 +11,7 @@ from encoding import FitSpec
 from encoding.datasets.simulation.scenes import CATEGORIES
 from encoding.lessons.rois import Profile, found_rois, profile, responses_of
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.plots.lessons import kinds
+from encoding.plots.lessons_encoding import kinds
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart

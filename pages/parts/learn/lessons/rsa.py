@@ -8,9 +8,9 @@ import streamlit as st
 from encoding import FitSpec
 from encoding.datasets.simulation.scenes import CATEGORIES
 from encoding.lessons.rsa import FACTORS, Both, both_scores, rescaled
-from encoding.plots import lessons_later as figures
+from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
-from pages.parts.learn.lessons import _subject as _later
+from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
 
 KEY = "rsa_factor"
@@ -26,14 +26,14 @@ HOW_SCORES = "Both scores come from the same features, the same vertices and the
 @st.cache_data(max_entries=2, show_spinner=False)
 def _scores(key: str) -> dict[float, Both]:
     """Factor to both scores."""
-    Y, column = _later.responses()[:, _later.columns(REGION)], CATEGORIES.index(FEATURE)
-    return {factor: both_scores(rescaled(_later.categories(), column, factor), Y, _later.fold()) for factor in FACTORS}
+    Y, column = _subject.responses()[:, _subject.columns(REGION)], CATEGORIES.index(FEATURE)
+    return {factor: both_scores(rescaled(_subject.categories(), column, factor), Y, _subject.fold()) for factor in FACTORS}
 
 
 def _show() -> str:
     factor = st.select_slider(f"Multiply the feature “{FEATURE}” by", FACTORS, 1, key=KEY, bind="query-params")
     scores = _scores(subject_key())
-    by_kind = np.argsort(np.argmax(_later.categories()[_later.fold().test], axis=1), kind="stable")
+    by_kind = np.argsort(np.argmax(_subject.categories()[_subject.fold().test], axis=1), kind="stable")
     now = scores[factor]
     chart(
         figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], height=204),
@@ -65,7 +65,7 @@ def _told(factor: float, scores: dict[float, Both]) -> str:
         f"{told} RSA takes distances as they come, so a feature on a large scale decides them: all that matters to the model then is "
         f"whether there is {FEATURE}. The encoding model learns a weight for each feature; a larger feature gets a smaller weight. "
         "Neither is the better score: RSA asks whether the geometry is shared as it stands, encoding whether a weighted sum of features "
-        f"can say the responses.\n\nRidge's penalty does see the scale; with {len(CATEGORIES)} features and {len(_later.fold().train)} "
+        f"can say the responses.\n\nRidge's penalty does see the scale; with {len(CATEGORIES)} features and {len(_subject.fold().train)} "
         "training pictures that hardly shows. The features are the scenes' six labels; RSA is Spearman's ρ of their Euclidean "
         f"distances with 1 − r of the response patterns of {_n_vertices():,} vertices. Labels are no backbone, so the door opens Gabor "
         "energy, at EBA."

@@ -7,9 +7,9 @@ import streamlit as st
 
 from encoding import FitSpec
 from encoding.lessons.sharing import CEILING, KINDS, N_FEATURES, N_VERTICES, divide, planted, two_spaces
-from encoding.plots import lessons_later as figures
+from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.lesson import Lesson, source, subject_key
-from pages.parts.learn.lessons import _subject as _later
+from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
@@ -25,9 +25,9 @@ HOW = (
 @st.cache_data(max_entries=32, show_spinner=False)
 def _divided(key: str, overlap: float) -> dict[str, np.ndarray]:
     """Each part of R² to its mean over the vertices of each kind, (n_kinds,)."""
-    A, B = two_spaces(_later.components(START), _later.fold(), overlap)
-    made = planted(A, B, _later.fold())
-    found = divide(A, B, np.concatenate(list(made.values()), axis=1), _later.fold())
+    A, B = two_spaces(_subject.components(START), _subject.fold(), overlap)
+    made = planted(A, B, _subject.fold())
+    found = divide(A, B, np.concatenate(list(made.values()), axis=1), _subject.fold())
     return {name: values.reshape(len(KINDS), -1).mean(1) for name, values in vars(found).items()}
 
 
@@ -55,7 +55,7 @@ def _show() -> str:
 
 
 def _told(overlap: float, parts: dict[str, np.ndarray]) -> str:
-    alone, both = ({name: _later.plain(values[at]) for name, values in parts.items()} for at in (0, 1))
+    alone, both = ({name: _subject.plain(values[at]) for name, values in parts.items()} for at in (0, 1))
     return (
         f"Take the vertices that **A alone** drives, at an overlap of {overlap:.2f}. R² is {alone['total']}. Leave A out and "
         f"{alone['only_a']} is lost: B stands in for the other {alone['either']}. **Banded ridge**, with a penalty for each space chosen "

@@ -10,7 +10,7 @@ import streamlit as st
 from encoding import FitSpec
 from encoding.lessons.rois import responses_of
 from encoding.lessons.steps import Steps, steps
-from encoding.plots.lessons import components_path
+from encoding.plots.lessons_encoding import components_path
 from pages.parts.learn.lesson import Lesson, first_plan, fit_source, subject, subject_key
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START

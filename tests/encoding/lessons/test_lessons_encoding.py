@@ -1,4 +1,4 @@
-"""What the first six lessons compute, against independent answers; and that what they say is true of the simulated subject."""
+"""The lessons on one encoding model, against independent answers; and that what they say is true of the simulated subject."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from encoding.features import extraction as features
 from encoding.features.components import fit_components
 from encoding.fits.plan import plan
 from encoding.lessons import _spaces, ceiling, fields, response, ridge, rois, steps
-from encoding.plots import lessons as figures
+from encoding.plots import lessons_encoding as figures
 from encoding.plots import table_of
 
 N = 160

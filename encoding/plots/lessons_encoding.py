@@ -1,4 +1,7 @@
-"""Figures of the lessons: each shows one idea, with what the control stands at marked in it."""
+"""Figures of the lessons on one encoding model: responses, receptive fields, components, penalty, noise ceiling.
+
+The value of a lesson's control is marked in its figure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of the later lessons: the hierarchy, shared variance, RSA against encoding, residuals and pitfalls."""
+"""Figures of the lessons that compare: feature spaces over the hierarchy, shared variance, RSA and encoding, ways to evaluate."""
 
 from __future__ import annotations
 

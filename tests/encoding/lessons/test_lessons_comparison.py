@@ -1,4 +1,4 @@
-"""The later lessons: what they claim holds on the numbers they show, against independent computations."""
+"""The lessons that compare: what they claim holds on the numbers they show, against independent computations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from encoding.fits.plan import plan
 from encoding.lessons import hierarchy, pitfalls, residuals, rsa, sharing
 from encoding.lessons._linear import fitted, standardised
 from encoding.lessons._spaces import components
-from encoding.plots import lessons_later as figures
+from encoding.plots import lessons_comparison as figures
 from encoding.plots.table import table_of
 from tests.conftest import TINY
 
@@ -292,11 +292,19 @@ def test_ridge_along_the_path_is_sklearns():
 
     rng = np.random.default_rng(9)
     X, Y = rng.standard_normal((50, 8)), rng.standard_normal((50, 3))
-    train, test = np.arange(40), np.arange(40, 50)
-    s = np.linalg.svd(X[train] - X[train].mean(0), compute_uv=False)
-    for relative, predicted in zip(pitfalls.RELATIVE_ALPHAS, pitfalls._path(X, Y, train, test), strict=True):
-        expected = Ridge(alpha=relative * (s**2).mean()).fit(X[train], Y[train]).predict(X[test])
-        np.testing.assert_allclose(predicted, expected, atol=1e-9)
+    fold = Fold(np.arange(40), np.arange(40, 50))
+    s = np.linalg.svd(X[fold.train] - X[fold.train].mean(0), compute_uv=False)
+    found, chosen = pitfalls._along_path(X, Y, fold)
+    errors = []
+    for i, relative in enumerate(pitfalls.RELATIVE_ALPHAS):
+        model = Ridge(alpha=relative * (s**2).mean())
+        np.testing.assert_allclose(
+            found[i], pearson(model.fit(X[fold.train], Y[fold.train]).predict(X[fold.test]), Y[fold.test]), atol=1e-6
+        )
+        held = [np.arange(40) % pitfalls.N_INNER == k for k in range(pitfalls.N_INNER)]
+        parts = [((model.fit(X[:40][~out], Y[:40][~out]).predict(X[:40][out]) - Y[:40][out]) ** 2).sum(0) for out in held]
+        errors.append(sum(parts))
+    np.testing.assert_array_equal(chosen, np.argmin(errors, 0))
 
 
 def test_the_best_of_noise_are_not_the_best_again():
