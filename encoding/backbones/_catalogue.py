@@ -1,17 +1,16 @@
-"""The weights of every listed network: which are here, which would be fetched and from where, and fetching them."""
+"""List the pretrained weights of every network, present or not, and download them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from encoding.backbones import BACKBONES, NoWeights, WeightsFile
-from encoding.backbones._download import fetch as fetch_file
-from encoding.backbones._weights import not_downloaded
+from encoding.backbones._weights import fetch_or_say
 from encoding.runtime.progress import Report, silent
 
 
 def every_file() -> list[WeightsFile]:
-    """What each listed network's pretrained weights are, present or not. Looks at this machine only."""
+    """The pretrained weights of each listed network, present or not. Looks at this machine only."""
     found = (BACKBONES[name].weights_file(name) for name in BACKBONES)
     return [file for file in found if file is not None]
 
@@ -30,9 +29,9 @@ def weights_file(network: str) -> WeightsFile:
 
 
 def fetch(network: str, report: Report = silent) -> Path:
-    """Fetch the pretrained weights of a network, unless they are here; the file.
+    """Download the pretrained weights of a network unless they are here, and return their file.
 
-    A fetch that was stopped goes on from where it was. The bytes are held against their published hash, if there is one.
+    A download that was stopped continues. The bytes are compared with their published hash, if there is one.
 
     Raises
     ------
@@ -41,7 +40,4 @@ def fetch(network: str, report: Report = silent) -> Path:
     file = weights_file(network)
     if file.is_here:
         return file.path
-    try:
-        return fetch_file(file.address, file.path, sha256=file.sha256, report=report)
-    except OSError as error:
-        raise not_downloaded(network, file.address, file.path, error) from error
+    return fetch_or_say(network, file.address, file.path, sha256=file.sha256, report=report)

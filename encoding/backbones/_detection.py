@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoding.backbones._weights import fill, promised_hash, read_tensors, weights_fingerprint
+from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
+from encoding.backbones._weights import promised_hash
 
 if TYPE_CHECKING:
     import torch
@@ -54,8 +55,8 @@ def retinanet() -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def load(network: nn.Module, path: Path, name: str) -> None:
-    """Give the network the weights in a file of a whole RetinaNet, or of its ``backbone`` alone.
+def load(network: nn.Module, path: Path, name: str, calls: Mapping[str, int]) -> tuple[str, ...]:
+    """Fill the network from a file of a whole RetinaNet, or of its ``backbone`` alone; see :func:`encoding.backbones._checkpoints.fill`.
 
     Raises
     ------
@@ -63,9 +64,10 @@ def load(network: nn.Module, path: Path, name: str) -> None:
     """
     from torchvision.models.detection._utils import overwrite_eps
 
-    fill(network, own_tensors(read_tensors(path)), path, name)
+    unfilled = fill(network, own_tensors(read_tensors(path)), path, name, calls)
     if weights_fingerprint(path).startswith(promised_hash(PUBLISHED)):
         overwrite_eps(network, PUBLISHED_EPSILON)
+    return unfilled
 
 
 def own_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

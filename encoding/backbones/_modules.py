@@ -84,9 +84,10 @@ class ModuleBackbone(Backbone):
         preparation: Preparation,
         calls: Mapping[str, int],
         build: Callable[[], nn.Module] | None = None,
+        unfilled: Sequence[str] = (),
     ) -> None:
         self.name, self.network, self.fingerprint = name, network, fingerprint
-        self.preparation, self.calls, self.build = preparation, calls, build
+        self.preparation, self.calls, self.build, self.unfilled = preparation, calls, build, tuple(unfilled)
         self._axes: dict[tuple[str, bool], Axes] = {}
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
@@ -98,6 +99,14 @@ class ModuleBackbone(Backbone):
         for layer in layers:
             if layer not in self.calls:
                 raise UnknownLayer(unknown(f"layer of {self.name}", layer, self.calls))
+        if self.unfilled:
+            order = list(self.calls)
+            first = min(order.index(module) for module in self.unfilled)
+            if headed := [layer for layer in layers if order.index(layer) >= first]:
+                raise ValueError(
+                    f"The weights file has no weights of the right size for {', '.join(self.unfilled)} of {self.name} (a head of other "
+                    f"classes?), which {', '.join(headed)} needs. Layers up to {order[first - 1] if first else 'none'} can be used."
+                )
         return capture(self.network, batch, self.calls, layers, pool, axes=self.axes(layers, pool))
 
     def axes(self, layers: Sequence[str], pool: str) -> dict[str, Axes]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError
 
 from encoding.backbones._base import NoWeights, Source, WeightsFile
+from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
 from encoding.backbones._download import fetch
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded
-from encoding.backbones._weights import PRETRAINED, WITHOUT, checkpoints, fill, find_weights, read_tensors, seed_of, weights_fingerprint
+from encoding.backbones._weights import PRETRAINED, WITHOUT, checkpoints, find_weights, seed_of
 from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
@@ -69,13 +68,13 @@ class Published:
         for path, address in self._choices():
             try:
                 return fetch(address, path)
-            except (OSError, http.client.HTTPException) as error:
+            except OSError as error:
                 reason = f"{type(error).__name__}: {error}"
-                if not (isinstance(error, HTTPError) and error.code == NOT_FOUND):
+                if getattr(getattr(error, "response", None), "status_code", None) != NOT_FOUND:
                     break
-        raise NoWeights(self._mend(reason))
+        raise NoWeights(self._how_to_get(reason))
 
-    def _mend(self, reason: str) -> str:
+    def _how_to_get(self, reason: str) -> str:
         choices = [f"{address} elsewhere and save it as {path}" for path, address in self._choices()]
         hand = f"Download {', or '.join(choices)}. " if choices else ""
         missing = "are not on this machine and could not be downloaded" if choices else "cannot be had"
@@ -122,9 +121,11 @@ class PublishedNetwork(ABC):
     def build(self) -> nn.Module:
         """The network with its library's initial weights, ready to evaluate."""
 
-    def load(self, built: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
-        """Copy the tensors of a file into the built network; ValueError where they do not fit."""
-        fill(built, tensors, path, self.full_name)
+    def load(
+        self, built: nn.Module, tensors: dict[str, torch.Tensor], path: Path, calls: Mapping[str, int] | None = None
+    ) -> tuple[str, ...]:
+        """Fill the built network from a file's tensors (:func:`encoding.backbones._checkpoints.fill`); ValueError where they do not fit."""
+        return fill(built, tensors, path, self.full_name, calls)
 
 
 class PublishedSource(Source):
@@ -153,19 +154,19 @@ class PublishedSource(Source):
     def fingerprint(self, network: str, weights: str) -> str:
         """Names the architecture, the bytes of the weights and the preprocessing. Downloads ``pretrained`` weights if need be."""
         about, seed = self.about(network), seed_of(weights)
-        learnt = f"random:{seed}" if seed is not None else weights_fingerprint(about.published.find(weights))
+        learnt = f"random:{seed}" if seed is not None else weights_fingerprint(about.published.find(weights), own=weights != PRETRAINED)
         return digest("backbone", self.version, network=about.full_name, weights=learnt, preprocessing=about.preparation.named())
 
     def open(self, network: str, weights: str) -> ModuleBackbone:
         about, seed = self.about(network), seed_of(weights)
         fingerprint = self.fingerprint(network, weights)
-        built = seeded(about.build, seed or 0)
+        built, unfilled = seeded(about.build, seed or 0), ()
         if seed is None:
             path = about.published.find(weights)
-            about.load(built, read_tensors(path), path)
+            unfilled = about.load(built, read_tensors(path), path, _calls(about))
             if self.fingerprint(network, weights) != fingerprint:
                 raise ValueError(f"{path} changed while it was read. Wait until it is whole, then try again.")
-        return ModuleBackbone(network, built, fingerprint, about.preparation, _calls(about), about.build)
+        return ModuleBackbone(network, built, fingerprint, about.preparation, _calls(about), about.build, unfilled)
 
 
 @cache

@@ -28,10 +28,10 @@ from PIL import Image
 
 from encoding.backbones._axes import Axes
 from encoding.backbones._base import SOURCES, Backbone, NotInstalled, Source, UnknownLayer, WeightsFile
-from encoding.backbones._download import fetch
+from encoding.backbones._checkpoints import weights_fingerprint
 from encoding.backbones._modules import Preparation
 from encoding.backbones._pooling import pooled
-from encoding.backbones._weights import DOWNLOAD_FAILED, PRETRAINED, find_weights, not_downloaded, seed_of, weights_fingerprint
+from encoding.backbones._weights import PRETRAINED, fetch_or_say, find_weights, seed_of
 from encoding.runtime.registry import unknown
 from encoding.storage.keys import digest
 
@@ -232,10 +232,7 @@ class Keras(Source):
         file = self.weights_file(NETWORK)
         if weights != PRETRAINED:
             return find_weights(NETWORK, weights, "")
-        try:
-            return file.path if file.is_here else fetch(ADDRESS, file.path)
-        except DOWNLOAD_FAILED as error:
-            raise not_downloaded(NETWORK, ADDRESS, file.path, error) from error
+        return file.path if file.is_here else fetch_or_say(NETWORK, ADDRESS, file.path)
 
 
 SOURCES.register(Keras.name, Keras())

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from encoding.backbones._base import SOURCES
+from encoding.backbones._checkpoints import fill, without_prefix
 from encoding.backbones._modules import Preparation
 from encoding.backbones._published import HUB, Published, PublishedNetwork, PublishedSource
-from encoding.backbones._weights import fill
 from encoding.runtime.registry import UnknownName, unknown
 
 if TYPE_CHECKING:
@@ -49,8 +49,10 @@ class ImageTower(PublishedNetwork):
         tower.register_forward_hook(lambda module, _, output: module.embedding(output))
         return tower.eval().requires_grad_(False)
 
-    def load(self, built: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
-        """Copy those of a file's tensors that belong to the image tower, whether or not the file holds the text tower, too.
+    def load(
+        self, built: nn.Module, tensors: dict[str, torch.Tensor], path: Path, calls: Mapping[str, int] | None = None
+    ) -> tuple[str, ...]:
+        """Fill the image tower, whether or not the file holds the text tower, too.
 
         Raises
         ------
@@ -60,12 +62,14 @@ class ImageTower(PublishedNetwork):
         from open_clip.model import resize_pos_embed
 
         both = SimpleNamespace(visual=built)
+        if not any(key.startswith(TOWER) for key in tensors):
+            tensors = without_prefix(tensors, {TOWER + key: None for key in built.state_dict()}, path)
         tensors = convert_state_dict(both, dict(tensors))  # Apple's own names
         if any(key.startswith(TOWER) for key in tensors):
             tensors = {key: tensor for key, tensor in tensors.items() if key.startswith(TOWER)}
             resize_pos_embed(tensors, both)
             tensors = {key.removeprefix(TOWER): tensor for key, tensor in tensors.items()}
-        fill(built, tensors, path, self.full_name)
+        return fill(built, tensors, path, self.full_name, calls)
 
 
 @cache

@@ -6,14 +6,15 @@ import csv
 import math
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.backbones._base import SOURCES
+from encoding.backbones._checkpoints import fill
 from encoding.backbones._modules import Preparation
 from encoding.backbones._published import Published, PublishedNetwork, PublishedSource
-from encoding.backbones._weights import fill
 from encoding.runtime.registry import UnknownName, unknown
 
 if TYPE_CHECKING:
@@ -35,24 +36,28 @@ class TimmNetwork(PublishedNetwork):
 
         return timm.create_model(self.full_name.removeprefix(PREFIX), pretrained=False).eval().requires_grad_(False)
 
-    def load(self, built: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
-        """Copy a file's tensors; those under their first publisher's names go through timm's own translation.
+    def load(
+        self, built: nn.Module, tensors: dict[str, torch.Tensor], path: Path, calls: Mapping[str, int] | None = None
+    ) -> tuple[str, ...]:
+        """Fill the network; tensors under their first publisher's names go through timm's own translation.
 
         Raises
         ------
         ValueError where they do not fit.
         """
         try:
-            fill(built, tensors, path, self.full_name)
-        except ValueError:
-            translate = getattr(sys.modules[type(built).__module__], "checkpoint_filter_fn", None)
-            try:
-                translated = translate(dict(tensors), built) if translate else None
-            except NOT_TRANSLATED:
-                translated = None
-            if not translated:
-                raise
-            fill(built, translated, path, self.full_name)
+            return fill(built, tensors, path, self.full_name)
+        except ValueError as error:
+            reason = error
+        translate = getattr(sys.modules[type(built).__module__], "checkpoint_filter_fn", None)
+        translated = None
+        with suppress(*NOT_TRANSLATED):
+            translated = translate(dict(tensors), built) if translate else None
+        for named, allowed in ((translated, None), (tensors, calls), (translated, calls)):  # all weights, before a head may be missing
+            if named:
+                with suppress(ValueError):
+                    return fill(built, named, path, self.full_name, allowed)
+        raise reason
 
 
 @cache

@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.backbones import _detection, _weights
 from encoding.backbones._base import SOURCES, Source, WeightsFile
+from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded
-from encoding.backbones._weights import (
-    PRETRAINED,
-    checkpoints,
-    fill,
-    find_weights,
-    promised_hash,
-    read_tensors,
-    seed_of,
-    weights_fingerprint,
-)
+from encoding.backbones._weights import PRETRAINED, checkpoints, find_weights, promised_hash, seed_of
 from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
@@ -70,9 +62,9 @@ class Network:
             options = {"image_size": self.preparation.crop}
         return get_model(self.name, weights=None, **options).eval().requires_grad_(False)
 
-    def load(self, built: nn.Module, path: Path) -> None:
-        """Give a built network the weights in a file; ValueError where they do not fit."""
-        fill(built, read_tensors(path), path, PREFIX + self.name)
+    def load(self, built: nn.Module, path: Path, calls: Mapping[str, int]) -> tuple[str, ...]:
+        """Fill a built network from a file (:func:`encoding.backbones._checkpoints.fill`); ValueError where it does not fit."""
+        return fill(built, read_tensors(path), path, PREFIX + self.name, calls)
 
 
 class Detector(Network):
@@ -86,8 +78,8 @@ class Detector(Network):
     def build(self) -> nn.Module:
         return _detection.retinanet()
 
-    def load(self, built: nn.Module, path: Path) -> None:
-        _detection.load(built, path, PREFIX + self.name)
+    def load(self, built: nn.Module, path: Path, calls: Mapping[str, int]) -> tuple[str, ...]:
+        return _detection.load(built, path, PREFIX + self.name, calls)
 
 
 RETINANET = Detector(
@@ -147,7 +139,11 @@ class Torchvision(Source):
     def fingerprint(self, network: str, weights: str) -> str:
         """Names the architecture, the bytes of the weights and the preprocessing. Downloads ``pretrained`` weights if need be."""
         about, seed = networks()[network], seed_of(weights)
-        learnt = f"random:{seed}" if seed is not None else weights_fingerprint(find_weights(network, weights, about.weights))
+        learnt = (
+            f"random:{seed}"
+            if seed is not None
+            else weights_fingerprint(find_weights(network, weights, about.weights), own=weights != PRETRAINED)
+        )
         picture = about.preparation
         seen = [picture.resize, picture.crop, picture.interpolation, picture.mean, picture.std]
         return digest("backbone", TORCHVISION_VERSION, network=network, weights=learnt, preprocessing=seen)
@@ -155,13 +151,13 @@ class Torchvision(Source):
     def open(self, network: str, weights: str) -> ModuleBackbone:
         about, seed = networks()[network], seed_of(weights)
         fingerprint = self.fingerprint(network, weights)
-        built = seeded(about.build, seed or 0)
+        built, unfilled = seeded(about.build, seed or 0), ()
         if seed is None:
             path = find_weights(network, weights, about.weights)
-            about.load(built, path)
+            unfilled = about.load(built, path, calls(network))
             if self.fingerprint(network, weights) != fingerprint:
                 raise ValueError(f"{path} changed while it was read. Wait until it is whole, then try again.")
-        return ModuleBackbone(network, built, fingerprint, about.preparation, calls(network), about.build)
+        return ModuleBackbone(network, built, fingerprint, about.preparation, calls(network), about.build, unfilled)
 
 
 SOURCES.register(Torchvision.name, Torchvision())

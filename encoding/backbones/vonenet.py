@@ -17,10 +17,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from encoding.backbones._base import SOURCES, Source, WeightsFile
+from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded
 from encoding.backbones._parameters import number, read_parameters
 from encoding.backbones._published import Published
-from encoding.backbones._weights import fill, read_tensors, seed_of, weights_fingerprint
+from encoding.backbones._weights import PRETRAINED, seed_of
 from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
@@ -184,19 +185,19 @@ class VOneNets(Source):
     def fingerprint(self, network: str, weights: str) -> str:
         """Names the architecture, the weights, the preprocessing and the noise. Downloads ``pretrained`` weights if need be."""
         net, seed = about(network), seed_of(weights)
-        learnt = f"random:{seed}" if seed is not None else weights_fingerprint(net.weights.find(weights))
+        learnt = f"random:{seed}" if seed is not None else weights_fingerprint(net.weights.find(weights), own=weights != PRETRAINED)
         return digest("backbone", VONENET_VERSION, network=net.name, weights=learnt, preprocessing=PREPARATION.named(), noise=net.noise)
 
     def open(self, network: str, weights: str) -> ModuleBackbone:
         net, seed = about(network), seed_of(weights)
         fingerprint = self.fingerprint(network, weights)
-        built = seeded(net.build, seed or 0)
+        built, unfilled = seeded(net.build, seed or 0), ()
         if seed is None:
             path = net.weights.find(weights)
-            fill(built, own_tensors(read_tensors(path)), path, network)
+            unfilled = fill(built, own_tensors(read_tensors(path)), path, network, calls(network))
             if self.fingerprint(network, weights) != fingerprint:
                 raise ValueError(f"{path} changed while it was read. Wait until it is whole, then try again.")
-        return ModuleBackbone(network, built, fingerprint, PREPARATION, calls(network), net.build)
+        return ModuleBackbone(network, built, fingerprint, PREPARATION, calls(network), net.build, unfilled)
 
 
 SOURCES.register(VOneNets.name, VOneNets())

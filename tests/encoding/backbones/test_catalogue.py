@@ -1,5 +1,6 @@
 """Fetching weights: only when asked, on from where it stopped, checked against the promised hash."""
 
+import contextlib
 import hashlib
 import http.server
 import json
@@ -24,7 +25,7 @@ SHA256 = hashlib.sha256(BYTES).hexdigest()
 class Serving(http.server.BaseHTTPRequestHandler):
     """One file, its ETag, and the ranges of it that are asked for."""
 
-    etag, content, asked = '"v1"', BYTES, []
+    etag, content, asked, breaks_off = '"v1"', BYTES, [], False
 
     def log_message(self, *args):
         pass
@@ -40,7 +41,7 @@ class Serving(http.server.BaseHTTPRequestHandler):
         self.send_header("ETag", self.etag)
         self.send_header("Content-Length", str(len(self.content) - start))
         self.end_headers()
-        self.wfile.write(self.content[start:])
+        self.wfile.write(self.content[start : start + 2**21] if self.breaks_off else self.content[start:])
 
 
 @pytest.fixture
@@ -102,7 +103,49 @@ def test_all_bytes_there_already_need_nothing_more_than_a_check(serving, tmp_pat
 def test_other_bytes_than_promised_are_thrown_away(serving, tmp_path):
     with pytest.raises(OSError, match="not the checksum that was promised"):
         fetch(serving.address, tmp_path / "net.pth", sha256="00" * 4)
-    assert not [*tmp_path.iterdir()]
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth.lock"]  # others may wait for it
+
+
+def test_processes_that_wait_for_a_stopped_fetch_take_turns(serving, tmp_path):
+    """The lock of a fetch that failed stays: removed, it would let two write to one part."""
+    target = tmp_path / "net.pth"
+    inside, overlaps, stopped = [], [], threading.Event()
+
+    def report(done, text):
+        if not stopped.is_set():
+            stopped.set()
+            raise Cancelled
+        if done < 1:
+            inside.append(threading.get_ident())
+            overlaps.append(len(set(inside)))
+
+    def work():
+        with contextlib.suppress(Cancelled):
+            fetch(serving.address, target, sha256=SHA256, report=report)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert target.read_bytes() == BYTES and set(overlaps) == {1} and len(serving.asked) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_a_server_that_breaks_off_is_asked_again_from_there(serving, tmp_path):
+    serving.breaks_off = True
+    with pytest.raises(OSError):
+        fetch(serving.address, tmp_path / "net.pth", sha256=SHA256)
+    serving.breaks_off = False
+    assert fetch(serving.address, tmp_path / "net.pth", sha256=SHA256).read_bytes() == BYTES
+    assert serving.asked[0] is None and serving.asked[1].startswith("bytes=")
+
+
+def test_an_address_that_is_no_web_address_is_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(b"s")
+    with pytest.raises(OSError):
+        fetch(f"file://{tmp_path / 'secret'}", tmp_path / "net.pth")
+    assert not (tmp_path / "net.pth").exists()
 
 
 def test_what_is_here_is_not_fetched_again(no_network, tmp_path):
@@ -130,7 +173,7 @@ def test_a_backbone_that_learns_nothing_has_nothing_to_fetch(capsys):
 
 
 def test_a_fetch_without_network_says_where_to_put_the_file(no_network, monkeypatch, capsys):
-    monkeypatch.setattr(socket, "create_connection", lambda *a, **k: (_ for _ in ()).throw(OSError("unreachable")))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: (_ for _ in ()).throw(OSError("unreachable")))
     assert main(["weights", "fetch", "torchvision/alexnet"]) == 1
     told = capsys.readouterr().err
     assert "alexnet-owt-7be5be79.pth elsewhere and save it as" in told and "random:0" in told
