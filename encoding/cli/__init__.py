@@ -127,9 +127,10 @@ def warnings_as_lines(progress: Progress) -> Iterator[None]:
 
 
 def _print(text: str) -> None:
-    """To standard output; a reader that has seen enough, such as ``head``, may close it."""
+    """To standard output, with ``?`` for what its encoding lacks; a reader that has seen enough, such as ``head``, may close it."""
+    encoding = sys.stdout.encoding or "utf-8"
     try:
         if text:
-            print(text, flush=True)
+            print(text.encode(encoding, "replace").decode(encoding), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,82 +1,77 @@
-"""Progress and tables for people who read a terminal, or the log file it was turned into."""
+"""Progress and tables on a terminal, or in the log file that standard error was turned into."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from encoding.runtime.durations import duration
 
-REDRAW_SECONDS = 0.1  # of a bar
 LINE_SECONDS = 1.0  # between plain lines
 BAR_WIDTH = 24
 
 
 class Progress:
-    """A :data:`encoding.runtime.progress.Report` that people see: a bar on a terminal, else a plain line at most once a second."""
+    """A :data:`encoding.runtime.progress.Report`: rich's bar on a terminal, else a plain line at most once a second.
+
+    Parameters
+    ----------
+    stream : where to write, usually standard error. What its encoding lacks is written as ``?``.
+    clock : seconds that only go forward.
+    """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        console = Console(file=stream)
         self._stream, self._clock = stream, clock
-        self._draws = stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._time_left = TimeLeft(clock)
-        self._fraction, self._shown_at, self._bar_is_up = 0.0, -float("inf"), False
+        self._draws = console.is_terminal and not console.is_dumb_terminal
+        self._bar = progress.Progress(
+            progress.BarColumn(BAR_WIDTH),
+            progress.TaskProgressColumn(),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            get_time=clock,
+        )
+        self._task = self._bar.add_task("", total=1.0)
+        self._stepped_at, self._shown_at = clock(), -float("inf")
 
     def __call__(self, fraction: float, text: str) -> None:
-        self._fraction = max(self._fraction, min(1.0, fraction))
-        left = self._time_left.after(self._fraction)
-        waiting = "" if left is None or left < 0.5 else f"{duration(left)} left"
-        now = self._clock()
-        if now - self._shown_at < (REDRAW_SECONDS if self._draws else LINE_SECONDS):
-            return
-        self._shown_at = now
-        percent = f"{int(100 * self._fraction):3d} %"
-        if self._draws:
-            full = int(BAR_WIDTH * self._fraction)
-            line = f"[{'#' * full}{'.' * (BAR_WIDTH - full)}] {percent}  {waiting:<15}  {text}"
-            self._stream.write("\r" + line[: shutil.get_terminal_size().columns - 1] + "\x1b[K")
-            self._bar_is_up = True
+        now, task = self._clock(), self._bar.tasks[0]
+        fraction = max(task.completed, min(1.0, fraction))
+        if fraction - task.completed > now - self._stepped_at:  # the whole within a second: done before, and no sign of the pace
+            self._bar.reset(self._task, completed=fraction, description=text)
         else:
-            self._stream.write(f"{percent}  {text}{', about ' if waiting else ''}{waiting}\n")
-        self._stream.flush()
+            self._bar.update(self._task, completed=fraction, description=text)
+        self._stepped_at = now
+        if self._draws:
+            self._bar.start()
+        elif now - self._shown_at >= LINE_SECONDS:
+            self._shown_at = now
+            left = task.time_remaining
+            waiting = f", about {duration(left)} left" if left else ""
+            self._write(f"{int(100 * fraction):3d} %  {text}{waiting}")
 
     def say(self, line: str) -> None:
         """Write a line of its own, above the bar."""
         self.close()
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        self._write(line)
 
     def close(self) -> None:
-        """Take the bar away."""
-        if self._bar_is_up:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-            self._bar_is_up, self._shown_at = False, -float("inf")
+        """Take the bar away; the next report brings it back."""
+        if self._bar.live.is_started:
+            self._bar.stop()
 
-
-class TimeLeft:
-    """Seconds that work still takes, at the pace it has had so far.
-
-    Steps that would do the whole work within a second were found done already: they say nothing of the pace.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._fraction, self._seen_at = 0.0, clock()
-        self._done = self._seconds = 0.0
-
-    def after(self, fraction: float) -> float | None:
-        """The estimate once ``fraction`` is done; None until a second of work was seen."""
-        step, seconds = fraction - self._fraction, self._clock() - self._seen_at
-        if seconds >= REDRAW_SECONDS:  # shorter steps come in bursts
-            if step <= seconds:
-                self._done, self._seconds = self._done + step, self._seconds + seconds
-            self._fraction, self._seen_at = fraction, self._seen_at + seconds
-        if self._seconds < 1 or self._done <= 0:
-            return None
-        return self._seconds / self._done * (1 - fraction)
+    def _write(self, line: str) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+        self._stream.flush()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, align: str, groups: Sequence[tuple[str, int]] = ()) -> str:

@@ -13,9 +13,9 @@ import pytest
 
 from encoding import DATASETS, READOUTS, FitSpec, fit
 from encoding.backbones import BACKBONES, NoWeights
-from encoding.cli import parser, warnings_as_lines
+from encoding.cli import _print, parser, warnings_as_lines
 from encoding.cli.fitting import spec_from
-from encoding.cli.terminal import Progress, TimeLeft, file_size, table
+from encoding.cli.terminal import Progress, file_size, table
 from encoding.datasets import BadData
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import silent
@@ -463,27 +463,30 @@ def test_plain_lines_come_at_most_once_a_second():
     assert lines[2] == " 40 %  step 40, about 3 s left"
 
 
-def test_a_terminal_gets_one_bar_that_goes_away(monkeypatch):
+@pytest.fixture
+def terminal(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    clock, stream = Clock(), Terminal()
-    progress = Progress(stream, clock=clock)
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    return Terminal()
+
+
+def test_a_terminal_gets_one_bar_that_goes_away(terminal):
+    progress = Progress(terminal)
     for step in range(51):
-        clock.now = step / 8
-        progress(step / 100, "extracting features")
-    assert "\n" not in stream.getvalue()
-    last = stream.getvalue().split("\r")[-1]
-    assert last.startswith("[############............]  50 %  6 s left") and "extracting features" in last
+        progress(step / 100, "extracting [features]")
     progress.say("warning: something")
     progress.close()
-    assert stream.getvalue().endswith("\r\x1b[Kwarning: something\n")
+    drawn, _, after = terminal.getvalue().partition("warning: something\n")
+    assert "extracting [features]" in drawn and " 50%" in drawn and after == ""
+    assert drawn.count("\n") == drawn.count("\x1b[1A"), "every line that was drawn is taken back"
 
 
-def test_a_bar_is_never_wider_than_the_terminal(monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "40")
-    stream = Terminal()
-    Progress(stream, clock=Clock())(0.5, "x" * 100)
-    assert len(stream.getvalue().strip("\r").removesuffix("\x1b[K")) == 39
+def test_a_terminal_that_can_draw_nothing_gets_lines(terminal, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    Progress(terminal, clock=Clock())(0.5, "half")
+    assert terminal.getvalue() == " 50 %  half\n"
 
 
 def test_progress_never_goes_back():
@@ -495,14 +498,27 @@ def test_progress_never_goes_back():
 
 
 def test_time_left_ignores_what_was_found_done_already():
-    clock = Clock()
-    time_left = TimeLeft(clock)
+    clock, stream = Clock(), io.StringIO()
+    progress = Progress(stream, clock=clock)
     clock.now = 0.2
-    assert time_left.after(0.5) is None  # half of the work in a fifth of a second: it was kept from before
+    progress(0.5, "")  # half of the work in a fifth of a second: it was kept from before
     for step in range(1, 21):
         clock.now = 0.2 + step
-        left = time_left.after(0.5 + step / 100)
-    assert left == pytest.approx(30)
+        progress(0.5 + step / 100, "")
+    assert stream.getvalue().splitlines()[-1] in (" 70 %  , about 30 s left", " 70 %  , about 31 s left"), "rounded up"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_no_text_fails_for_a_terminal_that_cannot_show_it(encoding, monkeypatch, shell):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
+    Progress(stream)(0.5, "Fläche → V1 Σ")
+    Progress(stream).say("Σ")
+    monkeypatch.setattr(sys, "stdout", stream)
+    _print("R² → ∞")
+    stream.flush()
+    shown = raw.getvalue().decode(encoding)
+    assert shown.splitlines()[-1] == {"ascii": "R? ? ?", "cp1252": "R² ? ?", "utf-8": "R² → ∞"}[encoding]
 
 
 def test_columns_are_aligned():
