@@ -118,11 +118,8 @@ class Sweep:
 
     def to_command(self) -> str:
         """The shell command that runs this sweep."""
-        words = shlex.split(self.spec.to_command())
-        words[3] = "sweep"
-        place = words.index("--backbone")
-        words[place : place + 4] = ["--backbone", *self.backbones, *self._layer_words()]
-        return shlex.join(words)
+        network = ["--backbone", *self.backbones, *self._layer_words()]
+        return shlex.join(["python", "-m", "encoding", "sweep", *self.spec.command_options(network)])
 
     def _layer_words(self) -> list[str]:
         every = [(backbone, layer) for backbone in self.backbones for layer in BACKBONES[backbone].layers(backbone)]

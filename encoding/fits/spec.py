@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -124,9 +125,14 @@ class FitSpec:
 
     def to_command(self) -> str:
         """The shell command that runs this fit."""
-        words = ["python", "-m", "encoding", "fit", "--dataset", self.dataset, "--subject", self.subject]
-        words += ["--backbone", self.backbone]
-        words += [word for layer in self.layers for word in ("--layer", layer)]
+        return shlex.join(["python", "-m", "encoding", "fit", *self.command_options()])
+
+    def command_options(self, network: Sequence[str] | None = None) -> list[str]:
+        """The options that name this fit on a command line, with ``network`` in place of ``--backbone`` and ``--layer`` where given."""
+        words = ["--dataset", self.dataset, "--subject", self.subject]
+        if network is None:
+            network = ["--backbone", self.backbone, *(word for layer in self.layers for word in ("--layer", layer))]
+        words += network
         words += ["--pool", self.pool] if self.pool != "none" else []
         words += ["--frames", str(self.frames)] if self.frames != FitSpec.frames else []
         words += ["--over-frames", self.over_frames] if self.over_frames != FitSpec.over_frames else []
@@ -137,7 +143,7 @@ class FitSpec:
         words += ["--hemi", self.hemi] if self.hemi != "both" else []
         words += ["--target-groups", self.target_groups] if self.target_groups != FitSpec.target_groups else []
         words += ["--extra-subjects", *self.extra_subjects] if self.extra_subjects else []
-        return shlex.join(words)
+        return words
 
     def to_python(self) -> str:
         """Three lines of Python that reproduce the fit in a notebook."""
