@@ -2,5 +2,5 @@
 
 The files beside this one hold no page. On its very first run a fresh server takes any folder of this name for Streamlit's old
 kind of app and looks here for the page that a link asks for; each of these files then hands over to ``app.py``. Without them that first
-visitor would be told that there is no such page.
+visitor would see "page not found".
 """

@@ -9,7 +9,7 @@ forward()
 st.header("Encoding Explorer", anchor=False)
 st.markdown(
     "How well do the features of a vision network predict the brain? Choose a data set, a network and a layer, and a regression is "
-    "fitted for every point of visual cortex, tested on pictures that it never saw, and drawn beside the most that noise allows. "
+    "fitted for every point of visual cortex, tested on images that it never saw, and drawn beside the most that noise allows. "
     "All of it runs on this machine; nothing is downloaded or sent unless you ask."
 )
 painted, ways = st.columns([5, 3], gap="medium")

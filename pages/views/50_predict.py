@@ -1,10 +1,10 @@
-"""Predict: the response of visual cortex to one picture, how far it can be trusted, and what in the picture drives it."""
+"""Predict: the response of visual cortex to one image, how far it can be trusted, and what in the image drives it."""
 
 import streamlit as st
 
 from encoding import DATASETS
 from pages.parts.data.subject_view import SIMULATED
-from pages.parts.predict.choices import WRONG, PredictionRequest, choose_fits, choose_picture
+from pages.parts.predict.choices import WRONG, PredictionRequest, choose_fits, choose_stimulus
 from pages.parts.predict.occlusion import occlusion_panel
 from pages.parts.predict.panels import (
     brain_panel,
@@ -36,13 +36,13 @@ if refusal := result.prediction_refusal():
 roi, least_r = roi_choice(result), least_r_choice(shown.subject.unit)
 left, right = st.columns([2, 5], gap="medium")
 with left:
-    picture = choose_picture(result, shown)
-    if picture is not None:
-        st.image(picture.middle, caption=plain(picture.name), alt=picture.name, width="stretch")
-if picture is None:
+    stimulus = choose_stimulus(result, shown)
+    if stimulus is not None:
+        st.image(stimulus.middle, caption=plain(stimulus.name), alt=stimulus.name, width="stretch")
+if stimulus is None:
     st.stop()
 
-asked = PredictionRequest(result, shown, picture)
+asked = PredictionRequest(result, shown, stimulus)
 try:
     asked.predicted()
 except WRONG as wrong:
@@ -52,11 +52,11 @@ with left:
     st.markdown(standing(asked, least_r))
 with right:
     brain_panel(asked, least_r, roi)
-models_table([(name, PredictionRequest(each, shown, picture)) for name, each in fits.items()], least_r)
+models_table([(name, PredictionRequest(each, shown, stimulus)) for name, each in fits.items()], least_r)
 regions_panel(asked, least_r, roi)
 drives, nearest = st.columns(2, gap="medium")
 with drives:
     occlusion_panel(asked, roi)
 with nearest:
     nearest_panel(asked, least_r)
-settle("a picture is predicted")
+settle("an image is predicted")

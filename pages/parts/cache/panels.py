@@ -209,10 +209,10 @@ def _export() -> None:
     st.download_button(
         "Export", lambda: packed(result, by=by, models=models), f"{key}.zip", "application/zip", on_click="ignore", key="export_file"
     )
-    told = f" Its models do not go along. {plain(refusal)}" if refusal else " With its models the receiver can predict new pictures."
+    words = f" Its models do not go along. {plain(refusal)}" if refusal else " With its models the receiver can predict new images."
     st.caption(
         "Scores, ROIs, noise ceilings, places on the cortex, intervals and the learning curve: enough to see tables, brains and "
-        f"scatters and to compare. No picture, no response, and not the network's own weights.{told}"
+        f"scatters and to compare. No image, no response, and not the network's own weights.{words}"
     )
 
 
@@ -240,7 +240,7 @@ def _import() -> None:
     st.caption(f"It is kept as `{result.key}`, marked as imported, and never stands in for a fit that is computed here.")
     refusal = result.prediction_refusal()
     if refusal:
-        st.caption(f"It cannot predict new pictures. {plain(refusal)}")
+        st.caption(f"It cannot predict new images. {plain(refusal)}")
     compare, predict = st.columns(2)
     if compare.button("Compare it", key="compare_import", width="stretch"):
         st.switch_page(view("compare"), query_params={"a": result.key})

@@ -43,13 +43,13 @@ def brain_panel(shown: SubjectView, row: int | None, vertex: Selection | None, r
     column = shown.subject.unit
     st.html(STAYS)  # the brain stays in sight beside a long grid
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    told = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
-    paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=column.fill(told))
+    words = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
+    paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=column.fill(words))
     with right.popover("View", width="stretch"):
         surface, outlined = surface_control(st), outline_control(st, shown.classes, key="data_outlines")
-        told = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
+        words = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
         unit = st.segmented_control(
-            "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=column.fill(told)
+            "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=column.fill(words)
         )
     brain_view(
         BrainMap(

@@ -24,7 +24,7 @@ HOW_SPREAD = (
 )
 HOW_CEILINGS = (
     "The share of {units} at each noise ceiling: the part of a {unit}'s variance that is not noise, and so could be explained by a "
-    "perfect model. Its root is the highest r. Near 0 no model can be told from chance."
+    "perfect model. Its root is the highest r. Near 0 no model can be distinguished from chance."
 )
 
 
@@ -108,5 +108,5 @@ def _repeats(shown: SubjectView) -> str:
     times = repeat_counts(shown.subject)
     if set(times) == {1}:
         return f"Each of the {shown.subject.n_stimuli:,} {shown.what} is one row; repeats, if there were any, were averaged before."
-    told = ", ".join(f"{n:,} {'once' if many == 1 else f'{many} times'}" for many, n in times.items())
-    return f"Repeats are rows of their own, which splits keep together: of {sum(times.values()):,} different {shown.what}, {told}."
+    words = ", ".join(f"{n:,} {'once' if many == 1 else f'{many} times'}" for many, n in times.items())
+    return f"Repeats are rows of their own, which splits keep together: of {sum(times.values()):,} different {shown.what}, {words}."

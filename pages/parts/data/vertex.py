@@ -23,7 +23,7 @@ HOW_HISTOGRAM = (
 )
 HOW_LABELS = (
     "The mean measured response of this {unit} to the stimuli of each kind, with the mean's 95 % interval (1.96 standard errors over "
-    "stimuli). Kinds whose intervals are far apart are told apart by this {unit}."
+    "stimuli). Kinds whose intervals are far apart are distinguished by this {unit}."
 )
 
 
@@ -121,5 +121,5 @@ def _labels(shown: SubjectView, found: Tuning) -> None:
     )
     graded = measure_correlations(shown.subject, found)
     if len(graded):
-        told = ", ".join(f"{each.label} {each.r:+.2f}" for each in graded.itertuples())
-        st.caption(f"Correlation of the response with how much a stimulus shows of each: {told}.")
+        words = ", ".join(f"{each.label} {each.r:+.2f}" for each in graded.itertuples())
+        st.caption(f"Correlation of the response with how much a stimulus shows of each: {words}.")

@@ -1,4 +1,4 @@
-"""Everything a person can carry away from a fit: tables, pictures, the brain, and three ways to have it again."""
+"""Everything a person can carry away from a fit: tables, images, the brain, and three ways to have it again."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
         "application/zip",
         on_click="ignore",
         width="stretch",
-        help="Scores, places and settings in one file that another person opens on their Cache page; no pictures, no responses.",
+        help="Scores, places and settings in one file that another person opens on their Cache page; no images, no responses.",
     )
     if beside.button("Compare with another fit", key="to_compare", width="stretch"):
         st.switch_page(view("compare"), query_params={"a": result.key})

@@ -152,7 +152,7 @@ def _show(spec: FitSpec, found: Search) -> None:
             alt = "share of the variance of r that each parameter explains"
             chart(shares, "search_importances", alt=alt, how=HOW["importances"], source=_source(found))
         else:
-            st.caption("A few more trials, and it can be told which parameters matter.")
+            st.caption("A few more trials show which parameters matter.")
     ranked = found.trials.sort_values("value", ascending=False, kind="stable", na_position="last")
     st.dataframe(
         ranked.astype(dict.fromkeys(found.space, str)), hide_index=True, key="search_trials_table", alt="every trial, the best first"

@@ -31,7 +31,7 @@ from pages.parts.shared.text import plain
 DOORS = {  # the page's name in its file: what stands on the door, and what is behind it
     "explore": (
         ":material/neurology: Explore",
-        "Fit one model and look at it from every side: the brain, the regions, single vertices, the pictures it gets wrong.",
+        "Fit one model and look at it from every side: the brain, the regions, single vertices, the images it gets wrong.",
     ),
     "compare": (":material/compare_arrows: Compare", "Two or more finished fits side by side: which model predicts which region better?"),
     "learn": (":material/school: Learn", "Lessons of one screen each, from a single response to noise ceilings and common mistakes."),
@@ -82,7 +82,7 @@ def _fitted(result: Result) -> None:
     r = table.loc[table["roi"] == roi, "r_mean"].mean()
     st.markdown(
         f"{SIMULATED} How well **{' + '.join(START.layers)}** of **{START.backbone}** predicts each vertex of **{START.subject}**, over "
-        f"{result.n_test:,} pictures that it never saw. Best predicted region: **{roi}**, mean r {r:.2f}."
+        f"{result.n_test:,} images that it never saw. Best predicted region: **{roi}**, mean r {r:.2f}."
     )
     placement, hemis = Placement.of(result.plan.subject), result.plan.hemis
     _paint(
@@ -183,8 +183,8 @@ def _weights() -> str:
     here = [file.network for file in files if file.is_here]
     free = [name for name in BACKBONES if not BACKBONES[name].needs_weights]
     named = ", ".join(here[:6]) + (" and others" if len(here) > 6 else "")
-    told = f"Here are those of {len(here)} of {len(files)} networks: {named}." if here else f"None of {len(files)} networks' are here yet."
-    return f"{told} The Weights page fetches them. {' and '.join(free)} need none, nor does any untrained network."
+    words = f"Here are those of {len(here)} of {len(files)} networks: {named}." if here else f"None of {len(files)} networks' are here yet."
+    return f"{words} The Weights page fetches them. {' and '.join(free)} need none, nor does any untrained network."
 
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, show_spinner="Looking at this machine …")

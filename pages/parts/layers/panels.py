@@ -34,13 +34,13 @@ SHOWN_SCORES = ("r", "normalised_r2")
 ON_BRAIN = ("one layer", "best layer")
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
 HOW = {
-    "heatmap": "Each cell is a fit: how well that layer predicts new pictures' responses in that region, averaged over its {units}. Early "
+    "heatmap": "Each cell is a fit: how well that layer predicts new images' responses in that region, averaged over its {units}. Early "
     "layers are at the bottom. A star is the best layer of a region; it is filled where that layer also wins in 95 % or more of 500 draws "
-    "of the test images, and the share stands beside the region's name. An open star may well change place with other pictures.",
+    "of the test images, and the share stands beside the region's name. An open star may well change place with other images.",
     "profile": "One region through the layers, early ones left. Whiskers are 95 % of draws of the test images. All layers are tested on "
     "the same images, so whiskers that overlap do not say that two layers are alike: the shares of draws are the paired comparison.",
     "wins": "Each column shares out the 500 draws of the test images among the layers that win them. One large dot: the best layer is "
-    "sure. Several dots: other pictures would have made another layer the best.",
+    "sure. Several dots: other images would have made another layer the best.",
     "territory": "How much of the cortex each layer predicts best. The colours are those of the brain above.",
     "published": PUBLISHED_ORIGIN,
 }

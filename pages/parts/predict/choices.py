@@ -1,4 +1,4 @@
-"""The Predict page's choices: which finished fits, which picture, and what they predict of it."""
+"""The Predict page's choices: which finished fits, which image, and what they predict of it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from pages.parts.shared.text import plain
 
 MOST_MODELS = 4
 OF_DATA, UPLOAD = "data set", "upload"
-WRONG = (LookupError, ValueError, OSError, ImportError)  # what a fit or a picture that cannot be used raises
+WRONG = (LookupError, ValueError, OSError, ImportError)  # what a fit or an image that cannot be used raises
 
 
 @dataclass(frozen=True)
-class Picture:
+class Stimulus:
     """What is predicted from.
 
     Attributes
     ----------
-    frames : a picture's only frame, or those of a clip, as RGB.
+    frames : an image's only frame, or those of a clip, as RGB.
     row : of the data set; None for an upload.
     key : names the pixels.
     """
@@ -53,37 +53,37 @@ class Picture:
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """A finished fit and the picture on the page.
+    """A finished fit and the image on the page.
 
     Attributes
     ----------
-    folds : the folds whose models never saw the picture; empty where all of them predict.
+    folds : the folds whose models never saw the image; empty where all of them predict.
     """
 
     result: Result
     shown: SubjectView
-    picture: Picture
+    stimulus: Stimulus
 
     @cached_property
     def folds(self) -> tuple[int, ...]:
-        return () if self.picture.row is None else folds_unseen(self.result, self.picture.row)
+        return () if self.stimulus.row is None else folds_unseen(self.result, self.stimulus.row)
 
     @property
     def is_seen(self) -> bool:
-        """Whether every model was trained on the picture."""
-        return self.picture.row is not None and not self.folds
+        """Whether every model was trained on the image."""
+        return self.stimulus.row is not None and not self.folds
 
     def predicted(self) -> dict[str, np.ndarray]:
         """Per fitted hemisphere (n_vertices,) float32."""
-        if self.picture.row is not None:
-            return _of_row(self.result.key, self.picture.row, self.result)
-        return _of_upload(self.result.key, self.picture.key, self.result, self.picture.frames)
+        if self.stimulus.row is not None:
+            return _of_row(self.result.key, self.stimulus.row, self.result)
+        return _of_upload(self.result.key, self.stimulus.key, self.result, self.stimulus.frames)
 
     def measured(self) -> dict[str, np.ndarray] | None:
         """The same of the measured response, the mean over repeats; None for an upload."""
-        if self.picture.row is None:
+        if self.stimulus.row is None:
             return None
-        found = self.shown.response(self.picture.row)
+        found = self.shown.response(self.stimulus.row)
         return {hemi: found[hemi] for hemi in self.result.plan.hemis}
 
 
@@ -165,17 +165,17 @@ def _same_subject(one: Result, other: Result) -> bool:
     return same and (a.spec.dataset, a.spec.subject) == (b.spec.dataset, b.spec.subject)
 
 
-# ---- the picture
+# ---- the image
 
 
-def choose_picture(result: Result, shown: SubjectView) -> Picture | None:
-    """The picture that is predicted from, from the widgets here; None while there is none, which is said."""
+def choose_stimulus(result: Result, shown: SubjectView) -> Stimulus | None:
+    """The image that is predicted from, from the widgets here; None while there is none, which is said."""
     _leave_upload()
     if not result.has_data:
         st.caption(f"The {shown.what} of this imported fit did not come with it. Upload one.")
         return _uploaded(result)
     source = st.segmented_control(
-        "Picture from" if not shown.clips else "Clip from",
+        "Image from" if not shown.clips else "Clip from",
         [OF_DATA, UPLOAD],
         key="from",
         bind="query-params",
@@ -186,14 +186,14 @@ def choose_picture(result: Result, shown: SubjectView) -> Picture | None:
 
 
 def _leave_upload() -> None:
-    """Whoever presses the number of a picture below an uploaded one wants to see that."""
+    """Whoever presses the number of an image below an uploaded one wants to see that."""
     now, before = st.session_state.get("stimulus") or "", st.session_state.get("_stimulus_before")
     if before is not None and now not in ("", before) and st.session_state.get("from") == UPLOAD:
         st.session_state["from"] = OF_DATA
     st.session_state["_stimulus_before"] = now
 
 
-def _of_data_set(result: Result, shown: SubjectView) -> Picture | None:
+def _of_data_set(result: Result, shown: SubjectView) -> Stimulus | None:
     tests = np.unique(result.test_rows())
     text = st.text_input(
         "Stimulus",
@@ -214,7 +214,7 @@ def _of_data_set(result: Result, shown: SubjectView) -> Picture | None:
     further = tests[(place + (place < len(tests) and tests[place] == row)) % len(tests)]
     before.button("Previous", key="picture_before", on_click=_go, args=(int(last),), width="stretch", help="The test image before.")
     after.button("Next", key="picture_after", on_click=_go, args=(int(further),), width="stretch", help="The next test image.")
-    return Picture(frames, shown.subject.stimuli.names[row], row, InMemory([frames]).fingerprint)
+    return Stimulus(frames, shown.subject.stimuli.names[row], row, InMemory([frames]).fingerprint)
 
 
 def _go(row: int) -> None:
@@ -226,7 +226,7 @@ def _frames(key: str, row: int, _result: Result) -> tuple[Image.Image, ...]:
     return tuple(_result.plan.stimuli.frames(row))
 
 
-def _uploaded(result: Result) -> Picture | None:
+def _uploaded(result: Result) -> Stimulus | None:
     clips = result.plan.of_clips
     kinds, most = (CLIPS, MOST_CLIP_BYTES) if clips else (PICTURES, MOST_PICTURE_BYTES)
     file = st.file_uploader(
@@ -242,12 +242,12 @@ def _uploaded(result: Result) -> Picture | None:
     if isinstance(found, str):
         st.error(plain(found))
         return None
-    return Picture(found, "your upload", None, InMemory([found]).fingerprint)
+    return Stimulus(found, "your upload", None, InMemory([found]).fingerprint)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the file …", scope="session")
 def _decoded(file_id: str, n_frames: int, _file) -> tuple[Image.Image, ...] | str:
-    """The frames of an uploaded clip, or the picture where ``n_frames`` is 0; what is wrong with it where it cannot be read."""
+    """The frames of an uploaded clip, or the image where ``n_frames`` is 0; what is wrong with it where it cannot be read."""
     try:
         data = _file.getvalue()
         return tuple(read_clip(data, n_frames)) if n_frames else (read_picture(data),)
@@ -260,7 +260,7 @@ def _decoded(file_id: str, n_frames: int, _file) -> tuple[Image.Image, ...] | st
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the network …")
 def predictor(key: str, _result: Result) -> Predictor:
-    """A fit ready to predict pictures, on the CPU: graphics cards are for jobs."""
+    """A fit ready to predict images, on the CPU: GPUs are for jobs."""
     return Predictor.of(_result, device="cpu")
 
 
@@ -270,7 +270,7 @@ def _of_row(key: str, row: int, _result: Result) -> dict[str, np.ndarray]:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Predicting …", scope="session")
-def _of_upload(key: str, picture: str, _result: Result, _frames: Sequence[Image.Image]) -> dict[str, np.ndarray]:
+def _of_upload(key: str, stimulus: str, _result: Result, _frames: Sequence[Image.Image]) -> dict[str, np.ndarray]:
     found = predictor(key, _result)(InMemory([_frames]))
     return {hemi: values[0] for hemi, values in found.items()}
 

@@ -1,4 +1,4 @@
-"""What in a picture drives a region, on the Predict page: at once for filters, by a job for networks."""
+"""What in an image drives a region, on the Predict page: at once for filters, by a job for networks."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ HOW = (
 
 
 def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
-    """The picture with what drives the region in it."""
+    """The image with what drives the region in it."""
     name = f"every {asked.shown.subject.unit}" if roi == EVERY_VERTEX else roi
-    st.subheader(f"What in the picture drives {plain(name)}", anchor=False, help=explained(roi) or None)
+    st.subheader(f"What in the image drives {plain(name)}", anchor=False, help=explained(roi) or None)
     grid, side = st.columns(2)
     n_grid = int(grid.number_input("Places a side", 4, 16, 8, key="grid", bind="query-params", help="More places take longer."))
     patch = side.slider("Patch, of a side", 0.05, 0.5, 0.2, 0.05, key="patch", bind="query-params", help="How large the grey patch is.")
     folds = asked.folds or tuple(range(len(asked.result.plan.folds)))
-    wanted = OcclusionRequest(asked.result.key, roi, n_grid, patch, folds, asked.picture.key, ())
+    wanted = OcclusionRequest(asked.result.key, roi, n_grid, patch, folds, asked.stimulus.key, ())
     try:
         found = _quick(wanted.key, asked, wanted) if is_quick(asked.result) else _by_job(wanted, asked)
     except WRONG as wrong:
@@ -43,12 +43,12 @@ def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
         return
     if found is None:
         return
-    figure = plots.occlusion_map(asked.picture.middle, found.drop, label=name, patch=patch)
-    alt = f"how much the predicted response of {name} falls when parts of the picture are covered"
+    figure = plots.occlusion_map(asked.stimulus.middle, found.drop, label=name, patch=patch)
+    alt = f"how much the predicted response of {name} falls when parts of the image are covered"
     chart(figure, "occlusion", alt=alt, source=_short_origin(asked.result), how=HOW)
     row, column = np.unravel_index(int(np.argmax(found.drop)), found.drop.shape)
     falls = f"It falls most, by {found.drop.max():.3f}, when row {row + 1}, place {column + 1} of {n_grid} x {n_grid} is covered."
-    falls = falls if found.drop.max() > 0 else "Wherever the picture is covered, it does not fall."
+    falls = falls if found.drop.max() > 0 else "Wherever the image is covered, it does not fall."
     patched = f"The patch is {patch:.0%} of a side, drawn in the corner."
     st.caption(f"Predicted response of {plain(name)}: **{found.uncovered:+.3f}** as it is. {falls} {patched}")
 
@@ -60,17 +60,17 @@ def _short_origin(result: Result) -> str:
 
 
 def is_quick(result: Result) -> bool:
-    """Whether a few hundred pictures pass in a second or two on the CPU: filters, not networks; pictures, not clips."""
+    """Whether a few hundred images pass in a second or two on the CPU: filters, not networks; images, not clips."""
     planned = result.plan
     return not BACKBONES[planned.spec.backbone].needs_weights and planned.stimuli.n_frames == 1 and planned.readout.uses_components
 
 
-@st.cache_resource(max_entries=32, show_spinner="Covering the picture place by place …", scope="session")
+@st.cache_resource(max_entries=32, show_spinner="Covering the image place by place …", scope="session")
 def _quick(key: str, _asked: PredictionRequest, _wanted: OcclusionRequest) -> Occlusion:
     result = _asked.result
     columns = {hemi: result.columns(_wanted.roi, hemi) for hemi in result.plan.hemis}
     shape = {"n_grid": _wanted.n_grid, "patch": _wanted.patch, "folds": _wanted.folds}
-    return occlude(predictor(result.key, result), _asked.picture.frames, columns, **shape)
+    return occlude(predictor(result.key, result), _asked.stimulus.frames, columns, **shape)
 
 
 def _by_job(wanted: OcclusionRequest, asked: PredictionRequest) -> Occlusion | None:
@@ -81,17 +81,17 @@ def _by_job(wanted: OcclusionRequest, asked: PredictionRequest) -> Occlusion | N
     follow(wanted.key, cancel="cancel_occlusion", missing="the map")
     if job is None or job.finished:
         n = wanted.n_grid**2 + 1
-        sent = "" if asked.picture.row is not None else " Your picture goes to it in memory; only the map is kept, not the picture."
+        sent = "" if asked.stimulus.row is not None else " Your image goes to it in memory; only the map is kept, not the image."
         if not may_change():
             st.info(
-                f"This takes a job, as {n:,} pictures have to pass through {plain(asked.result.plan.spec.backbone)}, "
+                f"This takes a job, as {n:,} images have to pass through {plain(asked.result.plan.spec.backbone)}, "
                 "and this server starts none."
             )
             return None
         st.button("Compute it", key="occlude", type="primary", on_click=_submit, args=(wanted, asked))
-        st.caption(f"{n:,} pictures pass through {plain(asked.result.plan.spec.backbone)}, in the background.{sent}")
+        st.caption(f"{n:,} images pass through {plain(asked.result.plan.spec.backbone)}, in the background.{sent}")
     return None
 
 
 def _submit(wanted: OcclusionRequest, asked: PredictionRequest) -> None:
-    jobs().submit(occlude_picture, replace(wanted, frames=tuple(map(as_png, asked.picture.frames))), key=wanted.key)
+    jobs().submit(occlude_picture, replace(wanted, frames=tuple(map(as_png, asked.stimulus.frames))), key=wanted.key)

@@ -1,4 +1,4 @@
-"""The Predict page's panels: the brain, the regions, the nearest stimuli, and what in the picture drives a region."""
+"""The Predict page's panels: the brain, the regions, the nearest stimuli, and what in the image drives a region."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from pages.parts.shared.stimulus_grid import stimulus_grid
 from pages.parts.shared.text import plain
 
 MAPS = {
-    "predicted": "The model's prediction for this picture.",
-    "measured": "The response that was measured, the mean over repeats; for pictures of the data set.",
+    "predicted": "The model's prediction for this image.",
+    "measured": "The response that was measured, the mean over repeats; for images of the data set.",
     "difference": "Measured less predicted: what the model misses, and noise.",
     "test r": "How far each {unit}'s predictions are to be trusted: its correlation with responses to images that the model never saw.",
 }
@@ -35,8 +35,8 @@ LEAST_R = 0.2  # vertices with a lower test r are hidden at first
 SPREAD = 2.0  # colours reach this many standard deviations of a vertex that varies more than three in four
 N_NEAREST = 8
 HOW = {
-    "regions": "Each bar is the mean prediction of a region's reliable {units} for this one picture. The frame around it is what was "
-    "measured. One response of one person to one picture is mostly noise, and predictions shrink towards the mean: expect the same sign, "
+    "regions": "Each bar is the mean prediction of a region's reliable {units} for this one image. The frame around it is what was "
+    "measured. One response of one person to one image is mostly noise, and predictions shrink towards the mean: expect the same sign, "
     "not the same height.",
 }
 KEY = "predict_brain"
@@ -56,7 +56,7 @@ def model_choice(found: Mapping[str, Result]) -> Result:
 def roi_choice(result: Result) -> str:
     """The region looked at, from the sidebar; ``all`` for every vertex."""
     rois = [roi for roi in result.selected_rois if roi != EVERY_VERTEX]
-    help = "It stands out in the charts, and it is what the picture is covered for. A click on the brain chooses too."
+    help = "It stands out in the charts, and it is what the image is covered for. A click on the brain chooses too."
     with st.sidebar:
         choice = roi_select(rois, result.plan.subject.unit, help=help)
     if choice == BEST:
@@ -81,9 +81,9 @@ def least_r_choice(unit: Unit) -> float:
 
 
 def standing(asked: PredictionRequest, least_r: float) -> str:
-    """What the picture is to the model, in Markdown, with how well the pattern is predicted where that is known."""
-    if asked.picture.row is None:
-        return ":blue-badge[Your picture] Nothing was measured for it: there is only the prediction."
+    """What the image is to the model, in Markdown, with how well the pattern is predicted where that is known."""
+    if asked.stimulus.row is None:
+        return ":blue-badge[Your image] Nothing was measured for it: there is only the prediction."
     badge = (
         ":orange-badge[Training image] The model was fitted to it, so its prediction looks better than it is."
         if asked.is_seen
@@ -99,8 +99,8 @@ def pattern_r(asked: PredictionRequest, least_r: float) -> tuple[float, int]:
 
 
 def models_table(every: list[tuple[str, PredictionRequest]], least_r: float) -> None:
-    """How well each model predicts the pattern of a picture of the data set; nothing for one model or an upload."""
-    if len(every) < 2 or every[0][1].picture.row is None:
+    """How well each model predicts the pattern of an image of the data set; nothing for one model or an upload."""
+    if len(every) < 2 or every[0][1].stimulus.row is None:
         return
     unit = every[0][1].shown.subject.unit
     rows = [(name, *pattern_r(asked, least_r), "training" if asked.is_seen else "test") for name, asked in every]
@@ -123,13 +123,13 @@ def brain_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
     if placement is None:
         say_no_place(asked.shown.subject)
         return
-    known = [name for name in MAPS if asked.picture.row is not None or name in ("predicted", "test r")]
+    known = [name for name in MAPS if asked.stimulus.row is not None or name in ("predicted", "test r")]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    told = "\n\n".join(f"**{name}** {about}" for name, about in MAPS.items())
+    words = "\n\n".join(f"**{name}** {about}" for name, about in MAPS.items())
     if st.session_state.get("map") not in (None, *known):
         st.session_state["map"] = known[0]
     paint = left.segmented_control(
-        "The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=unit.fill(told)
+        "The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=unit.fill(words)
     )
     with right.popover("View", width="stretch"):
         surface, outlined = surface_control(st), outline_control(st, asked.shown.classes, key="predict_outlines")
@@ -171,8 +171,8 @@ def _painted(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) 
 
 
 def _colours(asked: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]) -> dict:
-    """Title, quantity and colours of a map. Their range depends on the model alone, so pictures can be compared."""
-    name = asked.picture.name
+    """Title, quantity and colours of a map. Their range depends on the model alone, so images can be compared."""
+    name = asked.stimulus.name
     if paint == "test r":
         return {
             "title": f"Test r per {asked.shown.subject.unit}",
@@ -213,7 +213,7 @@ def _choose_clicked(asked: PredictionRequest) -> None:
 
 
 def regions_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
-    """Mean prediction of every region, with the measured one where the picture is of the data set."""
+    """Mean prediction of every region, with the measured one where the image is of the data set."""
     if not asked.shown.rois:
         st.info("This data set names no ROIs, so there are no bars to compare.")
         return
@@ -238,7 +238,7 @@ def regions_panel(asked: PredictionRequest, least_r: float, roi: str) -> None:
         unit=subject.unit,
     )
     beside = "" if measured is None else ", and the measured one"
-    alt = f"mean predicted response of each region to {asked.picture.name}{beside}"
+    alt = f"mean predicted response of each region to {asked.stimulus.name}{beside}"
     chart(figure, "regions", alt=alt, source=origin(asked.result), how=subject.unit.fill(HOW["regions"]))
     n_gone = int((predicted.groupby("roi")["n_vertices"].sum() == 0).sum())
     gone = f" {n_gone} regions have none, and no bar." if n_gone else ""
@@ -259,7 +259,7 @@ def nearest_panel(asked: PredictionRequest, least_r: float) -> None:
     except WRONG as wrong:
         st.error(plain(wrong))
         return
-    own = [] if asked.picture.row is None else [asked.shown.subject.groups[asked.picture.row]]
+    own = [] if asked.stimulus.row is None else [asked.shown.subject.groups[asked.stimulus.row]]
     rows, r = known.nearest(asked.predicted(), N_NEAREST, without=own)
     if not len(rows):
         st.info(f"Too few {asked.shown.subject.unit.many} are predicted this well to compare patterns. Lower the test r in the sidebar.")

@@ -47,7 +47,7 @@ export default async function ({{ data, parentElement, setStateValue }}) {{
 
 
 class CannotServe(RuntimeError):
-    """The viewer's files cannot reach the browser. The message says how to mend it."""
+    """The viewer's files cannot reach the browser. The message says how to fix it."""
 
 
 _component = st.components.v2.component("brain_view", html="<div class='place'></div>", js=LOADER)
@@ -62,7 +62,7 @@ def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Calla
     ----------
     brain : what to draw; its ``selected`` vertex is marked, or without one the vertex that was clicked last.
     key : names the view in the session; one for each brain of the app.
-    height : pixels of the picture.
+    height : pixels of the image.
     on_select : called before the rerun that a click starts; :func:`clicked` then tells what was clicked.
 
     Returns

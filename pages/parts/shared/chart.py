@@ -18,7 +18,7 @@ def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", *
     ----------
     alt : what the chart shows, for those who cannot see it.
     how : how to read it, in Markdown; shown on demand below the chart, above its numbers as a table.
-    source : where the numbers come from (:func:`origin`), written small into the picture.
+    source : where the numbers come from (:func:`origin`), written small into the image.
     more : for ``st.plotly_chart``, such as ``on_select``.
     """
     image_format = st.session_state.get("chart_format", "png")

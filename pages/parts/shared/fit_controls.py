@@ -103,8 +103,8 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
 def weights_control() -> str:
     """The weights of a network that learns; PathRefused, a ValueError, for a path on a server that opens none."""
     a_path = "" if is_shared() else "; or type the path of a weights file"
-    told = f"pretrained; random:0 for the untrained control{a_path}."
-    return check_weights(st.selectbox("Weights", WEIGHTS, key="weights", bind="query-params", accept_new_options=True, help=told))
+    words = f"pretrained; random:0 for the untrained control{a_path}."
+    return check_weights(st.selectbox("Weights", WEIGHTS, key="weights", bind="query-params", accept_new_options=True, help=words))
 
 
 def _kept(dataset: str) -> dict[str, Any]:

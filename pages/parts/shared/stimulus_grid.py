@@ -16,7 +16,7 @@ from pages.parts.shared.text import plain
 A_ROW = 4  # in half the page's width
 THUMBNAIL = 192  # px, the longer side
 N_THREADS = 4  # clips take long to decode
-SQUEEZED = (  # small buttons close below their pictures
+SQUEEZED = (  # small buttons close below their images
     "<style>[class*=st-key-picks] [data-testid=stVerticalBlock] {gap: 0.15rem}"
     " [class*=st-key-picks] [data-testid=stColumn] {min-width: 0}"
     " [class*=st-key-picks] button {min-height: 1.5rem; padding: 0 0.1rem}"

@@ -86,7 +86,7 @@ def shown(page):
 
 
 def picked(page, name):
-    """The numbers on the buttons below pictures."""
+    """The numbers on the buttons below images."""
     return [int(button.label) for button in page.button if (button.key or "").startswith(f"pick_{name}_")]
 
 

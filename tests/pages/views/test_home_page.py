@@ -77,7 +77,7 @@ def test_a_finished_fit_is_painted(page, drawn, tiny, store, monkeypatch):
     assert not page.exception and NoWorkers.submitted == [] and drawn[0].title == "r per vertex"
     np.testing.assert_array_equal(drawn[0].values["lh"], result.score("lh"))
     np.testing.assert_allclose(drawn[0].ceiling["rh"], np.sqrt(0.5), rtol=1e-6)
-    assert "Best predicted region: **driven**" in shown(page) and f"over {result.n_test} pictures" in shown(page)
+    assert "Best predicted region: **driven**" in shown(page) and f"over {result.n_test} images" in shown(page)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.pages.conftest import NoWorkers
 
 
 class AnyPicture:
-    """The planted backbone, with pictures of any size reduced to its 4 x 4 pixels."""
+    """The planted backbone, with images of any size reduced to its 4 x 4 pixels."""
 
     def prepare(self, image):
         import torch
@@ -90,7 +90,7 @@ def test_a_picture_pressed_below_is_shown(page, store):
     page.query_params["from"] = "upload"
     page.run()
     page.file_uploader(key="upload").set_value([("a.png", png(), "image/png")]).run()
-    assert not page.exception and "Your picture" in words(page)
+    assert not page.exception and "Your image" in words(page)
     first = next(button for button in page.button if button.key.startswith("pick_nearest"))
     first.click().run()
     assert page.text_input(key="stimulus").value == first.label and "Training image" in words(page)
