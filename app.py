@@ -14,7 +14,7 @@ VIEWS = Path(__file__).parent / "pages" / "views"
 st.set_page_config(page_title="Encoding Explorer", page_icon="🧠", layout="wide")
 st.html(
     "<style>[data-testid=stMainBlockContainer] {padding-top: 3rem; padding-bottom: 3rem}"
-    " [data-testid=stProgress] * {transition: none !important}</style>"  # sliding bars took half a core where there is no graphics card
+    " [data-testid=stProgress] * {transition: none !important}</style>"  # sliding bars took half a core where there is no GPU
 )
 pages = [st.Page(path, title=path.stem.partition("_")[2].capitalize()) for path in sorted(VIEWS.glob("[0-9]*.py"))]
 page = st.navigation(pages, position="sidebar" if access.is_in() else "hidden")  # before entering, or a link would lose its page

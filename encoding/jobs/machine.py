@@ -1,4 +1,4 @@
-"""What this machine has for fits: processors, memory, a graphics card, room on the disk."""
+"""What this machine has for fits: processors, memory, a GPU, room on the disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ASK_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Machine:
-    """Attributes: processor cores that this process may use; bytes of memory and disk that are free; the graphics cards that
+    """Attributes: processor cores that this process may use; bytes of memory and disk that are free; the GPUs that
     torch can use, by name, and the device that fits take; the Dask scheduler that gets the fits instead, where one is named."""
 
     n_cores: int
@@ -28,11 +28,11 @@ class Machine:
     def __str__(self) -> str:
         cores = f"{self.n_cores} processor cores" if self.n_cores > 1 else "one processor core"
         if self.device == "cuda":
-            told = f"Fits run on {', '.join(self.cards) or 'a graphics card'}, beside {cores}."
+            told = f"Fits run on {', '.join(self.cards) or 'a GPU'}, beside {cores}."
         elif self.cards:
             told = f"Fits run on {cores}: there is {', '.join(self.cards)}, but the torch installed here cannot use it."
         else:
-            told = f"Fits run on {cores}; no graphics card was found."
+            told = f"Fits run on {cores}; no GPU was found."
         if self.scheduler:
             told = f"Fits go to the Dask scheduler at {self.scheduler}. This machine has {cores}."
         return f"{told} {self.memory / 1e9:,.0f} GB of memory and {self.disk / 1e9:,.0f} GB on the disk of results are free."

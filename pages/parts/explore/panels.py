@@ -173,10 +173,12 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     measured, predicted = found.measured, found.predicted
     stimuli, rows = result.plan.subject.stimuli, result.test_rows()
     names = np.array([stimuli.names[row] for row in rows])
+    several = sum(len(chosen) for _, chosen in columns) > 1
+    title = f"Response averaged over {unit.many}" if several else focus.label[0].upper() + focus.label[1:]
     left, right = st.columns(2)
     with left:
         chart(
-            plots.observed_predicted(measured, predicted, names, title=focus.label[0].upper() + focus.label[1:], r=found.r),
+            plots.observed_predicted(measured, predicted, names, title=title, r=found.r),
             "observed",
             alt=f"observed against predicted, {focus.label}",
             source=origin(result),
@@ -194,7 +196,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
         f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
         "A curved trend in the residuals would mean that something is missing."
     )
-    if sum(len(chosen) for _, chosen in columns) > 1:
+    if several:
         st.caption(
             f"Responses are averaged over {unit.many} first, which removes noise that they do not share: this r ({found.r:.2f}) may lie "
             f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {found.mean_r:.2f}."

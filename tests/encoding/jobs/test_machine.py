@@ -18,7 +18,7 @@ def test_this_machine_has_a_core_memory_and_room(tmp_path):
 @pytest.mark.parametrize(
     ("device", "cards", "scheduler", "told"),
     [
-        ("cpu", (), "", "Fits run on 4 processor cores; no graphics card was found. 8 GB of memory and 100 GB"),
+        ("cpu", (), "", "Fits run on 4 processor cores; no GPU was found. 8 GB of memory and 100 GB"),
         ("cuda", ("H200",), "", "Fits run on H200, beside 4 processor cores."),
         ("cpu", ("H200",), "", "there is H200, but the torch installed here cannot use it"),
         ("cpu", (), "tcp://far:8786", "Fits go to the Dask scheduler at tcp://far:8786. This machine has 4"),

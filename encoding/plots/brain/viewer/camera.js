@@ -75,7 +75,7 @@ export function project(place, x, y, z) {
   return [place.x + place.scale * along(place.right), place.y - place.scale * along(place.up), along(place.towards)];
 }
 
-/** The same as a column-major matrix from millimetres to clip space, for the graphics card. */
+/** The same as a column-major matrix from millimetres to clip space, for the GPU. */
 export function clipMatrix(place, width, height) {
   const rows = [
     [place.right, (2 * place.scale) / width, (2 * place.x) / width - 1],

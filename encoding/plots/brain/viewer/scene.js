@@ -1,5 +1,5 @@
 // Drawing with WebGL2: the cortex with its colours, and the borders of ROIs as lines of a width in pixels.
-// Colour range, threshold and colour table are the graphics card's business; a change of them moves no vertex data.
+// Colour range, threshold and colour table are the GPU's business; a change of them moves no vertex data.
 
 import { DEPTH } from "./camera.js";
 
@@ -80,7 +80,7 @@ function program(gl, vertexSource, fragmentSource, attributes) {
   return { program: made, uniforms };
 }
 
-/** Everything that one canvas holds on the graphics card. Made anew when a lost context comes back. */
+/** Everything that one canvas holds on the GPU. Made anew when a lost context comes back. */
 export function createScene(gl) {
   const cortex = program(gl, CORTEX_VERTEX, CORTEX_FRAGMENT, ["position", "normal", "value", "sulcalDepth"]);
   const line = program(gl, LINE_VERTEX, LINE_FRAGMENT, ["start", "stop", "chosen"]);

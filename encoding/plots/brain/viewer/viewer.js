@@ -1,4 +1,4 @@
-// The interactive brain. createBrainView puts one into an element; update gives it a new map; dispose frees the graphics card.
+// The interactive brain. createBrainView puts one into an element; update gives it a new map; dispose frees the GPU.
 
 import { spread, unpack } from "./bytes.js";
 import { HEMIS, clipMatrix, placement, project, sideOf, standardCamera, turn, zoomAt } from "./camera.js";
@@ -29,7 +29,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   const meshes = {}; // surface -> hemisphere -> mesh, made when first shown
   const projected = {}; // hemisphere -> every vertex on the screen, until the camera moves
   const data = {}; // hemisphere -> { values, ceiling, rois }
-  let uploaded = {}; // hemisphere -> the surface that the graphics card holds
+  let uploaded = {}; // hemisphere -> the surface that the GPU holds
   let map = null, camera = null, scene = null, selected = null, labels = [], shownNames = [];
   let frameRequest = 0, frames = 0, select = onSelect;
   if (!gl) {
@@ -74,7 +74,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     }
   }
 
-  /** Send the map to the graphics card. */
+  /** Send the map to the GPU. */
   function upload() {
     const { surface } = map.header;
     meshes[surface] ??= Object.fromEntries(HEMIS.map((hemi) => [hemi, makeMesh(meshFile.arrays, hemi, surface)]));
@@ -276,7 +276,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     on(canvas, "keydown", keys.press);
     on(canvas, "focus", keys.focus);
     on(canvas, "blur", () => { keys.leave(); hide(frame.tooltip); });
-    on(canvas, "webglcontextlost", (event) => { event.preventDefault(); say("The graphics card was reset. The brain comes back when it does."); });
+    on(canvas, "webglcontextlost", (event) => { event.preventDefault(); say("The GPU was reset. The brain comes back when it does."); });
     on(canvas, "webglcontextrestored", () => { scene = createScene(gl); uploaded = {}; if (map) upload(); say(""); requestDraw(); });
   }
 
