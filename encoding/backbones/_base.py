@@ -1,4 +1,4 @@
-"""What every source of networks offers."""
+"""Interfaces of backbones (opened networks) and of the sources that they come from."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class UnknownLayer(LookupError):
-    """The backbone has no such layer. The message holds the nearest one."""
+    """A layer that the backbone does not have. The message names the nearest one."""
 
 
 class NoWeights(FileNotFoundError):
-    """Weights are not on this machine. The message names the file, where to put it and what works without it."""
+    """Pretrained weights that are not on this machine and cannot be had. The message says where to put them by hand."""
 
 
 class NotInstalled(ImportError):
-    """A library that one source needs, and nothing else, is not there. The message says how to install it."""
+    """An optional library that a source needs and that is not installed. The message says how to install it."""
 
 
 class Backbone(ABC):
@@ -33,20 +33,28 @@ class Backbone(ABC):
 
     Attributes
     ----------
-    fingerprint : names architecture, weight bytes and preprocessing; equal fingerprints give equal features.
+    fingerprint : digest of architecture, weight bytes and preprocessing; equal fingerprints give equal features.
     """
 
     fingerprint: str
 
     @abstractmethod
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """One RGB image -> (3, height, width) float32, resized and normalised as this network expects. Thread-safe."""
+        """Resize and normalise one RGB image as this network expects: (3, height, width) float32. Thread-safe."""
 
     @abstractmethod
     def activations(self, batch: torch.Tensor, layers: Sequence[str], pool: str = "none") -> dict[str, torch.Tensor]:
-        """(b, 3, height, width) -> per layer (b, n_features) float32 on the same device, all from one forward pass.
+        """Compute the activations of several layers in one forward pass.
 
-        ``pool`` says what is kept of a layer's places: :func:`encoding.backbones._pooling.pooled`.
+        Parameters
+        ----------
+        batch : (b, 3, height, width) float32, prepared images.
+        layers : names of layers.
+        pool : pooling over the places of each layer (:data:`encoding.backbones._pooling.POOLS`).
+
+        Returns
+        -------
+        Layer to (b, n_features) float32, on the device of ``batch``.
 
         Raises
         ------
@@ -55,7 +63,7 @@ class Backbone(ABC):
 
     @abstractmethod
     def to(self, device: str) -> Backbone:
-        """The same backbone on ``cpu`` or ``cuda``."""
+        """Move the backbone to ``cpu`` or ``cuda``, and return it."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,11 @@ class WeightsFile:
 
     Attributes
     ----------
-    path : where they are, or would be put; by hand, too.
-    address : where they would be fetched from.
-    n_bytes : size of the file; None where it is not known before it is fetched.
-    licence : as its publisher states it, in a few words.
-    sha256 : the hash of its bytes, or its first digits; empty where none is published.
+    path : of the file, present or not; a file put there by hand is used.
+    address : URL of the download.
+    n_bytes : size of the file; None where it is not published.
+    licence : as the publisher states it.
+    sha256 : hash of the bytes, or its first digits; empty where none is published.
     """
 
     network: str
@@ -84,13 +92,13 @@ class WeightsFile:
 
 
 class Source(ABC):
-    """One place that networks come from, known before any of them is built. Listing imports no torch.
+    """A library or family of networks. Listing imports no torch and builds nothing.
 
     Attributes
     ----------
-    name : what stands before the slash in a backbone's name; a source of one network has no slash. A colon begins
-        parameters, in the names of networks that have some: ``gabor:orientations=4``.
-    needs_weights : false where nothing is learned, so that weights are ignored.
+    name : the part of a backbone's name before the slash; a source of one network has no slash. Parameters of a network
+        follow a colon: ``gabor:orientations=4``.
+    needs_weights : false where nothing is learned; ``weights`` are then ignored.
     """
 
     name: str
@@ -102,24 +110,24 @@ class Source(ABC):
 
     @abstractmethod
     def layers(self, network: str) -> tuple[str, ...]:
-        """The curated layers of a network, early to late, known without building it; may be empty."""
+        """The curated layers of a network, early to late, without building it; may be empty."""
 
     @abstractmethod
     def every_layer(self, network: str) -> tuple[str, ...]:
-        """Every layer that can be asked for, in forward order. May build the network (without weights)."""
+        """Every available layer, in forward order. May build the network (without weights)."""
 
     @abstractmethod
     def fingerprint(self, network: str, weights: str) -> str:
-        """The fingerprint that :meth:`open` would give, without building anything. May download ``pretrained`` weights.
+        """The fingerprint of the network that :meth:`open` gives, without building it. May download ``pretrained`` weights.
 
         Raises
         ------
-        NoWeights where the bytes are not here to be named and cannot be had.
+        NoWeights where the weights are not on this machine and cannot be had.
         """
 
     @abstractmethod
     def open(self, network: str, weights: str) -> Backbone:
-        """Build the network with ``pretrained``, ``random:<seed>`` or a file's weights, ready to evaluate.
+        """Build the network with ``pretrained`` weights, ``random:<seed>`` ones or those of a file, in evaluation mode.
 
         Raises
         ------
@@ -127,23 +135,23 @@ class Source(ABC):
         """
 
     def has(self, network: str) -> bool:
-        """Whether :meth:`open` takes this name; a source may take more than it lists."""
+        """Whether :meth:`open` accepts this name; a source may accept more than it lists."""
         return network in self.networks()
 
     def why_not(self, network: str) -> str:
-        """What is wrong with a name that :meth:`has` refuses; empty where there is no more to say than that it is unknown."""
+        """The reason why :meth:`has` refuses a name; empty where it is simply unknown."""
         return ""
 
     def weights_file(self, network: str) -> WeightsFile | None:
-        """What ``pretrained`` weights would be fetched or are here; None where nothing is learned. Fetches nothing."""
+        """The ``pretrained`` weights, present or not; None where nothing is learned. Downloads nothing."""
         return None
 
     def is_ready(self, network: str, weights: str) -> bool:
-        """Whether :meth:`fingerprint` and :meth:`open` would download nothing, so that a page may call them."""
+        """Whether :meth:`fingerprint` and :meth:`open` need no download."""
         return True
 
     def check_layers(self, network: str, layers: Sequence[str]) -> None:
-        """UnknownLayer where one does not exist. Curated names pass without building anything."""
+        """Raise UnknownLayer where one of ``layers`` does not exist. Curated names pass without building anything."""
         if set(layers) <= set(self.layers(network)):
             return
         known = self.every_layer(network)
@@ -153,7 +161,7 @@ class Source(ABC):
 
 
 class Backbones(Mapping[str, Source]):
-    """Full network names to the source that builds them, over every source in this folder."""
+    """Mapping of full network names to the source that builds them, over all sources."""
 
     def __init__(self, sources: Registry[Source]) -> None:
         self.sources = sources

@@ -1,4 +1,4 @@
-"""The blocks of a network in the order in which they run, and running it from the middle: for training its last part alone."""
+"""Split a network into blocks in forward order, and run it from the middle: for finetuning its last blocks alone."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-NEARLY_ALL = 0.9  # of a module's weights, in one row of like modules: then the module is that row and no block
-NOT_REPLAYED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)  # what stand-ins make of some networks
-N_PROBED = 2  # pictures of noise that are passed to see what a network does; no other axis is likely to be as short
+NEARLY_ALL = 0.9  # share of a module's weights in one sequence of like modules above which the module is a stage and no block
+NOT_REPLAYED = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+)  # errors of networks that cannot run from the middle
+N_PROBED = 2  # images of noise in a probing batch; no other axis is likely to be as short
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a network that is left whole.
+    """A part of a network that is trained or frozen as a whole.
 
     Attributes
     ----------
     name : of its module. learns : whether it has weights (a matrix or filters), so that it counts as a block of a network.
-    shape : of its output for one picture; None where it runs more than once, or gives anything but a tensor with pictures first.
+    shape : of its output for one image; None where it runs more than once, or gives anything but a tensor with images first.
     """
 
     name: str
@@ -38,14 +45,14 @@ class _Reached(Exception):
 
 
 def blocks(network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str]) -> list[Block]:
-    """Every block that starts before ``layers`` are computed, in order.
+    """List the blocks that start before ``layers`` are computed, in forward order.
 
     Blocks are what ``Sequential``, ``ModuleList`` and ``ModuleDict`` hold: a convolution of AlexNet, a residual block of a ResNet, a
     transformer's attention with its MLP. A module that holds one of the layers is taken apart, so that no block goes on after it.
 
     Parameters
     ----------
-    batch : two pictures, as the network takes them. calls : as :func:`encoding.backbones._hooks.trace` finds.
+    batch : (2, 3, height, width), two prepared images. calls : number of calls of each layer (:func:`encoding.backbones._hooks.trace`).
     """
     import torch
 
@@ -95,7 +102,7 @@ def _block_names(module: nn.Module, prefix: str, taken_apart: set[str]) -> Itera
 
 
 def _holds_a_row(module: nn.Module) -> bool:
-    """Whether a module is a row of others, or little more: a stage of like blocks, behind a small map to their width."""
+    """Whether a module is a sequence of others, or little more: a stage of like blocks behind a small projection to their width."""
     from torch import nn
 
     rows = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -115,11 +122,11 @@ def _n_weights(module: nn.Module) -> int:
 
 @dataclass(frozen=True)
 class Cut:
-    """A place where a network can be entered: after the block ``name``, whose output for one picture has ``shape``.
+    """A point from which a network can be run: after the block ``name``, whose output for one image has ``shape``.
 
     Attributes
     ----------
-    before : the blocks that then need not run, and the shapes of their outputs.
+    before : names of the blocks that then need not run, and the shapes of their outputs for one image.
     """
 
     name: str
@@ -127,12 +134,12 @@ class Cut:
     before: Mapping[str, tuple[int, ...]]
 
     def output(self, network: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-        """What the block gives for pictures: (b, 3, height, width) -> (b, *shape) float32."""
+        """Compute the block's output: (b, 3, height, width) -> (b, *shape) float32."""
         return capture(network, batch, {self.name: 1}, (self.name,))[self.name].unflatten(1, self.shape)
 
     @contextmanager
     def entered(self, network: nn.Module, output: torch.Tensor) -> Iterator[None]:
-        """Inside, the network takes any pictures and goes on from ``output`` (b, *shape)."""
+        """Within the context, run the network from ``output`` (b, *shape), whatever images it is given."""
         nothing = output.new_zeros(())
         answers: dict[str, Callable[..., torch.Tensor]] = {
             name: lambda *_, shape=shape, **__: nothing.expand(len(output), *shape) for name, shape in self.before.items()
@@ -154,7 +161,7 @@ class Cut:
 def find_cut(
     network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str], found: Sequence[Block]
 ) -> Cut | None:
-    """A cut after the last of the blocks ``found``, where what follows depends on that one's output alone; None where it does not.
+    """Find the cut after the last of the blocks ``found``; None where later layers depend on more than that block's output.
 
     It is tried: ``layers`` must come out the same from noise (``batch``) whether the network runs whole or from the cut. A dense net, in
     which every block sees all before it, has none.

@@ -1,4 +1,4 @@
-"""What an object detector sees with: RetinaNet's ResNet50 and the feature pyramid on top of it, without the heads.
+"""Trunk of an object detector: RetinaNet's ResNet50 and its feature pyramid, without the heads.
 
 Lin, Goyal, Girshick, He & Dollár (2017), Focal loss for dense object detection; the pyramid after Lin, Dollár, Girshick,
 He, Hariharan & Belongie (2017), Feature pyramid networks for object detection. Built from torchvision's own parts, so that
@@ -27,16 +27,16 @@ LAYERS = ("body.maxpool", *BLOCKS, *LEVELS)
 PUBLISHED = "retinanet_resnet50_fpn_coco-eeacb38b.pth"
 PUBLISHED_EPSILON = 0.0  # of batch norm, with which torchvision runs these weights and no others
 SIZE = 256
-"""Pixels a side. Each level halves the one before, from 1/8 to 1/128 of the picture: at 256 pixels all halvings are even
-and the levels are 32, 16, 8, 4 and 2 places wide. The detector itself shows pictures at 800 pixels, where p3 alone has 2.5
+"""Pixels a side. Each level halves the one before, from 1/8 to 1/128 of the image: at 256 pixels all halvings are even
+and the levels are 32, 16, 8, 4 and 2 places wide. The detector itself shows images at 800 pixels, where p3 alone has 2.5
 million numbers."""
 
 
 def retinanet() -> nn.Module:
-    """The untrained network, ready to evaluate: (b, 3, height, width), normalised as for ImageNet -> levels by name.
+    """Build the untrained network, in evaluation mode: (b, 3, height, width), normalised as for ImageNet -> levels by name.
 
     Modules: ``body`` (ResNet50 up to ``layer4``), ``fpn``, and ``p3`` … ``p7``, which hand the levels on. p3, p4 and p5 are
-    1/8, 1/16 and 1/32 of the picture, (b, 256, height, width); p6 and p7 go on halving. Batch norm is frozen.
+    1/8, 1/16 and 1/32 of the image, (b, 256, height, width); p6 and p7 go on halving. Batch norm is frozen.
     """
     from torch import nn
     from torchvision.models import resnet50
@@ -71,7 +71,7 @@ def load(network: nn.Module, path: Path, name: str, calls: Mapping[str, int]) ->
 
 
 def own_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Those of a whole RetinaNet's tensors that its backbone has, under the backbone's own names.
+    """Select the tensors of a RetinaNet's backbone, under the backbone's own names.
 
     The heads and the counts of batch norm fall away. In older files, the published one too, the pyramid's convolutions
     have names without the ``.0``.

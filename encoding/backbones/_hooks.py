@@ -1,4 +1,4 @@
-"""Reading the activations of any module of a network while an ordinary forward pass runs."""
+"""Read activations of any module of a network during an ordinary forward pass, by hooks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class _SeenAll(Exception):
 
 
 def trace(network: nn.Module, batch: torch.Tensor) -> dict[str, int]:
-    """The layers that can be captured: module names to how often each is called in a forward pass of ``batch``.
+    """Count the calls of each module that can be captured in a forward pass of ``batch``.
 
-    In the order in which modules finish (for the last time). Modules that give no tensor, or one whose first
+    Module names stand in the order in which modules finish (for the last time). Modules that give no tensor, or one whose first
     axis is not the batch (such as a table of position biases), are left out. Works on the meta device, where
     nothing is computed; give a batch of three, a size that no other axis is likely to have.
     """
@@ -50,7 +50,7 @@ def capture(
     axes: Mapping[str, Axes] | None = None,
     learning: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """Layer to its output, (b, n_features) float32, for each of ``layers``, from one forward pass that stops after the last.
+    """Compute the outputs of ``layers``, each (b, n_features) float32, in one forward pass that stops after the last.
 
     ``pool`` is applied to each (:func:`encoding.backbones._pooling.pooled`), with ``axes`` of the layers or, without them,
     those that shapes and the network's own statements give. ``learning`` follows gradients, where the caller does.
@@ -85,7 +85,7 @@ def capture(
 
 @contextmanager
 def listening(network: nn.Module, names: Sequence[str], heard: Callable[[str, Any], None]) -> Iterator[None]:
-    """``heard(name, output)`` whenever one of the modules returns."""
+    """Within the context, call ``heard(name, output)`` whenever one of the modules returns."""
     hooks = [network.get_submodule(name).register_forward_hook(lambda _m, _i, output, name=name: heard(name, output)) for name in names]
     try:
         yield

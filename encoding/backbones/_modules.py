@@ -1,4 +1,4 @@
-"""What every source of torch modules does alike: prepare pictures, find layers, build from a seed, give activations."""
+"""Backbones that are torch modules: image preparation, layer names, seeded construction, activations."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ N_TRACED = 3  # images in the batch that finds a network's layers
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a picture becomes a network's input: resized, its central square kept, colours normalised.
+    """Preprocessing of an image: resize, centre crop, normalisation of colours.
 
     Attributes
     ----------
     resize, crop : pixels of the shorter side after resizing, and of the central square that is kept.
     interpolation : a name of PIL's, in small letters, such as ``bilinear`` or ``bicubic``.
-    mean, std : of red, green, blue (0 … 1), taken off and divided by.
-    squash : both sides become ``resize`` pixels, whatever the picture's shape: its edges are seen, squeezed.
+    mean, std : of red, green and blue in 0 … 1, by which colours are normalised.
+    squash : resize both sides to ``resize`` pixels, whatever the aspect ratio.
     """
 
     resize: int
@@ -43,12 +43,12 @@ class Preparation:
 
     @classmethod
     def of(cls, row: Mapping[str, str]) -> Preparation:
-        """What a row of a table says, numbers with spaces between them."""
+        """Read a row of a table of networks, in which numbers are separated by spaces."""
         mean, std = (tuple(float(value) for value in row[name].split()) for name in ("mean", "std"))
         return cls(int(row["resize"]), int(row["crop"]), row["interpolation"], mean, std, row.get("squash") == "yes")
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """One RGB image -> (3, crop, crop) float32, equal to torchvision's Resize, CenterCrop, ToTensor and Normalize."""
+        """Prepare one RGB image: (3, crop, crop) float32, equal to torchvision's Resize, CenterCrop, ToTensor and Normalize."""
         width, height = image.size
         short = min(width, height)
         size = (self.resize, self.resize) if self.squash else (self.resize * width // short, self.resize * height // short)
@@ -64,17 +64,24 @@ class Preparation:
         return pixels
 
     def named(self) -> list[Any]:
-        """What of it enters a fingerprint."""
+        """The values that enter a fingerprint."""
         return list(astuple(self))
 
 
 def _start(side: int, crop: int) -> int:
-    """Where a central crop starts; before the picture where that is smaller than the crop, which black then surrounds."""
+    """First pixel of a centre crop; negative where the image is smaller than the crop and is padded with black."""
     return round((side - crop) / 2) if side >= crop else -((crop - side) // 2)
 
 
 class ModuleBackbone(Backbone):
-    """A torch module in evaluation. See :func:`encoding.backbones._hooks.capture` for what exactly a layer gives."""
+    """A torch module in evaluation mode. See :func:`encoding.backbones._hooks.capture` for the output of a layer.
+
+    Attributes
+    ----------
+    calls : layers in forward order, with the number of calls of each in a forward pass.
+    build : makes the network with random weights, to measure the axes of its layers; None copies ``network``.
+    unfilled : modules that got no weights from a file; layers that need them are refused.
+    """
 
     def __init__(
         self,
@@ -125,7 +132,7 @@ class ModuleBackbone(Backbone):
 
 
 def find_layers(build: Callable[[], nn.Module], size: int) -> dict[str, int]:
-    """Every layer of what ``build`` makes, in forward order, with how often it is called (:func:`trace`); nothing is computed."""
+    """List every layer of a network in forward order, with its number of calls (:func:`trace`); nothing is computed."""
     import torch
 
     network = without_values(build)
@@ -134,7 +141,7 @@ def find_layers(build: Callable[[], nn.Module], size: int) -> dict[str, int]:
 
 
 def without_values(build: Callable[[], nn.Module]) -> nn.Module:
-    """What ``build`` makes, on the meta device, where tensors have shapes and no values."""
+    """Build a network on the meta device, where tensors have shapes and no values."""
     import torch
 
     try:
@@ -145,7 +152,7 @@ def without_values(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """What ``build`` makes when torch's random numbers start at ``seed``; the caller's own go on undisturbed."""
+    """Build a network with torch's random numbers seeded by ``seed``; the caller's random state is left alone."""
     import torch
 
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):

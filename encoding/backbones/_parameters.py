@@ -9,7 +9,7 @@ from encoding.runtime.registry import unknown
 
 
 def read_parameters(name: str, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
-    """The parameters after the first colon of ``name``, each as its reader understands its text; empty without a colon.
+    """Parse the parameters after the first colon of ``name``, each by its reader; empty without a colon.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def read_parameters(name: str, readers: Mapping[str, Callable[[str], Any]]) -> d
 
 
 def number(least: float, most: float, kind: type[int] | type[float] = int) -> Callable[[str], Any]:
-    """A reader of plain numbers from ``least`` to ``most``, whole ones unless ``kind`` is ``float``.
+    """Make a reader of numbers from ``least`` to ``most``, whole ones unless ``kind`` is ``float``.
 
     >>> number(1, 64)("8")
     8

@@ -26,13 +26,13 @@ NOT_FOUND = 404
 
 @dataclass(frozen=True)
 class Published:
-    """The pretrained weights of one network, as its library publishes them.
+    """Locations of the pretrained weights of one network, as its library publishes them.
 
     Attributes
     ----------
     stem : the file's name beside torch.hub's own downloads, without its ending.
     repository : on the Hugging Face hub, such as ``timm/resnet18.a1_in1k``; empty where there is none.
-    files : in that repository, or whole addresses; the first that exists is the one, as in the library itself.
+    files : in that repository, or whole URLs; the first that exists is used, as in the library itself.
     licence : as the library states it.
     """
 
@@ -43,7 +43,7 @@ class Published:
     licence: str
 
     def weights_file(self) -> WeightsFile | None:
-        """The file that is here, or else the first that would be fetched; None where none are published. Fetches nothing."""
+        """The file on this machine, or else the first that would be downloaded; None where none are published. Downloads nothing."""
         choices = list(self._choices())
         here = self._here()
         path, address = here or (choices[0] if choices else (None, ""))
@@ -54,7 +54,7 @@ class Published:
         return weights != PRETRAINED or not self.files or self._here() is not None
 
     def find(self, weights: str) -> Path:
-        """The file that holds ``pretrained``, downloaded if need be, or the file that ``weights`` names.
+        """The file of ``pretrained`` weights, downloaded if need be, or the file that ``weights`` names.
 
         Raises
         ------
@@ -81,7 +81,7 @@ class Published:
         return f"The pretrained weights of {self.network} {missing} ({reason}). {hand}{WITHOUT}"
 
     def _choices(self) -> Iterator[tuple[Path, str]]:
-        """Where each file would be put by hand or by a download, and its address. An address of its own keeps its file's name."""
+        """Path of each file after a download (also by hand), and its URL. A whole URL keeps its file name."""
         for file in self.files:
             own = "://" in file
             name = PurePosixPath(file).name if own else self.stem + PurePosixPath(file).suffix
@@ -106,7 +106,7 @@ def _in_hub_cache(repository: str, file: str) -> Path | None:
 
 @dataclass(frozen=True)
 class PublishedNetwork(ABC):
-    """What must be known of a network before it is built.
+    """Name, weights and preprocessing of a network, known before it is built.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class PublishedNetwork(ABC):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The network with its library's initial weights, ready to evaluate."""
+        """Build the network with its library's initial weights, in evaluation mode."""
 
     def load(
         self, built: nn.Module, tensors: dict[str, torch.Tensor], path: Path, calls: Mapping[str, int] | None = None
@@ -133,14 +133,14 @@ class PublishedSource(Source):
 
     Attributes
     ----------
-    version : raised where the same library would be made to give other features.
+    version : raised when this source would give other features for the same network and weights.
     """
 
     version: int
 
     @abstractmethod
     def about(self, network: str) -> PublishedNetwork:
-        """What is known of a network, listed or not; UnknownName where there is none."""
+        """The network of a name, listed or not; UnknownName where there is none."""
 
     def every_layer(self, network: str) -> tuple[str, ...]:
         return tuple(_calls(self.about(network)))
@@ -152,7 +152,7 @@ class PublishedSource(Source):
         return self.about(network).published.is_ready(weights)
 
     def fingerprint(self, network: str, weights: str) -> str:
-        """Names the architecture, the bytes of the weights and the preprocessing. Downloads ``pretrained`` weights if need be."""
+        """Digest of architecture, weight bytes and preprocessing. Downloads ``pretrained`` weights if need be."""
         about, seed = self.about(network), seed_of(weights)
         learnt = f"random:{seed}" if seed is not None else weights_fingerprint(about.published.find(weights), own=weights != PRETRAINED)
         return digest("backbone", self.version, network=about.full_name, weights=learnt, preprocessing=about.preparation.named())
@@ -171,5 +171,5 @@ class PublishedSource(Source):
 
 @cache
 def _calls(about: PublishedNetwork) -> Mapping[str, int]:
-    """Every layer in forward order, with how often it is called; nothing is computed."""
+    """Every layer in forward order, with its number of calls; nothing is computed."""
     return find_layers(about.build, about.preparation.crop)

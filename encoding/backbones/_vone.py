@@ -15,7 +15,7 @@ from torch import nn
 
 N_SIMPLE, N_COMPLEX = 256, 256  # channels
 KERNEL, STRIDE = 25, 4  # pixels
-PIXELS_PER_DEGREE = 224 / 8  # the picture is 224 pixels and 8 degrees of visual angle wide
+PIXELS_PER_DEGREE = 224 / 8  # the image is 224 pixels and 8 degrees of visual angle wide
 GAIN = 25.0  # from filter responses to spikes
 NOISE_SCALE, NOISE_LEVEL = 0.35, 0.07  # at which the variance is the mean, and spontaneous spikes; the defaults of the authors' code
 LEAST_VARIANCE = 1e-4
@@ -89,7 +89,7 @@ class VOneBlock(nn.Module):
 
     Parameters
     ----------
-    noise : seed of one draw of noise, added to both kinds for every picture alike; None for none.
+    noise : seed of one draw of noise, added to both kinds for every image alike; None for none.
     """
 
     n_channels = N_SIMPLE + N_COMPLEX
@@ -116,7 +116,7 @@ class Energy(nn.Module):
 
 
 class Noise(nn.Module):
-    """Noise as that of spike counts: normal, its variance the mean count. One draw, the same for each picture."""
+    """Noise as that of spike counts: normal, its variance the mean count. One draw, the same for each image."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 GABOR_VERSION = 1
 
-WAVELENGTHS = range(4, 9)  # pixels a cycle, after the picture was made small enough for the frequency; the longest that fits
+WAVELENGTHS = range(4, 9)  # pixels a cycle, after the image was made small enough for the frequency; the longest that fits
 LUMA = (0.299, 0.587, 0.114)  # of red, green, blue (ITU-R BT.601), on gamma-encoded values: closer to lightness than luminance is
 NARROWEST, WIDEST = 0.25, 0.75  # standard deviations of an envelope: a pixel of the shortest wave; half of a filter's reach
 
@@ -41,7 +41,7 @@ class Pyramid:
 
     Attributes
     ----------
-    size : pixels a side of the picture that is filtered, 16 … 1024.
+    size : pixels a side of the image that is filtered, 16 … 1024.
     frequencies : cycles per image, rising; as many wavelets fit along each side. Each must fit the size:
         :meth:`wavelength`.
     orientations : how many, 1 … 64, evenly over 180 degrees; the first is that of vertical bars.
@@ -59,7 +59,7 @@ class Pyramid:
             if not self._fitting(frequency):
                 multiples = f"a multiple of {WAVELENGTHS[-1]} x {frequency} = {WAVELENGTHS[-1] * frequency}"
                 raise ValueError(
-                    f"A frequency of {frequency} cycles per image does not fit a picture of {self.size} pixels. "
+                    f"A frequency of {frequency} cycles per image does not fit an image of {self.size} pixels. "
                     f"The size must be {multiples}, or of {WAVELENGTHS[0]}, 5, 6 or 7 times {frequency}."
                 )
 
@@ -71,7 +71,7 @@ class Pyramid:
         return cls(**read_parameters(name, readers))
 
     def wavelength(self, frequency: int) -> int:
-        """Pixels a cycle once the picture is as small as the frequency allows; the most of 4 … 8 that shrink it by a whole number."""
+        """Pixels a cycle once the image is as small as the frequency allows; the most of 4 … 8 that shrink it by a whole number."""
         return self._fitting(frequency)[-1]
 
     def _fitting(self, frequency: int) -> list[int]:
@@ -130,9 +130,9 @@ def _rising(text: str) -> tuple[int, ...]:
 
 
 class Gabor(Backbone):
-    """Wavelet responses to the picture's central square, as seen on a mid-grey screen.
+    """Wavelet responses to the image's central square, as seen on a mid-grey screen.
 
-    Brightness is counted from mid-grey, black -1 and white 1, so a uniform grey picture gives zeros and a
+    Brightness is counted from mid-grey, black -1 and white 1, so a uniform grey image gives zeros and a
     grating of full contrast gives 1 in the ``energy`` of the wavelets that match it.
 
     Layers
@@ -177,7 +177,7 @@ class Gabor(Backbone):
         return Gabor(self.pyramid, device)
 
     def _respond(self, brightness: torch.Tensor, frequency: int) -> torch.Tensor:
-        """Responses of one frequency's wavelets, (b, phase, orientation, row, column). Beyond the picture all is mid-grey."""
+        """Responses of one frequency's wavelets, (b, phase, orientation, row, column). Beyond the image all is mid-grey."""
         import torch.nn.functional as F
 
         wavelength = self.pyramid.wavelength(frequency)

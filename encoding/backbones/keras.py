@@ -5,7 +5,7 @@ Keras 3 on JAX, an extra that nothing else here needs: ``pip install keras jax``
 built. A process runs Keras on one library only, and NASNet does not run on its torch backend, so a process in which Keras
 was loaded with another one is refused.
 
-JAX computes where it finds a device of its own; features come back to where the pictures were. Every size of batch is
+JAX computes where it finds a device of its own; features come back to where the images were. Every size of batch is
 compiled once, in about ten seconds.
 """
 
@@ -107,7 +107,7 @@ def models() -> Path:
 
 
 def build(seed: int) -> Any:
-    """The Keras model, its weights drawn from ``seed``. Python's and numpy's random numbers go on undisturbed, Keras's own do not."""
+    """Build the Keras model with weights drawn from ``seed``. Python's and numpy's random numbers go on undisturbed, Keras's own do not."""
     keras = load_keras()
     with _undisturbed():
         keras.utils.set_random_seed(seed)
@@ -141,7 +141,7 @@ def every_layer() -> tuple[str, ...]:
 
 
 def load(model: Any, path: Path) -> None:
-    """Give a model the weights in a Keras file, ``.h5`` or ``.weights.h5``; ValueError where they cannot be read or do not fit."""
+    """Load the weights of a Keras file, ``.h5`` or ``.weights.h5``, into a model; ValueError where they cannot be read or do not fit."""
     try:
         model.load_weights(path)
     except (OSError, ValueError, LookupError) as error:
@@ -168,14 +168,14 @@ class KerasBackbone(Backbone):
         for layer in layers:
             if layer not in self._layers:
                 raise UnknownLayer(unknown(f"layer of {NETWORK}", layer, self._layers))
-        pictures = np.ascontiguousarray(batch.permute(0, 2, 3, 1).cpu().numpy(), np.float32)
+        images = np.ascontiguousarray(batch.permute(0, 2, 3, 1).cpu().numpy(), np.float32)
         made = {}
-        for layer, output in self._computed(pictures, tuple(layers)).items():
+        for layer, output in self._computed(images, tuple(layers)).items():
             channels_first = torch.from_numpy(np.moveaxis(np.array(output, np.float32), -1, 1))
             made[layer] = pooled(channels_first, pool, Axes("NCHW") if channels_first.ndim == 4 else None).to(batch.device)
         return made
 
-    def _computed(self, pictures: np.ndarray, layers: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+    def _computed(self, images: np.ndarray, layers: tuple[str, ...]) -> Mapping[str, np.ndarray]:
         """(b, height, width, 3) -> the layers' outputs as Keras has them, channels last."""
         import jax
 
@@ -183,7 +183,7 @@ class KerasBackbone(Backbone):
             outputs = [self._layers[layer].output for layer in layers]
             self._parts[layers] = load_keras().Model(self.model.inputs, outputs)
         with jax.default_matmul_precision("highest"):  # a GPU's own default keeps 10 bits of a convolution
-            made = self._parts[layers].predict_on_batch([pictures])
+            made = self._parts[layers].predict_on_batch([images])
         return dict(zip(layers, made if isinstance(made, list) else [made], strict=True))
 
     def to(self, device: str) -> KerasBackbone:
@@ -209,7 +209,7 @@ class Keras(Source):
         return weights != PRETRAINED or self.weights_file(network).is_here
 
     def fingerprint(self, network: str, weights: str) -> str:
-        """Names the architecture, the bytes of the weights and the preprocessing. Downloads ``pretrained`` weights if need be."""
+        """Digest of architecture, weight bytes and preprocessing. Downloads ``pretrained`` weights if need be."""
         seed = seed_of(weights)
         learnt = f"random:{seed}" if seed is not None else weights_fingerprint(self._find(weights))
         return digest("backbone", KERAS_VERSION, network=network, weights=learnt, preprocessing=PREPARATION.named())

@@ -74,7 +74,7 @@ class ImageTower(PublishedNetwork):
 
 @cache
 def networks() -> Mapping[str, ImageTower]:
-    """Full names, such as ``open_clip/RN50/openai``, to what the table says of them."""
+    """Full names, such as ``open_clip/RN50/openai``, to the networks of the table."""
     return {PREFIX + row["name"]: _tower(PREFIX + row["name"], row["hub"], HUB_FILES, Preparation.of(row)) for row in _rows()}
 
 
@@ -102,7 +102,7 @@ def _name_and_tag(network: str) -> tuple[str, str]:
 
 @cache
 def about(network: str) -> ImageTower:
-    """What is known of any pair of an architecture and its published weights; UnknownName where open_clip has none such."""
+    """Any pair of an architecture and its published weights; UnknownName where open_clip does not list it."""
     if network in networks():
         return networks()[network]
     if network not in _every():
@@ -133,7 +133,7 @@ def _every() -> frozenset[str]:
 
 
 def _stated(name: str, tag: str) -> Mapping[str, Any]:
-    """open_clip's own record of some weights: where they are, how they were trained, how pictures are prepared."""
+    """open_clip's own record of some weights: location, training, preprocessing."""
     from open_clip.pretrained import get_pretrained_cfg
 
     return get_pretrained_cfg(name, tag)

@@ -1,4 +1,4 @@
-"""The null model: the picture itself. A network worth its cost must predict cortex better than this."""
+"""The null model: the image itself. A network worth its cost must predict cortex better than this."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZE = 64  # pixels a side
 
 
 class Pixels(Backbone):
-    """One layer, ``rgb``: the picture's central square at 64 x 64 pixels, (b, 12288) in 0 … 1, by colour, row, column."""
+    """One layer, ``rgb``: the image's central square at 64 x 64 pixels, (b, 12288) in 0 … 1, by colour, row, column."""
 
     fingerprint = digest("backbone", PIXELS_VERSION, network="pixels", size=SIZE)
 

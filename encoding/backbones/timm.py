@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 PREFIX = "timm/"
 TABLE = Path(__file__).with_name("timm_networks.csv")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order in which timm asks for them
-NOT_TRANSLATED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)  # what timm makes of other names
+NOT_TRANSLATED = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+)  # errors of timm's translation on other names
 
 
 class TimmNetwork(PublishedNetwork):
@@ -62,7 +69,7 @@ class TimmNetwork(PublishedNetwork):
 
 @cache
 def networks() -> Mapping[str, TimmNetwork]:
-    """Full names, such as ``timm/resnet18.fb_ssl_yfcc100m_ft_in1k``, to what the table says of them."""
+    """Full names, such as ``timm/resnet18.fb_ssl_yfcc100m_ft_in1k``, to the networks of the table."""
     return {PREFIX + row["name"]: _network(row["name"], row["hub"], HUB_FILES, row["licence"], Preparation.of(row)) for row in _rows()}
 
 
@@ -84,11 +91,11 @@ def _network(name: str, hub: str, files: tuple[str, ...], licence: str, preparat
 
 @cache
 def about(network: str) -> TimmNetwork:
-    """What is known of any network of timm's, with or without a tag; of one without, what its default tag means.
+    """Any network of timm, with or without a tag; without one, with the weights of its default tag.
 
     Raises
     ------
-    UnknownName, ValueError where it does not look at square pictures.
+    UnknownName, ValueError where its input is not square.
     """
     if network in networks():
         return networks()[network]

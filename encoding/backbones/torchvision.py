@@ -29,7 +29,7 @@ SWAG_LICENCE = "CC-BY-NC 4.0 (SWAG); trained on Instagram and ImageNet-1k"
 
 @dataclass(frozen=True)
 class Network:
-    """A row of ``torchvision_networks.csv``: what must be known of a network before torchvision is imported.
+    """A row of ``torchvision_networks.csv``: a network's weights, preprocessing and curated layers, without importing torchvision.
 
     Weights are torchvision's IMAGENET1K_V1, the ones that published encoding results mean, or its default where
     there are no such; V2 weights of the same networks were trained and are preprocessed differently.
@@ -52,7 +52,7 @@ class Network:
         return SWAG_LICENCE if "_swag-" in self.weights else f"{NO_LICENCE} ImageNet-1k"
 
     def build(self) -> nn.Module:
-        """The network with torchvision's initial weights, ready to evaluate, without classifiers used only in training."""
+        """Build the network with torchvision's initial weights, in evaluation mode, without auxiliary classifiers."""
         from torchvision.models import get_model
 
         options: dict[str, Any] = {}
@@ -70,7 +70,7 @@ class Network:
 class Detector(Network):
     """RetinaNet's trunk, which is no classifier: it is built and filled in a way of its own (:mod:`encoding.backbones._detection`).
 
-    The picture's central square is resized to 256 pixels and normalised as the detector normalises.
+    The image's central square is resized to 256 pixels and normalised as the detector normalises.
     """
 
     licence = f"{NO_LICENCE} COCO 2017"
@@ -105,7 +105,7 @@ def _network(row: Mapping[str, str]) -> Network:
 
 @cache
 def calls(network: str) -> Mapping[str, int]:
-    """Every layer of a network in forward order, with how often it is called; nothing is computed."""
+    """Every layer of a network in forward order, with its number of calls; nothing is computed."""
     about = networks()[network]
     return find_layers(about.build, about.preparation.crop)
 
@@ -137,16 +137,15 @@ class Torchvision(Source):
         return weights != PRETRAINED or (checkpoints() / networks()[network].weights).is_file()
 
     def fingerprint(self, network: str, weights: str) -> str:
-        """Names the architecture, the bytes of the weights and the preprocessing. Downloads ``pretrained`` weights if need be."""
+        """Digest of architecture, weight bytes and preprocessing. Downloads ``pretrained`` weights if need be."""
         about, seed = networks()[network], seed_of(weights)
         learnt = (
             f"random:{seed}"
             if seed is not None
             else weights_fingerprint(find_weights(network, weights, about.weights), own=weights != PRETRAINED)
         )
-        picture = about.preparation
-        seen = [picture.resize, picture.crop, picture.interpolation, picture.mean, picture.std]
-        return digest("backbone", TORCHVISION_VERSION, network=network, weights=learnt, preprocessing=seen)
+        preprocessing = about.preparation.named()[:-1]  # without ``squash``, which no network of torchvision does
+        return digest("backbone", TORCHVISION_VERSION, network=network, weights=learnt, preprocessing=preprocessing)
 
     def open(self, network: str, weights: str) -> ModuleBackbone:
         about, seed = networks()[network], seed_of(weights)

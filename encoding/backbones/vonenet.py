@@ -4,8 +4,8 @@ Dapello, Marques, Schrimpf, Geiger, Cox & DiCarlo (2020), Simulating a primary v
 robustness to image perturbations, NeurIPS 33. A fixed bank of Gabor filters (:mod:`encoding.backbones._vone`) takes the
 place of a network's first layers; a 1 x 1 convolution, the bottleneck, brings its 512 channels to the network's 64.
 
-The published model answers each picture with fresh noise. Features must be the same whenever they are computed, so noise
-is off; ``vonenet/resnet50:noise=<seed>`` adds one fixed draw of it, the same for every picture.
+The published model answers each image with fresh noise. Features must be the same whenever they are computed, so noise
+is off; ``vonenet/resnet50:noise=<seed>`` adds one fixed draw of it, the same for every image.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class VOneNet:
 
     Attributes
     ----------
-    behind : what follows the bottleneck, ``resnet50`` or ``alexnet``.
+    behind : the network after the bottleneck, ``resnet50`` or ``alexnet``.
     layers : the curated ones, early to late.
     noise : seed of the fixed noise; None for none.
     """
@@ -63,7 +63,7 @@ class VOneNet:
         return Published(self.name, "", "", (f"{ADDRESS}/vone{self.behind}_e70.pth.tar",), LICENCE)
 
     def build(self) -> nn.Module:
-        """The network with filters and weights drawn from torch's random numbers, ready to evaluate."""
+        """Build the network with filters and weights from torch's random numbers, in evaluation mode."""
         from torch import nn
 
         from encoding.backbones._vone import VOneBlock
@@ -119,7 +119,7 @@ NETWORKS = {
 
 
 def own_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A published file's tensors under this network's names; names that are its own already stay.
+    """Rename a published file's tensors to this network's names; its own names stay.
 
     Published files hold the filters that they were trained with, and odd ones for the simple cells too, which nothing uses.
     """
@@ -138,7 +138,7 @@ def own_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 @cache
 def calls(network: str) -> Mapping[str, int]:
-    """Every layer of a network in forward order, with how often it is called; nothing is computed."""
+    """Every layer of a network in forward order, with its number of calls; nothing is computed."""
     import torch
 
     def build() -> nn.Module:
@@ -149,7 +149,7 @@ def calls(network: str) -> Mapping[str, int]:
 
 
 def about(network: str) -> VOneNet:
-    """What a name means, parameters read; ValueError where they are not understood."""
+    """The network of a name and its parameters; ValueError where they are not understood."""
     return replace(NETWORKS[network.partition(":")[0]], **read_parameters(network, {"noise": number(0, 2**31 - 1)}))
 
 
@@ -183,7 +183,7 @@ class VOneNets(Source):
         return about(network).weights.is_ready(weights)
 
     def fingerprint(self, network: str, weights: str) -> str:
-        """Names the architecture, the weights, the preprocessing and the noise. Downloads ``pretrained`` weights if need be."""
+        """Digest of architecture, weight bytes, preprocessing and noise. Downloads ``pretrained`` weights if need be."""
         net, seed = about(network), seed_of(weights)
         learnt = f"random:{seed}" if seed is not None else weights_fingerprint(net.weights.find(weights), own=weights != PRETRAINED)
         return digest("backbone", VONENET_VERSION, network=net.name, weights=learnt, preprocessing=PREPARATION.named(), noise=net.noise)

@@ -1,1 +1,1 @@
-"""What the lessons of the Learn page compute: pure functions on the simulated subject, a file for each lesson."""
+"""Computations of the lessons of the Learn page: pure functions on the simulated subject, one file for each lesson."""

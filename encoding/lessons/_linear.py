@@ -1,4 +1,4 @@
-"""Ridge as Explore fits it, on the arrays of a lesson."""
+"""Linear readouts of the project, fitted on the arrays of a lesson."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from encoding.readouts._moments import Moments
 
 
 def fitted(X: np.ndarray, Y: np.ndarray, fold: Fold, *, readout: str = "ridge", bands: tuple[int, ...] = (), **options: Any) -> LinearModel:
-    """The model of Y (n, t) from X (n, p) on a fold's training rows, its penalties chosen on the same inner folds as in Explore.
+    """Fit a linear readout on a fold's training rows, with penalties chosen on the same inner folds as in a fit.
 
-    Rows count as different stimuli. ``bands`` says how many columns of X each feature space has, for readouts that treat spaces apart.
+    Parameters
+    ----------
+    X : (n, p) components. Y : (n, t) responses. Every row is a stimulus of its own.
+    bands : number of columns of X of each feature space, for readouts that treat spaces apart.
+    options : of the readout.
     """
     known = READOUTS[readout]
     read = known.read(options)
@@ -25,7 +29,7 @@ def fitted(X: np.ndarray, Y: np.ndarray, fold: Fold, *, readout: str = "ridge", 
 
 
 def standardised(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """X (n, p) as float64, less its mean over some rows and divided by its deviation there; columns without any stay 0."""
+    """Standardise X (n, p) by mean and standard deviation over ``rows``: float64; constant columns become 0."""
     X = np.asarray(X, np.float64)
     X = X - X[rows].mean(0)
     spread = X[rows].std(0)

@@ -1,4 +1,4 @@
-"""Feature spaces of the simulated subject's pictures, as the pipeline makes and keeps them."""
+"""Feature spaces of the simulated subject's images, made by the pipeline and kept in the Store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from encoding.storage.store import Store
 
 
 def make_ready(spec: FitSpec, store: Store) -> None:
-    """What the first visit of a lesson would wait for: torch and SciPy's statistics, which load slowly, and a fit's components."""
+    """Do the slow work of a lesson's first visit beforehand: import torch and scipy.stats, compute a fit's components."""
     import scipy.stats  # noqa: F401
     import torch  # noqa: F401
 
@@ -21,12 +21,12 @@ def make_ready(spec: FitSpec, store: Store) -> None:
 
 
 def components(planned: Plan, store: Store) -> np.ndarray:
-    """(n_stimuli, p) float32, the components of a fit's first fold: from the Store, or made and put there."""
+    """Components of a fit's first fold, (n_stimuli, p) float32; computed where the Store lacks them."""
     extract_features(planned, store, silent, "cpu")
     return reduce_features(planned, planned.folds[0], store, silent, "cpu")
 
 
 def features(planned: Plan, store: Store) -> np.ndarray:
-    """(n_stimuli, n_features) float32, the features of a fit's first layer, memory-mapped; made where the Store lacks them."""
+    """Features of a fit's first layer, (n_stimuli, n_features) float32, memory-mapped; computed where the Store lacks them."""
     extract_features(planned, store, silent, "cpu")
     return load(planned.feature_keys[planned.spec.layers[0]], store)

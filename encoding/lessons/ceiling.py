@@ -1,4 +1,4 @@
-"""Lesson: the noise ceiling. The same pictures shown again and again to vertices whose signal and noise are known."""
+"""Lesson: the noise ceiling, from repeated presentations to vertices whose signal and noise are known."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def noise_ceiling(snr: float, n_repeats: int | np.ndarray) -> float | np.ndarray
 
 
 def shown_again(signal: np.ndarray, snr: float, *, n_repeats: int = MOST_REPEATS, seed: int = SEED) -> np.ndarray:
-    """(n, n_repeats, t) float32 responses to single showings: the signal (n, t) of variance 1 with fresh noise each time."""
+    """Simulate single-trial responses (n, n_repeats, t) float32: the signal (n, t) of variance 1 with fresh noise on each trial."""
     noise = np.random.default_rng(seed).standard_normal((len(signal), n_repeats, signal.shape[1]), np.float32)
     return signal[:, None].astype(np.float32) + noise / np.float32(snr)
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What means over 1, 2, … repeats allow and what models reach, one entry for each number of repeats.
+    """Noise ceiling and scores of models for means over 1, 2, … repeats.
 
     Attributes
     ----------
     highest : (m,) root of the noise ceiling.
-    estimated : (m,) root of the ceiling as repeats alone tell it, mean over vertices; NaN for a single showing.
-    perfect : (m,) mean r of the signal itself, the one model without a fault, on test images.
+    estimated : (m,) root of the ceiling estimated from the repeats, mean over vertices; NaN for a single presentation.
+    perfect : (m,) mean r of the signal itself on test images.
     model : (m,) mean r of ridge on components, trained and tested on the same means over repeats.
     """
 
@@ -51,7 +51,7 @@ class Ceilings:
 
 
 def ceilings(signal: np.ndarray, Z: np.ndarray, train: np.ndarray, test: np.ndarray, inner: np.ndarray, snr: float) -> Ceilings:
-    """Show the pictures up to :data:`MOST_REPEATS` times at one signal-to-noise ratio.
+    """Simulate up to :data:`MOST_REPEATS` repeats at one signal-to-noise ratio, and score models on their means.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Lesson: receptive fields, known and recovered. A Gaussian in the visual field whose contrast the responses follow best.
+"""Lesson: population receptive fields, true and estimated.
 
-After Dumoulin & Wandell (2008), Population receptive field estimates in human visual cortex, NeuroImage 39, with pictures in
+After Dumoulin & Wandell (2008), Population receptive field estimates in human visual cortex, NeuroImage 39, with images in
 place of moving bars: every candidate field predicts responses, and the one that correlates best with those measured is taken.
 """
 
@@ -48,7 +48,7 @@ class Candidates:
 
 
 def contrast(images: np.ndarray) -> np.ndarray:
-    """How much brightness varies in each cell of a picture: (n, s, s, 3) uint8 -> (n, GRID²) float32, row by row from the top.
+    """How much brightness varies in each cell of an image: (n, s, s, 3) uint8 -> (n, GRID²) float32, row by row from the top.
 
     The square root of the standard deviation, as responses grow less than contrast does; ``s`` is a multiple of GRID.
     """

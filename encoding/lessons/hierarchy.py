@@ -1,4 +1,4 @@
-"""The hierarchy: which regions early features predict, and which late ones.
+"""Lesson: the visual hierarchy: which regions early and late feature spaces predict best.
 
 The simulated subject's early areas follow Gabor energy and its category areas follow what is in the picture, so the answer is known.
 """
@@ -20,7 +20,7 @@ SIMULATED_STAGES: Mapping[str, int] = {  # regions in the order of the cortex, a
 
 
 def layer_scores(spaces: Mapping[str, np.ndarray], Y: np.ndarray, fold: Fold) -> dict[str, np.ndarray]:
-    """r of every vertex on the test pictures, for ridge on each of the feature spaces.
+    """r of every vertex on the test images, for ridge on each of the feature spaces.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pitfalls: three ways to a high score without any signal. Noise is drawn by code, so the right score is known to be 0."""
+"""Lesson: pitfalls of evaluation that give a high score without signal: leakage, circular selection, multiple comparisons."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WAYS = ("honest", "components", "alpha", "chosen honestly", "chosen with the tes
 class Leak:
     """r of every vertex for each random split and each of :data:`WAYS`, (n_splits, n_ways, t) float64.
 
-    ``honest`` fits scaler, PCA and penalty on training pictures. ``components`` fits scaler and PCA on test pictures, too. ``alpha``
+    ``honest`` fits scaler, PCA and penalty on training images. ``components`` fits scaler and PCA on test images, too. ``alpha``
     takes for each vertex the penalty that does best on the test pictures. ``chosen honestly`` takes for each vertex the features that
     correlate most with it on training pictures, ``chosen with the test`` those on all pictures; weights are always of training pictures.
     """
@@ -41,11 +41,11 @@ class Leak:
 
 
 def leak(features: np.ndarray, Y: np.ndarray, *, seed: int = 0) -> Leak:
-    """What each way of evaluating gives on random splits of few pictures.
+    """Score each way of evaluating on random splits of few images.
 
     Parameters
     ----------
-    features : (n, p), many more features than pictures. Y : (n, t) responses, or noise. No vertex has to do with another.
+    features : (n, p), many more features than images. Y : (n, t) responses, or noise. No vertex has to do with another.
     """
     rng = np.random.default_rng(seed)
     fold = Fold(np.arange(N_TRAIN), np.arange(N_TRAIN, N_TRAIN + N_TEST))
@@ -88,7 +88,7 @@ def _along_path(X: np.ndarray, Y: np.ndarray, fold: Fold) -> tuple[np.ndarray, n
 
 
 def _chosen(scaled: np.ndarray, Z: np.ndarray, Y: np.ndarray, fold: Fold, rows: np.ndarray) -> np.ndarray:
-    """r on the test pictures of ridge on the features that correlate most with each vertex over ``rows``. -> (t,)
+    """r on the test images of ridge on the features that correlate most with each vertex over ``rows``. -> (t,)
 
     ``scaled`` (n, p) are the features standardised over ``rows``, Z (n, p) those standardised over training rows, which are fitted. The
     penalty is the mean eigenvalue of X'X.
@@ -109,7 +109,7 @@ class Circle:
 
     Attributes
     ----------
-    first, second : (t,) r on the pictures that choose and on others.
+    first, second : (t,) r on the images that choose and on others.
     chosen : (n_chosen,) columns of the highest ``first``, best first.
     """
 
@@ -119,13 +119,13 @@ class Circle:
 
 
 def circle(predicted: np.ndarray, measured: np.ndarray, *, n_chosen: int) -> Circle:
-    """Choose the best predicted vertices on every other picture, and score them on these and on the rest. (n_test, t) both."""
+    """Choose the best predicted vertices on every other image, and score them on these and on the rest. (n_test, t) both."""
     first, second = (pearson(predicted[start::2], measured[start::2]) for start in (0, 1))
     return Circle(first, second, np.argsort(-first, kind="stable")[:n_chosen])
 
 
 def p_values(r: np.ndarray, n: int) -> np.ndarray:
-    """One-sided p of each r over n pictures, were there no correlation: how often noise gives as much. (t,) in 0 … 1
+    """One-sided p of each r over n images, were there no correlation: how often noise gives as much. (t,) in 0 … 1
 
     By Student's t with n - 2 degrees of freedom, exact for normal noise.
     """

@@ -1,4 +1,4 @@
-"""Residuals: a vertex that answers to the square of what drives it, and what a straight line leaves behind."""
+"""Lesson: residuals of a linear model of a vertex whose response has a quadratic part."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Bent:
 def bent_vertex(components: np.ndarray, fold: Fold, *, seed: int = 0) -> Bent:
     """A vertex whose response is the drive plus :data:`BEND` times its square, and noise to a ceiling of :data:`CEILING`.
 
-    ``components`` (n, p) are principal components of the pictures' pixels; the first, by and large how dark a picture is, is the drive.
+    ``components`` (n, p) are principal components of the images' pixels; the first, by and large how dark a picture is, is the drive.
     """
     X = standardised(components[:, :N_FEATURES], fold.train)
     signal = standardised((X[:, 0] + BEND * X[:, 0] ** 2)[:, None], fold.train)[:, 0]
@@ -63,7 +63,7 @@ class Curve:
 def curve(predicted: np.ndarray, residual: np.ndarray) -> Curve:
     """The parabola of best fit through residuals (n,) against predictions (n,), and the t test of its squared term.
 
-    The test is Ramsey's RESET (1969) with the square alone. It takes noise to be alike for all pictures.
+    The test is Ramsey's RESET (1969) with the square alone. It takes noise to be alike for all images.
     """
     from scipy.stats import t
 
@@ -77,5 +77,5 @@ def curve(predicted: np.ndarray, residual: np.ndarray) -> Curve:
 
 
 def failures(residual: np.ndarray, n: int) -> np.ndarray:
-    """The n pictures of the largest residuals in either direction, worst first. (n,) int"""
+    """The n images of the largest residuals in either direction, worst first. (n,) int"""
     return np.argsort(-np.abs(residual), kind="stable")[:n]

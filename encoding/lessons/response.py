@@ -1,4 +1,4 @@
-"""Lesson: what a vertex response is. One number a picture, part signal and part noise."""
+"""Lesson: what a vertex response is. One number an image, part signal and part noise."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Answer:
-    """What one vertex answered to one picture, in standard deviations of its answers to all pictures.
+    """What one vertex answered to one image, in standard deviations of its answers to all images.
 
     Attributes
     ----------
     measured : the response.
-    signal : the part of it that the same picture would bring again.
-    weaker : the share of all pictures, 0 … 1, that it answered to less.
+    signal : the part of it that the same image would bring again.
+    weaker : the share of all images, 0 … 1, that it answered to less.
     """
 
     measured: float
@@ -24,19 +24,19 @@ class Answer:
 
     @property
     def noise(self) -> float:
-        """The part that another showing of the picture would not repeat."""
+        """The part that another showing of the image would not repeat."""
         return self.measured - self.signal
 
 
 def answer(responses: np.ndarray, signal: np.ndarray, ceiling: float, picture: int) -> Answer:
-    """What a simulated vertex answered to one of its pictures.
+    """What a simulated vertex answered to one of its images.
 
     Parameters
     ----------
     responses : (n,) of mean 0 and variance 1.
     signal : (n,) before noise, of mean 0 and variance 1.
     ceiling : the signal's share of the responses' variance, 0 … 1.
-    picture : row of both.
+    image : row of both.
     """
     return Answer(
         measured=float(responses[picture]),

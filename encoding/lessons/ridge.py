@@ -1,4 +1,4 @@
-"""Lesson: overfitting, and what ridge does about it. One penalty after another on the same few training pictures."""
+"""Lesson: overfitting and ridge regression, with a path of penalties on few training images."""
 
 from __future__ import annotations
 

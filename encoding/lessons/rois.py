@@ -1,4 +1,4 @@
-"""Lesson: regions of interest. Where a region is, and which kinds of pictures drive it."""
+"""Lesson: regions of interest: their location, and their mean response to each category of images."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from encoding.datasets import Subject
 
 @dataclass(frozen=True)
 class Profile:
-    """The response of a region to each kind of picture.
+    """The response of a region to each kind of image.
 
     Attributes
     ----------
     names : the kinds, in the order given.
-    means : (k,) mean over a kind's pictures of the mean over vertices, in standard deviations of single vertices.
-    errors : (k,) standard error of each mean over pictures.
+    means : (k,) mean over a kind's images of the mean over vertices, in standard deviations of single vertices.
+    errors : (k,) standard error of each mean over images.
     """
 
     names: tuple[str, ...]
@@ -43,17 +43,17 @@ def responses_of(subject: Subject, roi: str) -> np.ndarray:
 
 
 def profile(responses: np.ndarray, kind: np.ndarray, names: Sequence[str]) -> Profile:
-    """The mean response of a region to each kind of picture.
+    """The mean response of a region to each kind of image.
 
     Parameters
     ----------
     responses : (n_stimuli, n_vertices), one vertex at least.
-    kind : (n_stimuli,) text, what each picture mainly shows.
-    names : the kinds to tell apart; each with two pictures at least.
+    kind : (n_stimuli,) text, what each image mainly shows.
+    names : the kinds to tell apart; each with two images at least.
 
     Raises
     ------
-    ValueError where there is no vertex, or a kind has fewer than two pictures.
+    ValueError where there is no vertex, or a kind has fewer than two images.
     """
     if not responses.shape[1]:
         raise ValueError("This region has no vertices in this subject, so nothing drives it.")

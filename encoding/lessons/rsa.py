@@ -1,4 +1,4 @@
-"""RSA against encoding: the same features, scored by the distances they give and by what can be read from them.
+"""Lesson: representational similarity analysis (RSA) and encoding models on the same features.
 
 Representational similarity analysis after Kriegeskorte, Mur & Bandettini (2008).
 """
@@ -18,11 +18,11 @@ FACTORS = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class Both:
-    """The two scores of one feature space, on test pictures.
+    """The two scores of one feature space, on test images.
 
     Attributes
     ----------
-    rsa : Spearman's correlation of the model's distances with the brain's, over all pairs of pictures.
+    rsa : Spearman's correlation of the model's distances with the brain's, over all pairs of images.
     encoding : mean r over vertices.
     model, brain : (n_test, n_test) float64, the distances.
     """
@@ -58,7 +58,7 @@ def rescaled(X: np.ndarray, column: int, factor: float) -> np.ndarray:
 def both_scores(X: np.ndarray, Y: np.ndarray, fold: Fold) -> Both:
     """Features X (n, p) against responses Y (n, t), by RSA and by ridge.
 
-    The model's distances are Euclidean; the brain's are 1 less the correlation of two pictures' patterns over vertices. RSA learns nothing,
+    The model's distances are Euclidean; the brain's are 1 less the correlation of two images' patterns over vertices. RSA learns nothing,
     so it needs no training pictures; it looks at the same test pictures as ridge.
     """
     model, brain = distances(X[fold.test]), distances(Y[fold.test], correlation=True)

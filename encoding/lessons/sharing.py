@@ -1,4 +1,4 @@
-"""Sharing variance: two feature spaces that overlap, and vertices of which it is known what drives them.
+"""Lesson: variance partitioning between two overlapping feature spaces, on planted responses.
 
 The spaces are made of principal components of the pictures' Gabor energy, which do not correlate: A of one half of them, B of A and of the
 other half, mixed so that each feature of B correlates by just ``overlap`` with one of A.
@@ -25,7 +25,7 @@ N_CANDIDATES = 60  # sets of layer weights that banded ridge tries
 
 @dataclass(frozen=True)
 class Division:
-    """R² on test pictures, divided in two ways; each (t,) float64.
+    """R² on test images, divided in two ways; each (t,) float64.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Lesson: the three steps of an encoding model. Features become components, components predict responses."""
+"""Lesson: the steps of an encoding model: features, components, regression."""
 
 from __future__ import annotations
 

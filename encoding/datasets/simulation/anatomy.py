@@ -1,4 +1,4 @@
-"""Where visual areas lie on the cortical surface: elliptical patches on the unit sphere of fsaverage5.
+"""Anatomy of the simulated subjects: visual areas as elliptical patches on the unit sphere of fsaverage5.
 
 ``areas.csv`` holds a row per patch: the centre and the direction of its long axis as unit vectors of fsaverage's
 registration sphere, and the standard deviations of its vertices along the long and short axis in degrees. They
@@ -26,7 +26,7 @@ STREAM_MARGIN = 3.0  # degrees: as above, for the vertices that belong to a stre
 
 @dataclass(frozen=True)
 class Patch:
-    """An elliptical piece of cortex. ``roi`` or ``stream`` is empty where it belongs to none."""
+    """An elliptical patch of cortex. ``roi`` and ``stream`` are empty where it belongs to none."""
 
     area: str
     roi: str
@@ -38,7 +38,7 @@ class Patch:
     sd_minor: float
 
     def coordinates(self, points: np.ndarray, *, margin: float = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Places along the long and across the short axis, (n,) each, in half-axes: the rim has radius 1.
+        """Coordinates along the long and the short axis, (n,) each, in half-axes: the rim has radius 1.
 
         ``points`` is (n, 3) on the unit sphere; ``margin`` in degrees widens the ellipse on all sides. An
         evenly filled ellipse has half-axes of two standard deviations. The far half of the sphere is at
@@ -54,7 +54,7 @@ class Patch:
         return np.hypot(*self.coordinates(points, margin=margin))
 
     def moved(self, shift: np.ndarray, *, grow: float, turn: float) -> Patch:
-        """The same patch elsewhere: ``shift`` (3,) in degrees, ``grow`` a factor, ``turn`` in degrees."""
+        """The patch moved, scaled and rotated: ``shift`` (3,) in degrees, ``grow`` a factor, ``turn`` in degrees."""
         centre = _unit(self.centre + np.radians(shift))
         axis = _unit(self.axis - centre * (self.axis @ centre))
         axis = axis * np.cos(np.radians(turn)) + np.cross(centre, axis) * np.sin(np.radians(turn))

@@ -1,4 +1,4 @@
-"""Short clips of drawn scenes, and what the simulated cortex answers to them.
+"""Simulate short clips of drawn scenes and the responses of the simulated cortex to them.
 
 The camera drifts over a scene along a straight line and moves a little closer or farther, so that things change place and size
 while what there is to be seen stays the same. The signal of a vertex is the mean of what it answers to single frames.
@@ -47,7 +47,7 @@ class Clips:
         return Clips(Scenes(filmed.images[:n], filmed.strength[:n], filmed.things[filmed.things[:, 0] < n]), self.boxes[:n])
 
     def box(self, clip: int, frame: int) -> np.ndarray:
-        """Left, top and width of what is in view, inside the scene whatever rounding does."""
+        """Left, top and width of the view in pixels, clipped to the scene."""
         start, stop = self.boxes[clip]
         left, top, width = start + (stop - start) * frame / (N_FRAMES - 1)
         return np.array([max(left, 0.0), max(top, 0.0), width])
@@ -112,7 +112,7 @@ def repetitions(signal: np.ndarray, ceiling: np.ndarray, rng: np.random.Generato
 
 
 def _one_after_the_other(parts: Sequence[Scenes]) -> Scenes:
-    """Several sets of scenes as one; their things count scenes on."""
+    """Concatenate sets of scenes; scene numbers of their things continue."""
     starts = np.cumsum([0, *(len(part.images) for part in parts)])
     things = [part.things + np.eye(1, 6, dtype=np.float32) * start for part, start in zip(parts, starts, strict=False)]
     return Scenes(

@@ -1,4 +1,4 @@
-"""The simulated subjects: which vertices they have, what each vertex looks at, and what it prefers there.
+"""Simulated subjects: their vertices, and the receptive field and tuning of each vertex.
 
 All of it is known truth, so a fit can be judged by what it ought to have found. Retinotopy follows what is known of
 human visual cortex: each hemisphere sees the opposite half of the visual field, ventral V1 to V3 its upper quarter and
@@ -40,7 +40,7 @@ CATEGORY_OF = {"floc-bodies": "bodies", "floc-faces": "faces", "floc-places": "p
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """What the vertices of one level of the hierarchy have in common.
+    """Parameters that the vertices of one level of the hierarchy share.
 
     ``size`` of the receptive field at the centre of gaze and its ``growth`` per degree of eccentricity (one standard deviation,
     degrees); ``exponent`` of spatial summation; ``selectivity`` for orientation (von Mises kappa); the weights of the four
@@ -73,7 +73,7 @@ LEVEL_NAMES = tuple(LEVELS)
 
 @dataclass(frozen=True, kw_only=True)
 class Hemisphere:
-    """The truth about one hemisphere of a simulated subject; every array has a row per vertex unless it says otherwise.
+    """Ground truth of one hemisphere of a simulated subject; arrays have one row for each vertex unless stated otherwise.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Hemisphere:
 
 
 def truth(subject: str) -> dict[str, Hemisphere]:
-    """Both hemispheres of a simulated subject, always the same for the same name. Takes well under a second.
+    """Ground truth of both hemispheres of a simulated subject, deterministic given its name.
 
     Raises
     ------

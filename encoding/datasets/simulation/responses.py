@@ -1,4 +1,4 @@
-"""What the simulated cortex answers to pictures: a signal that is known, and noise to a known ceiling."""
+"""Simulate responses to images: a known signal, and noise to a known noise ceiling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCK = 100  # pictures at a time: what bounds the memory
 
 
 def signals(cortex: Mapping[str, Hemisphere], scenes: Scenes, report: Report = silent) -> dict[str, np.ndarray]:
-    """The noiseless response of every vertex, per hemisphere (n_stimuli, n_vertices) float32 of mean 0 and variance 1.
+    """Noiseless responses of every vertex: hemisphere to (n_stimuli, n_vertices) float32 of mean 0 and variance 1.
 
     Each channel is summed within the vertex's receptive field, raised to its exponent and weighted by its tuning; so is
     each category. The two sums are standardised over the stimuli and mixed as ``low_level`` says.
@@ -80,7 +80,7 @@ def receptive_fields(half: Hemisphere, grid: int) -> np.ndarray:
 
 
 def _pool(maps: np.ndarray, fields: np.ndarray, weights: np.ndarray, exponent: np.ndarray, *, out: np.ndarray) -> None:
-    """Add to ``out`` (n, n_vertices) what vertices make of maps (n, n_channels, grid, grid), weighted (n_vertices, n_channels)."""
+    """Add to ``out`` (n, n_vertices) the responses of vertices to maps (n, n_channels, grid, grid), weighted (n_vertices, n_channels)."""
     vertices = np.flatnonzero(weights.any(axis=1))
     inside = fields[vertices].T
     for channel in range(maps.shape[1]):
@@ -96,7 +96,7 @@ def _mixed(seen: np.ndarray, known: np.ndarray, low_level: np.ndarray) -> np.nda
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    """``values`` itself, changed to mean 0 and variance 1 per column."""
+    """Standardise ``values`` in place to mean 0 and variance 1 per column, and return it."""
     values -= values.mean(axis=0)
     values /= values.std(axis=0)
     return values

@@ -1,4 +1,4 @@
-"""Pictures composed by code, and what is in them: the stimuli of the simulated experiment.
+"""Stimuli of the simulated experiment: images composed by code, with a description of their content.
 
 Each scene has surroundings (a place, a patterned surface or a plain backdrop) and up to three things in it,
 one of them usually large. Scene number i depends on the seed and on i alone, so more scenes can be
@@ -53,7 +53,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Pictures with their truth.
+    """Images with their ground truth.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Scenes:
 
     @property
     def category(self) -> np.ndarray:
-        """(n,) text, each picture's strongest category."""
+        """(n,) text, the strongest category of each image."""
         return np.array(CATEGORIES)[np.argmax(self.strength, axis=1)]
 
 
@@ -106,7 +106,7 @@ def _draw(numbers: range, seed: int, report: Report = silent) -> Scenes:
 
 @contextmanager
 def _drawing_elsewhere(numbers: range, seed: int) -> Iterator[Callable[[], list[Scenes]]]:
-    """Have a process of its own draw scenes meanwhile; yields what waits for them. They are drawn here where it cannot.
+    """Draw scenes in a process of its own; yields a function that waits for them. Drawn in this process where none can start.
 
     A plain process and not a pool: a pool's would import the caller's main module, which may be a script without a guard.
     """
@@ -136,7 +136,7 @@ def _load(folder: str) -> Scenes:
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Thing]]:
-    """One picture, (SIZE, SIZE, 3) uint8, and what is in it, surroundings first."""
+    """Draw one image, (SIZE, SIZE, 3) uint8, and list its content, surroundings first."""
     image = Image.new("RGB", (SIZE * _FINER, SIZE * _FINER))
     main = pick(rng, CATEGORIES)
     if main in ("places", "textures"):

@@ -186,9 +186,9 @@ def test_any_pyramid_gives_a_matching_grating_its_contrast(parameters):
         ("gabor:frequencies=1-", "rising"),
         (
             "gabor:frequencies=3",
-            r"3 cycles per image does not fit a picture of 128 pixels\. The size must be a multiple of 8 x 3 = 24, or of 4",
+            r"3 cycles per image does not fit an image of 128 pixels\. The size must be a multiple of 8 x 3 = 24, or of 4",
         ),
-        ("gabor:size=64", "A frequency of 32 cycles per image does not fit a picture of 64 pixels"),
+        ("gabor:size=64", "A frequency of 32 cycles per image does not fit an image of 64 pixels"),
     ],
 )
 def test_parameters_that_are_not_understood_say_what_is_allowed(name, says):
