@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from encoding.backbones._pooling import check_over_frames, find_pool
+from encoding.readouts import READOUTS
 
 HEMIS = ("lh", "rh", "both")
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
@@ -123,32 +124,52 @@ class FitSpec:
         """The fields that differ from a bare ``FitSpec()``."""
         return {name: value for name, value in self.to_dict().items() if value != FitSpec().to_dict()[name]}
 
-    def to_command(self) -> str:
-        """The shell command that runs this fit."""
-        return shlex.join(["python", "-m", "encoding", "fit", *self.command_options()])
+    def with_defaults(self) -> FitSpec:
+        """The same fit with every parameter of its readout spelled out; as it is where this program does not know the readout."""
+        readout = READOUTS.get(self.readout)
+        return self if readout is None else replace(self, options=tuple(asdict(readout.read(dict(self.options))).items()))
 
-    def command_options(self, network: Sequence[str] | None = None) -> list[str]:
-        """The options that name this fit on a command line, with ``network`` in place of ``--backbone`` and ``--layer`` where given."""
-        words = ["--dataset", self.dataset, "--subject", self.subject]
+    def to_command(self, *, full: bool = False) -> str:
+        """The shell command that runs this fit.
+
+        Parameters
+        ----------
+        full : spell out every setting that defines the fit, the readout's parameters too, so that the command keeps its meaning when a
+            default changes; else settings at their defaults are left out.
+        """
+        return shlex.join(["python", "-m", "encoding", "fit", *self.command_options(full=full)])
+
+    def command_options(self, network: Sequence[str] | None = None, *, full: bool = False) -> list[str]:
+        """The options that name this fit on a command line.
+
+        Parameters
+        ----------
+        network : stands in place of ``--backbone`` and ``--layer`` where given.
+        full : as for :meth:`to_command`.
+        """
+        spec = self.with_defaults() if full else self
+        words = ["--dataset", spec.dataset, "--subject", spec.subject]
         if network is None:
-            network = ["--backbone", self.backbone, *(word for layer in self.layers for word in ("--layer", layer))]
+            network = ["--backbone", spec.backbone, *(word for layer in spec.layers for word in ("--layer", layer))]
         words += network
-        words += ["--pool", self.pool] if self.pool != "none" else []
-        words += ["--frames", str(self.frames)] if self.frames != FitSpec.frames else []
-        words += ["--over-frames", self.over_frames] if self.over_frames != FitSpec.over_frames else []
-        words += ["--weights", self.weights, "--components", str(self.n_components), "--readout", self.readout]
-        words += [word for name, value in self.options for word in ("--set", f"{name}={_option_text(value)}")]
-        words += ["--split", self.split]
-        words += ["--roi", *self.rois] if self.rois else []
-        words += ["--hemi", self.hemi] if self.hemi != "both" else []
-        words += ["--target-groups", self.target_groups] if self.target_groups != FitSpec.target_groups else []
-        words += ["--extra-subjects", *self.extra_subjects] if self.extra_subjects else []
+        words += ["--pool", spec.pool] if full or spec.pool != FitSpec.pool else []
+        words += ["--frames", str(spec.frames)] if full or spec.frames != FitSpec.frames else []
+        words += ["--over-frames", spec.over_frames] if full or spec.over_frames != FitSpec.over_frames else []
+        words += ["--weights", spec.weights, "--components", str(spec.n_components), "--readout", spec.readout]
+        words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]
+        words += ["--split", spec.split]
+        words += ["--roi", *spec.rois] if spec.rois else []
+        words += ["--hemi", spec.hemi] if full or spec.hemi != FitSpec.hemi else []
+        words += ["--target-groups", spec.target_groups] if full or spec.target_groups != FitSpec.target_groups else []
+        words += ["--extra-subjects", *spec.extra_subjects] if spec.extra_subjects else []
         return words
 
-    def to_python(self) -> str:
-        """Three lines of Python that reproduce the fit in a notebook."""
-        values = asdict(self) | {"options": dict(self.options)}
-        arguments = ", ".join(f"{name}={values[name]!r}" for name in self.changed())
+    def to_python(self, *, full: bool = False) -> str:
+        """Three lines of Python that reproduce the fit in a notebook; ``full`` spells out every setting, as for :meth:`to_command`."""
+        spec = self.with_defaults() if full else self
+        values = asdict(spec) | {"options": dict(spec.options)}
+        named = [f"{name}={values[name]!r}" for name in (values if full else spec.changed())]
+        arguments = "\n    " + ",\n    ".join(named) + ",\n" if full else ", ".join(named)
         return f"from encoding import FitSpec, Store, fit\n\nresult = fit(FitSpec({arguments}), Store())\nresult.rois()"
 
 

@@ -71,7 +71,7 @@ def packed(result: ScoreTables, *, by: str = "", models: bool = True) -> bytes:
     arrays = arrays_of(result, intervals=intervals_of(result), curve=result.derived(curve_key(result.key)))
     if models:
         arrays |= {f"model.{name}": array for name, array in model_arrays(result).items()}
-    command = _without_path(result.plan.spec).to_command()
+    command = _without_path(result.plan.spec).to_command(full=True)
     manifest = Manifest(version=FORMAT_VERSION, by=by, command=command, provenance=_provenance(result), files={})
     return write_archive(manifest, arrays)
 

@@ -67,7 +67,7 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
         brains=[(title, brain.to_bytes(height=BRAIN_HEIGHT)) for title, brain in _brains(names, results, compared)],
         scores=[(name, _scores(result)) for name, result in zip(names, results, strict=True)],
         every_vertex=EVERY_VERTEX,
-        again=[(name, spec.to_command(), spec.to_python()) for name, spec in zip(names, specs, strict=True)],
+        again=[(name, spec.to_command(full=True), spec.to_python(full=True)) for name, spec in zip(names, specs, strict=True)],
         plotly=script_source(get_plotlyjs()),
         viewer=script_source(viewer_module()),
         meshes=mesh_bytes(),

@@ -82,9 +82,9 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
     if beside.button("Compare with another fit", key="to_compare", width="stretch"):
         st.switch_page(view("compare"), query_params={"a": result.key})
     st.markdown("**The same from a shell**")
-    st.code(spec.to_command(), language="bash", wrap_lines=True)
+    st.code(spec.to_command(full=True), language="bash", wrap_lines=True)
     st.markdown("**The same in Python**")
-    st.code(spec.to_python(), language="python", wrap_lines=True)
+    st.code(spec.to_python(full=True), language="python", wrap_lines=True)
     st.markdown("**A link to this view**")
     st.code(this_view(), language=None, wrap_lines=True)
     st.caption(plain(origin))

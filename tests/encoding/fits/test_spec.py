@@ -1,8 +1,13 @@
+import argparse
 import json
+import shlex
+from dataclasses import asdict, fields, replace
 
 import pytest
 
+from encoding.cli.fitting import add_spec_arguments, spec_from
 from encoding.fits.spec import FitSpec
+from encoding.readouts import READOUTS
 from encoding.storage.keys import digest
 
 
@@ -40,3 +45,31 @@ def test_the_python_snippet_makes_an_equal_spec():
     line = next(line for line in spec.to_python().splitlines() if line.startswith("result"))
     text = line.removeprefix("result = fit(").removesuffix(", Store())")
     assert eval(text, {"FitSpec": FitSpec}) == spec
+
+
+VARIED = {"backbone": "torchvision/alexnet", "layers": ("features.1", "features.4"), "pool": "mean", "frames": 4, "rois": ("V1v",)}
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("more", [{}, VARIED], ids=["defaults", "varied"])
+def test_commands_that_spell_everything_out_name_the_same_fit(readout, more):
+    """Whatever the defaults are, the words hold every field and every parameter, and lead to the same parameters."""
+    spec = FitSpec(readout=readout, **more)
+    words = shlex.split(spec.to_command(full=True))[4:]
+    parser = argparse.ArgumentParser()
+    add_spec_arguments(parser)
+    parsed = spec_from(parser.parse_args(words))
+    run = {}
+    exec(
+        spec.to_python(full=True).split("result = fit(")[0]
+        + "spec = "
+        + spec.to_python(full=True).split("fit(", 1)[1].rpartition(", Store()")[0],
+        run,
+    )
+    parameters = asdict(READOUTS[readout].read(dict(spec.options)))
+    for found in (parsed, run["spec"]):
+        assert {name for name, _ in found.options} == set(parameters)
+        assert asdict(READOUTS[readout].read(dict(found.options))) == parameters
+        assert replace(found, options=spec.options) == spec
+    text = spec.to_python(full=True)
+    assert all(f"{field.name}=" in text for field in fields(FitSpec))

@@ -60,7 +60,14 @@ def test_a_report_of_a_fit_holds_settings_provenance_numbers_and_the_way_back(tw
     learning_curve(TINY, store, device="cpu")
     page = Reader(report(two[:1], store))
     text = " ".join(page.text)
-    for said in ("Simulated: no brain was measured", two[0].key, TINY.to_command(), "result = fit(FitSpec(", "holdout:0.75:5", "cpu"):
+    for said in (
+        "Simulated: no brain was measured",
+        two[0].key,
+        TINY.to_command(full=True),
+        "result = fit(FitSpec(",
+        "holdout:0.75:5",
+        "cpu",
+    ):
         assert said in text
     r = two[0].rois().set_index(["roi", "hemi"]).loc[("driven", "lh"), "r_mean"]
     assert f"{r:.3f}" in text
