@@ -14,6 +14,7 @@ import numpy as np
 from encoding.datasets._base import roi_names
 from encoding.evaluation.scores import LEAST_CEILING, SCORES, STORED_SCORES, from_r
 from encoding.evaluation.splits import Fold
+from encoding.fits.notebook_view import result_html
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import predict_fold
 from encoding.fits.targets import TargetGroup
@@ -202,6 +203,10 @@ class ScoreTables:
             "n_test": self.n_test,
             "rois": rows,
         }
+
+    def _repr_html_(self) -> str:
+        """Bars and a table of every ROI, for a notebook."""
+        return result_html(self)
 
     def save(self, folder: str | Path) -> Path:
         """Write spec.json, rois.csv, vertices.parquet and ``<hemi>_r.npy`` (n_vertices,) into ``folder``."""

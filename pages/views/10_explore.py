@@ -61,5 +61,5 @@ with (
 
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:
-        take_away(result, table, brain)
+        take_away(result, table, brain, score=score, statistic=statistic)
 settle("a fit is shown")

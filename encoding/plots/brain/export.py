@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from encoding.plots.brain.brain_map import DRAWN, BrainMap, mesh_bytes, viewer_module
@@ -34,3 +35,23 @@ def standalone_html(brain: BrainMap, *, caption: str, provenance: Mapping[str, A
         map=brain.to_bytes(height=height),
     )
     return str(page)
+
+
+@dataclass(frozen=True)
+class BrainFrame:
+    """A brain map as a notebook shows it: the page of :func:`standalone_html` in a frame that reaches nothing outside.
+
+    Attributes
+    ----------
+    brain, caption : as for :func:`standalone_html`.
+    height : of the drawing, in pixels.
+    """
+
+    brain: BrainMap
+    caption: str
+    height: int = 520
+
+    def _repr_html_(self) -> str:
+        page = str(standalone_html(self.brain, caption=self.caption, height=self.height))
+        title = self.brain.title or self.brain.quantity
+        return str(render("plots/brain/templates/frame.html", page=page, height=self.height + 160, title=title))

@@ -11,6 +11,7 @@ from encoding import Result, plots
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.export import standalone_html
 from encoding.runs.exchange import packed
+from encoding.runs.notebook import notebook
 from encoding.runs.report import report, roi_ends
 from encoding.runtime.csv import to_csv
 from pages.parts.shared.links import view
@@ -18,8 +19,8 @@ from pages.parts.shared.server_state import store
 from pages.parts.shared.text import plain
 
 
-def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> None:
-    """Downloads and commands for one fit; ``brain`` is the map on the page."""
+def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, score: str = "r", statistic: str = "mean") -> None:
+    """Downloads and commands for one fit; ``brain`` is the map on the page, ``score`` and ``statistic`` what its bars show."""
     spec = result.plan.spec
     origin = plots.caption(result.provenance, spec, n_test=result.n_test)
     name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
@@ -60,7 +61,16 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None) -> No
             persist_state="session",
             help="The camera in the corner of a chart saves it.",
         )
-    whole_report, one_file, beside = st.columns(3)
+    whole_report, one_file, for_jupyter, beside = st.columns(4)
+    for_jupyter.download_button(
+        "Notebook, .ipynb",
+        lambda: notebook(result, score=score, statistic=statistic),
+        f"{name}.ipynb",
+        "application/x-ipynb+json",
+        on_click="ignore",
+        width="stretch",
+        help="This view for Jupyter: the settings as code, the table of scores, the bars and the brain.",
+    )
     whole_report.download_button(
         "Report, HTML",
         lambda: report([result], store()),
