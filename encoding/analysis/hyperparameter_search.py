@@ -45,12 +45,12 @@ N_FIFTHS, VALIDATION_SEED = 5, 1  # the readout's own inner folds have the seed 
 
 
 class NothingFound(RuntimeError):
-    """No trial gave a value. The message holds what the last one said."""
+    """No trial gave a value; the message holds the error of the last one."""
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What :func:`search` is asked for, as plain data for a background job.
+    """Arguments of :func:`search`, as plain data for a background job.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class SearchRequest:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What :func:`search` has found out so far.
+    """The trials of a :func:`search` so far.
 
     Attributes
     ----------

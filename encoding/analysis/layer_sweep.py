@@ -1,4 +1,4 @@
-"""A sweep: one fit for each of many layers, to see which layer predicts which region.
+"""Fit many layers of one or several backbones in the same way, to compare which layer predicts which ROI best.
 
 Everything but the layer is the same for all of them. Layers of one backbone come from one pass of the stimuli through it, every fit is
 kept under its own name, as :func:`encoding.fit` would keep it, and what is found can be read while the rest is still on its way.
@@ -39,7 +39,7 @@ EXTRACTING = 0.5  # share of a backbone's work that is its pass over the stimuli
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Which layers are fitted, and how.
+    """A grid of fits that differ in their backbone and layer alone.
 
     Attributes
     ----------
@@ -238,7 +238,7 @@ def is_studied(planned: Plan, store: Store) -> bool:
 
 
 def swept(sweep: Sweep, planned: Mapping[Cell, Plan], store: Store) -> SweepResult:
-    """What a sweep has found so far; nothing is computed."""
+    """The finished fits of a sweep; nothing is computed."""
     return SweepResult(sweep, {cell: Result(each, store) for cell, each in planned.items() if is_studied(each, store)}, store)
 
 

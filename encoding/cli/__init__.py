@@ -31,9 +31,9 @@ from encoding.runtime.threads import let_waiting_threads_sleep
 from encoding.storage.store import DamagedResult, StoreFull
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
-WRONGLY_ASKED = (BadArguments, UnknownName, UnknownLayer, BadOption)
-FAILED_WORK = (BadData, NoWeights, NotInstalled, NoRoom, StoreFull, FitChanged, CannotPredict, NothingFound, BadExchange, FileExistsError)
-EXPLAINED = (*WRONGLY_ASKED, *FAILED_WORK)
+ARGUMENT_ERRORS = (BadArguments, UnknownName, UnknownLayer, BadOption)
+WORK_ERRORS = (BadData, NoWeights, NotInstalled, NoRoom, StoreFull, FitChanged, CannotPredict, NothingFound, BadExchange, FileExistsError)
+KNOWN_ERRORS = (*ARGUMENT_ERRORS, *WORK_ERRORS)
 """Failures whose message says all there is to say."""
 
 FIRST_STEPS = f"""
@@ -54,7 +54,7 @@ exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted
 
 
 def parser() -> Parser:
-    """The words of every command."""
+    """The argument parser of every command."""
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
     made = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
@@ -97,12 +97,12 @@ def run(words: Sequence[str], progress: Progress) -> Answer:
 
 def exit_code(error: Exception) -> int:
     """2 where the words were wrong, 1 where the work failed."""
-    return BAD_ARGUMENTS if isinstance(error, WRONGLY_ASKED) else FAILED
+    return BAD_ARGUMENTS if isinstance(error, ARGUMENT_ERRORS) else FAILED
 
 
 def explain(error: Exception, *, debug: bool = False) -> str:
-    """What a person is told of a failure. An unexpected one is named by its type, and ``--debug`` pointed out."""
-    if isinstance(error, EXPLAINED):
+    """The message of a failure; an unexpected one is named by its type, with a hint to ``--debug``."""
+    if isinstance(error, KNOWN_ERRORS):
         return str(error)
     hint = "" if debug else "\nRun the command again with --debug to see where it happened."
     return f"{type(error).__name__}: {error}{hint}"

@@ -1,4 +1,4 @@
-"""What a command is: words that argparse reads, a function that does it, and the answer that it gives."""
+"""Define a command: its arguments, the function that runs it, and the answer that it prints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRAM = "python -m encoding"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found out, for a program and for a person.
+    """The output of a command, for a program and for a person.
 
     Attributes
     ----------
@@ -30,17 +30,17 @@ class Answer:
 
 
 class BadArguments(ValueError):
-    """The words after the command cannot be meant. The message says which and what could be."""
+    """The arguments cannot be used; the message says which, and what could be used instead."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser whose complaints are :class:`BadArguments` rather than an exit."""
+    """An argparse parser that raises :class:`BadArguments` instead of ending the process."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False} | options)
 
     def error(self, message: str) -> NoReturn:
-        raise BadArguments(f"{message}\n`{self.prog} --help` shows what can be asked.")
+        raise BadArguments(f"{message}\n`{self.prog} --help` shows what there is.")
 
 
 Run = Callable[[argparse.Namespace, Any], Answer]
@@ -66,7 +66,7 @@ def add_command(commands: Any, name: str, run: Run, *, about: str, examples: str
 
 @contextmanager
 def checking_arguments() -> Iterator[None]:
-    """Within the block a ValueError speaks of what was asked for; damaged data stay :class:`BadData`."""
+    """Turn a ValueError within the block into :class:`BadArguments`; damaged data stay :class:`BadData`."""
     try:
         yield
     except (BadData, BadArguments):

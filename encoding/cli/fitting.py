@@ -1,4 +1,4 @@
-"""``fit``: one encoding model, from the words of its spec to a table of scores."""
+"""``fit``: fit one encoding model, from its options to a table of scores."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def renamed(former: str, today: str, *, extend: bool = False) -> type[argparse.A
 
     class Renamed(argparse.Action):
         def __call__(self, parser, namespace, values, option_string=None):
-            if option_string == former:
+            if option_string == former and getattr(namespace, self.dest) == self.default:  # once, however often it stands there
                 print(f"{former} is now called {today}; the former name works in this release only.", file=sys.stderr)
             before = list(getattr(namespace, self.dest) or []) if extend else None
             setattr(namespace, self.dest, [*before, *values] if extend else values)

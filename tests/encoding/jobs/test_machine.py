@@ -16,7 +16,7 @@ def test_this_machine_has_a_core_memory_and_room(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("device", "cards", "scheduler", "told"),
+    ("device", "gpus", "scheduler", "sentence"),
     [
         ("cpu", (), "", "Fits run on 4 processor cores; no GPU was found. 8 GB of memory and 100 GB"),
         ("cuda", ("H200",), "", "Fits run on H200, beside 4 processor cores."),
@@ -24,12 +24,12 @@ def test_this_machine_has_a_core_memory_and_room(tmp_path):
         ("cpu", (), "tcp://far:8786", "Fits go to the Dask scheduler at tcp://far:8786. This machine has 4"),
     ],
 )
-def test_it_is_told_in_a_sentence(device, cards, scheduler, told):
-    assert told in str(Machine(n_cores=4, memory=8e9, disk=1e11, device=device, cards=cards, scheduler=scheduler))
+def test_it_is_described_in_a_sentence(device, gpus, scheduler, sentence):
+    assert sentence in str(Machine(n_cores=4, memory=8e9, disk=1e11, device=device, gpus=gpus, scheduler=scheduler))
 
 
 @pytest.mark.parametrize("answer", [OSError("gone"), subprocess.TimeoutExpired("nvidia-smi", 1), "H200\n A2\n\n"])
-def test_a_driver_that_does_not_answer_has_no_cards(monkeypatch, answer):
+def test_a_driver_that_does_not_answer_has_no_gpus(monkeypatch, answer):
     def run(*args, **more):
         if isinstance(answer, Exception):
             raise answer
@@ -37,4 +37,4 @@ def test_a_driver_that_does_not_answer_has_no_cards(monkeypatch, answer):
 
     monkeypatch.setattr(module.shutil, "which", lambda name: name)
     monkeypatch.setattr(module.subprocess, "run", run)
-    assert module._cards() == (("H200", "A2") if isinstance(answer, str) else ())
+    assert module._gpus() == (("H200", "A2") if isinstance(answer, str) else ())

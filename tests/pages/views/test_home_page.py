@@ -14,7 +14,7 @@ from pages.parts.home import panels as home
 from tests.conftest import TINY
 from tests.pages.conftest import NoWorkers
 
-MACHINE = Machine(n_cores=4, memory=8e9, disk=1e11, device="cpu", cards=())
+MACHINE = Machine(n_cores=4, memory=8e9, disk=1e11, device="cpu", gpus=())
 
 
 @pytest.fixture
