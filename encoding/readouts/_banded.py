@@ -236,7 +236,7 @@ class _Path:
             if select == "r2":
                 losses[number, here] = torch.addmm(d, self.B, u, beta=-2).mul_(u).sum(0) + yy[here]
             else:
-                scale = ((self.B @ u).mul_(u).sum(0).clamp(min=0) * yy[here]).sqrt()
+                scale = (self.B @ u).mul_(u).sum(0).clamp(min=0).sqrt() * yy[here].clamp(min=0).sqrt()
                 losses[number, here] = torch.where(scale > 0, -(u * d).sum(0) / scale, 0.0)
         return losses
 

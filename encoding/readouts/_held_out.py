@@ -34,5 +34,5 @@ class HeldOut:
             return (quadratic.mul_(weights).sum(0) + self.yy) / self.n
         predicted = (self.xx @ weights).mul_(weights).sum(0)
         cross = (self.xy * weights).sum(0)
-        scale = (predicted.clamp(min=0) * self.yy).sqrt()
+        scale = predicted.clamp(min=0).sqrt() * self.yy.clamp(min=0).sqrt()  # the product under one root may overflow in float32
         return torch.where(scale > 0, -cross / scale, 0.0)

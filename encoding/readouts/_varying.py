@@ -28,3 +28,10 @@ def varying_targets(moments: Moments, folds: np.ndarray, about_mean: torch.Tenso
 
     varies = about_mean.cpu().numpy() > CONSTANT[moments.xy.dtype.name] * moments.yy[folds].sum(0)
     return torch.from_numpy(varies).to(about_mean.device)
+
+
+def target_variances(moments: Moments) -> np.ndarray:
+    """(t,) float64, the variance of each target over all rows (divided by n); 0 for a constant target."""
+    n, y, yy = moments.n.sum(), moments.y.sum(0), moments.yy.sum(0)
+    about_mean = yy - y**2 / n
+    return np.where(about_mean > CONSTANT[moments.xy.dtype.name] * yy, about_mean / n, 0.0)

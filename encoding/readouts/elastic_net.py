@@ -1,9 +1,16 @@
-"""Lasso and elastic net with penalties for each target, chosen by cross-validation, for all targets at once."""
+"""Lasso and elastic net with penalties for each target, chosen by cross-validation, for all targets at once.
+
+Penalties that are given are scikit-learn's, on the responses as they are. Where α is chosen, the grid is that of standardised responses:
+with s the standard deviation of y over the training rows and ρ one of ``l1_ratios``, the weights are s times those of
+``ElasticNet(alpha, ρ).fit(X, y / s)``, so that predictions do not depend on the unit of the responses. (On responses as they are, a
+small unit shrinks the l1 part of the penalty with it and not the l2 part.) The same weights are those of scikit-learn's objective on y
+with λ₁ = α ρ s and λ₂ = α (1 - ρ); the α and ρ that results report are those of this pair, λ₁ + λ₂ and λ₁ / (λ₁ + λ₂).
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +22,7 @@ from encoding.readouts._gram import Gram
 from encoding.readouts._held_out import SELECTIONS, HeldOut
 from encoding.readouts._moments import Moments, centred
 from encoding.readouts._sparse import Path, solve_each
+from encoding.readouts._varying import target_variances
 from encoding.readouts.ridge import target_blocks
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.threads import map_in_threads
@@ -52,7 +60,7 @@ class LassoOptions(Options):
 @dataclass(frozen=True)
 class ElasticNetOptions(LassoOptions):
     l1_ratio: float | None = option(
-        None, "One share of the l1 penalty for every vertex, above 0 and up to 1. Empty: chosen like alpha.", Range(0.05, 1.0)
+        None, "One share of the l1 penalty for all vertices, above 0 and up to 1. Empty: chosen like alpha.", Range(0.05, 1.0)
     )
     l1_ratios: tuple[float, ...] = option((0.1, 0.5, 0.9), "Grid of l1_ratio.")
 
@@ -63,6 +71,33 @@ class ElasticNetOptions(LassoOptions):
                 raise BadOption(f"l1_ratio must be above 0 and at most 1, not {value!r}; for 0, use ridge.")
         if not self.l1_ratios:
             raise BadOption("l1_ratios needs at least one share.")
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """A path of penalties from large to small, each array (a, 1) for all targets alike or (a, t) for each its own.
+
+    Attributes
+    ----------
+    alpha, l1_ratio : scikit-learn's, on the responses as they are. l1, l2 : λ₁ = α ρ and λ₂ = α (1 - ρ).
+    """
+
+    alpha: np.ndarray
+    l1_ratio: np.ndarray
+    l1: np.ndarray
+    l2: np.ndarray
+
+    @classmethod
+    def given(cls, alphas: Sequence[float], ratio: float) -> Penalties:
+        alpha = np.array(sorted(alphas, reverse=True), float)[:, None]
+        return cls(alpha, np.full_like(alpha, ratio), alpha * ratio, alpha * (1 - ratio))
+
+    @classmethod
+    def standardised(cls, largest: np.ndarray, scale: np.ndarray, ratio: float) -> Penalties:
+        """The usual grid of ``y / scale``: from ``largest`` (t,), the λ₁ at which all weights are 0, down to 1e-4 of it."""
+        l1 = np.geomspace(1, SMALLEST_ALPHA, N_ALPHAS)[:, None] * np.maximum(largest, np.finfo(np.float32).tiny)
+        l2 = np.zeros((len(l1), 1)) if ratio == 1 else l1 * (1 - ratio) / (ratio * scale)
+        return cls(l1 + l2, l1 / (l1 + l2), l1, l2)
 
 
 class ElasticNet(Readout):
@@ -76,7 +111,7 @@ class ElasticNet(Readout):
     :func:`encoding.readouts._sparse.kkt`, each (t,).
     """
 
-    name, title, version = "elastic_net", "Elastic net", 2
+    name, title, version = "elastic_net", "Elastic net", 3
     about = "Few weights that are not 0, and those shrunk: between lasso and ridge."
     options = ElasticNetOptions
 
@@ -84,16 +119,15 @@ class ElasticNet(Readout):
         return 1 if options.alpha is not None and len(self._ratios(options)) == 1 else options.n_folds
 
     def fit(self, moments: Moments, options: LassoOptions, *, device: str = "cpu", report: Report = silent) -> LinearModel:
-        grid = {ratio: self._alphas(moments, options, ratio, device) for ratio in self._ratios(options)}
-        if sum(map(len, grid.values())) == 1:
-            ((ratio, ((alpha,),)),) = grid.items()
-            chosen = {
-                name: np.full(moments.n_targets, value) for name, value in (("alpha", alpha), ("l1_ratio", ratio), ("cv_loss", np.nan))
-            }
+        grid = self._grid(moments, options, device)
+        if sum(len(path.alpha) for path in grid) == 1:
+            (path,) = grid
+            values = {"alpha": path.alpha, "l1_ratio": path.l1_ratio, "l1": path.l1, "l2": path.l2, "cv_loss": np.nan}
+            chosen = {name: np.full(moments.n_targets, value) for name, value in values.items()}
         else:
             chosen = choose_penalties(moments, grid, options.select, device=device, report=subprogress(report, 0, CHOOSING))
             report = subprogress(report, CHOOSING, 1)
-        weights, intercept, residual = solve(moments, chosen["alpha"], chosen["l1_ratio"], device=device, report=report)
+        weights, intercept, residual = solve(moments, chosen.pop("l1"), chosen.pop("l2"), device=device, report=report)
         if (n_far := int((residual > KKT_LIMIT).sum())) > 0:
             warnings.warn(
                 f"{self.name} has not converged for {n_far:,} of {moments.n_targets:,} vertices: see 'kkt' of each. A larger alpha helps.",
@@ -105,13 +139,18 @@ class ElasticNet(Readout):
     def _ratios(self, options: LassoOptions) -> tuple[float, ...]:
         return (options.l1_ratio,) if options.l1_ratio is not None else options.l1_ratios
 
-    def _alphas(self, moments: Moments, options: LassoOptions, ratio: float, device: str) -> np.ndarray:
-        """Penalties to compare, from large to small: (a, 1) for all targets alike, (a, t) for each its own."""
-        if options.alpha is not None:
-            return np.array([[options.alpha]])
-        if options.alphas is not None:
-            return np.array(sorted(options.alphas, reverse=True), float)[:, None]
-        return np.geomspace(1, SMALLEST_ALPHA, N_ALPHAS)[:, None] * largest_products(moments, device=device) / ratio
+    def _grid(self, moments: Moments, options: LassoOptions, device: str) -> list[Penalties]:
+        """The penalties to compare, one path for each ρ."""
+        alphas = options.alphas if options.alpha is None else (options.alpha,)
+        if alphas is not None:
+            return [Penalties.given(alphas, ratio) for ratio in self._ratios(options)]
+        largest, scale = self._largest(moments, device)
+        return [Penalties.standardised(largest, scale, ratio) for ratio in self._ratios(options)]
+
+    def _largest(self, moments: Moments, device: str) -> tuple[np.ndarray, np.ndarray]:
+        """The smallest λ₁ at which all weights are 0, and the unit of the responses: (t,), or (1,) for all targets together."""
+        variance = target_variances(moments)
+        return largest_products(moments, device=device), np.sqrt(np.where(variance > 0, variance, 1))
 
 
 class Lasso(ElasticNet):
@@ -132,27 +171,26 @@ def largest_products(moments: Moments, *, device: str = "cpu") -> np.ndarray:
     for block in target_blocks(moments, device):
         some = moments.targets(block)
         largest[block] = gram.products(some, every, centred(some, every, device=device)).abs().amax(0).cpu().numpy()
-    return np.maximum(largest, np.finfo(np.float32).tiny)
+    return largest
 
 
 def choose_penalties(
-    moments: Moments, grid: Mapping[float, np.ndarray], select: str, *, device: str = "cpu", report: Report = silent
+    moments: Moments, grid: Sequence[Penalties], select: str, *, device: str = "cpu", report: Report = silent
 ) -> dict[str, np.ndarray]:
     """The best penalties for each target over the moments' folds.
 
     Parameters
     ----------
-    grid : l1_ratio to the alphas that are compared with it, from large to small, (a, 1) or (a, t).
+    grid : one path of penalties for each ρ.
 
     Returns
     -------
-    ``alpha``, ``l1_ratio`` and ``cv_loss``, each (t,) float64.
+    ``alpha``, ``l1_ratio``, ``l1``, ``l2`` and ``cv_loss``, each (t,) float64.
     """
     folds = np.arange(moments.n_folds)
     grams = [Gram.on(moments, np.delete(folds, fold), device=device) for fold in folds]
-    every_ratio = np.concatenate([np.full(len(alphas), ratio) for ratio, alphas in grid.items()])
-    every_alpha = np.concatenate(list(grid.values()))  # (a, 1) or (a, t)
-    made = {name: np.empty(moments.n_targets) for name in ("alpha", "l1_ratio", "cv_loss")}
+    made = {name: np.empty(moments.n_targets) for name in ("alpha", "l1_ratio", "l1", "l2", "cv_loss")}
+    numbers = [(path, number) for path in grid for number in range(len(path.alpha))]
     blocks = list(target_blocks(moments, device))
     pieces = Counted(report, len(blocks) * len(folds) * len(grid), "choosing penalties")
 
@@ -160,9 +198,9 @@ def choose_penalties(
         loss = sum(_held_out_losses(moments, block, fold, grams[fold], grid, select, device, pieces) for fold in folds)
         least, best = loss.min(0)
         best = best.cpu().numpy()
-        made["l1_ratio"][block] = every_ratio[best]
-        own = every_alpha[:, block] if every_alpha.shape[1] > 1 else np.broadcast_to(every_alpha, (len(every_alpha), len(best)))
-        made["alpha"][block] = own[best, np.arange(len(best))]
+        for name in ("alpha", "l1_ratio", "l1", "l2"):
+            every = np.stack([np.broadcast_to(_of_block(getattr(path, name), block)[number], best.shape) for path, number in numbers])
+            made[name][block] = every[best, np.arange(len(best))]
         made["cv_loss"][block] = least.double().cpu().numpy() / len(folds)
 
     map_in_threads(choose, blocks, device=device)
@@ -170,7 +208,7 @@ def choose_penalties(
 
 
 def _held_out_losses(
-    moments: Moments, block: slice, fold: int, gram: Gram, grid: Mapping[float, np.ndarray], select: str, device: str, pieces: Counted
+    moments: Moments, block: slice, fold: int, gram: Gram, grid: Sequence[Penalties], select: str, device: str, pieces: Counted
 ) -> torch.Tensor:
     """The loss on ``fold`` of models fitted on the others, for each penalty of ``grid`` and target of ``block``, (a, t)."""
     import torch
@@ -179,19 +217,22 @@ def _held_out_losses(
     train = centred(some, others, device=device)
     held, c = HeldOut(some, fold, train, select, device=device), gram.products(some, others, train)
     losses = []
-    for ratio, alphas in grid.items():
+    for penalties in grid:
         path = Path(gram, c)
-        for alpha in alphas:
-            penalty = float(alpha[0]) if len(alpha) == 1 else torch.from_numpy(alpha[block]).to(device)
-            losses.append(held.loss(path.to(penalty * ratio, 0.0 if ratio == 1 else penalty * (1 - ratio))))
+        for pair in zip(_of_block(penalties.l1, block), _of_block(penalties.l2, block), strict=True):
+            losses.append(held.loss(path.to(*(float(part[0]) if len(part) == 1 else torch.from_numpy(part).to(device) for part in pair))))
         pieces.done()
     return torch.stack(losses)
 
 
+def _of_block(penalties: np.ndarray, block: slice) -> np.ndarray:
+    return penalties if penalties.shape[1] == 1 else penalties[:, block]
+
+
 def solve(
-    moments: Moments, alpha: np.ndarray, l1_ratio: np.ndarray, *, device: str = "cpu", report: Report = silent
+    moments: Moments, l1: np.ndarray, l2: np.ndarray, *, device: str = "cpu", report: Report = silent
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (p, t), intercepts (t,) and optimality residuals (t,) on all folds, with penalties (t,) of each target's own."""
+    """Weights (p, t), intercepts (t,) and optimality residuals (t,) on all folds, with penalties λ₁ and λ₂ (t,) of each target's own."""
     import torch
 
     every = np.arange(moments.n_folds)
@@ -204,8 +245,7 @@ def solve(
     def solve_block(block: slice) -> None:
         some = moments.targets(block)
         train = centred(some, every, device=device)
-        l1, l2 = (torch.from_numpy(part[block]).to(device) for part in (alpha * l1_ratio, alpha * (1 - l1_ratio)))
-        w, far = solve_each(gram, gram.products(some, every, train), l1, l2)
+        w, far = solve_each(gram, gram.products(some, every, train), *(torch.from_numpy(part[block]).to(device) for part in (l1, l2)))
         weights[:, block] = w.cpu().numpy()
         intercept[block] = (train.mean_y - train.mean_x @ w).cpu().numpy() + moments.shift[block]
         residual[block] = far.cpu().numpy()

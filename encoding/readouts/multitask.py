@@ -15,7 +15,8 @@ from encoding.readouts._gram import Gram
 from encoding.readouts._held_out import HeldOut
 from encoding.readouts._moments import Moments, centred
 from encoding.readouts._row_sparse import Rotated, solve_rows, weights_map
-from encoding.readouts.elastic_net import CHOOSING, KKT_LIMIT, N_ALPHAS, SMALLEST_ALPHA, ElasticNet, ElasticNetOptions, LassoOptions
+from encoding.readouts._varying import target_variances
+from encoding.readouts.elastic_net import CHOOSING, KKT_LIMIT, ElasticNet, ElasticNetOptions, LassoOptions
 from encoding.readouts.ridge import target_blocks
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.threads import map_in_threads
@@ -52,7 +53,8 @@ class MultiTaskElasticNet(ElasticNet):
 
     α and ρ are chosen once for all targets, by the mean squared error averaged over targets and held-out folds, as
     ``MultiTaskElasticNetCV`` does; on ties the earlier ρ, then the larger α. Targets of large variance therefore count more. With
-    ``select="r"`` the mean over targets and folds of r decides, where each counts the same.
+    ``select="r"`` the mean over targets and folds of r decides, where each counts the same. Where α is chosen, the unit of the responses
+    is taken out of the grid as in :mod:`encoding.readouts.elastic_net`, with one s for all targets, the root of their mean variance.
 
     ``details`` holds, each (t,): ``alpha``, ``l1_ratio``, ``cv_loss`` (that mean squared error, or -r; NaN where nothing was chosen),
     ``n_weights`` (how many are not 0) and ``kkt``, the optimality residual of :func:`encoding.readouts._row_sparse.row_kkt`. All but
@@ -65,32 +67,30 @@ class MultiTaskElasticNet(ElasticNet):
     per_target = False
 
     def fit(self, moments: Moments, options: LassoOptions, *, device: str = "cpu", report: Report = silent) -> LinearModel:
-        penalties = [(alpha, ratio) for ratio in self._ratios(options) for alpha in self._alphas(moments, options, ratio, device)]
-        if len(penalties) == 1:
-            (alpha, ratio), loss = penalties[0], np.nan
-        else:
+        grid = self._grid(moments, options, device)
+        alpha, ratio, l1, l2 = (
+            np.concatenate([getattr(path, name).ravel() for path in grid]) for name in ("alpha", "l1_ratio", "l1", "l2")
+        )
+        best, loss = 0, np.nan
+        if len(alpha) > 1:
+            penalties = list(zip(l1.tolist(), l2.tolist(), strict=True))
             losses = held_out_losses(moments, penalties, options.select, device=device, report=subprogress(report, 0, CHOOSING))
             report = subprogress(report, CHOOSING, 1)
-            (alpha, ratio), loss = penalties[losses.argmin()], losses.min()
-        weights, intercept, residual = solve(moments, alpha, ratio, device=device, report=report)
+            best, loss = losses.argmin(), losses.min()
+        weights, intercept, residual = solve(moments, float(l1[best]), float(l2[best]), device=device, report=report)
         if residual > KKT_LIMIT:
             warnings.warn(
                 f"{self.name} has not converged: its optimality residual is {residual:.1e}, not {KKT_LIMIT:.0e}. A larger alpha helps.",
                 NotConverged,
                 stacklevel=2,
             )
-        numbers = {"alpha": alpha, "l1_ratio": ratio, "cv_loss": loss, "kkt": residual}
+        numbers = {"alpha": alpha[best], "l1_ratio": ratio[best], "cv_loss": loss, "kkt": residual}
         details = {name: np.full(moments.n_targets, number) for name, number in numbers.items()}
         return LinearModel(weights, intercept, details | {"n_weights": (weights != 0).sum(0).astype(float)})
 
-    def _alphas(self, moments: Moments, options: LassoOptions, ratio: float, device: str) -> list[float]:
-        """Penalties to compare, from large to small."""
-        if options.alpha is not None:
-            return [options.alpha]
-        if options.alphas is not None:
-            return sorted(options.alphas, reverse=True)
+    def _largest(self, moments: Moments, device: str) -> tuple[np.ndarray, np.ndarray]:
         largest = Rotated.of(moments, np.arange(moments.n_folds), device=device).largest()
-        return list(np.geomspace(1, SMALLEST_ALPHA, N_ALPHAS) * max(largest, np.finfo(np.float32).tiny) / ratio)
+        return np.array([largest]), np.array([np.sqrt(target_variances(moments).mean() or 1.0)])
 
 
 class MultiTaskLasso(MultiTaskElasticNet):
@@ -107,9 +107,9 @@ class MultiTaskLasso(MultiTaskElasticNet):
 def held_out_losses(
     moments: Moments, penalties: Sequence[tuple[float, float]], select: str, *, device: str = "cpu", report: Report = silent
 ) -> np.ndarray:
-    """The loss of each (alpha, l1_ratio) averaged over targets and the moments' folds, (len(penalties),) float64.
+    """The loss of each (λ₁, λ₂) averaged over targets and the moments' folds, (len(penalties),) float64.
 
-    Each starts from the solution of the one before, so those of one l1_ratio go from large to small.
+    Each starts from the solution of the one before, so those of one path go from large to small.
     """
     losses = np.empty((moments.n_folds, len(penalties)))
     pieces = Counted(report, losses.size, "choosing penalties")
@@ -148,8 +148,8 @@ def _negative_correlations(
         train = centred(some, others, device=device)
         parts.append((gram.products(some, others, train), HeldOut(some, fold, train, "r", device=device)))
     path = _path(gram, Rotated.of(moments, others, device=device).c, penalties, pieces)
-    for (alpha, ratio), (norms, _) in zip(penalties, path, strict=True):
-        M = weights_map(gram, alpha * ratio, alpha * (1 - ratio), norms).to(parts[0][0].dtype)
+    for (l1, l2), (norms, _) in zip(penalties, path, strict=True):
+        M = weights_map(gram, l1, l2, norms).to(parts[0][0].dtype)
         losses.append(sum(float(held.loss(M @ c).sum()) for c, held in parts) / moments.n_targets)
     return losses
 
@@ -159,25 +159,22 @@ def _path(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Norms (p,) and weights (p, q) for each penalty, from zeros where the one before was smaller."""
     norms, before = c.new_zeros(len(c)), np.inf
-    for alpha, ratio in penalties:
-        start = norms if alpha <= before else c.new_zeros(len(c))
-        norms, weights, _ = solve_rows(gram, c, alpha * ratio, alpha * (1 - ratio), start, PATH_TOLERANCE)
-        before = alpha
+    for l1, l2 in penalties:
+        start = norms if l1 <= before else c.new_zeros(len(c))
+        norms, weights, _ = solve_rows(gram, c, l1, l2, start, PATH_TOLERANCE)
+        before = l1
         pieces.done()
         yield norms, weights
 
 
-def solve(
-    moments: Moments, alpha: float, ratio: float, *, device: str = "cpu", report: Report = silent
-) -> tuple[np.ndarray, np.ndarray, float]:
+def solve(moments: Moments, l1: float, l2: float, *, device: str = "cpu", report: Report = silent) -> tuple[np.ndarray, np.ndarray, float]:
     """Weights (p, t), intercepts (t,) and the optimality residual on all folds."""
     every = np.arange(moments.n_folds)
     gram, rotated = Gram.on(moments, every, device=device), Rotated.of(moments, every, device=device)
     blocks = list(target_blocks(moments, device))
     pieces = Counted(report, N_APPROACHES + len(blocks), "fitting weights")
-    largest = max(alpha, rotated.largest() / ratio)
-    *_, (norms, _) = _path(gram, rotated.c, [(a, ratio) for a in np.geomspace(largest, alpha, N_APPROACHES)], pieces)
-    l1, l2 = alpha * ratio, alpha * (1 - ratio)
+    approach = np.geomspace(max(1.0, rotated.largest() / l1), 1, N_APPROACHES).tolist()  # factors of both
+    *_, (norms, _) = _path(gram, rotated.c, [(factor * l1, factor * l2) for factor in approach], pieces)
     norms, _, residual = solve_rows(gram, rotated.c, l1, l2, norms, TOLERANCE)
     M = weights_map(gram, l1, l2, norms)
     weights = np.empty((moments.n_components, moments.n_targets), moments.xy.dtype)

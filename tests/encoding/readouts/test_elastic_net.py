@@ -218,6 +218,20 @@ def test_the_default_penalties_are_each_targets_own_and_those_of_scikit_learn():
         assert alpha == pytest.approx(theirs.alpha_, rel=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e4])
+def test_the_default_elastic_net_is_scikit_learns_of_standardised_responses(unit):
+    X, Y = problem("correlated", t=4, n=120)
+    Y, scale = Y * unit, Y.std(0) * unit
+    ours = fit("elastic_net", X, Y, l1_ratio=0.3)
+    lambda_1, lambda_2 = (ours.details["alpha"] * part for part in (ours.details["l1_ratio"], 1 - ours.details["l1_ratio"]))
+    alpha = lambda_1 / scale / 0.3
+    np.testing.assert_allclose(lambda_2, alpha * 0.7, rtol=1e-6)  # one alpha, of responses of unit variance, gives both parts
+    for target in range(4):
+        theirs = linear_model.ElasticNet(alpha=alpha[target], l1_ratio=0.3, tol=1e-12, max_iter=200_000)
+        weights = theirs.fit(X, Y[:, target] / scale[target]).coef_ * scale[target]
+        np.testing.assert_allclose(ours.weights[:, target], weights, atol=1e-5 * np.abs(weights).max())
+
+
 def test_selection_by_correlation_takes_the_penalty_of_the_largest_mean_held_out_r():
     X, Y = problem("correlated", t=8)
     fold = np.arange(len(X)) % 5

@@ -124,14 +124,19 @@ def test_the_default_penalties_start_where_all_weights_vanish():
     Y[:, 3] *= 30
     fold = inner_folds(np.arange(len(X)), 5, 1)
     model = fit("multitask_elastic_net", X, Y, fold, l1_ratio=0.5)
-    alphas = np.geomspace(1, 1e-4, 30) * largest_alpha(X, Y) / 0.5
+    scale = np.sqrt(Y.var(0).mean())  # penalties are compared on responses in units of this
+    alphas = np.geomspace(1, 1e-4, 30) * largest_alpha(X, Y / scale) / 0.5
     theirs = linear_model.MultiTaskElasticNetCV(alphas=alphas, l1_ratio=0.5, cv=PredefinedSplit(fold), tol=1e-6, max_iter=5_000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        theirs.fit(X, Y)
-    np.testing.assert_allclose(model.details["alpha"], theirs.alpha_, rtol=1e-9)
-    assert not ours(X, Y, alphas[0] * 1.000001, 0.5).weights.any()
-    assert ours(X, Y, alphas[0] * 0.999, 0.5).weights.any()
+        theirs.fit(X, Y / scale)
+    np.testing.assert_allclose(model.details["alpha"], theirs.alpha_ * (0.5 * scale + 0.5), rtol=1e-9)
+    np.testing.assert_allclose(model.weights, theirs.coef_.T * scale, atol=1e-4 * np.abs(model.weights).max())
+    again = ours(X, Y, model.details["alpha"][0], model.details["l1_ratio"][0])  # what is reported is scikit-learn's, of Y as it is
+    np.testing.assert_allclose(again.weights, model.weights, atol=1e-8 * np.abs(model.weights).max())
+    largest = 2 * largest_alpha(X, Y)
+    assert not ours(X, Y, largest * 1.000001, 0.5).weights.any()
+    assert ours(X, Y, largest * 0.999, 0.5).weights.any()
 
 
 @pytest.mark.parametrize("t", [5, 40])

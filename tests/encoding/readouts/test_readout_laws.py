@@ -8,10 +8,7 @@ import pytest
 from encoding.readouts import READOUTS, Training
 from tests.readout_problems import KINDS, fit, problem
 
-RESPONSES_UNIT = {
-    "elastic_net": "scikit-learn's objective ties the ridge part of its penalty to the responses' unit",
-    "multitask_elastic_net": "scikit-learn's objective ties the ridge part of its penalty to the responses' unit",
-}
+BY_R = [name for name, readout in READOUTS.items() if any(field.name == "select" for field in dataclasses.fields(readout.options))]
 NAMES = [
     name for name, readout in READOUTS.items() if readout.exact
 ]  # trained ones are held to the same laws, less tightly, in test_neural
@@ -40,12 +37,31 @@ def test_a_shift_of_the_responses_shifts_the_predictions(name):
     np.testing.assert_allclose(fit(name, X, Y + 50).predict(X), fit(name, X, Y).predict(X) + 50, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_responses_times_a_number_give_predictions_times_it(name):
-    if name in RESPONSES_UNIT:
-        pytest.skip(RESPONSES_UNIT[name])
-    X, Y = problem()
-    np.testing.assert_allclose(fit(name, X, Y * 1e3).predict(X), fit(name, X, Y).predict(X) * 1e3, rtol=1e-5, atol=1e-3)
+@pytest.mark.parametrize(("name", "options"), [(name, {}) for name in NAMES] + [(name, {"select": "r"}) for name in BY_R])
+def test_predictions_scale_with_the_unit_of_the_responses(name, options):
+    if any(field.name == "n_folds" for field in dataclasses.fields(READOUTS[name].options)):
+        options = {**options, "n_folds": 2}
+    X, Y = problem("well-behaved", n=60, t=4)
+    Y[:, 3] = 7.0  # constant
+    plain = fit(name, X, Y, **options).predict(X)
+    for unit, offset in ((1e-12, 0), (1e-12, 30), (1e12, -30)):
+        scaled = fit(name, X, (Y + offset) * unit, **options).predict(X)
+        np.testing.assert_allclose(scaled / unit - offset, plain, atol=1e-6 * np.abs(plain).max())
+    X, Y = X.astype(np.float32), Y.astype(np.float32)
+    plain = fit(name, X, Y, **options).predict(X)
+    for unit in (1e-12, 1e12):
+        scaled = fit(name, X, Y * np.float32(unit), **options).predict(X)
+        assert scaled.dtype == np.float32
+        np.testing.assert_allclose(scaled / unit, plain, atol=1e-4 * np.abs(plain).max())
+
+
+@pytest.mark.parametrize("name", ["linear_sgd", "mlp", "deep"])
+def test_trained_readouts_scale_with_the_unit_of_the_responses(name):
+    X, Y = problem("well-behaved", n=100, t=3, dtype=np.float32)
+    plain = fit(name, X, Y, n_epochs=2).predict(X)
+    for unit in (1e-12, 1e12):
+        scaled = fit(name, X, Y * np.float32(unit), n_epochs=2).predict(X)
+        np.testing.assert_allclose(scaled / unit, plain, atol=1e-3 * np.abs(plain).max())
 
 
 @pytest.mark.parametrize("name", NAMES)
