@@ -108,21 +108,21 @@ def row_blocks(n: int, width: int) -> Iterator[slice]:
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
-def unit_rows(X: np.ndarray, *, centred: bool) -> np.ndarray:
-    """(n, p) -> (n, p) float64 rows of length 1, less their own mean first where ``centred``: products are cosines, or correlations.
+def unit_rows(X: np.ndarray, about: np.ndarray | None = None) -> np.ndarray:
+    """Rows of length 1, (n, p) float64, whose products are cosines; rows that are 0 to rounding stay 0 and resemble nothing.
 
-    Rows without direction (of zeros, or constant ones where centred) become zeros, so that they resemble nothing.
+    Parameters
+    ----------
+    about : (n_train, p). Rows are taken about the mean of these, and the products are correlations of deviations from the mean training
+        image. Pearson's r across principal components would depend on the components' arbitrary signs: the mean over components that it
+        subtracts changes when one of them is turned round. Averaged over all signs it is this cosine.
     """
     rows = np.asarray(X, np.float64)
     largest = np.abs(rows).max(1, keepdims=True, initial=0)
-    rows = rows / np.where(largest > 0, largest, 1)
-    if centred:
-        rows = rows - rows.mean(1, keepdims=True)
+    if about is not None:
+        rows = rows - np.mean(about, 0, dtype=np.float64)
+        largest = np.maximum(largest, np.abs(about).max(initial=0))
+    size = np.abs(rows).max(1, keepdims=True, initial=0)
+    rows = rows / np.where(size > 0, size, 1)
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-    return np.where(length > 1e-13 * max(X.shape[1], 1) ** 0.5, rows / np.maximum(length, 1e-300), 0)
-
-
-def needs_two_components(X: np.ndarray, readout: str) -> None:
-    """ValueError where a correlation between rows of X (n, p) says nothing, for want of components."""
-    if X.shape[1] < 2:
-        raise ValueError(f"{readout} cannot correlate images over {X.shape[1]} component. Keep two or more, or take the cosine.")
+    return np.where(size > 1e-13 * largest, rows / np.maximum(length, 1e-300), 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.readouts import READOUTS, BadOption, Choice, Options, Range, Readout, Training, option
-from encoding.readouts._smoother import Smoother, deviations, mean_response, needs_two_components, row_blocks, unit_rows
+from encoding.readouts._smoother import Smoother, deviations, mean_response, row_blocks, unit_rows
 from encoding.runtime.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -43,16 +43,17 @@ class KNNOptions(Options):
 class KNN(Readout):
     """The mean response of the k nearest training images, as scikit-learn's ``KNeighborsRegressor`` (Cover & Hart 1967).
 
-    Distances are those of scikit-learn's metrics of the same names; where one row has no direction (zeros, for the cosine;
-    constant, for the correlation) the distance is 1. With ``weighting`` distance a neighbour counts 1 / distance, and where
-    some lie at distance 0 they alone count, equally. Among equal distances the earlier training row is nearer; scikit-learn
-    leaves that open.
+    Distances are those of scikit-learn's metrics of the same names, but that the correlation is one of deviations from the mean training
+    image (1 - cosine about it), which unlike Pearson's r across principal components does not depend on their signs. Where one row has
+    no direction (zeros, or the mean image for the correlation) the distance is 1. With
+    ``weighting`` distance a neighbour counts 1 / distance, and where some lie at distance 0 they alone count, equally. Among equal
+    distances the earlier training row is nearer; scikit-learn leaves that open.
 
     k is given and not chosen on inner folds: a k for all targets together would make a vertex's prediction depend on which
     others are fitted with it, and an ROI would no longer be a choice of columns. A search over ``k`` on validation does it in the open.
     """
 
-    name, title = "knn", "k nearest neighbours"
+    name, title, version = "knn", "k nearest neighbours", 2
     about = "Predicts the mean response to the most similar training images: no weights, so any shape of tuning."
     uses_moments = False
     restores_from_data = True
@@ -60,11 +61,9 @@ class KNN(Readout):
     options = KNNOptions
 
     def fit(self, data: Training, options: KNNOptions, *, device: str = "cpu", report: Report = silent) -> NeighbourModel:
-        """ValueError where there are fewer training rows than k, or fewer than two components to correlate."""
+        """ValueError where there are fewer training rows than k."""
         if options.k > len(data.X):
             raise ValueError(f"knn cannot take {options.k} neighbours of {len(data.X)} training images. Choose a smaller k.")
-        if options.metric == "correlation":
-            needs_two_components(data.X, "knn")
         mean = mean_response(data.Y, report)
         return NeighbourModel(deviations(data, mean), mean, X=data.X, k=options.k, weighting=options.weighting, metric=options.metric)
 
@@ -112,7 +111,7 @@ def nearest(X: np.ndarray, known: np.ndarray, k: int, metric: str) -> tuple[np.n
     error bound cannot rule out a row that is no candidate, every row in doubt is measured.
     """
     if metric in ("cosine", "correlation"):
-        A, B = (unit_rows(rows, centred=metric == "correlation") for rows in (X, known))
+        A, B = (unit_rows(rows, known if metric == "correlation" else None) for rows in (X, known))
     else:
         A, B = np.asarray(X, np.float64), np.asarray(known, np.float64)
     rows, distance = np.empty((len(A), k), np.int64), np.empty((len(A), k))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from encoding.readouts import READOUTS, BadOption, Choice, Options, Range, Readout, Training, option
-from encoding.readouts._smoother import Smoother, deviations, mean_response, needs_two_components, row_blocks, unit_rows
+from encoding.readouts._smoother import Smoother, deviations, mean_response, row_blocks, unit_rows
 from encoding.runtime.progress import Report, silent
 
 SIMILARITIES = ("correlation", "cosine")
@@ -34,7 +34,10 @@ class RSEOptions(Options):
 
 
 class RSE(Readout):
-    """``ȳ + Σᵢ sᵢ (yᵢ - ȳ) / Σᵢ |sᵢ|`` over training images i, with s the similarity of their components to the new image's.
+    """``ȳ + Σᵢ sᵢ (yᵢ - ȳ) / Σᵢ |sᵢ|`` over training images i, with s the similarity of their components to the new image's:
+    ``correlation`` is the cosine of deviations from the mean training image, ``cosine`` that of the components as they are. Neither
+    depends on the signs of principal components, as Pearson's r across them would. Components of all training rows have mean 0 over
+    them; then the two are the same.
 
     After Anderson, Zinszer & Raizada (2016), "Representational similarity encoding for fMRI", NeuroImage 128, who synthesise the
     pattern of a new stimulus from the patterns of others, by the similarity of their models. Each image's weights are divided by
@@ -44,7 +47,7 @@ class RSE(Readout):
     responses. An image that resembles none is predicted as ȳ. With ``k`` the k largest s count, the earlier row first among equals.
     """
 
-    name, title = "rse", "Representational similarity encoding"
+    name, title, version = "rse", "Representational similarity encoding", 2
     about = "Predicts a mean of all training responses, each weighted by how similar its image is: nothing is fitted."
     uses_moments = False
     restores_from_data = True
@@ -52,9 +55,6 @@ class RSE(Readout):
     options = RSEOptions
 
     def fit(self, data: Training, options: RSEOptions, *, device: str = "cpu", report: Report = silent) -> SimilarityModel:
-        """ValueError where there are fewer than two components to correlate."""
-        if options.similarity == "correlation":
-            needs_two_components(data.X, "rse")
         mean = mean_response(data.Y, report)
         return SimilarityModel(
             deviations(data, mean), mean, X=data.X, similarity=options.similarity, negative=options.negative, k=options.k
@@ -87,7 +87,7 @@ class SimilarityModel(Smoother):
 
     def basis(self, X: np.ndarray) -> np.ndarray:
         """(n, n_train) weights of each training row in the dtype of the responses; their absolute values add up to 1, or all are 0."""
-        known, new = (unit_rows(rows, centred=self.similarity == "correlation") for rows in (self.X, X))
+        known, new = (unit_rows(rows, self.X if self.similarity == "correlation" else None) for rows in (self.X, X))
         basis = np.empty((len(X), len(known)), self.weights.dtype)
         for block in row_blocks(len(X), len(known)):
             similar = new[block] @ known.T

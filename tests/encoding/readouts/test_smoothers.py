@@ -22,13 +22,19 @@ def close(ours, theirs, Y, digits=1e-9):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=digits * np.abs(Y).max())
 
 
+def sklearns(X, Y, new, metric, **options):
+    """Predictions of scikit-learn's neighbours; our correlation is the cosine of deviations from the mean training image."""
+    about, metric = (X.mean(0), "cosine") if metric == "correlation" else (0.0, metric)
+    return KNeighborsRegressor(metric=metric, **options).fit(X - about, Y).predict(new - about)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("metric", knn.METRICS)
 @pytest.mark.parametrize("weighting", knn.WEIGHTINGS)
 def test_neighbours_are_scikit_learns(kind, metric, weighting):
     X, Y, new = halves(kind)
     for k in (1, 5, 200):
-        theirs = KNeighborsRegressor(k, weights=weighting, metric=metric).fit(X, Y).predict(new)
+        theirs = sklearns(X, Y, new, metric, n_neighbors=k, weights=weighting)
         close(fit("knn", X, Y, k=k, weighting=weighting, metric=metric).predict(new), theirs, Y)
 
 
@@ -37,7 +43,7 @@ def test_neighbours_in_single_precision_are_scikit_learns(metric):
     X, Y, new = halves("correlated", dtype=np.float32)
     X, new = X + 1e3, new + 1e3  # far from the origin, where products of float32 lose the distances
     ours = fit("knn", X, Y, metric=metric, weighting="distance").predict(new)
-    theirs = KNeighborsRegressor(metric=metric, weights="distance").fit(X.astype(float), Y).predict(new.astype(float))
+    theirs = sklearns(X.astype(float), Y, new.astype(float), metric, weights="distance")
     assert ours.dtype == np.float32
     close(ours, theirs, Y, 1e-5)
 
@@ -73,11 +79,30 @@ def test_rows_that_a_product_cannot_tell_apart_are_measured():
 
 def test_a_row_without_direction_resembles_nothing():
     X, Y, _ = halves("well-behaved")
-    X[7] = 4.0
-    rows, distance = knn.nearest(np.array([X[7], np.zeros(8)]), X, 200, "correlation")
-    np.testing.assert_allclose(distance, 1)
-    np.testing.assert_array_equal(rows[0], np.arange(200))
-    np.testing.assert_allclose(fit("rse", X, Y).predict(X[7:8])[0], Y.mean(0))
+    X[8:] = X[8:] - X[8:].mean(0)
+    X[:8] = 0.0
+    nothing = np.zeros((2, 8))
+    for metric in ("correlation", "cosine"):
+        rows, distance = knn.nearest(nothing, X, 200, metric)
+        np.testing.assert_allclose(distance, 1)
+        np.testing.assert_array_equal(rows[0], np.arange(200))
+        np.testing.assert_allclose(fit("rse", X, Y, similarity=metric).predict(nothing)[0], Y.mean(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("rse", {"similarity": similarity}) for similarity in ("correlation", "cosine")]
+    + [("rse", {"k": 9, "negative": False})]
+    + [("knn", {"metric": metric, "weighting": weighting}) for metric in knn.METRICS for weighting in knn.WEIGHTINGS]
+    + [("ridge", {}), ("tree", {})],
+)
+def test_the_signs_of_components_do_not_matter(name, options):
+    X, Y, new = halves("correlated", dtype=np.float32)
+    X, new = X[:, :7], new[:, :7]
+    if name != "tree":
+        new = new + 0.1  # between the training rows
+    signs = np.where(np.arange(7) % 3, 1, -1).astype(np.float32)
+    close(fit(name, X * signs, Y, **options).predict(new * signs), fit(name, X, Y, **options).predict(new), Y, 1e-5)
 
 
 def test_results_do_not_depend_on_the_blocks_that_bound_memory(monkeypatch):
@@ -125,7 +150,7 @@ def by_hand(X, Y, new, similarity, negative, k):
     for x in new:
         s = []
         for z in X:
-            a, b = (x - x.mean(), z - z.mean()) if similarity == "correlation" else (x, z)
+            a, b = (x - X.mean(0), z - X.mean(0)) if similarity == "correlation" else (x, z)
             s.append(a @ b / np.sqrt((a @ a) * (b @ b)))
         counting = sorted(range(len(X)), key=lambda i: -s[i])[:k]
         counting = [i for i in counting if negative or s[i] > 0]
@@ -147,7 +172,8 @@ def test_similarity_encoding_is_a_loop_over_pairs_of_pictures(kind, similarity, 
 def test_similarity_encoding_of_centred_responses_is_the_plain_weighted_sum():
     X, Y, new = halves("correlated")
     Y = Y - Y.mean(0)
-    s = np.corrcoef(new, X)[: len(new), len(new) :]
+    a, b = (rows - X.mean(0) for rows in (new, X))
+    s = a @ b.T / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
     close(fit("rse", X, Y).predict(new), s @ Y / np.abs(s).sum(1, keepdims=True), Y)
 
 
@@ -224,6 +250,3 @@ def test_what_cannot_be_is_said():
     X, Y, _ = halves("well-behaved")
     with pytest.raises(ValueError, match="knn cannot take 201 neighbours of 200 training images"):
         fit("knn", X, Y, k=201)
-    for name, options in (("rse", {}), ("knn", {"metric": "correlation"})):
-        with pytest.raises(ValueError, match=f"{name} cannot correlate pictures over 1 component. Keep two or more"):
-            fit(name, X[:, :1], Y, **options)
