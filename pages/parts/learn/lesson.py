@@ -31,6 +31,7 @@ class Lesson:
 
     Attributes
     ----------
+    place : in the order in which lessons are taught, from 1.
     name : in the link, ``?lesson=ridge``.
     title : the heading.
     idea : two or three sentences of Markdown, before anything moves.
@@ -39,6 +40,7 @@ class Lesson:
     door : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
     """
 
+    place: int
     name: str
     title: str
     idea: str

@@ -77,7 +77,7 @@ def door(at: AppTest) -> str:
 
 
 def test_eleven_lessons_stand_in_the_order_in_which_they_are_taught():
-    assert NAMES == ORDER
+    assert NAMES == ORDER and [lesson.place for lesson in LESSONS] == list(range(1, len(ORDER) + 1))
     for lesson in LESSONS:
         assert len(lesson.answers) >= 2 and len(set(lesson.answers)) == len(lesson.answers) and 0 <= lesson.right < len(lesson.answers)
         assert lesson.question.endswith("?") and lesson.idea and lesson.because

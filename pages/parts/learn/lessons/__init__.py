@@ -1,9 +1,19 @@
-"""The lessons of the Learn page, in the order in which they are taught: a file each, its ``LESSON`` in it."""
+"""The lessons of the Learn page: one file each, with its ``LESSON``; a new file is a new lesson, in the order of their ``place``."""
 
 from __future__ import annotations
 
-from pages.parts.learn.lesson import Lesson
-from pages.parts.learn.lessons import ceiling, fields, hierarchy, pitfalls, residuals, response, ridge, rois, rsa, sharing, steps
+import importlib
+import pkgutil
 
-MODULES = (response, rois, fields, steps, ridge, ceiling, hierarchy, sharing, rsa, residuals, pitfalls)
-LESSONS: tuple[Lesson, ...] = tuple(module.LESSON for module in MODULES)
+from pages.parts.learn.lesson import Lesson
+
+LESSONS: tuple[Lesson, ...] = tuple(
+    sorted(
+        (
+            importlib.import_module(f"{__name__}.{module.name}").LESSON
+            for module in pkgutil.iter_modules(__path__)
+            if not module.name.startswith("_")
+        ),
+        key=lambda lesson: (lesson.place, lesson.name),
+    )
+)

@@ -63,6 +63,7 @@ def door() -> FitSpec:
 
 
 LESSON = Lesson(
+    place=6,
     name="ceiling",
     title="The noise ceiling",
     idea="Show a picture twice and a vertex answers differently: responses are **signal**, which is the same each time, plus **noise**. "

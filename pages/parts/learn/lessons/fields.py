@@ -142,6 +142,7 @@ def door() -> FitSpec:
 
 
 LESSON = Lesson(
+    place=3,
     name="fields",
     title="Retinotopy and receptive fields",
     idea="A vertex of early visual cortex answers to one part of the picture only, its **receptive field**. Neighbours on the cortex look "

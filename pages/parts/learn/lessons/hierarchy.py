@@ -95,6 +95,7 @@ def _told(layer: str, scores: dict[str, np.ndarray]) -> str:
 
 
 LESSON = Lesson(
+    place=7,
     name="hierarchy",
     title="The hierarchy",
     idea=(

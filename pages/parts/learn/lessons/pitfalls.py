@@ -140,6 +140,7 @@ def _many() -> str:
 
 
 LESSON = Lesson(
+    place=11,
     name="pitfalls",
     title="Pitfalls",
     idea=(

@@ -85,6 +85,7 @@ def _told(features: str, found: dict[str, np.ndarray], residual: np.ndarray, wor
 
 
 LESSON = Lesson(
+    place=10,
     name="residuals",
     title="Residuals and failures",
     idea=(

@@ -118,6 +118,7 @@ def door() -> FitSpec:
 
 
 LESSON = Lesson(
+    place=1,
     name="response",
     title="What a vertex response is",
     idea="A **vertex** is a point of the cortical surface. For every picture that was shown it has one number, its **response**: how much "

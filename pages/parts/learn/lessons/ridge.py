@@ -102,6 +102,7 @@ def door() -> FitSpec:
 
 
 LESSON = Lesson(
+    place=5,
     name="ridge",
     title="Overfitting, and what ridge does about it",
     idea="With as many weights as training pictures a regression can fit every response exactly, noise included: it **overfits**. "

@@ -86,6 +86,7 @@ def door() -> FitSpec:
 
 
 LESSON = Lesson(
+    place=2,
     name="rois",
     title="Regions of interest",
     idea="A **region of interest** (ROI) is a named group of vertices that an experiment of its own has found, such as those that answer "

@@ -77,6 +77,7 @@ def _n_vertices() -> int:
 
 
 LESSON = Lesson(
+    place=9,
     name="rsa",
     title="RSA against encoding",
     idea=(

@@ -69,6 +69,7 @@ def _told(overlap: float, parts: dict[str, np.ndarray]) -> str:
 
 
 LESSON = Lesson(
+    place=8,
     name="sharing",
     title="Sharing variance between layers",
     idea=(

@@ -89,6 +89,7 @@ def door() -> FitSpec:
 
 
 LESSON = Lesson(
+    place=4,
     name="steps",
     title="The three steps of an encoding model",
     idea="A network, or here a bank of Gabor filters, turns each picture into **features**. Principal **components** make them few. "
