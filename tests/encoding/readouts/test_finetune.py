@@ -15,7 +15,7 @@ from encoding.backbones._modules import ModuleBackbone, Preparation, seeded
 from encoding.fits.training_data import Chosen
 from encoding.readouts import READOUTS, BadOption, Training, search_space
 from encoding.readouts._checkpoint import Checkpoint
-from encoding.readouts._finetune_inputs import Pictures
+from encoding.readouts._finetune_inputs import PreparedStimuli
 from encoding.runtime.progress import Cancelled
 from tests import readout_problems
 from tests.conftest import TINY, TinySource, TinyStimuli
@@ -73,7 +73,7 @@ def pictures(n=120, side=SIDE, seed=0):
 
 
 def features(stimuli, backbone, layer=LAYER):
-    return backbone.activations(Pictures(stimuli, backbone, "mean")[np.arange(len(stimuli))][:, 0], (layer,), "mean")[layer].numpy()
+    return backbone.activations(PreparedStimuli(stimuli, backbone, "mean")[np.arange(len(stimuli))][:, 0], (layer,), "mean")[layer].numpy()
 
 
 def other_filters(stimuli, t=4, noise=0.1):
@@ -387,7 +387,7 @@ def test_mirrored_pictures_are_learned_from_and_never_predicted_from():
     Y = other_filters(stimuli)
     plain, flipped = (tuned(training(stimuli, Y), n_epochs=2, flip=flip) for flip in (False, True))
     assert not np.array_equal(plain.weights, flipped.weights)
-    trunk, x = flipped.trunk, Pictures(stimuli, flipped.backbone, "mean")[np.arange(50)]
+    trunk, x = flipped.trunk, PreparedStimuli(stimuli, flipped.backbone, "mean")[np.arange(50)]
     with torch.no_grad():
         seen, mirror = trunk.features(x), trunk.features(x.flip(-1))
         torch.testing.assert_close(torch.from_numpy(flipped.basis(stimuli)), trunk.bottleneck(trunk.standardise(seen)))
