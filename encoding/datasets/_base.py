@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -196,6 +196,12 @@ class Datasets(Registry[Dataset]):
     def __init__(self, kind: str, package: str, *, group: str = "") -> None:
         super().__init__(kind, package, group=group)
         self.finders: list[Callable[[], Mapping[str, Dataset]]] = []
+
+    @property
+    def built_in(self) -> Collection[str]:
+        """The names of this package's own data sets, and those that were registered."""
+        self._load()
+        return self._members.keys()
 
     def _found(self) -> dict[str, Dataset]:
         self._load()

@@ -1,4 +1,4 @@
-"""Noise ceilings laid beside a data set that comes without them.
+"""Read noise ceilings that lie beside a data set that comes without them.
 
 Of these files, the first that is found for a hemisphere is used:
 
@@ -18,13 +18,13 @@ import numpy as np
 
 from encoding.datasets._arrays import open_npy, open_vector
 from encoding.datasets._base import FSAVERAGE_VERTICES, BadData
-from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr
+from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, guess_unit
 
 SUFFIXES = (".npy", ".ncsnr.npy", ".ncsnr.mgh")
 
 
 def read_ceilings(folders: Iterable[Path], vertices: Mapping[str, np.ndarray], *, n_images: int) -> dict[str, np.ndarray] | None:
-    """Per hemisphere (n_vertices,) float32 in 0 … 1; None where no folder holds a ceiling.
+    """Read the ceilings of both hemispheres, in one unit: (n_vertices,) float32 in 0 … 1 each; None where no folder holds one.
 
     Parameters
     ----------
@@ -44,15 +44,27 @@ def read_ceilings(folders: Iterable[Path], vertices: Mapping[str, np.ndarray], *
         if hemi not in found:
             there = next(iter(found.values()))
             raise BadData(f"{there} has no counterpart for {hemi}. Lay the noise ceilings of both hemispheres beside the data, or none.")
-    return {hemi: _read_ceiling(found[hemi], vertices[hemi], n_images) for hemi in vertices}
+    maps = {hemi: _read_columns(found[hemi], vertices[hemi]) for hemi in vertices}
+    plain = [values for hemi, values in maps.items() if ".ncsnr." not in found[hemi].name]
+    made = {}
+    for hemi, values in maps.items():
+        path = found[hemi]
+        try:
+            counts = _repeats(path.parent, n_images) if ".ncsnr." in path.name else None
+            made[hemi] = as_fraction(values, guess_unit(plain)) if counts is None else from_ncsnr(values, **counts)
+        except BadData:
+            raise
+        except ValueError as error:
+            raise BadData(f"{path}: {error} Replace the file, or move it away to work without a ceiling.") from error
+    return made
 
 
 def find_ceiling(folders: Iterable[Path], hemi: str) -> Path | None:
-    """The file that holds a hemisphere's ceiling, if any does."""
+    """Find the file of a hemisphere's ceiling, if there is one."""
     return next((path for folder in folders for suffix in SUFFIXES if (path := folder / f"{hemi}{suffix}").is_file()), None)
 
 
-def _read_ceiling(path: Path, vertices: np.ndarray, n_images: int) -> np.ndarray:
+def _read_columns(path: Path, vertices: np.ndarray) -> np.ndarray:
     values = _read_map(path)
     if values.shape == (FSAVERAGE_VERTICES,):
         values = values[vertices]
@@ -60,10 +72,7 @@ def _read_ceiling(path: Path, vertices: np.ndarray, n_images: int) -> np.ndarray
         raise BadData(
             f"{path} holds {values.size:,} values; the {len(vertices):,} vertices' or fsaverage's {FSAVERAGE_VERTICES:,} are needed."
         )
-    try:
-        return from_ncsnr(values, **_repeats(path.parent, n_images)) if ".ncsnr." in path.name else as_fraction(values)
-    except ValueError as error:
-        raise BadData(f"{path}: {error} Replace the file, or move it away to work without a ceiling.") from error
+    return values
 
 
 def _read_map(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""``dataset.toml``: what its keys mean. Reading it opens none of the files it names."""
+"""Read a ``dataset.toml`` into plain records. None of the files that it names is opened."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ FILE = "dataset.toml"
 BLOCK = "brain"  # the one block of responses that are one file
 BLOCK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # shown before a vertex's number, so without spaces or dashes
 SPACES = {"fsaverage": FSAVERAGE_VERTICES, "fsaverage5": FSAVERAGE5_VERTICES}
+RESERVED_BLOCKS = ("both", "roi", "rois", "hemisphere", "vertex")
+RESERVED_ROIS = ("all", "others")  # the rows of every vertex, and the target group of those in no ROI
+MAX_ROI_NAME = 80
+CEILING_UNITS = ("fraction", "percent")
 MASKS = "ROIs"  # the class of those given by a mask each
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Where pictures lie: all of ``folder`` in natural order, or those that the lines of ``files`` name (in ``folder``, if given)."""
+class StimulusFiles:
+    """Where images lie: all of ``folder`` in natural order, or those that the lines of ``files`` name (in ``folder``, if given)."""
 
     folder: Path | None
     files: Path | None = None
@@ -50,11 +54,12 @@ class Places:
 class SubjectFiles:
     """What ``[subjects.<name>]`` says. Mappings are by block of responses; in ``rois`` then by ROI, or by class of labels."""
 
-    pictures: Pictures
+    images: StimulusFiles
     responses: Mapping[str, Path]
     rois: Mapping[str, Mapping[str, Regions]]
     places: Places | None = None
     ceiling: Mapping[str, Path] | None = None
+    ceiling_unit: str | None = None
     ncsnr: Mapping[str, Path] | None = None
     averaged: int | Path | None = None
     repeats: Path | None = None
@@ -111,24 +116,34 @@ def read_description(path: Path) -> Description:
 
 
 def _subject(part: Section, top: Section) -> SubjectFiles:
-    part.knows("stimuli", "responses", "rois", "vertices", "ceiling", "ncsnr", "averaged", "repeats", "groups")
+    part.knows("stimuli", "responses", "rois", "vertices", "ceiling", "ceiling_unit", "ncsnr", "averaged", "repeats", "groups")
     if "responses" not in part:
         raise BadData(f'{part.file}: [{part.name}] needs responses = "responses.npy", or one file each for lh and rh.')
     responses = _by_block(part, "responses", None)
     for block in responses:
-        if not BLOCK_NAME.fullmatch(block) or block == "both":
+        if not BLOCK_NAME.fullmatch(block):
             raise BadData(f"{part.file}: {part.name}.responses.{block}: name blocks with letters, digits and _, such as lh and rh.")
+        if block in RESERVED_BLOCKS:
+            raise BadData(f"{part.file}: {part.name}.responses.{block}: {block!r} has a meaning of its own here. Choose another name.")
+        if longer := [other for other in responses if other.startswith(f"{block}_")]:
+            raise BadData(
+                f"{part.file}: [{part.name}.responses] has {block} and {longer[0]}; a block's name must not continue another's with _."
+            )
     ceiling, ncsnr = (_by_block(part, key, responses) if key in part else None for key in ("ceiling", "ncsnr"))
     if ceiling and ncsnr:
         raise BadData(f"{part.file}: [{part.name}] has both ceiling and ncsnr. Keep one of them.")
+    unit = part.text("ceiling_unit") or None
+    if unit and (not ceiling or unit not in CEILING_UNITS):
+        raise BadData(f'{part.file}: {part.name}.ceiling_unit is "fraction" or "percent", and says it of ceiling.')
     if ncsnr and "averaged" not in part:
         raise BadData(f"{part.file}: [{part.name}] has ncsnr, so say how many trials each row is the mean of: averaged = 3.")
     return SubjectFiles(
-        pictures=_pictures(part.section("stimuli") if "stimuli" in part else top.section("stimuli")),
+        images=_stimulus_files(part.section("stimuli") if "stimuli" in part else top.section("stimuli")),
         responses=responses,
         rois=_rois(part, responses),
         places=_places(part.section("vertices"), responses) if "vertices" in part else None,
         ceiling=ceiling,
+        ceiling_unit=unit,
         ncsnr=ncsnr,
         averaged=_averaged(part),
         repeats=part.file_at("repeats"),
@@ -136,11 +151,11 @@ def _subject(part: Section, top: Section) -> SubjectFiles:
     )
 
 
-def _pictures(part: Section) -> Pictures:
+def _stimulus_files(part: Section) -> StimulusFiles:
     part.knows("folder", "files", "unlabelled")
     if "folder" not in part and "files" not in part:
-        raise BadData(f'{part.file}: [{part.name}] must say where the pictures are: folder = "images", or files = "stimuli.txt".')
-    return Pictures(part.file_at("folder"), part.file_at("files"), part.file_at("unlabelled"))
+        raise BadData(f'{part.file}: [{part.name}] must say where the images are: folder = "images", or files = "stimuli.txt".')
+    return StimulusFiles(part.file_at("folder"), part.file_at("files"), part.file_at("unlabelled"))
 
 
 def _by_block(part: Section, key: str, responses: Mapping[str, Path] | None) -> dict[str, Path]:
@@ -179,6 +194,7 @@ def _block_rois(part: Section) -> dict[str, Regions]:
 
 def _regions(part: Section, key: str) -> Regions:
     if isinstance(part.values[key], str):
+        check_roi_name(part, key)
         return Regions(part.file_at(key))
     if not isinstance(part.values[key], dict):
         raise part.wrong(key, 'a mask\'s file in quotes, or a table such as { labels = "faces.npy", names = ["OFA", "FFA"] }')
@@ -186,7 +202,20 @@ def _regions(part: Section, key: str) -> Regions:
     table.knows("labels", "names")
     if "labels" not in table or "names" not in table:
         raise BadData(f'{part.file}: [{table.name}] needs both labels = "faces.npy" and names = ["OFA", "FFA"] (label 1 first).')
-    return Regions(table.file_at("labels"), _label_names(table, table.values["names"]))
+    names = _label_names(table, table.values["names"])
+    for name in names:
+        check_roi_name(table, name)
+    return Regions(table.file_at("labels"), names)
+
+
+def check_roi_name(part: Section, name: str) -> None:
+    """Raise BadData for a name of an ROI that has a meaning of its own, or that a link or a table could not hold."""
+    if name in RESERVED_ROIS:
+        raise BadData(f"{part.file}: [{part.name}] names an ROI {name!r}, which stands for vertices of no ROI here. Choose another name.")
+    if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > MAX_ROI_NAME:
+        raise BadData(
+            f"{part.file}: [{part.name}] names an ROI {name[:20]!r}: write 1 to {MAX_ROI_NAME} printable characters, without spaces around."
+        )
 
 
 def _label_names(table: Section, names: Any) -> dict[str, int]:

@@ -1,35 +1,60 @@
-"""A NIfTI mask: which voxels of a volume the columns of responses are, in C order, and where they are seen on the cortex."""
+"""Read NIfTI masks: which voxels of a volume the columns of responses are, in C order, and where they are seen on the cortex."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from encoding.datasets._base import BadData
+from encoding.datasets._images import require_regular
 from encoding.storage.fingerprints import file_fingerprint, is_remembered
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
+if TYPE_CHECKING:
+    from nibabel.spatialimages import SpatialImage
+
+MAX_VOXELS = 2**28  # of a whole head at 0.4 mm
+MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+VOXEL_SIZES = (0.05, 50.0)  # mm
+LEAST_ANGLE = 1e-3  # volume of the unit vectors along the voxels' axes
+REACH = 150.0  # mm from the middle of the head
 Sampled = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def read_mask(path: Path, n_columns: int) -> tuple[np.ndarray, tuple[int, int, int], np.ndarray]:
-    """The marked voxels as flat indices in C order (n_columns,) int64, the volume's shape and its affine (4, 4) to millimetres.
+    """Read a NIfTI or MGH mask: which voxels are columns of the responses, and where the volume lies.
 
-    ``volume[mask == 1] = values`` puts values back, as ``Y = volumes[:, mask == 1]`` took them out.
+    Parameters
+    ----------
+    n_columns : how many columns the responses have.
+
+    Returns
+    -------
+    voxels : (n_columns,) int64, flat indices of the marked voxels in C order. ``volume[mask == 1] = values`` puts values
+        back, as ``Y = volumes[:, mask == 1]`` took them out.
+    shape : of the volume, in voxels.
+    affine : (4, 4) float64, from voxel indices to millimetres of the volume's space (x to the right, y to the front, z up).
 
     Raises
     ------
-    BadData where the file is no volume of zeros and ones, or marks another number of voxels than there are columns.
+    BadData where the file is no volume of zeros and ones, marks another number of voxels than there are columns, or does not
+    say where it lies (sform_code and qform_code both 0): left and right could be swapped.
     """
     import nibabel
 
+    require_regular(path)
     try:
         image = nibabel.load(path)
+        if np.prod(image.shape, dtype=float) > MAX_VOXELS:
+            raise BadData(f"{path} has {image.shape} voxels, too many for a mask. Save it at the resolution of the responses.")
         values = np.asarray(image.dataobj).squeeze()
+    except BadData:
+        raise
     except (OSError, ValueError, EOFError, zlib.error, gzip.BadGzipFile, nibabel.filebasedimages.ImageFileError) as error:
         raise BadData(f"{path} cannot be read as NIfTI ({error}). Save the mask again, as .nii or .nii.gz.") from error
     if values.ndim != 3:
@@ -42,11 +67,44 @@ def read_mask(path: Path, n_columns: int) -> tuple[np.ndarray, tuple[int, int, i
             f"{path} marks {len(voxels):,} voxels but the responses have {n_columns:,} columns. "
             "Columns are the marked voxels in C order: Y = volumes[:, mask == 1]."
         )
-    return voxels, values.shape, image.affine
+    return voxels, values.shape, affine_in_mm(image, path)
+
+
+def affine_in_mm(image: SpatialImage, path: Path) -> np.ndarray:
+    """Return the (4, 4) affine of a volume in millimetres, by the unit that its header names (xyzt_units; millimetres without one).
+
+    Raises
+    ------
+    BadData where the header gives no orientation, or the affine is not finite, singular, or far from any head.
+    """
+    affine, header = np.array(image.affine, float), image.header
+    if hasattr(header, "get_xyzt_units"):
+        if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
+            raise BadData(
+                f"{path} does not say where it lies (sform_code and qform_code are 0), so left and right could be swapped. Where you know "
+                "its affine in MNI space, save it with that: image.set_sform(affine, code=4)."
+            )
+        affine[:3] *= MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    sizes = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
+    if not sizes.all() or abs(np.linalg.det(affine[:3, :3] / sizes)) < LEAST_ANGLE:
+        raise BadData(f"{path} has an affine that places no voxels: {affine.tolist()}. Save the mask again with the affine of its volume.")
+    if not ((VOXEL_SIZES[0] <= sizes) & (sizes <= VOXEL_SIZES[1])).all():
+        size = " x ".join(f"{each:.3g}" for each in sizes)
+        raise BadData(
+            f"{path} has voxels of {size} mm, by its affine and its unit of length. Save it with an affine in millimetres and "
+            "image.header.set_xyzt_units('mm')."
+        )
+    corners = np.array(np.meshgrid(*((0, n) for n in image.shape[:3]))).reshape(3, -1).T @ affine[:3, :3].T + affine[:3, 3]
+    if (corners.min(axis=0) > REACH).any() or (corners.max(axis=0) < -REACH).any():
+        raise BadData(
+            f"{path} lies from {corners.min(axis=0).round().tolist()} to {corners.max(axis=0).round().tolist()} mm, away from any brain. "
+            "Save it with the affine of MNI space."
+        )
+    return affine
 
 
 def read_sampled(path: Path, n_columns: int, store: Store) -> Sampled:
-    """:attr:`encoding.datasets.Subject.sampled` of the voxels of a mask, found once for each content of its file.
+    """Compute :attr:`encoding.datasets.Subject.sampled` of the voxels of a mask, once for each content of its file.
 
     The mask's millimetres must be those of a standard space (MNI): nothing in the file can tell. BadData as :func:`read_mask`.
     """

@@ -1,4 +1,4 @@
-"""Responses of any real dtype as float32: mapped where they lie, or copied once to the Store, a block of rows at a time."""
+"""Open responses of any real dtype as float32: mapped where they lie, or copied once to the Store, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._arrays import BLOCK_ROWS, open_npy, open_responses, require_finite, response_facts
+from encoding.datasets._arrays import BLOCK_ROWS, as_float32_advice, open_npy, open_responses, require_finite, response_facts
 from encoding.datasets._base import BadData
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
@@ -19,7 +19,7 @@ CONVERSION_VERSION = 1
 
 
 def read_responses(path: Path, store: Store, report: Report = silent) -> tuple[np.ndarray, str]:
-    """The responses in a ``.npy`` file, (n_rows, n_vertices) float32, memory-mapped and read-only, and the sha256 of its bytes.
+    """Open the responses in a ``.npy`` file, (n_rows, n_vertices) float32, memory-mapped and read-only, and the sha256 of its bytes.
 
     float32 in C order is mapped where it lies. Other real numbers are copied to ``store`` as float32, once for each content,
     without ever holding more than :data:`BLOCK_ROWS` rows in memory.
@@ -40,10 +40,10 @@ def require_real(path: Path) -> np.ndarray:
     """The file as it lies, mapped; :class:`BadData` unless it is (n_rows, n_vertices) of real numbers."""
     responses = open_npy(path)
     if responses.ndim != 2:
-        mend = f"Save a matrix with one row a stimulus: np.save({path.name!r}, Y.reshape(len(Y), -1)); average repeats first."
-        raise BadData(f"{path} has shape {responses.shape} where (n_rows, n_vertices) is needed. {mend}")
+        fix = f"Save a matrix with one row a stimulus: np.save({path.name!r}, Y.reshape(len(Y), -1)); average repeats first."
+        raise BadData(f"{path} has shape {responses.shape} where (n_rows, n_vertices) is needed. {fix}")
     if responses.dtype.kind not in "iuf":
-        raise BadData(f"{path} holds {responses.dtype} where real numbers are needed. Save it as float32: Y.astype('float32').")
+        raise BadData(f"{path} holds {responses.dtype} where real numbers are needed. {as_float32_advice(path, responses.dtype)}")
     if 0 in responses.shape:
         raise BadData(f"{path} has shape {responses.shape}: it holds no responses. Save it again.")
     return responses

@@ -1,7 +1,8 @@
-"""Tables of a TOML file read key by key. Every complaint names the file, the key and the mend."""
+"""Read tables of a TOML file key by key; every error names the file, the key and what to write instead."""
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from encoding.datasets._base import BadData
+from encoding.datasets._images import require_regular
 from encoding.runtime.registry import unknown
+
+MAX_BYTES = 1_000_000
+MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def _decoded(content: bytes) -> str:
+    """Decode text by its byte order mark, UTF-8 without one."""
+    return content.decode(next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8"))
 
 
 @dataclass(frozen=True)
@@ -29,17 +39,30 @@ class Section:
 
     @classmethod
     def of(cls, file: Path) -> Section:
-        """A whole file; :class:`BadData` where it cannot be read as TOML."""
+        """Read a whole file, in UTF-8 or UTF-16, with a byte order mark or without.
+
+        Raises
+        ------
+        BadData for whatever keeps it from being read, so that one odd file harms nothing else.
+        """
+        require_regular(file)
         try:
-            return cls(file, "", tomllib.loads(file.read_text(encoding="utf-8")))
+            content = file.read_bytes() if file.stat().st_size <= MAX_BYTES else None
+            if content is None:
+                raise BadData(f"{file} has more than {MAX_BYTES:,} bytes, which no description needs. Arrays and lists stand in files.")
+            return cls(file, "", tomllib.loads(_decoded(content)))
+        except BadData:
+            raise
         except OSError as error:
-            raise BadData(f"{file} cannot be read ({error.strerror}). Mend its permissions or write it again.") from error
+            raise BadData(f"{file} cannot be read ({error.strerror}). Correct its permissions or write it again.") from error
         except UnicodeDecodeError as error:
             raise BadData(f"{file} is not text in UTF-8 ({error}). Save it again as UTF-8.") from error
         except tomllib.TOMLDecodeError as error:
             raise BadData(
                 f'{file} is not TOML: {error}. Text stands in quotes (title = "Mine"), tables in brackets ([stimuli]).'
             ) from error
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise BadData(f"{file} cannot be used ({error or type(error).__name__}). Write short numbers and a few tables.") from error
 
     def knows(self, *keys: str) -> None:
         """:class:`BadData` where the table has another key than these, with the nearest of them."""
@@ -69,7 +92,17 @@ class Section:
     def file_at(self, key: str) -> Path | None:
         """The path that ``key`` names, absolute or from the TOML file's folder; None where the key is missing."""
         text = self._kind(key, str, 'the path of a file or folder in quotes, such as "responses.npy"', None)
-        return None if text is None else self.file.parent / Path(text).expanduser()
+        if text is None:
+            return None
+        try:
+            path = self.file.parent / Path(text).expanduser()
+        except RuntimeError as error:
+            raise BadData(f"{self.file}: {self.path_of(key)}: {text!r} names a home folder that does not exist here. {error}") from error
+        if "\0" in text:
+            raise self.wrong(key, "a path, which holds no NUL")
+        if "\\" in text and not path.exists():
+            path = self.file.parent / text.replace("\\", "/")
+        return path
 
     def section(self, key: str) -> Section:
         """The table under ``key``, an empty one where it is missing."""

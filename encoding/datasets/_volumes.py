@@ -1,4 +1,4 @@
-"""Where voxels of a volume are seen on the cortical surface."""
+"""Find where the voxels of a volume are seen on the cortical surface."""
 
 from __future__ import annotations
 
@@ -6,49 +6,37 @@ import numpy as np
 
 from encoding.datasets._surface import HEMIS, mesh
 
-VERSION = 1  # raised when a vertex is given another voxel
-HALFWAY = (0.5,)  # from the pial to the white surface
+VERSION = 2  # raised when a vertex is given another voxel
 
 
 def on_surface(voxels: np.ndarray, shape: tuple[int, int, int], affine: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Which column each vertex of fsaverage5 lies in: :attr:`encoding.datasets.Subject.sampled`.
+    """Find the voxel that each vertex of fsaverage5 lies in: :attr:`encoding.datasets.Subject.sampled`.
 
-    A vertex belongs to the voxel that holds the point halfway between its places on the white and the pial surface, found by
-    one nilearn ``vol_to_surf`` of the volume of column numbers. Values are not blended, so each vertex stands for one column.
-    fsaverage5's meshes lie in MNI305 space; volumes in MNI152 are some millimetres off, as with nilearn everywhere.
+    A vertex belongs to the voxel that holds the point halfway between its positions on the white and the pial surface, as
+    nilearn's ``vol_to_surf(interpolation="nearest_most_frequent", depth=[0.5])`` has it; points outside the volume see nothing.
+    Values are not blended, so each vertex stands for one column. fsaverage5's meshes lie in MNI305 space; volumes in MNI152 are
+    some millimetres off, as with nilearn everywhere.
 
     Parameters
     ----------
-    voxels : (n_voxels,) int, where each column lies in the volume, as flat index in C order. All different.
-    shape : of the volume. affine : (4, 4), from voxel to millimetres.
+    voxels : (n_voxels,) int, flat index of each column in the volume, in C order. All different.
+    shape : of the volume, in voxels.
+    affine : (4, 4), from voxel indices to millimetres (x to the right, y to the front, z up).
 
     Returns
     -------
     ``lh`` and ``rh`` to (vertices, columns), both (n,) int64; vertices ascend and are those that lie in a voxel with a column.
     """
-    import nibabel
-    from nilearn.surface import InMemoryMesh, vol_to_surf
-
     numbers = np.zeros(shape, np.int32)
     numbers.ravel()[voxels] = np.arange(1, len(voxels) + 1)  # 0 where there is no column
+    inverse = np.linalg.inv(affine)
     found = {}
     for hemi in HEMIS:
-        pial, white = (InMemoryMesh(*mesh(name, hemi)) for name in ("pial", "white"))
-        image = nibabel.Nifti1Image(*_around(pial.coordinates, numbers, affine))
-        at = vol_to_surf(image, pial, inner_mesh=white, interpolation="nearest_most_frequent", depth=HALFWAY).astype(np.int64)
-        vertices = np.flatnonzero(at)
-        found[hemi] = (vertices, at[vertices] - 1)
+        halfway = (mesh("pial", hemi)[0].astype(float) + mesh("white", hemi)[0]) / 2  # (10242, 3) mm
+        at = np.round(halfway @ inverse[:3, :3].T + inverse[:3, 3])
+        inside = ((at >= 0) & (at < shape)).all(axis=1)
+        seen = np.zeros(len(at), np.int64)
+        seen[inside] = numbers[tuple(at[inside].astype(int).T)]
+        vertices = np.flatnonzero(seen)
+        found[hemi] = (vertices, seen[vertices] - 1)
     return found
-
-
-def _around(points: np.ndarray, volume: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The volume and its affine, grown by zeros until it holds all points (n, 3) in millimetres; a slab may not hold a brain."""
-    corners = np.stack([points.min(axis=0), points.max(axis=0)])
-    box = np.array(np.meshgrid(*corners.T)).reshape(3, -1)  # (3, 8)
-    inverse = np.linalg.inv(affine)
-    places = inverse[:3, :3] @ box + inverse[:3, 3:]
-    before = np.maximum(np.ceil(-places.min(axis=1)) + 1, 0).astype(int)
-    after = np.maximum(np.ceil(places.max(axis=1) - volume.shape) + 1, 0).astype(int)
-    moved = np.array(affine, float)
-    moved[:3, 3] -= moved[:3, :3] @ before
-    return np.pad(volume, list(zip(before, after, strict=True))), moved

@@ -27,7 +27,7 @@ from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_di
 from encoding.datasets._description import FILE, Description, SubjectFiles, read_description
 from encoding.datasets._images import ImageFiles
 from encoding.datasets._masks import Sampled, is_sampled, read_sampled
-from encoding.datasets._own_files import read_ceiling, read_pictures, read_rois, read_rows, read_unlabelled, read_vertices
+from encoding.datasets._own_files import read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled, read_vertices
 from encoding.datasets._responses import read_responses, require_real, responses_are_known
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
@@ -48,8 +48,9 @@ class OwnDataset(Dataset):
         self.description: Description | None = None
         try:
             self.description = read_description(path)
-        except BadData as error:
-            self.problem = self.about = str(error)
+        except Exception as error:  # whatever it is, it is this data set's alone: a list of all must not fail
+            odd = "" if isinstance(error, BadData) else f"{path} cannot be used: {type(error).__name__}: "
+            self.problem = self.about = f"{odd}{error}"
             return
         for name in ("title", "about", "simulated", "split"):
             setattr(self, name, getattr(self.description, name))
@@ -66,7 +67,7 @@ class OwnDataset(Dataset):
     def is_ready(self, subject: str, store: Store) -> bool:
         """Whether every file was checked before and has not changed since."""
         files = self._files(subject)
-        images = [*read_pictures(files.pictures), *read_unlabelled(files.pictures)]
+        images = [*read_image_paths(files.images), *read_unlabelled(files.images)]
         mask = files.places.mask if files.places else None
         if mask is not None and not is_sampled(mask, store):
             return False
@@ -76,10 +77,10 @@ class OwnDataset(Dataset):
         """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
         files = self._files(subject)
         shapes = {block: require_real(path).shape for block, path in files.responses.items()}
-        paths, groups = read_rows(files, read_pictures(files.pictures), shapes)
-        unlabelled = read_unlabelled(files.pictures)
+        paths, groups = read_rows(files, read_image_paths(files.images), shapes)
+        unlabelled = read_unlabelled(files.images)
         rois = {block: read_rois(files.rois[block], shape[1]) for block, shape in shapes.items()}
-        ceiling = {block: read_ceiling(files, block, *shape) for block, shape in shapes.items()} if files.has_ceiling else None
+        ceiling = read_ceilings(files, shapes)
         vertices, sampled = read_places(files, shapes, store)
         responses, fingerprints = _read_blocks(files.responses, store, subprogress(report, 0, 0.5))
         return Subject(
@@ -131,8 +132,22 @@ def find_own(folder: Path | None = None) -> dict[str, OwnDataset]:
     A description is read anew once its file changes.
     """
     folder = folder or data_dir()
-    paths = sorted(folder.glob(f"[!.]*/{FILE}")) if folder.is_dir() else []
-    return {path.parent.name: _described(path, (about := path.stat()).st_mtime_ns, about.st_ctime_ns, about.st_size) for path in paths}
+    found = {}
+    for path in sorted(folder.glob(f"[!.]*/{FILE}")) if folder.is_dir() else []:
+        try:
+            about = path.stat()
+        except OSError:  # a broken link, or removed meanwhile
+            continue
+        name = path.parent.name
+        if name in DATASETS.built_in:
+            data = OwnDataset(path)
+            data.name = f"{name} (own data)"
+            data.description, data.problem = None, f"{path.parent}: {name} is the name of a data set that is built in. Rename the folder."
+            data.about = data.problem
+        else:
+            data = _described(path, about.st_mtime_ns, about.st_ctime_ns, about.st_size)
+        found[data.name] = data
+    return found
 
 
 @lru_cache(maxsize=256)

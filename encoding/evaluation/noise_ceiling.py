@@ -5,6 +5,8 @@ The square root of a ceiling is the highest Pearson r that can be hoped for. No 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 BLOCK_VOXELS = 512  # of 1,000 stimuli with three repeats are 12 MB
@@ -96,15 +98,21 @@ def from_repeats(repeats: np.ndarray) -> np.ndarray:
     return reliability
 
 
-def as_fraction(values: np.ndarray) -> np.ndarray:
-    """Noise ceilings as fractions, float32 of the same shape, from fractions or percentages.
+def as_fraction(values: np.ndarray, unit: str | None = None) -> np.ndarray:
+    """Convert noise ceilings to fractions.
 
-    Values that all are at most 1 are taken for fractions, others for percentages: a whole map of percentages
-    with no vertex above 1 % is not to be expected.
+    Parameters
+    ----------
+    values : any shape, fractions or percentages of variance.
+    unit : "fraction" or "percent"; None takes :func:`guess_unit` of these values alone.
+
+    Returns
+    -------
+    float32 of the shape of ``values``, 0 … 1.
 
     Raises
     ------
-    ValueError where a value is below 0, above 100, NaN or infinite.
+    ValueError where a value is below 0, above 1 (100 %), NaN or infinite, or the unit cannot be told.
 
     Examples
     --------
@@ -113,7 +121,29 @@ def as_fraction(values: np.ndarray) -> np.ndarray:
     """
     values = np.asarray(values, dtype=np.float64)
     _require(np.isfinite(values) & (values >= 0) & (values <= 100), values, "a ceiling lies between 0 and 1, or between 0 and 100 %")
-    return (values / (100 if (values > 1).any() else 1)).astype(np.float32)
+    unit = unit or guess_unit([values])
+    if unit == "fraction":
+        _require(values <= 1, values, "a ceiling that is a fraction lies between 0 and 1")
+    return (values / {"fraction": 1, "percent": 100}[unit]).astype(np.float32)
+
+
+def guess_unit(maps: Sequence[np.ndarray]) -> str:
+    """Tell "fraction" from "percent" by the largest value of all maps of one subject, which have one unit.
+
+    Values of at most 1 are fractions, and above 2 percentages: a whole subject of percentages with no vertex above 2 % is not to be
+    expected.
+
+    Raises
+    ------
+    ValueError where the largest value lies between 1 and 2, which could be either.
+    """
+    largest = max((float(np.max(values)) for values in maps if np.size(values)), default=0.0)
+    if 1 < largest <= 2:
+        raise ValueError(
+            f"the largest noise ceiling is {largest:.4g}, so fractions or percentages cannot be told apart. For fractions save "
+            'np.minimum(values, 1); in a dataset.toml say ceiling_unit = "percent" or "fraction".'
+        )
+    return "percent" if largest > 2 else "fraction"
 
 
 def _require(right: np.ndarray, values: np.ndarray, law: str) -> None:

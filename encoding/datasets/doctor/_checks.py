@@ -89,6 +89,9 @@ def check_order(paths: Sequence[Path]) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", order)
+    if names != sorted(names, key=with_capitals_first):
+        meaning = "Capitals are ignored in the order of rows; a program that does not ignore them would order these files otherwise."
+        yield Finding("warning", "file names differ in capitals.", meaning, "Make sure of the order, or name files alike.")
     found = [NUMBERED.fullmatch(path.stem) for path in paths]
     if all(found) and len({(match[1], match[3]) for match in found}) == 1:
         numbers = [int(match[2]) for match in found]
@@ -99,6 +102,11 @@ def check_order(paths: Sequence[Path]) -> Iterator[Finding]:
             yield Finding(
                 "warning", what, "If a picture is missing, all rows after it are wrong.", "Copy the missing pictures, or renumber them."
             )
+
+
+def with_capitals_first(name: str) -> list[tuple[str, int]]:
+    """Natural order that tells capitals from small letters."""
+    return [(text, int(number or -1)) for text, number in re.findall(r"([^0-9]*)([0-9]*)", name)]
 
 
 def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarray, store: Store, report: Report) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
-"""Your own data: what a ``dataset.toml`` says, against the files that it names."""
+"""Examine a data set of one's own: its ``dataset.toml`` and the files that it names."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,8 @@ import numpy as np
 
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets._description import FILE, SubjectFiles, read_description
-from encoding.datasets._own_files import read_ceiling, read_pictures, read_rois, read_rows, read_unlabelled
+from encoding.datasets._images import not_listed
+from encoding.datasets._own_files import FROM_ONE, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
 from encoding.datasets._responses import require_real
 from encoding.datasets.doctor._checks import check_doubles, check_order, check_pictures, check_sizes, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
@@ -44,7 +46,7 @@ class Examination:
 
 
 def examine(path: Path, store: Store, report: Report) -> Iterator[Finding]:
-    """All there is to say about one description: first of itself, then of each subject."""
+    """Yield the findings about one description, and then about each of its subjects."""
     name = path.parent.name
     yield from found_by(check_description(path), name)
     if OwnDataset(path).problem:
@@ -64,36 +66,43 @@ def check_description(path: Path) -> Iterator[Finding]:
     if described.simulated:
         yield Finding("ok", "simulated, as its description says.", "No brain was measured.")
     name, here = path.parent.name, data_dir().resolve()
-    if name in DATASETS and not isinstance(DATASETS[name], OwnDataset):
-        yield Finding("warning", f"{name} is the name of a data set that is built in.", "This one is in no menu.", "Rename the folder.")
+    if name in DATASETS.built_in:
+        what = f"{name} is the name of a data set that is built in."
+        yield Finding("error", what, "This one can't be opened by it.", "Rename the folder.")
     elif path.parent.parent.resolve() != here:
         what = f"{path.parent} is not in the folder of data sets, {here}."
         yield Finding("warning", what, "It is in no menu.", "Move it there, or set ENCODING_DATA_DIR to the folder above it.")
 
 
 def check_stimuli(case: Examination) -> Iterator[Finding]:
-    paths = read_pictures(case.files.pictures)
+    paths = read_image_paths(case.files.images)
     yield from check_pictures("training", paths, case.store, subprogress(case.report, 0, 0.4))
-    if case.files.pictures.files is None:
+    if case.files.images.files is None:
         yield from check_order(paths)
-    if unlabelled := read_unlabelled(case.files.pictures):
+        if left_out := not_listed(case.files.images.folder):
+            yield Finding("warning", left_out, "They are no rows.")
+    if unlabelled := read_unlabelled(case.files.images):
         yield from check_pictures("unlabelled", unlabelled, case.store, subprogress(case.report, 0.4, 0.45))
-    elif case.files.pictures.unlabelled:
-        what = f"no pictures in {case.files.pictures.unlabelled}."
+    elif case.files.images.unlabelled:
+        what = f"no images in {case.files.images.unlabelled}."
         yield Finding("warning", what, "There is nothing to predict without responses.", "Put them there, or take unlabelled out.")
 
 
 def check_rows(case: Examination) -> Iterator[Finding]:
-    pictures = read_pictures(case.files.pictures)
-    paths, groups = read_rows(case.files, pictures, case.shapes)
+    images = read_image_paths(case.files.images)
+    with warnings.catch_warnings(action="ignore"):  # it is a finding below
+        paths, groups = read_rows(case.files, images, case.shapes)
     n_groups, n_shown = len(np.unique(groups)), len(set(paths))
-    repeated = "" if n_shown == len(paths) else f" of {n_shown:,} pictures, some repeated"
+    repeated = "" if n_shown == len(paths) else f" of {n_shown:,} images, some repeated"
     kept = "" if n_groups == len(paths) else f" Splits keep {n_groups:,} groups of rows together."
     yield Finding("ok", f"{len(paths):,} rows{repeated}.{kept}")
-    if n_shown < len(pictures):
-        what = f"{len(pictures) - n_shown:,} of {len(pictures):,} pictures answer no row."
-        yield Finding("warning", what, "Perhaps rows are missing, or repeats counts from 1.", "repeats counts pictures from 0.")
-    yield from check_doubles(paths, read_unlabelled(case.files.pictures), groups, case.store, subprogress(case.report, 0.45, 0.6))
+    if case.files.repeats is not None and images[0] not in paths and images[1] in paths:
+        what = f"{case.files.repeats.name} never names image 0 and begins with image 1."
+        yield Finding("warning", what, "If it counts from 1, every row is fitted to the wrong image.", FROM_ONE)
+    if n_shown < len(images):
+        what = f"{len(images) - n_shown:,} of {len(images):,} images belong to no row."
+        yield Finding("warning", what, "Perhaps rows are missing.", "repeats gives the image of each row, counted from 0.")
+    yield from check_doubles(paths, read_unlabelled(case.files.images), groups, case.store, subprogress(case.report, 0.45, 0.6))
 
 
 def check_responses(case: Examination) -> Iterator[Finding]:
@@ -134,7 +143,7 @@ def check_ceiling(case: Examination) -> Iterator[Finding]:
     if not case.files.has_ceiling:
         yield Finding("ok", "no noise ceilings.", "Scores are shown without them.", "To have them, name ceiling or ncsnr.")
         return
-    found = {block: read_ceiling(case.files, block, *shape) for block, shape in case.shapes.items()}
+    found = read_ceilings(case.files, case.shapes)
     medians = ", ".join(f"{block} {np.median(values):.3f}" for block, values in found.items())
     yield Finding("ok", f"noise ceilings, medians {medians} of the variance.")
 

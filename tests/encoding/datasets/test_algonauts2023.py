@@ -342,10 +342,10 @@ DAMAGES = {
         r"rh_training_fmri\.npy is damaged or cut short .* Copy this file again",
     ),
     "responses cut in the header": (lambda at: cut(at.responses("rh"), 40), r"rh_training_fmri\.npy is damaged or cut short"),
-    "responses emptied": (lambda at: cut(at.responses("rh"), 0), r"rh_training_fmri\.npy is damaged or cut short"),
+    "responses emptied": (lambda at: cut(at.responses("rh"), 0), r"rh_training_fmri\.npy is an empty file"),
     "responses a pickle": (
         lambda at: np.save(at.responses("lh"), np.array([{}], object), allow_pickle=True),
-        r"lh_training_fmri\.npy is damaged",
+        r"lh_training_fmri\.npy is an array of Python objects",
     ),
     "responses in float64": (
         lambda at: damaged(at.responses("lh"), lambda a: a.astype(float)),

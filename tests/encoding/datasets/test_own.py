@@ -246,7 +246,7 @@ WRONG = {
     "unknown key of stimuli": (SHORTEST.replace("folder", "folders"), r"Unknown key in \[stimuli\] 'folders'. Did you mean 'folder'"),
     "no subject": ("title = 'x'", r"names no subject. Add \[subjects.me\]"),
     "no responses": ("[subjects.me]\nrepeats = 'a.npy'", r"\[subjects.me\] needs responses = "),
-    "no stimuli": (SHORTEST.replace('folder = "images"', ""), r"\[stimuli\] must say where the pictures are"),
+    "no stimuli": (SHORTEST.replace('folder = "images"', ""), r"\[stimuli\] must say where the images are"),
     "a number for a path": (SHORTEST.replace('"responses.npy"', "3"), "subjects.me.responses must be one file in quotes or a table"),
     "a number for a title": (SHORTEST.replace('"Mine"', "3"), "title must be text in quotes, not 3"),
     "simulated in quotes": ("simulated = 'yes'\n" + SHORTEST, "simulated must be true or false, not 'yes'"),
@@ -280,9 +280,9 @@ def test_a_mistake_in_the_description_names_file_key_and_mend(folder, store, tex
 LH = SHORTEST.replace('"responses.npy"', '{ lh = "lh.npy" }')
 DAMAGED = {
     "no pictures": (SHORTEST.replace('"images"', '"nowhere"'), {}, "There is no folder .*nowhere"),
-    "an empty folder": (SHORTEST.replace('"images"', '"."'), {}, "holds no pictures"),
+    "an empty folder": (SHORTEST.replace('"images"', '"."'), {}, "holds no images"),
     "a missing array": (SHORTEST.replace("responses.npy", "respones.npy"), {}, "respones.npy is missing"),
-    "too few rows": (SHORTEST, {"responses": np.zeros((11, 6))}, "holds 12 pictures but .*responses.npy has 11 rows.*repeats = "),
+    "too few rows": (SHORTEST, {"responses": np.zeros((11, 6))}, "holds 12 images but .*responses.npy has 11 rows.*repeats = "),
     "transposed": (SHORTEST, {"responses": np.zeros((6, 12))}, "looks transposed: save Y.T"),
     "three axes": (SHORTEST, {"responses": np.zeros((12, 2, 3))}, r"shape \(12, 2, 3\) where \(n_rows, n_vertices\)"),
     "text": (SHORTEST, {"responses": np.full((12, 6), "x")}, "holds <U1 where real numbers are needed"),
@@ -296,7 +296,11 @@ DAMAGED = {
         {},
         "Give every ROI its own name",
     ),
-    "a picture that is not there": (SHORTEST + "repeats = 'rows.npy'", {"rows": np.arange(12) + 1}, "of 12 pictures the last is 11"),
+    "an image that is not there": (
+        SHORTEST + "repeats = 'rows.npy'",
+        {"rows": np.arange(12) + 1},
+        r"of 12 images the last is 11\. It counts from 1: save repeats - 1",
+    ),
     "torn repeats": (
         SHORTEST + "repeats = 'rows.npy'\ngroups = 'days.npy'",
         {},

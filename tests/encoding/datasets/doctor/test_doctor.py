@@ -350,7 +350,7 @@ def test_sound_data_of_ones_own_give_only_the_warning_they_deserve(own, store):
 
 OWN_FAULTS = {
     "description": ({"text": OWN.replace("title", "titel")}, "error", "Unknown key 'titel'. Did you mean 'title'"),
-    "rows": ({"Y": np.zeros((10, 30))}, "error", "11 pictures but .*Y.npy has 10 rows"),
+    "rows": ({"Y": np.zeros((10, 30))}, "error", "11 images but .*Y.npy has 10 rows"),
     "constant": ({"Y": np.zeros((11, 30))}, "error", "Y.npy holds nothing but 0.0"),
     "NaN": ({"Y": np.full((11, 30), np.nan)}, "error", "Y.npy holds NaN or infinite responses in 30 vertices"),
     "mask": ({"V1": np.arange(30)}, "error", "is no mask. For labels write"),
@@ -358,11 +358,11 @@ OWN_FAULTS = {
     "from one": (
         {"text": OWN + "repeats = 'r.npy'", "r": np.repeat(np.arange(1, 11), [2, *[1] * 9])},
         "warning",
-        "1 of 11 pictures answer no row",
+        "1 of 11 images belong to no row",
     ),
     "twins": ({"copy": ("00.png", "10.png")}, "warning", "1 rows show a picture that another row shows too, the first rows 0 and 10"),
     "no unlabelled": ({"text": OWN.replace("[subjects.ann]", "unlabelled = '.'\n[subjects.ann]")}, "warning", "nothing to predict without"),
-    "built in": ({"rename": "demo"}, "warning", "demo is the name of a data set that is built in. This one is in no menu. Rename"),
+    "built in": ({"rename": "demo"}, "error", "demo is the name of a data set that is built in. This one can't be opened by it. Rename"),
     "elsewhere": ({"rename": "../other/mine"}, "warning", "is not in the folder of data sets, .*Move it there, or set ENCODING_DATA_DIR"),
 }
 
