@@ -14,13 +14,14 @@ from PIL import Image
 
 from encoding.datasets import Stimuli
 from encoding.datasets._images import GREY
+from encoding.fits.result import ScoreTables
 from encoding.prediction.predictor import Columns, InMemory, Predictor
 from encoding.runs.table import open_run
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
-OCCLUSION_VERSION = 1
+OCCLUSION_VERSION = 2
 LEAST_GRID, MOST_GRID = 2, 24
 LEAST_PATCH, MOST_PATCH = 0.02, 0.9  # of the picture's side
 
@@ -141,6 +142,7 @@ class OcclusionRequest:
     ----------
     fit : key of the finished fit.
     roi : the region, or ``all``.
+    columns : names the region's columns (:func:`columns_digest`), so that a map is of the region as it is, not of its name.
     folds : whose models predict; empty means all.
     picture : names the pixels of the frames (:class:`encoding.prediction.predictor.InMemory`).
     frames : the picture, or the clip's frames, each by :func:`as_png`; they are no part of the key.
@@ -148,6 +150,7 @@ class OcclusionRequest:
 
     fit: str
     roi: str
+    columns: str
     n_grid: int
     patch: float
     folds: tuple[int, ...]
@@ -157,7 +160,7 @@ class OcclusionRequest:
     @property
     def key(self) -> str:
         """The name of the map in the Store, and of the job."""
-        made = {"fit": self.fit, "roi": self.roi, "picture": self.picture, "folds": list(self.folds)}
+        made = {"fit": self.fit, "roi": self.roi, "columns": self.columns, "picture": self.picture, "folds": list(self.folds)}
         return digest("occlusion", OCCLUSION_VERSION, n_grid=self.n_grid, patch=self.patch, **made)
 
 
@@ -172,6 +175,8 @@ def compute(asked: OcclusionRequest, store: Store, report: Report = silent, devi
         return found
     result = open_run(asked.fit, store, subprogress(report, 0, 0.1))
     report(0.1, "opening the network")
+    if columns_digest(result, asked.roi) != asked.columns:
+        raise ValueError(f"The vertices of {asked.roi} changed after this map was requested. Open the page again.")
     predictor = Predictor.of(result, device=device)
     columns = {hemi: result.columns(asked.roi, hemi) for hemi in result.plan.hemis}
     frames = [Image.open(io.BytesIO(frame), formats=["PNG"]) for frame in asked.frames]
@@ -181,6 +186,11 @@ def compute(asked: OcclusionRequest, store: Store, report: Report = silent, devi
     made_from = {"fit": asked.fit, "roi": asked.roi, "picture": asked.picture, "simulated": result.plan.subject.simulated}
     store.put(asked.key, arrays, made_from | {"n_grid": asked.n_grid, "device": predictor.device})
     return made
+
+
+def columns_digest(result: ScoreTables, roi: str) -> str:
+    """Name the columns of a region in every fitted hemisphere."""
+    return digest("columns", 1, **{hemi: result.columns(roi, hemi).tolist() for hemi in result.plan.hemis})
 
 
 def stored(key: str, store: Store) -> Occlusion | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,28 +18,24 @@ from encoding.datasets import BadData, Stimuli
 from encoding.datasets._images import ImageFiles, list_images, not_listed
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.features import extraction as features
-from encoding.features.components import project
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import mean_over_folds, predict_fold
 from encoding.fits.resources import preflight
 from encoding.fits.result import ScoreTables
-from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import inputs
 from encoding.pipeline import extract_features, fit_readout, reduce_features
-from encoding.readouts import Model
+from encoding.prediction.inputs import CannotPredict, check_axes, check_kind, every_column, model_and_basis, n_columns_of, on_axes
+from encoding.prediction.predictor import Predictor
+from encoding.readouts import Chosen
 from encoding.runtime.csv import to_csv
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.atomic import atomic_files_into
 from encoding.storage.fingerprints import files_fingerprint
 from encoding.storage.npy import NpyWriter
-from encoding.storage.store import Store
+from encoding.storage.store import Store, StoreReadOnly
 
 BLOCK_BYTES = 128 * 2**20  # of predictions in memory at a time
-
-
-class CannotPredict(ValueError):
-    """A fit cannot predict what is asked of it. The message says why, and the mend."""
 
 
 def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report = silent) -> ImageFiles | VideoFiles:
@@ -91,7 +87,7 @@ def predict(result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, d
     CannotPredict where the stimuli are of another kind than the fit's, the components' axes were not kept, or an imported fit came
     without models that can be used here.
     """
-    found = {hemi: np.empty((len(stimuli), width), np.float32) for hemi, width in _widths(result.plan).items()}
+    found = {hemi: np.empty((len(stimuli), width), np.float32) for hemi, width in n_columns_of(result.plan).items()}
     for rows, block in predicted_blocks(result, stimuli, report=report, device=device):
         for hemi, values in block.items():
             found[hemi][rows] = values
@@ -107,7 +103,7 @@ def write_predictions(
     ------
     As :func:`predict`; CannotPredict where the disk has no room, before any work.
     """
-    widths = _widths(result.plan)
+    widths = n_columns_of(result.plan)
     n_bytes = 4 * len(stimuli) * sum(widths[hemi] for hemi in paths)
     folder = next(iter(paths.values())).parent
     if n_bytes > (free := shutil.disk_usage(folder).free):
@@ -166,10 +162,6 @@ def _vertices(result: ScoreTables, hemi: str) -> Any:
     return pd.DataFrame(table | {"rois": labels})
 
 
-def _widths(planned: Plan) -> dict[str, int]:
-    return {hemi: planned.subject.responses[hemi].shape[1] for hemi in planned.hemis}
-
-
 def predicted_blocks(
     result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, device: str = "auto"
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
@@ -185,13 +177,27 @@ def predicted_blocks(
         complete(planned, store, subprogress(report, 0, 0.3), device)
     if planned.readout.uses_components:
         check_axes(result)
-        extract_features(new, store, subprogress(report, 0.3, 0.8), device)
-    n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(_widths(planned).values()))))
+        try:
+            extract_features(new, store, subprogress(report, 0.3, 0.8), device)
+        except StoreReadOnly:
+            yield from _blocks_in_memory(result, stimuli, report, device)
+            return
+    n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(planned).values()))))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         report(0.8 + 0.2 * start / n, f"predicting: {start:,} of {n:,}")
         yield rows, _predict_rows(result, new, rows)
     report(1.0, f"predicted {n:,}")
+
+
+def _blocks_in_memory(result: ScoreTables, stimuli: Stimuli, report: Report, device: str) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """The same where the Store cannot be written to: features are not kept, and pass from the network to the models at once."""
+    predictor, n = Predictor.of(result, device=device), len(stimuli)
+    size = max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(result.plan).values()))))
+    stimuli = stimuli.sampled(result.plan.spec.frames)
+    for start in range(0, n, size):
+        rows = slice(start, min(start + size, n))
+        yield rows, predictor(Chosen(stimuli, np.arange(rows.start, rows.stop)), report=subprogress(report, start / n, rows.stop / n))
 
 
 def complete(planned: Plan, store: Store, report: Report, device: str) -> None:
@@ -212,31 +218,6 @@ def complete(planned: Plan, store: Store, report: Report, device: str) -> None:
             fit_readout(planned, fold, part, Z, store, subprogress(report, 0.7, 1), device)
 
 
-def check_kind(planned: Plan, n_frames: int) -> None:
-    """CannotPredict unless stimuli of so many frames are what the fit saw."""
-    if n_frames != planned.stimuli.n_frames:
-        counts = (planned.stimuli.n_frames, n_frames)
-        seen, given = (f"{n} frames of each clip" if n > 1 else "pictures" for n in counts)
-        raise CannotPredict(f"This fit of {planned.spec.dataset} saw {seen}; it cannot predict from {given}.")
-
-
-def check_axes(result: ScoreTables) -> None:
-    """Refuse a fit whose components' axes were not kept, before features are extracted in vain.
-
-    Raises
-    ------
-    CannotPredict with the reason that :func:`encoding.features.components.project` gives.
-    """
-    for fold in range(len(result.plan.folds)):
-        for layers in result.plan.spaces:
-            mean, axes = result.projection(fold, layers)
-            if not len(axes):
-                try:
-                    project([], mean, axes)
-                except ValueError as error:
-                    raise CannotPredict(f"This fit cannot predict new stimuli. {error}") from error
-
-
 def _predict_rows(result: ScoreTables, new: Plan, rows: slice) -> dict[str, np.ndarray]:
     """Predict a block of the new plan's stimuli: hemisphere to (b, n_vertices) float32, the mean over folds."""
     planned, columns = result.plan, every_column(result.plan)
@@ -251,32 +232,3 @@ def _predict_rows(result: ScoreTables, new: Plan, rows: slice) -> dict[str, np.n
         return predict_fold(planned.target_groups, basis_of, rows.stop - rows.start, columns)
 
     return mean_over_folds(range(len(planned.folds)), predict_one)
-
-
-def model_and_basis(model: Callable[[str], Model], seen: Any, group: TargetGroup) -> tuple[Model, Any]:
-    """A target group's model and its basis of some stimuli, as :func:`encoding.fits.predictions.predict_fold` takes them."""
-    found = model(group.name)
-    return found, found.basis(seen)
-
-
-def every_column(planned: Plan) -> dict[str, np.ndarray]:
-    """Fitted hemisphere to all its columns."""
-    return {hemi: np.arange(width) for hemi, width in _widths(planned).items()}
-
-
-def on_axes(result: ScoreTables, fold: int, found: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Project features of b stimuli on a fold's components.
-
-    Parameters
-    ----------
-    found : layer to features (b, n_features).
-
-    Returns
-    -------
-    (b, k) float32; spaces stand side by side, and so do a clip's frames.
-    """
-    planned, scores = result.plan, []
-    for layers in planned.spaces:
-        frames = [found[layer].reshape(len(found[layer]) * planned.n_frames, -1) for layer in layers]
-        scores.append(project(frames, *result.projection(fold, layers)).reshape(len(found[layers[0]]), -1))
-    return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)

@@ -25,7 +25,7 @@ from encoding.features import extraction as features
 from encoding.fits.predictions import Columns, mean_over_folds, predict_fold
 from encoding.fits.result import Result, ScoreTables
 from encoding.fits.training_data import inputs
-from encoding.prediction.predict import CannotPredict, check_axes, check_kind, every_column, model_and_basis, on_axes
+from encoding.prediction.inputs import CannotPredict, check_axes, check_kind, every_column, model_and_basis, on_axes
 from encoding.readouts import Model
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent

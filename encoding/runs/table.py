@@ -33,6 +33,8 @@ KEY = re.compile(r"(fit|imported)-[0-9a-f]{20}")
 MOST_NOTE, MOST_TAG, MOST_TAGS = 2_000, 40, 20  # characters, characters, tags
 COLUMNS = ("dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", "mean_r", "made", "seconds", "device")
 """What the table says of each run, between its key and its notes."""
+_DAMAGED_ROW = dict.fromkeys((*COLUMNS, "sender"), "") | {"simulated": False, "damaged": True, "mean_r": np.nan, "seconds": np.nan}
+_DAMAGED_ROW |= {"dataset": "damaged: its provenance cannot be read"}
 
 
 @dataclass(frozen=True)
@@ -76,18 +78,18 @@ def all_runs(store: Store) -> pd.DataFrame:
 
     Columns: ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``backbone``, ``layers``, ``components`` (such
     as ``PCA 100``), ``readout``, ``options``, ``split``, ``mean_r`` over every fitted vertex, ``made`` (UTC), ``seconds`` the fit took
-    (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``. A run whose files are damaged has a
-    NaN ``mean_r``.
+    (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``. A run whose scores are damaged has a
+    NaN ``mean_r``; one whose provenance cannot be read is ``damaged`` (bool) and has empty columns, and the data set's says so.
     """
     import pandas as pd
 
     rows = []
     for key in reversed(run_keys(store)):
         about = _about(str(store.path(key)), (store.path(key) / PROVENANCE).stat().st_mtime_ns)
-        if about is not None:
-            note = read_note(key, store)
-            rows.append({"key": key, **about, "tags": note.tags, "note": note.text})
-    return pd.DataFrame(rows, columns=["key", "simulated", "imported", *COLUMNS, "sender", "tags", "note"])
+        note = read_note(key, store)
+        about = about or _DAMAGED_ROW | {"imported": stage_of(key) == "imported"}
+        rows.append({"key": key, **about, "tags": note.tags, "note": note.text})
+    return pd.DataFrame(rows, columns=["key", "simulated", "imported", "damaged", *COLUMNS, "sender", "tags", "note"])
 
 
 def matching(table: pd.DataFrame, *, words: str = "", tags: Sequence[str] = (), by: str = "made", ascending: bool = False) -> pd.DataFrame:
@@ -118,6 +120,8 @@ def as_csv(table: pd.DataFrame) -> str:
 
 def short_name(row: Mapping[str, Any]) -> str:
     """A run in one line: ``demo subj01 · gabor energy · PCA 100 · ridge · r 0.352 · 4b4c69``."""
+    if row["damaged"]:
+        return f"{row['key']} · {row['dataset']}"
     options = f" {row['options']}" if row["options"] else ""
     mark = ", imported" if row["imported"] else ""
     model = f"{row['backbone']} {row['layers']} · {row['components']} · {row['readout']}{options}"
@@ -174,17 +178,22 @@ def _note_path(key: str, store: Store) -> Path:
 
 @lru_cache(maxsize=4096)
 def _about(folder: str, changed: int) -> dict[str, Any] | None:
-    """What a run's folder says of it, read once for each version; None where its provenance cannot be read."""
+    """A run's row as its folder has it, read once for each version; None where its provenance cannot be read."""
     try:
-        told = json.loads((Path(folder) / PROVENANCE).read_text())
-        made = told["made_from"]
-        spec = FitSpec.from_dict(dict(made["spec"]))
-    except UNREADABLE:
+        return _row_of(Path(folder))
+    except (*UNREADABLE, RecursionError):
         return None
+
+
+def _row_of(folder: Path) -> dict[str, Any]:
+    provenance = json.loads((folder / PROVENANCE).read_text())
+    made = provenance["made_from"]
+    spec = FitSpec.from_dict(dict(made["spec"]))
     imported = made.get("imported")
     return {
         "simulated": bool(made.get("simulated")),
         "imported": imported is not None,
+        "damaged": False,
         "dataset": spec.dataset,
         "subject": spec.subject,
         "backbone": network_name(spec),
@@ -193,8 +202,8 @@ def _about(folder: str, changed: int) -> dict[str, Any] | None:
         "readout": spec.readout,
         "options": " ".join(f"{name}={value}" for name, value in spec.options),
         "split": spec.split,
-        "mean_r": _mean_r(Path(folder), told["files"]),
-        "made": str(told.get("created", ""))[:16].replace("T", " "),
+        "mean_r": _mean_r(folder, provenance["files"]),
+        "made": str(provenance.get("created", ""))[:16].replace("T", " "),
         "seconds": float(made.get("fit_seconds", np.nan)),
         "device": str(made.get("device", "")),
         "sender": "" if imported is None else imported.get("by") or "not said",

@@ -10,7 +10,7 @@ import streamlit as st
 from encoding import BACKBONES, Result, plots
 from encoding.fits.result import EVERY_VERTEX
 from encoding.jobs.tasks import occlude_picture
-from encoding.prediction.occlusion import Occlusion, OcclusionRequest, as_png, occlude, stored
+from encoding.prediction.occlusion import Occlusion, OcclusionRequest, as_png, columns_digest, occlude, stored
 from pages.parts.predict.choices import WRONG, PredictionRequest, predictor
 from pages.parts.shared.access import may_change
 from pages.parts.shared.chart import chart
@@ -35,7 +35,7 @@ def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
     n_grid = int(grid.number_input("Places a side", 4, 16, 8, key="grid", bind="query-params", help="More places take longer."))
     patch = side.slider("Patch, of a side", 0.05, 0.5, 0.2, 0.05, key="patch", bind="query-params", help="How large the grey patch is.")
     folds = asked.folds or tuple(range(len(asked.result.plan.folds)))
-    wanted = OcclusionRequest(asked.result.key, roi, n_grid, patch, folds, asked.stimulus.key, ())
+    wanted = OcclusionRequest(asked.result.key, roi, columns_digest(asked.result, roi), n_grid, patch, folds, asked.stimulus.key, ())
     try:
         found = _quick(wanted.key, asked, wanted) if is_quick(asked.result) else _by_job(wanted, asked)
     except WRONG as wrong:

@@ -12,7 +12,7 @@ from PIL import Image
 from encoding import fit
 from encoding.backbones import BACKBONES
 from encoding.prediction.nearest_stimuli import Patterns, reliable
-from encoding.prediction.occlusion import Covered, OcclusionRequest, as_png, compute, occlude, stored
+from encoding.prediction.occlusion import Covered, OcclusionRequest, as_png, columns_digest, compute, occlude, stored
 from encoding.prediction.predict import CannotPredict, predict
 from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row
 from encoding.readouts import READOUTS
@@ -241,9 +241,32 @@ def test_a_region_without_a_model_is_refused(tiny, store):
             occlude(ready, pictures(1), {"lh": np.array([3])}, **wrong)
 
 
+def test_another_mask_under_the_same_name_is_another_map(tiny, store):
+    result, shown = fit(TINY, store), pictures(1)
+
+    def asked(result):
+        picture = InMemory([shown]).fingerprint
+        return OcclusionRequest(result.key, "driven", columns_digest(result, "driven"), 2, 0.5, (), picture, (as_png(shown[0]),))
+
+    before = asked(result)
+    first = compute(before, store, device="cpu")
+    tiny.change(rois={hemi: {"driven": np.arange(3, 8), "noise": np.arange(5, 10)} for hemi in ("lh", "rh")})
+    changed = fit(TINY, store)
+    assert changed.key == result.key and asked(changed).key != before.key
+    second = compute(asked(changed), store, device="cpu")
+    direct = occlude(Predictor.of(changed, device="cpu"), shown, {hemi: np.arange(3, 8) for hemi in ("lh", "rh")}, n_grid=2, patch=0.5)
+    np.testing.assert_allclose(second.drop, direct.drop, atol=1e-6)
+    assert np.abs(second.drop - first.drop).max() > 1e-3
+    store.remove(before.key)
+    with pytest.raises(ValueError, match="changed after this map was requested"):
+        compute(before, store, device="cpu")
+
+
 def test_a_job_computes_the_same_map_once_and_keeps_no_picture(tiny, store, monkeypatch):
     result, shown = fit(TINY, store), pictures(1)
-    asked = OcclusionRequest(result.key, "driven", 2, 0.5, (), InMemory([shown]).fingerprint, (as_png(shown[0]),))
+    asked = OcclusionRequest(
+        result.key, "driven", columns_digest(result, "driven"), 2, 0.5, (), InMemory([shown]).fingerprint, (as_png(shown[0]),)
+    )
     assert asked.key != replace(asked, picture=InMemory([pictures(1, seed=1)]).fingerprint).key
     assert stored(asked.key, store) is None
     found = compute(asked, store, device="cpu")

@@ -25,6 +25,7 @@ from encoding.prediction.predict import CannotPredict, predict, predicted_blocks
 from encoding.prediction.submissions import KIT_ROIS, check, submit, write_pickle
 from encoding.readouts import LinearModel, Readout
 from encoding.runtime.registry import UnknownName
+from encoding.storage.store import StoreReadOnly
 from tests.conftest import TINY, TinyBackbone, TinyStimuli
 from tests.encoding.datasets.test_algonauts2021 import N_CLIPS as N_CLIPS_2021
 from tests.encoding.datasets.test_algonauts2021 import N_TEST, frames_of, made_person
@@ -136,7 +137,8 @@ def test_features_of_new_stimuli_are_kept(tiny, store, monkeypatch):
 class Looking(Readout):
     """Mean red of a picture, as a readout that looks at pictures itself."""
 
-    name, title, about, needs, per_target = "looking", "Looking", "Planted.", "stimuli", False
+    name, title, about, per_target = "looking", "Looking", "Planted.", False
+    uses_moments = uses_components = False
 
     def fit(self, data, options, *, device="cpu", report=None):
         Z, Y = looked(data.stimuli), data.Y[:, :]
@@ -453,3 +455,29 @@ def test_a_picture_of_any_kind_is_decoded_as_the_data_sets_do(tiny, store, tmp_p
     grey = predict(result, stimuli_in(folder, result.plan, store), device="cpu")["lh"][2]
     same = predict(result, TinyStimuli(np.full((1, 4, 4, 3), 128, np.uint8)), device="cpu")["lh"][0]
     np.testing.assert_allclose(grey, same, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"split": "kfold:3:0", "n_components": 3}, {"target_groups": "vertex:lh:2"}], ids=["plain", "kfold", "vertex"]
+)
+def test_a_kept_model_predicts_from_a_store_that_cannot_be_written_to(tiny, store, monkeypatch, more):
+    """As on a read-only disk: what was fitted is used, and features of the new stimuli are not kept."""
+    result = fit(dataclasses.replace(TINY, **more), store, device="cpu")
+    new = TinyStimuli(np.random.default_rng(3).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8))
+    other = TinyStimuli(np.random.default_rng(4).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8))
+    expected = predict(result, new, device="cpu")
+
+    def refuse(*_, **__):
+        raise StoreReadOnly("read only")
+
+    for key in [key for key in sorted(store.keys()) if key.startswith("features") and key not in result.plan.feature_keys.values()]:
+        store.remove(key)
+    before = store.keys()
+    monkeypatch.setattr(Store, "writing", refuse)
+    monkeypatch.setattr("encoding.prediction.predict.BLOCK_BYTES", 100)  # a few rows at a time
+    found = predict(result, new, device="cpu")
+    assert set(found) == set(expected) and store.keys() == before
+    for hemi, values in expected.items():
+        np.testing.assert_allclose(found[hemi], values, atol=1e-5)
+        assert (np.isnan(found[hemi]) == np.isnan(values)).all()
+    assert np.nanmax(np.abs(predict(result, other, device="cpu")["lh"] - found["lh"])) > 1e-3

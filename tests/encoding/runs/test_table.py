@@ -124,8 +124,32 @@ def test_a_run_is_opened_by_the_beginning_of_its_key(two, store):
         open_run("imported-00", store)
 
 
-def test_damaged_provenance_leaves_a_run_out_and_damaged_scores_leave_it_without_r(two, store):
-    (store.path(two[0].key) / "provenance.json").write_text("{")
+def test_damaged_scores_leave_a_run_without_r(two, store):
     (store.path(two[1].key) / "lh_r.npy").write_bytes(b"x")
-    table = all_runs(store)
-    assert table["key"].tolist() == [two[1].key] and table["mean_r"].isna().all()
+    table = all_runs(store).set_index("key")
+    assert np.isnan(table.loc[two[1].key, "mean_r"]) and table.loc[two[0].key, "mean_r"] > 0 and not table["damaged"].any()
+
+
+DAMAGE = {
+    "no JSON": "{",
+    "null": "null",
+    "a list": "[]",
+    "nested deep": "[" * 50_000,
+    "no spec": '{"made_from": {}, "files": {}}',
+    "a spec of a later version": '{"made_from": {"spec": {"dataset": "tiny", "colour": 1}}, "files": {}}',
+    "an import of another kind": '{"made_from": {"spec": {}, "imported": 3}, "files": {}}',
+    "seconds that are text": '{"made_from": {"spec": {}, "fit_seconds": "x"}, "files": {}}',
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_run_whose_provenance_cannot_be_read_is_listed_as_damaged(tiny, store, what):
+    sound, broken = (fit(spec, store, device="cpu") for spec in (TINY, replace(TINY, n_components=3)))
+    (store.path(broken.key) / "provenance.json").write_text(DAMAGE[what])
+    table = all_runs(store).set_index("key", drop=False)
+    assert table["damaged"].to_dict() == {sound.key: False, broken.key: True}
+    row = table.loc[broken.key]
+    assert "cannot be read" in row["dataset"] and np.isnan(row["mean_r"]) and not row["imported"]
+    assert short_name(row) == f"{broken.key} · damaged: its provenance cannot be read"
+    assert len(matching(all_runs(store), words="damaged")) == 1 and matching(all_runs(store), by="mean_r")["key"].iloc[0] == sound.key
+    assert broken.key in as_csv(all_runs(store))

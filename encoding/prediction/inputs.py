@@ -1,0 +1,77 @@
+"""What every predictor of new stimuli checks and computes first: the kind of stimuli, the axes, component scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from encoding.features.components import project
+from encoding.fits.plan import Plan
+from encoding.fits.result import ScoreTables
+from encoding.fits.targets import TargetGroup
+from encoding.readouts import Model
+
+
+class CannotPredict(ValueError):
+    """A fit cannot predict what is asked of it. The message says why, and the mend."""
+
+
+def n_columns_of(planned: Plan) -> dict[str, int]:
+    """Fitted hemisphere to its number of columns."""
+    return {hemi: planned.subject.responses[hemi].shape[1] for hemi in planned.hemis}
+
+
+def check_kind(planned: Plan, n_frames: int) -> None:
+    """CannotPredict unless stimuli of so many frames are what the fit saw."""
+    if n_frames != planned.stimuli.n_frames:
+        counts = (planned.stimuli.n_frames, n_frames)
+        seen, given = (f"{n} frames of each clip" if n > 1 else "pictures" for n in counts)
+        raise CannotPredict(f"This fit of {planned.spec.dataset} saw {seen}; it cannot predict from {given}.")
+
+
+def check_axes(result: ScoreTables) -> None:
+    """Refuse a fit whose components' axes were not kept, before features are extracted in vain.
+
+    Raises
+    ------
+    CannotPredict with the reason that :func:`encoding.features.components.project` gives.
+    """
+    for fold in range(len(result.plan.folds)):
+        for layers in result.plan.spaces:
+            mean, axes = result.projection(fold, layers)
+            if not len(axes):
+                try:
+                    project([], mean, axes)
+                except ValueError as error:
+                    raise CannotPredict(f"This fit cannot predict new stimuli. {error}") from error
+
+
+def model_and_basis(model: Callable[[str], Model], seen: Any, group: TargetGroup) -> tuple[Model, Any]:
+    """A target group's model and its basis of some stimuli, as :func:`encoding.fits.predictions.predict_fold` takes them."""
+    found = model(group.name)
+    return found, found.basis(seen)
+
+
+def every_column(planned: Plan) -> dict[str, np.ndarray]:
+    """Fitted hemisphere to all its columns."""
+    return {hemi: np.arange(width) for hemi, width in n_columns_of(planned).items()}
+
+
+def on_axes(result: ScoreTables, fold: int, found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Project features of b stimuli on a fold's components.
+
+    Parameters
+    ----------
+    found : layer to features (b, n_features).
+
+    Returns
+    -------
+    (b, k) float32; spaces stand side by side, and so do a clip's frames.
+    """
+    planned, scores = result.plan, []
+    for layers in planned.spaces:
+        frames = [found[layer].reshape(len(found[layer]) * planned.n_frames, -1) for layer in layers]
+        scores.append(project(frames, *result.projection(fold, layers)).reshape(len(found[layers[0]]), -1))
+    return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)
