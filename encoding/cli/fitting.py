@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from encoding.datasets import DATASETS
 from encoding.fits.plan import plan
 from encoding.fits.resources import Estimate, preflight
 from encoding.fits.result import Result
-from encoding.fits.spec import HEMIS, FitSpec
+from encoding.fits.spec import FitSpec
 from encoding.pipeline import fit
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
@@ -78,7 +80,7 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--dataset", default=spec.dataset, help="a name from `list datasets` (default: %(default)s)")
     what.add_argument("--subject", default=spec.subject, help="one of its subjects (default: %(default)s)")
     what.add_argument("--roi", nargs="+", action="extend", default=[], metavar="ROI", help="ROIs to report, from `rois` (default: all)")
-    what.add_argument("--hemi", choices=HEMIS, default=spec.hemi, help="hemispheres (default: %(default)s)")
+    what.add_argument("--hemi", default=spec.hemi, metavar="BLOCK", help="lh, rh or another block, or both for all (default: %(default)s)")
     what.add_argument(
         "--target-groups",
         "--focus",
@@ -121,14 +123,14 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def option(text: str) -> tuple[str, Any]:
-    """``alpha=10`` -> ``("alpha", 10)``: the value as JSON where it is JSON, else as it stands."""
+    """``alpha=10`` -> ``("alpha", 10)``: the value as JSON or as Python writes it (``.5``, ``None``, ``1,10``), else as it stands."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"write NAME=VALUE, such as alpha=10, not {text!r}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return name, read(value.strip())
+    return name, value
 
 
 def spec_from(arguments: argparse.Namespace) -> FitSpec:

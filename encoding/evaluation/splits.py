@@ -42,14 +42,14 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
         parts = [order[n_train:]]
     else:
         if len(order) < size:
-            raise ValueError(f"{split!r} asks for {size} folds but there are only {len(order)} different stimuli.")
+            raise ValueError(f"{split!r} asks for {size} folds but there are only {_counted(groups)}. Ask for fewer folds.")
         parts = np.array_split(order, size)
     made = []
     for part in parts:
         tested = np.isin(member, part)
         made.append(Fold(train=np.flatnonzero(~tested), test=np.flatnonzero(tested)))
     if any(len(fold.train) < 2 or len(fold.test) < 2 for fold in made):
-        raise ValueError(f"{split!r} leaves fewer than two training or test stimuli of {len(order)}.")
+        raise ValueError(f"{split!r} leaves fewer than two training or test rows of {_counted(groups)}.")
     return made
 
 
@@ -62,7 +62,10 @@ def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
     """
     stimuli, member = np.unique(groups, return_inverse=True)
     if len(stimuli) < n_folds:
-        raise ValueError(f"{n_folds} folds need at least as many different training images; there are {len(stimuli)}.")
+        raise ValueError(
+            f"{n_folds} folds of the training rows need as many groups at least; there are {_counted(groups)}. "
+            "Ask for fewer (the readout's n_folds, where it has one) or for a split that trains on more."
+        )
     number = np.empty(len(stimuli), int)
     number[np.random.RandomState(seed).permutation(len(stimuli))] = np.arange(len(stimuli)) * n_folds // len(stimuli)
     return number[member]
@@ -84,3 +87,11 @@ def parse_split(split: str) -> tuple[str, float | int, int]:
     raise ValueError(
         f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed) or first:900 (training rows)."
     )
+
+
+def _counted(groups: np.ndarray) -> str:
+    """Say how many different stimuli there are or, where rows are grouped, how many groups of how many rows."""
+    n_groups = len(np.unique(groups))
+    if n_groups == len(groups):
+        return f"{n_groups:,} different stimuli"
+    return f"{n_groups:,} groups (of {len(groups):,} rows; repeats and rows of one group are never parted)"

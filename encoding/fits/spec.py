@@ -11,7 +11,6 @@ from typing import Any, Self
 from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.readouts import READOUTS
 
-HEMIS = ("lh", "rh", "both")
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
 TARGET_GROUPS = ("hemisphere", "both", "roi", "vertex:<hemi>:<column>")
 
@@ -49,7 +48,7 @@ class FitSpec:
     options : the readout's parameters that differ from its defaults, as sorted pairs.
     split : ``holdout:<train fraction>:<seed>`` or ``kfold:<folds>:<seed>``.
     rois : ROIs to report; none means all, and every vertex.
-    hemi : ``lh``, ``rh`` or ``both``.
+    hemi : ``lh``, ``rh`` or another block of the subject's responses; ``both`` for every block.
     target_groups : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
         ``vertex:<hemi>:<column>``.
     extra_subjects : additional subjects for multi-subject training (shared trunk, one linear head per subject).
@@ -93,8 +92,8 @@ class FitSpec:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
             raise ValueError(f"n_components must be 0 (no PCA) or more, not {self.n_components}.")
-        if self.hemi not in HEMIS:
-            raise ValueError(f"hemi must be one of {', '.join(HEMIS)}, not {self.hemi!r}.")
+        if not isinstance(self.hemi, str) or not self.hemi.isidentifier():  # a block of the subject's, which planning knows
+            raise ValueError(f"hemi must be lh, rh, another block of responses, or both; not {self.hemi!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; :meth:`from_dict` reads it back to an equal spec."""

@@ -181,7 +181,11 @@ def test_a_damaged_stage_is_computed_again(tiny, store):
         ({"rois": ("drven",)}, UnknownName, "Did you mean 'driven'"),
         ({"options": {"aplha": 1}}, BadOption, "Did you mean 'alpha'"),
         ({"split": "kfold:200:0"}, ValueError, "only 120 different stimuli"),
-        ({"options": {"n_folds": 100}}, ValueError, "100 folds need at least as many different training images; there are 90"),
+        (
+            {"options": {"n_folds": 100}},
+            ValueError,
+            "100 folds of the training rows need as many groups at least; there are 90",
+        ),
     ],
 )
 def test_a_wrong_name_is_told_before_any_work(tiny, store, monkeypatch, change, error, message):

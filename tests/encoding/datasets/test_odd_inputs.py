@@ -269,3 +269,13 @@ def test_an_affine_that_is_not_finite_or_singular_is_refused(tmp_path, row):
     nibabel.save(image, tmp_path / "m.nii")
     with pytest.raises(BadData, match=r"m\.nii has an affine that places no voxels"):
         read_mask(tmp_path / "m.nii", 1)
+
+
+@pytest.mark.parametrize("block", ["left", "right"])
+def test_a_block_of_any_name_can_be_fitted_alone(folder, store, block, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    describe(folder, SHORTEST.replace('"responses.npy"', '{ left = "lh.npy", right = "rh.npy" }'))
+    words = ["fit", "--dataset", "mine", "--subject", "me", "--backbone", "pixels", "--layer", "rgb", "--components", "2"]
+    assert main([*words, "--split", "holdout:0.75:5", "--hemi", block, "--json"]) == 0
+    assert f'"{block}"' in capsys.readouterr().out
+    assert main([*words, "--hemi", "lh"]) != 0 and "left" in capsys.readouterr().err

@@ -42,9 +42,9 @@ def test_an_unreadable_split_says_how_to_write_one(split):
 
 
 def test_more_folds_than_stimuli_is_refused_with_both_numbers():
-    with pytest.raises(ValueError, match="asks for 9 folds but there are only 4 different stimuli"):
+    with pytest.raises(ValueError, match="asks for 9 folds but there are only 4 groups"):
         folds("kfold:9:0", np.repeat(np.arange(4), 5))
-    with pytest.raises(ValueError, match="5 folds need at least as many different training images; there are 3"):
+    with pytest.raises(ValueError, match="5 folds of the training rows need as many groups at least; there are 3 groups"):
         inner_folds(np.array([0, 1, 2, 2, 1]), 5)
 
 
@@ -55,3 +55,13 @@ def test_the_first_stimuli_train_and_repeats_stay_together():
         folds("first:3:0", np.arange(9))
     with pytest.raises(ValueError, match="fewer than two"):
         folds("first:9", np.arange(9))
+
+
+@pytest.mark.parametrize(("n_groups", "split"), [(2, "kfold:5:0"), (2, "holdout:0.9:5"), (3, "kfold:4:1"), (1, "first:2")])
+def test_counts_of_groups_are_called_groups(n_groups, split):
+    with pytest.raises(ValueError, match=rf"{n_groups} groups \(of 60 rows"):
+        folds(split, np.arange(60) % n_groups)
+    with pytest.raises(ValueError, match=rf"there are {n_groups} groups \(of 60 rows.*n_folds"):
+        inner_folds(np.arange(60) % n_groups, 5)
+    with pytest.raises(ValueError, match=r"only 60 different stimuli"):
+        folds("kfold:61:0", np.arange(60))

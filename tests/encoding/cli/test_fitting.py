@@ -1,0 +1,28 @@
+"""Words of ``fit`` are read as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from encoding import FitSpec
+from encoding.cli.fitting import option
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("10", 10), (".5", 0.5), ("1.", 1.0), ("+1", 1), ("1e-3", 1e-3), ("-2", -2), ("None", None), ("null", None), ("True", True),
+        ("true", True), ("1,10", (1, 10)), ("[1, 10]", [1, 10]), ("(.1, 1.)", (0.1, 1.0)), ("roi", "roi"), ("'roi'", "roi"), ("1_0", 10),
+        ("", ""), ("a=b", "a=b"), ("(" * 10_000, "(" * 10_000),
+    ],
+)  # fmt: skip
+def test_values_are_read_as_json_or_as_python_writes_them(text, value):
+    assert option(f"alpha={text}") == ("alpha", value)
+
+
+@pytest.mark.parametrize("hemi", ["left", "brain", "lh", "both"])
+def test_any_block_can_be_named_and_planning_decides_whether_it_is_there(hemi):
+    assert FitSpec.from_dict(FitSpec(hemi=hemi).to_dict()).hemi == hemi
+    for wrong in ("", "l h", "--x"):
+        with pytest.raises(ValueError, match="hemi must be lh, rh, another block"):
+            FitSpec(hemi=wrong)
