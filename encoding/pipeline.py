@@ -132,7 +132,8 @@ def _reduce_space(planned: Plan, fold: Fold, layers: tuple[str, ...], store: Sto
         loaded = [features.load(planned.feature_keys[layer], store) for layer in layers]
         frames = [layer.reshape(len(layer) * n_frames, -1) for layer in loaded]
         train = (fold.train[:, None] * n_frames + np.arange(n_frames)).ravel()
-        found = fit_components(frames, train, planned.spec.n_components, device=device, report=report)
+        scaling = planned.spec.layer_scaling
+        found = fit_components(frames, train, planned.spec.n_components, names=layers, scaling=scaling, device=device, report=report)
         return _component_arrays(found) | {"scores": found.scores.reshape(len(loaded[0]), -1)}
 
     key = planned.components_key(fold, layers)

@@ -21,6 +21,7 @@ from encoding.cli.command import Answer, BadArguments, add_command, checking_arg
 from encoding.cli.listing import SIDES
 from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS
+from encoding.features.components import LAYER_SCALINGS
 from encoding.fits.plan import plan
 from encoding.fits.resources import Estimate, preflight
 from encoding.fits.result import Result
@@ -112,6 +113,12 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--over-frames", choices=OVER_FRAMES, default=spec.over_frames, help="what is kept of them (default: %(default)s)")
     how = parser.add_argument_group("how")
     how.add_argument(
+        "--layer-scaling",
+        choices=LAYER_SCALINGS,
+        default=spec.layer_scaling,
+        help="equal: several layers enter their PCA with the same total variance; none: as they are (default: %(default)s)",
+    )
+    how.add_argument(
         "--components", type=int, default=spec.n_components, metavar="N", help="PCA components, 0 for no PCA (default: %(default)s)"
     )
     how.add_argument("--readout", default=spec.readout, help="a name from `list readouts` (default: %(default)s)")
@@ -153,6 +160,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         pool=arguments.pool,
         frames=arguments.frames,
         over_frames=arguments.over_frames,
+        layer_scaling=arguments.layer_scaling,
         n_components=arguments.components,
         readout=arguments.readout,
         options=dict(arguments.set),

@@ -25,6 +25,8 @@ EXACT_BELOW = 1_000  # with fewer rows or features than this the exact solution 
 OVERSAMPLING = 12  # directions kept beyond those asked for
 TOLERANCE = 5e-4  # relative gain in explained variance at which more passes are not worth it
 MAX_PASSES = 8
+ROUNDING = 1e-6  # relative difference of two features that float32 arithmetic alone can make
+LAYER_SCALINGS = ("equal", "none")
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,10 @@ class Components:
     ----------
     scores : (n_stimuli, k) float32, ``(X - mean) @ axes``, test rows included, sorted by variance.
     variance : (k,) float64, variance of each column over the training rows (divided by n_train - 1).
-    total_variance : the sum of the variances of all features over the training rows.
+    total_variance : the sum of the variances of all features, scaled where layers are, over the training rows.
     mean : (n_features,) float32 over the training rows.
-    axes : (n_features, k) float32, orthonormal columns; empty (0, k) where every component of a wide
-        matrix was kept and axes would take more room than the features.
+    axes : (n_features, k) float32, orthonormal columns, each row times its layer's scale where layers are scaled; empty (0, k) where
+        every component of a wide matrix was kept and axes would take more room than the features.
     """
 
     scores: np.ndarray
@@ -54,7 +56,14 @@ class Components:
 
 
 def fit_components(
-    layers: Sequence[np.ndarray], train: np.ndarray, n_components: int, *, device: str = "cpu", report: Report = silent
+    layers: Sequence[np.ndarray],
+    train: np.ndarray,
+    n_components: int,
+    *,
+    names: Sequence[str] = (),
+    scaling: str = "none",
+    device: str = "cpu",
+    report: Report = silent,
 ) -> Components:
     """The first principal components of the training rows, and the scores of every row on them.
 
@@ -64,7 +73,16 @@ def fit_components(
     train : (n_train,) row numbers that fit the components.
     n_components : how many are kept, at most as many as there are; 0 keeps every one with variance
         (at most n_train - 1), which loses nothing: distances between training rows stay as they were.
+    names : the layers' names. Where given, a layer that does not vary over the training rows is refused.
+    scaling : ``equal`` scales several layers to the same total variance over the training rows (their sum is kept), so that a
+        layer of many features does not outweigh the others; ``none`` takes features as they are.
 
+    Raises
+    ------
+    ValueError naming the layer whose features are the same for every training row, to the precision of float32.
+
+    Notes
+    -----
     Few rows or features, or many components of them, are solved exactly in float64 through the smaller of
     the two Gram matrices. Otherwise block Krylov iteration (Musco & Musco 2015) reads the features a few times,
     until the last pass explained less than 0.05 % more. Signs are set so that each component's largest
@@ -73,9 +91,16 @@ def fit_components(
     n_train, n_features = len(train), sum(layer.shape[1] for layer in layers)
     most = min(n_train - 1, n_features)
     n_kept = min(n_components or most, most)
+    for name, layer in zip(names, layers, strict=False):
+        if not _varies(layer, train):
+            raise ValueError(
+                f"Layer {name!r} gives the same features for every training image, so nothing can be predicted from it. "
+                "Choose another layer; an untrained network may hold layers that are 0 until they are trained."
+            )
+    scales = _equal_scales(layers, train) if scaling == "equal" and len(layers) > 1 else None
     if most < EXACT_BELOW or n_kept > most // 4:
-        return _exact(layers, train, n_kept, device, report)
-    return _krylov(layers, train, n_kept, device, report)
+        return _exact(layers, train, n_kept, scales, device, report)
+    return _krylov(layers, train, n_kept, scales, device, report)
 
 
 def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
@@ -103,7 +128,36 @@ def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) ->
     return scores.astype(np.float32)
 
 
-def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str, report: Report) -> Components:
+def _varies(layer: np.ndarray, train: np.ndarray) -> bool:
+    """Whether some feature of a layer (n, p) differs between training rows by more than float32 rounds; reads until one does."""
+    first = np.asarray(layer[int(train[0])], np.float64)
+    step = max(1, BLOCK_BYTES // (8 * max(1, layer.shape[1])))
+    for start in range(1, len(train), step):
+        block = np.asarray(layer[train[start : start + step]], np.float64)
+        if (np.abs(block - first) > ROUNDING * np.maximum(np.abs(block), np.abs(first))).any():
+            return True
+    return False
+
+
+def _equal_scales(layers: Sequence[np.ndarray], train: np.ndarray) -> np.ndarray:
+    """(n_layers,) float64 factors that give every layer the mean of the layers' total variances over the training rows."""
+    totals = np.array([_total_variance(layer, train) for layer in layers])
+    return np.sqrt(totals.mean() / np.maximum(totals, np.finfo(float).tiny))
+
+
+def _total_variance(layer: np.ndarray, train: np.ndarray) -> float:
+    """Sum over features of the variance over the training rows (divided by n_train - 1), a block of rows at a time."""
+    first, squares = np.asarray(layer[int(train[0])], np.float64), 0.0
+    total = np.zeros_like(first)
+    step = max(1, BLOCK_BYTES // (8 * max(1, layer.shape[1])))
+    for start in range(0, len(train), step):
+        block = np.asarray(layer[train[start : start + step]], np.float64) - first
+        total += block.sum(0)
+        squares += float(np.einsum("ij,ij->", block, block))
+    return (squares - float(total @ total) / len(train)) / max(1, len(train) - 1)
+
+
+def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.ndarray | None, device: str, report: Report) -> Components:
     import torch
 
     n_stimuli, n_features = len(layers[0]), sum(layer.shape[1] for layer in layers)
@@ -115,7 +169,7 @@ def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str
     mean = total = None
     for n_pass in range(MAX_PASSES):
         basis.append(block)
-        rows, back, column_sum, squares = _pass(layers, block, mask, device)
+        rows, back, column_sum, squares = _pass(layers, scales, block, mask, device)
         if mean is None:
             mean = column_sum / len(train)
             total = float(squares - len(train) * mean.double().square().sum())
@@ -131,11 +185,11 @@ def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str
         best, block = held, _orthonormal(back, basis)
     axes = torch.cat(basis, 1) @ turn[:k].T.float()
     scores = torch.cat(projected, 1) @ turn[:k].T.float()
-    return _signed(scores, values[:k].square() / (len(train) - 1), total / (len(train) - 1), mean, axes, train)
+    return _signed(scores, values[:k].square() / (len(train) - 1), total / (len(train) - 1), mean, axes, train, _by_feature(layers, scales))
 
 
 def _pass(
-    layers: Sequence[np.ndarray], block: torch.Tensor, mask: torch.Tensor, device: str
+    layers: Sequence[np.ndarray], scales: np.ndarray | None, block: torch.Tensor, mask: torch.Tensor, device: str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """One reading of X: ``X Q`` of every row; from the training rows alone ``X' X Q``, column sums and the sum of squares."""
     import torch
@@ -145,7 +199,7 @@ def _pass(
     back = torch.zeros_like(block)
     column_sum = torch.zeros(n_features, device=device)
     squares = torch.zeros((), dtype=torch.float64, device=device)
-    for start, stop, parts in _row_blocks(layers, device):
+    for start, stop, parts in _row_blocks(layers, scales, device):
         keep = mask[start:stop]
         for (first, last), part in parts:
             rows[start:stop] += part @ block[first:last]
@@ -168,51 +222,63 @@ def _orthonormal(block: torch.Tensor, basis: Sequence[torch.Tensor]) -> torch.Te
     return block
 
 
-def _exact(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str, report: Report) -> Components:
+def _exact(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.ndarray | None, device: str, report: Report) -> Components:
     n_features = sum(layer.shape[1] for layer in layers)
     solve = _primal if n_features <= len(train) else _dual
     report(0.1, f"components: exact, {len(train)} images x {n_features} features")
-    return solve(layers, train, k, device)
+    return solve(layers, train, k, scales, device)
 
 
-def _primal(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str) -> Components:
-    """Through the (p, p) covariance of features, for p <= n."""
+def _primal(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.ndarray | None, device: str) -> Components:
+    """Through the (p, p) covariance of features, for p <= n, a block of rows at a time."""
     import torch
 
-    X = torch.from_numpy(np.concatenate([np.asarray(layer, np.float64) for layer in layers], axis=1)).to(device)
-    rows = torch.from_numpy(train).to(device)
-    mean = X[rows].mean(0)
-    X -= mean
-    values, vectors = torch.linalg.eigh(X[rows].T @ X[rows])
+    n_features, learned = sum(layer.shape[1] for layer in layers), np.zeros(len(layers[0]), bool)
+    learned[train] = True
+    keep = torch.from_numpy(learned).to(device)
+
+    def blocks() -> Iterator[tuple[slice, torch.Tensor]]:
+        for start, stop, parts in _row_blocks(layers, scales, device, np.float64):
+            yield slice(start, stop), torch.cat([part for _, part in parts], 1)
+
+    mean = torch.zeros(n_features, dtype=torch.float64, device=device)
+    for rows, X in blocks():
+        mean += X[keep[rows]].sum(0) / len(train)
+    gram = torch.zeros(n_features, n_features, dtype=torch.float64, device=device)
+    for rows, X in blocks():
+        centred = X[keep[rows]] - mean
+        gram.addmm_(centred.T, centred)
+    values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     kept = _with_variance(values, k)
-    scores, axes = X @ vectors[:, :kept], vectors[:, :kept]
+    axes = vectors[:, :kept]
+    scores = torch.cat([(X - mean) @ axes for _, X in blocks()])
     n = len(train) - 1
-    return _signed(scores, values[:kept] / n, float(values.sum()) / n, mean, axes, train)
+    return _signed(scores, values[:kept] / n, float(values.sum()) / n, mean, axes, train, _by_feature(layers, scales))
 
 
-def _dual(layers: Sequence[np.ndarray], train: np.ndarray, k: int, device: str) -> Components:
+def _dual(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.ndarray | None, device: str) -> Components:
     """Through the (n, n) inner products of images, for p > n, a block of features at a time."""
     import torch
 
     n_stimuli, rows = len(layers[0]), torch.from_numpy(train).to(device)
     inner = torch.zeros(n_stimuli, len(train), dtype=torch.float64, device=device)
     means = []
-    for _, part in _column_blocks(layers, device):
+    for _, part in _column_blocks(layers, scales, device):
         means.append(part[rows].mean(0))
         part -= means[-1]
         inner.addmm_(part, part[rows].T)
     values, vectors = torch.linalg.eigh(inner[rows])
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     kept = _with_variance(values, k)
-    dual = vectors[:, :kept] / values[:kept].sqrt()  # (n_train, k): axes = X' dual
+    dual = vectors[:, :kept] / values[:kept].clamp(min=1e-300).sqrt()  # (n_train, k): axes = X' dual
     n_features = sum(layer.shape[1] for layer in layers)
     axes = torch.zeros(n_features if kept <= len(train) // 2 or n_features * kept * 4 <= BLOCK_BYTES else 0, kept, device=device)
     if len(axes):
-        for (first, last), part in _column_blocks(layers, device):
+        for (first, last), part in _column_blocks(layers, scales, device):
             axes[first:last] = ((part[rows] - part[rows].mean(0)).T @ dual).float()
     n = len(train) - 1
-    return _signed(inner @ dual, values[:kept] / n, float(values.sum()) / n, torch.cat(means), axes, train)
+    return _signed(inner @ dual, values[:kept] / n, float(values.sum()) / n, torch.cat(means), axes, train, _by_feature(layers, scales))
 
 
 def _with_variance(values: torch.Tensor, k: int) -> int:
@@ -222,9 +288,21 @@ def _with_variance(values: torch.Tensor, k: int) -> int:
 
 
 def _signed(
-    scores: torch.Tensor, variance: torch.Tensor, total: float, mean: torch.Tensor, axes: torch.Tensor, train: np.ndarray
+    scores: torch.Tensor,
+    variance: torch.Tensor,
+    total: float,
+    mean: torch.Tensor,
+    axes: torch.Tensor,
+    train: np.ndarray,
+    scales: np.ndarray | None,
 ) -> Components:
+    """Components with signs fixed, and with means and axes of features as they were before each was multiplied by ``scales`` (p,)."""
     import torch
+
+    if scales is not None:
+        factor = torch.from_numpy(scales).to(axes.device)
+        mean = mean / factor
+        axes = axes * factor[:, None] if len(axes) else axes
 
     seen = scores[torch.from_numpy(train).to(scores.device)]
     sign = seen.gather(0, seen.abs().argmax(0, keepdim=True)).sign()  # (1, k)
@@ -237,26 +315,37 @@ def _signed(
     )
 
 
-def _row_blocks(layers: Sequence[np.ndarray], device: str) -> Iterator[tuple[int, int, list[tuple[tuple[int, int], torch.Tensor]]]]:
-    """Rows start:stop of each layer, with the columns of X that the layer is."""
+def _row_blocks(
+    layers: Sequence[np.ndarray], scales: np.ndarray | None, device: str, dtype: type = np.float32
+) -> Iterator[tuple[int, int, list[tuple[tuple[int, int], torch.Tensor]]]]:
+    """Rows start:stop of each layer times its scale, with the columns of X that the layer is."""
     import torch
 
     edges = np.cumsum([0, *(layer.shape[1] for layer in layers)])
-    step = max(1, BLOCK_BYTES // (4 * int(edges[-1])))
+    step = max(1, BLOCK_BYTES // (np.dtype(dtype).itemsize * max(1, int(edges[-1]))))
     for start in range(0, len(layers[0]), step):
         stop = min(start + step, len(layers[0]))
-        parts = [torch.from_numpy(np.array(layer[start:stop], np.float32)).to(device) for layer in layers]
+        parts = [torch.from_numpy(np.array(layer[start:stop], dtype)).to(device) for layer in layers]
+        for part, scale in zip(parts, scales if scales is not None else (), strict=False):
+            part *= scale
         yield start, stop, [((int(edges[i]), int(edges[i + 1])), part) for i, part in enumerate(parts)]
 
 
-def _column_blocks(layers: Sequence[np.ndarray], device: str) -> Iterator[tuple[tuple[int, int], torch.Tensor]]:
-    """Columns of X as (n_stimuli, width) float64, with their place in X."""
+def _column_blocks(layers: Sequence[np.ndarray], scales: np.ndarray | None, device: str) -> Iterator[tuple[tuple[int, int], torch.Tensor]]:
+    """Columns of X, scaled, as (n_stimuli, width) float64, with their place in X."""
     import torch
 
     place = 0
     step = max(1, BLOCK_BYTES // (8 * len(layers[0])))
-    for layer in layers:
+    for number, layer in enumerate(layers):
         for start in range(0, layer.shape[1], step):
-            part = torch.from_numpy(np.asarray(layer[:, start : start + step], np.float64)).to(device)
+            part = torch.from_numpy(np.array(layer[:, start : start + step], np.float64)).to(device)
+            if scales is not None:
+                part *= scales[number]
             yield (place + start, place + start + part.shape[1]), part
         place += layer.shape[1]
+
+
+def _by_feature(layers: Sequence[np.ndarray], scales: np.ndarray | None) -> np.ndarray | None:
+    """(n_features,) the scale of each feature's layer."""
+    return None if scales is None else np.repeat(scales, [layer.shape[1] for layer in layers])

@@ -95,6 +95,7 @@ class Plan:
         """The name of the components of one of the :attr:`spaces`, fitted on a fold's training rows."""
         parents = [self.feature_keys[layer] for layer in layers or self.spec.layers]
         framed = {"n_frames": self.n_frames} if self.n_frames > 1 else {}
+        scaled = {"layer_scaling": "equal"} if self.spec.scales_layers else {}
         return digest(
             "components",
             self._version("components", components.COMPONENTS_VERSION),
@@ -102,6 +103,7 @@ class Plan:
             train=rows_digest(fold.train),
             n_components=self.spec.n_components,
             **framed,
+            **scaled,
         )
 
     def moments_key(self, fold: Fold, hemi: str, *, n_inner: int | None = None) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from encoding.backbones._pooling import check_over_frames, find_pool
+from encoding.features.components import LAYER_SCALINGS
 from encoding.readouts import READOUTS
 
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
@@ -43,6 +44,8 @@ class FitSpec:
     frames : frames taken of each clip, evenly spaced; pictures have but one.
     over_frames : what is kept of a clip's frames: ``mean``, ``max``, ``first``, ``last``, ``all`` (side by side) or ``sequence``
         (side by side, and components are those of single frames).
+    layer_scaling : ``equal`` scales several layers that share a PCA to the same total variance over the training rows, so that no
+        layer outweighs the others by its size; ``none`` takes features as they are. Without effect on a single layer.
     n_components : PCA components kept; 0 keeps every feature.
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
@@ -67,6 +70,7 @@ class FitSpec:
     pool: str = "none"
     frames: int = 16
     over_frames: str = "mean"
+    layer_scaling: str = "equal"
     n_components: int = 100
     readout: str = "ridge"
     options: tuple[tuple[str, Any], ...] = ()
@@ -88,6 +92,8 @@ class FitSpec:
         find_pool(self.pool)
         check_over_frames(self.over_frames)
         check_target_groups(self.target_groups)
+        if self.layer_scaling not in LAYER_SCALINGS:
+            raise ValueError(f"layer_scaling must be {' or '.join(LAYER_SCALINGS)}, not {self.layer_scaling!r}.")
         if self.frames < 1:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
@@ -103,11 +109,23 @@ class FitSpec:
     def for_digest(self) -> dict[str, Any]:
         """:meth:`to_dict` under the field names of the first release, so that the keys of stored results stay valid."""
         first = {today: former for former, today in FORMER_FIELDS.items()}
-        return {first.get(name, name): value for name, value in self.to_dict().items()}
+        values = {first.get(name, name): value for name, value in self.to_dict().items()}
+        if not self.scales_layers:
+            del values["layer_scaling"]
+        return values
+
+    @property
+    def scales_layers(self) -> bool:
+        """Whether several layers share a PCA and are scaled to equal variance for it."""
+        readout = READOUTS.get(self.readout)
+        apart = readout is not None and (readout.by_layer or not readout.uses_components)
+        return self.layer_scaling == "equal" and len(self.layers) > 1 and not apart
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The spec that :meth:`to_dict` wrote, under today's field names or those of :data:`FORMER_FIELDS`.
+
+        A spec without ``layer_scaling`` is of the first release, which took several layers as they are.
 
         Raises
         ------
@@ -117,6 +135,8 @@ class FitSpec:
         extra = set(values) - {field.name for field in fields(cls)}
         if extra:
             raise ValueError(f"A fit has no field {', '.join(sorted(extra))}.")
+        if len(values.get("layers", ())) > 1:
+            values = {"layer_scaling": "none"} | values
         return cls(**values)
 
     def changed(self) -> dict[str, Any]:
@@ -153,6 +173,7 @@ class FitSpec:
         words += network
         words += ["--pool", spec.pool] if full or spec.pool != FitSpec.pool else []
         words += ["--frames", str(spec.frames)] if full or spec.frames != FitSpec.frames else []
+        words += ["--layer-scaling", spec.layer_scaling] if spec.layer_scaling != FitSpec.layer_scaling else []
         words += ["--over-frames", spec.over_frames] if full or spec.over_frames != FitSpec.over_frames else []
         words += ["--weights", spec.weights, "--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]

@@ -156,7 +156,7 @@ class ElasticNet(Readout):
 class Lasso(ElasticNet):
     """:class:`ElasticNet` with ``l1_ratio`` 1, as scikit-learn's ``Lasso`` and ``LassoCV``."""
 
-    name, title = "lasso", "Lasso"
+    name, title, version = "lasso", "Lasso", 2
     about = "Sets most weights to 0: says which components a vertex needs."
     options = LassoOptions
 

@@ -96,7 +96,7 @@ class MultiTaskElasticNet(ElasticNet):
 class MultiTaskLasso(MultiTaskElasticNet):
     """:class:`MultiTaskElasticNet` with ``l1_ratio`` 1, as scikit-learn's ``MultiTaskLasso`` and ``MultiTaskLassoCV``."""
 
-    name, title = "multitask_lasso", "Multi-task lasso"
+    name, title, version = "multitask_lasso", "Multi-task lasso", 2
     about = "Sets the weights of most components to 0 for all vertices at once: says which components they share."
     options = MultiTaskLassoOptions
 

@@ -12,6 +12,7 @@ import streamlit as st
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
+from encoding.features.components import LAYER_SCALINGS
 from encoding.fits.spec import TARGET_GROUPS
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
@@ -39,6 +40,15 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
         dataset, subject = _data()
         backbone, weights, layers = (network or _network)()
         kept = _kept(dataset)
+        if len(layers) > 1:
+            kept["layer_scaling"] = _choose(
+                "Layer scaling",
+                "layer_scaling",
+                list(LAYER_SCALINGS),
+                START.layer_scaling,
+                help="equal: every layer enters the PCA with the same total variance; none: a layer of many features outweighs the others. "
+                "Without effect on readouts that treat layers apart.",
+            )
         n_components = st.number_input(
             "PCA components",
             0,

@@ -22,7 +22,10 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; and where each vertex has a model of its
     own anyway, ``target_groups`` of one vertex becomes the vertex looked at.
     """
-    names = {name: name for name in ("dataset", "subject", "backbone", "weights", "pool", "frames", "over_frames", "readout", "split")}
+    names = {
+        name: name
+        for name in ("dataset", "subject", "backbone", "weights", "pool", "frames", "over_frames", "layer_scaling", "readout", "split")
+    }
     names |= {"layers": "layer", "n_components": "components", "extra_subjects": "extra_subjects"}
     values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}
     if "backbone" in values:

@@ -99,3 +99,57 @@ def test_no_more_components_are_kept_than_there_are():
     X = np.repeat(features(200, 3), 4, axis=1)  # rank 3
     assert fit_components([X], TRAIN, 100).scores.shape == (200, 3)
     assert fit_components([features(200, 900)], TRAIN, 500).scores.shape == (200, 149)
+
+
+@pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
+@pytest.mark.parametrize("p", [30, 500], ids=["tall", "wide"])
+def test_layers_scaled_to_equal_variance_are_the_pca_of_scaled_features(monkeypatch, below, p):
+    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    small, large = features(200, p, seed=1), 50 * features(200, 2 * p, seed=2)
+    found = fit_components([small, large], TRAIN, 6, scaling="equal")
+    variances = np.array([layer[TRAIN].astype(float).var(0, ddof=1).sum() for layer in (small, large)])
+    scaled = [layer * np.sqrt(variances.mean() / variance) for layer, variance in zip((small, large), variances, strict=True)]
+    assert found.total_variance == pytest.approx(variances.sum(), rel=1e-4)
+    agree(found, np.concatenate(scaled, 1), TRAIN, 6, atol=2e-2 if below == 1 else 1e-4)
+    np.testing.assert_allclose(found.mean, np.concatenate([small, large], 1)[TRAIN].mean(0), rtol=1e-3, atol=1e-3)
+    again = components.project([small, large], found.mean, found.axes)
+    np.testing.assert_allclose(again, found.scores, atol=1e-3 * np.abs(found.scores).max())
+
+
+def test_scaling_changes_nothing_of_a_single_layer_or_where_it_is_none():
+    X = features(200, 60)
+    np.testing.assert_array_equal(fit_components([X], TRAIN, 5, scaling="equal").scores, fit_components([X], TRAIN, 5).scores)
+    parts = [X[:, :20], X[:, 20:]]
+    np.testing.assert_array_equal(fit_components(parts, TRAIN, 5).scores, fit_components(parts, TRAIN, 5, scaling="none").scores)
+
+
+@pytest.mark.parametrize("p", [20, 900], ids=["tall", "wide"])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
+def test_a_layer_that_never_varies_is_refused_by_name(p, value):
+    dead = np.full((200, p), value, np.float32)
+    dead[np.setdiff1d(np.arange(200), TRAIN)] = 5.0  # it may vary over test images
+    dead[TRAIN[3]] = np.nextafter(np.float32(value), np.float32(1e9))  # rounding is no variance
+    if not value:
+        dead[TRAIN[3]] = 0
+    with pytest.raises(ValueError, match="Layer 'dead' gives the same features for every training image"):
+        fit_components([features(200, 30), dead], TRAIN, 5, names=("alive", "dead"))
+    alive = dead.copy()
+    alive[TRAIN[-1], -1] += 1 + value
+    assert np.isfinite(fit_components([alive], TRAIN, 5, names=("alive",)).scores).all()
+    assert np.isfinite(fit_components([dead], TRAIN, 5).scores).all()  # of responses, such as a tree's: 0 where nothing varies
+
+
+@pytest.mark.parametrize("bytes_at_once", [4_096, 2**27])
+def test_exact_components_of_many_rows_are_read_in_blocks(monkeypatch, bytes_at_once):
+    monkeypatch.setattr(components, "BLOCK_BYTES", bytes_at_once)
+    read = []
+
+    class Layer(np.ndarray):
+        def __getitem__(self, index):
+            part = super().__getitem__(index)
+            read.append(np.size(part))
+            return part
+
+    X = features(200, 40)
+    agree(fit_components([X.view(Layer)], TRAIN, 20), X, TRAIN, 20, atol=1e-5)
+    assert max(read) <= max(bytes_at_once // 8, 40)
