@@ -17,6 +17,7 @@ from encoding.analysis.summaries import highest_r
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
+from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
@@ -209,9 +210,10 @@ def _say(found: SweepResult, cell: Cell, roi: str) -> None:
         share = f" It is the best of {len(found.cells)} layers in {shares_of(found, found.hemis[0])[place, column]:.0%} of draws."
     ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
     unit = found.results[cell].plan.subject.unit
+    region = f"every {unit}" if roi == EVERY_VERTEX else plain(roi)
     where = "both hemispheres" if found.hemis[0] == BOTH else found.hemis[0]
     st.markdown(
-        f"**{plain(found.sweep.label(cell))}** predicts **{plain(roi)}** "
+        f"**{plain(found.sweep.label(cell))}** predicts **{region}** "
         f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
         f"{where} (95 % of draws of the test images: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}"
     )

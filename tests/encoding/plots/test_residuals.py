@@ -1,0 +1,45 @@
+"""Residuals and their running mean. All arrays here are made up for the tests."""
+
+import numpy as np
+import pandas as pd
+
+from encoding import plots
+from encoding.plots.residuals import binned_means
+from tests.encoding.plots.conftest import named
+
+
+def test_residuals_are_measured_less_predicted(pair):
+    measured, predicted, _ = pair
+    fig = plots.residual_fitted(*pair)
+    (dots,) = named(fig, "Test image")
+    np.testing.assert_array_equal(dots.y, measured - predicted)
+    np.testing.assert_array_equal(dots.x, predicted)
+    zero = named(fig, "Residual 0")[0]
+    assert set(zero.y) == {0} and tuple(zero.x) == fig.layout.xaxis.range
+    bars = named(fig, "Residuals")[0]
+    assert bars.x.sum() == 120 and bars.orientation == "h" and bars.xaxis == "x2"
+
+
+def test_bins_of_the_running_mean_are_pandas_quantiles():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(2, 120))
+    centres, means, errors = binned_means(x, y)
+    groups = pd.DataFrame({"x": x, "y": y}).groupby(pd.qcut(x, 10, labels=False))
+    np.testing.assert_allclose(centres, groups["x"].mean())
+    np.testing.assert_allclose(means, groups["y"].mean())
+    np.testing.assert_allclose(errors, groups["y"].sem())
+
+
+def test_the_running_mean_shows_a_bend_that_is_there_and_none_that_is_not():
+    rng = np.random.default_rng(2)
+    predicted, noise = rng.normal(size=600), rng.normal(size=600)
+    for bend, outside in ((0.0, 2), (0.6, 5)):
+        fig = plots.residual_fitted(predicted + bend * (predicted**2 - 1) + noise, predicted, [""] * 600)
+        mean = named(fig, "Running mean ± 95 %")[0]
+        far = (np.abs(mean.y) > mean.error_y.array).sum()
+        assert far <= outside if bend == 0 else far >= outside
+
+
+def test_a_few_images_have_no_running_mean():
+    values = np.arange(10.0)
+    assert not named(plots.residual_fitted(values, values + 1, [""] * 10), "Running mean ± 95 %")
