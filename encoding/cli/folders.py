@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "doctor",
         run_doctor,
-        about="Examine a folder of data: what is missing or wrong, what that means and how to mend it.",
+        about="Examine a folder of data: what is missing or wrong, what that means and how to fix it.",
         more="The layout is recognised: Algonauts 2023 and 2021, img2brain, or your own data with a dataset.toml.\n"
         "Exit code 1 where something would keep the data from being used.",
         examples="doctor data\ndoctor data/algonauts2023/subj01 --json",
@@ -118,7 +118,7 @@ def run_doctor(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def _finding_text(finding: Finding) -> str:
-    more = (finding.meaning, f"Mend: {finding.mend}" if finding.mend else "")
+    more = (finding.meaning, f"Fix: {finding.fix}" if finding.fix else "")
     return "\n         ".join([f"{finding.level:7}  {finding.what}", *(line for line in more if line)])
 
 

@@ -1,4 +1,4 @@
-"""What every data set offers, whatever its layout on disk."""
+"""Interfaces of a data set, a subject and its stimuli, whatever the layout on disk, and the registry of data sets."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ FSAVERAGE5_VERTICES = 10_242  # the first of fsaverage's: the icosahedral meshes
 
 
 class BadData(ValueError):
-    """Data on disk is missing, damaged or contradicts itself. The message names the file and the mend."""
+    """Data on disk is missing, damaged or contradicts itself. The message names the file and what to do."""
 
 
 class Stimuli(ABC, Sequence[Image.Image]):
     """Images or clips in a fixed order. ``stimuli[i]`` decodes one, always as RGB, and is safe to call from threads.
 
-    Of a clip, ``stimuli[i]`` is the middle frame, to be shown; :meth:`frames` gives those that features are made of.
+    Of a clip, ``stimuli[i]`` is the middle frame, for display; :meth:`frames` gives those from which features are extracted.
 
     Attributes
     ----------
-    names : one per stimulus, as shown beside its picture.
-    n_frames : 1 for pictures.
+    names : one per stimulus, as shown beside it.
+    n_frames : 1 for images.
     fingerprint : names the bytes of all of them in order, never their place on disk.
     """
 
@@ -50,11 +50,11 @@ class Stimuli(ABC, Sequence[Image.Image]):
     def __getitem__(self, index: int) -> Image.Image: ...
 
     def sampled(self, n_frames: int) -> Stimuli:
-        """These stimuli with ``n_frames`` frames of each clip; pictures stay as they are."""
+        """These stimuli with ``n_frames`` frames of each clip; images are unchanged."""
         return self
 
     def frames(self, index: int) -> list[Image.Image]:
-        """The :attr:`n_frames` frames of one stimulus in their order; a picture is its own only frame."""
+        """The :attr:`n_frames` frames of one stimulus in their order; an image is its own only frame."""
         return [self[index]]
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class Stimuli(ABC, Sequence[Image.Image]):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Everything known of one subject. Opening it reads headers; pictures and responses stay on disk.
+    """Stimuli, responses and anatomy of one subject. Opening it reads headers; images and responses stay on disk.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
-        """The subject; work that it needs once (a simulation, a checksum) goes to ``store`` and is told to ``report``.
+        """The subject; work that it needs once (a simulation, a checksum) goes to ``store``, its progress to ``report``.
 
         Raises
         ------
@@ -182,7 +182,11 @@ class Dataset(ABC):
 
 def data_dir() -> Path:
     """The folder with one folder per data set: ``$ENCODING_DATA_DIR``, else ``data`` beside the project."""
-    return Path(os.environ.get("ENCODING_DATA_DIR") or Path(__file__).parents[2] / "data").expanduser()
+    folder = Path(os.environ.get("ENCODING_DATA_DIR") or Path(__file__).parents[2] / "data")
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise BadData(f"ENCODING_DATA_DIR is {folder}, and that home folder does not exist. Set it to a full path.") from error
 
 
 class Datasets(Registry[Dataset]):

@@ -1,4 +1,4 @@
-"""Looks data over before anything is fitted: what is there, what is wrong, and how to mend it. One module a layout.
+"""Examine data before anything is fitted: what is there, what is wrong, and how to fix it. One module a layout.
 
 Each layout's module has ``find(folder)``, the places within a folder that it can examine, ``examine(place, store, report)``,
 its findings there, and ``TELLTALES``, names by which a folder that is not quite right can still be told.
@@ -22,18 +22,18 @@ __all__ = ["LAYOUTS", "Finding", "diagnose", "find_subjects", "recognise"]
 
 
 def diagnose(folder: Path, store: Store, report: Report = silent) -> list[Finding]:
-    """All there is to say about ``folder``: a data set in any known layout, one subject of it, or the folder above several.
+    """Examine ``folder``: a data set in any known layout, one subject of it, or the folder above several.
 
-    Every picture is decoded and every response read, once; ``store`` remembers what was learnt of unchanged files.
+    Every image is decoded and every response read, once; ``store`` remembers what was learnt of unchanged files.
     Damage is a finding, never an exception.
     """
     places = recognise(Path(folder))
     if not places:
-        mend = (
+        fix = (
             "Name a folder that holds subj01, subj02 … (Algonauts 2023), participants_data_v2021 (2021), trainingIMG (img2brain) "
             "or a dataset.toml (your own data), or the folder above one."
         )
-        return [Finding("error", f"{folder} holds no subject of any layout known here.", nearest(Path(folder), LAYOUTS), mend)]
+        return [Finding("error", f"{folder} holds no subject of any layout known here.", nearest(Path(folder), LAYOUTS), fix)]
     findings: list[Finding] = []
     for i, (layout, place) in enumerate(places):
         findings += layout.examine(place, store, subprogress(report, i / len(places), (i + 1) / len(places)))

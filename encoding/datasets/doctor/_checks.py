@@ -1,4 +1,4 @@
-"""Checks that more than one layout needs: pictures, doubles, responses, ROIs and ceilings."""
+"""Checks that more than one layout needs: images, duplicates, responses, ROIs and ceilings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def facts_of_images(paths: Sequence[Path], store: Store, report: Report) -> list
 
 
 def check_readable(kind: str, paths: Sequence[Path], facts: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """An error where pictures cannot be decoded, a warning where they are not RGB."""
+    """Yield an error where images cannot be decoded, and warnings where they are not RGB or hardly vary."""
     errors = [fact["error"] for fact in facts if fact["error"]]
     if errors:
         yield Finding(
@@ -60,8 +60,8 @@ def check_readable(kind: str, paths: Sequence[Path], facts: Sequence[Mapping[str
         yield Finding("warning", what, meaning, "Save them with 8 bits a channel: (values / values.max() * 255).astype('uint8').")
 
 
-def check_pictures(kind: str, paths: Sequence[Path], store: Store, report: Report) -> Iterator[Finding]:
-    """Whether pictures can be read, and of what size they are."""
+def check_images(kind: str, paths: Sequence[Path], store: Store, report: Report) -> Iterator[Finding]:
+    """Check whether images can be read, and of what size they are."""
     paths = list(dict.fromkeys(paths))
     facts = facts_of_images(paths, store, report)
     yield from check_readable(kind, paths, facts)
@@ -69,9 +69,9 @@ def check_pictures(kind: str, paths: Sequence[Path], store: Store, report: Repor
     if any(fact["error"] for fact in facts):
         return
     size = "{} x {}".format(*sizes[0])
-    told = f"all {size}" if len(sizes) == 1 else f"of {len(sizes)} sizes from {size} to {'{} x {}'.format(*sizes[-1])}"
+    extent = f"all {size}" if len(sizes) == 1 else f"of {len(sizes)} sizes from {size} to {'{} x {}'.format(*sizes[-1])}"
     yield Finding(
-        "ok", f"{len(paths):,} {kind} images, all readable, {told} pixels.", "" if len(sizes) == 1 else "Each network resizes them."
+        "ok", f"{len(paths):,} {kind} images, all readable, {extent} pixels.", "" if len(sizes) == 1 else "Each network resizes them."
     )
 
 
@@ -85,7 +85,7 @@ def check_order(paths: Sequence[Path]) -> Iterator[Finding]:
             f"A plain sort would put {sorted(names)[row]} into row {row}, not {names[row]}. If the responses were saved in that order, "
         )
         yield Finding(
-            "warning", order, f"{meaning}every row answers another picture.", "Make sure of it; names padded with zeros leave no doubt."
+            "warning", order, f"{meaning}every row is fitted to another image.", "Make sure of it; names padded with zeros leave no doubt."
         )
     else:
         yield Finding("ok", order)
@@ -100,7 +100,7 @@ def check_order(paths: Sequence[Path]) -> Iterator[Finding]:
             n_missing = sum(high - low - 1 for low, high in gaps)
             what = f"the numbers in file names leave out {n_missing:,}, the first {gaps[0][0] + 1}."
             yield Finding(
-                "warning", what, "If a picture is missing, all rows after it are wrong.", "Copy the missing pictures, or renumber them."
+                "warning", what, "If an image is missing, all rows after it are wrong.", "Copy the missing images, or renumber them."
             )
 
 
@@ -110,7 +110,7 @@ def with_capitals_first(name: str) -> list[tuple[str, int]]:
 
 
 def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarray, store: Store, report: Report) -> Iterator[Finding]:
-    """Pictures with equal bytes: among those without responses, or in rows that a split may part."""
+    """Find images with equal bytes: among those without responses, or in rows that a split may part."""
     names = file_facts([*train, *test], store, name="sha256", learn=sha256, report=report)
     seen, unseen = names[: len(train)], names[len(train) :]
     first = {name: row for row, name in reversed(list(enumerate(seen)))}  # the first of equals wins
@@ -124,12 +124,12 @@ def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarra
     if parted:
         row = parted[0]
         rows = f"{first[seen[row]]} and {row} ({train[row].name})"
-        what = f"{len(parted):,} rows show a picture that another row shows too, the first rows {rows}."
+        what = f"{len(parted):,} rows have an image that another row has too, the first rows {rows}."
         yield Finding(
             "warning", what, "A split may train on one and test on the other.", "Give such rows one number in groups, or average them."
         )
     if not leaks and not parted:
-        yield Finding("ok", "no picture has a double that a split could part.")
+        yield Finding("ok", "no image has a duplicate that a split could part.")
 
 
 def check_values(path: Path, label: str, store: Store, report: Report) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What a diagnosis is made of."""
+"""Findings: the lines of a diagnosis."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Finding:
     level: str
     what: str
     meaning: str = ""
-    mend: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.level:8s}" + " ".join(part for part in (self.what, self.meaning, self.mend) if part)
+        return f"{self.level:8s}" + " ".join(part for part in (self.what, self.meaning, self.fix) if part)
 
 
 def found_by(check: Iterator[Finding], name: str = "") -> Iterator[Finding]:
@@ -30,4 +30,4 @@ def found_by(check: Iterator[Finding], name: str = "") -> Iterator[Finding]:
             return
         except (BadData, OSError) as error:
             finding = Finding("error", str(error), "Until then the subject cannot be opened.")
-        yield Finding(finding.level, f"{name}: {finding.what}" if name else finding.what, finding.meaning, finding.mend)
+        yield Finding(finding.level, f"{name}: {finding.what}" if name else finding.what, finding.meaning, finding.fix)

@@ -50,8 +50,8 @@ def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
     yield from found_by(check_clips(layout, store, subprogress(report, 0, 0.5)), folder.name)
     subjects = _subjects(layout)
     if not subjects:
-        mend = "Unpack participants_data_v2021 beside the clips."
-        yield Finding("error", f"{folder.name}: no sub01, sub02 … in mini_track or full_track.", "There are no responses.", mend)
+        fix = "Unpack participants_data_v2021 beside the clips."
+        yield Finding("error", f"{folder.name}: no sub01, sub02 … in mini_track or full_track.", "There are no responses.", fix)
     for i, subject in enumerate(subjects):
         part = subprogress(report, 0.5 + 0.5 * i / len(subjects), 0.5 + 0.5 * (i + 1) / len(subjects))
         yield from found_by(check_subject(layout, subject, store, part), subject)

@@ -1,4 +1,4 @@
-"""The doctor's findings about a folder of data, kept in the Store for as long as no file in it changes."""
+"""Keep the doctor's findings about a folder in the Store for as long as no file in it changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
-FINDINGS_VERSION = 1
+FINDINGS_VERSION = 2
 PARTS = tuple(field.name for field in fields(Finding))
 
 
@@ -30,7 +30,7 @@ def checkup(folder: Path, store: Store, report: Report = silent) -> list[Finding
 
 
 def kept_findings(state: str, store: Store) -> list[Finding] | None:
-    """What was found when a folder was in this :func:`folder_state`; None where it was not examined then."""
+    """Return what was found when a folder was in this :func:`folder_state`; None where it was not examined then."""
     found = store.get(findings_key(state))
     return None if found is None else [Finding(*map(str, each)) for each in zip(*(found[part] for part in PARTS), strict=True)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets._responses import require_real
-from encoding.datasets.doctor._checks import check_doubles, check_order, check_pictures, check_values
+from encoding.datasets.doctor._checks import check_doubles, check_images, check_order, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.datasets.img2brain import SUBJECT, TOP, Img2Brain, Img2BrainLayout, check_rows, read_test_images, read_training_images
 from encoding.runtime.progress import Report, subprogress
@@ -53,14 +53,14 @@ def check_origin(layout: Img2BrainLayout) -> Iterator[Finding]:
 
 def check_training_images(layout: Img2BrainLayout, store: Store, report: Report) -> Iterator[Finding]:
     paths = read_training_images(layout)
-    yield from check_pictures("training", paths, store, report)
+    yield from check_images("training", paths, store, report)
     yield from check_order(paths)
     yield from _compare(layout, "training images", len(paths), N_IMAGES)
 
 
 def check_test_images(layout: Img2BrainLayout, store: Store, report: Report) -> Iterator[Finding]:
     if paths := read_test_images(layout):
-        yield from check_pictures("test", paths, store, report)
+        yield from check_images("test", paths, store, report)
         yield from _compare(layout, "test images", len(paths), N_TEST)
     else:
         yield Finding("warning", f"no images in {layout.test_images}.", "There is nothing to predict.", AGAIN)

@@ -15,7 +15,7 @@ from encoding.datasets._description import FILE, SubjectFiles, read_description
 from encoding.datasets._images import not_listed
 from encoding.datasets._own_files import FROM_ONE, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
 from encoding.datasets._responses import require_real
-from encoding.datasets.doctor._checks import check_doubles, check_order, check_pictures, check_sizes, check_values
+from encoding.datasets.doctor._checks import check_doubles, check_images, check_order, check_sizes, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.datasets.own import OwnDataset, read_places
 from encoding.runtime.progress import Report, subprogress
@@ -76,13 +76,13 @@ def check_description(path: Path) -> Iterator[Finding]:
 
 def check_stimuli(case: Examination) -> Iterator[Finding]:
     paths = read_image_paths(case.files.images)
-    yield from check_pictures("training", paths, case.store, subprogress(case.report, 0, 0.4))
+    yield from check_images("training", paths, case.store, subprogress(case.report, 0, 0.4))
     if case.files.images.files is None:
         yield from check_order(paths)
         if left_out := not_listed(case.files.images.folder):
             yield Finding("warning", left_out, "They are no rows.")
     if unlabelled := read_unlabelled(case.files.images):
-        yield from check_pictures("unlabelled", unlabelled, case.store, subprogress(case.report, 0.4, 0.45))
+        yield from check_images("unlabelled", unlabelled, case.store, subprogress(case.report, 0.4, 0.45))
     elif case.files.images.unlabelled:
         what = f"no images in {case.files.images.unlabelled}."
         yield Finding("warning", what, "There is nothing to predict without responses.", "Put them there, or take unlabelled out.")
@@ -130,8 +130,8 @@ def check_places(case: Examination) -> Iterator[Finding]:
         n_seen = len(np.unique(np.concatenate([columns for _, columns in sampled.values()])))
         yield Finding("ok", f"{n_seen:,} of {n_voxels:,} voxels are seen on the cortical surface.", "The brain map shows these.")
         if n_seen == 0:
-            mend = "Save the mask with the affine of MNI space."
-            yield Finding("warning", "no voxel of the mask lies in cortex.", "Its affine is of another space.", mend)
+            fix = "Save the mask with the affine of MNI space."
+            yield Finding("warning", "no voxel of the mask lies in cortex.", "Its affine is of another space.", fix)
     elif vertices is not None:
         told = ", ".join(f"{int((at < 10_242).sum()):,} of {len(at):,} {block}" for block, at in vertices.items())
         yield Finding("ok", f"places on the cortex are known; the brain map shows those on fsaverage5: {told}.")

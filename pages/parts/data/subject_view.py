@@ -122,5 +122,5 @@ def _findings_table(found: list[Finding]) -> pd.DataFrame:
         "level": [f"{ICONS[each.level]}\N{NO-BREAK SPACE}{each.level}" for each in worst_first],
         "finding": [each.what for each in worst_first],
     }
-    columns |= {"what it means": [each.meaning for each in worst_first], "how to fix it": [each.mend for each in worst_first]}
+    columns |= {"what it means": [each.meaning for each in worst_first], "how to fix it": [each.fix for each in worst_first]}
     return pd.DataFrame({name: texts for name, texts in columns.items() if any(texts)}).set_index("level")

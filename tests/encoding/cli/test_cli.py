@@ -370,7 +370,7 @@ def test_the_doctor_fails_where_data_cannot_be_used_and_says_the_mend(demo, ask,
 
 def test_the_doctor_says_that_a_folder_holds_no_data(ask, tmp_path):
     (finding,) = ask("doctor", tmp_path, code=1)["findings"]
-    assert "holds no subject" in finding["what"] and "subj01" in finding["mend"]
+    assert "holds no subject" in finding["what"] and "subj01" in finding["fix"]
 
 
 # ---- cache

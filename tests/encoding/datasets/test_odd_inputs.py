@@ -15,7 +15,7 @@ import scipy.io
 from PIL import Image
 
 from encoding.cli import main
-from encoding.datasets import DATASETS, BadData
+from encoding.datasets import DATASETS, BadData, data_dir
 from encoding.datasets._arrays import open_npy
 from encoding.datasets._masks import read_mask
 from encoding.datasets.doctor import diagnose
@@ -279,3 +279,21 @@ def test_a_block_of_any_name_can_be_fitted_alone(folder, store, block, capsys, m
     assert main([*words, "--split", "holdout:0.75:5", "--hemi", block, "--json"]) == 0
     assert f'"{block}"' in capsys.readouterr().out
     assert main([*words, "--hemi", "lh"]) != 0 and "left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor", "words"), [("uint16", 16, "hardly vary"), ("uint16", 1, "hardly vary"), ("int32", 1, "cannot be read")]
+)
+def test_the_doctor_speaks_of_images_that_are_black_or_unreadable(folder, store, dtype, factor, words):  # noqa: F811
+    describe(folder, SHORTEST)
+    for i in range(N):
+        ramp = np.roll(np.tile(np.arange(256), (32, 1)), i, axis=1).astype(dtype) * np.dtype(dtype).type(factor)
+        (folder / "images" / f"{i}.png").unlink()
+        Image.fromarray(ramp).save(folder / "images" / f"{i}.tif")
+    assert any(words in str(finding) for finding in diagnose(folder, store))
+
+
+def test_a_home_folder_that_is_not_there_names_the_variable(monkeypatch):
+    monkeypatch.setenv("ENCODING_DATA_DIR", "~nosuchuser/data")
+    with pytest.raises(BadData, match="ENCODING_DATA_DIR is ~nosuchuser/data"):
+        data_dir()

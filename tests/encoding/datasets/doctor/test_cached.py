@@ -90,4 +90,4 @@ def test_the_tasks_leave_findings_and_an_opened_subject_in_the_store(folder, sto
     open_subject(("mine", "ann"), store)
     assert DATASETS["mine"].is_ready("ann", store) and kept_findings(folder_state(folder), store) is None
     examine("mine", store)
-    assert any("no picture has a double" in finding.what for finding in kept_findings(folder_state(folder), store))
+    assert any("no image has a duplicate" in finding.what for finding in kept_findings(folder_state(folder), store))

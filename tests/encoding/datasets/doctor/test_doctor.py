@@ -76,7 +76,7 @@ def test_a_subject_a_folder_of_subjects_and_the_folder_above_are_recognised(layo
 def test_a_folder_without_subjects_is_an_error_that_says_what_to_name(tmp_path, store):
     for folder in (tmp_path, tmp_path / "nowhere"):
         (finding,) = diagnose(folder, store)
-        assert finding.level == "error" and str(folder) in finding.what and "subj01, subj02" in finding.mend
+        assert finding.level == "error" and str(folder) in finding.what and "subj01, subj02" in finding.fix
 
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES)
@@ -254,7 +254,7 @@ def test_a_sound_img2brain_gives_nothing_but_what_is_so(img2brain, store):
         "no ROIs, no brain map and no noise ceiling",
         "11 training images, all readable, all 8 x 8 pixels",
         "natural order of file names, from 01.jpg to 11.jpg",
-        "no picture has a double",
+        "no image has a duplicate",
         "training responses 11 x 30 float32, finite",
     ):
         assert part in told(findings, "ok"), part
@@ -285,9 +285,9 @@ def test_what_is_wrong_with_img2brain_is_named(img2brain, store):
     assert "trainingIMG holds 10 images but training.npy has 11 rows" in told(findings, "error")
     assert "1 of 10 training images cannot be read, the first: " in told(findings, "error")
     for part in (
-        "the numbers in file names leave out 1, the first 5. If a picture is missing, all rows after it are wrong",
+        "the numbers in file names leave out 1, the first 5. If an image is missing, all rows after it are wrong",
         "1 images without responses are training images too, the first 2.jpg, which is 02.jpg",
-        "1 rows show a picture that another row shows too, the first rows 0 and 9 (11.jpg)",
+        "1 rows have an image that another row has too, the first rows 0 and 9 (11.jpg)",
         "1 training images are not RGB, the first 03.jpg (L)",
         "1 training vertices have the same response in every row. They have no r.",
     ):
@@ -360,7 +360,7 @@ OWN_FAULTS = {
         "warning",
         "1 of 11 images belong to no row",
     ),
-    "twins": ({"copy": ("00.png", "10.png")}, "warning", "1 rows show a picture that another row shows too, the first rows 0 and 10"),
+    "twins": ({"copy": ("00.png", "10.png")}, "warning", "1 rows have an image that another row has too, the first rows 0 and 10"),
     "no unlabelled": ({"text": OWN.replace("[subjects.ann]", "unlabelled = '.'\n[subjects.ann]")}, "warning", "nothing to predict without"),
     "built in": ({"rename": "demo"}, "error", "demo is the name of a data set that is built in. This one can't be opened by it. Rename"),
     "elsewhere": ({"rename": "../other/mine"}, "warning", "is not in the folder of data sets, .*Move it there, or set ENCODING_DATA_DIR"),
@@ -388,7 +388,7 @@ def test_groups_that_keep_doubles_together_are_in_order(own, store):
     np.save(own / "g.npy", np.r_[np.arange(10), 0])
     (own / "dataset.toml").write_text(OWN + "groups = 'g.npy'")
     findings = diagnose(own, store)
-    assert "no picture has a double that a split could part" in told(findings, "ok")
+    assert "no image has a duplicate that a split could part" in told(findings, "ok")
     assert "Splits keep 10 groups of rows together" in told(findings, "ok")
 
 
