@@ -58,22 +58,26 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     if is_complete(planned, store):
         return Result(planned, store, cached=True, seconds=time.perf_counter() - started)
     device = choose_device(device)
-    preflight(planned, store, device).check()
-    rest = subprogress(report, opened, 1)
-    if planned.readout.uses_components:
-        for number, each_plan in enumerate((planned, *planned.extra_subjects)):
-            n_plans = 1 + len(planned.extra_subjects)
-            extract_features(each_plan, store, subprogress(rest, 0.6 * number / n_plans, 0.6 * (number + 1) / n_plans), device)
-    folds = []
-    for number, fold in enumerate(planned.folds):
-        n_folds = len(planned.folds)
-        folds.append(
-            _fit_fold(planned, fold, store, subprogress(rest, 0.6 + 0.4 * number / n_folds, 0.6 + 0.4 * (number + 1) / n_folds), device)
-        )
-    arrays = {name: np.stack([fold[name] for fold in folds]) for name in folds[0]}
-    store.put(planned.key, arrays, planned.made_from(device=device, fit_seconds=time.perf_counter() - started))
+    with store.in_use(planned.stage_keys):
+        preflight(planned, store, device).check()
+        arrays = _fit_stages(planned, store, subprogress(report, opened, 1), device)
+        planned.check_unchanged(store)
+        store.put(planned.key, arrays, planned.made_from(device=device, fit_seconds=time.perf_counter() - started))
     report(1.0, "done")
     return Result(planned, store, cached=False, seconds=time.perf_counter() - started)
+
+
+def _fit_stages(planned: Plan, store: Store, report: Report, device: str) -> Arrays:
+    """Every score of every vertex, (n_folds, n_vertices) by ``<hemi>_<score>``."""
+    if planned.readout.uses_components:
+        plans = (planned, *planned.extra_subjects)
+        for number, one in enumerate(plans):
+            extract_features(one, store, subprogress(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans)), device)
+    folds = []
+    for number, fold in enumerate(planned.folds):
+        start, stop = (0.6 + 0.4 * at / len(planned.folds) for at in (number, number + 1))
+        folds.append(_fit_fold(planned, fold, store, subprogress(report, start, stop), device))
+    return {name: np.stack([fold[name] for fold in folds]) for name in folds[0]}
 
 
 def _fit_fold(planned: Plan, fold: Fold, store: Store, report: Report, device: str) -> Arrays:
@@ -110,6 +114,7 @@ def extract_features(planned: Plan, store: Store, report: Report, device: str) -
         device=device,
         report=report,
         made_from=planned.made_from(device=device),
+        check=lambda: planned.check_unchanged(store),
     )
 
 
@@ -154,6 +159,7 @@ def sum_responses(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, store: St
                 return Moments.from_arrays(finer).whole().arrays()
         Y = planned.subject.responses[hemi]
         sums = Moments.of(Z, Y, planned.inner(fold), rows=fold.train, device=device, report=report)
+        planned.check_unchanged(store)
         return replace(sums, bands=bands_of(planned, fold, store)).arrays()
 
     components = [planned.components_key(fold, layers) for layers in planned.spaces]
@@ -175,7 +181,10 @@ def fit_readout(planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray | No
             ]
             data = training_rows(planned, fold, part, Z, extra_subjects=extra_subjects, checkpoint=Checkpoint(store, key))
         fitting(0, f"{readout.name}: fitting {data.n_targets:,} vertices of {part.name}")
-        return readout.fit(data, planned.options, device=device, report=fitting).arrays()
+        arrays = readout.fit(data, planned.options, device=device, report=fitting).arrays()
+        if not readout.uses_moments:  # moments were checked when they were made
+            planned.check_unchanged(store)
+        return arrays
 
     store.memo(key, make, planned.made_from(device=device, part=part.name))
     if not readout.uses_moments:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import datetime
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from encoding.cli.command import Answer, BadArguments, Parser, add_command
 from encoding.cli.terminal import Progress, file_size, table
 from encoding.fits.spec import FitSpec
 from encoding.runtime.registry import UnknownName, unknown
-from encoding.storage.inventory import StoreEntry, entries, in_use, prune
+from encoding.storage.inventory import StoreEntry, entries, in_use, prune, size_of
 from encoding.storage.inventory import chosen as chosen_of
 from encoding.storage.store import Store
 
@@ -21,7 +20,7 @@ STAGES = ("features", "components", "moments", "weights", "fit", "search")  # th
 PRUNE_MORE = """
 Without --stage, --older or --all only what is damaged or was left half written is removed. Nothing that is removed
 is lost: it is computed again when it is next needed. But imported fits cannot be: only --stage imported and --all remove them.
-A search that is going on keeps its trials.
+What a running fit uses and the trials of a search that is going on stay.
 """
 
 
@@ -35,7 +34,7 @@ def add_commands(commands: Any) -> None:
         actions,
         "verify",
         run_verify,
-        about="Read every result again and remove the damaged ones.",
+        about="Read every result again and move the damaged ones aside.",
         more="Exit code 1 where a damaged one was found. It is computed again when it is next needed.",
         examples="cache verify",
     )
@@ -93,14 +92,14 @@ def _purpose(spec: Mapping[str, Any] | None) -> str:
 
 
 def run_verify(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Compare every checksum and remove what is damaged."""
+    """Compare every checksum and move aside what is damaged."""
     store = Store()
     n_results = len(store.keys())
     damaged = store.verify(report=progress)
     document = {"folder": str(store.root), "checked": n_results, "damaged": damaged}
     if not damaged:
         return Answer(document, f"All {n_results:,} results in {store.root} are sound.")
-    removed = "\n".join(f"removed {key}" for key in damaged)
+    removed = "\n".join(f"moved aside {key}" for key in damaged)
     return Answer(
         document, f"{removed}\n{len(damaged):,} of {n_results:,} results were damaged. They are computed again when needed.", code=1
     )
@@ -113,17 +112,16 @@ def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
     _check_choice(arguments, every)
     chosen = arguments.all or arguments.stage is not None or arguments.older is not None
     targets = _chosen(arguments, every) if chosen else _damaged(store, every, progress)
-    leftovers = store.leftovers()
-    n_bytes = sum(_folder_size(folder) for folder in leftovers)
     if arguments.dry_run:
         kept = in_use(store, targets)
         removed = [one for one in targets if one not in kept]
+        leftovers = [*store.leftovers(), *store.set_aside()]
+        n_leftovers, n_bytes = len(leftovers), sum(map(size_of, leftovers)) + sum(one.n_bytes for one in removed)
     else:
         done = prune(store, targets)
-        removed, kept = list(done.removed), list(done.in_use)
+        removed, kept, n_leftovers, n_bytes = list(done.removed), list(done.in_use), done.n_leftovers, done.n_bytes
     document = {"folder": str(store.root), "dry_run": arguments.dry_run, "removed": [one.key for one in removed]}
-    document |= {"in_use": [one.key for one in kept], "leftovers": len(leftovers)}
-    document |= {"bytes": n_bytes + sum(one.n_bytes for one in removed)}
+    document |= {"in_use": [one.key for one in kept], "leftovers": n_leftovers, "bytes": n_bytes}
     return Answer(document, _prune_text(document, kind="chosen" if chosen else "damaged"))
 
 
@@ -146,10 +144,6 @@ def _damaged(store: Store, every: Sequence[StoreEntry], progress: Progress) -> l
     return [one for one in every if one.key in damaged]
 
 
-def _folder_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def _prune_text(document: Mapping[str, Any], *, kind: str) -> str:
     would, freed = ("Would remove", "would be freed") if document["dry_run"] else ("Removed", "freed")
     number = len(document["removed"])
@@ -157,7 +151,7 @@ def _prune_text(document: Mapping[str, Any], *, kind: str) -> str:
     unfinished = f" and {document['leftovers']:,} left half written" if document["leftovers"] else ""
     text = f"{would} {results}{unfinished}: {file_size(document['bytes'])} {freed} in {document['folder']}"
     if document["in_use"]:
-        text += f"\nKept, as a search is going on: {', '.join(document['in_use'])}"
+        text += f"\nKept, as a fit or a search that is going on uses it: {', '.join(document['in_use'])}"
     if kind == "damaged":
         text += "\nTo make more room: --older DAYS, --stage STAGE or --all; with --dry-run nothing is removed yet."
     return text

@@ -13,9 +13,8 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
-from encoding.storage.npy import BAD_HEADER
+from encoding.storage.npy import BAD_HEADER, NpyRows, read_header
 
-READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 BLOCK_ROWS = 256  # of 20,000 float32 vertices are 20 MB
 AGAIN = "Copy this file again from the original data set."
 
@@ -45,8 +44,8 @@ def other_format(path: Path) -> str:
     if start.startswith(b"\x93NUMPY"):
         try:
             with path.open("rb") as file:
-                _, _, dtype = READ_HEADER[np.lib.format.read_magic(file)](file)
-        except (*BAD_HEADER, KeyError):
+                _, _, dtype = read_header(file, objects=True)
+        except BAD_HEADER:
             return ""
         if not dtype.hasobject:
             return ""
@@ -118,14 +117,17 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
 """Whether the first bytes are of a format, its name, and the advice."""
 
 
-def open_responses(path: Path) -> np.ndarray:
-    """Open a file of responses as (n_stimuli, n_vertices) float32; :class:`BadData` where it is anything else."""
+def open_responses(path: Path) -> np.ndarray | NpyRows:
+    """Open a file of responses as (n_stimuli, n_vertices) float32; :class:`BadData` where it is anything else.
+
+    Rows are read when they are asked for; a file in Fortran order is memory-mapped.
+    """
     responses = open_npy(path)
     if responses.ndim != 2:
         raise BadData(f"{path} has shape {responses.shape} where (n_stimuli, n_vertices) is needed. {AGAIN}")
     if responses.dtype != np.float32:
         raise BadData(f"{path} holds {responses.dtype} where float32 is needed. {as_float32_advice(path, responses.dtype)}")
-    return responses
+    return NpyRows(path) if responses.flags.c_contiguous else responses
 
 
 def as_float32_advice(path: Path, dtype: np.dtype) -> str:

@@ -73,6 +73,7 @@ def extract(
     batch_size: int | None = None,
     report: Report = silent,
     made_from: Mapping[str, Any] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Put the features of every layer in ``keys`` into the Store; those missing are made in one pass.
 
@@ -85,6 +86,7 @@ def extract(
     batch_size : most images in one forward pass; by default as many as memory comfortably holds.
     report : told images done and images a second; what it raises stops the work and leaves nothing behind.
     made_from : kept as provenance beside the numbers.
+    check : called when every stimulus was read, before anything is stored; what it raises leaves nothing behind.
 
     Raises
     ------
@@ -104,6 +106,7 @@ def extract(
             with ExitStack() as files:
                 rows = {layer: _Rows(layer, keys[layer], len(stimuli), store, made_from or {}, files) for layer in layers}
                 _stream(stimuli, backbone, rows, (pool, over), store, device, batch_size, subprogress(report, 0, 0.97))
+                check()
                 report(0.97, "features: checksums")
             report(1.0, "features: stored")
 

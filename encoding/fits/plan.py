@@ -11,7 +11,7 @@ import numpy as np
 
 from encoding.backbones import BACKBONES, Source
 from encoding.backbones._catalogue import fetch
-from encoding.datasets import DATASETS, Stimuli, Subject
+from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
 from encoding.evaluation.splits import Fold, folds, inner_folds
@@ -171,6 +171,18 @@ class Plan:
     def _version(self, stage: str, today: int) -> int:
         return FIRST_RELEASE_VERSIONS.get(stage, 1) if self.former else today
 
+    @property
+    def stage_keys(self) -> list[str]:
+        """The names of everything that the fit makes or reads in the Store."""
+        found = [self.key, *self.feature_keys.values()]
+        for fold in self.folds:
+            if self.readout.uses_components:
+                found += [self.components_key(fold, layers) for layers in self.spaces]
+            if self.readout.uses_moments:
+                found += [self.moments_key(fold, hemi) for hemi in self.hemis]
+            found += [self.weights_key(fold, group) for group in self.target_groups]
+        return found + [key for other in self.extra_subjects for key in other.feature_keys.values()]
+
     @cached_property
     def key(self) -> str:
         """The name of the fit: of the scores of all folds and target groups."""
@@ -185,6 +197,13 @@ class Plan:
         ``n_folds`` is the readout's own number unless given.
         """
         return inner_folds(self.subject.groups[fold.train], n_folds or self.readout.n_folds(self.options), INNER_SEED)
+
+    def check_unchanged(self, store: Store) -> None:
+        """BadData where stimuli or responses are no longer those that the plan names, so that what was computed has no name."""
+        for planned in (self, *self.extra_subjects):
+            spec, subject = planned.spec, DATASETS[planned.spec.dataset].open(planned.spec.subject, store)
+            if subject.fingerprints != planned.subject.fingerprints or subject.stimuli.fingerprint != planned.subject.stimuli.fingerprint:
+                raise BadData(f"The data of {spec.dataset} {spec.subject} changed while they were read. Nothing was kept of it: fit again.")
 
     def made_from(self, **more: Any) -> dict[str, Any]:
         """What goes into every result's provenance."""

@@ -95,7 +95,7 @@ def preflight(planned: Plan, store: Store, device: str = "cpu") -> Estimate:
 
     ``device`` is ``cpu`` or ``cuda``.
     """
-    missing = [layer for layer, key in planned.feature_keys.items() if key not in store]
+    missing = [layer for layer, key in planned.feature_keys.items() if not store.is_sound(key)]
     if missing:
         probed = probe(planned, store, device)
         sizes, seconds = dict(probed.sizes), probed.seconds
@@ -235,7 +235,8 @@ def _judged(estimate: Estimate, store: Store, device: str) -> Estimate:
     free = shutil.disk_usage(store.root).free
     if estimate.disk + features.SPARE_BYTES > free:
         problems.append(
-            f"The fit keeps {estimate.disk / 1e9:,.1f} GB on the disk of {store.root}; {free / 1e9:,.1f} GB are free. "
+            f"The fit keeps {estimate.disk / 1e9:,.2f} GB on the disk of {store.root}; {free / 1e9:,.2f} GB are free, and "
+            f"{features.SPARE_BYTES / 1e9:,.2f} GB stay free. "
             f"Pool the layer ({pooling_advice()}), or make room: `python -m encoding cache prune`."
         )
     if estimate.ram > (available := available_memory()):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from encoding.runtime.progress import Report, silent
 from encoding.storage.atomic import atomic_file
 from encoding.storage.keys import stage_of
-from encoding.storage.store import PROVENANCE, InUse, Store
+from encoding.storage.locks import InUse
+from encoding.storage.store import PROVENANCE, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,56 +121,71 @@ def chosen(results: Collection[StoreEntry], *, stages: Collection[str] = (), old
 
 @dataclass(frozen=True)
 class Pruned:
-    """What :func:`prune` removed, and what it left because it is in use."""
+    """What :func:`prune` removed, what it left because it is in use, and how many bytes of unfinished and damaged results went, too."""
 
     removed: tuple[StoreEntry, ...]
     in_use: tuple[StoreEntry, ...]
+    n_leftovers: int = 0
+    leftover_bytes: int = 0
 
     @property
     def n_bytes(self) -> int:
         """Bytes that were freed."""
-        return sum(one.n_bytes for one in self.removed)
+        return self.leftover_bytes + sum(one.n_bytes for one in self.removed)
 
 
 def prune(store: Store, results: Collection[StoreEntry]) -> Pruned:
-    """Remove results, and what processes that died left half written. A search that is going on keeps its trials."""
-    gone = {one.key for one in results if _remove(store, one)}
-    store.sweep()
-    kinds = {True: [], False: []}
-    for one in results:
-        kinds[one.key in gone].append(one)
-    return Pruned(tuple(kinds[True]), tuple(kinds[False]))
+    """Remove results, what processes that died left half written, and damaged results that were moved aside.
+
+    What a running fit reads or makes stays, and so do the trials of a search that goes on.
+
+    Raises
+    ------
+    OSError where one may not be removed, as in a Store that is read-only.
+    """
+    with store.lock("prune"):  # no fit begins meanwhile
+        kept = {one.key for one in in_use(store, results)}
+        removed = tuple(one for one in results if one.key not in kept)
+        for one in removed:
+            if one.stage == SEARCHES:
+                for file in _study_files(store.root / SEARCHES / f"{one.key}.db"):
+                    file.unlink(missing_ok=True)
+            else:
+                store.remove(one.key)
+        leftovers = [*store.leftovers(), *store.set_aside()]
+        n_bytes = sum(size_of(path) for path in leftovers)
+        store.sweep()
+        for path in store.set_aside():
+            path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+    return Pruned(removed, tuple(one for one in results if one.key in kept), len(leftovers), n_bytes)
 
 
 def in_use(store: Store, results: Collection[StoreEntry]) -> list[StoreEntry]:
     """Those that :func:`prune` would leave now."""
-    return [one for one in results if one.stage == SEARCHES and not _try(store, one.key, lambda: None)]
+    keys = store.keys_in_use()
+    return [one for one in results if one.key in keys or (one.stage == SEARCHES and _is_locked(store, one.key))]
 
 
-def _remove(store: Store, one: StoreEntry) -> bool:
-    """Whether it could be removed: a search's trials not while the search goes on, which holds its lock."""
-    if one.stage != SEARCHES:
-        store.remove(one.key)
-        return True
-
-    def remove() -> None:
-        for file in _study_files(store.root / SEARCHES / f"{one.key}.db"):
-            file.unlink(missing_ok=True)
-
-    return _try(store, one.key, remove)
-
-
-def _try(store: Store, key: str, act: Callable[[], None]) -> bool:
+def _is_locked(store: Store, key: str) -> bool:
     try:
         with store.lock(key, wait=False):
-            act()
-    except (InUse, PermissionError):  # the second where a file that somebody reads cannot be removed
-        return False
-    return True
+            return False
+    except InUse:
+        return True
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; those removed meanwhile count nothing."""
+    files = [path] if path.is_symlink() or not path.is_dir() else [file for file in path.rglob("*") if not file.is_dir()]
+    n_bytes = 0
+    for file in files:
+        with suppress(FileNotFoundError):
+            n_bytes += file.lstat().st_size
+    return n_bytes
 
 
 def check(asked: str, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """A background job: compare every checksum, remove what is damaged, and leave :func:`last_check`."""
+    """A background job: compare every checksum, move aside what is damaged, and leave :func:`last_check`."""
     n_results = len(store.keys())
     damaged = store.verify(report=report)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tokenize
 from math import prod
@@ -124,3 +125,73 @@ def read_npy(path: Path, *, mapped_from: int = MAPPED_BYTES) -> np.ndarray:
     array = np.frombuffer(data, dtype).reshape(shape, order=order) if n_bytes else np.zeros(shape, dtype)
     array.flags.writeable = False
     return array
+
+
+class NpyRows:
+    """A matrix in a ``.npy`` file, (n_rows, n_columns) in C order, of which rows are read when they are asked for.
+
+    Indexed as a numpy array is, it gives new arrays in memory. Nothing is mapped and nothing kept open: a file that somebody shortens
+    meanwhile is an error, where a memory map would kill the process.
+
+    Raises
+    ------
+    ValueError where the file is no such matrix, or no longer as long as it was.
+    """
+
+    ndim = 2
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self.shape, columns_first, self.dtype = read_header(file)
+            self._start = file.tell()
+        self.path = path
+        if len(self.shape) != 2 or columns_first:
+            raise ValueError(f"{path.name} is no matrix in C order")
+        self._check(path.stat().st_size)
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:, :], dtype)
+
+    def __getitem__(self, index: object) -> np.ndarray:
+        rows, columns = index if isinstance(index, tuple) else (index, slice(None))
+        numbers = np.arange(self.shape[0])[rows]
+        if numbers.ndim > 1 or (np.ndim(rows) and np.ndim(columns)):  # numpy pairs lists of rows and columns
+            return self[:, :][index]
+        found = self._read(np.atleast_1d(numbers), columns if isinstance(columns, slice) else slice(None))
+        found = found if isinstance(columns, slice) else found[:, columns]
+        return found if numbers.ndim else found[0]
+
+    def _read(self, rows: np.ndarray, columns: slice) -> np.ndarray:
+        """Rows in their order, in runs that lie side by side; of each only the columns of a slice."""
+        first, last, step = columns.indices(self.shape[1])
+        whole = step != 1 or (first, last) == (0, self.shape[1])
+        left, right = (0, self.shape[1]) if whole else (first, max(first, last))
+        out = np.empty((len(rows), right - left), self.dtype)
+        width, item = self.shape[1], self.dtype.itemsize
+        edges = np.flatnonzero(np.diff(rows) != 1) + 1 if whole else np.arange(1, len(rows))
+        with self.path.open("rb", buffering=0) as file:
+            self._check(os.fstat(file.fileno()).st_size)
+            for run in np.split(np.arange(len(rows)), edges) if out.size else ():
+                block = memoryview(out[run[0] : run[-1] + 1]).cast("B")
+                offset, done = self._start + (int(rows[run[0]]) * width + left) * item, 0
+                while done < len(block):
+                    n_bytes = os.preadv(file.fileno(), [block[done:]], offset + done)
+                    if not n_bytes:
+                        raise ValueError(f"{self.path} was shortened while it was read")
+                    done += n_bytes
+        return out[:, columns] if whole and step != 1 else out
+
+    def _check(self, n_bytes: int) -> None:
+        if n_bytes != self._start + self.nbytes:
+            raise ValueError(f"{self.path} has {n_bytes:,} bytes where its header says {self._start + self.nbytes:,}: it was changed")

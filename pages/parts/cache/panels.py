@@ -166,7 +166,7 @@ def _prune(found: Sequence[StoreEntry]) -> None:
 def _remove(targets: Sequence[StoreEntry]) -> None:
     """Callback: remove what was counted, and no more."""
     done = prune(store(), targets)
-    kept = f" {len(done.in_use):,} kept, as a search is going on." if done.in_use else ""
+    kept = f" {len(done.in_use):,} kept, as a fit or a search that is going on uses it." if done.in_use else ""
     st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"
     st.session_state["prune_sure"] = False
     _held.clear()

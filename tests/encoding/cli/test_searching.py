@@ -95,7 +95,7 @@ def test_the_cache_command_lists_and_prunes_trials_but_not_of_a_search_that_is_g
     assert {"key": path.stem, "stage": "search", "bytes": path.stat().st_size}.items() <= listed[-1].items()
     prune = ["cache", "prune", "--stage", "search"]
     with cache.lock(path.stem):
-        assert f"Kept, as a search is going on: {path.stem}" in shell(*prune, "--dry-run")[1]
+        assert f"Kept, as a fit or a search that is going on uses it: {path.stem}" in shell(*prune, "--dry-run")[1]
         document = json.loads(shell(*prune, "--json")[1])
         assert (document["removed"], document["in_use"], document["bytes"]) == ([], [path.stem], 0) and path.exists()
     n_bytes = path.stat().st_size
