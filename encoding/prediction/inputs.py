@@ -15,7 +15,7 @@ from encoding.readouts import Model
 
 
 class CannotPredict(ValueError):
-    """A fit cannot predict what is asked of it. The message says why, and the mend."""
+    """A fit cannot make the requested prediction. The message says why, and how to fix it."""
 
 
 def n_columns_of(planned: Plan) -> dict[str, int]:

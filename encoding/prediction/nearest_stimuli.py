@@ -16,7 +16,7 @@ LEAST_VERTICES = 3  # below this a correlation over vertices says nothing
 
 @dataclass(frozen=True)
 class Patterns:
-    """Measured responses of the best predicted vertices, ready to be held against a predicted pattern.
+    """Measured responses of the best predicted vertices, ready to be correlated with a predicted pattern.
 
     Attributes
     ----------

@@ -164,27 +164,27 @@ class OcclusionRequest:
         return digest("occlusion", OCCLUSION_VERSION, n_grid=self.n_grid, patch=self.patch, **made)
 
 
-def compute(asked: OcclusionRequest, store: Store, report: Report = silent, device: str = "auto") -> Occlusion:
-    """The map that is asked for, computed at most once in a Store.
+def compute(request: OcclusionRequest, store: Store, report: Report = silent, device: str = "auto") -> Occlusion:
+    """Compute the requested map, at most once in a Store.
 
     Raises
     ------
     As :func:`encoding.runs.table.open_run`, :meth:`encoding.prediction.predictor.Predictor.of` and :func:`occlude`.
     """
-    if (found := stored(asked.key, store)) is not None:
+    if (found := stored(request.key, store)) is not None:
         return found
-    result = open_run(asked.fit, store, subprogress(report, 0, 0.1))
+    result = open_run(request.fit, store, subprogress(report, 0, 0.1))
     report(0.1, "opening the network")
-    if columns_digest(result, asked.roi) != asked.columns:
-        raise ValueError(f"The vertices of {asked.roi} changed after this map was requested. Open the page again.")
+    if columns_digest(result, request.roi) != request.columns:
+        raise ValueError(f"The vertices of {request.roi} changed after this map was requested. Open the page again.")
     predictor = Predictor.of(result, device=device)
-    columns = {hemi: result.columns(asked.roi, hemi) for hemi in result.plan.hemis}
-    frames = [Image.open(io.BytesIO(frame), formats=["PNG"]) for frame in asked.frames]
-    shape = {"n_grid": asked.n_grid, "patch": asked.patch, "folds": asked.folds}
+    columns = {hemi: result.columns(request.roi, hemi) for hemi in result.plan.hemis}
+    frames = [Image.open(io.BytesIO(frame), formats=["PNG"]) for frame in request.frames]
+    shape = {"n_grid": request.n_grid, "patch": request.patch, "folds": request.folds}
     made = occlude(predictor, frames, columns, **shape, report=subprogress(report, 0.15, 1))
     arrays = {"drop": made.drop, "uncovered": np.array(made.uncovered), "patch": np.array(made.patch)}
-    made_from = {"fit": asked.fit, "roi": asked.roi, "picture": asked.picture, "simulated": result.plan.subject.simulated}
-    store.put(asked.key, arrays, made_from | {"n_grid": asked.n_grid, "device": predictor.device})
+    made_from = {"fit": request.fit, "roi": request.roi, "picture": request.picture, "simulated": result.plan.subject.simulated}
+    store.put(request.key, arrays, made_from | {"n_grid": request.n_grid, "device": predictor.device})
     return made
 
 

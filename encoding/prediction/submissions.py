@@ -161,8 +161,8 @@ def _write_2023(results: Sequence[Result], folder: Path, report: Report, device:
         of_subject = folder / result.plan.spec.subject
         of_subject.mkdir()
         paths = {hemi: of_subject / f"{hemi}_pred_test.npy" for hemi in result.plan.subject.hemis}
-        said = subprogress(report, 0.9 * number / len(results), 0.9 * (number + 1) / len(results))
-        write_predictions(result, result.plan.subject.unlabelled, paths, report=said, device=device)
+        part = subprogress(report, 0.9 * number / len(results), 0.9 * (number + 1) / len(results))
+        write_predictions(result, result.plan.subject.unlabelled, paths, report=part, device=device)
         for path in paths.values():
             _require_finite(np.load(path, mmap_mode="r"), result)
         written += paths.values()
@@ -174,18 +174,18 @@ def _write_2021(results: Sequence[Result], folder: Path, report: Report, device:
     written = []
     for track, rois, full in (("mini_track", KIT_ROIS, False), ("full_track", ("WB",), True)):
         of_track = [result for result in results if result.plan.spec.subject.endswith(FULL) == full]
-        held: dict[str, dict[str, np.ndarray]] = {roi: {} for roi in rois}
+        predictions: dict[str, dict[str, np.ndarray]] = {roi: {} for roi in rois}
         for result in of_track:
             number, subject = results.index(result), result.plan.subject
-            said = subprogress(report, number / len(results), (number + 1) / len(results))
-            found = predict(result, subject.unlabelled, report=said, device=device)[BLOCK].astype(np.float64)
+            part = subprogress(report, number / len(results), (number + 1) / len(results))
+            found = predict(result, subject.unlabelled, report=part, device=device)[BLOCK].astype(np.float64)
             _require_finite(found, result)
             for roi in rois:
                 columns = slice(None) if full else subject.rois[BLOCK][roi]
-                held[roi][subject.name.removesuffix(FULL)] = np.ascontiguousarray(found[:, columns])
+                predictions[roi][subject.name.removesuffix(FULL)] = np.ascontiguousarray(found[:, columns])
         if of_track:
             path = folder / f"{track}.pkl"
-            write_pickle(held, path)
+            write_pickle(predictions, path)
             written += [path, _zipped(folder / f"{track}.zip", [path], folder)]
     return written
 

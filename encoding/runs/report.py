@@ -100,14 +100,14 @@ def _provenance(result: ScoreTables, store: Store) -> dict[str, str]:
     made, note = result.provenance, read_note(result.key, store)
     before = made.get("made_from", {})
     seconds = before.get("fit_seconds")
-    told = {"key": result.key, "made (UTC)": str(made.get("created", ""))[:19].replace("T", " ")}
-    told |= {"simulated": "yes" if result.plan.subject.simulated else "no", "device": str(before.get("device", ""))}
-    told |= {"fitted in": "" if seconds is None else f"{seconds:.1f} s", "program (commit)": str(made.get("commit", ""))}
-    told["libraries"] = ", ".join(f"{name} {version}" for name, version in made.get("libraries", {}).items())
+    facts = {"key": result.key, "made (UTC)": str(made.get("created", ""))[:19].replace("T", " ")}
+    facts |= {"simulated": "yes" if result.plan.subject.simulated else "no", "device": str(before.get("device", ""))}
+    facts |= {"fitted in": "" if seconds is None else f"{seconds:.1f} s", "program (commit)": str(made.get("commit", ""))}
+    facts["libraries"] = ", ".join(f"{name} {version}" for name, version in made.get("libraries", {}).items())
     if "imported" in before:
         sender = before["imported"].get("by") or "not said"
-        told["imported"] = f"from {sender}, file {before['imported'].get('file', '')}, {before['imported'].get('when', '')[:10]}"
-    return told | ({"tags": ", ".join(note.tags)} if note.tags else {}) | ({"note": note.text} if note.text else {})
+        facts["imported"] = f"from {sender}, file {before['imported'].get('file', '')}, {before['imported'].get('when', '')[:10]}"
+    return facts | ({"tags": ", ".join(note.tags)} if note.tags else {}) | ({"note": note.text} if note.text else {})
 
 
 def _comparison(name: str, found: Comparison) -> dict[str, Any]:
@@ -154,8 +154,8 @@ def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
     ends = {name: roi_ends(result) for name, result in zip(names, results, strict=True)}
     marked = _marked(compared["B"]) if len(results) == 2 else ()
     stars = " ★: the two differ." if len(marked) else ""
-    said = f"Mean r over the vertices of every region, whiskers: 95 % of bootstrap draws of test images.{stars}"
-    charts = [("Scores", said, plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes))]
+    caption = f"Mean r over the vertices of every region, whiskers: 95 % of bootstrap draws of test images.{stars}"
+    charts = [("Scores", caption, plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes))]
     for name, found in compared.items():
         pair = ("A", name)
         if len(found.table):

@@ -154,9 +154,9 @@ def write_note(key: str, store: Store, note: Note) -> None:
         if note == Note():
             path.unlink(missing_ok=True)
             return
-        told = {"text": note.text, "tags": list(note.tags), "changed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
+        content = {"text": note.text, "tags": list(note.tags), "changed": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}
         with atomic_file(path, "w") as file:
-            json.dump(told, file)
+            json.dump(content, file)
 
 
 def _check_note(note: Note) -> None:
