@@ -229,7 +229,7 @@ def test_the_default_elastic_net_is_scikit_learns_of_standardised_responses(unit
     for target in range(4):
         theirs = linear_model.ElasticNet(alpha=alpha[target], l1_ratio=0.3, tol=1e-12, max_iter=200_000)
         weights = theirs.fit(X, Y[:, target] / scale[target]).coef_ * scale[target]
-        np.testing.assert_allclose(ours.weights[:, target], weights, atol=1e-5 * np.abs(weights).max())
+        np.testing.assert_allclose(ours.weights[:, target], weights, atol=1e-6 * scale[target])  # all may be 0
 
 
 def test_selection_by_correlation_takes_the_penalty_of_the_largest_mean_held_out_r():
