@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MOST_PREFIX_TOKENS = 8  # before the places, in networks that do not say how many they have
 CLASS_TOKEN = re.compile(r"(cls|class)_(token|embed|embedding)\d*")  # names of its parameter in timm, torchvision and open_clip
 SELECTIVE = 0.30  # mean share of the quadrant that matters most to a place; 0.25 where all matter alike, as after global attention
+ELSEWHERE = 0.45  # selectivity from which places that are not local are stored in another order; below, noise of deep layers may hide it
 LOCAL = 1 / 3  # of a layer's selectivity that must agree with row-by-row places; measured: 0 in Hiera, 0.3 or less in attention
 #                matrices and partitioned windows, 0.4 to 1 in maps and in tokens stored row by row
 
@@ -164,7 +165,7 @@ def _measured(build: Callable[[], nn.Module], size: int) -> Mapping[tuple[str, s
 def _measure(network: nn.Module, size: int) -> dict[tuple[str, str], tuple[int, bool | None]]:
     """(layer, order) to its number of places and whether they are local, for all layers in forward order; ``network`` is changed.
 
-    The last is None where every place depends alike on all quadrants.
+    The last is None where places depend too much alike on all quadrants to tell.
     """
     import torch
 
@@ -197,7 +198,7 @@ def _measure(network: nn.Module, size: int) -> dict[tuple[str, str], tuple[int, 
 
 
 def _locality(change: torch.Tensor) -> bool | None:
-    """Whether the change (4, height, width) of each quadrant lies in that quadrant; None where it lies everywhere alike."""
+    """Whether the change (4, height, width) of each quadrant lies in that quadrant; None where that cannot be told."""
     import torch.nn.functional as F
 
     if change.shape[1] < 2:
@@ -208,7 +209,9 @@ def _locality(change: torch.Tensor) -> bool | None:
         return None
     cells = F.adaptive_avg_pool2d(change[:, None], 2).flatten(1)  # (quadrant, cell)
     own = float((cells / cells.sum(1, keepdim=True)).diagonal().min())
-    return own - 0.25 >= LOCAL * (selectivity - 0.25)
+    if own - 0.25 >= LOCAL * (selectivity - 0.25):
+        return True
+    return False if selectivity >= ELSEWHERE else None
 
 
 def ancestors(layer: str) -> Iterator[str]:

@@ -83,6 +83,7 @@ def test_hieras_tokens_are_not_row_by_row_until_its_last_stage():
         ("timm/convnext_atto", "stages.1.blocks.0", False),
         ("timm/resnet18", "layer1.0.bn2", False),  # zero in an untrained network
         ("torchvision/squeezenet1_1", "features.3", False),
+        ("torchvision/googlenet", "inception5b", False),  # every place sees nearly the whole image
     ],
 )
 def test_a_grid_is_of_the_map_whichever_axis_its_channels_are(name, layer, channels_last):
