@@ -1,56 +1,143 @@
-"""How sure the mean correlation of an ROI is: bootstrap over test images."""
+"""Error bars of a finished fit: intervals and bootstrap draws of every score of its ROIs, kept in the Store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 import numpy as np
 
-from encoding.evaluation.scores import bootstrap_means
-from encoding.fits.result import Result
+from encoding.evaluation.resampling import OF_ONE_FOLD, ErrorBar, Estimates, Fold, approximate_note, estimate, shared_noise
+from encoding.evaluation.scores import SCORES
+from encoding.fits.result import Result, ScoreTables
 from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
 
-INTERVALS_VERSION = 1
-N_RESAMPLES = 500
-SEED = 0
+INTERVALS_VERSION = 2
+ERROR_BAR = ErrorBar()
+BLOCK_VALUES = 4_000_000  # predictions held at a time, 16 MB
+SUB_BLOCK = 256  # columns resampled at a time
+N_AGREEMENT = 100  # test rows of each fold on which its models are compared
 
 
-def roi_intervals(result: Result, report: Report = silent) -> dict[str, np.ndarray]:
-    """Ends of the 95 % interval of the mean r of every ROI that a fit reports, kept in the Store.
+def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBar = ERROR_BAR) -> dict[str, np.ndarray]:
+    """Compute the 95 % interval of every score of every ROI that a fit reports; kept in the Store.
+
+    The numbers are :mod:`encoding.evaluation.resampling`'s: test stimuli (or groups) are the unit, within each fold.
+
+    Parameters
+    ----------
+    error_bar : how many draws of which seed, which level, and whether r is the mean over folds or pooled.
 
     Returns
     -------
-    ``rois`` (n_rois,) str, ``<hemi>_low`` and ``<hemi>_high`` (n_rois,), and ``<hemi>_draws`` (n_resamples, n_rois), the
-    means whose percentiles they are. All hemispheres and ROIs share each draw of test images, so the
-    difference between two ROIs may be judged from the draws. NaN for an empty ROI.
+    ``rois`` (n_rois,) str; ``n_units`` and ``df``; for each hemisphere ``<hemi>_value``, ``<hemi>_low`` and ``<hemi>_high`` (n_rois,) of
+    the mean r, ``<hemi>_draws`` (n_draws, n_rois) of it, and ``<hemi>_<score>_low`` and ``<hemi>_<score>_high`` of every other
+    score that has an interval. All hemispheres and ROIs share each draw, so the difference between two ROIs may be judged from the
+    draws. NaN for an empty ROI.
     """
     rois = result.selected_rois
 
     def make() -> dict[str, np.ndarray]:
-        arrays = {"rois": np.array(rois)}
+        arrays = {"rois": np.array(rois), "version": np.array(INTERVALS_VERSION)}
         for number, hemi in enumerate(result.plan.hemis):
-            report(number / len(result.plan.hemis), f"bootstrap over test images: {hemi}")
-            columns = np.arange(result.plan.subject.responses[hemi].shape[1])
-            groups = {roi: result.columns(roi, hemi) for roi in rois}
-            means = bootstrap_means(
-                result.predicted(hemi, columns), result.measured(hemi, columns), groups, n_resamples=N_RESAMPLES, seed=SEED
-            )
-            draws = np.stack([means[roi] for roi in rois], axis=1)
-            low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-            arrays |= {f"{hemi}_low": low, f"{hemi}_high": high, f"{hemi}_draws": draws}
+            report(number / len(result.plan.hemis), f"bootstrap over test stimuli: {hemi}")
+            found = estimate_scores(result, hemi, error_bar=error_bar)
+            arrays |= {f"{hemi}_value": found.value["r"], f"{hemi}_draws": np.clip(found.draws, -1, 1)}
+            arrays |= {"n_units": np.array(found.n_units), "df": np.array(found.df)}
+            for name in found.value:
+                low, high = found.interval(name, error_bar.level)
+                prefix = hemi if name == "r" else f"{hemi}_{name}"
+                arrays |= {f"{prefix}_low": low, f"{prefix}_high": high}
         return arrays
 
-    return result.store.memo(intervals_key(result), make, result.plan.made_from(fit=result.key))
+    return result.store.memo(intervals_key(result, error_bar=error_bar), make, result.plan.made_from(fit=result.key))
 
 
-def intervals_key(result: Result) -> str:
-    """The name of a fit's intervals in the Store."""
-    return digest("intervals", INTERVALS_VERSION, fit=result.key, rois=list(result.selected_rois), n=N_RESAMPLES, seed=SEED)
+def estimate_scores(result: Result, hemi: str, *, error_bar: ErrorBar = ERROR_BAR) -> Estimates:
+    """Scores of one hemisphere's ROIs with standard errors and draws, from the fit's predictions.
+
+    ``vertices["r"]`` of a pooled ``error_bar`` is r over the predictions of all folds together.
+    """
+    plan, members = result.plan, {roi: result.columns(roi, hemi) for roi in result.selected_rois}
+    n_columns, n_folds = plan.subject.responses[hemi].shape[1], len(plan.folds)
+    used = np.unique(np.concatenate([np.zeros(0, int), *members.values()]))
+    units = [plan.subject.groups[fold.test] for fold in plan.folds]
+    bounds = np.cumsum([0, *map(len, units)])
+    step = max(1, BLOCK_VALUES // max(1, result.n_test))
+    tau = np.ones(n_columns) if n_folds > 1 else None
+    if n_folds > 1 and plan.readout.uses_components:
+        for columns in (used[start : start + step] for start in range(0, len(used), step)):
+            tau[columns] = shared_noise(_fold_predictions(result, hemi, columns))
+
+    def blocks() -> Iterator[tuple[np.ndarray, list[Fold]]]:
+        for chunk in (used[start : start + step] for start in range(0, len(used), step)):
+            predicted, measured = result.predicted(hemi, chunk), result.measured(hemi, chunk)
+            for start in range(0, len(chunk), SUB_BLOCK):
+                some = slice(start, start + SUB_BLOCK)
+                rows = [slice(bounds[number], bounds[number + 1]) for number in range(n_folds)]
+                yield chunk[some], [Fold(predicted[each, some], measured[each, some], unit) for each, unit in zip(rows, units, strict=True)]
+
+    return estimate(blocks(), members, n_columns, error_bar=error_bar, ceiling=result.ceiling(hemi), tau=tau)
 
 
-def intervals_of(result: Result) -> Mapping[str, np.ndarray] | None:
-    """The bootstrap intervals and draws of a fit's ROIs; None where they were not computed, or for an imported fit not sent along."""
+def _fold_predictions(result: Result, hemi: str, columns: np.ndarray) -> list[list[np.ndarray]]:
+    """``[a][b]``: what the model that fold a tests predicts of some test rows of fold b, (n, n_columns)."""
+    folds = result.plan.folds
+    rows = [fold.test[np.unique(np.linspace(0, len(fold.test) - 1, N_AGREEMENT).round().astype(int))] for fold in folds]
+    every = np.concatenate(rows)
+    ends = np.cumsum([len(each) for each in rows])[:-1]
+    return [np.split(result.predicted_rows(number, every, hemi, columns), ends) for number in range(len(folds))]
+
+
+def intervals_key(result: ScoreTables, *, error_bar: ErrorBar = ERROR_BAR) -> str:
+    """Name a fit's intervals by everything that they read: the fit, ROI masks, groups of test rows, ceilings, the error bar."""
+    plan = result.plan
+    masks = hashlib.sha256()
+    for hemi in plan.hemis:
+        for roi in result.selected_rois:
+            columns = result.columns(roi, hemi)
+            masks.update(f"{hemi} {roi} {len(columns)};".encode() + np.ascontiguousarray(columns, "<i8").tobytes())
+        ceiling = result.ceiling(hemi)
+        masks.update(b"-" if ceiling is None else np.ascontiguousarray(ceiling, "<f4").tobytes())
+    for fold in plan.folds:
+        masks.update(np.unique(plan.subject.groups[fold.test], return_inverse=True)[1].astype("<i8").tobytes())
+    return digest("intervals", INTERVALS_VERSION, fit=result.key, reads=masks.hexdigest(), error_bar=asdict(error_bar))
+
+
+def intervals_of(result: ScoreTables) -> Mapping[str, np.ndarray] | None:
+    """The intervals and draws of a fit's ROIs; None where they were not computed, or were sent by an earlier release (other numbers)."""
     found = result.derived(intervals_key(result))
-    usable = found is not None and len(found[f"{result.plan.hemis[0]}_draws"]) == N_RESAMPLES
-    return found if usable else None
+    return found if found is not None and int(found.get("version", 1)) == INTERVALS_VERSION else None
+
+
+def score_intervals(found: Mapping[str, np.ndarray], hemi: str, score: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Ends (n_rois,) of a score's intervals out of :func:`roi_intervals`; None where the score has none."""
+    prefix = hemi if score == "r" else f"{hemi}_{score}"
+    return (found[f"{prefix}_low"], found[f"{prefix}_high"]) if f"{prefix}_low" in found else None
+
+
+def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean", *, available: bool = True) -> str:
+    """Say which number is reported and what its interval is made of, or that it has none.
+
+    Parameters
+    ----------
+    score, statistic : a key of :data:`encoding.evaluation.scores.SCORES`, and ``mean`` or ``median`` over vertices.
+    available : whether the fit's intervals were computed.
+    """
+    n_folds = len(result.plan.folds)
+    short = SCORES[score].short
+    over = f"the mean over {n_folds} folds of each fold's {'r' if SCORES[score].needs_ceiling else short}" if n_folds > 1 else ""
+    which = f"{short} is {'from ' if SCORES[score].needs_ceiling else ''}{over}. " if over else ""
+    n_units = result.n_test_stimuli
+    units = f"{n_units:,} test stimuli" if n_units == result.n_test else f"{n_units:,} test stimuli or groups ({result.n_test:,} rows)"
+    if statistic != "mean" or (n_folds > 1 and score in OF_ONE_FOLD):
+        why = "a median" if statistic != "mean" else f"{short} over folds"
+        return f"{which}There is no interval of {why}."
+    if not available:
+        return f"{which}Intervals were not computed."
+    folds = ", within folds, widened for what folds share" if n_folds > 1 else ""
+    note = approximate_note(n_units)
+    text = f"{which}95 % intervals: jackknife standard error and Student's t over {units}{folds}."
+    return f"{text} {note}" if note else text

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.analysis.bootstrap import intervals_of
+from encoding.evaluation.resampling import interval
 from encoding.fits.result import Result
 from encoding.readouts import READOUTS
 
@@ -53,11 +54,11 @@ class Comparison:
 def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES) -> Comparison:
     """Compare two finished fits, from what is in the Store alone; nothing is computed that takes long.
 
-    The test is a paired bootstrap over test images (Efron & Tibshirani 1993, chapters 13 and 16). :func:`roi_intervals` draws the
-    same images for every fit of the same test set, so each draw gives one difference: the middle 95 % of them are the interval, and
-    p is the chance of a difference this far from 0 under Student's t, with the draws' standard deviation as its standard error and
-    one degree of freedom less than test images. (Counting the draws beyond 0 could say no p below 2 / 501, too coarse for many ROIs.)
-    It speaks of other test images, not of other subjects or trainings.
+    The test is a paired bootstrap over test stimuli (Efron & Tibshirani 1993, chapters 13 and 16), within each fold, of the mean r
+    that is shown. :func:`encoding.analysis.bootstrap.roi_intervals` draws the same stimuli for every fit of the same test set, so each
+    draw gives one difference. Their standard deviation is its standard error; the interval and p are Student's t.
+    (Counting the draws beyond 0 could give no p below 2 / 501, too coarse for many ROIs.)
+    It speaks of other test stimuli, not of other subjects or trainings.
     """
     unpaired = why_unpaired(first, second)
     found = [intervals_of(result) for result in (first, second)]
@@ -65,21 +66,22 @@ def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES) -
     table = _means(first, second)
     tested = {name: np.full(len(table), np.nan) for name in ("low", "high", "p")}
     if unpaired is None and not missing:
+        df = int(found[0]["df"])
         for number, row in enumerate(table.itertuples()):
             draws = _draws(found[1], row.hemi, row.roi) - _draws(found[0], row.hemi, row.roi)
-            tested["low"][number], tested["high"][number], tested["p"][number] = paired_test(row.difference, draws, first.n_test)
+            tested["low"][number], tested["high"][number], tested["p"][number] = paired_test(row.difference, draws, df)
     table = table.assign(**tested, q=false_discovery(tested["p"]))
     return Comparison(first, second, unpaired, same_vertices(first, second), missing, table.assign(differs=table["q"] <= rate), rate)
 
 
-def paired_test(difference: float, draws: np.ndarray, n_test: int) -> tuple[float, float, float]:
-    """The 95 % interval of a difference and its two-sided p.
+def paired_test(difference: float, draws: np.ndarray, df: int) -> tuple[float, float, float]:
+    """The 95 % interval of a difference and its two-sided p: Student's t with the draws' standard deviation as standard error.
 
     Parameters
     ----------
     difference : of the scores as they are.
-    draws : (n_resamples,) the same difference for test images drawn again with replacement.
-    n_test : test images.
+    draws : (n_draws,) the same difference for test stimuli drawn again with replacement, in the same draws for both.
+    df : degrees of freedom, :attr:`encoding.evaluation.resampling.Estimates.df`.
 
     Returns
     -------
@@ -89,11 +91,11 @@ def paired_test(difference: float, draws: np.ndarray, n_test: int) -> tuple[floa
 
     if not np.isfinite(difference) or not np.isfinite(draws).all():
         return np.nan, np.nan, np.nan
-    low, high = np.percentile(draws, [2.5, 97.5])
     spread = draws.std(ddof=1)
+    low, high = (float(end) for end in interval(difference, spread, df))
     if spread == 0:
-        return float(low), float(high), 1.0 if difference == 0 else 0.0
-    return float(low), float(high), float(2 * stats.t.sf(abs(difference) / spread, n_test - 1))
+        return low, high, 1.0 if difference == 0 else 0.0
+    return low, high, float(2 * stats.t.sf(abs(difference) / spread, df))
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.analysis.bootstrap import roi_intervals
+from encoding.evaluation.resampling import interval
 from encoding.fits.result import Result
 from encoding.runtime.registry import unknown
 
@@ -22,7 +23,7 @@ def roi_rows(result: Result) -> pd.DataFrame:
 
     Columns: roi, hemi, n_vertices, r (mean over vertices), low and high, the ends of the bootstrap interval; where the noise ceiling is
     known also ceiling_r (mean of its root) and normalised_r2 (mean r² over ceiling, vertices under a ceiling of
-    :data:`LEAST_CEILING` left out); key. In a row of :data:`BOTH` hemispheres each vertex counts once.
+    :data:`~encoding.evaluation.scores.LEAST_CEILING` left out); key. In a row of :data:`BOTH` hemispheres each vertex counts once.
     """
     import pandas as pd
 
@@ -31,9 +32,10 @@ def roi_rows(result: Result) -> pd.DataFrame:
     if result.plan.subject.ceiling is not None:
         measures["ceiling_r"] = {hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}
         measures["normalised_r2"] = {hemi: result.score(hemi, "normalised_r2") for hemi in hemis}
-    rows = []
+    rows, df = [], int(roi_intervals(result)["df"])
     for hemi in (BOTH, *hemis) if len(hemis) > 1 else hemis:
-        low, high = np.percentile(roi_draws(result, hemi), [2.5, 97.5], axis=0)
+        draws = roi_draws(result, hemi)
+        low, high = interval(draws.mean(0), draws.std(0, ddof=1), df, scale="fisher")
         for number, roi in enumerate(result.selected_rois):
             columns = {each: result.columns(roi, each) for each in (hemis if hemi == BOTH else (hemi,))}
             row: dict[str, Any] = {"roi": roi, "hemi": hemi, "n_vertices": sum(map(len, columns.values()))}
@@ -136,20 +138,29 @@ def best_per_vertex(results: Sequence[Result], hemi: str, *, least: float = 0.0)
     return np.where(np.isfinite(highest) & (highest >= least), r.argmax(0), np.nan)
 
 
-def chance_bound(n_test: int, n_layers: int = 1, *, p: float = 0.05) -> float:
+def chance_bound(n_test: int, n_layers: int = 1, *, n_folds: int = 1, p: float = 0.05) -> float:
     """The r that the best of ``n_layers`` reaches by chance in at most a share ``p`` of vertices where nothing is to be found.
 
-    From Student's t with n_test - 2 degrees of freedom, one-sided, at p / n_layers (Bonferroni, since the highest of several is taken).
+    From Student's t, one-sided, at p / n_layers (Bonferroni, since the highest of several is taken).
 
-    >>> round(chance_bound(100), 3)
-    0.165
+    Parameters
+    ----------
+    n_test : different test stimuli over all folds.
+    n_folds : where there are several, r is their mean. Each fold costs a degree of freedom, and without signal their mean has twice
+        the variance of independent folds (:func:`encoding.evaluation.resampling.shared_noise`).
+
+    >>> round(chance_bound(100), 3), round(chance_bound(100, n_folds=5), 3)
+    (0.165, 0.239)
     """
     from scipy.stats import t
 
-    if n_test < 3:
+    df = n_test - 2 * n_folds
+    if df < 1:
         return 1.0
-    bound = t.isf(p / n_layers, n_test - 2)
-    return float(bound / np.sqrt(n_test - 2 + bound**2))
+    bound = t.isf(p / n_layers, df)
+    if n_folds > 1:
+        return float(min(1.0, bound * np.sqrt(2 / (n_test - n_folds))))
+    return float(bound / np.sqrt(df + bound**2))
 
 
 def count_per_layer(best: np.ndarray, n_layers: int) -> np.ndarray:

@@ -59,10 +59,10 @@ def mean_prediction(result: Result, columns: Columns) -> MeanPrediction:
     """Average responses and predictions of the test stimuli over ``columns`` of each hemisphere."""
     measured = np.concatenate([result.measured(hemi, chosen) for hemi, chosen in columns.items()], axis=1).mean(1)
     predicted = np.concatenate([result.predicted(hemi, chosen) for hemi, chosen in columns.items()], axis=1).mean(1)
-    ends = np.cumsum([len(fold.test) for fold in result.plan.folds])[:-1]
-    by_fold = [float(pearson(p, m)) for p, m in zip(np.split(predicted, ends), np.split(measured, ends), strict=True)]
     own = over_columns({hemi: result.score(hemi) for hemi in columns}, columns)
-    return MeanPrediction(measured, predicted, float(np.mean(by_fold)), float(np.nanmean(own)) if np.isfinite(own).any() else float("nan"))
+    return MeanPrediction(
+        measured, predicted, result.test_r(predicted, measured), float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
+    )
 
 
 def mean_curves(curve: Columns, columns: Columns) -> tuple[np.ndarray, np.ndarray]:

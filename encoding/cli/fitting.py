@@ -21,6 +21,7 @@ from encoding.cli.command import Answer, BadArguments, add_command, checking_arg
 from encoding.cli.listing import SIDES
 from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS
+from encoding.evaluation.resampling import approximate_note
 from encoding.features.components import LAYER_SCALINGS
 from encoding.fits.plan import plan
 from encoding.fits.resources import Estimate, preflight
@@ -237,6 +238,8 @@ def describe(result: Result) -> str:
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.backbone} {' + '.join(spec.layers)}, {components}, {spec.readout}",
         f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
+        *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),
+        *([f"note      {note}"] if (note := approximate_note(result.n_test_stimuli)) else []),
         f"time      {took}",
         f"key       {result.key}",
         f"kept in   {result.store.path(result.key)}",

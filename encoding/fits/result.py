@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from encoding.datasets._base import roi_names
-from encoding.evaluation.scores import LEAST_CEILING, SCORES, STORED_SCORES, from_r
+from encoding.evaluation.scores import LEAST_CEILING, SCORES, STORED_SCORES, from_r, pearson
 from encoding.evaluation.splits import Fold
 from encoding.fits.notebook_view import result_html
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import predict_fold
 from encoding.fits.targets import TargetGroup
-from encoding.fits.training_data import design_matrix, inputs, is_complete, restored, stored_components
+from encoding.fits.training_data import inputs, is_complete, restored, stored_components
 from encoding.readouts import Model
 from encoding.runtime.csv import to_csv
 from encoding.runtime.registry import UnknownName, unknown
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVERY_VERTEX = "all"  # the row that stands for every vertex of a hemisphere
+
+
+MEASURES = ("cv_", "kkt", "share_", "validation_r")  # details that measure a model, by how they begin; others are parameters it chose
 
 
 class ScoreTables:
@@ -66,6 +69,11 @@ class ScoreTables:
         return sum(len(fold.test) for fold in self.plan.folds)
 
     @property
+    def n_test_stimuli(self) -> int:
+        """Different test stimuli, or groups of rows that belong together (over all folds): the units of intervals and tests."""
+        return sum(len(np.unique(self.plan.subject.groups[fold.test])) for fold in self.plan.folds)
+
+    @property
     def detail_names(self) -> tuple[str, ...]:
         """What the readout reports for each vertex beside the scores, such as ``alpha``."""
         first = self.plan.hemis[0]
@@ -73,7 +81,10 @@ class ScoreTables:
         return tuple(name for name in names if name not in STORED_SCORES)
 
     def score(self, hemi: str, name: str = "r", *, least_ceiling: float = LEAST_CEILING) -> np.ndarray:
-        """One score, or readout detail, of every vertex of a hemisphere: (n_vertices,) float64, the mean over folds.
+        """One score, or readout detail, of every vertex of a hemisphere: (n_vertices,) float64.
+
+        Over folds it is the mean; of a parameter that the readout chose (a penalty, a number of components, an epoch) it is the
+        median, the lower of two middle values, so that it is one that a fold used.
 
         Parameters
         ----------
@@ -93,7 +104,10 @@ class ScoreTables:
         values = self._arrays.get(f"{hemi}_{name}")
         if values is None and name in SCORES:  # stored by a version that did not compute it yet
             return np.full(self.plan.subject.responses[hemi].shape[1], np.nan)
-        return np.asarray(self._arrays[f"{hemi}_{name}"] if values is None else values).mean(0)
+        values = np.asarray(self._arrays[f"{hemi}_{name}"] if values is None else values)
+        if name in SCORES or name.startswith(MEASURES):
+            return values.mean(0)
+        return np.quantile(values, 0.5, axis=0, method="lower")
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -184,6 +198,11 @@ class ScoreTables:
     def test_rows(self) -> np.ndarray:
         """(n_test,) the stimuli tested, fold after fold."""
         return np.concatenate([fold.test for fold in self.plan.folds])
+
+    def test_r(self, predicted: np.ndarray, measured: np.ndarray) -> float:
+        """Pearson r of predictions (n_test,) in the order of :meth:`test_rows`: that of each fold, then their mean, as every r of a fit."""
+        ends = np.cumsum([len(fold.test) for fold in self.plan.folds])[:-1]
+        return float(np.mean([pearson(p, m) for p, m in zip(np.split(predicted, ends), np.split(measured, ends), strict=True)]))
 
     def summary(self) -> dict[str, Any]:
         """The JSON-able account that ``python -m encoding fit --json`` prints; NaN becomes None."""
@@ -304,22 +323,34 @@ class Result(ScoreTables):
         -------
         (n_test, n_columns) float32 in the order of :meth:`test_rows`; NaN for vertices that were not fitted.
         """
-        wanted = {hemi: np.asarray(columns)}
-        blocks = []
-        for fold in self.plan.folds:
-            Z = design_matrix(self.plan, fold, self.store)
-            basis_of = partial(self._basis, fold, Z)
-            blocks.append(predict_fold(self.plan.target_groups, basis_of, len(fold.test), wanted)[hemi])
+        blocks = [self.predicted_rows(number, fold.test, hemi, columns) for number, fold in enumerate(self.plan.folds)]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
-    def _basis(self, fold: Fold, Z: np.ndarray | None, group: TargetGroup) -> tuple[Model, Any]:
-        """A group's model and its basis of the fold's test rows; kept in the Store where it takes a network to compute."""
+    def predicted_rows(self, fold: int, rows: np.ndarray, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Predict stimuli with one fold's models, whether or not they were trained on them.
+
+        Parameters
+        ----------
+        rows : (n_rows,) stimuli.
+        columns : columns of the hemisphere, in any order.
+
+        Returns
+        -------
+        (n_rows, n_columns) float32; NaN for vertices that were not fitted.
+        """
+        chosen = self.plan.folds[fold]
+        Z = stored_components(self.plan, chosen, self.store) if self.plan.readout.uses_components else None
+        basis_of = partial(self._basis, chosen, rows, Z)
+        return predict_fold(self.plan.target_groups, basis_of, len(rows), {hemi: np.asarray(columns)})[hemi]
+
+    def _basis(self, fold: Fold, rows: np.ndarray, Z: np.ndarray | None, group: TargetGroup) -> tuple[Model, Any]:
+        """A group's model of a fold and its basis of some stimuli; kept in the Store where it takes a network to compute."""
         model = restored(self.plan, fold, group, self.store, Z)
         if self.plan.readout.uses_components:
-            return model, model.basis(inputs(self.plan, fold.test, Z))
+            return model, model.basis(inputs(self.plan, rows, Z))
         weights = self.plan.weights_key(fold, group)
-        key = digest("basis", 1, weights=weights, rows=fold.test.tolist())
-        make = lambda: {"basis": model.basis(inputs(self.plan, fold.test, None))}  # noqa: E731
+        key = digest("basis", 1, weights=weights, rows=rows.tolist())
+        make = lambda: {"basis": model.basis(inputs(self.plan, rows, None))}  # noqa: E731
         return model, self.store.memo(key, make, {"weights": weights})["basis"]
 
     def measured(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:

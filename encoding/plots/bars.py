@@ -45,7 +45,7 @@ def roi_bars(
     score : a key of :data:`encoding.evaluation.scores.SCORES`.
     statistic : ``mean`` or ``median`` over vertices.
     intervals : hemisphere to (low, high), each (n_rois,) in the order of that hemisphere's rows: ends of the 95 % interval
-        of the mean r. Drawn with the mean r only, since they are of nothing else.
+        of the mean of this score, NaN where there is none. Not drawn with a median.
     selected : the ROI that stands out; the others fade.
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs are drawn class by class; those
         of no class come first. None draws them in the table's order.
@@ -66,7 +66,7 @@ def roi_bars(
     column = score_column(table, score, statistic)
     rois, hemis = list(dict.fromkeys(table["roi"])), list(dict.fromkeys(table["hemi"]))
     row = arrange(rois, classes or {})
-    intervals = _checked(intervals, table, hemis) if (score, statistic) == ("r", "mean") else {}
+    intervals = _checked(intervals, table, hemis) if statistic == "mean" else {}
     fig = go.Figure()
     if selected in row.x:
         fig.add_vrect(x0=row.x[selected] - 0.5, x1=row.x[selected] + 0.5, fillcolor=BAND, line_width=0, layer="below")

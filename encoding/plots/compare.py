@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.datasets._unit import VERTEX, Unit
+from encoding.evaluation.resampling import p_text
 from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, strokes
 from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, level, rimmed, theme
 from encoding.plots.observed import limits
@@ -223,7 +224,7 @@ def _difference_text(row: object, names: tuple[str, str]) -> str:
     lines = [f"<b>{row.roi}</b>, {hemi_name(row.hemi).lower()}", f"{names[0]} {row.first:.3f}, {names[1]} {row.second:.3f}"]
     lines.append(f"difference {row.difference:+.3f}")
     if np.isfinite(row.p):
-        lines += [f"95 % interval {row.low:+.3f} to {row.high:+.3f}", f"p {row.p:.2g}, q {row.q:.2g}"]
+        lines += [f"95 % interval {row.low:+.3f} to {row.high:+.3f}", f"{p_text(row.p, 'p')}, {p_text(row.q, 'q')}"]
     return "<br>".join(lines)
 
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding import plots
-from encoding.analysis.bootstrap import intervals_of
+from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of
 from encoding.analysis.comparison import Comparison, compare, letters, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
 from encoding.datasets._base import roi_classes
+from encoding.evaluation.resampling import TEST_NAME, approximate_note, p_text
 from encoding.fits.result import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap, mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
@@ -115,6 +116,7 @@ def _comparison(name: str, found: Comparison) -> dict[str, Any]:
     differing = what_differs([found.first, found.second]).rename(columns={"setting": "", "B": name})
     columns = ["roi", "hemi", "n_vertices", "first", "second", "difference", "low", "high", "p", "q", "differs"]
     table = found.table[columns if found.tested else columns[:6]]
+    table = table.assign(**{column: table[column].map(p_text) for column in ("p", "q") if column in table})
     table = table.rename(columns={"first": "A", "second": name, "difference": f"{name} − A", "low": "95 % from", "high": "to"})
     return {"name": name, "differing": table_html(differing), "method": how_it_was_tested(found, name), "table": table_html(table)}
 
@@ -127,10 +129,14 @@ def how_it_was_tested(found: Comparison, name: str = "B") -> str:
         which = " and ".join("A" if result is found.first else name for result in found.without_intervals)
         return f"The bootstrap intervals of {which} were not computed, so differences have no interval and no p yet."
     n, n_found = int(found.table["p"].notna().sum()), int(found.table["differs"].sum())
+    folds = f" (of each of {len(found.first.plan.folds)} folds, then their mean)" if len(found.first.plan.folds) > 1 else ""
+    note = approximate_note(found.first.n_test_stimuli)
     return (
-        f"Paired bootstrap over the {found.first.n_test:,} test images, the same 500 draws for both: difference in mean r, its 95 % "
-        f"interval, two-sided p. {n_found} of {n} tests (ROI x hemisphere) are findings at a false discovery rate of {found.rate:.0%} "
+        f"Difference in mean r{folds}, its 95 % interval and p: {TEST_NAME} ({found.first.n_test_stimuli:,} test stimuli, the same "
+        f"{ERROR_BAR.n_draws} draws for both). {n_found} of {n} tests (ROI x hemisphere) are findings at a false "
+        f"discovery rate of {found.rate:.0%} "
         "(Benjamini-Hochberg). It speaks of other test images, not of other subjects."
+        f"{f' {note}' if note else ''}"
     )
 
 
@@ -154,7 +160,7 @@ def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
     ends = {name: roi_ends(result) for name, result in zip(names, results, strict=True)}
     marked = _marked(compared["B"]) if len(results) == 2 else ()
     stars = " ★: the two differ." if len(marked) else ""
-    caption = f"Mean r over the vertices of every region, whiskers: 95 % of bootstrap draws of test images.{stars}"
+    caption = f"Mean r over the vertices of every region, whiskers: 95 % intervals over test stimuli.{stars}"
     charts = [("Scores", caption, plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes))]
     for name, found in compared.items():
         pair = ("A", name)
@@ -171,7 +177,7 @@ def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
 def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source: str) -> list[tuple[str, str, go.Figure]]:
     table, found, hemis = result.rois(), intervals_of(result), result.plan.hemis
     intervals = None if found is None else {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in hemis}
-    whiskers = "" if intervals is None else f" Whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images."
+    whiskers = f" {interval_text(result, available=intervals is not None)}"
     charts = [
         ("Scores", f"Mean r over the vertices of every region.{whiskers}", plots.roi_bars(table, intervals=intervals, classes=classes))
     ]

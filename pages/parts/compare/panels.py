@@ -16,6 +16,7 @@ from encoding.analysis.tuning import vertex_name
 from encoding.datasets._base import roi_classes
 from encoding.datasets._placement import Placement
 from encoding.datasets._unit import Unit
+from encoding.evaluation.resampling import TEST_NAME, p_text
 from encoding.jobs.tasks import study
 from encoding.plots.brain.score_maps import difference_brain
 from encoding.runs.report import how_it_was_tested, report, roi_ends
@@ -158,7 +159,7 @@ def bars_panel(found: Mapping[str, Result], compared: Mapping[str, Comparison]) 
     source = " | ".join(map(_digest, found.values()))
     chart(figure, "compare_bars", alt="mean r of every region, a bar for each fit", how=HOW["bars"], source=source)
     stars = " ★: the two differ." if only and only.table["differs"].any() else ""
-    st.caption(f"Bars: mean r over {unit_of(found).many}; whiskers: 95 % of bootstrap draws of the test images.{stars}")
+    st.caption(f"Bars: mean r over {unit_of(found).many}; whiskers: 95 % intervals over test stimuli.{stars}")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -234,9 +235,10 @@ def _test_table(found: Comparison, name: str) -> None:
     with st.expander("The tests as a table", key="tests", on_change="rerun") as tests:
         if tests.open:
             table = found.table.rename(columns={"first": "A", "second": name})
-            st.dataframe(table, hide_index=True, key="test_table", alt="the paired tests of every region")
+            shown = table.assign(p=table["p"].map(p_text), q=table["q"].map(p_text))
+            st.dataframe(shown, hide_index=True, key="test_table", alt="the paired tests of every region")
             st.download_button("Tests, CSV", lambda: to_csv(table), "comparison.csv", "text/csv", on_click="ignore")
-            st.caption("q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
+            st.caption(f"p: {TEST_NAME}. q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
 
 
 def _brain(found: Comparison, name: str) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result, plots
+from encoding.analysis.bootstrap import interval_text, score_intervals
 from encoding.analysis.summaries import MeanPrediction, highest_r, mean_prediction
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
@@ -116,7 +117,9 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
     if not result.plan.spec.rois and not roi_names(result.plan.subject):
         _whole(result, table, score, statistic, found)
         return
-    intervals = None if found is None else {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in result.plan.hemis}
+    intervals = None
+    if found is not None and score_intervals(found, result.plan.hemis[0], score) is not None:
+        intervals = {hemi: score_intervals(found, hemi, score) for hemi in result.plan.hemis}
     figure = plots.roi_bars(
         table,
         score=score,
@@ -135,10 +138,8 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         source=origin(result),
         how=unit.fill(HOW["bars"]),
     )
-    notes = [unit.fill(SCORES[score].definition)]
-    if score == "r" and intervals is not None and statistic == "mean":
-        notes.append(f"Bars: mean over {unit.many}; whiskers: 95 % of 500 bootstrap draws of the {result.n_test:,} test images.")
-    st.caption(" ".join(notes))
+    about = interval_text(result, score, statistic, available=found is not None)
+    st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {statistic} over {unit.many}. {about}")
 
 
 def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, intervals: Mapping[str, np.ndarray] | None) -> None:
@@ -149,9 +150,9 @@ def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, inte
         text = (
             f"{statistic.capitalize()} {SCORES[score].short} over {unit.count(row['n_vertices'])} of {row['hemi']}: **{row[column]:.3f}**"
         )
-        if intervals is not None and (score, statistic) == ("r", "mean"):
-            low, high = (float(intervals[f"{row['hemi']}_{end}"][0]) for end in ("low", "high"))
-            text += f" (95 % of bootstrap draws: {low:.3f} to {high:.3f})"
+        ends = None if intervals is None or statistic != "mean" else score_intervals(intervals, row["hemi"], score)
+        if ends is not None and np.isfinite(ends[0][0]):
+            text += f" (95 % interval {ends[0][0]:.3f} to {ends[1][0]:.3f})"
         parts.append(text)
     st.info(f"This data set names no ROIs, so there are no bars to compare. {'. '.join(parts)}.")
     st.caption(unit.fill(SCORES[score].definition))
@@ -194,7 +195,8 @@ def prediction_panel(result: Result, focus: Focus) -> None:
         )
     st.caption(
         f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
-        "A curved trend in the residuals would mean that something is missing."
+        + ("r is the mean of each fold's. " if len(result.plan.folds) > 1 else "")
+        + "A curved trend in the residuals would mean that something is missing."
     )
     if several:
         st.caption(

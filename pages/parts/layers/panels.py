@@ -38,7 +38,7 @@ HOW = {
     "heatmap": "Each cell is a fit: how well that layer predicts new images' responses in that region, averaged over its {units}. Early "
     "layers are at the bottom. A star is the best layer of a region; it is filled where that layer also wins in 95 % or more of 500 draws "
     "of the test images, and the share stands beside the region's name. An open star may well change place with other images.",
-    "profile": "One region through the layers, early ones left. Whiskers are 95 % of draws of the test images. All layers are tested on "
+    "profile": "One region through the layers, early ones left. Whiskers are 95 % intervals over test stimuli. All layers are tested on "
     "the same images, so whiskers that overlap do not say that two layers are alike: the shares of draws are the paired comparison.",
     "wins": "Each column shares out the 500 draws of the test images among the layers that win them. One large dot: the best layer is "
     "sure. Several dots: other images would have made another layer the best.",
@@ -215,7 +215,7 @@ def _say(found: SweepResult, cell: Cell, roi: str) -> None:
     st.markdown(
         f"**{plain(found.sweep.label(cell))}** predicts **{region}** "
         f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
-        f"{where} (95 % of draws of the test images: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}"
+        f"{where} (95 % interval over test stimuli: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}"
     )
 
 
@@ -277,7 +277,9 @@ def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
     """The number of the layer that predicts each vertex best, and how much of the cortex each wins."""
     results = tuple(found.results.values())
     unit = results[0].plan.subject.unit
-    bound = chance_bound(results[0].n_test, len(results))
+    n_stimuli, n_folds = results[0].n_test_stimuli, len(results[0].plan.folds)
+    bound = chance_bound(n_stimuli, len(results), n_folds=n_folds)
+    of_folds = f", {n_folds} folds" if n_folds > 1 else ""
     start = min(1.0, rounded_up(max(LEAST_R, bound), step=0.01))
     look = _look(found, placement, roi, ("best_threshold", start, f"Hide {unit.many} whose best r is below"))
     least = look.pop("threshold")
@@ -300,7 +302,7 @@ def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
     n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))
     st.caption(
         f"{n_shown:,} of {unit.count(n_all)} are shown. Where nothing is to be found, the best of {len(labels)} layers passes "
-        f"r = {bound:.2f} by chance in at most 5 % of {unit.many} ({results[0].n_test:,} test images)."
+        f"r = {bound:.2f} by chance in at most 5 % of {unit.many} ({n_stimuli:,} test stimuli{of_folds})."
     )
 
 

@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from encoding import FitSpec, fit
-from encoding.analysis.bootstrap import N_RESAMPLES, SEED, roi_intervals
-from encoding.analysis.comparison import compare, false_discovery, paired_test, settings, vertex_differences, what_differs, why_unpaired
-from encoding.evaluation.scores import bootstrap_means
+from encoding.analysis.bootstrap import intervals_key, roi_intervals, score_intervals
+from encoding.analysis.comparison import compare, false_discovery, settings, vertex_differences, what_differs, why_unpaired
+from encoding.evaluation.resampling import OF_ONE_FOLD, ErrorBar
+from encoding.evaluation.scores import SCORES
 from tests.conftest import TINY
 
 COLOUR = replace(TINY, layers=("colour",))
@@ -26,21 +27,60 @@ def two(tiny, store):
     return results
 
 
-def test_differences_and_intervals_are_those_of_a_loop_over_draws(two):
+def test_the_test_is_a_paired_t_on_the_spread_of_a_loop_over_draws(two):
     row = compare(*two).table.set_index(["roi", "hemi"]).loc[("driven", "rh")]
     predicted = [result.predicted("rh", np.arange(5)) for result in two]
     measured = two[0].measured("rh", np.arange(5))
-    n = len(measured)
-    counts = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), N_RESAMPLES)
-    draws = []
-    for drawn in counts:
-        rows = np.repeat(np.arange(n), drawn)
+    n, rng, draws = len(measured), np.random.default_rng(1), []
+    for _ in range(1_000):
+        rows = rng.integers(0, n, n)
         means = [np.mean([np.corrcoef(p[rows, v], measured[rows, v])[0, 1] for v in range(5)]) for p in predicted]
         draws.append(means[1] - means[0])
     r = [np.mean([np.corrcoef(p[:, v], measured[:, v])[0, 1] for v in range(5)]) for p in predicted]
+    se = np.std(draws, ddof=1)
     assert row["difference"] == pytest.approx(r[1] - r[0], abs=1e-4)
-    assert [row["low"], row["high"]] == pytest.approx(np.percentile(draws, [2.5, 97.5]), abs=1e-3)
-    assert row["p"] == pytest.approx(2 * stats.t.sf(abs(r[1] - r[0]) / np.std(draws, ddof=1), n - 1), rel=0.02, abs=1e-12)
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(se * stats.t.isf(0.025, n - 2), rel=0.15)
+    assert row["low"] < row["difference"] < row["high"]
+    reach = (row["high"] - row["low"]) / 2 / stats.t.isf(0.025, n - 2)
+    assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["difference"]) / reach, n - 2), rel=1e-6)
+
+
+@pytest.mark.parametrize("split", ["holdout:0.75:5", "kfold:3:0", "kfold:5:1"])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_bars_and_differences_lie_within_their_own_intervals(tiny, store, split, repeated):
+    """The interval is of the number that is shown, whatever the split and whether stimuli are repeated."""
+    if repeated:
+        tiny.change(groups=np.repeat(np.arange(60), 2))
+    results = [fit(replace(spec, split=split), store, device="cpu") for spec in (TINY, COLOUR)]
+    for result in results:
+        found, table = roi_intervals(result), result.rois()
+        assert int(found["n_units"]) == result.n_test_stimuli == (result.n_test // 2 if repeated else result.n_test)
+        for hemi in ("lh", "rh"):
+            rows = table[(table["hemi"] == hemi)].set_index("roi").loc[[str(roi) for roi in found["rois"]]]
+            np.testing.assert_allclose(found[f"{hemi}_value"], rows["r_mean"], atol=1e-5)
+            for name in ("r", *OF_ONE_FOLD):
+                low, high = score_intervals(found, hemi, name)
+                value = rows[SCORES[name].mean_column].to_numpy()
+                assert not ((value < low - 1e-5) | (value > high + 1e-5)).any()
+    table = compare(*results).table
+    assert ((table["low"] <= table["difference"]) & (table["difference"] <= table["high"])).all()
+
+
+def test_intervals_are_named_by_what_they_read(tiny, store):
+    """ROI masks, groups of test rows, ceilings and the error bar change the key; what they do not read does not."""
+    result = fit(TINY, store, device="cpu")
+    keys = [intervals_key(result)]
+    keys.append(intervals_key(result, error_bar=ErrorBar(seed=1)))
+    keys.append(intervals_key(result, error_bar=ErrorBar(folds="pooled")))
+    changes = (
+        {"rois": {hemi: dict(tiny.subject.rois[hemi]) | {"driven": np.arange(4)} for hemi in ("lh", "rh")}},
+        {"ceiling": {hemi: np.full(10, 0.5, np.float32) for hemi in ("lh", "rh")}},
+    )
+    for change in changes:
+        tiny.change(**change)
+        keys.append(intervals_key(fit(TINY, store, device="cpu")))
+    assert len(set(keys)) == len(keys)
+    assert intervals_key(fit(TINY, store, device="cpu")) == keys[-1]
 
 
 def test_a_better_model_is_found_better_where_there_is_something_to_predict(two):
@@ -60,18 +100,6 @@ def test_exchanging_the_two_changes_signs_alone(two):
     np.testing.assert_allclose(there["difference"], -back["difference"])
     np.testing.assert_allclose(there["low"], -back["high"])
     np.testing.assert_allclose(there["p"], back["p"])
-
-
-def test_of_equally_good_models_about_one_in_twenty_tests_finds_a_difference():
-    rng, n, found = np.random.default_rng(0), 60, 0
-    for _ in range(300):
-        signal = rng.normal(size=(n, 6))
-        measured = signal + rng.normal(size=(n, 6))
-        predicted = [signal + rng.normal(size=(n, 6)) + rng.normal(size=(n, 1)) for _ in range(2)]
-        draws = [bootstrap_means(p.astype("f4"), measured.astype("f4"), {"roi": np.arange(6)}, n_resamples=200)["roi"] for p in predicted]
-        r = [np.mean([np.corrcoef(p[:, v], measured[:, v])[0, 1] for v in range(6)]) for p in predicted]
-        found += paired_test(r[1] - r[0], draws[1] - draws[0], n)[2] < 0.05
-    assert 0.025 < found / 300 < 0.085
 
 
 @pytest.mark.parametrize("seed", range(5))

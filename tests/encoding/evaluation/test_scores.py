@@ -10,7 +10,6 @@ from encoding.evaluation.scores import (
     STORED_SCORES,
     ScoreAccumulator,
     algonauts2023_score,
-    bootstrap_means,
     mean_of_roi_means,
     normalised_r,
     normalised_r2,
@@ -101,26 +100,6 @@ def test_rois_count_the_same_whatever_their_size():
     rois = {"large": np.arange(4), "small": np.array([4, 5]), "empty": np.zeros(0, int), "unknown": np.array([5])}
     assert mean_of_roi_means(values, rois) == 2
     assert np.isnan(mean_of_roi_means(values, {"empty": np.zeros(0, int)}))
-
-
-def test_the_bootstrap_is_scipys(pair):
-    predicted, measured = pair
-    ours = bootstrap_means(predicted, measured, {"one": np.array([2]), "two": np.array([2, 4]), "none": np.zeros(0, int)}, n_resamples=4000)
-    theirs = stats.bootstrap(
-        (predicted[:, 2], measured[:, 2]), lambda p, m: stats.pearsonr(p, m)[0], paired=True, vectorized=False,
-        n_resamples=4000, method="percentile", rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    np.testing.assert_allclose(np.percentile(ours["one"], [2.5, 97.5]), theirs, atol=0.02)
-    assert np.isnan(ours["none"]).all()
-
-
-def test_each_draw_is_the_correlation_of_the_drawn_images(pair):
-    predicted, measured = pair
-    ours = bootstrap_means(predicted, measured, {"one": np.array([1])}, n_resamples=3, seed=7)["one"]
-    drawn = np.random.default_rng(7).multinomial(80, np.full(80, 1 / 80), 3)
-    for r, counts in zip(ours, drawn, strict=True):
-        rows = np.repeat(np.arange(80), counts)
-        assert r == pytest.approx(stats.pearsonr(predicted[rows, 1], measured[rows, 1])[0], abs=1e-4)
 
 
 @pytest.mark.parametrize("axis", [0, 1])

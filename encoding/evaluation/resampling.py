@@ -1,0 +1,345 @@
+"""Error bars of scores: bootstrap draws and jackknife standard errors over test stimuli, one fold at a time.
+
+The statistic is the one that is shown: per vertex, a score on each fold's test rows; then its mean over folds; then its mean over the
+vertices of an ROI. What is resampled is the unit: all rows of one stimulus, or of one group (a run, a session) where a data set names
+groups that are coarser. Units are drawn within each fold, never across folds.
+
+The standard error is the jackknife's, which leaves one unit out at a time (Efron & Tibshirani 1993, chapter 11); the interval is the
+estimate plus and minus Student's t times it, on Fisher's z scale for r. In simulations this covers 95 % from 20 units on where
+percentiles of the draws cover 90 % (``docs/what_the_numbers_mean.md`` has the table). The draws are scaled to the same standard error
+and centred on the estimate, so that whatever is judged from them (differences, the best layer) agrees with the intervals.
+
+Under k-fold the folds' scores are not independent: two models share most of their training data, and where predictions are mostly
+estimation noise both see the same products of responses. :func:`shared_noise` measures that share, tau, and variances are multiplied by
+1 + tau: 1 where models are well determined, 2 where there is no signal at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from encoding.evaluation.scores import SCORES, STORED_SCORES, from_r, pearson
+
+LEAST_UNITS = 5  # test stimuli under which there is no score
+FEW_UNITS = 50  # test stimuli under which intervals are approximate
+FEWEST_VARIANCE = 1e-10  # of a standardised column in a draw; less is taken for constant
+SCALES = {"r": "fisher", "normalised_r2": "root", "algonauts2023": "root"}  # on which intervals are symmetric; others on their own
+OF_ONE_FOLD = ("r2", "rmse", "mae", "smooth_l1")  # scores whose spread over folds that share training data is not known: no interval then
+NO_INTERVAL = "no interval"  # what is shown in its place
+TEST_NAME = "paired bootstrap over test stimuli, Student's t, two-sided"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorBar:
+    """What an error bar is made of.
+
+    Attributes
+    ----------
+    n_draws : bootstrap draws of the test units.
+    seed : of the draws; equal test units and seeds give equal draws, so fits may be compared draw by draw.
+    level : share of intervals that hold the true value, 0 … 1.
+    folds : ``mean``, the score of each fold and then their mean; or ``pooled``, one score over the predictions of all folds together.
+        Pooled r also counts how the folds' means of predictions and responses differ, so it is another number.
+    """
+
+    n_draws: int = 500
+    seed: int = 0
+    level: float = 0.95
+    folds: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.n_draws < 2 or not 0 < self.level < 1 or self.folds not in ("mean", "pooled"):
+            raise ValueError(f"{self} needs two draws or more, a level between 0 and 1, and folds 'mean' or 'pooled'.")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The test rows of one fold: predictions and responses (n_rows, t) and the unit of each row (n_rows,)."""
+
+    predicted: np.ndarray
+    measured: np.ndarray
+    units: np.ndarray
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Scores averaged over the vertices of ROIs, with their standard errors and draws. NaN for an ROI without a score.
+
+    Attributes
+    ----------
+    value, se : score to (n_rois,) float64.
+    draws : (n_draws, n_rois) float32 of the mean r, centred on ``value["r"]`` with the standard deviation ``se["r"]``.
+    vertices : score to (t,) float64, the score of every vertex.
+    n_units : test units over all folds. df : degrees of freedom of Student's t.
+    """
+
+    value: Mapping[str, np.ndarray]
+    se: Mapping[str, np.ndarray]
+    draws: np.ndarray
+    vertices: Mapping[str, np.ndarray]
+    n_units: int
+    df: int
+
+    def interval(self, score: str, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Ends (n_rois,) of the interval of a score; see :func:`interval`. NaN where the score has no interval."""
+        low, high = interval(self.value[score], self.se[score], self.df, level=level, scale=SCALES.get(score, ""))
+        top = SCORES[score].ceiling_level if SCALES.get(score) == "root" else None
+        return low, high if top is None else np.minimum(high, top)
+
+
+def estimate(
+    blocks: Iterator[tuple[np.ndarray, Sequence[Fold]]],
+    members: Mapping[str, np.ndarray],
+    n_columns: int,
+    *,
+    error_bar: ErrorBar,
+    ceiling: np.ndarray | None = None,
+    tau: np.ndarray | None = None,
+    scores: Sequence[str] | None = None,
+) -> Estimates:
+    """Scores of ROIs with standard errors and draws, from predictions of test rows that come a block of columns at a time.
+
+    Parameters
+    ----------
+    blocks : of (columns, folds): some of the ``n_columns`` and each fold's predictions and responses of them. Each column once.
+    members : ROI to its columns; they may overlap.
+    error_bar : how units are drawn.
+    ceiling : (n_columns,) noise ceilings; None leaves out the scores that need them.
+    tau : (n_columns,) the share of shared noise between folds, 0 … 1 (:func:`shared_noise`); None counts folds as independent.
+    scores : keys of :data:`encoding.evaluation.scores.SCORES`; None is all of them that can be computed.
+
+    Notes
+    -----
+    Memory is bounded by a block: 7 sums of every unit of a fold, and draws and leave-one-out values of it. Vertices whose score is
+    undefined (a constant response, no ceiling) are left out of an ROI's mean.
+    """
+    wanted = [name for name in (scores or SCORES) if ceiling is not None or not SCORES[name].needs_ceiling]
+    names = list(members)
+    member = np.zeros((n_columns, len(names)))
+    for number, columns in enumerate(members.values()):
+        member[columns, number] = 1
+    sums: dict[str, list[np.ndarray]] = {}
+    counts = {name: np.zeros(len(names)) for name in wanted}
+    vertices = {name: np.full(n_columns, np.nan) for name in wanted}
+    weights: list[np.ndarray] = []
+    sizes: list[int] = []
+    for columns, folds in blocks:
+        if error_bar.folds == "pooled":
+            folds, strata = _pooled(folds)
+        else:
+            strata = [np.zeros(len(np.unique(fold.units)), int) for fold in folds]
+        if not weights:
+            weights = [_counts(each, error_bar, number) for number, each in enumerate(strata)]
+            sizes = [int(n) for each in strata for n in np.bincount(each)]
+        parts = [_fold_scores(fold, drawn) for fold, drawn in zip(folds, weights, strict=True)]
+        some = member[columns]
+        for name in wanted:
+            at, drawn, left_out = _over_folds(name, parts, None if ceiling is None else ceiling[columns])
+            vertices[name][columns] = at
+            known = np.isfinite(at)
+            inside = some * known[:, None]
+            counts[name] += inside.sum(0)
+            values = [np.nan_to_num(each) @ inside for each in (at[None], *left_out, *([drawn] if name == "r" else []))]
+            sums[name] = [one + other for one, other in zip(sums[name], values, strict=True)] if name in sums else values
+    n_groups = len(sizes)
+    value, se, draws = {}, {}, np.zeros((error_bar.n_draws, len(names)), np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = None if tau is None else (np.nan_to_num(tau, nan=1.0) @ member) / member.sum(0)
+        for name in wanted:
+            at, *left_out = (each / counts[name] for each in sums[name])
+            drawn = left_out.pop() if name == "r" else None
+            value[name] = at[0]
+            found = np.sqrt(_jackknife_variance(left_out, strata) * (1 if share is None or n_groups == 1 else 1 + share))
+            if name in OF_ONE_FOLD and n_groups > 1:
+                found = np.full_like(found, np.nan)
+            se[name] = np.where(found > 0, found, np.nan) if SCALES.get(name) == "root" else found
+            if name == "r":
+                spread = drawn.std(0, ddof=1)
+                scale = np.where(spread > 0, found / np.where(spread > 0, spread, 1), 0)
+                draws = (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
+    return Estimates(value, se, draws, vertices, sum(sizes), max(1, sum(sizes) - 2 * n_groups))
+
+
+def interval(value: np.ndarray, se: np.ndarray, df: int, *, level: float = 0.95, scale: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """The ends of an interval: the estimate plus and minus Student's t times its standard error.
+
+    Parameters
+    ----------
+    value, se : of one shape.
+    df : degrees of freedom.
+    scale : on which the interval is symmetric: ``""`` its own; ``fisher``, arctanh, for a mean of correlations; ``root``, the square
+        root, for a mean of squares.
+
+    Examples
+    --------
+    >>> low, high = interval(np.array(0.5), np.array(0.1), 98, scale="fisher")
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.277, 0.672)
+    """
+    from scipy.stats import t
+
+    reach = t.isf((1 - level) / 2, df) * np.asarray(se, float)
+    if scale == "root":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            root, reach = np.sqrt(value), reach / (2 * np.sqrt(value))
+        return np.maximum(root - reach, 0) ** 2, (root + reach) ** 2
+    if scale != "fisher":
+        return value - reach, value + reach
+    value = np.clip(value, -1 + 1e-9, 1 - 1e-9)
+    z = np.arctanh(value)
+    return np.tanh(z - reach / (1 - value**2)), np.tanh(z + reach / (1 - value**2))
+
+
+def shared_noise(predictions: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """The share tau of estimation noise that a k-fold's models have in common, from how well they agree.
+
+    Two of K models share (K - 2) / (K - 1) of their training data, so their predictions of one stimulus correlate by
+    ``1 - tau / (K - 1)``, with tau the share of a prediction's variance that is estimation noise. Products of such noise enter the
+    scores of both folds, which makes the variance of their mean 1 + tau times that of independent folds (2 where there is no signal).
+
+    Parameters
+    ----------
+    predictions : ``predictions[a][b]`` (n, t), what the model that fold a tests predicts of test rows of fold b.
+
+    Returns
+    -------
+    (t,) float64, 0 … 1; 1 where predictions do not vary.
+
+    References
+    ----------
+    Bengio & Grandvalet (2004), No unbiased estimator of the variance of k-fold cross-validation; Nadeau & Bengio (2003), Inference for
+    the generalization error, who correct by a constant.
+    """
+    n_folds = len(predictions)
+    agreement = [
+        pearson(predictions[b][a], predictions[a][a])  # on fold a's rows, which model a never saw
+        for a in range(n_folds)
+        for b in range(n_folds)
+        if a != b
+    ]
+    return np.nan_to_num(np.clip((n_folds - 1) * (1 - np.mean(agreement, axis=0)), 0, 1), nan=1.0)
+
+
+def n_units(units: np.ndarray) -> int:
+    """How many different units some rows are of."""
+    return len(np.unique(units))
+
+
+def approximate_note(n: int) -> str:
+    """What is to be said of intervals and tests over ``n`` test stimuli; empty where they are many enough."""
+    if n >= FEW_UNITS:
+        return ""
+    return f"With {n} test stimuli, fewer than {FEW_UNITS}, intervals and tests are approximate."
+
+
+def p_text(p: float, name: str = "") -> str:
+    """p as papers write it: three decimals without the leading 0, and ``< .001`` for less.
+
+    Parameters
+    ----------
+    name : of the number, such as ``p`` or ``q``; with it comes the equals sign.
+
+    >>> p_text(0.0312), p_text(1e-7, "p"), p_text(0.05, "q"), p_text(1.0), p_text(float("nan"))
+    ('.031', 'p < .001', 'q = .050', '1', 'not tested')
+    """
+    if not np.isfinite(p):
+        return "not tested"
+    if p < 0.001:
+        return f"{name} < .001".strip()
+    text = "1" if p > 0.9995 else f"{p:.3f}"[1:]
+    return f"{name} = {text}" if name else text
+
+
+def _counts(strata: np.ndarray, error_bar: ErrorBar, fold: int) -> np.ndarray:
+    """(n_draws, n_units) how often each unit of a fold is drawn; as many of each stratum as it has."""
+    rng = np.random.default_rng([error_bar.seed, fold])
+    drawn = np.zeros((error_bar.n_draws, len(strata)), np.float32)
+    for stratum in np.unique(strata):
+        inside = np.flatnonzero(strata == stratum)
+        drawn[:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), error_bar.n_draws)
+    return drawn
+
+
+def _pooled(folds: Sequence[Fold]) -> tuple[list[Fold], list[np.ndarray]]:
+    """All folds as one, and the fold of each of its units, within which units are drawn."""
+    keys = [np.unique(fold.units) for fold in folds]
+    units = np.concatenate(
+        [np.searchsorted(key, fold.units) + sum(map(len, keys[:i])) for i, (key, fold) in enumerate(zip(keys, folds, strict=True))]
+    )
+    whole = Fold(np.concatenate([fold.predicted for fold in folds]), np.concatenate([fold.measured for fold in folds]), units)
+    return [whole], [np.repeat(np.arange(len(keys)), [len(key) for key in keys])]
+
+
+def _fold_scores(fold: Fold, drawn: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Each stored score on one fold: as it is (t,), for each draw (n_draws, t; of r alone), and less one unit at a time (n_units, t)."""
+    import torch
+
+    keys, unit = np.unique(fold.units, return_inverse=True)
+    p, m = np.asarray(fold.predicted, np.float64), np.asarray(fold.measured, np.float64)
+    shift, spread = m.mean(0), m.std(0)
+    scale = np.where(spread > 0, spread, 1)
+    error = np.abs(p - m)
+    inside = np.minimum(error, 1)
+    p, m = (p - shift) / scale, (m - shift) / scale  # so that float32 holds the sums of draws
+    rows = np.stack([p, m, p * p, m * m, p * m, error, inside * (error - 0.5 * inside)])
+    if len(keys) == len(unit):
+        sums, sizes = rows[:, np.argsort(unit)], np.ones(len(keys))
+    else:
+        sums, sizes = np.zeros((len(rows), len(keys), p.shape[1])), np.bincount(unit).astype(float)
+        np.add.at(sums, (slice(None), unit), rows)
+    total, n = sums.sum(1), sizes.sum()
+    W = torch.from_numpy(drawn)
+    of_draws = np.stack([(W @ torch.from_numpy(each.astype(np.float32))).numpy() for each in sums[:5]])
+    whole = _from_sums(total[:, None], np.array([[n]]), scale)
+    less_one = _from_sums(total[:, None] - sums, n - sizes[:, None], scale)
+    undefined = (total[3] / n - (total[1] / n) ** 2) < FEWEST_VARIANCE
+    of_draw = {"r": _r(of_draws / (drawn @ sizes)[:, None].astype(np.float32))}
+    return {
+        name: (np.where(undefined & (name in ("r", "r2")), np.nan, whole[name][0]), of_draw.get(name), less_one[name])
+        for name in STORED_SCORES
+    }
+
+
+def _r(moments: np.ndarray) -> np.ndarray:
+    """(5, k, t) means of p, m, pp, mm, pm -> r (k, t); 0 where either does not vary."""
+    p, m, pp, mm, pm = moments
+    var_p, var_m = pp - p * p, mm - m * m
+    defined = (var_p > FEWEST_VARIANCE) & (var_m > FEWEST_VARIANCE)
+    return np.clip(np.where(defined, (pm - p * m) / np.sqrt(np.where(defined, var_p * var_m, 1)), 0), -1, 1)
+
+
+def _from_sums(sums: np.ndarray, n: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
+    """Stored scores from the sums (7, k, t) of p, m, pp, mm, pm in units of ``scale``, and of absolute and Huber errors, over n (k, 1)."""
+    _, m, pp, mm, pm, absolute, huber = means = sums / n
+    squared = np.maximum(pp + mm - 2 * pm, 0)
+    return {
+        "r": _r(means[:5]),
+        "r2": 1 - squared / np.maximum(mm - m * m, FEWEST_VARIANCE),
+        "rmse": np.sqrt(squared) * scale,
+        "mae": absolute,
+        "smooth_l1": huber,
+    }
+
+
+def _over_folds(name: str, parts: Sequence[dict], ceiling: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, list[np.ndarray]]:
+    """A score's mean over folds: as it is (t,), for each draw (n_draws, t; of r), and, fold after fold, less one unit (n_units, t)."""
+    base = "r" if SCORES[name].needs_ceiling else name
+    at = np.mean([part[base][0] for part in parts], axis=0)
+    drawn = np.mean([part[base][1] for part in parts], axis=0) if name == "r" else None
+    left_out = [at + (part[base][2] - part[base][0]) / len(parts) for part in parts]
+    if base == name:
+        return at, drawn, left_out
+    return from_r(name, at, ceiling), None, [from_r(name, each, ceiling) for each in left_out]
+
+
+def _jackknife_variance(left_out: Sequence[np.ndarray], strata: Sequence[np.ndarray]) -> np.ndarray:
+    """(n_rois,) over folds, or strata of a pooled one, the sum of (n - 1) / n times squared deviations of the leave-one-out values."""
+    found = np.zeros(left_out[0].shape[1])
+    for values, of_unit in zip(left_out, strata, strict=True):
+        for stratum in np.unique(of_unit):
+            inside = values[of_unit == stratum]
+            found += (len(inside) - 1) / len(inside) * ((inside - inside.mean(0)) ** 2).sum(0)
+    return found

@@ -1,0 +1,182 @@
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from encoding.evaluation.resampling import (
+    FEW_UNITS,
+    OF_ONE_FOLD,
+    ErrorBar,
+    Fold,
+    approximate_note,
+    estimate,
+    interval,
+    shared_noise,
+)
+from encoding.evaluation.scores import STORED_SCORES, score
+from tests.encoding.evaluation import coverage
+
+T = 5
+
+
+@pytest.fixture
+def rows():
+    """Made up: predictions and responses (90, T) of 30 stimuli with 3 rows each, and the stimulus of each row."""
+    rng = np.random.default_rng(0)
+    predicted = rng.normal(size=(30, T))[np.repeat(np.arange(30), 3)] + 4
+    return predicted, 0.5 * predicted + rng.normal(size=(90, T)), np.repeat(np.arange(30), 3)
+
+
+def estimated(folds, columns=T, **options):
+    """Estimates of the ROIs "two" (columns 1 and 3) and "none", block by block of two columns."""
+    blocks = (
+        (
+            np.arange(start, min(start + 2, T)),
+            [Fold(f.predicted[:, start : start + 2], f.measured[:, start : start + 2], f.units) for f in folds],
+        )
+        for start in range(0, T, 2)
+    )
+    options = {"error_bar": ErrorBar(n_draws=400)} | options
+    return estimate(blocks, {"two": np.array([1, 3]), "none": np.zeros(0, int)}, T, **options)
+
+
+def split(rows, n_folds):
+    predicted, measured, units = rows
+    return [Fold(predicted[part], measured[part], units[part]) for part in np.array_split(np.arange(len(units)), n_folds)]
+
+
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_the_value_is_the_mean_of_each_folds_score(rows, n_folds):
+    folds = split(rows, n_folds)
+    found = estimated(folds)
+    each = [score(fold.predicted, fold.measured) for fold in folds]
+    for name in STORED_SCORES:
+        whole = np.mean([one[name] for one in each], axis=0)
+        np.testing.assert_allclose(found.vertices[name], whole, atol=1e-5)
+        assert found.value[name][0] == pytest.approx(whole[[1, 3]].mean(), abs=1e-5)
+        assert np.isnan(found.value[name][1])
+    assert (found.n_units, found.df) == (30, 30 - 2 * n_folds)
+
+
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_the_standard_error_is_the_jackknifes_over_stimuli(rows, n_folds):
+    folds = split(rows, n_folds)
+    variance = 0.0
+    for fold in folds:
+        left_out = []
+        for unit in np.unique(fold.units):
+            kept = fold.units != unit
+            left_out.append(np.mean([stats.pearsonr(fold.predicted[kept, t], fold.measured[kept, t])[0] for t in (1, 3)]))
+        n = len(left_out)
+        variance += (n - 1) / n * ((np.array(left_out) - np.mean(left_out)) ** 2).sum() / n_folds**2
+    found = estimated(folds)
+    assert found.se["r"][0] == pytest.approx(np.sqrt(variance), rel=1e-4)
+    assert estimated(folds, tau=np.ones(T)).se["r"][0] == pytest.approx(np.sqrt(variance * (1 if n_folds == 1 else 2)), rel=1e-4)
+
+
+def test_draws_agree_with_the_interval_and_with_other_fits(rows):
+    found, again = estimated(split(rows, 3)), estimated(split(rows, 3))
+    np.testing.assert_array_equal(found.draws, again.draws)
+    assert found.draws[:, 0].mean() == pytest.approx(found.value["r"][0], abs=1e-5)
+    assert found.draws[:, 0].std(ddof=1) == pytest.approx(found.se["r"][0], rel=1e-4)
+    other = estimated(split((rows[0] + 0.01 * np.random.default_rng(1).normal(size=rows[0].shape), *rows[1:]), 3))
+    assert np.corrcoef(found.draws[:, 0], other.draws[:, 0])[0, 1] > 0.99
+
+
+def test_rows_of_one_stimulus_are_drawn_together(rows):
+    """Every row twice over changes nothing but the number of rows: neither value nor error."""
+    predicted, measured, units = rows
+    twice = Fold(np.repeat(predicted, 2, 0), np.repeat(measured, 2, 0), np.repeat(units, 2))
+    one, two = estimated(split(rows, 1)), estimated([twice])
+    for name in ("r", "mae"):
+        np.testing.assert_allclose(two.se[name], one.se[name], rtol=1e-4)
+        np.testing.assert_allclose(two.value[name], one.value[name], rtol=1e-5)
+
+
+def test_pooled_r_is_that_of_all_folds_together(rows):
+    folds = split(rows, 3)
+    folds = [Fold(fold.predicted + number, fold.measured - number, fold.units) for number, fold in enumerate(folds)]
+    found = estimated(folds, error_bar=ErrorBar(n_draws=50, folds="pooled"))
+    p, m = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("predicted", "measured"))
+    np.testing.assert_allclose(found.vertices["r"], score(p, m)["r"], atol=1e-5)
+    low, high = found.interval("r")
+    assert low[0] < found.value["r"][0] < high[0] and found.value["r"][0] < estimated(folds).value["r"][0]
+
+
+def test_scores_over_folds_whose_spread_is_not_known_have_no_interval(rows):
+    found = estimated(split(rows, 3), ceiling=np.full(T, 0.6))
+    for name in found.value:
+        low, high = found.interval(name)
+        assert np.isfinite(low[0]) == (name not in OF_ONE_FOLD), name
+        assert np.isnan(low[0]) or low[0] <= found.value[name][0] <= high[0]
+
+
+def test_constant_columns_are_left_out_and_large_offsets_do_no_harm(rows):
+    predicted, measured, units = (each.copy() for each in rows)
+    measured[:, 3] = 7.0
+    found = estimated([Fold(predicted, measured, units)])
+    assert np.isnan(found.vertices["r"][3]) and found.value["r"][0] == pytest.approx(found.vertices["r"][1])
+    far = estimated([Fold(predicted + 1e4, measured + 1e4, units)])
+    np.testing.assert_allclose(far.se["r"], found.se["r"], rtol=1e-3)
+
+
+def test_two_models_of_the_same_predictions_share_no_noise_and_unrelated_ones_all():
+    rng = np.random.default_rng(3)
+    same = [rng.normal(size=(60, 4)) for _ in range(5)]
+    np.testing.assert_allclose(shared_noise([same] * 5), 0, atol=1e-9)
+    np.testing.assert_allclose(shared_noise([[rng.normal(size=(60, 4)) for _ in range(5)] for _ in range(5)]), 1)
+    np.testing.assert_array_equal(shared_noise([[np.ones((9, 2))] * 3] * 3), 1)
+
+
+def test_few_stimuli_are_said():
+    assert approximate_note(FEW_UNITS) == "" and "20 test stimuli" in approximate_note(20)
+
+
+@pytest.mark.parametrize("values", [{"n_draws": 1}, {"level": 1.0}, {"folds": "sum"}])
+def test_an_error_bar_that_makes_no_sense_is_refused(values):
+    with pytest.raises(ValueError, match="two draws or more"):
+        ErrorBar(**values)
+
+
+def test_fishers_scale_keeps_r_within_its_bounds():
+    low, high = interval(np.array([0.99, -0.99]), np.array([0.05, 0.05]), 30, scale="fisher")
+    assert (low > -1).all() and (high < 1).all()
+
+
+@cache
+def simulated(number, signal):
+    return coverage.simulate(coverage.DESIGNS[number], coverage.SIGNALS[signal])
+
+
+EVERY = [(number, signal) for number in range(len(coverage.DESIGNS)) for signal in coverage.SIGNALS]
+SPARE = 0.007  # one standard error of a share of 1,000 simulations
+
+
+@pytest.mark.parametrize(("number", "signal"), EVERY)
+def test_intervals_hold_the_truth_and_tests_find_nothing_where_nothing_is(number, signal):
+    """95 % within two points, p < .05 in 5 % within two; the chance line is passed by 5 % at most."""
+    found, design = simulated(number, signal), coverage.DESIGNS[number]
+    low, high = (0.93, 0.97) if design.n_units >= FEW_UNITS else (0.92, 0.975)
+    for name, share in found.coverage.items():
+        assert np.isnan(share) or low - SPARE <= share <= high + SPARE, (name, share)
+        assert np.isnan(share) == (design.n_folds > 1 and name in OF_ONE_FOLD)
+    assert low - SPARE <= found.difference <= high + SPARE
+    assert 0.03 - SPARE <= found.positives <= 0.07 + SPARE
+    if signal == "none":
+        assert found.chance <= 0.055
+        assert found.chance >= 0.04 or len(design.rows) > 1 or design.rows[0] > 1  # repeats of one response count as one
+
+
+def test_the_table_in_the_documentation_is_what_was_simulated():
+    text = (Path(__file__).parents[3] / "docs" / "what_the_numbers_mean.md").read_text()
+    for number, signal in EVERY:
+        row = coverage.row(coverage.DESIGNS[number], signal, simulated(number, signal))
+        start = "|".join(row.split("|")[:3])
+        (line,) = [line for line in text.splitlines() if line.startswith(start)]
+        for told, found in zip(line.split("|")[3:], row.split("|")[3:], strict=True):
+            if "%" in found:
+                assert abs(float(told.strip(" %")) - float(found.strip(" %"))) < 0.6, line  # processors round differently
+            else:
+                assert told == found
