@@ -158,7 +158,8 @@ def test_hovering_tells_hemisphere_vertex_rois_value_and_ceiling(still) -> None:
     sphere = mesh("sphere", "rh")[0] / 100
     hover(still, "rh", vertex)
     text = still.locator(".tooltip").inner_text().splitlines()
-    assert text == [f"Right hemisphere, vertex {vertex}", "cap", f"r {(sphere[vertex, 2] + 1) / 2:.3f}, ceiling 0.900"]
+    column = int((np.flatnonzero(sphere[:, 1] < -0.5) > vertex).sum())  # the app's columns run from the last vertex to the first
+    assert text == [f"Right hemisphere, vertex {column} (fsaverage {vertex})", "cap", f"r {(sphere[vertex, 2] + 1) / 2:.3f}, ceiling 0.900"]
 
 
 def hover(page, hemi: str, vertex: int) -> tuple[float, float]:
