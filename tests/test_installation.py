@@ -4,8 +4,10 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 import tomllib
 import urllib.request
 from importlib.metadata import version
@@ -22,6 +24,14 @@ REQUIREMENTS = [PROJECT / "requirements.txt", PROJECT / "tests" / "requirements.
 
 def requirements(path: Path) -> list[Requirement]:
     return [Requirement(line) for line in path.read_text().splitlines() if line and not line.startswith(("#", "-"))]
+
+
+def answers(port: int) -> bool:
+    """Whether a server listens there, asked for a fifth of a second."""
+    with socket.socket() as found:
+        found.settimeout(0.2)
+        time.sleep(0.2)
+        return found.connect_ex(("127.0.0.1", port)) == 0
 
 
 def open_websocket(port: int, host: str) -> int:
@@ -58,17 +68,16 @@ def test_alone_it_starts_the_dashboard(installed, tmp_path):
     command, _ = installed
     port = free_port()
     environment = os.environ | {"STREAMLIT_SERVER_PORT": str(port), "ENCODING_CACHE_DIR": str(tmp_path)}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as app:
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as app:
         try:
-            for line in app.stdout:
-                if str(port) in line:
-                    break
+            while not answers(port):
+                assert app.poll() is None
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=20) as answer:
                 assert answer.read() == b"ok"
             found = {name: open_websocket(port, name) for name in ("127.0.0.1", "localhost", "evil.example", "127.0.0.1.evil.example")}
             assert found == {"127.0.0.1": 101, "localhost": 101, "evil.example": 403, "127.0.0.1.evil.example": 403}
         finally:
-            app.terminate()
+            app.kill()
 
 
 def test_the_package_declares_what_it_needs_and_its_data_files():
