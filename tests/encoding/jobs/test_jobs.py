@@ -306,12 +306,14 @@ def dask_cluster(tmp_path, options_of_the_worker, *, settings=(), protocol="tcp"
         until(lambda: file.exists() and file.stat().st_size)
         if options_of_the_worker:
             start.append(subprocess.Popen([*dask, "worker", *options, *options_of_the_worker], env=environment, stderr=log))
-        yield literal_eval(file.read_text().replace("null", "None").replace("true", "True").replace("false", "False"))["address"]
-        family = [child for process in start for child in psutil.Process(process.pid).children(recursive=True)]
-        for process in reversed(start):
-            process.kill()
-            process.wait()
-        assert_gone(family)
+        try:
+            yield literal_eval(file.read_text().replace("null", "None").replace("true", "True").replace("false", "False"))["address"]
+        finally:
+            family = [child for process in start for child in psutil.Process(process.pid).children(recursive=True)]
+            for process in reversed(start):
+                process.kill()
+                process.wait()
+            assert_gone(family)
 
 
 @pytest.fixture
