@@ -92,7 +92,11 @@ def test_a_bare_page_lists_every_run_and_asks_for_two(page, runs):
 
 def test_a_link_shows_what_differs_with_a_paired_test(page, runs):
     opened(page, runs[0].key, runs[1].key)
-    assert "Paired bootstrap over the 12 test images" in said(page) and "Simulated" in said(page)
+    assert (
+        "paired bootstrap over test stimuli" in said(page)
+        and "12 test stimuli, the same 500 draws" in said(page)
+        and "Simulated" in said(page)
+    )
     assert [figure["data"][0]["type"] for figure in figures(page)] == ["bar", "scatter", "scatter"]
     assert page.dataframe[0].value.set_index("setting").loc["layers"].tolist() == ["pixels", "colour"]
     assert link(page) == {"a": runs[0].key, "b": runs[1].key}
@@ -149,7 +153,7 @@ def test_a_fit_whose_data_changed_is_an_error_and_the_page_goes_on(page, runs, t
 def test_an_imported_fit_is_compared_and_marked(page, runs, store):
     there = import_(io.BytesIO(packed(runs[1], by="Ada")), store)
     opened(page, runs[0].key, there.key)
-    assert "sent by: Ada" in said(page) and "Paired bootstrap" in said(page) and len(figures(page)) == 3
+    assert "sent by: Ada" in said(page) and "paired bootstrap" in said(page) and len(figures(page)) == 3
 
 
 def test_runs_are_found_by_words_and_tags_in_the_link(page, runs, store):
