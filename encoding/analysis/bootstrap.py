@@ -135,6 +135,8 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
     if statistic != "mean" or (n_folds > 1 and score in OF_ONE_FOLD):
         why = "a median" if statistic != "mean" else f"{short} over folds"
         return f"{which}There is no interval of {why}."
+    if any(len(np.unique(result.plan.subject.groups[fold.test])) < 2 for fold in result.plan.folds):
+        return f"{which}There is no interval: a fold tests a single group."
     if not available:
         return f"{which}Intervals were not computed."
     folds = ", within folds, widened for what folds share" if n_folds > 1 else ""

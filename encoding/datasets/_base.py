@@ -75,7 +75,8 @@ class Subject:
     responses : per hemisphere ``(n_stimuli, n_vertices)`` float32, read-only, row i the answer to stimulus i.
     fingerprints : per hemisphere, names the bytes of its responses.
     rois : per hemisphere, ROI name to its columns, sorted int64. ROIs may overlap, and be empty.
-    groups : (n_stimuli,) int, equal for repeats of one stimulus.
+    groups : (n_stimuli,) int, equal for repeats of one stimulus, and for all rows of a run or session where the data set says so.
+    stimulus_ids : (n_stimuli,) int, equal for repeats of one stimulus, where ``groups`` are coarser; None where they are not.
     vertices : per hemisphere (n_vertices,) int64, where each column lies on fsaverage (163,842 vertices);
         None where no place is known, and then there is no brain map unless ``sampled`` says more.
     sampled : for columns that are voxels of a volume. ``lh`` and ``rh`` to a pair of arrays of one length: vertices of fsaverage
@@ -95,6 +96,7 @@ class Subject:
     fingerprints: Mapping[str, str]
     rois: Mapping[str, Mapping[str, np.ndarray]]
     groups: np.ndarray
+    stimulus_ids: np.ndarray | None = None
     vertices: Mapping[str, np.ndarray] | None = None
     sampled: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None
     ceiling: Mapping[str, np.ndarray] | None = None
@@ -105,6 +107,11 @@ class Subject:
     def hemis(self) -> tuple[str, ...]:
         """The blocks of responses, in order: lh and rh wherever hemispheres are known."""
         return tuple(self.responses)
+
+    @property
+    def stimulus_of_row(self) -> np.ndarray:
+        """(n_stimuli,) int, equal for rows of one stimulus and for no others."""
+        return self.groups if self.stimulus_ids is None else self.stimulus_ids
 
     @property
     def n_stimuli(self) -> int:

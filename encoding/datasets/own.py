@@ -92,6 +92,7 @@ class OwnDataset(Dataset):
             fingerprints=fingerprints,
             rois=rois,
             groups=groups,
+            stimulus_ids=None if files.groups is None else np.unique(list(map(str, paths)), return_inverse=True)[1],
             vertices=vertices,
             sampled=sampled,
             ceiling=ceiling,

@@ -158,7 +158,7 @@ def estimate(
             se[name] = np.where(found > 0, found, np.nan) if SCALES.get(name) == "root" else found
             if name == "r":
                 spread = drawn.std(0, ddof=1)
-                scale = np.where(spread > 0, found / np.where(spread > 0, spread, 1), 0)
+                scale = np.where(spread > 0, found / np.where(spread > 0, spread, 1), 0 * found)
                 draws = (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
     return Estimates(value, se, draws, vertices, sum(sizes), max(1, sum(sizes) - 2 * n_groups))
 
@@ -294,7 +294,8 @@ def _fold_scores(fold: Fold, drawn: np.ndarray) -> dict[str, tuple[np.ndarray, n
     W = torch.from_numpy(drawn)
     of_draws = np.stack([(W @ torch.from_numpy(each.astype(np.float32))).numpy() for each in sums[:5]])
     whole = _from_sums(total[:, None], np.array([[n]]), scale)
-    less_one = _from_sums(total[:, None] - sums, n - sizes[:, None], scale)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a single unit leaves no rows
+        less_one = _from_sums(total[:, None] - sums, n - sizes[:, None], scale)
     undefined = (total[3] / n - (total[1] / n) ** 2) < FEWEST_VARIANCE
     of_draw = {"r": _r(of_draws / (drawn @ sizes)[:, None].astype(np.float32))}
     return {
@@ -336,10 +337,13 @@ def _over_folds(name: str, parts: Sequence[dict], ceiling: np.ndarray | None) ->
 
 
 def _jackknife_variance(left_out: Sequence[np.ndarray], strata: Sequence[np.ndarray]) -> np.ndarray:
-    """(n_rois,) over folds, or strata of a pooled one, the sum of (n - 1) / n times squared deviations of the leave-one-out values."""
+    """(n_rois,) over folds, or strata of a pooled one, the sum of (n - 1) / n times squared deviations of the leave-one-out values.
+
+    NaN where a fold has a single unit (leave-one-run-out): how scores vary between units is not known then.
+    """
     found = np.zeros(left_out[0].shape[1])
     for values, of_unit in zip(left_out, strata, strict=True):
         for stratum in np.unique(of_unit):
             inside = values[of_unit == stratum]
-            found += (len(inside) - 1) / len(inside) * ((inside - inside.mean(0)) ** 2).sum(0)
+            found += (len(inside) - 1) / len(inside) * ((inside - inside.mean(0)) ** 2).sum(0) if len(inside) > 1 else np.nan
     return found

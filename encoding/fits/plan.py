@@ -14,6 +14,7 @@ from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
+from encoding.evaluation.resampling import LEAST_UNITS, n_units
 from encoding.evaluation.splits import Fold, folds, inner_folds
 from encoding.features import components
 from encoding.features import extraction as features
@@ -220,8 +221,23 @@ def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subje
     Raises
     ------
     UnknownName, UnknownLayer, BadOption, NoWeights, BadData, ValueError : with the nearest match where a name
-    is wrong, before any feature is computed.
+    is wrong, before any feature is computed; ValueError also where a fold has fewer than
+    :data:`encoding.evaluation.resampling.LEAST_UNITS` test stimuli.
     """
+    made = _planned(spec, store, report, subject)
+    n_tested = min(n_units(made.subject.stimulus_of_row[fold.test]) for fold in made.folds)
+    if n_tested < LEAST_UNITS:
+        of = " in a fold" if len(made.folds) > 1 else ""
+        raise ValueError(
+            f"The split {spec.split} leaves {n_tested} different test stimuli{of} of {n_units(made.subject.stimulus_of_row):,}. A score "
+            f"needs {LEAST_UNITS} at least: choose a split that tests more (holdout with a smaller training fraction, kfold with fewer "
+            "folds), or add stimuli."
+        )
+    return made
+
+
+def _planned(spec: FitSpec, store: Store, report: Report, subject: Subject | None = None) -> Plan:
+    """The plan, however few stimuli it tests."""
     dataset, source, readout = DATASETS[spec.dataset], BACKBONES[spec.backbone], READOUTS[spec.readout]
     options = readout.read(dict(spec.options))
     source.check_layers(spec.backbone, spec.layers)
@@ -247,7 +263,7 @@ def _beside(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:
     """The plan of the same fit for another subject."""
     if other == spec.subject:
         raise ValueError(f"{other} is the subject itself; extra subjects are others.")
-    return plan(replace(spec, subject=other, extra_subjects=(), rois=(), target_groups="hemisphere"), store, report)
+    return _planned(replace(spec, subject=other, extra_subjects=(), rois=(), target_groups="hemisphere"), store, report)
 
 
 def _check_frames(spec: FitSpec, readout: Readout, subject: Subject) -> None:

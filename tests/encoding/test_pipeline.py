@@ -7,7 +7,8 @@ from sklearn.linear_model import RidgeCV
 
 import encoding.pipeline as pipeline
 from encoding import Store, fit
-from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.bootstrap import interval_text, roi_intervals
+from encoding.analysis.comparison import compare
 from encoding.analysis.learning_curve import correlation, learning_curve
 from encoding.backbones import UnknownLayer
 from encoding.fits.result import EVERY_VERTEX
@@ -205,6 +206,42 @@ def test_more_features_than_images_are_fitted_exactly(tiny, store):
     X = pixels.transpose(0, 3, 1, 2).reshape(120, -1) / 255
     theirs = Ridge(alpha=100.0).fit(X[fold.train], tiny.subject.responses["lh"][fold.train])
     np.testing.assert_allclose(result.predicted("lh", np.arange(10)), theirs.predict(X[fold.test]), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("split", "groups", "message"),
+    [
+        ("holdout:0.97:5", np.arange(120), "leaves 4 different test stimuli of 120"),
+        ("kfold:30:0", np.arange(120), "leaves 4 different test stimuli in a fold of 120"),
+        ("first:116", np.arange(120), "leaves 4 different test stimuli of 120"),
+        ("holdout:0.9:5", np.arange(120) // 3, "leaves 4 different test stimuli of 40"),  # 12 rows
+    ],
+)
+def test_fewer_than_five_test_stimuli_give_no_score(tiny, store, split, groups, message):
+    tiny.change(groups=groups)
+    with pytest.raises(ValueError, match=f"{message}. A score needs 5 at least: choose a split that tests more"):
+        fit(replace(TINY, split=split), store)
+    assert list(store.keys()) == []
+
+
+@pytest.mark.parametrize("split", ["holdout:0.958:5", "kfold:24:0"])
+def test_five_test_stimuli_give_a_score(tiny, store, split):
+    result = fit(replace(TINY, split=split, options={"alpha": 1.0}), store)
+    assert {len(fold.test) for fold in result.plan.folds} == {5} and np.isfinite(result.score("lh")).all()
+
+
+def test_leaving_out_one_run_at_a_time_gives_scores_without_intervals(tiny, store):
+    """Stimuli are counted where groups are coarser; one run a fold does not tell how scores vary between runs."""
+    tiny.change(groups=np.arange(120) // 30, stimulus_ids=np.arange(120))
+    result = fit(replace(TINY, split="kfold:4:0", readout="ols"), store)
+    found = roi_intervals(result)
+    driven = list(found["rois"]).index("driven")
+    assert result.score("lh")[:5].mean() > 0.5
+    assert np.isnan([found["lh_low"][driven], found["lh_high"][driven]]).all()
+    assert interval_text(result).endswith("There is no interval: a fold tests a single group.")
+    other = fit(replace(TINY, split="kfold:4:0", readout="ols", n_components=8), store)
+    roi_intervals(other)
+    assert compare(result, other).table["p"].isna().all()
 
 
 def test_the_learning_curve_ends_where_the_fit_is(tiny, store):

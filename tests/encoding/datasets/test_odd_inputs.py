@@ -276,7 +276,7 @@ def test_a_block_of_any_name_can_be_fitted_alone(folder, store, block, capsys, m
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
     describe(folder, SHORTEST.replace('"responses.npy"', '{ left = "lh.npy", right = "rh.npy" }'))
     words = ["fit", "--dataset", "mine", "--subject", "me", "--backbone", "pixels", "--layer", "rgb", "--components", "2"]
-    assert main([*words, "--split", "holdout:0.75:5", "--hemi", block, "--json"]) == 0
+    assert main([*words, "--split", "holdout:0.5:5", "--hemi", block, "--json"]) == 0
     assert f'"{block}"' in capsys.readouterr().out
     assert main([*words, "--hemi", "lh"]) != 0 and "left" in capsys.readouterr().err
 

@@ -31,7 +31,7 @@ responses = "responses.npy"
 N = 12
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (N, 3), dtype=np.uint8)
-SPEC = FitSpec(dataset="mine", subject="me", backbone="tinynet", layers=("colour",), n_components=0, split="holdout:0.75:5")
+SPEC = FitSpec(dataset="mine", subject="me", backbone="tinynet", layers=("colour",), n_components=0, split="holdout:0.5:5")
 
 
 @pytest.fixture
