@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from encoding.evaluation.scores import r_from_moments, score
+from encoding.evaluation.splits import Fold
+from encoding.fits.digests import groups_digest
 from encoding.fits.plan import Plan
 from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup
@@ -19,7 +21,7 @@ from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Arrays, Store
 
-CURVE_VERSION = 1
+CURVE_VERSION = 2
 N_SIZES = 6
 SMALLEST = 40  # training images at the left end of the curve
 
@@ -29,12 +31,13 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
 
     Training images are taken in one random order; each size holds the ones before. Parameters are chosen again
     at each size, on its own folds. Components stay those of all training images, which sets no response aside.
-    With a k-fold split the curve is that of the first fold. Where r on training images takes predictions of them, as many are
-    taken as there are test images.
+    With a k-fold split each fold has a curve, and theirs are averaged, so that the right end is the score of the fit. Where r on
+    training images takes predictions of them, as many are taken as there are test images.
 
     Returns
     -------
-    ``sizes`` (s,) int; for each hemisphere ``<hemi>_train`` and ``<hemi>_test`` (s, n_vertices) float32.
+    ``sizes`` (s,) int, of the first fold (others may differ by a group); for each hemisphere ``<hemi>_train`` and ``<hemi>_test``
+    (s, n_vertices) float32.
 
     Raises
     ------
@@ -44,20 +47,17 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
         raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
     result = fit(spec, store, subprogress(report, 0, 0.3), device)
     planned, device = result.plan, choose_device(device)
-    key = curve_key(planned.key)
+    key = curve_key(planned.key, planned.subject.groups)
 
     def make() -> Arrays:
-        fold, arrays = planned.folds[0], {"sizes": _sizes(planned)}
-        Z = np.array(result.components())
-        for number, hemi in enumerate(planned.hemis):
-            part = subprogress(report, 0.3 + 0.7 * number / len(planned.hemis), 0.3 + 0.7 * (number + 1) / len(planned.hemis))
-            Y = planned.subject.responses[hemi]
-            if planned.readout.uses_moments:
-                test = Moments.of(Z, Y, np.zeros(len(fold.test), int), rows=fold.test, device=device)
-                arrays |= _grow(planned, hemi, Z, Y, test, arrays["sizes"], bands_of(planned, fold, store), part, device)
-            else:
-                arrays |= _refit(planned, hemi, Z, arrays["sizes"], part, device)
-        return arrays
+        sizes, curves = _sizes(planned), []
+        for number, fold in enumerate(planned.folds):
+            start, stop = (0.3 + 0.7 * at / len(planned.folds) for at in (number, number + 1))
+            of_fold = np.minimum(sizes, len(fold.train))
+            of_fold[-1] = len(fold.train)
+            Z, bands = np.array(result.components(number)), bands_of(planned, fold, store)
+            curves.append(_fold_curve(planned, fold, Z, of_fold, bands, subprogress(report, start, stop), device))
+        return {"sizes": sizes} | {name: np.mean([curve[name] for curve in curves], axis=0) for name in curves[0]}
 
     return store.memo(key, make, planned.made_from(device=device, fit=planned.key))
 
@@ -67,23 +67,30 @@ def has_curve(spec: FitSpec) -> bool:
     return READOUTS[spec.readout].exact and READOUTS[spec.readout].uses_components
 
 
-def curve_key(fit_key: str) -> str:
-    """Name the learning curve of a fit in the Store."""
-    return digest("curve", CURVE_VERSION, fit=fit_key)
+def curve_key(fit_key: str, groups: np.ndarray) -> str:
+    """Name the learning curve of a fit in the Store; rows of one of the ``groups`` (n_stimuli,) are added together."""
+    return digest("curve", CURVE_VERSION, fit=fit_key, groups=groups_digest(groups))
+
+
+def _fold_curve(
+    planned: Plan, fold: Fold, Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
+) -> dict[str, np.ndarray]:
+    arrays = {}
+    for number, hemi in enumerate(planned.hemis):
+        part = subprogress(report, number / len(planned.hemis), (number + 1) / len(planned.hemis))
+        if planned.readout.uses_moments:
+            arrays |= _grow(planned, fold, hemi, Z, sizes, bands, part, device)
+        else:
+            arrays |= _refit(planned, fold, hemi, Z, sizes, part, device)
+    return arrays
 
 
 def _grow(
-    planned: Plan,
-    hemi: str,
-    Z: np.ndarray,
-    Y: np.ndarray,
-    test: Moments,
-    sizes: np.ndarray,
-    bands: tuple[int, ...],
-    report: Report,
-    device: str,
+    planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
 ) -> dict[str, np.ndarray]:
-    fold = planned.folds[0]
+    """The curve of a readout of moments."""
+    Y = planned.subject.responses[hemi]
+    test = Moments.of(Z, Y, np.zeros(len(fold.test), int), rows=fold.test, device=device)
     order = _shuffled(planned.subject.groups[fold.train])
     inner = planned.inner(fold)
     sums = Accumulator(Z.shape[1], Y.shape[1], int(inner.max()) + 1, dtype=Z.dtype, device=device)
@@ -101,9 +108,9 @@ def _grow(
     return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
 
 
-def _refit(planned: Plan, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: Report, device: str) -> dict[str, np.ndarray]:
+def _refit(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: Report, device: str) -> dict[str, np.ndarray]:
     """The curve of a readout of arrays."""
-    fold, n_vertices = planned.folds[0], planned.subject.responses[hemi].shape[1]
+    n_vertices = planned.subject.responses[hemi].shape[1]
     order = _shuffled(planned.subject.groups[fold.train])
     train_r, test_r = (np.full((len(sizes), n_vertices), np.nan, np.float32) for _ in range(2))
     for step, size in enumerate(sizes):
@@ -150,6 +157,7 @@ def _sizes(planned: Plan) -> np.ndarray:
 
 
 def _shuffled(groups: np.ndarray) -> np.ndarray:
-    """Row numbers in random order, repeats of a stimulus side by side."""
-    stimuli, member = np.unique(groups, return_inverse=True)
-    return np.argsort(np.random.RandomState(1).permutation(len(stimuli))[member], kind="stable")
+    """Row numbers in random order, rows of a group side by side; the same whatever the groups are called."""
+    _, first, member = np.unique(groups, return_index=True, return_inverse=True)
+    position = np.random.RandomState(1).permutation(len(first))[np.argsort(np.argsort(first))]
+    return np.argsort(position[member], kind="stable")

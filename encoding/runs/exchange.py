@@ -68,7 +68,7 @@ def packed(result: ScoreTables, *, by: str = "", models: bool = True) -> bytes:
     """The bytes of the file that :func:`export` writes."""
     if not is_sender(by):
         raise ValueError(BAD_SENDER)
-    arrays = arrays_of(result, intervals=intervals_of(result), curve=result.derived(curve_key(result.key)))
+    arrays = arrays_of(result, intervals=intervals_of(result), curve=result.derived(curve_key(result.key, result.plan.subject.groups)))
     if models:
         arrays |= {f"model.{name}": array for name, array in model_arrays(result).items()}
     command = _without_path(result.plan.spec).to_command(full=True)

@@ -184,7 +184,7 @@ def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], so
     ceiling = None if result.ceiling(hemis[0]) is None else {hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}
     spread = plots.score_histogram({hemi: result.score(hemi) for hemi in hemis}, ceiling=ceiling)
     charts.append(("Every vertex", f"A mean hides a lot: r of every vertex. {source}", spread))
-    curve = result.derived(curve_key(result.key))
+    curve = result.derived(curve_key(result.key, result.plan.subject.groups))
     if curve is not None:
         lines = {
             line: np.nanmean(np.concatenate([curve[f"{hemi}_{line}"] for hemi in hemis], axis=1), axis=1) for line in ("train", "test")

@@ -9,8 +9,10 @@ import encoding.pipeline as pipeline
 from encoding import Store, fit
 from encoding.analysis.bootstrap import interval_text, roi_intervals
 from encoding.analysis.comparison import compare
-from encoding.analysis.learning_curve import correlation, learning_curve
+from encoding.analysis.learning_curve import _fold_curve, correlation, curve_key, learning_curve
 from encoding.backbones import UnknownLayer
+from encoding.evaluation.splits import Fold
+from encoding.fits.plan import plan
 from encoding.fits.result import EVERY_VERTEX
 from encoding.readouts import BadOption
 from encoding.readouts._moments import Moments
@@ -251,6 +253,39 @@ def test_the_learning_curve_ends_where_the_fit_is(tiny, store):
     np.testing.assert_allclose(curve["lh_test"][-1], result.score("lh"), atol=1e-4)
     assert curve["lh_train"].shape == curve["lh_test"].shape == (len(curve["sizes"]), 10)
     assert curve["lh_test"][-1, :5].mean() > curve["lh_test"][0, :5].mean()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"split": "kfold:7:0", "options": {"alpha": 1.0}},  # training sets of 102 and 103 images
+        {"split": "kfold:3:0", "readout": "knn", "n_components": 8, "hemi": "lh"},
+        {"split": "kfold:3:0", "readout": "ols", "n_components": 8, "target_groups": "roi"},
+    ],
+    ids=["ridge", "knn", "ols"],
+)
+def test_the_learning_curve_of_folds_ends_at_the_mean_over_folds(tiny, store, changes):
+    spec = replace(TINY, **changes)
+    result, curve = fit(spec, store), learning_curve(spec, store)
+    driven = slice(0, 5)
+    np.testing.assert_allclose(curve["lh_test"][-1, driven], result.score("lh")[driven], atol=1e-4)
+    assert curve["sizes"][-1] == result.n_train and curve["lh_test"][0, driven].mean() < curve["lh_test"][-1, driven].mean()
+
+
+def test_the_learning_curve_is_named_by_the_groups_it_adds_together(tiny, store):
+    rows = np.arange(120)
+    key = curve_key("fit-0", rows)
+    assert curve_key("fit-0", 1000 - rows) == key
+    assert len({key, curve_key("fit-0", rows // 2), curve_key("fit-0", rows // 3), curve_key("fit-1", rows)}) == 4
+    spec, curves = replace(TINY, options={"alpha": 1.0}), []
+    for groups in (rows, 1000 - rows, rows // 2):
+        tiny.change(groups=groups)
+        fold = Fold(train=rows[:90], test=rows[90:])
+        planned = replace(plan(spec, store), folds=[fold])
+        Z = tiny.subject.stimuli.pixels.reshape(120, -1) / 255
+        curves.append(_fold_curve(planned, fold, Z, np.array([40, 90]), (), lambda fraction, text: None, "cpu")["lh_test"])
+    np.testing.assert_array_equal(curves[0], curves[1])
+    assert not np.array_equal(curves[0][0], curves[2][0])
 
 
 def test_a_correlation_from_sums_is_that_of_predictions(tiny, store):

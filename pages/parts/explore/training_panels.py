@@ -15,7 +15,8 @@ from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import stored_curve
 
 HOW_CURVE = (
-    "Read it from right to left: the test line at the right end is the score of this fit. If it still climbs there, more images "
+    "Read it from right to left: the test line at the right end is the score of this fit; under k-fold "
+    "every point is, like it, the mean over folds. If it still climbs there, more images "
     "would help. The gap to the training line is what was learned of those images alone: overfitting. Training r may lie above the "
     "noise ceiling, because it counts noise that was learned as well; test r may not, but for chance."
 )

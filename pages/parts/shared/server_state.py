@@ -169,7 +169,7 @@ def _roi_table(key: str, _result: Result) -> pd.DataFrame:
 
 def stored_curve(result: Result) -> dict[str, np.ndarray] | None:
     """The fit's learning curve, where it was computed."""
-    return store().get(curve_key(result.key))
+    return store().get(curve_key(result.key, result.plan.subject.groups))
 
 
 def stored_intervals(result: Result) -> dict[str, np.ndarray] | None:
