@@ -95,8 +95,15 @@ def _fit_fold(planned: Plan, fold: Fold, store: Store, report: Report, device: s
     return arrays
 
 
-def extract_features(planned: Plan, store: Store, report: Report, device: str) -> None:
-    """Stage 1: every layer asked for, from one pass of the stimuli through the backbone."""
+def extract_features(planned: Plan, store: Store, report: Report, device: str, *, of_dataset: bool = True) -> None:
+    """Stage 1: every layer of the plan, from one pass of its stimuli through the backbone.
+
+    ``of_dataset`` is false for new stimuli, which no data set holds: then nothing is compared with the data set before storing.
+
+    Raises
+    ------
+    BadData where stimuli changed while they were read; ValueError where the backbone's weights did.
+    """
 
     def open_backbone() -> Backbone:
         backbone = planned.source.open(planned.spec.backbone, planned.spec.weights)
@@ -114,7 +121,7 @@ def extract_features(planned: Plan, store: Store, report: Report, device: str) -
         device=device,
         report=report,
         made_from=planned.made_from(device=device),
-        check=lambda: planned.check_unchanged(store),
+        **({"check": lambda: planned.check_unchanged(store)} if of_dataset else {}),
     )
 
 

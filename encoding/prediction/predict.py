@@ -178,7 +178,7 @@ def predicted_blocks(
     if planned.readout.uses_components:
         check_axes(result)
         try:
-            extract_features(new, store, subprogress(report, 0.3, 0.8), device)
+            extract_features(new, store, subprogress(report, 0.3, 0.8), device, of_dataset=False)
         except StoreReadOnly:
             yield from _blocks_in_memory(result, stimuli, report, device)
             return

@@ -303,7 +303,7 @@ def test_files_appear_whole_or_not_at_all(tiny, store, tmp_path):
     result = fit(TINY, store)
     photos(tmp_path / "photos", others(4))
     (tmp_path / "photos" / "photo 2.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"photo 2.png cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"photo 2.png cannot be read as an image"):
         save_predictions(result, stimuli_in(tmp_path / "photos", result.plan, store), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
