@@ -305,7 +305,7 @@ class Result(ScoreTables):
     def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
         """Part to what its model was like on the way, such as ``train_loss`` of each epoch; empty where nothing was trained."""
         found = {part.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], part)) for part in self.plan.target_groups}
-        told = {name: Model.told(arrays)["history"] for name, arrays in found.items() if arrays is not None}
+        told = {name: Model.shared_fields(arrays)["history"] for name, arrays in found.items() if arrays is not None}
         return {name: history for name, history in told.items() if history}
 
     def components(self, fold: int = 0) -> np.ndarray:

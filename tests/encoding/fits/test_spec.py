@@ -28,7 +28,11 @@ def test_a_digest_changes_with_each_of_its_inputs(change):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"layers": ()}, "at least one layer"), ({"n_components": -1}, "0 .no PCA. or more, not -1"), ({"hemi": "left"}, "lh, rh, both")],
+    [
+        ({"layers": ()}, "at least one layer"),
+        ({"n_components": -1}, "0 .no PCA. or more, not -1"),
+        ({"hemi": "left side"}, "another block of responses"),
+    ],
 )
 def test_an_impossible_spec_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
