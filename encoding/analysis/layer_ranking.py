@@ -150,7 +150,7 @@ def chance_bound(n_test: int, n_layers: int = 1, *, n_folds: int = 1, p: float =
         the variance of independent folds (:func:`encoding.evaluation.resampling.shared_noise`).
 
     >>> round(chance_bound(100), 3), round(chance_bound(100, n_folds=5), 3)
-    (0.165, 0.239)
+    (0.165, 0.241)
     """
     from scipy.stats import t
 
