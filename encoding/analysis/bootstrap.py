@@ -1,4 +1,4 @@
-"""Error bars of a finished fit: intervals and bootstrap draws of every score of its ROIs, kept in the Store."""
+"""Compute bootstrap intervals of the ROI scores of a finished fit and cache them in the Store."""
 
 from __future__ import annotations
 
@@ -22,20 +22,26 @@ N_AGREEMENT = 100  # test rows of each fold on which its models are compared
 
 
 def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBar = ERROR_BAR) -> dict[str, np.ndarray]:
-    """Compute the 95 % interval of every score of every ROI that a fit reports; kept in the Store.
+    """Compute the 95 % interval of every score in every ROI of a fit; cached in the Store.
 
-    The numbers are :mod:`encoding.evaluation.resampling`'s: test stimuli (or groups) are the unit, within each fold.
+    The resampling unit is the test stimulus (or group of stimuli), within each fold; see :mod:`encoding.evaluation.resampling`.
 
     Parameters
     ----------
-    error_bar : how many draws of which seed, which level, and whether r is the mean over folds or pooled.
+    result : finished fit.
+    report : progress callback.
+    error_bar : number of draws, seed, confidence level, and whether r is the mean over folds or pooled over them.
 
     Returns
     -------
-    ``rois`` (n_rois,) str; ``n_units`` and ``df``; for each hemisphere ``<hemi>_value``, ``<hemi>_low`` and ``<hemi>_high`` (n_rois,) of
-    the mean r, ``<hemi>_draws`` (n_draws, n_rois) of it, and ``<hemi>_<score>_low`` and ``<hemi>_<score>_high`` of every other
-    score that has an interval. All hemispheres and ROIs share each draw, so the difference between two ROIs may be judged from the
-    draws. NaN for an empty ROI.
+    dict of str to ndarray
+        ``rois`` (n_rois,) str; ``n_units`` and ``df``, scalars; for each hemisphere ``<hemi>_value``, ``<hemi>_low`` and
+        ``<hemi>_high`` (n_rois,) of the mean r, its draws ``<hemi>_draws`` (n_draws, n_rois), and ``<hemi>_<score>_low`` and
+        ``<hemi>_<score>_high`` (n_rois,) of every other score that has an interval. NaN for an empty ROI.
+
+    Notes
+    -----
+    All hemispheres and ROIs share each draw, so the difference between two ROIs can be tested from the draws.
     """
     rois = result.selected_rois
 
@@ -56,9 +62,11 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
 
 
 def estimate_scores(result: Result, hemi: str, *, error_bar: ErrorBar = ERROR_BAR) -> Estimates:
-    """Scores of one hemisphere's ROIs with standard errors and draws, from the fit's predictions.
+    """Estimate the ROI scores of one hemisphere with standard errors and draws, from the fit's predictions.
 
-    ``vertices["r"]`` of a pooled ``error_bar`` is r over the predictions of all folds together.
+    Notes
+    -----
+    With a pooled ``error_bar``, ``vertices["r"]`` is r over the concatenated predictions of all folds.
     """
     plan, members = result.plan, {roi: result.columns(roi, hemi) for roi in result.selected_rois}
     n_columns, n_folds = plan.subject.responses[hemi].shape[1], len(plan.folds)
@@ -92,7 +100,7 @@ def _fold_predictions(result: Result, hemi: str, columns: np.ndarray) -> list[li
 
 
 def intervals_key(result: ScoreTables, *, error_bar: ErrorBar = ERROR_BAR) -> str:
-    """Name a fit's intervals by everything that they read: the fit, ROI masks, groups of test rows, ceilings, the error bar."""
+    """Key of a fit's intervals in the Store: a digest of the fit, ROI masks, groups of test rows, noise ceilings and error bar."""
     plan = result.plan
     masks = hashlib.sha256()
     for hemi in plan.hemis:
@@ -107,24 +115,32 @@ def intervals_key(result: ScoreTables, *, error_bar: ErrorBar = ERROR_BAR) -> st
 
 
 def intervals_of(result: ScoreTables) -> Mapping[str, np.ndarray] | None:
-    """The intervals and draws of a fit's ROIs; None where they were not computed, or were sent by an earlier release (other numbers)."""
+    """Read the cached intervals and draws of a fit's ROIs.
+
+    Returns
+    -------
+    mapping or None
+        As :func:`roi_intervals` returns them; None where they were not computed, or where an imported fit brings the intervals of
+        an earlier release, which were defined differently.
+    """
     found = result.derived(intervals_key(result))
     return found if found is not None and int(found.get("version", 1)) == INTERVALS_VERSION else None
 
 
 def score_intervals(found: Mapping[str, np.ndarray], hemi: str, score: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Ends (n_rois,) of a score's intervals out of :func:`roi_intervals`; None where the score has none."""
+    """Select the interval ends, (n_rois,) each, of one score from :func:`roi_intervals`; None where the score has no interval."""
     prefix = hemi if score == "r" else f"{hemi}_{score}"
     return (found[f"{prefix}_low"], found[f"{prefix}_high"]) if f"{prefix}_low" in found else None
 
 
 def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean", *, available: bool = True) -> str:
-    """Say which number is reported and what its interval is made of, or that it has none.
+    """Describe in a sentence which statistic is reported and how its interval is computed, or that it has none.
 
     Parameters
     ----------
-    score, statistic : a key of :data:`encoding.evaluation.scores.SCORES`, and ``mean`` or ``median`` over vertices.
-    available : whether the fit's intervals were computed.
+    score : key of :data:`encoding.evaluation.scores.SCORES`.
+    statistic : ``mean`` or ``median`` over vertices.
+    available : whether the fit's intervals have been computed.
     """
     n_folds = len(result.plan.folds)
     short = SCORES[score].short

@@ -1,4 +1,4 @@
-"""Two fits held against each other: what differs in their settings, and by how much, ROI by ROI, on the same test images."""
+"""Compare two fits: differing settings, and paired differences of mean r per ROI on the same test stimuli."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy")  # whose versions may chan
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second of two fits less the first.
+    """Difference of two fits, second minus first.
 
     Attributes
     ----------
     first, second : the fits, A and B.
-    unpaired : why draws of test images cannot be paired; None where they are the same images of the same subject.
+    unpaired : reason why the bootstrap draws cannot be paired; None if both fits have the same test stimuli of the same subject.
     same_vertices : whether both predict the same columns of the same responses, so that vertices can be subtracted.
-    without_intervals : those of the two whose bootstrap draws were not computed yet.
-    table : one row for each ROI and hemisphere that both report: ``roi``, ``hemi``, ``n_vertices`` (of the first), ``first`` and
-        ``second`` (mean r), ``difference``, and where draws are paired ``low`` and ``high`` (its 95 % interval), ``p`` (two-sided),
-        ``q`` (p adjusted for the false discovery rate over all rows) and ``differs`` (q within ``rate``); else NaN and False.
-    rate : the false discovery rate that ``differs`` holds.
+    without_intervals : the fits whose bootstrap draws have not been computed.
+    table : one row per ROI and hemisphere that both report: ``roi``, ``hemi``, ``n_vertices`` (of the first), ``first`` and
+        ``second`` (mean r), ``difference``, and where draws are paired ``low`` and ``high`` (95 % interval), ``p`` (two-sided),
+        ``q`` (p adjusted for the false discovery rate over all rows) and ``differs`` (q <= ``rate``); else NaN and False.
+    rate : false discovery rate controlled by ``differs``, 0 to 1.
     """
 
     first: Result
@@ -47,18 +47,28 @@ class Comparison:
 
     @property
     def tested(self) -> bool:
-        """Whether the table holds intervals and p."""
+        """Whether the table holds intervals and p values."""
         return self.unpaired is None and not self.without_intervals
 
 
 def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES) -> Comparison:
-    """Compare two finished fits, from what is in the Store alone; nothing is computed that takes long.
+    """Compare two finished fits by a paired bootstrap over test stimuli, reading only what the Store holds.
 
-    The test is a paired bootstrap over test stimuli (Efron & Tibshirani 1993, chapters 13 and 16), within each fold, of the mean r
-    that is shown. :func:`encoding.analysis.bootstrap.roi_intervals` draws the same stimuli for every fit of the same test set, so each
-    draw gives one difference. Their standard deviation is its standard error; the interval and p are Student's t.
-    (Counting the draws beyond 0 could give no p below 2 / 501, too coarse for many ROIs.)
-    It speaks of other test stimuli, not of other subjects or trainings.
+    Parameters
+    ----------
+    first, second : finished fits.
+    rate : false discovery rate over all rows of the table, 0 to 1.
+
+    Notes
+    -----
+    :func:`encoding.analysis.bootstrap.roi_intervals` draws the same stimuli for every fit of the same test set, so each draw gives
+    one difference of the reported mean r. The standard deviation of these differences is the standard error; interval and p follow
+    Student's t (counting draws beyond 0 could give no p below 2 / 501, too coarse for many ROIs). The test generalises to other
+    test stimuli, not to other subjects or training sets.
+
+    References
+    ----------
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 16.
     """
     unpaired = why_unpaired(first, second)
     found = [intervals_of(result) for result in (first, second)]
@@ -75,17 +85,18 @@ def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES) -
 
 
 def paired_test(difference: float, draws: np.ndarray, df: int) -> tuple[float, float, float]:
-    """The 95 % interval of a difference and its two-sided p: Student's t with the draws' standard deviation as standard error.
+    """Test a paired difference: 95 % interval and two-sided p of Student's t, with the bootstrap standard deviation as standard error.
 
     Parameters
     ----------
-    difference : of the scores as they are.
-    draws : (n_draws,) the same difference for test stimuli drawn again with replacement, in the same draws for both.
+    difference : observed difference of scores.
+    draws : (n_draws,) the same difference in bootstrap draws that both fits share.
     df : degrees of freedom, :attr:`encoding.evaluation.resampling.Estimates.df`.
 
     Returns
     -------
-    low, high, p. p is 1 where two fits never differ; all NaN where there is no score.
+    low, high, p : float
+        p is 1 where two fits never differ; all NaN where there is no score.
     """
     from scipy import stats
 
@@ -99,9 +110,16 @@ def paired_test(difference: float, draws: np.ndarray, df: int) -> tuple[float, f
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:
-    """p adjusted so that calling all q <= 0.05 findings leaves at most 5 % false ones among them (Benjamini & Hochberg 1995).
+    """Adjust p values for the false discovery rate (Benjamini & Hochberg 1995).
 
-    NaN (no test) counts for nothing and stays NaN.
+    Parameters
+    ----------
+    p : array of p values; NaN (no test) is not counted and stays NaN.
+
+    Returns
+    -------
+    ndarray
+        q values; rejecting all q <= 0.05 keeps the expected share of false rejections at 5 % or less.
 
     Examples
     --------
@@ -117,7 +135,7 @@ def false_discovery(p: np.ndarray) -> np.ndarray:
 
 
 def why_unpaired(first: Result, second: Result) -> str | None:
-    """Why the test images of two fits cannot be paired, in a sentence; None where they can."""
+    """Explain in a sentence why the test stimuli of two fits cannot be paired; None where they can."""
     a, b = (result.plan.spec for result in (first, second))
     if (a.dataset, a.subject) != (b.dataset, b.subject):
         return f"They are of different subjects ({a.dataset} {a.subject} and {b.dataset} {b.subject})."
@@ -136,18 +154,24 @@ def why_unpaired(first: Result, second: Result) -> str | None:
 
 
 def same_vertices(first: Result, second: Result) -> bool:
-    """Whether two fits predict the same columns of the same responses, in some hemisphere."""
+    """Whether two fits predict the same columns of the same responses in at least one hemisphere."""
     prints = [result.plan.subject.fingerprints for result in (first, second)]
     shared = [hemi for hemi in first.plan.hemis if hemi in second.plan.hemis]
     return bool(shared) and all(prints[0][hemi] == prints[1][hemi] for hemi in shared)
 
 
 def vertex_differences(first: Result, second: Result) -> dict[str, np.ndarray]:
-    """Hemisphere to r of the second less r of the first, (n_vertices,) float64, NaN where one has none.
+    """Subtract the r of two fits vertex by vertex, second minus first.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Hemisphere to (n_vertices,) float64; NaN where either fit has no r.
 
     Raises
     ------
-    ValueError where the two do not predict the same vertices.
+    ValueError
+        If the two do not predict the same vertices.
     """
     if not same_vertices(first, second):
         raise ValueError("These fits do not predict the same vertices, so no vertex of one can be subtracted from one of the other.")
@@ -156,12 +180,12 @@ def vertex_differences(first: Result, second: Result) -> dict[str, np.ndarray]:
 
 
 def letters(results: Sequence[Result]) -> list[str]:
-    """A short name for each of some fits: A, B, C …"""
+    """Short names of compared fits: A, B, C …"""
     return list(ascii_uppercase[: len(results)])
 
 
 def settings(results: Sequence[Result]) -> pd.DataFrame:
-    """One row for each setting and a column for each fit, A, B, …: the spec, the readout's parameters, images and what made it."""
+    """Tabulate the settings of fits: one row per setting (spec, readout parameters, images, provenance), one column per fit A, B, …."""
     import pandas as pd
 
     same_readout = len({result.plan.spec.readout for result in results}) == 1
@@ -172,7 +196,7 @@ def settings(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def what_differs(results: Sequence[Result]) -> pd.DataFrame:
-    """The rows of :func:`settings` in which fits differ."""
+    """Rows of :func:`settings` in which the fits differ."""
     table = settings(results)
     return table[table[letters(results)].nunique(axis=1) > 1].reset_index(drop=True)
 

@@ -1,4 +1,4 @@
-"""Does the network's order of layers follow the cortex's order of areas? One number for it, and a published table to hold it against."""
+"""Hierarchy index: rank correlation between best layers and cortical stages, with a published table for comparison."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PUBLISHED_ORIGIN = (
 
 
 def stage(roi: str) -> int | None:
-    """The stage of an ROI, from 1 for V1 to 5; None for one that has none.
+    """Cortical stage of an ROI, 1 (V1) to 5; None for an ROI without one.
 
     >>> stage("V2d"), stage("FFA-1"), stage("ventral")
     (2, 5, None)
@@ -55,15 +55,17 @@ def stage(roi: str) -> int | None:
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """How well the best layers' order follows the areas' stages.
+    """Rank correlation between the position of the best layer and the cortical stage of each ROI.
 
     Attributes
     ----------
-    rois : (n_rois,) those with a stage and a score. stages : (n_rois,) 1 … 5. depths : (n_rois,) place of the best layer, 0 for the first.
-    index : Spearman's correlation of the two, -1 … 1; NaN where it is not defined: fewer than three ROIs, one stage, or one layer
-        that is best everywhere.
-    low, high : ends of its 95 % interval over draws of test images, of the draws in which it is defined.
-    defined : share of draws in which it is.
+    rois : (n_rois,) names of the ROIs that have a stage and a score.
+    stages : (n_rois,) int, 1 to 5.
+    depths : (n_rois,) int, position of the best layer, 0 for the first.
+    index : Spearman's rho of ``depths`` and ``stages``, -1 to 1; NaN where undefined: fewer than three ROIs, a single stage, or one
+        layer that is best everywhere.
+    low, high : ends of its 95 % interval over bootstrap draws of test stimuli in which it is defined.
+    defined : share of draws in which it is defined, 0 to 1.
     """
 
     rois: tuple[str, ...]
@@ -76,13 +78,14 @@ class Hierarchy:
 
 
 def hierarchy(means: np.ndarray, rois: Sequence[str], draws: np.ndarray | None = None) -> Hierarchy:
-    """The hierarchy index of the layers of one network (Spearman's rank correlation, ties sharing their mean rank).
+    """Compute the hierarchy index of the layers of one network (Spearman's rank correlation, ties get their mean rank).
 
     Parameters
     ----------
     means : (n_layers, n_rois) scores, early layers first; NaN for an ROI without one.
     rois : (n_rois,) names; those without a stage are left out.
-    draws : (n_layers, n_draws, n_rois) of the same, for the interval. It speaks of other test images, not of other ROIs or subjects.
+    draws : (n_layers, n_draws, n_rois) bootstrap draws of ``means``, for the interval. It covers the sampling of test stimuli, not of
+        ROIs or subjects.
     """
     staged = [number for number, roi in enumerate(rois) if stage(roi) and np.isfinite(means[:, number]).all()]
     stages = np.array([stage(rois[number]) for number in staged], float)
@@ -107,7 +110,7 @@ def _rank_correlations(stages: np.ndarray, depths: np.ndarray) -> np.ndarray:
 
 
 def published() -> pd.DataFrame:
-    """The published table for AlexNet, one row for each layer and ROI: label, roi, normalised_r2. See :data:`PUBLISHED_ORIGIN`."""
+    """Read the published table for AlexNet: columns label, roi, normalised_r2, one row per layer and ROI. See :data:`PUBLISHED_ORIGIN`."""
     import pandas as pd
 
     rows = [
@@ -119,7 +122,7 @@ def published() -> pd.DataFrame:
 
 
 def published_hierarchy() -> Hierarchy:
-    """The hierarchy index of the published table; it has no interval."""
+    """Hierarchy index of the published table, without interval."""
     return hierarchy(np.array(PUBLISHED), PUBLISHED_ROIS)
 
 

@@ -1,11 +1,12 @@
-"""The best parameters of a readout, looked for by trial and error (Optuna) on rows that are neither learned from nor tested.
+"""Search the parameters of a readout with Optuna on a validation set inside the training rows.
 
-One fifth of the first fold's training rows is set aside for validation. A trial fits the readout on the other four fifths; the
-readout's own inner folds lie within those. Its value is the mean r over all fitted vertices on the fifth set aside. Test rows are
-never read. Components are those of all training rows of the fold: they see the validation pictures but no response.
+One fifth of the first fold's training rows is held out for validation. A trial fits the readout on the other four fifths; the
+readout's own inner folds lie within those. Its value is the mean r over all fitted vertices on the validation rows. Test rows are
+never read. The components are those of all training rows of the fold: PCA sees the validation images but no response.
 
-Parameters are proposed by TPE (Bergstra et al. 2011). A readout that is trained in epochs is given up where its validation loss is
-worse than the median of the trials before at the same epoch. Each trial is kept in the Store as it ends (see ``optuna_study``).
+Parameters are proposed by TPE (Bergstra et al. 2011). Readouts trained in epochs are pruned by the median rule: a trial stops when
+its validation loss is worse than the median of earlier trials at the same epoch. Each trial is stored as it ends
+(:mod:`encoding.analysis.optuna_study`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ N_FIFTHS, VALIDATION_SEED = 5, 1  # the readout's own inner folds have the seed 
 
 
 class NothingFound(RuntimeError):
-    """No trial gave a value; the message holds the error of the last one."""
+    """All trials failed; the message holds the error of the last one."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class SearchRequest:
 
     Attributes
     ----------
-    spec, n_trials, vary, seed : its arguments.
+    spec, n_trials, vary, seed : arguments of :func:`search`.
     """
 
     spec: FitSpec
@@ -64,23 +65,23 @@ class SearchRequest:
 
     @property
     def job_key(self) -> str:
-        """The name of the job: more trials of one search are the same job."""
+        """Key of the job; it does not depend on the number of trials, so that a search can be extended."""
         return digest("tune", 1, spec=self.spec.for_digest(), vary=sorted(self.vary), seed=self.seed)
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """The trials of a :func:`search` so far.
+    """Trials of a :func:`search` so far.
 
     Attributes
     ----------
-    spec : the fit whose readout is searched. Parameters that it sets stay as they are set.
-    key : the search's name in the Store.
-    space : parameter to what it was varied over.
-    trials : one row for each trial: ``number`` from 1, ``value`` (mean r on validation rows; NaN unless complete), ``state`` (complete,
-        pruned or failed), ``seconds``, a column for each parameter, ``error`` (empty unless failed).
-    epochs : one row for each epoch of readouts that are trained: ``trial``, ``epoch`` from 0, ``loss`` on the readout's own validation
-        rows, of the largest part of the vertices; else empty.
+    spec : the fit whose readout is searched. Parameters that it sets are not varied.
+    key : key of the search in the Store.
+    space : parameter name to the range or choices searched.
+    trials : one row per trial: ``number`` from 1, ``value`` (mean r on validation rows; NaN unless complete), ``state`` (complete,
+        pruned or failed), ``seconds``, one column per parameter, ``error`` (empty unless failed).
+    epochs : one row per epoch of readouts trained in epochs: ``trial``, ``epoch`` from 0, ``loss`` on the readout's own validation
+        rows, for the target group with the most vertices; else empty.
     """
 
     spec: FitSpec
@@ -92,7 +93,7 @@ class Search:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The varied parameters of the best trial, the first of equals; empty where none is complete."""
+        """Varied parameters of the best complete trial (the first of equals); empty where none is complete."""
         if not self.trials["value"].notna().any():
             return {}
         row = self.trials["value"].idxmax()
@@ -100,12 +101,12 @@ class Search:
 
     @property
     def best_value(self) -> float:
-        """Its mean r on validation rows; NaN where no trial is complete."""
+        """Mean r of the best trial on validation rows; NaN where no trial is complete."""
         return float(self.trials["value"].max())
 
     @property
     def best_spec(self) -> FitSpec:
-        """The fit with the best parameters; those equal to the readout's defaults are left out."""
+        """Spec of the fit with the best parameters; those equal to the readout's defaults are left out."""
         readout = READOUTS[self.spec.readout]
         chosen = dict(self.spec.options) | self.best
         read, default = asdict(readout.read(chosen)), asdict(readout.options())
@@ -113,9 +114,16 @@ class Search:
 
     @cached_property
     def importances(self) -> dict[str, float]:
-        """Parameter to its share of the variance of the values, largest first (fANOVA, Hutter et al. 2014); they sum to 1.
+        """Importance of each parameter: its share of the variance of trial values, largest first.
 
-        Empty under ten complete trials, or where their values are all equal.
+        Returns
+        -------
+        dict of str to float
+            Sums to 1. Empty with fewer than ten complete trials, or where all values are equal.
+
+        References
+        ----------
+        Hutter, Hoos & Leyton-Brown (2014), An efficient approach for assessing hyperparameter importance (fANOVA), ICML.
         """
         return shares_of_variance(self.found)
 
@@ -130,22 +138,31 @@ def search(
     report: Report = silent,
     device: str = "auto",
 ) -> Search:
-    """Try parameters until there are ``n_trials`` trials, those of earlier calls included.
-
-    The first trial is the readout's defaults, whether or not the space holds them. Each trial's proposal follows from the seed, its number
-    and the trials before, so a search that was killed and started again ends with the same trials as one that was not, as far as the
-    readout itself gives the same numbers again (on one device). A trial that a kill cut short is marked failed and not counted.
+    """Run trials until there are ``n_trials``, counting those of earlier calls.
 
     Parameters
     ----------
+    spec : the fit whose readout is searched.
+    store : holds the study; trials are added to it.
+    n_trials : total number of trials.
     vary : parameters to vary; by default every one that the readout declares a range for and ``spec`` does not set.
-    report : called with the fraction done and what is being done; may raise Cancelled.
+    seed : seed of the proposals.
+    report : progress callback (fraction, text); may raise Cancelled.
     device : ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
 
     Raises
     ------
-    BadOption where there is nothing to vary, or no such parameter; what :func:`encoding.fit` raises before any work. NothingFound
-    where all trials failed.
+    BadOption
+        If there is nothing to vary, or no such parameter.
+    NothingFound
+        If all trials failed.
+
+    Notes
+    -----
+    The first trial uses the readout's defaults, whether or not the space contains them. A proposal depends only on the seed, its number
+    and the trials before it, so an interrupted and resumed search ends with the same trials as an uninterrupted one, provided the
+    readout itself is reproducible (on one device). A trial that was interrupted is marked failed and not counted. Errors that
+    :func:`encoding.fit` raises before any work are raised here too.
     """
     if n_trials < 1:
         raise ValueError(f"n_trials must be 1 or more, not {n_trials}.")
@@ -166,11 +183,12 @@ def search(
 
 
 def stored_search(planned: Plan, store: Store, *, vary: Sequence[str] = (), seed: int = 0) -> Search | None:
-    """What a search has found so far, also while it is going on; None where none was begun.
+    """Read the trials of a search so far, also while it is running; None where it has not begun.
 
     Raises
     ------
-    BadOption where there is nothing to vary, or no such parameter.
+    BadOption
+        If there is nothing to vary, or no such parameter.
     """
     space = space_of(planned.spec, vary)
     path = study_path(planned, space, seed, store)
@@ -178,11 +196,12 @@ def stored_search(planned: Plan, store: Store, *, vary: Sequence[str] = (), seed
 
 
 def space_of(spec: FitSpec, vary: Sequence[str] = ()) -> Space:
-    """The parameters that a search varies, by name.
+    """Search space: name to range or choices of each parameter that is varied.
 
     Raises
     ------
-    BadOption where the readout has none, none is left, or one is named that does not exist or that ``spec`` sets.
+    BadOption
+        If the readout has no searchable parameter, none is left, or a named one does not exist or is set by ``spec``.
     """
     known, fixed = search_space(READOUTS[spec.readout].options), dict(spec.options)
     if not known:
@@ -200,7 +219,7 @@ def space_of(spec: FitSpec, vary: Sequence[str] = ()) -> Space:
 
 
 def search_key(planned: Plan, space: Space, seed: int) -> str:
-    """The name of a search: of everything that determines it but the number of trials, so that more can be asked for."""
+    """Key of a search: a digest of everything that determines its trials except their number, so that it can be extended."""
     fold = judged_fold(planned)
     return digest(
         "search",
@@ -215,14 +234,19 @@ def search_key(planned: Plan, space: Space, seed: int) -> str:
 
 
 def study_path(planned: Plan, space: Space, seed: int, store: Store) -> Path:
-    """The SQLite file of a search; it is there once the search has begun."""
+    """Path of a search's SQLite file; the file exists once the search has begun."""
     return store.root / "search" / f"{search_key(planned, space, seed)}.db"
 
 
 def judged_fold(planned: Plan) -> Fold:
-    """The rows of a trial: ``train`` are four fifths of the first fold's training rows, ``test`` the others, for validation.
+    """Split the first fold's training rows into four fifths for training (``train``) and one fifth for validation (``test``).
 
-    Repeats of one stimulus are in the same of the two. ValueError under five different stimuli.
+    Repeats of one stimulus stay on the same side.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than five different stimuli.
     """
     train = planned.folds[0].train
     held_out = inner_folds(planned.subject.groups[train], N_FIFTHS, VALIDATION_SEED) == 0

@@ -1,4 +1,4 @@
-"""Scores of one layer beside another: the ROIs of a fit with their draws, which layer is best, how sure that is, and where."""
+"""Rank layers by ROI score: scores and draws per ROI, bootstrap probability of being the best layer, and the best layer per vertex."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ BOTH = "both"  # in tables: the vertices of all hemispheres together
 
 
 def roi_rows(result: Result) -> pd.DataFrame:
-    """A fit's mean r in every ROI and hemisphere with its 95 % interval, and how much of it noise allows.
+    """Tabulate a fit's mean r per ROI and hemisphere with its 95 % interval and noise-normalised score.
 
-    Columns: roi, hemi, n_vertices, r (mean over vertices), low and high, the ends of the bootstrap interval; where the noise ceiling is
-    known also ceiling_r (mean of its root) and normalised_r2 (mean r² over ceiling, vertices under a ceiling of
-    :data:`~encoding.evaluation.scores.LEAST_CEILING` left out); key. In a row of :data:`BOTH` hemispheres each vertex counts once.
+    Returns
+    -------
+    DataFrame
+        Columns roi, hemi, n_vertices, r (mean over vertices), low and high (bootstrap interval), key; where the noise ceiling is known
+        also ceiling_r (mean root of the ceiling) and normalised_r2 (mean r² over ceiling, without vertices whose ceiling is below
+        :data:`~encoding.evaluation.scores.LEAST_CEILING`). In rows of :data:`BOTH` hemispheres each vertex counts once.
     """
     import pandas as pd
 
@@ -45,9 +48,10 @@ def roi_rows(result: Result) -> pd.DataFrame:
 
 
 def roi_draws(result: Result, hemi: str = BOTH) -> np.ndarray:
-    """(n_draws, n_rois) mean r of a fit's ROIs for each draw of test images, kept by :func:`roi_intervals`; NaN for an empty ROI.
+    """Bootstrap draws of the mean r of a fit's ROIs, (n_draws, n_rois); NaN for an empty ROI.
 
-    Those of :data:`BOTH` weigh each hemisphere by its number of vertices.
+    For :data:`BOTH`, hemispheres are weighted by their number of vertices. The draws come from
+    :func:`encoding.analysis.bootstrap.roi_intervals`.
     """
     found = roi_intervals(result)
     hemis = result.plan.hemis if hemi == BOTH else (hemi,)
@@ -64,15 +68,16 @@ def _mean(values: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -
 
 
 def win_shares(draws: np.ndarray) -> np.ndarray:
-    """In which share of draws each layer has the highest mean r: how sure it is that it is the best of them.
+    """Bootstrap probability that each layer is the best: the share of draws in which it has the highest mean r.
 
     Parameters
     ----------
-    draws : (n_layers, n_draws, n_rois), :meth:`SweepResult.draws`. Layers share each draw, so what all of them find hard cancels.
+    draws : (n_layers, n_draws, n_rois), :meth:`SweepResult.draws`. Layers share each draw, so variation common to all of them cancels.
 
     Returns
     -------
-    (n_layers, n_rois), which add up to 1 over layers; equal layers share a draw. NaN for an empty ROI.
+    ndarray
+        (n_layers, n_rois), summing to 1 over layers; tied layers share a draw. NaN for an empty ROI.
     """
     wins = (draws == draws.max(0)).astype(float)
     with np.errstate(invalid="ignore"):
@@ -80,17 +85,19 @@ def win_shares(draws: np.ndarray) -> np.ndarray:
 
 
 def best_layers(table: pd.DataFrame, shares: np.ndarray, *, score: str = "r") -> pd.DataFrame:
-    """The best layer of each ROI, one row an ROI that has a score.
+    """Find the best layer of each ROI that has a score.
 
     Parameters
     ----------
-    table : the rows of one hemisphere of :meth:`SweepResult.table`.
+    table : rows of one hemisphere of :meth:`SweepResult.table`.
     shares : (n_layers, n_rois), :func:`win_shares` of the same hemisphere.
-    score : ``r`` or ``normalised_r2``. Shares speak of r whatever the score.
+    score : ``r`` or ``normalised_r2``. Shares refer to r for either score.
 
     Returns
     -------
-    Columns roi, label, place (of the layer among the table's), the score, share, and second, the layer with the largest share beside it.
+    DataFrame
+        One row per ROI: roi, label, place (position of the layer in the table), the score, share, and second (the layer with the
+        largest share among the others).
     """
     import pandas as pd
 
@@ -109,11 +116,12 @@ def best_layers(table: pd.DataFrame, shares: np.ndarray, *, score: str = "r") ->
 
 
 def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Sequence[str]) -> np.ndarray:
-    """(n_layers, n_rois) float64 of one column of a table of one hemisphere; NaN where there is no row.
+    """Pivot one column of a table of one hemisphere to (n_layers, n_rois) float64; NaN where there is no row.
 
     Raises
     ------
-    ValueError where there is no such column.
+    ValueError
+        If there is no such column.
     """
     if score not in table:
         why = " It needs a noise ceiling, which is not known here." if score == "normalised_r2" else ""
@@ -122,15 +130,16 @@ def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Seque
 
 
 def best_per_vertex(results: Sequence[Result], hemi: str, *, least: float = 0.0) -> np.ndarray:
-    """The fit that predicts each vertex best.
+    """Find the fit that predicts each vertex best.
 
     Parameters
     ----------
-    least : vertices whose highest r is lower show none; :func:`chance_bound` says what chance alone may reach.
+    least : lowest r; vertices whose highest r is below it get NaN. See :func:`chance_bound`.
 
     Returns
     -------
-    (n_vertices,) float64 places in ``results``, 0 … n - 1; NaN where the highest r is under ``least`` or there is no r.
+    ndarray
+        (n_vertices,) float64, index into ``results``; NaN where the highest r is below ``least`` or undefined.
     """
     r = np.stack([result.score(hemi) for result in results])
     r = np.where(np.isfinite(r), r, -np.inf)
@@ -139,16 +148,20 @@ def best_per_vertex(results: Sequence[Result], hemi: str, *, least: float = 0.0)
 
 
 def chance_bound(n_test: int, n_layers: int = 1, *, n_folds: int = 1, p: float = 0.05) -> float:
-    """The r that the best of ``n_layers`` reaches by chance in at most a share ``p`` of vertices where nothing is to be found.
+    """Critical r: under the null hypothesis the best of ``n_layers`` exceeds it in at most a share ``p`` of vertices.
 
-    From Student's t, one-sided, at p / n_layers (Bonferroni, since the highest of several is taken).
+    From Student's t, one-sided, at p / n_layers (Bonferroni, since the maximum of several is taken).
 
     Parameters
     ----------
-    n_test : different test stimuli over all folds.
-    n_folds : where there are several, r is their mean. Each fold costs a degree of freedom, and without signal their mean has twice
-        the variance of independent folds (:func:`encoding.evaluation.resampling.shared_noise`).
+    n_test : number of different test stimuli over all folds.
+    n_layers : number of layers compared.
+    n_folds : number of folds that r is averaged over. Each fold costs a degree of freedom, and without signal the mean has twice the
+        variance of independent folds (:func:`encoding.evaluation.resampling.shared_noise`).
+    p : significance level, 0 to 1.
 
+    Examples
+    --------
     >>> round(chance_bound(100), 3), round(chance_bound(100, n_folds=5), 3)
     (0.165, 0.241)
     """
@@ -164,5 +177,5 @@ def chance_bound(n_test: int, n_layers: int = 1, *, n_folds: int = 1, p: float =
 
 
 def count_per_layer(best: np.ndarray, n_layers: int) -> np.ndarray:
-    """(n_layers,) int, how many vertices each layer wins, from :func:`best_per_vertex`; NaN counts nowhere."""
+    """Count the vertices that each layer predicts best, (n_layers,) int, from :func:`best_per_vertex`; NaN is not counted."""
     return np.bincount(best[np.isfinite(best)].astype(int), minlength=n_layers)

@@ -1,7 +1,7 @@
-"""Fit many layers of one or several backbones in the same way, to compare which layer predicts which ROI best.
+"""Fit many layers of one or several backbones with equal settings, to compare which layer predicts which ROI best.
 
-Everything but the layer is the same for all of them. Layers of one backbone come from one pass of the stimuli through it, every fit is
-kept under its own name, as :func:`encoding.fit` would keep it, and what is found can be read while the rest is still on its way.
+The stimuli pass through each backbone once for all its layers. Every fit is stored under its own key, as by :func:`encoding.fit`,
+and finished fits can be read while the others are still running.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ EXTRACTING = 0.5  # share of a backbone's work that is its pass over the stimuli
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A grid of fits that differ in their backbone and layer alone.
+    """Grid of fits that differ only in backbone and layer.
 
     Attributes
     ----------
-    spec : all but the backbone and the layer, which it takes from the first cell.
-    cells : each backbone with one of its layers, early layers first.
+    spec : all other settings; its backbone and layer are those of the first cell.
+    cells : pairs (backbone, layer), early layers first.
 
     Examples
     --------
@@ -64,16 +64,22 @@ class Sweep:
 
     @classmethod
     def read(cls, spec: FitSpec, backbones: Sequence[str], layers: Iterable[str] = ()) -> Sweep:
-        """The sweep over layers of some backbones: of all that each lists where none is named.
+        """Build the sweep over layers of some backbones; over all listed layers where none is named.
 
         Parameters
         ----------
-        layers : names of layers, each taken of every backbone that has it; ``"gabor energy"`` means that of one backbone alone.
+        spec : settings of every fit.
+        backbones : names of backbones, one at least.
+        layers : layer names, each taken from every backbone that has it; ``"gabor energy"`` restricts one to a single backbone.
 
         Raises
         ------
-        UnknownName for a backbone that does not exist; UnknownLayer for a layer that none of them has, and for a backbone that
-        lists none unless it is named; ValueError where no backbone is given.
+        UnknownName
+            For a backbone that does not exist.
+        UnknownLayer
+            For a layer that none of the backbones has, and for a backbone without listed layers unless a layer is named.
+        ValueError
+            If no backbone is given.
         """
         wanted: dict[str, list[str]] = {backbone: [] for backbone in backbones}
         layers = tuple(layers)
@@ -98,26 +104,26 @@ class Sweep:
         return tuple(cell for cell in self.cells if cell[0] == backbone)
 
     def spec_of(self, cell: Cell) -> FitSpec:
-        """The fit of one layer."""
+        """Spec of the fit of one cell."""
         backbone, layer = cell
         weights = self.spec.weights if BACKBONES[backbone].needs_weights else FitSpec.weights
         return replace(self.spec, backbone=backbone, layers=(layer,), weights=weights)
 
     def specs(self) -> dict[Cell, FitSpec]:
-        """The fit of every layer."""
+        """Spec of every cell."""
         return {cell: self.spec_of(cell) for cell in self.cells}
 
     def label(self, cell: Cell) -> str:
-        """A layer's name, after its backbone's where there are several."""
+        """Name of a layer, prefixed by its backbone where there are several."""
         return cell[1] if len(self.backbones) == 1 else f"{cell[0].rpartition('/')[2]} {cell[1]}"
 
     @property
     def job_key(self) -> str:
-        """The name of the job that does all of it."""
+        """Key of the background job that runs the whole sweep."""
         return digest("sweep", 1, specs=[spec.for_digest() for spec in self.specs().values()])
 
     def to_command(self) -> str:
-        """The shell command that runs this sweep."""
+        """Shell command that runs this sweep."""
         network = ["--backbone", *self.backbones, *self._layer_words()]
         return shlex.join(["python", "-m", "encoding", "sweep", *self.spec.command_options(network)])
 
@@ -149,7 +155,7 @@ def _found(name: str, backbones: Iterable[str]) -> list[Cell]:
 
 
 def in_order(backbone: str, layers: Sequence[str]) -> list[str]:
-    """Layers of a backbone once each, early ones first."""
+    """Sort layers of a backbone by depth, without duplicates."""
     known = BACKBONES[backbone].layers(backbone)
     if not set(layers) <= set(known):
         known = BACKBONES[backbone].every_layer(backbone)
@@ -157,11 +163,16 @@ def in_order(backbone: str, layers: Sequence[str]) -> list[str]:
 
 
 def plans(sweep: Sweep, store: Store, report: Report = silent, *, subject: Subject | None = None) -> dict[Cell, Plan]:
-    """The checked plan of every layer's fit; all share one subject: ``subject``, where it is open already.
+    """Plan and check the fit of every cell; all share one subject.
+
+    Parameters
+    ----------
+    subject : the opened subject; opened here where None.
 
     Raises
     ------
-    What :func:`encoding.fits.plan.plan` raises, before any work.
+    Exception
+        Whatever :func:`encoding.fits.plan.plan` raises, before any work.
     """
     made: dict[Cell, Plan] = {}
     for number, backbone in enumerate(sweep.backbones):
@@ -180,13 +191,16 @@ def _of_layers(planned: Plan, layers: tuple[str, ...]) -> Plan:
 
 
 def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> SweepResult:
-    """Fit every layer that is not fitted yet, and draw the intervals of its ROIs.
+    """Fit every layer that is not stored yet and compute the intervals of its ROIs.
 
-    A layer for which there is no room is left out until the others are done.
+    A layer that does not fit into memory or disk space is postponed until the others are done.
 
     Raises
     ------
-    What :func:`plans` and :func:`encoding.fit` raise; NoRoom at the end where layers had to be left out, which it names.
+    NoRoom
+        At the end, naming the layers that had to be left out.
+    Exception
+        Whatever :func:`plans` and :func:`encoding.fit` raise.
     """
     opened = 0.05 if DATASETS[sweep.spec.dataset].is_ready(sweep.spec.subject, store) else 0.4
     planned, device = plans(sweep, store, subprogress(report, 0, opened)), choose_device(device)
@@ -233,22 +247,22 @@ def _naming(report: Report, name: str) -> Report:
 
 
 def is_studied(planned: Plan, store: Store) -> bool:
-    """Whether a fit is there with the intervals of its ROIs."""
+    """Whether a fit and the intervals of its ROIs are stored."""
     return is_complete(planned, store) and intervals_key(Result(planned, store)) in store
 
 
 def swept(sweep: Sweep, planned: Mapping[Cell, Plan], store: Store) -> SweepResult:
-    """The finished fits of a sweep; nothing is computed."""
+    """Collect the finished fits of a sweep without computing anything."""
     return SweepResult(sweep, {cell: Result(each, store) for cell, each in planned.items() if is_studied(each, store)}, store)
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The layers of a sweep that are finished.
+    """Finished layers of a sweep.
 
     Attributes
     ----------
-    results : cell to its fit, early layers first; those not fitted yet are missing.
+    results : cell to its fit, early layers first; unfinished cells are missing.
     """
 
     sweep: Sweep
@@ -267,20 +281,23 @@ class SweepResult:
 
     @property
     def rois(self) -> tuple[str, ...]:
-        """What scores are reported of, as :attr:`Result.selected_rois`; empty before the first layer is finished."""
+        """ROIs that scores are reported for, as :attr:`Result.selected_rois`; empty before the first layer is finished."""
         return next((result.selected_rois for result in self.results.values()), ())
 
     @property
     def hemis(self) -> tuple[str, ...]:
-        """The hemispheres fitted, and :data:`BOTH` first where there are two."""
+        """Fitted hemispheres, preceded by :data:`BOTH` where there are two."""
         hemis = next((result.plan.hemis for result in self.results.values()), ())
         return (BOTH, *hemis) if len(hemis) > 1 else hemis
 
     def table(self) -> pd.DataFrame:
-        """One row for each finished layer, ROI and hemisphere (:data:`BOTH` among them where there are two).
+        """Tabulate the scores of every finished layer, ROI and hemisphere (including :data:`BOTH` where there are two).
 
-        Columns: backbone, layer, label (:meth:`Sweep.label`), then those of :func:`roi_rows`, and key, the fit's name. Empty before
-        the first layer is finished.
+        Returns
+        -------
+        DataFrame
+            Columns backbone, layer, label (:meth:`Sweep.label`), those of :func:`roi_rows`, and key, the fit's key. Empty before the first
+            layer is finished.
         """
         import pandas as pd
 
@@ -289,12 +306,12 @@ class SweepResult:
         )
 
     def draws(self, hemi: str = BOTH) -> np.ndarray:
-        """(n_layers, n_draws, n_rois) mean r of each finished layer for the same draws of test images; NaN for an empty ROI."""
+        """Bootstrap draws of the mean r, (n_layers, n_draws, n_rois); layers share each draw of test stimuli. NaN for an empty ROI."""
         return np.stack([roi_draws(result, hemi) for result in self.results.values()])
 
 
 def concat_tables(sweep: Sweep, rows: Mapping[Cell, pd.DataFrame]) -> pd.DataFrame:
-    """Tables of single layers (:func:`roi_rows`) as one, :meth:`SweepResult.table`."""
+    """Concatenate the tables of single layers (:func:`roi_rows`) to :meth:`SweepResult.table`."""
     import pandas as pd
 
     named = [table.assign(backbone=cell[0], layer=cell[1], label=sweep.label(cell)) for cell, table in rows.items()]

@@ -1,4 +1,4 @@
-"""Learning curves over the number of training images: is more data worth it?"""
+"""Learning curves: scores against the number of training images."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ SMALLEST = 40  # training images at the left end of the curve
 
 
 def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> dict[str, np.ndarray]:
-    """Correlations on training and test images of readouts fitted on more and more images, kept in the Store.
+    """Compute r on training and test images of readouts fitted on increasing numbers of images; cached in the Store.
 
-    Training images are taken in one random order; each size holds the ones before. Parameters are chosen again
-    at each size, on its own folds. Components stay those of all training images, which sets no response aside.
-    With a k-fold split each fold has a curve, and theirs are averaged, so that the right end is the score of the fit. Where r on
-    training images takes predictions of them, as many are taken as there are test images.
+    Training images are added in one random order, so each size contains the smaller ones. Regularisation is selected anew at each size
+    on its own inner folds. The components are those of all training images; PCA reads no response. With a k-fold split the
+    curves of the folds are averaged, so that the right end is the score of the fit. Where the training r requires predictions, it is
+    computed on as many training images as there are test images.
 
     Returns
     -------
-    ``sizes`` (s,) int, of the first fold (others may differ by a group); for each hemisphere ``<hemi>_train`` and ``<hemi>_test``
-    (s, n_vertices) float32.
+    dict of str to ndarray
+        ``sizes`` (n_sizes,) int, of the first fold (others may differ by a group); per hemisphere ``<hemi>_train`` and
+        ``<hemi>_test`` (n_sizes, n_vertices) float32.
 
     Raises
     ------
-    ValueError where the readout is trained step by step: it has a curve over epochs, :meth:`Result.history`.
+    ValueError
+        If the readout is trained in epochs; see :meth:`Result.history` for its curve over epochs.
     """
     if not has_curve(spec):
         raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
@@ -63,12 +65,12 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
 
 
 def has_curve(spec: FitSpec) -> bool:
-    """Whether a readout is fitted anew, cheaply, for each number of images; one that is trained for long has a curve over epochs."""
+    """Whether the readout has a learning curve over images: it is cheap to refit, not trained in epochs."""
     return READOUTS[spec.readout].exact and READOUTS[spec.readout].uses_components
 
 
 def curve_key(fit_key: str, groups: np.ndarray) -> str:
-    """Name the learning curve of a fit in the Store; rows of one of the ``groups`` (n_stimuli,) are added together."""
+    """Key of a fit's learning curve in the Store; ``groups`` (n_stimuli,) are the groups of rows that are added together."""
     return digest("curve", CURVE_VERSION, fit=fit_key, groups=groups_digest(groups))
 
 
@@ -139,7 +141,7 @@ def _columns(planned: Plan, hemi: str) -> list[slice | np.ndarray]:
 
 
 def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
-    """Pearson r of a linear model's predictions with the responses of ``moments``, from the sums alone. -> (t,)
+    """Compute Pearson r, (n_targets,), of a linear model's predictions with the responses from second moments alone.
 
     r is 0 where the prediction is constant and NaN where the response is, as in :class:`encoding.evaluation.scores.ScoreAccumulator`.
     """

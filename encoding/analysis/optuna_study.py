@@ -1,7 +1,7 @@
-"""Trials of parameters in an SQLite file: what Optuna is asked, told and shown.
+"""Optuna studies in SQLite files: create, open, add trials, tabulate.
 
-Numbers are tried to three digits, so that a command or a link that holds them can be read. A file appears once it is whole, and only
-the process that holds the Store's lock of its search writes to it.
+Numeric parameters are rounded to three significant digits, so that commands and links stay readable. A file appears once it is
+complete, and only the process that holds the Store's lock of the search writes to it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 def begin(path: Path) -> None:
-    """Make a study at ``path`` where there is none, or a damaged one; trials that a kill cut short are marked failed.
+    """Create the study at ``path`` where it is missing or damaged, and mark interrupted trials as failed.
 
-    To be called under the search's lock.
+    The caller holds the search's lock.
     """
     if path.exists():
         if _is_sound(path):
@@ -69,9 +69,12 @@ def _is_sound(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path, mode: str, *, check: bool = False) -> Iterator[optuna.Study]:
-    """The study in a file, with ``mode`` as SQLite calls it: ``ro``, ``rw``, or ``rwc`` to create it.
+    """Open the study in a file.
 
-    ``check`` raises where another version of Optuna wrote tables that this one cannot read.
+    Parameters
+    ----------
+    mode : SQLite's open mode: ``ro``, ``rw``, or ``rwc`` to create the file.
+    check : raise if another version of Optuna wrote tables that this one cannot read.
     """
     import optuna
 
@@ -91,7 +94,7 @@ def opened(path: Path, mode: str, *, check: bool = False) -> Iterator[optuna.Stu
 
 
 def counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that came to an end of their own, in order."""
+    """Finished trials (complete, pruned or failed, not interrupted), in order."""
     return [trial for trial in study.get_trials(deepcopy=False) if _ended(trial)]
 
 
@@ -107,15 +110,20 @@ def try_one(
     seed: int,
     judge: Callable[[dict[str, Any], EpochCallback], float],
 ) -> None:
-    """One trial, told to the study however it ends; what interrupts it is raised again.
-
-    The first tries the ``defaults``; those that do not lie in the space Optuna never hears of. Parameters that were tried before take
-    the value they had. A trial that diverges, has no room or, with other parameters than the defaults, is refused counts as failed.
+    """Run one trial and record its outcome; exceptions that interrupt it are raised again.
 
     Parameters
     ----------
-    before : the trials :func:`counted` so far.
-    judge : the value of some parameters, more is better.
+    before : the trials :func:`counted` so far. The first trial uses ``defaults``, of which Optuna sees only those within the space.
+        A repeated proposal takes the value it had before.
+    space : search space.
+    defaults : the readout's default parameters.
+    seed : seed of the proposal.
+    judge : objective (parameters, epoch callback) -> value, to be maximised.
+
+    Notes
+    -----
+    A trial fails where training diverges, memory is insufficient, or parameters other than the defaults are refused.
     """
     import optuna
     import torch
@@ -151,7 +159,7 @@ def try_one(
 
 
 def parameters(trial: optuna.trial.FrozenTrial, space: Space, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What a trial tried."""
+    """Parameters of a trial."""
     return {name: meant(each, trial.params[name]) if name in trial.params else defaults[name] for name, each in space.items()}
 
 
@@ -217,9 +225,9 @@ def tables(trials: list[optuna.trial.FrozenTrial], space: Space, defaults: Mappi
 
 
 def shares_of_variance(trials: list[optuna.trial.FrozenTrial]) -> dict[str, float]:
-    """Parameter to its share of the variance of the values, largest first (fANOVA, Hutter et al. 2014); they sum to 1.
+    """Importance of each parameter: its share of the variance of trial values (fANOVA, Hutter et al. 2014), largest first.
 
-    Empty under ten complete trials, or where their values are all equal.
+    Sums to 1. Empty with fewer than ten complete trials, or where all values are equal.
     """
     import optuna
 

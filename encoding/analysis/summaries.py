@@ -1,4 +1,4 @@
-"""Short summaries of a finished fit that pages, reports and notebooks show."""
+"""Summaries of a finished fit for pages, reports and notebooks."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ Columns = Mapping[str, np.ndarray]
 
 
 def best_roi(table: pd.DataFrame) -> str:
-    """The ROI of the highest mean r over both hemispheres, from :meth:`encoding.fits.result.Result.rois`; ``all`` where there is none."""
+    """ROI of the highest mean r over both hemispheres in :meth:`encoding.fits.result.Result.rois`; ``all`` where there is none."""
     rois = table[(table["roi"] != EVERY_VERTEX) & (table["n_vertices"] > 0)]
     return rois.groupby("roi")["r_mean"].mean().idxmax() if len(rois) else EVERY_VERTEX
 
 
 def highest_r(result: ScoreTables) -> dict[str, np.ndarray] | None:
-    """Per hemisphere (n_vertices,) the highest r that noise leaves possible, the root of the noise ceiling; None where it is unknown."""
+    """Upper bound of r per hemisphere, (n_vertices,): the root of the noise ceiling; None where it is unknown."""
     return None if result.plan.subject.ceiling is None else {hemi: np.sqrt(result.ceiling(hemi)) for hemi in result.plan.hemis}
 
 
 def over_columns(values: Columns, columns: Columns) -> np.ndarray:
-    """The values of some columns of each hemisphere, one after the other; columns are those of the last axis."""
+    """Concatenate selected columns (last axis) of all hemispheres."""
     return np.concatenate([np.asarray(values[hemi])[..., chosen] for hemi, chosen in columns.items()], axis=-1)
 
 
 @dataclass(frozen=True)
 class MeanPrediction:
-    """Responses and predictions averaged over some vertices.
+    """Responses and predictions averaged over vertices.
 
     Attributes
     ----------
     measured, predicted : (n_test,) means over the vertices, in the order of :meth:`encoding.fits.result.Result.test_rows`.
-    r : Pearson correlation of these two, the mean over folds. Averaging removes noise that vertices do not share, so it may lie above
-        the noise ceiling of single vertices.
-    mean_r : the mean of the vertices' own r, which bars and tables show; equal to ``r`` for a single vertex.
+    r : Pearson correlation of the two, averaged over folds. Averaging removes noise that vertices do not share, so it may exceed the
+        noise ceiling of single vertices.
+    mean_r : mean of the vertices' own r, as in bars and tables; equals ``r`` for a single vertex.
     """
 
     measured: np.ndarray
@@ -51,12 +51,12 @@ class MeanPrediction:
     mean_r: float
 
     def by_error(self) -> np.ndarray:
-        """(n_test,) places of the test stimuli, the smallest absolute error first."""
+        """Indices (n_test,) of the test stimuli, sorted by absolute error, smallest first."""
         return np.argsort(np.abs(self.measured - self.predicted), kind="stable")
 
 
 def mean_prediction(result: Result, columns: Columns) -> MeanPrediction:
-    """Average responses and predictions of the test stimuli over ``columns`` of each hemisphere."""
+    """Average responses and predictions of the test stimuli over ``columns`` of all hemispheres."""
     measured = np.concatenate([result.measured(hemi, chosen) for hemi, chosen in columns.items()], axis=1).mean(1)
     predicted = np.concatenate([result.predicted(hemi, chosen) for hemi, chosen in columns.items()], axis=1).mean(1)
     own = over_columns({hemi: result.score(hemi) for hemi in columns}, columns)
@@ -66,13 +66,13 @@ def mean_prediction(result: Result, columns: Columns) -> MeanPrediction:
 
 
 def mean_curves(curve: Columns, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """(n_sizes,) mean training and test r over ``columns``, from :func:`encoding.analysis.learning_curve.learning_curve`."""
+    """Mean training and test r, (n_sizes,) each, over ``columns``, from :func:`encoding.analysis.learning_curve.learning_curve`."""
     train, test = (over_columns({hemi: curve[f"{hemi}_{part}"] for hemi in columns}, columns) for part in ("train", "test"))
     return np.nanmean(train, 1), np.nanmean(test, 1)
 
 
 def mean_layer_shares(result: ScoreTables, rois: Sequence[str]) -> dict[str, np.ndarray]:
-    """Layer to the (n_rois,) mean of its share of R² over each ROI's vertices; empty unless the readout treats layers apart."""
+    """Mean share of R² of each layer over each ROI's vertices, (n_rois,); empty unless the readout separates layers."""
     shares = {hemi: result.layer_shares(hemi) for hemi in result.plan.hemis}
 
     def mean(layer: str, roi: str) -> float:
@@ -88,7 +88,10 @@ def pattern_correlation(predicted: Columns, measured: Columns, columns: Columns)
 
     Returns
     -------
-    Pearson r, NaN over fewer than three columns or where either does not vary, and the number of columns used.
+    r : float
+        Pearson correlation; NaN over fewer than three columns or where either pattern is constant.
+    n : int
+        Number of columns used.
     """
     one, other = over_columns(predicted, columns), over_columns(measured, columns)
     usable = np.isfinite(one) & np.isfinite(other)

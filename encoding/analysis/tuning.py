@@ -1,7 +1,7 @@
-"""What was measured, before any model: by stimulus, by vertex, by label, and spread over all.
+"""Describe measured responses: tuning of a vertex, response map of a stimulus, label means, distribution over all.
 
-Responses may be ten thousand rows by twenty thousand columns on disk. A stimulus is a row, read alone; a vertex is a column, one
-number out of every row; all of them together are looked at in a sample of rows. Nothing here holds more than that in memory.
+Responses may be memory-mapped files of 10,000 rows by 20,000 columns. Single rows and columns are read on demand and the
+overall distribution is estimated from a sample of rows, so no function here loads all responses into memory.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ MOST_LABELS = 60  # different values of a label by which stimuli are filtered; m
 
 @dataclass(frozen=True)
 class Overview:
-    """How responses are spread, from a sample of stimuli.
+    """Distribution of responses over a sample of stimuli.
 
     Attributes
     ----------
-    n_rows : how many stimuli were looked at, evenly spaced among all of them.
-    mean, sd : per block (n_vertices,) float32, each vertex's mean and standard deviation over them.
-    edges : (n_bins + 1,) of the histogram, in the unit of the responses, the same for all blocks. The outermost 0.1 % at either
-        end lie outside. counts : per block (n_bins,) responses.
+    n_rows : number of sampled stimuli, evenly spaced.
+    mean, sd : per block (n_vertices,) float32, mean and standard deviation of each vertex over them.
+    edges : (n_bins + 1,) histogram edges in response units, equal for all blocks; the extreme 0.1 % at either end lie outside.
+    counts : per block (n_bins,) number of responses.
     """
 
     n_rows: int
@@ -45,23 +45,19 @@ class Overview:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The range that holds nearly all responses: what a map's colours run over, equal for every stimulus.
-
-        Around 0, and equally far to both sides, where responses are of both signs.
-        """
+        """Colour range of response maps: covers nearly all responses; symmetric about 0 where both signs occur. Equal for all stimuli."""
         low, high = float(self.edges[0]), float(self.edges[-1])
         return (-max(-low, high), max(-low, high)) if low < 0 < high else (low, high)
 
     def standardised(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Per block (n_vertices,) responses -> how many of its own standard deviations each lies from its vertex's mean; NaN where
-        a vertex never varies."""
+        """Convert responses to z scores of each vertex, per block (n_vertices,); NaN where a vertex is constant."""
         with np.errstate(divide="ignore", invalid="ignore"):
             scaled = {block: (found - self.mean[block]) / self.sd[block] for block, found in values.items()}
         return {block: np.where(self.sd[block] > 0, found, np.nan).astype(np.float32) for block, found in scaled.items()}
 
 
 def overview(subject: Subject, *, most: int = N_SAMPLED) -> Overview:
-    """The spread of a subject's responses, from ``most`` stimuli at most."""
+    """Estimate the distribution of a subject's responses from at most ``most`` stimuli."""
     rows = np.unique(np.linspace(0, subject.n_stimuli - 1, min(most, subject.n_stimuli)).round().astype(int))
     blocks = {block: np.array(values[rows], np.float32) for block, values in subject.responses.items()}
     every = np.concatenate([values.ravel()[:: max(1, values.size // 500_000)] for values in blocks.values()])
@@ -77,22 +73,23 @@ def overview(subject: Subject, *, most: int = N_SAMPLED) -> Overview:
 
 
 def repeats(subject: Subject, row: int) -> np.ndarray:
-    """The rows that show what ``row`` shows, itself among them."""
+    """Rows that show the same stimulus as ``row``, including ``row``."""
     return np.flatnonzero(subject.groups == subject.groups[row])
 
 
 def repeat_counts(subject: Subject) -> dict[int, int]:
-    """How often shown -> how many different stimuli were shown so often. Repeats that were averaged on disk count as one."""
+    """Number of presentations -> number of different stimuli. Repeats averaged on disk count as one presentation."""
     _, times = np.unique(subject.groups, return_counts=True)
     return {int(n): int((times == n).sum()) for n in np.unique(times)}
 
 
 def response_map(subject: Subject, row: int) -> dict[str, np.ndarray]:
-    """Per block (n_vertices,) float32: the measured response to one stimulus, the mean over its :func:`repeats`.
+    """Measured response to one stimulus, averaged over its :func:`repeats`; per block (n_vertices,) float32.
 
     Raises
     ------
-    ValueError where there is no such row.
+    ValueError
+        If there is no such row.
     """
     if not 0 <= row < subject.n_stimuli:
         raise ValueError(f"{subject.dataset} {subject.name} has the stimuli 1 to {subject.n_stimuli:,}, so no {row + 1:,}.")
@@ -101,7 +98,7 @@ def response_map(subject: Subject, row: int) -> dict[str, np.ndarray]:
 
 
 def roi_sizes(subject: Subject) -> pd.DataFrame:
-    """One row for each ROI and block: roi, hemi, n_vertices. Empty ROIs are there too."""
+    """Number of vertices per ROI and block: columns roi, hemi, n_vertices; empty ROIs included."""
     import pandas as pd
 
     names = dict.fromkeys(name for block in subject.hemis for name in subject.rois[block])
@@ -110,9 +107,9 @@ def roi_sizes(subject: Subject) -> pd.DataFrame:
 
 
 def roi_profile(subject: Subject, values: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """:func:`roi_sizes` with the mean over an ROI's vertices, and low and high, between which the middle half of them lies.
+    """:func:`roi_sizes` with the mean over each ROI's vertices, and the quartiles low and high; NaN for an empty ROI.
 
-    ``values`` are per block (n_vertices,), such as a :func:`response_map`. NaN for an empty ROI.
+    ``values`` holds (n_vertices,) per block, such as a :func:`response_map`.
     """
     table = roi_sizes(subject)
     quartiles = []
@@ -126,14 +123,14 @@ def roi_profile(subject: Subject, values: Mapping[str, np.ndarray]) -> pd.DataFr
 
 @dataclass(frozen=True)
 class Tuning:
-    """The responses of one vertex.
+    """Responses of one vertex to all stimuli.
 
     Attributes
     ----------
-    block, column : which vertex.
-    values : (n_stimuli,) float32, its response in every row, as measured.
-    rows : (n_different,) int, the first row of each different stimulus, ascending.
-    means : (n_different,) float64, its response to each of them, the mean over repeats.
+    block, column : the vertex.
+    values : (n_stimuli,) float32, measured response in every row.
+    rows : (n_different,) int, first row of each different stimulus, ascending.
+    means : (n_different,) float64, response to each of them, averaged over repeats.
     """
 
     block: str
@@ -143,25 +140,28 @@ class Tuning:
     means: np.ndarray
 
     def highest(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the ``n`` stimuli that drive it most, and its responses to them; the first of equals first."""
+        """Rows of the ``n`` stimuli with the highest responses, and these responses, in descending order."""
         order = np.argsort(-self.means, kind="stable")[:n]
         return self.rows[order], self.means[order]
 
     def lowest(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the ``n`` stimuli that drive it least, the lowest first, and its responses to them."""
+        """Rows of the ``n`` stimuli with the lowest responses, and these responses, in ascending order."""
         order = np.argsort(self.means, kind="stable")[:n]
         return self.rows[order], self.means[order]
 
 
 def tuning(subject: Subject, block: str, column: int) -> Tuning:
-    """What drives a vertex: its response to every stimulus.
-
-    One number is taken from every row; the first look at a large file that is not in memory reads all of it (750 MB took 0.7 s
-    from a quick disk, the next vertex 0.03 s).
+    """Read the responses of one vertex to every stimulus.
 
     Raises
     ------
-    ValueError where there is no such vertex.
+    ValueError
+        If there is no such vertex.
+
+    Notes
+    -----
+    One value is read from every row, so the first access to a file that is not in the page cache reads all of it (0.7 s for 750 MB on
+    an SSD; 0.03 s for the next vertex).
     """
     check_vertex(subject, block, column)
     values = np.array(subject.responses[block][:, column], np.float32)
@@ -172,7 +172,7 @@ def tuning(subject: Subject, block: str, column: int) -> Tuning:
 
 
 def check_vertex(subject: Subject, block: str, column: int) -> None:
-    """ValueError, saying which there are, unless the subject has this vertex."""
+    """Raise ValueError, naming the valid ones, unless the subject has this vertex."""
     if block not in subject.responses:
         raise ValueError(unknown("hemisphere", block, subject.hemis))
     n_vertices = subject.responses[block].shape[1]
@@ -181,30 +181,31 @@ def check_vertex(subject: Subject, block: str, column: int) -> None:
 
 
 def rois_at(subject: Subject, block: str, column: int) -> tuple[str, ...]:
-    """The ROIs that hold a vertex, the smallest first."""
+    """ROIs that contain a vertex, smallest first."""
     holding = {roi: len(columns) for roi, columns in subject.rois[block].items() if (columns == column).any()}
     return tuple(sorted(holding, key=holding.get))
 
 
 def kinds(subject: Subject) -> dict[str, list[str]]:
-    """The labels that sort stimuli into kinds, each with its values in alphabetical order; not those that are measures."""
+    """Categorical stimulus labels, each with its values in alphabetical order."""
     texts = {name: np.asarray(label) for name, label in subject.labels.items() if np.asarray(label).dtype.kind in "UOSib"}
     values = {name: sorted(map(str, np.unique(label.astype(str)))) for name, label in texts.items()}
     return {name: found for name, found in values.items() if len(found) <= MOST_LABELS}
 
 
 def measures(subject: Subject) -> tuple[str, ...]:
-    """The labels that are numbers of degree, such as how much of a face a picture shows."""
+    """Numeric stimulus labels, such as the share of a face in an image."""
     return tuple(name for name, label in subject.labels.items() if np.asarray(label).dtype.kind == "f")
 
 
 def label_means(subject: Subject, found: Tuning, label: str) -> pd.DataFrame:
-    """A vertex's mean response to the stimuli of each kind.
+    """Mean response of a vertex to the stimuli of each category.
 
     Returns
     -------
-    One row for each value of the label: label, n (different stimuli), mean, and low and high, the ends of the mean's 95 % interval
-    (1.96 standard errors over stimuli; NaN for a single one). Highest mean first.
+    DataFrame
+        One row per value of the label, highest mean first: label, n (different stimuli), mean, low and high (95 % interval, 1.96
+        standard errors over stimuli; NaN for a single one).
     """
     import pandas as pd
 
@@ -216,7 +217,7 @@ def label_means(subject: Subject, found: Tuning, label: str) -> pd.DataFrame:
 
 
 def measure_correlations(subject: Subject, found: Tuning) -> pd.DataFrame:
-    """How a vertex's response goes with each of the :func:`measures`: label and Pearson r over different stimuli, highest first."""
+    """Correlate a vertex's responses with each of the :func:`measures`: label and Pearson r over different stimuli, highest first."""
     import pandas as pd
 
     values = {name: np.asarray(subject.labels[name], float)[found.rows] for name in measures(subject)}
@@ -225,13 +226,13 @@ def measure_correlations(subject: Subject, found: Tuning) -> pd.DataFrame:
 
 
 def chosen_rows(subject: Subject, *, words: str = "", wanted: Mapping[str, Sequence[str]] | None = None, order: str = "") -> np.ndarray:
-    """The rows of the stimuli that pass a filter.
+    """Filter and sort the rows of stimuli.
 
     Parameters
     ----------
-    words : each of them is in the stimulus' name, in any case.
-    wanted : label to the values that pass; one without values lets everything pass.
-    order : one of the :func:`measures`, from the highest down; else the order of the rows.
+    words : words that must all occur in the stimulus name, case-insensitive.
+    wanted : label to accepted values; an empty sequence accepts all.
+    order : one of the :func:`measures`, descending; else the order of rows.
     """
     passes = np.ones(subject.n_stimuli, bool)
     for word in words.lower().split():
@@ -244,13 +245,14 @@ def chosen_rows(subject: Subject, *, words: str = "", wanted: Mapping[str, Seque
 
 
 def find_stimulus(subject: Subject, text: str) -> int:
-    """The row of the stimulus that is meant: by its number, which is counted from 1 in the order of rows, or by its name.
+    """Find the row of a stimulus by its number (from 1, in the order of rows) or by its name.
 
     Digits alone are a number, unless they begin with 0.
 
     Raises
     ------
-    ValueError with the nearest name where there is none.
+    ValueError
+        With the nearest name, if there is none.
     """
     text, names = text.strip(), subject.stimuli.names
     if text in names and (text.startswith("0") or not text.isdecimal()):
@@ -263,11 +265,12 @@ def find_stimulus(subject: Subject, text: str) -> int:
 
 
 def find_vertex(subject: Subject, text: str) -> tuple[str, int]:
-    """Read the block and column of text such as ``lh 120``, or ``lh fsaverage 5274`` for the number that the surface mesh has.
+    """Parse the block and column of a vertex from text such as ``lh 120``, or ``lh fsaverage 5274`` for the mesh's vertex number.
 
     Raises
     ------
-    ValueError that says how a vertex is written, or which there are.
+    ValueError
+        With the syntax or the valid range, if there is none.
     """
     where, _, number = text.strip().replace("-", " ").rpartition(" ")
     block = where.strip().removesuffix("fsaverage").strip()
