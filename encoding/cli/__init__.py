@@ -1,8 +1,8 @@
-"""``python -m encoding``: the whole core from a shell.
+"""``python -m encoding``: command line interface of the core.
 
-Each command is a function ``run(arguments, progress) -> Answer`` in one of the modules here. This one reads the words,
-runs the command, prints its answer and turns what went wrong into an exit code. Only answers go to standard output:
-progress, warnings, errors and whatever a library prints go to standard error.
+Each command is a function ``run(arguments, progress) -> Answer`` in one of the modules of this package. This module parses the
+arguments, runs the command, prints its answer and maps exceptions to exit codes. Only answers go to standard output; progress,
+warnings, errors and the output of libraries go to standard error.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted
 
 
 def parser() -> Parser:
-    """The argument parser of every command."""
+    """Build the argument parser of all commands."""
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
     made = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
     commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
@@ -64,7 +64,13 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and print its answer; the exit code: 0, 1 failed, 2 bad arguments, 130 interrupted."""
+    """Run one command and print its answer.
+
+    Returns
+    -------
+    int
+        Exit code: 0 success, 1 failure, 2 invalid arguments, 130 interrupted.
+    """
     let_waiting_threads_sleep()
     words = list(sys.argv[1:] if argv is None else argv)
     as_json, debug = "--json" in words, "--debug" in words
@@ -89,19 +95,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(words: Sequence[str], progress: Progress) -> Answer:
-    """The answer of the command that the words name."""
+    """Parse ``words`` and run the command that they name."""
     arguments = parser().parse_args(words)
     with warnings_as_lines(progress), contextlib.redirect_stdout(sys.stderr):
         return arguments.run(arguments, progress)
 
 
 def exit_code(error: Exception) -> int:
-    """2 where the words were wrong, 1 where the work failed."""
+    """Exit code of an exception: 2 for invalid arguments, 1 for a failure at run time."""
     return BAD_ARGUMENTS if isinstance(error, ARGUMENT_ERRORS) else FAILED
 
 
 def explain(error: Exception, *, debug: bool = False) -> str:
-    """The message of a failure; an unexpected one is named by its type, with a hint to ``--debug``."""
+    """Format the message of an exception; unexpected ones with their type and a hint to ``--debug``."""
     if isinstance(error, KNOWN_ERRORS):
         return str(error)
     hint = "" if debug else "\nRun the command again with --debug to see where it happened."
@@ -115,7 +121,7 @@ def _failure(message: str, code: int, progress: Progress, *, as_json: bool) -> A
 
 @contextlib.contextmanager
 def warnings_as_lines(progress: Progress) -> Iterator[None]:
-    """Within the block each warning is one line on standard error; every damaged result is told."""
+    """Print each warning within the block as one line on standard error; warnings of damaged results are never deduplicated."""
 
     def show(message: Warning | str, *about: object, **more: object) -> None:
         progress.say(f"warning: {' '.join(str(message).split())}")

@@ -1,4 +1,4 @@
-"""``cache``: what the Store keeps, whether it is sound, and making room."""
+"""``cache``: list, verify and prune the results in the Store."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def add_commands(commands: Any) -> None:
 
 
 def days(text: str) -> float:
-    """A number of days of 0 or more."""
+    """Parse a number of days, 0 or more."""
     try:
         number = float(text)
     except ValueError:
@@ -64,7 +64,7 @@ def days(text: str) -> float:
 
 
 def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Every result, oldest first, with what it was made for."""
+    """List every result with the spec it belongs to, oldest first."""
     store = Store()
     results = [_about(store, one) for one in entries(store)]
     n_bytes = sum(result["bytes"] for result in results)
@@ -92,7 +92,7 @@ def _purpose(spec: Mapping[str, Any] | None) -> str:
 
 
 def run_verify(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Compare every checksum and move aside what is damaged."""
+    """Verify all checksums and quarantine damaged results."""
     store = Store()
     n_results = len(store.keys())
     damaged = store.verify(report=progress)
@@ -106,7 +106,7 @@ def run_verify(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Remove what the words choose, else what is damaged; and always what was left half written."""
+    """Remove the selected results, by default the damaged ones, and always incomplete files."""
     store = Store()
     every = entries(store)
     _check_choice(arguments, every)

@@ -15,13 +15,13 @@ PROGRAM = "python -m encoding"
 
 @dataclass(frozen=True)
 class Answer:
-    """The output of a command, for a program and for a person.
+    """Output of a command.
 
     Attributes
     ----------
-    document : JSON-able and without NaN; what ``--json`` prints.
-    text : the same for reading.
-    code : the exit code, 1 where the answer is that something is wrong.
+    document : JSON-serialisable, without NaN; printed by ``--json``.
+    text : the same as text for a terminal.
+    code : exit code; 1 where the answer reports a problem.
     """
 
     document: dict[str, Any]
@@ -30,7 +30,7 @@ class Answer:
 
 
 class BadArguments(ValueError):
-    """The arguments cannot be used; the message says which, and what could be used instead."""
+    """Invalid arguments; the message names the argument and valid alternatives."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,12 +48,16 @@ Run = Callable[[argparse.Namespace, Any], Answer]
 
 
 def add_command(commands: Any, name: str, run: Run, *, about: str, examples: str, more: str = "") -> argparse.ArgumentParser:
-    """A parser for the command ``name``, with ``--json`` and ``--debug`` as every command has them.
+    """Add a parser for the command ``name`` with the common options ``--json`` and ``--debug``.
 
     Parameters
     ----------
-    about : one sentence, shown in the list of commands too.
-    examples : lines as they follow ``python -m encoding``. more : what else a newcomer should know.
+    commands : subparsers of the main parser.
+    name : of the command.
+    run : function that runs it.
+    about : one-sentence description, also shown in the list of commands.
+    examples : example lines, without ``python -m encoding``.
+    more : further description.
     """
     lines = "\n".join(f"  {PROGRAM} {line.strip()}" for line in examples.strip().splitlines())
     description = f"{about}\n\n{more.strip()}" if more else about
@@ -66,7 +70,7 @@ def add_command(commands: Any, name: str, run: Run, *, about: str, examples: str
 
 @contextmanager
 def checking_arguments() -> Iterator[None]:
-    """Turn a ValueError within the block into :class:`BadArguments`; damaged data stay :class:`BadData`."""
+    """Convert a ValueError within the block to :class:`BadArguments`; :class:`BadData` is passed on."""
     try:
         yield
     except (BadData, BadArguments):

@@ -1,4 +1,4 @@
-"""``export``, ``import`` and ``report``: a finished fit as one file, to open elsewhere or to read."""
+"""``export``, ``import`` and ``report``: write and read fits as single files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_export(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Open the fit and write its file."""
+    """Write a finished fit to an archive."""
     _check_new(arguments.out)
     if not is_sender(arguments.by):
         raise BadArguments(BAD_SENDER)
@@ -70,7 +70,7 @@ def run_export(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Check the file and keep its fit."""
+    """Validate an archive and add its fit to the Store."""
     if not arguments.file.expanduser().is_file():
         raise BadArguments(f"There is no file {arguments.file}.")
     result = import_(arguments.file, Store())
@@ -86,7 +86,7 @@ def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def run_report(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Open every fit and write the page."""
+    """Write an HTML report of one or more fits."""
     _check_new(arguments.out)
     keys = list(dict.fromkeys(arguments.key))
     if len(keys) > MOST_RESULTS:

@@ -63,7 +63,7 @@ def add_commands(commands: Any) -> None:
 
 
 def renamed(former: str, today: str, *, extend: bool = False) -> type[argparse.Action]:
-    """The argparse action of a flag that keeps working under its former name for one release, and says so."""
+    """Argparse action of a deprecated flag: accepts it under its former name and warns."""
 
     class Renamed(argparse.Action):
         def __call__(self, parser, namespace, values, option_string=None):
@@ -76,7 +76,7 @@ def renamed(former: str, today: str, *, extend: bool = False) -> type[argparse.A
 
 
 def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the words that name a fit, and ``--device``. Their defaults are those of :class:`FitSpec`."""
+    """Add the options that define a fit, and ``--device``; defaults are those of :class:`FitSpec`."""
     spec = FitSpec()
     what = parser.add_argument_group("what is predicted")
     what.add_argument("--dataset", default=spec.dataset, help="a name from `list datasets` (default: %(default)s)")
@@ -131,7 +131,10 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def option(text: str) -> tuple[str, Any]:
-    """``alpha=10`` -> ``("alpha", 10)``: the value as JSON or as Python writes it (``.5``, ``None``, ``1,10``), else as it stands."""
+    """Parse ``name=value``, the value as JSON or Python literal (``.5``, ``None``, ``1,10``), else as text.
+
+    ``alpha=10`` -> ``("alpha", 10)``.
+    """
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"write NAME=VALUE, such as alpha=10, not {text!r}")
@@ -142,12 +145,14 @@ def option(text: str) -> tuple[str, Any]:
 
 
 def spec_from(arguments: argparse.Namespace) -> FitSpec:
-    """The spec that the words name; the inverse of :meth:`FitSpec.to_command`.
+    """Build the spec from parsed arguments; the inverse of :meth:`FitSpec.to_command`.
 
     Raises
     ------
-    BadArguments for a parameter that is set twice or a backbone other than the default without a layer, and
-    what :class:`FitSpec` raises; UnknownName for the backbone where no layer is given.
+    BadArguments
+        If a parameter is set twice, a backbone other than the default has no layer, or :class:`FitSpec` refuses a value.
+    UnknownName
+        For an unknown backbone without layer.
     """
     twice = [name for name, times in Counter(name for name, _ in arguments.set).items() if times > 1]
     if twice:
@@ -182,7 +187,7 @@ def _default_layers(backbone: str) -> tuple[str, ...]:
 
 
 def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Check everything, fit, and write the files of ``--out``."""
+    """Check the arguments, fit, and write the files of ``--out``."""
     store, started = Store(), time.perf_counter()
     spec = checked_spec(arguments, store, subprogress(progress, 0, 0.2))
     planned = plan(spec, store)
@@ -203,11 +208,12 @@ def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) -> FitSpec:
-    """The spec that the words name, once it is known that it can be fitted here and its files written.
+    """Build the spec and check that it can be fitted here and its output files written.
 
     Raises
     ------
-    BadArguments for a value that cannot be, what :func:`encoding.fits.plan.plan` raises for a name that does not exist.
+    BadArguments
+        For an invalid value. Unknown names raise what :func:`encoding.fits.plan.plan` raises.
     """
     with checking_arguments():
         if arguments.out is not None and arguments.out.expanduser().is_file():
@@ -220,12 +226,12 @@ def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) ->
 
 
 def estimate_document(needed: Estimate) -> dict[str, Any]:
-    """What ``--dry-run --json`` prints: seconds, and bytes."""
+    """Estimated time (seconds) and size (bytes) as printed by ``--dry-run --json``."""
     return {"seconds": needed.seconds, "ram": needed.ram, "gpu": needed.gpu, "disk": needed.disk, "problems": list(needed.problems)}
 
 
 def describe(result: Result) -> str:
-    """The scores as a table, hemispheres side by side, and what they are scores of."""
+    """Format the scores of a fit as a table, with a line on what they are scores of."""
     spec, subject = result.plan.spec, result.plan.subject
     made_in = result.provenance.get("made_from", {})
     took = "kept from before, nothing was fitted" if result.cached else f"{duration(result.seconds)} on {made_in.get('device')}"
@@ -248,7 +254,7 @@ def describe(result: Result) -> str:
 
 
 def roi_table(result: Result) -> str:
-    """One line an ROI, and for each hemisphere its vertices, mean r and, where it is known, the ceiling of r."""
+    """Format one line per ROI: number of vertices, mean r and, where known, the mean noise ceiling of r, per hemisphere."""
     scores = result.rois().set_index(["roi", "hemi"])
     columns = {"n_vertices": "vertices", "r_mean": "mean r"} | ({"ceiling_r": "ceiling"} if "ceiling_r" in scores else {})
     hemis = result.plan.hemis

@@ -1,4 +1,4 @@
-"""``simulate`` and ``doctor``: data on disk in a public layout, written and examined."""
+"""``simulate`` and ``doctor``: write a simulated data set in a public layout, and validate a data folder."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_simulate(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Simulate what the layout needs, unless it is kept, and write it."""
+    """Write a simulated data set in the requested layout, using the cached simulation where there is one."""
     if arguments.stimuli is not None and arguments.stimuli < FEWEST_STIMULI:
         raise BadArguments(f"--stimuli must be {FEWEST_STIMULI} or more, not {arguments.stimuli}: fewer cannot be split and fitted.")
     write = _simulate_clips if arguments.layout == "algonauts2021" else _simulate_images
@@ -101,7 +101,7 @@ def _writer(layout: str) -> Callable[..., Path]:
 
 
 def run_doctor(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Every finding; exit code 1 where one is an error."""
+    """Validate a data folder and list all findings; exit code 1 if one is an error."""
     from encoding.datasets.doctor import diagnose
 
     findings = diagnose(arguments.folder.expanduser(), Store(), progress)

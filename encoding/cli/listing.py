@@ -1,4 +1,4 @@
-"""``list``, ``layers`` and ``rois``: what there is to choose from."""
+"""``list``, ``layers`` and ``rois``: list registry members, layers of a backbone and ROIs of a subject."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def add_commands(commands: Any) -> None:
 
 
 def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Every member of a registry."""
+    """List the members of a registry."""
     return LISTS[arguments.kind]()
 
 
 def list_datasets() -> Answer:
-    """Each data set with its subjects on this machine."""
+    """List data sets with the subjects available on this machine."""
     about = [_dataset(dataset) for dataset in DATASETS.values()]
     return Answer({"datasets": about}, "\n\n".join(_dataset_text(one) for one in about))
 
@@ -74,7 +74,7 @@ def _dataset_text(about: Mapping[str, Any]) -> str:
 
 
 def list_backbones() -> Answer:
-    """Each network with its curated layers."""
+    """List backbones with their curated layers."""
     about = [
         {"name": name, "needs_weights": BACKBONES[name].needs_weights, "layers": list(BACKBONES[name].layers(name))} for name in BACKBONES
     ]
@@ -90,7 +90,7 @@ def _first_and_last(layers: list[str]) -> str:
 
 
 def list_readouts() -> Answer:
-    """Each readout with its parameters."""
+    """List readouts with their parameters."""
     about = [_readout(readout) for readout in READOUTS.values()]
     return Answer({"readouts": about}, "\n\n".join(_readout_text(one) for one in about))
 
@@ -115,7 +115,7 @@ LISTS = {"datasets": list_datasets, "backbones": list_backbones, "readouts": lis
 
 
 def run_layers(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """The curated layers of a backbone, or every layer where it has none or ``--all`` is given."""
+    """List the curated layers of a backbone; all layers where it has none or with ``--all``."""
     source = BACKBONES[arguments.backbone]
     layers = () if arguments.all else source.layers(arguments.backbone)
     curated = bool(layers)
@@ -127,7 +127,7 @@ def run_layers(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def run_rois(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """How many vertices each ROI of a subject has in each hemisphere; 0 for an empty one."""
+    """Count the vertices of each ROI of a subject per hemisphere; 0 for an empty one."""
     dataset = DATASETS[arguments.dataset]
     subject = dataset.open(arguments.subject, Store(), progress)
     classes = {roi: roi_class for roi_class, names in dataset.roi_names().items() for roi in names}

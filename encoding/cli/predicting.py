@@ -1,4 +1,4 @@
-"""``predict``: a finished fit's predictions of new images, or of a challenge's test set in the challenge's own files."""
+"""``predict``: predict responses to new images, or write a challenge's submission files for its test set."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Check the words, open every fit, predict and write."""
+    """Check the arguments, open every fit, predict, and write the files."""
     started, store = time.perf_counter(), Store()
     with checking_arguments():
         check_words(arguments)
@@ -64,7 +64,15 @@ def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def check_words(arguments: argparse.Namespace) -> None:
-    """BadArguments where the words contradict each other or name no folder; ValueError for a device that is not there."""
+    """Check the arguments before any work.
+
+    Raises
+    ------
+    BadArguments
+        If options contradict each other or name no folder.
+    ValueError
+        If the device is not available.
+    """
     if arguments.submission and arguments.images is not None:
         raise BadArguments("--submission predicts the challenge's own test set. Leave out --images, or --submission.")
     if not arguments.submission and arguments.images is None:
@@ -96,7 +104,7 @@ def _predictions(arguments: argparse.Namespace, results: Sequence[Result], store
 
 
 def model_line(result: Result) -> str:
-    """Whose predictions they are: subject, backbone, readout, and how many models share in them."""
+    """Describe the model: subject, backbone, readout, and number of fold models that are averaged."""
     spec, n_models = result.plan.spec, len(result.plan.folds)
     averaged = f", mean of {n_models} models, one a fold" if n_models > 1 else ""
     marked = " (simulated: no brain was measured)" if result.plan.subject.simulated else ""

@@ -1,4 +1,4 @@
-"""``search``: the best parameters of a fit's readout, and the command that fits with them."""
+"""``search``: search the parameters of a fit's readout, and print the command that fits with the best."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ first; hopeless trainings are given up early. Trials are kept as they end: the s
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``search``, which takes what ``fit`` takes."""
+    """Add ``search``, which takes the options of ``fit``."""
     parser = add_command(
         commands, "search", run_search, about="Look for the best parameters of a fit's readout.", examples=EXAMPLES, more=MORE
     )
@@ -46,14 +46,14 @@ def add_commands(commands: Any) -> None:
 
 
 def number_of_trials(text: str) -> int:
-    """A whole number of 1 or more."""
+    """Parse an integer of 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of 1 or more is needed, not {text!r}")
     return int(text)
 
 
 def run_search(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Check everything, try parameters, and fit the best where that is asked for."""
+    """Check the arguments, run the trials, and fit with the best parameters where requested."""
     store = Store()
     if arguments.seed < 0:
         raise BadArguments(f"--seed must be 0 or more, not {arguments.seed}.")
@@ -71,7 +71,7 @@ def run_search(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def document_of(found: Search) -> dict[str, Any]:
-    """What ``search --json`` prints."""
+    """Document that ``search --json`` prints."""
     rows = [{name: None if value != value else value for name, value in row.items()} for row in found.trials.to_dict("records")]
     return {
         "key": found.key,
@@ -87,7 +87,7 @@ def document_of(found: Search) -> dict[str, Any]:
 
 
 def describe_search(found: Search) -> str:
-    """The best trials as a table, what mattered, and the command that fits with the best."""
+    """Format the best trials as a table, the parameters' importances, and the command that fits with the best."""
     ranked = found.trials.sort_values("value", ascending=False, kind="stable", na_position="last")[:N_SHOWN]
     rows = [_row(found, trial) for trial in ranked.to_dict("records")]
     states = found.trials["state"].value_counts()

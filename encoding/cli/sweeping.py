@@ -1,4 +1,4 @@
-"""``sweep``: one fit for each of many layers, and which of them predicts each ROI best."""
+"""``sweep``: fit many layers, and report the best layer of each ROI."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ is that of one alone. Test images are drawn again 500 times, the same for all la
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``sweep``, which takes what ``fit`` takes but many layers and backbones."""
+    """Add ``sweep``, which takes the options of ``fit`` with several layers and backbones."""
     parser = add_command(
         commands, "sweep", run_sweep, about="Fit many layers and show which predicts each ROI best.", examples=EXAMPLES, more=MORE
     )
@@ -60,11 +60,12 @@ def add_commands(commands: Any) -> None:
 
 
 def sweep_from(arguments: argparse.Namespace) -> Sweep:
-    """The sweep that the words name; the inverse of :meth:`Sweep.to_command`.
+    """Build the sweep from parsed arguments; the inverse of :meth:`Sweep.to_command`.
 
     Raises
     ------
-    BadArguments where neither layers nor all of them are asked for, or both.
+    BadArguments
+        Unless exactly one of named layers and all layers is requested.
     """
     if bool(arguments.layer) == arguments.all_layers:
         raise BadArguments("Say which layers: --layer with their names, or --all-layers.")
@@ -77,7 +78,7 @@ def sweep_from(arguments: argparse.Namespace) -> Sweep:
 
 
 def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Check everything, fit, and write the table of ``--out``."""
+    """Check the arguments, fit all layers, and write the table of ``--out``."""
     store, sweep = Store(), sweep_from(arguments)
     if arguments.out is not None and (arguments.out.expanduser().is_dir() or not arguments.out.expanduser().parent.is_dir()):
         raise BadArguments(f"--out {arguments.out} cannot be written: give a file in a folder that is there.")
@@ -97,14 +98,14 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def best_of(found: SweepResult) -> pd.DataFrame:
-    """The best layer of each ROI over all hemispheres."""
+    """Best layer of each ROI over both hemispheres."""
     hemi = found.hemis[0]
     rows = found.table()
     return best_layers(rows[rows["hemi"] == hemi], win_shares(found.draws(hemi)))
 
 
 def hierarchies(found: SweepResult) -> dict[str, Hierarchy]:
-    """Backbone to its hierarchy index, of those with several layers."""
+    """Hierarchy index of each backbone with several layers."""
     hemi, rows = found.hemis[0], found.table()
     rows, draws = rows[rows["hemi"] == hemi], found.draws(hemi)
     made = {}
@@ -117,7 +118,7 @@ def hierarchies(found: SweepResult) -> dict[str, Hierarchy]:
 
 
 def document_of(found: SweepResult) -> dict[str, Any]:
-    """What ``sweep --json`` prints; NaN becomes None."""
+    """Document that ``sweep --json`` prints; NaN becomes None."""
 
     def rows_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
         return json.loads(rows.to_json(orient="records", double_precision=10))
@@ -139,7 +140,7 @@ def document_of(found: SweepResult) -> dict[str, Any]:
 
 
 def describe_sweep(found: SweepResult) -> str:
-    """Mean r of every layer and ROI as a table, the best layer of each ROI, and the hierarchy index."""
+    """Format the mean r of every layer and ROI as a table, the best layer of each ROI, and the hierarchy index."""
     hemi, rows = found.hemis[0], found.table()
     rows = rows[(rows["hemi"] == hemi) & rows["r"].notna()]
     labels = [found.sweep.label(cell) for cell in found.cells]

@@ -1,4 +1,4 @@
-"""Progress and tables on a terminal, or in the log file that standard error was turned into."""
+"""Progress bars and tables on a terminal or in a log file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ BAR_WIDTH = 24
 
 
 class Progress:
-    """A :data:`encoding.runtime.progress.Report`: rich's bar on a terminal, else a plain line at most once a second.
+    """Progress callback (:data:`encoding.runtime.progress.Report`): rich's bar on a terminal, else a plain line at most once a second.
 
     Parameters
     ----------
-    stream : where to write, usually standard error. What its encoding lacks is written as ``?``.
-    clock : seconds that only go forward.
+    stream : text stream, usually standard error. Characters that its encoding lacks are written as ``?``.
+    clock : monotonic clock, seconds.
     """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,12 +59,12 @@ class Progress:
             self._write(f"{int(100 * fraction):3d} %  {text}{waiting}")
 
     def say(self, line: str) -> None:
-        """Write a line of its own, above the bar."""
+        """Print a line above the bar."""
         self.close()
         self._write(line)
 
     def close(self) -> None:
-        """Take the bar away; the next report brings it back."""
+        """Remove the bar; the next report restores it."""
         if self._bar.live.is_started:
             self._bar.stop()
 
@@ -75,12 +75,14 @@ class Progress:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, align: str, groups: Sequence[tuple[str, int]] = ()) -> str:
-    """Rows under a header, columns two spaces apart.
+    """Format rows under a header, columns two spaces apart.
 
     Parameters
     ----------
-    align : one letter a column, ``<`` or ``>``.
-    groups : titles over the header, each with the number of columns it stands over.
+    header : column titles.
+    rows : cells as text.
+    align : one character per column, ``<`` or ``>``.
+    groups : titles above the header, each with the number of columns that it spans.
     """
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     lines = [
@@ -101,7 +103,7 @@ def _group_line(groups: Sequence[tuple[str, int]], widths: Sequence[int]) -> str
 
 
 def file_size(n_bytes: int) -> str:
-    """``812 B``, ``3.4 MB``: in powers of 1,000."""
+    """Format bytes in powers of 1,000: ``812 B``, ``3.4 MB``."""
     if n_bytes < 1000:
         return f"{n_bytes} B"
     power = min(3, (len(str(n_bytes)) - 1) // 3)

@@ -1,4 +1,4 @@
-"""``weights``: which pretrained weights are here, and fetching those that are wanted."""
+"""``weights``: list and download pretrained weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Every listed network's weights."""
+    """List the weights of every network."""
     files = [file for file in weights.every_file() if file.is_here or not arguments.present]
     rows = [[file.network, "yes" if file.is_here else "no", size_of(file), file.licence, file.address] for file in files]
     text = table(["backbone", "here", "size", "licence", "from"], rows, align="<<><<")
@@ -51,13 +51,13 @@ def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def size_of(file: WeightsFile) -> str:
-    """The size of a file that is here, or the published size; empty where neither is known."""
+    """Format the size of a downloaded file, or its published size; empty where neither is known."""
     n_bytes = file.path.stat().st_size if file.is_here else file.n_bytes
     return "" if n_bytes is None else file_size(n_bytes)
 
 
 def document(file: WeightsFile) -> dict[str, Any]:
-    """A file as ``--json`` tells of it."""
+    """Describe a weights file for ``--json``."""
     return {
         "network": file.network,
         "here": file.is_here,
@@ -70,7 +70,7 @@ def document(file: WeightsFile) -> dict[str, Any]:
 
 
 def run_fetch(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Fetch what is not here yet."""
+    """Download the requested weights that are missing."""
     files = [weights.weights_file(network) for network in arguments.network]  # all names are right before the first byte is fetched
     for file in files:
         weights.fetch(file.network, progress)

@@ -1,10 +1,10 @@
-"""A scheduler and its workers on this machine, in processes of their own.
+"""Local Dask cluster: a scheduler and its workers in separate processes on this machine.
 
-Whoever reaches a Dask scheduler can run code in it, so connections are mutually authenticated TLS. The credentials are made
-anew at each start and passed through pipes: they stand in no file, argument or environment variable that another account reads.
+A client of a Dask scheduler can run code in it, so connections use mutually authenticated TLS. Credentials are created at each start
+and passed through pipes; they never appear in a file, argument or environment variable that another account can read.
 
-Dask's ready-made clusters do not fit here: LocalCluster re-imports the main script, which dies under Streamlit, and
-SubprocessCluster survives a killed parent and never reads its scheduler's error pipe, which fills up and blocks it.
+Dask's own clusters do not fit: LocalCluster re-imports the main script, which fails under Streamlit; SubprocessCluster survives a
+killed parent and never reads its scheduler's standard error, whose pipe fills up and blocks it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ CLOSE_SECONDS = 5.0
 
 
 class Cluster:
-    """Start :mod:`encoding.jobs.serve` and hold the pipe that keeps it alive.
+    """Start :mod:`encoding.jobs.serve` in a subprocess and keep open the pipe that it lives by.
 
     Attributes
     ----------
-    address : where the scheduler listens (``tls://127.0.0.1:PORT``), on the loopback interface alone.
+    address : of the scheduler (``tls://127.0.0.1:PORT``), on the loopback interface only.
 
     Raises
     ------
-    RuntimeError where the scheduler does not start.
+    RuntimeError
+        If the scheduler does not start.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class Cluster:
         self._certificate, self._private_key = started["certificate"], started["private_key"]
 
     def security(self) -> Security:
-        """Credentials of a client of this scheduler."""
+        """TLS credentials of a client of this scheduler."""
         from distributed.security import Security
 
         return Security(
@@ -69,11 +70,11 @@ class Cluster:
 
     @property
     def alive(self) -> bool:
-        """Whether the scheduler's process still runs."""
+        """Whether the scheduler's process is running."""
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End scheduler and workers; returns when they are gone."""
+        """Stop the scheduler and workers, and wait until they have exited."""
         self._process.stdin.close()
         try:
             self._process.wait(CLOSE_SECONDS)

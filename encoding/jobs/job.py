@@ -1,4 +1,4 @@
-"""One piece of background work: how it stands now, and what is remembered of it."""
+"""State of a background job: the public snapshot :class:`Job` and the mutable :class:`Record` behind it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ SENSIBLE_SECONDS = 2.0  # no guess of the time left before this much progress wa
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """How a job stood at one moment; ask :meth:`Jobs.get` for a later one.
+    """Immutable snapshot of a job; :meth:`Jobs.get` returns a later one.
 
     Attributes
     ----------
-    key : name of the result in the Store.
-    spec : what was asked for.
+    key : key of the result in the Store.
+    spec : argument of the task.
     state : ``queued``, ``running``, ``done``, ``failed`` or ``cancelled``.
-    position : 1 for the next in the queue; None unless queued.
-    running : specs of the jobs of this server that run while this one is queued.
-    fraction : share of the work that is done, 0 to 1.
-    text : what it is doing.
-    seconds : time it has been running, or ran.
-    seconds_left : estimated from the recent pace; None while nothing sensible can be said.
+    position : position in the queue, from 1; None unless queued.
+    running : specs of this server's running jobs while this one is queued.
+    fraction : progress, 0 to 1.
+    text : current step.
+    seconds : run time so far, or in total.
+    seconds_left : estimated from the recent pace; None while no estimate is possible.
     error, error_kind : message and type name of the exception that made it fail; else None.
-    log : what it did and was warned of, oldest first.
+    log : progress messages and warnings, oldest first.
     """
 
     key: str
@@ -52,12 +52,12 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether it will not change any more: done, failed or cancelled."""
+        """Whether the state is final: done, failed or cancelled."""
         return self.state in FINISHED
 
 
 class Record:
-    """What the web server remembers of a job. Changed under the lock of the :class:`Jobs` that owns it."""
+    """Mutable state of a job on the web server, guarded by the lock of the :class:`Jobs` that owns it."""
 
     def __init__(self, key: str, spec: Any, work: bytes) -> None:
         self.key, self.spec = key, spec
@@ -83,7 +83,7 @@ class Record:
         return self.state in FINISHED
 
     def advance(self, fraction: float, text: str, seconds: float) -> None:
-        """Take in a word of progress, ``seconds`` after the worker began."""
+        """Record a progress report, ``seconds`` after the worker began."""
         now = time.monotonic()
         if self.started is None:
             self.started = now - seconds
@@ -94,13 +94,13 @@ class Record:
         self.note(text)
 
     def note(self, line: str) -> None:
-        """Add a line to the log; a line that differs from the last in its numbers alone takes its place."""
+        """Append a line to the log; a line that differs from the last only in its numbers replaces it."""
         if self.log and _without_numbers(self.log[-1]) == _without_numbers(line):
             self.log.pop()
         self.log.append(line)
 
     def end(self, state: State, error: str | None = None, error_kind: str | None = None) -> None:
-        """Reach a final state."""
+        """Set a final state."""
         self.state, self.error, self.error_kind, self.ended = state, error, error_kind, time.monotonic()
         if state == "done":
             self.fraction = 1.0
@@ -108,7 +108,7 @@ class Record:
             self.note(f"{error_kind}: {error}")
 
     def snapshot(self, position: int | None, running: tuple[Any, ...] = ()) -> Job:
-        """The job as it stands now."""
+        """Create the current :class:`Job`."""
         now = time.monotonic()
         return Job(
             key=self.key,
@@ -127,10 +127,21 @@ class Record:
 
 
 def seconds_left(pace: Sequence[tuple[float, float]], now: float) -> float | None:
-    """Time until the fraction reaches 1 if the work goes on as in ``pace``, pairs of (time, fraction).
+    """Estimate the remaining seconds by extrapolating the recent pace.
 
-    None before two seconds of progress were seen. Stages that were found in the Store pass in no time; counting
-    from the recent pace, not from the start, keeps them from making the rest look quick.
+    Parameters
+    ----------
+    pace : pairs of (time, fraction), times in seconds.
+    now : current time, seconds.
+
+    Returns
+    -------
+    float or None
+        None before two seconds of progress were recorded.
+
+    Notes
+    -----
+    Only the recent pace is used, since stages read from the Store take no time and would make the rest seem fast.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The jobs of one web server: submitted once, followed by every session, cancelled by any."""
+"""Background jobs of one web server, shared by all sessions."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LAUNCHES = 3  # of a job whose workers died before it began
 
 
 class Jobs:
-    """Background work on Dask. One object serves any number of threads.
+    """Submit, follow and cancel background work on Dask; thread-safe.
 
-    Its workers end with this process, however it ends; call :meth:`close` to end them before.
+    The workers end with this process, however it ends; :meth:`close` ends them earlier.
 
     Parameters
     ----------
-    store_root : folder of the Store where jobs leave their results.
-    address : of a Dask scheduler; by default ``$ENCODING_SCHEDULER``. Without either, workers start on this machine
-        with the first job.
+    store_root : folder of the Store where jobs write their results.
+    address : of a Dask scheduler; by default ``$ENCODING_SCHEDULER``. Without either, workers start on this machine with the first
+        job.
     """
 
     def __init__(self, store_root: str | Path, *, address: str | None = None) -> None:
@@ -42,29 +42,33 @@ class Jobs:
         self._attempts: dict[str, Record] = {}  # all that a worker may still speak of, by attempt
 
     def start(self) -> None:
-        """Start the workers now, so that the first job does not wait for them. Returns within about a second.
+        """Start the workers in advance, so that the first job does not wait for them; returns within about a second.
 
         Raises
         ------
-        ConnectionError where no scheduler answers.
+        ConnectionError
+            If no scheduler answers.
         """
         self._scheduler.connect()
 
     def submit(self, task: Task, spec: Any, *, key: str) -> Job:
-        """Run ``task(spec, store, report, device)`` in a worker; returns at once.
+        """Run ``task(spec, store, report, device)`` in a worker; returns immediately.
 
-        A key that is queued or running already, here or through another client of the same scheduler, is not run
-        twice; one that has finished runs anew.
+        A key that is queued or running, here or through another client of the same scheduler, is not submitted twice; one that has
+        finished runs again.
 
         Parameters
         ----------
-        task : a function at the top level of a module that workers can import.
-        spec : anything that can be pickled.
-        key : names the work; equal work has an equal key.
+        task : function at the top level of a module that workers can import.
+        spec : picklable argument.
+        key : identifies the work; equal work has an equal key.
 
         Raises
         ------
-        ConnectionError where no scheduler answers. TypeError, AttributeError or pickle.PicklingError for what cannot be pickled.
+        ConnectionError
+            If no scheduler answers.
+        TypeError, AttributeError, pickle.PicklingError
+            If task or spec cannot be pickled.
         """
         work = pickle.dumps((task, spec))
         client = self._scheduler.connect()
@@ -83,7 +87,7 @@ class Jobs:
             return self._snapshot(record)
 
     def get(self, key: str) -> Job | None:
-        """How the job stands now; None where this key was never submitted here."""
+        """Current state of a job; None if this key was never submitted here."""
         with self._changed:
             record = self._records.get(key)
             job = None if record is None else self._snapshot(record)
@@ -92,26 +96,32 @@ class Jobs:
         return job
 
     def all(self) -> list[Job]:
-        """Every job that is remembered, newest last."""
+        """All jobs, newest last."""
         with self._changed:
             return [self._snapshot(record) for record in self._records.values()]
 
     def wait(self, key: str, *, timeout: float | None = None) -> Job:
-        """The job once it has finished, or as it stands after ``timeout`` seconds.
+        """Wait until a job has finished, ``timeout`` seconds at most, and return its state.
 
         Raises
         ------
-        KeyError where this key was never submitted here.
+        KeyError
+            If this key was never submitted here.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._records[key].finished, timeout)
             return self._snapshot(self._records[key])
 
     def cancel(self, key: str) -> bool:
-        """Cancel a queued or running job; whether there was one.
+        """Cancel a queued or running job.
 
-        The job counts as cancelled from now on. A worker that is busy with it is asked to stop at its next report,
-        and its process ends after a second or two if it has not. The jobs behind it in the queue go on either way.
+        The job counts as cancelled at once. A worker that runs it is asked to stop at its next progress report, and its process
+        is ended after a second or two otherwise. Queued jobs continue either way.
+
+        Returns
+        -------
+        bool
+            Whether there was a job to cancel.
         """
         with self._changed:
             record = self._records.get(key)
@@ -123,18 +133,21 @@ class Jobs:
         return True
 
     def retry(self, key: str) -> Job:
-        """Run a job that has failed or was cancelled anew; one that is under way stays as it is.
+        """Run a failed or cancelled job again; a running one is left alone.
 
         Raises
         ------
-        KeyError where this key was never submitted here. ConnectionError where no scheduler answers.
+        KeyError
+            If this key was never submitted here.
+        ConnectionError
+            If no scheduler answers.
         """
         with self._changed:
             task, spec = pickle.loads(self._records[key].work)
         return self.submit(task, spec, key=key)
 
     def close(self) -> None:
-        """End the workers that were started here, or leave the cluster. Jobs that have not finished are cancelled."""
+        """Stop the local workers, or disconnect from the external cluster; unfinished jobs are cancelled."""
         with self._changed:
             for record in self._records.values():
                 if not record.finished:

@@ -1,4 +1,4 @@
-"""Describe what this machine has for fits: processor cores, memory, GPUs, room on the disk."""
+"""Describe the hardware available for fits: processor cores, memory, GPUs, disk space."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ ASK_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Machine:
-    """The hardware of one machine.
+    """Hardware of one machine.
 
     Attributes
     ----------
     n_cores : processor cores that this process may use.
-    memory, disk : free bytes, of the disk where the Store is.
-    device : ``cuda`` or ``cpu``, what fits run on.
-    gpus : names of the NVIDIA GPUs that are installed, whether or not torch can use them.
-    scheduler : address of the Dask scheduler that gets the fits instead; empty where none is set.
+    memory, disk : free bytes of memory, and of the disk that holds the Store.
+    device : ``cuda`` or ``cpu``, where fits run.
+    gpus : names of the installed NVIDIA GPUs, whether or not torch can use them.
+    scheduler : address of the external Dask scheduler that runs the fits; empty where none is set.
     """
 
     n_cores: int

@@ -1,8 +1,8 @@
-"""Talk to the Dask scheduler: connect, submit an attempt, stop it, read how it ended.
+"""Client of the Dask scheduler: connect, submit an attempt, stop it, read its outcome.
 
-Each attempt at a key is a Dask task of its own, named ``<key>#1``, ``<key>#2``, …, since Dask may hand out what it
-remembers of an earlier task of the same name. The scheduler's own log of events says which attempts have ended, so
-every client that asks for a key arrives at the same name, and Dask runs it once.
+Each attempt at a key is a separate Dask task, named ``<key>#1``, ``<key>#2``, …, since Dask may return the remembered outcome of an
+earlier task of the same name. The scheduler's event log records which attempts have ended, so all clients derive the same name
+for a key, and Dask runs it once.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Outcome = tuple[State, str | None, str | None]  # state, error, error_kind
 
 
 class Scheduler:
-    """A connection to a Dask scheduler, made when first needed and again when lost.
+    """Connection to a Dask scheduler, opened on demand and reopened when lost.
 
     Parameters
     ----------
     address : of the scheduler; None starts one on this machine.
-    hear : called with every ``(time, message)`` that a worker sends about its job.
+    hear : callback for every ``(time, message)`` that a worker sends about its job.
     """
 
     def __init__(self, address: str | None, hear: Callable[[tuple[float, Any]], None]) -> None:
@@ -54,11 +54,14 @@ class Scheduler:
         self._closed = False
 
     def connect(self) -> Client:
-        """The client of a scheduler that is alive.
+        """Return the client of a live scheduler.
 
         Raises
         ------
-        ConnectionError where no scheduler answers. RuntimeError once closed.
+        ConnectionError
+            If no scheduler answers.
+        RuntimeError
+            After :meth:`close`.
         """
         with self._connecting:
             if self._closed:
@@ -70,7 +73,7 @@ class Scheduler:
             return self._client
 
     def close(self) -> None:
-        """Leave the scheduler; ends the one that was started here, with its workers."""
+        """Disconnect; stops the local scheduler and its workers."""
         with self._connecting:
             self._closed = True
             self._disconnect()
@@ -101,7 +104,7 @@ class Scheduler:
             raise ConnectionError(message) from error
 
     def missing_workers(self) -> str:
-        """Say that no worker of an external scheduler takes fits, or that the scheduler does not answer; empty where one does."""
+        """Message that no worker of an external scheduler accepts fits, or that it does not answer; empty where one does."""
         client, now = self._client, time.monotonic()
         if self._address is None or client is None:
             return ""
@@ -126,7 +129,7 @@ class Scheduler:
 
 
 def next_attempt(client: Client, key: str, n_ended: int) -> str:
-    """Name of the attempt that is under way at ``key``, or else of a new one; ``n_ended`` are known here to have ended."""
+    """Name of the running attempt at ``key``, else of a new one; ``n_ended`` attempts are known here to have ended."""
     events = client.sync(client.scheduler.events, topic=worker.ATTEMPTS, callback_timeout=ANSWER_SECONDS)
     ended = [event["attempt"] for _, event in events if "ended" in event]
     numbers = [number_of(attempt) for attempt in ended if attempt.rpartition("#")[0] == key]
@@ -134,7 +137,7 @@ def next_attempt(client: Client, key: str, n_ended: int) -> str:
 
 
 def number_of(attempt: str | None) -> int:
-    """Which attempt at its key this is, from 1; 0 for none.
+    """Number of an attempt at its key, from 1; 0 for None.
 
     Examples
     --------
@@ -145,7 +148,7 @@ def number_of(attempt: str | None) -> int:
 
 
 def note_ended(client: Client, attempt: str) -> None:
-    """Let every client know that the next one to ask for this key begins a new attempt."""
+    """Record in the scheduler's event log that an attempt has ended, so that the next request for its key begins a new one."""
     if client.status == "running":
         message = {"attempt": attempt, "ended": True}
         with suppress(OSError):  # a scheduler that is gone remembers no attempts
@@ -153,13 +156,13 @@ def note_ended(client: Client, attempt: str) -> None:
 
 
 def submit(client: Client, attempt: str, work: bytes, store_root: str) -> Future:
-    """Queue an attempt for a worker that is free for a fit; joins it where another client has queued it already."""
+    """Queue an attempt for a worker with a free ``fit`` resource; joins it where another client has queued it already."""
     arguments = (work, store_root, attempt, uuid4().hex, code_fingerprint())
     return client.submit(worker.run, *arguments, key=attempt, resources={"fit": 1}, pure=False)
 
 
 def outcome(future: Future, doing: str) -> Outcome:
-    """How an attempt ended that was ``doing`` something when last heard of."""
+    """Read how an attempt ended; ``doing`` is its last reported step."""
     from distributed import CancelledError, KilledWorker
 
     if future.status == "finished":
@@ -185,10 +188,10 @@ def outcome(future: Future, doing: str) -> Outcome:
 
 
 def stop(client: Client, attempt: str, future: Future, address: str | None, let_go: threading.Event) -> None:
-    """Take an attempt out of the queue for every client, and off the worker at ``address`` where it has begun.
+    """Remove an attempt from the queue for all clients, and stop it on the worker at ``address`` where it has begun.
 
-    The worker asks the task to stop, and ends itself where that does not help; whatever watches over it, such as
-    Dask's nanny, starts another. Only where the worker cannot even do that is it ended from outside.
+    The worker requests the task to stop, and ends itself otherwise; its supervisor, such as Dask's nanny, starts another. It is killed
+    from outside only where it does not respond.
     """
     with suppress(*GONE):
         note_ended(client, attempt)

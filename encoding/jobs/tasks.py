@@ -1,4 +1,4 @@
-"""What a background job can be asked to do. Each task takes a spec and leaves its results in the Store."""
+"""Tasks of background jobs: each takes a spec and writes its results to the Store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from encoding.storage.store import Store
 
 
 def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """A fit with all that the Explore page shows of it: its scores, their intervals, its learning curve."""
+    """Run a fit with everything that the Explore page shows: scores, intervals, learning curve."""
     result = fit(spec, store, subprogress(report, 0, 0.7), device)
     roi_intervals(result, subprogress(report, 0.7, 0.8))
     if has_curve(spec):
@@ -26,31 +26,31 @@ def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "a
 
 
 def tune(asked: SearchRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """A search over the parameters of a readout."""
+    """Search the parameters of a readout."""
     search(asked.spec, store, n_trials=asked.n_trials, vary=asked.vary, seed=asked.seed, report=report, device=device)
 
 
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """The pretrained weights of a network, downloaded into their own place; the Store is not used."""
+    """Download the pretrained weights of a network; the Store is not used."""
     fetch(network, report)
 
 
 def sweep_layers(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """A sweep over layers: each one's fit and the intervals of its ROIs."""
+    """Fit the layers of a sweep with the intervals of their ROIs."""
     run(sweep, store, report, device)
 
 
 def open_subject(named: tuple[str, str], store: Store, report: Report = silent, device: str = "auto") -> None:
-    """The first opening of a subject, by the names of its data set and its own: it is simulated, or every file is read once."""
+    """Open a subject for the first time, given (data set, subject): simulate it, or read and check every file."""
     dataset, subject = named
     DATASETS[dataset].open(subject, store, report)
 
 
 def examine(dataset: str, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """The doctor's findings about the folder of a data set."""
+    """Validate the folder of a data set and store the findings."""
     checkup(data_dir() / dataset, store, report)
 
 
 def occlude_picture(asked: OcclusionRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """What in a picture drives a region; the picture itself is not kept."""
+    """Compute the occlusion map of an image for a region; the image itself is not stored."""
     compute(asked, store, report, device)

@@ -1,4 +1,4 @@
-"""What happens inside a worker process: run one job, tell how far it is, stop when asked.
+"""Worker process: run one job, report progress, stop on request.
 
 Also a Dask preload (``--preload encoding.jobs.worker``) that imports the heavy libraries before the first job needs them.
 """
@@ -41,11 +41,11 @@ _ending = threading.Lock()  # so that a process ended for one attempt is never e
 
 
 class TaskFailed(Exception):
-    """A task raised: ``TaskFailed(type name, message)``. Plain text, since unpickling the original could import torch."""
+    """A task raised: ``TaskFailed(type name, message)``, as plain text, since unpickling the original exception could import torch."""
 
 
 class OtherVersion(Exception):
-    """The worker's code is not the web server's."""
+    """The worker runs another version of the code than the web server."""
 
 
 class WorkerDied(Exception):
@@ -61,9 +61,12 @@ def run(work: bytes, store_root: str, attempt: str, submission: str, code: str) 
 
     Raises
     ------
-    TaskFailed for whatever the task raises, and where this worker runs other code than the web server, since its results could stand
-    under other keys or hold other numbers. Cancelled when asked to stop. WorkerDied where Dask hands over an attempt that has already
-    begun in a process that is gone: what killed one process may well kill the next.
+    TaskFailed
+        For any exception of the task, and where this worker runs other code than the web server, whose keys or numbers could differ.
+    Cancelled
+        When requested to stop.
+    WorkerDied
+        If Dask resubmits an attempt whose earlier process died, since the same would probably kill the next process.
     """
     messages = Messages(attempt)
     _running[attempt] = False
@@ -90,7 +93,7 @@ def run(work: bytes, store_root: str, attempt: str, submission: str, code: str) 
 
 
 class Messages:
-    """Sends what one attempt has to say as Dask events, a few a second at most."""
+    """Send messages about one attempt as Dask events, rate-limited to a few per second."""
 
     def __init__(self, attempt: str) -> None:
         from distributed import get_worker
@@ -102,11 +105,12 @@ class Messages:
         self._waiting: tuple[float, str] | None = None
 
     def report(self, fraction: float, text: str) -> None:
-        """Tell how far the work is. The latest word always arrives, at once or within 0.2 s.
+        """Report progress; the last message always arrives, within 0.2 s.
 
         Raises
         ------
-        Cancelled when the attempt was asked to stop.
+        Cancelled
+            When the attempt was requested to stop.
         """
         if _running.get(self._attempt):
             raise Cancelled(f"{self._attempt} was cancelled.")
@@ -158,13 +162,13 @@ def _end_if_running(attempt: str) -> None:
 
 
 def end_worker(dask_worker: Nanny) -> None:
-    """Run in the nanny: end a worker process that is deaf because its task keeps Python's lock. The nanny starts another."""
+    """Run in the nanny: kill a worker process that does not respond because its task holds the GIL; the nanny starts another."""
     if dask_worker.pid is not None:  # else it has just ended
         end_process(dask_worker.pid)
 
 
 def end_process(pid: int) -> None:
-    """Kill a process and whatever it started."""
+    """Kill a process and its children."""
     import psutil
 
     process = psutil.Process(pid)
@@ -175,7 +179,7 @@ def end_process(pid: int) -> None:
 
 @functools.cache
 def gpus() -> list[str]:
-    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them; found without importing torch."""
+    """Identifiers of the GPUs that this process may use, as in CUDA_VISIBLE_DEVICES; found without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name]
@@ -196,7 +200,7 @@ def device() -> str:
 
 
 def warm_up() -> None:
-    """Import what a fit needs."""
+    """Import the libraries that a fit needs."""
     with suppress(ImportError):
         import torch  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""Figures of a fit: arrays and tables in, a plotly figure out. Nothing is shown, kept or computed twice.
+"""Plotly figures of a fit, from arrays and tables; nothing is displayed, stored or computed here.
 
 >>> from encoding import plots
 >>> plots.learning_curve([40, 80], train=[0.9, 0.8], test=[0.1, 0.2], label="Mean r in V1v").layout.xaxis.title.text

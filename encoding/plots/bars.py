@@ -1,4 +1,4 @@
-"""Scores per ROI, left and right hemisphere side by side."""
+"""Bar charts of ROI scores, left and right hemisphere side by side."""
 
 from __future__ import annotations
 
@@ -105,7 +105,13 @@ def _numbers(bars: Sequence[_Bars], name: str) -> pd.DataFrame:
 
 
 def score_column(table: pd.DataFrame, score: str, statistic: str) -> str:
-    """The column of :meth:`Result.rois` that holds a score; ValueError, with the way out, where there is none."""
+    """Name of the column of :meth:`Result.rois` that holds a score.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such column; the message says how to compute it.
+    """
     if score not in SCORES:
         raise ValueError(unknown("score", score, SCORES))
     if statistic not in ("mean", "median"):
@@ -121,7 +127,7 @@ def score_column(table: pd.DataFrame, score: str, statistic: str) -> str:
 
 
 def axis_title(score: str, statistic: str) -> str:
-    """What the y axis says: statistic and full name; on a second line units, and which way is better where it is down.
+    """Title of the y axis: statistic and full name of the score; on a second line the unit and, for errors, that lower is better.
 
     >>> axis_title("mae", "median")
     'Median absolute error<br>response units, lower is better'
@@ -132,7 +138,7 @@ def axis_title(score: str, statistic: str) -> str:
 
 
 def ceilings(rows: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
-    """(n_rows,) the highest score a model could reach in each row; NaN where unknown or where the score has no such bound."""
+    """Upper bound of the score in each row, (n_rows,), given the noise ceiling; NaN where unknown or where the score has no such bound."""
     if (score, statistic) == ("r", "mean") and "ceiling_r" in rows:
         return rows["ceiling_r"].to_numpy(float)
     if (bound := SCORES[score].ceiling_level) is not None:
@@ -142,21 +148,21 @@ def ceilings(rows: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Row:
-    """Where ROIs stand along the x axis: their centres, and each class's name with its first and last centre."""
+    """Positions of ROIs on the x axis: their centres, and each class's name with its first and last centre."""
 
     x: Mapping[str, float]
     classes: Sequence[tuple[str, float, float]]
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The x axis' range."""
+        """Range of the x axis."""
         first, last = min(self.x.values(), default=0.0), max(self.x.values(), default=0.0)
         spare = max(0.0, LEAST_SPAN - (last - first + 1.2)) / 2
         return first - 0.6 - spare, last + 0.6 + spare
 
 
 def arrange(rois: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Row:
-    """ROIs class by class, 1 apart and with a gap between classes; those of no class first, under no name.
+    """Place ROIs class by class, 1 apart, with a gap between classes; ROIs without class come first, unlabelled.
 
     Examples
     --------
@@ -242,7 +248,7 @@ def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None) ->
 
 
 def strokes(x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Separate strokes from (x[0][i], y[0][i]) to (x[1][i], y[1][i]) as one line broken by NaN. -> x, y (3n,)"""
+    """Combine line segments (x[0][i], y[0][i]) to (x[1][i], y[1][i]) into one line broken by NaN; x and y, (3n,) each."""
     gap = np.full(len(x[0]), np.nan)
     return np.column_stack([*x, gap]).ravel(), np.column_stack([*y, gap]).ravel()
 

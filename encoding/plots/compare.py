@@ -1,4 +1,4 @@
-"""Two or more fits side by side: their scores per ROI, the difference with its interval, and vertex against vertex."""
+"""Figures that compare fits: scores per ROI, paired differences with intervals, vertex scatter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MORE_COLOURS = ("#2878B5", "#DD6B20", "#B8860B", "#8C8C8C")  # of the third fit 
 
 
 def run_colours(n_runs: int) -> list[str]:
-    """A colour for each fit that is compared: A, B, C …"""
+    """Colours of the compared fits A, B, C …."""
     return ([TEST, TRAIN, *MORE_COLOURS] * n_runs)[:n_runs]
 
 
@@ -38,19 +38,19 @@ def paired_bars(
     classes: Mapping[str, Sequence[str]] | None = None,
     unit: Unit = VERTEX,
 ) -> go.Figure:
-    """Mean r of every ROI, a bar for each fit, the hemispheres one above the other.
+    """Bars of the mean r of every ROI, one per fit, hemispheres one above the other.
 
     Parameters
     ----------
-    tables : what each fit is called, such as ``A``, to its :meth:`encoding.fits.result.Result.rois`.
-    intervals : fit to (roi, hemi) to the ends of the 95 % interval of the mean r; drawn as whiskers where there is one.
-    marked : pairs (roi, hemi) that get a star: where fits differ.
+    tables : label of each fit, such as ``A``, to its :meth:`encoding.fits.result.Result.rois`.
+    intervals : label to {(roi, hemi): ends of the 95 % interval of the mean r}, drawn as whiskers.
+    marked : pairs (roi, hemi) marked by a star: significant differences.
     classes, unit : as in :func:`encoding.plots.roi_bars`.
 
     Notes
     -----
-    ROIs and hemispheres are those that some fit has vertices of. The noise ceiling, of the first fit that knows it, is a line over each
-    group. Each bar's customdata is (roi, hemi).
+    ROIs and hemispheres are those in which some fit has vertices. The noise ceiling, of the first fit for which it is known, is a line
+    over each group. Each bar's customdata is (roi, hemi).
     """
     import plotly.graph_objects as go
 
@@ -181,12 +181,12 @@ def roi_differences(
     classes: Mapping[str, Sequence[str]] | None = None,
     unit: Unit = VERTEX,
 ) -> go.Figure:
-    """The difference of two fits in every ROI and hemisphere with its 95 % interval; what is no finding fades.
+    """Difference of two fits in every ROI and hemisphere with its 95 % interval; non-significant ones are faded.
 
     Parameters
     ----------
     table : :attr:`encoding.analysis.comparison.Comparison.table`.
-    names : what the first and second fit are called.
+    names : labels of the first and second fit.
     classes, unit : as in :func:`encoding.plots.roi_bars`.
     """
     import plotly.graph_objects as go
@@ -236,19 +236,19 @@ def vertex_scatter(
     labels: Mapping[str, np.ndarray] | None = None,
     unit: Unit = VERTEX,
 ) -> go.Figure:
-    """r of every vertex under one fit against r under another. Above the diagonal the second one predicts better.
+    """Scatter of every vertex's r under two fits; above the diagonal the second predicts better.
 
     Parameters
     ----------
     first, second : hemisphere to (n_vertices,) scores. NaN is not drawn.
-    names : what the fits are called.
-    labels : hemisphere to (n_vertices,) what a vertex is called on hover, such as its ROIs.
+    names : labels of the fits.
+    labels : hemisphere to (n_vertices,) hover text of each vertex, such as its ROIs.
     unit : what a column of the responses is called.
 
     Notes
     -----
-    Up to :data:`MOST_POINTS` vertices are points; more are counted in squares, whose colour is the logarithm of the count, so that
-    a figure of 40,000 vertices takes some 20 kB.
+    Up to :data:`MOST_POINTS` vertices are drawn as points; more as a 2D histogram of log counts, so that a figure of 40,000 vertices
+    takes about 20 kB.
     """
     import plotly.graph_objects as go
 

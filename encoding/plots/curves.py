@@ -1,4 +1,4 @@
-"""Learning curves: score against training images, loss against epochs."""
+"""Learning curves: score against number of training images, loss against epochs."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def learning_curve(
     test_band: Band | None = None,
     log: bool = True,
 ) -> go.Figure:
-    """Score on training and on test images against the number of training images: is more data worth it?
+    """Score on training and test images against the number of training images.
 
     Parameters
     ----------
-    sizes : (s,) numbers of training images, as :func:`encoding.analysis.learning_curve.learning_curve` gives them.
-    train, test : (s,) scores, averaged over the vertices in question; NaN leaves a gap.
-    label : what the scores are, for the y axis, such as "Mean r in V1v".
-    chance : the score of a model that knows nothing; None draws no line.
-    ceiling : the highest score there is, such as the mean root of the noise ceiling.
-    train_band, test_band : (low, high), each (s,), such as quartiles over vertices.
-    log : images on a logarithmic axis.
+    sizes : (n_sizes,) numbers of training images, from :func:`encoding.analysis.learning_curve.learning_curve`.
+    train, test : (n_sizes,) scores, averaged over vertices; NaN leaves a gap.
+    label : title of the y axis, such as "Mean r in V1v".
+    chance : chance level; None draws no line.
+    ceiling : upper bound of the score, such as the mean root of the noise ceiling.
+    train_band, test_band : (low, high), (n_sizes,) each, such as quartiles over vertices.
+    log : whether the x axis is logarithmic.
 
     Notes
     -----
-    A test score that still climbs at the right says that more images would help. Two lines that have met below the
-    ceiling say that they would not, and that a richer layer or readout might.
+    A test score that still rises at the right suggests that more images would help. Curves that meet below the ceiling suggest that
+    they would not, and that a richer layer or readout might.
     """
     import plotly.graph_objects as go
 
@@ -74,12 +74,12 @@ def learning_curve(
 
 
 def epoch_losses(train: ArrayLike, validation: ArrayLike, *, stopped: int | None = None) -> go.Figure:
-    """Loss on training and validation images after each epoch.
+    """Training and validation loss after each epoch.
 
     Parameters
     ----------
-    train, validation : (e,) mean squared losses or what the readout minimises; NaN leaves a gap.
-    stopped : the epoch, counted from 1, whose weights were kept; None where training ran its course.
+    train, validation : (n_epochs,) mean squared error, or the loss that the readout minimises; NaN leaves a gap.
+    stopped : epoch, from 1, whose weights were kept (early stopping); None where training ran to its end.
     """
     import plotly.graph_objects as go
 

@@ -1,4 +1,4 @@
-"""Figures of measured responses: sizes of regions, a stimulus over regions, a vertex over stimuli, and their spread."""
+"""Figures of measured responses: ROI sizes, response maps, tuning and distributions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ N_BINS = 50
 def size_bars(
     table: pd.DataFrame, *, classes: Mapping[str, Sequence[str]] | None = None, selected: str | None = None, unit: Unit = VERTEX
 ) -> go.Figure:
-    """How many vertices each region has, the hemispheres' bars one below the other; an empty region says so.
+    """Number of vertices of each ROI, one panel per hemisphere; empty ROIs are labelled.
 
     Parameters
     ----------
     table : :func:`encoding.analysis.tuning.roi_sizes`.
-    classes : class to its regions, drawn class by class with a gap between. selected : the region that stands out.
+    classes : class to its ROIs, drawn class by class with a gap between.
+    selected : highlighted ROI.
     unit : what a column of the responses is called.
 
     Notes
@@ -60,12 +61,12 @@ def region_profile(
     selected: str | None = None,
     unit: Unit = VERTEX,
 ) -> go.Figure:
-    """Mean response of each region to one stimulus, left and right, with whiskers over the middle half of its vertices.
+    """Mean response of each ROI to one stimulus, left and right, with the interquartile range over its vertices.
 
     Parameters
     ----------
-    table : :func:`encoding.analysis.tuning.roi_profile`. An empty region leaves a gap.
-    what : the axis' title: what was measured and its unit.
+    table : :func:`encoding.analysis.tuning.roi_profile`. An empty ROI leaves a gap.
+    what : axis title: quantity and unit.
     classes, selected, unit : as for :func:`size_bars`.
     """
     import plotly.graph_objects as go
@@ -90,7 +91,7 @@ def region_profile(
 
 
 def by_class(rois: Iterable[str], classes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Regions class by class, those of none first; a blank of its own stands between classes, and makes a gap on an axis.
+    """Sort ROIs class by class, those without class first, with distinct blanks in between as gaps on a categorical axis.
 
     >>> by_class(["PPA", "all", "V1v"], {"early": ["V1v"], "places": ["PPA", "RSC"]})
     ['all', ' ', 'V1v', '  ', 'PPA']
@@ -105,12 +106,14 @@ def by_class(rois: Iterable[str], classes: Mapping[str, Sequence[str]]) -> list[
 def response_histogram(
     values: np.ndarray, *, what: str, of: str = "stimuli", marked: Mapping[str, float] | None = None, colour: str = TEST
 ) -> go.Figure:
-    """How many responses there are of each strength: of one vertex to all stimuli, or of all vertices to one.
+    """Histogram of responses, of one vertex to all stimuli or of all vertices to one.
 
     Parameters
     ----------
-    values : (n,) responses. what : the axis' title. of : what is counted, ``stimuli`` or ``vertices``.
-    marked : name to a response that is marked by a line, such as that to the chosen stimulus.
+    values : (n,) responses.
+    what : axis title.
+    of : what is counted, ``stimuli`` or ``vertices``.
+    marked : label to a response that is marked by a line, such as that to the chosen stimulus.
     """
     import plotly.graph_objects as go
 
@@ -135,14 +138,15 @@ def response_histogram(
 
 
 def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple[str, int] | None = None, unit: Unit = VERTEX) -> go.Figure:
-    """The response of every column to one stimulus, in the order of the data set's columns, for data whose places are not known.
+    """Response of every column to one stimulus in the order of the columns, for data without known positions.
 
-    Neighbours on the axis need not be neighbours in the brain. A trace's ``meta`` is its block and where on the axis that starts.
+    Adjacent columns need not be adjacent in the brain. A trace's ``meta`` is its block and the position at which it starts.
 
     Parameters
     ----------
-    values : block to (n_vertices,) responses. what : the axis' title.
-    marked : block and column of the one that is chosen.
+    values : block to (n_vertices,) responses.
+    what : axis title.
+    marked : block and column of the selected one.
     unit : what a column of the responses is called.
     """
     import plotly.graph_objects as go
@@ -168,7 +172,7 @@ def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple
 
 
 def response_spread(found: Overview, *, what: str) -> go.Figure:
-    """Share of each block's responses at each strength, over the stimuli and vertices that were looked at."""
+    """Distribution of each block's responses over the sampled stimuli and all vertices, in percent."""
     import plotly.graph_objects as go
 
     centres = (found.edges[:-1] + found.edges[1:]) / 2
@@ -190,9 +194,9 @@ def response_spread(found: Overview, *, what: str) -> go.Figure:
 
 
 def label_bars(table: pd.DataFrame, *, what: str) -> go.Figure:
-    """A vertex's mean response to each kind of stimulus, with the 95 % interval of each mean.
+    """Mean response of a vertex to each stimulus category with 95 % intervals.
 
-    ``table`` is :func:`encoding.analysis.tuning.label_means`; ``what`` the axis' title.
+    ``table`` is :func:`encoding.analysis.tuning.label_means`; ``what`` the axis title.
     """
     import plotly.graph_objects as go
 

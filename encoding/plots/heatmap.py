@@ -1,4 +1,4 @@
-"""Scores of many layers: every layer and ROI at a glance, which layer is best and how sure that is, one ROI through the layers."""
+"""Figures of layer sweeps: heatmap of layers and ROIs, probability of the best layer, profile of one ROI."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEP = 0.05  # to which the top of the colour scale is rounded up
 
 
 def quantity_of(score: str) -> str:
-    """The short name of a score averaged over an ROI, of a colour bar."""
+    """Short label of an ROI-averaged score, for a colour bar."""
     return "mean r" if score == "r" else SCORES[score].short
 
 
@@ -40,22 +40,22 @@ def layer_heatmap(
     quantity: str | None = None,
     unit: Unit = VERTEX,
 ) -> go.Figure:
-    """A cell for each layer and ROI, early layers at the bottom, ROIs class by class.
+    """Heatmap of scores, one cell per layer and ROI, early layers at the bottom, ROIs class by class.
 
     Parameters
     ----------
     table : rows of one hemisphere of :meth:`encoding.analysis.layer_sweep.SweepResult.table`; at least label, roi and the score.
     score : ``r`` or ``normalised_r2``.
-    layers : labels of every layer, early ones first; those that the table lacks stay empty. None takes the table's.
-    best : from ``layer_sweep.best_layers``. A star marks the best layer of each ROI, filled where it wins in 95 % of the draws or
-        more; the share stands beside the ROI's name.
-    classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs of no class come first.
-    quantity : what the colour bar is called, if not after the score.
+    layers : labels of all layers, early ones first; those missing from the table stay empty. None takes the table's.
+    best : from :func:`encoding.analysis.layer_ranking.best_layers`. A star marks the best layer of each ROI, filled where its bootstrap
+        probability is 95 % or more; the probability is written beside the ROI's name.
+    classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs without class come first.
+    quantity : label of the colour bar, by default that of the score.
     unit : what a column of the responses is called.
 
     Notes
     -----
-    A heatmap cannot be clicked in Streamlit, so unseen points lie over the cells; each has its (label, roi) as customdata. ROIs without
+    Streamlit reports no clicks on heatmaps, so invisible points cover the cells; each has its (label, roi) as customdata. ROIs without
     a score in any layer are left out.
     """
     import plotly.graph_objects as go
@@ -189,12 +189,13 @@ def _short(layer: str) -> str:
 
 
 def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *, stages: Sequence[int | None] = ()) -> go.Figure:
-    """How often each layer is the best of an ROI: dots whose area is the share of bootstrap draws that it wins.
+    """Bootstrap probability that each layer is the best of an ROI, as dots whose area is the probability.
 
     Parameters
     ----------
-    layers : labels, early ones first; drawn from the bottom. rois : names, in the order they are drawn.
-    shares : (n_layers, n_rois), :func:`encoding.analysis.layer_sweep.win_shares`. Shares under one percent are not drawn.
+    layers : labels, early ones first; drawn from the bottom.
+    rois : names, in drawing order.
+    shares : (n_layers, n_rois), :func:`encoding.analysis.layer_ranking.win_shares`. Values below 0.01 are not drawn.
     stages : (n_rois,) cortical stages (:func:`encoding.analysis.hierarchy.stage`), written beside the names.
     """
     import plotly.graph_objects as go
@@ -218,12 +219,12 @@ def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *
 
 
 def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Sequence[str] | None = None) -> go.Figure:
-    """The score of one ROI through the layers, a line for each hemisphere, with intervals of r and the noise ceiling.
+    """Score of one ROI against layers, one line per hemisphere, with intervals of r and the noise ceiling.
 
     Parameters
     ----------
-    table : :meth:`encoding.analysis.layer_sweep.SweepResult.table`, single hemispheres alone.
-    layers : labels of every layer, early ones first; None takes the table's.
+    table : :meth:`encoding.analysis.layer_sweep.SweepResult.table`, single hemispheres only.
+    layers : labels of all layers, early ones first; None takes the table's.
     """
     import plotly.graph_objects as go
 
@@ -263,11 +264,11 @@ def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Se
 
 
 def layer_territory(layers: Sequence[str], counts: Mapping[str, np.ndarray], *, unit: Unit = VERTEX) -> go.Figure:
-    """Share of the vertices shown that each layer predicts best, in the colours that the brain shows the layers in.
+    """Share of displayed vertices that each layer predicts best, in the colours of the brain map.
 
     Parameters
     ----------
-    counts : hemisphere to (n_layers,) vertices.
+    counts : hemisphere to (n_layers,) numbers of vertices.
     unit : what a column of the responses is called.
     """
     import plotly.graph_objects as go
@@ -293,7 +294,7 @@ def layer_territory(layers: Sequence[str], counts: Mapping[str, np.ndarray], *, 
 
 
 def layer_colours(n_layers: int) -> list[str]:
-    """The colour of each layer where the brain shows which one is best.
+    """Colour of each layer in the best-layer brain map.
 
     >>> len(layer_colours(3))
     3

@@ -1,4 +1,4 @@
-"""How a score is spread over vertices."""
+"""Histogram of a score over vertices."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ def score_histogram(
     label: str = "Pearson correlation r",
     unit: Unit = VERTEX,
 ) -> go.Figure:
-    """Share of each hemisphere's vertices at each score, with the medians.
+    """Histogram of a score over the vertices of each hemisphere, in percent, with medians.
 
     Parameters
     ----------
-    values : hemisphere to (n_vertices,) scores. NaN (no score) counts nowhere.
-    selected : the score of the selected vertex, marked by a line.
-    ceiling : hemisphere to (n_vertices,) the highest score of each vertex (for r the root of the noise ceiling),
-        drawn as an outline over all hemispheres together.
+    values : hemisphere to (n_vertices,) scores. NaN (no score) is not counted.
+    selected : score of the selected vertex, marked by a line.
+    ceiling : hemisphere to (n_vertices,) upper bound of each vertex's score (for r the root of the noise ceiling), drawn as an
+        outline over all hemispheres together.
+    label : title of the x axis.
     unit : what a column of the responses is called.
 
     Notes
     -----
-    All hemispheres share their bins. Shares are percent of a hemisphere's own scored vertices, so that hemispheres of
-    unequal size compare; counts are on hover.
+    All hemispheres share their bins. Percentages refer to a hemisphere's own scored vertices, so that hemispheres of unequal size are
+    comparable; counts are on hover.
     """
     import plotly.graph_objects as go
 

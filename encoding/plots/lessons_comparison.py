@@ -1,4 +1,4 @@
-"""Figures of the lessons that compare: feature spaces over the hierarchy, shared variance, RSA and encoding, ways to evaluate."""
+"""Figures of the lessons on hierarchy, variance partitioning, RSA, and evaluation pitfalls."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ LEAST_P = 1e-6  # in view; smaller ones are in the table
 
 
 def space_colours(n: int) -> list[str]:
-    """The colours of so many feature spaces, the earliest first; none is near white or black."""
+    """Colours of ``n`` feature spaces, earliest first; none is near white or black."""
     from plotly.colors import sample_colorscale
 
     return sample_colorscale(SPACES, list(np.linspace(0.33, 0.88, n)))
 
 
 def regions_by_layer(scores: Mapping[str, np.ndarray], regions: Sequence[str], chosen: str, *, height: int = TALL) -> go.Figure:
-    """The chosen layer's score in every region as bars, those of the others as marks.
+    """Score of the chosen layer in every ROI as bars, those of the other layers as markers.
 
     Parameters
     ----------
-    scores : layer to (n_regions,) share of the highest possible r, early layers first.
-    regions : in the order of the cortex. chosen : the layer whose bars are drawn.
+    scores : layer to (n_rois,) r relative to its upper bound, early layers first.
+    regions : ROI names in the order of the cortex.
+    chosen : layer drawn as bars.
     """
     import plotly.graph_objects as go
 
@@ -53,11 +54,13 @@ def regions_by_layer(scores: Mapping[str, np.ndarray], regions: Sequence[str], c
 
 
 def divided(kinds: Sequence[str], left_out: Mapping[str, np.ndarray], shares: Mapping[str, np.ndarray], *, height: int = TALL) -> go.Figure:
-    """R² of each kind of vertex, divided twice: by leaving a space out (left) and by the product measure (right).
+    """R² of each group of vertices, partitioned by leaving a space out (left) and by the product measure (right).
 
     Parameters
     ----------
-    kinds : names. left_out : ``only A``, ``either``, ``only B`` to (n_kinds,). shares : ``A``, ``B`` to (n_kinds,).
+    kinds : names of the groups.
+    left_out : ``only A``, ``either``, ``only B`` to (n_kinds,).
+    shares : ``A``, ``B`` to (n_kinds,).
     """
     import plotly.graph_objects as go
 
@@ -79,11 +82,11 @@ def divided(kinds: Sequence[str], left_out: Mapping[str, np.ndarray], shares: Ma
 
 
 def dissimilarities(model: np.ndarray, brain: np.ndarray, *, height: int = HEIGHT) -> go.Figure:
-    """Two matrices of distances side by side, each as ranks in percent, since only their order is compared.
+    """Two dissimilarity matrices side by side, as ranks in percent, since only their order is compared.
 
     Parameters
     ----------
-    model, brain : (n, n), of the same pictures in the same order.
+    model, brain : (n, n), of the same images in the same order.
     """
     import plotly.graph_objects as go
     from scipy.stats import rankdata
@@ -109,7 +112,7 @@ def dissimilarities(model: np.ndarray, brain: np.ndarray, *, height: int = HEIGH
 
 
 def scores_by_factor(factors: Sequence[float], rsa: np.ndarray, encoding: np.ndarray, chosen: float, *, height: int = LOW) -> go.Figure:
-    """RSA and the encoding model's r against the factor that one feature is multiplied by; the chosen one is marked."""
+    """RSA score and the encoding model's r against the factor that one feature is multiplied by; the chosen factor is marked."""
     import plotly.graph_objects as go
 
     fig = go.Figure()
@@ -124,11 +127,12 @@ def scores_by_factor(factors: Sequence[float], rsa: np.ndarray, encoding: np.nda
 
 
 def leaks(ways: Sequence[str], series: Mapping[str, np.ndarray], *, height: int = TALL) -> go.Figure:
-    """Mean r of each way to evaluate, over random splits; whiskers from the lowest split to the highest.
+    """Mean r of each evaluation scheme over random splits, with whiskers from the lowest to the highest split.
 
     Parameters
     ----------
-    ways : names. series : what was fitted to (n_splits, n_ways) mean r; the first is noise.
+    ways : names of the schemes.
+    series : target data to (n_splits, n_ways) mean r; the first is noise.
     """
     import plotly.graph_objects as go
 
@@ -148,11 +152,12 @@ def leaks(ways: Sequence[str], series: Mapping[str, np.ndarray], *, height: int 
 
 
 def chosen_twice(first: np.ndarray, second: np.ndarray, chosen: np.ndarray, *, height: int = TALL) -> go.Figure:
-    """Each vertex's r on the pictures that chose (x) against its r on others (y); the chosen ones in colour, with their means.
+    """Scatter of each vertex's r on the images used for selection (x) and on others (y), with the means of the selected vertices.
 
     Parameters
     ----------
-    first, second : (t,). chosen : columns.
+    first, second : (n_vertices,) r.
+    chosen : columns of the selected vertices.
     """
     import plotly.graph_objects as go
 
@@ -177,11 +182,12 @@ def chosen_twice(first: np.ndarray, second: np.ndarray, chosen: np.ndarray, *, h
 
 
 def sorted_p(series: Mapping[str, np.ndarray], *, level_p: float = 0.05, height: int = TALL) -> go.Figure:
-    """p of every vertex against its rank, with the level for one test and the line of the false discovery rate.
+    """Sorted p values against rank, with the single-test level and the Benjamini-Hochberg line.
 
     Parameters
     ----------
-    series : what was fitted to (t,) p; the first is noise. Long lists are thinned, evenly along the logarithm of the rank.
+    series : target data to (n_vertices,) p; the first is noise. Long series are thinned evenly on a logarithmic rank axis.
+    level_p : significance level, 0 to 1.
     """
     import plotly.graph_objects as go
 

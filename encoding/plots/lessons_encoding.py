@@ -22,7 +22,7 @@ CIRCLE = np.linspace(0, 2 * np.pi, 73)
 
 
 def standing(responses: np.ndarray, picture: int, *, height: int = HEIGHT) -> go.Figure:
-    """How a vertex's (n,) responses to all pictures are spread, with the one to ``picture`` marked."""
+    """Histogram of a vertex's (n,) responses to all images, with the response to image ``picture`` marked."""
     import plotly.graph_objects as go
 
     counts, edges = np.histogram(responses, bins=N_BINS)
@@ -37,7 +37,7 @@ def standing(responses: np.ndarray, picture: int, *, height: int = HEIGHT) -> go
 
 
 def kinds(names: Sequence[str], means: np.ndarray, errors: np.ndarray, *, height: int = HEIGHT) -> go.Figure:
-    """Mean response to each kind of picture, (k,) with standard errors (k,); the largest stands out."""
+    """Mean response to each image category, (k,), with standard errors, (k,); the largest is highlighted."""
     import plotly.graph_objects as go
 
     best = int(np.argmax(means))
@@ -54,13 +54,13 @@ def kinds(names: Sequence[str], means: np.ndarray, errors: np.ndarray, *, height
 def visual_field(
     spot: tuple[float, float], fields: Mapping[str, tuple[float, float, float]], *, edge: float, height: int = HEIGHT
 ) -> go.Figure:
-    """The visual field with a spot in it, and the receptive field of one vertex of each area around it.
+    """Visual field with a spot and the receptive field of one vertex per area around it.
 
     Parameters
     ----------
-    spot : x (right) and y (up) in degrees.
+    spot : x (right) and y (up), degrees.
     fields : area to x, y and standard deviation in degrees, drawn as a circle of that radius.
-    edge : half the width of the pictures, degrees.
+    edge : half the width of the images, degrees.
     """
     import plotly.graph_objects as go
 
@@ -77,12 +77,13 @@ def visual_field(
 def field_found(
     values: np.ndarray, true: tuple[float, float, float], found: tuple[float, float, float], *, edge: float, height: int = HEIGHT
 ) -> go.Figure:
-    """Where in the picture contrast goes with a vertex's responses, with its true receptive field and the one found.
+    """Map of the correlation between local contrast and a vertex's responses, with the true and the estimated receptive field.
 
     Parameters
     ----------
     values : (g, g) correlations, top row first.
     true, found : x, y, standard deviation in degrees.
+    edge : half the width of the images, degrees.
     """
     import plotly.graph_objects as go
 
@@ -103,7 +104,7 @@ def field_found(
 def components_path(
     n: Sequence[int], explained: np.ndarray, train: np.ndarray, test: np.ndarray, chosen: int, *, height: int = HEIGHT
 ) -> go.Figure:
-    """r on training and test images, and the variance of features held, against numbers of components; ``chosen`` is a place in ``n``."""
+    """Training and test r and explained feature variance against the number of components; ``chosen`` is an index into ``n``."""
     import plotly.graph_objects as go
 
     fig = go.Figure()
@@ -120,7 +121,7 @@ def components_path(
 
 
 def alpha_path(alphas: np.ndarray, train: np.ndarray, test: np.ndarray, chosen: int, *, label: str, height: int = HEIGHT) -> go.Figure:
-    """A score on training and on test images against the penalty; ``chosen`` is a place in ``alphas``."""
+    """Score on training and test images against the penalty; ``chosen`` is an index into ``alphas``."""
     import plotly.graph_objects as go
 
     fig = go.Figure()
@@ -135,7 +136,7 @@ def alpha_path(alphas: np.ndarray, train: np.ndarray, test: np.ndarray, chosen: 
 
 
 def weight_bars(weights: np.ndarray, *, largest: float, height: int = HEIGHT) -> go.Figure:
-    """(p,) weights of components, those of largest variance first, on a scale that stays while the penalty changes."""
+    """Weights (p,) of components, sorted by variance, on a fixed scale from ``-largest`` to ``largest``."""
     import plotly.graph_objects as go
 
     fig = go.Figure()
@@ -149,7 +150,7 @@ def weight_bars(weights: np.ndarray, *, largest: float, height: int = HEIGHT) ->
 def repeats_path(
     highest: np.ndarray, estimated: np.ndarray, perfect: np.ndarray, model: np.ndarray, n_repeats: int, *, height: int = HEIGHT
 ) -> go.Figure:
-    """The highest r and what models reach against the number of showings that are averaged, each (m,) for 1 … m showings."""
+    """Upper bound of r and the r of models against the number of averaged repeats, (m,) each for 1 … m repeats."""
     import plotly.graph_objects as go
 
     n = np.arange(1, len(highest) + 1)

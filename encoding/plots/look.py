@@ -1,7 +1,7 @@
-"""What every figure shares: colours, frame, and the line that says where its numbers come from.
+"""Common style of all figures: colours, layout, and the provenance line.
 
-Backgrounds are clear and text has no colour of its own, so a figure sits on a light or a dark page alike and takes
-the page's text colour (Streamlit's theme sets it; so does a notebook's template).
+Backgrounds are transparent and text has no colour of its own, so a figure adapts to light and dark pages through
+Streamlit's theme or a notebook's template.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ HEMI_COLOURS = {"lh": LEFT, "rh": RIGHT}
 
 
 def hemi_name(hemi: str) -> str:
-    """A hemisphere as a reader calls it; a block of responses that is no hemisphere keeps its own name."""
+    """Display name of a hemisphere; other response blocks keep their own name."""
     return HEMI_NAMES.get(hemi, hemi)
 
 
 def hemi_colour(hemi: str) -> str:
-    """The colour of a hemisphere in every figure."""
+    """Colour of a hemisphere in all figures."""
     return HEMI_COLOURS.get(hemi, TEST)
 
 
 def translucent(colour: str, opacity: float) -> str:
-    """A ``#rrggbb`` colour that lets through what is behind it.
+    """Convert a ``#rrggbb`` colour to rgba with an opacity of 0 to 1.
 
     >>> translucent("#0a0b0c", 0.25)
     'rgba(10,11,12,0.25)'
@@ -60,7 +60,7 @@ def translucent(colour: str, opacity: float) -> str:
 
 
 def theme(fig: go.Figure, *, height: int = 380) -> go.Figure:
-    """``fig`` in the project's frame: clear backgrounds, light grid, legend above, room for long labels."""
+    """Apply the common layout to ``fig``: transparent background, light grid, legend above, room for long labels."""
     titled = bool(fig.layout.title.text)
     fig.update_layout(
         template="none",
@@ -79,7 +79,7 @@ def theme(fig: go.Figure, *, height: int = 380) -> go.Figure:
 
 
 def printable(fig: go.Figure, caption: str) -> go.Figure:
-    """A copy of ``fig`` for paper: white ground, dark text, and ``caption`` below the title. ``fig`` stays as it is."""
+    """Copy ``fig`` for print: white background, dark text, ``caption`` below the title."""
     import plotly.graph_objects as go
 
     titled = bool(fig.layout.title.text)
@@ -97,13 +97,13 @@ def printable(fig: go.Figure, caption: str) -> go.Figure:
 
 
 def level(fig: go.Figure, y: float, *, x: tuple[float, float], name: str, colour: str = LINE, dash: str = "solid", **style: Any) -> None:
-    """Draw a level that scores are held against, from x[0] to x[1], and keep it in view."""
+    """Draw a horizontal reference level from x[0] to x[1] and extend the y axis to include it."""
     line = {"color": colour, "width": 2.5 if dash == "solid" else 1.5, "dash": dash}
     fig.add_scatter(x=np.array(x), y=np.full(2, y), mode="lines", line=line, name=name, hoverinfo="skip", **style)
 
 
 def rimmed(fig: go.Figure, x: np.ndarray, y: np.ndarray, *, width: float, **style: Any) -> None:
-    """Draw a line with a light rim, so that it shows on bars and points as well as on a light or a dark page."""
+    """Draw a line with a light outline, visible on bars, points, and light or dark pages."""
     shown = style.pop("showlegend", True)
     for colour, extra, named in ((HALO, 2.5, False), (STROKE, 0, shown)):
         line = {"color": colour, "width": width + extra}
@@ -111,7 +111,7 @@ def rimmed(fig: go.Figure, x: np.ndarray, y: np.ndarray, *, width: float, **styl
 
 
 def network_name(spec: FitSpec) -> str:
-    """A fit's network as a reader has to know it: an untrained one never goes by the name of the trained one.
+    """Display name of a fit's network; untrained networks are named as such.
 
     >>> network_name(FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)))
     'untrained torchvision/alexnet (seed 0)'
@@ -123,13 +123,14 @@ def network_name(spec: FitSpec) -> str:
 
 
 def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None = None) -> str:
-    """Where the numbers of a figure come from, in one line for exports.
+    """Format the provenance of a figure's numbers in one line for exports.
 
     Parameters
     ----------
-    provenance : :attr:`encoding.fits.result.Result.provenance`. What it does not hold is left out, but for the first
-        word: a figure is "Simulated" wherever ``made_from`` says so.
-    n_test : test images, :attr:`encoding.fits.result.Result.n_test`.
+    provenance : :attr:`encoding.fits.result.Result.provenance`. Missing entries are left out; the first word is "Simulated"
+        wherever ``made_from`` says so.
+    spec : of the fit.
+    n_test : number of test images, :attr:`encoding.fits.result.Result.n_test`.
 
     Examples
     --------
@@ -150,9 +151,9 @@ def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None 
 
 
 def add_source(fig: go.Figure, source: str) -> go.Figure:
-    """Write below ``fig``, in place, where its numbers come from, so that every saved image of it says so.
+    """Write a provenance line below ``fig``, in place, so that every saved image of it carries one.
 
-    The line is broken at its dots where it is long: a chart of half a page's width has room for some 60 characters.
+    Long lines are broken at their dots: a chart of half a page's width has room for about 60 characters.
     """
     lines = [""]
     for part in source.split(" · "):

@@ -1,4 +1,4 @@
-"""Measured against predicted responses, one point an image."""
+"""Scatter of measured against predicted responses, one point per image."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def observed_predicted(
     selected: int | None = None,
     colour: str = TEST,
 ) -> go.Figure:
-    """Measured (y) against predicted (x) responses with the line of perfect prediction and the best straight line.
+    """Measured (y) against predicted (x) responses with identity line and least-squares line.
 
     Parameters
     ----------
-    measured, predicted : (n,) responses of one vertex, or means over an ROI, to n test images, in equal units. An image
-        where either is NaN is not drawn.
-    names : (n,) the images' names, shown on hover.
-    title : of whom the responses are.
-    r : correlation, to be shown with the number of images.
-    selected : index of the image that stands out.
+    measured, predicted : (n,) responses of one vertex, or means over an ROI, to n test images, in equal units. An image where either is
+        NaN is not drawn.
+    names : (n,) image names, shown on hover.
+    title : whose responses they are.
+    r : correlation, shown with the number of images.
+    selected : index of the highlighted image.
 
     Notes
     -----
-    Both axes have one scale and range, so a cloud flatter than the identity line is a model that predicts too large a
-    spread, and a steeper one a model that predicts too small. Each point's customdata is its index.
+    Both axes share one scale and range: a cloud flatter than the identity line means that predictions vary too much, a steeper one that
+    they vary too little. Each point's customdata is its index.
     """
     import plotly.graph_objects as go
 
@@ -65,7 +65,13 @@ def observed_predicted(
 
 
 def paired(measured: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Both as (n,) arrays; ValueError where their lengths differ from one another or from the names'."""
+    """Convert both to (n,) arrays.
+
+    Raises
+    ------
+    ValueError
+        If their lengths differ from each other or from the number of names.
+    """
     measured, predicted = np.asarray(measured), np.asarray(predicted)
     if not measured.shape == predicted.shape == (len(names),):
         raise ValueError(f"Measured {measured.shape}, predicted {predicted.shape} and {len(names)} names should be of one length.")
@@ -73,7 +79,7 @@ def paired(measured: np.ndarray, predicted: np.ndarray, names: Sequence[str]) ->
 
 
 def points(x: np.ndarray, y: np.ndarray, names: Sequence[str], *, what: tuple[str, str], colour: str) -> go.Scatter | go.Scattergl:
-    """One marker for each image, with its name on hover and its index as customdata."""
+    """One marker per image, with its name on hover and its index as customdata."""
     import plotly.graph_objects as go
 
     kind = go.Scattergl if len(x) > MANY else go.Scatter
@@ -101,7 +107,7 @@ def ring(fig: go.Figure, x: np.ndarray, y: np.ndarray, names: Sequence[str], sel
 
 
 def limits(*arrays: np.ndarray) -> tuple[float, float]:
-    """A range that holds every finite value, with a margin of 5 %."""
+    """Range of all finite values with a margin of 5 %."""
     values = np.concatenate([np.ravel(a) for a in arrays])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -112,7 +118,7 @@ def limits(*arrays: np.ndarray) -> tuple[float, float]:
 
 
 def best_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float] | None:
-    """Slope and intercept of the least-squares line of y on x; None where x does not vary."""
+    """Slope and intercept of the least-squares line of y on x; None where x is constant."""
     both = np.isfinite(x) & np.isfinite(y)
     x, y = np.asarray(x, float)[both], np.asarray(y, float)[both]
     if len(x) < 2 or np.ptp(x) == 0:

@@ -1,4 +1,4 @@
-"""Figures of one picture: its predicted response over regions, and what in it drives a region."""
+"""Figures of predictions for one image: response profile over ROIs and occlusion map."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def response_profile(
     selected: str | None = None,
     unit: Unit = VERTEX,
 ) -> go.Figure:
-    """Mean predicted response of each region to one picture, left and right, with the measured one beside it where there is one.
+    """Mean predicted response of each ROI to one image, left and right, beside the measured one where available.
 
     Parameters
     ----------
-    predicted : columns roi, hemi, n_vertices (those that are averaged), mean, r_mean (their mean test r). A region without any leaves a
-        gap.
-    measured : roi, hemi, mean, of the same vertices.
+    predicted : columns roi, hemi, n_vertices (number averaged), mean, r_mean (their mean test r). An ROI without vertices leaves a gap.
+    measured : columns roi, hemi, mean, of the same vertices.
     response_unit : unit of the responses, for the axis.
-    classes : class to its regions, drawn class by class with a gap between. selected : the region that stands out.
+    classes : class to its ROIs, drawn class by class with a gap between.
+    selected : highlighted ROI.
     unit : what a column of the responses is called.
     """
     import plotly.graph_objects as go
@@ -99,15 +99,15 @@ def _measured(table: pd.DataFrame) -> list[go.Bar]:
 
 
 def occlusion_map(picture: Image.Image, drop: np.ndarray, *, label: str, patch: float) -> go.Figure:
-    """A picture with, over it, how much a region's predicted response falls where it is covered.
+    """Image overlaid with the drop of an ROI's predicted response when each place is occluded.
 
     Parameters
     ----------
-    picture : RGB; drawn at 480 pixels at most.
-    drop : (n, n) the fall at each place, row 0 at the top. Orange: covering it lowers the response, so this part drives the region;
-        purple: covering it raises the response. Colours run equally far both ways.
-    label : what responds, for the colour bar.
-    patch : side of the patch as a share of the picture's; drawn as a frame in the lower right corner.
+    picture : RGB image; drawn at 480 pixels at most.
+    drop : (n, n) drop of the response at each place, row 0 at the top. Orange: occlusion lowers the response, so this place drives the
+        ROI; purple: occlusion raises it. The colour range is symmetric.
+    label : quantity, for the colour bar.
+    patch : side of the occluding patch relative to the image's; drawn as a frame in the lower right corner.
     """
     import plotly.graph_objects as go
 

@@ -1,4 +1,4 @@
-"""Residuals against fitted values: is there structure that the readout left behind?"""
+"""Residuals against fitted values, to show structure that the readout does not explain."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ def residual_fitted(
     selected: int | None = None,
     colour: str = TEST,
 ) -> go.Figure:
-    """Residual (measured less predicted) against the predicted response, with the residuals' distribution at the right.
+    """Residual (measured minus predicted) against the predicted response, with the residuals' histogram at the right.
 
     Parameters
     ----------
     measured, predicted : (n,) responses to n test images, in equal units. An image where either is NaN is not drawn.
-    names : (n,) the images' names, shown on hover.
-    selected : index of the image that stands out.
+    names : (n,) image names, shown on hover.
+    selected : index of the highlighted image.
 
     Notes
     -----
-    The running mean is taken over bins of equally many images along x, with its 95 % interval (1.96 standard
-    errors). Where it stays on zero, a straight line has taken what it could; a slope says predictions are too
-    small or too large throughout; a bend says the responses are no linear function of the components; a fan
-    shape of the points says the noise grows with the response. Each point's customdata is its index.
+    The running mean is taken over equally populated bins along x, with its 95 % interval (1.96 standard errors). Zero throughout:
+    no linear structure is left; a slope: predictions are systematically too small or too large; a bend: responses are a non-linear
+    function of the components; a fan: noise grows with the response. Each point's customdata is its index.
     """
     import plotly.graph_objects as go
 
@@ -89,9 +88,9 @@ def _running_mean(fig: go.Figure, predicted: np.ndarray, residual: np.ndarray) -
 
 
 def binned_means(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean x, mean y and its standard error in bins of equally many points along x; (n_bins,) each.
+    """Mean x, mean y and standard error of y in equally populated bins along x, (n_bins,) each.
 
-    Bins hold at least :data:`LEAST_IN_BIN` points; empty arrays where there are too few for three bins.
+    Bins hold at least :data:`LEAST_IN_BIN` points; empty arrays where there are too few points for three bins.
     """
     both = np.isfinite(x) & np.isfinite(y)
     x, y = np.asarray(x, float)[both], np.asarray(y, float)[both]

@@ -1,4 +1,4 @@
-"""A search over parameters: its course, and which parameters mattered."""
+"""Figures of a parameter search: optimisation history and parameter importances."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ UNSCORED = (("pruned", "given up early, no score", "line-ns-open", CEILING), ("f
 
 
 def search_history(trials: pd.DataFrame) -> go.Figure:
-    """The value of each trial and the best so far.
+    """Value of each trial and the running best.
 
     Parameters
     ----------
     trials : :attr:`~encoding.analysis.hyperparameter_search.Search.trials`. Those without a value are marked at the lower edge.
-        Hovering a trial shows its parameters, or why it failed.
+        Hovering a trial shows its parameters, or its error.
     """
     import plotly.graph_objects as go
 
@@ -57,11 +57,11 @@ def search_history(trials: pd.DataFrame) -> go.Figure:
 
 
 def search_importances(importances: Mapping[str, float]) -> go.Figure:
-    """A bar for each parameter, the one that mattered most on top.
+    """Bar chart of parameter importances, largest on top.
 
     Parameters
     ----------
-    importances : :attr:`encoding.analysis.hyperparameter_search.Search.importances`, shares of the variance of the values.
+    importances : :attr:`encoding.analysis.hyperparameter_search.Search.importances`, shares of the variance of trial values.
     """
     import plotly.graph_objects as go
 

@@ -1,4 +1,4 @@
-"""Which layer explains how much of each ROI."""
+"""Variance partitioning: share of R² of each layer in each ROI."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ COLOURS = "viridis"  # from early to late layers
 
 
 def layer_shares(rois: Sequence[str], shares: Mapping[str, np.ndarray], *, selected: str | None = None) -> go.Figure:
-    """Bars of R² for each ROI, divided among the layers that explain it.
+    """Stacked bars of R² per ROI, partitioned among layers.
 
     Parameters
     ----------
-    rois : names, in the order they are drawn.
-    shares : layer to (n_rois,) mean share of R² over the ROI's vertices (:meth:`encoding.Result.layer_shares`); the shares of an
-        ROI add up to its mean R². NaN draws nothing. Layers are coloured from the first to the last.
+    rois : names, in drawing order.
+    shares : layer to (n_rois,) mean share of R² over the ROI's vertices (:meth:`encoding.Result.layer_shares`); the shares of an ROI sum
+        to its mean R². NaN is not drawn. Colours run from the first layer to the last.
 
     Notes
     -----
-    A layer that makes predictions worse has a share below zero and is drawn downwards.
+    A layer that makes predictions worse has a negative share and is drawn downwards.
     """
     import plotly.graph_objects as go
     from plotly.colors import sample_colorscale

@@ -34,7 +34,7 @@ def table_of(fig: go.Figure) -> pd.DataFrame:
 
 
 def attach_table(fig: go.Figure, table: pd.DataFrame) -> go.Figure:
-    """Let :func:`table_of` return ``table`` for ``fig``: for figures whose x axis holds positions in place of names."""
+    """Make :func:`table_of` return ``table`` for ``fig``, where the x axis holds positions in place of names."""
     return fig.update_layout(meta={"table": table.to_dict("list")})
 
 

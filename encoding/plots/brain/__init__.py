@@ -1,1 +1,1 @@
-"""The brain: the map to draw, its viewer and exports."""
+"""Interactive brain map: data, viewer and export."""

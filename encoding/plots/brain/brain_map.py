@@ -1,8 +1,8 @@
-"""What the interactive brain is made of: the map to draw, its bytes, the meshes' bytes and the viewer's JavaScript.
+"""Brain map data, their binary encoding, the meshes and the viewer's JavaScript.
 
-The viewer (``viewer.js`` and its neighbours) is plain WebGL2 and knows no framework. A page hands it bytes through a
-component; :func:`encoding.plots.brain.export.standalone_html` writes the same bytes into a file. Meshes travel once, and a
-change of layer sends only what :meth:`BrainMap.to_bytes` holds: some 6 bytes for each vertex of fsaverage5 with data.
+The viewer (``viewer.js`` and its neighbours) is plain WebGL2 without a framework. A page passes it bytes through a component;
+:func:`encoding.plots.brain.export.standalone_html` writes the same bytes into a file. Meshes are sent once; a change of
+layer sends only :meth:`BrainMap.to_bytes`, about 6 bytes per vertex of fsaverage5 with data.
 """
 
 from __future__ import annotations
@@ -36,31 +36,36 @@ Columns = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class BrainMap:
-    """One number per column of a subject, and how to show it.
+    """One number per column of a subject's responses, with its display settings.
 
     Attributes
     ----------
-    values : per hemisphere (n_vertices,) float; NaN draws as "no data".
-    vertices : per hemisphere (n_vertices,) int, where each column lies on fsaverage.
-    columns : per hemisphere (n_vertices,) int, the column of the responses that each entry of ``values`` is, for the tooltip; None where
-        they are in order. unit : what a column is called there.
+    values : per hemisphere (n_vertices,) float; NaN is drawn as "no data".
+    vertices : per hemisphere (n_vertices,) int, fsaverage vertex of each column.
+    columns : per hemisphere (n_vertices,) int, response column of each entry of ``values``, for the tooltip; None where they are
+        0, 1, 2 ….
+    unit : what a column is called in the tooltip.
     rois : per hemisphere, ROI name to its columns.
-    ceiling : per hemisphere (n_vertices,), the highest possible value, in the unit of the values; None where unknown.
-    ceiling_name : what the tooltip calls it, where another number of each vertex stands there, such as ``test r``.
-    source : where the numbers come from, in a line that a saved picture carries below the brain.
-    title : one line over the brain. quantity : the name of the values, at the colour bar and beside each number.
-    colour_range : the values at the two ends of the colour bar. A range that starts below 0 is a diverging one.
-    threshold : values nearer to zero than this show the bare cortex (in a range from 0 up: values below it); 0 hides none.
-    colour_map : a plotly colour scale, such as ``magma``, ``viridis`` or, for differences, ``RdBu_r``.
-    kinds : whether values are numbers of kinds, between which there is nothing: colours come in steps, and the colour range goes from
-        half below the first number to half above the last.
-    surface : inflated, pial or flat. view : where the camera starts, a name from :data:`encoding.datasets._surface.VIEWS`.
-    outlined : ROIs whose borders are drawn. chosen_roi : the one among all ROIs that is drawn in the accent colour.
-    selected : the hemisphere and column of the vertex that is marked.
+    ceiling : per hemisphere (n_vertices,), upper bound of each value, in the same unit; None where unknown.
+    ceiling_name : label of ``ceiling`` in the tooltip; another quantity per vertex may take its place, such as ``test r``.
+    source : provenance line below the brain in a saved image.
+    title : line above the brain.
+    quantity : name of the values, at the colour bar and in the tooltip.
+    colour_range : values at the two ends of the colour bar; a range that starts below 0 is diverging.
+    threshold : values with a smaller magnitude (in a range from 0 up: smaller values) show the bare cortex; 0 hides none.
+    colour_map : plotly colour scale, such as ``magma``, ``viridis`` or, for differences, ``RdBu_r``.
+    kinds : whether values are category numbers: colours are discrete, and the colour range extends half a step beyond the first and
+        last number.
+    surface : inflated, pial or flat.
+    view : initial camera, a key of :data:`encoding.datasets._surface.VIEWS`.
+    outlined : ROIs whose borders are drawn.
+    chosen_roi : the ROI drawn in the accent colour.
+    selected : hemisphere and column of the marked vertex.
 
     Raises
     ------
-    ValueError or UnknownName, when made, for what could not be drawn.
+    ValueError, UnknownName
+        On construction, for what cannot be drawn.
     """
 
     values: Columns
@@ -103,15 +108,16 @@ class BrainMap:
 
     @property
     def roi_names(self) -> tuple[str, ...]:
-        """Every ROI of either hemisphere, in the order given."""
+        """Names of the ROIs of both hemispheres, in the order given."""
         return tuple(dict.fromkeys(name for hemi in self.rois.values() for name in hemi))
 
     @property
     def diverging(self) -> bool:
+        """Whether the colour range starts below 0."""
         return self.colour_range[0] < 0
 
     def members(self, hemi: str, roi: str) -> np.ndarray:
-        """(10242,) bool: which vertices of fsaverage5 are in an ROI."""
+        """Mask (10242,) bool of the fsaverage5 vertices in an ROI."""
         inside = np.zeros(surface.N_VERTICES, bool)
         if hemi in self.vertices:
             vertices = np.asarray(self.vertices[hemi])[self.rois.get(hemi, {}).get(roi, np.empty(0, int))]
@@ -119,13 +125,14 @@ class BrainMap:
         return inside
 
     def to_bytes(self, **more: Any) -> bytes:
-        """What the viewer needs to draw this map; ``more`` enters the header (the meshes' address, the height).
+        """Encode the map for the viewer; ``more`` is added to the header (the meshes' address, the height).
 
-        Per hemisphere: ``mask``, one bit per vertex of fsaverage5, set where it has a column; then for those vertices, in
-        ascending order, ``values``, ``ceiling``, ``columns`` (unless they are 0, 1, 2 …) and ``rois``, the number of a set of ROIs. The
-        header's ``memberships`` lists
-        the sets, as places in its ``rois``, the names. Values and ceilings are thousandths (int16) where these keep all
-        256 colours apart and hold the largest value, else float32; either way the three decimals shown are exact.
+        Notes
+        -----
+        Per hemisphere: ``mask``, one bit per vertex of fsaverage5, set where it has a column; then for those vertices, in ascending order,
+        ``values``, ``ceiling``, ``columns`` (unless they are 0, 1, 2 …) and ``rois``, the index of a set of ROIs. The header's
+        ``memberships`` lists the sets, as indices into its ``rois``, the names. Values and ceilings are int16 thousandths where these
+        resolve all 256 colours and hold the largest value, else float32; the three decimals shown are exact in both cases.
         """
         shown = (
             "source",
@@ -178,11 +185,12 @@ class BrainMap:
 
 @cache
 def colour_table(name: str) -> np.ndarray:
-    """(256, 3) uint8: a plotly colour scale, by its name in any case, ``_r`` at the end for its reverse.
+    """Sample a plotly colour scale, (256, 3) uint8; names are case-insensitive, a final ``_r`` reverses the scale.
 
     Raises
     ------
-    UnknownName for a scale that plotly does not have.
+    UnknownName
+        For a scale that plotly does not have.
     """
     from plotly import colors
 
@@ -194,9 +202,9 @@ def colour_table(name: str) -> np.ndarray:
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """A JSON header and arrays as one run of bytes: header's length (uint32), header, then each array at a multiple of four.
+    """Serialise a JSON header and arrays: header length (uint32), header, then each array at a multiple of four bytes.
 
-    ``arrays`` in the header lists each one's name, type, offset from the header's end and length. Little-endian throughout.
+    ``arrays`` in the header lists each array's name, dtype, offset from the header's end and length. Little-endian throughout.
     """
     parts, listed, offset = [], [], 0
     for name, array in arrays.items():
@@ -210,7 +218,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def mesh_bytes() -> bytes:
-    """Both hemispheres' surfaces, sulcal depth and the standard views, as the viewer reads them (1.3 MB)."""
+    """Serialise both hemispheres' surfaces, sulcal depth and the standard views for the viewer (1.3 MB)."""
     arrays = {}
     for hemi in surface.HEMIS:
         arrays[f"{hemi}.sulcal_depth"] = surface.sulcal_depth(hemi)
@@ -223,7 +231,7 @@ def mesh_bytes() -> bytes:
 
 @cache
 def viewer_module() -> str:
-    """The viewer as one JavaScript module that exports ``createBrainView`` and ``unpack``; its modules joined, its style sheet inside."""
+    """Bundle the viewer as one JavaScript module, with its style sheet, that exports ``createBrainView`` and ``unpack``."""
     folder = Path(__file__).parent / "viewer"
     joined = [
         re.sub(r"^import .*\n|^export (?=function|const|class)", "", (folder / name).read_text("utf-8"), flags=re.M) for name in SOURCES

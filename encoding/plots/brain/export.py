@@ -1,4 +1,4 @@
-"""Export a brain map as one HTML file that turns, zooms and shows values like the page, without a network."""
+"""Export a brain map as one self-contained interactive HTML file."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from encoding.runtime.html import render, script_source
 
 
 def standalone_html(brain: BrainMap, *, caption: str, provenance: Mapping[str, Any] | None = None, height: int = 520) -> str:
-    """Render a page that holds the viewer, the meshes and the map (some 1.9 MB) and loads no other file.
+    """Render an HTML page with viewer, meshes and map (about 1.9 MB) that loads no other file.
 
     Parameters
     ----------
-    brain : what to draw. The page's own controls start at its surface and threshold.
-    caption : a sentence on what is shown and where it comes from, such as "simulated subject".
-    provenance : JSON-able facts that a reader can unfold; none leaves them out.
-    height : of the drawing, in pixels.
+    brain : the map; the page's controls start at its surface and threshold.
+    caption : sentence on content and origin, such as "simulated subject".
+    provenance : JSON-serialisable facts in a collapsible section; None leaves them out.
+    height : of the drawing, pixels.
     """
     page = render(
         "plots/brain/templates/brain.html",
@@ -39,12 +39,12 @@ def standalone_html(brain: BrainMap, *, caption: str, provenance: Mapping[str, A
 
 @dataclass(frozen=True)
 class BrainFrame:
-    """A brain map as a notebook shows it: the page of :func:`standalone_html` in a frame that reaches nothing outside.
+    """Brain map for notebooks: the page of :func:`standalone_html` in a sandboxed frame.
 
     Attributes
     ----------
     brain, caption : as for :func:`standalone_html`.
-    height : of the drawing, in pixels.
+    height : of the drawing, pixels.
     """
 
     brain: BrainMap

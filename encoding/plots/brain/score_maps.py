@@ -1,4 +1,4 @@
-"""Brains of fits that are compared: each one's r on one scale, and the difference of two."""
+"""Brain maps of compared fits: r on a common scale, and the difference of two."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ START_VIEW = "posterior"  # where visual cortex is in sight
 
 
 def top_of_scale(results: Sequence[Result]) -> float:
-    """The upper end of a scale from 0 that suits the r of every vertex of some fits."""
+    """Common upper end of a colour range from 0 for the r of all vertices of several fits."""
     values = {(place, hemi): result.score(hemi) for place, result in enumerate(results) for hemi in result.plan.hemis}
     return rounded_up(bulk(values)[1])
 
 
 def score_brain(result: Result, *, highest: float | None = None) -> BrainMap | None:
-    """r of every vertex, from 0 to ``highest``; None where it is not known where vertices lie."""
+    """Map of r, from 0 to ``highest``; None where the positions of vertices are unknown."""
     values = {hemi: result.score(hemi) for hemi in result.plan.hemis}
     return _brain(
         result,
@@ -35,11 +35,12 @@ def score_brain(result: Result, *, highest: float | None = None) -> BrainMap | N
 
 
 def difference_brain(found: Comparison, name: str = "B") -> BrainMap | None:
-    """The second fit's r less the first's: purple where the second is better, orange where the first is; None without places.
+    """Map of the difference in r, second minus first (purple: second better, orange: first better); None where positions are unknown.
 
     Raises
     ------
-    ValueError where the two do not predict the same vertices.
+    ValueError
+        If the two do not predict the same vertices.
     """
     values = vertex_differences(found.first, found.second)
     most = rounded_up(bulk({hemi: np.abs(each) for hemi, each in values.items()}, outside=1)[1])
