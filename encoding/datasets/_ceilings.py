@@ -37,26 +37,26 @@ def read_ceilings(folders: Iterable[Path], vertices: Mapping[str, np.ndarray], *
     BadData where a file is damaged, has another number of vertices or impossible values, or one hemisphere's is missing.
     """
     folders = list(folders)
-    found = {hemi: path for hemi in vertices if (path := find_ceiling(folders, hemi))}
-    if not found:
+    paths = {hemi: path for hemi in vertices if (path := find_ceiling(folders, hemi))}
+    if not paths:
         return None
     for hemi in vertices:
-        if hemi not in found:
-            there = next(iter(found.values()))
+        if hemi not in paths:
+            there = next(iter(paths.values()))
             raise BadData(f"{there} has no counterpart for {hemi}. Lay the noise ceilings of both hemispheres beside the data, or none.")
-    maps = {hemi: _read_columns(found[hemi], vertices[hemi]) for hemi in vertices}
-    plain = [values for hemi, values in maps.items() if ".ncsnr." not in found[hemi].name]
-    made = {}
+    maps = {hemi: _read_columns(paths[hemi], vertices[hemi]) for hemi in vertices}
+    plain = [values for hemi, values in maps.items() if ".ncsnr." not in paths[hemi].name]
+    ceilings = {}
     for hemi, values in maps.items():
-        path = found[hemi]
+        path = paths[hemi]
         try:
             counts = _repeats(path.parent, n_images) if ".ncsnr." in path.name else None
-            made[hemi] = as_fraction(values, guess_unit(plain)) if counts is None else from_ncsnr(values, **counts)
+            ceilings[hemi] = as_fraction(values, guess_unit(plain)) if counts is None else from_ncsnr(values, **counts)
         except BadData:
             raise
         except ValueError as error:
             raise BadData(f"{path}: {error} Replace the file, or move it away to work without a ceiling.") from error
-    return made
+    return ceilings
 
 
 def find_ceiling(folders: Iterable[Path], hemi: str) -> Path | None:

@@ -138,14 +138,14 @@ def list_images(folder: Path) -> list[Path]:
 
 def list_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
     """List the regular files of a folder that have one of these endings, in :func:`natural_order`; BadData for special files."""
-    found = []
+    paths = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in suffixes:
                 if not entry.is_file():
                     require_regular(Path(entry.path))
-                found.append(folder / entry.name)
-    return sorted(found, key=lambda path: natural_order(path.name))
+                paths.append(folder / entry.name)
+    return sorted(paths, key=lambda path: natural_order(path.name))
 
 
 def not_listed(folder: Path) -> str:
@@ -178,12 +178,12 @@ def check_numbers(paths: Iterable[Path], pattern: re.Pattern[str], what: str, ex
     BadData where a name does not match ``pattern`` (an ``example`` of which is given), or a number is missing or comes twice.
     """
     for row, path in enumerate(paths, start=1):
-        found = pattern.fullmatch(path.name)
-        if found is None:
+        match = pattern.fullmatch(path.name)
+        if match is None:
             raise BadData(f"{path} is not named like {example}. Rename it or take it out of the folder.")
-        if int(found["number"]) != row:
+        if int(match["number"]) != row:
             raise BadData(
-                f"{path} has the number {int(found['number'])} but is {what} {row} of its folder. Numbers must run from 1 without gaps."
+                f"{path} has the number {int(match['number'])} but is {what} {row} of its folder. Numbers must run from 1 without gaps."
             )
 
 

@@ -113,9 +113,9 @@ def read_sampled(path: Path, n_columns: int, store: Store) -> Sampled:
     def make() -> dict[str, np.ndarray]:
         from encoding.datasets._volumes import on_surface
 
-        found = on_surface(voxels, shape, affine)
+        sampled = on_surface(voxels, shape, affine)
         return {
-            f"{hemi}_{what}": values for hemi, pair in found.items() for what, values in zip(("vertices", "columns"), pair, strict=True)
+            f"{hemi}_{what}": values for hemi, pair in sampled.items() for what, values in zip(("vertices", "columns"), pair, strict=True)
         }
 
     arrays = store.memo(_key(path, store), make, {"mask": path.name})

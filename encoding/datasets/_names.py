@@ -30,18 +30,18 @@ def read_label_names(path: Path) -> dict[int, str]:
     if path.stat().st_size > MAX_BYTES:
         raise BadData(f"{path} holds {path.stat().st_size:,} bytes, too many for a dict of names. {ADVICE}")
     try:
-        found = load_plain(path, what="a file of names", start=_header_length(path), max_bytes=MAX_BYTES)
+        names = load_plain(path, what="a file of names", start=_header_length(path), max_bytes=MAX_BYTES)
     except DAMAGED as error:
         raise BadData(f"{path} is refused, and nothing in it was run: {error}. {ADVICE}") from error
-    if isinstance(found, StoredArray) and isinstance(found.items, list) and len(found.items) == 1:
-        found = found.items[0]
-    if type(found) is not dict:
+    if isinstance(names, StoredArray) and isinstance(names.items, list) and len(names.items) == 1:
+        names = names.items[0]
+    if type(names) is not dict:
         raise BadData(f"{path} holds no dict. {ADVICE}")
-    found = {label: as_text(name) for label, name in found.items()}
-    for label, name in found.items():
+    names = {label: as_text(name) for label, name in names.items()}
+    for label, name in names.items():
         if type(label) is not int or type(name) is not str:
             raise BadData(f"{path} holds {type(label).__name__}: {type(name).__name__} where a whole number: text belongs. {ADVICE}")
-    return found
+    return names
 
 
 def _header_length(path: Path) -> int:

@@ -93,9 +93,9 @@ def check_opcodes(stream: _Bounded | IO[bytes]) -> None:
     raise pickle.UnpicklingError(f"it takes more than {MAX_OPCODES:,} steps")
 
 
-def as_text(found: Any) -> Any:
+def as_text(value: Any) -> Any:
     """Return Python 2's text (bytes) as str, and anything else as it is."""
-    return found.decode("latin1") if isinstance(found, bytes) else found
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 class StoredArray:
@@ -116,24 +116,24 @@ class StoredArray:
         _version, self.shape, self.dtype, self.fortran, self.items = state
 
 
-def as_array(found: Any) -> np.ndarray:
+def as_array(stored: Any) -> np.ndarray:
     """Return the array of numbers that a :class:`StoredArray` describes, read-only and where possible without a copy.
 
     Raises
     ------
     ValueError where it is none, holds objects or anything but numbers, or its bytes are fewer or more than its shape says.
     """
-    if not isinstance(found, StoredArray):
-        raise ValueError(f"it holds {type(found).__name__} where an array belongs")
-    if not isinstance(found.dtype, _DType) or not isinstance(found.items, bytes | bytearray | str):
+    if not isinstance(stored, StoredArray):
+        raise ValueError(f"it holds {type(stored).__name__} where an array belongs")
+    if not isinstance(stored.dtype, _DType) or not isinstance(stored.items, bytes | bytearray | str):
         raise ValueError("it holds an array of objects where numbers belong")
-    dtype = found.dtype.resolved()
-    if type(found.shape) is not tuple or not all(type(n) is int and n >= 0 for n in found.shape):
+    dtype = stored.dtype.resolved()
+    if type(stored.shape) is not tuple or not all(type(n) is int and n >= 0 for n in stored.shape):
         raise ValueError("it holds an array without a shape")
-    if math.prod(found.shape) * dtype.itemsize != len(found.items):
-        raise ValueError(f"it holds {len(found.items):,} bytes for an array of {dtype} with shape {found.shape}")
-    content = found.items.encode("latin1") if isinstance(found.items, str) else found.items
-    array = np.frombuffer(content, dtype).reshape(found.shape, order="F" if found.fortran else "C")
+    if math.prod(stored.shape) * dtype.itemsize != len(stored.items):
+        raise ValueError(f"it holds {len(stored.items):,} bytes for an array of {dtype} with shape {stored.shape}")
+    content = stored.items.encode("latin1") if isinstance(stored.items, str) else stored.items
+    array = np.frombuffer(content, dtype).reshape(stored.shape, order="F" if stored.fortran else "C")
     array.setflags(write=False)
     return array
 

@@ -71,10 +71,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise BadData(f"{path} is missing. {AGAIN}")
     try:
-        found = load_plain(path, what="a file of responses")
-        if type(found) is not dict:
-            raise ValueError(f"it holds {type(found).__name__} where a dict of arrays belongs")
-        return {str(as_text(name)): as_array(values) for name, values in found.items() if isinstance(values, StoredArray)}
+        arrays = load_plain(path, what="a file of responses")
+        if type(arrays) is not dict:
+            raise ValueError(f"it holds {type(arrays).__name__} where a dict of arrays belongs")
+        return {str(as_text(name)): as_array(values) for name, values in arrays.items() if isinstance(values, StoredArray)}
     except DAMAGED as error:
         raise BadData(f"{path} is refused, and nothing in it was run: {error or 'it is cut short'}. {AGAIN}") from error
 

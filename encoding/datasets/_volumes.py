@@ -30,7 +30,7 @@ def on_surface(voxels: np.ndarray, shape: tuple[int, int, int], affine: np.ndarr
     numbers = np.zeros(shape, np.int32)
     numbers.ravel()[voxels] = np.arange(1, len(voxels) + 1)  # 0 where there is no column
     inverse = np.linalg.inv(affine)
-    found = {}
+    sampled = {}
     for hemi in HEMIS:
         halfway = (mesh("pial", hemi)[0].astype(float) + mesh("white", hemi)[0]) / 2  # (10242, 3) mm
         at = np.round(halfway @ inverse[:3, :3].T + inverse[:3, 3])
@@ -38,5 +38,5 @@ def on_surface(voxels: np.ndarray, shape: tuple[int, int, int], affine: np.ndarr
         seen = np.zeros(len(at), np.int64)
         seen[inside] = numbers[tuple(at[inside].astype(int).T)]
         vertices = np.flatnonzero(seen)
-        found[hemi] = (vertices, seen[vertices] - 1)
-    return found
+        sampled[hemi] = (vertices, seen[vertices] - 1)
+    return sampled

@@ -106,8 +106,8 @@ class Algonauts2021(Dataset):
         return ROIS
 
     def where(self) -> str:
-        if found := self.subjects():
-            return f"{', '.join(found)} in {self.root}."
+        if subjects := self.subjects():
+            return f"{', '.join(subjects)} in {self.root}."
         layout = Algonauts2021Layout(self.root)
         return (
             f"Not on this machine. Agree to the terms at algonauts.csail.mit.edu and unpack the 2021 data so that "
@@ -132,23 +132,23 @@ class Algonauts2021(Dataset):
         clips = read_clips(layout.clips)
         key = _key(files, store, subprogress(report, 0, 0.1))
         made_from = {"files": {roi: str(path) for roi, path in files.items()}, "simulated": layout.marker.exists()}
-        found = store.memo(key, lambda: tracks.convert(files, subprogress(report, 0.1, 0.5)), made_from)
-        n_clips = len(found["responses"])
+        averaged = store.memo(key, lambda: tracks.convert(files, subprogress(report, 0.1, 0.5)), made_from)
+        n_clips = len(averaged["responses"])
         if len(clips) < n_clips:
             raise BadData(f"{layout.clips} holds {len(clips):,} clips, but the responses have {n_clips:,} rows. Unpack the clips again.")
-        edges = found["edges"]
+        edges = averaged["edges"]
         rois = {roi: np.arange(start, stop) for roi, start, stop in zip(files, edges[:-1], edges[1:], strict=True)}
         return Subject(
             dataset=self.name,
             name=subject,
             stimuli=VideoFiles(clips[:n_clips], fingerprint=files_fingerprint(clips[:n_clips], store, subprogress(report, 0.5, 0.9))),
             unlabelled=VideoFiles(clips[n_clips:], fingerprint=files_fingerprint(clips[n_clips:], store, subprogress(report, 0.9, 1))),
-            responses={BLOCK: found["responses"]},
+            responses={BLOCK: averaged["responses"]},
             fingerprints={BLOCK: key},
             rois={BLOCK: {} if subject.endswith(FULL) else rois},
             groups=np.arange(n_clips),
-            sampled=_sampled(key, found["voxels"], store) if subject.endswith(FULL) else None,
-            ceiling={BLOCK: found["ceiling"]},
+            sampled=_sampled(key, averaged["voxels"], store) if subject.endswith(FULL) else None,
+            ceiling={BLOCK: averaged["ceiling"]},
             simulated=layout.marker.exists(),
         )
 

@@ -98,8 +98,8 @@ class Algonauts2023(Dataset):
         return ROI_CLASSES
 
     def where(self) -> str:
-        if found := self.subjects():
-            return f"{', '.join(found)} in {self.root}."
+        if subjects := self.subjects():
+            return f"{', '.join(subjects)} in {self.root}."
         return (
             f"Not on this machine. Agree to the terms at algonauts.csail.mit.edu/challenge.html and unpack the data so that "
             f"{self.root}/subj01/training_split exists; or simulate a subject: "

@@ -128,14 +128,20 @@ def as_fraction(values: np.ndarray, unit: str | None = None) -> np.ndarray:
 
 
 def guess_unit(maps: Sequence[np.ndarray]) -> str:
-    """Tell "fraction" from "percent" by the largest value of all maps of one subject, which have one unit.
+    """Infer the unit of noise ceilings, "fraction" or "percent", from the largest value over all maps of one subject.
 
-    Values of at most 1 are fractions, and above 2 percentages: a whole subject of percentages with no vertex above 2 % is not to be
-    expected.
+    Parameters
+    ----------
+    maps : arrays of noise ceilings of one subject, all in the same unit.
+
+    Returns
+    -------
+    "fraction" where the maximum is at most 1, "percent" where it is above 2: a subject whose ceilings in percent all lie below 2 is
+    not plausible.
 
     Raises
     ------
-    ValueError where the largest value lies between 1 and 2, which could be either.
+    ValueError where the maximum lies between 1 and 2, which is ambiguous.
     """
     largest = max((float(np.max(values)) for values in maps if np.size(values)), default=0.0)
     if 1 < largest <= 2:

@@ -1,6 +1,6 @@
 """Error bars of scores: bootstrap draws and jackknife standard errors over test stimuli, one fold at a time.
 
-The statistic is the one that is shown: per vertex, a score on each fold's test rows; then its mean over folds; then its mean over the
+The statistic is the reported one: per vertex, a score on each fold's test rows; then its mean over folds; then its mean over the
 vertices of an ROI. What is resampled is the unit: all rows of one stimulus, or of one group (a run, a session) where a data set names
 groups that are coarser. Units are drawn within each fold, never across folds.
 
@@ -28,13 +28,13 @@ FEW_UNITS = 50  # test stimuli under which intervals are approximate
 FEWEST_VARIANCE = 1e-10  # of a standardised column in a draw; less is taken for constant
 SCALES = {"r": "fisher", "normalised_r2": "root", "algonauts2023": "root"}  # on which intervals are symmetric; others on their own
 OF_ONE_FOLD = ("r2", "rmse", "mae", "smooth_l1")  # scores whose spread over folds that share training data is not known: no interval then
-NO_INTERVAL = "no interval"  # what is shown in its place
+NO_INTERVAL = "no interval"  # shown instead of an interval
 TEST_NAME = "paired bootstrap over test stimuli, Student's t, two-sided"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBar:
-    """What an error bar is made of.
+    """Specification of an error bar: bootstrap draws, level and how folds are combined.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class ErrorBar:
 
 @dataclass(frozen=True)
 class Fold:
-    """The test rows of one fold: predictions and responses (n_rows, t) and the unit of each row (n_rows,)."""
+    """Test data of one fold: predictions and responses (n_rows, t), and the resampling unit of each row (n_rows,) int."""
 
     predicted: np.ndarray
     measured: np.ndarray
@@ -84,7 +84,12 @@ class Estimates:
     df: int
 
     def interval(self, score: str, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Ends (n_rois,) of the interval of a score; see :func:`interval`. NaN where the score has no interval."""
+        """Compute the confidence interval of a score, one per ROI.
+
+        Returns
+        -------
+        lower, upper : (n_rois,) float64; NaN where the score has no interval. See :func:`interval`.
+        """
         low, high = interval(self.value[score], self.se[score], self.df, level=level, scale=SCALES.get(score, ""))
         top = SCORES[score].ceiling_level if SCALES.get(score) == "root" else None
         return low, high if top is None else np.minimum(high, top)
@@ -152,13 +157,13 @@ def estimate(
             at, *left_out = (each / counts[name] for each in sums[name])
             drawn = left_out.pop() if name == "r" else None
             value[name] = at[0]
-            found = np.sqrt(_jackknife_variance(left_out, strata) * (1 if share is None or n_groups == 1 else 1 + share))
+            errors = np.sqrt(_jackknife_variance(left_out, strata) * (1 if share is None or n_groups == 1 else 1 + share))
             if name in OF_ONE_FOLD and n_groups > 1:
-                found = np.full_like(found, np.nan)
-            se[name] = np.where(found > 0, found, np.nan) if SCALES.get(name) == "root" else found
+                errors = np.full_like(errors, np.nan)
+            se[name] = np.where(errors > 0, errors, np.nan) if SCALES.get(name) == "root" else errors
             if name == "r":
                 spread = drawn.std(0, ddof=1)
-                scale = np.where(spread > 0, found / np.where(spread > 0, spread, 1), 0 * found)
+                scale = np.where(spread > 0, errors / np.where(spread > 0, spread, 1), 0 * errors)
                 draws = (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
     return Estimates(value, se, draws, vertices, sum(sizes), max(1, sum(sizes) - 2 * n_groups))
 
@@ -224,12 +229,12 @@ def shared_noise(predictions: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 
 def n_units(units: np.ndarray) -> int:
-    """How many different units some rows are of."""
+    """Count the distinct resampling units (stimuli or groups) in an array of labels."""
     return len(np.unique(units))
 
 
 def approximate_note(n: int) -> str:
-    """What is to be said of intervals and tests over ``n`` test stimuli; empty where they are many enough."""
+    """Caveat for intervals and tests based on ``n`` test stimuli; empty where ``n`` is large enough for nominal coverage."""
     if n >= FEW_UNITS:
         return ""
     return f"With {n} test stimuli, fewer than {FEW_UNITS}, intervals and tests are approximate."

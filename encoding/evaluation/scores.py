@@ -1,4 +1,4 @@
-"""Scores: how close predicted responses come to measured ones, per vertex and per ROI."""
+"""Scores: agreement of predicted and measured responses, per vertex and per ROI."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Score:
 
     @property
     def mean_column(self) -> str:
-        """The column of :meth:`encoding.fits.result.Result.rois` with the mean over an ROI's vertices."""
+        """Column of :meth:`encoding.fits.result.Result.rois` that holds the mean over an ROI's vertices."""
         return f"{self.key}_mean" if self.key in ("r", "r2") else self.key
 
     @property
     def median_column(self) -> str:
-        """The column with the median; only where :attr:`has_median`."""
+        """Column of :meth:`encoding.fits.result.Result.rois` that holds the median; exists only where :attr:`has_median`."""
         return f"{self.key}_median"
 
 
@@ -144,7 +144,7 @@ FORMER_SCORES = {
 
 
 class ScoreAccumulator:
-    """Scores of many targets from blocks of rows, in one reading and with no prediction kept.
+    """Accumulate scores of many targets over blocks of rows in one pass, without storing predictions.
 
     Parameters
     ----------
@@ -156,7 +156,12 @@ class ScoreAccumulator:
         self._sums = {name: np.zeros(len(shift)) for name in ("p", "m", "pp", "mm", "pm", "absolute", "huber")}
 
     def add(self, predicted: np.ndarray, measured: np.ndarray) -> None:
-        """Add rows of both (b, t), in the same units."""
+        """Add a block of rows.
+
+        Parameters
+        ----------
+        predicted, measured : (b, t), in the same units.
+        """
         p, m = predicted - self.shift, measured - self.shift
         sums = self._sums
         self.n += len(p)
@@ -170,7 +175,12 @@ class ScoreAccumulator:
         sums["huber"] += np.einsum("ij,ij->j", inside, error - 0.5 * inside)
 
     def scores(self) -> dict[str, np.ndarray]:
-        """Every one of :data:`STORED_SCORES` as (t,) float64. r is 0 where the prediction is constant; NaN where the response is."""
+        """Compute all of :data:`STORED_SCORES` from the accumulated moments.
+
+        Returns
+        -------
+        Score name to (t,) float64. r is 0 where the prediction is constant and NaN where the response is.
+        """
         n, s = self.n, self._sums
         var_p, var_m, cov = s["pp"] - s["p"] ** 2 / n, s["mm"] - s["m"] ** 2 / n, s["pm"] - s["p"] * s["m"] / n
         squared_error = np.maximum(s["pp"] + s["mm"] - 2 * s["pm"], 0)
@@ -187,10 +197,16 @@ class ScoreAccumulator:
 
 
 def r_from_moments(covariance: np.ndarray, var_p: np.ndarray, var_m: np.ndarray, flat_p: np.ndarray, flat_m: np.ndarray) -> np.ndarray:
-    """Pearson r of predictions p and measurements m from their second moments about the mean, all of one shape.
+    """Compute Pearson's r from second central moments, ``r = covariance / sqrt(var_p var_m)``.
 
-    ``r = covariance / sqrt(var_p var_m)``, within -1 … 1; 0 where the prediction is constant (``flat_p``), NaN where the
-    measurement is (``flat_m``), whatever the prediction.
+    Parameters
+    ----------
+    covariance, var_p, var_m : covariance and variances of predictions p and measurements m, arrays of one shape.
+    flat_p, flat_m : bool, same shape; whether the prediction or the measurement is constant.
+
+    Returns
+    -------
+    r of the same shape in -1 … 1; 0 where ``flat_p``, NaN where ``flat_m`` whatever the prediction.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.clip(covariance / np.sqrt(var_p * var_m), -1, 1)
@@ -218,7 +234,12 @@ def pearson(predicted: np.ndarray, measured: np.ndarray, axis: int = 0) -> np.nd
 
 
 def score(predicted: np.ndarray, measured: np.ndarray) -> dict[str, np.ndarray]:
-    """Every one of :data:`STORED_SCORES` of predictions (n, t) against responses (n, t). -> name to (t,)"""
+    """Compute all of :data:`STORED_SCORES` for predictions (n, t) and responses (n, t).
+
+    Returns
+    -------
+    Score name to (t,) float64.
+    """
     accumulator = ScoreAccumulator(np.asarray(measured, np.float64).mean(0))
     accumulator.add(np.array(predicted, np.float32), np.array(measured, np.float32))
     return accumulator.scores()
@@ -238,11 +259,16 @@ def normalised_r2(r: np.ndarray, ceiling: np.ndarray, *, least: float = 0.0) -> 
 
 
 def algonauts2023_score(r: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
-    """The official score of the 2023 challenge per vertex, in percent; its mean over all vertices ranks a submission.
+    """Score of the Algonauts 2023 challenge per vertex, in percent; its mean over all vertices ranks a submission.
 
-    Negative r becomes 0, r² is divided by the noise ceiling, a ceiling of 0 becomes 1e-14 and the quotient is
-    clipped at 1. A vertex without a ceiling therefore scores 100 as soon as r > 0: see :func:`normalised_r2` for a
-    score that leaves such vertices out.
+    Parameters
+    ----------
+    r, ceiling : Pearson's r and noise ceilings as fractions, of one shape.
+
+    Notes
+    -----
+    ``100 * min(max(r, 0)**2 / ceiling, 1)``, where a ceiling of 0 is replaced by 1e-14. A vertex without a ceiling therefore scores 100
+    as soon as r > 0: :func:`normalised_r2` leaves such vertices out.
     """
     squared = np.maximum(np.nan_to_num(r), 0) ** 2
     return 100 * np.minimum(squared / np.where(ceiling == 0, UNDEFINED_CEILING, ceiling), 1)
@@ -271,7 +297,19 @@ def normalised_r(r: np.ndarray, ceiling: np.ndarray, *, least: float = 0.0) -> n
 
 
 def from_r(name: str, r: np.ndarray, ceiling: np.ndarray, *, least: float = LEAST_CEILING) -> np.ndarray:
-    """A score that needs a noise ceiling, from r. (…, n_vertices) and (n_vertices,) -> (…, n_vertices)"""
+    """Compute a score that needs a noise ceiling from r.
+
+    Parameters
+    ----------
+    name : one of the scores that are normalised by a noise ceiling.
+    r : (…, n_vertices)
+    ceiling : (n_vertices,), fractions.
+    least : the lowest ceiling at which a vertex has a score; the challenge's own score ignores it.
+
+    Returns
+    -------
+    (…, n_vertices)
+    """
     if name == "algonauts2023":
         return algonauts2023_score(r, ceiling)
     return {"normalised_r2": normalised_r2, "normalised_r": normalised_r}[name](r, ceiling, least=least)
@@ -285,6 +323,6 @@ def mean_of_roi_means(values: np.ndarray, rois: Mapping[str, np.ndarray]) -> flo
     values : (n_voxels,), NaN where a voxel is left out.
     rois : name to columns. ROIs without a value are left out; NaN where none has one.
     """
-    found = [values[columns][np.isfinite(values[columns])] for columns in rois.values()]
-    means = [roi.mean() for roi in found if len(roi)]
+    finite = [values[columns][np.isfinite(values[columns])] for columns in rois.values()]
+    means = [roi.mean() for roi in finite if len(roi)]
     return float(np.mean(means)) if means else float("nan")

@@ -1,4 +1,4 @@
-"""Which rows train and which test. Repeats of one stimulus never straddle a split."""
+"""Split rows into training and test sets; all repeats of a stimulus fall on the same side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers of one fold: ``train`` and ``test`` are sorted int64 and disjoint."""
+    """Row indices of one fold: ``train`` and ``test``, sorted int64 and disjoint."""
 
     train: np.ndarray
     test: np.ndarray
@@ -44,17 +44,27 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
         if len(order) < size:
             raise ValueError(f"{split!r} asks for {size} folds but there are only {_counted(groups)}. Ask for fewer folds.")
         parts = np.array_split(order, size)
-    made = []
+    result = []
     for part in parts:
         tested = np.isin(member, part)
-        made.append(Fold(train=np.flatnonzero(~tested), test=np.flatnonzero(tested)))
-    if any(len(fold.train) < 2 or len(fold.test) < 2 for fold in made):
+        result.append(Fold(train=np.flatnonzero(~tested), test=np.flatnonzero(tested)))
+    if any(len(fold.train) < 2 or len(fold.test) < 2 for fold in result):
         raise ValueError(f"{split!r} leaves fewer than two training or test rows of {_counted(groups)}.")
-    return made
+    return result
 
 
 def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
-    """Number the fold of each training row for choosing a penalty. (n_train,) int -> (n_train,) int in 0 … n_folds-1.
+    """Assign training rows to inner cross-validation folds, for the choice of a penalty.
+
+    Parameters
+    ----------
+    groups : (n_train,) int, stimulus or group of each row; a group is never divided.
+    n_folds : number of folds.
+    seed : of the random assignment.
+
+    Returns
+    -------
+    (n_train,) int in 0 … n_folds - 1.
 
     Raises
     ------
@@ -72,7 +82,7 @@ def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
 
 
 def parse_split(split: str) -> tuple[str, float | int, int]:
-    """The kind, the size (fraction or number of folds) and the seed that ``split`` names."""
+    """Parse the name of a split into its kind, size (test fraction or number of folds) and seed."""
     kind, *numbers = split.split(":")
     try:
         if kind == "first" and len(numbers) == 1 and int(numbers[0]) >= 2:

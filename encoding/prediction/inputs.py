@@ -1,4 +1,4 @@
-"""What every predictor of new stimuli checks and computes first: the kind of stimuli, the axes, component scores."""
+"""Checks and inputs shared by all predictors of new stimuli: kind of stimuli, PCA axes, component scores."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from encoding.readouts import Model
 
 
 class CannotPredict(ValueError):
-    """A fit cannot make the requested prediction. The message says why, and how to fix it."""
+    """A fit cannot make the requested prediction. The message gives the reason and the fix."""
 
 
 def n_columns_of(planned: Plan) -> dict[str, int]:
-    """Fitted hemisphere to its number of columns."""
+    """Number of columns of each fitted hemisphere."""
     return {hemi: planned.subject.responses[hemi].shape[1] for hemi in planned.hemis}
 
 
 def check_kind(planned: Plan, n_frames: int) -> None:
-    """CannotPredict unless stimuli of so many frames are what the fit saw."""
+    """Check that new stimuli have as many frames as those of the fit.
+
+    Raises
+    ------
+    CannotPredict where they do not.
+    """
     if n_frames != planned.stimuli.n_frames:
         counts = (planned.stimuli.n_frames, n_frames)
         seen, given = (f"{n} frames of each clip" if n > 1 else "pictures" for n in counts)
@@ -32,7 +37,7 @@ def check_kind(planned: Plan, n_frames: int) -> None:
 
 
 def check_axes(result: ScoreTables) -> None:
-    """Refuse a fit whose components' axes were not kept, before features are extracted in vain.
+    """Check that the PCA axes of a fit were kept, before any feature is extracted.
 
     Raises
     ------
@@ -49,17 +54,17 @@ def check_axes(result: ScoreTables) -> None:
 
 
 def model_and_basis(model: Callable[[str], Model], seen: Any, group: TargetGroup) -> tuple[Model, Any]:
-    """A target group's model and its basis of some stimuli, as :func:`encoding.fits.predictions.predict_fold` takes them."""
-    found = model(group.name)
-    return found, found.basis(seen)
+    """Return a target group's model and its basis of some stimuli, as :func:`encoding.fits.predictions.predict_fold` takes them."""
+    fitted = model(group.name)
+    return fitted, fitted.basis(seen)
 
 
 def every_column(planned: Plan) -> dict[str, np.ndarray]:
-    """Fitted hemisphere to all its columns."""
+    """All column indices of each fitted hemisphere."""
     return {hemi: np.arange(width) for hemi, width in n_columns_of(planned).items()}
 
 
-def on_axes(result: ScoreTables, fold: int, found: Mapping[str, np.ndarray]) -> np.ndarray:
+def on_axes(result: ScoreTables, fold: int, features: Mapping[str, np.ndarray]) -> np.ndarray:
     """Project features of b stimuli on a fold's components.
 
     Parameters
@@ -72,6 +77,6 @@ def on_axes(result: ScoreTables, fold: int, found: Mapping[str, np.ndarray]) -> 
     """
     planned, scores = result.plan, []
     for layers in planned.spaces:
-        frames = [found[layer].reshape(len(found[layer]) * planned.n_frames, -1) for layer in layers]
-        scores.append(project(frames, *result.projection(fold, layers)).reshape(len(found[layers[0]]), -1))
+        frames = [features[layer].reshape(len(features[layer]) * planned.n_frames, -1) for layer in layers]
+        scores.append(project(frames, *result.projection(fold, layers)).reshape(len(features[layers[0]]), -1))
     return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)

@@ -1,4 +1,4 @@
-"""The stimuli of a data set whose measured responses are most like a predicted pattern."""
+"""Find the stimuli of a data set whose measured responses correlate most with a predicted pattern."""
 
 from __future__ import annotations
 
@@ -35,26 +35,34 @@ class Patterns:
 
     @classmethod
     def of(cls, result: Result, *, least_r: float, most: int = MOST_VERTICES) -> Patterns:
-        """Those of a fit's training stimuli (of any fold), over the vertices with a test r of ``least_r`` or more.
+        """Collect measured responses to the training stimuli (of any fold) at reliably predicted vertices.
 
-        Where more than ``most`` have it, the best predicted of them. Repeats of a stimulus count once, by their first row.
+        Parameters
+        ----------
+        result : finished fit.
+        least_r : lowest test r of a vertex.
+        most : maximum number of vertices; of more, those with the highest r are taken.
+
+        Notes
+        -----
+        Repeats of a stimulus count once, by their first row.
         """
         subject, columns = result.plan.subject, reliable(result, least_r, most=most)
         train = np.unique(np.concatenate([fold.train for fold in result.plan.folds]))
         groups, first = np.unique(subject.groups[train], return_index=True)
         order = np.argsort(train[first])
         rows, groups = train[first][order], groups[order]
-        found = np.empty((len(rows), sum(map(len, columns.values()))), np.float32)
+        responses = np.empty((len(rows), sum(map(len, columns.values()))), np.float32)
         for start in range(0, len(rows), BLOCK_ROWS):
             some = rows[start : start + BLOCK_ROWS]
             parts = [np.asarray(subject.responses[hemi][some], np.float32)[:, chosen] for hemi, chosen in columns.items()]
-            found[start : start + len(some)] = np.concatenate(parts, axis=1)
-        mean = found.mean(0)
-        return cls(columns, rows, groups, mean, _unit(found - mean))
+            responses[start : start + len(some)] = np.concatenate(parts, axis=1)
+        mean = responses.mean(0)
+        return cls(columns, rows, groups, mean, _unit(responses - mean))
 
     @property
     def n_vertices(self) -> int:
-        """How many vertices are compared, both hemispheres together."""
+        """Number of vertices compared, over both hemispheres."""
         return len(self.mean)
 
     def nearest(self, predicted: Mapping[str, np.ndarray], n: int, *, without: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +92,18 @@ class Patterns:
 
 
 def reliable(result: Result, least_r: float, *, most: int | None = None) -> dict[str, np.ndarray]:
-    """Per fitted hemisphere the sorted columns with a test r of ``least_r`` or more; of more than ``most`` altogether, the best."""
+    """Select the columns with a test r of at least ``least_r``.
+
+    Parameters
+    ----------
+    result : finished fit.
+    least_r : lowest test r.
+    most : maximum number of columns over all hemispheres; of more, those with the highest r are taken. None for no limit.
+
+    Returns
+    -------
+    Fitted hemisphere to sorted column indices.
+    """
     scores = {hemi: np.nan_to_num(result.score(hemi), nan=-np.inf) for hemi in result.plan.hemis}
     every = np.sort(np.concatenate([r[r >= least_r] for r in scores.values()]))
     if most is not None and len(every) > most:

@@ -1,6 +1,7 @@
-"""What in a picture drives a region, as a model sees it: the predicted response falls where the part that drives it is covered.
+"""Occlusion maps: the fall of an ROI's predicted response as a grey patch covers each place of an image.
 
-After Zeiler & Fergus 2014 (Visualizing and understanding convolutional networks), with a region's mean in the place of a class.
+After Zeiler & Fergus 2014 (Visualizing and understanding convolutional networks), with the mean response of an ROI in place of a class
+score.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from encoding.storage.store import Store
 
 OCCLUSION_VERSION = 2
 LEAST_GRID, MOST_GRID = 2, 24
-LEAST_PATCH, MOST_PATCH = 0.02, 0.9  # of the picture's side
+LEAST_PATCH, MOST_PATCH = 0.02, 0.9  # of the image's side
 
 
 class Covered(Stimuli):
-    """One picture, or clip, with a grey patch at each place of a grid: first as it is, then row by row from the upper left.
+    """An image or clip with a grey patch at each place of a grid: uncovered first, then row by row from the upper left.
 
     Parameters
     ----------
     frames : its frames as RGB, of one size; the patch covers the same place of each.
-    n_grid : places along each side. Patches are centred on the cells of an ``n_grid`` x ``n_grid`` division of the picture.
-    patch : the patch's height and width as shares of the picture's; parts beyond the edge are cut off.
+    n_grid : places along each side. Patches are centred on the cells of an ``n_grid`` x ``n_grid`` division of the image.
+    patch : the patch's height and width as shares of the image's; parts beyond the edge are cut off.
 
     Raises
     ------
@@ -51,11 +52,11 @@ class Covered(Stimuli):
 
     @property
     def fingerprint(self) -> str:
-        """Names the picture's pixels and where it is covered."""
+        """Digest of the image's pixels and of the grid of patches."""
         return digest("covered", 1, picture=InMemory([self._frames]).fingerprint, n_grid=self.n_grid, patch=self.patch)
 
     def box(self, index: int) -> tuple[int, int, int, int] | None:
-        """The pixels that stimulus ``index`` covers, (left, upper, right, lower) as Pillow counts them; None for the first."""
+        """Pixels that stimulus ``index`` covers, (left, upper, right, lower) in Pillow's convention; None for the first, uncovered one."""
         if index == 0:
             return None
         width, height = self._frames[0].size
@@ -71,6 +72,7 @@ class Covered(Stimuli):
         return self._cover(self._frames[(self.n_frames - 1) // 2], index)
 
     def frames(self, index: int) -> list[Image.Image]:
+        """Frames of stimulus ``index`` as RGB, with its patch drawn on each."""
         return [self._cover(frame, index) for frame in self._frames]
 
     def _cover(self, frame: Image.Image, index: int) -> Image.Image:
@@ -84,14 +86,14 @@ class Covered(Stimuli):
 
 @dataclass(frozen=True)
 class Occlusion:
-    """How a region's predicted response changes as parts of a picture are covered.
+    """Change of an ROI's predicted response as parts of an image are covered.
 
     Attributes
     ----------
-    uncovered : its predicted response to the picture as it is: the mean over its vertices, in the unit of the responses.
+    uncovered : predicted response to the uncovered image: the mean over the ROI's vertices, in the unit of the responses.
     drop : (n_grid, n_grid) float32, ``uncovered`` less the response with the patch there; row 0 is the top. Where it is above 0 the
         part that was covered drives the region, below 0 it holds it down.
-    patch : side of the patch as a share of the picture's.
+    patch : side of the patch as a share of the image's.
     """
 
     uncovered: float
@@ -109,11 +111,11 @@ def occlude(
     folds: Sequence[int] = (),
     report: Report = silent,
 ) -> Occlusion:
-    """Cover a picture place by place and predict a region's mean response each time.
+    """Cover an image place by place and predict an ROI's mean response each time.
 
     Parameters
     ----------
-    frames : of the picture (one) or clip, as RGB.
+    frames : of the image (one) or clip, as RGB.
     columns : hemisphere to the region's columns.
     n_grid, patch : as for :class:`Covered`.
     folds : whose models predict; none named means all of them.
@@ -136,7 +138,7 @@ def occlude(
 
 @dataclass(frozen=True)
 class OcclusionRequest:
-    """An occlusion map that a job computes. The picture goes to it in memory and is not kept; the map is.
+    """Request for an occlusion map, computed by a job. The image is passed in memory and not stored; the map is.
 
     Attributes
     ----------
@@ -144,8 +146,8 @@ class OcclusionRequest:
     roi : the region, or ``all``.
     columns : names the region's columns (:func:`columns_digest`), so that a map is of the region as it is, not of its name.
     folds : whose models predict; empty means all.
-    picture : names the pixels of the frames (:class:`encoding.prediction.predictor.InMemory`).
-    frames : the picture, or the clip's frames, each by :func:`as_png`; they are no part of the key.
+    picture : digest of the pixels of the frames (:class:`encoding.prediction.predictor.InMemory`).
+    frames : the image, or the clip's frames, each by :func:`as_png`; they are no part of the key.
     """
 
     fit: str
@@ -159,7 +161,7 @@ class OcclusionRequest:
 
     @property
     def key(self) -> str:
-        """The name of the map in the Store, and of the job."""
+        """Key of the map in the Store, and of the job that computes it."""
         made = {"fit": self.fit, "roi": self.roi, "columns": self.columns, "picture": self.picture, "folds": list(self.folds)}
         return digest("occlusion", OCCLUSION_VERSION, n_grid=self.n_grid, patch=self.patch, **made)
 
@@ -171,8 +173,8 @@ def compute(request: OcclusionRequest, store: Store, report: Report = silent, de
     ------
     As :func:`encoding.runs.table.open_run`, :meth:`encoding.prediction.predictor.Predictor.of` and :func:`occlude`.
     """
-    if (found := stored(request.key, store)) is not None:
-        return found
+    if (cached := stored(request.key, store)) is not None:
+        return cached
     result = open_run(request.fit, store, subprogress(report, 0, 0.1))
     report(0.1, "opening the network")
     if columns_digest(result, request.roi) != request.columns:
@@ -181,26 +183,26 @@ def compute(request: OcclusionRequest, store: Store, report: Report = silent, de
     columns = {hemi: result.columns(request.roi, hemi) for hemi in result.plan.hemis}
     frames = [Image.open(io.BytesIO(frame), formats=["PNG"]) for frame in request.frames]
     shape = {"n_grid": request.n_grid, "patch": request.patch, "folds": request.folds}
-    made = occlude(predictor, frames, columns, **shape, report=subprogress(report, 0.15, 1))
-    arrays = {"drop": made.drop, "uncovered": np.array(made.uncovered), "patch": np.array(made.patch)}
+    occlusion = occlude(predictor, frames, columns, **shape, report=subprogress(report, 0.15, 1))
+    arrays = {"drop": occlusion.drop, "uncovered": np.array(occlusion.uncovered), "patch": np.array(occlusion.patch)}
     made_from = {"fit": request.fit, "roi": request.roi, "picture": request.picture, "simulated": result.plan.subject.simulated}
     store.put(request.key, arrays, made_from | {"n_grid": request.n_grid, "device": predictor.device})
-    return made
+    return occlusion
 
 
 def columns_digest(result: ScoreTables, roi: str) -> str:
-    """Name the columns of a region in every fitted hemisphere."""
+    """Digest of an ROI's column indices in every fitted hemisphere."""
     return digest("columns", 1, **{hemi: result.columns(roi, hemi).tolist() for hemi in result.plan.hemis})
 
 
 def stored(key: str, store: Store) -> Occlusion | None:
-    """A map that :func:`compute` made; None where there is none."""
-    found = store.get(key) if key in store else None
-    return None if found is None else Occlusion(float(found["uncovered"]), np.array(found["drop"]), float(found["patch"]))
+    """Return the occlusion map that :func:`compute` stored under a key; None where there is none."""
+    arrays = store.get(key) if key in store else None
+    return None if arrays is None else Occlusion(float(arrays["uncovered"]), np.array(arrays["drop"]), float(arrays["patch"]))
 
 
 def as_png(frame: Image.Image) -> bytes:
-    """A frame as a job takes it."""
+    """Encode a frame as PNG, the form in which a job receives it."""
     out = io.BytesIO()
     frame.save(out, "PNG", compress_level=1)
     return out.getvalue()

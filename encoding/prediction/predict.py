@@ -1,4 +1,4 @@
-"""Predict responses to new stimuli from a finished fit: its own backbone, components and models, whole folders at a time."""
+"""Predict responses to a folder of new stimuli with the backbone, components and models of a finished fit."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report =
 
 
 def unfitted(planned: Plan) -> dict[str, int]:
-    """Hemisphere to the number of its vertices that the fit has no model of: those outside its target groups, or of a side left out."""
+    """Count the vertices of each hemisphere without a model: outside the fit's target groups, or in a hemisphere that was not fitted."""
     fitted = dict.fromkeys(planned.subject.hemis, 0)
     for part in planned.target_groups:
         for hemi, columns in part.columns.items():
@@ -76,7 +76,7 @@ def predict(result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, d
 
     Parameters
     ----------
-    stimuli : n pictures; clips for a fit of clips, of which as many frames are seen as the fit saw.
+    stimuli : n images; clips for a fit of clips, sampled at the fit's number of frames.
 
     Returns
     -------
@@ -87,21 +87,27 @@ def predict(result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, d
     CannotPredict where the stimuli are of another kind than the fit's, the components' axes were not kept, or an imported fit came
     without models that can be used here.
     """
-    found = {hemi: np.empty((len(stimuli), width), np.float32) for hemi, width in n_columns_of(result.plan).items()}
+    predicted = {hemi: np.empty((len(stimuli), width), np.float32) for hemi, width in n_columns_of(result.plan).items()}
     for rows, block in predicted_blocks(result, stimuli, report=report, device=device):
         for hemi, values in block.items():
-            found[hemi][rows] = values
-    return found
+            predicted[hemi][rows] = values
+    return predicted
 
 
 def write_predictions(
     result: ScoreTables, stimuli: Stimuli, paths: Mapping[str, Path], *, report: Report = silent, device: str = "auto"
 ) -> None:
-    """What :func:`predict` returns, one ``.npy`` file for each hemisphere of ``paths``; memory holds a block of rows.
+    """Predict as :func:`predict` does and write one ``.npy`` file per hemisphere, holding one block of rows in memory.
+
+    Parameters
+    ----------
+    result : finished fit.
+    stimuli : n new stimuli.
+    paths : hemisphere to the file to write, float32 (n, n_vertices).
 
     Raises
     ------
-    As :func:`predict`; CannotPredict where the disk has no room, before any work.
+    As :func:`predict`; CannotPredict where the disk has too little room, before any work.
     """
     widths = n_columns_of(result.plan)
     n_bytes = 4 * len(stimuli) * sum(widths[hemi] for hemi in paths)
@@ -140,7 +146,7 @@ def save_predictions(result: ScoreTables, stimuli: Stimuli, folder: str | Path, 
 
 
 def account(result: ScoreTables) -> dict[str, Any]:
-    """What predictions of this fit are, JSON-able; ``unfitted`` counts the vertices that are NaN."""
+    """Describe the predictions of a fit as a JSON-able dict; ``unfitted`` counts the vertices that are NaN."""
     planned = result.plan
     return {
         "key": result.key,
@@ -165,7 +171,13 @@ def _vertices(result: ScoreTables, hemi: str) -> Any:
 def predicted_blocks(
     result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, device: str = "auto"
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """What :func:`predict` returns, a block of rows after another: the rows, and each hemisphere's (b, n_vertices)."""
+    """Predict as :func:`predict` does, one block of rows at a time.
+
+    Yields
+    ------
+    rows : slice of the stimuli.
+    predicted : hemisphere to (b, n_vertices) float32.
+    """
     planned, store, device = result.plan, result.store, choose_device(device)
     if refusal := result.prediction_refusal():
         raise CannotPredict(f"This fit cannot predict new stimuli. {refusal}")
@@ -201,7 +213,7 @@ def _blocks_in_memory(result: ScoreTables, stimuli: Stimuli, report: Report, dev
 
 
 def complete(planned: Plan, store: Store, report: Report, device: str) -> None:
-    """Make again what the Store has let go of since the fit: components and models, each the same as it was."""
+    """Recompute components and models of a finished fit that were evicted from the Store; the result is identical."""
     uses_components = planned.readout.uses_components
     spaces = [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces] if uses_components else []
     models = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.target_groups]

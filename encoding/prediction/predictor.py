@@ -1,7 +1,7 @@
-"""Predict responses to images or clips in memory; nothing of them is written anywhere.
+"""Predict responses to images or clips in memory; none of them is written to disk.
 
-``prediction.predict`` does the same for whole folders, whose features it keeps. Here one picture, or a few hundred variations of it,
-goes through the fit's own network, components and models at once.
+``prediction.predict`` does the same for whole folders and caches their features. Here one image, or a few hundred variations of it,
+passes through the fit's network, components and models at once.
 """
 
 from __future__ import annotations
@@ -34,41 +34,42 @@ MOST_MODELS = 64  # of folds and parts, kept restored by one predictor
 
 
 class InMemory(Stimuli):
-    """Pictures, or the frames of clips, as stimuli.
+    """Images, or the frames of clips, as stimuli.
 
     Parameters
     ----------
-    shown : n stimuli, each the sequence of its frames as RGB; a picture is its own only frame. All have equally many.
+    stimuli : n stimuli, each the sequence of its frames as RGB; an image is its own only frame. All have equally many.
     """
 
-    def __init__(self, shown: Sequence[Sequence[Image.Image]]) -> None:
-        self._shown = tuple(map(tuple, shown))
-        self.names = tuple(f"picture {number}" for number in range(1, len(self._shown) + 1))
-        self.n_frames = len(self._shown[0]) if self._shown else 1
+    def __init__(self, stimuli: Sequence[Sequence[Image.Image]]) -> None:
+        self._frames = tuple(map(tuple, stimuli))
+        self.names = tuple(f"picture {number}" for number in range(1, len(self._frames) + 1))
+        self.n_frames = len(self._frames[0]) if self._frames else 1
 
     @property
     def fingerprint(self) -> str:
-        """Names the pixels of all frames in order."""
-        found = hashlib.sha256()
-        for frame in (frame for frames in self._shown for frame in frames):
-            found.update(f"{frame.mode}{frame.size}".encode() + frame.tobytes())
-        return f"in-memory-{self.n_frames}-{found.hexdigest()[:20]}"
+        """Digest of the pixels of all frames in order."""
+        hasher = hashlib.sha256()
+        for frame in (frame for frames in self._frames for frame in frames):
+            hasher.update(f"{frame.mode}{frame.size}".encode() + frame.tobytes())
+        return f"in-memory-{self.n_frames}-{hasher.hexdigest()[:20]}"
 
     def __getitem__(self, index: int) -> Image.Image:
-        return self._shown[index][(self.n_frames - 1) // 2]
+        return self._frames[index][(self.n_frames - 1) // 2]
 
     def frames(self, index: int) -> list[Image.Image]:
-        return list(self._shown[index])
+        """Frames of stimulus ``index`` as RGB."""
+        return list(self._frames[index])
 
 
 def folds_unseen(result: Result, row: int) -> tuple[int, ...]:
-    """The folds whose models never saw a stimulus of the data set; empty where every model was trained on it."""
+    """Folds in which a stimulus of the data set was not in the training set; empty where every model was trained on it."""
     return tuple(number for number, fold in enumerate(result.plan.folds) if row in fold.test)
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A finished fit that stands ready: its network opened, its models read. Threads that use it at the same time take turns.
+    """A finished fit loaded for prediction: its network and models are in memory. Calls from several threads are serialised.
 
     Attributes
     ----------
@@ -84,12 +85,17 @@ class Predictor:
 
     @classmethod
     def of(cls, result: ScoreTables, *, device: str = "auto") -> Predictor:
-        """Open the network of a finished fit.
+        """Load the network, components and models of a finished fit.
+
+        Parameters
+        ----------
+        result : finished fit, computed here or imported.
+        device : "cpu", "cuda", … or "auto".
 
         Raises
         ------
-        CannotPredict where the axes of its components were not kept, or its components or models are no longer in the Store.
-        NoWeights, ValueError where its network cannot be opened, or is not what it was.
+        CannotPredict where the PCA axes were not kept, or components or models are no longer in the Store.
+        NoWeights, ValueError where the network cannot be opened or differs from the one of the fit.
         """
         planned, device = result.plan, choose_device(device)
         if refusal := result.prediction_refusal():
@@ -117,7 +123,7 @@ class Predictor:
 
         Parameters
         ----------
-        stimuli : n pictures; clips for a fit of clips, each with as many frames as the fit saw of it.
+        stimuli : n images; clips for a fit of clips, each with as many frames as the fit saw of it.
         folds : whose models predict, of which the mean is taken; none named means all of them.
         columns : hemisphere to the columns wanted; by default all of every fitted hemisphere.
 
@@ -143,7 +149,7 @@ class Predictor:
         return found
 
     def stored(self, row: int) -> dict[str, np.ndarray]:
-        """:func:`predict_row` of this fit."""
+        """Predict the response to row ``row`` of the fit's data set; see :func:`predict_row`."""
         with self._turn:
             return predict_row(self.result, row, self._model)
 

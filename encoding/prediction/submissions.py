@@ -1,11 +1,11 @@
-"""Predictions of a challenge's test set, in the files that the challenge asks for.
+"""Predict a challenge's test set and write the challenge's submission files.
 
     algonauts2023    subj01/lh_pred_test.npy, rh_pred_test.npy    float32 (n_images, n_vertices), a folder a subject
                      algonauts2023_submission.zip                 the same files, to be handed in
     algonauts2021    mini_track.pkl, full_track.pkl               {ROI: {"sub01": float64 (n_clips, n_voxels)}}, the full track's ROI is WB
                      mini_track.zip, full_track.zip               the same files, to be handed in
 
-Both are what the challenges' development kits write.
+Both are the formats of the challenges' development kits.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from encoding.storage.atomic import atomic_files_into
 
 PEOPLE = tuple(f"sub{number:02d}" for number in range(1, 11))
 KIT_ROIS = ("LOC", "FFA", "STS", "EBA", "PPA", "V1", "V2", "V3", "V4")  # the mini track's, in the development kit's order
-PICKLE_PROTOCOL = 3  # Python 3's own when the challenge was held
+PICKLE_PROTOCOL = 3  # Python 3's default at the time of the challenge
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What was written.
+    """Files of a submission.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ Write = Callable[[Sequence[Result], Path, Report, str], list[Path]]
 
 @dataclass(frozen=True)
 class Challenge:
-    """What one challenge asks for.
+    """Requirements of one challenge.
 
     Attributes
     ----------
@@ -99,12 +99,12 @@ def submit(results: Sequence[Result], folder: str | Path, *, report: Report = si
 
 
 def check(results: Sequence[Result]) -> Challenge:
-    """The challenge that all of these fits can be submitted to.
+    """Validate that fits can be submitted together and return their challenge.
 
     Raises
     ------
-    UnknownName where their data set has no challenge. CannotPredict where they are of several, two are of one subject, a fit lacks
-    vertices that the challenge asks for, or its subject's test set is missing or not of the challenge's size.
+    UnknownName where their data set has no challenge. CannotPredict where they are of several data sets, two are of one subject, a fit
+    lacks vertices that the challenge requires, or its subject's test set is missing or not of the challenge's size.
     """
     names = list(dict.fromkeys(result.plan.spec.dataset for result in results))
     for name in names:
@@ -161,8 +161,8 @@ def _write_2023(results: Sequence[Result], folder: Path, report: Report, device:
         of_subject = folder / result.plan.spec.subject
         of_subject.mkdir()
         paths = {hemi: of_subject / f"{hemi}_pred_test.npy" for hemi in result.plan.subject.hemis}
-        part = subprogress(report, 0.9 * number / len(results), 0.9 * (number + 1) / len(results))
-        write_predictions(result, result.plan.subject.unlabelled, paths, report=part, device=device)
+        progress = subprogress(report, 0.9 * number / len(results), 0.9 * (number + 1) / len(results))
+        write_predictions(result, result.plan.subject.unlabelled, paths, report=progress, device=device)
         for path in paths.values():
             _require_finite(np.load(path, mmap_mode="r"), result)
         written += paths.values()
@@ -191,7 +191,7 @@ def _write_2021(results: Sequence[Result], folder: Path, report: Report, device:
 
 
 def write_pickle(values: Any, path: Path) -> None:
-    """Plain containers of arrays as numpy 1 pickled them: version 2 reads that too, but not the other way round."""
+    """Pickle plain containers of arrays under numpy 1's module names, which numpy 1 and 2 both read."""
     with path.open("wb") as file:
         _Numpy1Pickler(file, protocol=PICKLE_PROTOCOL).dump(values)
 

@@ -1,7 +1,7 @@
-"""Files that strangers send, decoded within bounds: bytes in, pictures out, nothing written anywhere.
+"""Decode uploaded images and clips within bounds of size, memory and time; nothing is written to disk.
 
-A file is what its first bytes say, never what its name says. Its size in pixels is read from its header and held against the bounds
-before a decoder may ask for memory.
+The format is identified by the file's first bytes, never by its name. The size in pixels is read from the header and checked against
+the bounds before a decoder may allocate memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_PICTURE_BYTES = 20 * 2**20
 MOST_PIXELS = 40_000_000
-LEAST_SIDE, MOST_SIDE = 16, 1_024  # pixels; larger pictures are reduced to this, which is more than any network here looks at
+LEAST_SIDE, MOST_SIDE = 16, 1_024  # pixels; larger images are reduced to this, which is more than the input of any network here
 MOST_ASPECT = 8  # longer side over shorter: networks enlarge the shorter one
 PICTURES = "JPEG, PNG, WebP, BMP or GIF"
 
@@ -41,18 +41,26 @@ ONE_AT_A_TIME = threading.Semaphore(2)  # decoding; a crowd of large files would
 
 
 class BadUpload(ValueError):
-    """A file cannot be used. The message says why, and the mend, in one sentence or two."""
+    """An uploaded file cannot be used. The message gives the reason and the fix in one or two sentences."""
 
 
-# ---- pictures
+# ---- images
 
 
 def read_picture(data: bytes) -> Image.Image:
-    """The picture in a file's bytes as 8-bit RGB, upright, the first frame of several, its longer side at most 1,024 pixels.
+    """Decode an uploaded image.
+
+    Parameters
+    ----------
+    data : content of the file.
+
+    Returns
+    -------
+    8-bit RGB image, upright by its EXIF orientation, the first frame of several, reduced to at most 1,024 pixels on its longer side.
 
     Raises
     ------
-    BadUpload for anything but a sound JPEG, PNG, WebP, BMP or GIF within the bounds.
+    BadUpload for anything but an undamaged JPEG, PNG, WebP, BMP or GIF within the bounds.
     """
     _check_bytes(data, MOST_PICTURE_BYTES, "picture")
     kind = picture_format(data)
@@ -75,8 +83,10 @@ def read_picture(data: bytes) -> Image.Image:
 
 
 def picture_format(data: bytes) -> str | None:
-    """Which of the formats a file's first bytes are of, as Pillow names it; None for any other.
+    """Identify the image format of a file by its first bytes, as Pillow names it; None for any format that is not read here.
 
+    Examples
+    --------
     >>> picture_format(b"GIF89a..."), picture_format(b"<svg xmlns=...")
     ('GIF', None)
     """
@@ -147,7 +157,7 @@ def _too_many_pixels(*size: int) -> str:
 
 
 def _looks_like(data: bytes) -> str:
-    """What else a file seems to be, with the mend; empty where nothing is known of it."""
+    """Guess the type of a file that is not read here, with a fix; empty where it is unknown."""
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if re.search(rb"<svg\b", start):
         return "It is an SVG drawing: save it as PNG."
@@ -164,13 +174,20 @@ def _looks_like(data: bytes) -> str:
 
 
 def read_clip(data: bytes, n_frames: int) -> list[Image.Image]:
-    """``n_frames`` frames of the video in a file's bytes, evenly spaced from the first to the last, as RGB; sound is not looked at.
+    """Decode evenly spaced frames of an uploaded video; its sound is ignored.
 
-    Frames whose longer side exceeds 1,024 pixels are reduced.
+    Parameters
+    ----------
+    data : content of the file.
+    n_frames : number of frames, from the first to the last.
+
+    Returns
+    -------
+    ``n_frames`` RGB images, reduced to at most 1,024 pixels on their longer side.
 
     Raises
     ------
-    BadUpload for anything but a sound video within the bounds.
+    BadUpload for anything but an undamaged video within the bounds.
     """
     _check_bytes(data, MOST_CLIP_BYTES, "clip")
     kind = clip_format(data)
@@ -181,21 +198,21 @@ def read_clip(data: bytes, n_frames: int) -> list[Image.Image]:
         crop, n_packets = check_complete(io.BytesIO(data), kind), _check_clip(container)
     with ONE_AT_A_TIME:
         places = evenly_spaced(n_packets, n_frames)
-        found, n_there = _frames_at(data, kind, places, crop)
-        if len(found) < len(set(places)):  # some packets held no frame to be shown
+        decoded, n_there = _frames_at(data, kind, places, crop)
+        if len(decoded) < len(set(places)):  # some packets held no frame to be shown
             if n_there == 0:
                 raise BadUpload("This clip holds no frames.")
             places = evenly_spaced(n_there, n_frames)
-            found, _ = _frames_at(data, kind, places, crop)
-    if len(found) < len(set(places)):
+            decoded, _ = _frames_at(data, kind, places, crop)
+    if len(decoded) < len(set(places)):
         raise BadUpload("This clip is damaged or cut short, so it cannot be read.")
-    return [found[place] for place in places]
+    return [decoded[place] for place in places]
 
 
 def clip_format(data: bytes) -> str | None:
-    """Which container a file's first bytes are of, as FFmpeg names its reader; None for any other.
+    """Identify the video container of a file by its first bytes, as FFmpeg names its demuxer; None for any that is not read here.
 
-    A file is only ever handed to this one reader: FFmpeg, left to guess, would follow a playlist to other files and hosts.
+    A file is only ever passed to this one demuxer: FFmpeg, left to guess, would follow a playlist to other files and hosts.
     """
     kind = container_kind(data[:12])
     return kind if kind in ("mov", "matroska", "avi") else None

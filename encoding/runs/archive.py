@@ -59,13 +59,18 @@ def write_archive(manifest: Manifest, arrays: Arrays) -> bytes:
 
 
 def read_archive(file: BinaryIO) -> tuple[Manifest, dict[str, np.ndarray]]:
-    """Read the manifest and every array by its name, each checked against its checksum.
+    """Read the manifest and all arrays of an exported fit, each checked against its checksum.
 
-    Sizes are bounded before anything is unpacked; no member is written anywhere, and no pickle is read.
+    Sizes are bounded before anything is unpacked; no member is written to disk and no pickle is read.
+
+    Returns
+    -------
+    manifest : the validated manifest.
+    arrays : ``part.array`` to array.
 
     Raises
     ------
-    BadExchange where it is no exported fit, is damaged, or would take too much memory.
+    BadExchange where the file is no exported fit, is damaged, or would take too much memory.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -115,8 +120,10 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
 
 
 def is_array_name(name: str) -> bool:
-    """Whether a name is ``part.array``: letters, digits, ``_`` and ``-`` with one dot between, so no folder and no drive.
+    """Check that a name has the form ``part.array``: letters, digits, ``_`` and ``-`` with one dot between, so no folder and no drive.
 
+    Examples
+    --------
     >>> [is_array_name(name) for name in ("fit.lh_r", "../fit", "/etc/fit", "a.b.exe")]
     [True, False, False, False]
     """

@@ -60,12 +60,12 @@ def export(result: ScoreTables, path: str | Path, *, by: str = "", models: bool 
 
 
 def is_sender(by: str) -> bool:
-    """Whether a text can be the name of a sender."""
+    """Check that a text is valid as the name of a sender."""
     return len(by) <= MAX_CHARACTERS and PLAIN_TEXT.fullmatch(by) is not None
 
 
 def packed(result: ScoreTables, *, by: str = "", models: bool = True) -> bytes:
-    """The bytes of the file that :func:`export` writes."""
+    """Return the content of the file that :func:`export` writes."""
     if not is_sender(by):
         raise ValueError(BAD_SENDER)
     arrays = arrays_of(result, intervals=intervals_of(result), curve=result.derived(curve_key(result.key, result.plan.subject.groups)))
@@ -114,7 +114,7 @@ def import_(file: str | Path | BinaryIO, store: Store, *, name: str = "") -> Imp
 
 
 def open_imported(key: str, store: Store) -> Imported:
-    """Open the imported fit of a key, without its data set.
+    """Open an imported fit by its key, without its data set.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Models in an exported fit: which can be included, their arrays, and their validation.
+"""Models in an exported fit: eligibility, arrays and validation.
 
-A linear readout's model is the mean and axes of the components and a matrix of weights, which is all that a prediction of new stimuli
-takes. Weights are sums over many responses, not responses; whoever may not pass them on leaves them out.
+The model of a linear readout is the mean and axes of the components and a matrix of weights, which is all that a prediction of new
+stimuli needs. Weights are sums over many responses, not responses; a sender who may not pass them on leaves them out.
 
 Arrays are named by fold ``f``, space of components ``c`` and target group ``p``: ``f0_c0_mean``, ``f0_c0_axes``, ``f0_p0_weights``,
 ``f0_p0_intercept``, and ``p0_lh``, the columns of a hemisphere that the group holds.
@@ -46,7 +46,7 @@ def export_refusal(result: ScoreTables) -> str:
 
 
 def model_arrays(result: ScoreTables) -> dict[str, np.ndarray]:
-    """The arrays of all models and their components; empty where :func:`export_refusal` says why."""
+    """Collect the arrays of all models and their components; empty where :func:`export_refusal` gives a reason."""
     return {} if export_refusal(result) else _collect(result)
 
 

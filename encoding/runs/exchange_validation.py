@@ -75,13 +75,13 @@ def validated_spec(manifest: Manifest, arrays: Arrays) -> tuple[FitSpec, dict[st
 
 
 def check_arrays(arrays: Arrays) -> None:
-    """Check the shape, dtype and range of every array but those of models.
+    """Check the shape, dtype and range of every array except those of models.
 
-    A score that this version does not know counts as a readout's detail, and one that is missing is NaN: only ``r`` has to be there.
+    A score that is unknown to this version is treated as a readout detail, and a missing one as NaN; only ``r`` is required.
 
     Raises
     ------
-    BadExchange where one is not as :meth:`encoding.runs.imported.Imported.of` reads it.
+    BadExchange where an array is not of the form that :meth:`encoding.runs.imported.Imported.of` reads.
     """
     about, fit = part_of(arrays, "about"), part_of(arrays, "fit")
     _require({name.partition(".")[0] for name in arrays} <= PARTS, "parts of another name")
@@ -173,25 +173,25 @@ def _check_sampled(about: Arrays, n_vertices: Mapping[str, int]) -> None:
         _require(sound, f"no possible places ({hemi})")
 
 
-def _check_intervals(found: Arrays, hemis: list[str]) -> None:
-    if not found:
+def _check_intervals(intervals: Arrays, hemis: list[str]) -> None:
+    if not intervals:
         return
-    n_rois = len(_texts(found, "rois"))
+    n_rois = len(_texts(intervals, "rois"))
     for hemi in hemis:
-        draws = _array(found, f"{hemi}_draws", "f", 2)
-        ends = [_array(found, f"{hemi}_{end}", "f", 1) for end in ("low", "high")]
+        draws = _array(intervals, f"{hemi}_draws", "f", 2)
+        ends = [_array(intervals, f"{hemi}_{end}", "f", 1) for end in ("low", "high")]
         _require(draws.shape[1] == n_rois and all(len(end) == n_rois for end in ends), f"intervals of another shape ({hemi})")
         _require(not any((np.abs(values) > MAX_R).any() for values in (draws, *ends)), f"no possible intervals ({hemi})")
 
 
-def _check_curve(found: Arrays, n_vertices: Mapping[str, int]) -> None:
-    if not found:
+def _check_curve(curve: Arrays, n_vertices: Mapping[str, int]) -> None:
+    if not curve:
         return
-    sizes = _array(found, "sizes", "iu", 1)
+    sizes = _array(curve, "sizes", "iu", 1)
     _require(len(sizes) > 0 and int(sizes.min()) > 0 and int(sizes.max()) <= MAX_STIMULI, "no possible sizes of a learning curve")
     for hemi, n in n_vertices.items():
         for line in ("train", "test"):
-            r = _array(found, f"{hemi}_{line}", "f", 2)
+            r = _array(curve, f"{hemi}_{line}", "f", 2)
             _require(r.shape == (len(sizes), n), f"a learning curve of another shape ({hemi})")
             _require(not (np.abs(r) > MAX_R).any(), f"no possible learning curve ({hemi})")
 

@@ -1,4 +1,4 @@
-"""A fit without its data set: the arrays of it that an exported file holds, and the tables, maps and predictions that they give."""
+"""A fit without its data set: the arrays of an exported file, with the tables, maps and predictions computed from them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,20 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class NotSent(FileNotFoundError):
-    """An imported fit did not bring what is needed. The message says how to obtain it."""
+    """An imported fit lacks what is needed. The message says how to obtain it."""
 
 
 def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | None) -> dict[str, np.ndarray]:
-    """Collect what an exported fit holds, by ``part.name``.
+    """Collect the arrays of an exported fit.
 
-    Parts are ``fit`` (scores and details), ``about`` (the subject and the split), ``intervals`` and ``curve``.
+    Parameters
+    ----------
+    result : finished fit.
+    intervals, curve : bootstrap draws and learning curve, where they were computed.
+
+    Returns
+    -------
+    ``part.name`` to array. Parts are ``fit`` (scores and details), ``about`` (the subject and the split), ``intervals`` and ``curve``.
     """
     subject, folds = result.plan.subject, result.plan.folds
     names = list(roi_names(subject))
@@ -64,7 +71,7 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
 
 
 class AbsentStimuli(Stimuli):
-    """Stimuli of which only the number is known; looking at one raises NotSent."""
+    """Placeholder for stimuli of which only the number is known; access to one raises NotSent."""
 
     fingerprint = ""
 
@@ -101,7 +108,7 @@ class Imported(ScoreTables):
 
     @classmethod
     def of(cls, key: str, spec: FitSpec, arrays: Arrays, provenance: Mapping[str, Any], store: Store) -> Imported:
-        """The fit of some arrays, which :mod:`encoding.runs.exchange_validation` has validated."""
+        """Build the fit from arrays that :mod:`encoding.runs.exchange_validation` has validated."""
         about = part_of(arrays, "about")
         n_vertices = {str(hemi): arrays[f"fit.{hemi}_r"].shape[1] for hemi in about["hemis"]}
         subject = _subject(spec, about, n_vertices, simulated=bool(provenance["made_from"].get("simulated")))
@@ -121,11 +128,11 @@ class Imported(ScoreTables):
 
     @property
     def origin(self) -> Mapping[str, Any]:
-        """``by``: the sender (may be empty); ``when`` it was imported (UTC); ``file``: its name; ``fit``: its key at the sender's."""
+        """Provenance: ``by``, the sender (may be empty); ``when`` (UTC); ``file``, its name; ``fit``, the sender's key."""
         return self.provenance["made_from"]["imported"]
 
     def derived(self, key: str) -> Arrays | None:
-        """The sender's bootstrap intervals or learning curve, by the stage that a key names; None where they did not come along."""
+        """Return the sender's bootstrap intervals or learning curve, by the stage that a key names; None where they are not in the file."""
         return part_of(self.arrays, stage_of(key)) or None
 
     def prediction_refusal(self) -> str:
@@ -148,16 +155,21 @@ class Imported(ScoreTables):
         return "" if here == plan.backbone_fingerprint else f"The weights of {spec.backbone} here are not those that it was fitted with."
 
     def is_complete(self) -> bool:
-        """Whether models came with it; validation has made sure that they are all there then."""
+        """Whether the file included models; validation has checked that all of them are there."""
         return "model.f0_p0_weights" in self.arrays
 
     def projection(self, fold: int, layers: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """The mean (n_features,) and axes (n_features, k) that project features of some layers on a fold's components."""
+        """Return the PCA mean (n_features,) and axes (n_features, k) of some layers in one fold."""
         start = f"model.f{fold}_c{self.plan.spaces.index(layers)}"
         return self.arrays[f"{start}_mean"], self.arrays[f"{start}_axes"]
 
     def model(self, part: str, fold: int = 0) -> Model:
-        """The model of a target group; NotSent where models did not come along."""
+        """Return the model of a target group.
+
+        Raises
+        ------
+        NotSent where the file includes no models.
+        """
         if not self.is_complete() or self.plan.readout is None:
             raise NotSent(f"The models of {self.key} did not come with it.")
         number = [group.name for group in self.plan.target_groups].index(part)
@@ -165,24 +177,24 @@ class Imported(ScoreTables):
         return self.plan.readout.restore(arrays, None)
 
     def history(self, fold: int = 0) -> dict[str, Arrays]:
-        """Empty: the course of a training is not exported."""
+        """Always empty: training histories are not exported."""
         return {}
 
     def components(self, fold: int = 0) -> NoReturn:
-        """NotSent."""
+        """Always raises NotSent: component scores are not exported."""
         self.plan.subject.stimuli[0]
 
     def predicted(self, hemi: str, columns: Any) -> NoReturn:
-        """NotSent."""
+        """Always raises NotSent: predictions of test stimuli are not exported."""
         self.plan.subject.stimuli[0]
 
     def measured(self, hemi: str, columns: Any) -> NoReturn:
-        """NotSent."""
+        """Always raises NotSent: responses are not exported."""
         self.plan.subject.stimuli[0]
 
 
 def part_of(arrays: Arrays, part: str) -> dict[str, np.ndarray]:
-    """The arrays ``part.name`` by ``name``."""
+    """Select the arrays ``part.name`` of one part, by ``name``."""
     return {name.partition(".")[2]: array for name, array in arrays.items() if name.partition(".")[0] == part}
 
 

@@ -1,4 +1,4 @@
-"""The manifest of an exported fit: what its file holds, where the fit comes from, and who sends it."""
+"""The manifest of an exported fit: its members and their checksums, its provenance and its sender."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_CHARACTERS = 200  # of the sender's name
 
 
 class BadExchange(ValueError):
-    """A file is no exported fit, or is damaged or contradicts itself. The message says what is wrong with it."""
+    """A file is not an exported fit, is damaged or contradicts itself. The message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Checksum:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What ``manifest.json`` of an exported fit says.
+    """Fields of ``manifest.json`` of an exported fit.
 
     Attributes
     ----------
@@ -67,21 +67,21 @@ class Manifest:
         BadExchange where it is no JSON, of another format or version, or a field is missing or of another type.
         """
         try:
-            found = json.loads(text)
+            fields = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise BadExchange(f"The manifest cannot be read: {error}") from error
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
+        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
             raise BadExchange("This zip is no exported fit.")
-        if (version := found.get("version")) not in (1, FORMAT_VERSION):
+        if (version := fields.get("version")) not in (1, FORMAT_VERSION):
             raise BadExchange(f"Another version of this program exported this fit (format {version!r}; 1 and {FORMAT_VERSION} are read).")
-        files, texts = found.get("files"), found.get("texts", {})
+        files, texts = fields.get("files"), fields.get("texts", {})
         if isinstance(files, dict):
             files = {name: _checksum(sums) for name, sums in files.items()}
-        values = {name: found.get(name) for name in ("by", "provenance")}
-        return cls(version=version, command=found.get("command", ""), files=files, texts=texts, **values)
+        values = {name: fields.get(name) for name in ("by", "provenance")}
+        return cls(version=version, command=fields.get("command", ""), files=files, texts=texts, **values)
 
     def to_json(self) -> bytes:
-        """Write the manifest; :meth:`from_json` reads it back to an equal one."""
+        """Serialise the manifest; the inverse of :meth:`from_json`."""
         return json.dumps({"format": FORMAT} | asdict(self), indent=1, sort_keys=True).encode()
 
 

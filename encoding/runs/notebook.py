@@ -21,12 +21,12 @@ def notebook(result: ScoreTables, *, score: str = "r", statistic: str = "mean", 
     score, statistic, selected : what the bars show, as for :func:`encoding.plots.roi_bars`.
     """
     plan = result.plan
-    made = result.provenance
+    provenance = result.provenance
     facts = {
         "key": result.key,
-        "made (UTC)": made.get("created"),
-        "program (commit)": made.get("commit"),
-        "libraries": made.get("libraries"),
+        "made (UTC)": provenance.get("created"),
+        "program (commit)": provenance.get("commit"),
+        "libraries": provenance.get("libraries"),
     }
     facts |= {"simulated": plan.subject.simulated, "training rows": result.n_train, "test rows": result.n_test}
     simulated = "\n\n**Simulated: no brain was measured.**" if plan.subject.simulated else ""
@@ -37,7 +37,7 @@ def notebook(result: ScoreTables, *, score: str = "r", statistic: str = "mean", 
         ),
         _code(plan.spec.to_python(full=True)),
         _markdown("Mean scores of every ROI, as they were when this notebook was written:"),
-        _code("result", shown=result._repr_html_()),
+        _code("result", html=result._repr_html_()),
         _markdown("The same as bars, drawn by plotly:"),
         _code(f"from encoding import plots\n\nplots.roi_bars(result.rois(), {bars}, unit=result.plan.subject.unit)"),
     ]
@@ -61,9 +61,9 @@ def _markdown(text: str) -> dict[str, Any]:
     return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
-def _code(source: str, *, shown: str = "") -> dict[str, Any]:
+def _code(source: str, *, html: str = "") -> dict[str, Any]:
     """A code cell, with HTML that it is known to show."""
-    outputs = [{"output_type": "display_data", "metadata": {}, "data": {"text/html": shown}}] if shown else []
+    outputs = [{"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}] if html else []
     return {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": outputs, "source": source}
 
 

@@ -1,6 +1,6 @@
-"""Report a fit, or several compared, as one HTML page that holds all it shows and loads no other file.
+"""Report one fit, or a comparison of several, as a self-contained HTML page.
 
-Everything in it was computed before; nothing is fitted for a report. The template escapes every text.
+Only stored results are read; nothing is fitted for a report. The template escapes all text.
 """
 
 from __future__ import annotations
@@ -111,42 +111,42 @@ def _provenance(result: ScoreTables, store: Store) -> dict[str, str]:
     return facts | ({"tags": ", ".join(note.tags)} if note.tags else {}) | ({"note": note.text} if note.text else {})
 
 
-def _comparison(name: str, found: Comparison) -> dict[str, Any]:
+def _comparison(name: str, comparison: Comparison) -> dict[str, Any]:
     """What differs between the first fit and another, in settings and in scores."""
-    differing = what_differs([found.first, found.second]).rename(columns={"setting": "", "B": name})
+    differing = what_differs([comparison.first, comparison.second]).rename(columns={"setting": "", "B": name})
     columns = ["roi", "hemi", "n_vertices", "first", "second", "difference", "low", "high", "p", "q", "differs"]
-    table = found.table[columns if found.tested else columns[:6]]
+    table = comparison.table[columns if comparison.tested else columns[:6]]
     table = table.assign(**{column: table[column].map(p_text) for column in ("p", "q") if column in table})
     table = table.rename(columns={"first": "A", "second": name, "difference": f"{name} − A", "low": "95 % from", "high": "to"})
-    return {"name": name, "differing": table_html(differing), "method": how_it_was_tested(found, name), "table": table_html(table)}
+    return {"name": name, "differing": table_html(differing), "method": how_it_was_tested(comparison, name), "table": table_html(table)}
 
 
-def how_it_was_tested(found: Comparison, name: str = "B") -> str:
-    """The method of a comparison in a few sentences, or why there is no test."""
-    if found.unpaired is not None:
-        return f"A and {name} cannot be paired, so differences have no interval and no p. {found.unpaired}"
-    if found.without_intervals:
-        which = " and ".join("A" if result is found.first else name for result in found.without_intervals)
+def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
+    """Describe the statistical test of a comparison in a few sentences, or the reason why there is none."""
+    if comparison.unpaired is not None:
+        return f"A and {name} cannot be paired, so differences have no interval and no p. {comparison.unpaired}"
+    if comparison.without_intervals:
+        which = " and ".join("A" if result is comparison.first else name for result in comparison.without_intervals)
         return f"The bootstrap intervals of {which} were not computed, so differences have no interval and no p yet."
-    n, n_found = int(found.table["p"].notna().sum()), int(found.table["differs"].sum())
-    folds = f" (of each of {len(found.first.plan.folds)} folds, then their mean)" if len(found.first.plan.folds) > 1 else ""
-    note = approximate_note(found.first.n_test_stimuli)
+    n, n_found = int(comparison.table["p"].notna().sum()), int(comparison.table["differs"].sum())
+    folds = f" (of each of {len(comparison.first.plan.folds)} folds, then their mean)" if len(comparison.first.plan.folds) > 1 else ""
+    note = approximate_note(comparison.first.n_test_stimuli)
     return (
-        f"Difference in mean r{folds}, its 95 % interval and p: {TEST_NAME} ({found.first.n_test_stimuli:,} test stimuli, the same "
+        f"Difference in mean r{folds}, its 95 % interval and p: {TEST_NAME} ({comparison.first.n_test_stimuli:,} test stimuli, the same "
         f"{ERROR_BAR.n_draws} draws for both). {n_found} of {n} tests (ROI x hemisphere) are findings at a false "
-        f"discovery rate of {found.rate:.0%} "
+        f"discovery rate of {comparison.rate:.0%} "
         "(Benjamini-Hochberg). It speaks of other test images, not of other subjects."
         f"{f' {note}' if note else ''}"
     )
 
 
 def roi_ends(result: ScoreTables) -> dict[tuple[str, str], tuple[float, float]]:
-    """(ROI, hemisphere) to the ends of the 95 % interval of its mean r; empty where they were not computed."""
-    found = intervals_of(result)
-    if found is None:
+    """Return the 95 % interval of each mean r, (ROI, hemisphere) to (lower, upper); empty where intervals were not computed."""
+    intervals = intervals_of(result)
+    if intervals is None:
         return {}
-    rois = [str(roi) for roi in found["rois"]]
-    ends = {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in result.plan.hemis}
+    rois = [str(roi) for roi in intervals["rois"]]
+    ends = {hemi: (intervals[f"{hemi}_low"], intervals[f"{hemi}_high"]) for hemi in result.plan.hemis}
     return {(roi, hemi): (float(low[i]), float(high[i])) for hemi, (low, high) in ends.items() for i, roi in enumerate(rois)}
 
 
@@ -194,9 +194,9 @@ def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], so
     return charts
 
 
-def _marked(found: Comparison) -> list[tuple[str, str]]:
+def _marked(comparison: Comparison) -> list[tuple[str, str]]:
     """The (ROI, hemisphere) in which two fits differ."""
-    return [(row.roi, row.hemi) for row in found.table.itertuples() if row.differs]
+    return [(row.roi, row.hemi) for row in comparison.table.itertuples() if row.differs]
 
 
 def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, BrainMap]]:

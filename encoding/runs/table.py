@@ -1,4 +1,4 @@
-"""Every finished fit of a Store as one table, with the notes and tags that people keep beside them."""
+"""List the finished fits of a Store as one table, with the users' notes and tags."""
 
 from __future__ import annotations
 
@@ -39,47 +39,58 @@ _DAMAGED_ROW |= {"dataset": "damaged: its provenance cannot be read"}
 
 @dataclass(frozen=True)
 class Note:
-    """What a person wrote of a run."""
+    """A user's note and tags on a run."""
 
     text: str = ""
     tags: tuple[str, ...] = ()
 
 
 def open_run(key: str, store: Store, report: Report = silent) -> Result:
-    """The finished fit, made here or imported, that a key or its beginning names.
+    """Open a finished fit, computed here or imported, by its key or a unique prefix of it.
 
     Raises
     ------
-    What :func:`find_run`, :func:`encoding.fits.open.open_fit` and :func:`encoding.runs.exchange.open_imported` raise.
+    As :func:`find_run`, :func:`encoding.fits.open.open_fit` and :func:`encoding.runs.exchange.open_imported`.
     """
     key = find_run(key, store)
     return open_imported(key, store) if stage_of(key) == "imported" else open_fit(key, store, report)
 
 
 def find_run(text: str, store: Store) -> str:
-    """The whole key of a run; UnknownName unless just one begins with ``text``, or its digest does."""
+    """Resolve a prefix of a run's key, or of its digest, to the whole key.
+
+    Raises
+    ------
+    UnknownName unless exactly one run matches.
+    """
     if stage_of(text) != "imported":
         return find_key(text, store)
     known = [key for key in run_keys(store) if stage_of(key) == "imported"]
-    found = [key for key in known if key.startswith(text)]
-    if len(found) != 1:
+    matches = [key for key in known if key.startswith(text)]
+    if len(matches) != 1:
         raise UnknownName(unknown("imported fit", text, known, show=5))
-    return found[0]
+    return matches[0]
 
 
 def run_keys(store: Store) -> list[str]:
-    """The key of every finished fit, made here or imported, oldest first."""
-    found = [path.parent for stage in FIT_STAGES for path in store.root.glob(f"{stage}/*/{PROVENANCE}")]
-    return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+    """List the keys of all finished fits, computed here or imported, oldest first."""
+    folders = [path.parent for stage in FIT_STAGES for path in store.root.glob(f"{stage}/*/{PROVENANCE}")]
+    return [path.name for path in sorted(folders, key=lambda path: path.stat().st_mtime)]
 
 
 def all_runs(store: Store) -> pd.DataFrame:
-    """One row for each finished fit, newest first.
+    """Tabulate all finished fits, newest first.
 
-    Columns: ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``backbone``, ``layers``, ``components`` (such
-    as ``PCA 100``), ``readout``, ``options``, ``split``, ``mean_r`` over every fitted vertex, ``made`` (UTC), ``seconds`` the fit took
-    (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``. A run whose scores are damaged has a
-    NaN ``mean_r``; one whose provenance cannot be read is ``damaged`` (bool) and has empty columns, and the data set's says so.
+    Returns
+    -------
+    Table with one row per fit and the columns ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``backbone``,
+    ``layers``, ``components`` (such as ``PCA 100``), ``readout``, ``options``, ``split``, ``mean_r`` over every fitted vertex, ``made``
+    (UTC), ``seconds`` the fit took (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``.
+
+    Notes
+    -----
+    A run whose scores are damaged has a NaN ``mean_r``. One whose provenance cannot be read is ``damaged`` (bool), has empty columns and
+    says so in ``dataset``.
     """
     import pandas as pd
 
@@ -93,7 +104,14 @@ def all_runs(store: Store) -> pd.DataFrame:
 
 
 def matching(table: pd.DataFrame, *, words: str = "", tags: Sequence[str] = (), by: str = "made", ascending: bool = False) -> pd.DataFrame:
-    """The rows that hold every word, in any column and any case, and every tag; sorted.
+    """Filter and sort the table of runs.
+
+    Parameters
+    ----------
+    table : as :func:`all_runs` returns it.
+    words : every one must occur in some column, case-insensitively.
+    tags : every one must be among a run's tags.
+    by, ascending : column and direction of the sort.
 
     Raises
     ------
@@ -109,17 +127,17 @@ def matching(table: pd.DataFrame, *, words: str = "", tags: Sequence[str] = (), 
 
 
 def known_tags(table: pd.DataFrame) -> list[str]:
-    """Every tag in use, in order."""
+    """List all tags in use, sorted."""
     return sorted({tag for own in table["tags"] for tag in own})
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """The table as CSV; tags are separated by spaces."""
+    """Convert the table of runs to CSV; tags are separated by spaces."""
     return to_csv(table.assign(tags=[" ".join(tags) for tags in table["tags"]]))
 
 
 def short_name(row: Mapping[str, Any]) -> str:
-    """A run in one line: ``demo subj01 · gabor energy · PCA 100 · ridge · r 0.352 · 4b4c69``."""
+    """Summarise a run in one line: ``demo subj01 · gabor energy · PCA 100 · ridge · r 0.352 · 4b4c69``."""
     if row["damaged"]:
         return f"{row['key']} · {row['dataset']}"
     options = f" {row['options']}" if row["options"] else ""
@@ -130,7 +148,7 @@ def short_name(row: Mapping[str, Any]) -> str:
 
 
 def read_note(key: str, store: Store) -> Note:
-    """What was written of a run; empty where nothing was, or where the file cannot be read."""
+    """Read the note and tags of a run; empty where there are none, or where the file cannot be read."""
     try:
         found = json.loads(_note_path(key, store).read_text())
         return Note(str(found["text"]), tuple(map(str, found["tags"])))
@@ -139,7 +157,7 @@ def read_note(key: str, store: Store) -> Note:
 
 
 def write_note(key: str, store: Store, note: Note) -> None:
-    """Keep what a person writes of a run, in place of what was there; an empty note is removed.
+    """Write the note and tags of a run, replacing those before; an empty note is removed.
 
     Raises
     ------

@@ -43,6 +43,6 @@ def diagnose(folder: Path, store: Store, report: Report = silent) -> list[Findin
 def recognise(folder: Path) -> list[tuple[ModuleType, Path]]:
     """The layouts found in a folder or just below it, each with the place to examine. A dataset.toml speaks for all of its folder."""
     folder = folder.resolve()
-    found = [(layout, place) for layout in LAYOUTS for place in layout.find(folder)]
-    described = {place.parent for layout, place in found if layout is own}
-    return [(layout, place) for layout, place in found if layout is own or not described & {place, *place.parents}]
+    places = [(layout, place) for layout in LAYOUTS for place in layout.find(folder)]
+    described = {place.parent for layout, place in places if layout is own}
+    return [(layout, place) for layout, place in places if layout is own or not described & {place, *place.parents}]

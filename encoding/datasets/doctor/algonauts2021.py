@@ -53,8 +53,8 @@ def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
         fix = "Unpack participants_data_v2021 beside the clips."
         yield Finding("error", f"{folder.name}: no sub01, sub02 … in mini_track or full_track.", "There are no responses.", fix)
     for i, subject in enumerate(subjects):
-        part = subprogress(report, 0.5 + 0.5 * i / len(subjects), 0.5 + 0.5 * (i + 1) / len(subjects))
-        yield from found_by(check_subject(layout, subject, store, part), subject)
+        progress = subprogress(report, 0.5 + 0.5 * i / len(subjects), 0.5 + 0.5 * (i + 1) / len(subjects))
+        yield from found_by(check_subject(layout, subject, store, progress), subject)
 
 
 def _subjects(layout: Algonauts2021Layout) -> list[str]:
@@ -166,11 +166,11 @@ def _compare_voxels(subject: str, facts: dict[str, dict[str, Any]]) -> Iterator[
 def track_facts(path: Path) -> dict[str, Any]:
     """Shape and range of one pickle's responses, averaged over repetitions, or what is wrong with it."""
     try:
-        found = convert({path.stem: path})
+        averaged = convert({path.stem: path})
     except BadData as error:
         return {"error": str(error)}
-    responses = found["responses"]
+    responses = averaged["responses"]
     if not responses.size:
         return {"error": f"{path} holds no responses. {AGAIN}"}
     about = {"n_clips": responses.shape[0], "n_voxels": responses.shape[1], "error": None}
-    return about | {"minimum": float(responses.min()), "maximum": float(responses.max()), "ceiling": float(np.median(found["ceiling"]))}
+    return about | {"minimum": float(responses.min()), "maximum": float(responses.max()), "ceiling": float(np.median(averaged["ceiling"]))}

@@ -119,10 +119,10 @@ def check_duplicates(case: Examination) -> Iterator[Finding]:
         what = f"{len(leaks):,} test images are training images too, the first {leaks[0][0].name}, which is {leaks[0][1].name}."
         yield Finding("warning", what, "A model has seen them with their responses.", AGAIN)
     twins = [(path, first[name]) for path, name in zip(train, names, strict=False) if first[name] != path]
-    if strangers := [(a.name, b.name) for a, b in twins if a.stem.partition("_")[2] != b.stem.partition("_")[2]]:
-        what = f"{len(strangers):,} training images equal others of another NSD id, the first {' and '.join(strangers[0])}."
+    if mismatched := [(a.name, b.name) for a, b in twins if a.stem.partition("_")[2] != b.stem.partition("_")[2]]:
+        what = f"{len(mismatched):,} training images equal others of another NSD id, the first {' and '.join(mismatched[0])}."
         yield Finding("warning", what, "A split may put one of them on each side.", AGAIN)
-    if not leaks and not strangers:
+    if not leaks and not mismatched:
         yield Finding("ok", "no image has a double under another name.")
 
 

@@ -31,8 +31,8 @@ def checkup(folder: Path, store: Store, report: Report = silent) -> list[Finding
 
 def kept_findings(state: str, store: Store) -> list[Finding] | None:
     """Return what was found when a folder was in this :func:`folder_state`; None where it was not examined then."""
-    found = store.get(findings_key(state))
-    return None if found is None else [Finding(*map(str, each)) for each in zip(*(found[part] for part in PARTS), strict=True)]
+    stored = store.get(findings_key(state))
+    return None if stored is None else [Finding(*map(str, each)) for each in zip(*(stored[part] for part in PARTS), strict=True)]
 
 
 def findings_key(state: str) -> str:

@@ -53,8 +53,8 @@ def examine(path: Path, store: Store, report: Report) -> Iterator[Finding]:
         return
     subjects = read_description(path).subjects
     for i, (subject, files) in enumerate(subjects.items()):
-        part = subprogress(report, i / len(subjects), (i + 1) / len(subjects))
-        case = Examination(f"{name} {subject}", files, store, part)
+        progress = subprogress(report, i / len(subjects), (i + 1) / len(subjects))
+        case = Examination(f"{name} {subject}", files, store, progress)
         for check in CHECKS:
             yield from found_by(check(case), case.name)
 
@@ -133,8 +133,8 @@ def check_places(case: Examination) -> Iterator[Finding]:
             fix = "Save the mask with the affine of MNI space."
             yield Finding("warning", "no voxel of the mask lies in cortex.", "Its affine is of another space.", fix)
     elif vertices is not None:
-        told = ", ".join(f"{int((at < 10_242).sum()):,} of {len(at):,} {block}" for block, at in vertices.items())
-        yield Finding("ok", f"places on the cortex are known; the brain map shows those on fsaverage5: {told}.")
+        counts = ", ".join(f"{int((at < 10_242).sum()):,} of {len(at):,} {block}" for block, at in vertices.items())
+        yield Finding("ok", f"places on the cortex are known; the brain map shows those on fsaverage5: {counts}.")
     else:
         yield Finding("ok", "no places on the cortex.", "There is no brain map.", "To have one, name vertices.")
 

@@ -86,10 +86,10 @@ def clips(n: int, *, seed: int, report: Report = silent) -> Clips:
     return Clips(filmed, ways)
 
 
-def signals(cortex: Mapping[str, Hemisphere], shown: Clips, report: Report = silent) -> dict[str, np.ndarray]:
+def signals(cortex: Mapping[str, Hemisphere], filmed: Clips, report: Report = silent) -> dict[str, np.ndarray]:
     """The noiseless response of every vertex to every clip, per hemisphere (n_clips, n_vertices) float32 of mean 0 and variance 1."""
-    answers = responses.signals(cortex, _one_after_the_other([shown.at(frame) for frame in SEEN]), report)
-    mean = {hemi: values.reshape(len(SEEN), len(shown), -1).mean(axis=0) for hemi, values in answers.items()}
+    answers = responses.signals(cortex, _one_after_the_other([filmed.at(frame) for frame in SEEN]), report)
+    mean = {hemi: values.reshape(len(SEEN), len(filmed), -1).mean(axis=0) for hemi, values in answers.items()}
     return {hemi: (values - values.mean(axis=0)) / values.std(axis=0) for hemi, values in mean.items()}
 
 

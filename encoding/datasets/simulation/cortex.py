@@ -128,11 +128,11 @@ def _hemisphere(subject: str, hemi: str) -> Hemisphere:
     areas = _own_areas(subject, hemi, rng)
     vertices = np.flatnonzero(anatomy.visual_cortex(sphere, areas))
     points = sphere[vertices]
-    found = [patch for patch in areas if patch.roi not in EMPTY[subject, hemi]]
+    patches_present = [patch for patch in areas if patch.roi not in EMPTY[subject, hemi]]
 
-    eccentricity, angle, level = _retinotopy(points, found, rng)
-    categories = _preferences(points, found, rng)
-    mapped = [patch for patch in found if patch.roi in ROI_CLASSES["prf-visualrois"]]
+    eccentricity, angle, level = _retinotopy(points, patches_present, rng)
+    categories = _preferences(points, patches_present, rng)
+    mapped = [patch for patch in patches_present if patch.roi in ROI_CLASSES["prf-visualrois"]]
     beyond = np.min([patch.distance(points) for patch in mapped], axis=0) > 1
     level[beyond & (categories.max(axis=1) > 0.6)] = LEVEL_NAMES.index("category")
     side = 1 if hemi == "lh" else -1
@@ -152,7 +152,7 @@ def _hemisphere(subject: str, hemi: str) -> Hemisphere:
         "ceiling": _ceiling(points, level, subject, rng),
     }
     arrays = {name: values.astype(np.float32) for name, values in arrays.items()}
-    return Hemisphere(vertices=vertices, member=anatomy.members(points, found), level=level, **arrays)
+    return Hemisphere(vertices=vertices, member=anatomy.members(points, patches_present), level=level, **arrays)
 
 
 def _own_areas(subject: str, hemi: str, rng: np.random.Generator) -> list[Patch]:

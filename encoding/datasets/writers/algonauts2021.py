@@ -74,8 +74,8 @@ def simulate_algonauts2021(out: Path, report: Report = silent, *, n_clips: int =
     filmed = simulated_clips.clips(n_clips + max(1, n_clips // 10), seed=SEED, report=subprogress(report, 0, 0.3))
     people = {}
     for number, name in enumerate(subjects):
-        said = subprogress(report, 0.3 + 0.4 * number / len(subjects), 0.3 + 0.4 * (number + 1) / len(subjects))
-        people[name.replace("subj", "sub")] = simulate_participant(name, filmed, n_clips, said)
+        progress = subprogress(report, 0.3 + 0.4 * number / len(subjects), 0.3 + 0.4 * (number + 1) / len(subjects))
+        people[name.replace("subj", "sub")] = simulate_participant(name, filmed, n_clips, progress)
     return write_algonauts2021(out, filmed, people, subprogress(report, 0.7, 1), simulated=True)
 
 
