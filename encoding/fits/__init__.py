@@ -1,1 +1,1 @@
-"""What one fit is: its spec, plan, targets, training data, resources and result."""
+"""One fit: specification, plan, target groups, training data, resource estimate and result."""

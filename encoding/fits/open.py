@@ -1,4 +1,4 @@
-"""The finished fit that a key names."""
+"""Open a finished fit by its key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from encoding.fits.plan import Plan, plan
+from encoding.fits.plan import Plan
+from encoding.fits.plan import plan as make_plan
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.runtime.progress import Report, silent
@@ -25,53 +26,57 @@ class FitChanged(ValueError):
 
 
 def open_fit(key: str, store: Store, report: Report = silent) -> Result:
-    """The finished fit that a key names.
+    """Open the finished fit that a key names.
 
     Parameters
     ----------
-    key : a fit's key, its digest alone, or the beginning of either where no other fit begins so.
+    key : a fit's key, its digest alone, or an unambiguous prefix of either.
 
     Raises
     ------
-    UnknownName where no fit, or more than one, is named so. FitChanged where the fit's spec no longer leads to it: weights or data
-    have changed. What :func:`encoding.fits.plan.plan` raises where something it needs is gone.
+    UnknownName
+        Where no fit, or more than one, matches.
+    FitChanged
+        Where the fit's spec leads to another key today: weights, data or the computation have changed.
+    NoWeights, BadData, UnknownLayer
+        From :func:`encoding.fits.plan.plan`, where something that the fit needs is gone.
     """
     key = find_key(key, store)
     made_from = (store.provenance(key) or {}).get("made_from", {})
     if "spec" not in made_from:
         raise FitChanged(f"{store.path(key)} does not say what it was made from. Remove it, and fit again.")
-    planned = plan(FitSpec.from_dict(dict(made_from["spec"])), store, report)
-    if planned.key != key:
-        today, planned = planned, replace(planned, former=True)
-        if planned.key != key:
+    plan = make_plan(FitSpec.from_dict(dict(made_from["spec"])), store, report)
+    if plan.key != key:
+        today, plan = plan, replace(plan, former=True)
+        if plan.key != key:
             raise FitChanged(_what_changed(key, today, made_from))
         warnings.warn(
             f"{key} is of an earlier release, whose names of results did not cover ROI masks, places on the cortex and other subjects' "
-            f"stimuli, or which computed it otherwise. To have it of today: {planned.spec.to_command()}",
+            f"stimuli, or which computed it otherwise. To have it of today: {plan.spec.to_command()}",
             FormerRelease,
             stacklevel=2,
         )
-    return Result(planned, store)
+    return Result(plan, store)
 
 
 def find_key(text: str, store: Store) -> str:
-    """The whole key of a fit; UnknownName unless just one in the Store begins with ``text``, or its digest does."""
+    """Complete a prefix of a fit's key, or of its digest; UnknownName unless exactly one stored fit matches."""
     known = [key for key in store.keys() if stage_of(key) == "fit"]  # noqa: SIM118 - a Store is no dict
-    found = [key for key in known if text and (key.startswith(text) or key.removeprefix("fit-").startswith(text))]
-    if text in found:
+    matches = [key for key in known if text and (key.startswith(text) or key.removeprefix("fit-").startswith(text))]
+    if text in matches:
         return text
     if not known:
         raise UnknownName(f"No fit {text!r}: {store.root} holds none yet. `python -m encoding fit` makes one and shows its key.")
-    if not found:
+    if not matches:
         raise UnknownName(f"{unknown('fit', text, known, show=5)} `python -m encoding cache list` says what each is of.")
-    if len(found) > 1:
-        raise UnknownName(f"{text!r} begins the keys of {len(found)} fits: {', '.join(found[:5])}. Give more of the one that is meant.")
-    return found[0]
+    if len(matches) > 1:
+        raise UnknownName(f"{text!r} begins the keys of {len(matches)} fits: {', '.join(matches[:5])}. Give more of the one that is meant.")
+    return matches[0]
 
 
-def _what_changed(key: str, planned: Plan, made_from: Mapping[str, Any]) -> str:
-    spec = planned.spec
-    if made_from.get("backbone") != planned.backbone_fingerprint:
+def _what_changed(key: str, plan: Plan, made_from: Mapping[str, Any]) -> str:
+    spec = plan.spec
+    if made_from.get("backbone") != plan.backbone_fingerprint:
         what = f"the weights of {spec.backbone} ({spec.weights}) are not those that it was fitted with"
     else:
         what = f"the responses or the stimuli of {spec.dataset} {spec.subject} have changed since, or how this program computes a fit has"

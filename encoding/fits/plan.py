@@ -1,4 +1,4 @@
-"""What a fit will compute and how each stage's result is named, all checked before any work starts."""
+"""Plan a fit: open and check everything that it needs before any work starts, and name the result of each stage by a key."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Plan:
 
     Attributes
     ----------
-    folds : rows (of the subject's stimuli) that train and test, one for each fold of the split.
+    folds : training and test rows (of the subject's stimuli), one :class:`Fold` for each fold of the split.
     target_groups : targets that share a model; no column is in two.
     extra_subjects : the plans of the same fit for the subjects trained beside this one.
-    former : true where keys are those of the first release, which did not cover all that is read; only to look at stored fits.
+    former : whether keys are those of the first release, which did not cover every input; only for reading stored fits.
     """
 
     spec: FitSpec
@@ -57,43 +57,43 @@ class Plan:
 
     @property
     def hemis(self) -> tuple[str, ...]:
-        """The hemispheres that are fitted."""
-        return tuple(hemi for hemi in self.subject.hemis if any(hemi in part.columns for part in self.target_groups))
+        """Hemispheres that are fitted, in the subject's order."""
+        return tuple(hemi for hemi in self.subject.hemis if any(hemi in group.columns for group in self.target_groups))
 
     @cached_property
     def stimuli(self) -> Stimuli:
-        """The stimuli as the backbone sees them: of clips, as many frames as the spec says."""
+        """Stimuli as the backbone reads them; of clips, the number of frames in the spec."""
         return self.subject.stimuli.sampled(self.spec.frames)
 
     @cached_property
     def feature_keys(self) -> Mapping[str, str]:
-        """Layer to the name of its features."""
+        """Layer to the key of its features."""
         kept = {"pool": self.spec.pool, "over": self.over_frames if self.stimuli.n_frames > 1 else ""}
         return features.feature_keys(self.stimuli.fingerprint, self.backbone_fingerprint, self.spec.layers, **kept)
 
     @property
     def over_frames(self) -> str:
-        """What features keep of a clip's frames; whether components are those of single frames is no matter to them."""
+        """How features pool a clip's frames; a ``sequence`` stores ``all`` frames, as it differs in the components only."""
         return "all" if self.spec.over_frames == "sequence" else self.spec.over_frames
 
     @property
     def n_frames(self) -> int:
-        """Equal blocks of columns that components come in, one for each frame of a clip; 1 where frames were pooled."""
+        """Number of frames whose components stand side by side; 1 where frames were pooled."""
         return self.stimuli.n_frames if self.spec.over_frames == "sequence" else 1
 
     @property
     def spaces(self) -> tuple[tuple[str, ...], ...]:
-        """The layers that share components: all of them together, or each alone where the readout treats each apart."""
+        """Groups of layers that share a PCA: all layers, or each layer by itself where the readout treats layers apart."""
         return tuple((layer,) for layer in self.spec.layers) if self.readout.by_layer else (self.spec.layers,)
 
     @property
     def of_clips(self) -> bool:
-        """Whether its stimuli are clips."""
+        """Whether the stimuli are clips."""
         known = self.spec.dataset in DATASETS  # of an imported fit it may not be
         return DATASETS[self.spec.dataset].clips if known else self.subject.stimuli.n_frames > 1
 
     def components_key(self, fold: Fold, layers: tuple[str, ...] | None = None) -> str:
-        """The name of the components of one of the :attr:`spaces`, fitted on a fold's training rows."""
+        """Key of the PCA of one of the :attr:`spaces`, fitted on a fold's training rows; ``layers`` defaults to all."""
         parents = [self.feature_keys[layer] for layer in layers or self.spec.layers]
         framed = {"n_frames": self.n_frames} if self.n_frames > 1 else {}
         scaled = {"layer_scaling": "equal"} if self.spec.scales_layers else {}
@@ -108,7 +108,7 @@ class Plan:
         )
 
     def moments_key(self, fold: Fold, hemi: str, *, n_inner: int | None = None) -> str:
-        """The name of the moments of a fold's training rows with a hemisphere's responses, in the readout's inner folds or ``n_inner``."""
+        """Key of the moments of a fold's training rows and a hemisphere's responses, over the readout's inner folds or ``n_inner``."""
         return digest(
             "moments",
             self._version("moments", moments.MOMENTS_VERSION),
@@ -118,39 +118,38 @@ class Plan:
         )
 
     def weights_key(self, fold: Fold, group: TargetGroup) -> str:
-        """The name of the model of a target group."""
-        made: dict[str, Any] = {"readout": self.readout.name, "options": asdict(self.options)}
+        """Key of the fitted model of a target group."""
+        key_fields: dict[str, Any] = {"readout": self.readout.name, "options": asdict(self.options)}
         if self.readout.uses_moments:
             keys = [self.moments_key(fold, hemi) for hemi in group.columns]
-            made["moments"] = keys[0] if len(keys) == 1 else keys
+            key_fields["moments"] = keys[0] if len(keys) == 1 else keys
         else:
-            made |= self._rows_and_responses(fold, group)
+            key_fields |= self._rows_and_responses(fold, group)
         if not group.whole:
-            made["columns"] = {hemi: rows_digest(columns) for hemi, columns in group.columns.items()}
-        return digest("weights", self._version(self.readout.name, self.readout.version), **made)
+            key_fields["columns"] = {hemi: rows_digest(columns) for hemi, columns in group.columns.items()}
+        return digest("weights", self._version(self.readout.name, self.readout.version), **key_fields)
 
     def _all_components(self, fold: Fold) -> str | list[str]:
         keys = [self.components_key(fold, layers) for layers in self.spaces]
         return keys if self.readout.by_layer else keys[0]
 
     def _rows_and_responses(self, fold: Fold, group: TargetGroup) -> dict[str, Any]:
-        """Everything that a readout of training rows reads, by name: stimuli, rows, responses and what it declares in ``uses``."""
+        """Key fields of a readout that is fitted on training rows: stimuli, rows, responses and what it declares in ``uses``."""
         inputs = {"components": self._all_components(fold)} if self.readout.uses_components else {"features": dict(self.feature_keys)}
-        made: dict[str, Any] = dict(inputs)
-        made |= {"train": rows_digest(fold.train), "inner": rows_digest(self.inner(fold))}
-        made["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in group.columns}
+        key_fields: dict[str, Any] = inputs | {"train": rows_digest(fold.train), "inner": rows_digest(self.inner(fold))}
+        key_fields["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in group.columns}
         if self.extra_subjects:
-            made["company"] = [other.subject.fingerprints for other in self.extra_subjects]
+            key_fields["company"] = [other.subject.fingerprints for other in self.extra_subjects]
         if self.former:
-            return made
-        made |= self._used(group)
+            return key_fields
+        key_fields |= self._used(group)
         if self.extra_subjects:
-            made["extra_subjects"] = [other._as_extra_subject(self.folds.index(fold)) for other in self.extra_subjects]
-            made["test"] = rows_digest(fold.test)  # what is tested is taken out of the other subjects' training rows
-        return made
+            key_fields["extra_subjects"] = [other._as_extra_subject(self.folds.index(fold)) for other in self.extra_subjects]
+            key_fields["test"] = rows_digest(fold.test)  # what is tested is taken out of the other subjects' training rows
+        return key_fields
 
     def _used(self, group: TargetGroup) -> dict[str, str]:
-        """The names of the subject's ROIs and places, where the readout uses them."""
+        """Digests of the subject's ROIs and cortical positions, where the readout uses them."""
         uses, used = self.readout.uses(self.options), {}
         if "rois" in uses:
             used["rois"] = columns_digest(group_rois(self.subject, group))
@@ -159,11 +158,11 @@ class Plan:
         return used
 
     def extra_fold(self, number: int) -> Fold:
-        """The fold of this subject, trained beside another, that goes with the other's fold of that number."""
+        """Fold of this extra subject that is trained with fold ``number`` of the main subject: the same number, or the last."""
         return self.folds[min(number, len(self.folds) - 1)]
 
     def _as_extra_subject(self, number: int) -> dict[str, Any]:
-        """Everything that multi-subject training reads of this subject beside its responses."""
+        """Key fields of an extra subject beside its responses."""
         fold = self.extra_fold(number)
         (group,) = target_groups_of(self.subject, "both", hemis=self.hemis, rois=(), per_target=False)
         rows = {"train": rows_digest(fold.train), "groups": groups_digest(self.subject.groups)}
@@ -174,29 +173,26 @@ class Plan:
 
     @property
     def stage_keys(self) -> list[str]:
-        """The names of everything that the fit makes or reads in the Store."""
-        found = [self.key, *self.feature_keys.values()]
+        """Keys of everything that the fit reads or writes in the Store."""
+        keys = [self.key, *self.feature_keys.values()]
         for fold in self.folds:
             if self.readout.uses_components:
-                found += [self.components_key(fold, layers) for layers in self.spaces]
+                keys += [self.components_key(fold, layers) for layers in self.spaces]
             if self.readout.uses_moments:
-                found += [self.moments_key(fold, hemi) for hemi in self.hemis]
-            found += [self.weights_key(fold, group) for group in self.target_groups]
-        return found + [key for other in self.extra_subjects for key in other.feature_keys.values()]
+                keys += [self.moments_key(fold, hemi) for hemi in self.hemis]
+            keys += [self.weights_key(fold, group) for group in self.target_groups]
+        return keys + [key for other in self.extra_subjects for key in other.feature_keys.values()]
 
     @cached_property
     def key(self) -> str:
-        """The name of the fit: of the scores of all folds and target groups."""
+        """Key of the fit: the scores of all folds and target groups."""
         parents = {group.name: [self.weights_key(fold, group) for fold in self.folds] for group in self.target_groups}
         return digest(
             "fit", self._version("fit", scores.SCORES_VERSION), weights=parents, test=[rows_digest(fold.test) for fold in self.folds]
         )
 
     def inner(self, fold: Fold, n_folds: int | None = None) -> np.ndarray:
-        """The fold, within the training rows, on which each row is held out while parameters are chosen. (n_train,) int
-
-        ``n_folds`` is the readout's own number unless given.
-        """
+        """Assign training rows to inner cross-validation folds, (n_train,) int; ``n_folds`` defaults to the readout's own number."""
         return inner_folds(self.subject.groups[fold.train], n_folds or self.readout.n_folds(self.options), INNER_SEED)
 
     def check_unchanged(self, store: Store) -> None:
@@ -207,16 +203,16 @@ class Plan:
                 raise BadData(f"The data of {spec.dataset} {spec.subject} changed while they were read. Nothing was kept of it: fit again.")
 
     def made_from(self, **more: Any) -> dict[str, Any]:
-        """What goes into every result's provenance."""
+        """Provenance of a stored result: spec, whether the data are simulated, backbone fingerprint, and ``more`` fields."""
         return {"spec": self.spec.to_dict(), "simulated": self.subject.simulated, "backbone": self.backbone_fingerprint} | more
 
 
 def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subject | None = None) -> Plan:
-    """Open and check everything a fit names.
+    """Open and check everything that a spec names.
 
     Parameters
     ----------
-    subject : the spec's, where it is open already; many plans can share one.
+    subject : the spec's subject where it is open already, so that several plans can share it; opened by default.
 
     Raises
     ------
@@ -224,16 +220,16 @@ def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subje
     is wrong, before any feature is computed; ValueError also where a fold has fewer than
     :data:`encoding.evaluation.resampling.LEAST_UNITS` test stimuli.
     """
-    made = _planned(spec, store, report, subject)
-    n_tested = min(n_units(made.subject.stimulus_of_row[fold.test]) for fold in made.folds)
+    planned = _planned(spec, store, report, subject)
+    n_tested = min(n_units(planned.subject.stimulus_of_row[fold.test]) for fold in planned.folds)
     if n_tested < LEAST_UNITS:
-        of = " in a fold" if len(made.folds) > 1 else ""
+        of = " in a fold" if len(planned.folds) > 1 else ""
         raise ValueError(
-            f"The split {spec.split} leaves {n_tested} different test stimuli{of} of {n_units(made.subject.stimulus_of_row):,}. A score "
+            f"The split {spec.split} leaves {n_tested} different test stimuli{of} of {n_units(planned.subject.stimulus_of_row):,}. A score "
             f"needs {LEAST_UNITS} at least: choose a split that tests more (holdout with a smaller training fraction, kfold with fewer "
             "folds), or add stimuli."
         )
-    return made
+    return planned
 
 
 def _planned(spec: FitSpec, store: Store, report: Report, subject: Subject | None = None) -> Plan:
@@ -252,14 +248,14 @@ def _planned(spec: FitSpec, store: Store, report: Report, subject: Subject | Non
         raise BadOption(f"{readout.name} shares nothing between subjects, so extra subjects are of no use. Readouts that do: {sharing}.")
     hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
     target_groups = target_groups_of(subject, spec.target_groups, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
-    extra_subjects = tuple(_beside(spec, other, store, report) for other in spec.extra_subjects)
-    made = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, target_groups, extra_subjects)
-    for fold in made.folds:
-        made.inner(fold)
-    return made
+    extra_subjects = tuple(_plan_extra_subject(spec, other, store, report) for other in spec.extra_subjects)
+    planned = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, target_groups, extra_subjects)
+    for fold in planned.folds:
+        planned.inner(fold)
+    return planned
 
 
-def _beside(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:
+def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:
     """The plan of the same fit for another subject."""
     if other == spec.subject:
         raise ValueError(f"{other} is the subject itself; extra subjects are others.")

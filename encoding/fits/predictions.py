@@ -36,7 +36,7 @@ def predict_fold(
     -------
     Hemisphere to (n, n_columns) float32 in the units of the responses; NaN where no group holds the column.
     """
-    found = {hemi: np.full((n, len(wanted)), np.nan, np.float32) for hemi, wanted in columns.items()}
+    predicted = {hemi: np.full((n, len(wanted)), np.nan, np.float32) for hemi, wanted in columns.items()}
     for group in target_groups:
         wanted = targets_of(group, columns)
         if not wanted:
@@ -50,14 +50,14 @@ def predict_fold(
             places, targets = (each[start : start + step] for each in wanted[hemi])
             adjacent = bool((np.diff(targets) == 1).all())
             chosen = slice(int(targets[0]), int(targets[-1]) + 1) if adjacent else targets  # a slice copies no weights
-            found[hemi][:, places] = model.predict_from(basis, chosen)
+            predicted[hemi][:, places] = model.predict_from(basis, chosen)
 
         if len(blocks) > len(wanted):
             map_in_threads(predict, blocks, device="cpu")
         else:
             for block in blocks:
                 predict(block)
-    return found
+    return predicted
 
 
 def mean_over_folds(folds: Sequence[int], predict: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -90,10 +90,10 @@ def targets_of(group: TargetGroup, columns: Columns) -> dict[str, tuple[np.ndarr
     Hemisphere to a pair of int arrays of equal length: places among the wanted columns, and the model's target at each. Hemispheres
     of which the group holds no wanted column are left out.
     """
-    found = {}
+    targets_in = {}
     for hemi, place in group.places().items():
         wanted = np.asarray(columns.get(hemi, ()), np.int64)
         places = np.flatnonzero(np.isin(wanted, group.columns[hemi]))
         if len(places):
-            found[hemi] = places, place.start + np.searchsorted(group.columns[hemi], wanted[places])
-    return found
+            targets_in[hemi] = places, place.start + np.searchsorted(group.columns[hemi], wanted[places])
+    return targets_in

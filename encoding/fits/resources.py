@@ -1,7 +1,7 @@
-"""What a fit will need, before it starts: time, memory, video memory, disk; and why it cannot run where it cannot.
+"""Estimate the time, memory, GPU memory and disk space that a fit needs, and refuse it before it starts where they are too small.
 
-Sizes of layers are exact: one grey picture goes through the untrained network. Times are measured on that picture
-and on one product of matrices, and scaled up; they are good to a factor of two or so.
+Sizes of layers are exact: one grey image goes through the untrained network. Times are measured on that image and on one matrix
+product, and scaled up; they are good to a factor of about two.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 PROBE_VERSION = 1
 
 PROGRAM_BYTES = 700e6  # Python with torch loaded
-ALIVE = 3  # of a network's largest activations, at one time
-PASSES = 4  # of block Krylov iteration, usually
+ALIVE = 3  # number of largest activations in memory at one time
+PASSES = 4  # typical number of block Krylov iterations
 DISK_BYTES_PER_SECOND = 5e8
-PROBED = 2  # pictures in the pass that is timed
+PROBED = 2  # images in the pass that is timed
 
 
 class NoRoom(MemoryError):
@@ -45,12 +45,14 @@ class NoRoom(MemoryError):
 
 @dataclass(frozen=True)
 class Probe:
-    """What one picture costs in a network.
+    """Measured cost of one image in a network.
 
     Attributes
     ----------
-    sizes : layer to the number of features it gives, pooled.
-    seconds : for one picture, preparing it included. peak_bytes : of activations. weights_bytes : of the network.
+    sizes : layer to its number of features, pooled.
+    seconds : forward pass and preprocessing of one image.
+    peak_bytes : activations of one image.
+    weights_bytes : parameters and buffers of the network.
     """
 
     sizes: Mapping[str, int]
@@ -61,11 +63,13 @@ class Probe:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a fit needs beyond what is stored already; bytes, and seconds from start to scores.
+    """Estimated cost of a fit beyond what is stored already.
 
     Attributes
     ----------
-    problems : one sentence for each thing that there is not enough of, with a mend; empty where it fits.
+    seconds : from start to scores.
+    ram, gpu, disk : bytes.
+    problems : one sentence for each resource that is too small, with a fix; empty where the fit fits.
     """
 
     seconds: float
@@ -81,7 +85,7 @@ class Estimate:
         return ", ".join(parts)
 
     def check(self) -> None:
-        """NoRoom, or StoreFull where only the disk is too small, if there is any problem."""
+        """Raise NoRoom where memory is too small, StoreFull where only the disk is."""
         if self.problems:
             raise (StoreFull if self._only_disk else NoRoom)(" ".join(self.problems))
 
@@ -90,25 +94,25 @@ class Estimate:
         return all("disk" in problem.partition(";")[0] for problem in self.problems)
 
 
-def preflight(planned: Plan, store: Store, device: str = "cpu") -> Estimate:
-    """What the fit of a plan needs. Builds the network once, without weights; the measure is kept in ``store``.
+def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
+    """Estimate what the fit of a plan needs on a device, ``cpu`` or ``cuda``.
 
-    ``device`` is ``cpu`` or ``cuda``.
+    The network is built and timed once, without weights; the measurement is kept in ``store``.
     """
-    missing = [layer for layer, key in planned.feature_keys.items() if not store.is_sound(key)]
+    missing = [layer for layer, key in plan.feature_keys.items() if not store.is_sound(key)]
     if missing:
-        probed = probe(planned, store, device)
+        probed = probe(plan, store, device)
         sizes, seconds = dict(probed.sizes), probed.seconds
     else:
         probed, seconds = None, 0.0
-        sizes = {layer: features.load(key, store).shape[1] for layer, key in planned.feature_keys.items()}
-    n, n_frames = len(planned.stimuli), planned.stimuli.n_frames
-    if n_frames > 1 and planned.over_frames == "all" and probed:
+        sizes = {layer: features.load(key, store).shape[1] for layer, key in plan.feature_keys.items()}
+    n, n_frames = len(plan.stimuli), plan.stimuli.n_frames
+    if n_frames > 1 and plan.over_frames == "all" and probed:
         sizes = {layer: size * n_frames for layer, size in sizes.items()}
-    passes = n_frames if planned.spec.over_frames not in ("first", "last") else 1
-    uses_components = planned.readout.uses_components  # otherwise neither features nor components are stored
-    fitting_seconds, fitting_bytes = _fitting(planned, sum(sizes.values()) if uses_components else 0, device)
-    disk = _kept_bytes(planned, sum(sizes.values())) + (sum(4.0 * n * sizes[layer] for layer in missing) if uses_components else 0.0)
+    passes = n_frames if plan.spec.over_frames not in ("first", "last") else 1
+    uses_components = plan.readout.uses_components  # otherwise neither features nor components are stored
+    fitting_seconds, fitting_bytes = _fitting(plan, sum(sizes.values()) if uses_components else 0, device)
+    disk = _kept_bytes(plan, sum(sizes.values())) + (sum(4.0 * n * sizes[layer] for layer in missing) if uses_components else 0.0)
     network_bytes = 0.0
     if probed:
         shape_bytes = 4.0 * passes * sum(sizes.values())
@@ -117,7 +121,7 @@ def preflight(planned: Plan, store: Store, device: str = "cpu") -> Estimate:
             probed.weights_bytes + batch * probed.peak_bytes + 2 * min(batch * shape_bytes, 2.0 * features.BATCH_BYTES + shape_bytes)
         )
     working = max(network_bytes, fitting_bytes)
-    return _judged(
+    return _with_problems(
         Estimate(
             seconds=n * passes * seconds + fitting_seconds,
             ram=PROGRAM_BYTES + (working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD),
@@ -129,35 +133,35 @@ def preflight(planned: Plan, store: Store, device: str = "cpu") -> Estimate:
     )
 
 
-def probe(planned: Plan, store: Store, device: str) -> Probe:
-    """The cost of one picture in the plan's backbone, measured once for each store and device."""
-    spec = planned.spec
+def probe(plan: Plan, store: Store, device: str) -> Probe:
+    """Measure the cost of one image in the plan's backbone, once for each store and device."""
+    spec = plan.spec
     key = digest("probe", PROBE_VERSION, backbone=spec.backbone, layers=spec.layers, pool=spec.pool, device=device)
-    found = store.memo(key, lambda: _measure(planned, device), {"spec": spec.to_dict(), "device": device})
-    seconds, peak_bytes, weights_bytes = found["costs"].tolist()
-    return Probe(dict(zip(spec.layers, found["sizes"].tolist(), strict=True)), seconds, peak_bytes, weights_bytes)
+    measured = store.memo(key, lambda: _measure(plan, device), {"spec": spec.to_dict(), "device": device})
+    seconds, peak_bytes, weights_bytes = measured["costs"].tolist()
+    return Probe(dict(zip(spec.layers, measured["sizes"].tolist(), strict=True)), seconds, peak_bytes, weights_bytes)
 
 
-def _measure(planned: Plan, device: str) -> dict[str, np.ndarray]:
+def _measure(plan: Plan, device: str) -> dict[str, np.ndarray]:
     import torch
 
-    spec = planned.spec
-    weights = "random:0" if planned.source.needs_weights else spec.weights
-    backbone = planned.source.open(spec.backbone, weights).to(device)
-    picture = Image.new("RGB", (425, 425), (128, 128, 128))
+    spec = plan.spec
+    weights = "random:0" if plan.source.needs_weights else spec.weights
+    backbone = plan.source.open(spec.backbone, weights).to(device)
+    image = Image.new("RGB", (425, 425), (128, 128, 128))
     started = time.perf_counter()
-    batch = torch.stack([backbone.prepare(picture) for _ in range(PROBED)]).to(device)
+    batch = torch.stack([backbone.prepare(image) for _ in range(PROBED)]).to(device)
     preparing = (time.perf_counter() - started) / PROBED / (os.cpu_count() or 1)
-    made = backbone.activations(batch, spec.layers, spec.pool)  # the first pass is slower than others
+    activations = backbone.activations(batch, spec.layers, spec.pool)  # the first pass is slower than others
     started = time.perf_counter()
     sum(float(features[0, 0]) for features in backbone.activations(batch, spec.layers, spec.pool).values())  # waits for a GPU, too
     seconds = preparing + (time.perf_counter() - started) / PROBED
-    peak = _largest_bytes(backbone, batch, planned) / PROBED
-    sizes = np.array([made[layer].shape[1] for layer in spec.layers], np.int64)
+    peak = _largest_bytes(backbone, batch, plan) / PROBED
+    sizes = np.array([activations[layer].shape[1] for layer in spec.layers], np.int64)
     return {"sizes": sizes, "costs": np.array([seconds, ALIVE * peak, _weights_bytes(backbone)])}
 
 
-def _largest_bytes(backbone: Backbone, batch: object, planned: Plan) -> float:
+def _largest_bytes(backbone: Backbone, batch: object, plan: Plan) -> float:
     """Bytes of the largest tensor made during a forward pass."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -166,13 +170,13 @@ def _largest_bytes(backbone: Backbone, batch: object, planned: Plan) -> float:
         largest = 0
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            made = func(*args, **(kwargs or {}))
-            if torch.is_tensor(made):
-                LargestTensor.largest = max(LargestTensor.largest, made.numel() * made.element_size())
-            return made
+            output = func(*args, **(kwargs or {}))
+            if torch.is_tensor(output):
+                LargestTensor.largest = max(LargestTensor.largest, output.numel() * output.element_size())
+            return output
 
     with torch.no_grad(), LargestTensor():
-        backbone.activations(batch, planned.spec.layers, planned.spec.pool)
+        backbone.activations(batch, plan.spec.layers, plan.spec.pool)
     return float(LargestTensor.largest)
 
 
@@ -185,41 +189,41 @@ def _weights_bytes(backbone: Backbone) -> float:
     return float(sum(each.numel() * each.element_size() for each in [*network.parameters(), *network.buffers()]))
 
 
-def _fitting(planned: Plan, n_features: int, device: str) -> tuple[float, float]:
+def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     """Seconds and bytes of components, moments, weights and scores, for every fold."""
-    n, n_train = planned.subject.n_stimuli, max(len(fold.train) for fold in planned.folds)
+    n, n_train = plan.subject.n_stimuli, max(len(fold.train) for fold in plan.folds)
     most = min(n_train - 1, n_features)
-    k = min(planned.spec.n_components or most, most)
-    n_targets = sum(planned.subject.responses[hemi].shape[1] for hemi in planned.hemis)
-    widest = max((planned.subject.responses[hemi].shape[1] for hemi in planned.hemis), default=0)
+    k = min(plan.spec.n_components or most, most)
+    n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
+    widest = max((plan.subject.responses[hemi].shape[1] for hemi in plan.hemis), default=0)
     if most < components.EXACT_BELOW or k > most // 4:
         work = 4.0 * n * n_features * min(n_train, n_features) + 20.0 * min(n_train, n_features) ** 3  # in float64
-        held = 8.0 * n * n_features * 2 if n_features <= n_train else 8.0 * n * n_train * 3
+        pca_bytes = 8.0 * n * n_features * 2 if n_features <= n_train else 8.0 * n * n_train * 3
     else:
         work = PASSES * 4.0 * n * n_features * (k + components.OVERSAMPLING)
-        held = 4.0 * n_features * (k + components.OVERSAMPLING) * (PASSES + 3)
-    columns = k * planned.n_frames * len(planned.spaces)
-    n_inner = planned.readout.n_folds(planned.options) if planned.readout.uses_moments else 0
-    fitting, fitting_bytes = planned.readout.cost(n_train, columns, n_targets, planned.options)
+        pca_bytes = 4.0 * n_features * (k + components.OVERSAMPLING) * (PASSES + 3)
+    columns = k * plan.n_frames * len(plan.spaces)
+    n_inner = plan.readout.n_folds(plan.options) if plan.readout.uses_moments else 0
+    fitting, fitting_bytes = plan.readout.cost(n_train, columns, n_targets, plan.options)
     work += 2.0 * n_train * columns * n_targets + fitting
     reading = 4.0 * n * (n_targets + PASSES * n_features) / DISK_BYTES_PER_SECOND
     moments = 4.0 * (n_inner + 2) * columns * widest + 8.0 * (n_inner + 1) * columns**2
-    seconds = len(planned.folds) * (work / _speed(device) + reading)
-    return seconds, max(held, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + 4.0 * n_features * k
+    seconds = len(plan.folds) * (work / _speed(device) + reading)
+    return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + 4.0 * n_features * k
 
 
-def _kept_bytes(planned: Plan, n_features: int) -> float:
-    """What components, moments and weights of all folds take in the Store."""
-    n = planned.subject.n_stimuli
-    k = min(planned.spec.n_components or n, n, n_features)
-    n_targets = sum(planned.subject.responses[hemi].shape[1] for hemi in planned.hemis)
-    moments = (planned.readout.n_folds(planned.options) + 1) * k * n_targets if planned.readout.uses_moments else 0
-    return 4.0 * len(planned.folds) * (k * (n + n_features) + moments + 2 * k * n_targets)
+def _kept_bytes(plan: Plan, n_features: int) -> float:
+    """Bytes of components, moments and weights of all folds in the Store."""
+    n = plan.subject.n_stimuli
+    k = min(plan.spec.n_components or n, n, n_features)
+    n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
+    moments = (plan.readout.n_folds(plan.options) + 1) * k * n_targets if plan.readout.uses_moments else 0
+    return 4.0 * len(plan.folds) * (k * (n + n_features) + moments + 2 * k * n_targets)
 
 
 @cache
 def _speed(device: str) -> float:
-    """Multiplications and additions a second, in a product of two large matrices."""
+    """Floating-point operations per second in a product of two large matrices."""
     import torch
 
     one = torch.randn(1024, 1024, device=device)
@@ -229,8 +233,8 @@ def _speed(device: str) -> float:
     return 0.5 * 2 * prod(one.shape) * len(one) / (time.perf_counter() - started)  # the work is not all large products
 
 
-def _judged(estimate: Estimate, store: Store, device: str) -> Estimate:
-    """The estimate with what there is not enough of."""
+def _with_problems(estimate: Estimate, store: Store, device: str) -> Estimate:
+    """Add one problem for each resource that is too small."""
     problems = []
     free = shutil.disk_usage(store.root).free
     if estimate.disk + features.SPARE_BYTES > free:

@@ -1,4 +1,4 @@
-"""A finished fit: scores as tables and maps, predictions of its test stimuli, files to save."""
+"""Result of a finished fit: scores as tables and maps, predictions of the test stimuli, files to save."""
 
 from __future__ import annotations
 
@@ -30,10 +30,8 @@ from encoding.storage.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-EVERY_VERTEX = "all"  # the row that stands for every vertex of a hemisphere
-
-
-MEASURES = ("cv_", "kkt", "share_", "validation_r")  # details that measure a model, by how they begin; others are parameters it chose
+EVERY_VERTEX = "all"  # the table row of every vertex of a hemisphere
+MEASURES = ("cv_", "kkt", "share_", "validation_r")  # prefixes of details that measure a model; others are parameters it chose
 
 
 class ScoreTables:
@@ -44,9 +42,10 @@ class ScoreTables:
     plan : the fit's spec, subject, folds and target groups.
     store : where results that are computed from this fit are kept.
     key : name of the fit in the Store.
-    provenance : library versions, commit, device, seconds and the spec of whoever fitted it first.
+    provenance : library versions, commit, device, seconds and spec of the original fit.
     has_data : whether the stimuli and responses are here; false for an imported fit.
-    cached, seconds : whether nothing had to be fitted, and how long the call took.
+    cached : whether the fit was read from the Store.
+    seconds : duration of the call.
     """
 
     plan: Plan
@@ -60,37 +59,41 @@ class ScoreTables:
 
     @property
     def n_train(self) -> int:
-        """Training images (of the first fold)."""
+        """Number of training stimuli of the first fold."""
         return len(self.plan.folds[0].train)
 
     @property
     def n_test(self) -> int:
-        """Test images (over all folds)."""
+        """Number of test stimuli over all folds."""
         return sum(len(fold.test) for fold in self.plan.folds)
 
     @property
     def n_test_stimuli(self) -> int:
-        """Different test stimuli, or groups of rows that belong together (over all folds): the units of intervals and tests."""
+        """Number of independent test units (stimuli, or groups of rows), over all folds: what intervals and tests resample."""
         return sum(len(np.unique(self.plan.subject.groups[fold.test])) for fold in self.plan.folds)
 
     @property
     def detail_names(self) -> tuple[str, ...]:
-        """What the readout reports for each vertex beside the scores, such as ``alpha``."""
+        """Names of what the readout reports for each vertex beside the scores, such as ``alpha``."""
         first = self.plan.hemis[0]
         names = [name.removeprefix(f"{first}_") for name in self._arrays if name.startswith(f"{first}_")]
         return tuple(name for name in names if name not in STORED_SCORES)
 
     def score(self, hemi: str, name: str = "r", *, least_ceiling: float = LEAST_CEILING) -> np.ndarray:
-        """One score, or readout detail, of every vertex of a hemisphere: (n_vertices,) float64.
+        """Average a score or readout detail over folds, for every vertex of a hemisphere.
 
-        Over folds it is the mean; of a parameter that the readout chose (a penalty, a number of components, an epoch) it is the
-        median, the lower of two middle values, so that it is one that a fold used.
+        Scores are averaged by the mean; parameters that the readout chose (a penalty, a number of components, an epoch) by the median,
+        the lower of two middle values, so that a fold used the value.
 
         Parameters
         ----------
         name : a key of :data:`encoding.evaluation.scores.SCORES`, or one of :attr:`detail_names`. Scores that need a noise ceiling
             are computed from the mean r over folds; one that the fit was stored without is NaN.
-        least_ceiling : vertices with a lower ceiling have no normalised score (NaN).
+        least_ceiling : vertices with a lower noise ceiling get no normalised score (NaN).
+
+        Returns
+        -------
+        (n_vertices,) float64.
 
         Raises
         ------
@@ -111,34 +114,34 @@ class ScoreTables:
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """The scores that this fit has: those that need a noise ceiling only where it is known, those of images not of clips."""
+        """Keys of the scores that this fit has: some need a noise ceiling, some are of images only."""
         known = self.plan.subject.ceiling is not None
         return tuple(
             name for name, score in SCORES.items() if (known or not score.needs_ceiling) and not (score.images_only and self.plan.of_clips)
         )
 
     def ceiling(self, hemi: str) -> np.ndarray | None:
-        """(n_vertices,) noise ceiling, the explainable share of variance; None where unknown."""
+        """Noise ceiling (n_vertices,) as the explainable fraction of variance, 0 to 1; None where unknown."""
         return None if self.plan.subject.ceiling is None else np.asarray(self.plan.subject.ceiling[hemi])
 
     @cached_property
     def selected_rois(self) -> tuple[str, ...]:
-        """The ROIs that the spec asks for; else every vertex together and then every ROI."""
+        """ROIs of the spec; where it names none, ``all`` vertices and then every ROI."""
         return self.plan.spec.rois or (EVERY_VERTEX, *roi_names(self.plan.subject))
 
     def columns(self, roi: str, hemi: str) -> np.ndarray:
-        """The columns of an ROI in a hemisphere, sorted; empty where it has none."""
+        """Columns of an ROI in a hemisphere, sorted int64; empty where it has none."""
         if roi == EVERY_VERTEX:
             return np.arange(self.plan.subject.responses[hemi].shape[1])
         return self.plan.subject.rois[hemi].get(roi, np.zeros(0, np.int64))
 
     def rois(self, *, least_ceiling: float = LEAST_CEILING) -> pd.DataFrame:
-        """One row for each ROI and hemisphere; an empty ROI has ``n_vertices`` 0 and NaN scores.
+        """Tabulate scores, one row for each ROI and hemisphere; an empty ROI has ``n_vertices`` 0 and NaN scores.
 
         Columns: roi, hemi, n_vertices, then for each of :data:`encoding.evaluation.scores.SCORES` the mean over vertices (``r_mean``,
         ``r2_mean``, else the score's key) and, where it is defined, the median (``<key>_median``). Scores that need a noise ceiling
-        stand there where it is known, with n_normalised, the vertices with a ceiling of ``least_ceiling`` or more, and ceiling_r,
-        the mean root of the ceiling, which is the highest mean r there is.
+        are included where it is known, with n_normalised, the number of vertices with a ceiling of ``least_ceiling`` or more, and
+        ceiling_r, the mean square root of the ceiling, which is the highest mean r that a model can reach.
         """
         import pandas as pd
 
@@ -162,7 +165,7 @@ class ScoreTables:
         return row
 
     def vertices(self) -> pd.DataFrame:
-        """One row for each vertex of the selected ROIs: hemi, column, fsaverage index (where known), its ROIs, scores, ceiling, details."""
+        """Tabulate the vertices of the selected ROIs: hemi, column, fsaverage index (where known), its ROIs, scores, ceiling, details."""
         import pandas as pd
 
         return pd.concat([self._vertex_table(hemi) for hemi in self.plan.hemis], ignore_index=True)
@@ -182,7 +185,7 @@ class ScoreTables:
         return pd.DataFrame(table)
 
     def roi_labels(self, hemi: str) -> np.ndarray:
-        """(n_vertices,) the ROIs of each vertex, separated by spaces."""
+        """Names of each vertex's ROIs, separated by spaces, (n_vertices,) object."""
         labels = [[] for _ in range(self.plan.subject.responses[hemi].shape[1])]
         for roi, columns in self.plan.subject.rois[hemi].items():
             for column in columns:
@@ -190,22 +193,22 @@ class ScoreTables:
         return np.array([" ".join(names) for names in labels], dtype=object)
 
     def layer_shares(self, hemi: str) -> dict[str, np.ndarray]:
-        """Layer to its share of R² (n_vertices,), which add up to ``r2`` (product measure); empty unless layers were treated apart."""
+        """Product measure: layer to its share of R² (n_vertices,); shares add up to ``r2``. Empty unless layers were treated apart."""
         names = [f"share_{number}" for number in range(len(self.plan.spec.layers))]
         known = [name for name in names if f"{hemi}_{name}" in self._arrays]
         return {layer: self.score(hemi, name) for layer, name in zip(self.plan.spec.layers, known, strict=False)}
 
     def test_rows(self) -> np.ndarray:
-        """(n_test,) the stimuli tested, fold after fold."""
+        """Row numbers of the test stimuli (n_test,), fold after fold."""
         return np.concatenate([fold.test for fold in self.plan.folds])
 
     def test_r(self, predicted: np.ndarray, measured: np.ndarray) -> float:
-        """Pearson r of predictions (n_test,) in the order of :meth:`test_rows`: that of each fold, then their mean, as every r of a fit."""
+        """Pearson r of one vertex, averaged over folds; ``predicted`` and ``measured`` (n_test,) are in the order of :meth:`test_rows`."""
         ends = np.cumsum([len(fold.test) for fold in self.plan.folds])[:-1]
         return float(np.mean([pearson(p, m) for p, m in zip(np.split(predicted, ends), np.split(measured, ends), strict=True)]))
 
     def summary(self) -> dict[str, Any]:
-        """The JSON-able account that ``python -m encoding fit --json`` prints; NaN becomes None."""
+        """JSON-serialisable summary, as ``python -m encoding fit --json`` prints it; NaN becomes None."""
         wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "rmse", "mae", "smooth_l1", "ceiling_r"]
         wanted += [score.mean_column for score in SCORES.values() if score.needs_ceiling]
         table = self.rois()
@@ -242,13 +245,13 @@ class ScoreTables:
 
 @dataclass(frozen=True)
 class Result(ScoreTables):
-    """What :func:`encoding.fit` returns. Everything in it is read from the Store when it is used.
+    """Result of :func:`encoding.fit`; arrays are read from the Store on first use.
 
     Attributes
     ----------
-    plan : the fit's spec, subject, folds and stage names.
-    cached : true where nothing had to be fitted.
-    seconds : how long the call took.
+    plan : the fit's spec, subject, folds and stage keys.
+    cached : whether the fit was read from the Store.
+    seconds : duration of the call.
     """
 
     plan: Plan
@@ -266,13 +269,13 @@ class Result(ScoreTables):
 
     @cached_property
     def _arrays(self) -> Mapping[str, np.ndarray]:
-        found = self.store.get(self.key)
-        if found is None:
+        arrays = self.store.get(self.key)
+        if arrays is None:
             raise FileNotFoundError(f"{self.key} is no longer in the Store. Fit it again.")
-        return found
+        return arrays
 
     def derived(self, key: str) -> Mapping[str, np.ndarray] | None:
-        """Read what was computed from this fit, such as bootstrap intervals or the learning curve, by its key; None where it was not."""
+        """Read a stored result that was computed from this fit, such as bootstrap intervals, by its key; None where it is not stored."""
         return self.store.get(key)
 
     def prediction_refusal(self) -> str:
@@ -290,26 +293,26 @@ class Result(ScoreTables):
         ------
         FileNotFoundError where they are no longer in the Store.
         """
-        found = self.store.get(self.plan.components_key(self.plan.folds[fold], layers))
-        if found is None:
+        pca = self.store.get(self.plan.components_key(self.plan.folds[fold], layers))
+        if pca is None:
             raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
-        return found["mean"], found["axes"]
+        return pca["mean"], pca["axes"]
 
-    def model(self, part: str, fold: int = 0) -> Model:
-        """The model of a part of the vertices (by default a hemisphere, ``lh`` or ``rh``; see ``encoding.fits.targets``), of one fold."""
+    def model(self, group: str, fold: int = 0) -> Model:
+        """Read the fitted model of one fold and target group; groups are named ``lh``, ``both``, ``lh V1v`` or ``lh 120``."""
         known = {each.name: each for each in self.plan.target_groups}
-        if part not in known:
-            raise UnknownName(unknown("part of this fit", part, known))
-        return restored(self.plan, self.plan.folds[fold], known[part], self.store)
+        if group not in known:
+            raise UnknownName(unknown("target group of this fit", group, known))
+        return restored(self.plan, self.plan.folds[fold], known[group], self.store)
 
     def history(self, fold: int = 0) -> dict[str, Mapping[str, np.ndarray]]:
-        """Part to what its model was like on the way, such as ``train_loss`` of each epoch; empty where nothing was trained."""
-        found = {part.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], part)) for part in self.plan.target_groups}
-        told = {name: Model.shared_fields(arrays)["history"] for name, arrays in found.items() if arrays is not None}
-        return {name: history for name, history in told.items() if history}
+        """Training curves by target group, such as ``train_loss`` (n_epochs,); empty where nothing was trained by epochs."""
+        models = {group.name: self.store.get(self.plan.weights_key(self.plan.folds[fold], group)) for group in self.plan.target_groups}
+        histories = {name: Model.shared_fields(arrays)["history"] for name, arrays in models.items() if arrays is not None}
+        return {name: history for name, history in histories.items() if history}
 
     def components(self, fold: int = 0) -> np.ndarray:
-        """(n_stimuli, k) float32 component scores that a fold's models see."""
+        """Component scores (n_stimuli, k) float32 that a fold's models predict from."""
         return stored_components(self.plan, self.plan.folds[fold], self.store)
 
     def predicted(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -354,7 +357,7 @@ class Result(ScoreTables):
         return model, self.store.memo(key, make, {"weights": weights})["basis"]
 
     def measured(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(n_test, n_columns) float32, responses in the order of :meth:`test_rows`."""
+        """Responses (n_test, n_columns) float32 in the order of :meth:`test_rows`."""
         return np.asarray(self.plan.subject.responses[hemi][self.test_rows()][:, np.asarray(columns)], np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What to compute. A spec is plain data: hashable, JSON-able, and short enough for a URL."""
+"""Specification of a fit as plain data: hashable, JSON-serialisable and short enough for a URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TARGET_GROUPS = ("hemisphere", "both", "roi", "vertex:<hemi>:<column>")
 
 
 def check_target_groups(target_groups: str) -> str:
-    """``target_groups`` itself; ValueError unless it is one of :data:`TARGET_GROUPS`.
+    """Validate a choice of target groups and return it; ValueError unless it is one of :data:`TARGET_GROUPS`.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def check_target_groups(target_groups: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSpec:
-    """One encoding model: which responses are predicted from what, and how.
+    """Specification of one encoding model: data, features, readout and split.
 
     Attributes
     ----------
@@ -40,9 +40,9 @@ class FitSpec:
     backbone : name from :data:`encoding.backbones.BACKBONES`, such as ``torchvision/alexnet``.
     layers : one or more layers of it; several are concatenated.
     weights : ``pretrained``, ``random:<seed>`` or the path of a weights file.
-    pool : what is kept of the places of a layer: ``none`` (all), ``mean``, ``max``, ``grid:<n>`` or ``class`` (the class token).
-    frames : frames taken of each clip, evenly spaced; pictures have but one.
-    over_frames : what is kept of a clip's frames: ``mean``, ``max``, ``first``, ``last``, ``all`` (side by side) or ``sequence``
+    pool : spatial pooling of a layer: ``none`` (all positions), ``mean``, ``max``, ``grid:<n>`` or ``class`` (the class token).
+    frames : frames taken of each clip, evenly spaced; images have one.
+    over_frames : pooling over a clip's frames: ``mean``, ``max``, ``first``, ``last``, ``all`` (side by side) or ``sequence``
         (side by side, and components are those of single frames).
     layer_scaling : ``equal`` scales several layers that share a PCA to the same total variance over the training rows, so that no
         layer outweighs the others by its size; ``none`` takes features as they are. Without effect on a single layer.
@@ -50,7 +50,7 @@ class FitSpec:
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
     split : ``holdout:<train fraction>:<seed>`` or ``kfold:<folds>:<seed>``.
-    rois : ROIs to report; none means all, and every vertex.
+    rois : ROIs to report; empty for all ROIs and every vertex.
     hemi : ``lh``, ``rh`` or another block of the subject's responses; ``both`` for every block.
     target_groups : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
         ``vertex:<hemi>:<column>``.
@@ -102,7 +102,7 @@ class FitSpec:
             raise ValueError(f"hemi must be lh, rh, another block of responses, or both; not {self.hemi!r}.")
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form; :meth:`from_dict` reads it back to an equal spec."""
+        """JSON-serialisable dict; :meth:`from_dict` turns it back into an equal spec."""
         lists = {name: list(getattr(self, name)) for name in ("layers", "rois", "extra_subjects")}
         return asdict(self) | lists | {"options": dict(self.options)}
 
@@ -123,7 +123,7 @@ class FitSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The spec that :meth:`to_dict` wrote, under today's field names or those of :data:`FORMER_FIELDS`.
+        """Read the output of :meth:`to_dict`, under today's field names or those of :data:`FORMER_FIELDS`.
 
         A spec without ``layer_scaling`` is of the first release, which took several layers as they are.
 
@@ -140,16 +140,16 @@ class FitSpec:
         return cls(**values)
 
     def changed(self) -> dict[str, Any]:
-        """The fields that differ from a bare ``FitSpec()``."""
+        """Fields that differ from the defaults of ``FitSpec()``."""
         return {name: value for name, value in self.to_dict().items() if value != FitSpec().to_dict()[name]}
 
     def with_defaults(self) -> FitSpec:
-        """The same fit with every parameter of its readout spelled out; as it is where this program does not know the readout."""
+        """Spell out every parameter of the readout; unchanged where the readout is not registered."""
         readout = READOUTS.get(self.readout)
         return self if readout is None else replace(self, options=tuple(asdict(readout.read(dict(self.options))).items()))
 
     def to_command(self, *, full: bool = False) -> str:
-        """The shell command that runs this fit.
+        """Write the shell command that runs this fit.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class FitSpec:
         return shlex.join(["python", "-m", "encoding", "fit", *self.command_options(full=full)])
 
     def command_options(self, network: Sequence[str] | None = None, *, full: bool = False) -> list[str]:
-        """The options that name this fit on a command line.
+        """List the command-line options that define this fit.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class FitSpec:
         return words
 
     def to_python(self, *, full: bool = False) -> str:
-        """Three lines of Python that reproduce the fit in a notebook; ``full`` spells out every setting, as for :meth:`to_command`."""
+        """Write three lines of Python that reproduce the fit in a notebook; ``full`` as for :meth:`to_command`."""
         spec = self.with_defaults() if full else self
         values = asdict(spec) | {"options": dict(spec.options)}
         named = [f"{name}={values[name]!r}" for name in (values if full else spec.changed())]

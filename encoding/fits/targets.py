@@ -1,7 +1,7 @@
-"""Which targets are fitted together: a hemisphere, both, one ROI at a time, or a single vertex.
+"""Partition the targets into groups that share a model: a hemisphere, both, one ROI at a time, or a single vertex.
 
-It matters where targets depend on each other: a network's hidden layers serve all the vertices it is trained on. Where each
-target has a model of its own (ridge and most of the linear family) only a single vertex is treated apart.
+The partition changes results where targets depend on each other: a network's hidden layers serve all the vertices that it is trained on.
+Where each target has a model of its own (ridge and most linear readouts), hemispheres are fitted whole except for a single vertex.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy as np
 
 from encoding.datasets import Subject
 
-REST = "others"  # the vertices that no ROI holds
+REST = "others"  # the vertices outside every ROI
 
 
 @dataclass(frozen=True)
 class TargetGroup:
-    """Targets that one model predicts.
+    """The targets (columns of the responses) that one model predicts.
 
     Attributes
     ----------
     name : ``lh``, ``both``, ``lh V1v``, ``lh others`` or ``lh 120``.
-    columns : hemisphere to its columns, sorted int64; targets of the model are in this order.
-    whole : true where every column of each of these hemispheres is there.
+    columns : hemisphere to its columns (n_columns,), sorted int64; the model's targets are in this order.
+    whole : whether the group holds every column of its hemispheres.
     """
 
     name: str
@@ -32,35 +32,37 @@ class TargetGroup:
     whole: bool = False
 
     def places(self) -> dict[str, slice]:
-        """Hemisphere to the targets of the model that are its columns."""
+        """Hemisphere to the slice of the model's targets that are its columns."""
         edges = np.cumsum([0, *(len(columns) for columns in self.columns.values())])
         return {hemi: slice(int(edges[i]), int(edges[i + 1])) for i, hemi in enumerate(self.columns)}
 
 
 def group_rois(subject: Subject, group: TargetGroup) -> dict[str, np.ndarray]:
-    """ROI to the targets of a group that belong to it, sorted, both hemispheres together; without those that have none there."""
-    found: dict[str, list[np.ndarray]] = {}
+    """Map each ROI to its targets in a group, sorted, both hemispheres together; ROIs without a target there are left out."""
+    targets_of: dict[str, list[np.ndarray]] = {}
     for hemi, place in group.places().items():
         for roi, columns in subject.rois[hemi].items():
             here = np.flatnonzero(np.isin(group.columns[hemi], columns)) + place.start
             if len(here):
-                found.setdefault(roi, []).append(here)
-    return {roi: np.concatenate(targets) for roi, targets in found.items()}
+                targets_of.setdefault(roi, []).append(here)
+    return {roi: np.concatenate(targets) for roi, targets in targets_of.items()}
 
 
 def target_groups_of(
     subject: Subject, target_groups: str, *, hemis: tuple[str, ...], rois: tuple[str, ...], per_target: bool
 ) -> tuple[TargetGroup, ...]:
-    """The parts that are fitted one after another; no column is in two.
+    """Partition a subject's targets into groups that are fitted one after another; no column is in two.
 
     Parameters
     ----------
-    rois : those asked for; with ``roi`` only they are fitted, and every ROI and the vertices outside them where there are none.
-    per_target : whether other targets make no difference, so that hemispheres serve for everything but a single vertex.
+    target_groups : one of :data:`encoding.fits.spec.TARGET_GROUPS`.
+    hemis : hemispheres to fit.
+    rois : selected ROIs; with ``roi`` only they are fitted, and if empty every ROI and then the vertices outside them.
+    per_target : whether each target has a model of its own; groups are then whole hemispheres, or the single vertex.
 
     Raises
     ------
-    ValueError for a vertex that the subject does not have.
+    ValueError for a hemisphere that is not fitted, or a vertex that the subject does not have.
     """
     if target_groups.startswith("vertex:"):
         return (_vertex(subject, target_groups, hemis),)
@@ -68,9 +70,9 @@ def target_groups_of(
     if target_groups == "both" and not per_target and len(hemis) > 1:
         return (TargetGroup("both", whole, whole=True),)
     if target_groups == "roi" and not per_target:
-        found = tuple(part for hemi in hemis for part in _by_roi(subject, hemi, rois))
-        if found:
-            return found
+        groups = tuple(group for hemi in hemis for group in _by_roi(subject, hemi, rois))
+        if groups:
+            return groups
     return tuple(TargetGroup(hemi, {hemi: columns}, whole=True) for hemi, columns in whole.items())
 
 
@@ -84,15 +86,15 @@ def _vertex(subject: Subject, target_groups: str, hemis: tuple[str, ...]) -> Tar
     return TargetGroup(f"{hemi} {int(column)}", {hemi: np.array([int(column)])})
 
 
-def _by_roi(subject: Subject, hemi: str, asked: tuple[str, ...]) -> list[TargetGroup]:
-    """A vertex of several ROIs goes with the smallest; those of none come last."""
+def _by_roi(subject: Subject, hemi: str, selected: tuple[str, ...]) -> list[TargetGroup]:
+    """One group for each ROI, then the vertices outside every ROI; a vertex of several ROIs goes with the smallest."""
     known = {roi: columns for roi, columns in subject.rois[hemi].items() if len(columns)}
     owner = np.full(subject.responses[hemi].shape[1], -1)
     names = sorted(known, key=lambda roi: -len(known[roi]))
     for number, roi in enumerate(names):
-        if not asked or roi in asked:
+        if not selected or roi in selected:
             owner[known[roi]] = number
-    parts = [
+    groups = [
         TargetGroup(f"{hemi} {roi}", {hemi: np.flatnonzero(owner == names.index(roi))})
         for roi in known
         if (owner == names.index(roi)).any()
@@ -100,4 +102,4 @@ def _by_roi(subject: Subject, hemi: str, asked: tuple[str, ...]) -> list[TargetG
     rest, rest_name = np.flatnonzero(owner < 0), REST
     while rest_name in known:  # an ROI of that name
         rest_name = f"{rest_name} (no ROI)"
-    return parts if asked or not len(rest) or not parts else [*parts, TargetGroup(f"{hemi} {rest_name}", {hemi: rest})]
+    return groups if selected or not len(rest) or not groups else [*groups, TargetGroup(f"{hemi} {rest_name}", {hemi: rest})]

@@ -1,4 +1,4 @@
-"""What a readout is shown of some stimuli: their components, their responses, or the pictures themselves."""
+"""Training data of one split: design matrix (components or the stimuli themselves), responses, and what else a readout declares."""
 
 from __future__ import annotations
 
@@ -15,103 +15,124 @@ from encoding.fits.targets import TargetGroup, group_rois
 from encoding.readouts import Chosen, Model, Responses, Training
 from encoding.storage.store import Store
 
-SAME = 1e-4  # distance over length at which two pictures' components are those of one picture
+SAME = 1e-4  # relative distance below which two rows of components are those of one stimulus
 
 
-def stored_components(planned: Plan, fold: Fold, store: Store) -> np.ndarray:
-    """(n_stimuli, k) float32 component scores of a finished fit; memory-mapped where they are of one space.
+def stored_components(plan: Plan, fold: Fold, store: Store) -> np.ndarray:
+    """Read the component scores of a finished fit, (n_stimuli, k) float32; memory-mapped unless layers are reduced apart.
 
     Raises
     ------
     FileNotFoundError where they are no longer in the Store.
     """
-    found = [store.get(planned.components_key(fold, layers)) for layers in planned.spaces]
-    if any(arrays is None for arrays in found):
+    spaces = [store.get(plan.components_key(fold, layers)) for layers in plan.spaces]
+    if any(arrays is None for arrays in spaces):
         raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
-    scores = [arrays["scores"] for arrays in found]
+    scores = [arrays["scores"] for arrays in spaces]
     return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)
 
 
-def design_matrix(planned: Plan, fold: Fold, store: Store) -> np.ndarray | None:
-    """:func:`stored_components`, or None for a readout that predicts from the stimuli themselves."""
-    return stored_components(planned, fold, store) if planned.readout.uses_components else None
+def design_matrix(plan: Plan, fold: Fold, store: Store) -> np.ndarray | None:
+    """Read the component scores (n_stimuli, k) of a finished fit; None for a readout that predicts from the stimuli themselves."""
+    return stored_components(plan, fold, store) if plan.readout.uses_components else None
 
 
-def is_complete(planned: Plan, store: Store) -> bool:
-    """Whether the fit's scores are there, and what predictions are made with; a person may have pruned some of it."""
-    needed = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.target_groups]
-    if planned.readout.uses_components:
-        needed += [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces]
-    return all(key in store for key in needed) and store.is_sound(planned.key)
+def is_complete(plan: Plan, store: Store) -> bool:
+    """Whether scores, weights and components are all stored; a user may have pruned some of them."""
+    needed = [plan.weights_key(fold, group) for fold in plan.folds for group in plan.target_groups]
+    if plan.readout.uses_components:
+        needed += [plan.components_key(fold, layers) for fold in plan.folds for layers in plan.spaces]
+    return all(key in store for key in needed) and store.is_sound(plan.key)
 
 
-def bands_of(planned: Plan, fold: Fold, store: Store) -> tuple[int, ...]:
-    """How many components each layer has, where the readout treats each apart; else empty."""
-    if not planned.readout.by_layer:
+def bands_of(plan: Plan, fold: Fold, store: Store) -> tuple[int, ...]:
+    """Number of components of each layer where the readout treats layers apart (banded ridge); else empty."""
+    if not plan.readout.by_layer:
         return ()
-    return tuple(int(store.get(planned.components_key(fold, layers))["scores"].shape[1]) for layers in planned.spaces)
+    return tuple(int(store.get(plan.components_key(fold, layers))["scores"].shape[1]) for layers in plan.spaces)
 
 
-def inputs(planned: Plan, rows: np.ndarray, Z: np.ndarray | None) -> Any:
-    """What a model of this plan predicts from, of some stimuli: rows of the components ``Z``, or the stimuli themselves."""
-    return Z[rows] if planned.readout.uses_components else Chosen(planned.stimuli, rows)
+def inputs(plan: Plan, rows: np.ndarray, Z: np.ndarray | None) -> Any:
+    """Select what a model predicts from: rows of the components ``Z`` (n_stimuli, k), or the stimuli themselves."""
+    return Z[rows] if plan.readout.uses_components else Chosen(plan.stimuli, rows)
 
 
 def training_rows(
-    planned: Plan, fold: Fold, part: TargetGroup, Z: np.ndarray | None, *, extra_subjects: Sequence[Training] = (), **more: Any
+    plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray | None, *, extra_subjects: Sequence[Training] = (), **more: Any
 ) -> Training:
-    """The training rows of a fold with the responses of a part. ``Z`` (n_stimuli, k) may be None for readouts that look at stimuli."""
-    subject, uses_components = planned.subject, planned.readout.uses_components
-    uses = planned.readout.uses(planned.options)
+    """Collect the training data of one fold and target group.
+
+    Parameters
+    ----------
+    Z : (n_stimuli, k) component scores; None for readouts that take the stimuli themselves.
+    extra_subjects : training data of other subjects that share the model.
+    more : further fields of :class:`encoding.readouts.Training`.
+
+    Returns
+    -------
+    Design matrix (n_train, k) float32, responses (n_train, n_targets), inner folds, and ROIs and positions where the readout uses them.
+    """
+    subject, uses_components = plan.subject, plan.readout.uses_components
+    uses = plan.readout.uses(plan.options)
     return Training(
         X=Z[fold.train] if uses_components else np.zeros((len(fold.train), 0), np.float32),
-        Y=Responses([(subject.responses[hemi], columns) for hemi, columns in part.columns.items()], fold.train),
-        fold=planned.inner(fold),
-        n_frames=planned.n_frames,
-        rois=group_rois(subject, part) if "rois" in uses else {},
-        positions=positions(subject, part) if "positions" in uses else None,
-        stimuli=None if uses_components else Chosen(planned.stimuli, fold.train),
-        open_backbone=None if uses_components else (lambda: planned.source.open(planned.spec.backbone, planned.spec.weights)),
-        layers=planned.spec.layers,
-        pool=planned.spec.pool,
-        over_frames=planned.over_frames,
+        Y=Responses([(subject.responses[hemi], columns) for hemi, columns in group.columns.items()], fold.train),
+        fold=plan.inner(fold),
+        n_frames=plan.n_frames,
+        rois=group_rois(subject, group) if "rois" in uses else {},
+        positions=positions(subject, group) if "positions" in uses else None,
+        stimuli=None if uses_components else Chosen(plan.stimuli, fold.train),
+        open_backbone=None if uses_components else (lambda: plan.source.open(plan.spec.backbone, plan.spec.weights)),
+        layers=plan.spec.layers,
+        pool=plan.spec.pool,
+        over_frames=plan.over_frames,
         extra_subjects=tuple(extra_subjects),
         **more,
     )
 
 
-def restored(planned: Plan, fold: Fold, part: TargetGroup, store: Store, Z: np.ndarray | None = None) -> Model:
-    """The stored model of a part.
+def restored(plan: Plan, fold: Fold, group: TargetGroup, store: Store, Z: np.ndarray | None = None) -> Model:
+    """Read the stored model of a target group.
 
     Raises
     ------
     FileNotFoundError where it, or what it is restored with, is no longer in the Store.
     """
-    found = store.get(planned.weights_key(fold, part))
-    if found is None:
+    arrays = store.get(plan.weights_key(fold, group))
+    if arrays is None:
         raise FileNotFoundError("The weights of this fit are no longer in the Store. Fit it again.")
-    if not planned.readout.restores_from_data:
-        return planned.readout.restore(found, None)
+    if not plan.readout.restores_from_data:
+        return plan.readout.restore(arrays, None)
     if Z is None:
-        Z = design_matrix(planned, fold, store)
-    return planned.readout.restore(found, training_rows(planned, fold, part, Z))
+        Z = design_matrix(plan, fold, store)
+    return plan.readout.restore(arrays, training_rows(plan, fold, group, Z))
 
 
-def positions(subject: Subject, part: TargetGroup) -> np.ndarray | None:
-    """(t, 3) float32 in millimetres, where targets lie on fsaverage5's white surface; None unless all of them have a place there."""
+def positions(subject: Subject, group: TargetGroup) -> np.ndarray | None:
+    """Coordinates of a group's targets on the white surface of fsaverage5, (n_targets, 3) float32 in mm; None unless all have one."""
     if subject.vertices is None:
         return None
-    found = []
-    for hemi, columns in part.columns.items():
+    coordinates = []
+    for hemi, columns in group.columns.items():
         vertices = np.asarray(subject.vertices[hemi])[columns]
         if hemi not in surface.HEMIS or (len(vertices) and vertices.max() >= surface.N_VERTICES):
             return None
-        found.append(surface.mesh("white", hemi)[0][vertices])
-    return np.concatenate(found).astype(np.float32)
+        coordinates.append(surface.mesh("white", hemi)[0][vertices])
+    return np.concatenate(coordinates).astype(np.float32)
 
 
 def without_test_stimuli(others: np.ndarray, tested: np.ndarray, Z: np.ndarray, Z_others: np.ndarray) -> np.ndarray:
-    """The rows among ``others`` of Z_others (m, k) that no tested row of Z (n, k) equals: pictures that two subjects saw are left out."""
+    """Leave out another subject's training stimuli that this subject is tested on.
+
+    Parameters
+    ----------
+    others, tested : row numbers of ``Z_others`` and of ``Z``.
+    Z, Z_others : (n_stimuli, k) component scores of the two subjects, in the same components.
+
+    Returns
+    -------
+    The ``others`` whose components differ from those of every tested stimulus by more than :data:`SAME` of their length.
+    """
     A, B = Z_others[others].astype(np.float64), Z[tested].astype(np.float64)
     squared = (A**2).sum(1)[:, None] + (B**2).sum(1) - 2 * A @ B.T
     return others[squared.min(1) > SAME**2 * np.maximum((A**2).sum(1), np.finfo(float).tiny)]

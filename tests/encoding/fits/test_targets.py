@@ -119,7 +119,7 @@ def test_both_hemispheres_in_one_model(tiny, store, keep):
     assert result.score("rh", "constant").tolist() == list(range(10, 20))
     joint = fit(replace(PLS, target_groups="both"), store)
     assert joint.model("both").weights.shape[1] == 20
-    with pytest.raises(UnknownName, match="part of this fit"):
+    with pytest.raises(UnknownName, match="target group of this fit"):
         joint.model("lh")
 
 
