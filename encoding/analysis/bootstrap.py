@@ -49,11 +49,11 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
         arrays = {"rois": np.array(rois), "version": np.array(INTERVALS_VERSION)}
         for number, hemi in enumerate(result.plan.hemis):
             report(number / len(result.plan.hemis), f"bootstrap over test stimuli: {hemi}")
-            found = estimate_scores(result, hemi, error_bar=error_bar)
-            arrays |= {f"{hemi}_value": found.value["r"], f"{hemi}_draws": np.clip(found.draws, -1, 1)}
-            arrays |= {"n_units": np.array(found.n_units), "df": np.array(found.df)}
-            for name in found.value:
-                low, high = found.interval(name, error_bar.level)
+            estimates = estimate_scores(result, hemi, error_bar=error_bar)
+            arrays |= {f"{hemi}_value": estimates.value["r"], f"{hemi}_draws": np.clip(estimates.draws, -1, 1)}
+            arrays |= {"n_units": np.array(estimates.n_units), "df": np.array(estimates.df)}
+            for name in estimates.value:
+                low, high = estimates.interval(name, error_bar.level)
                 prefix = hemi if name == "r" else f"{hemi}_{name}"
                 arrays |= {f"{prefix}_low": low, f"{prefix}_high": high}
         return arrays
@@ -123,14 +123,14 @@ def intervals_of(result: ScoreTables) -> Mapping[str, np.ndarray] | None:
         As :func:`roi_intervals` returns them; None where they were not computed, or where an imported fit brings the intervals of
         an earlier release, which were defined differently.
     """
-    found = result.derived(intervals_key(result))
-    return found if found is not None and int(found.get("version", 1)) == INTERVALS_VERSION else None
+    intervals = result.derived(intervals_key(result))
+    return intervals if intervals is not None and int(intervals.get("version", 1)) == INTERVALS_VERSION else None
 
 
-def score_intervals(found: Mapping[str, np.ndarray], hemi: str, score: str) -> tuple[np.ndarray, np.ndarray] | None:
+def score_intervals(intervals: Mapping[str, np.ndarray], hemi: str, score: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Select the interval ends, (n_rois,) each, of one score from :func:`roi_intervals`; None where the score has no interval."""
     prefix = hemi if score == "r" else f"{hemi}_{score}"
-    return (found[f"{prefix}_low"], found[f"{prefix}_high"]) if f"{prefix}_low" in found else None
+    return (intervals[f"{prefix}_low"], intervals[f"{prefix}_high"]) if f"{prefix}_low" in intervals else None
 
 
 def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean", *, available: bool = True) -> str:

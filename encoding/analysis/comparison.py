@@ -71,14 +71,14 @@ def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES) -
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 16.
     """
     unpaired = why_unpaired(first, second)
-    found = [intervals_of(result) for result in (first, second)]
-    missing = tuple(result for result, draws in zip((first, second), found, strict=True) if draws is None)
+    intervals = [intervals_of(result) for result in (first, second)]
+    missing = tuple(result for result, draws in zip((first, second), intervals, strict=True) if draws is None)
     table = _means(first, second)
     tested = {name: np.full(len(table), np.nan) for name in ("low", "high", "p")}
     if unpaired is None and not missing:
-        df = int(found[0]["df"])
+        df = int(intervals[0]["df"])
         for number, row in enumerate(table.itertuples()):
-            draws = _draws(found[1], row.hemi, row.roi) - _draws(found[0], row.hemi, row.roi)
+            draws = _draws(intervals[1], row.hemi, row.roi) - _draws(intervals[0], row.hemi, row.roi)
             tested["low"][number], tested["high"][number], tested["p"][number] = paired_test(row.difference, draws, df)
     table = table.assign(**tested, q=false_discovery(tested["p"]))
     return Comparison(first, second, unpaired, same_vertices(first, second), missing, table.assign(differs=table["q"] <= rate), rate)
@@ -191,8 +191,8 @@ def settings(results: Sequence[Result]) -> pd.DataFrame:
     same_readout = len({result.plan.spec.readout for result in results}) == 1
     columns = [_settings(result, every_option=same_readout) for result in results]
     names = dict.fromkeys(name for column in columns for name in column)
-    told = {who: [column.get(name, "") for name in names] for who, column in zip(letters(results), columns, strict=True)}
-    return pd.DataFrame({"setting": list(names)} | told)
+    values = {who: [column.get(name, "") for name in names] for who, column in zip(letters(results), columns, strict=True)}
+    return pd.DataFrame({"setting": list(names)} | values)
 
 
 def what_differs(results: Sequence[Result]) -> pd.DataFrame:
@@ -202,15 +202,15 @@ def what_differs(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def _settings(result: Result, *, every_option: bool) -> dict[str, str]:
-    spec, made = result.plan.spec, result.provenance
+    spec, provenance = result.plan.spec, result.provenance
     options: Mapping[str, Any] = dict(spec.options)
     if every_option and spec.readout in READOUTS:
         options = asdict(READOUTS[spec.readout].read(dict(options)))
-    told = {name: _text(value) for name, value in spec.to_dict().items() if name != "options"}
-    told |= {f"{spec.readout}: {name}": _text(value) for name, value in options.items()}
-    told |= {"training images": f"{result.n_train:,}", "test images": f"{result.n_test:,}"}
-    told |= {"device": _text(made.get("made_from", {}).get("device", "")), "commit": str(made.get("commit", ""))[:10]}
-    return told | {name: str(made.get("libraries", {}).get(name, "")) for name in LIBRARIES}
+    values = {name: _text(value) for name, value in spec.to_dict().items() if name != "options"}
+    values |= {f"{spec.readout}: {name}": _text(value) for name, value in options.items()}
+    values |= {"training images": f"{result.n_train:,}", "test images": f"{result.n_test:,}"}
+    values |= {"device": _text(provenance.get("made_from", {}).get("device", "")), "commit": str(provenance.get("commit", ""))[:10]}
+    return values | {name: str(provenance.get("libraries", {}).get(name, "")) for name in LIBRARIES}
 
 
 def _text(value: Any) -> str:

@@ -91,13 +91,13 @@ def hierarchy(means: np.ndarray, rois: Sequence[str], draws: np.ndarray | None =
     stages = np.array([stage(rois[number]) for number in staged], float)
     depths = means[:, staged].argmax(0)
     index = float(_rank_correlations(stages, depths[None])[0])
-    found = Hierarchy(tuple(rois[number] for number in staged), stages, depths, index)
+    result = Hierarchy(tuple(rois[number] for number in staged), stages, depths, index)
     if draws is None or not staged:
-        return found
+        return result
     drawn = _rank_correlations(stages, draws[:, :, staged].argmax(0))
     finite = drawn[np.isfinite(drawn)]
     low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
-    return Hierarchy(found.rois, stages, depths, index, float(low), float(high), len(finite) / len(drawn))
+    return Hierarchy(result.rois, stages, depths, index, float(low), float(high), len(finite) / len(drawn))
 
 
 def _rank_correlations(stages: np.ndarray, depths: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ class Search:
     space: Space
     trials: pd.DataFrame
     epochs: pd.DataFrame
-    found: list[optuna.trial.FrozenTrial] = field(repr=False)
+    finished_trials: list[optuna.trial.FrozenTrial] = field(repr=False)
 
     @property
     def best(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Search:
         ----------
         Hutter, Hoos & Leyton-Brown (2014), An efficient approach for assessing hyperparameter importance (fANOVA), ICML.
         """
-        return shares_of_variance(self.found)
+        return shares_of_variance(self.finished_trials)
 
 
 def search(
@@ -175,11 +175,11 @@ def search(
             if len(counted(study)) < n_trials:
                 judge = _Objective.of(planned, store, subprogress(report, 0.1, 0.3), choose_device(device))
                 _try_all(study, judge, space, n_trials, seed, subprogress(report, 0.3, 1))
-    found = _read(path, spec, space)
-    if not found.best:
-        raise NothingFound(f"None of {len(found.trials)} trials gave a value. The last: {found.trials['error'].iloc[-1]}")
+    result = _read(path, spec, space)
+    if not result.best:
+        raise NothingFound(f"None of {len(result.trials)} trials gave a value. The last: {result.trials['error'].iloc[-1]}")
     report(1.0, "done")
-    return found
+    return result
 
 
 def stored_search(planned: Plan, store: Store, *, vary: Sequence[str] = (), seed: int = 0) -> Search | None:
@@ -225,7 +225,7 @@ def search_key(planned: Plan, space: Space, seed: int) -> str:
         "search",
         SEARCH_VERSION,
         scores=SCORES_VERSION,
-        weights=[planned.weights_key(fold, part) for part in planned.target_groups],
+        weights=[planned.weights_key(fold, target_group) for target_group in planned.target_groups],
         components=[planned.components_key(planned.folds[0], layers) for layers in planned.spaces],
         validation=fold.test.tolist(),
         space={name: repr(each) for name, each in space.items()},
@@ -284,25 +284,28 @@ class _Objective:
 
         ``on_epoch`` receives the epochs of the largest part.
         """
-        planned, parts = replace(self.planned, options=options), sorted(self.planned.target_groups, key=_n_targets, reverse=True)
+        planned, target_groups = replace(self.planned, options=options), sorted(self.planned.target_groups, key=_n_targets, reverse=True)
         r = []
-        for number, part in enumerate(parts):
-            said = subprogress(report, number / len(parts), (number + 1) / len(parts))
-            said(0, f"fitting {_n_targets(part):,} vertices of {part.name}")
-            data = self._data(planned, part, None if number else on_epoch)
-            model = planned.readout.fit(data, options, device=self.device, report=said)
-            scores = score_group(planned, self.fold, part, self.Z, model, (), silent)
+        for number, target_group in enumerate(target_groups):
+            subreport = subprogress(report, number / len(target_groups), (number + 1) / len(target_groups))
+            subreport(0, f"fitting {_n_targets(target_group):,} vertices of {target_group.name}")
+            data = self._data(planned, target_group, None if number else on_epoch)
+            model = planned.readout.fit(data, options, device=self.device, report=subreport)
+            scores = score_group(planned, self.fold, target_group, self.Z, model, (), silent)
             r += [values["r"] for values in scores.values()]
         r = np.concatenate(r)
         if not np.isfinite(r).any():
             raise ValueError("No vertex varies over the validation rows, so there is nothing to judge a search by.")
         return float(np.nanmean(r))
 
-    def _data(self, planned: Plan, part: TargetGroup, on_epoch: EpochCallback | None) -> Moments | Training:
+    def _data(self, planned: Plan, target_group: TargetGroup, on_epoch: EpochCallback | None) -> Moments | Training:
         if not planned.readout.uses_moments:
-            return training_rows(planned, self.fold, part, self.Z, extra_subjects=self.extra_subjects, on_epoch=on_epoch)
-        found = [self._sums(planned, hemi).targets(slice(None) if part.whole else columns) for hemi, columns in part.columns.items()]
-        return found[0] if len(found) == 1 else Moments.side_by_side(found)
+            return training_rows(planned, self.fold, target_group, self.Z, extra_subjects=self.extra_subjects, on_epoch=on_epoch)
+        sums = [
+            self._sums(planned, hemi).targets(slice(None) if target_group.whole else columns)
+            for hemi, columns in target_group.columns.items()
+        ]
+        return sums[0] if len(sums) == 1 else Moments.side_by_side(sums)
 
     def _sums(self, planned: Plan, hemi: str) -> Moments:
         """The moments of the four fifths, kept in the Store."""
@@ -317,8 +320,8 @@ class _Objective:
         return Moments.from_arrays(self.store.memo(key, make, planned.made_from(device=self.device, components=components, hemi=hemi)))
 
 
-def _n_targets(part: TargetGroup) -> int:
-    return sum(map(len, part.columns.values()))
+def _n_targets(target_group: TargetGroup) -> int:
+    return sum(map(len, target_group.columns.values()))
 
 
 def _try_all(study: optuna.Study, judge: _Objective, space: Space, n_trials: int, seed: int, report: Report) -> None:
@@ -328,11 +331,11 @@ def _try_all(study: optuna.Study, judge: _Objective, space: Space, n_trials: int
         values = [trial.value for trial in done if trial.state.name == "COMPLETE"]
         text = f"trial {len(done) + 1} of {n_trials}" + (f", best r {max(values):.3f}" if values else "")
         start, stop = ((at - n_before) / (n_trials - n_before) for at in (len(done), len(done) + 1))
-        said = _prefixed(subprogress(report, start, stop), text)
-        said(0, "choosing parameters")
+        subreport = _prefixed(subprogress(report, start, stop), text)
+        subreport(0, "choosing parameters")
 
-        def value(chosen: dict[str, Any], on_epoch: EpochCallback, said: Report = said) -> float:
-            return judge.value(judge.planned.readout.read(defaults | chosen), on_epoch, said)
+        def value(chosen: dict[str, Any], on_epoch: EpochCallback, subreport: Report = subreport) -> float:
+            return judge.value(judge.planned.readout.read(defaults | chosen), on_epoch, subreport)
 
         try_one(study, done, space, defaults, seed, value)
         done = counted(study)
@@ -344,6 +347,6 @@ def _prefixed(report: Report, text: str) -> Report:
 
 def _read(path: Path, spec: FitSpec, space: Space) -> Search:
     with opened(path, "ro") as study:
-        found = counted(study)
+        trials = counted(study)
     defaults = asdict(READOUTS[spec.readout].read(dict(spec.options)))
-    return Search(spec, path.stem, space, *tables(found, space, defaults), found)
+    return Search(spec, path.stem, space, *tables(trials, space, defaults), trials)

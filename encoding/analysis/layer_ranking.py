@@ -53,10 +53,10 @@ def roi_draws(result: Result, hemi: str = BOTH) -> np.ndarray:
     For :data:`BOTH`, hemispheres are weighted by their number of vertices. The draws come from
     :func:`encoding.analysis.bootstrap.roi_intervals`.
     """
-    found = roi_intervals(result)
+    intervals = roi_intervals(result)
     hemis = result.plan.hemis if hemi == BOTH else (hemi,)
     sizes = np.array([[len(result.columns(roi, each)) for roi in result.selected_rois] for each in hemis], float)  # (n_hemis, n_rois)
-    draws = np.stack([np.where(size > 0, found[f"{each}_draws"], 0) for each, size in zip(hemis, sizes, strict=True)])
+    draws = np.stack([np.where(size > 0, intervals[f"{each}_draws"], 0) for each, size in zip(hemis, sizes, strict=True)])
     with np.errstate(invalid="ignore"):
         return np.einsum("hdr,hr->dr", draws, sizes) / sizes.sum(0)
 

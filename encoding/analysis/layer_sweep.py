@@ -174,14 +174,14 @@ def plans(sweep: Sweep, store: Store, report: Report = silent, *, subject: Subje
     Exception
         Whatever :func:`encoding.fits.plan.plan` raises, before any work.
     """
-    made: dict[Cell, Plan] = {}
+    planned: dict[Cell, Plan] = {}
     for number, backbone in enumerate(sweep.backbones):
-        said = subprogress(report, number / len(sweep.backbones), (number + 1) / len(sweep.backbones))
+        subreport = subprogress(report, number / len(sweep.backbones), (number + 1) / len(sweep.backbones))
         cells = sweep.of(backbone)
-        joint = plan(replace(sweep.spec_of(cells[0]), layers=tuple(layer for _, layer in cells)), store, said, subject=subject)
+        joint = plan(replace(sweep.spec_of(cells[0]), layers=tuple(layer for _, layer in cells)), store, subreport, subject=subject)
         subject = joint.subject
-        made |= {cell: _of_layers(joint, cell[1:]) for cell in cells}
-    return made
+        planned |= {cell: _of_layers(joint, cell[1:]) for cell in cells}
+    return planned
 
 
 def _of_layers(planned: Plan, layers: tuple[str, ...]) -> Plan:

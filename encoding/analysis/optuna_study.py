@@ -130,9 +130,9 @@ def try_one(
 
     number = len(before)
     study.sampler = optuna.samplers.TPESampler(seed=int(np.random.SeedSequence((seed, number)).generate_state(1)[0]))
-    asked = {name: each for name, each in space.items() if number or _holds(each, defaults[name])}
+    proposed = {name: each for name, each in space.items() if number or _holds(each, defaults[name])}
     if number == 0 and not study.get_trials(deepcopy=False, states=(_state("WAITING"),)):
-        study.enqueue_trial({name: _label(defaults[name]) for name in asked})
+        study.enqueue_trial({name: _label(defaults[name]) for name in proposed})
     failures = (ArithmeticError, MemoryError, torch.cuda.OutOfMemoryError, *([ValueError] if number else []))
     trial = study.ask()
 
@@ -142,7 +142,9 @@ def try_one(
             raise optuna.TrialPruned
 
     try:
-        chosen = {name: meant(each, _suggested(trial, name, each)) if name in asked else defaults[name] for name, each in space.items()}
+        chosen = {
+            name: from_proposal(each, _suggested(trial, name, each)) if name in proposed else defaults[name] for name, each in space.items()
+        }
         complete = [earlier for earlier in before if earlier.state.name == "COMPLETE"]
         known = [earlier.value for earlier in complete if parameters(earlier, space, defaults) == chosen]
         value = known[0] if known else judge(chosen, on_epoch)
@@ -160,15 +162,15 @@ def try_one(
 
 def parameters(trial: optuna.trial.FrozenTrial, space: Space, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a trial."""
-    return {name: meant(each, trial.params[name]) if name in trial.params else defaults[name] for name, each in space.items()}
+    return {name: from_proposal(each, trial.params[name]) if name in trial.params else defaults[name] for name, each in space.items()}
 
 
-def meant(space: Range | Choice, raw: Any) -> Any:
-    """The parameter that Optuna's proposal stands for: a choice itself, a number to three digits.
+def from_proposal(space: Range | Choice, raw: Any) -> Any:
+    """Convert a proposal of Optuna to a parameter value: a choice, or a number rounded to three significant digits.
 
     Examples
     --------
-    >>> meant(Range(1e-4, 1e-1, log=True), 0.0123456)
+    >>> from_proposal(Range(1e-4, 1e-1, log=True), 0.0123456)
     0.0123
     """
     if isinstance(space, Choice):

@@ -114,9 +114,9 @@ def roi_profile(subject: Subject, values: Mapping[str, np.ndarray]) -> pd.DataFr
     table = roi_sizes(subject)
     quartiles = []
     for roi, block, _ in table.itertuples(index=False):
-        found = values[block][subject.rois[block].get(roi, [])]
-        found = found[np.isfinite(found)]
-        quartiles.append((found.mean(dtype=float), *np.percentile(found, [25, 75])) if len(found) else (np.nan,) * 3)
+        inside = values[block][subject.rois[block].get(roi, [])]
+        inside = inside[np.isfinite(inside)]
+        quartiles.append((inside.mean(dtype=float), *np.percentile(inside, [25, 75])) if len(inside) else (np.nan,) * 3)
     table[["mean", "low", "high"]] = quartiles
     return table
 
@@ -198,7 +198,7 @@ def measures(subject: Subject) -> tuple[str, ...]:
     return tuple(name for name, label in subject.labels.items() if np.asarray(label).dtype.kind == "f")
 
 
-def label_means(subject: Subject, found: Tuning, label: str) -> pd.DataFrame:
+def label_means(subject: Subject, vertex: Tuning, label: str) -> pd.DataFrame:
     """Mean response of a vertex to the stimuli of each category.
 
     Returns
@@ -209,19 +209,19 @@ def label_means(subject: Subject, found: Tuning, label: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    of_each = np.asarray(subject.labels[label]).astype(str)[found.rows]
-    table = pd.DataFrame({"label": of_each, "response": found.means}).groupby("label")["response"].agg(["size", "mean", "sem"])
+    of_each = np.asarray(subject.labels[label]).astype(str)[vertex.rows]
+    table = pd.DataFrame({"label": of_each, "response": vertex.means}).groupby("label")["response"].agg(["size", "mean", "sem"])
     table = table.rename(columns={"size": "n"}).sort_values("mean", ascending=False, kind="stable").reset_index()
     table["low"], table["high"] = table["mean"] - 1.96 * table["sem"], table["mean"] + 1.96 * table["sem"]
     return table.drop(columns="sem")
 
 
-def measure_correlations(subject: Subject, found: Tuning) -> pd.DataFrame:
+def measure_correlations(subject: Subject, vertex: Tuning) -> pd.DataFrame:
     """Correlate a vertex's responses with each of the :func:`measures`: label and Pearson r over different stimuli, highest first."""
     import pandas as pd
 
-    values = {name: np.asarray(subject.labels[name], float)[found.rows] for name in measures(subject)}
-    rows = [(name, float(pearson(each, found.means))) for name, each in values.items() if each.std() and found.means.std()]
+    values = {name: np.asarray(subject.labels[name], float)[vertex.rows] for name in measures(subject)}
+    rows = [(name, float(pearson(each, vertex.means))) for name, each in values.items() if each.std() and vertex.means.std()]
     return pd.DataFrame(rows, columns=["label", "r"]).sort_values("r", ascending=False, kind="stable", ignore_index=True)
 
 

@@ -56,11 +56,11 @@ exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted
 def parser() -> Parser:
     """Build the argument parser of all commands."""
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
-    made = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
-    commands = made.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    root = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     for group in (fitting, searching, sweeping, predicting, listing, folders, weights, exchanging, caching):
         group.add_commands(commands)
-    return made
+    return root
 
 
 def main(argv: Sequence[str] | None = None) -> int:

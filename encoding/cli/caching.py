@@ -76,12 +76,12 @@ def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 def _about(store: Store, one: StoreEntry) -> dict[str, Any]:
     try:
-        found = store.provenance(one.key) or {}
+        provenance = store.provenance(one.key) or {}
     except (OSError, ValueError):  # damaged: `cache verify` says so
-        found = {}
+        provenance = {}
     written = datetime.datetime.fromtimestamp(one.written, datetime.UTC).isoformat(timespec="seconds")
-    spec = found.get("made_from", {}).get("spec")
-    return {"key": one.key, "stage": one.stage, "bytes": one.n_bytes, "created": found.get("created", written), "spec": spec}
+    spec = provenance.get("made_from", {}).get("spec")
+    return {"key": one.key, "stage": one.stage, "bytes": one.n_bytes, "created": provenance.get("created", written), "spec": spec}
 
 
 def _purpose(spec: Mapping[str, Any] | None) -> str:

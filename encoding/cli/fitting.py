@@ -190,9 +190,9 @@ def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Check the arguments, fit, and write the files of ``--out``."""
     store, started = Store(), time.perf_counter()
     spec = checked_spec(arguments, store, subprogress(progress, 0, 0.2))
-    planned = plan(spec, store)
-    if arguments.dry_run or planned.key not in store:
-        needed = preflight(planned, store, choose_device(arguments.device))
+    fit_plan = plan(spec, store)
+    if arguments.dry_run or fit_plan.key not in store:
+        needed = preflight(fit_plan, store, choose_device(arguments.device))
         if arguments.dry_run:
             return Answer(
                 estimate_document(needed), "\n".join([f"This fit takes {needed}.", *needed.problems]), code=int(bool(needed.problems))

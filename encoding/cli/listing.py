@@ -66,8 +66,8 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
 
 
 def _dataset_text(about: Mapping[str, Any]) -> str:
-    told = not about["simulated"] or "simulated" in about["title"].lower()
-    marked = "" if told else " (simulated: no brain was measured)"
+    says_so = not about["simulated"] or "simulated" in about["title"].lower()
+    marked = "" if says_so else " (simulated: no brain was measured)"
     subjects = f"Subjects: {', '.join(about['subjects'])}." if about["subjects"] else ""
     lines = [f"{about['name']}: {about['title']}{marked}", about["about"], subjects, about["where"]]
     return "\n  ".join(line for line in lines if line)

@@ -118,27 +118,32 @@ def _submission(arguments: argparse.Namespace, results: Sequence[Result], store:
 
     with checking_arguments():
         check(results)
-    made = submit(results, arguments.out, report=subprogress(progress, 0.1, 1), device=arguments.device)
+    submission = submit(results, arguments.out, report=subprogress(progress, 0.1, 1), device=arguments.device)
     simulated = any(result.plan.subject.simulated for result in results)
     document = {
-        "challenge": made.challenge,
+        "challenge": submission.challenge,
         "keys": [result.key for result in results],
-        "subjects": list(made.subjects),
-        "missing_subjects": list(made.missing),
+        "subjects": list(submission.subjects),
+        "missing_subjects": list(submission.missing),
         "simulated": simulated,
-        "too_large": made.too_large,
+        "too_large": submission.too_large,
         "out": str(arguments.out.expanduser().resolve()),
-        "files": [{"path": str(path.resolve()), "bytes": path.stat().st_size} for path in made.files],
+        "files": [{"path": str(path.resolve()), "bytes": path.stat().st_size} for path in submission.files],
     }
-    return document, _submission_text(made, results)
+    return document, _submission_text(submission, results)
 
 
-def _submission_text(made: Submission, results: Sequence[Result]) -> str:
+def _submission_text(submission: Submission, results: Sequence[Result]) -> str:
     from encoding.prediction.submissions import CHALLENGES
 
-    lines = [f"challenge  {made.challenge}, test stimuli of {', '.join(made.subjects)}", *(model_line(result) for result in results)]
-    if made.missing:
-        lines.append(f"missing    {', '.join(made.missing)}: the challenge asks for them in the same submission; give a KEY for each")
-    if made.too_large:
-        lines.append(f"too large  {made.files[-1].name}: the challenge takes at most {file_size(CHALLENGES[made.challenge].most_bytes)}")
-    return "\n".join([*lines, *(f"written    {path.resolve()} ({file_size(path.stat().st_size)})" for path in made.files)])
+    lines = [
+        f"challenge  {submission.challenge}, test stimuli of {', '.join(submission.subjects)}",
+        *(model_line(result) for result in results),
+    ]
+    if submission.missing:
+        lines.append(f"missing    {', '.join(submission.missing)}: the challenge asks for them in the same submission; give a KEY for each")
+    if submission.too_large:
+        lines.append(
+            f"too large  {submission.files[-1].name}: the challenge takes at most {file_size(CHALLENGES[submission.challenge].most_bytes)}"
+        )
+    return "\n".join([*lines, *(f"written    {path.resolve()} ({file_size(path.stat().st_size)})" for path in submission.files)])

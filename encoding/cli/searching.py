@@ -62,56 +62,56 @@ def run_search(arguments: argparse.Namespace, progress: Progress) -> Answer:
         space_of(spec_from(arguments), vary)
     spec = checked_spec(arguments, store, subprogress(progress, 0, 0.1))
     searching = subprogress(progress, 0.1, 0.8 if arguments.fit else 1)
-    found = search(spec, store, n_trials=arguments.trials, vary=vary, seed=arguments.seed, report=searching, device=arguments.device)
-    document, text = document_of(found), describe_search(found)
+    outcome = search(spec, store, n_trials=arguments.trials, vary=vary, seed=arguments.seed, report=searching, device=arguments.device)
+    document, text = document_of(outcome), describe_search(outcome)
     if arguments.fit:
-        result = fit(found.best_spec, store, subprogress(progress, 0.8, 1), arguments.device)
+        result = fit(outcome.best_spec, store, subprogress(progress, 0.8, 1), arguments.device)
         document, text = document | {"fit": result.summary()}, f"{text}\n\n{describe(result)}"
     return Answer(document, text)
 
 
-def document_of(found: Search) -> dict[str, Any]:
+def document_of(result: Search) -> dict[str, Any]:
     """Document that ``search --json`` prints."""
-    rows = [{name: None if value != value else value for name, value in row.items()} for row in found.trials.to_dict("records")]
+    rows = [{name: None if value != value else value for name, value in row.items()} for row in result.trials.to_dict("records")]
     return {
-        "key": found.key,
-        "spec": found.spec.to_dict(),
-        "varied": list(found.space),
-        "best": found.best,
-        "value": found.best_value,
-        "best_spec": found.best_spec.to_dict(),
-        "command": found.best_spec.to_command(),
-        "importances": found.importances,
+        "key": result.key,
+        "spec": result.spec.to_dict(),
+        "varied": list(result.space),
+        "best": result.best,
+        "value": result.best_value,
+        "best_spec": result.best_spec.to_dict(),
+        "command": result.best_spec.to_command(),
+        "importances": result.importances,
         "trials": rows,
     }
 
 
-def describe_search(found: Search) -> str:
+def describe_search(result: Search) -> str:
     """Format the best trials as a table, the parameters' importances, and the command that fits with the best."""
-    ranked = found.trials.sort_values("value", ascending=False, kind="stable", na_position="last")[:N_SHOWN]
-    rows = [_row(found, trial) for trial in ranked.to_dict("records")]
-    states = found.trials["state"].value_counts()
+    ranked = result.trials.sort_values("value", ascending=False, kind="stable", na_position="last")[:N_SHOWN]
+    rows = [_row(result, trial) for trial in ranked.to_dict("records")]
+    states = result.trials["state"].value_counts()
     counts = ", ".join(f"{states[state]} {said}" for state, said in (("pruned", "given up early"), ("failed", "failed")) if state in states)
-    shares = "  ".join(f"{name} {share:.0%}" for name, share in found.importances.items())
+    shares = "  ".join(f"{name} {share:.0%}" for name, share in result.importances.items())
     lines = [
-        table(["trial", "mean r", "time", *found.space], rows, align=">" * (3 + len(found.space))),
+        table(["trial", "mean r", "time", *result.space], rows, align=">" * (3 + len(result.space))),
         "",
         "mean r    over all vertices, on validation images: a fifth of the training images, set aside; no test image was looked at",
-        f"trials    {len(found.trials)}" + (f", {counts}" if counts else ""),
+        f"trials    {len(result.trials)}" + (f", {counts}" if counts else ""),
         f"mattered  {shares or 'too few trials to tell'}",
-        f"key       {found.key}",
-        "best      " + found.best_spec.to_command(),
+        f"key       {result.key}",
+        "best      " + result.best_spec.to_command(),
     ]
-    failed = found.trials[found.trials["state"] == "failed"]
+    failed = result.trials[result.trials["state"] == "failed"]
     if len(failed):
         lines.insert(-3, f"failure   trial {failed['number'].iloc[-1]}: {failed['error'].iloc[-1]}")
     return "\n".join(lines)
 
 
-def _row(found: Search, trial: Mapping[str, Any]) -> list[str]:
+def _row(result: Search, trial: Mapping[str, Any]) -> list[str]:
     value = f"{trial['value']:.4f}" if trial["state"] == "complete" else trial["state"]
     took = f"{trial['seconds']:.1f} s" if trial["seconds"] < 10 else duration(trial["seconds"])
-    return [str(trial["number"]), value, took, *(_text(trial[name]) for name in found.space)]
+    return [str(trial["number"]), value, took, *(_text(trial[name]) for name in result.space)]
 
 
 def _text(value: Any) -> str:

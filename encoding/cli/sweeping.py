@@ -87,37 +87,37 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
             plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))
         if arguments.device == "cuda":
             choose_device(arguments.device)
-    found = run(sweep, store, subprogress(progress, 0.2, 1), arguments.device)
-    document, text = document_of(found), describe_sweep(found)
+    result = run(sweep, store, subprogress(progress, 0.2, 1), arguments.device)
+    document, text = document_of(result), describe_sweep(result)
     if arguments.out is not None:
         path = arguments.out.expanduser().resolve()
         with atomic_file(path, "w") as file:
-            file.write(to_csv(found.table()))
+            file.write(to_csv(result.table()))
         document, text = document | {"out": str(path)}, f"{text}\nwritten   {path}"
     return Answer(document, text)
 
 
-def best_of(found: SweepResult) -> pd.DataFrame:
+def best_of(result: SweepResult) -> pd.DataFrame:
     """Best layer of each ROI over both hemispheres."""
-    hemi = found.hemis[0]
-    rows = found.table()
-    return best_layers(rows[rows["hemi"] == hemi], win_shares(found.draws(hemi)))
+    hemi = result.hemis[0]
+    rows = result.table()
+    return best_layers(rows[rows["hemi"] == hemi], win_shares(result.draws(hemi)))
 
 
-def hierarchies(found: SweepResult) -> dict[str, Hierarchy]:
+def hierarchies(result: SweepResult) -> dict[str, Hierarchy]:
     """Hierarchy index of each backbone with several layers."""
-    hemi, rows = found.hemis[0], found.table()
-    rows, draws = rows[rows["hemi"] == hemi], found.draws(hemi)
-    made = {}
-    for backbone in found.sweep.backbones:
-        places = [number for number, cell in enumerate(found.cells) if cell[0] == backbone]
+    hemi, rows = result.hemis[0], result.table()
+    rows, draws = rows[rows["hemi"] == hemi], result.draws(hemi)
+    indices = {}
+    for backbone in result.sweep.backbones:
+        places = [number for number, cell in enumerate(result.cells) if cell[0] == backbone]
         if len(places) > 1:
-            labels = [found.sweep.label(found.cells[place]) for place in places]
-            made[backbone] = hierarchy(by_layer(rows, "r", labels, found.rois), found.rois, draws[places])
-    return made
+            labels = [result.sweep.label(result.cells[place]) for place in places]
+            indices[backbone] = hierarchy(by_layer(rows, "r", labels, result.rois), result.rois, draws[places])
+    return indices
 
 
-def document_of(found: SweepResult) -> dict[str, Any]:
+def document_of(result: SweepResult) -> dict[str, Any]:
     """Document that ``sweep --json`` prints; NaN becomes None."""
 
     def rows_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -128,29 +128,29 @@ def document_of(found: SweepResult) -> dict[str, Any]:
 
     indices = {
         backbone: {"index": number(each.index), "low": number(each.low), "high": number(each.high), "rois": list(each.rois)}
-        for backbone, each in hierarchies(found).items()
+        for backbone, each in hierarchies(result).items()
     }
     return {
-        "specs": [spec.to_dict() for spec in found.sweep.specs().values()],
-        "simulated": next(iter(found.results.values())).plan.subject.simulated,
-        "rows": rows_of(found.table()),
-        "best": rows_of(best_of(found).drop(columns="place")),
+        "specs": [spec.to_dict() for spec in result.sweep.specs().values()],
+        "simulated": next(iter(result.results.values())).plan.subject.simulated,
+        "rows": rows_of(result.table()),
+        "best": rows_of(best_of(result).drop(columns="place")),
         "hierarchy": indices,
     }
 
 
-def describe_sweep(found: SweepResult) -> str:
+def describe_sweep(result: SweepResult) -> str:
     """Format the mean r of every layer and ROI as a table, the best layer of each ROI, and the hierarchy index."""
-    hemi, rows = found.hemis[0], found.table()
+    hemi, rows = result.hemis[0], result.table()
     rows = rows[(rows["hemi"] == hemi) & rows["r"].notna()]
-    labels = [found.sweep.label(cell) for cell in found.cells]
-    best = best_of(found).set_index("roi")
+    labels = [result.sweep.label(cell) for cell in result.cells]
+    best = best_of(result).set_index("roi")
     values = by_layer(rows, "r", labels, list(best.index))
     lines = [
         [roi, *(f"{value:.3f}" if np.isfinite(value) else "-" for value in values[:, number]), best.at[roi, "label"], _share(best, roi)]
         for number, roi in enumerate(best.index)
     ]
-    spec, subject = found.sweep.spec, next(iter(found.results.values())).plan.subject
+    spec, subject = result.sweep.spec, next(iter(result.results.values())).plan.subject
     where = " of both hemispheres" if hemi == BOTH else ""
     text = [
         table(["ROI", *labels, "best", "of draws"], lines, align="<" + ">" * len(labels) + "<>"),
@@ -160,7 +160,7 @@ def describe_sweep(found: SweepResult) -> str:
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.n_components or 'all'} components, {spec.readout}, {spec.split}",
     ]
-    text += [f"order     {_said(each)} {backbone}" for backbone, each in hierarchies(found).items()]
+    text += [f"order     {_hierarchy_text(each)} {backbone}" for backbone, each in hierarchies(result).items()]
     return "\n".join(text)
 
 
@@ -168,7 +168,7 @@ def _share(best: pd.DataFrame, roi: str) -> str:
     return f"{best.at[roi, 'share']:.0%}"
 
 
-def _said(found: Hierarchy) -> str:
-    if not np.isfinite(found.index):
+def _hierarchy_text(index: Hierarchy) -> str:
+    if not np.isfinite(index.index):
         return "hierarchy index not defined (one layer is best everywhere, or fewer than three ROIs have a stage):"
-    return f"hierarchy index {found.index:+.2f} (95 % {found.low:+.2f} to {found.high:+.2f}), best layer against cortical stage, of"
+    return f"hierarchy index {index.index:+.2f} (95 % {index.low:+.2f} to {index.high:+.2f}), best layer against cortical stage, of"

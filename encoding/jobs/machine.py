@@ -67,7 +67,7 @@ def _gpus() -> tuple[str, ...]:
         return ()
     try:
         command = [program, "--query-gpu=name", "--format=csv,noheader"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True).stdout
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    return tuple(line.strip() for line in found.splitlines() if line.strip())
+    return tuple(line.strip() for line in listed.splitlines() if line.strip())

@@ -110,13 +110,13 @@ class Scheduler:
             return ""
         if now - self._looked[0] >= LOOK_SECONDS:
             try:
-                found = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=LOOK_SECONDS)["workers"].values()
+                workers = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=LOOK_SECONDS)["workers"].values()
             except GONE:
                 hint = f"The Dask scheduler at {self._address} does not answer"
             else:
-                ready = any(each.get("resources", {}).get("fit", 0) >= 1 for each in found)
+                ready = any(each.get("resources", {}).get("fit", 0) >= 1 for each in workers)
                 start = f"start one with dask worker {self._address} --nthreads 1 --resources fit=1 --preload encoding.jobs.worker"
-                hint = "" if ready else f"None of the {len(found)} workers of {self._address} takes fits; {start}"
+                hint = "" if ready else f"None of the {len(workers)} workers of {self._address} takes fits; {start}"
             self._looked = (now, hint)
         return self._looked[1]
 

@@ -25,9 +25,9 @@ def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "a
     report(1.0, "done")
 
 
-def tune(asked: SearchRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+def tune(request: SearchRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Search the parameters of a readout."""
-    search(asked.spec, store, n_trials=asked.n_trials, vary=asked.vary, seed=asked.seed, report=report, device=device)
+    search(request.spec, store, n_trials=request.n_trials, vary=request.vary, seed=request.seed, report=report, device=device)
 
 
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:
@@ -51,6 +51,6 @@ def examine(dataset: str, store: Store, report: Report = silent, device: str = "
     checkup(data_dir() / dataset, store, report)
 
 
-def occlude_picture(asked: OcclusionRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+def occlude_picture(request: OcclusionRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Compute the occlusion map of an image for a region; the image itself is not stored."""
-    compute(asked, store, report, device)
+    compute(request, store, report, device)

@@ -20,13 +20,13 @@ def make_ready(spec: FitSpec, store: Store) -> None:
     components(plan(spec, store), store)
 
 
-def components(planned: Plan, store: Store) -> np.ndarray:
+def components(plan: Plan, store: Store) -> np.ndarray:
     """Components of a fit's first fold, (n_stimuli, p) float32; computed where the Store lacks them."""
-    extract_features(planned, store, silent, "cpu")
-    return reduce_features(planned, planned.folds[0], store, silent, "cpu")
+    extract_features(plan, store, silent, "cpu")
+    return reduce_features(plan, plan.folds[0], store, silent, "cpu")
 
 
-def features(planned: Plan, store: Store) -> np.ndarray:
+def features(plan: Plan, store: Store) -> np.ndarray:
     """Features of a fit's first layer, (n_stimuli, n_features) float32, memory-mapped; computed where the Store lacks them."""
-    extract_features(planned, store, silent, "cpu")
-    return load(planned.feature_keys[planned.spec.layers[0]], store)
+    extract_features(plan, store, silent, "cpu")
+    return load(plan.feature_keys[plan.spec.layers[0]], store)

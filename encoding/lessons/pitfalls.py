@@ -93,8 +93,8 @@ def _chosen(scaled: np.ndarray, Z: np.ndarray, Y: np.ndarray, fold: Fold, rows: 
     ``scaled`` (n, p) are the features standardised over ``rows``, Z (n, p) those standardised over training rows, which are fitted. The
     penalty is the mean eigenvalue of X'X.
     """
-    found = np.abs(scaled[rows].T @ standardised(Y, rows)[rows])  # (p, t)
-    best = np.argpartition(-found, N_CHOSEN, axis=0)[:N_CHOSEN].T  # (t, N_CHOSEN)
+    strength = np.abs(scaled[rows].T @ standardised(Y, rows)[rows])  # (p, t)
+    best = np.argpartition(-strength, N_CHOSEN, axis=0)[:N_CHOSEN].T  # (t, N_CHOSEN)
     train, test = (np.moveaxis(Z[part][:, best], 1, 0) for part in (fold.train, fold.test))  # (t, n, N_CHOSEN)
     products = train.transpose(0, 2, 1) @ train
     alpha = np.trace(products, axis1=1, axis2=2)[:, None, None] / N_CHOSEN

@@ -65,11 +65,11 @@ def planted(A: np.ndarray, B: np.ndarray, fold: Fold, *, seed: int = 0) -> dict[
     """
     rng = np.random.default_rng(seed)
     weights = rng.standard_normal((A.shape[1], N_VERTICES))
-    made = {}
+    responses = {}
     for kind, (a, b) in KINDS.items():
         signal = standardised(a * A @ weights + b * B @ weights, fold.train)
-        made[kind] = np.sqrt(CEILING) * signal + np.sqrt(1 - CEILING) * rng.standard_normal(signal.shape)
-    return made
+        responses[kind] = np.sqrt(CEILING) * signal + np.sqrt(1 - CEILING) * rng.standard_normal(signal.shape)
+    return responses
 
 
 def divide(A: np.ndarray, B: np.ndarray, Y: np.ndarray, fold: Fold) -> Division:

@@ -42,12 +42,12 @@ def steps(plan: Plan, scores: np.ndarray, total_variance: float, responses: np.n
     """
     fold = plan.folds[0]
     inner, variance = plan.inner(fold), scores[fold.train].var(axis=0, ddof=1, dtype=np.float64)
-    found = []
+    pairs = []
     for n in n_components:
         Z = np.ascontiguousarray(scores[:, :n])
-        found.append(ridge_r(Z, responses, fold.train, fold.test, inner))
+        pairs.append(ridge_r(Z, responses, fold.train, fold.test, inner))
     explained = np.cumsum(variance)[np.array(n_components) - 1] / total_variance
-    return Steps(tuple(n_components), explained, *np.array(found).T)
+    return Steps(tuple(n_components), explained, *np.array(pairs).T)
 
 
 def ridge_r(Z: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray, inner: np.ndarray) -> tuple[float, float]:

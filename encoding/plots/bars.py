@@ -116,12 +116,12 @@ def score_column(table: pd.DataFrame, score: str, statistic: str) -> str:
         raise ValueError(unknown("score", score, SCORES))
     if statistic not in ("mean", "median"):
         raise ValueError(unknown("statistic", statistic, ("mean", "median")))
-    found = SCORES[score]
-    if statistic == "median" and not found.has_median:
-        raise ValueError(f"The {found.title} of an ROI is defined as a mean over vertices; there is no median.")
-    column = found.mean_column if statistic == "mean" else found.median_column
+    definition = SCORES[score]
+    if statistic == "median" and not definition.has_median:
+        raise ValueError(f"The {definition.title} of an ROI is defined as a mean over vertices; there is no median.")
+    column = definition.mean_column if statistic == "mean" else definition.median_column
     if column not in table:
-        why = " It needs a noise ceiling, which is not known here." if found.needs_ceiling else ""
+        why = " It needs a noise ceiling, which is not known here." if definition.needs_ceiling else ""
         raise ValueError(f"The table has no column {column!r}.{why} Columns: {', '.join(table.columns)}.")
     return column
 
@@ -132,9 +132,9 @@ def axis_title(score: str, statistic: str) -> str:
     >>> axis_title("mae", "median")
     'Median absolute error<br>response units, lower is better'
     """
-    found = SCORES[score]
-    below = ", ".join(part for part in (found.unit, "lower is better" if found.lower_is_better else "") if part)
-    return "<br>".join(part for part in (f"{statistic.capitalize()} {found.title}", below) if part)
+    definition = SCORES[score]
+    below = ", ".join(part for part in (definition.unit, "lower is better" if definition.lower_is_better else "") if part)
+    return "<br>".join(part for part in (f"{statistic.capitalize()} {definition.title}", below) if part)
 
 
 def ceilings(rows: pd.DataFrame, score: str, statistic: str) -> np.ndarray:

@@ -260,8 +260,8 @@ def vertex_scatter(
         fig.add_trace(_squares(x, y, ends, names, unit))
     else:
         for hemi, keep in both.items():
-            said = np.asarray(labels[hemi], object)[keep] if labels else np.full(keep.sum(), "", object)
-            text = [f"{hemi} {column} {label}" for column, label in zip(np.flatnonzero(keep), said, strict=True)]
+            hover = np.asarray(labels[hemi], object)[keep] if labels else np.full(keep.sum(), "", object)
+            text = [f"{hemi} {column} {label}" for column, label in zip(np.flatnonzero(keep), hover, strict=True)]
             fig.add_scatter(
                 x=first[hemi][keep],
                 y=second[hemi][keep],
@@ -290,16 +290,16 @@ def _squares(x: np.ndarray, y: np.ndarray, ends: tuple[float, float], names: tup
 
     counts, edges, _ = np.histogram2d(y, x, bins=N_SQUARES, range=[ends, ends])
     centres = (edges[:-1] + edges[1:]).astype(np.float32) / 2
-    shown = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan).astype(np.float32)
-    ticks = np.arange(int(np.ceil(np.nanmax(shown, initial=0))) + 1)
+    log_counts = np.where(counts > 0, np.log10(np.maximum(counts, 1)), np.nan).astype(np.float32)
+    ticks = np.arange(int(np.ceil(np.nanmax(log_counts, initial=0))) + 1)
     return go.Heatmap(
         x=centres,
         y=centres,
-        z=shown,
+        z=log_counts,
         customdata=counts.astype(np.uint16 if counts.max() < 2**16 else np.uint32),
         colorscale="Viridis",
         zmin=0,
-        zmax=max(1.0, float(np.nanmax(shown, initial=0))),
+        zmax=max(1.0, float(np.nanmax(log_counts, initial=0))),
         colorbar={"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks], "title": {"text": unit.many, "side": "top"}}
         | {"orientation": "h", "x": 0.5, "y": 1.0, "yanchor": "bottom", "thickness": 10, "len": 0.9},
         hovertemplate=f"%{{customdata:,}} {unit.many}<br>{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",

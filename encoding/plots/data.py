@@ -171,13 +171,13 @@ def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple
     return theme(fig, height=300).update_layout(showlegend=len(values) > 1, clickmode="event+select")
 
 
-def response_spread(found: Overview, *, what: str) -> go.Figure:
+def response_spread(spread: Overview, *, what: str) -> go.Figure:
     """Distribution of each block's responses over the sampled stimuli and all vertices, in percent."""
     import plotly.graph_objects as go
 
-    centres = (found.edges[:-1] + found.edges[1:]) / 2
+    centres = (spread.edges[:-1] + spread.edges[1:]) / 2
     fig = go.Figure()
-    for block, counts in found.counts.items():
+    for block, counts in spread.counts.items():
         fig.add_scatter(
             x=centres,
             y=100 * counts / max(1, counts.sum()),

@@ -166,12 +166,12 @@ def _separate(fig: go.Figure, spans: Sequence[tuple[str, int, int]], groups: Seq
 def _axes(fig: go.Figure, rois: Sequence[str], layers: Sequence[str], best: pd.DataFrame | None) -> None:
     known = best is not None and len(best)
     shares = dict(zip(best["roi"], best["share"], strict=True)) if known else {}
-    said = {roi: f"{roi}  {shares[roi]:.0%}" if np.isfinite(shares.get(roi, np.nan)) else roi for roi in rois}
-    longest = max(map(len, said.values()), default=0)
+    labels = {roi: f"{roi}  {shares[roi]:.0%}" if np.isfinite(shares.get(roi, np.nan)) else roi for roi in rois}
+    longest = max(map(len, labels.values()), default=0)
     fig.update_xaxes(
         type="category", categoryorder="array", categoryarray=list(rois), range=[-0.5, len(rois) - 0.5], autorange=False,
         tickangle=-90, showgrid=False,
-        tickvals=list(rois), ticktext=list(said.values()), tickfont={"size": SMALL}, fixedrange=True,
+        tickvals=list(rois), ticktext=list(labels.values()), tickfont={"size": SMALL}, fixedrange=True,
     )  # fmt: skip
     fig.update_yaxes(
         type="category", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5], autorange=False,

@@ -101,12 +101,12 @@ def dissimilarities(model: np.ndarray, brain: np.ndarray, *, height: int = HEIGH
         bar = {"title": {"text": "rank, %", "side": "right"}, "thickness": 10, "outlinewidth": 0}
         hover = f"{name}: pictures %{{x}} and %{{y}}, further apart than %{{z:.0f}} % of pairs<extra></extra>"
         fig.add_heatmap(name=name, xaxis=f"x{axis}", yaxis=f"y{axis}", colorbar=bar, hovertemplate=hover, **known)
-    shown = {"showticklabels": False, "showgrid": False, "constrain": "domain", "ticks": ""}
+    axis_style = {"showticklabels": False, "showgrid": False, "constrain": "domain", "ticks": ""}
     fig.update_layout(
-        xaxis=shown | {"domain": [0, 0.47], "title": {"text": "Model"}},
-        xaxis2=shown | {"domain": [0.53, 1], "title": {"text": "Brain"}},
-        yaxis=shown | {"scaleanchor": "x", "autorange": "reversed"},
-        yaxis2=shown | {"scaleanchor": "x2", "anchor": "x2", "autorange": "reversed"},
+        xaxis=axis_style | {"domain": [0, 0.47], "title": {"text": "Model"}},
+        xaxis2=axis_style | {"domain": [0.53, 1], "title": {"text": "Brain"}},
+        yaxis=axis_style | {"scaleanchor": "x", "autorange": "reversed"},
+        yaxis2=axis_style | {"scaleanchor": "x2", "anchor": "x2", "autorange": "reversed"},
     )
     return theme(fig, height=height).update_layout(margin={"l": 8, "t": 8, "b": 34})
 

@@ -21,8 +21,8 @@ N_BINS = 40
 CIRCLE = np.linspace(0, 2 * np.pi, 73)
 
 
-def standing(responses: np.ndarray, picture: int, *, height: int = HEIGHT) -> go.Figure:
-    """Histogram of a vertex's (n,) responses to all images, with the response to image ``picture`` marked."""
+def standing(responses: np.ndarray, image: int, *, height: int = HEIGHT) -> go.Figure:
+    """Histogram of a vertex's (n,) responses to all images, with the response to image ``image`` marked."""
     import plotly.graph_objects as go
 
     counts, edges = np.histogram(responses, bins=N_BINS)
@@ -30,7 +30,7 @@ def standing(responses: np.ndarray, picture: int, *, height: int = HEIGHT) -> go
     hover = "near %{x:.2f}: %{y} pictures<extra></extra>"
     style = {"marker_color": translucent(TEST, 0.6), "width": float(edges[1] - edges[0]), "hovertemplate": hover}
     fig.add_bar(x=(edges[:-1] + edges[1:]) / 2, y=counts, name="Pictures", showlegend=False, **style)
-    _here(fig, float(responses[picture]), f"this picture, {responses[picture]:+.2f}", right=responses[picture] < 0)
+    _here(fig, float(responses[image]), f"this picture, {responses[image]:+.2f}", right=responses[image] < 0)
     fig.update_xaxes(title_text="Response (standard deviations)")
     fig.update_yaxes(title_text="Pictures")
     return _framed(fig, height)
@@ -75,14 +75,14 @@ def visual_field(
 
 
 def field_found(
-    values: np.ndarray, true: tuple[float, float, float], found: tuple[float, float, float], *, edge: float, height: int = HEIGHT
+    values: np.ndarray, true: tuple[float, float, float], estimated: tuple[float, float, float], *, edge: float, height: int = HEIGHT
 ) -> go.Figure:
     """Map of the correlation between local contrast and a vertex's responses, with the true and the estimated receptive field.
 
     Parameters
     ----------
     values : (g, g) correlations, top row first.
-    true, found : x, y, standard deviation in degrees.
+    true, estimated : x, y, standard deviation in degrees.
     edge : half the width of the images, degrees.
     """
     import plotly.graph_objects as go
@@ -94,7 +94,7 @@ def field_found(
     style = {"colorscale": "PuOr", "zmin": -most, "zmax": most, "colorbar": bar, "name": "r of contrast here and response"}
     hover = {"hovertemplate": "%{x:.1f}, %{y:.1f}: r = %{z:.2f}<extra></extra>"}
     fig.add_heatmap(x=places, y=-places, z=np.asarray(values, np.float32), **style, **hover)
-    for (x, y, size), name, colour, dash in ((true, "true field", LEFT, "solid"), (found, "found", RIGHT, "dash")):
+    for (x, y, size), name, colour, dash in ((true, "true field", LEFT, "solid"), (estimated, "found", RIGHT, "dash")):
         around = {"x": x + size * np.cos(CIRCLE), "y": y + size * np.sin(CIRCLE), "mode": "lines", "name": name}
         fig.add_scatter(**around, line={"color": HALO, "width": 5}, hoverinfo="skip", showlegend=False)
         fig.add_scatter(**around, line={"color": colour, "width": 2.5, "dash": dash}, hoverinfo="name")

@@ -104,8 +104,8 @@ def level(fig: go.Figure, y: float, *, x: tuple[float, float], name: str, colour
 
 def rimmed(fig: go.Figure, x: np.ndarray, y: np.ndarray, *, width: float, **style: Any) -> None:
     """Draw a line with a light outline, visible on bars, points, and light or dark pages."""
-    shown = style.pop("showlegend", True)
-    for colour, extra, named in ((HALO, 2.5, False), (STROKE, 0, shown)):
+    showlegend = style.pop("showlegend", True)
+    for colour, extra, named in ((HALO, 2.5, False), (STROKE, 0, showlegend)):
         line = {"color": colour, "width": width + extra}
         fig.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=named, **style)
 

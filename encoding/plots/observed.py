@@ -57,8 +57,8 @@ def observed_predicted(
         fig.add_scatter(x=x, y=intercept + slope * x, mode="lines", line={"color": colour, "width": 2.5}, name=name, hoverinfo="skip")
     if selected is not None:
         ring(fig, predicted, measured, names, selected)
-    said = "" if r is None else f"r = {r:.2f}, {np.isfinite(measured + predicted).sum():,} images"
-    fig.update_layout(title_text=" · ".join(part for part in (title, said) if part))
+    text = "" if r is None else f"r = {r:.2f}, {np.isfinite(measured + predicted).sum():,} images"
+    fig.update_layout(title_text=" · ".join(part for part in (title, text) if part))
     fig.update_xaxes(title_text="Predicted response", range=[low, high], constrain="domain")
     fig.update_yaxes(title_text="Measured response", range=[low, high], constrain="domain", scaleanchor="x", scaleratio=1)
     return theme(fig, height=440)

@@ -98,12 +98,12 @@ def _measured(table: pd.DataFrame) -> list[go.Bar]:
     return made
 
 
-def occlusion_map(picture: Image.Image, drop: np.ndarray, *, label: str, patch: float) -> go.Figure:
+def occlusion_map(image: Image.Image, drop: np.ndarray, *, label: str, patch: float) -> go.Figure:
     """Image overlaid with the drop of an ROI's predicted response when each place is occluded.
 
     Parameters
     ----------
-    picture : RGB image; drawn at 480 pixels at most.
+    image : RGB image; drawn at 480 pixels at most.
     drop : (n, n) drop of the response at each place, row 0 at the top. Orange: occlusion lowers the response, so this place drives the
         ROI; purple: occlusion raises it. The colour range is symmetric.
     label : quantity, for the colour bar.
@@ -111,7 +111,7 @@ def occlusion_map(picture: Image.Image, drop: np.ndarray, *, label: str, patch: 
     """
     import plotly.graph_objects as go
 
-    width, height = picture.size
+    width, height = image.size
     n = len(drop)
     most = float(np.nanmax(np.abs(drop))) or 1.0
     x, y = ((np.arange(n) + 0.5) / n * side for side in (width, height))
@@ -129,7 +129,7 @@ def occlusion_map(picture: Image.Image, drop: np.ndarray, *, label: str, patch: 
         )
     )
     fig.add_layout_image(
-        source=_data_uri(picture), x=0, y=0, sizex=width, sizey=height, xref="x", yref="y", sizing="stretch", layer="below"
+        source=_data_uri(image), x=0, y=0, sizex=width, sizey=height, xref="x", yref="y", sizing="stretch", layer="below"
     )  # fmt: skip
     corner = {"x0": width * (1 - patch) - 2, "x1": width - 2, "y0": height * (1 - patch) - 2, "y1": height - 2}
     for colour, line in ((HALO, 4.5), (STROKE, 2)):
@@ -148,8 +148,8 @@ def _see_through(n: int = 5) -> list[tuple[float, str]]:
     return scale
 
 
-def _data_uri(picture: Image.Image) -> str:
-    small, out = picture.copy(), io.BytesIO()
+def _data_uri(image: Image.Image) -> str:
+    small, out = image.copy(), io.BytesIO()
     small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
     small.save(out, "JPEG", quality=82)
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

@@ -34,7 +34,7 @@ def score_brain(result: Result, *, highest: float | None = None) -> BrainMap | N
     )
 
 
-def difference_brain(found: Comparison, name: str = "B") -> BrainMap | None:
+def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None:
     """Map of the difference in r, second minus first (purple: second better, orange: first better); None where positions are unknown.
 
     Raises
@@ -42,12 +42,12 @@ def difference_brain(found: Comparison, name: str = "B") -> BrainMap | None:
     ValueError
         If the two do not predict the same vertices.
     """
-    values = vertex_differences(found.first, found.second)
+    values = vertex_differences(comparison.first, comparison.second)
     most = rounded_up(bulk({hemi: np.abs(each) for hemi, each in values.items()}, outside=1)[1])
     brain = _brain(
-        found.first,
+        comparison.first,
         values,
-        title=f"r of {name} − r of A, per {found.first.plan.subject.unit}",
+        title=f"r of {name} − r of A, per {comparison.first.plan.subject.unit}",
         colour_range=(-most, most),
         colour_map="PuOr",
     )
