@@ -1,4 +1,4 @@
-"""Lasso and elastic net to the last digits where features are too alike for gradient steps, for all targets at once.
+"""Active-set solver of lasso and elastic net in float64, for strongly correlated features, all targets at once.
 
 Feature-sign search (Lee, Battle, Raina & Ng 2006, Efficient sparse coding algorithms, NIPS 19): guess which weights are not 0 and
 their signs, solve the equations of those (a Newton step), and go there as far as the loss falls, weights that would change sign
@@ -36,9 +36,19 @@ def solve_active(
     *,
     most_rounds: int = MOST_ROUNDS,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (p, t) from ``weights`` on, and the residual (t,) of each target's best, ``tolerance`` or less where all went well.
+    """Solve by feature-sign search, starting at given weights.
 
-    c (p, t), penalties (t,) and weights are float64. A target's answer does not depend on which others are solved with it.
+    Parameters
+    ----------
+    c : (p, t) float64, X'y / n about the means.
+    l1, l2 : (t,) float64 penalties.
+    weights : (p, t) float64, the start.
+    tolerance : optimality residual (:func:`encoding.readouts._sparse.kkt`) at which a target is finished.
+
+    Returns
+    -------
+    Weights (p, t) and their residuals (t,); a target's result does not depend on which others are solved with it. The residual exceeds
+    ``tolerance`` where the rounds did not suffice.
     """
     import torch
 
@@ -74,7 +84,7 @@ def solve_active(
 def solve_surely(
     gram: Gram, c: torch.Tensor, l1: torch.Tensor, l2: torch.Tensor, weights: torch.Tensor, tolerance: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """:func:`solve_active`, and where a few rounds do not do, from the penalty on at which all weights are 0, each from the one before."""
+    """Call :func:`solve_active`; targets that do not converge follow a path of penalties down from that at which all weights are 0."""
     import torch
 
     made, residual = solve_active(gram, c, l1, l2, weights, tolerance, most_rounds=DIRECT_ROUNDS)

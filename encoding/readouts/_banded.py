@@ -32,7 +32,7 @@ LEAST_SHARE = {"float32": 1e-6, "float64": 1e-14}  # of Σy², below which RSS i
 
 @dataclass(frozen=True)
 class BandWeights:
-    """What each target chose: ``candidate`` and ``alpha`` (t,) int, numbers in the lists given; ``score`` (t,), held-out R² or mean r."""
+    """Choice of each target: ``candidate`` and ``alpha`` (t,) int, indices; ``score`` (t,), held-out R² or mean r."""
 
     candidate: np.ndarray
     alpha: np.ndarray
@@ -41,7 +41,7 @@ class BandWeights:
 
 @dataclass(frozen=True)
 class Shortlist:
-    """Which penalties to look at: for each candidate and target (c, t) int16, numbers ``first`` to ``last``, both included.
+    """Penalties to cross-validate: for each candidate and target (c, t) int16, indices ``first`` to ``last``, both included.
 
     ``excess`` (c, t) float32 is n log GCV of the candidate's best penalty above the target's least.
     """
@@ -56,11 +56,11 @@ class Shortlist:
         return cls(np.zeros(shape, np.int16), np.full(shape, n_alphas - 1, np.int16), np.zeros(shape, np.float32))
 
     def used(self) -> np.ndarray:
-        """Numbers of the candidates that some target looks at."""
+        """Indices of the candidates that are cross-validated for some target."""
         return np.flatnonzero((self.last >= self.first).any(1))
 
     def at_edge(self, choice: BandWeights, n_alphas: int) -> np.ndarray:
-        """Numbers of the targets for which something that was not looked at may well be better than their choice."""
+        """Indices of the targets whose choice lies at the edge of their shortlist, so that a better one may lie outside."""
         first, last, excess = (array[choice.candidate, np.arange(len(choice.alpha))] for array in (self.first, self.last, self.excess))
         lowest, highest = (choice.alpha == first) & (first > 0), (choice.alpha == last) & (last < n_alphas - 1)
         return np.flatnonzero(lowest | highest | (excess > MARGIN * 2 / 3))
@@ -69,7 +69,7 @@ class Shortlist:
 def choose(
     moments: Moments, scales: np.ndarray, alphas: np.ndarray, *, select: str, exhaustive: bool, device: str, report: Report
 ) -> BandWeights:
-    """The best of the candidates ``scales`` (c, p), each with every one of ``alphas`` (a,), for each target.
+    """Choose the best of the candidates ``scales`` (c, p), each with every one of ``alphas`` (a,), for each target.
 
     By squared error summed over held-out folds (``select`` r2) or r averaged over them; ties go to the earlier candidate and the
     smaller alpha. Candidates are shortlisted by GCV unless ``exhaustive``, where r is what counts, or where there are too few rows.
@@ -95,9 +95,9 @@ def choose(
 
 
 def shortlist(moments: Moments, scales: np.ndarray, alphas: np.ndarray, *, device: str, report: Report) -> Shortlist:
-    """Candidates, and of each the penalties, whose ``n log GCV`` is within MARGIN of the target's, or the candidate's, least.
+    """Shortlist candidates and penalties whose ``n log GCV`` is within MARGIN of the target's, or the candidate's, minimum.
 
-    One more penalty on either side is looked at, so that a choice at the edge is a sign.
+    One more penalty on either side is included, so that a choice at the edge shows that the shortlist was too short.
     """
     import torch
 
@@ -157,7 +157,7 @@ class _Curve:
 def cross_validate(
     moments: Moments, scales: np.ndarray, alphas: np.ndarray, listed: Shortlist, *, select: str, device: str, report: Report
 ) -> BandWeights:
-    """The shortlisted candidate and penalty of least loss for each target."""
+    """Cross-validate the shortlist and return the candidate and penalty of least loss for each target."""
     import torch
 
     t, folds = moments.n_targets, range(moments.n_folds)

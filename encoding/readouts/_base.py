@@ -67,7 +67,7 @@ class Readout(ABC):
         """
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> Model:
-        """The model stored as ``arrays``; ``data`` is its training data where ``restores_from_data``, otherwise None."""
+        """Restore a model from its stored ``arrays``; ``data`` is its training data where ``restores_from_data``, otherwise None."""
         return LinearModel.from_arrays(arrays)
 
     def n_folds(self, options: Any) -> int:
@@ -75,7 +75,7 @@ class Readout(ABC):
         return 1
 
     def uses(self, options: Any) -> tuple[str, ...]:
-        """What a fit reads beside components (or stimuli) and responses; each belongs in the key of the model.
+        """List what a fit reads beside components (or stimuli) and responses; each enters the key of the model.
 
         Returns
         -------
@@ -89,7 +89,7 @@ class Readout(ABC):
         return 4.0 * (self.n_folds(options) + 1) * p * p * t, 0.0
 
     def read(self, values: Mapping[str, Any]) -> Options:
-        """The parameters from plain values (as of JSON); BadOption with the known names where one does not exist."""
+        """Read parameters from plain values (as of JSON); BadOption names the known ones where one does not exist."""
         return read_options(self.name, self.options, values)
 
 

@@ -1,4 +1,4 @@
-"""Where a long training keeps its state, so that one that was killed goes on from there."""
+"""Checkpoints of a long training, from which an interrupted one resumes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHECKPOINT_VERSION = 1
 
 
 class Checkpoint:
-    """The latest state of one training. Two places are written in turn, so that a kill while writing leaves the state before.
+    """Latest state of one training; two slots are written in turn, so that a kill during writing leaves the previous state.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ class Checkpoint:
         self._keys = [digest("checkpoint", CHECKPOINT_VERSION, of=name, place=place) for place in (0, 1)]
 
     def load(self) -> dict[str, np.ndarray] | None:
-        """The arrays saved last, in memory and writable; None where there are none."""
+        """Load the arrays saved last, in memory and writable; None where there are none."""
         found = [self._store.get(key) for key in self._keys]
         states = sorted((state for state in found if state is not None), key=lambda state: int(state["saved"]))
         return {name: np.array(value) for name, value in states[-1].items() if name != "saved"} if states else None
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep ``arrays`` in place of what was kept before."""
+        """Save ``arrays`` in place of the previous state."""
         found = [self._store.get(key) for key in self._keys]
         numbers = [-1 if state is None else int(state["saved"]) for state in found]
         older = self._keys[int(np.argmin(numbers))]
@@ -39,6 +39,6 @@ class Checkpoint:
         self._store.put(older, {**arrays, "saved": np.array(max(numbers) + 1)}, {})
 
     def clear(self) -> None:
-        """Forget every state: the training has given its result."""
+        """Remove every state, once the result of the training is stored."""
         for key in self._keys:
             self._store.remove(key)

@@ -8,7 +8,7 @@ from encoding.runtime.progress import Report
 
 
 class Counted:
-    """Pieces of work that are counted as they are done, in whichever thread: ``report`` is called with the fraction done.
+    """Count finished pieces of work from any thread, and call ``report`` with the fraction done.
 
     What ``report`` raises is raised in every piece that is counted from then on.
     """
@@ -19,7 +19,7 @@ class Counted:
         self._stopped: BaseException | None = None
 
     def done(self) -> None:
-        """One more piece is done."""
+        """Count one more finished piece."""
         with self._lock:
             if self._stopped is not None:
                 raise self._stopped

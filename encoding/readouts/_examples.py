@@ -22,7 +22,7 @@ IN_MEMORY = {"cpu": 2 << 30, "cuda": 16 << 30}  # bytes of responses that are he
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and deviation of each column, over the rows that are learned from.
+    """Mean and standard deviation of each column over the learning rows.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Scale:
 
     @classmethod
     def of(cls, blocks: Iterator[np.ndarray]) -> Scale:
-        """From blocks of rows (b, t). A value near each mean is taken off first, so that sums of squares stay accurate."""
+        """Compute from blocks of rows (b, t). A value near each mean is subtracted first, so that sums of squares stay accurate."""
         n, shift = 0, None
         for block in blocks:
             if shift is None:
@@ -48,12 +48,12 @@ class Scale:
         return cls(shift + total / n, np.where(constant, 1.0, np.sqrt(variance)), constant)
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """(b, t) -> float32 (b, t) of mean 0 and deviation 1."""
+        """Standardise (b, t) to mean 0 and deviation 1, float32."""
         return ((rows - self.mean) / self.deviation).astype(np.float32)
 
 
 class Examples:
-    """What the network of one subject learns from and is validated on.
+    """Learning and validation examples of one subject.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Examples:
 
 
 def array_inputs(X: np.ndarray, device: str) -> Inputs:
-    """Rows of X (n, p), float32 on the device."""
+    """Function from row numbers to rows of X (n, p), float32 on the device."""
     import torch
 
     held = torch.from_numpy(np.ascontiguousarray(X, np.float32)).to(device)
@@ -115,7 +115,7 @@ def array_inputs(X: np.ndarray, device: str) -> Inputs:
 
 
 def batches(rows: np.ndarray, size: int, generator: torch.Generator) -> list[np.ndarray]:
-    """``rows`` in random order, ``size`` at a time; a single row left over joins the batch before, for batch norm needs two."""
+    """Yield ``rows`` in random order, ``size`` at a time; a single leftover row joins the previous batch, as batch norm needs two."""
     import torch
 
     order = rows[torch.randperm(len(rows), generator=generator).numpy()]

@@ -1,4 +1,4 @@
-"""What ``finetune`` learns from: prepared images, or what the frozen part of a network makes of them, computed once and kept on disk."""
+"""Inputs of ``finetune``: prepared images, or the output of the frozen part of a network, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Make = Callable[[np.ndarray], "torch.Tensor"]  # row numbers -> (b, n_frames, ..
 
 
 class PreparedStimuli:
-    """Prepared frames of some stimuli, by row number: (b, n_frames, 3, height, width) float32. Of clips, those that ``over`` looks at."""
+    """Prepared frames of some stimuli by row number, (b, n_frames, 3, height, width) float32; of clips, the frames that ``over`` pools."""
 
     def __init__(self, stimuli: Stimuli, backbone: Backbone, over: str) -> None:
         self._stimuli, self._backbone = stimuli, backbone
@@ -61,7 +61,7 @@ def kept_inputs(
     files: ExitStack,
     report: Report,
 ) -> tuple[list[Inputs], Cut | None]:
-    """Inputs of each subject for a network on ``device``, and the cut that they are the output of; None where they are images.
+    """Prepare each subject's inputs for a network on ``device``, with the cut that they are the output of; None where they are images.
 
     The cut's outputs are kept where the disk has room (:data:`MOST_BYTES`, :data:`SHARE`), else the prepared images; where there is no
     room for those, either, images are prepared again for every batch.

@@ -1,6 +1,6 @@
-"""The trunk of ``finetune``: a backbone up to the layers of a fit, whose last blocks learn.
+"""Trunk of ``finetune``: a backbone up to the layers of a fit, whose last blocks are trained.
 
-Imported only when one is made, since it loads torch.
+Imported only when one is built, since it loads torch.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Trunk(nn.Module):
         return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Of images; of the cut's output (b, n_frames, ...) where there is a cut."""
+        """Forward pass of images, or of the cut's output (b, n_frames, ...) where there is a cut."""
         return self.bottleneck(self.standardise(self.features(x)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,7 @@ class Trunk(nn.Module):
             return capture(self.network, unseen, *wanted, axes=self.axes, learning=True)
 
     def enter_at(self, cut: Cut | None, size: Sequence[int] = (1, 1)) -> None:
-        """From now on the input is the output of ``cut``, for images of ``size`` (height, width); images themselves for None."""
+        """Take the output of ``cut`` as input, for images of ``size`` (height, width); None takes images again."""
         self.cut, self.size = cut, tuple(size)
 
     def load_scale(self, scale: Scale) -> None:

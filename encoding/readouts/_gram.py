@@ -21,7 +21,7 @@ HEAVY_BALL = 4.0  # conditioning up to which its steps are known to converge
 
 
 class Pace(NamedTuple):
-    """How steps are made: their size relative to 1 / (D + λ₂), their momentum, and by what they shrink an error in the end.
+    """Step size relative to 1 / (D + λ₂), momentum, and asymptotic rate at which the error shrinks.
 
     ``ahead`` says that the gradient is taken where momentum leads (Nesterov), and not where the weights are (Polyak's heavy ball).
     """
@@ -34,7 +34,7 @@ class Pace(NamedTuple):
 
 @dataclass(frozen=True)
 class Gram:
-    """G (p, p) of one training set, float64, with what the steps need to know of it.
+    """Gram matrix G (p, p) of one training set, float64, with bounds of its spectrum.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Gram:
 
     @classmethod
     def on(cls, moments: Moments, folds: np.ndarray, *, device: str) -> Gram:
-        """Of the rows in ``folds``."""
+        """Compute from the moments of the rows in ``folds``."""
         train = centred(moments.targets(slice(0, 0)), folds, device=device)
         return cls.of(train.xx / train.n, varying_features(moments, folds, train))
 
@@ -71,13 +71,13 @@ class Gram:
         return cls(G, diagonal, varies, smallest, largest * (1 + 1e-6))
 
     def is_slow(self, l2: torch.Tensor | float) -> torch.Tensor | bool:
-        """Whether steps would be too many, for each λ₂."""
+        """Whether gradient steps would be too many, for each λ₂."""
         return self._curvature(l2) < SLOW * self.largest
 
     def pace(self, l2: float) -> Pace:
-        """That for λ₂ and every larger one.
+        """Choose step size and momentum that converge for λ₂ and every larger one.
 
-        For a quadratic the heavy ball is the best there is: with κ the conditioning, its error shrinks by (√κ - 1) / (√κ + 1) a step,
+        For a quadratic the heavy ball is optimal: with κ the conditioning, its error shrinks by (√κ - 1) / (√κ + 1) a step,
         Nesterov's by 1 - 1 / √κ. With a proximal map it converges where its step is under 2 (1 - momentum) / L (Ochs, Chen, Brox &
         Pock 2014, iPiano, SIAM J. Imaging Sciences 7), which the best step and momentum are for κ < 4.
         """
@@ -95,5 +95,5 @@ class Gram:
         return (self.smallest * widest + l2) / (widest + l2)
 
     def products(self, some: Moments, folds: np.ndarray, train: Centred) -> torch.Tensor:
-        """c (p, t) of some targets on ``folds``, in the dtype of the moments; 0 for features and targets that are constant."""
+        """X'y / n (p, t) of some targets on ``folds``, in the dtype of the moments; 0 for constant features and targets."""
         return (train.xy / train.n) * self.varies[:, None] * varying_targets(some, folds, train.yy)

@@ -15,7 +15,7 @@ SELECTIONS = ("r2", "r")
 
 
 class HeldOut:
-    """One fold held out, of some targets: what :meth:`loss` needs to know of it.
+    """Moments of one held-out fold and some targets, from which :meth:`loss` is computed.
 
     ``select`` is ``r2`` (the loss is the mean squared error, less is better) or ``r`` (the loss is -r).
     """
@@ -26,7 +26,7 @@ class HeldOut:
         self.xx, self.xy, self.yy = held.xx.to(train.xy.dtype), held.xy, held.yy.to(train.xy.dtype)
 
     def loss(self, weights: torch.Tensor) -> torch.Tensor:
-        """(p, t) -> (t,)."""
+        """Held-out loss (t,) of weights (p, t)."""
         import torch
 
         if self.select == "r2":

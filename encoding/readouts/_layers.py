@@ -1,4 +1,4 @@
-"""The parts of neural readouts, as torch modules. Imported only when a network is made, since it loads torch."""
+"""Layers of neural readouts as torch modules. Imported only when a network is built, since it loads torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "none": nn.Identity}
 
 
 class Standardise(nn.Module):
-    """(n, p) -> (n, p) with mean 0 and deviation 1 on the rows that were learned from; the first layer of a trunk."""
+    """Standardise (n, p) by the mean and deviation of the learning rows; the first layer of a trunk."""
 
     def __init__(self, n_components: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Standardise(nn.Module):
 
 
 class Stack(nn.Sequential):
-    """Layers one after another, that say how many numbers (n_hidden) come out."""
+    """Sequence of layers with the number of its outputs, ``n_hidden``."""
 
     def __init__(self, *layers: nn.Module, n_hidden: int) -> None:
         super().__init__(*layers)
@@ -40,7 +40,7 @@ class Stack(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """``layers(x) + x``, x taken to their width by a linear map where it has another."""
+    """Residual block ``layers(x) + x``, with a linear map of x where the widths differ."""
 
     def __init__(self, n_in: int, n_out: int, *layers: nn.Module) -> None:
         super().__init__()
@@ -52,12 +52,12 @@ class Residual(nn.Module):
 
 
 class Head(nn.Module):
-    """A last layer (n, h) -> (n, t): whatever makes them, its weights are (h, t) numbers and a bias (t,) once trained."""
+    """Output layer (n, h) -> (n, t), which folds into weights (h, t) and a bias (t,) once trained."""
 
     n_targets: int
 
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The weights (h, t) and the bias (t,)."""
+        """Weights (h, t) and bias (t,)."""
         raise NotImplementedError
 
     def free(self) -> Iterator[nn.Parameter]:
@@ -70,7 +70,7 @@ class Head(nn.Module):
 
 
 class LinearHead(Head):
-    """Weights and bias of each target's own. They start at 0, which predicts the mean: noise that is hard to learn is not put in first."""
+    """Linear layer with weights of each target's own, which start at 0, so that training starts from predicting the mean."""
 
     def __init__(self, n_hidden: int, n_targets: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class LinearHead(Head):
 
 
 class PositionalHead(Head):
-    """Weights that a network of one hidden layer makes of each target's position, and where asked for some of its own.
+    """Output weights as a function of each target's position, a network of one hidden layer, plus free weights as an option.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class PositionalHead(Head):
 
 
 class Network(nn.Module):
-    """A trunk (n, ...) -> (n, h) that subjects share, and a last layer for each; the first subject's is kept."""
+    """Shared trunk (n, ...) -> (n, h) and an output layer for each subject; the first subject's is kept after training."""
 
     def __init__(self, trunk: nn.Module, heads: Sequence[Head]) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class Network(nn.Module):
 
 
 def hidden(n_in: int, n_out: int, *, activation: str, batch_norm: bool, dropout: float) -> list[nn.Module]:
-    """One hidden layer: linear, then batch norm, activation and dropout where asked for."""
+    """One hidden layer: linear, then optional batch norm, activation and dropout."""
     layers: list[nn.Module] = [nn.Linear(n_in, n_out)]
     if batch_norm:
         layers.append(nn.BatchNorm1d(n_out))
@@ -138,7 +138,7 @@ def hidden(n_in: int, n_out: int, *, activation: str, batch_norm: bool, dropout:
 
 @contextmanager
 def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
-    """Random numbers of torch follow from ``seed`` inside; outside they go on as if nothing had been drawn."""
+    """Seed torch's random numbers within the block; the state from before is restored afterwards."""
     on_gpu = device.startswith("cuda")
     with torch.random.fork_rng(devices=[torch.device(device).index or 0] if on_gpu else []):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU too

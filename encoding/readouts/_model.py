@@ -47,7 +47,7 @@ class Model(ABC):
         """Matrix that the weights multiply: (n, p) -> (n, h), an array or a SciPy sparse matrix."""
 
     def predict(self, X: Any, columns: Columns = slice(None)) -> np.ndarray:
-        """(n, p) -> (n, t), or of some targets, in the dtype of the weights."""
+        """Predict (n, t) from X (n, p), or some columns of it, in the dtype of the weights."""
         return self.predict_from(self.basis(X), columns)
 
     def predict_from(self, basis: Any, columns: Columns = slice(None)) -> np.ndarray:
@@ -88,5 +88,5 @@ class LinearModel(Model):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The model of :meth:`arrays`."""
+        """Restore a model from the output of :meth:`arrays`."""
         return cls(weights=arrays["weights"], **cls.shared_fields(arrays))

@@ -67,25 +67,25 @@ class Moments:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Moments:
-        """What :meth:`arrays` gave; memory-mapped arrays stay so."""
+        """Restore from the output of :meth:`arrays`; memory-mapped arrays stay memory-mapped."""
         known = {field.name: arrays[field.name] for field in fields(cls) if field.name != "bands"}
         return cls(**known, bands=tuple(int(size) for size in arrays.get("bands", ())))
 
     def targets(self, columns: np.ndarray | slice) -> Moments:
-        """The moments of some of the targets."""
+        """Select the moments of some targets."""
         return Moments(
             n=self.n, x=self.x, y=self.y[:, columns], yy=self.yy[:, columns],
             xx=self.xx, xy=self.xy[:, :, columns], shift=self.shift[columns], bands=self.bands,
         )  # fmt: skip
 
     def whole(self) -> Moments:
-        """All folds as one."""
+        """Sum over the folds, as a single fold."""
         sums = {name: getattr(self, name).sum(0, keepdims=True) for name in ("n", "x", "y", "yy", "xx", "xy")}
         return Moments(**sums, shift=self.shift, bands=self.bands)
 
     @staticmethod
     def side_by_side(parts: Sequence[Moments]) -> Moments:
-        """The moments of the targets of several, which must be of the same rows and components."""
+        """Concatenate moments of the same rows and components along targets."""
         first = parts[0]
         y, yy, shift = (np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in ("y", "yy", "shift"))
         return Moments(first.n, first.x, y, yy, first.xx, np.concatenate([part.xy for part in parts], axis=-1), shift, first.bands)
@@ -101,7 +101,7 @@ class Moments:
         device: str = "cpu",
         report: Report = silent,
     ) -> Moments:
-        """The moments of some rows of X and Y, from one reading of Y.
+        """Compute the moments of some rows of X and Y, in one reading of Y.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class Moments:
 
 
 class Accumulator:
-    """Moments that grow, as stimuli arrive: blocks of rows, parts of a learning curve, shares of a cluster."""
+    """Accumulate moments over blocks of rows, such as steps of a learning curve or the shares of a cluster."""
 
     def __init__(self, n_components: int, n_targets: int, n_folds: int, *, dtype: np.dtype = np.float32, device: str = "cpu") -> None:
         import torch

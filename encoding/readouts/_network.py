@@ -1,6 +1,6 @@
-"""Readouts that train a network: a trunk that all targets share, and a linear last layer.
+"""Base class of neural readouts: a trunk that all targets share, and a linear output layer.
 
-A new one names its parameters and says what its trunk is. Everything else (standard units, training, early stopping, checkpoints,
+A subclass declares its parameters and builds its trunk. Everything else (standard units, training, early stopping, checkpoints,
 the last layer folded into plain weights, storage without pickle) is here and in ``_train``.
 """
 
@@ -35,7 +35,7 @@ READING = 0.05  # of the work, as far as a report is concerned
 
 @dataclass(frozen=True)
 class Shape:
-    """What a trunk is given: rows of n_components numbers, which are n_frames equal blocks, frame after frame."""
+    """Input shape of a trunk: n_components columns, in n_frames equal blocks, frame after frame."""
 
     n_components: int
     n_frames: int = 1
@@ -54,7 +54,7 @@ class NetworkModel(Model):
     recipe: Mapping[str, np.ndarray]
 
     def basis(self, X: np.ndarray) -> np.ndarray:
-        """What the last layer sees, float32 (n, h)."""
+        """Activations of the last hidden layer, float32 (n, h)."""
         import torch
 
         starts = range(0, max(len(X), 1), ROW_BLOCK)
@@ -62,7 +62,7 @@ class NetworkModel(Model):
             return np.concatenate([self.trunk(self.tensor(X, slice(start, start + ROW_BLOCK))).numpy() for start in starts])
 
     def tensor(self, X: Any, rows: slice) -> torch.Tensor:
-        """Some rows of X as the trunk takes them."""
+        """Some rows of X as a tensor for the trunk."""
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(X[rows], np.float32))
@@ -89,31 +89,31 @@ class NetworkReadout(Readout):
 
     @abstractmethod
     def trunk(self, shape: Shape, options: Any) -> nn.Module:
-        """An untrained trunk (n, ...) -> (n, h), first weights drawn from torch's own random numbers; its ``n_hidden`` is h.
+        """Build an untrained trunk (n, ...) -> (n, h), initialised from torch's random numbers; its ``n_hidden`` is h.
 
         The standard units of X are loaded into its :class:`~encoding.readouts._layers.Standardise`, where it has one.
         """
 
     @abstractmethod
     def n_weights(self, shape: Shape, options: Any) -> tuple[int, int]:
-        """How many weights the trunk has, and h; for an estimate of cost."""
+        """Number of weights of the trunk, and h; for an estimate of cost."""
 
     def head(self, data: Training, n_hidden: int, options: Any) -> Head:
-        """An untrained last layer for the targets of ``data``."""
+        """Build an untrained output layer for the targets of ``data``."""
         from encoding.readouts._layers import LinearHead
 
         return LinearHead(n_hidden, data.n_targets)
 
     def inputs(self, data: Training, device: str) -> Inputs:
-        """What the trunk is given for some row numbers of ``data``, on the device."""
+        """Function from row numbers of ``data`` to the trunk's input, on the device."""
         return array_inputs(data.X, device)
 
     def learning_rates(self, options: Any) -> Mapping[str, float]:
-        """Beginnings of parameters' names in the trunk (``trunk.1.``), to learning rates other than the option's."""
+        """Learning rates other than the option's, by prefix of the parameter's name (``trunk.1.``)."""
         return {}
 
     def groups(self, data: Training, options: Any) -> Sequence[np.ndarray]:
-        """Targets that stop each at their own best epoch; all at once by default."""
+        """Groups of targets with early stopping of their own; one group of all by default."""
         return ()
 
     def check(self, data: Training, options: Any) -> None:

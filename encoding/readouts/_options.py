@@ -59,12 +59,12 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 def search_space(kind: type[Options]) -> dict[str, Range | Choice]:
-    """The parameters that a search may vary, by name."""
+    """Search ranges of the parameters that a search may vary, by name."""
     return {field.name: field.metadata["search"] for field in dataclasses.fields(kind) if field.metadata["search"] is not None}
 
 
 def read_options(readout: str, kind: type[O], values: Mapping[str, Any]) -> O:
-    """The parameters from plain values; BadOption names those that exist where one does not."""
+    """Read parameters from plain values; BadOption names those that exist where one does not."""
     known = {field.name: field for field in dataclasses.fields(kind)}
     for name in values:
         if name not in known:

@@ -1,4 +1,4 @@
-"""The recurrent part of ``lstm``, as a torch module. Imported only when a network is made, since it loads torch."""
+"""Bidirectional LSTM of the readout ``lstm`` as a torch module. Imported only when a network is built, since it loads torch."""
 
 from __future__ import annotations
 

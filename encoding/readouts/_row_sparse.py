@@ -1,4 +1,4 @@
-"""Lasso and elastic net with one sparsity for all targets, from moments: a component has weights for every target or for none.
+"""Multi-task lasso and elastic net from moments: a component has weights for every target or for none.
 
 With G = X'X / n and C = X'Y / n (p, t) about the means, W (p, t) has the least
 
@@ -37,7 +37,7 @@ SMALLEST_DIRECTION = 1e-7  # of C, relative to the largest; those below are roun
 
 @dataclass(frozen=True)
 class Rotated:
-    """C of one training set with its targets rotated into as few columns as there are directions in it, float64.
+    """X'Y / n of one training set with targets rotated into as few columns as its rank, float64.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Rotated:
 
     @classmethod
     def of(cls, moments: Moments, folds: np.ndarray, held_out: np.ndarray | None = None, *, device: str) -> Rotated:
-        """Of the rows in ``folds``, and of those in ``held_out``.
+        """Compute from the moments of the rows in ``folds``, and of those in ``held_out``.
 
         CC' = U S U' gives CQ = U S^½ and X̃'ỸQ = X̃'ỸC' U S^-½, so Q is never made. With fewer targets than components Q is the identity.
         """
@@ -84,14 +84,14 @@ class Rotated:
         return cls(vectors * size, square[1] @ (vectors / size.clamp(min=1e-300)), squares)
 
     def largest(self) -> float:
-        """The largest ‖Cⱼ‖: the lasso's penalty at which all weights are 0."""
+        """Largest ‖Cⱼ‖: the lasso's penalty at which all weights are 0."""
         return float(self.c.norm(dim=1).amax())
 
 
 def solve_rows(
     gram: Gram, c: torch.Tensor, l1: float, l2: float, norms: torch.Tensor, tolerance: float
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """The norms (p,) of the best weights for C (p, q), those weights (p, q), and how far they are from optimal, see :func:`row_kkt`.
+    """Solve for C (p, q): row norms (p,), weights (p, q) and their optimality residual (:func:`row_kkt`).
 
     ``norms`` are those of a penalty nearby, or zeros. Steps end when the last is ``tolerance`` at most, or there have been many.
     """
@@ -105,7 +105,7 @@ def solve_rows(
 
 
 def weights_map(gram: Gram, l1: float, l2: float, norms: torch.Tensor) -> torch.Tensor:
-    """M (p, p) with W = M C, for the norms (p,) of the rows of W: (G + λ₂ + diag(λ₁ / η))⁻¹ where they are above 0, 0 elsewhere."""
+    """Matrix M (p, p) with W = M C, from the row norms η (p,) of W: (G + λ₂ + diag(λ₁ / η))⁻¹ where η > 0, 0 elsewhere."""
     import torch
 
     some = norms.nonzero()[:, 0]
@@ -115,7 +115,7 @@ def weights_map(gram: Gram, l1: float, l2: float, norms: torch.Tensor) -> torch.
 
 
 def row_kkt(gram: Gram, c: torch.Tensor, l1: float, l2: float, weights: torch.Tensor) -> float:
-    """The largest violation of the optimality conditions by a row, relative to the largest ‖Cⱼ‖; the same for rotated targets.
+    """Largest violation of the optimality conditions by a row, relative to the largest ‖Cⱼ‖; the same for rotated targets.
 
     With the gradient g = GW + λ₂ W - C: ‖gⱼ + λ₁ Wⱼ / ‖Wⱼ‖‖ where Wⱼ ≠ 0, and max(0, ‖gⱼ‖ - λ₁) where Wⱼ = 0.
     """

@@ -10,7 +10,7 @@ import numpy as np
 def layer_shares(
     weights: np.ndarray, bands: Sequence[int], X: np.ndarray, Y: np.ndarray, intercept: np.ndarray | None = None
 ) -> np.ndarray:
-    """(B, t) float64, the R² of a linear model on rows it was not fitted on, split among layers by the product measure.
+    """Split a linear model's test R² among layers by the product measure, (B, t) float64.
 
     With p_b the part of the prediction that comes from layer b, p their sum, and both and y about their means on these rows,
     layer b's share is ``Σ p_b (2y - p) / Σ y²``. Shares sum to R², and one is negative where its layer makes predictions worse.

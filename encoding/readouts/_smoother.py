@@ -23,7 +23,7 @@ ENTRIES = 2**24  # of a matrix of distances or similarities at a time
 
 
 class Deviations:
-    """Training responses less their means, (n, t), read when they are asked for.
+    """Centred training responses (n, t), read on access.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ class Deviations:
 
 @dataclass(frozen=True)
 class Smoother(Model):
-    """A model whose ``basis`` (n, n_train) is the share of each training row in each prediction.
+    """Model whose ``basis`` (n, n_train) holds the weight of each training row in each prediction.
 
     ``weights`` are the training responses less their means, and ``intercept`` is those means: shares that add up to 1
     give the weighted mean of the responses themselves.
     """
 
     def predict(self, X: np.ndarray, columns: Columns = slice(None)) -> np.ndarray:
-        """(n, p) -> (n, t), or of some targets, in the dtype of the responses; blocks of rows and of targets bound the memory."""
+        """Predict (n, t), or some columns, in the dtype of the responses; in blocks of rows and targets, which bounds memory."""
         wanted = np.arange(len(self.intercept))[columns]
         predicted = np.empty((len(X), len(wanted)), self.weights.dtype)
         for start in range(0, len(X), ROW_BLOCK):
@@ -75,7 +75,7 @@ class Smoother(Model):
         return predicted
 
     def predict_from(self, basis: Any, columns: Columns = slice(None)) -> np.ndarray:
-        """The rest of :meth:`predict`, for a basis that is there already. Training rows without a share are not read."""
+        """Predict from a computed basis; training rows of weight 0 are not read."""
         import scipy.sparse
 
         rows: Columns = slice(None)
@@ -88,7 +88,7 @@ class Smoother(Model):
 
 
 def mean_response(Y: Responses, report: Report) -> np.ndarray:
-    """(t,) float64, the mean of each target, from one reading of Y (n, t)."""
+    """Mean of each target (t,) float64, in one reading of Y (n, t)."""
     n, t = Y.shape
     step, total = max(1, READ_BYTES // (4 * max(t, 1))), np.zeros(t)
     for start in range(0, n, step):
@@ -98,18 +98,18 @@ def mean_response(Y: Responses, report: Report) -> np.ndarray:
 
 
 def deviations(data: Training, mean: np.ndarray) -> Deviations:
-    """The weights of a :class:`Smoother` of some training rows whose responses have this mean (t,)."""
+    """Weights of a :class:`Smoother` for training data whose responses have this ``mean`` (t,)."""
     return Deviations(data.Y, mean)
 
 
 def row_blocks(n: int, width: int) -> Iterator[slice]:
-    """Blocks of n rows in which a matrix of so many columns has at most :data:`ENTRIES` numbers."""
+    """Yield blocks of n rows in which a matrix of ``width`` columns has at most :data:`ENTRIES` entries."""
     step = max(1, ENTRIES // max(width, 1))
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
 def unit_rows(X: np.ndarray, about: np.ndarray | None = None) -> np.ndarray:
-    """Rows of length 1, (n, p) float64, whose products are cosines; rows that are 0 to rounding stay 0 and resemble nothing.
+    """Scale rows to length 1, (n, p) float64, so that their products are cosines; rows that are 0 to rounding stay 0.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ SMALLEST_L1 = 1e-25  # steps divide by it
 
 
 class Path:
-    """Weights for one penalty after another, from large to small, of targets with products c (p, t), float32 or float64.
+    """Solve a path of penalties, from large to small, for targets with products c (p, t), float32 or float64.
 
     Where features are so alike that steps are slow the active set solves for the weights. It would take too long for a target with
     more than SOLVED_WEIGHTS that are not 0, for only one of many penalties: there steps end after MOST_PATH_STEPS, and are then not
@@ -53,7 +53,7 @@ class Path:
         self._n_steps = 2  # that the last penalty took
 
     def to(self, l1: float | torch.Tensor, l2: float | torch.Tensor) -> torch.Tensor:
-        """Weights (p, t) for the next penalty: one number for all targets, which is faster, or (t,) float64 of their own."""
+        """Weights (p, t) at the next penalty: a scalar for all targets, which is faster, or (t,) float64."""
         import torch
 
         c, before = self._c, self._weights
@@ -114,7 +114,7 @@ def steps(
     most: int,
     look_after: int = 1,
 ) -> Stepped:
-    """Weights from ``weights`` (p, t) on, after ``most`` steps or as soon as the error that is left seems to be ``tolerance``.
+    """Take proximal gradient steps from ``weights`` (p, t), ``most`` at most, until the estimated error is ``tolerance``.
 
     Steps are made on v = (D + λ₂) w / λ₁: they shrink v by one number for all features and targets, ``pace.step``. Whether
     weights have settled is first looked at after so many steps. Returned are the steps that most targets took.
@@ -172,7 +172,7 @@ def _descent(
 
 
 def solve_each(gram: Gram, c: torch.Tensor, l1: torch.Tensor, l2: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights (p, t) for penalties (t,) of each target's own, in float64, and how far they are from optimal (t,), see :func:`kkt`.
+    """Solve for penalties (t,) of each target's own in float64: weights (p, t) and optimality residuals (t,), see :func:`kkt`.
 
     Targets that are still far after a few steps, where features are alike, are solved by :mod:`encoding.readouts._active_set`.
     """
@@ -194,7 +194,7 @@ def solve_each(gram: Gram, c: torch.Tensor, l1: torch.Tensor, l2: torch.Tensor) 
 
 
 def kkt(gram: Gram, c: torch.Tensor, l1: torch.Tensor, l2: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """(t,) the largest violation of the optimality conditions, relative to the target's largest |c|.
+    """Largest violation of the optimality conditions of each target (t,), relative to its largest |c|.
 
     With the gradient g = Gw + λ₂ w - c: |g + λ₁ sign(w)| where w ≠ 0, and max(0, |g| - λ₁) where w = 0.
     """

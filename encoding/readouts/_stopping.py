@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def groups_of(rois: Mapping[str, np.ndarray], n_targets: int) -> list[np.ndarray]:
-    """The targets of each ROI, and last those of none; a target of several ROIs counts with the smallest. Empty ones are left out."""
+    """Group targets by ROI, the smallest where there are several, and last those of none; empty groups are left out."""
     owner = np.full(n_targets, -1)
     for number, columns in enumerate(sorted(rois.values(), key=len, reverse=True)):
         owner[columns] = number
@@ -22,7 +22,7 @@ def groups_of(rois: Mapping[str, np.ndarray], n_targets: int) -> list[np.ndarray
 
 
 class EarlyStopping:
-    """The best weights so far of each group of targets (all are one by default), and whether to wait for better ones."""
+    """Early stopping with the best weights so far of each group of targets; all targets are one group by default."""
 
     def __init__(
         self, network: Network, n_targets: int, groups: Sequence[np.ndarray] = (), *, patience: int, decimals: int | None = None
@@ -35,7 +35,7 @@ class EarlyStopping:
         self.best = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def see(self, epoch: int, loss: np.ndarray, r: np.ndarray) -> None:
-        """Take the weights after ``epoch`` for each group whose mean of ``loss`` (t,) is lower than before."""
+        """Keep the weights after ``epoch`` for each group whose mean of ``loss`` (t,) is the lowest so far."""
         now = self.network.state_dict()
         for number, columns in enumerate(self.groups):
             value = loss[columns].mean()
@@ -50,7 +50,7 @@ class EarlyStopping:
         return epoch - self.best_epoch[number] >= self.patience
 
     def done(self, epoch: int) -> bool:
-        """Whether every group has waited long enough."""
+        """Whether every group has used up its patience."""
         return all(self._gave_up(epoch, number) for number in range(len(self.groups)))
 
     def put_back(self, network: Network) -> None:

@@ -209,7 +209,7 @@ def _seed(seed: int, number: int) -> int:
 
 
 def first_seed(options: TrainingOptions) -> int:
-    """The seed of a network's first weights."""
+    """Seed of a network's initial weights."""
     return _seed(options.seed, 0)
 
 
@@ -245,7 +245,7 @@ def _autocast(device: str, options: TrainingOptions) -> torch.autocast:
 
 
 def batch_loss(predicted: torch.Tensor, measured: torch.Tensor, loss: str) -> torch.Tensor:
-    """The loss of one batch (b, t), a mean over rows and targets. ``mse+r`` is ``(MSE + 1 - r) / 2``, r over the batch."""
+    """Loss of one batch (b, t), a mean over rows and targets. ``mse+r`` is ``(MSE + 1 - r) / 2``, r over the batch."""
     error = (predicted - measured).square().mean()
     if loss == "mse":
         return error

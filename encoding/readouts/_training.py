@@ -20,7 +20,7 @@ Columns = slice | np.ndarray
 
 
 class Responses:
-    """A view (n, t) of some rows and columns of responses that stay on disk, hemispheres side by side.
+    """Lazy view (n, t) of some rows and columns of responses on disk, hemispheres side by side.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Responses:
         return len(self.rows), int(self._edges[-1])
 
     def __getitem__(self, rows_and_columns: tuple[Columns, Columns]) -> np.ndarray:
-        """Rows and columns as a new array, float32 or what the responses are. Whole rows are read fastest."""
+        """Read rows and columns as a new array, in the dtype of the responses. Whole rows are read fastest."""
         rows, columns = rows_and_columns
         rows, wanted = self.rows[rows], np.arange(self.shape[1])[columns]
         dtype = np.result_type(np.float32, *(array.dtype for array, _ in self._blocks))
@@ -52,7 +52,7 @@ class Responses:
         return read
 
     def some(self, rows: np.ndarray) -> Responses:
-        """The responses of some of these rows."""
+        """Select some of the rows, given by position."""
         return Responses(self._blocks, self.rows[rows])
 
 
@@ -126,7 +126,7 @@ class Training:
 
     @classmethod
     def of(cls, X: np.ndarray, Y: np.ndarray, fold: np.ndarray | None = None, **more: Any) -> Training:
-        """Training rows from plain arrays X (n, p) and Y (n, t); one fold unless said otherwise."""
+        """Build from plain arrays X (n, p) and Y (n, t); a single fold by default."""
         fold = np.zeros(len(X), int) if fold is None else fold
         return cls(X, Responses([(Y, slice(None))], np.arange(len(X))), fold, **more)
 
@@ -135,7 +135,7 @@ class Training:
         return self.Y.shape[1]
 
     def some(self, rows: np.ndarray) -> Training:
-        """Some of the rows, given by number; folds are numbered anew without gaps."""
+        """Select some of the rows, given by position; folds are renumbered without gaps."""
         _, fold = np.unique(self.fold[rows], return_inverse=True)
         stimuli = None if self.stimuli is None else Chosen(self.stimuli, rows)
         return replace(self, X=self.X[rows], Y=self.Y.some(rows), fold=fold, stimuli=stimuli, checkpoint=None)
