@@ -1,4 +1,4 @@
-"""Data sets, one file each. Adding a file here that registers a :class:`Dataset` adds it everywhere."""
+"""Registry of data sets, one module each. A module here that registers a :class:`Dataset` is available everywhere."""
 
 from encoding.datasets._base import DATASETS, BadData, Dataset, Stimuli, Subject, data_dir
 

@@ -20,11 +20,11 @@ AGAIN = "Copy this file again from the original data set."
 
 
 def open_npy(path: Path) -> np.ndarray:
-    """Open a ``.npy`` file as a read-only memory map of whatever shape and dtype it has. No pickle is ever read.
+    """Open a ``.npy`` file of any shape and dtype as a read-only memory map; pickles are never read.
 
     Raises
     ------
-    BadData where the file is missing, special, cut short or of another format; then with the line of Python that saves it.
+    BadData where the file is missing, special, truncated or of another format; the message then gives the line of Python that converts it.
     """
     if not path.exists():
         raise BadData(f"{path} is missing. {AGAIN}")
@@ -38,7 +38,7 @@ def open_npy(path: Path) -> np.ndarray:
 
 
 def other_format(path: Path) -> str:
-    """Say what a file is that holds no ``.npy`` array of plain numbers, by its first bytes, and how to save it as one; else empty."""
+    """Identify a file that holds no plain ``.npy`` array by its first bytes, with advice on how to convert it; empty where unknown."""
     with path.open("rb") as file:
         start = file.read(1024)
     if start.startswith(b"\x93NUMPY"):
@@ -60,7 +60,7 @@ def other_format(path: Path) -> str:
 
 
 def advice_of(what: str, path: Path) -> str:
-    """The expression that reads the array in a file of another format."""
+    """Return the Python expression that loads the array of a file in another format."""
     name = repr(path.name)
     return {
         "a MATLAB file": f"scipy.io.loadmat({name})['Y']",
@@ -118,9 +118,13 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
 
 
 def open_responses(path: Path) -> np.ndarray | NpyRows:
-    """Open a file of responses as (n_stimuli, n_vertices) float32; :class:`BadData` where it is anything else.
+    """Open a file of responses as (n_stimuli, n_vertices) float32.
 
-    Rows are read when they are asked for; a file in Fortran order is memory-mapped.
+    Rows are read lazily; a file in Fortran order is memory-mapped.
+
+    Raises
+    ------
+    BadData where the file holds anything else.
     """
     responses = open_npy(path)
     if responses.ndim != 2:
@@ -131,7 +135,7 @@ def open_responses(path: Path) -> np.ndarray | NpyRows:
 
 
 def as_float32_advice(path: Path, dtype: np.dtype) -> str:
-    """How to save real numbers out of an array of another dtype, without losing what it holds."""
+    """Explain how to convert an array of another dtype to float32 without loss."""
     if dtype.kind == "c":
         return "Complex numbers have no single real value: save what you mean, such as np.abs(Y) or Y.real, and keep the original."
     if dtype.names:
@@ -140,9 +144,17 @@ def as_float32_advice(path: Path, dtype: np.dtype) -> str:
 
 
 def open_vector(path: Path, length: int, what: str) -> np.ndarray:
-    """Read a ``(length,)`` array of whole numbers as int64; :class:`BadData` where it is anything else.
+    """Read a ``(length,)`` array of whole numbers as int64; floats are accepted where they are whole.
 
-    ``what`` says in the error why the length is what it must be. Floats are taken where they are whole.
+    Parameters
+    ----------
+    path : ``.npy`` file.
+    length : required length.
+    what : reason for that length, for the error message.
+
+    Raises
+    ------
+    BadData where the file holds anything else.
     """
     values = open_npy(path)
     if values.shape != (length,):
@@ -178,7 +190,12 @@ def response_facts(path: Path) -> dict[str, Any]:
 
 
 def require_finite(path: Path, facts: dict[str, Any]) -> None:
-    """:class:`BadData` where :func:`response_facts` found a NaN or an infinity."""
+    """Check the result of :func:`response_facts` for NaN and infinity.
+
+    Raises
+    ------
+    BadData where there are any.
+    """
     if facts["first_bad"]:
         row, vertex = facts["first_bad"]
         raise BadData(

@@ -1,4 +1,4 @@
-"""Interfaces of a data set, a subject and its stimuli, whatever the layout on disk, and the registry of data sets."""
+"""Interfaces of data sets, subjects and stimuli, independent of the layout on disk, and the registry of data sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FSAVERAGE5_VERTICES = 10_242  # the first of fsaverage's: the icosahedral meshes
 
 
 class BadData(ValueError):
-    """Data on disk is missing, damaged or contradicts itself. The message names the file and what to do."""
+    """Data on disk are missing, damaged or inconsistent. The message names the file and the fix."""
 
 
 class Stimuli(ABC, Sequence[Image.Image]):
@@ -34,7 +34,7 @@ class Stimuli(ABC, Sequence[Image.Image]):
 
     Attributes
     ----------
-    names : one per stimulus, as shown beside it.
+    names : one display name per stimulus.
     n_frames : 1 for images.
     fingerprint : names the bytes of all of them in order, never their place on disk.
     """
@@ -50,11 +50,11 @@ class Stimuli(ABC, Sequence[Image.Image]):
     def __getitem__(self, index: int) -> Image.Image: ...
 
     def sampled(self, n_frames: int) -> Stimuli:
-        """These stimuli with ``n_frames`` frames of each clip; images are unchanged."""
+        """Return these stimuli with ``n_frames`` frames per clip; images are unchanged."""
         return self
 
     def frames(self, index: int) -> list[Image.Image]:
-        """The :attr:`n_frames` frames of one stimulus in their order; an image is its own only frame."""
+        """Decode the :attr:`n_frames` frames of one stimulus in order; an image is its own only frame."""
         return [self[index]]
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class Subject:
     ----------
     stimuli : the n_stimuli images with responses.
     unlabelled : images whose responses are withheld (a challenge's test set); often empty.
-    responses : per hemisphere ``(n_stimuli, n_vertices)`` float32, read-only, row i the answer to stimulus i.
+    responses : per hemisphere ``(n_stimuli, n_vertices)`` float32, read-only, row i the response to stimulus i.
     fingerprints : per hemisphere, names the bytes of its responses.
     rois : per hemisphere, ROI name to its columns, sorted int64. ROIs may overlap, and be empty.
     groups : (n_stimuli,) int, equal for repeats of one stimulus, and for all rows of a run or session where the data set says so.
@@ -105,7 +105,7 @@ class Subject:
 
     @property
     def hemis(self) -> tuple[str, ...]:
-        """The blocks of responses, in order: lh and rh wherever hemispheres are known."""
+        """Names of the blocks of responses, in order: lh and rh wherever hemispheres are known."""
         return tuple(self.responses)
 
     @property
@@ -115,11 +115,12 @@ class Subject:
 
     @property
     def n_stimuli(self) -> int:
+        """Number of stimuli with responses."""
         return len(self.stimuli)
 
     @cached_property
     def annotations_key(self) -> str:
-        """Names the bytes of ROIs, places, noise ceilings and labels: what tables and figures show beside a fit's own numbers."""
+        """Digest of ROIs, places on the cortex, noise ceilings and labels: all that tables and figures use besides a fit's own numbers."""
         parts = {
             "rois": {f"{hemi} {name}": columns for hemi, rois in self.rois.items() for name, columns in rois.items()},
             "vertices": self.vertices or {},
@@ -132,12 +133,12 @@ class Subject:
 
     @property
     def unit(self) -> Unit:
-        """What a column is: a vertex where it has a place on the surface or blocks are hemispheres, else a voxel."""
+        """Name of a column: vertex where it has a place on the surface or blocks are hemispheres, else voxel."""
         return VERTEX if self.vertices is not None or set(self.responses) <= {"lh", "rh"} else VOXEL
 
 
 class Dataset(ABC):
-    """A data set before it is read: cheap to make, so menus can list it.
+    """A data set before it is read: cheap to construct, so that menus can list it.
 
     Attributes
     ----------
@@ -161,11 +162,17 @@ class Dataset(ABC):
 
     @abstractmethod
     def roi_names(self) -> Mapping[str, tuple[str, ...]]:
-        """ROI class to ROI names, in anatomical order, without opening a subject."""
+        """ROI class to ROI names in anatomical order, without opening a subject."""
 
     @abstractmethod
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
-        """The subject; work that it needs once (a simulation, a checksum) goes to ``store``, its progress to ``report``.
+        """Open a subject.
+
+        Parameters
+        ----------
+        subject : one of :meth:`subjects`.
+        store : keeps one-time work, such as a simulation or a checksum.
+        report : receives its progress.
 
         Raises
         ------
@@ -173,22 +180,27 @@ class Dataset(ABC):
         """
 
     def check_subject(self, subject: str) -> None:
-        """UnknownName, with the nearest one or with how to get the data, unless ``subject`` is one of :meth:`subjects`."""
+        """Check that ``subject`` is one of :meth:`subjects`.
+
+        Raises
+        ------
+        UnknownName with the nearest name, or with how to get the data.
+        """
         known = self.subjects()
         if subject not in known:
             raise UnknownName(unknown("subject", subject, known, show=20) if known else f"No subject {subject!r}: {self.where()}")
 
     def is_ready(self, subject: str, store: Store) -> bool:
-        """Whether :meth:`open` would return at once, so that a page may call it."""
+        """Whether :meth:`open` would return without one-time work, so that a page may call it."""
         return True
 
     def where(self) -> str:
-        """One line on where the data lie or how to get them."""
+        """One line on where the data are, or how to get them."""
         return ""
 
 
 def data_dir() -> Path:
-    """The folder with one folder per data set: ``$ENCODING_DATA_DIR``, else ``data`` beside the project."""
+    """Folder that holds one folder per data set: ``$ENCODING_DATA_DIR``, else ``data`` beside the project."""
     folder = Path(os.environ.get("ENCODING_DATA_DIR") or Path(__file__).parents[2] / "data")
     try:
         return folder.expanduser()
@@ -197,7 +209,7 @@ def data_dir() -> Path:
 
 
 class Datasets(Registry[Dataset]):
-    """The data sets of this package and, after them, those that its ``finders`` come upon each time it is asked.
+    """Registry of data sets: this package's own, then those that its ``finders`` find at each access.
 
     Attributes
     ----------
@@ -210,7 +222,7 @@ class Datasets(Registry[Dataset]):
 
     @property
     def built_in(self) -> Collection[str]:
-        """The names of this package's own data sets, and those that were registered."""
+        """Names of this package's own data sets and of registered ones, without those of ``finders``."""
         self._load()
         return self._members.keys()
 
@@ -243,12 +255,12 @@ def _digest_of(array: np.ndarray) -> str:
 
 
 def roi_names(subject: Subject) -> Sequence[str]:
-    """Every ROI of a subject once, in order, whichever hemisphere has it."""
+    """List every ROI of a subject once, in order, over all blocks."""
     return tuple(dict.fromkeys(name for hemi in subject.hemis for name in subject.rois[hemi]))
 
 
 def roi_classes(subject: Subject) -> dict[str, tuple[str, ...]]:
-    """ROI class to those of its ROIs that the subject has, in anatomical order; one class where its data set is not known here."""
+    """Group the ROIs of a subject by class, in anatomical order; a single class where the data set is not registered here."""
     known = roi_names(subject)
     classes = DATASETS[subject.dataset].roi_names() if subject.dataset in DATASETS else {"ROIs": known}
     found = {name: tuple(roi for roi in rois if roi in known) for name, rois in classes.items()}

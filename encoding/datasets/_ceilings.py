@@ -1,12 +1,12 @@
-"""Read noise ceilings that lie beside a data set that comes without them.
+"""Read noise ceilings from files beside a data set that includes none.
 
-Of these files, the first that is found for a hemisphere is used:
+Of these files, the first that exists for a hemisphere is used:
 
     lh.npy             ceilings in percent or as fractions, (n_vertices,) or (163842,)
-    lh.ncsnr.npy       NSD's ratio of signal to noise in single trials, of the same shapes
+    lh.ncsnr.npy       NSD's noise ceiling signal-to-noise ratio of single trials, of the same shapes
     lh.ncsnr.mgh       the same as NSD publishes it, (163842,)
-    repeats.npy        (n_images,) how often each training image was seen, 1 to 3, for the two above. Without it all
-                       count as seen three times, which gives the highest ceiling that is possible.
+    repeats.npy        (n_images,) number of presentations of each training image, 1 to 3, for the two above. Without it,
+                       three are assumed for all, which gives the highest possible ceiling.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_ceilings(folders: Iterable[Path], vertices: Mapping[str, np.ndarray], *
 
 
 def find_ceiling(folders: Iterable[Path], hemi: str) -> Path | None:
-    """Find the file of a hemisphere's ceiling, if there is one."""
+    """Return the first existing ceiling file of a hemisphere; None where there is none."""
     return next((path for folder in folders for suffix in SUFFIXES if (path := folder / f"{hemi}{suffix}").is_file()), None)
 
 

@@ -1,4 +1,4 @@
-"""Read a ``dataset.toml`` into plain records. None of the files that it names is opened."""
+"""Parse a ``dataset.toml`` into plain records. None of the files that it names is opened."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MASKS = "ROIs"  # the class of those given by a mask each
 
 @dataclass(frozen=True)
 class StimulusFiles:
-    """Where images lie: all of ``folder`` in natural order, or those that the lines of ``files`` name (in ``folder``, if given)."""
+    """Image files: all of ``folder`` in natural order, or those listed line by line in ``files`` (relative to ``folder``, if given)."""
 
     folder: Path | None
     files: Path | None = None
@@ -35,7 +35,7 @@ class StimulusFiles:
 
 @dataclass(frozen=True)
 class Regions:
-    """One file of ROIs: a mask (``names`` is None), or labels of which ``names`` tells ROI to number."""
+    """One file of ROIs: a mask (``names`` is None), or integer labels with ``names`` as ROI to label."""
 
     path: Path
     names: Mapping[str, int] | None = None
@@ -43,7 +43,7 @@ class Regions:
 
 @dataclass(frozen=True)
 class Places:
-    """Where columns lie: vertices of ``space`` (every one, in order, where a block has no file), or the voxels of ``mask``."""
+    """Places of the columns: vertices of ``space`` (all, in order, where a block has no file), or the voxels of ``mask``."""
 
     space: str | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Places:
 
 @dataclass(frozen=True)
 class SubjectFiles:
-    """What ``[subjects.<name>]`` says. Mappings are by block of responses; in ``rois`` then by ROI, or by class of labels."""
+    """Contents of ``[subjects.<name>]``. Mappings are by block of responses; ``rois`` then by ROI, or by class of labels."""
 
     images: StimulusFiles
     responses: Mapping[str, Path]
@@ -67,12 +67,13 @@ class SubjectFiles:
 
     @property
     def has_ceiling(self) -> bool:
+        """Whether a noise ceiling, or the means to compute one, is given."""
         return self.ceiling is not None or self.ncsnr is not None
 
 
 @dataclass(frozen=True)
 class Description:
-    """All of a ``dataset.toml``."""
+    """Contents of a ``dataset.toml``."""
 
     path: Path
     title: str
@@ -83,7 +84,7 @@ class Description:
 
     @property
     def roi_names(self) -> dict[str, tuple[str, ...]]:
-        """ROI class to ROI names over all subjects, as they are written."""
+        """ROI class to ROI names over all subjects, in the order of the file."""
         classes: dict[str, dict[str, None]] = {}
         for files in self.subjects.values():
             for block in files.rois.values():
@@ -94,11 +95,11 @@ class Description:
 
 
 def read_description(path: Path) -> Description:
-    """The description in a ``dataset.toml``.
+    """Parse and validate a ``dataset.toml``.
 
     Raises
     ------
-    BadData for a key that does not exist (with the nearest one that does), is missing or says something impossible.
+    BadData for an unknown key (with the nearest known one), a missing key or an impossible value.
     """
     top = Section.of(path)
     top.knows("title", "about", "simulated", "split", "stimuli", "subjects")
@@ -209,7 +210,12 @@ def _regions(part: Section, key: str) -> Regions:
 
 
 def check_roi_name(part: Section, name: str) -> None:
-    """Raise BadData for a name of an ROI that has a meaning of its own, or that a link or a table could not hold."""
+    """Check that an ROI's name is not reserved and can stand in a URL and a table.
+
+    Raises
+    ------
+    BadData where it cannot.
+    """
     if name in RESERVED_ROIS:
         raise BadData(f"{part.file}: [{part.name}] names an ROI {name!r}, which stands for vertices of no ROI here. Choose another name.")
     if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > MAX_ROI_NAME:

@@ -1,4 +1,4 @@
-"""What an undamaged download of Algonauts 2023 looks like, to tell a damaged one by. The reader needs none of this."""
+"""Reference sizes and value ranges of the Algonauts 2023 download, used to detect a damaged one; the reader does not need them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Download:
-    """One subject: images with and without responses; per hemisphere vertices, lowest and highest response."""
+    """Reference values of one subject: images with and without responses; per hemisphere, vertices and lowest and highest response."""
 
     n_images: int
     n_test: int

@@ -32,7 +32,7 @@ CROPS = {0x54CC: 0, 0x54BB: 1, 0x54DD: 2, 0x54AA: 3}
 
 
 class BadClip(ValueError):
-    """A clip cannot be decoded whole. The message completes a sentence that begins with its name."""
+    """A clip cannot be decoded completely. The message completes a sentence that begins with its name."""
 
 
 def container_kind(start: bytes) -> str | None:
@@ -173,9 +173,9 @@ def frames_at(
 
     Parameters
     ----------
-    places : counted from 0 in the order shown.
+    places : 0-based indices in display order.
     crop : as :func:`check_complete` gives it.
-    max_pixels : the most that a frame may have, as it is stored and as it is shown.
+    max_pixels : maximum number of pixels of a frame, as stored and as displayed.
 
     Returns
     -------
@@ -184,7 +184,7 @@ def frames_at(
 
     Raises
     ------
-    BadClip where a frame is damaged, too large, or shown in a way that is not supported.
+    BadClip where a frame is damaged, too large, or has an unsupported display transform.
     """
     found, n_decoded, stream, last = {}, 0, container.streams.video[0], max(places)
     for place, frame in enumerate(container.decode(stream)):
@@ -221,7 +221,7 @@ def as_shown(frame: VideoFrame, stream: VideoStream, crop: Crop = (0, 0, 0, 0), 
 
 
 def _turned(image: Image.Image, matrix: np.ndarray) -> Image.Image:
-    """Apply the upper left (2, 2) of a display matrix, by which (x, y) is shown at (x, y) @ matrix; y points down.
+    """Apply the upper left (2, 2) of a display matrix, which maps (x, y) to (x, y) @ matrix; y points down.
 
     Raises
     ------
@@ -238,5 +238,5 @@ def _turned(image: Image.Image, matrix: np.ndarray) -> Image.Image:
 
 
 def is_cut_short(stream: VideoStream, n_packets: int) -> bool:
-    """Tell whether an MP4's index names more packets than were found."""
+    """Check whether an MP4's index lists more packets than the file holds."""
     return "mov" in stream.container.format.name and n_packets < len(stream.index_entries)

@@ -1,4 +1,4 @@
-"""Stimuli that are image files in a folder: listing, ordering and decoding them."""
+"""Image files as stimuli: listing, ordering and decoding."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, s
 
 
 class ImageFiles(Stimuli):
-    """One image file per stimulus, decoded when asked for.
+    """One image file per stimulus, decoded on access.
 
     Parameters
     ----------
@@ -51,6 +51,7 @@ class ImageFiles(Stimuli):
 
     @property
     def fingerprint(self) -> str:
+        """Digest of the files' content, in order."""
         return self._fingerprint
 
     def __getitem__(self, index: int) -> Image.Image:
@@ -149,7 +150,7 @@ def list_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
 
 
 def not_listed(folder: Path) -> str:
-    """Say which images :func:`list_images` leaves out: those of other formats, and those in folders below. Empty where there are none."""
+    """Describe the images that :func:`list_images` ignores, in other formats or in subfolders; empty where there are none."""
     others, below, folders = [], 0, 0
     for path in folder.iterdir():
         if path.name.startswith("."):
@@ -188,7 +189,7 @@ def check_numbers(paths: Iterable[Path], pattern: re.Pattern[str], what: str, ex
 
 
 def natural_order(name: str) -> tuple[tuple[tuple[str, int], ...], str]:
-    """Sort key by which numbers within names count as numbers, and capitals and composed accents as their plain spelling.
+    """Sort key in which digits within names compare as numbers, regardless of case and of composed or decomposed accents.
 
     Names that differ in nothing else (``img1``, ``img01``, ``IMG1``) are ordered by their characters.
 

@@ -1,4 +1,4 @@
-"""Read NIfTI masks: which voxels of a volume the columns of responses are, in C order, and where they are seen on the cortex."""
+"""Read NIfTI masks: the voxels of a volume that are columns of responses, in C order, and their places on the cortex."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def read_rows(files: SubjectFiles, paths: list[Path], shapes: Mapping[str, tuple
 
 
 def counts_from_one(ids: np.ndarray) -> bool:
-    """Tell whether image numbers look as if they were counted from 1: the first of them is 1."""
+    """Guess whether image numbers are 1-based: whether the lowest is 1."""
     return bool(ids.min() == 1)
 
 
@@ -234,7 +234,7 @@ def read_ceilings(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) ->
 
     Raises
     ------
-    BadData where there is not one value for each column, a value is impossible, or the unit cannot be told.
+    BadData where there is not one value for each column, a value is impossible, or the unit is ambiguous.
     """
     if not files.has_ceiling:
         return None

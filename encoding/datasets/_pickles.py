@@ -1,8 +1,8 @@
 """Read arrays, numbers and text from a pickle without executing anything in it.
 
-A pickle is a program, and even numpy's own constructors believe what it tells them about memory. So the standard unpickler's
-``find_class`` knows seven names, all of them stand-ins defined here, and :func:`check_opcodes` bounds time and memory before
-anything is built. :func:`as_array` compares an array's bytes with its shape.
+A pickle is a program, and even numpy's own constructors trust its statements about memory. The standard unpickler's ``find_class``
+therefore resolves seven names only, all to stand-ins defined here, and :func:`check_opcodes` bounds time and memory before anything
+is built. :func:`as_array` compares an array's bytes with its shape.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def check_opcodes(stream: _Bounded | IO[bytes]) -> None:
 
 
 def as_text(value: Any) -> Any:
-    """Return Python 2's text (bytes) as str, and anything else as it is."""
+    """Decode Python 2 text (bytes) to str; return anything else unchanged."""
     return value.decode("latin1") if isinstance(value, bytes) else value
 
 

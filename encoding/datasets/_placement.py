@@ -1,7 +1,7 @@
-"""Where the columns of a subject's responses are drawn on the cortex.
+"""Map columns of responses to places on the cortical surface.
 
-On a surface each column is a vertex of its own hemisphere. Voxels of a volume are one block for both hemispheres, which
-the surface samples: a vertex shows one voxel, and a voxel may be shown by several vertices or by none.
+On a surface each column is a vertex of its own hemisphere. Voxels of a volume are one block for both hemispheres, sampled by the
+surface: a vertex displays one voxel, and a voxel may be displayed by several vertices or by none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Column = tuple[str, int]
 
 @dataclass(frozen=True)
 class Placement:
-    """What is drawn where. A place is an index into a hemisphere's ``vertices``.
+    """Mapping of columns to places. A place is an index into a hemisphere's ``vertices``.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Placement:
 
     @classmethod
     def of(cls, subject: Subject) -> Placement | None:
-        """That of a subject; None where nothing is known of where its columns lie."""
+        """Build the placement of a subject; None where the places of its columns are unknown."""
         if subject.vertices is not None:
             every = {hemi: np.arange(len(vertices)) for hemi, vertices in subject.vertices.items()}
             return cls(subject.vertices, {hemi: hemi for hemi in subject.vertices}, every)
@@ -45,22 +45,22 @@ class Placement:
         return None
 
     def values(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Per block (n_columns,) -> per hemisphere (n_places,), of the blocks that are given."""
+        """Map values from columns, block to (n_columns,), to places, hemisphere to (n_places,); only the blocks that are given."""
         return {hemi: values[block][self.columns[hemi]] for hemi, block in self.blocks.items() if block in values}
 
     def rois(self, rois: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, np.ndarray]]:
-        """Per block, ROI to its columns -> per hemisphere, ROI to its places, sorted int64."""
+        """Map ROIs from columns (block to ROI to indices) to places (hemisphere to ROI to sorted int64 indices)."""
         return {
             hemi: {roi: np.flatnonzero(np.isin(self.columns[hemi], columns)) for roi, columns in rois[block].items()}
             for hemi, block in self.blocks.items()
         }
 
     def column(self, place: tuple[str, int] | None) -> Column | None:
-        """The column that a place shows."""
+        """Return the column displayed at a place."""
         return None if place is None else (self.blocks[place[0]], int(self.columns[place[0]][place[1]]))
 
     def place(self, column: Column | None) -> tuple[str, int] | None:
-        """The first place that shows a column; None where none does."""
+        """Return the first place that displays a column; None where there is none."""
         if column is not None:
             for hemi, block in self.blocks.items():
                 there = np.flatnonzero(self.columns[hemi] == column[1]) if block == column[0] else ()

@@ -1,4 +1,4 @@
-"""Open responses of any real dtype as float32: mapped where they lie, or copied once to the Store, a block of rows at a time."""
+"""Open responses of any real dtype as float32: memory-mapped in place, or converted once into the Store block by block."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ def read_responses(path: Path, store: Store, report: Report = silent) -> tuple[n
 
 
 def require_real(path: Path) -> np.ndarray:
-    """The file as it lies, mapped; :class:`BadData` unless it is (n_rows, n_vertices) of real numbers."""
+    """Memory-map a file of responses.
+
+    Raises
+    ------
+    BadData unless it holds (n_rows, n_vertices) real numbers.
+    """
     responses = open_npy(path)
     if responses.ndim != 2:
         fix = f"Save a matrix with one row a stimulus: np.save({path.name!r}, Y.reshape(len(Y), -1)); average repeats first."
@@ -50,7 +55,7 @@ def require_real(path: Path) -> np.ndarray:
 
 
 def as_float32(path: Path, fingerprint: str, store: Store, report: Report = silent) -> Path:
-    """The file itself where it is float32 in C order; else the Store's float32 copy of it, made first where it is not there."""
+    """Return the path of the responses as float32 in C order: the file itself, or a copy in the Store, created where missing."""
     if _is_usable(require_real(path)):
         return path
     key = _key(fingerprint)
@@ -61,7 +66,7 @@ def as_float32(path: Path, fingerprint: str, store: Store, report: Report = sile
 
 
 def responses_are_known(path: Path, store: Store) -> bool:
-    """Whether :func:`read_responses` would return at once."""
+    """Whether :func:`read_responses` would return without reading the file."""
     if not is_remembered([path], store):
         return False
     if _is_usable(require_real(path)):

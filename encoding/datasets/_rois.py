@@ -1,4 +1,4 @@
-"""The regions of visual cortex that data sets name, by class and in anatomical order."""
+"""ROIs of visual cortex by class, in anatomical order."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ class Section:
 
     @classmethod
     def of(cls, file: Path) -> Section:
-        """Read a whole file, in UTF-8 or UTF-16, with a byte order mark or without.
+        """Parse a TOML file in UTF-8 or UTF-16, with or without a byte order mark.
 
         Raises
         ------
-        BadData for whatever keeps it from being read, so that one odd file harms nothing else.
+        BadData for any failure to read or parse it, so that one bad file does not affect other data sets.
         """
         require_regular(file)
         try:
@@ -65,7 +65,12 @@ class Section:
             raise BadData(f"{file} cannot be used ({error or type(error).__name__}). Write short numbers and a few tables.") from error
 
     def knows(self, *keys: str) -> None:
-        """:class:`BadData` where the table has another key than these, with the nearest of them."""
+        """Check that the table has no keys but these.
+
+        Raises
+        ------
+        BadData for another key, with the nearest valid one.
+        """
         where = f" in [{self.name}]" if self.name else ""
         for key in self.values:
             if key not in keys:
@@ -75,22 +80,24 @@ class Section:
         return key in self.values
 
     def wrong(self, key: str, needed: str) -> BadData:
-        """The complaint that what ``key`` says is not what is needed."""
+        """Build the BadData error for an invalid value of ``key``."""
         found = f", not {self.values[key]!r}" if key in self.values else ""
         return BadData(f"{self.file}: {self.path_of(key)} must be {needed}{found}.")
 
     def path_of(self, key: str) -> str:
-        """The dotted name of a key."""
+        """Dotted name of a key."""
         return f"{self.name}.{key}" if self.name else key
 
     def text(self, key: str, default: str = "") -> str:
+        """Text under ``key``; BadData where it is of another type."""
         return self._kind(key, str, "text in quotes", default)
 
     def flag(self, key: str, default: bool = False) -> bool:
+        """Boolean under ``key``; BadData where it is of another type."""
         return self._kind(key, bool, "true or false", default)
 
     def file_at(self, key: str) -> Path | None:
-        """The path that ``key`` names, absolute or from the TOML file's folder; None where the key is missing."""
+        """Path under ``key``, absolute or relative to the TOML file's folder; None where the key is missing."""
         text = self._kind(key, str, 'the path of a file or folder in quotes, such as "responses.npy"', None)
         if text is None:
             return None
@@ -105,19 +112,19 @@ class Section:
         return path
 
     def section(self, key: str) -> Section:
-        """The table under ``key``, an empty one where it is missing."""
+        """Table under ``key``; empty where it is missing."""
         return Section(self.file, self.path_of(key), self._kind(key, dict, f"a table, such as [{self.path_of(key)}]", {}))
 
     def sections(self) -> Iterable[tuple[str, Section]]:
-        """Every key with the table under it."""
+        """All keys with the tables under them."""
         return [(key, self.section(key)) for key in self.values]
 
     def files(self) -> dict[str, Path]:
-        """Every key with the path it names."""
+        """All keys with the paths under them."""
         return {key: self.file_at(key) for key in self.values}
 
     def checked(self, key: str, check: Callable[[Any], Any], default: str) -> str:
-        """Text that ``check`` takes; its ValueError becomes :class:`BadData` naming the key."""
+        """Text under ``key``, validated by ``check``, whose ValueError becomes :class:`BadData` naming the key."""
         text = self.text(key, default)
         try:
             check(text)

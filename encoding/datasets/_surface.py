@@ -1,8 +1,8 @@
-"""The cortical surface: fsaverage5's meshes, where columns lie on them, borders of ROIs and standard views.
+"""The cortical surface: meshes of fsaverage5, placement of columns, ROI borders and standard views.
 
-fsaverage5 is bundled with nilearn, so nothing here needs a network. The icosahedral meshes are nested: vertex i of
-fsaverage5 is vertex i of fsaverage (Fischl et al. 1999), so the columns of a subject that lies on fsaverage are on
-fsaverage5 exactly when their vertex number is below 10,242.
+fsaverage5 is bundled with nilearn, so no network is needed. The icosahedral meshes are nested: vertex i of fsaverage5 is vertex i of
+fsaverage (Fischl et al. 1999), so the columns of a subject on fsaverage are on fsaverage5 exactly when their vertex number is below
+10,242.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ SURFACES = {
 
 @dataclass(frozen=True)
 class View:
-    """A standard view, as the place of the eye around the *left* hemisphere; the right one is seen in the mirror.
+    """A standard view, as the camera position around the *left* hemisphere, mirrored for the right one.
 
     Attributes
     ----------
     azimuth : degrees from lateral (0) over anterior (90) and medial (180) to posterior (-90).
-    elevation : degrees above the horizon; 90 looks from above.
+    elevation : degrees above the horizon; 90 views from above.
     swapped : whether somebody standing there has the right hemisphere at the left hand.
     """
 
@@ -80,7 +80,7 @@ def mesh(surface: str, hemi: str) -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def sulcal_depth(hemi: str) -> np.ndarray:
-    """(10242,) float32: positive in sulci, negative on gyri (FreeSurfer's ``sulc``). Read-only."""
+    """FreeSurfer's ``sulc`` on fsaverage5, (10242,) float32, read-only: positive in sulci, negative on gyri."""
     from nilearn.surface import load_surf_data
 
     return _frozen(load_surf_data(_file("sulc", hemi)), np.float32)
@@ -111,7 +111,7 @@ def on_fsaverage5(values: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 
 
 def column_at(vertex: int, vertices: np.ndarray) -> int | None:
-    """The column that lies on a vertex, None where none does. The way back from :func:`on_fsaverage5`."""
+    """Return the column at a vertex; None where there is none. The inverse of :func:`on_fsaverage5`."""
     columns = np.flatnonzero(np.asarray(vertices) == vertex)
     return int(columns[0]) if len(columns) else None
 
@@ -145,7 +145,7 @@ def outline(faces: np.ndarray, membership: np.ndarray) -> np.ndarray:
 
 
 def eye(view: str, hemi: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Three unit vectors of a standard view, in the mesh's axes: to the right of the picture, up it, and towards the eye.
+    """Return the camera axes of a standard view in mesh coordinates: unit vectors to the image's right, upwards and towards the eye.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Responses of Algonauts 2021 out of its pickles: checked, averaged over repetitions, with the ceiling that these allow."""
+"""Convert the response pickles of Algonauts 2021: validation, average over repetitions, and the noise ceiling of that average."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def _read(path: Path, *, with_mask: bool) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of numbers in a pickled dict, by name, read-only. Python 2's pickles and later ones are read; nothing in them is run.
+    """Read the numeric arrays of a pickled dict by name, read-only, from any Python version's pickle, without executing it.
 
     Raises
     ------
-    BadData where the file is missing or damaged, holds no dict, or asks for anything but numpy's arrays and plain containers.
+    BadData where the file is missing or damaged, holds no dict, or refers to anything but numpy arrays and plain containers.
     """
     if not path.is_file():
         raise BadData(f"{path} is missing. {AGAIN}")

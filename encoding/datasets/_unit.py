@@ -1,4 +1,4 @@
-"""What one column of the responses is called: a vertex of the cortical surface, or a voxel of a volume."""
+"""Name of one column of the responses: a vertex of the cortical surface, or a voxel of a volume."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Unit:
         return self.one
 
     def count(self, n: int) -> str:
-        """``n`` of them, in words."""
+        """Format ``n`` with the unit's singular or plural."""
         return f"{n:,} {self.one if n == 1 else self.many}"
 
     def fill(self, text: str) -> str:
-        """``text`` with ``{unit}``, ``{units}``, ``{Unit}`` and ``{Units}`` replaced."""
+        """Replace ``{unit}``, ``{units}``, ``{Unit}`` and ``{Units}`` in ``text``."""
         return text.format(unit=self.one, units=self.many, Unit=self.one.capitalize(), Units=self.many.capitalize())
 
 

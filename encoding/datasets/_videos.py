@@ -1,4 +1,4 @@
-"""Stimuli that are video files in a folder, decoded with PyAV."""
+"""Video files as stimuli, decoded with PyAV."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ADVICE = "Copy this file again from where it came."
 
 
 class VideoFiles(Stimuli):
-    """One video file per stimulus, decoded when asked for. Its sound, if any, is not looked at.
+    """One video file per stimulus, decoded on access; its sound, if any, is ignored.
 
     Parameters
     ----------
@@ -45,10 +45,11 @@ class VideoFiles(Stimuli):
 
     @property
     def fingerprint(self) -> str:
-        """Names the bytes of the files and which frames are taken."""
+        """Digest of the files' content and of the sampled frames."""
         return f"{self._files}-{self.n_frames}-frames-{FRAMES_VERSION}"
 
     def sampled(self, n_frames: int) -> VideoFiles:
+        """Return these clips with ``n_frames`` sampled frames each."""
         return VideoFiles(self.paths, fingerprint=self._files, n_frames=n_frames)
 
     def __getitem__(self, index: int) -> Image.Image:
@@ -56,15 +57,15 @@ class VideoFiles(Stimuli):
         return read_frames(self.paths[index], lambda n_there: [(n_there - 1) // 2])[0]
 
     def frames(self, index: int) -> list[Image.Image]:
-        """The :attr:`n_frames` frames at :func:`evenly_spaced` places of clip ``index``, as RGB; BadData as for one."""
+        """Decode the :attr:`n_frames` :func:`evenly_spaced` frames of clip ``index`` as RGB; BadData where it is damaged."""
         return read_frames(self.paths[index], lambda n_there: evenly_spaced(n_there, self.n_frames))
 
 
 def evenly_spaced(n_there: int, n_frames: int) -> list[int]:
-    """Which of ``n_there`` frames are taken: ``linspace(0, n_there - 1, n_frames)``, each rounded down.
+    """Indices of evenly spaced frames: ``linspace(0, n_there - 1, n_frames)``, each rounded down.
 
-    The first and the last are among them. So does the Algonauts 2021 development kit (``numpy.linspace(..., dtype=int)``).
-    Of clips shorter than ``n_frames`` some frames are taken more than once; a single frame is the first.
+    The first and the last frame are included, as in the Algonauts 2021 development kit (``numpy.linspace(..., dtype=int)``). Clips shorter
+    than ``n_frames`` repeat some frames; a single frame is the first.
 
     Examples
     --------
@@ -79,7 +80,7 @@ def read_frames(path: Path, choose: Callable[[int], Sequence[int]]) -> list[Imag
 
     Parameters
     ----------
-    choose : maps the number of frames to the places of those wanted, counted from 0 in the order shown.
+    choose : maps the number of frames to the 0-based display indices of the frames to decode.
 
     Raises
     ------

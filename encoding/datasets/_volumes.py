@@ -1,4 +1,4 @@
-"""Find where the voxels of a volume are seen on the cortical surface."""
+"""Sample the voxels of a volume on the cortical surface."""
 
 from __future__ import annotations
 

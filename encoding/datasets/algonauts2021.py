@@ -46,7 +46,7 @@ CLIP = re.compile(r"(?P<number>\d+)_.*\.\w+")
 
 @dataclass(frozen=True)
 class Algonauts2021Layout:
-    """Where the files lie below the data set's folder."""
+    """Paths below the data set's folder."""
 
     folder: Path
 
@@ -69,14 +69,14 @@ class Algonauts2021Layout:
         return self.participants / "full_track" / person / "WB.pkl"
 
     def files(self, subject: str) -> dict[str, Path]:
-        """The pickles of a subject, in the order of its columns."""
+        """Pickles of a subject, in the order of its columns."""
         if subject.endswith(FULL):
             return {"WB": self.whole_brain(subject.removesuffix(FULL))}
         return {roi: self.roi(subject, roi) for roi in MINI_TRACK}
 
 
 class Algonauts2021(Dataset):
-    """The challenge's subjects below :func:`data_dir`, or below ``root`` where one is given."""
+    """The challenge's subjects below :func:`data_dir`, or below ``root`` if given."""
 
     name = "algonauts2021"
     title = "Algonauts 2021 (clips)"
@@ -92,12 +92,12 @@ class Algonauts2021(Dataset):
 
     @property
     def split(self) -> str:
-        """The development kit's: the first 900 clips train. Fewer clips than the challenge's, of a simulation, are shuffled."""
+        """Default split: the development kit's, whose first 900 clips train; a shuffled one for simulations with fewer clips."""
         folder = Algonauts2021Layout(self.root).clips
         return "first:900" if not folder.is_dir() or len(list_videos(folder)) >= N_CLIPS else Dataset.split
 
     def subjects(self) -> tuple[str, ...]:
-        """Those of the mini track, then those of the full track."""
+        """Subjects of the mini track, then those of the full track."""
         layout = Algonauts2021Layout(self.root)
         mini, full = (_people(layout.participants / track) for track in ("mini_track", "full_track"))
         return (*mini, *(f"{person}{FULL}" for person in full))
@@ -116,7 +116,7 @@ class Algonauts2021(Dataset):
         )
 
     def is_ready(self, subject: str, store: Store) -> bool:
-        """Whether the responses were averaged before, and no file has changed since."""
+        """Whether the averaged responses are in the Store and no file has changed since."""
         layout, files = self._layout(subject)
         clips = list_videos(layout.clips) if layout.clips.is_dir() else []
         pickles = list(files.values())
@@ -127,7 +127,7 @@ class Algonauts2021(Dataset):
         return all(one in store for one in needed)
 
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
-        """The subject. The first time its pickles are read and what is made of them goes to ``store``, to be mapped from then on."""
+        """Open a subject. On first use its pickles are converted; the averaged responses are kept in ``store`` and memory-mapped."""
         layout, files = self._layout(subject)
         clips = read_clips(layout.clips)
         key = _key(files, store, subprogress(report, 0, 0.1))
@@ -158,7 +158,7 @@ class Algonauts2021(Dataset):
 
 
 def read_clips(folder: Path) -> list[Path]:
-    """The clips in the order of the responses' rows.
+    """List the clips in the order of the responses' rows.
 
     Raises
     ------

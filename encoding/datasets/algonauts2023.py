@@ -42,7 +42,7 @@ FACTS = "responses-1"  # what response_facts learns; raise the number when it le
 
 @dataclass(frozen=True)
 class Algonauts2023Layout:
-    """Where the files of one subject lie."""
+    """Paths of one subject's files."""
 
     folder: Path
 
@@ -76,7 +76,7 @@ class Algonauts2023Layout:
 
 
 class Algonauts2023(Dataset):
-    """The challenge's subjects below :func:`data_dir`, or below ``root`` where one is given."""
+    """The challenge's subjects below :func:`data_dir`, or below ``root`` if given."""
 
     name = "algonauts2023"
     title = "Algonauts 2023 (NSD)"
@@ -107,14 +107,14 @@ class Algonauts2023(Dataset):
         )
 
     def is_ready(self, subject: str, store: Store) -> bool:
-        """Whether every file was checked before and has not changed since."""
+        """Whether every file has been checked and has not changed since."""
         layout = self._layout(subject)
         images = [path for folder in (layout.training_images, layout.test_images) if folder.is_dir() for path in list_images(folder)]
         responses = [layout.responses(hemi) for hemi in HEMIS]
         return is_remembered(images + responses, store) and is_remembered(responses, store, name=FACTS)
 
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
-        """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
+        """Open a subject. On first use all files are read once for checks and fingerprints, which ``store`` remembers."""
         layout = self._layout(subject)
         images = read_images(layout.training_images, split="train")
         test_images = read_test_images(layout)
@@ -144,7 +144,7 @@ class Algonauts2023(Dataset):
 
 
 def read_images(folder: Path, *, split: str) -> list[Path]:
-    """The image files of one split in the order of their rows.
+    """List the images of one split in the order of their rows.
 
     Raises
     ------
@@ -158,18 +158,23 @@ def read_images(folder: Path, *, split: str) -> list[Path]:
 
 
 def read_test_images(layout: Algonauts2023Layout) -> list[Path]:
-    """The images whose responses are withheld; none where their folder is missing or empty."""
+    """List the images without published responses; empty where their folder is missing or empty."""
     there = layout.test_images.is_dir() and list_images(layout.test_images)
     return read_images(layout.test_images, split="test") if there else []
 
 
 def nsd_ids(images: list[Path]) -> np.ndarray:
-    """(n_images,) int64, each image's id among NSD's 73,000 stimuli (from 0), out of its file name."""
+    """Parse each image's id among NSD's 73,000 stimuli (0-based) from its file name, (n_images,) int64."""
     return np.array([int(IMAGE.fullmatch(path.name)["nsd"]) for path in images], dtype=np.int64)
 
 
 def check_rows(layout: Algonauts2023Layout, images: list[Path], responses: Mapping[str, np.ndarray]) -> None:
-    """:class:`BadData` unless there is one image for every row of both hemispheres."""
+    """Check that there is one image per row of both hemispheres.
+
+    Raises
+    ------
+    BadData where the numbers differ.
+    """
     for hemi, block in responses.items():
         if len(block) != len(images):
             raise BadData(
@@ -179,7 +184,12 @@ def check_rows(layout: Algonauts2023Layout, images: list[Path], responses: Mappi
 
 
 def check_responses(layout: Algonauts2023Layout, store: Store, report: Report = silent) -> dict[str, str]:
-    """The fingerprint of each hemisphere's responses; :class:`BadData` where they hold a NaN or an infinity."""
+    """Check both hemispheres' responses for NaN and infinity and return their fingerprints.
+
+    Raises
+    ------
+    BadData where there are any.
+    """
     paths = [layout.responses(hemi) for hemi in HEMIS]
     facts = file_facts(paths, store, name=FACTS, learn=response_facts, report=subprogress(report, 0, 0.5))
     for path, known in zip(paths, facts, strict=True):
@@ -189,11 +199,11 @@ def check_responses(layout: Algonauts2023Layout, store: Store, report: Report = 
 
 
 def read_vertices(layout: Algonauts2023Layout, hemi: str, n_vertices: int) -> np.ndarray:
-    """(n_vertices,) int64, ascending: where each column of the responses lies on fsaverage.
+    """Read the fsaverage vertex of each column of the responses, (n_vertices,) int64, ascending.
 
     Raises
     ------
-    BadData where the mask is not (163842,) zeros and ones, or has not as many ones as the responses have columns.
+    BadData where the mask is not (163842,) zeros and ones, or the number of ones differs from the number of columns.
     """
     path = layout.mask(hemi)
     mask = open_vector(path, FSAVERAGE_VERTICES, "fsaverage's vertices are")
@@ -208,7 +218,7 @@ def read_vertices(layout: Algonauts2023Layout, hemi: str, n_vertices: int) -> np
 
 
 def read_rois(layout: Algonauts2023Layout, hemi: str, n_vertices: int) -> dict[str, np.ndarray]:
-    """ROI name to its columns, sorted int64, class by class in the order of labels; empty ROIs are there too.
+    """Read the columns of each ROI, sorted int64, class by class in the order of labels; empty ROIs are included.
 
     Raises
     ------

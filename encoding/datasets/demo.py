@@ -1,7 +1,7 @@
-"""Two simulated subjects who look at scenes drawn by code. Nothing is downloaded, and the truth is known.
+"""Two simulated subjects viewing images drawn by code: no download, known ground truth.
 
-The first opening draws the scenes and shows them to the simulated cortex (some ten seconds on two cores); the result stays in the
-Store, and every later opening maps it into memory. :mod:`encoding.datasets.simulation` says how all of it is made.
+The first opening draws the images and simulates the responses (some ten seconds on two cores). The result is kept in the Store and
+memory-mapped afterwards. :mod:`encoding.datasets.simulation` describes the simulation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SEED, UNLABELLED_SEED = 2023, 2024  # of the scenes with responses, and of those
 
 
 class SceneImages(Stimuli):
-    """Scenes as stimuli: pictures that stay on disk until they are asked for."""
+    """Simulated scenes as stimuli, memory-mapped."""
 
     def __init__(self, drawn: Scenes, *, fingerprint: str) -> None:
         self.names = tuple(f"scene {i:04d} ({category})" for i, category in enumerate(drawn.category, start=1))
@@ -36,6 +36,7 @@ class SceneImages(Stimuli):
 
     @property
     def fingerprint(self) -> str:
+        """Digest of the scenes."""
         return self._fingerprint
 
     def __getitem__(self, index: int) -> Image.Image:
@@ -44,7 +45,7 @@ class SceneImages(Stimuli):
 
 @dataclass(frozen=True)
 class Truth:
-    """What a fit to a simulated subject ought to find.
+    """Ground truth of a simulated subject.
 
     Attributes
     ----------
@@ -59,7 +60,7 @@ class Truth:
 
 
 class Demo(Dataset):
-    """The simulated data set; smaller ones, for tests, are made with fewer stimuli."""
+    """The simulated data set; tests use smaller ones with fewer stimuli."""
 
     name = "demo"
     title = "Demo (simulated)"
@@ -79,16 +80,16 @@ class Demo(Dataset):
         return "Simulated on this machine the first time it is opened, in some ten seconds."
 
     def is_ready(self, subject: str, store: Store) -> bool:
-        """Whether the subject was simulated before."""
+        """Whether the subject's simulation is in the Store."""
         keys = (self.stimuli_key, self.unlabelled_key, self.responses_key(subject))
         return all(key in store for key in keys)
 
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
-        """The subject, simulated first where ``store`` does not have it.
+        """Open a subject, simulated first where ``store`` does not have it.
 
         Raises
         ------
-        UnknownName
+        UnknownName where there is no such subject.
         """
         key = self.responses_key(subject)
         seen = self._scenes(self.stimuli_key, store, subprogress(report, 0, 0.55))
@@ -111,7 +112,7 @@ class Demo(Dataset):
         )
 
     def truth(self, subject: str, store: Store, report: Report = silent) -> Truth:
-        """What is known of the subject because it was simulated, simulated first where ``store`` does not have it."""
+        """Return the ground truth of a subject, simulated first where ``store`` does not have it."""
         key = self.responses_key(subject)
         seen = self._scenes(self.stimuli_key, store, subprogress(report, 0, 0.6))
         found = self._answers(key, subject, store, seen, subprogress(report, 0.6, 1))
@@ -119,16 +120,16 @@ class Demo(Dataset):
 
     @property
     def stimuli_key(self) -> str:
-        """The name of the scenes with responses."""
+        """Store key of the scenes with responses."""
         return _scenes_key(self.n_stimuli, SEED)
 
     @property
     def unlabelled_key(self) -> str:
-        """The name of the scenes without."""
+        """Store key of the scenes without responses."""
         return _scenes_key(self.n_unlabelled, UNLABELLED_SEED)
 
     def responses_key(self, subject: str) -> str:
-        """The name of a subject's responses, known without simulating them."""
+        """Store key of a subject's responses, computed without simulating them."""
         if subject not in SUBJECTS:
             raise UnknownName(unknown("subject of demo", subject, SUBJECTS))
         return digest("responses", responses.VERSION, stimuli=self.stimuli_key, subject=subject, cortex=cortex.VERSION)
@@ -159,8 +160,8 @@ def _simulate(subject: str, seen: Scenes, report: Report) -> dict[str, np.ndarra
     return arrays
 
 
-def _half(found: Mapping[str, np.ndarray], hemi: str) -> Hemisphere:
-    return Hemisphere(**{field.name: found[f"{hemi}_{field.name}"] for field in fields(Hemisphere)})
+def _half(truth: Mapping[str, np.ndarray], hemi: str) -> Hemisphere:
+    return Hemisphere(**{field.name: truth[f"{hemi}_{field.name}"] for field in fields(Hemisphere)})
 
 
 DATASETS.register("demo", Demo())

@@ -36,13 +36,13 @@ They were written by Encoding Explorer in the layout of img2brain (subject {name
 
 @dataclass(frozen=True)
 class Img2BrainLayout:
-    """Where the files lie."""
+    """Paths of the files."""
 
     folder: Path
 
     @classmethod
     def below(cls, folder: Path) -> Img2BrainLayout:
-        """The layout in ``folder``, or in the download's own top folder within it."""
+        """Return the layout in ``folder``, or in the download's own top folder within it."""
         return cls(folder / TOP if (folder / TOP).is_dir() else folder)
 
     @property
@@ -67,7 +67,7 @@ class Img2BrainLayout:
 
 
 class Img2Brain(Dataset):
-    """The one subject below :func:`data_dir`, or below ``root`` where one is given."""
+    """The single subject below :func:`data_dir`, or below ``root`` if given."""
 
     name = "img2brain"
     title = "img2brain"
@@ -97,13 +97,13 @@ class Img2Brain(Dataset):
         )
 
     def is_ready(self, subject: str, store: Store) -> bool:
-        """Whether every file was checked before and has not changed since."""
+        """Whether every file has been checked and has not changed since."""
         layout = self._checked(subject)
         images = [path for folder in (layout.training_images, layout.test_images) if folder.is_dir() for path in list_images(folder)]
         return is_remembered(images, store) and responses_are_known(layout.responses, store)
 
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
-        """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
+        """Open the subject. On first use all files are read once for checks and fingerprints, which ``store`` remembers."""
         layout = self._checked(subject)
         images, test_images = read_training_images(layout), read_test_images(layout)
         responses, fingerprint = read_responses(layout.responses, store, subprogress(report, 0, 0.4))
@@ -126,19 +126,19 @@ class Img2Brain(Dataset):
 
 
 def read_training_images(layout: Img2BrainLayout) -> list[Path]:
-    """The images with responses, in natural order of their names; :class:`BadData` where there are none."""
+    """List the images with responses in natural order of their names; BadData where there are none."""
     if paths := list_images(layout.training_images):
         return paths
     raise BadData(f"{layout.training_images} holds no images. Unpack img2brain's trainingIMG there.")
 
 
 def read_test_images(layout: Img2BrainLayout) -> list[Path]:
-    """The images whose responses are withheld; none where their folder is missing or empty."""
+    """List the images without published responses; empty where their folder is missing or empty."""
     return list_images(layout.test_images) if layout.test_images.is_dir() else []
 
 
 def check_rows(layout: Img2BrainLayout, images: list[Path], responses: np.ndarray) -> None:
-    """:class:`BadData` unless there is one image for every row."""
+    """Check that there is one image per row; BadData where the numbers differ."""
     if len(responses) != len(images):
         raise BadData(
             f"{layout.training_images} holds {len(images):,} images but {layout.responses.name} has {len(responses):,} rows. "

@@ -8,7 +8,7 @@ The least that can be written:
 
     title = "Kitchens at 3 T"
     [stimuli]
-    folder = "images"              pictures in natural order are rows, or files = "stimuli.txt" with a path a line
+    folder = "images"              images in natural order are rows, or files = "stimuli.txt" with a path a line
     [subjects.ann]
     responses = "responses.npy"    (n_rows, n_vertices), or one file each for lh and rh
 
@@ -36,7 +36,7 @@ from encoding.storage.store import Store
 
 
 class OwnDataset(Dataset):
-    """What one ``dataset.toml`` describes. One with a mistake is listed too: it has no subjects and says what is wrong.
+    """Data set described by a ``dataset.toml``. An invalid one is listed too, without subjects and with the error in :meth:`where`.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class OwnDataset(Dataset):
         return self.problem or f"{', '.join(self.subjects())}, described in {self.path}."
 
     def is_ready(self, subject: str, store: Store) -> bool:
-        """Whether every file was checked before and has not changed since."""
+        """Whether every file has been checked and has not changed since."""
         files = self._files(subject)
         images = [*read_image_paths(files.images), *read_unlabelled(files.images)]
         mask = files.places.mask if files.places else None
@@ -74,7 +74,7 @@ class OwnDataset(Dataset):
         return is_remembered(images, store) and all(responses_are_known(path, store) for path in files.responses.values())
 
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
-        """The subject. The first time every byte is read once, for checks and fingerprints; they are remembered in ``store``."""
+        """Open a subject. On first use all files are read once for checks and fingerprints, which ``store`` remembers."""
         files = self._files(subject)
         shapes = {block: require_real(path).shape for block, path in files.responses.items()}
         paths, groups = read_rows(files, read_image_paths(files.images), shapes)
@@ -110,7 +110,7 @@ class OwnDataset(Dataset):
 def read_places(
     files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]], store: Store
 ) -> tuple[dict[str, np.ndarray] | None, Sampled | None]:
-    """:attr:`Subject.vertices` and :attr:`Subject.sampled`, of which at most one is known."""
+    """Read :attr:`Subject.vertices` and :attr:`Subject.sampled`, of which at most one is known."""
     if files.places is None:
         return None, None
     if files.places.mask is None:
@@ -128,9 +128,9 @@ def _read_blocks(paths: Mapping[str, Path], store: Store, report: Report) -> tup
 
 
 def find_own(folder: Path | None = None) -> dict[str, OwnDataset]:
-    """Each folder in ``folder`` (by default :func:`data_dir`) that holds a ``dataset.toml``, by its name.
+    """Find the folders in ``folder`` (by default :func:`data_dir`) that hold a ``dataset.toml``, by name.
 
-    A description is read anew once its file changes.
+    A description is parsed again once its file changes.
     """
     folder = folder or data_dir()
     found = {}

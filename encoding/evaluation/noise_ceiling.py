@@ -112,7 +112,7 @@ def as_fraction(values: np.ndarray, unit: str | None = None) -> np.ndarray:
 
     Raises
     ------
-    ValueError where a value is below 0, above 1 (100 %), NaN or infinite, or the unit cannot be told.
+    ValueError where a value is below 0, above 1 (100 %), NaN or infinite, or the unit is ambiguous.
 
     Examples
     --------

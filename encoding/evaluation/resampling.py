@@ -346,9 +346,9 @@ def _jackknife_variance(left_out: Sequence[np.ndarray], strata: Sequence[np.ndar
 
     NaN where a fold has a single unit (leave-one-run-out): how scores vary between units is not known then.
     """
-    found = np.zeros(left_out[0].shape[1])
+    variance = np.zeros(left_out[0].shape[1])
     for values, of_unit in zip(left_out, strata, strict=True):
         for stratum in np.unique(of_unit):
             inside = values[of_unit == stratum]
-            found += (len(inside) - 1) / len(inside) * ((inside - inside.mean(0)) ** 2).sum(0) if len(inside) > 1 else np.nan
-    return found
+            variance += (len(inside) - 1) / len(inside) * ((inside - inside.mean(0)) ** 2).sum(0) if len(inside) > 1 else np.nan
+    return variance

@@ -1,7 +1,7 @@
-"""Examine data before anything is fitted: what is there, what is wrong, and how to fix it. One module a layout.
+"""Diagnose data before any fit: contents, problems and fixes. One module per layout.
 
-Each layout's module has ``find(folder)``, the places within a folder that it can examine, ``examine(place, store, report)``,
-its findings there, and ``TELLTALES``, names by which a folder that is not quite right can still be told.
+Each layout's module has ``find(folder)``, the places within a folder that it can examine, ``examine(place, store, report)``, which
+yields the findings there, and ``TELLTALES``, names that identify a folder whose layout is not quite right.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ __all__ = ["LAYOUTS", "Finding", "diagnose", "find_subjects", "recognise"]
 
 
 def diagnose(folder: Path, store: Store, report: Report = silent) -> list[Finding]:
-    """Examine ``folder``: a data set in any known layout, one subject of it, or the folder above several.
+    """Examine a folder: a data set in any known layout, one of its subjects, or the parent folder of several.
 
-    Every image is decoded and every response read, once; ``store`` remembers what was learnt of unchanged files.
-    Damage is a finding, never an exception.
+    Every image is decoded and every response read once; ``store`` remembers the results for unchanged files.
+
+    Returns
+    -------
+    Findings in order; damage is reported as a finding and never raised.
     """
     places = recognise(Path(folder))
     if not places:
@@ -41,7 +44,7 @@ def diagnose(folder: Path, store: Store, report: Report = silent) -> list[Findin
 
 
 def recognise(folder: Path) -> list[tuple[ModuleType, Path]]:
-    """The layouts found in a folder or just below it, each with the place to examine. A dataset.toml speaks for all of its folder."""
+    """Find the known layouts in or directly below a folder, each with the place to examine; a dataset.toml takes precedence."""
     folder = folder.resolve()
     places = [(layout, place) for layout in LAYOUTS for place in layout.find(folder)]
     described = {place.parent for layout, place in places if layout is own}

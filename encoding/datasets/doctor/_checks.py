@@ -1,4 +1,4 @@
-"""Checks that more than one layout needs: images, duplicates, responses, ROIs and ceilings."""
+"""Checks shared by several layouts: images, duplicates, responses, ROIs and noise ceilings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
 
 
 def image_facts(path: Path) -> dict[str, Any]:
-    """Size and mode of an image as it lies on disk, its darkest and lightest value (0 … 255), and why it cannot be decoded, if so."""
+    """Measure one image as stored: size, mode, lowest and highest value (0 … 255), and the decoding error, if any."""
     try:
         lowest, highest = zip(*read_image(path).getextrema(), strict=True)
         with Image.open(path, formats=readable_formats()) as image:
@@ -36,7 +36,7 @@ def image_facts(path: Path) -> dict[str, Any]:
 
 
 def facts_of_images(paths: Sequence[Path], store: Store, report: Report) -> list[dict[str, Any]]:
-    """:func:`image_facts` of each, remembered until a file changes."""
+    """Compute :func:`image_facts` of each path, cached until a file changes."""
     return file_facts(paths, store, name="images-2", learn=image_facts, report=report)
 
 
@@ -76,7 +76,7 @@ def check_images(kind: str, paths: Sequence[Path], store: Store, report: Report)
 
 
 def check_order(paths: Sequence[Path]) -> Iterator[Finding]:
-    """Whether the natural order of names, which is the order of rows, is beyond doubt."""
+    """Check that the natural order of names, which defines the order of rows, is unambiguous."""
     names = [path.name for path in paths]
     order = f"rows are in the natural order of file names, from {names[0]} to {names[-1]}."
     if sorted(names) != names:
@@ -105,12 +105,12 @@ def check_order(paths: Sequence[Path]) -> Iterator[Finding]:
 
 
 def with_capitals_first(name: str) -> list[tuple[str, int]]:
-    """Natural order that tells capitals from small letters."""
+    """Sort key of the natural order that distinguishes upper and lower case."""
     return [(text, int(number or -1)) for text, number in re.findall(r"([^0-9]*)([0-9]*)", name)]
 
 
 def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarray, store: Store, report: Report) -> Iterator[Finding]:
-    """Find images with equal bytes: among those without responses, or in rows that a split may part."""
+    """Find byte-identical images: among those without responses, or in rows that a split may separate."""
     names = file_facts([*train, *test], store, name="sha256", learn=sha256, report=report)
     seen, unseen = names[: len(train)], names[len(train) :]
     first = {name: row for row, name in reversed(list(enumerate(seen)))}  # the first of equals wins
@@ -133,7 +133,7 @@ def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarra
 
 
 def check_values(path: Path, label: str, store: Store, report: Report) -> Iterator[Finding]:
-    """Shape, dtype, NaN and range of one file of responses."""
+    """Check shape, dtype, NaN and range of one file of responses."""
     (n_rows, n_vertices), dtype = require_real(path).shape, open_npy(path).dtype
     usable = as_float32(path, file_fingerprint(path, store), store, subprogress(report, 0, 0.4))
     facts = file_facts([usable], store, name=FACTS, learn=response_facts, report=subprogress(report, 0.4, 0.7))[0]
@@ -156,7 +156,7 @@ def check_values(path: Path, label: str, store: Store, report: Report) -> Iterat
 
 
 def column_facts(path: Path) -> dict[str, Any]:
-    """How many vertices never vary, and the medians over vertices of mean and standard deviation."""
+    """Count constant vertices, and compute the medians over vertices of mean and standard deviation."""
     n_rows, n_vertices = open_responses(path).shape
     offset = np.array(open_responses(path)[0], np.float64)  # keeps the sums of squares small
     total, squares = np.zeros(n_vertices), np.zeros(n_vertices)
@@ -169,7 +169,7 @@ def column_facts(path: Path) -> dict[str, Any]:
 
 
 def check_sizes(label: str, rois: Mapping[str, np.ndarray]) -> Iterator[Finding]:
-    """Which ROIs are empty, and which are tiny."""
+    """Report empty and very small ROIs."""
     sizes = {name: len(columns) for name, columns in rois.items()}
     if empty := [name for name, size in sizes.items() if size == 0]:
         yield Finding("ok", f"{label} ROIs without vertices: {', '.join(empty)}.", "That is usual; they are shown as empty.")

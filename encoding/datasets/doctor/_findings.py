@@ -1,4 +1,4 @@
-"""Findings: the lines of a diagnosis."""
+"""Findings of a diagnosis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from encoding.datasets import BadData
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a diagnosis: ``ok``, ``warning`` (usable) or ``error`` (the subject cannot be opened)."""
+    """One finding: ``ok``, ``warning`` (usable) or ``error`` (the subject cannot be opened)."""
 
     level: str
     what: str
@@ -22,7 +22,7 @@ class Finding:
 
 
 def found_by(check: Iterator[Finding], name: str = "") -> Iterator[Finding]:
-    """The findings of one check with the name, if any, of what was examined in front, and damage as one of them."""
+    """Yield the findings of one check, prefixed by the name of what was examined, if any; damage is turned into a finding."""
     while True:
         try:
             finding = next(check)

@@ -1,4 +1,4 @@
-"""Which layout a folder is meant to be, where it is none."""
+"""Guess the intended layout of a folder that matches none."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MOST_ENTRIES = 1_000  # looked at; a data set's own names come long before
 
 
 def nearest(folder: Path, layouts: Sequence[ModuleType]) -> str:
-    """A sentence on what a folder looks most like, from the names in it and one level below; empty where nothing tells.
+    """Describe the layout that a folder resembles most, by the names in it and one level below; empty where none is similar.
 
-    A name counts that is a layout's but for case, dashes and slips of the pen.
+    Names are compared without regard to case and dashes and with tolerance for typing errors.
     """
     if not folder.exists():
         return "There is no such folder."
@@ -29,8 +29,8 @@ def nearest(folder: Path, layouts: Sequence[ModuleType]) -> str:
     best = max(layouts, key=lambda layout: sum(_likeness(*pair) for pair in close[layout]))
     if not close[best]:
         return ""
-    told = ", ".join(mine if mine == theirs else f"{mine}, perhaps meant as {theirs}" for mine, theirs in close[best][:3])
-    return f"It looks most like {best.TITLE} ({told}). {best.LACKS}"
+    evidence = ", ".join(mine if mine == theirs else f"{mine}, perhaps meant as {theirs}" for mine, theirs in close[best][:3])
+    return f"It looks most like {best.TITLE} ({evidence}). {best.LACKS}"
 
 
 def _entries(folder: Path) -> Iterable[Path]:

@@ -1,4 +1,4 @@
-"""Algonauts 2021: clips, and the pickles of each person in both tracks."""
+"""Diagnose the layout of Algonauts 2021: clips, and each person's pickles in both tracks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ N_VOXELS = {  # of sub01 … sub10
 
 
 def find(folder: Path) -> list[Path]:
-    """The folders with clips or participants in or just below ``folder``."""
+    """List the folders with clips or participants in or directly below ``folder``."""
     below = sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []
     return [
         path for path in (folder, *below) if Algonauts2021Layout(path).clips.is_dir() or Algonauts2021Layout(path).participants.is_dir()
@@ -45,7 +45,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
-    """All there is to say about one folder: of the clips, then of each person in each track."""
+    """Yield the findings about one folder: the clips, then each person in each track."""
     layout = Algonauts2021Layout(folder)
     yield from found_by(check_clips(layout, store, subprogress(report, 0, 0.5)), folder.name)
     subjects = _subjects(layout)
@@ -66,6 +66,7 @@ def _subjects(layout: Algonauts2021Layout) -> list[str]:
 
 
 def check_clips(layout: Algonauts2021Layout, store: Store, report: Report) -> Iterator[Finding]:
+    """Check that all clips decode and that their number is the challenge's, and find duplicates."""
     if layout.marker.exists():
         yield Finding("ok", "simulated (SIMULATED.txt).", "No brain was measured; nothing is compared with the real download.")
     paths = read_clips(layout.clips)
@@ -96,7 +97,7 @@ def _check_doubles(paths: Sequence[Path], store: Store, report: Report) -> Itera
 
 
 def clip_facts(path: Path) -> dict[str, Any]:
-    """How many frames a clip has, and what keeps it from being decoded to its end, if anything."""
+    """Count the frames of a clip, with the decoding error, if any."""
     counted = []
 
     def last(n_frames: int) -> list[int]:
@@ -111,6 +112,7 @@ def clip_facts(path: Path) -> dict[str, Any]:
 
 
 def check_subject(layout: Algonauts2021Layout, subject: str, store: Store, report: Report) -> Iterator[Finding]:
+    """Check the pickles of one person in one track: shapes, ranges and agreement with the clips."""
     files = layout.files(subject)
     if missing := [path.name for path in files.values() if not path.is_file()]:
         where = next(iter(files.values())).parent
@@ -142,8 +144,8 @@ def check_subject(layout: Algonauts2021Layout, subject: str, store: Store, repor
 def _check_counts(layout: Algonauts2021Layout, facts: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     rows = {fact["n_clips"] for fact in facts.values()}
     if len(rows) > 1:
-        told = ", ".join(f"{roi} {fact['n_clips']:,}" for roi, fact in facts.items())
-        yield Finding("error", f"ROIs have different numbers of rows: {told}.", "They belong together.", AGAIN)
+        counts = ", ".join(f"{roi} {fact['n_clips']:,}" for roi, fact in facts.items())
+        yield Finding("error", f"ROIs have different numbers of rows: {counts}.", "They belong together.", AGAIN)
         return
     (n_rows,) = rows
     n_clips = len(read_clips(layout.clips))
@@ -164,7 +166,7 @@ def _compare_voxels(subject: str, facts: dict[str, dict[str, Any]]) -> Iterator[
 
 
 def track_facts(path: Path) -> dict[str, Any]:
-    """Shape and range of one pickle's responses, averaged over repetitions, or what is wrong with it."""
+    """Shape and range of one pickle's responses averaged over repetitions, or the error."""
     try:
         averaged = convert({path.stem: path})
     except BadData as error:

@@ -1,4 +1,4 @@
-"""A subject in the layout of Algonauts 2023, compared with the challenge's own where it claims to be one."""
+"""Diagnose a subject in the layout of Algonauts 2023, compared with the challenge's own download unless it is simulated."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Examination:
 
     @property
     def expected(self) -> Download | None:
-        """The challenge's own subject of this name; None for a simulated one."""
+        """Reference values of the challenge's subject of this name; None for a simulated one."""
         return None if self.layout.marker.exists() else DOWNLOADS.get(self.name)
 
     def training_images(self) -> list[Path]:
@@ -59,7 +59,7 @@ class Examination:
 
 
 def find_subjects(folder: Path) -> list[Path]:
-    """The folders of subjects in ``folder``, in a folder within it, or ``folder`` itself."""
+    """List the subjects' folders: ``folder`` itself, or those within it or one folder below."""
     folder = folder.resolve()
     if (folder / "training_split").is_dir() or (folder / "roi_masks").is_dir():
         return [folder]
@@ -73,12 +73,13 @@ find = find_subjects
 
 
 def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
-    """All there is to say about one subject's folder."""
+    """Yield the findings about one subject's folder."""
     case = Examination(Algonauts2023Layout(folder), store, report)
     return (finding for check in CHECKS for finding in found_by(check(case), case.name))
 
 
 def check_origin(case: Examination) -> Iterator[Finding]:
+    """Report whether the subject is simulated, or not one of the challenge's."""
     if case.layout.marker.exists():
         yield Finding("ok", "simulated (SIMULATED.txt).", "No brain was measured; nothing is compared with the real download.")
     elif case.expected is None:
@@ -86,10 +87,12 @@ def check_origin(case: Examination) -> Iterator[Finding]:
 
 
 def check_training_images(case: Examination) -> Iterator[Finding]:
+    """Check the training images."""
     yield from _check_images(case, "train", case.training_images(), subprogress(case.report, 0, 0.4))
 
 
 def check_test_images(case: Examination) -> Iterator[Finding]:
+    """Check the test images."""
     if paths := read_test_images(case.layout):
         yield from _check_images(case, "test", paths, subprogress(case.report, 0.4, 0.45))
     else:
@@ -110,7 +113,7 @@ def _check_images(case: Examination, split: str, paths: list[Path], report: Repo
 
 
 def check_duplicates(case: Examination) -> Iterator[Finding]:
-    """Images with equal bytes: across the two splits, or with different NSD ids within the first."""
+    """Find byte-identical images across the two splits, or with different NSD ids within the training split."""
     train, test = case.training_images(), read_test_images(case.layout)
     names = file_facts([*train, *test], case.store, name="sha256", learn=sha256, report=subprogress(case.report, 0.45, 0.6))
     first = dict(zip(reversed(names[: len(train)]), reversed(train), strict=True))  # the first of equals wins
@@ -127,6 +130,7 @@ def check_duplicates(case: Examination) -> Iterator[Finding]:
 
 
 def check_responses(case: Examination, hemi: str) -> Iterator[Finding]:
+    """Check one hemisphere's responses."""
     report = subprogress(case.report, *((0.6, 0.8) if hemi == "lh" else (0.8, 1)))
     path = case.layout.responses(hemi)
     n_rows, n_vertices = open_responses(path).shape
@@ -147,6 +151,7 @@ def check_responses(case: Examination, hemi: str) -> Iterator[Finding]:
 
 
 def check_masks(case: Examination, hemi: str) -> Iterator[Finding]:
+    """Check one hemisphere's vertices and ROI masks."""
     n_vertices = open_responses(case.layout.responses(hemi)).shape[1]
     vertices = read_vertices(case.layout, hemi, n_vertices)
     yield from _compare(f"{hemi} vertices", n_vertices, case.expected and case.expected.n_vertices[hemi])
@@ -173,6 +178,7 @@ def _check_spaces(layout: Algonauts2023Layout, hemi: str, vertices: np.ndarray) 
 
 
 def check_ceilings(case: Examination) -> Iterator[Finding]:
+    """Check the noise ceilings, where there are any."""
     layout, responses = case.layout, {hemi: open_responses(case.layout.responses(hemi)) for hemi in HEMIS}
     vertices = {hemi: read_vertices(layout, hemi, block.shape[1]) for hemi, block in responses.items()}
     ceiling = read_ceilings(layout.ceilings, vertices, n_images=len(responses["lh"]))

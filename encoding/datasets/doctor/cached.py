@@ -1,4 +1,4 @@
-"""Keep the doctor's findings about a folder in the Store for as long as no file in it changes."""
+"""Cache a folder's findings in the Store until a file in it changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS = tuple(field.name for field in fields(Finding))
 
 
 def checkup(folder: Path, store: Store, report: Report = silent) -> list[Finding]:
-    """Examine a folder now (:func:`encoding.datasets.doctor.diagnose`) and keep the findings in place of those kept before."""
+    """Examine a folder (:func:`encoding.datasets.doctor.diagnose`) and store the findings, replacing earlier ones."""
     before = folder_state(folder)
     findings = diagnose(folder, store, report)
     if folder_state(folder) == before:  # else they are of files that have changed meanwhile
@@ -30,18 +30,18 @@ def checkup(folder: Path, store: Store, report: Report = silent) -> list[Finding
 
 
 def kept_findings(state: str, store: Store) -> list[Finding] | None:
-    """Return what was found when a folder was in this :func:`folder_state`; None where it was not examined then."""
+    """Return the stored findings of a :func:`folder_state`; None where there are none."""
     stored = store.get(findings_key(state))
     return None if stored is None else [Finding(*map(str, each)) for each in zip(*(stored[part] for part in PARTS), strict=True)]
 
 
 def findings_key(state: str) -> str:
-    """The name of findings in the Store."""
+    """Store key of the findings."""
     return digest("findings", FINDINGS_VERSION, folder=state)
 
 
 def folder_state(folder: Path) -> str:
-    """Names the files below a folder as they are: where they lie, their sizes and times of change. No file is opened.
+    """Digest of the files below a folder: paths, sizes and modification times. No file is opened.
 
     Linked folders are followed, each once. A hundred thousand files take some three quarters of a second.
     """

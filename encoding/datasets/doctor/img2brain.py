@@ -1,4 +1,4 @@
-"""img2brain: pictures, the order of their names, responses."""
+"""Diagnose the layout of img2brain: images, the order of their names, responses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ AGAIN = "Unpack the download again."
 
 
 def find(folder: Path) -> list[Path]:
-    """The folders with trainingIMG in or just below ``folder``."""
+    """List the folders with trainingIMG in or directly below ``folder``."""
     below = sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []
     layouts = [Img2BrainLayout.below(path) for path in (folder, *below)]
     return list(dict.fromkeys(layout.folder for layout in layouts if layout.is_here))
 
 
 def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
-    """All there is to say about one folder."""
+    """Yield the findings about one folder."""
     layout = Img2BrainLayout(folder)
     checks = (
         check_origin(layout),
@@ -43,6 +43,7 @@ def examine(folder: Path, store: Store, report: Report) -> Iterator[Finding]:
 
 
 def check_origin(layout: Img2BrainLayout) -> Iterator[Finding]:
+    """Report whether the data set is simulated, and whether its folder is where the data set expects it."""
     if layout.marker.exists():
         yield Finding("ok", "simulated (SIMULATED.txt).", "No brain was measured; nothing is compared with the real download.")
     if Img2BrainLayout.below(Img2Brain().layout.folder).folder.resolve() != layout.folder.resolve():
@@ -52,6 +53,7 @@ def check_origin(layout: Img2BrainLayout) -> Iterator[Finding]:
 
 
 def check_training_images(layout: Img2BrainLayout, store: Store, report: Report) -> Iterator[Finding]:
+    """Check the training images."""
     paths = read_training_images(layout)
     yield from check_images("training", paths, store, report)
     yield from check_order(paths)
@@ -59,6 +61,7 @@ def check_training_images(layout: Img2BrainLayout, store: Store, report: Report)
 
 
 def check_test_images(layout: Img2BrainLayout, store: Store, report: Report) -> Iterator[Finding]:
+    """Check the test images."""
     if paths := read_test_images(layout):
         yield from check_images("test", paths, store, report)
         yield from _compare(layout, "test images", len(paths), N_TEST)
@@ -67,6 +70,7 @@ def check_test_images(layout: Img2BrainLayout, store: Store, report: Report) -> 
 
 
 def check_rows_and_doubles(layout: Img2BrainLayout, store: Store, report: Report) -> Iterator[Finding]:
+    """Check that images and rows of responses agree in number, and find duplicates."""
     paths = read_training_images(layout)
     yield from check_doubles(paths, read_test_images(layout), np.arange(len(paths)), store, report)
     check_rows(layout, paths, require_real(layout.responses))
@@ -74,6 +78,7 @@ def check_rows_and_doubles(layout: Img2BrainLayout, store: Store, report: Report
 
 
 def check_responses(layout: Img2BrainLayout, store: Store, report: Report) -> Iterator[Finding]:
+    """Check the responses."""
     yield from check_values(layout.responses, "training", store, report)
     yield from _compare(layout, "voxels", require_real(layout.responses).shape[1], N_VOXELS)
 

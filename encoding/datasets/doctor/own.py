@@ -1,4 +1,4 @@
-"""Examine a data set of one's own: its ``dataset.toml`` and the files that it names."""
+"""Diagnose a data set of one's own: its ``dataset.toml`` and the files that it names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LACKS = f"The description must be named {FILE}; docs/own_data.md says what stand
 
 
 def find(folder: Path) -> list[Path]:
-    """The descriptions in or just below ``folder``."""
+    """List the ``dataset.toml`` files in or directly below ``folder``."""
     return [folder / FILE] if (folder / FILE).is_file() else sorted(folder.glob(f"[!.]*/{FILE}"))
 
 
@@ -60,6 +60,7 @@ def examine(path: Path, store: Store, report: Report) -> Iterator[Finding]:
 
 
 def check_description(path: Path) -> Iterator[Finding]:
+    """Check that the ``dataset.toml`` parses and that its folder has a free name and lies among the data sets."""
     described = read_description(path)
     n_subjects = len(described.subjects)
     yield Finding("ok", f"{FILE} is understood: {described.title}, {n_subjects} subject{'s' if n_subjects > 1 else ''}.")
@@ -75,6 +76,7 @@ def check_description(path: Path) -> Iterator[Finding]:
 
 
 def check_stimuli(case: Examination) -> Iterator[Finding]:
+    """Check the images."""
     paths = read_image_paths(case.files.images)
     yield from check_images("training", paths, case.store, subprogress(case.report, 0, 0.4))
     if case.files.images.files is None:
@@ -89,6 +91,7 @@ def check_stimuli(case: Examination) -> Iterator[Finding]:
 
 
 def check_rows(case: Examination) -> Iterator[Finding]:
+    """Check that images and rows of responses agree, and find duplicates."""
     images = read_image_paths(case.files.images)
     with warnings.catch_warnings(action="ignore"):  # it is a finding below
         paths, groups = read_rows(case.files, images, case.shapes)
@@ -106,6 +109,7 @@ def check_rows(case: Examination) -> Iterator[Finding]:
 
 
 def check_responses(case: Examination) -> Iterator[Finding]:
+    """Check the responses of every block."""
     blocks = case.files.responses
     for i, (block, path) in enumerate(blocks.items()):
         report = subprogress(case.report, 0.6 + 0.4 * i / len(blocks), 0.6 + 0.4 * (i + 1) / len(blocks))
@@ -113,6 +117,7 @@ def check_responses(case: Examination) -> Iterator[Finding]:
 
 
 def check_rois(case: Examination) -> Iterator[Finding]:
+    """Check the ROIs."""
     for block, (_, n_vertices) in case.shapes.items():
         rois = read_rois(case.files.rois[block], n_vertices)
         if not rois:
@@ -124,6 +129,7 @@ def check_rois(case: Examination) -> Iterator[Finding]:
 
 
 def check_places(case: Examination) -> Iterator[Finding]:
+    """Report where the columns lie on the cortex."""
     vertices, sampled = read_places(case.files, case.shapes, case.store)
     if sampled is not None:
         ((_, n_voxels),) = case.shapes.values()
@@ -140,6 +146,7 @@ def check_places(case: Examination) -> Iterator[Finding]:
 
 
 def check_ceiling(case: Examination) -> Iterator[Finding]:
+    """Check the noise ceiling, where there is one."""
     if not case.files.has_ceiling:
         yield Finding("ok", "no noise ceilings.", "Scores are shown without them.", "To have them, name ceiling or ncsnr.")
         return

@@ -1,6 +1,5 @@
-"""A simulated experiment with known truth: pictures drawn by code, and a cortex that answers them.
+"""A simulated experiment with known ground truth: images drawn by code, and responses of a simulated cortex.
 
-``things``, ``places`` and ``patterns`` draw with a ``pen`` in colours of the ``palette``; ``scenes`` composes
-pictures of them. ``cortex`` lays areas, receptive fields and tuning on the surface; ``responses`` shows the
-pictures to that cortex.
+``things``, ``places`` and ``patterns`` draw with a ``pen`` in colours of the ``palette``; ``scenes`` composes images of them. ``cortex``
+defines areas, receptive fields and tuning on the surface; ``responses`` simulates that cortex's responses to the images.
 """

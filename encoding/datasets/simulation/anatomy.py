@@ -38,11 +38,16 @@ class Patch:
     sd_minor: float
 
     def coordinates(self, points: np.ndarray, *, margin: float = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates along the long and the short axis, (n,) each, in half-axes: the rim has radius 1.
+        """Compute elliptical coordinates along the long and the short axis, (n,) each, in units of the half-axes: the rim has radius 1.
 
-        ``points`` is (n, 3) on the unit sphere; ``margin`` in degrees widens the ellipse on all sides. An
-        evenly filled ellipse has half-axes of two standard deviations. The far half of the sphere is at
-        infinity.
+        Parameters
+        ----------
+        points : (n, 3) on the unit sphere.
+        margin : degrees by which the ellipse is widened on all sides.
+
+        Notes
+        -----
+        A uniformly filled ellipse has half-axes of two standard deviations. The far half of the sphere is at infinity.
         """
         side = np.cross(self.centre, self.axis)
         along, across = (np.degrees(np.arcsin(np.clip(points @ v, -1, 1))) for v in (self.axis, side))
@@ -50,11 +55,11 @@ class Patch:
         return along / (2 * self.sd_major + margin), across / (2 * self.sd_minor + margin)
 
     def distance(self, points: np.ndarray, *, margin: float = 0) -> np.ndarray:
-        """(n,) distances from the centre, 1 on the rim."""
+        """Compute distances from the centre, (n,), 1 on the rim."""
         return np.hypot(*self.coordinates(points, margin=margin))
 
     def moved(self, shift: np.ndarray, *, grow: float, turn: float) -> Patch:
-        """The patch moved, scaled and rotated: ``shift`` (3,) in degrees, ``grow`` a factor, ``turn`` in degrees."""
+        """Return the patch moved by ``shift`` (3,) degrees, scaled by ``grow`` and rotated by ``turn`` degrees."""
         centre = _unit(self.centre + np.radians(shift))
         axis = _unit(self.axis - centre * (self.axis @ centre))
         axis = axis * np.cos(np.radians(turn)) + np.cross(centre, axis) * np.sin(np.radians(turn))
@@ -63,7 +68,7 @@ class Patch:
 
 @cache
 def patches(hemi: str) -> tuple[Patch, ...]:
-    """Every patch of one hemisphere, as on the average brain, their long axes pointing to the midline."""
+    """Load all patches of one hemisphere of the average brain, their long axes pointing to the midline."""
     with Path(__file__).with_name("areas.csv").open(newline="") as file:
         return tuple(_patch(row) for row in csv.DictReader(file) if row["hemi"] == hemi)
 
@@ -79,7 +84,7 @@ def _patch(row: Mapping[str, str]) -> Patch:
 
 @cache
 def sphere(hemi: str) -> np.ndarray:
-    """(10242, 3) float64, fsaverage5's vertices on the unit sphere; nilearn carries them, nothing is downloaded."""
+    """Vertices of fsaverage5 on the unit sphere, (10242, 3) float64; bundled with nilearn, nothing is downloaded."""
     from nilearn.datasets import fetch_surf_fsaverage
     from nilearn.surface import load_surf_mesh
 
@@ -89,12 +94,12 @@ def sphere(hemi: str) -> np.ndarray:
 
 
 def visual_cortex(points: np.ndarray, areas: Sequence[Patch]) -> np.ndarray:
-    """(n,) bool, the vertices in or near any area: one connected region of the back and underside of the brain."""
+    """Mask (n,) bool of the vertices in or near any area: one connected region of the back and underside of the brain."""
     return np.any([patch.distance(points, margin=MARGIN) <= 1 for patch in areas], axis=0)
 
 
 def members(points: np.ndarray, areas: Sequence[Patch]) -> np.ndarray:
-    """(n_rois, n) bool in the order of :data:`ROI_NAMES`. Within a class the nearer area has the vertex."""
+    """Compute ROI membership, (n_rois, n) bool in the order of :data:`ROI_NAMES`; within a class a vertex belongs to the nearer area."""
     names, found = list(ROI_NAMES), np.zeros((len(ROI_NAMES), len(points)), bool)
     for kind, rois in ROI_CLASSES.items():
         margin = STREAM_MARGIN if kind == "streams" else 0
@@ -109,7 +114,15 @@ def members(points: np.ndarray, areas: Sequence[Patch]) -> np.ndarray:
 
 
 def smooth_noise(points: np.ndarray, rng: np.random.Generator, *, degrees: float, n_waves: int = 24) -> np.ndarray:
-    """(n,) of about zero mean and unit variance, alike within ``degrees``: a sum of plane waves through the sphere."""
+    """Draw smooth noise on the sphere, (n,) of about zero mean and unit variance: a sum of plane waves.
+
+    Parameters
+    ----------
+    points : (n, 3) on the unit sphere.
+    rng : source of randomness.
+    degrees : correlation length.
+    n_waves : number of plane waves.
+    """
     directions = rng.standard_normal((n_waves, 3))
     waves = 1 / np.radians(degrees) * directions
     phases = rng.uniform(0, 2 * np.pi, n_waves)

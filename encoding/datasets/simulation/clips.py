@@ -1,7 +1,7 @@
 """Simulate short clips of drawn scenes and the responses of the simulated cortex to them.
 
-The camera drifts over a scene along a straight line and moves a little closer or farther, so that things change place and size
-while what there is to be seen stays the same. The signal of a vertex is the mean of what it answers to single frames.
+The camera moves over a scene along a straight line and a little closer or farther, so that objects change place and size while the
+content stays the same. The signal of a vertex is the mean of its responses to single frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ZOOM = (0.72, 0.85)  # least and most share of the scene's width in view
 
 @dataclass(frozen=True)
 class Clips:
-    """Scenes with a way for the camera over each.
+    """Scenes with a camera path over each.
 
     Attributes
     ----------
@@ -42,25 +42,25 @@ class Clips:
         return len(self.boxes)
 
     def first(self, n: int) -> Clips:
-        """The first ``n`` clips."""
+        """Return the first ``n`` clips."""
         filmed = self.scenes
         return Clips(Scenes(filmed.images[:n], filmed.strength[:n], filmed.things[filmed.things[:, 0] < n]), self.boxes[:n])
 
     def box(self, clip: int, frame: int) -> np.ndarray:
-        """Left, top and width of the view in pixels, clipped to the scene."""
+        """Left, top and width of the camera's view in pixels, clipped to the scene."""
         start, stop = self.boxes[clip]
         left, top, width = start + (stop - start) * frame / (N_FRAMES - 1)
         return np.array([max(left, 0.0), max(top, 0.0), width])
 
     def frame(self, clip: int, frame: int) -> np.ndarray:
-        """(SIZE, SIZE, 3) uint8."""
+        """Render one frame, (SIZE, SIZE, 3) uint8."""
         left, top, width = self.box(clip, frame)
         view = Image.fromarray(self.scenes.images[clip])
         right, bottom = min(left + width, SIZE), min(top + width, SIZE)
         return np.asarray(view.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, right, bottom)))
 
     def at(self, frame: int) -> Scenes:
-        """One frame of every clip, with the things where they are in it."""
+        """Return frame ``frame`` of every clip, with the positions of its objects."""
         boxes = np.array([self.box(clip, frame) for clip in range(len(self))])
         left, top, width = boxes[self.scenes.things[:, 0].astype(int)].T
         scale, degrees = SIZE / width, DEGREES / SIZE
@@ -73,7 +73,7 @@ class Clips:
 
 
 def clips(n: int, *, seed: int, report: Report = silent) -> Clips:
-    """Film ``n`` scenes, the same for the same ``seed``. Clip i depends on the seed and on i alone."""
+    """Simulate ``n`` clips, deterministic given ``seed``. Clip i depends on the seed and on i alone."""
     filmed = scenes(n, seed=seed, report=report)
     ways = np.empty((n, 2, 3))
     for clip in range(n):
@@ -87,7 +87,7 @@ def clips(n: int, *, seed: int, report: Report = silent) -> Clips:
 
 
 def signals(cortex: Mapping[str, Hemisphere], filmed: Clips, report: Report = silent) -> dict[str, np.ndarray]:
-    """The noiseless response of every vertex to every clip, per hemisphere (n_clips, n_vertices) float32 of mean 0 and variance 1."""
+    """Compute the noiseless responses to clips, per hemisphere (n_clips, n_vertices) float32 of mean 0 and variance 1."""
     answers = responses.signals(cortex, _one_after_the_other([filmed.at(frame) for frame in SEEN]), report)
     mean = {hemi: values.reshape(len(SEEN), len(filmed), -1).mean(axis=0) for hemi, values in answers.items()}
     return {hemi: (values - values.mean(axis=0)) / values.std(axis=0) for hemi, values in mean.items()}

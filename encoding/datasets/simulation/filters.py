@@ -1,7 +1,7 @@
-"""What the simulated early visual areas see in a picture: Gabor energy, edges between textures, contrast and colour.
+"""Features of the simulated early visual areas: Gabor energy, texture edges, contrast and colour.
 
-The maps of one picture lie on a 32 x 32 grid over it (0.26 degrees a cell). They are written for this simulation alone
-and share no code with the ``gabor`` backbone, so that fitting that backbone to the demo is a fair test.
+The maps of an image lie on a 32 x 32 grid over it (0.26 degrees per cell). They are written for this simulation alone and share no code
+with the ``gabor`` backbone, so that fitting that backbone to the demo is a fair test.
 
 Gabor energy after Adelson & Bergen (1985); contrast energy models of visual cortex after Kay et al. (2008, 2013).
 """
@@ -30,12 +30,21 @@ N_CHANNELS = N_ORIENTED + 14
 
 
 def channels(images: np.ndarray) -> np.ndarray:
-    """Pictures (n, SIZE, SIZE, 3) uint8 -> maps (n, N_CHANNELS, GRID, GRID) float32, each in about 0 … 1.
+    """Compute the feature maps of images.
 
-    ``energy``, wavelength by orientation: the amplitude of a quadrature pair of Gabor filters, divided by its mean
-    over orientations plus a constant. ``edges``, one per orientation: how unevenly fine energy is spread within a
-    degree. ``contrast``, one per wavelength: energy whatever the orientation. ``colour``: redness, greenness,
-    blueness, yellowness.
+    Parameters
+    ----------
+    images : (n, SIZE, SIZE, 3) uint8.
+
+    Returns
+    -------
+    (n, N_CHANNELS, GRID, GRID) float32, each channel in about 0 … 1.
+
+    Notes
+    -----
+    ``energy``, wavelength by orientation: the amplitude of a quadrature pair of Gabor filters, divided by its mean over orientations plus
+    a constant. ``edges``, one per orientation: how unevenly fine energy is spread within a degree. ``contrast``, one per wavelength: energy
+    whatever the orientation. ``colour``: redness, greenness, blueness, yellowness.
     """
     pixels = images.astype(np.float32) / 255
     energy, contrast = _gabor_energy(pixels @ np.full(3, 1 / 3, np.float32))
@@ -46,9 +55,17 @@ def channels(images: np.ndarray) -> np.ndarray:
 
 
 def category_maps(things: np.ndarray, n: int, *, grid: int) -> np.ndarray:
-    """Where each category is: (n_things, 6) as in :class:`~encoding.datasets.simulation.scenes.Scenes` -> (n, 6, grid, grid) float32.
+    """Compute maps of category strength.
 
-    A thing is a round cloud a quarter of its size wide whose peak is its strength; clouds add up to at most 1.
+    Parameters
+    ----------
+    things : (n_things, 6) as in :class:`~encoding.datasets.simulation.scenes.Scenes`.
+    n : number of images.
+    grid : side of the maps in cells.
+
+    Returns
+    -------
+    (n, 6, grid, grid) float32. An object is a round blob a quarter of its size wide whose peak is its strength; blobs sum to at most 1.
     """
     maps = np.zeros((n, len(CATEGORIES), grid, grid), np.float32)
     x, y = cell_centres(grid)
@@ -59,7 +76,7 @@ def category_maps(things: np.ndarray, n: int, *, grid: int) -> np.ndarray:
 
 
 def cell_centres(grid: int) -> tuple[np.ndarray, np.ndarray]:
-    """x (right) and y (up) of the cells of a map, each (grid, grid) float32, degrees from the centre of gaze."""
+    """Centres of a map's cells, x (right) and y (up), each (grid, grid) float32 in degrees from the centre of gaze."""
     places = ((np.arange(grid, dtype=np.float32) + 0.5) / grid - 0.5) * np.float32(DEGREES)
     return np.meshgrid(places, -places)
 
@@ -72,7 +89,7 @@ def _gabor_energy(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     energy = np.empty((len(grey), len(WAVELENGTHS), len(ORIENTATIONS), GRID, GRID), np.float32)
     for scale, wavelength in enumerate(WAVELENGTHS):
         filters = _filters(wavelength)
-        low = np.fft.fftfreq(filters.shape[-1], 1 / filters.shape[-1]).astype(int)  # a smaller picture holds all that passes
+        low = np.fft.fftfreq(filters.shape[-1], 1 / filters.shape[-1]).astype(int)  # a smaller image holds all that passes
         passed = spectrum[:, low[:, None], low[None, :]] * np.complex64((len(low) / SIZE) ** 2)
         for direction, gabor in enumerate(filters):
             energy[:, scale, direction] = shrunk(np.abs(fft.ifft2(passed * gabor, overwrite_x=True)), GRID)
@@ -87,17 +104,17 @@ def _filters(wavelength: float) -> np.ndarray:
 
     One-sided filters give the even and the odd Gabor as real and imaginary part.
     """
-    centre = DEGREES / wavelength  # cycles per picture
+    centre = DEGREES / wavelength  # cycles per image
     size = GRID if 3.6 * centre < GRID else 2 * GRID
     across, down = np.meshgrid(np.fft.fftfreq(size, 1 / size), np.fft.fftfreq(size, 1 / size))
     radius = np.hypot(across, down)
     radius[0, 0] = 1e-6
     band = np.exp(-0.5 * (np.log2(radius / centre) / 0.45) ** 2)
-    made = []
+    result = []
     for orientation in ORIENTATIONS:
         off = np.angle(np.exp(1j * (np.arctan2(-down, across) - orientation - np.pi / 2)))
-        made.append(2 * band * np.exp(-0.5 * (off / np.radians(18)) ** 2))
-    return np.array(made, np.float32)
+        result.append(2 * band * np.exp(-0.5 * (off / np.radians(18)) ** 2))
+    return np.array(result, np.float32)
 
 
 def _colours(pixels: np.ndarray) -> np.ndarray:
@@ -108,7 +125,7 @@ def _colours(pixels: np.ndarray) -> np.ndarray:
 
 
 def shrunk(maps: np.ndarray, grid: int) -> np.ndarray:
-    """Average (n, size, size, …) down to (n, grid, grid, …)."""
+    """Downsample maps by averaging, (n, size, size, …) to (n, grid, grid, …)."""
     step = maps.shape[1] // grid
     return sum(maps[:, down::step, across::step] for down in range(step) for across in range(step)) / step**2
 

@@ -1,6 +1,6 @@
 """Patterned surfaces and plain backdrops, drawn by code.
 
-Each is a function ``pattern(pen, rng)`` that covers the whole picture, from (-1, -1) at its top left to (1, 1).
+Each is a function ``pattern(pen, rng)`` that covers the whole image, from (-1, -1) at its top left to (1, 1).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A pen that draws in the coordinates of one thing, wherever and however large it is on the picture.
+"""Drawing primitives in an object's own coordinates, independent of its place and size in the image.
 
-Colours are RGB in 0 … 255, with a fourth number for opacity where something shines through.
+Colours are RGB in 0 … 255, with a fourth value for opacity where an object is translucent.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ CIRCLE = np.linspace(0, 2 * np.pi, 40, endpoint=False)
 
 
 def pick(rng: np.random.Generator, options: Sequence):
-    """One of ``options``, each as likely."""
+    """Draw one of ``options`` uniformly at random."""
     return options[int(rng.integers(len(options)))]
 
 
 def tint(colour: Colour, amount: float) -> Colour:
-    """``colour`` moved towards white (amount up to 1) or black (down to -1)."""
+    """Move ``colour`` towards white (amount up to 1) or black (down to -1)."""
     goal = 255 if amount > 0 else 0
     return tuple(round(c + (goal - c) * abs(amount)) for c in colour[:3])
 
 
 class Pen:
-    """Draws on ``image`` in the coordinates of one thing.
+    """Drawing on ``image`` in the coordinates of one object.
 
     Parameters
     ----------
-    x, y : its centre on the picture, from -1 (left, top) to 1.
-    size : half its height, where 1 is half the picture.
+    x, y : its centre in the image, from -1 (left, top) to 1.
+    size : half its height, where 1 is half the image.
     turn : radians, clockwise on the screen.
     """
 
@@ -55,19 +55,19 @@ class Pen:
         return [tuple(point) for point in placed.tolist()]
 
     def shape(self, points, colour: Colour) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         self.draw.polygon(self._place(points), fill=colour)
 
     def oval(self, x: float, y: float, rx: float, ry: float, colour: Colour, *, turn: float = 0) -> None:
-        """A filled ellipse."""
+        """Draw a filled ellipse."""
         self.shape(arc(x, y, rx, ry, turn=turn), colour)
 
     def box(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
-        """A filled rectangle."""
+        """Draw a filled rectangle."""
         self.shape([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
 
     def stroke(self, points, width: float, colour: Colour) -> None:
-        """A line with round ends and joints."""
+        """Draw a line with round ends and joints."""
         placed, thick = self._place(points), max(1, width * self.scale)
         self.draw.line(placed, fill=colour, width=round(thick))
         if thick > 3 and len(colour) == 3:
@@ -75,7 +75,7 @@ class Pen:
                 self.draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill=colour)
 
     def ramp(self, above: Colour, below: Colour, top: float = -1, bottom: float = 1) -> None:
-        """Fill the whole width between two heights of the picture with a colour that changes downwards."""
+        """Fill the whole width between two heights of the image with a vertical colour gradient."""
         first, last = (round((y + 1) / 2 * self.image.height) for y in (top, bottom))
         if last > first:
             steps = np.linspace(0, 1, last - first)[:, None]
@@ -83,7 +83,7 @@ class Pen:
             self.image.paste(Image.fromarray(rows[:, None]).resize((self.image.width, last - first)), (0, first))
 
     def text(self, words: str, y: float, height: float, colour: Colour, *, bold: bool = False, fit: float = 1.8) -> None:
-        """Words centred on ``y``, no wider than ``fit``."""
+        """Draw words centred on ``y``, no wider than ``fit``."""
         font = _font(max(6, round(height * self.scale)))
         wide = font.getlength(words)
         if wide > fit * self.scale:
@@ -98,7 +98,7 @@ class Pen:
 
 
 def arc(x: float, y: float, rx: float, ry: float, start: float = 0, stop: float = 2 * np.pi, *, turn: float = 0) -> np.ndarray:
-    """(n, 2) points along an ellipse, from one angle to another (0 is right, a quarter turn is down)."""
+    """Compute points (n, 2) along an ellipse from angle ``start`` to ``stop`` in radians (0 is right, a quarter turn is down)."""
     angles = start + CIRCLE * ((stop - start) / CIRCLE[-1]) if stop - start < 6 else CIRCLE
     u, v = rx * np.cos(angles), ry * np.sin(angles)
     return np.stack([x + u * np.cos(turn) - v * np.sin(turn), y + u * np.sin(turn) + v * np.cos(turn)], axis=1)

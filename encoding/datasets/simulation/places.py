@@ -1,6 +1,6 @@
 """Surroundings, drawn by code: outdoor and indoor places.
 
-Each is a function ``place(pen, rng)`` that covers the whole picture, from (-1, -1) at its top left to (1, 1).
+Each is a function ``place(pen, rng)`` that covers the whole image, from (-1, -1) at its top left to (1, 1).
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _floor(pen: Pen, rng: np.random.Generator, line: float) -> None:
 
 
 def room(pen: Pen, rng: np.random.Generator) -> None:
-    """A living room: a wall with windows and pictures, a floor, and furniture."""
+    """A living room: a wall with windows and paintings, a floor, and furniture."""
     wall, line = pick(rng, WALLS), rng.uniform(0.2, 0.5)
     pen.ramp(tint(wall, 0.1), tint(wall, -0.12), -1, line)
     _floor(pen, rng, line)

@@ -1,4 +1,4 @@
-"""Simulate responses to images: a known signal, and noise to a known noise ceiling."""
+"""Simulate responses to images: a known signal plus noise at a known noise ceiling."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from encoding.runtime.progress import Report, silent
 
 VERSION = 1
 COARSE = 16  # grid of the maps that only large receptive fields look at
-BLOCK = 100  # pictures at a time: what bounds the memory
+BLOCK = 100  # images at a time: bounds the memory
 
 
 def signals(cortex: Mapping[str, Hemisphere], scenes: Scenes, report: Report = silent) -> dict[str, np.ndarray]:
-    """Noiseless responses of every vertex: hemisphere to (n_stimuli, n_vertices) float32 of mean 0 and variance 1.
+    """Compute the noiseless responses of every vertex, hemisphere to (n_stimuli, n_vertices) float32 of mean 0 and variance 1.
 
-    Each channel is summed within the vertex's receptive field, raised to its exponent and weighted by its tuning; so is
-    each category. The two sums are standardised over the stimuli and mixed as ``low_level`` says.
+    Each channel is summed within the vertex's receptive field, raised to its exponent and weighted by its tuning; so is each category. The
+    two sums are standardised over the stimuli and mixed according to ``low_level``.
     """
     n = len(scenes.images)
     seen = {hemi: np.zeros((n, len(half.vertices)), np.float32) for hemi, half in cortex.items()}
@@ -68,7 +68,7 @@ def simulate_responses(signal: np.ndarray, ceiling: np.ndarray, rng: np.random.G
 
 
 def receptive_fields(half: Hemisphere, grid: int) -> np.ndarray:
-    """(n_vertices, grid * grid) float32: Gaussians whose sum over an endless plane would be 1."""
+    """Compute Gaussian receptive fields, (n_vertices, grid * grid) float32, whose integral over the plane is 1."""
     x, y = (values.ravel() for values in cell_centres(grid))
     cell = x[1] - x[0]
     fields = (x - half.x[:, None]) ** 2

@@ -39,9 +39,9 @@ _RADIUS = DEGREES / 2
 
 @dataclass(frozen=True)
 class Thing:
-    """Something in a scene. ``x`` (right), ``y`` (up) and ``size`` (height) in degrees from the centre of gaze.
+    """An object in a scene. ``x`` (right), ``y`` (up) and ``size`` (height) in degrees from the centre of gaze.
 
-    ``strength`` in 0 … 1 says how much of its category is there to be seen: small or hidden things have little.
+    ``strength`` in 0 … 1 is the visible evidence for its category: small or occluded objects have little.
     """
 
     category: str
@@ -58,9 +58,9 @@ class Scenes:
     Attributes
     ----------
     images : (n, SIZE, SIZE, 3) uint8.
-    strength : (n, 6) float32 in 0 … 1, how much of each of :data:`CATEGORIES` a picture shows.
+    strength : (n, 6) float32 in 0 … 1, how much of each of :data:`CATEGORIES` an image shows.
     things : (n_things, 6) float32, columns scene number, category number, x, y, size (degrees), strength.
-        Surroundings are things of the whole picture's size.
+        Surroundings are objects of the whole image's size.
     """
 
     images: np.ndarray
@@ -69,12 +69,12 @@ class Scenes:
 
     @property
     def category(self) -> np.ndarray:
-        """(n,) text, the strongest category of each image."""
+        """Strongest category of each image, (n,) text."""
         return np.array(CATEGORIES)[np.argmax(self.strength, axis=1)]
 
 
 def scenes(n: int, *, seed: int, report: Report = silent) -> Scenes:
-    """Draw ``n`` scenes, the same for the same ``seed``; a second process draws half of many.
+    """Draw ``n`` scenes, deterministic given ``seed``; large numbers are shared with a second process.
 
     On one machine they agree to the last bit; between machines and versions of Pillow a pixel may differ by one level.
     """
@@ -147,7 +147,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, list[Thing]]:
         around = _surroundings(image, rng)
         things = _small_things(image, rng, at_most=2) if rng.random() < 0.6 else []
         things.append(_large_thing(image, rng, main))
-    free = max(0.0, 1 - sum((thing.size / DEGREES) ** 2 for thing in things))  # share of the picture left in view
+    free = max(0.0, 1 - sum((thing.size / DEGREES) ** 2 for thing in things))  # share of the image left in view
     seen = [Thing(category, 0.0, 0.0, DEGREES, strength * free) for category, strength in around]
     return _photograph(image.reduce(_FINER), rng), seen + things
 

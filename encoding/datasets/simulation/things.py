@@ -1,7 +1,7 @@
-"""Faces, bodies, words and food, drawn by code with a little chance in every line.
+"""Faces, bodies, words and food, drawn by code with random variation.
 
-Each is a function ``thing(pen, rng)``. It draws in its own coordinates: the centre is (0, 0), the top -1, the
-bottom 1, and the :class:`~encoding.datasets.simulation.pen.Pen` puts that square somewhere on the picture.
+Each is a function ``thing(pen, rng)``. It draws in its own coordinates: the centre is (0, 0), the top -1, the bottom 1, and the
+:class:`~encoding.datasets.simulation.pen.Pen` maps that square to a place in the image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clips and simulated responses to them, written to disk in the exact layout of the Algonauts 2021 challenge."""
+"""Write clips and simulated responses in the exact layout of the Algonauts 2021 challenge."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def simulate_algonauts2021(out: Path, report: Report = silent, *, n_clips: int =
 
 
 def simulate_participant(name: str, filmed: Clips, n_clips: int, report: Report = silent) -> Participant:
-    """A simulated subject of the demo who watched the first ``n_clips`` clips; each voxel answers as the vertex in its middle.
+    """Simulate a subject of the demo viewing the first ``n_clips`` clips; each voxel responds as the vertex at its centre.
 
     The ceilings are those of :func:`encoding.datasets.simulation.cortex.truth`, of the mean over repetitions.
     """
@@ -96,13 +96,13 @@ def simulate_participant(name: str, filmed: Clips, n_clips: int, report: Report 
 
 
 def rois_of(halves: Mapping[str, Hemisphere]) -> dict[str, np.ndarray]:
-    """The challenge's ROIs as columns of both hemispheres side by side."""
-    found, start = {roi: [] for roi in MINI_TRACK}, 0
+    """Columns of the challenge's ROIs, with both hemispheres side by side."""
+    by_roi, start = {roi: [] for roi in MINI_TRACK}, 0
     for half in halves.values():
         for roi, parts in STANDS_FOR.items():
-            found[roi] += [start + half.rois[part] for part in parts]
+            by_roi[roi] += [start + half.rois[part] for part in parts]
         start += len(half.vertices)
-    return {roi: np.unique(np.concatenate(columns)) for roi, columns in found.items()}
+    return {roi: np.unique(np.concatenate(columns)) for roi, columns in by_roi.items()}
 
 
 def voxels_of(halves: Mapping[str, Hemisphere]) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +126,7 @@ def write_algonauts2021(
     *,
     simulated: bool,
 ) -> Path:
-    """Write clips and responses to ``out``; returns that folder. They appear when they are whole.
+    """Write clips and responses to ``out``; returns that folder. The files appear only once complete.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def write_algonauts2021(
 
 
 def check_free(out: Path) -> Path:
-    """``out`` itself; FileExistsError where it holds data of this layout."""
+    """Return ``out``; FileExistsError where it holds data of this layout."""
     for folder in (Algonauts2021Layout(out).clips, Algonauts2021Layout(out).participants):
         if folder.exists():
             raise FileExistsError(f"{folder} exists already. Remove it first, or write to another folder.")
@@ -180,7 +180,7 @@ def _write_clips(filmed: Clips | Sequence[Iterable[np.ndarray]], layout: Algonau
 
 
 def write_clip(frames: Iterable[np.ndarray], path: Path) -> None:
-    """An mp4 of frames (height, width, 3) uint8, ten a second; lossy, as the challenge's are."""
+    """Encode frames (height, width, 3) uint8 as an mp4 at ten per second; lossy, as the challenge's are."""
     import av
 
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
@@ -206,7 +206,7 @@ def _write_person(layout: Algonauts2021Layout, person: str, responses: Participa
 
 
 def write_pickle(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """A dict of arrays as Python 2 and numpy 1 pickled it at protocol 2."""
+    """Pickle a dict of arrays at protocol 2 as Python 2 and numpy 1 did."""
     with path.open("wb") as file:
         _Python2Pickler(file, protocol=2).dump({name: np.ascontiguousarray(values) for name, values in arrays.items()})
 

@@ -1,4 +1,4 @@
-"""A subject written to disk in the exact layout of a public data set, for classes without the data and for tests of the readers."""
+"""Write a subject in the exact layout of Algonauts 2023, for classes without the data and for tests of the readers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_algonauts2023(subject: Subject, out: Path, report: Report = silent, *,
 
 
 def check(subject: Subject) -> None:
-    """ValueError where the layout of Algonauts 2023 cannot hold ``subject``."""
+    """Check that the layout of Algonauts 2023 can hold ``subject``; ValueError where it cannot."""
     if not SUBJECT.fullmatch(subject.name):
         raise ValueError(f"Algonauts 2023 names its subjects subj01, subj02 …; {subject.name!r} is not such a name.")
     if set(subject.hemis) != set(HEMIS) or subject.vertices is None:

@@ -1,4 +1,4 @@
-"""A subject written in the layout of img2brain."""
+"""Write a subject in the layout of img2brain."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ BATCH = 64  # images between two reports of progress
 
 
 def write_img2brain(subject: Subject, out: Path, report: Report = silent, *, size: int = 425) -> Path:
-    """Write ``subject`` to ``out/Data_img2brain`` in the layout of img2brain; returns that folder, which appears whole or not at all.
+    """Write ``subject`` to ``out/Data_img2brain`` in the layout of img2brain; returns that folder, which appears only once complete.
 
     Its blocks of responses stand side by side, in their order, as voxels. What the layout cannot hold (ROIs, places, ceilings) is
-    left out, and images are compressed as JPEG: what is read back has the same responses and almost the same pictures.
+    left out, and images are compressed as JPEG: what is read back has the same responses and almost the same images.
 
     Parameters
     ----------
