@@ -1,1 +1,1 @@
-"""Images to activations to components."""
+"""Feature extraction from stimuli, and principal components of features."""

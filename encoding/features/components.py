@@ -22,7 +22,7 @@ COMPONENTS_VERSION = 1
 
 BLOCK_BYTES = 128 * 2**20  # of features in memory at a time
 EXACT_BELOW = 1_000  # with fewer rows or features than this the exact solution costs nothing
-OVERSAMPLING = 12  # directions kept beyond those asked for
+OVERSAMPLING = 12  # directions kept beyond the number of components
 TOLERANCE = 5e-4  # relative gain in explained variance at which more passes are not worth it
 MAX_PASSES = 8
 ROUNDING = 1e-6  # relative difference of two features that float32 arithmetic alone can make
@@ -31,7 +31,7 @@ LAYER_SCALINGS = ("equal", "none")
 
 @dataclass(frozen=True)
 class Components:
-    """A PCA and its scores.
+    """Principal components: axes, mean, variances and the scores of every stimulus.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Components:
 
     @property
     def explained(self) -> float:
-        """Share of the training features' variance that the components hold, 0 … 1."""
+        """Fraction of the training features' variance that the components explain, 0 to 1."""
         return float(self.variance.sum() / self.total_variance) if self.total_variance else 0.0
 
 
@@ -65,7 +65,7 @@ def fit_components(
     device: str = "cpu",
     report: Report = silent,
 ) -> Components:
-    """The first principal components of the training rows, and the scores of every row on them.
+    """Fit the first principal components on the training rows, and project every row on them.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def fit_components(
 
 
 def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Scores of other rows on known axes: (n, p_i) each, side by side -> (n, k) float32.
+    """Project rows on known axes: layers (n, p_i) side by side -> scores (n, k) float32.
 
     Computed in float64, as features far from 0 lose four digits in float32 once their mean is taken off; a block of features at a time.
 
@@ -178,11 +178,11 @@ def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.
         back -= torch.outer(column_sum, offset)
         projected.append(rows)
         _, values, turn = torch.linalg.svd((torch.cat(projected, 1) * mask).double(), full_matrices=False)
-        held = float(values[:k].square().sum())
-        report((n_pass + 1) / MAX_PASSES, f"components: pass {n_pass + 1}, {held / total if total else 0:.1%} of variance")
-        if held - best <= TOLERANCE * held:
+        explained = float(values[:k].square().sum())
+        report((n_pass + 1) / MAX_PASSES, f"components: pass {n_pass + 1}, {explained / total if total else 0:.1%} of variance")
+        if explained - best <= TOLERANCE * explained:
             break
-        best, block = held, _orthonormal(back, basis)
+        best, block = explained, _orthonormal(back, basis)
     axes = torch.cat(basis, 1) @ turn[:k].T.float()
     scores = torch.cat(projected, 1) @ turn[:k].T.float()
     return _signed(scores, values[:k].square() / (len(train) - 1), total / (len(train) - 1), mean, axes, train, _by_feature(layers, scales))

@@ -1,6 +1,6 @@
-"""The features stage: images -> activations of every wanted layer, each image decoded and passed forward once.
+"""Extract features: activations of every requested layer, with each image decoded and passed forward once.
 
-Pictures are decoded and resized by threads while the network works on those before them, and rows are written
+Images are decoded and resized by threads while the network works on those before them, and rows are written
 behind it. They go straight to disk, so memory holds a few batches whatever the size of a layer or a data set.
 """
 
@@ -41,7 +41,7 @@ SPARE_BYTES = 64 * 2**20  # left free on the disk
 def feature_keys(
     stimuli_fingerprint: str, backbone_fingerprint: str, layers: Sequence[str], *, pool: str = "none", over: str = ""
 ) -> dict[str, str]:
-    """Layer to the name of its features in the Store. ``pool`` is as in :func:`extract`, and so is ``over`` for clips."""
+    """Keys of the features of each layer in the Store; ``pool``, and ``over`` for clips, as in :func:`extract`."""
     parents = {"stimuli": stimuli_fingerprint, "backbone": backbone_fingerprint}
     parents |= {"pool": pool_for_key(pool)} if pool != "none" else {}
     parents |= {"over": over} if over else {}
@@ -49,7 +49,7 @@ def feature_keys(
 
 
 def load(key: str, store: Store) -> np.ndarray:
-    """A layer's features, (n_stimuli, n_features) float32, memory-mapped and read-only.
+    """Read a layer's features, (n_stimuli, n_features) float32, memory-mapped and read-only.
 
     Raises
     ------
@@ -75,16 +75,16 @@ def extract(
     made_from: Mapping[str, Any] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Put the features of every layer in ``keys`` into the Store; those missing are made in one pass.
+    """Store the features of every layer in ``keys``; those missing are computed in one pass of the stimuli.
 
     Parameters
     ----------
     open_backbone : called only where something is missing.
-    keys : layer to the name of its features (:func:`feature_keys`).
-    pool : what is kept of the places of a layer (:data:`encoding.backbones._pooling.POOLS`).
-    over : what is kept of a clip's frames (:data:`encoding.backbones._pooling.OVER_FRAMES`).
+    keys : layer to the key of its features (:func:`feature_keys`).
+    pool : spatial pooling of a layer (:data:`encoding.backbones._pooling.POOLS`).
+    over : pooling over a clip's frames (:data:`encoding.backbones._pooling.OVER_FRAMES`).
     batch_size : most images in one forward pass; by default as many as memory comfortably holds.
-    report : told images done and images a second; what it raises stops the work and leaves nothing behind.
+    report : called with the fraction done and a text; an exception that it raises stops the work and leaves nothing behind.
     made_from : kept as provenance beside the numbers.
     check : called when every stimulus was read, before anything is stored; what it raises leaves nothing behind.
 
@@ -154,7 +154,7 @@ def _stream(
 
 
 def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> Iterator[torch.Tensor]:
-    """Each stimulus ready for the network, (n_frames, 3, height, width), in order; threads work :data:`AHEAD` images ahead."""
+    """Yield each stimulus prepared for the network, (n_frames, 3, height, width), in order; threads work :data:`AHEAD` images ahead."""
     import torch
 
     wanted = {"first": slice(0, 1), "last": slice(-1, None)}.get(over, slice(None))
@@ -179,7 +179,7 @@ def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> It
 
 
 def largest_batch(frames: torch.Tensor, n_bytes: int, device: str, most: int | None = None) -> int:
-    """How many stimuli go through a network at a time: of ``frames`` (n_frames, 3, height, width) and ``n_bytes`` of activations each."""
+    """Number of stimuli in one forward pass, for ``frames`` (n_frames, 3, height, width) and ``n_bytes`` of activations each."""
     fits = min(BATCH_PIXELS[device] // frames[:, 0].numel(), BATCH_BYTES // n_bytes)
     return max(1, min(fits, most or fits))
 

@@ -1,4 +1,4 @@
-"""Readouts, one file a family. Adding a file here that registers a :class:`Readout` adds it everywhere."""
+"""Readouts (regression models), one file for each family. A new file here that registers a :class:`Readout` adds it everywhere."""
 
 from encoding.readouts._base import READOUTS, NotConverged, Readout
 from encoding.readouts._model import LinearModel, Model

@@ -60,7 +60,7 @@ class Shortlist:
         return np.flatnonzero((self.last >= self.first).any(1))
 
     def at_edge(self, choice: BandWeights, n_alphas: int) -> np.ndarray:
-        """Indices of the targets whose choice lies at the edge of their shortlist, so that a better one may lie outside."""
+        """Indices of the targets whose choice lies at or near the edge of the shortlist, so that a better one may lie outside."""
         first, last, excess = (array[choice.candidate, np.arange(len(choice.alpha))] for array in (self.first, self.last, self.excess))
         lowest, highest = (choice.alpha == first) & (first > 0), (choice.alpha == last) & (last < n_alphas - 1)
         return np.flatnonzero(lowest | highest | (excess > MARGIN * 2 / 3))

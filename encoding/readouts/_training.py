@@ -38,7 +38,7 @@ class Responses:
         return len(self.rows), int(self._edges[-1])
 
     def __getitem__(self, rows_and_columns: tuple[Columns, Columns]) -> np.ndarray:
-        """Read rows and columns as a new array, in the dtype of the responses. Whole rows are read fastest."""
+        """Read rows and columns as a new array, float32 or the responses' wider dtype. Whole rows are read fastest."""
         rows, columns = rows_and_columns
         rows, wanted = self.rows[rows], np.arange(self.shape[1])[columns]
         dtype = np.result_type(np.float32, *(array.dtype for array, _ in self._blocks))

@@ -80,7 +80,7 @@ class BandedRidge(Readout):
         return options.n_folds
 
     def cost(self, n: int, p: int, t: int, options: BandedRidgeOptions) -> tuple[float, float]:
-        """With every candidate looked at by an estimate and a fifth of them cross-validated at five penalties."""
+        """Assume that GCV is computed for every candidate, and a fifth of them cross-validated at five penalties."""
         folds, candidates = self.n_folds(options), options.n_candidates
         every = options.exhaustive or options.select != "r2"
         alphas = RELATIVE_ALPHAS if options.alphas is None else options.alphas

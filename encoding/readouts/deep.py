@@ -40,14 +40,14 @@ class DeepOptions(TrainingOptions):
         check_share("dropout", self.dropout)
 
     def widths(self) -> list[int]:
-        """The units of each block."""
+        """Number of units of each block."""
         return [max(1, round(self.width * self.widening**number)) for number in range(self.n_blocks)]
 
 
 class Deep(NetworkReadout):
     """Blocks of Linear, BatchNorm1d, LeakyReLU and dropout, each wider than the one before, then a linear layer.
 
-    A residual block adds what it makes to its input (He et al. 2016), taken to its width by a linear map where the two differ.
+    A residual block adds its output to its input (He et al. 2016), with a linear map of the input where the widths differ.
     """
 
     name, title = "deep", "Deep network"

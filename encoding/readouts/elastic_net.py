@@ -75,7 +75,7 @@ class ElasticNetOptions(LassoOptions):
 
 @dataclass(frozen=True)
 class Penalties:
-    """A path of penalties from large to small, each array (a, 1) for all targets alike or (a, t) for each its own.
+    """Path of penalties from large to small; each array is (a, 1) for all targets alike, or (a, t).
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Penalties:
 
     @classmethod
     def standardised(cls, largest: np.ndarray, scale: np.ndarray, ratio: float) -> Penalties:
-        """The usual grid of ``y / scale``: from ``largest`` (t,), the λ₁ at which all weights are 0, down to 1e-4 of it."""
+        """Default grid of ``y / scale``: from ``largest`` (t,), the λ₁ at which all weights are 0, down to 1e-4 of it."""
         l1 = np.geomspace(1, SMALLEST_ALPHA, N_ALPHAS)[:, None] * np.maximum(largest, np.finfo(np.float32).tiny)
         l2 = np.zeros((len(l1), 1)) if ratio == 1 else l1 * (1 - ratio) / (ratio * scale)
         return cls(l1 + l2, l1 / (l1 + l2), l1, l2)
@@ -165,7 +165,7 @@ class Lasso(ElasticNet):
 
 
 def largest_products(moments: Moments, *, device: str = "cpu") -> np.ndarray:
-    """(t,) the largest |X'y| / n of each target about the means: the lasso's penalty at which all its weights are 0."""
+    """Largest |X'y| / n of each target about the means (t,): the lasso's penalty at which all its weights are 0."""
     every, largest = np.arange(moments.n_folds), np.empty(moments.n_targets)
     gram = Gram.on(moments, every, device=device)
     for block in target_blocks(moments, device):
@@ -177,7 +177,7 @@ def largest_products(moments: Moments, *, device: str = "cpu") -> np.ndarray:
 def choose_penalties(
     moments: Moments, grid: Sequence[Penalties], select: str, *, device: str = "cpu", report: Report = silent
 ) -> dict[str, np.ndarray]:
-    """The best penalties for each target over the moments' folds.
+    """Choose penalties for each target by cross-validation over the moments' folds.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def _of_block(penalties: np.ndarray, block: slice) -> np.ndarray:
 def solve(
     moments: Moments, l1: np.ndarray, l2: np.ndarray, *, device: str = "cpu", report: Report = silent
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (p, t), intercepts (t,) and optimality residuals (t,) on all folds, with penalties λ₁ and λ₂ (t,) of each target's own."""
+    """Solve on all folds: weights (p, t), intercepts (t,) and optimality residuals (t,), with penalties λ₁ and λ₂ (t,)."""
     import torch
 
     every = np.arange(moments.n_folds)

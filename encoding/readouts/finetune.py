@@ -71,7 +71,7 @@ class FinetuneOptions(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneModel(NetworkModel):
-    """A tuned network on the CPU. X are stimuli; what is stored of it are the tensors that learned, and no others.
+    """Fine-tuned network on the CPU, which predicts from stimuli; only the trained tensors are stored.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class FinetuneModel(NetworkModel):
     backbone: ModuleBackbone
 
     def basis(self, X: Stimuli) -> np.ndarray:
-        """What the last layer sees, float32 (n, h)."""
+        """Activations of the last hidden layer, float32 (n, h)."""
         import torch
 
         images = PreparedStimuli(X, self.backbone, self.trunk.over)
@@ -167,7 +167,7 @@ class Finetune(Readout):
         return recipe, None if options.flip else find_cut(backbone.network, noise, backbone.calls, data.layers, frozen)
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training) -> Model:
-        """The stored tensors in a backbone that ``data`` opens anew."""
+        """Load the stored tensors into the backbone that ``data`` opens."""
         import torch
 
         from encoding.readouts._layers import seeded
@@ -182,7 +182,7 @@ class Finetune(Readout):
         return FinetuneModel(arrays["weights"], **Model.shared_fields(arrays), trunk=trunk, backbone=backbone, recipe=recipe)
 
     def cost(self, n: int, p: int, t: int, options: FinetuneOptions) -> tuple[float, float]:
-        """As if the backbone were of ResNet50's size, a quarter of it learned, and no epoch were spared by early stopping."""
+        """Assume a backbone of ResNet50's size, of which a quarter is trained, and no early stopping."""
         n_hidden = options.hidden or p
         head = p * options.hidden + n_hidden * t
         passes = PASS * (2 + 3 * LEARNING_SHARE * options.n_epochs)
@@ -190,7 +190,7 @@ class Finetune(Readout):
 
 
 def n_at_once(images: PreparedStimuli) -> int:
-    """How many stimuli are passed forward at a time."""
+    """Number of stimuli in one forward pass."""
     from encoding.readouts._finetune_trunk import PICTURES
 
     n_frames, _, height, width = images[np.arange(1)].shape[1:]

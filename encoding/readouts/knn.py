@@ -41,7 +41,7 @@ class KNNOptions(Options):
 
 
 class KNN(Readout):
-    """The mean response of the k nearest training images, as scikit-learn's ``KNeighborsRegressor`` (Cover & Hart 1967).
+    """Mean response of the k nearest training images, as scikit-learn's ``KNeighborsRegressor`` (Cover & Hart 1967).
 
     Distances are those of scikit-learn's metrics of the same names, but that the correlation is one of deviations from the mean training
     image (1 - cosine about it), which unlike Pearson's r across principal components does not depend on their signs. Where one row has
@@ -61,7 +61,7 @@ class KNN(Readout):
     options = KNNOptions
 
     def fit(self, data: Training, options: KNNOptions, *, device: str = "cpu", report: Report = silent) -> NeighbourModel:
-        """ValueError where there are fewer training rows than k."""
+        """Store the training rows; ValueError where there are fewer than k."""
         if options.k > len(data.X):
             raise ValueError(f"knn cannot take {options.k} neighbours of {len(data.X)} training images. Choose a smaller k.")
         mean = mean_response(data.Y, report)
@@ -73,7 +73,7 @@ class KNN(Readout):
         return NeighbourModel(deviations(data, shared["intercept"]), **shared, X=data.X, k=int(arrays["k"]), **words)
 
     def cost(self, n: int, p: int, t: int, options: KNNOptions) -> tuple[float, float]:
-        """One reading of the responses, and the distances of as many rows as a tenth of those fitted, for the scores to come."""
+        """One reading of the responses, and the distances to score a test set of a tenth of the training rows."""
         return float(n * t + n * n * p / 10 + n * options.k * t / 10), 8.0 * n * p + 1e8
 
 
@@ -87,7 +87,7 @@ class NeighbourModel(Smoother):
     metric: str
 
     def basis(self, X: np.ndarray) -> Any:
-        """(n, n_train) sparse shares in the dtype of the responses, k in each row, which add up to 1."""
+        """Sparse weights (n, n_train) in the dtype of the responses, k in each row, which sum to 1."""
         import scipy.sparse
 
         rows, distance = nearest(X, self.X, self.k, self.metric)
@@ -105,7 +105,7 @@ class NeighbourModel(Smoother):
 
 
 def nearest(X: np.ndarray, known: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """The k rows of ``known`` (n, p) nearest to each row of X (m, p), and how far they are: (m, k) int, (m, k) float64, sorted.
+    """Find the k rows of ``known`` (n, p) nearest to each row of X (m, p): indices (m, k) int and distances (m, k) float64, sorted.
 
     A matrix product in float32 names k + 8 candidates, which are measured by differences in float64. Where the product's
     error bound cannot rule out a row that is no candidate, every row in doubt is measured.

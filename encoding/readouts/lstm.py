@@ -42,9 +42,9 @@ class LSTMOptions(TrainingOptions):
 class LSTM(NetworkReadout):
     """Bidirectional LSTM layers (Hochreiter & Schmidhuber 1997; Schuster & Paliwal 1997), then two fully connected ones.
 
-    A clip is what the last layer has made of it when each direction has read every frame: forwards at the last one, backwards at the
-    first. A fully connected layer with ReLU follows; the second fully connected one is linear, the last layer that every vertex has
-    weights of its own in. ``loss="mse+r"`` trains for correlation as well as for small errors.
+    A clip is represented by the last layer's final state of each direction: forwards at the last frame, backwards at the first. A fully
+    connected layer with ReLU follows; the second fully connected one is linear, the last layer that every vertex has weights of its own in.
+    ``loss="mse+r"`` trains for correlation as well as for small errors.
     """
 
     name, title = "lstm", "Recurrent network over frames"
@@ -69,7 +69,7 @@ class LSTM(NetworkReadout):
         return Stack(Standardise(shape.n_components), reader, nn.Dropout(options.dropout), *after, n_hidden=options.hidden)
 
     def n_weights(self, shape: Shape, options: LSTMOptions) -> tuple[int, int]:
-        """Of the trunk those that are multiplied once a clip and once a frame, each counted once."""
+        """Number of trunk weights; those used once a clip and once a frame are each counted once."""
         return self._per_frame(shape, options) + 2 * options.units * options.hidden, options.hidden
 
     def _per_frame(self, shape: Shape, options: LSTMOptions) -> int:
@@ -77,7 +77,7 @@ class LSTM(NetworkReadout):
         return sum(2 * 4 * options.units * (n_in + options.units) for n_in in inputs)
 
     def cost(self, n: int, p: int, t: int, options: LSTMOptions) -> tuple[float, float]:
-        """As if clips had :data:`N_FRAMES` frames: each is multiplied by the LSTM's weights."""
+        """Assume clips of :data:`N_FRAMES` frames, each of which is multiplied by the LSTM's weights."""
         shape = Shape(p, N_FRAMES)
         trunk, n_hidden = self.n_weights(shape, options)
         once, again = trunk + n_hidden * t, (N_FRAMES - 1) * self._per_frame(shape, options)

@@ -107,7 +107,7 @@ class MultiTaskLasso(MultiTaskElasticNet):
 def held_out_losses(
     moments: Moments, penalties: Sequence[tuple[float, float]], select: str, *, device: str = "cpu", report: Report = silent
 ) -> np.ndarray:
-    """The loss of each (λ₁, λ₂) averaged over targets and the moments' folds, (len(penalties),) float64.
+    """Loss of each (λ₁, λ₂) averaged over targets and the moments' folds, (len(penalties),) float64.
 
     Each starts from the solution of the one before, so those of one path go from large to small.
     """
@@ -168,7 +168,7 @@ def _path(
 
 
 def solve(moments: Moments, l1: float, l2: float, *, device: str = "cpu", report: Report = silent) -> tuple[np.ndarray, np.ndarray, float]:
-    """Weights (p, t), intercepts (t,) and the optimality residual on all folds."""
+    """Solve on all folds: weights (p, t), intercepts (t,) and the optimality residual."""
     every = np.arange(moments.n_folds)
     gram, rotated = Gram.on(moments, every, device=device), Rotated.of(moments, every, device=device)
     blocks = list(target_blocks(moments, device))

@@ -11,7 +11,7 @@ from encoding.runtime.progress import Report, silent
 
 
 class OLS(Readout):
-    """The weights of least squared error, and among equals the shortest (as ``numpy.linalg.lstsq``).
+    """Least-squares weights, of minimum norm where they are not unique (as ``numpy.linalg.lstsq``).
 
     ``details`` holds ``kkt`` (t,), the optimality residual of :func:`encoding.readouts.ridge.optimality`.
     """

@@ -100,11 +100,11 @@ class Latent:
     s: torch.Tensor
 
     def first(self, k: int) -> Latent:
-        """The first ``k`` of them, or all where there are fewer."""
+        """Keep the first ``k`` latent components, or all where there are fewer."""
         return Latent(self.R[:, :k], self.s[:k])
 
     def loadings(self, train: Centred) -> torch.Tensor:
-        """The weights (k, t) from latent components to responses."""
+        """Weights (k, t) from latent components to responses."""
         return (self.R.T @ train.xy.double()) / self.s[:, None]
 
 
@@ -124,7 +124,7 @@ def find_each_latent(
 
 
 def find_latent(moments: Moments, folds: np.ndarray, n_latent: int, pieces: Counted, *, scale: bool = True, device: str = "cpu") -> Latent:
-    """At most ``n_latent`` latent components of all targets, on the rows of ``folds``; each block of targets is one of ``pieces``."""
+    """Compute at most ``n_latent`` latent components of all targets, on the rows of ``folds``; ``pieces`` counts blocks of targets."""
     import torch
 
     whole = centred(moments.targets(slice(0, 0)), folds, device="cpu")
@@ -189,7 +189,7 @@ def _dominant(symmetric: np.ndarray) -> np.ndarray:
 def choose_n_latent(
     moments: Moments, latents: list[Latent], most: int, select: str, *, device: str = "cpu", report: Report = silent
 ) -> tuple[int, np.ndarray]:
-    """The best of 1 … ``most`` latent components over the moments' folds, and each target's held-out loss (t,) with that many.
+    """Choose the number of latent components, 1 to ``most``, over the moments' folds; and each target's held-out loss (t,) with it.
 
     ``latents`` has one for each fold, of the other folds' rows.
     """
@@ -232,7 +232,7 @@ def _path_losses(latent: Latent, train: Centred, held: HeldOut, varies: torch.Te
 
 
 def solve(moments: Moments, latent: Latent, *, device: str = "cpu", report: Report = silent) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (p, t) and intercepts (t,) on all folds through some latent components."""
+    """Weights (p, t) and intercepts (t,) of a regression on latent components, on all folds."""
     every = np.arange(moments.n_folds)
     weights = np.empty((moments.n_components, moments.n_targets), moments.xy.dtype)
     intercept = np.empty(moments.n_targets)

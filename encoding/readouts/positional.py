@@ -43,7 +43,7 @@ class PositionalOptions(MLPOptions):
 
 
 class Positional(MLP):
-    """The trunk of ``mlp`` and a last layer that follows from each vertex's position.
+    """The trunk of ``mlp`` and an output layer that is a function of each vertex's position.
 
     A position enters as sines and cosines of several wavelengths (Vaswani et al. 2017; in space Mildenhall et al. 2020), the
     longest twice the largest extent of the subject's vertices; a network of one hidden layer makes the vertex's weights of them.
@@ -71,7 +71,7 @@ class Positional(MLP):
         return PositionalHead(waves, n_hidden, options.hidden_position, own_weights=options.own_weights)
 
     def cost(self, n: int, p: int, t: int, options: Any) -> tuple[float, float]:
-        """Every batch makes the weights of all vertices once."""
+        """The output weights of all vertices are computed once for every batch."""
         multiplications, n_bytes = super().cost(n, p, t, options)
         n_waves, n_between, n_hidden = 6 * options.n_frequencies, options.hidden_position, self.n_weights(Shape(p), options)[1]
         per_batch = 3.0 * t * n_between * (n_waves + n_hidden)
@@ -80,7 +80,7 @@ class Positional(MLP):
 
 
 def encode(positions: np.ndarray, n_frequencies: int) -> np.ndarray:
-    """Positions (t, 3) in any unit -> sines and cosines of each coordinate at each frequency, float32 (t, 6 n_frequencies).
+    """Encode positions (t, 3) in any unit as sines and cosines of each coordinate at each frequency, float32 (t, 6 n_frequencies).
 
     Coordinates are taken about the middle of the smallest box that holds all, in units of half its longest side, so in -1 … 1;
     the waves are ``sin(2^k π x / 2)`` and ``cos(2^k π x / 2)`` for k = 0 … n_frequencies - 1: no two corners of the box look alike.

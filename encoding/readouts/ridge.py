@@ -77,7 +77,7 @@ def _grid(moments: Moments, options: RidgeOptions) -> np.ndarray:
 
 
 def choose_alpha(moments: Moments, alphas: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """The best of ``alphas`` (a,) for each target over the moments' folds, and its held-out R². -> (t,), (t,)"""
+    """Choose one of ``alphas`` (a,) for each target by cross-validation over the moments' folds; its alpha (t,) and held-out R² (t,)."""
     import torch
 
     bases = [_Basis.without(fold, moments, alphas, device) for fold in range(moments.n_folds)]
@@ -140,7 +140,7 @@ def _held_out_errors(moments: Moments, basis: _Basis, device: str) -> tuple[torc
 
 
 def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ridge weights (p, t), intercepts (t,) and optimality residuals (t,) on all folds, with one alpha (t,) for each target."""
+    """Solve ridge regression: weights (p, t), intercepts (t,) and optimality residuals (t,) on all folds, for one alpha (t,) per target."""
     import torch
 
     every = np.arange(moments.n_folds)
@@ -162,7 +162,7 @@ def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[
 
 
 def optimality(train: Centred, weights: torch.Tensor, alpha: torch.Tensor | float) -> torch.Tensor:
-    """(t,) how far float64 weights (p, t) are from the best: the largest slope of the loss that is left, over the largest of X'y."""
+    """Optimality residual (t,) of float64 weights (p, t): the largest gradient entry of the loss, relative to the largest of X'y."""
     import torch
 
     slope = torch.addmm(-train.xy.double(), train.xx, weights).add_(alpha * weights)
@@ -177,7 +177,7 @@ def _shrinkage(values: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
 
 
 def target_blocks(moments: Moments, device: str) -> Iterator[slice]:
-    """Columns of so many targets at a time as a core, or a GPU, works on at once."""
+    """Split the targets into blocks of the size that a core, or a GPU, works on at once."""
     step = TARGET_BLOCK["cuda" if device.startswith("cuda") else "cpu"]
     return (slice(start, min(start + step, moments.n_targets)) for start in range(0, moments.n_targets, step))
 

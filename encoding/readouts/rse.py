@@ -72,13 +72,13 @@ class RSE(Readout):
         )
 
     def cost(self, n: int, p: int, t: int, options: RSEOptions) -> tuple[float, float]:
-        """One reading of the responses, and the product with them of as many rows as a tenth of those fitted, for the scores to come."""
+        """One reading of the responses, and the products to score a test set of a tenth of the training rows."""
         return n * t + n * n * (p + t) / 10, 8.0 * n * p + 1.2 * n * n + 3e8
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarityModel(Smoother):
-    """Similarity encoding from the rows of X (n_train, p); ``k`` None for all."""
+    """Similarity encoding from the rows of X (n_train, p); with ``k`` from the k most similar, None for all."""
 
     X: np.ndarray
     similarity: str
@@ -86,7 +86,7 @@ class SimilarityModel(Smoother):
     k: int | None
 
     def basis(self, X: np.ndarray) -> np.ndarray:
-        """(n, n_train) weights of each training row in the dtype of the responses; their absolute values add up to 1, or all are 0."""
+        """Weights (n, n_train) of the training rows, in the dtype of the responses; absolute values sum to 1, or all are 0."""
         known, new = (unit_rows(rows, self.X if self.similarity == "correlation" else None) for rows in (self.X, X))
         basis = np.empty((len(X), len(known)), self.weights.dtype)
         for block in row_blocks(len(X), len(known)):

@@ -81,7 +81,7 @@ class Tree(Readout):
         return _model(arrays, deviations(data, shared["intercept"]), shared)
 
     def cost(self, n: int, p: int, t: int, options: TreeOptions) -> tuple[float, float]:
-        """Ten levels of every split of n rows by p components, judged on q components of the responses, and finding those."""
+        """Ten levels of all splits of n rows by p components, scored on q components of the responses, and the PCA of the responses."""
         q = min(n, t, options.target_components or n)
         depth = min(options.max_depth or 64, int(np.log2(max(2, n / options.min_samples_leaf))) + 4)
         components = 16.0 * n * t * (q + 12) if options.target_components else 2.0 * n * n * t + 10.0 * n**3
@@ -121,7 +121,7 @@ class _Rows:
 
 
 class LeafMeans:
-    """Mean of the training responses in each leaf, less the mean of all, (l, t): taken when some columns are asked for.
+    """Mean of the training responses in each leaf, less the overall mean, (l, t); computed on access of some columns.
 
     Parameters
     ----------
@@ -150,12 +150,14 @@ class LeafMeans:
 
 @dataclass(frozen=True, kw_only=True)
 class TreeModel(Smoother):
-    """A grown tree; its weights are :class:`LeafMeans`, one row a leaf, which come to the same as shares of training rows.
+    """Fitted tree; its weights are :class:`LeafMeans`, one row for each leaf.
 
     Attributes
     ----------
-    left, right : (nodes,) int32, where an answer of yes or no leads; -1 at a leaf. feature : (nodes,) int32, the component asked about.
-    threshold : (nodes,) float64, "is it at most this?". leaf : (n_train,) int32, the node that each training row ends in.
+    left, right : (nodes,) int32, children for values up to and above the threshold; -1 at a leaf.
+    feature : (nodes,) int32, the component that is compared.
+    threshold : (nodes,) float64.
+    leaf : (n_train,) int32, the node that each training row ends in.
     """
 
     left: np.ndarray
@@ -165,7 +167,7 @@ class TreeModel(Smoother):
     leaf: np.ndarray
 
     def basis(self, X: np.ndarray) -> Any:
-        """(n, l) sparse: a 1 for the leaf of each row."""
+        """Sparse indicator matrix (n, l) of the leaf of each row."""
         import scipy.sparse
 
         leaves = np.flatnonzero(self.left < 0)
@@ -173,7 +175,7 @@ class TreeModel(Smoother):
         return scipy.sparse.csr_array((np.ones(len(X), self.weights.dtype), number, np.arange(len(X) + 1)), shape=(len(X), len(leaves)))
 
     def apply(self, X: np.ndarray) -> np.ndarray:
-        """(n, p) -> (n,) int, the node that each row ends in. Components are compared in float32, as scikit-learn does."""
+        """Node (n,) int that each row of X (n, p) ends in. Components are compared in float32, as scikit-learn does."""
         X, node = np.asarray(X, np.float32), np.zeros(len(X), np.int64)
         moving = np.flatnonzero(self.left[node] >= 0)
         while len(moving):

@@ -1,1 +1,1 @@
-"""How work runs here: registries, progress, threads, devices."""
+"""Runtime helpers: registries, progress, threads, devices, CSV and HTML output."""

@@ -1,4 +1,4 @@
-"""Write tables as CSV that no spreadsheet runs."""
+"""Write tables as CSV, safe from formula injection in spreadsheets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  #
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """A table as CSV without its index; every text and column name that a spreadsheet would run as a formula gets a quote in front.
+    """Format a table as CSV without its index; text that a spreadsheet would run as a formula is prefixed with a quote.
 
     Names of ROIs, tags and files are other people's text, and ``=HYPERLINK(…)`` in a cell runs when the file is opened (CWE-1236).
     Numbers, negative ones too, stay as they are. All CSV files of this project are written by this function.

@@ -1,4 +1,4 @@
-"""The device and the memory that fits may use."""
+"""Choice of the compute device, and available memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def choose_device(device: str) -> str:
-    """``auto`` resolved to ``cuda`` where there is one; ValueError where cuda is asked for and there is none."""
+    """Resolve ``auto`` to ``cuda`` where a GPU is available; ValueError where ``cuda`` is requested and none is."""
     import torch
 
     if device not in ("auto", "cpu", "cuda"):
@@ -19,7 +19,7 @@ def choose_device(device: str) -> str:
 
 
 def available_memory() -> float:
-    """Bytes of memory that this process may still take: what the machine has free, within the limits of its control groups."""
+    """Bytes of memory available to this process: free on the machine, within the limits of its control groups."""
     import psutil
 
     return min(float(psutil.virtual_memory().available), _free_in_groups())

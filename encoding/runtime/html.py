@@ -39,12 +39,12 @@ def render(template: str, **values: Any) -> Markup:
 
 
 def table_html(table: pd.DataFrame) -> Markup:
-    """A table as HTML; NaN is an empty cell, numbers have three decimals, and text is escaped."""
+    """Format a table as HTML; NaN is an empty cell, numbers have three decimals, and text is escaped."""
     return render("runtime/templates/table.html", columns=list(table.columns), rows=list(table.itertuples(index=False)))
 
 
 def cell_text(value: Any) -> str:
-    """A value as the text of a table's cell.
+    """Format a value as the text of a table cell.
 
     >>> [cell_text(value) for value in (float("nan"), 0.12345, 0.00012, 12345, True, "V1v")]
     ['', '0.123', '0.00012', '12,345', 'yes', 'V1v']
@@ -57,7 +57,7 @@ def cell_text(value: Any) -> str:
 
 
 def script_source(code: str) -> Markup:
-    """JavaScript of this project or of plotly, to stand in a script element, which it cannot end."""
+    """Escape JavaScript of this project or of plotly for a script element, so that it cannot close the element."""
     from markupsafe import Markup
 
     return Markup(code.replace("</script", r"<\/script"))

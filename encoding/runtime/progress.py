@@ -1,4 +1,4 @@
-"""How far a piece of work has come, said by the work itself."""
+"""Progress reports: callbacks with the fraction done and a text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Report = Callable[[float, str], None]
 
 
 class Cancelled(Exception):
-    """Somebody asked for this work to stop."""
+    """The work was cancelled."""
 
 
 def silent(fraction: float, text: str) -> None:
-    """A report that nobody reads."""
+    """Ignore progress."""
 
 
 def subprogress(report: Report, start: float, stop: float) -> Report:
-    """A report for the part of the work between two fractions of the whole."""
+    """Map the progress of a step, 0 to 1, to the interval ``start`` to ``stop`` of the whole."""
     return lambda fraction, text: report(start + (stop - start) * fraction, text)

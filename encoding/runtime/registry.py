@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, show: int = 12) -> str:
-    """The sentence that says ``name`` does not exist, what is near it and what does exist.
+    """Error text for an unknown name, with the nearest match and the known names.
 
     Examples
     --------
@@ -30,11 +30,11 @@ def unknown(kind: str, name: str, known: Iterable[str], *, show: int = 12) -> st
 
 
 class UnknownName(LookupError):
-    """Asked for a name that does not exist. The message holds the nearest one and those that do."""
+    """A name that does not exist. The message holds the nearest match and the known names."""
 
 
 class Registry(Mapping[str, T]):
-    """Names to members, filled from the modules of a package and by other installed packages when it is first looked into.
+    """Mapping of names to members, filled on first access from the modules of a package and from entry points.
 
     A module is one file in the package's folder whose name has no leading underscore. Importing it calls :meth:`register`, so adding
     a member is adding a file. Another installed package adds one through an entry point of ``group``: its name is the member's, its
@@ -62,7 +62,7 @@ class Registry(Mapping[str, T]):
 
     @contextmanager
     def temporarily(self, name: str, member: T | None) -> Iterator[T | None]:
-        """Within the block ``name`` is ``member``, whatever it was before; None takes the name away. For tests and lessons."""
+        """Make ``name`` stand for ``member`` within the block, or for nothing where it is None. For tests and lessons."""
         self._load()
         before = dict(self._members)
         try:

@@ -1,4 +1,4 @@
-"""Many small pieces of linear algebra, a core each.
+"""Run many small pieces of linear algebra in parallel, one core each.
 
 A product of 100 x 100 by 100 x 1,000 is too small to share between cores: they would spend their time waiting for each
 other, and on a busy machine nearly all of it. Pieces that do not depend on one another run side by side instead.
@@ -29,7 +29,7 @@ def let_waiting_threads_sleep() -> None:
 
 
 def map_in_threads(work: Callable[[T], None], pieces: Iterable[T], *, device: str) -> None:
-    """Call ``work`` on every piece: on the CPU one piece a core at a time, on a GPU one after another.
+    """Call ``work`` on every piece, in parallel with one core each on the CPU, one after another on a GPU.
 
     ``work`` must write to places that no other piece touches. What it raises is raised here. Calls may overlap; the limits of
     BLAS and torch are as before once the last has ended.

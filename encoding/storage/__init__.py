@@ -1,1 +1,1 @@
-"""Results on disk, named by what made them."""
+"""Content-addressed store of results on disk: keys, locks, fingerprints of input files, provenance."""

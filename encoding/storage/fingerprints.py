@@ -1,7 +1,7 @@
-"""Names for the bytes of files, learnt once per file and remembered in the Store until the file changes.
+"""SHA-256 fingerprints (and other facts) of files, computed once per file and cached in the Store until the file changes.
 
 A file counts as unchanged while its absolute path, size, modification time, change time and inode are the
-same. What was learnt lies in small JSON tables, one per folder and kind of fact; a damaged table is ignored
+same. They are kept in small JSON tables, one per folder and kind of fact; a damaged table is ignored
 and written anew.
 """
 
@@ -26,7 +26,7 @@ SETTLED_SECONDS = 0.1  # a file changed twice within one tick of the clock would
 
 
 def file_fingerprint(path: str | Path, store: Store) -> str:
-    """The sha256 of one file's bytes, in hexadecimal.
+    """SHA-256 of a file's bytes, in hexadecimal; cached.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def file_fingerprint(path: str | Path, store: Store) -> str:
 
 
 def files_fingerprint(paths: Iterable[str | Path], store: Store, report: Report = silent) -> str:
-    """One name for the bytes of many files in their order: the sha256 of their sha256s. File names do not matter.
+    """Fingerprint of many files in their order: the SHA-256 of their SHA-256s. File names do not enter.
 
     Raises
     ------
@@ -47,18 +47,18 @@ def files_fingerprint(paths: Iterable[str | Path], store: Store, report: Report 
 
 
 def is_remembered(paths: Iterable[str | Path], store: Store, *, name: str = "sha256") -> bool:
-    """Whether asking for this fact of these files would read none of them."""
+    """Whether this fact is cached for all of the files, so that none would be read."""
     return None not in _recalled(_absolute(paths), store, name)
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, read now."""
+    """SHA-256 of a file's bytes, computed now."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_facts(paths: Iterable[str | Path], store: Store, *, name: str, learn: Callable[[Path], Any], report: Report = silent) -> list[Any]:
-    """``learn(path)`` for every file, in order, remembered under ``name`` until the file changes.
+    """Compute ``learn(path)`` for every file, in order, cached under ``name`` until the file changes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a Store holds, by stage and size; which of it is old; and checking all of it in the background."""
+"""Inventory of a Store by stage, size and age; pruning of results; and a background check of all checksums."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class StoreEntry:
 
 
 def entries(store: Store) -> list[StoreEntry]:
-    """Every result that is whole, and the trials of every search, oldest first. One that is removed meanwhile is left out."""
+    """List every complete result, and the trials of every search, oldest first."""
     found = []
     for path in store.root.glob(f"{SEARCHES}/*.db"):
         with suppress(FileNotFoundError):
@@ -84,7 +84,7 @@ def _study_files(path: Path) -> list[Path]:
 
 
 def by_stage(results: Collection[StoreEntry]) -> pd.DataFrame:
-    """One row for each stage, largest first: ``stage``, ``what`` it is, ``results``, ``bytes``, ``oldest`` and ``newest`` (UTC)."""
+    """Table of stages, largest first: ``stage``, ``what`` it is, ``results``, ``bytes``, ``oldest`` and ``newest`` (UTC)."""
     import pandas as pd
 
     rows = []
@@ -101,12 +101,12 @@ def by_stage(results: Collection[StoreEntry]) -> pd.DataFrame:
 
 
 def chosen(results: Collection[StoreEntry], *, stages: Collection[str] = (), older_days: float = 0.0) -> list[StoreEntry]:
-    """The results of some stages that were written more than so many days ago.
+    """Select entries by stage and age.
 
     Parameters
     ----------
-    stages : none means all, but for those that cannot be computed again (:data:`IRREPLACEABLE`): these only by name.
-    older_days : 0 takes every age.
+    stages : empty for all but those that cannot be computed again (:data:`IRREPLACEABLE`), which must be named.
+    older_days : minimum age in days; 0 for every age.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def chosen(results: Collection[StoreEntry], *, stages: Collection[str] = (), old
 
 @dataclass(frozen=True)
 class Pruned:
-    """What :func:`prune` removed, what it left because it is in use, and how many bytes of unfinished and damaged results went, too."""
+    """Result of :func:`prune`: entries removed, entries kept because they are in use, and bytes of unfinished and damaged results."""
 
     removed: tuple[StoreEntry, ...]
     in_use: tuple[StoreEntry, ...]
@@ -135,9 +135,9 @@ class Pruned:
 
 
 def prune(store: Store, results: Collection[StoreEntry]) -> Pruned:
-    """Remove results, what processes that died left half written, and damaged results that were moved aside.
+    """Remove results, unfinished writes of dead processes, and damaged results that were moved aside.
 
-    What a running fit reads or makes stays, and so do the trials of a search that goes on.
+    What a running fit reads or writes is kept, and so are the trials of a running search.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def prune(store: Store, results: Collection[StoreEntry]) -> Pruned:
 
 
 def in_use(store: Store, results: Collection[StoreEntry]) -> list[StoreEntry]:
-    """Those that :func:`prune` would leave now."""
+    """Entries that :func:`prune` would keep now, because they are in use."""
     keys = store.keys_in_use()
     return [one for one in results if one.key in keys or (one.stage == SEARCHES and _is_locked(store, one.key))]
 
@@ -175,7 +175,7 @@ def _is_locked(store: Store, key: str) -> bool:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; those removed meanwhile count nothing."""
+    """Bytes of a file, or of all files in a folder."""
     files = [path] if path.is_symlink() or not path.is_dir() else [file for file in path.rglob("*") if not file.is_dir()]
     n_bytes = 0
     for file in files:

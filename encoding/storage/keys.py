@@ -1,4 +1,4 @@
-"""The name of a result: a digest of everything that determines it."""
+"""Keys of results: digests of everything that determines a result."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import json
 
 
 def digest(stage: str, version: int, **inputs: object) -> str:
-    """Name a result by everything that determines it: ``stage-<20 hex digits>``.
+    """Compute the key of a result, ``<stage>-<20 hexadecimal digits>``.
 
-    ``inputs`` must be JSON-able; parents enter by their own digests. ``version`` is raised by a
-    person when the stage's numbers change.
+    Parameters
+    ----------
+    version : of the stage's algorithm; to be raised when its numbers change.
+    inputs : everything else that determines the result, JSON-serialisable; parents enter by their own keys.
     """
     text = json.dumps([stage, version, inputs], sort_keys=True, separators=(",", ":"))
     return f"{stage}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 
 
 def stage_of(key: str) -> str:
-    """The stage a digest belongs to."""
+    """Stage of a key: the part before the digest."""
     return key.rpartition("-")[0]

@@ -1,4 +1,4 @@
-"""Locks between processes: files that the kernel unlocks when their holder dies, and that go when they are let go."""
+"""File locks between processes, which the kernel releases when the holder dies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class InUse(Exception):
 
 @contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[int]:
-    """Hold the lock that ``path`` names; yields its descriptor. The file is removed before the lock is let go.
+    """Hold the lock file ``path`` within the block; yields its descriptor. The file is removed before the lock is released.
 
     Raises
     ------

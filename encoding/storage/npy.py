@@ -98,7 +98,7 @@ def read_header(file: BinaryIO, *, objects: bool = False) -> Header:
 
 
 def read_npy(path: Path, *, mapped_from: int = MAPPED_BYTES) -> np.ndarray:
-    """The array of a ``.npy`` file, read-only: in memory, or memory-mapped where it has ``mapped_from`` bytes or more.
+    """Read the array of a ``.npy`` file, read-only: in memory, or memory-mapped where it has ``mapped_from`` bytes or more.
 
     Raises
     ------
@@ -128,9 +128,9 @@ def read_npy(path: Path, *, mapped_from: int = MAPPED_BYTES) -> np.ndarray:
 
 
 class NpyRows:
-    """A matrix in a ``.npy`` file, (n_rows, n_columns) in C order, of which rows are read when they are asked for.
+    """Matrix in a ``.npy`` file, (n_rows, n_columns) in C order, whose rows are read on access.
 
-    Indexed as a numpy array is, it gives new arrays in memory. Nothing is mapped and nothing kept open: a file that somebody shortens
+    Indexed as a numpy array is, it gives new arrays in memory. Nothing is mapped and nothing kept open: a file that is truncated
     meanwhile is an error, where a memory map would kill the process.
 
     Raises

@@ -1,4 +1,4 @@
-"""Where and with what a result was made."""
+"""Provenance of a result: time, library versions, machine kind and git commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results on disk, named by what made them: a folder of ``.npy`` files with their provenance beside them.
+"""Content-addressed store of results: each a folder of ``.npy`` files with its provenance.
 
 A result is written to a scratch folder and renamed when whole, so a reader sees all of it or none. No file holds a pickle.
 
@@ -60,9 +60,9 @@ class Damage(ValueError):
 
 
 class StoredArrays(Mapping[str, np.ndarray]):
-    """The arrays of one result by name, read-only; each is read, or mapped where it is large, when it is asked for.
+    """Arrays of one result by name, read-only; each is read, or memory-mapped where it is large, on access.
 
-    Nothing is kept open between: a few hundred results can be at hand at once.
+    No file stays open between accesses, so that hundreds of results can be used at once.
     """
 
     def __init__(self, folder: Path, sizes: Mapping[str, int]) -> None:
@@ -86,7 +86,7 @@ class StoredArrays(Mapping[str, np.ndarray]):
 
 
 class Store:
-    """Arrays named by digest below one folder, shared by any number of processes.
+    """Store of arrays by key below one folder, safe to share between processes.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Store:
         return (self.path(key) / PROVENANCE).exists()
 
     def get(self, key: str) -> StoredArrays | None:
-        """The arrays of a result; None where there is none or it is damaged.
+        """Read the arrays of a result; None where there is none or it is damaged.
 
         Each file's checksum is compared the first time this process opens it.
 
@@ -126,7 +126,7 @@ class Store:
         return self.get(key) is not None
 
     def provenance(self, key: str) -> dict[str, Any] | None:
-        """What made a result: parents, parameters, versions, device, seconds, and a checksum per file; None where there is none.
+        """Read a result's provenance: parents, parameters, versions, device, seconds and checksums; None where there is none.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class Store:
 
     @contextmanager
     def lock(self, key: str, *, wait: bool = True) -> Iterator[None]:
-        """Held by the one process that makes ``key``; others wait, or get InUse where they will not. It is let go when its holder dies."""
+        """Hold the lock of the process that computes ``key``; others wait, or get InUse if not ``wait``. Released when the holder dies."""
         with ExitStack() as stack:
             with self._writable():
                 stack.enter_context(file_lock(self.root / LOCKS / f"{key}.lock", wait=wait))
@@ -220,7 +220,7 @@ class Store:
             uses.__exit__(None, None, None)
 
     def keys_in_use(self) -> set[str]:
-        """The results that running fits read or make."""
+        """Keys of the results that running fits read or write."""
         found: set[str] = set()
         for path in (self.root / LOCKS).glob("*.uses"):
             try:
@@ -232,7 +232,7 @@ class Store:
         return found
 
     def memo(self, key: str, make: Callable[[], Arrays], made_from: Mapping[str, Any]) -> StoredArrays:
-        """The result named ``key``, made and stored first where it is not there; made once whoever asks."""
+        """Read the result ``key``; where it is missing, compute it by ``make`` and store it, in one process only."""
         found = self.get(key)
         if found is not None:
             return found
@@ -246,7 +246,7 @@ class Store:
         return found
 
     def keys(self) -> list[str]:
-        """Every result that has a provenance, oldest first."""
+        """Keys of all results that have a provenance, oldest first."""
         found = []
         for path in self._folders():
             with suppress(FileNotFoundError, NotADirectoryError):
@@ -258,11 +258,11 @@ class Store:
         return [path for path in self.root.glob("*/*-*") if stage_of(path.name) == path.parent.name and "." not in path.name]
 
     def size(self, key: str) -> int:
-        """Bytes that a result takes on disk."""
+        """Size of a result on disk in bytes."""
         return sum(path.stat().st_size for path in self.path(key).iterdir())
 
     def verify(self, *, remove: bool = True, report: Report = silent) -> list[str]:
-        """Compare every checksum; the keys of damaged results, which are moved aside where ``remove`` is true.
+        """Compare every checksum and return the keys of damaged results, which are moved aside where ``remove`` is true.
 
         Raises
         ------
@@ -297,12 +297,12 @@ class Store:
                 shutil.rmtree(doomed)
 
     def leftovers(self) -> list[Path]:
-        """What processes that died left half written."""
+        """Paths of unfinished writes of dead processes."""
         stages = [path for path in self.root.glob("*/") if path.name != DAMAGED]
         return [path for stage in stages for path in atomic.leftovers(stage)] + atomic.leftovers(self.root)
 
     def set_aside(self) -> list[Path]:
-        """The damaged results that were moved aside."""
+        """Paths of damaged results that were moved aside."""
         return sorted(self.root.glob(f"{DAMAGED}/*/*"))
 
     def sweep(self) -> int:
