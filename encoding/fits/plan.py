@@ -144,7 +144,7 @@ class Plan:
             return key_fields
         key_fields |= self._used(group)
         if self.extra_subjects:
-            key_fields["extra_subjects"] = [other._as_extra_subject(self.folds.index(fold)) for other in self.extra_subjects]
+            key_fields["extra_subjects"] = [other._as_extra_subject(self.number_of(fold)) for other in self.extra_subjects]
             key_fields["test"] = rows_digest(fold.test)  # what is tested is taken out of the other subjects' training rows
         return key_fields
 
@@ -156,6 +156,10 @@ class Plan:
         if "positions" in uses:
             used["positions"] = positions_digest(self.subject, group.columns)
         return used
+
+    def number_of(self, fold: Fold) -> int:
+        """Number of one of the :attr:`folds`; 0 for another, such as the one on which a search validates within fold 0."""
+        return next((number for number, known in enumerate(self.folds) if known is fold), 0)
 
     def extra_fold(self, number: int) -> Fold:
         """Fold of this extra subject that is trained with fold ``number`` of the main subject: the same number, or the last."""

@@ -92,7 +92,7 @@ class SteppedOptions(Options):
 class Stepped(Readout):
     """Gradient descent for ten epochs, watched."""
 
-    name, title, about, needs, options, exact = "stepped", "Stepped", "Steps.", "arrays", SteppedOptions, False
+    name, title, about, uses_moments, options, exact = "stepped", "Stepped", "Steps.", False, SteppedOptions, False
     epochs = []
 
     def fit(self, data, options, *, device="cpu", report=None):
