@@ -1,4 +1,4 @@
-"""Networks, one file for each source. Adding a file here that registers a :class:`Source` adds it everywhere."""
+"""Backbones (vision networks), one file for each source. A new file here that registers a :class:`Source` adds it everywhere."""
 
 from encoding.backbones._base import BACKBONES, SOURCES, Backbone, NotInstalled, NoWeights, Source, UnknownLayer, WeightsFile
 

@@ -46,7 +46,7 @@ def retinanet() -> nn.Module:
 
     class Pyramid(BackboneWithFPN):
         def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {level: self.get_submodule(level)(made) for level, made in zip(LEVELS, super().forward(x).values(), strict=True)}
+            return {level: self.get_submodule(level)(features) for level, features in zip(LEVELS, super().forward(x).values(), strict=True)}
 
     used = {"layer2": "0", "layer3": "1", "layer4": "2"}
     network = Pyramid(resnet50(norm_layer=FrozenBatchNorm2d), used, [512, 1024, 2048], 256, LastLevelP6P7(256, 256))

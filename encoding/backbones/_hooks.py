@@ -64,7 +64,7 @@ def capture(
     from encoding.backbones._axes import Axes, axes_of_shape, declared_tokens
     from encoding.backbones._pooling import pooled
 
-    made: dict[str, torch.Tensor] = {}
+    outputs: dict[str, torch.Tensor] = {}
     waiting = {layer: calls[layer] for layer in layers}
 
     def keep(name: str, output: Any) -> None:
@@ -72,7 +72,7 @@ def capture(
         if waiting[name] == 0:
             output = first_tensor(output)
             known = axes[name] if axes else next(iter(axes_of_shape(output.shape, declared_tokens(network, name))), Axes(""))
-            made[name] = pooled(output, pool, known)
+            outputs[name] = pooled(output, pool, known)
         if not any(waiting.values()):
             raise _SeenAll
 
@@ -80,7 +80,7 @@ def capture(
     gradients = nullcontext() if learning else torch.no_grad()
     with gradients, exact, listening(network, list(waiting), keep), suppress(_SeenAll):
         network(batch)
-    return {layer: made[layer] for layer in layers}
+    return {layer: outputs[layer] for layer in layers}
 
 
 @contextmanager

@@ -68,15 +68,15 @@ def filters(cells: dict[str, np.ndarray], turned: float = 0.0) -> np.ndarray:
     """
     places = np.arange(KERNEL) - KERNEL // 2
     row, column = np.meshgrid(places, places, indexing="ij")
-    made = np.zeros((len(cells["phase"]), 3, KERNEL, KERNEL), np.float32)
-    for i in range(len(made)):
+    kernels = np.zeros((len(cells["phase"]), 3, KERNEL, KERNEL), np.float32)
+    for i in range(len(kernels)):
         angle, phase = np.deg2rad(cells["orientation"][i]), np.deg2rad(cells["phase"][i] + turned)
         frequency = cells["frequency"][i] / PIXELS_PER_DEGREE  # cycles per pixel
         along, across = cells["along"][i] / frequency, cells["across"][i] / frequency  # pixels
         u, v = row * np.cos(angle) + column * np.sin(angle), column * np.cos(angle) - row * np.sin(angle)
         envelope = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2)) / (2 * np.pi * along * across)
-        made[i, cells["colour"][i]] = envelope * np.cos(2 * np.pi * frequency * u + phase)
-    return made
+        kernels[i, cells["colour"][i]] = envelope * np.cos(2 * np.pi * frequency * u + phase)
+    return kernels
 
 
 class VOneBlock(nn.Module):
@@ -131,6 +131,6 @@ class Noise(nn.Module):
 
 
 def _convolution(kernels: np.ndarray) -> nn.Conv2d:
-    made = nn.Conv2d(3, len(kernels), KERNEL, stride=STRIDE, padding=KERNEL // 2, bias=False, device="meta")
-    made.weight = nn.Parameter(torch.from_numpy(kernels), requires_grad=False)
-    return made
+    convolution = nn.Conv2d(3, len(kernels), KERNEL, stride=STRIDE, padding=KERNEL // 2, bias=False, device="meta")
+    convolution.weight = nn.Parameter(torch.from_numpy(kernels), requires_grad=False)
+    return convolution

@@ -4,7 +4,7 @@ After Kay, Naselaris, Prenger & Gallant (2008), Identifying natural images from 
 wavelets at six spatial frequencies, eight orientations and two phases in quadrature, on a grid as fine as the
 frequency; one octave of bandwidth in frequency and 41 degrees in orientation.
 
-Other pyramids are asked for by name, as in ``gabor:size=256,frequencies=1-2-4-8-16-32-64,orientations=12``
+Other pyramids are chosen by name, as in ``gabor:size=256,frequencies=1-2-4-8-16-32-64,orientations=12``
 (:class:`Pyramid`); what is left out stays as it is in plain ``gabor``.
 """
 
@@ -37,7 +37,7 @@ LAYERS = ("simple", "energy")
 
 @dataclass(frozen=True)
 class Pyramid:
-    """Which wavelets there are.
+    """Parameters of the wavelet pyramid.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Pyramid:
 
     @classmethod
     def named(cls, name: str) -> Pyramid:
-        """The pyramid that a backbone's name asks for; ValueError where a parameter is not understood or does not fit."""
+        """Parse the pyramid in a backbone's name; ValueError where a parameter is not understood or does not fit."""
         width = number(NARROWEST, WIDEST, float)
         readers = {"size": number(16, 1024), "frequencies": _rising, "orientations": number(1, 64), "along": width, "across": width}
         return cls(**read_parameters(name, readers))
@@ -89,7 +89,7 @@ class Pyramid:
         )
 
     def wavelets(self) -> dict[str, np.ndarray]:
-        """Where each feature of ``energy`` looks and what it prefers, each (n_features,) float64; (10920,) in plain ``gabor``.
+        """Receptive-field centre and preferred stimulus of each ``energy`` feature, (n_features,) float64; (10920,) in plain ``gabor``.
 
         ``frequency`` in cycles per image; ``orientation`` in degrees, 0 … 180, of the direction in which brightness
         changes (0 for vertical bars), counted from right to down; ``x`` and ``y`` of the centre in 0 … 1 of the image.
@@ -109,15 +109,15 @@ class Pyramid:
         """
         places = (np.arange(3 * wavelength) + 0.5) / wavelength - 1.5  # in wavelengths from the centre
         y, x = np.meshgrid(places, places, indexing="ij")
-        made = []
+        wavelets = []
         for phase in (np.cos, np.sin):
             for angle in np.arange(self.orientations) * np.pi / self.orientations:
                 u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
                 envelope = np.exp(-0.5 * ((u / self.along) ** 2 + (v / self.across) ** 2))
                 wave = phase(2 * np.pi * u)
                 wavelet = envelope * (wave - (envelope * wave).sum() / envelope.sum())
-                made.append(wavelet / (wavelet * wave).sum())
-        return np.stack(made)[:, None].astype(np.float32)
+                wavelets.append(wavelet / (wavelet * wave).sum())
+        return np.stack(wavelets)[:, None].astype(np.float32)
 
 
 def _rising(text: str) -> tuple[int, ...]:
@@ -153,7 +153,7 @@ class Gabor(Backbone):
         self._luma = torch.tensor(LUMA, device=device).view(1, 3, 1, 1)
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """(3, size, size) in 0 … 1."""
+        """Crop and resize an image: (3, size, size) in 0 to 1."""
         import torch
 
         small = ImageOps.fit(image, (self.pyramid.size, self.pyramid.size), Image.Resampling.BILINEAR)
@@ -166,12 +166,12 @@ class Gabor(Backbone):
         GaborSource().check_layers("gabor", layers)
         brightness = 2 * F.conv2d(batch, self._luma) - 1  # (b, 1, size, size)
         responses = [self._respond(brightness, frequency) for frequency in self.pyramid.frequencies]  # each (b, 2, orientations, f, f)
-        made = {}
+        outputs = {}
         if "simple" in layers:
-            made["simple"] = torch.cat([response.flatten(1) for response in responses], 1)
+            outputs["simple"] = torch.cat([response.flatten(1) for response in responses], 1)
         if "energy" in layers:
-            made["energy"] = torch.cat([response.square().sum(1).sqrt().flatten(1) for response in responses], 1)
-        return {layer: pooled(made[layer], pool) for layer in layers}
+            outputs["energy"] = torch.cat([response.square().sum(1).sqrt().flatten(1) for response in responses], 1)
+        return {layer: pooled(outputs[layer], pool) for layer in layers}
 
     def to(self, device: str) -> Gabor:
         return Gabor(self.pyramid, device)

@@ -169,11 +169,11 @@ class KerasBackbone(Backbone):
             if layer not in self._layers:
                 raise UnknownLayer(unknown(f"layer of {NETWORK}", layer, self._layers))
         images = np.ascontiguousarray(batch.permute(0, 2, 3, 1).cpu().numpy(), np.float32)
-        made = {}
+        outputs = {}
         for layer, output in self._computed(images, tuple(layers)).items():
             channels_first = torch.from_numpy(np.moveaxis(np.array(output, np.float32), -1, 1))
-            made[layer] = pooled(channels_first, pool, Axes("NCHW") if channels_first.ndim == 4 else None).to(batch.device)
-        return made
+            outputs[layer] = pooled(channels_first, pool, Axes("NCHW") if channels_first.ndim == 4 else None).to(batch.device)
+        return outputs
 
     def _computed(self, images: np.ndarray, layers: tuple[str, ...]) -> Mapping[str, np.ndarray]:
         """(b, height, width, 3) -> the layers' outputs as Keras has them, channels last."""
@@ -183,8 +183,8 @@ class KerasBackbone(Backbone):
             outputs = [self._layers[layer].output for layer in layers]
             self._parts[layers] = load_keras().Model(self.model.inputs, outputs)
         with jax.default_matmul_precision("highest"):  # a GPU's own default keeps 10 bits of a convolution
-            made = self._parts[layers].predict_on_batch([images])
-        return dict(zip(layers, made if isinstance(made, list) else [made], strict=True))
+            outputs = self._parts[layers].predict_on_batch([images])
+        return dict(zip(layers, outputs if isinstance(outputs, list) else [outputs], strict=True))
 
     def to(self, device: str) -> KerasBackbone:
         return self

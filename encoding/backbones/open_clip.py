@@ -1,4 +1,4 @@
-"""The image towers of open_clip: CLIP and its kin, each architecture with each of its published weights."""
+"""The image towers of open_clip: CLIP and related models, each architecture with each of its published weights."""
 
 from __future__ import annotations
 

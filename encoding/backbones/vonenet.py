@@ -1,4 +1,4 @@
-"""Networks that look through a model of primary visual cortex: VOneNets.
+"""VOneNets: networks behind a fixed model of primary visual cortex.
 
 Dapello, Marques, Schrimpf, Geiger, Cox & DiCarlo (2020), Simulating a primary visual cortex at the front of CNNs improves
 robustness to image perturbations, NeurIPS 33. A fixed bank of Gabor filters (:mod:`encoding.backbones._vone`) takes the
@@ -41,7 +41,7 @@ RESNET_BLOCKS = tuple(f"layer{stage}.{block}" for stage, n in enumerate((3, 4, 6
 
 @dataclass(frozen=True)
 class VOneNet:
-    """One of the networks.
+    """One VOneNet.
 
     Attributes
     ----------

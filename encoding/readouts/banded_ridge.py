@@ -22,6 +22,8 @@ CONSTANT = 1e-12  # of a component's sum of squares: a variance that is rounding
 
 @dataclass(frozen=True)
 class BandedRidgeOptions(Options):
+    """Parameters of :class:`BandedRidge`."""
+
     n_candidates: int = option(
         100, "Number of sets of layer weights in the random search; the first weighs layers equally, the others are drawn at random."
     )

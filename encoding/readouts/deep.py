@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeepOptions(TrainingOptions):
+    """Parameters of :class:`Deep`."""
+
     optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
     weight_decay: float = option(
         1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)

@@ -38,6 +38,8 @@ KKT_LIMIT = 1e-4  # beyond, a target counts as not converged
 
 @dataclass(frozen=True)
 class LassoOptions(Options):
+    """Parameters of :class:`Lasso`."""
+
     alpha: float | None = option(None, "One penalty for all vertices. Empty: chosen for each vertex by cross-validation.")
     alphas: tuple[float, ...] | None = option(
         None, "Penalties to choose from. Empty: 30 for each vertex, from the one at which all its weights are 0 down to 1e-4 of it."
@@ -59,6 +61,8 @@ class LassoOptions(Options):
 
 @dataclass(frozen=True)
 class ElasticNetOptions(LassoOptions):
+    """Parameters of :class:`ElasticNet`."""
+
     l1_ratio: float | None = option(
         None, "One share of the l1 penalty for all vertices, above 0 and up to 1. Empty: chosen like alpha.", Range(0.05, 1.0)
     )

@@ -33,6 +33,8 @@ LEARNING_SHARE = 0.25  # of those, in the blocks that learn
 
 @dataclass(frozen=True)
 class FinetuneOptions(TrainingOptions):
+    """Parameters of :class:`Finetune`."""
+
     n_epochs: int = option(20, "Largest number of epochs (passes over the training images).")
     batch_size: int = option(32, "Batch size: training images per gradient step.")
     optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")

@@ -23,6 +23,8 @@ EXACT_ENTRIES = 2**20  # differences between rows in memory at a time
 
 @dataclass(frozen=True)
 class KNNOptions(Options):
+    """Parameters of :class:`KNN`."""
+
     k: int = option(5, "Number of neighbours: training images that each prediction is the mean of.", search=Range(1, 100, log=True))
     weighting: str = option("uniform", "Weights of the neighbours: uniform, or distance (1 / distance).", search=Choice(WEIGHTINGS))
     metric: str = option(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LinearSGDOptions(TrainingOptions):
+    """Parameters of :class:`LinearSGD`."""
+
     n_epochs: int = option(100, "Largest number of epochs (passes over the training images).")
     learning_rate: float = option(1e-3, "Learning rate of the optimiser.", search=Range(1e-4, 1e-1, log=True))
     weight_decay: float = option(

@@ -17,6 +17,8 @@ N_FRAMES = 16  # assumed by the estimate of cost: the default number of frames o
 
 @dataclass(frozen=True)
 class LSTMOptions(TrainingOptions):
+    """Parameters of :class:`LSTM`."""
+
     batch_size: int = option(64, "Batch size: training clips per gradient step.")
     optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
     weight_decay: float = option(

@@ -18,6 +18,8 @@ SIZES, DROPOUTS = Range(32, 1024, log=True), Range(0.0, 0.7)
 
 @dataclass(frozen=True)
 class MLPOptions(TrainingOptions):
+    """Parameters of :class:`MLP`."""
+
     decimals: int | None = option(
         2, "Decimals to which validation losses are rounded before early stopping compares them. Empty: not rounded."
     )

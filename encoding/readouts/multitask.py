@@ -31,6 +31,8 @@ N_APPROACHES = 6  # penalties from the one where all weights are 0 to the one as
 
 @dataclass(frozen=True)
 class MultiTaskLassoOptions(LassoOptions):
+    """Parameters of :class:`MultiTaskLasso`."""
+
     alpha: float | None = option(None, "The penalty. Empty: chosen once for all vertices by cross-validation.")
     alphas: tuple[float, ...] | None = option(
         None, "Penalties to choose from. Empty: 30, from the one at which all weights are 0 down to 1e-4 of it."
@@ -39,6 +41,8 @@ class MultiTaskLassoOptions(LassoOptions):
 
 @dataclass(frozen=True)
 class MultiTaskElasticNetOptions(MultiTaskLassoOptions, ElasticNetOptions):
+    """Parameters of :class:`MultiTaskElasticNet`."""
+
     l1_ratio: float | None = option(
         None, "The share of the penalty that sets weights to 0, above 0 and up to 1. Empty: chosen like alpha.", Range(0.05, 1.0)
     )

@@ -35,6 +35,8 @@ LEAST_COVARIANCE = 1e-12  # of what is left of X'Y, relative to what there was
 
 @dataclass(frozen=True)
 class PLSOptions(Options):
+    """Parameters of :class:`PLS`."""
+
     n_components: int | None = option(
         None, f"Latent components. Empty: chosen by cross-validation among 1 to {MOST_LATENT}, one number for all vertices.", Range(1, 50)
     )

@@ -27,6 +27,8 @@ TARGET_BLOCK = {"cpu": 1_024, "cuda": 16_384}  # p x 1,024 float32 stays in a co
 
 @dataclass(frozen=True)
 class RidgeOptions(Options):
+    """Parameters of :class:`Ridge`."""
+
     alpha: float | None = option(None, "One penalty for all vertices. Empty: chosen for each vertex by cross-validation.")
     alphas: tuple[float, ...] | None = option(None, "Grid of penalties. Empty: 15, from 1e-4 to 1e3 times the mean eigenvalue of X'X.")
     n_folds: int = option(5, "Number of cross-validation folds of the training images on which alpha is chosen.")

@@ -16,6 +16,8 @@ SIMILARITIES = ("correlation", "cosine")
 
 @dataclass(frozen=True)
 class RSEOptions(Options):
+    """Parameters of :class:`RSE`."""
+
     similarity: str = option(
         "correlation",
         "Similarity of two images: correlation (of deviations from the mean training image) or cosine (of the components as they are).",

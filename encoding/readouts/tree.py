@@ -21,6 +21,8 @@ from encoding.runtime.progress import Report, silent, subprogress
 
 @dataclass(frozen=True)
 class TreeOptions(Options):
+    """Parameters of :class:`Tree`."""
+
     max_depth: int | None = option(10, "Maximum depth of the tree. Empty: unlimited.", search=Range(2, 20))
     min_samples_leaf: int = option(20, "Minimum number of training images in a leaf.", search=Range(5, 200, log=True))
     max_features: float | None = option(
