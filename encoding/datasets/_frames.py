@@ -26,7 +26,6 @@ STARTS |= {b"\x00\x00\x01\xba": "mpeg", b"\x47\x40": "mpegts"}
 MAX_HEADER = 64 * 2**20  # bytes of an MP4's index that are searched for its crop
 MAX_STRETCH = 8  # of pixels, one side over the other
 TURN_TOLERANCE = 0.01  # of a display matrix against one that turns by quarters
-CODECS = (b"avc1", b"avc3", b"hvc1", b"hev1", b"mp4v", b"av01", b"vp09", b"jpeg", b"apcn")  # of sample descriptions that may be cropped
 SEGMENT, TRACKS, TRACK, VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0xE0  # Matroska's elements, and those that crop
 CROPS = {0x54CC: 0, 0x54BB: 1, 0x54DD: 2, 0x54AA: 3}
 

@@ -15,7 +15,6 @@ import numpy as np
 from encoding.runtime.registry import UnknownName, unknown
 
 N_VERTICES = 10_242
-N_FACES = 20_480
 HEMIS = {"lh": "left", "rh": "right"}
 SURFACES = {
     "inflated": "infl",

@@ -28,7 +28,6 @@ FEW_UNITS = 50  # test stimuli under which intervals are approximate
 FEWEST_VARIANCE = 1e-10  # of a standardised column in a draw; less is taken for constant
 SCALES = {"r": "fisher", "normalised_r2": "root", "algonauts2023": "root"}  # on which intervals are symmetric; others on their own
 OF_ONE_FOLD = ("r2", "rmse", "mae", "smooth_l1")  # scores whose spread over folds that share training data is not known: no interval then
-NO_INTERVAL = "no interval"  # shown instead of an interval
 TEST_NAME = "paired bootstrap over test stimuli, Student's t, two-sided"
 
 

@@ -158,7 +158,7 @@ def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
         return _single_charts(first, classes, source)
     tables = {name: result.rois() for name, result in zip(names, results, strict=True)}
     ends = {name: roi_ends(result) for name, result in zip(names, results, strict=True)}
-    marked = _marked(compared["B"]) if len(results) == 2 else ()
+    marked = [(row.roi, row.hemi) for row in compared["B"].table.itertuples() if row.differs] if len(results) == 2 else ()
     stars = " ★: the two differ." if len(marked) else ""
     caption = f"Mean r over the vertices of every region, whiskers: 95 % intervals over test stimuli.{stars}"
     charts = [("Scores", caption, plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes))]
@@ -192,11 +192,6 @@ def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], so
         figure = plots.learning_curve(curve["sizes"], train=lines["train"], test=lines["test"], label="Mean r over every vertex")
         charts.append(("Learning curve", "Would more training images help? Where the test line still climbs, yes.", figure))
     return charts
-
-
-def _marked(comparison: Comparison) -> list[tuple[str, str]]:
-    """The (ROI, hemisphere) in which two fits differ."""
-    return [(row.roi, row.hemi) for row in comparison.table.itertuples() if row.differs]
 
 
 def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, BrainMap]]:
