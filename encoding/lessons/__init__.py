@@ -1,1 +1,1 @@
-"""Computations of the lessons of the Learn page: pure functions on the simulated subject, one file for each lesson."""
+"""Computations of the lessons on the Learn page: pure functions on the simulated subject, one file per lesson."""

@@ -1,4 +1,4 @@
-"""Linear readouts of the project, fitted on the arrays of a lesson."""
+"""Ridge regression with the settings of the Explore page, on plain arrays."""
 
 from __future__ import annotations
 
@@ -14,13 +14,9 @@ from encoding.readouts._moments import Moments
 
 
 def fitted(X: np.ndarray, Y: np.ndarray, fold: Fold, *, readout: str = "ridge", bands: tuple[int, ...] = (), **options: Any) -> LinearModel:
-    """Fit a linear readout on a fold's training rows, with penalties chosen on the same inner folds as in a fit.
+    """Fit a linear model of Y (n, t) from X (n, p) on a fold's training rows, penalties selected on the same inner folds as in Explore.
 
-    Parameters
-    ----------
-    X : (n, p) components. Y : (n, t) responses. Every row is a stimulus of its own.
-    bands : number of columns of X of each feature space, for readouts that treat spaces apart.
-    options : of the readout.
+    Rows count as different stimuli. ``bands`` is the number of columns of X in each feature space, for banded readouts.
     """
     known = READOUTS[readout]
     read = known.read(options)
@@ -29,7 +25,7 @@ def fitted(X: np.ndarray, Y: np.ndarray, fold: Fold, *, readout: str = "ridge", 
 
 
 def standardised(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Standardise X (n, p) by mean and standard deviation over ``rows``: float64; constant columns become 0."""
+    """Standardise X (n, p) to float64 with the mean and standard deviation of some rows; constant columns become 0."""
     X = np.asarray(X, np.float64)
     X = X - X[rows].mean(0)
     spread = X[rows].std(0)

@@ -1,4 +1,4 @@
-"""Feature spaces of the simulated subject's images, made by the pipeline and kept in the Store."""
+"""Feature spaces of the simulated subject's images, computed and cached as in the pipeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_ready(spec: FitSpec, store: Store) -> None:
 
 
 def components(plan: Plan, store: Store) -> np.ndarray:
-    """Components of a fit's first fold, (n_stimuli, p) float32; computed where the Store lacks them."""
+    """Components of a fit's first fold, (n_stimuli, p) float32; read from the Store, or computed and stored."""
     extract_features(plan, store, silent, "cpu")
     return reduce_features(plan, plan.folds[0], store, silent, "cpu")
 

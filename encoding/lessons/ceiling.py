@@ -34,13 +34,13 @@ def shown_again(signal: np.ndarray, snr: float, *, n_repeats: int = MOST_REPEATS
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Noise ceiling and scores of models for means over 1, 2, … repeats.
+    """Upper bound of r and r of models for means over 1, 2, … repeats.
 
     Attributes
     ----------
     highest : (m,) root of the noise ceiling.
-    estimated : (m,) root of the ceiling estimated from the repeats, mean over vertices; NaN for a single presentation.
-    perfect : (m,) mean r of the signal itself on test images.
+    estimated : (m,) root of the noise ceiling estimated from repeats, mean over vertices; NaN for a single repeat.
+    perfect : (m,) mean r of the noiseless signal on test images.
     model : (m,) mean r of ridge on components, trained and tested on the same means over repeats.
     """
 

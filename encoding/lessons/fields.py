@@ -22,9 +22,9 @@ AREAS = {"V1": ("V1v", "V1d"), "V2": ("V2v", "V2d"), "V3": ("V3v", "V3d"), "hV4"
 
 @dataclass(frozen=True)
 class Field:
-    """A round receptive field: centre ``x`` (right) and ``y`` (up) and standard deviation ``size`` in degrees.
+    """Isotropic Gaussian receptive field: centre ``x`` (right) and ``y`` (up) and standard deviation ``size``, degrees.
 
-    ``r`` is the correlation of the responses with the contrast in it, 1 where the field is known rather than found.
+    ``r`` is the correlation of the responses with the contrast in it; 1 for a known field.
     """
 
     x: float
@@ -33,7 +33,7 @@ class Field:
     r: float = 1.0
 
     def distance(self, other: Field) -> float:
-        """Between the centres, in degrees."""
+        """Distance between the centres, degrees."""
         return float(np.hypot(self.x - other.x, self.y - other.y))
 
 
@@ -69,19 +69,19 @@ def candidates(contrasts: np.ndarray) -> Candidates:
 
 
 def recovered(responses: np.ndarray, tried: Candidates) -> Field:
-    """The candidate whose contrast goes best with (n,) responses."""
+    """Estimate the receptive field of (n,) responses: the candidate with the highest correlation."""
     r = tried.predicted.T @ _unit(np.asarray(responses, np.float32))
     best = int(np.argmax(r))
     return Field(float(tried.x[best]), float(tried.y[best]), float(tried.size[best]), float(r[best]))
 
 
 def place_map(responses: np.ndarray, contrasts: np.ndarray) -> np.ndarray:
-    """(GRID, GRID) the correlation of (n,) responses with the contrast at each place, the top row first."""
+    """Correlate (n,) responses with the contrast at each place, (GRID, GRID), top row first."""
     return (_unit(contrasts).T @ _unit(np.asarray(responses, np.float32))).reshape(GRID, GRID)
 
 
 def drive(half: Hemisphere, x: float, y: float) -> np.ndarray:
-    """(n_vertices,) how strongly a small spot at a place drives each vertex: 1 at the centre of its field, near 0 outside it."""
+    """Response of each vertex, (n_vertices,), to a small spot: 1 at the centre of its field, near 0 outside it."""
     return np.exp(-((half.x - x) ** 2 + (half.y - y) ** 2) / (2 * half.size**2))
 
 
@@ -91,7 +91,7 @@ def members(half: Hemisphere, area: str) -> np.ndarray:
 
 
 def nearest(half: Hemisphere, area: str, x: float, y: float) -> int:
-    """The vertex of an area whose field's centre is nearest to a place."""
+    """Vertex of an area whose field centre is nearest to a place."""
     inside = members(half, area)
     return int(inside[np.argmin(np.hypot(half.x[inside] - x, half.y[inside] - y))])
 

@@ -1,6 +1,6 @@
 """Lesson: the visual hierarchy: which regions early and late feature spaces predict best.
 
-The simulated subject's early areas follow Gabor energy and its category areas follow what is in the picture, so the answer is known.
+The simulated subject's early areas follow Gabor energy and its category areas follow what is in the image, so the answer is known.
 """
 
 from __future__ import annotations

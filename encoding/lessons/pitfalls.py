@@ -105,12 +105,12 @@ def _chosen(scaled: np.ndarray, Z: np.ndarray, Y: np.ndarray, fold: Fold, rows: 
 
 @dataclass(frozen=True)
 class Circle:
-    """Vertices chosen by their score, scored twice.
+    """Scores of vertices on the images used for selection and on independent images.
 
     Attributes
     ----------
-    first, second : (t,) r on the images that choose and on others.
-    chosen : (n_chosen,) columns of the highest ``first``, best first.
+    first, second : (t,) r on the selection images and on the others.
+    chosen : (n_chosen,) columns of the highest ``first``, in descending order.
     """
 
     first: np.ndarray
@@ -119,15 +119,15 @@ class Circle:
 
 
 def circle(predicted: np.ndarray, measured: np.ndarray, *, n_chosen: int) -> Circle:
-    """Choose the best predicted vertices on every other image, and score them on these and on the rest. (n_test, t) both."""
+    """Select the best predicted vertices on every other image, and score all on these and on the rest; both inputs are (n_test, t)."""
     first, second = (pearson(predicted[start::2], measured[start::2]) for start in (0, 1))
     return Circle(first, second, np.argsort(-first, kind="stable")[:n_chosen])
 
 
 def p_values(r: np.ndarray, n: int) -> np.ndarray:
-    """One-sided p of each r over n images, were there no correlation: how often noise gives as much. (t,) in 0 … 1
+    """One-sided p, (t,), of Pearson's r over n images under the null hypothesis of no correlation.
 
-    By Student's t with n - 2 degrees of freedom, exact for normal noise.
+    Student's t with n - 2 degrees of freedom, exact for normal noise.
     """
     from scipy.stats import t
 

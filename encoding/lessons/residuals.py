@@ -47,7 +47,7 @@ def bent_vertex(components: np.ndarray, fold: Fold, *, seed: int = 0) -> Bent:
 
 
 def predicted(vertex: Bent, fold: Fold, *, squared: bool) -> np.ndarray:
-    """(n_test,) ridge on the features as they are, or on these and the square of the drive."""
+    """Predict the test responses, (n_test,), by ridge on the features, optionally with the squared drive as a further feature."""
     X = np.column_stack([vertex.features, vertex.drive**2]) if squared else vertex.features
     return fitted(X, vertex.response[:, None], fold).predict(X[fold.test])[:, 0]
 
@@ -61,9 +61,9 @@ class Curve:
 
 
 def curve(predicted: np.ndarray, residual: np.ndarray) -> Curve:
-    """The parabola of best fit through residuals (n,) against predictions (n,), and the t test of its squared term.
+    """Fit a parabola to residuals (n,) against predictions (n,), and test its quadratic term (t test).
 
-    The test is Ramsey's RESET (1969) with the square alone. It takes noise to be alike for all images.
+    Ramsey's RESET (1969) with the square alone; assumes equal noise variance for all images.
     """
     from scipy.stats import t
 
@@ -77,5 +77,5 @@ def curve(predicted: np.ndarray, residual: np.ndarray) -> Curve:
 
 
 def failures(residual: np.ndarray, n: int) -> np.ndarray:
-    """The n images of the largest residuals in either direction, worst first. (n,) int"""
+    """Indices (n,) of the images with the largest absolute residuals, in descending order."""
     return np.argsort(-np.abs(residual), kind="stable")[:n]

@@ -34,14 +34,14 @@ class Both:
 
 
 def distances(X: np.ndarray, *, correlation: bool = False) -> np.ndarray:
-    """A representational dissimilarity matrix (n, n) of rows X (n, p): Euclidean distances, or 1 less the correlation of two rows."""
+    """Compute the representational dissimilarity matrix (n, n) of rows X (n, p): Euclidean, or 1 minus the correlation of two rows."""
     from scipy.spatial.distance import pdist, squareform
 
     return squareform(pdist(np.asarray(X, np.float64), "correlation" if correlation else "euclidean"))
 
 
 def similarity(model: np.ndarray, brain: np.ndarray) -> float:
-    """Spearman's correlation of two such matrices over the pairs above the diagonal."""
+    """Spearman's correlation of two dissimilarity matrices over the pairs above the diagonal."""
     from scipy.stats import spearmanr
 
     pairs = np.triu_indices(len(model), 1)
@@ -49,7 +49,7 @@ def similarity(model: np.ndarray, brain: np.ndarray) -> float:
 
 
 def rescaled(X: np.ndarray, column: int, factor: float) -> np.ndarray:
-    """X (n, p) with one of its features multiplied; a copy."""
+    """Copy X (n, p) with one feature multiplied by ``factor``."""
     X = np.array(X, np.float64)
     X[:, column] *= factor
     return X
@@ -59,7 +59,7 @@ def both_scores(X: np.ndarray, Y: np.ndarray, fold: Fold) -> Both:
     """Features X (n, p) against responses Y (n, t), by RSA and by ridge.
 
     The model's distances are Euclidean; the brain's are 1 less the correlation of two images' patterns over vertices. RSA learns nothing,
-    so it needs no training pictures; it looks at the same test pictures as ridge.
+    so it needs no training images; it looks at the same test images as ridge.
     """
     model, brain = distances(X[fold.test]), distances(Y[fold.test], correlation=True)
     r = score(fitted(X, Y, fold).predict(X[fold.test]), Y[fold.test])["r"]

@@ -1,6 +1,6 @@
 """Lesson: variance partitioning between two overlapping feature spaces, on planted responses.
 
-The spaces are made of principal components of the pictures' Gabor energy, which do not correlate: A of one half of them, B of A and of the
+The spaces are made of principal components of the images' Gabor energy, which do not correlate: A of one half of them, B of A and of the
 other half, mixed so that each feature of B correlates by just ``overlap`` with one of A.
 """
 
@@ -25,13 +25,14 @@ N_CANDIDATES = 60  # sets of layer weights that banded ridge tries
 
 @dataclass(frozen=True)
 class Division:
-    """R² on test images, divided in two ways; each (t,) float64.
+    """Partition of R² on test images in two ways; each (t,) float64.
 
     Attributes
     ----------
     total : R² of banded ridge on both spaces.
-    only_a, only_b : what is lost when that space is left out. either : the rest, which both spaces explain and neither needs to.
-    share_a, share_b : shares of ``total`` by the product measure; they add up to it.
+    only_a, only_b : unique R², lost when that space is left out.
+    either : shared R², the remainder.
+    share_a, share_b : shares of ``total`` by the product measure; they sum to it.
     """
 
     total: np.ndarray
@@ -73,7 +74,7 @@ def planted(A: np.ndarray, B: np.ndarray, fold: Fold, *, seed: int = 0) -> dict[
 
 
 def divide(A: np.ndarray, B: np.ndarray, Y: np.ndarray, fold: Fold) -> Division:
-    """How much of Y (n, t) each space explains: by leaving one out, and by banded ridge with the product measure."""
+    """Partition the explained variance of Y (n, t): by leaving one space out, and by banded ridge with the product measure."""
     X, bands = np.hstack([A, B]), (A.shape[1], B.shape[1])
     both = fitted(X, Y, fold, readout="banded_ridge", bands=bands, n_candidates=N_CANDIDATES)
     total = score(both.predict(X[fold.test]), Y[fold.test])["r2"]

@@ -1,4 +1,4 @@
-"""Looking for a readout's best parameters: what to vary, the search as it goes on, and what it found."""
+"""Parameter search panel: choice of parameters, progress and results."""
 
 from __future__ import annotations
 

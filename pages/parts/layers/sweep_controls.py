@@ -79,7 +79,7 @@ def _plans(sweep: Sweep, data_key: str, _subject: Subject) -> dict[Cell, Plan]:
 
 
 def find_swept(sweep: Sweep) -> SweepResult:
-    """What is finished, without computing. Raises whatever is wrong with the sweep."""
+    """Collect the finished fits of a sweep without computing; raises whatever is wrong with the sweep."""
     first = sweep.spec
     subject = opened(first.dataset, first.subject)
     ready = subject is not None and all(map(weights_are_here, sweep.specs().values()))

@@ -1,4 +1,4 @@
-"""What a lesson is, and what lessons stand on: the simulated subject, its truth, and the fit that a bare Explore shows."""
+"""Definition of a lesson, and what lessons share: the simulated subject, its ground truth, and the default fit."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ WRONG = (LookupError, ValueError, OSError, ImportError)  # what a fit or an imag
 
 @dataclass(frozen=True)
 class Stimulus:
-    """What is predicted from.
+    """Input of a prediction.
 
     Attributes
     ----------
-    frames : an image's only frame, or those of a clip, as RGB.
-    row : of the data set; None for an upload.
-    key : names the pixels.
+    frames : an image's only frame, or those of a clip, RGB.
+    row : row in the data set; None for an upload.
+    key : digest of the pixels.
     """
 
     frames: tuple[Image.Image, ...]

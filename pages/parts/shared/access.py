@@ -1,12 +1,11 @@
-"""Who may enter, and what they may do: the operator's settings of a server that several people share.
+"""Access control of a shared server: login, password, read-only mode, refusal of paths.
 
-All of it is set where the server is started, by environment variables or Streamlit's ``secrets.toml``; docs/shared_server.md says how.
+Set by the operator through environment variables or Streamlit's ``secrets.toml`` (docs/shared_server.md):
 
-- ``ENCODING_PASSWORD_HASH``: everybody is asked for one password. ``python -m pages.parts.shared.access`` makes the hash.
-- ``[auth]`` in ``secrets.toml``: people log in with an OIDC provider, through Streamlit. ``ENCODING_ALLOWED`` says who is let in.
-- ``ENCODING_UNVERIFIED_EMAIL``: the addresses of a provider that does not say whether it verified them are believed.
-- ``ENCODING_READ_ONLY``: people look at what is there; nothing is computed, fetched, removed or written.
-- ``ENCODING_SHARED``: no path that a person types in a page, or puts into a link, is opened.
+- ``ENCODING_PASSWORD_HASH``: one password for everybody. ``python -m pages.parts.shared.access`` makes the hash.
+- ``[auth]`` in ``secrets.toml``: login with an OIDC provider, through Streamlit. ``ENCODING_ALLOWED`` lists who is let in.
+- ``ENCODING_READ_ONLY``: users can look at results; nothing is computed, downloaded, removed or written.
+- ``ENCODING_SHARED``: file paths typed in a page or contained in a link are refused.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ export default async function ({{ data, parentElement, setStateValue }}) {{
 
 
 class CannotServe(RuntimeError):
-    """The viewer's files cannot reach the browser. The message says how to fix it."""
+    """The viewer's files cannot reach the browser; the message says how to fix it."""
 
 
 _component = st.components.v2.component("brain_view", html="<div class='place'></div>", js=LOADER)

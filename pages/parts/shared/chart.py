@@ -1,4 +1,4 @@
-"""A chart with all that belongs to it: its toolbar, how to read it, its numbers as a table, and where they come from."""
+"""Chart with toolbar, reading help, data table and provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the words on the pages mean, and where the regions are, in a sentence or two each."""
+"""Glossary of terms and ROIs on the pages, in a sentence or two each."""
 
 from __future__ import annotations
 

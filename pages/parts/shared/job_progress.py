@@ -21,7 +21,7 @@ SECONDS_BETWEEN_TICKS = 1.0
 
 
 def fit_or_find(spec: FitSpec) -> Result | None:
-    """The finished fit of a spec; else its progress, its error or the way to start it is shown and None returned."""
+    """Return the finished fit of a spec; else show its progress, its error or the Fit button and return None."""
     try:
         result = find_result(spec)
     except (LookupError, ValueError, OSError) as wrong:

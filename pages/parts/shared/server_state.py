@@ -1,4 +1,4 @@
-"""What all sessions of the server share: the Store, the jobs and opened fits. None of it changes once made."""
+"""State shared by all sessions of the server: the Store, the jobs and opened fits; immutable once created."""
 
 from __future__ import annotations
 

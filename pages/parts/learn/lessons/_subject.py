@@ -27,7 +27,7 @@ def warm() -> threading.Thread:
 
 
 def fold() -> Fold:
-    """The training and test pictures of a bare Explore."""
+    """The training and test images of a bare Explore."""
     return first_plan().folds[0]
 
 
@@ -79,7 +79,7 @@ def features(spec: FitSpec) -> np.ndarray:
 
 
 def categories() -> np.ndarray:
-    """(n_stimuli, 6) float32 in 0 … 1, how much of each category a picture shows, as the code that drew it knows."""
+    """(n_stimuli, 6) float32 in 0 … 1, how much of each category an image shows, as the code that drew it knows."""
     return np.stack([subject().labels[name] for name in CATEGORIES], axis=1).astype(np.float32)
 
 

@@ -60,7 +60,7 @@ def _leaks(key: str) -> dict[str, np.ndarray]:
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def _predicted(key: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What was fitted to: predicted and measured responses to test pictures, (n_test, n_vertices) each."""
+    """What was fitted to: predicted and measured responses to test images, (n_test, n_vertices) each."""
     Z, fold = _subject.components(START), _subject.fold()
     pairs = ((NOISE, _noise()), (REAL, _subject.responses()))
     return {name: (fitted(Z, Y, fold).predict(Z[fold.test]), Y[fold.test]) for name, Y in pairs}

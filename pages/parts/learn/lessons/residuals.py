@@ -1,4 +1,4 @@
-"""Residuals and failures: what a straight line leaves behind, and which pictures show it."""
+"""Residuals and failures: what a straight line leaves behind, and which images show it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOW = (
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def _fitted(key: str, squared: bool) -> dict[str, np.ndarray]:
-    """Measured, predicted, noiseless and driving values of the test pictures, (n_test,) each."""
+    """Measured, predicted, noiseless and driving values of the test images, (n_test,) each."""
     fold = _subject.fold()
     vertex = bent_vertex(_subject.components(_subject.PIXELS), fold)
     known = {"measured": vertex.response, "signal": vertex.signal, "drive": vertex.drive}
