@@ -7,7 +7,9 @@ fit resumes after its last finished stage.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -282,22 +284,29 @@ def score_group(
     basis, scores = model.basis(inputs(plan, fold.test, Z)), {}
     for hemi, place in group.places().items():
         measured = Responses([(plan.subject.responses[hemi], group.columns[hemi])], fold.test)
-        scores[hemi] = _score_columns(basis, model, place, measured, bands)
+        scores[hemi] = _score_columns(basis, model, place, measured, bands, partial(plan.over_repeats, fold))
         scores[hemi] |= {name: np.asarray(value)[place] for name, value in model.details.items()}
     return scores
 
 
-def _score_columns(basis: Any, model: Model, place: slice, measured: Responses, bands: tuple[int, ...]) -> Arrays:
+def _score_columns(
+    basis: Any,
+    model: Model,
+    place: slice,
+    measured: Responses,
+    bands: tuple[int, ...],
+    over_repeats: Callable[[np.ndarray], np.ndarray],
+) -> Arrays:
     by_start: dict[int, Arrays] = {}
 
     def score_block(start: int) -> None:
         stop = min(start + SCORING_COLUMNS, measured.shape[1])
-        columns, Y = slice(place.start + start, place.start + stop), measured[:, start:stop].astype(np.float32, copy=False)
+        columns, Y = slice(place.start + start, place.start + stop), over_repeats(measured[:, start:stop].astype(np.float32, copy=False))
         accumulator = ScoreAccumulator(model.intercept[columns])
-        accumulator.add(model.predict_from(basis, columns), Y)
+        accumulator.add(over_repeats(model.predict_from(basis, columns)), Y)
         by_start[start] = accumulator.scores()
         if len(bands) > 1:
-            shares = layer_shares(model.weights[:, columns], bands, basis, Y, model.intercept[columns])
+            shares = layer_shares(model.weights[:, columns], bands, over_repeats(basis), Y, model.intercept[columns])
             by_start[start] |= {f"share_{number}": share for number, share in enumerate(shares)}
 
     map_in_threads(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")

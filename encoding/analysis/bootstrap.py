@@ -71,7 +71,7 @@ def estimate_scores(result: Result, hemi: str, *, error_bar: ErrorBar = ERROR_BA
     plan, members = result.plan, {roi: result.columns(roi, hemi) for roi in result.selected_rois}
     n_columns, n_folds = plan.subject.responses[hemi].shape[1], len(plan.folds)
     used = np.unique(np.concatenate([np.zeros(0, int), *members.values()]))
-    units = [plan.subject.groups[fold.test] for fold in plan.folds]
+    units = [plan.subject.groups[plan.scored_rows(fold)] for fold in plan.folds]
     bounds = np.cumsum([0, *map(len, units)])
     step = max(1, BLOCK_VALUES // max(1, result.n_test))
     tau = np.ones(n_columns) if n_folds > 1 else None
@@ -93,7 +93,8 @@ def estimate_scores(result: Result, hemi: str, *, error_bar: ErrorBar = ERROR_BA
 def _fold_predictions(result: Result, hemi: str, columns: np.ndarray) -> list[list[np.ndarray]]:
     """``[a][b]``: what the model that fold a tests predicts of some test rows of fold b, (n, n_columns)."""
     folds = result.plan.folds
-    rows = [fold.test[np.unique(np.linspace(0, len(fold.test) - 1, N_AGREEMENT).round().astype(int))] for fold in folds]
+    scored = [result.plan.scored_rows(fold) for fold in folds]
+    rows = [each[np.unique(np.linspace(0, len(each) - 1, N_AGREEMENT).round().astype(int))] for each in scored]
     every = np.concatenate(rows)
     ends = np.cumsum([len(each) for each in rows])[:-1]
     return [np.split(result.predicted_rows(number, every, hemi, columns), ends) for number in range(len(folds))]
@@ -146,6 +147,8 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
     short = SCORES[score].short
     over = f"the mean over {n_folds} folds of each fold's {'r' if SCORES[score].needs_ceiling else short}" if n_folds > 1 else ""
     which = f"{short} is {'from ' if SCORES[score].needs_ceiling else ''}{over}. " if over else ""
+    if result.plan.spec.average_repeats:
+        which = f"Repeats of each test stimulus are averaged before they are scored. {which}"
     n_units = result.n_test_stimuli
     units = f"{n_units:,} test stimuli" if n_units == result.n_test else f"{n_units:,} test stimuli or groups ({result.n_test:,} rows)"
     if statistic != "mean" or (n_folds > 1 and score in OF_ONE_FOLD):

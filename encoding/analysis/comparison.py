@@ -146,6 +146,8 @@ def why_unpaired(first: Result, second: Result) -> str | None:
     if any(prints[0][hemi] != prints[1][hemi] for hemi in shared):
         return f"The responses of {a.dataset} {a.subject} changed between them."
     rows = [result.test_rows() for result in (first, second)]
+    if not np.array_equal(*rows) and a.average_repeats != b.average_repeats:
+        return "One of them averages repeats of a test stimulus before they are scored, the other does not."
     if not np.array_equal(*rows):
         both = len(np.intersect1d(*rows))
         counts = f"A on {len(rows[0]):,}, B on {len(rows[1]):,}, of which {both:,} are the same"

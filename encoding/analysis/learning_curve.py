@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -31,8 +33,9 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
 
     Training images are added in one random order, so each size contains the smaller ones. Regularisation is selected anew at each size
     on its own inner folds. The components are those of all training images; PCA reads no response. With a k-fold split the
-    curves of the folds are averaged, so that the right end is the score of the fit. Where the training r requires predictions, it is
-    computed on as many training images as there are test images.
+    curves of the folds are averaged, so that the right end is the score of the fit. Repeats of test stimuli are averaged where the spec
+    says so; training rows never are. Where the training r requires predictions, it is computed on as many training images as there are
+    test images.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def _grow(
 ) -> dict[str, np.ndarray]:
     """The curve of a readout of moments."""
     Y = planned.subject.responses[hemi]
-    test = Moments.of(Z, Y, np.zeros(len(fold.test), int), rows=fold.test, device=device)
+    test = _test_moments(planned, fold, Z, Y, device)
     order = _shuffled(planned.subject.groups[fold.train])
     inner = planned.inner(fold)
     sums = Accumulator(Z.shape[1], Y.shape[1], int(inner.max()) + 1, dtype=Z.dtype, device=device)
@@ -110,6 +113,15 @@ def _grow(
     return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
 
 
+def _test_moments(planned: Plan, fold: Fold, Z: np.ndarray, Y: np.ndarray, device: str) -> Moments:
+    """The moments of the rows that are scored."""
+    rows = fold.test
+    if planned.spec.average_repeats:
+        Z, Y = (planned.over_repeats(fold, np.asarray(values[rows], np.float32)) for values in (Z, Y))
+        rows = np.arange(len(Z))
+    return Moments.of(Z, Y, np.zeros(len(rows), int), rows=rows, device=device)
+
+
 def _refit(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: Report, device: str) -> dict[str, np.ndarray]:
     """The curve of a readout of arrays."""
     n_vertices = planned.subject.responses[hemi].shape[1]
@@ -121,17 +133,19 @@ def _refit(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarra
             chosen = np.arange(n_vertices)[columns]
             rows = training_rows(planned, fold, TargetGroup(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))
             model = planned.readout.fit(rows, planned.options, device=device)
-            for r, seen in ((train_r, rows.Y.rows[: len(fold.test)]), (test_r, fold.test)):
-                r[step, columns] = _measured_r(model, Z[seen], Responses([(planned.subject.responses[hemi], chosen)], seen))
+            sets = ((train_r, rows.Y.rows[: len(fold.test)], np.asarray), (test_r, fold.test, partial(planned.over_repeats, fold)))
+            for r, seen, over_repeats in sets:
+                measured = Responses([(planned.subject.responses[hemi], chosen)], seen)
+                r[step, columns] = _measured_r(model, Z[seen], measured, over_repeats)
     return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
 
 
-def _measured_r(model: Model, X: np.ndarray, measured: Responses) -> np.ndarray:
+def _measured_r(model: Model, X: np.ndarray, measured: Responses, over_repeats: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Pearson r (t,) of predictions from X with responses, a block of targets at a time."""
     basis, found = model.basis(X), []
     for start in range(0, measured.shape[1], SCORING_COLUMNS):
         some = slice(start, start + SCORING_COLUMNS)
-        found.append(score(model.predict_from(basis, some), measured[:, some])["r"])
+        found.append(score(over_repeats(model.predict_from(basis, some)), over_repeats(measured[:, some]))["r"])
     return np.concatenate(found)
 
 

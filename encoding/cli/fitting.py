@@ -127,6 +127,7 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--split", help="holdout:FRACTION:SEED, kfold:FOLDS:SEED or first:ROWS (default: the data set's own, holdout:0.9:5 for images)"
     )
+    how.add_argument("--average-repeats", action="store_true", help="average the test rows of each stimulus before they are scored")
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
 
 
@@ -171,6 +172,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         readout=arguments.readout,
         options=dict(arguments.set),
         split=arguments.split or DATASETS[arguments.dataset].split,
+        average_repeats=arguments.average_repeats,
         rois=tuple(dict.fromkeys(arguments.roi)),
         hemi=arguments.hemi,
         target_groups=arguments.target_groups,
@@ -244,6 +246,7 @@ def describe(result: Result) -> str:
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.backbone} {' + '.join(spec.layers)}, {components}, {spec.readout}",
         f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
+        *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
         *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),
         *([f"note      {note}"] if (note := approximate_note(result.n_test_stimuli)) else []),
         f"time      {took}",

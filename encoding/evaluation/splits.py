@@ -53,6 +53,30 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
     return result
 
 
+def mean_of_repeats(values: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
+    """Average the rows of each stimulus.
+
+    Parameters
+    ----------
+    values : (n_rows, ...).
+    stimuli : (n_rows,) int, equal for rows of one stimulus.
+
+    Returns
+    -------
+    (n_stimuli, ...) of the dtype of ``values``, in order of first appearance.
+
+    Examples
+    --------
+    >>> mean_of_repeats(np.array([1.0, 5.0, 3.0]), np.array([7, 2, 7])).tolist()
+    [2.0, 5.0]
+    """
+    _, first, member = np.unique(stimuli, return_index=True, return_inverse=True)
+    number = np.argsort(np.argsort(first))[member]
+    sums = np.zeros((len(first), *values.shape[1:]))
+    np.add.at(sums, number, values)
+    return (sums / np.bincount(number).reshape(-1, *[1] * (values.ndim - 1))).astype(values.dtype)
+
+
 def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
     """Assign training rows to inner cross-validation folds, for the choice of a penalty.
 

@@ -27,7 +27,8 @@ def result_html(result: Any) -> str:
         label = f"{values[0]} {values[1]}: mean r {mean_r:.3f}"
         rows.append({"cells": list(values), "bar": bar, "label": label, "colour": COLOURS.get(values[1], "#777777")})
     model = f"{spec.backbone} {' + '.join(spec.layers)}, {spec.readout}"
-    about = f"{spec.split}, {result.n_train:,} training and {result.n_test:,} test {'clips' if plan.of_clips else 'images'}; {result.key}"
+    what = ("clips" if plan.of_clips else "images") + (" (repeats averaged)" if spec.average_repeats else "")
+    about = f"{spec.split}, {result.n_train:,} training and {result.n_test:,} test {what}; {result.key}"
     page = render(
         "fits/templates/result.html",
         title=f"{spec.dataset} {spec.subject}: {model}",

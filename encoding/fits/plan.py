@@ -15,7 +15,7 @@ from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
 from encoding.evaluation.resampling import LEAST_UNITS, n_units
-from encoding.evaluation.splits import Fold, folds, inner_folds
+from encoding.evaluation.splits import Fold, folds, inner_folds, mean_of_repeats
 from encoding.features import components
 from encoding.features import extraction as features
 from encoding.fits.digests import columns_digest, groups_digest, positions_digest, rows_digest
@@ -191,9 +191,20 @@ class Plan:
     def key(self) -> str:
         """Key of the fit: the scores of all folds and target groups."""
         parents = {group.name: [self.weights_key(fold, group) for fold in self.folds] for group in self.target_groups}
-        return digest(
-            "fit", self._version("fit", scores.SCORES_VERSION), weights=parents, test=[rows_digest(fold.test) for fold in self.folds]
-        )
+        made: dict[str, Any] = {"weights": parents, "test": [rows_digest(fold.test) for fold in self.folds]}
+        if self.spec.average_repeats:
+            made["average_repeats"] = [groups_digest(self.subject.stimulus_of_row[fold.test]) for fold in self.folds]
+        return digest("fit", self._version("fit", scores.SCORES_VERSION), **made)
+
+    def scored_rows(self, fold: Fold) -> np.ndarray:
+        """The test rows of a fold that scores are of: all, or the first of each stimulus, in whose place the mean of its repeats stands."""
+        if not self.spec.average_repeats:
+            return fold.test
+        return fold.test[np.sort(np.unique(self.subject.stimulus_of_row[fold.test], return_index=True)[1])]
+
+    def over_repeats(self, fold: Fold, values: np.ndarray) -> np.ndarray:
+        """Values (n_test, ...) of a fold's test rows as those of :meth:`scored_rows`: as they are, or averaged over repeats."""
+        return mean_of_repeats(values, self.subject.stimulus_of_row[fold.test]) if self.spec.average_repeats else values
 
     def inner(self, fold: Fold, n_folds: int | None = None) -> np.ndarray:
         """Assign training rows to inner cross-validation folds, (n_train,) int; ``n_folds`` defaults to the readout's own number."""

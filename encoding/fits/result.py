@@ -64,8 +64,8 @@ class ScoreTables:
 
     @property
     def n_test(self) -> int:
-        """Number of test stimuli over all folds."""
-        return sum(len(fold.test) for fold in self.plan.folds)
+        """Number of test stimuli that are scored over all folds: rows, or different stimuli where repeats are averaged."""
+        return len(self.test_rows())
 
     @property
     def n_test_stimuli(self) -> int:
@@ -121,8 +121,22 @@ class ScoreTables:
         )
 
     def ceiling(self, hemi: str) -> np.ndarray | None:
-        """Noise ceiling (n_vertices,) as the explainable fraction of variance, 0 to 1; None where unknown."""
-        return None if self.plan.subject.ceiling is None else np.asarray(self.plan.subject.ceiling[hemi])
+        """Noise ceiling (n_vertices,) as the explainable fraction of the variance of what is scored, 0 to 1; None where unknown.
+
+        Of the mean of k repeats it is c / (c + (1 - c) / k), with c the ceiling of single rows.
+        """
+        if self.plan.subject.ceiling is None:
+            return None
+        ceiling, repeats = np.asarray(self.plan.subject.ceiling[hemi]), self._noise_share
+        return ceiling if repeats == 1 else (ceiling / (ceiling + (1 - ceiling) * repeats)).astype(ceiling.dtype)
+
+    @cached_property
+    def _noise_share(self) -> float:
+        """The share of a row's noise variance that averaging leaves: the mean over scored stimuli of 1 / repeats."""
+        if not self.plan.spec.average_repeats:
+            return 1.0
+        stimuli = self.plan.subject.stimulus_of_row
+        return float(np.mean(np.concatenate([1 / np.unique(stimuli[fold.test], return_counts=True)[1] for fold in self.plan.folds])))
 
     @cached_property
     def selected_rois(self) -> tuple[str, ...]:
@@ -199,12 +213,12 @@ class ScoreTables:
         return {layer: self.score(hemi, name) for layer, name in zip(self.plan.spec.layers, known, strict=False)}
 
     def test_rows(self) -> np.ndarray:
-        """Row numbers of the test stimuli (n_test,), fold after fold."""
-        return np.concatenate([fold.test for fold in self.plan.folds])
+        """Row numbers of the test stimuli (n_test,), fold after fold; of repeats that are averaged, the first."""
+        return np.concatenate([self.plan.scored_rows(fold) for fold in self.plan.folds])
 
     def test_r(self, predicted: np.ndarray, measured: np.ndarray) -> float:
         """Pearson r of one vertex, averaged over folds; ``predicted`` and ``measured`` (n_test,) are in the order of :meth:`test_rows`."""
-        ends = np.cumsum([len(fold.test) for fold in self.plan.folds])[:-1]
+        ends = np.cumsum([len(self.plan.scored_rows(fold)) for fold in self.plan.folds])[:-1]
         return float(np.mean([pearson(p, m) for p, m in zip(np.split(predicted, ends), np.split(measured, ends), strict=True)]))
 
     def summary(self) -> dict[str, Any]:
@@ -326,7 +340,10 @@ class Result(ScoreTables):
         -------
         (n_test, n_columns) float32 in the order of :meth:`test_rows`; NaN for vertices that were not fitted.
         """
-        blocks = [self.predicted_rows(number, fold.test, hemi, columns) for number, fold in enumerate(self.plan.folds)]
+        blocks = [
+            self.plan.over_repeats(fold, self.predicted_rows(number, fold.test, hemi, columns))
+            for number, fold in enumerate(self.plan.folds)
+        ]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def predicted_rows(self, fold: int, rows: np.ndarray, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -358,7 +375,9 @@ class Result(ScoreTables):
 
     def measured(self, hemi: str, columns: Sequence[int] | np.ndarray) -> np.ndarray:
         """Responses (n_test, n_columns) float32 in the order of :meth:`test_rows`."""
-        return np.asarray(self.plan.subject.responses[hemi][self.test_rows()][:, np.asarray(columns)], np.float32)
+        responses, chosen = self.plan.subject.responses[hemi], np.asarray(columns)
+        blocks = [self.plan.over_repeats(fold, np.asarray(responses[fold.test][:, chosen], np.float32)) for fold in self.plan.folds]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _over(statistic: Any, values: np.ndarray) -> float:

@@ -50,6 +50,7 @@ class FitSpec:
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
     split : ``holdout:<train fraction>:<seed>`` or ``kfold:<folds>:<seed>``.
+    average_repeats : whether responses and predictions of the test rows of one stimulus are averaged before they are scored.
     rois : ROIs to report; empty for all ROIs and every vertex.
     hemi : ``lh``, ``rh`` or another block of the subject's responses; ``both`` for every block.
     target_groups : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
@@ -75,6 +76,7 @@ class FitSpec:
     readout: str = "ridge"
     options: tuple[tuple[str, Any], ...] = ()
     split: str = "holdout:0.9:5"
+    average_repeats: bool = False
     rois: tuple[str, ...] = ()
     hemi: str = "both"
     target_groups: str = "hemisphere"
@@ -94,6 +96,8 @@ class FitSpec:
         check_target_groups(self.target_groups)
         if self.layer_scaling not in LAYER_SCALINGS:
             raise ValueError(f"layer_scaling must be {' or '.join(LAYER_SCALINGS)}, not {self.layer_scaling!r}.")
+        if not isinstance(self.average_repeats, bool):
+            raise ValueError(f"average_repeats must be true or false, not {self.average_repeats!r}.")
         if self.frames < 1:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
@@ -112,6 +116,8 @@ class FitSpec:
         values = {first.get(name, name): value for name, value in self.to_dict().items()}
         if not self.scales_layers:
             del values["layer_scaling"]
+        if not self.average_repeats:
+            del values["average_repeats"]
         return values
 
     @property
@@ -177,7 +183,7 @@ class FitSpec:
         words += ["--over-frames", spec.over_frames] if full or spec.over_frames != FitSpec.over_frames else []
         words += ["--weights", spec.weights, "--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]
-        words += ["--split", spec.split]
+        words += ["--split", spec.split, *(["--average-repeats"] if spec.average_repeats else [])]
         words += ["--roi", *spec.rois] if spec.rois else []
         words += ["--hemi", spec.hemi] if full or spec.hemi != FitSpec.hemi else []
         words += ["--target-groups", spec.target_groups] if full or spec.target_groups != FitSpec.target_groups else []

@@ -52,7 +52,7 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
         "about.n_frames": np.array(result.plan.stimuli.n_frames),
     }
     for name in ("train", "test"):
-        rows = [getattr(fold, name) for fold in folds]
+        rows = [fold.train if name == "train" else result.plan.scored_rows(fold) for fold in folds]
         arrays |= {f"about.{name}_rows": np.concatenate(rows), f"about.{name}_sizes": np.array([len(each) for each in rows])}
     for hemi in result.plan.hemis:
         members = np.zeros((len(names), subject.responses[hemi].shape[1]), bool)
@@ -60,7 +60,7 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
             members[number, subject.rois[hemi].get(roi, np.zeros(0, np.int64))] = True
         arrays[f"about.{hemi}_members"] = np.packbits(members, axis=1)
         if subject.ceiling is not None:
-            arrays[f"about.{hemi}_ceiling"] = np.asarray(subject.ceiling[hemi])
+            arrays[f"about.{hemi}_ceiling"] = result.ceiling(hemi)
         if subject.vertices is not None:
             arrays[f"about.{hemi}_vertices"] = np.asarray(subject.vertices[hemi])
     for hemi, (vertices, columns) in (subject.sampled or {}).items():

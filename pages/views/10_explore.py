@@ -38,7 +38,7 @@ if result.plan.subject.simulated and not dataset.simulated:
 table = roi_table(result)
 focus = focus_controls(result, table)
 best = f" Best predicted region: {best_roi(table)}." if roi_names(result.plan.subject) else ""
-what = "clips" if dataset.clips else "images"
+what = ("clips" if dataset.clips else "images") + (" (repeats averaged before they are scored)" if spec.average_repeats else "")
 st.caption(f"{result.n_train:,} training and {result.n_test:,} test {what}, {spec.n_components or 'all'} components, {spec.readout}.{best}")
 
 score, statistic = score_controls(result)

@@ -17,6 +17,7 @@ from encoding.fits.spec import TARGET_GROUPS
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.parameter_controls import parameter_controls
+from pages.parts.shared.server_state import has_repeats
 from pages.parts.shared.text import plain
 
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
@@ -61,6 +62,13 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
         )
         readout, options, together = _readout(dataset, subject)
         split = _split(dataset)
+        if "average_repeats" in st.query_params or has_repeats(dataset, subject):
+            kept["average_repeats"] = st.checkbox(
+                "Average test repeats",
+                key="average_repeats",
+                bind="query-params",
+                help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
+            )
     if not layers:
         st.info("Choose a layer to go on.")
         st.stop()

@@ -24,7 +24,19 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     """
     names = {
         name: name
-        for name in ("dataset", "subject", "backbone", "weights", "pool", "frames", "over_frames", "layer_scaling", "readout", "split")
+        for name in (
+            "dataset",
+            "subject",
+            "backbone",
+            "weights",
+            "pool",
+            "frames",
+            "over_frames",
+            "layer_scaling",
+            "readout",
+            "split",
+            "average_repeats",
+        )
     }
     names |= {"layers": "layer", "n_components": "components", "extra_subjects": "extra_subjects"}
     values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}

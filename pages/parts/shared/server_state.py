@@ -73,6 +73,15 @@ def opened(dataset: str, subject: str) -> Subject | None:
         return None
 
 
+def has_repeats(dataset: str, subject: str) -> bool:
+    """Whether some stimulus of a subject has several rows; false while it cannot be opened."""
+    try:
+        found = opened(dataset, subject)
+    except (ValueError, LookupError, OSError):  # shown where the fit is planned
+        return False
+    return found is not None and len(np.unique(found.stimulus_of_row)) < found.n_stimuli
+
+
 @st.cache_resource(ttl=SECONDS_BETWEEN_CHECKS, max_entries=8, show_spinner=False)
 def _opened(dataset: str, subject: str) -> Subject:
     known = DATASETS[dataset]

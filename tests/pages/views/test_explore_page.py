@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from encoding import BACKBONES, DATASETS, FitSpec
 from encoding.jobs.tasks import study
+from pages.parts.shared.links import explore_query
 from tests.conftest import TINY as TINY_QUARTER
 from tests.conftest import TinySource
 from tests.pages.conftest import NoWorkers
@@ -64,6 +66,26 @@ def test_a_wrong_choice_is_explained(page, name, value, message):
     page.run()
     assert not page.exception
     assert any(message in error.value for error in page.error)
+
+
+def test_averaging_is_offered_only_where_a_stimulus_is_repeated(tiny, page):
+    assert not [box for box in page.run().checkbox if box.key == "average_repeats"]
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["box", "link"])
+def test_repeats_can_be_averaged_and_the_page_says_so(tiny, page, store, linked):
+    tiny.change(groups=np.arange(120) // 2)
+    spec = replace(TINY, average_repeats=True)
+    assert explore_query(spec)["average_repeats"] == "true"
+    study(spec, store)
+    if linked:
+        page.query_params["average_repeats"] = "true"
+    at = page.run()
+    if not linked:
+        assert not at.exception and "Not fitted yet" in at.info[0].value
+        at = at.checkbox(key="average_repeats").check().run()
+    assert not at.exception and at.checkbox(key="average_repeats").value
+    assert any("6 test images (repeats averaged before they are scored)" in caption.value for caption in at.caption)
 
 
 def test_a_vertex_that_does_not_exist_is_explained(page, store):
