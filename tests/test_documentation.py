@@ -70,7 +70,9 @@ def test_the_data_set_can_be_fitted(registries, tiny, store, tmp_path, monkeypat
         Image.fromarray(picture).save(tmp_path / "mine" / "images" / f"{i:03d}.png")
     np.save(tmp_path / "mine" / "responses.npy", pixels.mean((1, 2)).astype(np.float32))
     run("encoding/datasets/mine.py")
-    result = fit(FitSpec(dataset="mine", subject="me", backbone="tinynet", layers=("colour",), n_components=0), store)
+    result = fit(
+        FitSpec(dataset="mine", subject="me", backbone="tinynet", layers=("colour",), n_components=0, split="holdout:0.75:5"), store
+    )
     assert (result.score("all") > 0.95).all()
     assert list(result.rois()["roi"]) == ["all"]
 
