@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from encoding.backbones._base import seeded
 from encoding.backbones._hooks import first_tensor, listening
 
 if TYPE_CHECKING:
@@ -157,7 +158,6 @@ def _is_local(measured: Mapping[tuple[str, str], tuple[int, bool | None]], layer
 
 @cache
 def _measured(build: Callable[[], nn.Module], size: int) -> Mapping[tuple[str, str], tuple[int, bool | None]]:
-    from encoding.backbones._modules import seeded
 
     return _measure(seeded(build, 0), size)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from encoding.runtime.registry import Registry, UnknownName, unknown
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 
 class UnknownLayer(LookupError):
@@ -190,3 +191,12 @@ class Backbones(Mapping[str, Source]):
 
 SOURCES: Registry[Source] = Registry("source of networks", "encoding.backbones", group="encoding_explorer.backbones")
 BACKBONES = Backbones(SOURCES)
+
+
+def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """Build a network with torch's random numbers seeded by ``seed``; the caller's random state is left alone."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
+        return build()

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from encoding.backbones._hooks import capture
+from encoding.backbones._capture import capture
 
 if TYPE_CHECKING:
     import torch

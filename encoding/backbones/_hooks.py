@@ -1,20 +1,14 @@
-"""Read activations of any module of a network during an ordinary forward pass, by hooks."""
+"""Listen to the modules of a network during an ordinary forward pass, by hooks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-    from encoding.backbones._axes import Axes
-
-
-class _SeenAll(Exception):
-    """Every wanted layer has been captured; the rest of the forward pass is not needed."""
 
 
 def trace(network: nn.Module, batch: torch.Tensor) -> dict[str, int]:
@@ -38,49 +32,6 @@ def trace(network: nn.Module, batch: torch.Tensor) -> dict[str, int]:
     with torch.no_grad(), listening(network, names, note):
         network(batch)
     return {name: n for name, n in calls.items() if name in usable}
-
-
-def capture(
-    network: nn.Module,
-    batch: torch.Tensor,
-    calls: Mapping[str, int],
-    layers: Sequence[str],
-    pool: str = "none",
-    *,
-    axes: Mapping[str, Axes] | None = None,
-    learning: bool = False,
-) -> dict[str, torch.Tensor]:
-    """Compute the outputs of ``layers``, each (b, n_features) float32, in one forward pass that stops after the last.
-
-    ``pool`` is applied to each (:func:`encoding.backbones._pooling.pooled`), with ``axes`` of the layers or, without them,
-    those that shapes and the network's own statements give. ``learning`` follows gradients, where the caller does.
-
-    Outputs are copied the moment a module returns, because a later in-place operation (ReLU, a residual sum) may
-    write over them. A module called several times gives the output of its last call, and one that returns a
-    tuple the first tensor in it (attention: the attended values). ``calls`` is what :func:`trace` found.
-    """
-    import torch
-
-    from encoding.backbones._axes import Axes, axes_of_shape, declared_tokens
-    from encoding.backbones._pooling import pooled
-
-    outputs: dict[str, torch.Tensor] = {}
-    waiting = {layer: calls[layer] for layer in layers}
-
-    def keep(name: str, output: Any) -> None:
-        waiting[name] -= 1
-        if waiting[name] == 0:
-            output = first_tensor(output)
-            known = axes[name] if axes else next(iter(axes_of_shape(output.shape, declared_tokens(network, name))), Axes(""))
-            outputs[name] = pooled(output, pool, known)
-        if not any(waiting.values()):
-            raise _SeenAll
-
-    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)  # a GPU's own default keeps 10 bits of a convolution
-    gradients = nullcontext() if learning else torch.no_grad()
-    with gradients, exact, listening(network, list(waiting), keep), suppress(_SeenAll):
-        network(batch)
-    return {layer: outputs[layer] for layer in layers}
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from encoding.backbones._axes import Axes, find_axes
-from encoding.backbones._base import Backbone, UnknownLayer
-from encoding.backbones._hooks import capture, trace
+from encoding.backbones._base import Backbone, UnknownLayer, seeded
+from encoding.backbones._capture import capture
+from encoding.backbones._hooks import trace
 from encoding.backbones._pooling import find_pool
 from encoding.runtime.registry import unknown
 
@@ -74,7 +75,7 @@ def _start(side: int, crop: int) -> int:
 
 
 class ModuleBackbone(Backbone):
-    """A torch module in evaluation mode. See :func:`encoding.backbones._hooks.capture` for the output of a layer.
+    """A torch module in evaluation mode. See :func:`encoding.backbones._capture.capture` for the output of a layer.
 
     Attributes
     ----------
@@ -149,12 +150,3 @@ def without_values(build: Callable[[], nn.Module]) -> nn.Module:
             return build()
     except (NotImplementedError, RuntimeError):  # its construction asks tensors for their values
         return seeded(build, 0).to("meta")
-
-
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build a network with torch's random numbers seeded by ``seed``; the caller's random state is left alone."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
-        return build()

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.backbones import _detection, _weights
-from encoding.backbones._base import SOURCES, Source, WeightsFile
+from encoding.backbones._base import SOURCES, Source, WeightsFile, seeded
 from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
-from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded
+from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers
 from encoding.backbones._weights import PRETRAINED, checkpoints, find_weights, promised_hash, seed_of
 from encoding.storage.keys import digest
 

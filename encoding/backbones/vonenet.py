@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from encoding.backbones._base import SOURCES, Source, WeightsFile
+from encoding.backbones._base import SOURCES, Source, WeightsFile, seeded
 from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
-from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded
+from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers
 from encoding.backbones._parameters import number, read_parameters
 from encoding.backbones._published import Published
 from encoding.backbones._weights import PRETRAINED, seed_of

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from encoding.backbones._blocks import Cut
-from encoding.backbones._hooks import capture
+from encoding.backbones._capture import capture
 from encoding.backbones._modules import ModuleBackbone
 from encoding.backbones._pooling import over_frames
 from encoding.readouts._examples import Scale

@@ -7,7 +7,7 @@ from torch import nn
 
 from encoding.backbones import BACKBONES
 from encoding.backbones._axes import declared_tokens, find_axes
-from encoding.backbones._modules import seeded
+from encoding.backbones._base import seeded
 
 NOISE = torch.Generator().manual_seed(0)
 

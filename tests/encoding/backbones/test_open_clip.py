@@ -19,7 +19,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from encoding.backbones import BACKBONES, NoWeights, UnknownLayer, _published
-from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, seeded, without_values
+from encoding.backbones._base import seeded
+from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, without_values
 from encoding.backbones.open_clip import ImageTower, about, networks
 from encoding.runtime.registry import UnknownName
 from tests import SHARED

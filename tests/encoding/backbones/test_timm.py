@@ -24,7 +24,8 @@ from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 
 from encoding.backbones import BACKBONES, NoWeights, UnknownLayer, _published
-from encoding.backbones._hooks import capture, trace
+from encoding.backbones._capture import capture
+from encoding.backbones._hooks import trace
 from encoding.backbones._modules import ModuleBackbone, without_values
 from encoding.backbones.timm import about, networks
 from encoding.runtime.registry import UnknownName

@@ -9,9 +9,10 @@ from torch import nn
 
 from encoding import fit
 from encoding.backbones import BACKBONES, SOURCES
+from encoding.backbones._base import seeded
 from encoding.backbones._blocks import N_PROBED, blocks, find_cut
 from encoding.backbones._hooks import trace
-from encoding.backbones._modules import ModuleBackbone, Preparation, seeded
+from encoding.backbones._modules import ModuleBackbone, Preparation
 from encoding.fits.training_data import Chosen
 from encoding.readouts import READOUTS, BadOption, Training, search_space
 from encoding.readouts._checkpoint import Checkpoint
