@@ -102,7 +102,7 @@ def test_without_options_fit_means_the_default_spec():
         (["fit", "--set", "alpha=1", "--set", "alpha=2"], "--set alpha is given twice"),
         (["fit", "--components", "-1"], "n_components must be 0 (no PCA) or more, not -1"),
         (["fit", "--components", "many"], "invalid int value: 'many'"),
-        (["fit", "--hemi", "left"], "invalid choice: 'left'"),
+        (["fit", "--hemi", "left side"], "another block of responses, or both; not 'left side'"),
         (["fit", "--comp", "3"], "unrecognized arguments: --comp 3"),
         (["fit", "--dataset", "tinny"], "Unknown dataset 'tinny'. Did you mean 'tiny'?"),
         (["fit", "--backbone", "tinynets"], "Unknown backbone 'tinynets'. Did you mean 'tinynet'?"),

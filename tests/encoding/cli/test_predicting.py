@@ -84,7 +84,7 @@ def test_what_fails_in_the_work_is_exit_code_1_and_its_own_sentence(fitted, shel
     assert code == 1 and "error: " in err and "holds no images (.png, .jpg …), which the fit of tiny subj01 predicts from." in err
     (images / "photo 3.png").write_bytes(b"no picture")
     code, _, err = shell("predict", fitted.key, "--images", images, "--out", tmp_path / "out")
-    assert code == 1 and "photo 3.png cannot be read as a picture" in err and "--debug" not in err
+    assert code == 1 and "photo 3.png cannot be read as an image" in err and "--debug" not in err
     monkeypatch.setattr(TinyBackbone, "fingerprint", "other weights")
     document = ask("predict", fitted.key, "--images", images, "--out", tmp_path / "out", code=1)
     assert document["exit_code"] == 1 and "are not those that it was fitted with" in document["error"]

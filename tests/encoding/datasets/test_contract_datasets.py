@@ -84,7 +84,8 @@ def check_subject(dataset, subject):
     assert (seen.fingerprint != stimuli.sampled(2).fingerprint) == dataset.clips
     for block, responses in subject.responses.items():
         assert responses.dtype == np.float32 and responses.shape[0] == subject.n_stimuli and np.isfinite(responses).all()
-        assert not responses.flags.writeable
+        with pytest.raises((TypeError, ValueError)):  # read-only
+            responses[0, 0] = 1
         for columns in subject.rois[block].values():
             assert (np.diff(columns) > 0).all() and (not len(columns) or (columns[0] >= 0 and columns[-1] < responses.shape[1]))
         if subject.ceiling is not None:
