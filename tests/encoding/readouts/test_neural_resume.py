@@ -4,10 +4,20 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 from encoding.readouts._checkpoint import Checkpoint
 from encoding.runtime.progress import Cancelled
 from tests.encoding.readouts.test_neural import NAMES, planted, train
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Equal bits need equal sums: a matrix library that uses fewer threads on a busy machine adds in another order."""
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)
 
 
 @pytest.fixture
