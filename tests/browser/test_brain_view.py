@@ -356,9 +356,9 @@ def test_a_lost_graphics_context_comes_back_with_the_picture(brain) -> None:
     brain.locator(CANVAS).evaluate(
         "canvas => { canvas.lose = canvas.getContext('webgl2').getExtension('WEBGL_lose_context'); canvas.lose.loseContext(); }"
     )
-    brain.get_by_text("The graphics card was reset").wait_for()
+    brain.get_by_text("The GPU was reset").wait_for()
     brain.locator(CANVAS).evaluate("canvas => canvas.lose.restoreContext()")
-    brain.get_by_text("The graphics card was reset").wait_for(state="hidden")
+    brain.get_by_text("The GPU was reset").wait_for(state="hidden")
     settle(brain)
     assert np.abs(pixels(brain) - before).mean() < 1
 
