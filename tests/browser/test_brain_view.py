@@ -450,7 +450,7 @@ def test_a_vertex_is_chosen_from_the_keyboard_alone(brain) -> None:
     assert not cross.is_visible()
 
 
-def test_a_switch_is_quick_and_small_and_many_leave_nothing_behind(brain) -> None:
+def test_a_switch_is_small_and_many_leave_nothing_behind(brain) -> None:
     cdp = brain.context.new_cdp_session(brain)
     cdp.send("Network.enable")
     received = []
@@ -473,7 +473,6 @@ def test_a_switch_is_quick_and_small_and_many_leave_nothing_behind(brain) -> Non
         sizes.append(sum(received))
     print(f"per switch: {np.median(sizes) / 1000:.1f} kB, {np.median(times):.0f} ms; heap {start / 1e6:.1f} -> {heap() / 1e6:.1f} MB")
     assert np.median(sizes) < 40_000  # 5,000 vertices, twice what a subject of Algonauts 2023 has
-    assert np.median(times) < 3_000  # a third of a second on an idle machine
     assert heap() < start + 6_000_000
     assert brain.locator(CANVAS).count() == 1
 
