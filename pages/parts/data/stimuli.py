@@ -113,7 +113,7 @@ def _facts(shown: SubjectView, row: int) -> str:
         lines.append(", ".join(degrees))
     same = repeats(subject, row)
     if len(same) > 1:
-        lines.append(f"SubjectView {len(same)} times, in rows {', '.join(f'{each + 1:,}' for each in same[:8])}; responses are their mean.")
+        lines.append(f"Shown {len(same)} times, in rows {', '.join(f'{each + 1:,}' for each in same[:8])}; responses are their mean.")
     return "  \n".join(lines)
 
 

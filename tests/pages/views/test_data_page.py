@@ -191,7 +191,7 @@ def test_damage_is_said_where_the_data_would_be(page, tmp_path):
     (tmp_path / "data" / "mine" / "images" / "3.png").unlink()
     on(page, "mine")
     page.button(key="open").click().run()
-    assert not page.exception and "holds 7 pictures but" in page.error[0].value
+    assert not page.exception and "holds 7 images but" in page.error[0].value
     (tmp_path / "data" / "mine" / "dataset.toml").write_text("titel = 1")
     assert "Unknown key 'titel'" in shown(page.run()) and not page.exception
 
