@@ -146,7 +146,7 @@ def test_everything_can_be_taken_away(explored):
         assert content[: len(beginning)].lower() == beginning.lower()
     text = explored.locator(".st-key-away").inner_text()
     assert "python -m encoding fit --dataset demo" in text
-    assert "fit(FitSpec(), Store())" in text
+    assert "FitSpec(" in text and "backbone='gabor'" in text  # every setting is spelled out
     assert explored.url.split("?")[0].rstrip("/") in text
 
 
