@@ -136,7 +136,7 @@ def extract_features(plan: Plan, store: Store, report: Report, device: str, *, o
         device=device,
         report=report,
         made_from=plan.made_from(device=device),
-        **({"check": lambda: plan.check_unchanged(store)} if of_dataset else {}),
+        check=lambda: plan.check_unchanged(store) if of_dataset else None,
     )
 
 

@@ -1,10 +1,8 @@
 """open_clip's image towers: what open_clip itself computes, block by block, without its text towers."""
 
 import math
-import socket
 import subprocess
 import sys
-import urllib.request
 from functools import partial
 from pathlib import Path
 
@@ -91,20 +89,6 @@ each_kind = pytest.mark.parametrize("pair", TINY, indirect=True)
 @pytest.fixture(scope="module")
 def resnet():
     return SOURCE.open(RESNET, "random:0")
-
-
-@pytest.fixture
-def nothing_here(monkeypatch, tmp_path):
-    """Empty caches, and a network that fails the test when anything asks it."""
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return tmp_path / "torch" / "hub" / "checkpoints"
 
 
 # What the table says is what open_clip says

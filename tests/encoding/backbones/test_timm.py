@@ -2,11 +2,9 @@
 
 import http.server
 import math
-import socket
 import subprocess
 import sys
 import threading
-import urllib.request
 from functools import partial
 from pathlib import Path
 
@@ -50,20 +48,6 @@ def resnet():
 @pytest.fixture(scope="module")
 def vit():
     return SOURCE.open(VIT, "random:0")
-
-
-@pytest.fixture
-def nothing_here(monkeypatch, tmp_path):
-    """Empty caches, and a network that fails the test when anything asks it."""
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return tmp_path / "torch" / "hub" / "checkpoints"
 
 
 # What the table says is what timm says
