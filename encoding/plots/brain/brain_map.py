@@ -2,7 +2,7 @@
 
 The viewer (``viewer.js`` and its neighbours) is plain WebGL2 without a framework. A page passes it bytes through a component;
 :func:`encoding.plots.brain.export.standalone_html` writes the same bytes into a file. Meshes are sent once; a change of
-layer sends only :meth:`BrainMap.to_bytes`, about 6 bytes per vertex of fsaverage5 with data.
+layer sends only :meth:`BrainMap.to_bytes`, about 5 bytes per vertex of fsaverage5 with data.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ DRAWN = ("inflated", "pial", "flat")
 """The surfaces that the viewer can switch between."""
 SOURCES = ("bytes.js", "camera.js", "mesh.js", "scene.js", "overlay.js", "picture.js", "keyboard.js", "viewer.js")
 """The viewer's modules, each after those that it imports."""
-NOT_KNOWN = -32_768
-"""Stands for NaN among thousandths."""
 N_COLOURS = 256
+MAX_STEPS = 2**24
+"""The viewer reads numbers as float32, which holds every integer up to here."""
 
 Columns = Mapping[str, np.ndarray]
 
@@ -131,8 +131,9 @@ class BrainMap:
         -----
         Per hemisphere: ``mask``, one bit per vertex of fsaverage5, set where it has a column; then for those vertices, in ascending order,
         ``values``, ``ceiling``, ``columns`` (unless they are 0, 1, 2 …) and ``rois``, the index of a set of ROIs. The header's
-        ``memberships`` lists the sets, as indices into its ``rois``, the names. Values and ceilings are int16 thousandths where these
-        resolve all 256 colours and hold the largest value, else float32; the three decimals shown are exact in both cases.
+        ``memberships`` lists the sets, as indices into its ``rois``, the names. Integers take as many bits as their range needs
+        (:func:`pack`). So do values and ceilings, in thousandths, where these resolve all 256 colours; else they are float32. The three
+        decimals shown are exact in both cases.
         """
         shown = (
             "source",
@@ -150,19 +151,24 @@ class BrainMap:
         )
         header = {name: getattr(self, name) for name in shown} | {"selected": self._selected_vertex(), "unit": self.unit.one} | more
         header |= {"rois": self.roi_names, "memberships": {}}
-        arrays = {"colours": self._colours()}
+        arrays, steps = {"colours": self._colours()}, {}
         for hemi in self.values:
             columns, mask = _columns_on_fsaverage5(self.vertices[hemi])
             number, table = _memberships(self.roi_names, self.rois.get(hemi, {}), columns, len(self.vertices[hemi]))
-            named = columns if self.columns is None else np.asarray(self.columns[hemi])[columns]
-            if not np.array_equal(named, np.arange(len(named))):  # else the viewer counts them itself
-                arrays[f"{hemi}.columns"] = named.astype(np.uint16 if named.max(initial=0) < 2**16 else np.uint32)
             header["memberships"][hemi] = table
             arrays |= {f"{hemi}.mask": np.packbits(mask, bitorder="little"), f"{hemi}.rois": number}
-            arrays[f"{hemi}.values"] = _shortest(np.asarray(self.values[hemi])[columns], self.colour_range)
-            if self.ceiling is not None and hemi in self.ceiling:
-                arrays[f"{hemi}.ceiling"] = _shortest(np.asarray(self.ceiling[hemi])[columns], self.colour_range)
-        return pack(header, arrays)
+            steps[f"{hemi}.rois"] = 1
+            named = columns if self.columns is None else np.asarray(self.columns[hemi])[columns]
+            if not np.array_equal(named, np.arange(len(named))):  # else the viewer counts them itself
+                arrays[f"{hemi}.columns"] = named
+                steps[f"{hemi}.columns"] = 1
+            for name, numbers in (("values", self.values), ("ceiling", self.ceiling or {})):
+                if hemi in numbers:
+                    drawn = np.asarray(numbers[hemi])[columns]
+                    if _thousandths_suffice(drawn, self.colour_range):
+                        steps[f"{hemi}.{name}"] = 1000
+                    arrays[f"{hemi}.{name}"] = drawn if f"{hemi}.{name}" in steps else drawn.astype(np.float32)
+        return pack(header, arrays, steps)
 
     def _colours(self) -> np.ndarray:
         """(256, 3) uint8, from the low end of the range to the high one."""
@@ -201,20 +207,41 @@ def colour_table(name: str) -> np.ndarray:
     return np.rint(np.array(table) * 255).astype(np.uint8)
 
 
-def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], steps: Mapping[str, int] | None = None) -> bytes:
     """Serialise a JSON header and arrays: header length (uint32), header, then each array at a multiple of four bytes.
 
     ``arrays`` in the header lists each array's name, dtype, offset from the header's end and length. Little-endian throughout.
+
+    Parameters
+    ----------
+    steps : steps per unit of the arrays that are rounded to steps and sent with the fewest bits. Their entry has dtype ``bits``,
+        ``n_bits``, ``n_steps`` and ``lowest``: number i stands in bits ``i * n_bits`` and following, the lowest bit first, as 0 for NaN
+        and else as ``1 + steps - lowest``.
     """
     parts, listed, offset = [], [], 0
     for name, array in arrays.items():
+        entry = {"name": name, "dtype": array.dtype.name, "offset": offset, "length": int(array.size)}
+        if steps and name in steps:
+            array, packing = _fewest_bits(array, steps[name])
+            entry |= packing
         data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        listed.append({"name": name, "dtype": array.dtype.name, "offset": offset, "length": int(array.size)})
+        listed.append(entry)
         parts.append(data + bytes(-len(data) % 4))
         offset += len(parts[-1])
     text = json.dumps({**header, "arrays": listed}, separators=(",", ":"), default=list).encode()
     text += b" " * (-len(text) % 4)
     return np.uint32(len(text)).astype("<u4").tobytes() + text + b"".join(parts)
+
+
+def _fewest_bits(numbers: np.ndarray, n_steps: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Encode (n,) numbers in steps of 1 / ``n_steps`` as :func:`pack` says: uint8, and the entry in its header."""
+    steps = np.rint(np.float64(n_steps) * numbers)
+    known = ~np.isnan(steps)
+    lowest = int(steps[known].min(initial=MAX_STEPS))
+    codes = np.where(known, 1 + steps - lowest, 0).astype(np.int64)
+    n_bits = int(codes.max(initial=0)).bit_length()
+    bits = (codes[:, None] >> np.arange(n_bits) & 1).astype(np.uint8)
+    return np.packbits(bits, bitorder="little"), {"dtype": "bits", "n_bits": n_bits, "n_steps": n_steps, "lowest": lowest}
 
 
 def mesh_bytes() -> bytes:
@@ -254,7 +281,7 @@ def _memberships(names: Sequence[str], rois: Columns, columns: np.ndarray, n_col
     for place, name in enumerate(names):
         inside[rois.get(name, []), place] = True
     sets, number = _different(inside[columns])
-    return number.astype(np.uint8 if len(sets) <= 256 else np.uint16), [np.flatnonzero(row).tolist() for row in sets]
+    return number, [np.flatnonzero(row).tolist() for row in sets]
 
 
 def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -269,10 +296,7 @@ def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows[first], number
 
 
-def _shortest(values: np.ndarray, colour_range: tuple[float, float]) -> np.ndarray:
-    """Thousandths as int16 where they say all that the picture shows, else float32."""
-    thousandths = np.rint(np.float64(1000) * values)
+def _thousandths_suffice(values: np.ndarray, colour_range: tuple[float, float]) -> bool:
+    """Whether thousandths of (n,) values resolve every colour of the range and are exact where the viewer reads them."""
     low, high = colour_range
-    if 1000 * (high - low) < N_COLOURS or np.isinf(thousandths).any() or np.nanmax(np.abs(thousandths), initial=0) > -NOT_KNOWN - 1:
-        return np.asarray(values, np.float32)
-    return np.where(np.isnan(thousandths), NOT_KNOWN, thousandths).astype(np.int16)
+    return 1000 * (high - low) >= N_COLOURS and bool(np.nanmax(np.abs(values), initial=0) < MAX_STEPS / 1000)
