@@ -306,11 +306,8 @@ def _network(value: Any) -> dict[str, Any]:
             raise ValueError(f"A backbone's table needs its name: {value!r}.")
         for name in value.keys() & {"name", "weights"}:
             _check_kind(f"vary.backbone.{name}", "backbone", value[name])
-        if (
-            "layers" in value
-            and value["layers"] not in (CURATED, ALL_LAYERS)
-            and not (isinstance(value["layers"], list) and value["layers"])
-        ):
+        layers = value.get("layers", CURATED)
+        if layers not in (CURATED, ALL_LAYERS) and not (isinstance(layers, list) and layers):
             raise ValueError(f'The layers of {value["name"]} must be a list of names, "curated" or "all", not {layers!r}.')
         return {"backbone": value["name"]} | {name: value[name] for name in ("weights", "layers") if name in value}
     _check_kind("vary.backbone", "backbone", value)

@@ -105,6 +105,7 @@ def test_the_key_is_of_what_is_computed(tiny):
         ("[base]\noptions = {alpha = 1}\n[vary]\nreadout = ['ols']", ValueError, "its parameters stand beside its name"),
         ("[base", ValueError, "This is not TOML"),
         ("[vary]\nbackbone = [{name = 'gabor', wights = 'random:0'}]", UnknownName, "Did you mean 'weights'"),
+        ("[vary]\nbackbone = [{name = 'gabor', layers = 'energy'}]", ValueError, 'a list of names, "curated" or "all", not \'energy\''),
         ("[vary]\nbackbone = [{weights = 'random:0'}]", ValueError, "needs its name"),
         ("[vary]\nreadout = [{alpha = 1}]", ValueError, "needs its name"),
     ],
