@@ -41,7 +41,7 @@ from encoding.storage.store import Arrays, Store
 USUAL_FOLDS = 5  # default number of inner cross-validation folds on which readouts choose their parameters
 
 
-def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> Result:
+def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto", *, planned: Plan | None = None) -> Result:
     """Fit the encoding model that a spec names, or read it from the Store where it was fitted before.
 
     Parameters
@@ -50,6 +50,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     store : where the result of every stage is read and kept.
     report : called with the fraction done in [0, 1] and a text; may raise Cancelled.
     device : ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
+    planned : the spec's plan where it is made already.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     opened = (
         0.05 if DATASETS[spec.dataset].is_ready(spec.subject, store) else 0.5
     )  # share of the work: a simulation takes as long as the rest
-    plan = make_plan(spec, store, subprogress(report, 0, opened))
+    plan = planned or make_plan(spec, store, subprogress(report, 0, opened))
     if is_complete(plan, store):
         return Result(plan, store, cached=True, seconds=time.perf_counter() - started)
     device = choose_device(device)

@@ -10,5 +10,6 @@ that was stopped, or whose worker died, goes on with what is missing.
 """
 
 from encoding.experiments.experiment import Cell, Experiment
+from encoding.experiments.run import ExperimentResult, run_experiment
 
-__all__ = ["Cell", "Experiment"]
+__all__ = ["Cell", "Experiment", "ExperimentResult", "run_experiment"]

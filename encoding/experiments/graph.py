@@ -1,0 +1,274 @@
+"""Compile fits to a graph of tasks, one a stage, each named by the key of what it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from encoding.analysis.bootstrap import intervals_key
+from encoding.analysis.learning_curve import curve_key, has_curve
+from encoding.backbones import NotInstalled, NoWeights
+from encoding.datasets import BadData
+from encoding.experiments.experiment import Cell
+from encoding.experiments.plans import Plans
+from encoding.fits.plan import Plan
+from encoding.fits.result import Result
+from encoding.fits.spec import FitSpec
+from encoding.fits.training_data import is_complete
+from encoding.pipeline import USUAL_FOLDS
+from encoding.runtime.progress import Report, silent
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
+
+STAGES = ("features", "components", "moments", "fit", "intervals", "curve")
+LATE = ("intervals", "curve")
+"""Stages that run after all fits: nobody waits for them."""
+OF_ONE_CELL = (BadData, NoWeights, NotInstalled, OSError)
+"""Failures of planning that concern one cell; any other is a mistake in the experiment, and raised before any work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One stage of a fit; plain data, so that a worker elsewhere can do it.
+
+    Attributes
+    ----------
+    key : of the result in the Store; for features, a digest of the keys of all layers that one pass extracts.
+    stage : one of :data:`STAGES`.
+    spec : the fit whose plan the stage is of. Of features it has the layers of all cells.
+    needs : keys of the tasks that come before.
+    fold : number of the fold; 0 where the stage is of all.
+    hemi : hemisphere of the moments; else empty.
+    inputs : names and fingerprints of the data and weights that the task reads, as :func:`inputs_of` gives them.
+    """
+
+    key: str
+    stage: str
+    spec: FitSpec
+    needs: tuple[str, ...] = ()
+    fold: int = 0
+    hemi: str = ""
+    inputs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with its plan, or with the reason why it has none.
+
+    Attributes
+    ----------
+    problem : type name and message of the error that planning raised; None where there is a plan.
+    """
+
+    cell: Cell
+    plan: Plan | None
+    problem: tuple[str, str] | None = None
+
+    @property
+    def fit_key(self) -> str | None:
+        """Key of the fit's scores; None without a plan."""
+        return None if self.plan is None else self.plan.key
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Tasks that an experiment needs beyond what is stored.
+
+    Attributes
+    ----------
+    cells : every fit of the experiment, also those that are stored.
+    tasks : key to task, each after those that it needs: cell after cell, then the stages of :data:`LATE`.
+    tasks_of : for each cell the keys of all tasks that it needs; empty where everything is stored.
+    plans : the plans that were made, for work in this process.
+    """
+
+    cells: tuple[PlannedCell, ...]
+    tasks: Mapping[str, Task]
+    tasks_of: tuple[tuple[str, ...], ...]
+    plans: Plans
+
+
+def plan_cells(cells: Iterable[Cell], store: Store, report: Report = silent, *, plans: Plans | None = None) -> tuple[PlannedCell, ...]:
+    """Open what every cell needs and check it.
+
+    Raises
+    ------
+    UnknownName, UnknownLayer, BadOption, ValueError
+        Where a cell names something that does not exist or cannot be; data or weights that are missing concern their cells alone.
+    """
+    cells, plans = tuple(cells), plans or Plans(store)
+    planned = []
+    for number, cell in enumerate(cells):
+        report(number / len(cells), f"planning fit {number + 1:,} of {len(cells):,}")
+        try:
+            planned.append(PlannedCell(cell, plans.get(cell.spec)))
+        except OF_ONE_CELL as error:
+            planned.append(PlannedCell(cell, None, (type(error).__name__, str(error))))
+    return tuple(planned)
+
+
+def compile_graph(cells: Iterable[Cell], store: Store, report: Report = silent, *, curves: bool = False) -> Graph:
+    """Plan the cells and list the tasks whose results are not stored, equal ones once.
+
+    Parameters
+    ----------
+    curves : whether learning curves are wanted.
+
+    Raises
+    ------
+    As :func:`plan_cells`.
+    """
+    plans = Plans(store)
+    planned = plan_cells(cells, store, report, plans=plans)
+    builder = _Builder(store)
+    unfinished = [each.plan for each in planned if each.plan is not None and not is_complete(each.plan, store)]
+    builder.note_features(unfinished)
+    for plan in unfinished:
+        builder.add_fit(plan)
+    builder.link_sums()
+    late = [[] if each.plan is None else builder.add_late(each.plan, curves=curves) for each in planned]
+    tasks_of = tuple(
+        builder.closure([*([each.fit_key] if each.fit_key in builder.tasks else []), *keys])
+        for each, keys in zip(planned, late, strict=True)
+    )
+    return Graph(planned, builder.in_order(), tasks_of, plans)
+
+
+def fit_graph(specs: Sequence[FitSpec], store: Store, report: Report = silent) -> Graph:
+    """Compile single fits; raises whatever planning one of them raises."""
+    graph = compile_graph([Cell(spec, {}) for spec in specs], store, report)
+    for planned in graph.cells:
+        if planned.plan is None:
+            graph.plans.get(planned.cell.spec)
+    return graph
+
+
+def inputs_of(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Names and fingerprints of the stimuli, responses and weights that a plan reads, extra subjects' too."""
+    spec = plan.spec
+    found = [(f"weights of {spec.backbone} ({spec.weights})", plan.backbone_fingerprint)]
+    for each in (plan, *plan.extra_subjects):
+        subject = f"{each.spec.dataset} {each.spec.subject}"
+        found.append((f"stimuli of {subject}", each.subject.stimuli.fingerprint))
+        found += [(f"responses of {subject}, {hemi}", fingerprint) for hemi, fingerprint in each.subject.fingerprints.items()]
+    return tuple(found)
+
+
+def features_group(plan: Plan) -> tuple[str, ...]:
+    """Name what one pass of stimuli through a network gives: plans with equal names share the pass, whatever their layers."""
+    over = plan.over_frames if plan.stimuli.n_frames > 1 else ""
+    return plan.stimuli.fingerprint, plan.backbone_fingerprint, plan.spec.pool, over
+
+
+@dataclass
+class _Builder:
+    """The graph while it grows; tasks are found again by their keys."""
+
+    store: Store
+    tasks: dict[str, Task] = field(default_factory=dict)
+    extractions: dict[tuple[str, ...], Task] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)  # moments over all training rows to the key of those by inner fold
+
+    def note_features(self, plans: Sequence[Plan]) -> None:
+        """Make one task for each pass that some plan needs, with the layers of all of them."""
+        passes: dict[tuple[str, ...], dict[str, str]] = {}
+        first: dict[tuple[str, ...], Plan] = {}
+        for plan in plans:
+            for each in (plan, *plan.extra_subjects) if plan.readout.uses_components else ():
+                group = features_group(each)
+                first.setdefault(group, each)
+                passes.setdefault(group, {}).update(each.feature_keys)
+        for group, keys in passes.items():
+            missing = {layer: key for layer, key in keys.items() if key not in self.store}
+            if missing:
+                spec = replace(first[group].spec, layers=tuple(missing), extra_subjects=())
+                key = digest("extract", 1, features=sorted(missing.values()))
+                self.extractions[group] = Task(
+                    key=key, stage="features", spec=spec, inputs=inputs_of(replace(first[group], extra_subjects=()))
+                )
+
+    def add_fit(self, plan: Plan) -> None:
+        """Add the task of a fit, and of the stages before it."""
+        needs = []
+        if plan.readout.uses_components:
+            for each in (plan, *plan.extra_subjects):
+                needs += self._features(each)
+            for number in range(len(plan.folds)):
+                components = [key for layers in plan.spaces for key in self._components(plan, number, layers)]
+                needs += components
+                if plan.readout.uses_moments:
+                    needs += [key for hemi in plan.hemis for key in self._moments(plan, number, hemi, components)]
+        self._add(Task(key=plan.key, stage="fit", spec=plan.spec, needs=tuple(dict.fromkeys(needs)), inputs=inputs_of(plan)))
+
+    def link_sums(self) -> None:
+        """Let moments over all training rows wait for those by inner fold, of which they are then the sum, whichever cell comes first."""
+        for key, by_fold in self.sums.items():
+            if by_fold in self.tasks and by_fold != key:
+                self.tasks[key] = replace(self.tasks[key], needs=(*self.tasks[key].needs, by_fold))
+
+    def add_late(self, plan: Plan, *, curves: bool) -> list[str]:
+        """Add intervals and learning curve of a fit, where they are missing, and return their keys."""
+        needs = (plan.key,) if plan.key in self.tasks else ()
+        wanted = [("intervals", intervals_key(Result(plan, self.store)))]
+        if curves and has_curve(plan.spec):
+            wanted.append(("curve", curve_key(plan.key, plan.subject.groups)))
+        wanted = [(stage, key) for stage, key in wanted if needs or key not in self.store]
+        for stage, key in wanted:
+            self._add(Task(key=key, stage=stage, spec=plan.spec, needs=needs, inputs=inputs_of(plan)))
+        return [key for _, key in wanted]
+
+    def closure(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """The tasks of some keys and all that they need, in order."""
+        found: dict[str, None] = {}
+        for key in keys:
+            self._visit(key, found)
+        return tuple(found)
+
+    def in_order(self) -> dict[str, Task]:
+        """All tasks, each after those that it needs; the late ones last."""
+        early = [key for key, task in self.tasks.items() if task.stage not in LATE]
+        return {key: self.tasks[key] for key in self.closure([*early, *self.tasks])}
+
+    def _visit(self, key: str, found: dict[str, None]) -> None:
+        if key not in found:
+            for needed in self.tasks[key].needs:
+                self._visit(needed, found)
+            found[key] = None
+
+    def _add(self, task: Task) -> str:
+        self.tasks.setdefault(task.key, task)
+        return task.key
+
+    def _features(self, plan: Plan) -> list[str]:
+        task = self.extractions.get(features_group(plan))
+        return [] if task is None else [self._add(task)]
+
+    def _components(self, plan: Plan, fold: int, layers: tuple[str, ...]) -> list[str]:
+        """The key of the task of one PCA; empty where it is stored."""
+        key = plan.components_key(plan.folds[fold], layers)
+        if key in self.store:
+            return []
+        spec = replace(plan.spec, layers=layers, extra_subjects=())
+        own = replace(plan, extra_subjects=())
+        return [
+            self._add(Task(key=key, stage="components", spec=spec, needs=tuple(self._features(plan)), fold=fold, inputs=inputs_of(own)))
+        ]
+
+    def _moments(self, plan: Plan, fold: int, hemi: str, components: Sequence[str]) -> list[str]:
+        """The key of the task of the moments of a fold and hemisphere; empty where they are stored."""
+        key = plan.moments_key(plan.folds[fold], hemi)
+        if key in self.store:
+            return []
+        n_inner = _n_summed(plan, fold)
+        if n_inner is not None:
+            self.sums[key] = plan.moments_key(plan.folds[fold], hemi, n_inner=n_inner)
+        spec, own = replace(plan.spec, extra_subjects=()), replace(plan, extra_subjects=())
+        return [self._add(Task(key=key, stage="moments", spec=spec, needs=tuple(components), fold=fold, hemi=hemi, inputs=inputs_of(own)))]
+
+
+def _n_summed(plan: Plan, fold: int) -> int | None:
+    """Number of inner folds whose moments :func:`encoding.pipeline.sum_responses` adds up instead of reading responses, if it may."""
+    n_groups = len(np.unique(plan.subject.groups[plan.folds[fold].train]))
+    return USUAL_FOLDS if plan.readout.n_folds(plan.options) == 1 and n_groups >= USUAL_FOLDS else None

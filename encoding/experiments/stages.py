@@ -1,0 +1,102 @@
+"""Do one task of a graph: the stage of the pipeline that it names, on the same inputs as where it was planned."""
+
+from __future__ import annotations
+
+import socket
+
+from encoding.analysis.bootstrap import intervals_key, roi_intervals
+from encoding.analysis.learning_curve import curve_key, learning_curve
+from encoding.experiments.graph import Task, inputs_of
+from encoding.experiments.plans import Plans
+from encoding.fits.plan import Plan
+from encoding.fits.result import Result
+from encoding.pipeline import extract_features, fit, reduce_features, sum_responses
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.storage.keys import digest
+from encoding.storage.store import Store
+
+MOST_PLANS = 500  # kept by a worker between tasks
+_plans: dict[str, Plans] = {}  # of this process, by folder of the Store
+
+
+class OtherInputs(RuntimeError):
+    """A worker sees other data, weights or code than where a task was planned. The message says which."""
+
+
+def execute(task: Task, plan: Plan, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Do a task, whose result is then in the Store; where it is there already, nothing is computed."""
+    match task.stage:
+        case "features":
+            extract_features(plan, store, report, device)
+        case "components":
+            reduce_features(plan, plan.folds[task.fold], store, report, device)
+        case "moments":
+            fold = plan.folds[task.fold]
+            Z = reduce_features(plan, fold, store, subprogress(report, 0, 0.5), device)
+            sum_responses(plan, fold, task.hemi, Z, store, subprogress(report, 0.5, 1), device)
+        case "fit":
+            fit(plan.spec, store, report, device, planned=plan)
+        case "intervals":
+            roi_intervals(Result(plan, store), report)
+        case "curve":
+            learning_curve(plan.spec, store, report, device)
+
+
+def run_task(task: Task, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Plan a task in a worker, compare with where it was planned, and do it.
+
+    Raises
+    ------
+    OtherInputs
+        Where data, weights or the key differ, naming what does.
+    Exception
+        Whatever planning or the stage raises.
+    """
+    execute(task, planned_here(task, store), store, report, device)
+
+
+def planned_here(task: Task, store: Store) -> Plan:
+    """Plan of a task in this process; opened again once where what is remembered differs from where the task was planned."""
+    plans = _plans.setdefault(str(store.root), Plans(store))
+    if len(plans) > MOST_PLANS:
+        plans.forget()
+    if difference(task, plans.get(task.spec), store):
+        plans.forget()
+        if text := difference(task, plans.get(task.spec), store):
+            raise OtherInputs(text)
+    return plans.get(task.spec)
+
+
+def difference(task: Task, plan: Plan, store: Store) -> str:
+    """What differs between a plan and where a task was planned, as a sentence; empty where nothing does."""
+    here = dict(inputs_of(plan))
+    other = [name for name, fingerprint in task.inputs if here.get(name) != fingerprint]
+    if other:
+        return (
+            f"The worker on {socket.gethostname()} sees other {', '.join(other)} than the machine that planned this. "
+            "Give both the same files, through ENCODING_DATA_DIR and TORCH_HOME."
+        )
+    if _key_of(task, plan, store) != task.key:
+        return (
+            f"The worker on {socket.gethostname()} gives {task.stage} another key than the machine that planned this: its ROI masks, "
+            "places on the cortex, noise ceilings or library versions differ."
+        )
+    return ""
+
+
+def _key_of(task: Task, plan: Plan, store: Store) -> str:
+    """Key of a task, computed from a plan made here."""
+    match task.stage:
+        case "features":
+            return digest("extract", 1, features=sorted(plan.feature_keys.values()))
+        case "components":
+            return plan.components_key(plan.folds[task.fold], plan.spec.layers)
+        case "moments":
+            return plan.moments_key(plan.folds[task.fold], task.hemi)
+        case "fit":
+            return plan.key
+        case "intervals":
+            return intervals_key(Result(plan, store))
+        case "curve":
+            return curve_key(plan.key, plan.subject.groups)
+    raise ValueError(f"There is no stage {task.stage!r}.")
