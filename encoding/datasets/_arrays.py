@@ -117,10 +117,8 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
 """Whether the first bytes are of a format, its name, and the advice."""
 
 
-def open_responses(path: Path) -> np.ndarray | NpyRows:
-    """Open a file of responses as (n_stimuli, n_vertices) float32.
-
-    Rows are read lazily; a file in Fortran order is memory-mapped.
+def open_responses(path: Path) -> NpyRows:
+    """Open a file of responses as (n_stimuli, n_vertices) float32, whose rows are read on access.
 
     Raises
     ------
@@ -131,7 +129,7 @@ def open_responses(path: Path) -> np.ndarray | NpyRows:
         raise BadData(f"{path} has shape {responses.shape} where (n_stimuli, n_vertices) is needed. {AGAIN}")
     if responses.dtype != np.float32:
         raise BadData(f"{path} holds {responses.dtype} where float32 is needed. {as_float32_advice(path, responses.dtype)}")
-    return NpyRows(path) if responses.flags.c_contiguous else responses
+    return NpyRows(path)
 
 
 def as_float32_advice(path: Path, dtype: np.dtype) -> str:
@@ -172,11 +170,12 @@ def response_facts(path: Path) -> dict[str, Any]:
     ``minimum`` and ``maximum`` of the finite values (None where there are none), ``bad_rows`` and
     ``bad_vertices``, how many hold a NaN or an infinity, and ``first_bad``, the row and vertex of the first.
     """
-    n_rows, n_vertices = open_responses(path).shape
+    responses = open_responses(path)
+    n_rows, n_vertices = responses.shape
     lowest, highest, first_bad = np.inf, -np.inf, None
     bad_rows, bad_vertices = 0, np.zeros(n_vertices, bool)
     for start in range(0, n_rows, BLOCK_ROWS):
-        block = np.array(open_responses(path)[start : start + BLOCK_ROWS])  # mapped anew, so that old pages can go
+        block = responses[start : start + BLOCK_ROWS]
         if block.size and not np.isfinite([block.min(), block.max()]).all():
             bad = ~np.isfinite(block)
             rows = np.flatnonzero(bad.any(axis=1))

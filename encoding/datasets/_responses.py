@@ -1,7 +1,8 @@
-"""Open responses of any real dtype as float32: memory-mapped in place, or converted once into the Store block by block."""
+"""Open responses of any real dtype and order as float32: in place, or converted once into the Store block by block."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,19 @@ from encoding.datasets._base import BadData
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
 from encoding.storage.keys import digest
-from encoding.storage.npy import NpyWriter
+from encoding.storage.npy import NpyRows, NpyWriter
 from encoding.storage.store import Store
 
 FACTS = "responses-1"  # what response_facts learns; raise the number when it learns something else
 CONVERSION_VERSION = 1
+BLOCK_BYTES = 128 * 2**20  # of a file in Fortran order, read at a time: every block reads a piece of every column
 
 
-def read_responses(path: Path, store: Store, report: Report = silent) -> tuple[np.ndarray, str]:
-    """Open the responses in a ``.npy`` file, (n_rows, n_vertices) float32, memory-mapped and read-only, and the sha256 of its bytes.
+def read_responses(path: Path, store: Store, report: Report = silent) -> tuple[NpyRows, str]:
+    """Open the responses in a ``.npy`` file, (n_rows, n_vertices) float32, whose rows are read on access, and the sha256 of its bytes.
 
-    float32 in C order is mapped where it lies. Other real numbers are copied to ``store`` as float32, once for each content,
-    without ever holding more than :data:`BLOCK_ROWS` rows in memory.
+    float32 in C order is read where it lies. Other real numbers, and Fortran order, are copied to ``store`` as float32 in C order, once
+    for each content, without ever holding more than :data:`BLOCK_ROWS` rows, or :data:`BLOCK_BYTES` of Fortran order, in memory.
 
     Raises
     ------
@@ -34,6 +36,15 @@ def read_responses(path: Path, store: Store, report: Report = silent) -> tuple[n
     usable = as_float32(path, fingerprint, store, subprogress(report, 0.3, 0.7))
     require_finite(path, file_facts([usable], store, name=FACTS, learn=response_facts, report=subprogress(report, 0.7, 1))[0])
     return open_responses(usable), fingerprint
+
+
+def read_blocks(paths: Mapping[str, Path], store: Store, report: Report = silent) -> tuple[dict[str, NpyRows], dict[str, str]]:
+    """Apply :func:`read_responses` to the file of each block: the responses by block, and the fingerprints by block."""
+    read = {
+        block: read_responses(path, store, subprogress(report, i / len(paths), (i + 1) / len(paths)))
+        for i, (block, path) in enumerate(paths.items())
+    }
+    return {block: responses for block, (responses, _) in read.items()}, {block: name for block, (_, name) in read.items()}
 
 
 def require_real(path: Path) -> np.ndarray:
@@ -84,11 +95,13 @@ def _key(fingerprint: str) -> str:
 
 
 def _convert(path: Path, key: str, store: Store, report: Report) -> None:
-    shape = open_npy(path).shape
-    made_from = {"file": path.name, "dtype": str(open_npy(path).dtype)}
-    with store.writing(key, made_from) as folder, NpyWriter(folder / "Y.npy", shape) as file:
-        for start in range(0, shape[0], BLOCK_ROWS):
-            report(start / shape[0], f"Converting {path.name} to float32: row {start:,} of {shape[0]:,}")
-            block = open_npy(path)[start : start + BLOCK_ROWS]  # mapped anew, so that old pages can go
+    rows = NpyRows(path)
+    n_rows, at_once = len(rows), BLOCK_ROWS
+    if rows.columns_first:
+        at_once = max(BLOCK_ROWS, BLOCK_BYTES // (rows.shape[1] * rows.dtype.itemsize))
+    with store.writing(key, {"file": path.name, "dtype": str(rows.dtype)}) as folder, NpyWriter(folder / "Y.npy", rows.shape) as file:
+        for start in range(0, n_rows, at_once):
+            report(start / n_rows, f"Converting {path.name} to float32: row {start:,} of {n_rows:,}")
+            block = rows[start : start + at_once]
             with np.errstate(over="ignore"):  # an infinity is found, and named, afterwards
                 file.write(block)

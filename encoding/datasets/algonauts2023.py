@@ -24,20 +24,20 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._arrays import open_responses, open_vector, require_finite, response_facts
+from encoding.datasets._arrays import open_responses, open_vector
 from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData, Dataset, Subject, data_dir
 from encoding.datasets._ceilings import read_ceilings
 from encoding.datasets._images import ImageFiles, check_numbers, list_images
 from encoding.datasets._names import read_label_names
+from encoding.datasets._responses import read_blocks, responses_are_known
 from encoding.datasets._rois import ROI_CLASSES
 from encoding.runtime.progress import Report, silent, subprogress
-from encoding.storage.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
+from encoding.storage.fingerprints import files_fingerprint, is_remembered
 from encoding.storage.store import Store
 
 HEMIS = ("lh", "rh")
 SUBJECT = re.compile(r"subj\d\d")
 IMAGE = re.compile(r"(?P<split>train|test)-(?P<number>\d+)_nsd-(?P<nsd>\d+)\.\w+")
-FACTS = "responses-1"  # what response_facts learns; raise the number when it learns something else
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Algonauts2023(Dataset):
         layout = self._layout(subject)
         images = [path for folder in (layout.training_images, layout.test_images) if folder.is_dir() for path in list_images(folder)]
         responses = [layout.responses(hemi) for hemi in HEMIS]
-        return is_remembered(images + responses, store) and is_remembered(responses, store, name=FACTS)
+        return is_remembered(images, store) and all(responses_are_known(path, store) for path in responses)
 
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
         """Open a subject. On first use all files are read once for checks and fingerprints, which ``store`` remembers."""
@@ -123,7 +123,7 @@ class Algonauts2023(Dataset):
         vertices = {hemi: read_vertices(layout, hemi, responses[hemi].shape[1]) for hemi in HEMIS}
         rois = {hemi: read_rois(layout, hemi, responses[hemi].shape[1]) for hemi in HEMIS}
         ceiling = read_ceilings(layout.ceilings, vertices, n_images=len(images))
-        fingerprints = check_responses(layout, store, subprogress(report, 0, 0.4))
+        responses, fingerprints = read_blocks({hemi: layout.responses(hemi) for hemi in HEMIS}, store, subprogress(report, 0, 0.4))
         return Subject(
             dataset=self.name,
             name=subject,
@@ -181,21 +181,6 @@ def check_rows(layout: Algonauts2023Layout, images: list[Path], responses: Mappi
                 f"{layout.training_images} holds {len(images):,} images but {layout.responses(hemi).name} has {len(block):,} rows. "
                 "Each image is one row: unpack the images and the responses of this subject again."
             )
-
-
-def check_responses(layout: Algonauts2023Layout, store: Store, report: Report = silent) -> dict[str, str]:
-    """Check both hemispheres' responses for NaN and infinity and return their fingerprints.
-
-    Raises
-    ------
-    BadData where there are any.
-    """
-    paths = [layout.responses(hemi) for hemi in HEMIS]
-    facts = file_facts(paths, store, name=FACTS, learn=response_facts, report=subprogress(report, 0, 0.5))
-    for path, known in zip(paths, facts, strict=True):
-        require_finite(path, known)
-    names = file_facts(paths, store, name="sha256", learn=sha256, report=subprogress(report, 0.5, 1))
-    return dict(zip(HEMIS, names, strict=True))
 
 
 def read_vertices(layout: Algonauts2023Layout, hemi: str, n_vertices: int) -> np.ndarray:

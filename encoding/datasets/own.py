@@ -28,7 +28,7 @@ from encoding.datasets._description import FILE, Description, SubjectFiles, read
 from encoding.datasets._images import ImageFiles
 from encoding.datasets._masks import Sampled, is_sampled, read_sampled
 from encoding.datasets._own_files import read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled, read_vertices
-from encoding.datasets._responses import read_responses, require_real, responses_are_known
+from encoding.datasets._responses import read_blocks, require_real, responses_are_known
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.fingerprints import files_fingerprint, is_remembered
@@ -82,7 +82,7 @@ class OwnDataset(Dataset):
         rois = {block: read_rois(files.rois[block], shape[1]) for block, shape in shapes.items()}
         ceiling = read_ceilings(files, shapes)
         vertices, sampled = read_places(files, shapes, store)
-        responses, fingerprints = _read_blocks(files.responses, store, subprogress(report, 0, 0.5))
+        responses, fingerprints = read_blocks(files.responses, store, subprogress(report, 0, 0.5))
         return Subject(
             dataset=self.name,
             name=subject,
@@ -117,14 +117,6 @@ def read_places(
         return {block: read_vertices(files.places, block, n_vertices) for block, (_, n_vertices) in shapes.items()}, None
     ((_, n_voxels),) = shapes.values()
     return None, read_sampled(files.places.mask, n_voxels, store)
-
-
-def _read_blocks(paths: Mapping[str, Path], store: Store, report: Report) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    read = {
-        block: read_responses(path, store, subprogress(report, i / len(paths), (i + 1) / len(paths)))
-        for i, (block, path) in enumerate(paths.items())
-    }
-    return {block: responses for block, (responses, _) in read.items()}, {block: name for block, (_, name) in read.items()}
 
 
 def find_own(folder: Path | None = None) -> dict[str, OwnDataset]:

@@ -128,10 +128,15 @@ def read_npy(path: Path, *, mapped_from: int = MAPPED_BYTES) -> np.ndarray:
 
 
 class NpyRows:
-    """Matrix in a ``.npy`` file, (n_rows, n_columns) in C order, whose rows are read on access.
+    """Matrix in a ``.npy`` file, (n_rows, n_columns) in C or Fortran order, whose rows are read on access.
 
     Indexed as a numpy array is, it gives new arrays in memory. Nothing is mapped and nothing kept open: a file that is truncated
-    meanwhile is an error, where a memory map would kill the process.
+    meanwhile is an error, where a memory map would kill the process. In Fortran order, rows that lie far apart are dear: all between
+    them are read too.
+
+    Attributes
+    ----------
+    columns_first : whether the file is in Fortran order.
 
     Raises
     ------
@@ -142,11 +147,11 @@ class NpyRows:
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
-            self.shape, columns_first, self.dtype = read_header(file)
+            self.shape, self.columns_first, self.dtype = read_header(file)
             self._start = file.tell()
         self.path = path
-        if len(self.shape) != 2 or columns_first:
-            raise ValueError(f"{path.name} is no matrix in C order")
+        if len(self.shape) != 2:
+            raise ValueError(f"{path.name} is no matrix")
         self._check(path.stat().st_size)
 
     @property
@@ -168,17 +173,24 @@ class NpyRows:
         numbers = np.arange(self.shape[0])[rows]
         if numbers.ndim > 1 or (np.ndim(rows) and np.ndim(columns)):  # numpy pairs lists of rows and columns
             return self[:, :][index]
-        found = self._read(np.atleast_1d(numbers), columns if isinstance(columns, slice) else slice(None))
-        found = found if isinstance(columns, slice) else found[:, columns]
+        wanted = np.atleast_1d(numbers)
+        if self.columns_first:
+            first, stop = (wanted.min(), wanted.max() + 1) if len(wanted) else (0, 0)
+            columns = np.arange(self.shape[1])[columns]
+            found = self._read(np.atleast_1d(columns), slice(first, stop), self.shape[0])[:, wanted - first].T
+            found = found if columns.ndim else found[:, 0]
+        else:
+            found = self._read(wanted, columns if isinstance(columns, slice) else slice(None), self.shape[1])
+            found = found if isinstance(columns, slice) else found[:, columns]
         return found if numbers.ndim else found[0]
 
-    def _read(self, rows: np.ndarray, columns: slice) -> np.ndarray:
-        """Rows in their order, in runs that lie side by side; of each only the columns of a slice."""
-        first, last, step = columns.indices(self.shape[1])
-        whole = step != 1 or (first, last) == (0, self.shape[1])
-        left, right = (0, self.shape[1]) if whole else (first, max(first, last))
+    def _read(self, rows: np.ndarray, columns: slice, width: int) -> np.ndarray:
+        """Rows as the file holds them, of ``width`` numbers each, in runs that lie side by side; of each only the columns of a slice."""
+        first, last, step = columns.indices(width)
+        whole = step != 1 or (first, last) == (0, width)
+        left, right = (0, width) if whole else (first, max(first, last))
         out = np.empty((len(rows), right - left), self.dtype)
-        width, item = self.shape[1], self.dtype.itemsize
+        item = self.dtype.itemsize
         edges = np.flatnonzero(np.diff(rows) != 1) + 1 if whole else np.arange(1, len(rows))
         with self.path.open("rb", buffering=0) as file:
             self._check(os.fstat(file.fileno()).st_size)

@@ -157,11 +157,12 @@ def check_values(path: Path, label: str, store: Store, report: Report) -> Iterat
 
 def column_facts(path: Path) -> dict[str, Any]:
     """Count constant vertices, and compute the medians over vertices of mean and standard deviation."""
-    n_rows, n_vertices = open_responses(path).shape
-    offset = np.array(open_responses(path)[0], np.float64)  # keeps the sums of squares small
+    responses = open_responses(path)
+    n_rows, n_vertices = responses.shape
+    offset = responses[0].astype(np.float64)  # keeps the sums of squares small
     total, squares = np.zeros(n_vertices), np.zeros(n_vertices)
     for start in range(0, n_rows, BLOCK_ROWS):
-        block = np.array(open_responses(path)[start : start + BLOCK_ROWS], np.float64) - offset
+        block = responses[start : start + BLOCK_ROWS].astype(np.float64) - offset
         total, squares = total + block.sum(0), squares + (block**2).sum(0)
     sd = np.sqrt(np.maximum(squares / n_rows - (total / n_rows) ** 2, 0))
     means = total / n_rows + offset

@@ -13,9 +13,9 @@ from encoding.datasets._arrays import open_responses, open_vector, require_finit
 from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.datasets._ceilings import find_ceiling, read_ceilings
 from encoding.datasets._download2023 import DOWNLOADS, ROI_SIZES, Download
+from encoding.datasets._responses import FACTS, as_float32
 from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.algonauts2023 import (
-    FACTS,
     HEMIS,
     Algonauts2023Layout,
     check_rows,
@@ -27,7 +27,7 @@ from encoding.datasets.algonauts2023 import (
 from encoding.datasets.doctor._checks import check_readable, check_sizes, facts_of_images
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.runtime.progress import Report, subprogress
-from encoding.storage.fingerprints import file_facts, sha256
+from encoding.storage.fingerprints import file_facts, file_fingerprint, sha256
 from encoding.storage.store import Store
 
 TITLE = "Algonauts 2023"
@@ -134,7 +134,8 @@ def check_responses(case: Examination, hemi: str) -> Iterator[Finding]:
     report = subprogress(case.report, *((0.6, 0.8) if hemi == "lh" else (0.8, 1)))
     path = case.layout.responses(hemi)
     n_rows, n_vertices = open_responses(path).shape
-    facts = file_facts([path], case.store, name=FACTS, learn=response_facts, report=report)[0]
+    usable = as_float32(path, file_fingerprint(path, case.store), case.store, subprogress(report, 0, 0.5))
+    facts = file_facts([usable], case.store, name=FACTS, learn=response_facts, report=subprogress(report, 0.5, 1))[0]
     require_finite(path, facts)
     check_rows(case.layout, case.training_images(), {hemi: open_responses(path)})
     lowest, highest = facts["minimum"], facts["maximum"]

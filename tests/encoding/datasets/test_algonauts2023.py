@@ -220,13 +220,22 @@ def test_responses_stay_on_disk_and_cannot_be_written_to(root, store):
     assert isinstance(responses, NpyRows)
 
 
+def test_responses_in_fortran_order_are_read_from_a_copy_in_c_order(root, layout, store):
+    values = np.load(layout.responses("lh"))
+    np.save(layout.responses("lh"), np.asfortranarray(values))
+    subject = opened(root, store)
+    assert subject.responses["lh"].path.is_relative_to(store.root) and subject.responses["rh"].path == layout.responses("rh")
+    np.testing.assert_array_equal(subject.responses["lh"], values)
+    assert Algonauts2023(root).is_ready("subj03", store)
+
+
 def test_files_are_read_once_and_a_changed_one_again(root, layout, store, monkeypatch):
     data = Algonauts2023(root)
     assert not data.is_ready("subj03", store)
     first = data.open("subj03", store)
     assert data.is_ready("subj03", store)
     with monkeypatch.context() as patched:
-        patched.setattr("encoding.datasets.algonauts2023.response_facts", None)
+        patched.setattr("encoding.datasets._responses.response_facts", None)
         patched.setattr("encoding.storage.fingerprints.sha256", None)
         again = data.open("subj03", store)
     assert again.fingerprints == first.fingerprints and again.stimuli.fingerprint == first.stimuli.fingerprint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -236,6 +237,21 @@ def test_ten_gigabytes_are_never_loaded(folder, store, monkeypatch):
     assert [size for size in sizes if size[1:] == (6,)] == [(5, 6), (5, 6), (2, 6)]
     assert isinstance(me.responses["brain"], NpyRows)
     assert np.array_equal(me.responses["brain"], values.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", ">f4"])
+def test_fortran_order_is_copied_once_in_pieces_of_bounded_size(folder, store, monkeypatch, dtype):
+    values = (100 * RNG.normal(size=(N, 6))).astype(dtype)
+    np.save(folder / "responses.npy", np.asfortranarray(values))
+    monkeypatch.setattr("encoding.datasets._responses.BLOCK_ROWS", 1)
+    monkeypatch.setattr("encoding.datasets._responses.BLOCK_BYTES", 4 * 6 * values.itemsize)
+    sizes, read = [], os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, blocks, at: (sizes.append(len(blocks[0])), read(file, blocks, at))[1])
+    me = opened(folder, store)
+    assert sizes[: 3 * 6] == [4 * values.itemsize] * 3 * 6  # 12 rows in 3 pieces, of 6 columns each
+    assert me.responses["brain"].path.is_relative_to(store.root) and not me.responses["brain"].columns_first
+    assert np.array_equal(me.responses["brain"], values.astype(np.float32))
+    assert np.array_equal(opened(folder, store).responses["brain"][2:4], values.astype(np.float32)[2:4])
 
 
 # -- what is wrong

@@ -33,8 +33,9 @@ INDICES = {
 
 
 @pytest.mark.parametrize("name", INDICES)
-def test_rows_are_indexed_as_an_array_is(tmp_path, name):
-    write_npy(tmp_path / "Y.npy", Y)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_are_indexed_as_an_array_is(tmp_path, name, order):
+    write_npy(tmp_path / "Y.npy", np.asarray(Y, order=order))
     rows = NpyRows(tmp_path / "Y.npy")
     np.testing.assert_array_equal(rows[INDICES[name]], Y[INDICES[name]])
     assert (rows.shape, rows.dtype, rows.nbytes, len(rows)) == (Y.shape, Y.dtype, Y.nbytes, len(Y))
