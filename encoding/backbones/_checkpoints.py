@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.backbones._axes import ancestors
+from encoding.storage.files import open_regular
 from encoding.storage.fingerprints import sha256
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _load(path: Path) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(64)
     is_safetensors = head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**27
     is_torch = head.startswith((b"PK", b"\x80")) and not is_safetensors

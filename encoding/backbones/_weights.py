@@ -8,6 +8,7 @@ from pathlib import Path
 
 from encoding.backbones._base import NoWeights
 from encoding.backbones._download import fetch
+from encoding.storage.files import require_regular
 
 PRETRAINED = "pretrained"
 RANDOM = "random:"
@@ -36,10 +37,11 @@ def find_weights(network: str, weights: str, file_name: str) -> Path:
 
     Raises
     ------
-    NoWeights where it is not here and cannot be had.
+    NoWeights where it is not here and cannot be had. NotRegular where a folder, a pipe or a device is named.
     """
     path = checkpoints() / file_name if weights == PRETRAINED else Path(weights).expanduser()
-    if path.is_file():
+    if path.exists():
+        require_regular(path)
         return path
     if weights != PRETRAINED:
         raise NoWeights(f"There is no weights file {weights!r}. Weights are 'pretrained', 'random:<seed>' or the path of a file.")

@@ -33,6 +33,7 @@ from encoding.backbones._modules import Preparation
 from encoding.backbones._pooling import pooled
 from encoding.backbones._weights import PRETRAINED, fetch_or_say, find_weights, seed_of
 from encoding.runtime.registry import unknown
+from encoding.storage.files import raise_passing
 from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def load(model: Any, path: Path) -> None:
     try:
         model.load_weights(path)
     except (OSError, ValueError, LookupError) as error:
+        raise_passing(error, path)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} does not fit {NETWORK}, or is damaged: {reason}") from error
 

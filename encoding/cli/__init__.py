@@ -28,11 +28,14 @@ from encoding.readouts import BadOption
 from encoding.runs.manifest import BadExchange
 from encoding.runtime.registry import UnknownName
 from encoding.runtime.threads import let_waiting_threads_sleep
+from encoding.storage.files import NotRegular
 from encoding.storage.store import DamagedResult, StoreFull
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 ARGUMENT_ERRORS = (BadArguments, UnknownName, UnknownLayer, BadOption)
-WORK_ERRORS = (BadData, NoWeights, NotInstalled, NoRoom, StoreFull, FitChanged, CannotPredict, NothingFound, BadExchange, FileExistsError)
+WORK_ERRORS = (
+    BadData, BadExchange, CannotPredict, FileExistsError, FitChanged, NoRoom, NotInstalled, NotRegular, NothingFound, NoWeights, StoreFull,
+)  # fmt: skip
 KNOWN_ERRORS = (*ARGUMENT_ERRORS, *WORK_ERRORS)
 """Failures whose message says all there is to say."""
 

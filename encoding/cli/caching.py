@@ -77,7 +77,7 @@ def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
 def _about(store: Store, one: StoreEntry) -> dict[str, Any]:
     try:
         provenance = store.provenance(one.key) or {}
-    except (OSError, ValueError):  # damaged: `cache verify` says so
+    except ValueError:  # damaged: `cache verify` says so
         provenance = {}
     written = datetime.datetime.fromtimestamp(one.written, datetime.UTC).isoformat(timespec="seconds")
     spec = provenance.get("made_from", {}).get("spec")

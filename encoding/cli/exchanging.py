@@ -71,7 +71,7 @@ def run_export(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Validate an archive and add its fit to the Store."""
-    if not arguments.file.expanduser().is_file():
+    if not arguments.file.expanduser().exists():
         raise BadArguments(f"There is no file {arguments.file}.")
     result = import_(arguments.file, Store())
     spec = result.plan.spec

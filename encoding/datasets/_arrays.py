@@ -13,6 +13,7 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
+from encoding.storage.files import passing_errors_of
 from encoding.storage.npy import BAD_HEADER, NpyRows, read_header
 
 BLOCK_ROWS = 256  # of 20,000 float32 vertices are 20 MB
@@ -39,7 +40,7 @@ def open_npy(path: Path) -> np.ndarray:
 
 def other_format(path: Path) -> str:
     """Identify a file that holds no plain ``.npy`` array by its first bytes, with advice on how to convert it; empty where unknown."""
-    with path.open("rb") as file:
+    with passing_errors_of(path), path.open("rb") as file:
         start = file.read(1024)
     if start.startswith(b"\x93NUMPY"):
         try:

@@ -18,7 +18,9 @@ import numpy as np
 
 from encoding.datasets._arrays import open_npy, open_vector
 from encoding.datasets._base import FSAVERAGE_VERTICES, BadData
+from encoding.datasets._images import require_regular
 from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, guess_unit
+from encoding.storage.files import raise_passing
 
 SUFFIXES = (".npy", ".ncsnr.npy", ".ncsnr.mgh")
 
@@ -61,7 +63,7 @@ def read_ceilings(folders: Iterable[Path], vertices: Mapping[str, np.ndarray], *
 
 def find_ceiling(folders: Iterable[Path], hemi: str) -> Path | None:
     """Return the first existing ceiling file of a hemisphere; None where there is none."""
-    return next((path for folder in folders for suffix in SUFFIXES if (path := folder / f"{hemi}{suffix}").is_file()), None)
+    return next((path for folder in folders for suffix in SUFFIXES if (path := folder / f"{hemi}{suffix}").exists()), None)
 
 
 def _read_columns(path: Path, vertices: np.ndarray) -> np.ndarray:
@@ -80,9 +82,11 @@ def _read_map(path: Path) -> np.ndarray:
         return open_npy(path).squeeze()
     import nibabel
 
+    require_regular(path)
     try:
         return np.asarray(nibabel.load(path).dataobj).squeeze()
     except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+        raise_passing(error, path)
         raise BadData(f"{path} is damaged or cut short ({error}). Copy this file again.") from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import struct
 import unicodedata
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.datasets._base import BadData, Stimuli
+from encoding.storage import files
 
 SUFFIXES = frozenset({
     ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif", ".avifs", ".jp2",
@@ -64,7 +64,8 @@ def read_image(path: Path) -> Image.Image:
 
     Raises
     ------
-    BadData where the file is missing, special (a pipe, a device), damaged, or of none of :data:`FORMATS`.
+    BadData where the file is missing, special (a pipe, a device), damaged, or of none of :data:`FORMATS`. OSError with the file's name
+    where the system cannot read it now.
     """
     require_regular(path)
     try:
@@ -73,6 +74,7 @@ def read_image(path: Path) -> Image.Image:
                 raise ValueError("its pixels are 32-bit integers of unknown range; save it with 8 bits a channel")
             return as_rgb(upright(image))
     except UNREADABLE as error:
+        files.raise_passing(error, path)
         raise BadData(f"{path} cannot be read as an image ({error}). Copy this file again from where it came.") from error
 
 
@@ -87,7 +89,9 @@ def upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation; an image whose EXIF block is damaged is returned as it lies in the file."""
     try:
         return ImageOps.exif_transpose(image)
-    except UNREADABLE:
+    except UNREADABLE as error:
+        if files.is_passing(error):
+            raise
         image.load()  # damaged pixels are another matter, and are not forgiven
         return image
 
@@ -114,13 +118,14 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 
 def require_regular(path: Path) -> None:
-    """Raise BadData unless ``path`` is a regular file: reading a pipe or a device would never end."""
+    """Raise BadData unless ``path`` is a regular file, which alone ends; OSError where the system cannot look at it now."""
     try:
-        kind = path.stat().st_mode
+        files.require_regular(path)
+    except files.NotRegular as error:
+        raise BadData(str(error)) from error
     except (OSError, ValueError) as error:
+        files.raise_passing(error, path)
         raise BadData(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
-    if not stat.S_ISREG(kind):
-        raise BadData(f"{path} is no regular file but a folder, a pipe or a device. Replace it by the file itself.")
 
 
 def list_images(folder: Path) -> list[Path]:

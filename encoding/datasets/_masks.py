@@ -11,6 +11,7 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
+from encoding.storage.files import raise_passing
 from encoding.storage.fingerprints import file_fingerprint, is_remembered
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -56,6 +57,7 @@ def read_mask(path: Path, n_columns: int) -> tuple[np.ndarray, tuple[int, int, i
     except BadData:
         raise
     except (OSError, ValueError, EOFError, zlib.error, gzip.BadGzipFile, nibabel.filebasedimages.ImageFileError) as error:
+        raise_passing(error, path)
         raise BadData(f"{path} cannot be read as NIfTI ({error}). Save the mask again, as .nii or .nii.gz.") from error
     if values.ndim != 3:
         raise BadData(f"{path} has shape {values.shape} where a mask of one volume (x, y, z) is needed. Save the mask alone.")

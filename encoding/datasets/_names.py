@@ -11,6 +11,7 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets._pickles import DAMAGED, StoredArray, as_text, load_plain
+from encoding.storage.files import open_regular
 from encoding.storage.npy import read_header
 
 MAX_BYTES = 1_000_000  # a file of names has about 500
@@ -25,7 +26,7 @@ def read_label_names(path: Path) -> dict[int, str]:
     BadData where the file is missing or damaged, or holds anything but a dict of whole numbers to text.
     Nothing in the file is executed before it is refused.
     """
-    if not path.is_file():
+    if not path.exists():
         raise BadData(f"{path} is missing. {ADVICE}")
     if path.stat().st_size > MAX_BYTES:
         raise BadData(f"{path} holds {path.stat().st_size:,} bytes, too many for a dict of names. {ADVICE}")
@@ -46,7 +47,7 @@ def read_label_names(path: Path) -> dict[int, str]:
 
 def _header_length(path: Path) -> int:
     """Return the byte at which the pickle starts; ValueError unless one single object was saved."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         shape, _, dtype = read_header(file, objects=True)
         if dtype != np.dtype(object) or shape != ():
             raise ValueError(f"it holds an array of {dtype} with shape {shape}")

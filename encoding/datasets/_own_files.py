@@ -14,6 +14,7 @@ from encoding.datasets._base import BadData
 from encoding.datasets._description import SPACES, Places, Regions, StimulusFiles, SubjectFiles
 from encoding.datasets._images import list_images, not_listed, require_regular
 from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, guess_unit
+from encoding.storage.files import raise_passing
 
 MAX_LIST_BYTES = 64 * 2**20
 FROM_ONE = "repeats counts images from 0; where it counts from 1, save repeats - 1."
@@ -53,13 +54,15 @@ def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        raise_passing(error, path)
         raise BadData(f"{path} cannot be read as text ({error}). Write one image's path a line, in UTF-8.") from error
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds a NUL
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        raise_passing(error, path)
         return False
 
 

@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from encoding.datasets._arrays import BAD_HEADER
+from encoding.storage.files import open_regular
 
 DAMAGED = (
     pickle.UnpicklingError, *BAD_HEADER, AttributeError, LookupError, ArithmeticError, RecursionError, MemoryError, AssertionError,
@@ -57,7 +58,7 @@ def load_plain(path: Path, *, what: str, start: int = 0, max_bytes: int = MAX_BY
     """
     if (size := path.stat().st_size) > max_bytes:
         raise ValueError(f"it has {size:,} bytes, and {what} has {max_bytes:,} at most")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         stream = _Bounded(file, size)
         file.seek(start)
         check_opcodes(stream)

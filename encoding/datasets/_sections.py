@@ -12,6 +12,7 @@ from typing import Any
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
 from encoding.runtime.registry import unknown
+from encoding.storage.files import raise_passing
 
 MAX_BYTES = 1_000_000
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -43,7 +44,7 @@ class Section:
 
         Raises
         ------
-        BadData for any failure to read or parse it, so that one bad file does not affect other data sets.
+        BadData for any failure to parse it, so that one bad file does not affect other data sets. OSError where it cannot be read now.
         """
         require_regular(file)
         try:
@@ -54,7 +55,8 @@ class Section:
         except BadData:
             raise
         except OSError as error:
-            raise BadData(f"{file} cannot be read ({error.strerror}). Correct its permissions or write it again.") from error
+            raise_passing(error, file)
+            raise BadData(f"{file} cannot be read ({error.strerror}). Write it again.") from error
         except UnicodeDecodeError as error:
             raise BadData(f"{file} is not text in UTF-8 ({error}). Save it again as UTF-8.") from error
         except tomllib.TOMLDecodeError as error:

@@ -68,7 +68,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     ------
     BadData where the file is missing or damaged, holds no dict, or refers to anything but numpy arrays and plain containers.
     """
-    if not path.is_file():
+    if not path.exists():
         raise BadData(f"{path} is missing. {AGAIN}")
     try:
         arrays = load_plain(path, what="a file of responses")

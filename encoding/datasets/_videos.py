@@ -13,6 +13,7 @@ from PIL import Image
 from encoding.datasets._base import BadData, Stimuli
 from encoding.datasets._frames import BadClip, check_complete, container_kind, frames_at, is_cut_short
 from encoding.datasets._images import list_files, require_regular
+from encoding.storage.files import passing_errors_of, raise_passing
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -84,13 +85,13 @@ def read_frames(path: Path, choose: Callable[[int], Sequence[int]]) -> list[Imag
 
     Raises
     ------
-    BadData where the file is missing, special, damaged, cut short or no video.
+    BadData where the file is missing, special, damaged, cut short or no video. OSError where the system cannot read it now.
     """
     import av
 
     require_regular(path)
     try:
-        with path.open("rb") as file:
+        with passing_errors_of(path), path.open("rb") as file:
             kind = container_kind(file.read(12))
             if kind is None:
                 raise BadClip("cannot be read as a video: its first bytes are of no container (MP4, MOV, MKV, WebM, AVI)")
@@ -114,6 +115,8 @@ def read_frames(path: Path, choose: Callable[[int], Sequence[int]]) -> list[Imag
     except BadClip as error:
         raise BadData(f"{path} {error}. {ADVICE}") from error
     except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
+        if not isinstance(error, av.FFmpegError):  # whose numbers tell of content too
+            raise_passing(error, path)
         raise BadData(f"{path} cannot be read as a video ({error}). {ADVICE}") from error
     return [found[place] for place in places]
 

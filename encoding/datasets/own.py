@@ -31,6 +31,7 @@ from encoding.datasets._own_files import read_ceilings, read_image_paths, read_r
 from encoding.datasets._responses import read_blocks, require_real, responses_are_known
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.files import is_passing
 from encoding.storage.fingerprints import files_fingerprint, is_remembered
 from encoding.storage.store import Store
 
@@ -41,7 +42,10 @@ class OwnDataset(Dataset):
     Attributes
     ----------
     problem : what keeps the description from being used; empty where nothing does.
+    is_passing : whether that is an error of the system and not of the description, so that it is worth another try.
     """
+
+    is_passing = False
 
     def __init__(self, path: Path) -> None:
         self.path, self.name, self.title, self.problem = path, path.parent.name, path.parent.name, ""
@@ -51,6 +55,7 @@ class OwnDataset(Dataset):
         except Exception as error:  # whatever it is, it is this data set's alone: a list of all must not fail
             odd = "" if isinstance(error, BadData) else f"{path} cannot be used: {type(error).__name__}: "
             self.problem = self.about = f"{odd}{error}"
+            self.is_passing = is_passing(error)
             return
         for name in ("title", "about", "simulated", "split"):
             setattr(self, name, getattr(self.description, name))
@@ -127,18 +132,21 @@ def find_own(folder: Path | None = None) -> dict[str, OwnDataset]:
     folder = folder or data_dir()
     found = {}
     for path in sorted(folder.glob(f"[!.]*/{FILE}")) if folder.is_dir() else []:
+        name = path.parent.name
         try:
             about = path.stat()
-        except OSError:  # a broken link, or removed meanwhile
+            known = _described(path, about.st_mtime_ns, about.st_ctime_ns, about.st_size)
+        except (FileNotFoundError, NotADirectoryError):  # a broken link, or removed meanwhile
             continue
-        name = path.parent.name
+        except OSError:
+            known = None
         if name in DATASETS.built_in:
             data = OwnDataset(path)
             data.name = f"{name} (own data)"
             data.description, data.problem = None, f"{path.parent}: {name} is the name of a data set that is built in. Rename the folder."
             data.about = data.problem
         else:
-            data = _described(path, about.st_mtime_ns, about.st_ctime_ns, about.st_size)
+            data = OwnDataset(path) if known is None or known.is_passing else known
         found[data.name] = data
     return found
 

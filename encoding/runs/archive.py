@@ -21,6 +21,7 @@ import safetensors
 import safetensors.numpy
 
 from encoding.runs.manifest import BadExchange, Checksum, Manifest
+from encoding.storage.files import is_passing
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -70,7 +71,7 @@ def read_archive(file: BinaryIO) -> tuple[Manifest, dict[str, np.ndarray]]:
 
     Raises
     ------
-    BadExchange where the file is no exported fit, is damaged, or would take too much memory.
+    BadExchange where the file is no exported fit, is damaged, or would take too much memory. OSError where it cannot be read now.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -91,6 +92,8 @@ def read_archive(file: BinaryIO) -> tuple[Manifest, dict[str, np.ndarray]]:
                 raise BadExchange(f"This file has no {ARRAYS}, so it is no exported fit of format {manifest.version}.")
             return manifest, _tensors(_checked(archive, members[ARRAYS], manifest)) | _texts(manifest)
     except UNREADABLE as error:
+        if passing := next((each for each in (error, error.__context__) if is_passing(each)), None):
+            raise passing from error  # zipfile calls an error of reading "not a zip file"
         raise BadExchange(f"This is no exported fit, or it is damaged: {error}") from error
 
 

@@ -29,6 +29,7 @@ from encoding.runs.exchange_validation import PLAIN_TEXT, validated_spec
 from encoding.runs.imported import Imported, arrays_of
 from encoding.runs.manifest import FORMAT_VERSION, MAX_CHARACTERS, Manifest
 from encoding.storage.atomic import atomic_file
+from encoding.storage.files import open_regular
 from encoding.storage.keys import digest
 from encoding.storage.store import PROVENANCE, Store
 
@@ -90,13 +91,14 @@ def import_(file: str | Path | BinaryIO, store: Store, *, name: str = "") -> Imp
 
     Raises
     ------
-    BadExchange where it is no such file, is damaged, or contradicts itself. FileNotFoundError where there is no file.
+    BadExchange where it is no such file, is damaged, or contradicts itself. FileNotFoundError where there is no file. NotRegular for a
+    pipe or a device.
     """
     if isinstance(file, str | Path):
         path = Path(file).expanduser()
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"There is no file {path}.")
-        with path.open("rb") as opened:
+        with open_regular(path) as opened:
             return import_(opened, store, name=name or path.name)
     with IMPORTING:
         manifest, arrays = read_archive(file)

@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,13 +23,16 @@ from encoding.runtime.csv import to_csv
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_file
+from encoding.storage.files import open_regular, passing_errors_of
 from encoding.storage.keys import stage_of
-from encoding.storage.store import PROVENANCE, UNREADABLE, Store
+from encoding.storage.npy import read_npy
+from encoding.storage.store import PROVENANCE, Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FIT_STAGES = ("fit", "imported")
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)  # what reading a damaged file raises
 KEY = re.compile(r"(fit|imported)-[0-9a-f]{20}")
 MOST_NOTE, MOST_TAG, MOST_TAGS = 2_000, 40, 20  # characters, characters, tags
 COLUMNS = ("dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", "mean_r", "made", "seconds", "device")
@@ -74,8 +78,11 @@ def find_run(text: str, store: Store) -> str:
 
 def run_keys(store: Store) -> list[str]:
     """List the keys of all finished fits, computed here or imported, oldest first."""
-    folders = [path.parent for stage in FIT_STAGES for path in store.root.glob(f"{stage}/*/{PROVENANCE}")]
-    return [path.name for path in sorted(folders, key=lambda path: path.stat().st_mtime)]
+    found = []
+    for path in [path for stage in FIT_STAGES for path in store.root.glob(f"{stage}/*/{PROVENANCE}")]:
+        with suppress(FileNotFoundError, NotADirectoryError):  # removed meanwhile
+            found.append((path.parent.stat().st_mtime, path.parent.name))
+    return [key for _, key in sorted(found)]
 
 
 def all_runs(store: Store) -> pd.DataFrame:
@@ -89,15 +96,22 @@ def all_runs(store: Store) -> pd.DataFrame:
 
     Notes
     -----
-    A run whose scores are damaged has a NaN ``mean_r``. One whose provenance cannot be read is ``damaged`` (bool), has empty columns and
+    A run whose scores are damaged has a NaN ``mean_r``. One whose provenance is damaged is ``damaged`` (bool), has empty columns and
     says so in ``dataset``.
+
+    Raises
+    ------
+    OSError, with the file's name, where the system cannot read one now.
     """
     import pandas as pd
 
     rows = []
     for key in reversed(run_keys(store)):
-        about = _about(str(store.path(key)), (store.path(key) / PROVENANCE).stat().st_mtime_ns)
-        note = read_note(key, store)
+        try:
+            changed = (store.path(key) / PROVENANCE).stat().st_mtime_ns
+        except (FileNotFoundError, NotADirectoryError):  # removed meanwhile
+            continue
+        about, note = _about(str(store.path(key)), changed), read_note(key, store)
         about = about or _DAMAGED_ROW | {"imported": stage_of(key) == "imported"}
         rows.append({"key": key, **about, "tags": note.tags, "note": note.text})
     return pd.DataFrame(rows, columns=["key", "simulated", "imported", "damaged", *COLUMNS, "sender", "tags", "note"])
@@ -148,11 +162,13 @@ def short_name(row: Mapping[str, Any]) -> str:
 
 
 def read_note(key: str, store: Store) -> Note:
-    """Read the note and tags of a run; empty where there are none, or where the file cannot be read."""
+    """Read the note and tags of a run; empty where there are none, or the file is damaged. OSError where it cannot be read now."""
     try:
-        found = json.loads(_note_path(key, store).read_text())
+        path = _note_path(key, store)
+        with open_regular(path) as file:
+            found = json.loads(file.read())
         return Note(str(found["text"]), tuple(map(str, found["tags"])))
-    except UNREADABLE:
+    except (*DAMAGED, FileNotFoundError):
         return Note()
 
 
@@ -196,15 +212,17 @@ def _note_path(key: str, store: Store) -> Path:
 
 @lru_cache(maxsize=4096)
 def _about(folder: str, changed: int) -> dict[str, Any] | None:
-    """A run's row as its folder has it, read once for each version; None where its provenance cannot be read."""
+    """A run's row as its folder has it, read once for each version; None where its provenance is damaged."""
     try:
         return _row_of(Path(folder))
-    except (*UNREADABLE, RecursionError):
+    except (*DAMAGED, FileNotFoundError, NotADirectoryError):
         return None
 
 
 def _row_of(folder: Path) -> dict[str, Any]:
-    provenance = json.loads((folder / PROVENANCE).read_text())
+    path = folder / PROVENANCE
+    with open_regular(path) as file:
+        provenance = json.loads(file.read())
     made = provenance["made_from"]
     spec = FitSpec.from_dict(dict(made["spec"]))
     imported = made.get("imported")
@@ -229,12 +247,15 @@ def _row_of(folder: Path) -> dict[str, Any]:
 
 
 def _mean_r(folder: Path, files: Mapping[str, Any]) -> float:
-    """The mean over every vertex with a score and all folds; NaN where it cannot be read."""
-    names = [name for name in files if name.endswith("_r") and (name.startswith("fit.") or "." not in name)]
-    try:
-        r = np.concatenate([np.load(folder / f"{name}.npy", allow_pickle=False).mean(0) for name in names])
-    except UNREADABLE:
-        return float("nan")
+    """The mean over every vertex with a score and all folds; NaN where the scores are damaged."""
+    maps = []
+    for path in [folder / f"{name}.npy" for name in files if name.endswith("_r") and (name.startswith("fit.") or "." not in name)]:
+        try:
+            with passing_errors_of(path):
+                maps.append(read_npy(path).mean(0))
+        except (*DAMAGED, FileNotFoundError):
+            return float("nan")
+    r = np.concatenate(maps) if maps else np.zeros(0)
     r = r[np.isfinite(r)]
     return float(r.mean()) if len(r) else float("nan")
 

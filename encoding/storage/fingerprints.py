@@ -14,11 +14,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from encoding.runtime.progress import Report, silent
 from encoding.storage.atomic import atomic_file
+from encoding.storage.files import DAMAGE_ERRNOS, open_regular
 from encoding.storage.store import Store
 
 N_THREADS = 4  # hashing releases the GIL, and disks like a few readers at once
@@ -52,8 +54,13 @@ def is_remembered(paths: Iterable[str | Path], store: Store, *, name: str = "sha
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, computed now."""
-    with path.open("rb") as file:
+    """SHA-256 of a file's bytes, computed now.
+
+    Raises
+    ------
+    NotRegular for a pipe or a device, which is not opened. OSError with the file's name where it cannot be read.
+    """
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -113,7 +120,9 @@ def _recalled(paths: Iterable[str], store: Store, name: str) -> list[Any]:
     for path in paths:
         folder, _, file = path.rpartition(os.sep)
         if folder not in tables:
-            tables[folder] = _read_table(_table_path(folder, name, store))
+            tables[folder] = {}
+            with suppress(OSError):  # then files are read again, which costs only time
+                tables[folder] = _read_table(_table_path(folder, name, store))
         found.append(_recall(tables[folder].get(file), path))
     return found
 
@@ -123,8 +132,10 @@ def _recall(entry: Any, path: str) -> Any:
         return None
     try:
         return entry[4] if entry[:4] == _state(path) else None
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in DAMAGE_ERRNOS:
+            return None
+        raise
 
 
 def _remember(learnt: Mapping[Path, list[Any]], name: str, store: Store) -> None:
@@ -141,9 +152,11 @@ def _remember(learnt: Mapping[Path, list[Any]], name: str, store: Store) -> None
 
 
 def _read_table(path: Path) -> dict[str, Any]:
+    """A table; empty where there is none or it is damaged. OSError where it cannot be read now, so that it is not written anew."""
     try:
-        table = json.loads(path.read_text())
-    except (OSError, ValueError):
+        with open_regular(path) as file:
+            table = json.loads(file.read())
+    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
         return {}
     return table if isinstance(table, dict) else {}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.runtime.progress import Report, silent
 from encoding.storage.atomic import atomic_file
+from encoding.storage.files import open_regular
 from encoding.storage.keys import stage_of
 from encoding.storage.locks import InUse
 from encoding.storage.store import PROVENANCE, Store
@@ -195,9 +196,14 @@ def check(asked: str, store: Store, report: Report = silent, device: str = "auto
 
 
 def last_check(store: Store) -> dict[str, Any] | None:
-    """``when`` the Store was checked last (UTC), how many results were ``checked``, and the keys ``damaged``; None if it never was."""
-    path: Path = store.root / CHECKED_FILE
+    """``when`` the Store was checked last (UTC), how many results were ``checked``, and the keys ``damaged``; None if it never was.
+
+    Raises
+    ------
+    OSError where that cannot be read now.
+    """
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        with open_regular(store.root / CHECKED_FILE) as file:
+            return json.loads(file.read())
+    except (FileNotFoundError, ValueError, RecursionError):
         return None

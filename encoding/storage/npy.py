@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 import tokenize
 from math import prod
 from pathlib import Path
 from typing import BinaryIO, Self
 
 import numpy as np
+
+from encoding.storage.files import open_regular
 
 BAD_HEADER = (ValueError, TypeError, EOFError, OverflowError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 """What numpy raises of a damaged header."""
@@ -105,10 +106,8 @@ def read_npy(path: Path, *, mapped_from: int = MAPPED_BYTES) -> np.ndarray:
     ValueError where it is no sound ``.npy``, or shorter or longer than its header says: a map of a shortened file would kill the
     process. OSError with the file's name where it cannot be read.
     """
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):  # opening a pipe would wait for ever
-        raise ValueError(f"{path.name} is not a regular file")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        about = os.fstat(file.fileno())
         try:
             shape, columns_first, dtype = read_header(file)
         except BAD_HEADER as error:
@@ -146,7 +145,7 @@ class NpyRows:
     ndim = 2
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             self.shape, self.columns_first, self.dtype = read_header(file)
             self._start = file.tell()
         self.path = path

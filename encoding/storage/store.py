@@ -15,7 +15,6 @@ import json
 import os
 import secrets
 import shutil
-import stat
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ import numpy as np
 
 from encoding.runtime.progress import Report, silent
 from encoding.storage import atomic
+from encoding.storage.files import DAMAGE_ERRNOS, open_regular, passing_errors_of
 from encoding.storage.keys import stage_of
 from encoding.storage.locks import InUse, file_lock
 from encoding.storage.npy import read_npy, write_npy
@@ -37,10 +37,8 @@ Arrays = Mapping[str, np.ndarray]
 PROVENANCE = "provenance.json"
 DAMAGED = "damaged"  # the folder below a Store's root that damaged results are moved into
 LOCKS = "locks"
-DAMAGE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)  # a file that is missing, or is none: damage
 READ_ONLY_ERRNOS = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what looking at a result that may be damaged raises
 
 
 class DamagedResult(Warning):
@@ -72,7 +70,7 @@ class StoredArrays(Mapping[str, np.ndarray]):
         if name not in self._sizes:
             raise KeyError(name)
         path = self._folder / f"{name}.npy"
-        with _named(path):
+        with passing_errors_of(path):
             return read_npy(path)
 
     def __iter__(self) -> Iterator[str]:
@@ -138,10 +136,8 @@ class Store:
                 raise Damage(f"{key} has no {PROVENANCE}")
             return None
         try:
-            with _named(path):
-                if not stat.S_ISREG(path.stat().st_mode):
-                    raise Damage(f"{PROVENANCE} is not a file")
-                found = json.loads(path.read_bytes())
+            with open_regular(path) as file:
+                found = json.loads(file.read())
         except FileNotFoundError:  # removed meanwhile
             return None
         except OSError as error:
@@ -341,11 +337,11 @@ class Store:
 
     def _check(self, path: Path, about: Mapping[str, Any], layout: Any) -> None:
         try:
-            with _named(path):
+            with passing_errors_of(path):
                 state = _state(path)
                 if self._sound.get(path) == state:
                     return
-                if state[1] != about["bytes"] or not stat.S_ISREG(path.stat().st_mode) or _fingerprint(path) != dict(about):
+                if state[1] != about["bytes"] or _fingerprint(path) != dict(about):
                     raise Damage(f"{path.name} is not what was written")
                 if layout is not None and _layout(path) != layout:
                     raise Damage(f"{path.name} has another shape than what was written")
@@ -361,17 +357,6 @@ class Store:
         self._sound[path] = state
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Within the block an OSError says which file it is about."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
-
-
 def _is_listing(entry: tuple[Any, Any]) -> bool:
     name, about = entry
     return isinstance(about, dict) and set(about) == {"bytes", "sha256"} and Path(name).name == name
@@ -383,7 +368,7 @@ def _state(path: Path) -> tuple[int, int, int]:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 

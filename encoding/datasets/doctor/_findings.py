@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from encoding.datasets import BadData
+from encoding.storage.files import is_passing
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,19 @@ class Finding:
 
 
 def found_by(check: Iterator[Finding], name: str = "") -> Iterator[Finding]:
-    """Yield the findings of one check, prefixed by the name of what was examined, if any; damage is turned into a finding."""
+    """Yield the findings of one check, prefixed by the name of what was examined, if any; damage is turned into a finding.
+
+    Raises
+    ------
+    OSError where the system cannot read a file now: that says nothing about the data, and findings are kept until the data change.
+    """
     while True:
         try:
             finding = next(check)
         except StopIteration:
             return
         except (BadData, OSError) as error:
+            if is_passing(error):
+                raise
             finding = Finding("error", str(error), "Until then the subject cannot be opened.")
         yield Finding(finding.level, f"{name}: {finding.what}" if name else finding.what, finding.meaning, finding.fix)

@@ -24,10 +24,14 @@ def _table(changed: tuple[tuple[str, int], ...], root: str) -> pd.DataFrame:
 
 
 def runs_table() -> pd.DataFrame:
-    """Every finished fit with its notes, newest first; read again when one was added, removed or noted."""
+    """Every finished fit with its notes, newest first; read again when one changed. Where that fails, says so and ends the page."""
     folders = [folder for stage in ("fit", "imported", "notes") if (folder := store().root / stage).is_dir()]
-    changed = tuple((str(path), path.stat().st_mtime_ns) for path in folders)
-    return _table(changed, str(store().root))
+    try:
+        changed = tuple((str(path), path.stat().st_mtime_ns) for path in folders)
+        return _table(changed, str(store().root))
+    except OSError as wrong:
+        st.error(plain(wrong))
+        st.stop()
 
 
 def runs_panel(table: pd.DataFrame) -> None:

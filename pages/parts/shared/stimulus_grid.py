@@ -60,9 +60,16 @@ def _choose(row: int) -> None:
     st.session_state["paint"] = "chosen"
 
 
-@st.cache_data(max_entries=256, show_spinner="Reading images …")
-def thumbnails(key: str, rows: tuple[int, ...], _stimuli: Stimuli, size: int = THUMBNAIL) -> list[bytes | str]:
+def thumbnails(key: str, rows: tuple[int, ...], stimuli: Stimuli, size: int = THUMBNAIL) -> list[bytes | str]:
     """JPEG bytes of each image, small; a text that says why where it cannot be read. ``key`` names the stimuli's bytes."""
+    try:
+        return _thumbnails(key, rows, stimuli, size)
+    except OSError as passing:  # not cached
+        return [str(passing)] * len(rows)
+
+
+@st.cache_data(max_entries=256, show_spinner="Reading images …")
+def _thumbnails(key: str, rows: tuple[int, ...], _stimuli: Stimuli, size: int) -> list[bytes | str]:
     with ThreadPoolExecutor(N_THREADS) as pool:
         return list(pool.map(lambda row: thumbnail(_stimuli, row, size=size), rows))
 
@@ -70,7 +77,7 @@ def thumbnails(key: str, rows: tuple[int, ...], _stimuli: Stimuli, size: int = T
 def thumbnail(stimuli: Stimuli, row: int, *, size: int = THUMBNAIL) -> bytes | str:
     try:
         image = stimuli[row]
-    except (ValueError, OSError) as wrong:
+    except ValueError as wrong:
         return str(wrong)
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     written = io.BytesIO()

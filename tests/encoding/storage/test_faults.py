@@ -224,7 +224,7 @@ def test_a_passing_error_is_raised_with_the_files_name_and_loses_nothing(store, 
         elif place == "array":
             patch.setattr(npy_module, "read_header", fail)
         else:
-            patch.setattr(Path, "read_bytes", fail)
+            patch.setattr(store_module.json, "loads", fail)
         with pytest.raises(OSError, match=KEY) as raised:
             call()
         assert raised.value.errno == code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -91,3 +93,15 @@ def test_the_tasks_leave_findings_and_an_opened_subject_in_the_store(folder, sto
     assert DATASETS["mine"].is_ready("ann", store) and kept_findings(folder_state(folder), store) is None
     examine("mine", store)
     assert any("no image has a duplicate" in finding.what for finding in kept_findings(folder_state(folder), store))
+
+
+def test_a_passing_error_of_the_system_is_no_finding(folder, store, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("encoding.datasets.doctor._checks.read_image", fail)
+        with pytest.raises(OSError, match=r"\.png"):
+            checkup(folder, store)
+    assert kept_findings(folder_state(folder), store) is None
+    assert not any(finding.level == "error" for finding in checkup(folder, store))
