@@ -15,6 +15,7 @@ from encoding.experiments.toml import dump_toml, read_toml
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
 from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.files import open_regular
 from encoding.storage.keys import digest
 
 BASE_FIELDS = tuple(each.name for each in fields(FitSpec))
@@ -154,11 +155,12 @@ class Experiment:
         Raises
         ------
         FileNotFoundError, ValueError, UnknownName
-            With the file's name.
+            With the file's name; ValueError also for a pipe or a device.
         """
         path = Path(path).expanduser()
         try:
-            return cls.from_toml(path.read_text("utf-8"))
+            with open_regular(path) as file:
+                return cls.from_toml(file.read().decode())
         except UnknownName as error:
             raise UnknownName(f"{path}: {error}") from error
         except ValueError as error:

@@ -15,8 +15,9 @@ from encoding.experiments.experiment import Experiment
 from encoding.experiments.progress import CellState, Run, Status
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_file
+from encoding.storage.files import open_regular
 from encoding.storage.locks import InUse
-from encoding.storage.store import UNREADABLE, Store
+from encoding.storage.store import Store
 
 FOLDER = "experiments"
 WRITE_SECONDS = 0.5  # between two looks for a request to cancel, and two writes of the state
@@ -141,10 +142,10 @@ def is_running(key: str, store: Store) -> bool:
 
 
 def records(store: Store) -> list[Record]:
-    """All experiments that were run on a Store, the latest first; files that cannot be read are left out."""
+    """All experiments that were run on a Store, the latest first; damaged files are left out. OSError where one cannot be read now."""
     found = []
     for path in _folder(store).glob("*.json"):
-        with suppress(*UNREADABLE):
+        with suppress(FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             found.append(_read(path, store))
     return sorted(found, key=lambda record: record.started, reverse=True)
 
@@ -171,7 +172,8 @@ def find_record(text: str, store: Store) -> Record:
 
 
 def _read(path: Path, store: Store) -> Record:
-    found = json.loads(path.read_text("utf-8"))
+    with open_regular(path) as file:
+        found = json.loads(file.read())
     running, status = is_running(found["key"], store), found["status"]
     cells = [CellState(**cell) for cell in status.pop("cells")]
     if not running:
