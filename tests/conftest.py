@@ -11,7 +11,6 @@ from PIL import Image
 from encoding import FitSpec, Store
 from encoding.backbones import BACKBONES, Backbone, Source
 from encoding.datasets import DATASETS, Dataset, Stimuli, Subject
-from tests import PROJECT
 
 
 class TinyStimuli(Stimuli):
@@ -103,17 +102,29 @@ class TinySource(Source):
 
 
 TINY = FitSpec(dataset="tiny", subject="subj01", backbone="tinynet", layers=("pixels",), n_components=0, split="holdout:0.75:5")
+BROWSER = "tests/browser/"
+
+
+def _unit_of_work(nodeid: str) -> str:
+    """What one process of ``pytest -n`` runs as a whole: a file, so that its fixtures are made once, or all browser tests."""
+    return BROWSER if nodeid.startswith(BROWSER) else nodeid.partition("::")[0]
 
 
 def pytest_collection_modifyitems(items):
-    """For ``pytest -n 2 --dist loadgroup``: a file stays in one process; browser and job tests, which wait for others, come last in one."""
+    """Run the browser tests, the longest unit and one that mostly waits for other processes, first: beside all others."""
+    items.sort(key=lambda item: _unit_of_work(item.nodeid) != BROWSER)
 
-    def waits(item) -> bool:
-        return item.get_closest_marker("browser") is not None or item.path.is_relative_to(PROJECT / "tests" / "encoding" / "jobs")
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("serial" if waits(item) else item.nodeid.partition("::")[0]))
-    items.sort(key=waits)
+@pytest.hookimpl(optionalhook=True)  # there is pytest without xdist
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return _unit_of_work(nodeid)
+
+    config.option.loadscopereorder = False  # the order of pytest_collection_modifyitems
+    return Scheduling(config, log)
 
 
 @pytest.fixture
