@@ -15,7 +15,8 @@ STYLE = """<style>
 [data-testid=stMainBlockContainer] {padding: 3.75rem 2rem 0.5rem}
 [data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.4}
 [data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.5rem}
-[data-testid=stMainBlockContainer] h3 {padding: 0 0 0.5rem}
+[data-testid=stMainBlockContainer] h3 {padding: 0 0 0.375rem; font-size: 1.375rem}
+[data-testid=stMainBlockContainer] :is([data-testid=stButton] button, [data-testid=stLinkButton] a) {min-height: 2rem; padding: 0.25rem}
 </style>"""  # a lesson fits on the screen of a small laptop
 
 
@@ -64,8 +65,9 @@ def ask(lesson: Lesson) -> None:
 st.html(STYLE)
 number = choose_lesson()
 lesson = LESSONS[number]
-title, before, after = st.columns([6, 1, 1], vertical_alignment="center")
+title, badge, before, after = st.columns([15, 7, 3, 3], vertical_alignment="center", gap="small")
 title.subheader(f"{number + 1}. {lesson.title}", anchor=False)
+badge.markdown(SIMULATED, text_alignment="right")
 before.button("← Previous", key="previous", width="stretch", disabled=number == 0, on_click=go, args=(number - 1,))
 after.button("Next →", key="next", width="stretch", disabled=number + 1 == len(NAMES), on_click=go, args=(number + 1,))
 if not prepared():
@@ -74,7 +76,7 @@ warm()
 
 words, pictures = st.columns([4, 7], gap="medium")
 with words:
-    st.markdown(f"{lesson.idea} {SIMULATED}")
+    st.markdown(lesson.idea)
     ask(lesson)
     shown = st.toggle("Show me", key="show", bind="query-params", help="Answering shows it, too.")
 with pictures:

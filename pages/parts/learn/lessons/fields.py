@@ -53,7 +53,7 @@ def show() -> str:
     with left:
         circles = {area: (field.x, field.y, field.size) for area, field in shown.true.items()}
         chart(
-            visual_field((x, y), circles, edge=EDGE, height=235),
+            visual_field((x, y), circles, edge=EDGE, height=227),
             "visual_field",
             alt="receptive fields of one vertex of V1, V2, V3 and hV4 around the spot",
             how=HOW_FIELD,
@@ -62,7 +62,7 @@ def show() -> str:
     with right:
         found = shown.found
         chart(
-            field_found(shown.values, (true.x, true.y, true.size), (found.x, found.y, found.size), edge=EDGE, height=235),
+            field_found(shown.values, (true.x, true.y, true.size), (found.x, found.y, found.size), edge=EDGE, height=227),
             "found",
             alt=f"where contrast goes with the responses of V1 vertex {shown.hemi} {shown.vertices['V1']}, with its field known and found",
             how=HOW_FOUND,

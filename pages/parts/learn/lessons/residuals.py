@@ -51,7 +51,7 @@ def _show() -> str:
     most = 1.05 * float(np.abs(straight["measured"] - straight["predicted"]).max())
     figure = plots.residual_fitted(found["measured"], found["predicted"], names)
     chart(
-        figure.update_layout(height=242, yaxis_range=[-most, most]),
+        figure.update_layout(height=234, yaxis_range=[-most, most]),
         "residuals_fitted",
         alt=f"residuals against predictions of a planted vertex, features {features}",
         how=HOW,
@@ -60,7 +60,7 @@ def _show() -> str:
     worst = failures(residual, N_SHOWN)
     st.caption("The pictures that it fails on most, the worst first: measured, and what was predicted")
     for place, i in zip(st.columns(N_SHOWN, gap="small"), worst, strict=True):
-        told = f"{found['measured'][i]:+.1f}, not {found['predicted'][i]:+.1f}"
+        told = f"{found['measured'][i]:+.1f}, {found['predicted'][i]:+.1f}"
         place.image(subject().stimuli[int(test[i])], caption=told, alt=f"test picture {names[int(i)]}", output_format="JPEG")
     return _told(features, found, residual, worst)
 

@@ -44,7 +44,7 @@ def show() -> str:
         _brain(picture, (hemi, column))
     label = _written((hemi, column))
     chart(
-        standing(responses, picture, height=160),
+        standing(responses, picture, height=154),
         "standing",
         alt=f"responses of vertex {label} to all pictures, the one to picture {picture + 1} marked",
         how=HOW,

@@ -33,7 +33,7 @@ def show() -> str:
     found = _profile(subject_key(), roi)
     brain_view(_where(roi), key="where", height=200)
     chart(
-        kinds(found.names, found.means, found.errors, height=220),
+        kinds(found.names, found.means, found.errors, height=208),
         "kinds",
         alt=f"mean response of {roi} to each kind of picture",
         how=HOW,

@@ -45,7 +45,7 @@ def _show() -> str:
     left_out = {"only A": parts["only_a"], "either": parts["either"], "only B": parts["only_b"]}
     shares = {"A": parts["share_a"], "B": parts["share_b"]}
     chart(
-        figures.divided(list(KINDS), left_out, shares),
+        figures.divided(list(KINDS), left_out, shares, height=384),
         "sharing_parts",
         alt="R² of three kinds of vertices, divided by leaving one space out and by banded ridge",
         how=HOW,
