@@ -73,7 +73,7 @@ def _slide(visitor: Visitor, n: int) -> list[dict[str, object]]:
 
 
 def _press(visitor: Visitor, number: int) -> float:
-    """Move the slider by a layer, there and back again; seconds until the brain's next picture, by the page's own clock."""
+    """Move the slider by a layer, there and back again; seconds until the brain's next image, by the page's own clock."""
     visitor.page.locator(CANVAS).evaluate(WATCH)
     visitor.page.keyboard.press("ArrowLeft" if number % 4 < 2 else "ArrowRight")
     return visitor.page.evaluate("() => window.painted")

@@ -29,7 +29,7 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
     n_images, repeats = (64, 2) if quick else (384, 5)
     backbone, layers = BACKBONES[NETWORK].open(NETWORK, "random:0"), BACKBONES[NETWORK].layers(NETWORK)
     with tempfile.TemporaryDirectory() as scratch:
-        paths, kind = picture_files(n_images, Path(scratch))
+        paths, kind = image_files(n_images, Path(scratch))
         bare_loop(paths[:BATCH], backbone)  # memory and threads are set up before the clock starts
         bare, ours = [], []
         for repeat in range(repeats):
@@ -71,8 +71,8 @@ def all_layers(paths: Sequence[Path], backbone: Backbone, layers: Sequence[str],
     extract(ImageFiles(paths, fingerprint="benchmark"), lambda: backbone, feature_keys("benchmark", "alexnet", layers), store)
 
 
-def picture_files(n: int, folder: Path) -> tuple[list[Path], str]:
-    """JPEG photographs where there are enough, else drawn pictures as PNG, of the size of NSD's."""
+def image_files(n: int, folder: Path) -> tuple[list[Path], str]:
+    """JPEG photographs where there are enough, else drawn images as PNG, of the size of NSD's."""
     found = sorted(PHOTOGRAPHS.rglob("*.jpg"))
     if len(found) >= n:
         return found[:n], "JPEG photographs"

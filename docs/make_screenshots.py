@@ -1,4 +1,4 @@
-"""Make the pictures of every page, light and dark, from the running app: ``python docs/make_screenshots.py``."""
+"""Make the images of every page, light and dark, from the running app: ``python docs/make_screenshots.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1]
 SIZE = {"width": 1280, "height": 800}
 TALL = {"width": 1280, "height": 1250}
-PAGES = {  # picture to address, and what is there once the page is drawn
+PAGES = {  # image to address, and what is there once the page is drawn
     "home": ("", ".st-key-home_brain canvas"),
     "explore": ("explore", ".st-key-curve .js-plotly-plot"),
     "data": ("data", "[data-testid=stImage] img"),

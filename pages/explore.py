@@ -1,4 +1,4 @@
-"""Where a fresh server's first visitor lands who follows a link to this page; see :mod:`pages`."""
+"""Redirect the first visitor of a new server who follows a link to this page; see :mod:`pages`."""
 
 import runpy
 from pathlib import Path

@@ -167,13 +167,13 @@ def search(
     if n_trials < 1:
         raise ValueError(f"n_trials must be 1 or more, not {n_trials}.")
     space = space_of(spec, vary)
-    planned = plan(spec, store, subprogress(report, 0, 0.1))
-    path = study_path(planned, space, seed, store)
+    fit_plan = plan(spec, store, subprogress(report, 0, 0.1))
+    path = study_path(fit_plan, space, seed, store)
     with store.lock(path.stem):
         begin(path)
         with opened(path, "rw") as study:
             if len(counted(study)) < n_trials:
-                judge = _Objective.of(planned, store, subprogress(report, 0.1, 0.3), choose_device(device))
+                judge = _Objective.of(fit_plan, store, subprogress(report, 0.1, 0.3), choose_device(device))
                 _try_all(study, judge, space, n_trials, seed, subprogress(report, 0.3, 1))
     result = _read(path, spec, space)
     if not result.best:
@@ -182,7 +182,7 @@ def search(
     return result
 
 
-def stored_search(planned: Plan, store: Store, *, vary: Sequence[str] = (), seed: int = 0) -> Search | None:
+def stored_search(fit_plan: Plan, store: Store, *, vary: Sequence[str] = (), seed: int = 0) -> Search | None:
     """Read the trials of a search so far, also while it is running; None where it has not begun.
 
     Raises
@@ -190,9 +190,9 @@ def stored_search(planned: Plan, store: Store, *, vary: Sequence[str] = (), seed
     BadOption
         If there is nothing to vary, or no such parameter.
     """
-    space = space_of(planned.spec, vary)
-    path = study_path(planned, space, seed, store)
-    return _read(path, planned.spec, space) if path.exists() else None
+    space = space_of(fit_plan.spec, vary)
+    path = study_path(fit_plan, space, seed, store)
+    return _read(path, fit_plan.spec, space) if path.exists() else None
 
 
 def space_of(spec: FitSpec, vary: Sequence[str] = ()) -> Space:
@@ -218,27 +218,27 @@ def space_of(spec: FitSpec, vary: Sequence[str] = ()) -> Space:
     return chosen
 
 
-def search_key(planned: Plan, space: Space, seed: int) -> str:
+def search_key(fit_plan: Plan, space: Space, seed: int) -> str:
     """Key of a search: a digest of everything that determines its trials except their number, so that it can be extended."""
-    fold = judged_fold(planned)
+    fold = judged_fold(fit_plan)
     return digest(
         "search",
         SEARCH_VERSION,
         scores=SCORES_VERSION,
-        weights=[planned.weights_key(fold, target_group) for target_group in planned.target_groups],
-        components=[planned.components_key(planned.folds[0], layers) for layers in planned.spaces],
+        weights=[fit_plan.weights_key(fold, target_group) for target_group in fit_plan.target_groups],
+        components=[fit_plan.components_key(fit_plan.folds[0], layers) for layers in fit_plan.spaces],
         validation=fold.test.tolist(),
         space={name: repr(each) for name, each in space.items()},
         seed=seed,
     )
 
 
-def study_path(planned: Plan, space: Space, seed: int, store: Store) -> Path:
+def study_path(fit_plan: Plan, space: Space, seed: int, store: Store) -> Path:
     """Path of a search's SQLite file; the file exists once the search has begun."""
-    return store.root / "search" / f"{search_key(planned, space, seed)}.db"
+    return store.root / "search" / f"{search_key(fit_plan, space, seed)}.db"
 
 
-def judged_fold(planned: Plan) -> Fold:
+def judged_fold(fit_plan: Plan) -> Fold:
     """Split the first fold's training rows into four fifths for training (``train``) and one fifth for validation (``test``).
 
     Repeats of one stimulus stay on the same side.
@@ -248,8 +248,8 @@ def judged_fold(planned: Plan) -> Fold:
     ValueError
         If there are fewer than five different stimuli.
     """
-    train = planned.folds[0].train
-    held_out = inner_folds(planned.subject.groups[train], N_FIFTHS, VALIDATION_SEED) == 0
+    train = fit_plan.folds[0].train
+    held_out = inner_folds(fit_plan.subject.groups[train], N_FIFTHS, VALIDATION_SEED) == 0
     return Fold(train=train[~held_out], test=train[held_out])
 
 
@@ -257,7 +257,7 @@ def judged_fold(planned: Plan) -> Fold:
 class _Objective:
     """Fits a readout with some parameters and says how good it is."""
 
-    planned: Plan
+    fit_plan: Plan
     fold: Fold
     Z: np.ndarray | None
     bands: tuple[int, ...]
@@ -266,58 +266,58 @@ class _Objective:
     device: str
 
     @classmethod
-    def of(cls, planned: Plan, store: Store, report: Report, device: str) -> _Objective:
-        preflight(planned, store, device).check()
-        first, fold = planned.folds[0], judged_fold(planned)
-        if not planned.readout.uses_components:
-            return cls(planned, fold, None, (), (), store, device)
-        plans = (planned, *planned.extra_subjects)
+    def of(cls, fit_plan: Plan, store: Store, report: Report, device: str) -> _Objective:
+        preflight(fit_plan, store, device).check()
+        first, fold = fit_plan.folds[0], judged_fold(fit_plan)
+        if not fit_plan.readout.uses_components:
+            return cls(fit_plan, fold, None, (), (), store, device)
+        plans = (fit_plan, *fit_plan.extra_subjects)
         for number, each in enumerate(plans):
             extract_features(each, store, subprogress(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans)), device)
-        Z = reduce_features(planned, first, store, subprogress(report, 0.6, 1), device)
-        unseen = replace(planned, folds=[Fold(first.train, np.union1d(first.test, fold.test))])  # no subject learns these pictures
-        extra_subjects = tuple(extra_subject_rows(unseen, other, 0, Z, store, device) for other in planned.extra_subjects)
-        return cls(planned, fold, Z, bands_of(planned, first, store), extra_subjects, store, device)
+        Z = reduce_features(fit_plan, first, store, subprogress(report, 0.6, 1), device)
+        unseen = replace(fit_plan, folds=[Fold(first.train, np.union1d(first.test, fold.test))])  # no subject learns these images
+        extra_subjects = tuple(extra_subject_rows(unseen, other, 0, Z, store, device) for other in fit_plan.extra_subjects)
+        return cls(fit_plan, fold, Z, bands_of(fit_plan, first, store), extra_subjects, store, device)
 
     def value(self, options: Options, on_epoch: EpochCallback, report: Report) -> float:
         """The mean r over all vertices on the validation rows, those left out that do not vary there.
 
         ``on_epoch`` receives the epochs of the largest part.
         """
-        planned, target_groups = replace(self.planned, options=options), sorted(self.planned.target_groups, key=_n_targets, reverse=True)
+        fit_plan, target_groups = replace(self.fit_plan, options=options), sorted(self.fit_plan.target_groups, key=_n_targets, reverse=True)
         r = []
         for number, target_group in enumerate(target_groups):
             subreport = subprogress(report, number / len(target_groups), (number + 1) / len(target_groups))
             subreport(0, f"fitting {_n_targets(target_group):,} vertices of {target_group.name}")
-            data = self._data(planned, target_group, None if number else on_epoch)
-            model = planned.readout.fit(data, options, device=self.device, report=subreport)
-            scores = score_group(planned, self.fold, target_group, self.Z, model, (), silent)
+            data = self._data(fit_plan, target_group, None if number else on_epoch)
+            model = fit_plan.readout.fit(data, options, device=self.device, report=subreport)
+            scores = score_group(fit_plan, self.fold, target_group, self.Z, model, (), silent)
             r += [values["r"] for values in scores.values()]
         r = np.concatenate(r)
         if not np.isfinite(r).any():
             raise ValueError("No vertex varies over the validation rows, so there is nothing to judge a search by.")
         return float(np.nanmean(r))
 
-    def _data(self, planned: Plan, target_group: TargetGroup, on_epoch: EpochCallback | None) -> Moments | Training:
-        if not planned.readout.uses_moments:
-            return training_rows(planned, self.fold, target_group, self.Z, extra_subjects=self.extra_subjects, on_epoch=on_epoch)
+    def _data(self, fit_plan: Plan, target_group: TargetGroup, on_epoch: EpochCallback | None) -> Moments | Training:
+        if not fit_plan.readout.uses_moments:
+            return training_rows(fit_plan, self.fold, target_group, self.Z, extra_subjects=self.extra_subjects, on_epoch=on_epoch)
         sums = [
-            self._sums(planned, hemi).targets(slice(None) if target_group.whole else columns)
+            self._sums(fit_plan, hemi).targets(slice(None) if target_group.whole else columns)
             for hemi, columns in target_group.columns.items()
         ]
         return sums[0] if len(sums) == 1 else Moments.side_by_side(sums)
 
-    def _sums(self, planned: Plan, hemi: str) -> Moments:
+    def _sums(self, fit_plan: Plan, hemi: str) -> Moments:
         """The moments of the four fifths, kept in the Store."""
 
         def make() -> dict[str, np.ndarray]:
-            Y, inner = planned.subject.responses[hemi], planned.inner(self.fold)
+            Y, inner = fit_plan.subject.responses[hemi], fit_plan.inner(self.fold)
             sums = Moments.of(self.Z, Y, inner, rows=self.fold.train, device=self.device)
             return replace(sums, bands=self.bands).arrays()
 
-        components = [planned.components_key(planned.folds[0], layers) for layers in planned.spaces]
-        key = digest("moments", MOMENTS_VERSION, components=components, of=planned.moments_key(self.fold, hemi))
-        return Moments.from_arrays(self.store.memo(key, make, planned.made_from(device=self.device, components=components, hemi=hemi)))
+        components = [fit_plan.components_key(fit_plan.folds[0], layers) for layers in fit_plan.spaces]
+        key = digest("moments", MOMENTS_VERSION, components=components, of=fit_plan.moments_key(self.fold, hemi))
+        return Moments.from_arrays(self.store.memo(key, make, fit_plan.made_from(device=self.device, components=components, hemi=hemi)))
 
 
 def _n_targets(target_group: TargetGroup) -> int:
@@ -326,23 +326,20 @@ def _n_targets(target_group: TargetGroup) -> int:
 
 def _try_all(study: optuna.Study, judge: _Objective, space: Space, n_trials: int, seed: int, report: Report) -> None:
     """Trials until there are enough of them."""
-    defaults, n_before = asdict(judge.planned.options), len(done := counted(study))
+    defaults, n_before = asdict(judge.fit_plan.options), len(done := counted(study))
     while len(done) < n_trials:
         values = [trial.value for trial in done if trial.state.name == "COMPLETE"]
         text = f"trial {len(done) + 1} of {n_trials}" + (f", best r {max(values):.3f}" if values else "")
         start, stop = ((at - n_before) / (n_trials - n_before) for at in (len(done), len(done) + 1))
-        subreport = _prefixed(subprogress(report, start, stop), text)
+        within = subprogress(report, start, stop)
+        subreport = lambda fraction, more, within=within, text=text: within(fraction, f"{text}: {more}")  # noqa: E731
         subreport(0, "choosing parameters")
 
         def value(chosen: dict[str, Any], on_epoch: EpochCallback, subreport: Report = subreport) -> float:
-            return judge.value(judge.planned.readout.read(defaults | chosen), on_epoch, subreport)
+            return judge.value(judge.fit_plan.readout.read(defaults | chosen), on_epoch, subreport)
 
         try_one(study, done, space, defaults, seed, value)
         done = counted(study)
-
-
-def _prefixed(report: Report, text: str) -> Report:
-    return lambda fraction, more: report(fraction, f"{text}: {more}")
 
 
 def _read(path: Path, spec: FitSpec, space: Space) -> Search:

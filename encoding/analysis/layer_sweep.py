@@ -142,16 +142,16 @@ def _found(name: str, backbones: Iterable[str]) -> list[Cell]:
             raise UnknownLayer(f"{name!r} is a layer of {first}, which is not among the backbones: {', '.join(backbones)}.")
         BACKBONES[first].check_layers(first, (rest,))
         return [(first, rest)]
-    found, refused = [], []
+    sound, refused = [], []
     for backbone in backbones:
         try:
             BACKBONES[backbone].check_layers(backbone, (name,))
-            found.append((backbone, name))
+            sound.append((backbone, name))
         except UnknownLayer as error:
             refused.append(str(error))
-    if not found and refused:
+    if not sound and refused:
         raise UnknownLayer(" ".join(refused))
-    return found
+    return sound
 
 
 def in_order(backbone: str, layers: Sequence[str]) -> list[str]:
@@ -174,20 +174,20 @@ def plans(sweep: Sweep, store: Store, report: Report = silent, *, subject: Subje
     Exception
         Whatever :func:`encoding.fits.plan.plan` raises, before any work.
     """
-    planned: dict[Cell, Plan] = {}
+    by_cell: dict[Cell, Plan] = {}
     for number, backbone in enumerate(sweep.backbones):
         subreport = subprogress(report, number / len(sweep.backbones), (number + 1) / len(sweep.backbones))
         cells = sweep.of(backbone)
         joint = plan(replace(sweep.spec_of(cells[0]), layers=tuple(layer for _, layer in cells)), store, subreport, subject=subject)
         subject = joint.subject
-        planned |= {cell: _of_layers(joint, cell[1:]) for cell in cells}
-    return planned
+        by_cell |= {cell: _of_layers(joint, cell[1:]) for cell in cells}
+    return by_cell
 
 
-def _of_layers(planned: Plan, layers: tuple[str, ...]) -> Plan:
+def _of_layers(fit_plan: Plan, layers: tuple[str, ...]) -> Plan:
     """The same plan for some of its layers."""
-    extra_subjects = tuple(_of_layers(other, layers) for other in planned.extra_subjects)
-    return replace(planned, spec=replace(planned.spec, layers=layers), extra_subjects=extra_subjects)
+    extra_subjects = tuple(_of_layers(other, layers) for other in fit_plan.extra_subjects)
+    return replace(fit_plan, spec=replace(fit_plan.spec, layers=layers), extra_subjects=extra_subjects)
 
 
 def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> SweepResult:
@@ -203,8 +203,8 @@ def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto
         Whatever :func:`plans` and :func:`encoding.fit` raise.
     """
     opened = 0.05 if DATASETS[sweep.spec.dataset].is_ready(sweep.spec.subject, store) else 0.4
-    planned, device = plans(sweep, store, subprogress(report, 0, opened)), choose_device(device)
-    missing = {cell: each for cell, each in planned.items() if not is_studied(each, store)}
+    by_cell, device = plans(sweep, store, subprogress(report, 0, opened)), choose_device(device)
+    missing = {cell: each for cell, each in by_cell.items() if not is_studied(each, store)}
     left_out: list[str] = []
     done = 0
     for backbone in sweep.backbones:
@@ -216,7 +216,7 @@ def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto
     if left_out:
         raise NoRoom(f"{len(left_out)} of {len(sweep.cells)} layers could not be fitted. {' '.join(left_out)}")
     report(1.0, "done")
-    return swept(sweep, planned, store)
+    return swept(sweep, by_cell, store)
 
 
 def _fit_layers(sweep: Sweep, cells: Mapping[Cell, Plan], store: Store, report: Report, device: str) -> list[str]:
@@ -232,13 +232,13 @@ def _fit_layers(sweep: Sweep, cells: Mapping[Cell, Plan], store: Store, report: 
     left_out = []
     for number, cell in enumerate(cells):
         start, stop = (fitting + (1 - fitting) * n / len(cells) for n in (number, number + 1))
-        said = _naming(subprogress(report, start, stop), f"{' '.join(cell)}, {number + 1} of {len(cells)}")
+        subreport = _naming(subprogress(report, start, stop), f"{' '.join(cell)}, {number + 1} of {len(cells)}")
         try:
-            result = fit(sweep.spec_of(cell), store, subprogress(said, 0, 0.6), device)
+            result = fit(sweep.spec_of(cell), store, subprogress(subreport, 0, 0.6), device)
         except NoRoom as error:
             left_out.append(f"{' '.join(cell)}: {error}")
             continue
-        roi_intervals(result, subprogress(said, 0.6, 1))
+        roi_intervals(result, subprogress(subreport, 0.6, 1))
     return left_out
 
 
@@ -246,14 +246,14 @@ def _naming(report: Report, name: str) -> Report:
     return lambda fraction, text: report(fraction, f"{name}: {text}")
 
 
-def is_studied(planned: Plan, store: Store) -> bool:
+def is_studied(fit_plan: Plan, store: Store) -> bool:
     """Whether a fit and the intervals of its ROIs are stored."""
-    return is_complete(planned, store) and intervals_key(Result(planned, store)) in store
+    return is_complete(fit_plan, store) and intervals_key(Result(fit_plan, store)) in store
 
 
-def swept(sweep: Sweep, planned: Mapping[Cell, Plan], store: Store) -> SweepResult:
+def swept(sweep: Sweep, by_cell: Mapping[Cell, Plan], store: Store) -> SweepResult:
     """Collect the finished fits of a sweep without computing anything."""
-    return SweepResult(sweep, {cell: Result(each, store) for cell, each in planned.items() if is_studied(each, store)}, store)
+    return SweepResult(sweep, {cell: Result(each, store) for cell, each in by_cell.items() if is_studied(each, store)}, store)
 
 
 @dataclass(frozen=True)

@@ -51,20 +51,20 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
     if not has_curve(spec):
         raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
     result = fit(spec, store, subprogress(report, 0, 0.3), device)
-    planned, device = result.plan, choose_device(device)
-    key = curve_key(planned.key, planned.subject.groups)
+    plan, device = result.plan, choose_device(device)
+    key = curve_key(plan.key, plan.subject.groups)
 
     def make() -> Arrays:
-        sizes, curves = _sizes(planned), []
-        for number, fold in enumerate(planned.folds):
-            start, stop = (0.3 + 0.7 * at / len(planned.folds) for at in (number, number + 1))
+        sizes, curves = _sizes(plan), []
+        for number, fold in enumerate(plan.folds):
+            start, stop = (0.3 + 0.7 * at / len(plan.folds) for at in (number, number + 1))
             of_fold = np.minimum(sizes, len(fold.train))
             of_fold[-1] = len(fold.train)
-            Z, bands = np.array(result.components(number)), bands_of(planned, fold, store)
-            curves.append(_fold_curve(planned, fold, Z, of_fold, bands, subprogress(report, start, stop), device))
+            Z, bands = np.array(result.components(number)), bands_of(plan, fold, store)
+            curves.append(_fold_curve(plan, fold, Z, of_fold, bands, subprogress(report, start, stop), device))
         return {"sizes": sizes} | {name: np.mean([curve[name] for curve in curves], axis=0) for name in curves[0]}
 
-    return store.memo(key, make, planned.made_from(device=device, fit=planned.key))
+    return store.memo(key, make, plan.made_from(device=device, fit=plan.key))
 
 
 def has_curve(spec: FitSpec) -> bool:
@@ -78,26 +78,26 @@ def curve_key(fit_key: str, groups: np.ndarray) -> str:
 
 
 def _fold_curve(
-    planned: Plan, fold: Fold, Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
+    plan: Plan, fold: Fold, Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
 ) -> dict[str, np.ndarray]:
     arrays = {}
-    for number, hemi in enumerate(planned.hemis):
-        part = subprogress(report, number / len(planned.hemis), (number + 1) / len(planned.hemis))
-        if planned.readout.uses_moments:
-            arrays |= _grow(planned, fold, hemi, Z, sizes, bands, part, device)
+    for number, hemi in enumerate(plan.hemis):
+        part = subprogress(report, number / len(plan.hemis), (number + 1) / len(plan.hemis))
+        if plan.readout.uses_moments:
+            arrays |= _grow(plan, fold, hemi, Z, sizes, bands, part, device)
         else:
-            arrays |= _refit(planned, fold, hemi, Z, sizes, part, device)
+            arrays |= _refit(plan, fold, hemi, Z, sizes, part, device)
     return arrays
 
 
 def _grow(
-    planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
+    plan: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, bands: tuple[int, ...], report: Report, device: str
 ) -> dict[str, np.ndarray]:
     """The curve of a readout of moments."""
-    Y = planned.subject.responses[hemi]
-    test = _test_moments(planned, fold, Z, Y, device)
-    order = _shuffled(planned.subject.groups[fold.train])
-    inner = planned.inner(fold)
+    Y = plan.subject.responses[hemi]
+    test = _test_moments(plan, fold, Z, Y, device)
+    order = _shuffled(plan.subject.groups[fold.train])
+    inner = plan.inner(fold)
     sums = Accumulator(Z.shape[1], Y.shape[1], int(inner.max()) + 1, dtype=Z.dtype, device=device)
     train_r, test_r = (np.full((len(sizes), Y.shape[1]), np.nan, np.float32) for _ in range(2))
     done = 0
@@ -106,52 +106,52 @@ def _grow(
         new = np.sort(order[done:size])
         sums.add(Z, Y, fold.train[new], inner[new])
         so_far, done = replace(sums.moments(), bands=bands), size
-        for columns in _columns(planned, hemi):
+        for columns in _columns(plan, hemi):
             some = so_far.targets(columns)
-            model = planned.readout.fit(some, planned.options, device=device)
+            model = plan.readout.fit(some, plan.options, device=device)
             train_r[step, columns], test_r[step, columns] = correlation(model, some), correlation(model, test.targets(columns))
     return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
 
 
-def _test_moments(planned: Plan, fold: Fold, Z: np.ndarray, Y: np.ndarray, device: str) -> Moments:
+def _test_moments(plan: Plan, fold: Fold, Z: np.ndarray, Y: np.ndarray, device: str) -> Moments:
     """The moments of the rows that are scored."""
     rows = fold.test
-    if planned.spec.average_repeats:
-        Z, Y = (planned.over_repeats(fold, np.asarray(values[rows], np.float32)) for values in (Z, Y))
+    if plan.spec.average_repeats:
+        Z, Y = (plan.over_repeats(fold, np.asarray(values[rows], np.float32)) for values in (Z, Y))
         rows = np.arange(len(Z))
     return Moments.of(Z, Y, np.zeros(len(rows), int), rows=rows, device=device)
 
 
-def _refit(planned: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: Report, device: str) -> dict[str, np.ndarray]:
+def _refit(plan: Plan, fold: Fold, hemi: str, Z: np.ndarray, sizes: np.ndarray, report: Report, device: str) -> dict[str, np.ndarray]:
     """The curve of a readout of arrays."""
-    n_vertices = planned.subject.responses[hemi].shape[1]
-    order = _shuffled(planned.subject.groups[fold.train])
+    n_vertices = plan.subject.responses[hemi].shape[1]
+    order = _shuffled(plan.subject.groups[fold.train])
     train_r, test_r = (np.full((len(sizes), n_vertices), np.nan, np.float32) for _ in range(2))
     for step, size in enumerate(sizes):
         report(step / len(sizes), f"learning curve of {hemi}: {size:,} images")
-        for columns in _columns(planned, hemi):
+        for columns in _columns(plan, hemi):
             chosen = np.arange(n_vertices)[columns]
-            rows = training_rows(planned, fold, TargetGroup(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))
-            model = planned.readout.fit(rows, planned.options, device=device)
-            sets = ((train_r, rows.Y.rows[: len(fold.test)], np.asarray), (test_r, fold.test, partial(planned.over_repeats, fold)))
+            rows = training_rows(plan, fold, TargetGroup(hemi, {hemi: chosen}), Z).some(np.sort(order[:size]))
+            model = plan.readout.fit(rows, plan.options, device=device)
+            sets = ((train_r, rows.Y.rows[: len(fold.test)], np.asarray), (test_r, fold.test, partial(plan.over_repeats, fold)))
             for r, seen, over_repeats in sets:
-                measured = Responses([(planned.subject.responses[hemi], chosen)], seen)
+                measured = Responses([(plan.subject.responses[hemi], chosen)], seen)
                 r[step, columns] = _measured_r(model, Z[seen], measured, over_repeats)
     return {f"{hemi}_train": train_r, f"{hemi}_test": test_r}
 
 
 def _measured_r(model: Model, X: np.ndarray, measured: Responses, over_repeats: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Pearson r (t,) of predictions from X with responses, a block of targets at a time."""
-    basis, found = model.basis(X), []
+    basis, blocks = model.basis(X), []
     for start in range(0, measured.shape[1], SCORING_COLUMNS):
         some = slice(start, start + SCORING_COLUMNS)
-        found.append(score(over_repeats(model.predict_from(basis, some)), over_repeats(measured[:, some]))["r"])
-    return np.concatenate(found)
+        blocks.append(score(over_repeats(model.predict_from(basis, some)), over_repeats(measured[:, some]))["r"])
+    return np.concatenate(blocks)
 
 
-def _columns(planned: Plan, hemi: str) -> list[slice | np.ndarray]:
+def _columns(plan: Plan, hemi: str) -> list[slice | np.ndarray]:
     """The columns of a hemisphere that are fitted together; parts of both hemispheres are taken one hemisphere at a time."""
-    return [slice(None) if part.whole else part.columns[hemi] for part in planned.target_groups if hemi in part.columns]
+    return [slice(None) if part.whole else part.columns[hemi] for part in plan.target_groups if hemi in part.columns]
 
 
 def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
@@ -166,9 +166,9 @@ def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
     return r_from_moments(cov, var_p, var_m, var_p <= 0, var_m <= 0)
 
 
-def _sizes(planned: Plan) -> np.ndarray:
-    n_train = len(planned.folds[0].train)
-    smallest = min(n_train, max(SMALLEST, 4 * planned.readout.n_folds(planned.options)))
+def _sizes(plan: Plan) -> np.ndarray:
+    n_train = len(plan.folds[0].train)
+    smallest = min(n_train, max(SMALLEST, 4 * plan.readout.n_folds(plan.options)))
     return np.unique(np.geomspace(smallest, n_train, N_SIZES).round().astype(int))
 
 

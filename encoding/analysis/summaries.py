@@ -50,10 +50,6 @@ class MeanPrediction:
     r: float
     mean_r: float
 
-    def by_error(self) -> np.ndarray:
-        """Indices (n_test,) of the test stimuli, sorted by absolute error, smallest first."""
-        return np.argsort(np.abs(self.measured - self.predicted), kind="stable")
-
 
 def mean_prediction(result: Result, columns: Columns) -> MeanPrediction:
     """Average responses and predictions of the test stimuli over ``columns`` of all hemispheres."""

@@ -52,8 +52,8 @@ class Overview:
     def standardised(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Convert responses to z scores of each vertex, per block (n_vertices,); NaN where a vertex is constant."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            scaled = {block: (found - self.mean[block]) / self.sd[block] for block, found in values.items()}
-        return {block: np.where(self.sd[block] > 0, found, np.nan).astype(np.float32) for block, found in scaled.items()}
+            scaled = {block: (responses - self.mean[block]) / self.sd[block] for block, responses in values.items()}
+        return {block: np.where(self.sd[block] > 0, responses, np.nan).astype(np.float32) for block, responses in scaled.items()}
 
 
 def overview(subject: Subject, *, most: int = N_SAMPLED) -> Overview:
@@ -190,7 +190,7 @@ def kinds(subject: Subject) -> dict[str, list[str]]:
     """Categorical stimulus labels, each with its values in alphabetical order."""
     texts = {name: np.asarray(label) for name, label in subject.labels.items() if np.asarray(label).dtype.kind in "UOSib"}
     values = {name: sorted(map(str, np.unique(label.astype(str)))) for name, label in texts.items()}
-    return {name: found for name, found in values.items() if len(found) <= MOST_LABELS}
+    return {name: by_category for name, by_category in values.items() if len(by_category) <= MOST_LABELS}
 
 
 def measures(subject: Subject) -> tuple[str, ...]:

@@ -119,19 +119,19 @@ def find_axes(
     shapes: dict[str, torch.Size] = {}
     with torch.no_grad(), listening(network, layers, lambda name, output: shapes.update({name: first_tensor(output).shape})):
         network(torch.zeros(1, 3, size, size, device=device))
-    found = {}
+    axes_by_layer = {}
     for layer, shape in shapes.items():
         declared = declared_tokens(network, layer)
         choices = axes_of_shape(shape, declared)
         is_open = len(choices) > 1 or (len(shape) == 3 and not declared and math.isqrt(shape[2]) ** 2 == shape[2])
         if isinstance(network.get_submodule(layer), maps_by_type) and len(shape) == 4:
-            found[layer] = Axes("NCHW")
+            axes_by_layer[layer] = Axes("NCHW")
         elif is_open or (rows and choices and len(shape) > 2):
             measured = _measured(build, size) if build else _measure(copy.deepcopy(network).cpu(), size)
-            found[layer] = _choose(choices, measured, layer, shape)
+            axes_by_layer[layer] = _choose(choices, measured, layer, shape)
         else:
-            found[layer] = choices[0] if choices else Axes("")
-    return found
+            axes_by_layer[layer] = choices[0] if choices else Axes("")
+    return axes_by_layer
 
 
 def _choose(choices: Sequence[Axes], measured: Mapping[tuple[str, str], tuple[int, bool | None]], layer: str, shape: Sequence[int]) -> Axes:

@@ -159,7 +159,7 @@ class Cut:
 
 
 def find_cut(
-    network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str], found: Sequence[Block]
+    network: nn.Module, batch: torch.Tensor, calls: Mapping[str, int], layers: Sequence[str], blocks: Sequence[Block]
 ) -> Cut | None:
     """Find the cut after the last of the blocks ``found``; None where later layers depend on more than that block's output.
 
@@ -168,9 +168,9 @@ def find_cut(
     """
     import torch
 
-    if not found or any(block.shape is None for block in found):
+    if not blocks or any(block.shape is None for block in blocks):
         return None
-    cut = Cut(found[-1].name, found[-1].shape, {block.name: block.shape for block in found[:-1]})
+    cut = Cut(blocks[-1].name, blocks[-1].shape, {block.name: block.shape for block in blocks[:-1]})
     with torch.no_grad():
         whole = capture(network, batch, calls, layers)
         try:

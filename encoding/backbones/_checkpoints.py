@@ -61,9 +61,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     ------
     ValueError where the file is damaged, is something else, or holds anything but tensors and plain values.
     """
-    _, found = _table(_load(path), path)
+    _, saved = _table(_load(path), path)
     tensors = {}
-    for name, tensor in found.items():
+    for name, tensor in saved.items():
         name = WRAPPED.sub("", name)
         for old, new in OLD_NAMES:
             name = re.sub(old, new, name)
@@ -112,9 +112,9 @@ def _other_kind(path: Path, head: bytes) -> str:
     return "" if any(name.endswith("data.pkl") for name in names) else "a zip archive of other files. Unpack it first"
 
 
-def _table(found: Any, path: Path) -> tuple[str, Mapping[str, torch.Tensor]]:
+def _table(content: Any, path: Path) -> tuple[str, Mapping[str, torch.Tensor]]:
     """The table of weights in what a file holds, and its name; empty where the file is one table."""
-    tables = dict(_tables(found))
+    tables = dict(_tables(content))
     if not tables:
         raise ValueError(f"{path} holds no table of tensors by name. {SAVE}")
     ranks = {name: min((TABLES.index(part) for part in name.split("/") if part in TABLES), default=len(TABLES)) for name in tables}
@@ -124,15 +124,15 @@ def _table(found: Any, path: Path) -> tuple[str, Mapping[str, torch.Tensor]]:
     return best[0], tables[best[0]]
 
 
-def _tables(found: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
+def _tables(content: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, torch.Tensor]]]:
     """Every table of tensors by name, the names of nested ones joined by a slash."""
     import torch
 
-    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         return
-    nested = {key: value for key, value in found.items() if isinstance(value, Mapping)}
-    if not nested and (any(torch.is_tensor(value) for value in found.values()) or not found):
-        yield name, {key: value for key, value in found.items() if torch.is_tensor(value)}
+    nested = {key: value for key, value in content.items() if isinstance(value, Mapping)}
+    if not nested and (any(torch.is_tensor(value) for value in content.values()) or not content):
+        yield name, {key: value for key, value in content.items() if torch.is_tensor(value)}
     for key, value in nested.items():
         if value and not NOT_WEIGHTS.search(key):
             yield from _tables(value, f"{name}/{key}" if name else key)

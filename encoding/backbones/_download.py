@@ -98,5 +98,5 @@ def stated_hash(headers: Mapping[str, str]) -> str:
     >>> stated_hash({"X-Linked-ETag": '"' + "ab" * 32 + '"'}) == "ab" * 32
     True
     """
-    found = re.fullmatch(r'"?([0-9a-f]{64})"?', (headers.get("X-Linked-ETag") or "").lower())
-    return found[1] if found else ""
+    match = re.fullmatch(r'"?([0-9a-f]{64})"?', (headers.get("X-Linked-ETag") or "").lower())
+    return match[1] if match else ""

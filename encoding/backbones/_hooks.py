@@ -25,8 +25,8 @@ def trace(network: nn.Module, batch: torch.Tensor) -> dict[str, int]:
 
     def note(name: str, output: Any) -> None:
         calls[name] = calls.pop(name, 0) + 1
-        found = first_tensor(output)
-        (usable.add if found is not None and found.ndim and len(found) == len(batch) else usable.discard)(name)
+        tensor = first_tensor(output)
+        (usable.add if tensor is not None and tensor.ndim and len(tensor) == len(batch) else usable.discard)(name)
 
     names = [name for name, _ in network.named_modules() if name]
     with torch.no_grad(), listening(network, names, note):

@@ -123,8 +123,8 @@ class ModuleBackbone(Backbone):
             return {}
         rows = find_pool(pool)[0].needs_rows
         if missing := [layer for layer in layers if (layer, rows) not in self._axes]:
-            found = find_axes(self.network, missing, self.preparation.crop, build=self.build, rows=rows)
-            self._axes |= {(layer, rows): axes for layer, axes in found.items()}
+            found_axes = find_axes(self.network, missing, self.preparation.crop, build=self.build, rows=rows)
+            self._axes |= {(layer, rows): axes for layer, axes in found_axes.items()}
         return {layer: self._axes[layer, rows] for layer in layers}
 
     def to(self, device: str) -> ModuleBackbone:

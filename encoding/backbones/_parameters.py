@@ -22,20 +22,20 @@ def read_parameters(name: str, readers: Mapping[str, Callable[[str], Any]]) -> d
     {'size': 64, 'orientations': 4}
     """
     network, colon, text = name.partition(":")
-    found: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for pair in text.split(",") if colon else []:
         key, equals, value = pair.partition("=")
         if key not in readers:
             raise ValueError(f"{unknown(f'parameter of {network}', key, readers)} Write them as {network}:{next(iter(readers))}=….")
         if not equals or not value:
             raise ValueError(f"Parameter {key} of {network} has no value in {name!r}. Write {key}=….")
-        if key in found:
+        if key in parameters:
             raise ValueError(f"Parameter {key} of {network} is given twice in {name!r}.")
         try:
-            found[key] = readers[key](value)
+            parameters[key] = readers[key](value)
         except ValueError as error:
             raise ValueError(f"Parameter {key} of {network} cannot be {value!r}: {error}") from error
-    return found
+    return parameters
 
 
 def number(least: float, most: float, kind: type[int] | type[float] = int) -> Callable[[str], Any]:

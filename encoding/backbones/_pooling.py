@@ -52,8 +52,8 @@ class Pool:
         """The number in ``text`` (0 for pools without one); None where ``text`` does not name this pool."""
         if self.usage == self.name:
             return 0 if text == self.name else None
-        found = re.fullmatch(rf"{self.name}:(0*[1-9][0-9]*)", text)
-        return int(found[1]) if found else None
+        match = re.fullmatch(rf"{self.name}:(0*[1-9][0-9]*)", text)
+        return int(match[1]) if match else None
 
 
 def _grid(output: torch.Tensor, axes: Axes, n: int) -> torch.Tensor:

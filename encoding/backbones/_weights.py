@@ -68,5 +68,5 @@ def promised_hash(file_name: str) -> str:
     >>> promised_hash("alexnet-owt-7be5be79.pth")
     '7be5be79'
     """
-    found = re.search(r"-([0-9a-f]{8,})\.", file_name)
-    return found[1] if found else ""
+    match = re.search(r"-([0-9a-f]{8,})\.", file_name)
+    return match[1] if match else ""

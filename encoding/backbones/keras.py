@@ -125,10 +125,10 @@ def named_layers(model: Any) -> dict[str, Any]:
     kinds = []
     for layer in model.layers[1:]:
         kind = re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__).lower()
-        found = re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name)
-        kinds.append((kind, int(found[1] or 0)) if found else None)
-        if found:
-            numbers.setdefault(kind, []).append(int(found[1] or 0))
+        match = re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name)
+        kinds.append((kind, int(match[1] or 0)) if match else None)
+        if match:
+            numbers.setdefault(kind, []).append(int(match[1] or 0))
     names = {}
     for layer, own in zip(model.layers[1:], kinds, strict=True):
         number = own[1] - min(numbers[own[0]]) if own else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from encoding.cli.command import Answer, BadArguments, Parser, add_command
@@ -109,9 +109,19 @@ def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Remove the selected results, by default the damaged ones, and always incomplete files."""
     store = Store()
     every = entries(store)
-    _check_choice(arguments, every)
+    stages = dict.fromkeys([*STAGES, *(one.stage for one in every)])
+    if arguments.all and (arguments.stage is not None or arguments.older is not None):
+        raise BadArguments("--all removes every result. Leave it out to choose by --stage or --older.")
+    if arguments.stage is not None and arguments.stage not in stages:
+        raise UnknownName(unknown("stage", arguments.stage, stages))
     chosen = arguments.all or arguments.stage is not None or arguments.older is not None
-    targets = _chosen(arguments, every) if chosen else _damaged(store, every, progress)
+    if arguments.all:
+        targets = every
+    elif chosen:
+        targets = chosen_of(every, stages=[arguments.stage] if arguments.stage else (), older_days=arguments.older or 0.0)
+    else:
+        damaged = set(store.verify(remove=False, report=progress))
+        targets = [one for one in every if one.key in damaged]
     if arguments.dry_run:
         kept = in_use(store, targets)
         removed = [one for one in targets if one not in kept]
@@ -123,25 +133,6 @@ def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
     document = {"folder": str(store.root), "dry_run": arguments.dry_run, "removed": [one.key for one in removed]}
     document |= {"in_use": [one.key for one in kept], "leftovers": n_leftovers, "bytes": n_bytes}
     return Answer(document, _prune_text(document, kind="chosen" if chosen else "damaged"))
-
-
-def _check_choice(arguments: argparse.Namespace, every: Sequence[StoreEntry]) -> None:
-    if arguments.all and (arguments.stage is not None or arguments.older is not None):
-        raise BadArguments("--all removes every result. Leave it out to choose by --stage or --older.")
-    stages = dict.fromkeys([*STAGES, *(one.stage for one in every)])
-    if arguments.stage is not None and arguments.stage not in stages:
-        raise UnknownName(unknown("stage", arguments.stage, stages))
-
-
-def _chosen(arguments: argparse.Namespace, every: Sequence[StoreEntry]) -> Sequence[StoreEntry]:
-    if arguments.all:
-        return every
-    return chosen_of(every, stages=[arguments.stage] if arguments.stage else (), older_days=arguments.older or 0.0)
-
-
-def _damaged(store: Store, every: Sequence[StoreEntry], progress: Progress) -> list[StoreEntry]:
-    damaged = set(store.verify(remove=False, report=progress))
-    return [one for one in every if one.key in damaged]
 
 
 def _prune_text(document: Mapping[str, Any], *, kind: str) -> str:

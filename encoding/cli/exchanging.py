@@ -22,7 +22,7 @@ KEY_HELP = "a fit's key, shown by `fit` and `cache list`; as many of its first c
 EXPORT_MORE = """
 The file holds scores, ROIs, noise ceilings, places on the cortex, and bootstrap intervals and the learning curve where they were
 computed: enough to see tables, brains and scatters and to compare, without the data set. Models of linear readouts go along, so that
-new pictures can be predicted with the fit; --no-models leaves them out. No picture, no response, and not the network's own weights.
+new images can be predicted with the fit; --no-models leaves them out. No image, no response, and not the network's own weights.
 """
 IMPORT_MORE = """
 The fit is kept under a name of its own and marked as imported; it never stands in for one that is computed here. It is on the
@@ -81,7 +81,7 @@ def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
     what = f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}"
     sender = result.origin["by"] or "not said"
     simulated = "\nSimulated: no brain was measured." if document["simulated"] else ""
-    predicts = f"no: {refusal}" if refusal else "yes, new pictures, by `predict` or on the Predict page"
+    predicts = f"no: {refusal}" if refusal else "yes, new images, by `predict` or on the Predict page"
     return Answer(document, f"{what}\nsent by    {sender}\nkey        {result.key}\npredicts   {predicts}{simulated}")
 
 

@@ -24,7 +24,7 @@ from encoding.datasets import DATASETS
 from encoding.evaluation.resampling import approximate_note
 from encoding.features.components import LAYER_SCALINGS
 from encoding.fits.plan import plan
-from encoding.fits.resources import Estimate, preflight
+from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.pipeline import fit
@@ -196,9 +196,8 @@ def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
     if arguments.dry_run or fit_plan.key not in store:
         needed = preflight(fit_plan, store, choose_device(arguments.device))
         if arguments.dry_run:
-            return Answer(
-                estimate_document(needed), "\n".join([f"This fit takes {needed}.", *needed.problems]), code=int(bool(needed.problems))
-            )
+            document = {name: getattr(needed, name) for name in ("seconds", "ram", "gpu", "disk")} | {"problems": list(needed.problems)}
+            return Answer(document, "\n".join([f"This fit takes {needed}.", *needed.problems]), code=int(bool(needed.problems)))
         progress.say(f"This takes {needed}.")
     result = fit(spec, store, progress, arguments.device)
     result = replace(result, seconds=time.perf_counter() - started)
@@ -225,11 +224,6 @@ def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) ->
         if arguments.device == "cuda":  # a wish that can fail; asking costs the import of torch
             choose_device(arguments.device)
     return spec
-
-
-def estimate_document(needed: Estimate) -> dict[str, Any]:
-    """Estimated time (seconds) and size (bytes) as printed by ``--dry-run --json``."""
-    return {"seconds": needed.seconds, "ram": needed.ram, "gpu": needed.gpu, "disk": needed.disk, "problems": list(needed.problems)}
 
 
 def describe(result: Result) -> str:

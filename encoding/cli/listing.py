@@ -10,10 +10,10 @@ from typing import Any
 from encoding.backbones import BACKBONES
 from encoding.cli.command import Answer, add_command
 from encoding.cli.terminal import Progress, table
-from encoding.datasets import DATASETS, Dataset, Subject
+from encoding.datasets import DATASETS, Subject
 from encoding.datasets._base import roi_names
 from encoding.fits.result import EVERY_VERTEX
-from encoding.readouts import READOUTS, Readout
+from encoding.readouts import READOUTS
 from encoding.storage.store import Store
 
 SIDES = {"lh": "left", "rh": "right"}
@@ -56,13 +56,12 @@ def run_list(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 def list_datasets() -> Answer:
     """List data sets with the subjects available on this machine."""
-    about = [_dataset(dataset) for dataset in DATASETS.values()]
+    about = [
+        {name: getattr(dataset, name) for name in ("name", "title", "about", "simulated")}
+        | {"subjects": list(dataset.subjects()), "where": dataset.where()}
+        for dataset in DATASETS.values()
+    ]
     return Answer({"datasets": about}, "\n\n".join(_dataset_text(one) for one in about))
-
-
-def _dataset(dataset: Dataset) -> dict[str, Any]:
-    named = {name: getattr(dataset, name) for name in ("name", "title", "about", "simulated")}
-    return named | {"subjects": list(dataset.subjects()), "where": dataset.where()}
 
 
 def _dataset_text(about: Mapping[str, Any]) -> str:
@@ -78,29 +77,30 @@ def list_backbones() -> Answer:
     about = [
         {"name": name, "needs_weights": BACKBONES[name].needs_weights, "layers": list(BACKBONES[name].layers(name))} for name in BACKBONES
     ]
-    rows = [[one["name"], "yes" if one["needs_weights"] else "no", _first_and_last(one["layers"])] for one in about]
+    rows = []
+    for one in about:
+        few = ", ".join(one["layers"]) or "see layers --all"
+        layers = few if len(one["layers"]) <= 2 else f"{len(one['layers'])}: {one['layers'][0]} … {one['layers'][-1]}"
+        rows.append([one["name"], "yes" if one["needs_weights"] else "no", layers])
     text = table(["backbone", "needs weights", "layers"], rows, align="<<<")
     return Answer({"backbones": about}, f"{text}\n\n`python -m encoding layers BACKBONE` names the layers of one.")
 
 
-def _first_and_last(layers: list[str]) -> str:
-    if len(layers) <= 2:
-        return ", ".join(layers) or "see layers --all"
-    return f"{len(layers)}: {layers[0]} … {layers[-1]}"
-
-
 def list_readouts() -> Answer:
     """List readouts with their parameters."""
-    about = [_readout(readout) for readout in READOUTS.values()]
-    return Answer({"readouts": about}, "\n\n".join(_readout_text(one) for one in about))
-
-
-def _readout(readout: Readout) -> dict[str, Any]:
-    options = [
-        {"name": field.name, "default": field.default, "help": field.metadata.get("help", "")}
-        for field in dataclasses.fields(readout.options)
+    about = [
+        {
+            "name": readout.name,
+            "title": readout.title,
+            "about": readout.about,
+            "options": [
+                {"name": field.name, "default": field.default, "help": field.metadata.get("help", "")}
+                for field in dataclasses.fields(readout.options)
+            ],
+        }
+        for readout in READOUTS.values()
     ]
-    return {"name": readout.name, "title": readout.title, "about": readout.about, "options": options}
+    return Answer({"readouts": about}, "\n\n".join(_readout_text(one) for one in about))
 
 
 def _readout_text(about: Mapping[str, Any]) -> str:

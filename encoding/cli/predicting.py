@@ -56,7 +56,7 @@ def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
     with checking_arguments():
         check_words(arguments)
     opening = [subprogress(progress, 0.1 * i / len(arguments.key), 0.1 * (i + 1) / len(arguments.key)) for i in range(len(arguments.key))]
-    results = [open_run(key, store, said) for key, said in zip(arguments.key, opening, strict=True)]
+    results = [open_run(key, store, subreport) for key, subreport in zip(arguments.key, opening, strict=True)]
     answer = _submission if arguments.submission else _predictions
     document, text = answer(arguments, results, store, progress)
     seconds = time.perf_counter() - started

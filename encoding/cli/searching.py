@@ -91,7 +91,9 @@ def describe_search(result: Search) -> str:
     ranked = result.trials.sort_values("value", ascending=False, kind="stable", na_position="last")[:N_SHOWN]
     rows = [_row(result, trial) for trial in ranked.to_dict("records")]
     states = result.trials["state"].value_counts()
-    counts = ", ".join(f"{states[state]} {said}" for state, said in (("pruned", "given up early"), ("failed", "failed")) if state in states)
+    counts = ", ".join(
+        f"{states[state]} {words}" for state, words in (("pruned", "given up early"), ("failed", "failed")) if state in states
+    )
     shares = "  ".join(f"{name} {share:.0%}" for name, share in result.importances.items())
     lines = [
         table(["trial", "mean r", "time", *result.space], rows, align=">" * (3 + len(result.space))),

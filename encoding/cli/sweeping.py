@@ -147,8 +147,8 @@ def describe_sweep(result: SweepResult) -> str:
     best = best_of(result).set_index("roi")
     values = by_layer(rows, "r", labels, list(best.index))
     lines = [
-        [roi, *(f"{value:.3f}" if np.isfinite(value) else "-" for value in values[:, number]), best.at[roi, "label"], _share(best, roi)]
-        for number, roi in enumerate(best.index)
+        [roi, *(f"{value:.3f}" if np.isfinite(value) else "-" for value in values[:, number]), row.label, f"{row.share:.0%}"]
+        for number, (roi, row) in enumerate(best.iterrows())
     ]
     spec, subject = result.sweep.spec, next(iter(result.results.values())).plan.subject
     where = " of both hemispheres" if hemi == BOTH else ""
@@ -162,10 +162,6 @@ def describe_sweep(result: SweepResult) -> str:
     ]
     text += [f"order     {_hierarchy_text(each)} {backbone}" for backbone, each in hierarchies(result).items()]
     return "\n".join(text)
-
-
-def _share(best: pd.DataFrame, roi: str) -> str:
-    return f"{best.at[roi, 'share']:.0%}"
 
 
 def _hierarchy_text(index: Hierarchy) -> str:

@@ -87,10 +87,6 @@ def _is_nifti(start: bytes) -> bool:
     return start[344:347] in (b"n+1", b"ni1") or start[4:7] in (b"n+2", b"ni2")
 
 
-def _is_text(start: bytes) -> bool:
-    return bool(start) and re.fullmatch(rb"[\x09\x0a\x0d\x20-\x7e\xef\xbb\xbf]+", start) is not None
-
-
 def _starts(*begins: bytes) -> Callable[[bytes], bool]:
     return lambda start: start.lower().lstrip(b"\xef\xbb\xbf \r\n\t").startswith(begins)
 
@@ -113,7 +109,7 @@ FORMATS: tuple[tuple[Callable[[bytes], bool], str, str], ...] = (
         "a Python pickle",
         "Pickles can run programs and are not read. Where you trust it, load it yourself and save the array in it: {save}",
     ),
-    (_is_text, "text", SAVE_AS),
+    (lambda start: re.fullmatch(rb"[\x09\x0a\x0d\x20-\x7e\xef\xbb\xbf]+", start) is not None, "text", SAVE_AS),
 )
 """Whether the first bytes are of a format, its name, and the advice."""
 

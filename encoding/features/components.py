@@ -97,10 +97,14 @@ def fit_components(
                 f"Layer {name!r} gives the same features for every training image, so nothing can be predicted from it. "
                 "Choose another layer; an untrained network may hold layers that are 0 until they are trained."
             )
-    scales = _equal_scales(layers, train) if scaling == "equal" and len(layers) > 1 else None
-    if most < EXACT_BELOW or n_kept > most // 4:
-        return _exact(layers, train, n_kept, scales, device, report)
-    return _krylov(layers, train, n_kept, scales, device, report)
+    scales = None
+    if scaling == "equal" and len(layers) > 1:  # factors that give every layer the mean of the layers' total variances
+        totals = np.array([_total_variance(layer, train) for layer in layers])
+        scales = np.sqrt(totals.mean() / np.maximum(totals, np.finfo(float).tiny))
+    if most >= EXACT_BELOW and n_kept <= most // 4:
+        return _krylov(layers, train, n_kept, scales, device, report)
+    report(0.1, f"components: exact, {len(train)} images x {n_features} features")
+    return (_primal if n_features <= len(train) else _dual)(layers, train, n_kept, scales, device)
 
 
 def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
@@ -137,12 +141,6 @@ def _varies(layer: np.ndarray, train: np.ndarray) -> bool:
         if (np.abs(block - first) > ROUNDING * np.maximum(np.abs(block), np.abs(first))).any():
             return True
     return False
-
-
-def _equal_scales(layers: Sequence[np.ndarray], train: np.ndarray) -> np.ndarray:
-    """(n_layers,) float64 factors that give every layer the mean of the layers' total variances over the training rows."""
-    totals = np.array([_total_variance(layer, train) for layer in layers])
-    return np.sqrt(totals.mean() / np.maximum(totals, np.finfo(float).tiny))
 
 
 def _total_variance(layer: np.ndarray, train: np.ndarray) -> float:
@@ -220,13 +218,6 @@ def _orthonormal(block: torch.Tensor, basis: Sequence[torch.Tensor]) -> torch.Te
             block = block - known @ (known.T @ block)
         block = torch.linalg.qr(block)[0]
     return block
-
-
-def _exact(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.ndarray | None, device: str, report: Report) -> Components:
-    n_features = sum(layer.shape[1] for layer in layers)
-    solve = _primal if n_features <= len(train) else _dual
-    report(0.1, f"components: exact, {len(train)} images x {n_features} features")
-    return solve(layers, train, k, scales, device)
 
 
 def _primal(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.ndarray | None, device: str) -> Components:

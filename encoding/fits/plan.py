@@ -212,9 +212,9 @@ class Plan:
 
     def check_unchanged(self, store: Store) -> None:
         """BadData where stimuli or responses are no longer those that the plan names, so that what was computed has no name."""
-        for planned in (self, *self.extra_subjects):
-            spec, subject = planned.spec, DATASETS[planned.spec.dataset].open(planned.spec.subject, store)
-            if subject.fingerprints != planned.subject.fingerprints or subject.stimuli.fingerprint != planned.subject.stimuli.fingerprint:
+        for each in (self, *self.extra_subjects):
+            spec, subject = each.spec, DATASETS[each.spec.dataset].open(each.spec.subject, store)
+            if subject.fingerprints != each.subject.fingerprints or subject.stimuli.fingerprint != each.subject.stimuli.fingerprint:
                 raise BadData(f"The data of {spec.dataset} {spec.subject} changed while they were read. Nothing was kept of it: fit again.")
 
     def made_from(self, **more: Any) -> dict[str, Any]:
@@ -235,19 +235,19 @@ def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subje
     is wrong, before any feature is computed; ValueError also where a fold has fewer than
     :data:`encoding.evaluation.resampling.LEAST_UNITS` test stimuli.
     """
-    planned = _planned(spec, store, report, subject)
-    n_tested = min(n_units(planned.subject.stimulus_of_row[fold.test]) for fold in planned.folds)
+    made = _plan(spec, store, report, subject)
+    n_tested = min(n_units(made.subject.stimulus_of_row[fold.test]) for fold in made.folds)
     if n_tested < LEAST_UNITS:
-        of = " in a fold" if len(planned.folds) > 1 else ""
+        of = " in a fold" if len(made.folds) > 1 else ""
         raise ValueError(
-            f"The split {spec.split} leaves {n_tested} different test stimuli{of} of {n_units(planned.subject.stimulus_of_row):,}. A score "
+            f"The split {spec.split} leaves {n_tested} different test stimuli{of} of {n_units(made.subject.stimulus_of_row):,}. A score "
             f"needs {LEAST_UNITS} at least: choose a split that tests more (holdout with a smaller training fraction, kfold with fewer "
             "folds), or add stimuli."
         )
-    return planned
+    return made
 
 
-def _planned(spec: FitSpec, store: Store, report: Report, subject: Subject | None = None) -> Plan:
+def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None = None) -> Plan:
     """The plan, however few stimuli it tests."""
     dataset, source, readout = DATASETS[spec.dataset], BACKBONES[spec.backbone], READOUTS[spec.readout]
     options = readout.read(dict(spec.options))
@@ -257,31 +257,27 @@ def _planned(spec: FitSpec, store: Store, report: Report, subject: Subject | Non
     fingerprint = source.fingerprint(spec.backbone, spec.weights)
     subject = subject or dataset.open(spec.subject, store, report)
     _check_targets(spec, subject)
-    _check_frames(spec, readout, subject)
+    if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
+        raise BadOption(
+            f"{readout.name} reads the frames of clips one after another. Choose a data set of clips and --over-frames sequence."
+        )
     if spec.extra_subjects and not readout.shares:
         sharing = ", ".join(name for name, each in READOUTS.items() if each.shares)
         raise BadOption(f"{readout.name} shares nothing between subjects, so extra subjects are of no use. Readouts that do: {sharing}.")
     hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
     target_groups = target_groups_of(subject, spec.target_groups, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
     extra_subjects = tuple(_plan_extra_subject(spec, other, store, report) for other in spec.extra_subjects)
-    planned = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, target_groups, extra_subjects)
-    for fold in planned.folds:
-        planned.inner(fold)
-    return planned
+    fit_plan = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, target_groups, extra_subjects)
+    for fold in fit_plan.folds:
+        fit_plan.inner(fold)
+    return fit_plan
 
 
 def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:
     """The plan of the same fit for another subject."""
     if other == spec.subject:
         raise ValueError(f"{other} is the subject itself; extra subjects are others.")
-    return _planned(replace(spec, subject=other, extra_subjects=(), rois=(), target_groups="hemisphere"), store, report)
-
-
-def _check_frames(spec: FitSpec, readout: Readout, subject: Subject) -> None:
-    if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
-        raise BadOption(
-            f"{readout.name} reads the frames of clips one after another. Choose a data set of clips and --over-frames sequence."
-        )
+    return _plan(replace(spec, subject=other, extra_subjects=(), rois=(), target_groups="hemisphere"), store, report)
 
 
 def _check_targets(spec: FitSpec, subject: Subject) -> None:

@@ -51,6 +51,6 @@ def examine(dataset: str, store: Store, report: Report = silent, device: str = "
     checkup(data_dir() / dataset, store, report)
 
 
-def occlude_picture(request: OcclusionRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+def occlude_image(request: OcclusionRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Compute the occlusion map of an image for a region; the image itself is not stored."""
     compute(request, store, report, device)

@@ -39,7 +39,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Every field that is tried: ``x``, ``y``, ``size`` (m,) in degrees, and ``predicted`` (n_pictures, m) float32, columns of length 1."""
+    """Every field that is tried: ``x``, ``y``, ``size`` (m,) in degrees, and ``predicted`` (n_images, m) float32, columns of length 1."""
 
     x: np.ndarray
     y: np.ndarray

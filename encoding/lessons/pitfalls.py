@@ -14,7 +14,7 @@ from encoding.lessons._linear import standardised
 from encoding.readouts import ridge
 from encoding.readouts._moments import Moments
 
-N_TRAIN, N_TEST = 60, 40  # pictures of each split of the leak: few, as in many real experiments
+N_TRAIN, N_TEST = 60, 40  # images of each split of the leak: few, as in many real experiments
 N_COMPONENTS = 30
 N_CHOSEN = 20  # features chosen for each vertex
 N_SPLITS = 6
@@ -29,8 +29,8 @@ class Leak:
     """r of every vertex for each random split and each of :data:`WAYS`, (n_splits, n_ways, t) float64.
 
     ``honest`` fits scaler, PCA and penalty on training images. ``components`` fits scaler and PCA on test images, too. ``alpha``
-    takes for each vertex the penalty that does best on the test pictures. ``chosen honestly`` takes for each vertex the features that
-    correlate most with it on training pictures, ``chosen with the test`` those on all pictures; weights are always of training pictures.
+    takes for each vertex the penalty that does best on the test images. ``chosen honestly`` takes for each vertex the features that
+    correlate most with it on training images, ``chosen with the test`` those on all images; weights are always of training images.
     """
 
     r: np.ndarray

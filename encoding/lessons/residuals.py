@@ -38,7 +38,7 @@ class Bent:
 def bent_vertex(components: np.ndarray, fold: Fold, *, seed: int = 0) -> Bent:
     """A vertex whose response is the drive plus :data:`BEND` times its square, and noise to a ceiling of :data:`CEILING`.
 
-    ``components`` (n, p) are principal components of the images' pixels; the first, by and large how dark a picture is, is the drive.
+    ``components`` (n, p) are principal components of the images' pixels; the first, by and large how dark an image is, is the drive.
     """
     X = standardised(components[:, :N_FEATURES], fold.train)
     signal = standardised((X[:, 0] + BEND * X[:, 0] ** 2)[:, None], fold.train)[:, 0]

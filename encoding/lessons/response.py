@@ -28,7 +28,7 @@ class Answer:
         return self.measured - self.signal
 
 
-def answer(responses: np.ndarray, signal: np.ndarray, ceiling: float, picture: int) -> Answer:
+def answer(responses: np.ndarray, signal: np.ndarray, ceiling: float, image: int) -> Answer:
     """What a simulated vertex answered to one of its images.
 
     Parameters
@@ -39,12 +39,12 @@ def answer(responses: np.ndarray, signal: np.ndarray, ceiling: float, picture: i
     image : row of both.
     """
     return Answer(
-        measured=float(responses[picture]),
-        signal=float(np.sqrt(ceiling) * signal[picture]),
-        weaker=float(np.mean(responses < responses[picture])),
+        measured=float(responses[image]),
+        signal=float(np.sqrt(ceiling) * signal[image]),
+        weaker=float(np.mean(responses < responses[image])),
     )
 
 
 def strongest(responses: np.ndarray, n: int) -> np.ndarray:
-    """The rows of the ``n`` largest of (n_pictures,) responses, largest first."""
+    """The rows of the ``n`` largest of (n_images,) responses, largest first."""
     return np.argsort(-np.asarray(responses), kind="stable")[:n]

@@ -57,7 +57,7 @@ def ridge_path(Z: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray
     scores, weights = [], []
     for alpha in alphas:
         model = fitted(Z, Y, Fold(train, test), alpha=float(alpha))
-        found = [score(model.predict(Z[rows]), Y[rows]) for rows in (train, test)]
-        scores.append([float(np.nanmean(each[name])) for name in ("r", "r2") for each in found])
+        by_rows = [score(model.predict(Z[rows]), Y[rows]) for rows in (train, test)]
+        scores.append([float(np.nanmean(each[name])) for name in ("r", "r2") for each in by_rows])
         weights.append(model.weights[:, shown])
     return RidgePath(alphas, *np.array(scores).T, np.array(weights))

@@ -61,7 +61,7 @@ def profile(responses: np.ndarray, kind: np.ndarray, names: Sequence[str]) -> Pr
     groups = [mean[kind == name] for name in names]
     few = [name for name, values in zip(names, groups, strict=True) if len(values) < 2]
     if few:
-        raise ValueError(f"Fewer than two pictures show {', '.join(few)}: too few for a mean with an error.")
+        raise ValueError(f"Fewer than two images show {', '.join(few)}: too few for a mean with an error.")
     return Profile(
         names=tuple(names),
         means=np.array([values.mean() for values in groups]),

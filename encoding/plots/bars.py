@@ -254,14 +254,14 @@ def strokes(x: tuple[np.ndarray, np.ndarray], y: tuple[np.ndarray, np.ndarray]) 
 
 
 def _checked(intervals: Mapping[str, Interval] | None, table: pd.DataFrame, hemis: Sequence[str]) -> dict[str, Interval]:
-    found = {}
+    runs = {}
     for hemi in hemis if intervals else ():
         low, high = (np.asarray(end, float) for end in intervals[hemi])
         n_rows = int((table["hemi"] == hemi).sum())
         if low.shape != (n_rows,) or high.shape != (n_rows,):
             raise ValueError(f"The intervals of {hemi} have shapes {low.shape} and {high.shape}; the table has {n_rows} rows of it.")
-        found[hemi] = (low, high)
-    return found
+        runs[hemi] = (low, high)
+    return runs
 
 
 def _separate(fig: go.Figure, row: Row) -> None:
@@ -278,8 +278,9 @@ def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | 
     upright = longest * len(row.x) > MOST_CHARACTERS
     if upright:
         longest = max(len(roi) + 2 + len(numbers) for roi, numbers in counts.items())
+    sides = " · ".join(hemi_name(each.hemi).split()[0].lower() for each in bars) if len(bars) > 1 else ""
     fig.update_xaxes(
-        title={"text": f"ROI, with the number of {unit.many}{_sides(bars)}", "font": {"size": SMALL + 1}, "standoff": 8},
+        title={"text": f"ROI, with the number of {unit.many} {sides}".rstrip(), "font": {"size": SMALL + 1}, "standoff": 8},
         tickvals=list(row.x.values()),
         ticktext=[
             f"{f'<b>{roi}</b>' if roi == selected else roi}{'  ' if upright else '<br>'}{numbers}" for roi, numbers in counts.items()
@@ -292,11 +293,6 @@ def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | 
         tickcolor=CLEAR,
     )
     fig.update_layout(margin_b=(longest * CHARACTER if upright else 2 * LINE_HEIGHT) + 2 * LINE_HEIGHT)
-
-
-def _sides(bars: Sequence[_Bars]) -> str:
-    sides = " · ".join(hemi_name(each.hemi).split()[0].lower() for each in bars)
-    return f" {sides}" if len(bars) > 1 else ""
 
 
 def _class_names(row: Row) -> Iterator[dict]:

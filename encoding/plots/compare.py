@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,6 @@ N_SQUARES = 48  # along each side
 ROOM = 0.86  # of an ROI's width that its bars take together
 ROW_HEIGHT = 230  # px, of one hemisphere
 MORE_COLOURS = ("#2878B5", "#DD6B20", "#B8860B", "#8C8C8C")  # of the third fit and on
-
-
-def run_colours(n_runs: int) -> list[str]:
-    """Colours of the compared fits A, B, C …."""
-    return ([TEST, TRAIN, *MORE_COLOURS] * n_runs)[:n_runs]
 
 
 def paired_bars(
@@ -61,7 +57,7 @@ def paired_bars(
     fig = go.Figure()
     for number, hemi in enumerate(hemis):
         axes = {"xaxis": "x", "yaxis": _axis("y", number)}
-        for place, (name, colour) in enumerate(zip(tables, run_colours(len(tables)), strict=True)):
+        for place, (name, colour) in enumerate(zip(tables, cycle((TEST, TRAIN, *MORE_COLOURS)), strict=False)):
             rows = whole[place][whole[place]["hemi"] == hemi]
             x = np.array([row.x[roi] for roi in rows["roi"]]) + width * (place - (len(tables) - 1) / 2)
             fig.add_trace(_bars(name, hemi, rows, x, width * 0.94, colour, first=number == 0).update(axes))
@@ -95,8 +91,8 @@ class _Counted:
     """What the names below the bars need: a hemisphere's ROIs and their vertices, of the first fit that has each."""
 
     def __init__(self, tables: Sequence[pd.DataFrame], hemi: str) -> None:
-        found = {row.roi: row.n_vertices for table in reversed(tables) for row in table[table["hemi"] == hemi].itertuples()}
-        self.hemi, self.rois, self.n_vertices = hemi, np.array(list(found), object), np.array(list(found.values()))
+        n_vertices = {row.roi: row.n_vertices for table in reversed(tables) for row in table[table["hemi"] == hemi].itertuples()}
+        self.hemi, self.rois, self.n_vertices = hemi, np.array(list(n_vertices), object), np.array(list(n_vertices.values()))
 
 
 def _bars(name: str, hemi: str, rows: pd.DataFrame, x: np.ndarray, width: float, colour: str, *, first: bool) -> go.Bar:

@@ -152,10 +152,10 @@ def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple
     import plotly.graph_objects as go
 
     fig, start = go.Figure(), 0
-    for block, found in values.items():
+    for block, responses in values.items():
         fig.add_scattergl(
-            x=np.arange(start, start + len(found), dtype=np.float32),
-            y=np.asarray(found, np.float32),
+            x=np.arange(start, start + len(responses), dtype=np.float32),
+            y=np.asarray(responses, np.float32),
             mode="markers",
             name=hemi_name(block),
             marker={"color": hemi_colour(block), "size": 4, "opacity": 0.6},
@@ -164,7 +164,7 @@ def response_strip(values: Mapping[str, np.ndarray], *, what: str, marked: tuple
         )
         if marked and marked[0] == block:
             fig.add_vline(x=start + marked[1], line={"color": STROKE, "width": 2})
-        start += len(found)
+        start += len(responses)
     fig.add_hline(y=0, line={"color": LINE, "width": 1})
     fig.update_xaxes(title_text=f"{unit.many.capitalize()}, in the order of the responses' columns", showgrid=False)
     fig.update_yaxes(title_text=what)

@@ -76,7 +76,7 @@ def divided(kinds: Sequence[str], left_out: Mapping[str, np.ndarray], shares: Ma
         fig.add_annotation(x=x, xref="paper", text=text, **place)
     axis = {"showgrid": False, "title": {"text": "What drives the vertices", "font": {"size": SMALL + 1}}}
     fig.update_layout(barmode="relative", xaxis=axis | {"domain": [0, 0.47]}, xaxis2=axis | {"domain": [0.53, 1], "anchor": "y"})
-    fig.update_yaxes(title_text="R² on test pictures")
+    fig.update_yaxes(title_text="R² on test images")
     theme(fig, height=height)
     return fig.update_layout(margin_t=56, legend={"y": 1.1})
 
@@ -93,13 +93,13 @@ def dissimilarities(model: np.ndarray, brain: np.ndarray, *, height: int = HEIGH
 
     fig = go.Figure()
     for axis, (name, matrix) in zip(("", "2"), {"Model": model, "Brain": brain}.items(), strict=True):
-        ranks = np.zeros(matrix.shape, np.uint8)  # a byte each travels; a picture is at no distance from itself
+        ranks = np.zeros(matrix.shape, np.uint8)  # a byte each travels; an image is at no distance from itself
         pairs = np.triu_indices(len(matrix), 1)
         ranks[pairs] = np.round(100 * (rankdata(matrix[pairs]) - 1) / max(1, len(pairs[0]) - 1))
         ranks.T[pairs] = ranks[pairs]
         known = {"z": ranks, "zmin": 0, "zmax": 100, "colorscale": SPACES, "showscale": axis == "2"}
         bar = {"title": {"text": "rank, %", "side": "right"}, "thickness": 10, "outlinewidth": 0}
-        hover = f"{name}: pictures %{{x}} and %{{y}}, further apart than %{{z:.0f}} % of pairs<extra></extra>"
+        hover = f"{name}: images %{{x}} and %{{y}}, further apart than %{{z:.0f}} % of pairs<extra></extra>"
         fig.add_heatmap(name=name, xaxis=f"x{axis}", yaxis=f"y{axis}", colorbar=bar, hovertemplate=hover, **known)
     axis_style = {"showticklabels": False, "showgrid": False, "constrain": "domain", "ticks": ""}
     fig.update_layout(
@@ -122,7 +122,7 @@ def scores_by_factor(factors: Sequence[float], rsa: np.ndarray, encoding: np.nda
         hover = f"times %{{x}}<br>{name}: %{{y:.3f}}<extra></extra>"
         fig.add_scatter(x=list(factors), y=values, name=name, mode="lines+markers", line=line, marker_size=7, hovertemplate=hover)
     fig.update_xaxes(title_text="One feature multiplied by", type="log", tickvals=list(factors), ticktext=[f"{each:g}" for each in factors])
-    fig.update_yaxes(title_text="Score on test pictures", range=[0, 1.1 * max(np.max(rsa), np.max(encoding))])
+    fig.update_yaxes(title_text="Score on test images", range=[0, 1.1 * max(np.max(rsa), np.max(encoding))])
     return theme(fig, height=height)
 
 
@@ -147,7 +147,7 @@ def leaks(ways: Sequence[str], series: Mapping[str, np.ndarray], *, height: int 
     fig.add_hline(y=0, line={"color": LINE, "width": 1})
     fig.update_layout(barmode="group", bargap=0.3)
     fig.update_xaxes(showgrid=False)
-    fig.update_yaxes(title_text="Mean r on test pictures")
+    fig.update_yaxes(title_text="Mean r on test images")
     return theme(fig, height=height).update_layout(margin_b=56)
 
 
@@ -165,19 +165,19 @@ def chosen_twice(first: np.ndarray, second: np.ndarray, chosen: np.ndarray, *, h
     others = np.setdiff1d(np.arange(len(first)), chosen)
     fig = go.Figure()
     for columns, name, colour, size in ((others, "Other vertices", translucent(CEILING, 0.35), 4), (chosen, "Chosen vertices", TRAIN, 5)):
-        hover = "r %{x:.2f} on the pictures that choose, %{y:.2f} on others<extra></extra>"
+        hover = "r %{x:.2f} on the images that choose, %{y:.2f} on others<extra></extra>"
         fig.add_scattergl(
             x=first[columns], y=second[columns], name=name, mode="markers", marker={"color": colour, "size": size}, hovertemplate=hover
         )
     most = float(max(np.abs(first).max(), np.abs(second).max())) * 1.08
-    level(fig, float(second[chosen].mean()), x=(-most, most), name="Their mean on other pictures", colour=TRAIN, dash="dot")
+    level(fig, float(second[chosen].mean()), x=(-most, most), name="Their mean on other images", colour=TRAIN, dash="dot")
     fig.add_vline(x=float(first[chosen].mean()), line={"color": TRAIN, "width": 2})
     note = f"their mean here, {first[chosen].mean():.2f}"
     fig.add_annotation(
         x=float(first[chosen].mean()), y=1, yref="paper", xanchor="right", yanchor="top", text=note, showarrow=False, font_size=SMALL
     )
-    fig.update_xaxes(title_text="r on the pictures that choose", range=[-most, most])
-    fig.update_yaxes(title_text="r on other pictures", range=[-most, most])
+    fig.update_xaxes(title_text="r on the images that choose", range=[-most, most])
+    fig.update_yaxes(title_text="r on other images", range=[-most, most])
     return theme(fig, height=height)
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from PIL import Image
 
-SHOWN_SIDE = 480  # px, of the picture behind a heatmap
-HEAT_OPACITY = 0.85  # where the response changes most; where it does not change the picture shows
+SHOWN_SIDE = 480  # px, of the image behind a heatmap
+HEAT_OPACITY = 0.85  # where the response changes most; where it does not change the image shows
 ORANGE, PURPLE = (204, 96, 0), (94, 60, 153)  # the ends of PuOr, apart in every colour-vision deficiency
 
 

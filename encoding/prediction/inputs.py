@@ -18,22 +18,22 @@ class CannotPredict(ValueError):
     """A fit cannot make the requested prediction. The message gives the reason and the fix."""
 
 
-def n_columns_of(planned: Plan) -> dict[str, int]:
+def n_columns_of(plan: Plan) -> dict[str, int]:
     """Number of columns of each fitted hemisphere."""
-    return {hemi: planned.subject.responses[hemi].shape[1] for hemi in planned.hemis}
+    return {hemi: plan.subject.responses[hemi].shape[1] for hemi in plan.hemis}
 
 
-def check_kind(planned: Plan, n_frames: int) -> None:
+def check_kind(plan: Plan, n_frames: int) -> None:
     """Check that new stimuli have as many frames as those of the fit.
 
     Raises
     ------
     CannotPredict where they do not.
     """
-    if n_frames != planned.stimuli.n_frames:
-        counts = (planned.stimuli.n_frames, n_frames)
-        seen, given = (f"{n} frames of each clip" if n > 1 else "pictures" for n in counts)
-        raise CannotPredict(f"This fit of {planned.spec.dataset} saw {seen}; it cannot predict from {given}.")
+    if n_frames != plan.stimuli.n_frames:
+        counts = (plan.stimuli.n_frames, n_frames)
+        seen, given = (f"{n} frames of each clip" if n > 1 else "images" for n in counts)
+        raise CannotPredict(f"This fit of {plan.spec.dataset} saw {seen}; it cannot predict from {given}.")
 
 
 def check_axes(result: ScoreTables) -> None:
@@ -59,9 +59,9 @@ def model_and_basis(model: Callable[[str], Model], seen: Any, group: TargetGroup
     return fitted, fitted.basis(seen)
 
 
-def every_column(planned: Plan) -> dict[str, np.ndarray]:
+def every_column(plan: Plan) -> dict[str, np.ndarray]:
     """All column indices of each fitted hemisphere."""
-    return {hemi: np.arange(width) for hemi, width in n_columns_of(planned).items()}
+    return {hemi: np.arange(width) for hemi, width in n_columns_of(plan).items()}
 
 
 def on_axes(result: ScoreTables, fold: int, features: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -75,8 +75,8 @@ def on_axes(result: ScoreTables, fold: int, features: Mapping[str, np.ndarray]) 
     -------
     (b, k) float32; spaces stand side by side, and so do a clip's frames.
     """
-    planned, scores = result.plan, []
-    for layers in planned.spaces:
-        frames = [features[layer].reshape(len(features[layer]) * planned.n_frames, -1) for layer in layers]
+    plan, scores = result.plan, []
+    for layers in plan.spaces:
+        frames = [features[layer].reshape(len(features[layer]) * plan.n_frames, -1) for layer in layers]
         scores.append(project(frames, *result.projection(fold, layers)).reshape(len(features[layers[0]]), -1))
     return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)

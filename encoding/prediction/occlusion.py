@@ -146,7 +146,7 @@ class OcclusionRequest:
     roi : the region, or ``all``.
     columns : names the region's columns (:func:`columns_digest`), so that a map is of the region as it is, not of its name.
     folds : whose models predict; empty means all.
-    picture : digest of the pixels of the frames (:class:`encoding.prediction.predictor.InMemory`).
+    image : digest of the pixels of the frames (:class:`encoding.prediction.predictor.InMemory`).
     frames : the image, or the clip's frames, each by :func:`as_png`; they are no part of the key.
     """
 
@@ -156,13 +156,13 @@ class OcclusionRequest:
     n_grid: int
     patch: float
     folds: tuple[int, ...]
-    picture: str
+    image: str
     frames: tuple[bytes, ...] = field(repr=False, compare=False)
 
     @property
     def key(self) -> str:
         """Key of the map in the Store, and of the job that computes it."""
-        made = {"fit": self.fit, "roi": self.roi, "columns": self.columns, "picture": self.picture, "folds": list(self.folds)}
+        made = {"fit": self.fit, "roi": self.roi, "columns": self.columns, "picture": self.image, "folds": list(self.folds)}
         return digest("occlusion", OCCLUSION_VERSION, n_grid=self.n_grid, patch=self.patch, **made)
 
 
@@ -185,7 +185,7 @@ def compute(request: OcclusionRequest, store: Store, report: Report = silent, de
     shape = {"n_grid": request.n_grid, "patch": request.patch, "folds": request.folds}
     occlusion = occlude(predictor, frames, columns, **shape, report=subprogress(report, 0.15, 1))
     arrays = {"drop": occlusion.drop, "uncovered": np.array(occlusion.uncovered), "patch": np.array(occlusion.patch)}
-    made_from = {"fit": request.fit, "roi": request.roi, "picture": request.picture, "simulated": result.plan.subject.simulated}
+    made_from = {"fit": request.fit, "roi": request.roi, "picture": request.image, "simulated": result.plan.subject.simulated}
     store.put(request.key, arrays, made_from | {"n_grid": request.n_grid, "device": predictor.device})
     return occlusion
 

@@ -38,7 +38,7 @@ from encoding.storage.store import Store, StoreReadOnly
 BLOCK_BYTES = 128 * 2**20  # of predictions in memory at a time
 
 
-def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report = silent) -> ImageFiles | VideoFiles:
+def stimuli_in(folder: str | Path, plan: Plan, store: Store, report: Report = silent) -> ImageFiles | VideoFiles:
     """List the images directly in a folder in natural order; the clips for a fit of clips.
 
     Images in formats that are not read, and those in folders below, are left out with a warning.
@@ -47,7 +47,7 @@ def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report =
     ------
     BadData where the folder is missing or holds none.
     """
-    folder, of_clips = Path(folder).expanduser(), planned.of_clips
+    folder, of_clips = Path(folder).expanduser(), plan.of_clips
     listing, kind = (list_videos, VideoFiles) if of_clips else (list_images, ImageFiles)
     paths = listing(folder)
     left_out = "" if of_clips else not_listed(folder)
@@ -55,18 +55,18 @@ def stimuli_in(folder: str | Path, planned: Plan, store: Store, report: Report =
         warnings.warn(f"{folder}: {left_out}", stacklevel=2)
     if not paths:
         wanted = "clips (.mp4, .mov …)" if of_clips else "images (.png, .jpg …)"
-        message = f"{folder} holds no {wanted}, which the fit of {planned.spec.dataset} {planned.spec.subject} predicts from."
+        message = f"{folder} holds no {wanted}, which the fit of {plan.spec.dataset} {plan.spec.subject} predicts from."
         raise BadData(f"{message} {left_out}".strip())
     return kind(paths, fingerprint=files_fingerprint(paths, store, report))
 
 
-def unfitted(planned: Plan) -> dict[str, int]:
+def unfitted(plan: Plan) -> dict[str, int]:
     """Count the vertices of each hemisphere without a model: outside the fit's target groups, or in a hemisphere that was not fitted."""
-    fitted = dict.fromkeys(planned.subject.hemis, 0)
-    for part in planned.target_groups:
+    fitted = dict.fromkeys(plan.subject.hemis, 0)
+    for part in plan.target_groups:
         for hemi, columns in part.columns.items():
             fitted[hemi] += len(columns)
-    return {hemi: planned.subject.responses[hemi].shape[1] - n for hemi, n in fitted.items()}
+    return {hemi: plan.subject.responses[hemi].shape[1] - n for hemi, n in fitted.items()}
 
 
 def predict(result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, device: str = "auto") -> dict[str, np.ndarray]:
@@ -147,15 +147,15 @@ def save_predictions(result: ScoreTables, stimuli: Stimuli, folder: str | Path, 
 
 def account(result: ScoreTables) -> dict[str, Any]:
     """Describe the predictions of a fit as a JSON-able dict; ``unfitted`` counts the vertices that are NaN."""
-    planned = result.plan
+    plan = result.plan
     return {
         "key": result.key,
-        "spec": planned.spec.to_dict(),
-        "simulated": planned.subject.simulated,
-        "units": f"those of the responses of {planned.spec.dataset}",
-        "n_models": len(planned.folds),
-        "n_train": [len(fold.train) for fold in planned.folds],
-        "unfitted": {hemi: n for hemi, n in unfitted(planned).items() if hemi in planned.hemis},
+        "spec": plan.spec.to_dict(),
+        "simulated": plan.subject.simulated,
+        "units": f"those of the responses of {plan.spec.dataset}",
+        "n_models": len(plan.folds),
+        "n_train": [len(fold.train) for fold in plan.folds],
+        "unfitted": {hemi: n for hemi, n in unfitted(plan).items() if hemi in plan.hemis},
         "provenance": dict(result.provenance),
     }
 
@@ -178,23 +178,23 @@ def predicted_blocks(
     rows : slice of the stimuli.
     predicted : hemisphere to (b, n_vertices) float32.
     """
-    planned, store, device = result.plan, result.store, choose_device(device)
+    plan, store, device = result.plan, result.store, choose_device(device)
     if refusal := result.prediction_refusal():
         raise CannotPredict(f"This fit cannot predict new stimuli. {refusal}")
-    new = replace(planned, subject=replace(planned.subject, stimuli=stimuli))
-    check_kind(planned, new.stimuli.n_frames)
+    new = replace(plan, subject=replace(plan.subject, stimuli=stimuli))
+    check_kind(plan, new.stimuli.n_frames)
     if not len(stimuli):
         raise CannotPredict("There are no stimuli to predict responses to.")
     if result.has_data:
-        complete(planned, store, subprogress(report, 0, 0.3), device)
-    if planned.readout.uses_components:
+        complete(plan, store, subprogress(report, 0, 0.3), device)
+    if plan.readout.uses_components:
         check_axes(result)
         try:
             extract_features(new, store, subprogress(report, 0.3, 0.8), device, of_dataset=False)
         except StoreReadOnly:
             yield from _blocks_in_memory(result, stimuli, report, device)
             return
-    n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(planned).values()))))
+    n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(plan).values()))))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         report(0.8 + 0.2 * start / n, f"predicting: {start:,} of {n:,}")
@@ -212,35 +212,35 @@ def _blocks_in_memory(result: ScoreTables, stimuli: Stimuli, report: Report, dev
         yield rows, predictor(Chosen(stimuli, np.arange(rows.start, rows.stop)), report=subprogress(report, start / n, rows.stop / n))
 
 
-def complete(planned: Plan, store: Store, report: Report, device: str) -> None:
+def complete(plan: Plan, store: Store, report: Report, device: str) -> None:
     """Recompute components and models of a finished fit that were evicted from the Store; the result is identical."""
-    uses_components = planned.readout.uses_components
-    spaces = [planned.components_key(fold, layers) for fold in planned.folds for layers in planned.spaces] if uses_components else []
-    models = [planned.weights_key(fold, part) for fold in planned.folds for part in planned.target_groups]
+    uses_components = plan.readout.uses_components
+    spaces = [plan.components_key(fold, layers) for fold in plan.folds for layers in plan.spaces] if uses_components else []
+    models = [plan.weights_key(fold, part) for fold in plan.folds for part in plan.target_groups]
     gone = [key for key in (*spaces, *models) if store.get(key) is None]
     if not gone:
         return
-    preflight(planned, store, device).check()
-    if planned.extra_subjects or any(key in gone for key in spaces):
-        for each_plan in (planned, *planned.extra_subjects):
+    preflight(plan, store, device).check()
+    if plan.extra_subjects or any(key in gone for key in spaces):
+        for each_plan in (plan, *plan.extra_subjects):
             extract_features(each_plan, store, subprogress(report, 0, 0.5), device)
-    for fold in planned.folds:
-        Z = reduce_features(planned, fold, store, subprogress(report, 0.5, 0.7), device) if uses_components else None
-        for part in planned.target_groups:
-            fit_readout(planned, fold, part, Z, store, subprogress(report, 0.7, 1), device)
+    for fold in plan.folds:
+        Z = reduce_features(plan, fold, store, subprogress(report, 0.5, 0.7), device) if uses_components else None
+        for part in plan.target_groups:
+            fit_readout(plan, fold, part, Z, store, subprogress(report, 0.7, 1), device)
 
 
 def _predict_rows(result: ScoreTables, new: Plan, rows: slice) -> dict[str, np.ndarray]:
     """Predict a block of the new plan's stimuli: hemisphere to (b, n_vertices) float32, the mean over folds."""
-    planned, columns = result.plan, every_column(result.plan)
+    plan, columns = result.plan, every_column(result.plan)
 
     def predict_one(fold: int) -> dict[str, np.ndarray]:
-        if planned.readout.uses_components:
+        if plan.readout.uses_components:
             features_of = {layer: features.load(key, result.store)[rows] for layer, key in new.feature_keys.items()}
             seen = on_axes(result, fold, features_of)
         else:
             seen = inputs(new, np.arange(rows.start, rows.stop), None)
         basis_of = partial(model_and_basis, partial(result.model, fold=fold), seen)
-        return predict_fold(planned.target_groups, basis_of, rows.stop - rows.start, columns)
+        return predict_fold(plan.target_groups, basis_of, rows.stop - rows.start, columns)
 
-    return mean_over_folds(range(len(planned.folds)), predict_one)
+    return mean_over_folds(range(len(plan.folds)), predict_one)

@@ -43,7 +43,7 @@ class InMemory(Stimuli):
 
     def __init__(self, stimuli: Sequence[Sequence[Image.Image]]) -> None:
         self._frames = tuple(map(tuple, stimuli))
-        self.names = tuple(f"picture {number}" for number in range(1, len(self._frames) + 1))
+        self.names = tuple(f"image {number}" for number in range(1, len(self._frames) + 1))
         self.n_frames = len(self._frames[0]) if self._frames else 1
 
     @property
@@ -97,17 +97,17 @@ class Predictor:
         CannotPredict where the PCA axes were not kept, or components or models are no longer in the Store.
         NoWeights, ValueError where the network cannot be opened or differs from the one of the fit.
         """
-        planned, device = result.plan, choose_device(device)
+        plan, device = result.plan, choose_device(device)
         if refusal := result.prediction_refusal():
-            raise CannotPredict(f"This fit cannot predict new pictures. {refusal}")
+            raise CannotPredict(f"This fit cannot predict new images. {refusal}")
         if not result.is_complete():
             raise CannotPredict("The models of this fit are not in the Store, so nothing can be predicted with it. Fit it again.")
         backbone = None
-        if planned.readout.uses_components:
+        if plan.readout.uses_components:
             check_axes(result)
-            backbone = planned.source.open(planned.spec.backbone, planned.spec.weights)
-            if backbone.fingerprint != planned.backbone_fingerprint:
-                raise CannotPredict(f"The weights of {planned.spec.backbone} are not those of this fit. Fit it again.")
+            backbone = plan.source.open(plan.spec.backbone, plan.spec.weights)
+            if backbone.fingerprint != plan.backbone_fingerprint:
+                raise CannotPredict(f"The weights of {plan.spec.backbone} are not those of this fit. Fit it again.")
             backbone = backbone.to(device)
         return cls(result, backbone, device, _model=lru_cache(maxsize=MOST_MODELS)(result.model))
 
@@ -131,22 +131,22 @@ class Predictor:
         ------
         CannotPredict where the stimuli are of another kind than the fit's. Whatever preparing or passing them forward raises.
         """
-        planned, n = self.result.plan, len(stimuli)
-        check_kind(planned, stimuli.n_frames)
-        folds = folds or range(len(planned.folds))
-        columns = every_column(planned) if columns is None else columns
-        found = {hemi: np.empty((n, len(wanted)), np.float32) for hemi, wanted in columns.items()}
+        plan, n = self.result.plan, len(stimuli)
+        check_kind(plan, stimuli.n_frames)
+        folds = folds or range(len(plan.folds))
+        columns = every_column(plan) if columns is None else columns
+        predicted = {hemi: np.empty((n, len(wanted)), np.float32) for hemi, wanted in columns.items()}
         with self._turn:
             for rows, seen in self._seen(stimuli, folds):
 
                 def predict_one(fold: int, rows: slice = rows, seen: dict[int, Any] = seen) -> dict[str, np.ndarray]:
                     basis_of = partial(model_and_basis, partial(self._model, fold=fold), seen[fold])
-                    return predict_fold(planned.target_groups, basis_of, rows.stop - rows.start, columns)
+                    return predict_fold(plan.target_groups, basis_of, rows.stop - rows.start, columns)
 
                 for hemi, values in mean_over_folds(folds, predict_one).items():
-                    found[hemi][rows] = values
+                    predicted[hemi][rows] = values
                 report(rows.stop / n, f"predicting: {rows.stop:,} of {n:,}")
-        return found
+        return predicted
 
     def stored(self, row: int) -> dict[str, np.ndarray]:
         """Predict the response to row ``row`` of the fit's data set; see :func:`predict_row`."""
@@ -155,10 +155,10 @@ class Predictor:
 
     def _seen(self, stimuli: Stimuli, folds: Sequence[int]) -> Iterator[tuple[slice, dict[int, Any]]]:
         """Batch after batch: its rows, and for each fold what its models predict from."""
-        planned = self.result.plan
+        plan = self.result.plan
         if self.backbone is None:
-            rows, shown = np.arange(len(stimuli)), replace(planned, subject=replace(planned.subject, stimuli=stimuli))
-            yield slice(0, len(stimuli)), dict.fromkeys(folds, inputs(shown, rows, None))
+            rows, new_plan = np.arange(len(stimuli)), replace(plan, subject=replace(plan.subject, stimuli=stimuli))
+            yield slice(0, len(stimuli)), dict.fromkeys(folds, inputs(new_plan, rows, None))
             return
         done = 0
         for batch in self._batches(stimuli):
@@ -169,11 +169,11 @@ class Predictor:
         """Layer to features (b, n_features) float32, batch after batch; the first stimulus goes alone and tells how many go together."""
         import torch
 
-        planned, size = self.result.plan, 1
-        layers, over = planned.spec.layers, planned.over_frames
+        plan, size = self.result.plan, 1
+        layers, over = plan.spec.layers, plan.over_frames
         with closing(features.prepared(stimuli, self.backbone, self.device, over)) as images:
             while batch := list(islice(images, size)):
-                passed = self.backbone.activations(torch.cat(batch).to(self.device), layers, planned.spec.pool)
+                passed = self.backbone.activations(torch.cat(batch).to(self.device), layers, plan.spec.pool)
                 if size == 1:
                     size = features.largest_batch(batch[0], sum(4 * each.numel() for each in passed.values()), self.device)
                 yield {layer: over_frames(each, len(batch[0]), over).cpu().numpy() for layer, each in passed.items()}
@@ -193,12 +193,12 @@ def predict_row(result: Result, row: int, model: Callable[[str, int], Model] | N
     -------
     For each fitted hemisphere (n_vertices,) float32 in the units of the responses.
     """
-    planned, model = result.plan, model or result.model
+    plan, model = result.plan, model or result.model
 
     def predict_one(fold: int) -> dict[str, np.ndarray]:
-        Z = result.components(fold) if planned.readout.uses_components else None
-        basis_of = partial(model_and_basis, partial(model, fold=fold), inputs(planned, np.array([row]), Z))
-        return predict_fold(planned.target_groups, basis_of, 1, every_column(planned))
+        Z = result.components(fold) if plan.readout.uses_components else None
+        basis_of = partial(model_and_basis, partial(model, fold=fold), inputs(plan, np.array([row]), Z))
+        return predict_fold(plan.target_groups, basis_of, 1, every_column(plan))
 
-    found = mean_over_folds(folds_unseen(result, row) or range(len(planned.folds)), predict_one)
-    return {hemi: values[0] for hemi, values in found.items()}
+    predicted = mean_over_folds(folds_unseen(result, row) or range(len(plan.folds)), predict_one)
+    return {hemi: values[0] for hemi, values in predicted.items()}

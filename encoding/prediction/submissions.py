@@ -122,10 +122,10 @@ def check(results: Sequence[Result]) -> Challenge:
 
 
 def _check_whole(result: Result) -> None:
-    planned = result.plan
-    for hemi, n in unfitted(planned).items():
+    plan = result.plan
+    for hemi, n in unfitted(plan).items():
         if n:
-            spec, of = planned.spec, planned.subject.responses[hemi].shape[1]
+            spec, of = plan.spec, plan.subject.responses[hemi].shape[1]
             chosen = f"target groups {spec.target_groups}, hemi {spec.hemi}" + (f", ROIs {' '.join(spec.rois)}" if spec.rois else "")
             raise CannotPredict(
                 f"{result.key} has no model for {n:,} of {of:,} vertices in {hemi} ({chosen}). The challenge asks for all of them: "
@@ -178,11 +178,11 @@ def _write_2021(results: Sequence[Result], folder: Path, report: Report, device:
         for result in of_track:
             number, subject = results.index(result), result.plan.subject
             part = subprogress(report, number / len(results), (number + 1) / len(results))
-            found = predict(result, subject.unlabelled, report=part, device=device)[BLOCK].astype(np.float64)
-            _require_finite(found, result)
+            predicted = predict(result, subject.unlabelled, report=part, device=device)[BLOCK].astype(np.float64)
+            _require_finite(predicted, result)
             for roi in rois:
                 columns = slice(None) if full else subject.rois[BLOCK][roi]
-                predictions[roi][subject.name.removesuffix(FULL)] = np.ascontiguousarray(found[:, columns])
+                predictions[roi][subject.name.removesuffix(FULL)] = np.ascontiguousarray(predicted[:, columns])
         if of_track:
             path = folder / f"{track}.pkl"
             write_pickle(predictions, path)

@@ -24,11 +24,11 @@ from encoding.datasets._videos import evenly_spaced
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-MOST_PICTURE_BYTES = 20 * 2**20
+MOST_IMAGE_BYTES = 20 * 2**20
 MOST_PIXELS = 40_000_000
 LEAST_SIDE, MOST_SIDE = 16, 1_024  # pixels; larger images are reduced to this, which is more than the input of any network here
 MOST_ASPECT = 8  # longer side over shorter: networks enlarge the shorter one
-PICTURES = "JPEG, PNG, WebP, BMP or GIF"
+IMAGES = "JPEG, PNG, WebP, BMP or GIF"
 
 MOST_CLIP_BYTES = 50 * 2**20
 MOST_SECONDS = 60.0
@@ -47,7 +47,7 @@ class BadUpload(ValueError):
 # ---- images
 
 
-def read_picture(data: bytes) -> Image.Image:
+def read_uploaded_image(data: bytes) -> Image.Image:
     """Decode an uploaded image.
 
     Parameters
@@ -62,10 +62,10 @@ def read_picture(data: bytes) -> Image.Image:
     ------
     BadUpload for anything but an undamaged JPEG, PNG, WebP, BMP or GIF within the bounds.
     """
-    _check_bytes(data, MOST_PICTURE_BYTES, "picture")
-    kind = picture_format(data)
+    _check_bytes(data, MOST_IMAGE_BYTES, "an image")
+    kind = image_format(data)
     if kind is None:
-        raise BadUpload(f"This file is no picture that is read here ({PICTURES}). {_looks_like(data)}".strip())
+        raise BadUpload(f"This file is no image that is read here ({IMAGES}). {_looks_like(data)}".strip())
     if kind in CANVAS and (size := CANVAS[kind](data)) is not None:  # these decoders take memory before they tell a size
         _check_pixels(*size)
     try:
@@ -82,12 +82,12 @@ def read_picture(data: bytes) -> Image.Image:
         raise BadUpload(f"This {kind} is damaged or cut short, so it cannot be read. Save it again and try that.") from error
 
 
-def picture_format(data: bytes) -> str | None:
+def image_format(data: bytes) -> str | None:
     """Identify the image format of a file by its first bytes, as Pillow names it; None for any format that is not read here.
 
     Examples
     --------
-    >>> picture_format(b"GIF89a..."), picture_format(b"<svg xmlns=...")
+    >>> image_format(b"GIF89a..."), image_format(b"<svg xmlns=...")
     ('GIF', None)
     """
     starts = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"BM": "BMP", b"GIF87a": "GIF", b"GIF89a": "GIF"}
@@ -135,7 +135,7 @@ def _check_bytes(data: bytes, most: int, what: str) -> None:
     if not data:
         raise BadUpload("This file is empty.")
     if len(data) > most:
-        raise BadUpload(f"This file has {len(data) / 2**20:,.1f} MB; a {what} may have {most / 2**20:,.0f} MB.")
+        raise BadUpload(f"This file has {len(data) / 2**20:,.1f} MB; {what} may have {most / 2**20:,.0f} MB.")
 
 
 def _check_pixels(width: int, height: int) -> None:
@@ -146,14 +146,14 @@ def _check_pixels(width: int, height: int) -> None:
 
 def _check_shape(width: int, height: int) -> None:
     if min(width, height) < LEAST_SIDE:
-        raise BadUpload(f"This picture has {width:,} x {height:,} pixels; {LEAST_SIDE} a side are the least.")
+        raise BadUpload(f"This image has {width:,} x {height:,} pixels; {LEAST_SIDE} a side are the least.")
     if max(width, height) > MOST_ASPECT * min(width, height):
-        raise BadUpload(f"This picture has {width:,} x {height:,} pixels: one side may be {MOST_ASPECT} times the other at most. Crop it.")
+        raise BadUpload(f"This image has {width:,} x {height:,} pixels: one side may be {MOST_ASPECT} times the other at most. Crop it.")
 
 
 def _too_many_pixels(*size: int) -> str:
     has = f"has {size[0]:,} x {size[1]:,} pixels" if size else "has far too many pixels"
-    return f"This picture {has}; {MOST_PIXELS / 1e6:,.0f} million are the most. Save it smaller."
+    return f"This image {has}; {MOST_PIXELS / 1e6:,.0f} million are the most. Save it smaller."
 
 
 def _looks_like(data: bytes) -> str:
@@ -162,11 +162,11 @@ def _looks_like(data: bytes) -> str:
     if re.search(rb"<svg\b", start):
         return "It is an SVG drawing: save it as PNG."
     if start.startswith((b"<!doctype html", b"<html", b"<?xml", b"<script")):
-        return "It is a web page or XML: save the picture itself."
-    known = {b"pk\x03\x04": "a zip archive: unpack it first", b"%pdf": "a PDF: save the picture as PNG"}
+        return "It is a web page or XML: save the image itself."
+    known = {b"pk\x03\x04": "a zip archive: unpack it first", b"%pdf": "a PDF: save the image as PNG"}
     known |= {b"ii*\x00": "a TIFF: save it as PNG", b"mm\x00*": "a TIFF: save it as PNG"}
     if data[4:8] == b"ftyp":
-        known[start[:4]] = "a video, or a HEIC or AVIF picture: save it as JPEG"
+        known[start[:4]] = "a video, or a HEIC or AVIF image: save it as JPEG"
     return next((f"It is {what}." for begin, what in known.items() if start.startswith(begin)), "")
 
 
@@ -189,10 +189,10 @@ def read_clip(data: bytes, n_frames: int) -> list[Image.Image]:
     ------
     BadUpload for anything but an undamaged video within the bounds.
     """
-    _check_bytes(data, MOST_CLIP_BYTES, "clip")
+    _check_bytes(data, MOST_CLIP_BYTES, "a clip")
     kind = clip_format(data)
     if kind is None:
-        still = "It is a picture, and this model was fitted to clips." if picture_format(data) else ""
+        still = "It is an image, and this model was fitted to clips." if image_format(data) else ""
         raise BadUpload(f"This file is no clip that is read here ({CLIPS}). {still or _looks_like(data)}".strip())
     with ONE_AT_A_TIME, _opened(data, kind) as container:
         crop, n_packets = check_complete(io.BytesIO(data), kind), _check_clip(container)
@@ -245,10 +245,10 @@ def _check_clip(container: InputContainer) -> int:
 def _frames_at(data: bytes, kind: str, places: Sequence[int], crop: Crop) -> tuple[dict[int, Image.Image], int]:
     """Return the frames at ``places`` so far as they are there, reduced, and how many were decoded to get to the last of them."""
     with _opened(data, kind) as container:
-        found, n_decoded = frames_at(container, places, crop, max_pixels=MOST_FRAME_PIXELS)
-    for image in found.values():
+        frames, n_decoded = frames_at(container, places, crop, max_pixels=MOST_FRAME_PIXELS)
+    for image in frames.values():
         image.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.LANCZOS)
-    return found, n_decoded
+    return frames, n_decoded
 
 
 @contextmanager

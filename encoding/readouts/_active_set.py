@@ -96,9 +96,9 @@ def solve_surely(
     nearby = torch.zeros_like(c)
     for step in range(int(n_steps.max()), -1, -1):
         more = NEARBY ** -n_steps.clamp(max=step)  # targets that need fewer steps wait at their first
-        nearby, found = solve_active(gram, c, l1 * more, l2 * more, nearby, tolerance)
-    better = found < residual[far]
-    made[:, far[better]], residual[far[better]] = nearby[:, better], found[better]
+        nearby, solution = solve_active(gram, c, l1 * more, l2 * more, nearby, tolerance)
+    better = solution < residual[far]
+    made[:, far[better]], residual[far[better]] = nearby[:, better], solution[better]
     return made, residual
 
 

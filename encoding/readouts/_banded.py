@@ -172,7 +172,7 @@ def cross_validate(
 
         def search(block: slice, chunk: np.ndarray = chunk, paths: dict[tuple[int, int], _Path] = paths) -> None:
             some = [_Fold.of(moments.targets(block), fold, select, device) for fold in folds]
-            total[block] = sum(fold.held.yy for fold in some).cpu().numpy()
+            total[block] = sum(fold.held_out.yy for fold in some).cpu().numpy()
             for number in chunk:
                 first, last = listed.first[number, block], listed.last[number, block]
                 here = np.flatnonzero(last >= first)
@@ -195,7 +195,7 @@ class _Fold:
     """The moments of the other folds, about their means, and of the fold held out, about the same (r2) or its own (r)."""
 
     train: Centred
-    held: Centred
+    held_out: Centred
 
     @classmethod
     def of(cls, moments: Moments, fold: int, select: str, device: str) -> _Fold:
@@ -218,7 +218,7 @@ class _Path:
         values, V = eigenbasis(fold.train.xx, scale)
         kind = torch.from_numpy(np.empty(0, dtype)).dtype
         shrinkage = shrinkages(values, torch.from_numpy(alphas).to(device))
-        return cls(V.to(kind), shrinkage[:, :, None].to(kind), (V.T @ fold.held.xx @ V).to(kind))
+        return cls(V.to(kind), shrinkage[:, :, None].to(kind), (V.T @ fold.held_out.xx @ V).to(kind))
 
     def losses(self, fold: _Fold, columns: np.ndarray, first: np.ndarray, last: np.ndarray, select: str) -> torch.Tensor:
         """Squared error or -r of targets ``columns`` (k,) for penalties ``first`` to ``last`` (k,) of each; inf for others. -> (a, k)"""
@@ -226,8 +226,8 @@ class _Path:
 
         device = self.V.device
         chosen = torch.from_numpy(columns).to(device)
-        A, D = self.V.T @ fold.train.xy[:, chosen], self.V.T @ fold.held.xy[:, chosen]  # (p, k)
-        yy = fold.held.yy[chosen]
+        A, D = self.V.T @ fold.train.xy[:, chosen], self.V.T @ fold.held_out.xy[:, chosen]  # (p, k)
+        yy = fold.held_out.yy[chosen]
         losses = torch.full((len(self.shrinkage), len(columns)), torch.inf, dtype=torch.float64, device=device)
         for number in range(int(first.min()), int(last.max()) + 1):
             mask = (first <= number) & (number <= last)

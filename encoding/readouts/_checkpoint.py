@@ -26,14 +26,14 @@ class Checkpoint:
 
     def load(self) -> dict[str, np.ndarray] | None:
         """Load the arrays saved last, in memory and writable; None where there are none."""
-        found = [self._store.get(key) for key in self._keys]
-        states = sorted((state for state in found if state is not None), key=lambda state: int(state["saved"]))
+        attempts = [self._store.get(key) for key in self._keys]
+        states = sorted((state for state in attempts if state is not None), key=lambda state: int(state["saved"]))
         return {name: np.array(value) for name, value in states[-1].items() if name != "saved"} if states else None
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Save ``arrays`` in place of the previous state."""
-        found = [self._store.get(key) for key in self._keys]
-        numbers = [-1 if state is None else int(state["saved"]) for state in found]
+        attempts = [self._store.get(key) for key in self._keys]
+        numbers = [-1 if state is None else int(state["saved"]) for state in attempts]
         older = self._keys[int(np.argmin(numbers))]
         self._store.remove(older)
         self._store.put(older, {**arrays, "saved": np.array(max(numbers) + 1)}, {})

@@ -70,8 +70,8 @@ class Examples:
         self.inputs, self.device, self._Y = inputs, device, Y
         self.validation, self.learning = np.flatnonzero(fold == 0), np.flatnonzero(fold != 0)
         if len(self.learning) < 2 or not len(self.validation):
-            found = f"{len(self.learning)} to learn from and {len(self.validation)} to validate on"
-            raise ValueError(f"A network needs at least 2 training images and a validation set beside them; here are {found}.")
+            sizes = f"{len(self.learning)} to learn from and {len(self.validation)} to validate on"
+            raise ValueError(f"A network needs at least 2 training images and a validation set beside them; here are {sizes}.")
         self.scale = Scale.of(self._read(self.learning, report))
         if not np.isfinite(self.scale.mean).all():
             raise ValueError(f"{np.sum(~np.isfinite(self.scale.mean)):,} targets have responses that are no numbers (NaN or infinite).")
@@ -93,12 +93,12 @@ class Examples:
     def _hold(self, report: Report) -> torch.Tensor:
         import torch
 
-        held = torch.empty(self._Y.shape, dtype=torch.float32, device=self.device)
+        responses = torch.empty(self._Y.shape, dtype=torch.float32, device=self.device)
         start = 0
-        for block in self._read(np.arange(len(held)), report):
-            held[start : start + len(block)] = torch.from_numpy(self.scale.apply(block))
+        for block in self._read(np.arange(len(responses)), report):
+            responses[start : start + len(block)] = torch.from_numpy(self.scale.apply(block))
             start += len(block)
-        return held
+        return responses
 
     def _read(self, rows: np.ndarray, report: Report) -> Iterator[np.ndarray]:
         for start in range(0, len(rows), ROW_BLOCK):
@@ -110,8 +110,8 @@ def array_inputs(X: np.ndarray, device: str) -> Inputs:
     """Function from row numbers to rows of X (n, p), float32 on the device."""
     import torch
 
-    held = torch.from_numpy(np.ascontiguousarray(X, np.float32)).to(device)
-    return lambda rows: held[torch.from_numpy(rows).to(device)]
+    inputs = torch.from_numpy(np.ascontiguousarray(X, np.float32)).to(device)
+    return lambda rows: inputs[torch.from_numpy(rows).to(device)]
 
 
 def batches(rows: np.ndarray, size: int, generator: torch.Generator) -> list[np.ndarray]:

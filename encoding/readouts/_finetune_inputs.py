@@ -42,13 +42,11 @@ class PreparedStimuli:
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         import torch
 
+        def prepared(row: int) -> torch.Tensor:
+            return torch.stack([self._backbone.prepare(frame) for frame in self._stimuli.frames(row)[self._wanted]])
+
         with ThreadPoolExecutor(os.cpu_count() or 1, "images") as pool:
-            return torch.stack(list(pool.map(self._prepared, rows.tolist())))
-
-    def _prepared(self, row: int) -> torch.Tensor:
-        import torch
-
-        return torch.stack([self._backbone.prepare(frame) for frame in self._stimuli.frames(row)[self._wanted]])
+            return torch.stack(list(pool.map(prepared, rows.tolist())))
 
 
 def kept_inputs(
@@ -70,13 +68,15 @@ def kept_inputs(
     ----------
     step : stimuli that are made at a time. files : closes what is kept.
     """
+    import torch
+
     example = subjects[0][np.arange(1)][0]  # (n_frames, 3, height, width)
     n_rows = sum(map(len, subjects))
 
     def cut_outputs(images: PreparedStimuli) -> Make:
         def make(rows: np.ndarray) -> torch.Tensor:
-            found = images[rows].to(device)
-            return cut.output(network, found.flatten(0, 1)).unflatten(0, found.shape[:2])
+            frames = images[rows].to(device)
+            return cut.output(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
         return make
 
@@ -85,9 +85,9 @@ def kept_inputs(
     for entered, makes, shape in [*tries, (None, plain, tuple(example.shape))]:
         if 4 * n_rows * prod(shape) > min(MOST_BYTES, SHARE * shutil.disk_usage(tempfile.gettempdir()).free):
             continue
-        said = [subprogress(report, number / len(subjects), (number + 1) / len(subjects)) for number in range(len(subjects))]
-        held = [_kept(make, len(each), shape, step, files, say) for make, each, say in zip(makes, subjects, said, strict=True)]
-        return [_from(array, device) for array in held], entered
+        reports = [subprogress(report, number / len(subjects), (number + 1) / len(subjects)) for number in range(len(subjects))]
+        arrays = [_kept(make, len(each), shape, step, files, to) for make, each, to in zip(makes, subjects, reports, strict=True)]
+        return [lambda rows, array=array: torch.from_numpy(array[rows]).to(device) for array in arrays], entered
     return [lambda rows, make=make: make(rows).to(device) for make in plain], None
 
 
@@ -106,9 +106,3 @@ def _kept(make: Make, n_rows: int, shape: tuple[int, ...], step: int, files: Exi
         file.write(np.ascontiguousarray(made.cpu().numpy(), np.float32).data)
     file.flush()
     return np.memmap(file, np.float32, mode="r", shape=(n_rows, *shape))
-
-
-def _from(array: np.ndarray, device: str) -> Inputs:
-    import torch
-
-    return lambda rows: torch.from_numpy(array[rows]).to(device)

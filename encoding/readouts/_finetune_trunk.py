@@ -21,7 +21,7 @@ from encoding.readouts._examples import Scale
 from encoding.readouts._layers import ACTIVATIONS, Standardise
 
 NETWORK = "network."
-PICTURES = 32 * 224 * 224  # pixels passed forward at a time where no gradients are wanted
+FORWARD_PIXELS = 32 * 224 * 224  # pixels passed forward at a time where no gradients are wanted
 LEAST = 0.1  # deviation of a feature, as a share of its layer's: one that hardly varies is not blown up
 
 
@@ -81,7 +81,7 @@ class Trunk(nn.Module):
         if torch.is_grad_enabled():
             return self._features(x)
         n_pixels = x.shape[1] * int(np.prod(self.size if self.cut else x.shape[3:]))
-        step = max(1, PICTURES // n_pixels)
+        step = max(1, FORWARD_PIXELS // n_pixels)
         return torch.cat([self._features(x[start : start + step]) for start in range(0, len(x), step)])
 
     def _features(self, x: torch.Tensor) -> torch.Tensor:
@@ -89,8 +89,8 @@ class Trunk(nn.Module):
         if self.flip and self.training:
             mirrored = (torch.rand(len(x)) < 0.5).repeat_interleave(n_frames).to(x.device)
             frames = torch.where(mirrored.view(-1, 1, 1, 1), frames.flip(-1), frames)
-        found = self._captured(frames)
-        return torch.cat([over_frames(found[layer], n_frames, self.over) for layer in self.layers], 1)
+        outputs = self._captured(frames)
+        return torch.cat([over_frames(outputs[layer], n_frames, self.over) for layer in self.layers], 1)
 
     def _captured(self, frames: torch.Tensor) -> Mapping[str, torch.Tensor]:
         wanted = (self.calls, self.layers, self.pool)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import torch
 
 LARGEST_SPECTRUM = 2_000  # features; beyond, the spectrum is bounded instead of computed
-SLOW = 1 / 81  # smallest curvature, of the largest, below which steps would be too many: a momentum of 0.8
 MOST_MOMENTUM = 0.97  # where the smallest eigenvalue is 0 or nearly
 HEAVY_BALL = 4.0  # conditioning up to which its steps are known to converge
 
@@ -70,10 +69,6 @@ class Gram:
             smallest, largest = 0.0, float(scaled.abs().sum(0).max())
         return cls(G, diagonal, varies, smallest, largest * (1 + 1e-6))
 
-    def is_slow(self, l2: torch.Tensor | float) -> torch.Tensor | bool:
-        """Whether gradient steps would be too many, for each λ₂."""
-        return self._curvature(l2) < SLOW * self.largest
-
     def pace(self, l2: float) -> Pace:
         """Choose step size and momentum that converge for λ₂ and every larger one.
 
@@ -81,7 +76,7 @@ class Gram:
         Nesterov's by 1 - 1 / √κ. With a proximal map it converges where its step is under 2 (1 - momentum) / L (Ochs, Chen, Brox &
         Pock 2014, iPiano, SIAM J. Imaging Sciences 7), which the best step and momentum are for κ < 4.
         """
-        smallest, largest = self._curvature(l2), self.largest
+        smallest, largest = self.curvature(l2), self.largest
         root = math.sqrt(smallest / largest)
         momentum = (1 - root) / (1 + root)
         if largest < HEAVY_BALL * smallest:
@@ -89,7 +84,7 @@ class Gram:
         momentum = min(momentum, MOST_MOMENTUM)
         return Pace(1 / largest, momentum, 2 * momentum / (1 + momentum), ahead=True)
 
-    def _curvature(self, l2: torch.Tensor | float) -> torch.Tensor | float:
+    def curvature(self, l2: torch.Tensor | float) -> torch.Tensor | float:
         """The least of x'(G + λ₂)x / x'(D + λ₂)x for each λ₂, or less: that of (μ Dⱼ + λ₂) / (Dⱼ + λ₂), where x'Gx ≥ μ x'Dx."""
         widest = float(self.diagonal.max())
         return (self.smallest * widest + l2) / (widest + l2)

@@ -21,9 +21,9 @@ class HeldOut:
     """
 
     def __init__(self, moments: Moments, fold: int, train: Centred, select: str, *, device: str) -> None:
-        held = centred(moments, np.array([fold]), device=device, about=train if select == "r2" else None)
-        self.select, self.n = select, held.n
-        self.xx, self.xy, self.yy = held.xx.to(train.xy.dtype), held.xy, held.yy.to(train.xy.dtype)
+        held_out = centred(moments, np.array([fold]), device=device, about=train if select == "r2" else None)
+        self.select, self.n = select, held_out.n
+        self.xx, self.xy, self.yy = held_out.xx.to(train.xy.dtype), held_out.xy, held_out.yy.to(train.xy.dtype)
 
     def loss(self, weights: torch.Tensor) -> torch.Tensor:
         """Held-out loss (t,) of weights (p, t)."""

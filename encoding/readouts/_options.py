@@ -71,20 +71,14 @@ def read_options(readout: str, kind: type[O], values: Mapping[str, Any]) -> O:
             raise BadOption(unknown(f"parameter of {readout}", name, known) if known else f"{readout} has no parameters, so no {name!r}.")
     kinds = typing.get_type_hints(kind)
     read = {}
-    for name, value in values.items():
-        try:
-            read[name] = _as_one_of(value, kinds[name])
-        except TypeError:
-            raise BadOption(f"{readout} cannot use {name}={value!r}. Its default: {known[name].default!r}.") from None
+    for name, value in values.items():  # as the fields' types, so that equal parameters are equal however they were written: 10 is 10.0
+        for each in typing.get_args(kinds[name]) if isinstance(kinds[name], types.UnionType) else (kinds[name],):
+            with suppress(TypeError, ValueError):
+                read[name] = _as_type(value, each)
+                break
+        else:
+            raise BadOption(f"{readout} cannot use {name}={value!r}. Its default: {known[name].default!r}.")
     return kind(**read)
-
-
-def _as_one_of(value: Any, kind: Any) -> Any:
-    """``value`` as its field's type, so that equal parameters are equal however they were written: 10 is 10.0."""
-    for each in typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,):
-        with suppress(TypeError, ValueError):
-            return _as_type(value, each)
-    raise TypeError
 
 
 def _as_type(value: Any, kind: Any) -> Any:

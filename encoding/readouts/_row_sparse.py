@@ -42,11 +42,11 @@ class Rotated:
     Attributes
     ----------
     c : (p, q), CQ for an orthonormal Q (t, q). Its rows are as long as those of C.
-    held : (p, q), X̃'ỸQ of the rows held out about the training means, and ``squares``, the sum of all Ỹ²; zeros without any.
+    test_xy : (p, q), X̃'ỸQ of the rows held out about the training means, and ``squares``, the sum of all Ỹ²; zeros without any.
     """
 
     c: torch.Tensor
-    held: torch.Tensor
+    test_xy: torch.Tensor
     squares: float
 
     @classmethod
@@ -65,17 +65,17 @@ class Rotated:
             c = train.xy.double() / train.n * varies[:, None] * varying_targets(some, folds, train.yy)
             if held_out is None:
                 return c, torch.zeros_like(c), 0.0
-            held = centred(some, held_out, device=device, about=train)
-            return c, held.xy.double(), float(held.yy.sum())
+            test = centred(some, held_out, device=device, about=train)
+            return c, test.xy.double(), float(test.yy.sum())
 
         if moments.n_targets <= moments.n_components:
             return cls(*products(slice(None)))
         square = torch.zeros(2, moments.n_components, moments.n_components, dtype=torch.float64, device=device)
         squares = 0.0
         for block in target_blocks(moments, device):
-            c, held, more = products(block)
+            c, test, more = products(block)
             square[0].addmm_(c, c.T)
-            square[1].addmm_(held, c.T)
+            square[1].addmm_(test, c.T)
             squares += more
         values, vectors = torch.linalg.eigh(square[0])
         size = values.clamp(min=0).sqrt()

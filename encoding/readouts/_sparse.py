@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from encoding.readouts._gram import Gram, Pace
 
+SLOW = 1 / 81  # smallest curvature, of the largest, below which steps would be too many: a momentum of 0.8
 TOLERANCE = 1e-4  # error of the weights while penalties are compared, relative to a target's largest
 NARROW_TOLERANCE = 1e-6  # of float32 weights from which the final ones start
 SMALLEST_CHANGE = {4: 3e-7, 8: 1e-15}  # relative, that numbers of so many bytes can show
@@ -57,7 +58,7 @@ class Path:
         import torch
 
         c, before = self._c, self._weights
-        slow = torch.as_tensor(self._gram.is_slow(l2), device=c.device).expand(c.shape[1])
+        slow = torch.as_tensor(self._gram.curvature(l2) < SLOW * self._gram.largest, device=c.device).expand(c.shape[1])
         if bool(slow.any()):
             slow = slow & self._has_few(before)
         if not bool(slow.any()):

@@ -177,12 +177,12 @@ class _Course:
         """Everything the next epoch depends on."""
         import torch
 
-        found = {"epoch": np.array(self.epoch)} | {f"history.{name}": np.array(values) for name, values in self.history.items()}
-        found |= {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        arrays = {"epoch": np.array(self.epoch)} | {f"history.{name}": np.array(values) for name, values in self.history.items()}
+        arrays |= {f"network.{name}": value for name, value in self.network.state_dict().items()}
         for number, state in self.optimiser.state_dict()["state"].items():
-            found |= {f"optimiser.{number}.{name}": value for name, value in state.items() if value is not None}
-        found |= {f"stopping.{name}": value for name, value in self.stopping.state().items()}
-        return {name: value.cpu().numpy() if isinstance(value, torch.Tensor) else value for name, value in found.items()}
+            arrays |= {f"optimiser.{number}.{name}": value for name, value in state.items() if value is not None}
+        arrays |= {f"stopping.{name}": value for name, value in self.stopping.state().items()}
+        return {name: value.cpu().numpy() if isinstance(value, torch.Tensor) else value for name, value in arrays.items()}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from :meth:`arrays`."""

@@ -90,7 +90,9 @@ class BandedRidge(Readout):
         return 1.0 * candidates * p * p * (products * t + 20 * (folds + 1) * p), 5.0 * candidates * t
 
     def fit(self, moments: Moments, options: BandedRidgeOptions, *, device: str = "cpu", report: Report = silent) -> LinearModel:
-        bands = _bands(moments)
+        bands = moments.bands or (moments.n_components,)
+        if sum(bands) != moments.n_components:
+            raise ValueError(f"The layers have {sum(bands)} components together, X has {moments.n_components}.")
         variance, mean = _mean_eigenvalues(moments, bands)
         shares = candidates(len(bands), options.n_candidates, options.concentrations, options.seed)
         scales = shares * np.where(variance > 0, mean / np.where(variance > 0, variance, 1), 1) if options.equalize else shares
@@ -106,13 +108,6 @@ class BandedRidge(Readout):
             penalties = np.where(scale > 0, np.log10(alpha[:, None]) - np.log10(np.where(scale > 0, scale, 1)), np.inf)
         details = {"alpha": alpha, f"cv_{options.select}": chosen.score, "kkt": kkt}
         return LinearModel(weights, intercept, details | {f"log10_penalty_{i}": mu for i, mu in enumerate(penalties.T)})
-
-
-def _bands(moments: Moments) -> tuple[int, ...]:
-    bands = moments.bands or (moments.n_components,)
-    if sum(bands) != moments.n_components:
-        raise ValueError(f"The layers have {sum(bands)} components together, X has {moments.n_components}.")
-    return bands
 
 
 def _mean_eigenvalues(moments: Moments, bands: tuple[int, ...]) -> tuple[np.ndarray, float]:

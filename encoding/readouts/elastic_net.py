@@ -219,12 +219,14 @@ def _held_out_losses(
 
     some, others = moments.targets(block), np.delete(np.arange(moments.n_folds), fold)
     train = centred(some, others, device=device)
-    held, c = HeldOut(some, fold, train, select, device=device), gram.products(some, others, train)
+    held_out, c = HeldOut(some, fold, train, select, device=device), gram.products(some, others, train)
     losses = []
     for penalties in grid:
         path = Path(gram, c)
         for pair in zip(_of_block(penalties.l1, block), _of_block(penalties.l2, block), strict=True):
-            losses.append(held.loss(path.to(*(float(part[0]) if len(part) == 1 else torch.from_numpy(part).to(device) for part in pair))))
+            losses.append(
+                held_out.loss(path.to(*(float(part[0]) if len(part) == 1 else torch.from_numpy(part).to(device) for part in pair)))
+            )
         pieces.done()
     return torch.stack(losses)
 

@@ -193,10 +193,10 @@ class Finetune(Readout):
 
 def n_at_once(images: PreparedStimuli) -> int:
     """Number of stimuli in one forward pass."""
-    from encoding.readouts._finetune_trunk import PICTURES
+    from encoding.readouts._finetune_trunk import FORWARD_PIXELS
 
     n_frames, _, height, width = images[np.arange(1)].shape[1:]
-    return max(1, PICTURES // (n_frames * height * width))
+    return max(1, FORWARD_PIXELS // (n_frames * height * width))
 
 
 def _opened(data: Training) -> ModuleBackbone:
@@ -212,20 +212,20 @@ def _opened(data: Training) -> ModuleBackbone:
     return backbone
 
 
-def _split(found: Sequence[Block], n_blocks: int, layers: Sequence[str]) -> tuple[Sequence[Block], Sequence[Block]]:
+def _split(blocks: Sequence[Block], n_blocks: int, layers: Sequence[str]) -> tuple[Sequence[Block], Sequence[Block]]:
     """The blocks that learn, and those before them. The last ``n_blocks`` that have weights learn, and what runs among and after them."""
-    starts = [number for number, block in enumerate(found) if block.learns]
+    starts = [number for number, block in enumerate(blocks) if block.learns]
     if not starts:
         raise BadOption(f"Nothing that leads to {', '.join(layers)} has weights, so there is nothing to train. Choose a later layer.")
     start = starts[max(0, len(starts) - n_blocks)]
-    return found[start:], found[:start]
+    return blocks[start:], blocks[:start]
 
 
 def _trunk(backbone: ModuleBackbone, recipe: Mapping[str, Any]) -> Trunk:
     from encoding.readouts._finetune_trunk import Trunk
 
-    asked = {name: recipe["options"][name] for name in ("hidden", "activation", "dropout", "flip")}
-    return Trunk(backbone, recipe["layers"], recipe["sizes"], recipe["tuned"], pool=recipe["pool"], over=recipe["over"], **asked)
+    options = {name: recipe["options"][name] for name in ("hidden", "activation", "dropout", "flip")}
+    return Trunk(backbone, recipe["layers"], recipe["sizes"], recipe["tuned"], pool=recipe["pool"], over=recipe["over"], **options)
 
 
 def _arrays(recipe: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -132,13 +132,13 @@ def _mean_squared_errors(
     """Of one fold and all targets, for each penalty; from rotated targets, so no target's own weights are made."""
     none, others = moments.targets(slice(0, 0)), np.delete(np.arange(moments.n_folds), fold)
     train = centred(none, others, device=device)
-    held = centred(none, np.array([fold]), device=device, about=train)
+    test = centred(none, np.array([fold]), device=device, about=train)
     rotated = Rotated.of(moments, others, np.array([fold]), device=device)
     sums = [
-        float(((held.xx @ weights - 2 * rotated.held) * weights).sum()) + rotated.squares
+        float(((test.xx @ weights - 2 * rotated.test_xy) * weights).sum()) + rotated.squares
         for _, weights in _path(Gram.on(moments, others, device=device), rotated.c, penalties, pieces)
     ]
-    return [total / (held.n * moments.n_targets) for total in sums]
+    return [total / (test.n * moments.n_targets) for total in sums]
 
 
 def _negative_correlations(
@@ -154,7 +154,7 @@ def _negative_correlations(
     path = _path(gram, Rotated.of(moments, others, device=device).c, penalties, pieces)
     for (l1, l2), (norms, _) in zip(penalties, path, strict=True):
         M = weights_map(gram, l1, l2, norms).to(parts[0][0].dtype)
-        losses.append(sum(float(held.loss(M @ c).sum()) for c, held in parts) / moments.n_targets)
+        losses.append(sum(float(test.loss(M @ c).sum()) for c, test in parts) / moments.n_targets)
     return losses
 
 

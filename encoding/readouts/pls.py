@@ -114,15 +114,15 @@ def find_each_latent(
     moments: Moments, trained_on: list[np.ndarray], n_latent: int, *, scale: bool, device: str = "cpu", report: Report = silent
 ) -> list[Latent]:
     """:func:`find_latent` on each of several training sets, given by their folds."""
-    found: dict[int, Latent] = {}
+    by_latent: dict[int, Latent] = {}
     n_blocks = sum(1 for _ in target_blocks(moments, device))
     pieces = Counted(report, len(trained_on) * n_blocks, "finding latent components")
 
     def find(number: int) -> None:
-        found[number] = find_latent(moments, trained_on[number], n_latent, pieces, scale=scale, device=device)
+        by_latent[number] = find_latent(moments, trained_on[number], n_latent, pieces, scale=scale, device=device)
 
     map_in_threads(find, range(len(trained_on)), device=device)
-    return [found[number] for number in range(len(trained_on))]
+    return [by_latent[number] for number in range(len(trained_on))]
 
 
 def find_latent(moments: Moments, folds: np.ndarray, n_latent: int, pieces: Counted, *, scale: bool = True, device: str = "cpu") -> Latent:
@@ -160,14 +160,17 @@ def _root(moments: Moments, folds: np.ndarray, per_x: np.ndarray, pieces: Counte
 
 def _rotations(A: np.ndarray, root: np.ndarray, n_latent: int, least_variance: float) -> tuple[np.ndarray, np.ndarray]:
     """R (p, k) and s (k,) of at most ``n_latent`` components, from A = X'X (p, p) and a ``root`` (p, m) of M M'."""
+    from scipy.linalg import eigh  # of one eigenvector; numpy's finds every one
+
     values, V = np.linalg.eigh(A)
     V = V[:, values > least_variance * values[-1]]
     n_latent = min(n_latent, V.shape[1])
     left = V @ (V.T @ root)  # without what rounding puts where X has no variance
     R, P, s = np.zeros((len(A), n_latent)), np.zeros((len(A), n_latent)), np.zeros(n_latent)
     least = LEAST_COVARIANCE * np.linalg.norm(left)
+    last = left.shape[1] - 1
     for k in range(n_latent):
-        w = left @ _dominant(left.T @ left)
+        w = left @ eigh(left.T @ left, subset_by_index=(last, last))[1][:, 0]
         length = np.linalg.norm(w)
         if length <= least:
             return R[:, :k], s[:k]
@@ -178,14 +181,6 @@ def _rotations(A: np.ndarray, root: np.ndarray, n_latent: int, least_variance: f
         R[:, k], P[:, k] = r, A @ r / s[k]
         left -= np.outer(P[:, k], r @ left)
     return R, s
-
-
-def _dominant(symmetric: np.ndarray) -> np.ndarray:
-    """The eigenvector (m,) of the largest eigenvalue of a matrix (m, m)."""
-    from scipy.linalg import eigh  # numpy's finds every eigenvector
-
-    last = len(symmetric) - 1
-    return eigh(symmetric, subset_by_index=(last, last))[1][:, 0]
 
 
 def choose_n_latent(
@@ -204,9 +199,9 @@ def choose_n_latent(
         some = moments.targets(block)
         for fold, latent in zip(folds, latents, strict=True):
             train = centred(some, np.delete(folds, fold), device=device)
-            held = HeldOut(some, fold, train, select, device=device)
-            varies = varying_targets(some, np.delete(folds, fold), train.yy) & varying_targets(some, folds[[fold]], held.yy)
-            loss[:, block] += _path_losses(latent, train, held, varies, most).cpu().numpy() / len(folds)
+            held_out = HeldOut(some, fold, train, select, device=device)
+            varies = varying_targets(some, np.delete(folds, fold), train.yy) & varying_targets(some, folds[[fold]], held_out.yy)
+            loss[:, block] += _path_losses(latent, train, held_out, varies, most).cpu().numpy() / len(folds)
             pieces.done()
 
     map_in_threads(add_losses, blocks, device=device)
@@ -214,21 +209,21 @@ def choose_n_latent(
     return best + 1, loss[best]
 
 
-def _path_losses(latent: Latent, train: Centred, held: HeldOut, varies: torch.Tensor, most: int) -> torch.Tensor:
+def _path_losses(latent: Latent, train: Centred, held_out: HeldOut, varies: torch.Tensor, most: int) -> torch.Tensor:
     """(most, t) :meth:`HeldOut.loss` of the first 1 … ``most`` components; r is 0 for targets (t,) that do not vary."""
     import torch
 
-    q, yy = latent.loadings(train), held.yy.double()  # (k, t), (t,)
-    B = latent.R.T @ held.xx.double() @ latent.R
+    q, yy = latent.loadings(train), held_out.yy.double()  # (k, t), (t,)
+    B = latent.R.T @ held_out.xx.double() @ latent.R
     below = 2 * B.tril(-1) + B.diagonal().diag()  # row k: what component k adds to the squares of those before
     counts = torch.arange(1, most + 1, device=q.device).clamp(max=len(q))  # none are added beyond the last
 
     def up_to_each(added: torch.Tensor) -> torch.Tensor:
         return torch.cat([torch.zeros_like(yy)[None], added.cumsum(0)])[counts]
 
-    cross, squares = up_to_each(q * (latent.R.T @ held.xy.double())), up_to_each(q * (below @ q))
-    if held.select == "r2":
-        return (yy - 2 * cross + squares) / held.n
+    cross, squares = up_to_each(q * (latent.R.T @ held_out.xy.double())), up_to_each(q * (below @ q))
+    if held_out.select == "r2":
+        return (yy - 2 * cross + squares) / held_out.n
     length = (squares.clamp(min=0) * yy.clamp(min=0)).sqrt()
     return torch.where(varies & (length > 0), -cross / length, 0.0)
 

@@ -60,8 +60,8 @@ class Positional(MLP):
         if data.positions is None:
             raise ValueError("positional needs to know where each vertex lies, and this data set does not say. Use mlp or deep.")
         if data.positions.shape != (data.n_targets, 3) or not np.isfinite(data.positions).all():
-            found = f"{int(np.isfinite(data.positions).all(-1).sum()):,} whole positions in an array {data.positions.shape}"
-            raise ValueError(f"positional needs three coordinates for each of {data.n_targets:,} vertices; here are {found}.")
+            extent = f"{int(np.isfinite(data.positions).all(-1).sum()):,} whole positions in an array {data.positions.shape}"
+            raise ValueError(f"positional needs three coordinates for each of {data.n_targets:,} vertices; here are {extent}.")
 
     def uses(self, options: PositionalOptions) -> tuple[str, ...]:
         return (*super().uses(options), "positions")

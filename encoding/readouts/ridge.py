@@ -118,11 +118,11 @@ class _Basis:
 
         others, no_targets = np.delete(np.arange(moments.n_folds), fold), moments.targets(slice(0, 0))
         train = centred(no_targets, others, device=device)
-        held = centred(no_targets, np.array([fold]), device=device, about=train)
+        held_out = centred(no_targets, np.array([fold]), device=device, about=train)
         values, vectors = torch.linalg.eigh(train.xx)
         shrinkage = torch.stack([_shrinkage(values.clamp(min=0), torch.tensor(alpha, device=device)) for alpha in alphas])
         dtype = train.xy.dtype
-        return cls(fold, others, vectors.to(dtype), shrinkage[:, :, None].to(dtype), (vectors.T @ held.xx @ vectors).to(dtype))
+        return cls(fold, others, vectors.to(dtype), shrinkage[:, :, None].to(dtype), (vectors.T @ held_out.xx @ vectors).to(dtype))
 
 
 def _held_out_errors(moments: Moments, basis: _Basis, device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -130,15 +130,15 @@ def _held_out_errors(moments: Moments, basis: _Basis, device: str) -> tuple[torc
     import torch
 
     train = centred(moments, basis.others, device=device)
-    held = centred(moments, np.array([basis.fold]), device=device, about=train)
-    A, D = basis.V.T @ train.xy, basis.V.T @ held.xy  # (p, t)
+    held_out = centred(moments, np.array([basis.fold]), device=device, about=train)
+    A, D = basis.V.T @ train.xy, basis.V.T @ held_out.xy  # (p, t)
     u, quadratic = torch.empty_like(A), torch.empty_like(A)
     errors = torch.empty(len(basis.shrinkage), A.shape[1], dtype=A.dtype, device=device)
     for i, shrinkage in enumerate(basis.shrinkage):
         torch.mul(A, shrinkage, out=u)
         torch.addmm(D, basis.B, u, beta=-2, out=quadratic)
         torch.sum(quadratic.mul_(u), 0, out=errors[i])
-    return errors.add_(held.yy.to(A.dtype)), held.yy
+    return errors.add_(held_out.yy.to(A.dtype)), held_out.yy
 
 
 def solve(moments: Moments, alpha: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -70,7 +70,7 @@ class Tree(Readout):
             min_samples_leaf=options.min_samples_leaf,
             max_features=options.max_features,
             random_state=options.seed,
-        ).fit(data.X, _unit_range(targets))
+        ).fit(data.X, np.ldexp(targets, -np.frexp(float(np.abs(targets).max(initial=0.0)))[1]))
         tree = grown.tree_
         nodes = {"left": tree.children_left, "right": tree.children_right, "feature": tree.feature}
         arrays = {name: value.astype(np.int32) for name, value in nodes.items()} | {"threshold": tree.threshold.copy()}
@@ -98,12 +98,6 @@ def _targets(Y: Responses, mean: np.ndarray, k: int | None, device: str, report:
     if t <= min(n, k or n):
         return Y[:, :].astype(np.float64) - mean
     return fit_components([_Rows(Y)], np.arange(n), k or 0, device=device, report=report).scores.astype(np.float64)
-
-
-def _unit_range(targets: np.ndarray) -> np.ndarray:
-    """``targets`` times a power of 2, the largest magnitude in 0.5 to 1: scikit-learn splits no node of a variance below 2e-16."""
-    largest = float(np.abs(targets).max(initial=0.0))
-    return np.ldexp(targets, -np.frexp(largest)[1]) if largest else targets
 
 
 class _Rows:

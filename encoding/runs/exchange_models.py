@@ -31,17 +31,17 @@ def export_refusal(result: ScoreTables) -> str:
     if not SHARED_WEIGHTS.fullmatch(result.plan.spec.weights):
         return "Its network has weights from a file, which does not go along."
     try:
-        found = _collect(result)
+        arrays = _collect(result)
     except FileNotFoundError:
         return "Its components or models are no longer in the Store."
-    if any(not len(array) for name, array in found.items() if name.endswith("_axes")):
+    if any(not len(array) for name, array in arrays.items() if name.endswith("_axes")):
         return "The axes of its components were not kept: with every component of so many features they take more room than the features."
-    n_bytes = sum(array.nbytes for array in found.values())
+    n_bytes = sum(array.nbytes for array in arrays.values())
     if n_bytes > MAX_MODEL_BYTES:
         sizes = f"Its models take {n_bytes / 2**20:,.0f} MiB; there is room for {MAX_MODEL_BYTES // 2**20} MiB."
         return f"{sizes} Fewer components, or pooling, take less."
-    if len(found) > MAX_MODEL_ARRAYS:
-        return f"It has {len(found):,} arrays of models, more than the {MAX_MODEL_ARRAYS} there is room for."
+    if len(arrays) > MAX_MODEL_ARRAYS:
+        return f"It has {len(arrays):,} arrays of models, more than the {MAX_MODEL_ARRAYS} there is room for."
     return ""
 
 
@@ -52,16 +52,16 @@ def model_arrays(result: ScoreTables) -> dict[str, np.ndarray]:
 
 def _collect(result: ScoreTables) -> dict[str, np.ndarray]:
     """Every array of its models; FileNotFoundError where one is gone."""
-    plan, found = result.plan, {}
+    plan, arrays = result.plan, {}
     for p, group in enumerate(plan.target_groups):
-        found |= {f"p{p}_{hemi}": np.asarray(columns, np.int64) for hemi, columns in group.columns.items()}
+        arrays |= {f"p{p}_{hemi}": np.asarray(columns, np.int64) for hemi, columns in group.columns.items()}
     for f in range(len(plan.folds)):
         for c, layers in enumerate(plan.spaces):
-            found[f"f{f}_c{c}_mean"], found[f"f{f}_c{c}_axes"] = result.projection(f, layers)
+            arrays[f"f{f}_c{c}_mean"], arrays[f"f{f}_c{c}_axes"] = result.projection(f, layers)
         for p, group in enumerate(plan.target_groups):
             model = result.model(group.name, f)
-            found |= {f"f{f}_p{p}_weights": model.weights, f"f{f}_p{p}_intercept": model.intercept}
-    return found
+            arrays |= {f"f{f}_p{p}_weights": model.weights, f"f{f}_p{p}_intercept": model.intercept}
+    return arrays
 
 
 def target_groups_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[TargetGroup, ...]:
@@ -71,13 +71,13 @@ def target_groups_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[Tar
     ----------
     n_vertices : of each hemisphere.
     """
-    found = []
+    parts = []
     for number in range(_n_groups(models)):
         columns = {hemi: models[f"p{number}_{hemi}"] for hemi in n_vertices if f"p{number}_{hemi}" in models}
         whole = all(len(columns[hemi]) == n_vertices[hemi] for hemi in columns)
         name = ("both" if len(columns) > 1 else next(iter(columns))) if whole else f"part {number + 1}"
-        found.append(TargetGroup(name, columns, whole=whole))
-    return tuple(found)
+        parts.append(TargetGroup(name, columns, whole=whole))
+    return tuple(parts)
 
 
 def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int, n_spaces: int, n_frames: int) -> str:

@@ -119,7 +119,9 @@ class Imported(ScoreTables):
         except (LookupError, ValueError):
             source = None
         backbone = str(provenance["made_from"].get("backbone", ""))
-        plan = Plan(spec, subject, source, READOUTS.get(spec.readout), None, _folds(about), backbone, target_groups)
+        parts = [np.split(about[f"{name}_rows"], np.cumsum(about[f"{name}_sizes"])[:-1]) for name in ("train", "test")]
+        splits = [Fold(train, test) for train, test in zip(*parts, strict=True)]
+        plan = Plan(spec, subject, source, READOUTS.get(spec.readout), None, splits, backbone, target_groups)
         return cls(plan, store, key, provenance, arrays)
 
     @cached_property
@@ -221,8 +223,3 @@ def _subject(spec: FitSpec, about: Arrays, n_vertices: Mapping[str, int], *, sim
         ceiling={hemi: about[f"{hemi}_ceiling"] for hemi in hemis} if f"{hemis[0]}_ceiling" in about else None,
         simulated=simulated,
     )
-
-
-def _folds(about: Arrays) -> list[Fold]:
-    parts = {name: np.split(about[f"{name}_rows"], np.cumsum(about[f"{name}_sizes"])[:-1]) for name in ("train", "test")}
-    return [Fold(train, test) for train, test in zip(parts["train"], parts["test"], strict=True)]

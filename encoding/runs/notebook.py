@@ -33,7 +33,7 @@ def notebook(result: ScoreTables, *, score: str = "r", statistic: str = "mean", 
     bars = f"score={score!r}, statistic={statistic!r}, selected={selected!r}"
     cells = [
         _markdown(
-            f"# Encoding model\n\nThe settings are spelled out in the code below.{simulated}\n\n{_fenced(json.dumps(facts, indent=1))}"
+            f"# Encoding model\n\nThe settings are spelled out in the code below.{simulated}\n\n```json\n{json.dumps(facts, indent=1)}\n```"
         ),
         _code(plan.spec.to_python(full=True)),
         _markdown("Mean scores of every ROI, as they were when this notebook was written:"),
@@ -65,8 +65,3 @@ def _code(source: str, *, html: str = "") -> dict[str, Any]:
     """A code cell, with HTML that it is known to show."""
     outputs = [{"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}] if html else []
     return {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": outputs, "source": source}
-
-
-def _fenced(text: str) -> str:
-    """Text as a code block of Markdown, which it cannot end: JSON holds no line of backticks alone."""
-    return f"```json\n{text}\n```"

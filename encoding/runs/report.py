@@ -54,6 +54,8 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
     names = letters(results)
     compared = {name: compare(results[0], other) for name, other in zip(names[1:], results[1:], strict=True)}
     charts = _charts(names, results, compared)
+    tables = [plots.table_of(figure) for _, _, figure in charts]
+    numbers = [table_html(table) if len(table) <= MOST_ROWS else "" for table in tables]
     specs = [result.plan.spec for result in results]
     page = render(
         "runs/templates/report.html",
@@ -62,8 +64,8 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
         stimuli="clips" if results[0].plan.of_clips else "images",
         settings=table_html(settings(results).rename(columns={"setting": ""})),
         origins=_origins(names, results, store),
-        comparisons=[_comparison(name, found) for name, found in compared.items()],
-        charts=[_chart(*chart) for chart in charts],
+        comparisons=[_comparison(name, comparison) for name, comparison in compared.items()],
+        charts=[{"title": title, "caption": caption, "numbers": rows} for (title, caption, _), rows in zip(charts, numbers, strict=True)],
         figures=[json.loads(figure.to_json()) for _, _, figure in charts],
         brains=[(title, brain.to_bytes(height=BRAIN_HEIGHT)) for title, brain in _brains(names, results, compared)],
         scores=[(name, _scores(result)) for name, result in zip(names, results, strict=True)],
@@ -91,9 +93,9 @@ def _origins(names: Sequence[str], results: Sequence[ScoreTables], store: Store)
     """Where each fit comes from, side by side."""
     import pandas as pd
 
-    found = [_provenance(result, store) for result in results]
-    rows = dict.fromkeys(row for each in found for row in each)
-    columns = {name: [each.get(row, "") for row in rows] for name, each in zip(names, found, strict=True)}
+    provenances = [_provenance(result, store) for result in results]
+    rows = dict.fromkeys(row for each in provenances for row in each)
+    columns = {name: [each.get(row, "") for row in rows] for name, each in zip(names, provenances, strict=True)}
     return table_html(pd.DataFrame({"": list(rows)} | columns))
 
 
@@ -175,8 +177,8 @@ def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
 
 
 def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source: str) -> list[tuple[str, str, go.Figure]]:
-    table, found, hemis = result.rois(), intervals_of(result), result.plan.hemis
-    intervals = None if found is None else {hemi: (found[f"{hemi}_low"], found[f"{hemi}_high"]) for hemi in hemis}
+    table, bounds, hemis = result.rois(), intervals_of(result), result.plan.hemis
+    intervals = None if bounds is None else {hemi: (bounds[f"{hemi}_low"], bounds[f"{hemi}_high"]) for hemi in hemis}
     whiskers = f" {interval_text(result, available=intervals is not None)}"
     charts = [
         ("Scores", f"Mean r over the vertices of every region.{whiskers}", plots.roi_bars(table, intervals=intervals, classes=classes))
@@ -201,16 +203,11 @@ def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
         brain = score_brain(result, highest=highest)
         if brain is not None:
             made.append((f"{name}: r" if len(results) > 1 else "r of every vertex", brain))
-    for name, found in compared.items():
-        brain = difference_brain(found, name) if found.same_vertices else None
+    for name, comparison in compared.items():
+        brain = difference_brain(comparison, name) if comparison.same_vertices else None
         if brain is not None:
             made.append((f"{name} − A", brain))
     return made
-
-
-def _chart(title: str, caption: str, figure: go.Figure) -> dict[str, Any]:
-    numbers = plots.table_of(figure)
-    return {"title": title, "caption": caption, "numbers": table_html(numbers) if len(numbers) <= MOST_ROWS else ""}
 
 
 def _scores(result: ScoreTables) -> Markup:

@@ -12,10 +12,10 @@ def choose_device(device: str) -> str:
 
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda, not {device!r}.")
-    found = torch.cuda.is_available()
-    if device == "cuda" and not found:
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
         raise ValueError("No CUDA device was found. Use device='cpu', or 'auto' to take a GPU where there is one.")
-    return "cuda" if device != "cpu" and found else "cpu"
+    return "cuda" if device != "cpu" and has_cuda else "cpu"
 
 
 def available_memory() -> float:

@@ -88,14 +88,14 @@ def atomic_file(target: str | Path, mode: str = "wb", *, overwrite: bool = True)
 
 def leftovers(folder: Path) -> list[Path]:
     """The scratch paths in ``folder`` whose process has ended; those of other hosts after :data:`UNKNOWN_OWNER_SECONDS`."""
-    found = []
+    leftovers = []
     for path in folder.glob(f"{PREFIX}*"):
         try:
             if not _owner_is_alive(path):
-                found.append(path)
+                leftovers.append(path)
         except FileNotFoundError:  # finished meanwhile
             continue
-    return found
+    return leftovers
 
 
 def scratch_path(parent: Path) -> Path:

@@ -28,14 +28,14 @@ CHECKED_FILE = "checked.json"
 SEARCHES = "search"  # the stage whose results are SQLite files that grow, one for each search (:mod:`encoding.analysis.optuna_study`)
 
 STAGES = {
-    "stimuli": "pictures of simulated subjects",
+    "stimuli": "images of simulated subjects",
     "responses": "responses of simulated subjects",
     "fingerprints": "checksums of data sets' files",
     "surface": "where voxels lie on the cortex",
     "sampled": "where voxels lie on the cortex",
     "float32": "responses in the form that is read fastest",
     "probe": "what a backbone needs of time and memory",
-    "features": "what backbones make of pictures",
+    "features": "what backbones make of images",
     "components": "principal components of features",
     "projected": "other subjects' features in a fit's components",
     "moments": "sums over training images",
@@ -43,7 +43,7 @@ STAGES = {
     "fit": "scores of finished fits",
     "intervals": "bootstrap intervals of scores",
     "curve": "learning curves",
-    "basis": "what networks make of test pictures",
+    "basis": "what networks make of test images",
     "search": "trials of searches for better parameters",
     "checkpoint": "trainings that were stopped half way",
     "imported": "fits that somebody else sent; nothing here can compute them again",
@@ -66,17 +66,17 @@ class StoreEntry:
 
 def entries(store: Store) -> list[StoreEntry]:
     """List every complete result, and the trials of every search, oldest first."""
-    found = []
+    entries = []
     for path in store.root.glob(f"{SEARCHES}/*.db"):
         with suppress(FileNotFoundError):
-            found.append(StoreEntry(path.stem, sum(file.stat().st_size for file in _study_files(path)), path.stat().st_mtime))
+            entries.append(StoreEntry(path.stem, sum(file.stat().st_size for file in _study_files(path)), path.stat().st_mtime))
     for path in store.root.glob(f"*/*/{PROVENANCE}"):
         try:
             n_bytes = sum(file.stat().st_size for file in path.parent.iterdir())
-            found.append(StoreEntry(path.parent.name, n_bytes, path.stat().st_mtime))
+            entries.append(StoreEntry(path.parent.name, n_bytes, path.stat().st_mtime))
         except FileNotFoundError:
             continue
-    return sorted(found, key=lambda one: one.written)
+    return sorted(entries, key=lambda one: one.written)
 
 
 def _study_files(path: Path) -> list[Path]:
@@ -185,7 +185,7 @@ def size_of(path: Path) -> int:
     return n_bytes
 
 
-def check(asked: str, store: Store, report: Report = silent, device: str = "auto") -> None:
+def check(request: str, store: Store, report: Report = silent, device: str = "auto") -> None:
     """A background job: compare every checksum, move aside what is damaged, and leave :func:`last_check`."""
     n_results = len(store.keys())
     damaged = store.verify(report=report)

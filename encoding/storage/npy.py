@@ -176,12 +176,12 @@ class NpyRows:
         if self.columns_first:
             first, stop = (wanted.min(), wanted.max() + 1) if len(wanted) else (0, 0)
             columns = np.arange(self.shape[1])[columns]
-            found = self._read(np.atleast_1d(columns), slice(first, stop), self.shape[0])[:, wanted - first].T
-            found = found if columns.ndim else found[:, 0]
+            block = self._read(np.atleast_1d(columns), slice(first, stop), self.shape[0])[:, wanted - first].T
+            block = block if columns.ndim else block[:, 0]
         else:
-            found = self._read(wanted, columns if isinstance(columns, slice) else slice(None), self.shape[1])
-            found = found if isinstance(columns, slice) else found[:, columns]
-        return found if numbers.ndim else found[0]
+            block = self._read(wanted, columns if isinstance(columns, slice) else slice(None), self.shape[1])
+            block = block if isinstance(columns, slice) else block[:, columns]
+        return block if numbers.ndim else block[0]
 
     def _read(self, rows: np.ndarray, columns: slice, width: int) -> np.ndarray:
         """Rows as the file holds them, of ``width`` numbers each, in runs that lie side by side; of each only the columns of a slice."""

@@ -116,7 +116,8 @@ class Store:
         try:
             return self._checked(key)
         except Damage as error:
-            self._set_aside(key, error)
+            warnings.warn(f"{self.path(key)} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=3)
+            self._move_aside(key, error)
             return None
 
     def is_sound(self, key: str) -> bool:
@@ -137,7 +138,7 @@ class Store:
             return None
         try:
             with open_regular(path) as file:
-                found = json.loads(file.read())
+                provenance = json.loads(file.read())
         except FileNotFoundError:  # removed meanwhile
             return None
         except OSError as error:
@@ -146,12 +147,12 @@ class Store:
             raise
         except (ValueError, RecursionError) as error:
             raise Damage(f"{PROVENANCE} cannot be read: {type(error).__name__}") from error
-        if not isinstance(found, dict) or found.get("key") != key:
+        if not isinstance(provenance, dict) or provenance.get("key") != key:
             raise Damage(f"{PROVENANCE} is not that of {key}")
-        files = found.get("files")
-        if not isinstance(found.get("made_from"), dict) or not isinstance(files, dict) or not all(map(_is_listing, files.items())):
+        files = provenance.get("files")
+        if not isinstance(provenance.get("made_from"), dict) or not isinstance(files, dict) or not all(map(_is_listing, files.items())):
             raise Damage(f"{PROVENANCE} lacks what every result has")
-        return found
+        return provenance
 
     def put(self, key: str, arrays: Arrays, made_from: Mapping[str, Any]) -> None:
         """Write a result. Where another process wrote the same key first, its copy stays."""
@@ -217,37 +218,37 @@ class Store:
 
     def keys_in_use(self) -> set[str]:
         """Keys of the results that running fits read or write."""
-        found: set[str] = set()
+        used: set[str] = set()
         for path in (self.root / LOCKS).glob("*.uses"):
             try:
                 with file_lock(path, wait=False):  # its process has ended
                     continue
             except InUse:
                 with suppress(FileNotFoundError, ValueError):
-                    found |= set(json.loads(path.read_bytes()))
-        return found
+                    used |= set(json.loads(path.read_bytes()))
+        return used
 
     def memo(self, key: str, make: Callable[[], Arrays], made_from: Mapping[str, Any]) -> StoredArrays:
         """Read the result ``key``; where it is missing, compute it by ``make`` and store it, in one process only."""
-        found = self.get(key)
-        if found is not None:
-            return found
+        arrays = self.get(key)
+        if arrays is not None:
+            return arrays
         with self.lock(key):
-            found = self.get(key)
-            if found is None:
+            arrays = self.get(key)
+            if arrays is None:
                 self.put(key, make(), made_from)
-                found = self.get(key)
-        if found is None:
+                arrays = self.get(key)
+        if arrays is None:
             raise OSError(f"{self.path(key)} could not be read back after it was written.")
-        return found
+        return arrays
 
     def keys(self) -> list[str]:
         """Keys of all results that have a provenance, oldest first."""
-        found = []
+        results = []
         for path in self._folders():
             with suppress(FileNotFoundError, NotADirectoryError):
-                found.append(((path / PROVENANCE).lstat().st_mtime, path.name))
-        return [key for _, key in sorted(found)]
+                results.append(((path / PROVENANCE).lstat().st_mtime, path.name))
+        return [key for _, key in sorted(results)]
 
     def _folders(self) -> list[Path]:
         """Where results are or should be: ``<root>/<stage>/<stage>-<digest>``."""
@@ -311,10 +312,6 @@ class Store:
             with suppress(InUse, OSError), file_lock(path, wait=False):
                 pass
         return len(old)
-
-    def _set_aside(self, key: str, error: Damage) -> None:
-        warnings.warn(f"{self.path(key)} is damaged ({error}); it is computed again.", DamagedResult, stacklevel=4)
-        self._move_aside(key, error)
 
     def _move_aside(self, key: str, error: Damage) -> None:
         target = self.root / DAMAGED / stage_of(key) / f"{key}-{secrets.token_hex(4)}"

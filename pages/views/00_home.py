@@ -1,4 +1,4 @@
-"""Home: what this is, something real to look at, three doors, and what was found on this machine."""
+"""Home: introduction, a finished fit, links to the other pages, and what this machine has."""
 
 import streamlit as st
 

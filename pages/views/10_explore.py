@@ -1,4 +1,4 @@
-"""Explore: fit one encoding model and look at it from every side."""
+"""Explore: fit one encoding model and inspect its scores, brain map, predictions and training."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""Data: what a data set holds, whether anything is wrong with it, and what was measured, by stimulus and by vertex."""
+"""Data: contents and faults of a data set, and measured responses by stimulus and by vertex."""
 
 import streamlit as st
 
@@ -16,28 +16,28 @@ st.header("Data", anchor=False)
 name = choose_dataset()
 st.markdown(f"{SIMULATED + ' ' if DATASETS[name].simulated else ''}**{plain(DATASETS[name].title)}** {plain(DATASETS[name].about)}")
 doctor_panel(name)
-shown = open_shown(name)
-if shown is None:
+subject_view = open_shown(name)
+if subject_view is None:
     st.stop()
-headline(shown)
-row, vertex, roi = stimulus_choice(shown), vertex_choice(shown), roi_choice(shown)
+headline(subject_view)
+row, vertex, roi = stimulus_choice(subject_view), vertex_choice(subject_view), roi_choice(subject_view)
 
-left, right = st.columns(2, gap="medium") if shown.placement else (st.container(), st.container())
+left, right = st.columns(2, gap="medium") if subject_view.placement else (st.container(), st.container())
 with left, st.container(key="brain_place"):
-    brain_panel(shown, row, vertex, roi)
+    brain_panel(subject_view, row, vertex, roi)
 with right:
     stimuli, regions, responses = st.tabs(["Stimuli", "Regions", "Responses"], key="tab", bind="query-params", on_change="rerun")
     if stimuli.open:
         with stimuli:
-            grid(shown, row)
+            grid(subject_view, row)
     if regions.open:
         with regions:
-            regions_panel(shown, roi)
+            regions_panel(subject_view, roi)
     if responses.open:
         with responses:
-            responses_panel(shown)
+            responses_panel(subject_view)
 if row is not None:
-    stimulus_panel(shown, row, roi)
+    stimulus_panel(subject_view, row, roi)
 if vertex is not None:
-    vertex_panel(shown, vertex, row)
+    vertex_panel(subject_view, vertex, row)
 settle("data are shown")

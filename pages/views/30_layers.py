@@ -19,17 +19,17 @@ networks = "**, **".join(plain(plots.network_name(sweep.spec_of(sweep.of(name)[0
 question = f"Which of {len(sweep.cells)} layers of **{networks}** predicts which region of **{plain(spec.subject)}**?"
 st.markdown(f"{SIMULATED} {question}" if DATASETS[spec.dataset].simulated else question)
 
-found = run_or_find(sweep)
-if found is None or not found.cells:
+sweep_result = run_or_find(sweep)
+if sweep_result is None or not sweep_result.cells:
     st.stop()
-if not DATASETS[spec.dataset].simulated and next(iter(found.results.values())).plan.subject.simulated:
+if not DATASETS[spec.dataset].simulated and next(iter(sweep_result.results.values())).plan.subject.simulated:
     st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
 
-score, hemi = score_controls(found)
-heatmap_panel(found, score, hemi)
-brain_panel(found, score)
-hierarchy_panel(found, hemi)
+score, hemi = score_controls(sweep_result)
+heatmap_panel(sweep_result, score, hemi)
+brain_panel(sweep_result, score)
+hierarchy_panel(sweep_result, hemi)
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:
-        take_away(found, table_of(found))
+        take_away(sweep_result, table_of(sweep_result))
 settle("a fit is shown")

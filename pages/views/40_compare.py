@@ -7,9 +7,9 @@ from pages.parts.compare.panels import (
     bars_panel,
     choose_runs,
     comparisons,
+    describe_runs,
     difference_panel,
     open_all,
-    say_what_they_are,
     take_away,
 )
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
@@ -23,14 +23,14 @@ if table.empty:
 
 st.markdown("Which of two models predicts which part of visual cortex better, and is the difference more than chance?")
 keys = choose_runs(table)
-found = open_all(keys) if len(keys) > 1 else {}
-if len(found) > 1 and "A" in found:
-    say_what_they_are(found)
-    ask_for_intervals(found)
-    compared = comparisons(found)
-    bars_panel(found, compared)
+results = open_all(keys) if len(keys) > 1 else {}
+if len(results) > 1 and "A" in results:
+    describe_runs(results)
+    ask_for_intervals(results)
+    compared = comparisons(results)
+    bars_panel(results, compared)
     difference_panel(compared)
-    take_away(found)
+    take_away(results)
 elif len(keys) < 2:
     st.info("Choose two fits above, or tick two rows below.")
 

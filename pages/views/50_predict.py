@@ -1,4 +1,4 @@
-"""Predict: the response of visual cortex to one image, how far it can be trusted, and what in the image drives it."""
+"""Predict: responses to one image, their reliability, and the parts of the image that drive them."""
 
 import streamlit as st
 
@@ -25,38 +25,40 @@ fits = choose_fits()
 if not fits:
     st.stop()
 first = next(iter(fits.values()))
-shown = SubjectView(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
-simulated = f"{SIMULATED} " if shown.subject.simulated else ""
-st.markdown(f"{simulated}What would the visual cortex of **{plain(shown.subject.name)}** do with this {shown.what.removesuffix('s')}?")
+subject_view = SubjectView(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
+simulated = f"{SIMULATED} " if subject_view.subject.simulated else ""
+st.markdown(
+    f"{simulated}What would the visual cortex of **{plain(subject_view.subject.name)}** do with this {subject_view.what.removesuffix('s')}?"
+)
 
 result = model_choice(fits)
 if refusal := result.prediction_refusal():
-    st.error(f"This fit cannot predict new {shown.what}. {plain(refusal)}")
+    st.error(f"This fit cannot predict new {subject_view.what}. {plain(refusal)}")
     st.stop()
-roi, least_r = roi_choice(result), least_r_choice(shown.subject.unit)
+roi, least_r = roi_choice(result), least_r_choice(subject_view.subject.unit)
 left, right = st.columns([2, 5], gap="medium")
 with left:
-    stimulus = choose_stimulus(result, shown)
+    stimulus = choose_stimulus(result, subject_view)
     if stimulus is not None:
         st.image(stimulus.middle, caption=plain(stimulus.name), alt=stimulus.name, width="stretch")
 if stimulus is None:
     st.stop()
 
-asked = PredictionRequest(result, shown, stimulus)
+request = PredictionRequest(result, subject_view, stimulus)
 try:
-    asked.predicted()
+    request.predicted()
 except WRONG as wrong:
     st.error(plain(wrong))
     st.stop()
 with left:
-    st.markdown(standing(asked, least_r))
+    st.markdown(standing(request, least_r))
 with right:
-    brain_panel(asked, least_r, roi)
-models_table([(name, PredictionRequest(each, shown, stimulus)) for name, each in fits.items()], least_r)
-regions_panel(asked, least_r, roi)
+    brain_panel(request, least_r, roi)
+models_table([(name, PredictionRequest(each, subject_view, stimulus)) for name, each in fits.items()], least_r)
+regions_panel(request, least_r, roi)
 drives, nearest = st.columns(2, gap="medium")
 with drives:
-    occlusion_panel(asked, roi)
+    occlusion_panel(request, roi)
 with nearest:
-    nearest_panel(asked, least_r)
+    nearest_panel(request, least_r)
 settle("an image is predicted")

@@ -1,4 +1,4 @@
-"""Weights: which pretrained weights are here, what the others are, and fetching one."""
+"""Weights: list pretrained weights, present and missing, and fetch one."""
 
 import pandas as pd
 import streamlit as st

@@ -21,10 +21,10 @@ STYLE = """<style>
 
 
 def choose_lesson() -> int:
-    """The place of the chosen lesson, from the link or the row of names."""
-    asked = st.query_params.get("lesson")
-    if asked is not None and asked not in NAMES:  # Streamlit drops it without a word
-        st.warning(f"The link asks for something that is not here. {plain(unknown('lesson', asked, NAMES))}")
+    """Choose a lesson from the link or the row of names and return its position."""
+    linked = st.query_params.get("lesson")
+    if linked is not None and linked not in NAMES:  # Streamlit drops it without a word
+        st.warning(f"The link asks for something that is not here. {plain(unknown('lesson', linked, NAMES))}")
     name = st.segmented_control(
         "Lesson", NAMES, key="lesson", bind="query-params", default=NAMES[0], required=True, label_visibility="collapsed", on_change=hide
     )
@@ -32,23 +32,23 @@ def choose_lesson() -> int:
 
 
 def hide() -> None:
-    """Callback: another lesson is asked before it is shown, unless it was answered already."""
+    """Callback: hide the lesson's content until its question is answered."""
     st.session_state["show"] = st.session_state.get(f"answer_{st.session_state['lesson']}") is not None
 
 
 def go(number: int) -> None:
-    """Callback: to another lesson."""
+    """Callback: go to another lesson."""
     st.session_state["lesson"] = NAMES[number]
     hide()
 
 
 def reveal() -> None:
-    """Callback: what was asked has been answered; the link remembers it, too."""
+    """Callback: show the lesson's content after an answer, also in the link."""
     st.session_state["show"] = True
 
 
 def ask(lesson: Lesson) -> None:
-    """The question to be answered first, and once it is, whether that was right and why."""
+    """Ask the lesson's question and, once answered, say whether the answer was right and why."""
     answered = st.radio(
         f"**Predict first.** {lesson.question}",
         lesson.answers,
@@ -74,12 +74,12 @@ if not prepared():
     st.stop()
 warm()
 
-words, pictures = st.columns([4, 7], gap="medium")
+words, images = st.columns([4, 7], gap="medium")
 with words:
     st.markdown(lesson.idea)
     ask(lesson)
     shown = st.toggle("Show me", key="show", bind="query-params", help="Answering shows it, too.")
-with pictures:
+with images:
     if shown:
         happened, _, behind = lesson.show().partition("\n\n")
         if behind:

@@ -93,11 +93,6 @@ def sphere(hemi: str) -> np.ndarray:
     return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
-def visual_cortex(points: np.ndarray, areas: Sequence[Patch]) -> np.ndarray:
-    """Mask (n,) bool of the vertices in or near any area: one connected region of the back and underside of the brain."""
-    return np.any([patch.distance(points, margin=MARGIN) <= 1 for patch in areas], axis=0)
-
-
 def members(points: np.ndarray, areas: Sequence[Patch]) -> np.ndarray:
     """Compute ROI membership, (n_rois, n) bool in the order of :data:`ROI_NAMES`; within a class a vertex belongs to the nearer area."""
     names, found = list(ROI_NAMES), np.zeros((len(ROI_NAMES), len(points)), bool)

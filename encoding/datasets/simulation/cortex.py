@@ -126,7 +126,8 @@ def _hemisphere(subject: str, hemi: str) -> Hemisphere:
     rng = np.random.default_rng([SUBJECTS[subject], HEMIS.index(hemi)])
     sphere = anatomy.sphere(hemi)
     areas = _own_areas(subject, hemi, rng)
-    vertices = np.flatnonzero(anatomy.visual_cortex(sphere, areas))
+    near_areas = np.any([patch.distance(sphere, margin=anatomy.MARGIN) <= 1 for patch in areas], axis=0)
+    vertices = np.flatnonzero(near_areas)  # one connected region of the back and underside of the brain
     points = sphere[vertices]
     patches_present = [patch for patch in areas if patch.roi not in EMPTY[subject, hemi]]
 

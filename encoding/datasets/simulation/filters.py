@@ -49,7 +49,8 @@ def channels(images: np.ndarray) -> np.ndarray:
     pixels = images.astype(np.float32) / 255
     energy, contrast = _gabor_energy(pixels @ np.full(3, 1 / 3, np.float32))
     fine = energy[:, :2].mean(axis=1)
-    edges = 4 * np.abs(fine - _blurred(fine))
+    coarse = fine.reshape(*fine.shape[:-2], GRID // 4, 4, GRID // 4, 4).mean(axis=(-3, -1))  # blocks of 4 x 4 cells, about a degree
+    edges = 4 * np.abs(fine - coarse.repeat(4, axis=-2).repeat(4, axis=-1))
     oriented = energy.reshape(len(images), N_ORIENTED, GRID, GRID)
     return np.concatenate([oriented, edges, contrast, _colours(shrunk(pixels, GRID))], axis=1)
 
@@ -128,9 +129,3 @@ def shrunk(maps: np.ndarray, grid: int) -> np.ndarray:
     """Downsample maps by averaging, (n, size, size, …) to (n, grid, grid, …)."""
     step = maps.shape[1] // grid
     return sum(maps[:, down::step, across::step] for down in range(step) for across in range(step)) / step**2
-
-
-def _blurred(maps: np.ndarray) -> np.ndarray:
-    """Each cell replaced by the mean of its block of 4 x 4, about a degree."""
-    coarse = maps.reshape(*maps.shape[:-2], GRID // 4, 4, GRID // 4, 4).mean(axis=(-3, -1))
-    return coarse.repeat(4, axis=-2).repeat(4, axis=-1)

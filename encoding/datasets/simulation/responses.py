@@ -45,7 +45,12 @@ def signals(cortex: Mapping[str, Hemisphere], scenes: Scenes, report: Report = s
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a block a core: small products shared by cores only wait
         for start, _ in zip(starts, pool.map(show, starts), strict=True):
             report(start / n, f"Showing scene {start + 1:,} of {n:,} to the simulated cortex")
-    return {hemi: _mixed(seen.pop(hemi), known.pop(hemi), half.low_level) for hemi, half in cortex.items()}
+    signals = {}
+    for hemi, half in cortex.items():
+        signal = half.low_level * _standardised(seen.pop(hemi))
+        signal += np.sqrt(1 - half.low_level**2) * _standardised(known.pop(hemi))
+        signals[hemi] = _standardised(signal)
+    return signals
 
 
 def simulate_responses(signal: np.ndarray, ceiling: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -87,12 +92,6 @@ def _pool(maps: np.ndarray, fields: np.ndarray, weights: np.ndarray, exponent: n
         pooled = maps[:, channel].reshape(len(maps), -1) @ inside
         np.power(np.maximum(pooled, 1e-6), exponent[vertices], out=pooled)
         out[:, vertices] += pooled * weights[vertices, channel]
-
-
-def _mixed(seen: np.ndarray, known: np.ndarray, low_level: np.ndarray) -> np.ndarray:
-    signal = low_level * _standardised(seen)
-    signal += np.sqrt(1 - low_level**2) * _standardised(known)
-    return _standardised(signal)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

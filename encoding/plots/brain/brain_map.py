@@ -135,7 +135,7 @@ class BrainMap:
         (:func:`pack`). So do values and ceilings, in thousandths, where these resolve all 256 colours; else they are float32. The three
         decimals shown are exact in both cases.
         """
-        shown = (
+        fields = (
             "source",
             "title",
             "quantity",
@@ -149,7 +149,7 @@ class BrainMap:
             "outlined",
             "chosen_roi",
         )
-        header = {name: getattr(self, name) for name in shown} | {"selected": self._selected_vertex(), "unit": self.unit.one} | more
+        header = {name: getattr(self, name) for name in fields} | {"selected": self._selected_vertex(), "unit": self.unit.one} | more
         header |= {"rois": self.roi_names, "memberships": {}}
         arrays, steps = {"colours": self._colours()}, {}
         for hemi in self.values:
@@ -287,8 +287,8 @@ def _memberships(names: Sequence[str], rois: Columns, columns: np.ndarray, n_col
 def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The different rows of a bool matrix in order, and the place of each row among them: ``np.unique(axis=0)``, which is slow."""
     if rows.shape[1] > 64:
-        found, number = np.unique(rows, axis=0, return_inverse=True)
-        return found, number.ravel()
+        distinct, number = np.unique(rows, axis=0, return_inverse=True)
+        return distinct, number.ravel()
     packed = np.zeros((len(rows), 8), np.uint8)
     bits = np.packbits(rows, axis=1)
     packed[:, : bits.shape[1]] = bits

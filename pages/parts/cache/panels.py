@@ -1,4 +1,4 @@
-"""The Cache page: background jobs as they stand, what the Store holds and how to make room, and fits as files."""
+"""Panels of the Cache page: background jobs, stored results and their removal, export and import of fits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BADGES = {"queued": "gray", "running": "blue", "done": "green", "failed": "red",
 
 
 def jobs_panel() -> None:
-    """Every job of this server, those that wait or run first."""
+    """List every job of this server, waiting and running ones first."""
     known = jobs().all()
     if not known:
         st.info("Nothing was asked for since this server started. Fits, sweeps and searches that are started on any page appear here.")
@@ -83,18 +83,18 @@ def _row(job: Job) -> None:
 
 
 @st.cache_data(ttl=5, max_entries=2, show_spinner="Looking at the Store …")
-def _held(root: str) -> list[StoreEntry]:
+def _entries(root: str) -> list[StoreEntry]:
     return entries(store())
 
 
 def store_panel() -> None:
-    """What the Store holds by stage, whether it is sound, and the way to make room."""
-    found = _held(str(store().root))
-    total = sum(one.n_bytes for one in found)
-    st.markdown(f"**{len(found):,} results, {file_size(total)}** in `{store().root}`")
-    if not found:
+    """Show the stored results by stage, verify their checksums and remove selected ones."""
+    every = _entries(str(store().root))
+    total = sum(one.n_bytes for one in every)
+    st.markdown(f"**{len(every):,} results, {file_size(total)}** in `{store().root}`")
+    if not every:
         return
-    table = by_stage(found)
+    table = by_stage(every)
     st.dataframe(
         table.assign(size=[file_size(int(n)) for n in table["bytes"]], share=100 * table["bytes"] / max(total, 1)),
         hide_index=True,
@@ -111,7 +111,7 @@ def store_panel() -> None:
     )
     _verify()
     if may_change():
-        _prune(found)
+        _prune(every)
 
 
 def _verify() -> None:
@@ -135,20 +135,20 @@ def _verify() -> None:
         )
 
 
-def _prune(found: Sequence[StoreEntry]) -> None:
+def _prune(entries: Sequence[StoreEntry]) -> None:
     with st.expander("Make room", key="prune_panel", on_change="rerun") as panel:
         if not panel.open:
             return
         if removed := st.session_state.pop("_pruned", None):
             st.success(removed)
-        known = [stage for stage in dict.fromkeys([*STAGES, *(one.stage for one in found)]) if any(one.stage == stage for one in found)]
+        known = [stage for stage in dict.fromkeys([*STAGES, *(one.stage for one in entries)]) if any(one.stage == stage for one in entries)]
         left, right = st.columns([3, 1])
         stages = left.multiselect(
             "Stages", known, key="prune_stages", placeholder="All that can be computed again",
             help="\n\n".join(f"**{stage}** {STAGES.get(stage, '')}" for stage in known),
         )  # fmt: skip
         days = right.number_input("Older than (days)", 0.0, 10_000.0, 30.0, step=1.0, key="prune_days")
-        targets = chosen(found, stages=stages, older_days=days)
+        targets = chosen(entries, stages=stages, older_days=days)
         size = file_size(sum(one.n_bytes for one in targets))
         st.markdown(f"Would remove **{len(targets):,} results, {size}**. Nothing is removed yet.")
         lost = sorted({one.stage for one in targets} & set(IRREPLACEABLE))
@@ -169,12 +169,12 @@ def _remove(targets: Sequence[StoreEntry]) -> None:
     kept = f" {len(done.in_use):,} kept, as a fit or a search that is going on uses it." if done.in_use else ""
     st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"
     st.session_state["prune_sure"] = False
-    _held.clear()
+    _entries.clear()
     forget_opened_runs()
 
 
 def exchange_panel() -> None:
-    """A fit as one file, out and in."""
+    """Export a fit as one file, and import one."""
     out, into = st.columns(2, gap="large")
     with out:
         st.markdown("**Export a fit**")
@@ -228,7 +228,7 @@ def _import() -> None:
             st.error(plain(wrong))
             return
         st.session_state["_imported"] = (file.file_id, key)
-        _held.clear()
+        _entries.clear()
         st.rerun()  # the tables above know of it now
     result = opened_run(key)
     if isinstance(result, str):

@@ -1,4 +1,4 @@
-"""The Compare page: which fits are held against each other, what differs between them, and by how much."""
+"""Panels of the Compare page: choice of fits, differences in settings and in scores."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ HOW = {
 
 
 def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
-    """The keys of the fits that are compared, A first, from two widgets and so from the link's ``a`` and ``b``; may be fewer than two."""
+    """Choose the fits to compare (``a`` and ``b`` of the link) and return their keys, A first; may be fewer than two."""
     names = {row["key"]: short_name(row) for row in table.to_dict("records")}
     _follow_link(names)
     for key in ("compare_a", "compare_b"):  # one that was removed meanwhile
@@ -69,17 +69,17 @@ def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
 
 def _follow_link(names: Mapping[str, str]) -> None:
     """Choose what a link names. The widgets are not bound to the URL, where their labels would stand instead of keys."""
-    asked = (st.query_params.get("a"), tuple(st.query_params.get_all("b")))
-    if asked == st.session_state.get("_compare_link") or asked == (None, ()):
+    linked = (st.query_params.get("a"), tuple(st.query_params.get_all("b")))
+    if linked == st.session_state.get("_compare_link") or linked == (None, ()):
         return
-    st.session_state["_compare_link"] = asked
-    for key in [key for key in (asked[0], *asked[1]) if key and key not in names]:
+    st.session_state["_compare_link"] = linked
+    for key in [key for key in (linked[0], *linked[1]) if key and key not in names]:
         st.warning(
             f"The link asks for a fit that is not here. {plain(unknown('fit', key, names, show=3))} Whoever has it can export it on Cache."
         )
-    if asked[0] in names:
-        st.session_state["compare_a"] = asked[0]
-    st.session_state["compare_b"] = [key for key in dict.fromkeys(asked[1]) if key in names and key != asked[0]]
+    if linked[0] in names:
+        st.session_state["compare_a"] = linked[0]
+    st.session_state["compare_b"] = [key for key in dict.fromkeys(linked[1]) if key in names and key != linked[0]]
 
 
 def _write_link(first: str | None, others: Sequence[str]) -> None:
@@ -94,34 +94,34 @@ def _write_link(first: str | None, others: Sequence[str]) -> None:
 
 
 def open_all(keys: Sequence[str]) -> dict[str, Result]:
-    """Letter to finished fit, of those that can be opened; what is wrong with the others is said."""
-    found = {}
+    """Open the chosen fits, by letter; shows an error for each that cannot be opened."""
+    results = {}
     for letter, key in zip("ABCDEF", keys, strict=False):
         result = opened_run(key)
         if isinstance(result, str):
             st.error(f"{letter}: {plain(result)}")
         else:
-            found[letter] = result
-    return found
+            results[letter] = result
+    return results
 
 
-def say_what_they_are(found: Mapping[str, Result]) -> None:
-    """Badges, where imported fits come from, and what differs in the settings."""
-    simulated = [letter for letter, result in found.items() if result.plan.subject.simulated]
+def describe_runs(results: Mapping[str, Result]) -> None:
+    """Show badges, the origin of imported fits and the differences in the settings."""
+    simulated = [letter for letter, result in results.items() if result.plan.subject.simulated]
     if simulated:
-        st.markdown(SIMULATED if len(simulated) == len(found) else f"{SIMULATED} {', '.join(simulated)}")
-    for letter, result in found.items():
+        st.markdown(SIMULATED if len(simulated) == len(results) else f"{SIMULATED} {', '.join(simulated)}")
+    for letter, result in results.items():
         if origin_of := result.provenance.get("made_from", {}).get("imported"):
             st.caption(f"{letter} was imported on {origin_of.get('when', '')[:10]}, sent by: {plain(origin_of.get('by') or 'not said')}.")
-    differing = what_differs(list(found.values()))
+    differing = what_differs(list(results.values()))
     st.markdown("**What differs in their settings**" if len(differing) else "Their settings do not differ.")
     if len(differing):
         st.dataframe(differing, hide_index=True, key="settings", alt="settings in which the fits differ")
 
 
-def ask_for_intervals(found: Mapping[str, Result]) -> None:
+def ask_for_intervals(results: Mapping[str, Result]) -> None:
     """Offer to compute bootstrap intervals that are missing."""
-    for letter, result in found.items():
+    for letter, result in results.items():
         if intervals_of(result) is not None:
             continue
         if stage_of(result.key) == "imported":
@@ -140,9 +140,9 @@ def _compared(first: str, second: str, with_intervals: tuple[bool, bool], _first
     return compare(_first, _second)
 
 
-def comparisons(found: Mapping[str, Result]) -> dict[str, Comparison]:
-    """Letter of every fit but the first to its comparison with the first."""
-    (_, first), *others = found.items()
+def comparisons(results: Mapping[str, Result]) -> dict[str, Comparison]:
+    """Compare every fit with the first, by letter."""
+    (_, first), *others = results.items()
 
     def compared(other: Result) -> Comparison:
         ready = tuple(intervals_of(result) is not None for result in (first, other))
@@ -151,15 +151,15 @@ def comparisons(found: Mapping[str, Result]) -> dict[str, Comparison]:
     return {letter: compared(other) for letter, other in others}
 
 
-def bars_panel(found: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:
-    """Mean r of every region, a bar for each fit."""
-    ready = tuple(intervals_of(result) is not None for result in found.values())
+def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:
+    """Show the mean r of every ROI, one bar per fit."""
+    ready = tuple(intervals_of(result) is not None for result in results.values())
     only = next(iter(compared.values())) if len(compared) == 1 else None
-    figure = _bars_figure(tuple(display_key(result) for result in found.values()), ready, found, only)
-    source = " | ".join(map(_digest, found.values()))
+    figure = _bars_figure(tuple(display_key(result) for result in results.values()), ready, results, only)
+    source = " | ".join(map(_digest, results.values()))
     chart(figure, "compare_bars", alt="mean r of every region, a bar for each fit", how=HOW["bars"], source=source)
     stars = " ★: the two differ." if only and only.table["differs"].any() else ""
-    st.caption(f"Bars: mean r over {unit_of(found).many}; whiskers: 95 % intervals over test stimuli.{stars}")
+    st.caption(f"Bars: mean r over {unit_of(results).many}; whiskers: 95 % intervals over test stimuli.{stars}")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -187,9 +187,9 @@ def _scatter_figure(keys: tuple[str, str], name: str, _found: Comparison) -> Any
     return plots.vertex_scatter(*scores, names=("A", name), labels=labels, unit=_found.first.plan.subject.unit)
 
 
-def unit_of(found: Mapping[str, Result]) -> Unit:
-    """What a column of the first fit's responses is called."""
-    return next(iter(found.values())).plan.subject.unit
+def unit_of(results: Mapping[str, Result]) -> Unit:
+    """Unit of the first fit's response columns, vertex or voxel."""
+    return next(iter(results.values())).plan.subject.unit
 
 
 def _digest(result: Result) -> str:
@@ -198,68 +198,70 @@ def _digest(result: Result) -> str:
 
 
 def difference_panel(compared: Mapping[str, Comparison]) -> None:
-    """One pair in every detail: regions, brain, vertices; which pair is chosen where there are several."""
+    """Show one pair in detail: ROIs, brain, vertices; with a choice of the pair where there are several."""
     letters = list(compared)
     name = letters[0]
     if len(letters) > 1:
         name = st.segmented_control("Minus A", letters, key="other", bind="query-params", default=letters[0], required=True)
         name = name if name in compared else letters[0]
-    found = compared[name]
-    unit = found.first.plan.subject.unit
+    comparison = compared[name]
+    unit = comparison.first.plan.subject.unit
     st.subheader(f"{name} minus A", anchor=False)
-    keys, tested = (display_key(found.first), display_key(found.second)), how_it_was_tested(found, name)
-    (st.info if found.unpaired else st.markdown)(tested)
-    if len(found.table):
-        figure = _differences_figure(keys, found.tested, name, found)
+    keys, tested = (display_key(comparison.first), display_key(comparison.second)), how_it_was_tested(comparison, name)
+    (st.info if comparison.unpaired else st.markdown)(tested)
+    if len(comparison.table):
+        figure = _differences_figure(keys, comparison.tested, name, comparison)
         alt = f"difference in mean r, {name} minus A, in every region"
-        chart(figure, "differences", alt=alt, how=HOW["differences"], source=_pair_source(found))
-        _test_table(found, name)
+        chart(figure, "differences", alt=alt, how=HOW["differences"], source=_pair_source(comparison))
+        _test_table(comparison, name)
     else:
         st.info("The two report no region in common.")
-    if not found.same_vertices:
+    if not comparison.same_vertices:
         st.info(f"They do not predict the same {unit.many}, so there is no difference brain and no scatter.")
         return
     left, right = st.columns([4, 3])
     with left:
-        _brain(found, name)
+        _brain(comparison, name)
     with right:
-        figure = _scatter_figure(keys, name, found)
-        chart(figure, "vertices", alt=f"r of every {unit}, A against {name}", how=unit.fill(HOW["scatter"]), source=_pair_source(found))
+        figure = _scatter_figure(keys, name, comparison)
+        chart(
+            figure, "vertices", alt=f"r of every {unit}, A against {name}", how=unit.fill(HOW["scatter"]), source=_pair_source(comparison)
+        )
 
 
-def _pair_source(found: Comparison) -> str:
-    return f"{_digest(found.second)} − {_digest(found.first)}"
+def _pair_source(comparison: Comparison) -> str:
+    return f"{_digest(comparison.second)} − {_digest(comparison.first)}"
 
 
-def _test_table(found: Comparison, name: str) -> None:
+def _test_table(comparison: Comparison, name: str) -> None:
     with st.expander("The tests as a table", key="tests", on_change="rerun") as tests:
         if tests.open:
-            table = found.table.rename(columns={"first": "A", "second": name})
-            shown = table.assign(p=table["p"].map(p_text), q=table["q"].map(p_text))
-            st.dataframe(shown, hide_index=True, key="test_table", alt="the paired tests of every region")
+            table = comparison.table.rename(columns={"first": "A", "second": name})
+            texts = table.assign(p=table["p"].map(p_text), q=table["q"].map(p_text))
+            st.dataframe(texts, hide_index=True, key="test_table", alt="the paired tests of every region")
             st.download_button("Tests, CSV", lambda: to_csv(table), "comparison.csv", "text/csv", on_click="ignore")
             st.caption(f"p: {TEST_NAME}. q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
 
 
-def _brain(found: Comparison, name: str) -> None:
-    brain = difference_brain(found, name)
-    subject = found.first.plan.subject
+def _brain(comparison: Comparison, name: str) -> None:
+    brain = difference_brain(comparison, name)
+    subject = comparison.first.plan.subject
     if brain is None:
         st.info(f"It is not known where these {subject.unit.many} lie, so there is no difference brain.")
         return
-    brain_view(replace(brain, source=_pair_source(found)), key="compare_brain", height=400)
+    brain_view(replace(brain, source=_pair_source(comparison)), key="compare_brain", height=400)
     placement = Placement.of(subject)
     place = placement.column(clicked("compare_brain", placement.vertices))
     if place is not None:
         hemi, column = place
-        r = [result.score(hemi)[column] for result in (found.first, found.second)]
+        r = [result.score(hemi)[column] for result in (comparison.first, comparison.second)]
         name_of = vertex_name(subject, hemi, column)
         st.caption(f"{name_of[0].upper()}{name_of[1:]}: A {r[0]:.3f}, {name} {r[1]:.3f}, difference {r[1] - r[0]:+.3f}.")
     st.caption(f"Purple: {name} predicts better. Orange: A does. Grey: nothing was recorded.")
 
 
 def take_away(found: Mapping[str, Result]) -> None:
-    """The report, a way into Explore, and where the numbers come from."""
+    """Offer the report and a link into Explore, and name the origin of the numbers."""
     results = list(found.values())
     names = " and ".join(found)
     report_of, *doors = st.columns(1 + len(results))

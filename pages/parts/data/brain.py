@@ -1,4 +1,4 @@
-"""The brain of the Data page: a measured response, the noise ceiling, or what the responses are like, at every vertex."""
+"""Brain map of the Data page: a measured response, the noise ceiling or a statistic of the responses."""
 
 from __future__ import annotations
 
@@ -35,55 +35,55 @@ KEY = "data_brain"
 STAYS = "<style>[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}</style>"
 
 
-def brain_panel(shown: SubjectView, row: int | None, vertex: Selection | None, roi: str | None) -> None:
-    """The brain with its controls; a click chooses a vertex."""
-    if shown.placement is None:
-        _strip(shown, row, vertex)
+def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | None, roi: str | None) -> None:
+    """Show the brain map and its controls; a click selects a vertex."""
+    if subject_view.placement is None:
+        _strip(subject_view, row, vertex)
         return
-    column = shown.subject.unit
+    column = subject_view.subject.unit
     st.html(STAYS)  # the brain stays in sight beside a long grid
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     words = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
     paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=column.fill(words))
     with right.popover("View", width="stretch"):
-        surface, outlined = surface_control(st), outline_control(st, shown.classes, key="data_outlines")
+        surface, outlined = surface_control(st), outline_control(st, subject_view.classes, key="data_outlines")
         words = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
         unit = st.segmented_control(
             "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=column.fill(words)
         )
     brain_view(
         BrainMap(
-            **_painted(shown, paint, row, unit),
-            vertices=shown.placement.vertices,
-            columns=shown.placement.columns,
+            **_painted(subject_view, paint, row, unit),
+            vertices=subject_view.placement.vertices,
+            columns=subject_view.placement.columns,
             unit=column,
-            rois=shown.placement.rois(shown.subject.rois),
-            source=shown.source,
+            rois=subject_view.placement.rois(subject_view.subject.rois),
+            source=subject_view.source,
             surface=surface,
             view=START_VIEW,
             outlined=outlined,
             chosen_roi=roi,
-            selected=shown.placement.place(vertex),
+            selected=subject_view.placement.place(vertex),
         ),
         key=KEY,
         height=400,
-        on_select=lambda: choose_clicked(shown),
+        on_select=lambda: choose_clicked(subject_view),
     )
-    say_sampled(shown.subject)
+    say_sampled(subject_view.subject)
 
 
-def _strip(shown: SubjectView, row: int | None, vertex: Selection | None) -> None:
+def _strip(subject_view: SubjectView, row: int | None, vertex: Selection | None) -> None:
     """What stands in for the response map where no place is known: the response to the chosen stimulus, column by column."""
-    column = shown.subject.unit
+    column = subject_view.subject.unit
     nowhere = f"This data set says nothing of where its {column.many} lie, so there is no brain map."
     if row is None:
         st.info(f"{nowhere} Press the number of a stimulus: the response of every {column} to it is shown here instead.")
         return
     st.caption(f"{nowhere} Instead, the response of every {column}, in the order of the columns: neighbours here may be far apart.")
-    figure = plots.response_strip(shown.response(row), what=f"Measured response to stimulus {row + 1}", marked=vertex, unit=column)
+    figure = plots.response_strip(subject_view.response(row), what=f"Measured response to stimulus {row + 1}", marked=vertex, unit=column)
     alt = f"measured response of every {column} to stimulus {row + 1}, in the order of the columns"
     click = {"on_select": lambda: _choose_point(figure), "selection_mode": "points"}
-    chart(figure, "strip", alt=alt, how=column.fill(HOW_STRIP), source=shown.source, **click)
+    chart(figure, "strip", alt=alt, how=column.fill(HOW_STRIP), source=subject_view.source, **click)
 
 
 def _choose_point(figure: Any) -> None:
@@ -94,58 +94,70 @@ def _choose_point(figure: Any) -> None:
         st.session_state["vertex"] = f"{block} {int(points[0]['x']) - start}"
 
 
-def _painted(shown: SubjectView, paint: str, row: int | None, unit: str) -> dict:
+def _painted(subject_view: SubjectView, paint: str, row: int | None, unit: str) -> dict:
     """Values, title and colours of what the brain is to show, or of what comes nearest to it; says where that is another."""
-    subject = shown.subject
+    subject = subject_view.subject
     if paint == "chosen" and row is not None:
-        return _response(shown, row, unit)
+        return _response(subject_view, row, unit)
     if paint in ("chosen", "ceiling") and subject.ceiling is not None:
         values = {block: np.asarray(values) for block, values in subject.ceiling.items()}
-        return _scaled(shown, values, f"Noise ceiling per {subject.unit}, share of variance", "ceiling")
+        return _scaled(subject_view, values, f"Noise ceiling per {subject.unit}, share of variance", "ceiling")
     if paint == "ceiling":
         st.caption(f"No noise ceiling is known for these responses; the brain shows how much each {subject.unit} varies.")
-    found = shown.overview()
-    over = f"over {found.n_rows:,} of {subject.n_stimuli:,} {shown.what}"
+    overview = subject_view.overview()
+    over = f"over {overview.n_rows:,} of {subject.n_stimuli:,} {subject_view.what}"
     if paint == "mean":
-        return _scaled(shown, found.mean, f"Mean measured response {over}", "mean")
-    return _scaled(shown, found.sd, f"Standard deviation of measured responses {over}", "sd")
+        return _scaled(subject_view, overview.mean, f"Mean measured response {over}", "mean")
+    return _scaled(subject_view, overview.sd, f"Standard deviation of measured responses {over}", "sd")
 
 
-def _response(shown: SubjectView, row: int, unit: str) -> dict:
+def _response(subject_view: SubjectView, row: int, unit: str) -> dict:
     """The measured response to a stimulus, over the same colours for every stimulus."""
-    values, found, n_shown = shown.response(row), shown.overview(), len(repeats(shown.subject, row))
+    values, overview, n_shown = subject_view.response(row), subject_view.overview(), len(repeats(subject_view.subject, row))
     over = f", mean of {n_shown} repeats" if n_shown > 1 else ""
-    name = f"Measured response to {shown.subject.stimuli.names[row]}{over}"
+    name = f"Measured response to {subject_view.subject.stimuli.names[row]}{over}"
     if unit == "z":
-        values, ends = found.standardised(values), Z_ENDS
-        name, quantity = f"{name}, in standard deviations of each {shown.subject.unit}", "response (sd)"
+        values, ends = overview.standardised(values), Z_ENDS
+        name, quantity = f"{name}, in standard deviations of each {subject_view.subject.unit}", "response (sd)"
     else:
-        ends, quantity = found.ends, "response"
+        ends, quantity = overview.ends, "response"
     colours = "PuOr_r" if ends[0] < 0 < ends[1] else "viridis"
-    return {"values": shown.placement.values(values), "title": name, "quantity": quantity, "colour_range": ends, "colour_map": colours}
+    return {
+        "values": subject_view.placement.values(values),
+        "title": name,
+        "quantity": quantity,
+        "colour_range": ends,
+        "colour_map": colours,
+    }
 
 
-def _scaled(shown: SubjectView, values: dict, title: str, quantity: str) -> dict:
+def _scaled(subject_view: SubjectView, values: dict, title: str, quantity: str) -> dict:
     """Any other map, its colours over nearly all of its values: from 0 where none is below, around 0 where both signs are."""
     ends = fitting_range(values)
     colours = "PuOr_r" if ends[0] < 0 < ends[1] else "viridis"
-    return {"values": shown.placement.values(values), "title": title, "quantity": quantity, "colour_range": ends, "colour_map": colours}
+    return {
+        "values": subject_view.placement.values(values),
+        "title": title,
+        "quantity": quantity,
+        "colour_range": ends,
+        "colour_map": colours,
+    }
 
 
-def choose_clicked(shown: SubjectView) -> None:
-    """Callback of the brain: the clicked vertex, and the smallest ROI that holds it, are chosen."""
-    found = shown.placement.column(clicked(KEY, shown.placement.vertices))
-    st.session_state["vertex"] = f"{found[0]} {found[1]}" if found else ""
-    if found:
-        holding = rois_at(shown.subject, *found)
+def choose_clicked(subject_view: SubjectView) -> None:
+    """Callback of the brain map: select the clicked vertex and the smallest ROI that contains it."""
+    vertex = subject_view.placement.column(clicked(KEY, subject_view.placement.vertices))
+    st.session_state["vertex"] = f"{vertex[0]} {vertex[1]}" if vertex else ""
+    if vertex:
+        holding = rois_at(subject_view.subject, *vertex)
         st.session_state["roi"] = holding[0] if holding else NO_ROI
 
 
 NO_ROI = "none"
 
 
-def roi_choice(shown: SubjectView) -> str | None:
-    """The ROI that stands out on the brain and in the charts, from the sidebar."""
-    help = "It stands out on the brain and in the charts." if shown.rois else "This data set names no ROIs."
-    roi = st.sidebar.selectbox("ROI", [NO_ROI, *shown.rois], key="roi", bind="query-params", help=help)
+def roi_choice(subject_view: SubjectView) -> str | None:
+    """Choose, in the sidebar, the ROI to highlight on the brain and in the charts."""
+    help = "It stands out on the brain and in the charts." if subject_view.rois else "This data set names no ROIs."
+    roi = st.sidebar.selectbox("ROI", [NO_ROI, *subject_view.rois], key="roi", bind="query-params", help=help)
     return None if roi == NO_ROI else roi

@@ -1,4 +1,4 @@
-"""The Data page's regions with their sizes, and the responses as a whole: contents, spread, repeats and noise ceilings."""
+"""ROI sizes and distributions of the responses on the Data page: contents, spread, repeats and noise ceilings."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ HOW_CEILINGS = (
 )
 
 
-def regions_panel(shown: SubjectView, roi: str | None) -> None:
-    """Sizes of regions; a click on a bar chooses one, which is explained."""
-    if not shown.rois:
+def regions_panel(subject_view: SubjectView, roi: str | None) -> None:
+    """Show ROI sizes; a click on a bar selects an ROI and explains it."""
+    if not subject_view.rois:
         st.info("This data set names no ROIs, so there are no sizes to compare.")
         return
-    unit = shown.subject.unit
+    unit = subject_view.subject.unit
     if roi:
-        sizes = ", ".join(f"{len(columns.get(roi, ())):,} in {block}" for block, columns in shown.subject.rois.items())
+        sizes = ", ".join(f"{len(columns.get(roi, ())):,} in {block}" for block, columns in subject_view.subject.rois.items())
         st.markdown(f"**{plain(roi)}** {explained(roi)} {unit.many.capitalize()}: {sizes}.")
     else:
         st.caption("A click on a bar, or the sidebar, chooses a region: it stands out on the brain.")
     chart(
-        plots.size_bars(roi_sizes(shown.subject), classes=shown.classes, selected=roi, unit=unit),
+        plots.size_bars(roi_sizes(subject_view.subject), classes=subject_view.classes, selected=roi, unit=unit),
         "sizes",
         alt=f"number of {unit.many} of every region, left and right",
         how=unit.fill(HOW_SIZES),
-        source=shown.source,
+        source=subject_view.source,
         on_select=_choose_clicked,
         selection_mode="points",
     )
@@ -56,22 +56,22 @@ def _choose_clicked() -> None:
         st.session_state["roi"] = NO_ROI if st.session_state.get("roi") == chosen else chosen
 
 
-def responses_panel(shown: SubjectView) -> None:
-    """What the responses hold, how they are spread, how often stimuli were repeated, and the noise ceilings."""
-    subject = shown.subject
-    st.dataframe(_contents(shown), alt="what each block of responses holds")
-    st.markdown(_repeats(shown))
-    found = shown.overview()
+def responses_panel(subject_view: SubjectView) -> None:
+    """Show the shape and distribution of the responses, repeats of stimuli and noise ceilings."""
+    subject = subject_view.subject
+    st.dataframe(_contents(subject_view), alt="what each block of responses holds")
+    st.markdown(_repeats(subject_view))
+    found = subject_view.overview()
     what = "Measured response, as the data set has it"
     chart(
         plots.response_spread(found, what=what),
         "spread",
         alt="how strong measured responses are",
         how=subject.unit.fill(HOW_SPREAD),
-        source=shown.source,
+        source=subject_view.source,
     )
     sample = "every one" if found.n_rows == subject.n_stimuli else f"{found.n_rows:,} of {subject.n_stimuli:,}"
-    st.caption(f"From {sample} of the {shown.what}, evenly spaced, and every {subject.unit}.")
+    st.caption(f"From {sample} of the {subject_view.what}, evenly spaced, and every {subject.unit}.")
     if subject.ceiling is None:
         st.info("No noise ceiling is known for these responses, so nobody can say how well a perfect model would do.")
         return
@@ -82,13 +82,13 @@ def responses_panel(shown: SubjectView) -> None:
         "ceilings",
         alt=f"distribution of noise ceilings over {subject.unit.many}",
         how=subject.unit.fill(HOW_CEILINGS),
-        source=shown.source,
+        source=subject_view.source,
     )
 
 
-def _contents(shown: SubjectView) -> pd.DataFrame:
+def _contents(subject_view: SubjectView) -> pd.DataFrame:
     """What each block of responses holds, a block a column."""
-    subject, placed = shown.subject, shown.subject.vertices or {}
+    subject, placed = subject_view.subject, subject_view.subject.vertices or {}
     columns = {
         block: {
             "rows": f"{len(values):,}",
@@ -103,10 +103,10 @@ def _contents(shown: SubjectView) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("responses")
 
 
-def _repeats(shown: SubjectView) -> str:
-    """How often stimuli were shown, in a sentence."""
-    times = repeat_counts(shown.subject)
+def _repeats(subject_view: SubjectView) -> str:
+    """Describe the number of repeats of the stimuli."""
+    times, what = repeat_counts(subject_view.subject), subject_view.what
     if set(times) == {1}:
-        return f"Each of the {shown.subject.n_stimuli:,} {shown.what} is one row; repeats, if there were any, were averaged before."
+        return f"Each of the {subject_view.subject.n_stimuli:,} {what} is one row; repeats, if there were any, were averaged before."
     words = ", ".join(f"{n:,} {'once' if many == 1 else f'{many} times'}" for many, n in times.items())
-    return f"Repeats are rows of their own, which splits keep together: of {sum(times.values()):,} different {shown.what}, {words}."
+    return f"Repeats are rows of their own, which splits keep together: of {sum(times.values()):,} different {what}, {words}."

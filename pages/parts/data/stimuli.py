@@ -1,4 +1,4 @@
-"""Stimuli as a grid with filters, any of which can be chosen, and what was measured while the chosen one was seen."""
+"""Stimulus grid with filters on the Data page, and the measured response to the selected stimulus."""
 
 from __future__ import annotations
 
@@ -20,47 +20,51 @@ HOW_PROFILE = (
 )
 
 
-def stimulus_choice(shown: SubjectView) -> int | None:
-    """The row of the chosen stimulus, from the sidebar; None where none is chosen, or where there is no such one, which is said."""
+def stimulus_choice(subject_view: SubjectView) -> int | None:
+    """Choose a stimulus in the sidebar and return its row; None, with a message, where there is no such one."""
     text = st.sidebar.text_input(
         "Stimulus",
         key="stimulus",
         bind="query-params",
         placeholder="choose one, or type 12",
-        help=f"The number (1 to {shown.subject.n_stimuli:,}) or the name of one of the {shown.what}.",
+        help=f"The number (1 to {subject_view.subject.n_stimuli:,}) or the name of one of the {subject_view.what}.",
     )
     if not text.strip():
         return None
     try:
-        return find_stimulus(shown.subject, text)
+        return find_stimulus(subject_view.subject, text)
     except ValueError as wrong:
         st.sidebar.warning(plain(wrong))
         return None
 
 
-def grid(shown: SubjectView, chosen: int | None) -> None:
-    """The stimuli that pass the filters, a page at a time; the button below each chooses it."""
-    rows = _filtered(shown)
+def grid(subject_view: SubjectView, chosen: int | None) -> None:
+    """Show the stimuli that pass the filters, a page at a time; the button below each selects it."""
+    rows = _filtered(subject_view)
     n_pages = max(1, -(-len(rows) // A_PAGE))
     if st.session_state.get("page", 1) > n_pages:  # fewer passed than when it was turned to
         st.session_state["page"] = n_pages
-    passed = f"{len(rows):,} of {shown.subject.n_stimuli:,} {shown.what}"
+    passed = f"{len(rows):,} of {subject_view.subject.n_stimuli:,} {subject_view.what}"
     if not len(rows):
-        st.info(f"None of {shown.subject.n_stimuli:,} {shown.what} passes these filters.")
+        st.info(f"None of {subject_view.subject.n_stimuli:,} {subject_view.what} passes these filters.")
         return
     place = st.container()
     page = st.pagination(n_pages, key="page", bind="query-params", max_visible_pages=7) if n_pages > 1 else 1
     with place:
         stimulus_grid(
-            shown, rows[(page - 1) * A_PAGE : page * A_PAGE], name="grid", chosen=chosen, across=A_ROW if shown.placement else 2 * A_ROW
+            subject_view,
+            rows[(page - 1) * A_PAGE : page * A_PAGE],
+            name="grid",
+            chosen=chosen,
+            across=A_ROW if subject_view.placement else 2 * A_ROW,
         )
-    frames = " Of each clip its middle frame is shown." if shown.clips else ""
+    frames = " Of each clip its middle frame is shown." if subject_view.clips else ""
     st.caption(f"{passed}.{frames} Press a number to see the response to it.")
 
 
-def _filtered(shown: SubjectView) -> np.ndarray:
+def _filtered(subject_view: SubjectView) -> np.ndarray:
     """The rows to show, from the widgets above the grid."""
-    known, degrees = kinds(shown.subject), measures(shown.subject)
+    known, degrees = kinds(subject_view.subject), measures(subject_view.subject)
     columns = st.columns([2, *([3] * len(known)), *([2] if degrees else [])], vertical_alignment="bottom")
     words = columns[0].text_input("Name has", key="find", bind="query-params", placeholder="any", on_change=_first_page)
     wanted = {
@@ -81,33 +85,33 @@ def _filtered(shown: SubjectView) -> np.ndarray:
         )
     if not known and not degrees:
         st.caption("This data set comes without labels.")
-    return chosen_rows(shown.subject, words=words, wanted=wanted, order="" if order == FILE_ORDER else order)
+    return chosen_rows(subject_view.subject, words=words, wanted=wanted, order="" if order == FILE_ORDER else order)
 
 
 def _first_page() -> None:
     st.session_state["page"] = 1
 
 
-def stimulus_panel(shown: SubjectView, row: int, roi: str | None) -> None:
-    """A stimulus, large, and the measured response of every region to it."""
-    subject = shown.subject
+def stimulus_panel(subject_view: SubjectView, row: int, roi: str | None) -> None:
+    """Show a stimulus, large, and the measured mean response of every ROI to it."""
+    subject = subject_view.subject
     st.subheader(f"Stimulus {row + 1}", anchor=False)
     left, right = st.columns([1, 3], gap="medium")
     with left:
-        (picture,) = thumbnails(shown.key, (row,), subject.stimuli, size=512)
-        if isinstance(picture, str):
-            st.error(plain(picture))
+        (image,) = thumbnails(subject_view.key, (row,), subject.stimuli, size=512)
+        if isinstance(image, str):
+            st.error(plain(image))
         else:
-            st.image(picture, alt=subject.stimuli.names[row], caption=plain(subject.stimuli.names[row]), width="stretch")
-        st.markdown(_facts(shown, row))
+            st.image(image, alt=subject.stimuli.names[row], caption=plain(subject.stimuli.names[row]), width="stretch")
+        st.markdown(_facts(subject_view, row))
     with right:
-        _profile(shown, row, roi)
+        _profile(subject_view, row, roi)
 
 
-def _facts(shown: SubjectView, row: int) -> str:
+def _facts(subject_view: SubjectView, row: int) -> str:
     """Labels and repeats of a stimulus, in Markdown."""
-    subject, lines = shown.subject, []
-    lines += ["The middle frame of the clip."] if shown.clips else []
+    subject, lines = subject_view.subject, []
+    lines += ["The middle frame of the clip."] if subject_view.clips else []
     lines += [f"{plain(label)}: **{plain(subject.labels[label][row])}**" for label in kinds(subject)]
     if degrees := [f"{label} {subject.labels[label][row]:.2f}" for label in measures(subject) if subject.labels[label][row] > 0]:
         lines.append(", ".join(degrees))
@@ -117,28 +121,28 @@ def _facts(shown: SubjectView, row: int) -> str:
     return "  \n".join(lines)
 
 
-def _profile(shown: SubjectView, row: int, roi: str | None) -> None:
+def _profile(subject_view: SubjectView, row: int, roi: str | None) -> None:
     """Regions' responses; where there are none, those of all vertices."""
-    what, unit = "Measured response", shown.subject.unit
-    if not shown.rois:
-        values = np.concatenate(list(shown.response(row).values()))
+    what, unit = "Measured response", subject_view.subject.unit
+    if not subject_view.rois:
+        values = np.concatenate(list(subject_view.response(row).values()))
         figure = plots.response_histogram(values, what=what, of=unit.many)
         chart(
             figure,
             "profile",
             alt=f"measured responses of all {unit.many} to stimulus {row + 1}",
-            source=shown.source,
+            source=subject_view.source,
             how=unit.fill(HOW_PROFILE),
         )
         st.caption(f"This data set names no ROIs: the response of every {unit}, as a histogram.")
         return
     figure = plots.region_profile(
-        roi_profile(shown.subject, shown.response(row)), what=what, classes=shown.classes, selected=roi, unit=unit
+        roi_profile(subject_view.subject, subject_view.response(row)), what=what, classes=subject_view.classes, selected=roi, unit=unit
     )
     chart(
         figure,
         "profile",
         alt=f"mean measured response of each region to stimulus {row + 1}",
-        source=shown.source,
+        source=subject_view.source,
         how=unit.fill(HOW_PROFILE),
     )

@@ -1,4 +1,4 @@
-"""The Data page's choice of a subject, its opening, and the doctor."""
+"""Choice and opening of a subject on the Data page, and the check of its folder."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ICONS = {"ok": ":green[:material/check_circle:]", "warning": ":orange[:material/
 
 
 def choose_dataset() -> str:
-    """The name of the data set, from the sidebar."""
+    """Choose a data set in the sidebar and return its name."""
     abouts = "\n\n".join(f"**{plain(name)}** {plain(known.title)}. {plain(known.about)}" for name, known in DATASETS.items())
     return _choose("Dataset", "dataset", list(DATASETS), help=abouts)
 
 
 def open_shown(name: str) -> SubjectView | None:
-    """The chosen subject of a data set; while there is none, or it was never opened, that is said and None returned."""
+    """Choose and open a subject of a data set; None, with a message, while there is none."""
     known = DATASETS[name]
     if not known.subjects():
         st.info(f"No subject of {plain(known.title)} can be opened. {plain(known.where())}")
@@ -54,52 +54,54 @@ def open_shown(name: str) -> SubjectView | None:
 
 
 def _choose(label: str, key: str, options: list[str], **more: str) -> str:
-    asked = st.query_params.get(key)
-    if asked is not None and asked not in options:  # Streamlit drops it without a word
-        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), asked, options))}")
+    linked = st.query_params.get(key)
+    if linked is not None and linked not in options:  # Streamlit drops it without a word
+        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), linked, options))}")
     start = getattr(FitSpec(), key)
     index = options.index(start) if start in options else 0
     return st.sidebar.selectbox(label, options, index=index, key=key, bind="query-params", **more)
 
 
-def headline(shown: SubjectView) -> None:
-    """What the subject holds, in a line."""
-    subject, dataset = shown.subject, shown.dataset
+def headline(subject_view: SubjectView) -> None:
+    """Show the subject's contents in one line."""
+    subject, dataset = subject_view.subject, subject_view.dataset
     if subject.simulated and not dataset.simulated:
         st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
     n_vertices = sum(values.shape[1] for values in subject.responses.values())
     st.caption(
-        f"{subject.n_stimuli:,} {shown.what} with responses of {subject.unit.count(n_vertices)}, "
-        f"{len(subject.unlabelled):,} {shown.what} without. "
+        f"{subject.n_stimuli:,} {subject_view.what} with responses of {subject.unit.count(n_vertices)}, "
+        f"{len(subject.unlabelled):,} {subject_view.what} without. "
         f"Its own split: `{dataset.split}`. {plain(dataset.where())}"
     )
 
 
 def doctor_panel(name: str) -> None:
-    """What the doctor found in a data set's folder, and the button that sends for him; nothing where there is no folder."""
+    """Show the findings of the data set doctor and the button that runs it; nothing where there is no folder."""
     folder = data_dir() / name
     if not folder.is_dir():
         return
     key = digest("examine", 1, dataset=name)
     job = jobs().get(key)
     state = _folder_state(str(folder), job.state if job else "")
-    found = kept_findings(state, store())
-    with st.expander(f"**Is anything wrong with it?** {_summary(found)}", key="doctor", on_change="rerun", bind="query-params") as opened:
+    findings = kept_findings(state, store())
+    with st.expander(
+        f"**Is anything wrong with it?** {_summary(findings)}", key="doctor", on_change="rerun", bind="query-params"
+    ) as opened:
         if not opened.open:
             return
         running = job is not None and not job.finished
         if may_change():
             st.button(
-                "Examine again" if found else "Examine",
+                "Examine again" if findings else "Examine",
                 key="examine",
                 on_click=lambda: jobs().submit(examine, name, key=key),
                 disabled=running,
                 help="Reads every file of the data set once, in the background; what is learnt is remembered.",
             )
-        if job is not None and (job.state != "done" or found is None):
+        if job is not None and (job.state != "done" or findings is None):
             follow(key, cancel="cancel_examining", missing="what was found")
-        if found:
-            st.table(_findings_table(found))
+        if findings:
+            st.table(_findings_table(findings))
             examined = (store().provenance(findings_key(state)) or {}).get("created", "")[:16].replace("T", " ")
             st.caption(f"Examined {examined} (UTC), and no file has changed since. `python -m encoding doctor {folder}` says the same.")
 
@@ -109,15 +111,15 @@ def _folder_state(folder: str, after: str) -> str:
     return folder_state(Path(folder))
 
 
-def _summary(found: list[Finding] | None) -> str:
-    if found is None:
+def _summary(findings: list[Finding] | None) -> str:
+    if findings is None:
         return "Not examined yet, or files have changed since."
-    levels = {level: sum(finding.level == level for finding in found) for level in ICONS}
+    levels = {level: sum(finding.level == level for finding in findings) for level in ICONS}
     return " · ".join(f"{ICONS[level]} {number} {level}" for level, number in levels.items())
 
 
-def _findings_table(found: list[Finding]) -> pd.DataFrame:
-    worst_first = sorted(found, key=lambda finding: -[*ICONS].index(finding.level))
+def _findings_table(findings: list[Finding]) -> pd.DataFrame:
+    worst_first = sorted(findings, key=lambda finding: -[*ICONS].index(finding.level))
     columns = {
         "level": [f"{ICONS[each.level]}\N{NO-BREAK SPACE}{each.level}" for each in worst_first],
         "finding": [each.what for each in worst_first],

@@ -1,4 +1,4 @@
-"""One vertex of the Data page: the stimuli that drive it most and least, and how its responses are spread."""
+"""One vertex on the Data page: the stimuli with the largest and smallest response, and their distribution."""
 
 from __future__ import annotations
 
@@ -27,99 +27,99 @@ HOW_LABELS = (
 )
 
 
-def vertex_choice(shown: SubjectView) -> Selection | None:
-    """The chosen vertex, from the sidebar; None where none is chosen, or where there is no such one, which is said."""
-    example = f"{shown.subject.hemis[0]} 120"
+def vertex_choice(subject_view: SubjectView) -> Selection | None:
+    """Choose a vertex in the sidebar; None, with a message, where there is no such one."""
+    example = f"{subject_view.subject.hemis[0]} 120"
     text = st.sidebar.text_input(
-        shown.subject.unit.one.capitalize(),
+        subject_view.subject.unit.one.capitalize(),
         key="vertex",
         bind="query-params",
-        placeholder=f"type {example}" if shown.placement is None else f"click the brain, or type {example}",
-        help=f"Where it is ({plain(', '.join(shown.subject.hemis))}) and its number: its column in the responses, "
+        placeholder=f"type {example}" if subject_view.placement is None else f"click the brain, or type {example}",
+        help=f"Where it is ({plain(', '.join(subject_view.subject.hemis))}) and its number: its column in the responses, "
         "or fsaverage and its number on that mesh.",
     )
     if not text.strip():
         return None
     try:
-        return find_vertex(shown.subject, text)
+        return find_vertex(subject_view.subject, text)
     except ValueError as wrong:
         st.sidebar.warning(plain(wrong))
         return None
 
 
-def vertex_panel(shown: SubjectView, vertex: Selection, row: int | None) -> None:
-    """What is known of a vertex before any model."""
+def vertex_panel(subject_view: SubjectView, vertex: Selection, row: int | None) -> None:
+    """Show the tuning, reliability and response distribution of a vertex."""
     block, column = vertex
-    found = shown.tuning(block, column)
-    name = vertex_name(shown.subject, block, column)
+    tuning = subject_view.tuning(block, column)
+    name = vertex_name(subject_view.subject, block, column)
     st.subheader(name[0].upper() + name[1:], anchor=False)
-    st.markdown(_facts(shown, found))
+    st.markdown(_facts(subject_view, tuning))
     most, least = st.columns(2, gap="medium")
     for place, title, name, (rows, values) in (
-        (most, "Drive it most", "most", found.highest(N_EXTREMES)),
-        (least, "Drive it least", "least", found.lowest(N_EXTREMES)),
+        (most, "Drive it most", "most", tuning.highest(N_EXTREMES)),
+        (least, "Drive it least", "least", tuning.lowest(N_EXTREMES)),
     ):
         with place:
             st.markdown(f"**{plain(title)}**")
-            stimulus_grid(shown, rows, name=name, captions=[f"{value:+.2f}" for value in values], chosen=row)
+            stimulus_grid(subject_view, rows, name=name, captions=[f"{value:+.2f}" for value in values], chosen=row)
     left, right = st.columns(2, gap="medium")
     with left:
-        _histogram(shown, found, row)
+        _histogram(subject_view, tuning, row)
     with right:
-        _labels(shown, found)
+        _labels(subject_view, tuning)
 
 
-def _facts(shown: SubjectView, found: Tuning) -> str:
+def _facts(subject_view: SubjectView, tuning: Tuning) -> str:
     """Regions, ceiling, mean and spread of a vertex, in Markdown."""
-    subject = shown.subject
+    subject = subject_view.subject
     lines = []
-    for roi in rois_at(subject, found.block, found.column):
+    for roi in rois_at(subject, tuning.block, tuning.column):
         lines.append(f"In **{plain(roi)}**. {explained(roi)}".strip())
     if not lines:
-        lines.append("In no ROI." if shown.rois else "This data set names no ROIs.")
-    n = len(found.values)
-    mean = round(float(found.values.mean(dtype=float)), 3) + 0.0  # no -0.000
-    numbers = f"Mean {mean:.3f}, standard deviation {found.values.std(dtype=float):.3f} over {n:,} rows"
-    if len(found.rows) < n:
-        numbers += f" of {len(found.rows):,} different {shown.what}; below, each counts once, with the mean over its repeats"
+        lines.append("In no ROI." if subject_view.rois else "This data set names no ROIs.")
+    n = len(tuning.values)
+    mean = round(float(tuning.values.mean(dtype=float)), 3) + 0.0  # no -0.000
+    numbers = f"Mean {mean:.3f}, standard deviation {tuning.values.std(dtype=float):.3f} over {n:,} rows"
+    if len(tuning.rows) < n:
+        numbers += f" of {len(tuning.rows):,} different {subject_view.what}; below, each counts once, with the mean over its repeats"
     if subject.ceiling is None:
         ceiling = "Its noise ceiling is not known."
     else:
-        share = float(subject.ceiling[found.block][found.column])
+        share = float(subject.ceiling[tuning.block][tuning.column])
         ceiling = f"Noise ceiling **{share:.2f}**: no model can reach a higher r than **{np.sqrt(share):.2f}**."
     return "  \n".join([*lines, f"{ceiling} {numbers}."])
 
 
-def _histogram(shown: SubjectView, found: Tuning, row: int | None) -> None:
-    unit = shown.subject.unit
-    marked = {} if row is None else {f"stimulus {row + 1}": float(shown.response(row)[found.block][found.column])}
-    figure = plots.response_histogram(found.means, what=f"Measured response of {unit} {found.column} of {found.block}", marked=marked)
+def _histogram(subject_view: SubjectView, tuning: Tuning, row: int | None) -> None:
+    unit = subject_view.subject.unit
+    marked = {} if row is None else {f"stimulus {row + 1}": float(subject_view.response(row)[tuning.block][tuning.column])}
+    figure = plots.response_histogram(tuning.means, what=f"Measured response of {unit} {tuning.column} of {tuning.block}", marked=marked)
     chart(
         figure,
         "tuning",
-        alt=f"histogram of the measured responses of {unit} {found.column}, {hemi_name(found.block).lower()}",
-        source=shown.source,
+        alt=f"histogram of the measured responses of {unit} {tuning.column}, {hemi_name(tuning.block).lower()}",
+        source=subject_view.source,
         how=unit.fill(HOW_HISTOGRAM),
     )
 
 
-def _labels(shown: SubjectView, found: Tuning) -> None:
+def _labels(subject_view: SubjectView, tuning: Tuning) -> None:
     """Mean response to each kind of stimulus, where kinds are known."""
-    known = kinds(shown.subject)
+    known = kinds(subject_view.subject)
     if not known:
         st.info("This data set comes without labels, so there are no kinds of stimuli to compare.")
         return
     label = next(iter(known)) if len(known) == 1 else st.segmented_control("Label", list(known), key="label", default=next(iter(known)))
-    table = label_means(shown.subject, found, label or next(iter(known))).head(MOST_BARS)
+    table = label_means(subject_view.subject, tuning, label or next(iter(known))).head(MOST_BARS)
     figure = plots.label_bars(table, what="Mean measured response")
     chart(
         figure,
         "labels",
         alt=f"mean measured response to the stimuli of each {label}",
-        source=shown.source,
-        how=shown.subject.unit.fill(HOW_LABELS),
+        source=subject_view.source,
+        how=subject_view.subject.unit.fill(HOW_LABELS),
     )
-    graded = measure_correlations(shown.subject, found)
+    graded = measure_correlations(subject_view.subject, tuning)
     if len(graded):
         words = ", ".join(f"{each.label} {each.r:+.2f}" for each in graded.itertuples())
         st.caption(f"Correlation of the response with how much a stimulus shows of each: {words}.")

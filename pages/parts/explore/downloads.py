@@ -1,7 +1,9 @@
-"""Everything a person can carry away from a fit: tables, images, the brain, and three ways to have it again."""
+"""Downloads of a fit: tables, charts, brain, report, notebook, and the commands that reproduce it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -20,36 +22,22 @@ from pages.parts.shared.text import plain
 
 
 def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, score: str = "r", statistic: str = "mean") -> None:
-    """Downloads and commands for one fit; ``brain`` is the map on the page, ``score`` and ``statistic`` what its bars show."""
+    """Offer downloads and commands of one fit; ``brain`` is the map on the page, ``score`` and ``statistic`` what its bars show."""
     spec = result.plan.spec
     origin = plots.caption(result.provenance, spec, n_test=result.n_test)
     name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
+    many = result.plan.subject.unit.many
     rois, vertices, whole, charts = st.columns(4)
-    rois.download_button(
-        "ROIs, CSV",
-        lambda: to_csv(with_intervals(result, table)),
-        f"{name}-rois.csv",
-        "text/csv",
-        on_click="ignore",
-        width="stretch",
-    )
-    vertices.download_button(
-        f"{result.plan.subject.unit.many.capitalize()}, CSV",
-        lambda: to_csv(result.vertices()),
-        f"{name}-{result.plan.subject.unit.many}.csv",
-        "text/csv",
-        on_click="ignore",
-        width="stretch",
-    )
+    _download(rois, "ROIs, CSV", lambda: to_csv(with_intervals(result, table)), f"{name}-rois.csv", "text/csv")
+    _download(vertices, f"{many.capitalize()}, CSV", lambda: to_csv(result.vertices()), f"{name}-{many}.csv", "text/csv")
     if brain is not None:
-        whole.download_button(
+        _download(
+            whole,
             "Brain, HTML",
             lambda: standalone_html(brain, caption=origin, provenance=result.provenance),
             f"{name}-brain.html",
             "text/html",
-            on_click="ignore",
-            width="stretch",
-            help="One file that opens in any browser, with no network: turn it, zoom, hover.",
+            "One file that opens in any browser, with no network: turn it, zoom, hover.",
         )
     with charts:
         st.segmented_control(
@@ -62,32 +50,29 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, sc
             help="The camera in the corner of a chart saves it.",
         )
     whole_report, one_file, for_jupyter, beside = st.columns(4)
-    for_jupyter.download_button(
+    _download(
+        for_jupyter,
         "Notebook, .ipynb",
         lambda: notebook(result, score=score, statistic=statistic),
         f"{name}.ipynb",
         "application/x-ipynb+json",
-        on_click="ignore",
-        width="stretch",
-        help="This view for Jupyter: the settings as code, the table of scores, the bars and the brain.",
+        "This view for Jupyter: the settings as code, the table of scores, the bars and the brain.",
     )
-    whole_report.download_button(
+    _download(
+        whole_report,
         "Report, HTML",
         lambda: report([result], store()),
         f"{name}-report.html",
         "text/html",
-        on_click="ignore",
-        width="stretch",
-        help="One file of some 7 MB with settings, charts, brains and tables; it opens in any browser, with no network.",
+        "One file of some 7 MB with settings, charts, brains and tables; it opens in any browser, with no network.",
     )
-    one_file.download_button(
+    _download(
+        one_file,
         "Fit, one file",
         lambda: packed(result),
         f"{result.key}.zip",
         "application/zip",
-        on_click="ignore",
-        width="stretch",
-        help="Scores, places and settings in one file that another person opens on their Cache page; no images, no responses.",
+        "Scores, places and settings in one file that another person opens on their Cache page; no images, no responses.",
     )
     if beside.button("Compare with another fit", key="to_compare", width="stretch"):
         st.switch_page(view("compare"), query_params={"a": result.key})
@@ -96,12 +81,19 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, sc
     st.markdown("**The same in Python**")
     st.code(spec.to_python(full=True), language="python", wrap_lines=True)
     st.markdown("**A link to this view**")
-    st.code(this_view(), language=None, wrap_lines=True)
+    query = urlencode(st.query_params.to_dict() | {"layer": st.query_params.get_all("layer")}, doseq=True)
+    base = (st.context.url or "").split("?")[0]
+    st.code(f"{base}?{query}" if query else base, language=None, wrap_lines=True)
     st.caption(plain(origin))
 
 
+def _download(column: Any, label: str, data: Callable[[], str | bytes], file_name: str, mime: str, help: str | None = None) -> None:
+    """Button in a column that makes the file when it is pressed and leaves the page as it is."""
+    column.download_button(label, data, file_name, mime, on_click="ignore", width="stretch", help=help)
+
+
 def with_intervals(result: Result, table: pd.DataFrame) -> pd.DataFrame:
-    """The table of ROIs with the ends of the 95 % interval of each mean r, where they were computed."""
+    """Add the bounds of the 95 % interval of each mean r to the table of ROIs, where they were computed."""
     ends = roi_ends(result)
     if not ends:
         return table
@@ -111,10 +103,3 @@ def with_intervals(result: Result, table: pd.DataFrame) -> pd.DataFrame:
     table.insert(place, "r_low", low)
     table.insert(place + 1, "r_high", high)
     return table
-
-
-def this_view() -> str:
-    """The address that opens the page as it is now."""
-    query = urlencode(st.query_params.to_dict() | {"layer": st.query_params.get_all("layer")}, doseq=True)
-    base = (st.context.url or "").split("?")[0]
-    return f"{base}?{query}" if query else base

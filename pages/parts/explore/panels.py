@@ -1,4 +1,4 @@
-"""The charts of a finished fit, linked by a focus. Each panel reads the result, shows a figure of encoding.plots and returns nothing."""
+"""Linked charts of a finished fit on the Explore page. Each panel reads the result, shows a figure and returns nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ N_SHOWN, SHOWN_WIDTH = 4, 200
 
 
 def score_controls(result: Result) -> tuple[str, str]:
-    """Which score is shown, and whether its mean or median over vertices."""
+    """Choose the score to show, and its mean or median over vertices."""
     unit = result.plan.subject.unit
     left, right = st.columns([4, 1])
     if result.plan.subject.ceiling is None:
@@ -64,7 +64,7 @@ def score_controls(result: Result) -> tuple[str, str]:
 
 
 def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
-    """The score on the brain, where a click chooses a vertex; what was drawn, or None where vertices have no known place."""
+    """Show the score on the brain, where a click selects a vertex; returns the map, None where positions are unknown."""
     placement = Placement.of(result.plan.subject)
     unit = result.plan.subject.unit
     if placement is None:
@@ -112,14 +112,14 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
 
 
 def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str) -> None:
-    """Bars per ROI, left and right; a click chooses a ROI. Without ROIs, the one number there is instead."""
-    found, unit = stored_intervals(result), result.plan.subject.unit
+    """Show bars per ROI and hemisphere; a click selects an ROI. Without ROIs, show the mean over all vertices."""
+    bounds, unit = stored_intervals(result), result.plan.subject.unit
     if not result.plan.spec.rois and not roi_names(result.plan.subject):
-        _whole(result, table, score, statistic, found)
+        _whole(result, table, score, statistic, bounds)
         return
     intervals = None
-    if found is not None and score_intervals(found, result.plan.hemis[0], score) is not None:
-        intervals = {hemi: score_intervals(found, hemi, score) for hemi in result.plan.hemis}
+    if bounds is not None and score_intervals(bounds, result.plan.hemis[0], score) is not None:
+        intervals = {hemi: score_intervals(bounds, hemi, score) for hemi in result.plan.hemis}
     figure = plots.roi_bars(
         table,
         score=score,
@@ -138,7 +138,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         source=origin(result),
         how=unit.fill(HOW["bars"]),
     )
-    about = interval_text(result, score, statistic, available=found is not None)
+    about = interval_text(result, score, statistic, available=bounds is not None)
     st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {statistic} over {unit.many}. {about}")
 
 
@@ -164,14 +164,14 @@ def _predictions(key: str, columns: tuple[tuple[str, tuple[int, ...]], ...], _re
 
 
 def prediction_panel(result: Result, focus: Focus) -> None:
-    """Observed against predicted, residuals against fitted, and the images predicted best and worst."""
+    """Show measured against predicted responses, residuals, and the stimuli predicted best and worst."""
     unit = result.plan.subject.unit
     columns = tuple((hemi, tuple(map(int, chosen))) for hemi, chosen in focus.columns.items() if len(chosen))
     if not columns:
         st.info(f"{focus.roi} has no {unit.many} in this subject, so there is nothing to predict.")
         return
-    found = _predictions(result.key, columns, result)
-    measured, predicted = found.measured, found.predicted
+    means = _predictions(result.key, columns, result)
+    measured, predicted = means.measured, means.predicted
     stimuli, rows = result.plan.subject.stimuli, result.test_rows()
     names = np.array([stimuli.names[row] for row in rows])
     several = sum(len(chosen) for _, chosen in columns) > 1
@@ -179,7 +179,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     left, right = st.columns(2)
     with left:
         chart(
-            plots.observed_predicted(measured, predicted, names, title=title, r=found.r),
+            plots.observed_predicted(measured, predicted, names, title=title, r=means.r),
             "observed",
             alt=f"observed against predicted, {focus.label}",
             source=origin(result),
@@ -200,10 +200,10 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     )
     if several:
         st.caption(
-            f"Responses are averaged over {unit.many} first, which removes noise that they do not share: this r ({found.r:.2f}) may lie "
-            f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {found.mean_r:.2f}."
+            f"Responses are averaged over {unit.many} first, which removes noise that they do not share: this r ({means.r:.2f}) may lie "
+            f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {means.mean_r:.2f}."
         )
-    order = found.by_error()
+    order = np.argsort(np.abs(measured - predicted), kind="stable")
     for title, chosen in (("Predicted best", order[:N_SHOWN]), ("Predicted worst", order[::-1][:N_SHOWN])):
         _stimuli(title, result, rows[chosen], measured[chosen], predicted[chosen])
 
@@ -213,8 +213,8 @@ def _stimuli(title: str, result: Result, rows: np.ndarray, measured: np.ndarray,
     stimuli = result.plan.subject.stimuli
     rows = tuple(map(int, rows))
     captions = [f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)]
-    found = thumbnails(stimuli.fingerprint, rows, stimuli, size=2 * SHOWN_WIDTH)
-    every = zip(found, captions, [f"test image {stimuli.names[row]}" for row in rows], strict=True)
+    thumbs = thumbnails(stimuli.fingerprint, rows, stimuli, size=2 * SHOWN_WIDTH)
+    every = zip(thumbs, captions, [f"test image {stimuli.names[row]}" for row in rows], strict=True)
     readable = [each for each in every if not isinstance(each[0], str)]
     if readable:
         images, captions, alts = map(list, zip(*readable, strict=True))

@@ -31,7 +31,7 @@ HOW = {
 
 
 def search_panel(spec: FitSpec) -> None:
-    """A search over the parameters of the spec's readout; nothing for a readout that declares no ranges."""
+    """Offer a search over the parameters of the spec's readout; nothing for a readout that declares no ranges."""
     if not search_space(READOUTS[spec.readout].options):
         return
     with st.expander("Search parameters", key="search", on_change="rerun") as panel:
@@ -40,31 +40,31 @@ def search_panel(spec: FitSpec) -> None:
 
 
 def _search(spec: FitSpec) -> None:
-    asked = _asked(spec)
-    if asked is None:
+    request = _asked(spec)
+    if request is None:
         st.info("Choose a parameter to vary.")
         return
     try:
-        found = _found(asked)
+        search = _found(request)
     except (LookupError, ValueError, OSError) as wrong:
         st.error(plain(wrong))
         return
-    job = jobs().get(asked.job_key)
+    job = jobs().get(request.job_key)
     running = job is not None and not job.finished
-    n_done = 0 if found is None else len(found.trials)
-    enough = n_done >= asked.n_trials
+    n_done = 0 if search is None else len(search.trials)
+    enough = n_done >= request.n_trials
     change_button(
         "Start" if not n_done else "Go on",
         key="start_search",
         type="primary",
         on_click=_submit,
-        args=(asked,),
+        args=(request,),
         disabled=running or enough,
         help=f"There are {n_done} trials. Ask for more to go on." if enough else None,
     )
     if running:
         settle("a job is watched")
-        _watch(asked)
+        _watch(request)
         return
     if job is not None and job.state == "failed":
         st.error(f"The search failed: {plain(job.error)}")
@@ -73,7 +73,7 @@ def _search(spec: FitSpec) -> None:
     elif job is not None and not n_done:
         st.warning(ended_without("every trial", again="Start it again."))
     if n_done:
-        _show(spec, found)
+        _show(spec, search)
     else:
         st.caption(ABOUT)
 
@@ -96,17 +96,17 @@ def _asked(spec: FitSpec) -> SearchRequest | None:
     return SearchRequest(replace(spec, options=fixed), int(n_trials), vary) if vary else None
 
 
-def _submit(asked: SearchRequest) -> None:
-    jobs().submit(tune, asked, key=asked.job_key)
+def _submit(request: SearchRequest) -> None:
+    jobs().submit(tune, request, key=request.job_key)
 
 
-def _found(asked: SearchRequest) -> Search | None:
+def _found(request: SearchRequest) -> Search | None:
     """The trials so far; None before the first search, or while nothing can be known. Raises whatever is wrong with the spec."""
-    found = planned(asked.spec)
-    if found is None:
+    fit_plan = planned(request.spec)
+    if fit_plan is None:
         return None
-    path = study_path(found, space_of(asked.spec, asked.vary), asked.seed, store())
-    return _read(path.stem, path.stat().st_mtime_ns, found, asked) if path.exists() else None
+    path = study_path(fit_plan, space_of(request.spec, request.vary), request.seed, store())
+    return _read(path.stem, path.stat().st_mtime_ns, fit_plan, request) if path.exists() else None
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -115,61 +115,61 @@ def _read(key: str, changed: int, _plan: Plan, _asked: SearchRequest) -> Search 
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
-def _watch(asked: SearchRequest) -> None:
+def _watch(request: SearchRequest) -> None:
     """Progress of a search and its trials so far; the page runs again when the job has ended."""
-    job = jobs().get(asked.job_key)
+    job = jobs().get(request.job_key)
     if job is None or job.finished:
         st.rerun()
     st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
-    change_button("Cancel", key="cancel_search", on_click=jobs().cancel, args=(asked.job_key,))
-    found = _found(asked)
-    if found is not None and len(found.trials):
-        _history(found)
+    change_button("Cancel", key="cancel_search", on_click=jobs().cancel, args=(request.job_key,))
+    search = _found(request)
+    if search is not None and len(search.trials):
+        _history(search)
 
 
-def _history(found: Search) -> None:
+def _history(search: Search) -> None:
     alt = "mean r on validation images of every trial, and the best so far"
-    chart(plots.search_history(found.trials), "search_history", alt=alt, how=HOW["history"], source=_source(found))
+    chart(plots.search_history(search.trials), "search_history", alt=alt, how=HOW["history"], source=_source(search))
 
 
-def _source(found: Search) -> str:
-    known = {"made_from": {"simulated": DATASETS[found.spec.dataset].simulated}}
-    return plots.caption(known, found.spec)
+def _source(search: Search) -> str:
+    known = {"made_from": {"simulated": DATASETS[search.spec.dataset].simulated}}
+    return plots.caption(known, search.spec)
 
 
-def _show(spec: FitSpec, found: Search) -> None:
+def _show(spec: FitSpec, search: Search) -> None:
     """What a search found, and the way to use it."""
-    if found.best:
-        _offer(spec, found)
+    if search.best:
+        _offer(spec, search)
     else:
-        st.warning(f"No trial gave a value. The last: {plain(found.trials['error'].iloc[-1])}")
+        st.warning(f"No trial gave a value. The last: {plain(search.trials['error'].iloc[-1])}")
     left, right = st.columns([3, 2])
     with left:
-        _history(found)
+        _history(search)
     with right:
-        if found.importances:
-            shares = plots.search_importances(found.importances)
+        if search.importances:
+            shares = plots.search_importances(search.importances)
             alt = "share of the variance of r that each parameter explains"
-            chart(shares, "search_importances", alt=alt, how=HOW["importances"], source=_source(found))
+            chart(shares, "search_importances", alt=alt, how=HOW["importances"], source=_source(search))
         else:
             st.caption("A few more trials show which parameters matter.")
-    ranked = found.trials.sort_values("value", ascending=False, kind="stable", na_position="last")
+    ranked = search.trials.sort_values("value", ascending=False, kind="stable", na_position="last")
     st.dataframe(
-        ranked.astype(dict.fromkeys(found.space, str)), hide_index=True, key="search_trials_table", alt="every trial, the best first"
+        ranked.astype(dict.fromkeys(search.space, str)), hide_index=True, key="search_trials_table", alt="every trial, the best first"
     )
     st.caption(ABOUT)
 
 
-def _offer(spec: FitSpec, found: Search) -> None:
+def _offer(spec: FitSpec, search: Search) -> None:
     """The best parameters, and a button that puts them into the sidebar."""
-    values = ", ".join(f"{name} {value}" for name, value in found.best.items())
-    used = found.best_spec.options == spec.options
-    st.markdown(f"Best of {len(found.trials)} trials: mean r **{found.best_value:.3f}** on validation images with {plain(values)}.")
+    values = ", ".join(f"{name} {value}" for name, value in search.best.items())
+    used = search.best_spec.options == spec.options
+    st.markdown(f"Best of {len(search.trials)} trials: mean r **{search.best_value:.3f}** on validation images with {plain(values)}.")
     st.button(
         "Use the best",
         key="use_best",
         on_click=choose_parameters,
-        args=(spec.readout, found.best),
+        args=(spec.readout, search.best),
         disabled=used,
         help="These are the parameters in the sidebar now." if used else "Puts these parameters into the sidebar; then press Fit.",
     )

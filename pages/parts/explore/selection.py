@@ -1,4 +1,4 @@
-"""What the page looks at closely: one ROI, or one vertex. Clicking anything sets it; the URL holds it."""
+"""Selected ROI or vertex of the Explore page, set by clicks and widgets and kept in the URL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pages.parts.shared.text import plain
 
 @dataclass(frozen=True)
 class Focus:
-    """A ROI, and a vertex where one is chosen.
+    """Selected ROI, and vertex where one is selected.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Focus:
 
     @property
     def label(self) -> str:
-        """What charts call it."""
+        """Label of the selection in charts."""
         if self.vertex:
             return vertex_name(self.subject, *self.vertex)
         n = self.subject.unit.count(sum(map(len, self.columns.values())))
@@ -49,7 +49,7 @@ class Focus:
 
 
 def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
-    """The chosen ROI and vertex, from two widgets in the sidebar; without ROIs, every vertex is all there is to choose."""
+    """Choose ROI and vertex in the sidebar; without ROIs only all vertices can be chosen."""
     rois = roi_names(result.plan.subject)
     example, unit = f"{result.plan.hemis[0]} 120", result.plan.subject.unit
     with st.sidebar:
@@ -72,17 +72,17 @@ def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
 
 
 def choose_clicked_vertex(key: str, result: Result) -> None:
-    """Callback of the brain: the clicked vertex and the smallest ROI that holds it become the focus."""
+    """Callback of the brain map: select the clicked vertex and the smallest ROI that contains it."""
     placement = Placement.of(result.plan.subject)
-    found = placement.column(clicked(key, placement.vertices))
-    st.session_state["vertex"] = f"{found[0]} {found[1]}" if found else ""
-    if found:
-        holding = rois_at(result.plan.subject, *found)
+    vertex = placement.column(clicked(key, placement.vertices))
+    st.session_state["vertex"] = f"{vertex[0]} {vertex[1]}" if vertex else ""
+    if vertex:
+        holding = rois_at(result.plan.subject, *vertex)
         st.session_state["roi"] = holding[0] if holding else f"every {result.plan.subject.unit}"
 
 
 def choose_clicked_bar(key: str, unit: Unit) -> None:
-    """Callback of the ROI bars: the clicked ROI becomes the focus."""
+    """Callback of the ROI bars: select the clicked ROI."""
     points = st.session_state[key]["selection"]["points"]
     if points:
         roi = points[0]["customdata"][0]

@@ -1,4 +1,4 @@
-"""Panels on where a score comes from: its layers, its training, the number of images, its spread over vertices."""
+"""Panels on layers' shares of R², training curves, learning curves and the distribution of scores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOW = {
 
 
 def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
-    """What each layer explains of each ROI, where the readout treats layers apart."""
+    """Show each layer's share of R² per ROI, for readouts that treat layers apart."""
     rois = [roi for roi in table["roi"].unique() if any(len(result.columns(roi, hemi)) for hemi in result.plan.hemis)]
     means = mean_layer_shares(result, rois)
     if not means:
@@ -47,16 +47,16 @@ def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
 
 
 def epochs_panel(result: Result, focus: Focus) -> None:
-    """Loss on training and validation images after each epoch, where the readout was trained step by step."""
-    found = {part.name: part for part in result.plan.target_groups if part.name in (history := result.history())}
-    found = {
+    """Show training and validation loss per epoch, for readouts trained by epochs."""
+    trained = {part.name: part for part in result.plan.target_groups if part.name in (history := result.history())}
+    trained = {
         name: part
-        for name, part in found.items()
+        for name, part in trained.items()
         if any(np.isin(focus.columns.get(hemi, ()), columns).any() for hemi, columns in part.columns.items())
     }
-    if not found:
+    if not trained:
         return
-    names = list(found)
+    names = list(trained)
     name = names[0] if len(names) == 1 else st.segmented_control("Model", names, key="epochs_part", default=names[0], required=True)
     losses = {which: np.asarray(history[name][f"{which}_loss"]) for which in ("train", "validation")}
     best = int(np.nanargmin(losses["validation"])) + 1
@@ -73,7 +73,7 @@ def epochs_panel(result: Result, focus: Focus) -> None:
 
 
 def curve_panel(result: Result, focus: Focus) -> None:
-    """Score against the number of training images, for the vertices in focus; for a network, loss against epochs."""
+    """Show the score of the selected vertices against the number of training images; for a network, loss against epochs."""
     if not has_curve(result.plan.spec):
         epochs_panel(result, focus)
         return
@@ -94,7 +94,7 @@ def curve_panel(result: Result, focus: Focus) -> None:
 
 
 def distribution_panel(result: Result, focus: Focus) -> None:
-    """How r spreads over the vertices of the chosen ROI."""
+    """Show the distribution of r over the vertices of the selected ROI."""
     unit = result.plan.subject.unit
     values = {hemi: result.score(hemi)[result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chosen = float(result.score(focus.vertex[0])[focus.vertex[1]]) if focus.vertex else None

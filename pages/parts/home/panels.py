@@ -1,4 +1,4 @@
-"""What the Home page is made of. Nothing on it waits for work: a fit that is not there is a job, and shown when it is."""
+"""Panels of the Home page. None waits for a computation: a missing fit is started as a job and shown when done."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ DOORS = {  # the page's name in its file: what stands on the door, and what is b
 
 
 def forward() -> None:
-    """Send links that were made when Explore was the first page on to Explore: this page has no parameters of its own."""
+    """Redirect links of the release whose first page was Explore: this page has no parameters of its own."""
     if st.query_params:
-        asked = {name: st.query_params.get_all(name) for name in st.query_params}
-        st.switch_page(view("explore"), query_params=asked)
+        linked = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.switch_page(view("explore"), query_params=linked)
 
 
 def doors() -> None:
-    """The ways on from here."""
+    """Show links to the other pages."""
     for name, (label, about) in DOORS.items():
         if (path := view(name)) is not None:
             with st.container(border=True, gap="xsmall"):
@@ -55,7 +55,7 @@ def doors() -> None:
 
 
 def brain_panel() -> None:
-    """The simulated subject's brain: the first fit's r, or, while that is on its way, the noise ceiling that the simulation was given."""
+    """Show the simulated subject's brain: r of the first fit, or the simulation's noise ceiling until it is done."""
     try:
         result = find_result(START)
         job = jobs().get(job_key(START))
@@ -152,7 +152,7 @@ def _watch() -> None:
 
 
 def findings() -> None:
-    """Which data sets, weights and hardware are here, and where missing ones would be put. Last on the page: torch is slow to wake."""
+    """List available data sets, weights and hardware, and where to put missing ones. Last on the page: torch is slow to wake."""
     st.subheader("What was found here", anchor=False)
     data, rest = st.columns([5, 3], gap="medium")
     with data:
@@ -172,8 +172,8 @@ def findings() -> None:
 @st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, show_spinner=False)
 def _data_sets() -> list[tuple[str, bool, str]]:
     """Title of each data set, whether any subject of it can be opened, and where it lies or would be put; those that are here first."""
-    found = [(known.title, bool(known.subjects()), known.where()) for known in DATASETS.values()]
-    return sorted(found, key=lambda each: not each[1])
+    data_sets = [(known.title, bool(known.subjects()), known.where()) for known in DATASETS.values()]
+    return sorted(data_sets, key=lambda each: not each[1])
 
 
 @st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, show_spinner=False)

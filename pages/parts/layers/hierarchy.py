@@ -1,4 +1,4 @@
-"""How the best layers of a sweep climb with the stages of visual cortex, beside the published table, and what may be taken away."""
+"""Hierarchy panel of the Layers page: best layer per ROI against cortical stage, the published table, downloads."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pages.parts.layers.sweep_controls import draws_of, keys_of, shares_of, tabl
 from pages.parts.shared.chart import chart
 
 
-def hierarchy_panel(found: SweepResult, hemi: str) -> None:
-    """Does the order of the layers follow the order of the areas? Beside the published table for AlexNet."""
+def hierarchy_panel(sweep_result: SweepResult, hemi: str) -> None:
+    """Show the correlation of the best layer's depth with cortical stage, beside the published one of AlexNet."""
     st.subheader("Hierarchy", anchor=False, help=_about_stages())
     left, right = st.columns(2)
     with left:
         st.markdown("**This sweep**")
-        backbones = [name for name in found.sweep.backbones if sum(cell[0] == name for cell in found.cells) > 1]
+        backbones = [name for name in sweep_result.sweep.backbones if sum(cell[0] == name for cell in sweep_result.cells) > 1]
         if not backbones:
             st.info("Two finished layers of one backbone are needed before their order says anything.")
         for backbone in backbones:
-            _own_hierarchy(found, backbone, hemi)
+            _own_hierarchy(sweep_result, backbone, hemi)
     with right:
         st.markdown("**Published, AlexNet**")
         alt = "published noise-normalised r² of AlexNet's layers"
@@ -42,13 +42,13 @@ def _published_figure() -> Any:
     return plots.layer_heatmap(published(), score="normalised_r2", best=published_best(), quantity="noise-normalised r²")
 
 
-def _own_hierarchy(found: SweepResult, backbone: str, hemi: str) -> None:
-    labels = tuple(layer for name, layer in found.cells if name == backbone)
-    index, figure = _climb(keys_of(found), found.rois, hemi, backbone, labels, found)
+def _own_hierarchy(sweep_result: SweepResult, backbone: str, hemi: str) -> None:
+    labels = tuple(layer for name, layer in sweep_result.cells if name == backbone)
+    index, figure = _climb(keys_of(sweep_result), sweep_result.rois, hemi, backbone, labels, sweep_result)
     if figure is not None:
         alt = f"share of draws in which each layer of {backbone} is the best"
-        chart(figure, f"wins_{backbone}", alt=alt, source=origin(found, short=True), how=HOW["wins"])
-    st.markdown(_index_said(backbone, index, len(labels)))
+        chart(figure, f"wins_{backbone}", alt=alt, source=origin(sweep_result, short=True), how=HOW["wins"])
+    st.markdown(_index_text(backbone, index, len(labels)))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -66,15 +66,15 @@ def _climb(
     return index, plots.layer_wins(labels, index.rois, shares, stages=[stage(roi) for roi in index.rois])
 
 
-def _index_said(backbone: str, found: Hierarchy, n_layers: int) -> str:
-    if not np.isfinite(found.index):
-        why = "one layer is best everywhere" if len(found.rois) > 2 else "fewer than three regions have a stage"
+def _index_text(backbone: str, hierarchy: Hierarchy, n_layers: int) -> str:
+    if not np.isfinite(hierarchy.index):
+        why = "one layer is best everywhere" if len(hierarchy.rois) > 2 else "fewer than three regions have a stage"
         return f"{backbone}: no hierarchy index, since {why}."
     few = f" With {n_layers} layers it cannot say much." if n_layers < 4 else ""
-    undefined = f" In {1 - found.defined:.0%} of draws one layer was best everywhere." if found.defined < 1 else ""
+    undefined = f" In {1 - hierarchy.defined:.0%} of draws one layer was best everywhere." if hierarchy.defined < 1 else ""
     return (
-        f"{backbone}: hierarchy index **{_number(found.index)}** over {len(found.rois)} regions "
-        f"(95 % of draws: {_number(found.low)} to {_number(found.high)}).{undefined}{few}"
+        f"{backbone}: hierarchy index **{_number(hierarchy.index)}** over {len(hierarchy.rois)} regions "
+        f"(95 % of draws: {_number(hierarchy.low)} to {_number(hierarchy.high)}).{undefined}{few}"
     )
 
 
@@ -90,11 +90,11 @@ def _about_stages() -> str:
     )
 
 
-def take_away(found: SweepResult, table: pd.DataFrame) -> None:
-    """The table as a file, and the sweep as a command."""
-    spec = found.sweep.spec
-    name = f"{spec.dataset}-{spec.subject}-{'+'.join(found.sweep.backbones).replace('/', '-')}-layers.csv"
+def take_away(sweep_result: SweepResult, table: pd.DataFrame) -> None:
+    """Offer the table as a file and the sweep as a command."""
+    spec = sweep_result.sweep.spec
+    name = f"{spec.dataset}-{spec.subject}-{'+'.join(sweep_result.sweep.backbones).replace('/', '-')}-layers.csv"
     st.download_button("Layers x ROIs, CSV", lambda: to_csv(table), name, "text/csv", on_click="ignore")
     st.markdown("**The same from a shell**")
-    st.code(found.sweep.to_command(), language="bash", wrap_lines=True)
-    st.caption(origin(found))
+    st.code(sweep_result.sweep.to_command(), language="bash", wrap_lines=True)
+    st.caption(origin(sweep_result))

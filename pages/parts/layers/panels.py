@@ -1,4 +1,4 @@
-"""What a sweep found, as the Layers page shows it: the heatmap, the brain that a slider repaints, one ROI, the hierarchy."""
+"""Panels of the Layers page: heatmap, brain map per layer, one ROI's profile."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ HOW = {
 }
 
 
-def origin(found: SweepResult, *, short: bool = False) -> str:
-    """The line that says where a sweep's numbers come from; ``short`` for narrow charts."""
-    spec, result = found.sweep.spec, next(iter(found.results.values()))
+def origin(sweep_result: SweepResult, *, short: bool = False) -> str:
+    """Caption with the origin of a sweep's numbers; ``short`` for narrow charts."""
+    spec, result = sweep_result.sweep.spec, next(iter(sweep_result.results.values()))
     if short:
         return " · ".join([*(["Simulated"] if result.plan.subject.simulated else []), f"{spec.dataset} {spec.subject}", spec.readout])
     parts = [
         "Simulated" if result.plan.subject.simulated else "",
         f"{spec.dataset} {spec.subject}",
-        f"{len(found.cells)} of {len(found.sweep.cells)} layers of {', '.join(found.sweep.backbones)}",
+        f"{len(sweep_result.cells)} of {len(sweep_result.sweep.cells)} layers of {', '.join(sweep_result.sweep.backbones)}",
         "" if spec.weights == "pretrained" else spec.weights,
         f"PCA {spec.n_components}" if spec.n_components else "all features",
         spec.readout,
@@ -65,10 +65,10 @@ def origin(found: SweepResult, *, short: bool = False) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def score_controls(found: SweepResult) -> tuple[str, str]:
-    """Which score is shown, and of which hemisphere."""
+def score_controls(sweep_result: SweepResult) -> tuple[str, str]:
+    """Choose the score and the hemisphere to show."""
     left, right = st.columns(2)
-    subject = next(iter(found.results.values())).plan.subject
+    subject = next(iter(sweep_result.results.values())).plan.subject
     unit, has_ceiling = subject.unit, subject.ceiling is not None
     score = left.segmented_control(
         "Score",
@@ -81,10 +81,10 @@ def score_controls(found: SweepResult) -> tuple[str, str]:
     )
     hemi = right.segmented_control(
         "Hemisphere",
-        found.hemis,
+        sweep_result.hemis,
         key="layer_hemi",
         bind="query-params",
-        default=found.hemis[0],
+        default=sweep_result.hemis[0],
         required=True,
         help=f"both: every {unit} of the two counts once.",
     )
@@ -93,26 +93,26 @@ def score_controls(found: SweepResult) -> tuple[str, str]:
     return score, hemi
 
 
-def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
-    """Every layer and ROI; a click chooses both."""
-    rows, unit = table_of(found), next(iter(found.results.values())).plan.subject.unit
+def heatmap_panel(sweep_result: SweepResult, score: str, hemi: str) -> None:
+    """Show the score of every layer and ROI as a heatmap; a click selects both."""
+    rows, unit = table_of(sweep_result), next(iter(sweep_result.results.values())).plan.subject.unit
     rows = rows[rows["hemi"] == hemi]
-    best = best_layers(rows, shares_of(found, hemi), score=score) if len(found.cells) > 1 else None
+    best = best_layers(rows, shares_of(sweep_result, hemi), score=score) if len(sweep_result.cells) > 1 else None
     figure = plots.layer_heatmap(
         rows,
         score=score,
-        layers=[found.sweep.label(cell) for cell in found.sweep.cells],
+        layers=[sweep_result.sweep.label(cell) for cell in sweep_result.sweep.cells],
         best=best,
-        classes=roi_classes(next(iter(found.results.values())).plan.subject),
+        classes=roi_classes(next(iter(sweep_result.results.values())).plan.subject),
         unit=unit,
     )
     chart(
         figure,
         "heatmap",
-        on_select=lambda: _choose_clicked(found),
+        on_select=lambda: _choose_clicked(sweep_result),
         selection_mode="points",
         alt=f"{quantity_of(score)} of every layer in every ROI",
-        source=origin(found),
+        source=origin(sweep_result),
         how=unit.fill(HOW["heatmap"]),
     )
     notes = ["A click on a cell shows that layer on the brain."]
@@ -128,49 +128,49 @@ def heatmap_panel(found: SweepResult, score: str, hemi: str) -> None:
 
 
 def name_of(cell: Cell) -> str:
-    """A layer as links name it."""
+    """Name of a layer in links."""
     return " ".join(cell)
 
 
-def _choose_clicked(found: SweepResult) -> None:
+def _choose_clicked(sweep_result: SweepResult) -> None:
     """Callback of the heatmap: the clicked ROI is looked at, and the clicked layer shown on the brain where it is finished."""
     points = st.session_state["heatmap"]["selection"]["points"]
     if points:
         label, st.session_state["layer_roi"] = points[0]["customdata"]
-        for cell in found.cells:
-            if found.sweep.label(cell) == label:
+        for cell in sweep_result.cells:
+            if sweep_result.sweep.label(cell) == label:
                 st.session_state["shown_layer"] = name_of(cell)
                 st.session_state["on_brain"] = ON_BRAIN[0]
 
 
 @st.fragment
-def brain_panel(found: SweepResult, score: str) -> None:
-    """A ROI and a layer, that layer's map, and the layer that is best for each vertex. The slider runs this part of the page alone."""
+def brain_panel(sweep_result: SweepResult, score: str) -> None:
+    """Show the map of the selected layer and ROI, and a map of each vertex's best layer. The slider runs this part of the page alone."""
     left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
     with left:
-        roi = _choose_roi(found)
+        roi = _choose_roi(sweep_result)
     with middle:
-        cell = _choose_layer(found, roi)
+        cell = _choose_layer(sweep_result, roi)
     mode = right.radio("On the brain", ON_BRAIN, key="on_brain", bind="query-params", horizontal=True)
-    result = found.results[cell]
-    _say(found, cell, roi)
+    result = sweep_result.results[cell]
+    _say(sweep_result, cell, roi)
     placement = Placement.of(result.plan.subject)
     if placement is None:
         st.info(
             f"This data set says nothing of where its {result.plan.subject.unit.many} lie, so there is no brain map. Everything else works."
         )
     elif mode == ON_BRAIN[0]:
-        brain_view(_layer_map(found, result, placement, score, roi), key="layer_brain")
+        brain_view(_layer_map(sweep_result, result, placement, score, roi), key="layer_brain")
     else:
-        _best_map(found, placement, roi)
+        _best_map(sweep_result, placement, roi)
     looked_at = replace(result.plan.spec, rois=(roi,) if roi in roi_names(result.plan.subject) else ())
     address = f"{EXPLORE}?{urlencode(explore_query(looked_at), doseq=True)}"
     st.link_button("Open this layer in Explore ↗", address, key="to_explore", help="In a new tab, at the same settings.")
-    _profile(found, roi, score)
+    _profile(sweep_result, roi, score)
 
 
-def _choose_roi(found: SweepResult) -> str:
-    rows = table_of(found)
+def _choose_roi(sweep_result: SweepResult) -> str:
+    rows = table_of(sweep_result)
     known = list(dict.fromkeys(rows.loc[rows["r"].notna(), "roi"]))
     if st.session_state.get("layer_roi", known[0]) not in known:
         st.session_state["layer_roi"] = known[0]
@@ -181,39 +181,42 @@ def _choose_roi(found: SweepResult) -> str:
     return st.selectbox("ROI", known, key="layer_roi", bind="query-params", help=means)
 
 
-def _choose_layer(found: SweepResult, roi: str) -> Cell:
+def _choose_layer(sweep_result: SweepResult, roi: str) -> Cell:
     """The layer on the brain: the ROI's best at first. The link always names it: a bound slider would leave out its first layer."""
-    cells = {name_of(cell): cell for cell in found.cells}
-    asked = st.session_state.get("shown_layer", st.query_params.get("shown"))
-    if asked not in cells:
-        rows = table_of(found)
-        rows = rows[(rows["hemi"] == found.hemis[0]) & (rows["roi"] == roi)]
+    cells = {name_of(cell): cell for cell in sweep_result.cells}
+    chosen = st.session_state.get("shown_layer", st.query_params.get("shown"))
+    if chosen not in cells:
+        rows = table_of(sweep_result)
+        rows = rows[(rows["hemi"] == sweep_result.hemis[0]) & (rows["roi"] == roi)]
         first = rows.loc[rows["r"].idxmax()]
-        asked = name_of((first["backbone"], first["layer"]))
+        chosen = name_of((first["backbone"], first["layer"]))
     if len(cells) == 1:
-        st.caption(f"The only layer so far: {plain(found.sweep.label(found.cells[0]))}")
+        st.caption(f"The only layer so far: {plain(sweep_result.sweep.label(sweep_result.cells[0]))}")
     else:
-        st.session_state["shown_layer"] = asked
-        asked = st.select_slider("Layer", list(cells), key="shown_layer")
-    if st.query_params.get("shown") != asked:
-        st.query_params["shown"] = asked
-    return cells[asked]
+        st.session_state["shown_layer"] = chosen
+        chosen = st.select_slider("Layer", list(cells), key="shown_layer")
+    if st.query_params.get("shown") != chosen:
+        st.query_params["shown"] = chosen
+    return cells[chosen]
 
 
-def _say(found: SweepResult, cell: Cell, roi: str) -> None:
+def _say(sweep_result: SweepResult, cell: Cell, roi: str) -> None:
     """The chosen layer's score in the chosen ROI, in words."""
-    rows = table_of(found)
-    row = rows[(rows["hemi"] == found.hemis[0]) & (rows["roi"] == roi) & (rows["backbone"] == cell[0]) & (rows["layer"] == cell[1])].iloc[0]
+    rows = table_of(sweep_result)
+    row = rows[
+        (rows["hemi"] == sweep_result.hemis[0]) & (rows["roi"] == roi) & (rows["backbone"] == cell[0]) & (rows["layer"] == cell[1])
+    ].iloc[0]
     share = ""
-    if len(found.cells) > 1:
-        place, column = found.cells.index(cell), found.rois.index(roi)
-        share = f" It is the best of {len(found.cells)} layers in {shares_of(found, found.hemis[0])[place, column]:.0%} of draws."
+    if len(sweep_result.cells) > 1:
+        place, column = sweep_result.cells.index(cell), sweep_result.rois.index(roi)
+        best = shares_of(sweep_result, sweep_result.hemis[0])[place, column]
+        share = f" It is the best of {len(sweep_result.cells)} layers in {best:.0%} of draws."
     ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
-    unit = found.results[cell].plan.subject.unit
+    unit = sweep_result.results[cell].plan.subject.unit
     region = f"every {unit}" if roi == EVERY_VERTEX else plain(roi)
-    where = "both hemispheres" if found.hemis[0] == BOTH else found.hemis[0]
+    where = "both hemispheres" if sweep_result.hemis[0] == BOTH else sweep_result.hemis[0]
     st.markdown(
-        f"**{plain(found.sweep.label(cell))}** predicts **{region}** "
+        f"**{plain(sweep_result.sweep.label(cell))}** predicts **{region}** "
         f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
         f"{where} (95 % interval over test stimuli: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}"
     )
@@ -235,9 +238,9 @@ def _outlined_rois(annotations: str, _placement: Placement, _result: Result) -> 
     return _placement.rois(_result.plan.subject.rois)
 
 
-def _look(found: SweepResult, placement: Placement, roi: str, threshold: tuple[str, float, str]) -> dict[str, object]:
+def _look(sweep_result: SweepResult, placement: Placement, roi: str, threshold: tuple[str, float, str]) -> dict[str, object]:
     """What both maps share, with the widgets that set it; ``threshold`` is the slider's key, start and label."""
-    result = next(iter(found.results.values()))
+    result = next(iter(sweep_result.results.values()))
     known = roi_names(result.plan.subject)
     left, middle, right = st.columns([3, 4, 3], vertical_alignment="bottom")
     drawn, outlined = surface_control(left), outline_control(middle, roi_classes(result.plan.subject))
@@ -256,9 +259,9 @@ def _look(found: SweepResult, placement: Placement, roi: str, threshold: tuple[s
     }
 
 
-def _layer_map(found: SweepResult, result: Result, placement: Placement, score: str, roi: str) -> BrainMap:
+def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, score: str, roi: str) -> BrainMap:
     """One layer's score at every vertex."""
-    look = _look(found, placement, roi, ("layer_threshold", 0.0, "Hide values below"))
+    look = _look(sweep_result, placement, roi, ("layer_threshold", 0.0, "Hide values below"))
     (layer,) = result.plan.spec.layers
     quantity = SCORES[score].short
     return BrainMap(
@@ -267,27 +270,27 @@ def _layer_map(found: SweepResult, result: Result, placement: Placement, score: 
         source=chart_origin(result),
         title=f"{quantity} per {result.plan.subject.unit}, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
-        colour_range=(0.0, _top(keys_of(found), score, tuple(found.results.values()))),
+        colour_range=(0.0, _top(keys_of(sweep_result), score, tuple(sweep_result.results.values()))),
         colour_map="plasma",
         **look,
     )
 
 
-def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
+def _best_map(sweep_result: SweepResult, placement: Placement, roi: str) -> None:
     """The number of the layer that predicts each vertex best, and how much of the cortex each wins."""
-    results = tuple(found.results.values())
+    results = tuple(sweep_result.results.values())
     unit = results[0].plan.subject.unit
     n_stimuli, n_folds = results[0].n_test_stimuli, len(results[0].plan.folds)
     bound = chance_bound(n_stimuli, len(results), n_folds=n_folds)
     of_folds = f", {n_folds} folds" if n_folds > 1 else ""
     start = min(1.0, rounded_up(max(LEAST_R, bound), step=0.01))
-    look = _look(found, placement, roi, ("best_threshold", start, f"Hide {unit.many} whose best r is below"))
+    look = _look(sweep_result, placement, roi, ("best_threshold", start, f"Hide {unit.many} whose best r is below"))
     least = look.pop("threshold")
-    best = _best(keys_of(found), least, results)
-    labels = [f"{number + 1}  {found.sweep.label(cell)}" for number, cell in enumerate(found.cells)]
+    best = _best(keys_of(sweep_result), least, results)
+    labels = [f"{number + 1}  {sweep_result.sweep.label(cell)}" for number, cell in enumerate(sweep_result.cells)]
     brain = BrainMap(
         values=placement.values({hemi: 1.0 + places for hemi, places in best.items()}),
-        source=origin(found),
+        source=origin(sweep_result),
         title=f"Best layer per {unit}",
         quantity=f"number of the layer, 1 to {len(labels)}",
         colour_range=(0.5, len(labels) + 0.5),
@@ -298,7 +301,7 @@ def _best_map(found: SweepResult, placement: Placement, roi: str) -> None:
     brain_view(brain, key="layer_brain")  # at the place of the other map, so that its camera stays
     counts = {hemi: count_per_layer(places, len(labels)) for hemi, places in best.items()}
     alt = f"share of {unit.many} that each layer predicts best"
-    chart(plots.layer_territory(labels, counts, unit=unit), "territory", alt=alt, source=origin(found), how=HOW["territory"])
+    chart(plots.layer_territory(labels, counts, unit=unit), "territory", alt=alt, source=origin(sweep_result), how=HOW["territory"])
     n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))
     st.caption(
         f"{n_shown:,} of {unit.count(n_all)} are shown. Where nothing is to be found, the best of {len(labels)} layers passes "
@@ -311,14 +314,14 @@ def _best(keys: tuple[str, ...], least: float, _results: Sequence[Result]) -> di
     return {hemi: best_per_vertex(_results, hemi, least=least) for hemi in _results[0].plan.hemis}
 
 
-def _profile(found: SweepResult, roi: str, score: str) -> None:
-    if len(found.cells) < 2:
+def _profile(sweep_result: SweepResult, roi: str, score: str) -> None:
+    if len(sweep_result.cells) < 2:
         return
     with st.expander(f"{plain(roi)} through the layers", key="profile_open", on_change="rerun") as panel:
         if panel.open:
-            rows = table_of(found)
+            rows = table_of(sweep_result)
             figure = plots.layer_profile(
-                rows[rows["hemi"] != BOTH], roi=roi, score=score, layers=[found.sweep.label(cell) for cell in found.cells]
+                rows[rows["hemi"] != BOTH], roi=roi, score=score, layers=[sweep_result.sweep.label(cell) for cell in sweep_result.cells]
             )
             alt = f"{quantity_of(score)} of {roi} through the layers"
-            chart(figure, "profile", alt=alt, source=origin(found), how=HOW["profile"])
+            chart(figure, "profile", alt=alt, source=origin(sweep_result), how=HOW["profile"])

@@ -1,4 +1,4 @@
-"""The Layers page: which layers are swept, and the sweep as it goes on."""
+"""Controls of the Layers page: layers of the sweep, its start, progress and results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to down
 
 
 def sweep_controls() -> Sweep | None:
-    """What is swept, from the sidebar and so from the URL; None, with what is wrong, where that cannot be read."""
+    """Choose the sweep in the sidebar and URL; None, with an error, where it cannot be read."""
     chosen: dict[str, list[str]] = {}
 
     def network() -> tuple[str, str, tuple[str, ...]]:
@@ -106,31 +106,31 @@ def _shares(keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: s
     return win_shares(draws_of(_found, hemi, backbone))
 
 
-def table_of(found: SweepResult) -> pd.DataFrame:
-    """:meth:`SweepResult.table`, each layer's part read once."""
-    return _table(found.sweep, keys_of(found), found.rois, found)
+def table_of(sweep_result: SweepResult) -> pd.DataFrame:
+    """Tabulate the sweep (:meth:`SweepResult.table`); each layer is read once per server."""
+    return _table(sweep_result.sweep, keys_of(sweep_result), sweep_result.rois, sweep_result)
 
 
-def draws_of(found: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
-    """:meth:`SweepResult.draws` of all layers or of one backbone's, each layer's part read once."""
-    some = [result for cell, result in found.results.items() if backbone in (None, cell[0])]
+def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
+    """Bootstrap draws (:meth:`SweepResult.draws`) of all layers or one backbone's; each layer is read once per server."""
+    some = [result for cell, result in sweep_result.results.items() if backbone in (None, cell[0])]
     return np.stack([_draws(display_key(result), hemi, result) for result in some])
 
 
-def shares_of(found: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
+def shares_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
     """(n_layers, n_rois) share of draws in which each layer is best, of all or of one backbone's."""
-    return _shares(keys_of(found), found.rois, hemi, backbone, found)
+    return _shares(keys_of(sweep_result), sweep_result.rois, hemi, backbone, sweep_result)
 
 
-def keys_of(found: SweepResult) -> tuple[str, ...]:
+def keys_of(sweep_result: SweepResult) -> tuple[str, ...]:
     """Name what tables and figures show of the finished fits."""
-    return tuple(display_key(result) for result in found.results.values())
+    return tuple(display_key(result) for result in sweep_result.results.values())
 
 
 def run_or_find(sweep: Sweep) -> SweepResult | None:
-    """What the sweep has found so far, with its progress or the way to start it; None where something is wrong."""
+    """Return the finished fits of the sweep and show its progress, or the button that starts it; None after an error."""
     try:
-        found = find_swept(sweep)
+        sweep_result = find_swept(sweep)
     except (LookupError, ValueError, OSError) as wrong:
         st.error(plain(wrong))
         return None
@@ -138,30 +138,30 @@ def run_or_find(sweep: Sweep) -> SweepResult | None:
     running = job is not None and not job.finished
     with st.sidebar:
         change_button(
-            "Start sweep" if not found.cells else "Go on",
+            "Start sweep" if not sweep_result.cells else "Go on",
             key="start_sweep",
             type="primary",
             width="stretch",
             on_click=_submit,
             args=(sweep,),
-            disabled=running or found.done,
+            disabled=running or sweep_result.done,
         )
-        if found.done:
+        if sweep_result.done:
             st.caption("Every layer is fitted: shown from the cache.")
-    _standing(sweep, found, job)
-    return found
+    _standing(sweep, sweep_result, job)
+    return sweep_result
 
 
 def _submit(sweep: Sweep) -> None:
     jobs().submit(sweep_layers, sweep, key=sweep.job_key)
 
 
-def _standing(sweep: Sweep, found: SweepResult, job: Job | None) -> None:
+def _standing(sweep: Sweep, sweep_result: SweepResult, job: Job | None) -> None:
     """How the sweep stands, where it is not done."""
-    n_left = len(sweep.cells) - len(found.cells)
+    n_left = len(sweep.cells) - len(sweep_result.cells)
     if job is not None and not job.finished:
         settle("a job is watched")
-        _watch(sweep, len(found.cells))
+        _watch(sweep, len(sweep_result.cells))
     elif job is not None and job.state == "failed" and n_left:
         st.error(f"The sweep failed: {plain(job.error)}")
         with st.expander("Log"):
@@ -171,7 +171,7 @@ def _standing(sweep: Sweep, found: SweepResult, job: Job | None) -> None:
         before = f"{ended[job.state].strip()} " if job is not None else ""
         fetched = [name for name in sweep.backbones if not weights_are_here(sweep.spec_of(sweep.of(name)[0]))]
         fetch = f" The pretrained weights of {', '.join(fetched)} are downloaded first." if fetched else ""
-        button = "Go on" if found.cells else "Start sweep"
+        button = "Go on" if sweep_result.cells else "Start sweep"
         start = f"Press **{button}** in the sidebar: the work runs in the background, and cells fill as layers are finished.{fetch}"
         start = start if may_change() else "This server only shows what is there."
         st.info(f"{before}{n_left} of {len(sweep.cells)} layers are not fitted yet. {start}")

@@ -53,7 +53,7 @@ class Lesson:
 
 
 def prepared() -> bool:
-    """Whether the subject and its first fit are there; else a job makes them, and its progress is shown here."""
+    """Whether the subject and its first fit exist; else start a job that computes them and show its progress."""
     try:
         if find_result(START) is not None:
             return True
@@ -92,12 +92,12 @@ def _watch() -> None:
 
 
 def first_plan() -> Plan:
-    """The plan of the fit that a bare Explore shows: the simulated subject, Gabor energy, 100 components, ridge."""
+    """Plan of the fit that Explore shows by default: the simulated subject, Gabor energy, 100 components, ridge."""
     return planned(START)
 
 
 def first_fit() -> Result:
-    """That fit."""
+    """Default fit of Explore."""
     return find_result(START)
 
 
@@ -112,32 +112,32 @@ def _truth(key: str) -> Truth:
 
 
 def truth() -> Truth:
-    """What is known of it because it was simulated."""
+    """Ground truth of the simulated subject."""
     return _truth(subject_key())
 
 
 def subject_key() -> str:
-    """Names the subject's responses: what a cache of a lesson's numbers goes by."""
+    """Cache key of the subject's responses for a lesson's numbers."""
     return "+".join(subject().fingerprints.values())
 
 
 def signal_of(roi: str) -> np.ndarray:
-    """(n_stimuli, n) float32, the noiseless responses of a region's vertices, left hemisphere first."""
+    """Noiseless responses (n_stimuli, n) float32 of an ROI's vertices, left hemisphere first."""
     rois, known = subject().rois, truth().signal
     return np.concatenate([known[hemi][:, rois[hemi][roi]] for hemi in subject().hemis], axis=1)
 
 
 def source(*more: str) -> str:
-    """The line that says where a lesson's numbers come from."""
+    """Caption with the origin of a lesson's numbers."""
     return " · ".join(["Simulated", f"{START.dataset} {START.subject}", *more])
 
 
 def fit_source(spec: FitSpec) -> str:
-    """The same for the numbers of a fit."""
+    """Caption with the origin of a fit's numbers."""
     return plots.caption({"made_from": {"simulated": True}}, spec)
 
 
 def door(spec: FitSpec) -> None:
-    """A link into Explore at the settings of a fit. It opens beside the lesson, which stays as it is."""
+    """Show a link to Explore at the settings of a fit, in a new tab."""
     address = f"{EXPLORE}?{urlencode(explore_query(spec), doseq=True)}"
     st.link_button("Open these settings in Explore ↗", address, width="stretch", help="In a new tab; the lesson stays here.")

@@ -1,4 +1,4 @@
-"""The Predict page's choices: which finished fits, which image, and what they predict of it."""
+"""Choices of the Predict page: finished fits, an image, and their predictions for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from encoding import Result
 from encoding.analysis.tuning import find_stimulus
 from encoding.prediction.nearest_stimuli import Patterns
 from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row
-from encoding.prediction.uploads import CLIPS, MOST_CLIP_BYTES, MOST_PICTURE_BYTES, MOST_SIDE, PICTURES, BadUpload, read_clip, read_picture
+from encoding.prediction.uploads import (
+    CLIPS,
+    IMAGES,
+    MOST_CLIP_BYTES,
+    MOST_IMAGE_BYTES,
+    MOST_SIDE,
+    BadUpload,
+    read_clip,
+    read_uploaded_image,
+)
 from encoding.runs.table import short_name
 from encoding.runtime.registry import unknown
 from pages.parts.shared.fit_controls import START
@@ -47,13 +56,13 @@ class Stimulus:
 
     @property
     def middle(self) -> Image.Image:
-        """The frame that is shown."""
+        """Middle frame, the one displayed."""
         return self.frames[(len(self.frames) - 1) // 2]
 
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """A finished fit and the image on the page.
+    """Finished fit and the image it predicts.
 
     Attributes
     ----------
@@ -61,7 +70,7 @@ class PredictionRequest:
     """
 
     result: Result
-    shown: SubjectView
+    subject_view: SubjectView
     stimulus: Stimulus
 
     @cached_property
@@ -74,24 +83,24 @@ class PredictionRequest:
         return self.stimulus.row is not None and not self.folds
 
     def predicted(self) -> dict[str, np.ndarray]:
-        """Per fitted hemisphere (n_vertices,) float32."""
+        """Predicted responses of each fitted hemisphere, (n_vertices,) float32."""
         if self.stimulus.row is not None:
             return _of_row(self.result.key, self.stimulus.row, self.result)
         return _of_upload(self.result.key, self.stimulus.key, self.result, self.stimulus.frames)
 
     def measured(self) -> dict[str, np.ndarray] | None:
-        """The same of the measured response, the mean over repeats; None for an upload."""
+        """Measured responses, mean over repeats, in the shapes of :meth:`predicted`; None for an upload."""
         if self.stimulus.row is None:
             return None
-        found = self.shown.response(self.stimulus.row)
-        return {hemi: found[hemi] for hemi in self.result.plan.hemis}
+        measured = self.subject_view.response(self.stimulus.row)
+        return {hemi: measured[hemi] for hemi in self.result.plan.hemis}
 
 
 # ---- finished fits
 
 
 def choose_fits() -> dict[str, Result]:
-    """Name to finished fit, the first one first; empty while there is none, which is said.
+    """Choose finished fits, by name, the first one first; empty, with a message, while there is none.
 
     A link names fits by ``fit``, as often as there are fits. All are of one subject: that of the first.
     """
@@ -124,12 +133,12 @@ def _model_first(name: str) -> str:
 
 def _start(names: Mapping[str, str]) -> list[str]:
     """The fits that a link names; else the fit of a bare Explore, or the newest there is."""
-    asked = list(dict.fromkeys(st.query_params.get_all("fit")))
-    for key in asked:
+    linked = list(dict.fromkeys(st.query_params.get_all("fit")))
+    for key in linked:
         if key not in names:
             st.warning(f"The link asks for a fit that is not here. {plain(unknown('fit', key, names, show=3))}")
-    if found := [key for key in asked if key in names][:MOST_MODELS]:
-        return found
+    if chosen := [key for key in linked if key in names][:MOST_MODELS]:
+        return chosen
     try:
         first = find_result(START)
     except WRONG:
@@ -142,20 +151,20 @@ def _write_link() -> None:
 
 
 def _opened_fits(chosen: Sequence[str], names: Mapping[str, str]) -> dict[str, Result]:
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     for key in chosen:
         result = opened_run(key)
         if isinstance(result, str):
             st.error(plain(result))
             continue
-        first = next(iter(found.values()), result)
+        first = next(iter(results.values()), result)
         if not _same_subject(first, result):
             st.warning(f"{plain(names[key])} is of another subject than the first, so it is left out.")
             continue
-        found[names[key]] = result
+        results[names[key]] = result
     if not chosen:
         st.info("Choose a finished fit in the sidebar.")
-    return found
+    return results
 
 
 def _same_subject(one: Result, other: Result) -> bool:
@@ -168,21 +177,21 @@ def _same_subject(one: Result, other: Result) -> bool:
 # ---- the image
 
 
-def choose_stimulus(result: Result, shown: SubjectView) -> Stimulus | None:
-    """The image that is predicted from, from the widgets here; None while there is none, which is said."""
+def choose_stimulus(result: Result, subject_view: SubjectView) -> Stimulus | None:
+    """Choose the image to predict from; None, with a message, while there is none."""
     _leave_upload()
     if not result.has_data:
-        st.caption(f"The {shown.what} of this imported fit did not come with it. Upload one.")
+        st.caption(f"The {subject_view.what} of this imported fit did not come with it. Upload one.")
         return _uploaded(result)
     source = st.segmented_control(
-        "Image from" if not shown.clips else "Clip from",
+        "Image from" if not subject_view.clips else "Clip from",
         [OF_DATA, UPLOAD],
         key="from",
         bind="query-params",
         default=OF_DATA,
         required=True,
     )
-    return _uploaded(result) if source == UPLOAD else _of_data_set(result, shown)
+    return _uploaded(result) if source == UPLOAD else _of_data_set(result, subject_view)
 
 
 def _leave_upload() -> None:
@@ -193,17 +202,17 @@ def _leave_upload() -> None:
     st.session_state["_stimulus_before"] = now
 
 
-def _of_data_set(result: Result, shown: SubjectView) -> Stimulus | None:
+def _of_data_set(result: Result, subject_view: SubjectView) -> Stimulus | None:
     tests = np.unique(result.test_rows())
     text = st.text_input(
         "Stimulus",
         key="stimulus",
         bind="query-params",
         placeholder=f"{tests[0] + 1}",
-        help=f"The number (1 to {shown.subject.n_stimuli:,}) or the name of one of the {shown.what}.",
+        help=f"The number (1 to {subject_view.subject.n_stimuli:,}) or the name of one of the {subject_view.what}.",
     )
     try:
-        row = find_stimulus(shown.subject, text) if text.strip() else int(tests[0])
+        row = find_stimulus(subject_view.subject, text) if text.strip() else int(tests[0])
         frames = _frames(result.plan.stimuli.fingerprint, row, result)
     except WRONG as wrong:
         st.warning(plain(wrong))
@@ -214,7 +223,7 @@ def _of_data_set(result: Result, shown: SubjectView) -> Stimulus | None:
     further = tests[(place + (place < len(tests) and tests[place] == row)) % len(tests)]
     before.button("Previous", key="picture_before", on_click=_go, args=(int(last),), width="stretch", help="The test image before.")
     after.button("Next", key="picture_after", on_click=_go, args=(int(further),), width="stretch", help="The next test image.")
-    return Stimulus(frames, shown.subject.stimuli.names[row], row, InMemory([frames]).fingerprint)
+    return Stimulus(frames, subject_view.subject.stimuli.names[row], row, InMemory([frames]).fingerprint)
 
 
 def _go(row: int) -> None:
@@ -228,9 +237,9 @@ def _frames(key: str, row: int, _result: Result) -> tuple[Image.Image, ...]:
 
 def _uploaded(result: Result) -> Stimulus | None:
     clips = result.plan.of_clips
-    kinds, most = (CLIPS, MOST_CLIP_BYTES) if clips else (PICTURES, MOST_PICTURE_BYTES)
+    kinds, most = (CLIPS, MOST_CLIP_BYTES) if clips else (IMAGES, MOST_IMAGE_BYTES)
     file = st.file_uploader(
-        f"A {'clip' if clips else 'picture'} ({kinds})",
+        f"A {'clip' if clips else 'image'} ({kinds})",
         key="upload",
         max_upload_size=most // 2**20,
         help=f"Kept in memory while this page is open, and nowhere else: it is not stored. Sides over {MOST_SIDE:,} pixels are reduced.",
@@ -238,11 +247,11 @@ def _uploaded(result: Result) -> Stimulus | None:
     if file is None:
         st.caption("Only its prediction is computed; the file is not stored and leaves no trace in the cache. Links do not hold it.")
         return None
-    found = _decoded(file.file_id, result.plan.stimuli.n_frames if clips else 0, file)
-    if isinstance(found, str):
-        st.error(plain(found))
+    frames = _decoded(file.file_id, result.plan.stimuli.n_frames if clips else 0, file)
+    if isinstance(frames, str):
+        st.error(plain(frames))
         return None
-    return Stimulus(found, "your upload", None, InMemory([found]).fingerprint)
+    return Stimulus(frames, "your upload", None, InMemory([frames]).fingerprint)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the file …", scope="session")
@@ -250,7 +259,7 @@ def _decoded(file_id: str, n_frames: int, _file) -> tuple[Image.Image, ...] | st
     """The frames of an uploaded clip, or the image where ``n_frames`` is 0; what is wrong with it where it cannot be read."""
     try:
         data = _file.getvalue()
-        return tuple(read_clip(data, n_frames)) if n_frames else (read_picture(data),)
+        return tuple(read_clip(data, n_frames)) if n_frames else (read_uploaded_image(data),)
     except BadUpload as wrong:
         return str(wrong)
 
@@ -260,7 +269,7 @@ def _decoded(file_id: str, n_frames: int, _file) -> tuple[Image.Image, ...] | st
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the network …")
 def predictor(key: str, _result: Result) -> Predictor:
-    """A fit ready to predict images, on the CPU: GPUs are for jobs."""
+    """Load a fit to predict images on the CPU; GPUs are for jobs."""
     return Predictor.of(_result, device="cpu")
 
 
@@ -271,11 +280,11 @@ def _of_row(key: str, row: int, _result: Result) -> dict[str, np.ndarray]:
 
 @st.cache_resource(max_entries=16, show_spinner="Predicting …", scope="session")
 def _of_upload(key: str, stimulus: str, _result: Result, _frames: Sequence[Image.Image]) -> dict[str, np.ndarray]:
-    found = predictor(key, _result)(InMemory([_frames]))
-    return {hemi: values[0] for hemi, values in found.items()}
+    predicted = predictor(key, _result)(InMemory([_frames]))
+    return {hemi: values[0] for hemi, values in predicted.items()}
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading measured responses …")
 def patterns(key: str, least_r: float, _result: Result) -> Patterns:
-    """Measured patterns of a fit's training stimuli, to be held against a predicted one."""
+    """Measured response patterns of a fit's training stimuli, to compare with a predicted one."""
     return Patterns.of(_result, least_r=least_r)

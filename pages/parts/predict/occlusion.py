@@ -1,4 +1,4 @@
-"""What in an image drives a region, on the Predict page: at once for filters, by a job for networks."""
+"""Occlusion map of the Predict page: computed at once for filter banks, by a job for networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from encoding import BACKBONES, Result, plots
 from encoding.fits.result import EVERY_VERTEX
-from encoding.jobs.tasks import occlude_picture
+from encoding.jobs.tasks import occlude_image
 from encoding.prediction.occlusion import Occlusion, OcclusionRequest, as_png, columns_digest, occlude, stored
 from pages.parts.predict.choices import WRONG, PredictionRequest, predictor
 from pages.parts.shared.access import may_change
@@ -27,30 +27,30 @@ HOW = (
 )
 
 
-def occlusion_panel(asked: PredictionRequest, roi: str) -> None:
-    """The image with what drives the region in it."""
-    name = f"every {asked.shown.subject.unit}" if roi == EVERY_VERTEX else roi
+def occlusion_panel(request: PredictionRequest, roi: str) -> None:
+    """Show the occlusion map of an ROI over the image."""
+    name = f"every {request.subject_view.subject.unit}" if roi == EVERY_VERTEX else roi
     st.subheader(f"What in the image drives {plain(name)}", anchor=False, help=explained(roi) or None)
     grid, side = st.columns(2)
     n_grid = int(grid.number_input("Places a side", 4, 16, 8, key="grid", bind="query-params", help="More places take longer."))
     patch = side.slider("Patch, of a side", 0.05, 0.5, 0.2, 0.05, key="patch", bind="query-params", help="How large the grey patch is.")
-    folds = asked.folds or tuple(range(len(asked.result.plan.folds)))
-    wanted = OcclusionRequest(asked.result.key, roi, columns_digest(asked.result, roi), n_grid, patch, folds, asked.stimulus.key, ())
+    folds = request.folds or tuple(range(len(request.result.plan.folds)))
+    wanted = OcclusionRequest(request.result.key, roi, columns_digest(request.result, roi), n_grid, patch, folds, request.stimulus.key, ())
     try:
-        found = _quick(wanted.key, asked, wanted) if is_quick(asked.result) else _by_job(wanted, asked)
+        occlusion = _quick(wanted.key, request, wanted) if is_quick(request.result) else _by_job(wanted, request)
     except WRONG as wrong:
         st.error(plain(wrong))
         return
-    if found is None:
+    if occlusion is None:
         return
-    figure = plots.occlusion_map(asked.stimulus.middle, found.drop, label=name, patch=patch)
+    figure = plots.occlusion_map(request.stimulus.middle, occlusion.drop, label=name, patch=patch)
     alt = f"how much the predicted response of {name} falls when parts of the image are covered"
-    chart(figure, "occlusion", alt=alt, source=_short_origin(asked.result), how=HOW)
-    row, column = np.unravel_index(int(np.argmax(found.drop)), found.drop.shape)
-    falls = f"It falls most, by {found.drop.max():.3f}, when row {row + 1}, place {column + 1} of {n_grid} x {n_grid} is covered."
-    falls = falls if found.drop.max() > 0 else "Wherever the image is covered, it does not fall."
+    chart(figure, "occlusion", alt=alt, source=_short_origin(request.result), how=HOW)
+    row, column = np.unravel_index(int(np.argmax(occlusion.drop)), occlusion.drop.shape)
+    falls = f"It falls most, by {occlusion.drop.max():.3f}, when row {row + 1}, place {column + 1} of {n_grid} x {n_grid} is covered."
+    falls = falls if occlusion.drop.max() > 0 else "Wherever the image is covered, it does not fall."
     patched = f"The patch is {patch:.0%} of a side, drawn in the corner."
-    st.caption(f"Predicted response of {plain(name)}: **{found.uncovered:+.3f}** as it is. {falls} {patched}")
+    st.caption(f"Predicted response of {plain(name)}: **{occlusion.uncovered:+.3f}** as it is. {falls} {patched}")
 
 
 def _short_origin(result: Result) -> str:
@@ -61,8 +61,8 @@ def _short_origin(result: Result) -> str:
 
 def is_quick(result: Result) -> bool:
     """Whether a few hundred images pass in a second or two on the CPU: filters, not networks; images, not clips."""
-    planned = result.plan
-    return not BACKBONES[planned.spec.backbone].needs_weights and planned.stimuli.n_frames == 1 and planned.readout.uses_components
+    plan = result.plan
+    return not BACKBONES[plan.spec.backbone].needs_weights and plan.stimuli.n_frames == 1 and plan.readout.uses_components
 
 
 @st.cache_resource(max_entries=32, show_spinner="Covering the image place by place …", scope="session")
@@ -73,25 +73,25 @@ def _quick(key: str, _asked: PredictionRequest, _wanted: OcclusionRequest) -> Oc
     return occlude(predictor(result.key, result), _asked.stimulus.frames, columns, **shape)
 
 
-def _by_job(wanted: OcclusionRequest, asked: PredictionRequest) -> Occlusion | None:
+def _by_job(wanted: OcclusionRequest, request: PredictionRequest) -> Occlusion | None:
     """The map that a job made; else the way to start it, or its progress."""
-    if (found := stored(wanted.key, store())) is not None:
-        return found
+    if (occlusion := stored(wanted.key, store())) is not None:
+        return occlusion
     job = jobs().get(wanted.key)
     follow(wanted.key, cancel="cancel_occlusion", missing="the map")
     if job is None or job.finished:
         n = wanted.n_grid**2 + 1
-        sent = "" if asked.stimulus.row is not None else " Your image goes to it in memory; only the map is kept, not the image."
+        sent = "" if request.stimulus.row is not None else " Your image goes to it in memory; only the map is kept, not the image."
         if not may_change():
             st.info(
-                f"This takes a job, as {n:,} images have to pass through {plain(asked.result.plan.spec.backbone)}, "
+                f"This takes a job, as {n:,} images have to pass through {plain(request.result.plan.spec.backbone)}, "
                 "and this server starts none."
             )
             return None
-        st.button("Compute it", key="occlude", type="primary", on_click=_submit, args=(wanted, asked))
-        st.caption(f"{n:,} images pass through {plain(asked.result.plan.spec.backbone)}, in the background.{sent}")
+        st.button("Compute it", key="occlude", type="primary", on_click=_submit, args=(wanted, request))
+        st.caption(f"{n:,} images pass through {plain(request.result.plan.spec.backbone)}, in the background.{sent}")
     return None
 
 
-def _submit(wanted: OcclusionRequest, asked: PredictionRequest) -> None:
-    jobs().submit(occlude_picture, replace(wanted, frames=tuple(map(as_png, asked.stimulus.frames))), key=wanted.key)
+def _submit(wanted: OcclusionRequest, request: PredictionRequest) -> None:
+    jobs().submit(occlude_image, replace(wanted, frames=tuple(map(as_png, request.stimulus.frames))), key=wanted.key)

@@ -38,11 +38,11 @@ FORGOTTEN_AFTER = 300.0  # seconds without a wrong try
 
 
 class ReadOnly(PermissionError):
-    """Something was to be changed on a server that only shows. The message says so."""
+    """Raised where something would be changed on a read-only server."""
 
 
 class PathRefused(ValueError):
-    """A person asked for a file by its path on a server that opens none. The message says what works."""
+    """Raised where a path is entered on a server that opens none; the message names what works."""
 
 
 def may_change() -> bool:
@@ -56,13 +56,13 @@ def is_shared() -> bool:
 
 
 def check_change() -> None:
-    """ReadOnly unless :func:`may_change`."""
+    """Raise ReadOnly unless :func:`may_change`."""
     if not may_change():
         raise ReadOnly("This server only shows what is there: nothing can be started or changed. Its operator can.")
 
 
 def check_weights(weights: str) -> str:
-    """``weights`` itself; PathRefused where it is a path and no path may be opened."""
+    """Return ``weights``; PathRefused where it is a path and no path may be opened."""
     if is_shared() and weights != "pretrained" and not weights.startswith("random:"):
         raise PathRefused(
             f"Weights {weights!r} are refused: this server opens no file that is named in a page or a link. "
@@ -72,12 +72,12 @@ def check_weights(weights: str) -> str:
 
 
 def change_button(label: str, **more: Any) -> bool:
-    """``st.button`` for what starts or changes something; there is none on a read-only server, and False is returned."""
+    """Show a button that starts or changes something; on a read-only server show none and return False."""
     return may_change() and st.button(label, **more)
 
 
 class Guarded:
-    """The jobs of a server, of which a read-only one starts and cancels none.
+    """Background jobs of a server; a read-only one starts and cancels none.
 
     Everything else is passed on to the :class:`encoding.jobs.Jobs` that is guarded.
     """
@@ -86,16 +86,16 @@ class Guarded:
         self._jobs = jobs
 
     def submit(self, task: Callable, spec: Any, *, key: str) -> Any:
-        """As :meth:`encoding.jobs.Jobs.submit`, but None, and an error on the page, without a scheduler; ReadOnly on a read-only server."""
+        """Submit a job (:meth:`encoding.jobs.Jobs.submit`); None, with an error, without a scheduler; ReadOnly on a read-only server."""
         return self._asking(self._jobs.submit, task, spec, key=key)
 
     def cancel(self, key: str) -> bool:
-        """As :meth:`encoding.jobs.Jobs.cancel`; ReadOnly where nothing may be changed."""
+        """Cancel a job (:meth:`encoding.jobs.Jobs.cancel`); ReadOnly where nothing may be changed."""
         check_change()
         return self._jobs.cancel(key)
 
     def retry(self, key: str) -> Any:
-        """As :meth:`encoding.jobs.Jobs.retry`, but None, and an error on the page, without a scheduler; ReadOnly on a read-only server."""
+        """Retry a job (:meth:`encoding.jobs.Jobs.retry`); None, with an error, without a scheduler; ReadOnly on a read-only server."""
         return self._asking(self._jobs.retry, key)
 
     def _asking(self, ask: Callable, *arguments: Any, **more: Any) -> Any:
@@ -114,14 +114,14 @@ class Guarded:
 
 
 def is_in() -> bool:
-    """Whether whoever looks may see the pages."""
+    """Whether this session has entered the password or logged in, where one is needed."""
     if asks_for_login():
         return bool(st.user.get("is_logged_in")) and is_allowed(st.user, os.environ.get("ENCODING_ALLOWED", ""))
     return bool(st.session_state.get("_entered")) or not asks_for_password()
 
 
 def enter() -> None:
-    """Let the page go on for whoever may see it; else ask for the password or the login, and end the run."""
+    """Continue for a session that is in; else show the password or login form and stop the run."""
     if asks_for_login():
         _log_in()
     elif not is_in():
@@ -180,7 +180,7 @@ def _log_in() -> None:
 
 
 def is_allowed(user: Mapping[str, Any], allowed: str) -> bool:
-    """Whether somebody who logged in is let in.
+    """Whether a logged-in e-mail address is allowed.
 
     Parameters
     ----------
@@ -208,21 +208,21 @@ def is_allowed(user: Mapping[str, Any], allowed: str) -> bool:
 
 
 def password_hash(password: str) -> str:
-    """What to put into ``ENCODING_PASSWORD_HASH``: ``scrypt:<n>:<r>:<p>:<salt>:<hash>``, the last two in base64. Never the same twice."""
+    """Hash a password for ``ENCODING_PASSWORD_HASH``: ``scrypt:<n>:<r>:<p>:<salt>:<hash>``, the last two in base64. Salted."""
     salt = secrets.token_bytes(16)
     made = _scrypt(password, salt, **SCRYPT)
     return ":".join(["scrypt", *(str(SCRYPT[name]) for name in "nrp"), *(base64.urlsafe_b64encode(part).decode() for part in (salt, made))])
 
 
 def is_password(password: str, known: str) -> bool:
-    """Whether a password is the one that a hash was made of; false for a damaged hash. Takes equally long for any wrong one."""
+    """Compare a password with its hash in constant time; false for a damaged hash."""
     try:
         kind, n, r, p, salt, made = known.strip().split(":")
         if kind != "scrypt" or len(password) > MOST_CHARACTERS:
             return False
         with ONE_AT_A_TIME:  # else a crowd of tries takes all memory
-            found = _scrypt(password, base64.urlsafe_b64decode(salt), n=int(n), r=int(r), p=int(p))
-        return hmac.compare_digest(found, base64.urlsafe_b64decode(made))
+            computed = _scrypt(password, base64.urlsafe_b64decode(salt), n=int(n), r=int(r), p=int(p))
+        return hmac.compare_digest(computed, base64.urlsafe_b64decode(made))
     except (ValueError, binascii.Error):
         return False
 
@@ -233,7 +233,7 @@ def _scrypt(password: str, salt: bytes, *, n: int, r: int, p: int) -> bytes:
 
 @dataclass
 class Tries:
-    """Wrong tries, after which the next has to wait: 1, 2, 4, … seconds once the free ones are used up.
+    """Count of wrong passwords, which delays the next try by 1, 2, 4, … seconds once the free ones are used up.
 
     Attributes
     ----------
@@ -249,7 +249,7 @@ class Tries:
     last: float = 0.0
 
     def wait(self) -> float:
-        """Seconds until the next try is looked at; 0 where it may be made now."""
+        """Seconds until the next try is accepted; 0 where it may be made now."""
         now = self.clock()
         if now - self.last > FORGOTTEN_AFTER:
             self.n_wrong = 0
@@ -259,12 +259,12 @@ class Tries:
         return max(0.0, self.last + wait - now)
 
     def wrong(self) -> None:
-        """One more."""
+        """Count one more wrong try."""
         self.n_wrong, self.last = self.n_wrong + 1, self.clock()
 
 
 def begin_try(*limits: Tries) -> float:
-    """Seconds that a try still has to wait; at 0 it may be made now, and counts as wrong until :func:`forgive_try`.
+    """Count a try as wrong until :func:`forgive_try` and return the seconds that it has to wait; 0 for none.
 
     It counts before its password is looked at, and under a lock: sessions that try at the same moment would all pass otherwise.
     """
@@ -277,7 +277,7 @@ def begin_try(*limits: Tries) -> float:
 
 
 def forgive_try(*limits: Tries) -> None:
-    """Take back what :func:`begin_try` counted: the password was right."""
+    """Undo the count of :func:`begin_try` after a right password."""
     with COUNTING:
         for each in limits:
             each.n_wrong = max(0, each.n_wrong - 1)

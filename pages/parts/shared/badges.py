@@ -1,3 +1,3 @@
-"""Badges that stand beside what is shown."""
+"""Badge for simulated data."""
 
 SIMULATED = ":orange-badge[Simulated: no brain was measured]"

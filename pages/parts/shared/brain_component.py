@@ -1,4 +1,4 @@
-"""The turning brain on a page: a Streamlit component around the viewer of :mod:`encoding.plots.brain.brain_map`.
+"""Streamlit component around the brain viewer of :mod:`encoding.plots.brain.brain_map`.
 
 Streamlit sends a component's JavaScript again whenever its data change, so only a loader of a few lines is inline. The
 viewer and the meshes are files in ``static/`` beside the main script, which a browser fetches once for each version.
@@ -47,7 +47,7 @@ export default async function ({{ data, parentElement, setStateValue }}) {{
 
 
 class CannotServe(RuntimeError):
-    """The viewer's files cannot reach the browser; the message says how to fix it."""
+    """Raised where the viewer's files cannot be served; the message says how to fix it."""
 
 
 _component = st.components.v2.component("brain_view", html="<div class='place'></div>", js=LOADER)
@@ -80,7 +80,7 @@ def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Calla
 
 
 def clicked(key: str, vertices: Mapping[str, np.ndarray]) -> Selection | None:
-    """The hemisphere and column that were clicked last in the view named ``key``; None where there are none."""
+    """Read the hemisphere and column clicked last in the view named ``key``; None where there are none."""
     vertex = (st.session_state.get(key) or {}).get("vertex")
     if not vertex or vertex["hemi"] not in vertices:
         return None
@@ -89,7 +89,7 @@ def clicked(key: str, vertices: Mapping[str, np.ndarray]) -> Selection | None:
 
 
 def publish() -> None:
-    """Put the viewer and the meshes where the server hands them out, once for each version.
+    """Copy the viewer and the meshes into the served folder ``static/``, once for each version.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The controls and notes that stand beside every brain: its surface, the outlined ROIs, and what a missing place means."""
+"""Controls and notes beside every brain map: surface, outlined ROIs, unknown positions."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["START_VIEW", "outline_control", "say_no_place", "say_sampled", "surf
 
 
 def surface_control(place: DeltaGenerator) -> str:
-    """The surface that brains are drawn on; the same on every page of a session."""
+    """Choose the surface of brain maps, shared by all pages of a session."""
     return place.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
 
 
 def outline_control(place: DeltaGenerator, classes: Mapping[str, Sequence[str]], *, key: str = "outlines") -> tuple[str, ...]:
-    """The ROIs whose borders are drawn: those of the chosen classes, at first of the first one."""
+    """Choose the ROI classes whose borders are drawn and return their ROIs; initially the first class."""
     kinds = place.multiselect("Outlines", [*classes], key=key, default=[*classes][:1], persist_state="session")
     return tuple(name for kind in kinds for name in classes.get(kind, ()))
 
 
 def say_no_place(subject: Subject) -> None:
-    """Why there is no brain map."""
+    """Explain why there is no brain map."""
     st.info(f"This data set says nothing of where its {subject.unit.many} lie, so there is no brain map. Everything else works.")
 
 
 def say_sampled(subject: Subject) -> None:
-    """How voxels of a volume are drawn on a surface; nothing where columns are vertices."""
+    """Explain how voxels are projected to the surface; nothing where columns are vertices."""
     if subject.sampled is not None:
         st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")

@@ -12,7 +12,7 @@ NOT_NEEDED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pa
 
 
 def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", **more: Any) -> Any:
-    """Show a plotly figure; what Streamlit says was selected.
+    """Show a plotly figure and return Streamlit's selection.
 
     Parameters
     ----------
@@ -36,5 +36,5 @@ def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", *
 
 
 def origin(result: Result) -> str:
-    """The line that says where a fit's numbers come from."""
+    """Caption with the origin of a fit's numbers."""
     return plots.caption(result.provenance, result.plan.spec, n_test=result.n_test)

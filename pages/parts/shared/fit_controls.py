@@ -1,4 +1,4 @@
-"""The sidebar: widgets that make a FitSpec. The URL is the spec: a widget's key is its name there and what it shows the value.
+"""Sidebar widgets that make a FitSpec. A widget's key is its URL parameter.
 
 So options are shown under their own names; a prettier label would stand in every link and break it when reworded.
 """
@@ -27,7 +27,7 @@ MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
 
 
 def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None = None) -> FitSpec:
-    """Every choice that defines a fit, from the sidebar and so from the URL.
+    """Choose everything that defines a fit, in the sidebar or URL.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
 
 
 def weights_control() -> str:
-    """The weights of a network that learns; PathRefused, a ValueError, for a path on a server that opens none."""
+    """Choose the weights of a network; PathRefused, a ValueError, for a path on a server that opens none."""
     a_path = "" if is_shared() else "; or type the path of a weights file"
     words = f"pretrained; random:0 for the untrained control{a_path}."
     return check_weights(st.selectbox("Weights", WEIGHTS, key="weights", bind="query-params", accept_new_options=True, help=words))
@@ -206,8 +206,8 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
 
 
 def _choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:
-    asked = st.query_params.get(key)
-    if asked is not None and asked not in options:  # Streamlit drops it without a word
-        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), asked, options))}")
+    linked = st.query_params.get(key)
+    if linked is not None and linked not in options:  # Streamlit drops it without a word
+        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), linked, options))}")
     index = options.index(start) if start in options else 0
     return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)

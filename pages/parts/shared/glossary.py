@@ -96,7 +96,7 @@ HALVES = {"v": "Its lower bank (ventral) sees the upper half of the visual field
 
 
 def explain(word: str) -> str:
-    """What a term or a region means.
+    """Explain a term or an ROI.
 
     >>> explain("V2d").split(":")[0]
     'Second visual area, around V1'
@@ -105,16 +105,16 @@ def explain(word: str) -> str:
     ------
     UnknownName with the nearest word that is explained.
     """
-    found = TERMS.get(word) or REGIONS.get(word)
-    if found is None and word[:-1] in REGIONS and word[-1] in HALVES:
-        found = f"{REGIONS[word[:-1]]} {HALVES[word[-1]]}"
-    if found is None:
+    text = TERMS.get(word) or REGIONS.get(word)
+    if text is None and word[:-1] in REGIONS and word[-1] in HALVES:
+        text = f"{REGIONS[word[:-1]]} {HALVES[word[-1]]}"
+    if text is None:
         raise UnknownName(unknown("word", word, [*TERMS, *REGIONS]))
-    return found
+    return text
 
 
 def explained(word: str) -> str:
-    """The same, or an empty text where the word is not in the glossary."""
+    """Explain a term or an ROI; empty where it is not in the glossary."""
     try:
         return explain(word)
     except UnknownName:

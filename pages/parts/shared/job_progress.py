@@ -1,4 +1,4 @@
-"""Finding a fit, or starting it: the Fit button, the progress of its job, Cancel, and what went wrong."""
+"""Find or start a fit: Fit button, progress of its job, Cancel, errors."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
 
 
 def ended_without(what: str, *, again: str) -> str:
-    """What is said where a job is done and what it should have left is not there: it was removed since, or the data changed."""
+    """Message for a finished job whose result is missing: it was removed since, or the data changed."""
     why = "it was removed since, its files have changed, or a worker wrote to another folder or runs another version of the project"
     return f"The job is done, but {what} is not here: {why}. {again}"
 
@@ -131,7 +131,7 @@ def _follow(key: str, cancel: str) -> None:
 
 
 def standing(job: Job) -> str:
-    """Where a job stands: its place in the queue, or how far it is and how long it may still take."""
+    """Describe a job's place in the queue, or its progress and remaining time."""
     if job.state == "queued":
         behind = f"; now running: {', '.join(map(job_title, job.running))}" if job.running else ""
         return f"Waiting, place {job.position} in the queue{behind}" if job.position else "Waiting"
@@ -140,7 +140,7 @@ def standing(job: Job) -> str:
 
 
 def job_title(spec: Any) -> str:
-    """What a job is for, from its spec, as plain text for Markdown."""
+    """Title of a job from its spec, as plain text for Markdown."""
     if isinstance(spec, FitSpec):
         text = f"Fit {_in_short(spec)}"
     elif isinstance(getattr(spec, "spec", None), FitSpec):
@@ -158,7 +158,7 @@ def _in_short(spec: FitSpec) -> str:
 
 
 def complete(spec: FitSpec, result: Result) -> None:
-    """Have the learning curve and intervals of a fit computed where they are missing, and run the page again when they are there.
+    """Start a job for a missing learning curve or intervals of a fit, and rerun the page when it is done.
 
     It is asked for once: a job that is done without them says so and offers a button, as another might end the same way.
     """
@@ -188,8 +188,8 @@ def _await_curve(spec: FitSpec, result: Result) -> None:
 
 def _studied(result: Result) -> bool:
     """Whether all that follows a fit is there: its learning curve comes last, where it has one."""
-    found = stored_curve if has_curve(result.plan.spec) else stored_intervals
-    return found(result) is not None
+    stored = stored_curve if has_curve(result.plan.spec) else stored_intervals
+    return stored(result) is not None
 
 
 def _last(result: Result) -> str:

@@ -17,7 +17,7 @@ def view(name: str) -> Path | None:
 
 
 def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
-    """What a link into Explore says to show a fit: its controls that do not stand at their defaults.
+    """Query parameters of a link to a fit on Explore: the controls that are not at their defaults.
 
     Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; and where each vertex has a model of its
     own anyway, ``target_groups`` of one vertex becomes the vertex looked at.

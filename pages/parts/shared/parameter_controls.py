@@ -1,4 +1,4 @@
-"""A widget for each parameter of a readout. The URL holds those that differ from the default, under ``<readout>_<parameter>``."""
+"""Widgets for the parameters of a readout. The URL holds those that differ from the default, under ``<readout>_<parameter>``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NONE = "none"  # and where it is not
 
 
 def parameter_controls(readout: Readout) -> dict[str, Any]:
-    """The parameters that differ from the readout's defaults.
+    """Choose the readout's parameters and return those that differ from the defaults.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def parameter_controls(readout: Readout) -> dict[str, Any]:
 
 
 def choose_parameters(readout: str, values: Mapping[str, Any]) -> None:
-    """Callback: the widgets of a readout take these values, and leave parameters that are not named as they are."""
+    """Callback: set the widgets of some parameters of a readout."""
     kinds = typing.get_type_hints(READOUTS[readout].options)
     for field in dataclasses.fields(READOUTS[readout].options):
         if field.name in values:

@@ -1,4 +1,4 @@
-"""The menu of ROIs that Explore and Predict share, and the ROI that is predicted best."""
+"""ROI menu shared by Explore and Predict, with the best predicted ROI first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BEST = "best predicted"  # offered before the ROIs, and what a bare link looks a
 
 
 def roi_select(rois: Sequence[str], unit: Unit, *, help: str, on_change: Callable[[], None] | None = None) -> str:
-    """A menu of the best predicted ROI, every vertex and each ROI; without ROIs, every vertex is all there is to choose."""
+    """Menu of the best predicted ROI, all vertices and each ROI; without ROIs only all vertices."""
     every = f"every {unit}"
     if st.query_params.get("roi") in ("every vertex", "every voxel") and st.query_params["roi"] != every:  # of a link to other data
         st.query_params["roi"] = every

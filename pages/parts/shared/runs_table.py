@@ -1,4 +1,4 @@
-"""The table of every finished fit on a page, with what people note of them."""
+"""Table of all finished fits with their notes and tags."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _table(changed: tuple[tuple[str, int], ...], root: str) -> pd.DataFrame:
 
 
 def runs_table() -> pd.DataFrame:
-    """Every finished fit with its notes, newest first; read again when one changed. Where that fails, says so and ends the page."""
+    """Tabulate every finished fit with its notes, newest first; read again when one changed. A failure stops the page with an error."""
     folders = [folder for stage in ("fit", "imported", "notes") if (folder := store().root / stage).is_dir()]
     try:
         changed = tuple((str(path), path.stat().st_mtime_ns) for path in folders)
@@ -35,20 +35,20 @@ def runs_table() -> pd.DataFrame:
 
 
 def runs_panel(table: pd.DataFrame) -> None:
-    """Every run: found by words and tags, sorted, ticked to be compared, taken away as CSV."""
+    """Show all fits with search, tags, sorting, selection for Compare, and download as CSV."""
     words, tags, order = st.columns([3, 2, 2])
     find = words.text_input("Find", key="find", bind="query-params", placeholder="words in any column, such as alexnet ridge")
     known = known_tags(table)
     chosen = tags.multiselect("Tags", known, key="tag", bind="query-params", placeholder="Any" if known else "No run has a tag")
     by = order.selectbox("Sorted by", SORTED_BY, key="sort", bind="query-params", help="A click on a column's head sorts as well.")
-    shown = matching(table, words=find, tags=chosen, by=by, ascending=by not in ("made", "mean_r", "seconds"))
+    rows = matching(table, words=find, tags=chosen, by=by, ascending=by not in ("made", "mean_r", "seconds"))
     st.dataframe(
-        shown.assign(tags=[list(own) for own in shown["tags"]]),
+        rows.assign(tags=[list(own) for own in rows["tags"]]),
         hide_index=True,
         key="runs",
-        on_select=lambda: _choose_ticked(shown["key"].tolist()),
+        on_select=lambda: _choose_ticked(rows["key"].tolist()),
         selection_mode="multi-row",
-        column_order=[name for name in SHOWN if name != "sender" or shown["imported"].any()],
+        column_order=[name for name in SHOWN if name != "sender" or rows["imported"].any()],
         column_config={
             "mean_r": st.column_config.NumberColumn("mean r", format="%.3f", help="Over every fitted vertex, or voxel."),
             "seconds": st.column_config.NumberColumn(format="%.1f", help="That the fit took."),
@@ -59,8 +59,8 @@ def runs_panel(table: pd.DataFrame) -> None:
         alt="every finished fit",
     )  # fmt: skip
     count, away = st.columns([4, 1])
-    count.caption(f"{len(shown):,} of {len(table):,} finished fits. Tick two or more to compare them; the first ticked is A.")
-    away.download_button("Runs, CSV", lambda: as_csv(shown), "runs.csv", "text/csv", on_click="ignore", width="stretch")
+    count.caption(f"{len(rows):,} of {len(table):,} finished fits. Tick two or more to compare them; the first ticked is A.")
+    away.download_button("Runs, CSV", lambda: as_csv(rows), "runs.csv", "text/csv", on_click="ignore", width="stretch")
 
 
 def _choose_ticked(keys: Sequence[str]) -> None:
@@ -75,7 +75,7 @@ def _choose_ticked(keys: Sequence[str]) -> None:
 
 
 def notes_panel(table: pd.DataFrame) -> None:
-    """What is written of a run, and the way to change it."""
+    """Show and edit the note and tags of a fit."""
     names = {row["key"]: short_name(row) for row in table.to_dict("records")}
     key = st.selectbox("Of", list(names), format_func=names.get, key="note_of")
     note = read_note(key, store())

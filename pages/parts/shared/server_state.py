@@ -29,13 +29,13 @@ SECONDS_BETWEEN_LOOKS = 30  # at which data sets and weights are here
 
 @st.cache_resource
 def store() -> Store:
-    """The Store of this server."""
+    """Open the Store of this server."""
     return Store()
 
 
 @st.cache_resource
 def jobs() -> Guarded:
-    """The background jobs of this server, its worker already importing what the first fit needs; none start on a read-only one."""
+    """Background jobs of this server, whose worker imports the libraries in advance; none start on a read-only one."""
     made = Jobs(store().root)
     if may_change():
         threading.Thread(target=_start, args=(made,), daemon=True).start()
@@ -50,7 +50,7 @@ def _start(made: Jobs) -> None:
 
 @st.cache_resource
 def settle(when: str) -> None:
-    """Keep what is loaded by now out of garbage collection, once for each ``when``.
+    """Exclude loaded objects from garbage collection, once for each ``when``.
 
     Streamlit collects all garbage after every run; looking through the modules of pandas, plotly and Dask again each time took a
     quarter of a second, twice a second while a job's progress is watched.
@@ -63,7 +63,7 @@ class _NotReady(Exception):
 
 
 def opened(dataset: str, subject: str) -> Subject | None:
-    """A subject, which all pages and sessions share; None while a job has to simulate it or read its files first.
+    """Open a subject, shared by all pages and sessions; None while a job has to simulate or convert it first.
 
     Its files are looked at every :data:`SECONDS_BETWEEN_CHECKS`, not at each rerun: there may be ten thousand.
     """
@@ -76,10 +76,10 @@ def opened(dataset: str, subject: str) -> Subject | None:
 def has_repeats(dataset: str, subject: str) -> bool:
     """Whether some stimulus of a subject has several rows; false while it cannot be opened."""
     try:
-        found = opened(dataset, subject)
+        subject_opened = opened(dataset, subject)
     except (ValueError, LookupError, OSError):  # shown where the fit is planned
         return False
-    return found is not None and len(np.unique(found.stimulus_of_row)) < found.n_stimuli
+    return subject_opened is not None and len(np.unique(subject_opened.stimulus_of_row)) < subject_opened.n_stimuli
 
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_CHECKS, max_entries=8, show_spinner=False)
@@ -91,7 +91,7 @@ def _opened(dataset: str, subject: str) -> Subject:
 
 
 def planned(spec: FitSpec) -> Plan | None:
-    """The checked plan of a fit; None while a subject has to be simulated or weights to be fetched, which is a job's work."""
+    """Check and plan a fit; None while a job has to simulate the subject or fetch weights first."""
     subject = opened(spec.dataset, spec.subject)
     return None if subject is None or not weights_are_here(spec) else _plan(spec, subject_key(subject), subject)
 
@@ -112,9 +112,9 @@ def _result(key: str, annotations: str, spec: FitSpec, _plan: Plan) -> Result:
 
 
 def needs(spec: FitSpec) -> Estimate | None:
-    """What a fit takes, where that can be known before anything is simulated or fetched."""
-    found = planned(spec)
-    return None if found is None else _needs(spec, found.key, found)
+    """Estimate the resources of a fit; None while a subject has to be simulated or weights fetched."""
+    fit_plan = planned(spec)
+    return None if fit_plan is None else _needs(spec, fit_plan.key, fit_plan)
 
 
 @st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, max_entries=64, show_spinner="Estimating what this takes …")
@@ -123,11 +123,11 @@ def _needs(spec: FitSpec, key: str, _plan: Plan) -> Estimate:
 
 
 def find_result(spec: FitSpec) -> Result | None:
-    """The finished fit of a spec, without fitting; None where there is none. Raises whatever is wrong with the spec."""
-    found = planned(spec)
-    if found is None or not is_complete(found, store()):
+    """Find the finished fit of a spec without fitting; None where there is none. Raises the spec's errors."""
+    fit_plan = planned(spec)
+    if fit_plan is None or not is_complete(fit_plan, store()):
         return None
-    return _result(found.key, found.subject.annotations_key, spec, found)
+    return _result(fit_plan.key, fit_plan.subject.annotations_key, spec, fit_plan)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Opening …")
@@ -136,38 +136,38 @@ def _opened_run(key: str, annotations: str) -> Result:
 
 
 def forget_opened_runs() -> None:
-    """Open fits anew the next time: some were removed."""
+    """Discard opened fits after some were removed."""
     _opened_run.clear()
 
 
 def opened_run(key: str) -> Result | str:
-    """A finished fit, or why it cannot be opened now."""
+    """Open a finished fit, or return the error."""
     try:
         if stage_of(key) == "fit":
             spec = FitSpec.from_dict(dict(store().provenance(key)["made_from"]["spec"]))
-            found = planned(spec)
-            if found is None:  # opening it here would take long
+            fit_plan = planned(spec)
+            if fit_plan is None:  # opening it here would take long
                 what = f"{spec.dataset} {spec.subject}, or the weights of {spec.backbone}"
                 return f"{what}, are not on this machine now. Open it in Explore first."
-            return _opened_run(key, found.subject.annotations_key)
+            return _opened_run(key, fit_plan.subject.annotations_key)
         return _opened_run(key, "")
     except (LookupError, ValueError, OSError, TypeError) as wrong:
         return str(wrong)
 
 
 def subject_key(subject: Subject) -> str:
-    """Names every byte of a subject that a page may show: responses, stimuli, ROIs, places, ceilings and labels."""
-    found = {"responses": dict(subject.fingerprints), "stimuli": subject.stimuli.fingerprint, "annotations": subject.annotations_key}
-    return digest("subject", 1, dataset=subject.dataset, name=subject.name, **found)
+    """Cache key of a subject's contents: responses, stimuli, ROIs, places, ceilings and labels."""
+    state = {"responses": dict(subject.fingerprints), "stimuli": subject.stimuli.fingerprint, "annotations": subject.annotations_key}
+    return digest("subject", 1, dataset=subject.dataset, name=subject.name, **state)
 
 
 def display_key(result: Result) -> str:
-    """Names what tables and figures of a fit show: its numbers, its ROIs with their masks, places and ceilings."""
+    """Cache key of a fit's tables and figures: its numbers, its ROIs with their masks, places and ceilings."""
     return digest("display", 1, fit=result.key, rois=list(result.selected_rois), annotations=result.plan.subject.annotations_key)
 
 
 def roi_table(result: Result) -> pd.DataFrame:
-    """:meth:`Result.rois`, computed once for all sessions."""
+    """Tabulate scores per ROI (:meth:`Result.rois`), once for all sessions."""
     return _roi_table(display_key(result), result)
 
 
@@ -177,15 +177,15 @@ def _roi_table(key: str, _result: Result) -> pd.DataFrame:
 
 
 def stored_curve(result: Result) -> dict[str, np.ndarray] | None:
-    """The fit's learning curve, where it was computed."""
+    """Read the fit's learning curve; None where it was not computed."""
     return store().get(curve_key(result.key, result.plan.subject.groups))
 
 
 def stored_intervals(result: Result) -> dict[str, np.ndarray] | None:
-    """The bootstrap intervals of the fit's ROIs, where they were computed."""
+    """Read the bootstrap intervals of the fit's ROIs; None where they were not computed."""
     return store().get(intervals_key(result))
 
 
 def job_key(spec: FitSpec) -> str:
-    """The name of the job that does all of a spec's work."""
+    """Key of the job that computes a fit, its learning curve and intervals."""
     return digest("study", 1, spec=spec.for_digest())

@@ -1,4 +1,4 @@
-"""Small images of stimuli in lines, each with a button that chooses it."""
+"""Grid of small stimulus images with a button below each."""
 
 from __future__ import annotations
 
@@ -26,22 +26,28 @@ SQUEEZED = (  # small buttons close below their images
 
 
 def stimulus_grid(
-    shown: SubjectView, rows: Sequence[int], *, name: str, captions: Sequence[str] = (), chosen: int | None = None, across: int = A_ROW
+    subject_view: SubjectView,
+    rows: Sequence[int],
+    *,
+    name: str,
+    captions: Sequence[str] = (),
+    chosen: int | None = None,
+    across: int = A_ROW,
 ) -> None:
-    """Small images, ``across`` a line, with a button below each that chooses it, and a caption where there is one. ``name`` keys them."""
+    """Show small images, ``across`` a line, with a button that selects it and an optional caption below each. ``name`` keys them."""
     rows = tuple(map(int, rows))
-    names, found = shown.subject.stimuli.names, thumbnails(shown.key, rows, shown.subject.stimuli)
+    names, images = subject_view.subject.stimuli.names, thumbnails(subject_view.key, rows, subject_view.subject.stimuli)
     st.html(SQUEEZED)
     with st.container(key=f"picks_{name}", gap="xsmall"):
         for start in range(0, len(rows), across):
             for place, column in zip(range(start, start + across), st.columns(across, gap="xsmall", wrap=False), strict=True):
                 if place >= len(rows):
                     break
-                row, picture = rows[place], found[place]
-                if isinstance(picture, str):
-                    column.caption(":material/broken_image: unreadable", help=plain(picture))
+                row, image = rows[place], images[place]
+                if isinstance(image, str):
+                    column.caption(":material/broken_image: unreadable", help=plain(image))
                 else:
-                    column.image(picture, alt=names[row], width="stretch")
+                    column.image(image, alt=names[row], width="stretch")
                 column.button(
                     f"{row + 1}",
                     key=f"pick_{name}_{place}",
@@ -61,7 +67,7 @@ def _choose(row: int) -> None:
 
 
 def thumbnails(key: str, rows: tuple[int, ...], stimuli: Stimuli, size: int = THUMBNAIL) -> list[bytes | str]:
-    """JPEG bytes of each image, small; a text that says why where it cannot be read. ``key`` names the stimuli's bytes."""
+    """Encode small JPEGs of stimuli; an error text in place of one that cannot be read. ``key`` names the stimuli's bytes."""
     try:
         return _thumbnails(key, rows, stimuli, size)
     except OSError as passing:  # not cached

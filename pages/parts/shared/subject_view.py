@@ -1,4 +1,4 @@
-"""A subject as the Data and Predict pages show it, with what is computed of its responses once for all sessions."""
+"""Subject on the Data and Predict pages, with statistics of its responses computed once for all sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pages.parts.shared.server_state import subject_key
 
 @dataclass(frozen=True)
 class SubjectView:
-    """The subject on the page.
+    """Subject, its positions and cached statistics of its responses.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class SubjectView:
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
-        """Class to those of its ROIs that the subject has."""
+        """ROI classes and the ROIs of each that the subject has."""
         return roi_classes(self.subject)
 
     @property
@@ -52,12 +52,12 @@ class SubjectView:
 
     @property
     def what(self) -> str:
-        """What its stimuli are."""
+        """Word for the stimuli: images or clips."""
         return "clips" if self.clips else "images"
 
     @property
     def source(self) -> str:
-        """Where its numbers come from, for the corner of a chart."""
+        """Origin of the numbers, for a chart's caption."""
         parts = ["Simulated" if self.subject.simulated else "", f"{self.subject.dataset} {self.subject.name}"]
         return " · ".join(part for part in [*parts, f"measured responses to {self.subject.n_stimuli:,} {self.what}"] if part)
 

@@ -1,4 +1,4 @@
-"""Show what people, files and links say as plain text: in Markdown it could load a foreign image or pass for the product's own words."""
+"""Escape text from people, files and links: in Markdown it could load a foreign image or pass for the product's own words."""
 
 from __future__ import annotations
 

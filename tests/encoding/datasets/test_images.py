@@ -14,7 +14,7 @@ from PIL import Image
 
 from encoding.datasets._base import BadData
 from encoding.datasets._images import ImageFiles, as_rgb, list_images, natural_order, not_listed, read_image
-from encoding.prediction.uploads import read_picture
+from encoding.prediction.uploads import read_uploaded_image
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_damaged_exif_block_costs_no_pixels(photo, tmp_path, suffix, more, blo
         expected = np.asarray(plain.convert("RGB"))
     assert np.array_equal(np.asarray(read_image(path)), expected)
     photo.resize((32, 24)).save(path, exif=(b"Exif\0\0" if suffix == "jpg" else b"") + block, **more)
-    assert np.array_equal(np.asarray(read_picture(path.read_bytes())), np.asarray(read_image(path)))
+    assert np.array_equal(np.asarray(read_uploaded_image(path.read_bytes())), np.asarray(read_image(path)))
 
 
 @pytest.mark.parametrize("factor", [1, 257, 65536])

@@ -125,7 +125,7 @@ def test_v1_answers_differently_to_kinds_of_pictures_but_not_most_to_faces(subje
 def test_a_region_without_vertices_and_a_kind_without_pictures_are_named(subject):
     with pytest.raises(ValueError, match="no vertices"):
         rois.profile(np.zeros((4, 0)), np.array(["faces"] * 4), ("faces",))
-    with pytest.raises(ValueError, match="Fewer than two pictures show words"):
+    with pytest.raises(ValueError, match="Fewer than two images show words"):
         rois.profile(np.zeros((4, 1)), np.array(["faces"] * 3 + ["words"]), ("faces", "words"))
     assert "aTL-faces" not in rois.found_rois(subject)
 

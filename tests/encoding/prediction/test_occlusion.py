@@ -137,7 +137,7 @@ def test_threads_that_predict_at_once_get_their_own_answers(tiny, store):
 
 def test_what_cannot_predict_says_so(tiny, store, tmp_path, monkeypatch):
     result = fit(TINY, store)
-    with pytest.raises(CannotPredict, match=r"saw pictures; it cannot predict from 2 frames of each clip"):
+    with pytest.raises(CannotPredict, match=r"saw images; it cannot predict from 2 frames of each clip"):
         Predictor.of(result, device="cpu")(InMemory([pictures(2)]))
     imported = import_(export(result, tmp_path / "fit.zip", models=False), store)
     with pytest.raises(CannotPredict, match="the sender left them out"):
@@ -262,12 +262,12 @@ def test_another_mask_under_the_same_name_is_another_map(tiny, store):
         compute(before, store, device="cpu")
 
 
-def test_a_job_computes_the_same_map_once_and_keeps_no_picture(tiny, store, monkeypatch):
+def test_a_job_computes_the_same_map_once_and_keeps_no_image(tiny, store, monkeypatch):
     result, shown = fit(TINY, store), pictures(1)
     asked = OcclusionRequest(
         result.key, "driven", columns_digest(result, "driven"), 2, 0.5, (), InMemory([shown]).fingerprint, (as_png(shown[0]),)
     )
-    assert asked.key != replace(asked, picture=InMemory([pictures(1, seed=1)]).fingerprint).key
+    assert asked.key != replace(asked, image=InMemory([pictures(1, seed=1)]).fingerprint).key
     assert stored(asked.key, store) is None
     found = compute(asked, store, device="cpu")
     columns = {hemi: result.columns("driven", hemi) for hemi in result.plan.hemis}

@@ -195,9 +195,9 @@ def test_clips_are_seen_in_as_many_frames_as_the_fit_saw(over_frames, clip_data,
 
 def test_clips_and_pictures_are_not_taken_for_each_other(clip_data, tiny, store):
     clips, pictures = fit(CLIPS, store), fit(TINY, store)
-    with pytest.raises(CannotPredict, match=r"saw 3 frames of each clip; it cannot predict from pictures"):
+    with pytest.raises(CannotPredict, match=r"saw 3 frames of each clip; it cannot predict from images"):
         predict(clips, others())
-    with pytest.raises(CannotPredict, match=r"saw pictures; it cannot predict from 16 frames of each clip"):
+    with pytest.raises(CannotPredict, match=r"saw images; it cannot predict from 16 frames of each clip"):
         predict(pictures, clips.plan.subject.unlabelled)
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from encoding.prediction import uploads
-from encoding.prediction.uploads import BadUpload, clip_format, picture_format, read_clip, read_picture
+from encoding.prediction.uploads import BadUpload, clip_format, image_format, read_clip, read_uploaded_image
 
 
 def saved(image, kind, **more):
@@ -67,8 +67,8 @@ def clip(n=12, size=(64, 48), kind="mp4", rate=10, codec="mpeg4"):
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG", "WEBP"])
 def test_every_format_is_known_by_its_content(kind):
     data = saved(noise(), kind)
-    assert picture_format(data) == kind
-    found = read_picture(data)
+    assert image_format(data) == kind
+    found = read_uploaded_image(data)
     assert (found.mode, found.size) == ("RGB", (48, 32))
     if kind in ("PNG", "BMP"):
         assert found == noise()
@@ -78,7 +78,7 @@ def test_a_picture_is_turned_upright_and_says_nothing_of_its_maker():
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "a camera"  # orientation: turn it clockwise
     data = saved(noise(), "JPEG", exif=exif, quality=95)
-    found = read_picture(data)
+    found = read_uploaded_image(data)
     assert found.size == (32, 48) and not found.info and not found.getexif()
     np.testing.assert_array_equal(found, Image.open(io.BytesIO(data)).transpose(Image.Transpose.ROTATE_270))
 
@@ -98,7 +98,7 @@ def test_modes_become_what_a_screen_would_show():
         "1": (saved(Image.new("1", (32, 32), 1), "PNG"), (255, 255, 255), (255, 255, 255)),
     }
     for mode, (data, left, right) in expected.items():
-        found = read_picture(data)
+        found = read_uploaded_image(data)
         assert found.mode == "RGB", mode
         for place, wanted in (((4, 16), left), ((28, 16), right)):
             np.testing.assert_allclose(found.getpixel(place), wanted, atol=2, err_msg=mode)
@@ -108,13 +108,13 @@ def test_the_first_frame_of_several_is_taken():
     red, blue = Image.new("RGB", (32, 32), (255, 0, 0)), Image.new("RGB", (32, 32), (0, 0, 255))
     for kind in ("GIF", "WEBP"):
         data = saved(red, kind, save_all=True, append_images=[blue], duration=100, lossless=True)
-        np.testing.assert_allclose(read_picture(data).getpixel((5, 5)), (255, 0, 0), atol=4)
+        np.testing.assert_allclose(read_uploaded_image(data).getpixel((5, 5)), (255, 0, 0), atol=4)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK", "I;16"])
 def test_large_pictures_are_reduced(mode):
     image = Image.fromarray(np.zeros((1500, 2000), np.uint16)) if mode == "I;16" else Image.new(mode, (2000, 1500))
-    assert read_picture(saved(image, "JPEG" if mode == "CMYK" else "PNG")).size == (1024, 768)
+    assert read_uploaded_image(saved(image, "JPEG" if mode == "CMYK" else "PNG")).size == (1024, 768)
 
 
 # ---- and those that are not
@@ -123,15 +123,15 @@ def test_large_pictures_are_reduced(mode):
 DAMAGED = "damaged or cut short"
 REFUSED = {
     "nothing": (b"", "is empty"),
-    "too many bytes": (b"\xff\xd8\xff" + bytes(uploads.MOST_PICTURE_BYTES), "20.0 MB; a picture may have 20 MB"),
+    "too many bytes": (b"\xff\xd8\xff" + bytes(uploads.MOST_IMAGE_BYTES), "20.0 MB; an image may have 20 MB"),
     "svg": (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", "SVG drawing: save it as PNG"),
     "html": (b"\n<!DOCTYPE html><html><img src=x onerror=alert(1)></html>", "web page"),
     "zip": (b"PK\x03\x04" + bytes(40), "zip archive"),
     "pdf": (b"%PDF-1.7 ...", "a PDF"),
     "tiff": (saved(noise(), "TIFF"), "a TIFF: save it as PNG"),
-    "text": (b"hello there", "no picture that is read here"),
+    "text": (b"hello there", "no image that is read here"),
     "heic": (b"\x00\x00\x00\x18ftypheic" + bytes(20), "save it as JPEG"),
-    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "no picture that is read here"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "no image that is read here"),
     "half a jpeg": (saved(noise(400, 300), "JPEG")[:4000], DAMAGED),
     "half a png": (saved(noise(400, 300), "PNG")[:4000], DAMAGED),
     "half a webp": (saved(noise(400, 300), "WEBP")[:3000], DAMAGED),
@@ -151,7 +151,7 @@ REFUSED = {
 def test_a_hostile_or_broken_file_is_refused_in_a_plain_sentence(name):
     data, message = REFUSED[name]
     with pytest.raises(BadUpload, match=message) as caught:
-        read_picture(data)
+        read_uploaded_image(data)
     text = str(caught.value)
     assert len(text) < 200 and "0x" not in text and "Traceback" not in text and "BytesIO" not in text
 
@@ -163,7 +163,7 @@ def test_a_bomb_takes_no_memory(data):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tracemalloc.start()
     with pytest.raises(BadUpload):
-        read_picture(data)
+        read_uploaded_image(data)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2e6
@@ -176,7 +176,7 @@ def test_a_text_chunk_that_unpacks_to_much_is_refused_or_left_packed():
     place = whole.index(b"IDAT") - 4
     tracemalloc.start()
     try:
-        read_picture(whole[:place] + bomb + whole[place:])
+        read_uploaded_image(whole[:place] + bomb + whole[place:])
     except BadUpload as error:
         assert DAMAGED in str(error)
     _, peak = tracemalloc.get_traced_memory()
@@ -189,7 +189,7 @@ def test_a_zip_bomb_is_never_unpacked():
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("picture.png", bytes(50 * 2**20))
     with pytest.raises(BadUpload, match="unpack it first"):
-        read_picture(out.getvalue())
+        read_uploaded_image(out.getvalue())
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
@@ -202,7 +202,7 @@ def test_damage_anywhere_gives_a_picture_or_a_plain_refusal(kind):
             data[place] = random.integers(0, 256)
         data = data[: random.integers(1, len(data) + 1)] if random.random() < 0.3 else data
         try:
-            assert read_picture(bytes(data)).mode == "RGB"
+            assert read_uploaded_image(bytes(data)).mode == "RGB"
         except BadUpload as error:
             assert str(error).endswith(".")
 
@@ -227,7 +227,7 @@ def test_a_clip_of_one_frame_is_shown_over_and_over():
 def test_a_clip_out_of_bounds_is_refused(monkeypatch):
     with pytest.raises(BadUpload, match="is empty"):
         read_clip(b"", 4)
-    with pytest.raises(BadUpload, match="It is a picture, and this model was fitted to clips"):
+    with pytest.raises(BadUpload, match="It is an image, and this model was fitted to clips"):
         read_clip(saved(noise(), "PNG"), 4)
     with pytest.raises(BadUpload, match="too long: 60 seconds"):
         read_clip(clip(n=70, rate=1, size=(16, 16)), 4)

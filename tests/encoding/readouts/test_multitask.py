@@ -221,14 +221,14 @@ def test_tiny_penalties_give_least_squares():
 def test_rotated_targets_keep_every_length_and_product(t):
     X, Y = problem("correlated", t=t)
     fold = np.arange(len(X)) % 3
-    train, held = fold != 0, fold == 0
+    train, test_xy = fold != 0, fold == 0
     x, y = X - X[train].mean(0), Y - Y[train].mean(0)
-    C, other = x[train].T @ y[train] / train.sum(), x[held].T @ y[held]
+    C, other = x[train].T @ y[train] / train.sum(), x[test_xy].T @ y[test_xy]
     made = Rotated.of(Moments.of(X, Y, fold), np.array([1, 2]), np.array([0]), device="cpu")
     assert made.c.shape[1] <= 20
     np.testing.assert_allclose(made.c @ made.c.T, C @ C.T, atol=1e-9 * np.abs(C @ C.T).max())
-    np.testing.assert_allclose(made.held @ made.c.T, other @ C.T, atol=1e-9 * np.abs(other @ C.T).max())
-    assert made.squares == pytest.approx((y[held] ** 2).sum())
+    np.testing.assert_allclose(made.test_xy @ made.c.T, other @ C.T, atol=1e-9 * np.abs(other @ C.T).max())
+    assert made.squares == pytest.approx((y[test_xy] ** 2).sum())
 
 
 def test_weights_that_are_not_optimal_are_said_not_to_be(monkeypatch):

@@ -216,9 +216,9 @@ def test_a_region_tells_what_drives_it_and_where_it_is(learn, filled):
 def test_a_response_is_the_one_in_the_data(learn, filled):
     subject = DATASETS["demo"].open("subj01", filled)
     at = learn(filled, show="true", picture="7", at="rh 12")
-    assert f"answered **{subject.responses['rh'][6, 12]:+.2f}** to picture 7" in told(at)
+    assert f"answered **{subject.responses['rh'][6, 12]:+.2f}** to image 7" in told(at)
     at.slider(key="picture").set_value(9).run()
-    assert f"answered **{subject.responses['rh'][8, 12]:+.2f}** to picture 9" in told(at)
+    assert f"answered **{subject.responses['rh'][8, 12]:+.2f}** to image 9" in told(at)
 
 
 @pytest.mark.parametrize("text", ["lh", "lh x", "xh 3", "lh 99999"])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from encoding import fit
-from encoding.jobs.tasks import occlude_picture
+from encoding.jobs.tasks import occlude_image
 from encoding.runs.exchange import export, import_
 from tests.conftest import TINY, TinyBackbone, TinySource
 from tests.pages.conftest import NoWorkers
@@ -199,7 +199,7 @@ def test_what_a_network_sees_in_a_picture_is_a_job(page, store, monkeypatch):
     page.button(key="occlude").click().run()
     (asked,) = NoWorkers.specs()
     assert (asked.n_grid, len(asked.frames)) == (4, 1)
-    occlude_picture(asked, store, device="cpu")
+    occlude_image(asked, store, device="cpu")
     page.run()
     assert len(page.get("plotly_chart")) == 2
 

@@ -20,19 +20,19 @@ PIXELS = FitSpec(backbone="pixels", layers=("rgb",))
 
 @st.cache_resource(show_spinner=False)
 def warm() -> threading.Thread:
-    """Have ready what first visits of lessons wait for, once for each server, while somebody reads the question."""
+    """Import libraries and compute components in a thread, once per server, while the first question is read."""
     thread = threading.Thread(target=_spaces.make_ready, args=(PIXELS, store()), name="lessons", daemon=True)
     thread.start()
     return thread
 
 
 def fold() -> Fold:
-    """The training and test images of a bare Explore."""
+    """Training and test rows of Explore's default fit."""
     return first_plan().folds[0]
 
 
 def responses() -> np.ndarray:
-    """(n_stimuli, n_vertices) float32, the left hemisphere's vertices first; read-only."""
+    """Responses (n_stimuli, n_vertices) float32, left hemisphere first; read-only."""
     return _responses(subject_key())
 
 
@@ -44,27 +44,27 @@ def _responses(key: str) -> np.ndarray:
 
 
 def ceiling() -> np.ndarray:
-    """(n_vertices,) float32, the noise ceiling as a share of variance, of the same vertices."""
+    """Noise ceilings (n_vertices,) float32 as fractions of variance, in the order of :func:`responses`."""
     return np.concatenate([subject().ceiling[hemi] for hemi in subject().hemis])
 
 
 def columns(roi: str) -> np.ndarray:
-    """The columns of :func:`responses` that a region has in both hemispheres."""
-    found, first = [], 0
+    """Columns of :func:`responses` that belong to an ROI, in both hemispheres."""
+    few, first = [], 0
     for hemi in subject().hemis:
-        found.append(subject().rois[hemi][roi] + first)
+        few.append(subject().rois[hemi][roi] + first)
         first += subject().responses[hemi].shape[1]
-    return np.concatenate(found)
+    return np.concatenate(few)
 
 
 def halves(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Values (n_vertices,) of those columns, by hemisphere."""
+    """Split values (n_vertices,) in the order of :func:`responses` by hemisphere."""
     sizes = [subject().responses[hemi].shape[1] for hemi in subject().hemis]
     return dict(zip(subject().hemis, np.split(values, np.cumsum(sizes)[:-1]), strict=True))
 
 
 def components(spec: FitSpec) -> np.ndarray:
-    """(n_stimuli, p) float32, those that Explore uses at these settings; the first time they may take a second."""
+    """Component scores (n_stimuli, p) float32 of a spec; the first call may take a second."""
     return _components(spec, planned(spec).components_key(fold()))
 
 
@@ -74,17 +74,17 @@ def _components(spec: FitSpec, key: str) -> np.ndarray:
 
 
 def features(spec: FitSpec) -> np.ndarray:
-    """(n_stimuli, n_features) float32, before PCA."""
+    """Features (n_stimuli, n_features) float32 before PCA."""
     return _spaces.features(planned(spec), store())
 
 
 def categories() -> np.ndarray:
-    """(n_stimuli, 6) float32 in 0 … 1, how much of each category an image shows, as the code that drew it knows."""
+    """Share of each category in each image, (n_stimuli, 6) float32 in 0 … 1, known from the simulation."""
     return np.stack([subject().labels[name] for name in CATEGORIES], axis=1).astype(np.float32)
 
 
 def plain(value: float, digits: int = 2) -> str:
-    """A number as text, without a minus before 0.
+    """Format a number without a minus before 0.
 
     >>> plain(-0.001)
     '0.00'
@@ -93,7 +93,7 @@ def plain(value: float, digits: int = 2) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """``a, b and c``.
+    """Join words as ``a, b and c``.
 
     >>> listed(["V1v", "V2v", "hV4"])
     'V1v, V2v and hV4'

@@ -25,17 +25,17 @@ HOW = (
 
 def show() -> str:
     left, right = st.columns(2)
-    n = left.slider("Showings of each picture that are averaged", 1, MOST_REPEATS, FIRST_REPEATS, key="repeats", bind="query-params")
+    n = left.slider("Showings of each image that are averaged", 1, MOST_REPEATS, FIRST_REPEATS, key="repeats", bind="query-params")
     snr = right.select_slider("Signal-to-noise of a single showing", SNRS, FIRST_SNR, key="snr", bind="query-params")
-    found = _ceilings(subject_key(), float(snr))
+    ceilings = _ceilings(subject_key(), float(snr))
     chart(
-        repeats_path(found.highest, found.estimated, found.perfect, found.model, n, height=380),
+        repeats_path(ceilings.highest, ceilings.estimated, ceilings.perfect, ceilings.model, n, height=380),
         "repeats_path",
         alt=f"highest r, r of a perfect model and of a fitted one in {ROI} against the number of showings averaged, {n} marked",
         how=HOW,
         source=source(ROI, f"signal-to-noise {snr}"),
     )
-    return _told(found, n, float(snr))
+    return _summary(ceilings, n, float(snr))
 
 
 @st.cache_data(max_entries=16, show_spinner="Computing, once …")
@@ -45,15 +45,15 @@ def _ceilings(key: str, snr: float) -> Ceilings:
     return ceilings(signal_of(ROI), Z, fold.train, fold.test, plan.inner(fold), snr)
 
 
-def _told(found: Ceilings, n: int, snr: float) -> str:
+def _summary(ceilings: Ceilings, n: int, snr: float) -> str:
     ceiling, at = noise_ceiling(snr, n), n - 1
     showings = "a single showing" if n == 1 else f"{n} showings averaged"
-    told = "" if n == 1 else f" The repeats alone, without any truth, tell {found.estimated[at]:.2f}."
-    share = found.model[at] ** 2 / ceiling
+    from_repeats = "" if n == 1 else f" The repeats alone, without any truth, tell {ceilings.estimated[at]:.2f}."
+    r, share = ceilings.model[at], ceilings.model[at] ** 2 / ceiling
     return (
         f"With {showings}, the signal's share of the variance is {snr:g}² / ({snr:g}² + 1/{n}) = **{ceiling:.2f}**, the noise ceiling; "
-        f"its root, **{found.highest[at]:.2f}**, is the highest r there is. The perfect model reaches {found.perfect[at]:.2f}.{told} "
-        f"The fitted model's r of **{found.model[at]:.2f}** is {share:.0%} of what can be explained (r² / ceiling). A low r may be a poor "
+        f"its root, **{ceilings.highest[at]:.2f}**, is the highest r there is. The perfect model reaches {ceilings.perfect[at]:.2f}."
+        f"{from_repeats} The fitted model's r of **{r:.2f}** is {share:.0%} of what can be explained (r² / ceiling). A low r may be a poor "
         "model or a noisy vertex: only the ceiling tells which."
     )
 
@@ -66,7 +66,7 @@ LESSON = Lesson(
     place=6,
     name="ceiling",
     title="The noise ceiling",
-    idea="Show a picture twice and a vertex answers differently: responses are **signal**, which is the same each time, plus **noise**. "
+    idea="Show an image twice and a vertex answers differently: responses are **signal**, which is the same each time, plus **noise**. "
     "No model can predict the noise. The share of variance that is signal is the **noise ceiling**; averaging showings raises it.",
     question="Signal is half as large as the noise of a single showing. What r can a perfect model reach on single showings?",
     answers=("1.00: it is perfect.", "About 0.45.", "Exactly 0.50."),

@@ -20,19 +20,19 @@ from pages.parts.shared.fit_controls import START
 
 EDGE = DEGREES / 2
 HOW_FIELD = (
-    "The pictures fill this square; the centre of gaze is in its middle. Each circle is the receptive field of the vertex whose "
+    "The images fill this square; the centre of gaze is in its middle. Each circle is the receptive field of the vertex whose "
     "field lies nearest to the spot, one of each area; its radius is one standard deviation."
 )
 HOW_FOUND = (
-    "The colour is the correlation, over all pictures, of the contrast at a place with the response of the V1 vertex. Pictures have edges "
+    "The colour is the correlation, over all images, of the contrast at a place with the response of the V1 vertex. Images have edges "
     "in many places at once, so the cloud is wider than the field. The dotted circle is the round field whose contrast goes best with the "
     "responses; the solid one is the truth."
 )
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the spot finds: in ``hemi``, the nearest vertex and its true field for each area, and the V1 vertex's field as recovered."""
+class FieldMaps:
+    """Vertex of each area nearest to the spot in ``hemi``, its true field, and the recovered field of the V1 vertex."""
 
     hemi: str
     vertices: dict[str, int]
@@ -46,12 +46,12 @@ def show() -> str:
     angle = at.slider("Angle (0 is right, 90 up, 180 left)", 0, 345, 30, 15, key="angle", bind="query-params")
     eccentricity = away.slider("Distance from the centre of gaze (degrees)", 0.5, 4.0, 1.5, 0.25, key="eccentricity", bind="query-params")
     x, y = _spot()
-    shown = _shown(subject_key(), angle, eccentricity)
-    true = shown.true["V1"]
+    maps = _field_maps(subject_key(), angle, eccentricity)
+    true = maps.true["V1"]
     brain_view(_answering(x, y), key="seeing", height=160)
     left, right = st.columns(2)
     with left:
-        circles = {area: (field.x, field.y, field.size) for area, field in shown.true.items()}
+        circles = {area: (field.x, field.y, field.size) for area, field in maps.true.items()}
         chart(
             visual_field((x, y), circles, edge=EDGE, height=227),
             "visual_field",
@@ -60,15 +60,15 @@ def show() -> str:
             source=source("truth"),
         )
     with right:
-        found = shown.found
+        field = maps.found
         chart(
-            field_found(shown.values, (true.x, true.y, true.size), (found.x, found.y, found.size), edge=EDGE, height=227),
+            field_found(maps.values, (true.x, true.y, true.size), (field.x, field.y, field.size), edge=EDGE, height=227),
             "found",
-            alt=f"where contrast goes with the responses of V1 vertex {shown.hemi} {shown.vertices['V1']}, with its field known and found",
+            alt=f"where contrast goes with the responses of V1 vertex {maps.hemi} {maps.vertices['V1']}, with its field known and found",
             how=HOW_FOUND,
-            source=source(f"vertex {shown.hemi} {shown.vertices['V1']}"),
+            source=source(f"vertex {maps.hemi} {maps.vertices['V1']}"),
         )
-    return _told(shown, x)
+    return _summary(maps, x)
 
 
 def _spot() -> tuple[float, float]:
@@ -84,7 +84,7 @@ def _tried(key: str) -> tuple[np.ndarray, fields.Candidates]:
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _shown(key: str, angle: int, eccentricity: float) -> Shown:
+def _field_maps(key: str, angle: int, eccentricity: float) -> FieldMaps:
     x, y = _spot()
     hemi = fields.sees(x)
     half = truth().cortex[hemi]
@@ -92,7 +92,7 @@ def _shown(key: str, angle: int, eccentricity: float) -> Shown:
     responses = np.asarray(subject().responses[hemi][:, vertices["V1"]])
     contrasts, tried = _tried(key)
     true = {area: fields.field_of(half, vertex) for area, vertex in vertices.items()}
-    return Shown(hemi, vertices, true, fields.recovered(responses, tried), fields.place_map(responses, contrasts))
+    return FieldMaps(hemi, vertices, true, fields.recovered(responses, tried), fields.place_map(responses, contrasts))
 
 
 def _answering(x: float, y: float) -> BrainMap:
@@ -114,11 +114,11 @@ def _answering(x: float, y: float) -> BrainMap:
     )
 
 
-def _told(shown: Shown, x: float) -> str:
-    side = {"lh": "left", "rh": "right"}[shown.hemi]
-    sizes = " → ".join(f"{area} {field.size:.2f}°" for area, field in shown.true.items())
-    true, found = shown.true["V1"], shown.found
-    grow = "Fields grow from area to area" if _rising(shown) else "Fields grow from area to area on average, if not at every spot"
+def _summary(maps: FieldMaps, x: float) -> str:
+    side = {"lh": "left", "rh": "right"}[maps.hemi]
+    sizes = " → ".join(f"{area} {field.size:.2f}°" for area, field in maps.true.items())
+    true, found = maps.true["V1"], maps.found
+    grow = "Fields grow from area to area" if _rising(maps) else "Fields grow from area to area on average, if not at every spot"
     where = (
         "on the midline, where both hemispheres meet; the left one is shown"
         if abs(x) < 1e-9
@@ -126,13 +126,13 @@ def _told(shown: Shown, x: float) -> str:
     )
     return (
         f"The spot is {where}, so the **{side}** hemisphere sees it. {grow}: {sizes}. Nobody told the analysis where the V1 vertex looks: "
-        f"from its responses to pictures alone its field was found **{true.distance(found):.1f}°** from the true centre, with a size of "
+        f"from its responses to images alone its field was found **{true.distance(found):.1f}°** from the true centre, with a size of "
         f"{found.size:.2f}° where {true.size:.2f}° is true. Turn the spot by a half circle and the other hemisphere answers."
     )
 
 
-def _rising(shown: Shown) -> bool:
-    return bool((np.diff([field.size for field in shown.true.values()]) > 0).all())
+def _rising(maps: FieldMaps) -> bool:
+    return bool((np.diff([field.size for field in maps.true.values()]) > 0).all())
 
 
 def door() -> FitSpec:
@@ -145,7 +145,7 @@ LESSON = Lesson(
     place=3,
     name="fields",
     title="Retinotopy and receptive fields",
-    idea="A vertex of early visual cortex answers to one part of the picture only, its **receptive field**. Neighbours on the cortex look "
+    idea="A vertex of early visual cortex answers to one part of the image only, its **receptive field**. Neighbours on the cortex look "
     "at neighbouring places: this is **retinotopy**. Here a spot is put somewhere into the visual field.",
     question="The spot is to the right of the centre of gaze. Which hemisphere's early visual cortex answers?",
     answers=("The right one.", "The left one.", "Both alike."),

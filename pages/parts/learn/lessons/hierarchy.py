@@ -1,4 +1,4 @@
-"""The hierarchy: which regions early features predict, and which late ones."""
+"""Lesson on hierarchy: which ROIs early features predict, and which late ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 KEY = "hierarchy_layer"
-MEANINGS = {"pixels": "the colours of the picture itself", "energy": "Gabor energy: edges", "categories": "what is in the picture"}
+MEANINGS = {"pixels": "the colours of the image itself", "energy": "Gabor energy: edges", "categories": "what is in the image"}
 REMARKS = {
     "pixels": "Pixels do best in place areas, where the colours of a sky or a wall tell something.",
     "energy": "It is not at 0 in category areas: signs and faces have edges of their own.",
@@ -60,7 +60,7 @@ def _show() -> str:
         figure = figures.regions_by_layer(scores, list(regions), layer)
         alt = f"score of {layer} in each region, from V1v to VWFA-1, with the other layers"
         chart(figure, "hierarchy_regions", alt=alt, how=HOW, source=source(f"{layer}, ridge"))
-    return _told(layer, scores)
+    return _summary(layer, scores)
 
 
 def _brain(r: np.ndarray, layer: str) -> None:
@@ -79,7 +79,7 @@ def _brain(r: np.ndarray, layer: str) -> None:
     brain_view(brain, key="hierarchy_brain", height=300)
 
 
-def _told(layer: str, scores: dict[str, np.ndarray]) -> str:
+def _summary(layer: str, scores: dict[str, np.ndarray]) -> str:
     names = list(SIMULATED_STAGES)
     best = best_layers(np.array(list(scores.values())))
     won = {each: [name for name, winner in zip(names, best, strict=True) if LAYERS[winner] == each] for each in LAYERS}
@@ -90,7 +90,7 @@ def _told(layer: str, scores: dict[str, np.ndarray]) -> str:
         f"**{layer}** ({MEANINGS[layer]}) reaches {here['V1v']:.0%} of the highest possible r in V1v, {here['hV4']:.0%} in hV4 and "
         f"{here['FFA-1']:.0%} in FFA-1. {wins} The **hierarchy index**, the rank correlation of a region's best layer with its stage in "
         f"the cortex, is **{index:.2f}**. That is the truth here: this subject's early areas were made to answer to Gabor energy in a "
-        f"small part of the picture, its category areas to what is shown, hV4 to some of both. {REMARKS[layer]}"
+        f"small part of the image, its category areas to what is shown, hV4 to some of both. {REMARKS[layer]}"
     )
 
 

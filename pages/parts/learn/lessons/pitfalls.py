@@ -1,4 +1,4 @@
-"""Pitfalls: leakage, circular selection and many comparisons, each on noise, where the right score is known."""
+"""Lesson on pitfalls: leakage, circular selection and multiple comparisons, on noise with a known score."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ N_APART = 3  # one in so many vertices of V1v
 SEED = 0
 TOLD = {
     "honest": "honest",
-    "components": "scaler and PCA<br>see test pictures",
-    "alpha": "alpha chosen<br>on test pictures",
-    "chosen honestly": "features chosen<br>on training pictures",
-    "chosen with the test": "features chosen<br>on all pictures",
+    "components": "scaler and PCA<br>see test images",
+    "alpha": "alpha chosen<br>on test images",
+    "chosen honestly": "features chosen<br>on training images",
+    "chosen with the test": "features chosen<br>on all images",
 }
 HOW_LEAK = (
-    "Every bar is the mean r over vertices on test pictures, averaged over random splits; whiskers run from the lowest split to the "
+    "Every bar is the mean r over vertices on test images, averaged over random splits; whiskers run from the lowest split to the "
     "highest. Grey vertices are noise, so an honest score is 0. Compare the second and third pair of bars with the first, the last with "
     "the fourth."
 )
 HOW_CIRCLE = (
-    "Each dot is a vertex of pure noise: how well it is predicted on one half of the test pictures, and on the other. The chosen dots are "
+    "Each dot is a vertex of pure noise: how well it is predicted on one half of the test images, and on the other. The chosen dots are "
     "far right because they were chosen for it; up and down they lie around 0."
 )
 HOW_MANY = (
     "All p of one kind, sorted. Noise alone runs along p = rank / number of vertices, so one in twenty lies under the dotted line at p = "
     ".05. The false discovery rate asks for points under the solid line, which falls with the number of tests. Values of p below one in "
-    "a million lie below the picture."
+    "a million lie below the image."
 )
 
 
@@ -54,8 +54,8 @@ def _noise() -> np.ndarray:
 def _leaks(key: str) -> dict[str, np.ndarray]:
     """What was fitted to: mean r (n_splits, n_ways)."""
     few = _subject.columns("V1v")[::N_APART]
-    found = pitfalls.leak(_subject.features(START), np.hstack([_noise()[:, few], _subject.responses()[:, few]]), seed=SEED)
-    return {NOISE: found.means(slice(None, len(few))), REAL: found.means(slice(len(few), None))}
+    scores = pitfalls.leak(_subject.features(START), np.hstack([_noise()[:, few], _subject.responses()[:, few]]), seed=SEED)
+    return {NOISE: scores.means(slice(None, len(few))), REAL: scores.means(slice(len(few), None))}
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
@@ -72,56 +72,56 @@ def _show() -> str:
 
 
 def _leakage() -> str:
-    found = _leaks(subject_key())
+    leaks = _leaks(subject_key())
     chart(
-        figures.leaks([TOLD[way] for way in WAYS], found),
+        figures.leaks([TOLD[way] for way in WAYS], leaks),
         "pitfalls_leaks",
-        alt="mean r on test pictures of five ways to evaluate, for noise and for V1v",
+        alt="mean r on test images of five ways to evaluate, for noise and for V1v",
         how=HOW_LEAK,
         source=source("Gabor energy", f"{N_SPLITS} splits of {N_TRAIN} training and {N_TEST} test images", "noise drawn by code"),
     )
-    noise, real = (dict(zip(WAYS, found[name].mean(0), strict=True)) for name in (NOISE, REAL))
+    noise, real = (dict(zip(WAYS, leaks[name].mean(0), strict=True)) for name in (NOISE, REAL))
     alpha, blind = ([each[way] - each["honest"] for each in (noise, real)] for way in ("alpha", "components"))
     chosen, chosen_honestly = "chosen with the test", "chosen honestly"
     return (
         f"For each vertex choose {N_CHOSEN} of {_subject.features(START).shape[1]:,} features by their correlation with it, and let the "
-        f"test pictures help to choose: **noise is “predicted” with r = {noise[chosen]:.2f}**, though weights were learned on training "
-        f"pictures alone. Chosen on training pictures: {_subject.plain(noise[chosen_honestly])}. In V1v the leak lifts "
-        f"{real[chosen_honestly]:.2f} to {real[chosen]:.2f}, which nobody would find suspicious. Choosing alpha on the test pictures adds "
+        f"test images help to choose: **noise is “predicted” with r = {noise[chosen]:.2f}**, though weights were learned on training "
+        f"images alone. Chosen on training images: {_subject.plain(noise[chosen_honestly])}. In V1v the leak lifts "
+        f"{real[chosen_honestly]:.2f} to {real[chosen]:.2f}, which nobody would find suspicious. Choosing alpha on the test images adds "
         f"{alpha[0]:.2f} to noise and {alpha[1]:.2f} to V1v.\n\n"
-        f"A scaler and PCA that see the test pictures, but no responses to them, change next to nothing: "
+        f"A scaler and PCA that see the test images, but no responses to them, change next to nothing: "
         f"{blind[0]:+.3f} and {blind[1]:+.3f} here. What leaks is knowledge of the test **responses**. Still fit every step on training "
-        "pictures alone, as Explore does: a step that is harmless today is supervised tomorrow."
+        "images alone, as Explore does: a step that is harmless today is supervised tomorrow."
     )
 
 
 def _circle() -> str:
-    found: dict[str, Circle] = {name: pitfalls.circle(*pair, n_chosen=N_BEST) for name, pair in _predicted(subject_key()).items()}
-    noise, real = found[NOISE], found[REAL]
+    circles: dict[str, Circle] = {name: pitfalls.circle(*pair, n_chosen=N_BEST) for name, pair in _predicted(subject_key()).items()}
+    noise, real = circles[NOISE], circles[REAL]
     chart(
         figures.chosen_twice(noise.first, noise.second, noise.chosen),
         "pitfalls_circle",
-        alt="r of noise vertices on the pictures that choose and on others",
+        alt="r of noise vertices on the images that choose and on others",
         how=HOW_CIRCLE,
         source=source("noise drawn by code in place of its responses", "ridge on Gabor energy"),
     )
     first, second = (values[noise.chosen].mean() for values in (noise.first, noise.second))
     own, other = (values[real.chosen].mean() for values in (real.first, real.second))
     return (
-        f"{len(noise.first):,} vertices of pure noise were fitted, and the {N_BEST} with the highest r on one half of the test pictures "
+        f"{len(noise.first):,} vertices of pure noise were fitted, and the {N_BEST} with the highest r on one half of the test images "
         f"chosen. On that half their mean r is **{first:.2f}**; on the other it is **{_subject.plain(second)}**. Nothing was predicted: of "
         "many vertices some are lucky, and choosing by the score collects the luck.\n\nWith the subject's own responses, where there is "
         f"signal, the best {N_BEST} have {own:.2f} on the half that chose and {other:.2f} on the other: less luck, but some. Choose "
-        "vertices by something else (an ROI, the noise ceiling), or on other pictures than those reported (Kriegeskorte et al. 2009)."
+        "vertices by something else (an ROI, the noise ceiling), or on other images than those reported (Kriegeskorte et al. 2009)."
     )
 
 
 def _many() -> str:
     predicted = _predicted(subject_key())
     p = {name: pitfalls.p_values(pearson(*pair), len(pair[0])) for name, pair in predicted.items()}
-    shown = {NOISE: p[NOISE], "Every vertex of the simulated subject": p[REAL]}
+    series = {NOISE: p[NOISE], "Every vertex of the simulated subject": p[REAL]}
     chart(
-        figures.sorted_p(shown),
+        figures.sorted_p(series),
         "pitfalls_many",
         alt="sorted p of noise vertices and of the subject's own, with the level .05 and the line of the false discovery rate",
         how=HOW_MANY,
@@ -144,15 +144,15 @@ LESSON = Lesson(
     name="pitfalls",
     title="Pitfalls",
     idea=(
-        "Three ways to a good score without any signal: let something of the test pictures into the fit (**leakage**), report the vertices "
+        "Three ways to a good score without any signal: let something of the test images into the fit (**leakage**), report the vertices "
         "that were chosen for their score (**circular selection**), or test thousands of vertices one by one (**many comparisons**). "
         "Responses drawn as pure noise show each: the right answer is 0."
     ),
-    question="Responses are pure noise. Which of these makes a model “predict” them on test pictures?",
+    question="Responses are pure noise. Which of these makes a model “predict” them on test images?",
     answers=(
-        "Fitting PCA on training and test pictures",
-        "Choosing features by their correlation with the responses to all pictures",
-        "Neither: weights are learned on training pictures alone",
+        "Fitting PCA on training and test images",
+        "Choosing features by their correlation with the responses to all images",
+        "Neither: weights are learned on training images alone",
     ),
     right=1,
     because=(

@@ -1,4 +1,4 @@
-"""Residuals and failures: what a straight line leaves behind, and which images show it."""
+"""Lesson on residuals: what a linear model leaves unexplained, and for which images."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pages.parts.shared.chart import chart
 KEY = "residuals_features"
 LINEAR, SQUARED = "as they are", "with the square"
 N_SHOWN = 6
-DARK = 0.2  # share of pictures that count as dark
+DARK = 0.2  # share of images that count as dark
 HOW = (
-    "Each dot is a test picture: right of it what was predicted, up what is left of the response when the prediction is taken away. The "
+    "Each dot is a test image: right of it what was predicted, up what is left of the response when the prediction is taken away. The "
     "line is the running mean. Flat on 0 is what noise looks like; a bend says that the response is no weighted sum of the features."
 )
 
@@ -43,42 +43,42 @@ def _show() -> str:
         required=True,
         help="The squared drive is known here because the vertex was planted. With real vertices a richer layer takes its part.",
     )
-    found = _fitted(subject_key(), features == SQUARED)
+    fitted = _fitted(subject_key(), features == SQUARED)
     test = _subject.fold().test
     names = [subject().stimuli.names[row] for row in test]
-    residual = found["measured"] - found["predicted"]
+    residual = fitted["measured"] - fitted["predicted"]
     straight = _fitted(subject_key(), False)  # one scale for both
     most = 1.05 * float(np.abs(straight["measured"] - straight["predicted"]).max())
-    figure = plots.residual_fitted(found["measured"], found["predicted"], names)
+    figure = plots.residual_fitted(fitted["measured"], fitted["predicted"], names)
     chart(
         figure.update_layout(height=234, yaxis_range=[-most, most]),
         "residuals_fitted",
         alt=f"residuals against predictions of a planted vertex, features {features}",
         how=HOW,
-        source=source("a planted vertex on its pictures", f"{len(test)} test images"),
+        source=source("a planted vertex on its images", f"{len(test)} test images"),
     )
     worst = failures(residual, N_SHOWN)
-    st.caption("The pictures that it fails on most, the worst first: measured, and what was predicted")
+    st.caption("The images that it fails on most, the worst first: measured, and what was predicted")
     for place, i in zip(st.columns(N_SHOWN, gap="small"), worst, strict=True):
-        told = f"{found['measured'][i]:+.1f}, {found['predicted'][i]:+.1f}"
-        place.image(subject().stimuli[int(test[i])], caption=told, alt=f"test picture {names[int(i)]}", output_format="JPEG")
-    return _told(features, found, residual, worst)
+        caption = f"{fitted['measured'][i]:+.1f}, {fitted['predicted'][i]:+.1f}"
+        place.image(subject().stimuli[int(test[i])], caption=caption, alt=f"test image {names[int(i)]}", output_format="JPEG")
+    return _summary(features, fitted, residual, worst)
 
 
-def _told(features: str, found: dict[str, np.ndarray], residual: np.ndarray, worst: np.ndarray) -> str:
-    bend = curve(found["predicted"], residual)
-    r, perfect = (pearson(found[name], found["measured"]) for name in ("predicted", "signal"))
-    dark = int((found["drive"][worst] > np.quantile(found["drive"], 1 - DARK)).sum())
+def _summary(features: str, fitted: dict[str, np.ndarray], residual: np.ndarray, worst: np.ndarray) -> str:
+    bend = curve(fitted["predicted"], residual)
+    r, perfect = (pearson(fitted[name], fitted["measured"]) for name in ("predicted", "signal"))
+    dark = int((fitted["drive"][worst] > np.quantile(fitted["drive"], 1 - DARK)).sum())
     p = "p < .001" if bend.p < 0.001 else f"p = {bend.p:.2f}"
-    among = f"{dark} of the {len(worst)} worst are among the darkest fifth of the test pictures"
-    said = {
-        LINEAR: f"Very dark pictures bring more than a straight line can say, others less: {among}. r alone had not told this.",
+    among = f"{dark} of the {len(worst)} worst are among the darkest fifth of the test images"
+    texts = {
+        LINEAR: f"Very dark images bring more than a straight line can say, others less: {among}. r alone had not told this.",
         SQUARED: f"The bend is gone, and the failures have nothing in common any more: {among}. What is left is noise.",
     }
     return (
         f"Features {features}: r = **{r:.2f}**, where the response without its noise has {perfect:.2f}. A parabola explains "
-        f"**{bend.share:.0%}** of the residuals' variance ({p} for its bend). {said[features]}\n\nThe vertex was planted: it answers to "
-        f"how dark a picture is (the first component of its pixels) plus {BEND:g} times the square of that, with noise drawn by code. The "
+        f"**{bend.share:.0%}** of the residuals' variance ({p} for its bend). {texts[features]}\n\nThe vertex was planted: it answers to "
+        f"how dark an image is (the first component of its pixels) plus {BEND:g} times the square of that, with noise drawn by code. The "
         f"model sees the first {N_FEATURES} components, so only the square is missing. The door opens these features; a click on any "
         "vertex there shows its residuals."
     )
@@ -90,7 +90,7 @@ LESSON = Lesson(
     title="Residuals and failures",
     idea=(
         "A linear model predicts what is a weighted sum of its features. What it misses is left in the **residuals**, measured less "
-        "predicted. Noise leaves a flat band; anything else leaves a shape, and a set of pictures that fail together."
+        "predicted. Noise leaves a flat band; anything else leaves a shape, and a set of images that fail together."
     ),
     question="A vertex responds to darkness and to its square, and a straight line is fitted. What will the residuals look like?",
     answers=("A flat band around 0", "A slope", "A bend: above 0 at both ends", "A funnel"),

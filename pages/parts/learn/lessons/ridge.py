@@ -20,12 +20,12 @@ from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import store
 
 ROI = "V1v"
-N_TRAIN = 100  # so few pictures, and as many components, that least squares fits every one of them
+N_TRAIN = 100  # so few images, and as many components, that least squares fits every one of them
 ALPHAS = tuple(f"{alpha:g}" for alpha in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000))  # as the link writes them
 FIRST = "0.01"
 MEASURES = {"R²": ("train_r2", "test_r2"), "r": ("train", "test")}
 HOW = (
-    "Left is hardly any penalty: the model is free to fit every training picture, noise and all. Right is a penalty so large that it "
+    "Left is hardly any penalty: the model is free to fit every training image, noise and all. Right is a penalty so large that it "
     "predicts nothing but the mean. The height of the green line is what counts, and it is highest in between."
 )
 HOW_WEIGHTS = (
@@ -37,27 +37,27 @@ def show() -> str:
     pick, which = st.columns([3, 1])
     alpha = pick.select_slider("alpha: drag it", ALPHAS, FIRST, key="alpha", bind="query-params")
     measure = which.segmented_control("Score", list(MEASURES), key="measure", default="R²", required=True, persist_state="session")
-    found = _path(subject_key())
+    path = _path(subject_key())
     chosen = ALPHAS.index(alpha)
     left, right = st.columns([3, 2])
-    train, test = (getattr(found, name) for name in MEASURES[measure])
+    train, test = (getattr(path, name) for name in MEASURES[measure])
     with left:
         chart(
-            alpha_path(found.alphas, train, test, chosen, label=f"Mean {measure} in {ROI}", height=330),
+            alpha_path(path.alphas, train, test, chosen, label=f"Mean {measure} in {ROI}", height=330),
             "alpha_path",
-            alt=f"{measure} on training and test pictures against alpha, {alpha} marked",
+            alt=f"{measure} on training and test images against alpha, {alpha} marked",
             how=HOW,
             source=fit_source(door()),
         )
     with right:
         chart(
-            weight_bars(found.weights[chosen], largest=float(np.abs(found.weights).max()), height=330),
+            weight_bars(path.weights[chosen], largest=float(np.abs(path.weights).max()), height=330),
             "weights",
             alt=f"weights of one vertex at alpha {alpha}",
             how=HOW_WEIGHTS,
             source=f"Simulated · alpha {alpha}",
         )
-    return _told(found, chosen)
+    return _summary(path, chosen)
 
 
 @st.cache_data(max_entries=4, show_spinner="Computing, once …")
@@ -73,21 +73,21 @@ def _split() -> str:
     return f"first:{min(N_TRAIN, first_plan().subject.n_stimuli // 2)}"
 
 
-def _told(found: RidgePath, chosen: int) -> str:
-    size = float(np.abs(found.weights[chosen]).mean() / np.abs(found.weights[0]).mean())
-    best = found.best
+def _summary(path: RidgePath, chosen: int) -> str:
+    size = float(np.abs(path.weights[chosen]).mean() / np.abs(path.weights[0]).mean())
+    best = path.best
     weights = f"Weights have {size:.0%} of the size that they have at alpha {ALPHAS[0]}." if chosen else "Weights are at their largest."
     where = (
-        "This is the best alpha there is for new pictures."
+        "This is the best alpha there is for new images."
         if chosen == best
         else f"Too small: **overfitting**. Drag towards {ALPHAS[best]}."
         if chosen < best
         else f"Too large: real weights are shrunk away, too. The best is {ALPHAS[best]}."
     )
     return (
-        f"At alpha = {ALPHAS[chosen]}, r is **{found.train[chosen]:.2f}** on training pictures, **{found.test[chosen]:.2f}** on new ones; "
-        f"R² is {found.train_r2[chosen]:.2f} and **{found.test_r2[chosen]:.2f}**{_worse(found.test_r2[chosen])}. {weights} {where} "
-        "In practice nobody looks at test pictures for this: alpha is chosen by cross-validation within the training pictures, for each "
+        f"At alpha = {ALPHAS[chosen]}, r is **{path.train[chosen]:.2f}** on training images, **{path.test[chosen]:.2f}** on new ones; "
+        f"R² is {path.train_r2[chosen]:.2f} and **{path.test_r2[chosen]:.2f}**{_worse(path.test_r2[chosen])}. {weights} {where} "
+        "In practice nobody looks at test images for this: alpha is chosen by cross-validation within the training images, for each "
         "vertex."
     )
 
@@ -105,13 +105,13 @@ LESSON = Lesson(
     place=5,
     name="ridge",
     title="Overfitting, and what ridge does about it",
-    idea="With as many weights as training pictures a regression can fit every response exactly, noise included: it **overfits**. "
-    f"**Ridge** adds a penalty, alpha, on large weights. Here {N_TRAIN} pictures train all components there are, and the rest test.",
-    question="Alpha is dragged from nearly nothing to huge. What happens to predictions of new pictures?",
+    idea="With as many weights as training images a regression can fit every response exactly, noise included: it **overfits**. "
+    f"**Ridge** adds a penalty, alpha, on large weights. Here {N_TRAIN} images train all components there are, and the rest test.",
+    question="Alpha is dragged from nearly nothing to huge. What happens to predictions of new images?",
     answers=("They get better all the way.", "They get worse all the way.", "Better at first, then worse."),
     right=2,
     because="A little penalty takes away noise that was learned by heart, too much takes away what was really there. "
-    "On training pictures every penalty makes the fit worse.",
+    "On training images every penalty makes the fit worse.",
     show=show,
     door=door,
 )

@@ -19,10 +19,10 @@ from pages.parts.shared.fit_controls import START
 from pages.parts.shared.glossary import explain
 
 FIRST = "FFA-1"
-CLEAR = 4.0  # standard errors by which one kind of picture stands out clearly
+CLEAR = 4.0  # standard errors by which one kind of image stands out clearly
 HOW = (
-    "Each bar is the mean response of the region's vertices to the pictures that mainly show one kind of thing. The whiskers are "
-    "95 % intervals over pictures: kinds whose whiskers overlap may drive the region equally."
+    "Each bar is the mean response of the region's vertices to the images that mainly show one kind of thing. The whiskers are "
+    "95 % intervals over images: kinds whose whiskers overlap may drive the region equally."
 )
 
 
@@ -30,16 +30,16 @@ def show() -> str:
     seen = subject()
     sizes = found_rois(seen)
     roi = st.selectbox("Region", list(sizes), index=list(sizes).index(FIRST), key="region", bind="query-params", help=explain(FIRST))
-    found = _profile(subject_key(), roi)
+    profile = _profile(subject_key(), roi)
     brain_view(_where(roi), key="where", height=200)
     chart(
-        kinds(found.names, found.means, found.errors, height=208),
+        kinds(profile.names, profile.means, profile.errors, height=208),
         "kinds",
-        alt=f"mean response of {roi} to each kind of picture",
+        alt=f"mean response of {roi} to each kind of image",
         how=HOW,
         source=source(f"{roi}, {sizes[roi]} vertices"),
     )
-    return _told(roi, sizes[roi], found)
+    return _summary(roi, sizes[roi], profile)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -66,17 +66,17 @@ def _where(roi: str) -> BrainMap:
     )
 
 
-def _told(roi: str, n_vertices: int, found: Profile) -> str:
-    order = np.argsort(-found.means)
-    best, second = (found.names[i] for i in order[:2])
+def _summary(roi: str, n_vertices: int, profile: Profile) -> str:
+    order = np.argsort(-profile.means)
+    best, second = (profile.names[i] for i in order[:2])
     stands = (
-        f"stand out clearly, {found.spread:.0f} standard errors above {second}: this region is **selective** for {best}."
-        if found.spread > CLEAR
-        else f"lead {second} by only {found.spread:.1f} standard errors: no kind of picture stands out, so kinds are not what drives it."
+        f"stand out clearly, {profile.spread:.0f} standard errors above {second}: this region is **selective** for {best}."
+        if profile.spread > CLEAR
+        else f"lead {second} by only {profile.spread:.1f} standard errors: no kind of image stands out, so kinds are not what drives it."
     )
     return (
-        f"**{roi}**: {explain(roi)} It has {n_vertices} vertices here. Pictures of **{best}** drive it most "
-        f"({found.means[order[0]]:+.2f}) and {stands} The mean over all pictures is 0 by definition, so kinds below 0 drive it less than "
+        f"**{roi}**: {explain(roi)} It has {n_vertices} vertices here. Images of **{best}** drive it most "
+        f"({profile.means[order[0]]:+.2f}) and {stands} The mean over all images is 0 by definition, so kinds below 0 drive it less than "
         "average, not negatively."
     )
 
@@ -92,10 +92,10 @@ LESSON = Lesson(
     idea="A **region of interest** (ROI) is a named group of vertices that an experiment of its own has found, such as those that answer "
     "more to faces than to anything else. Results are told by region because single vertices are noisy, and because regions are what "
     "other studies can be compared with.",
-    question="V1 knows nothing of faces, words or places. What will its mean response to each kind of picture be?",
-    answers=("The same for every kind.", "Not the same: kinds of pictures differ in contrast and edges, too.", "Highest to faces."),
+    question="V1 knows nothing of faces, words or places. What will its mean response to each kind of image be?",
+    answers=("The same for every kind.", "Not the same: kinds of images differ in contrast and edges, too.", "Highest to faces."),
     right=1,
-    because="Printed words have many sharp edges, so they drive V1 more than other pictures do. A difference between kinds alone does not "
+    because="Printed words have many sharp edges, so they drive V1 more than other images do. A difference between kinds alone does not "
     "make a region one for that kind. Choose V1v, then FFA-1, and compare.",
     show=show,
     door=door,

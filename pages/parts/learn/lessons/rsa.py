@@ -1,4 +1,4 @@
-"""RSA against encoding: the same features, by their distances and by what can be read from them."""
+"""Lesson on RSA and encoding models: the same features compared by distances and by regression."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ KEY = "rsa_factor"
 REGION = "ventral"
 FEATURE = "food"
 HOW_MATRICES = (
-    "Row and column are test pictures, sorted by what they show; a cell says how far apart two of them are, as a rank among all pairs. "
-    "Dark squares along the diagonal are kinds of pictures that are alike. RSA asks whether the two matrices have the same order."
+    "Row and column are test images, sorted by what they show; a cell says how far apart two of them are, as a rank among all pairs. "
+    "Dark squares along the diagonal are kinds of images that are alike. RSA asks whether the two matrices have the same order."
 )
-HOW_SCORES = "Both scores come from the same features, the same vertices and the same test pictures. Only the scale of one feature differs."
+HOW_SCORES = "Both scores come from the same features, the same vertices and the same test images. Only the scale of one feature differs."
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
@@ -38,7 +38,7 @@ def _show() -> str:
     chart(
         figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], height=196),
         "rsa_matrices",
-        alt=f"distances between test pictures, by the model with {FEATURE} times {factor} and by the responses of the {REGION} stream",
+        alt=f"distances between test images, by the model with {FEATURE} times {factor} and by the responses of the {REGION} stream",
         how=HOW_MATRICES,
         source=source(f"{REGION} stream", f"{len(by_kind)} test images"),
     )
@@ -50,23 +50,23 @@ def _show() -> str:
         how=HOW_SCORES,
         source=source(f"{REGION} stream", "ridge"),
     )
-    return _told(factor, scores)
+    return _summary(factor, scores)
 
 
-def _told(factor: float, scores: dict[float, Both]) -> str:
+def _summary(factor: float, scores: dict[float, Both]) -> str:
     now, plain = scores[factor], scores[1]
     r = f"the encoding model's mean r **{now.encoding:.3f}**"
-    told = (
+    text = (
         f"With the features as they are, RSA is **{now.rsa:.2f}** and {r}. Move the slider."
         if factor == 1
         else f"With “{FEATURE}” times {factor}, RSA is **{now.rsa:.2f}** (from {plain.rsa:.2f}) and {r} (from {plain.encoding:.3f})."
     )
     return (
-        f"{told} RSA takes distances as they come, so a feature on a large scale decides them: all that matters to the model then is "
+        f"{text} RSA takes distances as they come, so a feature on a large scale decides them: all that matters to the model then is "
         f"whether there is {FEATURE}. The encoding model learns a weight for each feature; a larger feature gets a smaller weight. "
         "Neither is the better score: RSA asks whether the geometry is shared as it stands, encoding whether a weighted sum of features "
         f"can say the responses.\n\nRidge's penalty does see the scale; with {len(CATEGORIES)} features and {len(_subject.fold().train)} "
-        "training pictures that hardly shows. The features are the scenes' six labels; RSA is Spearman's ρ of their Euclidean "
+        "training images that hardly shows. The features are the scenes' six labels; RSA is Spearman's ρ of their Euclidean "
         f"distances with 1 − r of the response patterns of {_n_vertices():,} vertices. Labels are no backbone, so the door opens Gabor "
         "energy, at EBA."
     )
@@ -81,8 +81,8 @@ LESSON = Lesson(
     name="rsa",
     title="RSA against encoding",
     idea=(
-        "There are two ways to ask whether a model is like the brain. **RSA** compares distances: are pictures that are alike for the "
-        "model alike for the brain? **Encoding** learns weights from the model's features to each vertex and predicts new pictures."
+        "There are two ways to ask whether a model is like the brain. **RSA** compares distances: are images that are alike for the "
+        "model alike for the brain? **Encoding** learns weights from the model's features to each vertex and predicts new images."
     ),
     question=f"One of six features, “{FEATURE}”, is multiplied by 32. Nothing else changes. What happens to the two scores?",
     answers=("Both fall", "RSA falls, encoding stays", "Encoding falls, RSA stays", "Neither changes"),

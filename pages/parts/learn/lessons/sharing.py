@@ -1,4 +1,4 @@
-"""Sharing variance: which of two feature spaces explains a response, when they overlap."""
+"""Lesson on variance partitioning between two overlapping feature spaces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pages.parts.shared.fit_controls import START
 KEY = "sharing_overlap"
 START_OVERLAP = 0.6
 HOW = (
-    "Each pair of bars is one kind of vertex, and both bars of a pair have the same height: R² on test pictures of a model with both "
+    "Each pair of bars is one kind of vertex, and both bars of a pair have the same height: R² on test images of a model with both "
     "spaces. On the left it is divided by leaving one space out: what is lost is that space's own, and the grey rest either space can "
     "explain. On the right it is divided by the product measure, which deals out the rest, too."
 )
@@ -27,8 +27,8 @@ def _divided(key: str, overlap: float) -> dict[str, np.ndarray]:
     """Each part of R² to its mean over the vertices of each kind, (n_kinds,)."""
     A, B = two_spaces(_subject.components(START), _subject.fold(), overlap)
     made = planted(A, B, _subject.fold())
-    found = divide(A, B, np.concatenate(list(made.values()), axis=1), _subject.fold())
-    return {name: values.reshape(len(KINDS), -1).mean(1) for name, values in vars(found).items()}
+    parts = divide(A, B, np.concatenate(list(made.values()), axis=1), _subject.fold())
+    return {name: values.reshape(len(KINDS), -1).mean(1) for name, values in vars(parts).items()}
 
 
 def _show() -> str:
@@ -49,12 +49,12 @@ def _show() -> str:
         "sharing_parts",
         alt="R² of three kinds of vertices, divided by leaving one space out and by banded ridge",
         how=HOW,
-        source=source("planted vertices on its pictures", "banded ridge"),
+        source=source("planted vertices on its images", "banded ridge"),
     )
-    return _told(overlap, parts)
+    return _summary(overlap, parts)
 
 
-def _told(overlap: float, parts: dict[str, np.ndarray]) -> str:
+def _summary(overlap: float, parts: dict[str, np.ndarray]) -> str:
     alone, both = ({name: _subject.plain(values[at]) for name, values in parts.items()} for at in (0, 1))
     return (
         f"Take the vertices that **A alone** drives, at an overlap of {overlap:.2f}. R² is {alone['total']}. Leave A out and "
@@ -63,7 +63,7 @@ def _told(overlap: float, parts: dict[str, np.ndarray]) -> str:
         f"alike, the product measure gives {both['share_a']} and {both['share_b']} of {both['total']}; leaving one out finds "
         f"{both['only_a']} and {both['only_b']}, less and less as the overlap grows, as if neither mattered. Shares add up to R²; unique "
         f"parts do not.\n\nThe truth is known because these vertices were planted, {N_VERTICES} of each kind: they answer to features "
-        f"made of the Gabor energy of the subject's pictures ({N_FEATURES} in each space), with noise drawn by code that leaves "
+        f"made of the Gabor energy of the subject's images ({N_FEATURES} in each space), with noise drawn by code that leaves "
         f"{CEILING:.0%} of the variance to be explained. The door opens real features that overlap: simple and complex cells."
     )
 

@@ -22,40 +22,40 @@ FIRST = 10
 N_SHOWN = 3
 HOW = (
     "Left to right, the model may use more components. The grey line is how much of the features' variance they hold. The green line is "
-    "what counts: the correlation of predicted with measured responses on pictures that the model never saw."
+    "what counts: the correlation of predicted with measured responses on images that the model never saw."
 )
 
 
 def show() -> str:
     n = st.select_slider("Components", NUMBERS, FIRST, key="kept", bind="query-params")
-    found, n_features = _steps(subject_key())
+    steps, n_features = _steps(subject_key())
     chosen = NUMBERS.index(n)
     fold = first_plan().folds[0]
-    _three(n, n_features, len(fold.train), chosen, found)
+    _three(n, n_features, len(fold.train), chosen, steps)
     spec = door()
     chart(
-        components_path(found.n_components, found.explained, found.train, found.test, chosen, height=280),
+        components_path(steps.n_components, steps.explained, steps.train, steps.test, chosen, height=280),
         "components_path",
-        alt=f"r of {ROI} on training and test pictures against the number of components, {n} marked",
+        alt=f"r of {ROI} on training and test images against the number of components, {n} marked",
         how=HOW,
         source=fit_source(spec),
     )
-    return _told(found, chosen, n_features)
+    return _summary(steps, chosen, n_features)
 
 
-def _three(n: int, n_features: int, n_train: int, chosen: int, found: Steps) -> None:
+def _three(n: int, n_features: int, n_train: int, chosen: int, steps: Steps) -> None:
     """The three steps in their order, with what the control makes of each."""
     first, second, third = st.columns(3, border=True)
     with first:
-        st.markdown(f"**1. Features**  \n{n_features:,} numbers a picture: how strong edges are, everywhere.")
+        st.markdown(f"**1. Features**  \n{n_features:,} numbers an image: how strong edges are, everywhere.")
         st.image([subject().stimuli[i] for i in range(N_SHOWN)], width=46, alt=list(subject().stimuli.names[:N_SHOWN]))
     second.markdown(
-        f"**2. Components**  \n{n} of them, the directions in which {n_train} training pictures differ most. "
-        f"They keep **{found.explained[chosen]:.0%}** of the variance."
+        f"**2. Components**  \n{n} of them, the directions in which {n_train} training images differ most. "
+        f"They keep **{steps.explained[chosen]:.0%}** of the variance."
     )
     third.markdown(
-        f"**3. Regression**  \n{n} weights for each vertex of {ROI}, by ridge. On {subject().n_stimuli - n_train} new pictures "
-        f"r = **{found.test[chosen]:.2f}**."
+        f"**3. Regression**  \n{n} weights for each vertex of {ROI}, by ridge. On {subject().n_stimuli - n_train} new images "
+        f"r = **{steps.test[chosen]:.2f}**."
     )
 
 
@@ -67,20 +67,20 @@ def _steps(key: str) -> tuple[Steps, int]:
     return steps(plan, np.asarray(kept["scores"]), float(kept["total_variance"]), responses, NUMBERS), len(kept["mean"])
 
 
-def _told(found: Steps, chosen: int, n_features: int) -> str:
-    n, last = found.n_components[chosen], len(found.n_components) - 1
+def _summary(steps: Steps, chosen: int, n_features: int) -> str:
+    n, last = steps.n_components[chosen], len(steps.n_components) - 1
     ahead = (
-        f"{found.n_components[last]} components would bring r to {found.test[last]:.2f}"
+        f"{steps.n_components[last]} components would bring r to {steps.test[last]:.2f}"
         if chosen < last
-        else f"even with one component alone r was {found.test[0]:.2f}"
+        else f"even with one component alone r was {steps.test[0]:.2f}"
     )
-    gap = found.train[chosen] - found.test[chosen]
+    gap = steps.train[chosen] - steps.test[chosen]
     gap = f"(here {gap:.2f})" if gap > 0.005 else "(here there is none yet)"
     return (
-        f"{n_features:,} features became **{n}** component{'s' * (n > 1)}, which keep {found.explained[chosen]:.0%} of their variance. "
-        f"Ridge found a weight for each. On training pictures r is {found.train[chosen]:.2f}, on new ones **{found.test[chosen]:.2f}**; "
+        f"{n_features:,} features became **{n}** component{'s' * (n > 1)}, which keep {steps.explained[chosen]:.0%} of their variance. "
+        f"Ridge found a weight for each. On training images r is {steps.train[chosen]:.2f}, on new ones **{steps.test[chosen]:.2f}**; "
         f"{ahead}. The first components are worth most. As the number grows, the gap between training and test does too {gap}: "
-        "the model starts to learn the training pictures' noise."
+        "the model starts to learn the training images' noise."
     )
 
 
@@ -92,12 +92,12 @@ LESSON = Lesson(
     place=4,
     name="steps",
     title="The three steps of an encoding model",
-    idea="A network, or here a bank of Gabor filters, turns each picture into **features**. Principal **components** make them few. "
-    "A **regression** learns, on training pictures, how each vertex's response follows from them. The test is on pictures left out.",
+    idea="A network, or here a bank of Gabor filters, turns each image into **features**. Principal **components** make them few. "
+    "A **regression** learns, on training images, how each vertex's response follows from them. The test is on images left out.",
     question="Ten components keep about a third of the features' variance. What share of the best r in V1 do they reach?",
     answers=("About a third.", "Nearly nine tenths.", "None: the details are in the rest."),
     right=1,
-    because="Components are sorted by variance, and V1's responses follow what varies most between pictures: how much contrast there is, "
+    because="Components are sorted by variance, and V1's responses follow what varies most between images: how much contrast there is, "
     "and where.",
     show=show,
     door=door,
