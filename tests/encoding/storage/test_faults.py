@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 import hashlib
+import io
 import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
 from dataclasses import replace
@@ -31,6 +35,7 @@ from tests import PROJECT
 from tests.compat.test_first_release import FITS, HERE
 from tests.conftest import TINY
 
+io_open = io.open
 KEY = "stage-0123456789"
 PASSING = (errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EMFILE, errno.EACCES)
 
@@ -134,7 +139,11 @@ CORRUPTIONS = {
     "pickled objects": _array_with_right_sum(lambda array: np.array([{}], object)),
     "another shape": _array_with_right_sum(lambda array: np.zeros((2, 2))),
 }
-N_CORRUPTIONS = 126  # six of each kind
+N_CORRUPTIONS = int(os.environ.get("ENCODING_TEST_CORRUPTIONS", "42"))  # of all kinds together
+N_READS = int(os.environ.get("ENCODING_TEST_READS", "4"))  # of those of one fit, that fail
+N_KILLS = int(os.environ.get("ENCODING_TEST_KILLS", "2"))
+FIRST_SEED = int(os.environ.get("ENCODING_TEST_FIRST_SEED", "0"))
+# A campaign takes 840 corruptions, all reads (1000) and 60 kills; CONTRIBUTING.md has the command.
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +167,7 @@ def scores(spec, store):
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_a_corrupted_store_gives_the_right_numbers_or_an_error_and_then_the_right_numbers(sound, tmp_path, kind):
     folder, spec, truth = sound
-    for seed in range(N_CORRUPTIONS // len(CORRUPTIONS)):
+    for seed in range(FIRST_SEED, FIRST_SEED + -(-N_CORRUPTIONS // len(CORRUPTIONS))):
         rng = np.random.default_rng([seed, *kind.encode()])
         root = tmp_path / str(seed)
         shutil.copytree(folder / "store", root)
@@ -199,6 +208,27 @@ def test_a_result_under_a_key_that_is_not_its_own_is_damaged(store, stage):
     assert store.get(f"{stage}-1") is not None
 
 
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + N_KILLS))
+def test_a_killed_fit_goes_on_to_the_same_bits_and_leaves_nothing(sound, tmp_path, seed):
+    _, spec, truth = sound
+    started = time.monotonic()
+    np.testing.assert_array_equal(scores(spec, Store(tmp_path / "whole")), truth)
+    takes, root = time.monotonic() - started, tmp_path / "killed"
+    for moment in np.random.default_rng(seed).uniform(0, takes, 3):  # each goes on where the one before was killed
+        child = os.fork()
+        if not child:
+            try:
+                scores(spec, Store(root))
+            finally:
+                os._exit(0)
+        time.sleep(moment)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    np.testing.assert_array_equal(scores(spec, Store(root)), truth)
+    Store(root).sweep()
+    assert Store(root).verify() == [] and not Store(root).leftovers() and not list((root / "locks").iterdir())
+
+
 # -- passing errors ----------------------------------------------------------------------------------------------------------------
 
 
@@ -229,6 +259,54 @@ def test_a_passing_error_is_raised_with_the_files_name_and_loses_nothing(store, 
             call()
         assert raised.value.errno == code
     assert (Store(store.root).get(KEY)["a"] == 1).all() and store.set_aside() == []
+
+
+class Reads:
+    """Reads of files below a folder: their number, and the one that fails."""
+
+    def __init__(self, folder, failing=-1, code=0):
+        self.folder, self.failing, self.code, self.n_reads = folder, failing, code, 0
+
+    def open(self, file, mode="r", *args, **more):
+        if isinstance(file, str | os.PathLike) and Path(file).is_relative_to(self.folder) and not set(mode) & set("wax"):
+            self.n_reads += 1
+            if self.n_reads - 1 == self.failing:
+                raise OSError(self.code, os.strerror(self.code), str(file))
+        return io_open(file, mode, *args, **more)
+
+    def scores(self, spec, root):
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("error", DamagedResult)
+            patch.setattr(io, "open", self.open)
+            patch.setattr(builtins, "open", self.open)
+            return scores(spec, Store(root))
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["a kept fit", "a new fit of kept features"])
+def test_a_passing_error_at_any_read_of_a_fit_loses_nothing(sound, tmp_path, kept):
+    folder, spec, truth = sound
+
+    def prepared(name):
+        shutil.copytree(folder / "store", tmp_path / name)
+        for stage in () if kept else ("fit", "weights"):
+            shutil.rmtree(tmp_path / name / stage)
+        return tmp_path / name
+
+    counted = Reads(tmp_path / "counted")
+    counted.scores(spec, prepared("counted"))
+    assert counted.n_reads > 5
+    for number in np.unique(np.linspace(0, counted.n_reads - 1, N_READS).astype(int)):
+        for code in PASSING if N_READS > 10 else (PASSING[number % len(PASSING)],):
+            root = prepared(f"{number}-{code}")
+            before = Store(root).keys()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Fingerprints could not be remembered")
+                try:
+                    np.testing.assert_array_equal(Reads(root, number, code).scores(spec, root), truth)
+                except OSError as error:
+                    assert error.errno == code and str(root) in str(error)
+            assert not Store(root).set_aside() and set(before) <= set(Store(root).keys())
+            np.testing.assert_array_equal(scores(spec, Store(root)), truth)
 
 
 def test_a_hundred_fits_are_open_with_few_descriptors(store, tiny):
