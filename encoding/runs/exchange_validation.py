@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from encoding.analysis.bootstrap import INTERVALS_VERSION
 from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.evaluation.scores import SCORES, STORED_SCORES
 from encoding.fits.spec import FitSpec
@@ -18,7 +19,7 @@ from encoding.runs.manifest import BadExchange, Manifest
 
 PARTS = {"about", "fit", "intervals", "curve", "model"}
 MAX_STIMULI, MAX_FOLDS, MAX_FRAMES, MAX_COMPONENTS = 1_000_000, 1_000, 10_000, 10_000_000
-MAX_HEMIS, MAX_ROIS = 8, 1_000
+MAX_HEMIS, MAX_ROIS, MAX_DRAWS = 8, 1_000, 1_000_000
 MAX_TEXT = 200  # characters of a name
 MAX_NUMBER = 1e15  # of any number in the manifest
 MAX_R = 1.001  # a correlation, with what rounding may add
@@ -62,7 +63,7 @@ def validated_spec(manifest: Manifest, arrays: Arrays) -> tuple[FitSpec, dict[st
         counts = ((spec.n_components, MAX_COMPONENTS), (spec.frames, MAX_FRAMES))
         _require(all(type(n) is int and n <= most for n, most in counts), "no possible number of components or frames in its spec")
         _require(spec == FitSpec.from_dict(spec.to_dict()), "no sound spec")
-        spec.to_command()
+        spec.to_command(full=True)
     except BadExchange:
         raise
     except (TypeError, AttributeError, KeyError, ValueError) as error:
@@ -174,13 +175,25 @@ def _check_sampled(about: Arrays, n_vertices: Mapping[str, int]) -> None:
 
 
 def _check_intervals(intervals: Arrays, hemis: list[str]) -> None:
-    if not intervals:
+    """Check intervals of this release and of the first; those of a later one are never read (:func:`intervals_of`)."""
+    version = int(_array(intervals, "version", "iu", 0)) if "version" in intervals else 1
+    if not intervals or version > INTERVALS_VERSION:
         return
     n_rois = len(_texts(intervals, "rois"))
+    if version == INTERVALS_VERSION:
+        for name in ("n_units", "df"):
+            _require(1 <= int(_array(intervals, name, "iu", 0)) <= MAX_STIMULI, f"no possible {name} of intervals")
+        _require(all(f"{hemi}_value" in intervals for hemi in hemis), "intervals without values")
+        for name in (name for name in intervals if name.endswith(("_value", "_low", "_high"))):
+            values = _array(intervals, name, "f", 1).astype(float)
+            _require(len(values) == n_rois and not (np.abs(values) > MAX_NUMBER).any(), f"no possible intervals ({name})")
+            of_score, _, what = name.rpartition("_")
+            _require(what == "value" or {f"{of_score}_low", f"{of_score}_high"} <= set(intervals), f"half an interval ({name})")
     for hemi in hemis:
         draws = _array(intervals, f"{hemi}_draws", "f", 2)
         ends = [_array(intervals, f"{hemi}_{end}", "f", 1) for end in ("low", "high")]
-        _require(draws.shape[1] == n_rois and all(len(end) == n_rois for end in ends), f"intervals of another shape ({hemi})")
+        sound = 2 <= len(draws) <= MAX_DRAWS and draws.shape[1] == n_rois and all(len(end) == n_rois for end in ends)
+        _require(sound, f"intervals of another shape ({hemi})")
         _require(not any((np.abs(values) > MAX_R).any() for values in (draws, *ends)), f"no possible intervals ({hemi})")
 
 
