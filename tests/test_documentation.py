@@ -128,6 +128,36 @@ def test_the_shell_lines_are_understood(path):
         parser().parse_args(line.partition("#")[0].split())
 
 
+def test_the_experiment_that_is_shown_can_be_run(tiny, store):
+    """The grid of docs/experiments.md: its names are those that exist; the same grid over planted data runs to its end."""
+    from dataclasses import replace
+
+    from encoding.experiments import Experiment, run_experiment
+
+    text = (PROJECT / "docs" / "experiments.md").read_text()
+    grid = Experiment.from_toml(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
+    assert len(grid.cells()) == 2 * 3 * 2 and Experiment.from_toml(grid.to_toml()) == grid
+    base = replace(grid.base, dataset="tiny", n_components=5, rois=("driven",), backbone="tinynet", split=TINY.split)
+    vary = {name: values for name, values in grid.vary.items() if name not in ("subject", "backbone")}
+    result = run_experiment(Experiment(base=base, vary=vary), store, device="cpu")
+    assert result.status.count("done") == 4 and len(result.table()) == 4 * 2
+
+
+def test_every_setting_that_may_vary_and_every_column_stands_in_its_table():
+    from encoding.experiments.experiment import VARIABLE
+    from encoding.experiments.table import COLUMNS, SPEC_COLUMNS, score_columns
+
+    text = (PROJECT / "docs" / "experiments.md").read_text()
+    assert [name for name in VARIABLE if f"`{name}`" not in text] == []
+    assert [name for name in COLUMNS if name not in (*SPEC_COLUMNS, *score_columns()) and f"`{name}`" not in text] == []
+
+
+def test_the_python_lines_of_the_clusters_are_python():
+    text = (PROJECT / "docs" / "experiments.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(block, "docs/experiments.md", "exec")
+
+
 def test_the_readme_shows_the_shell():
     assert len(re.findall(r"^python -m encoding ", README, re.MULTILINE)) >= 6
 

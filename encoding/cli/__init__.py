@@ -17,10 +17,12 @@ from collections.abc import Iterator, Sequence
 
 from encoding.analysis.hyperparameter_search import NothingFound
 from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
-from encoding.cli import caching, exchanging, fitting, folders, listing, predicting, searching, sweeping, weights
+from encoding.cli import caching, exchanging, experimenting, fitting, folders, listing, predicting, searching, sweeping, weights
+from encoding.cli.clusters import WorkFailed
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
+from encoding.experiments.records import AlreadyRunning
 from encoding.fits.open import FitChanged
 from encoding.fits.resources import NoRoom
 from encoding.prediction.predict import CannotPredict
@@ -34,7 +36,8 @@ from encoding.storage.store import DamagedResult, StoreFull
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 ARGUMENT_ERRORS = (BadArguments, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
-    BadData, BadExchange, CannotPredict, FileExistsError, FitChanged, NoRoom, NotInstalled, NotRegular, NothingFound, NoWeights, StoreFull,
+    AlreadyRunning, BadData, BadExchange, CannotPredict, ConnectionError, FileExistsError, FitChanged, NoRoom, NotInstalled, NotRegular,
+    NothingFound, NoWeights, StoreFull, WorkFailed,
 )  # fmt: skip
 KNOWN_ERRORS = (*ARGUMENT_ERRORS, *WORK_ERRORS)
 """Failures whose message says all there is to say."""
@@ -51,6 +54,7 @@ Every command takes --json (one JSON document instead of text) and --help.
 environment:
   ENCODING_DATA_DIR    one folder per dataset, such as algonauts2023/subj01 (default: data)
   ENCODING_CACHE_DIR   where results are kept (default: cache)
+  ENCODING_SCHEDULER   Dask cluster where fit, search and experiment compute (default: this machine)
 
 exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted
 """
@@ -61,7 +65,7 @@ def parser() -> Parser:
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
     root = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
     commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for group in (fitting, searching, sweeping, predicting, listing, folders, weights, exchanging, caching):
+    for group in (fitting, searching, sweeping, experimenting, predicting, listing, folders, weights, exchanging, caching):
         group.add_commands(commands)
     return root
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from encoding.backbones import BACKBONES
 from encoding.backbones._pooling import OVER_FRAMES, pools_help
+from encoding.cli.clusters import fit_anywhere
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.listing import SIDES
 from encoding.cli.terminal import Progress, table
@@ -27,7 +28,6 @@ from encoding.fits.plan import plan
 from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
-from encoding.pipeline import fit
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import Report, subprogress
@@ -199,7 +199,7 @@ def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
             document = {name: getattr(needed, name) for name in ("seconds", "ram", "gpu", "disk")} | {"problems": list(needed.problems)}
             return Answer(document, "\n".join([f"This fit takes {needed}.", *needed.problems]), code=int(bool(needed.problems)))
         progress.say(f"This takes {needed}.")
-    result = fit(spec, store, progress, arguments.device)
+    result = fit_anywhere(spec, store, progress, arguments.device)
     result = replace(result, seconds=time.perf_counter() - started)
     document, text = result.summary(), describe(result)
     if arguments.out is not None:

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from encoding.analysis.hyperparameter_search import N_TRIALS, Search, search, space_of
+from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, space_of
+from encoding.cli.clusters import fit_anywhere, search_anywhere
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.fitting import add_spec_arguments, checked_spec, describe, spec_from
 from encoding.cli.terminal import Progress, table
-from encoding.pipeline import fit
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
@@ -62,10 +62,11 @@ def run_search(arguments: argparse.Namespace, progress: Progress) -> Answer:
         space_of(spec_from(arguments), vary)
     spec = checked_spec(arguments, store, subprogress(progress, 0, 0.1))
     searching = subprogress(progress, 0.1, 0.8 if arguments.fit else 1)
-    outcome = search(spec, store, n_trials=arguments.trials, vary=vary, seed=arguments.seed, report=searching, device=arguments.device)
+    request = SearchRequest(spec, n_trials=arguments.trials, vary=vary, seed=arguments.seed)
+    outcome = search_anywhere(request, store, searching, arguments.device)
     document, text = document_of(outcome), describe_search(outcome)
     if arguments.fit:
-        result = fit(outcome.best_spec, store, subprogress(progress, 0.8, 1), arguments.device)
+        result = fit_anywhere(outcome.best_spec, store, subprogress(progress, 0.8, 1), arguments.device)
         document, text = document | {"fit": result.summary()}, f"{text}\n\n{describe(result)}"
     return Answer(document, text)
 

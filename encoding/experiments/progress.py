@@ -49,6 +49,7 @@ class Status:
     n_tasks, n_ended : tasks of this run, and how many of them are done, failed or cancelled.
     seconds : since the run began.
     seconds_left : estimated from the durations measured so far; None while a stage has not been measured.
+    note : what keeps tasks waiting, such as that no worker is there; else empty.
     """
 
     cells: tuple[CellState, ...]
@@ -56,6 +57,7 @@ class Status:
     n_ended: int
     seconds: float
     seconds_left: float | None
+    note: str = ""
 
     def count(self, state: State) -> int:
         """Number of cells in a state."""
@@ -73,6 +75,7 @@ class Run:
 
     def __init__(self, graph: Graph, *, n_workers: int = 1) -> None:
         self.graph, self.n_workers = graph, n_workers
+        self.note = ""  # what keeps tasks waiting, such as that no worker is there
         self._lock = threading.RLock()
         self._states: dict[str, State] = dict.fromkeys(graph.tasks, "waiting")
         self._errors: dict[str, tuple[str, str]] = {}
@@ -177,7 +180,7 @@ class Run:
         """State of every cell, and the time left."""
         with self._lock:
             cells = tuple(self._cell_state(number) for number in range(len(self.graph.cells)))
-            return Status(cells, len(self._states), self._n_ended, time.monotonic() - self._started, self._seconds_left())
+            return Status(cells, len(self._states), self._n_ended, time.monotonic() - self._started, self._seconds_left(), self.note)
 
     def errors(self) -> Iterator[tuple[Task, str, str]]:
         """Tasks that failed by themselves, with type name and message."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 
 from encoding.analysis.bootstrap import intervals_key, roi_intervals
 from encoding.analysis.learning_curve import curve_key, learning_curve
@@ -69,19 +70,26 @@ def planned_here(task: Task, store: Store) -> Plan:
 
 def difference(task: Task, plan: Plan, store: Store) -> str:
     """What differs between a plan and where a task was planned, as a sentence; empty where nothing does."""
-    here = dict(inputs_of(plan))
-    other = [name for name, fingerprint in task.inputs if here.get(name) != fingerprint]
-    if other:
-        return (
-            f"The worker on {socket.gethostname()} sees other {', '.join(other)} than the machine that planned this. "
-            "Give both the same files, through ENCODING_DATA_DIR and TORCH_HOME."
-        )
+    if text := other_inputs(task.inputs, plan):
+        return text
     if _key_of(task, plan, store) != task.key:
         return (
             f"The worker on {socket.gethostname()} gives {task.stage} another key than the machine that planned this: its ROI masks, "
             "places on the cortex, noise ceilings or library versions differ."
         )
     return ""
+
+
+def other_inputs(inputs: Iterable[tuple[str, str]], plan: Plan) -> str:
+    """Which of some named fingerprints (:func:`encoding.experiments.graph.inputs_of`) a plan does not have, as a sentence; else empty."""
+    here = dict(inputs_of(plan))
+    other = [name for name, fingerprint in inputs if here.get(name) != fingerprint]
+    if not other:
+        return ""
+    return (
+        f"The worker on {socket.gethostname()} sees other {', '.join(other)} than the machine that planned this. "
+        "Give both the same files, through ENCODING_DATA_DIR and TORCH_HOME."
+    )
 
 
 def _key_of(task: Task, plan: Plan, store: Store) -> str:

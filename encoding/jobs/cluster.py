@@ -28,6 +28,10 @@ CLOSE_SECONDS = 5.0
 class Cluster:
     """Start :mod:`encoding.jobs.serve` in a subprocess and keep open the pipe that it lives by.
 
+    Parameters
+    ----------
+    n_workers : worker processes; by default as :func:`encoding.jobs.serve.worker_environments` says.
+
     Attributes
     ----------
     address : of the scheduler (``tls://127.0.0.1:PORT``), on the loopback interface only.
@@ -38,14 +42,15 @@ class Cluster:
         If the scheduler does not start.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, n_workers: int | None = None) -> None:
+        wanted = {} if n_workers is None else {"ENCODING_WORKERS": str(n_workers)}
         paths = [str(PROJECT), *(path for path in sys.path if path)]  # a worker imports what this process can
         self._scratch = tempfile.mkdtemp(prefix="encoding-jobs-")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "encoding.jobs.serve", self._scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            env=os.environ | wanted | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,  # Ctrl-C in the terminal is for the web server, which then closes the pipe
             text=True,
         )

@@ -10,10 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from encoding.experiments.progress import Run
 from encoding.jobs import scheduler
+from encoding.jobs.graph_executor import GraphExecutor
 from encoding.jobs.job import Job, Record
 from encoding.jobs.scheduler import Scheduler, number_of
 from encoding.jobs.worker import Task
+from encoding.storage.store import Store
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -32,11 +35,14 @@ class Jobs:
     store_root : folder of the Store where jobs write their results.
     address : of a Dask scheduler; by default ``$ENCODING_SCHEDULER``. Without either, workers start on this machine with the first
         job.
+    n_workers : processes that start on this machine; by default one a GPU, else ``$ENCODING_WORKERS``, else one.
     """
 
-    def __init__(self, store_root: str | Path, *, address: str | None = None) -> None:
-        self._root = str(Path(store_root).expanduser().resolve())
-        self._scheduler = Scheduler(address or os.environ.get("ENCODING_SCHEDULER"), self._hear)
+    def __init__(self, store_root: str | Path, *, address: str | None = None, n_workers: int | None = None) -> None:
+        self._store = Store(store_root)
+        self._root = str(self._store.root)
+        self._scheduler = Scheduler(address or os.environ.get("ENCODING_SCHEDULER"), self._hear, n_workers=n_workers)
+        self._experiments: set[GraphExecutor] = set()
         self._changed = threading.Condition()  # guards every record; told of every change
         self._records: dict[str, Record] = {}  # the latest at each key, newest last
         self._attempts: dict[str, Record] = {}  # all that a worker may still speak of, by attempt
@@ -71,6 +77,7 @@ class Jobs:
             If task or spec cannot be pickled.
         """
         work = pickle.dumps((task, spec))
+        self._store.identity()  # raises here, where the Store cannot be written to
         client = self._scheduler.connect()
         with self._changed:
             known = self._records.get(key)
@@ -146,6 +153,21 @@ class Jobs:
             task, spec = pickle.loads(self._records[key].work)
         return self.submit(task, spec, key=key)
 
+    def carry_out(self, run: Run, store: Store, device: str = "auto") -> None:
+        """Carry out the tasks of an experiment on the workers: an :data:`encoding.experiments.run.Executor`; returns when all have ended.
+
+        Raises
+        ------
+        ConnectionError
+            If no scheduler answers, or one that was lost does not come back.
+        """
+        executor = GraphExecutor(self._scheduler, run, self._store)
+        self._experiments.add(executor)
+        try:
+            executor.carry_out()
+        finally:
+            self._experiments.discard(executor)
+
     def close(self) -> None:
         """Stop the local workers, or disconnect from the external cluster; unfinished jobs are cancelled."""
         with self._changed:
@@ -162,7 +184,7 @@ class Jobs:
                 if record.finished:
                     return
                 record.client, record.attempt, record.launches = client, attempt, record.launches + 1
-                record.future = scheduler.submit(client, attempt, record.work, self._root)
+                record.future = scheduler.submit(client, attempt, record.work, self._store)
                 self._attempts[attempt] = record
                 _forget_oldest(self._attempts)
             record.future.add_done_callback(partial(self._settle, record))
@@ -176,6 +198,8 @@ class Jobs:
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take in one message of a worker, in the thread of Dask's client."""
         _, message = event
+        for executor in tuple(self._experiments):
+            executor.hear(message)
         with self._changed:
             record = self._attempts.get(message["attempt"])
             if record is None:

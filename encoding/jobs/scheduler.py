@@ -23,6 +23,8 @@ from encoding.runtime.progress import Cancelled
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+    from encoding.storage.store import Store
+
 CONNECT_SECONDS = 5.0
 REFUSED_SECONDS = 10.0  # in which a scheduler that did not answer is not asked again
 LOOK_SECONDS = 2.0  # between two looks at a cluster's workers
@@ -42,10 +44,11 @@ class Scheduler:
     ----------
     address : of the scheduler; None starts one on this machine.
     hear : callback for every ``(time, message)`` that a worker sends about its job.
+    n_workers : processes that a scheduler on this machine starts; by default those of :func:`encoding.jobs.serve.worker_environments`.
     """
 
-    def __init__(self, address: str | None, hear: Callable[[tuple[float, Any]], None]) -> None:
-        self._address, self._hear = address, hear
+    def __init__(self, address: str | None, hear: Callable[[tuple[float, Any]], None], *, n_workers: int | None = None) -> None:
+        self._address, self._hear, self._n_workers = address, hear, n_workers
         self._connecting = threading.Lock()
         self._client: Client | None = None
         self._cluster: Cluster | None = None
@@ -89,7 +92,7 @@ class Scheduler:
         from distributed import Client
 
         if self._address is None:
-            self._cluster = Cluster()
+            self._cluster = Cluster(n_workers=self._n_workers)
             return Client(self._cluster.address, timeout=CONNECT_SECONDS, security=self._cluster.security(), set_as_default=False)
         if self._refused is not None and time.monotonic() - self._refused[0] < REFUSED_SECONDS:
             raise ConnectionError(self._refused[1])
@@ -119,6 +122,15 @@ class Scheduler:
                 hint = "" if ready else f"None of the {len(workers)} workers of {self._address} takes fits; {start}"
             self._looked = (now, hint)
         return self._looked[1]
+
+    def n_ready(self) -> int:
+        """Number of connected workers that accept fits; 0 where the scheduler does not answer."""
+        client = self._client
+        try:
+            workers = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=LOOK_SECONDS)["workers"].values()
+        except (*GONE, AttributeError):
+            return 0
+        return sum(each.get("resources", {}).get("fit", 0) >= 1 for each in workers)
 
     def _disconnect(self) -> None:
         client, cluster, self._client, self._cluster = self._client, self._cluster, None, None
@@ -155,10 +167,17 @@ def note_ended(client: Client, attempt: str) -> None:
             client.sync(client.scheduler.log_event, topic=worker.ATTEMPTS, msg=message, callback_timeout=ANSWER_SECONDS)
 
 
-def submit(client: Client, attempt: str, work: bytes, store_root: str) -> Future:
-    """Queue an attempt for a worker with a free ``fit`` resource; joins it where another client has queued it already."""
-    arguments = (work, store_root, attempt, uuid4().hex, code_fingerprint())
-    return client.submit(worker.run, *arguments, key=attempt, resources={"fit": 1}, pure=False)
+def submit(client: Client, attempt: str, work: bytes, store: Store, *, again: bool = False, priority: int = 0) -> Future:
+    """Queue an attempt for a worker with a free ``fit`` resource; joins it where another client has queued it already.
+
+    Parameters
+    ----------
+    again : whether work that was lost with its worker may be done again.
+    priority : of work that waits; higher goes first.
+    """
+    submission = None if again else uuid4().hex
+    arguments = (work, str(store.root), attempt, submission, code_fingerprint(), store.identity())
+    return client.submit(worker.run, *arguments, key=attempt, resources={"fit": 1}, pure=False, priority=priority)
 
 
 def outcome(future: Future, doing: str) -> Outcome:

@@ -1,4 +1,4 @@
-"""The program behind :class:`encoding.jobs.cluster.Cluster`: a scheduler, and a worker process per GPU or one on the CPU.
+"""The program behind :class:`encoding.jobs.cluster.Cluster`: a scheduler, and a worker process per GPU, or one or more on the CPU.
 
 ``python -m encoding.jobs.serve SCRATCH`` keeps the workers' temporary files in the folder SCRATCH and removes it at the end.
 
@@ -34,9 +34,7 @@ async def serve(scratch: str) -> None:
     from distributed import Nanny, Scheduler
     from distributed.security import Security
 
-    from encoding.jobs.worker import gpus
-
-    parts = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus()] or [{}]
+    parts = worker_environments()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, str(max(1, CPU_COUNT // len(parts))))  # where Dask would set 1
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # threads that wait sleep at once: the web server and the browser want the cores
@@ -64,6 +62,25 @@ async def serve(scratch: str) -> None:
             await stack.enter_async_context(worker)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         _end(scratch)
+
+
+def worker_environments() -> list[dict[str, str]]:
+    """Environment variables of each worker process: one a GPU; on the CPU ``ENCODING_WORKERS`` of them, by default one.
+
+    One worker uses every core for one fit, which is what somebody who waits for it wants; several, with a share of the cores each, finish
+    an experiment sooner.
+
+    Raises
+    ------
+    ValueError
+        Where ENCODING_WORKERS is not a whole number of 1 or more.
+    """
+    from encoding.jobs.worker import gpus
+
+    wanted = os.environ.get("ENCODING_WORKERS") or "1"
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise ValueError(f"ENCODING_WORKERS must be a whole number of 1 or more, not {wanted!r}.")
+    return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus()] or [{}] * int(wanted)
 
 
 def _end(scratch: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.analysis.hyperparameter_search import SearchRequest, search
 from encoding.analysis.layer_sweep import Sweep, run
@@ -9,6 +11,8 @@ from encoding.analysis.learning_curve import has_curve, learning_curve
 from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets.doctor.cached import checkup
+from encoding.experiments.stages import OtherInputs, other_inputs
+from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
 from encoding.pipeline import fit
 from encoding.prediction.occlusion import OcclusionRequest, compute
@@ -28,6 +32,21 @@ def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "a
 def tune(request: SearchRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Search the parameters of a readout."""
     search(request.spec, store, n_trials=request.n_trials, vary=request.vary, seed=request.seed, report=report, device=device)
+
+
+@dataclass(frozen=True)
+class PlannedSearch:
+    """A search with the fingerprints of what it reads where it was submitted (:func:`encoding.experiments.graph.inputs_of`)."""
+
+    request: SearchRequest
+    inputs: tuple[tuple[str, str], ...]
+
+
+def tune_as_planned(planned: PlannedSearch, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Search the parameters of a readout where data and weights are those of the submitter; else OtherInputs says which are not."""
+    if text := other_inputs(planned.inputs, plan(planned.request.spec, store, report)):
+        raise OtherInputs(text)
+    tune(planned.request, store, report, device)
 
 
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:

@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -48,21 +49,28 @@ class OtherVersion(Exception):
     """The worker runs another version of the code than the web server."""
 
 
+class OtherStore(Exception):
+    """The worker does not see the Store of whoever submitted the work."""
+
+
 class WorkerDied(Exception):
     """The process that ran this attempt ended before the attempt did."""
 
 
-def run(work: bytes, store_root: str, attempt: str, submission: str, code: str) -> None:
+def run(work: bytes, store_root: str, attempt: str, submission: str | None, code: str, store_identity: str) -> None:
     """Run ``work``, a pickled task and its spec, in this worker as the named attempt.
 
     Parameters
     ----------
-    code : :func:`encoding.jobs.version.code_fingerprint` of the web server.
+    submission : name of this submission, of which only the first run is carried out; None where work that was lost with its worker is
+        to be done again.
+    code : :func:`encoding.jobs.version.code_fingerprint` of whoever submits.
+    store_identity : :meth:`encoding.storage.store.Store.identity` there.
 
     Raises
     ------
     TaskFailed
-        For any exception of the task, and where this worker runs other code than the web server, whose keys or numbers could differ.
+        For any exception of the task, and where this worker runs other code, whose keys or numbers could differ, or sees another Store.
     Cancelled
         When requested to stop.
     WorkerDied
@@ -71,11 +79,11 @@ def run(work: bytes, store_root: str, attempt: str, submission: str, code: str) 
     messages = Messages(attempt)
     _running[attempt] = False
     try:
-        if code != code_fingerprint():
-            raise OtherVersion(
-                "This worker runs another version of Encoding Explorer than the dashboard. Install the same one and restart it."
-            )
-        _begin_once(attempt, submission)
+        _check_surroundings(code, store_root, store_identity)
+        if submission is not None:
+            _begin_once(attempt, submission)
+        else:
+            messages.say_begun()
         messages.report(0.0, "Starting")
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, category, *_: messages.send(line=f"{category.__name__}: {message}")
@@ -90,6 +98,22 @@ def run(work: bytes, store_root: str, attempt: str, submission: str, code: str) 
         with _ending:
             del _running[attempt]
         messages.send(let_go=True)
+
+
+def _check_surroundings(code: str, store_root: str, store_identity: str) -> None:
+    """Raise where this worker runs other code than whoever submitted the work, or sees another Store."""
+    host = socket.gethostname()
+    if code != code_fingerprint():
+        raise OtherVersion(
+            f"This worker, on {host}, runs another version of Encoding Explorer than where the work was submitted. "
+            "Install the same one and restart it."
+        )
+    found = Store(store_root).identity(make=False)
+    if found != store_identity:
+        what = f"another Store at {store_root}" if found else f"no Store at {store_root}"
+        raise OtherStore(
+            f"This worker, on {host}, sees {what}. Give all machines one shared folder under the same path, through ENCODING_CACHE_DIR."
+        )
 
 
 class Messages:
@@ -125,6 +149,13 @@ class Messages:
     def send(self, **message: Any) -> None:
         """Publish an event about this attempt."""
         self._worker.log_event(PROGRESS, {"attempt": self._attempt, "worker": self._worker.address} | message)
+
+    def say_begun(self) -> None:
+        """Publish that the attempt begins, and wait until the scheduler has it: the process may die at any time from here."""
+        from distributed.utils import sync
+
+        message = {"attempt": self._attempt, "worker": self._worker.address, "begun": True}
+        sync(self._worker.loop, self._worker.scheduler.log_event, topic=PROGRESS, msg=message)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, None

@@ -37,6 +37,7 @@ Arrays = Mapping[str, np.ndarray]
 PROVENANCE = "provenance.json"
 DAMAGED = "damaged"  # the folder below a Store's root that damaged results are moved into
 LOCKS = "locks"
+IDENTITY = "identity"  # the file in a Store's root that names it
 READ_ONLY_ERRNOS = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 
@@ -103,6 +104,28 @@ class Store:
 
     def __contains__(self, key: str) -> bool:
         return (self.path(key) / PROVENANCE).exists()
+
+    def identity(self, *, make: bool = True) -> str:
+        """Return a random name of this Store, the same wherever its folder is mounted.
+
+        Parameters
+        ----------
+        make : whether a Store without one is given one; else its name is empty.
+
+        Raises
+        ------
+        StoreReadOnly where it has none yet and cannot be written to. OSError where it cannot be read now.
+        """
+        path = self.root / IDENTITY
+        if make and not path.exists():
+            with self.lock(IDENTITY):
+                if not path.exists():
+                    with atomic.atomic_file(path, "w") as file:
+                        file.write(secrets.token_hex(16))
+        if not path.exists():
+            return ""
+        with open_regular(path) as file:
+            return file.read().decode()
 
     def get(self, key: str) -> StoredArrays | None:
         """Read the arrays of a result; None where there is none or it is damaged.

@@ -1,0 +1,322 @@
+"""Experiments on real worker processes: the same table as in one process, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from encoding import FitSpec, Store, fit
+from encoding.experiments import Experiment, run_experiment
+from encoding.experiments.graph import Task, compile_graph
+from encoding.experiments.progress import Run
+from encoding.jobs import Jobs, graph_executor, scheduler
+from encoding.jobs.graph_executor import GraphExecutor
+from tests.encoding.jobs.test_jobs import dask_cluster
+
+pytestmark = pytest.mark.timeout(300)
+
+N_IMAGES = 40
+PATIENCE = 120.0  # a worker that was killed imports torch again
+WORKER = ["--nthreads", "1", "--resources", "fit=1", "--preload", "encoding.jobs.worker"]
+GRID = Experiment(
+    base=FitSpec(dataset="squares", subject="ann", backbone="pixels", layers=("rgb",), n_components=4, split="holdout:0.75:5"),
+    vary={"subject": ["ann", "bob"], "readout": ["ridge", "ols"]},
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data(tmp_path_factory):
+    """A data set of one's own that workers can open, too: two subjects, 40 images of 8 x 8 pixels each."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENCODING_DATA_DIR", str(folder))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        (folder / "squares" / "images").mkdir(parents=True)
+        pixels = rng.integers(0, 255, (N_IMAGES, 8, 8, 3), dtype=np.uint8)
+        for number, image in enumerate(pixels):
+            Image.fromarray(image).save(folder / "squares" / "images" / f"{number:03d}.png")
+        text = 'title = "Squares"\nsimulated = true\n[stimuli]\nfolder = "images"\n'
+        for name in ("ann", "bob"):
+            Y = pixels.reshape(N_IMAGES, -1) @ rng.normal(size=(192, 6)) / 500 + rng.normal(size=(N_IMAGES, 6))
+            np.save(folder / "squares" / f"{name}.npy", Y.astype(np.float32))
+            text += f'[subjects.{name}]\nresponses = "{name}.npy"\n'
+        (folder / "squares" / "dataset.toml").write_text(text)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def expected(data, tmp_path_factory):
+    """The table of the grid, computed in this process."""
+    return table_of(run_experiment(GRID, Store(tmp_path_factory.mktemp("serial")), device="cpu"))
+
+
+def until(happened):
+    """Wait for something to become true, and return it."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := happened()):
+        assert time.monotonic() < deadline, "It never happened."
+        time.sleep(0.05)
+    return answer
+
+
+def table_of(result):
+    assert [cell.error for cell in result.status.cells] == [""] * len(result.cells)
+    return result.table().drop(columns="seconds")
+
+
+@pytest.fixture(scope="module")
+def jobs(data, tmp_path_factory):
+    jobs = Jobs(tmp_path_factory.mktemp("store"), n_workers=2)
+    yield jobs
+    jobs.close()
+
+
+@pytest.fixture(autouse=True)
+def empty(request):
+    """Every test begins with an empty Store where it shares the workers."""
+    if "jobs" in request.fixturenames:
+        store = request.getfixturevalue("jobs")._store
+        for key in store.keys():  # noqa: SIM118 - a Store is no dict
+            store.remove(key)
+
+
+def test_two_workers_give_the_table_of_one_process_bit_for_bit(jobs, expected):
+    runs = []
+    result = run_experiment(GRID, jobs._store, executor=jobs.carry_out, watch=runs.append)
+    assert table_of(result).equals(expected)
+    assert runs[0].n_workers == 2 and runs[0].finished
+    images = [key for key in jobs._store.keys() if key.startswith("features-")]  # noqa: SIM118
+    assert len(images) == 1  # both subjects saw the same ones
+
+
+def test_a_fit_of_an_experiment_is_found_by_a_fit_and_the_other_way_round(jobs):
+    spec = GRID.specs()[0]
+    fit(spec, jobs._store, device="cpu")
+    graph = compile_graph(GRID.cells(), jobs._store)
+    assert len([task for task in graph.tasks.values() if task.stage == "fit"]) == len(GRID.specs()) - 1
+    run_experiment(GRID, jobs._store, executor=jobs.carry_out)
+    assert all(fit(each, jobs._store).cached for each in GRID.specs())
+
+
+def slow_fits(task: Task, store: Store, report, device) -> None:
+    """Stands in for the worker's part: a fit takes long and reports."""
+    from encoding.experiments.stages import run_task
+
+    for step in range(2000 if task.stage == "fit" else 0):
+        report(step / 2000, "slowly")
+        time.sleep(0.02)
+    run_task(task, store, report, device)
+
+
+def die_once(task: Task, store: Store, report, device) -> None:
+    """The worker's process dies at its first fit."""
+    import os
+    import signal
+
+    from encoding.experiments.stages import run_task
+
+    if task.stage == "fit" and not (trace := store.root / "died").exists():
+        trace.touch()
+        report(0.5, "filling memory")
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGKILL)
+    run_task(task, store, report, device)
+
+
+def die_at_one(task: Task, store: Store, report, device) -> None:
+    """The worker's process dies whenever it fits ols to one subject."""
+    import os
+    import signal
+
+    from encoding.experiments.stages import run_task
+
+    if task.stage == "fit" and (task.spec.readout, task.spec.subject) == ("ols", "ann"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    run_task(task, store, report, device)
+
+
+def test_cancelling_stops_all_within_seconds_and_leaves_the_workers_to_others(jobs, monkeypatch):
+    monkeypatch.setattr(graph_executor, "run_task", slow_fits)
+    runs = []
+    thread = threading.Thread(target=run_experiment, args=(GRID, jobs._store), kwargs={"executor": jobs.carry_out, "watch": runs.append})
+    thread.start()
+    until(lambda: runs and any(cell.stage == "fit" for cell in runs[0].status().cells))
+    runs[0].cancel()
+    thread.join(PATIENCE)
+    assert not thread.is_alive() and {cell.state for cell in runs[0].status().cells} == {"cancelled"}
+    client = jobs._scheduler.connect()
+    until(lambda: not any(client.processing().values()))
+    monkeypatch.undo()
+    assert run_experiment(GRID, jobs._store, executor=jobs.carry_out).status.count("done") == len(GRID.specs())
+
+
+def test_a_single_fit_goes_before_the_tasks_that_wait(jobs, monkeypatch):
+    """With both workers busy, what is submitted last but with a higher priority runs before the rest."""
+    submitted = []
+    submit = scheduler.submit
+    monkeypatch.setattr(scheduler, "submit", lambda *about, **how: submitted.append(how.get("priority", 0)) or submit(*about, **how))
+    run_experiment(GRID, jobs._store, executor=jobs.carry_out)
+    assert set(submitted) == {graph_executor.PRIORITY, graph_executor.LATE_PRIORITY} and max(submitted) < 0
+
+
+def test_a_scheduler_that_is_killed_and_starts_again_gives_the_same_table(data, tmp_path, expected, monkeypatch):
+    """The embedded scheduler dies with its workers in the middle of a fit; another takes its place."""
+    monkeypatch.setattr(graph_executor, "run_task", slow_fits)
+    jobs, runs, found = Jobs(tmp_path / "store"), [], []
+
+    def work():
+        found.append(run_experiment(GRID, jobs._store, executor=jobs.carry_out, watch=runs.append))
+
+    thread = threading.Thread(target=work)
+    try:
+        thread.start()
+        until(lambda: runs and any(cell.stage == "fit" for cell in runs[0].status().cells))
+        monkeypatch.undo()
+        monkeypatch.setenv("ENCODING_DATA_DIR", str(data))
+        psutil.Process(jobs._scheduler._cluster._process.pid).kill()
+        thread.join(PATIENCE)
+        assert table_of(found[0]).equals(expected)
+    finally:
+        jobs.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(data, tmp_path_factory):
+    """A scheduler and a worker, as docs/shared_server.md says."""
+    with dask_cluster(tmp_path_factory.mktemp("cluster"), WORKER) as address:
+        yield address
+
+
+def test_two_people_on_a_cluster_share_their_work(cluster, tmp_path, expected):
+    one, two = (Jobs(tmp_path / "store", address=cluster) for _ in range(2))
+    other = replace(GRID, vary={**GRID.vary, "readout": ["ridge", "ols", "knn"]})
+    results = {}
+
+    def work(name, jobs, grid):
+        results[name] = run_experiment(grid, jobs._store, executor=jobs.carry_out)
+
+    threads = [threading.Thread(target=work, args=about) for about in (("one", one, GRID), ("two", two, other))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert table_of(results["one"]).equals(expected)
+        assert results["two"].status.count("done") == len(other.specs())
+    finally:
+        one.close()
+        two.close()
+
+
+def failures(jobs):
+    result = run_experiment(Experiment(base=GRID.specs()[0]), jobs._store, executor=jobs.carry_out)
+    return {(cell.error_kind, cell.error) for cell in result.status.cells}
+
+
+def test_a_worker_that_sees_another_store_refuses_and_says_so(cluster, tmp_path):
+    jobs = Jobs(tmp_path / "store", address=cluster)
+    jobs._store.identity = lambda: "another"
+    try:
+        [(kind, message)] = failures(jobs)
+        assert kind == "OtherStore" and f"no Store at {tmp_path / 'store'}" in message and "ENCODING_CACHE_DIR" in message
+        del jobs._store.identity
+        jobs._store.identity()
+        jobs._store.identity = lambda: "another"
+        [(kind, message)] = failures(jobs)
+        assert kind == "OtherStore" and f"another Store at {tmp_path / 'store'}" in message
+    finally:
+        jobs.close()
+
+
+def test_a_worker_with_other_data_refuses_and_names_them(cluster, tmp_path, data, monkeypatch):
+    """The submitter's folder holds other responses of the same name."""
+    import shutil
+
+    theirs = tmp_path / "data"
+    shutil.copytree(data, theirs)
+    np.save(theirs / "squares" / "ann.npy", np.load(theirs / "squares" / "ann.npy") + 1)
+    monkeypatch.setenv("ENCODING_DATA_DIR", str(theirs))
+    jobs = Jobs(tmp_path / "store", address=cluster)
+    try:
+        [(kind, message)] = failures(jobs)
+        assert kind == "OtherInputs" and "sees other responses of squares ann" in message and "weights" not in message
+    finally:
+        jobs.close()
+
+
+def test_a_worker_of_another_version_refuses(jobs, monkeypatch):
+    monkeypatch.setattr(scheduler, "code_fingerprint", lambda: "another")
+    [(kind, message)] = failures(jobs)
+    assert kind == "OtherVersion" and "another version of Encoding Explorer" in message
+
+
+def test_without_a_scheduler_the_experiment_ends_at_once_and_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, "CONNECT_SECONDS", 0.5)
+    jobs = Jobs(tmp_path / "store", address="tcp://127.0.0.1:9")
+    with pytest.raises(ConnectionError, match="No Dask scheduler answers"):
+        run_experiment(GRID, jobs._store, executor=jobs.carry_out)
+    jobs.close()
+
+
+def test_a_cluster_without_workers_is_noted(data, tmp_path):
+    with dask_cluster(tmp_path, []) as address:
+        jobs, runs = Jobs(tmp_path / "store", address=address), []
+        thread = threading.Thread(
+            target=run_experiment, args=(GRID, jobs._store), kwargs={"executor": jobs.carry_out, "watch": runs.append}
+        )
+        thread.start()
+        try:
+            until(lambda: runs and f"None of the 0 workers of {address} takes fits" in runs[0].status().note)
+        finally:
+            runs[0].cancel()
+            thread.join(PATIENCE)
+            jobs.close()
+
+
+def test_messages_of_other_work_are_not_taken_in(data, tmp_path):
+    store = Store(tmp_path / "store")
+    executor = GraphExecutor(None, Run(compile_graph(GRID.cells(), store)), store)
+    executor.hear({"attempt": "study-1#1", "worker": "tcp://…", "fraction": 0.5, "text": "half"})
+    assert executor._events.empty()
+
+
+@pytest.mark.parametrize("wanted", ["0", "two", "-1"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(monkeypatch, wanted):
+    from encoding.jobs.serve import worker_environments
+
+    monkeypatch.setenv("ENCODING_WORKERS", wanted)
+    with pytest.raises(ValueError, match=f"not '{wanted}'"):
+        worker_environments()
+
+
+def test_workers_share_the_cores(monkeypatch):
+    from encoding.jobs import worker
+    from encoding.jobs.serve import worker_environments
+
+    monkeypatch.setattr(worker, "gpus", lambda: [])
+    monkeypatch.setenv("ENCODING_WORKERS", "3")
+    assert worker_environments() == [{}] * 3
+    monkeypatch.setattr(worker, "gpus", lambda: ["GPU-a", "GPU-b"])
+    assert worker_environments() == [{"CUDA_VISIBLE_DEVICES": "GPU-a"}, {"CUDA_VISIBLE_DEVICES": "GPU-b"}]
+
+
+def test_a_worker_that_dies_loses_only_its_task(jobs, expected, monkeypatch):
+    monkeypatch.setattr(graph_executor, "run_task", die_once)
+    result = run_experiment(GRID, jobs._store, executor=jobs.carry_out)
+    assert (jobs._store.root / "died").exists()
+    assert table_of(result).equals(expected)
+
+
+def test_a_task_that_kills_its_workers_fails_alone(jobs, monkeypatch):
+    monkeypatch.setattr(graph_executor, "run_task", die_at_one)
+    monkeypatch.setattr(graph_executor, "MOST_DEATHS", 2)
+    result = run_experiment(GRID, jobs._store, executor=jobs.carry_out)
+    failed = [(cell.cell.label, state.error_kind) for cell, state in zip(result.cells, result.status.cells, strict=True) if state.error]
+    assert failed == [("ann · ols", "WorkerDied")]
+    assert result.status.count("done") == len(GRID.specs()) - 1
