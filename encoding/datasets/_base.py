@@ -194,6 +194,13 @@ class Dataset(ABC):
         """Whether :meth:`open` would return without one-time work, so that a page may call it."""
         return True
 
+    def watched(self, subject: str) -> list[Path]:
+        """List files and folders, few enough to look at often, of which a change means that the subject is to be opened anew.
+
+        Of images and clips these are the folders, in which one that is added, removed or replaced shows.
+        """
+        return []
+
     def where(self) -> str:
         """One line on where the data are, or how to get them."""
         return ""

@@ -126,6 +126,10 @@ class Algonauts2021(Dataset):
         needed = (key, _surface_key(key)) if subject.endswith(FULL) else (key,)
         return all(one in store for one in needed)
 
+    def watched(self, subject: str) -> list[Path]:
+        layout, files = self._layout(subject)
+        return [layout.clips, layout.marker, *files.values()]
+
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
         """Open a subject. On first use its pickles are converted; the averaged responses are kept in ``store`` and memory-mapped."""
         layout, files = self._layout(subject)

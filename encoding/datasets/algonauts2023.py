@@ -113,6 +113,13 @@ class Algonauts2023(Dataset):
         responses = [layout.responses(hemi) for hemi in HEMIS]
         return is_remembered(images, store) and all(responses_are_known(path, store) for path in responses)
 
+    def watched(self, subject: str) -> list[Path]:
+        layout = self._layout(subject)
+        masks = [layout.mask(hemi) for hemi in HEMIS] + [layout.names(roi_class) for roi_class in ROI_CLASSES]
+        masks += [layout.labels(hemi, roi_class) for hemi in HEMIS for roi_class in ROI_CLASSES]
+        ceilings = [path for folder in layout.ceilings for path in (folder, *folder.glob("*"))]
+        return [layout.training_images, layout.test_images, *(layout.responses(hemi) for hemi in HEMIS), layout.marker, *masks, *ceilings]
+
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
         """Open a subject. On first use all files are read once for checks and fingerprints, which ``store`` remembers."""
         layout = self._layout(subject)

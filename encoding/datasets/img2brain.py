@@ -102,6 +102,10 @@ class Img2Brain(Dataset):
         images = [path for folder in (layout.training_images, layout.test_images) if folder.is_dir() for path in list_images(folder)]
         return is_remembered(images, store) and responses_are_known(layout.responses, store)
 
+    def watched(self, subject: str) -> list[Path]:
+        layout = self._checked(subject)
+        return [layout.training_images, layout.test_images, layout.responses, layout.marker]
+
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
         """Open the subject. On first use all files are read once for checks and fingerprints, which ``store`` remembers."""
         layout = self._checked(subject)

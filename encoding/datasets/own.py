@@ -78,6 +78,15 @@ class OwnDataset(Dataset):
             return False
         return is_remembered(images, store) and all(responses_are_known(path, store) for path in files.responses.values())
 
+    def watched(self, subject: str) -> list[Path]:
+        files = self._files(subject)
+        places = (files.places.mask, *files.places.files.values()) if files.places else ()
+        regions = (about.path for block in files.rois.values() for about in block.values())
+        maps = (path for each in (files.ceiling, files.ncsnr) for path in (each or {}).values())
+        others = (files.images.folder, files.images.files, files.images.unlabelled, files.averaged, files.repeats, files.groups)
+        every = (self.path, *files.responses.values(), *places, *regions, *maps, *others)
+        return list(dict.fromkeys(path for path in every if isinstance(path, Path)))
+
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
         """Open a subject. On first use all files are read once for checks and fingerprints, which ``store`` remembers."""
         files = self._files(subject)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -65,12 +66,23 @@ class _NotReady(Exception):
 def opened(dataset: str, subject: str) -> Subject | None:
     """Open a subject, shared by all pages and sessions; None while a job has to simulate or convert it first.
 
-    Its files are looked at every :data:`SECONDS_BETWEEN_CHECKS`, not at each rerun: there may be ten thousand.
+    A change of a file that is :meth:`watched <encoding.datasets.Dataset.watched>` is noticed at once. Each single image is looked at
+    every :data:`SECONDS_BETWEEN_CHECKS`: there may be ten thousand.
     """
+    known = DATASETS[dataset]
     try:
-        return _opened(dataset, subject)
+        return _opened(dataset, subject, tuple(map(_state, known.watched(subject) if subject in known.subjects() else ())))
     except _NotReady:
         return None
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Modification time, change time, size and inode of a file or folder; empty where it is missing."""
+    try:
+        about = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino
 
 
 def has_repeats(dataset: str, subject: str) -> bool:
@@ -83,7 +95,7 @@ def has_repeats(dataset: str, subject: str) -> bool:
 
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_CHECKS, max_entries=8, show_spinner=False)
-def _opened(dataset: str, subject: str) -> Subject:
+def _opened(dataset: str, subject: str, state: tuple[tuple[int, ...], ...]) -> Subject:
     known = DATASETS[dataset]
     if not known.is_ready(subject, store()):
         raise _NotReady

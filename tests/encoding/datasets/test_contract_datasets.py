@@ -1,5 +1,9 @@
 """What every data set promises, asked of every registered one: written by ``simulate``, opened, examined, fitted to a recovered truth."""
 
+import builtins
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,6 +62,26 @@ def written(tmp_path_factory):
 
 def test_every_registered_data_set_is_asked(written):
     assert set(DATASETS) == set(SUBJECTS)
+
+
+@pytest.mark.parametrize("name", [name for name in SUBJECTS if name != "demo"])
+def test_every_file_that_opening_reads_is_watched_for_changes(name, written, monkeypatch):
+    root, store = written
+    for subject in SUBJECTS[name]:
+        read, original = set(), io.open
+
+        def note(file, mode="r", *args, original=original, read=read, **more):
+            if isinstance(file, str | Path) and Path(file).is_relative_to(root) and Path(file).suffix not in (".png", ".jpg", ".mp4"):
+                read.add(Path(file))
+            return original(file, mode, *args, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(io, "open", note)
+            patch.setattr(builtins, "open", note)
+            DATASETS[name].open(subject, Store(store.root / "another"))
+        watched = DATASETS[name].watched(subject)
+        assert read <= set(watched) and len(watched) < 100
+        assert read and any(path.is_dir() for path in watched)
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

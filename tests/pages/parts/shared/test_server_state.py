@@ -48,3 +48,14 @@ def test_an_edited_mask_reaches_an_open_page_once_its_files_are_looked_at_again(
     server_state._opened.clear()  # a few seconds later
     page.run()
     assert not page.exception and "Mean of driven (8 vertices)" in [each.value for each in page.subheader]
+
+
+def test_a_changed_file_is_noticed_at_the_next_look_and_an_unchanged_one_costs_no_opening(tmp_path, tiny, monkeypatch):
+    (tmp_path / "mask.npy").write_text("a")
+    opened = []
+    monkeypatch.setattr(tiny, "watched", lambda subject: [tmp_path / "mask.npy", tmp_path / "missing.npy"])
+    monkeypatch.setattr(tiny, "open", lambda *args: opened.append(args) or tiny.subject)
+    for n_openings, change in ((1, None), (1, None), (2, "mask.npy"), (2, None), (3, "missing.npy"), (3, None)):
+        if change:
+            (tmp_path / change).write_text("other")
+        assert server_state.opened("tiny", "subj01") is tiny.subject and len(opened) == n_openings
