@@ -17,19 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from encoding.analysis.optuna_study import EpochCallback, Space, begin, counted, opened, shares_of_variance, tables, try_one
+from encoding.analysis.search_objective import SearchObjective, validation_fold
 from encoding.evaluation.scores import SCORES_VERSION
-from encoding.evaluation.splits import Fold, inner_folds
 from encoding.fits.plan import Plan, plan
-from encoding.fits.resources import preflight
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import TargetGroup
-from encoding.fits.training_data import bands_of, training_rows
-from encoding.pipeline import extra_subject_rows, extract_features, reduce_features, score_group
-from encoding.readouts import READOUTS, BadOption, Options, Training, search_space
-from encoding.readouts._moments import MOMENTS_VERSION, Moments
+from encoding.readouts import READOUTS, BadOption, search_space
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import unknown
@@ -42,7 +35,6 @@ if TYPE_CHECKING:
 
 SEARCH_VERSION = 1
 N_TRIALS = 30
-N_FIFTHS, VALIDATION_SEED = 5, 1  # the readout's own inner folds have the seed 0
 
 
 class NothingFound(RuntimeError):
@@ -173,8 +165,8 @@ def search(
         begin(path)
         with opened(path, "rw") as study:
             if len(counted(study)) < n_trials:
-                judge = _Objective.of(fit_plan, store, subprogress(report, 0.1, 0.3), choose_device(device))
-                _try_all(study, judge, space, n_trials, seed, subprogress(report, 0.3, 1))
+                objective = SearchObjective.of(fit_plan, store, subprogress(report, 0.1, 0.3), choose_device(device))
+                _try_all(study, objective, space, n_trials, seed, subprogress(report, 0.3, 1))
     result = _read(path, spec, space)
     if not result.best:
         raise NothingFound(f"None of {len(result.trials)} trials gave a value. The last: {result.trials['error'].iloc[-1]}")
@@ -220,7 +212,7 @@ def space_of(spec: FitSpec, vary: Sequence[str] = ()) -> Space:
 
 def search_key(fit_plan: Plan, space: Space, seed: int) -> str:
     """Key of a search: a digest of everything that determines its trials except their number, so that it can be extended."""
-    fold = judged_fold(fit_plan)
+    fold = validation_fold(fit_plan)
     return digest(
         "search",
         SEARCH_VERSION,
@@ -238,95 +230,9 @@ def study_path(fit_plan: Plan, space: Space, seed: int, store: Store) -> Path:
     return store.root / "search" / f"{search_key(fit_plan, space, seed)}.db"
 
 
-def judged_fold(fit_plan: Plan) -> Fold:
-    """Split the first fold's training rows into four fifths for training (``train``) and one fifth for validation (``test``).
-
-    Repeats of one stimulus stay on the same side.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than five different stimuli.
-    """
-    train = fit_plan.folds[0].train
-    held_out = inner_folds(fit_plan.subject.groups[train], N_FIFTHS, VALIDATION_SEED) == 0
-    return Fold(train=train[~held_out], test=train[held_out])
-
-
-@dataclass(frozen=True)
-class _Objective:
-    """Fits a readout with some parameters and says how good it is."""
-
-    fit_plan: Plan
-    fold: Fold
-    Z: np.ndarray | None
-    bands: tuple[int, ...]
-    extra_subjects: tuple[Training, ...]
-    store: Store
-    device: str
-
-    @classmethod
-    def of(cls, fit_plan: Plan, store: Store, report: Report, device: str) -> _Objective:
-        preflight(fit_plan, store, device).check()
-        first, fold = fit_plan.folds[0], judged_fold(fit_plan)
-        if not fit_plan.readout.uses_components:
-            return cls(fit_plan, fold, None, (), (), store, device)
-        plans = (fit_plan, *fit_plan.extra_subjects)
-        for number, each in enumerate(plans):
-            extract_features(each, store, subprogress(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans)), device)
-        Z = reduce_features(fit_plan, first, store, subprogress(report, 0.6, 1), device)
-        unseen = replace(fit_plan, folds=[Fold(first.train, np.union1d(first.test, fold.test))])  # no subject learns these images
-        extra_subjects = tuple(extra_subject_rows(unseen, other, 0, Z, store, device) for other in fit_plan.extra_subjects)
-        return cls(fit_plan, fold, Z, bands_of(fit_plan, first, store), extra_subjects, store, device)
-
-    def value(self, options: Options, on_epoch: EpochCallback, report: Report) -> float:
-        """The mean r over all vertices on the validation rows, those left out that do not vary there.
-
-        ``on_epoch`` receives the epochs of the largest part.
-        """
-        fit_plan, target_groups = replace(self.fit_plan, options=options), sorted(self.fit_plan.target_groups, key=_n_targets, reverse=True)
-        r = []
-        for number, target_group in enumerate(target_groups):
-            subreport = subprogress(report, number / len(target_groups), (number + 1) / len(target_groups))
-            subreport(0, f"fitting {_n_targets(target_group):,} vertices of {target_group.name}")
-            data = self._data(fit_plan, target_group, None if number else on_epoch)
-            model = fit_plan.readout.fit(data, options, device=self.device, report=subreport)
-            scores = score_group(fit_plan, self.fold, target_group, self.Z, model, (), silent)
-            r += [values["r"] for values in scores.values()]
-        r = np.concatenate(r)
-        if not np.isfinite(r).any():
-            raise ValueError("No vertex varies over the validation rows, so there is nothing to judge a search by.")
-        return float(np.nanmean(r))
-
-    def _data(self, fit_plan: Plan, target_group: TargetGroup, on_epoch: EpochCallback | None) -> Moments | Training:
-        if not fit_plan.readout.uses_moments:
-            return training_rows(fit_plan, self.fold, target_group, self.Z, extra_subjects=self.extra_subjects, on_epoch=on_epoch)
-        sums = [
-            self._sums(fit_plan, hemi).targets(slice(None) if target_group.whole else columns)
-            for hemi, columns in target_group.columns.items()
-        ]
-        return sums[0] if len(sums) == 1 else Moments.side_by_side(sums)
-
-    def _sums(self, fit_plan: Plan, hemi: str) -> Moments:
-        """The moments of the four fifths, kept in the Store."""
-
-        def make() -> dict[str, np.ndarray]:
-            Y, inner = fit_plan.subject.responses[hemi], fit_plan.inner(self.fold)
-            sums = Moments.of(self.Z, Y, inner, rows=self.fold.train, device=self.device)
-            return replace(sums, bands=self.bands).arrays()
-
-        components = [fit_plan.components_key(fit_plan.folds[0], layers) for layers in fit_plan.spaces]
-        key = digest("moments", MOMENTS_VERSION, components=components, of=fit_plan.moments_key(self.fold, hemi))
-        return Moments.from_arrays(self.store.memo(key, make, fit_plan.made_from(device=self.device, components=components, hemi=hemi)))
-
-
-def _n_targets(target_group: TargetGroup) -> int:
-    return sum(map(len, target_group.columns.values()))
-
-
-def _try_all(study: optuna.Study, judge: _Objective, space: Space, n_trials: int, seed: int, report: Report) -> None:
+def _try_all(study: optuna.Study, objective: SearchObjective, space: Space, n_trials: int, seed: int, report: Report) -> None:
     """Trials until there are enough of them."""
-    defaults, n_before = asdict(judge.fit_plan.options), len(done := counted(study))
+    defaults, n_before = asdict(objective.fit_plan.options), len(done := counted(study))
     while len(done) < n_trials:
         values = [trial.value for trial in done if trial.state.name == "COMPLETE"]
         text = f"trial {len(done) + 1} of {n_trials}" + (f", best r {max(values):.3f}" if values else "")
@@ -336,7 +242,7 @@ def _try_all(study: optuna.Study, judge: _Objective, space: Space, n_trials: int
         subreport(0, "choosing parameters")
 
         def value(chosen: dict[str, Any], on_epoch: EpochCallback, subreport: Report = subreport) -> float:
-            return judge.value(judge.fit_plan.readout.read(defaults | chosen), on_epoch, subreport)
+            return objective.value(objective.fit_plan.readout.read(defaults | chosen), on_epoch, subreport)
 
         try_one(study, done, space, defaults, seed, value)
         done = counted(study)

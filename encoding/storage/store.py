@@ -10,7 +10,6 @@ An error of the system (EIO, ESTALE, ENOMEM, EMFILE, EACCES …) is raised with 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import secrets
@@ -26,15 +25,15 @@ import numpy as np
 
 from encoding.runtime.progress import Report, silent
 from encoding.storage import atomic
-from encoding.storage.files import DAMAGE_ERRNOS, open_regular, passing_errors_of
+from encoding.storage.files import open_regular, passing_errors_of
 from encoding.storage.keys import stage_of
 from encoding.storage.locks import InUse, file_lock
 from encoding.storage.npy import read_npy, write_npy
 from encoding.storage.provenance import environment
+from encoding.storage.verification import PROVENANCE, Damage, check_file, checksum, file_state, layout, read_provenance
 
 Arrays = Mapping[str, np.ndarray]
 
-PROVENANCE = "provenance.json"
 DAMAGED = "damaged"  # the folder below a Store's root that damaged results are moved into
 LOCKS = "locks"
 IDENTITY = "identity"  # the file in a Store's root that names it
@@ -52,10 +51,6 @@ class StoreFull(OSError):
 
 class StoreReadOnly(OSError):
     """The Store may be read but not written to."""
-
-
-class Damage(ValueError):
-    """A stored result is not what was written. The message says how."""
 
 
 class StoredArrays(Mapping[str, np.ndarray]):
@@ -159,23 +154,7 @@ class Store:
             if os.path.lexists(self.path(key)) and not self._is_half_removed(key):
                 raise Damage(f"{key} has no {PROVENANCE}")
             return None
-        try:
-            with open_regular(path) as file:
-                provenance = json.loads(file.read())
-        except FileNotFoundError:  # removed meanwhile
-            return None
-        except OSError as error:
-            if error.errno in DAMAGE_ERRNOS:
-                raise Damage(f"{PROVENANCE}: {error.strerror}") from error
-            raise
-        except (ValueError, RecursionError) as error:
-            raise Damage(f"{PROVENANCE} cannot be read: {type(error).__name__}") from error
-        if not isinstance(provenance, dict) or provenance.get("key") != key:
-            raise Damage(f"{PROVENANCE} is not that of {key}")
-        files = provenance.get("files")
-        if not isinstance(provenance.get("made_from"), dict) or not isinstance(files, dict) or not all(map(_is_listing, files.items())):
-            raise Damage(f"{PROVENANCE} lacks what every result has")
-        return provenance
+        return read_provenance(path, key)
 
     def put(self, key: str, arrays: Arrays, made_from: Mapping[str, Any]) -> None:
         """Write a result. Where another process wrote the same key first, its copy stays."""
@@ -198,9 +177,9 @@ class Store:
             yield scratch
             about = {"key": key, "made_from": dict(made_from), "seconds": time.perf_counter() - started} | environment()
             paths = sorted(scratch.glob("*.npy"))
-            about |= {"files": {path.stem: _fingerprint(path) for path in paths}, "arrays": {path.stem: _layout(path) for path in paths}}
+            about |= {"files": {path.stem: checksum(path) for path in paths}, "arrays": {path.stem: layout(path) for path in paths}}
             (scratch / PROVENANCE).write_text(json.dumps(about, indent=1, sort_keys=True))
-            states = {path.name: _state(path) for path in paths}
+            states = {path.name: file_state(path) for path in paths}
             _rename(scratch, target)
             self._sound |= {target / name: state for name, state in states.items()}  # their checksums were taken a moment ago
 
@@ -352,49 +331,9 @@ class Store:
         if provenance is None:
             return None
         for name, about in provenance["files"].items():
-            self._check(self.path(key) / f"{name}.npy", about, provenance.get("arrays", {}).get(name))
+            path = self.path(key) / f"{name}.npy"
+            self._sound[path] = check_file(path, about, provenance.get("arrays", {}).get(name), known=self._sound.get(path))
         return StoredArrays(self.path(key), {name: about["bytes"] for name, about in provenance["files"].items()})
-
-    def _check(self, path: Path, about: Mapping[str, Any], layout: Any) -> None:
-        try:
-            with passing_errors_of(path):
-                state = _state(path)
-                if self._sound.get(path) == state:
-                    return
-                if state[1] != about["bytes"] or _fingerprint(path) != dict(about):
-                    raise Damage(f"{path.name} is not what was written")
-                if layout is not None and _layout(path) != layout:
-                    raise Damage(f"{path.name} has another shape than what was written")
-                read_npy(path, mapped_from=0)
-        except OSError as error:
-            if error.errno in DAMAGE_ERRNOS:
-                raise Damage(f"{path.name}: {error.strerror}") from error
-            raise
-        except Damage:
-            raise
-        except ValueError as error:
-            raise Damage(str(error)) from error
-        self._sound[path] = state
-
-
-def _is_listing(entry: tuple[Any, Any]) -> bool:
-    name, about = entry
-    return isinstance(about, dict) and set(about) == {"bytes", "sha256"} and Path(name).name == name
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    about = path.stat()
-    return about.st_mtime_ns, about.st_size, about.st_ino
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with open_regular(path) as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _layout(path: Path) -> list[Any]:
-    array = read_npy(path, mapped_from=0)
-    return [list(array.shape), array.dtype.str]
 
 
 def _rename(scratch: Path, target: Path) -> None:

@@ -12,8 +12,9 @@ from sklearn.linear_model import Ridge
 
 import encoding.analysis.hyperparameter_search as search_module
 from encoding import READOUTS, Store
-from encoding.analysis.hyperparameter_search import NothingFound, judged_fold, search, stored_search, study_path
+from encoding.analysis.hyperparameter_search import NothingFound, search, stored_search, study_path
 from encoding.analysis.optuna_study import begin, opened
+from encoding.analysis.search_objective import validation_fold
 from encoding.cli import parser
 from encoding.cli.fitting import spec_from
 from encoding.fits.plan import plan
@@ -150,7 +151,7 @@ def same(found, other):
 def test_a_value_is_the_mean_r_of_scikit_learns_ridge_on_the_fifth_set_aside(planted, store, spec):
     found = search(spec, store, n_trials=4)
     planned = plan(spec, store)
-    fold = judged_fold(planned)
+    fold = validation_fold(planned)
     assert len(fold.test) == len(planned.folds[0].train) // 5
     assert sorted([*fold.train, *fold.test]) == list(planned.folds[0].train)
     X = planted.subject.stimuli.pixels.transpose(0, 3, 1, 2).reshape(120, -1) / 255
@@ -179,7 +180,7 @@ def test_responses_to_test_pictures_are_never_read(planted, store, tmp_path, spe
 
 def test_responses_to_validation_pictures_are_not_learned_from(planted, store, tmp_path):
     search(SIGNED, store, n_trials=1)
-    rows = judged_fold(plan(SIGNED, store)).test
+    rows = validation_fold(plan(SIGNED, store)).test
     changed = {hemi: Y.copy() for hemi, Y in planted.subject.responses.items()}
     for Y in changed.values():
         Y[rows] += 1000
@@ -192,7 +193,7 @@ def test_responses_to_validation_pictures_are_not_learned_from(planted, store, t
 
 def test_repeats_of_a_picture_are_never_on_both_sides(planted, store):
     planted.change(groups=np.arange(120) // 3)
-    fold = judged_fold(plan(SIGNED, store))
+    fold = validation_fold(plan(SIGNED, store))
     assert not set(fold.train // 3) & set(fold.test // 3)
 
 
@@ -232,7 +233,7 @@ def test_company_learns_neither_test_nor_validation_pictures(planted, store, mon
     search(spec, store, n_trials=1)
     planned = plan(spec, store)
     (extra_subjects,) = Signed.fitted[0].extra_subjects
-    assert len(extra_subjects.Y.rows) and not set(extra_subjects.Y.rows) & {*judged_fold(planned).test, *planned.folds[0].test}
+    assert len(extra_subjects.Y.rows) and not set(extra_subjects.Y.rows) & {*validation_fold(planned).test, *planned.folds[0].test}
 
 
 def test_a_readout_that_looks_at_pictures_sees_the_four_fifths_and_predicts_the_fifth(planted, store, monkeypatch):
@@ -254,7 +255,7 @@ def test_a_readout_that_looks_at_pictures_sees_the_four_fifths_and_predicts_the_
     monkeypatch.setitem(READOUTS._members, "looks", Looks())
     spec = replace(TINY, readout="looks", hemi="lh")
     assert search(spec, store, n_trials=1).best_value > 0.1
-    fold = judged_fold(plan(spec, store))
+    fold = validation_fold(plan(spec, store))
     assert [[int(name.removeprefix("tiny-")) for name in names] for names in shown] == [list(fold.train), list(fold.test)]
     assert not any(key.startswith("features") for key in store.keys())  # noqa: SIM118 - a Store is no dict
 
@@ -350,7 +351,7 @@ def test_more_trials_continue_the_same_search(planted, store, tmp_path):
 
 def test_asking_again_computes_nothing(planted, store, monkeypatch):
     found = search(SIGNED, store, n_trials=4)
-    monkeypatch.setattr(search_module, "extract_features", None)
+    monkeypatch.setattr("encoding.analysis.search_objective.extract_features", None)
     again = search(SIGNED, store, n_trials=2)
     pd.testing.assert_frame_equal(found.trials, again.trials)
 

@@ -26,7 +26,6 @@ from encoding import FitSpec, Store, fit
 from encoding.datasets import BadData
 from encoding.storage import atomic
 from encoding.storage import npy as npy_module
-from encoding.storage import store as store_module
 from encoding.storage.inventory import entries, prune
 from encoding.storage.locks import InUse, file_lock
 from encoding.storage.npy import write_npy
@@ -250,11 +249,11 @@ def test_a_passing_error_is_raised_with_the_files_name_and_loses_nothing(store, 
     store = Store(store.root)
     with monkeypatch.context() as patch:
         if place == "checksum":
-            patch.setattr(store_module.hashlib, "file_digest", fail)
+            patch.setattr(hashlib, "file_digest", fail)
         elif place == "array":
             patch.setattr(npy_module, "read_header", fail)
         else:
-            patch.setattr(store_module.json, "loads", fail)
+            patch.setattr(json, "loads", fail)
         with pytest.raises(OSError, match=KEY) as raised:
             call()
         assert raised.value.errno == code
