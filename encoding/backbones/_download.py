@@ -1,4 +1,4 @@
-"""Download a file that somebody asked for: resumable, checked against its hash, whole or not there.
+"""Download a file: resumable, checked against its hash, and never left half written.
 
 No library at hand resumes and checks both: pooch and ``torch.hub.download_url_to_file`` start again, and
 ``huggingface_hub`` serves the hub alone and compares sizes, not hashes. So ``requests`` transfers, and the rest is here.

@@ -100,13 +100,13 @@ def find_pool(text: str) -> tuple[Pool, int]:
 
 
 def pool_for_key(text: str) -> str:
-    """What of a pooling enters the key of features: its text and, from the second on, its version."""
+    """Return what a pooling contributes to the key of features: its text and, from version 2 on, its version."""
     version = find_pool(text)[0].version
     return text if version == 1 else f"{text} v{version}"
 
 
 def pools_help() -> str:
-    """One sentence on every pool, for help texts."""
+    """Describe every pool in one sentence each, for help texts."""
     return "; ".join(f"{pool.usage}: {pool.description}" for pool in POOLS.values())
 
 

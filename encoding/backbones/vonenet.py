@@ -41,7 +41,7 @@ RESNET_BLOCKS = tuple(f"layer{stage}.{block}" for stage, n in enumerate((3, 4, 6
 
 @dataclass(frozen=True)
 class VOneNet:
-    """One VOneNet.
+    """A VOneNet: a VOneBlock in front of a ResNet-50 or AlexNet.
 
     Attributes
     ----------

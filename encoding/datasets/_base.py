@@ -202,7 +202,7 @@ class Dataset(ABC):
         return []
 
     def where(self) -> str:
-        """One line on where the data are, or how to get them."""
+        """Say in one line where the data are, or how to get them."""
         return ""
 
 

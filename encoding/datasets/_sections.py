@@ -118,11 +118,11 @@ class Section:
         return Section(self.file, self.path_of(key), self._kind(key, dict, f"a table, such as [{self.path_of(key)}]", {}))
 
     def sections(self) -> Iterable[tuple[str, Section]]:
-        """All keys with the tables under them."""
+        """List all keys with the tables under them."""
         return [(key, self.section(key)) for key in self.values]
 
     def files(self) -> dict[str, Path]:
-        """All keys with the paths under them."""
+        """List all keys with the paths under them."""
         return {key: self.file_at(key) for key in self.values}
 
     def checked(self, key: str, check: Callable[[Any], Any], default: str) -> str:

@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def over_frames(self) -> str:
-        """How features pool a clip's frames; a ``sequence`` stores ``all`` frames, as it differs in the components only."""
+        """Frame pooling as extraction stores it; a ``sequence`` stores ``all`` frames, as it differs in the components only."""
         return "all" if self.spec.over_frames == "sequence" else self.spec.over_frames
 
     @property

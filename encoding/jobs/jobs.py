@@ -103,7 +103,7 @@ class Jobs:
         return job
 
     def all(self) -> list[Job]:
-        """All jobs, newest last."""
+        """List all jobs, newest last."""
         with self._changed:
             return [self._snapshot(record) for record in self._records.values()]
 

@@ -48,7 +48,7 @@ class Candidates:
 
 
 def contrast(images: np.ndarray) -> np.ndarray:
-    """How much brightness varies in each cell of an image: (n, s, s, 3) uint8 -> (n, GRID²) float32, row by row from the top.
+    """Standard deviation of brightness in each cell of an image: (n, s, s, 3) uint8 -> (n, GRID²) float32, row by row from the top.
 
     The square root of the standard deviation, as responses grow less than contrast does; ``s`` is a multiple of GRID.
     """

@@ -136,7 +136,7 @@ def p_values(r: np.ndarray, n: int) -> np.ndarray:
 
 
 def findings(p: np.ndarray, *, level: float = 0.05) -> Mapping[str, int]:
-    """How many of p (t,) pass: each for itself, by Bonferroni, and at a false discovery rate (Benjamini & Hochberg 1995)."""
+    """Count significant tests among p (t,): uncorrected, by Bonferroni, and at a false discovery rate (Benjamini & Hochberg 1995)."""
     from scipy.stats import false_discovery_control
 
     return {

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Answer:
-    """What one vertex answered to one image, in standard deviations of its answers to all images.
+    """Response of a vertex to an image, split into signal and noise, in standard deviations of its responses to all images.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Answer:
 
 
 def answer(responses: np.ndarray, signal: np.ndarray, ceiling: float, image: int) -> Answer:
-    """What a simulated vertex answered to one of its images.
+    """Split the response of a simulated vertex to one image into signal and noise.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from encoding.readouts._moments import Moments
 
 @dataclass(frozen=True)
 class Steps:
-    """A fit with each number of components.
+    """Scores of fits with increasing numbers of components.
 
     Attributes
     ----------

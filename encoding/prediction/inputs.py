@@ -60,7 +60,7 @@ def model_and_basis(model: Callable[[str], Model], seen: Any, group: TargetGroup
 
 
 def every_column(plan: Plan) -> dict[str, np.ndarray]:
-    """All column indices of each fitted hemisphere."""
+    """List all column indices of each fitted hemisphere."""
     return {hemi: np.arange(width) for hemi, width in n_columns_of(plan).items()}
 
 

@@ -20,7 +20,7 @@ class NotConverged(UserWarning):
 
 
 class Readout(ABC):
-    """One kind of regression.
+    """A kind of regression: its options, what it uses of its training data, fit, restore and cost.
 
     Attributes
     ----------

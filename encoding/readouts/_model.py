@@ -27,7 +27,7 @@ class Weights(Protocol):
 
 @dataclass(frozen=True)
 class Model(ABC):
-    """What a readout's ``fit`` returns.
+    """A fitted readout: predicts responses from components or stimuli, and stores its arrays.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Model(ABC):
         """Arrays beyond those of :meth:`shared_fields` that restoring the model needs."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Every array of the model by name, for a Store; the readout's ``restore`` reads them back."""
+        """Return every array of the model by name, for a Store; the readout's ``restore`` reads them back."""
         details = {f"detail_{name}": value for name, value in self.details.items()}
         history = {f"history_{name}": value for name, value in self.history.items()}
         return self.state() | {"intercept": self.intercept} | details | history

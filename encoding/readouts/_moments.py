@@ -62,7 +62,7 @@ class Moments:
         return self.y.shape[1]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Every attribute by name, for a Store."""
+        """Return every attribute by name, for a Store."""
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self) if field.name != "bands" or self.bands}
 
     @classmethod
@@ -194,7 +194,7 @@ def _sums(y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Centred:
-    """Sums of products about the mean, in float64 torch tensors unless said otherwise.
+    """Sums of products about the mean, in float64 torch tensors unless stated otherwise.
 
     Attributes
     ----------

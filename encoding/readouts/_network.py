@@ -62,7 +62,7 @@ class NetworkModel(Model):
             return np.concatenate([self.trunk(self.tensor(X, slice(start, start + ROW_BLOCK))).numpy() for start in starts])
 
     def tensor(self, X: Any, rows: slice) -> torch.Tensor:
-        """Some rows of X as a tensor for the trunk."""
+        """Copy some rows of X into a tensor for the trunk."""
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(X[rows], np.float32))
@@ -147,11 +147,11 @@ class NetworkReadout(Readout):
     def model(
         self, trunk: nn.Module, weights: np.ndarray, intercept: np.ndarray, trained: Trained, recipe: Mapping[str, np.ndarray]
     ) -> Model:
-        """What :meth:`fit` returns, of a trunk on the CPU and weights (h, t) that lead from it to the responses."""
+        """Build the fitted model of a trunk on the CPU and weights (h, t) from its outputs to the responses."""
         return NetworkModel(weights, intercept, trained.details, trained.history, trunk=trunk, recipe=recipe)
 
     def recipe(self, shape: Shape, options: TrainingOptions) -> dict[str, np.ndarray]:
-        """How to build the trunk, as arrays."""
+        """Arrays from which the trunk is built again."""
         text = json.dumps(dataclasses.asdict(options), sort_keys=True)
         return {"shape": np.array([shape.n_components, shape.n_frames]), "options": np.frombuffer(text.encode(), np.uint8)}
 
@@ -169,7 +169,7 @@ class NetworkReadout(Readout):
         return NetworkModel(arrays["weights"], **Model.shared_fields(arrays), trunk=trunk.eval().requires_grad_(False), recipe=recipe)
 
     def cost(self, n: int, p: int, t: int, options: TrainingOptions) -> tuple[float, float]:
-        """As if no epoch were spared by early stopping. A step back costs twice a step forward."""
+        """Estimate operations and memory without early stopping; a backward pass costs twice a forward pass."""
         trunk, n_hidden = self.n_weights(Shape(p), options)
         weights = trunk + n_hidden * t
         return 3.0 * n * weights * options.n_epochs, 4.0 * (n * (p + t) + 5 * weights)

@@ -1,4 +1,4 @@
-"""A fit without its data set: the arrays of an exported file, with the tables, maps and predictions computed from them."""
+"""Imported fit: tables, maps and predictions from the arrays of an exported file, without its data set."""
 
 from __future__ import annotations
 

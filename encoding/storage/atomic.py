@@ -99,7 +99,7 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 def scratch_path(parent: Path) -> Path:
-    """A new name in ``parent`` that says whose it is."""
+    """Make up a new name in ``parent`` that holds the process that owns it."""
     return parent / f"{PREFIX}{socket.gethostname()}-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
 
 

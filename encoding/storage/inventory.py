@@ -186,7 +186,7 @@ def size_of(path: Path) -> int:
 
 
 def check(request: str, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """A background job: compare every checksum, move aside what is damaged, and leave :func:`last_check`."""
+    """Background job: compare every checksum, move damaged results aside, and store what :func:`last_check` reads."""
     n_results = len(store.keys())
     damaged = store.verify(report=report)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

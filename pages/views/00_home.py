@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts.home.panels import brain_panel, doors, findings, forward
+from pages.parts.home.panels import brain_panel, findings, forward, page_links
 from pages.parts.shared.server_state import settle
 
 forward()
@@ -16,6 +16,6 @@ painted, ways = st.columns([5, 3], gap="medium")
 with painted:
     brain_panel()
 with ways:
-    doors()
+    page_links()
 findings()
 settle("home is shown")

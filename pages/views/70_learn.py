@@ -3,7 +3,7 @@
 import streamlit as st
 
 from encoding.runtime.registry import unknown
-from pages.parts.learn.lesson import Lesson, door, prepared
+from pages.parts.learn.lesson import Lesson, explore_link, prepared
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
 from pages.parts.shared.badges import SIMULATED
@@ -89,5 +89,5 @@ with images:
 with words:
     if shown:
         st.markdown(f"**What just happened.** {happened}")
-        door(lesson.door())
+        explore_link(lesson.explore_spec())
 settle("a lesson is shown")

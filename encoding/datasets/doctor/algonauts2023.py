@@ -39,7 +39,7 @@ AGAIN = "Unpack the download again."
 
 @dataclass(frozen=True)
 class Examination:
-    """One subject under examination."""
+    """A subject folder that the doctor examines, with what it has read so far."""
 
     layout: Algonauts2023Layout
     store: Store

@@ -33,7 +33,7 @@ def find(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Examination:
-    """One subject under examination."""
+    """A subject folder that the doctor examines, with what it has read so far."""
 
     name: str
     files: SubjectFiles

@@ -260,22 +260,21 @@ def _brain(comparison: Comparison, name: str) -> None:
     st.caption(f"Purple: {name} predicts better. Orange: A does. Grey: nothing was recorded.")
 
 
-def take_away(found: Mapping[str, Result]) -> None:
+def take_away(results: Mapping[str, Result]) -> None:
     """Offer the report and a link into Explore, and name the origin of the numbers."""
-    results = list(found.values())
-    names = " and ".join(found)
-    report_of, *doors = st.columns(1 + len(results))
+    names = " and ".join(results)
+    report_of, *links = st.columns(1 + len(results))
     report_of.download_button(
         "Report, HTML",
-        lambda: report(results, store()),
-        f"report-{'-'.join(result.key.rpartition('-')[2][:6] for result in results)}.html",
+        lambda: report(list(results.values()), store()),
+        f"report-{'-'.join(result.key.rpartition('-')[2][:6] for result in results.values())}.html",
         "text/html",
         on_click="ignore",
         width="stretch",
         help=f"One file of some 7 MB with settings, charts, brains and tables of {names}; it opens in any browser, with no network.",
     )
-    for door, (letter, result) in zip(doors, found.items(), strict=True):
-        if stage_of(result.key) == "fit" and door.button(f"{letter} in Explore", key=f"explore_{letter}", width="stretch"):
+    for link, (letter, result) in zip(links, results.items(), strict=True):
+        if stage_of(result.key) == "fit" and link.button(f"{letter} in Explore", key=f"explore_{letter}", width="stretch"):
             st.switch_page(view("explore"), query_params=explore_query(result.plan.spec))
-    for letter, result in found.items():
+    for letter, result in results.items():
         st.caption(f"{letter}: {plain(origin(result))}")

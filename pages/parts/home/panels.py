@@ -28,7 +28,7 @@ from pages.parts.shared.links import view
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, find_result, job_key, jobs, roi_table, settle, store
 from pages.parts.shared.text import plain
 
-DOORS = {  # the page's name in its file: what stands on the door, and what is behind it
+PAGE_LINKS = {  # the page's name in its file: label and description of its link
     "explore": (
         ":material/neurology: Explore",
         "Fit one model and look at it from every side: the brain, the regions, single vertices, the images it gets wrong.",
@@ -45,9 +45,9 @@ def forward() -> None:
         st.switch_page(view("explore"), query_params=linked)
 
 
-def doors() -> None:
+def page_links() -> None:
     """Show links to the other pages."""
-    for name, (label, about) in DOORS.items():
+    for name, (label, about) in PAGE_LINKS.items():
         if (path := view(name)) is not None:
             with st.container(border=True, gap="xsmall"):
                 st.page_link(path, label=f"**{label}**")

@@ -37,7 +37,7 @@ class Lesson:
     idea : two or three sentences of Markdown, before anything moves.
     question, answers, right, because : what is predicted first, the index of the right answer, and why it is right.
     show : draws the one live control and the figures; returns, in Markdown, what just happened, with the numbers now on the screen.
-    door : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
+    explore_spec : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
     """
 
     place: int
@@ -49,7 +49,7 @@ class Lesson:
     right: int
     because: str
     show: Callable[[], str]
-    door: Callable[[], FitSpec]
+    explore_spec: Callable[[], FitSpec]
 
 
 def prepared() -> bool:
@@ -137,7 +137,7 @@ def fit_source(spec: FitSpec) -> str:
     return plots.caption({"made_from": {"simulated": True}}, spec)
 
 
-def door(spec: FitSpec) -> None:
+def explore_link(spec: FitSpec) -> None:
     """Show a link to Explore at the settings of a fit, in a new tab."""
     address = f"{EXPLORE}?{urlencode(explore_query(spec), doseq=True)}"
     st.link_button("Open these settings in Explore ↗", address, width="stretch", help="In a new tab; the lesson stays here.")

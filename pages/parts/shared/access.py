@@ -198,8 +198,8 @@ def is_allowed(user: Mapping[str, Any], allowed: str) -> bool:
         return True
     email = str(user.get("email") or "").lower()
     verified = user.get("email_verified")
-    believed = _is_on("ENCODING_UNVERIFIED_EMAIL") if verified is None else str(verified).lower() == "true"
-    if not believed or email.count("@") != 1:
+    accepted = _is_on("ENCODING_UNVERIFIED_EMAIL") if verified is None else str(verified).lower() == "true"
+    if not accepted or email.count("@") != 1:
         return False
     return email in known or f"@{email.partition('@')[2]}" in known
 

@@ -423,6 +423,6 @@ def test_every_lesson_asks_answers_and_has_a_door():
         assert module.KEY.startswith(lesson.name)
         assert 0 <= lesson.right < len(lesson.answers)
         assert lesson.question.endswith("?")
-        spec = lesson.door()
+        spec = lesson.explore_spec()
         assert isinstance(spec, FitSpec)
         assert spec.dataset == "demo"

@@ -107,7 +107,7 @@ def test_links_from_when_explore_came_first_still_open_explore(page, drawn):
 def test_there_is_a_door_to_every_page_that_is_there(page, drawn, tmp_path, monkeypatch):
     page.run()
     doors = [link.proto.page for link in page.get("page_link")]
-    assert doors == [name for name in home.DOORS if home.view(name) is not None] and "explore" in doors
+    assert doors == [name for name in home.PAGE_LINKS if home.view(name) is not None] and "explore" in doors
     assert home.view("nowhere") is None and home.view("data").name == "20_data.py"
 
 

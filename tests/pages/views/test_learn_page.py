@@ -102,8 +102,8 @@ def test_the_door_leads_to_explore_at_the_settings_of_the_lesson(learn, filled, 
     from pages.parts.shared import job_progress as running
 
     asked, reached = [], []
-    behind = lesson.door
-    monkeypatch.setattr(lesson, "door", lambda spec: (asked.append(spec), behind(spec)))
+    behind = lesson.explore_link
+    monkeypatch.setattr(lesson, "explore_link", lambda spec: (asked.append(spec), behind(spec)))
     address = urlparse(door(learn(filled, lesson=name, show="true")))
     assert address.path == "explore"  # beside learn, wherever the app is served
     link = {key: values if len(values) > 1 else values[0] for key, values in parse_qs(address.query).items()}

@@ -58,7 +58,7 @@ def _summary(ceilings: Ceilings, n: int, snr: float) -> str:
     )
 
 
-def door() -> FitSpec:
+def explore_spec() -> FitSpec:
     return replace(START, rois=(ROI,))
 
 
@@ -73,5 +73,5 @@ LESSON = Lesson(
     right=1,
     because="Variances add, not standard deviations: 0.5² / (0.5² + 1) = 0.20 of the variance is signal, and r is its root, 0.45.",
     show=show,
-    door=door,
+    explore_spec=explore_spec,
 )

@@ -135,7 +135,7 @@ def _rising(maps: FieldMaps) -> bool:
     return bool((np.diff([field.size for field in maps.true.values()]) > 0).all())
 
 
-def door() -> FitSpec:
+def explore_spec() -> FitSpec:
     x, y = _spot()
     hemi = fields.sees(x)
     return replace(START, target_groups=f"vertex:{hemi}:{fields.nearest(truth().cortex[hemi], 'V1', x, y)}")
@@ -152,5 +152,5 @@ LESSON = Lesson(
     right=1,
     because="Each hemisphere sees the opposite half of the visual field. V1's fields are the smallest; later areas look at more at once.",
     show=show,
-    door=door,
+    explore_spec=explore_spec,
 )

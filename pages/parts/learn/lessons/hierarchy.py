@@ -21,9 +21,9 @@ REMARKS = {
     "pixels": "Pixels do best in place areas, where the colours of a sky or a wall tell something.",
     "energy": "It is not at 0 in category areas: signs and faces have edges of their own.",
     "categories": "*categories* are the labels of the scenes, known because code drew them, in the place of a network's last layer. Labels "
-    "are no backbone, so the door opens Gabor energy at FFA-1, to show what it misses there.",
+    "are no backbone, so the link opens Gabor energy at FFA-1, to show what it misses there.",
 }
-DOORS = {
+EXPLORE_SPECS = {
     "pixels": FitSpec(backbone="pixels", layers=("rgb",), rois=("V1v",)),
     "energy": FitSpec(rois=("V1v",)),
     "categories": FitSpec(rois=("FFA-1",)),
@@ -110,5 +110,5 @@ LESSON = Lesson(
         "lie, so one needs features of faces."
     ),
     show=_show,
-    door=lambda: DOORS[st.session_state.get(KEY, "energy")],
+    explore_spec=lambda: EXPLORE_SPECS[st.session_state.get(KEY, "energy")],
 )

@@ -160,5 +160,5 @@ LESSON = Lesson(
         "choose those that happen to fit them."
     ),
     show=_show,
-    door=lambda: FitSpec(rois=("V1v",)),
+    explore_spec=lambda: FitSpec(rois=("V1v",)),
 )

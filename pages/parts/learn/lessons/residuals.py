@@ -79,7 +79,7 @@ def _summary(features: str, fitted: dict[str, np.ndarray], residual: np.ndarray,
         f"Features {features}: r = **{r:.2f}**, where the response without its noise has {perfect:.2f}. A parabola explains "
         f"**{bend.share:.0%}** of the residuals' variance ({p} for its bend). {texts[features]}\n\nThe vertex was planted: it answers to "
         f"how dark an image is (the first component of its pixels) plus {BEND:g} times the square of that, with noise drawn by code. The "
-        f"model sees the first {N_FEATURES} components, so only the square is missing. The door opens these features; a click on any "
+        f"model sees the first {N_FEATURES} components, so only the square is missing. The link opens these features; a click on any "
         "vertex there shows its residuals."
     )
 
@@ -100,5 +100,5 @@ LESSON = Lesson(
         "as the line takes every slope there is."
     ),
     show=_show,
-    door=lambda: replace(_subject.PIXELS, n_components=N_FEATURES),
+    explore_spec=lambda: replace(_subject.PIXELS, n_components=N_FEATURES),
 )

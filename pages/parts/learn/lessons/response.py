@@ -112,7 +112,7 @@ def _summary(answered: Answer, image: int, label: str) -> str:
     )
 
 
-def door() -> FitSpec:
+def explore_spec() -> FitSpec:
     hemi, column = vertex()
     return replace(START, target_groups=f"vertex:{hemi}:{column}")
 
@@ -128,5 +128,5 @@ LESSON = Lesson(
     right=1,
     because="Responses are counted from each vertex's own mean over all images. 0 is that mean, and half of all responses are below it.",
     show=show,
-    door=door,
+    explore_spec=explore_spec,
 )

@@ -47,7 +47,7 @@ def show() -> str:
             "alpha_path",
             alt=f"{measure} on training and test images against alpha, {alpha} marked",
             how=HOW,
-            source=fit_source(door()),
+            source=fit_source(explore_spec()),
         )
     with right:
         chart(
@@ -96,7 +96,7 @@ def _worse(r2: float) -> str:
     return ", worse than guessing the mean" if r2 < 0 else ""
 
 
-def door() -> FitSpec:
+def explore_spec() -> FitSpec:
     alpha = float(st.session_state.get("alpha", FIRST))
     return replace(START, split=_split(), n_components=0, options={"alpha": alpha}, rois=(ROI,))
 
@@ -113,5 +113,5 @@ LESSON = Lesson(
     because="A little penalty takes away noise that was learned by heart, too much takes away what was really there. "
     "On training images every penalty makes the fit worse.",
     show=show,
-    door=door,
+    explore_spec=explore_spec,
 )

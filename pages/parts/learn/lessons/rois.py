@@ -81,7 +81,7 @@ def _summary(roi: str, n_vertices: int, profile: Profile) -> str:
     )
 
 
-def door() -> FitSpec:
+def explore_spec() -> FitSpec:
     return replace(START, rois=(st.session_state.get("region", FIRST),))
 
 
@@ -98,5 +98,5 @@ LESSON = Lesson(
     because="Printed words have many sharp edges, so they drive V1 more than other images do. A difference between kinds alone does not "
     "make a region one for that kind. Choose V1v, then FFA-1, and compare.",
     show=show,
-    door=door,
+    explore_spec=explore_spec,
 )

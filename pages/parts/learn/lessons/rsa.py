@@ -67,7 +67,7 @@ def _summary(factor: float, scores: dict[float, Both]) -> str:
         "Neither is the better score: RSA asks whether the geometry is shared as it stands, encoding whether a weighted sum of features "
         f"can say the responses.\n\nRidge's penalty does see the scale; with {len(CATEGORIES)} features and {len(_subject.fold().train)} "
         "training images that hardly shows. The features are the scenes' six labels; RSA is Spearman's ρ of their Euclidean "
-        f"distances with 1 − r of the response patterns of {_n_vertices():,} vertices. Labels are no backbone, so the door opens Gabor "
+        f"distances with 1 − r of the response patterns of {_n_vertices():,} vertices. Labels are no backbone, so the link opens Gabor "
         "energy, at EBA."
     )
 
@@ -92,5 +92,5 @@ LESSON = Lesson(
         "of scale."
     ),
     show=_show,
-    door=lambda: FitSpec(rois=("EBA",)),
+    explore_spec=lambda: FitSpec(rois=("EBA",)),
 )

@@ -64,7 +64,7 @@ def _summary(overlap: float, parts: dict[str, np.ndarray]) -> str:
         f"{both['only_a']} and {both['only_b']}, less and less as the overlap grows, as if neither mattered. Shares add up to R²; unique "
         f"parts do not.\n\nThe truth is known because these vertices were planted, {N_VERTICES} of each kind: they answer to features "
         f"made of the Gabor energy of the subject's images ({N_FEATURES} in each space), with noise drawn by code that leaves "
-        f"{CEILING:.0%} of the variance to be explained. The door opens real features that overlap: simple and complex cells."
+        f"{CEILING:.0%} of the variance to be explained. The link opens real features that overlap: simple and complex cells."
     )
 
 
@@ -84,5 +84,5 @@ LESSON = Lesson(
         "changed. A small unique part is no sign that a space does not matter."
     ),
     show=_show,
-    door=lambda: FitSpec(layers=("simple", "energy"), readout="banded_ridge", rois=("V1v",)),
+    explore_spec=lambda: FitSpec(layers=("simple", "energy"), readout="banded_ridge", rois=("V1v",)),
 )

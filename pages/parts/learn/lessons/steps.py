@@ -32,7 +32,7 @@ def show() -> str:
     chosen = NUMBERS.index(n)
     fold = first_plan().folds[0]
     _three(n, n_features, len(fold.train), chosen, steps)
-    spec = door()
+    spec = explore_spec()
     chart(
         components_path(steps.n_components, steps.explained, steps.train, steps.test, chosen, height=280),
         "components_path",
@@ -84,7 +84,7 @@ def _summary(steps: Steps, chosen: int, n_features: int) -> str:
     )
 
 
-def door() -> FitSpec:
+def explore_spec() -> FitSpec:
     return replace(START, n_components=int(st.session_state.get("kept", FIRST)), rois=(ROI,))
 
 
@@ -100,5 +100,5 @@ LESSON = Lesson(
     because="Components are sorted by variance, and V1's responses follow what varies most between images: how much contrast there is, "
     "and where.",
     show=show,
-    door=door,
+    explore_spec=explore_spec,
 )
