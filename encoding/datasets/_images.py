@@ -17,12 +17,14 @@ from encoding.datasets._base import BadData, Stimuli
 from encoding.storage import files
 
 SUFFIXES = frozenset({
-    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif", ".avifs", ".jp2",
-    ".j2k", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".qoi",
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif", ".avifs", ".jp2",
+    ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".qoi",
 })  # fmt: skip
 LEFT_OUT = frozenset({
     ".eps", ".ps", ".pdf", ".svg", ".wmf", ".emf", ".heic", ".heif", ".jxl", ".psd", ".tga", ".pcx", ".ico", ".exr", ".hdr", ".dng",
-    ".cr2", ".nef", ".arw", ".raw", ".fits",
+    ".cr2", ".nef", ".arw", ".raw", ".fits", ".fit", ".blp", ".bufr", ".bw", ".cur", ".dcx", ".dds", ".flc", ".fli", ".ftc", ".ftu", ".gbr",
+    ".grib", ".icb", ".icns", ".iim", ".im", ".msp", ".palm", ".pcd", ".pfm", ".pxr", ".ras", ".rgb", ".rgba", ".sgi", ".vda", ".vst",
+    ".xbm", ".xpm",
 })  # fmt: skip
 """Endings of images that are not read: no decoder, no defined range of values, or (EPS, PS) a format that runs programs."""
 FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
 
 MAX_VOXELS = 2**28  # of a whole head at 0.4 mm
-MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units to millimetres: unknown, metres, millimetres, micrometres
 VOXEL_SIZES = (0.05, 50.0)  # mm
 LEAST_ANGLE = 1e-3  # volume of the unit vectors along the voxels' axes
 REACH = 150.0  # mm from the middle of the head
@@ -80,13 +80,27 @@ def affine_in_mm(image: SpatialImage, path: Path) -> np.ndarray:
     BadData where the header gives no orientation, or the affine is not finite, singular, or far from any head.
     """
     affine, header = np.array(image.affine, float), image.header
-    if hasattr(header, "get_xyzt_units"):
+    is_nifti = hasattr(header, "get_xyzt_units")
+    if not is_nifti and not _is_oriented_mgh(path):  # Analyze, or an MGH without one
+        raise BadData(
+            f"{path} does not say where it lies ({type(image).__name__} without an orientation), so left and right could be swapped. "
+            "Save it as NIfTI with its affine in MNI space."
+        )
+    if is_nifti:
         if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
             raise BadData(
                 f"{path} does not say where it lies (sform_code and qform_code are 0), so left and right could be swapped. Where you know "
                 "its affine in MNI space, save it with that: image.set_sform(affine, code=4)."
             )
-        affine[:3] *= MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+        turned = np.linalg.det(header.get_sform()[:3, :3]) * np.linalg.det(header.get_qform()[:3, :3])
+        if int(header["sform_code"]) and int(header["qform_code"]) and turned < 0:
+            raise BadData(
+                f"{path} contradicts itself: by its sform and its qform, left and right lie on opposite sides. Save it with the one that "
+                "is right: image.set_sform(affine, code=4); image.set_qform(affine, code=4)."
+            )
+        if (unit := UNITS.get(int(header["xyzt_units"]) % 8)) is None:
+            raise BadData(f"{path} names no unit of length that exists. Save it with image.header.set_xyzt_units('mm').")
+        affine[:3] *= unit
     sizes = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     if not sizes.all() or abs(np.linalg.det(affine[:3, :3] / sizes)) < LEAST_ANGLE:
         raise BadData(f"{path} has an affine that places no voxels: {affine.tolist()}. Save the mask again with the affine of its volume.")
@@ -103,6 +117,13 @@ def affine_in_mm(image: SpatialImage, path: Path) -> np.ndarray:
             "Save it with the affine of MNI space."
         )
     return affine
+
+
+def _is_oriented_mgh(path: Path) -> bool:
+    """Whether a file is MGH and says where it lies (goodRASFlag); nibabel gives others a default."""
+    with (gzip.open if path.suffix.lower() == ".mgz" else open)(path, "rb") as file:
+        start = file.read(30)
+    return start[:4] == b"\0\0\0\1" and start[28:30] == b"\0\1"
 
 
 def read_sampled(path: Path, n_columns: int, store: Store) -> Sampled:

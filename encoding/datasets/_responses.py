@@ -9,6 +9,7 @@ import numpy as np
 
 from encoding.datasets._arrays import BLOCK_ROWS, as_float32_advice, open_npy, open_responses, require_finite, response_facts
 from encoding.datasets._base import BadData
+from encoding.datasets._other_formats import saved
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
 from encoding.storage.keys import digest
@@ -56,7 +57,7 @@ def require_real(path: Path) -> np.ndarray:
     """
     responses = open_npy(path)
     if responses.ndim != 2:
-        fix = f"Save a matrix with one row a stimulus: np.save({path.name!r}, Y.reshape(len(Y), -1)); average repeats first."
+        fix = f"Save a matrix with one row a stimulus: {saved(path, 'Y.reshape(len(Y), -1)', 'matrix')}; average repeats first."
         raise BadData(f"{path} has shape {responses.shape} where (n_rows, n_vertices) is needed. {fix}")
     if responses.dtype.kind not in "iuf":
         raise BadData(f"{path} holds {responses.dtype} where real numbers are needed. {as_float32_advice(path, responses.dtype)}")

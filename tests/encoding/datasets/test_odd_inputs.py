@@ -12,11 +12,13 @@ import nibabel
 import numpy as np
 import pytest
 import scipy.io
+from nibabel.gifti import GiftiDataArray, GiftiImage
 from PIL import Image
 
 from encoding.cli import main
 from encoding.datasets import DATASETS, BadData, data_dir
 from encoding.datasets._arrays import open_npy
+from encoding.datasets._images import LEFT_OUT, SUFFIXES, readable_formats
 from encoding.datasets._masks import read_mask
 from encoding.datasets.doctor import diagnose
 from tests.encoding.datasets.test_own import SHORTEST, N, describe, folder, opened  # noqa: F401 - a fixture
@@ -28,9 +30,9 @@ ONE_FILE = SHORTEST.replace('responses = "responses.npy"', "")
 # -- arrays, told by their first bytes
 
 
-def zipped(path):
+def zipped(path, name="Y.npy"):
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("Y.npy", b"")
+        file.writestr(name, b"")
 
 
 FORMATS = {
@@ -48,10 +50,31 @@ FORMATS = {
     "MGH": (lambda path: path.write_bytes(nibabel.MGHImage(np.zeros((9, 1, 1), "f4"), np.eye(4)).to_bytes()), "is a FreeSurfer volume"),
     "gzip": (lambda path: path.write_bytes(gzip.compress(b"0" * 3000)), r"compressed with gzip.*gunzip Y\.mat"),
     "csv": (lambda path: np.savetxt(path, Y, delimiter=","), r"is text, not .npy.*np\.loadtxt"),
+    "tsv": (lambda path: np.savetxt(path, Y, delimiter="\t", header="é", encoding="utf-8"), r"is text, .*delimiter='\\t'|np\.loadtxt"),
+    "csv of Windows": (lambda path: path.write_bytes("1;2\r\n3;4".encode("utf-16")), "is text, .*delimiter=';', encoding='utf-16'"),
+    "csv with names": (lambda path: path.write_text("a,b\n1,2\n"), "is text, .*delimiter=',', skiprows=1"),
+    "JSON": (lambda path: path.write_text("[[1, 2], [3, 4]]"), r"is text, .*json\.load"),
+    "Excel": (lambda path: zipped(path, "[Content_Types].xml"), r"is an Excel workbook.*pandas\.read_excel"),
+    "PyTorch": (lambda path: zipped(path, "archive/data.pkl"), r"is a PyTorch file.*weights_only=True"),
+    "Feather": (lambda path: path.write_bytes(b"ARROW1\0\0" + bytes(99)), "is a table in Feather"),
+    "GIfTI": (
+        lambda path: path.write_bytes(GiftiImage(darrays=[GiftiDataArray(np.arange(5, dtype="f4"))]).to_bytes()),
+        r"is a GIfTI file.*\.darrays",
+    ),
+    "MGZ": (
+        lambda path: path.write_bytes(gzip.compress(nibabel.MGHImage(np.zeros((9, 1, 1), "f4"), np.eye(4)).to_bytes())),
+        "is a FreeSurfer volume",
+    ),
+    "thickness": (lambda path: path.write_bytes(b"\xff\xff\xff" + bytes(99)), r"is a FreeSurfer map.*read_morph_data"),
+    "R": (lambda path: path.write_bytes(gzip.compress(b"X\n\0\0\0\3" + bytes(99))), r"is an R object.*pyreadr"),
+    "tar": (lambda path: path.write_bytes(b"Y.npy" + bytes(252) + b"ustar" + bytes(300)), "is an archive of files.*Unpack"),
+    "xz": (lambda path: path.write_bytes(b"\xfd7zXZ\0" + bytes(99)), "compressed with xz.*unxz"),
+    "an image": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99)), r"nor of a format that is known here.*PNG"),
+    "zeros": (lambda path: path.write_bytes(bytes(99)), "is a file of zeros.*Copy it again"),
     "LFS": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"), "git lfs pull"),
     "web page": (lambda path: path.write_text("\n<!DOCTYPE html><html>Log in</html>"), "is a web page.*download it again"),
     "pickle": (lambda path: path.write_bytes(pickle.dumps({"Y": Y})), "is a Python pickle.*not read"),
-    "objects": (lambda path: np.save(path.open("wb"), Y.astype(object)), r"Python objects.*np\.save\('Y_numbers\.npy'"),
+    "objects": (lambda path: np.save(path.open("wb"), Y.astype(object)), r"Python objects.*np\.save\('Y\.npy'"),
     "empty": (lambda path: path.touch(), "is an empty file"),
 }
 
@@ -77,6 +100,20 @@ def test_the_line_that_saves_an_array_works_and_leaves_the_original(tmp_path, mo
         saved = "Y_numbers.npy" if file == "Y.npy" else "Y.npy"
         assert np.array_equal(np.load(tmp_path / saved), Y) and path.read_bytes() == before
         (tmp_path / saved).unlink()
+
+
+def test_no_advice_writes_over_the_file_that_it_is_about(folder, store):  # noqa: F811
+    path = folder / "responses.npy"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
+    with pytest.raises(BadData, match=r"np\.save\('responses_numbers\.npy', h5py"):
+        opened(folder, store)
+    np.save(path, np.ones((N, 2, 3), np.float32))
+    with pytest.raises(BadData, match=r"np\.save\('responses_matrix\.npy', Y\.reshape"):
+        opened(folder, store)
+    np.save(path, np.array([[True]] * N))
+    (folder / "responses_float32.npy").touch()
+    with pytest.raises(BadData, match=r"keep the original: np\.save\('responses_float322\.npy', np\.load\('responses\.npy'\)"):
+        opened(folder, store)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +293,58 @@ def test_the_unit_of_length_of_a_mask_is_honoured(tmp_path, unit, factor):
 def test_a_mask_that_cannot_be_placed_is_refused_with_the_reason(tmp_path, change, message):
     with pytest.raises(BadData, match=rf"m\.nii\.gz {message}"):
         read_mask(volume(tmp_path / "m.nii.gz", **change), 1000)
+
+
+def odd_volume(path, kind):
+    values = np.zeros((9, 9, 9), np.int16)
+    values[4, 4, 4] = 1
+    if kind in ("analyze.img", "spm.img"):
+        nibabel.save({"analyze.img": nibabel.AnalyzeImage, "spm.img": nibabel.Spm99AnalyzeImage}[kind](values, AFFINE), path)
+    elif kind == "flag.mgh":
+        content = bytearray(nibabel.MGHImage(values, AFFINE).to_bytes())
+        content[28:30] = b"\0\0"
+        path.write_bytes(content)
+    elif kind == "flag.mgz":
+        odd_volume(path.with_suffix(".mgh"), "flag.mgh")
+        path.write_bytes(gzip.compress(path.with_suffix(".mgh").read_bytes()))
+    else:
+        image = nibabel.Nifti1Image(values, AFFINE)
+        image.set_sform(AFFINE, 2)
+        image.set_qform(AFFINE @ np.diag([-1, 1, 1, 1]) if kind == "sides.nii" else AFFINE, 1)
+        image.header["xyzt_units"] = 4 if kind == "unit.nii" else 2
+        nibabel.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("analyze.img", "does not say where it lies"),
+        ("spm.img", "does not say where it lies"),
+        ("flag.mgh", "does not say where it lies"),
+        ("flag.mgz", "does not say where it lies"),
+        ("sides.nii", "contradicts itself.*opposite sides"),
+        ("unit.nii", "no unit of length that exists"),
+    ],
+)
+def test_a_volume_that_may_be_the_wrong_way_round_is_refused(tmp_path, kind, message):
+    with pytest.raises(BadData, match=message):
+        read_mask(odd_volume(tmp_path / kind, kind), 1)
+
+
+@pytest.mark.parametrize("kind", ["sound.nii", "sound.mgh", "sound.mgz", "pair.img"])
+def test_a_volume_that_says_where_it_lies_is_read(tmp_path, kind):
+    values = np.zeros((9, 9, 9), np.int16)
+    values[4, 4, 4] = 1
+    nibabel.save({"n": nibabel.Nifti1Image, "m": nibabel.MGHImage, "i": nibabel.Nifti1Pair}[kind[-3]](values, AFFINE), tmp_path / kind)
+    np.testing.assert_allclose(read_mask(tmp_path / kind, 1)[2], AFFINE)
+
+
+def test_every_ending_that_pillow_opens_is_read_or_named_as_left_out():
+    Image.init()
+    others = {".h5", ".hdf", ".mpeg", ".mpg"}  # no images
+    assert set(Image.registered_extensions()) - others <= SUFFIXES | LEFT_OUT and not SUFFIXES & LEFT_OUT
+    assert {end for end, kind in Image.registered_extensions().items() if kind in readable_formats()} - {".pfm"} <= SUFFIXES  # of floats
 
 
 @pytest.mark.parametrize("row", [[3, 0, 0, np.nan], [np.inf, 0, 0, 0], [0, 0, 0, 0], [0, 3, 0, 0]])
