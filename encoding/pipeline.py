@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from encoding.backbones import Backbone
 from encoding.datasets import DATASETS
 from encoding.evaluation.scores import ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
 from encoding.features.components import fit_components, project
+from encoding.fits.passes import open_backbone, project_in_pass, reduce_in_pass, sketch_keys
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
 from encoding.fits.predictions import SCORING_COLUMNS
@@ -88,7 +88,7 @@ def _fit_stages(plan: Plan, store: Store, report: Report, device: str) -> Arrays
         plans = (plan, *plan.extra_subjects)
         for number, subject_plan in enumerate(plans):
             progress = subprogress(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans))
-            extract_features(subject_plan, store, progress, device)
+            extract_features(subject_plan, store, progress, device, sketches=subject_plan is plan)
     folds = []
     for number, fold in enumerate(plan.folds):
         start, stop = (0.6 + 0.4 * at / len(plan.folds) for at in (number, number + 1))
@@ -111,27 +111,24 @@ def _fit_fold(plan: Plan, fold: Fold, store: Store, report: Report, device: str)
     return arrays
 
 
-def extract_features(plan: Plan, store: Store, report: Report, device: str, *, of_dataset: bool = True) -> None:
+def extract_features(plan: Plan, store: Store, report: Report, device: str, *, of_dataset: bool = True, sketches: bool = True) -> None:
     """Stage 1: store the features of every layer of the plan, extracted in one pass of its stimuli through the backbone.
 
-    ``of_dataset`` is false for new stimuli, which no data set holds: then nothing is compared with the data set before storing.
+    Of layers that are too large to store (:attr:`Plan.reduced_layers`) a sketch is stored, unless ``sketches`` is false, from which
+    :func:`encoding.fits.passes.reduce_in_pass` goes on. ``of_dataset`` is false for new stimuli, which no data set holds: then nothing
+    is compared with the data set before storing.
 
     Raises
     ------
     BadData where stimuli changed while they were read; ValueError where the backbone's weights did.
     """
-
-    def open_backbone() -> Backbone:
-        backbone = plan.source.open(plan.spec.backbone, plan.spec.weights)
-        if backbone.fingerprint != plan.backbone_fingerprint:
-            raise ValueError(f"The weights of {plan.spec.backbone} changed after the fit was planned. Start it again.")
-        return backbone
-
     features.extract(
         plan.stimuli,
-        open_backbone,
-        plan.feature_keys,
+        lambda: open_backbone(plan),
+        {layer: key for layer, key in plan.feature_keys.items() if layer not in plan.reduced_layers},
         store,
+        sketches=sketch_keys(plan) if sketches else {},
+        n_frames=plan.n_frames,
         pool=plan.spec.pool,
         over=plan.over_frames,
         device=device,
@@ -150,6 +147,7 @@ def reduce_features(plan: Plan, fold: Fold, store: Store, report: Report, device
     so do the frames of a clip.
     """
     n_spaces, scores = len(plan.spaces), []
+    reduce_in_pass([plan], fold, store, report, device)
     for number, layers in enumerate(plan.spaces):
         progress = subprogress(report, number / n_spaces, (number + 1) / n_spaces)
         scores.append(_reduce_space(plan, fold, layers, store, progress, device))
@@ -169,6 +167,8 @@ def _reduce_space(plan: Plan, fold: Fold, layers: tuple[str, ...], store: Store,
         return arrays | {"total_variance": np.array(pca.total_variance)}
 
     key = plan.components_key(fold, layers)
+    if plan.is_reduced(layers):
+        return np.array(store.get(key)["scores"])
     parents = {layer: plan.feature_keys[layer] for layer in layers}
     return np.array(store.memo(key, make, plan.made_from(device=device, features=parents))["scores"])
 
@@ -259,6 +259,8 @@ def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, stor
     key = digest("projected", 1, components=plan.components_key(fold, layers), features=list(other.feature_keys.values()))
 
     def make() -> Arrays:
+        if plan.is_reduced(layers):
+            return {"scores": project_in_pass(other, layers, own["mean"], own["axes"], silent, device)}
         return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"])}
 
     theirs = np.array(store.memo(key, make, other.made_from(device=device))["scores"])

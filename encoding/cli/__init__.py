@@ -54,6 +54,7 @@ Every command takes --json (one JSON document instead of text) and --help.
 environment:
   ENCODING_DATA_DIR    one folder per dataset, such as algonauts2023/subj01 (default: data)
   ENCODING_CACHE_DIR   where results are kept (default: cache)
+  ENCODING_FEATURE_BUDGET  GB that the stored features of a layer may take (default: 2)
   ENCODING_SCHEDULER   Dask cluster where fit, search and experiment compute (default: this machine)
 
 exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted

@@ -27,7 +27,7 @@ from encoding.features.components import LAYER_SCALINGS
 from encoding.fits.plan import plan
 from encoding.fits.resources import preflight
 from encoding.fits.result import Result
-from encoding.fits.spec import FitSpec
+from encoding.fits.spec import FitSpec, default_budget, read_budget
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import Report, subprogress
@@ -122,6 +122,13 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--components", type=int, default=spec.n_components, metavar="N", help="PCA components, 0 for no PCA (default: %(default)s)"
     )
+    how.add_argument(
+        "--feature-budget",
+        type=feature_budget,
+        default=default_budget(),
+        metavar="GB",
+        help="a layer whose features take more is never stored but reduced in the pass; none for no limit (default: %(default)s)",
+    )
     how.add_argument("--readout", default=spec.readout, help="a name from `list readouts` (default: %(default)s)")
     how.add_argument("--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the readout")
     how.add_argument(
@@ -143,6 +150,14 @@ def option(text: str) -> tuple[str, Any]:
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             return name, read(value.strip())
     return name, value
+
+
+def feature_budget(text: str) -> float | None:
+    """Parse ``--feature-budget``: a number of GB, or ``none`` for no limit."""
+    try:
+        return read_budget(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def spec_from(arguments: argparse.Namespace) -> FitSpec:
@@ -177,6 +192,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         hemi=arguments.hemi,
         target_groups=arguments.target_groups,
         extra_subjects=tuple(dict.fromkeys(arguments.extra_subjects)),
+        feature_budget=arguments.feature_budget,
     )
 
 

@@ -1,5 +1,5 @@
 """Registry of data sets, one module each. A module here that registers a :class:`Dataset` is available everywhere."""
 
-from encoding.datasets._base import DATASETS, BadData, Dataset, Stimuli, Subject, data_dir
+from encoding.datasets._base import DATASETS, BadData, Chosen, Dataset, Stimuli, Subject, data_dir
 
-__all__ = ["DATASETS", "BadData", "Dataset", "Stimuli", "Subject", "data_dir"]
+__all__ = ["DATASETS", "BadData", "Chosen", "Dataset", "Stimuli", "Subject", "data_dir"]

@@ -64,6 +64,28 @@ class Stimuli(ABC, Sequence[Image.Image]):
         return (self[i] for i in range(len(self)))
 
 
+class Chosen(Stimuli):
+    """A subset of some stimuli, in a given order."""
+
+    def __init__(self, stimuli: Stimuli, rows: np.ndarray) -> None:
+        self._stimuli, self._rows = stimuli, np.asarray(rows)
+        self.names = tuple(stimuli.names[row] for row in self._rows)
+        self.n_frames = stimuli.n_frames
+
+    @property
+    def fingerprint(self) -> str:
+        return digest("chosen", 1, stimuli=self._stimuli.fingerprint, rows=self._rows.tolist())
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return self._stimuli[int(self._rows[index])]
+
+    def sampled(self, n_frames: int) -> Stimuli:
+        return Chosen(self._stimuli.sampled(n_frames), self._rows)
+
+    def frames(self, index: int) -> list[Image.Image]:
+        return self._stimuli.frames(int(self._rows[index]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """Stimuli, responses and anatomy of one subject. Opening it reads headers; images and responses stay on disk.

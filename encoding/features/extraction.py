@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import islice
@@ -22,9 +22,10 @@ import numpy as np
 from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames, pool_for_key
 from encoding.datasets import Stimuli
+from encoding.features.sketch import N_GROUPS, N_NONZEROS, SKETCH_VERSION, sketch
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
-from encoding.storage.npy import NpyWriter
+from encoding.storage.npy import NpyWriter, write_npy
 from encoding.storage.store import Store, StoreFull
 
 if TYPE_CHECKING:
@@ -67,22 +68,26 @@ def extract(
     keys: Mapping[str, str],
     store: Store,
     *,
+    sketches: Mapping[str, str] | None = None,
     pool: str = "none",
     over: str = "mean",
+    n_frames: int = 1,
     device: str = "cpu",
     batch_size: int | None = None,
     report: Report = silent,
     made_from: Mapping[str, Any] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Store the features of every layer in ``keys``; those missing are computed in one pass of the stimuli.
+    """Store the features of the layers in ``keys`` and the sketches of those in ``sketches``; those missing are computed in one pass.
 
     Parameters
     ----------
     open_backbone : called only where something is missing.
     keys : layer to the key of its features (:func:`feature_keys`).
+    sketches : layer to the key of its sketch (:func:`sketch_key`); its features are not stored.
     pool : spatial pooling of a layer (:data:`encoding.backbones._pooling.POOLS`).
     over : pooling over a clip's frames (:data:`encoding.backbones._pooling.OVER_FRAMES`).
+    n_frames : frames of a clip that are rows of their own in a sketch; 1 where a clip is one row.
     batch_size : most images in one forward pass; by default as many as memory comfortably holds.
     report : called with the fraction done and a text; an exception that it raises stops the work and leaves nothing behind.
     made_from : kept as provenance beside the numbers.
@@ -93,64 +98,114 @@ def extract(
     StoreFull before much work is done where the disk has no room; ValueError where there are no images or an
     activation is not a finite number; whatever opening the backbone or reading an image raises.
     """
-    layers = _missing(keys, keys, store)
-    if layers and not len(stimuli):
+    named = {("X", layer): key for layer, key in keys.items()} | {("sketch", layer): key for layer, key in (sketches or {}).items()}
+    missing = [kind_layer for kind_layer, key in named.items() if store.get(key) is None]
+    if missing and not len(stimuli):
         raise ValueError("There are no images to extract features from.")
     with ExitStack() as locks:
-        for key in sorted(keys[layer] for layer in layers):  # in one order everywhere, so that no two wait for each other
+        for key in sorted(named[each] for each in missing):  # in one order everywhere, so that no two wait for each other
             locks.enter_context(store.lock(key))
-        layers = _missing(layers, keys, store)  # without what another process made meanwhile
-        if layers:
+        missing = [each for each in missing if store.get(named[each]) is None]  # without what another process made meanwhile
+        if missing:
             report(0.0, "features: opening the network")
             backbone = open_backbone().to(device)
             with ExitStack() as files:
-                rows = {layer: _Rows(layer, keys[layer], len(stimuli), store, made_from or {}, files) for layer in layers}
-                _stream(stimuli, backbone, rows, (pool, over), store, device, batch_size, subprogress(report, 0, 0.97))
+                raw, reduced = {}, {}
+                for kind, layer in missing:
+                    folder = files.enter_context(store.writing(named[kind, layer], dict(made_from or {}) | {"layer": layer}))
+                    if kind == "X":
+                        raw[layer] = _Rows(folder, len(stimuli), files)
+                    else:
+                        reduced[layer] = _SketchRows(layer, folder, len(stimuli), n_frames, files)
+                _stream(stimuli, backbone, raw, reduced, (pool, over), store, device, batch_size, subprogress(report, 0, 0.97))
                 check()
+                for rows in reduced.values():
+                    rows.close()
                 report(0.97, "features: checksums")
             report(1.0, "features: stored")
 
 
-def _missing(layers: Iterable[str], keys: Mapping[str, str], store: Store) -> list[str]:
-    return [layer for layer in layers if store.get(keys[layer]) is None]
+def sketch_key(feature_key: str, n_frames: int = 1) -> str:
+    """Key of the sketch of a layer's features; ``n_frames`` is above 1 where every frame of a clip is a row of its own."""
+    framed = {"n_frames": n_frames} if n_frames > 1 else {}
+    return digest("sketch", SKETCH_VERSION, features=feature_key, n_groups=N_GROUPS, **framed)
 
 
 def _stream(
     stimuli: Stimuli,
     backbone: Backbone,
-    rows: Mapping[str, _Rows],
+    raw: Mapping[str, _Rows],
+    reduced: Mapping[str, _SketchRows],
     kept: tuple[str, str],
     store: Store,
     device: str,
     batch_size: int | None,
     report: Report,
 ) -> None:
-    """Every image through the network, every wanted layer to its file. The first image goes alone: it tells all sizes."""
-    import torch
+    """Every image through the network; wanted layers to their files, or to their sketches."""
 
     def write(made: Mapping[str, np.ndarray]) -> None:
         for layer, features in made.items():
-            rows[layer].write(features)
+            raw[layer].write(features)
+
+    layers = tuple(dict.fromkeys([*raw, *reduced]))
+    batches = activations(stimuli, backbone, layers, kept, device=device, batch_size=batch_size, report=report)
+    with closing(batches), ThreadPoolExecutor(1, "rows") as writer:
+        writing = writer.submit(write, {})
+        for start, made in batches:
+            if start == 0:
+                _check_room(sum(4 * made[layer].shape[1] for layer in raw) * len(stimuli), len(stimuli), store)
+            writing.result()  # one batch at most waits to be written
+            writing = writer.submit(write, {layer: made[layer].cpu().numpy() for layer in raw})
+            for layer, rows in reduced.items():
+                rows.add(made[layer])
+        writing.result()
+
+
+def activations(
+    stimuli: Stimuli,
+    backbone: Backbone,
+    layers: Sequence[str],
+    kept: tuple[str, str],
+    *,
+    device: str,
+    batch_size: int | None = None,
+    report: Report = silent,
+) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
+    """Pass stimuli through a network, a batch at a time. The first stimulus goes alone: it tells all sizes.
+
+    Parameters
+    ----------
+    kept : pooling over a layer's places, and over a clip's frames.
+    batch_size : most images in one forward pass; by default as many as memory comfortably holds.
+
+    Yields
+    ------
+    first : number of the batch's first stimulus.
+    features : layer to (b, n_features) float32 on the device.
+
+    Raises
+    ------
+    ValueError where a layer gives another number of rows, NaN or infinity.
+    """
+    import torch
 
     done, size, started = 0, 1, time.perf_counter()
     pool, over = kept
-    with closing(prepared(stimuli, backbone, device, over)) as images, ThreadPoolExecutor(1, "rows") as writer:
-        writing = writer.submit(write, {})
+    what = "clips" if stimuli.n_frames > 1 else "images"
+    with closing(prepared(stimuli, backbone, device, over)) as images:
         while batch := list(islice(images, size)):
-            passed = backbone.activations(torch.cat(batch).to(device), tuple(rows), pool)
-            made = {layer: over_frames(features, len(batch[0]), over) for layer, features in passed.items()}
+            passed = backbone.activations(torch.cat(batch).to(device), tuple(layers), pool)
             if done == 0:
-                _check_room(sum(4 * features.shape[1] for features in made.values()) * len(stimuli), len(stimuli), store)
-                size = largest_batch(batch[0], sum(4 * features.numel() for features in passed.values()), device, batch_size)
+                n_pixels, n_bytes = batch[0][:, 0].numel(), sum(4 * features.numel() for features in passed.values())
+                size = largest_batch(n_pixels, n_bytes, device, batch_size)
+            made = {layer: over_frames(features, len(batch[0]), over) for layer, features in passed.items()}
             for layer, features in made.items():
                 _check_rows(features, layer, stimuli.names[done : done + len(batch)])
-            writing.result()  # one batch at most waits to be written
-            writing = writer.submit(write, {layer: features.cpu().numpy() for layer, features in made.items()})
+            yield done, made
             done += len(batch)
             rate = done / (time.perf_counter() - started)
-            what = "clips" if stimuli.n_frames > 1 else "images"
             report(done / len(stimuli), f"features: {done:,} of {len(stimuli):,} {what}, {rate:,.0f} {what}/s")
-        writing.result()
 
 
 def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> Iterator[torch.Tensor]:
@@ -178,9 +233,9 @@ def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> It
         pool.shutdown(cancel_futures=True)
 
 
-def largest_batch(frames: torch.Tensor, n_bytes: int, device: str, most: int | None = None) -> int:
-    """Number of stimuli in one forward pass, for ``frames`` (n_frames, 3, height, width) and ``n_bytes`` of activations each."""
-    fits = min(BATCH_PIXELS[device] // frames[:, 0].numel(), BATCH_BYTES // n_bytes)
+def largest_batch(n_pixels: int, n_bytes: int, device: str, most: int | None = None) -> int:
+    """Number of stimuli in one forward pass, for a stimulus of ``n_pixels`` (over all frames) and ``n_bytes`` of wanted activations."""
+    fits = min(BATCH_PIXELS[device] // n_pixels, BATCH_BYTES // n_bytes)
     return max(1, min(fits, most or fits))
 
 
@@ -204,9 +259,8 @@ def _check_rows(features: torch.Tensor, layer: str, names: Sequence[str]) -> Non
 class _Rows:
     """A layer's ``X.npy`` while it grows, a batch of rows at a time; the first batch tells its width."""
 
-    def __init__(self, layer: str, key: str, n_rows: int, store: Store, made_from: Mapping[str, Any], files: ExitStack) -> None:
-        self._folder: Path = files.enter_context(store.writing(key, dict(made_from) | {"layer": layer}))
-        self._files, self._n_rows = files, n_rows
+    def __init__(self, folder: Path, n_rows: int, files: ExitStack) -> None:
+        self._folder, self._files, self._n_rows = folder, files, n_rows
         self._writer: NpyWriter | None = None
 
     def write(self, features: np.ndarray) -> None:
@@ -214,3 +268,33 @@ class _Rows:
         if self._writer is None:
             self._writer = self._files.enter_context(NpyWriter(self._folder / "X.npy", (self._n_rows, features.shape[1])))
         self._writer.write(features)
+
+
+class _SketchRows:
+    """The sketch of a layer while it grows, one row for each stimulus or frame.
+
+    ``Y`` (n_rows, n_columns) float16 holds rows of length about 1; ``squares`` (n_rows,) float64 are squared lengths of the rows of X.
+    A sketch of all stimuli is the concatenation of the sketches of its shards.
+    """
+
+    def __init__(self, layer: str, folder: Path, n_stimuli: int, n_frames: int, files: ExitStack) -> None:
+        self._layer, self._folder, self._n_frames = layer, folder, n_frames
+        shape = (n_stimuli * n_frames, N_NONZEROS * N_GROUPS)
+        self._writer = files.enter_context(NpyWriter(folder / "Y.npy", shape, "<f2"))
+        self._squares: list[np.ndarray] = []
+        self._n_features = 0
+
+    def add(self, features: torch.Tensor) -> None:
+        """Append the sketch of (b, n_frames * n_features) float32."""
+        import torch
+
+        X = features.reshape(len(features) * self._n_frames, -1)
+        lengths = torch.linalg.vector_norm(X, dim=1).double()
+        self._writer.write((sketch(X, self._layer) / lengths.clamp(min=1e-30)[:, None]).cpu().numpy())
+        self._squares.append(lengths.square().cpu().numpy())
+        self._n_features = X.shape[1]
+
+    def close(self) -> None:
+        """Write the arrays that are kept in memory."""
+        write_npy(self._folder / "squares.npy", np.concatenate(self._squares))
+        write_npy(self._folder / "n_features.npy", np.array(self._n_features))

@@ -47,7 +47,10 @@ def open_fit(key: str, store: Store, report: Report = silent) -> Result:
         raise FitChanged(f"{store.path(key)} does not say what it was made from. Remove it, and fit again.")
     plan = make_plan(FitSpec.from_dict(dict(made_from["spec"])), store, report)
     if plan.key != key:
-        today, plan = plan, replace(plan, former=True)
+        whole = replace(plan, spec=replace(plan.spec, feature_budget=None), reduced_layers=())
+        if whole.key == key:  # stored before layers were reduced, or under another default budget
+            return Result(whole, store)
+        today, plan = plan, replace(plan, reduced_layers=(), former=True)
         if plan.key != key:
             raise FitChanged(_what_changed(key, today, made_from))
         warnings.warn(

@@ -16,8 +16,10 @@ from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
 from encoding.evaluation.resampling import LEAST_UNITS, n_units
 from encoding.evaluation.splits import Fold, folds, inner_folds, mean_of_repeats
-from encoding.features import components
+from encoding.features import components, reduction
 from encoding.features import extraction as features
+from encoding.features.probe import LARGEST_LAYER, layer_sizes
+from encoding.features.sketch import N_GROUPS, SKETCH_VERSION
 from encoding.fits.digests import columns_digest, groups_digest, positions_digest, rows_digest
 from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup, group_rois, target_groups_of
@@ -41,6 +43,7 @@ class Plan:
     folds : training and test rows (of the subject's stimuli), one :class:`Fold` for each fold of the split.
     target_groups : targets that share a model; no column is in two.
     extra_subjects : the plans of the same fit for the subjects trained beside this one.
+    reduced_layers : layers whose features would take more than the spec's ``feature_budget``; they are never stored.
     former : whether keys are those of the first release, which did not cover every input; only for reading stored fits.
     """
 
@@ -53,6 +56,7 @@ class Plan:
     backbone_fingerprint: str
     target_groups: tuple[TargetGroup, ...]
     extra_subjects: tuple[Plan, ...] = ()
+    reduced_layers: tuple[str, ...] = ()
     former: bool = False
 
     @property
@@ -86,6 +90,14 @@ class Plan:
         """Groups of layers that share a PCA: all layers, or each layer by itself where the readout treats layers apart."""
         return tuple((layer,) for layer in self.spec.layers) if self.readout.by_layer else (self.spec.layers,)
 
+    def space_of(self, layer: str) -> tuple[str, ...]:
+        """The one of the :attr:`spaces` that a layer is in."""
+        return next(layers for layers in self.spaces if layer in layers)
+
+    def is_reduced(self, layers: tuple[str, ...]) -> bool:
+        """Whether the PCA of one of the :attr:`spaces` is fitted in the pass, as one of its layers is too large to store."""
+        return any(layer in self.reduced_layers for layer in layers)
+
     @property
     def of_clips(self) -> bool:
         """Whether the stimuli are clips."""
@@ -97,6 +109,9 @@ class Plan:
         parents = [self.feature_keys[layer] for layer in layers or self.spec.layers]
         framed = {"n_frames": self.n_frames} if self.n_frames > 1 else {}
         scaled = {"layer_scaling": "equal"} if self.spec.scales_layers else {}
+        if self.is_reduced(layers or self.spec.layers):
+            n_basis = reduction.n_basis(self.spec.n_components)
+            scaled["reduced"] = {"version": [reduction.REDUCTION_VERSION, SKETCH_VERSION], "n_groups": N_GROUPS, "n_basis": n_basis}
         return digest(
             "components",
             self._version("components", components.COMPONENTS_VERSION),
@@ -270,7 +285,23 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     fit_plan = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, target_groups, extra_subjects)
     for fold in fit_plan.folds:
         fit_plan.inner(fold)
-    return fit_plan
+    reduced = _reduced_layers(fit_plan, store)
+    others = tuple(replace(other, reduced_layers=reduced) for other in extra_subjects)  # projected on this subject's components
+    return replace(fit_plan, reduced_layers=reduced, extra_subjects=others) if reduced else fit_plan
+
+
+def _reduced_layers(fit_plan: Plan, store: Store) -> tuple[str, ...]:
+    """Layers that take more than the feature budget. Depends on the spec, the stimuli and the network alone, never on the machine."""
+    spec, n_rows = fit_plan.spec, len(fit_plan.stimuli)
+    if spec.feature_budget is None or not fit_plan.readout.uses_components or not spec.n_components:
+        return ()
+    if min(len(fold.train) for fold in fit_plan.folds) * fit_plan.n_frames <= reduction.n_basis(spec.n_components):
+        return ()  # the sums of a second pass would be as large as the features
+    n_bytes = 4.0 * n_rows * (fit_plan.stimuli.n_frames if fit_plan.over_frames == "all" else 1)
+    if n_bytes * LARGEST_LAYER <= 1e9 * spec.feature_budget:
+        return ()
+    sizes = layer_sizes(fit_plan.source, spec.backbone, spec.weights, fit_plan.feature_keys, spec.pool, store)
+    return tuple(layer for layer in spec.layers if n_bytes * sizes[layer] > 1e9 * spec.feature_budget)
 
 
 def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:

@@ -6,59 +6,30 @@ product, and scaled up; they are good to a factor of about two.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING
-
-import numpy as np
-from PIL import Image
 
 from encoding.backbones._pooling import pooling_advice
-from encoding.features import components
+from encoding.features import components, reduction
 from encoding.features import extraction as features
+from encoding.features.probe import probe
+from encoding.features.sketch import N_GROUPS, N_NONZEROS
 from encoding.fits.plan import Plan
 from encoding.runtime.device import available_memory
 from encoding.runtime.durations import duration
-from encoding.storage.keys import digest
 from encoding.storage.store import Store, StoreFull
 
-if TYPE_CHECKING:
-    from encoding.backbones import Backbone
-
-PROBE_VERSION = 1
-
 PROGRAM_BYTES = 700e6  # Python with torch loaded
-ALIVE = 3  # number of largest activations in memory at one time
 PASSES = 4  # typical number of block Krylov iterations
 DISK_BYTES_PER_SECOND = 5e8
-PROBED = 2  # images in the pass that is timed
 
 
 class NoRoom(MemoryError):
     """A fit needs more memory than there is. The message says how much, and what would make it smaller."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Measured cost of one image in a network.
-
-    Attributes
-    ----------
-    sizes : layer to its number of features, pooled.
-    seconds : forward pass and preprocessing of one image.
-    peak_bytes : activations of one image.
-    weights_bytes : parameters and buffers of the network.
-    """
-
-    sizes: Mapping[str, int]
-    seconds: float
-    peak_bytes: float
-    weights_bytes: float
 
 
 @dataclass(frozen=True)
@@ -99,27 +70,37 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
 
     The network is built and timed once, without weights; the measurement is kept in ``store``.
     """
-    missing = [layer for layer, key in plan.feature_keys.items() if not store.is_sound(key)]
+    spec, n_frames, n = plan.spec, plan.stimuli.n_frames, len(plan.stimuli)
+    reduced = [layer for layer in spec.layers if plan.is_reduced(plan.space_of(layer))] if plan.readout.uses_components else []
+    missing = [layer for layer, key in plan.feature_keys.items() if layer in reduced or not store.is_sound(key)]
     if missing:
-        probed = probe(plan, store, device)
+        probed = probe(plan.source, spec.backbone, spec.weights, spec.layers, spec.pool, store, device)
         sizes, seconds = dict(probed.sizes), probed.seconds
     else:
         probed, seconds = None, 0.0
         sizes = {layer: features.load(key, store).shape[1] for layer, key in plan.feature_keys.items()}
-    n, n_frames = len(plan.stimuli), plan.stimuli.n_frames
     if n_frames > 1 and plan.over_frames == "all" and probed:
         sizes = {layer: size * n_frames for layer, size in sizes.items()}
-    passes = n_frames if plan.spec.over_frames not in ("first", "last") else 1
+    passes = n_frames if spec.over_frames not in ("first", "last") else 1
     uses_components = plan.readout.uses_components  # otherwise neither features nor components are stored
-    fitting_seconds, fitting_bytes = _fitting(plan, sum(sizes.values()) if uses_components else 0, device)
-    disk = _kept_bytes(plan, sum(sizes.values())) + (sum(4.0 * n * sizes[layer] for layer in missing) if uses_components else 0.0)
+    stored = sum(size for layer, size in sizes.items() if layer not in reduced)
+    fitting_seconds, fitting_bytes = _fitting(plan, stored if uses_components else 0, device)
+    disk = _kept_bytes(plan, sum(sizes.values()))
+    disk += sum(4.0 * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
+    if reduced:
+        fitting_bytes = max(fitting_bytes, _reducing_bytes(plan, [sizes[layer] for layer in reduced]))
+        disk += 2.0 * n * plan.n_frames * N_NONZEROS * N_GROUPS * len(reduced)
     network_bytes = 0.0
     if probed:
         shape_bytes = 4.0 * passes * sum(sizes.values())
-        batch = max(1.0, min(features.BATCH_BYTES / shape_bytes, features.BATCH_PIXELS[device] / 224**2))
+        batch = features.largest_batch(passes * probed.n_pixels, max(1, round(shape_bytes)), device)
         network_bytes = (
-            probed.weights_bytes + batch * probed.peak_bytes + 2 * min(batch * shape_bytes, 2.0 * features.BATCH_BYTES + shape_bytes)
+            probed.weights_bytes
+            + passes * batch * probed.peak_bytes
+            + 2 * min(batch * shape_bytes, 2.0 * features.BATCH_BYTES + shape_bytes)
         )
+        network_bytes += fitting_bytes if reduced else 0.0  # sums are in memory while the network runs
+        seconds *= 1 + len(plan.folds) if reduced else 1
     working = max(network_bytes, fitting_bytes)
     return _with_problems(
         Estimate(
@@ -131,62 +112,6 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
         store,
         device,
     )
-
-
-def probe(plan: Plan, store: Store, device: str) -> Probe:
-    """Measure the cost of one image in the plan's backbone, once for each store and device."""
-    spec = plan.spec
-    key = digest("probe", PROBE_VERSION, backbone=spec.backbone, layers=spec.layers, pool=spec.pool, device=device)
-    measured = store.memo(key, lambda: _measure(plan, device), {"spec": spec.to_dict(), "device": device})
-    seconds, peak_bytes, weights_bytes = measured["costs"].tolist()
-    return Probe(dict(zip(spec.layers, measured["sizes"].tolist(), strict=True)), seconds, peak_bytes, weights_bytes)
-
-
-def _measure(plan: Plan, device: str) -> dict[str, np.ndarray]:
-    import torch
-
-    spec = plan.spec
-    weights = "random:0" if plan.source.needs_weights else spec.weights
-    backbone = plan.source.open(spec.backbone, weights).to(device)
-    image = Image.new("RGB", (425, 425), (128, 128, 128))
-    started = time.perf_counter()
-    batch = torch.stack([backbone.prepare(image) for _ in range(PROBED)]).to(device)
-    preparing = (time.perf_counter() - started) / PROBED / (os.cpu_count() or 1)
-    activations = backbone.activations(batch, spec.layers, spec.pool)  # the first pass is slower than others
-    started = time.perf_counter()
-    sum(float(features[0, 0]) for features in backbone.activations(batch, spec.layers, spec.pool).values())  # waits for a GPU, too
-    seconds = preparing + (time.perf_counter() - started) / PROBED
-    peak = _largest_bytes(backbone, batch, plan) / PROBED
-    sizes = np.array([activations[layer].shape[1] for layer in spec.layers], np.int64)
-    return {"sizes": sizes, "costs": np.array([seconds, ALIVE * peak, _weights_bytes(backbone)])}
-
-
-def _largest_bytes(backbone: Backbone, batch: object, plan: Plan) -> float:
-    """Bytes of the largest tensor made during a forward pass."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class LargestTensor(TorchDispatchMode):
-        largest = 0
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            output = func(*args, **(kwargs or {}))
-            if torch.is_tensor(output):
-                LargestTensor.largest = max(LargestTensor.largest, output.numel() * output.element_size())
-            return output
-
-    with torch.no_grad(), LargestTensor():
-        backbone.activations(batch, plan.spec.layers, plan.spec.pool)
-    return float(LargestTensor.largest)
-
-
-def _weights_bytes(backbone: Backbone) -> float:
-    import torch
-
-    network = getattr(backbone, "network", None)
-    if not isinstance(network, torch.nn.Module):
-        return 0.0
-    return float(sum(each.numel() * each.element_size() for each in [*network.parameters(), *network.buffers()]))
 
 
 def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
@@ -210,6 +135,14 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     moments = 4.0 * (n_inner + 2) * columns * widest + 8.0 * (n_inner + 1) * columns**2
     seconds = len(plan.folds) * (work / _speed(device) + reading)
     return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + 4.0 * n_features * k
+
+
+def _reducing_bytes(plan: Plan, sizes: Sequence[int]) -> float:
+    """Bytes of the sums of a second pass and of the basis of the training rows."""
+    n_basis, n = reduction.n_basis(plan.spec.n_components), len(plan.stimuli) * plan.n_frames
+    sums = [4.0 * (n_basis + 1) * size for size in sizes]
+    basis = 8.0 * 2 * n * min(n, N_NONZEROS * N_GROUPS)
+    return min(sum(sums), reduction.SUM_BYTES) + basis + 4.0 * n_basis * n * len(sizes) + 3.0 * components.BLOCK_BYTES
 
 
 def _kept_bytes(plan: Plan, n_features: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -30,6 +31,31 @@ def check_target_groups(target_groups: str) -> str:
     raise ValueError(f"Unknown target groups {target_groups!r}. Known: {', '.join(TARGET_GROUPS)}; vertex:lh:120 fits one vertex.")
 
 
+def read_budget(text: str) -> float | None:
+    """Read a feature budget: a number of GB (10**9 bytes) from 0, or ``none`` for no limit; ValueError for anything else.
+
+    Examples
+    --------
+    >>> read_budget("0.5"), read_budget("none")
+    (0.5, None)
+    """
+    if text.strip().lower() == "none":
+        return None
+    try:
+        n_gb = float(text)
+    except ValueError:
+        n_gb = -1.0
+    if not 0 <= n_gb < float("inf"):
+        raise ValueError(f"A feature budget is a number of GB from 0, or none for no limit; not {text!r}.")
+    return n_gb
+
+
+def default_budget() -> float | None:
+    """The feature budget of fits that name none: ``$ENCODING_FEATURE_BUDGET``, else that of :class:`FitSpec`."""
+    text = os.environ.get("ENCODING_FEATURE_BUDGET", "")
+    return read_budget(text) if text else FitSpec.feature_budget
+
+
 @dataclass(frozen=True, kw_only=True)
 class FitSpec:
     """Specification of one encoding model: data, features, readout and split.
@@ -55,6 +81,8 @@ class FitSpec:
     hemi : ``lh``, ``rh`` or another block of the subject's responses; ``both`` for every block.
     target_groups : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
         ``vertex:<hemi>:<column>``.
+    feature_budget : GB (of 10**9 bytes) that the stored features of a layer may take. A larger layer is reduced to its components while
+        stimuli pass through the network (:mod:`encoding.features.reduction`); None stores every layer whole.
     extra_subjects : additional subjects for multi-subject training (shared trunk, one linear head per subject).
 
     Examples
@@ -81,6 +109,7 @@ class FitSpec:
     hemi: str = "both"
     target_groups: str = "hemisphere"
     extra_subjects: tuple[str, ...] = ()
+    feature_budget: float | None = 2.0
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -98,6 +127,10 @@ class FitSpec:
             raise ValueError(f"layer_scaling must be {' or '.join(LAYER_SCALINGS)}, not {self.layer_scaling!r}.")
         if not isinstance(self.average_repeats, bool):
             raise ValueError(f"average_repeats must be true or false, not {self.average_repeats!r}.")
+        if self.feature_budget is not None and not (
+            isinstance(self.feature_budget, int | float) and 0 <= self.feature_budget < float("inf")
+        ):
+            raise ValueError(f"feature_budget must be a number of GB from 0, or none for no limit; not {self.feature_budget!r}.")
         if self.frames < 1:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
@@ -118,6 +151,8 @@ class FitSpec:
             del values["layer_scaling"]
         if not self.average_repeats:
             del values["average_repeats"]
+        if self.feature_budget == FitSpec.feature_budget:
+            del values["feature_budget"]
         return values
 
     @property
@@ -188,6 +223,8 @@ class FitSpec:
         words += ["--hemi", spec.hemi] if full or spec.hemi != FitSpec.hemi else []
         words += ["--target-groups", spec.target_groups] if full or spec.target_groups != FitSpec.target_groups else []
         words += ["--extra-subjects", *spec.extra_subjects] if spec.extra_subjects else []
+        if full or spec.feature_budget != FitSpec.feature_budget:
+            words += ["--feature-budget", "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"]
         return words
 
     def to_python(self, *, full: bool = False) -> str:

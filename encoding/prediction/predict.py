@@ -189,6 +189,9 @@ def predicted_blocks(
         complete(plan, store, subprogress(report, 0, 0.3), device)
     if plan.readout.uses_components:
         check_axes(result)
+        if _is_large(result, len(stimuli)):
+            yield from _blocks_in_memory(result, stimuli, report, device)
+            return
         try:
             extract_features(new, store, subprogress(report, 0.3, 0.8), device, of_dataset=False)
         except StoreReadOnly:
@@ -202,8 +205,17 @@ def predicted_blocks(
     report(1.0, f"predicted {n:,}")
 
 
+def _is_large(result: ScoreTables, n: int) -> bool:
+    """Whether features of ``n`` new stimuli would take more than the feature budget; always where the fit's own were not stored."""
+    plan = result.plan
+    if plan.reduced_layers or plan.spec.feature_budget is None:
+        return bool(plan.reduced_layers)
+    n_features = max(len(result.projection(0, layers)[0]) for layers in plan.spaces)
+    return 4.0 * n * plan.n_frames * n_features > 1e9 * plan.spec.feature_budget
+
+
 def _blocks_in_memory(result: ScoreTables, stimuli: Stimuli, report: Report, device: str) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """The same where the Store cannot be written to: features are not kept, and pass from the network to the models at once."""
+    """The same where features cannot or should not be stored: they pass from the network to the models at once."""
     predictor, n = Predictor.of(result, device=device), len(stimuli)
     size = max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(result.plan).values()))))
     stimuli = stimuli.sampled(result.plan.spec.frames)

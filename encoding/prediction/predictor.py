@@ -175,7 +175,8 @@ class Predictor:
             while batch := list(islice(images, size)):
                 passed = self.backbone.activations(torch.cat(batch).to(self.device), layers, plan.spec.pool)
                 if size == 1:
-                    size = features.largest_batch(batch[0], sum(4 * each.numel() for each in passed.values()), self.device)
+                    n_bytes = sum(4 * each.numel() for each in passed.values())
+                    size = features.largest_batch(batch[0][:, 0].numel(), n_bytes, self.device)
                 yield {layer: over_frames(each, len(batch[0]), over).cpu().numpy() for layer, each in passed.items()}
 
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from encoding.datasets import Stimuli
-from encoding.storage.keys import digest
+from encoding.datasets import Chosen, Stimuli
 
 if TYPE_CHECKING:
     from encoding.backbones import Backbone
@@ -63,28 +61,6 @@ def _read(array: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarra
     first, last = int(columns.min()), int(columns.max()) + 1
     block = array[rows, first:last]
     return block if last - first == len(columns) and np.all(np.diff(columns) == 1) else block[:, columns - first]
-
-
-class Chosen(Stimuli):
-    """A subset of some stimuli, in a given order."""
-
-    def __init__(self, stimuli: Stimuli, rows: np.ndarray) -> None:
-        self._stimuli, self._rows = stimuli, np.asarray(rows)
-        self.names = tuple(stimuli.names[row] for row in self._rows)
-        self.n_frames = stimuli.n_frames
-
-    @property
-    def fingerprint(self) -> str:
-        return digest("chosen", 1, stimuli=self._stimuli.fingerprint, rows=self._rows.tolist())
-
-    def __getitem__(self, index: int) -> Image.Image:
-        return self._stimuli[int(self._rows[index])]
-
-    def sampled(self, n_frames: int) -> Stimuli:
-        return Chosen(self._stimuli.sampled(n_frames), self._rows)
-
-    def frames(self, index: int) -> list[Image.Image]:
-        return self._stimuli.frames(int(self._rows[index]))
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ def _collect(result: ScoreTables) -> dict[str, np.ndarray]:
         arrays |= {f"p{p}_{hemi}": np.asarray(columns, np.int64) for hemi, columns in group.columns.items()}
     for f in range(len(plan.folds)):
         for c, layers in enumerate(plan.spaces):
-            arrays[f"f{f}_c{c}_mean"], arrays[f"f{f}_c{c}_axes"] = result.projection(f, layers)
+            mean, axes = result.projection(f, layers)
+            arrays |= {f"f{f}_c{c}_mean": mean, f"f{f}_c{c}_axes": axes.astype(np.float32, copy=False)}
         for p, group in enumerate(plan.target_groups):
             model = result.model(group.name, f)
             arrays |= {f"f{f}_p{p}_weights": model.weights, f"f{f}_p{p}_intercept": model.intercept}

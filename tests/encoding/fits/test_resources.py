@@ -7,6 +7,7 @@ import pytest
 
 from encoding import FitSpec, fit
 from encoding.features.extraction import load
+from encoding.features.probe import probe
 from encoding.fits import resources as preflight
 from encoding.fits.plan import plan
 from encoding.storage.store import StoreFull
@@ -14,10 +15,15 @@ from encoding.storage.store import StoreFull
 ALEXNET = FitSpec(dataset="tiny", backbone="torchvision/alexnet", weights="random:0", layers=("features.2", "features.12"), n_components=5)
 
 
+def probe_of(planned, store):
+    spec = planned.spec
+    return probe(planned.source, spec.backbone, spec.weights, spec.layers, spec.pool, store)
+
+
 @pytest.mark.parametrize("pool", ["none", "mean", "grid:2"])
 def test_the_sizes_of_layers_are_those_that_features_have(tiny, store, pool):
     planned = plan(replace(ALEXNET, pool=pool), store)
-    told = preflight.probe(planned, store, "cpu").sizes
+    told = probe_of(planned, store).sizes
     fit(planned.spec, store)
     assert told == {layer: load(key, store).shape[1] for layer, key in planned.feature_keys.items()}
 
@@ -49,7 +55,7 @@ def test_too_little_memory_is_refused_before_any_work(tiny, store, monkeypatch):
 
 def test_too_small_a_disk_is_refused_before_any_work(tiny, store, monkeypatch):
     planned = plan(ALEXNET, store)
-    preflight.probe(planned, store, "cpu")
+    probe_of(planned, store)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: np.rec.fromrecords([(1, 1, 1)], names="total,used,free")[0])
     with pytest.raises(StoreFull, match="Pool the layer"):
         fit(ALEXNET, store)

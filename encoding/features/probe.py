@@ -1,0 +1,124 @@
+"""Measure what one image costs in a network, without its trained weights: number of features of each layer, seconds, bytes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from encoding.backbones import Source
+from encoding.storage.keys import digest
+from encoding.storage.store import Store, StoreReadOnly
+
+if TYPE_CHECKING:
+    from encoding.backbones import Backbone
+
+PROBE_VERSION = 2
+
+ALIVE = 3  # number of largest activations in memory at one time
+PROBED = 2  # images in the pass that is timed
+LARGEST_LAYER = 4_000_000  # features; below so many of them in the budget no network is built to count
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Measured cost of one image in a network.
+
+    Attributes
+    ----------
+    sizes : layer to its number of features of one image, pooled.
+    n_pixels : of one prepared image.
+    seconds : forward pass and preprocessing of one image.
+    peak_bytes : activations of one image.
+    weights_bytes : parameters and buffers of the network.
+    """
+
+    sizes: Mapping[str, int]
+    n_pixels: int
+    seconds: float
+    peak_bytes: float
+    weights_bytes: float
+
+
+def probe(source: Source, network: str, weights: str, layers: Sequence[str], pool: str, store: Store, device: str = "cpu") -> Probe:
+    """Measure the cost of one image in a network, once for each store and device."""
+    key = digest("probe", PROBE_VERSION, backbone=network, layers=list(layers), pool=pool, device=device)
+    made_from = {"backbone": network, "layers": list(layers), "pool": pool, "device": device}
+    try:
+        measured = store.memo(key, lambda: _measure(source, network, weights, layers, pool, device), made_from)
+    except StoreReadOnly:
+        measured = _measure(source, network, weights, layers, pool, device)
+    seconds, peak_bytes, weights_bytes, n_pixels = measured["costs"].tolist()
+    return Probe(dict(zip(layers, measured["sizes"].tolist(), strict=True)), int(n_pixels), seconds, peak_bytes, weights_bytes)
+
+
+def layer_sizes(source: Source, network: str, weights: str, keys: Mapping[str, str], pool: str, store: Store) -> dict[str, int]:
+    """Number of features of one image in each layer; the network is built only where a layer's size is not in the Store yet.
+
+    Parameters
+    ----------
+    keys : layer to the key of its features, which with ``pool`` names a size.
+    """
+    named = {layer: digest("layer_size", 1, backbone=source.fingerprint(network, weights), layer=layer, pool=pool) for layer in keys}
+    found = {layer: int(known["n"]) for layer, key in named.items() if (known := store.get(key)) is not None}
+    missing = [layer for layer in keys if layer not in found]
+    if missing:
+        measured = probe(source, network, weights, missing, pool, store).sizes
+        for layer in missing:
+            try:
+                store.memo(named[layer], lambda layer=layer: {"n": np.array(measured[layer])}, {"backbone": network, "layer": layer})
+            except StoreReadOnly:
+                continue
+        found |= measured
+    return {layer: found[layer] for layer in keys}
+
+
+def _measure(source: Source, network: str, weights: str, layers: Sequence[str], pool: str, device: str) -> dict[str, np.ndarray]:
+    import torch
+
+    backbone = source.open(network, "random:0" if source.needs_weights else weights).to(device)
+    image = Image.new("RGB", (425, 425), (128, 128, 128))
+    started = time.perf_counter()
+    batch = torch.stack([backbone.prepare(image) for _ in range(PROBED)]).to(device)
+    preparing = (time.perf_counter() - started) / PROBED / (os.cpu_count() or 1)
+    activations = backbone.activations(batch, layers, pool)  # the first pass is slower than others
+    started = time.perf_counter()
+    sum(float(features[0, 0]) for features in backbone.activations(batch, layers, pool).values())  # waits for a GPU, too
+    seconds = preparing + (time.perf_counter() - started) / PROBED
+    peak = _largest_bytes(backbone, batch, layers, pool) / PROBED
+    sizes = np.array([activations[layer].shape[1] for layer in layers], np.int64)
+    n_pixels = batch.shape[2] * batch.shape[3]
+    return {"sizes": sizes, "costs": np.array([seconds, ALIVE * peak, _weights_bytes(backbone), n_pixels])}
+
+
+def _largest_bytes(backbone: Backbone, batch: object, layers: Sequence[str], pool: str) -> float:
+    """Bytes of the largest tensor made during a forward pass."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class LargestTensor(TorchDispatchMode):
+        largest = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            output = func(*args, **(kwargs or {}))
+            if torch.is_tensor(output):
+                LargestTensor.largest = max(LargestTensor.largest, output.numel() * output.element_size())
+            return output
+
+    with torch.no_grad(), LargestTensor():
+        backbone.activations(batch, layers, pool)
+    return float(LargestTensor.largest)
+
+
+def _weights_bytes(backbone: Backbone) -> float:
+    import torch
+
+    network = getattr(backbone, "network", None)
+    if not isinstance(network, torch.nn.Module):
+        return 0.0
+    return float(sum(each.numel() * each.element_size() for each in [*network.parameters(), *network.buffers()]))

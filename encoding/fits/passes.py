@@ -1,0 +1,122 @@
+"""Passes of a plan's stimuli through its network in which large layers are reduced, so that their features are never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.backbones import Backbone
+from encoding.datasets import Chosen
+from encoding.evaluation.splits import Fold
+from encoding.features import extraction as features
+from encoding.features.reduction import Space, Stream, project_stream, reduce_spaces
+from encoding.features.sketch import sketch
+from encoding.fits.plan import Plan
+from encoding.runtime.progress import Report
+from encoding.storage.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+
+def open_backbone(plan: Plan) -> Backbone:
+    """Open the backbone of a plan; ValueError where its weights are no longer those that the plan names."""
+    backbone = plan.source.open(plan.spec.backbone, plan.spec.weights)
+    if backbone.fingerprint != plan.backbone_fingerprint:
+        raise ValueError(f"The weights of {plan.spec.backbone} changed after the fit was planned. Start it again.")
+    return backbone
+
+
+def sketch_keys(plan: Plan) -> dict[str, str]:
+    """Layer to the key of its sketch, for the layers of a plan that are too large to store."""
+    layers = [layer for layer in plan.spec.layers if layer in plan.reduced_layers]
+    return {layer: features.sketch_key(plan.feature_keys[layer], plan.n_frames) for layer in layers}
+
+
+def reduce_in_pass(plans: Sequence[Plan], fold: Fold, store: Store, report: Report, device: str) -> None:
+    """Store the components of every group of layers that holds a layer too large to store, all in one second pass of the stimuli.
+
+    Parameters
+    ----------
+    plans : plans of one subject, backbone, pooling and split.
+    fold : whose training rows fit the components.
+
+    Raises
+    ------
+    LookupError where sketches or features are not in the Store; ValueError for a layer that does not vary over the training stimuli.
+    """
+    wanted = {plan.components_key(fold, layers): (plan, layers) for plan in plans for layers in plan.spaces if plan.is_reduced(layers)}
+    missing = {key: pair for key, pair in wanted.items() if store.get(key) is None}
+    if not missing:
+        return
+    first = plans[0]
+    spaces = [_space(key, plan, layers, store, device) for key, (plan, layers) in missing.items()]
+    order = {layer: place for place, layer in enumerate(dict.fromkeys(layer for plan in plans for layer in plan.spec.layers))}
+    spaces.sort(key=lambda space: max(order[layer] for layer in space.layers))
+    n_frames = first.n_frames
+    reduce_spaces(spaces, fold.train, fold.test, _stream(first, device), store, n_frames=n_frames, device=device, report=report)
+    first.check_unchanged(store)
+
+
+def project_in_pass(plan: Plan, layers: tuple[str, ...], mean: np.ndarray, axes: np.ndarray, report: Report, device: str) -> np.ndarray:
+    """Project all stimuli of a plan on known axes as they pass through the network.
+
+    Returns
+    -------
+    (n_stimuli, k) float32; frames of a clip stand side by side.
+    """
+    rows = np.arange(len(plan.stimuli))
+    known = {"scores": (layers, mean, axes)}
+    scores = project_stream(known, rows, _stream(plan, device), n_frames=plan.n_frames, report=report)["scores"]
+    return scores.reshape(len(rows), -1)
+
+
+def _space(key: str, plan: Plan, layers: tuple[str, ...], store: Store, device: str) -> Space:
+    parents = {layer: plan.feature_keys[layer] for layer in layers}
+    sketches = {}
+    for layer in layers:
+        stored = None
+        if layer in plan.reduced_layers:
+            stored = store.get(features.sketch_key(plan.feature_keys[layer], plan.n_frames))
+            if stored is None:
+                raise LookupError(f"{store.root} holds no sketch of {layer}. Extract the features first.")
+        sketches[layer] = stored or _sketch_of(features.load(plan.feature_keys[layer], store), layer, plan.n_frames)
+    scaled = plan.spec.layer_scaling == "equal" and len(layers) > 1
+    made_from = plan.made_from(device=device, features=parents, reduced=list(plan.reduced_layers))
+    return Space(key, sketches, plan.spec.n_components, scaled, made_from)
+
+
+def _sketch_of(X: np.ndarray, layer: str, n_frames: int) -> Mapping[str, np.ndarray]:
+    """The sketch of a layer that is small enough to be stored whole, beside a larger one that shares its PCA."""
+    import torch
+
+    X = X.reshape(len(X) * n_frames, -1)
+    squares = np.zeros(len(X))
+    Y = []
+    for start in range(0, len(X), 256):
+        part = np.array(X[start : start + 256], np.float32)
+        squares[start : start + len(part)] = np.square(part, dtype=np.float64).sum(1)
+        lengths = np.sqrt(squares[start : start + len(part)]).clip(1e-30)
+        Y.append((sketch(torch.from_numpy(part), layer).numpy() / lengths[:, None]).astype(np.float16))
+    return {"Y": np.concatenate(Y), "squares": squares, "n_features": np.array(X.shape[1])}
+
+
+def _stream(plan: Plan, device: str) -> Stream:
+    """Pass some of a plan's stimuli through its network, which is opened once."""
+
+    @lru_cache(maxsize=1)
+    def backbone() -> Backbone:
+        return open_backbone(plan).to(device)
+
+    def stream(rows: np.ndarray, layers: Sequence[str], report: Report) -> Iterator[tuple[int, Mapping[str, torch.Tensor]]]:
+        kept = (plan.spec.pool, plan.over_frames)
+        batches = features.activations(Chosen(plan.stimuli, rows), backbone(), layers, kept, device=device, report=report)
+        with closing(batches):
+            for first, made in batches:
+                yield first, {layer: X.reshape(len(X) * plan.n_frames, -1) for layer, X in made.items()}
+
+    return stream

@@ -1,0 +1,137 @@
+"""Components of layers that are never stored: scikit-learn's exact PCA, whatever the batches and shards."""
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from encoding.features import reduction
+from encoding.features.reduction import Space, Sums, project_stream, reduce_spaces
+from encoding.features.sketch import BLOCK_FEATURES, N_GROUPS, N_NONZEROS, sketch
+from encoding.runtime.progress import silent
+
+TRAIN = np.sort(np.random.default_rng(5).permutation(120)[:90])
+TEST = np.setdiff1d(np.arange(120), TRAIN)
+
+
+def features(n=120, p=700, seed=0):
+    """ReLU features with a decaying spectrum, as a layer's are."""
+    rng = np.random.default_rng(seed)
+    X = (rng.normal(size=(n, 40)) * np.arange(1, 41) ** -0.9) @ rng.normal(size=(40, p)) + 0.05 * rng.normal(size=(n, p)) + 0.5
+    return np.maximum(X, 0).astype(np.float32)
+
+
+def sketched(X, layer):
+    Y = sketch(torch.from_numpy(X), layer).numpy()
+    lengths = np.linalg.norm(X, axis=1)
+    return {"Y": (Y / lengths[:, None]).astype(np.float16), "squares": np.square(lengths, dtype=float), "n_features": np.array(X.shape[1])}
+
+
+def streaming(layers, passes, size=32):
+    def stream(rows, names, report):
+        passes.append(len(rows))
+        for start in range(0, len(rows), size):
+            yield start, {name: torch.from_numpy(layers[name][rows[start : start + size]]) for name in names}
+
+    return stream
+
+
+def reduced(layers, store, *, k=8, scaled=False, together=True, size=32):
+    """Components of some layers, each by itself or together, and the stimuli of every pass."""
+    passes = []
+    groups = [tuple(layers)] if together else [(layer,) for layer in layers]
+    spaces = [Space(f"components-{'-'.join(own)}", {name: sketched(layers[name], name) for name in own}, k, scaled) for own in groups]
+    reduce_spaces(spaces, TRAIN, TEST, streaming(layers, passes, size), store, n_frames=1, device="cpu", report=silent)
+    return [store.get(space.key) for space in spaces], passes
+
+
+def test_sketches_keep_inner_products_and_depend_on_neither_batch_nor_block():
+    X = torch.from_numpy(features(12, BLOCK_FEATURES + 5_003)) - 0.5
+    Y = sketch(X, "layer")
+    assert Y.shape == (12, N_GROUPS * N_NONZEROS)
+    errors = (Y @ Y.T - X @ X.T) / torch.outer(X.norm(dim=1), X.norm(dim=1))
+    assert errors.abs().max() < 5 * (2 / Y.shape[1]) ** 0.5
+    torch.testing.assert_close(torch.cat([sketch(X[:5], "layer"), sketch(X[5:], "layer")]), Y, rtol=1e-5, atol=1e-3)
+    assert not torch.allclose(sketch(X, "other"), Y)
+    one = torch.zeros(1, X.shape[1])
+    one[0, BLOCK_FEATURES + 7] = 1
+    assert int((sketch(one, "layer") != 0).sum()) == N_NONZEROS
+
+
+def test_components_explain_what_scikit_learns_do(store):
+    X = features()
+    (found,), passes = reduced({"a": X}, store)
+    exact = PCA(8, svd_solver="full").fit(X[TRAIN].astype(float))
+    axes = found["axes"].astype(float)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(8), atol=2e-3)
+    kept = np.square((X[TRAIN] - X[TRAIN].mean(0)) @ axes).sum() / (len(TRAIN) - 1)
+    assert kept == pytest.approx(exact.explained_variance_.sum(), rel=2e-3)
+    assert float(found["variance"].sum()) <= kept * (1 + 1e-5)
+    assert float(found["total_variance"]) == pytest.approx(X[TRAIN].var(0, ddof=1).sum(), rel=1e-4)
+    np.testing.assert_allclose(found["mean"], X[TRAIN].mean(0), atol=1e-5)
+    np.testing.assert_allclose(found["scores"][TEST], (X[TEST] - X[TRAIN].mean(0)) @ axes, atol=1e-3)
+    assert passes == [len(TRAIN), len(TEST)]
+
+
+def test_all_layers_go_together_as_far_as_memory_allows(store, tmp_path, monkeypatch):
+    from encoding import Store
+
+    layers = {name: features(p=p, seed=p) for name, p in (("a", 700), ("b", 300), ("c", 200))}
+    together, passes = reduced(layers, store, together=False)
+    assert passes == [len(TRAIN), len(TEST)]
+    monkeypatch.setattr(reduction, "SUM_BYTES", 4 * 33 * 550)  # b and c share a pass; a is larger than all memory, and goes by a file
+    apart, passes = reduced(layers, Store(tmp_path / "apart"), together=False)
+    assert passes == [len(TRAIN), len(TEST)] * 2
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-5 * np.abs(one["scores"]).max())
+    assert {path.name for path in tmp_path.glob("apart/components/*/*")} == {
+        *(f"{name}.npy" for name in ("scores", "variance", "mean", "axes", "total_variance")),
+        "provenance.json",
+    }
+
+
+@pytest.mark.parametrize("size", [7, 90])
+def test_batches_do_not_matter(store, tmp_path, size):
+    from encoding import Store
+
+    (one,), _ = reduced({"a": features()}, store)
+    (other,), _ = reduced({"a": features()}, Store(tmp_path / "other"), size=size)
+    np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-5 * np.abs(one["scores"]).max())
+
+
+def test_sums_of_shards_add():
+    X, Q = torch.from_numpy(features()), torch.randn(120, 6)
+    whole, first, second = (Sums(6, X.shape[1]) for _ in range(3))
+    whole.add(X, Q)
+    first.add(X[:50], Q[:50])
+    second.add(X[50:], Q[50:])
+    first.merge(second)
+    torch.testing.assert_close(first.B, whole.B, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(first.mean, X.mean(0).numpy(), rtol=1e-5)
+
+
+def test_layers_that_share_components_are_scaled_to_equal_variance(store):
+    a, b = features(seed=1), 100 * features(p=60, seed=2)
+    (found,), _ = reduced({"a": a, "b": b}, store, scaled=True)
+    totals = [X[TRAIN].var(0, ddof=1).sum() for X in (a, b)]
+    scaled = [X * np.sqrt(np.mean(totals) / total) for X, total in zip((a, b), totals, strict=True)]
+    exact = PCA(8, svd_solver="full").fit(np.hstack(scaled)[TRAIN].astype(float))
+    assert float(found["variance"].sum()) == pytest.approx(exact.explained_variance_.sum(), rel=2e-2)
+    X = np.hstack([a, b])
+    np.testing.assert_allclose(found["scores"][TEST], (X[TEST] - found["mean"]) @ found["axes"], rtol=1e-3, atol=1e-2)
+
+
+def test_a_layer_that_does_not_vary_is_named(store):
+    with pytest.raises(ValueError, match="'flat' gives the same features"):
+        reduced({"flat": np.ones((120, 30), np.float32)}, store)
+    assert store.get("components-flat") is None
+
+
+def test_other_stimuli_are_projected_as_they_pass():
+    X, V = features(), np.linalg.qr(np.random.default_rng(0).normal(size=(700, 4)))[0]
+    with closing(streaming({"a": X}, [])(np.arange(3), ["a"], silent)) as batches:
+        assert next(batches)[0] == 0
+    found = project_stream({"scores": (("a",), X.mean(0), V)}, np.array([5, 3]), streaming({"a": X}, []))["scores"]
+    np.testing.assert_allclose(found, (X[[5, 3]] - X.mean(0)) @ V, atol=1e-4)
