@@ -39,8 +39,9 @@ def test_only_reduced_layers_have_other_keys(tiny, store):
     assert whole.key == plan(replace(WHOLE, feature_budget=None), store).key == plan(replace(WHOLE, feature_budget=1.0), store).key
     assert whole.key != reduced.key and whole.feature_keys == reduced.feature_keys
     assert reduced.reduced_layers == ("pixels",) and not whole.reduced_layers
-    n_bytes = 4 * 120 * 48 + 1
-    assert not plan(replace(WHOLE, feature_budget=n_bytes / 1e9), store).reduced_layers
+    colour, n_bytes = replace(WHOLE, layers=("colour",), n_components=3), 4 * 120 * 3
+    assert not plan(replace(colour, feature_budget=(n_bytes + 1) / 1e9), store).reduced_layers
+    assert plan(replace(colour, feature_budget=(n_bytes - 1) / 1e9), store).reduced_layers
     assert not plan(replace(REDUCED, n_components=0), store).reduced_layers  # every component is every feature
 
 
