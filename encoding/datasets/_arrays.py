@@ -10,6 +10,7 @@ import numpy as np
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
 from encoding.datasets._other_formats import N_BYTES, other_format, saved
+from encoding.datasets._spelling import near_name
 from encoding.storage.files import passing_errors_of
 from encoding.storage.npy import BAD_HEADER, NpyRows, read_header
 
@@ -25,7 +26,7 @@ def open_npy(path: Path) -> np.ndarray:
     BadData where the file is missing, special, truncated or of another format; the message then gives the line of Python that converts it.
     """
     if not path.exists():
-        raise BadData(f"{path} is missing. {AGAIN}")
+        raise BadData(f"{path} is missing. {near_name(path) or AGAIN}")
     require_regular(path)
     _refuse_other_formats(path)
     try:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.datasets._base import BadData, Stimuli
+from encoding.datasets._spelling import near_name
 from encoding.storage import files
 
 SUFFIXES = frozenset({
@@ -140,7 +141,7 @@ def list_images(folder: Path) -> list[Path]:
     BadData where there is no such folder, or something with the name of an image is no regular file.
     """
     if not folder.is_dir():
-        raise BadData(f"There is no folder {folder}. Unpack the images there.")
+        raise BadData(f"There is no folder {folder}. {near_name(folder) or 'Unpack the images there.'}")
     return list_files(folder, SUFFIXES)
 
 

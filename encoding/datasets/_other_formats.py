@@ -9,8 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from encoding.datasets._spelling import MARKS
+
 N_BYTES = 1024  # of a file's start that are looked at
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 ARRAYS = (  # detection by the start of the file, unpacked where it is gzip; what it is; expression of its array
     (lambda start: start.startswith(b"MATLAB 7.3"), "a MATLAB file of version 7.3", "h5py.File({name})['Y'][()].T"),

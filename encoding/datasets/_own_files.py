@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from encoding.datasets._arrays import open_npy
 from encoding.datasets._base import BadData
 from encoding.datasets._description import SPACES, Places, Regions, StimulusFiles, SubjectFiles
 from encoding.datasets._images import list_images, not_listed, require_regular
+from encoding.datasets._spelling import decoded, on_disk, plain, same_name
 from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, guess_unit
 from encoding.storage.files import raise_passing
 
@@ -52,10 +52,10 @@ def _read_lines(path: Path) -> list[str]:
     if path.stat().st_size > MAX_LIST_BYTES:
         raise BadData(f"{path} has {path.stat().st_size:,} bytes, too many for a list of images. Write one path a line.")
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return decoded(path.read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise_passing(error, path)
-        raise BadData(f"{path} cannot be read as text ({error}). Write one image's path a line, in UTF-8.") from error
+        raise BadData(f"{path} cannot be read as text ({error}). Write one image's path a line, in UTF-8 or UTF-16.") from error
 
 
 def _is_file(path: Path) -> bool:
@@ -69,7 +69,7 @@ def _is_file(path: Path) -> bool:
 def _find_image(listing: Path, number: int, base: Path, line: str, in_folder: dict[Path, dict[str, Path]]) -> Path:
     """Find the file that a line names, also where accents are composed otherwise on disk (macOS) or separators are backslashes.
 
-    ``in_folder`` remembers, per folder, its files by :func:`_plain` name.
+    ``in_folder`` remembers, per folder, its files by :func:`encoding.datasets._spelling.plain` name.
     """
     try:
         path = base / Path(line).expanduser()
@@ -81,19 +81,18 @@ def _find_image(listing: Path, number: int, base: Path, line: str, in_folder: di
     if _is_file(turned):
         return turned
     if turned.parent not in in_folder:
-        there = turned.parent.iterdir() if turned.parent.is_dir() else ()
-        in_folder[turned.parent] = {_plain(each.name): each for each in there if _is_file(each)}
-    near = in_folder[turned.parent].get(_plain(turned.name))
-    if near and unicodedata.normalize("NFC", near.name) == unicodedata.normalize("NFC", turned.name):
+        folder = on_disk(turned.parent)
+        there = folder.iterdir() if folder.is_dir() else ()
+        in_folder[turned.parent] = {plain(each.name): each for each in there if _is_file(each)}
+    near = in_folder[turned.parent].get(plain(turned.name))
+    if near and same_name(near.name, turned.name):
         return near
     hint = f"Did you mean {near.name}, with other capitals? " if near else ""
+    if line[0] in "'\"":
+        hint = "Write paths without quotes. "
     if path.exists():
         raise BadData(f"{listing}, line {number}: {path} is no regular file.")
     raise BadData(f"{listing}, line {number}: there is no {path}. {hint}Paths are relative to {base}, or absolute.")
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def read_rows(files: SubjectFiles, paths: list[Path], shapes: Mapping[str, tuple[int, ...]]) -> tuple[list[Path], np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -11,16 +10,11 @@ from typing import Any
 
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
+from encoding.datasets._spelling import decoded, on_disk
 from encoding.runtime.registry import unknown
 from encoding.storage.files import raise_passing
 
 MAX_BYTES = 1_000_000
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-
-
-def _decoded(content: bytes) -> str:
-    """Decode text by its byte order mark, UTF-8 without one."""
-    return content.decode(next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8"))
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ class Section:
             content = file.read_bytes() if file.stat().st_size <= MAX_BYTES else None
             if content is None:
                 raise BadData(f"{file} has more than {MAX_BYTES:,} bytes, which no description needs. Arrays and lists stand in files.")
-            return cls(file, "", tomllib.loads(_decoded(content)))
+            return cls(file, "", tomllib.loads(decoded(content)))
         except BadData:
             raise
         except OSError as error:
@@ -111,7 +105,7 @@ class Section:
             raise self.wrong(key, "a path, which holds no NUL")
         if "\\" in text and not path.exists():
             path = self.file.parent / text.replace("\\", "/")
-        return path
+        return on_disk(path)
 
     def section(self, key: str) -> Section:
         """Table under ``key``; empty where it is missing."""

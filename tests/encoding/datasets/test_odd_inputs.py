@@ -215,6 +215,28 @@ def test_a_list_from_another_machine_names_the_files_that_are_there(folder, stor
         opened(folder, store, in_folder)
 
 
+@pytest.mark.parametrize(("written", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_of_any_name_may_be_composed_otherwise_on_disk(folder, store, written, on_disk):  # noqa: F811
+    (folder / "images").rename(folder / unicodedata.normalize(on_disk, "Bücher"))
+    (folder / "responses.npy").rename(folder / unicodedata.normalize(on_disk, "Réponses.npy"))
+    text = SHORTEST.replace("images", unicodedata.normalize(written, "Bücher"))
+    text = text.replace("responses.npy", unicodedata.normalize(written, "Réponses.npy"))
+    assert opened(folder, store, text).n_stimuli == N
+    lines = [f"{unicodedata.normalize(written, 'Bücher')}\\{i}.png" for i in range(N)]
+    (folder / "order.txt").write_bytes("\r\n".join(lines).encode("utf-16"))
+    assert opened(folder, store, text.replace("folder = ", "files = 'order.txt'\n# ")).n_stimuli == N
+
+
+def test_a_name_with_other_capitals_or_in_quotes_is_hinted_at(folder, store):  # noqa: F811
+    with pytest.raises(BadData, match=r"Responses\.NPY is missing\. Did you mean responses\.npy"):
+        opened(folder, store, SHORTEST.replace("responses.npy", "Responses.NPY"))
+    with pytest.raises(BadData, match=r"no folder .*IMAGES\. Did you mean images"):
+        opened(folder, store, SHORTEST.replace("images", "IMAGES"))
+    (folder / "order.txt").write_text('"images/0.png"\n')
+    with pytest.raises(BadData, match="Write paths without quotes"):
+        opened(folder, store, SHORTEST.replace('folder = "images"', 'files = "order.txt"'))
+
+
 def test_images_in_folders_below_are_spoken_of(folder, store):  # noqa: F811
     for i in range(N):
         (folder / "images" / f"kind{i % 3}").mkdir(exist_ok=True)
