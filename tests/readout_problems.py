@@ -11,7 +11,7 @@ KINDS = ("correlated", "rank-deficient", "wide", "well-behaved")
 def problem(kind="correlated", n=300, t=12, seed=0, dtype=np.float64):
     """(X, Y) of one difficulty, responses with noise."""
     rng = np.random.default_rng(seed)
-    p = {"correlated": 20, "rank-deficient": 20, "wide": 400, "well-behaved": 8}[kind]
+    p = {"correlated": 20, "rank-deficient": 20, "wide": 4 * n // 3, "well-behaved": 8}[kind]
     X = rng.normal(size=(n, p))
     if kind == "correlated":
         X = X @ np.linalg.cholesky(0.95 * np.ones((p, p)) + 0.05 * np.eye(p)).T
