@@ -14,7 +14,7 @@ import platform
 import sys
 from pathlib import Path
 
-NAMES = ("ridge", "lasso", "banded_ridge", "knn", "whole_subject", "extraction", "pca", "page", "pages", "endurance")
+NAMES = ("ridge", "lasso", "banded_ridge", "knn", "whole_subject", "extraction", "pca", "experiments", "page", "pages", "endurance")
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 START, END = "<!-- benchmarks: start -->", "<!-- benchmarks: end -->"
 

@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ class GraphExecutor:
 
     def __init__(self, scheduler: Scheduler, run: Run, store: Store) -> None:
         self._scheduler, self._run, self._store = scheduler, run, store
+        self._store_identity = store.identity()
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._attempts: dict[str, Attempt] = {}
         self._n_submitted: Counter[str] = Counter()
@@ -89,14 +91,21 @@ class GraphExecutor:
 
     def _fill(self) -> None:
         """Submit ready tasks while the scheduler holds few of them."""
-        while len(self._attempts) < max(1, self._window) and (task := self._run.take()) is not None:
-            try:
+        tasks: list[Task] = []
+        while len(self._attempts) + len(tasks) < max(1, self._window) and (task := self._run.take()) is not None:
+            tasks.append(task)
+        try:
+            if tasks:
                 client = self._scheduler.connect()
                 self._count_workers()
-                self._submit(client, task)
-            except BaseException:
+            while tasks:
+                late = tasks[0].stage in LATE
+                some = [task for task in tasks if (task.stage in LATE) == late]
+                self._submit(client, some, LATE_PRIORITY if late else PRIORITY)
+                tasks = [task for task in tasks if task not in some]
+        finally:
+            for task in tasks:  # no scheduler took them
                 self._run.put_back(task)
-                raise
 
     def _count_workers(self) -> None:
         """Adapt to the number of workers, and note what is missing where there is none."""
@@ -105,13 +114,14 @@ class GraphExecutor:
             self._run.n_workers, self._window, self._counted = n_workers, 4 * n_workers + 4, time.monotonic()
             self._run.note = self._scheduler.missing_workers()
 
-    def _submit(self, client: Client, task: Task) -> None:
-        self._n_submitted[task.key] += 1
-        name = f"stage-{task.key}#{self._n_submitted[task.key]}"
-        priority = LATE_PRIORITY if task.stage in LATE else PRIORITY
-        future = dask.submit(client, name, pickle.dumps((run_task, task)), self._store, again=True, priority=priority)
-        self._attempts[name] = Attempt(task, name, client, future)
-        future.add_done_callback(partial(self._settled, name))
+    def _submit(self, client: Client, tasks: Sequence[Task], priority: int) -> None:
+        self._n_submitted.update(task.key for task in tasks)
+        named = {f"stage-{task.key}#{self._n_submitted[task.key]}": task for task in tasks}
+        works = {name: pickle.dumps((run_task, task)) for name, task in named.items()}
+        futures = dask.submit_stages(client, works, str(self._store.root), self._store_identity, priority=priority)
+        for (name, task), future in zip(named.items(), futures, strict=True):
+            self._attempts[name] = Attempt(task, name, client, future)
+            future.add_done_callback(partial(self._settled, name))
 
     def _settled(self, name: str, future: Future) -> None:
         self._events.put(("settled", name))

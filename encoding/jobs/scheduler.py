@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -167,17 +167,24 @@ def note_ended(client: Client, attempt: str) -> None:
             client.sync(client.scheduler.log_event, topic=worker.ATTEMPTS, msg=message, callback_timeout=ANSWER_SECONDS)
 
 
-def submit(client: Client, attempt: str, work: bytes, store: Store, *, again: bool = False, priority: int = 0) -> Future:
-    """Queue an attempt for a worker with a free ``fit`` resource; joins it where another client has queued it already.
+def submit(client: Client, attempt: str, work: bytes, store: Store) -> Future:
+    """Queue an attempt for a worker with a free ``fit`` resource; joins it where another client has queued it already."""
+    arguments = (work, str(store.root), attempt, uuid4().hex, code_fingerprint(), store.identity())
+    return client.submit(worker.run, *arguments, key=attempt, resources={"fit": 1}, pure=False)
+
+
+def submit_stages(client: Client, works: Mapping[str, bytes], store_root: str, store_identity: str, *, priority: int) -> list[Future]:
+    """Queue several attempts at once; one that is lost with its worker is done again by another.
 
     Parameters
     ----------
-    again : whether work that was lost with its worker may be done again.
-    priority : of work that waits; higher goes first.
+    works : name of each attempt to its pickled task.
+    priority : of work that waits; higher goes first, :func:`submit` has 0.
     """
-    submission = None if again else uuid4().hex
-    arguments = (work, str(store.root), attempt, submission, code_fingerprint(), store.identity())
-    return client.submit(worker.run, *arguments, key=attempt, resources={"fit": 1}, pure=False, priority=priority)
+    names = list(works)
+    columns = (list(works.values()), [store_root] * len(names), names, [None] * len(names))
+    how = {"code": code_fingerprint(), "store_identity": store_identity}
+    return client.map(worker.run, *columns, key=names, resources={"fit": 1}, pure=False, priority=priority, **how)
 
 
 def outcome(future: Future, doing: str) -> Outcome:

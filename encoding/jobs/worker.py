@@ -38,6 +38,7 @@ Task = Callable[..., Any]
 """``task(spec, store, report, device)``: its results are in the Store, so what it returns is not kept."""
 
 _running: dict[str, bool] = {}  # attempts in this process, and whether each was asked to stop
+_seen: set[tuple[str, str]] = set()  # folders and identities of Stores that this process saw
 _ending = threading.Lock()  # so that a process ended for one attempt is never ended under the next
 
 
@@ -80,11 +81,11 @@ def run(work: bytes, store_root: str, attempt: str, submission: str | None, code
     _running[attempt] = False
     try:
         _check_surroundings(code, store_root, store_identity)
-        if submission is not None:
-            _begin_once(attempt, submission)
+        if submission is None:
+            messages.send(begun=True)
         else:
-            messages.say_begun()
-        messages.report(0.0, "Starting")
+            _begin_once(attempt, submission)
+            messages.report(0.0, "Starting")
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, category, *_: messages.send(line=f"{category.__name__}: {message}")
             task, spec = pickle.loads(work)
@@ -96,8 +97,9 @@ def run(work: bytes, store_root: str, attempt: str, submission: str | None, code
         raise TaskFailed(type(error).__name__, str(error)) from None
     finally:
         with _ending:
-            del _running[attempt]
-        messages.send(let_go=True)
+            asked_to_stop = _running.pop(attempt)
+        if asked_to_stop or submission is not None:
+            messages.send(let_go=True)
 
 
 def _check_surroundings(code: str, store_root: str, store_identity: str) -> None:
@@ -108,12 +110,15 @@ def _check_surroundings(code: str, store_root: str, store_identity: str) -> None
             f"This worker, on {host}, runs another version of Encoding Explorer than where the work was submitted. "
             "Install the same one and restart it."
         )
+    if (store_root, store_identity) in _seen:
+        return
     found = Store(store_root).identity(make=False)
     if found != store_identity:
         what = f"another Store at {store_root}" if found else f"no Store at {store_root}"
         raise OtherStore(
             f"This worker, on {host}, sees {what}. Give all machines one shared folder under the same path, through ENCODING_CACHE_DIR."
         )
+    _seen.add((store_root, store_identity))
 
 
 class Messages:
@@ -149,13 +154,6 @@ class Messages:
     def send(self, **message: Any) -> None:
         """Publish an event about this attempt."""
         self._worker.log_event(PROGRESS, {"attempt": self._attempt, "worker": self._worker.address} | message)
-
-    def say_begun(self) -> None:
-        """Publish that the attempt begins, and wait until the scheduler has it: the process may die at any time from here."""
-        from distributed.utils import sync
-
-        message = {"attempt": self._attempt, "worker": self._worker.address, "begun": True}
-        sync(self._worker.loop, self._worker.scheduler.log_event, topic=PROGRESS, msg=message)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, None

@@ -1,0 +1,207 @@
+"""Experiments: against the same fits one after another, two workers against one, and what scheduling costs.
+
+2 subjects x 2 networks x 4 layers x 3 readouts on photographs (or drawn images), untrained weights, planted responses. Alone:
+``python -m benchmarks experiments``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks._timing import timed
+from benchmarks.extraction import image_files
+from encoding import BACKBONES, FitSpec, Store, fit
+from encoding.experiments import Experiment, run_experiment
+from encoding.experiments.experiment import Cell
+from encoding.experiments.graph import Graph, PlannedCell, Task, compile_graph
+from encoding.experiments.plans import Plans
+from encoding.experiments.progress import Run
+from encoding.experiments.run import ExperimentResult
+from encoding.features import extraction
+from encoding.jobs import Jobs, graph_executor
+from encoding.runtime.progress import Report
+
+NETWORKS = ("torchvision/alexnet", "torchvision/squeezenet1_1")
+N_LAYERS, N_TARGETS = 4, 500
+READOUTS = ("ridge", "ols", {"name": "lasso", "alpha": 0.05})
+
+
+def measure(*, quick: bool = False) -> list[dict[str, object]]:
+    n_images, n_tasks, n_cells = (40, 200, 50) if quick else (240, 10_000, 2_000)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        with planted(root / "data", n_images) as kind:
+            return [
+                against_single_fits(root, n_images, kind),
+                two_workers(root, n_images, kind),
+                *(row | {"aim": "at most 5 ms a task"} for row in scheduling(root, n_tasks)),
+                compiling(root, n_cells),
+            ]
+
+
+@contextmanager
+def planted(folder: Path, n_images: int) -> Iterator[str]:
+    """A data set of two subjects who saw different images, in ``ENCODING_DATA_DIR`` within the block; yields what the images are."""
+    (folder / "pictures").mkdir(parents=True)
+    paths, kind = image_files(2 * n_images, folder / "pictures")
+    rng, text = np.random.default_rng(0), 'title = "Benchmark"\nsimulated = true\n'
+    for number, name in enumerate(("ann", "bob")):
+        (folder / "bench" / name).mkdir(parents=True)
+        for place, path in enumerate(paths[number * n_images : (number + 1) * n_images]):
+            (folder / "bench" / name / f"{place:04d}{path.suffix}").symlink_to(path.resolve())
+        np.save(folder / "bench" / f"{name}.npy", rng.normal(size=(n_images, N_TARGETS)).astype(np.float32))
+        text += f'[subjects.{name}]\nstimuli = {{ folder = "{name}" }}\nresponses = "{name}.npy"\n'
+    (folder / "bench" / "dataset.toml").write_text(text)
+    before = os.environ.get("ENCODING_DATA_DIR")
+    os.environ["ENCODING_DATA_DIR"] = str(folder)
+    try:
+        yield kind
+    finally:
+        os.environ.pop("ENCODING_DATA_DIR") if before is None else os.environ.update(ENCODING_DATA_DIR=before)
+
+
+def grid() -> Experiment:
+    """2 subjects x 2 networks x 4 layers x 3 readouts."""
+    networks = [{"name": name, "weights": "random:0", "layers": list(BACKBONES[name].layers(name)[:N_LAYERS])} for name in NETWORKS]
+    base = FitSpec(dataset="bench", pool="grid:6", n_components=30, split="holdout:0.8:0")
+    return Experiment(base=base, vary={"subject": ["ann", "bob"], "backbone": networks, "readout": list(READOUTS)})
+
+
+def against_single_fits(root: Path, n_images: int, kind: str) -> dict[str, object]:
+    """The experiment in this process, and the same fits by ``encoding.fit``, one after another in the same process."""
+    experiment = grid()
+    warm = replace(experiment.specs()[0], n_components=5)
+    fit(warm, Store(root / "warm"))
+    passes, stream = [], extraction._stream
+    extraction._stream = lambda stimuli, backbone, *rest: passes.append(backbone.fingerprint) or stream(stimuli, backbone, *rest)
+    try:
+        ours, result = timed(lambda: run_experiment(experiment, Store(root / "experiment"), device="cpu"))
+        n_ours = len(passes)
+        store = Store(root / "single")
+        theirs, _ = timed(lambda: [fit(spec, store, device="cpu") for spec in experiment.specs()])
+    finally:
+        extraction._stream = stream
+    n_fits, (hemi,) = result.status.count("done"), result.results[0].plan.hemis
+    others = [fit(one.plan.spec, store) for one in result.results]
+    apart = max(float(np.abs(one.score(hemi) - other.score(hemi)).max()) for one, other in zip(result.results, others, strict=True))
+    return {
+        "what": f"experiment, 2 subjects x 2 networks x {N_LAYERS} layers x {len(READOUTS)} readouts, {n_images} images each ({kind})",
+        "ours": f"{ours:.1f} s with intervals, {n_ours} passes of stimuli through a network",
+        "against": f"{n_fits} fits one after another in one process, without intervals: {theirs:.1f} s, {len(passes) - n_ours} passes",
+        "ratio": f"{theirs / ours:.1f} x faster; r {'the same bit for bit' if apart == 0 else f'within {apart:.0e}'}",
+        "aim": "one pass per subject and network (4)",
+    }
+
+
+def two_workers(root: Path, n_images: int, kind: str) -> dict[str, object]:
+    """Passes of two subjects' images through two networks on one worker process and on two, one thread each."""
+    experiment = replace(grid(), vary=grid().vary | {"readout": ["ols"]})
+    seconds, tables = {}, {}
+    os.environ["OMP_NUM_THREADS"] = "1"
+    for n_workers in (1, 2):
+        jobs = Jobs(root / f"workers-{n_workers}", n_workers=n_workers)
+        try:
+            warm(jobs)
+            seconds[n_workers], result = timed(lambda jobs=jobs: run_experiment(experiment, jobs._store, executor=jobs.carry_out))
+            tables[n_workers] = table_of(result)
+        finally:
+            jobs.close()
+    same = tables[1].equals(tables[2])
+    return {
+        "what": f"experiment, two worker processes of one thread, 4 passes of {n_images} images ({kind}), 16 fits with intervals",
+        "ours": f"{seconds[2]:.1f} s",
+        "against": f"one worker process: {seconds[1]:.1f} s",
+        "ratio": f"{seconds[1] / seconds[2]:.2f} x faster; {'same table bit for bit' if same else 'tables differ'}",
+        "aim": "1.7 x",
+    }
+
+
+def table_of(result: ExperimentResult):
+    return result.table().drop(columns="seconds")
+
+
+def warm(jobs: Jobs) -> None:
+    """Start the workers and let each import what it needs."""
+    spec = FitSpec(dataset="bench", subject="ann", backbone="pixels", layers=("rgb",), n_components=3, split="holdout:0.8:0")
+    for seed in range(2 * max(1, jobs._scheduler._n_workers or 1)):
+        run = Run(compile_graph([Cell(replace(spec, split=f"holdout:0.8:{seed}"), {})], jobs._store))
+        jobs.carry_out(run, jobs._store)
+
+
+def scheduling(root: Path, n_tasks: int) -> list[dict[str, object]]:
+    """Tasks that do nothing, in chains of five: in this process, and on one worker process."""
+    run = chains(root, n_tasks)
+
+    def in_process() -> None:
+        while (task := run.take()) is not None:
+            run.report(task.key, 0.0, "")
+            run.done(task.key)
+
+    here, _ = timed(in_process)
+    jobs = Jobs(root / "nothing", n_workers=1)
+    real, graph_executor.run_task = graph_executor.run_task, nothing
+    try:
+        warm_up_seconds, _ = timed(lambda: jobs.carry_out(chains(root, 20), jobs._store))
+        time.sleep(max(5.0, warm_up_seconds))  # the worker imports its libraries meanwhile
+        before = processor_seconds()
+        elsewhere, _ = timed(lambda: jobs.carry_out(chains(root, n_tasks), jobs._store))
+        worked = processor_seconds() - before
+    finally:
+        graph_executor.run_task = real
+        jobs.close()
+    what = f"{n_tasks:,} tasks that do nothing, in chains of five"
+    against = f"{1e3 * worked / n_tasks:.2f} ms of processor time a task, of client, scheduler and worker together"
+    return [
+        {"what": f"{what}: in this process", "ours": f"{here:.1f} s", "against": "", "ratio": f"{1e3 * here / n_tasks:.2f} ms a task"},
+        {"what": f"{what}: on one Dask worker", "ours": f"{elsewhere:.1f} s", "against": against}
+        | {"ratio": f"{1e3 * elsewhere / n_tasks:.2f} ms a task"},
+    ]
+
+
+def processor_seconds() -> float:
+    """Processor time of this process and those that it started."""
+    import psutil
+
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(sum(process.cpu_times()[:2]) for process in family)
+
+
+def chains(root: Path, n_tasks: int) -> Run:
+    """A run of tasks that do nothing: one cell for each five."""
+    spec, tasks, tasks_of = FitSpec(), {}, []
+    for number in range(n_tasks):
+        needs = (f"nothing-{number - 1}",) if number % 5 else ()
+        tasks[f"nothing-{number}"] = Task(key=f"nothing-{number}", stage="fit", spec=spec, needs=needs)
+        if number % 5 == 4:
+            tasks_of.append(tuple(f"nothing-{number - place}" for place in range(4, -1, -1)))
+    cells = tuple(PlannedCell(Cell(spec, {}), None, ("", "")) for _ in tasks_of)
+    return Run(Graph(cells, tasks, tuple(tasks_of), Plans(Store(root / "nothing"))))
+
+
+def nothing(task: Task, store: Store, report: Report, device: str) -> None:
+    """A task that does nothing."""
+
+
+def compiling(root: Path, n_cells: int) -> dict[str, object]:
+    """Planning and compiling fits that are not stored."""
+    experiment = replace(grid(), vary=grid().vary | {"n_components": list(range(2, 2 + max(1, n_cells // 48)))})
+    store = Store(root / "compile")
+    compile_graph(experiment.cells()[:1], store)  # opens the subjects
+    started = time.process_time()
+    graph = compile_graph(experiment.cells(), store)
+    seconds = time.process_time() - started
+    return {
+        "what": f"planning {len(graph.cells):,} fits of an experiment to {len(graph.tasks):,} tasks",
+        "ours": f"{seconds:.1f} s of processor time",
+        "against": "",
+        "ratio": f"{1e3 * seconds / len(graph.tasks):.2f} ms a task",
+        "aim": "at most 5 ms a task",
+    }
