@@ -43,6 +43,17 @@ class Parser(argparse.ArgumentParser):
         raise BadArguments(f"{message}\n`{self.prog} --help` shows what there is.")
 
 
+def whole_number(text: str) -> int:
+    """Read a whole number as people write it (``100``, ``1e2``, ``100.0``); ArgumentTypeError for anything else."""
+    try:
+        number = float(text)
+        if number != int(number):
+            raise ValueError
+        return int(text) if text.strip().lstrip("+-").isdecimal() else int(number)
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"a whole number such as 100 is needed, not {text!r}") from error
+
+
 Run = Callable[[argparse.Namespace, Any], Answer]
 """``run(arguments, progress)``, where progress is a :class:`encoding.cli.terminal.Progress`."""
 

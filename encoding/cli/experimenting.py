@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from encoding.cli.clusters import carrying_out
-from encoding.cli.command import Answer, BadArguments, Parser, add_command, checking_arguments
+from encoding.cli.command import Answer, BadArguments, Parser, add_command, checking_arguments, whole_number
 from encoding.cli.terminal import Progress, table
 from encoding.experiments.experiment import Experiment
 from encoding.experiments.graph import plan_cells
@@ -46,7 +46,7 @@ def add_commands(commands: Any) -> None:
         examples="experiment run grid.toml\nexperiment run grid.toml --workers 4 --out grid.parquet\nexperiment run grid.toml --dry-run",
     )
     run.add_argument("file", type=Path, metavar="FILE.toml", help="the experiment")
-    run.add_argument("--workers", type=int, metavar="N", help="processes on this machine (default: the tasks run in this process)")
+    run.add_argument("--workers", type=whole_number, metavar="N", help="processes on this machine (default: the tasks run in this process)")
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
     run.add_argument("--out", type=Path, metavar="FILE", help="write the table there, as .parquet or .csv")
     run.add_argument("--dry-run", action="store_true", help="only list the fits, after checking every name")

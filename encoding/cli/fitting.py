@@ -18,7 +18,7 @@ import numpy as np
 from encoding.backbones import BACKBONES
 from encoding.backbones._pooling import OVER_FRAMES, pools_help
 from encoding.cli.clusters import fit_anywhere
-from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
+from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
 from encoding.cli.listing import SIDES
 from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS
@@ -110,7 +110,7 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument("--weights", default=spec.weights, help="pretrained, random:SEED or a weights file (default: %(default)s)")
     model.add_argument("--pool", default=spec.pool, help=f"pooling over a layer's places ({pools_help()}) (default: %(default)s)")
-    model.add_argument("--frames", type=int, default=spec.frames, help="frames taken of each clip (default: %(default)s)")
+    model.add_argument("--frames", type=whole_number, default=spec.frames, help="frames taken of each clip (default: %(default)s)")
     model.add_argument("--over-frames", choices=OVER_FRAMES, default=spec.over_frames, help="what is kept of them (default: %(default)s)")
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -120,7 +120,11 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         help="equal: several layers enter their PCA with the same total variance; none: as they are (default: %(default)s)",
     )
     how.add_argument(
-        "--components", type=int, default=spec.n_components, metavar="N", help="PCA components, 0 for no PCA (default: %(default)s)"
+        "--components",
+        type=whole_number,
+        default=spec.n_components,
+        metavar="N",
+        help="components of PCA, 0 for none (default: %(default)s)",
     )
     how.add_argument(
         "--feature-budget",

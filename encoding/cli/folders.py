@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoding.cli.command import Answer, BadArguments, add_command
+from encoding.cli.command import Answer, BadArguments, add_command, whole_number
 from encoding.cli.terminal import Progress
 from encoding.datasets import DATASETS
 from encoding.runtime.progress import subprogress
@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--subject", help="a subject of the dataset demo (default: subj01; of algonauts2021 every one)")
     parser.add_argument(
         "--stimuli",
-        type=int,
+        type=whole_number,
         metavar="N",
         help=f"images or clips with responses (default: as many images as the demo has, {N_CLIPS} clips)",
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, space_of
 from encoding.cli.clusters import fit_anywhere, search_anywhere
-from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
+from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
 from encoding.cli.fitting import add_spec_arguments, checked_spec, describe, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.runtime.durations import duration
@@ -40,7 +40,7 @@ def add_commands(commands: Any) -> None:
     how = parser.add_argument_group("the search")
     how.add_argument("--trials", type=number_of_trials, default=N_TRIALS, metavar="N", help="trials in all (default: %(default)s)")
     how.add_argument("--vary", nargs="+", action="extend", default=[], metavar="NAME", help="parameters to vary (default: all it can)")
-    how.add_argument("--seed", type=int, default=0, help="of the proposals (default: %(default)s)")
+    how.add_argument("--seed", type=whole_number, default=0, help="of the proposals (default: %(default)s)")
     how.add_argument("--fit", action="store_true", help="fit with the best parameters at the end")
     parser.set_defaults(out=None)
 

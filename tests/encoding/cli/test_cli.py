@@ -101,7 +101,7 @@ def test_without_options_fit_means_the_default_spec():
         (["fit", "--set", "alpha"], "write NAME=VALUE, such as alpha=10, not 'alpha'"),
         (["fit", "--set", "alpha=1", "--set", "alpha=2"], "--set alpha is given twice"),
         (["fit", "--components", "-1"], "n_components must be 0 (no PCA) or more, not -1"),
-        (["fit", "--components", "many"], "invalid int value: 'many'"),
+        (["fit", "--components", "many"], "a whole number such as 100 is needed, not 'many'"),
         (["fit", "--hemi", "left side"], "another block of responses, or both; not 'left side'"),
         (["fit", "--comp", "3"], "unrecognized arguments: --comp 3"),
         (["fit", "--dataset", "tinny"], "Unknown dataset 'tinny'. Did you mean 'tiny'?"),

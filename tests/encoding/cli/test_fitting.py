@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
 from encoding import FitSpec
+from encoding.cli.command import whole_number
 from encoding.cli.fitting import option
 
 
@@ -26,3 +29,14 @@ def test_any_block_can_be_named_and_planning_decides_whether_it_is_there(hemi):
     for wrong in ("", "l h", "--x"):
         with pytest.raises(ValueError, match="hemi must be lh, rh, another block"):
             FitSpec(hemi=wrong)
+
+
+@pytest.mark.parametrize(("text", "number"), [("100", 100), ("1e2", 100), ("100.0", 100), (" 16 ", 16), ("-1", -1), ("9" * 19, 10**19 - 1)])
+def test_a_whole_number_is_read_as_people_write_it(text, number):
+    assert whole_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["1.5", "1,5", "ten", "", "nan", "inf", "1e400", "0x10"])
+def test_what_is_no_whole_number_is_refused_with_an_example(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="a whole number such as 100 is needed"):
+        whole_number(text)
