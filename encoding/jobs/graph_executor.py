@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ MOST_DEATHS = 3  # of workers under one task, after which it is not tried again
 TICK_SECONDS = 0.2
 COUNT_SECONDS = 2.0  # between two looks at how many workers there are
 RECONNECT_SECONDS = 60.0  # in which a scheduler that was lost may come back
+QUIET_SECONDS = 0.5  # in which a task that was taken back may say that it had begun
 STOP_SECONDS = 4.0  # for workers to stop when the experiment is cancelled
 
 
@@ -111,7 +113,7 @@ class GraphExecutor:
         """Adapt to the number of workers, and note what is missing where there is none."""
         if time.monotonic() - self._counted >= COUNT_SECONDS:
             n_workers = max(1, self._scheduler.n_ready())
-            self._run.n_workers, self._window, self._counted = n_workers, 4 * n_workers + 4, time.monotonic()
+            self._run.n_workers, self._window, self._counted = n_workers, 8 * n_workers + 24, time.monotonic()
             self._run.note = self._scheduler.missing_workers()
 
     def _submit(self, client: Client, tasks: Sequence[Task], priority: int) -> None:
@@ -179,14 +181,23 @@ class GraphExecutor:
         return self._n_lost[attempt.task.key] >= MOST_DEATHS
 
     def _stop(self) -> None:
-        """Take back all that waits, and stop what runs."""
-        attempts = list(self._attempts.values())
+        """Take back all that waits, and stop what runs, also what begins meanwhile."""
+        waiting = [attempt for attempt in self._attempts.values() if attempt.worker is None]
+        for client in {id(attempt.client): attempt.client for attempt in waiting}.values():
+            with suppress(*dask.GONE):
+                client.cancel([attempt.future for attempt in waiting if attempt.client is client], force=True)
+        stopping: dict[str, threading.Thread] = {}
+        started = time.monotonic()
+        while self._attempts and (now := time.monotonic() - started) < STOP_SECONDS:
+            for name, attempt in self._attempts.items():
+                if attempt.worker is not None and name not in stopping:
+                    arguments = (attempt.client, name, attempt.future, attempt.worker, attempt.let_go)
+                    stopping[name] = threading.Thread(target=dask.stop, args=arguments, daemon=True)
+                    stopping[name].start()
+            if now > QUIET_SECONDS and not any(thread.is_alive() for thread in stopping.values()):
+                break
+            with suppress(queue.Empty):
+                kind, about = self._events.get(timeout=0.05)
+                if kind == "message":
+                    self._message(about)
         self._attempts.clear()
-        stopping = []
-        for attempt in attempts:
-            arguments = (attempt.client, attempt.name, attempt.future, attempt.worker, attempt.let_go)
-            stopping.append(threading.Thread(target=dask.stop, args=arguments, daemon=True))
-            stopping[-1].start()
-        deadline = time.monotonic() + STOP_SECONDS
-        for thread in stopping:
-            thread.join(max(0.0, deadline - time.monotonic()))
