@@ -77,7 +77,8 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
         preflight(plan, store, device).check()
         arrays = _fit_stages(plan, store, subprogress(report, opened, 1), device)
         plan.check_unchanged(store)
-        store.put(plan.key, arrays, plan.made_from(device=device, fit_seconds=time.perf_counter() - started))
+        reduced = {"reduced": list(plan.reduced_layers)} if plan.reduced_layers else {}
+        store.put(plan.key, arrays, plan.made_from(device=device, fit_seconds=time.perf_counter() - started, **reduced))
     report(1.0, "done")
     return Result(plan, store, cached=False, seconds=time.perf_counter() - started)
 

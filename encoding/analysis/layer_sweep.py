@@ -17,6 +17,7 @@ from encoding.analysis.bootstrap import intervals_key, roi_intervals
 from encoding.analysis.layer_ranking import BOTH, roi_draws, roi_rows
 from encoding.backbones import BACKBONES, UnknownLayer
 from encoding.datasets import DATASETS, Subject
+from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import Plan, plan
 from encoding.fits.resources import NoRoom
 from encoding.fits.result import Result
@@ -228,7 +229,12 @@ def _fit_layers(sweep: Sweep, cells: Mapping[Cell, Plan], store: Store, report: 
         everyone = (joint, *joint.extra_subjects)
         for number, each in enumerate(everyone):
             start, stop = (fitting * n / len(everyone) for n in (number, number + 1))
-            extract_features(each, store, _naming(subprogress(report, start, stop), unfitted[0][0]), device)
+            naming = _naming(subprogress(report, start, stop), unfitted[0][0])
+            extract_features(each, store, naming, device, sketches=each is joint)
+        for fold in joint.folds:
+            reduce_in_pass(
+                [cells[cell] for cell in unfitted], fold, store, _naming(subprogress(report, 0, fitting), unfitted[0][0]), device
+            )
     left_out = []
     for number, cell in enumerate(cells):
         start, stop = (fitting + (1 - fitting) * n / len(cells) for n in (number, number + 1))

@@ -259,6 +259,11 @@ def describe(result: Result) -> str:
         f"scores    r is the correlation of predicted and measured responses to test images{ceiling}",
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.backbone} {' + '.join(spec.layers)}, {components}, {spec.readout}",
+        *[
+            f"reduced   {' + '.join(kept['layers'])}: too large to store, reduced in the pass to {kept['explained']:.1%} of its variance"
+            for kept in result.kept_variance()
+            if kept["reduced"]
+        ],
         f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
         *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
         *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from dataclasses import replace
 
 from encoding.analysis.bootstrap import intervals_key, roi_intervals
 from encoding.analysis.learning_curve import curve_key, learning_curve
 from encoding.experiments.graph import Task, inputs_of
 from encoding.experiments.plans import Plans
+from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
 from encoding.pipeline import extract_features, fit, reduce_features, sum_responses
@@ -29,6 +31,9 @@ def execute(task: Task, plan: Plan, store: Store, report: Report = silent, devic
     match task.stage:
         case "features":
             extract_features(plan, store, report, device)
+            alone = [replace(plan, spec=replace(plan.spec, layers=(layer,))) for layer in plan.reduced_layers]
+            for fold in plan.folds if alone else ():  # layers too large to store, all in one second pass
+                reduce_in_pass(alone, fold, store, report, device)
         case "components":
             reduce_features(plan, plan.folds[task.fold], store, report, device)
         case "moments":

@@ -174,7 +174,8 @@ def _with_problems(estimate: Estimate, store: Store, device: str) -> Estimate:
         problems.append(
             f"The fit keeps {estimate.disk / 1e9:,.2f} GB on the disk of {store.root}; {free / 1e9:,.2f} GB are free, and "
             f"{features.SPARE_BYTES / 1e9:,.2f} GB stay free. "
-            f"Pool the layer ({pooling_advice()}), or make room: `python -m encoding cache prune`."
+            f"Pool the layer ({pooling_advice()}), reduce it in the pass (`--feature-budget {free / 1e10:.2g}`), "
+            "or make room: `python -m encoding cache prune`."
         )
     if estimate.ram > (available := available_memory()):
         problems.append(

@@ -221,6 +221,17 @@ class ScoreTables:
         ends = np.cumsum([len(self.plan.scored_rows(fold)) for fold in self.plan.folds])[:-1]
         return float(np.mean([pearson(p, m) for p, m in zip(np.split(predicted, ends), np.split(measured, ends), strict=True)]))
 
+    def kept_variance(self) -> list[dict[str, Any]]:
+        """What the components of each group of layers keep; empty where components are not in the Store.
+
+        Returns
+        -------
+        One dict for each of :attr:`Plan.spaces`: ``layers``; ``reduced``, whether they were reduced in the pass and never stored;
+        ``explained``, the fraction of the training features' variance that the components keep, the mean over folds. Of reduced layers
+        it is a lower bound.
+        """
+        return []
+
     def summary(self) -> dict[str, Any]:
         """JSON-serialisable summary, as ``python -m encoding fit --json`` prints it; NaN becomes None."""
         wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "rmse", "mae", "smooth_l1", "ceiling_r"]
@@ -237,6 +248,7 @@ class ScoreTables:
             "device": self.provenance.get("made_from", {}).get("device"),
             "n_train": self.n_train,
             "n_test": self.n_test,
+            "components": self.kept_variance(),
             "rois": rows,
         }
 
@@ -299,6 +311,16 @@ class Result(ScoreTables):
     def is_complete(self) -> bool:
         """Whether models and components are stored, so that nothing has to be computed before a prediction."""
         return is_complete(self.plan, self.store)
+
+    def kept_variance(self) -> list[dict[str, Any]]:
+        found = []
+        for layers in self.plan.spaces if self.plan.readout.uses_components else ():
+            stored = [self.store.get(self.plan.components_key(fold, layers)) for fold in self.plan.folds]
+            if any(arrays is None for arrays in stored):
+                return []
+            shares = [float(arrays["variance"].sum() / max(float(arrays["total_variance"]), np.finfo(float).tiny)) for arrays in stored]
+            found.append({"layers": list(layers), "reduced": self.plan.is_reduced(layers), "explained": float(np.mean(shares))})
+        return found
 
     def projection(self, fold: int, layers: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Read the mean (n_features,) and axes (n_features, k) that project features of some layers on a fold's components.

@@ -39,6 +39,9 @@ table = roi_table(result)
 focus = focus_controls(result, table)
 best = f" Best predicted region: {best_roi(table)}." if roi_names(result.plan.subject) else ""
 what = ("clips" if dataset.clips else "images") + (" (repeats averaged before they are scored)" if spec.average_repeats else "")
+for kept in (each for each in result.kept_variance() if each["reduced"]):
+    names = plain(" + ".join(kept["layers"]))
+    st.caption(f"{names}: larger than the feature budget, so reduced in the pass; components keep {kept['explained']:.1%} of its variance.")
 st.caption(f"{result.n_train:,} training and {result.n_test:,} test {what}, {spec.n_components or 'all'} components, {spec.readout}.{best}")
 
 score, statistic = score_controls(result)

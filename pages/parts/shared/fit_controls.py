@@ -13,7 +13,7 @@ import streamlit as st
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
 from encoding.features.components import LAYER_SCALINGS
-from encoding.fits.spec import TARGET_GROUPS
+from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.parameter_controls import parameter_controls
@@ -69,6 +69,8 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
                 bind="query-params",
                 help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
             )
+        with st.expander("Advanced"):
+            kept["feature_budget"] = _feature_budget()
     if not layers:
         st.info("Choose a layer to go on.")
         st.stop()
@@ -164,6 +166,20 @@ def _split(dataset: str) -> str:
         help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
         "kfold:5:0 tests every image once; first:900 trains on the first 900.",
     )
+
+
+def _feature_budget() -> float | None:
+    """GB that the stored features of a layer may take; None, written ``none`` in a link, for no limit."""
+    default = default_budget()
+    text = st.text_input(
+        "Feature budget",
+        "none" if default is None else f"{default:g}",
+        key="feature_budget",
+        bind="query-params",
+        help="GB that the stored features of one layer may take. A larger layer is reduced to its components while the images pass through "
+        "the network twice, and never stored. none: no limit.",
+    )
+    return read_budget(text)
 
 
 def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:

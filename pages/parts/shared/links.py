@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from encoding import READOUTS, FitSpec
+from encoding.fits.spec import default_budget
 from pages.parts.shared.fit_controls import START
 
 VIEWS = Path(__file__).parents[2] / "views"
@@ -43,6 +44,8 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     if "backbone" in values:
         values["layer"] = spec.layers
     values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in spec.options}
+    if spec.feature_budget != default_budget():
+        values["feature_budget"] = "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"
     if spec.rois:
         values["roi"] = spec.rois[0]
     if spec.target_groups.startswith("vertex:") and READOUTS[spec.readout].per_target:
