@@ -46,6 +46,7 @@ def listening(network: nn.Module, names: Sequence[str], heard: Callable[[str, An
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:
+    """Return a module's output tensor, of several outputs the first; None where there is none."""
     import torch
 
     if isinstance(output, tuple | list):

@@ -52,6 +52,7 @@ class Shortlist:
 
     @classmethod
     def everything(cls, n_candidates: int, n_alphas: int, n_targets: int) -> Shortlist:
+        """Shortlist every penalty of every candidate for all targets."""
         shape = (n_candidates, n_targets)
         return cls(np.zeros(shape, np.int16), np.full(shape, n_alphas - 1, np.int16), np.zeros(shape, np.float32))
 

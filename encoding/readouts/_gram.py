@@ -56,6 +56,7 @@ class Gram:
 
     @classmethod
     def of(cls, G: torch.Tensor, varies: torch.Tensor | None = None) -> Gram:
+        """Precompute what solvers need of a Gram matrix G (p, p); features that do not vary are masked."""
         import torch
 
         varies = G.diagonal() > 0 if varies is None else varies

@@ -79,9 +79,11 @@ class LinearHead(Head):
         self.bias = nn.Parameter(torch.zeros(n_targets))
 
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights (h, t) and bias (t,)."""
         return self.weight.T, self.bias
 
     def free(self) -> Iterator[nn.Parameter]:
+        """Parameters without weight sharing between targets."""
         return self.parameters()
 
 
@@ -105,10 +107,12 @@ class PositionalHead(Head):
         self.own = nn.Parameter(torch.zeros(self.n_targets, n_hidden)) if own_weights else None
 
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights (h, t), generated from positions plus free ones, and bias (t,)."""
         weights = self.generate(torch.relu(self.between(self.waves)))
         return (weights if self.own is None else weights + self.own).T, self.bias
 
     def free(self) -> Iterator[nn.Parameter]:
+        """Parameters of single targets: bias and, where there are any, free weights."""
         yield self.bias
         if self.own is not None:
             yield self.own

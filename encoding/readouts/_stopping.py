@@ -53,10 +53,8 @@ class EarlyStopping:
         """Whether every group has used up its patience."""
         return all(self._gave_up(epoch, number) for number in range(len(self.groups)))
 
-    def put_back(self, network: Network) -> None:
-        network.load_state_dict(self.best)
-
     def details(self) -> dict[str, np.ndarray]:
+        """Best epoch and validation r of each target, (t,) each."""
         best_epoch = np.zeros(len(self.r))
         for columns, epoch in zip(self.groups, self.best_epoch, strict=True):
             best_epoch[columns] = epoch

@@ -94,7 +94,7 @@ def train(
         if on_epoch:
             on_epoch(course.epoch - 1, course.history["validation_loss"][-1])
         report(course.epoch / options.n_epochs, course.text())
-    course.stopping.put_back(network)
+    network.load_state_dict(course.stopping.best)
     return Trained(course.stopping.details(), {name: np.array(values) for name, values in course.history.items()})
 
 

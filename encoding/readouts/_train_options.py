@@ -55,6 +55,7 @@ class TrainingOptions(Options):
 
 
 def one_of(name: str, value: str, known: Sequence[str]) -> None:
+    """Check that an option has one of its known values; BadOption names them."""
     if value not in known:
         raise BadOption(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}.")
 

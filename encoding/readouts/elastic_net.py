@@ -93,6 +93,7 @@ class Penalties:
 
     @classmethod
     def given(cls, alphas: Sequence[float], ratio: float) -> Penalties:
+        """Path of given alphas, largest first, with one l1_ratio for all targets."""
         alpha = np.array(sorted(alphas, reverse=True), float)[:, None]
         return cls(alpha, np.full_like(alpha, ratio), alpha * ratio, alpha * (1 - ratio))
 

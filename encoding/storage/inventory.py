@@ -61,6 +61,7 @@ class StoreEntry:
 
     @property
     def stage(self) -> str:
+        """Stage of the result, such as ``features``."""
         return stage_of(self.key)
 
 

@@ -75,6 +75,7 @@ class PredictionRequest:
 
     @cached_property
     def folds(self) -> tuple[int, ...]:
+        """Folds that did not train on the image; empty for an upload."""
         return () if self.stimulus.row is None else folds_unseen(self.result, self.stimulus.row)
 
     @property

@@ -81,6 +81,7 @@ def _thumbnails(key: str, rows: tuple[int, ...], _stimuli: Stimuli, size: int) -
 
 
 def thumbnail(stimuli: Stimuli, row: int, *, size: int = THUMBNAIL) -> bytes | str:
+    """Encode a small JPEG of a stimulus; an error text where it cannot be read."""
     try:
         image = stimuli[row]
     except ValueError as wrong:

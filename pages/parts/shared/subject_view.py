@@ -30,14 +30,17 @@ class SubjectView:
 
     @cached_property
     def key(self) -> str:
+        """Cache key of the subject's contents."""
         return subject_key(self.subject)
 
     @cached_property
     def placement(self) -> Placement | None:
+        """Positions of the columns on fsaverage; None where they are unknown."""
         return Placement.of(self.subject)
 
     @property
     def rois(self) -> tuple[str, ...]:
+        """Names of the subject's ROIs."""
         return tuple(roi_names(self.subject))
 
     @property
@@ -62,12 +65,15 @@ class SubjectView:
         return " · ".join(part for part in [*parts, f"measured responses to {self.subject.n_stimuli:,} {self.what}"] if part)
 
     def overview(self) -> Overview:
+        """Descriptive statistics of all responses."""
         return _overview(self.key, self.subject)
 
     def response(self, row: int) -> dict[str, np.ndarray]:
+        """Measured response of every column to a stimulus, the mean over its repeats."""
         return _response(self.key, row, self.subject)
 
     def tuning(self, block: str, column: int) -> Tuning:
+        """Responses of one column to all stimuli, with its statistics."""
         return _tuning(self.key, block, column, self.subject)
 
 

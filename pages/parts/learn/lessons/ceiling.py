@@ -24,6 +24,7 @@ HOW = (
 
 
 def show() -> str:
+    """Show the noise ceiling and a model's r against the number of averaged repeats."""
     left, right = st.columns(2)
     n = left.slider("Showings of each image that are averaged", 1, MOST_REPEATS, FIRST_REPEATS, key="repeats", bind="query-params")
     snr = right.select_slider("Signal-to-noise of a single showing", SNRS, FIRST_SNR, key="snr", bind="query-params")
@@ -59,6 +60,7 @@ def _summary(ceilings: Ceilings, n: int, snr: float) -> str:
 
 
 def explore_spec() -> FitSpec:
+    """Default fit at the lesson's ROI."""
     return replace(START, rois=(ROI,))
 
 

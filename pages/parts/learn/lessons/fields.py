@@ -42,6 +42,7 @@ class FieldMaps:
 
 
 def show() -> str:
+    """Show receptive fields of the vertices nearest to a spot, true and recovered."""
     at, away = st.columns(2)
     angle = at.slider("Angle (0 is right, 90 up, 180 left)", 0, 345, 30, 15, key="angle", bind="query-params")
     eccentricity = away.slider("Distance from the centre of gaze (degrees)", 0.5, 4.0, 1.5, 0.25, key="eccentricity", bind="query-params")
@@ -136,6 +137,7 @@ def _rising(maps: FieldMaps) -> bool:
 
 
 def explore_spec() -> FitSpec:
+    """Default fit of the V1 vertex nearest to the spot."""
     x, y = _spot()
     hemi = fields.sees(x)
     return replace(START, target_groups=f"vertex:{hemi}:{fields.nearest(truth().cortex[hemi], 'V1', x, y)}")

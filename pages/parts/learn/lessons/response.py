@@ -27,6 +27,7 @@ HOW = (
 
 
 def show() -> str:
+    """Show the response of a vertex to an image, among its responses to all images."""
     seen = subject()
     slide, type_in = st.columns([4, 1])
     image = slide.slider("Image", 1, seen.n_stimuli, FIRST_IMAGE, key="picture", bind="query-params") - 1
@@ -113,6 +114,7 @@ def _summary(answered: Answer, image: int, label: str) -> str:
 
 
 def explore_spec() -> FitSpec:
+    """Default fit of the selected vertex."""
     hemi, column = vertex()
     return replace(START, target_groups=f"vertex:{hemi}:{column}")
 

@@ -34,6 +34,7 @@ HOW_WEIGHTS = (
 
 
 def show() -> str:
+    """Show training and test r against the ridge penalty."""
     pick, which = st.columns([3, 1])
     alpha = pick.select_slider("alpha: drag it", ALPHAS, FIRST, key="alpha", bind="query-params")
     measure = which.segmented_control("Score", list(MEASURES), key="measure", default="R²", required=True, persist_state="session")
@@ -97,6 +98,7 @@ def _worse(r2: float) -> str:
 
 
 def explore_spec() -> FitSpec:
+    """Ridge with all components and the selected penalty, on the lesson's split."""
     alpha = float(st.session_state.get("alpha", FIRST))
     return replace(START, split=_split(), n_components=0, options={"alpha": alpha}, rois=(ROI,))
 

@@ -27,6 +27,7 @@ HOW = (
 
 
 def show() -> str:
+    """Show an ROI on the brain and its mean response to each category."""
     seen = subject()
     sizes = found_rois(seen)
     roi = st.selectbox("Region", list(sizes), index=list(sizes).index(FIRST), key="region", bind="query-params", help=explain(FIRST))
@@ -82,6 +83,7 @@ def _summary(roi: str, n_vertices: int, profile: Profile) -> str:
 
 
 def explore_spec() -> FitSpec:
+    """Default fit at the selected ROI."""
     return replace(START, rois=(st.session_state.get("region", FIRST),))
 
 

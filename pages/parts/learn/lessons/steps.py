@@ -27,6 +27,7 @@ HOW = (
 
 
 def show() -> str:
+    """Show the three steps of an encoding model against the number of components."""
     n = st.select_slider("Components", NUMBERS, FIRST, key="kept", bind="query-params")
     steps, n_features = _steps(subject_key())
     chosen = NUMBERS.index(n)
@@ -85,6 +86,7 @@ def _summary(steps: Steps, chosen: int, n_features: int) -> str:
 
 
 def explore_spec() -> FitSpec:
+    """Default fit with the selected number of components at the lesson's ROI."""
     return replace(START, n_components=int(st.session_state.get("kept", FIRST)), rois=(ROI,))
 
 
