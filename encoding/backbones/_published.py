@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 HUB = "https://huggingface.co"
 NOT_FOUND = 404
+
+
+@cache
+def table_rows(path: Path) -> tuple[Mapping[str, str], ...]:
+    """Read the rows of a library's table of networks, each a mapping from column to text."""
+    with path.open(newline="") as file:
+        return tuple(csv.DictReader(file))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from encoding.backbones._base import SOURCES
 from encoding.backbones._checkpoints import fill, without_prefix
 from encoding.backbones._modules import Preparation
-from encoding.backbones._published import HUB, Published, PublishedNetwork, PublishedSource
+from encoding.backbones._published import HUB, Published, PublishedNetwork, PublishedSource, table_rows
 from encoding.runtime.registry import UnknownName, unknown
 
 if TYPE_CHECKING:
@@ -75,19 +74,13 @@ class ImageTower(PublishedNetwork):
 @cache
 def networks() -> Mapping[str, ImageTower]:
     """Full names, such as ``open_clip/RN50/openai``, to the networks of the table."""
-    return {PREFIX + row["name"]: _tower(PREFIX + row["name"], row["hub"], HUB_FILES, Preparation.of(row)) for row in _rows()}
+    return {PREFIX + row["name"]: _tower(PREFIX + row["name"], row["hub"], HUB_FILES, Preparation.of(row)) for row in table_rows(TABLE)}
 
 
 @cache
 def curated() -> Mapping[str, tuple[str, ...]]:
     """Architecture, such as ``RN50``, to its curated layers, early to late; they hold for every tag."""
-    return {row["name"].partition("/")[0]: tuple(row["layers"].split()) for row in _rows()}
-
-
-@cache
-def _rows() -> tuple[Mapping[str, str], ...]:
-    with TABLE.open(newline="") as file:
-        return tuple(csv.DictReader(file))
+    return {row["name"].partition("/")[0]: tuple(row["layers"].split()) for row in table_rows(TABLE)}
 
 
 def _tower(network: str, hub: str, files: tuple[str, ...], preparation: Preparation) -> ImageTower:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from encoding.backbones._base import SOURCES
 from encoding.backbones._checkpoints import fill
 from encoding.backbones._modules import Preparation
-from encoding.backbones._published import Published, PublishedNetwork, PublishedSource
+from encoding.backbones._published import Published, PublishedNetwork, PublishedSource, table_rows
 from encoding.runtime.registry import UnknownName, unknown
 
 if TYPE_CHECKING:
@@ -70,19 +69,15 @@ class TimmNetwork(PublishedNetwork):
 @cache
 def networks() -> Mapping[str, TimmNetwork]:
     """Full names, such as ``timm/resnet18.fb_ssl_yfcc100m_ft_in1k``, to the networks of the table."""
-    return {PREFIX + row["name"]: _network(row["name"], row["hub"], HUB_FILES, row["licence"], Preparation.of(row)) for row in _rows()}
+    return {
+        PREFIX + row["name"]: _network(row["name"], row["hub"], HUB_FILES, row["licence"], Preparation.of(row)) for row in table_rows(TABLE)
+    }
 
 
 @cache
 def curated() -> Mapping[str, tuple[str, ...]]:
     """Architecture, such as ``resnet18``, to its curated layers, early to late; they hold for every tag."""
-    return {row["name"].partition(".")[0]: tuple(row["layers"].split()) for row in _rows()}
-
-
-@cache
-def _rows() -> tuple[Mapping[str, str], ...]:
-    with TABLE.open(newline="") as file:
-        return tuple(csv.DictReader(file))
+    return {row["name"].partition(".")[0]: tuple(row["layers"].split()) for row in table_rows(TABLE)}
 
 
 def _network(name: str, hub: str, files: tuple[str, ...], licence: str, preparation: Preparation) -> TimmNetwork:

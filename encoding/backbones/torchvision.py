@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +12,7 @@ from encoding.backbones import _detection, _weights
 from encoding.backbones._base import SOURCES, Source, WeightsFile, seeded
 from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers
+from encoding.backbones._published import table_rows
 from encoding.backbones._weights import PRETRAINED, checkpoints, find_weights, promised_hash, seed_of
 from encoding.storage.keys import digest
 
@@ -94,9 +94,7 @@ RETINANET = Detector(
 @cache
 def networks() -> Mapping[str, Network]:
     """Full names, such as ``torchvision/alexnet``, to what is known of them: the table's rows, then the detector."""
-    with TABLE.open(newline="") as file:
-        rows = [_network(row) for row in csv.DictReader(file)]
-    return {PREFIX + network.name: network for network in [*rows, RETINANET]}
+    return {PREFIX + network.name: network for network in [*map(_network, table_rows(TABLE)), RETINANET]}
 
 
 def _network(row: Mapping[str, str]) -> Network:
