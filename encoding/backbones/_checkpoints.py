@@ -51,6 +51,8 @@ OTHER_FILES = {  # first bytes to what the file is and what to do
     b"\x89HDF": "an HDF5 file, as Keras and MATLAB write. " + SAVE,
     b"\x93NUMPY": "one NumPy array. " + SAVE,
     b"GGUF": "a GGUF file of a language model. " + SAVE,
+    b"%PDF": "a PDF. The weights are in another file",
+    b"\x81\xa6params": "a Flax file (msgpack). " + SAVE,
 }
 
 
@@ -69,7 +71,14 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             name = re.sub(old, new, name)
         if not re.match(TRAINING_ONLY, name):
             tensors[name] = tensor
+    if odd := next((name for name, each in tensors.items() if not _is_plain(each)), None):
+        raise ValueError(f"{path}: {odd} is complex, quantized, sparse or without values, so it is no parameter of a network here. {SAVE}")
     return tensors
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is dense, real and has its values."""
+    return not (tensor.is_complex() or tensor.is_quantized or tensor.is_sparse or tensor.is_sparse_csr or tensor.is_meta)
 
 
 def _load(path: Path) -> Any:
@@ -103,6 +112,12 @@ def _other_kind(path: Path, head: bytes) -> str:
     for first, kind in OTHER_FILES.items():
         if head.startswith(first) or text.startswith(first):
             return kind
+    if not head.strip(b"\0"):
+        return "empty, or begins with nothing but zeros. A download or a copy may have stopped; copy it again"
+    if head[:1] == b"\x08" and head[2:3] == b"\x12":
+        return "an ONNX model. " + SAVE.rstrip(".")
+    if head.isascii() and head.decode().replace("\n", " ").replace("\r", " ").replace("\t", " ").isprintable():
+        return "a text, such as a server's error. The weights are in another file"
     if not zipfile.is_zipfile(path):
         return ""
     with zipfile.ZipFile(path) as archive:

@@ -184,6 +184,12 @@ FILES = {
     "a Git LFS pointer": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 4959155\n",
     "a web page": lambda: b"\xef\xbb\xbf\n <!DOCTYPE html><html><title>404</title></html>",
     "an XML text": lambda: b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>',
+    "a PDF": lambda: b"%PDF-1.4" + bytes(99),
+    "a Flax file": lambda: b"\x81\xa6params\x80",
+    "an ONNX model": lambda: b"\x08\x07\x12\x07pytorch" + bytes(99),
+    "a text": lambda: b"Entry not found",
+    "empty": lambda: b"",
+    "empty, or begins with nothing but zeros": lambda: bytes(999),
     "a JSON text": lambda: b'{"error": "not found"}',
     "compressed": lambda: gzip.compress(b"weights"),
     "a zip archive of other files": lambda: zipped("weights/readme.txt"),
@@ -212,3 +218,19 @@ def test_torchs_own_advice_on_a_damaged_file_is_not_passed_on(contents, tmp_path
 
 def test_every_kind_of_other_file_says_what_to_do():
     assert all(". " in kind or kind.endswith("lfs pull") for kind in OTHER_FILES.values())
+
+
+ODD = {
+    "complex": lambda: torch.zeros(2, dtype=torch.complex64),
+    "sparse": lambda: torch.eye(3).to_sparse(),
+    "without values": lambda: torch.zeros(2, device="meta"),
+    "quantized": lambda: torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_that_are_no_plain_numbers_are_refused_by_name(tmp_path, kind):
+    torch.save({"a.weight": torch.zeros(2), "b.weight": ODD[kind]()}, tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=rf"w\.pth: b\.weight is .*{kind}"):
+        read_tensors(tmp_path / "w.pth")
