@@ -8,13 +8,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from encoding.evaluation.resampling import OF_ONE_FOLD, ErrorBar, Estimates, Fold, approximate_note, estimate, shared_noise
-from encoding.evaluation.scores import SCORES
+from encoding.evaluation.resampling import OF_ERRORS, ErrorBar, Estimates, Fold, approximate_note, estimate, shared_noise
+from encoding.evaluation.scores import SCORES, pearson
 from encoding.fits.result import Result, ScoreTables
 from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
 
-INTERVALS_VERSION = 2
+INTERVALS_VERSION = 3
 ERROR_BAR = ErrorBar()
 BLOCK_VALUES = 4_000_000  # predictions held at a time, 16 MB
 SUB_BLOCK = 256  # columns resampled at a time
@@ -24,20 +24,21 @@ N_AGREEMENT = 100  # test rows of each fold on which its models are compared
 def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBar = ERROR_BAR) -> dict[str, np.ndarray]:
     """Compute the 95 % interval of every score in every ROI of a fit; cached in the Store.
 
-    The resampling unit is the test stimulus (or group of stimuli), within each fold; see :mod:`encoding.evaluation.resampling`.
+    The resampling unit is the test stimulus (or group of stimuli), within each fold; see :mod:`encoding.evaluation.resampling`. Of
+    several folds the pooled r of every vertex is stored too (:meth:`encoding.fits.result.ScoreTables.pooled`).
 
     Parameters
     ----------
     result : finished fit.
     report : progress callback.
-    error_bar : number of draws, seed, confidence level, and whether r is the mean over folds or pooled over them.
+    error_bar : number of draws, seed and confidence level.
 
     Returns
     -------
     dict of str to ndarray
         ``rois`` (n_rois,) str; ``n_units`` and ``df``, scalars; for each hemisphere ``<hemi>_value``, ``<hemi>_low`` and
         ``<hemi>_high`` (n_rois,) of the mean r, its draws ``<hemi>_draws`` (n_draws, n_rois), and ``<hemi>_<score>_low`` and
-        ``<hemi>_<score>_high`` (n_rois,) of every other score that has an interval. NaN for an empty ROI.
+        ``<hemi>_<score>_high`` (n_rois,) of every other score, with ``<hemi>_pooled_r_draws``. NaN for an empty ROI.
 
     Notes
     -----
@@ -50,7 +51,8 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
         for number, hemi in enumerate(result.plan.hemis):
             report(number / len(result.plan.hemis), f"bootstrap over test stimuli: {hemi}")
             estimates = estimate_scores(result, hemi, error_bar=error_bar)
-            arrays |= {f"{hemi}_value": estimates.value["r"], f"{hemi}_draws": np.clip(estimates.draws, -1, 1)}
+            arrays[f"{hemi}_value"] = estimates.value["r"]
+            arrays |= {draws_name(hemi, name): np.clip(draws, -1, 1) for name, draws in estimates.draws.items()}
             arrays |= {"n_units": np.array(estimates.n_units), "df": np.array(estimates.df)}
             for name in estimates.value:
                 low, high = estimates.interval(name, error_bar.level)
@@ -58,16 +60,28 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
                 arrays |= {f"{prefix}_low": low, f"{prefix}_high": high}
         return arrays
 
+    if len(result.plan.folds) > 1:
+        result.store.memo(result.pooled_key, lambda: _pooled_r(result), result.plan.made_from(fit=result.key))
     return result.store.memo(intervals_key(result, error_bar=error_bar), make, result.plan.made_from(fit=result.key))
 
 
-def estimate_scores(result: Result, hemi: str, *, error_bar: ErrorBar = ERROR_BAR) -> Estimates:
-    """Estimate the ROI scores of one hemisphere with standard errors and draws, from the fit's predictions.
+def _pooled_r(result: Result) -> dict[str, np.ndarray]:
+    """``<hemi>_r`` (n_vertices,) float64 over the concatenated predictions of all folds, a block of vertices at a time."""
+    arrays, step = {}, max(1, BLOCK_VALUES // max(1, result.n_test))
+    for hemi in result.plan.hemis:
+        every = np.arange(result.plan.subject.responses[hemi].shape[1])
+        blocks = [every[start : start + step] for start in range(0, len(every), step)]
+        arrays[f"{hemi}_r"] = np.concatenate([pearson(result.predicted(hemi, some), result.measured(hemi, some)) for some in blocks])
+    return arrays
 
-    Notes
-    -----
-    With a pooled ``error_bar``, ``vertices["r"]`` is r over the concatenated predictions of all folds.
-    """
+
+def draws_name(hemi: str, score: str = "r") -> str:
+    """Name of a score's draws among the arrays of :func:`roi_intervals`."""
+    return f"{hemi}_draws" if score == "r" else f"{hemi}_{score}_draws"
+
+
+def estimate_scores(result: Result, hemi: str, *, error_bar: ErrorBar = ERROR_BAR) -> Estimates:
+    """Estimate the ROI scores of one hemisphere with standard errors and draws, from the fit's predictions."""
     plan, members = result.plan, {roi: result.columns(roi, hemi) for roi in result.selected_rois}
     n_columns, n_folds = plan.subject.responses[hemi].shape[1], len(plan.folds)
     used = np.unique(np.concatenate([np.zeros(0, int), *members.values()]))
@@ -143,22 +157,24 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
     statistic : ``mean`` or ``median`` over vertices.
     available : whether the fit's intervals have been computed.
     """
-    n_folds = len(result.plan.folds)
-    short = SCORES[score].short
-    over = f"the mean over {n_folds} folds of each fold's {'r' if SCORES[score].needs_ceiling else short}" if n_folds > 1 else ""
-    which = f"{short} is {'from ' if SCORES[score].needs_ceiling else ''}{over}. " if over else ""
+    n_folds, definition = len(result.plan.folds), SCORES[score]
+    which = ""
+    if definition.pooled:
+        which = f"One r over the predictions of all {n_folds} folds together. "
+    elif n_folds > 1:
+        which = f"{definition.short} is {'from ' if definition.needs_ceiling else ''}the mean over {n_folds} folds of each fold's "
+        which += f"{'r' if definition.needs_ceiling else definition.short}. "
     if result.plan.spec.average_repeats:
         which = f"Repeats of each test stimulus are averaged before they are scored. {which}"
     n_units = result.n_test_stimuli
     units = f"{n_units:,} test stimuli" if n_units == result.n_test else f"{n_units:,} test stimuli or groups ({result.n_test:,} rows)"
-    if statistic != "mean" or (n_folds > 1 and score in OF_ONE_FOLD):
-        why = "a median" if statistic != "mean" else f"{short} over folds"
-        return f"{which}There is no interval of {why}."
+    if statistic != "mean":
+        return f"{which}There is no interval of a median."
     if any(len(np.unique(result.plan.subject.groups[fold.test])) < 2 for fold in result.plan.folds):
         return f"{which}There is no interval: a fold tests a single group."
     if not available:
         return f"{which}Intervals were not computed."
-    folds = ", within folds, widened for what folds share" if n_folds > 1 else ""
+    folds = "" if n_folds == 1 else ", within folds" if score in OF_ERRORS else ", within folds, widened for what folds share"
     note = approximate_note(n_units)
     text = f"{which}95 % intervals: jackknife standard error and Student's t over {units}{folds}."
     return f"{text} {note}" if note else text

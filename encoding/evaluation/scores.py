@@ -26,11 +26,13 @@ class Score:
     definition : one sentence for a caption, with ``{unit}`` and ``{units}`` for
         what a column is called (:class:`~encoding.datasets._unit.Unit`).
     lower_is_better : whether smaller values are better predictions.
-    needs_ceiling : whether it is computed from r and the noise ceiling; else it is stored with the fit.
+    needs_ceiling : whether it is computed from r and the noise ceiling.
     has_median : whether a median over the vertices of an ROI is defined beside the mean.
     ceiling_level : what a vertex at its noise ceiling scores; None where there is no such bound.
     no_skill : name of the level 0, where that is what a prediction without skill scores.
     images_only : whether it is the score of a challenge whose stimuli are images, and meaningless for clips.
+    pooled : whether it is one score over the predictions of all folds together, instead of the mean of the folds' scores. With one fold
+        it equals ``r`` and is not offered.
     """
 
     key: str
@@ -44,6 +46,12 @@ class Score:
     ceiling_level: float | None = None
     no_skill: str = ""
     images_only: bool = False
+    pooled: bool = False
+
+    @property
+    def stored(self) -> bool:
+        """Whether a fit stores it for every fold; else it is computed from r and the noise ceiling, or over all folds' predictions."""
+        return not self.needs_ceiling and not self.pooled
 
     @property
     def mean_column(self) -> str:
@@ -65,6 +73,15 @@ SCORES: Mapping[str, Score] = {
             short="r",
             definition="Pearson correlation of predicted and measured responses over test images, -1 … 1.",
             no_skill="Chance, r = 0",
+        ),
+        Score(
+            key="pooled_r",
+            title="r, pooled over folds",
+            short="r, pooled",
+            definition="One Pearson correlation over the predictions of all folds together, -1 … 1. It also counts that the folds' means "
+            "differ, which usually makes it lower than the mean of the folds' r.",
+            no_skill="Chance, r = 0",
+            pooled=True,
         ),
         Score(
             key="r2",
@@ -135,7 +152,7 @@ SCORES: Mapping[str, Score] = {
 }
 """Every score there is, by key. What shows scores reads their names and units here."""
 
-STORED_SCORES = tuple(key for key, score in SCORES.items() if not score.needs_ceiling)
+STORED_SCORES = tuple(key for key, score in SCORES.items() if score.stored)
 FORMER_SCORES = {
     "normalised": "normalised_r2",
     "relative": "normalised_r",

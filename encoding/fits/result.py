@@ -30,6 +30,7 @@ from encoding.storage.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+POOLED_VERSION = 1
 EVERY_VERTEX = "all"  # the table row of every vertex of a hemisphere
 MEASURES = ("cv_", "kkt", "share_", "validation_r")  # prefixes of details that measure a model; others are parameters it chose
 
@@ -77,7 +78,7 @@ class ScoreTables:
         """Names of what the readout reports for each vertex beside the scores, such as ``alpha``."""
         first = self.plan.hemis[0]
         names = [name.removeprefix(f"{first}_") for name in self._arrays if name.startswith(f"{first}_")]
-        return tuple(name for name in names if name not in STORED_SCORES)
+        return tuple(name for name in names if name not in SCORES)
 
     def score(self, hemi: str, name: str = "r", *, least_ceiling: float = LEAST_CEILING) -> np.ndarray:
         """Average a score or readout detail over folds, for every vertex of a hemisphere.
@@ -88,7 +89,7 @@ class ScoreTables:
         Parameters
         ----------
         name : a key of :data:`encoding.evaluation.scores.SCORES`, or one of :attr:`detail_names`. Scores that need a noise ceiling
-            are computed from the mean r over folds; one that the fit was stored without is NaN.
+            are computed from the mean r over folds; one that the fit was stored without is NaN. For ``pooled_r`` see :meth:`pooled`.
         least_ceiling : vertices with a lower noise ceiling get no normalised score (NaN).
 
         Returns
@@ -99,6 +100,8 @@ class ScoreTables:
         ------
         ValueError where the score needs a noise ceiling and none is known.
         """
+        if name == "pooled_r":
+            return self.pooled(hemi)
         if name in SCORES and SCORES[name].needs_ceiling:
             ceiling = self.ceiling(hemi)
             if ceiling is None:
@@ -114,11 +117,35 @@ class ScoreTables:
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """Keys of the scores that this fit has: some need a noise ceiling, some are of images only."""
+        """Keys of the scores that this fit has: some need a noise ceiling, some are of images only, ``pooled_r`` is of several folds."""
         known = self.plan.subject.ceiling is not None
         return tuple(
-            name for name, score in SCORES.items() if (known or not score.needs_ceiling) and not (score.images_only and self.plan.of_clips)
+            name
+            for name, score in SCORES.items()
+            if (known or not score.needs_ceiling)
+            and not (score.images_only and self.plan.of_clips)
+            and (not score.pooled or self.has_pooled)
         )
+
+    @property
+    def pooled_key(self) -> str:
+        """Key of the pooled r in the Store, which :func:`encoding.analysis.bootstrap.roi_intervals` computes."""
+        return digest("pooled", POOLED_VERSION, fit=self.key)
+
+    @property
+    def has_pooled(self) -> bool:
+        """Whether there are several folds and r over all of them together was computed."""
+        return len(self.plan.folds) > 1 and self.derived(self.pooled_key) is not None
+
+    def pooled(self, hemi: str) -> np.ndarray:
+        """r of every vertex (n_vertices,) over the predictions of all folds together; that of the one fold under hold-out.
+
+        NaN where it was not computed (:attr:`has_pooled`).
+        """
+        if len(self.plan.folds) == 1:
+            return self.score(hemi)
+        found = self.derived(self.pooled_key)
+        return np.full(self.plan.subject.responses[hemi].shape[1], np.nan) if found is None else np.asarray(found[f"{hemi}_r"], float)
 
     def ceiling(self, hemi: str) -> np.ndarray | None:
         """Noise ceiling (n_vertices,) as the explainable fraction of the variance of what is scored, 0 to 1; None where unknown.
@@ -155,7 +182,8 @@ class ScoreTables:
         Columns: roi, hemi, n_vertices, then for each of :data:`encoding.evaluation.scores.SCORES` the mean over vertices (``r_mean``,
         ``r2_mean``, else the score's key) and, where it is defined, the median (``<key>_median``). Scores that need a noise ceiling
         are included where it is known, with n_normalised, the number of vertices with a ceiling of ``least_ceiling`` or more, and
-        ceiling_r, the mean square root of the ceiling, which is the highest mean r that a model can reach.
+        ceiling_r, the mean square root of the ceiling, which is the highest mean r that a model can reach; ``pooled_r`` where
+        :attr:`has_pooled`.
         """
         import pandas as pd
 
@@ -170,7 +198,7 @@ class ScoreTables:
             normalised = self.score(hemi, "normalised_r2", least_ceiling=least_ceiling)[columns]
             row["n_normalised"] = int(np.isfinite(normalised).sum())
         for score in SCORES.values():
-            if score.needs_ceiling and ceiling is None:
+            if (score.needs_ceiling and ceiling is None) or (score.pooled and not self.has_pooled):
                 continue
             values = self.score(hemi, score.key, least_ceiling=least_ceiling)[columns]
             row[score.mean_column] = _over(np.nanmean, values)
@@ -234,7 +262,7 @@ class ScoreTables:
 
     def summary(self) -> dict[str, Any]:
         """JSON-serialisable summary, as ``python -m encoding fit --json`` prints it; NaN becomes None."""
-        wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "rmse", "mae", "smooth_l1", "ceiling_r"]
+        wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "pooled_r", "r2_mean", "rmse", "mae", "smooth_l1", "ceiling_r"]
         wanted += [score.mean_column for score in SCORES.values() if score.needs_ceiling]
         table = self.rois()
         wanted = [name for name in wanted if name in table]

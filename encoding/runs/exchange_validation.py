@@ -17,7 +17,7 @@ from encoding.runs.exchange_models import check_models
 from encoding.runs.imported import Arrays, part_of
 from encoding.runs.manifest import BadExchange, Manifest
 
-PARTS = {"about", "fit", "intervals", "curve", "model"}
+PARTS = {"about", "fit", "pooled", "intervals", "curve", "model"}
 MAX_STIMULI, MAX_FOLDS, MAX_FRAMES, MAX_COMPONENTS = 1_000_000, 1_000, 10_000, 10_000_000
 MAX_HEMIS, MAX_ROIS, MAX_DRAWS = 8, 1_000, 1_000_000
 MAX_TEXT = 200  # characters of a name
@@ -95,6 +95,11 @@ def check_arrays(arrays: Arrays) -> None:
     n_folds = _check_rows(about)
     n_vertices = {hemi: _array(fit, f"{hemi}_r", "f", 2).shape[1] for hemi in hemis}
     _check_scores(fit, n_vertices, n_folds)
+    pooled = part_of(arrays, "pooled")
+    _require(not pooled or set(pooled) == {f"{hemi}_r" for hemi in hemis}, "pooled r of some hemispheres alone")
+    for hemi, n in n_vertices.items():
+        r = _array(pooled, f"{hemi}_r", "f", 1) if pooled else np.zeros(n)
+        _require(r.shape == (n,) and not (np.abs(r) > MAX_R).any(), f"no possible pooled r ({hemi})")
     for hemi, n in n_vertices.items():
         members = _array(about, f"{hemi}_members", "u", 2)
         _require(members.dtype == np.uint8 and members.shape == (len(rois), -(-n // 8)), f"ROIs of another shape ({hemi})")

@@ -40,7 +40,8 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
 
     Returns
     -------
-    ``part.name`` to array. Parts are ``fit`` (scores and details), ``about`` (the subject and the split), ``intervals`` and ``curve``.
+    ``part.name`` to array. Parts are ``fit`` (scores and details), ``pooled`` (r over all folds together), ``about`` (the subject and
+    the split), ``intervals`` and ``curve``.
     """
     subject, folds = result.plan.subject, result.plan.folds
     names = list(roi_names(subject))
@@ -66,6 +67,8 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
     for hemi, (vertices, columns) in (subject.sampled or {}).items():
         arrays |= {f"about.{hemi}_there": np.asarray(vertices), f"about.{hemi}_columns": np.asarray(columns)}
     arrays |= {f"fit.{name}": np.asarray(values) for name, values in result._arrays.items()}
+    if result.has_pooled:
+        arrays |= {f"pooled.{hemi}_r": result.pooled(hemi) for hemi in result.plan.hemis}
     arrays |= {f"intervals.{name}": np.asarray(values) for name, values in (intervals or {}).items()}
     return arrays | {f"curve.{name}": np.asarray(values) for name, values in (curve or {}).items()}
 
@@ -134,7 +137,7 @@ class Imported(ScoreTables):
         return self.provenance["made_from"]["imported"]
 
     def derived(self, key: str) -> Arrays | None:
-        """Return the sender's bootstrap intervals or learning curve, by the stage that a key names; None where they are not in the file."""
+        """Return the sender's bootstrap intervals, learning curve or pooled r, by the stage that a key names; None where they are not in the file."""
         return part_of(self.arrays, stage_of(key)) or None
 
     def prediction_refusal(self) -> str:

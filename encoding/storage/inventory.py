@@ -42,6 +42,7 @@ STAGES = {
     "weights": "readouts' models",
     "fit": "scores of finished fits",
     "intervals": "bootstrap intervals of scores",
+    "pooled": "r over all folds together",
     "curve": "learning curves",
     "basis": "what networks make of test images",
     "search": "trials of searches for better parameters",

@@ -65,7 +65,7 @@ def simulate(design: Design, signal: float, *, n: int = N_SIMULATED, seed: int =
         truth = found[0].value[name].mean()
         coverage[name] = float("nan") if np.isnan(low).all() else float(((low <= truth) & (truth <= high)).mean())
     difference = found[1].value["r"] - found[0].value["r"]
-    drawn = found[1].draws.astype(float) - found[0].draws
+    drawn = found[1].draws["r"].astype(float) - found[0].draws["r"]
     tests = np.array([paired_test(d, draws, found[0].df) for d, draws in zip(difference, drawn.T, strict=True)])
     truth = difference.mean()
     covered = float(((tests[:, 0] <= truth) & (truth <= tests[:, 1])).mean())
