@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from encoding.evaluation.resampling import OF_ERRORS, ErrorBar, Estimates, Fold, approximate_note, estimate, shared_noise
+from encoding.evaluation.resampling import WIDENING, ErrorBar, Estimates, Fold, approximate_note, estimate, shared_noise
 from encoding.evaluation.scores import SCORES, pearson
 from encoding.fits.result import Result, ScoreTables
 from encoding.runtime.progress import Report, silent
@@ -174,7 +174,7 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
         return f"{which}There is no interval: a fold tests a single group."
     if not available:
         return f"{which}Intervals were not computed."
-    folds = "" if n_folds == 1 else ", within folds" if score in OF_ERRORS else ", within folds, widened for what folds share"
+    folds = "" if n_folds == 1 else ", within folds" + (", widened for what folds share" if WIDENING.get(score, 1) else "")
     note = approximate_note(n_units)
     text = f"{which}95 % intervals: jackknife standard error and Student's t over {units}{folds}."
     return f"{text} {note}" if note else text

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import intervals_of
+from encoding.analysis.bootstrap import draws_name, intervals_of
 from encoding.evaluation.resampling import interval
+from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.readouts import READOUTS
 
@@ -32,9 +33,10 @@ class Comparison:
     same_vertices : whether both predict the same columns of the same responses, so that vertices can be subtracted.
     without_intervals : the fits whose bootstrap draws have not been computed.
     table : one row per ROI and hemisphere that both report: ``roi``, ``hemi``, ``n_vertices`` (of the first), ``first`` and
-        ``second`` (mean r), ``difference``, and where draws are paired ``low`` and ``high`` (95 % interval), ``p`` (two-sided),
+        ``second`` (mean of the score), ``difference``, and where draws are paired ``low`` and ``high`` (95 % interval), ``p`` (two-sided),
         ``q`` (p adjusted for the false discovery rate over all rows) and ``differs`` (q <= ``rate``); else NaN and False.
     rate : false discovery rate controlled by ``differs``, 0 to 1.
+    score : what is compared, ``r`` (the mean over folds) or ``pooled_r``.
     """
 
     first: Result
@@ -44,6 +46,7 @@ class Comparison:
     without_intervals: tuple[Result, ...]
     table: pd.DataFrame
     rate: float = FALSE_DISCOVERIES
+    score: str = "r"
 
     @property
     def tested(self) -> bool:
@@ -51,13 +54,14 @@ class Comparison:
         return self.unpaired is None and not self.without_intervals
 
 
-def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES) -> Comparison:
+def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES, score: str = "r") -> Comparison:
     """Compare two finished fits by a paired bootstrap over test stimuli, reading only what the Store holds.
 
     Parameters
     ----------
     first, second : finished fits.
     rate : false discovery rate over all rows of the table, 0 to 1.
+    score : ``r``, or ``pooled_r`` where both fits have several folds and intervals.
 
     Notes
     -----
@@ -73,15 +77,16 @@ def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES) -
     unpaired = why_unpaired(first, second)
     intervals = [intervals_of(result) for result in (first, second)]
     missing = tuple(result for result, draws in zip((first, second), intervals, strict=True) if draws is None)
-    table = _means(first, second)
+    table = _means(first, second, score)
     tested = {name: np.full(len(table), np.nan) for name in ("low", "high", "p")}
     if unpaired is None and not missing:
         df = int(intervals[0]["df"])
         for number, row in enumerate(table.itertuples()):
-            draws = _draws(intervals[1], row.hemi, row.roi) - _draws(intervals[0], row.hemi, row.roi)
+            draws = np.subtract(*(_draws(each, draws_name(row.hemi, score), row.roi) for each in intervals[::-1]))
             tested["low"][number], tested["high"][number], tested["p"][number] = paired_test(row.difference, draws, df)
     table = table.assign(**tested, q=false_discovery(tested["p"]))
-    return Comparison(first, second, unpaired, same_vertices(first, second), missing, table.assign(differs=table["q"] <= rate), rate)
+    table = table.assign(differs=table["q"] <= rate)
+    return Comparison(first, second, unpaired, same_vertices(first, second), missing, table, rate, score)
 
 
 def paired_test(difference: float, draws: np.ndarray, df: int) -> tuple[float, float, float]:
@@ -162,8 +167,8 @@ def same_vertices(first: Result, second: Result) -> bool:
     return bool(shared) and all(prints[0][hemi] == prints[1][hemi] for hemi in shared)
 
 
-def vertex_differences(first: Result, second: Result) -> dict[str, np.ndarray]:
-    """Subtract the r of two fits vertex by vertex, second minus first.
+def vertex_differences(first: Result, second: Result, score: str = "r") -> dict[str, np.ndarray]:
+    """Subtract the r (or pooled r) of two fits vertex by vertex, second minus first.
 
     Returns
     -------
@@ -178,7 +183,7 @@ def vertex_differences(first: Result, second: Result) -> dict[str, np.ndarray]:
     if not same_vertices(first, second):
         raise ValueError("These fits do not predict the same vertices, so no vertex of one can be subtracted from one of the other.")
     shared = [hemi for hemi in first.plan.hemis if hemi in second.plan.hemis]
-    return {hemi: second.score(hemi) - first.score(hemi) for hemi in shared}
+    return {hemi: second.score(hemi, score) - first.score(hemi, score) for hemi in shared}
 
 
 def letters(results: Sequence[Result]) -> list[str]:
@@ -219,17 +224,18 @@ def _text(value: Any) -> str:
     return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _means(first: Result, second: Result) -> pd.DataFrame:
-    """Mean r of every ROI and hemisphere that both report and that has vertices in both, in the first one's order."""
-    columns = ["roi", "hemi", "n_vertices", "r_mean"]
+def _means(first: Result, second: Result, score: str) -> pd.DataFrame:
+    """Mean of a score in every ROI and hemisphere that both report and that has vertices in both, in the first one's order."""
+    mean = SCORES[score].mean_column
+    columns = ["roi", "hemi", "n_vertices", mean]
     a, b = (result.rois()[columns] for result in (first, second))
     table = a.merge(b, on=["roi", "hemi"], how="inner", suffixes=("", "_b"))
     table = table[(table["n_vertices"] > 0) & (table["n_vertices_b"] > 0)].reset_index(drop=True)
-    table = table.rename(columns={"r_mean": "first", "r_mean_b": "second"}).drop(columns="n_vertices_b")
+    table = table.rename(columns={mean: "first", f"{mean}_b": "second"}).drop(columns="n_vertices_b")
     return table.assign(difference=table["second"] - table["first"])
 
 
-def _draws(intervals: Mapping[str, np.ndarray], hemi: str, roi: str) -> np.ndarray:
+def _draws(intervals: Mapping[str, np.ndarray], name: str, roi: str) -> np.ndarray:
     """(n_resamples,) the means of one ROI."""
     place = np.flatnonzero(np.asarray(intervals["rois"]) == roi)
-    return np.asarray(intervals[f"{hemi}_draws"][:, place[0]], float)
+    return np.asarray(intervals[name][:, place[0]], float)

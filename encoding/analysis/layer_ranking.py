@@ -26,7 +26,8 @@ def roi_rows(result: Result) -> pd.DataFrame:
     DataFrame
         Columns roi, hemi, n_vertices, r (mean over vertices), low and high (bootstrap interval), key; where the noise ceiling is known
         also ceiling_r (mean root of the ceiling) and normalised_r2 (mean r² over ceiling, without vertices whose ceiling is below
-        :data:`~encoding.evaluation.scores.LEAST_CEILING`). In rows of :data:`BOTH` hemispheres each vertex counts once.
+        :data:`~encoding.evaluation.scores.LEAST_CEILING`); of several folds pooled_r.
+        In rows of :data:`BOTH` hemispheres each vertex counts once.
     """
     import pandas as pd
 
@@ -36,6 +37,8 @@ def roi_rows(result: Result) -> pd.DataFrame:
         measures["ceiling_r"] = {hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}
         measures["normalised_r2"] = {hemi: result.score(hemi, "normalised_r2") for hemi in hemis}
     rows, df = [], int(roi_intervals(result)["df"])
+    if result.has_pooled:
+        measures["pooled_r"] = {hemi: result.pooled(hemi) for hemi in hemis}
     for hemi in (BOTH, *hemis) if len(hemis) > 1 else hemis:
         draws = roi_draws(result, hemi)
         low, high = interval(draws.mean(0), draws.std(0, ddof=1), df, scale="fisher")
@@ -91,7 +94,7 @@ def best_layers(table: pd.DataFrame, shares: np.ndarray, *, score: str = "r") ->
     ----------
     table : rows of one hemisphere of :meth:`SweepResult.table`.
     shares : (n_layers, n_rois), :func:`win_shares` of the same hemisphere.
-    score : ``r`` or ``normalised_r2``. Shares refer to r for either score.
+    score : ``r``, ``pooled_r`` or ``normalised_r2``. Shares refer to r for each of them.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Seque
     """
     if score not in table:
         why = " It needs a noise ceiling, which is not known here." if score == "normalised_r2" else ""
-        raise ValueError(unknown("score", score, [name for name in ("r", "normalised_r2") if name in table]) + why)
+        raise ValueError(unknown("score", score, [name for name in ("r", "pooled_r", "normalised_r2") if name in table]) + why)
     return table.pivot(index="label", columns="roi", values=score).reindex(index=layers, columns=rois).to_numpy(float)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from encoding.analysis.bootstrap import interval_text, roi_intervals
 from encoding.backbones import BACKBONES
 from encoding.backbones._pooling import OVER_FRAMES, pools_help
 from encoding.cli.clusters import fit_anywhere
@@ -23,11 +24,13 @@ from encoding.cli.listing import SIDES
 from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS
 from encoding.evaluation.resampling import approximate_note
+from encoding.evaluation.scores import SCORES
 from encoding.features.components import LAYER_SCALINGS
 from encoding.fits.plan import plan
 from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec, default_budget, read_budget
+from encoding.runs.report import roi_ends
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import Report, subprogress
@@ -58,6 +61,13 @@ def add_commands(commands: Any) -> None:
     add_spec_arguments(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="only say what time, memory and disk the fit takes, and whether it fits here"
+    )
+    parser.add_argument(
+        "--score",
+        default="r",
+        choices=tuple(SCORES),
+        metavar="SCORE",
+        help=f"which score the table shows: {', '.join(SCORES)}; with its 95 %% interval where it is not r (default: r)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write spec.json, rois.csv, vertices.parquet, lh_r.npy and rh_r.npy there")
 
@@ -221,7 +231,11 @@ def run_fit(arguments: argparse.Namespace, progress: Progress) -> Answer:
         progress.say(f"This takes {needed}.")
     result = fit_anywhere(spec, store, progress, arguments.device)
     result = replace(result, seconds=time.perf_counter() - started)
-    document, text = result.summary(), describe(result)
+    if SCORES[arguments.score].needs_ceiling and result.plan.subject.ceiling is None:
+        raise BadArguments(f"--score {arguments.score} needs a noise ceiling, and none is known for these responses.")
+    if arguments.score != "r":
+        roi_intervals(result, progress)
+    document, text = result.summary(), describe(result, arguments.score)
     if arguments.out is not None:
         folder = result.save(arguments.out).resolve()
         document, text = document | {"out": str(folder)}, f"{text}\nwritten   {folder}"
@@ -246,17 +260,19 @@ def checked_spec(arguments: argparse.Namespace, store: Store, report: Report) ->
     return spec
 
 
-def describe(result: Result) -> str:
-    """Format the scores of a fit as a table, with a line on what they are scores of."""
+def describe(result: Result, score: str = "r") -> str:
+    """Format one score of a fit as a table, with a line on what it is and, of scores other than r, their 95 % interval."""
     spec, subject = result.plan.spec, result.plan.subject
     made_in = result.provenance.get("made_from", {})
     took = "kept from before, nothing was fitted" if result.cached else f"{duration(result.seconds)} on {made_in.get('device')}"
     components = f"{spec.n_components} components" if spec.n_components else "every feature"
     ceiling = "" if subject.ceiling is None else "; the ceiling is the highest mean r that noise allows"
     lines = [
-        roi_table(result),
+        roi_table(result, score),
         "",
-        f"scores    r is the correlation of predicted and measured responses to test images{ceiling}",
+        f"scores    r is the correlation of predicted and measured responses to test images{ceiling}"
+        if score == "r"
+        else f"scores    {subject.unit.fill(SCORES[score].definition)} {interval_text(result, score)}",
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.backbone} {' + '.join(spec.layers)}, {components}, {spec.readout}",
         *[
@@ -267,6 +283,7 @@ def describe(result: Result) -> str:
         f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
         *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
         *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),
+        *(["folds     one fold, of which pooled r is r"] if score == "pooled_r" and len(result.plan.folds) == 1 else []),
         *([f"note      {note}"] if (note := approximate_note(result.n_test_stimuli)) else []),
         f"time      {took}",
         f"key       {result.key}",
@@ -275,11 +292,21 @@ def describe(result: Result) -> str:
     return "\n".join(lines)
 
 
-def roi_table(result: Result) -> str:
-    """Format one line per ROI: number of vertices, mean r and, where known, the mean noise ceiling of r, per hemisphere."""
-    scores = result.rois().set_index(["roi", "hemi"])
-    columns = {"n_vertices": "vertices", "r_mean": "mean r"} | ({"ceiling_r": "ceiling"} if "ceiling_r" in scores else {})
-    hemis = result.plan.hemis
+def roi_table(result: Result, score: str = "r") -> str:
+    """Format one line per ROI: number of vertices, mean score and, beside r, where known, the mean noise ceiling of r, per hemisphere.
+
+    Beside another score stand the ends of its 95 % interval.
+    """
+    scores, hemis = result.rois().set_index(["roi", "hemi"]), result.plan.hemis
+    if score == "pooled_r" and len(result.plan.folds) == 1:
+        score = "r"
+    columns = {"n_vertices": "vertices", SCORES[score].mean_column: f"mean {SCORES[score].short}"}
+    if score == "r":
+        columns |= {"ceiling_r": "ceiling"} if "ceiling_r" in scores else {}
+    else:
+        ends = roi_ends(result, score)
+        scores[["low", "high"]] = [ends[place] for place in scores.index]
+        columns |= {"low": "95 % from", "high": "to"}
     rows = [
         [roi, *(_cell(name, scores.loc[(roi, hemi), name]) for hemi in hemis for name in columns)] for roi in scores.index.unique("roi")
     ]

@@ -1,8 +1,8 @@
 """Error bars of scores: bootstrap draws and jackknife standard errors over test stimuli, one fold at a time.
 
 The statistic is the reported one: per vertex, a score on each fold's test rows; then its mean over folds (for ``pooled_r``, r over the
-test rows of all folds together); then its mean over the vertices of an ROI. What is resampled is the unit: all rows of one stimulus, or of one group (a run, a session) where a data set names
-groups that are coarser. Units are drawn within each fold, never across folds.
+test rows of all folds together); then its mean over the vertices of an ROI. What is resampled is the unit: all rows of one stimulus, or
+of one group (a run, a session) where a data set names groups that are coarser. Units are drawn within each fold, never across folds.
 
 The standard error is the jackknife's, which leaves one unit out at a time (Efron & Tibshirani 1993, chapter 11); the interval is the
 estimate plus and minus Student's t times it, on Fisher's z scale for r. In simulations this covers 95 % from 20 units on where
@@ -11,8 +11,9 @@ and centred on the estimate, so that whatever is judged from them (differences, 
 
 Under k-fold the folds' correlations are not independent: two models share most of their training data, and where predictions are mostly
 estimation noise both see the same products of responses. :func:`shared_noise` measures that share, tau, and the variance of a mean r is
-multiplied by 1 + tau: 1 where models are well determined, 2 where there is no signal at all. Errors and R² hold few such products beside
-the squares of the responses themselves: their variance is not widened, which covers 93 to 97 % in simulations.
+multiplied by 1 + tau: 1 where models are well determined, 2 where there is no signal at all. Absolute and squared errors hold fewer such
+products beside the responses' own noise: simulations of ridge over folds need about a third of tau (:data:`WIDENING`). R² needs none, as
+the jackknife overestimates the variance of the squares that it is made of.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from encoding.evaluation.scores import SCORES, STORED_SCORES, from_r, pearson
 LEAST_UNITS = 5  # test stimuli under which there is no score
 FEW_UNITS = 50  # test stimuli under which intervals are approximate
 FEWEST_VARIANCE = 1e-10  # of a standardised column in a draw; less is taken for constant
-SCALES = {"r": "fisher", "pooled_r": "fisher", "normalised_r2": "root", "algonauts2023": "root"}  # on which intervals are symmetric; others on their own
-OF_ERRORS = ("r2", "rmse", "mae", "smooth_l1")  # scores of squared or absolute errors, whose variance folds hardly share
+SCALES = {"r": "fisher", "pooled_r": "fisher", "normalised_r2": "root", "algonauts2023": "root"}
+"""Scales on which intervals are symmetric; those of other scores are on their own."""
+WIDENING = {"r2": 0.0, "rmse": 1 / 3, "mae": 1 / 3, "smooth_l1": 1 / 3}  # share of tau by which a score's variance grows; others: 1
 DRAWN = ("r", "pooled_r")  # scores of which draws are kept
 TEST_NAME = "paired bootstrap over test stimuli, Student's t, two-sided"
 
@@ -153,8 +155,8 @@ def estimate(
             drawn = left_out.pop() if name in DRAWN else None
             value[name] = at[0]
             by_fold = np.split(left_out[0], np.cumsum(sizes)[:-1]) if SCORES[name].pooled else left_out
-            widened = share is not None and len(sizes) > 1 and name not in OF_ERRORS
-            errors = np.sqrt(_jackknife_variance(by_fold) * (1 + share if widened else 1))
+            widened = 1 if share is None or len(sizes) == 1 else 1 + WIDENING.get(name, 1.0) * share
+            errors = np.sqrt(_jackknife_variance(by_fold) * widened)
             se[name] = np.where(errors > 0, errors, np.nan) if SCALES.get(name) == "root" else errors
             if drawn is not None:
                 spread = drawn.std(0, ddof=1)
@@ -266,7 +268,9 @@ def _pooled(folds: Sequence[Fold]) -> Fold:
         keys, unit = np.unique(fold.units, return_inverse=True)
         units.append(start + unit)
         start += len(keys)
-    return Fold(np.concatenate([fold.predicted for fold in folds]), np.concatenate([fold.measured for fold in folds]), np.concatenate(units))
+    return Fold(
+        np.concatenate([fold.predicted for fold in folds]), np.concatenate([fold.measured for fold in folds]), np.concatenate(units)
+    )
 
 
 def _fold_scores(fold: Fold, drawn: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.resampling import p_text
+from encoding.evaluation.scores import SCORES
 from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, strokes
 from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, level, rimmed, theme
 from encoding.plots.observed import limits
@@ -33,6 +34,7 @@ def paired_bars(
     marked: Sequence[tuple[str, str]] = (),
     classes: Mapping[str, Sequence[str]] | None = None,
     unit: Unit = VERTEX,
+    score: str = "r",
 ) -> go.Figure:
     """Bars of the mean r of every ROI, one per fit, hemispheres one above the other.
 
@@ -42,6 +44,7 @@ def paired_bars(
     intervals : label to {(roi, hemi): ends of the 95 % interval of the mean r}, drawn as whiskers.
     marked : pairs (roi, hemi) marked by a star: significant differences.
     classes, unit : as in :func:`encoding.plots.roi_bars`.
+    score : ``r`` or ``pooled_r``.
 
     Notes
     -----
@@ -50,7 +53,8 @@ def paired_bars(
     """
     import plotly.graph_objects as go
 
-    whole = [table[table["n_vertices"] > 0] for table in tables.values()]
+    column, quantity = SCORES[score].mean_column, f"mean {SCORES[score].short}"
+    whole = [table[table["n_vertices"] > 0].assign(mean=table[column]) for table in tables.values()]
     hemis = list(dict.fromkeys(hemi for table in whole for hemi in table["hemi"]))
     row = arrange(list(dict.fromkeys(roi for table in whole for roi in table["roi"])), classes or {})
     width = min(BAR, ROOM / len(tables))
@@ -60,30 +64,30 @@ def paired_bars(
         for place, (name, colour) in enumerate(zip(tables, cycle((TEST, TRAIN, *MORE_COLOURS)), strict=False)):
             rows = whole[place][whole[place]["hemi"] == hemi]
             x = np.array([row.x[roi] for roi in rows["roi"]]) + width * (place - (len(tables) - 1) / 2)
-            fig.add_trace(_bars(name, hemi, rows, x, width * 0.94, colour, first=number == 0).update(axes))
+            fig.add_trace(_bars(name, hemi, rows, x, width * 0.94, colour, quantity, first=number == 0).update(axes))
             _whiskers(fig, (intervals or {}).get(name, {}), hemi, rows, x, axes, first=number == 0 and place == 0)
         _ceilings(fig, hemi, whole, row, axes, first=number == 0)
         _stars(fig, [roi for roi, where in marked if where == hemi], hemi, whole, row, axes["yaxis"])
-    _frame(fig, row, hemis)
+    _frame(fig, row, hemis, quantity)
     counts = [_Counted(whole, hemi) for hemi in hemis]
     _name_rois(fig, row, counts, None, unit)
-    attach_table(fig, _numbers(dict(zip(tables, whole, strict=True)), intervals or {}, unit))
+    attach_table(fig, _numbers(dict(zip(tables, whole, strict=True)), intervals or {}, unit, quantity))
     return fig.update_layout(margin_t=62, legend_y=1.05)
 
 
 def _numbers(
-    tables: Mapping[str, pd.DataFrame], ends: Mapping[str, Mapping[tuple[str, str], tuple[float, float]]], unit: Unit
+    tables: Mapping[str, pd.DataFrame], ends: Mapping[str, Mapping[tuple[str, str], tuple[float, float]]], unit: Unit, quantity: str
 ) -> pd.DataFrame:
     """A row for each bar of :func:`paired_bars`."""
     import pandas as pd
 
     nothing = (np.nan, np.nan)
     rows = [
-        (name, row.roi, row.hemi, row.n_vertices, row.r_mean, *ends.get(name, {}).get((row.roi, row.hemi), nothing))
+        (name, row.roi, row.hemi, row.n_vertices, row.mean, *ends.get(name, {}).get((row.roi, row.hemi), nothing))
         for name, table in tables.items()
         for row in table.itertuples()
     ]
-    columns = ["fit", "roi", "hemi", f"n_{unit.many}", "mean r", "low (95 %)", "high (95 %)"]
+    columns = ["fit", "roi", "hemi", f"n_{unit.many}", quantity, "low (95 %)", "high (95 %)"]
     return pd.DataFrame(rows, columns=columns).dropna(axis=1, how="all")
 
 
@@ -95,13 +99,13 @@ class _Counted:
         self.hemi, self.rois, self.n_vertices = hemi, np.array(list(n_vertices), object), np.array(list(n_vertices.values()))
 
 
-def _bars(name: str, hemi: str, rows: pd.DataFrame, x: np.ndarray, width: float, colour: str, *, first: bool) -> go.Bar:
+def _bars(name: str, hemi: str, rows: pd.DataFrame, x: np.ndarray, width: float, colour: str, quantity: str, *, first: bool) -> go.Bar:
     import plotly.graph_objects as go
 
-    hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>{name}: mean r {row.r_mean:.3f}" for row in rows.itertuples()]
+    hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>{name}: {quantity} {row.mean:.3f}" for row in rows.itertuples()]
     return go.Bar(
         x=x,
-        y=rows["r_mean"].to_numpy(float),
+        y=rows["mean"].to_numpy(float),
         width=width,
         name=name,
         legendgroup=name,
@@ -144,7 +148,7 @@ def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Ro
 def _stars(fig: go.Figure, rois: Sequence[str], hemi: str, tables: Sequence[pd.DataFrame], row: Row, yaxis: str) -> None:
     """A star over each group in which fits differ."""
     if rois:
-        top = [max(table["r_mean"][(table["roi"] == roi) & (table["hemi"] == hemi)].max() for table in tables) for roi in rois]
+        top = [max(table["mean"][(table["roi"] == roi) & (table["hemi"] == hemi)].max() for table in tables) for roi in rois]
         x = np.array([row.x[roi] for roi in rois])
         where = {"xaxis": "x", "yaxis": yaxis}
         fig.add_scatter(
@@ -152,13 +156,13 @@ def _stars(fig: go.Figure, rois: Sequence[str], hemi: str, tables: Sequence[pd.D
         )
 
 
-def _frame(fig: go.Figure, row: Row, hemis: Sequence[str]) -> None:
+def _frame(fig: go.Figure, row: Row, hemis: Sequence[str], quantity: str) -> None:
     """One panel a hemisphere, over each other, on one x axis."""
     gap, n = 0.06, len(hemis)
     for number, hemi in enumerate(hemis):
         bottom = (n - 1 - number) * (1 + gap) / n
         place = {"domain": [bottom, bottom + (1 - (n - 1) * gap) / n], "anchor": "x"}
-        title = {"text": f"{hemi_name(hemi)}<br>mean r", "font": {"size": SMALL + 1}}
+        title = {"text": f"{hemi_name(hemi)}<br>{quantity}", "font": {"size": SMALL + 1}}
         fig.update_layout({f"yaxis{number + 1 if number else ''}": place | {"title": title, "rangemode": "tozero", "fixedrange": True}})
     _separate(fig, row)
     fig.update_layout(annotations=list(_class_names(row)), barmode="overlay")
@@ -176,6 +180,7 @@ def roi_differences(
     names: tuple[str, str] = ("A", "B"),
     classes: Mapping[str, Sequence[str]] | None = None,
     unit: Unit = VERTEX,
+    score: str = "r",
 ) -> go.Figure:
     """Difference of two fits in every ROI and hemisphere with its 95 % interval; non-significant ones are faded.
 
@@ -184,6 +189,7 @@ def roi_differences(
     table : :attr:`encoding.analysis.comparison.Comparison.table`.
     names : labels of the first and second fit.
     classes, unit : as in :func:`encoding.plots.roi_bars`.
+    score : ``r`` or ``pooled_r``.
     """
     import plotly.graph_objects as go
 
@@ -209,7 +215,7 @@ def roi_differences(
         )
     _separate(fig, row)
     fig.update_layout(annotations=list(_class_names(row)))
-    fig.update_yaxes(title_text=f"Difference in mean r, {names[1]} − {names[0]}", fixedrange=True)
+    fig.update_yaxes(title_text=f"Difference in mean {SCORES[score].short}, {names[1]} − {names[0]}", fixedrange=True)
     theme(fig, height=400)
     _name_rois(fig, row, [_Counted([table], hemi) for hemi in hemis], None, unit)
     attach_table(fig, table.rename(columns=dict(zip(("first", "second"), names, strict=True))))
@@ -231,6 +237,7 @@ def vertex_scatter(
     names: tuple[str, str] = ("A", "B"),
     labels: Mapping[str, np.ndarray] | None = None,
     unit: Unit = VERTEX,
+    score: str = "r",
 ) -> go.Figure:
     """Scatter of every vertex's r under two fits; above the diagonal the second predicts better.
 
@@ -240,6 +247,7 @@ def vertex_scatter(
     names : labels of the fits.
     labels : hemisphere to (n_vertices,) hover text of each vertex, such as its ROIs.
     unit : what a column of the responses is called.
+    score : ``r`` or ``pooled_r``.
 
     Notes
     -----
@@ -273,8 +281,8 @@ def vertex_scatter(
         x=0.02, y=0.98, xref="paper", yref="paper", xanchor="left", yanchor="top", showarrow=False, font={"size": SMALL, "color": STROKE},
         text=f"{names[1]} higher in {better:.0%} of {unit.count(len(x))}",
     )  # fmt: skip
-    fig.update_xaxes(title_text=f"r of {names[0]}", range=ends, ticks="")
-    fig.update_yaxes(title_text=f"r of {names[1]}", range=ends, ticks="")
+    fig.update_xaxes(title_text=f"{SCORES[score].short} of {names[0]}", range=ends, ticks="")
+    fig.update_yaxes(title_text=f"{SCORES[score].short} of {names[1]}", range=ends, ticks="")
     if len(x) > MOST_POINTS:  # beside a heatmap plotly does not measure the tick labels and writes the title over them
         fig.update_xaxes(title_standoff=44)
     return theme(fig, height=500).update_layout(margin={"t": 72, "b": 62, "r": 16}, showlegend=len(x) <= MOST_POINTS)

@@ -45,7 +45,7 @@ def layer_heatmap(
     Parameters
     ----------
     table : rows of one hemisphere of :meth:`encoding.analysis.layer_sweep.SweepResult.table`; at least label, roi and the score.
-    score : ``r`` or ``normalised_r2``.
+    score : ``r``, ``pooled_r`` or ``normalised_r2``.
     layers : labels of all layers, early ones first; those missing from the table stay empty. None takes the table's.
     best : from :func:`encoding.analysis.layer_ranking.best_layers`. A star marks the best layer of each ROI, filled where its bootstrap
         probability is 95 % or more; the probability is written beside the ROI's name.
@@ -135,6 +135,7 @@ def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, won: Mapping[tup
         return "<br>".join([*lines, "not fitted yet"])
     interval = f" (95 % {row['low']:.3f} to {row['high']:.3f})" if np.isfinite(row.get("low", np.nan)) else ""
     lines += [f"mean r {row['r']:.3f}{interval}"] if "r" in row else []
+    lines += [f"r pooled over folds {row['pooled_r']:.3f}"] if "pooled_r" in row else []
     lines += [f"noise ceiling of r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
     lines += [f"r² / ceiling {row['normalised_r2']:.3f}"] if "normalised_r2" in row else []
     lines += [unit.count(row["n_vertices"])] if "n_vertices" in row else []

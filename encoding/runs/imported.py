@@ -137,7 +137,7 @@ class Imported(ScoreTables):
         return self.provenance["made_from"]["imported"]
 
     def derived(self, key: str) -> Arrays | None:
-        """Return the sender's bootstrap intervals, learning curve or pooled r, by the stage that a key names; None where they are not in the file."""
+        """Return the sender's intervals, learning curve or pooled r, by the stage that a key names; None where they are not in the file."""
         return part_of(self.arrays, stage_of(key)) or None
 
     def prediction_refusal(self) -> str:

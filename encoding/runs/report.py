@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding import plots
-from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of
+from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of, score_intervals
 from encoding.analysis.comparison import Comparison, compare, letters, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
 from encoding.datasets._base import roi_classes
 from encoding.evaluation.resampling import TEST_NAME, approximate_note, p_text
+from encoding.evaluation.scores import SCORES
 from encoding.fits.result import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap, mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
@@ -132,9 +133,11 @@ def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
         return f"The bootstrap intervals of {which} were not computed, so differences have no interval and no p yet."
     n, n_found = int(comparison.table["p"].notna().sum()), int(comparison.table["differs"].sum())
     folds = f" (of each of {len(comparison.first.plan.folds)} folds, then their mean)" if len(comparison.first.plan.folds) > 1 else ""
+    folds = " (one r over all folds' predictions)" if comparison.score == "pooled_r" else folds
     note = approximate_note(comparison.first.n_test_stimuli)
+    what = "mean r" if comparison.score == "r" else f"mean {SCORES[comparison.score].short}"
     return (
-        f"Difference in mean r{folds}, its 95 % interval and p: {TEST_NAME} ({comparison.first.n_test_stimuli:,} test stimuli, the same "
+        f"Difference in {what}{folds}, its 95 % interval and p: {TEST_NAME} ({comparison.first.n_test_stimuli:,} test stimuli, the same "
         f"{ERROR_BAR.n_draws} draws for both). {n_found} of {n} tests (ROI x hemisphere) are findings at a false "
         f"discovery rate of {comparison.rate:.0%} "
         "(Benjamini-Hochberg). It speaks of other test images, not of other subjects."
@@ -142,13 +145,13 @@ def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
     )
 
 
-def roi_ends(result: ScoreTables) -> dict[tuple[str, str], tuple[float, float]]:
-    """Return the 95 % interval of each mean r, (ROI, hemisphere) to (lower, upper); empty where intervals were not computed."""
+def roi_ends(result: ScoreTables, score: str = "r") -> dict[tuple[str, str], tuple[float, float]]:
+    """Return the 95 % interval of each ROI's mean score, (ROI, hemisphere) to (lower, upper); empty where intervals were not computed."""
     intervals = intervals_of(result)
     if intervals is None:
         return {}
     rois = [str(roi) for roi in intervals["rois"]]
-    ends = {hemi: (intervals[f"{hemi}_low"], intervals[f"{hemi}_high"]) for hemi in result.plan.hemis}
+    ends = {hemi: score_intervals(intervals, hemi, score) for hemi in result.plan.hemis}
     return {(roi, hemi): (float(low[i]), float(high[i])) for hemi, (low, high) in ends.items() for i, roi in enumerate(rois)}
 
 

@@ -10,6 +10,7 @@ from pages.parts.compare.panels import (
     describe_runs,
     difference_panel,
     open_all,
+    score_control,
     take_away,
 )
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
@@ -27,8 +28,9 @@ results = open_all(keys) if len(keys) > 1 else {}
 if len(results) > 1 and "A" in results:
     describe_runs(results)
     ask_for_intervals(results)
-    compared = comparisons(results)
-    bars_panel(results, compared)
+    score = score_control(results)
+    compared = comparisons(results, score)
+    bars_panel(results, compared, score)
     difference_panel(compared)
     take_away(results)
 elif len(keys) < 2:

@@ -9,6 +9,7 @@ import numpy as np
 
 from encoding.analysis.comparison import Comparison, vertex_differences
 from encoding.datasets._placement import Placement
+from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
@@ -42,16 +43,16 @@ def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None
     ValueError
         If the two do not predict the same vertices.
     """
-    values = vertex_differences(comparison.first, comparison.second)
+    values, short = vertex_differences(comparison.first, comparison.second, comparison.score), SCORES[comparison.score].short
     most = rounded_up(bulk({hemi: np.abs(each) for hemi, each in values.items()}, outside=1)[1])
     brain = _brain(
         comparison.first,
         values,
-        title=f"r of {name} − r of A, per {comparison.first.plan.subject.unit}",
+        title=f"{short} of {name} − {short} of A, per {comparison.first.plan.subject.unit}",
         colour_range=(-most, most),
         colour_map="PuOr",
     )
-    return None if brain is None else replace(brain, quantity=f"r, {name} − A")
+    return None if brain is None else replace(brain, quantity=f"{short}, {name} − A")
 
 
 def _brain(result: Result, values: Mapping[str, np.ndarray], **look: object) -> BrainMap | None:

@@ -17,6 +17,7 @@ from encoding.datasets._base import roi_classes
 from encoding.datasets._placement import Placement
 from encoding.datasets._unit import Unit
 from encoding.evaluation.resampling import TEST_NAME, p_text
+from encoding.evaluation.scores import SCORES
 from encoding.jobs.tasks import study
 from encoding.plots.brain.score_maps import difference_brain
 from encoding.runs.report import how_it_was_tested, report, roi_ends
@@ -136,55 +137,63 @@ def ask_for_intervals(results: Mapping[str, Result]) -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _compared(first: str, second: str, with_intervals: tuple[bool, bool], _first: Result, _second: Result) -> Comparison:
-    return compare(_first, _second)
+def _compared(first: str, second: str, score: str, with_intervals: tuple[bool, bool], _first: Result, _second: Result) -> Comparison:
+    return compare(_first, _second, score=score)
 
 
-def comparisons(results: Mapping[str, Result]) -> dict[str, Comparison]:
+def score_control(results: Mapping[str, Result]) -> str:
+    """Choose between the mean r over folds and pooled r, where every fit has both; else ``r``."""
+    if not all(result.has_pooled and intervals_of(result) is not None for result in results.values()):
+        return "r"
+    explained = f"**r** is the mean of the folds' r. **pooled_r** {SCORES['pooled_r'].definition}"
+    choice = {"key": "compare_score", "bind": "query-params", "default": "r", "required": True}
+    return st.segmented_control("Score", ["r", "pooled_r"], help=explained, **choice)
+
+
+def comparisons(results: Mapping[str, Result], score: str = "r") -> dict[str, Comparison]:
     """Compare every fit with the first, by letter."""
     (_, first), *others = results.items()
 
     def compared(other: Result) -> Comparison:
         ready = tuple(intervals_of(result) is not None for result in (first, other))
-        return _compared(display_key(first), display_key(other), ready, first, other)
+        return _compared(display_key(first), display_key(other), score, ready, first, other)
 
     return {letter: compared(other) for letter, other in others}
 
 
-def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:
-    """Show the mean r of every ROI, one bar per fit."""
+def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison], score: str = "r") -> None:
+    """Show the mean score (``r`` or ``pooled_r``) of every ROI, one bar per fit."""
     ready = tuple(intervals_of(result) is not None for result in results.values())
     only = next(iter(compared.values())) if len(compared) == 1 else None
-    figure = _bars_figure(tuple(display_key(result) for result in results.values()), ready, results, only)
+    figure = _bars_figure(tuple(display_key(result) for result in results.values()), ready, score, results, only)
     source = " | ".join(map(_digest, results.values()))
-    chart(figure, "compare_bars", alt="mean r of every region, a bar for each fit", how=HOW["bars"], source=source)
+    mean = f"mean {SCORES[score].short}"
+    chart(figure, "compare_bars", alt=f"{mean} of every region, a bar for each fit", how=HOW["bars"], source=source)
     stars = " ★: the two differ." if only and only.table["differs"].any() else ""
-    st.caption(f"Bars: mean r over {unit_of(results).many}; whiskers: 95 % intervals over test stimuli.{stars}")
+    st.caption(f"Bars: {mean} over {unit_of(results).many}; whiskers: 95 % intervals over test stimuli.{stars}")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _bars_figure(keys: tuple[str, ...], ready: tuple[bool, ...], _found: Mapping[str, Result], _only: Comparison | None) -> Any:
+def _bars_figure(keys: tuple[str, ...], ready: tuple[bool, ...], score: str, _found: Mapping[str, Result], _only: Comparison | None) -> Any:
     tables = {letter: roi_table(result) for letter, result in _found.items()}
     marked = [(row.roi, row.hemi) for row in _only.table.itertuples() if row.differs] if _only else ()
-    ends = {letter: roi_ends(result) for letter, result in _found.items()}
-    return plots.paired_bars(
-        tables, intervals=ends, marked=marked, classes=roi_classes(next(iter(_found.values())).plan.subject), unit=unit_of(_found)
-    )
+    ends = {letter: roi_ends(result, score) for letter, result in _found.items()}
+    classes = roi_classes(next(iter(_found.values())).plan.subject)
+    return plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes, unit=unit_of(_found), score=score)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _differences_figure(keys: tuple[str, str], tested: bool, name: str, _found: Comparison) -> Any:
-    return plots.roi_differences(
-        _found.table, names=("A", name), classes=roi_classes(_found.first.plan.subject), unit=_found.first.plan.subject.unit
-    )
+def _differences_figure(keys: tuple[str, ...], tested: bool, name: str, _found: Comparison) -> Any:
+    subject = _found.first.plan.subject
+    return plots.roi_differences(_found.table, names=("A", name), classes=roi_classes(subject), unit=subject.unit, score=_found.score)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _scatter_figure(keys: tuple[str, str], name: str, _found: Comparison) -> Any:
-    scores = [{hemi: result.score(hemi) for hemi in result.plan.hemis} for result in (_found.first, _found.second)]
+def _scatter_figure(keys: tuple[str, ...], name: str, _found: Comparison) -> Any:
+    scores = [{hemi: result.score(hemi, _found.score) for hemi in result.plan.hemis} for result in (_found.first, _found.second)]
     few = sum(map(len, scores[0].values())) <= plots.compare.MOST_POINTS
     labels = {hemi: _found.first.roi_labels(hemi) for hemi in scores[0]} if few else None
-    return plots.vertex_scatter(*scores, names=("A", name), labels=labels, unit=_found.first.plan.subject.unit)
+    return plots.vertex_scatter(*scores, names=("A", name), labels=labels, unit=_found.first.plan.subject.unit, score=_found.score)
 
 
 def unit_of(results: Mapping[str, Result]) -> Unit:
@@ -207,11 +216,11 @@ def difference_panel(compared: Mapping[str, Comparison]) -> None:
     comparison = compared[name]
     unit = comparison.first.plan.subject.unit
     st.subheader(f"{name} minus A", anchor=False)
-    keys, tested = (display_key(comparison.first), display_key(comparison.second)), how_it_was_tested(comparison, name)
+    keys, tested = (display_key(comparison.first), display_key(comparison.second), comparison.score), how_it_was_tested(comparison, name)
     (st.info if comparison.unpaired else st.markdown)(tested)
     if len(comparison.table):
         figure = _differences_figure(keys, comparison.tested, name, comparison)
-        alt = f"difference in mean r, {name} minus A, in every region"
+        alt = f"difference in mean {SCORES[comparison.score].short}, {name} minus A, in every region"
         chart(figure, "differences", alt=alt, how=HOW["differences"], source=_pair_source(comparison))
         _test_table(comparison, name)
     else:
@@ -254,7 +263,7 @@ def _brain(comparison: Comparison, name: str) -> None:
     place = placement.column(clicked("compare_brain", placement.vertices))
     if place is not None:
         hemi, column = place
-        r = [result.score(hemi)[column] for result in (comparison.first, comparison.second)]
+        r = [result.score(hemi, comparison.score)[column] for result in (comparison.first, comparison.second)]
         name_of = vertex_name(subject, hemi, column)
         st.caption(f"{name_of[0].upper()}{name_of[1:]}: A {r[0]:.3f}, {name} {r[1]:.3f}, difference {r[1] - r[0]:+.3f}.")
     st.caption(f"Purple: {name} predicts better. Orange: A does. Grey: nothing was recorded.")

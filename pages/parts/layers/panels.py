@@ -31,7 +31,7 @@ from pages.parts.shared.glossary import explain
 from pages.parts.shared.links import EXPLORE, explore_query
 from pages.parts.shared.text import plain
 
-SHOWN_SCORES = ("r", "normalised_r2")
+SHOWN_SCORES = ("r", "pooled_r", "normalised_r2")
 ON_BRAIN = ("one layer", "best layer")
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
 HOW = {
@@ -70,14 +70,15 @@ def score_controls(sweep_result: SweepResult) -> tuple[str, str]:
     left, right = st.columns(2)
     subject = next(iter(sweep_result.results.values())).plan.subject
     unit, has_ceiling = subject.unit, subject.ceiling is not None
+    offered = [name for name in SHOWN_SCORES if all(name in result.score_names for result in sweep_result.results.values())]
     score = left.segmented_control(
         "Score",
-        [*SHOWN_SCORES] if has_ceiling else ["r"],
+        offered,
         key="layer_score",
         bind="query-params",
         default="r",
         required=True,
-        help=f"{explain('r')} **normalised_r2** {unit.fill(SCORES['normalised_r2'].definition)}",
+        help=" ".join([explain("r"), *(f"**{name}** {unit.fill(SCORES[name].definition)}" for name in offered[1:])]),
     )
     hemi = right.segmented_control(
         "Hemisphere",

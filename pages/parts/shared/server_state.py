@@ -174,8 +174,9 @@ def subject_key(subject: Subject) -> str:
 
 
 def display_key(result: Result) -> str:
-    """Cache key of a fit's tables and figures: its numbers, its ROIs with their masks, places and ceilings."""
-    return digest("display", 1, fit=result.key, rois=list(result.selected_rois), annotations=result.plan.subject.annotations_key)
+    """Cache key of a fit's tables and figures: its numbers, its ROIs with masks, places and ceilings, whether pooled r is known."""
+    names = {"rois": list(result.selected_rois), "annotations": result.plan.subject.annotations_key, "pooled": result.has_pooled}
+    return digest("display", 2, fit=result.key, **names)
 
 
 def roi_table(result: Result) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from scipy import stats
 from encoding import FitSpec, fit
 from encoding.analysis.bootstrap import intervals_key, roi_intervals, score_intervals
 from encoding.analysis.comparison import compare, false_discovery, settings, vertex_differences, what_differs, why_unpaired
-from encoding.evaluation.resampling import OF_ONE_FOLD, ErrorBar
+from encoding.evaluation.resampling import ErrorBar
 from encoding.evaluation.scores import SCORES
 from tests.conftest import TINY
 
@@ -58,7 +58,7 @@ def test_bars_and_differences_lie_within_their_own_intervals(tiny, store, split,
         for hemi in ("lh", "rh"):
             rows = table[(table["hemi"] == hemi)].set_index("roi").loc[[str(roi) for roi in found["rois"]]]
             np.testing.assert_allclose(found[f"{hemi}_value"], rows["r_mean"], atol=1e-5)
-            for name in ("r", *OF_ONE_FOLD):
+            for name in result.score_names:
                 low, high = score_intervals(found, hemi, name)
                 value = rows[SCORES[name].mean_column].to_numpy()
                 assert not ((value < low - 1e-5) | (value > high + 1e-5)).any()
@@ -71,7 +71,6 @@ def test_intervals_are_named_by_what_they_read(tiny, store):
     result = fit(TINY, store, device="cpu")
     keys = [intervals_key(result)]
     keys.append(intervals_key(result, error_bar=ErrorBar(seed=1)))
-    keys.append(intervals_key(result, error_bar=ErrorBar(folds="pooled")))
     changes = (
         {"rois": {hemi: dict(tiny.subject.rois[hemi]) | {"driven": np.arange(4)} for hemi in ("lh", "rh")}},
         {"ceiling": {hemi: np.full(10, 0.5, np.float32) for hemi in ("lh", "rh")}},

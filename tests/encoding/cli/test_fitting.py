@@ -40,3 +40,14 @@ def test_a_whole_number_is_read_as_people_write_it(text, number):
 def test_what_is_no_whole_number_is_refused_with_an_example(text):
     with pytest.raises(argparse.ArgumentTypeError, match="a whole number such as 100 is needed"):
         whole_number(text)
+
+
+def test_fit_shows_another_score_with_its_interval(tiny, shell, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
+    words = ["fit", "--dataset", "tiny", "--backbone", "tinynet", "--layer", "pixels", "--components", "0", "--split", "kfold:3:0"]
+    code, out, _ = shell(*words, "--score", "pooled_r")
+    assert code == 0 and "mean r, pooled" in out and "95 % from" in out and "One r over the predictions of all 3 folds together" in out
+    code, out, _ = shell(*words[:-1], "holdout:0.75:5", "--score", "pooled_r")
+    assert code == 0 and "one fold, of which pooled r is r" in out
+    code, _, wrong = shell(*words, "--score", "normalised_r2")
+    assert code and "needs a noise ceiling" in wrong

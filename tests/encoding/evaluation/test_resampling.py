@@ -7,7 +7,6 @@ from scipy import stats
 
 from encoding.evaluation.resampling import (
     FEW_UNITS,
-    OF_ONE_FOLD,
     ErrorBar,
     Fold,
     approximate_note,
@@ -78,11 +77,13 @@ def test_the_standard_error_is_the_jackknifes_over_stimuli(rows, n_folds):
 
 def test_draws_agree_with_the_interval_and_with_other_fits(rows):
     found, again = estimated(split(rows, 3)), estimated(split(rows, 3))
-    np.testing.assert_array_equal(found.draws, again.draws)
-    assert found.draws[:, 0].mean() == pytest.approx(found.value["r"][0], abs=1e-5)
-    assert found.draws[:, 0].std(ddof=1) == pytest.approx(found.se["r"][0], rel=1e-4)
+    assert set(found.draws) == {"r", "pooled_r"}
+    for name, draws in found.draws.items():
+        np.testing.assert_array_equal(draws, again.draws[name])
+        assert draws[:, 0].mean() == pytest.approx(found.value[name][0], abs=1e-5)
+        assert draws[:, 0].std(ddof=1) == pytest.approx(found.se[name][0], rel=1e-4)
     other = estimated(split((rows[0] + 0.01 * np.random.default_rng(1).normal(size=rows[0].shape), *rows[1:]), 3))
-    assert np.corrcoef(found.draws[:, 0], other.draws[:, 0])[0, 1] > 0.99
+    assert np.corrcoef(found.draws["r"][:, 0], other.draws["r"][:, 0])[0, 1] > 0.99
 
 
 def test_rows_of_one_stimulus_are_drawn_together(rows):
@@ -98,19 +99,26 @@ def test_rows_of_one_stimulus_are_drawn_together(rows):
 def test_pooled_r_is_that_of_all_folds_together(rows):
     folds = split(rows, 3)
     folds = [Fold(fold.predicted + number, fold.measured - number, fold.units) for number, fold in enumerate(folds)]
-    found = estimated(folds, error_bar=ErrorBar(n_draws=50, folds="pooled"))
-    p, m = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("predicted", "measured"))
-    np.testing.assert_allclose(found.vertices["r"], score(p, m)["r"], atol=1e-5)
-    low, high = found.interval("r")
-    assert low[0] < found.value["r"][0] < high[0] and found.value["r"][0] < estimated(folds).value["r"][0]
+    found = estimated(folds)
+    p, m, units = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("predicted", "measured", "units"))
+    np.testing.assert_allclose(found.vertices["pooled_r"], score(p, m)["r"], atol=1e-5)
+    assert found.value["pooled_r"][0] < found.value["r"][0]
+    left_out = [np.mean([stats.pearsonr(p[units != unit, t], m[units != unit, t])[0] for t in (1, 3)]) for unit in range(30)]
+    by_fold = np.split(np.array(left_out), 3)
+    variance = sum((len(each) - 1) / len(each) * ((each - each.mean()) ** 2).sum() for each in by_fold)
+    assert found.se["pooled_r"][0] == pytest.approx(np.sqrt(variance), rel=1e-4)
 
 
-def test_scores_over_folds_whose_spread_is_not_known_have_no_interval(rows):
-    found = estimated(split(rows, 3), ceiling=np.full(T, 0.6))
+def test_of_one_fold_there_is_no_pooled_r(rows):
+    assert "pooled_r" not in estimated(split(rows, 1)).value
+
+
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_every_score_has_an_interval_that_holds_it(rows, n_folds):
+    found = estimated(split(rows, n_folds), ceiling=np.full(T, 0.6))
     for name in found.value:
         low, high = found.interval(name)
-        assert np.isfinite(low[0]) == (name not in OF_ONE_FOLD), name
-        assert np.isnan(low[0]) or low[0] <= found.value[name][0] <= high[0]
+        assert low[0] < found.value[name][0] <= high[0], name
 
 
 def test_constant_columns_are_left_out_and_large_offsets_do_no_harm(rows):
@@ -134,7 +142,7 @@ def test_few_stimuli_are_said():
     assert approximate_note(FEW_UNITS) == "" and "20 test stimuli" in approximate_note(20)
 
 
-@pytest.mark.parametrize("values", [{"n_draws": 1}, {"level": 1.0}, {"folds": "sum"}])
+@pytest.mark.parametrize("values", [{"n_draws": 1}, {"level": 1.0}])
 def test_an_error_bar_that_makes_no_sense_is_refused(values):
     with pytest.raises(ValueError, match="two draws or more"):
         ErrorBar(**values)
@@ -160,8 +168,7 @@ def test_intervals_hold_the_truth_and_tests_find_nothing_where_nothing_is(number
     found, design = simulated(number, signal), coverage.DESIGNS[number]
     low, high = (0.93, 0.97) if design.n_units >= FEW_UNITS else (0.92, 0.975)
     for name, share in found.coverage.items():
-        assert np.isnan(share) or low - SPARE <= share <= high + SPARE, (name, share)
-        assert np.isnan(share) == (design.n_folds > 1 and name in OF_ONE_FOLD)
+        assert low - SPARE <= share <= high + SPARE, (name, share)
     assert low - SPARE <= found.difference <= high + SPARE
     assert 0.03 - SPARE <= found.positives <= 0.07 + SPARE
     if signal == "none":
