@@ -72,6 +72,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     plan = planned or make_plan(spec, store, subprogress(report, 0, opened))
     if is_complete(plan, store):
         return Result(plan, store, cached=True, seconds=time.perf_counter() - started)
+    plan.check_test_stimuli()
     device = choose_device(device)
     with store.in_use(plan.stage_keys):
         preflight(plan, store, device).check()

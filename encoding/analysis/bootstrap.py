@@ -8,7 +8,18 @@ from dataclasses import asdict
 
 import numpy as np
 
-from encoding.evaluation.resampling import WIDENING, ErrorBar, Estimates, Fold, approximate_note, estimate, shared_noise
+from encoding.evaluation.resampling import (
+    BLOCK_VALUES,
+    LEAST_UNITS,
+    SUB_BLOCK,
+    WIDENING,
+    ErrorBar,
+    Estimates,
+    Fold,
+    approximate_note,
+    estimate,
+    shared_noise,
+)
 from encoding.evaluation.scores import SCORES, pearson
 from encoding.fits.result import Result, ScoreTables
 from encoding.runtime.progress import Report, silent
@@ -16,8 +27,6 @@ from encoding.storage.keys import digest
 
 INTERVALS_VERSION = 3
 ERROR_BAR = ErrorBar()
-BLOCK_VALUES = 4_000_000  # predictions held at a time, 16 MB
-SUB_BLOCK = 256  # columns resampled at a time
 N_AGREEMENT = 100  # test rows of each fold on which its models are compared
 
 
@@ -45,6 +54,7 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
     All hemispheres and ROIs share each draw, so the difference between two ROIs can be tested from the draws.
     """
     rois = result.selected_rois
+    unknown = np.float32(np.nan if result.plan.n_tested < LEAST_UNITS else 0)  # of a fit of an earlier release
 
     def make() -> dict[str, np.ndarray]:
         arrays = {"rois": np.array(rois), "version": np.array(INTERVALS_VERSION)}
@@ -52,12 +62,13 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
             report(number / len(result.plan.hemis), f"bootstrap over test stimuli: {hemi}")
             estimates = estimate_scores(result, hemi, error_bar=error_bar)
             arrays[f"{hemi}_value"] = estimates.value["r"]
-            arrays |= {draws_name(hemi, name): np.clip(draws, -1, 1) for name, draws in estimates.draws.items()}
+            arrays |= {draws_name(hemi, name): np.clip(draws, -1, 1) + unknown for name, draws in estimates.draws.items()}
             arrays |= {"n_units": np.array(estimates.n_units), "df": np.array(estimates.df)}
             for name in estimates.value:
                 low, high = estimates.interval(name, error_bar.level)
                 prefix = hemi if name == "r" else f"{hemi}_{name}"
-                arrays |= {f"{prefix}_low": low, f"{prefix}_high": high}
+                arrays |= {f"{prefix}_low": low + unknown, f"{prefix}_high": high + unknown}
+        result.plan.check_unchanged(result.store)
         return arrays
 
     if len(result.plan.folds) > 1:
@@ -170,6 +181,9 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
     units = f"{n_units:,} test stimuli" if n_units == result.n_test else f"{n_units:,} test stimuli or groups ({result.n_test:,} rows)"
     if statistic != "mean":
         return f"{which}There is no interval of a median."
+    if result.plan.n_tested < LEAST_UNITS:
+        where = "per fold" if n_folds > 1 else "to test on"
+        return f"{which}There is no interval: fewer than {LEAST_UNITS} stimuli {where}."
     if any(len(np.unique(result.plan.subject.groups[fold.test])) < 2 for fold in result.plan.folds):
         return f"{which}There is no interval: a fold tests a single group."
     if not available:

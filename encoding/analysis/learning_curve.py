@@ -47,6 +47,8 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
     ------
     ValueError
         If the readout is trained in epochs; see :meth:`Result.history` for its curve over epochs.
+    BadData
+        Where stimuli or responses change meanwhile; nothing is stored then.
     """
     if not has_curve(spec):
         raise ValueError(f"{spec.readout} has a learning curve over its epochs, not over the number of images: see Result.history.")
@@ -62,6 +64,7 @@ def learning_curve(spec: FitSpec, store: Store, report: Report = silent, device:
             of_fold[-1] = len(fold.train)
             Z, bands = np.array(result.components(number)), bands_of(plan, fold, store)
             curves.append(_fold_curve(plan, fold, Z, of_fold, bands, subprogress(report, start, stop), device))
+        plan.check_unchanged(store)
         return {"sizes": sizes} | {name: np.mean([curve[name] for curve in curves], axis=0) for name in curves[0]}
 
     return store.memo(key, make, plan.made_from(device=device, fit=plan.key))

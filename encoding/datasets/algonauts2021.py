@@ -31,7 +31,7 @@ from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_di
 from encoding.datasets._images import check_numbers
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.runtime.progress import Report, silent, subprogress
-from encoding.storage.fingerprints import file_facts, files_fingerprint, is_remembered, sha256
+from encoding.storage.fingerprints import file_facts, files_fingerprint, first_equal_files, is_remembered, sha256
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
@@ -150,7 +150,7 @@ class Algonauts2021(Dataset):
             responses={BLOCK: averaged["responses"]},
             fingerprints={BLOCK: key},
             rois={BLOCK: {} if subject.endswith(FULL) else rois},
-            groups=np.arange(n_clips),
+            groups=first_equal_files(clips[:n_clips], store),
             sampled=_sampled(key, averaged["voxels"], store) if subject.endswith(FULL) else None,
             ceiling={BLOCK: averaged["ceiling"]},
             simulated=layout.marker.exists(),

@@ -32,7 +32,7 @@ from encoding.datasets._names import read_label_names
 from encoding.datasets._responses import read_blocks, responses_are_known
 from encoding.datasets._rois import ROI_CLASSES
 from encoding.runtime.progress import Report, silent, subprogress
-from encoding.storage.fingerprints import files_fingerprint, is_remembered
+from encoding.storage.fingerprints import files_fingerprint, first_equal_files, is_remembered
 from encoding.storage.store import Store
 
 HEMIS = ("lh", "rh")
@@ -139,7 +139,7 @@ class Algonauts2023(Dataset):
             responses=responses,
             fingerprints=fingerprints,
             rois=rois,
-            groups=nsd_ids(images),
+            groups=nsd_ids(images)[first_equal_files(images, store)],
             vertices=vertices,
             ceiling=ceiling,
             simulated=layout.marker.exists(),

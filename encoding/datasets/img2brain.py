@@ -22,7 +22,7 @@ from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_di
 from encoding.datasets._images import ImageFiles, list_images
 from encoding.datasets._responses import read_responses, responses_are_known
 from encoding.runtime.progress import Report, silent, subprogress
-from encoding.storage.fingerprints import files_fingerprint, is_remembered
+from encoding.storage.fingerprints import files_fingerprint, first_equal_files, is_remembered
 from encoding.storage.store import Store
 
 SUBJECT = "subj01"  # the download names nobody
@@ -120,7 +120,7 @@ class Img2Brain(Dataset):
             responses={BLOCK: responses},
             fingerprints={BLOCK: fingerprint},
             rois={BLOCK: {}},
-            groups=np.arange(len(images)),
+            groups=first_equal_files(images, store),
             simulated=layout.marker.exists(),
         )
 

@@ -32,7 +32,7 @@ from encoding.datasets._responses import read_blocks, require_real, responses_ar
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.files import is_passing
-from encoding.storage.fingerprints import files_fingerprint, is_remembered
+from encoding.storage.fingerprints import files_fingerprint, first_equal_files, is_remembered
 from encoding.storage.store import Store
 
 
@@ -97,16 +97,18 @@ class OwnDataset(Dataset):
         ceiling = read_ceilings(files, shapes)
         vertices, sampled = read_places(files, shapes, store)
         responses, fingerprints = read_blocks(files.responses, store, subprogress(report, 0, 0.5))
+        fingerprint = files_fingerprint(paths, store, subprogress(report, 0.5, 0.95))
+        equal = first_equal_files(paths, store)
         return Subject(
             dataset=self.name,
             name=subject,
-            stimuli=ImageFiles(paths, fingerprint=files_fingerprint(paths, store, subprogress(report, 0.5, 0.95))),
+            stimuli=ImageFiles(paths, fingerprint=fingerprint),
             unlabelled=ImageFiles(unlabelled, fingerprint=files_fingerprint(unlabelled, store, subprogress(report, 0.95, 1))),
             responses=responses,
             fingerprints=fingerprints,
             rois=rois,
-            groups=groups,
-            stimulus_ids=None if files.groups is None else np.unique(list(map(str, paths)), return_inverse=True)[1],
+            groups=groups[equal],
+            stimulus_ids=None if files.groups is None else equal,
             vertices=vertices,
             sampled=sampled,
             ceiling=ceiling,

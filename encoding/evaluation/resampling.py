@@ -27,6 +27,8 @@ from encoding.evaluation.scores import SCORES, STORED_SCORES, from_r, pearson
 
 LEAST_UNITS = 5  # test stimuli under which there is no score
 FEW_UNITS = 50  # test stimuli under which intervals are approximate
+BLOCK_VALUES = 4_000_000  # predictions held at a time, 16 MB
+SUB_BLOCK = 256  # columns resampled at a time
 FEWEST_VARIANCE = 1e-10  # of a standardised column in a draw; less is taken for constant
 SCALES = {"r": "fisher", "pooled_r": "fisher", "normalised_r2": "root", "algonauts2023": "root"}
 """Scales on which intervals are symmetric; those of other scores are on their own."""
@@ -163,6 +165,19 @@ def estimate(
                 scale = np.where(spread > 0, errors / np.where(spread > 0, spread, 1), 0 * errors)
                 draws[name] = (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
     return Estimates(value, se, draws, {name: vertices[name] for name in wanted}, sum(sizes), max(1, sum(sizes) - 2 * len(sizes)))
+
+
+def working_bytes(n_rows: int, n_units: int, n_rois: int, *, n_folds: int = 1, n_draws: int = ErrorBar.n_draws) -> float:
+    """Bytes of memory that :func:`estimate` takes at its peak, whatever the number of vertices.
+
+    Parameters
+    ----------
+    n_rows, n_units : test rows and resampling units over all folds.
+    """
+    pooled = 2 if n_folds > 1 else 1
+    sums = 8.0 * SUB_BLOCK * (18 * n_rows + (32 + 10 * pooled) * n_units) + 4.0 * SUB_BLOCK * n_draws * (10 + 2 * (n_folds + 1))
+    predictions = 4.0 * 4 * max(BLOCK_VALUES, n_rows)
+    return predictions + sums + 8.0 * n_rois * (2 * len(SCORES) * n_units + 4 * n_draws)
 
 
 def interval(value: np.ndarray, se: np.ndarray, df: int, *, level: float = 0.95, scale: str = "") -> tuple[np.ndarray, np.ndarray]:

@@ -225,6 +225,22 @@ class Plan:
         """Assign training rows to inner cross-validation folds, (n_train,) int; ``n_folds`` defaults to the readout's own number."""
         return inner_folds(self.subject.groups[fold.train], n_folds or self.readout.n_folds(self.options), INNER_SEED)
 
+    @property
+    def n_tested(self) -> int:
+        """Number of different test stimuli of the fold that has the fewest."""
+        return min(n_units(self.subject.stimulus_of_row[fold.test]) for fold in self.folds)
+
+    def check_test_stimuli(self) -> None:
+        """ValueError where a fold has fewer than :data:`encoding.evaluation.resampling.LEAST_UNITS` different test stimuli."""
+        if self.n_tested < LEAST_UNITS:
+            of = " in a fold" if len(self.folds) > 1 else ""
+            n_stimuli = n_units(self.subject.stimulus_of_row)
+            raise ValueError(
+                f"The split {self.spec.split} leaves {self.n_tested} different test stimuli{of} of {n_stimuli:,}. A score needs "
+                f"{LEAST_UNITS} at least: choose a split that tests more (holdout with a smaller training fraction, kfold with fewer "
+                "folds), or add stimuli."
+            )
+
     def check_unchanged(self, store: Store) -> None:
         """BadData where stimuli or responses are no longer those that the plan names, so that what was computed has no name."""
         for each in (self, *self.extra_subjects):
@@ -248,17 +264,11 @@ def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subje
     ------
     UnknownName, UnknownLayer, BadOption, NoWeights, BadData, ValueError : with the nearest match where a name
     is wrong, before any feature is computed; ValueError also where a fold has fewer than
-    :data:`encoding.evaluation.resampling.LEAST_UNITS` test stimuli.
+    :data:`encoding.evaluation.resampling.LEAST_UNITS` test stimuli, unless ``store`` holds the fit, of an earlier release.
     """
     made = _plan(spec, store, report, subject)
-    n_tested = min(n_units(made.subject.stimulus_of_row[fold.test]) for fold in made.folds)
-    if n_tested < LEAST_UNITS:
-        of = " in a fold" if len(made.folds) > 1 else ""
-        raise ValueError(
-            f"The split {spec.split} leaves {n_tested} different test stimuli{of} of {n_units(made.subject.stimulus_of_row):,}. A score "
-            f"needs {LEAST_UNITS} at least: choose a split that tests more (holdout with a smaller training fraction, kfold with fewer "
-            "folds), or add stimuli."
-        )
+    if made.n_tested < LEAST_UNITS and not any(each.key in store for each in (made, replace(made, former=True))):
+        made.check_test_stimuli()
     return made
 
 

@@ -14,6 +14,8 @@ from functools import cache
 from math import prod
 
 from encoding.backbones._pooling import pooling_advice
+from encoding.datasets._base import roi_names
+from encoding.evaluation.resampling import n_units, working_bytes
 from encoding.features import components, reduction
 from encoding.features import extraction as features
 from encoding.features.probe import probe
@@ -26,6 +28,7 @@ from encoding.storage.store import Store, StoreFull
 PROGRAM_BYTES = 700e6  # Python with torch loaded
 PASSES = 4  # typical number of block Krylov iterations
 DISK_BYTES_PER_SECOND = 5e8
+CURVE_SIZES = 6  # training sizes of a learning curve
 
 
 class NoRoom(MemoryError):
@@ -105,7 +108,7 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     return _with_problems(
         Estimate(
             seconds=n * passes * seconds + fitting_seconds,
-            ram=PROGRAM_BYTES + (working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD),
+            ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD),
             gpu=0.0 if device == "cpu" else working,
             disk=disk,
         ),
@@ -143,6 +146,22 @@ def _reducing_bytes(plan: Plan, sizes: Sequence[int]) -> float:
     sums = [4.0 * (n_basis + 1) * size for size in sizes]
     basis = 8.0 * 2 * n * min(n, N_NONZEROS * N_GROUPS)
     return min(sum(sums), reduction.SUM_BYTES) + basis + 4.0 * n_basis * n * len(sizes) + 3.0 * components.BLOCK_BYTES
+
+
+def _afterwards_bytes(plan: Plan) -> float:
+    """Bytes of what follows a fit: the intervals of its scores, and its learning curve."""
+    n_rois = len(plan.spec.rois) or 1 + len(roi_names(plan.subject))
+    n_rows = sum(len(fold.test) for fold in plan.folds)
+    units = sum(n_units(plan.subject.groups[fold.test]) for fold in plan.folds)
+    intervals = working_bytes(n_rows, units, n_rois, n_folds=len(plan.folds))
+    if not (plan.readout.exact and plan.readout.uses_components):
+        return intervals
+    widest = max((plan.subject.responses[hemi].shape[1] for hemi in plan.hemis), default=0)
+    k = min(plan.spec.n_components or plan.subject.n_stimuli, plan.subject.n_stimuli) * plan.n_frames * len(plan.spaces)
+    n_inner = plan.readout.n_folds(plan.options) if plan.readout.uses_moments else 1
+    sums = 4.0 * 2 * (n_inner + 2) * k * widest + 8.0 * (n_inner + 2) * k**2  # those of the training rows grow, and are copied for a fit
+    n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
+    return max(intervals, sums + 4.0 * 2 * CURVE_SIZES * n_targets * len(plan.folds))
 
 
 def _kept_bytes(plan: Plan, n_features: int) -> float:

@@ -184,6 +184,8 @@ def compute(request: OcclusionRequest, store: Store, report: Report = silent, de
     frames = [Image.open(io.BytesIO(frame), formats=["PNG"]) for frame in request.frames]
     shape = {"n_grid": request.n_grid, "patch": request.patch, "folds": request.folds}
     occlusion = occlude(predictor, frames, columns, **shape, report=subprogress(report, 0.15, 1))
+    if result.has_data:
+        result.plan.check_unchanged(store)
     arrays = {"drop": occlusion.drop, "uncovered": np.array(occlusion.uncovered), "patch": np.array(occlusion.patch)}
     made_from = {"fit": request.fit, "roi": request.roi, "picture": request.image, "simulated": result.plan.subject.simulated}
     store.put(request.key, arrays, made_from | {"n_grid": request.n_grid, "device": predictor.device})

@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from encoding.runtime.progress import Report, silent
 from encoding.storage.atomic import atomic_file
 from encoding.storage.files import DAMAGE_ERRNOS, open_regular
@@ -46,6 +48,17 @@ def files_fingerprint(paths: Iterable[str | Path], store: Store, report: Report 
     """
     every = file_facts(paths, store, name="sha256", learn=sha256, report=report)
     return hashlib.sha256("".join(every).encode()).hexdigest()
+
+
+def first_equal_files(paths: Iterable[str | Path], store: Store) -> np.ndarray:
+    """For each of n files, the index of the first with the same bytes, (n,) int64; a file without an equal gives its own.
+
+    Rows of equal stimuli, whatever their files are called, are one stimulus: no split may part them. Fingerprints that the Store
+    remembers are not computed again.
+    """
+    every = file_facts(paths, store, name="sha256", learn=sha256)
+    first = {fingerprint: index for index, fingerprint in reversed(list(enumerate(every)))}
+    return np.array([first[fingerprint] for fingerprint in every], np.int64)
 
 
 def is_remembered(paths: Iterable[str | Path], store: Store, *, name: str = "sha256") -> bool:

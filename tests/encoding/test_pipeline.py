@@ -7,11 +7,14 @@ from sklearn.linear_model import RidgeCV
 
 import encoding.pipeline as pipeline
 from encoding import Store, fit
-from encoding.analysis.bootstrap import interval_text, roi_intervals
+from encoding.analysis import bootstrap
+from encoding.analysis.bootstrap import interval_text, intervals_of, roi_intervals
 from encoding.analysis.comparison import compare
 from encoding.analysis.learning_curve import _fold_curve, correlation, curve_key, learning_curve
 from encoding.backbones import UnknownLayer
+from encoding.datasets import BadData
 from encoding.evaluation.splits import Fold
+from encoding.fits.open import open_fit
 from encoding.fits.plan import plan
 from encoding.fits.result import EVERY_VERTEX
 from encoding.readouts import BadOption
@@ -330,3 +333,38 @@ def test_weights_that_change_under_a_fit_are_refused(tiny, store, monkeypatch):
     monkeypatch.setattr(TinySource, "fingerprint", lambda self, network, weights: "as it was when planned")
     with pytest.raises(ValueError, match="changed after the fit was planned"):
         fit(TINY, store)
+
+
+def test_a_stored_fit_of_few_test_stimuli_opens_without_intervals_and_is_not_made_anew(tiny, store, monkeypatch):
+    """A first release made such fits; they are browsed, and only new ones refused."""
+    spec = replace(TINY, split="kfold:30:0")
+    with monkeypatch.context() as patch:
+        patch.setattr("encoding.fits.plan.LEAST_UNITS", 2)
+        key = fit(spec, store, device="cpu").key
+    result = open_fit(key, store)
+    assert result.rois()["r_mean"].notna().any() and fit(spec, store, device="cpu").cached
+    intervals = roi_intervals(result)
+    assert np.isnan(intervals["lh_low"]).all() and np.isnan(intervals["lh_draws"]).all() and intervals_of(result) is not None
+    assert interval_text(result).endswith("There is no interval: fewer than 5 stimuli per fold.")
+    with pytest.raises(ValueError, match="leaves 4 different test stimuli in a fold"):
+        fit(replace(spec, options={"alpha": 3.0}), store, device="cpu")
+
+
+@pytest.mark.parametrize("compute", ["curve", "intervals"])
+def test_what_follows_a_fit_keeps_nothing_of_data_that_changed_meanwhile(tiny, store, monkeypatch, compute):
+    result = fit(TINY, store, device="cpu")
+    kept = set(store.keys())
+
+    def changing(function):
+        def changed(*given, **more):
+            found = function(*given, **more)
+            tiny.change(fingerprints={"lh": "other", "rh": "other"})
+            return found
+
+        return changed
+
+    path = "encoding.analysis.learning_curve._fold_curve" if compute == "curve" else "encoding.analysis.bootstrap.estimate_scores"
+    monkeypatch.setattr(path, changing(_fold_curve if compute == "curve" else bootstrap.estimate_scores))
+    with pytest.raises(BadData, match="changed while they were read"):
+        learning_curve(TINY, store, device="cpu") if compute == "curve" else roi_intervals(result)
+    assert set(store.keys()) == kept

@@ -110,7 +110,7 @@ def with_capitals_first(name: str) -> list[tuple[str, int]]:
 
 
 def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarray, store: Store, report: Report) -> Iterator[Finding]:
-    """Find byte-identical images: among those without responses, or in rows that a split may separate."""
+    """Find byte-identical images: among those without responses, or in rows that were not known as repeats."""
     names = file_facts([*train, *test], store, name="sha256", learn=sha256, report=report)
     seen, unseen = names[: len(train)], names[len(train) :]
     first = {name: row for row, name in reversed(list(enumerate(seen)))}  # the first of equals wins
@@ -126,7 +126,7 @@ def check_doubles(train: Sequence[Path], test: Sequence[Path], groups: np.ndarra
         rows = f"{first[seen[row]]} and {row} ({train[row].name})"
         what = f"{len(parted):,} rows have an image that another row has too, the first rows {rows}."
         yield Finding(
-            "warning", what, "A split may train on one and test on the other.", "Give such rows one number in groups, or average them."
+            "warning", what, "They count as one stimulus, which no split parts.", "Take out copies that are not meant as repeats."
         )
     if not leaks and not parted:
         yield Finding("ok", "no image has a duplicate that a split could part.")

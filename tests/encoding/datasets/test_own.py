@@ -399,3 +399,17 @@ def test_the_guide_names_every_key():
     keys = {key for known in re.findall(r'knows\(("[^)]*?)\)', source) for key in re.findall(r'"(\w+)"', known)}
     assert {"title", "stimuli", "unlabelled", "averaged", "labels", "mask"} <= keys
     assert [key for key in sorted(keys) if f"`{key}`" not in GUIDE] == []
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_images_of_equal_bytes_are_one_stimulus_whatever_they_are_called(folder, store, grouped):
+    """No split trains on one and tests on the other, and intervals draw them together."""
+    for twin, row in enumerate((3, 7)):
+        (folder / "images" / f"{9 + twin}.png").write_bytes((folder / "images" / f"{row}.png").read_bytes())
+    (folder / "dataset.toml").write_text(SHORTEST + ('groups = "groups.npy"\n' if grouped else ""))
+    np.save(folder / "groups.npy", np.arange(N))
+    subject = DATASETS["mine"].open("me", store)
+    assert subject.groups.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 7, 11] == subject.stimulus_of_row.tolist()
+    for fold in folds("kfold:5:0", subject.groups):
+        assert not {3, 9} & set(fold.test) or {3, 9} <= set(fold.test)
+        assert not {7, 10} & set(fold.test) or {7, 10} <= set(fold.test)

@@ -1,11 +1,13 @@
 """What a fit needs, known beforehand: sizes exact, refusals with a mend."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from encoding import FitSpec, fit
+from encoding.evaluation.resampling import BLOCK_VALUES, SUB_BLOCK, ErrorBar, Fold, estimate, working_bytes
 from encoding.features.extraction import load
 from encoding.features.probe import probe
 from encoding.fits import resources as preflight
@@ -64,3 +66,30 @@ def test_too_small_a_disk_is_refused_before_any_work(tiny, store, monkeypatch):
 def test_an_estimate_reads_as_a_sentence():
     text = str(preflight.Estimate(seconds=7300, ram=2e9, gpu=1e9, disk=3e7))
     assert text == "about 2 h 01 min, 2.0 GB of memory, 1.0 GB of video memory, 0.03 GB on disk"
+
+
+@pytest.mark.parametrize("n_folds", [1, 5])
+def test_intervals_take_the_memory_that_is_foreseen_however_many_vertices_there_are(n_folds):
+    """Peaks of two numbers of vertices, as the interpreter counts them, against the formula."""
+
+    def peak(n_columns):
+        blocks = ((np.arange(start, start + SUB_BLOCK), folds) for start in range(0, n_columns, SUB_BLOCK))
+        members = {"all": np.arange(n_columns), "some": np.arange(0, n_columns, 3)}
+        tracemalloc.start()
+        estimate(blocks, members, n_columns, error_bar=ErrorBar(), ceiling=np.full(n_columns, 0.5))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    rng, n = np.random.default_rng(0), 600 // n_folds
+    folds = [Fold(*rng.normal(size=(2, n, SUB_BLOCK)).astype(np.float32), np.arange(n) // 2) for _ in range(n_folds)]
+    foreseen = working_bytes(600, 300, 2, n_folds=n_folds) - 16.0 * BLOCK_VALUES  # predictions come from outside here
+    peaks = [peak(n_blocks * SUB_BLOCK) for n_blocks in (2, 4)]
+    assert peaks[1] < 1.1 * peaks[0] and 0.4 < peaks[1] / foreseen < 1.0
+
+
+def test_what_follows_a_fit_counts(tiny, store, monkeypatch):
+    planned = plan(replace(ALEXNET, pool="mean"), store)
+    before = preflight.preflight(planned, store).ram
+    monkeypatch.setattr(preflight, "working_bytes", lambda *sizes, **more: 7e9)
+    assert preflight.preflight(planned, store).ram >= 7e9 > before
