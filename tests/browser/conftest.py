@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from driving import CHROMIUM_FLAGS, PROJECT, Guards, Server, find_chromium
+from driving import CHROMIUM_FLAGS, PATIENCE, PROJECT, Guards, Server, find_chromium, open_page
+from driving_brain import CANVAS, choose, drawn
 
+FIRST_FIT_SECONDS = 300  # 20 on two idle cores: the subject is simulated first
+SIZE = {"width": 1280, "height": 900}
 collect_ignore_glob = ["apps/*"]  # scripts for a server, not modules
 
 
@@ -29,32 +34,57 @@ def browser():
         running.close()
 
 
+@pytest.fixture(scope="session")
+def kept_page(browser):
+    """The page of :func:`page`; loading an address in it again takes a third of the time that a new one does."""
+    kept = browser.new_context(viewport=SIZE).new_page()
+    kept.set_default_timeout(PATIENCE * 1000)
+    kept.guards = Guards(kept)
+    yield kept
+    kept.context.close()
+
+
 @pytest.fixture
-def page(browser):
-    """A page in a context of its own, 1280 x 900. The test fails on what :class:`driving.Guards` forbids.
+def page(kept_page):
+    """A page, 1280 x 900, that tests share. The test fails on what :class:`driving.Guards` forbids.
 
     ``page.guards.allowed.append(text)`` lets a fault that the test means to cause pass.
     """
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    opened.guards = Guards(opened)
-    yield opened
-    try:
-        opened.guards.check()
-    finally:
-        context.close()
+    kept_page.guards.forget()
+    kept_page.set_viewport_size(SIZE)
+    yield kept_page
+    kept_page.guards.check()
+
+
+@pytest.fixture
+def new_page(browser):
+    """``new_page(**options) -> page``: in a context of its own, with those options and the same guards."""
+    with contextlib.ExitStack() as contexts:
+        pages = []
+
+        def opened(**options):
+            context = browser.new_context(**({"viewport": SIZE} | options))
+            contexts.callback(context.close)
+            pages.append(context.new_page())
+            pages[-1].set_default_timeout(PATIENCE * 1000)
+            pages[-1].guards = Guards(pages[-1])
+            return pages[-1]
+
+        yield opened
+        for each in pages:
+            each.guards.check()
 
 
 @pytest.fixture(scope="session")
 def start_app(browser, tmp_path_factory):
-    """``start_app(script, env={}, fresh=False) -> url``: a server of that script, shared by equal calls unless ``fresh``.
+    """``start_app(script, env={}) -> url``: a server of that script, shared by equal calls.
 
     ``script`` is relative to the project. ``env`` adds environment variables. Results go to a temporary Store unless env names one.
     """
     servers: dict[object, Server] = {}
 
-    def start(script: str | Path, env: dict[str, str] | None = None, fresh: bool = False) -> str:
-        name = (str(script), tuple(sorted((env or {}).items())), len(servers) if fresh else -1)
+    def start(script: str | Path, env: dict[str, str] | None = None) -> str:
+        name = (str(script), tuple(sorted((env or {}).items())))
         if name not in servers:
             folder = tmp_path_factory.mktemp("server")
             servers[name] = Server(PROJECT / script, {"ENCODING_CACHE_DIR": str(folder / "cache")} | (env or {}), folder / "log.txt")
@@ -63,3 +93,46 @@ def start_app(browser, tmp_path_factory):
     yield start
     for server in servers.values():
         server.close()
+
+
+@dataclass(frozen=True)
+class App:
+    """A server of the app, and the folder of its Store."""
+
+    url: str
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def app(start_app, kept_page, tmp_path_factory):
+    """The app after its first visitor: from Home, as the first request to a server names no page, to Explore and a finished fit."""
+    started = App(start_app("app.py", {"ENCODING_CACHE_DIR": str(folder := tmp_path_factory.mktemp("app") / "cache")}), folder)
+    open_page(kept_page, started.url)
+    kept_page.goto(f"{started.url}/explore")
+    kept_page.wait_for_selector(".st-key-curve .js-plotly-plot", timeout=FIRST_FIT_SECONDS * 1000)
+    return started
+
+
+@pytest.fixture
+def brain(page, start_app):
+    """The app opened anew, its brain drawn."""
+    return drawn(page, start_app)
+
+
+@pytest.fixture(scope="session")
+def still(browser, start_app):
+    """A page that many tests share: they turn the brain but leave the app's widgets alone."""
+    shared = browser.new_context(viewport=SIZE).new_page()
+    shared.set_default_timeout(PATIENCE * 1000)
+    guards = Guards(shared)
+    yield drawn(shared, start_app)
+    guards.check()
+    shared.context.close()
+
+
+@pytest.fixture
+def flat(brain):
+    """The brain's flat surface."""
+    choose(brain, "surface", "flat")
+    brain.wait_for_selector(f"{CANVAS}[data-surface=flat]")
+    return brain

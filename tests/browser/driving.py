@@ -22,6 +22,8 @@ CHROMIUM_FLAGS = (
 LOOPBACK = {"127.0.0.1", "localhost", "::1", "[::1]"}
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 START_SECONDS = 60
+PATIENCE = 150  # seconds, where other work shares the cores; a page that is loaded again takes some two on an idle machine
+SLOW = "backbone=torchvision/resnet50&weights=random:0&layer=layer4"  # a minute or more on a CPU: there is time to cancel it
 
 
 def find_chromium() -> str | None:
@@ -77,11 +79,15 @@ class Guards:
 
     def __init__(self, page) -> None:
         self.page = page
-        self.faults: list[str] = []
-        self.allowed: list[str] = []
+        self.forget()
         page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
         page.on("console", self._hear)
         page.on("request", self._look_at_request)
+
+    def forget(self) -> None:
+        """Begin anew: nothing happened, and nothing is allowed."""
+        self.faults: list[str] = []
+        self.allowed: list[str] = []
 
     def _hear(self, message) -> None:
         probed = "/_stcore/" in message.location.get("url", "")  # Streamlit looks for its server below a page's address before it finds it
@@ -100,16 +106,22 @@ class Guards:
         assert not faults + shown, "\n".join(faults + [f"exception shown: {text}" for text in shown])
 
 
-def wait_idle(page, *, timeout: float = 60) -> None:
+def wait_idle(page, *, timeout: float = PATIENCE) -> None:
     """Wait until the app's script has run and nothing more is on its way (seconds)."""
-    page.wait_for_selector(IDLE, timeout=timeout * 1000)
+    page.wait_for_selector(IDLE, state="attached", timeout=timeout * 1000)
     page.wait_for_timeout(150)  # a click's rerun starts a moment later
-    page.wait_for_selector(IDLE, timeout=timeout * 1000)
+    page.wait_for_selector(IDLE, state="attached", timeout=timeout * 1000)
+
+
+def wait_begun(page, *, timeout: float = PATIENCE) -> None:
+    """Wait until the app shows something (seconds): before its script first runs, it seems to be idle."""
+    page.locator("[data-testid=stMain] [data-testid=stElementContainer]").first.wait_for(state="attached", timeout=timeout * 1000)
 
 
 def open_page(page, url: str) -> None:
     """Load an address of the app and wait until its first run is over."""
     page.goto(url)
+    wait_begun(page)
     wait_idle(page)
 
 

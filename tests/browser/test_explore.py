@@ -5,11 +5,9 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-from driving import open_page, wait_idle
+from driving import SLOW, open_page, wait_idle
 
-APP = "app.py"
 CHARTS = ("bars", "observed", "residuals", "curve")
-ROW = "[data-testid=stSidebar]"
 
 pytestmark = pytest.mark.slow
 
@@ -22,20 +20,16 @@ def wait_for_figures(page, *, seconds: float = 180) -> None:
     wait_idle(page)
 
 
-@pytest.fixture(scope="module")
-def url(start_app, browser):
-    """The address of Explore on a server whose Store starts empty; the tests of this file share what it has fitted."""
-    server = start_app(APP)
-    first = browser.new_page()
-    open_page(first, server)  # Home, as a person would: the first request to a server names no page
-    first.close()
-    return f"{server}/explore"
+@pytest.fixture
+def url(app):
+    """The address of Explore; the tests of this folder share what it has fitted."""
+    return f"{app.url}/explore"
 
 
 @pytest.fixture
 def explored(page, url):
     """The page with the first fit on it."""
-    page.goto(url)
+    open_page(page, url)
     wait_for_figures(page)
     return page
 
@@ -85,7 +79,7 @@ def test_a_click_on_a_bar_moves_everything_to_that_roi(explored):
     assert explored.get_by_role("heading", name=f"Mean of {roi} (").is_visible()
 
 
-def test_a_link_opens_the_view_it_names(page, url, explored):
+def test_a_link_opens_the_view_it_names(page, url):
     open_page(page, f"{url}?roi=FFA-1&score=mae&over=median&layer=energy")
     wait_for_figures(page)
     assert page.get_by_role("heading", name="Mean of FFA-1 (").is_visible()
@@ -117,22 +111,21 @@ def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored):
     assert camera(explored) == turned
 
 
-def test_a_job_is_shared_by_tabs_survives_a_closed_one_and_can_be_cancelled(page, browser, url):
-    link = f"{url}?backbone=torchvision/vgg16&weights=random:0&layer=features.29"
+def test_a_job_is_shared_by_tabs_survives_a_closed_one_and_can_be_cancelled(page, new_page, url):
+    link = f"{url}?{SLOW}"
     open_page(page, link)
     page.locator(".st-key-fit button").click()
-    page.locator(".st-key-cancel button").wait_for(timeout=30_000)
+    page.locator(".st-key-cancel button").wait_for(timeout=60_000)
     page.goto("about:blank")
-    other = browser.new_context().new_page()
+    other = new_page()
     open_page(other, link)
-    other.locator(".st-key-cancel button").wait_for(timeout=30_000)
+    other.locator(".st-key-cancel button").wait_for(timeout=60_000)
     other.get_by_text("Closing the browser does not stop it").wait_for()
     other.locator(".st-key-cancel button").click()
-    other.get_by_text("Cancelled.").wait_for(timeout=10_000)
-    other.context.close()
+    other.get_by_text("Cancelled.").wait_for(timeout=60_000)
 
 
-def test_everything_can_be_taken_away(explored):
+def test_everything_can_be_taken_away_and_every_chart_saved_in_the_format_chosen(explored):
     explored.get_by_text("Take away").click()
     wait_idle(explored)
     for label, beginning in (
@@ -149,21 +142,17 @@ def test_everything_can_be_taken_away(explored):
     assert "FitSpec(" in text and "backbone='gabor'" in text  # every setting is spelled out
     assert explored.url.split("?")[0].rstrip("/") in text
 
-
-@pytest.mark.parametrize(("image_format", "beginning"), [("png", b"\x89PNG"), ("svg", b"<svg")])
-def test_every_chart_is_saved_in_the_format_chosen(explored, image_format, beginning):
-    explored.get_by_text("Take away").click()
-    wait_idle(explored)
-    explored.locator(".st-key-chart_format").get_by_role("radio", name=image_format).click()
-    wait_idle(explored)
-    for key in CHARTS:
-        chart = explored.locator(f".st-key-{key}")
-        chart.scroll_into_view_if_needed()
-        chart.hover()
-        with explored.expect_download() as download:
-            chart.locator("[data-title^='Download plot']").click()
-        assert download.value.suggested_filename == f"encoding-explorer-{key}.{image_format}"
-        assert download.value.path().read_bytes().startswith(beginning)
+    for image_format, beginning in (("png", b"\x89PNG"), ("svg", b"<svg")):
+        explored.locator(".st-key-chart_format").get_by_role("radio", name=image_format).click()
+        wait_idle(explored)
+        for key in CHARTS:
+            chart = explored.locator(f".st-key-{key}")
+            chart.scroll_into_view_if_needed()
+            chart.hover()
+            with explored.expect_download() as download:
+                chart.locator("[data-title^='Download plot']").click()
+            assert download.value.suggested_filename == f"encoding-explorer-{key}.{image_format}"
+            assert download.value.path().read_bytes().startswith(beginning)
 
 
 def test_missing_weights_are_said_and_the_page_goes_on(page, url):

@@ -5,21 +5,23 @@ from __future__ import annotations
 import pytest
 from driving import open_page, wait_idle
 
-APP = "app.py"
+from pages.parts.learn.lessons import LESSONS
+
+LAPTOP = {"width": 1280, "height": 800}
+HARMFUL = {
+    "harm.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+    "harm.png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x06\x00\x00\x00" + b"\x00" * 64,
+    "cut.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\x00" * 40,
+}
 PAGES = ("explore", "data", "layers", "compare", "predict", "weights", "learn", "cache")
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def server(start_app, browser):
-    """A server on which the first fit of the simulated subject is finished."""
-    url = start_app(APP)
-    first = browser.new_page()
-    open_page(first, f"{url}/explore")
-    first.wait_for_selector(".st-key-curve .js-plotly-plot", timeout=240_000)
-    first.close()
-    return url
+@pytest.fixture
+def server(app):
+    """The address of the app."""
+    return app.url
 
 
 def heading(page) -> str:
@@ -27,31 +29,25 @@ def heading(page) -> str:
 
 
 def test_the_first_visitor_of_a_fresh_server_may_come_by_any_link(page, start_app):
-    page.goto(start_app(APP, fresh=True) + "/weights")
-    wait_idle(page)
+    open_page(page, start_app("app.py") + "/weights")
     assert heading(page) == "Weights" and page.get_by_text("Page not found").count() == 0
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Learn").click()
     wait_idle(page)
     assert page.url.split("?")[0].endswith("/learn")
 
 
-@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_opens_by_its_link_in_both_themes(browser, server, name, theme):
-    from driving import Guards
-
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)
-    page = context.new_page()
-    guards = Guards(page)
-    open_page(page, f"{server}/{name}")
-    assert page.locator("[data-testid=stMain] h2, [data-testid=stMain] h3").count() > 0
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    dark = page.evaluate(
-        "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/[0-9]+/g).every(c => c < 60)"
-    )
-    assert dark == (theme == "dark")
-    guards.check()
-    context.close()
+def test_every_page_opens_by_its_link_in_both_themes(new_page, server, theme):
+    page = new_page(viewport=LAPTOP, color_scheme=theme)
+    for name in PAGES:
+        open_page(page, f"{server}/{name}")
+        assert page.locator("[data-testid=stMain] :is(h2, h3)").count() > 0, name
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+        dark = page.evaluate(
+            "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/[0-9]+/g).every(c => c < 60)"
+        )
+        assert dark == (theme == "dark"), name
+        page.guards.check()
 
 
 def test_home_paints_the_brain_and_its_doors_lead_on(page, server):
@@ -89,51 +85,41 @@ def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, s
     assert page.get_by_text("What just happened.").inner_text() == told
 
 
-LESSONS = ("response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls")
-
-
-@pytest.mark.parametrize("lesson", LESSONS)
-def test_a_lesson_fits_on_one_screen_of_a_small_laptop(browser, server, lesson):
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    open_page(page, f"{server}/learn?lesson={lesson}&show=true")
-    page.get_by_text("What just happened.").wait_for(timeout=60_000)
-    page.wait_for_selector("[data-testid=stMain] .js-plotly-plot")
-    wait_idle(page)
-    fits = "() => document.querySelector('[data-testid=stMain]').scrollHeight <= innerHeight"
-    page.wait_for_function(fits)
-    page.locator("[data-testid=stRadio] label").nth(2).click()  # the longest that a lesson gets: answered, and told why
-    page.locator("[data-testid=stMain]").get_by_text("Right", exact=True).or_(page.get_by_text("Not this time")).first.wait_for()
-    wait_idle(page)
-    assert page.evaluate(f"({fits})()")
-    context.close()
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("harm.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"),
-        ("harm.png", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x06\x00\x00\x00" + b"\x00" * 64),
-        ("cut.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\x00" * 40),
-    ],
-)
-def test_an_upload_that_is_no_sound_picture_is_refused_in_a_sentence(page, server, name, content):
-    page.guards.allowed.append("400")  # Streamlit's own refusal of a kind of file
-    open_page(page, f"{server}/predict")
-    show = page.get_by_text("Upload", exact=False).first
-    if page.locator("input[type=file]").count() == 0:
-        show.click()
+def test_a_lesson_fits_on_one_screen_of_a_small_laptop(page, server):
+    page.set_viewport_size(LAPTOP)
+    open_page(page, f"{server}/learn")
+    main, lessons = page.locator("[data-testid=stMain]"), page.locator(".st-key-lesson button")
+    assert lessons.count() == len(LESSONS)
+    for number, lesson in enumerate(LESSONS, start=1):
+        lessons.nth(number - 1).click()
+        page.get_by_role("heading", name=f"{number}. {lesson.title}").wait_for()
+        page.get_by_text(lesson.answers[-1]).click()  # the longest that a lesson gets: answered, and told why
+        page.get_by_text("What just happened.").wait_for(timeout=60_000)
+        main.get_by_text("Right", exact=True).or_(page.get_by_text("Not this time")).first.wait_for()
+        main.locator(".js-plotly-plot").first.wait_for()
         wait_idle(page)
-    said = page.locator("[data-testid=stAlert], [data-testid=stFileUploaderFileErrorMessage]")
-    before = said.count()
-    page.locator("input[type=file]").first.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
-    page.wait_for_timeout(1_500)
-    wait_idle(page)
-    assert said.count() > before and page.locator("[data-testid=stException]").count() == 0
+        height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+        assert height <= LAPTOP["height"], lesson.name
+
+
+def test_an_upload_that_is_no_sound_picture_is_refused_in_a_sentence(page, server):
+    page.guards.allowed.append("400")  # Streamlit's own refusal of a kind of file
+    for name, content in HARMFUL.items():
+        open_page(page, f"{server}/predict")
+        chosen = page.locator("input[type=file]").first
+        if chosen.count() == 0:
+            page.get_by_text("Upload", exact=False).first.click()
+            chosen.wait_for(state="attached")
+        refused = page.locator("[data-testid=stAlert], [data-testid=stFileUploaderFileErrorMessage]")
+        before = refused.count()
+        chosen.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
+        refused.nth(before).wait_for()
+        wait_idle(page)
+        assert page.locator("[data-testid=stException]").count() == 0, name
 
 
 def test_the_slider_through_the_layers_repaints_the_brain_and_the_camera_stays(page, server):
-    open_page(page, f"{server}/layers")
+    open_page(page, f"{server}/layers?backbones=gabor")
     start = page.locator(".st-key-start_sweep button")
     if start.count() and start.is_enabled():
         start.click()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 import pytest
-from driving import Guards, open_page, wait_idle
+from driving import SLOW, open_page, wait_begun, wait_idle
 
 from encoding import FitSpec, Store
 from encoding.storage.keys import stage_of
 
 SAME = "explore?components=37"
-SLOW = "explore?backbone=torchvision/vgg16&weights=random:0&layer=features.29"  # minutes on a CPU: there is time to cancel it
 SWEEP = "layers?components=29"
 LOOKED_AT = {
     "data": "Data",
@@ -27,36 +25,10 @@ LONG = 300_000  # milliseconds
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The Store of the server."""
-    return tmp_path_factory.mktemp("shared") / "cache"
-
-
-@pytest.fixture(scope="module")
-def server(start_app, browser, folder):
-    """A server on which the first fit of the simulated subject is finished."""
-    url = start_app("app.py", {"ENCODING_CACHE_DIR": str(folder)})
-    first = browser.new_page()
-    open_page(first, f"{url}/explore")
-    first.wait_for_selector(CURVE, timeout=LONG)
-    first.close()
-    return url
-
-
 @pytest.fixture
-def sessions(browser):
+def sessions(new_page):
     """Five pages, each in a context of its own, none of which may show an exception or log an error."""
-    with contextlib.ExitStack() as stack:
-        pages = []
-        for _ in range(5):
-            context = browser.new_context(viewport={"width": 1280, "height": 800})
-            stack.callback(context.close)
-            pages.append(context.new_page())
-            pages[-1].guards = Guards(pages[-1])
-        yield pages
-        for page in pages:
-            page.guards.check()
+    return [new_page() for _ in range(5)]
 
 
 def press(page, key: str) -> None:
@@ -74,12 +46,14 @@ def fits_in(folder) -> list[FitSpec]:
     return [FitSpec.from_dict(store.provenance(key)["made_from"]["spec"]) for key in keys]
 
 
-def test_five_sessions_fit_cancel_sweep_and_browse_at_once(sessions, server, folder):
+def test_five_sessions_fit_cancel_sweep_and_browse_at_once(sessions, app):
+    server = app.url
     one, other, cancels, sweeps, browses = sessions
-    for page, path in zip(sessions, (SAME, SAME, SLOW, SWEEP, "data"), strict=True):
+    for page, path in zip(sessions, (SAME, SAME, f"explore?{SLOW}", SWEEP, "data"), strict=True):
         page.goto(f"{server}/{path}", wait_until="commit")
     for page in sessions:
-        wait_idle(page, timeout=120)
+        wait_begun(page)
+        wait_idle(page)
 
     press(cancels, "fit")
     cancels.get_by_text(re.compile(r"\d % so far|\d s so far")).wait_for(timeout=60_000)  # it runs; the others wait behind it
@@ -87,12 +61,12 @@ def test_five_sessions_fit_cancel_sweep_and_browse_at_once(sessions, server, fol
     press(other, "fit")
     press(sweeps, "start_sweep")
     for page in (one, other, sweeps):
-        page.get_by_text("in the queue").first.wait_for(timeout=30_000)
+        page.get_by_text("in the queue").first.wait_for(timeout=60_000)
     looked = list(LOOKED_AT.items())
     for path, title in looked[:2]:
         look_at(browses, server, path, title)
     press(cancels, "cancel")
-    cancels.get_by_text("Cancelled.").wait_for(timeout=30_000)
+    cancels.get_by_text("Cancelled.").wait_for(timeout=60_000)
     for path, title in looked[2:]:
         look_at(browses, server, path, title)
 
@@ -104,14 +78,14 @@ def test_five_sessions_fit_cancel_sweep_and_browse_at_once(sessions, server, fol
     for page in (one, other):
         assert "37 components" in shown(page) and "energy of gabor" in shown(page) and "Cancelled" not in shown(page)
     assert len(figures(one)) > 20 and figures(one) == figures(other)
-    assert "Cancelled." in shown(cancels) and "features.29 of torchvision/vgg16" in shown(cancels)
+    assert "Cancelled." in shown(cancels) and "layer4 of untrained torchvision/resnet50" in shown(cancels)
     assert cancels.locator(".js-plotly-plot").count() == 0 and cancels.locator("canvas[data-frames]").count() == 0
     assert "Which of 3 layers of pixels, gabor" in shown(sweeps) and sweeps.locator(".st-key-brain canvas").count() <= 1
 
-    found = fits_in(folder)
+    found = fits_in(app.folder)
     assert [spec.n_components for spec in found if spec.n_components in (37, 29)].count(37) == 1
     assert sorted(spec.layers for spec in found if spec.n_components == 29) == [("energy",), ("rgb",), ("simple",)]
-    assert not [spec for spec in found if spec.backbone == "torchvision/vgg16"]
+    assert not [spec for spec in found if spec.backbone == "torchvision/resnet50"]
     jobs_are_what_was_asked(browses, server)
 
 
@@ -119,7 +93,7 @@ def look_at(page, server: str, path: str, title: str) -> None:
     """Open a page and see that it is that one, and that nothing of another session is on it."""
     open_page(page, f"{server}/{path}")
     assert page.locator("[data-testid=stMain] :is(h2, h3)").first.inner_text() == title
-    for theirs in ("37 components", "features.29", "Cancelled."):
+    for theirs in ("37 components", "layer4", "Cancelled."):
         assert theirs not in shown(page)
 
 
@@ -135,7 +109,7 @@ def jobs_are_what_was_asked(page, server: str) -> None:
     titles = page.locator("[data-testid=stMain] strong").all_inner_texts()
     of_37 = [title for title in titles if "PCA 37" in title]
     assert len(of_37) == 1 and of_37[0].startswith("Fit demo subj01, gabor energy")
-    assert len([title for title in titles if title.startswith("Sweep over layers")]) == 1
+    assert len([title for title in titles if title.startswith("Sweep over layers") and "PCA 29" in title]) == 1
     rows = page.locator("[data-testid=stVerticalBlock]").filter(has_text="PCA 37")
     row = rows.filter(has=page.locator("[data-testid=stExpander]")).last
     assert "done" in row.inner_text()

@@ -15,7 +15,7 @@ const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is dra
 const leftBehind = new Map(); // name of a brain -> { camera, view, surface } when it was last taken down
 
 /**
- * parent: where it goes. meshFile: { header, arrays } of encoding.brain_view.mesh_bytes, unpacked.
+ * parent: where it goes. meshFile: { header, arrays } of encoding.plots.brain.brain_map.mesh_bytes, unpacked.
  * onSelect: called with { hemi, vertex }, or null, when the person selects a vertex.
  */
 export function createBrainView(parent, meshFile, onSelect = () => {}) {
@@ -41,7 +41,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   // ---- what is shown -------------------------------------------------------------------------------------------------
 
   /**
-   * bytes: encoding.brain_view.BrainMap.to_bytes; changes replace parts of its header, such as { surface: "flat" }.
+   * bytes: encoding.plots.brain.brain_map.BrainMap.to_bytes; changes replace parts of its header, such as { surface: "flat" }.
    * The camera stays unless the map names another view than the last one did, also where the brain was taken down meanwhile.
    */
   function update(bytes, newOnSelect = select, changes = {}) {

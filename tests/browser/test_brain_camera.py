@@ -1,0 +1,87 @@
+"""The turning brain in a real browser: how it is turned, and that it stays turned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from driving_brain import (
+    CANVAS,
+    INFLATED,
+    choose,
+    drag,
+    hover,
+    place,
+    press_slider,
+    project,
+    rearmost,
+    set_view,
+    settle,
+    state,
+    title_shown,
+)
+
+from encoding.datasets._surface import HEMIS, eye
+
+
+def test_the_camera_stays_when_the_map_the_threshold_or_the_roi_changes(brain) -> None:
+    set_view(brain, "ventral")
+    drag(brain, 60, 25)
+    before = state(brain, "camera")
+    assert before["view"] is None
+    for option in ("depth", "difference"):
+        choose(brain, "map", option)
+        title_shown(brain, option)
+        assert state(brain, "camera") == before
+    press_slider(brain, "ArrowRight")
+    brain.wait_for_selector(".hidden-part", state="attached")
+    assert state(brain, "camera") == before
+
+
+def test_dragging_moves_the_near_side_with_the_pointer_and_the_other_hemisphere_in_the_mirror(still) -> None:
+    for side, hemi in (("left", "lh"), ("right", "rh")):
+        set_view(still, "lateral")
+        near = {h: [int((INFLATED[h] @ eye("lateral", h)[2]).argmax()), rearmost(h)] for h in HEMIS}
+
+        def offsets(near=near) -> dict[str, float]:
+            return {h: (at := project(still, h, near[h]))[0]["x"] - at[1]["x"] for h in HEMIS}
+
+        before = offsets()
+        drag(still, 30, 0, side)
+        after = offsets()
+        other = "rh" if hemi == "lh" else "lh"
+        assert after[hemi] > before[hemi]
+        assert after[hemi] - before[hemi] == pytest.approx(before[other] - after[other], abs=3)
+
+
+def test_keys_turn_zoom_and_reset(still) -> None:
+    set_view(still, "lateral")
+    still.locator(CANVAS).focus()
+    for key, name, sign in (("ArrowRight", "azimuth", 1), ("ArrowUp", "elevation", -1), ("+", "zoom", 1)):
+        before = state(still, "camera")[name]
+        still.keyboard.press(key)
+        settle(still)
+        assert np.sign(state(still, "camera")[name] - before) == sign
+    still.keyboard.press("0")
+    still.wait_for_selector("button[data-view=lateral][aria-pressed=true]")
+    assert state(still, "camera") == {"view": "lateral", "azimuth": 0, "elevation": 0, "swapped": False, "zoom": 1, "panX": 0, "panY": 0}
+    assert "arrow keys" in still.locator(CANVAS).get_attribute("aria-label")
+
+
+def test_the_wheel_zooms_about_the_pointer(still) -> None:
+    set_view(still, "lateral")
+    at = place(still, "lh", rearmost("lh"))
+    hover(still, "lh", rearmost("lh"))
+    still.mouse.wheel(0, -400)
+    settle(still)
+    now = place(still, "lh", rearmost("lh"))
+    assert state(still, "camera")["zoom"] > 1.5
+    assert (now["x"], now["y"]) == pytest.approx((at["x"], at["y"]), abs=1)  # a wheel event's place is in whole pixels
+
+
+def test_the_meshes_are_fetched_once_whatever_surface_is_shown(brain) -> None:
+    asked = []
+    brain.on("request", lambda request: asked.append(request.url))
+    for shape in ("pial", "flat", "inflated"):
+        choose(brain, "surface", shape)
+        brain.wait_for_selector(f"{CANVAS}[data-surface={shape}]")
+    assert not [url for url in asked if "app/static" in url]
