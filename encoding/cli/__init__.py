@@ -31,13 +31,13 @@ from encoding.runs.manifest import BadExchange
 from encoding.runtime.registry import UnknownName
 from encoding.runtime.threads import let_waiting_threads_sleep
 from encoding.storage.files import NotRegular
-from encoding.storage.store import DamagedResult, StoreFull
+from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 ARGUMENT_ERRORS = (BadArguments, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
     AlreadyRunning, BadData, BadExchange, CannotPredict, ConnectionError, FileExistsError, FitChanged, NoRoom, NotInstalled, NotRegular,
-    NothingFound, NoWeights, StoreFull, WorkFailed,
+    NothingFound, NoWeights, StoreFull, StoreReadOnly, WorkFailed,
 )  # fmt: skip
 KNOWN_ERRORS = (*ARGUMENT_ERRORS, *WORK_ERRORS)
 """Failures whose message says all there is to say."""

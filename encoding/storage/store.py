@@ -25,7 +25,7 @@ import numpy as np
 
 from encoding.runtime.progress import Report, silent
 from encoding.storage import atomic
-from encoding.storage.files import open_regular, passing_errors_of
+from encoding.storage.files import DAMAGE_ERRNOS, open_regular, passing_errors_of
 from encoding.storage.keys import stage_of
 from encoding.storage.locks import InUse, file_lock
 from encoding.storage.npy import read_npy, write_npy
@@ -38,6 +38,7 @@ DAMAGED = "damaged"  # the folder below a Store's root that damaged results are 
 LOCKS = "locks"
 IDENTITY = "identity"  # the file in a Store's root that names it
 READ_ONLY_ERRNOS = (errno.EROFS, errno.EACCES, errno.EPERM)
+OTHER_FOLDER = "Set ENCODING_CACHE_DIR to a folder of your own, or ask its owner."
 FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -85,11 +86,20 @@ class Store:
     Parameters
     ----------
     root : the folder; by default ``$ENCODING_CACHE_DIR``, else ``cache`` beside the project.
+
+    Raises
+    ------
+    StoreReadOnly where ``root`` is a file, or in a home folder that does not exist.
     """
 
     def __init__(self, root: str | Path | None = None) -> None:
         root = root or os.environ.get("ENCODING_CACHE_DIR") or Path(__file__).parents[2] / "cache"
-        self.root = Path(root).expanduser().resolve()  # jobs outlive a change of directory
+        try:
+            self.root = Path(root).expanduser().resolve()  # jobs outlive a change of directory
+        except RuntimeError as error:
+            raise StoreReadOnly(f"{root} names a home folder that does not exist here. {OTHER_FOLDER}") from error
+        if self.root.exists() and not self.root.is_dir():
+            raise StoreReadOnly(f"{self.root} is no folder. {OTHER_FOLDER}")
         self._sound: dict[Path, tuple[int, int, int]] = {}  # files whose checksum was right, as they were then
         self._is_swept = False
 
@@ -193,9 +203,9 @@ class Store:
             if error.errno in FULL_ERRNOS or (short_write and shutil.disk_usage(self.root).free < 2**20):
                 hint = "`python -m encoding cache prune` frees some."
                 raise StoreFull(f"No room left on the disk of {self.root} for {key}. {hint}") from error
-            if error.errno in READ_ONLY_ERRNOS and str(error.filename or "").startswith(str(self.root)):
-                hint = "Set ENCODING_CACHE_DIR to a folder of your own, or ask its owner."
-                raise StoreReadOnly(f"{self.root} cannot be written to ({error.strerror}: {error.filename}). {hint}") from error
+            cannot_be_made = error.errno in DAMAGE_ERRNOS and not self.root.is_dir()
+            if cannot_be_made or (error.errno in READ_ONLY_ERRNOS and str(error.filename or "").startswith(str(self.root))):
+                raise StoreReadOnly(f"{self.root} cannot be written to ({error.strerror}: {error.filename}). {OTHER_FOLDER}") from error
             raise
 
     @contextmanager

@@ -29,7 +29,7 @@ from encoding.storage import npy as npy_module
 from encoding.storage.inventory import entries, prune
 from encoding.storage.locks import InUse, file_lock
 from encoding.storage.npy import write_npy
-from encoding.storage.store import DamagedResult, StoreFull
+from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 from tests import PROJECT
 from tests.compat.test_first_release import FITS, HERE
 from tests.conftest import TINY
@@ -374,6 +374,13 @@ def test_a_full_disk_while_writing_is_named_and_leaves_nothing(store, monkeypatc
     with pytest.raises(StoreFull, match="No room left"):
         put(store)
     assert store.get(KEY) is None and not store.leftovers()
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere", "~nosuchuser/cache"])
+def test_a_store_that_cannot_be_there_names_the_variable_to_set(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreReadOnly, match="Set ENCODING_CACHE_DIR"):
+        put(Store(place if place[0] in "/~" else tmp_path / place))
 
 
 def test_a_real_full_device_is_an_error_of_the_disk():
