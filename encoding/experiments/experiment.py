@@ -23,6 +23,7 @@ VARIABLE = tuple(name for name in BASE_FIELDS if name not in ("dataset", "option
 LISTS = ("layers", "rois", "extra_subjects")  # fields that hold several names
 EVERY_SUBJECT, CURATED, ALL_LAYERS = "all", "curated", "all"
 KINDS = {bool: "true or false", int: "a whole number", str: "text"}
+NO_BUDGET = "none"  # what TOML, which has no None, says for a feature budget without limit
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,15 @@ class Experiment:
             if not isinstance(values.get(name, kind()), kind):
                 raise ValueError(f"{name} must be {KINDS[kind]}, not {values[name]!r}.")
         about = {name: values[name] for name in ("title", "about", "curves") if name in values}
+        if base.get("feature_budget") == NO_BUDGET:
+            base["feature_budget"] = None
         return cls(base=FitSpec(**base), vary=vary, **about)
 
     def to_dict(self) -> dict[str, Any]:
         """Tables that :meth:`from_dict` turns back into an equal experiment; settings at their defaults are left out."""
         base = {name: value for name, value in self.base.changed().items() if name not in self.vary}
+        if base.get("feature_budget", 0) is None:
+            base["feature_budget"] = NO_BUDGET
         if "split" not in self.vary:
             base["split"] = self.base.split
         if "layers" not in self.vary:
@@ -227,7 +232,7 @@ class Experiment:
                 _check_kind(f"vary.{name}", name, value)
                 if name == "split":
                     parse_split(value)
-                yield {name: tuple(value) if name in LISTS else value}
+                yield {name: tuple(value) if name in LISTS else None if name == "feature_budget" and value == NO_BUDGET else value}
 
     def _layers_of(self, own: Any, backbone: str) -> list[tuple[str, ...]]:
         """Layers of each fit of a backbone, early ones first where a list of the backbone's is taken."""
@@ -289,6 +294,9 @@ def _check_kind(place: str, name: str, value: Any) -> None:
     if name in LISTS:
         if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
             raise ValueError(f"{place} must be a list of names, not {value!r}.")
+    elif name == "feature_budget":
+        if value not in (None, NO_BUDGET) and type(value) not in (int, float):
+            raise ValueError(f'{place} must be a number of GB, or "{NO_BUDGET}" for no limit; not {value!r}.')
     elif name == "options":
         if not isinstance(value, Mapping):
             raise ValueError(f"{place} must be a table of parameters, not {value!r}.")

@@ -13,11 +13,13 @@ from encoding.backbones import NotInstalled, NoWeights
 from encoding.datasets import BadData
 from encoding.experiments.experiment import Cell
 from encoding.experiments.plans import Plans
+from encoding.fits.passes import sketch_keys
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.fits.training_data import is_complete
 from encoding.pipeline import USUAL_FOLDS
+from encoding.readouts import READOUTS
 from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -159,7 +161,24 @@ def inputs_of(plan: Plan) -> tuple[tuple[str, str], ...]:
 def features_group(plan: Plan) -> tuple[str, ...]:
     """Name what one pass of stimuli through a network gives: plans with equal names share the pass, whatever their layers."""
     over = plan.over_frames if plan.stimuli.n_frames > 1 else ""
-    return plan.stimuli.fingerprint, plan.backbone_fingerprint, plan.spec.pool, over
+    sketched = f"{plan.spec.feature_budget} {plan.n_frames}" if plan.spec.n_components else ""
+    return plan.stimuli.fingerprint, plan.backbone_fingerprint, plan.spec.pool, over, sketched
+
+
+def pass_keys(plan: Plan) -> dict[str, str]:
+    """Layer to the key of what a pass stores of it: its features, or its sketch where it is too large."""
+    return {**plan.feature_keys, **sketch_keys(plan)}
+
+
+def extraction_key(plan: Plan) -> str:
+    """Key of the task that passes the stimuli through the network for all layers of a plan."""
+    return digest("extract", 1, features=sorted(pass_keys(plan).values()))
+
+
+def reduction_key(plan: Plan, fold: int) -> str:
+    """Key of the task that fits the components of a plan's layers: that of the result where it is one."""
+    keys = [plan.components_key(plan.folds[fold], layers) for layers in plan.spaces]
+    return keys[0] if len(keys) == 1 else digest("reduce", 1, components=sorted(keys))
 
 
 @dataclass
@@ -169,6 +188,7 @@ class _Builder:
     store: Store
     tasks: dict[str, Task] = field(default_factory=dict)
     extractions: dict[tuple[str, ...], Task] = field(default_factory=dict)
+    reduced: dict[tuple[str, ...], dict[str, Plan]] = field(default_factory=dict)  # layers that one more pass reduces, each by itself
     sums: dict[str, str] = field(default_factory=dict)  # moments over all training rows to the key of those by inner fold
 
     def note_features(self, plans: Sequence[Plan]) -> None:
@@ -179,7 +199,11 @@ class _Builder:
             for each in (plan, *plan.extra_subjects) if plan.readout.uses_components else ():
                 group = features_group(each)
                 first.setdefault(group, each)
-                passes.setdefault(group, {}).update(each.feature_keys)
+                stored = {layer: key for layer, key in each.feature_keys.items() if layer not in each.reduced_layers}
+                passes.setdefault(group, {}).update(pass_keys(each) if each is plan else stored)
+            for layers in plan.spaces if plan.readout.uses_components else ():
+                if len(layers) == 1 and plan.is_reduced(layers):
+                    self.reduced.setdefault(_reduction_group(plan), {})[layers[0]] = plan
         for group, keys in passes.items():
             missing = {layer: key for layer, key in keys.items() if key not in self.store}
             if missing:
@@ -252,9 +276,22 @@ class _Builder:
             return []
         spec = replace(plan.spec, layers=layers, extra_subjects=())
         own = replace(plan, extra_subjects=())
+        if len(layers) == 1 and plan.is_reduced(layers):
+            key, spec = self._joint_reduction(plan, fold, key, spec)
         return [
             self._add(Task(key=key, stage="components", spec=spec, needs=tuple(self._features(plan)), fold=fold, inputs=inputs_of(own)))
         ]
+
+    def _joint_reduction(self, plan: Plan, fold: int, key: str, spec: FitSpec) -> tuple[str, FitSpec]:
+        """Key and spec of the task that reduces a layer together with all others of its group that are missing, in one more pass."""
+        alike = self.reduced[_reduction_group(plan)]
+        every = {layer: owner.components_key(owner.folds[fold], (layer,)) for layer, owner in alike.items()}
+        missing = {layer: each for layer, each in every.items() if each not in self.store}
+        if len(missing) < 2:
+            return key, spec
+        apart = next(name for name, readout in READOUTS.items() if readout.by_layer)
+        joint = replace(spec, layers=tuple(missing), readout=apart, options=())
+        return digest("reduce", 1, components=sorted(missing.values())), joint
 
     def _moments(self, plan: Plan, fold: int, hemi: str, components: Sequence[str]) -> list[str]:
         """The key of the task of the moments of a fold and hemisphere; empty where they are stored."""
@@ -265,7 +302,19 @@ class _Builder:
         if n_inner is not None:
             self.sums[key] = plan.moments_key(plan.folds[fold], hemi, n_inner=n_inner)
         spec, own = replace(plan.spec, extra_subjects=()), replace(plan, extra_subjects=())
-        return [self._add(Task(key=key, stage="moments", spec=spec, needs=tuple(components), fold=fold, hemi=hemi, inputs=inputs_of(own)))]
+        return [
+            self._add(
+                Task(
+                    key=key, stage="moments", spec=spec, needs=tuple(dict.fromkeys(components)), fold=fold, hemi=hemi, inputs=inputs_of(own)
+                )
+            )
+        ]
+
+
+def _reduction_group(plan: Plan) -> tuple[str, ...]:
+    """Name what one pass that reduces large layers serves: plans with equal names share it."""
+    spec = plan.spec
+    return (*features_group(plan), spec.dataset, spec.subject, spec.split, str(spec.n_components))
 
 
 def _n_summed(plan: Plan, fold: int) -> int | None:

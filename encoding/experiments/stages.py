@@ -8,14 +8,13 @@ from dataclasses import replace
 
 from encoding.analysis.bootstrap import intervals_key, roi_intervals
 from encoding.analysis.learning_curve import curve_key, learning_curve
-from encoding.experiments.graph import Task, inputs_of
+from encoding.experiments.graph import Task, extraction_key, inputs_of, reduction_key
 from encoding.experiments.plans import Plans
 from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
 from encoding.pipeline import extract_features, fit, reduce_features, sum_responses
 from encoding.runtime.progress import Report, silent, subprogress
-from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
 MOST_PLANS = 500  # kept by a worker between tasks
@@ -101,9 +100,9 @@ def _key_of(task: Task, plan: Plan, store: Store) -> str:
     """Key of a task, computed from a plan made here."""
     match task.stage:
         case "features":
-            return digest("extract", 1, features=sorted(plan.feature_keys.values()))
+            return extraction_key(plan)
         case "components":
-            return plan.components_key(plan.folds[task.fold], plan.spec.layers)
+            return reduction_key(plan, task.fold)
         case "moments":
             return plan.moments_key(plan.folds[task.fold], task.hemi)
         case "fit":

@@ -23,6 +23,8 @@ GRIDS = {
     "several layers": Experiment(base=TINY, vary={"layers": ["pixels", ["pixels", "colour"]]}),
     "readouts": Experiment(base=TINY, vary={"readout": ["ols", RIDGE, {"name": "ridge", "alphas": [1, 10.5]}]}),
     "regions": Experiment(base=TINY, vary={"rois": ["driven", ["driven", "noise"]], "split": ["kfold:3:1", "holdout:0.5:2"]}),
+    "budgets": Experiment(base=replace(TINY, feature_budget=None), vary={"layers": "all"}),
+    "several budgets": Experiment(base=TINY, vary={"feature_budget": [0.5, 2, "none"]}),
     "networks": Experiment(vary={"backbone": ["gabor", {"name": "torchvision/alexnet", "weights": "random:3", "layers": ["features.1"]}]}),
     "all": Experiment(
         base=replace(TINY, options={"alpha": 3, "flag": True}, rois=("driven",), average_repeats=True),
@@ -48,6 +50,11 @@ def test_the_grid_is_every_combination_the_last_setting_fastest(tiny):
     ]
     assert list(grid.specs()) == expected
     assert grid.cells()[1].settings == {"layers": "colour", "n_components": "0", "readout": "ridge alpha=2.0"}
+
+
+def test_a_feature_budget_without_limit_is_none(tiny):
+    assert [spec.feature_budget for spec in GRIDS["several budgets"].specs()] == [0.5, 2, None]
+    assert 'feature_budget = "none"' in GRIDS["budgets"].to_toml()
 
 
 def test_a_list_within_the_list_of_layers_is_one_fit_and_all_are_the_backbone_s(tiny):
@@ -131,6 +138,7 @@ def test_what_cannot_be_read_says_what_was_asked_and_what_exists(tiny, tmp_path,
         ({}, {"readout": [{"name": "ridge", "alpa": 1}]}, BadOption, "Did you mean 'alpha'"),
         ({}, {"split": ["half"]}, ValueError, "Split 'half' is not understood"),
         ({}, {"n_components": [1.5]}, ValueError, "vary.n_components must be a whole number, not 1.5"),
+        ({}, {"feature_budget": ["much"]}, ValueError, "must be a number of GB, or \"none\" for no limit; not 'much'"),
         ({}, {"rois": [3]}, ValueError, "vary.rois must be a list of names"),
     ],
 )
