@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 
+from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.runtime.registry import UnknownName, unknown
 
 N_VERTICES = 10_242
@@ -75,6 +76,41 @@ def mesh(surface: str, hemi: str) -> tuple[np.ndarray, np.ndarray]:
 
     found = load_surf_mesh(_file(_known("surface", surface, SURFACES), hemi))
     return _frozen(found.coordinates, np.float32), _frozen(found.faces, np.uint32)
+
+
+def subdivide(faces: np.ndarray, n_vertices: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divide every triangle of an icosahedral mesh into four, in FreeSurfer's order of vertices and triangles.
+
+    Parameters
+    ----------
+    faces : (n_faces, 3) int. n_vertices : number of vertices.
+
+    Returns
+    -------
+    faces : (4 n_faces, 3) int64.
+    parents : (n_new, 2) int64, the two vertices between which each new one lies; new ones are numbered from ``n_vertices``.
+    """
+    a, b, c = np.asarray(faces, np.int64).T
+    edges = np.sort(np.stack([a, c, c, b, b, a], axis=1).reshape(-1, 2), axis=1)  # in the order in which vertices are made
+    _, first, member = np.unique(edges[:, 0] * n_vertices + edges[:, 1], return_index=True, return_inverse=True)
+    ca, bc, ab = (n_vertices + np.argsort(np.argsort(first))[member]).reshape(-1, 3).T
+    corners = np.stack([a, ab, ca], axis=1)
+    others = np.stack([ca, bc, c, ab, bc, ca, ab, b, bc], axis=1).reshape(-1, 3)
+    return np.concatenate([corners, others]), edges[np.sort(first)]
+
+
+@cache
+def places(hemi: str) -> np.ndarray:
+    """Coordinates of all vertices of fsaverage on the white surface, (163842, 3) float32 in mm, read-only.
+
+    Those of fsaverage5 are exact. The others lie halfway between the two vertices of the coarser mesh that FreeSurfer puts them between:
+    good to some millimetres (fsaverage5 from the next coarser mesh: 0.6 mm on average, 3.8 mm at most), without a download.
+    """
+    coordinates, faces = mesh("white", hemi)
+    while len(coordinates) < FSAVERAGE_VERTICES:
+        faces, parents = subdivide(faces, len(coordinates))
+        coordinates = np.concatenate([coordinates, coordinates[parents].mean(1)])
+    return _frozen(coordinates, np.float32)
 
 
 @cache

@@ -109,15 +109,15 @@ def restored(plan: Plan, fold: Fold, group: TargetGroup, store: Store, Z: np.nda
 
 
 def positions(subject: Subject, group: TargetGroup) -> np.ndarray | None:
-    """Coordinates of a group's targets on the white surface of fsaverage5, (n_targets, 3) float32 in mm; None unless all have one."""
+    """Coordinates of a group's targets on the white surface of fsaverage, (n_targets, 3) float32 in mm; None unless all have one."""
     if subject.vertices is None:
         return None
     coordinates = []
     for hemi, columns in group.columns.items():
         vertices = np.asarray(subject.vertices[hemi])[columns]
-        if hemi not in surface.HEMIS or (len(vertices) and vertices.max() >= surface.N_VERTICES):
+        if hemi not in surface.HEMIS:
             return None
-        coordinates.append(surface.mesh("white", hemi)[0][vertices])
+        coordinates.append(surface.places(hemi)[vertices])
     return np.concatenate(coordinates).astype(np.float32)
 
 

@@ -147,3 +147,39 @@ def test_unknown_names_are_told_with_the_nearest() -> None:
         surface.mesh("pial", "left")
     with pytest.raises(UnknownName, match=r"Unknown view 'laterale'\. Did you mean 'lateral'"):
         surface.eye("laterale", "lh")
+
+
+def coarser(faces: np.ndarray, n_old: int) -> np.ndarray:
+    """The triangles of which an icosahedral mesh was divided, from its own first quarter: one corner of each."""
+    edges = np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0)
+    ends = edges[(edges[:, 0] < n_old) & (edges[:, 1] >= n_old)]
+    parents = ends[np.argsort(ends[:, 1], kind="stable"), 0].reshape(-1, 2)
+    corners = faces[: len(faces) // 4]
+    others = [parents[corners[:, place] - n_old].sum(1) - corners[:, 0] for place in (1, 2)]
+    return np.stack([corners[:, 0], *others], axis=1)
+
+
+def test_subdivision_makes_fsaverage5_of_each_coarser_mesh_vertex_for_vertex() -> None:
+    """FreeSurfer's order of vertices and triangles, from 42 vertices up; so it holds beyond fsaverage5 too."""
+    faces, n = surface.mesh("white", "lh")[1].astype(int), surface.N_VERTICES
+    while n > 42:
+        n_old = (n - 2) // 4 + 2
+        coarse = coarser(faces, n_old)
+        divided, parents = surface.subdivide(coarse, n_old)
+        np.testing.assert_array_equal(divided, faces)
+        assert len(parents) == n - n_old
+        if n == surface.N_VERTICES:
+            white = surface.mesh("white", "lh")[0]
+            away = np.linalg.norm(white[parents].mean(1) - white[n_old:], axis=1)
+            assert away.mean() < 1 and away.max() < 4  # mm, of the coarsest step
+        faces, n = coarse, n_old
+
+
+@pytest.mark.parametrize("hemi", HEMIS)
+def test_every_vertex_of_fsaverage_has_a_place_near_its_neighbours(hemi: str) -> None:
+    places = surface.places(hemi)
+    assert places.shape == (163_842, 3) and np.isfinite(places).all()
+    np.testing.assert_array_equal(places[: surface.N_VERTICES], surface.mesh("white", hemi)[0])
+    assert len(np.unique(places.round(4), axis=0)) > 163_000
+    low, high = surface.mesh("white", hemi)[0].min(0), surface.mesh("white", hemi)[0].max(0)
+    assert (places >= low).all() and (places <= high).all()
