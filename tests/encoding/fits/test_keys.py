@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from encoding import READOUTS
+from encoding import READOUTS, FitSpec
+from encoding.datasets import DATASETS
 from encoding.fits.digests import groups_digest, positions_digest
 from encoding.fits.plan import plan
 from tests.conftest import TINY, TinyBackbone, TinyStimuli
@@ -69,32 +70,80 @@ def test_a_key_changes_with_what_its_stage_reads_and_with_nothing_else(placed, s
     assert (key_of(stage, readout, store) != before) == (change in READS[stage, readout])
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"layers": ("colour",)},
-        {"pool": "max"},
-        {"n_components": 3},
-        {"readout": "ols"},
-        {"options": {"alpha": 3.0}},
-        {"split": "holdout:0.75:6"},
-        {"hemi": "lh"},
-        {"target_groups": "vertex:lh:3"},
-    ],
-    ids=str,
-)
-def test_a_fits_key_changes_with_every_field_of_its_spec(tiny, store, change):
-    assert plan(replace(TINY, **change), store).key != plan(TINY, store).key
+SPEC_CHANGES = {  # field of a spec: another value, what else is set before and after, and whether the numbers depend on it here
+    "dataset": (None, {}, "test_the_names_of_a_data_set_and_subject_are_in_no_key"),
+    "subject": (None, {}, "test_the_names_of_a_data_set_and_subject_are_in_no_key"),
+    "backbone": (None, {}, "test_a_fits_key_changes_with_the_weights_of_its_backbone"),
+    "weights": (None, {}, "test_a_fits_key_changes_with_the_weights_of_its_backbone"),
+    "extra_subjects": (None, {}, "test_multi_subject_training_reads_the_other_subjects_stimuli_responses_and_groups"),
+    "layers": (("colour",), {}, True),
+    "pool": ("max", {}, True),
+    "frames": (8, {}, False),  # images have one
+    "over_frames": ("max", {}, False),
+    "layer_scaling": ("none", {"layers": ("pixels", "colour")}, True),
+    "n_components": (3, {}, True),
+    "readout": ("ols", {}, True),
+    "options": ({"alpha": 3.0}, {}, True),
+    "split": ("holdout:0.75:6", {}, True),
+    "average_repeats": (True, {}, True),
+    "rois": (("driven",), {}, False),
+    "hemi": ("lh", {}, True),
+    "target_groups": ("vertex:lh:3", {}, True),
+    "feature_budget": (0.0, {"n_components": 3}, True),
+}
+
+
+def test_the_table_of_changes_holds_every_field_of_a_spec():
+    assert set(SPEC_CHANGES) == {field.name for field in fields(FitSpec)}
+    elsewhere = [reads for value, _, reads in SPEC_CHANGES.values() if value is None]
+    assert all(name in globals() for name in elsewhere)
+
+
+@pytest.mark.parametrize("field", [name for name, (value, _, _) in SPEC_CHANGES.items() if value is not None])
+def test_a_fits_key_changes_with_the_fields_of_its_spec_that_it_reads(tiny, store, field):
+    value, more, reads = SPEC_CHANGES[field]
+    spec = replace(TINY, **more)
+    assert (plan(replace(spec, **{field: value}), store).key != plan(spec, store).key) == reads
+
+
+def test_the_names_of_a_data_set_and_subject_are_in_no_key(tiny, store, monkeypatch):
+    """Equal stimuli and responses are equal fits, whatever they are called."""
+    before = plan(TINY, store).key
+    monkeypatch.setitem(DATASETS._members, "other", tiny)
+    tiny.change(dataset="other", name="subj09")
+    assert plan(replace(TINY, dataset="other", subject="subj09"), store).key == before
+
+
+def other_value(value):
+    """Another value of the kind of ``value``, valid or not: keys are made of whatever stands there."""
+    if isinstance(value, bool) or value is None:
+        return not value
+    if isinstance(value, tuple):
+        return (*value, 7)
+    return value + 1 if isinstance(value, int | float) else f"{value}-other"
+
+
+@pytest.mark.parametrize("name", list(READOUTS))
+def test_the_key_of_weights_changes_with_every_parameter_of_a_readout(placed, store, name):
+    readout = READOUTS[name]
+    options = readout.read({})
+    base = replace(plan(replace(TINY, layers=("pixels", "colour")), store), readout=readout, options=options)
+    keys = {base_key(base)}
+    for field in fields(options):
+        changed = object.__new__(type(options))
+        changed.__dict__.update(vars(options) | {field.name: other_value(getattr(options, field.name))})
+        keys.add(base_key(replace(base, options=changed)))
+    assert len(keys) == 1 + len(fields(options))
+
+
+def base_key(planned):
+    return planned.weights_key(planned.folds[0], planned.target_groups[0])
 
 
 def test_a_fits_key_changes_with_the_weights_of_its_backbone(tiny, store, monkeypatch):
     before = plan(TINY, store).key
     monkeypatch.setattr(TinyBackbone, "fingerprint", "trained otherwise")
     assert plan(TINY, store).key != before
-
-
-def test_the_rois_that_are_reported_are_not_in_the_key(tiny, store):
-    assert plan(replace(TINY, rois=("driven",)), store).key == plan(TINY, store).key
 
 
 @pytest.mark.parametrize("change", [name for name in CHANGES if name not in ("places", "ceilings")])
