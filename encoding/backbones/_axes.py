@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 MOST_PREFIX_TOKENS = 8  # before the places, in networks that do not say how many they have
-CLASS_TOKEN = re.compile(r"(cls|class)_(token|embed|embedding)\d*")  # names of its parameter in timm, torchvision and open_clip
+CLASS_TOKEN = re.compile(r"(cls|class)_(token|embed|embedding)(_?\d+)?")  # names of its parameter in timm, torchvision and open_clip
 SELECTIVE = 0.30  # mean share of the quadrant that matters most to a place; 0.25 where all matter alike, as after global attention
 ELSEWHERE = 0.45  # selectivity from which places that are not local are stored in another order; below, noise of deep layers may hide it
 LOCAL = 1 / 3  # of a layer's selectivity that must agree with row-by-row places; measured: 0 in Hiera, 0.3 or less in attention

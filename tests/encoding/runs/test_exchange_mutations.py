@@ -46,12 +46,12 @@ def set_at(path, value):
 
 ARRAY_CHANGES = {
     "missing": lambda array: None,
-    "empty": lambda array: array[..., :0],
+    "empty": lambda array: np.atleast_1d(array)[..., :0],
     "no numbers": lambda array: array.reshape(-1)[:0],
     "one more": lambda array: np.append(array, array.reshape(-1)[:1]),
     "one dimension more": lambda array: array[None],
     "a scalar": lambda array: array.reshape(-1)[0] if array.size else np.zeros((), array.dtype),
-    "turned": lambda array: array.T if array.ndim > 1 else array[::-1],
+    "turned": lambda array: array.T if array.ndim > 1 else np.atleast_1d(array)[::-1],
     "float16": lambda array: array.astype(np.float16),
     "int8": lambda array: array.astype(np.int8),
     "uint64": lambda array: array.astype(np.uint64),
