@@ -14,7 +14,20 @@ import platform
 import sys
 from pathlib import Path
 
-NAMES = ("ridge", "lasso", "banded_ridge", "knn", "whole_subject", "extraction", "pca", "experiments", "page", "pages", "endurance")
+NAMES = (
+    "ridge",
+    "lasso",
+    "banded_ridge",
+    "knn",
+    "whole_subject",
+    "extraction",
+    "pca",
+    "scale",
+    "experiments",
+    "page",
+    "pages",
+    "endurance",
+)
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 START, END = "<!-- benchmarks: start -->", "<!-- benchmarks: end -->"
 
