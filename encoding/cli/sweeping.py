@@ -17,6 +17,7 @@ from encoding.backbones import BACKBONES
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.fitting import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
+from encoding.evaluation.resampling import approximate_note
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
 from encoding.runtime.csv import to_csv
@@ -160,6 +161,8 @@ def describe_sweep(result: SweepResult) -> str:
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.n_components or 'all'} components, {spec.readout}, {spec.split}",
     ]
+    if note := approximate_note(next(iter(result.results.values())).n_test_stimuli):
+        text.append(f"note      {note}")
     text += [f"order     {_hierarchy_text(each)} {backbone}" for backbone, each in hierarchies(result).items()]
     return "\n".join(text)
 

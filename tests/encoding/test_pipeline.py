@@ -1,7 +1,9 @@
+import io
 import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import RidgeCV
 
@@ -19,6 +21,7 @@ from encoding.fits.plan import plan
 from encoding.fits.result import EVERY_VERTEX
 from encoding.readouts import BadOption
 from encoding.readouts._moments import Moments
+from encoding.runtime.csv import to_csv
 from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinyStimuli
@@ -368,3 +371,18 @@ def test_what_follows_a_fit_keeps_nothing_of_data_that_changed_meanwhile(tiny, s
     with pytest.raises(BadData, match="changed while they were read"):
         learning_curve(TINY, store, device="cpu") if compute == "curve" else roi_intervals(result)
     assert set(store.keys()) == kept
+
+
+@pytest.mark.parametrize("split", ["kfold:4:0", "kfold:5:0"])
+def test_penalties_over_folds_are_the_median_which_a_fold_used(tiny, store, tmp_path, split):
+    """Of an even number of folds the lower middle: a mean over folds would be a penalty that none used. So in every table and file."""
+    result = fit(replace(TINY, split=split, options={"alphas": [1e-2, 1e1, 1e4]}), store, device="cpu")
+    stored = np.asarray(result._arrays["lh_alpha"], float)
+    assert len(np.unique(stored)) > 1 and len(stored) == len(result.plan.folds)
+    median = np.sort(stored, axis=0)[(len(stored) - 1) // 2]
+    table = result.vertices()
+    np.testing.assert_array_equal(result.score("lh", "alpha"), median)
+    np.testing.assert_array_equal(table.loc[table["hemi"] == "lh", "alpha"], median)
+    text = pd.read_csv(io.StringIO(to_csv(table)))
+    np.testing.assert_allclose(text.loc[text["hemi"] == "lh", "alpha"], median)
+    np.testing.assert_array_equal(pd.read_parquet(result.save(tmp_path / "out") / "vertices.parquet")["alpha"], table["alpha"])

@@ -16,6 +16,7 @@ from encoding.analysis.layer_sweep import Cell, SweepResult
 from encoding.analysis.summaries import highest_r
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
+from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
@@ -121,6 +122,8 @@ def heatmap_panel(sweep_result: SweepResult, score: str, hemi: str) -> None:
         notes.append(
             "★ best layer of a region, filled where it wins in 95 % or more of the draws of test images; the share is beside the name."
         )
+    if note := approximate_note(next(iter(sweep_result.results.values())).n_test_stimuli):
+        notes.append(note)
     if best is not None and score != "r":
         notes.append("Draws are of mean r, whatever is shown.")
     if len(empty := rows.loc[rows["n_vertices"] == 0, "roi"].unique()):

@@ -419,6 +419,7 @@ def test_the_command_prints_every_layer_and_roi(shell, store, tmp_path):
     code, out, _ = shell(*ASK, "--backbone", "tinynet", "--all-layers")
     driven = next(line.split() for line in out.splitlines() if line.startswith("driven"))
     assert code == 0 and driven[-2:] == ["pixels", "100%"] and "simulated: no brain was measured" in out
+    assert "With 30 test stimuli, fewer than 50" in out
 
 
 @pytest.mark.parametrize(

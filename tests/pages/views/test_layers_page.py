@@ -170,6 +170,7 @@ def test_without_a_ceiling_there_is_no_normalised_score(page, store):
     sweep_layers(SWEEP, store, device="cpu")
     page.run()
     assert any("No noise ceiling" in caption.value for caption in page.caption)
+    assert any("test stimuli, fewer than 50" in caption.value for caption in page.caption)
 
 
 def test_where_a_ceiling_is_known_scores_can_be_normalised(page, tiny, store):
