@@ -35,6 +35,11 @@ EVERY_VERTEX = "all"  # the table row of every vertex of a hemisphere
 MEASURES = ("cv_", "kkt", "share_", "validation_r")  # prefixes of details that measure a model; others are parameters it chose
 
 
+def pooled_key(fit_key: str) -> str:
+    """Key of a fit's pooled r in the Store, which :func:`encoding.analysis.bootstrap.roi_intervals` computes."""
+    return digest("pooled", POOLED_VERSION, fit=fit_key)
+
+
 class ScoreTables:
     """Scores of a finished fit as tables and maps, wherever they are kept: :class:`Result` in a Store, or an imported fit.
 
@@ -129,8 +134,8 @@ class ScoreTables:
 
     @property
     def pooled_key(self) -> str:
-        """Key of the pooled r in the Store, which :func:`encoding.analysis.bootstrap.roi_intervals` computes."""
-        return digest("pooled", POOLED_VERSION, fit=self.key)
+        """Key of the pooled r in the Store (:func:`pooled_key`)."""
+        return pooled_key(self.key)
 
     @property
     def has_pooled(self) -> bool:

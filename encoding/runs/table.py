@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.fits.open import find_key, open_fit
-from encoding.fits.result import Result
+from encoding.fits.result import Result, pooled_key
 from encoding.fits.spec import FitSpec
 from encoding.plots.look import network_name
 from encoding.runs.exchange import open_imported
@@ -35,9 +35,13 @@ FIT_STAGES = ("fit", "imported")
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)  # what reading a damaged file raises
 KEY = re.compile(r"(fit|imported)-[0-9a-f]{20}")
 MOST_NOTE, MOST_TAG, MOST_TAGS = 2_000, 40, 20  # characters, characters, tags
-COLUMNS = ("dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", "mean_r", "made", "seconds", "device")
+NUMBERS = ("mean_r", "pooled_r", "seconds")
+COLUMNS = (
+    "dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", "mean_r", "pooled_r", "made", "seconds",
+    "device",
+)  # fmt: skip
 """What the table says of each run, between its key and its notes."""
-_DAMAGED_ROW = dict.fromkeys((*COLUMNS, "sender"), "") | {"simulated": False, "damaged": True, "mean_r": np.nan, "seconds": np.nan}
+_DAMAGED_ROW = dict.fromkeys((*COLUMNS, "sender"), "") | dict.fromkeys(NUMBERS, np.nan) | {"simulated": False, "damaged": True}
 _DAMAGED_ROW |= {"dataset": "damaged: its provenance cannot be read"}
 
 
@@ -91,8 +95,9 @@ def all_runs(store: Store) -> pd.DataFrame:
     Returns
     -------
     Table with one row per fit and the columns ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``backbone``,
-    ``layers``, ``components`` (such as ``PCA 100``), ``readout``, ``options``, ``split``, ``mean_r`` over every fitted vertex, ``made``
-    (UTC), ``seconds`` the fit took (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``.
+    ``layers``, ``components`` (such as ``PCA 100``), ``readout``, ``options``, ``split``, ``mean_r`` and ``pooled_r``
+    over every fitted vertex (``pooled_r`` is NaN with one fold, and until the intervals are computed), ``made`` (UTC),
+    ``seconds`` the fit took (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``.
 
     Notes
     -----
@@ -113,6 +118,9 @@ def all_runs(store: Store) -> pd.DataFrame:
             continue
         about, note = _about(str(store.path(key)), changed), read_note(key, store)
         about = about or _DAMAGED_ROW | {"imported": stage_of(key) == "imported"}
+        pooled = store.path(pooled_key(key))
+        if not about["imported"] and (pooled / PROVENANCE).exists():
+            about = about | {"pooled_r": _mean_r(sorted(pooled.glob("*_r.npy")))}
         rows.append({"key": key, **about, "tags": note.tags, "note": note.text})
     return pd.DataFrame(rows, columns=["key", "simulated", "imported", "damaged", *COLUMNS, "sender", "tags", "note"])
 
@@ -223,7 +231,7 @@ def _row_of(folder: Path) -> dict[str, Any]:
     path = folder / PROVENANCE
     with open_regular(path) as file:
         provenance = json.loads(file.read())
-    made = provenance["made_from"]
+    made, files = provenance["made_from"], provenance["files"]
     spec = FitSpec.from_dict(dict(made["spec"]))
     imported = made.get("imported")
     return {
@@ -238,7 +246,8 @@ def _row_of(folder: Path) -> dict[str, Any]:
         "readout": spec.readout,
         "options": " ".join(f"{name}={value}" for name, value in spec.options),
         "split": spec.split,
-        "mean_r": _mean_r(folder, provenance["files"]),
+        "mean_r": _mean_r([folder / f"{name}.npy" for name in files if f"{name}2" in files]),  # lh_r has lh_r2; lh_validation_r is no score
+        "pooled_r": _mean_r([folder / f"{name}.npy" for name in files if name.startswith("pooled.")]),
         "made": str(provenance.get("created", ""))[:16].replace("T", " "),
         "seconds": float(made.get("fit_seconds", np.nan)),
         "device": str(made.get("device", "")),
@@ -246,13 +255,13 @@ def _row_of(folder: Path) -> dict[str, Any]:
     }
 
 
-def _mean_r(folder: Path, files: Mapping[str, Any]) -> float:
-    """The mean over every vertex with a score and all folds; NaN where the scores are damaged."""
+def _mean_r(paths: Sequence[Path]) -> float:
+    """The mean over every vertex with a score, and over folds where the arrays have them; NaN where there is none or one is damaged."""
     maps = []
-    for path in [folder / f"{name}.npy" for name in files if name.endswith("_r") and (name.startswith("fit.") or "." not in name)]:
+    for path in paths:
         try:
             with passing_errors_of(path):
-                maps.append(read_npy(path).mean(0))
+                maps.append(np.atleast_2d(read_npy(path)).mean(0))
         except (*DAMAGED, FileNotFoundError):
             return float("nan")
     r = np.concatenate(maps) if maps else np.zeros(0)
@@ -261,5 +270,5 @@ def _mean_r(folder: Path, files: Mapping[str, Any]) -> float:
 
 
 def _searchable(table: pd.DataFrame) -> list[str]:
-    columns = [name for name in table.columns if name not in ("mean_r", "seconds")]
+    columns = [name for name in table.columns if name not in NUMBERS]
     return [" ".join(map(str, row)).lower() for row in table[columns].itertuples(index=False)]

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from encoding.runs.table import Note, all_runs, as_csv, known_tags, matching, read_note, short_name, write_note
+from encoding.runs.table import NUMBERS, Note, all_runs, as_csv, known_tags, matching, read_note, short_name, write_note
 from pages.parts.shared.access import may_change
 from pages.parts.shared.server_state import store
 from pages.parts.shared.text import plain
 
 MOST_COMPARED = 6
-SORTED_BY = ("made", "mean_r", "dataset", "backbone", "layers", "readout", "seconds")
-SHOWN = ("sender", "dataset", "subject", "backbone", "layers", "components", "readout", "options", "mean_r", "tags", "note", "made",
-         "seconds", "device", "split", "simulated", "key")  # fmt: skip
+SORTED_BY = ("made", "mean_r", "pooled_r", "dataset", "backbone", "layers", "readout", "seconds")
+SHOWN = ("sender", "dataset", "subject", "backbone", "layers", "components", "readout", "options", "mean_r", "pooled_r", "tags", "note",
+         "made", "seconds", "device", "split", "simulated", "key")  # fmt: skip
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -25,7 +25,7 @@ def _table(changed: tuple[tuple[str, int], ...], root: str) -> pd.DataFrame:
 
 def runs_table() -> pd.DataFrame:
     """Tabulate every finished fit with its notes, newest first; read again when one changed. A failure stops the page with an error."""
-    folders = [folder for stage in ("fit", "imported", "notes") if (folder := store().root / stage).is_dir()]
+    folders = [folder for stage in ("fit", "imported", "notes", "pooled") if (folder := store().root / stage).is_dir()]
     try:
         changed = tuple((str(path), path.stat().st_mtime_ns) for path in folders)
         return _table(changed, str(store().root))
@@ -41,16 +41,23 @@ def runs_panel(table: pd.DataFrame) -> None:
     known = known_tags(table)
     chosen = tags.multiselect("Tags", known, key="tag", bind="query-params", placeholder="Any" if known else "No run has a tag")
     by = order.selectbox("Sorted by", SORTED_BY, key="sort", bind="query-params", help="A click on a column's head sorts as well.")
-    rows = matching(table, words=find, tags=chosen, by=by, ascending=by not in ("made", "mean_r", "seconds"))
+    rows = matching(table, words=find, tags=chosen, by=by, ascending=by not in ("made", *NUMBERS))
     st.dataframe(
         rows.assign(tags=[list(own) for own in rows["tags"]]),
         hide_index=True,
         key="runs",
         on_select=lambda: _choose_ticked(rows["key"].tolist()),
         selection_mode="multi-row",
-        column_order=[name for name in SHOWN if name != "sender" or rows["imported"].any()],
+        column_order=[
+            name
+            for name in SHOWN
+            if (name != "sender" or rows["imported"].any()) and (name != "pooled_r" or rows["pooled_r"].notna().any())
+        ],
         column_config={
             "mean_r": st.column_config.NumberColumn("mean r", format="%.3f", help="Over every fitted vertex, or voxel."),
+            "pooled_r": st.column_config.NumberColumn(
+                "r, pooled", format="%.3f", help="One r over all folds' predictions, of k-fold fits with intervals."
+            ),
             "seconds": st.column_config.NumberColumn(format="%.1f", help="That the fit took."),
             "made": st.column_config.TextColumn("made (UTC)"),
             "tags": st.column_config.ListColumn("tags"),

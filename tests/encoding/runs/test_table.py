@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 
 from encoding import fit
+from encoding.analysis.bootstrap import roi_intervals
+from encoding.runs.exchange import import_, packed
 from encoding.runs.table import (
     Note,
     all_runs,
@@ -122,6 +124,29 @@ def test_a_run_is_opened_by_the_beginning_of_its_key(two, store):
         find_run("zzz", store)
     with pytest.raises(UnknownName, match="Unknown imported fit"):
         open_run("imported-00", store)
+
+
+def test_pooled_r_is_a_column_once_it_was_computed(tiny, store):
+    result, one = fit(replace(TINY, split="kfold:3:0"), store, device="cpu"), fit(TINY, store, device="cpu")
+    assert all_runs(store)["pooled_r"].isna().all()
+    for each in (result, one):
+        roi_intervals(each)
+    table = all_runs(store).set_index("key")
+    mean = np.mean([result.pooled(hemi) for hemi in ("lh", "rh")])
+    assert table.loc[result.key, "pooled_r"] == pytest.approx(mean) and mean != pytest.approx(table.loc[result.key, "mean_r"])
+    assert np.isnan(table.loc[one.key, "pooled_r"]), "of one fold it is r"
+    there = import_(io.BytesIO(packed(result)), store)
+    assert all_runs(store).set_index("key").loc[there.key, "pooled_r"] == pytest.approx(mean)
+    assert matching(all_runs(store), by="pooled_r")["key"].iloc[0] in (result.key, there.key)
+
+
+def test_mean_r_counts_no_r_that_a_readout_reports(tiny, store):
+    result = fit(replace(TINY, readout="linear_sgd", options={"n_epochs": 2}), store, device="cpu")
+    assert "validation_r" in result.detail_names
+    mean = np.mean([result.score(hemi) for hemi in ("lh", "rh")])
+    assert all_runs(store)["mean_r"].item() == pytest.approx(mean)
+    there = import_(io.BytesIO(packed(result)), store)
+    assert all_runs(store).set_index("key").loc[there.key, "mean_r"] == pytest.approx(mean)
 
 
 def test_damaged_scores_leave_a_run_without_r(two, store):
