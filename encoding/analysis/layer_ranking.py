@@ -15,6 +15,7 @@ from encoding.runtime.registry import unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+LAYER_SCORES = ("r", "pooled_r", "normalised_r2")  # by which layers are ranked
 BOTH = "both"  # in tables: the vertices of all hemispheres together
 
 
@@ -94,7 +95,7 @@ def best_layers(table: pd.DataFrame, shares: np.ndarray, *, score: str = "r") ->
     ----------
     table : rows of one hemisphere of :meth:`SweepResult.table`.
     shares : (n_layers, n_rois), :func:`win_shares` of the same hemisphere.
-    score : ``r``, ``pooled_r`` or ``normalised_r2``. Shares refer to r for each of them.
+    score : one of :data:`LAYER_SCORES`. Shares refer to r for each of them.
 
     Returns
     -------
@@ -128,7 +129,7 @@ def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Seque
     """
     if score not in table:
         why = " It needs a noise ceiling, which is not known here." if score == "normalised_r2" else ""
-        raise ValueError(unknown("score", score, [name for name in ("r", "pooled_r", "normalised_r2") if name in table]) + why)
+        raise ValueError(unknown("score", score, [name for name in LAYER_SCORES if name in table]) + why)
     return table.pivot(index="label", columns="roi", values=score).reindex(index=layers, columns=rois).to_numpy(float)
 
 

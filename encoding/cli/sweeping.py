@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.analysis.hierarchy import Hierarchy, hierarchy
-from encoding.analysis.layer_ranking import BOTH, best_layers, by_layer, win_shares
+from encoding.analysis.layer_ranking import BOTH, LAYER_SCORES, best_layers, by_layer, win_shares
 from encoding.analysis.layer_sweep import Sweep, SweepResult, run
 from encoding.backbones import BACKBONES
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.fitting import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.resampling import approximate_note
+from encoding.evaluation.scores import SCORES
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
 from encoding.runtime.csv import to_csv
@@ -57,6 +58,13 @@ def add_commands(commands: Any) -> None:
     )
     what.add_argument("--layer", nargs="+", action="extend", default=[], metavar="LAYER", help="names from `layers`")
     what.add_argument("--all-layers", action="store_true", help="every layer that a backbone lists")
+    what.add_argument(
+        "--score",
+        default="r",
+        choices=LAYER_SCORES,
+        metavar="SCORE",
+        help=f"by which score the table shows and ranks layers: {', '.join(LAYER_SCORES)} (default: r)",
+    )
     what.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each layer, ROI and hemisphere there")
 
 
@@ -85,11 +93,13 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
         raise BadArguments(f"--out {arguments.out} cannot be written: give a file in a folder that is there.")
     with checking_arguments():
         for backbone in sweep.backbones:
-            plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))
+            planned = plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))
+        if SCORES[arguments.score].needs_ceiling and planned.subject.ceiling is None:
+            raise BadArguments(f"--score {arguments.score} needs a noise ceiling, and none is known for these responses.")
         if arguments.device == "cuda":
             choose_device(arguments.device)
     result = run(sweep, store, subprogress(progress, 0.2, 1), arguments.device)
-    document, text = document_of(result), describe_sweep(result)
+    document, text = document_of(result, arguments.score), describe_sweep(result, arguments.score)
     if arguments.out is not None:
         path = arguments.out.expanduser().resolve()
         with atomic_file(path, "w") as file:
@@ -98,11 +108,11 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     return Answer(document, text)
 
 
-def best_of(result: SweepResult) -> pd.DataFrame:
-    """Best layer of each ROI over both hemispheres."""
+def best_of(result: SweepResult, score: str = "r") -> pd.DataFrame:
+    """Best layer of each ROI over both hemispheres by one of :data:`LAYER_SCORES`; the shares of draws are of r."""
     hemi = result.hemis[0]
     rows = result.table()
-    return best_layers(rows[rows["hemi"] == hemi], win_shares(result.draws(hemi)))
+    return best_layers(rows[rows["hemi"] == hemi], win_shares(result.draws(hemi)), score=score)
 
 
 def hierarchies(result: SweepResult) -> dict[str, Hierarchy]:
@@ -118,7 +128,7 @@ def hierarchies(result: SweepResult) -> dict[str, Hierarchy]:
     return indices
 
 
-def document_of(result: SweepResult) -> dict[str, Any]:
+def document_of(result: SweepResult, score: str = "r") -> dict[str, Any]:
     """Document that ``sweep --json`` prints; NaN becomes None."""
 
     def rows_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -135,18 +145,24 @@ def document_of(result: SweepResult) -> dict[str, Any]:
         "specs": [spec.to_dict() for spec in result.sweep.specs().values()],
         "simulated": next(iter(result.results.values())).plan.subject.simulated,
         "rows": rows_of(result.table()),
-        "best": rows_of(best_of(result).drop(columns="place")),
+        "best": rows_of(best_of(result, _shown(result, score)).drop(columns="place")),
         "hierarchy": indices,
     }
 
 
-def describe_sweep(result: SweepResult) -> str:
-    """Format the mean r of every layer and ROI as a table, the best layer of each ROI, and the hierarchy index."""
+def _shown(result: SweepResult, score: str) -> str:
+    """The score that is shown: of one fold pooled r is r."""
+    return "r" if score == "pooled_r" and len(next(iter(result.results.values())).plan.folds) == 1 else score
+
+
+def describe_sweep(result: SweepResult, score: str = "r") -> str:
+    """Format the mean score of every layer and ROI as a table, the best layer of each ROI, and the hierarchy index."""
     hemi, rows = result.hemis[0], result.table()
     rows = rows[(rows["hemi"] == hemi) & rows["r"].notna()]
     labels = [result.sweep.label(cell) for cell in result.cells]
-    best = best_of(result).set_index("roi")
-    values = by_layer(rows, "r", labels, list(best.index))
+    shown = _shown(result, score)
+    best = best_of(result, shown).set_index("roi")
+    values = by_layer(rows, shown, labels, list(best.index))
     lines = [
         [roi, *(f"{value:.3f}" if np.isfinite(value) else "-" for value in values[:, number]), row.label, f"{row.share:.0%}"]
         for number, (roi, row) in enumerate(best.iterrows())
@@ -156,8 +172,11 @@ def describe_sweep(result: SweepResult) -> str:
     text = [
         table(["ROI", *labels, "best", "of draws"], lines, align="<" + ">" * len(labels) + "<>"),
         "",
-        f"scores    mean r over vertices{where}, of predicted and measured responses to test images",
-        "of draws  share of 500 draws of test images in which that layer is best",
+        f"scores    mean r over vertices{where}, of predicted and measured responses to test images"
+        if shown == "r"
+        else f"scores    mean over {subject.unit.many}{where}. {subject.unit.fill(SCORES[shown].definition)}",
+        "of draws  share of 500 draws of test images in which that layer is best" + ("" if shown == "r" else " by mean r"),
+        *(["folds     one fold, of which pooled r is r"] if shown != score else []),
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.n_components or 'all'} components, {spec.readout}, {spec.split}",
     ]

@@ -11,7 +11,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN
-from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, chance_bound, count_per_layer
+from encoding.analysis.layer_ranking import BOTH, LAYER_SCORES, best_layers, best_per_vertex, chance_bound, count_per_layer
 from encoding.analysis.layer_sweep import Cell, SweepResult
 from encoding.analysis.summaries import highest_r
 from encoding.datasets._base import roi_classes, roi_names
@@ -32,7 +32,6 @@ from pages.parts.shared.glossary import explain
 from pages.parts.shared.links import EXPLORE, explore_query
 from pages.parts.shared.text import plain
 
-SHOWN_SCORES = ("r", "pooled_r", "normalised_r2")
 ON_BRAIN = ("one layer", "best layer")
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
 HOW = {
@@ -71,7 +70,7 @@ def score_controls(sweep_result: SweepResult) -> tuple[str, str]:
     left, right = st.columns(2)
     subject = next(iter(sweep_result.results.values())).plan.subject
     unit, has_ceiling = subject.unit, subject.ceiling is not None
-    offered = [name for name in SHOWN_SCORES if all(name in result.score_names for result in sweep_result.results.values())]
+    offered = [name for name in LAYER_SCORES if all(name in result.score_names for result in sweep_result.results.values())]
     score = left.segmented_control(
         "Score",
         offered,

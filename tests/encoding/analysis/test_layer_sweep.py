@@ -422,6 +422,29 @@ def test_the_command_prints_every_layer_and_roi(shell, store, tmp_path):
     assert "With 30 test stimuli, fewer than 50" in out
 
 
+def test_the_command_ranks_by_the_score_that_is_asked_for(shell, tiny, tmp_path):
+    tiny.change(ceiling={hemi: np.linspace(0.1, 0.9, 10, dtype=np.float32) for hemi in ("lh", "rh")})
+    spec = replace(TINY, split="kfold:3:0")
+    words = (*ASK, "--split", spec.split, "--backbone", "tinynet", "--all-layers")
+    table = run(Sweep.read(spec, ["tinynet"]), Store(tmp_path / "cache"), device="cpu").table()
+    table = table[(table["hemi"] == BOTH) & (table["roi"] == "driven")].set_index("label")
+    for score, text in (("pooled_r", "predictions of all folds"), ("normalised_r2", "over the noise ceiling")):
+        code, out, _ = shell(*words, "--score", score)
+        driven = next(line.split() for line in out.splitlines() if line.startswith("driven"))
+        assert code == 0 and driven[1:3] == [f"{table.loc[layer, score]:.3f}" for layer in ("pixels", "colour")] and text in out
+        assert f"{table.loc['colour', score]:.3f}" != f"{table.loc['colour', 'r']:.3f}"
+        best = json.loads(shell(*words, "--score", score, "--json")[1])["best"]
+        assert {row["roi"]: row[score] for row in best}["driven"] == pytest.approx(table.loc["pixels", score])
+
+
+def test_pooled_r_of_one_fold_is_r_and_a_score_without_ceiling_is_refused_before_any_fit(shell, tmp_path):
+    words = (*ASK, "--backbone", "tinynet", "--layer", "colour")
+    code, _, err = shell(*words, "--score", "normalised_r2")
+    assert code == 2 and "needs a noise ceiling" in err and not (tmp_path / "cache" / "fit").exists()
+    code, out, _ = shell(*words, "--score", "pooled_r")
+    assert code == 0 and "one fold, of which pooled r is r" in out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
