@@ -1,14 +1,22 @@
-"""Words of ``fit`` are read as people write them."""
+"""Words of ``fit`` are read as people write them, and what it prints and writes."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from encoding import FitSpec
+from encoding import FitSpec, fit
+from encoding.cli import parser
 from encoding.cli.command import whole_number
-from encoding.cli.fitting import option
+from encoding.cli.fitting import option, spec_from
+from tests.conftest import TINY
+from tests.encoding.cli.words import TINY_FIT
 
 
 @pytest.mark.parametrize(
@@ -51,3 +59,118 @@ def test_fit_shows_another_score_with_its_interval(tiny, shell, tmp_path, monkey
     assert code == 0 and "one fold, of which pooled r is r" in out
     code, _, wrong = shell(*words, "--score", "normalised_r2")
     assert code and "needs a noise ceiling" in wrong
+
+
+KEYS = {"key", "spec", "cached", "seconds", "device", "n_train", "n_test", "rois"}
+ROI_KEYS = {"roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "rmse", "mae", "smooth_l1"}
+
+
+# ---- words
+
+
+SPECS = [
+    FitSpec(),
+    FitSpec(backbone="torchvision/alexnet", layers=("features.1", "features.4"), weights="random:0", hemi="lh"),
+    FitSpec(rois=("V1v", "V1d"), hemi="rh", n_components=0, split="kfold:5:0"),
+    FitSpec(rois=("FFA-1",), readout="ols", weights="/a folder/with 'quotes'.pt"),
+    FitSpec(options={"alpha": 10}),
+    FitSpec(options={"alpha": 10.5, "n_folds": 3}, subject="subj02"),
+    FitSpec(options={"alphas": (1.0, 10.0), "flag": True, "nothing": None}),
+    FitSpec(options={"kernel": "rbf", "digits": "10", "truth": "true", "quoted": '"x"', "spaced": "a b=c", "empty": ""}),
+    TINY,
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: " ".join(map(str, spec.changed().values())) or "default")
+def test_the_command_of_a_spec_is_read_back_as_the_same_spec(spec):
+    words = shlex.split(spec.to_command())
+    assert words[:4] == ["python", "-m", "encoding", "fit"]
+    found = spec_from(parser().parse_args(words[3:]))
+    assert found == spec and hash(found) == hash(spec)
+    assert {name: type(value) for name, value in found.options} == {name: type(value) for name, value in spec.options}
+
+
+def test_rois_may_stand_before_other_options_and_be_given_twice():
+    words = ["fit", "--roi", "V1v", "V1d", "--hemi", "lh", "--roi", "hV4", "V1v", "--json"]
+    spec = spec_from(parser().parse_args(words))
+    assert spec.rois == ("V1v", "V1d", "hV4") and spec.hemi == "lh"
+
+
+def test_without_options_fit_means_the_default_spec():
+    assert spec_from(parser().parse_args(["fit"])) == FitSpec()
+
+
+# ---- fit
+
+
+def test_fit_prints_one_document_with_the_keys_of_the_issue(tiny, shell, cache):
+    code, out, _ = shell(*TINY_FIT, "--json")
+    document = json.loads(out)
+    assert code == 0 and set(document) >= KEYS
+    assert document["n_train"] == 90 and document["n_test"] == 30 and document["cached"] is False
+    assert document["spec"] == TINY.to_dict() and document["key"] in cache
+    assert [(row["roi"], row["hemi"]) for row in document["rois"]][:3] == [("all", "lh"), ("all", "rh"), ("driven", "lh")]
+    assert all(set(row) >= ROI_KEYS for row in document["rois"])
+    empty = next(row for row in document["rois"] if row["roi"] == "empty")
+    assert empty["n_vertices"] == 0 and empty["r_mean"] is None
+
+
+def test_the_shell_and_a_notebook_give_the_same_numbers(tiny, ask, store):
+    here = fit(TINY, store).summary()
+    there = ask(*TINY_FIT)
+    assert there["key"] == here["key"] and there["rois"] == here["rois"]
+
+
+def test_the_same_fit_again_is_kept(tiny, ask):
+    assert ask(*TINY_FIT)["cached"] is False
+    assert ask(*TINY_FIT)["cached"] is True
+
+
+def test_the_table_has_both_hemispheres_side_by_side_and_says_what_is_simulated(tiny, shell):
+    document = json.loads(shell(*TINY_FIT, "--json")[1])
+    r = {(row["roi"], row["hemi"]): row["r_mean"] for row in document["rois"]}
+    code, out, _ = shell(*TINY_FIT)
+    lines = out.splitlines()
+    assert code == 0 and lines[0].split() == ["left", "right"]
+    assert lines[1].split() == ["ROI", "vertices", "mean", "r", "vertices", "mean", "r"]
+    assert ["driven", "5", f"{r['driven', 'lh']:.3f}", "5", f"{r['driven', 'rh']:.3f}"] in [line.split() for line in lines]
+    assert ["empty", "0", "-", "0", "-"] in [line.split() for line in lines]
+    assert "simulated: no brain was measured" in out and document["key"] in out
+    assert len({len(line) for line in lines[1 : 1 + 5]}) == 1, "columns end together"
+
+
+def test_the_ceiling_is_shown_where_it_is_known(tiny, shell):
+    tiny.change(ceiling={hemi: np.full(10, 0.25, np.float32) for hemi in ("lh", "rh")})
+    _, out, _ = shell(*TINY_FIT, "--roi", "driven", "--hemi", "rh")
+    assert out.splitlines()[0].split() == ["right"]
+    assert out.splitlines()[2].split()[-1] == "0.500"
+
+
+def test_measured_responses_are_not_called_simulated(tiny, shell):
+    tiny.change(simulated=False)
+    assert "simulated" not in shell(*TINY_FIT)[1]
+
+
+def test_out_writes_the_five_files(tiny, ask, tmp_path):
+    document = ask(*TINY_FIT, "--out", tmp_path / "new" / "out")
+    folder = Path(document["out"])
+    assert {path.name for path in folder.iterdir()} == {"spec.json", "rois.csv", "vertices.parquet", "lh_r.npy", "rh_r.npy"}
+    assert FitSpec.from_dict(json.loads((folder / "spec.json").read_text())["spec"]) == TINY
+    expected = {(row["roi"], row["hemi"]): row["r_mean"] for row in document["rois"]}
+    for row in pd.read_csv(folder / "rois.csv").itertuples():
+        assert row.r_mean == pytest.approx(expected[row.roi, row.hemi], abs=1e-8) or row.n_vertices == 0
+    vertices = pd.read_parquet(folder / "vertices.parquet")
+    np.testing.assert_allclose(np.load(folder / "rh_r.npy"), vertices[vertices.hemi == "rh"].r, atol=1e-6)
+
+
+def test_out_on_a_file_is_refused_before_any_work(tiny, shell, tmp_path, cache):
+    (tmp_path / "file").write_text("mine")
+    code, _, err = shell(*TINY_FIT, "--out", tmp_path / "file")
+    assert code == 2 and "is a file; give a folder" in err
+    assert cache.keys() == [] and (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_default_backbone_needs_no_layer_and_no_download(tiny, ask):
+    document = ask("fit", "--dataset", "tiny", "--components", "10")
+    assert document["spec"]["backbone"] == "gabor" and document["spec"]["layers"] == ["energy"]
+    assert document["n_train"] == 108 and np.isfinite(document["rois"][0]["r_mean"])

@@ -17,14 +17,14 @@ from encoding.prediction.predict import predict
 from encoding.prediction.submissions import CHALLENGES
 from encoding.storage.store import Store
 from tests.conftest import TINY, TinyBackbone
-from tests.encoding.cli.test_cli import TINY_FIT, ask, cache  # noqa: F401 - fixtures
+from tests.encoding.cli.words import TINY_FIT
 from tests.encoding.prediction.test_predict import CLIPS, IMAGES, challenge2023, changed, clip_data, clips, data2023, others, photos  # noqa: F401
 
 DOCUMENT = {"key", "spec", "simulated", "units", "n_models", "n_train", "unfitted", "n_stimuli", "n_vertices", "out", "seconds"}
 
 
 @pytest.fixture
-def fitted(tiny, cache) -> Result:  # noqa: F811
+def fitted(tiny, cache) -> Result:
     return fit(TINY, cache)
 
 
@@ -33,7 +33,7 @@ def images(tmp_path) -> Path:
     return photos(tmp_path / "photos", others(6))
 
 
-def test_the_key_that_fit_prints_predicts_a_folder_of_images(tiny, ask, images, tmp_path, cache):  # noqa: F811
+def test_the_key_that_fit_prints_predicts_a_folder_of_images(tiny, ask, images, tmp_path, cache):
     key = ask(*TINY_FIT)["key"]
     document = ask("predict", key, "--images", images, "--out", tmp_path / "out")
     assert set(document) == DOCUMENT and document["key"] == key and document["spec"] == TINY.to_dict()
@@ -46,7 +46,7 @@ def test_the_key_that_fit_prints_predicts_a_folder_of_images(tiny, ask, images, 
     assert pd.read_csv(folder / "vertices.csv")["hemi"].tolist() == ["lh"] * 10 + ["rh"] * 10
 
 
-def test_the_text_says_what_the_numbers_are_and_whose(tiny, shell, images, tmp_path, cache):  # noqa: F811
+def test_the_text_says_what_the_numbers_are_and_whose(tiny, shell, images, tmp_path, cache):
     key = fit(changed(split="kfold:4:0", target_groups="vertex:rh:2"), cache).key
     code, out, _ = shell("predict", key.removeprefix("fit-")[:8], "--images", images, "--out", tmp_path / "out")
     assert code == 0
@@ -78,7 +78,7 @@ def test_wrong_words_are_exit_code_2_and_write_nothing(words, message, fitted, i
     assert not (tmp_path / "out").exists()
 
 
-def test_what_fails_in_the_work_is_exit_code_1_and_its_own_sentence(fitted, shell, ask, images, tmp_path, monkeypatch):  # noqa: F811
+def test_what_fails_in_the_work_is_exit_code_1_and_its_own_sentence(fitted, shell, ask, images, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     code, _, err = shell("predict", fitted.key, "--images", tmp_path / "empty", "--out", tmp_path / "out")
     assert code == 1 and "error: " in err and "holds no images (.png, .jpg …), which the fit of tiny subj01 predicts from." in err
@@ -141,5 +141,5 @@ def changed_subject(spec, name, **values):
     return dataclasses.replace(spec, subject=name, **values)
 
 
-def test_the_store_of_another_process_will_do(fitted, images, ask, tmp_path, cache):  # noqa: F811
+def test_the_store_of_another_process_will_do(fitted, images, ask, tmp_path, cache):
     assert open_fit(fitted.key, Store(cache.root)).key == ask("predict", fitted.key, "--images", images, "--out", tmp_path / "out")["key"]
