@@ -117,7 +117,7 @@ def test_ctrl_c_says_that_finished_stages_are_kept(tiny, shell, monkeypatch, cac
     monkeypatch.setattr(READOUTS["ridge"], "fit", interrupt, raising=False)
     code, out, err = shell(*TINY_FIT)
     assert code == 130 and out == "" and err.splitlines()[-1].startswith("Interrupted. Finished stages are kept")
-    assert {key.partition("-")[0] for key in cache.keys()} == {"probe", "features", "components", "moments"}
+    assert {key.partition("-")[0] for key in cache.keys()} == {"probe", "features", "components", "moments"}  # noqa: SIM118
 
 
 def test_a_damaged_result_is_one_line_on_standard_error(tiny, shell, cache):

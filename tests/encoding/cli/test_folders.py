@@ -5,7 +5,7 @@ import pytest
 from encoding import DATASETS
 from encoding.runtime.progress import silent
 from tests.conftest import TinyDataset
-from tests.encoding.datasets.test_algonauts2023 import made_subject
+from tests.encoding.datasets.made2023 import made_subject
 
 
 @pytest.fixture

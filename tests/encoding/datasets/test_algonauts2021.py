@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import pickletools
 import shutil
 import warnings
 from dataclasses import replace
@@ -12,43 +10,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from encoding import FitSpec, Store, fit
-from encoding.cli import main
+from encoding import FitSpec, fit
 from encoding.datasets import DATASETS, BadData
 from encoding.datasets import _tracks2021 as tracks
 from encoding.datasets._placement import Placement
 from encoding.datasets._surface import mesh
 from encoding.datasets._tracks2021 import AFFINE, VOLUME, read_arrays
-from encoding.datasets._volumes import on_surface
 from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK, Algonauts2021, Algonauts2021Layout
-from encoding.datasets.simulation import clips as simulated_clips
-from encoding.datasets.simulation.cortex import truth
-from encoding.datasets.writers.algonauts2021 import Participant, simulate_algonauts2021, write_algonauts2021, write_pickle
+from encoding.datasets.writers.algonauts2021 import simulate_algonauts2021, write_algonauts2021, write_pickle
 from encoding.evaluation.noise_ceiling import from_repeats
 from encoding.runtime.registry import UnknownName
-
-N_CLIPS, N_TEST, N_VOXELS = 40, 3, 12
-SIDE = 32
-
-
-def frames_of(clip):
-    """Six frames: one colour that grows lighter."""
-    colour = np.random.default_rng([7, clip]).integers(20, 200, 3)
-    return [np.full((SIDE, SIDE, 3), colour + 5 * number, np.uint8) for number in range(6)]
-
-
-def made_person(seed=0):
-    """Voxel i answers to the red of the clip's colour, i grey levels of noise about it; FFA has no voxels."""
-    chance = np.random.default_rng(seed)
-    red = np.array([frames_of(clip)[0][0, 0, 0] for clip in range(N_CLIPS)], np.float32) / 20
-
-    def block(n):
-        noise = chance.normal(size=(N_CLIPS, 3, n)) * np.linspace(0.1, 4, max(n, 1))[:n]
-        return (red[:, None, None] + noise).astype(np.float32)
-
-    rois = {roi: block(0 if roi == "FFA" else N_VOXELS + number) for number, roi in enumerate(MINI_TRACK)}
-    voxels = np.sort(chance.choice(np.prod(VOLUME), 5000, replace=False))
-    return Participant(rois=rois, brain=block(5000), voxels=voxels)
+from tests.encoding.datasets.made2021 import N_CLIPS, N_TEST, frames_of, made_person
 
 
 @pytest.fixture(scope="module")
@@ -119,18 +91,6 @@ def test_files_are_named_and_typed_as_in_the_download(written):
         content = trusting.load()
     assert content["train"].shape == (N_CLIPS, 3, 5000) and content["voxel_mask"].shape == (78, 93, 71)
     np.testing.assert_array_equal(np.flatnonzero(content["voxel_mask"] == 1), made_person(3).voxels)
-
-
-def test_pickles_are_written_as_python_2_did(tmp_path):
-    write_pickle({"train": np.arange(6.0).reshape(1, 2, 3)}, tmp_path / "V1.pkl")
-    steps = [(step.name, argument) for step, argument, _ in pickletools.genops((tmp_path / "V1.pkl").read_bytes())]
-    assert steps[0] == ("PROTO", 2) and ("SHORT_BINSTRING", "train") in steps
-    assert [argument for name, argument in steps if name == "GLOBAL"] == [
-        "numpy.core.multiarray _reconstruct",
-        "numpy ndarray",
-        "numpy dtype",
-    ]
-    assert not any("UNICODE" in name or "BINBYTES" in name for name, _ in steps)
 
 
 def test_the_second_opening_reads_no_pickle_and_no_byte_of_a_clip(root, store, monkeypatch):
@@ -224,25 +184,6 @@ def test_values_on_the_surface_are_those_nilearn_finds_in_their_volume(written, 
         assert len(here) > 50 and (np.diff(placed.vertices[hemi]) > 0).all()
 
 
-def test_a_vertex_lies_within_the_voxel_it_shows():
-    chosen = np.random.default_rng(0).choice(np.prod(VOLUME), 100_000, replace=False)
-    for hemi, (vertices, columns) in on_surface(chosen, VOLUME, AFFINE).items():
-        halfway = (mesh("pial", hemi)[0][vertices] + mesh("white", hemi)[0][vertices]) / 2
-        centres = np.stack(np.unravel_index(chosen[columns], VOLUME), axis=1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
-        assert (np.abs(halfway - centres) <= np.array([2.5, 2.5, 2.75]) / 2 + 1e-3).all()
-        assert (halfway[:, 0] < 5).all() if hemi == "lh" else (halfway[:, 0] > -5).all()
-
-
-def test_a_slab_that_does_not_hold_the_whole_brain_shows_what_it_holds():
-    whole = on_surface(np.arange(np.prod(VOLUME)), VOLUME, AFFINE)
-    slab, moved = (78, 30, 71), AFFINE.copy()
-    moved[1, 3] += 30 * 2.5  # the slab starts thirty voxels further to the front, in the middle of the brain
-    for hemi, (vertices, columns) in on_surface(np.arange(np.prod(slab)), slab, moved).items():
-        x, y, z = np.unravel_index(columns, slab)
-        expected = {v: c for v, c in zip(*whole[hemi], strict=True) if 30 <= np.unravel_index(c, VOLUME)[1] < 60}
-        assert dict(zip(vertices, np.ravel_multi_index((x, y + 30, z), VOLUME), strict=True)) == expected and expected
-
-
 # -- fitted to a known truth
 
 
@@ -258,66 +199,6 @@ def test_a_fit_finds_what_the_voxels_answer_to(written, store, monkeypatch):
     assert np.abs(r - highest).mean() < 0.15 and np.corrcoef(r, highest)[0, 1] > 0.7
     rows = result.rois()
     assert rows["roi"].tolist() == ["all", *MINI_TRACK] and rows.set_index("roi").loc["FFA", "n_vertices"] == 0
-
-
-def test_a_simulated_person_is_recovered_where_the_cortex_is_early(tmp_path, store, monkeypatch):
-    root = simulate_algonauts2021(tmp_path / "data", n_clips=60, subjects=["subj01"])
-    data = Algonauts2021(root)
-    assert data.subjects() == ("sub01", "sub01-full") and (root / "SIMULATED.txt").read_text().startswith("These data are simulated")
-    subject = data.open("sub01-full", store)
-    true_ceiling = np.concatenate([half.ceiling for half in truth("subj01").values()])
-    assert abs(subject.ceiling[BLOCK].mean() - true_ceiling.mean()) < 0.05
-    monkeypatch.setitem(DATASETS._members, "algonauts2021", data)
-    spec = FitSpec(dataset="algonauts2021", subject="sub01", frames=2, n_components=20, split="kfold:5:0")
-    r = fit(spec, store).rois().set_index("roi")["r_mean"]
-    assert r["V1"] > 0.35 and r["V2"] > 0.35 and r["V1"] > r["FFA"] + 0.2, r.to_dict()
-
-
-def test_the_command_writes_one_person_and_few_clips_where_asked_to(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
-    words = ["simulate", "--layout", "algonauts2021", "--out", str(tmp_path / "data"), "--subject", "subj02"]
-    assert main([*words, "--stimuli", "20", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["subjects"] == ["sub02"] and document["simulated"] is True and document["folder"] == str(tmp_path / "data")
-    data = Algonauts2021(tmp_path / "data")
-    assert data.subjects() == ("sub02", "sub02-full") and data.open("sub02", Store(tmp_path / "cache")).n_stimuli == 20
-    assert main([*words, "--stimuli", "20"]) == 1 and "exists already" in capsys.readouterr().err
-    assert main([*words, "--stimuli", "5"]) != 0 and "--stimuli must be 20 or more, not 5" in capsys.readouterr().err
-
-
-def test_repetitions_have_the_ceiling_they_are_made_with():
-    rng = np.random.default_rng(0)
-    signal, ceiling = rng.standard_normal((2000, 50)), np.linspace(0.05, 0.9, 50)
-    signal = (signal - signal.mean(0)) / signal.std(0)
-    repeats = simulated_clips.repetitions(signal, ceiling, rng)
-    np.testing.assert_allclose(from_repeats(repeats), ceiling, atol=0.08)
-    np.testing.assert_allclose(repeats.mean(axis=1).var(axis=0), 1, atol=0.12)
-
-
-def test_a_camera_that_ends_at_the_edge_of_the_scene_stays_inside_it():
-    rng = np.random.default_rng(0)
-    size = simulated_clips.SIZE
-    starts, widths = rng.uniform(0, 30, (200, 2)), rng.uniform(size / 2, size - 40, 200)
-    boxes = np.stack([np.column_stack([starts, widths]), np.column_stack([0 * starts, widths])], axis=1)
-    pictures, strength = np.zeros((200, size, size, 3), np.uint8), np.ones((200, 6), np.float32)
-    filmed = simulated_clips.Clips(simulated_clips.Scenes(pictures, strength, np.zeros((0, 8))), boxes)
-    assert all(filmed.frame(clip, simulated_clips.N_FRAMES - 1).shape == (size, size, 3) for clip in range(200))
-
-
-def test_things_are_where_the_camera_shows_them():
-    from encoding.datasets.simulation.scenes import DEGREES, SIZE, Scenes
-
-    picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
-    picture[0, 36:44, 76:84] = 255  # a white square whose middle is 16 pixels right of the centre and 24 above it
-    degrees = DEGREES / SIZE
-    thing = np.array([[0, 0, 16 * degrees, 24 * degrees, 1, 1]], np.float32)
-    filmed = simulated_clips.Clips(Scenes(picture, np.ones((1, 6), np.float32), thing), np.array([[[10.0, 5, 100], [30, 20, 80]]]))
-    for frame in (0, 13, simulated_clips.N_FRAMES - 1):
-        shown = filmed.at(frame)
-        rows, columns = np.nonzero(shown.images[0, :, :, 0] > 127)
-        assert shown.things[0, 2] == pytest.approx((columns.mean() + 0.5 - SIZE / 2) * degrees, abs=0.05)
-        assert shown.things[0, 3] == pytest.approx((SIZE / 2 - rows.mean() - 0.5) * degrees, abs=0.05)
-        assert shown.things[0, 4] == pytest.approx(SIZE / filmed.box(0, frame)[2], abs=1e-5)
 
 
 # -- what is wrong is named

@@ -27,9 +27,9 @@ from encoding.readouts import LinearModel, Readout
 from encoding.runtime.registry import UnknownName
 from encoding.storage.store import StoreReadOnly
 from tests.conftest import TINY, TinyBackbone, TinyStimuli
-from tests.encoding.datasets.test_algonauts2021 import N_CLIPS as N_CLIPS_2021
-from tests.encoding.datasets.test_algonauts2021 import N_TEST, frames_of, made_person
-from tests.encoding.datasets.test_algonauts2023 import SIZE, made_subject
+from tests.encoding.datasets.made2021 import N_CLIPS as N_CLIPS_2021
+from tests.encoding.datasets.made2021 import N_TEST, frames_of, made_person
+from tests.encoding.datasets.made2023 import SIZE, made_subject
 
 NAMES = [name for name, readout in READOUTS.items() if readout.uses_components and not readout.in_order]
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}

@@ -13,7 +13,7 @@ from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._network import Shape
 from encoding.runtime.progress import Cancelled
 from tests import readout_problems
-from tests.encoding.datasets.test_algonauts2021 import N_CLIPS, SIDE, made_person
+from tests.encoding.datasets.made2021 import N_CLIPS, SIDE, made_person
 
 LSTM = READOUTS["lstm"]
 N_FRAMES = 4
