@@ -11,6 +11,8 @@ from PIL import Image
 
 from encoding import fit
 from encoding.backbones import BACKBONES
+from encoding.datasets import BadData
+from encoding.prediction import occlusion
 from encoding.prediction.nearest_stimuli import Patterns, reliable
 from encoding.prediction.occlusion import Covered, OcclusionRequest, as_png, columns_digest, compute, occlude, stored
 from encoding.prediction.predict import CannotPredict, predict
@@ -260,6 +262,27 @@ def test_another_mask_under_the_same_name_is_another_map(tiny, store):
     store.remove(before.key)
     with pytest.raises(ValueError, match="changed after this map was requested"):
         compute(before, store, device="cpu")
+
+
+@pytest.mark.parametrize("what", ["responses", "stimuli"])
+def test_a_map_of_data_that_change_meanwhile_is_not_stored(tiny, store, monkeypatch, what):
+    result, shown = fit(TINY, store), pictures(1)
+    digest_of = columns_digest(result, "driven")
+    asked = OcclusionRequest(result.key, "driven", digest_of, 2, 0.5, (), InMemory([shown]).fingerprint, (as_png(shown[0]),))
+    others = {
+        "responses": {"fingerprints": dict.fromkeys(("lh", "rh"), "other")},
+        "stimuli": {"stimuli": TinyStimuli(tiny.subject.stimuli.pixels[::-1].copy())},
+    }
+
+    def meanwhile(*args, **options):
+        tiny.change(**others[what])
+        return occlude(*args, **options)
+
+    monkeypatch.setattr(occlusion, "occlude", meanwhile)
+    before = sorted(store.root.rglob("*.npy"))
+    with pytest.raises(BadData, match="changed while they were read"):
+        compute(asked, store, device="cpu")
+    assert stored(asked.key, store) is None and sorted(store.root.rglob("*.npy")) == before
 
 
 def test_a_job_computes_the_same_map_once_and_keeps_no_image(tiny, store, monkeypatch):
