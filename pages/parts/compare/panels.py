@@ -233,9 +233,8 @@ def difference_panel(compared: Mapping[str, Comparison]) -> None:
         _brain(comparison, name)
     with right:
         figure = _scatter_figure(keys, name, comparison)
-        chart(
-            figure, "vertices", alt=f"r of every {unit}, A against {name}", how=unit.fill(HOW["scatter"]), source=_pair_source(comparison)
-        )
+        alt = f"{SCORES[comparison.score].short} of every {unit}, A against {name}"
+        chart(figure, "vertices", alt=alt, how=unit.fill(HOW["scatter"]), source=_pair_source(comparison))
 
 
 def _pair_source(comparison: Comparison) -> str:

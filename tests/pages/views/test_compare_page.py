@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import fit, plots
 from encoding.analysis.bootstrap import roi_intervals
+from encoding.evaluation.scores import SCORES
 from encoding.fits.spec import FitSpec
 from encoding.jobs import Job
 from encoding.runs.exchange import import_, packed
@@ -108,6 +109,31 @@ def test_choosing_in_the_widgets_changes_the_link(page, runs):
     page.multiselect(key="compare_b").select(runs[0].key).run()
     assert not page.exception and link(page) == {"a": runs[1].key, "b": runs[0].key}
     assert "B minus A" in [each.value for each in page.subheader]
+
+
+def test_another_score_is_shown_in_every_table_figure_and_text(page, tiny, store):
+    """Pooled r of a k-fold pair: bars, differences, scatter, tests and captions follow; a score that is not offered is r."""
+    tiny.change(vertices={hemi: np.arange(10) * 5 for hemi in ("lh", "rh")})
+    pair = [fit(replace(TINY, split="kfold:3:0", layers=layers), store, device="cpu") for layers in (("pixels",), ("colour",))]
+    for result in pair:
+        roi_intervals(result)
+    found = {}
+    page.query_params["compare_score"] = "r2"
+    page.session_state["tests"] = True
+    opened(page, *(result.key for result in pair))
+    assert page.segmented_control(key="compare_score").value == "r"
+    for score in ("r", "pooled_r"):
+        page.segmented_control(key="compare_score").set_value(score).run()
+        assert not page.exception and page.segmented_control(key="compare_score").value == score
+        bars, differences, scatter = figures(page)
+        found[score] = bars, differences, scatter
+        expected = [result.rois().set_index(["roi", "hemi"])[SCORES[score].mean_column] for result in pair]
+        (tested,) = [each.value.set_index(["roi", "hemi"]) for each in page.dataframe if "q" in each.value]
+        for letter, values in zip("AB", expected, strict=True):
+            np.testing.assert_allclose(tested[letter], values.reindex(tested.index), atol=1e-5)
+        assert f"Bars: mean {SCORES[score].short} over" in said(page)
+    assert all(json.dumps(one) != json.dumps(other) for one, other in zip(*found.values(), strict=True))
+    assert "pooled" in json.dumps(found["pooled_r"][2]["layout"]) and "pooled" not in json.dumps(found["r"][2]["layout"])
 
 
 def test_other_test_images_are_said_not_to_be_paired_but_vertices_are_subtracted(page, runs):
