@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from driving import CHROMIUM_FLAGS, PATIENCE, PROJECT, Guards, Server, find_chromium, open_page
-from driving_brain import CANVAS, choose, drawn
+
+from tests.browser.driving import CHROMIUM_FLAGS, PATIENCE, PROJECT, Guards, Server, find_chromium, open_page
+from tests.browser.driving_brain import CANVAS, choose, drawn
 
 FIRST_FIT_SECONDS = 300  # 20 on two idle cores: the subject is simulated first
 SIZE = {"width": 1280, "height": 900}
@@ -21,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     """A running Chromium; the test is skipped where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -r tests/requirements.txt")
@@ -34,7 +35,7 @@ def browser():
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kept_page(browser):
     """The page of :func:`page`; loading an address in it again takes a third of the time that a new one does."""
     kept = browser.new_context(viewport=SIZE).new_page()
@@ -75,7 +76,7 @@ def new_page(browser):
             each.guards.check()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def start_app(browser, tmp_path_factory):
     """``start_app(script, env={}) -> url``: a server of that script, shared by equal calls.
 
@@ -103,7 +104,7 @@ class App:
     folder: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def app(start_app, kept_page, tmp_path_factory):
     """The app after its first visitor: from Home, as the first request to a server names no page, to Explore and a finished fit."""
     started = App(start_app("app.py", {"ENCODING_CACHE_DIR": str(folder := tmp_path_factory.mktemp("app") / "cache")}), folder)
@@ -119,7 +120,7 @@ def brain(page, start_app):
     return drawn(page, start_app)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def still(browser, start_app):
     """A page that many tests share: they turn the brain but leave the app's widgets alone."""
     shared = browser.new_context(viewport=SIZE).new_page()

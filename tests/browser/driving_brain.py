@@ -6,10 +6,10 @@ import io
 import json
 
 import numpy as np
-from driving import open_page, wait_idle
 from PIL import Image
 
 from encoding.datasets._surface import HEMIS, mesh
+from tests.browser.driving import open_page, wait_idle
 
 APP = "tests/browser/apps/brain_app.py"
 CANVAS = "canvas.picture"

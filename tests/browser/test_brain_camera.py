@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driving_brain import (
+
+from encoding.datasets._surface import HEMIS, eye
+from tests.browser.driving_brain import (
     CANVAS,
     INFLATED,
     choose,
@@ -19,8 +21,6 @@ from driving_brain import (
     state,
     title_shown,
 )
-
-from encoding.datasets._surface import HEMIS, eye
 
 
 def test_the_camera_stays_when_the_map_the_threshold_or_the_roi_changes(brain) -> None:

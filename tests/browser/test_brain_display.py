@@ -6,13 +6,13 @@ import re
 
 import numpy as np
 import pytest
-from driving import open_page, wait_idle
-from driving_brain import APP, CANVAS, choose, pixels, press_slider, set_view, settle, state, title_shown
 from PIL import Image
 
 from encoding.datasets._surface import HEMIS, mesh
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.export import standalone_html
+from tests.browser.driving import open_page, wait_idle
+from tests.browser.driving_brain import APP, CANVAS, choose, pixels, press_slider, set_view, settle, state, title_shown
 
 
 def test_the_chosen_roi_is_drawn_in_the_accent_colour(brain) -> None:

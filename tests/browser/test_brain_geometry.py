@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driving_brain import CANVAS, INFLATED, frontmost, pixels, place, project, rearmost, set_view, settle, visible_among
 
 from encoding.datasets._surface import HEMIS, VIEWS, eye, mesh, outline
+from tests.browser.driving_brain import CANVAS, INFLATED, frontmost, pixels, place, project, rearmost, set_view, settle, visible_among
 
 
 def test_on_the_lateral_view_the_front_of_the_left_hemisphere_is_at_the_left_and_that_of_the_right_at_the_right(still) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from driving import wait_idle
-from driving_brain import CANVAS, frontmost, hover, in_the_cap, set_view, settle, state
 
 from encoding.datasets._surface import HEMIS, mesh
+from tests.browser.driving import wait_idle
+from tests.browser.driving_brain import CANVAS, frontmost, hover, in_the_cap, set_view, settle, state
 
 
 def test_hovering_tells_hemisphere_vertex_rois_value_and_ceiling(still) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-from driving import SLOW, open_page, wait_idle
+
+from tests.browser.driving import SLOW, open_page, wait_idle
 
 CHARTS = ("bars", "observed", "residuals", "curve")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from driving import open_page, wait_idle
 
 from pages.parts.learn.lessons import LESSONS
+from tests.browser.driving import open_page, wait_idle
 
 LAPTOP = {"width": 1280, "height": 800}
 HARMFUL = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from driving import SLOW, open_page, wait_begun, wait_idle
 
 from encoding import FitSpec, Store
 from encoding.storage.keys import stage_of
+from tests.browser.driving import SLOW, open_page, wait_begun, wait_idle
 
 SAME = "explore?components=37"
 SWEEP = "layers?components=29"
