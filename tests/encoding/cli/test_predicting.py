@@ -18,7 +18,8 @@ from encoding.prediction.submissions import CHALLENGES
 from encoding.storage.store import Store
 from tests.conftest import TINY, TinyBackbone
 from tests.encoding.cli.words import TINY_FIT
-from tests.encoding.prediction.test_predict import CLIPS, IMAGES, challenge2023, changed, clip_data, clips, data2023, others, photos  # noqa: F401
+from tests.encoding.prediction.cases import CLIPS, IMAGES, changed, others, photos
+from tests.encoding.prediction.conftest import challenge2023, clip_data, clips, data2023  # noqa: F401 - fixtures
 
 DOCUMENT = {"key", "spec", "simulated", "units", "n_models", "n_train", "unfitted", "n_stimuli", "n_vertices", "out", "seconds"}
 

@@ -20,7 +20,7 @@ from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, pre
 from encoding.readouts import READOUTS
 from encoding.runs.exchange import export, import_
 from tests.conftest import TINY, TinyStimuli
-from tests.encoding.prediction.test_predict import quick
+from tests.encoding.prediction.cases import quick
 
 NAMES = [name for name, readout in READOUTS.items() if not readout.in_order and readout.uses_components]
 

@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import pickle
-import re
-import zipfile
 
 import numpy as np
 import pandas as pd
@@ -14,41 +11,18 @@ from sklearn.linear_model import Ridge
 
 import encoding.features.components
 import encoding.prediction.predict
-from encoding import DATASETS, READOUTS, FitSpec, Store, fit
-from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK, Algonauts2021
-from encoding.datasets.algonauts2023 import Algonauts2023
-from encoding.datasets.writers.algonauts2021 import write_algonauts2021
-from encoding.datasets.writers.algonauts2023 import write_algonauts2023
-from encoding.fits.open import FitChanged, find_key, open_fit
+from encoding import READOUTS, Store, fit
+from encoding.datasets.algonauts2021 import BLOCK
+from encoding.fits.open import open_fit
 from encoding.fits.training_data import Chosen
 from encoding.prediction.predict import CannotPredict, predict, predicted_blocks, save_predictions, stimuli_in, unfitted
-from encoding.prediction.submissions import KIT_ROIS, check, submit, write_pickle
 from encoding.readouts import LinearModel, Readout
-from encoding.runtime.registry import UnknownName
 from encoding.storage.store import StoreReadOnly
 from tests.conftest import TINY, TinyBackbone, TinyStimuli
-from tests.encoding.datasets.made2021 import N_CLIPS as N_CLIPS_2021
-from tests.encoding.datasets.made2021 import N_TEST, frames_of, made_person
-from tests.encoding.datasets.made2023 import SIZE, made_subject
+from tests.encoding.datasets.made2021 import N_TEST
+from tests.encoding.prediction.cases import CLIPS, CLOSE, changed, others, photos, quick
 
 NAMES = [name for name, readout in READOUTS.items() if readout.uses_components and not readout.in_order]
-CLOSE = {"atol": 1e-5, "rtol": 1e-5}
-
-
-def changed(**values):
-    return dataclasses.replace(TINY, **values)
-
-
-def quick(name, **options):
-    """Options of a readout that make its work short."""
-    known = {field.name for field in dataclasses.fields(READOUTS[name].options)}
-    short = {"n_epochs": 3, "n_candidates": 3, "alphas": (0.1, 1.0)}
-    return tuple(sorted((options | {option: value for option, value in short.items() if option in known}).items()))
-
-
-def others(n=30, seed=9):
-    """Pictures that the planted subject never saw."""
-    return TinyStimuli(np.random.default_rng(seed).integers(0, 256, (n, 4, 4, 3), dtype=np.uint8))
 
 
 def assert_own_stimuli_again(result):
@@ -167,25 +141,6 @@ def test_a_readout_that_looks_at_pictures_is_shown_them(tiny, store, monkeypatch
     np.testing.assert_allclose(predict(result, new)["lh"][:, 2], looked(new)[:, 0] * slope + offset, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    out = tmp_path_factory.mktemp("algonauts2021")
-    filmed = [frames_of(clip) for clip in range(N_CLIPS_2021 + N_TEST)]
-    return write_algonauts2021(out, filmed, {"sub01": made_person(), "sub03": made_person(3)}, simulated=True)
-
-
-@pytest.fixture
-def clip_data(clips, monkeypatch):
-    list(DATASETS)
-    monkeypatch.setitem(DATASETS._members, "algonauts2021", Algonauts2021(clips))
-    return clips
-
-
-CLIPS = FitSpec(
-    dataset="algonauts2021", subject="sub01", backbone="pixels", layers=("rgb",), frames=3, n_components=4, split="holdout:0.8:1"
-)
-
-
 @pytest.mark.parametrize("over_frames", ["mean", "last", "all", "sequence"])
 def test_clips_are_seen_in_as_many_frames_as_the_fit_saw(over_frames, clip_data, store):
     result = fit(dataclasses.replace(CLIPS, over_frames=over_frames), store)
@@ -230,54 +185,7 @@ def test_what_the_store_let_go_of_is_made_again_and_is_the_same(name, stages, ti
         np.testing.assert_allclose(predicted, first[hemi], **CLOSE)
 
 
-# ---- the fit that a key names
-
-
-def test_a_fit_is_opened_by_its_key_its_digest_or_the_beginning_of_either(tiny, store):
-    result = fit(TINY, store)
-    digest = result.key.removeprefix("fit-")
-    for text in (result.key, digest, result.key[:9], digest[:5]):
-        assert open_fit(text, store).key == result.key
-    assert open_fit(digest, store).plan.spec == TINY
-
-
-def test_an_unknown_key_gets_the_nearest_and_an_ambiguous_one_both(store):
-    with pytest.raises(UnknownName, match=r"holds none yet. `python -m encoding fit` makes one"):
-        find_key("fit-12", store)
-    for key in ("fit-12ab", "fit-12cd", "weights-12ef"):
-        store.put(key, {"a": np.zeros(1)}, {})
-    assert find_key("12a", store) == find_key("fit-12ab", store) == "fit-12ab"
-    with pytest.raises(UnknownName, match=r"'12' begins the keys of 2 fits: fit-12ab, fit-12cd. Give more"):
-        find_key("12", store)
-    store.put("fit-98765", {"a": np.zeros(1)}, {})
-    with pytest.raises(UnknownName, match=r"Unknown fit 'fit-98756'\. Did you mean 'fit-98765'\? Known: .*cache list"):
-        find_key("fit-98756", store)
-    for text in ("weights-12ef", "12ef", ""):
-        with pytest.raises(UnknownName):
-            find_key(text, store)
-
-
-def test_other_weights_or_data_than_the_fits_are_named(tiny, store, monkeypatch):
-    key = fit(TINY, store).key
-    with monkeypatch.context() as patch:
-        patch.setattr(TinyBackbone, "fingerprint", "other weights")
-        with pytest.raises(
-            FitChanged, match=r"the weights of tinynet \(pretrained\) are not those .* Fit it again: python -m encoding fit"
-        ):
-            open_fit(key, store)
-    tiny.change(fingerprints={"lh": "other", "rh": "other"})
-    with pytest.raises(FitChanged, match=r"the responses or the stimuli of tiny subj01 have changed"):
-        open_fit(key, store)
-
-
 # ---- files
-
-
-def photos(folder, new, suffix=".png"):
-    folder.mkdir()
-    for number, picture in enumerate(new):
-        picture.save(folder / f"photo {number}{suffix}")
-    return folder
 
 
 def test_a_folder_of_images_is_read_in_natural_order_and_saved_with_its_names(tiny, store, tmp_path):
@@ -316,136 +224,6 @@ def test_a_full_disk_is_named_before_any_work(tiny, store, tmp_path, monkeypatch
 
 
 # ---- submissions
-
-
-@pytest.fixture(scope="module")
-def challenge2023(tmp_path_factory):
-    """Two of the challenge's subjects, simulated."""
-    out = tmp_path_factory.mktemp("algonauts2023")
-    for name, seed in (("subj01", 1), ("subj06", 6)):
-        noise = np.random.default_rng(seed)
-        responses = {hemi: noise.normal(size=(24, n)).astype(np.float32) for hemi, n in (("lh", 60), ("rh", 70))}
-        write_algonauts2023(made_subject(name=name, responses=responses), out, size=SIZE)
-    return out
-
-
-@pytest.fixture
-def data2023(challenge2023, monkeypatch):
-    list(DATASETS)
-    monkeypatch.setitem(DATASETS._members, "algonauts2023", Algonauts2023(challenge2023))
-    return challenge2023
-
-
-IMAGES = FitSpec(dataset="algonauts2023", subject="subj01", backbone="pixels", layers=("rgb",), n_components=3, split="holdout:0.8:1")
-
-
-def test_the_submission_of_2023_is_a_folder_a_subject_in_a_zip(data2023, store, tmp_path):
-    results = [fit(dataclasses.replace(IMAGES, subject=subject), store) for subject in ("subj06", "subj01")]
-    made = submit(results, tmp_path / "out", device="cpu")
-    assert made.subjects == ("subj01", "subj06") and made.missing == ("subj02", "subj03", "subj04", "subj05", "subj07", "subj08")
-    assert not made.too_large and all(path.is_file() for path in made.files)
-    with zipfile.ZipFile(made.files[-1]) as archive:
-        assert archive.namelist() == [f"{subject}/{hemi}_pred_test.npy" for subject in ("subj01", "subj06") for hemi in ("lh", "rh")]
-        archive.extractall(tmp_path / "unpacked")
-    for result in results:
-        folder = data2023 / result.plan.spec.subject / "test_split" / "test_images"
-        again = stimuli_in(folder, result.plan, store)  # the challenge's order is that of the files' names
-        for hemi, expected in predict(result, again, device="cpu").items():
-            handed_in = np.load(tmp_path / "unpacked" / result.plan.spec.subject / f"{hemi}_pred_test.npy")
-            assert handed_in.dtype == np.float32 and handed_in.shape == (5, {"lh": 60, "rh": 70}[hemi])
-            np.testing.assert_array_equal(handed_in, expected)
-
-
-def test_the_submission_of_2021_is_a_pickle_a_track(clip_data, store, tmp_path):
-    subjects = ("sub03", "sub01", "sub01-full")
-    results = {subject: fit(dataclasses.replace(CLIPS, subject=subject), store) for subject in subjects}
-    made = submit(list(results.values()), tmp_path / "out", device="cpu")
-    assert [path.name for path in made.files] == ["spec.json", "mini_track.pkl", "mini_track.zip", "full_track.pkl", "full_track.zip"]
-    assert "sub02" in made.missing and "sub03-full" in made.missing and len(made.missing) == 8 + 9
-    with zipfile.ZipFile(tmp_path / "out" / "mini_track.zip") as archive:
-        assert archive.namelist() == ["mini_track.pkl"]
-        mini = pickle.loads(archive.read("mini_track.pkl"))
-    assert tuple(mini) == KIT_ROIS and set(KIT_ROIS) == set(MINI_TRACK)
-    assert all(list(of_roi) == ["sub01", "sub03"] for of_roi in mini.values())
-    for person in ("sub01", "sub03"):
-        subject = results[person].plan.subject
-        expected = predict(results[person], subject.unlabelled, device="cpu")[BLOCK]
-        for roi, columns in subject.rois[BLOCK].items():
-            assert type(mini[roi][person]) is np.ndarray and mini[roi][person].dtype == np.float64
-            np.testing.assert_array_equal(mini[roi][person], expected[:, columns])
-    full = pickle.loads((tmp_path / "out" / "full_track.pkl").read_bytes())
-    assert list(full) == ["WB"] and list(full["WB"]) == ["sub01"] and full["WB"]["sub01"].shape == (N_TEST, 5000)
-    np.testing.assert_array_equal(full["WB"]["sub01"], predict(results["sub01-full"], results["sub01"].plan.subject.unlabelled)[BLOCK])
-
-
-def test_its_pickle_names_nothing_that_numpy_1_does_not_have(tmp_path):
-    values = {"V1": {"sub01": np.arange(6.0).reshape(2, 3)}, "V2": {"sub01": np.zeros((2, 0))}}
-    write_pickle(values, tmp_path / "a.pkl")
-    written = (tmp_path / "a.pkl").read_bytes()
-    assert b"numpy._core" not in written and b"cnumpy.core.multiarray\n_reconstruct\n" in written and written[:2] == b"\x80\x03"
-    read = pickle.loads(written)
-    for roi in values:
-        np.testing.assert_array_equal(read[roi]["sub01"], values[roi]["sub01"])
-
-
-def test_a_data_set_without_a_challenge_is_refused(tiny, store):
-    with pytest.raises(UnknownName, match=r"tiny has no challenge to submit to. Those that have: algonauts2021, algonauts2023."):
-        check([fit(TINY, store)])
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (
-            {"hemi": "lh"},
-            "has no model for 70 of 70 vertices in rh (target groups hemisphere, hemi lh). The challenge asks for all of them: fit",
-        ),
-        ({"target_groups": "vertex:lh:5"}, "has no model for 59 of 60 vertices in lh (target groups vertex:lh:5, hemi both)."),
-        (
-            {"target_groups": "roi", "readout": "mlp", "options": quick("mlp"), "rois": ("V1v",)},
-            "has no model for 50 of 60 vertices in lh (target groups roi, hemi both, ROIs V1v)",
-        ),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_a_fit_of_some_vertices_is_no_submission(values, message, data2023, store, tmp_path):
-    with pytest.raises(CannotPredict, match=re.escape(message)):
-        submit([fit(dataclasses.replace(IMAGES, **values), store)], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_two_fits_of_one_subject_or_of_two_challenges_are_refused(data2023, clip_data, store):
-    one, two = fit(IMAGES, store), fit(dataclasses.replace(IMAGES, n_components=2), store)
-    with pytest.raises(CannotPredict, match=r"2 of these fits are of subj01. A submission holds one for each subject"):
-        check([one, two])
-    with pytest.raises(CannotPredict, match=r"A submission is to one challenge; these fits are of algonauts2023 and algonauts2021"):
-        check([one, fit(CLIPS, store)])
-
-
-def with_subject(result, **values):
-    return dataclasses.replace(result, plan=dataclasses.replace(result.plan, subject=dataclasses.replace(result.plan.subject, **values)))
-
-
-def test_the_challenges_own_numbers_are_asked_of_data_that_are_not_simulated(data2023, clip_data, store):
-    images, clips = fit(IMAGES, store), fit(CLIPS, store)
-    with pytest.raises(CannotPredict, match=r"algonauts2023 subj01 has 5 test stimuli here; the challenge's are 159. Unpack"):
-        check([with_subject(images, simulated=False)])
-    with pytest.raises(CannotPredict, match=r"subj01 has 60 vertices in lh here; the challenge's are 19,004"):
-        check([with_subject(images, simulated=False, unlabelled=others(159))])
-    with pytest.raises(CannotPredict, match=r"sub01 has 3 test stimuli here; the challenge's are 102"):
-        check([with_subject(clips, simulated=False)])
-    with pytest.raises(CannotPredict, match=r"sub01 has 126 vertices in brain here; the challenge's are 3,859"):
-        check([with_subject(clips, simulated=False, unlabelled=others(102))])
-    with pytest.raises(CannotPredict, match=r"The test stimuli of algonauts2023 subj01 are not here"):
-        check([with_subject(images, unlabelled=others(0))])
-
-
-def test_predictions_that_are_no_numbers_are_not_handed_in(data2023, store, tmp_path, monkeypatch):
-    result = fit(IMAGES, store)
-    monkeypatch.setattr(LinearModel, "basis", lambda self, X: X * np.nan)
-    with pytest.raises(CannotPredict, match=r"predicts NaN or infinity for some vertices"):
-        submit([result], tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_picture_of_any_kind_is_decoded_as_the_data_sets_do(tiny, store, tmp_path):
