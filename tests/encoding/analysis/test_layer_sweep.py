@@ -1,23 +1,19 @@
-"""Sweeps over layers: what they compute, what they find, and how sure that is."""
+"""Sweeps over layers: what they compute and what they find."""
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
-from scipy.stats import spearmanr
 
-from encoding import BACKBONES, FitSpec, Store, fit, plots
+from encoding import BACKBONES, FitSpec, Store, fit
 from encoding.analysis.bootstrap import intervals_key, roi_intervals
-from encoding.analysis.hierarchy import PUBLISHED, PUBLISHED_ROIS, hierarchy, published, published_best, published_hierarchy, stage
-from encoding.analysis.layer_ranking import BOTH, best_layers, best_per_vertex, by_layer, chance_bound, roi_rows, win_shares
+from encoding.analysis.layer_ranking import BOTH, best_layers, roi_rows, win_shares
 from encoding.analysis.layer_sweep import Sweep, plans, run, swept
 from encoding.backbones import UnknownLayer
-from encoding.cli import main, parser
+from encoding.cli import parser
 from encoding.cli.sweeping import sweep_from
 from encoding.features import extraction as features
 from encoding.fits.resources import NoRoom
@@ -223,241 +219,7 @@ def test_the_layer_that_drives_the_responses_is_surely_the_best(tiny, store):
     assert np.isnan(shares[:, 3]).all()
 
 
-# ---- which layer is best
-
-
-def test_shares_of_draws_are_counted_and_ties_are_shared():
-    draws = np.array([[[3.0], [1.0], [2.0], [2.0]], [[1.0], [3.0], [2.0], [1.0]]])  # 2 layers, 4 draws, 1 ROI
-    np.testing.assert_allclose(win_shares(draws), [[0.625], [0.375]])
-
-
-def test_best_layers_follow_the_score_that_is_asked_for():
-    table = pd.DataFrame({"label": ["a", "b"], "roi": "V1", "r": [0.5, 0.4], "normalised_r2": [0.2, 0.3]})
-    shares = np.array([[0.7], [0.3]])
-    assert best_layers(table, shares).to_dict("records") == [{"roi": "V1", "label": "a", "place": 0, "r": 0.5, "share": 0.7, "second": "b"}]
-    other = best_layers(table, shares, score="normalised_r2").iloc[0]
-    assert (other["label"], other["share"], other["second"]) == ("b", 0.3, "a")
-
-
-def test_a_score_that_is_not_there_is_explained():
-    table = pd.DataFrame({"label": ["a"], "roi": ["V1"], "r": [0.5]})
-    with pytest.raises(ValueError, match=r"It needs a noise ceiling"):
-        by_layer(table, "normalised_r2", ["a"], ["V1"])
-
-
-class Scored:
-    """A fit whose scores are given."""
-
-    def __init__(self, r):
-        self.r = np.array(r, float)
-
-    def score(self, hemi):
-        return self.r
-
-
-def test_the_best_layer_of_each_vertex_is_hidden_where_none_predicts_it():
-    results = [Scored([0.3, 0.05, np.nan, 0.2, np.nan]), Scored([0.1, 0.09, np.nan, np.nan, 0.4])]
-    np.testing.assert_array_equal(best_per_vertex(results, "lh", least=0.1), [0, np.nan, np.nan, 0, 1])
-    np.testing.assert_array_equal(best_per_vertex(results, "lh"), [0, 1, np.nan, 0, 1])
-
-
-def test_the_best_of_many_passes_the_chance_bound_as_rarely_as_said():
-    rng = np.random.default_rng(0)
-    n_test, n_layers, n_vertices = 50, 4, 20_000
-    y = rng.normal(size=(n_test, n_vertices))
-    y = (y - y.mean(0)) / y.std(0)
-    highest = np.full(n_vertices, -1.0)
-    for _ in range(n_layers):
-        x = rng.normal(size=(n_test, n_vertices))
-        highest = np.maximum(highest, ((x - x.mean(0)) / x.std(0) * y).mean(0))
-    assert 0.044 < (highest > chance_bound(n_test, n_layers)).mean() < 0.055
-
-
-# ---- the hierarchy
-
-
-def test_stages_are_those_of_the_areas_whatever_their_half():
-    assert [stage(roi) for roi in ("V1v", "V1", "V2d", "V3v", "hV4", "V4", "EBA", "FFA", "PPA")] == [1, 1, 2, 3, 4, 4, 5, 5, 5]
-    assert [stage(roi) for roi in ("early", "ventral", "all", "", "v")] == [None] * 5
-
-
-def test_the_index_is_spearman_s_correlation():
-    rng = np.random.default_rng(1)
-    rois = ["V1v", "V1d", "V2v", "V3d", "hV4", "EBA", "PPA", "ventral"]
-    means, draws = rng.random((5, 8)), rng.random((5, 30, 8))
-    found = hierarchy(means, rois, draws)
-    stages = [stage(roi) for roi in rois[:7]]
-    assert found.rois == tuple(rois[:7])
-    assert found.index == pytest.approx(spearmanr(stages, means[:, :7].argmax(0))[0])
-    drawn = [spearmanr(stages, draws[:, number, :7].argmax(0))[0] for number in range(30)]
-    np.testing.assert_allclose([found.low, found.high], np.percentile(drawn, [2.5, 97.5]))
-    assert found.defined == 1
-
-
-def test_an_index_that_means_nothing_is_not_a_number():
-    one_best = np.array([[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])
-    draws = np.stack([one_best, one_best]).transpose(1, 0, 2)
-    found = hierarchy(one_best, ["V1", "V2", "V3"], draws)
-    assert np.isnan(found.index) and np.isnan(found.low) and found.defined == 0
-    assert np.isnan(hierarchy(np.eye(2), ["V1", "V2"]).index)
-    assert hierarchy(np.eye(2), ["early", "late"], np.ones((2, 5, 2))).rois == ()
-
-
-def test_the_published_table_rises_from_early_to_late_areas():
-    best = published_best().set_index("roi")["label"]
-    assert best["V1v"] == "features.4" and best["FFA-1"] == "features.12" and best["early"] == "features.7"
-    assert published().pivot(index="label", columns="roi", values="normalised_r2").loc["features.9", "RSC"] == 0.643
-    places = {roi: int(np.argmax([row[i] for row in PUBLISHED])) for i, roi in enumerate(PUBLISHED_ROIS)}
-    staged = [roi for roi in PUBLISHED_ROIS if stage(roi)]
-    assert published_hierarchy().index == pytest.approx(spearmanr([stage(roi) for roi in staged], [places[roi] for roi in staged])[0])
-
-
-# ---- its figures
-
-
-@pytest.fixture
-def table():
-    """Made up: two layers, four ROIs of which one is empty, one layer not fitted."""
-    rows = []
-    for label, scores in (("first", (0.5, 0.2, 0.3)), ("second", (0.1, 0.4, 0.35))):
-        values = zip(("all", "PPA", "V1v", "aTL-faces"), (*scores, np.nan), strict=True)
-        rows += [{"label": label, "roi": roi, "hemi": "lh", "n_vertices": 9, "r": r, "low": r - 0.1, "high": r + 0.1} for roi, r in values]
-    return pd.DataFrame(rows)
-
-
-CLASSES = {"early": ("V1v",), "places": ("PPA",), "faces": ("aTL-faces",)}
-SHARES = np.array([[1.0, 0.06, 0.4, np.nan], [0.0, 0.94, 0.6, np.nan]])
-
-
-def test_the_heatmap_has_a_cell_for_each_layer_and_roi_and_leaves_unfinished_ones_empty(table):
-    figure = plots.layer_heatmap(table, layers=["first", "second", "third"], classes=CLASSES)
-    heat = figure.data[0]
-    assert list(heat.x) == ["all", "V1v", "PPA"] and list(heat.y) == ["first", "second", "third"]
-    np.testing.assert_allclose(heat.z, [[0.5, 0.3, 0.2], [0.1, 0.35, 0.4], [np.nan] * 3])
-    numbers = plots.table_of(figure)
-    assert len(numbers) == 9 and set(numbers["series"]) == {"mean r"}
-
-
-def test_every_cell_can_be_clicked_and_says_what_it_is(table):
-    figure = plots.layer_heatmap(table, layers=["first", "second", "third"], classes=CLASSES)
-    points = figure.data[-1]
-    at = [list(each) for each in points.customdata].index(["second", "PPA"])
-    assert (points.y[at], points.x[at]) == ("second", "PPA")
-    assert "mean r 0.400 (95 % 0.300 to 0.500)" in points.hovertext[at]
-    assert "not fitted yet" in points.hovertext[[list(each) for each in points.customdata].index(["third", "PPA"])]
-    assert points.opacity == 0 and len(points.x) == 9
-
-
-def test_stars_mark_the_best_layers_and_are_filled_where_that_is_sure(table):
-    best = best_layers(table, SHARES)
-    figure = plots.layer_heatmap(table, best=best, classes=CLASSES)
-    stars = next(trace for trace in figure.data if trace.type == "scatter" and trace.opacity != 0)
-    assert dict(zip(stars.x, stars.y, strict=True)) == {"all": "first", "PPA": "second", "V1v": "second"}
-    filled = dict(zip(stars.x, [colour == "white" for colour in stars.marker.color], strict=True))
-    assert filled == {"all": True, "PPA": False, "V1v": False}
-    assert "PPA  94%" in figure.layout.xaxis.ticktext
-
-
-def test_the_published_table_is_drawn_without_shares(table):
-    figure = plots.layer_heatmap(published(), score="normalised_r2", best=published_best())
-    assert figure.data[0].z.shape == (5, 9) and list(figure.layout.xaxis.ticktext) == list(PUBLISHED_ROIS)
-    assert not any("nan" in text for text in figure.data[-1].hovertext)
-
-
-def test_dots_are_as_large_as_the_share_of_draws(table):
-    figure = plots.layer_wins(["first", "second"], ["all", "PPA"], SHARES[:, :2], stages=[None, 5])
-    (dots,) = figure.data
-    assert list(zip(dots.y, dots.x, dots.customdata, strict=True)) == [
-        ("first", "all", 1.0),
-        ("first", "PPA", 0.06),
-        ("second", "PPA", 0.94),
-    ]
-    np.testing.assert_allclose(np.square(dots.marker.size) / dots.marker.size[0] ** 2, dots.customdata)
-    assert list(figure.layout.xaxis.ticktext) == ["all", "PPA  5"]
-
-
-def test_the_profile_follows_one_roi_with_its_intervals(table):
-    figure = plots.layer_profile(table, roi="PPA")
-    (line,) = figure.data
-    np.testing.assert_allclose(line.y, [0.2, 0.4])
-    np.testing.assert_allclose(line.error_y.array, 0.1)
-
-
-def test_territory_is_a_share_of_each_hemisphere():
-    figure = plots.layer_territory(["first", "second"], {"lh": np.array([1, 3]), "rh": np.array([0, 0])})
-    np.testing.assert_allclose(figure.data[0].x, [0.25, 0.75])
-    np.testing.assert_allclose(figure.data[1].x, [0, 0])
-
-
-# ---- from a shell
-
-
-@pytest.fixture
-def shell(tiny, tmp_path, monkeypatch, capsys):
-    """Run a command on an empty Store; its exit code, standard output and standard error."""
-    monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
-
-    def run_words(*words):
-        code = main([str(word) for word in words])
-        return code, *capsys.readouterr()
-
-    return run_words
-
-
-ASK = ("sweep", "--dataset", "tiny", "--components", "0", "--split", TINY.split, "--device", "cpu")
-
-
-def test_the_command_prints_every_layer_and_roi(shell, store, tmp_path):
-    code, out, _ = shell(*ASK, "--backbone", "tinynet", "--layer", "colour", "pixels", "--out", tmp_path / "layers.csv", "--json")
-    document = json.loads(out)
-    found = run(Sweep.read(TINY, ["tinynet"]), store, device="cpu")
-    assert code == 0
-    assert [row["r"] for row in document["rows"]] == pytest.approx([r if np.isfinite(r) else None for r in found.table()["r"]], nan_ok=True)
-    assert {row["roi"]: row["label"] for row in document["best"]}["driven"] == "pixels"
-    written = pd.read_csv(tmp_path / "layers.csv")
-    assert len(written) == len(document["rows"]) and set(written["layer"]) == {"pixels", "colour"}
-    code, out, _ = shell(*ASK, "--backbone", "tinynet", "--all-layers")
-    driven = next(line.split() for line in out.splitlines() if line.startswith("driven"))
-    assert code == 0 and driven[-2:] == ["pixels", "100%"] and "simulated: no brain was measured" in out
-    assert "With 30 test stimuli, fewer than 50" in out
-
-
-def test_the_command_ranks_by_the_score_that_is_asked_for(shell, tiny, tmp_path):
-    tiny.change(ceiling={hemi: np.linspace(0.1, 0.9, 10, dtype=np.float32) for hemi in ("lh", "rh")})
-    spec = replace(TINY, split="kfold:3:0")
-    words = (*ASK, "--split", spec.split, "--backbone", "tinynet", "--all-layers")
-    table = run(Sweep.read(spec, ["tinynet"]), Store(tmp_path / "cache"), device="cpu").table()
-    table = table[(table["hemi"] == BOTH) & (table["roi"] == "driven")].set_index("label")
-    for score, text in (("pooled_r", "predictions of all folds"), ("normalised_r2", "over the noise ceiling")):
-        code, out, _ = shell(*words, "--score", score)
-        driven = next(line.split() for line in out.splitlines() if line.startswith("driven"))
-        assert code == 0 and driven[1:3] == [f"{table.loc[layer, score]:.3f}" for layer in ("pixels", "colour")] and text in out
-        assert f"{table.loc['colour', score]:.3f}" != f"{table.loc['colour', 'r']:.3f}"
-        best = json.loads(shell(*words, "--score", score, "--json")[1])["best"]
-        assert {row["roi"]: row[score] for row in best}["driven"] == pytest.approx(table.loc["pixels", score])
-
-
-def test_pooled_r_of_one_fold_is_r_and_a_score_without_ceiling_is_refused_before_any_fit(shell, tmp_path):
-    words = (*ASK, "--backbone", "tinynet", "--layer", "colour")
-    code, _, err = shell(*words, "--score", "normalised_r2")
-    assert code == 2 and "needs a noise ceiling" in err and not (tmp_path / "cache" / "fit").exists()
-    code, out, _ = shell(*words, "--score", "pooled_r")
-    assert code == 0 and "one fold, of which pooled r is r" in out
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "Say which layers"),
-        (["--layer", "colour", "--all-layers"], "Say which layers"),
-        (["--layer", "colur"], "Did you mean 'colour'"),
-        (["--all-layers", "--out", "no/such/folder/x.csv"], "give a file in a folder that is there"),
-        (["--all-layers", "--roi", "drivn"], "Did you mean 'driven'"),
-    ],
-)
-def test_wrong_words_end_with_two_and_say_what_could_be_meant(shell, words, message):
-    code, out, err = shell(*ASK, "--backbone", "tinynet", *words)
-    assert code == 2 and not out and message in err
+# ---- its words
 
 
 @pytest.mark.parametrize(
@@ -472,16 +234,3 @@ def test_a_sweep_s_command_asks_for_just_that_sweep(other, backbones, layers):
 
 def test_a_bare_sweep_needs_no_download(tiny):
     assert Sweep.read(FitSpec(), ["pixels", "gabor"]).cells == (("pixels", "rgb"), ("gabor", "simple"), ("gabor", "energy"))
-
-
-def test_kinds_are_drawn_in_steps_of_the_colours_that_the_chart_has():
-    from encoding.plots.brain.brain_map import BrainMap
-    from encoding.plots.heatmap import LAYER_COLOURS, layer_colours
-
-    places = {"lh": np.arange(3)}
-    brain = BrainMap(
-        values={"lh": np.array([1.0, 2.0, 3.0])}, vertices=places, colour_range=(0.5, 3.5), colour_map=LAYER_COLOURS, kinds=True
-    )
-    steps = np.unique(brain._colours(), axis=0)
-    drawn = [tuple(int(part) for part in colour.removeprefix("rgb(").rstrip(")").split(",")) for colour in layer_colours(3)]
-    assert len(steps) == 3 and np.abs(np.sort(steps, 0) - np.sort(drawn, 0)).max() <= 2

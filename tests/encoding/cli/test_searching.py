@@ -8,7 +8,7 @@ from encoding import READOUTS, Store, fit
 from encoding.analysis.hyperparameter_search import search
 from encoding.cli import parser
 from encoding.cli.fitting import spec_from
-from tests.encoding.analysis.test_hyperparameter_search import SIGNED, STEPPED, Signed, Stepped
+from tests.encoding.analysis.searched_readouts import SIGNED, STEPPED, Signed, Stepped
 
 SEARCH = ["search", *shlex.split(SIGNED.to_command())[4:]]
 

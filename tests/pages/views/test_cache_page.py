@@ -19,7 +19,7 @@ from encoding.jobs.jobs import Jobs
 from encoding.runs.exchange import import_, packed
 from encoding.storage.inventory import by_stage, check, chosen, entries, last_check, prune
 from tests.conftest import TINY
-from tests.encoding.analysis.test_hyperparameter_search import SIGNED, Signed
+from tests.encoding.analysis.searched_readouts import SIGNED, Signed
 from tests.jobs_work import count, fail
 
 NOTHING = {

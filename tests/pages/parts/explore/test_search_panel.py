@@ -12,7 +12,7 @@ from encoding.jobs import Job
 from encoding.jobs.tasks import tune
 from encoding.readouts import Choice, Options, Range, option
 from tests.conftest import TINY as TINY_QUARTER
-from tests.encoding.analysis.test_hyperparameter_search import Signed, SignedOptions
+from tests.encoding.analysis.searched_readouts import Signed, SignedOptions
 from tests.pages.conftest import NoWorkers
 
 LOOKED_FOR: list[FitSpec] = []

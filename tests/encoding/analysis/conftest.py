@@ -1,0 +1,37 @@
+"""The planted data, with readouts that have parameters to search."""
+
+import shutil
+
+import pytest
+
+import encoding.analysis.hyperparameter_search as search_module
+from encoding import READOUTS
+from encoding.analysis.optuna_study import begin
+from tests.encoding.analysis.searched_readouts import Boosted, Signed, SignedArrays, Stepped
+
+
+@pytest.fixture(scope="session")
+def empty_study(tmp_path_factory):
+    """A study's file before its first trial; making one takes half a second."""
+    path = tmp_path_factory.mktemp("study") / "empty.db"
+    begin(path)
+    return path
+
+
+@pytest.fixture
+def planted(tiny, monkeypatch, empty_study):
+    """Readouts with a space, registered for one test, on the planted data."""
+
+    def begin_quickly(path):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(empty_study, path)
+        begin(path)
+
+    monkeypatch.setattr(search_module, "begin", begin_quickly)
+    list(READOUTS)
+    for readout in (Signed(), SignedArrays(), Boosted(), Stepped()):
+        monkeypatch.setitem(READOUTS._members, readout.name, readout)
+    for kept in (Signed.fitted, Stepped.epochs):
+        kept.clear()
+    return tiny
