@@ -18,18 +18,22 @@ from encoding.runs.report import report
 from tests.conftest import TINY
 
 
-@pytest.fixture
-def spread(tiny):
+def give_real_shape(dataset):
     """The planted subject with most of its vertices beyond fsaverage5, three rows a stimulus and six a group."""
     rng = np.random.default_rng(0)
     vertices = {hemi: np.sort(rng.choice(163_842, 10, replace=False)) for hemi in ("lh", "rh")}
     assert all((places >= 10_242).sum() >= 7 for places in vertices.values())
-    tiny.change(
+    dataset.change(
         vertices=vertices,
         groups=np.arange(120) // 6,
         stimulus_ids=np.arange(120) // 3,
         ceiling={hemi: np.linspace(0.01, 0.9, 10, dtype=np.float32) for hemi in vertices},
     )
+
+
+@pytest.fixture
+def spread(tiny):
+    give_real_shape(tiny)
     return tiny
 
 
