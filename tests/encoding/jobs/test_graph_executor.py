@@ -17,7 +17,7 @@ from encoding.experiments.graph import Task, compile_graph
 from encoding.experiments.progress import Run
 from encoding.jobs import Jobs, graph_executor, scheduler
 from encoding.jobs.graph_executor import GraphExecutor
-from tests.encoding.jobs.test_jobs import dask_cluster
+from tests.encoding.jobs.processes import dask_cluster
 
 pytestmark = pytest.mark.timeout(300)
 
