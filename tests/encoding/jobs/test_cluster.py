@@ -79,7 +79,7 @@ def test_a_server_that_ends_in_any_way_leaves_no_process_and_no_file_and_never_i
         server.send_signal(how)
     server.wait(PATIENCE)
     assert_gone(family)
-    until(lambda: [path.name for path in tmp_path.iterdir()] == ["trace"])
+    until(lambda: {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"identity", "locks", "trace"})  # a Store's own
     assert server.communicate()[1] == ""
 
 

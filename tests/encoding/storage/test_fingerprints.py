@@ -82,9 +82,10 @@ def test_what_was_learnt_before_a_cancel_is_kept(store, files):
 
 
 def test_a_store_that_cannot_be_written_to_is_a_warning(files, tmp_path):
+    store = Store(tmp_path / "cache")
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="could not be remembered"):
-        assert file_fingerprint(files[0], Store(tmp_path / "cache")) == hashlib.sha256(bytes(100)).hexdigest()
+        assert file_fingerprint(files[0], store) == hashlib.sha256(bytes(100)).hexdigest()
 
 
 def test_a_missing_file_is_an_error_that_names_it(store, tmp_path):
