@@ -36,7 +36,7 @@ RUN = (  # the rows of the table in docs/backbones.md: every extractor of the pr
     "vonenet/resnet50",
     "vonenet/alexnet",
 )
-LARGE = ("samvit", "nasnetalarge")  # one image, one pass: a minute of convolutions otherwise
+LARGE = ("samvit", "nasnetalarge", "dinov2")  # one image, one pass: a minute of convolutions otherwise
 
 
 def untrained(name):
