@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from encoding.storage.store import Store
 
 CONNECT_SECONDS = 5.0
+OWN_CONNECT_SECONDS = 30.0  # to a scheduler that was just started here: it is there, but the machine may be busy
 REFUSED_SECONDS = 10.0  # in which a scheduler that did not answer is not asked again
 LOOK_SECONDS = 2.0  # between two looks at a cluster's workers
 ANSWER_SECONDS = 5.0
@@ -93,7 +94,7 @@ class Scheduler:
 
         if self._address is None:
             self._cluster = Cluster(n_workers=self._n_workers)
-            return Client(self._cluster.address, timeout=CONNECT_SECONDS, security=self._cluster.security(), set_as_default=False)
+            return Client(self._cluster.address, timeout=OWN_CONNECT_SECONDS, security=self._cluster.security(), set_as_default=False)
         if self._refused is not None and time.monotonic() - self._refused[0] < REFUSED_SECONDS:
             raise ConnectionError(self._refused[1])
         try:

@@ -105,8 +105,10 @@ def saved_picture(page, path) -> np.ndarray:
 
 def test_the_saved_picture_says_below_the_brain_where_its_numbers_come_from(brain, tmp_path) -> None:
     choose(brain, "map", "height")
+    title_shown(brain, "height")
     with_source = saved_picture(brain, tmp_path / "with.png")
     choose(brain, "map", "depth")  # the same brain without such a line
+    title_shown(brain, "depth")
     without = saved_picture(brain, tmp_path / "without.png")
     ratio = brain.evaluate("devicePixelRatio")
     assert len(with_source) - len(without) == 15 * ratio

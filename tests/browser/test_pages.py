@@ -89,6 +89,7 @@ def test_a_lesson_fits_on_one_screen_of_a_small_laptop(page, server):
     page.set_viewport_size(LAPTOP)
     open_page(page, f"{server}/learn")
     main, lessons = page.locator("[data-testid=stMain]"), page.locator(".st-key-lesson button")
+    lessons.last.wait_for()
     assert lessons.count() == len(LESSONS)
     for number, lesson in enumerate(LESSONS, start=1):
         lessons.nth(number - 1).click()

@@ -150,6 +150,7 @@ def test_the_documented_cluster_works_with_its_credentials_and_refuses_all_other
             submit(stranger, work.count, spec)
         stranger.close()
         named = {name.removeprefix("DASK_").lower().replace("__", ".").replace("_", "-"): value for name, value in settings.items()}
+        monkeypatch.setattr(scheduler, "CONNECT_SECONDS", PATIENCE)
         with dask.config.set(named):  # what Dask makes of the environment when it is imported
             jobs = Jobs(tmp_path / "store", address=address)
             try:
