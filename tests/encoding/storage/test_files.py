@@ -142,7 +142,7 @@ def failing(name, code, *, at_open):
 @pytest.mark.parametrize("what", ["note", "provenance", "scores", "last check"])
 def test_a_passing_error_is_no_missing_row_and_no_lost_note(store, code, at_open, what):
     spec = {"dataset": "demo", "subject": "subj01", "backbone": "gabor", "layers": ["energy"]}
-    store.put(RUN, {"lh_r": np.ones((1, 2))}, {"spec": spec})
+    store.put(RUN, {"lh_r": np.ones((1, 2)), "lh_r2": np.ones((1, 2))}, {"spec": spec})
     write_note(RUN, store, Note("mine", ("a",)))
     (store.root / CHECKED_FILE).write_text("{}")
     name = {"note": f"{RUN}.json", "provenance": "provenance.json", "scores": "lh_r.npy", "last check": CHECKED_FILE}[what]
