@@ -101,6 +101,23 @@ class TinySource(Source):
         return TinyBackbone()
 
 
+class OtherTinySource(TinySource):
+    """A second network with the same layers."""
+
+    name = "othernet"
+
+    def networks(self):
+        return ("othernet",)
+
+    def fingerprint(self, network, weights):
+        return "other-backbone"
+
+    def open(self, network, weights):
+        backbone = super().open(network, weights)
+        backbone.fingerprint = "other-backbone"
+        return backbone
+
+
 TINY = FitSpec(dataset="tiny", subject="subj01", backbone="tinynet", layers=("pixels",), n_components=0, split="holdout:0.75:5")
 BROWSER = "tests/browser/"
 

@@ -21,7 +21,8 @@ from encoding.evaluation.resampling import (
     shared_noise,
 )
 from encoding.evaluation.scores import SCORES, pearson
-from encoding.fits.result import Result, ScoreTables
+from encoding.fits.result import Result
+from encoding.fits.score_tables import ScoreTables
 from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
 
@@ -34,7 +35,7 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
     """Compute the 95 % interval of every score in every ROI of a fit; cached in the Store.
 
     The resampling unit is the test stimulus (or group of stimuli), within each fold; see :mod:`encoding.evaluation.resampling`. Of
-    several folds the pooled r of every vertex is stored too (:meth:`encoding.fits.result.ScoreTables.pooled`).
+    several folds the pooled r of every vertex is stored too (:meth:`encoding.fits.score_tables.ScoreTables.pooled`).
 
     Parameters
     ----------

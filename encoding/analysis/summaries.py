@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.evaluation.scores import pearson
-from encoding.fits.result import EVERY_VERTEX, Result, ScoreTables
+from encoding.fits.result import Result
+from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 
 if TYPE_CHECKING:
     import pandas as pd

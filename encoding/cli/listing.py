@@ -12,7 +12,7 @@ from encoding.cli.command import Answer, add_command
 from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS, Subject
 from encoding.datasets._base import roi_names
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.readouts import READOUTS
 from encoding.storage.store import Store
 

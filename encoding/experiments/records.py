@@ -16,6 +16,7 @@ from encoding.experiments.progress import CellState, Run, Status
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_file
 from encoding.storage.files import open_regular
+from encoding.storage.inventory import is_locked
 from encoding.storage.locks import InUse
 from encoding.storage.store import Store
 
@@ -133,10 +134,7 @@ def request_cancel(key: str, store: Store) -> bool:
 def is_running(key: str, store: Store) -> bool:
     """Whether a process runs the experiment now."""
     try:
-        with store.lock(key, wait=False):
-            return False
-    except InUse:
-        return True
+        return is_locked(store, key)
     except OSError:  # a Store that may only be read runs nothing
         return False
 

@@ -52,7 +52,7 @@ def long_table(cells: Iterable[PlannedCell], store: Store) -> pd.DataFrame:
     -------
     DataFrame
         :data:`COLUMNS`, then the other settings that vary, as text. Scores are means (and medians) over the vertices of the ROI, of the
-        mean over folds, as in :meth:`encoding.fits.result.ScoreTables.rois`; ``<score>_low`` and ``<score>_high`` are the ends of the
+        mean over folds, as in :meth:`encoding.fits.score_tables.ScoreTables.rois`; ``<score>_low`` and ``<score>_high`` are the ends of the
         mean's 95 % interval. NaN where a score needs a noise ceiling and none is known, where there is no interval, or where it is not
         computed yet. ``ceiling_r`` is the highest mean r that noise allows; ``n_normalised`` the number of vertices with a normalised
         score; ``n_test`` the rows that are scored over all folds, ``n_test_stimuli`` the units that intervals resample; ``seconds``

@@ -13,7 +13,7 @@ COLUMNS = {"roi": "ROI", "hemi": "hemi", "n_vertices": "n", "r_mean": "r", "r_me
 
 
 def result_html(result: Any) -> str:
-    """Static HTML of a :class:`encoding.fits.result.ScoreTables`: inline SVG, no script and no other file; every text is escaped.
+    """Static HTML of a :class:`encoding.fits.score_tables.ScoreTables`: inline SVG, no script and no other file; every text is escaped.
 
     Bars are the mean r of an ROI, from 0; ROIs without vertices have a row and no bar.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 from encoding.features.components import project
 from encoding.fits.plan import Plan
-from encoding.fits.result import ScoreTables
+from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
 from encoding.readouts import Model
 

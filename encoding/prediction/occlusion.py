@@ -15,7 +15,7 @@ from PIL import Image
 
 from encoding.datasets import Stimuli
 from encoding.datasets._images import GREY
-from encoding.fits.result import ScoreTables
+from encoding.fits.score_tables import ScoreTables
 from encoding.prediction.predictor import Columns, InMemory, Predictor
 from encoding.runs.table import open_run
 from encoding.runtime.progress import Report, silent, subprogress

@@ -21,7 +21,7 @@ from encoding.features import extraction as features
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import mean_over_folds, predict_fold
 from encoding.fits.resources import preflight
-from encoding.fits.result import ScoreTables
+from encoding.fits.score_tables import ScoreTables
 from encoding.fits.training_data import inputs
 from encoding.pipeline import extract_features, fit_readout, reduce_features
 from encoding.prediction.inputs import CannotPredict, check_axes, check_kind, every_column, model_and_basis, n_columns_of, on_axes

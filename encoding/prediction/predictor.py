@@ -23,7 +23,8 @@ from encoding.backbones._pooling import over_frames
 from encoding.datasets import Stimuli
 from encoding.features import extraction as features
 from encoding.fits.predictions import Columns, mean_over_folds, predict_fold
-from encoding.fits.result import Result, ScoreTables
+from encoding.fits.result import Result
+from encoding.fits.score_tables import ScoreTables
 from encoding.fits.training_data import inputs
 from encoding.prediction.inputs import CannotPredict, check_axes, check_kind, every_column, model_and_basis, on_axes
 from encoding.readouts import Model

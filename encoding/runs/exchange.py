@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.learning_curve import curve_key
-from encoding.fits.result import ScoreTables
+from encoding.fits.score_tables import ScoreTables
 from encoding.fits.spec import FitSpec
 from encoding.runs.archive import read_archive, write_archive
 from encoding.runs.exchange_models import model_arrays

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from encoding.fits.result import ScoreTables
+from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
 
 Arrays = Mapping[str, np.ndarray]

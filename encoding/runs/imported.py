@@ -15,7 +15,7 @@ from encoding.datasets import Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
-from encoding.fits.result import ScoreTables
+from encoding.fits.score_tables import ScoreTables
 from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup
 from encoding.readouts import READOUTS, Model

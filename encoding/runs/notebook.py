@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from encoding.datasets._placement import Placement
-from encoding.fits.result import ScoreTables
+from encoding.fits.score_tables import ScoreTables
 
 FORMAT = (4, 5)  # nbformat, major and minor
 

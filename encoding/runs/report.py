@@ -18,7 +18,7 @@ from encoding.analysis.learning_curve import curve_key
 from encoding.datasets._base import roi_classes
 from encoding.evaluation.resampling import TEST_NAME, approximate_note, p_text
 from encoding.evaluation.scores import SCORES
-from encoding.fits.result import EVERY_VERTEX, ScoreTables
+from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap, mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
 from encoding.runs.table import read_note

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.fits.open import find_key, open_fit
-from encoding.fits.result import Result, pooled_key
+from encoding.fits.result import Result
+from encoding.fits.score_tables import pooled_key
 from encoding.fits.spec import FitSpec
 from encoding.plots.look import network_name
 from encoding.runs.exchange import open_imported

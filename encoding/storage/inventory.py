@@ -166,10 +166,11 @@ def prune(store: Store, results: Collection[StoreEntry]) -> Pruned:
 def in_use(store: Store, results: Collection[StoreEntry]) -> list[StoreEntry]:
     """Entries that :func:`prune` would keep now, because they are in use."""
     keys = store.keys_in_use()
-    return [one for one in results if one.key in keys or (one.stage == SEARCHES and _is_locked(store, one.key))]
+    return [one for one in results if one.key in keys or (one.stage == SEARCHES and is_locked(store, one.key))]
 
 
-def _is_locked(store: Store, key: str) -> bool:
+def is_locked(store: Store, key: str) -> bool:
+    """Whether a process holds the lock of ``key``; raises StoreReadOnly where it cannot be tried."""
     try:
         with store.lock(key, wait=False):
             return False

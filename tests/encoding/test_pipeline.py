@@ -18,7 +18,7 @@ from encoding.datasets import BadData
 from encoding.evaluation.splits import Fold
 from encoding.fits.open import open_fit
 from encoding.fits.plan import plan
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.readouts import BadOption
 from encoding.readouts._moments import Moments
 from encoding.runtime.csv import to_csv

@@ -14,7 +14,7 @@ from encoding.analysis.summaries import MeanPrediction, highest_r, mean_predicti
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.bars import score_column
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up

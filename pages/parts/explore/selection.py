@@ -16,7 +16,7 @@ from encoding.datasets import Subject
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
 from encoding.datasets._unit import Unit
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from pages.parts.shared.brain_component import Selection, clicked
 from pages.parts.shared.roi_choice import BEST, roi_select
 from pages.parts.shared.text import plain

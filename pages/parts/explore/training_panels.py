@@ -9,7 +9,7 @@ import streamlit as st
 from encoding import Result, plots
 from encoding.analysis.learning_curve import has_curve
 from encoding.analysis.summaries import highest_r, mean_curves, mean_layer_shares, over_columns
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from pages.parts.explore.selection import Focus
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.server_state import stored_curve

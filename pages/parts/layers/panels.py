@@ -18,7 +18,7 @@ from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from encoding.plots.heatmap import quantity_of

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from encoding import BACKBONES, Result, plots
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.jobs.tasks import occlude_image
 from encoding.prediction.occlusion import Occlusion, OcclusionRequest, as_png, columns_digest, occlude, stored
 from pages.parts.predict.choices import WRONG, PredictionRequest, predictor

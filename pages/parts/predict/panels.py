@@ -12,7 +12,7 @@ from encoding import Result, plots
 from encoding.analysis.summaries import best_roi, pattern_correlation
 from encoding.analysis.tuning import roi_profile, rois_at
 from encoding.datasets._unit import Unit
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from encoding.prediction.nearest_stimuli import reliable

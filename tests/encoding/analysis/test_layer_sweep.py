@@ -19,31 +19,14 @@ from encoding.features import extraction as features
 from encoding.fits.resources import NoRoom
 from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
-from tests.conftest import TINY, TinySource
+from tests.conftest import TINY, OtherTinySource
 
 SWEEP = Sweep(spec=TINY, cells=(("tinynet", "colour"), ("tinynet", "pixels")))
 
 
-class Other(TinySource):
-    """A second backbone with the same layers."""
-
-    name = "othernet"
-
-    def networks(self):
-        return ("othernet",)
-
-    def fingerprint(self, network, weights):
-        return "other-backbone"
-
-    def open(self, network, weights):
-        backbone = super().open(network, weights)
-        backbone.fingerprint = "other-backbone"
-        return backbone
-
-
 @pytest.fixture
 def other(tiny, monkeypatch):
-    monkeypatch.setitem(BACKBONES.sources._members, "othernet", Other())
+    monkeypatch.setitem(BACKBONES.sources._members, "othernet", OtherTinySource())
 
 
 @pytest.fixture

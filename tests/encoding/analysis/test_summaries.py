@@ -9,7 +9,7 @@ import pytest
 
 from encoding import fit
 from encoding.analysis.summaries import best_roi, highest_r, mean_layer_shares, mean_prediction, over_columns, pattern_correlation
-from encoding.fits.result import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX
 from tests.conftest import TINY
 
 

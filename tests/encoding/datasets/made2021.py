@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from encoding.datasets._tracks2021 import VOLUME
 from encoding.datasets.algonauts2021 import MINI_TRACK
-from encoding.datasets.writers.algonauts2021 import Participant
+from encoding.datasets.writers.algonauts2021 import Participant, write_algonauts2021
 
 N_CLIPS, N_TEST, N_VOXELS = 40, 3, 12
 SIDE = 32
@@ -30,3 +32,9 @@ def made_person(seed=0):
     rois = {roi: block(0 if roi == "FFA" else N_VOXELS + number) for number, roi in enumerate(MINI_TRACK)}
     voxels = np.sort(chance.choice(np.prod(VOLUME), 5000, replace=False))
     return Participant(rois=rois, brain=block(5000), voxels=voxels)
+
+
+def write_made(out) -> Path:
+    """Write the clips and two persons, of two seeds, into the folder ``out``."""
+    filmed = [frames_of(clip) for clip in range(N_CLIPS + N_TEST)]
+    return write_algonauts2021(out, filmed, {"sub01": made_person(), "sub03": made_person(3)}, simulated=True)

@@ -20,15 +20,13 @@ from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK, Algonauts2021, Al
 from encoding.datasets.writers.algonauts2021 import simulate_algonauts2021, write_algonauts2021, write_pickle
 from encoding.evaluation.noise_ceiling import from_repeats
 from encoding.runtime.registry import UnknownName
-from tests.encoding.datasets.made2021 import N_CLIPS, N_TEST, frames_of, made_person
+from tests.encoding.datasets.made2021 import N_CLIPS, N_TEST, frames_of, made_person, write_made
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """A folder with two people, written once."""
-    out = tmp_path_factory.mktemp("algonauts2021")
-    filmed = [frames_of(clip) for clip in range(N_CLIPS + N_TEST)]
-    return write_algonauts2021(out, filmed, {"sub01": made_person(), "sub03": made_person(3)}, simulated=True)
+    return write_made(tmp_path_factory.mktemp("algonauts2021"))
 
 
 @pytest.fixture

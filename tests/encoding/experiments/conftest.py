@@ -10,30 +10,13 @@ import pytest
 from encoding import BACKBONES
 from encoding.experiments import Experiment
 from encoding.features import extraction
-from tests.conftest import TINY, TinySource, TinyStimuli
-
-
-class Other(TinySource):
-    """A second network with the same layers."""
-
-    name = "othernet"
-
-    def networks(self):
-        return ("othernet",)
-
-    def fingerprint(self, network, weights):
-        return "other-backbone"
-
-    def open(self, network, weights):
-        backbone = super().open(network, weights)
-        backbone.fingerprint = "other-backbone"
-        return backbone
+from tests.conftest import TINY, OtherTinySource, TinyStimuli
 
 
 @pytest.fixture
 def lab(tiny, monkeypatch):
     """The planted data set with a second subject, who saw other images, and a second network."""
-    monkeypatch.setitem(BACKBONES.sources._members, "othernet", Other())
+    monkeypatch.setitem(BACKBONES.sources._members, "othernet", OtherTinySource())
     first, rng = tiny.subject, np.random.default_rng(1)
     responses = {hemi: np.asarray(Y)[::-1].copy() for hemi, Y in first.responses.items()}
     pixels = rng.permutation(first.stimuli.pixels[::-1])

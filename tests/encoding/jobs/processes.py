@@ -23,9 +23,9 @@ def began(spec):
     return [int(line) for line in trace.read_text().splitlines()] if trace.exists() else []
 
 
-def until(happened):
-    """Wait for something to become true, and return it."""
-    deadline = time.monotonic() + PATIENCE
+def until(happened, patience=PATIENCE):
+    """Wait for something to become true, at most ``patience`` seconds, and return it."""
+    deadline = time.monotonic() + patience
     while not (answer := happened()):
         assert time.monotonic() < deadline, "It never happened."
         time.sleep(0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import psutil
@@ -17,6 +18,7 @@ from encoding.experiments.graph import Task, compile_graph
 from encoding.experiments.progress import Run
 from encoding.jobs import Jobs, graph_executor, scheduler
 from encoding.jobs.graph_executor import GraphExecutor
+from tests.encoding.jobs import processes
 from tests.encoding.jobs.processes import dask_cluster
 
 pytestmark = pytest.mark.timeout(300)
@@ -56,13 +58,7 @@ def expected(data, tmp_path_factory):
     return table_of(run_experiment(GRID, Store(tmp_path_factory.mktemp("serial")), device="cpu"))
 
 
-def until(happened):
-    """Wait for something to become true, and return it."""
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := happened()):
-        assert time.monotonic() < deadline, "It never happened."
-        time.sleep(0.05)
-    return answer
+until = partial(processes.until, patience=PATIENCE)
 
 
 def table_of(result):

@@ -6,18 +6,14 @@ import pytest
 from encoding import DATASETS
 from encoding.datasets.algonauts2021 import Algonauts2021
 from encoding.datasets.algonauts2023 import Algonauts2023
-from encoding.datasets.writers.algonauts2021 import write_algonauts2021
 from encoding.datasets.writers.algonauts2023 import write_algonauts2023
-from tests.encoding.datasets.made2021 import N_CLIPS as N_CLIPS_2021
-from tests.encoding.datasets.made2021 import N_TEST, frames_of, made_person
+from tests.encoding.datasets.made2021 import write_made
 from tests.encoding.datasets.made2023 import SIZE, made_subject
 
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory):
-    out = tmp_path_factory.mktemp("algonauts2021")
-    filmed = [frames_of(clip) for clip in range(N_CLIPS_2021 + N_TEST)]
-    return write_algonauts2021(out, filmed, {"sub01": made_person(), "sub03": made_person(3)}, simulated=True)
+    return write_made(tmp_path_factory.mktemp("algonauts2021"))
 
 
 @pytest.fixture

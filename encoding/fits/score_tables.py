@@ -1,0 +1,300 @@
+"""Scores of a finished fit as tables and maps, wherever they are kept, and as files to save."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from encoding.datasets._base import roi_names
+from encoding.evaluation.scores import LEAST_CEILING, SCORES, STORED_SCORES, from_r, pearson
+from encoding.fits.notebook_view import result_html
+from encoding.fits.plan import Plan
+from encoding.runtime.csv import to_csv
+from encoding.storage.atomic import atomic_files_into
+from encoding.storage.keys import digest
+from encoding.storage.npy import write_npy
+from encoding.storage.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POOLED_VERSION = 1
+EVERY_VERTEX = "all"  # the table row of every vertex of a hemisphere
+MEASURES = ("cv_", "kkt", "share_", "validation_r")  # prefixes of details that measure a model; others are parameters it chose
+
+
+def pooled_key(fit_key: str) -> str:
+    """Key of a fit's pooled r in the Store, which :func:`encoding.analysis.bootstrap.roi_intervals` computes."""
+    return digest("pooled", POOLED_VERSION, fit=fit_key)
+
+
+class ScoreTables:
+    """Scores of a finished fit as tables and maps, wherever they are kept: :class:`Result` in a Store, or an imported fit.
+
+    Attributes
+    ----------
+    plan : the fit's spec, subject, folds and target groups.
+    store : where results that are computed from this fit are kept.
+    key : name of the fit in the Store.
+    provenance : library versions, commit, device, seconds and spec of the original fit.
+    has_data : whether the stimuli and responses are here; false for an imported fit.
+    cached : whether the fit was read from the Store.
+    seconds : duration of the call.
+    """
+
+    plan: Plan
+    store: Store
+    key: str
+    provenance: Mapping[str, Any]
+    _arrays: Mapping[str, np.ndarray]
+    has_data: ClassVar[bool] = True
+    cached: bool = True
+    seconds: float = 0.0
+
+    @property
+    def n_train(self) -> int:
+        """Number of training stimuli of the first fold."""
+        return len(self.plan.folds[0].train)
+
+    @property
+    def n_test(self) -> int:
+        """Number of test stimuli that are scored over all folds: rows, or different stimuli where repeats are averaged."""
+        return len(self.test_rows())
+
+    @property
+    def n_test_stimuli(self) -> int:
+        """Number of independent test units (stimuli, or groups of rows), over all folds: what intervals and tests resample."""
+        return sum(len(np.unique(self.plan.subject.groups[fold.test])) for fold in self.plan.folds)
+
+    @property
+    def detail_names(self) -> tuple[str, ...]:
+        """Names of what the readout reports for each vertex beside the scores, such as ``alpha``."""
+        first = self.plan.hemis[0]
+        names = [name.removeprefix(f"{first}_") for name in self._arrays if name.startswith(f"{first}_")]
+        return tuple(name for name in names if name not in SCORES)
+
+    def score(self, hemi: str, name: str = "r", *, least_ceiling: float = LEAST_CEILING) -> np.ndarray:
+        """Average a score or readout detail over folds, for every vertex of a hemisphere.
+
+        Scores are averaged by the mean; parameters that the readout chose (a penalty, a number of components, an epoch) by the median,
+        the lower of two middle values, so that a fold used the value.
+
+        Parameters
+        ----------
+        name : a key of :data:`encoding.evaluation.scores.SCORES`, or one of :attr:`detail_names`. Scores that need a noise ceiling
+            are computed from the mean r over folds; one that the fit was stored without is NaN. For ``pooled_r`` see :meth:`pooled`.
+        least_ceiling : vertices with a lower noise ceiling get no normalised score (NaN).
+
+        Returns
+        -------
+        (n_vertices,) float64.
+
+        Raises
+        ------
+        ValueError where the score needs a noise ceiling and none is known.
+        """
+        if name == "pooled_r":
+            return self.pooled(hemi)
+        if name in SCORES and SCORES[name].needs_ceiling:
+            ceiling = self.ceiling(hemi)
+            if ceiling is None:
+                raise ValueError(f"No noise ceiling is known for {self.plan.spec.dataset} {self.plan.spec.subject}, so no {name}.")
+            return from_r(name, self.score(hemi), ceiling, least=least_ceiling)
+        values = self._arrays.get(f"{hemi}_{name}")
+        if values is None and name in SCORES:  # stored by a version that did not compute it yet
+            return np.full(self.plan.subject.responses[hemi].shape[1], np.nan)
+        values = np.asarray(self._arrays[f"{hemi}_{name}"] if values is None else values)
+        if name in SCORES or name.startswith(MEASURES):
+            return values.mean(0)
+        return np.quantile(values, 0.5, axis=0, method="lower")
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Keys of the scores that this fit has: some need a noise ceiling, some are of images only, ``pooled_r`` is of several folds."""
+        known = self.plan.subject.ceiling is not None
+        return tuple(
+            name
+            for name, score in SCORES.items()
+            if (known or not score.needs_ceiling)
+            and not (score.images_only and self.plan.of_clips)
+            and (not score.pooled or self.has_pooled)
+        )
+
+    @property
+    def pooled_key(self) -> str:
+        """Key of the pooled r in the Store (:func:`pooled_key`)."""
+        return pooled_key(self.key)
+
+    @property
+    def has_pooled(self) -> bool:
+        """Whether there are several folds and r over all of them together was computed."""
+        return len(self.plan.folds) > 1 and self.derived(self.pooled_key) is not None
+
+    def pooled(self, hemi: str) -> np.ndarray:
+        """r of every vertex (n_vertices,) over the predictions of all folds together; that of the one fold under hold-out.
+
+        NaN where it was not computed (:attr:`has_pooled`).
+        """
+        if len(self.plan.folds) == 1:
+            return self.score(hemi)
+        found = self.derived(self.pooled_key)
+        return np.full(self.plan.subject.responses[hemi].shape[1], np.nan) if found is None else np.asarray(found[f"{hemi}_r"], float)
+
+    def ceiling(self, hemi: str) -> np.ndarray | None:
+        """Noise ceiling (n_vertices,) as the explainable fraction of the variance of what is scored, 0 to 1; None where unknown.
+
+        Of the mean of k repeats it is c / (c + (1 - c) / k), with c the ceiling of single rows.
+        """
+        if self.plan.subject.ceiling is None:
+            return None
+        ceiling, repeats = np.asarray(self.plan.subject.ceiling[hemi]), self._noise_share
+        return ceiling if repeats == 1 else (ceiling / (ceiling + (1 - ceiling) * repeats)).astype(ceiling.dtype)
+
+    @cached_property
+    def _noise_share(self) -> float:
+        """The share of a row's noise variance that averaging leaves: the mean over scored stimuli of 1 / repeats."""
+        if not self.plan.spec.average_repeats:
+            return 1.0
+        stimuli = self.plan.subject.stimulus_of_row
+        return float(np.mean(np.concatenate([1 / np.unique(stimuli[fold.test], return_counts=True)[1] for fold in self.plan.folds])))
+
+    @cached_property
+    def selected_rois(self) -> tuple[str, ...]:
+        """ROIs of the spec; where it names none, ``all`` vertices and then every ROI."""
+        return self.plan.spec.rois or (EVERY_VERTEX, *roi_names(self.plan.subject))
+
+    def columns(self, roi: str, hemi: str) -> np.ndarray:
+        """Columns of an ROI in a hemisphere, sorted int64; empty where it has none."""
+        if roi == EVERY_VERTEX:
+            return np.arange(self.plan.subject.responses[hemi].shape[1])
+        return self.plan.subject.rois[hemi].get(roi, np.zeros(0, np.int64))
+
+    def rois(self, *, least_ceiling: float = LEAST_CEILING) -> pd.DataFrame:
+        """Tabulate scores, one row for each ROI and hemisphere; an empty ROI has ``n_vertices`` 0 and NaN scores.
+
+        Columns: roi, hemi, n_vertices, then for each of :data:`encoding.evaluation.scores.SCORES` the mean over vertices (``r_mean``,
+        ``r2_mean``, else the score's key) and, where it is defined, the median (``<key>_median``). Scores that need a noise ceiling
+        are included where it is known, with n_normalised, the number of vertices with a ceiling of ``least_ceiling`` or more, and
+        ceiling_r, the mean square root of the ceiling, which is the highest mean r that a model can reach; ``pooled_r`` where
+        :attr:`has_pooled`.
+        """
+        import pandas as pd
+
+        rows = [self._roi_row(roi, hemi, least_ceiling) for roi in self.selected_rois for hemi in self.plan.hemis]
+        return pd.DataFrame(rows)
+
+    def _roi_row(self, roi: str, hemi: str, least_ceiling: float) -> dict[str, Any]:
+        columns, ceiling = self.columns(roi, hemi), self.ceiling(hemi)
+        row: dict[str, Any] = {"roi": roi, "hemi": hemi, "n_vertices": len(columns)}
+        if ceiling is not None:
+            row["ceiling_r"] = _over(np.nanmean, np.sqrt(ceiling[columns]))
+            normalised = self.score(hemi, "normalised_r2", least_ceiling=least_ceiling)[columns]
+            row["n_normalised"] = int(np.isfinite(normalised).sum())
+        for score in SCORES.values():
+            if (score.needs_ceiling and ceiling is None) or (score.pooled and not self.has_pooled):
+                continue
+            values = self.score(hemi, score.key, least_ceiling=least_ceiling)[columns]
+            row[score.mean_column] = _over(np.nanmean, values)
+            if score.has_median:
+                row[score.median_column] = _over(np.nanmedian, values)
+        return row
+
+    def vertices(self) -> pd.DataFrame:
+        """Tabulate the vertices of the selected ROIs: hemi, column, fsaverage index (where known), its ROIs, scores, ceiling, details."""
+        import pandas as pd
+
+        return pd.concat([self._vertex_table(hemi) for hemi in self.plan.hemis], ignore_index=True)
+
+    def _vertex_table(self, hemi: str) -> pd.DataFrame:
+        import pandas as pd
+
+        subject = self.plan.subject
+        chosen = np.unique(np.concatenate([self.columns(roi, hemi) for roi in self.selected_rois]))
+        table: dict[str, Any] = {"hemi": hemi, "column": chosen}
+        if subject.vertices is not None:
+            table["fsaverage"] = subject.vertices[hemi][chosen]
+        table["rois"] = self.roi_labels(hemi)[chosen]
+        table |= {name: self.score(hemi, name)[chosen] for name in (*STORED_SCORES, *self.detail_names)}
+        if (ceiling := self.ceiling(hemi)) is not None:
+            table["ceiling"] = ceiling[chosen]
+        return pd.DataFrame(table)
+
+    def roi_labels(self, hemi: str) -> np.ndarray:
+        """Names of each vertex's ROIs, separated by spaces, (n_vertices,) object."""
+        labels = [[] for _ in range(self.plan.subject.responses[hemi].shape[1])]
+        for roi, columns in self.plan.subject.rois[hemi].items():
+            for column in columns:
+                labels[column].append(roi)
+        return np.array([" ".join(names) for names in labels], dtype=object)
+
+    def layer_shares(self, hemi: str) -> dict[str, np.ndarray]:
+        """Product measure: layer to its share of R² (n_vertices,); shares add up to ``r2``. Empty unless layers were treated apart."""
+        names = [f"share_{number}" for number in range(len(self.plan.spec.layers))]
+        known = [name for name in names if f"{hemi}_{name}" in self._arrays]
+        return {layer: self.score(hemi, name) for layer, name in zip(self.plan.spec.layers, known, strict=False)}
+
+    def test_rows(self) -> np.ndarray:
+        """Row numbers of the test stimuli (n_test,), fold after fold; of repeats that are averaged, the first."""
+        return np.concatenate([self.plan.scored_rows(fold) for fold in self.plan.folds])
+
+    def test_r(self, predicted: np.ndarray, measured: np.ndarray) -> float:
+        """Pearson r of one vertex, averaged over folds; ``predicted`` and ``measured`` (n_test,) are in the order of :meth:`test_rows`."""
+        ends = np.cumsum([len(self.plan.scored_rows(fold)) for fold in self.plan.folds])[:-1]
+        return float(np.mean([pearson(p, m) for p, m in zip(np.split(predicted, ends), np.split(measured, ends), strict=True)]))
+
+    def kept_variance(self) -> list[dict[str, Any]]:
+        """What the components of each group of layers keep; empty where components are not in the Store.
+
+        Returns
+        -------
+        One dict for each of :attr:`Plan.spaces`: ``layers``; ``reduced``, whether they were reduced in the pass and never stored;
+        ``explained``, the fraction of the training features' variance that the components keep, the mean over folds. Of reduced layers
+        it is a lower bound.
+        """
+        return []
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-serialisable summary, as ``python -m encoding fit --json`` prints it; NaN becomes None."""
+        wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "pooled_r", "r2_mean", "rmse", "mae", "smooth_l1", "ceiling_r"]
+        wanted += [score.mean_column for score in SCORES.values() if score.needs_ceiling]
+        table = self.rois()
+        wanted = [name for name in wanted if name in table]
+        rows = json.loads(table[wanted].to_json(orient="records", double_precision=10))
+        return {
+            "key": self.key,
+            "spec": self.plan.spec.to_dict(),
+            "simulated": self.plan.subject.simulated,
+            "cached": self.cached,
+            "seconds": round(self.seconds, 3),
+            "device": self.provenance.get("made_from", {}).get("device"),
+            "n_train": self.n_train,
+            "n_test": self.n_test,
+            "components": self.kept_variance(),
+            "rois": rows,
+        }
+
+    def _repr_html_(self) -> str:
+        """Bars and a table of every ROI, for a notebook."""
+        return result_html(self)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write spec.json, rois.csv, vertices.parquet and ``<hemi>_r.npy`` (n_vertices,) into ``folder``."""
+        folder = Path(folder).expanduser()
+        about = {"spec": self.plan.spec.to_dict(), "simulated": self.plan.subject.simulated, "provenance": dict(self.provenance)}
+        with atomic_files_into(folder) as scratch:
+            (scratch / "spec.json").write_text(json.dumps(about, indent=1))
+            (scratch / "rois.csv").write_text(to_csv(self.rois()), "utf-8")
+            self.vertices().to_parquet(scratch / "vertices.parquet", index=False)
+            for hemi in self.plan.hemis:
+                write_npy(scratch / f"{hemi}_r.npy", self.score(hemi).astype(np.float32))
+        return folder
+
+
+def _over(statistic: Any, values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(statistic(values)) if len(values) else float("nan")
