@@ -7,6 +7,7 @@ for a key, and Dask runs it once.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -104,8 +105,9 @@ class Scheduler:
                 f"No Dask scheduler answers at {self._address} ({error}). Start one with `dask scheduler`, "
                 "or unset ENCODING_SCHEDULER to compute on this machine."
             )
-            self._refused = (time.monotonic(), message)
-            raise ConnectionError(message) from error
+        gc.collect()  # the client that failed: found by the collector while the next one starts, Dask would wait for itself
+        self._refused = (time.monotonic(), message)
+        raise ConnectionError(message)
 
     def missing_workers(self) -> str:
         """Message that no worker of an external scheduler accepts fits, or that it does not answer; empty where one does."""

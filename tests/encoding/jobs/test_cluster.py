@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -133,6 +134,25 @@ def test_an_address_where_no_scheduler_answers_is_named_and_not_asked_again_at_o
             submit(jobs, work.count, spec)
     assert len(tried) == 1 and jobs.all() == []
     jobs.close()
+
+
+def test_a_client_that_found_no_scheduler_is_gone_before_another_starts(tmp_path, spec, monkeypatch):
+    """The garbage collector would stop it in the thread that starts the next one's event loop, and Dask would wait for itself."""
+
+    def clients():
+        return {id(each) for each in gc.get_objects() if isinstance(each, distributed.Client)}
+
+    monkeypatch.setattr(scheduler, "CONNECT_SECONDS", 0.2)
+    jobs = Jobs(tmp_path, address="tcp://127.0.0.1:1")
+    gc.disable()
+    try:
+        before = clients()
+        with pytest.raises(ConnectionError, match="No Dask scheduler answers"):
+            submit(jobs, work.count, spec)
+        assert clients() <= before
+    finally:
+        gc.enable()
+        jobs.close()
 
 
 def test_the_documented_cluster_works_with_its_credentials_and_refuses_all_others(tmp_path, spec, monkeypatch):
