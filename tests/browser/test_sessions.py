@@ -116,4 +116,4 @@ def jobs_are_what_was_asked(page, server: str) -> None:
     row.get_by_text("Log").click()
     log = row.locator("code")
     log.wait_for()
-    assert "components" in log.inner_text() and "fitting" in log.inner_text()  # a second run would find all of it done
+    assert "components: exact" in log.inner_text()  # a second run would find them done; brief stages leave no line on a busy machine
