@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +19,13 @@ class Plans:
     Parameters
     ----------
     store : the Store of the fits.
+    subjects : (data set, subject) to subjects that are open already.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, subjects: Mapping[tuple[str, str], Subject] | None = None) -> None:
         self._store = store
         self._plans: dict[FitSpec, Plan] = {}
-        self._subjects: dict[tuple[str, str], Subject] = {}
+        self._subjects = dict(subjects or {})
         self._shared: dict[Hashable, Any] = {}
 
     def get(self, spec: FitSpec, report: Report = silent) -> Plan:

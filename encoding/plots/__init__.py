@@ -9,6 +9,7 @@ from encoding.plots.bars import roi_bars
 from encoding.plots.compare import paired_bars, roi_differences, vertex_scatter
 from encoding.plots.curves import epoch_losses, learning_curve
 from encoding.plots.data import label_bars, region_profile, response_histogram, response_spread, response_strip, size_bars
+from encoding.plots.grid import parallel_settings, score_grid
 from encoding.plots.heatmap import layer_heatmap, layer_profile, layer_territory, layer_wins
 from encoding.plots.histogram import score_histogram
 from encoding.plots.look import (
@@ -54,6 +55,7 @@ __all__ = [
     "observed_predicted",
     "occlusion_map",
     "paired_bars",
+    "parallel_settings",
     "printable",
     "region_profile",
     "residual_fitted",
@@ -63,6 +65,7 @@ __all__ = [
     "response_strip",
     "roi_bars",
     "roi_differences",
+    "score_grid",
     "score_histogram",
     "search_history",
     "search_importances",

@@ -110,6 +110,26 @@ class Guarded:
         return getattr(self._jobs, name)
 
 
+class GuardedExperiments:
+    """Experiments of a server (:class:`encoding.jobs.experiments.Experiments`); a read-only one starts and cancels none."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    def start(self, experiment: Any) -> str:
+        """Run an experiment in the background and return its key; ReadOnly where nothing may be changed."""
+        check_change()
+        return self._made.start(experiment)
+
+    def cancel(self, key: str) -> bool:
+        """Stop an experiment; ReadOnly where nothing may be changed."""
+        check_change()
+        return self._made.cancel(key)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
 # ---- entering
 
 

@@ -5,10 +5,11 @@ So options are shown under their own names; a prettier label would stand in ever
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
@@ -42,7 +43,7 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
         backbone, weights, layers = (network or _network)()
         kept = _kept(dataset)
         if len(layers) > 1:
-            kept["layer_scaling"] = _choose(
+            kept["layer_scaling"] = choose(
                 "Layer scaling",
                 "layer_scaling",
                 list(LAYER_SCALINGS),
@@ -70,7 +71,7 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
                 help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
             )
         with st.expander("Advanced"):
-            kept["feature_budget"] = _feature_budget()
+            kept["feature_budget"] = feature_budget_control()
     if not layers:
         st.info("Choose a layer to go on.")
         st.stop()
@@ -91,17 +92,17 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
 
 def _data() -> tuple[str, str]:
     abouts = "\n\n".join(f"**{plain(name)}** {plain(known.title)}. {plain(known.about)}" for name, known in DATASETS.items())
-    dataset = _choose("Dataset", "dataset", list(DATASETS), START.dataset, help=abouts)
+    dataset = choose("Dataset", "dataset", list(DATASETS), START.dataset, help=abouts)
     known = DATASETS[dataset]
     subjects = known.subjects()
     if not subjects:
         st.info(f"No subject of {plain(known.title)} can be opened. {plain(known.where())}")
         st.stop()
-    return dataset, _choose("Subject", "subject", list(subjects), START.subject)
+    return dataset, choose("Subject", "subject", list(subjects), START.subject)
 
 
 def _network() -> tuple[str, str, tuple[str, ...]]:
-    backbone = _choose(
+    backbone = choose(
         "Backbone", "backbone", list(BACKBONES), START.backbone, help="The network, or filter bank, that turns images into features."
     )
     source = BACKBONES[backbone]
@@ -145,7 +146,7 @@ def _kept(dataset: str) -> dict[str, Any]:
                 "Frames", 1, MOST_FRAMES, START.frames, key="frames", bind="query-params", help="Taken of each clip, evenly spaced."
             )
         )
-        kept["over_frames"] = _choose("Over frames", "over_frames", list(OVER_FRAMES), START.over_frames, help="What is kept of them.")
+        kept["over_frames"] = choose("Over frames", "over_frames", list(OVER_FRAMES), START.over_frames, help="What is kept of them.")
     return kept
 
 
@@ -168,8 +169,8 @@ def _split(dataset: str) -> str:
     )
 
 
-def _feature_budget() -> float | None:
-    """GB that the stored features of a layer may take; None, written ``none`` in a link, for no limit."""
+def feature_budget_control() -> float | None:
+    """Choose how many GB the stored features of a layer may take; None, written ``none`` in a link, for no limit."""
     default = default_budget()
     text = st.text_input(
         "Feature budget",
@@ -195,7 +196,7 @@ def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:
 def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """The readout, its parameters, and what is fitted together where that makes a difference."""
     abouts = "\n\n".join(f"**{name}** {known.about}" for name, known in READOUTS.items())
-    name = _choose("Readout", "readout", list(READOUTS), START.readout, help=abouts)
+    name = choose("Readout", "readout", list(READOUTS), START.readout, help=abouts)
     readout, together = READOUTS[name], {}
     if not readout.per_target:
         together["target_groups"] = st.selectbox(
@@ -221,9 +222,29 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
     return name, parameter_controls(readout), together
 
 
-def _choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:
+def choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:
+    """Choose one of a list in a menu that the URL holds; a link's value that is not in it is named in a warning."""
     linked = st.query_params.get(key)
     if linked is not None and linked not in options:  # Streamlit drops it without a word
         st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), linked, options))}")
     index = options.index(start) if start in options else 0
     return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)
+
+
+def choose_linked(place: DeltaGenerator, label: str, key: str, options: Mapping[str, str], start: str, **more: Any) -> str:
+    """Choose one of a menu whose entries are shown by their labels; the URL holds the entry itself, unless it is ``start``.
+
+    Parameters
+    ----------
+    options : entry to the label that is shown.
+    """
+    linked = st.query_params.get(key, start)
+    if linked not in options:
+        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), linked, options))}")
+    index = list(options).index(linked if linked in options else start)
+    value = place.selectbox(label, list(options), index, format_func=options.get, key=f"{key}_choice", **more)
+    if value == start:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = value
+    return value

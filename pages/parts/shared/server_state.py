@@ -19,10 +19,11 @@ from encoding.fits.plan import Plan, plan
 from encoding.fits.resources import Estimate, preflight
 from encoding.fits.training_data import is_complete
 from encoding.jobs import Jobs
+from encoding.jobs.experiments import Experiments
 from encoding.runs.table import open_run
 from encoding.runtime.device import choose_device
 from encoding.storage.keys import digest, stage_of
-from pages.parts.shared.access import Guarded, may_change
+from pages.parts.shared.access import Guarded, GuardedExperiments, may_change
 
 SECONDS_BETWEEN_CHECKS = 5  # of a subject's files, for changes
 SECONDS_BETWEEN_LOOKS = 30  # at which data sets and weights are here
@@ -41,6 +42,12 @@ def jobs() -> Guarded:
     if may_change():
         threading.Thread(target=_start, args=(made,), daemon=True).start()
     return Guarded(made)
+
+
+@st.cache_resource
+def experiments() -> GuardedExperiments:
+    """Experiments of this server, whose tasks run on its workers."""
+    return GuardedExperiments(Experiments(store(), jobs().carry_out))
 
 
 def _start(made: Jobs) -> None:

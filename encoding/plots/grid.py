@@ -1,0 +1,91 @@
+"""Figures of experiments: one score over two or three varied settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.plots.heatmap import CHARACTER, COLOURS, LEAST_HEIGHT, LONGEST, ROW
+from encoding.plots.look import theme
+from encoding.plots.table import attach_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+MOST_NUMBERED = 12  # columns, over all panels side by side, whose cells have their number written into them
+FACETS_PER_ROW = 3
+GAP = 0.06  # between facets, as a share of the figure
+
+
+def score_grid(table: pd.DataFrame, *, rows: str, columns: str, value: str, quantity: str, facet: str | None = None) -> go.Figure:
+    """Heatmap of a score over two settings, with a panel for each value of a third.
+
+    Parameters
+    ----------
+    table : one row for each combination that has a score: columns ``rows``, ``columns``, ``facet``, ``value`` and ``n``, the number of
+        fits that the value is a mean of. Rows and columns keep the table's order.
+    quantity : name of the value, for the colour bar.
+
+    Returns
+    -------
+    Figure
+        All panels share one colour scale; the early rows of the table are at the bottom.
+    """
+    from plotly.subplots import make_subplots
+
+    facets = [None] if facet is None else list(dict.fromkeys(table[facet]))
+    x, y = (list(dict.fromkeys(table[name])) for name in (columns, rows))
+    n_across = min(FACETS_PER_ROW, len(facets))
+    n_down = -(-len(facets) // n_across)
+    fig = make_subplots(
+        rows=n_down, cols=n_across, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=GAP / n_across,
+        vertical_spacing=min(0.2, 0.5 / n_down), subplot_titles=[str(each) for each in facets] if facet else None,
+    )  # fmt: skip
+    for number, each in enumerate(facets):
+        some = table if facet is None else table[table[facet] == each]
+        z, n = (np.full((len(y), len(x)), np.nan) for _ in range(2))
+        places = [y.index(row) for row in some[rows]], [x.index(column) for column in some[columns]]
+        z[places], n[places] = some[value].to_numpy(float), some["n"].to_numpy(float)
+        fig.add_heatmap(
+            x=[str(name) for name in x], y=[str(name) for name in y], z=z, customdata=n, coloraxis="coloraxis", xgap=1, ygap=1,
+            texttemplate="%{z:.3f}" if len(x) * n_across <= MOST_NUMBERED else None, name="" if each is None else str(each),
+            hovertemplate="%{y}<br>%{x}<br><b>%{z:.3f}</b>, %{customdata:.0f} fits<extra></extra>",
+            row=number // n_across + 1, col=number % n_across + 1,
+        )  # fmt: skip
+    theme(fig, height=n_down * (LEAST_HEIGHT + ROW * max(2, len(y))))
+    longest = min(LONGEST, max(len(str(name)) for name in y))
+    fig.update_layout(
+        margin_l=int(24 + CHARACTER * longest),
+        margin_b=40 + int(CHARACTER * min(LONGEST, max(len(str(name)) for name in x)) * (0.75 if len(x) > 4 else 0.2)),
+        coloraxis={"colorscale": COLOURS, "colorbar": {"title": {"text": quantity, "side": "right"}, "thickness": 12, "outlinewidth": 0}},
+    )
+    fig.update_xaxes(type="category", showgrid=False)
+    fig.update_yaxes(type="category", showgrid=False)
+    return attach_table(fig, table)
+
+
+def parallel_settings(table: pd.DataFrame, *, settings: Sequence[str], value: str, quantity: str) -> go.Figure:
+    """Parallel coordinates: a line for each fit through its settings to its score; dragging along an axis keeps a part of the lines.
+
+    Parameters
+    ----------
+    table : a row for each fit: the settings, as text, and ``value``.
+    """
+    import plotly.graph_objects as go
+
+    dimensions = []
+    for name in settings:
+        known = list(dict.fromkeys(table[name].astype(str)))
+        places = [known.index(each) for each in table[name].astype(str)]
+        dimensions.append({"label": name, "values": places, "tickvals": list(range(len(known))), "ticktext": known})
+    dimensions.append({"label": quantity, "values": table[value].to_numpy(float)})
+    fig = go.Figure()
+    fig.add_parcoords(
+        dimensions=dimensions, line={"color": table[value].to_numpy(float), "colorscale": COLOURS}, labelside="top", name=quantity
+    )
+    theme(fig, height=380)
+    fig.update_layout(margin={"l": 120, "r": 60, "t": 60, "b": 24})
+    return attach_table(fig, table[[*settings, value]])

@@ -1,0 +1,132 @@
+"""Choice of an experiment: a grid made of lists in the sidebar and URL, or one that was run before."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any
+
+import streamlit as st
+
+from encoding import BACKBONES, DATASETS, READOUTS
+from encoding.backbones._pooling import POOLS
+from encoding.cli.fitting import option
+from encoding.experiments import Experiment
+from encoding.experiments.experiment import ALL_LAYERS, CURATED, NO_BUDGET
+from encoding.experiments.records import Record, records
+from pages.parts.shared.access import check_weights
+from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, choose, choose_linked, feature_budget_control
+from pages.parts.shared.server_state import store
+from pages.parts.shared.text import plain
+
+START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to download, done in seconds
+COMPONENTS = ("10", "30", "50", "100", "300", "0")
+NEW = ""  # the link's value for a grid that is chosen in the sidebar
+
+
+def experiment_controls() -> Experiment | None:
+    """Choose an experiment in the sidebar and URL; None, with an error, where it cannot be read."""
+    try:
+        with st.sidebar:
+            record = _recorded()
+            return _grid() if record is None else Experiment.from_toml(record.toml)
+    except (LookupError, ValueError, argparse.ArgumentTypeError) as wrong:
+        st.error(plain(wrong))
+        return None
+
+
+def _recorded() -> Record | None:
+    """Choose an experiment that was run on this Store; None for a new grid."""
+    try:
+        known = {record.key: record for record in records(store())}
+    except OSError as wrong:
+        st.error(plain(wrong))
+        known = {}
+    linked = st.query_params.get("experiment", NEW)
+    if not known and not linked:
+        return None
+    names = {NEW: "New grid"} | {key: f"{each.title or each.labels[0]} · {len(each.labels)} fits" for key, each in known.items()}
+    return known.get(choose_linked(st.sidebar, "Experiment", "experiment", names, NEW))
+
+
+def _grid() -> Experiment:
+    """Choose the lists of a grid; a list of one value is a setting that all fits share."""
+    dataset = choose("Dataset", "dataset", list(DATASETS), START.dataset)
+    known = DATASETS[dataset].subjects()
+    if not known:
+        st.info(f"No subject of {plain(DATASETS[dataset].title)} can be opened. {plain(DATASETS[dataset].where())}")
+        st.stop()
+    chosen: dict[str, list[Any]] = {
+        "subject": _several("Subjects", "subjects", list(known), [START.subject if START.subject in known else known[0]]),
+        "backbone": _several("Networks", "backbones", list(BACKBONES), list(START_BACKBONES), new=True),
+    }
+    if any(BACKBONES[name].needs_weights for name in chosen["backbone"]):
+        weights = _several("Weights", "weight_sets", list(WEIGHTS), [WEIGHTS[0]], new=True, help="random:0 is the untrained control.")
+        chosen["weights"] = [check_weights(each) for each in weights]
+    names = list(dict.fromkeys(layer for name in chosen["backbone"] for layer in BACKBONES[name].layers(name)))
+    layers = _several(
+        "Layers", "layer_names", [CURATED, ALL_LAYERS, *names], [CURATED], new=True,
+        help="curated: each network's own list; all: every module. A name is taken of every network that has it.",
+    )  # fmt: skip
+    readouts = _several(
+        "Readouts", "readouts", list(READOUTS), [START.readout], new=True,
+        help="Parameters stand behind the name: ridge alpha=10",
+    )  # fmt: skip
+    chosen["readout"] = [_readout(text) for text in readouts]
+    components = _several(
+        "PCA components", "n_components", COMPONENTS, [str(START.n_components)], new=True, help="0 keeps all of them."
+    )  # fmt: skip
+    chosen["n_components"] = [_whole(text) for text in components]
+    title = st.text_input("Title", key="title", bind="query-params", placeholder="What is the question?")
+    with st.expander("Advanced"):
+        chosen["pool"] = _several("Pooling", "pools", [pool.example for pool in POOLS.values()], [START.pool], new=True)
+        chosen["split"] = _several(
+            "Splits", "splits", list(dict.fromkeys([DATASETS[dataset].split, *SPLITS])), [DATASETS[dataset].split], new=True
+        )
+        budget = feature_budget_control()
+        curves = st.toggle("Learning curves", key="curves", bind="query-params", help="Computed after all fits.")
+    return _experiment(dataset, chosen, layers, title=title, curves=curves, budget=budget)
+
+
+def _experiment(
+    dataset: str, chosen: dict[str, list[Any]], layers: list[str], *, title: str, curves: bool, budget: float | None
+) -> Experiment:
+    base: dict[str, Any] = {"dataset": dataset, "feature_budget": NO_BUDGET if budget is None else budget}
+    vary: dict[str, Any] = {}
+    for word in (CURATED, ALL_LAYERS):
+        if word in layers:
+            vary["layers"] = word
+            if len(layers) > 1:
+                raise ValueError(f"Layers are {word!r} or names, not both.")
+    if "layers" not in vary:
+        vary["layers"] = layers
+    for name, values in chosen.items():
+        if len(values) > 1:
+            vary[name] = values
+        elif name == "readout":
+            base |= {"readout": values[0]["name"], "options": {key: value for key, value in values[0].items() if key != "name"}}
+        else:
+            base[name] = values[0]
+    return Experiment.from_dict({"title": title, "curves": curves, "base": base, "vary": vary})
+
+
+def _several(label: str, key: str, options: Any, start: list[str], *, new: bool = False, **more: Any) -> list[str]:
+    """Choose one value or more; the page stops, saying so, where there is none."""
+    values = st.multiselect(label, options, default=start, key=key, bind="query-params", accept_new_options=new, **more)
+    if not values:
+        st.info(f"{label}: choose one or more to go on.")
+        st.stop()
+    return values
+
+
+def _readout(text: str) -> dict[str, Any]:
+    """Read ``ridge alpha=10`` as a readout's table of an experiment."""
+    name, *parameters = shlex.split(text) or [""]
+    return {"name": name} | dict(map(option, parameters))
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"PCA components must be a whole number, not {text!r}.") from None

@@ -1,0 +1,150 @@
+"""Panels of the Experiments page: a score over two or three settings, every fit as a line, and the sorted table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from encoding import FitSpec, plots
+from encoding.analysis.layer_ranking import BOTH
+from encoding.datasets._unit import Unit
+from encoding.evaluation.scores import SCORES
+from encoding.experiments import Experiment
+from encoding.experiments.views import LAYERS, ROI, averaged, rows_of, scores_of, with_networks
+from encoding.fits.score_tables import EVERY_VERTEX
+from encoding.plots.heatmap import quantity_of
+from encoding.runtime.csv import to_csv
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import choose_linked
+from pages.parts.shared.glossary import explain
+from pages.parts.shared.links import EXPLORE, explore_query
+from pages.parts.shared.text import plain
+
+NAMES = {
+    "subject": "Subject", "backbone": "Network", "weights": "Weights", "layers": "Layer", "readout": "Readout", "pool": "Pooling",
+    "n_components": "PCA components", "split": "Split", "roi": "Region", "frames": "Frames", "over_frames": "Over frames",
+    "layer_scaling": "Layer scaling", "average_repeats": "Average repeats", "hemi": "Hemisphere", "target_groups": "Fitted together",
+    "extra_subjects": "Extra subjects", "feature_budget": "Feature budget", "rois": "Regions of the fit",
+}  # fmt: skip
+PLURALS = {
+    "subject": "subjects",
+    "backbone": "networks",
+    "layers": "layers",
+    "readout": "readouts",
+    "n_components": "numbers of components",
+}
+NONE = "nothing"
+COUNTS = ("n_vertices", "n_test_stimuli")
+HOW = {
+    "grid": "Each cell is the score of one combination of the two settings, averaged over {units} and over the fits that differ in what "
+    "is not on an axis; the hover text says how many those are. A cell that is empty was not asked for, or is not finished.",
+    "lines": "Each line is a fit. It passes through its settings and ends at its score. Drag along an axis to keep a part of the lines.",
+}
+
+
+def score_controls(table: pd.DataFrame, unit: Unit) -> tuple[str, str]:
+    """Choose score and hemisphere."""
+    left, right = st.columns([3, 2])
+    known = {key: quantity_of(key) for key in scores_of(table)}
+    score = choose_linked(left, "Score", "grid_score", known, "r" if "r" in known else next(iter(known)), help=explain("r"))
+    hemis = list(dict.fromkeys(table["hemi"]))
+    hemi = right.segmented_control(
+        "Hemisphere",
+        [BOTH, *hemis] if len(hemis) > 1 else hemis,
+        key="grid_hemi",
+        bind="query-params",
+        default=BOTH if len(hemis) > 1 else hemis[0],
+        required=True,
+        help=f"both: every {unit} of the two counts once.",
+    )
+    return score, hemi
+
+
+def grid_panel(table: pd.DataFrame, settings: Sequence[str], score: str, hemi: str, unit: Unit, source: str) -> None:
+    """Show a score over any two settings, or a setting and the regions, with panels for a third."""
+    columns = st.columns(4)
+    names = {name: NAMES[name] for name in (*settings, ROI)}
+    rows = choose_linked(columns[0], "Up", "up", names, LAYERS if LAYERS in settings else next(iter(names)))
+    rest = {name: label for name, label in names.items() if name != rows} or names
+    across = choose_linked(columns[1], "Across", "across", rest, list(rest)[-1])
+    left = {NONE: NONE} | {name: label for name, label in rest.items() if name != across}
+    facet = choose_linked(columns[2], "Panels", "panels", left, NONE)
+    on_axes = [name for name in (rows, across, facet) if name != NONE]
+    roi = None if ROI in on_axes else _region(columns[3], table, "grid_roi")
+    shown = with_networks(rows_of(table, score, hemi=hemi, roi=roi), on_axes if rows != across else [])
+    values = averaged(shown, list(dict.fromkeys(on_axes)))
+    if values.empty:
+        st.info("No finished fit has this score here.")
+        return
+    figure = plots.score_grid(
+        values, rows=rows, columns=across, value="score", quantity=quantity_of(score), facet=None if facet == NONE else facet
+    )
+    alt = f"{quantity_of(score)} by {' and '.join(names[name].lower() for name in on_axes)}"
+    chart(figure, "grid", alt=alt, source=source, how=unit.fill(HOW["grid"]))
+    others = [NAMES[name].lower() for name in settings if name not in on_axes]
+    if others:
+        st.caption(f"Averaged over {', '.join(others)}: up to {values['n'].max()} fits a cell.")
+
+
+def _region(place: DeltaGenerator, table: pd.DataFrame, key: str) -> str:
+    rois = {roi: roi for roi in table[ROI]}
+    return choose_linked(place, "Region", key, rois, EVERY_VERTEX if EVERY_VERTEX in rois else next(iter(rois)))
+
+
+def fits_panel(table: pd.DataFrame, settings: Sequence[str], score: str, hemi: str, specs: dict[str, FitSpec], source: str) -> None:
+    """Show every fit in one region: a line in parallel coordinates, and a row of a sorted table with a link to Explore."""
+    roi = _region(st.columns([2, 3])[0], table, "fits_roi")
+    rows = rows_of(table, score, hemi=hemi, roi=roi)
+    rows = rows[rows["score"].notna()].sort_values("score", ascending=SCORES[score].lower_is_better)
+    if settings and len(rows) > 1:
+        figure = plots.parallel_settings(
+            rows.rename(columns=NAMES), settings=[NAMES[name] for name in settings], value="score", quantity=quantity_of(score)
+        )
+        chart(figure, "lines", alt=f"settings and {quantity_of(score)} in {roi} of every fit", source=source, how=HOW["lines"])
+    ends = [name for name in ("low", "high", "ceiling_r") if rows[name].notna().any()]
+    st.dataframe(
+        rows.assign(link=[f"{EXPLORE}?{urlencode(explore_query(specs[key]), doseq=True)}" for key in rows["key"]]),
+        hide_index=True,
+        key="fits",
+        column_order=["link", *(settings or ["backbone", "layers", "readout"]), "score", *ends, *COUNTS],
+        column_config={name: st.column_config.Column(label) for name, label in NAMES.items() if name in rows}
+        | {
+            "link": st.column_config.LinkColumn("", display_text="Open", width="small"),
+            "score": st.column_config.NumberColumn(quantity_of(score), format="%.3f"),
+            "low": st.column_config.NumberColumn("95 % from", format="%.3f"),
+            "high": st.column_config.NumberColumn("to", format="%.3f"),
+            "ceiling_r": st.column_config.NumberColumn("ceiling of r", format="%.3f"),
+            "n_vertices": st.column_config.NumberColumn("n"),
+            "n_test_stimuli": st.column_config.NumberColumn("test stimuli"),
+        },
+        alt=f"every fit's {quantity_of(score)} in {roi}, the best first",
+    )
+
+
+def take_away(experiment: Experiment, table: pd.DataFrame) -> None:
+    """Offer the long table and the experiment as files, and the command that gives the same."""
+    name = experiment.key.removeprefix("experiment-")[:8]
+    left, right = st.columns(2)
+    left.download_button("Every fit, region and score, CSV", lambda: to_csv(table), f"{name}.csv", "text/csv", on_click="ignore")
+    right.download_button("The experiment, TOML", experiment.to_toml, f"{name}.toml", "text/plain", on_click="ignore")
+    st.markdown("**The same from a shell**")
+    st.code(f"python -m encoding experiment run {name}.toml --out {name}-table.csv", language="bash")
+    with st.expander(f"{name}.toml", type="compact"):
+        st.code(experiment.to_toml(), language="toml")
+
+
+def heading(experiment: Experiment, n_cells: int) -> str:
+    """The experiment in one line of Markdown."""
+    if experiment.title:
+        return plain(experiment.title)
+    if not experiment.vary:
+        return "One fit"
+    varied = [
+        f"{values if isinstance(values, str) else len(values)} {PLURALS.get(name, f'values of {NAMES[name].lower()}')}"
+        for name, values in experiment.vary.items()
+    ]
+    return f"Which of {n_cells:,} fits predicts best, over {', '.join(varied)}?"

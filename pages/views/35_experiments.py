@@ -1,0 +1,46 @@
+"""Experiments: grids of fits."""
+
+import streamlit as st
+
+from encoding import DATASETS
+from encoding.experiments.experiment import VARIABLE
+from encoding.experiments.views import readable, varied_settings
+from pages.parts.experiments.grid_controls import experiment_controls
+from pages.parts.experiments.panels import fits_panel, grid_panel, heading, score_controls, take_away
+from pages.parts.experiments.progress import finished_fits, plan_or_explain, run_panel, table_of
+from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.server_state import settle
+from pages.parts.shared.text import plain
+
+st.header("Experiments", anchor=False)
+experiment = experiment_controls()
+if experiment is None:
+    st.stop()
+try:
+    cells = experiment.cells()
+    planned = plan_or_explain(cells)
+except (LookupError, ValueError, OSError) as wrong:
+    st.error(plain(wrong))
+    st.stop()
+question = heading(experiment, len(cells))
+st.markdown(f"{SIMULATED} {question}" if DATASETS[experiment.base.dataset].simulated else question)
+finished = finished_fits(planned)
+run_panel(experiment, cells, len(finished))
+if not finished:
+    st.stop()
+
+subject = finished[0].plan.subject
+if subject.simulated and not DATASETS[experiment.base.dataset].simulated:
+    st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
+table = readable(table_of(finished))
+settings = varied_settings(table, [name for name in VARIABLE if name in table and name != "hemi"])
+simulated = "Simulated · " if subject.simulated else ""
+source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {len(cells):,} fits"
+score, hemi = score_controls(table, subject.unit)
+grid_panel(table, settings, score, hemi, subject.unit, source)
+st.subheader("Every fit", anchor=False)
+fits_panel(table, settings, score, hemi, {each.fit_key: each.plan.spec for each in finished}, source)
+with st.expander("Take away", key="away", on_change="rerun") as away:
+    if away.open:
+        take_away(experiment, table_of(finished))
+settle("a fit is shown")

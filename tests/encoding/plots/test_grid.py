@@ -1,0 +1,43 @@
+"""Heatmaps and parallel coordinates of experiments: every number stands where its settings say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from encoding import plots
+
+VALUES = pd.DataFrame(
+    {
+        "layers": ["one", "one", "two", "two", "one"],
+        "roi": ["V1", "V2", "V1", "V2", "V1"],
+        "backbone": ["a", "a", "a", "a", "b"],
+        "score": [0.1, 0.2, 0.3, 0.4, 0.5],
+        "n": [1, 1, 2, 1, 1],
+    }
+)
+
+
+def test_cells_stand_at_their_settings_and_absent_ones_are_empty():
+    figure = plots.score_grid(VALUES[:3], rows="layers", columns="roi", value="score", quantity="mean r")
+    (heatmap,) = figure.data
+    assert list(heatmap.x) == ["V1", "V2"] and list(heatmap.y) == ["one", "two"]
+    np.testing.assert_array_equal(heatmap.z, [[0.1, 0.2], [0.3, np.nan]])
+    np.testing.assert_array_equal(heatmap.customdata, [[1, 1], [2, np.nan]])
+    pd.testing.assert_frame_equal(plots.table_of(figure), VALUES[:3])
+
+
+def test_panels_share_axes_and_colours():
+    figure = plots.score_grid(VALUES, rows="layers", columns="roi", value="score", quantity="mean r", facet="backbone")
+    first, second = figure.data
+    assert (first.name, second.name) == ("a", "b") and first.coloraxis == second.coloraxis == "coloraxis"
+    np.testing.assert_array_equal(second.z, [[0.5, np.nan], [np.nan, np.nan]])
+    assert [note.text for note in figure.layout.annotations] == ["a", "b"]
+
+
+def test_a_line_passes_through_the_settings_of_its_fit():
+    figure = plots.parallel_settings(VALUES, settings=["backbone", "layers"], value="score", quantity="mean r")
+    network, layer, score = figure.data[0].dimensions
+    assert [network.ticktext[place] for place in network["values"]] == VALUES["backbone"].tolist()
+    assert [layer.ticktext[place] for place in layer["values"]] == VALUES["layers"].tolist()
+    assert list(score["values"]) == VALUES["score"].tolist() and score.label == "mean r"

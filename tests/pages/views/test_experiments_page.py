@@ -1,0 +1,111 @@
+"""The Experiments page's own logic, without a browser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from encoding import FitSpec
+from encoding.experiments import Experiment, run_experiment
+from tests.conftest import TINY as TINY_QUARTER
+from tests.encoding.jobs.processes import until
+
+TINY = replace(TINY_QUARTER, split=FitSpec().split)
+GRID = Experiment(base=TINY, vary={"layers": "curated", "readout": ["ridge", {"name": "ridge", "alpha": 10}]}, title="Which penalty?")
+LINK = {"dataset": "tiny", "subjects": "subj01", "backbones": "tinynet", "n_components": "0"}
+
+
+@pytest.fixture
+def page(tiny, open_page):
+    """The page on the planted data set, with its own empty Store."""
+    return open_page("35_experiments", **LINK)
+
+
+def fits(page) -> pd.DataFrame:
+    """The sorted table of fits."""
+    return page.dataframe[-1].value
+
+
+def test_a_grid_is_offered_and_not_started(page):
+    page.run()
+    assert not page.exception and "2 of 2 fits are not there yet" in page.info[0].value
+    assert page.dataframe[0].value["Fit"].tolist() == ["pixels", "colour"]
+    assert not page.get("plotly_chart")
+
+
+def test_run_fills_the_table_with_the_numbers_of_the_shell(page, store, tmp_path):
+    from encoding import Store
+    from pages.parts.shared.server_state import experiments
+
+    page.query_params["readouts"] = ["ridge", "ridge alpha=10"]
+    page.query_params["title"] = "Which penalty?"
+    page.run()
+    page.button(key="run_experiment").click().run()
+    assert not page.exception
+    until(lambda: experiments().get(GRID.key).finished)
+    page.run()
+    assert not page.exception and "Which penalty?" in " ".join(each.value for each in page.markdown)
+    wanted = run_experiment(GRID, Store(tmp_path / "shell"), device="cpu").table()
+    rows = wanted[wanted["roi"] == "all"]
+    sizes, weighted = rows.groupby("key")["n_vertices"].sum(), (rows["r_mean"] * rows["n_vertices"]).groupby(rows["key"]).sum()
+    assert sorted(fits(page)["score"]) == pytest.approx(sorted(weighted / sizes))
+    assert fits(page)["score"].is_monotonic_decreasing
+    assert len(page.get("plotly_chart")) == 2 and "run_experiment" not in [button.key for button in page.button]
+
+
+def test_an_experiment_of_the_shell_opens_by_its_key(page, store):
+    run_experiment(GRID, store, device="cpu")
+    for name in list(page.query_params):
+        del page.query_params[name]
+    page.query_params["experiment"] = GRID.key
+    page.run()
+    assert not page.exception and len(fits(page)) == 4
+    assert page.query_params["experiment"] == GRID.key
+
+
+def test_any_setting_stands_on_any_axis(page, store):
+    run_experiment(GRID, store, device="cpu")
+    page.query_params.update({"readouts": ["ridge", "ridge alpha=10"], "up": "readout", "across": "layers", "grid_roi": "driven"})
+    page.run()
+    assert not page.exception
+    assert {box.label for box in page.selectbox} >= {"Up", "Across", "Panels", "Region"}
+    page.selectbox(key="panels_choice").set_value("roi").run()
+    assert not page.exception and page.query_params["panels"] == "roi" and page.query_params["up"] == "readout"
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ({"readouts": "rigde"}, "rigde"),
+        ({"readouts": "ridge alpha"}, "NAME=VALUE"),
+        ({"layer_names": "nolayer"}, "nolayer"),
+        ({"layer_names": ["curated", "pixels"]}, "not both"),
+        ({"n_components": "many"}, "whole number"),
+        ({"backbones": "tinynett"}, "tinynett"),
+        ({"splits": "half"}, "half"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_a_sentence(page, link, words):
+    page.query_params.update(link)
+    page.run()
+    assert not page.exception and words in page.error[0].value
+
+
+def test_a_fit_that_cannot_be_leaves_the_others(page, store):
+    page.query_params["readouts"] = ["ridge", "positional"]  # the planted subject has no places
+    page.run()
+    page.button(key="run_experiment").click().run()
+    from pages.parts.shared.server_state import experiments
+
+    until(lambda: all(state.finished for state in experiments().all().values()))
+    page.run()
+    assert not page.exception
+
+
+def test_a_read_only_server_starts_none(page, monkeypatch):
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    page.run()
+    assert not page.exception and "only shows" in page.info[0].value
+    assert "run_experiment" not in [button.key for button in page.button]
