@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+
+N_REMEMBERED = 64  # splits and inner folds that a process keeps: fits of one experiment have few
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Row indices of one fold: ``train`` and ``test``, sorted int64 and disjoint."""
+    """Row indices of one fold: ``train`` and ``test``, sorted int64, disjoint, read-only."""
 
     train: np.ndarray
     test: np.ndarray
@@ -30,6 +33,14 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
     ------
     ValueError where the text cannot be read or there are fewer stimuli than folds.
     """
+    groups = np.ascontiguousarray(groups)
+    return list(_folds(split, groups.tobytes(), groups.dtype.str))
+
+
+@lru_cache(N_REMEMBERED)
+def _folds(split: str, data: bytes, dtype: str) -> tuple[Fold, ...]:
+    """:func:`folds` of the groups whose bytes are ``data``; arrays are read-only, since several fits share them."""
+    groups = np.frombuffer(data, dtype)
     kind, size, seed = parse_split(split)
     stimuli, member = np.unique(groups, return_inverse=True)
     order = np.arange(len(stimuli))
@@ -47,10 +58,15 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
     result = []
     for part in parts:
         tested = np.isin(member, part)
-        result.append(Fold(train=np.flatnonzero(~tested), test=np.flatnonzero(tested)))
+        result.append(Fold(train=_read_only(np.flatnonzero(~tested)), test=_read_only(np.flatnonzero(tested))))
     if any(len(fold.train) < 2 or len(fold.test) < 2 for fold in result):
         raise ValueError(f"{split!r} leaves fewer than two training or test rows of {_counted(groups)}.")
-    return result
+    return tuple(result)
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
 
 
 def mean_of_repeats(values: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
@@ -88,12 +104,20 @@ def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
 
     Returns
     -------
-    (n_train,) int in 0 … n_folds - 1.
+    (n_train,) int in 0 … n_folds - 1; read-only.
 
     Raises
     ------
     ValueError where there are fewer different stimuli than folds.
     """
+    groups = np.ascontiguousarray(groups)
+    return _inner_folds(groups.tobytes(), groups.dtype.str, n_folds, seed)
+
+
+@lru_cache(N_REMEMBERED)
+def _inner_folds(data: bytes, dtype: str, n_folds: int, seed: int) -> np.ndarray:
+    """:func:`inner_folds` of the groups whose bytes are ``data``; read-only, since several fits share it."""
+    groups = np.frombuffer(data, dtype)
     stimuli, member = np.unique(groups, return_inverse=True)
     if len(stimuli) < n_folds:
         raise ValueError(
@@ -102,7 +126,7 @@ def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
         )
     number = np.empty(len(stimuli), int)
     number[np.random.RandomState(seed).permutation(len(stimuli))] = np.arange(len(stimuli)) * n_folds // len(stimuli)
-    return number[member]
+    return _read_only(number[member])
 
 
 def parse_split(split: str) -> tuple[str, float | int, int]:

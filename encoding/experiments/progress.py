@@ -80,7 +80,7 @@ class Run:
         self._states: dict[str, State] = dict.fromkeys(graph.tasks, "waiting")
         self._errors: dict[str, tuple[str, str]] = {}
         self._reports: dict[str, tuple[float, str, float]] = {}  # of running tasks: fraction, text, when it began
-        self._seconds: dict[str, list[float]] = {}  # stage to the durations of finished tasks
+        self._seconds: dict[str, tuple[float, int]] = {}  # stage to the seconds of its finished tasks, and their number
         self._waits_for = {key: len(task.needs) for key, task in graph.tasks.items()}
         self._needed_by: dict[str, list[str]] = {}
         for key, task in graph.tasks.items():
@@ -158,7 +158,9 @@ class Run:
                 if seconds is None and key in self._reports:
                     seconds = time.monotonic() - self._reports[key][2]
                 if seconds is not None:
-                    self._seconds.setdefault(self.graph.tasks[key].stage, []).append(seconds)
+                    stage = self.graph.tasks[key].stage
+                    total, n = self._seconds.get(stage, (0.0, 0))
+                    self._seconds[stage] = (total + seconds, n + 1)
                 self._end(key, "done")
                 for follower in self._needed_by.get(key, ()):
                     self._waits_for[follower] -= 1
@@ -200,18 +202,18 @@ class Run:
         if planned.problem is not None:
             return CellState("failed", error_kind=planned.problem[0], error=planned.problem[1])
         fit = self._states.get(planned.fit_key, "done")
-        failed = next((self._errors[key] for key in keys if key in self._errors), ("", ""))
+        failed = next((self._errors[key] for key in keys if key in self._errors), ("", "")) if self._errors else ("", "")
         if fit in ("done", "failed", "cancelled"):
             return CellState(fit, error_kind=failed[0], error=failed[1])
         for key in keys:
-            if self._states[key] == "running":
+            if key in self._reports:
                 fraction, text, _ = self._reports[key]
                 return CellState("running", self.graph.tasks[key].stage, fraction, text)
         return CellState("waiting")
 
     def _seconds_left(self) -> float | None:
         now = time.monotonic()
-        known = {stage: sum(seconds) / len(seconds) for stage, seconds in self._seconds.items()}
+        known = {stage: total / n for stage, (total, n) in self._seconds.items()}
         total = 0.0
         for key, (fraction, _, began) in self._reports.items():
             stage = self.graph.tasks[key].stage

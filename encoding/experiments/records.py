@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from encoding.storage.locks import InUse
 from encoding.storage.store import Store
 
 FOLDER = "experiments"
-WRITE_SECONDS = 0.5  # between two looks for a request to cancel, and two writes of the state
+WRITE_SECONDS = 0.5  # between two looks for a request to cancel, and two writes of the state at least
+WRITE_SHARE = 0.02  # of the time, at most, that writing the state takes
 KEY_STAGE = "experiment-"
 
 
@@ -87,7 +89,7 @@ def recording(experiment: Experiment, store: Store) -> Iterator[Recorder]:
 
 
 class Recorder:
-    """Write the state of a run to the Store twice a second, and cancel the run where that was asked for."""
+    """Write the state of a run to the Store twice a second, of a large one more rarely; cancel the run where that was asked for."""
 
     def __init__(self, experiment: Experiment, key: str, store: Store) -> None:
         self._folder, self._key, self._run = _folder(store), key, None
@@ -112,15 +114,20 @@ class Recorder:
             self._write()
 
     def _watch(self) -> None:
+        due = 0.0
         while not self._closed.wait(WRITE_SECONDS):
             with suppress(OSError):  # a full disk or a lost share must not end the experiment that it is the record of
                 if (self._folder / f"{self._key}.cancel").exists():
                     self._run.cancel()
-                self._write()
+                if (began := time.monotonic()) >= due:
+                    self._write()
+                    due = time.monotonic() + (time.monotonic() - began) / WRITE_SHARE
 
     def _write(self) -> None:
+        status = self._run.status()
+        text = json.dumps(self._about | {"status": vars(status) | {"cells": [vars(cell) for cell in status.cells]}})
         with atomic_file(self._folder / f"{self._key}.json", "w") as file:
-            json.dump(self._about | {"status": asdict(self._run.status())}, file)
+            file.write(text)
 
 
 def request_cancel(key: str, store: Store) -> bool:

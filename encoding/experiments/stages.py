@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from encoding.analysis.bootstrap import intervals_key, roi_intervals
@@ -14,10 +16,11 @@ from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
 from encoding.pipeline import extract_features, fit, reduce_features, sum_responses
-from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.progress import Cancelled, Report, silent, subprogress
 from encoding.storage.store import Store
 
 MOST_PLANS = 500  # kept by a worker between tasks
+LONGEST_TURN = 1.0  # seconds, after which no further task of a bundle is begun
 _plans: dict[str, Plans] = {}  # of this process, by folder of the Store
 
 
@@ -58,6 +61,46 @@ def run_task(task: Task, store: Store, report: Report = silent, device: str = "a
         Whatever planning or the stage raises.
     """
     execute(task, planned_here(task, store), store, report, device)
+
+
+def run_in_turn(
+    do: Callable[[Task, Store, Report, str], None], tasks: Sequence[Task], store: Store, report: Report = silent, device: str = "auto"
+) -> list[tuple[float, str, str]]:
+    """Do some tasks one after another; what fails leaves the others alone.
+
+    Parameters
+    ----------
+    do : does one task, such as :func:`run_task`.
+
+    Returns
+    -------
+    list of (float, str, str)
+        Of each task its seconds, and where it failed the type name and message of the exception, else empty. Shorter than ``tasks`` where
+        :data:`LONGEST_TURN` was over before all were begun.
+
+    Raises
+    ------
+    Cancelled
+        When requested to stop.
+    """
+    ended: list[tuple[float, str, str]] = []
+    began = last = time.monotonic()
+    for number, task in enumerate(tasks):
+        if last - began > LONGEST_TURN:
+            break
+        kind = message = ""
+        try:
+            report(number / len(tasks), "starting")
+            do(task, store, subprogress(report, number / len(tasks), (number + 1) / len(tasks)), device)
+        except Cancelled:
+            raise
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s failed", task.key)
+            kind, message = type(error).__name__, str(error)
+        now = time.monotonic()
+        ended.append((now - last, kind, message))
+        last = now
+    return ended
 
 
 def planned_here(task: Task, store: Store) -> Plan:

@@ -3,7 +3,7 @@
 A page submits a fit and comes back for its :class:`Job`; the fit itself runs in a worker process, so CUDA, its
 memory and a crash stay out of the web server. Dask does the queueing:
 
-- Without an address a scheduler and one worker per GPU (or one on the CPU) start on this machine with the first
+- Without an address a scheduler and worker processes (:func:`encoding.jobs.serve.default_workers`) start on this machine with the first
   job, reachable with this process's credentials alone, and end with this process however it ends.
 - With ``ENCODING_SCHEDULER=tls://…`` jobs go to that Dask cluster (docs/shared_server.md says how to make credentials). Scheduler, workers
   and web server run the same version of this project and see the Store under the same path. Start each worker for one fit at a time::

@@ -1,8 +1,11 @@
 """Carry out the tasks of an experiment on Dask workers.
 
-Each task is one Dask task. It is submitted when those before it are done, so the scheduler holds a few tasks a worker at any time,
-whatever the size of the experiment: cancelling is quick, a fit that somebody waits for goes before all of them by its priority, and a
-scheduler that was lost is replaced by submitting those few again. Results travel through the Store.
+A task is submitted when those before it are done, so the scheduler holds a few a worker at any time, whatever the size of the
+experiment: cancelling is quick, a fit that somebody waits for goes before all of them by its priority, and a scheduler that was lost is
+replaced by submitting those few again. Results travel through the Store.
+
+Dask takes some 5 ms of processor time for whatever it is given. Tasks that took a few milliseconds each so far therefore travel in bundles,
+of a fifth of a second of work at most; all others are a Dask task each.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import pickle
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.experiments.graph import LATE, Task
 from encoding.experiments.progress import Run
-from encoding.experiments.stages import run_task
+from encoding.experiments.stages import run_in_turn, run_task
 from encoding.jobs import scheduler as dask
 from encoding.storage.store import Store
 
@@ -31,23 +34,27 @@ if TYPE_CHECKING:
 
 PRIORITY, LATE_PRIORITY = -1, -2  # of tasks; a single fit has 0
 MOST_DEATHS = 3  # of workers under one task, after which it is not tried again
+QUEUED, QUEUED_PER_WORKER = 24, 8  # bundles that the scheduler holds
 TICK_SECONDS = 0.2
 COUNT_SECONDS = 2.0  # between two looks at how many workers there are
 RECONNECT_SECONDS = 60.0  # in which a scheduler that was lost may come back
 QUIET_SECONDS = 0.5  # in which a task that was taken back may say that it had begun
 STOP_SECONDS = 4.0  # for workers to stop when the experiment is cancelled
+BUNDLE_SECONDS, MOST_BUNDLED = 0.2, 50  # expected work of a bundle, and its tasks
+N_RECENT = 8  # tasks of a kind, of which the slowest says what the next takes
 
 
 @dataclass
 class Attempt:
-    """A task that was handed to the scheduler."""
+    """Tasks that were handed to the scheduler as one piece of work; ``returned`` is what :func:`run_in_turn` says of them."""
 
-    task: Task
+    tasks: tuple[Task, ...]
     name: str
     client: Client
     future: Future
     n_begun: int = 0
     worker: str | None = None
+    returned: Sequence[tuple[float, str, str]] = ()
     let_go: threading.Event = field(default_factory=threading.Event)
 
 
@@ -68,6 +75,7 @@ class GraphExecutor:
         self._attempts: dict[str, Attempt] = {}
         self._n_submitted: Counter[str] = Counter()
         self._n_lost: Counter[str] = Counter()
+        self._seconds: defaultdict[tuple[str, str], deque[float]] = defaultdict(partial(deque, maxlen=N_RECENT))  # by stage and readout
         self._window, self._counted = 0, -float("inf")
 
     def hear(self, message: dict[str, Any]) -> None:
@@ -93,36 +101,56 @@ class GraphExecutor:
 
     def _fill(self) -> None:
         """Submit ready tasks while the scheduler holds few of them."""
-        tasks: list[Task] = []
-        while len(self._attempts) + len(tasks) < max(1, self._window) and (task := self._run.take()) is not None:
-            tasks.append(task)
+        bundles: list[tuple[Task, ...]] = []
+        while len(self._attempts) + len(bundles) < max(1, self._window) and (bundle := self._take_bundle()):
+            bundles.append(bundle)
         try:
-            if tasks:
+            if bundles:
                 client = self._scheduler.connect()
                 self._count_workers()
-            while tasks:
-                late = tasks[0].stage in LATE
-                some = [task for task in tasks if (task.stage in LATE) == late]
+            while bundles:
+                late = bundles[0][0].stage in LATE
+                some = [bundle for bundle in bundles if (bundle[0].stage in LATE) == late]
                 self._submit(client, some, LATE_PRIORITY if late else PRIORITY)
-                tasks = [task for task in tasks if task not in some]
+                bundles = [bundle for bundle in bundles if bundle not in some]
         finally:
-            for task in tasks:  # no scheduler took them
+            for task in (task for bundle in bundles for task in bundle):  # no scheduler took them
                 self._run.put_back(task)
+
+    def _take_bundle(self) -> tuple[Task, ...]:
+        """Take the next ready task, and with it those that follow as long as all of them are quick; empty where none is ready."""
+        bundle: list[Task] = []
+        seconds = 0.0
+        while len(bundle) < MOST_BUNDLED and (task := self._run.take()) is not None:
+            seconds += self._expected_seconds(task)
+            if bundle and (seconds > BUNDLE_SECONDS or (task.stage in LATE) != (bundle[0].stage in LATE)):
+                self._run.put_back(task)
+                break
+            bundle.append(task)
+            if seconds > BUNDLE_SECONDS:
+                break
+        return tuple(bundle)
+
+    def _expected_seconds(self, task: Task) -> float:
+        """What tasks of the same stage and readout took lately; infinite before enough were measured, and for one that was lost."""
+        recent = self._seconds[task.stage, task.spec.readout]
+        return max(recent) if len(recent) == N_RECENT and not self._n_lost[task.key] else float("inf")
 
     def _count_workers(self) -> None:
         """Adapt to the number of workers, and note what is missing where there is none."""
         if time.monotonic() - self._counted >= COUNT_SECONDS:
             n_workers = max(1, self._scheduler.n_ready())
-            self._run.n_workers, self._window, self._counted = n_workers, 8 * n_workers + 24, time.monotonic()
+            self._run.n_workers, self._counted = n_workers, time.monotonic()
+            self._window = QUEUED + QUEUED_PER_WORKER * n_workers
             self._run.note = self._scheduler.missing_workers()
 
-    def _submit(self, client: Client, tasks: Sequence[Task], priority: int) -> None:
-        self._n_submitted.update(task.key for task in tasks)
-        named = {f"stage-{task.key}#{self._n_submitted[task.key]}": task for task in tasks}
-        works = {name: pickle.dumps((run_task, task)) for name, task in named.items()}
+    def _submit(self, client: Client, bundles: Sequence[tuple[Task, ...]], priority: int) -> None:
+        self._n_submitted.update(bundle[0].key for bundle in bundles)
+        named = {f"stage-{bundle[0].key}#{self._n_submitted[bundle[0].key]}": bundle for bundle in bundles}
+        works = {name: pickle.dumps((partial(run_in_turn, run_task), bundle)) for name, bundle in named.items()}
         futures = dask.submit_stages(client, works, str(self._store.root), self._store_identity, priority=priority)
-        for (name, task), future in zip(named.items(), futures, strict=True):
-            self._attempts[name] = Attempt(task, name, client, future)
+        for (name, bundle), future in zip(named.items(), futures, strict=True):
+            self._attempts[name] = Attempt(bundle, name, client, future)
             future.add_done_callback(partial(self._settled, name))
 
     def _settled(self, name: str, future: Future) -> None:
@@ -151,34 +179,51 @@ class GraphExecutor:
             attempt.n_begun, attempt.worker = attempt.n_begun + 1, message["worker"]
             if attempt.n_begun > 1 and self._is_deadly(attempt):
                 attempt.client.cancel([attempt.future], force=True)
-            self._run.report(attempt.task.key, 0.0, "starting")
+            self._run.report(attempt.tasks[0].key, 0.0, "starting")
+        elif "returned" in message:
+            attempt.returned = message["returned"]
         elif "fraction" in message:
-            self._run.report(attempt.task.key, message["fraction"], message["text"])
+            place = message["fraction"] * len(attempt.tasks)
+            number = min(int(place), len(attempt.tasks) - 1)
+            self._run.report(attempt.tasks[number].key, place - number, message["text"])
 
     def _settle(self, name: str) -> None:
         attempt = self._attempts.pop(name, None)
         if attempt is None:
             return
-        key, future = attempt.task.key, attempt.future
-        if future.status == "finished":
-            self._run.done(key)
+        if attempt.future.status == "finished":
+            for task, (seconds, kind, error) in zip(attempt.tasks, attempt.returned, strict=False):
+                self._seconds[task.stage, task.spec.readout].append(seconds)
+                if kind:
+                    self._run.fail(task.key, kind, error)
+                else:
+                    self._run.done(task.key, seconds)
+            for task in attempt.tasks[len(attempt.returned) :]:  # that would have made a bundle long
+                self._run.put_back(task)
         else:
-            try:
-                state, error, kind = dask.outcome(future, attempt.task.stage)
-            except dask.GONE:  # its client was closed
-                state, error, kind = "failed", "", "ConnectionLost"
+            self._settle_failed(attempt)
+        attempt.future.release()
+
+    def _settle_failed(self, attempt: Attempt) -> None:
+        """Take in that an attempt ended without an answer: its tasks are taken again unless that makes no sense."""
+        try:
+            state, error, kind = dask.outcome(attempt.future, attempt.tasks[0].stage)
+        except dask.GONE:  # its client was closed
+            state, error, kind = "failed", "", "ConnectionLost"
+        if kind == "WorkerDied" and attempt.n_begun:
+            self._is_deadly(attempt)
+        for task in attempt.tasks:
             if state == "failed" and kind not in ("WorkerDied", "ConnectionLost"):
-                self._run.fail(key, kind, error)
-            elif self._n_lost[key] >= MOST_DEATHS or (kind == "WorkerDied" and attempt.n_begun and self._is_deadly(attempt)):
-                self._run.fail(key, "WorkerDied", f"{MOST_DEATHS} workers died at it, perhaps out of memory.")
+                self._run.fail(task.key, kind, error)
+            elif self._n_lost[task.key] >= MOST_DEATHS:
+                self._run.fail(task.key, "WorkerDied", f"{MOST_DEATHS} workers died at it, perhaps out of memory.")
             else:  # lost with its worker or scheduler, or cancelled by somebody else who asked for the same
-                self._run.put_back(attempt.task)
-        future.release()
+                self._run.put_back(task)
 
     def _is_deadly(self, attempt: Attempt) -> bool:
-        """Note that a worker died under an attempt; returns whether too many have under its task."""
-        self._n_lost[attempt.task.key] += 1
-        return self._n_lost[attempt.task.key] >= MOST_DEATHS
+        """Note that a worker died under an attempt; returns whether Dask shall not try it again: a bundle is taken apart."""
+        self._n_lost.update(task.key for task in attempt.tasks)
+        return len(attempt.tasks) > 1 or self._n_lost[attempt.tasks[0].key] >= MOST_DEATHS
 
     def _stop(self) -> None:
         """Take back all that waits, and stop what runs, also what begins meanwhile."""

@@ -35,7 +35,8 @@ class Jobs:
     store_root : folder of the Store where jobs write their results.
     address : of a Dask scheduler; by default ``$ENCODING_SCHEDULER``. Without either, workers start on this machine with the first
         job.
-    n_workers : processes that start on this machine; by default one a GPU, else ``$ENCODING_WORKERS``, else one.
+    n_workers : processes that start on this machine; by default ``$ENCODING_WORKERS``, else as
+        :func:`encoding.jobs.serve.default_workers` says.
     """
 
     def __init__(self, store_root: str | Path, *, address: str | None = None, n_workers: int | None = None) -> None:
@@ -211,7 +212,7 @@ class Jobs:
                 self._stop(record)
             elif "line" in message:
                 record.note(message["line"])
-            elif not record.finished:
+            elif "fraction" in message and not record.finished:
                 record.advance(message["fraction"], message["text"], message["seconds"])
             self._changed.notify_all()
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.jobs.version import code_fingerprint
 from encoding.runtime.progress import Cancelled
-from encoding.runtime.threads import let_waiting_threads_sleep
+from encoding.runtime.threads import at_most_threads, let_waiting_threads_sleep
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 PROGRESS = "encoding-progress"  # topic of Dask events that says how jobs go on
 ATTEMPTS = "encoding-attempts"  # topic that says which attempts began and ended
+STAGE_THREADS = "ENCODING_STAGE_THREADS"  # variable that says how many threads a stage of an experiment may use; a job uses all
 REPORT_SECONDS = 0.2  # shortest time between two messages of one job
 WARM_UP_SECONDS = 0.5  # lets a worker register with its scheduler before the imports take the processor
 
 Task = Callable[..., Any]
-"""``task(spec, store, report, device)``: its results are in the Store, so what it returns is not kept."""
+"""``task(spec, store, report, device)``: its results are in the Store; what it may return is a short message to the submitter."""
 
 _running: dict[str, bool] = {}  # attempts in this process, and whether each was asked to stop
 _seen: set[tuple[str, str]] = set()  # folders and identities of Stores that this process saw
@@ -86,10 +87,13 @@ def run(work: bytes, store_root: str, attempt: str, submission: str | None, code
         else:
             _begin_once(attempt, submission)
             messages.report(0.0, "Starting")
-        with warnings.catch_warnings():
+        n_threads = int(os.environ.get(STAGE_THREADS, 0)) if submission is None else 0
+        with warnings.catch_warnings(), at_most_threads(n_threads):
             warnings.showwarning = lambda message, category, *_: messages.send(line=f"{category.__name__}: {message}")
             task, spec = pickle.loads(work)
-            task(spec, Store(store_root), messages.report, device())
+            returned = task(spec, Store(store_root), messages.report, device())
+            if returned is not None:
+                messages.send(returned=returned)
     except (Cancelled, WorkerDied):
         raise
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -58,6 +59,9 @@ def option(default: Any, help: str, search: Range | Choice | None = None, label:
 O = TypeVar("O", bound=Options)  # noqa: E741
 
 
+_type_hints = functools.cache(typing.get_type_hints)
+
+
 def search_space(kind: type[Options]) -> dict[str, Range | Choice]:
     """Search ranges of the parameters that a search may vary, by name."""
     return {field.name: field.metadata["search"] for field in dataclasses.fields(kind) if field.metadata["search"] is not None}
@@ -69,7 +73,7 @@ def read_options(readout: str, kind: type[O], values: Mapping[str, Any]) -> O:
     for name in values:
         if name not in known:
             raise BadOption(unknown(f"parameter of {readout}", name, known) if known else f"{readout} has no parameters, so no {name!r}.")
-    kinds = typing.get_type_hints(kind)
+    kinds = _type_hints(kind)
     read = {}
     for name, value in values.items():  # as the fields' types, so that equal parameters are equal however they were written: 10 is 10.0
         for each in typing.get_args(kinds[name]) if isinstance(kinds[name], types.UnionType) else (kinds[name],):

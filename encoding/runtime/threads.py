@@ -28,6 +28,25 @@ def let_waiting_threads_sleep() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+@contextmanager
+def at_most_threads(n_threads: int) -> Iterator[None]:
+    """Within the block torch and BLAS compute in at most so many threads; 0 changes nothing. Not for overlapping blocks of one process."""
+    if n_threads:
+        import torch
+
+        before = torch.get_num_threads()
+    if not n_threads or n_threads >= before:
+        yield
+        return
+    torch.set_num_threads(n_threads)
+    blas = min([n_threads, *(library.num_threads for library in _libraries().select(user_api="blas").lib_controllers)])
+    try:
+        with _libraries().limit(limits=blas, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def map_in_threads(work: Callable[[T], None], pieces: Iterable[T], *, device: str) -> None:
     """Call ``work`` on every piece, in parallel with one core each on the CPU, one after another on a GPU.
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from encoding import Store, fit
-from encoding.experiments import Experiment, run_experiment
+from encoding.experiments import Experiment, run_experiment, stages
 from encoding.experiments import run as run_module
 from encoding.experiments.graph import LATE, STAGES, compile_graph
 from encoding.experiments.progress import Run
 from encoding.experiments.records import AlreadyRunning, find_record, recording, records, request_cancel
 from encoding.experiments.run import run_serially
-from encoding.experiments.stages import OtherInputs, difference, run_task
+from encoding.experiments.stages import OtherInputs, difference, run_in_turn, run_task
+from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY
 from tests.encoding.experiments.conftest import GRID
@@ -255,6 +256,40 @@ def test_a_worker_names_what_it_sees_otherwise(lab, store):
         assert f"sees other {name} than" in difference(replace(task, inputs=tuple(inputs)), plan, store)
     with pytest.raises(OtherInputs, match="gives moments another key"):
         run_task(replace(task, key="moments-of-something-else"), store)
+
+
+def test_a_bundle_goes_on_after_a_failure_and_ends_when_it_has_taken_long(lab, store, monkeypatch):
+    tasks = list(compile_graph(SMALL.cells(), store).tasks.values())[:3]
+    heard, told = [], []
+
+    def do(task, store, report, device):
+        heard.append(task)
+        report(0.5, "half")
+        if task == tasks[1]:
+            raise MemoryError("It needs 9,999 GB.")
+
+    ended = run_in_turn(do, tasks, store, lambda fraction, text: told.append(fraction))
+    assert [kind_and_message for _, *kind_and_message in ended] == [["", ""], ["MemoryError", "It needs 9,999 GB."], ["", ""]]
+    assert heard == tasks and told == pytest.approx([0, 1 / 6, 1 / 3, 1 / 2, 2 / 3, 5 / 6]) and min(seconds for seconds, *_ in ended) >= 0
+    monkeypatch.setattr(stages, "LONGEST_TURN", -1.0)
+    assert len(run_in_turn(do, tasks, store)) == 0
+    clock = iter([0.0, 0.4, 1.2, 1.3])
+    monkeypatch.setattr(stages, "LONGEST_TURN", 1.0)
+    monkeypatch.setattr(stages.time, "monotonic", lambda: next(clock))
+    assert [seconds for seconds, *_ in run_in_turn(do, tasks, store)] == pytest.approx([0.4, 0.8])
+
+
+def test_a_bundle_stops_where_it_is_cancelled(lab, store):
+    tasks = list(compile_graph(SMALL.cells(), store).tasks.values())[:3]
+
+    def stop(fraction, text):
+        if fraction > 0.3:
+            raise Cancelled
+
+    done = []
+    with pytest.raises(Cancelled):
+        run_in_turn(lambda task, *rest: done.append(task), tasks, store, stop)
+    assert done == tasks[:1]
 
 
 def test_a_worker_opens_data_again_that_changed_since_its_last_task(lab, store):

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
+from distributed import CancelledError
 from PIL import Image
 
 from encoding import FitSpec, Store
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.graph import Task, compile_graph
 from encoding.experiments.progress import Run
-from encoding.jobs import Jobs, graph_executor, scheduler
-from encoding.jobs.graph_executor import GraphExecutor
+from encoding.jobs import Jobs, graph_executor, scheduler, serve, worker
+from encoding.jobs.graph_executor import Attempt, GraphExecutor
+from encoding.jobs.serve import default_workers, worker_environments
+from encoding.jobs.version import code_fingerprint
 from tests.encoding.jobs import processes
 from tests.encoding.jobs.processes import dask_cluster
 
@@ -78,6 +84,7 @@ def empty(request):
     """Every test begins with an empty Store where it shares the workers."""
     if "jobs" in request.fixturenames:
         store = request.getfixturevalue("jobs")._store
+        (store.root / "died").unlink(missing_ok=True)
         for key in store.keys():  # noqa: SIM118 - a Store is no dict
             store.remove(key)
 
@@ -90,6 +97,49 @@ def test_two_workers_give_the_table_of_one_process_bit_for_bit(jobs, expected, m
     assert runs[0].n_workers == 2 and runs[0].finished
     assert len([key for key in jobs._store.keys() if key.startswith("features-")]) == 1  # noqa: SIM118 - both subjects saw the same images
     assert priorities == {graph_executor.PRIORITY, graph_executor.LATE_PRIORITY} and max(priorities) < 0  # a single fit has 0
+
+
+@pytest.fixture
+def bundled(monkeypatch):
+    """Tasks travel in bundles from the second of a stage on; the numbers of tasks that were handed over at once."""
+    sizes, submit = [], GraphExecutor._submit
+    for name, value in (("N_RECENT", 1), ("BUNDLE_SECONDS", 600.0), ("QUEUED", 1), ("QUEUED_PER_WORKER", 1)):
+        monkeypatch.setattr(graph_executor, name, value)
+
+    def counted(self, client, bundles, priority):
+        sizes.extend(map(len, bundles))
+        submit(self, client, bundles, priority)
+
+    monkeypatch.setattr(GraphExecutor, "_submit", counted)
+    return sizes
+
+
+def test_quick_tasks_travel_in_bundles_with_the_same_table(jobs, tmp_path, bundled):
+    grid = replace(GRID, vary={**GRID.vary, "readout": [{"name": "ridge", "alpha": float(alpha)} for alpha in range(1, 9)]})
+    result = run_experiment(grid, jobs._store, executor=jobs.carry_out)
+    assert table_of(result).equals(table_of(run_experiment(grid, Store(tmp_path / "serial"), device="cpu")))
+    assert max(bundled) > 1 and sum(bundled) >= 2 * len(grid.specs()) > len(bundled)
+
+
+def test_a_bundle_holds_quick_tasks_only_and_none_that_was_lost(data, tmp_path):
+    grid = replace(GRID, vary={**GRID.vary, "readout": [{"name": "ridge", "alpha": float(alpha)} for alpha in range(1, 40)]})
+    run = Run(compile_graph(grid.cells(), Store(tmp_path)))
+    executor = GraphExecutor(None, run, Store(tmp_path))
+    assert [task.stage for task in executor._take_bundle()] == ["features"]
+    while run.status().n_ended < 7:  # features, components and moments of two subjects
+        for task in executor._take_bundle() or [each for each in run.graph.tasks.values() if each.stage != "fit"]:
+            run.done(task.key, 1.0)
+    fits = [task for task in run.graph.tasks.values() if task.stage == "fit"]
+    assert len(executor._take_bundle()) == 1, "nothing was measured"
+    for seconds, expected in ((0.0102, 19), (0.0001, graph_executor.MOST_BUNDLED), (0.15, 1), (1.0, 1)):
+        executor._seconds["fit", "ridge"].extend([seconds] * graph_executor.N_RECENT)
+        bundle = executor._take_bundle()
+        assert len(bundle) == expected and {task.stage for task in bundle} == {"fit"}
+        for task in bundle:
+            run.put_back(task)
+    executor._seconds["fit", "ridge"].extend([0.0001] * graph_executor.N_RECENT)
+    executor._n_lost[fits[3].key] = 1
+    assert fits[3] not in executor._take_bundle()
 
 
 def slow_fits(task: Task, store: Store, report, device) -> None:
@@ -263,22 +313,45 @@ def test_messages_of_other_work_are_not_taken_in(data, tmp_path):
 
 @pytest.mark.parametrize("wanted", ["0", "two", "-1"])
 def test_a_number_of_workers_that_makes_no_sense_is_refused(monkeypatch, wanted):
-    from encoding.jobs.serve import worker_environments
-
     monkeypatch.setenv("ENCODING_WORKERS", wanted)
     with pytest.raises(ValueError, match=f"not '{wanted}'"):
         worker_environments()
 
 
-def test_workers_share_the_cores(monkeypatch):
-    from encoding.jobs import worker
-    from encoding.jobs.serve import worker_environments
+@pytest.mark.parametrize(
+    ("n_gpus", "n_cores", "gigabytes", "expected"),
+    [(0, 1, 4, 1), (0, 2, 64, 1), (0, 7, 64, 1), (0, 8, 64, 2), (0, 64, 20, 3), (0, 64, 1, 1), (1, 64, 64, 1), (8, 4, 10, 8)],
+)
+def test_there_are_as_many_workers_as_gpus_else_as_cores_and_memory_allow(n_gpus, n_cores, gigabytes, expected):
+    assert default_workers(n_gpus, n_cores, 1e9 * gigabytes) == expected
 
-    monkeypatch.setattr(worker, "gpus", lambda: [])
+
+def test_workers_take_the_gpus_in_turn_and_the_variable_says_how_many(monkeypatch):
     monkeypatch.setenv("ENCODING_WORKERS", "3")
+    monkeypatch.setattr(worker, "gpus", lambda: [])
     assert worker_environments() == [{}] * 3
     monkeypatch.setattr(worker, "gpus", lambda: ["GPU-a", "GPU-b"])
-    assert worker_environments() == [{"CUDA_VISIBLE_DEVICES": "GPU-a"}, {"CUDA_VISIBLE_DEVICES": "GPU-b"}]
+    assert [part["CUDA_VISIBLE_DEVICES"] for part in worker_environments()] == ["GPU-a", "GPU-b", "GPU-a"]
+    monkeypatch.delenv("ENCODING_WORKERS")
+    assert [part["CUDA_VISIBLE_DEVICES"] for part in worker_environments()] == ["GPU-a", "GPU-b"]
+    monkeypatch.setattr(worker, "gpus", lambda: [])
+    monkeypatch.setattr(serve, "default_workers", lambda *about: 2)
+    assert worker_environments() == [{}] * 2
+
+
+def test_stages_share_the_cores_and_a_job_takes_all(tmp_path, monkeypatch):
+    variables = serve.thread_variables({}, 4, 16)
+    assert variables["OMP_NUM_THREADS"] == variables["MKL_NUM_THREADS"] == "16" and variables[worker.STAGE_THREADS] == "4"
+    given = serve.thread_variables({"OMP_NUM_THREADS": "1"}, 4, 16)
+    assert given["OMP_NUM_THREADS"] == "1" and worker.STAGE_THREADS not in given
+    limits, store = [], Store(tmp_path)
+    monkeypatch.setattr(worker, "Messages", lambda attempt: SimpleNamespace(send=lambda **about: None, report=lambda *about: None))
+    monkeypatch.setattr(worker, "_begin_once", lambda *about: None)
+    monkeypatch.setattr(worker, "at_most_threads", lambda n: limits.append(n) or nullcontext())
+    monkeypatch.setenv(worker.STAGE_THREADS, "4")
+    for submission in (None, "a job"):
+        worker.run(pickle.dumps((print, None)), str(tmp_path), "attempt", submission, code_fingerprint(), store.identity())
+    assert limits == [4, 0]
 
 
 def test_a_worker_that_dies_loses_only_its_task(jobs, expected, monkeypatch):
@@ -295,3 +368,22 @@ def test_a_task_that_kills_its_workers_fails_alone(jobs, monkeypatch):
     failed = [(cell.cell.label, state.error_kind) for cell, state in zip(result.cells, result.status.cells, strict=True) if state.error]
     assert failed == [("ann · ols", "WorkerDied")]
     assert result.status.count("done") == len(GRID.specs()) - 1
+
+
+def test_a_bundle_whose_worker_dies_is_taken_apart(data, tmp_path):
+    run = Run(compile_graph(GRID.cells(), Store(tmp_path)))
+    executor, cancelled = GraphExecutor(None, run, Store(tmp_path)), []
+    client = SimpleNamespace(cancel=lambda futures, force: cancelled.extend(futures))
+    future = SimpleNamespace(status="cancelled", exception=lambda timeout: CancelledError(), release=lambda: None)
+    tasks = [task for task in run.graph.tasks.values() if not task.needs]
+    tasks += [replace(tasks[0], key=key) for key in run.graph.tasks if key != tasks[0].key][:1]
+    while run.take() is not None:
+        pass
+    executor._attempts["one#1"] = Attempt(tuple(tasks), "one#1", client, future)
+    for _ in range(2):
+        executor._message({"attempt": "one#1", "worker": "tcp://…", "begun": True})
+    assert cancelled == [future]
+    executor._settle("one#1")
+    for stage in {task.stage for task in tasks}:
+        executor._seconds[stage, "ridge"].extend([0.001] * graph_executor.N_RECENT)
+    assert [len(executor._take_bundle()) for _ in range(3)] == [1, 1, 0]

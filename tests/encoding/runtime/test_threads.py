@@ -11,7 +11,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from encoding.runtime.threads import map_in_threads
+from encoding.runtime.threads import at_most_threads, map_in_threads
 from tests import PROJECT
 
 
@@ -58,6 +58,21 @@ def test_what_a_piece_raises_is_raised_and_limits_are_lifted():
     with pytest.raises(ZeroDivisionError):
         map_in_threads(fail, range(2), device="cpu")
     assert limits() == before
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(0, 3), (2, 2), (9, 3)])
+def test_a_block_may_use_fewer_threads_but_not_more(wanted, expected):
+    cores = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        before = limits()
+        with pytest.raises(ZeroDivisionError), at_most_threads(wanted):
+            assert torch.get_num_threads() == expected
+            assert limits() == [(path, min(n, expected)) for path, n in before]
+            raise ZeroDivisionError
+        assert (torch.get_num_threads(), limits()) == (3, before)
+    finally:
+        torch.set_num_threads(cores)
 
 
 def test_pieces_compute_on_one_core_each():
