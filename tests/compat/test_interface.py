@@ -46,7 +46,7 @@ def url_parameters(folder: Path = PROJECT / "pages") -> set[str]:
                 keys += [keywords.get("key")] if "bind" in keywords else []
                 function = ast.unparse(node.func)
                 keys += node.args[:1] if function in ("st.query_params.get", "st.query_params.get_all") else []
-                keys += node.args[1:2] if function == "_choose" else []
+                keys += node.args[1:2] if function == "choose" else []
             elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "st.query_params":
                 keys.append(node.slice)
             names |= {key.value for key in keys if isinstance(key, ast.Constant)}
