@@ -13,7 +13,7 @@ HARMFUL = {
     "harm.png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x06\x00\x00\x00" + b"\x00" * 64,
     "cut.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\x00" * 40,
 }
-PAGES = ("explore", "data", "layers", "compare", "predict", "weights", "learn", "cache")
+PAGES = ("explore", "data", "layers", "experiments", "compare", "predict", "weights", "learn", "cache")
 
 pytestmark = pytest.mark.slow
 

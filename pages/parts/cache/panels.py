@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -12,12 +12,13 @@ from encoding.runs.archive import MAX_FILE_BYTES
 from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed
 from encoding.storage.inventory import IRREPLACEABLE, STAGES, StoreEntry, by_stage, check, chosen, entries, last_check, prune
 from encoding.jobs import Job
+from encoding.jobs.experiments import ExperimentState
 from encoding.runs.table import short_name
 from encoding.runs.exchange_models import export_refusal
 from encoding.runs.manifest import BadExchange
 from pages.parts.shared.access import may_change
 from pages.parts.shared.server_state import forget_opened_runs, opened_run
-from pages.parts.shared.server_state import jobs, store
+from pages.parts.shared.server_state import experiments, jobs, store
 from pages.parts.shared.links import view
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, job_title, standing
 from pages.parts.shared.runs_table import runs_table
@@ -30,26 +31,30 @@ BADGES = {"queued": "gray", "running": "blue", "done": "green", "failed": "red",
 
 def jobs_panel() -> None:
     """List every job of this server, waiting and running ones first."""
-    known = jobs().all()
-    if not known:
-        st.info("Nothing was asked for since this server started. Fits, sweeps and searches that are started on any page appear here.")
+    known, grids = jobs().all(), experiments().all()
+    if not known and not grids:
+        st.info("Nothing was asked for since this server started. Fits, experiments and searches that are started on any page appear here.")
         return
-    if any(not job.finished for job in known):
+    if any(not job.finished for job in known) or any(not state.finished for state in grids.values()):
         _watch()
     else:
-        _list(known)
+        _list(known, grids)
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _watch() -> None:
     """The list as it changes; the page runs again when nothing is under way any more."""
-    known = jobs().all()
-    if all(job.finished for job in known):
+    known, grids = jobs().all(), experiments().all()
+    if all(job.finished for job in known) and all(state.finished for state in grids.values()):
         st.rerun()
-    _list(known)
+    _list(known, grids)
 
 
-def _list(known: Sequence[Job]) -> None:
+def _list(known: Sequence[Job], grids: Mapping[str, ExperimentState]) -> None:
+    for key, state in reversed(grids.items()):
+        _experiment_row(key, state)
+    if not known:
+        return
     order = {"running": 0, "queued": 1}
     under_way = sorted((job for job in known if not job.finished), key=lambda job: (order[job.state], job.position or 0))
     ended = [job for job in reversed(known) if job.finished]
@@ -59,6 +64,25 @@ def _list(known: Sequence[Job]) -> None:
         _row(job)
     for job in ended[:MOST_SHOWN]:
         _row(job)
+
+
+def _experiment_row(key: str, state: ExperimentState) -> None:
+    counts = {name: 0 if state.status is None else state.status.count(name) for name in ("running", "waiting", "done", "failed", "cancelled")}
+    how = "running" if not state.finished else "failed" if state.error or counts["failed"] else "cancelled" if counts["cancelled"] else "done"
+    with st.container(border=True, gap="xsmall"):
+        what, act = st.columns([6, 1], vertical_alignment="center")
+        title = plain(state.title or (state.labels[0] if state.labels else key))
+        what.markdown(f":{BADGES[how]}-badge[{how}] **Experiment: {title}**")
+        text = ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or plain(state.text)
+        if state.finished:
+            what.caption(text)
+        else:
+            what.progress(0.0 if state.status is None else state.status.n_ended / max(1, state.status.n_tasks), text)
+            if may_change():
+                act.button("Cancel", key=f"cancel_{key}", on_click=experiments().cancel, args=(key,), width="stretch")
+        if state.error:
+            what.error(plain(state.error))
+        what.page_link(view("experiments"), label="Open", query_params={"experiment": key})
 
 
 def _row(job: Job) -> None:

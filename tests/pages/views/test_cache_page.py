@@ -14,12 +14,15 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import READOUTS, fit
 from encoding.analysis.hyperparameter_search import SearchRequest, search
+from encoding.experiments import Experiment
+from encoding.experiments.run import run_serially
 from encoding.jobs import Job
 from encoding.jobs.jobs import Jobs
 from encoding.runs.exchange import import_, packed
 from encoding.storage.inventory import by_stage, check, chosen, entries, last_check, prune
 from tests.conftest import TINY
 from tests.encoding.analysis.searched_readouts import SIGNED, Signed
+from tests.encoding.jobs.processes import until
 from tests.jobs_work import count, fail
 
 NOTHING = {
@@ -41,6 +44,7 @@ def job(key, state, **more):
 class Known:
     """Jobs in every state; what is done to them is remembered."""
 
+    carry_out = staticmethod(run_serially)
     jobs: list[Job] = []
     done: list[tuple[str, str]] = []
 
@@ -117,6 +121,18 @@ def test_a_read_only_server_shows_everything_and_changes_nothing(page, fitted, m
         button for button in page.button if str(button.key).startswith(("cancel", "retry", "verify", "prune"))
     ]
     assert "nothing can be imported" in said(page) and not page.get("file_uploader") and page.dataframe
+
+
+def test_experiments_stand_among_the_jobs_with_a_link(page, store):
+    from pages.parts.shared.server_state import experiments
+
+    page.run()
+    key = experiments().start(Experiment(base=replace(TINY, hemi="lh"), vary={"layers": "curated"}, title="Which *layer*?"))
+    until(lambda: experiments().get(key).finished)
+    page.run()
+    assert not page.exception and "Experiment: Which *layer*?" in said(page) and "2 done" in said(page)
+    (link,) = page.main.get("page_link")
+    assert link.proto.page == "experiments" and link.proto.query_string == f"experiment={key}"
 
 
 def test_a_title_is_text_that_markdown_leaves_alone():
