@@ -113,12 +113,15 @@ def _fit_fold(plan: Plan, fold: Fold, store: Store, report: Report, device: str)
     return arrays
 
 
-def extract_features(plan: Plan, store: Store, report: Report, device: str, *, of_dataset: bool = True, sketches: bool = True) -> None:
+def extract_features(
+    plan: Plan, store: Store, report: Report, device: str, *, of_dataset: bool = True, sketches: bool = True, shard: int | None = None
+) -> None:
     """Stage 1: store the features of every layer of the plan, extracted in one pass of its stimuli through the backbone.
 
     Of layers that are too large to store (:attr:`Plan.reduced_layers`) a sketch is stored, unless ``sketches`` is false, from which
     :func:`encoding.fits.passes.reduce_in_pass` goes on. ``of_dataset`` is false for new stimuli, which no data set holds: then nothing
-    is compared with the data set before storing.
+    is compared with the data set before storing. ``shard`` extracts only this one of
+    :func:`encoding.features.extraction.extraction_shards`, for a later call that joins all.
 
     Raises
     ------
@@ -137,6 +140,7 @@ def extract_features(plan: Plan, store: Store, report: Report, device: str, *, o
         report=report,
         made_from=plan.made_from(device=device),
         check=lambda: plan.check_unchanged(store) if of_dataset else None,
+        shard=None if shard is None else features.extraction_shards(plan.stimuli)[shard],
     )
 
 

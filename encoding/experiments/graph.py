@@ -13,7 +13,9 @@ from encoding.backbones import NotInstalled, NoWeights
 from encoding.datasets import BadData
 from encoding.experiments.experiment import Cell
 from encoding.experiments.plans import Plans
-from encoding.fits.passes import sketch_keys
+from encoding.features.extraction import extraction_shards
+from encoding.features.reduction import sum_shards
+from encoding.fits.passes import layers_of_passes, sketch_keys
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
@@ -37,12 +39,14 @@ class Task:
 
     Attributes
     ----------
-    key : of the result in the Store; for features, a digest of the keys of all layers that one pass extracts.
+    key : of the result in the Store; for features, a digest of the keys of all layers that one pass extracts; for a shard, a digest of
+        the key of the whole and its number.
     stage : one of :data:`STAGES`.
     spec : the fit whose plan the stage is of. Of features it has the layers of all cells.
     needs : keys of the tasks that come before.
     fold : number of the fold; 0 where the stage is of all.
     hemi : hemisphere of the moments; else empty.
+    shard : number of the shard of stimuli of which features are extracted or layers summed; None for the task that joins the shards.
     inputs : names and fingerprints of the data and weights that the task reads, as :func:`inputs_of` gives them.
     """
 
@@ -52,6 +56,7 @@ class Task:
     needs: tuple[str, ...] = ()
     fold: int = 0
     hemi: str = ""
+    shard: int | None = None
     inputs: tuple[tuple[str, str], ...] = ()
 
 
@@ -175,6 +180,11 @@ def extraction_key(plan: Plan) -> str:
     return digest("extract", 1, features=sorted(pass_keys(plan).values()))
 
 
+def shard_task_key(key: str, shard: int | None) -> str:
+    """Key of the task of a shard of the work of the task ``key``, which joins them; ``key`` itself where ``shard`` is None."""
+    return key if shard is None else digest("shard_task", 1, of=key, shard=shard)
+
+
 def reduction_key(plan: Plan, fold: int) -> str:
     """Key of the task that fits the components of a plan's layers: that of the result where it is one."""
     keys = [plan.components_key(plan.folds[fold], layers) for layers in plan.spaces]
@@ -187,8 +197,9 @@ class _Builder:
 
     store: Store
     tasks: dict[str, Task] = field(default_factory=dict)
-    extractions: dict[tuple[str, ...], Task] = field(default_factory=dict)
+    extractions: dict[tuple[str, ...], tuple[Task, int]] = field(default_factory=dict)  # with the number of shards
     reduced: dict[tuple[str, ...], dict[str, Plan]] = field(default_factory=dict)  # layers that one more pass reduces, each by itself
+    passes: dict[str, list[list[str]]] = field(default_factory=dict)  # layers that are reduced together
     sums: dict[str, str] = field(default_factory=dict)  # moments over all training rows to the key of those by inner fold
 
     def note_features(self, plans: Sequence[Plan]) -> None:
@@ -209,9 +220,8 @@ class _Builder:
             if missing:
                 spec = replace(first[group].spec, layers=tuple(missing), extra_subjects=())
                 key = digest("extract", 1, features=sorted(missing.values()))
-                self.extractions[group] = Task(
-                    key=key, stage="features", spec=spec, inputs=inputs_of(replace(first[group], extra_subjects=()))
-                )
+                task = Task(key=key, stage="features", spec=spec, inputs=inputs_of(replace(first[group], extra_subjects=())))
+                self.extractions[group] = task, len(extraction_shards(first[group].stimuli))
 
     def add_fit(self, plan: Plan) -> None:
         """Add the task of a fit, and of the stages before it."""
@@ -265,9 +275,16 @@ class _Builder:
         self.tasks.setdefault(task.key, task)
         return task.key
 
+    def _add_sharded(self, task: Task, n_shards: int) -> str:
+        """Add a task and before it, where there are several, those of its shards."""
+        if task.key in self.tasks:
+            return task.key
+        parts = [replace(task, key=shard_task_key(task.key, shard), shard=shard) for shard in range(n_shards if n_shards > 1 else 0)]
+        return self._add(replace(task, needs=(*task.needs, *map(self._add, parts))))
+
     def _features(self, plan: Plan) -> list[str]:
-        task = self.extractions.get(features_group(plan))
-        return [] if task is None else [self._add(task)]
+        found = self.extractions.get(features_group(plan))
+        return [] if found is None else [self._add_sharded(*found)]
 
     def _components(self, plan: Plan, fold: int, layers: tuple[str, ...]) -> list[str]:
         """The key of the task of one PCA; empty where it is stored."""
@@ -275,23 +292,32 @@ class _Builder:
         if key in self.store:
             return []
         spec = replace(plan.spec, layers=layers, extra_subjects=())
-        own = replace(plan, extra_subjects=())
-        if len(layers) == 1 and plan.is_reduced(layers):
-            key, spec = self._joint_reduction(plan, fold, key, spec)
-        return [
-            self._add(Task(key=key, stage="components", spec=spec, needs=tuple(self._features(plan)), fold=fold, inputs=inputs_of(own)))
-        ]
+        own, n_shards = replace(plan, extra_subjects=()), 1
+        if plan.is_reduced(layers):
+            n_shards = len(sum_shards(len(plan.folds[fold].train), plan.n_frames))
+            key, spec = self._joint_reduction(plan, fold, key, spec) if len(layers) == 1 else (key, spec)
+        task = Task(key=key, stage="components", spec=spec, needs=tuple(self._features(plan)), fold=fold, inputs=inputs_of(own))
+        return [self._add_sharded(task, n_shards)]
 
     def _joint_reduction(self, plan: Plan, fold: int, key: str, spec: FitSpec) -> tuple[str, FitSpec]:
-        """Key and spec of the task that reduces a layer together with all others of its group that are missing, in one more pass."""
+        """Key and spec of the task that reduces a layer together with others of its group that are missing, as many as one pass holds."""
         alike = self.reduced[_reduction_group(plan)]
         every = {layer: owner.components_key(owner.folds[fold], (layer,)) for layer, owner in alike.items()}
         missing = {layer: each for layer, each in every.items() if each not in self.store}
-        if len(missing) < 2:
+        together = next(some for some in self._passes(plan, fold, missing) if spec.layers[0] in some)
+        if len(together) < 2:
             return key, spec
+        missing = {layer: missing[layer] for layer in together}
         apart = next(name for name, readout in READOUTS.items() if readout.by_layer)
         joint = replace(spec, layers=tuple(missing), readout=apart, options=())
         return digest("reduce", 1, components=sorted(missing.values())), joint
+
+    def _passes(self, plan: Plan, fold: int, missing: Mapping[str, str]) -> list[list[str]]:
+        """Layers of the components ``missing`` in groups that one pass reduces."""
+        name = "\n".join(missing.values())
+        if name not in self.passes:
+            self.passes[name] = layers_of_passes(plan, plan.folds[fold], tuple(missing), self.store)
+        return self.passes[name]
 
     def _moments(self, plan: Plan, fold: int, hemi: str, components: Sequence[str]) -> list[str]:
         """The key of the task of the moments of a fold and hemisphere; empty where they are stored."""

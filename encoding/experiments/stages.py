@@ -6,11 +6,10 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from encoding.analysis.bootstrap import intervals_key, roi_intervals
 from encoding.analysis.learning_curve import curve_key, learning_curve
-from encoding.experiments.graph import Task, extraction_key, inputs_of, reduction_key
+from encoding.experiments.graph import Task, extraction_key, inputs_of, reduction_key, shard_task_key
 from encoding.experiments.plans import Plans
 from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import Plan
@@ -32,10 +31,9 @@ def execute(task: Task, plan: Plan, store: Store, report: Report = silent, devic
     """Do a task, whose result is then in the Store; where it is there already, nothing is computed."""
     match task.stage:
         case "features":
-            extract_features(plan, store, report, device)
-            alone = [replace(plan, spec=replace(plan.spec, layers=(layer,))) for layer in plan.reduced_layers]
-            for fold in plan.folds if alone else ():  # layers too large to store, all in one second pass
-                reduce_in_pass(alone, fold, store, report, device)
+            extract_features(plan, store, report, device, shard=task.shard)
+        case "components" if task.shard is not None:
+            reduce_in_pass([plan], plan.folds[task.fold], store, report, device, shard=task.shard)
         case "components":
             reduce_features(plan, plan.folds[task.fold], store, report, device)
         case "moments":
@@ -143,9 +141,9 @@ def _key_of(task: Task, plan: Plan, store: Store) -> str:
     """Key of a task, computed from a plan made here."""
     match task.stage:
         case "features":
-            return extraction_key(plan)
+            return shard_task_key(extraction_key(plan), task.shard)
         case "components":
-            return reduction_key(plan, task.fold)
+            return shard_task_key(reduction_key(plan, task.fold), task.shard)
         case "moments":
             return plan.moments_key(plan.folds[task.fold], task.hemi)
         case "fit":

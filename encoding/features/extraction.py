@@ -2,6 +2,9 @@
 
 Images are decoded and resized by threads while the network works on those before them, and rows are written
 behind it. They go straight to disk, so memory holds a few batches whatever the size of a layer or a data set.
+
+A large set of stimuli passes in shards (:func:`shards`), the same ones in every process: what a shard gives is stored by itself until
+all are joined, so several workers can take them, and an extraction that was killed goes on after the last whole one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from itertools import islice
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +26,7 @@ import numpy as np
 
 from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames, pool_for_key
-from encoding.datasets import Stimuli
+from encoding.datasets import Chosen, Stimuli
 from encoding.features.sketch import N_GROUPS, N_NONZEROS, SKETCH_VERSION, sketch
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
@@ -37,6 +42,7 @@ BATCH_PIXELS = {"cpu": 32 * 224 * 224, "cuda": 256 * 224 * 224}  # pixels in one
 BATCH_BYTES = 256 * 2**20  # of wanted activations at a time
 AHEAD = 64  # images prepared before the network asks for them
 SPARE_BYTES = 64 * 2**20  # left free on the disk
+SHARD_IMAGES = 512  # images, or frames of clips, that pass and are stored together
 
 
 def feature_keys(
@@ -62,6 +68,35 @@ def load(key: str, store: Store) -> np.ndarray:
     return found["X"]
 
 
+@dataclass(frozen=True, order=True)
+class Shard:
+    """Stimuli ``start:stop`` of a set, which pass through a network together."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def shards(n_stimuli: int, most: int) -> tuple[Shard, ...]:
+    """Split stimuli in order into as few runs of nearly equal length as have at most ``most`` stimuli.
+
+    Examples
+    --------
+    >>> shards(5, 2)
+    (Shard(start=0, stop=1), Shard(start=1, stop=3), Shard(start=3, stop=5))
+    """
+    n = max(1, -(-n_stimuli // max(1, most)))
+    edges = [n_stimuli * number // n for number in range(n + 1)]
+    return tuple(Shard(start, stop) for start, stop in pairwise(edges))
+
+
+def extraction_shards(stimuli: Stimuli) -> tuple[Shard, ...]:
+    """The shards in which stimuli are extracted; they depend on the stimuli alone, so that all processes have the same."""
+    return shards(len(stimuli), SHARD_IMAGES // stimuli.n_frames)
+
+
 def extract(
     stimuli: Stimuli,
     open_backbone: Callable[[], Backbone],
@@ -77,6 +112,7 @@ def extract(
     report: Report = silent,
     made_from: Mapping[str, Any] | None = None,
     check: Callable[[], None] = lambda: None,
+    shard: Shard | None = None,
 ) -> None:
     """Store the features of the layers in ``keys`` and the sketches of those in ``sketches``; those missing are computed in one pass.
 
@@ -89,9 +125,10 @@ def extract(
     over : pooling over a clip's frames (:data:`encoding.backbones._pooling.OVER_FRAMES`).
     n_frames : frames of a clip that are rows of their own in a sketch; 1 where a clip is one row.
     batch_size : most images in one forward pass; by default as many as memory comfortably holds.
-    report : called with the fraction done and a text; an exception that it raises stops the work and leaves nothing behind.
+    report : called with the fraction done and a text; an exception that it raises stops the work and leaves only whole shards behind.
     made_from : kept as provenance beside the numbers.
-    check : called when every stimulus was read, before anything is stored; what it raises leaves nothing behind.
+    check : called when every stimulus of a shard was read, before anything of it is stored; what it raises leaves nothing of it behind.
+    shard : extract only this one of the :func:`extraction_shards`, for a later call that joins all.
 
     Raises
     ------
@@ -99,30 +136,104 @@ def extract(
     activation is not a finite number; whatever opening the backbone or reading an image raises.
     """
     named = {("X", layer): key for layer, key in keys.items()} | {("sketch", layer): key for layer, key in (sketches or {}).items()}
-    missing = [kind_layer for kind_layer, key in named.items() if store.get(key) is None]
+    missing = {kind_layer: key for kind_layer, key in named.items() if store.get(key) is None}
     if missing and not len(stimuli):
         raise ValueError("There are no images to extract features from.")
+    work = _Extraction(stimuli, open_backbone, store, (pool, over), n_frames, device, batch_size, made_from or {}, check)
+    if shard is not None:
+        work.extract_shard(missing, shard, report)
+        return
     with ExitStack() as locks:
-        for key in sorted(named[each] for each in missing):  # in one order everywhere, so that no two wait for each other
-            locks.enter_context(store.lock(key))
-        missing = [each for each in missing if store.get(named[each]) is None]  # without what another process made meanwhile
+        missing = _locked(missing, store, locks)  # without what another process made meanwhile
+        parts = extraction_shards(stimuli)
+        if missing and len(parts) == 1:
+            work.extract(missing, report)
+        elif missing:
+            for part in parts:
+                work.extract_shard(missing, part, subprogress(report, 0.95 * part.start / len(stimuli), 0.95 * part.stop / len(stimuli)))
+            for number, ((_, layer), key) in enumerate(missing.items()):
+                report(0.95 + 0.05 * number / len(missing), f"features: joining {len(parts)} shards of {layer}")
+                work.join(layer, key, parts)
         if missing:
-            report(0.0, "features: opening the network")
-            backbone = open_backbone().to(device)
-            with ExitStack() as files:
-                raw, reduced = {}, {}
-                for kind, layer in missing:
-                    folder = files.enter_context(store.writing(named[kind, layer], dict(made_from or {}) | {"layer": layer}))
-                    if kind == "X":
-                        raw[layer] = _Rows(folder, len(stimuli), files)
-                    else:
-                        reduced[layer] = _SketchRows(layer, folder, len(stimuli), n_frames, files)
-                _stream(stimuli, backbone, raw, reduced, (pool, over), store, device, batch_size, subprogress(report, 0, 0.97))
-                check()
-                for rows in reduced.values():
-                    rows.close()
-                report(0.97, "features: checksums")
             report(1.0, "features: stored")
+
+
+def _locked(keys: Mapping[Any, str], store: Store, locks: ExitStack) -> dict[Any, str]:
+    """Lock keys, in one order everywhere so that no two processes wait for each other, and return those that are still missing."""
+    for key in sorted(keys.values()):
+        locks.enter_context(store.lock(key))
+    return {name: key for name, key in keys.items() if store.get(key) is None}
+
+
+@dataclass
+class _Extraction:
+    """What :func:`extract` was called with, and the network once it is opened."""
+
+    stimuli: Stimuli
+    open_backbone: Callable[[], Backbone]
+    store: Store
+    kept: tuple[str, str]
+    n_frames: int
+    device: str
+    batch_size: int | None
+    made_from: Mapping[str, Any]
+    check: Callable[[], None]
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        return self.open_backbone().to(self.device)
+
+    def extract(self, missing: Mapping[tuple[str, str], str], report: Report, rows: Shard | None = None) -> None:
+        """Store what is missing, ("X" or "sketch", layer) to its key, of all stimuli or of some ``rows``."""
+        stimuli = self.stimuli if rows is None else Chosen(self.stimuli, np.arange(rows.start, rows.stop))
+        report(0.0, "features: opening the network")
+        backbone, of_rows = self.backbone, {} if rows is None else {"rows": [rows.start, rows.stop]}
+        with ExitStack() as files:
+            raw, reduced = {}, {}
+            for (kind, layer), key in missing.items():
+                folder = files.enter_context(self.store.writing(key, dict(self.made_from) | {"layer": layer} | of_rows))
+                if kind == "X":
+                    raw[layer] = _Rows(folder, len(stimuli), files)
+                else:
+                    reduced[layer] = _SketchRows(layer, folder, len(stimuli), self.n_frames, files)
+            n_left = len(self.stimuli) - (0 if rows is None else rows.start)
+            progress = subprogress(report, 0, 0.97)
+            _stream(stimuli, backbone, raw, reduced, self.kept, self.store, self.device, self.batch_size, progress, n_left=n_left)
+            self.check()
+            for each in reduced.values():
+                each.close()
+            report(0.97, "features: checksums")
+
+    def extract_shard(self, missing: Mapping[tuple[str, str], str], shard: Shard, report: Report) -> None:
+        """Store a shard of what is missing, each under a key of its own; nothing where it is there."""
+        named = {kind_layer: shard_key(key, shard) for kind_layer, key in missing.items()}
+        needed = {kind_layer: key for kind_layer, key in named.items() if self.store.get(key) is None}
+        with ExitStack() as locks:
+            if needed := _locked(needed, self.store, locks):
+                self.extract(needed, report, shard)
+
+    def join(self, layer: str, key: str, parts: Sequence[Shard]) -> None:
+        """Store a layer's rows of all shards, in order, as one result, and remove the shards."""
+        found = [self.store.get(shard_key(key, part)) for part in parts]
+        if None in found:
+            raise OSError(f"A shard of {layer} could not be read back after it was written. Start the extraction again.")
+        with self.store.writing(key, dict(self.made_from) | {"layer": layer}) as folder:
+            for name in found[0]:
+                first = found[0][name]
+                if not first.ndim:
+                    write_npy(folder / f"{name}.npy", first)
+                    continue
+                n_rows = sum(len(part[name]) for part in found)
+                with NpyWriter(folder / f"{name}.npy", (n_rows, *first.shape[1:]), first.dtype) as writer:
+                    for part in found:
+                        writer.write(part[name])
+        for part in parts:
+            self.store.remove(shard_key(key, part))
+
+
+def shard_key(key: str, shard: Shard) -> str:
+    """Key of a shard of the features or the sketch ``key``."""
+    return digest("shard", 1, of=key, rows=[shard.start, shard.stop])
 
 
 def sketch_key(feature_key: str, n_frames: int = 1) -> str:
@@ -141,8 +252,10 @@ def _stream(
     device: str,
     batch_size: int | None,
     report: Report,
+    *,
+    n_left: int,
 ) -> None:
-    """Every image through the network; wanted layers to their files, or to their sketches."""
+    """Every image through the network; wanted layers to their files, or to their sketches. ``n_left`` images of all are not stored yet."""
 
     def write(made: Mapping[str, np.ndarray]) -> None:
         for layer, features in made.items():
@@ -154,7 +267,9 @@ def _stream(
         writing = writer.submit(write, {})
         for start, made in batches:
             if start == 0:
-                _check_room(sum(4 * made[layer].shape[1] for layer in raw) * len(stimuli), len(stimuli), store)
+                sizes = [4 * made[layer].shape[1] for layer in raw]
+                joined = max(sizes, default=0) * (n_left - len(stimuli))  # the largest layer is there twice while its shards are joined
+                _check_room(sum(sizes) * n_left + joined, n_left, store)
             writing.result()  # one batch at most waits to be written
             writing = writer.submit(write, {layer: made[layer].cpu().numpy() for layer in raw})
             for layer, rows in reduced.items():

@@ -7,33 +7,43 @@ Randomised SVD (Halko, Martinsson & Tropp 2011) of the training rows ``X`` (n_tr
 3. second pass, training stimuli: ``B = Q' X`` (4k, p) is summed; its SVD ``U S V'`` gives axes V, training scores ``Q U S`` and variances;
 4. second pass, test stimuli: projected on the axes.
 
-Test stimuli enter no mean, no variance and no axis, as in :mod:`encoding.features.components`. ``B`` is a sum over stimuli: shards of
-stimuli add. Memory holds B of as many layers as fit in :data:`SUM_BYTES`; other layers take a second pass of their own, and a single
-larger B is kept in a file.
+Test stimuli enter no mean, no variance and no axis, as in :mod:`encoding.features.components`. Memory holds B of as many layers as fit in
+:data:`SUM_BYTES`; other layers take a second pass of their own, and a single larger B is kept in a file.
+
+``B`` is a sum over stimuli, made of the sums over :func:`sum_shards`, each from zero and added in order: the same numbers bit for bit
+whether one process or several workers (:func:`sum_shard`) computed them. What a process has so far is stored at the end of a shard, so a
+pass that was killed goes on from there. Q is stored with it, as the eigenvectors of another machine would be turned differently.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from encoding.features.components import BLOCK_BYTES
+from encoding.features.extraction import SHARD_IMAGES, Shard, shards
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.storage.atomic import scratch_folder
+from encoding.storage.keys import digest
 from encoding.storage.npy import NpyWriter, read_npy, write_npy
-from encoding.storage.store import Store
+from encoding.storage.store import Arrays, Store
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 REDUCTION_VERSION = 1
 
 OVERSAMPLING = 4  # sketched directions for each component
 SUM_BYTES = 1_500 * 10**6  # of the sums B in memory at one time
+MOST_SHARDS = 8  # of a second pass: workers store the sums of each
 
 Stream = Callable[[np.ndarray, Sequence[str], Report], Iterator[tuple[int, Mapping[str, "torch.Tensor"]]]]
 """``stream(rows, layers, report)`` yields, batch after batch, the place of its first stimulus in ``rows`` and layer to features
@@ -43,6 +53,16 @@ Stream = Callable[[np.ndarray, Sequence[str], Report], Iterator[tuple[int, Mappi
 def n_basis(n_components: int) -> int:
     """Number of sketched directions in which components are looked for."""
     return OVERSAMPLING * n_components
+
+
+def sum_bytes(n_components: int, n_train: int, n_features: int) -> int:
+    """Bytes of the sums ``B`` of so many features, and of the sum of rows."""
+    return 4 * (min(n_basis(n_components), n_train - 1) + 1) * n_features
+
+
+def sum_shards(n_train: int, n_frames: int = 1) -> tuple[Shard, ...]:
+    """Shards of ``n_train`` training stimuli that a second pass sums by themselves; places in the training rows, not in all stimuli."""
+    return shards(n_train, max(SHARD_IMAGES // n_frames, -(-n_train // MOST_SHARDS)))
 
 
 @dataclass
@@ -73,8 +93,7 @@ class Space:
 
     def sum_bytes(self, n_train: int) -> int:
         """Bytes of ``B`` of all layers."""
-        n = min(n_basis(self.n_components), n_train - 1)
-        return 4 * (n + 1) * sum(map(self.n_features, self.layers))
+        return sum_bytes(self.n_components, n_train, sum(map(self.n_features, self.layers)))
 
 
 class Sums:
@@ -84,6 +103,10 @@ class Sums:
     ----------
     n_basis : columns of Q. n_features : of the layer.
     file : keeps the sums where they are too large for memory.
+
+    Attributes
+    ----------
+    sums : (n_basis + 1, n_features) float32; the last row is the sum of rows.
     """
 
     def __init__(self, n_basis: int, n_features: int, *, device: str = "cpu", file: Path | None = None) -> None:
@@ -94,7 +117,6 @@ class Sums:
             self.sums = torch.zeros(shape, device=device)
         else:
             self.sums = torch.from_numpy(np.lib.format.open_memmap(file, "w+", np.float32, shape))
-        self.n = 0
 
     def add(self, X: torch.Tensor, Q: torch.Tensor) -> None:
         """Add rows ``X`` (b, n_features) with their rows of the basis ``Q`` (b, n_basis)."""
@@ -102,17 +124,16 @@ class Sums:
 
         coefficients = torch.cat([Q, torch.ones(len(Q), 1, device=Q.device)], 1).to(self.sums.device)
         self.sums.addmm_(coefficients.T, X.to(self.sums.device))
-        self.n += len(X)
 
-    def merge(self, other: Sums) -> None:
-        """Add the sums of another shard."""
-        self.sums += other.sums
-        self.n += other.n
+    def merge(self, other: np.ndarray | torch.Tensor) -> None:
+        """Add the sums of another shard, a block of rows at a time."""
+        import torch
 
-    @property
-    def mean(self) -> np.ndarray:
-        """(n_features,) float32."""
-        return (self.sums[-1] / self.n).cpu().numpy()
+        step = max(1, BLOCK_BYTES // (4 * self.sums.shape[1]))
+        for start in range(0, len(self.sums), step):
+            part = other[start : start + step]
+            part = torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part
+            self.sums[start : start + step] += part.to(self.sums.device)
 
     @property
     def B(self) -> torch.Tensor:
@@ -148,21 +169,63 @@ def reduce_spaces(
         for key in sorted(space.key for space in spaces):
             stack.enter_context(store.lock(key))
         missing = [space for space in spaces if store.get(space.key) is None]
-        bins = _bins(missing, len(rows))
-        for number, together in enumerate(bins):
+        together, parts = _bins(missing, len(rows)), sum_shards(len(train), n_frames)
+        for number, some in enumerate(together):
             with ExitStack() as files:
-                folders = [files.enter_context(store.writing(space.key, space.made_from)) for space in together]
-                fits = [_Fit(space, rows, folder, device) for space, folder in zip(together, folders, strict=True)]
-                progress = subprogress(report, number / len(bins), (number + 1) / len(bins))
+                folders = [files.enter_context(store.writing(space.key, space.made_from)) for space in some]
+                fits = [_Fit(space, rows, folder, device, store, parts) for space, folder in zip(some, folders, strict=True)]
+                progress = subprogress(report, number / len(together), (number + 1) / len(together))
                 share = len(train) / max(1, len(train) + len(test))
-                for first, made in stream(train, _layers(together), subprogress(progress, 0, share)):
-                    for each in fits:
-                        each.add(first * n_frames, made)
+                for part in parts:
+                    done, stop = (share * at / len(train) for at in (part.start, part.stop))
+                    needing = [each for each in fits if not each.take(part)]
+                    for each in needing:
+                        each.begin(part)
+                    _sum(needing, train, part, stream, n_frames, subprogress(progress, done, stop))
+                    for each in needing:
+                        each.end(part)
                 for each in fits:
                     each.solve()
                 _project(fits, test, stream, n_frames, subprogress(progress, share, 1))
                 for each in fits:
                     write_npy(each.folder / "scores.npy", each.scores.reshape(len(each.scores) // n_frames, -1))
+            for each in fits:
+                each.clear()
+
+
+def sum_shard(
+    spaces: Sequence[Space],
+    train: np.ndarray,
+    shard: Shard,
+    stream: Stream,
+    store: Store,
+    *,
+    n_frames: int,
+    device: str,
+    report: Report,
+) -> None:
+    """Store the sums of one of the :func:`sum_shards`, which :func:`reduce_spaces` then needs not compute; parameters as there."""
+    rows, parts = (train[:, None] * n_frames + np.arange(n_frames)).ravel(), sum_shards(len(train), n_frames)
+    for some in _bins([space for space in spaces if store.get(space.key) is None] if len(parts) > 1 else [], len(rows)):
+        with ExitStack() as stack:
+            folder = stack.enter_context(scratch_folder(store.root))
+            fits = [_Fit(space, rows, folder, device, store, parts) for space in some]
+            for key in sorted(each.sums_key(shard) for each in fits):
+                stack.enter_context(store.lock(key))
+            needing = [each for each in fits if each.done < shard.stop and store.get(each.sums_key(shard)) is None]
+            for each in needing:
+                each.forget()
+            _sum(needing, train, shard, stream, n_frames, report)
+            for each in needing:
+                each.store_sums(shard)
+
+
+def _sum(fits: Sequence[_Fit], train: np.ndarray, shard: Shard, stream: Stream, n_frames: int, report: Report) -> None:
+    """Add the training stimuli of a shard to the sums of some fits."""
+    layers = _layers([each.space for each in fits])
+    for first, made in stream(train[shard.start : shard.stop], layers, report) if fits else ():
+        for each in fits:
+            each.add((shard.start + first) * n_frames, made)
 
 
 def project_stream(
@@ -215,26 +278,36 @@ def _layers(spaces: Sequence[Space]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(layer for space in spaces for layer in space.layers))
 
 
-def _bins(spaces: Sequence[Space], n_train: int) -> list[list[Space]]:
-    """Spaces in their order, together as long as their sums fit in :data:`SUM_BYTES`; a pass ends with the last layer that it needs."""
-    bins: list[list[Space]] = []
-    for space in spaces:
-        if bins and sum(each.sum_bytes(n_train) for each in [*bins[-1], space]) <= SUM_BYTES:
-            bins[-1].append(space)
+def bins(sizes: Mapping[T, int]) -> list[list[T]]:
+    """Group whatever has sums of so many bytes, in its order, as one pass holds them in :data:`SUM_BYTES`; a larger one stays alone."""
+    found: list[list[T]] = []
+    for one in sizes:
+        if found and sum(sizes[each] for each in [*found[-1], one]) <= SUM_BYTES:
+            found[-1].append(one)
         else:
-            bins.append([space])
-    return bins
+            found.append([one])
+    return found
+
+
+def _bins(spaces: Sequence[Space], n_train: int) -> list[list[Space]]:
+    grouped = bins({number: space.sum_bytes(n_train) for number, space in enumerate(spaces)})
+    return [[spaces[number] for number in group] for group in grouped]  # a pass ends with the last layer that it needs
 
 
 class _Fit:
-    """The components of a space while training stimuli pass."""
+    """The components of a space while shards of training stimuli pass, in order; ``done`` of them are in the sums."""
 
-    def __init__(self, space: Space, train: np.ndarray, folder: Path, device: str) -> None:
+    def __init__(self, space: Space, train: np.ndarray, folder: Path, device: str, store: Store, parts: Sequence[Shard]) -> None:
         import torch
 
-        self.space, self.train, self.folder, self._device = space, train, folder, device
-        basis = training_basis(space, train)
-        self.Q = torch.from_numpy(basis).float().to(device)
+        self.space, self.train, self.folder, self._device, self._store, self._parts = space, train, folder, device, store, parts
+        self._basis_key = digest("directions", 1, components=space.key)
+        if len(parts) == 1:
+            basis = training_basis(space, train).astype(np.float32)
+        else:
+            basis = store.memo(self._basis_key, lambda: {"Q": training_basis(space, train).astype(np.float32)}, space.made_from)["Q"]
+        self._basis_digest = hashlib.sha256(np.ascontiguousarray(basis)).hexdigest()[:20]
+        self.Q = torch.from_numpy(np.array(basis)).to(device)
         large = space.sum_bytes(len(train)) > SUM_BYTES
         self._files = {layer: folder / f"sums-{number}" for number, layer in enumerate(space.layers)} if large else {}
         self.sums = {
@@ -242,18 +315,78 @@ class _Fit:
         }
         n_rows = len(next(iter(space.sketches.values()))["squares"])
         self.scores = np.full((n_rows, 0), np.nan, np.float32)
+        self.done, self._before = 0, {}
+        for part in reversed(parts[:-1]):
+            if (stored := store.get(self.sums_key(Shard(0, part.stop)))) is not None:
+                self._merge(stored)
+                self.done = part.stop
+                break
+
+    def sums_key(self, shard: Shard) -> str:
+        """Key of the sums over places ``start:stop`` of the training stimuli."""
+        return digest("sums", 1, components=self.space.key, basis=self._basis_digest, rows=[shard.start, shard.stop])
+
+    def take(self, shard: Shard) -> bool:
+        """Whether a shard is in the sums, or its own are stored and were added now."""
+        if shard.stop > self.done and (stored := self._store.get(self.sums_key(shard))) is not None:
+            self._merge(stored)
+            self.done = shard.stop
+        return shard.stop <= self.done
+
+    def begin(self, shard: Shard) -> None:
+        """Put the sums of what is done away, in the Store or on the GPU, and begin at zero."""
+        if self.done and self._device != "cpu":
+            self._before = {f"sums_{number}": sums.sums.clone() for number, sums in enumerate(self.sums.values())}
+        elif self.done:
+            done = Shard(0, self.done)
+            if self._store.get(self.sums_key(done)) is None:
+                self.store_sums(done)
+            self._before = self._store.get(self.sums_key(done))
+            for part in self._parts:
+                if part.stop < self.done:
+                    self._store.remove(self.sums_key(Shard(0, part.stop)))
+                if 0 < part.start < self.done:
+                    self._store.remove(self.sums_key(part))
+        self.forget()
 
     def add(self, first: int, made: Mapping[str, torch.Tensor]) -> None:
         """Add a batch of training rows; ``first`` is its place among them."""
         for layer, sums in self.sums.items():
             sums.add(made[layer], self.Q[first : first + len(made[layer])])
 
+    def end(self, shard: Shard) -> None:
+        """Add what was put away to the sums of the shard."""
+        self._merge(self._before)
+        self.done, self._before = shard.stop, {}
+
+    def forget(self) -> None:
+        """Set the sums to zero."""
+        for sums in self.sums.values():
+            sums.sums.zero_()
+
+    def store_sums(self, shard: Shard) -> None:
+        """Store the sums as those of a shard."""
+        arrays = {f"sums_{number}": sums.sums.cpu().numpy() for number, sums in enumerate(self.sums.values())}
+        self._store.put(self.sums_key(shard), arrays, {**self.space.made_from, "rows": [shard.start, shard.stop]})
+
+    def clear(self) -> None:
+        """Remove what is stored for the time of the passes."""
+        if len(self._parts) > 1:
+            for part in self._parts:
+                self._store.remove(self.sums_key(part))
+                self._store.remove(self.sums_key(Shard(0, part.stop)))
+            self._store.remove(self._basis_key)
+
+    def _merge(self, stored: Arrays | Mapping[str, torch.Tensor]) -> None:
+        for number, sums in enumerate(self.sums.values()) if stored else ():
+            sums.merge(stored[f"sums_{number}"])
+
     def solve(self) -> None:
         """Axes, variances and training scores from the sums; axes go to their file, the sums are dropped."""
         import torch
 
         n, space = len(self.train), self.space
-        means = {layer: sums.mean for layer, sums in self.sums.items()}
+        means = {layer: (sums.sums[-1] / n).cpu().numpy() for layer, sums in self.sums.items()}
         totals = {}
         for layer, mean in means.items():
             squares = float(np.asarray(space.sketches[layer]["squares"], np.float64)[self.train].sum())

@@ -13,7 +13,8 @@ from encoding.backbones import Backbone
 from encoding.datasets import Chosen
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
-from encoding.features.reduction import Space, Stream, project_stream, reduce_spaces
+from encoding.features.probe import layer_sizes
+from encoding.features.reduction import Space, Stream, bins, project_stream, reduce_spaces, sum_bytes, sum_shard, sum_shards
 from encoding.features.sketch import sketch
 from encoding.fits.plan import Plan
 from encoding.runtime.progress import Report
@@ -37,13 +38,14 @@ def sketch_keys(plan: Plan) -> dict[str, str]:
     return {layer: features.sketch_key(plan.feature_keys[layer], plan.n_frames) for layer in layers}
 
 
-def reduce_in_pass(plans: Sequence[Plan], fold: Fold, store: Store, report: Report, device: str) -> None:
+def reduce_in_pass(plans: Sequence[Plan], fold: Fold, store: Store, report: Report, device: str, *, shard: int | None = None) -> None:
     """Store the components of every group of layers that holds a layer too large to store, all in one second pass of the stimuli.
 
     Parameters
     ----------
     plans : plans of one subject, backbone, pooling and split.
     fold : whose training rows fit the components.
+    shard : store only the sums over this one of :func:`encoding.features.reduction.sum_shards`, for a later call that adds all.
 
     Raises
     ------
@@ -57,9 +59,22 @@ def reduce_in_pass(plans: Sequence[Plan], fold: Fold, store: Store, report: Repo
     spaces = [_space(key, plan, layers, store, device) for key, (plan, layers) in missing.items()]
     order = {layer: place for place, layer in enumerate(dict.fromkeys(layer for plan in plans for layer in plan.spec.layers))}
     spaces.sort(key=lambda space: max(order[layer] for layer in space.layers))
-    n_frames = first.n_frames
-    reduce_spaces(spaces, fold.train, fold.test, _stream(first, device), store, n_frames=n_frames, device=device, report=report)
+    given = {"n_frames": first.n_frames, "device": device, "report": report}
+    if shard is not None:
+        part = sum_shards(len(fold.train), first.n_frames)[shard]
+        sum_shard(spaces, fold.train, part, _stream(first, device), store, **given)
+    else:
+        reduce_spaces(spaces, fold.train, fold.test, _stream(first, device), store, **given)
     first.check_unchanged(store)
+
+
+def layers_of_passes(plan: Plan, fold: Fold, layers: Sequence[str], store: Store) -> list[list[str]]:
+    """Group layers that are each reduced by themselves, as one second pass holds the sums of."""
+    named = dict.fromkeys(layers, "")
+    sizes = layer_sizes(plan.source, plan.spec.backbone, plan.spec.weights, named, plan.spec.pool, store)
+    n_side_by_side = plan.stimuli.n_frames if plan.over_frames == "all" and plan.n_frames == 1 else 1
+    n_train, k = len(fold.train) * plan.n_frames, plan.spec.n_components
+    return bins({layer: sum_bytes(k, n_train, size * n_side_by_side) for layer, size in sizes.items()})
 
 
 def project_in_pass(plan: Plan, layers: tuple[str, ...], mean: np.ndarray, axes: np.ndarray, report: Report, device: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from encoding import Store, fit
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.graph import compile_graph
 from encoding.experiments.stages import run_task
+from encoding.features import extraction, reduction
 from tests.conftest import TINY, TinyBackbone
 
 BASE = replace(TINY, n_components=3, feature_budget=0.0, hemi="lh")
@@ -57,3 +58,40 @@ def test_workers_give_tasks_of_large_layers_the_same_keys(tiny, store):
     for task in tasks.values():
         run_task(task, store, device="cpu")
     assert compile_graph(GRID.cells(), store).tasks == {}
+
+
+@pytest.fixture
+def sharded(monkeypatch):
+    """Passes in shards of at most 50 stimuli."""
+    monkeypatch.setattr(extraction, "SHARD_IMAGES", 50)
+    monkeypatch.setattr(reduction, "SHARD_IMAGES", 50)
+
+
+def test_shards_are_tasks_that_workers_share_and_the_table_is_the_same(tiny, store, tmp_path, seen, sharded):
+    tasks = compile_graph(GRID.cells(), store).tasks
+    by_stage = {stage: [task for task in tasks.values() if task.stage == stage] for stage in ("features", "components")}
+    assert [task.shard for task in by_stage["features"]] == [0, 1, 2, None]
+    assert [task.shard for task in by_stage["components"]] == [0, 1, None]  # of 90 training stimuli
+    for task in sorted(tasks.values(), key=lambda task: task.shard or 0, reverse=True):  # needs first, otherwise backwards
+        for each in [*(tasks[key] for key in task.needs), task]:
+            run_task(each, store, device="cpu")
+    assert sum(n for n, _ in seen) == 2 * 120 and compile_graph(GRID.cells(), store).tasks == {}
+    assert not {key.partition("-")[0] for key in store.keys()} & {"shard", "sums", "directions"}  # noqa: SIM118
+    one_process = Store(tmp_path / "serial")
+    for result in run_experiment(GRID, one_process, device="cpu").results:
+        assert np.array_equal(result.score("lh"), type(result)(result.plan, store).score("lh"))
+
+
+def test_layers_beyond_one_pass_are_tasks_of_their_own(tiny, store, seen, monkeypatch):
+    monkeypatch.setattr(reduction, "SUM_BYTES", 1_000)
+    tasks = compile_graph(GRID.cells(), store).tasks
+    assert {task.spec.layers for task in tasks.values() if task.stage == "components"} == {("colour",), ("pixels",)}
+    assert run_experiment(GRID, store, device="cpu").status.count("done") == 4
+
+
+def test_stored_features_are_sharded_too_and_an_experiment_that_was_stopped_goes_on(tiny, store, seen, sharded):
+    grid = replace(GRID, base=replace(BASE, feature_budget=None))
+    shards = [task for task in compile_graph(grid.cells(), store).tasks.values() if task.stage == "features" and task.shard is not None]
+    run_task(shards[1], store, device="cpu")
+    assert run_experiment(grid, store, device="cpu").status.count("done") == 4
+    assert sum(n for n, _ in seen) == 120 and not list(store.root.glob("shard/*"))

@@ -257,3 +257,78 @@ def test_two_processes_share_the_work(store):
         worker.join()
     assert passes == [0, 50]
     agree(Pictures(), store)
+
+
+LARGE = {"colour": KEYS["colour"]}
+SKETCHED = {"pixels": stage.sketch_key(KEYS["pixels"])}
+
+
+@pytest.fixture
+def sharded(monkeypatch):
+    """Extraction in shards of 10 images."""
+    monkeypatch.setattr(stage, "SHARD_IMAGES", 10)
+
+
+@pytest.mark.parametrize(("n", "most"), [(0, 5), (1, 5), (5, 5), (6, 5), (23, 5), (9_841, 512), (4, 0)])
+def test_shards_are_few_even_and_cover_all_stimuli_in_order(n, most):
+    parts = stage.shards(n, most)
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(n))
+    assert len(parts) == max(1, -(-n // max(1, most))) and max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("elsewhere", [(), (3,), (4, 0, 2), range(5)])
+def test_shards_give_the_same_rows_whoever_extracts_them(store, tmp_path, monkeypatch, elsewhere):
+    whole, pictures, backbone = Store(tmp_path / "whole"), Pictures(), Flat()
+    extract(pictures, Flat, LARGE, whole, sketches=SKETCHED)
+    monkeypatch.setattr(stage, "SHARD_IMAGES", 10)
+    parts = stage.extraction_shards(pictures)
+    for number in elsewhere:
+        for _ in range(2):  # the second finds it done
+            extract(pictures, lambda: backbone, LARGE, store, sketches=SKETCHED, shard=parts[number])
+    assert sum(backbone.passes) == 10 * len(elsewhere) and not any(key in store for key in (*LARGE.values(), *SKETCHED.values()))
+    extract(pictures, lambda: backbone, LARGE, store, sketches=SKETCHED)
+    assert sum(backbone.passes) == 50 and set(pictures.decoded.values()) == {2}
+    for key in (*LARGE.values(), *SKETCHED.values()):
+        one, other = whole.get(key), store.get(key)
+        for name in one:
+            np.testing.assert_allclose(np.float32(other[name]), np.float32(one[name]), rtol=1e-5, atol=1e-6)
+    assert not list(store.root.glob("shard/*"))
+
+
+def test_what_was_killed_goes_on_from_its_last_whole_shard(store, sharded):
+    def report(fraction, text):
+        if "opening" not in text and fraction > 0.5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        extract(Pictures(), Flat, KEYS, store, report=report)
+    assert len(list(store.root.glob("shard/shard-*"))) == 2 * 2 and not list(store.root.glob("features/*"))
+    backbone = Flat()
+    extract(Pictures(), lambda: backbone, KEYS, store)
+    assert sum(backbone.passes) == 30
+    agree(Pictures(), store)
+    extract(Pictures(), never, KEYS, store)
+    extract(Pictures(), never, KEYS, store, shard=stage.extraction_shards(Pictures())[2])
+
+
+def test_a_damaged_shard_is_made_again(store, sharded):
+    parts = stage.extraction_shards(Pictures())
+    extract(Pictures(), Flat, KEYS, store, shard=parts[1])
+    path = store.path(stage.shard_key(KEYS["colour"], parts[1])) / "X.npy"
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.warns(DamagedResult, match="computed again"):
+        extract(Pictures(), Flat, KEYS, Store(store.root))
+    agree(Pictures(), store)
+
+
+def test_data_that_change_while_a_shard_is_read_leave_the_shards_before(store, sharded):
+    checked = []
+
+    def check():
+        checked.append(None)
+        if len(checked) == 3:
+            raise BadData("The data changed")
+
+    with pytest.raises(BadData, match="changed"):
+        extract(Pictures(), Flat, KEYS, store, check=check)
+    assert len(list(store.root.glob("shard/shard-*"))) == 2 * 2

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from encoding.features import reduction
-from encoding.features.reduction import Space, Sums, project_stream, reduce_spaces
+from encoding.features.reduction import Space, project_stream, reduce_spaces, sum_shard
 from encoding.features.sketch import BLOCK_FEATURES, N_GROUPS, N_NONZEROS, sketch
 from encoding.runtime.progress import silent
 
@@ -101,15 +101,83 @@ def test_batches_do_not_matter(store, tmp_path, size):
     np.testing.assert_allclose(one["scores"], other["scores"], atol=1e-5 * np.abs(one["scores"]).max())
 
 
-def test_sums_of_shards_add():
-    X, Q = torch.from_numpy(features()), torch.randn(120, 6)
-    whole, first, second = (Sums(6, X.shape[1]) for _ in range(3))
-    whole.add(X, Q)
-    first.add(X[:50], Q[:50])
-    second.add(X[50:], Q[50:])
-    first.merge(second)
-    torch.testing.assert_close(first.B, whole.B, rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(first.mean, X.mean(0).numpy(), rtol=1e-5)
+SHARDED = {"a": features(), "b": features(p=300, seed=3)}
+
+
+@pytest.fixture
+def sharded(monkeypatch):
+    """Second passes in three shards of the training stimuli."""
+    monkeypatch.setattr(reduction, "SHARD_IMAGES", 30)
+    assert [len(part) for part in reduction.sum_shards(len(TRAIN))] == [30, 30, 30]
+    assert len(reduction.sum_shards(10_000)) == reduction.MOST_SHARDS
+
+
+def spaces_of(layers, k=8):
+    return [Space(f"components-{name}", {name: sketched(X, name)}, k) for name, X in layers.items()]
+
+
+def same(one, other):
+    for name in ("a", "b"):
+        first, second = one.get(f"components-{name}"), other.get(f"components-{name}")
+        assert all(np.array_equal(first[part], second[part], equal_nan=True) for part in first)
+
+
+def left(store):
+    return {key for key in store.keys() if not key.startswith("components")}  # noqa: SIM118
+
+
+def test_shards_give_the_same_components_to_rounding(store, tmp_path, monkeypatch):
+    from encoding import Store
+
+    whole, _ = reduced(SHARDED, store, together=False)
+    monkeypatch.setattr(reduction, "SHARD_IMAGES", 30)
+    parts, passes = reduced(SHARDED, Store(tmp_path / "parts"), together=False)
+    assert passes == [30, 30, 30, len(TEST)] and not left(Store(tmp_path / "parts"))
+    for one, other in zip(whole, parts, strict=True):
+        for name in ("scores", "mean", "variance"):
+            np.testing.assert_allclose(one[name], other[name], atol=1e-5 * np.nanmax(np.abs(one[name])))
+
+
+@pytest.mark.parametrize("done", [(0, 1, 2), (2, 0), (1,)])
+def test_workers_sums_are_added_bit_for_bit(store, tmp_path, sharded, done):
+    from encoding import Store
+
+    elsewhere, passes, shards = Store(tmp_path / "workers"), [], reduction.sum_shards(len(TRAIN))
+    reduced(SHARDED, store, together=False)
+    for number in done:
+        given = (spaces_of(SHARDED), TRAIN, shards[number], streaming(SHARDED, passes), elsewhere)
+        for _ in range(2):  # the second finds it done
+            sum_shard(*given, n_frames=1, device="cpu", report=silent)
+    assert passes == [30] * len(done)
+    _, passes = reduced(SHARDED, elsewhere, together=False)
+    assert passes == [30] * (3 - len(done)) + [len(TEST)] and not left(elsewhere)
+    same(store, elsewhere)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_pass_that_was_killed_goes_on_from_its_last_whole_shard(store, tmp_path, sharded, monkeypatch, large):
+    from encoding import Store
+
+    if large:
+        monkeypatch.setattr(reduction, "SUM_BYTES", 10_000)  # a pass for each layer, its sums in a file
+    reduced(SHARDED, store, together=False)
+    interrupted, n_passes = Store(tmp_path / "interrupted"), 0
+
+    def dying(rows, names, report):
+        nonlocal n_passes
+        n_passes += 1
+        for batch in streaming(SHARDED, [])(rows, names, report):
+            yield batch
+            if n_passes == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reduce_spaces(spaces_of(SHARDED), TRAIN, TEST, dying, interrupted, n_frames=1, device="cpu", report=silent)
+    assert {key.partition("-")[0] for key in left(interrupted)} == {"sums", "directions"}
+    _, passes = reduced(SHARDED, interrupted, together=False)
+    assert passes == ([30, len(TEST), 30, 30, 30, len(TEST)] if large else [30, len(TEST)])
+    assert not left(interrupted)
+    same(store, interrupted)
 
 
 def test_layers_that_share_components_are_scaled_to_equal_variance(store):
