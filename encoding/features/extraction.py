@@ -198,7 +198,7 @@ class _Extraction:
                     reduced[layer] = _SketchRows(layer, folder, len(stimuli), self.n_frames, files)
             n_left = len(self.stimuli) - (0 if rows is None else rows.start)
             progress = subprogress(report, 0, 0.97)
-            _stream(stimuli, backbone, raw, reduced, self.kept, self.store, self.device, self.batch_size, progress, n_left=n_left)
+            _stream(stimuli, backbone, raw, reduced, self.kept, self.store, self.device, self.batch_size, progress, n_left)
             self.check()
             for each in reduced.values():
                 each.close()
@@ -252,7 +252,6 @@ def _stream(
     device: str,
     batch_size: int | None,
     report: Report,
-    *,
     n_left: int,
 ) -> None:
     """Every image through the network; wanted layers to their files, or to their sketches. ``n_left`` images of all are not stored yet."""
