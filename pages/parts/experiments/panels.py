@@ -83,9 +83,10 @@ def grid_panel(table: pd.DataFrame, settings: Sequence[str], score: str, hemi: s
     figure = plots.score_grid(
         values, rows=rows, columns=across, value="score", quantity=quantity_of(score), facet=None if facet == NONE else facet
     )
-    alt = f"{quantity_of(score)} by {' and '.join(names[name].lower() for name in on_axes)}"
+    alt = f"{quantity_of(score)} by {' and '.join(in_text(names[name]) for name in on_axes)}"
     chart(figure, "grid", alt=alt, source=source, how=unit.fill(HOW["grid"]))
-    others = [NAMES[name].lower() for name in settings if name not in on_axes]
+    told_apart = {*on_axes, "backbone"} if LAYERS in on_axes else {*on_axes}  # layers bear the name of their network
+    others = [in_text(NAMES[name]) for name in settings if name not in told_apart]
     if others:
         st.caption(f"Averaged over {', '.join(others)}: up to {values['n'].max()} fits a cell.")
 
@@ -137,6 +138,11 @@ def take_away(experiment: Experiment, table: pd.DataFrame) -> None:
         st.code(experiment.to_toml(), language="toml")
 
 
+def in_text(name: str) -> str:
+    """A setting's name within a sentence: PCA components, layer."""
+    return name if name[:2].isupper() else name[:1].lower() + name[1:]
+
+
 def heading(experiment: Experiment, n_cells: int) -> str:
     """The experiment in one line of Markdown."""
     if experiment.title:
@@ -144,7 +150,7 @@ def heading(experiment: Experiment, n_cells: int) -> str:
     if not experiment.vary:
         return "One fit"
     varied = [
-        f"{values if isinstance(values, str) else len(values)} {PLURALS.get(name, f'values of {NAMES[name].lower()}')}"
+        f"{values if isinstance(values, str) else len(values)} {PLURALS.get(name, f'values of {in_text(NAMES[name])}')}"
         for name, values in experiment.vary.items()
     ]
     return f"Which of {n_cells:,} fits predicts best, over {', '.join(varied)}?"
