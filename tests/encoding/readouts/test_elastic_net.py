@@ -78,7 +78,7 @@ def violation(X, Y, weights, alpha, ratio):
 @pytest.mark.parametrize("share", [0.3, 1e-2, 1e-4])
 @pytest.mark.parametrize("kind", ["correlated", "rank-deficient", "wide", "square"])
 def test_weights_are_optimal_however_alike_components_are(kind, share, ratio):
-    X, Y = square() if kind == "square" else problem(kind, t=2 if kind == "wide" else 6)
+    X, Y = square() if kind == "square" else problem(kind, n=150 if kind == "wide" else 300, t=2 if kind == "wide" else 6)
     alpha = share * np.abs((X - X.mean(0)).T @ (Y - Y.mean(0)) / len(X)).max()
     ours = fit("elastic_net", X, Y, alpha=alpha, l1_ratio=ratio)
     assert violation(X, Y, ours.weights, alpha, ratio) < 1e-8
@@ -183,17 +183,17 @@ def test_single_precision_is_good_to_five_digits():
 
 @pytest.mark.parametrize("kind", ["well-behaved", "correlated"])
 def test_lasso_chooses_what_scikit_learn_chooses_on_the_same_folds(kind):
-    X, Y = problem(kind, t=40)
+    X, Y = problem(kind, n=120, t=20)
     fold = inner_folds(np.arange(len(X)), 5, 1)
     ours = fit("lasso", X, Y, fold, alphas=ALPHAS)
     theirs = sklearns(X, Y, lambda: linear_model.LassoCV(alphas=ALPHAS, cv=PredefinedSplit(fold), tol=1e-8, max_iter=100_000))
-    assert np.mean(np.isclose(ours.details["alpha"], [each.alpha_ for each in theirs])) >= 0.97
+    assert np.mean(np.isclose(ours.details["alpha"], [each.alpha_ for each in theirs])) >= 0.95
     best = [each.mse_path_.mean(1).min() for each in theirs]
     np.testing.assert_allclose(ours.details["cv_loss"], best, rtol=1e-4)
 
 
 def test_elastic_net_chooses_what_scikit_learn_chooses_on_the_same_folds():
-    X, Y = problem("correlated", t=30)
+    X, Y = problem("correlated", n=120, t=20)
     fold, ratios = inner_folds(np.arange(len(X)), 4, 1), (0.2, 0.5, 0.95)
     ours = fit("elastic_net", X, Y, fold, alphas=ALPHAS, l1_ratios=ratios, n_folds=4)
 
@@ -206,7 +206,7 @@ def test_elastic_net_chooses_what_scikit_learn_chooses_on_the_same_folds():
 
 
 def test_the_default_penalties_are_each_targets_own_and_those_of_scikit_learn():
-    X, Y = problem("correlated", t=6)
+    X, Y = problem("correlated", n=100, t=4)
     Y[:, 3] *= 1e3
     fold = inner_folds(np.arange(len(X)), 5, 1)
     ours = fit("lasso", X, Y, fold)
@@ -233,7 +233,7 @@ def test_the_default_elastic_net_is_scikit_learns_of_standardised_responses(unit
 
 
 def test_selection_by_correlation_takes_the_penalty_of_the_largest_mean_held_out_r():
-    X, Y = problem("correlated", t=8)
+    X, Y = problem("correlated", t=4)
     fold = np.arange(len(X)) % 5
     ours = fit("lasso", X, Y, fold, alphas=ALPHAS, select="r")
     for target, y in enumerate(Y.T):
