@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, np.ndarray]
 
+N_BINS = 60  # of a density, along each axis
+PAIR_COLUMNS = 500  # vertices whose predictions are in memory at a time
+EDGE_BLOCKS, EDGE_COLUMNS = 8, 40  # of blocks, and vertices of each, whose values say where the bins lie
+EDGE_TAIL = 5e-4  # share of these values beyond either end
+
 
 def best_roi(table: pd.DataFrame) -> str:
     """ROI of the highest mean r over both hemispheres in :meth:`encoding.fits.result.Result.rois`; ``all`` where there is none."""
@@ -60,6 +65,79 @@ def mean_prediction(result: Result, columns: Columns) -> MeanPrediction:
     return MeanPrediction(
         measured, predicted, result.test_r(predicted, measured), float(np.nanmean(own)) if np.isfinite(own).any() else float("nan")
     )
+
+
+@dataclass(frozen=True)
+class ResidualDensity:
+    """Counts of residuals over predicted responses, of every pair of a test stimulus and a vertex.
+
+    Attributes
+    ----------
+    counts : (n_residual_bins, n_predicted_bins) int64; pairs beyond the ends are counted in the outermost bins.
+    predicted_edges, residual_edges : (n_bins + 1,) ends of the bins, in the unit of the responses.
+    means : (n_predicted_bins,) mean residual; NaN for an empty bin.
+    mean, sd : of all residuals.
+    """
+
+    counts: np.ndarray
+    predicted_edges: np.ndarray
+    residual_edges: np.ndarray
+    means: np.ndarray
+    mean: float
+    sd: float
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs with a measured and a predicted response."""
+        return int(self.counts.sum())
+
+
+def residual_density(result: Result, columns: Columns) -> ResidualDensity:
+    """Count residuals (measured minus predicted) of every pair of a test stimulus and one of the ``columns``, block by block.
+
+    Raises
+    ------
+    ValueError
+        Where no column has a prediction.
+    """
+    blocks = [
+        (hemi, chosen[start : start + PAIR_COLUMNS])
+        for hemi, chosen in ((hemi, np.asarray(each)) for hemi, each in columns.items())
+        for start in range(0, len(chosen), PAIR_COLUMNS)
+    ]
+    chosen = [blocks[place] for place in np.linspace(0, len(blocks) - 1, min(len(blocks), EDGE_BLOCKS), dtype=int)] if blocks else []
+    some = [_pairs(result, hemi, block[:: max(1, len(block) // EDGE_COLUMNS)]) for hemi, block in chosen]
+    predicted, residual = (np.concatenate([pair[part] for pair in some]) if some else np.zeros(0) for part in (0, 1))
+    if not len(predicted):
+        raise ValueError("No vertex that was chosen has a prediction.")
+    edges = [_edges(values) for values in (predicted, residual)]
+    counts, sums = np.zeros((N_BINS, N_BINS), np.int64), np.zeros((3, N_BINS))
+    for hemi, block in blocks:
+        predicted, residual = _pairs(result, hemi, block)
+        x, y = (
+            np.clip(np.searchsorted(ends, values) - 1, 0, N_BINS - 1) for ends, values in zip(edges, (predicted, residual), strict=True)
+        )
+        counts += np.bincount(y * N_BINS + x, minlength=N_BINS**2).reshape(N_BINS, N_BINS)
+        sums += [np.bincount(x, weights, N_BINS) for weights in (None, residual, residual.astype(float) ** 2)]
+    n, total, squares = sums
+    with np.errstate(invalid="ignore"):
+        means, mean = total / n, total.sum() / n.sum()
+    return ResidualDensity(counts, *edges, means, float(mean), float(np.sqrt(max(0.0, squares.sum() / n.sum() - mean**2))))
+
+
+def _pairs(result: Result, hemi: str, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted responses and residuals of all test stimuli, flat, without those that are NaN."""
+    predicted = result.predicted(hemi, columns)
+    residual = result.measured(hemi, columns) - predicted
+    both = np.isfinite(residual)
+    return predicted[both], residual[both]
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Ends of equal bins that hold all but the outermost of the values."""
+    low, high = np.quantile(values, [EDGE_TAIL, 1 - EDGE_TAIL])
+    margin = 0.1 * (high - low) or 1e-3
+    return np.linspace(low - margin, high + margin, N_BINS + 1)
 
 
 def mean_curves(curve: Columns, columns: Columns) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,12 @@
 """
 
 from encoding.plots.bars import roi_bars
-from encoding.plots.compare import paired_bars, roi_differences, vertex_scatter
+from encoding.plots.compare import FIT_COLOURS, paired_bars, roi_differences, vertex_scatter
 from encoding.plots.curves import epoch_losses, learning_curve
 from encoding.plots.data import label_bars, region_profile, response_histogram, response_spread, response_strip, size_bars
 from encoding.plots.grid import parallel_settings, score_grid
 from encoding.plots.heatmap import layer_heatmap, layer_profile, layer_territory, layer_wins
-from encoding.plots.histogram import score_histogram
+from encoding.plots.histogram import fits_histogram, score_histogram
 from encoding.plots.look import (
     CEILING,
     LEFT,
@@ -28,13 +28,14 @@ from encoding.plots.look import (
 )
 from encoding.plots.observed import observed_predicted
 from encoding.plots.predict import occlusion_map, response_profile
-from encoding.plots.residuals import residual_fitted
+from encoding.plots.residuals import residual_density, residual_fitted
 from encoding.plots.search import search_history, search_importances
 from encoding.plots.shares import layer_shares
 from encoding.plots.table import table_of
 
 __all__ = [
     "CEILING",
+    "FIT_COLOURS",
     "LEFT",
     "RIGHT",
     "TEST",
@@ -42,6 +43,7 @@ __all__ = [
     "add_source",
     "caption",
     "epoch_losses",
+    "fits_histogram",
     "hemi_colour",
     "hemi_name",
     "label_bars",
@@ -58,6 +60,7 @@ __all__ = [
     "parallel_settings",
     "printable",
     "region_profile",
+    "residual_density",
     "residual_fitted",
     "response_histogram",
     "response_profile",

@@ -24,7 +24,7 @@ MOST_POINTS = 1_500  # vertices drawn one by one; more are counted in squares
 N_SQUARES = 48  # along each side
 ROOM = 0.86  # of an ROI's width that its bars take together
 ROW_HEIGHT = 230  # px, of one hemisphere
-MORE_COLOURS = ("#2878B5", "#DD6B20", "#B8860B", "#8C8C8C")  # of the third fit and on
+FIT_COLOURS = (TEST, TRAIN, "#2878B5", "#DD6B20", "#B8860B", "#8C8C8C")  # of the fits that are compared, in order
 
 
 def paired_bars(
@@ -61,7 +61,7 @@ def paired_bars(
     fig = go.Figure()
     for number, hemi in enumerate(hemis):
         axes = {"xaxis": "x", "yaxis": _axis("y", number)}
-        for place, (name, colour) in enumerate(zip(tables, cycle((TEST, TRAIN, *MORE_COLOURS)), strict=False)):
+        for place, (name, colour) in enumerate(zip(tables, cycle(FIT_COLOURS), strict=False)):
             rows = whole[place][whole[place]["hemi"] == hemi]
             x = np.array([row.x[roi] for roi in rows["roi"]]) + width * (place - (len(tables) - 1) / 2)
             fig.add_trace(_bars(name, hemi, rows, x, width * 0.94, colour, quantity, first=number == 0).update(axes))

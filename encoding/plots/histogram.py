@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,30 @@ def score_histogram(
         fig.add_vline(x=float(selected), line={"color": LINE, "width": 2})
         note = {"text": f"selected {unit}, {selected:.2f}", "showarrow": False, "xanchor": "left", "yanchor": "top", "xshift": 4}
         fig.add_annotation(x=float(selected), y=1, yref="paper", font_size=SMALL, **note)
+    fig.update_xaxes(title_text=label)
+    fig.update_yaxes(title_text=f"Share of {unit.many} (%)")
+    return theme(fig, height=340)
+
+
+def fits_histogram(
+    values: Mapping[str, np.ndarray], *, colours: Sequence[str], label: str = "Pearson correlation r", unit: Unit = VERTEX
+) -> go.Figure:
+    """Histograms of several fits' scores over each other, in percent of each fit's scored vertices, with medians.
+
+    Parameters
+    ----------
+    values : name of a fit to (n_vertices,) scores. NaN (no score) is not counted. All fits share their bins.
+    colours : one for each fit; repeated where there are fewer.
+    """
+    import plotly.graph_objects as go
+
+    scored = {name: _finite(scores) for name, scores in values.items()}
+    edges = _edges(np.concatenate(list(scored.values())))
+    fig = go.Figure()
+    for (name, scores), colour in zip(scored.items(), cycle(colours), strict=False):
+        fig.add_trace(_outline(scores, edges, name, colour, unit))
+        if len(scores):
+            fig.add_vline(x=float(np.median(scores)), line={"color": colour, "width": 2, "dash": "dash"})
     fig.update_xaxes(title_text=label)
     fig.update_yaxes(title_text=f"Share of {unit.many} (%)")
     return theme(fig, height=340)

@@ -13,8 +13,11 @@ from encoding.plots.observed import limits, paired, points, ring
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from encoding.analysis.summaries import ResidualDensity
+
 LEAST_IN_BIN = 12  # images; a mean of fewer says little
 MOST_BINS = 10
+COUNT_COLOURS = "Blues"
 
 
 def residual_fitted(
@@ -66,6 +69,46 @@ def residual_fitted(
         xaxis2={"domain": [0.86, 1], "title": {"text": "Images"}, "showgrid": False, "nticks": 3},
         yaxis={"title": {"text": "Residual, measured − predicted"}, "range": limits(residual)},
         bargap=0,
+    )
+    return theme(fig, height=380)
+
+
+def residual_density(density: ResidualDensity, *, what: str = "pairs of an image and a vertex") -> go.Figure:
+    """Heatmap of residuals over predicted responses, of every pair of a test stimulus and a vertex, with the running mean.
+
+    Parameters
+    ----------
+    density : from :func:`encoding.analysis.summaries.residual_density`.
+    what : what is counted, for the colour bar.
+
+    Notes
+    -----
+    Colours are log10 of the counts; empty cells have none.
+    """
+    import plotly.graph_objects as go
+
+    x, y = ((edges[:-1] + edges[1:]) / 2 for edges in (density.predicted_edges, density.residual_edges))
+    with np.errstate(divide="ignore"):
+        logs = np.where(density.counts > 0, np.log10(density.counts), np.nan)
+    most = int(np.ceil(np.nanmax(logs, initial=0.0)))
+    ticks = list(range(most + 1))
+    fig = go.Figure()
+    fig.add_heatmap(
+        x=x, y=y, z=logs, customdata=density.counts, colorscale=COUNT_COLOURS, zmin=0, zmax=max(1, most), name=what,
+        colorbar={
+            "title": {"text": what, "side": "right"}, "tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks], "thickness": 12,
+        },
+        hovertemplate="predicted %{x:.2f}, residual %{y:.2f}<br>%{customdata:,}<extra></extra>",
+    )  # fmt: skip
+    level(fig, 0, x=(float(x[0]), float(x[-1])), name="Residual 0", dash="dot", showlegend=False)
+    rimmed(fig, x, density.means, width=2.5, showlegend=False)
+    fig.add_scatter(
+        x=x, y=density.means, mode="lines", line={"color": STROKE, "width": 2.5}, name="Running mean",
+        hovertemplate="mean residual %{y:.3f}<extra></extra>",
+    )  # fmt: skip
+    fig.update_layout(
+        xaxis={"title": {"text": "Predicted response"}, "range": [density.predicted_edges[0], density.predicted_edges[-1]]},
+        yaxis={"title": {"text": "Residual, measured − predicted"}, "range": [density.residual_edges[0], density.residual_edges[-1]]},
     )
     return theme(fig, height=380)
 

@@ -15,9 +15,11 @@ from encoding import plots
 from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of, score_intervals
 from encoding.analysis.comparison import Comparison, compare, letters, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
+from encoding.analysis.summaries import residual_density
 from encoding.datasets._base import roi_classes
 from encoding.evaluation.resampling import TEST_NAME, approximate_note, p_text
 from encoding.evaluation.scores import SCORES
+from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap, mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
@@ -189,6 +191,12 @@ def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], so
     ceiling = None if result.ceiling(hemis[0]) is None else {hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}
     spread = plots.score_histogram({hemi: result.score(hemi) for hemi in hemis}, ceiling=ceiling)
     charts.append(("Every vertex", f"A mean hides a lot: r of every vertex. {source}", spread))
+    if isinstance(result, Result) and result.is_complete():
+        columns = {hemi: np.flatnonzero(np.isfinite(result.score(hemi))) for hemi in hemis}
+        if any(map(len, columns.values())):
+            density = residual_density(result, columns)
+            text = f"{density.n_pairs:,} pairs of a test image and a {result.plan.subject.unit}: mean residual {density.mean:+.3f}, sd {density.sd:.3f}."
+            charts.append(("Residuals", text, plots.residual_density(density)))
     curve = result.derived(curve_key(result.key, result.plan.subject.groups))
     if curve is not None:
         lines = {

@@ -6,7 +6,7 @@ from encoding import DATASETS, plots
 from encoding.analysis.summaries import best_roi
 from encoding.datasets._base import roi_names
 from pages.parts.explore.downloads import take_away
-from pages.parts.explore.panels import brain_panel, prediction_panel, roi_panel, score_controls
+from pages.parts.explore.panels import brain_panel, density_panel, prediction_panel, roi_panel, score_controls
 from pages.parts.explore.search_panel import search_panel
 from pages.parts.explore.selection import focus_controls
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
@@ -61,6 +61,10 @@ with (
 ):
     if distribution.open:
         distribution_panel(result, focus)
+
+with st.expander(f"Residuals of every {result.plan.subject.unit} and image", key="every_residual", on_change="rerun") as residuals:
+    if residuals.open:
+        density_panel(result, focus)
 
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:

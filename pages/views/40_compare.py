@@ -11,6 +11,7 @@ from pages.parts.compare.panels import (
     difference_panel,
     open_all,
     score_control,
+    spread_panel,
     take_away,
 )
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
@@ -31,6 +32,7 @@ if len(results) > 1 and "A" in results:
     score = score_control(results)
     compared = comparisons(results, score)
     bars_panel(results, compared, score)
+    spread_panel(results, score)
     difference_panel(compared)
     take_away(results)
 elif len(keys) < 2:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -40,6 +41,8 @@ HOW = {
     "A and B may overlap while the two differ surely: one draw of images moves both, which the paired test takes into account.",
     "differences": "Each dot is how much better the other model predicts a region: above 0 it is better than A. Where the whisker leaves "
     "out 0 a single test would call it a difference; faded dots are no findings once the number of regions is accounted for.",
+    "spread": "How many {units} have each value. Where one outline lies further right, that fit predicts most {units} better; where only "
+    "its right tail does, it predicts a part of the cortex better.",
     "scatter": "Each {unit} has one place: to the right it is well predicted by A, upwards by the other. A cloud above the diagonal means "
     "that the other model is better; a cloud along it that both predict the same {units}.",
 }
@@ -180,6 +183,20 @@ def _bars_figure(keys: tuple[str, ...], ready: tuple[bool, ...], score: str, _fo
     ends = {letter: roi_ends(result, score) for letter, result in _found.items()}
     classes = roi_classes(next(iter(_found.values())).plan.subject)
     return plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes, unit=unit_of(_found), score=score)
+
+
+def spread_panel(results: Mapping[str, Result], score: str = "r") -> None:
+    """Show how the score is distributed over vertices, the fits over each other; drawn when it is opened."""
+    unit = unit_of(results)
+    with st.expander(f"{SCORES[score].short} of every {unit}", key="spread_open", on_change="rerun") as panel:
+        if panel.open:
+            values = {
+                letter: np.concatenate([result.score(hemi, score) for hemi in result.plan.hemis]) for letter, result in results.items()
+            }
+            figure = plots.fits_histogram(values, colours=plots.FIT_COLOURS, label=SCORES[score].title, unit=unit)
+            source = " | ".join(map(_digest, results.values()))
+            alt = f"distribution of {SCORES[score].short} over {unit.many}, an outline for each fit"
+            chart(figure, "compare_spread", alt=alt, how=unit.fill(HOW["spread"]), source=source)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

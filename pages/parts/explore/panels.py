@@ -10,7 +10,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.bootstrap import interval_text, score_intervals
-from encoding.analysis.summaries import MeanPrediction, highest_r, mean_prediction
+from encoding.analysis.summaries import MeanPrediction, ResidualDensity, highest_r, mean_prediction, residual_density
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
@@ -33,6 +33,8 @@ HOW = {
     "observed": "Each dot is an image that the model never saw. On the diagonal prediction and measurement agree. A cloud without slope "
     "means that nothing was predicted; one steeper than the diagonal is normal, since a penalty shrinks predictions towards the mean; a "
     "flatter one means that predictions vary more than they can explain (overfitting).",
+    "density": "Every pair of a test image and a {unit} is counted where its prediction and its residual lie; dark cells hold most pairs. "
+    "The line is the mean residual at each prediction: where it leaves 0, predictions are too small (above) or too large (below).",
     "residuals": "What is left when the prediction is taken away. A flat, even band around 0 is what noise looks like. A curve says that "
     "something is missing from the model, a funnel that large responses are predicted less well.",
 }
@@ -206,6 +208,32 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     order = np.argsort(np.abs(measured - predicted), kind="stable")
     for title, chosen in (("Predicted best", order[:N_SHOWN]), ("Predicted worst", order[::-1][:N_SHOWN])):
         _stimuli(title, result, rows[chosen], measured[chosen], predicted[chosen])
+
+
+@st.cache_data(max_entries=16, show_spinner="Predicting every image …")
+def _density(key: str, columns: tuple[tuple[str, tuple[int, ...]], ...], _result: Result) -> ResidualDensity:
+    return residual_density(_result, {hemi: np.array(chosen, int) for hemi, chosen in columns})
+
+
+def density_panel(result: Result, focus: Focus) -> None:
+    """Show the residuals of every pair of a test stimulus and a vertex of the selected ROI."""
+    unit = result.plan.subject.unit
+    columns = tuple((hemi, tuple(map(int, chosen))) for hemi, chosen in focus.columns.items() if len(chosen))
+    try:
+        density = _density(result.key, columns, result)
+    except ValueError as wrong:
+        st.info(plain(wrong))
+        return
+    chart(
+        plots.residual_density(density, what=f"pairs of an image and a {unit}"),
+        "density",
+        alt=f"density of residuals over predicted responses, {focus.label}",
+        source=origin(result),
+        how=unit.fill(HOW["density"]),
+    )
+    st.caption(
+        f"{density.n_pairs:,} residuals of {focus.roi if not focus.vertex else focus.label}: mean {density.mean:+.3f}, sd {density.sd:.3f}."
+    )
 
 
 def _stimuli(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:

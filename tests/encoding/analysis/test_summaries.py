@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from encoding import fit
-from encoding.analysis.summaries import best_roi, highest_r, mean_layer_shares, mean_prediction, over_columns, pattern_correlation
+from encoding.analysis import summaries
+from encoding.analysis.summaries import (
+    best_roi,
+    highest_r,
+    mean_layer_shares,
+    mean_prediction,
+    over_columns,
+    pattern_correlation,
+    residual_density,
+)
 from encoding.fits.score_tables import EVERY_VERTEX
 from tests.conftest import TINY
 
@@ -36,6 +45,35 @@ def test_r_of_averaged_responses_and_the_average_of_r_are_two_numbers(result):
     assert found.r == pytest.approx(np.mean(by_fold), abs=1e-5)
     own = np.concatenate([result.score(hemi)[chosen] for hemi, chosen in columns.items()])
     assert found.mean_r == pytest.approx(own.mean()) and abs(found.r - found.mean_r) > 0.02
+
+
+@pytest.mark.parametrize("columns", [{"lh": np.arange(10), "rh": np.arange(3)}, {"rh": np.array([4])}])
+def test_every_residual_is_counted_once(result, columns, monkeypatch):
+    monkeypatch.setattr(summaries, "PAIR_COLUMNS", 4)
+    density = residual_density(result, columns)
+    predicted, residual = [], []
+    for hemi, chosen in columns.items():
+        start = 0
+        for fold in result.plan.folds:
+            values = result.predicted(hemi, chosen)[start : start + len(fold.test)]
+            predicted.append(values.ravel())
+            residual.append((result.plan.subject.responses[hemi][fold.test][:, chosen] - values).ravel())
+            start += len(fold.test)
+    predicted, residual = np.concatenate(predicted), np.concatenate(residual)
+    assert density.n_pairs == len(residual)
+    assert density.mean == pytest.approx(residual.mean(), abs=1e-6) and density.sd == pytest.approx(residual.std(), rel=1e-5)
+    x = np.clip(predicted, *density.predicted_edges[[0, -1]] + np.array([1e-9, -1e-9]))
+    y = np.clip(residual, *density.residual_edges[[0, -1]] + np.array([1e-9, -1e-9]))
+    counts = np.histogram2d(y, x, bins=(density.residual_edges, density.predicted_edges))[0]
+    assert np.abs(density.counts - counts).sum() <= 4  # a value on the edge of two cells may stand in either
+    place = np.argmax(density.counts.sum(0))
+    inside = (predicted > density.predicted_edges[place]) & (predicted <= density.predicted_edges[place + 1])
+    assert density.means[place] == pytest.approx(residual[inside].mean(), abs=1e-5)
+
+
+def test_residuals_of_nothing_are_refused(result):
+    with pytest.raises(ValueError, match="No vertex"):
+        residual_density(result, {"lh": np.zeros(0, int)})
 
 
 def test_the_best_roi_leaves_out_every_vertex_and_empty_rois(result):

@@ -22,3 +22,14 @@ def test_the_histogram_counts_every_scored_vertex_once_and_marks_the_medians():
 def test_a_hemisphere_without_scores_is_named_as_such():
     fig = plots.score_histogram({"lh": np.full(5, np.nan), "rh": np.linspace(0, 1, 11)})
     assert fig.data[0].name == "Left hemisphere, no scores" and len(fig.layout.shapes) == 1
+
+
+def test_fits_share_their_bins_and_each_has_its_colour_and_median():
+    rng = np.random.default_rng(1)
+    values = {"A": np.append(rng.normal(0.1, 0.1, 500), np.nan), "B": rng.normal(0.3, 0.1, 300), "C": np.full(4, np.nan)}
+    fig = plots.fits_histogram(values, colours=("#ff0000", "#0000ff"))
+    first, second, third = fig.data
+    np.testing.assert_array_equal(first.x, second.x)
+    assert (first.customdata.sum(), second.customdata.sum(), third.customdata.sum()) == (500, 300, 0)
+    assert [trace.line.color for trace in fig.data] == ["#ff0000", "#0000ff", "#ff0000"] and third.name == "C, no scores"
+    assert [shape.x0 for shape in fig.layout.shapes] == [np.nanmedian(values["A"]), np.median(values["B"])]

@@ -71,7 +71,8 @@ def test_a_report_of_a_fit_holds_settings_provenance_numbers_and_the_way_back(tw
         assert said in text
     r = two[0].rois().set_index(["roi", "hemi"]).loc[("driven", "lh"), "r_mean"]
     assert f"{r:.3f}" in text
-    assert {"chart0", "chart1", "chart2", "brain0", "meshes"} <= set(page.ids) and "chart3" not in page.ids
+    assert "600 pairs of a test image and a vertex" in text  # 30 images, 20 vertices
+    assert {"chart0", "chart1", "chart2", "chart3", "brain0", "meshes"} <= set(page.ids) and "chart4" not in page.ids
 
 
 def test_a_report_of_two_says_what_differs_and_how_it_was_tested(two, store):
