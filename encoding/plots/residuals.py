@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LEAST_IN_BIN = 12  # images; a mean of fewer says little
 MOST_BINS = 10
-COUNT_COLOURS = "Blues"
+COUNT_COLOURS = [[0, "rgba(40,120,181,0.15)"], [1, "rgb(40,120,181)"]]  # on light and dark pages
 
 
 def residual_fitted(
@@ -83,13 +83,15 @@ def residual_density(density: ResidualDensity, *, what: str = "pairs of an image
 
     Notes
     -----
-    Colours are log10 of the counts; empty cells have none.
+    Colours are log10 of the counts; empty cells have none. The running mean is left out where a bin holds fewer than
+    :data:`LEAST_IN_BIN` pairs.
     """
     import plotly.graph_objects as go
 
     x, y = ((edges[:-1] + edges[1:]) / 2 for edges in (density.predicted_edges, density.residual_edges))
     with np.errstate(divide="ignore"):
         logs = np.where(density.counts > 0, np.log10(density.counts), np.nan)
+    means = np.where(density.counts.sum(0) >= LEAST_IN_BIN, density.means, np.nan)
     most = int(np.ceil(np.nanmax(logs, initial=0.0)))
     ticks = list(range(most + 1))
     fig = go.Figure()
@@ -101,9 +103,9 @@ def residual_density(density: ResidualDensity, *, what: str = "pairs of an image
         hovertemplate="predicted %{x:.2f}, residual %{y:.2f}<br>%{customdata:,}<extra></extra>",
     )  # fmt: skip
     level(fig, 0, x=(float(x[0]), float(x[-1])), name="Residual 0", dash="dot", showlegend=False)
-    rimmed(fig, x, density.means, width=2.5, showlegend=False)
+    rimmed(fig, x, means, width=2.5, showlegend=False)
     fig.add_scatter(
-        x=x, y=density.means, mode="lines", line={"color": STROKE, "width": 2.5}, name="Running mean",
+        x=x, y=means, mode="lines", line={"color": STROKE, "width": 2.5}, name="Running mean",
         hovertemplate="mean residual %{y:.3f}<extra></extra>",
     )  # fmt: skip
     fig.update_layout(

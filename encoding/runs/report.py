@@ -195,7 +195,8 @@ def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], so
         columns = {hemi: np.flatnonzero(np.isfinite(result.score(hemi))) for hemi in hemis}
         if any(map(len, columns.values())):
             density = residual_density(result, columns)
-            text = f"{density.n_pairs:,} pairs of a test image and a {result.plan.subject.unit}: mean residual {density.mean:+.3f}, sd {density.sd:.3f}."
+            what = f"{density.n_pairs:,} pairs of a test image and a {result.plan.subject.unit}"
+            text = f"{what}: mean residual {density.mean:+.3f}, standard deviation {density.sd:.3f}."
             charts.append(("Residuals", text, plots.residual_density(density)))
     curve = result.derived(curve_key(result.key, result.plan.subject.groups))
     if curve is not None:
