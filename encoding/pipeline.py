@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from encoding.datasets import DATASETS
-from encoding.evaluation.scores import ScoreAccumulator
+from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
 from encoding.features.components import fit_components, project
@@ -287,13 +287,16 @@ def score_group(
 
     Returns
     -------
-    Hemisphere to score name to (n_targets,), with the readout's details such as ``alpha``.
+    Hemisphere to score name to (n_targets,), with the readout's details such as ``alpha``. Scores are NaN where nothing is tested.
     """
     report(0, f"scoring {sum(map(len, group.columns.values())):,} vertices of {group.name}")
-    basis, scores = model.basis(inputs(plan, fold.test, Z)), {}
+    basis, scores = model.basis(inputs(plan, fold.test, Z)) if len(fold.test) else None, {}
     for hemi, place in group.places().items():
         measured = Responses([(plan.subject.responses[hemi], group.columns[hemi])], fold.test)
-        scores[hemi] = _score_columns(basis, model, place, measured, bands, partial(plan.over_repeats, fold))
+        if basis is None:
+            scores[hemi] = {name: np.full(measured.shape[1], np.nan) for name in STORED_SCORES}
+        else:
+            scores[hemi] = _score_columns(basis, model, place, measured, bands, partial(plan.over_repeats, fold))
         scores[hemi] |= {name: np.asarray(value)[place] for name, value in model.details.items()}
     return scores
 

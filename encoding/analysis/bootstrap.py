@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -61,6 +61,11 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
         arrays = {"rois": np.array(rois), "version": np.array(INTERVALS_VERSION)}
         for number, hemi in enumerate(result.plan.hemis):
             report(number / len(result.plan.hemis), f"bootstrap over test stimuli: {hemi}")
+            if not result.plan.has_test:
+                arrays |= {f"{hemi}_{name}": np.full(len(rois), np.nan) for name in ("value", "low", "high")}
+                arrays |= {draws_name(hemi): np.full((error_bar.n_draws, len(rois)), np.nan, np.float32)}
+                arrays |= {"n_units": np.array(0), "df": np.array(1)}
+                continue
             estimates = estimate_scores(result, hemi, error_bar=error_bar)
             arrays[f"{hemi}_value"] = estimates.value["r"]
             arrays |= {draws_name(hemi, name): np.clip(draws, -1, 1) + unknown for name, draws in estimates.draws.items()}
@@ -92,9 +97,23 @@ def draws_name(hemi: str, score: str = "r") -> str:
     return f"{hemi}_draws" if score == "r" else f"{hemi}_{score}_draws"
 
 
-def estimate_scores(result: Result, hemi: str, *, error_bar: ErrorBar = ERROR_BAR) -> Estimates:
-    """Estimate the ROI scores of one hemisphere with standard errors and draws, from the fit's predictions."""
-    plan, members = result.plan, {roi: result.columns(roi, hemi) for roi in result.selected_rois}
+def estimate_scores(
+    result: Result,
+    hemi: str,
+    *,
+    error_bar: ErrorBar = ERROR_BAR,
+    members: Mapping[str, np.ndarray] | None = None,
+    scores: Sequence[str] | None = None,
+) -> Estimates:
+    """Estimate the ROI scores of one hemisphere with standard errors and draws, from the fit's predictions.
+
+    Parameters
+    ----------
+    members : name to columns of what is averaged over; by default the fit's selected ROIs.
+    scores : keys of :data:`encoding.evaluation.scores.SCORES`; by default all that can be computed.
+    """
+    plan = result.plan
+    members = {roi: result.columns(roi, hemi) for roi in result.selected_rois} if members is None else members
     n_columns, n_folds = plan.subject.responses[hemi].shape[1], len(plan.folds)
     used = np.unique(np.concatenate([np.zeros(0, int), *members.values()]))
     units = [plan.subject.groups[plan.scored_rows(fold)] for fold in plan.folds]
@@ -113,7 +132,7 @@ def estimate_scores(result: Result, hemi: str, *, error_bar: ErrorBar = ERROR_BA
                 rows = [slice(bounds[number], bounds[number + 1]) for number in range(n_folds)]
                 yield chunk[some], [Fold(predicted[each, some], measured[each, some], unit) for each, unit in zip(rows, units, strict=True)]
 
-    return estimate(blocks(), members, n_columns, error_bar=error_bar, ceiling=result.ceiling(hemi), tau=tau)
+    return estimate(blocks(), members, n_columns, error_bar=error_bar, ceiling=result.ceiling(hemi), tau=tau, scores=scores)
 
 
 def _fold_predictions(result: Result, hemi: str, columns: np.ndarray) -> list[list[np.ndarray]]:
@@ -182,6 +201,8 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
     units = f"{n_units:,} test stimuli" if n_units == result.n_test else f"{n_units:,} test stimuli or groups ({result.n_test:,} rows)"
     if statistic != "mean":
         return f"{which}There is no interval of a median."
+    if not result.plan.has_test:
+        return "There is no test score: every stimulus was used for training."
     if result.plan.n_tested < LEAST_UNITS:
         where = "per fold" if n_folds > 1 else "to test on"
         return f"{which}There is no interval: fewer than {LEAST_UNITS} stimuli {where}."

@@ -146,7 +146,9 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--readout", default=spec.readout, help="a name from `list readouts` (default: %(default)s)")
     how.add_argument("--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the readout")
     how.add_argument(
-        "--split", help="holdout:FRACTION:SEED, kfold:FOLDS:SEED or first:ROWS (default: the data set's own, holdout:0.9:5 for images)"
+        "--split",
+        help="holdout:FRACTION:SEED, kfold:FOLDS:SEED, first:ROWS, or all, which trains on every stimulus and has no test score "
+        "(default: the data set's own, holdout:0.9:5 for images)",
     )
     how.add_argument("--average-repeats", action="store_true", help="average the test rows of each stimulus before they are scored")
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
@@ -270,7 +272,9 @@ def describe(result: Result, score: str = "r") -> str:
     lines = [
         roi_table(result, score),
         "",
-        f"scores    r is the correlation of predicted and measured responses to test images{ceiling}"
+        "scores    none: every stimulus was used for training, so none is left to test on"
+        if not result.plan.has_test
+        else f"scores    r is the correlation of predicted and measured responses to test images{ceiling}"
         if score == "r"
         else f"scores    {subject.unit.fill(SCORES[score].definition)} {interval_text(result, score)}",
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
@@ -284,7 +288,7 @@ def describe(result: Result, score: str = "r") -> str:
         *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
         *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),
         *(["folds     one fold, of which pooled r is r"] if score == "pooled_r" and len(result.plan.folds) == 1 else []),
-        *([f"note      {note}"] if (note := approximate_note(result.n_test_stimuli)) else []),
+        *([f"note      {note}"] if result.plan.has_test and (note := approximate_note(result.n_test_stimuli)) else []),
         f"time      {took}",
         f"key       {result.key}",
         f"kept in   {result.store.path(result.key)}",

@@ -75,6 +75,7 @@ class Estimates:
     value, se : score to (n_rois,) float64.
     draws : ``r`` and, of several folds, ``pooled_r`` to (n_draws, n_rois) float32, centred on ``value`` with the standard deviation ``se``.
     vertices : score to (t,) float64, the score of every vertex.
+    left_out : score to, fold after fold, (n_units of the fold, n_rois) float64, the value less one test unit at a time.
     n_units : test units over all folds. df : degrees of freedom of Student's t.
     """
 
@@ -82,6 +83,7 @@ class Estimates:
     se: Mapping[str, np.ndarray]
     draws: Mapping[str, np.ndarray]
     vertices: Mapping[str, np.ndarray]
+    left_out: Mapping[str, Sequence[np.ndarray]]
     n_units: int
     df: int
 
@@ -134,7 +136,7 @@ def estimate(
     weights: list[np.ndarray] = []
     for columns, folds in blocks:
         if not weights:
-            weights = [_counts(n_units(fold.units), error_bar, number) for number, fold in enumerate(folds)]
+            weights = [draw_counts(n_units(fold.units), error_bar, number) for number, fold in enumerate(folds)]
             wanted = [name for name in wanted if len(folds) > 1 or not SCORES[name].pooled]
         parts = [_fold_scores(fold, drawn) for fold, drawn in zip(folds, weights, strict=True)]
         whole = [_fold_scores(_pooled(folds), np.concatenate(weights, axis=1))] if "pooled_r" in wanted else []
@@ -149,7 +151,7 @@ def estimate(
             values = [np.nan_to_num(each) @ inside for each in (at[None], *left_out, *([drawn] if name in DRAWN else []))]
             sums[name] = [one + other for one, other in zip(sums[name], values, strict=True)] if name in sums else values
     sizes = [each.shape[1] for each in weights]
-    value, se, draws = {}, {}, {}
+    value, se, draws, less_one = {}, {}, {}, {}
     with np.errstate(invalid="ignore", divide="ignore"):
         share = None if tau is None else (np.nan_to_num(tau, nan=1.0) @ member) / member.sum(0)
         for name in wanted:
@@ -158,13 +160,15 @@ def estimate(
             value[name] = at[0]
             by_fold = np.split(left_out[0], np.cumsum(sizes)[:-1]) if SCORES[name].pooled else left_out
             widened = 1 if share is None or len(sizes) == 1 else 1 + WIDENING.get(name, 1.0) * share
+            less_one[name] = by_fold
             errors = np.sqrt(_jackknife_variance(by_fold) * widened)
             se[name] = np.where(errors > 0, errors, np.nan) if SCALES.get(name) == "root" else errors
             if drawn is not None:
                 spread = drawn.std(0, ddof=1)
                 scale = np.where(spread > 0, errors / np.where(spread > 0, spread, 1), 0 * errors)
                 draws[name] = (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
-    return Estimates(value, se, draws, {name: vertices[name] for name in wanted}, sum(sizes), max(1, sum(sizes) - 2 * len(sizes)))
+    of_vertices = {name: vertices[name] for name in wanted}
+    return Estimates(value, se, draws, of_vertices, less_one, sum(sizes), max(1, sum(sizes) - 2 * len(sizes)))
 
 
 def working_bytes(n_rows: int, n_units: int, n_rois: int, *, n_folds: int = 1, n_draws: int = ErrorBar.n_draws) -> float:
@@ -270,7 +274,7 @@ def p_text(p: float, name: str = "") -> str:
     return f"{name} = {text}" if name else text
 
 
-def _counts(n: int, error_bar: ErrorBar, fold: int) -> np.ndarray:
+def draw_counts(n: int, error_bar: ErrorBar, fold: int) -> np.ndarray:
     """(n_draws, n) how often each of the n units of a fold is drawn."""
     rng = np.random.default_rng([error_bar.seed, fold])
     return rng.multinomial(n, np.full(n, 1 / n), error_bar.n_draws).astype(np.float32)

@@ -8,11 +8,13 @@ from functools import lru_cache
 import numpy as np
 
 N_REMEMBERED = 64  # splits and inner folds that a process keeps: fits of one experiment have few
+ALL = "all"  # the split that trains on every row and tests on none
+WITHIN = "/"  # between a split and the one of its training rows
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Row indices of one fold: ``train`` and ``test``, sorted int64, disjoint, read-only."""
+    """Row indices of one fold: ``train`` and ``test``, sorted int64, disjoint, read-only; ``test`` is empty with the split ``all``."""
 
     train: np.ndarray
     test: np.ndarray
@@ -25,8 +27,11 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
     ----------
     split : ``holdout:<train fraction>:<seed>``, one fold, the shuffle of the Algonauts development
         kit (``numpy.random.seed(seed)``, shuffle, the first fraction trains);
-        ``kfold:<folds>:<seed>``, as many folds in which every row is tested once; or
-        ``first:<n>``, one fold, the first n different stimuli train and the others test.
+        ``kfold:<folds>:<seed>``, as many folds in which every row is tested once;
+        ``first:<n>``, one fold, the first n different stimuli train and the others test;
+        ``all``, one fold, every row trains and none tests; or
+        ``<split>/<split>``, the folds of the second within the training rows of each fold of the first, whose test rows take no
+        part: for the choice of a model on validation stimuli.
     groups : (n_stimuli,) int. Rows with the same number (repeats of one stimulus) stay together.
 
     Raises
@@ -41,6 +46,15 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
 def _folds(split: str, data: bytes, dtype: str) -> tuple[Fold, ...]:
     """:func:`folds` of the groups whose bytes are ``data``; arrays are read-only, since several fits share them."""
     groups = np.frombuffer(data, dtype)
+    outer, _, inner = split.rpartition(WITHIN)
+    if outer:
+        return tuple(
+            Fold(train=_read_only(fold.train[part.train]), test=_read_only(fold.train[part.test]))
+            for fold in folds(outer, groups)
+            for part in folds(inner, groups[fold.train])
+        )
+    if split == ALL:
+        return (Fold(train=_read_only(np.arange(len(groups))), test=_read_only(np.zeros(0, np.int64))),)
     kind, size, seed = parse_split(split)
     stimuli, member = np.unique(groups, return_inverse=True)
     order = np.arange(len(stimuli))
@@ -129,6 +143,15 @@ def _inner_folds(data: bytes, dtype: str, n_folds: int, seed: int) -> np.ndarray
     return _read_only(number[member])
 
 
+def check_split(split: str) -> str:
+    """Return a split of :func:`folds`; ValueError where it is none, or one within or of ``all``, which leaves nothing to test."""
+    parts = split.split(WITHIN)
+    if parts != [ALL]:
+        for part in parts:
+            parse_split(part)
+    return split
+
+
 def parse_split(split: str) -> tuple[str, float | int, int]:
     """Parse the name of a split into its kind, size (test fraction or number of folds) and seed."""
     kind, *numbers = split.split(":")
@@ -143,7 +166,8 @@ def parse_split(split: str) -> tuple[str, float | int, int]:
     except ValueError:
         pass
     raise ValueError(
-        f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed) or first:900 (training rows)."
+        f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed), first:900 (training rows) "
+        "or all (trains on every stimulus and tests none)."
     )
 
 

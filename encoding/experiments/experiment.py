@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from encoding.backbones import BACKBONES, UnknownLayer
 from encoding.datasets import DATASETS
-from encoding.evaluation.splits import parse_split
+from encoding.evaluation.splits import check_split
 from encoding.experiments.toml import dump_toml, read_toml
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
@@ -231,7 +231,7 @@ class Experiment:
                 value = [value] if name in LISTS and isinstance(value, str) else value
                 _check_kind(f"vary.{name}", name, value)
                 if name == "split":
-                    parse_split(value)
+                    check_split(value)
                 yield {name: tuple(value) if name in LISTS else None if name == "feature_budget" and value == NO_BUDGET else value}
 
     def _layers_of(self, own: Any, backbone: str) -> list[tuple[str, ...]]:

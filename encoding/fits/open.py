@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from encoding.datasets import Subject
+from encoding.fits.composition import composition_of, is_composed
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
 from encoding.fits.result import Result
@@ -25,12 +27,13 @@ class FitChanged(ValueError):
     """A stored fit's spec no longer leads to it. The message says what changed."""
 
 
-def open_fit(key: str, store: Store, report: Report = silent) -> Result:
-    """Open the finished fit that a key names.
+def open_fit(key: str, store: Store, report: Report = silent, *, subject: Subject | None = None) -> Result:
+    """Open the finished fit that a key names, or the one that is composed of others (:mod:`encoding.fits.composition`).
 
     Parameters
     ----------
     key : a fit's key, its digest alone, or an unambiguous prefix of either.
+    subject : the fit's subject where it is open already.
 
     Raises
     ------
@@ -45,7 +48,16 @@ def open_fit(key: str, store: Store, report: Report = silent) -> Result:
     made_from = (store.provenance(key) or {}).get("made_from", {})
     if "spec" not in made_from:
         raise FitChanged(f"{store.path(key)} does not say what it was made from. Remove it, and fit again.")
-    plan = make_plan(FitSpec.from_dict(dict(made_from["spec"])), store, report)
+    if is_composed(made_from):
+        members: list[Result] = []
+        for member in made_from["composition"]["members"]:
+            if member not in store:
+                raise FitChanged(
+                    f"{key} is composed of fits that are no longer in the Store. Compose it again: {made_from['composition']['command']}"
+                )
+            members.append(open_fit(member, store, report, subject=members[0].plan.subject if members else subject))
+        return composition_of(key, members, store)
+    plan = make_plan(FitSpec.from_dict(dict(made_from["spec"])), store, report, subject=subject)
     if plan.key != key:
         whole = replace(plan, spec=replace(plan.spec, feature_budget=None), reduced_layers=())
         if whole.key == key:  # stored before layers were reduced, or under another default budget

@@ -15,7 +15,7 @@ from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
 from encoding.evaluation.resampling import LEAST_UNITS, n_units
-from encoding.evaluation.splits import Fold, folds, inner_folds, mean_of_repeats
+from encoding.evaluation.splits import ALL, Fold, folds, inner_folds, mean_of_repeats
 from encoding.features import components, reduction
 from encoding.features import extraction as features
 from encoding.features.probe import LARGEST_LAYER, layer_sizes
@@ -226,13 +226,18 @@ class Plan:
         return inner_folds(self.subject.groups[fold.train], n_folds or self.readout.n_folds(self.options), INNER_SEED)
 
     @property
+    def has_test(self) -> bool:
+        """Whether there are test stimuli: the split ``all`` trains on every stimulus and has no test score."""
+        return self.spec.split != ALL
+
+    @property
     def n_tested(self) -> int:
         """Number of different test stimuli of the fold that has the fewest."""
         return min(n_units(self.subject.stimulus_of_row[fold.test]) for fold in self.folds)
 
     def check_test_stimuli(self) -> None:
-        """ValueError where a fold has fewer than :data:`encoding.evaluation.resampling.LEAST_UNITS` different test stimuli."""
-        if self.n_tested < LEAST_UNITS:
+        """ValueError where a fold has too few different test stimuli, :data:`encoding.evaluation.resampling.LEAST_UNITS`, but not none."""
+        if self.has_test and self.n_tested < LEAST_UNITS:
             of = " in a fold" if len(self.folds) > 1 else ""
             n_stimuli = n_units(self.subject.stimulus_of_row)
             raise ValueError(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 POOLED_VERSION = 1
 EVERY_VERTEX = "all"  # the table row of every vertex of a hemisphere
-MEASURES = ("cv_", "kkt", "share_", "validation_r")  # prefixes of details that measure a model; others are parameters it chose
+MEASURES = ("cv_", "kkt", "share_", "validation_r", "weight_")  # prefixes of details that measure a model; others are parameters it chose
 
 
 def pooled_key(fit_key: str) -> str:

@@ -75,7 +75,8 @@ class FitSpec:
     n_components : PCA components kept; 0 keeps every feature.
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
-    split : ``holdout:<train fraction>:<seed>`` or ``kfold:<folds>:<seed>``.
+    split : ``holdout:<train fraction>:<seed>``, ``kfold:<folds>:<seed>``, ``first:<n>``, ``all`` (no test score), or one within the
+        training part of another (:func:`encoding.evaluation.splits.folds`).
     average_repeats : whether responses and predictions of the test rows of one stimulus are averaged before they are scored.
     rois : ROIs to report; empty for all ROIs and every vertex.
     hemi : ``lh``, ``rh`` or another block of the subject's responses; ``both`` for every block.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from encoding.evaluation.splits import folds, inner_folds
+from encoding.evaluation.splits import check_split, folds, inner_folds
 
 
 def test_the_hold_out_is_the_development_kits_own_shuffle():
@@ -65,3 +65,28 @@ def test_counts_of_groups_are_called_groups(n_groups, split):
         inner_folds(np.arange(60) % n_groups, 5)
     with pytest.raises(ValueError, match=r"only 60 different stimuli"):
         folds("kfold:61:0", np.arange(60))
+
+
+@pytest.mark.parametrize("split", ["holdout:0.75:5", "kfold:3:0", "first:20"])
+@pytest.mark.parametrize("inner", ["holdout:0.8:0", "kfold:4:1", "first:9"])
+def test_a_split_within_a_split_parts_the_training_rows_of_each_fold(split, inner):
+    groups = np.repeat(np.arange(30), 2)  # two repeats each
+    whole, within = folds(split, groups), folds(f"{split}/{inner}", groups)
+    n_inner = len(within) // len(whole)
+    for number, part in enumerate(within):
+        fold = whole[number // n_inner]
+        assert np.array_equal(np.sort(np.concatenate([part.train, part.test])), fold.train)
+        assert not set(groups[part.train]) & set(groups[part.test])
+    assert n_inner == (4 if inner.startswith("kfold") else 1)
+
+
+def test_all_trains_on_every_row_and_tests_none():
+    (fold,) = folds("all", np.arange(7))
+    assert fold.train.tolist() == list(range(7))
+    assert fold.test.tolist() == []
+
+
+@pytest.mark.parametrize("split", ["all/holdout:0.8:0", "holdout:0.8:0/all", "kfold:3:0/", "/kfold:3:0", "kfold:3:0/kfold"])
+def test_a_split_that_leaves_nothing_to_part_is_refused(split):
+    with pytest.raises(ValueError, match="not understood"):
+        check_split(split)
