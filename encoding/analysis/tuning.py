@@ -6,7 +6,7 @@ overall distribution is estimated from a sample of rows, so no function here loa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -184,6 +184,25 @@ def rois_at(subject: Subject, block: str, column: int) -> tuple[str, ...]:
     """ROIs that contain a vertex, smallest first."""
     holding = {roi: len(columns) for roi, columns in subject.rois[block].items() if (columns == column).any()}
     return tuple(sorted(holding, key=holding.get))
+
+
+def region_numbers(subject: Subject, names: Iterable[str]) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
+    """Number the vertices of some ROIs, for a map with one colour a region; where ROIs overlap, the smaller one counts.
+
+    Returns
+    -------
+    numbers : block to (n_vertices,) float64: the place of the vertex's region in ``named``, from 1; NaN in none.
+    named : regions with vertices, in the order of ``names``.
+    empty : regions without.
+    """
+    columns = {name: {block: np.asarray(rois.get(name, ()), int) for block, rois in subject.rois.items()} for name in names}
+    sizes = {name: sum(map(len, blocks.values())) for name, blocks in columns.items()}
+    named, empty = [name for name in columns if sizes[name]], [name for name in columns if not sizes[name]]
+    numbers = {block: np.full(responses.shape[1], np.nan) for block, responses in subject.responses.items()}
+    for name in sorted(named, key=sizes.get, reverse=True):
+        for block, chosen in columns[name].items():
+            numbers[block][chosen] = named.index(name) + 1
+    return numbers, named, empty
 
 
 def kinds(subject: Subject) -> dict[str, list[str]]:

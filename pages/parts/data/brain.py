@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from encoding import plots
-from encoding.analysis.tuning import repeats, rois_at
+from encoding.analysis.tuning import region_numbers, repeats, rois_at
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import fitting_range
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_sampled, surface_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.subject_view import SubjectView
+from pages.parts.shared.text import plain
 
 PAINTS = {
     "chosen": "The measured response to the chosen stimulus; until one is chosen, the noise ceiling.",
     "ceiling": "The noise ceiling: the share of each {unit}'s variance that any model could explain.",
+    "regions": "A colour for each region of the outlined classes (View); where two overlap, the smaller one's.",
     "mean": "Each {unit}'s mean response.",
     "spread": "How much each {unit} varies over stimuli: its standard deviation.",
 }
@@ -53,7 +56,7 @@ def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | 
         )
     brain_view(
         BrainMap(
-            **_painted(subject_view, paint, row, unit),
+            **(_regions(subject_view, outlined) if paint == "regions" else _painted(subject_view, paint, row, unit)),
             vertices=subject_view.placement.vertices,
             columns=subject_view.placement.columns,
             unit=column,
@@ -109,6 +112,23 @@ def _painted(subject_view: SubjectView, paint: str, row: int | None, unit: str) 
     if paint == "mean":
         return _scaled(subject_view, overview.mean, f"Mean measured response {over}", "mean")
     return _scaled(subject_view, overview.sd, f"Standard deviation of measured responses {over}", "sd")
+
+
+def _regions(subject_view: SubjectView, names: Sequence[str]) -> dict:
+    """A number for each of the regions ``names``, of all where none is named, with a caption that says which is which."""
+    subject = subject_view.subject
+    values, named, empty = region_numbers(subject, names or subject_view.rois)
+    legend = " · ".join(f"{number} {plain(name)}" for number, name in enumerate(named, 1))
+    without = f" Without {subject.unit.many} in this subject: {plain(', '.join(empty))}." if empty else ""
+    st.caption(f"{legend or 'No region.'}{without}")
+    return {
+        "values": subject_view.placement.values(values),
+        "title": f"Region of each {subject.unit}",
+        "quantity": "region",
+        "colour_range": (0.5, max(1, len(named)) + 0.5),
+        "colour_map": "turbo",
+        "kinds": True,
+    }
 
 
 def _response(subject_view: SubjectView, row: int, unit: str) -> dict:

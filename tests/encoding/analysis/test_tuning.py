@@ -18,6 +18,7 @@ from encoding.analysis.tuning import (
     measure_correlations,
     measures,
     overview,
+    region_numbers,
     repeat_counts,
     repeats,
     response_map,
@@ -141,6 +142,15 @@ def test_sizes_and_profiles_have_a_row_for_each_roi_and_hemisphere(subject):
 
 def test_the_rois_of_a_vertex_come_smallest_first(subject):
     assert rois_at(subject, "lh", 4) == ("fovea", "V1") and rois_at(subject, "lh", 3) == ()
+
+
+def test_regions_are_numbered_and_the_smaller_one_counts_where_two_overlap(tiny):
+    rois = {"lh": {"V1": np.arange(6), "fovea": np.array([4, 5]), "none": np.zeros(0, int)}, "rh": {"V1": np.array([9])}}
+    tiny.change(rois=rois)
+    numbers, named, empty = region_numbers(tiny.subject, ["fovea", "V1", "none"])
+    assert named == ["fovea", "V1"] and empty == ["none"]
+    np.testing.assert_array_equal(numbers["lh"], [2, 2, 2, 2, 1, 1, np.nan, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(numbers["rh"])), [9])
 
 
 def test_labels_are_kinds_or_measures(subject):

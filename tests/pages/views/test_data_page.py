@@ -300,6 +300,17 @@ def test_the_brain_shows_what_is_chosen_and_says_what_that_is(labelled, monkeypa
     assert "over 120 of 120 images" in drawn[3].title and drawn[3].chosen_roi == "driven" and drawn[3].selected == ("rh", 2)
 
 
+def test_regions_have_a_colour_each_and_those_without_vertices_are_named(labelled, monkeypatch):
+    from pages.parts.data import brain as data_brain
+
+    drawn = []
+    monkeypatch.setattr(data_brain, "brain_view", lambda brain, **more: drawn.append(brain))
+    labelled.query_params["paint"] = "regions"
+    labelled.run()
+    assert not labelled.exception and "1 driven · 2 noise" in shown(labelled) and "in this subject: empty." in shown(labelled)
+    assert drawn[0].kinds and drawn[0].colour_range == (0.5, 2.5) and set(np.unique(drawn[0].values["lh"])) >= {1.0, 2.0}
+
+
 def test_a_map_without_a_ceiling_is_of_something_else_and_says_so(labelled, tiny):
     tiny.change(ceiling=None)
     labelled.query_params["paint"] = "ceiling"
