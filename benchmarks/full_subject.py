@@ -20,12 +20,13 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from encoding import DATASETS, FitSpec, Store
-from encoding.analysis.layer_sweep import Sweep, run
+from encoding.analysis.layer_sweep import Sweep
 from encoding.datasets import Subject
 from encoding.datasets._surface import mesh
 from encoding.datasets.simulation import anatomy
 from encoding.datasets.simulation.responses import simulate_responses
 from encoding.datasets.writers.algonauts2023 import write_algonauts2023
+from encoding.experiments.sweep import run_sweep
 from encoding.fits.plan import plan
 from encoding.jobs.tasks import study
 
@@ -48,7 +49,7 @@ def prepared() -> Iterator[tuple[dict[str, str], list[str], Path]]:
         write(folder / "data", store)
         for spec in (SPEC, FitSpec()):
             sweep = Sweep(spec=spec, cells=CELLS)
-            run(sweep, store)
+            run_sweep(sweep, store)
             for cell in CELLS[1:]:
                 study(sweep.spec_of(cell), store)
         fits = [plan(replace(SPEC, layers=layers), store).key for layers in (("energy",), ("simple",))]

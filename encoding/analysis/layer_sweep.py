@@ -1,7 +1,7 @@
-"""Fit many layers of one or several backbones with equal settings, to compare which layer predicts which ROI best.
+"""Many layers of one or several backbones fitted with equal settings, to compare which layer predicts which ROI best.
 
-The stimuli pass through each backbone once for all its layers. Every fit is stored under its own key, as by :func:`encoding.fit`,
-and finished fits can be read while the others are still running.
+:func:`encoding.experiments.sweep.run_sweep` computes them. Every fit is stored under its own key, as by :func:`encoding.fit`, and finished
+fits can be read while the others are still running.
 """
 
 from __future__ import annotations
@@ -13,19 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.analysis.bootstrap import intervals_key, roi_intervals
+from encoding.analysis.bootstrap import intervals_key
 from encoding.analysis.layer_ranking import BOTH, roi_draws, roi_rows
 from encoding.backbones import BACKBONES, UnknownLayer
-from encoding.datasets import DATASETS, Subject
-from encoding.fits.passes import reduce_in_pass
-from encoding.fits.plan import Plan, plan
-from encoding.fits.resources import NoRoom
+from encoding.fits.plan import Plan
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.fits.training_data import is_complete
-from encoding.pipeline import extract_features, fit
-from encoding.runtime.device import choose_device
-from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
@@ -34,8 +28,6 @@ if TYPE_CHECKING:
 
 Cell = tuple[str, str]
 """A backbone and one of its layers."""
-
-EXTRACTING = 0.5  # share of a backbone's work that is its pass over the stimuli
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,95 +153,6 @@ def in_order(backbone: str, layers: Sequence[str]) -> list[str]:
     if not set(layers) <= set(known):
         known = BACKBONES[backbone].every_layer(backbone)
     return sorted(dict.fromkeys(layers), key=lambda layer: known.index(layer) if layer in known else len(known))
-
-
-def plans(sweep: Sweep, store: Store, report: Report = silent, *, subject: Subject | None = None) -> dict[Cell, Plan]:
-    """Plan and check the fit of every cell; all share one subject.
-
-    Parameters
-    ----------
-    subject : the opened subject; opened here where None.
-
-    Raises
-    ------
-    Exception
-        Whatever :func:`encoding.fits.plan.plan` raises, before any work.
-    """
-    by_cell: dict[Cell, Plan] = {}
-    for number, backbone in enumerate(sweep.backbones):
-        subreport = subprogress(report, number / len(sweep.backbones), (number + 1) / len(sweep.backbones))
-        cells = sweep.of(backbone)
-        joint = plan(replace(sweep.spec_of(cells[0]), layers=tuple(layer for _, layer in cells)), store, subreport, subject=subject)
-        subject = joint.subject
-        by_cell |= {cell: _of_layers(joint, cell[1:]) for cell in cells}
-    return by_cell
-
-
-def _of_layers(fit_plan: Plan, layers: tuple[str, ...]) -> Plan:
-    """The same plan for some of its layers."""
-    extra_subjects = tuple(_of_layers(other, layers) for other in fit_plan.extra_subjects)
-    return replace(fit_plan, spec=replace(fit_plan.spec, layers=layers), extra_subjects=extra_subjects)
-
-
-def run(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> SweepResult:
-    """Fit every layer that is not stored yet and compute the intervals of its ROIs.
-
-    A layer that does not fit into memory or disk space is postponed until the others are done.
-
-    Raises
-    ------
-    NoRoom
-        At the end, naming the layers that had to be left out.
-    Exception
-        Whatever :func:`plans` and :func:`encoding.fit` raise.
-    """
-    opened = 0.05 if DATASETS[sweep.spec.dataset].is_ready(sweep.spec.subject, store) else 0.4
-    by_cell, device = plans(sweep, store, subprogress(report, 0, opened)), choose_device(device)
-    missing = {cell: each for cell, each in by_cell.items() if not is_studied(each, store)}
-    left_out: list[str] = []
-    done = 0
-    for backbone in sweep.backbones:
-        cells = {cell: each for cell, each in missing.items() if cell[0] == backbone}
-        if cells:
-            start, stop = (opened + (1 - opened) * n / len(missing) for n in (done, done + len(cells)))
-            left_out += _fit_layers(sweep, cells, store, subprogress(report, start, stop), device)
-            done += len(cells)
-    if left_out:
-        raise NoRoom(f"{len(left_out)} of {len(sweep.cells)} layers could not be fitted. {' '.join(left_out)}")
-    report(1.0, "done")
-    return swept(sweep, by_cell, store)
-
-
-def _fit_layers(sweep: Sweep, cells: Mapping[Cell, Plan], store: Store, report: Report, device: str) -> list[str]:
-    """Fit layers of one backbone; a sentence for each that there was no room for."""
-    unfitted = [cell for cell, each in cells.items() if not is_complete(each, store)]
-    fitting = EXTRACTING if unfitted else 0.0
-    if unfitted and cells[unfitted[0]].readout.uses_components:
-        joint = plan(replace(sweep.spec_of(unfitted[0]), layers=tuple(layer for _, layer in unfitted)), store)
-        everyone = (joint, *joint.extra_subjects)
-        for number, each in enumerate(everyone):
-            start, stop = (fitting * n / len(everyone) for n in (number, number + 1))
-            naming = _naming(subprogress(report, start, stop), unfitted[0][0])
-            extract_features(each, store, naming, device, sketches=each is joint)
-        for fold in joint.folds:
-            reduce_in_pass(
-                [cells[cell] for cell in unfitted], fold, store, _naming(subprogress(report, 0, fitting), unfitted[0][0]), device
-            )
-    left_out = []
-    for number, cell in enumerate(cells):
-        start, stop = (fitting + (1 - fitting) * n / len(cells) for n in (number, number + 1))
-        subreport = _naming(subprogress(report, start, stop), f"{' '.join(cell)}, {number + 1} of {len(cells)}")
-        try:
-            result = fit(sweep.spec_of(cell), store, subprogress(subreport, 0, 0.6), device)
-        except NoRoom as error:
-            left_out.append(f"{' '.join(cell)}: {error}")
-            continue
-        roi_intervals(result, subprogress(subreport, 0.6, 1))
-    return left_out
-
-
-def _naming(report: Report, name: str) -> Report:
-    return lambda fraction, text: report(fraction, f"{name}: {text}")
 
 
 def is_studied(fit_plan: Plan, store: Store) -> bool:

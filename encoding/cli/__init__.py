@@ -23,11 +23,13 @@ from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
 from encoding.experiments.records import AlreadyRunning
+from encoding.experiments.sweep import LayersFailed
 from encoding.fits.open import FitChanged
 from encoding.fits.resources import NoRoom
 from encoding.prediction.predict import CannotPredict
 from encoding.readouts import BadOption
 from encoding.runs.manifest import BadExchange
+from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
 from encoding.runtime.threads import let_waiting_threads_sleep
 from encoding.storage.files import NotRegular
@@ -36,8 +38,8 @@ from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 ARGUMENT_ERRORS = (BadArguments, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
-    AlreadyRunning, BadData, BadExchange, CannotPredict, ConnectionError, FileExistsError, FitChanged, NoRoom, NotInstalled, NotRegular,
-    NothingFound, NoWeights, StoreFull, StoreReadOnly, WorkFailed,
+    AlreadyRunning, BadData, BadExchange, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed, NoRoom,
+    NotInstalled, NotRegular, NothingFound, NoWeights, StoreFull, StoreReadOnly, WorkFailed,
 )  # fmt: skip
 KNOWN_ERRORS = (*ARGUMENT_ERRORS, *WORK_ERRORS)
 """Failures whose message says all there is to say."""
@@ -55,7 +57,7 @@ environment:
   ENCODING_DATA_DIR    one folder per dataset, such as algonauts2023/subj01 (default: data)
   ENCODING_CACHE_DIR   where results are kept (default: cache)
   ENCODING_FEATURE_BUDGET  GB that the stored features of a layer may take (default: 2)
-  ENCODING_SCHEDULER   Dask cluster where fit, search and experiment compute (default: this machine)
+  ENCODING_SCHEDULER   Dask cluster where fit, search, sweep and experiment compute (default: this machine)
 
 exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted
 """

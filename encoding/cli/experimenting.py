@@ -71,8 +71,7 @@ def add_commands(commands: Any) -> None:
 def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Check the experiment, run it under a live table, and write the table of ``--out``."""
     check_out(arguments.out)
-    if arguments.workers is not None and arguments.workers < 1:
-        raise BadArguments(f"--workers must be 1 or more, not {arguments.workers}.")
+    check_workers(arguments.workers)
     with checking_arguments():
         experiment = read_experiment(arguments.file)
         cells = experiment.cells()
@@ -160,6 +159,12 @@ def read_experiment(path: Path) -> Experiment:
         raise BadArguments(f"{path} cannot be read: {error.strerror}. docs/experiments.md shows what stands in such a file.") from error
 
 
+def check_workers(n_workers: int | None) -> None:
+    """Raise BadArguments for a number of workers that makes no sense."""
+    if n_workers is not None and n_workers < 1:
+        raise BadArguments(f"--workers must be 1 or more, not {n_workers}.")
+
+
 def check_out(out: Path | None) -> None:
     """Raise BadArguments where ``--out`` cannot be written."""
     if out is None:
@@ -208,7 +213,7 @@ class LiveTable:
     def _report(self, run: Run) -> None:
         while not self._ended.wait(DRAW_SECONDS):
             status = run.status()
-            self._progress(status.n_ended / max(1, status.n_tasks), summary(status))
+            self._progress(run.fraction, summary(status))
 
 
 def states_table(labels: Any, status: Status, *, n_shown: int = N_SHOWN, unfinished_first: bool = False) -> str:

@@ -12,13 +12,16 @@ import numpy as np
 
 from encoding.analysis.hierarchy import Hierarchy, hierarchy
 from encoding.analysis.layer_ranking import BOTH, LAYER_SCORES, best_layers, by_layer, win_shares
-from encoding.analysis.layer_sweep import Sweep, SweepResult, run
+from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.backbones import BACKBONES
-from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
+from encoding.cli.clusters import carrying_out
+from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
+from encoding.cli.experimenting import LiveTable, check_workers
 from encoding.cli.fitting import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
+from encoding.experiments import sweep as sweeps
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
 from encoding.runtime.csv import to_csv
@@ -39,7 +42,8 @@ sweep --dataset algonauts2023 --subject subj01 --backbone torchvision/alexnet --
 
 MORE = """
 Every layer is fitted as `fit` would, and is found again by it; the stimuli pass through each backbone once for all of its layers.
-What was finished before is not fitted again. With several backbones a layer is taken of each that has it; "gabor energy" (in quotes)
+It is a short form of `experiment run`, with one task a stage: what was finished before is not computed again, and a layer that fails
+leaves the others alone. With several backbones a layer is taken of each that has it; "gabor energy" (in quotes)
 is that of one alone. Test images are drawn again 500 times, the same for all layers: a layer is best in so many of the draws.
 """
 
@@ -66,6 +70,7 @@ def add_commands(commands: Any) -> None:
         help=f"by which score the table shows and ranks layers: {', '.join(LAYER_SCORES)} (default: r)",
     )
     what.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each layer, ROI and hemisphere there")
+    what.add_argument("--workers", type=whole_number, metavar="N", help="processes on this machine (default: the work is done in this one)")
 
 
 def sweep_from(arguments: argparse.Namespace) -> Sweep:
@@ -89,6 +94,7 @@ def sweep_from(arguments: argparse.Namespace) -> Sweep:
 def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Check the arguments, fit all layers, and write the table of ``--out``."""
     store, sweep = Store(), sweep_from(arguments)
+    check_workers(arguments.workers)
     if arguments.out is not None and (arguments.out.expanduser().is_dir() or not arguments.out.expanduser().parent.is_dir()):
         raise BadArguments(f"--out {arguments.out} cannot be written: give a file in a folder that is there.")
     with checking_arguments():
@@ -98,7 +104,8 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
             raise BadArguments(f"--score {arguments.score} needs a noise ceiling, and none is known for these responses.")
         if arguments.device == "cuda":
             choose_device(arguments.device)
-    result = run(sweep, store, subprogress(progress, 0.2, 1), arguments.device)
+    with carrying_out(store, arguments.workers) as executor, LiveTable(progress) as live:
+        result = sweeps.run_sweep(sweep, store, progress, arguments.device, executor=executor, watch=live.follow)
     document, text = document_of(result, arguments.score), describe_sweep(result, arguments.score)
     if arguments.out is not None:
         path = arguments.out.expanduser().resolve()

@@ -22,13 +22,13 @@ from encoding.fits.spec import FitSpec
 from encoding.fits.training_data import is_complete
 from encoding.pipeline import USUAL_FOLDS
 from encoding.readouts import READOUTS
-from encoding.runtime.progress import Report, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
 STAGES = ("features", "components", "moments", "fit", "intervals", "curve")
 LATE = ("intervals", "curve")
-"""Stages that run after all fits: nobody waits for them."""
+"""Stages that follow a fit, and run after all fits of an experiment: nobody waits for them."""
 OF_ONE_CELL = (BadData, NoWeights, NotInstalled, OSError)
 """Failures of planning that concern one cell; any other is a mistake in the experiment, and raised before any work."""
 
@@ -48,6 +48,7 @@ class Task:
     hemi : hemisphere of the moments; else empty.
     shard : number of the shard of stimuli of which features are extracted or layers summed; None for the task that joins the shards.
     inputs : names and fingerprints of the data and weights that the task reads, as :func:`inputs_of` gives them.
+    late : whether it runs after all tasks that are not.
     """
 
     key: str
@@ -58,6 +59,7 @@ class Task:
     hemi: str = ""
     shard: int | None = None
     inputs: tuple[tuple[str, str], ...] = ()
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Graph:
     Attributes
     ----------
     cells : every fit of the experiment, also those that are stored.
-    tasks : key to task, each after those that it needs: cell after cell, then the stages of :data:`LATE`.
+    tasks : key to task, each after those that it needs: cell after cell, late ones last.
     tasks_of : for each cell the keys of all tasks that it needs; empty where everything is stored.
     plans : the plans that were made, for work in this process.
     """
@@ -110,26 +112,36 @@ def plan_cells(cells: Iterable[Cell], store: Store, report: Report = silent, *, 
     for number, cell in enumerate(cells):
         report(number / len(cells), f"planning fit {number + 1:,} of {len(cells):,}")
         try:
-            planned.append(PlannedCell(cell, plans.get(cell.spec)))
+            planned.append(PlannedCell(cell, plans.get(cell.spec, subprogress(report, number / len(cells), (number + 1) / len(cells)))))
         except OF_ONE_CELL as error:
             planned.append(PlannedCell(cell, None, (type(error).__name__, str(error))))
     return tuple(planned)
 
 
-def compile_graph(cells: Iterable[Cell], store: Store, report: Report = silent, *, curves: bool = False) -> Graph:
+def compile_graph(
+    cells: Iterable[Cell],
+    store: Store,
+    report: Report = silent,
+    *,
+    curves: bool = False,
+    plans: Plans | None = None,
+    intervals_last: bool = True,
+) -> Graph:
     """Plan the cells and list the tasks whose results are not stored, equal ones once.
 
     Parameters
     ----------
     curves : whether learning curves are wanted.
+    plans : of the same Store, some of which may be made already.
+    intervals_last : whether intervals come after all fits, or each after its own.
 
     Raises
     ------
     As :func:`plan_cells`.
     """
-    plans = Plans(store)
+    plans = plans or Plans(store)
     planned = plan_cells(cells, store, report, plans=plans)
-    builder = _Builder(store)
+    builder = _Builder(store, intervals_last)
     unfinished = [each.plan for each in planned if each.plan is not None and not is_complete(each.plan, store)]
     builder.note_features(unfinished)
     for plan in unfinished:
@@ -140,7 +152,9 @@ def compile_graph(cells: Iterable[Cell], store: Store, report: Report = silent, 
         builder.closure([*([each.fit_key] if each.fit_key in builder.tasks else []), *keys])
         for each, keys in zip(planned, late, strict=True)
     )
-    return Graph(planned, builder.in_order(), tasks_of, plans)
+    by_cell = list(dict.fromkeys(key for keys in tasks_of for key in keys))
+    in_order = sorted(by_cell, key=lambda key: builder.tasks[key].late)
+    return Graph(planned, {key: builder.tasks[key] for key in in_order}, tasks_of, plans)
 
 
 def fit_graph(specs: Sequence[FitSpec], store: Store, report: Report = silent) -> Graph:
@@ -196,6 +210,7 @@ class _Builder:
     """The graph while it grows; tasks are found again by their keys."""
 
     store: Store
+    intervals_last: bool
     tasks: dict[str, Task] = field(default_factory=dict)
     extractions: dict[tuple[str, ...], tuple[Task, int]] = field(default_factory=dict)  # with the number of shards
     reduced: dict[tuple[str, ...], dict[str, Plan]] = field(default_factory=dict)  # layers that one more pass reduces, each by itself
@@ -250,7 +265,8 @@ class _Builder:
             wanted.append(("curve", curve_key(plan.key, plan.subject.groups)))
         wanted = [(stage, key) for stage, key in wanted if needs or key not in self.store]
         for stage, key in wanted:
-            self._add(Task(key=key, stage=stage, spec=plan.spec, needs=needs, inputs=inputs_of(plan)))
+            late = stage == "curve" or self.intervals_last
+            self._add(Task(key=key, stage=stage, spec=plan.spec, needs=needs, inputs=inputs_of(plan), late=late))
         return [key for _, key in wanted]
 
     def closure(self, keys: Iterable[str]) -> tuple[str, ...]:
@@ -259,11 +275,6 @@ class _Builder:
         for key in keys:
             self._visit(key, found)
         return tuple(found)
-
-    def in_order(self) -> dict[str, Task]:
-        """All tasks, each after those that it needs; the late ones last."""
-        early = [key for key, task in self.tasks.items() if task.stage not in LATE]
-        return {key: self.tasks[key] for key in self.closure([*early, *self.tasks])}
 
     def _visit(self, key: str, found: dict[str, None]) -> None:
         if key not in found:

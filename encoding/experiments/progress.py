@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from encoding.experiments.graph import LATE, Graph, Task
+from encoding.experiments.graph import Graph, Task
 from encoding.runtime.progress import Cancelled, Report
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
+PASSES = 0.5  # share of the work that is passes of stimuli through networks, as a bar of progress shows it
 LEAST_FRACTION = 0.02  # of a running task, from which its whole duration is guessed
 
 
@@ -86,10 +87,14 @@ class Run:
         for key, task in graph.tasks.items():
             for needed in task.needs:
                 self._needed_by.setdefault(needed, []).append(key)
-        self._order = {key: (task.stage in LATE, place, key) for place, (key, task) in enumerate(graph.tasks.items())}
+        self._order = {key: (task.late, place, key) for place, (key, task) in enumerate(graph.tasks.items())}
         self._ready = [self._order[key] for key, n in self._waits_for.items() if n == 0]
         heapq.heapify(self._ready)
         self._n_ended = 0
+        n_passes = sum(task.stage == "features" for task in graph.tasks.values())
+        others = (1 - PASSES) / max(1, len(graph.tasks) - n_passes)
+        self._shares = {key: PASSES / n_passes if task.stage == "features" else others for key, task in graph.tasks.items()}
+        self._ended_shares, self._reached = 0.0, 0.0
         self._started = time.monotonic()
         self._stop = threading.Event()
 
@@ -97,6 +102,14 @@ class Run:
     def cancelled(self) -> bool:
         """Whether the run was asked to stop."""
         return self._stop.is_set()
+
+    @property
+    def fraction(self) -> float:
+        """Progress of all tasks, 0 to 1; never falls."""
+        with self._lock:
+            done = self._ended_shares + sum(self._shares[key] * fraction for key, (fraction, _, _) in self._reports.items())
+            self._reached = max(self._reached, min(1.0, done / (sum(self._shares.values()) or 1.0)))
+            return self._reached
 
     @property
     def finished(self) -> bool:
@@ -111,15 +124,10 @@ class Run:
                 if state in ("waiting", "running"):
                     self._end(key, "cancelled")
 
-    def take(self, *, late: bool = True) -> Task | None:
-        """Take the first task whose needs are done; None where there is none now.
-
-        Parameters
-        ----------
-        late : whether a task of :data:`~encoding.experiments.graph.LATE` may be taken.
-        """
+    def take(self) -> Task | None:
+        """Take the first task whose needs are done; None where there is none now."""
         with self._lock:
-            while self._ready and (late or not self._ready[0][0]):
+            while self._ready:
                 _, _, key = heapq.heappop(self._ready)
                 if self._states[key] == "waiting":
                     return self.graph.tasks[key]
@@ -196,6 +204,7 @@ class Run:
         self._states[key] = state
         self._reports.pop(key, None)
         self._n_ended += 1
+        self._ended_shares += self._shares[key]
 
     def _cell_state(self, number: int) -> CellState:
         planned, keys = self.graph.cells[number], self.graph.tasks_of[number]

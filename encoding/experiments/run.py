@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from encoding.experiments.experiment import Experiment
 from encoding.experiments.graph import PlannedCell, compile_graph
+from encoding.experiments.plans import Plans
 from encoding.experiments.progress import Run, Status
 from encoding.experiments.records import recording
 from encoding.experiments.stages import execute
@@ -61,6 +62,8 @@ def run_experiment(
     *,
     executor: Executor | None = None,
     watch: Callable[[Run], None] = lambda run: None,
+    plans: Plans | None = None,
+    intervals_last: bool = True,
 ) -> ExperimentResult:
     """Compute whatever is missing of an experiment.
 
@@ -73,6 +76,7 @@ def run_experiment(
     device : ``cpu``, ``cuda`` or ``auto``; workers elsewhere choose their own.
     executor : carries out the tasks; by default :func:`run_serially`, one after another in this process.
     watch : called with the run before it begins, so that its status can be shown.
+    plans, intervals_last : as of :func:`encoding.experiments.graph.compile_graph`.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def run_experiment(
     """
     cells = experiment.cells()
     with recording(experiment, store) as recorder:
-        graph = compile_graph(cells, store, report, curves=experiment.curves)
+        graph = compile_graph(cells, store, report, curves=experiment.curves, plans=plans, intervals_last=intervals_last)
         run = Run(graph)
         recorder.follow(run)
         watch(run)
@@ -95,15 +99,35 @@ def run_experiment(
     return ExperimentResult(experiment, graph.cells, run.status(), store)
 
 
-def run_serially(run: Run, store: Store, device: str = "auto") -> None:
-    """Carry out the tasks of a run one after another in this process."""
+def run_serially(run: Run, store: Store, device: str = "auto", report: Report = silent) -> None:
+    """Carry out the tasks of a run one after another in this process.
+
+    Parameters
+    ----------
+    report : receives the progress of all tasks, and with each text the first fit that the task is of.
+
+    Raises
+    ------
+    Cancelled
+        Where ``report`` does.
+    """
     device = choose_device(device) if run.graph.tasks else device
+    n_cells = len(run.graph.cells)
+    first = {key: number for number in range(n_cells - 1, -1, -1) for key in run.graph.tasks_of[number]}
     while (task := run.take()) is not None:
-        report = run.report_of(task)
+        name = f"{run.graph.cells[first[task.key]].cell.label}, {first[task.key] + 1:,} of {n_cells:,}"
+        of_task = run.report_of(task)
+
+        def both(fraction: float, text: str, name: str = name, of_task: Report = of_task) -> None:
+            of_task(fraction, text)
+            report(run.fraction, f"{name}: {text}")
+
         try:
-            report(0.0, "starting")
-            execute(task, run.graph.plans.get(task.spec), store, report, device)
+            both(0.0, "starting")
+            execute(task, run.graph.plans.get(task.spec), store, both, device)
         except Cancelled:
+            if not run.cancelled:
+                raise
             return
         except Exception as error:  # of one cell: the others go on
             logging.getLogger(__name__).debug("%s failed", task.key, exc_info=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from encoding.experiments.graph import LATE, Task
+from encoding.experiments.graph import Task
 from encoding.experiments.progress import Run
 from encoding.experiments.stages import run_in_turn, run_task
 from encoding.jobs import scheduler as dask
@@ -109,8 +109,8 @@ class GraphExecutor:
                 client = self._scheduler.connect()
                 self._count_workers()
             while bundles:
-                late = bundles[0][0].stage in LATE
-                some = [bundle for bundle in bundles if (bundle[0].stage in LATE) == late]
+                late = bundles[0][0].late
+                some = [bundle for bundle in bundles if bundle[0].late == late]
                 self._submit(client, some, LATE_PRIORITY if late else PRIORITY)
                 bundles = [bundle for bundle in bundles if bundle not in some]
         finally:
@@ -123,7 +123,7 @@ class GraphExecutor:
         seconds = 0.0
         while len(bundle) < MOST_BUNDLED and (task := self._run.take()) is not None:
             seconds += self._expected_seconds(task)
-            if bundle and (seconds > BUNDLE_SECONDS or (task.stage in LATE) != (bundle[0].stage in LATE)):
+            if bundle and (seconds > BUNDLE_SECONDS or task.late != bundle[0].late):
                 self._run.put_back(task)
                 break
             bundle.append(task)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.analysis.hyperparameter_search import SearchRequest, search
-from encoding.analysis.layer_sweep import Sweep, run
+from encoding.analysis.layer_sweep import Sweep
 from encoding.analysis.learning_curve import has_curve, learning_curve
 from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets.doctor.cached import checkup
 from encoding.experiments.stages import OtherInputs, other_inputs
+from encoding.experiments.sweep import run_sweep
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
 from encoding.pipeline import fit
@@ -56,7 +57,7 @@ def fetch_weights(network: str, store: Store, report: Report = silent, device: s
 
 def sweep_layers(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Fit the layers of a sweep with the intervals of their ROIs."""
-    run(sweep, store, report, device)
+    run_sweep(sweep, store, report, device)
 
 
 def open_subject(named: tuple[str, str], store: Store, report: Report = silent, device: str = "auto") -> None:

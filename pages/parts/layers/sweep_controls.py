@@ -8,8 +8,10 @@ import streamlit as st
 
 from encoding import BACKBONES, Result
 from encoding.analysis.layer_ranking import roi_draws, roi_rows, win_shares
-from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult, concat_tables, plans, swept
+from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult, concat_tables, swept
 from encoding.datasets import Subject
+from encoding.experiments.plans import Plans
+from encoding.experiments.sweep import plans
 from encoding.fits.plan import Plan
 from encoding.jobs import Job
 from encoding.jobs.tasks import sweep_layers
@@ -75,7 +77,7 @@ def _forget_layers() -> None:
 
 @st.cache_resource(ttl=SECONDS_BETWEEN_LOOKS, max_entries=16, show_spinner="Looking at the data …")
 def _plans(sweep: Sweep, data_key: str, _subject: Subject) -> dict[Cell, Plan]:
-    return plans(sweep, store(), subject=_subject)
+    return plans(sweep, Plans(store(), subjects={(sweep.spec.dataset, sweep.spec.subject): _subject}))
 
 
 def find_swept(sweep: Sweep) -> SweepResult:

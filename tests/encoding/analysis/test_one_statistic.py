@@ -12,9 +12,9 @@ from encoding.analysis.bootstrap import roi_intervals, score_intervals
 from encoding.analysis.comparison import compare, vertex_differences
 from encoding.analysis.layer_ranking import BOTH, by_layer, roi_rows
 from encoding.analysis.layer_sweep import Sweep
-from encoding.analysis.layer_sweep import run as run_sweep
 from encoding.analysis.learning_curve import learning_curve
 from encoding.analysis.summaries import mean_curves, mean_prediction
+from encoding.experiments.sweep import run_sweep
 from encoding.plots import layer_heatmap, paired_bars, roi_bars, vertex_scatter
 from encoding.runs.imported import arrays_of, part_of
 from encoding.storage.store import Store

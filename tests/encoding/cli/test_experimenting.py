@@ -155,7 +155,7 @@ def elsewhere(monkeypatch):
     return Elsewhere
 
 
-def test_fit_search_and_experiment_compute_on_the_cluster(shell, file, cache, elsewhere, monkeypatch, tmp_path):
+def test_fit_search_sweep_and_experiment_compute_on_the_cluster(shell, file, cache, elsewhere, monkeypatch, tmp_path):
     monkeypatch.setattr(clusters, "fit", lambda *about: pytest.fail("A fit was computed here."))
     words = TINY.to_command().split()[3:]
     code, out, err = shell(*words, "--device", "cpu", "--json")
@@ -169,6 +169,11 @@ def test_fit_search_and_experiment_compute_on_the_cluster(shell, file, cache, el
     code, _, err = shell("experiment", "run", file)
     assert code == 0, err
     assert len(elsewhere.used) == 4
+    swept = ("sweep", "--dataset", "tiny", "--components", "0", "--split", TINY.split, "--backbone", "tinynet", "--layer", "colour")
+    code, out, err = shell(*swept, "--json")
+    assert code == 0 and json.loads(out)["best"], err
+    assert len(elsewhere.used) == 5
+    assert shell(*swept, "--workers", "0")[0] == 2
 
 
 def test_a_fit_that_fails_on_the_cluster_says_why(shell, elsewhere, monkeypatch):

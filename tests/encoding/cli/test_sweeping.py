@@ -11,8 +11,9 @@ import pytest
 
 from encoding import Store
 from encoding.analysis.layer_ranking import BOTH
-from encoding.analysis.layer_sweep import Sweep, run
+from encoding.analysis.layer_sweep import Sweep
 from encoding.cli import main
+from encoding.experiments.sweep import run_sweep
 from tests.conftest import TINY
 
 
@@ -34,7 +35,7 @@ ASK = ("sweep", "--dataset", "tiny", "--components", "0", "--split", TINY.split,
 def test_the_command_prints_every_layer_and_roi(shell, store, tmp_path):
     code, out, _ = shell(*ASK, "--backbone", "tinynet", "--layer", "colour", "pixels", "--out", tmp_path / "layers.csv", "--json")
     document = json.loads(out)
-    found = run(Sweep.read(TINY, ["tinynet"]), store, device="cpu")
+    found = run_sweep(Sweep.read(TINY, ["tinynet"]), store, device="cpu")
     assert code == 0
     assert [row["r"] for row in document["rows"]] == pytest.approx([r if np.isfinite(r) else None for r in found.table()["r"]], nan_ok=True)
     assert {row["roi"]: row["label"] for row in document["best"]}["driven"] == "pixels"
@@ -50,7 +51,7 @@ def test_the_command_ranks_by_the_score_that_is_asked_for(shell, tiny, tmp_path)
     tiny.change(ceiling={hemi: np.linspace(0.1, 0.9, 10, dtype=np.float32) for hemi in ("lh", "rh")})
     spec = replace(TINY, split="kfold:3:0")
     words = (*ASK, "--split", spec.split, "--backbone", "tinynet", "--all-layers")
-    table = run(Sweep.read(spec, ["tinynet"]), Store(tmp_path / "cache"), device="cpu").table()
+    table = run_sweep(Sweep.read(spec, ["tinynet"]), Store(tmp_path / "cache"), device="cpu").table()
     table = table[(table["hemi"] == BOTH) & (table["roi"] == "driven")].set_index("label")
     for score, text in (("pooled_r", "predictions of all folds"), ("normalised_r2", "over the noise ceiling")):
         code, out, _ = shell(*words, "--score", score)

@@ -74,7 +74,7 @@ def test_the_graph_prepares_all_that_any_kind_of_fit_reads(lab, store, base):
     """After its other tasks a fit has nothing left to extract or reduce."""
     graph = compile_graph(Experiment(base=base).cells(), store)
     run = Run(graph)
-    while (task := run.take(late=False)) is not None and task.stage != "fit":
+    while (task := run.take()).stage != "fit":
         run_module.execute(task, graph.plans.get(task.spec), store, device="cpu")
         run.done(task.key)
     before = set(store.keys())
