@@ -11,7 +11,10 @@ its validation loss is worse than the median of earlier trials at the same epoch
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +25,7 @@ from encoding.analysis.search_objective import SearchObjective, validation_fold
 from encoding.evaluation.scores import SCORES_VERSION
 from encoding.fits.plan import Plan, plan
 from encoding.fits.spec import FitSpec
-from encoding.readouts import READOUTS, BadOption, search_space
+from encoding.readouts import READOUTS, BadOption, Choice, Range, Readout, known_space, search_space
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import unknown
@@ -137,7 +140,8 @@ def search(
     spec : the fit whose readout is searched.
     store : holds the study; trials are added to it.
     n_trials : total number of trials.
-    vary : parameters to vary; by default every one that the readout declares a range for and ``spec`` does not set.
+    vary : parameters to vary, each a name, ``name=low:high`` or ``name=value,value`` (:func:`space_of`); by default every one that
+        the readout declares a range for and ``spec`` does not set.
     seed : seed of the proposals.
     report : progress callback (fraction, text); may raise Cancelled.
     device : ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
@@ -190,24 +194,89 @@ def stored_search(fit_plan: Plan, store: Store, *, vary: Sequence[str] = (), see
 def space_of(spec: FitSpec, vary: Sequence[str] = ()) -> Space:
     """Search space: name to range or choices of each parameter that is varied.
 
+    Parameters
+    ----------
+    vary : a name takes the range that the readout declares, or all values that the parameter knows. ``name=low:high`` is a range, on
+        a logarithmic scale where the declared one is or, where none is declared, where ``high`` is ten times ``low`` or more;
+        ``name=low:high:log`` and ``:linear`` say which. ``name=value,value`` lists choices. ``hidden`` stands for ``hidden_1`` and
+        ``hidden_2`` where the readout has these, and so does every name of numbered parameters.
+
     Raises
     ------
     BadOption
-        If the readout has no searchable parameter, none is left, or a named one does not exist or is set by ``spec``.
+        If the readout has no searchable parameter, none is left, or a named one does not exist, is set by ``spec``, or cannot take
+        a value that is given for it.
+
+    Examples
+    --------
+    >>> space_of(FitSpec(readout="mlp"), ["optimiser=adam,sgd", "hidden=64:2048"])["hidden_2"]
+    Range(low=64, high=2048, log=True)
     """
-    known, fixed = search_space(READOUTS[spec.readout].options), dict(spec.options)
-    if not known:
-        able = [name for name, readout in READOUTS.items() if search_space(readout.options)]
+    readout, fixed = READOUTS[spec.readout], dict(spec.options)
+    declared, known = search_space(readout.options), known_space(readout.options)
+    if not declared and not vary:
+        able = [name for name, each in READOUTS.items() if search_space(each.options)]
         raise BadOption(f"{spec.readout} has no parameters to search. Readouts that have: {', '.join(able) or 'none'}.")
-    for name in vary:
-        if name not in known:
-            raise BadOption(unknown(f"parameter of {spec.readout} to vary", name, known))
-        if name in fixed:
-            raise BadOption(f"{name} is set to {fixed[name]!r}, so it cannot be varied. Leave out one of the two.")
-    chosen = {name: space for name, space in known.items() if name not in fixed and (not vary or name in vary)}
-    if not chosen:
-        raise BadOption(f"Every parameter of {spec.readout} that can be searched is set: {', '.join(known)}. Leave one out.")
-    return chosen
+    if not vary:
+        chosen = {name: space for name, space in declared.items() if name not in fixed}
+        if not chosen:
+            raise BadOption(f"Every parameter of {spec.readout} that can be searched is set: {', '.join(declared)}. Leave one out.")
+        return chosen
+    chosen = {}
+    for words in vary:
+        stem, _, values = words.partition("=")
+        names = named_parameters(spec.readout, [words])
+        if not names:
+            raise BadOption(unknown(f"parameter of {spec.readout} to vary", stem, known))
+        for name in names:
+            if name in fixed:
+                raise BadOption(f"{name} is set to {fixed[name]!r}, so it cannot be varied. Leave out one of the two.")
+            if name in chosen:
+                raise BadOption(f"{name} is varied twice.")
+            space = _read_space(readout, name, values, known[name]) if values else known[name]
+            if space is None:
+                raise BadOption(f"No range is known for {name} of {spec.readout}. Give one: {name}=low:high, or {name}=value,value.")
+            chosen[name] = space
+    return {name: chosen[name] for name in known if name in chosen}
+
+
+def named_parameters(readout: str, vary: Sequence[str]) -> list[str]:
+    """Parameters of a readout that the words of ``vary`` name, ``hidden`` being ``hidden_1`` and ``hidden_2``; no unknown ones."""
+    known, found = known_space(READOUTS[readout].options), []
+    for words in vary:
+        stem = words.partition("=")[0]
+        found += [stem] if stem in known else [name for name in known if re.fullmatch(rf"{re.escape(stem)}_\d+", name)]
+    return found
+
+
+def _read_space(readout: Readout, name: str, text: str, declared: Range | Choice | None) -> Range | Choice:
+    """Parse ``low:high``, ``low:high:log``, ``low:high:linear`` or ``value,value``; BadOption where the readout takes no such value."""
+
+    def read(word: str) -> Any:
+        value: Any = word
+        with suppress(ValueError):
+            value = json.loads({"none": "null"}.get(word.lower(), word.lower()))
+        return getattr(readout.read({name: value}), name)
+
+    parts = [part.strip() for part in text.split(":")]
+    if len(parts) == 1:
+        values = tuple(dict.fromkeys(read(word.strip()) for word in text.split(",")))
+        if len(values) < 2:
+            raise BadOption(f"A search needs two values of {name} or more, or a range such as {name}=low:high; not {text!r}.")
+        return Choice(values)
+    low, high = (read(part) for part in parts[:2])
+    scale = parts[2] if len(parts) == 3 else ""
+    if len(parts) > 3 or scale not in ("", "log", "linear") or not _are_numbers(low, high) or not low < high:
+        raise BadOption(f"Write a range of {name} as low:high, low:high:log or low:high:linear, of numbers; not {text!r}.")
+    usual = low > 0 and (declared.log if isinstance(declared, Range) else 10 * low <= high)
+    log = scale == "log" or (not scale and usual)
+    if log and not low > 0:
+        raise BadOption(f"A logarithmic range of {name} begins above 0, not at {low!r}.")
+    return Range(low, high, log=log)
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def search_key(fit_plan: Plan, space: Space, seed: int) -> str:

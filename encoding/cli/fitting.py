@@ -286,6 +286,7 @@ def describe(result: Result, score: str = "r") -> str:
         ],
         f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
         *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
+        *_training_lines(result),
         *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),
         *(["folds     one fold, of which pooled r is r"] if score == "pooled_r" and len(result.plan.folds) == 1 else []),
         *([f"note      {note}"] if result.plan.has_test and (note := approximate_note(result.n_test_stimuli)) else []),
@@ -294,6 +295,15 @@ def describe(result: Result, score: str = "r") -> str:
         f"kept in   {result.store.path(result.key)}",
     ]
     return "\n".join(lines)
+
+
+def _training_lines(result: Result) -> list[str]:
+    """One line per hemisphere on the errors of a readout trained in epochs, over all vertices of the first row of the table."""
+    errors, lines = result.training_errors(), []
+    for row in [] if errors.empty else errors.groupby("hemi", sort=False).first().reset_index().to_dict("records"):
+        words = f"mean squared error {row['train_mse']:.4f} while learning, {row['validation_mse']:.4f} on validation images"
+        lines.append(f"training  {row['hemi']}, {row['roi']}: {words}, at epoch {row['best_epoch']:g}, in the responses' own unit")
+    return lines
 
 
 def roi_table(result: Result, score: str = "r") -> str:

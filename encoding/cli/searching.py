@@ -20,6 +20,7 @@ N_SHOWN = 10  # of the best trials
 EXAMPLES = """
 search --readout mlp --trials 20
 search --readout mlp --set batch_norm_1=true --vary learning_rate dropout_1 dropout_2
+search --readout mlp --vary optimiser learning_rate=1e-5:1e-1 hidden=64:2048 activation=relu,tanh
 search --readout linear_sgd --trials 20 --fit --json
 """
 
@@ -39,7 +40,14 @@ def add_commands(commands: Any) -> None:
     add_spec_arguments(parser)
     how = parser.add_argument_group("the search")
     how.add_argument("--trials", type=number_of_trials, default=N_TRIALS, metavar="N", help="trials in all (default: %(default)s)")
-    how.add_argument("--vary", nargs="+", action="extend", default=[], metavar="NAME", help="parameters to vary (default: all it can)")
+    how.add_argument(
+        "--vary",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="parameters to vary, each NAME, NAME=LOW:HIGH or NAME=VALUE,VALUE (default: all that have a range)",
+    )
     how.add_argument("--seed", type=whole_number, default=0, help="of the proposals (default: %(default)s)")
     how.add_argument("--fit", action="store_true", help="fit with the best parameters at the end")
     parser.set_defaults(out=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup, group_rois, target_groups_of
 from encoding.readouts import READOUTS, BadOption, Options, Readout
 from encoding.readouts import _moments as moments
+from encoding.readouts._options import key_values
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
@@ -134,7 +135,7 @@ class Plan:
 
     def weights_key(self, fold: Fold, group: TargetGroup) -> str:
         """Key of the fitted model of a target group."""
-        key_fields: dict[str, Any] = {"readout": self.readout.name, "options": asdict(self.options)}
+        key_fields: dict[str, Any] = {"readout": self.readout.name, "options": key_values(self.options)}
         if self.readout.uses_moments:
             keys = [self.moments_key(fold, hemi) for hemi in group.columns]
             key_fields["moments"] = keys[0] if len(keys) == 1 else keys

@@ -14,6 +14,8 @@ from encoding.datasets._base import roi_names
 from encoding.evaluation.scores import LEAST_CEILING, SCORES, STORED_SCORES, from_r, pearson
 from encoding.fits.notebook_view import result_html
 from encoding.fits.plan import Plan
+from encoding.fits.targets import TargetGroup
+from encoding.readouts._stopping import AT_BEST
 from encoding.runtime.csv import to_csv
 from encoding.storage.atomic import atomic_files_into
 from encoding.storage.keys import digest
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 POOLED_VERSION = 1
 EVERY_VERTEX = "all"  # the table row of every vertex of a hemisphere
-MEASURES = ("cv_", "kkt", "share_", "validation_r", "weight_")  # prefixes of details that measure a model; others are parameters it chose
+# prefixes of details that measure a model; others are parameters it chose
+MEASURES = ("cv_", "kkt", "share_", "validation_", "train_", "weight_")
 
 
 def pooled_key(fit_key: str) -> str:
@@ -204,6 +207,38 @@ class ScoreTables:
                 row[score.median_column] = _over(np.nanmedian, values)
         return row
 
+    def training_errors(self) -> pd.DataFrame:
+        """Tabulate the errors of a readout that was trained in epochs, at the epoch whose weights are kept; empty for other readouts.
+
+        One row for each ROI and hemisphere: roi, hemi, n_vertices, best_epoch (the median over vertices), train_mse (over the training
+        images, while learning) and validation_mse (over the images set aside for early stopping), both the mean over vertices and
+        folds of the mean squared error, in the squared unit of the responses, and validation_r. NaN where a fit of an earlier
+        version has none, and for an empty ROI.
+        """
+        import pandas as pd
+
+        if "best_epoch" not in self.detail_names:
+            return pd.DataFrame()
+        rows = []
+        for roi in self.selected_rois:
+            for hemi in self.plan.hemis:
+                columns = self.columns(roi, hemi)
+                row = {"roi": roi, "hemi": hemi, "n_vertices": len(columns)}
+                row["best_epoch"] = _over(np.median, self.score(hemi, "best_epoch")[columns])
+                for name in AT_BEST:
+                    known = name in self.detail_names
+                    row[name] = _over(np.mean, self.score(hemi, name)[columns]) if known else float("nan")
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    def kept_epochs(self, group: TargetGroup, fold: int = 0) -> np.ndarray:
+        """Epochs, from 1 and without repeats, whose weights a fold's model of a target group holds; one unless ROIs stop apart."""
+        kept = [self._arrays.get(f"{hemi}_best_epoch") for hemi in group.columns]
+        if any(epochs is None for epochs in kept):
+            return np.zeros(0, int)
+        epochs = [np.asarray(epochs)[fold][columns] for epochs, columns in zip(kept, group.columns.values(), strict=True)]
+        return np.unique(np.concatenate(epochs)).astype(int)
+
     def vertices(self) -> pd.DataFrame:
         """Tabulate the vertices of the selected ROIs: hemi, column, fsaverage index (where known), its ROIs, scores, ceiling, details."""
         import pandas as pd
@@ -276,6 +311,7 @@ class ScoreTables:
             "n_test": self.n_test,
             "components": self.kept_variance(),
             "rois": rows,
+            "training_errors": json.loads(self.training_errors().to_json(orient="records", double_precision=10)),
         }
 
     def _repr_html_(self) -> str:

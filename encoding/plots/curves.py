@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,13 +74,13 @@ def learning_curve(
     return theme(fig, height=340)
 
 
-def epoch_losses(train: ArrayLike, validation: ArrayLike, *, stopped: int | None = None) -> go.Figure:
+def epoch_losses(train: ArrayLike, validation: ArrayLike, *, stopped: int | Sequence[int] | None = None) -> go.Figure:
     """Training and validation loss after each epoch.
 
     Parameters
     ----------
     train, validation : (n_epochs,) mean squared error, or the loss that the readout minimises; NaN leaves a gap.
-    stopped : epoch, from 1, whose weights were kept (early stopping); None where training ran to its end.
+    stopped : epoch, from 1, whose weights were kept (early stopping), or several, of ROIs that stop apart; None marks none.
     """
     import plotly.graph_objects as go
 
@@ -89,11 +90,16 @@ def epoch_losses(train: ArrayLike, validation: ArrayLike, *, stopped: int | None
         fig.add_scatter(
             **_line(epochs, values, name, colour, dash), hovertemplate=f"epoch %{{x}}<br>{name.lower()}: %{{y:.4f}}<extra></extra>"
         )
-    if stopped is not None:
-        fig.add_vline(x=stopped, line={"color": LINE, "width": 1.5, "dash": "dash"})
-        near_end = stopped > len(epochs) / 2
-        note = {"text": f"weights of epoch {stopped} kept", "showarrow": False, "font_size": SMALL}
-        fig.add_annotation(x=stopped, y=1, yref="paper", xanchor="right" if near_end else "left", yanchor="top", **note)
+    kept = sorted(np.atleast_1d(stopped).tolist()) if stopped is not None else []
+    for epoch in kept:
+        fig.add_vline(x=epoch, line={"color": LINE, "width": 1.5, "dash": "dash"})
+    if kept:
+        near_end = kept[-1] > len(epochs) / 2
+        text = f"weights of epoch {kept[0]} kept" if len(kept) == 1 else f"weights of epochs {kept[0]} to {kept[-1]} kept, by ROI"
+        note = {"text": text, "showarrow": False, "font_size": SMALL}
+        fig.add_annotation(
+            x=kept[0] if near_end else kept[-1], y=1, yref="paper", xanchor="right" if near_end else "left", yanchor="top", **note
+        )
     fig.update_xaxes(title_text="Epoch")
     fig.update_yaxes(title_text="Loss, lower is better")
     return theme(fig, height=340)

@@ -2,7 +2,7 @@
 
 from encoding.readouts._base import READOUTS, NotConverged, Readout
 from encoding.readouts._model import LinearModel, Model
-from encoding.readouts._options import BadOption, Choice, Options, Range, option, search_space
+from encoding.readouts._options import BadOption, Choice, Options, Range, known_space, option, search_space
 from encoding.readouts._training import Chosen, Responses, Training
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Readout",
     "Responses",
     "Training",
+    "known_space",
     "option",
     "search_space",
 ]

@@ -129,12 +129,11 @@ class Network(nn.Module):
         return self.heads[subject](self.trunk(x))
 
 
-def hidden(n_in: int, n_out: int, *, activation: str, batch_norm: bool, dropout: float) -> list[nn.Module]:
-    """One hidden layer: linear, then optional batch norm, activation and dropout."""
-    layers: list[nn.Module] = [nn.Linear(n_in, n_out)]
+def hidden(n_in: int, n_out: int, *, activation: str, batch_norm: bool, dropout: float, batch_norm_after: bool = False) -> list[nn.Module]:
+    """One hidden layer: linear, activation with an optional batch norm before or after it, dropout."""
+    layers: list[nn.Module] = [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
     if batch_norm:
-        layers.append(nn.BatchNorm1d(n_out))
-    layers.append(ACTIVATIONS[activation]())
+        layers.insert(2 if batch_norm_after else 1, nn.BatchNorm1d(n_out))
     if dropout:
         layers.append(nn.Dropout(dropout))
     return layers

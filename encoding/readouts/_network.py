@@ -6,7 +6,6 @@ the last layer folded into plain weights, storage without pickle) is here and in
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from encoding.readouts._base import Readout
 from encoding.readouts._examples import ROW_BLOCK, Examples, Inputs, Scale, array_inputs
 from encoding.readouts._model import Model
+from encoding.readouts._options import key_values
 from encoding.readouts._train import Trained, first_seed, train
 from encoding.readouts._train_options import TrainingOptions
 from encoding.readouts._training import Training
@@ -76,8 +76,9 @@ class NetworkReadout(Readout):
     """A readout whose trunk is trained. X and Y enter in standard units of the rows learned from; predictions leave in the responses' own.
 
     ``history`` holds ``train_loss``, ``validation_loss`` and ``validation_r`` per epoch (losses in standard units, where the mean
-    scores 1), ``details`` the ``best_epoch`` of each target, whose weights are kept, and its ``validation_r`` then. A constant target
-    has weights of 0. ``extra_subjects`` train the trunk too, each with a last layer of its own that is dropped afterwards.
+    scores 1), ``details`` the ``best_epoch`` of each target, whose weights are kept, and its ``validation_r`` and errors
+    then. A constant target has weights of 0. ``extra_subjects`` train the trunk too, each with a last layer of its own that is dropped
+    afterwards.
     """
 
     uses_moments = False
@@ -152,7 +153,7 @@ class NetworkReadout(Readout):
 
     def recipe(self, shape: Shape, options: TrainingOptions) -> dict[str, np.ndarray]:
         """Arrays from which the trunk is built again."""
-        text = json.dumps(dataclasses.asdict(options), sort_keys=True)
+        text = json.dumps(key_values(options), sort_keys=True)
         return {"shape": np.array([shape.n_components, shape.n_frames]), "options": np.frombuffer(text.encode(), np.uint8)}
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> Model:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -44,7 +44,9 @@ class Choice:
     values: tuple[Any, ...]
 
 
-def option(default: Any, help: str, search: Range | Choice | None = None, label: str = "") -> Any:
+def option(
+    default: Any, help: str, search: Range | Choice | None = None, label: str = "", *, choices: Sequence[Any] = (), added: bool = False
+) -> Any:
     """A field of :class:`Options`.
 
     Parameters
@@ -52,8 +54,10 @@ def option(default: Any, help: str, search: Range | Choice | None = None, label:
     help : one sentence in the field's terms, shown on the page and by ``encoding readouts``.
     search : range of the hyperparameter search; None leaves the parameter at its value.
     label : label on the page, where the field's name is not the usual term.
+    choices : the values that exist, for a menu and for a search that names the parameter (``--vary optimiser``).
+    added : true for a parameter that the readout did not have from the start: at its default it enters no key, so that keys stay valid.
     """
-    return field(default=default, metadata={"help": help, "search": search, "label": label})
+    return field(default=default, metadata={"help": help, "search": search, "label": label, "choices": tuple(choices), "added": added})
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741
@@ -62,9 +66,24 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 _type_hints = functools.cache(typing.get_type_hints)
 
 
+def key_values(options: Options) -> dict[str, Any]:
+    """Parameters as they enter keys: by name, without those at their default that were ``added`` to the readout later."""
+    late = {field.name: field.default for field in dataclasses.fields(options) if field.metadata.get("added")}
+    return {name: value for name, value in dataclasses.asdict(options).items() if name not in late or value != late[name]}
+
+
 def search_space(kind: type[Options]) -> dict[str, Range | Choice]:
-    """Search ranges of the parameters that a search may vary, by name."""
+    """Search ranges of the parameters that a search varies unless it names some, by name."""
     return {field.name: field.metadata["search"] for field in dataclasses.fields(kind) if field.metadata["search"] is not None}
+
+
+def known_space(kind: type[Options]) -> dict[str, Range | Choice | None]:
+    """What a search that names a parameter varies it over: its range or choices; None where a range has to be given with the name."""
+    found: dict[str, Range | Choice | None] = {}
+    for each in dataclasses.fields(kind):
+        choices = each.metadata["choices"] or ((True, False) if _type_hints(kind)[each.name] is bool else ())
+        found[each.name] = each.metadata["search"] or (Choice(choices) if choices else None)
+    return found
 
 
 def read_options(readout: str, kind: type[O], values: Mapping[str, Any]) -> O:

@@ -42,7 +42,8 @@ class Trained:
 
     Attributes
     ----------
-    details : per target (t,) ``best_epoch`` (from 1) whose weights are kept, and ``validation_r`` then (NaN for a constant target).
+    details : per target (t,) ``best_epoch`` (from 1) whose weights are kept, and of that epoch ``validation_r`` (NaN for a constant
+        target), and ``train_mse`` (while learning, with dropout) and ``validation_mse`` in the squared unit of the responses.
     history : per epoch (e,) ``train_loss`` (while learning, with dropout), ``validation_loss``, ``validation_r`` (mean over targets).
     """
 
@@ -123,18 +124,20 @@ class _Course:
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * options.decay_by ** (epoch // options.decay_every)
         with seeded(_seed(options.seed, epoch + 1), self.subjects[0].device):
-            train_loss = self._learn(report)
+            train_loss, train_error = self._learn(report)
         self._check("training", train_loss)
-        error, r = validate(self.network, self.subjects[0], options)
+        losses, r, error = validate(self.network, self.subjects[0], options)
         self.epoch += 1
-        self.stopping.see(self.epoch, error, r)
-        loss, mean_r = float(error.mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
+        variance = self.subjects[0].scale.deviation ** 2
+        errors = {"train_mse": train_error * variance, "validation_mse": error * variance}
+        self.stopping.see(self.epoch, losses if options.keep == "loss" else -np.nan_to_num(r), {"validation_r": r} | errors)
+        loss, mean_r = float(losses.mean()), float(np.nanmean(r)) if np.isfinite(r).any() else 0.0
         self._check("validation", loss)
         for name, value in zip(HISTORY, (train_loss, loss, mean_r), strict=True):
             self.history[name].append(value)
 
-    def _learn(self, report: Report) -> float:
-        """One pass over the training rows of every subject; the mean loss of the first subject's batches."""
+    def _learn(self, report: Report) -> tuple[float, np.ndarray]:
+        """One pass over the training rows of every subject; the first subject's mean loss, and mean squared error of each target (t,)."""
         import torch
 
         options, network, device = self.options, self.network, self.subjects[0].device
@@ -143,12 +146,14 @@ class _Course:
         if len(self.subjects) > 1:
             plan = [plan[i] for i in torch.randperm(len(plan), generator=generator)]
         total, last_report = torch.zeros((), dtype=torch.float64, device=device), time.monotonic()
+        errors = torch.zeros(self.subjects[0].n_targets, dtype=torch.float64, device=device)
         network.train()
         for step, (number, rows) in enumerate(plan):
             subject = self.subjects[number]
             with _autocast(device, options):
                 predicted = network(subject.inputs(rows), number)
-            loss = batch_loss(predicted.float(), subject.responses(rows), options.loss)
+            predicted, measured = predicted.float(), subject.responses(rows)
+            loss = batch_loss(predicted, measured, options.loss)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             if options.max_norm is not None:
@@ -156,10 +161,12 @@ class _Course:
             self.optimiser.step()
             if number == 0:
                 total += loss.detach() * len(rows)
+                errors += (predicted.detach() - measured).square().sum(0)
             if time.monotonic() - last_report > REPORT_SECONDS:
                 last_report = time.monotonic()
                 report((self.epoch + step / len(plan)) / options.n_epochs, self.text())
-        return float(total) / len(self.subjects[0].learning)
+        n = len(self.subjects[0].learning)
+        return float(total) / n, errors.cpu().numpy() / n
 
     def _check(self, which: str, loss: float) -> None:
         if not np.isfinite(loss):
@@ -214,9 +221,10 @@ def first_seed(options: TrainingOptions) -> int:
 
 
 def _optimiser(network: Network, options: TrainingOptions, learning_rates: Mapping[str, float]) -> torch.optim.Optimizer:
-    """The loss is a mean over targets, of which a target's own weights see a t-th: their steps are made as if it were the whole.
+    """The loss is a mean over targets, of which a target's own weights see a t-th.
 
-    So the learning rate and the weight decay of a vertex mean the same however many are trained beside it.
+    With ``loss_scale="vertex"`` their steps are made as if it were the whole, so that the learning rate and the weight decay of a vertex
+    mean the same however many are trained beside it. With ``"mean"`` they are torch's own, of the mean over all targets.
     """
     import torch
 
@@ -225,12 +233,12 @@ def _optimiser(network: Network, options: TrainingOptions, learning_rates: Mappi
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             rate = next((rate for start, rate in learning_rates.items() if name.startswith(start)), options.learning_rate)
-            share = free[id(parameter)].n_targets if id(parameter) in free else 1
+            share = free[id(parameter)].n_targets if id(parameter) in free and options.loss_scale == "vertex" else 1
             grouped.setdefault((rate, share), []).append(parameter)
     sgd, decoupled = options.optimiser == "sgd", options.optimiser == "adamw"
     groups = [
         {"params": parameters, "lr": rate * share if sgd else rate, "weight_decay": options.weight_decay / (1 if decoupled else share)}
-        | ({"momentum": 0.9} if sgd else {"eps": 1e-8 / share})
+        | ({"momentum": options.momentum} if sgd else {"eps": 1e-8 / share})
         for (rate, share), parameters in grouped.items()
     ]
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[options.optimiser]
@@ -245,17 +253,17 @@ def _autocast(device: str, options: TrainingOptions) -> torch.autocast:
 
 
 def batch_loss(predicted: torch.Tensor, measured: torch.Tensor, loss: str) -> torch.Tensor:
-    """Loss of one batch (b, t), a mean over rows and targets. ``mse+r`` is ``(MSE + 1 - r) / 2``, r over the batch."""
-    error = (predicted - measured).square().mean()
+    """Loss of one batch (b, t), a mean over rows and targets: MSE, ``1 - r`` or ``(MSE + 1 - r) / 2``, r over the batch."""
+    error = (predicted - measured).square().mean() if "mse" in loss else 0.0
     if loss == "mse":
         return error
     p, m = predicted - predicted.mean(0), measured - measured.mean(0)
     r = (p * m).mean(0) / ((p.square().mean(0) + FLAT) * (m.square().mean(0) + FLAT)).sqrt()
-    return (error + 1 - r.mean()) / 2
+    return 1 - r.mean() if loss == "1-r" else (error + 1 - r.mean()) / 2
 
 
-def validate(network: Network, subject: Examples, options: TrainingOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Loss and correlation of each target over the validation rows, float64 (t,).
+def validate(network: Network, subject: Examples, options: TrainingOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Loss, correlation and mean squared error of each target over the validation rows, float64 (t,).
 
     r is 0 for a constant prediction and NaN for a constant target.
     """
@@ -276,5 +284,5 @@ def validate(network: Network, subject: Examples, options: TrainingOptions) -> t
     var_p, var_m = np.maximum(pp - p * p, 0), np.maximum(mm - m * m, 0)
     flat_p, flat_m = var_p <= 1e-6 * pp, var_m <= 1e-6 * mm
     r = np.nan_to_num(r_from_moments(pm - p * m, var_p, var_m, flat_p, flat_m))
-    loss = error if options.loss == "mse" else (error + 1 - r) / 2
-    return loss, np.where(subject.scale.constant, np.nan, r)
+    loss = {"mse": error, "1-r": 1 - r, "mse+r": (error + 1 - r) / 2}[options.loss]
+    return loss, np.where(subject.scale.constant, np.nan, r), error

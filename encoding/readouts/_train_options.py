@@ -9,6 +9,8 @@ import numpy as np
 
 from encoding.readouts._options import BadOption, Options, Range, option
 
+OPTIMISERS, LOSSES, LOSS_SCALES, KEPT = ("adamw", "adam", "sgd"), ("mse", "1-r", "mse+r"), ("vertex", "mean"), ("loss", "r")
+
 
 @dataclass(frozen=True)
 class TrainingOptions(Options):
@@ -20,7 +22,15 @@ class TrainingOptions(Options):
     weight_decay: float = option(
         0.0, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-6, 1e-1, log=True)
     )
-    optimiser: str = option("adam", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    optimiser: str = option("adam", "Optimiser: adamw, adam or sgd.", choices=OPTIMISERS)
+    momentum: float = option(0.9, "Momentum of sgd; torch.optim.SGD has 0 by default. Other optimisers have none.", added=True)
+    loss_scale: str = option(
+        "vertex",
+        "What a learning rate is of, for the weights that a vertex has of its own: vertex (its own loss, so that the rate means the same "
+        "however many are trained together) or mean (the mean over all vertices, as torch's MSELoss).",
+        choices=LOSS_SCALES,
+        added=True,
+    )
     decay_every: int = option(
         10, "Step size of the learning-rate schedule, in epochs: after each such step the rate is multiplied by decay_by."
     )
@@ -29,7 +39,18 @@ class TrainingOptions(Options):
     decimals: int | None = option(
         None, "Decimals to which validation losses are rounded before early stopping compares them. Empty: not rounded."
     )
-    loss: str = option("mse", "Loss function: mse (mean squared error), or mse+r (the mean of mse and 1 - Pearson r over the batch).")
+    loss: str = option(
+        "mse",
+        "Loss function: mse (mean squared error), 1-r (1 - Pearson r over the batch, which leaves the mean and the size of predictions "
+        "open: read their r alone), or mse+r (the mean of both).",
+        choices=LOSSES,
+    )
+    keep: str = option(
+        "loss",
+        "Whose best epoch is kept: that of the lowest validation loss (loss), or of the highest mean r on the validation images (r).",
+        choices=KEPT,
+        added=True,
+    )
     validation: float = option(0.1, "Validation fraction: share of the training images held out for early stopping.")
     max_norm: float | None = option(None, "Gradient clipping: largest norm of the gradient. Empty: no clipping.")
     mixed_precision: bool = option(True, "Mixed precision on a GPU (bfloat16 autocast): faster, less exact.")
@@ -40,8 +61,10 @@ class TrainingOptions(Options):
             least = 2 if name == "batch_size" else 1
             if getattr(self, name) < least:
                 raise BadOption(f"{name} must be {least} or more, not {getattr(self, name)}.")
-        one_of("optimiser", self.optimiser, ("adamw", "adam", "sgd"))
-        one_of("loss", self.loss, ("mse", "mse+r"))
+        for name, known in (("optimiser", OPTIMISERS), ("loss", LOSSES), ("loss_scale", LOSS_SCALES), ("keep", KEPT)):
+            one_of(name, getattr(self, name), known)
+        if not 0 <= self.momentum < 1:
+            raise BadOption(f"momentum must be a number from 0 to below 1, not {self.momentum!r}.")
         for name in ("learning_rate", "decay_by", "max_norm"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value > 0):

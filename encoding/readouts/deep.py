@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from encoding.readouts import READOUTS, BadOption, Choice, Range, option
 from encoding.readouts._network import NetworkReadout, Shape
-from encoding.readouts._train_options import TrainingOptions, check_share
+from encoding.readouts._train_options import OPTIMISERS, TrainingOptions, check_share
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class DeepOptions(TrainingOptions):
     """Parameters of :class:`Deep`."""
 
-    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd.", choices=OPTIMISERS)
     weight_decay: float = option(
         1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)
     )
@@ -29,6 +29,10 @@ class DeepOptions(TrainingOptions):
     leak: float = option(0.01, "Negative slope of the LeakyReLU.", label="negative_slope")
     dropout: float = option(0.3, "Dropout rate of each block.", search=Range(0.0, 0.7))
     residual: bool = option(True, "Residual (skip) connection around each block.", search=Choice((True, False)))
+    batch_norm: bool = option(True, "Batch normalisation in each block.", added=True)
+    residual_between: bool = option(
+        False, "A residual block of the same width after each widening block but the last, which then have no skip connection.", added=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,14 +65,22 @@ class Deep(NetworkReadout):
 
         from encoding.readouts._layers import Residual, Stack, Standardise
 
-        blocks = []
-        for n_in, n_out in pairwise((shape.n_components, *options.widths())):
-            layers = nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.LeakyReLU(options.leak), nn.Dropout(options.dropout)
-            blocks.append(Residual(n_in, n_out, *layers) if options.residual else nn.Sequential(*layers))
+        def block(n_in: int, n_out: int, *, residual: bool) -> nn.Module:
+            norm = [nn.BatchNorm1d(n_out)] if options.batch_norm else []
+            layers = nn.Linear(n_in, n_out), *norm, nn.LeakyReLU(options.leak), nn.Dropout(options.dropout)
+            return Residual(n_in, n_out, *layers) if residual else nn.Sequential(*layers)
+
+        blocks, between = [], options.residual_between
+        for number, (n_in, n_out) in enumerate(pairwise((shape.n_components, *options.widths())), 1):
+            blocks.append(block(n_in, n_out, residual=options.residual and not between))
+            if between and number < options.n_blocks:
+                blocks.append(block(n_out, n_out, residual=True))
         return Stack(Standardise(shape.n_components), *blocks, n_hidden=options.widths()[-1])
 
     def n_weights(self, shape: Shape, options: DeepOptions) -> tuple[int, int]:
         sizes = (shape.n_components, *options.widths())
+        if options.residual_between:
+            return sum(n_in * n_out for n_in, n_out in pairwise(sizes)) + sum(width**2 for width in sizes[1:-1]), sizes[-1]
         maps = sum(n_in * n_out * (1 + (options.residual and n_in != n_out)) for n_in, n_out in pairwise(sizes))
         return maps, sizes[-1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,8 +15,9 @@ from encoding.readouts import READOUTS, BadOption, Model, Range, Readout, Traini
 from encoding.readouts._examples import ROW_BLOCK, Examples, Inputs, Scale
 from encoding.readouts._finetune_inputs import PreparedStimuli, kept_inputs
 from encoding.readouts._network import TRUNK, NetworkModel, fold_head
+from encoding.readouts._options import key_values
 from encoding.readouts._train import first_seed, train
-from encoding.readouts._train_options import TrainingOptions, check_share, one_of
+from encoding.readouts._train_options import OPTIMISERS, TrainingOptions, check_share, one_of
 from encoding.runtime.progress import Report, silent, subprogress
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FinetuneOptions(TrainingOptions):
 
     n_epochs: int = option(20, "Largest number of epochs (passes over the training images).")
     batch_size: int = option(32, "Batch size: training images per gradient step.")
-    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd.", choices=OPTIMISERS)
     weight_decay: float = option(
         1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)
     )
@@ -52,7 +52,7 @@ class FinetuneOptions(TrainingOptions):
     hidden: int = option(
         256, "Number of units of the bottleneck between the layer and the vertices. 0: no bottleneck.", search=Range(32, 1024, log=True)
     )
-    activation: str = option("none", "Activation function of the bottleneck: none, relu or tanh.")
+    activation: str = option("none", "Activation function of the bottleneck: none, relu or tanh.", choices=ACTIVATIONS)
     dropout: float = option(0.0, "Dropout rate of the bottleneck.", search=Range(0.0, 0.7))
     flip: bool = option(
         False,
@@ -164,7 +164,7 @@ class Finetune(Readout):
         given = backbone.activations(noise, data.layers, data.pool)
         recipe = {
             "layers": list(data.layers), "sizes": [given[layer].shape[1] * n_side_by_side for layer in data.layers], "tuned": names,
-            "pool": data.pool, "over": data.over_frames, "options": dataclasses.asdict(options),
+            "pool": data.pool, "over": data.over_frames, "options": key_values(options),
         }  # fmt: skip
         return recipe, None if options.flip else find_cut(backbone.network, noise, backbone.calls, data.layers, frozen)
 

@@ -12,7 +12,7 @@ from encoding.readouts import READOUTS, LinearModel, Model, Range, Training, opt
 from encoding.readouts._network import NetworkReadout, Shape
 from encoding.readouts._stopping import groups_of
 from encoding.readouts._train import Trained
-from encoding.readouts._train_options import TrainingOptions, one_of
+from encoding.readouts._train_options import OPTIMISERS, TrainingOptions, one_of
 from encoding.runtime.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ class LinearSGDOptions(TrainingOptions):
     weight_decay: float = option(
         1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 10.0, log=True)
     )
-    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd.", choices=OPTIMISERS)
     decay_by: float = option(0.5, "Decay factor of the learning rate every decay_every epochs; 1: a constant learning rate.")
     patience: int = option(5, "Early-stopping patience: epochs without a new lowest validation loss before training stops.")
     early_stopping: str = option(
-        "all", "Early stopping: all (one best epoch for all vertices) or roi (each ROI keeps the weights of its own best epoch)."
+        "all",
+        "Early stopping: all (one best epoch for all vertices) or roi (each ROI keeps the weights of its own best epoch).",
+        choices=("all", "roi"),
     )
 
     def __post_init__(self) -> None:

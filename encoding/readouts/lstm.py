@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from encoding.readouts import READOUTS, BadOption, Choice, Range, Training, option
 from encoding.readouts._network import NetworkReadout, Shape
-from encoding.readouts._train_options import TrainingOptions, check_share
+from encoding.readouts._train_options import OPTIMISERS, TrainingOptions, check_share
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +20,7 @@ class LSTMOptions(TrainingOptions):
     """Parameters of :class:`LSTM`."""
 
     batch_size: int = option(64, "Batch size: training clips per gradient step.")
-    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd.", choices=OPTIMISERS)
     weight_decay: float = option(
         1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)
     )

@@ -25,12 +25,13 @@ class MLPOptions(TrainingOptions):
     )
     hidden_1: int = option(512, "Number of units of the first hidden layer.", search=SIZES)
     activation_1: str = option("relu", "Activation function of the first hidden layer: relu, tanh or none.", search=Choice(ACTIVATIONS))
-    batch_norm_1: bool = option(True, "Batch normalisation after the first hidden layer.", search=Choice((True, False)))
+    batch_norm_1: bool = option(True, "Batch normalisation in the first hidden layer.", search=Choice((True, False)))
     dropout_1: float = option(0.5, "Dropout rate of the first hidden layer.", search=DROPOUTS)
     hidden_2: int = option(256, "Number of units of the second hidden layer.", search=SIZES)
     activation_2: str = option("relu", "Activation function of the second hidden layer: relu, tanh or none.", search=Choice(ACTIVATIONS))
-    batch_norm_2: bool = option(True, "Batch normalisation after the second hidden layer.", search=Choice((True, False)))
+    batch_norm_2: bool = option(True, "Batch normalisation in the second hidden layer.", search=Choice((True, False)))
     dropout_2: float = option(0.2, "Dropout rate of the second hidden layer.", search=DROPOUTS)
+    batch_norm_after: bool = option(False, "Batch normalisation after each activation function, in place of before it.", added=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,8 +53,9 @@ class MLP(NetworkReadout):
         from encoding.readouts._layers import Stack, Standardise, hidden
 
         o, sizes = options, (shape.n_components, options.hidden_1, options.hidden_2)
-        first = hidden(*sizes[:2], activation=o.activation_1, batch_norm=o.batch_norm_1, dropout=o.dropout_1)
-        second = hidden(*sizes[1:], activation=o.activation_2, batch_norm=o.batch_norm_2, dropout=o.dropout_2)
+        after = {"batch_norm_after": o.batch_norm_after}
+        first = hidden(*sizes[:2], activation=o.activation_1, batch_norm=o.batch_norm_1, dropout=o.dropout_1, **after)
+        second = hidden(*sizes[1:], activation=o.activation_2, batch_norm=o.batch_norm_2, dropout=o.dropout_2, **after)
         return Stack(Standardise(shape.n_components), *first, *second, n_hidden=o.hidden_2)
 
     def n_weights(self, shape: Shape, options: MLPOptions) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from encoding.readouts import READOUTS, BadOption, Range, Training, option
 from encoding.readouts._network import Shape
+from encoding.readouts._train_options import OPTIMISERS
 from encoding.readouts.mlp import MLP, MLPOptions
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class PositionalOptions(MLPOptions):
     """Parameters of :class:`Positional`."""
 
-    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd (with momentum 0.9).")
+    optimiser: str = option("adamw", "Optimiser: adamw, adam or sgd.", choices=OPTIMISERS)
     weight_decay: float = option(
         1e-2, "Weight decay (L2 regularisation; decoupled from the gradient with adamw).", search=Range(1e-4, 1.0, log=True)
     )

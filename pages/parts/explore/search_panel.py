@@ -7,10 +7,10 @@ from dataclasses import replace
 import streamlit as st
 
 from encoding import DATASETS, READOUTS, FitSpec, plots
-from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, space_of, stored_search, study_path
+from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, named_parameters, space_of, stored_search, study_path
 from encoding.fits.plan import Plan
 from encoding.jobs.tasks import tune
-from encoding.readouts import search_space
+from encoding.readouts import known_space, search_space
 from pages.parts.shared.access import change_button
 from pages.parts.shared.chart import chart
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, ended_without, standing
@@ -80,19 +80,29 @@ def _search(spec: FitSpec) -> None:
 
 def _asked(spec: FitSpec) -> SearchRequest | None:
     """What to search for, from the widgets; parameters that vary are no longer set. None where none varies."""
-    names = list(search_space(READOUTS[spec.readout].options))
+    kind = READOUTS[spec.readout].options
+    usual, names = list(search_space(kind)), [name for name, space in known_space(kind).items() if space is not None]
     left, right = st.columns([5, 1])
     chosen = left.multiselect(
         "Parameters to vary",
         names,
-        default=names,
+        default=usual,
         key=f"search_{spec.readout}",
         persist_state="session",
         help="The others keep the values that they have in the sidebar.",
     )
     n_trials = right.number_input("Trials", 1, MOST_TRIALS, N_TRIALS, step=10, key="search_trials", persist_state="session")
-    vary = tuple(name for name in names if name in chosen)
-    fixed = {name: value for name, value in spec.options if name not in vary}
+    ranges = st.text_input(
+        "Ranges of your own",
+        placeholder="learning_rate=1e-5:1e-1 hidden=64:2048 optimiser=adam,sgd",
+        key=f"search_ranges_{spec.readout}",
+        persist_state="session",
+        help="NAME=LOW:HIGH or NAME=VALUE,VALUE, separated by spaces, in place of the ranges that the readout declares.",
+    )
+    own = (ranges or "").split()
+    given = named_parameters(spec.readout, own)
+    vary = (*(name for name in names if name in chosen and name not in given), *own)
+    fixed = {name: value for name, value in spec.options if name not in vary and name not in given}
     return SearchRequest(replace(spec, options=fixed), int(n_trials), vary) if vary else None
 
 

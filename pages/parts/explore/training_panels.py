@@ -59,16 +59,32 @@ def epochs_panel(result: Result, focus: Focus) -> None:
     names = list(trained)
     name = names[0] if len(names) == 1 else st.segmented_control("Model", names, key="epochs_part", default=names[0], required=True)
     losses = {which: np.asarray(history[name][f"{which}_loss"]) for which in ("train", "validation")}
-    best = int(np.nanargmin(losses["validation"])) + 1
+    kept = result.kept_epochs(trained[name])
     chart(
-        plots.epoch_losses(losses["train"], losses["validation"], stopped=best),
+        plots.epoch_losses(losses["train"], losses["validation"], stopped=kept if len(kept) else None),
         "epochs",
         alt=f"loss after each epoch, {name}",
         how=HOW["epochs"],
         source=origin(result),
     )
-    st.caption(
-        "Validation images are a share of the training images set aside; the weights of the epoch with the lowest validation loss are kept."
+    st.caption(_what_was_kept(result))
+    errors = result.training_errors()
+    shown = errors[(errors["roi"] == focus.roi) & errors["hemi"].isin(list(focus.columns))]
+    st.dataframe(
+        shown, hide_index=True, key="training_errors", alt="mean squared errors at the epoch that is kept, in the responses' own unit"
+    )
+
+
+def _what_was_kept(result: Result) -> str:
+    """Say what the curves are of, and which epoch is kept."""
+    options = result.plan.options
+    best = "the highest mean r on them" if options.keep == "r" else "the lowest validation loss"
+    rounded = "" if options.decimals is None else f", compared at {options.decimals} decimals (the first of equals)"
+    folds = " Curves are of the first fold." if len(result.plan.folds) > 1 else ""
+    return (
+        f"Validation images are a share of the training images set aside; the weights of the epoch with {best}{rounded} are kept. Losses "
+        f"are of responses in units of their standard deviation.{folds} The table has mean squared errors at that epoch in the responses' "
+        "own unit: train_mse over the training images while learning, validation_mse over the images set aside."
     )
 
 

@@ -49,7 +49,7 @@ def _kinds(kind: Any) -> tuple[Any, ...]:
 def _known(field: dataclasses.Field, kinds: tuple[Any, ...]) -> dict[str, Any]:
     """Text to value of those that a menu offers, the default first; empty where there is no menu but a box to type in."""
     search = field.metadata["search"]
-    values = search.values if isinstance(search, Choice) else (True, False) if bool in kinds else ()
+    values = search.values if isinstance(search, Choice) else field.metadata["choices"] or ((True, False) if bool in kinds else ())
     every = (field.default, *values) if values else ()
     return {_text(value, field): value for value in every}
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 import encoding.analysis.hyperparameter_search as search_module
-from encoding.analysis.hyperparameter_search import NothingFound, search
+from encoding import FitSpec
+from encoding.analysis.hyperparameter_search import NothingFound, search, space_of
 from encoding.cli import parser
 from encoding.cli.fitting import spec_from
-from encoding.readouts import BadOption
+from encoding.readouts import BadOption, Choice, Range
 from tests.conftest import TINY
 from tests.encoding.analysis.searched_readouts import SIGNED, STEPPED, Signed, Stepped
 
@@ -111,3 +112,56 @@ def test_what_cannot_be_searched_is_told_before_any_work(planted, store, monkeyp
 def test_no_trials_are_no_search(planted, store):
     with pytest.raises(ValueError, match="n_trials must be 1 or more, not 0"):
         search(SIGNED, store, n_trials=0)
+
+
+# ---- ranges of one's own
+
+
+@pytest.mark.parametrize(
+    ("readout", "words", "space"),
+    [
+        ("mlp", "optimiser", {"optimiser": Choice(("adamw", "adam", "sgd"))}),
+        ("mlp", "optimiser=adam,sgd", {"optimiser": Choice(("adam", "sgd"))}),
+        ("mlp", "learning_rate=1e-5:1e-1", {"learning_rate": Range(1e-5, 1e-1, log=True)}),
+        ("mlp", "learning_rate=1e-5:1e-1:linear", {"learning_rate": Range(1e-5, 1e-1)}),
+        ("mlp", "hidden=64:2048", {"hidden_1": Range(64, 2048, log=True), "hidden_2": Range(64, 2048, log=True)}),
+        ("mlp", "activation=relu,tanh", {"activation_1": Choice(("relu", "tanh")), "activation_2": Choice(("relu", "tanh"))}),
+        ("mlp", "batch_norm_after", {"batch_norm_after": Choice((True, False))}),
+        ("mlp", "batch_norm=true,false", {"batch_norm_1": Choice((True, False)), "batch_norm_2": Choice((True, False))}),
+        ("mlp", "dropout_1=0:0.3", {"dropout_1": Range(0.0, 0.3)}),
+        ("mlp", "batch_size=50,150", {"batch_size": Choice((50, 150))}),
+        ("mlp", "decimals=none,2", {"decimals": Choice((None, 2))}),
+        ("mlp", "momentum=0:0.99", {"momentum": Range(0.0, 0.99)}),
+        ("lstm", "hidden=64:128", {"hidden": Range(64, 128, log=True)}),
+        ("ridge", "alpha=1:1000", {"alpha": Range(1.0, 1000.0, log=True)}),
+        ("deep", "loss", {"loss": Choice(("mse", "1-r", "mse+r"))}),
+    ],
+)
+def test_ranges_and_choices_of_ones_own_are_read(readout, words, space):
+    assert space_of(FitSpec(readout=readout), [words]) == space
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["n_epochs"], "No range is known for n_epochs of mlp. Give one: n_epochs=low:high"),
+        (["learning_rate=1e-1:1e-5"], "Write a range of learning_rate as low:high"),
+        (["optimiser=adam:sgd"], "Write a range of optimiser"),
+        (["optimiser=adam,sdg"], "optimiser must be adamw, adam or sgd, not 'sdg'"),
+        (["dropout_1=0:0.5:log"], "A logarithmic range of dropout_1 begins above 0"),
+        (["hidden_1=64.5:100"], "cannot use hidden_1=64.5"),
+        (["optimiser=adam"], "two values of optimiser or more"),
+        (["hidden=64:128", "hidden_1"], "hidden_1 is varied twice"),
+        (["hiden=64:128"], "Unknown parameter of mlp to vary 'hiden'"),
+        (["learning_rate=1:2:3:4"], "Write a range of learning_rate"),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused(words, message):
+    with pytest.raises(BadOption, match=message):
+        space_of(FitSpec(readout="mlp"), words)
+
+
+def test_a_search_over_a_range_of_ones_own_stays_within_it_and_is_kept_apart(planted, store):
+    own = search(SIGNED, store, n_trials=5, vary=["alpha=2:7", "sign=-1,1"])
+    assert own.trials["alpha"][1:].between(2, 7).all() and set(own.trials["sign"]) <= {-1, 1}
+    assert own.key != search(SIGNED, store, n_trials=1, vary=["alpha", "sign"]).key

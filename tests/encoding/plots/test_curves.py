@@ -33,3 +33,5 @@ def test_losses_start_at_epoch_one_and_show_where_the_weights_are_from():
     np.testing.assert_array_equal(named(fig, "Validation images")[0].y, validation)
     assert [shape.x0 for shape in fig.layout.shapes] == [2] and notes(fig, "weights of epoch 2 kept")
     assert not plots.epoch_losses(train, validation).layout.shapes
+    fig = plots.epoch_losses(train, validation, stopped=[3, 1])
+    assert [shape.x0 for shape in fig.layout.shapes] == [1, 3] and notes(fig, "weights of epochs 1 to 3 kept, by ROI")

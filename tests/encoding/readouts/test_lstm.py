@@ -212,7 +212,7 @@ def test_frames_must_come_one_after_another(over_frames, clips, store, monkeypat
         ({"n_layers": 0}, "n_layers must be 1 or more, not 0"),
         ({"units": 0}, "units must be 1 or more"),
         ({"dropout": 1.0}, "dropout must be a share from 0 to below 1"),
-        ({"loss": "r"}, r"loss must be mse or mse\+r"),
+        ({"loss": "r"}, r"loss must be mse, 1-r or mse\+r"),
         ({"unit": 3}, "Did you mean 'units'"),
     ],
 )

@@ -183,7 +183,11 @@ def test_a_stored_network_predicts_the_same_bits(name, store):
     assert torch.equal(torch.random.get_rng_state(), before)
     np.testing.assert_array_equal(back.predict(X), model.predict(X))
     np.testing.assert_allclose(back.predict(X, np.array([5, 1])), model.predict(X)[:, [5, 1]], rtol=1e-6)  # other shapes round otherwise
-    assert set(back.details) == {"best_epoch", "validation_r"} and set(back.history) == {"train_loss", "validation_loss", "validation_r"}
+    assert set(back.details) == {"best_epoch", "validation_r", "train_mse", "validation_mse"} and set(back.history) == {
+        "train_loss",
+        "validation_loss",
+        "validation_r",
+    }
     assert {name: value.tobytes() for name, value in back.arrays().items()} == {n: v.tobytes() for n, v in model.arrays().items()}
 
 
@@ -365,7 +369,7 @@ def test_responses_that_are_no_numbers_are_refused():
     ("options", "message"),
     [
         ({"optimiser": "adm"}, "optimiser must be adamw, adam or sgd, not 'adm'"),
-        ({"loss": "r"}, r"loss must be mse or mse\+r, not 'r'"),
+        ({"loss": "r"}, r"loss must be mse, 1-r or mse\+r, not 'r'"),
         ({"learning_rate": 0}, "learning_rate must be a number above 0, not 0.0"),
         ({"weight_decay": -1}, "weight_decay must be a number of 0 or more"),
         ({"validation": 0.9}, "validation must be a share above 0 and up to 0.5"),
