@@ -30,6 +30,7 @@ from encoding.plots.observed import observed_predicted
 from encoding.plots.predict import occlusion_map, response_profile
 from encoding.plots.residuals import residual_density, residual_fitted
 from encoding.plots.search import search_history, search_importances
+from encoding.plots.selection import selection_scores
 from encoding.plots.shares import layer_shares
 from encoding.plots.table import table_of
 
@@ -72,6 +73,7 @@ __all__ = [
     "score_histogram",
     "search_history",
     "search_importances",
+    "selection_scores",
     "size_bars",
     "table_of",
     "theme",

@@ -3,8 +3,10 @@
 import streamlit as st
 
 from encoding import DATASETS
+from encoding.evaluation.splits import WITHIN
 from encoding.experiments.experiment import VARIABLE
 from encoding.experiments.views import readable, varied_settings
+from pages.parts.experiments.choice import choice_panel
 from pages.parts.experiments.grid_controls import experiment_controls
 from pages.parts.experiments.panels import fits_panel, grid_panel, heading, score_controls, take_away
 from pages.parts.experiments.progress import finished_fits, plan_or_explain, run_panel, table_of
@@ -22,7 +24,7 @@ try:
 except (LookupError, ValueError, OSError) as wrong:
     st.error(plain(wrong))
     st.stop()
-question = heading(experiment, len(cells))
+question = heading(experiment, sum(WITHIN not in cell.spec.split for cell in cells))
 st.markdown(f"{SIMULATED} {question}" if DATASETS[experiment.base.dataset].simulated else question)
 finished = finished_fits(planned)
 run_panel(experiment, cells, len(finished))
@@ -32,15 +34,25 @@ if not finished:
 subject = finished[0].plan.subject
 if subject.simulated and not DATASETS[experiment.base.dataset].simulated:
     st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
-table = readable(table_of(finished))
+whole = table_of(finished)
+table = readable(whole[~whole["split"].str.contains(WITHIN)])
 settings = varied_settings(table, [name for name in VARIABLE if name in table and name != "hemi"])
 simulated = "Simulated · " if subject.simulated else ""
 source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {len(cells):,} fits"
-score, hemi = score_controls(table, subject.unit)
-grid_panel(table, settings, score, hemi, subject.unit, source)
-st.subheader("Every fit", anchor=False)
-fits_panel(table, settings, score, hemi, {each.fit_key: each.plan.spec for each in finished}, source)
+if not table.empty:
+    score, hemi = score_controls(table, subject.unit)
+    grid_panel(table, settings, score, hemi, subject.unit, source)
+    st.subheader("Which one wins?", anchor=False)
+    if not any(WITHIN in cell.spec.split for cell in cells):
+        st.info(
+            "The best cell above was found on the test images, which flatters it. With **Validation fits** in the sidebar the winner of "
+            "every region is chosen on other images, and its test score says what it is worth."
+        )
+    else:
+        choice_panel(planned, settings, score, source)
+    st.subheader("Every fit", anchor=False)
+    fits_panel(table, settings, score, hemi, {each.fit_key: each.plan.spec for each in finished}, source)
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:
-        take_away(experiment, table_of(finished))
+        take_away(experiment, whole)
 settle("a fit is shown")

@@ -14,6 +14,7 @@ from encoding.cli.fitting import option
 from encoding.experiments import Experiment
 from encoding.experiments.experiment import ALL_LAYERS, CURATED, NO_BUDGET
 from encoding.experiments.records import Record, records
+from encoding.experiments.selection import with_validation
 from pages.parts.shared.access import check_weights
 from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, choose, choose_linked, feature_budget_control
 from pages.parts.shared.server_state import store
@@ -77,6 +78,13 @@ def _grid() -> Experiment:
         "PCA components", "n_components", COMPONENTS, [str(START.n_components)], new=True, help="0 keeps all of them."
     )  # fmt: skip
     chosen["n_components"] = [_whole(text) for text in components]
+    validate = st.toggle(
+        "Validation fits",
+        key="validate",
+        bind="query-params",
+        help="Fits every cell once more on a part of the training images and scores it on the rest, so that a winner can be chosen without "
+        "a look at the test images. Twice as many fits, from the same features.",
+    )
     title = st.text_input("Title", key="title", bind="query-params", placeholder="What is the question?")
     with st.expander("Advanced"):
         chosen["pool"] = _several("Pooling", "pools", [pool.example for pool in POOLS.values()], [START.pool], new=True)
@@ -85,7 +93,8 @@ def _grid() -> Experiment:
         )
         budget = feature_budget_control()
         curves = st.toggle("Learning curves", key="curves", bind="query-params", help="Computed after all fits.")
-    return _experiment(dataset, chosen, layers, title=title, curves=curves, budget=budget)
+    grid = _experiment(dataset, chosen, layers, title=title, curves=curves, budget=budget)
+    return with_validation(grid) if validate else grid
 
 
 def _experiment(

@@ -13,6 +13,7 @@ from encoding import FitSpec, plots
 from encoding.analysis.layer_ranking import BOTH
 from encoding.datasets._unit import Unit
 from encoding.evaluation.scores import SCORES
+from encoding.evaluation.splits import WITHIN
 from encoding.experiments import Experiment
 from encoding.experiments.views import LAYERS, ROI, averaged, rows_of, scores_of, with_networks
 from encoding.fits.score_tables import EVERY_VERTEX
@@ -147,10 +148,13 @@ def heading(experiment: Experiment, n_cells: int) -> str:
     """The experiment in one line of Markdown."""
     if experiment.title:
         return plain(experiment.title)
-    if not experiment.vary:
+    lists = {name: values for name, values in experiment.vary.items() if name != "split"}
+    splits = [split for split in experiment.vary.get("split", ()) if WITHIN not in split]
+    lists |= {"split": splits} if len(splits) > 1 else {}
+    if not lists:
         return "One fit"
     varied = [
         f"{values if isinstance(values, str) else len(values)} {PLURALS.get(name, f'values of {in_text(NAMES[name])}')}"
-        for name, values in experiment.vary.items()
+        for name, values in lists.items()
     ]
     return f"Which of {n_cells:,} fits predicts best, over {', '.join(varied)}?"

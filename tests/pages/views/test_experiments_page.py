@@ -9,6 +9,7 @@ import pytest
 
 from encoding import FitSpec
 from encoding.experiments import Experiment, run_experiment
+from encoding.experiments.selection import select, with_validation
 from tests.conftest import TINY as TINY_QUARTER
 from tests.encoding.jobs.processes import until
 
@@ -73,6 +74,29 @@ def test_any_setting_stands_on_any_axis(page, store):
     assert {box.label for box in page.selectbox} >= {"Up", "Across", "Panels", "Region"}
     page.selectbox(key="panels_choice").set_value("roi").run()
     assert not page.exception and page.query_params["panels"] == "roi" and page.query_params["up"] == "readout"
+
+
+def test_a_winner_is_chosen_on_validation_images_and_its_test_score_shown(page, store):
+    grid = with_validation(replace(GRID, title=""))
+    cells = run_experiment(grid, store, device="cpu").cells
+    page.query_params.update({"readouts": ["ridge", "ridge alpha=10"], "validate": "true"})
+    page.run()
+    assert not page.exception and "Which of 4 fits predicts best, over curated layers, 2 readouts?" in " ".join(
+        each.value for each in page.markdown
+    )
+    wanted = select(cells, store).table()
+    shown = next(table.value for table in page.dataframe if "winner" in table.value)
+    assert shown["winner"].tolist() == wanted["winner"].tolist()
+    assert shown["test"].tolist() == pytest.approx(wanted["test"].tolist(), nan_ok=True)
+    assert len(fits(page)) == 4  # those on validation images are no fits to choose from
+    assert len(page.get("plotly_chart")) == 3
+
+
+def test_a_choice_waits_for_its_validation_fits(page, store):
+    run_experiment(GRID, store, device="cpu")
+    page.query_params.update({"readouts": ["ridge", "ridge alpha=10"], "validate": "true"})
+    page.run()
+    assert not page.exception and "validation fits are not finished" in " ".join(each.value for each in page.info)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,147 @@
+"""Choice among an experiment's fits: what wins in which region, how sure that is, and what the choice is worth on test stimuli."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from encoding import plots
+from encoding.datasets._base import roi_classes
+from encoding.datasets._placement import Placement
+from encoding.experiments.candidates import NotFinished
+from encoding.experiments.graph import PlannedCell
+from encoding.experiments.selection import Selection, select
+from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.heatmap import quantity_of
+from encoding.storage.keys import digest
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, surface_control
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import choose_linked
+from pages.parts.shared.server_state import store
+from pages.parts.shared.text import plain
+
+PER = {"roi": "region", "hemisphere": "hemisphere", "vertex": "{unit}"}
+HOW = (
+    "The winner is chosen by its score on validation images, a part of the training images that its model did not see (open circle). What "
+    "the choice is worth is its score on test images that took no part (filled, with its 95 % interval). The bar is the highest test score "
+    "of all candidates: who chooses on test images reports that one, and flatters the choice by the distance. Validation scores differ "
+    "from test scores also because their models see fewer images."
+)
+COLUMNS = ("roi", "hemi", "winner", "probability", "validation", "test", "test_low", "test_high", "optimism", "one_se", "agreement")
+
+
+def choice_panel(planned: Sequence[PlannedCell], settings: Sequence[str], score: str, source: str) -> None:
+    """Choose the winner of every region by validation scores and show what it is worth."""
+    unit = planned[0].plan.subject.unit
+    left, middle, right = st.columns([3, 2, 2])
+    over = left.multiselect(
+        "Choose over", list(settings), key="choose_over", bind="query-params", placeholder="Everything that varies",
+        help="What varies beside the settings named here makes a choice of its own.",
+    )  # fmt: skip
+    per = choose_linked(middle, "A choice per", "per", {name: label.format(unit=unit) for name, label in PER.items()}, "roi")
+    try:
+        selection = _selection(_key(planned, over, per, score), tuple(planned), tuple(over), per, score)
+    except NotFinished:
+        st.info("The validation fits are not finished yet.")
+        return
+    except (LookupError, ValueError) as wrong:
+        st.info(plain(wrong))
+        return
+    table = selection.table()
+    cases = list(table.columns[: table.columns.get_loc("roi")])
+    if cases:
+        labels = [" · ".join(map(str, values)) for values in table[cases].itertuples(index=False)]
+        named = dict.fromkeys(labels)
+        case = choose_linked(right, "Shown", "case", {name: name for name in named}, labels[0])
+        table = table[np.array(labels) == case]
+    hemis = list(dict.fromkeys(table["hemi"]))
+    _worth(table[table["hemi"] == hemis[0]], hemis[0], score, source)
+    _winners_table(table)
+    if st.toggle("The winners on the brain", key="winners_brain", bind="query-params"):
+        _winners_brain(selection, 0 if not cases else list(named).index(case), source)
+
+
+def _key(planned: Sequence[PlannedCell], over: Sequence[str], per: str, score: str) -> str:
+    fits = {each.fit_key: each.plan.subject.annotations_key for each in planned}
+    return digest("choice", 1, fits=fits, over=list(over), per=per, score=score)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Choosing …")
+def _selection(key: str, _planned: tuple[PlannedCell, ...], over: tuple[str, ...], per: str, score: str) -> Selection:
+    selection = select(_planned, store(), over=over, per=per, by=score)
+    selection.table()  # computed once, and kept with it
+    return selection
+
+
+def _worth(table: pd.DataFrame, hemi: str, score: str, source: str) -> None:
+    figure = plots.selection_scores(table, quantity=quantity_of(score))
+    alt = f"validation and test {quantity_of(score)} of the winner of every region, {hemi}"
+    chart(figure, "choices", alt=alt, source=source, how=HOW)
+    chosen = table[table["winner"] != ""]
+    test, best = chosen["test"].mean(), chosen["test_best"].mean()
+    st.caption(
+        f"{plots.hemi_name(hemi)}. Mean over {len(chosen)} regions: {test:.3f} on test images for what was chosen on validation images; "
+        f"a choice on the test images would report {best:.3f}."
+    )
+
+
+def _winners_table(table: pd.DataFrame) -> None:
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_order=[name for name in COLUMNS if name in table and (table[name].notna().any())],
+        column_config={
+            "roi": "Region",
+            "hemi": "Hemisphere",
+            "winner": st.column_config.TextColumn("Winner", width="medium"),
+            "probability": number("sure", format="percent", help="Share of bootstrap draws of the validation images in which it wins."),
+            "validation": number("validation", format="%.3f"),
+            "test": number("test", format="%.3f"),
+            "test_low": number("95 % from", format="%.3f"),
+            "test_high": number("to", format="%.3f"),
+            "optimism": number("optimism", format="%.3f", help="How much higher the best score on test images is."),
+            "one_se": st.column_config.TextColumn("within one SE", help="The first candidate within one standard error of the winner."),
+            "agreement": number("agreement", format="percent", help="Share of folds, or of vertices, whose own choice is the winner."),
+        },
+        alt="the winner of every region with its scores",
+    )
+
+
+def _winners_brain(selection: Selection, case: int, source: str) -> None:
+    """Show the number of the candidate that was chosen for each vertex."""
+    decision, number = [(decision, place) for decision in selection.decisions for place in range(len(decision.cases))][case]
+    result = decision.cases[number].tests[0]
+    subject, placement = result.plan.subject, Placement.of(result.plan.subject)
+    if placement is None:
+        st.info(f"This data set says nothing of where its {subject.unit.many} lie, so there is no brain map.")
+        return
+    left, right = st.columns([3, 4], vertical_alignment="bottom")
+    surface, outlined = surface_control(left), outline_control(right, roi_classes(subject))
+    fitted = {hemi: np.isfinite(result.score(hemi)) for hemi in result.plan.hemis}
+    chosen = {hemi: np.where(fitted[hemi], 1.0 + folds[0], np.nan) for hemi, folds in decision.by_vertex(number).items()}
+    brain_view(
+        BrainMap(
+            values=placement.values(chosen),
+            vertices=placement.vertices,
+            columns=placement.columns,
+            unit=subject.unit,
+            rois=placement.rois(subject.rois),
+            source=source,
+            title=f"Winner per {subject.unit}",
+            quantity=f"number of the candidate, 1 to {len(selection.labels)}",
+            colour_range=(0.5, len(selection.labels) + 0.5),
+            colour_map="viridis",
+            kinds=True,
+            surface=surface,
+            view=START_VIEW,
+            outlined=outlined,
+        ),
+        key="winners",
+    )
+    folds = " of the first fold" if decision.cases[number].n_folds > 1 else ""
+    st.caption(f"Choices{folds}: {' · '.join(f'{place} {plain(label)}' for place, label in enumerate(selection.labels, 1))}")
