@@ -22,8 +22,11 @@ from encoding.cli.clusters import WorkFailed
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
+from encoding.experiments.candidates import NotFinished
+from encoding.experiments.composition import MemberFailed
 from encoding.experiments.records import AlreadyRunning
 from encoding.experiments.sweep import LayersFailed
+from encoding.fits.composition import NotComposed
 from encoding.fits.open import FitChanged
 from encoding.fits.resources import NoRoom
 from encoding.prediction.predict import CannotPredict
@@ -38,8 +41,8 @@ from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 ARGUMENT_ERRORS = (BadArguments, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
-    AlreadyRunning, BadData, BadExchange, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed, NoRoom,
-    NotInstalled, NotRegular, NothingFound, NoWeights, StoreFull, StoreReadOnly, WorkFailed,
+    AlreadyRunning, BadData, BadExchange, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed,
+    MemberFailed, NoRoom, NotComposed, NotFinished, NotInstalled, NotRegular, NothingFound, NoWeights, StoreFull, StoreReadOnly, WorkFailed,
 )  # fmt: skip
 KNOWN_ERRORS = (*ARGUMENT_ERRORS, *WORK_ERRORS)
 """Failures whose message says all there is to say."""

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from encoding.cli import selecting
 from encoding.cli.clusters import carrying_out
 from encoding.cli.command import Answer, BadArguments, Parser, add_command, checking_arguments, whole_number
 from encoding.cli.terminal import Progress, table
@@ -33,7 +34,7 @@ Dask cluster that ENCODING_SCHEDULER names.
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``experiment run``, ``list``, ``show``, ``table`` and ``cancel``."""
+    """Add ``experiment run``, ``list``, ``show``, ``table``, ``cancel``, and those of :mod:`encoding.cli.selecting`."""
     about = "Run a grid of fits and put their scores into one table."
     group: Parser = commands.add_parser("experiment", help=about, description=about)
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -66,6 +67,7 @@ def add_commands(commands: Any) -> None:
         actions, "cancel", run_cancel, about="Stop an experiment that runs, wherever it does.", examples="experiment cancel 8fca82"
     )
     cancel.add_argument("experiment", help="its key or the beginning of it")
+    selecting.add_actions(actions)
 
 
 def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:

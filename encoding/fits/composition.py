@@ -9,6 +9,7 @@ its scores are computed from its own predictions of the test stimuli.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -143,6 +144,27 @@ class ComposedResult(Result):
         predict = lambda member, some: member.predicted_rows(fold, rows, hemi, columns[some])  # noqa: E731
         return weighted_mean(self.weights[hemi][fold][:, columns], self.members, predict, len(rows))
 
+    def combine(
+        self, fold: int, predictions: Sequence[Mapping[str, np.ndarray]], n: int, columns: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Average what the members predict of n stimuli with the weights of a fold.
+
+        Parameters
+        ----------
+        predictions : of each member, hemisphere to (n, n_columns).
+        columns : hemisphere to the columns that were predicted; by default all.
+
+        Returns
+        -------
+        Hemisphere to (n, n_columns) float32.
+        """
+        mixed = {}
+        for hemi in predictions[0]:
+            W = self.weights[hemi][fold] if columns is None else self.weights[hemi][fold][:, columns[hemi]]
+            pick = lambda predicted, some, hemi=hemi: predicted[hemi][:, some]  # noqa: E731
+            mixed[hemi] = weighted_mean(W, predictions, pick, n)
+        return mixed
+
     def member_of(self, hemi: str, fold: int = 0) -> np.ndarray:
         """Number of the member with the largest weight for each vertex, (n_vertices,) int."""
         return self.weights[hemi][fold].argmax(0)
@@ -205,7 +227,11 @@ def composed(
     values |= {"n_components": max(spec.n_components for spec in specs), "target_groups": FitSpec.target_groups, "extra_subjects": ()}
     values |= {"readout": READOUT, "options": tuple({"members": len(members), **(options or {})}.items())}
     own = {each.name: getattr(first, each.name) for each in fields(Plan)}
-    own |= {"spec": ComposedSpec(**values, command=command, key=key), "readout": _Composed(), "options": None}
+    sources = [member.plan.source for member in members]
+    readout = _Composed()
+    readout.uses_components = all(member.plan.readout.uses_components for member in members)
+    own |= {"spec": ComposedSpec(**values, command=command, key=key), "readout": readout, "options": None}
+    own |= {"source": next((source for source in sources if source.needs_weights), sources[0])}
     own |= {"extra_subjects": (), "reduced_layers": (), "former": False}
     plan = ComposedPlan(**own, member_plans=tuple(member.plan for member in members))
     return ComposedResult(plan, members[0].store, members=tuple(members), weights=weights)
@@ -219,7 +245,7 @@ def _check_alike(first: Plan, other: Plan) -> None:
             raise NotComposed(f"Fits of one composed fit must have the same {name.replace('_', ' ')}; these have {one} and {another}.")
     if first.hemis != other.hemis or dict(first.subject.fingerprints) != dict(other.subject.fingerprints):
         raise NotComposed("Fits of one composed fit must be of the same responses and hemispheres.")
-    if first.target_groups != other.target_groups and _n_fitted(first) != _n_fitted(other):
+    if _n_fitted(first) != _n_fitted(other):
         raise NotComposed("Fits of one composed fit must predict the same vertices: give them the same target groups.")
 
 
@@ -254,9 +280,10 @@ def store_composed(result: ComposedResult, how: Mapping[str, Any], report: Repor
     return result
 
 
-def composed_key(members: Sequence[Result], **how: Any) -> str:
-    """Key of a composed fit: a digest of its members and of everything that determines the weights."""
-    return digest("fit", SCORES_VERSION, composed=COMPOSITION_VERSION, members=[member.key for member in members], **how)
+def composed_key(members: Sequence[Result], weights: Mapping[str, np.ndarray]) -> str:
+    """Key of a composed fit: a digest of its members and of their weights."""
+    sums = {hemi: hashlib.sha256(np.ascontiguousarray(W, "<f4")).hexdigest()[:20] for hemi, W in weights.items()}
+    return digest("fit", SCORES_VERSION, composed=COMPOSITION_VERSION, members=[member.key for member in members], weights=sums)
 
 
 def _scores(result: ComposedResult, hemi: str) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from encoding.datasets import BadData, Stimuli
 from encoding.datasets._images import ImageFiles, list_images, not_listed
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.features import extraction as features
+from encoding.fits.composition import ComposedResult
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import mean_over_folds, predict_fold
 from encoding.fits.resources import preflight
@@ -169,9 +170,13 @@ def _vertices(result: ScoreTables, hemi: str) -> Any:
 
 
 def predicted_blocks(
-    result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, device: str = "auto"
+    result: ScoreTables, stimuli: Stimuli, *, folds: Sequence[int] = (), report: Report = silent, device: str = "auto"
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Predict as :func:`predict` does, one block of rows at a time.
+
+    Parameters
+    ----------
+    folds : whose models predict, of which the mean is taken; none named means all of them.
 
     Yields
     ------
@@ -185,23 +190,26 @@ def predicted_blocks(
     check_kind(plan, new.stimuli.n_frames)
     if not len(stimuli):
         raise CannotPredict("There are no stimuli to predict responses to.")
+    if isinstance(result, ComposedResult):
+        yield from _composed_blocks(result, stimuli, folds, report, device)
+        return
     if result.has_data:
         complete(plan, store, subprogress(report, 0, 0.3), device)
     if plan.readout.uses_components:
         check_axes(result)
         if _is_large(result, len(stimuli)):
-            yield from _blocks_in_memory(result, stimuli, report, device)
+            yield from _blocks_in_memory(result, stimuli, folds, report, device)
             return
         try:
             extract_features(new, store, subprogress(report, 0.3, 0.8), device, of_dataset=False)
         except StoreReadOnly:
-            yield from _blocks_in_memory(result, stimuli, report, device)
+            yield from _blocks_in_memory(result, stimuli, folds, report, device)
             return
     n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(plan).values()))))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         report(0.8 + 0.2 * start / n, f"predicting: {start:,} of {n:,}")
-        yield rows, _predict_rows(result, new, rows)
+        yield rows, _predict_rows(result, new, rows, folds)
     report(1.0, f"predicted {n:,}")
 
 
@@ -214,14 +222,17 @@ def _is_large(result: ScoreTables, n: int) -> bool:
     return 4.0 * n * plan.n_frames * n_features > 1e9 * plan.spec.feature_budget
 
 
-def _blocks_in_memory(result: ScoreTables, stimuli: Stimuli, report: Report, device: str) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+def _blocks_in_memory(
+    result: ScoreTables, stimuli: Stimuli, folds: Sequence[int], report: Report, device: str
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """The same where features cannot or should not be stored: they pass from the network to the models at once."""
     predictor, n = Predictor.of(result, device=device), len(stimuli)
     size = max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(result.plan).values()))))
     stimuli = stimuli.sampled(result.plan.spec.frames)
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
-        yield rows, predictor(Chosen(stimuli, np.arange(rows.start, rows.stop)), report=subprogress(report, start / n, rows.stop / n))
+        some = Chosen(stimuli, np.arange(rows.start, rows.stop))
+        yield rows, predictor(some, folds=folds, report=subprogress(report, start / n, rows.stop / n))
 
 
 def complete(plan: Plan, store: Store, report: Report, device: str) -> None:
@@ -242,8 +253,8 @@ def complete(plan: Plan, store: Store, report: Report, device: str) -> None:
             fit_readout(plan, fold, part, Z, store, subprogress(report, 0.7, 1), device)
 
 
-def _predict_rows(result: ScoreTables, new: Plan, rows: slice) -> dict[str, np.ndarray]:
-    """Predict a block of the new plan's stimuli: hemisphere to (b, n_vertices) float32, the mean over folds."""
+def _predict_rows(result: ScoreTables, new: Plan, rows: slice, folds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Predict a block of the new plan's stimuli: hemisphere to (b, n_vertices) float32, the mean over folds, by default all."""
     plan, columns = result.plan, every_column(result.plan)
 
     def predict_one(fold: int) -> dict[str, np.ndarray]:
@@ -255,4 +266,23 @@ def _predict_rows(result: ScoreTables, new: Plan, rows: slice) -> dict[str, np.n
         basis_of = partial(model_and_basis, partial(result.model, fold=fold), seen)
         return predict_fold(plan.target_groups, basis_of, rows.stop - rows.start, columns)
 
-    return mean_over_folds(range(len(plan.folds)), predict_one)
+    return mean_over_folds(folds or range(len(plan.folds)), predict_one)
+
+
+def _composed_blocks(
+    result: ComposedResult, stimuli: Stimuli, folds: Sequence[int], report: Report, device: str
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """The same of a composed fit: its members predict the same blocks, each fold with weights of its own."""
+    folds = list(folds) or list(range(len(result.plan.folds)))
+    alike = all((W[:1] == W).all() for W in result.weights.values())
+    parts = [folds] if alike else [[fold] for fold in folds]
+    blocks = [[predicted_blocks(member, stimuli, folds=part, device=device) for member in result.members] for part in parts]
+    n = max(1, len(stimuli))
+    for of_parts in zip(*(zip(*members, strict=True) for members in blocks), strict=True):
+        rows = of_parts[0][0][0]
+
+        def predict_part(part: int, of_parts: Any = of_parts, n_rows: int = rows.stop - rows.start) -> dict[str, np.ndarray]:
+            return result.combine(parts[part][0], [predicted for _, predicted in of_parts[part]], n_rows)
+
+        yield rows, mean_over_folds(range(len(parts)), predict_part)
+        report(rows.stop / n, f"predicted {rows.stop:,} of {n:,} with {len(result.members)} fits")

@@ -22,6 +22,7 @@ from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames
 from encoding.datasets import Stimuli
 from encoding.features import extraction as features
+from encoding.fits.composition import ComposedResult
 from encoding.fits.predictions import Columns, mean_over_folds, predict_fold
 from encoding.fits.result import Result
 from encoding.fits.score_tables import ScoreTables
@@ -85,7 +86,7 @@ class Predictor:
     _model: Callable[[str, int], Model] = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, result: ScoreTables, *, device: str = "auto") -> Predictor:
+    def of(cls, result: ScoreTables, *, device: str = "auto") -> Predictor | ComposedPredictor:
         """Load the network, components and models of a finished fit.
 
         Parameters
@@ -98,6 +99,8 @@ class Predictor:
         CannotPredict where the PCA axes were not kept, or components or models are no longer in the Store.
         NoWeights, ValueError where the network cannot be opened or differs from the one of the fit.
         """
+        if isinstance(result, ComposedResult):
+            return ComposedPredictor(result, tuple(cls.of(member, device=device) for member in result.members))
         plan, device = result.plan, choose_device(device)
         if refusal := result.prediction_refusal():
             raise CannotPredict(f"This fit cannot predict new images. {refusal}")
@@ -181,6 +184,41 @@ class Predictor:
                 yield {layer: over_frames(each, len(batch[0]), over).cpu().numpy() for layer, each in passed.items()}
 
 
+@dataclass(frozen=True)
+class ComposedPredictor:
+    """The same for a composed fit: its members are loaded, and every stimulus passes through each one's network.
+
+    Attributes
+    ----------
+    members : predictors of the members.
+    """
+
+    result: ComposedResult
+    members: tuple[Predictor, ...]
+
+    @property
+    def device(self) -> str:
+        """Where the networks run."""
+        return self.members[0].device
+
+    def __call__(
+        self, stimuli: Stimuli, *, folds: Sequence[int] = (), columns: Columns | None = None, report: Report = silent
+    ) -> dict[str, np.ndarray]:
+        """Predict as :meth:`Predictor.__call__` does."""
+
+        def predict_one(fold: int) -> dict[str, np.ndarray]:
+            predicted = [member(stimuli, folds=(fold,), columns=columns) for member in self.members]
+            return self.result.combine(fold, predicted, len(stimuli), columns)
+
+        predicted = mean_over_folds(folds or range(len(self.result.plan.folds)), predict_one)
+        report(1.0, f"predicted {len(stimuli):,}")
+        return predicted
+
+    def stored(self, row: int) -> dict[str, np.ndarray]:
+        """Predict the response to row ``row`` of the fit's data set; see :func:`predict_row`."""
+        return predict_row(self.result, row)
+
+
 def predict_row(result: Result, row: int, model: Callable[[str, int], Model] | None = None) -> dict[str, np.ndarray]:
     """Predict the response to a stimulus of the data set from its stored components.
 
@@ -196,6 +234,12 @@ def predict_row(result: Result, row: int, model: Callable[[str, int], Model] | N
     For each fitted hemisphere (n_vertices,) float32 in the units of the responses.
     """
     plan, model = result.plan, model or result.model
+    if isinstance(result, ComposedResult):
+        of_fold = lambda fold: {  # noqa: E731
+            hemi: result.predicted_rows(fold, np.array([row]), hemi, columns) for hemi, columns in every_column(plan).items()
+        }
+        mean = mean_over_folds(folds_unseen(result, row) or range(len(plan.folds)), of_fold)
+        return {hemi: values[0] for hemi, values in mean.items()}
 
     def predict_one(fold: int) -> dict[str, np.ndarray]:
         Z = result.components(fold) if plan.readout.uses_components else None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from encoding import BACKBONES, Result, plots
+from encoding import Result, plots
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.jobs.tasks import occlude_image
 from encoding.prediction.occlusion import Occlusion, OcclusionRequest, as_png, columns_digest, occlude, stored
@@ -62,7 +62,7 @@ def _short_origin(result: Result) -> str:
 def is_quick(result: Result) -> bool:
     """Whether a few hundred images pass in a second or two on the CPU: filters, not networks; images, not clips."""
     plan = result.plan
-    return not BACKBONES[plan.spec.backbone].needs_weights and plan.stimuli.n_frames == 1 and plan.readout.uses_components
+    return not plan.source.needs_weights and plan.stimuli.n_frames == 1 and plan.readout.uses_components
 
 
 @st.cache_resource(max_entries=32, show_spinner="Covering the image place by place …", scope="session")

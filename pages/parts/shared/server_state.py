@@ -163,7 +163,10 @@ def opened_run(key: str) -> Result | str:
     """Open a finished fit, or return the error."""
     try:
         if stage_of(key) == "fit":
-            spec = FitSpec.from_dict(dict(store().provenance(key)["made_from"]["spec"]))
+            made_from = store().provenance(key)["made_from"]
+            while "composition" in made_from:  # what its first member needs, its own opening needs
+                made_from = store().provenance(made_from["composition"]["members"][0])["made_from"]
+            spec = FitSpec.from_dict(dict(made_from["spec"]))
             fit_plan = planned(spec)
             if fit_plan is None:  # opening it here would take long
                 what = f"{spec.dataset} {spec.subject}, or the weights of {spec.backbone}"

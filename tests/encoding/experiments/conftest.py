@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from encoding import BACKBONES
-from encoding.experiments import Experiment
+from encoding import BACKBONES, Store
+from encoding.experiments import Experiment, run_experiment
+from encoding.experiments.selection import with_validation
 from encoding.features import extraction
 from tests.conftest import TINY, OtherTinySource, TinyStimuli
+from tests.encoding.experiments import planted as planting
 
 
 @pytest.fixture
@@ -31,6 +33,20 @@ def lab(tiny, monkeypatch):
     monkeypatch.setattr(tiny, "subjects", lambda: tuple(subjects))
     monkeypatch.setattr(tiny, "open", lambda subject, *_: tiny.subject if subject == "subj01" else subjects[subject])
     return tiny
+
+
+@pytest.fixture(scope="package")
+def planted(tmp_path_factory):
+    """Two subjects, of whom the second sees other stimuli, and a Store."""
+    with pytest.MonkeyPatch.context() as patch:
+        planting.register_planted(patch, {f"subj0{number}": planting.planted_subject(f"subj0{number}", seed=number) for number in (1, 2)})
+        yield Store(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture(scope="package")
+def ran(planted):
+    """Both subjects' grid of two networks and two layers, with validation fits."""
+    return run_experiment(with_validation(replace(planting.GRID, vary={"subject": "all", **planting.GRID.vary})), planted)
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ def planted_subject(name: str, *, seed: int, noise: float = 1.0, signal: float =
         rois=dict.fromkeys(responses, rois),
         groups=np.arange(n),
         simulated=True,
+        vertices={hemi: np.arange(Y.shape[1]) * 200 for hemi, Y in responses.items()},
         ceiling={hemi: np.full(Y.shape[1], 0.8) for hemi, Y in responses.items()},
     )
 

@@ -17,20 +17,6 @@ from tests.encoding.experiments.planted import BASE, GRID, PER_ROI, PLANTED, gri
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    """Two subjects, of whom the second sees other stimuli, and a Store."""
-    with pytest.MonkeyPatch.context() as patch:
-        register_planted(patch, {f"subj0{number}": planted_subject(f"subj0{number}", seed=number) for number in (1, 2)})
-        yield Store(tmp_path_factory.mktemp("planted"))
-
-
-@pytest.fixture(scope="module")
-def ran(planted):
-    """Both subjects' grid of two networks and two layers, with validation fits."""
-    return run_experiment(with_validation(replace(GRID, vary={"subject": "all", **GRID.vary})), planted)
-
-
-@pytest.fixture(scope="module")
 def chosen(ran, planted):
     return select(ran.cells, planted)
 

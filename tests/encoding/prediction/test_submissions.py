@@ -1,6 +1,7 @@
 """Submissions to both challenges, and what is no submission."""
 
 import dataclasses
+import json
 import pickle
 import re
 import zipfile
@@ -10,6 +11,9 @@ import pytest
 
 from encoding import fit
 from encoding.datasets.algonauts2021 import BLOCK, MINI_TRACK
+from encoding.experiments import Experiment, run_experiment
+from encoding.experiments.composition import compose
+from encoding.experiments.selection import select, with_validation
 from encoding.prediction.predict import CannotPredict, predict, stimuli_in
 from encoding.prediction.submissions import KIT_ROIS, check, submit, write_pickle
 from encoding.readouts import LinearModel
@@ -56,6 +60,35 @@ def test_the_submission_of_2021_is_a_pickle_a_track(clip_data, store, tmp_path):
     full = pickle.loads((tmp_path / "out" / "full_track.pkl").read_bytes())
     assert list(full) == ["WB"] and list(full["WB"]) == ["sub01"] and full["WB"]["sub01"].shape == (N_TEST, 5000)
     np.testing.assert_array_equal(full["WB"]["sub01"], predict(results["sub01-full"], results["sub01"].plan.subject.unlabelled)[BLOCK])
+
+
+def composed_of(base, layers, store):
+    """The best of two layers of each ROI, chosen on validation stimuli, of each of some fits' subjects."""
+    grid = Experiment(base=base, vary={"subject": sorted({"subj01", "subj06"} if "2023" in base.dataset else {"sub01", "sub03"}), **layers})
+    ran = run_experiment(with_validation(grid, "holdout:0.6:0"), store, device="cpu")
+    assert not [cell.error for cell in ran.status.cells if cell.error]
+    return compose(select(ran.cells, store), method="stacked", refit=True, device="cpu")
+
+
+@pytest.mark.parametrize("challenge", ["algonauts2023", "algonauts2021"])
+def test_composed_fits_of_every_stimulus_are_submitted_to_both_challenges(challenge, data2023, clip_data, store, tmp_path):
+    base = IMAGES if challenge == "algonauts2023" else CLIPS
+    base = dataclasses.replace(base, split="holdout:0.5:0", n_components=3)
+    results = composed_of(base, {"n_components": [2, 3]}, store)
+    made = submit(results, tmp_path / "out", device="cpu")
+    assert len(made.subjects) == 2 and {result.plan.spec.split for result in results} == {"all"}
+    for result in results:
+        expected = predict(result, result.plan.subject.unlabelled, device="cpu")
+        name = result.plan.spec.subject
+        if challenge == "algonauts2023":
+            for hemi in ("lh", "rh"):
+                np.testing.assert_array_equal(np.load(tmp_path / "out" / name / f"{hemi}_pred_test.npy"), expected[hemi])
+        else:
+            mini = pickle.loads((tmp_path / "out" / "mini_track.pkl").read_bytes())
+            for roi, columns in result.plan.subject.rois[BLOCK].items():
+                np.testing.assert_array_equal(mini[roi][name], expected[BLOCK][:, columns].astype(np.float64))
+    about = json.loads((tmp_path / "out" / "spec.json").read_text())["fits"]
+    assert [fit["spec"]["readout"] for fit in about] == ["composed", "composed"]
 
 
 def test_its_pickle_names_nothing_that_numpy_1_does_not_have(tmp_path):
