@@ -136,6 +136,7 @@ def extract_features(
         n_frames=plan.n_frames,
         pool=plan.spec.pool,
         over=plan.over_frames,
+        dtype=plan.feature_dtype,
         device=device,
         report=report,
         made_from=plan.made_from(device=device),

@@ -26,6 +26,7 @@ from encoding.datasets import DATASETS
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.features.components import LAYER_SCALINGS
+from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.plan import plan
 from encoding.fits.resources import preflight
 from encoding.fits.result import Result
@@ -143,6 +144,12 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GB",
         help="a layer whose features take more is never stored but reduced in the pass; none for no limit (default: %(default)s)",
     )
+    how.add_argument(
+        "--feature-dtype",
+        choices=FEATURE_DTYPES,
+        default=spec.feature_dtype,
+        help="how features are stored; float16 takes half the room and keeps the components' variance to 1e-4 (default: %(default)s)",
+    )
     how.add_argument("--readout", default=spec.readout, help="a name from `list readouts` (default: %(default)s)")
     how.add_argument("--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the readout")
     how.add_argument(
@@ -209,6 +216,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         target_groups=arguments.target_groups,
         extra_subjects=tuple(dict.fromkeys(arguments.extra_subjects)),
         feature_budget=arguments.feature_budget,
+        feature_dtype=arguments.feature_dtype,
     )
 
 
@@ -280,7 +288,7 @@ def describe(result: Result, score: str = "r") -> str:
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.backbone} {' + '.join(spec.layers)}, {components}, {spec.readout}",
         *[
-            f"reduced   {' + '.join(kept['layers'])}: too large to store, reduced in the pass to {kept['explained']:.1%} of its variance"
+            f"reduced   {' + '.join(kept['layers'])}: too large to store, reduced to {kept['explained']:.1%} of its variance or more"
             for kept in result.kept_variance()
             if kept["reduced"]
         ],

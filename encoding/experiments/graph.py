@@ -181,7 +181,7 @@ def features_group(plan: Plan) -> tuple[str, ...]:
     """Name what one pass of stimuli through a network gives: plans with equal names share the pass, whatever their layers."""
     over = plan.over_frames if plan.stimuli.n_frames > 1 else ""
     sketched = f"{plan.spec.feature_budget} {plan.n_frames}" if plan.spec.n_components else ""
-    return plan.stimuli.fingerprint, plan.backbone_fingerprint, plan.spec.pool, over, sketched
+    return plan.stimuli.fingerprint, plan.backbone_fingerprint, plan.spec.pool, over, sketched, plan.feature_dtype
 
 
 def pass_keys(plan: Plan) -> dict[str, str]:

@@ -27,6 +27,7 @@ import numpy as np
 from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames, pool_for_key
 from encoding.datasets import Chosen, Stimuli
+from encoding.features.half import HalfRows, encode
 from encoding.features.sketch import N_GROUPS, N_NONZEROS, SKETCH_VERSION, sketch
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
@@ -46,17 +47,24 @@ SHARD_IMAGES = 512  # images, or frames of clips, that pass and are stored toget
 
 
 def feature_keys(
-    stimuli_fingerprint: str, backbone_fingerprint: str, layers: Sequence[str], *, pool: str = "none", over: str = ""
+    stimuli_fingerprint: str,
+    backbone_fingerprint: str,
+    layers: Sequence[str],
+    *,
+    pool: str = "none",
+    over: str = "",
+    dtype: str = "float32",
 ) -> dict[str, str]:
-    """Keys of the features of each layer in the Store; ``pool``, and ``over`` for clips, as in :func:`extract`."""
+    """Keys of the features of each layer in the Store; ``pool``, ``dtype``, and ``over`` for clips, as in :func:`extract`."""
     parents = {"stimuli": stimuli_fingerprint, "backbone": backbone_fingerprint}
     parents |= {"pool": pool_for_key(pool)} if pool != "none" else {}
     parents |= {"over": over} if over else {}
+    parents |= {"dtype": dtype} if dtype != "float32" else {}
     return {layer: digest("features", FEATURES_VERSION, **parents, layer=layer) for layer in layers}
 
 
-def load(key: str, store: Store) -> np.ndarray:
-    """Read a layer's features, (n_stimuli, n_features) float32, memory-mapped and read-only.
+def load(key: str, store: Store) -> np.ndarray | HalfRows:
+    """Read a layer's features, (n_stimuli, n_features) float32: memory-mapped and read-only, or where float16 is stored, block by block.
 
     Raises
     ------
@@ -65,7 +73,7 @@ def load(key: str, store: Store) -> np.ndarray:
     found = store.get(key)
     if found is None:
         raise LookupError(f"{store.root} holds no {key}. Extract these features first.")
-    return found["X"]
+    return HalfRows(found["X"], found["scale"], found["reference"]) if "scale" in found else found["X"]
 
 
 @dataclass(frozen=True, order=True)
@@ -107,6 +115,7 @@ def extract(
     pool: str = "none",
     over: str = "mean",
     n_frames: int = 1,
+    dtype: str = "float32",
     device: str = "cpu",
     batch_size: int | None = None,
     report: Report = silent,
@@ -124,6 +133,7 @@ def extract(
     pool : spatial pooling of a layer (:data:`encoding.backbones._pooling.POOLS`).
     over : pooling over a clip's frames (:data:`encoding.backbones._pooling.OVER_FRAMES`).
     n_frames : frames of a clip that are rows of their own in a sketch; 1 where a clip is one row.
+    dtype : of stored features, one of :data:`encoding.features.half.FEATURE_DTYPES`.
     batch_size : most images in one forward pass; by default as many as memory comfortably holds.
     report : called with the fraction done and a text; an exception that it raises stops the work and leaves only whole shards behind.
     made_from : kept as provenance beside the numbers.
@@ -139,7 +149,7 @@ def extract(
     missing = {kind_layer: key for kind_layer, key in named.items() if store.get(key) is None}
     if missing and not len(stimuli):
         raise ValueError("There are no images to extract features from.")
-    work = _Extraction(stimuli, open_backbone, store, (pool, over), n_frames, device, batch_size, made_from or {}, check)
+    work = _Extraction(stimuli, open_backbone, store, (pool, over), n_frames, dtype, device, batch_size, made_from or {}, check)
     if shard is not None:
         work.extract_shard(missing, shard, report)
         return
@@ -174,6 +184,7 @@ class _Extraction:
     store: Store
     kept: tuple[str, str]
     n_frames: int
+    dtype: str
     device: str
     batch_size: int | None
     made_from: Mapping[str, Any]
@@ -185,7 +196,9 @@ class _Extraction:
 
     def extract(self, missing: Mapping[tuple[str, str], str], report: Report, rows: Shard | None = None) -> None:
         """Store what is missing, ("X" or "sketch", layer) to its key, of all stimuli or of some ``rows``."""
-        stimuli = self.stimuli if rows is None else Chosen(self.stimuli, np.arange(rows.start, rows.stop))
+        shard = Shard(0, len(self.stimuli)) if rows is None else rows
+        refers = shard.start > 0 and self.dtype == "float16"  # to the first stimulus, which passes before the shard
+        stimuli = self.stimuli if rows is None else Chosen(self.stimuli, np.array([0] * refers + list(range(rows.start, rows.stop))))
         report(0.0, "features: opening the network")
         backbone, of_rows = self.backbone, {} if rows is None else {"rows": [rows.start, rows.stop]}
         with ExitStack() as files:
@@ -193,14 +206,14 @@ class _Extraction:
             for (kind, layer), key in missing.items():
                 folder = files.enter_context(self.store.writing(key, dict(self.made_from) | {"layer": layer} | of_rows))
                 if kind == "X":
-                    raw[layer] = _Rows(folder, len(stimuli), files)
+                    raw[layer] = _Rows(folder, len(shard), self.dtype, files)
                 else:
-                    reduced[layer] = _SketchRows(layer, folder, len(stimuli), self.n_frames, files)
-            n_left = len(self.stimuli) - (0 if rows is None else rows.start)
+                    reduced[layer] = _SketchRows(layer, folder, len(shard), self.n_frames, files)
+            n_left = len(self.stimuli) - shard.start
             progress = subprogress(report, 0, 0.97)
-            _stream(stimuli, backbone, raw, reduced, self.kept, self.store, self.device, self.batch_size, progress, n_left)
+            _stream(stimuli, backbone, raw, reduced, self.kept, self.store, self.device, self.batch_size, progress, n_left, refers)
             self.check()
-            for each in reduced.values():
+            for each in (*raw.values(), *reduced.values()):
                 each.close()
             report(0.97, "features: checksums")
 
@@ -220,7 +233,7 @@ class _Extraction:
         with self.store.writing(key, dict(self.made_from) | {"layer": layer}) as folder:
             for name in found[0]:
                 first = found[0][name]
-                if not first.ndim:
+                if name in ("n_features", "reference"):
                     write_npy(folder / f"{name}.npy", first)
                     continue
                 n_rows = sum(len(part[name]) for part in found)
@@ -253,8 +266,15 @@ def _stream(
     batch_size: int | None,
     report: Report,
     n_left: int,
+    refers: bool,
 ) -> None:
-    """Every image through the network; wanted layers to their files, or to their sketches. ``n_left`` images of all are not stored yet."""
+    """Every image through the network; wanted layers to their files, or to their sketches.
+
+    Parameters
+    ----------
+    n_left : number of images of all that are not stored yet.
+    refers : whether the first image is only what float16 rows refer to, and no row itself.
+    """
 
     def write(made: Mapping[str, np.ndarray]) -> None:
         for layer, features in made.items():
@@ -266,9 +286,11 @@ def _stream(
         writing = writer.submit(write, {})
         for start, made in batches:
             if start == 0:
-                sizes = [4 * made[layer].shape[1] for layer in raw]
+                sizes = [rows.refer(made[layer]) for layer, rows in raw.items()]
                 joined = max(sizes, default=0) * (n_left - len(stimuli))  # the largest layer is there twice while its shards are joined
                 _check_room(sum(sizes) * n_left + joined, n_left, store)
+                if refers:
+                    continue
             writing.result()  # one batch at most waits to be written
             writing = writer.submit(write, {layer: made[layer].cpu().numpy() for layer in raw})
             for layer, rows in reduced.items():
@@ -371,17 +393,31 @@ def _check_rows(features: torch.Tensor, layer: str, names: Sequence[str]) -> Non
 
 
 class _Rows:
-    """A layer's ``X.npy`` while it grows, a batch of rows at a time; the first batch tells its width."""
+    """A layer's ``X.npy`` while it grows, a batch of rows at a time, as float32 or as :func:`encoding.features.half.encode` makes it."""
 
-    def __init__(self, folder: Path, n_rows: int, files: ExitStack) -> None:
-        self._folder, self._files, self._n_rows = folder, files, n_rows
-        self._writer: NpyWriter | None = None
+    def __init__(self, folder: Path, n_rows: int, dtype: str, files: ExitStack) -> None:
+        self._folder, self._files, self._n_rows, self._dtype = folder, files, n_rows, np.dtype(dtype)
+        self._scales: list[np.ndarray] = []
+
+    def refer(self, features: torch.Tensor) -> int:
+        """Begin with the features of the first stimulus, (1, n_features) float32; returns the bytes of a row."""
+        self._reference = features[0].cpu().numpy().copy()
+        shape = (self._n_rows, len(self._reference))
+        self._writer = self._files.enter_context(NpyWriter(self._folder / "X.npy", shape, self._dtype))
+        return self._dtype.itemsize * len(self._reference)
 
     def write(self, features: np.ndarray) -> None:
         """Append (b, n_features) float32."""
-        if self._writer is None:
-            self._writer = self._files.enter_context(NpyWriter(self._folder / "X.npy", (self._n_rows, features.shape[1])))
+        if self._dtype == np.float16:
+            features, scale = encode(features, self._reference)
+            self._scales.append(scale)
         self._writer.write(features)
+
+    def close(self) -> None:
+        """Write what float16 rows are to be read with."""
+        if self._dtype == np.float16:
+            write_npy(self._folder / "scale.npy", np.concatenate(self._scales))
+            write_npy(self._folder / "reference.npy", self._reference)
 
 
 class _SketchRows:

@@ -73,8 +73,13 @@ class Plan:
     @cached_property
     def feature_keys(self) -> Mapping[str, str]:
         """Layer to the key of its features."""
-        kept = {"pool": self.spec.pool, "over": self.over_frames if self.stimuli.n_frames > 1 else ""}
+        kept = {"pool": self.spec.pool, "over": self.over_frames if self.stimuli.n_frames > 1 else "", "dtype": self.feature_dtype}
         return features.feature_keys(self.stimuli.fingerprint, self.backbone_fingerprint, self.spec.layers, **kept)
+
+    @property
+    def feature_dtype(self) -> str:
+        """The dtype in which features are stored; float32 where none are, so that keys do not depend on it."""
+        return self.spec.feature_dtype if self.readout.uses_components else "float32"
 
     @property
     def over_frames(self) -> str:
@@ -313,7 +318,7 @@ def _reduced_layers(fit_plan: Plan, store: Store) -> tuple[str, ...]:
         return ()
     if min(len(fold.train) for fold in fit_plan.folds) * fit_plan.n_frames <= reduction.n_basis(spec.n_components):
         return ()  # the sums of a second pass would be as large as the features
-    n_bytes = 4.0 * n_rows * (fit_plan.stimuli.n_frames if fit_plan.over_frames == "all" else 1)
+    n_bytes = float(np.dtype(spec.feature_dtype).itemsize) * n_rows * (fit_plan.stimuli.n_frames if fit_plan.over_frames == "all" else 1)
     if n_bytes * LARGEST_LAYER <= 1e9 * spec.feature_budget:
         return ()
     sizes = layer_sizes(fit_plan.source, spec.backbone, spec.weights, fit_plan.feature_keys, spec.pool, store)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 
+import numpy as np
+
 from encoding.backbones._pooling import pooling_advice
 from encoding.datasets._base import roi_names
 from encoding.evaluation.resampling import n_units, working_bytes
@@ -89,7 +91,8 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     stored = sum(size for layer, size in sizes.items() if layer not in reduced)
     fitting_seconds, fitting_bytes = _fitting(plan, stored if uses_components else 0, device)
     disk = _kept_bytes(plan, sum(sizes.values()))
-    disk += sum(4.0 * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
+    item = np.dtype(plan.feature_dtype).itemsize
+    disk += sum(float(item) * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
     if reduced:
         fitting_bytes = max(fitting_bytes, _reducing_bytes(plan, [sizes[layer] for layer in reduced]))
         disk += 2.0 * n * plan.n_frames * N_NONZEROS * N_GROUPS * len(reduced)

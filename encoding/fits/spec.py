@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.features.components import LAYER_SCALINGS
+from encoding.features.half import FEATURE_DTYPES
 from encoding.readouts import READOUTS
 
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
@@ -84,6 +85,8 @@ class FitSpec:
         ``vertex:<hemi>:<column>``.
     feature_budget : GB (of 10**9 bytes) that the stored features of a layer may take. A larger layer is reduced to its components while
         stimuli pass through the network (:mod:`encoding.features.reduction`); None stores every layer whole.
+    feature_dtype : ``float32``, or ``float16`` to store features in half the room (:mod:`encoding.features.half`); components explain the
+        same variance to within 1e-4.
     extra_subjects : additional subjects for multi-subject training (shared trunk, one linear head per subject).
 
     Examples
@@ -111,6 +114,7 @@ class FitSpec:
     target_groups: str = "hemisphere"
     extra_subjects: tuple[str, ...] = ()
     feature_budget: float | None = 2.0
+    feature_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -132,6 +136,8 @@ class FitSpec:
             isinstance(self.feature_budget, int | float) and 0 <= self.feature_budget < float("inf")
         ):
             raise ValueError(f"feature_budget must be a number of GB from 0, or none for no limit; not {self.feature_budget!r}.")
+        if self.feature_dtype not in FEATURE_DTYPES:
+            raise ValueError(f"feature_dtype must be {' or '.join(FEATURE_DTYPES)}, not {self.feature_dtype!r}.")
         if self.frames < 1:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
@@ -154,6 +160,8 @@ class FitSpec:
             del values["average_repeats"]
         if self.feature_budget == FitSpec.feature_budget:
             del values["feature_budget"]
+        if self.feature_dtype == FitSpec.feature_dtype:
+            del values["feature_dtype"]
         return values
 
     @property
@@ -226,6 +234,7 @@ class FitSpec:
         words += ["--extra-subjects", *spec.extra_subjects] if spec.extra_subjects else []
         if full or spec.feature_budget != FitSpec.feature_budget:
             words += ["--feature-budget", "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"]
+        words += ["--feature-dtype", spec.feature_dtype] if full or spec.feature_dtype != FitSpec.feature_dtype else []
         return words
 
     def to_python(self, *, full: bool = False) -> str:

@@ -37,6 +37,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
             "readout",
             "split",
             "average_repeats",
+            "feature_dtype",
         )
     }
     names |= {"layers": "layer", "n_components": "components", "extra_subjects": "extra_subjects"}

@@ -90,6 +90,7 @@ SPEC_CHANGES = {  # field of a spec: another value, what else is set before and 
     "hemi": ("lh", {}, True),
     "target_groups": ("vertex:lh:3", {}, True),
     "feature_budget": (0.0, {"n_components": 3}, True),
+    "feature_dtype": ("float16", {}, True),
 }
 
 
