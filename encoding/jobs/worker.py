@@ -241,8 +241,12 @@ def warm_up() -> None:
 
 
 def dask_setup(worker: Worker) -> None:
-    """Called by Dask in each new worker process."""
+    """Called by Dask in each new worker process. Its setting ``encoding.warm-up`` says whether libraries are imported ahead of a job."""
+    import dask
+
     let_waiting_threads_sleep()
+    if not dask.config.get("encoding.warm-up", True):
+        return
     timer = threading.Timer(WARM_UP_SECONDS, warm_up)
     timer.daemon = True
     timer.start()

@@ -10,12 +10,13 @@ from ast import literal_eval
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dask
 import distributed
 import psutil
 import pytest
 from distributed.security import Security
 
-from encoding.jobs import Jobs, scheduler
+from encoding.jobs import Jobs, scheduler, worker
 from encoding.storage.store import Store
 from tests import jobs_work as work
 from tests.encoding.jobs.processes import began, submit, until, wait, with_key
@@ -44,6 +45,16 @@ def test_a_job_says_how_far_it_is_and_leaves_its_result_in_the_store(jobs, spec)
     assert seconds == sorted(seconds) and seconds[-1] > 0
     assert seen[-1].log == ("Starting", "Step 10 of 10", "Done")
     assert Store(jobs._root).get(spec["key"])["answer"] == [42.0]
+
+
+@pytest.mark.parametrize("setting", [{}, {"encoding.warm-up": False}])
+def test_a_new_worker_imports_what_fits_need_unless_it_is_set_not_to(monkeypatch, setting):
+    imported = threading.Event()
+    monkeypatch.setattr(worker, "WARM_UP_SECONDS", 0)
+    monkeypatch.setattr(worker, "warm_up", imported.set)
+    with dask.config.set(setting):
+        worker.dask_setup(None)
+    assert imported.wait(0.2 if setting else 30) is not bool(setting)
 
 
 def test_a_key_that_was_never_submitted_has_no_job(jobs):
