@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 
@@ -45,6 +45,8 @@ class Estimate:
     ----------
     seconds : from start to scores.
     ram, gpu, disk : bytes.
+    network_seconds : of them, those of the stimuli's passes through the network, which fits of other layers and readouts share.
+    feature_bytes : of the disk, those of features, which fits of other readouts share.
     problems : one sentence for each resource that is too small, with a fix; empty where the fit fits.
     """
 
@@ -52,6 +54,8 @@ class Estimate:
     ram: float
     gpu: float
     disk: float
+    network_seconds: float = 0.0
+    feature_bytes: float = 0.0
     problems: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -92,10 +96,10 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     fitting_seconds, fitting_bytes = _fitting(plan, stored if uses_components else 0, device)
     disk = _kept_bytes(plan, sum(sizes.values()))
     item = np.dtype(plan.feature_dtype).itemsize
-    disk += sum(float(item) * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
+    feature_bytes = sum(float(item) * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
     if reduced:
         fitting_bytes = max(fitting_bytes, _reducing_bytes(plan, [sizes[layer] for layer in reduced]))
-        disk += 2.0 * n * plan.n_frames * N_NONZEROS * N_GROUPS * len(reduced)
+        feature_bytes += 2.0 * n * plan.n_frames * N_NONZEROS * N_GROUPS * len(reduced)
     network_bytes = 0.0
     if probed:
         shape_bytes = 4.0 * passes * sum(sizes.values())
@@ -113,7 +117,9 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
             seconds=n * passes * seconds + fitting_seconds,
             ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD),
             gpu=0.0 if device == "cpu" else working,
-            disk=disk,
+            disk=disk + feature_bytes,
+            network_seconds=n * passes * seconds,
+            feature_bytes=feature_bytes,
         ),
         store,
         device,
@@ -209,7 +215,7 @@ def _with_problems(estimate: Estimate, store: Store, device: str) -> Estimate:
             f"The fit needs about {estimate.gpu / 1e9:,.1f} GB of video memory; {available / 1e9:,.1f} GB are free. "
             "Use device cpu, ask for fewer components, or pool the layer."
         )
-    return Estimate(estimate.seconds, estimate.ram, estimate.gpu, estimate.disk, tuple(problems))
+    return replace(estimate, problems=tuple(problems))
 
 
 def _video_memory() -> float:

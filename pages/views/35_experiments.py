@@ -27,7 +27,7 @@ except (LookupError, ValueError, OSError) as wrong:
 question = heading(experiment, sum(WITHIN not in cell.spec.split for cell in cells))
 st.markdown(f"{SIMULATED} {question}" if DATASETS[experiment.base.dataset].simulated else question)
 finished = finished_fits(planned)
-run_panel(experiment, cells, len(finished))
+run_panel(experiment, cells, planned, len(finished))
 if not finished:
     st.stop()
 

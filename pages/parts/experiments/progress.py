@@ -11,6 +11,7 @@ import streamlit as st
 from encoding import BACKBONES
 from encoding.analysis.bootstrap import intervals_key
 from encoding.experiments import Experiment
+from encoding.experiments.estimate import ExperimentEstimate, estimate
 from encoding.experiments.experiment import Cell
 from encoding.experiments.graph import PlannedCell, plan_cells
 from encoding.experiments.plans import Plans
@@ -20,6 +21,7 @@ from encoding.experiments.table import long_table
 from encoding.fits.result import Result
 from encoding.fits.training_data import is_complete
 from encoding.jobs.experiments import ExperimentState
+from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.storage.keys import digest
 from pages.parts.shared.access import change_button, may_change
@@ -27,6 +29,8 @@ from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, experiments, opened, settle, store, subject_key, weights_are_here
 from pages.parts.shared.text import plain
 
+MOST_PROBES = 40  # layers that are measured for an estimate
+MOST_PROBLEMS = 3  # that are shown
 MOST_ROWS = 200  # of the table of cells
 SECONDS_BETWEEN_TABLES = 8.0  # while an experiment runs
 STATES = ("running", "failed", "waiting", "cancelled", "done")
@@ -68,7 +72,7 @@ def _rows(key: str, has_intervals: bool, label: str, _planned: PlannedCell) -> p
     return long_table((_planned,), store())
 
 
-def run_panel(experiment: Experiment, cells: Sequence[Cell], n_finished: int) -> None:
+def run_panel(experiment: Experiment, cells: Sequence[Cell], planned: Sequence[PlannedCell], n_finished: int) -> None:
     """Show the button that starts the experiment, its progress while it runs, and how it ended; nothing where every fit is finished."""
     state = experiments().get(experiment.key)
     if (state is not None and not state.finished) or is_running(experiment.key, store()):
@@ -84,7 +88,13 @@ def run_panel(experiment: Experiment, cells: Sequence[Cell], n_finished: int) ->
         return
     text, button = st.columns([5, 1], vertical_alignment="center")
     kept = "They run in the background and are kept." if may_change() else "This server only shows what is there."
-    text.info(f"{len(cells) - n_finished:,} of {len(cells):,} fits are not there yet. {kept}")
+    needs = _needs(planned)
+    takes = f" They take {needs}." if needs is not None and needs.n_fits == len(cells) - n_finished else ""
+    text.info(f"{len(cells) - n_finished:,} of {len(cells):,} fits are not there yet.{takes} {kept}")
+    for label, problem in () if needs is None else needs.problems[:MOST_PROBLEMS]:
+        st.warning(f"{plain(label)}: {plain(problem)}")
+    if needs is not None and len(needs.problems) > MOST_PROBLEMS:
+        st.warning(f"{len(needs.problems) - MOST_PROBLEMS:,} more fits have too little room.")
     with button:
         change_button(
             "Go on" if n_finished else "Run", key="run_experiment", type="primary", width="stretch", on_click=_start, args=(experiment,)
@@ -94,6 +104,19 @@ def run_panel(experiment: Experiment, cells: Sequence[Cell], n_finished: int) ->
         st.dataframe({"Fit": labels}, hide_index=True, height=min(320, 38 + 35 * len(labels)), alt="the fits of the experiment")
         if len(cells) > MOST_ROWS:
             st.caption(f"The first {MOST_ROWS} of them.")
+
+
+def _needs(planned: Sequence[PlannedCell]) -> ExperimentEstimate | None:
+    """Estimate the missing fits; None where so many networks' layers would have to be measured that it takes long."""
+    probes = {(each.cell.spec.backbone, each.cell.spec.weights, each.cell.spec.layers) for each in planned}
+    if len(probes) > MOST_PROBES:
+        return None
+    return _estimate(digest("estimate", 1, fits=sorted(each.fit_key for each in planned if each.plan is not None)), tuple(planned))
+
+
+@st.cache_data(ttl=SECONDS_BETWEEN_LOOKS, max_entries=16, show_spinner="Estimating what this takes …")
+def _estimate(key: str, _planned: tuple[PlannedCell, ...]) -> ExperimentEstimate:
+    return estimate(_planned, store(), choose_device("auto"))
 
 
 def _start(experiment: Experiment) -> None:
