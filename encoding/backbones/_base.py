@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from encoding.backbones._modules import Preparation
+
 
 class UnknownLayer(LookupError):
     """A layer that the backbone does not have. The message names the nearest one."""
@@ -150,6 +152,10 @@ class Source(ABC):
     def is_ready(self, network: str, weights: str) -> bool:
         """Whether :meth:`fingerprint` and :meth:`open` need no download."""
         return True
+
+    def preparation(self, network: str) -> Preparation | None:
+        """The preprocessing that belongs to a network's weights; None where it is not one that a fit may change."""
+        return None
 
     def check_layers(self, network: str, layers: Sequence[str]) -> None:
         """Raise UnknownLayer where one of ``layers`` does not exist. Curated names pass without building anything."""

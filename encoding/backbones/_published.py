@@ -156,6 +156,9 @@ class PublishedSource(Source):
     def weights_file(self, network: str) -> WeightsFile | None:
         return self.about(network).published.weights_file()
 
+    def preparation(self, network: str) -> Preparation:
+        return self.about(network).preparation
+
     def is_ready(self, network: str, weights: str) -> bool:
         return self.about(network).published.is_ready(weights)
 

@@ -131,6 +131,9 @@ class Torchvision(Source):
             sha256=promised_hash(about.weights),
         )
 
+    def preparation(self, network: str) -> Preparation:
+        return networks()[network].preparation
+
     def is_ready(self, network: str, weights: str) -> bool:
         return weights != PRETRAINED or (checkpoints() / networks()[network].weights).is_file()
 

@@ -182,6 +182,9 @@ class VOneNets(Source):
     def is_ready(self, network: str, weights: str) -> bool:
         return about(network).weights.is_ready(weights)
 
+    def preparation(self, network: str) -> Preparation:
+        return PREPARATION
+
     def fingerprint(self, network: str, weights: str) -> str:
         """Digest of architecture, weight bytes, preprocessing and noise. Downloads ``pretrained`` weights if need be."""
         net, seed = about(network), seed_of(weights)

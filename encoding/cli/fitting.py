@@ -17,6 +17,7 @@ import numpy as np
 
 from encoding.analysis.bootstrap import interval_text, roi_intervals
 from encoding.backbones import BACKBONES
+from encoding.backbones._input import INPUTS, INTERPOLATIONS
 from encoding.backbones._pooling import OVER_FRAMES, pools_help
 from encoding.cli.clusters import fit_anywhere
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
@@ -120,6 +121,15 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a name from `layers`; give it again for more (default for gabor: {spec.layers[0]})",
     )
     model.add_argument("--weights", default=spec.weights, help="pretrained, random:SEED or a weights file (default: %(default)s)")
+    model.add_argument(
+        "--input",
+        default=spec.input,
+        metavar="INPUT",
+        help=f"how images enter the network: {', '.join(INPUTS)}, or with size and interpolation, as resize:224:bicubic "
+        "(default: the preprocessing of its weights)",
+    )
+    model.add_argument("--size", type=whole_number, metavar="PIXELS", help="pixels a side of the input (default: the weights' own)")
+    model.add_argument("--interpolation", choices=INTERPOLATIONS, help="of --input (default: the weights' own)")
     model.add_argument("--pool", default=spec.pool, help=f"pooling over a layer's places ({pools_help()}) (default: %(default)s)")
     model.add_argument("--frames", type=whole_number, default=spec.frames, help="frames taken of each clip (default: %(default)s)")
     model.add_argument("--over-frames", choices=OVER_FRAMES, default=spec.over_frames, help="what is kept of them (default: %(default)s)")
@@ -202,6 +212,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         backbone=arguments.backbone,
         layers=arguments.layer or _default_layers(arguments.backbone),
         weights=arguments.weights,
+        input=_input(arguments),
         pool=arguments.pool,
         frames=arguments.frames,
         over_frames=arguments.over_frames,
@@ -218,6 +229,16 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         feature_budget=arguments.feature_budget,
         feature_dtype=arguments.feature_dtype,
     )
+
+
+def _input(arguments: argparse.Namespace) -> str:
+    """``--input`` with ``--size`` and ``--interpolation``; a size alone resizes as the network's own preprocessing does, and crops."""
+    more = [arguments.size, arguments.interpolation]
+    if more == [None, None]:
+        return arguments.input
+    if ":" in arguments.input:
+        raise BadArguments(f"--input {arguments.input} holds its size; leave out --size and --interpolation.")
+    return ":".join([arguments.input or INPUTS[0], *("" if value is None else str(value) for value in more)]).rstrip(":")
 
 
 def _default_layers(backbone: str) -> tuple[str, ...]:
@@ -292,6 +313,7 @@ def describe(result: Result, score: str = "r") -> str:
             for kept in result.kept_variance()
             if kept["reduced"]
         ],
+        *([f"input     {spec.input}, in place of the preprocessing of the weights"] if spec.input else []),
         f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
         *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
         *_training_lines(result),

@@ -47,7 +47,8 @@ class Probe:
 
 def probe(source: Source, network: str, weights: str, layers: Sequence[str], pool: str, store: Store, device: str = "cpu") -> Probe:
     """Measure the cost of one image in a network, once for each store and device."""
-    key = digest("probe", PROBE_VERSION, backbone=network, layers=list(layers), pool=pool, device=device)
+    name = ":".join(filter(None, (network, getattr(source, "probe_name", ""))))
+    key = digest("probe", PROBE_VERSION, backbone=name, layers=list(layers), pool=pool, device=device)
     made_from = {"backbone": network, "layers": list(layers), "pool": pool, "device": device}
     try:
         measured = store.memo(key, lambda: _measure(source, network, weights, layers, pool, device), made_from)

@@ -11,6 +11,7 @@ import numpy as np
 
 from encoding.backbones import BACKBONES, Source
 from encoding.backbones._catalogue import fetch
+from encoding.backbones._input import prepared
 from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
@@ -285,7 +286,7 @@ def plan(spec: FitSpec, store: Store, report: Report = silent, *, subject: Subje
 
 def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None = None) -> Plan:
     """The plan, however few stimuli it tests."""
-    dataset, source, readout = DATASETS[spec.dataset], BACKBONES[spec.backbone], READOUTS[spec.readout]
+    dataset, source, readout = DATASETS[spec.dataset], prepared(BACKBONES[spec.backbone], spec.input), READOUTS[spec.readout]
     options = readout.read(dict(spec.options))
     source.check_layers(spec.backbone, spec.layers)
     if not source.is_ready(spec.backbone, spec.weights) and source.weights_file(spec.backbone) is not None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.features.components import LAYER_SCALINGS
 from encoding.features.half import FEATURE_DTYPES
@@ -67,6 +68,8 @@ class FitSpec:
     backbone : name from :data:`encoding.backbones.BACKBONES`, such as ``torchvision/alexnet``.
     layers : one or more layers of it; several are concatenated.
     weights : ``pretrained``, ``random:<seed>`` or the path of a weights file.
+    input : how images enter the network: empty for the preprocessing that belongs to its weights, or ``crop``, ``resize`` (the whole image)
+        or ``pad``, then a size in pixels and an interpolation where they are others, such as ``resize:224:bicubic``.
     pool : spatial pooling of a layer: ``none`` (all positions), ``mean``, ``max``, ``grid:<n>`` or ``class`` (the class token).
     frames : frames taken of each clip, evenly spaced; images have one.
     over_frames : pooling over a clip's frames: ``mean``, ``max``, ``first``, ``last``, ``all`` (side by side) or ``sequence``
@@ -100,6 +103,7 @@ class FitSpec:
     backbone: str = "gabor"
     layers: tuple[str, ...] = ("energy",)
     weights: str = "pretrained"
+    input: str = ""
     pool: str = "none"
     frames: int = 16
     over_frames: str = "mean"
@@ -125,6 +129,7 @@ class FitSpec:
         set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
         if not self.layers:
             raise ValueError("A fit needs at least one layer.")
+        Input.read(self.input)
         find_pool(self.pool)
         check_over_frames(self.over_frames)
         check_target_groups(self.target_groups)
@@ -158,6 +163,8 @@ class FitSpec:
             del values["layer_scaling"]
         if not self.average_repeats:
             del values["average_repeats"]
+        if not self.input:
+            del values["input"]
         if self.feature_budget == FitSpec.feature_budget:
             del values["feature_budget"]
         if self.feature_dtype == FitSpec.feature_dtype:
@@ -221,6 +228,7 @@ class FitSpec:
         if network is None:
             network = ["--backbone", spec.backbone, *(word for layer in spec.layers for word in ("--layer", layer))]
         words += network
+        words += ["--input", spec.input] if spec.input else []
         words += ["--pool", spec.pool] if full or spec.pool != FitSpec.pool else []
         words += ["--frames", str(spec.frames)] if full or spec.frames != FitSpec.frames else []
         words += ["--layer-scaling", spec.layer_scaling] if spec.layer_scaling != FitSpec.layer_scaling else []

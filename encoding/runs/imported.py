@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from encoding.backbones import BACKBONES
+from encoding.backbones._input import prepared
 from encoding.datasets import Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation.splits import Fold
@@ -118,7 +119,7 @@ class Imported(ScoreTables):
         whole = tuple(TargetGroup(hemi, {hemi: np.arange(n)}, whole=True) for hemi, n in n_vertices.items())
         target_groups = target_groups_in(part_of(arrays, "model"), n_vertices) or whole
         try:
-            source = BACKBONES[spec.backbone]
+            source = prepared(BACKBONES[spec.backbone], spec.input)
         except (LookupError, ValueError):
             source = None
         backbone = str(provenance["made_from"].get("backbone", ""))

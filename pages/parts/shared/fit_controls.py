@@ -72,6 +72,15 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
                 help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
             )
         with st.expander("Advanced"):
+            kept["input"] = st.text_input(
+                "Input",
+                START.input,
+                key="input",
+                bind="query-params",
+                placeholder="as the weights were trained",
+                help="How images enter the network. Empty: the preprocessing of its weights, mostly a crop of the centre. resize shows the "
+                "whole image, its sides resized apart; pad shows it on black; resize:224:bicubic names size and interpolation.",
+            )
             kept["feature_budget"] = feature_budget_control()
             kept["feature_dtype"] = st.selectbox(
                 "Features stored as",

@@ -30,6 +30,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
             "subject",
             "backbone",
             "weights",
+            "input",
             "pool",
             "frames",
             "over_frames",

@@ -75,6 +75,7 @@ SPEC_CHANGES = {  # field of a spec: another value, what else is set before and 
     "subject": (None, {}, "test_the_names_of_a_data_set_and_subject_are_in_no_key"),
     "backbone": (None, {}, "test_a_fits_key_changes_with_the_weights_of_its_backbone"),
     "weights": (None, {}, "test_a_fits_key_changes_with_the_weights_of_its_backbone"),
+    "input": (None, {}, "test_a_fits_key_changes_with_the_input_of_its_network"),
     "extra_subjects": (None, {}, "test_multi_subject_training_reads_the_other_subjects_stimuli_responses_and_groups"),
     "layers": (("colour",), {}, True),
     "pool": ("max", {}, True),
@@ -145,6 +146,15 @@ def test_a_fits_key_changes_with_the_weights_of_its_backbone(tiny, store, monkey
     before = plan(TINY, store).key
     monkeypatch.setattr(TinyBackbone, "fingerprint", "trained otherwise")
     assert plan(TINY, store).key != before
+
+
+def test_a_fits_key_changes_with_the_input_of_its_network(tiny, store):
+    """Two ways to say the same thing are one key: here the network's own preprocessing."""
+    spec = replace(TINY, backbone="torchvision/squeezenet1_1", layers=("features.2",), weights="random:0")
+    texts = ("", "resize", "pad", "crop:128", "resize::bicubic", "resize:96")
+    assert len({plan(replace(spec, input=text), store).key for text in texts}) == len(texts)
+    assert plan(replace(spec, input="crop:224:bilinear"), store).key == plan(spec, store).key
+    assert "input" not in spec.for_digest()
 
 
 @pytest.mark.parametrize("change", [name for name in CHANGES if name not in ("places", "ceilings")])
