@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.analysis.hyperparameter_search import SearchRequest, search
@@ -11,13 +11,19 @@ from encoding.analysis.learning_curve import has_curve, learning_curve
 from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets.doctor.cached import checkup
+from encoding.experiments.composition import compose
+from encoding.experiments.experiment import Experiment
+from encoding.experiments.graph import plan_cells
+from encoding.experiments.selection import select
 from encoding.experiments.stages import OtherInputs, other_inputs
 from encoding.experiments.sweep import run_sweep
+from encoding.fits.open import open_fit
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
 from encoding.pipeline import fit
 from encoding.prediction.occlusion import OcclusionRequest, compute
 from encoding.runtime.progress import Report, silent, subprogress
+from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
 
@@ -48,6 +54,45 @@ def tune_as_planned(planned: PlannedSearch, store: Store, report: Report = silen
     if text := other_inputs(planned.inputs, plan(planned.request.spec, store, report)):
         raise OtherInputs(text)
     tune(planned.request, store, report, device)
+
+
+@dataclass(frozen=True)
+class ComposeRequest:
+    """Fits to be composed of the finished ones of an experiment (:func:`encoding.experiments.composition.compose`).
+
+    Attributes
+    ----------
+    toml : the experiment, with its validation fits.
+    over, per, by : of the choice (:func:`encoding.experiments.selection.select`).
+    method : how the chosen ones are composed.
+    """
+
+    toml: str
+    over: tuple[str, ...]
+    per: str
+    by: str
+    method: str
+
+    @property
+    def job_key(self) -> str:
+        """Key of the job."""
+        return digest("compose", 1, **asdict(self))
+
+    def __str__(self) -> str:
+        return f"Compose: {self.method} per {self.per} by {self.by}"
+
+
+def compose_fits(request: ComposeRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Choose among an experiment's fits and compose the chosen ones to one fit a subject."""
+    cells = plan_cells(Experiment.from_toml(request.toml).cells(), store, subprogress(report, 0, 0.1))
+    selection = select(cells, store, over=request.over, per=request.per, by=request.by, report=subprogress(report, 0.1, 0.5))
+    for result in compose(selection, method=request.method, report=subprogress(report, 0.5, 0.8), device=device):
+        roi_intervals(result, subprogress(report, 0.8, 1))
+
+
+def compute_intervals(key: str, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Compute the intervals of a finished fit, also of a composed one."""
+    roi_intervals(open_fit(key, store), report)
 
 
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:

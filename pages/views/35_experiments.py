@@ -49,7 +49,7 @@ if not table.empty:
             "every region is chosen on other images, and its test score says what it is worth."
         )
     else:
-        choice_panel(planned, settings, score, source)
+        choice_panel(experiment, planned, settings, score, source)
     st.subheader("Every fit", anchor=False)
     fits_panel(table, settings, score, hemi, {each.fit_key: each.plan.spec for each in finished}, source)
 with st.expander("Take away", key="away", on_change="rerun") as away:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from encoding.datasets._placement import Placement
 from encoding.datasets._unit import Unit
 from encoding.evaluation.resampling import TEST_NAME, p_text
 from encoding.evaluation.scores import SCORES
-from encoding.jobs.tasks import study
+from encoding.fits.composition import READOUT
+from encoding.jobs.tasks import compute_intervals, study
 from encoding.plots.brain.score_maps import difference_brain
 from encoding.runs.report import how_it_was_tested, report, roi_ends
 from encoding.runs.table import short_name
@@ -132,9 +134,10 @@ def ask_for_intervals(results: Mapping[str, Result]) -> None:
             st.info(f"{letter} was sent without bootstrap intervals, so nothing can be tested against it.")
         elif may_change():
             spec = result.plan.spec
+            task, work, key = (study, spec, job_key(spec)) if spec.readout != READOUT else (compute_intervals, result.key, result.key)
             st.info(f"The bootstrap intervals of {letter} were not computed yet.")
-            st.button("Compute them", key=f"intervals_{letter}", on_click=lambda spec=spec: jobs().submit(study, spec, key=job_key(spec)))
-            follow(job_key(spec), cancel=f"cancel_intervals_{letter}", missing=f"the intervals of {letter}")
+            st.button("Compute them", key=f"intervals_{letter}", on_click=partial(jobs().submit, task, work, key=key))
+            follow(key, cancel=f"cancel_intervals_{letter}", missing=f"the intervals of {letter}")
         else:
             st.info(f"The bootstrap intervals of {letter} were not computed, and this server computes nothing.")
 

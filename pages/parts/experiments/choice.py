@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,20 +12,33 @@ import streamlit as st
 from encoding import plots
 from encoding.datasets._base import roi_classes
 from encoding.datasets._placement import Placement
+from encoding.experiments import Experiment
 from encoding.experiments.candidates import NotFinished
 from encoding.experiments.graph import PlannedCell
 from encoding.experiments.selection import Selection, select
+from encoding.fits.composition import READOUT
+from encoding.jobs.tasks import ComposeRequest, compose_fits
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.heatmap import quantity_of
 from encoding.storage.keys import digest
+from pages.parts.shared.access import change_button
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, surface_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import choose_linked
-from pages.parts.shared.server_state import store
+from pages.parts.shared.job_progress import follow
+from pages.parts.shared.links import view
+from pages.parts.shared.runs_table import runs_table
+from pages.parts.shared.server_state import jobs, store
 from pages.parts.shared.text import plain
 
 PER = {"roi": "region", "hemisphere": "hemisphere", "vertex": "{unit}"}
+METHODS = {
+    "best": "Every vertex by the fit that was chosen for it.",
+    "one_se": "Every vertex by the first fit within one standard error of the one that was chosen.",
+    "mean": "The mean of all fits' predictions.",
+    "stacked": "Their weighted mean; the weights, from 0 and adding up to 1, make the error on the validation images smallest.",
+}
 HOW = (
     "The winner is chosen by its score on validation images, a part of the training images that its model did not see (open circle). What "
     "the choice is worth is its score on test images that took no part (filled, with its 95 % interval). The bar is the highest test score "
@@ -34,7 +48,7 @@ HOW = (
 COLUMNS = ("roi", "hemi", "winner", "probability", "validation", "test", "test_low", "test_high", "optimism", "one_se", "agreement")
 
 
-def choice_panel(planned: Sequence[PlannedCell], settings: Sequence[str], score: str, source: str) -> None:
+def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], settings: Sequence[str], score: str, source: str) -> None:
     """Choose the winner of every region by validation scores and show what it is worth."""
     unit = planned[0].plan.subject.unit
     left, middle, right = st.columns([3, 2, 2])
@@ -63,6 +77,38 @@ def choice_panel(planned: Sequence[PlannedCell], settings: Sequence[str], score:
     _winners_table(table)
     if st.toggle("The winners on the brain", key="winners_brain", bind="query-params"):
         _winners_brain(selection, 0 if not cases else list(named).index(case), source)
+    _compose(experiment, planned, ComposeRequest(experiment.to_toml(), tuple(over), per, score, ""))
+
+
+def _compose(experiment: Experiment, planned: Sequence[PlannedCell], request: ComposeRequest) -> None:
+    """Offer a fit made of the chosen ones, and list those that were made."""
+    st.markdown("**One fit made of the chosen ones**")
+    st.caption("It opens wherever a fit does. *Compare* holds it against the best of its members.")
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    method = left.segmented_control(
+        "Composed as", list(METHODS), key="compose", bind="query-params", default="best", required=True,
+        help="\n\n".join(f"**{name}** {about}" for name, about in METHODS.items()),
+    )  # fmt: skip
+    request = replace(request, method=method)
+    with right:
+        change_button("Compose", key="compose_fits", width="stretch", on_click=_submit, args=(request,))
+    job = jobs().get(request.job_key)
+    if job is not None and job.state != "done":
+        follow(request.job_key, cancel="cancel_compose")
+    runs, fits = runs_table(), {each.fit_key for each in planned}
+    mean_r = dict(zip(runs["key"], runs["mean_r"], strict=True))
+    for row in runs[runs["readout"] == READOUT].to_dict("records"):
+        members = store().provenance(row["key"])["made_from"]["composition"]["members"]
+        if fits.issuperset(members):
+            name, links = st.columns([5, 2], vertical_alignment="center")
+            name.markdown(f"{plain(row['options'])} · {plain(row['subject'])} · mean r **{row['mean_r']:.3f}**")
+            with links.container(horizontal=True):
+                st.page_link(view("compare"), label="Compare", query_params={"a": max(members, key=mean_r.get), "b": row["key"]})
+                st.page_link(view("predict"), label="Predict", query_params={"fit": row["key"]})
+
+
+def _submit(request: ComposeRequest) -> None:
+    jobs().submit(compose_fits, request, key=request.job_key)
 
 
 def _key(planned: Sequence[PlannedCell], over: Sequence[str], per: str, score: str) -> str:

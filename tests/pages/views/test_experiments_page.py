@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import pandas as pd
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from encoding import FitSpec
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.selection import select, with_validation
+from encoding.jobs.tasks import compose_fits
+from encoding.storage.keys import stage_of
 from tests.conftest import TINY as TINY_QUARTER
 from tests.encoding.jobs.processes import until
+from tests.pages.conftest import NoWorkers
 
 TINY = replace(TINY_QUARTER, split=FitSpec().split)
 GRID = Experiment(base=TINY, vary={"layers": "curated", "readout": ["ridge", {"name": "ridge", "alpha": 10}]}, title="Which penalty?")
@@ -90,6 +94,26 @@ def test_a_winner_is_chosen_on_validation_images_and_its_test_score_shown(page, 
     assert shown["test"].tolist() == pytest.approx(wanted["test"].tolist(), nan_ok=True)
     assert len(fits(page)) == 4  # those on validation images are no fits to choose from
     assert len(page.get("plotly_chart")) == 3
+
+
+def test_the_chosen_fits_are_composed_to_one_that_compare_opens(page, store, open_page):
+    cells = run_experiment(with_validation(replace(GRID, title="")), store, device="cpu").cells
+    page.query_params.update({"readouts": ["ridge", "ridge alpha=10"], "validate": "true", "compose": "mean"})
+    page.run()
+    page.button(key="compose_fits").click().run()
+    assert not page.exception
+    ((task, request, key),) = NoWorkers.submitted
+    assert task is compose_fits and request.method == "mean" and request.per == "roi" and key == request.job_key
+    compose_fits(request, store, device="cpu")
+    page.run()
+    assert not page.exception
+    compare, predict = page.main.get("page_link")
+    link = parse_qs(compare.proto.query_string)
+    assert stage_of(link["b"][0]) == "fit" and predict.proto.query_string == f"fit={link['b'][0]}"
+    assert link["a"][0] in {each.fit_key for each in cells if "/" not in each.cell.spec.split}
+    compared = open_page("40_compare", a=link["a"][0], b=link["b"][0])
+    compared.run()
+    assert not compared.exception and "paired bootstrap" in " ".join(each.value for each in compared.markdown)
 
 
 def test_a_choice_waits_for_its_validation_fits(page, store):
