@@ -93,7 +93,14 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is predicted")
     what.add_argument("--dataset", default=spec.dataset, help="a name from `list datasets` (default: %(default)s)")
     what.add_argument("--subject", default=spec.subject, help="one of its subjects (default: %(default)s)")
-    what.add_argument("--roi", nargs="+", action="extend", default=[], metavar="ROI", help="ROIs to report, from `rois` (default: all)")
+    what.add_argument(
+        "--roi",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ROI",
+        help="ROIs to report, from `rois`, or unions such as V1=V1v+V1d (default: all)",
+    )
     what.add_argument("--hemi", default=spec.hemi, metavar="BLOCK", help="lh, rh or another block, or both for all (default: %(default)s)")
     what.add_argument(
         "--target-groups",
@@ -101,7 +108,7 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         action=renamed("--focus", "--target-groups"),
         metavar="GROUPS",
         default=spec.target_groups,
-        help="which vertices share a model, where they can: hemisphere, both, roi or vertex:HEMI:COLUMN (default: %(default)s)",
+        help="which vertices share a model, where they can: hemisphere, both, roi, roi:both or vertex:HEMI:COLUMN (default: %(default)s)",
     )
     what.add_argument(
         "--extra-subjects",

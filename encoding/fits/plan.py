@@ -23,7 +23,7 @@ from encoding.features.probe import LARGEST_LAYER, layer_sizes
 from encoding.features.sketch import N_GROUPS, SKETCH_VERSION
 from encoding.fits.digests import columns_digest, groups_digest, positions_digest, rows_digest
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import TargetGroup, group_rois, target_groups_of
+from encoding.fits.targets import TargetGroup, group_rois, target_groups_of, with_unions
 from encoding.readouts import READOUTS, BadOption, Options, Readout
 from encoding.readouts import _moments as moments
 from encoding.readouts._options import key_values
@@ -292,7 +292,7 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     if not source.is_ready(spec.backbone, spec.weights) and source.weights_file(spec.backbone) is not None:
         fetch(spec.backbone, subprogress(report, 0, 0.5))
     fingerprint = source.fingerprint(spec.backbone, spec.weights)
-    subject = subject or dataset.open(spec.subject, store, report)
+    subject = with_unions(subject or dataset.open(spec.subject, store, report), spec.rois)
     _check_targets(spec, subject)
     if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
         raise BadOption(
@@ -302,7 +302,9 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
         sharing = ", ".join(name for name, each in READOUTS.items() if each.shares)
         raise BadOption(f"{readout.name} shares nothing between subjects, so extra subjects are of no use. Readouts that do: {sharing}.")
     hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
-    target_groups = target_groups_of(subject, spec.target_groups, hemis=hemis, rois=spec.rois, per_target=readout.per_target)
+    target_groups = target_groups_of(
+        subject, spec.target_groups, hemis=hemis, rois=spec.roi_names, per_target=readout.targets_apart(options)
+    )
     extra_subjects = tuple(_plan_extra_subject(spec, other, store, report) for other in spec.extra_subjects)
     fit_plan = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, target_groups, extra_subjects)
     for fold in fit_plan.folds:
@@ -335,7 +337,7 @@ def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report)
 
 def _check_targets(spec: FitSpec, subject: Subject) -> None:
     known = roi_names(subject)
-    for name in spec.rois:
+    for name in spec.roi_names:
         if name not in known:
             raise UnknownName(unknown(f"ROI of {spec.dataset} {spec.subject}", name, known, show=40))
     if spec.hemi != "both" and spec.hemi not in subject.hemis:

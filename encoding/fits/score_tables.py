@@ -169,7 +169,7 @@ class ScoreTables:
     @cached_property
     def selected_rois(self) -> tuple[str, ...]:
         """ROIs of the spec; where it names none, ``all`` vertices and then every ROI."""
-        return self.plan.spec.rois or (EVERY_VERTEX, *roi_names(self.plan.subject))
+        return self.plan.spec.roi_names or (EVERY_VERTEX, *roi_names(self.plan.subject))
 
     def columns(self, roi: str, hemi: str) -> np.ndarray:
         """Columns of an ROI in a hemisphere, sorted int64; empty where it has none."""

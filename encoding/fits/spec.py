@@ -13,10 +13,11 @@ from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.features.components import LAYER_SCALINGS
 from encoding.features.half import FEATURE_DTYPES
+from encoding.fits.targets import roi_name
 from encoding.readouts import READOUTS
 
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
-TARGET_GROUPS = ("hemisphere", "both", "roi", "vertex:<hemi>:<column>")
+TARGET_GROUPS = ("hemisphere", "both", "roi", "roi:both", "vertex:<hemi>:<column>")
 
 
 def check_target_groups(target_groups: str) -> str:
@@ -28,7 +29,7 @@ def check_target_groups(target_groups: str) -> str:
     'vertex:lh:120'
     """
     kind, _, place = target_groups.partition(":")
-    if target_groups in TARGET_GROUPS[:3] or (kind == "vertex" and place.rpartition(":")[0] and place.rpartition(":")[2].isdecimal()):
+    if target_groups in TARGET_GROUPS[:4] or (kind == "vertex" and place.rpartition(":")[0] and place.rpartition(":")[2].isdecimal()):
         return target_groups
     raise ValueError(f"Unknown target groups {target_groups!r}. Known: {', '.join(TARGET_GROUPS)}; vertex:lh:120 fits one vertex.")
 
@@ -82,10 +83,10 @@ class FitSpec:
     split : ``holdout:<train fraction>:<seed>``, ``kfold:<folds>:<seed>``, ``first:<n>``, ``all`` (no test score), or one within the
         training part of another (:func:`encoding.evaluation.splits.folds`).
     average_repeats : whether responses and predictions of the test rows of one stimulus are averaged before they are scored.
-    rois : ROIs to report; empty for all ROIs and every vertex.
+    rois : ROIs to report; empty for all ROIs and every vertex. ``V1=V1v+V1d`` is a union, an ROI of its own in all tables and groups.
     hemi : ``lh``, ``rh`` or another block of the subject's responses; ``both`` for every block.
-    target_groups : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each) or
-        ``vertex:<hemi>:<column>``.
+    target_groups : which targets share a model, where they can: ``hemisphere``, ``both``, ``roi`` (one model for each, in each
+        hemisphere), ``roi:both`` (one for each, over both hemispheres) or ``vertex:<hemi>:<column>``.
     feature_budget : GB (of 10**9 bytes) that the stored features of a layer may take. A larger layer is reduced to its components while
         stimuli pass through the network (:mod:`encoding.features.reduction`); None stores every layer whole.
     feature_dtype : ``float32``, or ``float16`` to store features in half the room (:mod:`encoding.features.half`); components explain the
@@ -170,6 +171,11 @@ class FitSpec:
         if self.feature_dtype == FitSpec.feature_dtype:
             del values["feature_dtype"]
         return values
+
+    @property
+    def roi_names(self) -> tuple[str, ...]:
+        """Names of the ROIs to report; of a union what stands before ``=``."""
+        return tuple(map(roi_name, self.rois))
 
     @property
     def scales_layers(self) -> bool:

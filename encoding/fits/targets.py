@@ -6,12 +6,14 @@ Where each target has a model of its own (ridge and most linear readouts), hemis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from encoding.datasets import Subject
+from encoding.datasets._base import roi_names
+from encoding.runtime.registry import UnknownName, unknown
 
 REST = "others"  # the vertices outside every ROI
 
@@ -57,7 +59,8 @@ def target_groups_of(
     ----------
     target_groups : one of :data:`encoding.fits.spec.TARGET_GROUPS`.
     hemis : hemispheres to fit.
-    rois : selected ROIs; with ``roi`` only they are fitted, and if empty every ROI and then the vertices outside them.
+    rois : names of selected ROIs. With ``roi``, and ``roi:both``, which joins hemispheres, only they are fitted, and if empty every ROI and
+        then the vertices outside them.
     per_target : whether each target has a model of its own; groups are then whole hemispheres, or the single vertex.
 
     Raises
@@ -69,11 +72,52 @@ def target_groups_of(
     whole = {hemi: np.arange(subject.responses[hemi].shape[1]) for hemi in hemis}
     if target_groups == "both" and not per_target and len(hemis) > 1:
         return (TargetGroup("both", whole, whole=True),)
-    if target_groups == "roi" and not per_target:
+    if target_groups in ("roi", "roi:both") and not per_target:
         groups = tuple(group for hemi in hemis for group in _by_roi(subject, hemi, rois))
+        if target_groups == "roi:both":
+            groups = _both_hemispheres(groups)
         if groups:
             return groups
     return tuple(TargetGroup(hemi, {hemi: columns}, whole=True) for hemi, columns in whole.items())
+
+
+def roi_name(text: str) -> str:
+    """Name of an ROI of a spec, which may be a union: ``V1=V1v+V1d`` -> ``V1``."""
+    return text.partition("=")[0].strip()
+
+
+def with_unions(subject: Subject, rois: Sequence[str]) -> Subject:
+    """The subject with the ROIs that a spec makes of others, such as ``faces=OFA+FFA-1+FFA-2``, after its own.
+
+    Raises
+    ------
+    UnknownName where a part is no ROI of the subject; ValueError where the union has the name of one, or parts are missing.
+    """
+    unions = dict([part.strip() for part in text.split("=", 1)] for text in rois if "=" in text)
+    known, made = roi_names(subject), {hemi: dict(named) for hemi, named in subject.rois.items()}
+    for name, text in unions.items():
+        parts = [part.strip() for part in text.split("+")]
+        if name in known:
+            raise ValueError(f"{subject.dataset} {subject.name} has an ROI {name!r}; give the union {text!r} another name.")
+        if not name or not all(parts):
+            raise ValueError(f"Write a union of ROIs as name=ROI+ROI, such as V1=V1v+V1d; not {name + '=' + text!r}.")
+        for part in parts:
+            if part not in known:
+                raise UnknownName(unknown(f"ROI of {subject.dataset} {subject.name}", part, known, show=40))
+        for hemi, named in made.items():
+            columns = [subject.rois[hemi][part] for part in parts if part in subject.rois[hemi]]
+            if columns:
+                named[name] = np.unique(np.concatenate(columns))
+    return replace(subject, rois=made) if unions else subject
+
+
+def _both_hemispheres(groups: Sequence[TargetGroup]) -> tuple[TargetGroup, ...]:
+    """Join the groups of one ROI, or of the vertices outside all, over hemispheres."""
+    joined: dict[str, dict[str, np.ndarray]] = {}
+    for group in groups:
+        for hemi, columns in group.columns.items():
+            joined.setdefault(group.name.removeprefix(f"{hemi} "), {})[hemi] = columns
+    return tuple(TargetGroup(f"both {roi}", columns) for roi, columns in joined.items())
 
 
 def _vertex(subject: Subject, target_groups: str, hemis: tuple[str, ...]) -> TargetGroup:

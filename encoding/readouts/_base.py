@@ -84,6 +84,10 @@ class Readout(ABC):
         """
         return (("groups",) if self.n_folds(options) > 1 else ()) + (("extra_subjects",) if self.shares else ())
 
+    def targets_apart(self, options: Any) -> bool:
+        """Whether with these parameters each target has a model of its own, whatever is fitted with it; :attr:`per_target` by default."""
+        return self.per_target
+
     def cost(self, n: int, p: int, t: int, options: Any) -> tuple[float, float]:
         """Estimated multiply-adds and bytes of fitting n rows of p components to t targets, beyond the moments."""
         return 4.0 * (self.n_folds(options) + 1) * p * p * t, 0.0

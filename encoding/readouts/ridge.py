@@ -31,6 +31,11 @@ class RidgeOptions(Options):
 
     alpha: float | None = option(None, "One penalty for all vertices. Empty: chosen for each vertex by cross-validation.")
     alphas: tuple[float, ...] | None = option(None, "Grid of penalties. Empty: 15, from 1e-4 to 1e3 times the mean eigenvalue of X'X.")
+    alpha_per_target: bool = option(
+        True,
+        "A penalty for each vertex; false: one for all vertices that are fitted together, of the highest mean held-out R².",
+        added=True,
+    )
     n_folds: int = option(5, "Number of cross-validation folds of the training images on which alpha is chosen.")
 
     def __post_init__(self) -> None:
@@ -46,7 +51,8 @@ class RidgeOptions(Options):
 class Ridge(Readout):
     """``min ‖Y - Xw‖² + α ‖w‖²`` about the means, as scikit-learn's ``Ridge`` and himalaya's ``RidgeCV``.
 
-    The alpha of a target is the one with the least squared error summed over held-out folds. ``details``
+    The alpha of a target is the one with the least squared error summed over held-out folds; with ``alpha_per_target=False`` all targets
+    fitted together share the one of the highest held-out R², the mean over targets. ``details``
     holds ``alpha`` (t,), ``cv_r2`` (t,), the held-out R² at that alpha (NaN for a target that is constant
     or where alpha was given), and ``kkt`` (t,), the optimality residual of :func:`optimality`.
     """
@@ -58,12 +64,15 @@ class Ridge(Readout):
     def n_folds(self, options: RidgeOptions) -> int:
         return 1 if options.alpha is not None else options.n_folds
 
+    def targets_apart(self, options: RidgeOptions) -> bool:
+        return options.alpha_per_target or options.alpha is not None
+
     def fit(self, moments: Moments, options: RidgeOptions, *, device: str = "cpu", report: Report = silent) -> LinearModel:
         alphas = _grid(moments, options)
         if len(alphas) == 1:
             alpha, cv_r2 = np.full(moments.n_targets, alphas[0]), np.full(moments.n_targets, np.nan)
         else:
-            alpha, cv_r2 = choose_alpha(moments, alphas, device=device)
+            alpha, cv_r2 = choose_alpha(moments, alphas, per_target=options.alpha_per_target, device=device)
         weights, intercept, kkt = solve(moments, alpha, device=device)
         return LinearModel(weights, intercept, {"alpha": alpha, "cv_r2": cv_r2, "kkt": kkt})
 
@@ -78,22 +87,33 @@ def _grid(moments: Moments, options: RidgeOptions) -> np.ndarray:
     return RELATIVE_ALPHAS * max(mean_eigenvalue, np.finfo(float).tiny)
 
 
-def choose_alpha(moments: Moments, alphas: np.ndarray, *, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Choose one of ``alphas`` (a,) for each target by cross-validation over the moments' folds; its alpha (t,) and held-out R² (t,)."""
+def choose_alpha(moments: Moments, alphas: np.ndarray, *, per_target: bool = True, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    """Choose one of ``alphas`` (a,) for each target by cross-validation over the moments' folds; its alpha (t,) and held-out R² (t,).
+
+    Unless ``per_target`` all get the alpha of the highest held-out R², averaged over targets that vary.
+    """
     import torch
 
     bases = [_Basis.without(fold, moments, alphas, device) for fold in range(moments.n_folds)]
     alpha, cv_r2 = np.empty(moments.n_targets), np.empty(moments.n_targets)
+    r2 = np.empty((0 if per_target else len(alphas), moments.n_targets))
 
     def choose(block: slice) -> None:
         some = moments.targets(block)
         parts = [_held_out_errors(some, basis, device) for basis in bases]
         error, total = sum(error for error, _ in parts), sum(total for _, total in parts)
+        if not per_target:
+            r2[:, block] = torch.where(total > 0, 1 - error.double() / total, torch.nan).cpu().numpy()
+            return
         least, best = error.min(0)  # ties go to the smaller alpha
         alpha[block] = alphas[best.cpu().numpy()]
         cv_r2[block] = torch.where(total > 0, 1 - least.double() / total, torch.nan).cpu().numpy()
 
     map_in_threads(choose, target_blocks(moments, device), device=device)
+    if not per_target:
+        varying = np.isfinite(r2).all(0)
+        best = int(r2[:, varying].mean(1).argmax()) if varying.any() else 0
+        alpha, cv_r2 = np.full(moments.n_targets, alphas[best]), r2[best]
     return alpha, cv_r2
 
 

@@ -70,7 +70,7 @@ def validated_spec(manifest: Manifest, arrays: Arrays) -> tuple[FitSpec, dict[st
         raise BadExchange(f"This file cannot be opened: its spec says what cannot be ({error}).") from error
     about = part_of(arrays, "about")
     _check_models(spec, arrays)
-    _require(set(spec.rois) <= set(_texts(about, "rois")), "ROIs that it does not have")
+    _require(set(spec.roi_names) <= set(_texts(about, "rois")), "ROIs that it does not have")
     _require(spec.hemi in ("both", *_texts(about, "hemis")), "more than one hemisphere")
     return spec, provenance | {"made_from": {name: made[name] for name in MADE_FROM if name in made}}
 

@@ -215,14 +215,15 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
     abouts = "\n\n".join(f"**{name}** {known.about}" for name, known in READOUTS.items())
     name = choose("Readout", "readout", list(READOUTS), START.readout, help=abouts)
     readout, together = READOUTS[name], {}
-    if not readout.per_target:
+    options = parameter_controls(readout)
+    if not readout.targets_apart(readout.read(options)):
         together["target_groups"] = st.selectbox(
             "Fitted together",
-            TARGET_GROUPS[:3],
+            TARGET_GROUPS[:4],
             key="target_groups",
             bind="query-params",
             accept_new_options=True,
-            help="Vertices, or voxels, that share a model: those of a hemisphere, of both, or of one ROI at a time. "
+            help="Vertices, or voxels, that share a model: those of a hemisphere, of both, or one ROI at a time (in each hemisphere, or both). "
             "Or type vertex:lh:120 to fit a single one.",
         )
     others = [other for other in DATASETS[dataset].subjects() if other != subject]
@@ -236,7 +237,7 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
             placeholder="No other subject",
             help="Additional subjects for multi-subject training: a shared trunk and one linear head per subject. Takes their time, too.",
         )
-    return name, parameter_controls(readout), together
+    return name, options, together
 
 
 def choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:

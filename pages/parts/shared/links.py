@@ -49,7 +49,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     if spec.feature_budget != default_budget():
         values["feature_budget"] = "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"
     if spec.rois:
-        values["roi"] = spec.rois[0]
+        values["roi"] = spec.roi_names[0]
     if spec.target_groups.startswith("vertex:") and READOUTS[spec.readout].per_target:
         values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
     elif spec.target_groups != START.target_groups:
