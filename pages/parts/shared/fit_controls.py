@@ -223,7 +223,7 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
             key="target_groups",
             bind="query-params",
             accept_new_options=True,
-            help="Vertices, or voxels, that share a model: those of a hemisphere, of both, or one ROI at a time (in each hemisphere, or both). "
+            help="Vertices, or voxels, that share a model: those of a hemisphere, of both, or of each ROI (in each hemisphere, or both). "
             "Or type vertex:lh:120 to fit a single one.",
         )
     others = [other for other in DATASETS[dataset].subjects() if other != subject]
