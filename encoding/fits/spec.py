@@ -13,7 +13,6 @@ from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.features.components import LAYER_SCALINGS
 from encoding.features.half import FEATURE_DTYPES
-from encoding.fits.targets import roi_name
 from encoding.readouts import READOUTS
 
 FORMER_FIELDS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
@@ -175,7 +174,7 @@ class FitSpec:
     @property
     def roi_names(self) -> tuple[str, ...]:
         """Names of the ROIs to report; of a union what stands before ``=``."""
-        return tuple(map(roi_name, self.rois))
+        return tuple(text.partition("=")[0].strip() for text in self.rois)
 
     @property
     def scales_layers(self) -> bool:

@@ -81,11 +81,6 @@ def target_groups_of(
     return tuple(TargetGroup(hemi, {hemi: columns}, whole=True) for hemi, columns in whole.items())
 
 
-def roi_name(text: str) -> str:
-    """Name of an ROI of a spec, which may be a union: ``V1=V1v+V1d`` -> ``V1``."""
-    return text.partition("=")[0].strip()
-
-
 def with_unions(subject: Subject, rois: Sequence[str]) -> Subject:
     """The subject with the ROIs that a spec makes of others, such as ``faces=OFA+FFA-1+FFA-2``, after its own.
 
