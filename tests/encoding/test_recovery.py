@@ -36,7 +36,7 @@ pytestmark = [
 
 def planted_subject(store) -> Subject:
     """Photographs with responses that are random directions of a layer's components plus noise."""
-    photographs = [*sorted((DATA / "stimuli").glob("coco_cc/*.jpg")), *sorted((DATA / "stimuli" / "caltech101_500").glob("*/*.jpg"))][::3]
+    photographs = [*sorted((DATA / "stimuli").glob("coco_cc/*.jpg")), *sorted((DATA / "stimuli" / "caltech101_500").glob("*/*.jpg"))][::2]
     stimuli = ImageFiles(photographs, fingerprint=files_fingerprint(photographs, store))
     source = BACKBONES[NETWORK]
     keys = feature_keys(stimuli.fingerprint, source.fingerprint(NETWORK, WEIGHTS), list(PLANTED.values()), pool=POOL)
@@ -44,9 +44,9 @@ def planted_subject(store) -> Subject:
     rng = np.random.default_rng(0)
     responses = {"lh": [], "rh": []}
     for layer in PLANTED.values():
-        Z = fit_components([load(keys[layer], store)], np.arange(len(photographs)), 20).scores
+        Z = fit_components([load(keys[layer], store)], np.arange(len(photographs)), 40).scores
         for parts in responses.values():
-            signal = (Z / Z.std()) @ rng.normal(size=(20, N_PER_ROI))
+            signal = (Z / Z.std()) @ rng.normal(size=(40, N_PER_ROI))
             noise = rng.normal(size=signal.shape) * np.sqrt((1 - SIGNAL) / SIGNAL)
             parts.append(signal / signal.std(0) + noise)
     rois = {roi: np.arange(N_PER_ROI) + i * N_PER_ROI for i, roi in enumerate(PLANTED)}
@@ -79,7 +79,7 @@ def written(tmp_path_factory):
 def roi_means(store, **change) -> dict[str, float]:
     """Mean r of each ROI over both hemispheres."""
     spec = replace(
-        FitSpec(dataset="algonauts2023", backbone=NETWORK, weights=WEIGHTS, pool=POOL, n_components=60), **{"rois": tuple(PLANTED)} | change
+        FitSpec(dataset="algonauts2023", backbone=NETWORK, weights=WEIGHTS, pool=POOL, n_components=80), **{"rois": tuple(PLANTED)} | change
     )
     return fit(spec, store).rois().groupby("roi")["r_mean"].mean().to_dict()
 
