@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from encoding.analysis.bootstrap import intervals_key, roi_intervals
 from encoding.analysis.learning_curve import curve_key, learning_curve
-from encoding.experiments.graph import Task, extraction_key, inputs_of, reduction_key, shard_task_key
+from encoding.experiments.graph import Task, extraction_key, inputs_of, pass_keys, reduction_key, shard_task_key
 from encoding.experiments.plans import Plans
 from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import Plan
+from encoding.fits.resources import preflight_pass
 from encoding.fits.result import Result
 from encoding.pipeline import extract_features, fit, reduce_features, sum_responses
+from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Cancelled, Report, silent, subprogress
 from encoding.storage.store import Store
 
@@ -31,8 +33,11 @@ def execute(task: Task, plan: Plan, store: Store, report: Report = silent, devic
     """Do a task, whose result is then in the Store; where it is there already, nothing is computed."""
     match task.stage:
         case "features":
+            if any(key not in store for key in pass_keys(plan).values()):
+                preflight_pass(plan, store, choose_device(device)).check()
             extract_features(plan, store, report, device, shard=task.shard)
         case "components" if task.shard is not None:
+            preflight_pass(plan, store, choose_device(device), reduces=True).check()
             reduce_in_pass([plan], plan.folds[task.fold], store, report, device, shard=task.shard)
         case "components":
             reduce_features(plan, plan.folds[task.fold], store, report, device)

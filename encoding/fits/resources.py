@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
@@ -20,8 +20,8 @@ from encoding.datasets._base import roi_names
 from encoding.evaluation.resampling import n_units, working_bytes
 from encoding.features import components, reduction
 from encoding.features import extraction as features
-from encoding.features.probe import probe
-from encoding.features.sketch import N_GROUPS, N_NONZEROS
+from encoding.features.probe import Probe, probe
+from encoding.features.sketch import BLOCK_FEATURES, BLOCKS_KEPT, N_GROUPS, N_NONZEROS
 from encoding.fits.plan import Plan
 from encoding.runtime.device import available_memory
 from encoding.runtime.durations import duration
@@ -99,31 +99,91 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     feature_bytes = sum(float(item) * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
     if reduced:
         fitting_bytes = max(fitting_bytes, _reducing_bytes(plan, [sizes[layer] for layer in reduced]))
-        feature_bytes += 2.0 * n * plan.n_frames * N_NONZEROS * N_GROUPS * len(reduced)
+        feature_bytes += _sketch_bytes(plan) * len(reduced)
     network_bytes = 0.0
     if probed:
-        shape_bytes = 4.0 * passes * sum(sizes.values())
-        batch = features.largest_batch(passes * probed.n_pixels, max(1, round(shape_bytes)), device)
-        network_bytes = (
-            probed.weights_bytes
-            + passes * batch * probed.peak_bytes
-            + 2 * min(batch * shape_bytes, 2.0 * features.BATCH_BYTES + shape_bytes)
-        )
+        network_bytes = _pass_bytes(probed, sizes, passes, device, reduced)
         network_bytes += fitting_bytes if reduced else 0.0  # sums are in memory while the network runs
         seconds *= 1 + len(plan.folds) if reduced else 1
     working = max(network_bytes, fitting_bytes)
-    return _with_problems(
-        Estimate(
-            seconds=n * passes * seconds + fitting_seconds,
-            ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD),
-            gpu=0.0 if device == "cpu" else working,
-            disk=disk + feature_bytes,
-            network_seconds=n * passes * seconds,
-            feature_bytes=feature_bytes,
-        ),
-        store,
-        device,
+    estimate = Estimate(
+        seconds=n * passes * seconds + fitting_seconds,
+        ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD),
+        gpu=0.0 if device == "cpu" else working,
+        disk=disk + feature_bytes,
+        network_seconds=n * passes * seconds,
+        feature_bytes=feature_bytes,
     )
+    whole = [layer for layer in missing if layer not in reduced] if uses_components else []
+    return _with_problems(estimate, store, device, _smaller(plan, sizes, whole, store))
+
+
+def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bool = False) -> Estimate:
+    """Estimate what one pass of a plan's stimuli through its network needs, which a stage of an experiment asks before it begins.
+
+    Parameters
+    ----------
+    reduces : a second pass of the layers that are too large to store, instead of their extraction; its sums are stored by shards.
+    """
+    spec, n_frames, n = plan.spec, plan.stimuli.n_frames, len(plan.stimuli)
+    passes = n_frames if spec.over_frames not in ("first", "last") else 1
+    side_by_side = n_frames if plan.over_frames == "all" else 1
+    probed = probe(plan.source, spec.backbone, spec.weights, spec.layers, spec.pool, store, device)
+    sizes = {layer: size * side_by_side for layer, size in probed.sizes.items()}
+    working = _pass_bytes(probed, sizes, passes, device, plan.reduced_layers)
+    whole = [] if reduces else [layer for layer in spec.layers if layer not in plan.reduced_layers]
+    disk = float(np.dtype(plan.feature_dtype).itemsize) * n * sum(sizes[layer] for layer in whole)
+    if reduces:
+        each = [sizes[layer] for layer in spec.layers]
+        working += _reducing_bytes(plan, each)
+        n_train = max(len(fold.train) for fold in plan.folds)
+        n_shards = len(reduction.sum_shards(n_train, plan.n_frames))
+        disk += _kept_sums(plan, each) * (n_shards if n_shards > 1 else 0)
+    else:
+        disk += _sketch_bytes(plan) * len(plan.reduced_layers)
+    ram = PROGRAM_BYTES + (working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD)
+    seconds, gpu = n * passes * probed.seconds, 0.0 if device == "cpu" else working
+    estimate = Estimate(seconds=seconds, ram=ram, gpu=gpu, disk=disk, network_seconds=seconds, feature_bytes=disk)
+    return _with_problems(estimate, store, device, _smaller(plan, sizes, whole, store))
+
+
+def _pass_bytes(probed: Probe, sizes: Mapping[str, int], passes: int, device: str, reduced: Sequence[str]) -> float:
+    """Bytes of the network, of a batch in it with its activations, of images decoded ahead, and of the signs that sketches use.
+
+    Parameters
+    ----------
+    sizes : layer to its number of features of one stimulus. passes : frames of a stimulus that pass through the network.
+    """
+    shape_bytes = 4.0 * passes * sum(sizes.values())
+    batch = features.largest_batch(passes * probed.n_pixels, max(1, round(shape_bytes)), device)
+    n_blocks = sum(-(-sizes[layer] // BLOCK_FEATURES) for layer in reduced)
+    return (
+        probed.weights_bytes
+        + passes * batch * probed.peak_bytes
+        + 2 * min(batch * shape_bytes, 2.0 * features.BATCH_BYTES + shape_bytes)
+        + (0.0 if device != "cpu" else 12.0 * probed.n_pixels * max(2 * passes, features.AHEAD))
+        + 4.0 * N_NONZEROS * BLOCK_FEATURES * min(n_blocks, BLOCKS_KEPT)
+    )
+
+
+def _sketch_bytes(plan: Plan) -> float:
+    """Bytes of the stored sketch of a layer."""
+    return 2.0 * len(plan.stimuli) * plan.n_frames * N_NONZEROS * N_GROUPS
+
+
+def _smaller(plan: Plan, sizes: Mapping[str, int], stored: Sequence[str], store: Store) -> str:
+    """Name the largest feature budget under which the layers ``stored`` fit the disk; empty where none is needed or would help."""
+    if not stored or not plan.spec.n_components:
+        return ""
+    free = shutil.disk_usage(store.root).free - features.SPARE_BYTES
+    n_bytes = [float(np.dtype(plan.feature_dtype).itemsize) * len(plan.stimuli) * sizes[layer] for layer in stored]
+    if sum(n_bytes) <= free:
+        return ""
+    for budget in sorted({0.0, *n_bytes}, reverse=True):
+        kept = [each for each in n_bytes if each <= budget]
+        if sum(kept) + _sketch_bytes(plan) * (len(n_bytes) - len(kept)) <= free:
+            return f"`--feature-budget {np.ceil(budget / 1e6) / 1e3:g}`"
+    return ""
 
 
 def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
@@ -152,9 +212,17 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
 def _reducing_bytes(plan: Plan, sizes: Sequence[int]) -> float:
     """Bytes of the sums of a second pass and of the basis of the training rows."""
     n_basis, n = reduction.n_basis(plan.spec.n_components), len(plan.stimuli) * plan.n_frames
-    sums = [4.0 * (n_basis + 1) * size for size in sizes]
-    basis = 8.0 * 2 * n * min(n, N_NONZEROS * N_GROUPS)
-    return min(sum(sums), reduction.SUM_BYTES) + basis + 4.0 * n_basis * n * len(sizes) + 3.0 * components.BLOCK_BYTES
+    width = min(n, N_NONZEROS * N_GROUPS)
+    basis = 8.0 * 3 * n * N_NONZEROS * N_GROUPS + 8.0 * 3 * width**2
+    axes = 4.0 * plan.spec.n_components * max(sizes, default=0)  # of a layer whose sums are in a file as well
+    return max(_kept_sums(plan, sizes), axes) + basis + 4.0 * n_basis * n * len(sizes) + 3.0 * components.BLOCK_BYTES
+
+
+def _kept_sums(plan: Plan, sizes: Sequence[int]) -> float:
+    """Bytes of the sums of as many layers as one second pass reduces."""
+    n_train = max(len(fold.train) for fold in plan.folds) * plan.n_frames
+    sums = [float(reduction.sum_bytes(plan.spec.n_components, n_train, size)) for size in sizes]
+    return min(sum(sums), float(reduction.SUM_BYTES))
 
 
 def _afterwards_bytes(plan: Plan) -> float:
@@ -194,21 +262,26 @@ def _speed(device: str) -> float:
     return 0.5 * 2 * prod(one.shape) * len(one) / (time.perf_counter() - started)  # the work is not all large products
 
 
-def _with_problems(estimate: Estimate, store: Store, device: str) -> Estimate:
-    """Add one problem for each resource that is too small."""
+def _with_problems(estimate: Estimate, store: Store, device: str, smaller: str) -> Estimate:
+    """Add one problem for each resource that is too small, with what would make the need smaller.
+
+    Parameters
+    ----------
+    smaller : option under which features fit the disk; empty where there is none.
+    """
     problems = []
     free = shutil.disk_usage(store.root).free
     if estimate.disk + features.SPARE_BYTES > free:
         problems.append(
             f"The fit keeps {estimate.disk / 1e9:,.2f} GB on the disk of {store.root}; {free / 1e9:,.2f} GB are free, and "
             f"{features.SPARE_BYTES / 1e9:,.2f} GB stay free. "
-            f"Pool the layer ({pooling_advice()}), reduce it in the pass (`--feature-budget {free / 1e10:.2g}`), "
-            "or make room: `python -m encoding cache prune`."
+            f"{f'Reduce what is larger in the pass ({smaller}), pool' if smaller else 'Pool'} the layers ({pooling_advice()}), store them "
+            "as `--feature-dtype float16`, take fewer at a time, or make room: `python -m encoding cache prune`."
         )
     if estimate.ram > (available := available_memory()):
         problems.append(
             f"The fit needs about {estimate.ram / 1e9:,.1f} GB of memory; {available / 1e9:,.1f} GB are free. "
-            f"Ask for fewer components, or pool the layer ({pooling_advice()})."
+            f"Ask for fewer components, pool the layer ({pooling_advice()}), take fewer layers at a time, or a smaller network."
         )
     if device == "cuda" and estimate.gpu > (available := _video_memory()):
         problems.append(

@@ -34,7 +34,7 @@ class PlantedBackbone(Backbone):
     def prepare(self, image):
         import torch
 
-        return torch.from_numpy(np.asarray(image, np.float32).transpose(2, 0, 1) / 255 - 0.5)
+        return torch.from_numpy(np.asarray(image.resize((4, 4)), np.float32).transpose(2, 0, 1) / 255 - 0.5)
 
     def activations(self, batch, layers, pool="none"):
         import torch

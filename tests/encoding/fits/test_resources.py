@@ -2,17 +2,27 @@
 
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from encoding import FitSpec, fit
 from encoding.evaluation.resampling import BLOCK_VALUES, SUB_BLOCK, ErrorBar, Fold, estimate, working_bytes
-from encoding.features.extraction import load
+from encoding.experiments.experiment import Cell
+from encoding.experiments.graph import compile_graph
+from encoding.experiments.stages import run_task
+from encoding.features import extraction, reduction
+from encoding.features.extraction import SPARE_BYTES, load
 from encoding.features.probe import probe
+from encoding.features.reduction import Space, reduce_spaces
+from encoding.features.sketch import BLOCK_FEATURES, N_GROUPS, N_NONZEROS
 from encoding.fits import resources as preflight
 from encoding.fits.plan import plan
+from encoding.runtime.progress import silent
 from encoding.storage.store import StoreFull
+from tests.encoding.features.test_extraction import Flat, Pictures
 
 ALEXNET = FitSpec(dataset="tiny", backbone="torchvision/alexnet", weights="random:0", layers=("features.2", "features.12"), n_components=5)
 
@@ -50,7 +60,7 @@ def test_stored_features_need_no_time_and_no_room(tiny, store):
 
 def test_too_little_memory_is_refused_before_any_work(tiny, store, monkeypatch):
     monkeypatch.setattr(preflight, "available_memory", lambda: 1e6)
-    with pytest.raises(preflight.NoRoom, match=r"0\.0 GB are free. Ask for fewer components, or pool"):
+    with pytest.raises(preflight.NoRoom, match=r"0\.0 GB are free. Ask for fewer components, pool"):
         fit(ALEXNET, store)
     assert not any(key.startswith("features") for key in store.keys())  # noqa: SIM118
 
@@ -59,8 +69,80 @@ def test_too_small_a_disk_is_refused_before_any_work(tiny, store, monkeypatch):
     planned = plan(ALEXNET, store)
     probe_of(planned, store)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: np.rec.fromrecords([(1, 1, 1)], names="total,used,free")[0])
-    with pytest.raises(StoreFull, match="Pool the layer"):
+    with pytest.raises(StoreFull, match="Pool the layers"):
         fit(ALEXNET, store)
+
+
+def disk_of(monkeypatch, free):
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: np.rec.fromrecords([(free, 0, free)], names="total,used,free")[0])
+
+
+@pytest.mark.parametrize("room", ["sketches", "the smaller layer"])
+def test_the_budget_that_is_offered_fits(tiny, store, monkeypatch, room):
+    """A refused extraction names a feature budget, and under it the same extraction is not refused."""
+    spec = replace(ALEXNET, feature_budget=None)
+    planned = plan(spec, store)
+    sizes = probe_of(planned, store).sizes
+    n_bytes = {layer: 4 * 120 * size for layer, size in sizes.items()}
+    sketch = 2 * 120 * N_NONZEROS * N_GROUPS
+    assert sketch < min(n_bytes.values()) or room == "the smaller layer"
+    disk_of(monkeypatch, SPARE_BYTES + (2 * sketch if room == "sketches" else min(n_bytes.values()) + sketch) + 50_000)
+    with pytest.raises(StoreFull, match="--feature-budget") as refused:
+        preflight.preflight_pass(planned, store).check()
+    budget = float(str(refused.value).partition("--feature-budget ")[2].partition("`")[0])
+    smaller = plan(replace(spec, feature_budget=budget), store)
+    assert len(smaller.reduced_layers) == (2 if room == "sketches" else 1)
+    preflight.preflight_pass(smaller, store).check()
+
+
+def test_a_stage_of_an_experiment_that_cannot_fit_is_refused_before_the_network_works(tiny, store, monkeypatch):
+    graph = compile_graph([Cell(replace(ALEXNET, feature_budget=0.0), {})], store)
+    monkeypatch.setattr(preflight, "available_memory", lambda: 1e6)
+    task = next(task for task in graph.tasks.values() if task.stage == "features")
+    with pytest.raises(preflight.NoRoom, match="take fewer layers at a time"):
+        run_task(task, store, device="cpu")
+    assert not list(store.root.glob("sketch/*"))
+
+
+def peak_bytes(work):
+    """Most memory of this process during some work, beyond what it had before, as the kernel counts it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("the kernel does not count the peak memory of this process anew")
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    before = int(status["VmRSS"].split()[0])
+    work()
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * (int(status["VmHWM"].split()[0]) - before)
+
+
+def test_memory_is_bounded_whatever_the_layer_and_is_what_was_foreseen(store, monkeypatch):
+    """A layer of 800,000 features of 56 images, 179 MB: reduced in two passes within what the estimate says of its parts."""
+    n, k = 56, 2
+    base = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 800_000)).astype(np.float32))
+    pixels = Pictures(n).pixels.reshape(n, -1)[:, :4].astype(np.float32) / 255
+    monkeypatch.setattr(extraction, "BATCH_BYTES", 4 * 4 * 800_000)
+
+    class Wide(Flat):
+        def activations(self, batch, layers, pool="none"):
+            return dict.fromkeys(layers, batch.flatten(1)[:, :4] @ base)
+
+    keys, sketches = {}, {"wide": "sketch-wide"}
+    first = peak_bytes(lambda: extraction.extract(Pictures(n), Wide, keys, store, sketches=sketches))
+    assert int(store.get("sketch-wide")["n_features"]) == 800_000
+    sketched = 13 * 4 * N_NONZEROS * BLOCK_FEATURES  # signs of all blocks
+    assert first < 2 * 2 * extraction.BATCH_BYTES + sketched + 60e6 < 4 * n * 800_000
+
+    def stream(rows, layers, report):
+        for batch in np.split(rows, range(4, len(rows), 4)):
+            yield int(np.searchsorted(rows, batch[0])), {"wide": torch.from_numpy(pixels[batch]) @ base}
+
+    rows, space = np.arange(n), Space("components-wide", {"wide": store.get("sketch-wide")}, k)
+    given = {"n_frames": 1, "device": "cpu", "report": silent}
+    second = peak_bytes(lambda: reduce_spaces([space], rows[:50], rows[50:], stream, store, **given))
+    assert second < 1.5 * reduction.sum_bytes(k, 50, 800_000) + 4 * extraction.BATCH_BYTES + 60e6 < 4 * n * 800_000
+    assert store.get("components-wide")["axes"].shape == (800_000, k)
 
 
 def test_an_estimate_reads_as_a_sentence():
