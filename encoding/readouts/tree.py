@@ -63,14 +63,14 @@ class Tree(Readout):
         from sklearn.tree import DecisionTreeRegressor
 
         mean = mean_response(data.Y, subprogress(report, 0, 0.2))
-        targets = _targets(data.Y, mean, options.target_components, device, subprogress(report, 0.2, 0.6))
+        targets = response_components(data.Y, mean, options.target_components, device, subprogress(report, 0.2, 0.6))
         report(0.6, f"tree: growing on {len(targets):,} images x {targets.shape[1]} components of the responses")
         grown = DecisionTreeRegressor(
             max_depth=options.max_depth,
             min_samples_leaf=options.min_samples_leaf,
             max_features=options.max_features,
             random_state=options.seed,
-        ).fit(data.X, np.ldexp(targets, -np.frexp(float(np.abs(targets).max(initial=0.0)))[1]))
+        ).fit(data.X, targets)
         tree = grown.tree_
         nodes = {"left": tree.children_left, "right": tree.children_right, "feature": tree.feature}
         arrays = {name: value.astype(np.int32) for name, value in nodes.items()} | {"threshold": tree.threshold.copy()}
@@ -92,12 +92,29 @@ class Tree(Readout):
         )
 
 
-def _targets(Y: Responses, mean: np.ndarray, k: int | None, device: str, report: Report) -> np.ndarray:
-    """(n, q) float64 numbers with the inner products of the responses about their means, or of their k leading components."""
+def response_components(Y: Responses, mean: np.ndarray, k: int | None, device: str, report: Report) -> np.ndarray:
+    """(n, q) float64 numbers with the inner products of the responses about their means, or of their k leading components.
+
+    All are divided by the power of two that brings the largest below 1, so that the unit of the responses changes no split.
+    """
     n, t = Y.shape
     if t <= min(n, k or n):
-        return Y[:, :].astype(np.float64) - mean
-    return fit_components([_Rows(Y)], np.arange(n), k or 0, device=device, report=report).scores.astype(np.float64)
+        targets = Y[:, :].astype(np.float64) - mean
+    else:
+        targets = fit_components([_Rows(Y)], np.arange(n), k or 0, device=device, report=report).scores.astype(np.float64)
+    return np.ldexp(targets, -np.frexp(float(np.abs(targets).max(initial=0.0)))[1])
+
+
+def leaves_of(X: np.ndarray, left: np.ndarray, right: np.ndarray, feature: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Node (n,) int that each row of X (n, p) ends in. Components are compared in float32, as scikit-learn does."""
+    X, node = np.asarray(X, np.float32), np.zeros(len(X), np.int64)
+    moving = np.flatnonzero(left[node] >= 0)
+    while len(moving):
+        at = node[moving]
+        yes = X[moving, feature[at]] <= threshold[at]
+        node[moving] = np.where(yes, left[at], right[at])
+        moving = moving[left[node[moving]] >= 0]
+    return node
 
 
 class _Rows:
@@ -171,15 +188,8 @@ class TreeModel(Smoother):
         return scipy.sparse.csr_array((np.ones(len(X), self.weights.dtype), number, np.arange(len(X) + 1)), shape=(len(X), len(leaves)))
 
     def apply(self, X: np.ndarray) -> np.ndarray:
-        """Node (n,) int that each row of X (n, p) ends in. Components are compared in float32, as scikit-learn does."""
-        X, node = np.asarray(X, np.float32), np.zeros(len(X), np.int64)
-        moving = np.flatnonzero(self.left[node] >= 0)
-        while len(moving):
-            at = node[moving]
-            yes = X[moving, self.feature[at]] <= self.threshold[at]
-            node[moving] = np.where(yes, self.left[at], self.right[at])
-            moving = moving[self.left[node[moving]] >= 0]
-        return node
+        """Node (n,) int that each row of X (n, p) ends in."""
+        return leaves_of(X, self.left, self.right, self.feature, self.threshold)
 
     def state(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, name) for name in ("left", "right", "feature", "threshold", "leaf")}
