@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [NAME …] [--quick] [--write]``.
+"""Run the benchmarks: ``python -m benchmarks [NAME …] [--small] [--write]``.
 
 Prints one JSON document and, with ``--write``, writes the table into docs/benchmarks.md. Nothing here is a test:
 machines differ, so what is reported is a ratio of two things measured side by side.
@@ -12,7 +12,10 @@ import json
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 NAMES = (
     "ridge",
@@ -23,7 +26,6 @@ NAMES = (
     "extraction",
     "pca",
     "scale",
-    "experiments",
     "page",
     "pages",
     "endurance",
@@ -35,7 +37,7 @@ START, END = "<!-- benchmarks: start -->", "<!-- benchmarks: end -->"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", default=NAMES, help=f"any of {', '.join(NAMES)}")
-    parser.add_argument("--quick", action="store_true", help="smaller problems, to see that everything runs")
+    parser.add_argument("--small", "--quick", dest="quick", action="store_true", help="smaller problems, to see that everything runs")
     parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
     asked = parser.parse_args()
     rows = []
@@ -53,11 +55,20 @@ def machine() -> dict[str, object]:
 
     return {
         "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _processor() -> str:
+    """Model of the processor, where the system names it."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
 
 
 def table(rows: list[dict[str, object]]) -> str:
@@ -75,7 +86,8 @@ def write_table(rows: list[dict[str, object]]) -> None:
     kept = dict.fromkeys(line for line in old.splitlines() if line.startswith("| ") and not line.startswith("| what "))
     lines = {line.split(" | ")[0]: line for line in [*kept, *table(rows).splitlines()[2:]]}
     head = "\n".join(table([]).splitlines())
-    said = f"Measured on {about['cores']} cores without a GPU, torch {about['torch']}, by `python -m benchmarks`."
+    where = f"{about['cores']} cores ({about['processor']}, {about['memory_gib']} GiB), {about['gpu'] or 'no GPU'}, torch {about['torch']}"
+    said = f"Measured on {where}, by `python -m benchmarks`."
     PAGE.write_text("\n".join([f"{before}{START}", said, "", head, *lines.values(), f"{END}{after}"]))
 
 

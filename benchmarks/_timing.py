@@ -21,6 +21,13 @@ def timed(work: Callable[[], T], *, times: int = 1) -> tuple[float, T]:
     return best, result
 
 
+def worked(work: Callable[[], T]) -> tuple[float, T, float]:
+    """Wall-clock seconds of some work in this process, its result, and the processor seconds of all its threads."""
+    before = time.process_time()
+    seconds, result = timed(work)
+    return seconds, result, time.process_time() - before
+
+
 class PeakMemory:
     """Highest resident memory of this process inside a ``with`` block, file pages left out, in bytes.
 

@@ -1,7 +1,7 @@
-"""Experiments: against the same fits one after another, two workers against one, and what scheduling costs.
+"""Experiments: against the same fits one after another, two workers against one, growth, and what planning and scheduling cost.
 
-2 subjects x 2 networks x 4 layers x 3 readouts on photographs (or drawn images), untrained weights, planted responses. Alone:
-``python -m benchmarks experiments``.
+2 subjects x 2 networks x 4 layers x 3 readouts on photographs (or drawn images), untrained weights, planted responses. Part of
+``python -m benchmarks scale``; single rows alone: ``python -m benchmarks experiments``, with ``ROWS=two_workers,growth``.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks._timing import timed
+from benchmarks._timing import timed, worked
 from benchmarks.extraction import image_files
 from encoding import BACKBONES, FitSpec, Store, fit
 from encoding.experiments import Experiment, run_experiment
@@ -31,29 +31,33 @@ from encoding.runtime.progress import Report
 
 NETWORKS = ("torchvision/alexnet", "torchvision/squeezenet1_1")
 N_LAYERS, N_TARGETS = 4, 500
+ALEXNET_16 = [*(f"features.{number}" for number in range(13)), "avgpool", "classifier.1", "classifier.4"]
 READOUTS = ("ridge", "ols", {"name": "lasso", "alpha": 0.05})
 
 
 def measure(*, quick: bool = False) -> list[dict[str, object]]:
-    n_images, n_tasks, n_cells = (40, 200, 50) if quick else (240, 10_000, 2_000)
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        with planted(root / "data", n_images) as kind:
-            return [
-                against_single_fits(root, n_images, kind),
-                two_workers(root, n_images, kind),
-                *(row | {"aim": "at most 5 ms a task"} for row in scheduling(root, n_tasks)),
-                compiling(root, n_cells),
-            ]
+    n_images, n_pass, n_tasks, n_cells = (40, 40, 200, 50) if quick else (240, 1_024, 10_000, 3_400)
+    rows = {
+        "against_single_fits": lambda root: [against_single_fits(root, n_images)],
+        "two_workers": lambda root: [two_workers(root, n_images, grid_of_ols()), two_workers(root, n_pass, one_network())],
+        "growth": lambda root: growth(root, (30, 60, 120) if quick else (500, 1_000, 2_000)),
+        "scheduling": lambda root: scheduling(root, n_tasks),
+        "compiling": lambda root: [compiling(root, n_cells)],
+    }
+    found = []
+    for name in os.environ.get("ROWS", ",".join(rows)).split(","):
+        with tempfile.TemporaryDirectory() as scratch:
+            found += rows[name](Path(scratch))
+    return found
 
 
 @contextmanager
-def planted(folder: Path, n_images: int) -> Iterator[str]:
-    """A data set of two subjects who saw different images, in ``ENCODING_DATA_DIR`` within the block; yields what the images are."""
-    (folder / "pictures").mkdir(parents=True)
-    paths, kind = image_files(2 * n_images, folder / "pictures")
+def planted(folder: Path, n_images: int, subjects: Sequence[str] = ("ann", "bob")) -> Iterator[str]:
+    """A data set of subjects who saw different images, in ``ENCODING_DATA_DIR`` within the block; yields what the images are."""
+    (folder / "images").mkdir(parents=True)
+    paths, kind = image_files(len(subjects) * n_images, folder / "images")
     rng, text = np.random.default_rng(0), 'title = "Benchmark"\nsimulated = true\n'
-    for number, name in enumerate(("ann", "bob")):
+    for number, name in enumerate(subjects):
         (folder / "bench" / name).mkdir(parents=True)
         for place, path in enumerate(paths[number * n_images : (number + 1) * n_images]):
             (folder / "bench" / name / f"{place:04d}{path.suffix}").symlink_to(path.resolve())
@@ -75,53 +79,103 @@ def grid() -> Experiment:
     return Experiment(base=base, vary={"subject": ["ann", "bob"], "backbone": networks, "readout": list(READOUTS)})
 
 
-def against_single_fits(root: Path, n_images: int, kind: str) -> dict[str, object]:
+def grid_of_ols() -> Experiment:
+    """The same subjects, networks and layers with one quick readout, so that the passes take most of the time."""
+    return replace(grid(), vary=grid().vary | {"readout": ["ols"]})
+
+
+def one_network() -> Experiment:
+    """One subject and two layers of one network: a single pass, which workers share in shards."""
+    networks = [{"name": "torchvision/resnet18", "weights": "random:0", "layers": ["layer3", "layer4"]}]
+    return replace(grid(), vary={"subject": ["ann"], "backbone": networks, "readout": ["ols"]})
+
+
+def against_single_fits(root: Path, n_images: int) -> dict[str, object]:
     """The experiment in this process, and the same fits by ``encoding.fit``, one after another in the same process."""
-    experiment = grid()
-    warm = replace(experiment.specs()[0], n_components=5)
-    fit(warm, Store(root / "warm"))
-    passes, stream = [], extraction._stream
-    extraction._stream = lambda stimuli, backbone, *rest: passes.append(backbone.fingerprint) or stream(stimuli, backbone, *rest)
+    experiment, passed, stream = grid(), [], extraction._stream
+    extraction._stream = lambda stimuli, *rest: passed.append(len(stimuli)) or stream(stimuli, *rest)
     try:
-        ours, result = timed(lambda: run_experiment(experiment, Store(root / "experiment"), device="cpu"))
-        n_ours = len(passes)
-        store = Store(root / "single")
-        theirs, _ = timed(lambda: [fit(spec, store, device="cpu") for spec in experiment.specs()])
+        with planted(root / "data", n_images) as kind:
+            fit(replace(experiment.specs()[0], n_components=5), Store(root / "warm"))
+            del passed[:]
+            ours, result, our_work = worked(lambda: run_experiment(experiment, Store(root / "experiment"), device="cpu"))
+            n_ours, store = sum(passed) // n_images, Store(root / "single")
+            theirs, others, their_work = worked(lambda: [fit(spec, store, device="cpu") for spec in experiment.specs()])
+            n_theirs = sum(passed) // n_images - n_ours
+            n_fits, (hemi,) = result.status.count("done"), result.results[0].plan.hemis
+            apart = max(float(np.abs(one.score(hemi) - other.score(hemi)).max()) for one, other in zip(result.results, others, strict=True))
     finally:
         extraction._stream = stream
-    n_fits, (hemi,) = result.status.count("done"), result.results[0].plan.hemis
-    others = [fit(one.plan.spec, store) for one in result.results]
-    apart = max(float(np.abs(one.score(hemi) - other.score(hemi)).max()) for one, other in zip(result.results, others, strict=True))
     return {
         "what": f"experiment, 2 subjects x 2 networks x {N_LAYERS} layers x {len(READOUTS)} readouts, {n_images} images each ({kind})",
-        "ours": f"{ours:.1f} s with intervals, {n_ours} passes of stimuli through a network",
-        "against": f"{n_fits} fits one after another in one process, without intervals: {theirs:.1f} s, {len(passes) - n_ours} passes",
-        "ratio": f"{theirs / ours:.1f} x faster; r {'the same bit for bit' if apart == 0 else f'within {apart:.0e}'}",
+        "ours": f"{ours:.1f} s with intervals ({our_work:.1f} s of processor time), {n_ours} passes of stimuli through a network",
+        "against": f"{n_fits} fits one after another in one process, without intervals: {theirs:.1f} s "
+        f"({their_work:.1f} s), {n_theirs} passes",
+        "ratio": f"{theirs / ours:.1f} x faster ({their_work / our_work:.1f} x less processor time); "
+        f"r {'the same bit for bit' if apart == 0 else f'within {apart:.0e}'}",
         "aim": "one pass per subject and network (4)",
     }
 
 
-def two_workers(root: Path, n_images: int, kind: str) -> dict[str, object]:
-    """Passes of two subjects' images through two networks on one worker process and on two, one thread each."""
-    experiment = replace(grid(), vary=grid().vary | {"readout": ["ols"]})
+def two_workers(root: Path, n_images: int, experiment: Experiment) -> dict[str, object]:
+    """Passes of images through networks on one worker process and on two, one thread each."""
     seconds, tables = {}, {}
     os.environ["OMP_NUM_THREADS"] = "1"
-    for n_workers in (1, 2):
-        jobs = Jobs(root / f"workers-{n_workers}", n_workers=n_workers)
-        try:
-            warm(jobs)
-            seconds[n_workers], result = timed(lambda jobs=jobs: run_experiment(experiment, jobs._store, executor=jobs.carry_out))
-            tables[n_workers] = table_of(result)
-        finally:
-            jobs.close()
+    with planted(root / f"data-{n_images}", n_images) as kind:
+        for n_workers in (1, 2):
+            jobs = Jobs(root / f"workers-{n_workers}-{n_images}", n_workers=n_workers)
+            try:
+                warm(jobs)
+                seconds[n_workers], result = timed(lambda jobs=jobs: run_experiment(experiment, jobs._store, executor=jobs.carry_out))
+                tables[n_workers] = table_of(result)
+            finally:
+                jobs.close()
+        n_passes = len({(cell.spec.subject, cell.spec.backbone) for cell in experiment.cells()})
     same = tables[1].equals(tables[2])
     return {
-        "what": f"experiment, two worker processes of one thread, 4 passes of {n_images} images ({kind}), 16 fits with intervals",
+        "what": f"experiment, two worker processes of one thread, {n_passes} passes of {n_images:,} images ({kind}), "
+        f"{len(experiment.cells())} fits with intervals",
         "ours": f"{seconds[2]:.1f} s",
         "against": f"one worker process: {seconds[1]:.1f} s",
         "ratio": f"{seconds[1] / seconds[2]:.2f} x faster; {'same table bit for bit' if same else 'tables differ'}",
         "aim": "1.7 x",
     }
+
+
+def growth(root: Path, n_images: Sequence[int]) -> list[dict[str, object]]:
+    """Time and Store of an experiment of one subject and AlexNet: with images at 4 layers, with layers at the fewest images."""
+    sizes = [(n, 4) for n in n_images] + [(n_images[0], n_layers) for n_layers in (1, 16)]
+    seconds, stored, features = {}, {}, {}
+    for n, n_layers in [sizes[0], *sizes]:  # the first once more, before all, so that libraries are imported
+        with planted(root / f"{n}-{n_layers}-{len(seconds)}", n, ["ann"]) as kind:
+            layers = ALEXNET_16[:: 16 // n_layers]
+            networks = [{"name": NETWORKS[0], "weights": "random:0", "layers": layers}]
+            experiment = replace(grid(), vary={"subject": ["ann"], "backbone": networks, "readout": ["ols"]})
+            experiment, store = (
+                replace(experiment, base=replace(experiment.base, n_components=5)),
+                Store(root / f"store-{n}-{n_layers}-{len(seconds)}"),
+            )
+            _, result, seconds[n, n_layers] = worked(lambda e=experiment, s=store: run_experiment(e, s, device="cpu"))
+            assert result.status.count("done") == n_layers
+            bytes_of = {key: store.size(key) for key in store.keys()}  # noqa: SIM118 - a Store is no dict
+            stored[n, n_layers] = sum(bytes_of.values())
+            features[n, n_layers] = sum(size for key, size in bytes_of.items() if key.startswith("features-"))
+    rows = []
+    for name, chosen, unit in (("images", sizes[:3], 0), ("layers", [sizes[3], sizes[0], sizes[4]], 1)):
+        more = chosen[-1][unit] / chosen[0][unit]
+        at = "4 layers" if unit == 0 else f"{n_images[0]:,} images"
+        rows.append(
+            {
+                "what": f"growth, AlexNet, {at}, {', '.join(f'{size[unit]:,}' for size in chosen)} {name} ({kind})",
+                "ours": f"{', '.join(f'{seconds[size]:.1f}' for size in chosen)} s of processor time; "
+                f"{', '.join(f'{stored[size] / 1e6:.1f}' for size in chosen)} MB stored",
+                "against": f"{more:.0f} x as many {name}, {features[chosen[-1]] / features[chosen[0]]:.1f} x as many features",
+                "ratio": f"{seconds[chosen[-1]] / seconds[chosen[0]]:.1f} x the time, "
+                f"{stored[chosen[-1]] / stored[chosen[0]]:.1f} x the Store",
+                "aim": "linear, or less",
+            }
+        )
+    return rows
 
 
 def table_of(result: ExperimentResult):
@@ -153,16 +207,19 @@ def scheduling(root: Path, n_tasks: int) -> list[dict[str, object]]:
         time.sleep(max(5.0, warm_up_seconds))  # the worker imports its libraries meanwhile
         before = processor_seconds()
         elsewhere, _ = timed(lambda: jobs.carry_out(chains(root, n_tasks), jobs._store))
-        worked = processor_seconds() - before
+        work = processor_seconds() - before
     finally:
         graph_executor.run_task = real
         jobs.close()
     what = f"{n_tasks:,} tasks that do nothing, in chains of five"
-    against = f"{1e3 * worked / n_tasks:.2f} ms of processor time a task, of client, scheduler and worker together"
+    against = f"{1e3 * work / n_tasks:.2f} ms of processor time a task, of client, scheduler and worker together"
+    aim = {"aim": "at most 5 ms a task; 10,000 in a minute"}
     return [
-        {"what": f"{what}: in this process", "ours": f"{here:.1f} s", "against": "", "ratio": f"{1e3 * here / n_tasks:.2f} ms a task"},
+        {"what": f"{what}: in this process", "ours": f"{here:.1f} s", "against": "", "ratio": f"{1e3 * here / n_tasks:.2f} ms a task"}
+        | aim,
         {"what": f"{what}: on one Dask worker", "ours": f"{elsewhere:.1f} s", "against": against}
-        | {"ratio": f"{1e3 * elsewhere / n_tasks:.2f} ms a task"},
+        | {"ratio": f"{1e3 * elsewhere / n_tasks:.2f} ms a task"}
+        | aim,
     ]
 
 
@@ -194,10 +251,9 @@ def compiling(root: Path, n_cells: int) -> dict[str, object]:
     """Planning and compiling fits that are not stored."""
     experiment = replace(grid(), vary=grid().vary | {"n_components": list(range(2, 2 + max(1, n_cells // 48)))})
     store = Store(root / "compile")
-    compile_graph(experiment.cells()[:1], store)  # opens the subjects
-    started = time.process_time()
-    graph = compile_graph(experiment.cells(), store)
-    seconds = time.process_time() - started
+    with planted(root / "data", 240):
+        compile_graph(grid().cells(), store)  # opens the subjects, and builds each network once to count the features of its layers
+        _, graph, seconds = worked(lambda: compile_graph(experiment.cells(), store))
     return {
         "what": f"planning {len(graph.cells):,} fits of an experiment to {len(graph.tasks):,} tasks",
         "ours": f"{seconds:.1f} s of processor time",

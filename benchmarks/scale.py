@@ -1,74 +1,9 @@
-"""All 16 blocks of ResNet-50 reduced in the pass, against a bare forward of the same images twice: Store, time, peak memory.
-
-Weights are untrained, which costs the same as trained ones. ``SCALE_IMAGES`` sets the number of images (default 64; 2,000 where it is
-to be stated). Alone: ``python -m benchmarks scale``.
-"""
+"""Rows at real scale: large layers (:mod:`benchmarks.blocks`), then experiments (:mod:`benchmarks.experiments`)."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-
-import numpy as np
-
-from benchmarks._timing import PeakMemory, timed
-from benchmarks.extraction import image_files
-from encoding import Store
-from encoding.backbones import BACKBONES
-from encoding.datasets._images import ImageFiles
-from encoding.features.extraction import activations, extract, feature_keys, sketch_key
-from encoding.features.reduction import Space, reduce_spaces
-from encoding.runtime.progress import silent
-
-NETWORK = "torchvision/resnet50"
-BLOCKS = [f"layer{stage}.{block}" for stage, n in enumerate((3, 4, 6, 3), 1) for block in range(n)]
-N_COMPONENTS = 100
-N_NSD = 9_841  # images of one NSD subject
-KEPT = ("none", "mean")
+from benchmarks import blocks, experiments
 
 
 def measure(*, quick: bool = False) -> list[dict[str, object]]:
-    n_images, k = (32, 2) if quick else (int(os.environ.get("SCALE_IMAGES", "64")), N_COMPONENTS)
-    k = min(k, n_images // 5)
-    backbone = BACKBONES[NETWORK].open(NETWORK, "random:0")
-    with tempfile.TemporaryDirectory() as scratch:
-        paths, kind = image_files(n_images, Path(scratch))
-        stimuli, store = ImageFiles(paths, fingerprint="benchmark"), Store(Path(scratch) / "store")
-        features = feature_keys("benchmark", "resnet50", BLOCKS)
-        sketches = {layer: sketch_key(features[layer]) for layer in BLOCKS}
-        rows = np.random.default_rng(5).permutation(n_images)
-        train, test = np.sort(rows[: n_images * 9 // 10]), np.sort(rows[n_images * 9 // 10 :])
-
-        def forward(stimuli: ImageFiles, layers: list[str]) -> None:
-            for _ in activations(stimuli, backbone, layers, KEPT, device="cpu"):
-                pass
-
-        def stream(rows, layers, report):
-            chosen = ImageFiles([paths[row] for row in rows], fingerprint="rows")
-            yield from activations(chosen, backbone, layers, KEPT, device="cpu")
-
-        def reduce() -> None:
-            extract(stimuli, lambda: backbone, {}, store, sketches=sketches)
-            spaces = [Space(f"components-{layer}", {layer: store.get(key)}, k) for layer, key in sketches.items()]
-            reduce_spaces(spaces, train, test, stream, store, n_frames=1, device="cpu", report=silent)
-
-        forward(ImageFiles(paths[:8], fingerprint="first"), BLOCKS[-1:])
-        bare, _ = timed(lambda: forward(stimuli, BLOCKS[-1:]))
-        with PeakMemory() as memory:
-            ours, _ = timed(reduce)
-        kept = {stage: sum(store.size(key) for key in store.keys() if key.startswith(stage)) for stage in ("sketch", "components")}  # noqa: SIM118
-        n_features = sum(int(store.get(key)["n_features"]) for key in sketches.values())
-    stored, raw = sum(kept.values()), 4 * n_features * n_images
-    nsd = kept["sketch"] / n_images * N_NSD + 2 * n_features * N_COMPONENTS + 4 * n_features + 4 * 16 * N_COMPONENTS * N_NSD
-    return [
-        {
-            "what": f"ResNet-50, 16 blocks reduced to {k} components, {n_images:,} images ({kind})",
-            "ours": f"{ours:.1f} s, {stored / 1e9:.2f} GB stored, peak {memory.peak / 2**30:.2f} GiB",
-            "against": f"bare forward twice: {2 * bare:.1f} s; raw features: {raw / 1e9:.1f} GB",
-            "ratio": f"{ours / (2 * bare):.2f} x its time; {raw / stored:.1f} x smaller; for {N_NSD:,} images and {N_COMPONENTS} components"
-            f" {nsd / 1e9:.1f} GB of {4 * n_features * N_NSD / 1e9:.0f}",
-            "aim": "1.5 GB and 3 GiB at 2,000 images",
-            "seconds": {"ours": ours, "bare": bare},
-        }
-    ]
+    return [*blocks.measure(quick=quick), *experiments.measure(quick=quick)]

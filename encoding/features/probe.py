@@ -61,14 +61,18 @@ def probe(source: Source, network: str, weights: str, layers: Sequence[str], poo
 def layer_sizes(source: Source, network: str, weights: str, keys: Mapping[str, str], pool: str, store: Store) -> dict[str, int]:
     """Number of features of one image in each layer; the network is built only where a layer's size is not in the Store yet.
 
+    The network's curated layers are measured with the missing ones: the plans of other fits ask for them next.
+
     Parameters
     ----------
     keys : layer to the key of its features, which with ``pool`` names a size.
     """
-    named = {layer: digest("layer_size", 1, backbone=source.fingerprint(network, weights), layer=layer, pool=pool) for layer in keys}
-    found = {layer: int(known["n"]) for layer, key in named.items() if (known := store.get(key)) is not None}
+    every = dict.fromkeys([*keys, *source.layers(network)])
+    named = {layer: digest("layer_size", 1, backbone=source.fingerprint(network, weights), layer=layer, pool=pool) for layer in every}
+    found = {layer: int(known["n"]) for layer in keys if (known := store.get(named[layer])) is not None}
     missing = [layer for layer in keys if layer not in found]
     if missing:
+        missing += [layer for layer in every if layer not in keys and named[layer] not in store]
         measured = probe(source, network, weights, missing, pool, store).sizes
         for layer in missing:
             try:
