@@ -1,5 +1,6 @@
 """The code of README.md and docs/ is run as it stands there."""
 
+import ast
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import encoding
@@ -152,10 +154,53 @@ def test_every_setting_that_may_vary_and_every_column_stands_in_its_table():
     assert [name for name in COLUMNS if name not in (*SPEC_COLUMNS, *score_columns()) and f"`{name}`" not in text] == []
 
 
-def test_the_python_lines_of_the_clusters_are_python():
+def test_the_python_lines_of_experiments_are_python():
     text = (PROJECT / "docs" / "experiments.md").read_text()
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         compile(block, "docs/experiments.md", "exec")
+
+
+CLUSTERS = PROJECT / "docs" / "clusters"
+
+
+def test_the_files_for_clusters_start_workers_with_options_that_dask_has():
+    """Each file is valid in its language, and its scheduler and workers are started as the tests of jobs start them."""
+    from distributed.cli import dask_scheduler, dask_worker
+
+    known = {
+        kind: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for kind, command in (("worker", dask_worker.main), ("scheduler", dask_scheduler.main))
+    }
+    shell, slurm = (CLUSTERS / "ssh_cluster.sh").read_text(), ast.parse((CLUSTERS / "slurm_cluster.py").read_text())
+    assert subprocess.run(["bash", "-n", CLUSTERS / "ssh_cluster.sh"], check=False).returncode == 0
+    pods = yaml.safe_load((CLUSTERS / "kubernetes.yaml").read_text())["spec"]
+    commands = [pods[kind]["spec"]["containers"][0]["args"] for kind in ("worker", "scheduler")]
+    commands += [match.replace("\\\n", " ").split() for match in re.findall(r"dask (?:worker|scheduler)(?:[^&'\\]|\\\n)*", shell)]
+    call = next(node for node in ast.walk(slurm) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SLURMCluster")
+    extra = next(keyword.value for keyword in call.keywords if keyword.arg == "worker_extra_args")
+    cores = next(keyword.value.value for keyword in call.keywords if keyword.arg == "cores")
+    commands.append(["dask", "worker", "--nthreads", str(cores), *ast.literal_eval(extra)])
+    assert [command[1] for command in commands] == ["worker", "scheduler", "scheduler", "worker", "worker"]
+    for command in commands:
+        assert {word for word in command if word.startswith("--")} <= known[command[1]]
+        text = " ".join(command)
+        if command[1] == "worker":
+            assert all(part in text for part in ("--nthreads 1", "--resources fit=1", "--preload encoding.jobs.worker")), text
+        else:
+            assert "--protocol tls" in text and "--no-dashboard" in text
+
+
+def test_the_options_of_the_slurm_cluster_exist():
+    jobqueue = pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    call = next(
+        node
+        for node in ast.walk(ast.parse((CLUSTERS / "slurm_cluster.py").read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SLURMCluster"
+    )
+    of_scheduler = ("protocol", "scheduler_options")
+    options = {each.arg: ast.literal_eval(each.value) for each in call.keywords if each.arg not in of_scheduler}
+    job = jobqueue.slurm.SLURMJob(scheduler="tls://head:8786", name="encoding", **options)
+    assert "--preload encoding.jobs.worker" in job.job_script() and "--gres=gpu:1" in job.job_script()
 
 
 def test_the_readme_shows_the_shell():
