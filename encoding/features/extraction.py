@@ -159,6 +159,7 @@ def extract(
         if missing and len(parts) == 1:
             work.extract(missing, report)
         elif missing:
+            locks.enter_context(store.in_use([shard_key(key, part) for key in missing.values() for part in parts]))
             for part in parts:
                 work.extract_shard(missing, part, subprogress(report, 0.95 * part.start / len(stimuli), 0.95 * part.stop / len(stimuli)))
             for number, ((_, layer), key) in enumerate(missing.items()):
@@ -329,9 +330,11 @@ def activations(
     done, size, started = 0, 1, time.perf_counter()
     pool, over = kept
     what = "clips" if stimuli.n_frames > 1 else "images"
-    with closing(prepared(stimuli, backbone, device, over)) as images:
-        while batch := list(islice(images, size)):
-            passed = backbone.activations(torch.cat(batch).to(device), tuple(layers), pool)
+    with closing(prepared(stimuli, backbone, device, over)) as ready:
+        while batch := list(islice(ready, size)):
+            images = torch.cat(batch)
+            images = images.to(device) if device == "cpu" else images.pin_memory().to(device, non_blocking=True)
+            passed = backbone.activations(images, tuple(layers), pool)
             if done == 0:
                 n_pixels, n_bytes = batch[0][:, 0].numel(), sum(4 * features.numel() for features in passed.values())
                 size = largest_batch(n_pixels, n_bytes, device, batch_size)

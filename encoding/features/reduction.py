@@ -174,6 +174,7 @@ def reduce_spaces(
             with ExitStack() as files:
                 folders = [files.enter_context(store.writing(space.key, space.made_from)) for space in some]
                 fits = [_Fit(space, rows, folder, device, store, parts) for space, folder in zip(some, folders, strict=True)]
+                files.enter_context(store.in_use([key for each in fits for key in each.passing_keys()]))
                 progress = subprogress(report, number / len(together), (number + 1) / len(together))
                 share = len(train) / max(1, len(train) + len(test))
                 for part in parts:
@@ -342,6 +343,8 @@ class _Fit:
             if self._store.get(self.sums_key(done)) is None:
                 self.store_sums(done)
             self._before = self._store.get(self.sums_key(done))
+            if self._before is None:
+                raise OSError(f"{self._store.path(self.sums_key(done))} could not be read back after it was written. Fit again.")
             for part in self._parts:
                 if part.stop < self.done:
                     self._store.remove(self.sums_key(Shard(0, part.stop)))
@@ -371,11 +374,15 @@ class _Fit:
 
     def clear(self) -> None:
         """Remove what is stored for the time of the passes."""
-        if len(self._parts) > 1:
-            for part in self._parts:
-                self._store.remove(self.sums_key(part))
-                self._store.remove(self.sums_key(Shard(0, part.stop)))
-            self._store.remove(self._basis_key)
+        for key in self.passing_keys():
+            self._store.remove(key)
+
+    def passing_keys(self) -> list[str]:
+        """Keys of what is stored for the time of the passes: the basis, and sums of shards and of all up to one; none of a single shard."""
+        if len(self._parts) == 1:
+            return []
+        shards_and_sums = (shard for part in self._parts for shard in (part, Shard(0, part.stop)))
+        return [self._basis_key, *map(self.sums_key, shards_and_sums)]
 
     def _merge(self, stored: Arrays | Mapping[str, torch.Tensor]) -> None:
         for number, sums in enumerate(self.sums.values()) if stored else ():

@@ -17,6 +17,7 @@ from encoding.datasets import BadData, Stimuli
 from encoding.features import extraction as stage
 from encoding.features.extraction import extract, feature_keys, load
 from encoding.runtime.progress import Cancelled
+from encoding.storage.inventory import entries, prune
 from encoding.storage.store import DamagedResult, StoreFull
 
 LAYERS = ("pixels", "colour")
@@ -309,6 +310,17 @@ def test_what_was_killed_goes_on_from_its_last_whole_shard(store, sharded):
     agree(Pictures(), store)
     extract(Pictures(), never, KEYS, store)
     extract(Pictures(), never, KEYS, store, shard=stage.extraction_shards(Pictures())[2])
+
+
+def test_shards_of_a_running_extraction_are_not_pruned(store, sharded):
+    def report(fraction, text):
+        if "opening" in text and fraction > 0.5:
+            pruned.append(prune(store, entries(store)))
+
+    pruned = []
+    extract(Pictures(), Flat, KEYS, store, report=report)
+    assert pruned and not any(each.removed for each in pruned)
+    agree(Pictures(), store)
 
 
 def test_a_damaged_shard_is_made_again(store, sharded):

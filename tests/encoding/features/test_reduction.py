@@ -11,6 +11,7 @@ from encoding.features import reduction
 from encoding.features.reduction import Space, project_stream, reduce_spaces, sum_shard
 from encoding.features.sketch import BLOCK_FEATURES, N_GROUPS, N_NONZEROS, sketch
 from encoding.runtime.progress import silent
+from encoding.storage.inventory import entries, prune
 
 TRAIN = np.sort(np.random.default_rng(5).permutation(120)[:90])
 TEST = np.setdiff1d(np.arange(120), TRAIN)
@@ -152,6 +153,20 @@ def test_workers_sums_are_added_bit_for_bit(store, tmp_path, sharded, done):
     _, passes = reduced(SHARDED, elsewhere, together=False)
     assert passes == [30] * (3 - len(done)) + [len(TEST)] and not left(elsewhere)
     same(store, elsewhere)
+
+
+def test_sums_of_a_running_pass_are_not_pruned(store, tmp_path, sharded):
+    from encoding import Store
+
+    reduced(SHARDED, store, together=False)
+    pruning = Store(tmp_path / "pruning")
+
+    def pruned(rows, names, report):
+        yield from streaming(SHARDED, [])(rows, names, report)
+        assert not prune(pruning, entries(pruning)).removed
+
+    reduce_spaces(spaces_of(SHARDED), TRAIN, TEST, pruned, pruning, n_frames=1, device="cpu", report=silent)
+    same(store, pruning)
 
 
 @pytest.mark.parametrize("large", [False, True])
