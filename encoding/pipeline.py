@@ -18,7 +18,7 @@ from encoding.datasets import DATASETS
 from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
-from encoding.features.components import fit_components, project
+from encoding.features.components import fit_components, project, unit_variance
 from encoding.fits.passes import open_backbone, project_in_pass, reduce_in_pass, sketch_keys
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
@@ -170,6 +170,7 @@ def _reduce_space(plan: Plan, fold: Fold, layers: tuple[str, ...], store: Store,
         train = (fold.train[:, None] * n_frames + np.arange(n_frames)).ravel()
         scaling = plan.spec.layer_scaling
         pca = fit_components(frames, train, plan.spec.n_components, names=layers, scaling=scaling, device=device, report=report)
+        pca = unit_variance(pca) if plan.spec.component_scaling == "zscore" else pca
         arrays = {"scores": pca.scores.reshape(len(loaded[0]), -1), "variance": pca.variance, "mean": pca.mean, "axes": pca.axes}
         return arrays | {"total_variance": np.array(pca.total_variance)}
 

@@ -26,7 +26,7 @@ from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
-from encoding.features.components import LAYER_SCALINGS
+from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.plan import plan
 from encoding.fits.resources import preflight
@@ -145,7 +145,14 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         "--layer-scaling",
         choices=LAYER_SCALINGS,
         default=spec.layer_scaling,
-        help="equal: several layers enter their PCA with the same total variance; none: as they are (default: %(default)s)",
+        help="equal: several layers enter their PCA with the same total variance; none: as they are; "
+        "zscore: each feature is standardised on the training rows (default: %(default)s)",
+    )
+    how.add_argument(
+        "--component-scaling",
+        choices=COMPONENT_SCALINGS,
+        default=spec.component_scaling,
+        help="zscore: each component is divided by its deviation over the training rows (default: %(default)s)",
     )
     how.add_argument(
         "--components",
@@ -224,6 +231,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         frames=arguments.frames,
         over_frames=arguments.over_frames,
         layer_scaling=arguments.layer_scaling,
+        component_scaling=arguments.component_scaling,
         n_components=arguments.components,
         readout=arguments.readout,
         options=dict(arguments.set),

@@ -8,7 +8,7 @@ projected but enter no mean, no variance and no axis.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,8 @@ OVERSAMPLING = 12  # directions kept beyond the number of components
 TOLERANCE = 5e-4  # relative gain in explained variance at which more passes are not worth it
 MAX_PASSES = 8
 ROUNDING = 1e-6  # relative difference of two features that float32 arithmetic alone can make
-LAYER_SCALINGS = ("equal", "none")
+LAYER_SCALINGS = ("equal", "none", "zscore")
+COMPONENT_SCALINGS = ("none", "zscore")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,43 @@ class Components:
         return float(self.variance.sum() / self.total_variance) if self.total_variance else 0.0
 
 
+class ZScored:
+    """Features (n, p) standardised by the mean and deviation of some rows, computed on access; constant features are 0.
+
+    Parameters
+    ----------
+    layer : (n, p), possibly memory-mapped. rows : row numbers of mean and deviation.
+    """
+
+    def __init__(self, layer: np.ndarray, rows: np.ndarray) -> None:
+        self._layer, self.shape = layer, layer.shape
+        first = np.asarray(layer[int(rows[0])], np.float64)
+        total, squares = np.zeros_like(first), np.zeros_like(first)
+        step = max(1, BLOCK_BYTES // (8 * max(1, layer.shape[1])))
+        for start in range(0, len(rows), step):
+            block = np.asarray(layer[rows[start : start + step]], np.float64) - first
+            total += block.sum(0)
+            squares += np.einsum("ij,ij->j", block, block)
+        deviation = np.sqrt(np.maximum(squares / len(rows) - (total / len(rows)) ** 2, 0))
+        self.mean = first + total / len(rows)
+        constant = deviation <= ROUNDING * np.maximum(np.abs(self.mean), np.finfo(float).tiny)
+        self.deviation = np.where(constant, np.inf, deviation)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | int | np.ndarray | tuple[slice, slice]) -> np.ndarray:
+        columns = index[1] if isinstance(index, tuple) else slice(None)
+        return (np.asarray(self._layer[index], np.float64) - self.mean[columns]) / self.deviation[columns]
+
+
+def unit_variance(made: Components) -> Components:
+    """Scale components to variance 1 over the training rows; ``variance`` still holds what each had."""
+    deviation = np.sqrt(np.maximum(made.variance, np.finfo(np.float32).tiny))
+    axes = (made.axes / deviation).astype(np.float32) if len(made.axes) else made.axes
+    return replace(made, scores=(made.scores / deviation).astype(np.float32), axes=axes)
+
+
 def fit_components(
     layers: Sequence[np.ndarray],
     train: np.ndarray,
@@ -75,7 +113,8 @@ def fit_components(
         (at most n_train - 1), which loses nothing: distances between training rows stay as they were.
     names : the layers' names. Where given, a layer that does not vary over the training rows is refused.
     scaling : ``equal`` scales several layers to the same total variance over the training rows (their sum is kept), so that a
-        layer of many features does not outweigh the others; ``none`` takes features as they are.
+        layer of many features does not outweigh the others; ``none`` takes features as they are; ``zscore`` standardises each feature
+        by its mean and deviation over the training rows (means and axes returned are those of the features as they are).
 
     Raises
     ------
@@ -88,6 +127,13 @@ def fit_components(
     until the last pass explained less than 0.05 % more. Signs are set so that each component's largest
     training score is positive.
     """
+    if scaling == "zscore":
+        scaled = [ZScored(layer, train) for layer in layers]
+        mean, deviation = (np.concatenate([getattr(layer, name) for layer in scaled]) for name in ("mean", "deviation"))
+        made = fit_components(scaled, train, n_components, names=names, device=device, report=report)
+        axes = (made.axes / deviation[:, None]).astype(np.float32) if len(made.axes) else made.axes
+        centre = mean + np.where(np.isfinite(deviation), deviation, 0) * made.mean
+        return replace(made, mean=centre.astype(np.float32), axes=axes)
     n_train, n_features = len(train), sum(layer.shape[1] for layer in layers)
     most = min(n_train - 1, n_features)
     n_kept = min(n_components or most, most)

@@ -115,7 +115,9 @@ class Plan:
         """Key of the PCA of one of the :attr:`spaces`, fitted on a fold's training rows; ``layers`` defaults to all."""
         parents = [self.feature_keys[layer] for layer in layers or self.spec.layers]
         framed = {"n_frames": self.n_frames} if self.n_frames > 1 else {}
-        scaled = {"layer_scaling": "equal"} if self.spec.scales_layers else {}
+        scaled: dict[str, Any] = {"layer_scaling": self.spec.layer_scaling} if self.spec.scales_layers else {}
+        if self.spec.component_scaling != FitSpec.component_scaling:
+            scaled["component_scaling"] = self.spec.component_scaling
         if self.is_reduced(layers or self.spec.layers):
             n_basis = reduction.n_basis(self.spec.n_components)
             scaled["reduced"] = {"version": [reduction.REDUCTION_VERSION, SKETCH_VERSION], "n_groups": N_GROUPS, "n_basis": n_basis}
@@ -310,6 +312,11 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     for fold in fit_plan.folds:
         fit_plan.inner(fold)
     reduced = _reduced_layers(fit_plan, store)
+    if reduced and "zscore" in (spec.layer_scaling, spec.component_scaling):
+        raise ValueError(
+            f"The features of {', '.join(reduced)} take more than {spec.feature_budget:g} GB and are reduced in the pass, where neither "
+            "features nor components are z-scored. Pool the layer, or give a larger feature budget (--feature-budget none stores all)."
+        )
     others = tuple(replace(other, reduced_layers=reduced) for other in extra_subjects)  # projected on this subject's components
     return replace(fit_plan, reduced_layers=reduced, extra_subjects=others) if reduced else fit_plan
 

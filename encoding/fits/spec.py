@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
-from encoding.features.components import LAYER_SCALINGS
+from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
 from encoding.features.half import FEATURE_DTYPES
 from encoding.readouts import READOUTS
 
@@ -75,7 +75,9 @@ class FitSpec:
     over_frames : pooling over a clip's frames: ``mean``, ``max``, ``first``, ``last``, ``all`` (side by side) or ``sequence``
         (side by side, and components are those of single frames).
     layer_scaling : ``equal`` scales several layers that share a PCA to the same total variance over the training rows, so that no
-        layer outweighs the others by its size; ``none`` takes features as they are. Without effect on a single layer.
+        layer outweighs the others by its size; ``none`` takes features as they are (``equal`` does so, too, with a single layer);
+        ``zscore`` standardises each feature by its mean and deviation over the training rows.
+    component_scaling : ``zscore`` divides each component by its deviation over the training rows; ``none`` leaves it its size.
     n_components : PCA components kept; 0 keeps every feature.
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
@@ -108,6 +110,7 @@ class FitSpec:
     frames: int = 16
     over_frames: str = "mean"
     layer_scaling: str = "equal"
+    component_scaling: str = "none"
     n_components: int = 100
     readout: str = "ridge"
     options: tuple[tuple[str, Any], ...] = ()
@@ -134,7 +137,9 @@ class FitSpec:
         check_over_frames(self.over_frames)
         check_target_groups(self.target_groups)
         if self.layer_scaling not in LAYER_SCALINGS:
-            raise ValueError(f"layer_scaling must be {' or '.join(LAYER_SCALINGS)}, not {self.layer_scaling!r}.")
+            raise ValueError(f"layer_scaling must be equal, none or zscore, not {self.layer_scaling!r}.")
+        if self.component_scaling not in COMPONENT_SCALINGS:
+            raise ValueError(f"component_scaling must be {' or '.join(COMPONENT_SCALINGS)}, not {self.component_scaling!r}.")
         if not isinstance(self.average_repeats, bool):
             raise ValueError(f"average_repeats must be true or false, not {self.average_repeats!r}.")
         if self.feature_budget is not None and not (
@@ -163,6 +168,8 @@ class FitSpec:
             del values["layer_scaling"]
         if not self.average_repeats:
             del values["average_repeats"]
+        if self.component_scaling == FitSpec.component_scaling:
+            del values["component_scaling"]
         if not self.input:
             del values["input"]
         if self.feature_budget == FitSpec.feature_budget:
@@ -178,7 +185,9 @@ class FitSpec:
 
     @property
     def scales_layers(self) -> bool:
-        """Whether several layers share a PCA and are scaled to equal variance for it."""
+        """Whether features are scaled before their PCA: z-scored, or several layers that share one to equal variance."""
+        if self.layer_scaling == "zscore":
+            return True
         readout = READOUTS.get(self.readout)
         apart = readout is not None and (readout.by_layer or not readout.uses_components)
         return self.layer_scaling == "equal" and len(self.layers) > 1 and not apart
@@ -237,6 +246,7 @@ class FitSpec:
         words += ["--pool", spec.pool] if full or spec.pool != FitSpec.pool else []
         words += ["--frames", str(spec.frames)] if full or spec.frames != FitSpec.frames else []
         words += ["--layer-scaling", spec.layer_scaling] if spec.layer_scaling != FitSpec.layer_scaling else []
+        words += ["--component-scaling", spec.component_scaling] if spec.component_scaling != FitSpec.component_scaling else []
         words += ["--over-frames", spec.over_frames] if full or spec.over_frames != FitSpec.over_frames else []
         words += ["--weights", spec.weights, "--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]

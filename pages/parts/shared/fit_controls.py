@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
-from encoding.features.components import LAYER_SCALINGS
+from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
 from encoding.runtime.registry import unknown
@@ -43,13 +43,14 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
         dataset, subject = _data()
         backbone, weights, layers = (network or _network)()
         kept = _kept(dataset)
-        if len(layers) > 1:
+        if len(layers) > 1 or "layer_scaling" in st.query_params:
             kept["layer_scaling"] = choose(
                 "Layer scaling",
                 "layer_scaling",
                 list(LAYER_SCALINGS),
                 START.layer_scaling,
-                help="equal: every layer enters the PCA with the same total variance; none: a layer of many features outweighs the others. "
+                help="equal: every layer enters the PCA with the same total variance; none: a layer of many features outweighs the others; "
+                "zscore: each feature is standardised on the training images. "
                 "Without effect on readouts that treat layers apart.",
             )
         n_components = st.number_input(
@@ -80,6 +81,14 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
                 placeholder="as the weights were trained",
                 help="How images enter the network. Empty: the preprocessing of its weights, mostly a crop of the centre. resize shows the "
                 "whole image, its sides resized apart; pad shows it on black; resize:224:bicubic names size and interpolation.",
+            )
+            kept["component_scaling"] = choose(
+                "Component scaling",
+                "component_scaling",
+                list(COMPONENT_SCALINGS),
+                START.component_scaling,
+                help="zscore: each component is divided by its deviation over the training images, so that penalties and distances count "
+                "all alike; none: large components count more.",
             )
             kept["feature_budget"] = feature_budget_control()
             kept["feature_dtype"] = st.selectbox(

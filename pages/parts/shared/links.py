@@ -35,6 +35,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
             "frames",
             "over_frames",
             "layer_scaling",
+            "component_scaling",
             "readout",
             "split",
             "average_repeats",

@@ -40,7 +40,7 @@ def test_the_switch_survives_a_command_a_dict_and_a_release_without_it():
     former = {name: value for name, value in replace(spec, layer_scaling="equal").to_dict().items() if name != "layer_scaling"}
     assert FitSpec.from_dict(former) == spec  # the first release took joined layers as they are
     assert FitSpec.from_dict(former | {"layers": ["energy"]}).layer_scaling == "equal"
-    with pytest.raises(ValueError, match="layer_scaling must be equal or none, not 'half'"):
+    with pytest.raises(ValueError, match="layer_scaling must be equal, none or zscore, not 'half'"):
         FitSpec(layer_scaling="half")
 
 

@@ -82,6 +82,7 @@ SPEC_CHANGES = {  # field of a spec: another value, what else is set before and 
     "frames": (8, {}, False),  # images have one
     "over_frames": ("max", {}, False),
     "layer_scaling": ("none", {"layers": ("pixels", "colour")}, True),
+    "component_scaling": ("zscore", {}, True),
     "n_components": (3, {}, True),
     "readout": ("ols", {}, True),
     "options": ({"alpha": 3.0}, {}, True),
