@@ -15,14 +15,13 @@ from encoding.cli.command import Answer, BadArguments, Parser, add_command, chec
 from encoding.cli.terminal import Progress, table
 from encoding.experiments.experiment import Experiment
 from encoding.experiments.graph import plan_cells
-from encoding.experiments.progress import CellState, Run, Status
+from encoding.experiments.progress import Run, Status
 from encoding.experiments.records import Record, find_record, records, request_cancel
 from encoding.experiments.run import run_experiment
+from encoding.experiments.states import N_SHOWN, shown_states, summary
 from encoding.experiments.table import SUFFIXES, long_table, save_table
-from encoding.runtime.durations import duration
 from encoding.storage.store import Store
 
-N_SHOWN = 30  # cells in a table on a terminal
 DRAW_SECONDS = 0.5
 
 RUN_MORE = """
@@ -220,32 +219,7 @@ class LiveTable:
 
 def states_table(labels: Any, status: Status, *, n_shown: int = N_SHOWN, unfinished_first: bool = False) -> str:
     """Format the state of each fit, failed ones first where not all are shown."""
-    rows = [[label, state_text(cell)] for label, cell in zip(labels, status.cells, strict=True)]
-    if len(rows) > n_shown:
-        order = (
-            ("running", "failed", "waiting", "cancelled", "done")
-            if unfinished_first
-            else ("failed", "cancelled", "running", "waiting", "done")
-        )
-        ranked = sorted(range(len(rows)), key=lambda number: order.index(status.cells[number].state))[:n_shown]
-        rows = [*(rows[number] for number in sorted(ranked)), [f"… and {len(rows) - n_shown:,} more", ""]]
-    return table(["fit", "state"], rows, align="<<")
-
-
-def state_text(cell: CellState) -> str:
-    """A fit's state with the stage that runs, or why it failed."""
-    if cell.state == "running":
-        return f"{cell.stage} {cell.fraction:.0%}"
-    why = f": {cell.error_kind}: {cell.error}" if cell.error else ""
-    return f"{cell.state}{' without intervals' if cell.state == 'done' and cell.error else ''}{why}"
-
-
-def summary(status: Status) -> str:
-    """Count the fits by state, with the time left."""
-    states = ("waiting", "running", "done", "failed", "cancelled")
-    counts = ", ".join(f"{status.count(state):,} {state}" for state in states if status.count(state))
-    left = f"; about {duration(status.seconds_left)} left" if status.seconds_left and status.n_ended < status.n_tasks else ""
-    return f"{counts}; {duration(status.seconds)}{left}{f'. {status.note}' if status.note else ''}"
+    return table(["fit", "state"], shown_states(labels, status, n_shown=n_shown, unfinished_first=unfinished_first), align="<<")
 
 
 def record_summary(record: Record) -> str:

@@ -10,11 +10,12 @@ import pytest
 
 from encoding import Store, fit
 from encoding.cli import clusters
-from encoding.cli.experimenting import states_table, summary
+from encoding.cli.experimenting import states_table
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments import run as run_module
 from encoding.experiments.progress import CellState, Status
 from encoding.experiments.run import run_serially
+from encoding.experiments.states import summary
 from encoding.experiments.table import COLUMNS
 from tests.conftest import TINY
 
