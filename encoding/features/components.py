@@ -206,7 +206,7 @@ def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.
 
     n_stimuli, n_features = len(layers[0]), sum(layer.shape[1] for layer in layers)
     mask = torch.zeros(n_stimuli, 1, device=device)
-    mask[torch.from_numpy(train).to(device)] = 1
+    mask[torch.tensor(train, device=device)] = 1
     random = torch.Generator().manual_seed(0)
     block = torch.linalg.qr(torch.randn(n_features, k + OVERSAMPLING, generator=random).to(device))[0]
     basis, projected, best = [], [], 0.0
@@ -272,7 +272,7 @@ def _primal(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.
 
     n_features, learned = sum(layer.shape[1] for layer in layers), np.zeros(len(layers[0]), bool)
     learned[train] = True
-    keep = torch.from_numpy(learned).to(device)
+    keep = torch.tensor(learned, device=device)
 
     def blocks() -> Iterator[tuple[slice, torch.Tensor]]:
         for start, stop, parts in _row_blocks(layers, scales, device, np.float64):
@@ -298,7 +298,7 @@ def _dual(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.nd
     """Through the (n, n) inner products of images, for p > n, a block of features at a time."""
     import torch
 
-    n_stimuli, rows = len(layers[0]), torch.from_numpy(train).to(device)
+    n_stimuli, rows = len(layers[0]), torch.tensor(train, device=device)
     inner = torch.zeros(n_stimuli, len(train), dtype=torch.float64, device=device)
     means = []
     for _, part in _column_blocks(layers, scales, device):
@@ -341,7 +341,7 @@ def _signed(
         mean = mean / factor
         axes = axes * factor[:, None] if len(axes) else axes
 
-    seen = scores[torch.from_numpy(train).to(scores.device)]
+    seen = scores[torch.tensor(train, device=scores.device)]
     sign = seen.gather(0, seen.abs().argmax(0, keepdim=True)).sign()  # (1, k)
     return Components(
         scores=(scores * sign).float().cpu().numpy(),

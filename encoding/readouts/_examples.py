@@ -87,7 +87,7 @@ class Examples:
         import torch
 
         if self._held is not None:
-            return self._held[torch.from_numpy(rows).to(self.device)]
+            return self._held[torch.tensor(rows, device=self.device)]
         return torch.from_numpy(self.scale.apply(self._Y[rows, :])).to(self.device)
 
     def _hold(self, report: Report) -> torch.Tensor:
@@ -111,7 +111,7 @@ def array_inputs(X: np.ndarray, device: str) -> Inputs:
     import torch
 
     inputs = torch.from_numpy(np.ascontiguousarray(X, np.float32)).to(device)
-    return lambda rows: inputs[torch.from_numpy(rows).to(device)]
+    return lambda rows: inputs[torch.tensor(rows, device=device)]
 
 
 def batches(rows: np.ndarray, size: int, generator: torch.Generator) -> list[np.ndarray]:
