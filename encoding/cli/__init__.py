@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from encoding.analysis.hyperparameter_search import NothingFound
 from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
-from encoding.cli import caching, exchanging, experimenting, fitting, folders, listing, predicting, searching, sweeping, weights
+from encoding.cli import caching, exchanging, experimenting, fitting, folders, listing, predicting, recipes, searching, sweeping, weights
 from encoding.cli.clusters import WorkFailed
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
@@ -71,7 +71,7 @@ def parser() -> Parser:
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
     root = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
     commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for group in (fitting, searching, sweeping, experimenting, predicting, listing, folders, weights, exchanging, caching):
+    for group in (fitting, searching, sweeping, experimenting, recipes, predicting, listing, folders, weights, exchanging, caching):
         group.add_commands(commands)
     return root
 

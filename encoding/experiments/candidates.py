@@ -55,10 +55,12 @@ class Case:
     Attributes
     ----------
     settings : what the fits have in common of the experiment's varied settings, such as the subject.
+    labels : (n_candidates,) the settings that are chosen over, in the experiment's order.
     tests, validations : (n_candidates,) fits with the experiment's split, and the same on validation stimuli.
     """
 
     settings: Mapping[str, str]
+    labels: tuple[str, ...]
     tests: tuple[Result, ...]
     validations: tuple[Result, ...]
 
@@ -80,7 +82,7 @@ def score_of(by: str) -> tuple[Score, str]:
     return known[by]
 
 
-def cases_of(cells: Sequence[PlannedCell], store: Store, over: Sequence[str], validation: str) -> tuple[tuple[Case, ...], list[str]]:
+def cases_of(cells: Sequence[PlannedCell], store: Store, over: Sequence[str], validation: str) -> tuple[Case, ...]:
     """Group the cells by what is not chosen over, and name the candidates."""
     varied = list(dict.fromkeys(name for cell in cells for name in cell.cell.settings if name not in NOT_CHOSEN_OVER))
     for name in over:
@@ -94,7 +96,7 @@ def cases_of(cells: Sequence[PlannedCell], store: Store, over: Sequence[str], va
             f"{len(unfinished):,} of {len(cells):,} fits are not finished, such as {unfinished[0].cell.label}. Run the experiment."
         )
     found: dict[tuple[tuple[str, str], ...], dict[str, tuple[Result, Result]]] = {}
-    inner = validation
+    inner, n_splits = validation, len({each.split for each in by_spec if WITHIN not in each.split})
     for cell in cells:
         spec = cell.cell.spec
         if WITHIN in spec.split:
@@ -107,21 +109,15 @@ def cases_of(cells: Sequence[PlannedCell], store: Store, over: Sequence[str], va
         if other is None:
             raise NotFinished(f"{cell.cell.label} has no fit on validation stimuli ({inner} of the training part). See with_validation.")
         label = " · ".join(cell.cell.settings[name] for name in over) or cell.cell.label
-        n_splits = len({each.split for each in by_spec if WITHIN not in each.split})
         case = {name: text for name, text in cell.cell.settings.items() if name not in over and (name != "split" or n_splits > 1)}
         case = {"subject": spec.subject} | case
         found.setdefault(tuple(case.items()), {})[label] = (Result(cell.plan, store), Result(other.plan, store))
-    labels = list(next(iter(found.values()), {}))
-    if len(labels) < 2:
+    if not any(len(fits) > 1 for fits in found.values()):
         raise ValueError(f"There is nothing to choose between: vary {' or '.join(over) or 'a setting'} in the experiment.")
-    for case, fits in found.items():
-        if set(fits) != set(labels):
-            text = " ".join(text for _, text in case)
-            raise ValueError(
-                f"{text} has the candidates {', '.join(fits)}, and not {', '.join(labels)}. Choose over all of {', '.join(varied)}."
-            )
-    pairs = [(case, [fits[label] for label in labels]) for case, fits in found.items()]
-    return tuple(Case(dict(case), tuple(t for t, _ in fits), tuple(v for _, v in fits)) for case, fits in pairs), labels
+    return tuple(
+        Case(dict(case), tuple(fits), tuple(test for test, _ in fits.values()), tuple(other for _, other in fits.values()))
+        for case, fits in found.items()
+    )
 
 
 def units_of(result: Result, per: str, groups: Mapping[str, Sequence[str]], together: bool) -> tuple[Unit, ...]:

@@ -82,14 +82,14 @@ def compose(
         options = {"method": method, "per": selection.per, "by": selection.by} | ({"top": top} if top else {})
         key = composed_key(members, weights)
         result = composed(members, weights, key=key, options=options, command=command)
-        how = {"labels": [selection.labels[c] for c in used], "validations": [case.validations[c].key for c in used]}
+        how = {"labels": [decision.labels[c] for c in used], "validations": [case.validations[c].key for c in used]}
         made.append(store_composed(result, how, subprogress(part, 0.8, 1)))
     return made
 
 
 def member_weights(selection: Selection, decision: Decision, number: int, method: str, top: int = 0) -> dict[str, np.ndarray]:
     """Weight of every candidate for every vertex of a case: hemisphere to (n_folds, n_candidates, n_vertices), summing to 1."""
-    case, n = decision.cases[number], len(selection.labels)
+    case, n = decision.cases[number], len(decision.labels)
     if method in ("best", "one_se"):
         chosen = decision.by_vertex(number, method)
         return {hemi: (values[:, None] == np.arange(n)[:, None]).astype(float) for hemi, values in chosen.items()}

@@ -115,15 +115,18 @@ def select(
         raise ValueError(
             "A choice per vertex is of single vertices: leave out groups, hemispheres together, subjects together and medians."
         )
-    cases, labels = cases_of(tuple(cells), store, over, validation)
+    cases = cases_of(tuple(cells), store, over, validation)
     if score.needs_ceiling and any(case.tests[0].plan.subject.ceiling is None for case in cases):
         raise ValueError(f"{by} needs a noise ceiling, and none is known for these responses.")
-    decisions = [cases] if across_subjects else [(case,) for case in cases]
+    choices: dict[tuple[str, ...], list[Case]] = {}
+    for case in cases:
+        apart = [text for name, text in case.settings.items() if name != "subject" or not across_subjects]
+        choices.setdefault(tuple(apart), []).append(case)
     made, done = [], 0
-    for alike in decisions:
-        made.append(_decide(alike, labels, per, score, statistic, groups or {}, together, N_DRAWS))
+    for alike in choices.values():
+        made.append(_decide(tuple(alike), per, score, statistic, groups or {}, together, N_DRAWS))
         report((done := done + len(alike)) / len(cases), f"chose for {done} of {len(cases)}")
-    return Selection(tuple(made), tuple(labels), by, per)
+    return Selection(tuple(made), by, per)
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,11 @@ class Decision:
     chosen: Mapping[str, np.ndarray]
     of_vertex: tuple[Mapping[str, np.ndarray], ...] = ()
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The candidates, in the experiment's order."""
+        return self.cases[0].labels
+
     def by_vertex(self, case: int, rule: str = "best") -> Mapping[str, np.ndarray]:
         """Candidate of each vertex: hemisphere to (n_folds, n_vertices) int.
 
@@ -175,14 +183,17 @@ class Selection:
     Attributes
     ----------
     decisions : one for each case, or one for all subjects.
-    labels : the candidates, in the experiment's order.
     by : the score that was chosen by. per : one of :data:`PER`.
     """
 
     decisions: tuple[Decision, ...]
-    labels: tuple[str, ...]
     by: str
     per: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All candidates, in the experiment's order; those of one choice are :attr:`Decision.labels`."""
+        return tuple(dict.fromkeys(label for decision in self.decisions for label in decision.labels))
 
     @cached_property
     def _table(self) -> pd.DataFrame:
@@ -218,7 +229,7 @@ class Selection:
             for case, units in zip(decision.cases, decision.units, strict=True):
                 tests = np.stack([values_of(test, units, score, statistic).mean(0) for test in case.tests])
                 for u, unit in enumerate(units):
-                    for c, label in enumerate(self.labels):
+                    for c, label in enumerate(decision.labels):
                         row = {**case.settings, "roi": unit.name, "hemi": unit.hemi, "candidate": label}
                         row |= {"validation": decision.validation[:, c, u].mean(), "validation_se": decision.se[c, u]}
                         rows.append(row | {"test": tests[c, u], "probability": decision.probability[c, u], "key": case.tests[c].key})
@@ -227,7 +238,6 @@ class Selection:
 
 def _decide(
     cases: tuple[Case, ...],
-    labels: Sequence[str],
     per: str,
     score: Score,
     statistic: str,
@@ -239,6 +249,10 @@ def _decide(
     names = [[(unit.name, unit.hemi) for unit in each] for each in units]
     if any(each != names[0] for each in names):
         raise ValueError("The subjects of one choice must have the same ROIs and hemispheres. Choose for each subject by itself.")
+    for case in cases:
+        if case.labels != cases[0].labels:
+            one, other = (f"{' '.join(each.settings.values())} has {', '.join(each.labels)}" for each in (cases[0], case))
+            raise ValueError(f"The subjects of one choice must have the same candidates: {one}; {other}.")
     if len({case.n_folds for case in cases}) > 1:
         raise ValueError("The subjects of one choice must have equally many folds.")
     n_folds = cases[0].n_folds
@@ -250,7 +264,7 @@ def _decide(
     )  # (n_cases, n_folds, n_candidates, n_units)
     validation = finite_mean(values)
     sign = -1.0 if score.lower_is_better else 1.0
-    nothing = np.full((len(labels), len(names[0])), np.nan)
+    nothing = np.full((len(cases[0].labels), len(names[0])), np.nan)
     if per == "vertex":
         (case,) = cases
         of_vertex = {hemi: argbest(sign * validation_maps(case, hemi, score)) for hemi in case.tests[0].plan.hemis}

@@ -36,13 +36,14 @@ N_DRAWS = 2_000  # for the standard error of hemispheres together
 def table_rows(selection: Selection, decision: Decision, number: int) -> list[dict[str, Any]]:
     """Rows of the table of one case."""
     score, statistic = score_of(selection.by)
-    case, units, labels = decision.cases[number], decision.units[number], selection.labels
+    case, units, labels = decision.cases[number], decision.units[number], decision.labels
     sign = -1.0 if score.lower_is_better else 1.0
     tests = np.stack([values_of(fit, units, score, statistic) for fit in case.tests], axis=1)  # (n_folds, n_candidates, n_units)
     if selection.per == "vertex":
         return _vertex_rows(decision, number, labels, score)
     best, one_se = decision.chosen["best"], decision.chosen["one_se"]
-    ends = _test_intervals(case, units, best, score) if statistic == "mean" else np.full((2, len(units)), np.nan)
+    values = np.array([np.mean([tests[fold, c, u] for fold, c in enumerate(best[:, u])]) for u in range(len(units))])
+    ends = _test_intervals(case, units, best, score, values) if statistic == "mean" else np.full((2, len(units)), np.nan)
     overall = argbest(sign * decision.validation.mean(0, keepdims=True))[0]
     simple = within_one_se(sign * decision.validation.mean(0, keepdims=True), decision.se)[0]
     rows = []
@@ -58,7 +59,10 @@ def table_rows(selection: Selection, decision: Decision, number: int) -> list[di
         row |= {"test": of(best), "test_low": ends[0, u], "test_high": ends[1, u]}
         row |= {"best_on_test": labels[on_test], "test_best": at[on_test], "optimism": sign * (at[on_test] - of(best))}
         row |= {"probability": decision.probability[winner, u]}
-        row |= {"one_se": labels[simple[u]], "one_se_validation": decision.validation[:, simple[u], u].mean(), "one_se_test": of(one_se)}
+        known = np.isfinite(decision.se[winner, u])  # not of a median
+        row |= {"one_se": labels[simple[u]] if known else ""}
+        row |= {"one_se_validation": decision.validation[:, simple[u], u].mean() if known else np.nan}
+        row |= {"one_se_test": of(one_se) if known else np.nan}
         rows.append(row | {"agreement": float((best[:, u] == winner).mean()), "key": case.tests[winner].key})
     return rows
 
@@ -77,8 +81,8 @@ def chosen_fit(case: Case, of_vertex: Mapping[str, np.ndarray]) -> Result:
     return composed([case.tests[c] for c in used], weights)
 
 
-def _test_intervals(case: Case, units: Sequence[Unit], best: np.ndarray, score: Score) -> np.ndarray:
-    """(2, n_units) ends of the 95 % interval of each unit's test score; units with the same choices are resampled together."""
+def _test_intervals(case: Case, units: Sequence[Unit], best: np.ndarray, score: Score, values: np.ndarray) -> np.ndarray:
+    """(2, n_units) ends of the 95 % interval of each unit's test score ``values``; units with the same choices are resampled together."""
     ends = np.full((2, len(units)), np.nan)
     alike: dict[tuple[int, ...], list[int]] = {}
     for u in (u for u, unit in enumerate(units) if unit.n_vertices):
@@ -88,12 +92,12 @@ def _test_intervals(case: Case, units: Sequence[Unit], best: np.ndarray, score: 
         of_vertex = {
             hemi: np.repeat(np.array(chosen)[:, None], subject.responses[hemi].shape[1], axis=1) for hemi in case.tests[0].plan.hemis
         }
-        ends[:, numbers] = _intervals(chosen_fit(case, of_vertex), [units[u] for u in numbers], score)
+        ends[:, numbers] = _intervals(chosen_fit(case, of_vertex), [units[u] for u in numbers], score, values[numbers])
     return ends
 
 
-def _intervals(fit: Result, units: Sequence[Unit], score: Score) -> np.ndarray:
-    """(2, n_units) ends of the 95 % interval of a fit's scores."""
+def _intervals(fit: Result, units: Sequence[Unit], score: Score, values: np.ndarray | None = None) -> np.ndarray:
+    """(2, n_units) ends of the 95 % interval of a fit's scores; ``values`` are the scores of units, needed for those of both hemispheres."""
     ends = np.full((2, len(units)), np.nan)
     for hemi in fit.plan.hemis:
         some = [u for u, unit in enumerate(units) if unit.hemi == hemi]
@@ -106,7 +110,7 @@ def _intervals(fit: Result, units: Sequence[Unit], score: Score) -> np.ndarray:
         united = [units[u] for u in spanning]
         se = score_draws(fit, united, score, ErrorBar(n_draws=N_DRAWS)).std(0, ddof=1)
         df = max(1, fit.n_test_stimuli - 2 * len(fit.plan.folds))
-        ends[:, spanning] = interval(values_of(fit, united, score, "mean").mean(0), se, df, scale=SCALES.get(score.key, ""))
+        ends[:, spanning] = interval(values[spanning], se, df, scale=SCALES.get(score.key, ""))
     return ends
 
 

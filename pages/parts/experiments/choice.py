@@ -179,8 +179,8 @@ def _winners_brain(selection: Selection, case: int, source: str) -> None:
             rois=placement.rois(subject.rois),
             source=source,
             title=f"Winner per {subject.unit}",
-            quantity=f"number of the candidate, 1 to {len(selection.labels)}",
-            colour_range=(0.5, len(selection.labels) + 0.5),
+            quantity=f"number of the candidate, 1 to {len(decision.labels)}",
+            colour_range=(0.5, len(decision.labels) + 0.5),
             colour_map="viridis",
             kinds=True,
             surface=surface,
@@ -190,4 +190,4 @@ def _winners_brain(selection: Selection, case: int, source: str) -> None:
         key="winners",
     )
     folds = " of the first fold" if decision.cases[number].n_folds > 1 else ""
-    st.caption(f"Choices{folds}: {' · '.join(f'{place} {plain(label)}' for place, label in enumerate(selection.labels, 1))}")
+    st.caption(f"Choices{folds}: {' · '.join(f'{place} {plain(label)}' for place, label in enumerate(decision.labels, 1))}")

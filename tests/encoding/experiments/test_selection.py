@@ -180,8 +180,9 @@ def test_what_cannot_be_chosen_is_refused_by_name(ran, planted):
         select(ran.cells, Store(planted.root / "empty"))
     with pytest.raises(ValueError, match="nothing to choose"):
         select([cell for cell in ran.cells if cell.cell.spec.backbone == "netone" and cell.cell.spec.layers == ("late",)], planted)
-    with pytest.raises(ValueError, match="has the candidates"):
-        select([cell for cell in ran.cells if cell.cell.spec.subject == "subj01" or cell.cell.spec.layers == ("late",)], planted)
+    apart = [cell for cell in ran.cells if cell.cell.spec.subject == "subj01" or cell.cell.spec.layers == ("late",)]
+    with pytest.raises(ValueError, match="must have the same candidates"):
+        select(apart, planted, across_subjects=True)
     with pytest.raises(ValueError, match="no test stimuli"):
         with_validation(grid(split="all"))
     with pytest.raises(ValueError, match="validation split"):
