@@ -97,7 +97,7 @@ def _test_intervals(case: Case, units: Sequence[Unit], best: np.ndarray, score: 
 
 
 def _intervals(fit: Result, units: Sequence[Unit], score: Score, values: np.ndarray | None = None) -> np.ndarray:
-    """(2, n_units) ends of the 95 % interval of a fit's scores; ``values`` are the scores of units, needed for those of both hemispheres."""
+    """(2, n_units) ends of the 95 % interval of a fit's scores; ``values`` are needed for units of both hemispheres."""
     ends = np.full((2, len(units)), np.nan)
     for hemi in fit.plan.hemis:
         some = [u for u, unit in enumerate(units) if unit.hemi == hemi]

@@ -35,7 +35,7 @@ class Published:
     score: str
     value: float
     of: str = ""
-    where: Mapping[str, str] = field(default_factory=dict, hash=False)
+    where: Mapping[str, Any] = field(default_factory=dict, hash=False)
     roi: str = "all"
     hemi: str = ""
 

@@ -6,7 +6,8 @@ import tomllib
 import numpy as np
 import pytest
 
-from encoding import DATASETS, FitSpec, Store
+from encoding import BACKBONES, DATASETS, FitSpec, Store
+from encoding.backbones._input import prepared
 from encoding.evaluation.scores import SCORES
 from encoding.experiments.recipes.recipe import FOLDER, from_text, load, recipes
 from encoding.experiments.recipes.running import TRACKS, run_recipe, simulated_data
@@ -15,7 +16,7 @@ from encoding.prediction.submissions import submit
 from encoding.runtime.registry import UnknownName
 
 NUMBERS = {
-    "mlp-resnet50-vgg16": """0.6769 0.0799 0.5354 0.2162 0.6789 0.069 0.5373 0.2175 0.7086 -0.0014 0.5619 0.2352 0.7201 -0.0412 
+    "mlp-resnet50-vgg16": """0.6769 0.0799 0.5354 0.2162 0.6789 0.069 0.5373 0.2175 0.7086 -0.0014 0.5619 0.2352 0.7201 -0.0412
         0.5719 0.2424 2048 25088 batch_size=150 n_epochs=50 patience=3 decimals=2 1e-05:0.1:log
         optimiser activation_1 batch_norm_2 weight_decay""",
     "clip-linear-deep-positional": """features.2 embedding neck subj08 0.2726 0.3257 0.2747 0.3274 0.2157 0.2835 0.2528 0.318 0.2545 0.3125
@@ -52,8 +53,10 @@ def test_there_are_five_recipes_and_28_published_scores_of_the_clips():
     assert recipes() == tuple(sorted(NUMBERS))
     clips = load("clips-best-layer").published
     assert [sum(each.score == track for each in clips) for track in TRACKS] == [19, 9]
-    vary = load("clips-best-layer").parts[0].vary
-    assert len(vary["backbone"]) == 13 and len(vary["readout"]) == 6 and len(vary["subject"]) == 10
+    mini, _, nasnet, *_ = load("clips-best-layer").parts
+    vary = mini.vary
+    assert len(vary["backbone"]) == 12 and nasnet.base["backbone"] == "keras/nasnet_mobile"
+    assert len(vary["readout"]) == 6 and len(vary["subject"]) == 10
 
 
 @pytest.mark.parametrize("name", recipes())
@@ -66,12 +69,14 @@ def test_every_name_of_a_full_recipe_exists(name, monkeypatch):
         experiment = part.experiment()
         assert experiment.cells()
         assert {spec.dataset for spec in experiment.specs()} == {recipe.dataset}
+        for network, way in {(spec.backbone, spec.input) for spec in experiment.specs() if spec.input}:
+            assert prepared(BACKBONES[network], way).preparation(network)
         if part.choose:
             assert len(with_validation(experiment, part.choose.get("validation", "holdout:0.8:0")).cells()) == 2 * len(experiment.cells())
     known = {score.mean_column for score in SCORES.values()} | {score.median_column for score in SCORES.values() if score.has_median}
     for number in recipe.published:
         assert number.score in known | set(SCORES) | {"r_max", *TRACKS}
-        assert set(number.where) <= {"subject", "backbone", "layers", "readout"}
+        assert set(number.where) <= {"subject", "backbone", "layers", "readout", "n_components"}
 
 
 @pytest.fixture(scope="module")
