@@ -111,9 +111,9 @@ def alexnet() -> OrderedDict[str, nn.Module]:
 
 
 BEHIND = {"resnet50": resnet50, "alexnet": alexnet}
-ALEXNET_LAYERS = ("features.1", "features.4", "features.6", "features.8", "features.9", "classifier.2", "classifier.5")
+ALEXNET_LAYERS = ("features.1", "features.4", "features.6", "features.8", "features.9", "classifier.2", "classifier.5", "classifier.6")
 NETWORKS = {
-    PREFIX + "resnet50": VOneNet("resnet50", (*FRONT, *RESNET_BLOCKS, "avgpool")),
+    PREFIX + "resnet50": VOneNet("resnet50", (*FRONT, *RESNET_BLOCKS, "avgpool", "fc")),
     PREFIX + "alexnet": VOneNet("alexnet", (*FRONT, *ALEXNET_LAYERS)),
 }
 

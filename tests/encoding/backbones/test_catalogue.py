@@ -194,3 +194,19 @@ def test_the_page_lists_the_weights_and_fetches_nothing(no_network, monkeypatch,
     assert not page.exception
     shown = page.dataframe[0].value
     assert "torchvision/alexnet" in set(shown["backbone"]) and not shown["here"].any()
+
+
+@pytest.mark.parametrize(
+    ("network", "found_best"),
+    [
+        ("torchvision/alexnet", {"classifier.6"}),
+        ("torchvision/resnet18", {"maxpool", "fc"}),
+        ("torchvision/resnet50", {"avgpool", "fc"}),
+        ("torchvision/inception_v3", {"Mixed_5b", "Mixed_6b", "Mixed_7c"}),
+        ("vonenet/resnet50", {"layer4.2", "fc"}),
+        ("vonenet/alexnet", {"classifier.6"}),
+    ],
+)
+def test_curated_layers_hold_those_that_published_models_found_best_and_stay_short(network, found_best):
+    layers = BACKBONES[network].layers(network)
+    assert found_best <= set(layers) and len(set(layers)) == len(layers) <= 24

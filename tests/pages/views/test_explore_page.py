@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from encoding import BACKBONES, DATASETS, FitSpec
+from encoding import BACKBONES, DATASETS, FitSpec, fit
 from encoding.jobs.tasks import study
 from pages.parts.shared.links import explore_query
 from tests.conftest import TINY as TINY_QUARTER
@@ -38,6 +38,23 @@ def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
     assert not page.exception and not page.info[1:]
     assert page.button(key="fit").disabled
     assert len(page.get("plotly_chart")) == 4
+
+
+def test_the_learning_curve_marks_the_epoch_that_was_kept_where_losses_are_rounded(page, store):
+    """At one decimal the first of equal epochs is kept, which is not the one of the lowest loss."""
+    options = {"decimals": 1, "n_epochs": 8, "patience": 8, "learning_rate": 0.01}
+    result = study(replace(TINY, readout="linear_sgd", options=options), store)
+    result = fit(replace(TINY, readout="linear_sgd", options=options), store) if result is None else result
+    page.query_params |= {"readout": "linear_sgd"} | {f"linear_sgd_{name}": str(value) for name, value in options.items()}
+    page.run()
+    assert not page.exception and not page.error
+    (kept,) = result.kept_epochs(result.plan.target_groups[0])
+    assert kept != np.argmin(result.history()["lh"]["validation_loss"]) + 1
+    charts = [chart.proto.spec for chart in page.get("plotly_chart")]
+    assert sum(f"weights of epoch {kept} kept" in spec for spec in charts) == 1
+    assert any("compared at 1 decimals" in caption.value for caption in page.caption)
+    tables = [table.value for table in page.dataframe if "validation_mse" in table.value]
+    assert len(tables) == 1 and np.isfinite(tables[0]["validation_mse"]).all()
 
 
 def test_data_without_places_have_no_brain_and_say_so(page, store):
