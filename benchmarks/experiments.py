@@ -130,11 +130,12 @@ def two_workers(root: Path, n_images: int, experiment: Experiment) -> dict[str, 
                 tables[n_workers] = table_of(result)
             finally:
                 jobs.close()
-        n_passes = len({(cell.spec.subject, cell.spec.backbone) for cell in experiment.cells()})
+        specs = experiment.specs()
+        n_passes = len({(spec.subject, spec.backbone) for spec in specs})
     same = tables[1].equals(tables[2])
     return {
-        "what": f"experiment, two worker processes of one thread, {n_passes} passes of {n_images:,} images ({kind}), "
-        f"{len(experiment.cells())} fits with intervals",
+        "what": f"experiment, two worker processes of one thread, {n_passes} x {n_images:,} images through a network ({kind}), "
+        f"{len(specs)} fits with intervals",
         "ours": f"{seconds[2]:.1f} s",
         "against": f"one worker process: {seconds[1]:.1f} s",
         "ratio": f"{seconds[1] / seconds[2]:.2f} x faster; {'same table bit for bit' if same else 'tables differ'}",
