@@ -69,7 +69,11 @@ def packed(result: ScoreTables, *, by: str = "", models: bool = True) -> bytes:
     """Return the content of the file that :func:`export` writes."""
     if not is_sender(by):
         raise ValueError(BAD_SENDER)
-    arrays = arrays_of(result, intervals=intervals_of(result), curve=result.derived(curve_key(result.key, result.plan.subject.groups)))
+    arrays = arrays_of(
+        result,
+        intervals=intervals_of(result) if result.plan.has_test else None,
+        curve=result.derived(curve_key(result.key, result.plan.subject.groups)),
+    )
     if models:
         arrays |= {f"model.{name}": array for name, array in model_arrays(result).items()}
     command = _without_path(result.plan.spec).to_command(full=True)

@@ -11,6 +11,7 @@ import numpy as np
 from encoding.analysis.bootstrap import INTERVALS_VERSION
 from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.evaluation.scores import SCORES, STORED_SCORES
+from encoding.evaluation.splits import ALL
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
 from encoding.runs.exchange_models import check_models
@@ -69,6 +70,7 @@ def validated_spec(manifest: Manifest, arrays: Arrays) -> tuple[FitSpec, dict[st
     except (TypeError, AttributeError, KeyError, ValueError) as error:
         raise BadExchange(f"This file cannot be opened: its spec says what cannot be ({error}).") from error
     about = part_of(arrays, "about")
+    _require((spec.split == ALL) == (len(about["test_rows"]) == 0), "test rows that do not go with its split")
     _check_models(spec, arrays)
     _require(set(spec.roi_names) <= set(_texts(about, "rois")), "ROIs that it does not have")
     _require(spec.hemi in ("both", *_texts(about, "hemis")), "more than one hemisphere")
@@ -94,7 +96,7 @@ def check_arrays(arrays: Arrays) -> None:
     _require(len(_texts(about, "fingerprints")) == len(hemis), "not one fingerprint for each hemisphere")
     n_folds = _check_rows(about)
     n_vertices = {hemi: _array(fit, f"{hemi}_r", "f", 2).shape[1] for hemi in hemis}
-    _check_scores(fit, n_vertices, n_folds)
+    _check_scores(fit, n_vertices, n_folds, tested=len(about["test_rows"]) > 0)
     pooled = part_of(arrays, "pooled")
     _require(not pooled or set(pooled) == {f"{hemi}_r" for hemi in hemis}, "pooled r of some hemispheres alone")
     for hemi, n in n_vertices.items():
@@ -111,7 +113,7 @@ def check_arrays(arrays: Arrays) -> None:
     _check_curve(part_of(arrays, "curve"), n_vertices)
 
 
-def _check_scores(fit: Arrays, n_vertices: Mapping[str, int], n_folds: int) -> None:
+def _check_scores(fit: Arrays, n_vertices: Mapping[str, int], n_folds: int, *, tested: bool) -> None:
     """Scores and details: of the same names in every hemisphere, one row a fold, and within the range of the score."""
     names = {hemi: {name.removeprefix(f"{hemi}_") for name in fit if name.startswith(f"{hemi}_")} for hemi in n_vertices}
     _require(sum(map(len, names.values())) == len(fit), "scores of no hemisphere")
@@ -125,7 +127,8 @@ def _check_scores(fit: Arrays, n_vertices: Mapping[str, int], n_folds: int) -> N
                 low, high = RANGES[name]
                 sound = np.isnan(values) | (np.isfinite(values) & (values >= low) & (values <= high))
                 _require(bool(sound.all()), f"no possible values of {name} ({hemi})")
-    _require(any(np.isfinite(fit[f"{hemi}_r"]).any() for hemi in n_vertices), "no vertex with a correlation")
+    scored = any(np.isfinite(fit[f"{hemi}_r"]).any() for hemi in n_vertices)
+    _require(scored == tested, "no vertex with a correlation" if tested else "correlations without test rows")
 
 
 def _check_models(spec: FitSpec, arrays: Arrays) -> None:
@@ -151,6 +154,9 @@ def _check_rows(about: Arrays) -> int:
     n_folds = []
     for name in ("train", "test"):
         rows, sizes = _array(about, f"{name}_rows", "iu", 1), _array(about, f"{name}_sizes", "iu", 1)
+        if name == "test" and sizes.tolist() == [0] and not len(rows):  # of the split all, which validated_spec compares
+            n_folds.append(1)
+            continue
         _require(len(sizes) > 0 and int(sizes.min()) > 0 and int(sizes.max()) <= MAX_STIMULI, f"no {name} rows")
         _require(int(sizes.sum()) == len(rows) and int(rows.min()) >= 0 and int(rows.max()) < int(n_stimuli), f"no such {name} rows")
         n_folds.append(len(sizes))

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from encoding import fit
+from encoding import Store, fit
 from encoding.analysis.bootstrap import interval_text, roi_intervals
 from encoding.cli.fitting import describe
 from encoding.experiments import Experiment, run_experiment
 from encoding.fits.open import open_fit
 from encoding.prediction.predict import predict
 from encoding.readouts import READOUTS
+from encoding.runs.exchange import export, import_
 from encoding.runs.notebook import notebook
 from encoding.runs.report import report
 from encoding.runs.table import all_runs, short_name
@@ -46,6 +47,16 @@ def test_it_has_no_score_and_every_table_and_text_says_so(tiny, store):
     assert "r nan" in short_name(row)
     assert open_fit(result.key, store).key == result.key
     assert result.summary()["rois"][0]["r_mean"] is None
+
+
+def test_an_exported_one_opens_elsewhere_and_predicts_the_same(tiny, store, tmp_path):
+    result = fit(replace(ALL, n_components=5), store)
+    roi_intervals(result)
+    opened = import_(export(result, tmp_path / "fit.zip"), Store(tmp_path / "other"))
+    assert opened.n_test == 0 and np.isnan(opened.score("lh")).all()
+    assert opened.rois()["r_mean"].isna().all()
+    new = tiny.subject.stimuli
+    assert predict(opened, new)["lh"] == pytest.approx(predict(result, new)["lh"], abs=1e-5)
 
 
 def test_reports_and_notebooks_of_it_are_made(tiny, store):
