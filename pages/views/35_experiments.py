@@ -10,12 +10,15 @@ from pages.parts.experiments.choice import choice_panel
 from pages.parts.experiments.grid_controls import experiment_controls
 from pages.parts.experiments.panels import fits_panel, grid_panel, heading, score_controls, take_away
 from pages.parts.experiments.progress import finished_fits, plan_or_explain, run_panel, table_of
+from pages.parts.experiments.recipe_choice import is_recipe, recipe_panel
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
 st.header("Experiments", anchor=False)
 experiment = experiment_controls()
+if is_recipe(linked := st.query_params.get("experiment", "")):
+    recipe_panel(linked)
 if experiment is None:
     st.stop()
 try:

@@ -15,6 +15,7 @@ from encoding.experiments import Experiment
 from encoding.experiments.experiment import ALL_LAYERS, CURATED, NO_BUDGET
 from encoding.experiments.records import Record, records
 from encoding.experiments.selection import with_validation
+from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
 from pages.parts.shared.access import check_weights
 from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, choose, choose_linked, feature_budget_control
 from pages.parts.shared.server_state import store
@@ -29,25 +30,25 @@ def experiment_controls() -> Experiment | None:
     """Choose an experiment in the sidebar and URL; None, with an error, where it cannot be read."""
     try:
         with st.sidebar:
-            record = _recorded()
-            return _grid() if record is None else Experiment.from_toml(record.toml)
+            chosen = _chosen()
+            if isinstance(chosen, Record):
+                return Experiment.from_toml(chosen.toml)
+            return recipe_experiment(chosen) if chosen else _grid()
     except (LookupError, ValueError, argparse.ArgumentTypeError) as wrong:
         st.error(plain(wrong))
         return None
 
 
-def _recorded() -> Record | None:
-    """Choose an experiment that was run on this Store; None for a new grid."""
+def _chosen() -> Record | str:
+    """Choose an experiment that was run on this Store or a recipe, by the link's value; empty for a new grid."""
     try:
         known = {record.key: record for record in records(store())}
     except OSError as wrong:
         st.error(plain(wrong))
         known = {}
-    linked = st.query_params.get("experiment", NEW)
-    if not known and not linked:
-        return None
     names = {NEW: "New grid"} | {key: f"{each.title or each.labels[0]} · {len(each.labels)} fits" for key, each in known.items()}
-    return known.get(choose_linked(st.sidebar, "Experiment", "experiment", names, NEW))
+    key = choose_linked(st.sidebar, "Experiment", "experiment", names | recipe_names(), NEW)
+    return known.get(key, key)
 
 
 def _grid() -> Experiment:

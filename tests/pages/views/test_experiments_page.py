@@ -10,6 +10,7 @@ import pytest
 
 from encoding import FitSpec
 from encoding.experiments import Experiment, run_experiment
+from encoding.experiments.recipes.recipe import load, recipes
 from encoding.experiments.selection import select, with_validation
 from encoding.jobs.tasks import compose_fits
 from encoding.storage.keys import stage_of
@@ -157,3 +158,17 @@ def test_a_read_only_server_starts_none(page, monkeypatch):
     page.run()
     assert not page.exception and "only shows" in page.info[0].value
     assert "run_experiment" not in [button.key for button in page.button]
+
+
+def test_every_part_of_every_recipe_is_in_the_menu_with_its_published_numbers(page):
+    from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
+
+    names = recipe_names()
+    assert len(names) == sum(len(load(name).parts) for name in recipes())
+    assert all(recipe_experiment(each).base.dataset == load(each.split(":")[1]).dataset for each in names)
+    page.query_params["experiment"] = "recipe:six-regressors:regressors"
+    page.run()
+    assert not page.exception and "Which layer of four networks" in " ".join(each.value for each in page.markdown)
+    numbers = next(table.value for table in page.dataframe if "published" in table.value)
+    assert 0.2417 in numbers["published"].tolist()
+    assert "img2brain" in page.error[0].value  # its data are not on this machine
