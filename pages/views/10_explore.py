@@ -12,7 +12,7 @@ from pages.parts.explore.selection import focus_controls
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.fit_controls import fit_controls
-from pages.parts.shared.job_progress import complete, fit_or_find
+from pages.parts.shared.job_progress import complete, fit_or_find, say_no_test_score
 from pages.parts.shared.server_state import roi_table, settle
 from pages.parts.shared.text import plain
 
@@ -34,6 +34,10 @@ if result is None:
     st.stop()
 if result.plan.subject.simulated and not dataset.simulated:
     st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
+
+if not result.plan.has_test:
+    say_no_test_score(result)
+    st.stop()
 
 table = roi_table(result)
 focus = focus_controls(result, table)

@@ -7,6 +7,7 @@ from pages.parts.layers.hierarchy import hierarchy_panel, take_away
 from pages.parts.layers.panels import brain_panel, heatmap_panel, score_controls
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
 from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.job_progress import say_no_test_score
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
@@ -22,9 +23,13 @@ st.markdown(f"{SIMULATED} {question}" if DATASETS[spec.dataset].simulated else q
 sweep_result = run_or_find(sweep)
 if sweep_result is None or not sweep_result.cells:
     st.stop()
-if not DATASETS[spec.dataset].simulated and next(iter(sweep_result.results.values())).plan.subject.simulated:
+first = next(iter(sweep_result.results.values()))
+if not DATASETS[spec.dataset].simulated and first.plan.subject.simulated:
     st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
 
+if not first.plan.has_test:
+    say_no_test_score(first)
+    st.stop()
 score, hemi = score_controls(sweep_result)
 heatmap_panel(sweep_result, score, hemi)
 brain_panel(sweep_result, score)

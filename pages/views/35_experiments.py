@@ -5,7 +5,7 @@ import streamlit as st
 from encoding import DATASETS
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments.experiment import VARIABLE
-from encoding.experiments.views import readable, varied_settings
+from encoding.experiments.views import readable, scores_of, varied_settings
 from pages.parts.experiments.choice import choice_panel
 from pages.parts.experiments.grid_controls import experiment_controls
 from pages.parts.experiments.panels import fits_panel, grid_panel, heading, score_controls, take_away
@@ -42,7 +42,7 @@ table = readable(whole[~whole["split"].str.contains(WITHIN)])
 settings = varied_settings(table, [name for name in VARIABLE if name in table and name != "hemi"])
 simulated = "Simulated · " if subject.simulated else ""
 source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {len(cells):,} fits"
-if not table.empty:
+if scores_of(table):
     score, hemi = score_controls(table, subject.unit)
     grid_panel(table, settings, score, hemi, subject.unit, source)
     st.subheader("Which one wins?", anchor=False)
@@ -55,6 +55,8 @@ if not table.empty:
         choice_panel(experiment, planned, settings, score, source)
     st.subheader("Every fit", anchor=False)
     fits_panel(table, settings, score, hemi, {each.fit_key: each.plan.spec for each in finished}, source)
+elif not table.empty:
+    st.info("The finished fits train on every image, for submissions: they have no test score.")
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:
         take_away(experiment, whole)

@@ -128,9 +128,11 @@ def describe_runs(results: Mapping[str, Result]) -> None:
 def ask_for_intervals(results: Mapping[str, Result]) -> None:
     """Offer to compute bootstrap intervals that are missing."""
     for letter, result in results.items():
-        if intervals_of(result) is not None:
+        if not result.plan.has_test:
+            st.info(f"{letter} trains on every image, for submissions: it has no test score.")
+        elif intervals_of(result) is not None:
             continue
-        if stage_of(result.key) == "imported":
+        elif stage_of(result.key) == "imported":
             st.info(f"{letter} was sent without bootstrap intervals, so nothing can be tested against it.")
         elif may_change():
             spec = result.plan.spec

@@ -14,6 +14,7 @@ from encoding.jobs.tasks import study
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import START
+from pages.parts.shared.links import view
 from pages.parts.shared.server_state import find_result, job_key, jobs, needs, settle, stored_curve, stored_intervals, weights_are_here
 from pages.parts.shared.text import plain
 
@@ -79,6 +80,12 @@ def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
         st.info("Cancelled. Stages that were finished are kept; **Fit** goes on from there.")
     else:
         st.warning(ended_without("the fit", again="Press **Fit** to compute it again."))
+
+
+def say_no_test_score(result: Result) -> None:
+    """Explain a fit of the split ``all``, and lead to where it is of use."""
+    st.info("This fit trains on every image, for submissions, so there is no test score and nothing to show of it here.")
+    st.page_link(view("predict"), label="Its predictions of new images", query_params={"fit": result.key})
 
 
 def ended_without(what: str, *, again: str) -> str:
