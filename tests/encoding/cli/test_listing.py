@@ -11,7 +11,7 @@ def test_every_member_of_each_registry_is_listed(tiny, ask):
     assert {one["name"] for one in ask("list", "datasets")["datasets"]} == set(DATASETS)
     assert {one["name"] for one in ask("list", "backbones")["backbones"]} == set(BACKBONES)
     ridge = next(one for one in ask("list", "readouts")["readouts"] if one["name"] == "ridge")
-    assert {option["name"] for option in ridge["options"]} == {"alpha", "alphas", "n_folds"}
+    assert {option["name"] for option in ridge["options"]} == {"alpha", "alphas", "n_folds", "alpha_per_target"}
 
 
 @pytest.mark.parametrize("kind", ["datasets", "backbones", "readouts"])

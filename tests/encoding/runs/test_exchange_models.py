@@ -21,7 +21,7 @@ from tests.conftest import TINY, TinyBackbone, TinyStimuli
 from tests.encoding.runs.conftest import drop, put, rewritten
 
 SENT = [name for name in READOUTS if not READOUTS[name].export_refusal]
-KEPT = ["knn", "rse", "tree", "mlp"]  # lstm takes clips, positional places, finetune a real network
+KEPT = ["knn", "rse", "tree", "forest", "mlp"]  # lstm takes clips, positional places, finetune a real network
 
 
 @pytest.fixture
