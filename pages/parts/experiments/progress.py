@@ -26,7 +26,16 @@ from encoding.runtime.durations import duration
 from encoding.storage.keys import digest
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS
-from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, experiments, opened, settle, store, subject_key, weights_are_here
+from pages.parts.shared.server_state import (
+    SECONDS_BETWEEN_LOOKS,
+    display_key,
+    experiments,
+    opened,
+    settle,
+    store,
+    subject_key,
+    weights_are_here,
+)
 from pages.parts.shared.text import plain
 
 MOST_PROBES = 40  # layers that are measured for an estimate
@@ -61,9 +70,12 @@ def finished_fits(planned: Sequence[PlannedCell]) -> list[PlannedCell]:
 
 
 def table_of(finished: Sequence[PlannedCell]) -> pd.DataFrame:
-    """The experiment's long table; the rows of a fit are read again when its intervals are finished."""
-    has_intervals = [store().is_sound(intervals_key(Result(each.plan, store()))) for each in finished]
-    parts = [_rows(each.fit_key, has, each.cell.label, each) for each, has in zip(finished, has_intervals, strict=True)]
+    """The experiment's long table; the rows of a fit are read again when its intervals are finished, or its ROIs or ceilings changed."""
+    results = [Result(each.plan, store()) for each in finished]
+    parts = [
+        _rows(display_key(result), store().is_sound(intervals_key(result)), each.cell.label, each)
+        for each, result in zip(finished, results, strict=True)
+    ]
     return pd.concat(parts, ignore_index=True)
 
 

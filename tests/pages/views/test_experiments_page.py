@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import parse_qs
 
+import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 
-from encoding import FitSpec
+from encoding import FitSpec, fit
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.recipes.recipe import load, recipes
 from encoding.experiments.selection import select, with_validation
@@ -69,6 +71,18 @@ def test_an_experiment_of_the_shell_opens_by_its_key(page, store):
     page.run()
     assert not page.exception and len(fits(page)) == 4
     assert page.query_params["experiment"] == GRID.key
+
+
+def test_changed_masks_of_rois_are_noticed_before_there_are_intervals(page, store, tiny):
+    for spec in GRID.specs():
+        fit(spec, store, device="cpu")
+    page.query_params.update({"readouts": ["ridge", "ridge alpha=10"], "fits_roi": "driven"})
+    page.run()
+    before = fits(page)["n_vertices"].tolist()
+    tiny.change(rois={hemi: rois | {"driven": np.arange(3)} for hemi, rois in tiny.subject.rois.items()})
+    st.cache_resource.clear()  # as when the dashboard looks at the files again; tables are kept
+    page.run()
+    assert not page.exception and before == [10] * 4 and fits(page)["n_vertices"].tolist() == [6] * 4
 
 
 def test_any_setting_stands_on_any_axis(page, store):
