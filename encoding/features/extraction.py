@@ -9,7 +9,6 @@ all are joined, so several workers can take them, and an extraction that was kil
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 
 from encoding.backbones import Backbone
@@ -357,7 +357,7 @@ def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> It
         return torch.stack([backbone.prepare(frame) for frame in stimuli.frames(i)[wanted]])
 
     ahead = max(2, AHEAD // stimuli.n_frames)
-    n_cores = os.cpu_count() or 1
+    n_cores = joblib.cpu_count()
     n_threads = max(1, n_cores // 2) if device == "cpu" else n_cores  # there the network needs the cores itself
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="images")
     waiting: deque[Future[torch.Tensor]] = deque()

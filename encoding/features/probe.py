@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 from PIL import Image
 
@@ -90,7 +90,7 @@ def _measure(source: Source, network: str, weights: str, layers: Sequence[str], 
     image = Image.new("RGB", (425, 425), (128, 128, 128))
     started = time.perf_counter()
     batch = torch.stack([backbone.prepare(image) for _ in range(PROBED)]).to(device)
-    preparing = (time.perf_counter() - started) / PROBED / (os.cpu_count() or 1)
+    preparing = (time.perf_counter() - started) / PROBED / joblib.cpu_count()
     activations = backbone.activations(batch, layers, pool)  # the first pass is slower than others
     started = time.perf_counter()
     sum(float(features[0, 0]) for features in backbone.activations(batch, layers, pool).values())  # waits for a GPU, too

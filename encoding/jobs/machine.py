@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
+
 from encoding.runtime.device import available_memory, choose_device
 
 ASK_SECONDS = 10.0
@@ -48,10 +50,9 @@ class Machine:
 
 def machine(root: Path) -> Machine:
     """Describe this machine; ``root`` is the folder of the Store. Imports torch, which takes seconds the first time."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     root.mkdir(parents=True, exist_ok=True)
     return Machine(
-        n_cores=n_cores,
+        n_cores=joblib.cpu_count(),
         memory=available_memory(),
         disk=float(shutil.disk_usage(root).free),
         device=choose_device("auto"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from contextlib import ExitStack
 from math import prod
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 
 from encoding.readouts._examples import Inputs
@@ -45,7 +45,7 @@ class PreparedStimuli:
         def prepared(row: int) -> torch.Tensor:
             return torch.stack([self._backbone.prepare(frame) for frame in self._stimuli.frames(row)[self._wanted]])
 
-        with ThreadPoolExecutor(os.cpu_count() or 1, "images") as pool:
+        with ThreadPoolExecutor(joblib.cpu_count(), "images") as pool:
             return torch.stack(list(pool.map(prepared, rows.tolist())))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -42,7 +42,7 @@ def signals(cortex: Mapping[str, Hemisphere], scenes: Scenes, report: Report = s
             _pool(maps_of_things[rows], fields[hemi, COARSE], half.categories, half.exponent, out=known[hemi][rows])
 
     starts = range(0, n, BLOCK)
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:  # a block a core: small products shared by cores only wait
+    with threadpool_limits(1), ThreadPoolExecutor(joblib.cpu_count()) as pool:  # a block a core: small products shared by cores only wait
         for start, _ in zip(starts, pool.map(show, starts), strict=True):
             report(start / n, f"Showing scene {start + 1:,} of {n:,} to the simulated cortex")
     signals = {}
