@@ -25,7 +25,7 @@ NETWORK = "torchvision/resnet50"
 BLOCKS = [f"layer{stage}.{block}" for stage, n in enumerate((3, 4, 6, 3), 1) for block in range(n)]
 N_COMPONENTS = 100
 N_NSD = 9_841  # images of one NSD subject
-KEPT = ("none", "mean")
+POOLS = ("none", "mean")
 
 
 def measure(*, quick: bool = False) -> list[dict[str, object]]:
@@ -40,21 +40,20 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
         rows = np.random.default_rng(5).permutation(n_images)
         train, test = np.sort(rows[: n_images * 9 // 10]), np.sort(rows[n_images * 9 // 10 :])
 
-        def forward(stimuli: ImageFiles, layers: list[str]) -> None:
-            for _ in activations(stimuli, backbone, layers, KEPT, device="cpu"):
+        def forward(paths: list[Path], layers: list[str], use=lambda *_: None) -> None:
+            for _ in activations(ImageFiles(paths, fingerprint="rows"), backbone, layers, POOLS, use, device="cpu"):
                 pass
 
-        def stream(rows, layers, report):
-            chosen = ImageFiles([paths[row] for row in rows], fingerprint="rows")
-            yield from activations(chosen, backbone, layers, KEPT, device="cpu")
+        def stream(rows, layers, report, use):
+            forward([paths[row] for row in rows], layers, use)
 
         def reduce() -> None:
             extract(stimuli, lambda: backbone, {}, store, sketches=sketches)
             spaces = [Space(f"components-{layer}", {layer: store.get(key)}, k) for layer, key in sketches.items()]
             reduce_spaces(spaces, train, test, stream, store, n_frames=1, device="cpu", report=silent)
 
-        forward(ImageFiles(paths[:8], fingerprint="first"), BLOCKS[-1:])
-        bare, _, bare_work = worked(lambda: forward(stimuli, BLOCKS[-1:]))
+        forward(paths[:8], BLOCKS[-1:])
+        bare, _, bare_work = worked(lambda: forward(paths, BLOCKS[-1:]))
         with PeakMemory() as memory:
             ours, _, our_work = worked(reduce)
         kept = {stage: sum(store.size(key) for key in store.keys() if key.startswith(stage)) for stage in ("sketch", "components")}  # noqa: SIM118

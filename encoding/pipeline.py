@@ -268,7 +268,7 @@ def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, stor
 
     def make() -> Arrays:
         if plan.is_reduced(layers):
-            return {"scores": project_in_pass(other, layers, own["mean"], own["axes"], silent, device)}
+            return {"scores": project_in_pass(other, layers, own["mean"], own["axes"], store, silent, device)}
         return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"])}
 
     theirs = np.array(store.memo(key, make, other.made_from(device=device))["scores"])

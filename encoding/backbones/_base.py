@@ -64,6 +64,15 @@ class Backbone(ABC):
         UnknownLayer, ValueError where a layer cannot be pooled so.
         """
 
+    def visit(self, batch: torch.Tensor, layers: Sequence[str], pool: str, use: Callable[[str, torch.Tensor], None]) -> None:
+        """Call ``use(layer, features)`` for the activations of each layer; the arguments are those of :meth:`activations`.
+
+        A network that gives a layer's features before it computes the next frees them in between, so that a pass over many large layers
+        holds one of them at a time.
+        """
+        for layer, features in self.activations(batch, layers, pool).items():
+            use(layer, features)
+
     @abstractmethod
     def to(self, device: str) -> Backbone:
         """Move the backbone to ``cpu`` or ``cuda``, and return it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,24 @@ def capture(
     axes: Mapping[str, Axes] | None = None,
     learning: bool = False,
 ) -> dict[str, torch.Tensor]:
-    """Compute the outputs of ``layers``, each (b, n_features) float32, in one forward pass that stops after the last.
+    """Compute the outputs of ``layers``, each (b, n_features) float32, in one forward pass that stops after the last (:func:`visit`)."""
+    outputs: dict[str, torch.Tensor] = {}
+    visit(network, batch, calls, layers, outputs.__setitem__, pool, axes=axes, learning=learning)
+    return {layer: outputs[layer] for layer in layers}
+
+
+def visit(
+    network: nn.Module,
+    batch: torch.Tensor,
+    calls: Mapping[str, int],
+    layers: Sequence[str],
+    use: Callable[[str, torch.Tensor], None],
+    pool: str = "none",
+    *,
+    axes: Mapping[str, Axes] | None = None,
+    learning: bool = False,
+) -> None:
+    """Call ``use(layer, output)`` for each of ``layers`` as soon as it is computed; output (b, n_features) float32.
 
     ``pool`` is applied to each (:func:`encoding.backbones._pooling.pooled`), with ``axes`` of the layers or, without them,
     those that shapes and the network's own statements give. ``learning`` follows gradients, where the caller does.
@@ -40,7 +57,6 @@ def capture(
     """
     import torch
 
-    outputs: dict[str, torch.Tensor] = {}
     waiting = {layer: calls[layer] for layer in layers}
 
     def keep(name: str, output: Any) -> None:
@@ -48,7 +64,7 @@ def capture(
         if waiting[name] == 0:
             output = first_tensor(output)
             known = axes[name] if axes else next(iter(axes_of_shape(output.shape, declared_tokens(network, name))), Axes(""))
-            outputs[name] = pooled(output, pool, known)
+            use(name, pooled(output, pool, known))
         if not any(waiting.values()):
             raise _SeenAll
 
@@ -56,4 +72,3 @@ def capture(
     gradients = nullcontext() if learning else torch.no_grad()
     with gradients, exact, listening(network, list(waiting), keep), suppress(_SeenAll):
         network(batch)
-    return {layer: outputs[layer] for layer in layers}

@@ -11,7 +11,7 @@ from PIL import Image
 
 from encoding.backbones._axes import Axes, find_axes
 from encoding.backbones._base import Backbone, UnknownLayer, seeded
-from encoding.backbones._capture import capture
+from encoding.backbones._capture import visit
 from encoding.backbones._hooks import trace
 from encoding.backbones._pooling import find_pool
 from encoding.runtime.registry import unknown
@@ -104,6 +104,11 @@ class ModuleBackbone(Backbone):
         return torch.from_numpy(self.preparation(image))
 
     def activations(self, batch: torch.Tensor, layers: Sequence[str], pool: str = "none") -> dict[str, torch.Tensor]:
+        outputs: dict[str, torch.Tensor] = {}
+        self.visit(batch, layers, pool, outputs.__setitem__)
+        return {layer: outputs[layer] for layer in layers}
+
+    def visit(self, batch: torch.Tensor, layers: Sequence[str], pool: str, use: Callable[[str, torch.Tensor], None]) -> None:
         for layer in layers:
             if layer not in self.calls:
                 raise UnknownLayer(unknown(f"layer of {self.name}", layer, self.calls))
@@ -115,7 +120,7 @@ class ModuleBackbone(Backbone):
                     f"The weights file has no weights of the right size for {', '.join(self.unfilled)} of {self.name} (a head of other "
                     f"classes?), which {', '.join(headed)} needs. Layers up to {order[first - 1] if first else 'none'} can be used."
                 )
-        return capture(self.network, batch, self.calls, layers, pool, axes=self.axes(layers, pool))
+        visit(self.network, batch, self.calls, layers, use, pool, axes=self.axes(layers, pool))
 
     def axes(self, layers: Sequence[str], pool: str) -> dict[str, Axes]:
         """Axes of the layers' outputs as far as ``pool`` needs them; empty where it needs none, or tensors have no values."""

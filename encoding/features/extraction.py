@@ -12,14 +12,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import joblib
 import numpy as np
@@ -37,10 +37,12 @@ from encoding.storage.store import Store, StoreFull
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
+
 FEATURES_VERSION = 1
 
 BATCH_PIXELS = {"cpu": 32 * 224 * 224, "cuda": 256 * 224 * 224}  # pixels in one forward pass: its own memory follows them
-BATCH_BYTES = 256 * 2**20  # of wanted activations at a time
+BATCH_BYTES = 256 * 2**20  # at a time, of activations that are stored together, and of the largest that is reduced
 AHEAD = 64  # images prepared before the network asks for them
 SPARE_BYTES = 64 * 2**20  # left free on the disk
 SHARD_IMAGES = 512  # images, or frames of clips, that pass and are stored together
@@ -183,7 +185,7 @@ class _Extraction:
     stimuli: Stimuli
     open_backbone: Callable[[], Backbone]
     store: Store
-    kept: tuple[str, str]
+    pools: tuple[str, str]
     n_frames: int
     dtype: str
     device: str
@@ -212,7 +214,7 @@ class _Extraction:
                     reduced[layer] = _SketchRows(layer, folder, len(shard), self.n_frames, files)
             n_left = len(self.stimuli) - shard.start
             progress = subprogress(report, 0, 0.97)
-            _stream(stimuli, backbone, raw, reduced, self.kept, self.store, self.device, self.batch_size, progress, n_left, refers)
+            _stream(stimuli, backbone, raw, reduced, self.pools, self.store, self.device, self.batch_size, progress, n_left, refers)
             self.check()
             for each in (*raw.values(), *reduced.values()):
                 each.close()
@@ -261,7 +263,7 @@ def _stream(
     backbone: Backbone,
     raw: Mapping[str, _Rows],
     reduced: Mapping[str, _SketchRows],
-    kept: tuple[str, str],
+    pools: tuple[str, str],
     store: Store,
     device: str,
     batch_size: int | None,
@@ -281,21 +283,27 @@ def _stream(
         for layer, features in made.items():
             raw[layer].write(features)
 
+    def use(first: int, layer: str, features: torch.Tensor) -> np.ndarray | None:
+        if layer in reduced and not (refers and first == 0):
+            reduced[layer].add(features)
+        return features.cpu().numpy() if layer in raw else None
+
     layers = tuple(dict.fromkeys([*raw, *reduced]))
-    batches = activations(stimuli, backbone, layers, kept, device=device, batch_size=batch_size, report=report)
+    batches = activations(stimuli, backbone, layers, pools, use, kept=raw, device=device, batch_size=batch_size, report=report)
     with closing(batches), ThreadPoolExecutor(1, "rows") as writer:
         writing = writer.submit(write, {})
-        for start, made in batches:
+        for start, used in batches:
+            rows = {layer: used[layer] for layer in raw}
+            del used  # or it would be in memory while the next batch passes
             if start == 0:
-                sizes = [rows.refer(made[layer]) for layer, rows in raw.items()]
+                sizes = [raw[layer].refer(features) for layer, features in rows.items()]
                 joined = max(sizes, default=0) * (n_left - len(stimuli))  # the largest layer is there twice while its shards are joined
                 _check_room(sum(sizes) * n_left + joined, n_left, store)
                 if refers:
                     continue
             writing.result()  # one batch at most waits to be written
-            writing = writer.submit(write, {layer: made[layer].cpu().numpy() for layer in raw})
-            for layer, rows in reduced.items():
-                rows.add(made[layer])
+            writing = writer.submit(write, rows)
+            del rows
         writing.result()
 
 
@@ -303,23 +311,29 @@ def activations(
     stimuli: Stimuli,
     backbone: Backbone,
     layers: Sequence[str],
-    kept: tuple[str, str],
+    pools: tuple[str, str],
+    use: Callable[[int, str, torch.Tensor], T],
     *,
     device: str,
+    kept: Container[str] = (),
     batch_size: int | None = None,
     report: Report = silent,
-) -> Iterator[tuple[int, dict[str, torch.Tensor]]]:
-    """Pass stimuli through a network, a batch at a time. The first stimulus goes alone: it tells all sizes.
+) -> Iterator[tuple[int, dict[str, T]]]:
+    """Pass stimuli through a network, a batch at a time. The first stimulus goes alone: it gives all sizes.
 
     Parameters
     ----------
-    kept : pooling over a layer's places, and over a clip's frames.
+    pools : pooling over a layer's places, and over a clip's frames.
+    use : ``use(first, layer, features)`` is called for every layer as soon as it is computed, before the layers after it are. ``first`` is
+        the number of the batch's first stimulus, ``features`` (b, n_features) float32 on the device. Features that it does not return
+        are freed at once, so that any number of large layers passes in the memory of the largest.
+    kept : layers whose features ``use`` returns; their sizes limit a batch together, the sizes of others one by one.
     batch_size : most images in one forward pass; by default as many as memory comfortably holds.
 
     Yields
     ------
     first : number of the batch's first stimulus.
-    features : layer to (b, n_features) float32 on the device.
+    used : layer to what ``use`` returned.
 
     Raises
     ------
@@ -328,21 +342,31 @@ def activations(
     import torch
 
     done, size, started = 0, 1, time.perf_counter()
-    pool, over = kept
+    pool, over = pools
     what = "clips" if stimuli.n_frames > 1 else "images"
     with closing(prepared(stimuli, backbone, device, over)) as ready:
         while batch := list(islice(ready, size)):
+            n_frames, names = len(batch[0]), stimuli.names[done : done + len(batch)]
             images = torch.cat(batch)
             images = images.to(device) if device == "cpu" else images.pin_memory().to(device, non_blocking=True)
-            passed = backbone.activations(images, tuple(layers), pool)
+            del batch
+            used: dict[str, T] = {}
+            n_bytes: dict[str, int] = {}
+
+            def take(layer: str, passed: torch.Tensor, first=done, n_frames=n_frames, names=names, used=used, n_bytes=n_bytes) -> None:
+                n_bytes[layer] = 4 * passed.numel()
+                features = over_frames(passed, n_frames, over)
+                _check_rows(features, layer, names)
+                used[layer] = use(first, layer, features)
+
+            backbone.visit(images, tuple(layers), pool, take)
             if done == 0:
-                n_pixels, n_bytes = batch[0][:, 0].numel(), sum(4 * features.numel() for features in passed.values())
-                size = largest_batch(n_pixels, n_bytes, device, batch_size)
-            made = {layer: over_frames(features, len(batch[0]), over) for layer, features in passed.items()}
-            for layer, features in made.items():
-                _check_rows(features, layer, stimuli.names[done : done + len(batch)])
-            yield done, made
-            done += len(batch)
+                largest = max((size for layer, size in n_bytes.items() if layer not in kept), default=0)
+                together = sum(size for layer, size in n_bytes.items() if layer in kept)
+                size = largest_batch(images[:, 0].numel(), max(largest, together), device, batch_size)
+            del images
+            yield done, used
+            done += len(names)
             rate = done / (time.perf_counter() - started)
             report(done / len(stimuli), f"features: {done:,} of {len(stimuli):,} {what}, {rate:,.0f} {what}/s")
 
@@ -402,9 +426,9 @@ class _Rows:
         self._folder, self._files, self._n_rows, self._dtype = folder, files, n_rows, np.dtype(dtype)
         self._scales: list[np.ndarray] = []
 
-    def refer(self, features: torch.Tensor) -> int:
+    def refer(self, features: np.ndarray) -> int:
         """Begin with the features of the first stimulus, (1, n_features) float32; returns the bytes of a row."""
-        self._reference = features[0].cpu().numpy().copy()
+        self._reference = features[0].copy()
         shape = (self._n_rows, len(self._reference))
         self._writer = self._files.enter_context(NpyWriter(self._folder / "X.npy", shape, self._dtype))
         return self._dtype.itemsize * len(self._reference)

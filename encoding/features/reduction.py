@@ -8,7 +8,8 @@ Randomised SVD (Halko, Martinsson & Tropp 2011) of the training rows ``X`` (n_tr
 4. second pass, test stimuli: projected on the axes.
 
 Test stimuli enter no mean, no variance and no axis, as in :mod:`encoding.features.components`. Memory holds B of as many layers as fit in
-:data:`SUM_BYTES`; other layers take a second pass of their own, and a single larger B is kept in a file.
+:data:`SUM_BYTES`; other layers take a second pass of their own, and a single larger B is kept in a file. Activations of a layer are freed
+before the network computes the next one.
 
 ``B`` is a sum over stimuli, made of the sums over :func:`sum_shards`, each from zero and added in order: the same numbers bit for bit
 whether one process or several workers (:func:`sum_shard`) computed them. What a process has so far is stored at the end of a shard, so a
@@ -21,6 +22,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,9 +47,10 @@ OVERSAMPLING = 4  # sketched directions for each component
 SUM_BYTES = 1_500 * 10**6  # of the sums B in memory at one time
 MOST_SHARDS = 8  # of a second pass: workers store the sums of each
 
-Stream = Callable[[np.ndarray, Sequence[str], Report], Iterator[tuple[int, Mapping[str, "torch.Tensor"]]]]
-"""``stream(rows, layers, report)`` yields, batch after batch, the place of its first stimulus in ``rows`` and layer to features
-(b * n_frames, n_features) float32."""
+Use = Callable[[int, str, "torch.Tensor"], None]
+Stream = Callable[[np.ndarray, Sequence[str], Report, Use], None]
+"""``stream(rows, layers, report, use)`` calls ``use(first, layer, X)`` for each layer of every batch, in order: ``first`` is the place of
+the batch's first stimulus in ``rows``, ``X`` (b * n_frames, n_features) float32 are features, freed when ``use`` returns."""
 
 
 def n_basis(n_components: int) -> int:
@@ -223,14 +226,18 @@ def sum_shard(
 
 def _sum(fits: Sequence[_Fit], train: np.ndarray, shard: Shard, stream: Stream, n_frames: int, report: Report) -> None:
     """Add the training stimuli of a shard to the sums of some fits."""
-    layers = _layers([each.space for each in fits])
-    for first, made in stream(train[shard.start : shard.stop], layers, report) if fits else ():
+
+    def add(first: int, layer: str, X: torch.Tensor) -> None:
         for each in fits:
-            each.add((shard.start + first) * n_frames, made)
+            if layer in each.sums:
+                each.add((shard.start + first) * n_frames, layer, X)
+
+    if fits:
+        stream(train[shard.start : shard.stop], _layers([each.space for each in fits]), report, add)
 
 
 def project_stream(
-    axes: Mapping[str, tuple[Sequence[str], np.ndarray, np.ndarray]],
+    axes: Mapping[str, tuple[Mapping[str, int], np.ndarray, np.ndarray]],
     rows: np.ndarray,
     stream: Stream,
     *,
@@ -241,7 +248,7 @@ def project_stream(
 
     Parameters
     ----------
-    axes : name to layers, mean (n_features,) and axes (n_features, k) of the layers side by side.
+    axes : name to number of features of each layer, mean (n_features,) and axes (n_features, k) of the layers side by side.
     rows : (n,) numbers of the stimuli.
 
     Returns
@@ -251,25 +258,31 @@ def project_stream(
     import torch
 
     found = {name: np.zeros((len(rows) * n_frames, V.shape[1]), np.float32) for name, (_, _, V) in axes.items()}
-    layers = tuple(dict.fromkeys(layer for own, _, _ in axes.values() for layer in own))
-    loaded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-    for first, made in stream(rows, layers, report) if len(rows) else ():
-        for name, (own, mean, V) in axes.items():
-            device = made[own[0]].device
-            if name not in loaded:
-                loaded[name] = torch.from_numpy(np.array(V, np.float32)).to(device), torch.from_numpy(np.array(mean, np.float32)).to(device)
-            place, scores, (axis, centre) = 0, 0.0, loaded[name]
-            for layer in own:
-                here = slice(place, place := place + made[layer].shape[1])
-                scores = scores + (made[layer] - centre[here]) @ axis[here]
-            start = first * n_frames
-            found[name][start : start + len(scores)] = scores.cpu().numpy()
+    places: dict[str, dict[str, slice]] = {}
+    for name, (sizes, _, _) in axes.items():
+        edges = np.cumsum([0, *sizes.values()])
+        places[name] = {layer: slice(start, stop) for layer, (start, stop) in zip(sizes, pairwise(edges), strict=True)}
+    loaded: dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def add(first: int, layer: str, X: torch.Tensor) -> None:
+        for name, (sizes, mean, V) in axes.items():
+            if layer not in sizes:
+                continue
+            if (name, layer) not in loaded:
+                here = places[name][layer]
+                loaded[name, layer] = tuple(torch.from_numpy(np.array(each[here], np.float32)).to(X.device) for each in (mean, V))
+            centre, axis = loaded[name, layer]
+            scores = (X - centre) @ axis
+            found[name][first * n_frames : first * n_frames + len(X)] += scores.cpu().numpy()
+
+    if len(rows):
+        stream(rows, tuple(dict.fromkeys(layer for sizes, _, _ in axes.values() for layer in sizes)), report, add)
     return found
 
 
 def _project(fits: Sequence[_Fit], test: np.ndarray, stream: Stream, n_frames: int, report: Report) -> None:
     """Scores of the test stimuli, on the axes as they are stored."""
-    axes = {fit.space.key: (fit.space.layers, *fit.axes()) for fit in fits}
+    axes = {fit.space.key: ({layer: fit.space.n_features(layer) for layer in fit.space.layers}, *fit.axes()) for fit in fits}
     rows = (test[:, None] * n_frames + np.arange(n_frames)).ravel()
     for key, scores in project_stream(axes, test, stream, n_frames=n_frames, report=report).items():
         next(fit for fit in fits if fit.space.key == key).scores[rows] = scores
@@ -352,10 +365,9 @@ class _Fit:
                     self._store.remove(self.sums_key(part))
         self.forget()
 
-    def add(self, first: int, made: Mapping[str, torch.Tensor]) -> None:
-        """Add a batch of training rows; ``first`` is its place among them."""
-        for layer, sums in self.sums.items():
-            sums.add(made[layer], self.Q[first : first + len(made[layer])])
+    def add(self, first: int, layer: str, X: torch.Tensor) -> None:
+        """Add a layer's features of a batch of training rows; ``first`` is its place among them."""
+        self.sums[layer].add(X, self.Q[first : first + len(X)])
 
     def end(self, shard: Shard) -> None:
         """Add what was put away to the sums of the shard."""

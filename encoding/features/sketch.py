@@ -25,12 +25,12 @@ N_GROUPS = 509
 """A prime, so that no regular stride (channels, rows of a map, tokens) falls into few groups."""
 LONGEST_RUN = 16  # neighbouring features in one group: long runs are fast, short ones spread a layer's variance evenly
 BLOCK_FEATURES = 2**16  # features whose signs are generated together
-BLOCKS_KEPT = 128  # blocks of signs in memory, 2 MB each
+BLOCKS_KEPT = 128  # blocks of signs in memory, half a MB each
 
 
 @lru_cache(maxsize=BLOCKS_KEPT)
 def signs(layer: str, block: int) -> torch.Tensor:
-    """Random signs of a block of features, (:data:`BLOCK_FEATURES`, 8) float32, each -1 or 1.
+    """Random signs of a block of features, (:data:`BLOCK_FEATURES`, 8) int8, each -1 or 1.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def signs(layer: str, block: int) -> torch.Tensor:
     key = int.from_bytes(hashlib.sha256(layer.encode()).digest()[:8], "little")
     generator = np.random.Philox(key=np.array([key, SKETCH_VERSION], np.uint64), counter=[0, 0, 0, block])
     bits = np.unpackbits(generator.random_raw(BLOCK_FEATURES // 8).astype("<u8").view(np.uint8)).reshape(-1, N_NONZEROS)
-    return torch.from_numpy(bits.astype(np.float32) * 2 - 1)
+    return torch.from_numpy(bits.astype(np.int8) * 2 - 1)
 
 
 def sketch(X: torch.Tensor, layer: str) -> torch.Tensor:
@@ -64,7 +64,7 @@ def sketch(X: torch.Tensor, layer: str) -> torch.Tensor:
     total = torch.zeros(N_GROUPS, n_rows, N_NONZEROS, dtype=torch.float32, device=X.device)
     for start in range(0, n_features, BLOCK_FEATURES):
         part = X[:, start : start + BLOCK_FEATURES]
-        width, block = part.shape[1], signs(layer, start // BLOCK_FEATURES).to(X.device)
+        width, block = part.shape[1], signs(layer, start // BLOCK_FEATURES).to(X.device).float()
         if width % run:
             part = torch.nn.functional.pad(part, (0, run - width % run))
         n_runs = part.shape[1] // run

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from encoding.datasets import Chosen
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
 from encoding.features.probe import layer_sizes
-from encoding.features.reduction import Space, Stream, bins, project_stream, reduce_spaces, sum_bytes, sum_shard, sum_shards
+from encoding.features.reduction import Space, Stream, Use, bins, project_stream, reduce_spaces, sum_bytes, sum_shard, sum_shards
 from encoding.features.sketch import sketch
 from encoding.fits.plan import Plan
 from encoding.runtime.progress import Report
@@ -70,14 +69,21 @@ def reduce_in_pass(plans: Sequence[Plan], fold: Fold, store: Store, report: Repo
 
 def layers_of_passes(plan: Plan, fold: Fold, layers: Sequence[str], store: Store) -> list[list[str]]:
     """Group layers that are each reduced by themselves, as one second pass holds the sums of."""
+    n_train, k = len(fold.train) * plan.n_frames, plan.spec.n_components
+    return bins({layer: sum_bytes(k, n_train, size) for layer, size in _row_sizes(plan, layers, store).items()})
+
+
+def _row_sizes(plan: Plan, layers: Sequence[str], store: Store) -> dict[str, int]:
+    """Layer to number of features of a row: of a stimulus, or of a frame where frames are rows of their own."""
     named = dict.fromkeys(layers, "")
     sizes = layer_sizes(plan.source, plan.spec.backbone, plan.spec.weights, named, plan.spec.pool, store)
     n_side_by_side = plan.stimuli.n_frames if plan.over_frames == "all" and plan.n_frames == 1 else 1
-    n_train, k = len(fold.train) * plan.n_frames, plan.spec.n_components
-    return bins({layer: sum_bytes(k, n_train, size * n_side_by_side) for layer, size in sizes.items()})
+    return {layer: size * n_side_by_side for layer, size in sizes.items()}
 
 
-def project_in_pass(plan: Plan, layers: tuple[str, ...], mean: np.ndarray, axes: np.ndarray, report: Report, device: str) -> np.ndarray:
+def project_in_pass(
+    plan: Plan, layers: tuple[str, ...], mean: np.ndarray, axes: np.ndarray, store: Store, report: Report, device: str
+) -> np.ndarray:
     """Project all stimuli of a plan on known axes as they pass through the network.
 
     Returns
@@ -85,7 +91,7 @@ def project_in_pass(plan: Plan, layers: tuple[str, ...], mean: np.ndarray, axes:
     (n_stimuli, k) float32; frames of a clip stand side by side.
     """
     rows = np.arange(len(plan.stimuli))
-    known = {"scores": (layers, mean, axes)}
+    known = {"scores": (_row_sizes(plan, layers, store), mean, axes)}
     scores = project_stream(known, rows, _stream(plan, device), n_frames=plan.n_frames, report=report)["scores"]
     return scores.reshape(len(rows), -1)
 
@@ -127,11 +133,12 @@ def _stream(plan: Plan, device: str) -> Stream:
     def backbone() -> Backbone:
         return open_backbone(plan).to(device)
 
-    def stream(rows: np.ndarray, layers: Sequence[str], report: Report) -> Iterator[tuple[int, Mapping[str, torch.Tensor]]]:
-        kept = (plan.spec.pool, plan.over_frames)
-        batches = features.activations(Chosen(plan.stimuli, rows), backbone(), layers, kept, device=device, report=report)
-        with closing(batches):
-            for first, made in batches:
-                yield first, {layer: X.reshape(len(X) * plan.n_frames, -1) for layer, X in made.items()}
+    def stream(rows: np.ndarray, layers: Sequence[str], report: Report, use: Use) -> None:
+        def by_row(first: int, layer: str, X: torch.Tensor) -> None:
+            use(first, layer, X.reshape(len(X) * plan.n_frames, -1))
+
+        pools, stimuli = (plan.spec.pool, plan.over_frames), Chosen(plan.stimuli, rows)
+        for _ in features.activations(stimuli, backbone(), layers, pools, by_row, device=device, report=report):
+            pass
 
     return stream

@@ -104,11 +104,11 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     if probed:
         network_bytes = _pass_bytes(probed, sizes, passes, device, reduced)
         network_bytes += fitting_bytes if reduced else 0.0  # sums are in memory while the network runs
-        seconds *= 1 + len(plan.folds) if reduced else 1
+        seconds *= 1 + len(plan.folds) * (_n_second_passes(plan, [sizes[layer] for layer in reduced]) + 1) / 2 if reduced else 1
     working = max(network_bytes, fitting_bytes)
     estimate = Estimate(
         seconds=n * passes * seconds + fitting_seconds,
-        ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD),
+        ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else _host_bytes(probed, sizes, passes, reduced)),
         gpu=0.0 if device == "cpu" else working,
         disk=disk + feature_bytes,
         network_seconds=n * passes * seconds,
@@ -141,7 +141,7 @@ def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bo
         disk += _kept_sums(plan, each) * (n_shards if n_shards > 1 else 0)
     else:
         disk += _sketch_bytes(plan) * len(plan.reduced_layers)
-    ram = PROGRAM_BYTES + (working if device == "cpu" else 4.0 * sum(sizes.values()) * features.AHEAD)
+    ram = PROGRAM_BYTES + (working if device == "cpu" else _host_bytes(probed, sizes, passes, plan.reduced_layers))
     seconds, gpu = n * passes * probed.seconds, 0.0 if device == "cpu" else working
     estimate = Estimate(seconds=seconds, ram=ram, gpu=gpu, disk=disk, network_seconds=seconds, feature_bytes=disk)
     return _with_problems(estimate, store, device, _smaller(plan, sizes, whole, store))
@@ -154,16 +154,35 @@ def _pass_bytes(probed: Probe, sizes: Mapping[str, int], passes: int, device: st
     ----------
     sizes : layer to its number of features of one stimulus. passes : frames of a stimulus that pass through the network.
     """
-    shape_bytes = 4.0 * passes * sum(sizes.values())
-    batch = features.largest_batch(passes * probed.n_pixels, max(1, round(shape_bytes)), device)
+    whole, largest, batch = _batch_bytes(probed, sizes, passes, device, reduced)
     n_blocks = sum(-(-sizes[layer] // BLOCK_FEATURES) for layer in reduced)
     return (
         probed.weights_bytes
         + passes * batch * probed.peak_bytes
-        + 2 * min(batch * shape_bytes, 2.0 * features.BATCH_BYTES + shape_bytes)
-        + (0.0 if device != "cpu" else 12.0 * probed.n_pixels * max(2 * passes, features.AHEAD))
-        + 4.0 * N_NONZEROS * BLOCK_FEATURES * min(n_blocks, BLOCKS_KEPT)
+        + batch * (2 * whole + largest)
+        + (0.0 if device != "cpu" else _prepared_bytes(probed, passes, batch))
+        + N_NONZEROS * BLOCK_FEATURES * min(n_blocks, BLOCKS_KEPT)
     )
+
+
+def _batch_bytes(probed: Probe, sizes: Mapping[str, int], passes: int, device: str, reduced: Sequence[str]) -> tuple[float, float, int]:
+    """Bytes of a stimulus's features that are stored, and of its largest layer that is not; and number of stimuli in a batch."""
+    whole = 4.0 * passes * sum(size for layer, size in sizes.items() if layer not in reduced)
+    largest = 4.0 * passes * max((sizes[layer] for layer in reduced), default=0)
+    return whole, largest, features.largest_batch(passes * probed.n_pixels, max(1, round(max(whole, largest))), device)
+
+
+def _prepared_bytes(probed: Probe, passes: int, batch: int) -> float:
+    """Bytes of the images that were decoded ahead, and of a batch of them."""
+    return 12.0 * probed.n_pixels * (max(2 * passes, features.AHEAD) + 2 * passes * batch)
+
+
+def _host_bytes(probed: Probe | None, sizes: Mapping[str, int], passes: int, reduced: Sequence[str]) -> float:
+    """Bytes of main memory that a pass on a GPU takes: images, and features on their way to the disk."""
+    if probed is None:
+        return 4.0 * sum(sizes.values()) * features.AHEAD
+    whole, _, batch = _batch_bytes(probed, sizes, passes, "cuda", reduced)
+    return _prepared_bytes(probed, passes, batch) + 3 * batch * whole
 
 
 def _sketch_bytes(plan: Plan) -> float:
@@ -220,9 +239,18 @@ def _reducing_bytes(plan: Plan, sizes: Sequence[int]) -> float:
 
 def _kept_sums(plan: Plan, sizes: Sequence[int]) -> float:
     """Bytes of the sums of as many layers as one second pass reduces."""
+    return min(sum(map(float, _sums(plan, sizes))), float(reduction.SUM_BYTES))
+
+
+def _n_second_passes(plan: Plan, sizes: Sequence[int]) -> int:
+    """Number of passes in which the layers of a fold are reduced; the more there are, the earlier most of them end."""
+    return len(reduction.bins(dict(enumerate(_sums(plan, sizes)))))
+
+
+def _sums(plan: Plan, sizes: Sequence[int]) -> list[int]:
+    """Bytes of the sums of each layer."""
     n_train = max(len(fold.train) for fold in plan.folds) * plan.n_frames
-    sums = [float(reduction.sum_bytes(plan.spec.n_components, n_train, size)) for size in sizes]
-    return min(sum(sums), float(reduction.SUM_BYTES))
+    return [reduction.sum_bytes(plan.spec.n_components, n_train, size) for size in sizes]
 
 
 def _afterwards_bytes(plan: Plan) -> float:

@@ -126,8 +126,8 @@ def test_a_layer_reduced_in_the_pass_scores_as_exact_pca_does(store):
     rows = np.random.default_rng(5).permutation(len(X))
     train, test = np.sort(rows[:128]), np.sort(rows[128:])
 
-    def stream(rows, names, report):
-        yield 0, {layer: torch.from_numpy(X[rows])}
+    def stream(rows, names, report, use):
+        use(0, layer, torch.from_numpy(X[rows]))
 
     space = Space("components-reduced", {layer: store.get(sketches[layer])}, k)
     reduce_spaces([space], train, test, stream, store, n_frames=1, device="cpu", report=silent)

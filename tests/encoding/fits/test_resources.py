@@ -131,12 +131,12 @@ def test_memory_is_bounded_whatever_the_layer_and_is_what_was_foreseen(store, mo
     keys, sketches = {}, {"wide": "sketch-wide"}
     first = peak_bytes(lambda: extraction.extract(Pictures(n), Wide, keys, store, sketches=sketches))
     assert int(store.get("sketch-wide")["n_features"]) == 800_000
-    sketched = 13 * 4 * N_NONZEROS * BLOCK_FEATURES  # signs of all blocks
+    sketched = 13 * N_NONZEROS * BLOCK_FEATURES  # signs of all blocks
     assert first < 2 * 2 * extraction.BATCH_BYTES + sketched + 60e6 < 4 * n * 800_000
 
-    def stream(rows, layers, report):
+    def stream(rows, layers, report, use):
         for batch in np.split(rows, range(4, len(rows), 4)):
-            yield int(np.searchsorted(rows, batch[0])), {"wide": torch.from_numpy(pixels[batch]) @ base}
+            use(int(np.searchsorted(rows, batch[0])), "wide", torch.from_numpy(pixels[batch]) @ base)
 
     rows, space = np.arange(n), Space("components-wide", {"wide": store.get("sketch-wide")}, k)
     given = {"n_frames": 1, "device": "cpu", "report": silent}
