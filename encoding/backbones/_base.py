@@ -77,6 +77,10 @@ class Backbone(ABC):
     def to(self, device: str) -> Backbone:
         """Move the backbone to ``cpu`` or ``cuda``, and return it."""
 
+    def for_passes(self, device: str) -> Backbone:
+        """Move the backbone to a device for forward passes alone, in the memory layout in which they are fastest, and return it."""
+        return self.to(device)
+
 
 @dataclass(frozen=True)
 class WeightsFile:

@@ -97,6 +97,7 @@ class ModuleBackbone(Backbone):
         self.name, self.network, self.fingerprint = name, network, fingerprint
         self.preparation, self.calls, self.build, self.unfilled = preparation, calls, build, tuple(unfilled)
         self._axes: dict[tuple[str, bool], Axes] = {}
+        self._channels_last = False
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         import torch
@@ -109,6 +110,8 @@ class ModuleBackbone(Backbone):
         return {layer: outputs[layer] for layer in layers}
 
     def visit(self, batch: torch.Tensor, layers: Sequence[str], pool: str, use: Callable[[str, torch.Tensor], None]) -> None:
+        import torch
+
         for layer in layers:
             if layer not in self.calls:
                 raise UnknownLayer(unknown(f"layer of {self.name}", layer, self.calls))
@@ -120,6 +123,7 @@ class ModuleBackbone(Backbone):
                     f"The weights file has no weights of the right size for {', '.join(self.unfilled)} of {self.name} (a head of other "
                     f"classes?), which {', '.join(headed)} needs. Layers up to {order[first - 1] if first else 'none'} can be used."
                 )
+        batch = batch.contiguous(memory_format=torch.channels_last) if self._channels_last else batch
         visit(self.network, batch, self.calls, layers, use, pool, axes=self.axes(layers, pool))
 
     def axes(self, layers: Sequence[str], pool: str) -> dict[str, Axes]:
@@ -135,6 +139,17 @@ class ModuleBackbone(Backbone):
     def to(self, device: str) -> ModuleBackbone:
         self.network.to(device)
         return self
+
+    def for_passes(self, device: str) -> ModuleBackbone:
+        import torch
+        from torch import nn
+
+        kinds = [type(module) for module in self.network.modules()]
+        n_convolutions, n_linear = (sum(issubclass(kind, wanted) for kind in kinds) for wanted in (nn.Conv2d, nn.Linear))
+        self._channels_last = n_convolutions > n_linear  # layers of tokens gain nothing, see docs/benchmarks.md
+        if self._channels_last:
+            self.network.to(memory_format=torch.channels_last)
+        return self.to(device)
 
 
 def find_layers(build: Callable[[], nn.Module], size: int) -> dict[str, int]:

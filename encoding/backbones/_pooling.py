@@ -153,7 +153,9 @@ def pooled(output: torch.Tensor, pool: str, axes: Axes | None = None) -> torch.T
                 "(such as window by window), so that a part of the image would mix places from everywhere. Use mean, max or none."
             )
         output = kind.apply(output, axes, n)
-    return output.flatten(1).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    flat = output.flatten(1)  # a copy already where channels stand last in memory
+    is_view = flat.untyped_storage().data_ptr() == output.untyped_storage().data_ptr()
+    return flat.to(torch.float32, copy=is_view, memory_format=torch.contiguous_format)
 
 
 def over_frames(features: torch.Tensor, n_frames: int, over: str) -> torch.Tensor:

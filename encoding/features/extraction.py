@@ -195,7 +195,7 @@ class _Extraction:
 
     @cached_property
     def backbone(self) -> Backbone:
-        return self.open_backbone().to(self.device)
+        return self.open_backbone().for_passes(self.device)
 
     def extract(self, missing: Mapping[tuple[str, str], str], report: Report, rows: Shard | None = None) -> None:
         """Store what is missing, ("X" or "sketch", layer) to its key, of all stimuli or of some ``rows``."""

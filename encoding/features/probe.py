@@ -86,7 +86,7 @@ def layer_sizes(source: Source, network: str, weights: str, keys: Mapping[str, s
 def _measure(source: Source, network: str, weights: str, layers: Sequence[str], pool: str, device: str) -> dict[str, np.ndarray]:
     import torch
 
-    backbone = source.open(network, "random:0" if source.needs_weights else weights).to(device)
+    backbone = source.open(network, "random:0" if source.needs_weights else weights).for_passes(device)
     image = Image.new("RGB", (425, 425), (128, 128, 128))
     started = time.perf_counter()
     batch = torch.stack([backbone.prepare(image) for _ in range(PROBED)]).to(device)

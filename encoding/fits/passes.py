@@ -131,7 +131,7 @@ def _stream(plan: Plan, device: str) -> Stream:
 
     @lru_cache(maxsize=1)
     def backbone() -> Backbone:
-        return open_backbone(plan).to(device)
+        return open_backbone(plan).for_passes(device)
 
     def stream(rows: np.ndarray, layers: Sequence[str], report: Report, use: Use) -> None:
         def by_row(first: int, layer: str, X: torch.Tensor) -> None:

@@ -112,7 +112,7 @@ class Predictor:
             backbone = plan.source.open(plan.spec.backbone, plan.spec.weights)
             if backbone.fingerprint != plan.backbone_fingerprint:
                 raise CannotPredict(f"The weights of {plan.spec.backbone} are not those of this fit. Fit it again.")
-            backbone = backbone.to(device)
+            backbone = backbone.for_passes(device)
         return cls(result, backbone, device, _model=lru_cache(maxsize=MOST_MODELS)(result.model))
 
     def __call__(
