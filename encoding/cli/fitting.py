@@ -324,7 +324,7 @@ def describe(result: Result, score: str = "r") -> str:
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.backbone} {' + '.join(spec.layers)}, {components}, {spec.readout}",
         *[
-            f"reduced   {' + '.join(kept['layers'])}: too large to store, reduced to {kept['explained']:.1%} of its variance or more"
+            f"reduced   {' + '.join(kept['layers'])}: too large to store, reduced to {kept['explained']:.1%} of its variance"
             for kept in result.kept_variance()
             if kept["reduced"]
         ],

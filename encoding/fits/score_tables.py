@@ -288,8 +288,7 @@ class ScoreTables:
         Returns
         -------
         One dict for each of :attr:`Plan.spaces`: ``layers``; ``reduced``, whether they were reduced in the pass and never stored;
-        ``explained``, the fraction of the training features' variance that the components keep, the mean over folds. Of reduced layers
-        it is a lower bound.
+        ``explained``, the fraction of the training features' variance that the components keep, the mean over folds.
         """
         return []
 

@@ -45,9 +45,7 @@ best = f" Best predicted region: {best_roi(table)}." if roi_names(result.plan.su
 what = ("clips" if dataset.clips else "images") + (" (repeats averaged before they are scored)" if spec.average_repeats else "")
 for kept in (each for each in result.kept_variance() if each["reduced"]):
     names = plain(" + ".join(kept["layers"]))
-    st.caption(
-        f"{names}: larger than the feature budget, so reduced in the pass; components keep {kept['explained']:.1%} of its variance or more."
-    )
+    st.caption(f"{names}: larger than the feature budget, so reduced in the pass; components keep {kept['explained']:.1%} of its variance.")
 st.caption(f"{result.n_train:,} training and {result.n_test:,} test {what}, {spec.n_components or 'all'} components, {spec.readout}.{best}")
 
 score, statistic = score_controls(result)

@@ -91,6 +91,19 @@ def test_an_image_gives_the_same_features_alone_as_among_others(network):
 
 
 @each_network
+def test_the_layout_of_passes_gives_the_same_features_one_layer_at_a_time(network):
+    backbone, layers, passed = opened(network), BACKBONES[network].layers(network), {}
+    batch = batch_of(backbone)
+    expected = backbone.activations(batch, layers)
+    backbone = backbone.for_passes("cpu")
+    backbone.visit(batch, layers, "none", lambda layer, features: passed.update({layer: features}))
+    assert set(passed) == set(layers)
+    for layer in layers:
+        assert passed[layer].is_contiguous()
+        torch.testing.assert_close(passed[layer], expected[layer], rtol=0, atol=1e-5 * float(expected[layer].abs().max()))
+
+
+@each_network
 def test_opening_twice_gives_the_same_features_and_leaves_the_global_random_state_alone(network):
     layer = BACKBONES[network].layers(network)[-1]
     torch.manual_seed(1)

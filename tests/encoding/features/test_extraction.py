@@ -4,6 +4,7 @@ import multiprocessing
 import shutil
 import threading
 import time
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -344,3 +345,25 @@ def test_data_that_change_while_a_shard_is_read_leave_the_shards_before(store, s
     with pytest.raises(BadData, match="changed"):
         extract(Pictures(), Flat, KEYS, store, check=check)
     assert len(list(store.root.glob("shard/shard-*"))) == 2 * 2
+
+
+@pytest.mark.parametrize("n_layers", [3, 30])
+def test_a_pass_over_many_reduced_layers_holds_one_of_them(store, n_layers):
+    """A network that gives its layers one by one: those before are freed, whatever their number, and the batch is as large as for one."""
+    alive, most, sizes = weakref.WeakSet(), 0, []
+
+    class OneByOne(Flat):
+        def visit(self, batch, layers, pool, use):
+            nonlocal most
+            sizes.append(len(batch))
+            for layer in layers:
+                features = batch.flatten(1).repeat(1, 4)
+                alive.add(features)
+                use(layer, features)
+                del features
+                most = max(most, len(alive))
+
+    layers = [f"layer-{number}" for number in range(n_layers)]
+    extract(Pictures(), OneByOne, {}, store, sketches={layer: f"sketch-{layer}" for layer in layers})
+    assert most == 0 and sizes == [1, 49]
+    assert all(int(store.get(f"sketch-{layer}")["n_features"]) == 4 * 192 for layer in layers)

@@ -75,6 +75,17 @@ def test_components_explain_what_scikit_learns_do(store):
     assert passes == [len(TRAIN), len(TEST)]
 
 
+@pytest.mark.parametrize("offset", [0, 10])
+def test_the_stated_variance_is_what_scores_times_axes_restore(store, offset):
+    X = features() + np.float32(offset)
+    (found,), _ = reduced({"a": X}, store)
+    centred = X[TRAIN].astype(float) - X[TRAIN].mean(0, dtype=float)
+    left = centred - found["scores"][TRAIN].astype(float) @ found["axes"].astype(float).T
+    total = np.square(centred).sum() / (len(TRAIN) - 1)
+    assert float(found["total_variance"]) == pytest.approx(total, rel=1e-5)
+    assert found["variance"].sum() == pytest.approx(total - np.square(left).sum() / (len(TRAIN) - 1), rel=1e-5)
+
+
 def test_all_layers_go_together_as_far_as_memory_allows(store, tmp_path, monkeypatch):
     from encoding import Store
 
