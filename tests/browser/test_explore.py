@@ -10,8 +10,6 @@ from tests.browser.driving import SLOW, open_page, wait_idle
 
 CHARTS = ("bars", "observed", "residuals", "curve")
 
-pytestmark = pytest.mark.slow
-
 
 def wait_for_figures(page, *, seconds: float = 180) -> None:
     """Wait until the brain and every chart are drawn."""

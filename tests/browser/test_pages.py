@@ -15,8 +15,6 @@ HARMFUL = {
 }
 PAGES = ("explore", "data", "layers", "experiments", "compare", "predict", "weights", "learn", "cache")
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def server(app):
@@ -36,10 +34,13 @@ def test_the_first_visitor_of_a_fresh_server_may_come_by_any_link(page, start_ap
     assert page.url.split("?")[0].endswith("/learn")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_opens_by_its_link_in_both_themes(new_page, server, theme):
+@pytest.mark.parametrize(
+    ("theme", "names"),
+    [("light", PAGES), ("dark", ("explore", "experiments", "learn")), pytest.param("dark", PAGES, marks=pytest.mark.nightly)],
+)
+def test_every_page_opens_by_its_link_in_both_themes(new_page, server, theme, names):
     page = new_page(viewport=LAPTOP, color_scheme=theme)
-    for name in PAGES:
+    for name in names:
         open_page(page, f"{server}/{name}")
         assert page.locator("[data-testid=stMain] :is(h2, h3)").count() > 0, name
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name

@@ -22,7 +22,7 @@ LOOKED_AT = {
 CURVE = ".st-key-curve .js-plotly-plot"
 LONG = 300_000  # milliseconds
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ SIGNAL = 0.5  # share of a response's variance
 POOL = "grid:6"  # the first layer of 788,544 features is a minute of PCA otherwise
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(not DATA.exists(), reason="real photographs and weights are not beside this checkout"),
 ]
 

@@ -76,7 +76,6 @@ search(searched_readouts.SIGNED, Store({root!r}), n_trials=4, report=report)
 """
 
 
-@pytest.mark.slow
 def test_a_search_that_was_killed_ends_with_the_same_trials(planted, store, tmp_path):
     project = str(PROJECT)
     env = os.environ | {"PYTHONPATH": project, "PYTHONHASHSEED": "0"}

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from encoding.backbones import BACKBONES, UnknownLayer
+from tests import with_nightly
 
 RUN = (  # the rows of the table in docs/backbones.md: every extractor of the projects, untrained where no weights can be had
     "gabor",
@@ -34,6 +35,20 @@ RUN = (  # the rows of the table in docs/backbones.md: every extractor of the pr
     "open_clip/RN50/openai",
     "open_clip/ViT-B-32/openai",
     "vonenet/resnet50",
+    "vonenet/alexnet",
+)
+IN_CI = (  # one of each architecture and source; the others, larger ones of the same, run at night
+    "gabor",
+    "pixels",
+    "torchvision/alexnet",
+    "torchvision/resnet18",
+    "torchvision/inception_v3",
+    "torchvision/squeezenet1_1",
+    "torchvision/retinanet_resnet50_fpn",
+    "timm/resnet18.fb_ssl_yfcc100m_ft_in1k",
+    "timm/vit_small_patch14_dinov2.lvd142m",
+    "timm/convnext_tiny.in12k_ft_in1k",
+    "open_clip/ViT-B-32/openai",
     "vonenet/alexnet",
 )
 LARGE = ("samvit", "nasnetalarge", "dinov2")  # one image, one pass: a minute of convolutions otherwise
@@ -73,8 +88,7 @@ def test_a_listed_backbone_says_what_it_is_without_being_built(name):
         assert file.network == name and file.address.startswith("https://") and file.licence and file.path.is_absolute()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", with_nightly(RUN, always=IN_CI))
 def test_a_backbone_that_runs_keeps_its_promises(name):
     backbone, layers = untrained(name), chosen_layers(name)
     large = any(part in name for part in LARGE)

@@ -64,7 +64,6 @@ def test_the_weights_file_is_keras_own(monkeypatch, tmp_path):
         SOURCE.fingerprint(keras.NETWORK, "pretrained")
 
 
-@pytest.mark.slow
 def test_nasnet_runs_in_a_process_of_its_own():
     missing = [name for name in ("keras", "jax") if importlib.util.find_spec(name) is None]
     if missing:

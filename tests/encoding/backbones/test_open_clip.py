@@ -21,10 +21,11 @@ from encoding.backbones._base import seeded
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers, without_values
 from encoding.backbones.open_clip import ImageTower, about, networks
 from encoding.runtime.registry import UnknownName
-from tests import SHARED
+from tests import SHARED, with_nightly
 
 RESNET = "open_clip/RN50/openai"
 SOURCE = BACKBONES[RESNET]
+IN_CI = (RESNET, "open_clip/ViT-B-32/openai", "open_clip/ViT-B-16-SigLIP/webli")  # one of each kind of tower
 
 DATA = SHARED / "data"
 needs_data = pytest.mark.skipif(not (DATA / "stimuli").is_dir(), reason=f"no photographs in {DATA}")
@@ -148,7 +149,7 @@ def test_preparation_equals_open_clips_own_transform_on_a_photograph(network, si
 # Activations are what they say
 
 
-@pytest.mark.parametrize("network", networks())
+@pytest.mark.parametrize("network", with_nightly(networks(), always=IN_CI))
 def test_curated_layers_exist_early_to_late_and_can_be_pooled(network):
     """On the meta device: every row's whole forward pass, with shapes and no numbers."""
     known, every, curated = about(network), SOURCE.every_layer(network), SOURCE.layers(network)

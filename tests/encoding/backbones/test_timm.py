@@ -27,8 +27,16 @@ from encoding.backbones._hooks import trace
 from encoding.backbones._modules import ModuleBackbone, without_values
 from encoding.backbones.timm import about, networks
 from encoding.runtime.registry import UnknownName
-from tests import SHARED
+from tests import SHARED, with_nightly
 
+IN_CI = (  # one of each architecture with curated layers of its own
+    "timm/resnet18.fb_ssl_yfcc100m_ft_in1k",
+    "timm/mobilenetv2_100.ra_in1k",
+    "timm/convnext_tiny.in12k_ft_in1k",
+    "timm/samvit_base_patch16.sa1b",
+    "timm/vit_small_patch14_dinov2.lvd142m",
+    "timm/swin_tiny_patch4_window7_224.ms_in1k",
+)
 RESNET, VIT, MOBILENET = "timm/resnet18.fb_ssl_yfcc100m_ft_in1k", "timm/vit_tiny_patch16_224", "timm/mobilenetv2_100"
 SOURCE = BACKBONES[RESNET]
 
@@ -132,7 +140,7 @@ def test_a_network_of_oblong_pictures_is_refused_in_plain_words():
 # Activations are what they say
 
 
-@pytest.mark.parametrize("network", networks())
+@pytest.mark.parametrize("network", with_nightly(networks(), always=IN_CI))
 def test_curated_layers_exist_early_to_late_and_can_be_pooled(network):
     """On the meta device: every row's whole forward pass, with shapes and no numbers."""
     known, every, curated = about(network), SOURCE.every_layer(network), SOURCE.layers(network)

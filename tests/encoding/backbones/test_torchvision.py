@@ -20,7 +20,7 @@ from torchvision.models import get_model, get_model_weights, list_models
 
 from encoding.backbones import BACKBONES, NoWeights, UnknownLayer, _weights
 from encoding.backbones.torchvision import RETINANET, networks
-from tests import SHARED
+from tests import SHARED, with_nightly
 
 ALEXNET, SQUEEZENET, MOBILENET = "torchvision/alexnet", "torchvision/squeezenet1_1", "torchvision/mobilenet_v2"
 SOURCE = BACKBONES[ALEXNET]
@@ -154,7 +154,7 @@ def test_attention_gives_the_attended_values_not_their_weights():
     torch.testing.assert_close(made, by_hand.flatten(1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("network", [ALEXNET, SQUEEZENET, "torchvision/googlenet"])
+@pytest.mark.parametrize("network", with_nightly([ALEXNET, SQUEEZENET, "torchvision/googlenet"], always=[ALEXNET, SQUEEZENET]))
 def test_layers_in_one_pass_equal_layers_one_at_a_time(network):
     backbone, layers = SOURCE.open(network, "random:0"), SOURCE.every_layer(network)[::5]
     x = noise(size=128)

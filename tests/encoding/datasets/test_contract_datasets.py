@@ -131,7 +131,6 @@ def test_the_doctor_finds_nothing_wrong_with_it(name, written):
     assert findings and not [str(finding) for finding in findings if finding.level == "error"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_it_is_fitted_to_the_truth_that_was_simulated(name, written):
     """V1 of the simulated cortex is driven by wavelet energy, which the backbone gabor gives."""
