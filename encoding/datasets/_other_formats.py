@@ -14,21 +14,21 @@ from encoding.datasets._spelling import MARKS
 N_BYTES = 1024  # of a file's start that are looked at
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 ARRAYS = (  # detection by the start of the file, unpacked where it is gzip; what it is; expression of its array
-    (lambda start: start.startswith(b"MATLAB 7.3"), "a MATLAB file of version 7.3", "h5py.File({name})['Y'][()].T"),
-    (lambda start: start.startswith(b"MATLAB 5.0"), "a MATLAB file", "scipy.io.loadmat({name})['Y']"),
-    (lambda start: start.startswith(b"\x89HDF\r\n\x1a\n"), "an HDF5 file", "h5py.File({name})['Y'][()]"),
-    (lambda start: _is_nifti(start) and _is_cifti(start), "a CIFTI file", "nibabel.load({name}).get_fdata()"),
-    (lambda start: _is_nifti(start), "a NIfTI volume", "nibabel.load({name}).get_fdata()[mask == 1].T"),
-    (lambda start: start.startswith(b"\0\0\0\1\0\0"), "a FreeSurfer volume", "np.asarray(nibabel.load({name}).dataobj).squeeze()"),
+    (lambda start: is_matlab7(start), "a MATLAB file of version 7.3", "h5py.File({name})['Y'][()].T"),
+    (lambda start: is_matlab5(start), "a MATLAB file", "scipy.io.loadmat({name})['Y']"),
+    (lambda start: is_hdf5(start), "an HDF5 file", "h5py.File({name})['Y'][()]"),
+    (lambda start: is_nifti(start) and _is_cifti(start), "a CIFTI file", "nibabel.load({name}).get_fdata()"),
+    (lambda start: is_nifti(start), "a NIfTI volume", "nibabel.load({name}).get_fdata()[mask == 1].T"),
+    (lambda start: is_mgh(start), "a FreeSurfer volume", "np.asarray(nibabel.load({name}).dataobj).squeeze()"),
     (lambda start: start.startswith(b"\xff\xff\xff\0"), "a FreeSurfer map", "nibabel.freesurfer.read_morph_data({name})"),
-    (lambda start: b"<GIFTI" in start, "a GIfTI file", "np.stack([each.data for each in nibabel.load({name}).darrays])"),
-    (lambda start: _is_zip(start) and b"data.pkl" in start, "a PyTorch file", "torch.load({name}, weights_only=True)['Y'].numpy()"),
+    (lambda start: is_gifti(start), "a GIfTI file", "np.stack([each.data for each in nibabel.load({name}).darrays])"),
+    (lambda start: is_zip(start) and b"data.pkl" in start, "a PyTorch file", "torch.load({name}, weights_only=True)['Y'].numpy()"),
     (
-        lambda start: _is_zip(start) and (b"[Content_Types]" in start or b"xl/" in start),
+        lambda start: is_zip(start) and (b"[Content_Types]" in start or b"xl/" in start),
         "an Excel workbook",
         "pandas.read_excel({name}, header=None).to_numpy(float)",
     ),
-    (lambda start: _is_zip(start), "a zip archive such as an .npz", "np.load({name})['Y']"),
+    (lambda start: is_zip(start), "a zip archive such as an .npz", "np.load({name})['Y']"),
     (lambda start: start.startswith(b"PAR1"), "a table in Parquet", "pandas.read_parquet({name}).to_numpy()"),
     (lambda start: start.startswith((b"ARROW1", b"FEA1")), "a table in Feather", "pandas.read_feather({name}).to_numpy()"),
     (lambda start: start.startswith((b"X\n\0\0\0", b"A\n2\n", b"A\n3\n")), "an R object", "pyreadr.read_r({name})[None].to_numpy()"),
@@ -119,11 +119,38 @@ def _begins(start: bytes, *begins: bytes) -> bool:
     return start.lower().lstrip(b"\xef\xbb\xbf \r\n\t").startswith(begins)
 
 
-def _is_zip(start: bytes) -> bool:
+def is_matlab5(start: bytes) -> bool:
+    """Whether a file begins as MATLAB's until version 7."""
+    return start.startswith(b"MATLAB 5.0")
+
+
+def is_matlab7(start: bytes) -> bool:
+    """Whether a file begins as MATLAB's of version 7.3, which is HDF5 with its axes reversed."""
+    return start.startswith(b"MATLAB 7.3")
+
+
+def is_hdf5(start: bytes) -> bool:
+    """Whether a file begins as HDF5."""
+    return start.startswith(b"\x89HDF\r\n\x1a\n")
+
+
+def is_mgh(start: bytes) -> bool:
+    """Whether a file begins as an unpacked FreeSurfer volume."""
+    return start.startswith(b"\0\0\0\1\0")  # version 1, and a first axis of less than 2**24; fsaverage's has 163,842
+
+
+def is_gifti(start: bytes) -> bool:
+    """Whether a file begins as GIFTI."""
+    return b"<GIFTI" in start
+
+
+def is_zip(start: bytes) -> bool:
+    """Whether a file begins as a zip archive."""
     return start.startswith(b"PK\x03\x04")
 
 
-def _is_nifti(start: bytes) -> bool:
+def is_nifti(start: bytes) -> bool:
+    """Whether an unpacked file begins as NIfTI, of version 1 or 2."""
     return start[344:347] in (b"n+1", b"ni1") or start[4:7] in (b"n+2", b"ni2")
 
 
