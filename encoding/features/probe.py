@@ -16,9 +16,11 @@ from encoding.storage.keys import digest
 from encoding.storage.store import Store, StoreReadOnly
 
 if TYPE_CHECKING:
+    import torch
+
     from encoding.backbones import Backbone
 
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 
 ALIVE = 3  # number of largest activations in memory at one time
 PROBED = 2  # images in the pass that is timed
@@ -96,22 +98,25 @@ def _measure(source: Source, network: str, weights: str, layers: Sequence[str], 
     sum(float(features[0, 0]) for features in backbone.activations(batch, layers, pool).values())  # waits for a GPU, too
     seconds = preparing + (time.perf_counter() - started) / PROBED
     peak = _largest_bytes(backbone, batch, layers, pool) / PROBED
+    weights_bytes = float(sum(each.numel() * each.element_size() for each in _weights(backbone)))
     sizes = np.array([activations[layer].shape[1] for layer in layers], np.int64)
     n_pixels = batch.shape[2] * batch.shape[3]
-    return {"sizes": sizes, "costs": np.array([seconds, ALIVE * peak, _weights_bytes(backbone), n_pixels])}
+    return {"sizes": sizes, "costs": np.array([seconds, ALIVE * peak, weights_bytes, n_pixels])}
 
 
 def _largest_bytes(backbone: Backbone, batch: object, layers: Sequence[str], pool: str) -> float:
-    """Bytes of the largest tensor made during a forward pass."""
+    """Bytes of the largest tensor made during a forward pass, weights in another shape left out."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
+
+    weights = {each.untyped_storage().data_ptr() for each in _weights(backbone)}
 
     class LargestTensor(TorchDispatchMode):
         largest = 0
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             output = func(*args, **(kwargs or {}))
-            if torch.is_tensor(output):
+            if torch.is_tensor(output) and output.untyped_storage().data_ptr() not in weights:
                 LargestTensor.largest = max(LargestTensor.largest, output.numel() * output.element_size())
             return output
 
@@ -120,10 +125,9 @@ def _largest_bytes(backbone: Backbone, batch: object, layers: Sequence[str], poo
     return float(LargestTensor.largest)
 
 
-def _weights_bytes(backbone: Backbone) -> float:
+def _weights(backbone: Backbone) -> list[torch.Tensor]:
+    """Parameters and buffers of a network; empty where it is no torch module."""
     import torch
 
     network = getattr(backbone, "network", None)
-    if not isinstance(network, torch.nn.Module):
-        return 0.0
-    return float(sum(each.numel() * each.element_size() for each in [*network.parameters(), *network.buffers()]))
+    return [*network.parameters(), *network.buffers()] if isinstance(network, torch.nn.Module) else []

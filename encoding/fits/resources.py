@@ -98,12 +98,11 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     item = np.dtype(plan.feature_dtype).itemsize
     feature_bytes = sum(float(item) * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
     if reduced:
-        fitting_bytes = max(fitting_bytes, _reducing_bytes(plan, [sizes[layer] for layer in reduced]))
         feature_bytes += _sketch_bytes(plan) * len(reduced)
     network_bytes = 0.0
     if probed:
         network_bytes = _pass_bytes(probed, sizes, passes, device, reduced)
-        network_bytes += fitting_bytes if reduced else 0.0  # sums are in memory while the network runs
+        network_bytes = _reducing_bytes(plan, [sizes[layer] for layer in reduced], network_bytes) if reduced else network_bytes
         seconds *= 1 + len(plan.folds) * (_n_second_passes(plan, [sizes[layer] for layer in reduced]) + 1) / 2 if reduced else 1
     working = max(network_bytes, fitting_bytes)
     estimate = Estimate(
@@ -135,7 +134,7 @@ def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bo
     disk = float(np.dtype(plan.feature_dtype).itemsize) * n * sum(sizes[layer] for layer in whole)
     if reduces:
         each = [sizes[layer] for layer in spec.layers]
-        working += _reducing_bytes(plan, each)
+        working = _reducing_bytes(plan, each, working)
         n_train = max(len(fold.train) for fold in plan.folds)
         n_shards = len(reduction.sum_shards(n_train, plan.n_frames))
         disk += _kept_sums(plan, each) * (n_shards if n_shards > 1 else 0)
@@ -228,13 +227,14 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + 4.0 * n_features * k
 
 
-def _reducing_bytes(plan: Plan, sizes: Sequence[int]) -> float:
-    """Bytes of the sums of a second pass and of the basis of the training rows."""
-    n_basis, n = reduction.n_basis(plan.spec.n_components), len(plan.stimuli) * plan.n_frames
+def _reducing_bytes(plan: Plan, sizes: Sequence[int], network_bytes: float) -> float:
+    """Bytes of a second pass: its sums and bases with either the network at work, or what finds a basis or solves for the axes."""
+    n_basis, n, largest = reduction.n_basis(plan.spec.n_components), len(plan.stimuli) * plan.n_frames, max(sizes, default=0)
     width = min(n, N_NONZEROS * N_GROUPS)
+    axes = 4.0 * plan.spec.n_components * largest  # of a layer whose sums are in a file as well
     basis = 8.0 * 3 * n * N_NONZEROS * N_GROUPS + 8.0 * 3 * width**2
-    axes = 4.0 * plan.spec.n_components * max(sizes, default=0)  # of a layer whose sums are in a file as well
-    return max(_kept_sums(plan, sizes), axes) + basis + 4.0 * n_basis * n * len(sizes) + 3.0 * components.BLOCK_BYTES
+    blocks = 2.0 * min(components.BLOCK_BYTES, 8 * n_basis * largest)
+    return max(_kept_sums(plan, sizes), axes) + 4.0 * n_basis * n * len(sizes) + max(network_bytes, basis, blocks)
 
 
 def _kept_sums(plan: Plan, sizes: Sequence[int]) -> float:

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from encoding.experiments.graph import compile_graph
 from encoding.experiments.stages import run_task
 from encoding.features import extraction, reduction
 from encoding.features.extraction import SPARE_BYTES, load
-from encoding.features.probe import probe
+from encoding.features.probe import ALIVE, probe
 from encoding.features.reduction import Space, reduce_spaces
 from encoding.features.sketch import BLOCK_FEATURES, N_GROUPS, N_NONZEROS
 from encoding.fits import resources as preflight
+from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import plan
+from encoding.pipeline import extract_features
 from encoding.runtime.progress import silent
 from encoding.storage.store import StoreFull
 from tests.encoding.features.test_extraction import Flat, Pictures
@@ -38,6 +41,7 @@ def test_the_sizes_of_layers_are_those_that_features_have(tiny, store, pool):
     told = probe_of(planned, store).sizes
     fit(planned.spec, store)
     assert told == {layer: load(key, store).shape[1] for layer, key in planned.feature_keys.items()}
+    assert probe_of(planned, store).peak_bytes == ALIVE * 4 * 64 * 55 * 55  # of the first convolution; no weights of the last layers
 
 
 def test_what_is_kept_on_disk_is_what_was_estimated(tiny, store):
@@ -175,3 +179,13 @@ def test_what_follows_a_fit_counts(tiny, store, monkeypatch):
     before = preflight.preflight(planned, store).ram
     monkeypatch.setattr(preflight, "working_bytes", lambda *sizes, **more: 7e9)
     assert preflight.preflight(planned, store).ram >= 7e9 > before
+
+
+def test_the_memory_of_a_pass_is_what_was_estimated(tiny, store):
+    """Peak of the process, with the program itself, in both passes of a network whose layers are reduced."""
+    spec = FitSpec(dataset="tiny", backbone="torchvision/squeezenet1_1", weights="random:0", layers=("features.1", "features.2"))
+    planned = plan(replace(spec, n_components=6, feature_budget=0.0, readout="banded_ridge"), store)
+    for reduces, work in ((False, partial(extract_features, planned)), (True, partial(reduce_in_pass, [planned], planned.folds[0]))):
+        foreseen = preflight.preflight_pass(planned, store, reduces=reduces).ram
+        peak = preflight.PROGRAM_BYTES + peak_bytes(lambda work=work: work(store, silent, "cpu"))
+        assert peak < 1.1 * foreseen < 1.1 * 1.5 * peak
