@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from encoding.analysis.hyperparameter_search import Search, SearchRequest, search
-from encoding.experiments.graph import fit_graph, inputs_of
+from encoding.experiments.graph import fit_graph
 from encoding.experiments.progress import Run
 from encoding.experiments.run import Executor, run_serially
 from encoding.fits.plan import plan
@@ -85,11 +85,11 @@ def search_anywhere(request: SearchRequest, store: Store, report: Report, device
     """
     how = {"n_trials": request.n_trials, "vary": request.vary, "seed": request.seed}
     if scheduler_address():
-        from encoding.jobs.tasks import PlannedSearch, tune_as_planned
+        from encoding.jobs.tasks import tune
 
         planned = plan(request.spec, store, report)
         with cluster_jobs(store) as jobs:
-            job = jobs.submit(tune_as_planned, PlannedSearch(request, inputs_of(planned)), key=request.job_key)
+            job = jobs.submit(tune, request, key=request.job_key, planned=planned)
             try:
                 while not job.finished:
                     job = jobs.wait(job.key, timeout=WAIT_SECONDS)

@@ -58,6 +58,11 @@ class Scheduler:
         self._looked = (-float("inf"), "")  # when workers were last looked for, and what is missing
         self._closed = False
 
+    @property
+    def is_external(self) -> bool:
+        """Whether the workers are not this server's own, and may see other files."""
+        return self._address is not None
+
     def connect(self) -> Client:
         """Return the client of a live scheduler.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from encoding.analysis.bootstrap import roi_intervals
@@ -42,18 +43,25 @@ def tune(request: SearchRequest, store: Store, report: Report = silent, device: 
 
 
 @dataclass(frozen=True)
-class PlannedSearch:
-    """A search with the fingerprints of what it reads where it was submitted (:func:`encoding.experiments.graph.inputs_of`)."""
+class AsPlanned:
+    """A task that is done only where data and weights are those of whoever submitted it.
 
-    request: SearchRequest
+    Attributes
+    ----------
+    task : function such as :func:`study`.
+    fit : spec of the fit that the task is about.
+    inputs : names and fingerprints of what the fit reads where it was planned (:func:`encoding.experiments.graph.inputs_of`).
+    """
+
+    task: Callable[..., object]
+    fit: FitSpec
     inputs: tuple[tuple[str, str], ...]
 
-
-def tune_as_planned(planned: PlannedSearch, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """Search the parameters of a readout where data and weights are those of the submitter; else OtherInputs says which are not."""
-    if text := other_inputs(planned.inputs, plan(planned.request.spec, store, report)):
-        raise OtherInputs(text)
-    tune(planned.request, store, report, device)
+    def __call__(self, spec: object, store: Store, report: Report = silent, device: str = "auto") -> None:
+        """Do the task; OtherInputs names the data or weights that this machine has otherwise."""
+        if text := other_inputs(self.inputs, plan(self.fit, store)):
+            raise OtherInputs(text)
+        self.task(spec, store, report, device)
 
 
 @dataclass(frozen=True)

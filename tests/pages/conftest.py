@@ -36,7 +36,7 @@ class NoWorkers:
     def all(self):
         return []
 
-    def submit(self, task, spec, *, key):
+    def submit(self, task, spec, *, key, planned=None):
         NoWorkers.submitted.append((task, spec, key))
         return NoWorkers.job
 

@@ -107,7 +107,7 @@ def _asked(spec: FitSpec) -> SearchRequest | None:
 
 
 def _submit(request: SearchRequest) -> None:
-    jobs().submit(tune, request, key=request.job_key)
+    jobs().submit(tune, request, key=request.job_key, planned=planned(request.spec))
 
 
 def _found(request: SearchRequest) -> Search | None:

@@ -18,7 +18,17 @@ from encoding.jobs.tasks import sweep_layers
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import fit_controls, weights_control
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, ended_without, standing
-from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, display_key, jobs, opened, settle, store, subject_key, weights_are_here
+from pages.parts.shared.server_state import (
+    SECONDS_BETWEEN_LOOKS,
+    display_key,
+    jobs,
+    opened,
+    planned,
+    settle,
+    store,
+    subject_key,
+    weights_are_here,
+)
 from pages.parts.shared.text import plain
 
 START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to download, done in seconds
@@ -155,7 +165,7 @@ def run_or_find(sweep: Sweep) -> SweepResult | None:
 
 
 def _submit(sweep: Sweep) -> None:
-    jobs().submit(sweep_layers, sweep, key=sweep.job_key)
+    jobs().submit(sweep_layers, sweep, key=sweep.job_key, planned=planned(next(iter(sweep.specs().values()))))
 
 
 def _standing(sweep: Sweep, sweep_result: SweepResult, job: Job | None) -> None:

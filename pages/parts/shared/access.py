@@ -85,9 +85,9 @@ class Guarded:
     def __init__(self, jobs: Any) -> None:
         self._jobs = jobs
 
-    def submit(self, task: Callable, spec: Any, *, key: str) -> Any:
+    def submit(self, task: Callable, spec: Any, *, key: str, **about: Any) -> Any:
         """Submit a job (:meth:`encoding.jobs.Jobs.submit`); None, with an error, without a scheduler; ReadOnly on a read-only server."""
-        return self._asking(self._jobs.submit, task, spec, key=key)
+        return self._asking(self._jobs.submit, task, spec, key=key, **about)
 
     def cancel(self, key: str) -> bool:
         """Cancel a job (:meth:`encoding.jobs.Jobs.cancel`); ReadOnly where nothing may be changed."""

@@ -15,7 +15,17 @@ from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.links import view
-from pages.parts.shared.server_state import find_result, job_key, jobs, needs, settle, stored_curve, stored_intervals, weights_are_here
+from pages.parts.shared.server_state import (
+    find_result,
+    job_key,
+    jobs,
+    needs,
+    planned,
+    settle,
+    stored_curve,
+    stored_intervals,
+    weights_are_here,
+)
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0
@@ -52,7 +62,7 @@ def fit_or_find(spec: FitSpec) -> Result | None:
 
 
 def _submit(spec: FitSpec) -> Job | None:
-    return jobs().submit(study, spec, key=job_key(spec))
+    return jobs().submit(study, spec, key=job_key(spec), planned=planned(spec))
 
 
 def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:

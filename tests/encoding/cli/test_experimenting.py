@@ -133,7 +133,7 @@ class Elsewhere:
     def carry_out(self, run, store, device="auto"):
         run_serially(run, store, "cpu")
 
-    def submit(self, task, spec, *, key):
+    def submit(self, task, spec, *, key, planned=None):
         from encoding.jobs.job import Record
 
         task(spec, self._store, device="cpu")

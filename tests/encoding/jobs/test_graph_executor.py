@@ -20,9 +20,11 @@ from encoding import FitSpec, Store
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.graph import Task, compile_graph
 from encoding.experiments.progress import Run
+from encoding.fits.plan import plan
 from encoding.jobs import Jobs, graph_executor, scheduler, serve, worker
 from encoding.jobs.graph_executor import Attempt, GraphExecutor
 from encoding.jobs.serve import default_workers, worker_environments
+from encoding.jobs.tasks import study
 from encoding.jobs.version import code_fingerprint
 from tests.encoding.jobs import processes
 from tests.encoding.jobs.processes import dask_cluster
@@ -276,6 +278,10 @@ def test_a_worker_with_other_data_refuses_and_names_them(cluster, tmp_path, data
     try:
         [(kind, message)] = failures(jobs)
         assert kind == "OtherInputs" and "sees other responses of squares ann" in message and "weights" not in message
+        spec = GRID.specs()[0]
+        jobs.submit(study, spec, key="of-a-page", planned=plan(spec, jobs._store))
+        job = jobs.wait("of-a-page", timeout=PATIENCE)
+        assert job.error_kind == kind and "sees other responses of squares ann" in job.error
     finally:
         jobs.close()
 

@@ -38,7 +38,7 @@ class Idle:
     def all(self):
         return list(self.submitted.values())
 
-    def submit(self, task, spec, *, key):
+    def submit(self, task, spec, *, key, planned=None):
         more = {"error": None, "error_kind": None, "log": (), "text": "", "seconds": 0.0, "seconds_left": None}
         self.submitted[key] = Job(key=key, spec=spec, state="queued", position=1, fraction=0.0, **more)
 

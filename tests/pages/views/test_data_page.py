@@ -37,7 +37,7 @@ class AtOnce:
     def get(self, key):
         return self.jobs.get(key)
 
-    def submit(self, task, spec, *, key):
+    def submit(self, task, spec, *, key, planned=None):
         try:
             task(spec, self.store)
             ended = {"state": "done", "error": None, "error_kind": None}

@@ -132,7 +132,7 @@ def test_a_right_password_is_not_counted():
 @pytest.mark.parametrize("ask", ["submit", "retry"])
 def test_a_scheduler_that_does_not_answer_is_an_error_on_the_page(ask, monkeypatch):
     class Unreachable(NoWorkers):
-        def submit(self, task, spec, *, key):
+        def submit(self, task, spec, *, key, planned=None):
             raise ConnectionError("No Dask scheduler answers at tcp://a:1")
 
         def retry(self, key):
