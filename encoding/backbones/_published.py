@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from encoding.backbones._base import NoWeights, Source, WeightsFile, seeded
 from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
-from encoding.backbones._download import fetch
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers
 from encoding.backbones._weights import PRETRAINED, WITHOUT, checkpoints, find_weights, seed_of
+from encoding.storage.download import fetch
 from encoding.storage.keys import digest
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from encoding.backbones._base import NoWeights
-from encoding.backbones._download import fetch
+from encoding.storage.download import fetch
 from encoding.storage.files import require_regular
 
 PRETRAINED = "pretrained"
@@ -51,7 +51,7 @@ def find_weights(network: str, weights: str, file_name: str) -> Path:
 def fetch_or_say(network: str, address: str, path: Path, **how: object) -> Path:
     """Download a network's weights to ``path``; NoWeights, with the address and the path for a download by hand, where that fails.
 
-    ``how`` is passed to :func:`encoding.backbones._download.fetch`.
+    ``how`` is passed to :func:`encoding.storage.download.fetch`.
     """
     try:
         return fetch(address, path, **how)

@@ -13,9 +13,9 @@ from streamlit.testing.v1 import AppTest
 
 from encoding.backbones import BACKBONES, WeightsFile
 from encoding.backbones._catalogue import every_file
-from encoding.backbones._download import fetch, stated_hash
 from encoding.cli import main
 from encoding.runtime.progress import Cancelled
+from encoding.storage.download import fetch, stated_hash
 from tests import PROJECT
 
 BYTES = np.random.default_rng(0).bytes(3 * 2**20)

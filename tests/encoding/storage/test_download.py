@@ -1,0 +1,95 @@
+"""Downloads are continued, checked, and go nowhere but to https."""
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+
+from encoding.runtime.progress import Cancelled
+from encoding.storage import download
+from encoding.storage.download import check_address, fetch, received_bytes
+from tests.serving import serve
+
+BYTES = np.random.default_rng(0).bytes(3 * 2**20)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(download, "SECONDS_BETWEEN_TRIES", 0.0)
+    with serve({"/data.bin": BYTES}) as serving:
+        yield serving
+
+
+def test_a_transfer_that_breaks_off_again_and_again_goes_on_by_itself(server, tmp_path):
+    server.breaks_after = 2**20
+    target = fetch(f"{server.address}/data.bin", tmp_path / "data.bin", n_tries=3, n_bytes=len(BYTES), md5=hashlib.md5(BYTES).hexdigest())
+    assert target.read_bytes() == BYTES and [path.name for path in tmp_path.iterdir()] == ["data.bin"]
+    assert [wanted for _, wanted in server.asked] == [None, f"bytes={2**20}-", f"bytes={2 * 2**20}-"]
+
+
+def test_tries_that_bring_nothing_end(server, tmp_path, monkeypatch):
+    with serve({}) as gone:
+        address = gone.address
+    with pytest.raises(OSError, match="refused"):
+        fetch(f"{address}/data.bin", tmp_path / "data.bin", n_tries=3)
+    with pytest.raises(OSError, match="404"):
+        fetch(f"{server.address}/other.bin", tmp_path / "data.bin", n_tries=3)
+
+
+def test_a_server_without_marks_or_ranges_is_asked_for_everything_again(server, tmp_path):
+    for fault in ("marks", "ranges"):
+        target = tmp_path / fault
+        setattr(server, fault, False)
+        with pytest.raises(Cancelled):
+            fetch(f"{server.address}/data.bin", target, report=stop_after(0.4))
+        assert 2**20 < received_bytes(target) < len(BYTES)
+        assert fetch(f"{server.address}/data.bin", target).read_bytes() == BYTES
+        assert received_bytes(target) == len(BYTES)
+
+
+@pytest.mark.parametrize("promise", [{"n_bytes": 17}, {"md5": "00" * 16}, {"sha256": "00" * 32}])
+def test_other_bytes_than_were_published_are_not_kept(server, tmp_path, promise):
+    with pytest.raises(OSError, match=r"published with 17|not the checksum"):
+        fetch(f"{server.address}/data.bin", tmp_path / "data.bin", n_tries=2, **promise)
+    assert [path.name for path in tmp_path.iterdir()] == ["data.bin.lock"]
+
+
+def test_a_disk_without_room_is_seen_before_the_first_byte(server, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5e8))
+    with pytest.raises(OSError, match=r"has 0.5 GB free, and data.bin needs 0.0 GB"):
+        fetch(f"{server.address}/data.bin", tmp_path / "data.bin")
+    assert received_bytes(tmp_path / "data.bin") == 0
+
+
+@pytest.mark.parametrize("place", ["http://elsewhere.invalid/data.bin", "ftp://elsewhere.invalid/data.bin"])
+def test_redirects_lead_to_https_only(server, tmp_path, place):
+    server.moved["/moved"] = place
+    with pytest.raises(OSError, match="which is not an https address"):
+        fetch(f"{server.address}/moved", tmp_path / "data.bin")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.bin.lock"]
+
+
+def test_redirects_within_a_server_are_followed(server, tmp_path):
+    server.moved["/moved"] = "/data.bin"
+    assert fetch(f"{server.address}/moved", tmp_path / "data.bin").read_bytes() == BYTES
+
+
+def test_other_hosts_cannot_lead_to_this_machine():
+    check_address("https://osf.io/x/download")
+    for address in ("http://osf.io/x", "file:///etc/passwd", "https:///x"):
+        with pytest.raises(OSError):
+            check_address(address)
+    for address in ("http://127.0.0.1:8501/x", "https://localhost/x"):
+        with pytest.raises(OSError):
+            check_address(address, origin="https://osf.io/x")
+
+
+def stop_after(fraction):
+    def report(done, text):
+        if done > fraction:
+            raise Cancelled
+
+    return report
