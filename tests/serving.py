@@ -69,7 +69,7 @@ def serve(files: Mapping[str, bytes]) -> Iterator[type[FileServer]]:
     kind = type("Server", (FileServer,), {"files": dict(files), "moved": {}, "asked": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         server.handle_error = lambda *about: None  # a client that stops is what many tests are about
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         kind.address = f"http://127.0.0.1:{server.server_port}"
         yield kind
         server.shutdown()

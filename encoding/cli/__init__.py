@@ -17,11 +17,25 @@ from collections.abc import Iterator, Sequence
 
 from encoding.analysis.hyperparameter_search import NothingFound
 from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
-from encoding.cli import caching, exchanging, experimenting, fitting, folders, listing, predicting, recipes, searching, sweeping, weights
+from encoding.cli import (
+    caching,
+    exchanging,
+    experimenting,
+    fetching,
+    fitting,
+    folders,
+    listing,
+    predicting,
+    recipes,
+    searching,
+    sweeping,
+    weights,
+)  # fmt: skip
 from encoding.cli.clusters import WorkFailed
 from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser
 from encoding.cli.terminal import Progress
 from encoding.datasets import BadData
+from encoding.datasets.catalogue.fetch import NotConfirmed
 from encoding.experiments.candidates import NotFinished
 from encoding.experiments.composition import MemberFailed
 from encoding.experiments.records import AlreadyRunning
@@ -42,7 +56,8 @@ FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 ARGUMENT_ERRORS = (BadArguments, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
     AlreadyRunning, BadData, BadExchange, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed,
-    MemberFailed, NoRoom, NotComposed, NotFinished, NotInstalled, NotRegular, NothingFound, NoWeights, StoreFull, StoreReadOnly, WorkFailed,
+    MemberFailed, NoRoom, NotComposed, NotConfirmed, NotFinished, NotInstalled, NotRegular, NothingFound, NoWeights,
+    StoreFull, StoreReadOnly, WorkFailed,
 )  # fmt: skip
 KNOWN_ERRORS = (*ARGUMENT_ERRORS, *WORK_ERRORS)
 """Failures whose message says all there is to say."""
@@ -71,7 +86,20 @@ def parser() -> Parser:
     about = "Brain encoding models: predict responses of visual cortex from the layers of a network."
     root = Parser(prog=PROGRAM, description=about, epilog=FIRST_STEPS)
     commands = root.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
-    for group in (fitting, searching, sweeping, experimenting, recipes, predicting, listing, folders, weights, exchanging, caching):
+    for group in (
+        fitting,
+        searching,
+        sweeping,
+        experimenting,
+        recipes,
+        predicting,
+        listing,
+        folders,
+        fetching,
+        weights,
+        exchanging,
+        caching,
+    ):
         group.add_commands(commands)
     return root
 

@@ -1,0 +1,241 @@
+"""Fetch an open data set: download its files, check them, convert them to own data, remove what is not needed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from encoding.datasets._base import BadData, data_dir
+from encoding.datasets._description import FILE
+from encoding.datasets.catalogue.entry import CONVERTERS, Entry, RemoteFile, find_entry
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.storage.archives import BadArchive
+from encoding.storage.atomic import atomic_file, scratch_folder
+from encoding.storage.download import SPARE_BYTES, fetch, received_bytes
+
+DOWNLOADS = ".downloads"  # in the folder of data; hidden, so that it is no data set
+SUBJECT_FILE = "subject.json"
+N_TRIES = 5
+SHARE_OF_DOWNLOAD = 0.8  # of the progress
+
+
+class NotFetched(ConnectionError):
+    """A data set could not be fetched; the message says why, what is kept and what to do by hand."""
+
+
+class NotConfirmed(ValueError):
+    """The terms of a data set were not confirmed, or it is not to be had without a form."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a converter works on.
+
+    Attributes
+    ----------
+    source : folder of downloaded files, under :attr:`RemoteFile.name`.
+    folder : empty folder to fill; it becomes ``<data set>/<subject>``.
+    root : folder of the data set, for images that subjects share.
+    stimuli : folder that the user gave; None where the entry asks for none.
+    """
+
+    entry: Entry
+    source: Path
+    folder: Path
+    root: Path
+    subject: str
+    parts: tuple[str, ...]
+    stimuli: Path | None
+    report: Report
+
+    def file(self, name: str) -> Path:
+        """A downloaded file."""
+        return self.source / name
+
+
+Converted = tuple[Mapping[str, Any], str]
+"""The subject's table of ``dataset.toml``, with paths relative to :attr:`Conversion.folder`, and the split."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was fetched: the data set's folder, its subjects, and the command that gives a first result."""
+
+    folder: Path
+    subjects: tuple[str, ...]
+    command: str
+    link: str
+
+
+def fetch_dataset(
+    name: str,
+    *,
+    subjects: Sequence[str] = (),
+    parts: Sequence[str] = (),
+    stimuli: Path | None = None,
+    confirmed: bool = False,
+    keep: bool = False,
+    report: Report = silent,
+) -> Fetched:
+    """Download an open data set below :func:`data_dir` and convert it to own data. What is there already is not fetched again.
+
+    Parameters
+    ----------
+    subjects, parts : those of the entry where none are named.
+    stimuli : folder of images or clips, where the entry asks for one.
+    confirmed : whether the user has confirmed the terms.
+    keep : keep the downloaded files.
+
+    Raises
+    ------
+    UnknownName; NotConfirmed; NotFetched where a file cannot be had, or the disk has no room; BadData where a file is not what the
+    entry says. What arrived is kept, and the next call goes on from there.
+    """
+    entry = find_entry(name)
+    subjects, parts = entry.check_choice(subjects, parts)
+    check_allowed(entry, confirmed=confirmed, stimuli=stimuli)
+    root = data_dir() / name
+    downloads = data_dir() / DOWNLOADS / name
+    downloads.mkdir(parents=True, exist_ok=True)
+    if (root / FILE).exists() and not _ours(root):
+        raise BadData(f"{root} holds data that were not fetched. Rename that folder, and try again.")
+    with FileLock(downloads.parent / f"{name}.lock"):
+        missing = [subject for subject in subjects if not _is_here(root / subject, parts)]
+        files = entry.remote_files(missing, parts) if missing else []
+        _check_room(entry, files, downloads, len(missing))
+        _download(entry, files, downloads, subprogress(report, 0, SHARE_OF_DOWNLOAD))
+        for number, subject in enumerate(missing):
+            share = subprogress(report, *(SHARE_OF_DOWNLOAD + 0.2 * step / len(missing) for step in (number, number + 1)))
+            _convert(entry, downloads, root, subject, parts, stimuli, share)
+        if missing:
+            _describe(entry, root)
+        if not keep:
+            shutil.rmtree(downloads, ignore_errors=True)
+    report(1.0, f"{entry.title} is in {root}")
+    return Fetched(root, subjects, f"fit --dataset {name} --subject {subjects[0]} {entry.example}".strip(), f"/data?dataset={name}")
+
+
+def check_allowed(entry: Entry, *, confirmed: bool, stimuli: Path | None = None) -> None:
+    """Check that nothing is left for the user to do.
+
+    Raises
+    ------
+    NotConfirmed, with what that is.
+    """
+    if entry.form:
+        raise NotConfirmed(f"{entry.title} is not fetched: {entry.form}")
+    if entry.terms and not confirmed:
+        raise NotConfirmed(f"Before {entry.title} is fetched, its terms have to be confirmed: {entry.terms}")
+    if entry.stimuli and (stimuli is None or not stimuli.is_dir()):
+        missing = f" {stimuli} is no folder." if stimuli else ""
+        raise NotConfirmed(f"{entry.title} comes without stimuli. Give the folder that holds them: {entry.stimuli}{missing}")
+
+
+def is_fetched(entry: Entry, subject: str) -> bool:
+    """Whether a subject was fetched and converted."""
+    return (data_dir() / entry.name / subject / SUBJECT_FILE).is_file()
+
+
+def _is_here(folder: Path, parts: tuple[str, ...]) -> bool:
+    try:
+        known = json.loads((folder / SUBJECT_FILE).read_text())
+    except FileNotFoundError:
+        return False
+    if missing := set(parts) - set(known["parts"]):
+        raise BadData(f"{folder} was made without {', '.join(sorted(missing))}. Remove that folder to fetch it with all parts you name.")
+    return True
+
+
+def _ours(root: Path) -> bool:
+    return any(root.glob(f"*/{SUBJECT_FILE}"))
+
+
+def _check_room(entry: Entry, files: Sequence[RemoteFile], downloads: Path, n_subjects: int) -> None:
+    needed = sum(max(0, file.size - received_bytes(downloads / file.name)) for file in files) + entry.made_gb * 1e9 * n_subjects
+    free = shutil.disk_usage(downloads).free
+    if files and needed + SPARE_BYTES > free:
+        raise NotFetched(
+            f"{entry.title} needs {needed / 1e9:,.1f} GB, and {downloads.parent.parent} has {free / 1e9:,.1f} GB free. "
+            "Free some, or set ENCODING_DATA_DIR to a folder on another disk."
+        )
+
+
+def _download(entry: Entry, files: Sequence[RemoteFile], downloads: Path, report: Report) -> None:
+    total, done = sum(file.size for file in files) or 1, 0
+    for number, file in enumerate(files, start=1):
+        target = downloads / file.name
+        count = f"file {number:,} of {len(files):,}: "
+        step = subprogress(report, done / total, (done + file.size) / total)
+        try:
+            fetch(
+                file.address,
+                target,
+                sha256=file.sha256,
+                md5=file.md5,
+                n_bytes=file.n_bytes,
+                n_tries=N_TRIES,
+                report=lambda fraction, text, step=step, count=count: step(fraction, count + text),
+            )
+        except OSError as error:
+            raise NotFetched(
+                f"{file.name} of {entry.title} could not be fetched ({type(error).__name__}: {error}). What arrived is kept: "
+                f"ask again to go on from there. Or download {file.address} elsewhere and save it as {target}."
+            ) from error
+        done += file.size
+
+
+def _convert(entry: Entry, downloads: Path, root: Path, subject: str, parts: tuple[str, ...], stimuli: Path | None, report: Report) -> None:
+    """Convert one subject into a scratch folder, which becomes ``root/subject``."""
+    convert = import_module(f"{CONVERTERS}.{entry.converter}").convert
+    with scratch_folder(root) as scratch:
+        folder = scratch / subject
+        folder.mkdir()
+        work = Conversion(entry, downloads, folder, root, subject, parts, stimuli and stimuli.resolve(), report)
+        try:
+            table, split = convert(work)
+        except (BadData, BadArchive) as error:
+            raise BadData(
+                f"{entry.title} was fetched, but is not what was expected: {error} {entry.seen} Its files are kept in {downloads}."
+            ) from error
+        about = {"parts": list(parts), "split": split, "table": table}
+        (folder / SUBJECT_FILE).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        folder.rename(root / subject)
+
+
+def _describe(entry: Entry, root: Path) -> None:
+    """Write ``dataset.toml`` from what converters left in each subject's folder."""
+    known = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob(f"*/{SUBJECT_FILE}"))}
+    splits = [about["split"] for about in known.values()]
+    head = {"title": entry.title, "about": f"{entry.about} {entry.licence}", "split": splits[0]}
+    lines = [f"{key} = {_toml(value)}" for key, value in head.items()]
+    for subject, about in known.items():
+        lines += ["", f"[subjects.{_toml(subject)}]"]
+        lines += [f"{key} = {_toml(_below(subject, value))}" for key, value in about["table"].items()]
+    with atomic_file(root / FILE, "w") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+PATH_MARK = "./"  # begins a path in what a converter gives
+
+
+def _below(subject: str, value: Any) -> Any:
+    """Paths as seen from the folder of ``dataset.toml``."""
+    if isinstance(value, dict):
+        return {key: _below(subject, each) for key, each in value.items()}
+    return f"{subject}/{value.removeprefix(PATH_MARK)}" if isinstance(value, str) and value.startswith(PATH_MARK) else value
+
+
+def _toml(value: Any) -> str:
+    """A value in one line of TOML."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(str(key))} = {_toml(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
