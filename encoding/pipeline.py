@@ -116,7 +116,7 @@ def _fit_fold(plan: Plan, fold: Fold, store: Store, report: Report, device: str)
 def extract_features(
     plan: Plan, store: Store, report: Report, device: str, *, of_dataset: bool = True, sketches: bool = True, shard: int | None = None
 ) -> None:
-    """Stage 1: store the features of every layer of the plan, extracted in one pass of its stimuli through the backbone.
+    """Stage 1: store the features of every layer of the plan, extracted in one pass of its stimuli through each of its networks.
 
     Of layers that are too large to store (:attr:`Plan.reduced_layers`) a sketch is stored, unless ``sketches`` is false, from which
     :func:`encoding.fits.passes.reduce_in_pass` goes on. ``of_dataset`` is false for new stimuli, which no data set holds: then nothing
@@ -127,22 +127,24 @@ def extract_features(
     ------
     BadData where stimuli changed while they were read; ValueError where the backbone's weights did.
     """
-    features.extract(
-        plan.stimuli,
-        lambda: open_backbone(plan),
-        {layer: key for layer, key in plan.feature_keys.items() if layer not in plan.reduced_layers},
-        store,
-        sketches=sketch_keys(plan) if sketches else {},
-        n_frames=plan.n_frames,
-        pool=plan.spec.pool,
-        over=plan.over_frames,
-        dtype=plan.feature_dtype,
-        device=device,
-        report=report,
-        made_from=plan.made_from(device=device),
-        check=lambda: plan.check_unchanged(store) if of_dataset else None,
-        shard=None if shard is None else features.extraction_shards(plan.stimuli)[shard],
-    )
+    n_networks = len(plan.networks)
+    for number, each in enumerate(plan.networks):
+        features.extract(
+            each.stimuli,
+            partial(open_backbone, each),
+            {layer: key for layer, key in each.feature_keys.items() if layer not in each.reduced_layers},
+            store,
+            sketches=sketch_keys(each) if sketches else {},
+            n_frames=each.n_frames,
+            pool=each.spec.pool,
+            over=each.over_frames,
+            dtype=each.feature_dtype,
+            device=device,
+            report=subprogress(report, number / n_networks, (number + 1) / n_networks),
+            made_from=each.made_from(device=device),
+            check=lambda: plan.check_unchanged(store) if of_dataset else None,
+            shard=None if shard is None else features.extraction_shards(each.stimuli)[shard],
+        )
 
 
 def reduce_features(plan: Plan, fold: Fold, store: Store, report: Report, device: str) -> np.ndarray:
@@ -154,7 +156,8 @@ def reduce_features(plan: Plan, fold: Fold, store: Store, report: Report, device
     so do the frames of a clip.
     """
     n_spaces, scores = len(plan.spaces), []
-    reduce_in_pass([plan], fold, store, report, device)
+    for each in plan.networks if plan.reduced_layers else ():
+        reduce_in_pass([each], fold, store, report, device)
     for number, layers in enumerate(plan.spaces):
         progress = subprogress(report, number / n_spaces, (number + 1) / n_spaces)
         scores.append(_reduce_space(plan, fold, layers, store, progress, device))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from encoding.backbones._modules import Preparation
 
 
+JOIN = " + "  # between the networks of a backbone of several
+
+
 class UnknownLayer(LookupError):
     """A layer that the backbone does not have. The message names the nearest one."""
 
@@ -181,7 +184,7 @@ class Source(ABC):
 
 
 class Backbones(Mapping[str, Source]):
-    """Mapping of full network names to the source that builds them, over all sources."""
+    """Mapping of full network names to the source that builds them, over all sources; ``A + B`` names several networks at once."""
 
     def __init__(self, sources: Registry[Source]) -> None:
         self.sources = sources
@@ -193,12 +196,22 @@ class Backbones(Mapping[str, Source]):
         return sum(1 for _ in self)
 
     def __getitem__(self, name: str) -> Source:
+        if JOIN in name:
+            from encoding.backbones._joined import JoinedSource
+
+            parts = name.split(JOIN)
+            if len(set(parts)) < len(parts):
+                raise UnknownName(f"{name} names a network twice. Give its layers one after another.")
+            return JoinedSource({part: self[part] for part in parts})
         source = self._source(name)
         if source is not None and source.has(name):
             return source
         raise UnknownName((source.why_not(name) if source else "") or unknown("backbone", name, self))
 
     def __contains__(self, name: object) -> bool:
+        parts = str(name).split(JOIN)
+        if len(parts) > 1:
+            return len(set(parts)) == len(parts) and all(part in self for part in parts)
         source = self._source(str(name))
         return source is not None and source.has(str(name))
 

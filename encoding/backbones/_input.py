@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from encoding.backbones._base import Source
+from encoding.backbones._joined import JoinedSource
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
@@ -148,6 +149,8 @@ class PreparedSource(Source):
 
 def prepared(source: Source, text: str) -> Source:
     """The source itself, or one that gives its networks images as ``text`` says (:meth:`Input.read`)."""
+    if text and isinstance(source, JoinedSource):
+        return JoinedSource({name: PreparedSource(each, text) for name, each in source.sources.items()})
     return PreparedSource(source, text) if text else source
 
 

@@ -88,7 +88,7 @@ def _purpose(spec: Mapping[str, Any] | None) -> str:
     if spec is None:
         return ""
     named = FitSpec.from_dict(dict(spec))
-    return f"{named.dataset} {named.subject}, {named.backbone} {' + '.join(named.layers)}, {named.readout}"
+    return f"{named.dataset} {named.subject}, {named.network_and_layers}, {named.readout}"
 
 
 def run_verify(arguments: argparse.Namespace, progress: Progress) -> Answer:

@@ -78,7 +78,7 @@ def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
     refusal = result.prediction_refusal()
     document = {"key": result.key, "spec": spec.to_dict(), "simulated": result.plan.subject.simulated, "origin": dict(result.origin)}
     document["cannot_predict"] = refusal
-    what = f"{spec.dataset} {spec.subject}, {spec.backbone} {' + '.join(spec.layers)}, {spec.readout}"
+    what = f"{spec.dataset} {spec.subject}, {spec.network_and_layers}, {spec.readout}"
     sender = result.origin["by"] or "not said"
     simulated = "\nSimulated: no brain was measured." if document["simulated"] else ""
     predicts = f"no: {refusal}" if refusal else "yes, new images, by `predict` or on the Predict page"

@@ -18,6 +18,7 @@ import numpy as np
 from encoding.analysis.bootstrap import interval_text, roi_intervals
 from encoding.backbones import BACKBONES
 from encoding.backbones._input import INPUTS, INTERPOLATIONS
+from encoding.backbones._joined import join
 from encoding.backbones._pooling import OVER_FRAMES, pools_help
 from encoding.cli.clusters import fit_anywhere
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
@@ -43,6 +44,7 @@ fit
 fit --layer energy --roi V1v V1d --hemi lh
 fit --backbone torchvision/alexnet --layer features.4 --layer features.7
 fit --backbone torchvision/alexnet --layer features.4 --weights random:0
+fit --backbone gabor --layer energy --backbone torchvision/alexnet --layer features.9 --readout banded_ridge
 fit --readout ridge --set alpha=10 --components 50 --split kfold:5:0
 fit --dataset algonauts2023 --subject subj01 --out results --json
 """
@@ -120,12 +122,17 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         help="additional subjects for multi-subject training of a network's shared layers",
     )
     model = parser.add_argument_group("from what")
-    model.add_argument("--backbone", default=spec.backbone, help="a name from `list backbones` (default: %(default)s)")
+    model.add_argument(
+        "--backbone",
+        action="append",
+        metavar="NAME",
+        help=f"a name from `list backbones`; give it again, with its layers, for more networks in one fit (default: {spec.backbone})",
+    )
     model.add_argument(
         "--layer",
-        action="append",
+        action=LayerOfBackbone,
         metavar="LAYER",
-        help=f"a name from `layers`; give it again for more (default for gabor: {spec.layers[0]})",
+        help=f"a name from `layers`, of the --backbone before it; give it again for more (default for gabor: {spec.layers[0]})",
     )
     model.add_argument("--weights", default=spec.weights, help="pretrained, random:SEED or a weights file (default: %(default)s)")
     model.add_argument(
@@ -185,6 +192,16 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
 
 
+class LayerOfBackbone(argparse.Action):
+    """Note a layer with the number of ``--backbone`` options before it."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        layers = [*(getattr(namespace, self.dest) or []), (len(getattr(namespace, "backbone", None) or []), values)]
+        setattr(namespace, self.dest, layers)
+
+
 def option(text: str) -> tuple[str, Any]:
     """Parse ``name=value``, the value as JSON or Python literal (``.5``, ``None``, ``1,10``), else as text.
 
@@ -220,11 +237,12 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
     twice = [name for name, times in Counter(name for name, _ in arguments.set).items() if times > 1]
     if twice:
         raise BadArguments(f"--set {twice[0]} is given twice.")
+    backbone, layers = _networks(arguments)
     return FitSpec(
         dataset=arguments.dataset,
         subject=arguments.subject,
-        backbone=arguments.backbone,
-        layers=arguments.layer or _default_layers(arguments.backbone),
+        backbone=backbone,
+        layers=layers,
         weights=arguments.weights,
         input=_input(arguments),
         pool=arguments.pool,
@@ -254,6 +272,19 @@ def _input(arguments: argparse.Namespace) -> str:
     if ":" in arguments.input:
         raise BadArguments(f"--input {arguments.input} holds its size; leave out --size and --interpolation.")
     return ":".join([arguments.input or INPUTS[0], *("" if value is None else str(value) for value in more)]).rstrip(":")
+
+
+def _networks(arguments: argparse.Namespace) -> tuple[str, tuple[str, ...]]:
+    """Backbone and layers: each layer is of the ``--backbone`` before it; where there is one network, the order does not matter."""
+    names, given = arguments.backbone or [FitSpec().backbone], arguments.layer or []
+    if len(names) == 1:
+        return names[0], tuple(layer for _, layer in given) or _default_layers(names[0])
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise BadArguments(f"--backbone {twice} is given twice. Give its layers one after another.")
+    if alone := next((layer for number, layer in given if number == 0), ""):
+        raise BadArguments(f"--layer {alone} stands before every --backbone. Of several networks, write each --layer after its --backbone.")
+    layers = {name: [layer for place, layer in given if place == number] for number, name in enumerate(names, 1)}
+    return join({name: own or _default_layers(name) for name, own in layers.items()})
 
 
 def _default_layers(backbone: str) -> tuple[str, ...]:
@@ -322,7 +353,7 @@ def describe(result: Result, score: str = "r") -> str:
         if score == "r"
         else f"scores    {subject.unit.fill(SCORES[score].definition)} {interval_text(result, score)}",
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
-        f"model     {spec.backbone} {' + '.join(spec.layers)}, {components}, {spec.readout}",
+        f"model     {spec.network_and_layers}, {components}, {spec.readout}",
         *[
             f"reduced   {' + '.join(kept['layers'])}: too large to store, reduced to {kept['explained']:.1%} of its variance"
             for kept in result.kept_variance()

@@ -109,8 +109,7 @@ def model_line(result: Result) -> str:
     averaged = f", mean of {n_models} models, one a fold" if n_models > 1 else ""
     marked = " (simulated: no brain was measured)" if result.plan.subject.simulated else ""
     trained = f"{result.n_train:,} of {result.plan.subject.n_stimuli:,} stimuli to train{' each' if averaged else ''}"
-    layers = " + ".join(spec.layers)
-    return f"model      {spec.dataset} {spec.subject}{marked}, {spec.backbone} {layers}, {spec.readout}, {trained}{averaged}"
+    return f"model      {spec.dataset} {spec.subject}{marked}, {spec.network_and_layers}, {spec.readout}, {trained}{averaged}"
 
 
 def _submission(arguments: argparse.Namespace, results: Sequence[Result], store: Store, progress: Progress) -> tuple[dict[str, Any], str]:

@@ -142,9 +142,7 @@ def run_compose(arguments: argparse.Namespace, progress: Progress) -> Answer:
     fits, lines = [], []
     for result in made:
         subject = result.plan.spec.subject
-        names = [
-            f"{member.plan.spec.backbone} {' + '.join(member.plan.spec.layers)}, {member.plan.spec.readout}" for member in result.members
-        ]
+        names = [f"{member.plan.spec.network_and_layers}, {member.plan.spec.readout}" for member in result.members]
         fits.append(result.summary() | {"members": [member.key for member in result.members]})
         rows = [row for row in fits[-1]["rois"] if row["n_vertices"]]
         scores = ", ".join(f"{row['roi']} {row['hemi']} {row['r_mean']:.3f}" for row in rows[:6] if row["r_mean"] is not None)

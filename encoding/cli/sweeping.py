@@ -86,7 +86,7 @@ def sweep_from(arguments: argparse.Namespace) -> Sweep:
     first = arguments.backbone[0]
     named = BACKBONES[first].layers(first) or arguments.layer
     one = copy(arguments)
-    one.backbone, one.layer = first, list(named[:1])
+    one.backbone, one.layer = [first], [(1, layer) for layer in named[:1]]
     with checking_arguments():
         return Sweep.read(spec_from(one), arguments.backbone, arguments.layer)
 

@@ -172,8 +172,7 @@ def _refitted(members: Sequence[Result], device: str, report: Report, executor: 
     status = run.status()
     for cell, state in zip(run.graph.cells, status.cells, strict=True):
         if state.state != "done":
-            layers = " + ".join(cell.cell.spec.layers)
-            raise MemberFailed(f"{cell.cell.spec.backbone} {layers} on every stimulus: {state.error or state.state}")
+            raise MemberFailed(f"{cell.cell.spec.network_and_layers} on every stimulus: {state.error or state.state}")
     return [Result(run.graph.plans.get(spec), store) for spec in specs]
 
 

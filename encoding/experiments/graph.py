@@ -168,8 +168,7 @@ def fit_graph(specs: Sequence[FitSpec], store: Store, report: Report = silent) -
 
 def inputs_of(plan: Plan) -> tuple[tuple[str, str], ...]:
     """Names and fingerprints of the stimuli, responses and weights that a plan reads, extra subjects' too."""
-    spec = plan.spec
-    found = [(f"weights of {spec.backbone} ({spec.weights})", plan.backbone_fingerprint)]
+    found = [(f"weights of {each.spec.backbone} ({each.spec.weights})", each.backbone_fingerprint) for each in plan.networks]
     for each in (plan, *plan.extra_subjects):
         subject = f"{each.spec.dataset} {each.spec.subject}"
         found.append((f"stimuli of {subject}", each.subject.stimuli.fingerprint))
@@ -222,14 +221,16 @@ class _Builder:
         passes: dict[tuple[str, ...], dict[str, str]] = {}
         first: dict[tuple[str, ...], Plan] = {}
         for plan in plans:
-            for each in (plan, *plan.extra_subjects) if plan.readout.uses_components else ():
-                group = features_group(each)
-                first.setdefault(group, each)
-                stored = {layer: key for layer, key in each.feature_keys.items() if layer not in each.reduced_layers}
-                passes.setdefault(group, {}).update(pass_keys(each) if each is plan else stored)
-            for layers in plan.spaces if plan.readout.uses_components else ():
-                if len(layers) == 1 and plan.is_reduced(layers):
-                    self.reduced.setdefault(_reduction_group(plan), {})[layers[0]] = plan
+            for subject in (plan, *plan.extra_subjects) if plan.readout.uses_components else ():
+                for each in subject.networks:
+                    group = features_group(each)
+                    first.setdefault(group, each)
+                    stored = {layer: key for layer, key in each.feature_keys.items() if layer not in each.reduced_layers}
+                    passes.setdefault(group, {}).update(pass_keys(each) if subject is plan else stored)
+            for each in plan.networks if plan.reduced_layers else ():
+                for layers in each.spaces:
+                    if len(layers) == 1 and each.is_reduced(layers):
+                        self.reduced.setdefault(_reduction_group(each), {})[layers[0]] = each
         for group, keys in passes.items():
             missing = {layer: key for layer, key in keys.items() if key not in self.store}
             if missing:
@@ -245,7 +246,8 @@ class _Builder:
             for each in (plan, *plan.extra_subjects):
                 needs += self._features(each)
             for number in range(len(plan.folds)):
-                components = [key for layers in plan.spaces for key in self._components(plan, number, layers)]
+                apart = plan.networks if plan.readout.by_layer else (plan,)
+                components = [key for each in apart for layers in each.spaces for key in self._components(each, number, layers)]
                 needs += components
                 if plan.readout.uses_moments:
                     needs += [key for hemi in plan.hemis for key in self._moments(plan, number, hemi, components)]
@@ -294,8 +296,8 @@ class _Builder:
         return self._add(replace(task, needs=(*task.needs, *map(self._add, parts))))
 
     def _features(self, plan: Plan) -> list[str]:
-        found = self.extractions.get(features_group(plan))
-        return [] if found is None else [self._add_sharded(*found)]
+        found = [self.extractions.get(features_group(each)) for each in plan.networks]
+        return [self._add_sharded(*each) for each in found if each is not None]
 
     def _components(self, plan: Plan, fold: int, layers: tuple[str, ...]) -> list[str]:
         """The key of the task of one PCA; empty where it is stored."""

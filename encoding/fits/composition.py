@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from encoding.backbones._base import JOIN
 from encoding.evaluation.scores import SCORES_VERSION, STORED_SCORES, score
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
@@ -222,7 +223,9 @@ def composed(
     specs = [member.plan.spec for member in members]
     values = {each.name: getattr(specs[0], each.name) for each in fields(FitSpec)}
     values |= {"backbone": " + ".join(dict.fromkeys(spec.backbone for spec in specs))}
-    values |= {"layers": tuple(dict.fromkeys(layer for spec in specs for layer in spec.layers))}
+    several = len({spec.backbone for spec in specs}) > 1
+    layers = [f"{spec.backbone} {layer}" if several and JOIN not in spec.backbone else layer for spec in specs for layer in spec.layers]
+    values |= {"layers": tuple(dict.fromkeys(layers))}
     values |= {"weights": specs[0].weights if len({spec.weights for spec in specs}) == 1 else FitSpec.weights}
     values |= {"n_components": max(spec.n_components for spec in specs), "target_groups": FitSpec.target_groups, "extra_subjects": ()}
     values |= {"readout": READOUT, "options": tuple({"members": len(members), **(options or {})}.items())}

@@ -26,7 +26,7 @@ def result_html(result: Any) -> str:
         bar = ((min(mean_r, 0.0) - low) / (high - low), abs(mean_r) / (high - low)) if np.isfinite(mean_r) else None
         label = f"{values[0]} {values[1]}: mean r {mean_r:.3f}"
         rows.append({"cells": list(values), "bar": bar, "label": label, "colour": COLOURS.get(values[1], "#777777")})
-    model = f"{spec.backbone} {' + '.join(spec.layers)}, {spec.readout}"
+    model = f"{spec.network_and_layers}, {spec.readout}"
     what = ("clips" if plan.of_clips else "images") + (" (repeats averaged)" if spec.average_repeats else "")
     about = f"{spec.split}, {result.n_train:,} training and {result.n_test:,} test {what}; {result.key}"
     page = render(

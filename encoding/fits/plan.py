@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from encoding.backbones import BACKBONES, Source
+from encoding.backbones._base import JOIN
 from encoding.backbones._catalogue import fetch
 from encoding.backbones._input import prepared
+from encoding.backbones._joined import members_of, own_layers
 from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
@@ -74,8 +76,33 @@ class Plan:
     @cached_property
     def feature_keys(self) -> Mapping[str, str]:
         """Layer to the key of its features."""
+        if len(self.networks) > 1:
+            pairs = zip(self.networks, self.layer_names, strict=True)
+            return {name: each.feature_keys[layer] for each, names in pairs for layer, name in names.items()}
         kept = {"pool": self.spec.pool, "over": self.over_frames if self.stimuli.n_frames > 1 else "", "dtype": self.feature_dtype}
         return features.feature_keys(self.stimuli.fingerprint, self.backbone_fingerprint, self.spec.layers, **kept)
+
+    @cached_property
+    def networks(self) -> tuple[Plan, ...]:
+        """The plan for each of its networks by itself: stimuli pass through one after another, and each layer's features are kept once."""
+        members = members_of(self.source, self.spec.backbone, self.spec.weights)
+        if len(members) == 1:
+            return (self,)
+        plans = []
+        for (network, weights, source), names in zip(members, self.layer_names, strict=True):
+            spec = replace(self.spec, backbone=network, weights=weights, layers=tuple(names), extra_subjects=())
+            reduced = tuple(layer for layer, name in names.items() if name in self.reduced_layers)
+            changed = {"source": source, "backbone_fingerprint": source.fingerprint(network, weights), "reduced_layers": reduced}
+            plans.append(replace(self, spec=spec, extra_subjects=(), **changed))
+        return tuple(plans)
+
+    @property
+    def layer_names(self) -> tuple[Mapping[str, str], ...]:
+        """For each of the :attr:`networks` its layers, by the network's own names, and their names in this fit."""
+        networks = self.spec.backbone.split(JOIN)
+        return (
+            (dict(zip(self.spec.layers, self.spec.layers, strict=True)),) if len(networks) == 1 else own_layers(networks, self.spec.layers)
+        )
 
     @property
     def feature_dtype(self) -> str:
@@ -291,9 +318,12 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     dataset, source, readout = DATASETS[spec.dataset], prepared(BACKBONES[spec.backbone], spec.input), READOUTS[spec.readout]
     options = readout.read(dict(spec.options))
     source.check_layers(spec.backbone, spec.layers)
-    if not source.is_ready(spec.backbone, spec.weights) and source.weights_file(spec.backbone) is not None:
-        fetch(spec.backbone, subprogress(report, 0, 0.5))
+    for network, weights, each in members_of(source, spec.backbone, spec.weights):
+        if not each.is_ready(network, weights) and each.weights_file(network) is not None:
+            fetch(network, subprogress(report, 0, 0.5))
     fingerprint = source.fingerprint(spec.backbone, spec.weights)
+    if JOIN in spec.backbone and not readout.uses_components:
+        raise BadOption(f"{readout.name} trains a network itself, so it takes one at a time, not {spec.backbone}.")
     subject = with_unions(subject or dataset.open(spec.subject, store, report), spec.rois)
     _check_targets(spec, subject)
     if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
@@ -317,6 +347,13 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
             f"The features of {', '.join(reduced)} take more than {spec.feature_budget:g} GB and are reduced in the pass, where neither "
             "features nor components are z-scored. Pool the layer, or give a larger feature budget (--feature-budget none stores all)."
         )
+    if reduced and len(fit_plan.networks) > 1 and not readout.by_layer:
+        apart = ", ".join(name for name, each in READOUTS.items() if each.by_layer)
+        raise ValueError(
+            f"The features of {', '.join(reduced)} take more than {spec.feature_budget:g} GB and are reduced in the pass, where several "
+            f"networks cannot share one PCA. Choose a readout that treats layers apart ({apart}), pool the layer, or give a larger feature "
+            "budget."
+        )
     others = tuple(replace(other, reduced_layers=reduced) for other in extra_subjects)  # projected on this subject's components
     return replace(fit_plan, reduced_layers=reduced, extra_subjects=others) if reduced else fit_plan
 
@@ -331,8 +368,11 @@ def _reduced_layers(fit_plan: Plan, store: Store) -> tuple[str, ...]:
     n_bytes = float(np.dtype(spec.feature_dtype).itemsize) * n_rows * (fit_plan.stimuli.n_frames if fit_plan.over_frames == "all" else 1)
     if n_bytes * LARGEST_LAYER <= 1e9 * spec.feature_budget:
         return ()
-    sizes = layer_sizes(fit_plan.source, spec.backbone, spec.weights, fit_plan.feature_keys, spec.pool, store)
-    return tuple(layer for layer in spec.layers if n_bytes * sizes[layer] > 1e9 * spec.feature_budget)
+    large: set[str] = set()  # keys of features
+    for each in fit_plan.networks:
+        sizes = layer_sizes(each.source, each.spec.backbone, each.spec.weights, each.feature_keys, spec.pool, store)
+        large |= {each.feature_keys[layer] for layer, size in sizes.items() if n_bytes * size > 1e9 * spec.feature_budget}
+    return tuple(layer for layer in spec.layers if fit_plan.feature_keys[layer] in large)
 
 
 def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:

@@ -83,7 +83,7 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     reduced = [layer for layer in spec.layers if plan.is_reduced(plan.space_of(layer))] if plan.readout.uses_components else []
     missing = [layer for layer, key in plan.feature_keys.items() if layer in reduced or not store.is_sound(key)]
     if missing:
-        probed = probe(plan.source, spec.backbone, spec.weights, spec.layers, spec.pool, store, device)
+        probed = _probe(plan, store, device)
         sizes, seconds = dict(probed.sizes), probed.seconds
     else:
         probed, seconds = None, 0.0
@@ -127,7 +127,7 @@ def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bo
     spec, n_frames, n = plan.spec, plan.stimuli.n_frames, len(plan.stimuli)
     passes = n_frames if spec.over_frames not in ("first", "last") else 1
     side_by_side = n_frames if plan.over_frames == "all" else 1
-    probed = probe(plan.source, spec.backbone, spec.weights, spec.layers, spec.pool, store, device)
+    probed = _probe(plan, store, device)
     sizes = {layer: size * side_by_side for layer, size in probed.sizes.items()}
     working = _pass_bytes(probed, sizes, passes, device, plan.reduced_layers)
     whole = [] if reduces else [layer for layer in spec.layers if layer not in plan.reduced_layers]
@@ -144,6 +144,20 @@ def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bo
     seconds, gpu = n * passes * probed.seconds, 0.0 if device == "cpu" else working
     estimate = Estimate(seconds=seconds, ram=ram, gpu=gpu, disk=disk, network_seconds=seconds, feature_bytes=disk)
     return _with_problems(estimate, store, device, _smaller(plan, sizes, whole, store))
+
+
+def _probe(plan: Plan, store: Store, device: str) -> Probe:
+    """Cost of one image in all networks of a plan, which pass it one after another: one network at a time is in memory."""
+    pool, probes = plan.spec.pool, []
+    for each in plan.networks:
+        probes.append(probe(each.source, each.spec.backbone, each.spec.weights, each.spec.layers, pool, store, device))
+    return Probe(
+        sizes={name: each.sizes[layer] for each, names in zip(probes, plan.layer_names, strict=True) for layer, name in names.items()},
+        n_pixels=max(each.n_pixels for each in probes),
+        seconds=sum(each.seconds for each in probes),
+        peak_bytes=max(each.peak_bytes for each in probes),
+        weights_bytes=max(each.weights_bytes for each in probes),
+    )
 
 
 def _pass_bytes(probed: Probe, sizes: Mapping[str, int], passes: int, device: str, reduced: Sequence[str]) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from encoding.backbones._base import JOIN
 from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
@@ -65,9 +66,9 @@ class FitSpec:
     Attributes
     ----------
     dataset, subject : names from :data:`encoding.datasets.DATASETS`.
-    backbone : name from :data:`encoding.backbones.BACKBONES`, such as ``torchvision/alexnet``.
-    layers : one or more layers of it; several are concatenated.
-    weights : ``pretrained``, ``random:<seed>`` or the path of a weights file.
+    backbone : name from :data:`encoding.backbones.BACKBONES`, such as ``torchvision/alexnet``; of several networks, joined by `` + ``.
+    layers : one or more layers of it; several are concatenated. Of several networks each follows its network's name and a space.
+    weights : ``pretrained``, ``random:<seed>`` or the path of a weights file; of several networks one for all, or one each, joined alike.
     input : how images enter the network: empty for the preprocessing that belongs to its weights, or ``crop``, ``resize`` (the whole image)
         or ``pad``, then a size in pixels and an interpolation where they are others, such as ``resize:224:bicubic``.
     pool : spatial pooling of a layer: ``none`` (all positions), ``mean``, ``max``, ``grid:<n>`` or ``class`` (the class token).
@@ -128,6 +129,10 @@ class FitSpec:
         set_field(self, "layers", tuple(self.layers))
         set_field(self, "rois", tuple(self.rois))
         set_field(self, "extra_subjects", tuple(self.extra_subjects))
+        networks = self.backbone.split(JOIN)
+        if len(networks) > 1:  # in the order of the networks, as they are extracted and written
+            place = {name: number for number, name in enumerate(networks)}
+            set_field(self, "layers", tuple(sorted(self.layers, key=lambda layer: place.get(layer.partition(" ")[0], len(place)))))
         pairs = self.options.items() if isinstance(self.options, dict) else self.options
         set_field(self, "options", tuple(sorted((str(name), tuple(value) if isinstance(value, list) else value) for name, value in pairs)))
         if not self.layers:
@@ -177,6 +182,12 @@ class FitSpec:
         if self.feature_dtype == FitSpec.feature_dtype:
             del values["feature_dtype"]
         return values
+
+    @property
+    def network_and_layers(self) -> str:
+        """The network and its layers as a label; layers of several networks name them."""
+        layers = " + ".join(self.layers)
+        return layers if JOIN in self.backbone and all(" " in layer for layer in self.layers) else f"{self.backbone} {layers}"
 
     @property
     def roi_names(self) -> tuple[str, ...]:
@@ -240,7 +251,10 @@ class FitSpec:
         spec = self.with_defaults() if full else self
         words = ["--dataset", spec.dataset, "--subject", spec.subject]
         if network is None:
-            network = ["--backbone", spec.backbone, *(word for layer in spec.layers for word in ("--layer", layer))]
+            names, network = spec.backbone.split(JOIN), []
+            for name in names:
+                own = [layer.removeprefix(f"{name} ") for layer in spec.layers if len(names) == 1 or layer.startswith(f"{name} ")]
+                network += ["--backbone", name, *(word for layer in own for word in ("--layer", layer))]
         words += network
         words += ["--input", spec.input] if spec.input else []
         words += ["--pool", spec.pool] if full or spec.pool != FitSpec.pool else []

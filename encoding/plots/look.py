@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.backbones._base import JOIN
 from encoding.fits.spec import FitSpec
 
 if TYPE_CHECKING:
@@ -122,6 +123,17 @@ def network_name(spec: FitSpec) -> str:
     return f"untrained {spec.backbone} (seed {seed})" if kind == "random" else f"{spec.backbone} ({spec.weights})"
 
 
+def model_name(spec: FitSpec) -> str:
+    """Display name of a fit's network with its layers; layers of several networks are named after them.
+
+    >>> model_name(FitSpec(backbone="pixels + gabor", layers=("pixels rgb", "gabor energy")))
+    'pixels rgb + gabor energy'
+    """
+    if JOIN not in spec.backbone:
+        return f"{network_name(spec)} {' + '.join(spec.layers)}"
+    return spec.network_and_layers if spec.weights == "pretrained" else f"{spec.network_and_layers} ({spec.weights})"
+
+
 def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None = None) -> str:
     """Format the provenance of a figure's numbers in one line for exports.
 
@@ -140,7 +152,7 @@ def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None 
     parts = [
         "Simulated" if provenance.get("made_from", {}).get("simulated") else "",
         f"{spec.dataset} {spec.subject}",
-        f"{network_name(spec)} {' + '.join(spec.layers)}",
+        model_name(spec),
         f"PCA {spec.n_components}" if spec.n_components else "all features",
         " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)]),
         "" if n_test is None else f"{n_test:,} test images",

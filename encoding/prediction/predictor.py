@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -75,12 +75,12 @@ class Predictor:
 
     Attributes
     ----------
-    backbone : the opened network; None for a readout that opens its own.
+    backbones : the opened network, or networks in the order of the plan's; none for a readout that opens its own.
     device : where the network runs; ``cpu`` or ``cuda``.
     """
 
     result: ScoreTables
-    backbone: Backbone | None
+    backbones: tuple[Backbone, ...]
     device: str
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _model: Callable[[str, int], Model] = field(default=None, repr=False)
@@ -106,14 +106,15 @@ class Predictor:
             raise CannotPredict(f"This fit cannot predict new images. {refusal}")
         if not result.is_complete():
             raise CannotPredict("The models of this fit are not in the Store, so nothing can be predicted with it. Fit it again.")
-        backbone = None
+        backbones: list[Backbone] = []
         if plan.readout.uses_components:
             check_axes(result)
-            backbone = plan.source.open(plan.spec.backbone, plan.spec.weights)
-            if backbone.fingerprint != plan.backbone_fingerprint:
-                raise CannotPredict(f"The weights of {plan.spec.backbone} are not those of this fit. Fit it again.")
-            backbone = backbone.for_passes(device)
-        return cls(result, backbone, device, _model=lru_cache(maxsize=MOST_MODELS)(result.model))
+            for each in plan.networks:
+                backbone = each.source.open(each.spec.backbone, each.spec.weights)
+                if backbone.fingerprint != each.backbone_fingerprint:
+                    raise CannotPredict(f"The weights of {each.spec.backbone} are not those of this fit. Fit it again.")
+                backbones.append(backbone.for_passes(device))
+        return cls(result, tuple(backbones), device, _model=lru_cache(maxsize=MOST_MODELS)(result.model))
 
     def __call__(
         self,
@@ -160,7 +161,7 @@ class Predictor:
     def _seen(self, stimuli: Stimuli, folds: Sequence[int]) -> Iterator[tuple[slice, dict[int, Any]]]:
         """Batch after batch: its rows, and for each fold what its models predict from."""
         plan = self.result.plan
-        if self.backbone is None:
+        if not self.backbones:
             rows, new_plan = np.arange(len(stimuli)), replace(plan, subject=replace(plan.subject, stimuli=stimuli))
             yield slice(0, len(stimuli)), dict.fromkeys(folds, inputs(new_plan, rows, None))
             return
@@ -174,14 +175,18 @@ class Predictor:
         import torch
 
         plan, size = self.result.plan, 1
-        layers, over = plan.spec.layers, plan.over_frames
-        with closing(features.prepared(stimuli, self.backbone, self.device, over)) as images:
-            while batch := list(islice(images, size)):
-                passed = self.backbone.activations(torch.cat(batch).to(self.device), layers, plan.spec.pool)
-                if size == 1:
+        over, networks = plan.over_frames, list(zip(plan.networks, plan.layer_names, self.backbones, strict=True))
+        with ExitStack() as stack:
+            streams = [stack.enter_context(closing(features.prepared(stimuli, each, self.device, over))) for each in self.backbones]
+            while (batches := [list(islice(images, size)) for images in streams])[0]:
+                made, most = {}, []
+                for batch, (network, names, backbone) in zip(batches, networks, strict=True):
+                    passed = backbone.activations(torch.cat(batch).to(self.device), network.spec.layers, plan.spec.pool)
                     n_bytes = sum(4 * each.numel() for each in passed.values())
-                    size = features.largest_batch(batch[0][:, 0].numel(), n_bytes, self.device)
-                yield {layer: over_frames(each, len(batch[0]), over).cpu().numpy() for layer, each in passed.items()}
+                    most.append(features.largest_batch(batch[0][:, 0].numel(), n_bytes, self.device))
+                    made |= {names[layer]: over_frames(each, len(batch[0]), over).cpu().numpy() for layer, each in passed.items()}
+                size = min(most) if size == 1 else size
+                yield {layer: made[layer] for layer in plan.spec.layers}
 
 
 @dataclass(frozen=True)

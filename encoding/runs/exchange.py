@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.learning_curve import curve_key
+from encoding.backbones._base import JOIN
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.spec import FitSpec
 from encoding.runs.archive import read_archive, write_archive
@@ -143,7 +144,8 @@ def _provenance(result: ScoreTables) -> dict[str, Any]:
 
 def _without_path(spec: FitSpec) -> FitSpec:
     """The spec with only the name of a weights file: its folder is private."""
-    return spec if spec.weights.startswith("random:") else replace(spec, weights=re.split(r"[/\\]", spec.weights)[-1])
+    texts = spec.weights.split(JOIN) if JOIN in spec.backbone else [spec.weights]
+    return replace(spec, weights=JOIN.join(text if text.startswith("random:") else re.split(r"[/\\]", text)[-1] for text in texts))
 
 
 def _keep_origin(key: str, origin: Mapping[str, Any], store: Store) -> None:

@@ -21,7 +21,7 @@ Arrays = Mapping[str, np.ndarray]
 
 MAX_MODEL_BYTES = 192 * 2**20  # of the 256 MiB that a file may have: weights hardly get smaller when packed
 MAX_MODEL_ARRAYS = 300
-SHARED_WEIGHTS = re.compile(r"pretrained|random:\d{1,10}")  # what names the same network on every machine
+SHARED_WEIGHTS = re.compile(r"(pretrained|random:\d{1,10})( \+ (pretrained|random:\d{1,10}))*")  # the same networks on every machine
 
 
 def export_refusal(result: ScoreTables) -> str:

@@ -83,7 +83,7 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
 
 def _title(results: Sequence[ScoreTables]) -> str:
     spec = results[0].plan.spec
-    what = f"{spec.backbone} {' + '.join(spec.layers)}" if len(results) == 1 else f"{len(results)} encoding models compared"
+    what = spec.network_and_layers if len(results) == 1 else f"{len(results)} encoding models compared"
     return f"{what}, {spec.dataset} {spec.subject}"
 
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from encoding import DATASETS, plots
 from encoding.analysis.summaries import best_roi
+from encoding.backbones._base import JOIN
 from encoding.datasets._base import roi_names
 from pages.parts.explore.downloads import take_away
 from pages.parts.explore.panels import brain_panel, density_panel, prediction_panel, roi_panel, score_controls
@@ -25,7 +26,8 @@ except ValueError as wrong:
 
 dataset = DATASETS[spec.dataset]
 layers, backbone, subject = plain(" + ".join(spec.layers)), plain(plots.network_name(spec)), plain(spec.subject)
-question = f"How well does **{layers}** of **{backbone}** predict the visual cortex of **{subject}**?"
+model = f"do **{plain(plots.model_name(spec))}** together" if JOIN in spec.backbone else f"does **{layers}** of **{backbone}**"
+question = f"How well {model} predict the visual cortex of **{subject}**?"
 st.markdown(f"{SIMULATED} {question}" if dataset.simulated else question)
 
 search_panel(spec)

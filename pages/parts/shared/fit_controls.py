@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
+from encoding.backbones._base import JOIN
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
 from encoding.features.half import FEATURE_DTYPES
@@ -131,6 +132,7 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
     backbone = choose(
         "Backbone", "backbone", list(BACKBONES), START.backbone, help="The network, or filter bank, that turns images into features."
     )
+    backbone = JOIN.join([backbone, *_further_networks(backbone)])
     source = BACKBONES[backbone]
     weights = weights_control() if source.needs_weights else START.weights
     curated = source.layers(backbone)
@@ -145,6 +147,24 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
         help="Early layers come first. Type the name of any other module; several layers are joined side by side.",
     )
     return backbone, weights, tuple(layers)
+
+
+def _further_networks(backbone: str) -> list[str]:
+    """Choose networks whose layers the fit has as well."""
+    chosen = st.session_state.get("more_networks", st.query_params.get_all("more_networks"))
+    if backbone in st.session_state.get("more_networks", ()):
+        st.session_state["more_networks"] = chosen = [name for name in chosen if name != backbone]
+    with st.expander("Further networks", expanded=bool(chosen)):
+        return st.multiselect(
+            "Further networks",
+            [name for name in BACKBONES if name != backbone],
+            key="more_networks",
+            bind="query-params",
+            label_visibility="collapsed",
+            placeholder="None",
+            help="Layers of several networks in one fit: each with a penalty of its own in banded ridge, which says what each adds; side "
+            "by side in other readouts. Images pass through one network after the other.",
+        )
 
 
 def weights_control() -> str:
@@ -215,8 +235,10 @@ def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:
     if before != backbone:
         st.session_state["_backbone_of_layers"] = backbone
         if before is not None or not st.session_state.get("layer"):
-            chosen = START.layers if backbone == START.backbone else curated[len(curated) // 2 : len(curated) // 2 + 1]
-            st.session_state["layer"] = list(chosen)
+            networks = backbone.split(JOIN)
+            own = [[layer for layer in curated if len(networks) == 1 or layer.startswith(f"{name} ")] for name in networks]
+            middle = [layers[len(layers) // 2] for layers in own if layers]
+            st.session_state["layer"] = list(START.layers) if backbone == START.backbone else middle
 
 
 def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str, Any]]:

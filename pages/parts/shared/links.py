@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from encoding import READOUTS, FitSpec
+from encoding.backbones._base import JOIN
 from encoding.fits.spec import default_budget
 from pages.parts.shared.fit_controls import START
 
@@ -46,6 +47,8 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}
     if "backbone" in values:
         values["layer"] = spec.layers
+        values["backbone"], *further = spec.backbone.split(JOIN)
+        values |= {"more_networks": tuple(further)} if further else {}
     values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in spec.options}
     if spec.feature_budget != default_budget():
         values["feature_budget"] = "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"

@@ -11,7 +11,7 @@ from encoding import BACKBONES, DATASETS, FitSpec, fit
 from encoding.jobs.tasks import study
 from pages.parts.shared.links import explore_query
 from tests.conftest import TINY as TINY_QUARTER
-from tests.conftest import TinySource
+from tests.conftest import OtherTinySource, TinySource
 from tests.pages.conftest import NoWorkers
 
 TINY = replace(TINY_QUARTER, split=FitSpec().split)  # AppTest cannot press on with a value that is not among the options
@@ -137,3 +137,25 @@ def test_a_bare_link_means_the_same_after_things_are_added(page, monkeypatch):
 def test_a_link_that_names_something_unknown_says_so(page):
     page.query_params["readout"] = "rigde"
     assert any("Did you mean 'ridge'" in warning.value for warning in page.run().warning)
+
+
+def test_a_fit_of_two_networks_is_opened_by_its_link_and_named_after_both(page, store, monkeypatch):
+    monkeypatch.setitem(BACKBONES.sources._members, "othernet", OtherTinySource())
+    spec = replace(TINY, backbone="tinynet + othernet", layers=("tinynet pixels", "othernet colour"), readout="banded_ridge")
+    study(spec, store)
+    page.query_params.clear()
+    page.query_params |= explore_query(spec)
+    page.run()
+    assert not page.exception and not page.error and page.button(key="fit").disabled
+    assert "How well do **tinynet pixels + othernet colour** together predict" in " ".join(each.value for each in page.markdown)
+    page.multiselect(key="more_networks").set_value([]).run()
+    assert not page.exception and page.multiselect(key="layer").value == ["colour"]
+
+
+def test_a_further_network_brings_a_layer_of_its_own(page, monkeypatch):
+    monkeypatch.setitem(BACKBONES.sources._members, "othernet", OtherTinySource())
+    page.run()
+    page.multiselect(key="more_networks").set_value(["othernet"]).run()
+    assert not page.exception and page.multiselect(key="layer").value == ["tinynet colour", "othernet colour"]
+    page.button(key="fit").click().run()
+    assert NoWorkers.specs()[-1].layers == ("tinynet colour", "othernet colour")
