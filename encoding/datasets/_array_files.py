@@ -497,8 +497,8 @@ NPY, TEXT = "a .npy file", "a table in text"
 ARRAY_READERS: tuple[ArrayReader, ...] = (
     ArrayReader(NPY, (".npy",), lambda start: start.startswith(b"\x93NUMPY"), _open_npy),
     ArrayReader("an .npz archive", (".npz",), is_zip, _open_npz),
+    ArrayReader("an HDF5 file", (".h5", ".hdf5", ".hdf"), is_hdf5, _open_hdf5),
     ArrayReader("a MATLAB file", (".mat",), lambda start: is_matlab5(start) or is_matlab7(start) or is_hdf5(start), _open_mat),
-    ArrayReader("an HDF5 file", (".h5", ".hdf5", ".hdf"), lambda start: is_hdf5(start) or is_matlab7(start), _open_hdf5),
     ArrayReader("a NIfTI or CIFTI file", (".nii", ".nii.gz"), is_nifti, _open_volume),
     ArrayReader("a GIFTI file", (".gii",), is_gifti, _open_gifti),
     ArrayReader("a FreeSurfer volume", (".mgz", ".mgh"), is_mgh, _open_volume),

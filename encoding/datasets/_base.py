@@ -86,6 +86,27 @@ class Chosen(Stimuli):
         return self._stimuli.frames(int(self._rows[index]))
 
 
+@dataclass(frozen=True)
+class VoxelGrid:
+    """The volume whose voxels are the columns of a subject's one block, for display as slices.
+
+    Attributes
+    ----------
+    voxels : (n_columns,) int64, flat index of each column in the volume, in C order.
+    shape : of the volume, in voxels. affine : (4, 4) float64, from voxel indices to millimetres.
+    """
+
+    voxels: np.ndarray
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    def volume(self, values: np.ndarray) -> np.ndarray:
+        """Put values (n_columns,) back in their voxels, (x, y, z) float32, NaN elsewhere."""
+        volume = np.full(self.shape, np.nan, np.float32)
+        volume.ravel()[self.voxels] = values
+        return volume
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """Stimuli, responses and anatomy of one subject. Opening it reads headers; images and responses stay on disk.
@@ -101,11 +122,14 @@ class Subject:
     stimulus_ids : (n_stimuli,) int, equal for repeats of one stimulus, where ``groups`` are coarser; None where they are not.
     vertices : per hemisphere (n_vertices,) int64, where each column lies on fsaverage (163,842 vertices);
         None where no place is known, and then there is no brain map unless ``sampled`` says more.
-    sampled : for columns that are voxels of a volume. ``lh`` and ``rh`` to a pair of arrays of one length: vertices of fsaverage
-        (int64, ascending) and, for each, the column of the subject's one block that is seen there. A column may be seen
-        at several vertices or at none. None where columns are vertices, or their places unknown.
+    sampled : for columns that are no vertices of fsaverage: voxels, parcels, vertices of another surface. ``lh`` and ``rh`` to a pair of
+        arrays of one length: vertices of fsaverage (int64, ascending) and, for each, the column that is seen there, of the
+        hemisphere's own block or else of the subject's one block. A column may be seen at several vertices or at none. None where
+        columns are vertices, or their places unknown.
+    grid : where columns are voxels, the volume they are of; None where they are not, or it is unknown.
     ceiling : per hemisphere (n_vertices,) float32 in 0 … 1, the share of variance of these responses that
         any model could explain (its root is the highest r); None where unknown.
+    ceiling_about : how the ceiling was estimated and from how many stimuli and repeats; empty where it was given as such.
     labels : named per-stimulus labels (n_stimuli,), such as the simulated scene's category; often empty.
     simulated : true where no brain was measured. Shown wherever the numbers are.
     """
@@ -121,7 +145,9 @@ class Subject:
     stimulus_ids: np.ndarray | None = None
     vertices: Mapping[str, np.ndarray] | None = None
     sampled: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None
+    grid: VoxelGrid | None = None
     ceiling: Mapping[str, np.ndarray] | None = None
+    ceiling_about: str = ""
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     simulated: bool = False
 

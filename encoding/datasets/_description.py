@@ -8,29 +8,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from encoding.datasets._array_files import find_reader, split_member
 from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData
 from encoding.datasets._sections import Section
+from encoding.evaluation.noise_ceiling import UNITS
 from encoding.evaluation.splits import parse_split
 from encoding.runtime.registry import unknown
 
 FILE = "dataset.toml"
 BLOCK = "brain"  # the one block of responses that are one file
 BLOCK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")  # shown before a vertex's number, so without spaces or dashes
-SPACES = {"fsaverage": FSAVERAGE_VERTICES, "fsaverage5": FSAVERAGE5_VERTICES}
+SPACES = {"fsaverage": FSAVERAGE_VERTICES, "fsaverage5": FSAVERAGE5_VERTICES, "fsLR": 32_492}
+VOLUME_SPACES = ("MNI", "native")
 RESERVED_BLOCKS = ("both", "roi", "rois", "hemisphere", "vertex")
 RESERVED_ROIS = ("all", "others")  # the rows of every vertex, and the target group of those in no ROI
 MAX_ROI_NAME = 80
-CEILING_UNITS = ("fraction", "percent")
+CEILING_METHODS = ("ncsnr", "split-half")
 MASKS = "ROIs"  # the class of those given by a mask each
 
 
 @dataclass(frozen=True)
 class StimulusFiles:
-    """Image files: all of ``folder`` in natural order, or those listed line by line in ``files`` (relative to ``folder``, if given)."""
+    """Files of stimuli: all of ``folder`` in natural order, with ``subfolders`` those below it too; or those listed in the order of rows,
+    line by line in ``files``, or in ``column`` of the tables ``events`` (both relative to ``folder``, if given)."""
 
     folder: Path | None
     files: Path | None = None
     unlabelled: Path | None = None
+    events: tuple[Path, ...] = ()
+    column: str = "stim_file"
+    subfolders: bool = False
+    clips: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,15 @@ class Regions:
 
 @dataclass(frozen=True)
 class Places:
-    """Places of the columns: vertices of ``space`` (all, in order, where a block has no file), or the voxels of ``mask``."""
+    """Places of the columns: vertices of ``space`` (all, in order, where a block has no file), the voxels of ``mask``, which lie in MNI
+    space or, with the space ``native``, in the subject's own, or labels (column i has label i + 1) in ``parcels``, one volume or a map for
+    each hemisphere. ``spheres`` are the meshes by which vertices of fsLR are found on fsaverage."""
 
     space: str | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
     mask: Path | None = None
+    parcels: Path | Mapping[str, Path] | None = None
+    spheres: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class SubjectFiles:
     """Contents of ``[subjects.<name>]``. Mappings are by block of responses; ``rois`` then by ROI, or by class of labels."""
 
     images: StimulusFiles
-    responses: Mapping[str, Path]
+    responses: Mapping[str, tuple[Path, ...]]
     rois: Mapping[str, Mapping[str, Regions]]
     places: Places | None = None
     ceiling: Mapping[str, Path] | None = None
@@ -64,11 +76,21 @@ class SubjectFiles:
     averaged: int | Path | None = None
     repeats: Path | None = None
     groups: Path | None = None
+    transposed: bool = False
+    sessions: Path | str | None = None
+    zscore: bool = False
+    average: bool = False
+    ceiling_from: str | None = None
+
+    @property
+    def mask(self) -> Path | None:
+        """Volume of zeros and ones whose ones are columns; None where there is none."""
+        return self.places.mask if self.places else None
 
     @property
     def has_ceiling(self) -> bool:
         """Whether a noise ceiling, or the means to compute one, is given."""
-        return self.ceiling is not None or self.ncsnr is not None
+        return any(each is not None for each in (self.ceiling, self.ncsnr, self.ceiling_from))
 
 
 @dataclass(frozen=True)
@@ -81,6 +103,7 @@ class Description:
     simulated: bool
     split: str
     subjects: Mapping[str, SubjectFiles]
+    clips: bool = False
 
     @property
     def roi_names(self) -> dict[str, tuple[str, ...]]:
@@ -102,7 +125,7 @@ def read_description(path: Path) -> Description:
     BadData for an unknown key (with the nearest known one), a missing key or an impossible value.
     """
     top = Section.of(path)
-    top.knows("title", "about", "simulated", "split", "stimuli", "subjects")
+    top.knows("title", "about", "simulated", "clips", "split", "stimuli", "subjects")
     subjects = top.section("subjects")
     if not subjects.values:
         raise BadData(f'{path} names no subject. Add [subjects.me] with responses = "responses.npy" below it.')
@@ -113,14 +136,18 @@ def read_description(path: Path) -> Description:
         simulated=top.flag("simulated"),
         split=top.checked("split", parse_split, "holdout:0.9:5"),
         subjects={name: _subject(part, top) for name, part in subjects.sections()},
+        clips=top.flag("clips"),
     )
 
 
 def _subject(part: Section, top: Section) -> SubjectFiles:
-    part.knows("stimuli", "responses", "rois", "vertices", "ceiling", "ceiling_unit", "ncsnr", "averaged", "repeats", "groups")
+    part.knows(
+        "stimuli", "responses", "rois", "vertices", "ceiling", "ceiling_unit", "ceiling_from", "ncsnr", "averaged", "repeats", "groups",
+        "transposed", "sessions", "zscore", "average",
+    )  # fmt: skip
     if "responses" not in part:
         raise BadData(f'{part.file}: [{part.name}] needs responses = "responses.npy", or one file each for lh and rh.')
-    responses = _by_block(part, "responses", None)
+    responses = _responses(part)
     for block in responses:
         if not BLOCK_NAME.fullmatch(block):
             raise BadData(f"{part.file}: {part.name}.responses.{block}: name blocks with letters, digits and _, such as lh and rh.")
@@ -131,15 +158,23 @@ def _subject(part: Section, top: Section) -> SubjectFiles:
                 f"{part.file}: [{part.name}.responses] has {block} and {longer[0]}; a block's name must not continue another's with _."
             )
     ceiling, ncsnr = (_by_block(part, key, responses) if key in part else None for key in ("ceiling", "ncsnr"))
-    if ceiling and ncsnr:
-        raise BadData(f"{part.file}: [{part.name}] has both ceiling and ncsnr. Keep one of them.")
+    given = [key for key in ("ceiling", "ncsnr", "ceiling_from") if key in part]
+    if len(given) > 1:
+        raise BadData(f"{part.file}: [{part.name}] has both {' and '.join(given[:2])}. Keep one of them.")
     unit = part.text("ceiling_unit") or None
-    if unit and (not ceiling or unit not in CEILING_UNITS):
-        raise BadData(f'{part.file}: {part.name}.ceiling_unit is "fraction" or "percent", and says it of ceiling.')
-    if ncsnr and "averaged" not in part:
+    if unit and (not ceiling or unit not in UNITS):
+        known = ", ".join(f'"{name}"' for name in UNITS)
+        raise BadData(f"{part.file}: {part.name}.ceiling_unit is one of {known}, and says it of ceiling.")
+    if "ceiling_from" in part and part.text("ceiling_from") not in CEILING_METHODS:
+        raise part.wrong("ceiling_from", '"ncsnr" or "split-half", both from rows that repeat a stimulus')
+    if "zscore" in part and part.text("zscore") != "session":
+        raise part.wrong("zscore", '"session": every column is z-scored within each session')
+    if ncsnr and "averaged" in part and part.flag("average"):
+        raise BadData(f"{part.file}: [{part.name}] averages its own rows, so ncsnr is of single rows. Take averaged out.")
+    if ncsnr and "averaged" not in part and not part.flag("average"):
         raise BadData(f"{part.file}: [{part.name}] has ncsnr, so say how many trials each row is the mean of: averaged = 3.")
     return SubjectFiles(
-        images=_stimulus_files(part.section("stimuli") if "stimuli" in part else top.section("stimuli")),
+        images=_stimulus_files(part.section("stimuli") if "stimuli" in part else top.section("stimuli"), top.flag("clips")),
         responses=responses,
         rois=_rois(part, responses),
         places=_places(part.section("vertices"), responses) if "vertices" in part else None,
@@ -149,41 +184,79 @@ def _subject(part: Section, top: Section) -> SubjectFiles:
         averaged=_averaged(part),
         repeats=part.file_at("repeats"),
         groups=part.file_at("groups"),
+        transposed=part.flag("transposed"),
+        sessions=_sessions(part),
+        zscore="zscore" in part,
+        average=part.flag("average"),
+        ceiling_from=part.text("ceiling_from") or None,
     )
 
 
-def _stimulus_files(part: Section) -> StimulusFiles:
-    part.knows("folder", "files", "unlabelled")
-    if "folder" not in part and "files" not in part:
-        raise BadData(f'{part.file}: [{part.name}] must say where the images are: folder = "images", or files = "stimuli.txt".')
-    return StimulusFiles(part.file_at("folder"), part.file_at("files"), part.file_at("unlabelled"))
+def _stimulus_files(part: Section, clips: bool) -> StimulusFiles:
+    part.knows("folder", "files", "unlabelled", "events", "column", "subfolders")
+    if not any(key in part for key in ("folder", "files", "events")):
+        raise BadData(
+            f'{part.file}: [{part.name}] must say where the images are: folder = "images", files = "stimuli.txt", or events = "events.tsv".'
+        )
+    if "files" in part and "events" in part:
+        raise BadData(f"{part.file}: [{part.name}] has both files and events, which each list the stimuli of the rows. Keep one of them.")
+    return StimulusFiles(
+        folder=part.file_at("folder"),
+        files=part.file_at("files"),
+        unlabelled=part.file_at("unlabelled"),
+        events=part.files_at("events"),
+        column=part.text("column", StimulusFiles.column),
+        subfolders=part.flag("subfolders"),
+        clips=clips,
+    )
 
 
-def _by_block(part: Section, key: str, responses: Mapping[str, Path] | None) -> dict[str, Path]:
-    """One file for each block of responses. Where the responses are one file, so is everything about them."""
-    if isinstance(part.values[key], str) and (responses is None or _is_one_file(part)):
-        return {BLOCK: part.file_at(key)}
-    if responses is not None and _is_one_file(part):
-        raise part.wrong(key, "one file, as responses is")
-    if not isinstance(part.values[key], dict):
-        raise part.wrong(key, f"one file in quotes or a table of files, one each for {', '.join(responses or ('lh', 'rh'))}")
-    found = part.section(key)
-    if responses is not None:
-        found.knows(*responses)
-        if missing := [block for block in responses if block not in found]:
-            raise BadData(f"{part.file}: [{found.name}] has no {missing[0]}, which has responses. Name a file for each block, or for none.")
+def _sessions(part: Section) -> Path | str | None:
+    """File with the session of each row, or the name of a column of the events."""
+    text = part.text("sessions")
+    if not text:
+        return None
+    path = part.file_at("sessions")
+    return path if find_reader(split_member(path)[0]) else text
+
+
+def _responses(part: Section) -> dict[str, tuple[Path, ...]]:
+    """Files of each block of responses, whose rows follow one another."""
+    value = part.values["responses"]
+    if isinstance(value, str | list):
+        return {BLOCK: part.files_at("responses")}
+    if not isinstance(value, dict):
+        raise part.wrong(
+            "responses", "one file in quotes or a table of files, one each for lh, rh; a list of files holds rows one after the other"
+        )
+    found = part.section("responses")
     if not found.values:
         raise BadData(f'{part.file}: [{found.name}] is empty. Name a file, such as lh = "lh.npy".')
+    return {block: found.files_at(block) for block in found.values}
+
+
+def _by_block(part: Section, key: str, responses: Mapping[str, Any]) -> dict[str, Path]:
+    """One file for each block of responses. Where the responses are one block, so is everything about them."""
+    if _is_one_block(part):
+        if not isinstance(part.values[key], str):
+            raise part.wrong(key, "one file, as responses is")
+        return {BLOCK: part.file_at(key)}
+    if not isinstance(part.values[key], dict):
+        raise part.wrong(key, f"a table of files, one each for {', '.join(responses)}")
+    found = part.section(key)
+    found.knows(*responses)
+    if missing := [block for block in responses if block not in found]:
+        raise BadData(f"{part.file}: [{found.name}] has no {missing[0]}, which has responses. Name a file for each block, or for none.")
     return found.files()
 
 
-def _is_one_file(part: Section) -> bool:
-    return isinstance(part.values["responses"], str)
+def _is_one_block(part: Section) -> bool:
+    return not isinstance(part.values["responses"], dict)
 
 
-def _rois(part: Section, responses: Mapping[str, Path]) -> dict[str, dict[str, Regions]]:
+def _rois(part: Section, responses: Mapping[str, Any]) -> dict[str, dict[str, Regions]]:
     found = part.section("rois")
-    if _is_one_file(part):
+    if _is_one_block(part):
         return {BLOCK: _block_rois(found)}
     found.knows(*responses)
     return {block: _block_rois(found.section(block)) for block in responses}
@@ -235,22 +308,38 @@ def _label_names(table: Section, names: Any) -> dict[str, int]:
     )
 
 
-def _places(part: Section, responses: Mapping[str, Path]) -> Places:
-    part.knows("space", "mask", *responses)
-    if "mask" in part:
-        if len(responses) > 1 or len(part.values) > 1:
-            raise BadData(f"{part.file}: [{part.name}] has a mask, which places the voxels of one block and stands alone.")
-        return Places(mask=part.file_at("mask"))
+def _places(part: Section, responses: Mapping[str, Any]) -> Places:
+    part.knows("space", "mask", "parcels", "spheres", *responses)
     space = part.text("space")
+    if "mask" in part:
+        if len(responses) > 1 or set(part.values) - {"mask", "space"} or space not in ("", *VOLUME_SPACES):
+            raise BadData(
+                f"{part.file}: [{part.name}] has a mask, which places the voxels of one block and stands alone, or beside "
+                'space = "MNI" or "native".'
+            )
+        return Places(space=space or None, mask=part.file_at("mask"))
+    if "parcels" in part:
+        if len(responses) > 1 or len(part.values) > 1:
+            raise BadData(f"{part.file}: [{part.name}] has parcels, which place the columns of one block and stand alone.")
+        if isinstance(part.values["parcels"], str):
+            return Places(parcels=part.file_at("parcels"))
+        table = part.section("parcels")
+        table.knows("lh", "rh")
+        return Places(parcels=table.files())
     if space not in SPACES:
         found = f" {unknown('space', space, SPACES)}" if space else ""
-        raise BadData(f'{part.file}: [{part.name}] needs space = "fsaverage" or "fsaverage5", or mask = "mask.nii.gz".{found}')
+        choices = 'space = "fsaverage", "fsaverage5" or "fsLR", mask = "mask.nii.gz" or parcels = "atlas.nii.gz"'
+        raise BadData(f"{part.file}: [{part.name}] needs {choices}.{found}")
     if strange := [block for block in responses if block not in ("lh", "rh")]:
         raise BadData(
             f"{part.file}: [{part.name}] has a space, but the responses are named {strange[0]!r}, which is no hemisphere. "
             "Give responses as lh and rh, or leave the vertices out."
         )
-    return Places(space=space, files={block: part.file_at(block) for block in responses if block in part})
+    spheres = part.section("spheres")
+    spheres.knows("lh", "rh")
+    if spheres.values and space != "fsLR":
+        raise BadData(f"{part.file}: [{spheres.name}] are the meshes of fsLR in the space of fsaverage; {space} needs none.")
+    return Places(space=space, files={block: part.file_at(block) for block in responses if block in part}, spheres=spheres.files())
 
 
 def _averaged(part: Section) -> int | Path | None:

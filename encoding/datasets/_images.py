@@ -174,7 +174,8 @@ def not_listed(folder: Path) -> str:
         notes.append(f"{len(others):,} files in formats that are not read are left out, the first {first}: save them as PNG.")
     if below:
         notes.append(
-            f"{below:,} images lie in {folders:,} folders below it, which are not searched: list them in a text file, one path a line."
+            f"{below:,} images lie in {folders:,} folders below it, which are not searched: list them in a text file, one path a line"
+            " (of your own data: or write subfolders = true)."
         )
     return " ".join(notes)
 

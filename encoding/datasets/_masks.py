@@ -46,6 +46,36 @@ def read_mask(path: Path, n_columns: int) -> tuple[np.ndarray, tuple[int, int, i
     BadData where the file is no volume of zeros and ones, marks another number of voxels than there are columns, or does not
     say where it lies (sform_code and qform_code both 0): left and right could be swapped.
     """
+    image, values = mask_volume(path)
+    voxels = np.flatnonzero(values)
+    if len(voxels) != n_columns:
+        raise BadData(
+            f"{path} marks {len(voxels):,} voxels but the responses have {n_columns:,} columns. "
+            "Columns are the marked voxels in C order: Y = volumes[:, mask == 1]."
+        )
+    return voxels, values.shape, affine_in_mm(image, path)
+
+
+def mask_volume(path: Path) -> tuple[SpatialImage, np.ndarray]:
+    """Read a mask: its image, whose data are still on disk, and (x, y, z) zeros and ones.
+
+    Raises
+    ------
+    BadData where the file is no volume of zeros and ones.
+    """
+    image, values = read_volume(path)
+    if not np.isin(values, (0, 1)).all():
+        raise BadData(f"{path} holds other numbers than 0 and 1. Save where there is data: (mask > 0).astype('uint8').")
+    return image, values
+
+
+def read_volume(path: Path) -> tuple[SpatialImage, np.ndarray]:
+    """Read one volume of NIfTI or MGH: its image and (x, y, z) values.
+
+    Raises
+    ------
+    BadData where the file is no single volume, or too large for one of a mask or of labels.
+    """
     import nibabel
 
     require_regular(path)
@@ -61,15 +91,7 @@ def read_mask(path: Path, n_columns: int) -> tuple[np.ndarray, tuple[int, int, i
         raise BadData(f"{path} cannot be read as NIfTI ({error}). Save the mask again, as .nii or .nii.gz.") from error
     if values.ndim != 3:
         raise BadData(f"{path} has shape {values.shape} where a mask of one volume (x, y, z) is needed. Save the mask alone.")
-    if not np.isin(values, (0, 1)).all():
-        raise BadData(f"{path} holds other numbers than 0 and 1. Save where there is data: (mask > 0).astype('uint8').")
-    voxels = np.flatnonzero(values)
-    if len(voxels) != n_columns:
-        raise BadData(
-            f"{path} marks {len(voxels):,} voxels but the responses have {n_columns:,} columns. "
-            "Columns are the marked voxels in C order: Y = volumes[:, mask == 1]."
-        )
-    return voxels, values.shape, affine_in_mm(image, path)
+    return image, values
 
 
 def affine_in_mm(image: SpatialImage, path: Path) -> np.ndarray:

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from encoding.datasets._arrays import open_npy
+from encoding.datasets._array_files import read_array, read_lines
 from encoding.datasets._base import BadData
 from encoding.datasets._description import SPACES, Places, Regions, StimulusFiles, SubjectFiles
-from encoding.datasets._images import list_images, not_listed, require_regular
+from encoding.datasets._images import SUFFIXES, list_images, natural_order, not_listed, require_regular
+from encoding.datasets._response_files import ResponseMatrix, RowWork
 from encoding.datasets._spelling import decoded, on_disk, plain, same_name
-from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, guess_unit
+from encoding.datasets._videos import SUFFIXES as CLIPS
+from encoding.datasets._videos import list_videos
+from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, from_ncsnr_of_rows, guess_unit
+from encoding.runtime.registry import unknown
 from encoding.storage.files import raise_passing
 
 MAX_LIST_BYTES = 64 * 2**20
+NOTHING = ("", "n/a", "nan", "none")  # cells of events without a stimulus
 FROM_ONE = "repeats counts images from 0; where it counts from 1, save repeats - 1."
 
 
 def read_image_paths(images: StimulusFiles) -> list[Path]:
-    """List the image files in the order of their rows.
+    """List the stimulus files in the order of their rows.
 
     Raises
     ------
-    BadData where there are none, the list cannot be read, or it names one that is not there.
+    BadData where there are none, a list or an events table cannot be read, or it names a file that is not there.
     """
+    if images.events:
+        return read_event_paths(images)
     if images.files is None:
-        if found := list_images(images.folder):
+        if found := list_stimuli(images, images.folder):
             return found
+        if images.clips:
+            raise BadData(f"{images.folder} holds no clips ({', '.join(sorted(CLIPS))}). Put them there, or name another stimuli.folder.")
         hint = not_listed(images.folder) or "Put them there, or name another stimuli.folder."
         raise BadData(f"{images.folder} holds no images (.png, .jpg …). {hint.replace('list them', 'list them (stimuli.files)')}")
     base = images.folder or images.files.parent
@@ -42,9 +53,58 @@ def read_image_paths(images: StimulusFiles) -> list[Path]:
     return named
 
 
+def list_stimuli(images: StimulusFiles, folder: Path) -> list[Path]:
+    """List the images, or clips, of a folder in natural order; with ``subfolders`` those below it too, folder by folder.
+
+    Raises
+    ------
+    BadData where there is no such folder.
+    """
+    if not images.subfolders:
+        return list_videos(folder) if images.clips else list_images(folder)
+    list_images(folder)  # is there
+    suffixes, found = CLIPS if images.clips else SUFFIXES, []
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        if path.suffix.lower() in suffixes and not any(part.startswith(".") for part in parts):
+            require_regular(path)
+            found.append((tuple(map(natural_order, parts)), path))
+    return [path for _, path in sorted(found)]
+
+
+def read_event_paths(images: StimulusFiles) -> list[Path]:
+    """Find the stimulus file that each row of the events names, in the order of the tables and rows; rows without one are left out.
+
+    Raises
+    ------
+    BadData where a table has no such column, names a file that is not there, or no row names any.
+    """
+    found, in_folder = [], {}
+    for table, number, cells in _event_rows(images):
+        found.append(_find_image(table, number, images.folder or table.parent, cells[images.column], in_folder))
+    if not found:
+        tables = ", ".join(path.name for path in images.events)
+        raise BadData(f"No row of {tables} names a stimulus in the column {images.column!r}: all are empty or n/a.")
+    return found
+
+
+def _event_rows(images: StimulusFiles, *columns: str) -> Iterator[tuple[Path, int, dict[str, str]]]:
+    """Yield the rows of the events that name a stimulus: the table, the line's number, and column to cell."""
+    for table in images.events:
+        names, lines = read_lines(table)
+        for column in (images.column, *columns):
+            if column not in names:
+                hint = " Name the column of the stimulus' files: column = ..." if column == images.column else ""
+                raise BadData(f"{table}: {unknown('column', column, names, show=len(names))}{hint}")
+        for number, cells in lines:
+            row = dict(zip(names, map(str.strip, cells), strict=True))
+            if row[images.column].lower() not in NOTHING:
+                yield table, number, row
+
+
 def read_unlabelled(images: StimulusFiles) -> list[Path]:
     """List the images without responses; none where no folder is named."""
-    return [] if images.unlabelled is None else list_images(images.unlabelled)
+    return [] if images.unlabelled is None else list_stimuli(images, images.unlabelled)
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -95,22 +155,40 @@ def _find_image(listing: Path, number: int, base: Path, line: str, in_folder: di
     raise BadData(f"{listing}, line {number}: there is no {path}. {hint}Paths are relative to {base}, or absolute.")
 
 
-def read_rows(files: SubjectFiles, paths: list[Path], shapes: Mapping[str, tuple[int, ...]]) -> tuple[list[Path], np.ndarray]:
-    """Find the image of each row, and (n_rows,) int64 groups of rows that must not be split.
+@dataclass(frozen=True)
+class Rows:
+    """What is known of the rows of a subject's responses.
 
-    Rows of one image are always of one group.
+    Attributes
+    ----------
+    paths : the stimulus file of each row that is kept. groups : (n_rows,) int64, of rows that must not be split.
+    measured : (n_measured,) int64, the row of the first measurement of its stimulus, for each row of the files.
+    work : what makes the rows that are kept of those in the files.
+    """
+
+    paths: list[Path]
+    groups: np.ndarray
+    measured: np.ndarray
+    work: RowWork
+
+
+def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, ResponseMatrix]) -> Rows:
+    """Find the stimulus of each row, its session and group. Rows of one stimulus are always of one group.
 
     Parameters
     ----------
-    paths : the images, as :func:`read_image_paths` gives them.
-    shapes : per block, the (n_rows, n_vertices) of its responses.
+    paths : the stimulus files, as :func:`read_image_paths` gives them.
+    matrices : per block, its responses.
 
     Raises
     ------
     BadData where counts disagree, a row has no image, or ``groups`` parts the rows of an image.
     """
+    shapes = {block: matrix.shape for block, matrix in matrices.items()}
     n_rows = _same_rows(files, shapes)
     if files.repeats is not None:
+        if files.images.events:
+            raise BadData(f"{files.repeats}: repeats gives the image of each row, which the events give already. Take repeats out.")
         ids = read_numbers(files.repeats, n_rows, "the responses' rows are")
         if not 0 <= ids.min() <= ids.max() < len(paths):
             from_one = " It counts from 1: save repeats - 1." if (ids.min(), ids.max()) == (1, len(paths)) else ""
@@ -125,16 +203,42 @@ def read_rows(files: SubjectFiles, paths: list[Path], shapes: Mapping[str, tuple
         raise BadData(_miscounted(files, len(paths), shapes))
     first = {path: row for row, path in reversed(list(enumerate(paths)))}
     same_image = np.array([first[path] for path in paths], np.int64)
-    if files.groups is None:
-        return paths, same_image
-    groups = read_numbers(files.groups, n_rows, "the responses' rows are")
-    if len(torn := np.flatnonzero(groups != groups[same_image])):
-        row = int(torn[0])
-        raise BadData(
-            f"{files.groups} puts rows {same_image[row]} and {row} into different groups, but both answer {paths[row].name}. "
-            "Give all rows of an image one number, or a split could test on an image it was trained on."
-        )
-    return paths, groups
+    groups = same_image
+    if files.groups is not None:
+        groups = read_numbers(files.groups, n_rows, "the responses' rows are")
+        if len(torn := np.flatnonzero(groups != groups[same_image])):
+            row = int(torn[0])
+            raise BadData(
+                f"{files.groups} puts rows {same_image[row]} and {row} into different groups, but both answer {paths[row].name}. "
+                "Give all rows of an image one number, or a split could test on an image it was trained on."
+            )
+    sessions = _sessions(files, matrices, n_rows) if files.zscore else None
+    if not files.average:
+        return Rows(paths, groups, same_image, RowWork(sessions))
+    kept = np.unique(same_image)
+    return Rows([paths[row] for row in kept], np.unique(groups[kept], return_inverse=True)[1], same_image, RowWork(sessions, same_image))
+
+
+def _sessions(files: SubjectFiles, matrices: Mapping[str, ResponseMatrix], n_rows: int) -> np.ndarray:
+    """Session of each row, (n_rows,) int64 from 0: as given, else that of the file of responses, or of events, that the row stands in."""
+    if isinstance(files.sessions, Path):
+        labels: Any = read_numbers(files.sessions, n_rows, "the responses' rows are")
+    elif files.sessions is not None:
+        if not files.images.events:
+            raise BadData(
+                f"sessions = {files.sessions!r} is a column of the events, but there are none. Name a file with the session of each row."
+            )
+        labels = [(table, row[files.sessions]) for table, _, row in _event_rows(files.images, files.sessions)]
+    else:
+        several = [np.repeat(np.arange(len(each.paths)), each.rows_of_file) for each in matrices.values() if len(each.paths) > 1]
+        labels = several[0] if several else [table for table, _, _ in _event_rows(files.images)]
+        if not several and len(files.images.events) < 2:
+            raise BadData(
+                'zscore = "session" needs the session of each row: sessions = "sessions.npy", the name of a column of the events, or '
+                "several files of responses or of events, one for each session."
+            )
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in (labels.tolist() if isinstance(labels, np.ndarray) else labels)])
 
 
 def counts_from_one(ids: np.ndarray) -> bool:
@@ -147,7 +251,7 @@ def _same_rows(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) -> in
     for other, shape in shapes.items():
         if shape[0] != n_rows:
             raise BadData(
-                f"{files.responses[block]} has {n_rows:,} rows but {files.responses[other]} has {shape[0]:,}. "
+                f"{files.responses[block][0]} has {n_rows:,} rows but {files.responses[other][0]} has {shape[0]:,}. "
                 "Every block answers the same stimuli, one a row."
             )
     return n_rows
@@ -155,18 +259,41 @@ def _same_rows(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) -> in
 
 def _miscounted(files: SubjectFiles, n_images: int, shapes: Mapping[str, tuple[int, ...]]) -> str:
     block, (n_rows, n_vertices) = next(iter(shapes.items()))
-    path, place = files.responses[block], files.images.files or files.images.folder
+    path = files.responses[block][0]
+    place = files.images.files or (files.images.events[0] if files.images.events else files.images.folder)
+    path = f"{path} and {len(files.responses[block]) - 1} more" if len(files.responses[block]) > 1 else path
     found = f"{place} holds {n_images:,} images but {path} has {n_rows:,} rows."
     if n_vertices == n_images:
-        return f"{found} It has {n_vertices:,} columns, so it looks transposed: save Y.T."
+        return f"{found} It has {n_vertices:,} columns, so it looks transposed: save Y.T, or write transposed = true below the subject."
+    if files.images.events:
+        return (
+            f"{found} Each row of the events that names a stimulus is a row of the responses; n/a in {files.images.column} leaves one out."
+        )
     if files.images.files is None and (hint := not_listed(files.images.folder)):
         return f"{found} {hint}"
     return f'{found} Each row answers one image; where images were repeated, say which row answers which: repeats = "repeats.npy".'
 
 
-def read_numbers(path: Path, length: int, what: str) -> np.ndarray:
+def read_columns(path: Path, mask: np.ndarray | None = None) -> np.ndarray:
+    """Read one number for each column: a vector, or the voxels of ``mask`` (x, y, z) in a volume on its grid.
+
+    Raises
+    ------
+    BadData where the file cannot be read, or is a volume and there is no mask of its shape.
+    """
+    values = read_array(path).squeeze()
+    if values.ndim == 3:
+        if mask is None:
+            raise BadData(f'{path} is a volume {values.shape}, so say which voxels are columns: vertices = {{ mask = "mask.nii.gz" }}.')
+        if values.shape != mask.shape:
+            raise BadData(f"{path} is a volume {values.shape}, but the mask is {mask.shape}. Save it on the grid of the mask.")
+        return values[mask]
+    return values
+
+
+def read_numbers(path: Path, length: int, what: str, mask: np.ndarray | None = None) -> np.ndarray:
     """Read (length,) whole numbers as int64; :class:`BadData` where the file is anything else. ``what`` says why that length."""
-    values = open_npy(path).squeeze()
+    values = read_columns(path, mask)
     if values.shape != (length,):
         raise BadData(f"{path} has shape {values.shape}, but {what} {length:,}. Save one number for each.")
     if values.dtype.kind not in "biuf" or (values.dtype.kind == "f" and not np.array_equal(values, np.floor(values))):
@@ -174,8 +301,8 @@ def read_numbers(path: Path, length: int, what: str) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def read_rois(regions: Mapping[str, Regions], n_vertices: int) -> dict[str, np.ndarray]:
-    """Read ROI name to its columns, sorted int64; an ROI without columns is there, empty.
+def read_rois(regions: Mapping[str, Regions], n_vertices: int, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Read ROI name to its columns, sorted int64; an ROI without columns is there, empty. ``mask`` as in :func:`read_columns`.
 
     Raises
     ------
@@ -183,7 +310,7 @@ def read_rois(regions: Mapping[str, Regions], n_vertices: int) -> dict[str, np.n
     """
     rois: dict[str, np.ndarray] = {}
     for key, about in regions.items():
-        values = read_numbers(about.path, n_vertices, "the responses' columns are")
+        values = read_numbers(about.path, n_vertices, "the responses' columns are", mask)
         if about.names is None and not np.isin(values, (0, 1)).all():
             fix = f'For labels write {key} = {{ labels = "{about.path.name}", names = ["…"] }}.'
             raise BadData(f"{about.path} holds other numbers than 0 and 1, so it is no mask. {fix}")
@@ -195,7 +322,7 @@ def read_rois(regions: Mapping[str, Regions], n_vertices: int) -> dict[str, np.n
 
 
 def read_vertices(places: Places, block: str, n_vertices: int) -> np.ndarray:
-    """Read the vertex of fsaverage at which each column lies, (n_vertices,) int64. fsaverage5 is the beginning of fsaverage.
+    """Read the vertex of the space at which each column lies, (n_vertices,) int64. fsaverage5 is the beginning of fsaverage.
 
     A file may hold one vertex number a column, or for every vertex of the space a 1 where there is a column and a 0 elsewhere.
 
@@ -209,7 +336,7 @@ def read_vertices(places: Places, block: str, n_vertices: int) -> np.ndarray:
             return np.arange(size)
         fix = f'Name a file with the vertex of each: {block} = "{block}_vertices.npy".'
         raise BadData(f"{block} has {n_vertices:,} columns, which are not all {size:,} vertices of {places.space}. {fix}")
-    shape = open_npy(path).squeeze().shape
+    shape = read_array(path).squeeze().shape
     if shape == (size,) != (n_vertices,):
         mask = read_numbers(path, size, f"the vertices of {places.space} are")
         if not np.isin(mask, (0, 1)).all() or mask.sum() != n_vertices:
@@ -223,12 +350,15 @@ def read_vertices(places: Places, block: str, n_vertices: int) -> np.ndarray:
     return vertices
 
 
-def read_ceilings(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray] | None:
-    """Read the noise ceilings of a subject, all blocks in one unit.
+def read_ceilings(
+    files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]], measured: np.ndarray, mask: np.ndarray | None = None
+) -> dict[str, np.ndarray] | None:
+    """Read the given noise ceilings of a subject, all blocks in one unit.
 
     Parameters
     ----------
     shapes : per block, the (n_rows, n_vertices) of its responses.
+    measured : (n_measured,) of :class:`Rows`. mask : as in :func:`read_columns`.
 
     Returns
     -------
@@ -238,29 +368,38 @@ def read_ceilings(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) ->
     ------
     BadData where there is not one value for each column, a value is impossible, or the unit is ambiguous.
     """
-    if not files.has_ceiling:
-        return None
     paths, maps = files.ceiling or files.ncsnr, {}
+    if paths is None:
+        return None
     for block, (_, n_vertices) in shapes.items():
-        values = maps[block] = open_npy(paths[block]).squeeze()
+        values = maps[block] = read_columns(paths[block], mask)
         if values.shape != (n_vertices,) or values.dtype.kind not in "iuf":
             raise BadData(
                 f"{paths[block]} holds {values.dtype} of shape {values.shape}, but {block} has {n_vertices:,} columns: "
                 "save a number for each."
             )
-    return {block: _ceiling(files, paths, block, maps, n_rows) for block, (n_rows, _) in shapes.items()}
+    return {block: _ceiling(files, paths, block, maps, measured) for block in shapes}
 
 
-def _ceiling(files: SubjectFiles, paths: Mapping[str, Path], block: str, maps: Mapping[str, np.ndarray], n_rows: int) -> np.ndarray:
+def _ceiling(
+    files: SubjectFiles, paths: Mapping[str, Path], block: str, maps: Mapping[str, np.ndarray], measured: np.ndarray
+) -> np.ndarray:
     try:
         if files.ceiling is None:
-            return from_ncsnr(maps[block], **_counts(files, n_rows))
+            if files.average:
+                return from_ncsnr_of_rows(maps[block], n_trials(files, measured))
+            return from_ncsnr(maps[block], **_counts(files, len(measured)))
         unit = files.ceiling_unit
         if unit is None:
             unit = guess_unit([values for values in maps.values() if values.size])
         return as_fraction(maps[block], unit)
     except ValueError as error:
         raise BadData(f"{paths[block]}: {error} Replace the file, or take its key out to work without a ceiling.") from error
+
+
+def n_trials(files: SubjectFiles, measured: np.ndarray) -> np.ndarray:
+    """Number of rows of the files that each row of the responses is the mean of, (n_rows,) int."""
+    return np.unique(measured, return_counts=True)[1] if files.average else np.ones(len(measured), int)
 
 
 def _counts(files: SubjectFiles, n_rows: int) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """Map columns of responses to places on the cortical surface.
 
 On a surface each column is a vertex of its own hemisphere. Voxels of a volume are one block for both hemispheres, sampled by the
-surface: a vertex displays one voxel, and a voxel may be displayed by several vertices or by none.
+surface: a vertex displays one voxel, and a voxel may be displayed by several vertices or by none. Parcels are sampled likewise, and so are
+vertices of another surface (fsLR), which stay blocks of their own hemisphere.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ class Placement:
             every = {hemi: np.arange(len(vertices)) for hemi, vertices in subject.vertices.items()}
             return cls(subject.vertices, {hemi: hemi for hemi in subject.vertices}, every)
         if subject.sampled is not None:
-            (block,) = subject.responses
             vertices = {hemi: there for hemi, (there, _) in subject.sampled.items()}
-            return cls(vertices, dict.fromkeys(vertices, block), {hemi: columns for hemi, (_, columns) in subject.sampled.items()})
+            blocks = {hemi: hemi if hemi in subject.responses else next(iter(subject.responses)) for hemi in vertices}
+            return cls(vertices, blocks, {hemi: columns for hemi, (_, columns) in subject.sampled.items()})
         return None
 
     def values(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

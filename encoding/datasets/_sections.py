@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from encoding.datasets._array_files import split_member
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
 from encoding.datasets._spelling import decoded, on_disk
@@ -105,7 +106,16 @@ class Section:
             raise self.wrong(key, "a path, which holds no NUL")
         if "\\" in text and not path.exists():
             path = self.file.parent / text.replace("\\", "/")
-        return on_disk(path)
+        file, member = split_member(path)
+        return Path(f"{on_disk(file)}:{member}") if member else on_disk(path)
+
+    def files_at(self, key: str) -> tuple[Path, ...]:
+        """Paths under ``key``: of one text, or of a list of texts in its order; empty where the key is missing."""
+        if not isinstance(self.values.get(key), list):
+            return tuple(path for path in [self.file_at(key)] if path)
+        if not self.values[key]:
+            raise self.wrong(key, "one file in quotes, or a list of files")
+        return tuple(Section(self.file, self.name, {key: text}).file_at(key) for text in self.values[key])
 
     def section(self, key: str) -> Section:
         """Table under ``key``; empty where it is missing."""

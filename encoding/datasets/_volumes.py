@@ -29,14 +29,29 @@ def on_surface(voxels: np.ndarray, shape: tuple[int, int, int], affine: np.ndarr
     """
     numbers = np.zeros(shape, np.int32)
     numbers.ravel()[voxels] = np.arange(1, len(voxels) + 1)  # 0 where there is no column
+    return labels_on_surface(numbers, affine)
+
+
+def labels_on_surface(labels: np.ndarray, affine: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Find the label of the voxel that each vertex of fsaverage5 lies in, as :func:`on_surface` finds voxels.
+
+    Parameters
+    ----------
+    labels : (x, y, z) int, the number of a column plus 1; 0 where there is none.
+    affine : (4, 4), from voxel indices to millimetres.
+
+    Returns
+    -------
+    As :func:`on_surface`; a column may be seen at many vertices.
+    """
     inverse = np.linalg.inv(affine)
     sampled = {}
     for hemi in HEMIS:
         halfway = (mesh("pial", hemi)[0].astype(float) + mesh("white", hemi)[0]) / 2  # (10242, 3) mm
         at = np.round(halfway @ inverse[:3, :3].T + inverse[:3, 3])
-        inside = ((at >= 0) & (at < shape)).all(axis=1)
+        inside = ((at >= 0) & (at < labels.shape)).all(axis=1)
         seen = np.zeros(len(at), np.int64)
-        seen[inside] = numbers[tuple(at[inside].astype(int).T)]
+        seen[inside] = labels[tuple(at[inside].astype(int).T)]
         vertices = np.flatnonzero(seen)
         sampled[hemi] = (vertices, seen[vertices] - 1)
     return sampled

@@ -23,12 +23,16 @@ from pathlib import Path
 
 import numpy as np
 
+from encoding.datasets._array_files import split_member
 from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
 from encoding.datasets._description import FILE, Description, SubjectFiles, read_description
 from encoding.datasets._images import ImageFiles
-from encoding.datasets._masks import Sampled, is_sampled, read_sampled
-from encoding.datasets._own_files import read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled, read_vertices
-from encoding.datasets._responses import read_blocks, require_real, responses_are_known
+from encoding.datasets._masks import mask_volume
+from encoding.datasets._own_files import Rows, n_trials, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
+from encoding.datasets._own_places import place_files, places_are_known, read_places
+from encoding.datasets._response_files import ResponseMatrix, ncsnr_from_rows, read_rows_of, read_single_rows, rows_are_known
+from encoding.datasets._videos import VideoFiles
+from encoding.evaluation.noise_ceiling import describe_repeats, from_ncsnr_of_rows
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.files import is_passing
@@ -57,7 +61,7 @@ class OwnDataset(Dataset):
             self.problem = self.about = f"{odd}{error}"
             self.is_passing = is_passing(error)
             return
-        for name in ("title", "about", "simulated", "split"):
+        for name in ("title", "about", "simulated", "split", "clips"):
             setattr(self, name, getattr(self.description, name))
 
     def subjects(self) -> tuple[str, ...]:
@@ -72,46 +76,62 @@ class OwnDataset(Dataset):
     def is_ready(self, subject: str, store: Store) -> bool:
         """Whether every file has been checked and has not changed since."""
         files = self._files(subject)
-        images = [*read_image_paths(files.images), *read_unlabelled(files.images)]
-        mask = files.places.mask if files.places else None
-        if mask is not None and not is_sampled(mask, store):
+        images = read_image_paths(files.images)
+        if not places_are_known(files, store) or not is_remembered([*images, *read_unlabelled(files.images)], store):
             return False
-        return is_remembered(images, store) and all(responses_are_known(path, store) for path in files.responses.values())
+        matrices = response_matrices(files)
+        if not is_remembered([path for matrix in matrices.values() for path in matrix.files], store):
+            return False
+        rows = read_rows(files, images, matrices)
+        return all(rows_are_known(matrix, rows.work, store) for matrix in matrices.values())
 
     def watched(self, subject: str) -> list[Path]:
         files = self._files(subject)
-        places = (files.places.mask, *files.places.files.values()) if files.places else ()
         regions = (about.path for block in files.rois.values() for about in block.values())
         maps = (path for each in (files.ceiling, files.ncsnr) for path in (each or {}).values())
-        others = (files.images.folder, files.images.files, files.images.unlabelled, files.averaged, files.repeats, files.groups)
-        every = (self.path, *files.responses.values(), *places, *regions, *maps, *others)
-        return list(dict.fromkeys(path for path in every if isinstance(path, Path)))
+        images = (files.images.folder, files.images.files, files.images.unlabelled, *files.images.events)
+        others = (files.averaged, files.repeats, files.groups, files.sessions)
+        responses = (path for paths in files.responses.values() for path in paths)
+        every = (self.path, *responses, *place_files(files.places), *regions, *maps, *images, *others)
+        return list(dict.fromkeys(split_member(path)[0] for path in every if isinstance(path, Path)))
 
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
         """Open a subject. On first use all files are read once for checks and fingerprints, which ``store`` remembers."""
         files = self._files(subject)
-        shapes = {block: require_real(path).shape for block, path in files.responses.items()}
-        paths, groups = read_rows(files, read_image_paths(files.images), shapes)
+        matrices = response_matrices(files)
+        shapes = {block: matrix.shape for block, matrix in matrices.items()}
+        rows = read_rows(files, read_image_paths(files.images), matrices)
         unlabelled = read_unlabelled(files.images)
-        rois = {block: read_rois(files.rois[block], shape[1]) for block, shape in shapes.items()}
-        ceiling = read_ceilings(files, shapes)
-        vertices, sampled = read_places(files, shapes, store)
-        responses, fingerprints = read_blocks(files.responses, store, subprogress(report, 0, 0.5))
-        fingerprint = files_fingerprint(paths, store, subprogress(report, 0.5, 0.95))
-        equal = first_equal_files(paths, store)
+        mask = None if files.mask is None else mask_volume(files.mask)[1].astype(bool)
+        rois = {block: read_rois(files.rois[block], shape[1], mask) for block, shape in shapes.items()}
+        ceiling = read_ceilings(files, shapes, rows.measured, mask)
+        vertices, sampled, grid = read_places(files, matrices, store)
+        responses, fingerprints = {}, {}
+        for i, (block, matrix) in enumerate(matrices.items()):
+            progress = subprogress(report, 0.5 * i / len(matrices), 0.5 * (i + 1) / len(matrices))
+            responses[block], fingerprints[block] = read_rows_of(matrix, rows.work, store, progress)
+        about = ""
+        if files.ceiling_from:
+            ceiling = ceilings_from_repeats(files, matrices, rows, store)
+            about = f"{files.ceiling_from} of {describe_repeats(rows.measured)}"
+        fingerprint = files_fingerprint(rows.paths, store, subprogress(report, 0.5, 0.95))
+        equal = first_equal_files(rows.paths, store)
+        stimuli = VideoFiles if self.clips else ImageFiles
         return Subject(
             dataset=self.name,
             name=subject,
-            stimuli=ImageFiles(paths, fingerprint=fingerprint),
-            unlabelled=ImageFiles(unlabelled, fingerprint=files_fingerprint(unlabelled, store, subprogress(report, 0.95, 1))),
+            stimuli=stimuli(rows.paths, fingerprint=fingerprint),
+            unlabelled=stimuli(unlabelled, fingerprint=files_fingerprint(unlabelled, store, subprogress(report, 0.95, 1))),
             responses=responses,
             fingerprints=fingerprints,
             rois=rois,
-            groups=groups[equal],
+            groups=rows.groups[equal],
             stimulus_ids=None if files.groups is None else equal,
             vertices=vertices,
             sampled=sampled,
+            grid=grid,
             ceiling=ceiling,
+            ceiling_about=about,
             simulated=self.simulated,
         )
 
@@ -123,16 +143,27 @@ class OwnDataset(Dataset):
         return self.description.subjects[subject]
 
 
-def read_places(
-    files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]], store: Store
-) -> tuple[dict[str, np.ndarray] | None, Sampled | None]:
-    """Read :attr:`Subject.vertices` and :attr:`Subject.sampled`, of which at most one is known."""
-    if files.places is None:
-        return None, None
-    if files.places.mask is None:
-        return {block: read_vertices(files.places, block, n_vertices) for block, (_, n_vertices) in shapes.items()}, None
-    ((_, n_voxels),) = shapes.values()
-    return None, read_sampled(files.places.mask, n_voxels, store)
+def response_matrices(files: SubjectFiles) -> dict[str, ResponseMatrix]:
+    """The responses of every block, as their files hold them; BadData where a file has no such responses."""
+    return {block: ResponseMatrix(paths, transposed=files.transposed, mask=files.mask) for block, paths in files.responses.items()}
+
+
+def ceilings_from_repeats(files: SubjectFiles, matrices: Mapping[str, ResponseMatrix], rows: Rows, store: Store) -> dict[str, np.ndarray]:
+    """Noise ceilings of the rows of a subject, per block (n_columns,) float32, from measured rows of the same stimulus.
+
+    Raises
+    ------
+    BadData where fewer than two stimuli have repeats.
+    """
+    ceilings = {}
+    for block, matrix in matrices.items():
+        single, fingerprint = read_single_rows(matrix, rows.work, store)
+        try:
+            ncsnr = ncsnr_from_rows(single, fingerprint, rows.measured, files.ceiling_from, store)
+        except ValueError as error:
+            raise BadData(f"{files.responses[block][0]}: {error} Take ceiling_from out to work without a ceiling.") from error
+        ceilings[block] = from_ncsnr_of_rows(ncsnr, n_trials(files, rows.measured))
+    return ceilings
 
 
 def find_own(folder: Path | None = None) -> dict[str, OwnDataset]:

@@ -11,6 +11,9 @@ import numpy as np
 
 BLOCK_VOXELS = 512  # of 1,000 stimuli with three repeats are 12 MB
 FLAT = 1e-7  # spread over the largest value that rounding alone can make
+UNITS = {"fraction": (1, 1), "percent": (100, 1), "r": (1, 2), "r_percent": (100, 2)}
+"""Units of given ceilings, each with its largest value and the power that makes a share of variance of it: variance or r², 0 to 1 or 0 to
+100, and correlations, which are squared."""
 
 
 def from_ncsnr(ncsnr: np.ndarray, *, n_three: int, n_two: int = 0, n_one: int = 0) -> np.ndarray:
@@ -44,10 +47,129 @@ def from_ncsnr(ncsnr: np.ndarray, *, n_three: int, n_two: int = 0, n_one: int = 
     counts = np.array([n_three, n_two, n_one], dtype=np.float64)
     if (counts < 0).any() or counts.sum() == 0:
         raise ValueError(f"Images seen three times, twice and once must be counts, not all 0: got {n_three}, {n_two}, {n_one}.")
+    return _ceiling(ncsnr, counts @ [1 / 3, 1 / 2, 1] / counts.sum())
+
+
+def from_ncsnr_of_rows(ncsnr: np.ndarray, n_trials: np.ndarray) -> np.ndarray:
+    """The noise ceiling of responses of which row i is the mean of ``n_trials[i]`` trials: :func:`from_ncsnr` for any number of them.
+
+    Examples
+    --------
+    >>> from_ncsnr_of_rows(np.array([1.0]), np.array([3, 3])).tolist()
+    [0.75]
+    """
+    return _ceiling(ncsnr, float(np.mean(1 / np.asarray(n_trials, np.float64))))
+
+
+def _ceiling(ncsnr: np.ndarray, noise: float) -> np.ndarray:
     signal = np.asarray(ncsnr, dtype=np.float64)
     _require(np.isfinite(signal) & (signal >= 0), signal, "an ncsnr is a finite number, 0 or more")
-    noise = counts @ [1 / 3, 1 / 2, 1] / counts.sum()
     return (signal**2 / (signal**2 + noise)).astype(np.float32)
+
+
+def ncsnr_of_repeats(rows: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
+    """NSD's noise ceiling signal-to-noise ratio of single trials, from rows of which some repeat a stimulus.
+
+    The variance of the noise is that of the repeats of a stimulus around their mean (n - 1 in the denominator, pooled over stimuli); the
+    variance of the signal is what the noise leaves of the variance of all rows, 0 at least. The ratio is that of the standard
+    deviations.
+
+    Parameters
+    ----------
+    rows : (n_rows, n_columns), any float; in NSD z-scored within each session.
+    stimuli : (n_rows,) int, equal for the rows of one stimulus. Stimuli that were shown once count for the variance of all rows.
+
+    Returns
+    -------
+    (n_columns,) float64, 0 or more. 0 where a column never varies.
+
+    Raises
+    ------
+    ValueError where fewer than two stimuli have repeats.
+
+    References
+    ----------
+    Allen et al. (2022), A massive 7T fMRI dataset to bridge cognitive neuroscience and artificial intelligence, Methods.
+
+    Examples
+    --------
+    Two stimuli of two repeats each: the noise has variance (2 + 2) / 2 = 2, all rows have 53 / 3.
+
+    >>> ncsnr_of_repeats(np.array([[1.0], [3.0], [8.0], [10.0]]), np.array([0, 0, 1, 1])).round(4).tolist()
+    [2.7988]
+    """
+    stimuli, _ = _repeated(stimuli)
+    values = np.asarray(rows, np.float64)
+    centred = values - values.mean(axis=0)
+    count = np.bincount(stimuli)
+    sums = np.zeros((len(count), values.shape[1]))
+    np.add.at(sums, stimuli, centred)
+    squares = np.square(centred).sum(axis=0)
+    noise = np.maximum(squares - (np.square(sums) / count[:, None]).sum(axis=0), 0) / (count - 1).sum()
+    total = squares / (len(values) - 1)
+    largest = np.abs(values).max(axis=0)
+    flat = np.sqrt(total) <= FLAT * largest
+    noise = np.maximum(noise, np.square(FLAT * largest))  # repeats that agree to the last digit
+    return np.where(flat, 0, np.sqrt(np.maximum(total - noise, 0) / np.where(flat, 1, noise)))
+
+
+def ncsnr_of_correlations(rows: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
+    """Signal over noise of single trials from the correlation of repeats: ``sqrt(rho / (1 - rho))``.
+
+    rho is the mean correlation of two single repeats over the stimuli, each with its first n repeats, n being the fewest (two at least)
+    that any repeated stimulus has. With two repeats, the ceiling of their mean is the split-half reliability of Spearman and Brown,
+    ``2 rho / (1 + rho)``; :func:`from_repeats` has the formula for more.
+
+    Parameters
+    ----------
+    rows, stimuli : as :func:`ncsnr_of_repeats` takes them; stimuli that were shown once are left out.
+
+    Returns
+    -------
+    (n_columns,) float64, 0 or more.
+
+    Raises
+    ------
+    ValueError where fewer than two stimuli have repeats.
+
+    Examples
+    --------
+    >>> ncsnr = ncsnr_of_correlations(np.array([[1.0], [1.0], [2.0], [3.0], [3.0], [2.0]]), np.array([0, 0, 1, 1, 2, 2]))
+    >>> from_ncsnr(ncsnr, n_three=0, n_two=3).tolist()  # rho is 1/2
+    [0.6666666865348816]
+    """
+    stimuli, n = _repeated(stimuli)
+    order = np.argsort(stimuli, kind="stable")
+    first = np.flatnonzero(np.diff(stimuli[order], prepend=-1))
+    count = np.bincount(stimuli)
+    chosen = order[first[count >= 2][:, None] + np.arange(n)]  # (n_stimuli, n) rows
+    reliability = from_repeats(np.asarray(rows)[chosen]).astype(np.float64)
+    rho = np.minimum(reliability / (n - (n - 1) * reliability), 1 - FLAT)
+    return np.sqrt(rho / (1 - rho))
+
+
+def describe_repeats(stimuli: np.ndarray) -> str:
+    """How many stimuli have repeats, and how many, for display beside a ceiling.
+
+    Examples
+    --------
+    >>> describe_repeats(np.array([0, 0, 1, 1, 1, 2]))
+    '2 stimuli shown 2 to 3 times (5 of 6 rows)'
+    """
+    count = np.unique(stimuli, return_counts=True)[1]
+    repeated = count[count > 1]
+    if not len(repeated):
+        return f"no stimulus shown twice ({len(stimuli):,} rows)"
+    times = f"{repeated.min()}" if repeated.min() == repeated.max() else f"{repeated.min()} to {repeated.max()}"
+    return f"{len(repeated):,} stimuli shown {times} times ({repeated.sum():,} of {len(stimuli):,} rows)"
+
+
+def _repeated(stimuli: np.ndarray) -> tuple[np.ndarray, int]:
+    """Stimuli numbered from 0, and the fewest repeats of those that have any."""
+    _, numbers, count = np.unique(stimuli, return_inverse=True, return_counts=True)
+    if (count > 1).sum() < 2:
+        raise ValueError(f"a ceiling from repeats needs two stimuli or more that have repeats; here are {describe_repeats(stimuli)}.")
+    return numbers, int(count[count > 1].min())
 
 
 def from_repeats(repeats: np.ndarray) -> np.ndarray:
@@ -103,8 +225,8 @@ def as_fraction(values: np.ndarray, unit: str | None = None) -> np.ndarray:
 
     Parameters
     ----------
-    values : any shape, fractions or percentages of variance.
-    unit : "fraction" or "percent"; None takes :func:`guess_unit` of these values alone.
+    values : any shape, in the unit.
+    unit : one of :data:`UNITS`; None takes :func:`guess_unit` of these values alone.
 
     Returns
     -------
@@ -118,13 +240,14 @@ def as_fraction(values: np.ndarray, unit: str | None = None) -> np.ndarray:
     --------
     >>> as_fraction(np.array([0.0, 25.0, 100.0])).tolist()
     [0.0, 0.25, 1.0]
+    >>> as_fraction(np.array([0.0, 0.5, 1.0]), "r").tolist()
+    [0.0, 0.25, 1.0]
     """
     values = np.asarray(values, dtype=np.float64)
     _require(np.isfinite(values) & (values >= 0) & (values <= 100), values, "a ceiling lies between 0 and 1, or between 0 and 100 %")
-    unit = unit or guess_unit([values])
-    if unit == "fraction":
-        _require(values <= 1, values, "a ceiling that is a fraction lies between 0 and 1")
-    return (values / {"fraction": 1, "percent": 100}[unit]).astype(np.float32)
+    largest, power = UNITS[unit or guess_unit([values])]
+    _require(values <= largest, values, f"a ceiling in this unit lies between 0 and {largest:g}")
+    return ((values / largest) ** power).astype(np.float32)
 
 
 def guess_unit(maps: Sequence[np.ndarray]) -> str:

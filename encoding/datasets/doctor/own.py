@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +11,24 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets import DATASETS, data_dir
+from encoding.datasets._array_files import find_reader, open_array, split_member
 from encoding.datasets._description import FILE, SubjectFiles, read_description
 from encoding.datasets._images import not_listed
-from encoding.datasets._own_files import FROM_ONE, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
-from encoding.datasets._responses import require_real
+from encoding.datasets._masks import mask_volume
+from encoding.datasets._own_files import FROM_ONE, Rows, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
+from encoding.datasets._own_places import SPHERES, read_places
+from encoding.datasets._response_files import ResponseMatrix, read_rows_of
 from encoding.datasets.doctor._checks import check_doubles, check_images, check_order, check_sizes, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
-from encoding.datasets.own import OwnDataset, read_places
+from encoding.datasets.doctor.algonauts2021 import clip_facts
+from encoding.datasets.own import OwnDataset, ceilings_from_repeats, response_matrices
+from encoding.evaluation.noise_ceiling import describe_repeats
 from encoding.runtime.progress import Report, subprogress
+from encoding.storage.fingerprints import file_facts
 from encoding.storage.store import Store
 
 TITLE = "your own data"
+MAX_EXPLAINED = 20  # files of one block
 TELLTALES = (FILE,)
 LACKS = f"The description must be named {FILE}; docs/own_data.md says what stands in it."
 
@@ -41,8 +48,21 @@ class Examination:
     report: Report = field(compare=False)
 
     @cached_property
+    def matrices(self) -> dict[str, ResponseMatrix]:
+        return response_matrices(self.files)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {block: require_real(path).shape for block, path in self.files.responses.items()}
+        return {block: matrix.shape for block, matrix in self.matrices.items()}
+
+    @cached_property
+    def rows(self) -> Rows:
+        with warnings.catch_warnings(action="ignore"):  # it is a finding of check_rows
+            return read_rows(self.files, read_image_paths(self.files.images), self.matrices)
+
+    @cached_property
+    def mask(self) -> np.ndarray | None:
+        return None if self.files.mask is None else mask_volume(self.files.mask)[1].astype(bool)
 
 
 def examine(path: Path, store: Store, report: Report) -> Iterator[Finding]:
@@ -76,25 +96,44 @@ def check_description(path: Path) -> Iterator[Finding]:
 
 
 def check_stimuli(case: Examination) -> Iterator[Finding]:
-    """Check the images."""
-    paths = read_image_paths(case.files.images)
-    yield from check_images("training", paths, case.store, subprogress(case.report, 0, 0.4))
-    if case.files.images.files is None:
+    """Check the images, or clips."""
+    images = case.files.images
+    paths, unlabelled = read_image_paths(images), read_unlabelled(images)
+    if images.events:
+        tables = ", ".join(path.name for path in images.events[:3]) + (" …" if len(images.events) > 3 else "")
+        yield Finding("ok", f"column {images.column!r} of {tables} names the stimulus of {len(paths):,} rows.")
+    elif images.files is None:
         yield from check_order(paths)
-        if left_out := not_listed(case.files.images.folder):
+        if not images.subfolders and (left_out := not_listed(images.folder)):
             yield Finding("warning", left_out, "They are no rows.")
-    if unlabelled := read_unlabelled(case.files.images):
-        yield from check_images("unlabelled", unlabelled, case.store, subprogress(case.report, 0.4, 0.45))
-    elif case.files.images.unlabelled:
-        what = f"no images in {case.files.images.unlabelled}."
+    if images.clips:
+        every = list(dict.fromkeys([*paths, *unlabelled]))
+        facts = file_facts(every, case.store, name="clips-1", learn=clip_facts, report=subprogress(case.report, 0, 0.45))
+        if errors := [fact["error"] for fact in facts if fact["error"]]:
+            what = f"{len(errors):,} of {len(every):,} clips cannot be read, the first: {errors[0]}"
+            yield Finding("error", what, "Fits will stop there.")
+        else:
+            yield Finding("ok", f"{len(every):,} clips, all readable.")
+    else:
+        yield from check_images("training", paths, case.store, subprogress(case.report, 0, 0.4))
+        if unlabelled:
+            yield from check_images("unlabelled", unlabelled, case.store, subprogress(case.report, 0.4, 0.45))
+    if images.unlabelled and not unlabelled:
+        what = f"no {'clips' if images.clips else 'images'} in {images.unlabelled}."
         yield Finding("warning", what, "There is nothing to predict without responses.", "Put them there, or take unlabelled out.")
 
 
 def check_rows(case: Examination) -> Iterator[Finding]:
     """Check that images and rows of responses agree, and find duplicates."""
     images = read_image_paths(case.files.images)
-    with warnings.catch_warnings(action="ignore"):  # it is a finding below
-        paths, groups = read_rows(case.files, images, case.shapes)
+    paths, groups = case.rows.paths, case.rows.groups
+    if (sessions := case.rows.work.sessions) is not None:
+        n_each = np.bincount(sessions)
+        yield Finding(
+            "ok", f"{len(n_each)} sessions of {n_each.min():,} to {n_each.max():,} rows, in each of which every column is z-scored."
+        )
+    if case.files.average:
+        yield Finding("ok", f"{len(case.rows.measured):,} measured rows become {len(paths):,}: the mean of each stimulus.")
     n_groups, n_shown = len(np.unique(groups)), len(set(paths))
     repeated = "" if n_shown == len(paths) else f" of {n_shown:,} images, some repeated"
     kept = "" if n_groups == len(paths) else f" Splits keep {n_groups:,} groups of rows together."
@@ -111,15 +150,37 @@ def check_rows(case: Examination) -> Iterator[Finding]:
 def check_responses(case: Examination) -> Iterator[Finding]:
     """Check the responses of every block."""
     blocks = case.files.responses
-    for i, (block, path) in enumerate(blocks.items()):
+    for i, (block, paths) in enumerate(blocks.items()):
         report = subprogress(case.report, 0.6 + 0.4 * i / len(blocks), 0.6 + 0.4 * (i + 1) / len(blocks))
-        yield from found_by(check_values(path, block, case.store, report))  # damage in one block hides no other
+        yield from found_by(_check_block(case, block, paths, report))  # damage in one block hides no other
+
+
+def _check_block(case: Examination, block: str, paths: Sequence[Path], report: Report) -> Iterator[Finding]:
+    """Check the responses of one block, as they are after all that is asked for them."""
+    matrix, work = case.matrices[block], case.rows.work
+    if matrix.is_plain and work.sessions is None and work.stimuli is None:
+        yield from check_values(paths[0], block, case.store, report)
+        return
+    for path in paths[:MAX_EXPLAINED]:
+        array = open_array(path)
+        reader = find_reader(split_member(path)[0])
+        shape = "x".join(map(str, array.shape))
+        rows = " (rows are the last axis)" if array.rows_last or matrix.transposed else ""
+        what = f"{block}: {array.path.name} is {reader.what if reader else 'an array'} of {array.dtype}, {shape}{rows}."
+        yield Finding("ok", what)
+    rows, key = read_rows_of(matrix, work, case.store, subprogress(report, 0, 0.5))
+    gigabytes = 4 * matrix.shape[0] * matrix.shape[1] / 1e9
+    yield Finding(
+        "ok", f"{block}: its {len(paths)} files are one matrix of {rows.shape[0]:,} rows.", f"A copy of {gigabytes:.2f} GB is in the cache."
+    )
+    path = paths[0] if key not in case.store else case.store.path(key) / "Y.npy"
+    yield from check_values(path, block, case.store, subprogress(report, 0.5, 1))
 
 
 def check_rois(case: Examination) -> Iterator[Finding]:
     """Check the ROIs."""
     for block, (_, n_vertices) in case.shapes.items():
-        rois = read_rois(case.files.rois[block], n_vertices)
+        rois = read_rois(case.files.rois[block], n_vertices, case.mask)
         if not rois:
             yield Finding("ok", f"no ROIs in {block}.", "There are no ROI bars for it.")
             continue
@@ -130,17 +191,30 @@ def check_rois(case: Examination) -> Iterator[Finding]:
 
 def check_places(case: Examination) -> Iterator[Finding]:
     """Report where the columns lie on the cortex."""
-    vertices, sampled = read_places(case.files, case.shapes, case.store)
+    vertices, sampled, grid = read_places(case.files, case.matrices, case.store)
+    n_columns = sum(n for _, n in case.shapes.values())
     if sampled is not None:
-        ((_, n_voxels),) = case.shapes.values()
-        n_seen = len(np.unique(np.concatenate([columns for _, columns in sampled.values()])))
-        yield Finding("ok", f"{n_seen:,} of {n_voxels:,} voxels are seen on the cortical surface.", "The brain map shows these.")
+        seen = {hemi if hemi in case.shapes else "": set() for hemi in sampled}
+        for hemi, (_, columns) in sampled.items():
+            seen[hemi if hemi in case.shapes else ""].update(columns.tolist())
+        what = "voxels" if grid else "columns"
+        n_seen = sum(map(len, seen.values()))
+        yield Finding("ok", f"{n_seen:,} of {n_columns:,} {what} are seen on the cortical surface.", "The brain map shows these.")
         if n_seen == 0:
-            fix = "Save the mask with the affine of MNI space."
-            yield Finding("warning", "no voxel of the mask lies in cortex.", "Its affine is of another space.", fix)
+            fix = "Save the mask with the affine of MNI space." if grid else "Save the atlas with the affine of MNI space."
+            yield Finding("warning", f"no {what[:-1]} lies in cortex.", "The affine is of another space.", fix)
     elif vertices is not None:
         counts = ", ".join(f"{int((at < 10_242).sum()):,} of {len(at):,} {block}" for block, at in vertices.items())
         yield Finding("ok", f"places on the cortex are known; the brain map shows those on fsaverage5: {counts}.")
+    elif grid is not None:
+        what = f"{len(grid.voxels):,} voxels of a volume {grid.shape} in the subject's own space."
+        yield Finding("ok", what, "There is no brain map; the Data page shows slices.")
+    elif case.files.places is not None and case.files.places.space == "fsLR":
+        sphere = SPHERES[0].format(side="L")
+        fix = f"Put {sphere} and that of R into {data_dir()}, or name them: vertices.spheres = {{ lh = ..., rh = ... }}."
+        yield Finding(
+            "warning", f"{n_columns:,} columns are vertices of fsLR 32k.", "There is no brain map without the sphere to fsaverage.", fix
+        )
     else:
         yield Finding("ok", "no places on the cortex.", "There is no brain map.", "To have one, name vertices.")
 
@@ -148,11 +222,19 @@ def check_places(case: Examination) -> Iterator[Finding]:
 def check_ceiling(case: Examination) -> Iterator[Finding]:
     """Check the noise ceiling, where there is one."""
     if not case.files.has_ceiling:
-        yield Finding("ok", "no noise ceilings.", "Scores are shown without them.", "To have them, name ceiling or ncsnr.")
+        what = "To have them, name ceiling or ncsnr"
+        repeated = len(np.unique(case.rows.measured)) < len(case.rows.measured)
+        what += ', or write ceiling_from = "ncsnr": rows repeat stimuli.' if repeated else "."
+        yield Finding("ok", "no noise ceilings.", "Scores are shown without them.", what)
         return
-    found = read_ceilings(case.files, case.shapes)
+    how = ""
+    if case.files.ceiling_from:
+        found = ceilings_from_repeats(case.files, case.matrices, case.rows, case.store)
+        how = f", from {case.files.ceiling_from} of {describe_repeats(case.rows.measured)}"
+    else:
+        found = read_ceilings(case.files, case.shapes, case.rows.measured, case.mask)
     medians = ", ".join(f"{block} {np.median(values):.3f}" for block, values in found.items())
-    yield Finding("ok", f"noise ceilings, medians {medians} of the variance.")
+    yield Finding("ok", f"noise ceilings, medians {medians} of the variance{how}.")
 
 
 CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (

@@ -105,7 +105,7 @@ def test_the_line_that_saves_an_array_works_and_leaves_the_original(tmp_path, mo
 def test_no_advice_writes_over_the_file_that_it_is_about(folder, store):  # noqa: F811
     path = folder / "responses.npy"
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(500))
-    with pytest.raises(BadData, match=r"np\.save\('responses_numbers\.npy', h5py"):
+    with pytest.raises(BadData, match=r"an HDF5 file by its content\. Rename it, so that its name ends with \.h5"):
         opened(folder, store)
     np.save(path, np.ones((N, 2, 3), np.float32))
     with pytest.raises(BadData, match=r"np\.save\('responses_matrix\.npy', Y\.reshape"):
@@ -272,9 +272,9 @@ def test_one_unit_holds_for_the_ceilings_of_every_block(folder, store):  # noqa:
     over = np.array([0.3, 0.4, 0.5, 0.6, 1.02])
     with pytest.raises(BadData, match=r"largest noise ceiling is 1\.02.*np\.minimum\(values, 1\).*ceiling_unit"):
         ceilings(folder, store, percent / 100, over)
-    with pytest.raises(BadData, match="a fraction lies between 0 and 1"):
+    with pytest.raises(BadData, match="in this unit lies between 0 and 1"):
         ceilings(folder, store, percent / 100, over, 'ceiling_unit = "fraction"')
-    with pytest.raises(BadData, match='ceiling_unit is "fraction" or "percent"'):
+    with pytest.raises(BadData, match='ceiling_unit is one of "fraction", "percent", "r"'):
         ceilings(folder, store, percent, faint, 'ceiling_unit = "parts"')
 
 
