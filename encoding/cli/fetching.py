@@ -71,8 +71,8 @@ def run_fetch(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 def list_entries() -> Answer:
     """List every entry of the catalogue: what it needs, its size and its licence."""
-    rows = [[entry.name, here(entry), needs(entry), size(entry), entry.title] for entry in entries()]
-    text = table(["data set", "here", "needs", "one subject", "what it is"], rows, align="<<<><")
+    rows = [[entry.name, here(entry), entry.needs, entry.row["download"], entry.title] for entry in entries()]
+    text = table(["data set", "here", "needs", "download", "what it is"], rows, align="<<<><")
     notes = [f"{entry.name}: {entry.form}" for entry in entries() if entry.form]
     return Answer({"datasets": [document_of(entry) for entry in entries()]}, "\n".join([text, "", *notes]).rstrip())
 
@@ -95,18 +95,6 @@ def facts(entry: Entry, subjects: tuple[str, ...], parts: tuple[str, ...]) -> st
     return "\n".join(f"{name:9} {text}" for name, text in lines.items() if text)
 
 
-def needs(entry: Entry) -> str:
-    """What a data set asks of the user, in a word or two."""
-    wanted = [("a form", entry.form), ("terms confirmed", entry.terms and not entry.form), ("your stimuli", entry.stimuli)]
-    return ", ".join(word for word, is_needed in wanted if is_needed) or "nothing"
-
-
-def size(entry: Entry) -> str:
-    """Bytes to download for the first subject; empty where nothing is fetched."""
-    files = entry.remote_files(*entry.check_choice((), ())) if entry.files else []
-    return file_size(sum(file.size for file in files)) if files else ""
-
-
 def here(entry: Entry) -> str:
     """Subjects that were fetched."""
     return ", ".join(subject for subject in entry.subjects if is_fetched(entry, subject)) or "no"
@@ -117,10 +105,10 @@ def document_of(entry: Entry) -> dict[str, Any]:
     texts = ("name", "title", "about", "shows", "licence", "terms", "form", "citation", "page", "seen", "tried")
     files = entry.remote_files(*entry.check_choice((), ())) if entry.files else []
     return {text: getattr(entry, text) for text in texts} | {
-        "needs": needs(entry),
+        "needs": entry.needs,
         "subjects": list(entry.subjects),
         "parts": dict(entry.parts),
         "here": [subject for subject in entry.subjects if is_fetched(entry, subject)],
-        "bytes": sum(file.size for file in files) or None,
+        "bytes": entry.first_bytes or None,
         "addresses": [file.address for file in files],
     }

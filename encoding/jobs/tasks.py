@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.analysis.hyperparameter_search import SearchRequest, search
@@ -11,6 +12,7 @@ from encoding.analysis.layer_sweep import Sweep
 from encoding.analysis.learning_curve import has_curve, learning_curve
 from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, data_dir
+from encoding.datasets.catalogue.fetch import fetch_dataset
 from encoding.datasets.doctor.cached import checkup
 from encoding.experiments.composition import compose
 from encoding.experiments.experiment import Experiment
@@ -106,6 +108,31 @@ def compute_intervals(key: str, store: Store, report: Report = silent, device: s
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Download the pretrained weights of a network; the Store is not used."""
     fetch(network, report)
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """An open data set to fetch, whose terms the user has confirmed where it has any.
+
+    Attributes
+    ----------
+    name, subjects, parts, stimuli : of :func:`encoding.datasets.catalogue.fetch.fetch_dataset`; ``stimuli`` may be empty.
+    """
+
+    name: str
+    subjects: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    stimuli: str = ""
+    confirmed: bool = False
+
+    def __str__(self) -> str:
+        return f"Fetch {self.name} {', '.join(self.subjects)}".strip()
+
+
+def fetch_data(request: FetchRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Download an open data set and convert it; the Store is not used."""
+    stimuli = Path(request.stimuli).expanduser() if request.stimuli else None
+    fetch_dataset(request.name, subjects=request.subjects, parts=request.parts, stimuli=stimuli, confirmed=request.confirmed, report=report)
 
 
 def sweep_layers(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> None:

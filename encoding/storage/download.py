@@ -111,7 +111,11 @@ def _receive_with_patience(address: str, part: Path, n_bytes: int | None, n_trie
             n_empty = 0 if grew and n_tries > 1 else n_empty + 1
             if not passing or n_empty >= n_tries:
                 raise
-        time.sleep(SECONDS_BETWEEN_TRIES * 2**n_empty)
+        seconds = SECONDS_BETWEEN_TRIES * 2**n_empty
+        there = part.stat().st_size if part.is_file() else 0
+        waiting = f"{urlparse(address).hostname} broke off or does not answer; asking again, try {n_empty + 1} of {n_tries}"
+        report(there / n_bytes if n_bytes else 0.0, waiting)
+        time.sleep(seconds)
 
 
 class BrokenOff(OSError):

@@ -93,6 +93,30 @@ class Entry:
     files: tuple[Mapping[str, Any], ...] = ()
     example: str = ""
 
+    @property
+    def needs(self) -> str:
+        """What is asked of the user, in a word or two."""
+        wanted = [("a form", self.form), ("terms confirmed", self.terms and not self.form), ("your stimuli", self.stimuli)]
+        return ", ".join(word for word, is_needed in wanted if is_needed) or "nothing"
+
+    @property
+    def first_bytes(self) -> int:
+        """Bytes of what is fetched where no subject or part is named, as published or estimated; 0 where nothing is fetched."""
+        return sum(file.size for file in self.remote_files(*self.check_choice((), ()))) if self.files else 0
+
+    @property
+    def row(self) -> dict[str, str]:
+        """The entry in the table "Which data could I use?"."""
+        return {
+            "name": self.name,
+            "what it is": self.title,
+            "it needs": self.needs,
+            "download": f"{self.first_bytes / 1e6:,.0f} MB" if self.first_bytes else "",
+            "licence": self.licence,
+            "what you see of it": self.shows,
+            "tried": self.tried,
+        }
+
     def check_choice(self, subjects: Sequence[str], parts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the subjects and parts to fetch, those of the entry where none are named; UnknownName for one that does not exist."""
         for subject in subjects:

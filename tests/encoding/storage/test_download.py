@@ -32,8 +32,10 @@ def test_a_transfer_that_breaks_off_again_and_again_goes_on_by_itself(server, tm
 def test_tries_that_bring_nothing_end(server, tmp_path, monkeypatch):
     with serve({}) as gone:
         address = gone.address
+    said = []
     with pytest.raises(OSError, match="refused"):
-        fetch(f"{address}/data.bin", tmp_path / "data.bin", n_tries=3)
+        fetch(f"{address}/data.bin", tmp_path / "data.bin", n_tries=3, report=lambda fraction, text: said.append(text))
+    assert [text[-10:] for text in said] == ["try 2 of 3", "try 3 of 3"]
     with pytest.raises(OSError, match="404"):
         fetch(f"{server.address}/other.bin", tmp_path / "data.bin", n_tries=3)
 

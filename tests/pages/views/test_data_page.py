@@ -377,3 +377,42 @@ def test_a_region_is_explained(labelled, tiny):
     tiny.subject = replace(tiny.subject, rois=rois)
     labelled.query_params["roi"] = "V1v"
     assert "Primary visual cortex" in shown(tab(labelled, "Regions")) and "3 in lh, 3 in rh" in shown(labelled)
+
+
+def test_an_open_data_set_is_fetched_once_its_terms_are_confirmed(page, monkeypatch):
+    asked = []
+    monkeypatch.setattr("encoding.jobs.tasks.fetch_dataset", lambda name, **how: asked.append((name, how["subjects"], how["confirmed"])))
+    page.query_params.update(catalogue="true", fetch_name="kay2008")
+    page.run()
+    assert not page.exception
+    table = next(frame.value for frame in page.dataframe if "it needs" in frame.value)
+    assert table.set_index("name").loc[["kay2008", "nsd"], "it needs"].tolist() == ["terms confirmed", "a form"]
+    button = next(each for each in page.button if each.label == "Fetch")
+    assert button.disabled and any("never opened" in each.value for each in page.caption)
+    next(each for each in page.checkbox if each.label.startswith("I agree to these terms")).check()
+    page.run()
+    next(each for each in page.button if each.label == "Fetch").click()
+    page.run()
+    assert asked == [("kay2008", ("S1",), True)] and any(each.value == "Done." for each in page.success)
+
+
+def test_what_stands_behind_a_form_has_no_button(page):
+    page.query_params.update(catalogue="true", fetch_name="algonauts2023")
+    page.run()
+    assert any("sign its agreement" in each.value for each in page.info)
+    assert all(each.label != "Fetch" for each in page.button)
+
+
+def test_a_fetch_that_failed_says_why_in_a_sentence(page, monkeypatch):
+    def fail(name, **how):
+        raise ConnectionError("kay_images.npz could not be fetched.")
+
+    monkeypatch.setattr("encoding.jobs.tasks.fetch_dataset", fail)
+    page.query_params.update(catalogue="true", fetch_name="kay2008")
+    page.run()
+    next(each for each in page.checkbox if each.label.startswith("I agree to these terms")).check()
+    page.run()
+    next(each for each in page.button if each.label == "Fetch").click()
+    page.run()
+    assert [each.value for each in page.error if "could not be fetched" in each.value]
+    assert any("goes on from there" in each.value for each in page.caption)
