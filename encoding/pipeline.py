@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from encoding.datasets import DATASETS
+from encoding.evaluation.resampling import LEAST_UNITS
 from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
@@ -71,6 +72,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     )  # share of the work: a simulation takes as long as the rest
     plan = planned or make_plan(spec, store, subprogress(report, 0, opened))
     if is_complete(plan, store):
+        _score_test_sets(plan, store, device)
         return Result(plan, store, cached=True, seconds=time.perf_counter() - started)
     plan.check_test_stimuli()
     device = choose_device(device)
@@ -80,8 +82,17 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
         plan.check_unchanged(store)
         reduced = {"reduced": list(plan.reduced_layers)} if plan.reduced_layers else {}
         store.put(plan.key, arrays, plan.made_from(device=device, fit_seconds=time.perf_counter() - started, **reduced))
+    _score_test_sets(plan, store, device)
     report(1.0, "done")
     return Result(plan, store, cached=False, seconds=time.perf_counter() - started)
+
+
+def _score_test_sets(plan: Plan, store: Store, device: str) -> None:
+    """Score a fit on the other test sets of its split too, where it names none of them; every stage before the scores is there."""
+    if plan.spec.split.count(":") == 1:
+        for each in plan.test_sets.values():
+            if not is_complete(each, store) and each.n_tested >= LEAST_UNITS:
+                fit(each.spec, store, device=device, planned=each)
 
 
 def _fit_stages(plan: Plan, store: Store, report: Report, device: str) -> Arrays:

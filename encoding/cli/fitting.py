@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from encoding.analysis.bootstrap import interval_text, roi_intervals
+from encoding.analysis.test_sets import scores_by_test_set
 from encoding.backbones import BACKBONES
 from encoding.backbones._input import INPUTS, INTERPOLATIONS
 from encoding.backbones._joined import join
@@ -185,8 +186,8 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the readout")
     how.add_argument(
         "--split",
-        help="holdout:FRACTION:SEED, kfold:FOLDS:SEED, first:ROWS, or all, which trains on every stimulus and has no test score "
-        "(default: the data set's own, holdout:0.9:5 for images)",
+        help="holdout:FRACTION:SEED, kfold:FOLDS:SEED, first:ROWS, named:NAME or named:NAME:TESTSET, which come with own data, or all, "
+        "which trains on every stimulus and has no test score (default: the data set's own, holdout:0.9:5 for images)",
     )
     how.add_argument("--average-repeats", action="store_true", help="average the test rows of each stimulus before they are scored")
     how.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
@@ -362,6 +363,7 @@ def describe(result: Result, score: str = "r") -> str:
         *([f"input     {spec.input}, in place of the preprocessing of the weights"] if spec.input else []),
         f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
         *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
+        *_test_set_lines(result),
         *_training_lines(result),
         *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),
         *(["folds     one fold, of which pooled r is r"] if score == "pooled_r" and len(result.plan.folds) == 1 else []),
@@ -371,6 +373,16 @@ def describe(result: Result, score: str = "r") -> str:
         f"kept in   {result.store.path(result.key)}",
     ]
     return "\n".join(lines)
+
+
+def _test_set_lines(result: Result) -> list[str]:
+    """One line per test set of a split that has several: its size, and the mean r of the table's first row in each hemisphere."""
+    table, lines = scores_by_test_set(result), []
+    for (name, n_test), rows in [] if table.empty else table.groupby(["test_set", "n_test"], sort=False):
+        first = rows[rows["roi"] == rows["roi"].iloc[0]]
+        means = ", ".join(f"{hemi} {r:.3f}" for hemi, r in zip(first["hemi"], first["r_mean"], strict=True))
+        lines.append(f"test set  {name}: {n_test:,} stimuli, mean r of {first['roi'].iloc[0]}: {means}")
+    return lines
 
 
 def _training_lines(result: Result) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from encoding.datasets._unit import VERTEX, VOXEL, Unit
+from encoding.evaluation.splits import NamedSplit
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import Registry, UnknownName, unknown
 from encoding.storage.keys import digest
@@ -132,6 +133,7 @@ class Subject:
     ceiling_about : how the ceiling was estimated and from how many stimuli and repeats; empty where it was given as such.
     labels : named per-stimulus labels (n_stimuli,), such as the simulated scene's category; often empty.
     simulated : true where no brain was measured. Shown wherever the numbers are.
+    splits : training rows and test sets that come with the data, by name.
     """
 
     dataset: str
@@ -150,6 +152,7 @@ class Subject:
     ceiling_about: str = ""
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     simulated: bool = False
+    splits: Mapping[str, NamedSplit] = field(default_factory=dict)
 
     @property
     def hemis(self) -> tuple[str, ...]:
@@ -246,6 +249,15 @@ class Dataset(ABC):
         """List files and folders, few enough to look at often, of which a change means that the subject is to be opened anew.
 
         Of images and clips these are the folders, in which one that is added, removed or replaced shows.
+        """
+        return []
+
+    def splits(self, subject: str) -> list[str]:
+        """Names of the splits that come with a subject's data, ``named:<name>`` and ``named:<name>:<test set>``, without opening it.
+
+        Raises
+        ------
+        BadData where they cannot be read.
         """
         return []
 

@@ -12,7 +12,7 @@ from encoding.datasets._array_files import find_reader, split_member
 from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData
 from encoding.datasets._sections import Section
 from encoding.evaluation.noise_ceiling import UNITS
-from encoding.evaluation.splits import parse_split
+from encoding.evaluation.splits import check_split
 from encoding.runtime.registry import unknown
 
 FILE = "dataset.toml"
@@ -81,6 +81,7 @@ class SubjectFiles:
     zscore: bool = False
     average: bool = False
     ceiling_from: str | None = None
+    splits: Path | None = None
 
     @property
     def mask(self) -> Path | None:
@@ -125,7 +126,7 @@ def read_description(path: Path) -> Description:
     BadData for an unknown key (with the nearest known one), a missing key or an impossible value.
     """
     top = Section.of(path)
-    top.knows("title", "about", "simulated", "clips", "split", "stimuli", "subjects")
+    top.knows("title", "about", "simulated", "clips", "split", "splits", "stimuli", "subjects")
     subjects = top.section("subjects")
     if not subjects.values:
         raise BadData(f'{path} names no subject. Add [subjects.me] with responses = "responses.npy" below it.')
@@ -134,7 +135,7 @@ def read_description(path: Path) -> Description:
         title=top.text("title", path.parent.name),
         about=top.text("about", f"Your own data, described in {path}."),
         simulated=top.flag("simulated"),
-        split=top.checked("split", parse_split, "holdout:0.9:5"),
+        split=top.checked("split", check_split, "holdout:0.9:5"),
         subjects={name: _subject(part, top) for name, part in subjects.sections()},
         clips=top.flag("clips"),
     )
@@ -143,7 +144,7 @@ def read_description(path: Path) -> Description:
 def _subject(part: Section, top: Section) -> SubjectFiles:
     part.knows(
         "stimuli", "responses", "rois", "vertices", "ceiling", "ceiling_unit", "ceiling_from", "ncsnr", "averaged", "repeats", "groups",
-        "transposed", "sessions", "zscore", "average",
+        "transposed", "sessions", "zscore", "average", "splits",
     )  # fmt: skip
     if "responses" not in part:
         raise BadData(f'{part.file}: [{part.name}] needs responses = "responses.npy", or one file each for lh and rh.')
@@ -189,6 +190,7 @@ def _subject(part: Section, top: Section) -> SubjectFiles:
         zscore="zscore" in part,
         average=part.flag("average"),
         ceiling_from=part.text("ceiling_from") or None,
+        splits=part.file_at("splits") or top.file_at("splits"),
     )
 
 

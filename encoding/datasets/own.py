@@ -31,6 +31,7 @@ from encoding.datasets._masks import mask_volume
 from encoding.datasets._own_files import Rows, n_trials, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
 from encoding.datasets._own_places import place_files, places_are_known, read_places
 from encoding.datasets._response_files import ResponseMatrix, ncsnr_from_rows, read_rows_of, read_single_rows, rows_are_known
+from encoding.datasets._splits import read_splits, split_names
 from encoding.datasets._videos import VideoFiles
 from encoding.evaluation.noise_ceiling import describe_repeats, from_ncsnr_of_rows
 from encoding.runtime.progress import Report, silent, subprogress
@@ -90,7 +91,7 @@ class OwnDataset(Dataset):
         regions = (about.path for block in files.rois.values() for about in block.values())
         maps = (path for each in (files.ceiling, files.ncsnr) for path in (each or {}).values())
         images = (files.images.folder, files.images.files, files.images.unlabelled, *files.images.events)
-        others = (files.averaged, files.repeats, files.groups, files.sessions)
+        others = (files.averaged, files.repeats, files.groups, files.sessions, files.splits)
         responses = (path for paths in files.responses.values() for path in paths)
         every = (self.path, *responses, *place_files(files.places), *regions, *maps, *images, *others)
         return list(dict.fromkeys(split_member(path)[0] for path in every if isinstance(path, Path)))
@@ -133,7 +134,12 @@ class OwnDataset(Dataset):
             ceiling=ceiling,
             ceiling_about=about,
             simulated=self.simulated,
+            splits={} if files.splits is None else read_splits(files.splits, rows.paths),
         )
+
+    def splits(self, subject: str) -> list[str]:
+        files = self._files(subject)
+        return [] if files.splits is None else split_names(files.splits)
 
     def _files(self, subject: str) -> SubjectFiles:
         if self.description is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,6 +12,8 @@ import numpy as np
 N_REMEMBERED = 64  # splits and inner folds that a process keeps: fits of one experiment have few
 ALL = "all"  # the split that trains on every row and tests on none
 WITHIN = "/"  # between a split and the one of its training rows
+NAMED = "named"  # a split that comes with the data
+NAMED_SPLIT = re.compile(rf"{NAMED}:[\w.-]+(:[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,15 @@ class Fold:
     test: np.ndarray
 
 
-def folds(split: str, groups: np.ndarray) -> list[Fold]:
+@dataclass(frozen=True)
+class NamedSplit:
+    """Training rows and test sets that come with a data set: ``train`` and each of ``tests``, by name, are sorted int64 row numbers."""
+
+    train: np.ndarray
+    tests: Mapping[str, np.ndarray]
+
+
+def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None = None) -> list[Fold]:
     """The folds that ``split`` names, over the rows that ``groups`` labels.
 
     Parameters
@@ -29,17 +41,50 @@ def folds(split: str, groups: np.ndarray) -> list[Fold]:
         kit (``numpy.random.seed(seed)``, shuffle, the first fraction trains);
         ``kfold:<folds>:<seed>``, as many folds in which every row is tested once;
         ``first:<n>``, one fold, the first n different stimuli train and the others test;
-        ``all``, one fold, every row trains and none tests; or
+        ``all``, one fold, every row trains and none tests;
+        ``named:<name>`` or ``named:<name>:<test set>``, one fold, the training rows and the first or the named test set of one of
+        ``named``; or
         ``<split>/<split>``, the folds of the second within the training rows of each fold of the first, whose test rows take no
         part: for the choice of a model on validation stimuli.
     groups : (n_stimuli,) int. Rows with the same number (repeats of one stimulus) stay together.
+    named : the splits that come with the data.
 
     Raises
     ------
     ValueError where the text cannot be read or there are fewer stimuli than folds.
     """
     groups = np.ascontiguousarray(groups)
+    if split.startswith(f"{NAMED}:"):
+        outer, _, inner = split.partition(WITHIN)
+        fold = _named_fold(outer, groups, named or {})
+        if not inner:
+            return [fold]
+        parts = folds(inner, groups[fold.train])
+        return [Fold(train=_read_only(fold.train[part.train]), test=_read_only(fold.train[part.test])) for part in parts]
     return list(_folds(split, groups.tobytes(), groups.dtype.str))
+
+
+def _named_fold(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit]) -> Fold:
+    """The fold of ``named:<name>`` or ``named:<name>:<test set>``; ValueError where there is none, or it parts a group of rows."""
+    _, name, *test = split.split(":")
+    if name not in named:
+        known = f"the splits {', '.join(named)}" if named else "no named split"
+        raise ValueError(f"{split!r}: the data come with {known}.")
+    tests = named[name].tests
+    test_set = ":".join(test) or next(iter(tests))
+    if test_set not in tests:
+        raise ValueError(f"{split!r}: {name} has the test sets {', '.join(tests)}.")
+    fold = Fold(train=_read_only(named[name].train.copy()), test=_read_only(tests[test_set].copy()))
+    torn = np.intersect1d(groups[fold.train], groups[fold.test])
+    if len(torn):
+        one, other = (int(rows[groups[rows] == torn[0]][0]) for rows in (fold.train, fold.test))
+        raise ValueError(
+            f"{split!r} trains on row {one} and tests on row {other}, which are of one stimulus or group. A score would be of a stimulus "
+            "that was trained on: put all its rows on one side, or leave some out."
+        )
+    if len(fold.train) < 2 or len(fold.test) < 2:
+        raise ValueError(f"{split!r} leaves fewer than two training or test rows.")
+    return fold
 
 
 @lru_cache(N_REMEMBERED)
@@ -147,7 +192,7 @@ def check_split(split: str) -> str:
     """Return a split of :func:`folds`; ValueError where it is none, or one within or of ``all``, which leaves nothing to test."""
     parts = split.split(WITHIN)
     if parts != [ALL]:
-        for part in parts:
+        for part in parts[1:] if NAMED_SPLIT.fullmatch(parts[0]) else parts:
             parse_split(part)
     return split
 
@@ -167,7 +212,7 @@ def parse_split(split: str) -> tuple[str, float | int, int]:
         pass
     raise ValueError(
         f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed), first:900 (training rows) "
-        "or all (trains on every stimulus and tests none)."
+        "named:<name> (a split that comes with the data) or all (trains on every stimulus and tests none)."
     )
 
 

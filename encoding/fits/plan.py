@@ -18,7 +18,7 @@ from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
 from encoding.evaluation.resampling import LEAST_UNITS, n_units
-from encoding.evaluation.splits import ALL, Fold, folds, inner_folds, mean_of_repeats
+from encoding.evaluation.splits import ALL, NAMED, WITHIN, Fold, folds, inner_folds, mean_of_repeats
 from encoding.features import components, reduction
 from encoding.features import extraction as features
 from encoding.features.probe import LARGEST_LAYER, layer_sizes
@@ -267,6 +267,24 @@ class Plan:
         return self.spec.split != ALL
 
     @property
+    def test_sets(self) -> dict[str, Plan]:
+        """Test set to the plan of this fit scored on it, where the split comes with the data and has several; empty otherwise.
+
+        They share every stage but the scores. The first is what ``named:<name>`` without a test set is scored on.
+        """
+        kind, _, name = self.spec.split.partition(":")
+        name = name.partition(":")[0]
+        named = self.subject.splits.get(name) if kind == NAMED and WITHIN not in self.spec.split else None
+        if named is None or len(named.tests) < 2:
+            return {}
+        found = {}
+        for test in named.tests:
+            split = f"{NAMED}:{name}:{test}"
+            of_test = folds(split, self.subject.groups, self.subject.splits)
+            found[test] = replace(self, spec=replace(self.spec, split=split), folds=of_test)
+        return found
+
+    @property
     def n_tested(self) -> int:
         """Number of different test stimuli of the fold that has the fewest."""
         return min(n_units(self.subject.stimulus_of_row[fold.test]) for fold in self.folds)
@@ -338,7 +356,8 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
         subject, spec.target_groups, hemis=hemis, rois=spec.roi_names, per_target=readout.targets_apart(options)
     )
     extra_subjects = tuple(_plan_extra_subject(spec, other, store, report) for other in spec.extra_subjects)
-    fit_plan = Plan(spec, subject, source, readout, options, folds(spec.split, subject.groups), fingerprint, target_groups, extra_subjects)
+    parts = folds(spec.split, subject.groups, subject.splits)
+    fit_plan = Plan(spec, subject, source, readout, options, parts, fingerprint, target_groups, extra_subjects)
     for fold in fit_plan.folds:
         fit_plan.inner(fold)
     reduced = _reduced_layers(fit_plan, store)

@@ -7,7 +7,7 @@ from encoding.analysis.summaries import best_roi
 from encoding.backbones._base import JOIN
 from encoding.datasets._base import roi_names
 from pages.parts.explore.downloads import take_away
-from pages.parts.explore.panels import brain_panel, density_panel, prediction_panel, roi_panel, score_controls
+from pages.parts.explore.panels import brain_panel, density_panel, prediction_panel, roi_panel, score_controls, test_sets_panel
 from pages.parts.explore.search_panel import search_panel
 from pages.parts.explore.selection import focus_controls
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
@@ -50,6 +50,7 @@ for kept in (each for each in result.kept_variance() if each["reduced"]):
     st.caption(f"{names}: larger than the feature budget, so reduced in the pass; components keep {kept['explained']:.1%} of its variance.")
 st.caption(f"{result.n_train:,} training and {result.n_test:,} test {what}, {spec.n_components or 'all'} components, {spec.readout}.{best}")
 
+test_sets_panel(result)
 score, statistic = score_controls(result)
 brain = brain_panel(result, focus, score)
 roi_panel(result, table, focus, score, statistic)

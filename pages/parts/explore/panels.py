@@ -11,6 +11,7 @@ import streamlit as st
 from encoding import Result, plots
 from encoding.analysis.bootstrap import interval_text, score_intervals
 from encoding.analysis.summaries import MeanPrediction, ResidualDensity, highest_r, mean_prediction, residual_density
+from encoding.analysis.test_sets import scores_by_test_set
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
@@ -63,6 +64,19 @@ def score_controls(result: Result) -> tuple[str, str]:
         right.caption(f"The {SCORES[score].short} is defined as a mean.")
         statistic = "mean"
     return score, statistic
+
+
+def test_sets_panel(result: Result) -> None:
+    """Show the mean r of every ROI on each test set of the split, side by side, where it has several."""
+    if not result.plan.test_sets:
+        return
+    with st.expander("Every test set of this split", key="test_sets", on_change="rerun") as shown:
+        if shown.open:
+            table = scores_by_test_set(result)
+            table["test_set"] = table["test_set"] + table["n_test"].map(" ({:,})".format)
+            wide = table.pivot_table("r_mean", ["roi", "hemi"], "test_set", sort=False, dropna=False)
+            st.dataframe(wide.style.format("{:.3f}"), alt="mean r of every region on each test set")
+            st.caption("Mean r over the region's vertices; in brackets how many stimuli. One model, trained on the same stimuli.")
 
 
 def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:

@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.backbones._base import JOIN
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
+from encoding.datasets import BadData
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
@@ -65,7 +66,7 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
             help="Directions of largest variance, found on training images alone. 0 keeps all of them.",
         )
         readout, options, together = _readout(dataset, subject)
-        split = _split(dataset)
+        split = _split(dataset, subject)
         if "average_repeats" in st.query_params or has_repeats(dataset, subject):
             kept["average_repeats"] = st.checkbox(
                 "Average test repeats",
@@ -196,22 +197,27 @@ def _kept(dataset: str) -> dict[str, Any]:
     return kept
 
 
-def _split(dataset: str) -> str:
-    """Which stimuli test; a data set's own split is chosen with it."""
+def _split(dataset: str, subject: str) -> str:
+    """Which stimuli test; a data set's own split is chosen with it, and splits that come with a subject's data are offered."""
     own = DATASETS[dataset].split
     before = st.session_state.get("_dataset_of_split")
     if before != dataset:
         st.session_state["_dataset_of_split"] = dataset
         if before is not None or "split" not in st.query_params:
             st.session_state["split"] = own
+    try:
+        named = DATASETS[dataset].splits(subject)
+    except BadData as wrong:
+        named = []
+        st.warning(plain(wrong))
     return st.selectbox(
         "Split",
-        list(dict.fromkeys([own, *SPLITS])),
+        list(dict.fromkeys([own, *named, *SPLITS])),
         key="split",
         bind="query-params",
         accept_new_options=True,
         help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
-        "kfold:5:0 tests every image once; first:900 trains on the first 900.",
+        "kfold:5:0 tests every image once; first:900 trains on the first 900. named:… come with the data, and may have several test sets.",
     )
 
 
