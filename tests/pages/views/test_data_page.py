@@ -184,7 +184,7 @@ def test_another_session_sees_the_findings_that_one_asked_for(page):
 def test_data_that_are_not_here_say_how_to_have_them(page):
     on(page, "algonauts2023")
     assert not page.exception and "algonauts.csail.mit.edu" in shown(page)
-    assert not page.button and not page.expander
+    assert not page.button and [each.label[:16] for each in page.expander] == ["**Which data cou"]
 
 
 def test_damage_is_said_where_the_data_would_be(page, tmp_path):
