@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
 import time
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +31,14 @@ from encoding.features import extraction
 from encoding.jobs import Jobs, graph_executor
 from encoding.runtime.progress import Report
 
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier
+
 NETWORKS = ("torchvision/alexnet", "torchvision/squeezenet1_1")
 N_LAYERS, N_TARGETS = 4, 500
 ALEXNET_16 = [*(f"features.{number}" for number in range(13)), "avgpool", "classifier.1", "classifier.4"]
+BARE_SECONDS = 8.0
 READOUTS = ("ridge", "ols", {"name": "lasso", "alpha": 0.05})
 
 
@@ -133,6 +140,7 @@ def two_workers(root: Path, n_images: int, experiment: Experiment) -> dict[str, 
                 jobs.close()
         specs = experiment.specs()
         n_passes = len({(spec.subject, spec.backbone) for spec in specs})
+        bare = bare_speedup(specs[0].backbone)
     same = tables[1].equals(tables[2])
     return {
         "what": f"experiment, two worker processes on one core each, {n_passes} x {n_images:,} images through a network ({kind}), "
@@ -142,6 +150,36 @@ def two_workers(root: Path, n_images: int, experiment: Experiment) -> dict[str, 
         "ratio": f"{seconds[1] / seconds[2]:.2f} x faster; {'same table bit for bit' if same else 'tables differ'}",
         "aim": "1.7 x",
     }
+
+
+def bare_speedup(network: str) -> float:
+    """How many times as many images two processes of one thread pass through a bare network as one does in the same time."""
+    context, rates = multiprocessing.get_context("spawn"), {}
+    for n in (1, 2):
+        barrier, answers = context.Barrier(n), context.SimpleQueue()
+        processes = [context.Process(target=_pass_noise, args=(network, barrier, answers)) for _ in range(n)]
+        for process in processes:
+            process.start()
+        rates[n] = sum(answers.get() for _ in processes)
+        for process in processes:
+            process.join()
+    return rates[2] / rates[1]
+
+
+def _pass_noise(network: str, barrier: Barrier, answers: SimpleQueue) -> None:
+    """Answer with the number of images a second that pass through a network, once all processes are ready."""
+    import torch
+
+    torch.set_num_threads(1)
+    source = BACKBONES[network]
+    backbone, batch = source.open(network, "random:0").for_passes("cpu"), torch.randn(16, 3, 224, 224)
+    backbone.visit(batch, source.layers(network)[-1:], "none", lambda *_: None)
+    barrier.wait()
+    began, n_images = time.perf_counter(), 0
+    while time.perf_counter() - began < BARE_SECONDS:
+        backbone.visit(batch, source.layers(network)[-1:], "none", lambda *_: None)
+        n_images += len(batch)
+    answers.put(n_images / (time.perf_counter() - began))
 
 
 def growth(root: Path, n_images: Sequence[int]) -> list[dict[str, object]]:
