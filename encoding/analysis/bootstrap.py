@@ -28,6 +28,7 @@ from encoding.storage.keys import digest
 
 INTERVALS_VERSION = 3
 ERROR_BAR = ErrorBar()
+DRAWN_SCORES = ("r", "pooled_r")  # scores whose bootstrap draws of the mean are stored
 N_AGREEMENT = 100  # test rows of each fold on which its models are compared
 
 

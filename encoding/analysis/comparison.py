@@ -1,15 +1,15 @@
-"""Compare two fits: differing settings, and paired differences of mean r per ROI on the same test stimuli."""
+"""Compare two fits: differing settings, differences of any score per ROI, and paired tests of mean r on the same test stimuli."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import draws_name, intervals_of
+from encoding.analysis.bootstrap import DRAWN_SCORES, draws_name, intervals_of
 from encoding.evaluation.resampling import interval
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
@@ -36,7 +36,7 @@ class Comparison:
         ``second`` (mean of the score), ``difference``, and where draws are paired ``low`` and ``high`` (95 % interval), ``p`` (two-sided),
         ``q`` (p adjusted for the false discovery rate over all rows) and ``differs`` (q <= ``rate``); else NaN and False.
     rate : false discovery rate controlled by ``differs``, 0 to 1.
-    score : what is compared, ``r`` (the mean over folds) or ``pooled_r``.
+    score, statistic : what is compared: a key of :data:`~encoding.evaluation.scores.SCORES`, and its ``mean`` or ``median`` over vertices.
     """
 
     first: Result
@@ -47,21 +47,33 @@ class Comparison:
     table: pd.DataFrame
     rate: float = FALSE_DISCOVERIES
     score: str = "r"
+    statistic: str = "mean"
+
+    @property
+    def has_draws(self) -> bool:
+        """Whether bootstrap draws of what is compared are stored, so that it can be tested."""
+        return self.score in DRAWN_SCORES and self.statistic == "mean"
 
     @property
     def tested(self) -> bool:
         """Whether the table holds intervals and p values."""
-        return self.unpaired is None and not self.without_intervals
+        return self.unpaired is None and not self.without_intervals and self.has_draws
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a negative difference says that the second fit predicts better."""
+        return SCORES[self.score].lower_is_better
 
 
-def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES, score: str = "r") -> Comparison:
+def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES, score: str = "r", statistic: str = "mean") -> Comparison:
     """Compare two finished fits by a paired bootstrap over test stimuli, reading only what the Store holds.
 
     Parameters
     ----------
     first, second : finished fits.
     rate : false discovery rate over all rows of the table, 0 to 1.
-    score : ``r``, or ``pooled_r`` where both fits have several folds and intervals.
+    score, statistic : a score that both fits have (:attr:`Result.score_names`), and its ``mean`` or ``median`` over vertices. Intervals
+        and tests are of the mean r and, where both fits have several folds, of the mean pooled r, whose bootstrap draws are stored.
 
     Notes
     -----
@@ -77,16 +89,17 @@ def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES, s
     unpaired = why_unpaired(first, second)
     intervals = [intervals_of(result) for result in (first, second)]
     missing = tuple(result for result, draws in zip((first, second), intervals, strict=True) if draws is None)
-    table = _means(first, second, score)
+    table = _means(first, second, SCORES[score].column(statistic))
+    found = Comparison(first, second, unpaired, same_vertices(first, second), missing, table, rate, score, statistic)
     tested = {name: np.full(len(table), np.nan) for name in ("low", "high", "p")}
-    if unpaired is None and not missing:
+    if found.tested:
         df = int(intervals[0]["df"])
         for number, row in enumerate(table.itertuples()):
             draws = np.subtract(*(_draws(each, draws_name(row.hemi, score), row.roi) for each in intervals[::-1]))
             tested["low"][number], tested["high"][number], tested["p"][number] = paired_test(row.difference, draws, df)
     table = table.assign(**tested, q=false_discovery(tested["p"]))
     table = table.assign(differs=table["q"] <= rate)
-    return Comparison(first, second, unpaired, same_vertices(first, second), missing, table, rate, score)
+    return replace(found, table=table)
 
 
 def paired_test(difference: float, draws: np.ndarray, df: int) -> tuple[float, float, float]:
@@ -168,12 +181,12 @@ def same_vertices(first: Result, second: Result) -> bool:
 
 
 def vertex_differences(first: Result, second: Result, score: str = "r") -> dict[str, np.ndarray]:
-    """Subtract the r (or pooled r) of two fits vertex by vertex, second minus first.
+    """Subtract a score of two fits vertex by vertex, second minus first.
 
     Returns
     -------
     dict of str to ndarray
-        Hemisphere to (n_vertices,) float64; NaN where either fit has no r.
+        Hemisphere to (n_vertices,) float64; NaN where either fit has no score.
 
     Raises
     ------
@@ -224,14 +237,13 @@ def _text(value: Any) -> str:
     return " + ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _means(first: Result, second: Result, score: str) -> pd.DataFrame:
-    """Mean of a score in every ROI and hemisphere that both report and that has vertices in both, in the first one's order."""
-    mean = SCORES[score].mean_column
-    columns = ["roi", "hemi", "n_vertices", mean]
+def _means(first: Result, second: Result, column: str) -> pd.DataFrame:
+    """A column of :meth:`Result.rois` for every ROI and hemisphere that both report and that has vertices in both, in the first's order."""
+    columns = ["roi", "hemi", "n_vertices", column]
     a, b = (result.rois()[columns] for result in (first, second))
     table = a.merge(b, on=["roi", "hemi"], how="inner", suffixes=("", "_b"))
     table = table[(table["n_vertices"] > 0) & (table["n_vertices_b"] > 0)].reset_index(drop=True)
-    table = table.rename(columns={mean: "first", f"{mean}_b": "second"}).drop(columns="n_vertices_b")
+    table = table.rename(columns={column: "first", f"{column}_b": "second"}).drop(columns="n_vertices_b")
     return table.assign(difference=table["second"] - table["first"])
 
 

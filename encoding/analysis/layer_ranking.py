@@ -2,73 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.bootstrap import DRAWN_SCORES, draws_name, roi_intervals, score_intervals
 from encoding.evaluation.resampling import interval
+from encoding.evaluation.scores import SCORES, Score
 from encoding.fits.result import Result
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LAYER_SCORES = ("r", "pooled_r", "normalised_r2")  # by which layers are ranked
 BOTH = "both"  # in tables: the vertices of all hemispheres together
 
 
 def roi_rows(result: Result) -> pd.DataFrame:
-    """Tabulate a fit's mean r per ROI and hemisphere with its 95 % interval and noise-normalised score.
+    """Tabulate every score of a fit per ROI and hemisphere, with 95 % intervals of means where they are stored.
 
     Returns
     -------
     DataFrame
-        Columns roi, hemi, n_vertices, r (mean over vertices), low and high (bootstrap interval), key; where the noise ceiling is known
-        also ceiling_r (mean root of the ceiling) and normalised_r2 (mean r² over ceiling, without vertices whose ceiling is below
-        :data:`~encoding.evaluation.scores.LEAST_CEILING`); of several folds pooled_r.
-        In rows of :data:`BOTH` hemispheres each vertex counts once.
+        Columns roi, hemi, n_vertices; of each score of the fit the mean over vertices (its key) and, where it is defined, the median
+        (``<key>_median``); low and high, the bootstrap interval of the mean r, and ``<key>_low`` and ``<key>_high`` of other means; key.
+        Where the noise ceiling is known also ceiling_r (mean root of the ceiling). Normalised scores leave out vertices whose ceiling is
+        below :data:`~encoding.evaluation.scores.LEAST_CEILING`. In rows of :data:`BOTH` hemispheres each vertex counts once, and only
+        the scores of :data:`DRAWN_SCORES` have intervals.
     """
     import pandas as pd
 
-    hemis = result.plan.hemis
-    measures: dict[str, dict[str, np.ndarray]] = {"r": {hemi: result.score(hemi) for hemi in hemis}}
-    if result.plan.subject.ceiling is not None:
-        measures["ceiling_r"] = {hemi: np.sqrt(result.ceiling(hemi)) for hemi in hemis}
-        measures["normalised_r2"] = {hemi: result.score(hemi, "normalised_r2") for hemi in hemis}
-    rows, df = [], int(roi_intervals(result)["df"])
-    if result.has_pooled:
-        measures["pooled_r"] = {hemi: result.pooled(hemi) for hemi in hemis}
+    hemis, intervals = result.plan.hemis, roi_intervals(result)
+    measures = {name: {hemi: result.score(hemi, name) for hemi in hemis} for name in result.score_names}
+    rows, df = [], int(intervals["df"])
     for hemi in (BOTH, *hemis) if len(hemis) > 1 else hemis:
-        draws = roi_draws(result, hemi)
-        low, high = interval(draws.mean(0), draws.std(0, ddof=1), df, scale="fisher")
+        ends = {}
+        for name in result.score_names:
+            if name in DRAWN_SCORES:
+                draws = roi_draws(result, hemi, name)
+                ends[name] = interval(draws.mean(0), draws.std(0, ddof=1), df, scale="fisher")
+            elif hemi != BOTH and (found := score_intervals(intervals, hemi, name)) is not None:
+                ends[name] = found
         for number, roi in enumerate(result.selected_rois):
             columns = {each: result.columns(roi, each) for each in (hemis if hemi == BOTH else (hemi,))}
             row: dict[str, Any] = {"roi": roi, "hemi": hemi, "n_vertices": sum(map(len, columns.values()))}
-            row |= {name: _mean(values, columns) for name, values in measures.items()}
-            rows.append(row | {"low": low[number], "high": high[number], "key": result.key})
+            for name, values in measures.items():
+                row[name] = _over(np.mean, values, columns)
+                if SCORES[name].has_median:
+                    row[f"{name}_median"] = _over(np.median, values, columns)
+                low, high = ends.get(name, (np.full(number + 1, np.nan),) * 2)
+                row |= {column: float(end[number]) for column, end in zip(interval_columns(name), (low, high), strict=True)}
+            if result.plan.subject.ceiling is not None:
+                row["ceiling_r"] = _over(np.mean, {each: np.sqrt(result.ceiling(each)) for each in columns}, columns)
+            rows.append(row | {"key": result.key})
     return pd.DataFrame(rows)
 
 
-def roi_draws(result: Result, hemi: str = BOTH) -> np.ndarray:
-    """Bootstrap draws of the mean r of a fit's ROIs, (n_draws, n_rois); NaN for an empty ROI.
+def interval_columns(score: str) -> tuple[str, str]:
+    """Names of the columns of :func:`roi_rows` that hold the ends of a mean score's interval."""
+    return ("low", "high") if score == "r" else (f"{score}_low", f"{score}_high")
+
+
+def layer_column(score: str, statistic: str = "mean") -> str:
+    """Name of the column of :func:`roi_rows` that holds the mean or median of a score."""
+    return score if statistic == "mean" else f"{score}_{statistic}"
+
+
+def score_of_column(column: str) -> Score:
+    """The score whose mean or median a column of :func:`roi_rows` holds."""
+    return SCORES[column.removesuffix("_median")]
+
+
+def roi_draws(result: Result, hemi: str = BOTH, score: str = "r") -> np.ndarray:
+    """Bootstrap draws of a mean score of a fit's ROIs, (n_draws, n_rois); NaN for an empty ROI.
 
     For :data:`BOTH`, hemispheres are weighted by their number of vertices. The draws come from
-    :func:`encoding.analysis.bootstrap.roi_intervals`.
+    :func:`encoding.analysis.bootstrap.roi_intervals`, which stores those of :data:`DRAWN_SCORES`.
     """
     intervals = roi_intervals(result)
     hemis = result.plan.hemis if hemi == BOTH else (hemi,)
     sizes = np.array([[len(result.columns(roi, each)) for roi in result.selected_rois] for each in hemis], float)  # (n_hemis, n_rois)
-    draws = np.stack([np.where(size > 0, intervals[f"{each}_draws"], 0) for each, size in zip(hemis, sizes, strict=True)])
+    drawn = [np.where(size > 0, intervals[draws_name(each, score)], 0) for each, size in zip(hemis, sizes, strict=True)]
     with np.errstate(invalid="ignore"):
-        return np.einsum("hdr,hr->dr", draws, sizes) / sizes.sum(0)
+        return np.einsum("hdr,hr->dr", np.stack(drawn), sizes) / sizes.sum(0)
 
 
-def _mean(values: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> float:
+def _over(statistic: Callable[[np.ndarray], Any], values: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> float:
+    """The statistic over the finite values of some columns of each hemisphere; NaN where there is none."""
     some = np.concatenate([values[hemi][chosen] for hemi, chosen in columns.items()])
     some = some[np.isfinite(some)]
-    return float(some.mean()) if len(some) else float("nan")
+    return float(statistic(some)) if len(some) else float("nan")
 
 
 def win_shares(draws: np.ndarray) -> np.ndarray:
@@ -88,35 +113,49 @@ def win_shares(draws: np.ndarray) -> np.ndarray:
         return (wins / wins.sum(0)).mean(1)
 
 
-def best_layers(table: pd.DataFrame, shares: np.ndarray, *, score: str = "r") -> pd.DataFrame:
-    """Find the best layer of each ROI that has a score.
+def best_layers(table: pd.DataFrame, shares: np.ndarray | None, *, score: str = "r") -> pd.DataFrame:
+    """Find the best layer of each ROI that has a score: the highest, or of an error the lowest.
 
     Parameters
     ----------
     table : rows of one hemisphere of :meth:`SweepResult.table`.
-    shares : (n_layers, n_rois), :func:`win_shares` of the same hemisphere.
-    score : one of :data:`LAYER_SCORES`. Shares refer to r for each of them.
+    shares : (n_layers, n_rois), :func:`win_shares` of the same hemisphere and score; None where no draws of the score are stored.
+    score : a column of the table, such as ``rmse`` or ``r_median`` (:func:`layer_column`).
 
     Returns
     -------
     DataFrame
         One row per ROI: roi, label, place (position of the layer in the table), the score, share, and second (the layer with the
-        largest share among the others).
+        largest share among the others). Without shares, share is NaN and second the layer with the next best score.
     """
     import pandas as pd
 
     layers, rois = list(dict.fromkeys(table["label"])), list(dict.fromkeys(table["roi"]))
-    values = by_layer(table, score, layers, rois)
+    values, sign = by_layer(table, score, layers, rois), -1 if score_of_column(score).lower_is_better else 1
     rows = []
     for number, roi in enumerate(rois):
         if not np.isfinite(values[:, number]).any():
             continue
-        place = int(np.nanargmax(values[:, number]))
+        merit = np.where(np.isfinite(values[:, number]), sign * values[:, number], -np.inf)
+        place = int(merit.argmax())
         others = np.delete(np.arange(len(layers)), place)
-        second = layers[others[np.argmax(shares[others, number])]] if len(others) else ""
-        row = {"roi": roi, "label": layers[place], "place": place, score: values[place, number]}
-        rows.append(row | {"share": shares[place, number], "second": second})
+        by = merit if shares is None else shares[:, number]
+        second = layers[others[np.argmax(by[others])]] if len(others) else ""
+        share = np.nan if shares is None else shares[place, number]
+        rows.append({"roi": roi, "label": layers[place], "place": place, score: values[place, number], "share": share, "second": second})
     return pd.DataFrame(rows, columns=["roi", "label", "place", score, "share", "second"])
+
+
+def mean_over_rois(table: pd.DataFrame, column: str, *, left_out: Sequence[str] = (EVERY_VERTEX,)) -> pd.Series:
+    """Mean over ROIs of each layer's ROI scores, so that small ROIs count as much as large ones, by label and in the table's order.
+
+    Parameters
+    ----------
+    table : rows of one hemisphere of :meth:`SweepResult.table`.
+    column : :func:`layer_column`.
+    left_out : rows that are no ROI. Of ROIs without a score nothing counts.
+    """
+    return table[~table["roi"].isin(left_out)].groupby("label", sort=False)[column].mean()
 
 
 def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Sequence[str]) -> np.ndarray:
@@ -128,8 +167,13 @@ def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Seque
         If there is no such column.
     """
     if score not in table:
-        why = " It needs a noise ceiling, which is not known here." if score == "normalised_r2" else ""
-        raise ValueError(unknown("score", score, [name for name in LAYER_SCORES if name in table]) + why)
+        known = score_of_column(score) if score.removesuffix("_median") in SCORES else None
+        why = ""
+        if known is not None and known.needs_ceiling:
+            why = " It needs a noise ceiling, which is not known here."
+        elif known is not None and not known.has_median and score.endswith("_median"):
+            why = f" The {known.title} of an ROI is defined as a mean."
+        raise ValueError(unknown("score", score, [name for name in SCORES if name in table]) + why)
     return table.pivot(index="label", columns="roi", values=score).reindex(index=layers, columns=rois).to_numpy(float)
 
 

@@ -214,9 +214,9 @@ class SweepResult:
             concat_tables(self.sweep, {cell: roi_rows(result) for cell, result in self.results.items()}) if self.results else pd.DataFrame()
         )
 
-    def draws(self, hemi: str = BOTH) -> np.ndarray:
-        """Bootstrap draws of the mean r, (n_layers, n_draws, n_rois); layers share each draw of test stimuli. NaN for an empty ROI."""
-        return np.stack([roi_draws(result, hemi) for result in self.results.values()])
+    def draws(self, hemi: str = BOTH, score: str = "r") -> np.ndarray:
+        """Bootstrap draws of a mean score (:func:`roi_draws`), (n_layers, n_draws, n_rois); layers share each draw of test stimuli."""
+        return np.stack([roi_draws(result, hemi, score) for result in self.results.values()])
 
 
 def concat_tables(sweep: Sweep, rows: Mapping[Cell, pd.DataFrame]) -> pd.DataFrame:

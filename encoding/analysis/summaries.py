@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.evaluation.scores import pearson
+from encoding.evaluation.scores import SCORES, mean_of_roi_means, pearson
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 
@@ -174,3 +174,50 @@ def pattern_correlation(predicted: Columns, measured: Columns, columns: Columns)
     if n < 3 or not one[usable].std():
         return float("nan"), n
     return float(pearson(one[usable], other[usable])), n
+
+
+OVERALL = (
+    "Mean and median are over every vertex of all hemispheres that has the score. *of regions* is the mean of the regions' means, to which "
+    "each region counts alike: of r / highest r it is the score of the mini track of Algonauts 2021."
+)
+
+
+def overall_scores(result: ScoreTables) -> pd.DataFrame:
+    """Tabulate every score of a fit over all vertices of its hemispheres.
+
+    Returns
+    -------
+    DataFrame
+        A row for each of :attr:`ScoreTables.score_names`: ``score`` (its short name), ``unit``, ``better`` (higher or lower), ``mean`` and
+        ``median`` over vertices (NaN where no median is defined), and ``of regions``, the mean over ROIs of each ROI's mean
+        (:func:`~encoding.evaluation.scores.mean_of_roi_means`); NaN where there is no ROI.
+    """
+    import pandas as pd
+
+    hemis, rows = result.plan.hemis, []
+    starts = np.cumsum([0, *(result.plan.subject.responses[hemi].shape[1] for hemi in hemis)])[:-1]
+    members = {
+        roi: np.concatenate([start + result.columns(roi, hemi) for start, hemi in zip(starts, hemis, strict=True)])
+        for roi in result.selected_rois
+    }
+    fitted = np.unique(np.concatenate(list(members.values())))
+    rois = {roi: columns for roi, columns in members.items() if roi != EVERY_VERTEX}
+    for key in result.score_names:
+        score = SCORES[key]
+        values = np.concatenate([result.score(hemi, key) for hemi in hemis])
+        known = values[fitted][np.isfinite(values[fitted])]
+        row = {"score": score.short, "unit": score.unit, "better": "lower" if score.lower_is_better else "higher"}
+        row |= {"mean": known.mean() if len(known) else np.nan}
+        row |= {"median": np.median(known) if len(known) and score.has_median else np.nan, "of regions": mean_of_roi_means(values, rois)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Join :func:`overall_scores` of several fits: a row for each score that some fit has, columns such as ``mean A`` and ``mean B``."""
+    import pandas as pd
+
+    about = ["score", "unit", "better"]
+    parts = [table.set_index(about).add_suffix(f" {name}") for name, table in tables.items()]
+    joined = pd.concat(parts, axis=1).reset_index()
+    return joined[[*about, *(f"{column} {name}" for column in ("mean", "median", "of regions") for name in tables)]]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.analysis.bootstrap import DRAWN_SCORES
 from encoding.analysis.hierarchy import Hierarchy, hierarchy
-from encoding.analysis.layer_ranking import BOTH, LAYER_SCORES, best_layers, by_layer, win_shares
+from encoding.analysis.layer_ranking import BOTH, best_layers, by_layer, layer_column, score_of_column, win_shares
 from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.backbones import BACKBONES
 from encoding.cli.clusters import carrying_out
@@ -47,6 +48,8 @@ leaves the others alone. With several backbones a layer is taken of each that ha
 is that of one alone. Test images are drawn again 500 times, the same for all layers: a layer is best in so many of the draws.
 """
 
+RANKED_BY = tuple(layer_column(key, each) for key, score in SCORES.items() for each in ("mean", "median")[: 1 + score.has_median])
+
 
 def add_commands(commands: Any) -> None:
     """Add ``sweep``, which takes the options of ``fit`` with several layers and backbones."""
@@ -65,9 +68,9 @@ def add_commands(commands: Any) -> None:
     what.add_argument(
         "--score",
         default="r",
-        choices=LAYER_SCORES,
+        choices=RANKED_BY,
         metavar="SCORE",
-        help=f"by which score the table shows and ranks layers: {', '.join(LAYER_SCORES)} (default: r)",
+        help=f"by which score the table shows and ranks layers: {', '.join(SCORES)}, or <score>_median (default: r)",
     )
     what.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each layer, ROI and hemisphere there")
     what.add_argument("--workers", type=whole_number, metavar="N", help="processes on this machine (default: the work is done in this one)")
@@ -100,8 +103,10 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     with checking_arguments():
         for backbone in sweep.backbones:
             planned = plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))
-        if SCORES[arguments.score].needs_ceiling and planned.subject.ceiling is None:
+        if score_of_column(arguments.score).needs_ceiling and planned.subject.ceiling is None:
             raise BadArguments(f"--score {arguments.score} needs a noise ceiling, and none is known for these responses.")
+        if score_of_column(arguments.score).images_only and planned.of_clips:
+            raise BadArguments(f"--score {arguments.score} is one of images, and these stimuli are clips.")
         if arguments.device == "cuda":
             choose_device(arguments.device)
     with carrying_out(store, arguments.workers) as executor, LiveTable(progress) as live:
@@ -116,10 +121,10 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def best_of(result: SweepResult, score: str = "r") -> pd.DataFrame:
-    """Best layer of each ROI over both hemispheres by one of :data:`LAYER_SCORES`; the shares of draws are of r."""
+    """Best layer of each ROI over both hemispheres by one of :data:`RANKED_BY`, with shares of draws where they are stored."""
     hemi = result.hemis[0]
     rows = result.table()
-    return best_layers(rows[rows["hemi"] == hemi], win_shares(result.draws(hemi)), score=score)
+    return best_layers(rows[rows["hemi"] == hemi], win_shares(result.draws(hemi, score)) if score in DRAWN_SCORES else None, score=score)
 
 
 def hierarchies(result: SweepResult) -> dict[str, Hierarchy]:
@@ -159,7 +164,8 @@ def document_of(result: SweepResult, score: str = "r") -> dict[str, Any]:
 
 def _shown(result: SweepResult, score: str) -> str:
     """The score that is shown: of one fold pooled r is r."""
-    return "r" if score == "pooled_r" and len(next(iter(result.results.values())).plan.folds) == 1 else score
+    folds = next(iter(result.results.values())).plan.folds
+    return score.removeprefix("pooled_") if score.startswith("pooled_r") and len(folds) == 1 else score
 
 
 def describe_sweep(result: SweepResult, score: str = "r") -> str:
@@ -171,18 +177,26 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
     best = best_of(result, shown).set_index("roi")
     values = by_layer(rows, shown, labels, list(best.index))
     lines = [
-        [roi, *(f"{value:.3f}" if np.isfinite(value) else "-" for value in values[:, number]), row.label, f"{row.share:.0%}"]
+        [
+            roi,
+            *(f"{value:.3f}" if np.isfinite(value) else "-" for value in values[:, number]),
+            row.label,
+            f"{row.share:.0%}" if np.isfinite(row.share) else "-",
+        ]
         for number, (roi, row) in enumerate(best.iterrows())
     ]
     spec, subject = result.sweep.spec, next(iter(result.results.values())).plan.subject
     where = " of both hemispheres" if hemi == BOTH else ""
+    known, statistic = score_of_column(shown), "median" if shown.endswith("_median") else "mean"
+    lower = ", lower is better" if known.lower_is_better else ""
     text = [
         table(["ROI", *labels, "best", "of draws"], lines, align="<" + ">" * len(labels) + "<>"),
         "",
         f"scores    mean r over vertices{where}, of predicted and measured responses to test images"
         if shown == "r"
-        else f"scores    mean over {subject.unit.many}{where}. {subject.unit.fill(SCORES[shown].definition)}",
-        "of draws  share of 500 draws of test images in which that layer is best" + ("" if shown == "r" else " by mean r"),
+        else f"scores    {statistic} over {subject.unit.many}{where}{lower}. {subject.unit.fill(known.definition)}",
+        "of draws  share of 500 draws of test images in which that layer is best"
+        + ("" if shown in DRAWN_SCORES else "; draws are of mean r and pooled r only"),
         *(["folds     one fold, of which pooled r is r"] if shown != score else []),
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.n_components or 'all'} components, {spec.readout}, {spec.split}",

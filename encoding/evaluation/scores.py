@@ -63,6 +63,12 @@ class Score:
         """Column of :meth:`encoding.fits.result.Result.rois` that holds the median; exists only where :attr:`has_median`."""
         return f"{self.key}_median"
 
+    def column(self, statistic: str) -> str:
+        """Column of :meth:`encoding.fits.result.Result.rois` of the ``mean`` or ``median``; ValueError where there is no median."""
+        if statistic == "median" and not self.has_median:
+            raise ValueError(f"The {self.title} of an ROI is defined as a mean over vertices; there is no median.")
+        return self.mean_column if statistic == "mean" else self.median_column
+
 
 SCORES: Mapping[str, Score] = {
     score.key: score

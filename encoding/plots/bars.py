@@ -117,9 +117,7 @@ def score_column(table: pd.DataFrame, score: str, statistic: str) -> str:
     if statistic not in ("mean", "median"):
         raise ValueError(unknown("statistic", statistic, ("mean", "median")))
     definition = SCORES[score]
-    if statistic == "median" and not definition.has_median:
-        raise ValueError(f"The {definition.title} of an ROI is defined as a mean over vertices; there is no median.")
-    column = definition.mean_column if statistic == "mean" else definition.median_column
+    column = definition.column(statistic)
     if column not in table:
         why = " It needs a noise ceiling, which is not known here." if definition.needs_ceiling else ""
         raise ValueError(f"The table has no column {column!r}.{why} Columns: {', '.join(table.columns)}.")

@@ -11,7 +11,7 @@ import numpy as np
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.resampling import p_text
 from encoding.evaluation.scores import SCORES
-from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, strokes
+from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, axis_title, ceilings, score_column, strokes
 from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, level, rimmed, theme
 from encoding.plots.observed import limits
 from encoding.plots.table import attach_table
@@ -35,26 +35,28 @@ def paired_bars(
     classes: Mapping[str, Sequence[str]] | None = None,
     unit: Unit = VERTEX,
     score: str = "r",
+    statistic: str = "mean",
 ) -> go.Figure:
-    """Bars of the mean r of every ROI, one per fit, hemispheres one above the other.
+    """Bars of the score of every ROI, one per fit, hemispheres one above the other.
 
     Parameters
     ----------
     tables : label of each fit, such as ``A``, to its :meth:`encoding.fits.result.Result.rois`.
-    intervals : label to {(roi, hemi): ends of the 95 % interval of the mean r}, drawn as whiskers.
+    intervals : label to {(roi, hemi): ends of the 95 % interval of the mean}, drawn as whiskers.
     marked : pairs (roi, hemi) marked by a star: significant differences.
     classes, unit : as in :func:`encoding.plots.roi_bars`.
-    score : ``r`` or ``pooled_r``.
+    score, statistic : a key of :data:`encoding.evaluation.scores.SCORES`, and its ``mean`` or ``median`` over vertices.
 
     Notes
     -----
-    ROIs and hemispheres are those in which some fit has vertices. The noise ceiling, of the first fit for which it is known, is a line
-    over each group. Each bar's customdata is (roi, hemi).
+    ROIs and hemispheres are those in which some fit has vertices. The noise ceiling of r, of the first fit for which it is known, or the
+    highest value of a normalised score, is a line over each group. Each bar's customdata is (roi, hemi).
     """
     import plotly.graph_objects as go
 
-    column, quantity = SCORES[score].mean_column, f"mean {SCORES[score].short}"
-    whole = [table[table["n_vertices"] > 0].assign(mean=table[column]) for table in tables.values()]
+    quantity = f"{statistic} {SCORES[score].short}"
+    whole = [table[table["n_vertices"] > 0] for table in tables.values()]
+    whole = [table.assign(value=table[score_column(table, score, statistic)], bound=_bounds(table, score, statistic)) for table in whole]
     hemis = list(dict.fromkeys(hemi for table in whole for hemi in table["hemi"]))
     row = arrange(list(dict.fromkeys(roi for table in whole for roi in table["roi"])), classes or {})
     width = min(BAR, ROOM / len(tables))
@@ -68,7 +70,7 @@ def paired_bars(
             _whiskers(fig, (intervals or {}).get(name, {}), hemi, rows, x, axes, first=number == 0 and place == 0)
         _ceilings(fig, hemi, whole, row, axes, first=number == 0)
         _stars(fig, [roi for roi, where in marked if where == hemi], hemi, whole, row, axes["yaxis"])
-    _frame(fig, row, hemis, quantity)
+    _frame(fig, row, hemis, axis_title(score, statistic))
     counts = [_Counted(whole, hemi) for hemi in hemis]
     _name_rois(fig, row, counts, None, unit)
     attach_table(fig, _numbers(dict(zip(tables, whole, strict=True)), intervals or {}, unit, quantity))
@@ -83,7 +85,7 @@ def _numbers(
 
     nothing = (np.nan, np.nan)
     rows = [
-        (name, row.roi, row.hemi, row.n_vertices, row.mean, *ends.get(name, {}).get((row.roi, row.hemi), nothing))
+        (name, row.roi, row.hemi, row.n_vertices, row.value, *ends.get(name, {}).get((row.roi, row.hemi), nothing))
         for name, table in tables.items()
         for row in table.itertuples()
     ]
@@ -102,10 +104,10 @@ class _Counted:
 def _bars(name: str, hemi: str, rows: pd.DataFrame, x: np.ndarray, width: float, colour: str, quantity: str, *, first: bool) -> go.Bar:
     import plotly.graph_objects as go
 
-    hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>{name}: {quantity} {row.mean:.3f}" for row in rows.itertuples()]
+    hover = [f"<b>{row.roi}</b>, {hemi_name(hemi).lower()}<br>{name}: {quantity} {row.value:.3f}" for row in rows.itertuples()]
     return go.Bar(
         x=x,
-        y=rows["mean"].to_numpy(float),
+        y=rows["value"].to_numpy(float),
         width=width,
         name=name,
         legendgroup=name,
@@ -134,10 +136,15 @@ def _whiskers(
         rimmed(fig, *strokes((x[known], x[known]), (low, high)), width=1.5, **style)
 
 
+def _bounds(table: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
+    """The highest value that noise leaves possible in each row, as in :func:`encoding.plots.bars.ceilings`; of pooled r, that of r."""
+    return ceilings(table, "r" if score == "pooled_r" else score, statistic)
+
+
 def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Row, axes: dict, *, first: bool) -> None:
-    """A line over each group at the highest mean r that noise leaves possible, where it is known."""
-    tables = [table for table in tables if "ceiling_r" in table]
-    highest = {each.roi: each.ceiling_r for table in reversed(tables) for each in table[table["hemi"] == hemi].itertuples()}
+    """A line over each group at the highest value that noise leaves possible, where it is known."""
+    rows = [each for table in reversed(tables) for each in table[table["hemi"] == hemi].itertuples()]
+    highest = {each.roi: each.bound for each in rows if np.isfinite(each.bound)}
     if highest:
         x, y = np.array([row.x[roi] for roi in highest]), np.array(list(highest.values()))
         ends = strokes((x - ROOM / 2, x + ROOM / 2), (y, y))
@@ -148,7 +155,7 @@ def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Ro
 def _stars(fig: go.Figure, rois: Sequence[str], hemi: str, tables: Sequence[pd.DataFrame], row: Row, yaxis: str) -> None:
     """A star over each group in which fits differ."""
     if rois:
-        top = [max(table["mean"][(table["roi"] == roi) & (table["hemi"] == hemi)].max() for table in tables) for roi in rois]
+        top = [max(table["value"][(table["roi"] == roi) & (table["hemi"] == hemi)].max() for table in tables) for roi in rois]
         x = np.array([row.x[roi] for roi in rois])
         where = {"xaxis": "x", "yaxis": yaxis}
         fig.add_scatter(
@@ -156,13 +163,13 @@ def _stars(fig: go.Figure, rois: Sequence[str], hemi: str, tables: Sequence[pd.D
         )
 
 
-def _frame(fig: go.Figure, row: Row, hemis: Sequence[str], quantity: str) -> None:
-    """One panel a hemisphere, over each other, on one x axis."""
+def _frame(fig: go.Figure, row: Row, hemis: Sequence[str], what: str) -> None:
+    """One panel a hemisphere, over each other, on one x axis; ``what`` is the title of the y axes."""
     gap, n = 0.06, len(hemis)
     for number, hemi in enumerate(hemis):
         bottom = (n - 1 - number) * (1 + gap) / n
         place = {"domain": [bottom, bottom + (1 - (n - 1) * gap) / n], "anchor": "x"}
-        title = {"text": f"{hemi_name(hemi)}<br>{quantity}", "font": {"size": SMALL + 1}}
+        title = {"text": f"{hemi_name(hemi)}<br>{what}", "font": {"size": SMALL + 1}}
         fig.update_layout({f"yaxis{number + 1 if number else ''}": place | {"title": title, "rangemode": "tozero", "fixedrange": True}})
     _separate(fig, row)
     fig.update_layout(annotations=list(_class_names(row)), barmode="overlay")
@@ -181,6 +188,7 @@ def roi_differences(
     classes: Mapping[str, Sequence[str]] | None = None,
     unit: Unit = VERTEX,
     score: str = "r",
+    statistic: str = "mean",
 ) -> go.Figure:
     """Difference of two fits in every ROI and hemisphere with its 95 % interval; non-significant ones are faded.
 
@@ -189,7 +197,7 @@ def roi_differences(
     table : :attr:`encoding.analysis.comparison.Comparison.table`.
     names : labels of the first and second fit.
     classes, unit : as in :func:`encoding.plots.roi_bars`.
-    score : ``r`` or ``pooled_r``.
+    score, statistic : what the table compares.
     """
     import plotly.graph_objects as go
 
@@ -215,7 +223,8 @@ def roi_differences(
         )
     _separate(fig, row)
     fig.update_layout(annotations=list(_class_names(row)))
-    fig.update_yaxes(title_text=f"Difference in mean {SCORES[score].short}, {names[1]} − {names[0]}", fixedrange=True)
+    lower = f"<br>below 0: {names[1]} is better" if SCORES[score].lower_is_better else ""
+    fig.update_yaxes(title_text=f"Difference in {statistic} {SCORES[score].short}, {names[1]} − {names[0]}{lower}", fixedrange=True)
     theme(fig, height=400)
     _name_rois(fig, row, [_Counted([table], hemi) for hemi in hemis], None, unit)
     attach_table(fig, table.rename(columns=dict(zip(("first", "second"), names, strict=True))))
@@ -239,7 +248,7 @@ def vertex_scatter(
     unit: Unit = VERTEX,
     score: str = "r",
 ) -> go.Figure:
-    """Scatter of every vertex's r under two fits; above the diagonal the second predicts better.
+    """Scatter of every vertex's score under two fits; above the diagonal the second predicts better, or, of an error, worse.
 
     Parameters
     ----------
@@ -247,7 +256,7 @@ def vertex_scatter(
     names : labels of the fits.
     labels : hemisphere to (n_vertices,) hover text of each vertex, such as its ROIs.
     unit : what a column of the responses is called.
-    score : ``r`` or ``pooled_r``.
+    score : a key of :data:`encoding.evaluation.scores.SCORES`.
 
     Notes
     -----
@@ -276,10 +285,11 @@ def vertex_scatter(
                 hovertemplate=f"%{{text}}<br>{names[0]} %{{x:.3f}}, {names[1]} %{{y:.3f}}<extra></extra>",
             )
     fig.add_scatter(x=list(ends), y=list(ends), mode="lines", line={"color": LINE, "dash": "dot"}, name="Equal", hoverinfo="skip")
-    better = float((y > x).mean()) if len(x) else float("nan")
+    lower = SCORES[score].lower_is_better
+    better = float((y < x if lower else y > x).mean()) if len(x) else float("nan")
     fig.add_annotation(
         x=0.02, y=0.98, xref="paper", yref="paper", xanchor="left", yanchor="top", showarrow=False, font={"size": SMALL, "color": STROKE},
-        text=f"{names[1]} higher in {better:.0%} of {unit.count(len(x))}",
+        text=f"{names[1]} {'lower, so better,' if lower else 'higher'} in {better:.0%} of {unit.count(len(x))}",
     )  # fmt: skip
     fig.update_xaxes(title_text=f"{SCORES[score].short} of {names[0]}", range=ends, ticks="")
     fig.update_yaxes(title_text=f"{SCORES[score].short} of {names[1]}", range=ends, ticks="")

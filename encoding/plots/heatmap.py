@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.analysis.layer_ranking import interval_columns, layer_column
 from encoding.datasets._unit import VERTEX, Unit
-from encoding.evaluation.scores import SCORES
+from encoding.evaluation.scores import SCORES, Score
 from encoding.plots.bars import axis_title
 from encoding.plots.look import BAND, CEILING, GRID, LINE, SMALL, TEST, hemi_colour, hemi_name, theme
 
@@ -16,24 +17,30 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-COLOURS = "plasma"  # of scores, as on the brain
+COLOURS, ERROR_COLOURS = "plasma", "viridis_r"  # of scores and of errors, as on the brain: yellow is best
 LAYER_COLOURS = "viridis"  # from the first layer to the last, as on the brain
 SURE = 0.95  # share of draws from which the best layer's star is filled
 ROW, LEAST_HEIGHT = 26, 150  # px, of a layer and of everything around the layers
 CHARACTER, LONGEST = 6.4, 34  # px of a character of a layer's name, and how many are shown
 NOT_FADED = {"marker": {"opacity": 1}}  # of stars, where a click selects a cell
-STEP = 0.05  # to which the top of the colour scale is rounded up
+STEP = 0.05  # to which the ends of the colour scale are rounded
+HOVERED = ("r", "pooled_r", "normalised_r2")  # scores in the text of each cell, beside the one that is shown
 
 
-def quantity_of(score: str) -> str:
-    """Short label of an ROI-averaged score, for a colour bar."""
-    return "mean r" if score == "r" else SCORES[score].short
+def quantity_of(score: str, statistic: str = "mean") -> str:
+    """Short label of an ROI's mean or median score, for a colour bar.
+
+    >>> quantity_of("r"), quantity_of("rmse"), quantity_of("rmse", "median")
+    ('mean r', 'RMSE', 'median RMSE')
+    """
+    return SCORES[score].short if statistic == "mean" and score != "r" else f"{statistic} {SCORES[score].short}"
 
 
 def layer_heatmap(
     table: pd.DataFrame,
     *,
     score: str = "r",
+    statistic: str = "mean",
     layers: Sequence[str] | None = None,
     best: pd.DataFrame | None = None,
     classes: Mapping[str, Sequence[str]] | None = None,
@@ -45,7 +52,8 @@ def layer_heatmap(
     Parameters
     ----------
     table : rows of one hemisphere of :meth:`encoding.analysis.layer_sweep.SweepResult.table`; at least label, roi and the score.
-    score : ``r``, ``pooled_r`` or ``normalised_r2``.
+    score, statistic : a key of :data:`encoding.evaluation.scores.SCORES`, and its ``mean`` or ``median`` over vertices. Colours of errors
+        run the other way, so that yellow is best.
     layers : labels of all layers, early ones first; those missing from the table stay empty. None takes the table's.
     best : from :func:`encoding.analysis.layer_ranking.best_layers`. A star marks the best layer of each ROI, filled where its bootstrap
         probability is 95 % or more; the probability is written beside the ROI's name.
@@ -60,21 +68,24 @@ def layer_heatmap(
     """
     import plotly.graph_objects as go
 
-    layers = list(dict.fromkeys(table["label"])) if layers is None else list(layers)
-    rois, spans = _arranged(table, score, classes or {})
+    layers, column = list(dict.fromkeys(table["label"])) if layers is None else list(layers), layer_column(score, statistic)
+    rois, spans = _arranged(table, column, classes or {})
     cells = {(row["label"], row["roi"]): row for row in table.to_dict("records")}
-    z = np.array([[cells.get((layer, roi), {}).get(score, np.nan) for roi in rois] for layer in layers], float)
+    z = np.array([[cells.get((layer, roi), {}).get(column, np.nan) for roi in rois] for layer in layers], float)
+    lower, (zmin, zmax) = SCORES[score].lower_is_better, _ends(z, SCORES[score])
+    quantity = quantity or quantity_of(score, statistic)
+    title = f"{quantity}, {SCORES[score].unit}<br>lower is better" if lower else quantity
     fig = go.Figure()
     fig.add_heatmap(
-        x=rois, y=layers, z=z, zmin=0.0, zmax=_top(z), colorscale=COLOURS, xgap=1, ygap=1, name=quantity or quantity_of(score),
-        colorbar={"title": {"text": quantity or quantity_of(score), "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
+        x=rois, y=layers, z=z, zmin=zmin, zmax=zmax, colorscale=ERROR_COLOURS if lower else COLOURS, xgap=1, ygap=1, name=quantity,
+        colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
     )  # fmt: skip
     _mark_best(fig, best)
     x, y = (grid.ravel() for grid in np.meshgrid(rois, layers))
     won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
     fig.add_scatter(
         x=x, y=y, mode="markers", opacity=0, showlegend=False, customdata=np.column_stack([y, x]),
-        hovertext=[_hover(layer, roi, cells.get((layer, roi)), won, unit) for layer, roi in zip(y, x, strict=True)],
+        hovertext=[_hover(layer, roi, cells.get((layer, roi)), won, unit, score, statistic) for layer, roi in zip(y, x, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers))
@@ -98,9 +109,15 @@ def _arranged(table: pd.DataFrame, score: str, classes: Mapping[str, Sequence[st
     return rois, spans
 
 
-def _top(z: np.ndarray) -> float:
-    highest = np.nanmax(z, initial=0.0) if np.isfinite(z).any() else 0.0
-    return max(STEP, float(np.ceil(highest / STEP - 1e-9) * STEP))
+def _ends(z: np.ndarray, score: Score) -> tuple[float, float]:
+    """Ends of the colour scale, rounded: from 0, or from the lowest value of an error or of a score that is nowhere above 0."""
+    if not np.isfinite(z).any():
+        return 0.0, STEP
+    step = STEP * max(1.0, score.ceiling_level or 1.0)
+    low, high = (float(rounded(end / step) * step) for rounded, end in ((np.floor, np.nanmin(z)), (np.ceil, np.nanmax(z) - 1e-9)))
+    if not score.lower_is_better and high > 0:
+        low = 0.0
+    return low, max(high, low + step)
 
 
 def _mark_best(fig: go.Figure, best: pd.DataFrame | None) -> None:
@@ -129,15 +146,26 @@ def _mark_best(fig: go.Figure, best: pd.DataFrame | None) -> None:
         )
 
 
-def _hover(layer: str, roi: str, row: Mapping[str, Any] | None, won: Mapping[tuple[str, str], float], unit: Unit) -> str:
+def _hover(
+    layer: str,
+    roi: str,
+    row: Mapping[str, Any] | None,
+    won: Mapping[tuple[str, str], float],
+    unit: Unit,
+    shown: str,
+    statistic: str,
+) -> str:
     lines = [f"<b>{roi}</b> · {layer}"]
     if row is None:
         return "<br>".join([*lines, "not fitted yet"])
-    interval = f" (95 % {row['low']:.3f} to {row['high']:.3f})" if np.isfinite(row.get("low", np.nan)) else ""
-    lines += [f"mean r {row['r']:.3f}{interval}"] if "r" in row else []
-    lines += [f"r pooled over folds {row['pooled_r']:.3f}"] if "pooled_r" in row else []
+    median = layer_column(shown, "median")
+    lines += [f"{quantity_of(shown, 'median')} {row[median]:.3f}"] if statistic == "median" and median in row else []
+    for score in dict.fromkeys((shown, *HOVERED)):
+        if score in row:
+            low, high = (row.get(end, np.nan) for end in interval_columns(score))
+            interval = f" (95 % {low:.3f} to {high:.3f})" if np.isfinite(low) else ""
+            lines.append(f"{quantity_of(score)} {row[score]:.3f}{interval}")
     lines += [f"noise ceiling of r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
-    lines += [f"r² / ceiling {row['normalised_r2']:.3f}"] if "normalised_r2" in row else []
     lines += [unit.count(row["n_vertices"])] if "n_vertices" in row else []
     if (layer, roi) in won:
         share = won[layer, roi]
@@ -219,40 +247,44 @@ def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *
     return fig.update_layout(plot_bgcolor="rgba(0,0,0,0)", margin={"b": bottom, "t": 16}, showlegend=False)
 
 
-def layer_profile(table: pd.DataFrame, *, roi: str, score: str = "r", layers: Sequence[str] | None = None) -> go.Figure:
-    """Score of one ROI against layers, one line per hemisphere, with intervals of r and the noise ceiling.
+def layer_profile(
+    table: pd.DataFrame, *, roi: str, score: str = "r", statistic: str = "mean", layers: Sequence[str] | None = None
+) -> go.Figure:
+    """Score of one ROI against layers, one line per hemisphere, with intervals where the table has them and the noise ceiling of r.
 
     Parameters
     ----------
+    score, statistic : as in :func:`layer_heatmap`.
     table : :meth:`encoding.analysis.layer_sweep.SweepResult.table`, single hemispheres only.
     layers : labels of all layers, early ones first; None takes the table's.
     """
     import plotly.graph_objects as go
 
     layers = list(dict.fromkeys(table["label"])) if layers is None else list(layers)
-    some = table[table["roi"] == roi]
+    some, column = table[table["roi"] == roi], layer_column(score, statistic)
     fig = go.Figure()
     for hemi in dict.fromkeys(some["hemi"]):
-        rows = some[(some["hemi"] == hemi) & some[score].notna()]
+        rows = some[(some["hemi"] == hemi) & some[column].notna()]
         if not len(rows):
             continue
-        value, colour = rows[score].to_numpy(float), hemi_colour(hemi)
+        value, colour = rows[column].to_numpy(float), hemi_colour(hemi)
         bars = None
-        if score == "r":
-            ends = {"array": rows["high"].to_numpy(float) - value, "arrayminus": value - rows["low"].to_numpy(float)}
+        low, high = interval_columns(score)
+        if statistic == "mean" and low in rows and rows[low].notna().any():
+            ends = {"array": rows[high].to_numpy(float) - value, "arrayminus": value - rows[low].to_numpy(float)}
             bars = {"type": "data", "symmetric": False, "thickness": 1.5, "width": 3} | ends
         fig.add_scatter(
             x=rows["label"].to_numpy(), y=value, mode="lines+markers", name=hemi_name(hemi), error_y=bars,
             line={"color": colour, "width": 2},
-            hovertemplate=f"%{{x}}<br>{quantity_of(score)} %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
+            hovertemplate=f"%{{x}}<br>{quantity_of(score, statistic)} %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
         )  # fmt: skip
-        if score == "r" and "ceiling_r" in rows:
+        if (score, statistic) == ("r", "mean") and "ceiling_r" in rows:
             level = np.full(len(layers), rows["ceiling_r"].iloc[0])
             fig.add_scatter(
                 x=layers, y=level, mode="lines", name=f"Noise ceiling, {hemi_name(hemi).split()[0].lower()}", hoverinfo="skip",
                 line={"color": CEILING, "width": 1.5, "dash": "dot" if hemi == "rh" else "dash"},
             )  # fmt: skip
-    fig.update_yaxes(title_text=axis_title(score, "mean"), rangemode="tozero")
+    fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero")
     short = [_short(layer) for layer in layers]
     longest = max(map(len, short), default=0)
     upright = longest * len(layers) > 60

@@ -15,7 +15,7 @@ from encoding import plots
 from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of, score_intervals
 from encoding.analysis.comparison import Comparison, compare, letters, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
-from encoding.analysis.summaries import residual_density
+from encoding.analysis.summaries import OVERALL, overall_scores, residual_density, side_by_side
 from encoding.datasets._base import roi_classes
 from encoding.evaluation.resampling import TEST_NAME, approximate_note, p_text
 from encoding.evaluation.scores import SCORES
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MOST_RESULTS = 6
+MOST_HISTORIES = 4  # models of a fit whose losses are drawn
 MOST_ROWS = 500  # of a chart's numbers that are shown as a table
 BRAIN_HEIGHT, SQUARE = 420, 580  # px
 SIMULATED = "Simulated: no brain was measured"
@@ -72,6 +73,9 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
         figures=[json.loads(figure.to_json()) for _, _, figure in charts],
         brains=[(title, brain.to_bytes(height=BRAIN_HEIGHT)) for title, brain in _brains(names, results, compared)],
         scores=[(name, _scores(result)) for name, result in zip(names, results, strict=True)],
+        overall=table_html(side_by_side({name: overall_scores(result) for name, result in zip(names, results, strict=True)})),
+        about_overall=OVERALL.replace("*", ""),
+        errors=[(name, table) for name, result in zip(names, results, strict=True) if (table := _training_errors(result))],
         every_vertex=EVERY_VERTEX,
         again=[(name, spec.to_command(full=True), spec.to_python(full=True)) for name, spec in zip(names, specs, strict=True)],
         plotly=script_source(get_plotlyjs()),
@@ -130,6 +134,10 @@ def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
     """Describe the statistical test of a comparison in a few sentences, or the reason why there is none."""
     if comparison.unpaired is not None:
         return f"A and {name} cannot be paired, so differences have no interval and no p. {comparison.unpaired}"
+    what = f"{comparison.statistic} {SCORES[comparison.score].short}"
+    if not comparison.has_draws:
+        better = f" Below 0 {name} is better." if comparison.lower_is_better else ""
+        return f"Difference in {what}.{better} It has no interval and no p: bootstrap draws are kept of mean r and of pooled r."
     if comparison.without_intervals:
         which = " and ".join("A" if result is comparison.first else name for result in comparison.without_intervals)
         return f"The bootstrap intervals of {which} were not computed, so differences have no interval and no p yet."
@@ -137,7 +145,6 @@ def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
     folds = f" (of each of {len(comparison.first.plan.folds)} folds, then their mean)" if len(comparison.first.plan.folds) > 1 else ""
     folds = " (one r over all folds' predictions)" if comparison.score == "pooled_r" else folds
     note = approximate_note(comparison.first.n_test_stimuli)
-    what = "mean r" if comparison.score == "r" else f"mean {SCORES[comparison.score].short}"
     return (
         f"Difference in {what}{folds}, its 95 % interval and p: {TEST_NAME} ({comparison.first.n_test_stimuli:,} test stimuli, the same "
         f"{ERROR_BAR.n_draws} draws for both). {n_found} of {n} tests (ROI x hemisphere) are findings at a false "
@@ -154,6 +161,7 @@ def roi_ends(result: ScoreTables, score: str = "r") -> dict[tuple[str, str], tup
         return {}
     rois = [str(roi) for roi in intervals["rois"]]
     ends = {hemi: score_intervals(intervals, hemi, score) for hemi in result.plan.hemis}
+    ends = {hemi: found for hemi, found in ends.items() if found is not None}
     return {(roi, hemi): (float(low[i]), float(high[i])) for hemi, (low, high) in ends.items() for i, roi in enumerate(rois)}
 
 
@@ -198,6 +206,7 @@ def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], so
             what = f"{density.n_pairs:,} pairs of a test image and a {result.plan.subject.unit}"
             text = f"{what}: mean residual {density.mean:+.3f}, standard deviation {density.sd:.3f}."
             charts.append(("Residuals", text, plots.residual_density(density)))
+        charts += _epoch_charts(result)
     curve = result.derived(curve_key(result.key, result.plan.subject.groups))
     if curve is not None:
         lines = {
@@ -205,6 +214,18 @@ def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], so
         }
         figure = plots.learning_curve(curve["sizes"], train=lines["train"], test=lines["test"], label="Mean r over every vertex")
         charts.append(("Learning curve", "Would more training images help? Where the test line still climbs, yes.", figure))
+    return charts
+
+
+def _epoch_charts(result: Result) -> list[tuple[str, str, go.Figure]]:
+    """Loss after each epoch of the first fold's models, of a readout trained in epochs."""
+    charts, parts = [], {part.name: part for part in result.plan.target_groups}
+    for name, history in list(result.history().items())[:MOST_HISTORIES]:
+        kept = result.kept_epochs(parts[name])
+        figure = plots.epoch_losses(
+            np.asarray(history["train_loss"]), np.asarray(history["validation_loss"]), stopped=kept if len(kept) else None
+        )
+        charts.append((f"Loss after each epoch, {name}", "Of the first fold. The mark is the epoch whose weights are kept.", figure))
     return charts
 
 
@@ -223,7 +244,20 @@ def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
 
 
 def _scores(result: ScoreTables) -> Markup:
+    """Every score of every ROI that has vertices: means with their intervals where these are stored, and medians."""
     table = result.rois()
     table = table[table["n_vertices"] > 0]
-    wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "r2_mean", "ceiling_r", "normalised_r2", "normalised_r", "algonauts2023"]
-    return table_html(table[[column for column in wanted if column in table]])
+    columns = ["roi", "hemi", "n_vertices", "ceiling_r"]
+    for key in result.score_names:
+        score, ends = SCORES[key], roi_ends(result, key)
+        if ends:
+            known = [ends[pair] for pair in zip(table["roi"], table["hemi"], strict=True)]
+            table = table.assign(**{f"{key}_{end}": [each[place] for each in known] for place, end in enumerate(("low", "high"))})
+        columns += [score.mean_column, f"{key}_low", f"{key}_high", *([score.median_column] if score.has_median else [])]
+    return table_html(table[[column for column in columns if column in table]])
+
+
+def _training_errors(result: ScoreTables) -> Markup | str:
+    """Errors at the epoch that was kept, of a readout trained in epochs; empty for others."""
+    table = result.training_errors()
+    return table_html(table[table["n_vertices"] > 0]) if len(table) else ""

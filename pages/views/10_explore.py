@@ -7,13 +7,14 @@ from encoding.analysis.summaries import best_roi
 from encoding.backbones._base import JOIN
 from encoding.datasets._base import roi_names
 from pages.parts.explore.downloads import take_away
-from pages.parts.explore.panels import brain_panel, density_panel, prediction_panel, roi_panel, score_controls, test_sets_panel
+from pages.parts.explore.panels import brain_panel, density_panel, prediction_panel, roi_panel, test_sets_panel
 from pages.parts.explore.search_panel import search_panel
 from pages.parts.explore.selection import focus_controls
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.fit_controls import fit_controls
 from pages.parts.shared.job_progress import complete, fit_or_find, say_no_test_score
+from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import roi_table, settle
 from pages.parts.shared.text import plain
 
@@ -51,7 +52,7 @@ for kept in (each for each in result.kept_variance() if each["reduced"]):
 st.caption(f"{result.n_train:,} training and {result.n_test:,} test {what}, {spec.n_components or 'all'} components, {spec.readout}.{best}")
 
 test_sets_panel(result)
-score, statistic = score_controls(result)
+score, statistic = score_choice([result], score_key="score", statistic_key="over")
 brain = brain_panel(result, focus, score)
 roi_panel(result, table, focus, score, statistic)
 shares_panel(result, table, focus)

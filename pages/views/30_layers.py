@@ -30,9 +30,9 @@ if not DATASETS[spec.dataset].simulated and first.plan.subject.simulated:
 if not first.plan.has_test:
     say_no_test_score(first)
     st.stop()
-score, hemi = score_controls(sweep_result)
-heatmap_panel(sweep_result, score, hemi)
-brain_panel(sweep_result, score)
+score, statistic, hemi = score_controls(sweep_result)
+heatmap_panel(sweep_result, score, statistic, hemi)
+brain_panel(sweep_result, score, statistic)
 hierarchy_panel(sweep_result, hemi)
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:

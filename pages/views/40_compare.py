@@ -9,12 +9,13 @@ from pages.parts.compare.panels import (
     comparisons,
     describe_runs,
     difference_panel,
+    every_score_panel,
     open_all,
-    score_control,
     spread_panel,
     take_away,
 )
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
+from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import settle
 
 st.header("Compare", anchor=False)
@@ -29,9 +30,10 @@ results = open_all(keys) if len(keys) > 1 else {}
 if len(results) > 1 and "A" in results:
     describe_runs(results)
     ask_for_intervals(results)
-    score = score_control(results)
-    compared = comparisons(results, score)
-    bars_panel(results, compared, score)
+    score, statistic = score_choice(list(results.values()), score_key="compare_score", statistic_key="compare_over")
+    compared = comparisons(results, score, statistic)
+    bars_panel(results, compared, score, statistic)
+    every_score_panel(results)
     spread_panel(results, score)
     difference_panel(compared)
     take_away(results)

@@ -12,7 +12,7 @@ from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.plots.brain.colour_ranges import bulk, rounded_up
+from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
 
 START_VIEW = "posterior"  # where visual cortex is in sight
 
@@ -36,7 +36,7 @@ def score_brain(result: Result, *, highest: float | None = None) -> BrainMap | N
 
 
 def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None:
-    """Map of the difference in r, second minus first (purple: second better, orange: first better); None where positions are unknown.
+    """Map of a difference, second minus first (purple: second better, orange: first better); None where positions are unknown.
 
     Raises
     ------
@@ -44,13 +44,14 @@ def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None
         If the two do not predict the same vertices.
     """
     values, short = vertex_differences(comparison.first, comparison.second, comparison.score), SCORES[comparison.score].short
-    most = rounded_up(bulk({hemi: np.abs(each) for hemi, each in values.items()}, outside=1)[1])
+    sizes = {hemi: np.abs(each) for hemi, each in values.items()}
+    most = rounded_up(bulk(sizes, outside=1)[1]) if any(np.isfinite(each).any() for each in sizes.values()) else STEP
     brain = _brain(
         comparison.first,
         values,
         title=f"{short} of {name} − {short} of A, per {comparison.first.plan.subject.unit}",
         colour_range=(-most, most),
-        colour_map="PuOr",
+        colour_map="PuOr_r" if comparison.lower_is_better else "PuOr",
     )
     return None if brain is None else replace(brain, quantity=f"{short}, {name} − A")
 

@@ -14,6 +14,7 @@ import streamlit as st
 from encoding import Result, plots
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import Comparison, compare, what_differs
+from encoding.analysis.summaries import OVERALL, overall_scores, side_by_side
 from encoding.analysis.tuning import vertex_name
 from encoding.datasets._base import roi_classes
 from encoding.datasets._placement import Placement
@@ -41,12 +42,13 @@ from pages.parts.shared.text import plain
 HOW = {
     "bars": "Each group is a region; A is the first bar. Whiskers say how much a score would differ with other test images. Whiskers of "
     "A and B may overlap while the two differ surely: one draw of images moves both, which the paired test takes into account.",
-    "differences": "Each dot is how much better the other model predicts a region: above 0 it is better than A. Where the whisker leaves "
+    "differences": "Each dot is how much the other model's score of a region exceeds A's: above 0 it is better, and of an error below 0. "
+    "Where the whisker leaves "
     "out 0 a single test would call it a difference; faded dots are no findings once the number of regions is accounted for.",
     "spread": "How many {units} have each value. Where one outline lies further right, that fit predicts most {units} better; where only "
     "its right tail does, it predicts a part of the cortex better.",
     "scatter": "Each {unit} has one place: to the right it is well predicted by A, upwards by the other. A cloud above the diagonal means "
-    "that the other model is better; a cloud along it that both predict the same {units}.",
+    "that the other model is better (of an error, worse); a cloud along it that both predict the same {units}.",
 }
 
 
@@ -145,52 +147,64 @@ def ask_for_intervals(results: Mapping[str, Result]) -> None:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _compared(first: str, second: str, score: str, with_intervals: tuple[bool, bool], _first: Result, _second: Result) -> Comparison:
-    return compare(_first, _second, score=score)
+def _compared(
+    first: str, second: str, score: str, statistic: str, with_intervals: tuple[bool, bool], _first: Result, _second: Result
+) -> Comparison:
+    return compare(_first, _second, score=score, statistic=statistic)
 
 
-def score_control(results: Mapping[str, Result]) -> str:
-    """Choose between the mean r over folds and pooled r, where every fit has both; else ``r``."""
-    if not all(result.has_pooled and intervals_of(result) is not None for result in results.values()):
-        return "r"
-    explained = f"**r** is the mean of the folds' r. **pooled_r** {SCORES['pooled_r'].definition}"
-    choice = {"key": "compare_score", "bind": "query-params", "default": "r", "required": True}
-    return st.segmented_control("Score", ["r", "pooled_r"], help=explained, **choice)
-
-
-def comparisons(results: Mapping[str, Result], score: str = "r") -> dict[str, Comparison]:
+def comparisons(results: Mapping[str, Result], score: str, statistic: str) -> dict[str, Comparison]:
     """Compare every fit with the first, by letter."""
     (_, first), *others = results.items()
 
     def compared(other: Result) -> Comparison:
         ready = tuple(intervals_of(result) is not None for result in (first, other))
-        return _compared(display_key(first), display_key(other), score, ready, first, other)
+        return _compared(display_key(first), display_key(other), score, statistic, ready, first, other)
 
     return {letter: compared(other) for letter, other in others}
 
 
-def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison], score: str = "r") -> None:
-    """Show the mean score (``r`` or ``pooled_r``) of every ROI, one bar per fit."""
+def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison], score: str, statistic: str) -> None:
+    """Show the score of every ROI, one bar per fit."""
     ready = tuple(intervals_of(result) is not None for result in results.values())
     only = next(iter(compared.values())) if len(compared) == 1 else None
-    figure = _bars_figure(tuple(display_key(result) for result in results.values()), ready, score, results, only)
+    keys, unit = tuple(display_key(result) for result in results.values()), unit_of(results)
+    figure = _bars_figure(keys, ready, score, statistic, results, only)
     source = " | ".join(map(_digest, results.values()))
-    mean = f"mean {SCORES[score].short}"
-    chart(figure, "compare_bars", alt=f"{mean} of every region, a bar for each fit", how=HOW["bars"], source=source)
+    what = f"{statistic} {SCORES[score].short}"
+    chart(figure, "compare_bars", alt=f"{what} of every region, a bar for each fit", how=HOW["bars"], source=source)
     stars = " ★: the two differ." if only and only.table["differs"].any() else ""
-    st.caption(f"Bars: {mean} over {unit_of(results).many}; whiskers: 95 % intervals over test stimuli.{stars}")
+    whiskers = "; whiskers: 95 % intervals over test stimuli" if statistic == "mean" and any(ready) else ""
+    lower = " Lower is better." if SCORES[score].lower_is_better else ""
+    st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {what} over {unit.many}{whiskers}.{lower}{stars}")
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _bars_figure(keys: tuple[str, ...], ready: tuple[bool, ...], score: str, _found: Mapping[str, Result], _only: Comparison | None) -> Any:
+def _bars_figure(
+    keys: tuple[str, ...], ready: tuple[bool, ...], score: str, statistic: str, _found: Mapping[str, Result], _only: Comparison | None
+) -> Any:
     tables = {letter: roi_table(result) for letter, result in _found.items()}
     marked = [(row.roi, row.hemi) for row in _only.table.itertuples() if row.differs] if _only else ()
-    ends = {letter: roi_ends(result, score) for letter, result in _found.items()}
-    classes = roi_classes(next(iter(_found.values())).plan.subject)
-    return plots.paired_bars(tables, intervals=ends, marked=marked, classes=classes, unit=unit_of(_found), score=score)
+    ends = {letter: roi_ends(result, score) for letter, result in _found.items()} if statistic == "mean" else None
+    look = {"classes": roi_classes(next(iter(_found.values())).plan.subject), "unit": unit_of(_found)}
+    return plots.paired_bars(tables, intervals=ends, marked=marked, score=score, statistic=statistic, **look)
 
 
-def spread_panel(results: Mapping[str, Result], score: str = "r") -> None:
+def every_score_panel(results: Mapping[str, Result]) -> None:
+    """Show every score of every fit over all vertices, and as the mean of the regions' means; computed when it is opened."""
+    with st.expander("Every score", key="scores_open", on_change="rerun") as panel:
+        if panel.open:
+            tables = {letter: _overall(display_key(result), result) for letter, result in results.items()}
+            st.dataframe(side_by_side(tables), hide_index=True, key="every_score", alt="every score of every fit")
+            st.caption(OVERALL)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _overall(key: str, _result: Result) -> pd.DataFrame:
+    return overall_scores(_result)
+
+
+def spread_panel(results: Mapping[str, Result], score: str) -> None:
     """Show how the score is distributed over vertices, the fits over each other; drawn when it is opened."""
     unit = unit_of(results)
     with st.expander(f"{SCORES[score].short} of every {unit}", key="spread_open", on_change="rerun") as panel:
@@ -207,7 +221,8 @@ def spread_panel(results: Mapping[str, Result], score: str = "r") -> None:
 @st.cache_data(max_entries=32, show_spinner=False)
 def _differences_figure(keys: tuple[str, ...], tested: bool, name: str, _found: Comparison) -> Any:
     subject = _found.first.plan.subject
-    return plots.roi_differences(_found.table, names=("A", name), classes=roi_classes(subject), unit=subject.unit, score=_found.score)
+    what = {"score": _found.score, "statistic": _found.statistic}
+    return plots.roi_differences(_found.table, names=("A", name), classes=roi_classes(subject), unit=subject.unit, **what)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -238,11 +253,12 @@ def difference_panel(compared: Mapping[str, Comparison]) -> None:
     comparison = compared[name]
     unit = comparison.first.plan.subject.unit
     st.subheader(f"{name} minus A", anchor=False)
-    keys, tested = (display_key(comparison.first), display_key(comparison.second), comparison.score), how_it_was_tested(comparison, name)
+    keys = (display_key(comparison.first), display_key(comparison.second), comparison.score, comparison.statistic)
+    tested = how_it_was_tested(comparison, name)
     (st.info if comparison.unpaired else st.markdown)(tested)
     if len(comparison.table):
         figure = _differences_figure(keys, comparison.tested, name, comparison)
-        alt = f"difference in mean {SCORES[comparison.score].short}, {name} minus A, in every region"
+        alt = f"difference in {comparison.statistic} {SCORES[comparison.score].short}, {name} minus A, in every region"
         chart(figure, "differences", alt=alt, how=HOW["differences"], source=_pair_source(comparison))
         _test_table(comparison, name)
     else:

@@ -42,30 +42,6 @@ HOW = {
 N_SHOWN, SHOWN_WIDTH = 4, 200
 
 
-def score_controls(result: Result) -> tuple[str, str]:
-    """Choose the score to show, and its mean or median over vertices."""
-    unit = result.plan.subject.unit
-    left, right = st.columns([4, 1])
-    if result.plan.subject.ceiling is None:
-        left.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
-    score = left.segmented_control(
-        "Score",
-        result.score_names,
-        key="score",
-        bind="query-params",
-        default="r",
-        required=True,
-        help="\n\n".join(f"**{name}** {unit.fill(SCORES[name].definition)}" for name in result.score_names),
-    )
-    statistic = right.segmented_control(
-        f"Over {unit.many}", ["mean", "median"], key="over", bind="query-params", default="mean", required=True
-    )
-    if statistic == "median" and not SCORES[score].has_median:
-        right.caption(f"The {SCORES[score].short} is defined as a mean.")
-        statistic = "mean"
-    return score, statistic
-
-
 def test_sets_panel(result: Result) -> None:
     """Show the mean r of every ROI on each test set of the split, side by side, where it has several."""
     if not result.plan.test_sets:
@@ -118,7 +94,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         quantity=SCORES[score].short,
         colour_range=ends if ends[0] < ends[1] else (0.0, most),
         threshold=threshold,
-        colour_map="viridis" if SCORES[score].lower_is_better else "plasma",
+        colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
         surface=surface,
         view=START_VIEW,
         outlined=outlined,

@@ -10,8 +10,19 @@ import numpy as np
 import streamlit as st
 
 from encoding import Result, plots
+from encoding.analysis.bootstrap import DRAWN_SCORES
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN
-from encoding.analysis.layer_ranking import BOTH, LAYER_SCORES, best_layers, best_per_vertex, chance_bound, count_per_layer
+from encoding.analysis.layer_ranking import (
+    BOTH,
+    best_layers,
+    best_per_vertex,
+    chance_bound,
+    count_per_layer,
+    interval_columns,
+    layer_column,
+    mean_over_rois,
+    score_of_column,
+)
 from encoding.analysis.layer_sweep import Cell, SweepResult
 from encoding.analysis.summaries import highest_r
 from encoding.datasets._base import roi_classes, roi_names
@@ -20,7 +31,7 @@ from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.plots.brain.colour_ranges import bulk, rounded_up
+from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
@@ -30,6 +41,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
 from pages.parts.shared.links import EXPLORE, explore_query
+from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.text import plain
 
 ON_BRAIN = ("one layer", "best layer")
@@ -65,43 +77,34 @@ def origin(sweep_result: SweepResult, *, short: bool = False) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def score_controls(sweep_result: SweepResult) -> tuple[str, str]:
-    """Choose the score and the hemisphere to show."""
-    left, right = st.columns(2)
-    subject = next(iter(sweep_result.results.values())).plan.subject
-    unit, has_ceiling = subject.unit, subject.ceiling is not None
-    offered = [name for name in LAYER_SCORES if all(name in result.score_names for result in sweep_result.results.values())]
-    score = left.segmented_control(
-        "Score",
-        offered,
-        key="layer_score",
-        bind="query-params",
-        default="r",
-        required=True,
-        help=" ".join([explain("r"), *(f"**{name}** {unit.fill(SCORES[name].definition)}" for name in offered[1:])]),
-    )
-    hemi = right.segmented_control(
+def score_controls(sweep_result: SweepResult) -> tuple[str, str, str]:
+    """Choose the score, its mean or median, and the hemisphere to show."""
+    results = list(sweep_result.results.values())
+    score, statistic = score_choice(results, score_key="layer_score", statistic_key="layer_over")
+    hemi = st.segmented_control(
         "Hemisphere",
         sweep_result.hemis,
         key="layer_hemi",
         bind="query-params",
         default=sweep_result.hemis[0],
         required=True,
-        help=f"both: every {unit} of the two counts once.",
+        help=f"both: every {results[0].plan.subject.unit} of the two counts once.",
     )
-    if not has_ceiling:
-        st.caption("No noise ceiling is known for these responses, so there are no normalised scores.")
-    return score, hemi
+    return score, statistic, hemi
 
 
-def heatmap_panel(sweep_result: SweepResult, score: str, hemi: str) -> None:
+def heatmap_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str) -> None:
     """Show the score of every layer and ROI as a heatmap; a click selects both."""
     rows, unit = table_of(sweep_result), next(iter(sweep_result.results.values())).plan.subject.unit
     rows = rows[rows["hemi"] == hemi]
-    best = best_layers(rows, shares_of(sweep_result, hemi), score=score) if len(sweep_result.cells) > 1 else None
+    column, drawn = layer_column(score, statistic), score in DRAWN_SCORES and statistic == "mean"
+    best = None
+    if len(sweep_result.cells) > 1:
+        best = best_layers(rows, shares_of(sweep_result, hemi, score=score) if drawn else None, score=column)
     figure = plots.layer_heatmap(
         rows,
         score=score,
+        statistic=statistic,
         layers=[sweep_result.sweep.label(cell) for cell in sweep_result.sweep.cells],
         best=best,
         classes=roi_classes(next(iter(sweep_result.results.values())).plan.subject),
@@ -112,22 +115,28 @@ def heatmap_panel(sweep_result: SweepResult, score: str, hemi: str) -> None:
         "heatmap",
         on_select=lambda: _choose_clicked(sweep_result),
         selection_mode="points",
-        alt=f"{quantity_of(score)} of every layer in every ROI",
+        alt=f"{quantity_of(score, statistic)} of every layer in every ROI",
         source=origin(sweep_result),
         how=unit.fill(HOW["heatmap"]),
     )
     notes = ["A click on a cell shows that layer on the brain."]
-    if best is not None:
+    if best is not None and drawn:
         notes.append(
             "★ best layer of a region, filled where it wins in 95 % or more of the draws of test images; the share is beside the name."
         )
+    elif best is not None:
+        lowest = " (the lowest)" if SCORES[score].lower_is_better else ""
+        notes.append(f"☆ best layer of a region{lowest}. How sure that is can be said of mean r, whose draws of test images are kept.")
+    if len(means := mean_over_rois(rows, column).dropna()):
+        first = means.idxmin() if SCORES[score].lower_is_better else means.idxmax()
+        notes.append(
+            f"Mean of the regions' {statistic}s, in which a small region counts as much: {means[first]:.3f} for {first}, the best."
+        )
     if note := approximate_note(next(iter(sweep_result.results.values())).n_test_stimuli):
         notes.append(note)
-    if best is not None and score != "r":
-        notes.append("Draws are of mean r, whatever is shown.")
     if len(empty := rows.loc[rows["n_vertices"] == 0, "roi"].unique()):
         notes.append(f"Without {unit.many} in this subject: {', '.join(empty)}.")
-    st.caption(" ".join(notes))
+    st.caption(plain(" ".join(notes)))
 
 
 def name_of(cell: Cell) -> str:
@@ -147,16 +156,16 @@ def _choose_clicked(sweep_result: SweepResult) -> None:
 
 
 @st.fragment
-def brain_panel(sweep_result: SweepResult, score: str) -> None:
+def brain_panel(sweep_result: SweepResult, score: str, statistic: str) -> None:
     """Show the map of the selected layer and ROI, and a map of each vertex's best layer. The slider runs this part of the page alone."""
     left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
     with left:
         roi = _choose_roi(sweep_result)
     with middle:
-        cell = _choose_layer(sweep_result, roi)
+        cell = _choose_layer(sweep_result, roi, score, statistic)
     mode = right.radio("On the brain", ON_BRAIN, key="on_brain", bind="query-params", horizontal=True)
     result = sweep_result.results[cell]
-    _say(sweep_result, cell, roi)
+    _say(sweep_result, cell, roi, score, statistic)
     placement = Placement.of(result.plan.subject)
     if placement is None:
         st.info(
@@ -169,7 +178,7 @@ def brain_panel(sweep_result: SweepResult, score: str) -> None:
     looked_at = replace(result.plan.spec, rois=(roi,) if roi in roi_names(result.plan.subject) else ())
     address = f"{EXPLORE}?{urlencode(explore_query(looked_at), doseq=True)}"
     st.link_button("Open this layer in Explore ↗", address, key="to_explore", help="In a new tab, at the same settings.")
-    _profile(sweep_result, roi, score)
+    _profile(sweep_result, roi, score, statistic)
 
 
 def _choose_roi(sweep_result: SweepResult) -> str:
@@ -184,14 +193,15 @@ def _choose_roi(sweep_result: SweepResult) -> str:
     return st.selectbox("ROI", known, key="layer_roi", bind="query-params", help=means)
 
 
-def _choose_layer(sweep_result: SweepResult, roi: str) -> Cell:
+def _choose_layer(sweep_result: SweepResult, roi: str, score: str, statistic: str) -> Cell:
     """The layer on the brain: the ROI's best at first. The link always names it: a bound slider would leave out its first layer."""
     cells = {name_of(cell): cell for cell in sweep_result.cells}
     chosen = st.session_state.get("shown_layer", st.query_params.get("shown"))
     if chosen not in cells:
         rows = table_of(sweep_result)
         rows = rows[(rows["hemi"] == sweep_result.hemis[0]) & (rows["roi"] == roi)]
-        first = rows.loc[rows["r"].idxmax()]
+        column = layer_column(score, statistic) if rows[layer_column(score, statistic)].notna().any() else "r"
+        first = rows.loc[rows[column].idxmin() if score_of_column(column).lower_is_better else rows[column].idxmax()]
         chosen = name_of((first["backbone"], first["layer"]))
     if len(cells) == 1:
         st.caption(f"The only layer so far: {plain(sweep_result.sweep.label(sweep_result.cells[0]))}")
@@ -203,8 +213,8 @@ def _choose_layer(sweep_result: SweepResult, roi: str) -> Cell:
     return cells[chosen]
 
 
-def _say(sweep_result: SweepResult, cell: Cell, roi: str) -> None:
-    """The chosen layer's score in the chosen ROI, in words."""
+def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic: str) -> None:
+    """The chosen layer's r and score in the chosen ROI, in words."""
     rows = table_of(sweep_result)
     row = rows[
         (rows["hemi"] == sweep_result.hemis[0]) & (rows["roi"] == roi) & (rows["backbone"] == cell[0]) & (rows["layer"] == cell[1])
@@ -213,15 +223,20 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str) -> None:
     if len(sweep_result.cells) > 1:
         place, column = sweep_result.cells.index(cell), sweep_result.rois.index(roi)
         best = shares_of(sweep_result, sweep_result.hemis[0])[place, column]
-        share = f" It is the best of {len(sweep_result.cells)} layers in {best:.0%} of draws."
+        share = f" By mean r it is the best of {len(sweep_result.cells)} layers in {best:.0%} of draws."
     ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
     unit = sweep_result.results[cell].plan.subject.unit
     region = f"every {unit}" if roi == EVERY_VERTEX else plain(roi)
+    also = ""
+    if (score, statistic) != ("r", "mean"):
+        low, high = (row[name] for name in interval_columns(score))
+        ends = f" ({low:.3f} to {high:.3f})" if statistic == "mean" and np.isfinite(low) else ""
+        also = f" {quantity_of(score, statistic)}: **{row[layer_column(score, statistic)]:.3f}**{ends}."
     where = "both hemispheres" if sweep_result.hemis[0] == BOTH else sweep_result.hemis[0]
     st.markdown(
         f"**{plain(sweep_result.sweep.label(cell))}** predicts **{region}** "
         f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
-        f"{where} (95 % interval over test stimuli: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}"
+        f"{where} (95 % interval over test stimuli: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}{also}"
     )
 
 
@@ -230,9 +245,13 @@ def _values(result: Result, score: str) -> dict[str, np.ndarray]:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _top(keys: tuple[str, ...], score: str, _results: Sequence[Result]) -> float:
-    """The upper end of the colours, one for all layers, so that the slider compares them."""
-    return min(1.0, rounded_up(max(bulk(_values(result, score))[1] for result in _results), least=0.1))
+def _colour_range(keys: tuple[str, ...], score: str, _results: Sequence[Result]) -> tuple[float, float]:
+    """The ends of the colours, the same for all layers, so that the slider compares them; of errors from the lowest."""
+    step = STEP * max(1.0, SCORES[score].ceiling_level or 1.0)
+    ends = np.array([bulk(_values(result, score)) for result in _results])
+    low = float(np.floor(np.nanmin(ends) / step) * step) if SCORES[score].lower_is_better else 0.0
+    most = 1.0 if score in ("r", "pooled_r") else np.inf
+    return low, max(low + step, min(most, rounded_up(float(np.nanmax(ends)), step=step, least=2 * step)))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -241,14 +260,16 @@ def _outlined_rois(annotations: str, _placement: Placement, _result: Result) -> 
     return _placement.rois(_result.plan.subject.rois)
 
 
-def _look(sweep_result: SweepResult, placement: Placement, roi: str, threshold: tuple[str, float, str]) -> dict[str, object]:
-    """What both maps share, with the widgets that set it; ``threshold`` is the slider's key, start and label."""
+def _look(
+    sweep_result: SweepResult, placement: Placement, roi: str, threshold: tuple[str, float, str], most: float = 1.0
+) -> dict[str, object]:
+    """What both maps share, with the widgets that set it; ``threshold`` is the slider's key, start and label, ``most`` its end."""
     result = next(iter(sweep_result.results.values()))
     known = roi_names(result.plan.subject)
     left, middle, right = st.columns([3, 4, 3], vertical_alignment="bottom")
     drawn, outlined = surface_control(left), outline_control(middle, roi_classes(result.plan.subject))
     key, start, label = threshold
-    least = right.slider(label, 0.0, 1.0, start, 0.01, key=key, persist_state="session")
+    least = right.slider(label, 0.0, most, start, most / 100, key=key, persist_state="session")
     return {
         "vertices": placement.vertices,
         "columns": placement.columns,
@@ -264,7 +285,10 @@ def _look(sweep_result: SweepResult, placement: Placement, roi: str, threshold: 
 
 def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, score: str, roi: str) -> BrainMap:
     """One layer's score at every vertex."""
-    look = _look(sweep_result, placement, roi, ("layer_threshold", 0.0, "Hide values below"))
+    ends = _colour_range(keys_of(sweep_result), score, tuple(sweep_result.results.values()))
+    most = max(1.0, ends[1])
+    name = "layer_threshold" if most == 1 else f"layer_threshold_{score}"
+    look = _look(sweep_result, placement, roi, (name, 0.0, "Hide values below"), most)
     (layer,) = result.plan.spec.layers
     quantity = SCORES[score].short
     return BrainMap(
@@ -273,8 +297,8 @@ def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, 
         source=chart_origin(result),
         title=f"{quantity} per {result.plan.subject.unit}, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
-        colour_range=(0.0, _top(keys_of(sweep_result), score, tuple(sweep_result.results.values()))),
-        colour_map="plasma",
+        colour_range=ends,
+        colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
         **look,
     )
 
@@ -317,14 +341,18 @@ def _best(keys: tuple[str, ...], least: float, _results: Sequence[Result]) -> di
     return {hemi: best_per_vertex(_results, hemi, least=least) for hemi in _results[0].plan.hemis}
 
 
-def _profile(sweep_result: SweepResult, roi: str, score: str) -> None:
+def _profile(sweep_result: SweepResult, roi: str, score: str, statistic: str) -> None:
     if len(sweep_result.cells) < 2:
         return
     with st.expander(f"{plain(roi)} through the layers", key="profile_open", on_change="rerun") as panel:
         if panel.open:
             rows = table_of(sweep_result)
             figure = plots.layer_profile(
-                rows[rows["hemi"] != BOTH], roi=roi, score=score, layers=[sweep_result.sweep.label(cell) for cell in sweep_result.cells]
+                rows[rows["hemi"] != BOTH],
+                roi=roi,
+                score=score,
+                statistic=statistic,
+                layers=[sweep_result.sweep.label(cell) for cell in sweep_result.cells],
             )
-            alt = f"{quantity_of(score)} of {roi} through the layers"
+            alt = f"{quantity_of(score, statistic)} of {roi} through the layers"
             chart(figure, "profile", alt=alt, source=origin(sweep_result), how=HOW["profile"])

@@ -104,8 +104,8 @@ def _rows(key: str, _result: Result) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _draws(key: str, hemi: str, _result: Result) -> np.ndarray:
-    return roi_draws(_result, hemi)
+def _draws(key: str, hemi: str, score: str, _result: Result) -> np.ndarray:
+    return roi_draws(_result, hemi, score)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -114,8 +114,8 @@ def _table(sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], _found: S
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _shares(keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str | None, _found: SweepResult) -> np.ndarray:
-    return win_shares(draws_of(_found, hemi, backbone))
+def _shares(keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str | None, score: str, _found: SweepResult) -> np.ndarray:
+    return win_shares(draws_of(_found, hemi, backbone, score))
 
 
 def table_of(sweep_result: SweepResult) -> pd.DataFrame:
@@ -123,15 +123,15 @@ def table_of(sweep_result: SweepResult) -> pd.DataFrame:
     return _table(sweep_result.sweep, keys_of(sweep_result), sweep_result.rois, sweep_result)
 
 
-def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
+def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray:
     """Bootstrap draws (:meth:`SweepResult.draws`) of all layers or one backbone's; each layer is read once per server."""
     some = [result for cell, result in sweep_result.results.items() if backbone in (None, cell[0])]
-    return np.stack([_draws(display_key(result), hemi, result) for result in some])
+    return np.stack([_draws(display_key(result), hemi, score, result) for result in some])
 
 
-def shares_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None) -> np.ndarray:
-    """(n_layers, n_rois) share of draws in which each layer is best, of all or of one backbone's."""
-    return _shares(keys_of(sweep_result), sweep_result.rois, hemi, backbone, sweep_result)
+def shares_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray:
+    """(n_layers, n_rois) share of draws of a mean score in which each layer is best, of all or of one backbone's."""
+    return _shares(keys_of(sweep_result), sweep_result.rois, hemi, backbone, score, sweep_result)
 
 
 def keys_of(sweep_result: SweepResult) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def test_another_score_is_shown_in_every_table_figure_and_text(page, tiny, store
     for result in pair:
         roi_intervals(result)
     found = {}
-    page.query_params["compare_score"] = "r2"
+    page.query_params["compare_score"] = "nonsense"
     page.session_state["tests"] = True
     opened(page, *(result.key for result in pair))
     assert page.segmented_control(key="compare_score").value == "r"
