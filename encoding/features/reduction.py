@@ -78,6 +78,7 @@ class Space:
     sketches : layer to its sketch: ``Y`` (n_rows, m) float16, rows of length 1, their squared lengths ``squares`` and ``n_features``.
     n_components : how many are kept.
     scaled : whether layers are scaled to the same total variance.
+    unit_variance : whether each component is divided by its deviation over the training rows.
     made_from : provenance.
     """
 
@@ -85,6 +86,7 @@ class Space:
     sketches: Mapping[str, Mapping[str, np.ndarray]]
     n_components: int
     scaled: bool = False
+    unit_variance: bool = False
     made_from: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -420,12 +422,15 @@ class _Fit:
         k = max(1, min(space.n_components, int((values > values[0] * 1e-9).sum())))
         scores = self.Q.double().cpu() @ (vectors[:, :k] * values[:k].sqrt())
         sign = scores.gather(0, scores.abs().argmax(0, keepdim=True)).sign()
+        if space.unit_variance:
+            sign = sign / (values[:k] / (n - 1)).clamp(min=float(np.finfo(np.float32).tiny)).sqrt()
         self.scores = np.full((len(self.scores), k), np.nan, np.float32)
         self.scores[self.train] = (scores * sign).float().numpy()
         turn = (vectors[:, :k] / values[:k].clamp(min=1e-300).sqrt() * sign).float()
         total = sum(scales[layer] ** 2 * totals[layer] for layer in space.layers)
         n_features = sum(map(space.n_features, space.layers))
-        kind = "<f2" if len(space.layers) == 1 else "<f4"  # scaled layers may have axes below the range of float16
+        plain = len(space.layers) == 1 and not space.unit_variance  # scaled axes may lie below the range of float16
+        kind = "<f2" if plain else "<f4"
         with NpyWriter(self.folder / "axes.npy", (n_features, k), kind) as writer:
             for layer, sums in self.sums.items():
                 factor = scales[layer] ** 2 * turn.to(sums.sums.device)

@@ -108,7 +108,7 @@ def _space(key: str, plan: Plan, layers: tuple[str, ...], store: Store, device: 
         sketches[layer] = stored or _sketch_of(features.load(plan.feature_keys[layer], store), layer, plan.n_frames)
     scaled = plan.spec.layer_scaling == "equal" and len(layers) > 1
     made_from = plan.made_from(device=device, features=parents, reduced=list(plan.reduced_layers))
-    return Space(key, sketches, plan.spec.n_components, scaled, made_from)
+    return Space(key, sketches, plan.spec.n_components, scaled, plan.spec.component_scaling == "zscore", made_from)
 
 
 def _sketch_of(X: np.ndarray, layer: str, n_frames: int) -> Mapping[str, np.ndarray]:

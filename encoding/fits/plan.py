@@ -361,10 +361,11 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     for fold in fit_plan.folds:
         fit_plan.inner(fold)
     reduced = _reduced_layers(fit_plan, store)
-    if reduced and "zscore" in (spec.layer_scaling, spec.component_scaling):
+    if reduced and spec.layer_scaling == "zscore":
         raise ValueError(
-            f"The features of {', '.join(reduced)} take more than {spec.feature_budget:g} GB and are reduced in the pass, where neither "
-            "features nor components are z-scored. Pool the layer, or give a larger feature budget (--feature-budget none stores all)."
+            f"The features of {', '.join(reduced)} take more than {spec.feature_budget:g} GB and are reduced in the pass, where "
+            "features are not z-scored: their deviations are known only after the first pass. Pool the layer, or give a larger feature "
+            "budget (--feature-budget none stores all)."
         )
     if reduced and len(fit_plan.networks) > 1 and not readout.by_layer:
         apart = ", ".join(name for name, each in READOUTS.items() if each.by_layer)

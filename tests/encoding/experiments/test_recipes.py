@@ -24,10 +24,10 @@ NUMBERS = {
         widening=1.25 residual_between=True dropout_1=0.2 dropout_2=0.2""",
     "retinanet-levels": "0.097 0.094 kfold:5:0 p3 p7 hV4 banded_ridge curated",
     "six-regressors": """n_components=30 n_components=100 0.2417 0.2415 0.2412 0.2402 0.1021 0.0382 alpha=0.01 holdout:0.8:224 r_median
-        inception_v3 features.12 knn tree elastic_net ridge ols""",
+        inception_v3 features.12 knn tree elastic_net ridge ols alpha_per_target=False""",
     "clips-best-layer": """sub10 sub10-full frames=16 n_components=100 n_components=0 n_folds=3 rse multitask_elastic_net hidden_1=4096
         hidden_2=4096 units=512 dropout=0.2 loss=1-r n_epochs=10 optimiser=adam learning_rate=0.001 keep=r first:900 holdout:0.9:0
-        nasnet_mobile vonenet 0.5674 0.2641""",
+        component_scaling=zscore nasnet_mobile vonenet 0.5674 0.2641""",
 }
 
 

@@ -74,10 +74,24 @@ def test_a_fit_with_both_predicts_from_its_stored_projection(tiny, store):
     assert "component_scaling" not in TINY.for_digest()
 
 
-@pytest.mark.parametrize("more", [{"layer_scaling": "zscore"}, {"component_scaling": "zscore"}])
-def test_layers_that_are_reduced_in_the_pass_are_refused_before_any_work(tiny, store, more):
-    with pytest.raises(ValueError, match=r"neither features nor components are z-scored\. Pool the layer, or give a larger feature budget"):
-        plan(replace(TINY, n_components=3, feature_budget=0.0, **more), store)
+def test_features_of_layers_that_are_reduced_in_the_pass_are_not_z_scored(tiny, store):
+    with pytest.raises(ValueError, match=r"features are not z-scored: .* Pool the layer, or give a larger feature budget"):
+        plan(replace(TINY, n_components=3, feature_budget=0.0, layer_scaling="zscore"), store)
+
+
+@pytest.mark.parametrize("layers", [("pixels",), ("pixels", "colour")])
+def test_components_of_layers_that_are_reduced_in_the_pass_have_unit_variance(tiny, store, layers):
+    spec = replace(TINY, layers=layers, n_components=5, feature_budget=0.0, readout="ols", component_scaling="zscore")
+    ours, plain = fit(spec, store), fit(replace(spec, component_scaling="none"), store)
+    assert ours.plan.reduced_layers == layers and ours.plan.components_key(ours.plan.folds[0]) != plain.plan.components_key(
+        plain.plan.folds[0]
+    )
+    train, Z = ours.plan.folds[0].train, ours.components()
+    np.testing.assert_allclose(Z[train].std(0, ddof=1), 1, rtol=1e-3)
+    scale = plain.components()[train].std(0, ddof=1)
+    np.testing.assert_allclose(Z * scale, plain.components(), atol=2e-3 * np.abs(plain.components()).max())  # test rows too
+    np.testing.assert_allclose(ours.score("lh")[:5], plain.score("lh")[:5], atol=1e-3)  # least squares does not see units
+    np.testing.assert_allclose(ours.kept_variance()[0]["explained"], plain.kept_variance()[0]["explained"], rtol=1e-6)
 
 
 def test_an_unknown_scaling_is_refused():
