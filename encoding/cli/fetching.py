@@ -79,14 +79,14 @@ def list_entries() -> Answer:
 
 def facts(entry: Entry, subjects: tuple[str, ...], parts: tuple[str, ...]) -> str:
     """What is shown before a data set is fetched."""
-    files = entry.remote_files(subjects, parts)
+    n_fetched, n_made = entry.sizes(subjects, parts)
     lines = {
         "what": f"{entry.title}. {entry.about}",
         "shows": entry.shows,
         "subjects": ", ".join(subjects),
         "parts": "; ".join(f"{part}: {entry.parts[part]}" for part in parts),
-        "download": f"{file_size(sum(file.size for file in files))} in {len(files):,} files" if files else "",
-        "makes": f"{entry.made_gb * len(subjects):,.1f} GB in {data_dir() / entry.name}" if files else "",
+        "download": file_size(n_fetched) if n_fetched else "",
+        "makes": f"{file_size(n_made)} in {data_dir() / entry.name}" if n_fetched else "",
         "licence": entry.licence,
         "cite": entry.citation,
         "unseen": entry.seen,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -20,7 +20,8 @@ from encoding.storage.download import check_address
 FOLDER = Path(__file__).parent
 CONVERTERS = "encoding.datasets.catalogue.converters"
 TEXTS = ("title", "about", "shows", "licence", "citation", "page", "seen", "tried")
-KEYS = (*TEXTS, "terms", "form", "stimuli", "converter", "made_gb", "subjects", "parts", "default_parts", "files", "try")
+MORE_TEXTS = ("terms", "form", "stimuli", "converter")
+KEYS = (*TEXTS, *MORE_TEXTS, "made_gb", "subjects", "parts", "default_parts", "files", "more", "more_bytes", "try")
 FILE_KEYS = ("name", "address", "bytes", "about_bytes", "md5", "sha256", "each")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
@@ -66,10 +67,12 @@ class Entry:
     stimuli : what folder the user has to give, where images or clips cannot be fetched; empty where they come along.
     seen : what of the real files was never seen here. tried : what was tried, and with what.
     converter : module of :data:`CONVERTERS`.
-    made_gb : size of what one subject becomes, GB.
+    made_gb : size of what one subject becomes, GB; of a part, where there are parts.
     subjects : that exist; the first is fetched unless others are named.
     parts : name to description. default_parts : those fetched unless others are named.
     files : templates, tables of :data:`FILE_KEYS`; ``{subject}``, ``{part}`` and the names in ``each`` are filled in.
+    more : address, with ``{name}``, of files that only others of the data set name; empty where there are none. more_bytes : of these, a
+        subject and part.
     example : options of ``fit`` that give a first result.
     """
 
@@ -91,6 +94,8 @@ class Entry:
     parts: Mapping[str, str]
     default_parts: tuple[str, ...] = ()
     files: tuple[Mapping[str, Any], ...] = ()
+    more: str = ""
+    more_bytes: int = 0
     example: str = ""
 
     @property
@@ -102,7 +107,13 @@ class Entry:
     @property
     def first_bytes(self) -> int:
         """Bytes of what is fetched where no subject or part is named, as published or estimated; 0 where nothing is fetched."""
-        return sum(file.size for file in self.remote_files(*self.check_choice((), ()))) if self.files else 0
+        return self.sizes(*self.check_choice((), ()))[0] if self.files else 0
+
+    def sizes(self, subjects: Sequence[str], parts: Sequence[str]) -> tuple[int, int]:
+        """Bytes that are fetched, as published or estimated, and bytes that they become."""
+        n_units = len(subjects) * max(1, len(parts))
+        fetched = sum(file.size for file in self.remote_files(subjects, parts)) + n_units * self.more_bytes
+        return fetched, int(n_units * self.made_gb * 1e9)
 
     @property
     def row(self) -> dict[str, str]:
@@ -170,12 +181,14 @@ def read_entry(path: Path) -> Entry:
         raise BadData(f"{path} needs {missing[0]}, a text in quotes.")
     entry = Entry(
         name=path.stem,
-        **{key: " ".join(top.text(key).split()) for key in (*TEXTS, "terms", "form", "stimuli", "converter")},
+        **{key: " ".join(top.text(key).split()) for key in (*TEXTS, *MORE_TEXTS)},
         made_gb=float(top.values.get("made_gb", 0)),
         subjects=_names(top, "subjects"),
         parts={name: str(about) for name, about in top.section("parts").values.items()},
         default_parts=_names(top, "default_parts"),
         files=tuple(top.values.get("files", ())),
+        more=top.text("more"),
+        more_bytes=int(top.values.get("more_bytes", 0)),
         example=top.text("try"),
     )
     if bool(entry.form) == bool(entry.files):
@@ -186,7 +199,8 @@ def read_entry(path: Path) -> Entry:
         raise BadData(f"{path}: there is no converter {entry.converter!r} in {CONVERTERS}.")
     if not entry.subjects or not entry.made_gb > 0 or not set(entry.default_parts) <= set(entry.parts):
         raise BadData(f"{path} needs subjects, made_gb and default_parts that are among its parts.")
-    for file in entry.remote_files(entry.subjects, tuple(entry.parts)):
+    more = [RemoteFile(name="more", address=entry.more, about_bytes=entry.more_bytes)] if entry.more else []
+    for file in [*entry.remote_files(entry.subjects, tuple(entry.parts)), *more]:
         _check_file(path, file)
     return entry
 
@@ -198,8 +212,13 @@ def _names(top: Section, key: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def check_name(name: str) -> bool:
+    """Whether a path below a folder is made of plain names."""
+    return bool(name) and all(SAFE.fullmatch(step) for step in name.split("/"))
+
+
 def _check_file(path: Path, file: RemoteFile) -> None:
-    if not all(SAFE.fullmatch(step) for step in PurePosixPath(file.name).parts) or not PurePosixPath(file.name).parts:
+    if not check_name(file.name):
         raise BadData(f"{path}: {file.name!r} is no name for a file.")
     try:
         check_address(file.address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from filelock import FileLock
 
 from encoding.datasets._base import BadData, data_dir
 from encoding.datasets._description import FILE
-from encoding.datasets.catalogue.entry import CONVERTERS, Entry, RemoteFile, find_entry
+from encoding.datasets.catalogue.entry import CONVERTERS, Entry, RemoteFile, check_name, find_entry
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.archives import BadArchive
 from encoding.storage.atomic import atomic_file, scratch_folder
@@ -23,6 +24,7 @@ from encoding.storage.download import SPARE_BYTES, fetch, received_bytes
 DOWNLOADS = ".downloads"  # in the folder of data; hidden, so that it is no data set
 SUBJECT_FILE = "subject.json"
 N_TRIES = 5
+N_AT_ONCE, BATCH = 8, 32  # of small files: threads, and files between two reports
 SHARE_OF_DOWNLOAD = 0.8  # of the progress
 
 
@@ -58,6 +60,30 @@ class Conversion:
     def file(self, name: str) -> Path:
         """A downloaded file."""
         return self.source / name
+
+    def more(self, names: Sequence[str], folder: Path, report: Report) -> None:
+        """Download files that others of the data set name (:attr:`Entry.more`), and copy them below ``folder`` under their names.
+
+        Raises
+        ------
+        BadData for a name that leads elsewhere; NotFetched where one cannot be had.
+        """
+        if strange := [name for name in names if not check_name(name)]:
+            raise BadData(f"{strange[0]!r} is no name of a file.")
+        done = 0
+
+        def get(name: str) -> None:
+            nonlocal done
+            target = self.source / "more" / name
+            _fetch_file(self.entry, RemoteFile(name=name, address=self.entry.more.format(name=name)), target, silent)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(target, folder / name)
+            done += 1
+
+        with ThreadPoolExecutor(N_AT_ONCE) as pool:
+            for start in range(0, len(names), BATCH):
+                list(pool.map(get, names[start : start + BATCH]))
+                report(done / len(names), f"fetching {done:,} of {len(names):,} files")
 
 
 Converted = tuple[Mapping[str, Any], str]
@@ -109,7 +135,7 @@ def fetch_dataset(
     with FileLock(downloads.parent / f"{name}.lock"):
         missing = [subject for subject in subjects if not _is_here(root / subject, parts)]
         files = entry.remote_files(missing, parts) if missing else []
-        _check_room(entry, files, downloads, len(missing))
+        _check_room(entry, files, downloads, entry.sizes(missing, parts)[1])
         _download(entry, files, downloads, subprogress(report, 0, SHARE_OF_DOWNLOAD))
         for number, subject in enumerate(missing):
             share = subprogress(report, *(SHARE_OF_DOWNLOAD + 0.2 * step / len(missing) for step in (number, number + 1)))
@@ -157,8 +183,8 @@ def _ours(root: Path) -> bool:
     return any(root.glob(f"*/{SUBJECT_FILE}"))
 
 
-def _check_room(entry: Entry, files: Sequence[RemoteFile], downloads: Path, n_subjects: int) -> None:
-    needed = sum(max(0, file.size - received_bytes(downloads / file.name)) for file in files) + entry.made_gb * 1e9 * n_subjects
+def _check_room(entry: Entry, files: Sequence[RemoteFile], downloads: Path, n_made: int) -> None:
+    needed = sum(max(0, file.size - received_bytes(downloads / file.name)) for file in files) + n_made
     free = shutil.disk_usage(downloads).free
     if files and needed + SPARE_BYTES > free:
         raise NotFetched(
@@ -173,22 +199,18 @@ def _download(entry: Entry, files: Sequence[RemoteFile], downloads: Path, report
         target = downloads / file.name
         count = f"file {number:,} of {len(files):,}: "
         step = subprogress(report, done / total, (done + file.size) / total)
-        try:
-            fetch(
-                file.address,
-                target,
-                sha256=file.sha256,
-                md5=file.md5,
-                n_bytes=file.n_bytes,
-                n_tries=N_TRIES,
-                report=lambda fraction, text, step=step, count=count: step(fraction, count + text),
-            )
-        except OSError as error:
-            raise NotFetched(
-                f"{file.name} of {entry.title} could not be fetched ({type(error).__name__}: {error}). What arrived is kept: "
-                f"ask again to go on from there. Or download {file.address} elsewhere and save it as {target}."
-            ) from error
+        _fetch_file(entry, file, target, lambda fraction, text, step=step, count=count: step(fraction, count + text))
         done += file.size
+
+
+def _fetch_file(entry: Entry, file: RemoteFile, target: Path, report: Report) -> None:
+    try:
+        fetch(file.address, target, sha256=file.sha256, md5=file.md5, n_bytes=file.n_bytes, n_tries=N_TRIES, report=report)
+    except OSError as error:
+        raise NotFetched(
+            f"{file.name} of {entry.title} could not be fetched ({type(error).__name__}: {error}). What arrived is kept: "
+            f"ask again to go on from there. Or download {file.address} elsewhere and save it as {target}."
+        ) from error
 
 
 def _convert(entry: Entry, downloads: Path, root: Path, subject: str, parts: tuple[str, ...], stimuli: Path | None, report: Report) -> None:

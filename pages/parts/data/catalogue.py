@@ -55,10 +55,9 @@ def _fetch_panel(entry: Entry) -> None:
             key=f"fetch_parts_{entry.name}",
             help="\n\n".join(f"**{plain(part)}** {plain(about)}" for part, about in entry.parts.items()),
         )
-    files = entry.remote_files(subjects, parts)
-    n_bytes, made = sum(file.size for file in files), entry.made_gb * len(subjects)
+    n_fetched, n_made = entry.sizes(subjects, parts)
     st.markdown(
-        f"Downloads **{n_bytes / 1e6:,.0f} MB** (files: {len(files):,}), which become {made:,.1f} GB in `{data_dir() / entry.name}`. "
+        f"Downloads **{n_fetched / 1e6:,.0f} MB**, which become {n_made / 1e6:,.0f} MB in `{data_dir() / entry.name}`. "
         f"**Licence** {plain(entry.licence)} **Cite** {plain(entry.citation)}"
     )
     st.caption(plain(entry.seen))

@@ -27,16 +27,19 @@ def hosting(tmp_path, monkeypatch):
         entry = known[name]
         files = entry.remote_files(entry.subjects, tuple(entry.parts))
         there = {urlparse(file.address).path: folder / file.name for file in files}
+        named = [path for path in folder.glob("more/**/*.*") if entry.more]
+        there |= {urlparse(entry.more.format(name=path.relative_to(folder / "more").as_posix())).path: path for path in named}
         with serve({path: file.read_bytes() for path, file in there.items() if file.is_file()}) as server:
-            moved = tuple(
-                {**table, "address": server.address + "/" + table["address"].split("://")[1].partition("/")[2]} for table in entry.files
-            )
-            sizeless = tuple(
-                {key: value for key, value in table.items() if key not in ("bytes", "md5", "sha256")} | {"about_bytes": 1}
-                for table in moved
-            )
-            known[name] = replace(entry, files=sizeless, made_gb=1e-6)
+            promised = ("bytes", "md5", "sha256")
+            tables = ({key: value for key, value in table.items() if key not in promised} for table in entry.files)
+            files = tuple(table | {"address": _moved(table["address"], server.address), "about_bytes": 1} for table in tables)
+            known[name] = replace(entry, files=files, more=_moved(entry.more, server.address), made_gb=1e-6)
             monkeypatch.setattr(catalogue, "entries", lambda: tuple(known.values()))
             yield server
 
     return host
+
+
+def _moved(address: str, host: str) -> str:
+    """An address on another host."""
+    return f"{host}/{address.split('://')[1].partition('/')[2]}" if address else ""

@@ -1,0 +1,65 @@
+"""The Natural Object Dataset: rows follow the events, vertices and areas the CIFTI header, photographs are fetched by name."""
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from encoding import DATASETS, FitSpec, fit
+from encoding.datasets import BadData, data_dir
+from encoding.datasets.catalogue.converters.nod import read_events
+from encoding.datasets.catalogue.fetch import DOWNLOADS, NotFetched, fetch_dataset
+from encoding.datasets.writers.nod import write_nod
+
+
+@pytest.fixture
+def site(hosting, tmp_path):
+    (tmp_path / "site").mkdir()
+    folder = write_nod(tmp_path / "site")
+    with hosting("nod", folder) as server:
+        yield server, folder
+
+
+def test_a_fetch_that_loses_the_photographs_goes_on_and_ends_in_a_fit(site, store):
+    server, folder = site
+    photographs = {path: server.files.pop(path) for path in list(server.files) if path.endswith(".JPEG")}
+    with pytest.raises(NotFetched, match=r"\.JPEG of Natural Object .*404"):
+        fetch_dataset("nod")
+    n_asked = len(server.asked)
+    assert "nod" not in DATASETS
+    server.files |= photographs
+    fetch_dataset("nod")
+    assert all(path in photographs for path, _ in server.asked[n_asked:])
+    subject = DATASETS["nod"].open("sub-01", store)
+    row = 0
+    for run in range(1, 11):
+        betas = nibabel.load(folder / f"sub-01_imagenet01_run-{run}_beta.dscalar.nii").get_fdata()
+        z = (betas - betas.mean(0)) / betas.std(0)
+        names = read_events(folder / f"sub-01_imagenet01_run-{run:02d}_events.tsv")
+        for block, columns in (("lh", z[:, :6]), ("rh", z[:, 6:])):
+            assert np.allclose(subject.responses[block][row : row + len(names)], columns, atol=1e-4)
+        assert np.array_equal(np.asarray(subject.stimuli[row]), np.asarray(Image.open(folder / "more" / names[0]).convert("RGB")))
+        row += len(names)
+    assert row == subject.n_stimuli and sorted(subject.sampled) == ["lh", "rh"]
+    assert {roi: list(columns) for roi, columns in subject.rois["rh"].items() if len(columns)} == {"V1": [0, 1, 2], "V2": [3, 4, 5]}
+    spec = FitSpec(dataset="nod", subject="sub-01", backbone="pixels", layers=("rgb",), n_components=3, split="holdout:0.75:5")
+    result = fit(spec, store)
+    assert result.score("lh")[:3].min() > 0.8
+    assert not (data_dir() / DOWNLOADS / "nod").exists()
+
+
+def test_betas_of_another_number_than_the_events_are_refused(site):
+    server, _ = site
+    path = next(path for path in server.files if path.endswith("run-03_events.tsv"))
+    server.files[path] = b"\n".join(server.files[path].splitlines()[:-1]) + b"\n"
+    with pytest.raises(BadData, match=r"run-3_beta.dscalar.nii has betas of shape \(4, 6\), where the events name 3 photographs"):
+        fetch_dataset("nod")
+
+
+def test_events_that_name_a_path_elsewhere_fetch_nothing(site):
+    server, _ = site
+    path = next(path for path in server.files if path.endswith("run-01_events.tsv"))
+    server.files[path] = server.files[path].replace(b"imagenet/n00000001/", b"../../../")
+    with pytest.raises(BadData, match="is no name of a file"):
+        fetch_dataset("nod")
+    assert not any(path.endswith(".JPEG") for path, _ in server.asked)
