@@ -20,6 +20,7 @@ from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
 from encoding.features.components import fit_components, project, unit_variance
+from encoding.features.given import is_given, store_features
 from encoding.fits.passes import open_backbone, project_in_pass, reduce_in_pass, sketch_keys
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
@@ -137,9 +138,18 @@ def extract_features(
     Raises
     ------
     BadData where stimuli changed while they were read; ValueError where the backbone's weights did.
+
+    Notes
+    -----
+    Rows of a feature table (:mod:`encoding.features.given`) are features already, and stored as they are.
     """
     n_networks = len(plan.networks)
     for number, each in enumerate(plan.networks):
+        progress = subprogress(report, number / n_networks, (number + 1) / n_networks)
+        made_from, check = each.made_from(device=device), lambda: plan.check_unchanged(store) if of_dataset else None
+        if is_given(each.spec.backbone):
+            store_features(each.stimuli, each.spec.backbone, each.feature_keys, store, made_from=made_from, check=check, report=progress)
+            continue
         features.extract(
             each.stimuli,
             partial(open_backbone, each),
@@ -151,9 +161,9 @@ def extract_features(
             over=each.over_frames,
             dtype=each.feature_dtype,
             device=device,
-            report=subprogress(report, number / n_networks, (number + 1) / n_networks),
-            made_from=each.made_from(device=device),
-            check=lambda: plan.check_unchanged(store) if of_dataset else None,
+            report=progress,
+            made_from=made_from,
+            check=check,
             shard=None if shard is None else features.extraction_shards(each.stimuli)[shard],
         )
 

@@ -169,6 +169,10 @@ class Source(ABC):
         """Whether :meth:`fingerprint` and :meth:`open` need no download."""
         return True
 
+    def known_sizes(self, network: str, layers: Sequence[str]) -> Mapping[str, int] | None:
+        """Number of features of each layer, where it is known without a pass through a network; None where it is not."""
+        return None
+
     def preparation(self, network: str) -> Preparation | None:
         """The preprocessing that belongs to a network's weights; None where it is not one that a fit may change."""
         return None

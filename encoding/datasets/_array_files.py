@@ -157,6 +157,30 @@ def open_array(path: Path) -> ArrayFile:
         raise _damaged(file, error) from error
 
 
+def member_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name to shape of the arrays of numbers in an archive (``.npz``, MATLAB, HDF5), in its order; empty for a file of one array.
+
+    Raises
+    ------
+    BadData as :func:`open_array`.
+    """
+    require_regular(path)
+    name = path.name.lower()
+    try:
+        with passing_errors_of(path), path.open("rb") as stream:
+            start = stream.read(N_BYTES)
+            if name.endswith(".npz") and is_zip(start):
+                return {member: shape for member, (shape, _) in _npz_headers(path).items()}
+            if name.endswith(".mat") and is_matlab5(start):
+                return {member: shape for member, (shape, _) in _mat5_headers(path).items()}
+            if name.endswith((".mat", ".h5", ".hdf5", ".hdf")) and (is_hdf5(start) or is_matlab7(start)):
+                return _hdf5_shapes(path)
+    except (*UNREADABLE, *BAD_HEADER) as error:
+        raise_passing(error, path)
+        raise _damaged(path, error) from error
+    return {}
+
+
 def read_array(path: Path) -> np.ndarray:
     """Read a whole array, in its own shape and dtype; a ``.npy`` file is memory-mapped. BadData as :func:`open_array`."""
     found = open_array(path)
@@ -277,8 +301,8 @@ def _holds_objects(path: Path) -> bool:
             return False
 
 
-def _open_npz(path: Path, member: str) -> ArrayFile:
-    headers: dict[str, Any] = {}
+def _npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    headers = {}
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if name.endswith(".npy"):
@@ -286,6 +310,11 @@ def _open_npz(path: Path, member: str) -> ArrayFile:
                     shape, _, dtype = read_header(file, objects=True)
                 if not dtype.hasobject:
                     headers[name.removesuffix(".npy")] = (shape, dtype)
+    return headers
+
+
+def _open_npz(path: Path, member: str) -> ArrayFile:
+    headers = _npz_headers(path)
     name = choose_member(path, member, {name: shape for name, (shape, _) in headers.items()})
 
     def load() -> np.ndarray:
@@ -295,14 +324,20 @@ def _open_npz(path: Path, member: str) -> ArrayFile:
     return ArrayFile(_named(path, name), _Whole(*headers[name], load), rows_last=name in WELL_KNOWN)
 
 
+def _mat5_headers(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    from scipy.io import whosmat
+
+    return {name: (shape, MATLAB_CLASSES[kind]) for name, shape, kind in whosmat(path) if kind in MATLAB_CLASSES}
+
+
 def _open_mat(path: Path, member: str) -> ArrayFile:
     with path.open("rb") as file:
         start = file.read(N_BYTES)
     if not is_matlab5(start):
         return _open_hdf5(path, member)
-    from scipy.io import loadmat, whosmat
+    from scipy.io import loadmat
 
-    found = {name: (shape, MATLAB_CLASSES[kind]) for name, shape, kind in whosmat(path) if kind in MATLAB_CLASSES}
+    found = _mat5_headers(path)
     name = choose_member(path, member, {name: shape for name, (shape, _) in found.items()})
     shape, dtype = found[name]
     return ArrayFile(
@@ -310,7 +345,7 @@ def _open_mat(path: Path, member: str) -> ArrayFile:
     )
 
 
-def _open_hdf5(path: Path, member: str) -> ArrayFile:
+def _hdf5_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     import h5py
 
     shapes: dict[str, tuple[int, ...]] = {}
@@ -325,7 +360,16 @@ def _open_hdf5(path: Path, member: str) -> ArrayFile:
                 shapes[name] = found.shape[::-1] if is_matlab else found.shape
 
         file.visititems(note)  # external and soft links are not followed
-        name = choose_member(path, member.strip("/"), shapes)
+    return shapes
+
+
+def _open_hdf5(path: Path, member: str) -> ArrayFile:
+    import h5py
+
+    with path.open("rb") as stream:
+        is_matlab = is_matlab7(stream.read(N_BYTES))
+    name = choose_member(path, member.strip("/"), _hdf5_shapes(path))
+    with h5py.File(path, "r") as file:
         if file[name].is_virtual or file[name].external:
             raise BadData(f"{path}: {name} lies in other files, of which a change would not be seen. Save a copy of it: h5repack.")
     return ArrayFile(_named(path, name), _Hdf5(path, name, reverse=is_matlab), rows_last=name.rpartition("/")[2] in WELL_KNOWN)
@@ -422,7 +466,7 @@ def read_table(path: Path, column: str = "") -> tuple[list[str], np.ndarray]:
     except ValueError:
         for number, cells in lines:
             for place, cell in enumerate(cells):
-                if not _is_number(cell):
+                if not is_number(cell):
                     where = f"column {names[place]!r}" if names else f"column {place + 1}"
                     raise BadData(
                         f"{path}, line {number}, {where}: {cell[:20]!r} is no number. Leave that column out, "
@@ -457,7 +501,7 @@ def read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             raise BadData(
                 f"{path}, line {number} has {len(cells)} cells where line {lines[0][0]} has {len(lines[0][1])}. Save the table again."
             )
-    if all(map(_is_number, lines[0][1])):
+    if all(map(is_number, lines[0][1])):
         return [], lines
     names = [cell.strip() for cell in lines[0][1]]
     if names[0] in ("", "Unnamed: 0"):
@@ -467,7 +511,8 @@ def read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return names, lines[1:]
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether text is a number, NaN and infinity among them."""
     try:
         float(cell)
     except ValueError:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from PIL import Image
@@ -19,6 +22,9 @@ from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import Registry, UnknownName, unknown
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
+
+if TYPE_CHECKING:
+    from encoding.datasets._feature_tables import FeatureTable
 
 FSAVERAGE_VERTICES = 163_842
 FSAVERAGE5_VERTICES = 10_242  # the first of fsaverage's: the icosahedral meshes are nested
@@ -38,10 +44,14 @@ class Stimuli(ABC, Sequence[Image.Image]):
     names : one display name per stimulus.
     n_frames : 1 for images.
     fingerprint : names the bytes of all of them in order, never their place on disk.
+    without_images : why there are only names, where no image is known; empty where there are images.
+    tables : feature tables of these stimuli, by name.
     """
 
     names: tuple[str, ...]
     n_frames: int = 1
+    without_images: str = ""
+    tables: Mapping[str, FeatureTable] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -53,6 +63,12 @@ class Stimuli(ABC, Sequence[Image.Image]):
     def sampled(self, n_frames: int) -> Stimuli:
         """Return these stimuli with ``n_frames`` frames per clip; images are unchanged."""
         return self
+
+    def with_tables(self, tables: Mapping[str, FeatureTable]) -> Self:
+        """Return the same stimuli with feature tables."""
+        made = copy(self)
+        made.tables = tables
+        return made
 
     def frames(self, index: int) -> list[Image.Image]:
         """Decode the :attr:`n_frames` frames of one stimulus in order; an image is its own only frame."""
@@ -106,6 +122,28 @@ class VoxelGrid:
         volume = np.full(self.shape, np.nan, np.float32)
         volume.ravel()[self.voxels] = values
         return volume
+
+
+class NamedStimuli(Stimuli):
+    """Stimuli of which only the names are known, for fits on feature tables; ``stimuli[i]`` raises BadData.
+
+    Parameters
+    ----------
+    names : one per stimulus.
+    source : the file that names them, for messages.
+    """
+
+    def __init__(self, names: Iterable[str], *, source: str) -> None:
+        self.names = tuple(names)
+        self.without_images = f"{source} gives the names of stimuli, but no images of them are known"
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the names in order."""
+        return digest("named_stimuli", 1, names=list(self.names))
+
+    def __getitem__(self, index: int) -> Image.Image:
+        raise BadData(f"{self.without_images}, so none can be shown.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +282,10 @@ class Dataset(ABC):
     def is_ready(self, subject: str, store: Store) -> bool:
         """Whether :meth:`open` would return without one-time work, so that a page may call it."""
         return True
+
+    def feature_tables(self, subject: str = "") -> Mapping[str, Path]:
+        """Find the feature tables that come with the data: name to file, of a subject or of all. None of them is opened."""
+        return {}
 
     def watched(self, subject: str) -> list[Path]:
         """List files and folders, few enough to look at often, of which a change means that the subject is to be opened anew.

@@ -30,7 +30,8 @@ MASKS = "ROIs"  # the class of those given by a mask each
 @dataclass(frozen=True)
 class StimulusFiles:
     """Files of stimuli: all of ``folder`` in natural order, with ``subfolders`` those below it too; or those listed in the order of rows,
-    line by line in ``files``, or in ``column`` of the tables ``events`` (both relative to ``folder``, if given)."""
+    line by line in ``files``, or in ``column`` of the tables ``events`` (both relative to ``folder``, if given). Or stimuli without files,
+    whose names are the lines of ``names``."""
 
     folder: Path | None
     files: Path | None = None
@@ -39,6 +40,7 @@ class StimulusFiles:
     column: str = "stim_file"
     subfolders: bool = False
     clips: bool = False
+    names: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,15 @@ def _subject(part: Section, top: Section) -> SubjectFiles:
 
 
 def _stimulus_files(part: Section, clips: bool) -> StimulusFiles:
-    part.knows("folder", "files", "unlabelled", "events", "column", "subfolders")
+    part.knows("folder", "files", "unlabelled", "events", "column", "subfolders", "names")
+    if "names" in part:
+        if len(part.values) > 1:
+            raise BadData(f"{part.file}: [{part.name}] has names, which are of stimuli without images and stand alone.")
+        return StimulusFiles(None, names=part.file_at("names"))
     if not any(key in part for key in ("folder", "files", "events")):
         raise BadData(
-            f'{part.file}: [{part.name}] must say where the images are: folder = "images", files = "stimuli.txt", or events = "events.tsv".'
+            f'{part.file}: [{part.name}] must say where the images are: folder = "images", files = "stimuli.txt", or '
+            'events = "events.tsv"; or, where there are none, names = "names.txt".'
         )
     if "files" in part and "events" in part:
         raise BadData(f"{part.file}: [{part.name}] has both files and events, which each list the stimuli of the rows. Keep one of them.")

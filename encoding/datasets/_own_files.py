@@ -36,6 +36,10 @@ def read_image_paths(images: StimulusFiles) -> list[Path]:
     """
     if images.events:
         return read_event_paths(images)
+    if images.names is not None:
+        if names := [line.strip() for line in _read_lines(images.names) if line.strip()]:
+            return [Path(name) for name in names]
+        raise BadData(f"{images.names} is empty. Write the name of a stimulus a line, one for each row of the responses.")
     if images.files is None:
         if found := list_stimuli(images, images.folder):
             return found
@@ -260,16 +264,16 @@ def _same_rows(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) -> in
 def _miscounted(files: SubjectFiles, n_images: int, shapes: Mapping[str, tuple[int, ...]]) -> str:
     block, (n_rows, n_vertices) = next(iter(shapes.items()))
     path = files.responses[block][0]
-    place = files.images.files or (files.images.events[0] if files.images.events else files.images.folder)
+    place = files.images.files or files.images.names or (files.images.events[0] if files.images.events else files.images.folder)
     path = f"{path} and {len(files.responses[block]) - 1} more" if len(files.responses[block]) > 1 else path
-    found = f"{place} holds {n_images:,} images but {path} has {n_rows:,} rows."
+    found = f"{place} holds {n_images:,} {'names' if files.images.names else 'images'} but {path} has {n_rows:,} rows."
     if n_vertices == n_images:
         return f"{found} It has {n_vertices:,} columns, so it looks transposed: save Y.T, or write transposed = true below the subject."
     if files.images.events:
         return (
             f"{found} Each row of the events that names a stimulus is a row of the responses; n/a in {files.images.column} leaves one out."
         )
-    if files.images.files is None and (hint := not_listed(files.images.folder)):
+    if files.images.folder and files.images.files is None and (hint := not_listed(files.images.folder)):
         return f"{found} {hint}"
     return f'{found} Each row answers one image; where images were repeated, say which row answers which: repeats = "repeats.npy".'
 

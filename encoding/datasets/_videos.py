@@ -51,7 +51,7 @@ class VideoFiles(Stimuli):
 
     def sampled(self, n_frames: int) -> VideoFiles:
         """Return these clips with ``n_frames`` sampled frames each."""
-        return VideoFiles(self.paths, fingerprint=self._files, n_frames=n_frames)
+        return VideoFiles(self.paths, fingerprint=self._files, n_frames=n_frames).with_tables(self.tables)
 
     def __getitem__(self, index: int) -> Image.Image:
         """The middle frame of clip ``index`` as RGB; :class:`BadData` naming the file where it cannot be read."""

@@ -24,8 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets._array_files import split_member
-from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
+from encoding.datasets._base import DATASETS, BadData, Dataset, NamedStimuli, Subject, data_dir
 from encoding.datasets._description import FILE, Description, SubjectFiles, read_description
+from encoding.datasets._feature_tables import FOLDER, find_tables, open_tables
 from encoding.datasets._images import ImageFiles
 from encoding.datasets._masks import mask_volume
 from encoding.datasets._own_files import Rows, n_trials, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
@@ -37,7 +38,7 @@ from encoding.evaluation.noise_ceiling import describe_repeats, from_ncsnr_of_ro
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.files import is_passing
-from encoding.storage.fingerprints import files_fingerprint, first_equal_files, is_remembered
+from encoding.storage.fingerprints import files_fingerprint, first_equal, first_equal_files, is_remembered
 from encoding.storage.store import Store
 
 
@@ -78,7 +79,8 @@ class OwnDataset(Dataset):
         """Whether every file has been checked and has not changed since."""
         files = self._files(subject)
         images = read_image_paths(files.images)
-        if not places_are_known(files, store) or not is_remembered([*images, *read_unlabelled(files.images)], store):
+        stored = [] if files.images.names else [*images, *read_unlabelled(files.images)]
+        if not places_are_known(files, store) or not is_remembered(stored, store):
             return False
         matrices = response_matrices(files)
         if not is_remembered([path for matrix in matrices.values() for path in matrix.files], store):
@@ -86,14 +88,18 @@ class OwnDataset(Dataset):
         rows = read_rows(files, images, matrices)
         return all(rows_are_known(matrix, rows.work, store) for matrix in matrices.values())
 
+    def feature_tables(self, subject: str = "") -> Mapping[str, Path]:
+        return find_tables(self.path.parent, subject)
+
     def watched(self, subject: str) -> list[Path]:
         files = self._files(subject)
+        tables = (self.path.parent / FOLDER, self.path.parent / FOLDER / subject, *self.feature_tables(subject).values())
         regions = (about.path for block in files.rois.values() for about in block.values())
         maps = (path for each in (files.ceiling, files.ncsnr) for path in (each or {}).values())
-        images = (files.images.folder, files.images.files, files.images.unlabelled, *files.images.events)
+        images = (files.images.folder, files.images.files, files.images.names, files.images.unlabelled, *files.images.events)
         others = (files.averaged, files.repeats, files.groups, files.sessions, files.splits)
         responses = (path for paths in files.responses.values() for path in paths)
-        every = (self.path, *responses, *place_files(files.places), *regions, *maps, *images, *others)
+        every = (self.path, *responses, *place_files(files.places), *regions, *maps, *images, *others, *tables)
         return list(dict.fromkeys(split_member(path)[0] for path in every if isinstance(path, Path)))
 
     def open(self, subject: str, store: Store, report: Report = silent) -> Subject:
@@ -101,7 +107,8 @@ class OwnDataset(Dataset):
         files = self._files(subject)
         matrices = response_matrices(files)
         shapes = {block: matrix.shape for block, matrix in matrices.items()}
-        rows = read_rows(files, read_image_paths(files.images), matrices)
+        listed = read_image_paths(files.images)
+        rows = read_rows(files, listed, matrices)
         unlabelled = read_unlabelled(files.images)
         mask = None if files.mask is None else mask_volume(files.mask)[1].astype(bool)
         rois = {block: read_rois(files.rois[block], shape[1], mask) for block, shape in shapes.items()}
@@ -115,14 +122,15 @@ class OwnDataset(Dataset):
         if files.ceiling_from:
             ceiling = ceilings_from_repeats(files, matrices, rows, store)
             about = f"{files.ceiling_from} of {describe_repeats(rows.measured)}"
-        fingerprint = files_fingerprint(rows.paths, store, subprogress(report, 0.5, 0.95))
-        equal = first_equal_files(rows.paths, store)
-        stimuli = VideoFiles if self.clips else ImageFiles
+        kind, stimuli = VideoFiles if self.clips else ImageFiles, NamedStimuli(map(str, rows.paths), source=str(files.images.names))
+        if files.images.names is None:
+            stimuli = kind(rows.paths, fingerprint=files_fingerprint(rows.paths, store, subprogress(report, 0.5, 0.95)))
+        equal = first_equal(rows.paths) if files.images.names else first_equal_files(rows.paths, store)
         return Subject(
             dataset=self.name,
             name=subject,
-            stimuli=stimuli(rows.paths, fingerprint=fingerprint),
-            unlabelled=stimuli(unlabelled, fingerprint=files_fingerprint(unlabelled, store, subprogress(report, 0.95, 1))),
+            stimuli=stimuli.with_tables(open_tables(self.feature_tables(subject), rows.paths, listed, store)),
+            unlabelled=kind(unlabelled, fingerprint=files_fingerprint(unlabelled, store, subprogress(report, 0.95, 1))),
             responses=responses,
             fingerprints=fingerprints,
             rois=rois,

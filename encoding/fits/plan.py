@@ -21,6 +21,7 @@ from encoding.evaluation.resampling import LEAST_UNITS, n_units
 from encoding.evaluation.splits import ALL, NAMED, WITHIN, Fold, folds, inner_folds, mean_of_repeats
 from encoding.features import components, reduction
 from encoding.features import extraction as features
+from encoding.features.given import given_in, is_given, with_tables
 from encoding.features.probe import LARGEST_LAYER, layer_sizes
 from encoding.features.sketch import N_GROUPS, SKETCH_VERSION
 from encoding.fits.digests import columns_digest, groups_digest, positions_digest, rows_digest
@@ -70,8 +71,8 @@ class Plan:
 
     @cached_property
     def stimuli(self) -> Stimuli:
-        """Stimuli as the backbone reads them; of clips, the number of frames in the spec."""
-        return self.subject.stimuli.sampled(self.spec.frames)
+        """Stimuli as the backbone reads them; of clips, the number of frames in the spec. A feature table has a row for a whole clip."""
+        return self.subject.stimuli.sampled(1 if is_given(self.spec.backbone) else self.spec.frames)
 
     @cached_property
     def feature_keys(self) -> Mapping[str, str]:
@@ -79,7 +80,11 @@ class Plan:
         if len(self.networks) > 1:
             pairs = zip(self.networks, self.layer_names, strict=True)
             return {name: each.feature_keys[layer] for each, names in pairs for layer, name in names.items()}
-        kept = {"pool": self.spec.pool, "over": self.over_frames if self.stimuli.n_frames > 1 else "", "dtype": self.feature_dtype}
+        kept = {
+            "pool": FitSpec.pool if is_given(self.spec.backbone) else self.spec.pool,
+            "over": self.over_frames if self.stimuli.n_frames > 1 else "",
+            "dtype": self.feature_dtype,
+        }
         return features.feature_keys(self.stimuli.fingerprint, self.backbone_fingerprint, self.spec.layers, **kept)
 
     @cached_property
@@ -107,7 +112,7 @@ class Plan:
     @property
     def feature_dtype(self) -> str:
         """The dtype in which features are stored; float32 where none are, so that keys do not depend on it."""
-        return self.spec.feature_dtype if self.readout.uses_components else "float32"
+        return self.spec.feature_dtype if self.readout.uses_components and not is_given(self.spec.backbone) else "float32"
 
     @property
     def over_frames(self) -> str:
@@ -304,6 +309,10 @@ class Plan:
         """BadData where stimuli or responses are no longer those that the plan names, so that what was computed has no name."""
         for each in (self, *self.extra_subjects):
             spec, subject = each.spec, DATASETS[each.spec.dataset].open(each.spec.subject, store)
+            if given_in(spec.backbone):
+                source = with_tables(each.source, spec.backbone, subject.stimuli, spec.subject)
+                if source.fingerprint(spec.backbone, spec.weights) != each.backbone_fingerprint:
+                    raise BadData(f"A feature table of {spec.dataset} {spec.subject} changed while it was read. Fit again.")
             if subject.fingerprints != each.subject.fingerprints or subject.stimuli.fingerprint != each.subject.stimuli.fingerprint:
                 raise BadData(f"The data of {spec.dataset} {spec.subject} changed while they were read. Nothing was kept of it: fit again.")
 
@@ -336,6 +345,11 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     dataset, source, readout = DATASETS[spec.dataset], prepared(BACKBONES[spec.backbone], spec.input), READOUTS[spec.readout]
     options = readout.read(dict(spec.options))
     source.check_layers(spec.backbone, spec.layers)
+    if given_in(spec.backbone):
+        _check_given(spec, readout)
+        subject = subject or dataset.open(spec.subject, store, report)
+        source = with_tables(source, spec.backbone, subject.stimuli, f"{spec.dataset} {spec.subject}")
+        source.check_layers(spec.backbone, spec.layers)
     for network, weights, each in members_of(source, spec.backbone, spec.weights):
         if not each.is_ready(network, weights) and each.weights_file(network) is not None:
             fetch(network, subprogress(report, 0, 0.5))
@@ -344,6 +358,12 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
         raise BadOption(f"{readout.name} trains a network itself, so it takes one at a time, not {spec.backbone}.")
     subject = with_unions(subject or dataset.open(spec.subject, store, report), spec.rois)
     _check_targets(spec, subject)
+    if networks := [name for name in spec.backbone.split(JOIN) if subject.stimuli.without_images and not is_given(name)]:
+        tables = ", ".join(f"given/{name}" for name in subject.stimuli.tables) or "none yet: put one into the folder features"
+        raise BadData(
+            f"{subject.stimuli.without_images}, and {networks[0]} needs images. Backbones without images are feature tables ({tables}), "
+            "or name the folder of the images in dataset.toml."
+        )
     if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
         raise BadOption(
             f"{readout.name} reads the frames of clips one after another. Choose a data set of clips and --over-frames sequence."
@@ -374,6 +394,7 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
             f"networks cannot share one PCA. Choose a readout that treats layers apart ({apart}), pool the layer, or give a larger feature "
             "budget."
         )
+    _check_widths(fit_plan)
     others = tuple(replace(other, reduced_layers=reduced) for other in extra_subjects)  # projected on this subject's components
     return replace(fit_plan, reduced_layers=reduced, extra_subjects=others) if reduced else fit_plan
 
@@ -390,9 +411,22 @@ def _reduced_layers(fit_plan: Plan, store: Store) -> tuple[str, ...]:
         return ()
     large: set[str] = set()  # keys of features
     for each in fit_plan.networks:
+        if is_given(each.spec.backbone):
+            continue  # tables lie on the disk as they are
         sizes = layer_sizes(each.source, each.spec.backbone, each.spec.weights, each.feature_keys, spec.pool, store)
         large |= {each.feature_keys[layer] for layer, size in sizes.items() if n_bytes * size > 1e9 * spec.feature_budget}
     return tuple(layer for layer in spec.layers if fit_plan.feature_keys[layer] in large)
+
+
+def _check_given(spec: FitSpec, readout: Readout) -> None:
+    """Refuse settings of networks for a feature table."""
+    for name in ("input", "pool"):
+        if is_given(spec.backbone) and (value := getattr(spec, name)) != getattr(FitSpec, name):
+            raise ValueError(f"{spec.backbone} is a feature table, which no image passes through. Leave --{name} {value} out.")
+    if JOIN in spec.backbone and spec.over_frames == "sequence":
+        raise ValueError(f"{given_in(spec.backbone)[0]} has no frames to stand in sequence. Choose another --over-frames, such as mean.")
+    if not readout.uses_components:
+        raise BadOption(f"{readout.name} trains a network on images, and {spec.backbone} is a feature table. Choose another readout.")
 
 
 def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:
@@ -400,6 +434,17 @@ def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report)
     if other == spec.subject:
         raise ValueError(f"{other} is the subject itself; extra subjects are others.")
     return _plan(replace(spec, subject=other, extra_subjects=(), rois=(), target_groups="hemisphere"), store, report)
+
+
+def _check_widths(fit_plan: Plan) -> None:
+    """Raise BadData where the feature tables of several subjects have different numbers of columns, which no PCA can share."""
+    for other in fit_plan.extra_subjects:
+        for ours, theirs in zip(fit_plan.networks, other.networks, strict=True):
+            for layer in ours.spec.layers if is_given(ours.spec.backbone) else ():
+                widths = [each.source.known_sizes(each.spec.backbone, [layer])[layer] for each in (ours, theirs)]
+                if len(set(widths)) > 1:
+                    names = [f"{width:,} of {each.spec.subject}" for width, each in zip(widths, (ours, theirs), strict=True)]
+                    raise BadData(f"{ours.spec.backbone} {layer} has {' and '.join(names)} columns. Save tables with the same columns.")
 
 
 def _check_targets(spec: FitSpec, subject: Subject) -> None:

@@ -56,9 +56,13 @@ def first_equal_files(paths: Iterable[str | Path], store: Store) -> np.ndarray:
     Rows of equal stimuli, whatever their files are called, are one stimulus: no split may part them. Fingerprints that the Store
     remembers are not computed again.
     """
-    every = file_facts(paths, store, name="sha256", learn=sha256)
-    first = {fingerprint: index for index, fingerprint in reversed(list(enumerate(every)))}
-    return np.array([first[fingerprint] for fingerprint in every], np.int64)
+    return first_equal(file_facts(paths, store, name="sha256", learn=sha256))
+
+
+def first_equal(values: Sequence[Any]) -> np.ndarray:
+    """For each of n values, the index of the first that equals it, (n,) int64."""
+    first = {value: index for index, value in reversed(list(enumerate(values)))}
+    return np.array([first[value] for value in values], np.int64)
 
 
 def is_remembered(paths: Iterable[str | Path], store: Store, *, name: str = "sha256") -> bool:
