@@ -78,14 +78,13 @@ class OwnDataset(Dataset):
     def is_ready(self, subject: str, store: Store) -> bool:
         """Whether every file has been checked and has not changed since."""
         files = self._files(subject)
-        images = read_image_paths(files.images)
-        stored = [] if files.images.names else [*images, *read_unlabelled(files.images)]
-        if not places_are_known(files, store) or not is_remembered(stored, store):
+        if not is_remembered([split_member(path)[0] for paths in files.responses.values() for path in paths], store):
             return False
         matrices = response_matrices(files)
-        if not is_remembered([path for matrix in matrices.values() for path in matrix.files], store):
+        rows = read_rows(files, read_image_paths(files.images), matrices)
+        stored = [] if files.images.names else [*rows.paths, *read_unlabelled(files.images)]
+        if not places_are_known(files, store) or not is_remembered(stored, store):
             return False
-        rows = read_rows(files, images, matrices)
         return all(rows_are_known(matrix, rows.work, store) for matrix in matrices.values())
 
     def feature_tables(self, subject: str = "") -> Mapping[str, Path]:

@@ -33,6 +33,7 @@ from encoding.plots.residuals import residual_density, residual_fitted
 from encoding.plots.search import search_history, search_importances
 from encoding.plots.selection import selection_scores
 from encoding.plots.shares import layer_shares
+from encoding.plots.slices import volume_slices
 from encoding.plots.table import table_of
 
 __all__ = [
@@ -80,4 +81,5 @@ __all__ = [
     "table_of",
     "theme",
     "vertex_scatter",
+    "volume_slices",
 ]

@@ -34,6 +34,10 @@ HOW_STRIP = (
     "Each dot is one {unit}: up is a stronger measured response to this one stimulus. Left to right they stand as in the file, which says "
     "nothing of the brain. A single response is noisy: much of the scatter is noise. A click on a dot chooses it."
 )
+HOW_SLICES = (
+    "Axial slices of the volume that was measured, from below to above, seen from above: left is left, up is the front. Each small square "
+    "is a {unit}; empty places are outside of the mask."
+)
 KEY = "data_brain"
 STAYS = "<style>[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}</style>"
 
@@ -78,7 +82,15 @@ def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | 
 def _strip(subject_view: SubjectView, row: int | None, vertex: Selection | None) -> None:
     """What stands in for the response map where no place is known: the response to the chosen stimulus, column by column."""
     column = subject_view.subject.unit
+    grid = subject_view.subject.grid
     nowhere = f"This data set says nothing of where its {column.many} lie, so there is no brain map."
+    if grid is not None:
+        nowhere = f"The {column.many} lie in the subject's own space, so there is no brain map."
+    if grid is not None and (row is not None or subject_view.subject.ceiling is not None):
+        what = "Noise ceiling" if row is None else f"Measured response to stimulus {row + 1}"
+        values = subject_view.response(row) if row is not None else subject_view.subject.ceiling
+        figure = plots.volume_slices(grid, np.asarray(next(iter(values.values()))), what=what)
+        chart(figure, "slices", alt=f"{what.lower()} of every {column} on slices", how=column.fill(HOW_SLICES), source=subject_view.source)
     if row is None:
         st.info(f"{nowhere} Press the number of a stimulus: the response of every {column} to it is shown here instead.")
         return

@@ -76,6 +76,8 @@ def responses_panel(subject_view: SubjectView) -> None:
         st.info("No noise ceiling is known for these responses, so nobody can say how well a perfect model would do.")
         return
     ceilings = {block: np.asarray(values) for block, values in subject.ceiling.items()}
+    if subject.ceiling_about:
+        st.caption(f"Noise ceilings estimated by {subject.ceiling_about}.")
     figure = plots.score_histogram(ceilings, label="Noise ceiling, share of variance", unit=subject.unit)
     chart(
         figure,
@@ -95,7 +97,7 @@ def _contents(subject_view: SubjectView) -> pd.DataFrame:
             subject.unit.many: f"{values.shape[1]:,}",
             "ROIs": str(len(subject.rois[block])),
             "of them empty": str(sum(len(held) == 0 for held in subject.rois[block].values())),
-            "on the cortex": "known" if block in placed else "voxels" if subject.sampled else "unknown",
+            "on the cortex": "known" if block in placed else "voxels" if subject.sampled else "slices" if subject.grid else "unknown",
             "noise ceiling (median)": f"{np.median(subject.ceiling[block]):.3f}" if subject.ceiling else "unknown",
         }
         for block, values in subject.responses.items()

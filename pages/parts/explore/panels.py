@@ -36,6 +36,8 @@ HOW = {
     "flatter one means that predictions vary more than they can explain (overfitting).",
     "density": "Every pair of a test image and a {unit} is counted where its prediction and its residual lie; dark cells hold most pairs. "
     "The line is the mean residual at each prediction: where it leaves 0, predictions are too small (above) or too large (below).",
+    "slices": "Axial slices of the volume that was measured, from below to above, seen from above: left is left, up is the front. Each "
+    "small square is a {unit}; empty places are outside of the mask.",
     "residuals": "What is left when the prediction is taken away. A flat, even band around 0 is what noise looks like. A curve says that "
     "something is missing from the model, a funnel that large responses are predicted less well.",
 }
@@ -61,6 +63,10 @@ def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
     unit = result.plan.subject.unit
     if placement is None:
         say_no_place(result.plan.subject)
+        if (grid := result.plan.subject.grid) is not None:
+            what, how = SCORES[score].short, unit.fill(HOW["slices"])
+            figure = plots.volume_slices(grid, result.score(result.plan.hemis[0], score), what=what)
+            chart(figure, "slices", alt=f"{what} of every {unit} on slices", how=how, source=origin(result))
         return None
     brain = _brain_map(result, placement, focus, score)
     brain_view(brain, key="brain", on_select=lambda: choose_clicked_vertex("brain", result))

@@ -36,7 +36,7 @@ from encoding.plots.heatmap import quantity_of
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
 from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.brain_controls import START_VIEW, outline_control, surface_control
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
@@ -168,9 +168,7 @@ def brain_panel(sweep_result: SweepResult, score: str, statistic: str) -> None:
     _say(sweep_result, cell, roi, score, statistic)
     placement = Placement.of(result.plan.subject)
     if placement is None:
-        st.info(
-            f"This data set says nothing of where its {result.plan.subject.unit.many} lie, so there is no brain map. Everything else works."
-        )
+        say_no_place(result.plan.subject)
     elif mode == ON_BRAIN[0]:
         brain_view(_layer_map(sweep_result, result, placement, score, roi), key="layer_brain")
     else:

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from encoding.datasets import Subject
+from encoding.datasets._unit import VERTEX
 from encoding.plots.brain.brain_map import DRAWN
 from encoding.plots.brain.score_maps import START_VIEW
 
@@ -27,10 +28,18 @@ def outline_control(place: DeltaGenerator, classes: Mapping[str, Sequence[str]],
 
 def say_no_place(subject: Subject) -> None:
     """Explain why there is no brain map."""
+    if subject.grid is not None:
+        st.info(f"The {subject.unit.many} lie in the subject's own space, so there is no brain map. Data and Explore show slices.")
+        return
     st.info(f"This data set says nothing of where its {subject.unit.many} lie, so there is no brain map. Everything else works.")
 
 
 def say_sampled(subject: Subject) -> None:
     """Explain how voxels are projected to the surface; nothing where columns are vertices."""
     if subject.sampled is not None:
-        st.caption("Each vertex of the surface shows the voxel halfway through the cortex there (nilearn's vol_to_surf, nearest voxel).")
+        if subject.unit is VERTEX:
+            st.caption("Each vertex of fsaverage5 shows the nearest vertex of the surface that was measured (fsLR), by their spheres.")
+        else:
+            st.caption(
+                "Each vertex of the surface shows the voxel or parcel halfway through the cortex there (nilearn's vol_to_surf, nearest)."
+            )

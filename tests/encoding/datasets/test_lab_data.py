@@ -82,6 +82,15 @@ def test_a_subject_has_the_same_responses_in_every_format(folder, store, suffix)
     assert all(path.exists() for path in DATASETS["mine"].watched("me"))
 
 
+@pytest.mark.parametrize("space", ["native", "MNI"])
+def test_a_plain_matrix_with_a_mask_is_ready_once_it_was_opened(folder, store, space):
+    affine = np.diag([20.0, 20, 20, 1])
+    affine[:3, 3] = -40
+    nibabel.Nifti1Image(MASK, affine).to_filename(folder / "mask.nii.gz")
+    opened(folder, store, ALL + f'responses = "Y.npy"\nvertices = {{ mask = "mask.nii.gz", space = "{space}" }}\n')
+    assert DATASETS["mine"].is_ready("me", store)
+
+
 @pytest.mark.parametrize("suffix", [".mat", ".h5", ".csv", "_betas.npy", ".nii.gz"])
 def test_a_changed_file_is_another_subject(folder, store, suffix):
     text = ALL + written(folder, suffix)

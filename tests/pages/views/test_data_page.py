@@ -416,3 +416,24 @@ def test_a_fetch_that_failed_says_why_in_a_sentence(page, monkeypatch):
     page.run()
     assert [each.value for each in page.error if "could not be fetched" in each.value]
     assert any("goes on from there" in each.value for each in page.caption)
+
+
+def test_voxels_of_the_subjects_own_space_are_shown_as_slices(page, tmp_path):
+    import nibabel
+
+    mine = tmp_path / "data" / "mine"
+    mask = np.zeros((3, 4, 5), np.uint8)
+    mask[1, :, 2:4] = 1
+    nibabel.Nifti1Image(mask, np.eye(4)).to_filename(mine / "mask.nii")
+    np.save(mine / "Y.npy", np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32))
+    np.save(mine / "rows.npy", np.arange(8) // 2)
+    (mine / "dataset.toml").write_text(
+        '[stimuli]\nfolder = "images"\n[subjects.ann]\nresponses = "Y.npy"\nvertices = { mask = "mask.nii", space = "native" }\n'
+        'repeats = "rows.npy"\nceiling_from = "split-half"\n'
+    )
+    on(page, "mine", tab="Responses")
+    page.button(key="open").click().run()
+    assert not page.exception and "own space" in shown(page)
+    assert page.dataframe[0].value.loc["on the cortex", "brain"] == "slices"
+    assert "split-half of 4 stimuli shown 2 times (8 of 8 rows)" in shown(page)
+    assert any('"heatmap"' in chart.proto.spec for chart in page.get("plotly_chart"))

@@ -159,3 +159,44 @@ def test_a_further_network_brings_a_layer_of_its_own(page, monkeypatch):
     assert not page.exception and page.multiselect(key="layer").value == ["tinynet colour", "othernet colour"]
     page.button(key="fit").click().run()
     assert NoWorkers.specs()[-1].layers == ("tinynet colour", "othernet colour")
+
+
+@pytest.fixture
+def lab(tiny, tmp_path, monkeypatch):
+    """Own data without any surface: voxels of the subject's own space, and a split with two test sets."""
+    import nibabel
+    from PIL import Image
+
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
+    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
+    folder = tmp_path / "data" / "lab"
+    (folder / "images").mkdir(parents=True)
+    colours = np.random.default_rng(0).integers(0, 256, (30, 3))
+    for i, colour in enumerate(colours):
+        Image.new("RGB", (8, 8), tuple(map(int, colour))).save(folder / "images" / f"{i}.png")
+    mask = np.zeros((3, 4, 5), np.uint8)
+    mask[1, 1:4, 2] = 1
+    nibabel.Nifti1Image(mask, np.eye(4)).to_filename(folder / "mask.nii")
+    np.save(folder / "Y.npy", colours.astype(np.float32))
+    (folder / "splits.toml").write_text("[out]\ntrain = ['0:18']\n[out.test]\nnear = ['18:24']\nfar = ['24:30']\n")
+    (folder / "dataset.toml").write_text(
+        'split = "named:out"\nsplits = "splits.toml"\n[stimuli]\nfolder = "images"\n[subjects.me]\nresponses = "Y.npy"\n'
+        'vertices = { mask = "mask.nii", space = "native" }\n'
+    )
+    return FitSpec(dataset="lab", subject="me", backbone="tinynet", layers=("colour",), n_components=0, split="named:out")
+
+
+def test_voxels_without_a_surface_are_shown_as_slices_and_every_test_set_in_a_table(lab, open_page, store):
+    fit(lab, store)
+    page = open_page(dataset="lab", subject="me", backbone="tinynet", layer="colour", components="0")
+    page.run()
+    assert not page.exception and not page.error
+    options = page.selectbox(key="split").options
+    assert options[:3] == ["named:out", "named:out:near", "named:out:far"] and page.selectbox(key="split").value == "named:out"
+    assert "slices" in " ".join(info.value for info in page.info)
+    assert any("heatmap" in chart.proto.spec and "z 2 mm" in chart.proto.spec for chart in page.get("plotly_chart"))
+    page.session_state["test_sets"] = True
+    page.run()
+    assert not page.exception
+    table = next(each.value for each in page.dataframe if "near (6)" in each.value)
+    assert list(table.columns) == ["near (6)", "far (6)"] and (table.to_numpy() > 0.99).all()

@@ -1,0 +1,70 @@
+"""Slices of a volume whose voxels are the columns of the responses, for data that no cortical surface is known for."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.datasets._base import VoxelGrid
+from encoding.plots.look import SMALL, theme
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+N_SLICES, N_ACROSS = 12, 4
+
+
+def slice_mosaic(grid: VoxelGrid, values: np.ndarray) -> tuple[np.ndarray, list[tuple[float, float, float]]]:
+    """Lay axial slices side by side, seen from above: left of an image is the left of the head, up is the front.
+
+    Parameters
+    ----------
+    values : (n_columns,) one number for each voxel of the grid.
+
+    Returns
+    -------
+    mosaic : (n_rows, n_across) float32, the first row at the bottom; NaN where no voxel is.
+    labels : of each slice, the x and y of its upper left corner in the mosaic, and the height z of its middle in mm.
+    """
+    import nibabel
+
+    image = nibabel.as_closest_canonical(nibabel.Nifti1Image(grid.volume(values), grid.affine))  # x to the right, y to the front, z up
+    where = nibabel.as_closest_canonical(nibabel.Nifti1Image(grid.volume(np.ones(len(grid.voxels))), grid.affine))
+    volume, inside = np.asarray(image.dataobj), np.isfinite(np.asarray(where.dataobj))
+    box = tuple(slice(at.min(), at.max() + 1) for at in np.nonzero(inside)[:2])
+    heights = np.flatnonzero(inside.any(axis=(0, 1)))
+    heights = heights[np.unique(np.linspace(0, len(heights) - 1, N_SLICES).astype(int))]
+    shown = volume[box][:, :, heights]
+    width, depth = shown.shape[0] + 1, shown.shape[1] + 1  # a voxel between slices
+    n_across = min(N_ACROSS, len(heights))
+    n_down = ceil(len(heights) / n_across)
+    mosaic, labels = np.full((n_down * depth, n_across * width), np.nan, np.float32), []
+    for number, height in enumerate(heights):
+        row, column = divmod(number, n_across)
+        bottom, left = (n_down - 1 - row) * depth, column * width
+        mosaic[bottom : bottom + depth - 1, left : left + width - 1] = shown[:, :, number].T
+        centre = [(box[0].start + box[0].stop - 1) / 2, (box[1].start + box[1].stop - 1) / 2, height, 1]
+        labels.append((left, bottom + depth - 1, float((image.affine @ centre)[2])))
+    return mosaic, labels
+
+
+def volume_slices(grid: VoxelGrid, values: np.ndarray, *, what: str) -> go.Figure:
+    """Draw axial slices through a volume, from below to above.
+
+    Parameters
+    ----------
+    values : (n_columns,) one number for each voxel. what : what they are.
+    """
+    import plotly.graph_objects as go
+
+    mosaic, labels = slice_mosaic(grid, values)
+    signed = bool(np.nanmin(mosaic, initial=0) < 0)
+    colours = {"colorscale": "RdBu", "reversescale": True, "zmid": 0} if signed else {"colorscale": "Plasma"}
+    fig = go.Figure(go.Heatmap(z=mosaic, hovertemplate="%{z:.3f}<extra></extra>", hoverongaps=False, colorbar={"title": what}, **colours))
+    note = {"showarrow": False, "xanchor": "left", "yanchor": "top", "font": {"size": SMALL}}
+    fig.update_layout(annotations=[note | {"x": x - 0.5, "y": y + 0.5, "text": f"z {z:.0f} mm"} for x, y, z in labels])
+    fig.update_xaxes(visible=False, fixedrange=True)
+    fig.update_yaxes(visible=False, fixedrange=True, scaleanchor="x")
+    return theme(fig, height=420)
