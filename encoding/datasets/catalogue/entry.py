@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent
 CONVERTERS = "encoding.datasets.catalogue.converters"
 TEXTS = ("title", "about", "shows", "licence", "citation", "page", "seen", "tried")
 MORE_TEXTS = ("terms", "form", "stimuli", "converter")
-KEYS = (*TEXTS, *MORE_TEXTS, "made_gb", "subjects", "parts", "default_parts", "files", "more", "more_bytes", "try")
+KEYS = (*TEXTS, *MORE_TEXTS, "made_gb", "subjects", "parts", "default_parts", "files", "more", "more_bytes", "clips", "try")
 FILE_KEYS = ("name", "address", "bytes", "about_bytes", "md5", "sha256", "each")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
@@ -73,6 +73,7 @@ class Entry:
     files : templates, tables of :data:`FILE_KEYS`; ``{subject}``, ``{part}`` and the names in ``each`` are filled in.
     more : address, with ``{name}``, of files that only others of the data set name; empty where there are none. more_bytes : of these, a
         subject and part.
+    clips : whether stimuli are clips.
     example : options of ``fit`` that give a first result.
     """
 
@@ -96,6 +97,7 @@ class Entry:
     files: tuple[Mapping[str, Any], ...] = ()
     more: str = ""
     more_bytes: int = 0
+    clips: bool = False
     example: str = ""
 
     @property
@@ -189,6 +191,7 @@ def read_entry(path: Path) -> Entry:
         files=tuple(top.values.get("files", ())),
         more=top.text("more"),
         more_bytes=int(top.values.get("more_bytes", 0)),
+        clips=top.flag("clips"),
         example=top.text("try"),
     )
     if bool(entry.form) == bool(entry.files):

@@ -235,7 +235,7 @@ def _describe(entry: Entry, root: Path) -> None:
     """Write ``dataset.toml`` from what converters left in each subject's folder."""
     known = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob(f"*/{SUBJECT_FILE}"))}
     splits = [about["split"] for about in known.values()]
-    head = {"title": entry.title, "about": f"{entry.about} {entry.licence}", "split": splits[0]}
+    head = {"title": entry.title, "about": f"{entry.about} {entry.licence}", "split": splits[0]} | ({"clips": True} if entry.clips else {})
     lines = [f"{key} = {_toml(value)}" for key, value in head.items()]
     for subject, about in known.items():
         lines += ["", f"[subjects.{_toml(subject)}]"]
