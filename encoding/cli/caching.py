@@ -11,7 +11,7 @@ from encoding.cli.command import Answer, BadArguments, Parser, add_command
 from encoding.cli.terminal import Progress, file_size, table
 from encoding.fits.spec import FitSpec
 from encoding.runtime.registry import UnknownName, unknown
-from encoding.storage.inventory import StoreEntry, entries, in_use, prune, size_of
+from encoding.storage.inventory import StoreEntry, entries, in_use, needed_members, prune, size_of
 from encoding.storage.inventory import chosen as chosen_of
 from encoding.storage.store import Store
 
@@ -20,7 +20,7 @@ STAGES = ("features", "components", "moments", "weights", "fit", "search")  # th
 PRUNE_MORE = """
 Without --stage, --older or --all only what is damaged or was left half written is removed. Nothing that is removed
 is lost: it is computed again when it is next needed. But imported fits cannot be: only --stage imported and --all remove them.
-What a running fit uses and the trials of a search that is going on stay.
+What a running fit uses, the trials of a search that is going on and the members of a composed fit that is not removed itself stay.
 """
 
 
@@ -124,14 +124,16 @@ def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
         targets = [one for one in every if one.key in damaged]
     if arguments.dry_run:
         kept = in_use(store, targets)
-        removed = [one for one in targets if one not in kept]
+        members = needed_members(store, targets, kept)
+        removed = [one for one in targets if one not in kept and one.key not in members]
         leftovers = [*store.leftovers(), *store.set_aside()]
         n_leftovers, n_bytes = len(leftovers), sum(map(size_of, leftovers)) + sum(one.n_bytes for one in removed)
     else:
         done = prune(store, targets)
-        removed, kept, n_leftovers, n_bytes = list(done.removed), list(done.in_use), done.n_leftovers, done.n_bytes
+        removed, kept, members = list(done.removed), list(done.in_use), done.members
+        n_leftovers, n_bytes = done.n_leftovers, done.n_bytes
     document = {"folder": str(store.root), "dry_run": arguments.dry_run, "removed": [one.key for one in removed]}
-    document |= {"in_use": [one.key for one in kept], "leftovers": n_leftovers, "bytes": n_bytes}
+    document |= {"in_use": [one.key for one in kept], "members": dict(members), "leftovers": n_leftovers, "bytes": n_bytes}
     return Answer(document, _prune_text(document, kind="chosen" if chosen else "damaged"))
 
 
@@ -143,6 +145,9 @@ def _prune_text(document: Mapping[str, Any], *, kind: str) -> str:
     text = f"{would} {results}{unfinished}: {file_size(document['bytes'])} {freed} in {document['folder']}"
     if document["in_use"]:
         text += f"\nKept, as a fit or a search that is going on uses it: {', '.join(document['in_use'])}"
+    if document["members"]:
+        named = ", ".join(f"{member} (of {of})" for member, of in document["members"].items())
+        text += f"\nKept, as composed fits that stay are made of them: {named}"
     if kind == "damaged":
         text += "\nTo make more room: --older DAYS, --stage STAGE or --all; with --dry-run nothing is removed yet."
     return text

@@ -6,9 +6,9 @@ import datetime
 import json
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,10 +128,17 @@ def chosen(results: Collection[StoreEntry], *, stages: Collection[str] = (), old
 
 @dataclass(frozen=True)
 class Pruned:
-    """Result of :func:`prune`: entries removed, entries kept because they are in use, and bytes of unfinished and damaged results."""
+    """Result of :func:`prune`: entries removed, entries kept, and bytes of unfinished and damaged results.
+
+    Attributes
+    ----------
+    in_use : kept, because a fit or a search that is going on uses them.
+    members : key of each entry that is kept because a composed fit which stays needs it, and the key of that fit.
+    """
 
     removed: tuple[StoreEntry, ...]
     in_use: tuple[StoreEntry, ...]
+    members: Mapping[str, str] = field(default_factory=dict)
     n_leftovers: int = 0
     leftover_bytes: int = 0
 
@@ -144,14 +151,16 @@ class Pruned:
 def prune(store: Store, results: Collection[StoreEntry]) -> Pruned:
     """Remove results, unfinished writes of dead processes, and damaged results that were moved aside.
 
-    What a running fit reads or writes is kept, and so are the trials of a running search.
+    What a running fit reads or writes is kept, and so are the trials of a running search and the members of a composed fit that stays.
 
     Raises
     ------
     OSError where one may not be removed, as in a Store that is read-only.
     """
     with store.lock("prune"):  # no fit begins meanwhile
-        kept = {one.key for one in in_use(store, results)}
+        used = in_use(store, results)
+        members = needed_members(store, results, used)
+        kept = {one.key for one in used} | members.keys()
         removed = tuple(one for one in results if one.key not in kept)
         for one in removed:
             if one.stage == SEARCHES:
@@ -164,13 +173,40 @@ def prune(store: Store, results: Collection[StoreEntry]) -> Pruned:
         store.sweep()
         for path in store.set_aside():
             path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
-    return Pruned(removed, tuple(one for one in results if one.key in kept), len(leftovers), n_bytes)
+    return Pruned(removed, tuple(used), members, len(leftovers), n_bytes)
 
 
 def in_use(store: Store, results: Collection[StoreEntry]) -> list[StoreEntry]:
     """Entries that :func:`prune` would keep now, because they are in use."""
     keys = store.keys_in_use()
     return [one for one in results if one.key in keys or (one.stage == SEARCHES and is_locked(store, one.key))]
+
+
+def needed_members(store: Store, results: Collection[StoreEntry], used: Collection[StoreEntry] = ()) -> dict[str, str]:
+    """Fits among ``results`` of which a fit that is composed and stays is made, with the key of that fit; empty where none is.
+
+    Parameters
+    ----------
+    used : entries among ``results`` that stay in any case.
+
+    Notes
+    -----
+    A composed fit that is a member of another which stays is kept too, with its own members.
+    """
+    going = {one.key for one in results if one.stage == "fit"} - {one.key for one in used}
+    needed: dict[str, str] = {}
+    staying = [key for key in store.keys() if stage_of(key) == "fit" and key not in going] if going else []  # noqa: SIM118 - a Store is no dict
+    while staying:
+        key = staying.pop()
+        try:
+            made_from = (store.provenance(key) or {}).get("made_from", {})
+        except ValueError:  # damaged: `cache verify` says so
+            continue
+        for member in made_from.get("composition", {}).get("members", ()):
+            if member in going and member not in needed:
+                needed[member] = key
+                staying.append(member)
+    return needed
 
 
 def is_locked(store: Store, key: str) -> bool:

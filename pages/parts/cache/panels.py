@@ -10,7 +10,7 @@ from encoding import FitSpec, plots
 from encoding.cli.terminal import file_size
 from encoding.runs.archive import MAX_FILE_BYTES
 from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed
-from encoding.storage.inventory import IRREPLACEABLE, STAGES, StoreEntry, by_stage, check, chosen, entries, last_check, prune
+from encoding.storage.inventory import IRREPLACEABLE, STAGES, StoreEntry, by_stage, check, chosen, entries, last_check, needed_members, prune
 from encoding.jobs import Job
 from encoding.jobs.experiments import ExperimentState
 from encoding.runs.table import short_name
@@ -180,6 +180,13 @@ def _prune(entries: Sequence[StoreEntry]) -> None:
             st.warning("Imported fits cannot be computed again here: whoever sent them would have to send them once more.")
         else:
             st.caption("What is removed is computed again when it is next needed.")
+        members = needed_members(store(), targets)
+        if members:
+            n_composed = len(set(members.values()))
+            st.warning(
+                f"{len(members):,} of these fits are what {n_composed:,} composed fit{'s that stay are' if n_composed > 1 else ' that stays is'} "
+                f"made of, which could not be opened without them, so they are kept: {', '.join(dict.fromkeys(members.values()))}."
+            )
         busy = any(not job.finished for job in jobs().all())
         if busy:
             st.info("A job is under way and may need what would be removed. Wait for it, or cancel it.")
@@ -191,6 +198,7 @@ def _remove(targets: Sequence[StoreEntry]) -> None:
     """Callback: remove what was counted, and no more."""
     done = prune(store(), targets)
     kept = f" {len(done.in_use):,} kept, as a fit or a search that is going on uses it." if done.in_use else ""
+    kept += f" {len(done.members):,} kept, as composed fits are made of them." if done.members else ""
     st.session_state["_pruned"] = f"Removed {len(done.removed):,} results: {file_size(done.n_bytes)} freed.{kept}"
     st.session_state["prune_sure"] = False
     _entries.clear()

@@ -103,6 +103,7 @@ def _compose(experiment: Experiment, planned: Sequence[PlannedCell], request: Co
             name, links = st.columns([5, 2], vertical_alignment="center")
             name.markdown(f"{plain(row['options'])} · {plain(row['subject'])} · mean r **{row['mean_r']:.3f}**")
             with links.container(horizontal=True):
+                st.page_link(view("explore"), label="Explore", query_params={"fit": row["key"]})
                 st.page_link(view("compare"), label="Compare", query_params={"a": max(members, key=mean_r.get), "b": row["key"]})
                 st.page_link(view("predict"), label="Predict", query_params={"fit": row["key"]})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from encoding import READOUTS, FitSpec
 from encoding.backbones._base import JOIN
+from encoding.fits.composition import ComposedSpec
 from encoding.fits.spec import default_budget
 from pages.parts.shared.fit_controls import START
 
@@ -22,8 +23,11 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     """Query parameters of a link to a fit on Explore: the controls that are not at their defaults.
 
     Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; and where each vertex has a model of its
-    own anyway, ``target_groups`` of one vertex becomes the vertex looked at.
+    own anyway, ``target_groups`` of one vertex becomes the vertex looked at. A composed fit, which no controls describe, is linked by its
+    key.
     """
+    if isinstance(spec, ComposedSpec):
+        return {"fit": spec.key}
     names = {
         name: name
         for name in (

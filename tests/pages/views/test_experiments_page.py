@@ -122,9 +122,9 @@ def test_the_chosen_fits_are_composed_to_one_that_compare_opens(page, store, ope
     compose_fits(request, store, device="cpu")
     page.run()
     assert not page.exception
-    compare, predict = page.main.get("page_link")
+    explore, compare, predict = page.main.get("page_link")
     link = parse_qs(compare.proto.query_string)
-    assert stage_of(link["b"][0]) == "fit" and predict.proto.query_string == f"fit={link['b'][0]}"
+    assert stage_of(link["b"][0]) == "fit" and predict.proto.query_string == explore.proto.query_string == f"fit={link['b'][0]}"
     assert link["a"][0] in {each.fit_key for each in cells if "/" not in each.cell.spec.split}
     compared = open_page("40_compare", a=link["a"][0], b=link["b"][0])
     compared.run()
