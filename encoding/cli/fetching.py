@@ -28,7 +28,8 @@ def add_commands(commands: Any) -> None:
         run_fetch,
         about="Download an open fMRI data set and make it ready to fit.",
         more=MORE,
-        examples="fetch list\nfetch kay2008\nfetch kay2008 --yes --json",
+        examples="fetch list\nfetch kay2008\nfetch nod --subject sub-01 sub-02 --part imagenet01 imagenet02\n"
+        "fetch bold_moments --stimuli AlgonautsVideos268_All_30fpsmax --yes --json",
     )
     parser.add_argument("name", metavar="NAME", help="a data set of `fetch list`, or list")
     parser.add_argument("--subject", nargs="+", default=[], metavar="S", help="subjects to fetch (default: the first)")

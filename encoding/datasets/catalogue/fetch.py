@@ -18,7 +18,7 @@ from encoding.datasets._description import FILE
 from encoding.datasets.catalogue.entry import CONVERTERS, Entry, RemoteFile, check_name, find_entry
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.archives import BadArchive
-from encoding.storage.atomic import atomic_file, scratch_folder
+from encoding.storage.atomic import atomic_file, leftovers, scratch_folder
 from encoding.storage.download import SPARE_BYTES, fetch, received_bytes
 
 DOWNLOADS = ".downloads"  # in the folder of data; hidden, so that it is no data set
@@ -133,6 +133,8 @@ def fetch_dataset(
     if (root / FILE).exists() and not _ours(root):
         raise BadData(f"{root} holds data that were not fetched. Rename that folder, and try again.")
     with FileLock(downloads.parent / f"{name}.lock"):
+        for left in leftovers(root):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         missing = [subject for subject in subjects if not _is_here(root / subject, parts)]
         files = entry.remote_files(missing, parts) if missing else []
         _check_room(entry, files, downloads, entry.sizes(missing, parts)[1])

@@ -72,3 +72,16 @@ def test_clips_that_are_not_there_are_asked_for_before_anything_is_fetched(site,
     next(clips.iterdir()).unlink()
     with pytest.raises(BadData, match=r"holds 19 clips, and there are responses to 14 \+ 6"):
         fetch_dataset("bold_moments", stimuli=clips)
+
+
+def test_a_second_subject_joins_the_first_in_one_data_set(site, store):
+    server, folder, clips = site
+    fetch_dataset("bold_moments", stimuli=clips)
+    n_asked = len(server.asked)
+    write_bold_moments(folder, clips, subject="sub-02", seed=1)
+    address = V1V.rpartition("/")[0].removesuffix("/sub-01")
+    server.files |= {f"{address}/sub-02/{path.name}": path.read_bytes() for path in folder.glob("sub-02*")}
+    fetch_dataset("bold_moments", subjects=("sub-01", "sub-02"), stimuli=clips)
+    assert len(server.asked) == n_asked + 46 and all("sub-02" in path for path, _ in server.asked[n_asked:])
+    first, second = (DATASETS["bold_moments"].open(name, store).responses["lh"] for name in DATASETS["bold_moments"].subjects())
+    assert first.shape == second.shape == (20, 46) and not np.allclose(first, second)

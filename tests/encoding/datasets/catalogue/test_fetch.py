@@ -1,6 +1,11 @@
 """Fetching from a local server: interrupted, continued, damaged, converted, fitted."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.fetch import DOWNLOADS, NotConfirmed, NotFetched, fetch_dataset
 from encoding.datasets.writers.kay2008 import write_kay2008
 from encoding.runtime.progress import Cancelled
+from tests import PROJECT
 
 
 @pytest.fixture
@@ -37,6 +43,34 @@ def test_a_killed_fetch_goes_on_and_ends_in_a_fit(kay, store):
     n_asked = len(kay.asked)
     fetch_dataset("kay2008", confirmed=True)
     assert len(kay.asked) == n_asked
+
+
+KILLED = """
+from dataclasses import replace
+from encoding.datasets.catalogue import entry
+from encoding.datasets.catalogue.fetch import fetch_dataset
+kay = entry.find_entry("kay2008")
+entry.entries = lambda: (replace(kay, files=tuple(table | {"address": "ADDRESS"} for table in kay.files)),)
+fetch_dataset("kay2008", confirmed=True)
+"""
+
+
+def test_a_process_that_is_killed_leaves_what_the_next_goes_on_from(kay):
+    kay.pause = 0.3
+    (data_dir() / "kay2008" / ".writing-elsewhere-1-1-abc").mkdir(parents=True)
+    os.utime(data_dir() / "kay2008" / ".writing-elsewhere-1-1-abc", (0, 0))
+    code = KILLED.replace("ADDRESS", f"{kay.address}/ymnjv/download")
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, start_new_session=True)
+    part = data_dir() / DOWNLOADS / "kay2008" / "kay_images.npz.part"
+    while not (part.is_file() and part.stat().st_size) and child.poll() is None:
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    there = part.stat().st_size
+    kay.pause = 0
+    fetch_dataset("kay2008", confirmed=True)
+    assert [wanted for _, wanted in kay.asked] == [None, f"bytes={there}-"] and there > 0
+    assert sorted(path.name for path in (data_dir() / "kay2008").iterdir()) == ["S1", "dataset.toml"]
 
 
 def test_nothing_is_asked_of_the_host_before_terms_are_confirmed(kay):
@@ -81,6 +115,7 @@ def test_the_command_shows_terms_first_and_ends_with_what_to_do(kay, shell, stor
     code, _, err = shell("fetch", "kay2008")
     assert code == 2 and "add --yes where you agree" in err and "licence" in err and kay.asked == []
     code, out, err = shell("fetch", "kay2008", "--yes")
+    assert shell("doctor", data_dir() / "kay2008")[0] == 0
     assert code == 0 and "fit --dataset kay2008 --subject S1" in out and "/data?dataset=kay2008" in out, err
     listed = json.loads(shell("fetch", "list", "--json")[1])["datasets"]
     assert next(one for one in listed if one["name"] == "kay2008")["here"] == ["S1"]

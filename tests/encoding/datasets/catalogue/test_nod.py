@@ -63,3 +63,9 @@ def test_events_that_name_a_path_elsewhere_fetch_nothing(site):
     with pytest.raises(BadData, match="is no name of a file"):
         fetch_dataset("nod")
     assert not any(path.endswith(".JPEG") for path, _ in server.asked)
+
+
+def test_a_session_that_is_asked_for_later_is_not_passed_over_in_silence(site):
+    fetch_dataset("nod")
+    with pytest.raises(BadData, match=r"was made without imagenet02\. Remove that folder"):
+        fetch_dataset("nod", parts=("imagenet01", "imagenet02"))
