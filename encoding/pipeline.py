@@ -19,7 +19,7 @@ from encoding.evaluation.resampling import LEAST_UNITS
 from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
-from encoding.features.components import fit_components, project, unit_variance
+from encoding.features.components import fit_components, polynomial_features, project, unit_variance
 from encoding.features.given import is_given, store_features
 from encoding.fits.passes import open_backbone, project_in_pass, reduce_in_pass, sketch_keys
 from encoding.fits.plan import Plan
@@ -174,7 +174,7 @@ def reduce_features(plan: Plan, fold: Fold, store: Store, report: Report, device
     Returns
     -------
     (n_stimuli, k) float32 component scores of every stimulus. Layers that are reduced apart (:attr:`Plan.spaces`) stand side by side, and
-    so do the frames of a clip.
+    so do the frames of a clip. Their products follow where the spec's ``degree`` is 2.
     """
     n_spaces, scores = len(plan.spaces), []
     for each in plan.networks if plan.reduced_layers else ():
@@ -182,7 +182,7 @@ def reduce_features(plan: Plan, fold: Fold, store: Store, report: Report, device
     for number, layers in enumerate(plan.spaces):
         progress = subprogress(report, number / n_spaces, (number + 1) / n_spaces)
         scores.append(_reduce_space(plan, fold, layers, store, progress, device))
-    return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)
+    return polynomial_features(scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1), plan.spec.degree)
 
 
 def _reduce_space(plan: Plan, fold: Fold, layers: tuple[str, ...], store: Store, report: Report, device: str) -> np.ndarray:
@@ -295,7 +295,7 @@ def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, stor
             return {"scores": project_in_pass(other, layers, own["mean"], own["axes"], store, silent, device)}
         return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"])}
 
-    theirs = np.array(store.memo(key, make, other.made_from(device=device))["scores"])
+    theirs = polynomial_features(np.array(store.memo(key, make, other.made_from(device=device))["scores"]), plan.spec.degree)
     group = target_groups_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False)[0]
     rows = without_test_stimuli(other.extra_fold(number).train, fold.test, Z, theirs)
     return training_rows(replace(other, extra_subjects=()), Fold(rows, fold.test[:0]), group, theirs)

@@ -170,6 +170,13 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         help="components of PCA, 0 for none (default: %(default)s)",
     )
     how.add_argument(
+        "--degree",
+        type=int,
+        choices=(1, 2),
+        default=spec.degree,
+        help="2: squares and products of the components enter the readout, too (default: %(default)s)",
+    )
+    how.add_argument(
         "--feature-budget",
         type=feature_budget,
         default=default_budget(),
@@ -252,6 +259,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         layer_scaling=arguments.layer_scaling,
         component_scaling=arguments.component_scaling,
         n_components=arguments.components,
+        degree=arguments.degree,
         readout=arguments.readout,
         options=dict(arguments.set),
         split=arguments.split or DATASETS[arguments.dataset].split,

@@ -93,6 +93,28 @@ def unit_variance(made: Components) -> Components:
     return replace(made, scores=(made.scores / deviation).astype(np.float32), axes=axes)
 
 
+def polynomial_features(Z: np.ndarray, degree: int) -> np.ndarray:
+    """Add the products of degree 2 to components, as scikit-learn's ``PolynomialFeatures(2, include_bias=False)`` does.
+
+    Parameters
+    ----------
+    Z : (n, k) component scores. degree : 1 returns them as they are.
+
+    Returns
+    -------
+    (n, :func:`n_polynomial`) of the dtype of ``Z``: the components, then the products of each with itself and with every later one.
+    """
+    if degree == 1:
+        return Z
+    first, second = np.triu_indices(Z.shape[1])
+    return np.concatenate([Z, Z[:, first] * Z[:, second]], axis=1)
+
+
+def n_polynomial(k: int, degree: int) -> int:
+    """Number of columns that :func:`polynomial_features` makes of k components: k, or k + k (k + 1) / 2 of degree 2."""
+    return k if degree == 1 else k + k * (k + 1) // 2
+
+
 def fit_components(
     layers: Sequence[np.ndarray],
     train: np.ndarray,

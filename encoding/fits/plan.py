@@ -171,6 +171,7 @@ class Plan:
             components=self._all_components(fold),
             responses=self.subject.fingerprints[hemi],
             inner=rows_digest(self.inner(fold, n_inner)),
+            **self._degree,
         )
 
     def weights_key(self, fold: Fold, group: TargetGroup) -> str:
@@ -185,6 +186,11 @@ class Plan:
             key_fields["columns"] = {hemi: rows_digest(columns) for hemi, columns in group.columns.items()}
         return digest("weights", self._version(self.readout.name, self.readout.version), **key_fields)
 
+    @property
+    def _degree(self) -> dict[str, int]:
+        """Key field of polynomial features; none where components are as they are."""
+        return {} if self.spec.degree == FitSpec.degree else {"degree": self.spec.degree}
+
     def _all_components(self, fold: Fold) -> str | list[str]:
         keys = [self.components_key(fold, layers) for layers in self.spaces]
         return keys if self.readout.by_layer else keys[0]
@@ -192,7 +198,7 @@ class Plan:
     def _rows_and_responses(self, fold: Fold, group: TargetGroup) -> dict[str, Any]:
         """Key fields of a readout that is fitted on training rows: stimuli, rows, responses and what it declares in ``uses``."""
         inputs = {"components": self._all_components(fold)} if self.readout.uses_components else {"features": dict(self.feature_keys)}
-        key_fields: dict[str, Any] = inputs | {"train": rows_digest(fold.train), "inner": rows_digest(self.inner(fold))}
+        key_fields: dict[str, Any] = inputs | self._degree | {"train": rows_digest(fold.train), "inner": rows_digest(self.inner(fold))}
         key_fields["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in group.columns}
         if self.extra_subjects:
             key_fields["company"] = [other.subject.fingerprints for other in self.extra_subjects]
@@ -367,6 +373,11 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
         raise BadOption(
             f"{readout.name} reads the frames of clips one after another. Choose a data set of clips and --over-frames sequence."
+        )
+    if spec.degree > 1 and (not readout.uses_components or readout.by_layer or spec.over_frames == "sequence"):
+        raise BadOption(
+            "Products of components (degree 2) are taken of one set of components for each stimulus. They suit neither a readout that "
+            "takes the layers one by one or trains a network itself, nor clips whose frames are kept as a sequence: leave --degree at 1."
         )
     if spec.extra_subjects and not readout.shares:
         sharing = ", ".join(name for name, each in READOUTS.items() if each.shares)

@@ -80,6 +80,7 @@ class FitSpec:
         ``zscore`` standardises each feature by its mean and deviation over the training rows.
     component_scaling : ``zscore`` divides each component by its deviation over the training rows; ``none`` leaves it its size.
     n_components : PCA components kept; 0 keeps every feature.
+    degree : 2 adds the squares and products of the components (polynomial features); 1 takes the components as they are.
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
     split : ``holdout:<train fraction>:<seed>``, ``kfold:<folds>:<seed>``, ``first:<n>``, ``all`` (no test score), or one within the
@@ -113,6 +114,7 @@ class FitSpec:
     layer_scaling: str = "equal"
     component_scaling: str = "none"
     n_components: int = 100
+    degree: int = 1
     readout: str = "ridge"
     options: tuple[tuple[str, Any], ...] = ()
     split: str = "holdout:0.9:5"
@@ -157,6 +159,8 @@ class FitSpec:
             raise ValueError(f"frames must be 1 or more, not {self.frames}.")
         if self.n_components < 0:
             raise ValueError(f"n_components must be 0 (no PCA) or more, not {self.n_components}.")
+        if isinstance(self.degree, bool) or self.degree not in (1, 2):
+            raise ValueError(f"degree must be 1 (components as they are) or 2 (their squares and products too), not {self.degree!r}.")
         if not isinstance(self.hemi, str) or not self.hemi.isidentifier():  # a block of the subject's, which planning knows
             raise ValueError(f"hemi must be lh, rh, another block of responses, or both; not {self.hemi!r}.")
 
@@ -175,6 +179,8 @@ class FitSpec:
             del values["average_repeats"]
         if self.component_scaling == FitSpec.component_scaling:
             del values["component_scaling"]
+        if self.degree == FitSpec.degree:
+            del values["degree"]
         if not self.input:
             del values["input"]
         if self.feature_budget == FitSpec.feature_budget:
@@ -262,6 +268,7 @@ class FitSpec:
         words += ["--layer-scaling", spec.layer_scaling] if spec.layer_scaling != FitSpec.layer_scaling else []
         words += ["--component-scaling", spec.component_scaling] if spec.component_scaling != FitSpec.component_scaling else []
         words += ["--over-frames", spec.over_frames] if full or spec.over_frames != FitSpec.over_frames else []
+        words += ["--degree", str(spec.degree)] if spec.degree != FitSpec.degree else []
         words += ["--weights", spec.weights, "--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]
         words += ["--split", spec.split, *(["--average-repeats"] if spec.average_repeats else [])]

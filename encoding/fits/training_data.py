@@ -10,6 +10,7 @@ import numpy as np
 from encoding.datasets import Subject
 from encoding.datasets import _surface as surface
 from encoding.evaluation.splits import Fold
+from encoding.features.components import polynomial_features
 from encoding.fits.plan import Plan
 from encoding.fits.targets import TargetGroup, group_rois
 from encoding.readouts import Chosen, Model, Responses, Training
@@ -21,6 +22,8 @@ SAME = 1e-4  # relative distance below which two rows of components are those of
 def stored_components(plan: Plan, fold: Fold, store: Store) -> np.ndarray:
     """Read the component scores of a finished fit, (n_stimuli, k) float32; memory-mapped unless layers are reduced apart.
 
+    Their products follow where the spec's ``degree`` is 2.
+
     Raises
     ------
     FileNotFoundError where they are no longer in the Store.
@@ -29,7 +32,7 @@ def stored_components(plan: Plan, fold: Fold, store: Store) -> np.ndarray:
     if any(arrays is None for arrays in spaces):
         raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
     scores = [arrays["scores"] for arrays in spaces]
-    return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)
+    return polynomial_features(scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1), plan.spec.degree)
 
 
 def design_matrix(plan: Plan, fold: Fold, store: Store) -> np.ndarray | None:

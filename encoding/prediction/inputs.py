@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from encoding.features.components import project
+from encoding.features.components import polynomial_features, project
 from encoding.fits.plan import Plan
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
@@ -73,10 +73,10 @@ def on_axes(result: ScoreTables, fold: int, features: Mapping[str, np.ndarray]) 
 
     Returns
     -------
-    (b, k) float32; spaces stand side by side, and so do a clip's frames.
+    (b, k) float32; spaces stand side by side, and so do a clip's frames; products follow where the spec's ``degree`` is 2.
     """
     plan, scores = result.plan, []
     for layers in plan.spaces:
         frames = [features[layer].reshape(len(features[layer]) * plan.n_frames, -1) for layer in layers]
         scores.append(project(frames, *result.projection(fold, layers)).reshape(len(features[layers[0]]), -1))
-    return scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1)
+    return polynomial_features(scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1), plan.spec.degree)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from encoding.features.components import n_polynomial
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
 
@@ -81,7 +82,7 @@ def target_groups_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[Tar
     return tuple(parts)
 
 
-def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int, n_spaces: int, n_frames: int) -> str:
+def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int, n_spaces: int, n_frames: int, degree: int = 1) -> str:
     """Check that exported models are of this fit's folds, components and vertices.
 
     Parameters
@@ -89,6 +90,7 @@ def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int,
     n_vertices : of each hemisphere.
     n_spaces : spaces of components that the fit's readout has.
     n_frames : blocks of columns that components come in.
+    degree : of the polynomial features of components that models take.
 
     Returns
     -------
@@ -114,7 +116,7 @@ def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int,
             n_components += n_frames * axes.shape[1]
         for number, group in enumerate(target_groups_in(models, n_vertices)):
             weights, intercept = (models[f"{fold}_p{number}_{name}"] for name in ("weights", "intercept"))
-            shape = (n_components, sum(map(len, group.columns.values())))
+            shape = (n_polynomial(n_components, degree), sum(map(len, group.columns.values())))
             if not (_is_numbers(weights, 2) and _is_numbers(intercept, 1) and weights.shape == shape and intercept.shape == shape[1:]):
                 return "models of another shape"
     return ""

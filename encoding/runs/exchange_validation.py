@@ -143,7 +143,8 @@ def _check_models(spec: FitSpec, arrays: Arrays) -> None:
     n_vertices = {hemi: part_of(arrays, "fit")[f"{hemi}_r"].shape[1] for hemi in _texts(about, "hemis")}
     n_spaces = len(spec.layers) if readout.by_layer else 1
     in_order = n_frames if spec.over_frames == "sequence" else 1
-    wrong = check_models(models, n_vertices, n_folds=_check_rows(about), n_spaces=n_spaces, n_frames=in_order)
+    counts = {"n_folds": _check_rows(about), "n_spaces": n_spaces, "n_frames": in_order, "degree": spec.degree}
+    wrong = check_models(models, n_vertices, **counts)
     _require(not wrong, wrong)
 
 

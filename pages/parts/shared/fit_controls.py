@@ -92,6 +92,14 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
                 help="zscore: each component is divided by its deviation over the training images, so that penalties and distances count "
                 "all alike; none: large components count more.",
             )
+            kept["degree"] = st.selectbox(
+                "Degree of components",
+                (1, 2),
+                key="degree",
+                bind="query-params",
+                help="2: squares and products of the components enter the readout, too (polynomial features); of k components "
+                "k (k + 3) / 2 columns. For linear readouts, with few components.",
+            )
             kept["feature_budget"] = feature_budget_control()
             kept["feature_dtype"] = st.selectbox(
                 "Features stored as",

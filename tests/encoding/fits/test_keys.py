@@ -84,6 +84,7 @@ SPEC_CHANGES = {  # field of a spec: another value, what else is set before and 
     "layer_scaling": ("none", {"layers": ("pixels", "colour")}, True),
     "component_scaling": ("zscore", {}, True),
     "n_components": (3, {}, True),
+    "degree": (2, {}, True),
     "readout": ("ols", {}, True),
     "options": ({"alpha": 3.0}, {}, True),
     "split": ("holdout:0.75:6", {}, True),
