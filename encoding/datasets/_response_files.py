@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
 
@@ -54,6 +54,11 @@ class ResponseMatrix:
     transposed : whether matrices in the files are (n_columns, n_rows).
     mask : file of the volume of zeros and ones; None where there is none.
 
+    Attributes
+    ----------
+    rows_of_file : number of rows of each file.
+    is_plain : whether this is one .npy matrix, which may be read where it lies.
+
     Raises
     ------
     BadData where a file has another shape, or no real numbers.
@@ -61,18 +66,20 @@ class ResponseMatrix:
 
     def __init__(self, paths: Sequence[Path], *, transposed: bool = False, mask: Path | None = None) -> None:
         self.paths, self.transposed, self.mask = tuple(paths), transposed, mask
-        self._arrays = [open_array(path) for path in self.paths]
-        found = [self._shape_of(array) for array in self._arrays]
-        self.rows_of_file = tuple(n_rows for n_rows, _ in found)
-        self.shape = (sum(self.rows_of_file), found[0][1])
-        for array, (n_rows, n_columns) in zip(self._arrays, found, strict=True):
-            if n_columns != self.shape[1]:
+        found = []
+        for path in self.paths:
+            array = open_array(path)  # and let go: some formats are in memory as a whole then
+            found.append(self._shape_of(array))
+            if found[-1][1] != found[0][1]:
                 raise BadData(
-                    f"{array.path} has {n_rows:,} rows of {n_columns:,} columns, but {self._arrays[0].path} has {self.shape[1]:,} columns. "
+                    f"{path} has {found[-1][0]:,} rows of {found[-1][1]:,} columns, but {self.paths[0]} has {found[0][1]:,} columns. "
                     "Files of one block hold the same vertices or voxels, in the same order."
                 )
-        if 0 in self.shape:
-            raise BadData(f"{self.paths[0]} has shape {self._arrays[0].shape}: it holds no responses. Save it again.")
+            if 0 in found[-1]:
+                raise BadData(f"{path} has shape {array.shape}: it holds no responses. Save it again.")
+        self.rows_of_file = tuple(n_rows for n_rows, _ in found)
+        self.shape = (sum(self.rows_of_file), found[0][1])
+        self.is_plain = len(self.paths) == 1 and _is_plain(path) and array.ndim == 2 and not self._is_last(array)
 
     @cached_property
     def _voxels(self) -> np.ndarray | None:
@@ -105,7 +112,8 @@ class ResponseMatrix:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows in order, in blocks (b, n_columns) of bounded size."""
-        for array, n_rows in zip(self._arrays, self.rows_of_file, strict=True):
+        for path, n_rows in zip(self.paths, self.rows_of_file, strict=True):
+            array = open_array(path)
             if array.ndim == 3:
                 yield self._columns(array[(...,)].reshape(1, -1))
                 continue
@@ -118,11 +126,6 @@ class ResponseMatrix:
 
     def _columns(self, rows: np.ndarray) -> np.ndarray:
         return rows if self._voxels is None else rows[:, self._voxels]
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether this is one .npy matrix, which may be read where it lies."""
-        return len(self.paths) == 1 and _is_plain(self.paths[0]) and self._arrays[0].ndim == 2 and not self._is_last(self._arrays[0])
 
     @property
     def files(self) -> list[Path]:
@@ -140,6 +143,22 @@ class ResponseMatrix:
             mask="" if self.mask is None else file_fingerprint(self.mask, store),
             sessions="" if sessions is None else _partition(sessions),
         )
+
+
+def open_matrix(paths: Sequence[Path], *, transposed: bool, mask: Path | None) -> ResponseMatrix:
+    """A :class:`ResponseMatrix`, looked into once until one of its files changes: some formats can only be read as a whole."""
+    states = []
+    for path in (*(split_member(path)[0] for path in paths), *([] if mask is None else [mask])):
+        if not path.is_file():
+            return ResponseMatrix(paths, transposed=transposed, mask=mask)  # which says so
+        about = path.stat()
+        states += [about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino]
+    return _opened(tuple(paths), transposed, mask, *states)
+
+
+@lru_cache(maxsize=64)
+def _opened(paths: tuple[Path, ...], transposed: bool, mask: Path | None, *states: int) -> ResponseMatrix:
+    return ResponseMatrix(paths, transposed=transposed, mask=mask)
 
 
 def read_single_rows(matrix: ResponseMatrix, work: RowWork, store: Store, report: Report = silent) -> tuple[NpyRows, str]:

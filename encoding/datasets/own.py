@@ -31,7 +31,7 @@ from encoding.datasets._images import ImageFiles
 from encoding.datasets._masks import mask_volume
 from encoding.datasets._own_files import Rows, n_trials, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
 from encoding.datasets._own_places import place_files, places_are_known, read_places
-from encoding.datasets._response_files import ResponseMatrix, ncsnr_from_rows, read_rows_of, read_single_rows, rows_are_known
+from encoding.datasets._response_files import ResponseMatrix, ncsnr_from_rows, open_matrix, read_rows_of, read_single_rows, rows_are_known
 from encoding.datasets._splits import read_splits, split_names
 from encoding.datasets._videos import VideoFiles
 from encoding.evaluation.noise_ceiling import describe_repeats, from_ncsnr_of_rows
@@ -158,7 +158,7 @@ class OwnDataset(Dataset):
 
 def response_matrices(files: SubjectFiles) -> dict[str, ResponseMatrix]:
     """The responses of every block, as their files hold them; BadData where a file has no such responses."""
-    return {block: ResponseMatrix(paths, transposed=files.transposed, mask=files.mask) for block, paths in files.responses.items()}
+    return {block: open_matrix(paths, transposed=files.transposed, mask=files.mask) for block, paths in files.responses.items()}
 
 
 def ceilings_from_repeats(files: SubjectFiles, matrices: Mapping[str, ResponseMatrix], rows: Rows, store: Store) -> dict[str, np.ndarray]:

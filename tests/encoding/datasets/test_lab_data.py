@@ -92,6 +92,15 @@ def test_a_plain_matrix_with_a_mask_is_ready_once_it_was_opened(folder, store, s
     assert DATASETS["mine"].is_ready("me", store)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".gii", "_glmsingle.npy"])
+def test_a_format_that_is_read_as_a_whole_is_not_read_at_each_look(folder, store, suffix, monkeypatch):
+    me = opened(folder, store, ALL + written(folder, suffix))
+    monkeypatch.setattr("encoding.datasets._response_files.open_array", lambda path: pytest.fail(f"{path} was read again"))
+    assert DATASETS["mine"].is_ready("me", store)
+    again = DATASETS["mine"].open("me", store)
+    assert again.fingerprints == me.fingerprints and np.array_equal(again.responses["brain"][:], Y)
+
+
 @pytest.mark.parametrize("suffix", [".mat", ".h5", ".csv", "_betas.npy", ".nii.gz"])
 def test_a_changed_file_is_another_subject(folder, store, suffix):
     text = ALL + written(folder, suffix)
