@@ -44,10 +44,11 @@ READOUTS = ("ridge", "ols", {"name": "lasso", "alpha": 0.05})
 
 def measure(*, quick: bool = False) -> list[dict[str, object]]:
     n_images, n_pass, n_tasks, n_cells = (40, 40, 200, 50) if quick else (240, 1_024, 10_000, 3_400)
+    n_most = 120 if quick else int(os.environ.get("SCALE_IMAGES", "2000"))  # of the images that growth is measured over
     rows = {
         "against_single_fits": lambda root: [against_single_fits(root, n_images)],
         "two_workers": lambda root: [two_workers(root, n_images, grid_of_ols()), two_workers(root, n_pass, one_network())],
-        "growth": lambda root: growth(root, (30, 60, 120) if quick else (500, 1_000, 2_000)),
+        "growth": lambda root: growth(root, [n_most // 4, n_most // 2, n_most]),
         "scheduling": lambda root: scheduling(root, n_tasks),
         "compiling": lambda root: [compiling(root, n_cells)],
     }
