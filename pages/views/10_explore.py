@@ -8,7 +8,7 @@ from encoding.backbones._base import JOIN
 from encoding.datasets._base import roi_names
 from pages.parts.explore.composed import intervals_panel, linked_fit, members_panel
 from pages.parts.explore.downloads import take_away
-from pages.parts.explore.panels import brain_panel, density_panel, prediction_panel, roi_panel, test_sets_panel
+from pages.parts.explore.panels import brain_panel, density_panel, extremes_panel, prediction_panel, roi_panel, test_sets_panel
 from pages.parts.explore.search_panel import search_panel
 from pages.parts.explore.selection import focus_controls
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
@@ -93,6 +93,12 @@ with (
 with st.expander(f"Residuals of every {result.plan.subject.unit} and image", key="every_residual", on_change="rerun") as residuals:
     if residuals.open:
         density_panel(result, focus)
+
+with st.expander(
+    f"{result.plan.subject.unit.many.capitalize()} predicted best and worst", key="extreme_open", on_change="rerun"
+) as extremes:
+    if extremes.open:
+        extremes_panel(result, focus, score)
 
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:

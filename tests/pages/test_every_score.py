@@ -13,7 +13,7 @@ from encoding.analysis.bootstrap import DRAWN_SCORES, roi_intervals
 from encoding.analysis.comparison import compare
 from encoding.analysis.layer_ranking import BOTH, best_layers, layer_column, mean_over_rois
 from encoding.analysis.layer_sweep import Sweep, SweepResult
-from encoding.analysis.summaries import overall_scores, side_by_side
+from encoding.analysis.summaries import extreme_vertices, overall_scores, side_by_side
 from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.score_maps import difference_brain
 from encoding.runs.report import how_it_was_tested, report, roi_ends
@@ -116,6 +116,19 @@ def test_a_report_has_every_score_with_its_interval(fits, store):
     assert "mini track" in page
 
 
+@pytest.mark.parametrize("score", SCORES)
+def test_the_vertices_predicted_best_and_worst_are_ranked_by_every_score(fits, score):
+    result = fits.results["tinynet", "colour"]
+    columns = {"lh": np.arange(10), "rh": np.array([9, 2])}
+    table = extreme_vertices(result, columns, score, n=3)
+    values = np.concatenate([result.score(hemi, score)[chosen] for hemi, chosen in columns.items()])
+    ranked = np.sort(values[np.isfinite(values)])[:: 1 if SCORES[score].lower_is_better else -1]
+    np.testing.assert_allclose(table[score], [*ranked[:3], *ranked[-3:]])
+    assert table["rank"].tolist() == [1, 2, 3, *range(len(ranked) - 2, len(ranked) + 1)]
+    row = table.iloc[0]
+    assert row["fsaverage"] == 5 * row["column"] and row["r"] == result.score(row["hemi"])[row["column"]]
+
+
 @pytest.fixture
 def layers(fits, open_page, monkeypatch):
     return open_page("30_layers", dataset="tiny", subject="subj01", backbones="tinynet", components="0", split=SPLIT)
@@ -149,6 +162,9 @@ def test_compare_shows_the_score_of_a_link(fits, open_page, score, statistic):
 def test_explore_shows_the_score_of_a_link(fits, open_page, score, statistic):
     at = open_page("10_explore", dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0", split=SPLIT)
     at.query_params.update({"score": score, "over": statistic})
+    at.session_state["extreme_open"] = True
     at.run()
     assert not at.exception
+    (extremes,) = [each.value for each in at.dataframe if "link" in each.value]
+    assert "vertex=" in extremes["link"][0] and "layer=pixels" in extremes["link"][0]
     assert any(SCORES[score].short in caption.value or SCORES[score].definition[:20] in caption.value for caption in at.caption)

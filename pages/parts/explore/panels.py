@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.bootstrap import interval_text, score_intervals
-from encoding.analysis.summaries import MeanPrediction, ResidualDensity, highest_r, mean_prediction, residual_density
+from encoding.analysis.summaries import MeanPrediction, ResidualDensity, extreme_vertices, highest_r, mean_prediction, residual_density
 from encoding.analysis.test_sets import scores_by_test_set
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
@@ -23,6 +24,7 @@ from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clic
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
+from pages.parts.shared.links import EXPLORE
 from pages.parts.shared.server_state import stored_intervals
 from pages.parts.shared.stimulus_grid import thumbnails
 from pages.parts.shared.text import plain
@@ -230,6 +232,32 @@ def density_panel(result: Result, focus: Focus) -> None:
     st.caption(
         f"{density.n_pairs:,} residuals of {focus.roi if not focus.vertex else focus.label}: mean {density.mean:+.3f}, sd {density.sd:.3f}."
     )
+
+
+def extremes_panel(result: Result, focus: Focus, score: str) -> None:
+    """Show the vertices of the selected ROI that are predicted best and worst, each with a link that chooses it."""
+    unit = result.plan.subject.unit
+    columns = {hemi: result.columns(focus.roi, hemi) for hemi in result.plan.hemis}
+    table = extreme_vertices(result, columns, score)
+    if table.empty:
+        st.info(f"No {unit} has this score here.")
+        return
+    here = st.query_params.to_dict() | {"layer": st.query_params.get_all("layer")}
+    table["link"] = [
+        f"{EXPLORE}?{urlencode(here | {'vertex': f'{row.hemi} {row.column}'}, doseq=True)}" for row in table.itertuples(index=False)
+    ]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="extremes",
+        column_order=["link", *(name for name in table if name != "link")],
+        column_config={"link": st.column_config.LinkColumn("", display_text="Look at it", width="small")}
+        | {name: number(SCORES[name].short, format="%.3f") for name in dict.fromkeys((score, "r"))}
+        | {"ceiling_r": number("highest r", format="%.3f"), "rois": "regions"},
+        alt=f"the {unit.many} of {focus.roi} that are predicted best and worst",
+    )
+    st.caption(f"{SCORES[score].short} of single {unit.many} is rough: the best of many are so partly by chance.")
 
 
 def _stimuli(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
