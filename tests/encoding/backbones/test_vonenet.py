@@ -106,9 +106,16 @@ def block():
 
 
 def answer(made, x):
-    """The 512 cells that look at the middle of the picture."""
+    """Responses of the 512 cells at the centre of an image, computed on the 25 x 25 pixels that their kernels cover."""
     with torch.no_grad():
-        return made(x)[0, :, 28, 28].numpy()
+        return made(x[..., 100:125, 100:125])[0, :, 3, 3].numpy()
+
+
+def test_the_pixels_around_the_centre_give_the_responses_of_a_whole_image(block):
+    made, *_ = block
+    with torch.no_grad():
+        whole = made(noise())[0, :, 28, 28].numpy()
+    np.testing.assert_allclose(answer(made, noise()), whole, rtol=1e-4, atol=1e-4 * np.abs(whole).max())
 
 
 def one(cells, number):
