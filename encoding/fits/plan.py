@@ -370,9 +370,10 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
             f"{subject.stimuli.without_images}, and {networks[0]} needs images. Backbones without images are feature tables ({tables}), "
             "or name the folder of the images in dataset.toml."
         )
-    if readout.in_order and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
+    if readout.needs_frames(options) and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
         raise BadOption(
-            f"{readout.name} reads the frames of clips one after another. Choose a data set of clips and --over-frames sequence."
+            f"{readout.name} reads the frames of clips one after another"
+            f"{'' if readout.in_order else ' with these parameters'}. Choose a data set of clips and --over-frames sequence."
         )
     if spec.degree > 1 and (not readout.uses_components or readout.by_layer or spec.over_frames == "sequence"):
         raise BadOption(

@@ -70,6 +70,10 @@ class Readout(ABC):
         """Restore a model from its stored ``arrays``; ``data`` is its training data where ``restores_from_data``, otherwise None."""
         return LinearModel.from_arrays(arrays)
 
+    def needs_frames(self, options: Any) -> bool:
+        """Whether a fit needs clips whose frames are kept as a sequence."""
+        return self.in_order
+
     def n_folds(self, options: Any) -> int:
         """Number of inner cross-validation folds of the training rows on which :meth:`fit` chooses parameters; 1 where it chooses none."""
         return 1

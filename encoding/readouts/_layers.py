@@ -51,6 +51,17 @@ class Residual(nn.Module):
         return self.layers(x) + self.passed(x)
 
 
+class MeanOfFrames(nn.Module):
+    """Layers applied to each of n_frames equal blocks of the columns, and their mean: (n, n_frames * p) -> (n, h)."""
+
+    def __init__(self, n_frames: int, *layers: nn.Module) -> None:
+        super().__init__()
+        self.n_frames, self.layers = n_frames, nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x.unflatten(1, (self.n_frames, -1)).flatten(0, 1)).unflatten(0, (len(x), self.n_frames)).mean(1)
+
+
 class Head(nn.Module):
     """Output layer (n, h) -> (n, t), which folds into weights (h, t) and a bias (t,) once trained."""
 

@@ -27,7 +27,7 @@ NUMBERS = {
         inception_v3 features.12 knn tree elastic_net ridge ols alpha_per_target=False""",
     "clips-best-layer": """sub10 sub10-full frames=16 n_components=100 n_components=0 n_folds=3 rse multitask_elastic_net hidden_1=4096
         hidden_2=4096 units=512 dropout=0.2 loss=1-r n_epochs=10 optimiser=adam learning_rate=0.001 keep=r first:900 holdout:0.9:0
-        component_scaling=zscore nasnet_mobile vonenet 0.5674 0.2641""",
+        component_scaling=zscore nasnet_mobile vonenet 0.5674 0.2641 degree=2 frame_by_frame=True layer3""",
 }
 
 
@@ -76,7 +76,7 @@ def test_every_name_of_a_full_recipe_exists(name, monkeypatch):
     known = {score.mean_column for score in SCORES.values()} | {score.median_column for score in SCORES.values() if score.has_median}
     for number in recipe.published:
         assert number.score in known | set(SCORES) | {"r_max", *TRACKS}
-        assert set(number.where) <= {"subject", "backbone", "layers", "readout", "n_components"}
+        assert set(number.where) <= {"subject", "backbone", "layers", "readout", "n_components", "degree"}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """The recurrent readout learns what depends on the order of frames, which neither pooled nor concatenated frames tell ridge."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +10,13 @@ from encoding import FitSpec, fit
 from encoding.datasets import DATASETS
 from encoding.datasets.algonauts2021 import BLOCK, Algonauts2021
 from encoding.datasets.writers.algonauts2021 import write_algonauts2021
+from encoding.fits.plan import plan
 from encoding.readouts import READOUTS, BadOption, Training, search_space
 from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._network import Shape
 from encoding.runtime.progress import Cancelled
 from tests import readout_problems
+from tests.conftest import TINY
 from tests.encoding.datasets.made2021 import N_CLIPS, SIDE, made_person
 
 LSTM = READOUTS["lstm"]
@@ -194,6 +198,11 @@ def test_a_fit_of_clips_predicts_what_changes_in_them(clips, store, monkeypatch)
     assert model.trunk[1].n_frames == 4 and 4 * model.trunk[1].lstm.input_size == result.components().shape[1]
     np.testing.assert_array_equal(result.predicted(BLOCK, [0, 5]), model.predict(result.components()[result.test_rows()], np.array([0, 5])))
     assert fit(SPEC, store).cached
+
+
+def test_images_have_no_frames_whose_predictions_could_be_averaged(tiny, store):
+    with pytest.raises(BadOption, match="mlp reads the frames of clips one after another with these parameters"):
+        plan(replace(TINY, readout="mlp", options={"frame_by_frame": True}), store)
 
 
 @pytest.mark.parametrize("over_frames", ["mean", "all"])

@@ -172,6 +172,22 @@ def test_a_stored_network_with_added_parameters_is_restored(data, name):
     np.testing.assert_array_equal(readout.restore(stored, None).predict(data[0]), model.predict(data[0]))
 
 
+def test_averaged_predictions_of_frames_are_the_mean_of_those_of_each_frame(data):
+    """Of a clip whose frames are the same, and of any clip: the model applied to each frame by itself, standardised as that frame."""
+    X, Y = np.concatenate([data[0], data[0][::-1]], axis=1), data[1]
+    mlp = READOUTS["mlp"]
+    options = mlp.read({"frame_by_frame": True, "hidden_1": 8, "hidden_2": 5, "n_epochs": 2})
+    model = mlp.fit(Training.of(X, Y, FOLD, n_frames=2), options)
+    standardise, mean_of_frames = model.trunk
+    with torch.inference_mode():
+        frames = standardise(torch.from_numpy(np.ascontiguousarray(X))).chunk(2, dim=1)
+        by_frame = [mean_of_frames.layers(frame).numpy() @ model.weights + model.intercept for frame in frames]
+    assert np.abs(by_frame[0] - by_frame[1]).max() > 1e-3
+    np.testing.assert_allclose(model.predict(X), np.mean(by_frame, axis=0), rtol=1e-4, atol=1e-4)
+    restored = mlp.restore(model.state() | {"intercept": model.intercept}, None)
+    np.testing.assert_array_equal(restored.predict(X), model.predict(X))
+
+
 @pytest.mark.parametrize("wrong", [{"momentum": 1.0}, {"momentum": -0.1}, {"loss_scale": "sum"}, {"keep": "last"}, {"loss": "r"}])
 def test_impossible_values_are_refused(wrong):
     with pytest.raises(BadOption, match=next(iter(wrong))):
