@@ -18,11 +18,13 @@ from encoding.datasets._masks import mask_volume
 from encoding.datasets._own_files import FROM_ONE, Rows, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
 from encoding.datasets._own_places import SPHERES, read_places
 from encoding.datasets._response_files import ResponseMatrix, read_rows_of
+from encoding.datasets._splits import read_splits
 from encoding.datasets.doctor._checks import check_doubles, check_images, check_order, check_sizes, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.datasets.doctor.algonauts2021 import clip_facts
 from encoding.datasets.own import OwnDataset, ceilings_from_repeats, response_matrices
 from encoding.evaluation.noise_ceiling import describe_repeats
+from encoding.evaluation.splits import NAMED
 from encoding.runtime.progress import Report, subprogress
 from encoding.storage.fingerprints import file_facts
 from encoding.storage.store import Store
@@ -237,6 +239,19 @@ def check_ceiling(case: Examination) -> Iterator[Finding]:
     yield Finding("ok", f"noise ceilings, medians {medians} of the variance{how}.")
 
 
+def check_splits(case: Examination) -> Iterator[Finding]:
+    """Check the named splits, where there are any: their rows are there, and none parts the rows of a stimulus or group."""
+    if case.files.splits is None:
+        return
+    for name, split in read_splits(case.files.splits, case.rows.paths).items():
+        tests = ", ".join(f"{test} {len(rows):,}" for test, rows in split.tests.items())
+        yield Finding("ok", f"split {NAMED}:{name}: {len(split.train):,} rows train; test sets: {tests}.")
+        for test, rows in split.tests.items():
+            if len(torn := np.intersect1d(case.rows.groups[split.train], case.rows.groups[rows])):
+                what = f"{NAMED}:{name}:{test} trains and tests on rows of {len(torn):,} of the same stimuli or groups."
+                yield Finding("error", what, "It is refused.", f"Put all rows of each on one side in {case.files.splits.name}.")
+
+
 CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (
     check_stimuli,
     check_rows,
@@ -244,4 +259,5 @@ CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (
     check_rois,
     check_places,
     check_ceiling,
+    check_splits,
 )

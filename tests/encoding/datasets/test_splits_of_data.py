@@ -13,6 +13,7 @@ from encoding import DATASETS, FitSpec, fit
 from encoding.analysis.test_sets import scores_by_test_set
 from encoding.cli import main
 from encoding.datasets import BadData
+from encoding.datasets.doctor import diagnose
 from encoding.evaluation.splits import NamedSplit, check_split, folds
 from encoding.fits.plan import plan
 
@@ -146,3 +147,17 @@ def test_named_splits_nest_and_unknown_ones_are_named():
     for wrong in ("named:", "named:a:b:c", "kfold:5:0/named:a"):
         with pytest.raises(ValueError, match="not understood"):
             check_split(wrong)
+
+
+def test_the_doctor_counts_rows_and_finds_stimuli_on_both_sides(folder, store):
+    def findings():
+        found = {each.what.removeprefix("mine me: "): each.level for each in diagnose(folder, store)}
+        return {what: level for what, level in found.items() if "named:" in what}
+
+    assert findings() == {
+        "split named:general: 21 rows train; test sets: inside 8, outside 11.": "ok",
+        "split named:plain: 30 rows train; test sets: test 10.": "ok",
+    }
+    np.save(folder / "days.npy", np.arange(N) // 10)
+    describe(folder, "splits.toml", 'groups = "days.npy"\n')
+    assert findings()["named:general:inside trains and tests on rows of 1 of the same stimuli or groups."] == "error"
