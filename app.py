@@ -1,5 +1,6 @@
 """The dashboard's entry: `streamlit run app.py`. Navigation only; pages are files in pages/views."""
 
+from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
@@ -9,6 +10,7 @@ from pages.parts.shared import access
 from pages.parts.shared.former_links import read_former_parameters
 
 let_waiting_threads_sleep()  # in the workers that this server starts, too
+import_module("encoding.jobs.tasks")  # here, so that two first visits at once import packages in the same order: pages differ in theirs
 VIEWS = Path(__file__).parent / "pages" / "views"
 
 st.set_page_config(page_title="Encoding Explorer", page_icon="🧠", layout="wide")
