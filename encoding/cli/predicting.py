@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
 from encoding.cli.terminal import Progress, file_size
 from encoding.fits.result import Result
+from encoding.prediction.inputs import CannotPredict, why_not_images
 from encoding.prediction.predict import account, save_predictions, stimuli_in
+from encoding.prediction.tables import stimuli_in_table
 from encoding.runs.table import open_run
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
@@ -45,6 +47,7 @@ def add_commands(commands: Any) -> None:
         "key", nargs="+", metavar="KEY", help="a fit's key, shown by `fit` and `cache list`; as many of its first characters as only it has"
     )
     parser.add_argument("--images", type=Path, metavar="DIR", help="a folder of images, or of clips for a fit of clips; in natural order")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="for a fit on given/ features: a table with the same columns")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder that files are written to")
     parser.add_argument("--submission", action="store_true", help="the challenge's test set, in the challenge's own files")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
@@ -75,8 +78,10 @@ def check_words(arguments: argparse.Namespace) -> None:
     """
     if arguments.submission and arguments.images is not None:
         raise BadArguments("--submission predicts the challenge's own test set. Leave out --images, or --submission.")
-    if not arguments.submission and arguments.images is None:
-        raise BadArguments("Say what to predict: --images DIR, or --submission for the test set of a challenge.")
+    if sum(map(bool, (arguments.submission, arguments.images, arguments.table))) > 1:
+        raise BadArguments("--images, --table and --submission each say what to predict. Keep one of them.")
+    if not (arguments.submission or arguments.images or arguments.table):
+        raise BadArguments("Say what to predict: --images DIR, --table FILE, or --submission for the test set of a challenge.")
     if not arguments.submission and len(arguments.key) > 1:
         raise BadArguments("Several keys make one --submission. For other images predict with one fit at a time.")
     if arguments.images is not None and not arguments.images.expanduser().is_dir():
@@ -89,13 +94,18 @@ def check_words(arguments: argparse.Namespace) -> None:
 
 def _predictions(arguments: argparse.Namespace, results: Sequence[Result], store: Store, progress: Progress) -> tuple[dict[str, Any], str]:
     (result,) = results
-    stimuli = stimuli_in(arguments.images, result.plan, store, subprogress(progress, 0.1, 0.15))
+    if arguments.table is not None:
+        stimuli = stimuli_in_table(arguments.table, result, store)
+    elif refusal := why_not_images(result.plan.spec.backbone):
+        raise CannotPredict(f"This fit cannot predict from images. {refusal}")
+    else:
+        stimuli = stimuli_in(arguments.images, result.plan, store, subprogress(progress, 0.1, 0.15))
     folder = save_predictions(result, stimuli, arguments.out, report=subprogress(progress, 0.15, 1), device=arguments.device).resolve()
     about = account(result)
     n_vertices = {hemi: int(result.plan.subject.responses[hemi].shape[1]) for hemi in result.plan.hemis}
     wanted = ("key", "spec", "simulated", "units", "n_models", "n_train", "unfitted")
     document = {name: about[name] for name in wanted} | {"n_stimuli": len(stimuli), "n_vertices": n_vertices, "out": str(folder)}
-    what = "clips" if result.plan.stimuli.n_frames > 1 else "images"
+    what = "rows" if arguments.table is not None else "clips" if result.plan.stimuli.n_frames > 1 else "images"
     columns = " and ".join(f"{n:,} in {hemi}" for hemi, n in n_vertices.items())
     lines = [f"predicted  responses to {len(stimuli):,} {what}: vertices {columns}", f"units      {about['units']}"]
     if missing := [f"{n:,} in {hemi}" for hemi, n in about["unfitted"].items() if n]:

@@ -68,7 +68,7 @@ class FeatureTable:
     path: Path
     stimuli: Sequence[Path]
     listed: Sequence[Path]
-    store: Store
+    store: Store | None
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
@@ -221,6 +221,20 @@ def _key_of(path: Path, known: Iterable[str], *, alone: bool = True) -> str:
     """The name by which a stimulus is known: with its folder or, where no other has its name, without it, or without its ending."""
     names = (f"{path.parent.name}/{path.name}", *((path.name, path.stem) if alone else ()))
     return next((key for name in names if (key := plain(name)) in known), "")
+
+
+def names_of_rows(path: Path) -> tuple[str, ...]:
+    """Names of a table's rows, in order: those that it gives, else ``row 1``, ``row 2`` ….
+
+    Raises
+    ------
+    BadData where it cannot be read, or holds a text table of no rows.
+    """
+    if path.suffix.lower() in TEXT and (names := FeatureTable(path.stem, path, (), (), None)._text[1]):
+        return tuple(name.strip() for name in names)
+    shapes = member_shapes(path)
+    n_rows = len(open_array(Path(f"{path}:{next(iter(shapes))}") if shapes else path)[(...,)])
+    return tuple(f"row {number}" for number in range(1, n_rows + 1))
 
 
 def open_tables(files: Mapping[str, Path], stimuli: Sequence[Path], listed: Sequence[Path], store: Store) -> dict[str, FeatureTable]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from encoding.datasets import Stimuli
 from encoding.features.components import polynomial_features, project
+from encoding.features.given import PREFIX, given_in, is_given
 from encoding.fits.plan import Plan
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
@@ -34,6 +36,27 @@ def check_kind(plan: Plan, n_frames: int) -> None:
         counts = (plan.stimuli.n_frames, n_frames)
         seen, given = (f"{n} frames of each clip" if n > 1 else "images" for n in counts)
         raise CannotPredict(f"This fit of {plan.spec.dataset} saw {seen}; it cannot predict from {given}.")
+
+
+def why_not_images(backbone: str) -> str:
+    """Explain why a fit on a backbone cannot predict from images: a feature table has no row for them; empty where it can."""
+    if not (tables := given_in(backbone)):
+        return ""
+    fix = "A fit of the networks alone predicts from images."
+    if is_given(backbone):
+        fix = "`predict KEY --table FILE` predicts from a table with the same columns."
+    return f"It predicts from the feature table {tables[0]}, in which new images have no row. {fix}"
+
+
+def check_tables(plan: Plan, stimuli: Stimuli) -> None:
+    """Check that new stimuli have a row in each feature table that a fit is on.
+
+    Raises
+    ------
+    CannotPredict where they do not.
+    """
+    if any(network.removeprefix(PREFIX) not in stimuli.tables for network in given_in(plan.spec.backbone)):
+        raise CannotPredict(why_not_images(plan.spec.backbone))
 
 
 def check_axes(result: ScoreTables) -> None:

@@ -18,6 +18,7 @@ from encoding.datasets import BadData, Stimuli
 from encoding.datasets._images import ImageFiles, list_images, not_listed
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.features import extraction as features
+from encoding.features.given import is_given
 from encoding.fits.composition import ComposedResult
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import mean_over_folds, predict_fold
@@ -25,7 +26,16 @@ from encoding.fits.resources import preflight
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.training_data import inputs
 from encoding.pipeline import extract_features, fit_readout, reduce_features
-from encoding.prediction.inputs import CannotPredict, check_axes, check_kind, every_column, model_and_basis, n_columns_of, on_axes
+from encoding.prediction.inputs import (
+    CannotPredict,
+    check_axes,
+    check_kind,
+    check_tables,
+    every_column,
+    model_and_basis,
+    n_columns_of,
+    on_axes,
+)
 from encoding.prediction.predictor import Predictor
 from encoding.readouts import Chosen
 from encoding.runtime.csv import to_csv
@@ -188,6 +198,7 @@ def predicted_blocks(
         raise CannotPredict(f"This fit cannot predict new stimuli. {refusal}")
     new = replace(plan, subject=replace(plan.subject, stimuli=stimuli))
     check_kind(plan, new.stimuli.n_frames)
+    check_tables(plan, stimuli)
     if not len(stimuli):
         raise CannotPredict("There are no stimuli to predict responses to.")
     if isinstance(result, ComposedResult):
@@ -227,6 +238,9 @@ def _blocks_in_memory(
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """The same where features cannot or should not be stored: they pass from the network to the models at once."""
     predictor, n = Predictor.of(result, device=device), len(stimuli)
+    if is_given(result.plan.spec.backbone):
+        yield slice(0, n), predictor(stimuli, folds=folds, report=report)
+        return
     size = max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(result.plan).values()))))
     stimuli = stimuli.sampled(result.plan.spec.frames)
     for start in range(0, n, size):

@@ -22,12 +22,13 @@ from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames
 from encoding.datasets import Stimuli
 from encoding.features import extraction as features
+from encoding.features.given import PREFIX, given_in, is_given
 from encoding.fits.composition import ComposedResult
 from encoding.fits.predictions import Columns, mean_over_folds, predict_fold
 from encoding.fits.result import Result
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.training_data import inputs
-from encoding.prediction.inputs import CannotPredict, check_axes, check_kind, every_column, model_and_basis, on_axes
+from encoding.prediction.inputs import CannotPredict, check_axes, check_kind, check_tables, every_column, model_and_basis, on_axes
 from encoding.readouts import Model
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent
@@ -109,7 +110,7 @@ class Predictor:
         backbones: list[Backbone] = []
         if plan.readout.uses_components:
             check_axes(result)
-            for each in plan.networks:
+            for each in plan.networks if not given_in(plan.spec.backbone) else ():
                 backbone = each.source.open(each.spec.backbone, each.spec.weights)
                 if backbone.fingerprint != each.backbone_fingerprint:
                     raise CannotPredict(f"The weights of {each.spec.backbone} are not those of this fit. Fit it again.")
@@ -138,6 +139,7 @@ class Predictor:
         """
         plan, n = self.result.plan, len(stimuli)
         check_kind(plan, stimuli.n_frames)
+        check_tables(plan, stimuli)
         folds = folds or range(len(plan.folds))
         columns = every_column(plan) if columns is None else columns
         predicted = {hemi: np.empty((n, len(wanted)), np.float32) for hemi, wanted in columns.items()}
@@ -161,6 +163,11 @@ class Predictor:
     def _seen(self, stimuli: Stimuli, folds: Sequence[int]) -> Iterator[tuple[slice, dict[int, Any]]]:
         """Batch after batch: its rows, and for each fold what its models predict from."""
         plan = self.result.plan
+        if is_given(plan.spec.backbone):
+            table = stimuli.tables[plan.spec.backbone.removeprefix(PREFIX)]
+            found = {layer: table.read(layer) for layer in plan.spec.layers}
+            yield slice(0, len(stimuli)), {fold: on_axes(self.result, fold, found) for fold in folds}
+            return
         if not self.backbones:
             rows, new_plan = np.arange(len(stimuli)), replace(plan, subject=replace(plan.subject, stimuli=stimuli))
             yield slice(0, len(stimuli)), dict.fromkeys(folds, inputs(new_plan, rows, None))

@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 import numpy as np
 from PIL import Image
 
-from encoding.backbones import BACKBONES
+from encoding.backbones import BACKBONES, SOURCES
 from encoding.backbones._input import prepared
 from encoding.datasets import Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation.splits import Fold
+from encoding.features.given import GivenSource, is_given
 from encoding.fits.plan import Plan
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.spec import FitSpec
@@ -119,7 +120,7 @@ class Imported(ScoreTables):
         whole = tuple(TargetGroup(hemi, {hemi: np.arange(n)}, whole=True) for hemi, n in n_vertices.items())
         target_groups = target_groups_in(part_of(arrays, "model"), n_vertices) or whole
         try:
-            source = prepared(BACKBONES[spec.backbone], spec.input)
+            source = SOURCES[GivenSource.name] if is_given(spec.backbone) else prepared(BACKBONES[spec.backbone], spec.input)
         except (LookupError, ValueError):
             source = None
         backbone = str(provenance["made_from"].get("backbone", ""))
@@ -154,6 +155,8 @@ class Imported(ScoreTables):
             return f"This program does not know the network {spec.backbone}."
         if not self.is_complete():
             return "Its models did not come with it: the sender left them out, or there was no room for them in the file."
+        if is_given(spec.backbone):
+            return ""  # new rows bring their own features
         try:
             here = plan.source.fingerprint(spec.backbone, spec.weights)
         except (LookupError, ValueError, OSError, ImportError) as error:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from encoding import DATASETS
+from encoding.prediction.inputs import why_not_images
 from pages.parts.data.subject_view import SIMULATED
 from pages.parts.predict.choices import WRONG, PredictionRequest, choose_fits, choose_stimulus
 from pages.parts.predict.occlusion import occlusion_panel
@@ -32,7 +33,7 @@ st.markdown(
 )
 
 result = model_choice(fits)
-if refusal := result.prediction_refusal():
+if refusal := result.prediction_refusal() or why_not_images(result.plan.spec.backbone):
     st.error(f"This fit cannot predict new {subject_view.what}. {plain(refusal)}")
     st.stop()
 roi, least_r = roi_choice(result), least_r_choice(subject_view.subject.unit)

@@ -1,5 +1,7 @@
 """Feature tables as backbones: the same numbers as by hand, in every format, named by row or in order, alone and beside networks."""
 
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,13 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoding import BACKBONES, DATASETS, FitSpec, fit
+from encoding import BACKBONES, DATASETS, FitSpec, Store, fit
 from encoding.cli import main
 from encoding.datasets import BadData
 from encoding.datasets._feature_tables import open_tables
 from encoding.features.components import fit_components
 from encoding.fits.plan import plan
+from encoding.prediction.inputs import CannotPredict
+from encoding.prediction.predict import predict
+from encoding.prediction.predictor import InMemory, Predictor
+from encoding.prediction.tables import stimuli_in_table
 from encoding.readouts import BadOption
+from encoding.runs.exchange import import_, packed
 from encoding.runtime.registry import UnknownName
 
 N, P = 40, 5
@@ -208,20 +215,40 @@ def test_a_table_stands_beside_a_network(images, store, tiny):
 def test_the_shell_lists_fits_and_looks_over(folder, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "cache"))
     assert main(["layers", "given/words"]) == 0 and capsys.readouterr().out.strip() == "table"
-    words = [
-        "fit",
-        "--dataset",
-        "mine",
-        "--subject",
-        "me",
-        "--backbone",
-        "given/words",
-        "--layer",
-        "table",
-        "--components",
-        "0",
-        "--split",
-        "holdout:0.7:5",
-    ]
-    assert main([*words, "--readout", "ols"]) == 0
-    assert "given/words table" in capsys.readouterr().out
+    data = ["--dataset", "mine", "--subject", "me", "--components", "0", "--split", "holdout:0.7:5"]
+    assert main(["fit", *data, "--backbone", "given/words", "--layer", "table", "--readout", "ols", "--json"]) == 0
+    key = json.loads(capsys.readouterr().out)["key"]
+    np.save(tmp_path / "new.npy", X[:3])
+    assert main(["predict", key, "--table", str(tmp_path / "new.npy"), "--out", str(tmp_path / "out")]) == 0
+    assert "responses to 3 rows" in capsys.readouterr().out
+    assert np.load(tmp_path / "out" / "brain_predictions.npy").shape == (3, Y.shape[1])
+    assert main(["predict", key, "--images", str(folder), "--out", str(tmp_path / "out2")]) != 0
+    assert "predicts from the feature table given/words, in which new images have no row" in capsys.readouterr().err
+    assert main(["doctor", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "40 names of stimuli without images" in out and "features given/words: table 5 columns" in out
+    np.save(folder / "features" / "words.npy", X[:-1])
+    assert main(["doctor", str(folder)]) != 0 and "words.npy has 39 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("readout", ["ridge", "banded_ridge"])
+def test_rows_of_another_table_are_predicted_here_and_where_the_fit_is_sent(folder, store, tmp_path, monkeypatch, readout):
+    (folder / "features" / "text.csv").write_text(csv())
+    result = fit(replace(SPEC, backbone="given/text", readout=readout), store)
+    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "empty"))
+    there = import_(io.BytesIO(packed(result)), Store(tmp_path / "there"))
+    (tmp_path / "new.csv").write_text(csv(order=result.test_rows()))
+    monkeypatch.setenv("ENCODING_DATA_DIR", str(folder.parent))
+    for each in (result, there):
+        new = stimuli_in_table(tmp_path / "new.csv", each, each.store)
+        assert new.names == tuple(f"{STEMS[i]}.png" for i in result.test_rows())
+        np.testing.assert_allclose(predict(each, new, device="cpu")["brain"], result.predicted("brain", np.arange(7)), atol=1e-5)
+        np.testing.assert_allclose(Predictor.of(each, device="cpu")(new)["brain"], result.predicted("brain", np.arange(7)), atol=1e-5)
+        with pytest.raises(CannotPredict, match="new images have no row"):
+            predict(each, InMemory([[Image.new("RGB", (4, 4))]]), device="cpu")
+    np.save(tmp_path / "fewer.npy", X[:, :4])
+    with pytest.raises(CannotPredict, match="4 columns in table, but the fit saw 5"):
+        stimuli_in_table(tmp_path / "fewer.npy", result, store)
+    (tmp_path / "turned.csv").write_text(csv(header=("file", *"abced")))
+    with pytest.raises(CannotPredict, match="the column 'e' where the fit saw 'd'"):
+        stimuli_in_table(tmp_path / "turned.csv", result, store)

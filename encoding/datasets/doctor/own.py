@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets._array_files import find_reader, open_array, split_member
 from encoding.datasets._description import FILE, SubjectFiles, read_description
+from encoding.datasets._feature_tables import find_tables, open_tables
 from encoding.datasets._images import not_listed
 from encoding.datasets._masks import mask_volume
 from encoding.datasets._own_files import FROM_ONE, Rows, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
@@ -48,6 +49,7 @@ class Examination:
     files: SubjectFiles
     store: Store
     report: Report = field(compare=False)
+    tables: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def matrices(self) -> dict[str, ResponseMatrix]:
@@ -76,7 +78,7 @@ def examine(path: Path, store: Store, report: Report) -> Iterator[Finding]:
     subjects = read_description(path).subjects
     for i, (subject, files) in enumerate(subjects.items()):
         progress = subprogress(report, i / len(subjects), (i + 1) / len(subjects))
-        case = Examination(f"{name} {subject}", files, store, progress)
+        case = Examination(f"{name} {subject}", files, store, progress, find_tables(path.parent, subject))
         for check in CHECKS:
             yield from found_by(check(case), case.name)
 
@@ -101,6 +103,9 @@ def check_stimuli(case: Examination) -> Iterator[Finding]:
     """Check the images, or clips."""
     images = case.files.images
     paths, unlabelled = read_image_paths(images), read_unlabelled(images)
+    if images.names:
+        yield Finding("ok", f"{len(paths):,} names of stimuli without images.", "Fits are on feature tables, given/<name>.")
+        return
     if images.events:
         tables = ", ".join(path.name for path in images.events[:3]) + (" …" if len(images.events) > 3 else "")
         yield Finding("ok", f"column {images.column!r} of {tables} names the stimulus of {len(paths):,} rows.")
@@ -146,7 +151,8 @@ def check_rows(case: Examination) -> Iterator[Finding]:
     if n_shown < len(images):
         what = f"{len(images) - n_shown:,} of {len(images):,} images belong to no row."
         yield Finding("warning", what, "Perhaps rows are missing.", "repeats gives the image of each row, counted from 0.")
-    yield from check_doubles(paths, read_unlabelled(case.files.images), groups, case.store, subprogress(case.report, 0.45, 0.6))
+    if case.files.images.names is None:
+        yield from check_doubles(paths, read_unlabelled(case.files.images), groups, case.store, subprogress(case.report, 0.45, 0.6))
 
 
 def check_responses(case: Examination) -> Iterator[Finding]:
@@ -252,6 +258,13 @@ def check_splits(case: Examination) -> Iterator[Finding]:
                 yield Finding("error", what, "It is refused.", f"Put all rows of each on one side in {case.files.splits.name}.")
 
 
+def check_tables(case: Examination) -> Iterator[Finding]:
+    """Check the feature tables: their rows agree with the stimuli, and their values are numbers."""
+    for name, table in open_tables(case.tables, case.rows.paths, read_image_paths(case.files.images), case.store).items():
+        sizes = ", ".join(f"{layer} {table.read(layer).shape[1]:,} columns" for layer in table.layers)
+        yield Finding("ok", f"features given/{name}: {sizes}.")
+
+
 CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (
     check_stimuli,
     check_rows,
@@ -260,4 +273,5 @@ CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (
     check_places,
     check_ceiling,
     check_splits,
+    check_tables,
 )

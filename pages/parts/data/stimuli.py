@@ -100,7 +100,7 @@ def stimulus_panel(subject_view: SubjectView, row: int, roi: str | None) -> None
     with left:
         (image,) = thumbnails(subject_view.key, (row,), subject.stimuli, size=512)
         if isinstance(image, str):
-            st.error(plain(image))
+            (st.info if subject.stimuli.without_images else st.error)(plain(image))
         else:
             st.image(image, alt=subject.stimuli.names[row], caption=plain(subject.stimuli.names[row]), width="stretch")
         st.markdown(_facts(subject_view, row))

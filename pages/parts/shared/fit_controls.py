@@ -5,7 +5,7 @@ So options are shown under their own names; a prettier label would stand in ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -16,6 +16,7 @@ from encoding.backbones._base import JOIN
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
 from encoding.datasets import BadData
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
+from encoding.features.given import PREFIX, is_given
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
 from encoding.runtime.registry import unknown
@@ -43,8 +44,8 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
     """
     with st.sidebar:
         dataset, subject = _data()
-        backbone, weights, layers = (network or _network)()
-        kept = _kept(dataset)
+        backbone, weights, layers = network() if network else _network(dataset, subject)
+        kept = {} if is_given(backbone) else _kept(dataset)
         if len(layers) > 1 or "layer_scaling" in st.query_params:
             kept["layer_scaling"] = choose(
                 "Layer scaling",
@@ -75,15 +76,16 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
                 help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
             )
         with st.expander("Advanced"):
-            kept["input"] = st.text_input(
-                "Input",
-                START.input,
-                key="input",
-                bind="query-params",
-                placeholder="as the weights were trained",
-                help="How images enter the network. Empty: the preprocessing of its weights, mostly a crop of the centre. resize shows the "
-                "whole image, its sides resized apart; pad shows it on black; resize:224:bicubic names size and interpolation.",
-            )
+            if not is_given(backbone):
+                kept["input"] = st.text_input(
+                    "Input",
+                    START.input,
+                    key="input",
+                    bind="query-params",
+                    placeholder="as the weights were trained",
+                    help="How images enter the network. Empty: the preprocessing of its weights, mostly a crop of the centre. resize shows "
+                    "the whole image, its sides resized apart; pad shows it on black; resize:224:bicubic names size and interpolation.",
+                )
             kept["component_scaling"] = choose(
                 "Component scaling",
                 "component_scaling",
@@ -137,11 +139,17 @@ def _data() -> tuple[str, str]:
     return dataset, choose("Subject", "subject", list(subjects), START.subject)
 
 
-def _network() -> tuple[str, str, tuple[str, ...]]:
+def _network(dataset: str, subject: str) -> tuple[str, str, tuple[str, ...]]:
+    tables = DATASETS[dataset].feature_tables(subject)
+    known = [name for name in BACKBONES if not is_given(name) or name.removeprefix(PREFIX) in tables]
     backbone = choose(
-        "Backbone", "backbone", list(BACKBONES), START.backbone, help="The network, or filter bank, that turns images into features."
+        "Backbone",
+        "backbone",
+        known,
+        START.backbone,
+        help="The network, or filter bank, that turns images into features. given/ names given features: a table that comes with the data.",
     )
-    backbone = JOIN.join([backbone, *_further_networks(backbone)])
+    backbone = JOIN.join([backbone, *_further_networks(backbone, known)])
     source = BACKBONES[backbone]
     weights = weights_control() if source.needs_weights else START.weights
     curated = source.layers(backbone)
@@ -158,7 +166,7 @@ def _network() -> tuple[str, str, tuple[str, ...]]:
     return backbone, weights, tuple(layers)
 
 
-def _further_networks(backbone: str) -> list[str]:
+def _further_networks(backbone: str, known: Sequence[str]) -> list[str]:
     """Choose networks whose layers the fit has as well."""
     chosen = st.session_state.get("more_networks", st.query_params.get_all("more_networks"))
     if backbone in st.session_state.get("more_networks", ()):
@@ -166,7 +174,7 @@ def _further_networks(backbone: str) -> list[str]:
     with st.expander("Further networks", expanded=bool(chosen)):
         return st.multiselect(
             "Further networks",
-            [name for name in BACKBONES if name != backbone],
+            [name for name in known if name != backbone],
             key="more_networks",
             bind="query-params",
             label_visibility="collapsed",

@@ -44,7 +44,9 @@ def stimulus_grid(
                 if place >= len(rows):
                     break
                 row, image = rows[place], images[place]
-                if isinstance(image, str):
+                if subject_view.subject.stimuli.without_images:
+                    column.caption(plain(names[row]))
+                elif isinstance(image, str):
                     column.caption(":material/broken_image: unreadable", help=plain(image))
                 else:
                     column.image(image, alt=names[row], width="stretch")

@@ -61,7 +61,7 @@ def test_the_text_says_what_the_numbers_are_and_whose(tiny, shell, images, tmp_p
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["KEY", "--out", "out"], "Say what to predict: --images DIR, or --submission for the test set of a challenge."),
+        (["KEY", "--out", "out"], "Say what to predict: --images DIR, --table FILE, or --submission for the test set of a challenge."),
         (["KEY", "--images", "photos", "--submission", "--out", "out"], "Leave out --images, or --submission."),
         (["KEY", "KEY", "--images", "photos", "--out", "out"], "Several keys make one --submission."),
         (["KEY", "--images", "phots", "--out", "out"], "--images phots is no folder."),
