@@ -245,6 +245,14 @@ class ScoreTables:
 
         return pd.concat([self._vertex_table(hemi) for hemi in self.plan.hemis], ignore_index=True)
 
+    def best_and_worst(self, n: int = 10, score: str = "r") -> pd.DataFrame:
+        """Rows of :meth:`vertices` with the n highest and the n lowest values of a score, highest first; those without one are left out.
+
+        Of fewer than 2 n vertices each stands once.
+        """
+        table = self.vertices().dropna(subset=[score]).sort_values(score, ascending=False, kind="stable", ignore_index=True)
+        return table if len(table) <= 2 * n else table.drop(index=range(n, len(table) - n)).reset_index(drop=True)
+
     def _vertex_table(self, hemi: str) -> pd.DataFrame:
         import pandas as pd
 

@@ -72,6 +72,7 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
         charts=[{"title": title, "caption": caption, "numbers": rows} for (title, caption, _), rows in zip(charts, numbers, strict=True)],
         figures=[json.loads(figure.to_json()) for _, _, figure in charts],
         brains=[(title, brain.to_bytes(height=BRAIN_HEIGHT)) for title, brain in _brains(names, results, compared)],
+        extremes=[(name, table) for name, result in zip(names, results, strict=True) if (table := _extremes(result))],
         scores=[(name, _scores(result)) for name, result in zip(names, results, strict=True)],
         overall=table_html(side_by_side({name: overall_scores(result) for name, result in zip(names, results, strict=True)})),
         about_overall=OVERALL.replace("*", ""),
@@ -255,6 +256,13 @@ def _scores(result: ScoreTables) -> Markup:
             table = table.assign(**{f"{key}_{end}": [each[place] for each in known] for place, end in enumerate(("low", "high"))})
         columns += [score.mean_column, f"{key}_low", f"{key}_high", *([score.median_column] if score.has_median else [])]
     return table_html(table[[column for column in columns if column in table]])
+
+
+def _extremes(result: ScoreTables) -> Markup | str:
+    """The best and the worst vertices by r; empty where none has an r."""
+    table = result.best_and_worst()
+    columns = [name for name in ("hemi", "column", "fsaverage", "rois", "r", "ceiling") if name in table]
+    return table_html(table[columns]) if len(table) else ""
 
 
 def _training_errors(result: ScoreTables) -> Markup | str:

@@ -145,3 +145,11 @@ def test_from_a_shell(two, store, tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["keys"] == [result.key for result in two]
     assert path.read_text().startswith("<!doctype html>")
     assert main(["report", two[0].key, "--out", str(path)]) == 1 and "Name another file" in capsys.readouterr().err
+
+
+def test_best_and_worst_vertices_are_those_of_the_sorted_table(two, store):
+    result = two[0]
+    every = result.vertices().dropna(subset=["r"]).sort_values("r", ascending=False)["r"].to_numpy()
+    np.testing.assert_array_equal(result.best_and_worst(2)["r"], [*every[:2], *every[-2:]])
+    assert len(result.best_and_worst(10_000)) == len(every)
+    assert "Best and worst" in report([result], store)
