@@ -44,6 +44,7 @@ def url_parameters(folder: Path = PROJECT / "pages") -> set[str]:
             if isinstance(node, ast.Call):
                 keywords = {keyword.arg: keyword.value for keyword in node.keywords}
                 keys += [keywords.get("key")] if "bind" in keywords else []
+                keys += [value for name, value in keywords.items() if name and name.endswith("_key")]  # of a control that binds it
                 function = ast.unparse(node.func)
                 keys += node.args[:1] if function in ("st.query_params.get", "st.query_params.get_all") else []
                 keys += node.args[1:2] if function == "choose" else []
