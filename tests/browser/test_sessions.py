@@ -22,8 +22,6 @@ LOOKED_AT = {
 CURVE = ".st-key-curve .js-plotly-plot"
 LONG = 300_000  # milliseconds
 
-pytestmark = pytest.mark.nightly
-
 
 @pytest.fixture
 def sessions(new_page):
@@ -46,6 +44,18 @@ def fits_in(folder) -> list[FitSpec]:
     return [FitSpec.from_dict(store.provenance(key)["made_from"]["spec"]) for key in keys]
 
 
+def test_what_one_person_fits_and_cancels_is_on_no_page_of_another(new_page, app):
+    fits, browses = new_page(), new_page()
+    open_page(fits, f"{app.url}/explore?{SLOW}")
+    press(fits, "fit")
+    fits.get_by_text(re.compile(r"\d % so far|\d s so far")).wait_for(timeout=60_000)
+    look_at(browses, app.url, "compare", "Compare")
+    press(fits, "cancel")
+    fits.get_by_text("Cancelled.").wait_for(timeout=60_000)
+    look_at(browses, app.url, "data", "Data")
+
+
+@pytest.mark.nightly
 def test_five_sessions_fit_cancel_sweep_and_browse_at_once(sessions, app):
     server = app.url
     one, other, cancels, sweeps, browses = sessions
