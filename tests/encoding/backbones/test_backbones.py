@@ -16,7 +16,8 @@ SMALL = {
     "torchvision": "torchvision/squeezenet1_1",
     "vonenet": "vonenet/alexnet",
 }  # a network that is quick to build, where the first is not
-NETWORKS = [SMALL.get(source, SOURCES[source].networks()[0]) for source in SOURCES if source != "keras"]  # tests/test_keras.py
+APART = ("keras", "given")  # tests/encoding/backbones/test_keras.py; tables of data sets: tests/encoding/test_given_features.py
+NETWORKS = [SMALL.get(source, SOURCES[source].networks()[0]) for source in SOURCES if source not in APART]
 each_network = pytest.mark.parametrize("network", NETWORKS)
 
 

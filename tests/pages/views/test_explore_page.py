@@ -141,7 +141,7 @@ def test_a_link_that_names_something_unknown_says_so(page):
 
 def test_a_fit_of_two_networks_is_opened_by_its_link_and_named_after_both(page, store, monkeypatch):
     monkeypatch.setitem(BACKBONES.sources._members, "othernet", OtherTinySource())
-    spec = replace(TINY, backbone="tinynet + othernet", layers=("tinynet pixels", "othernet colour"), readout="banded_ridge")
+    spec = replace(TINY, backbone="tinynet + othernet", layers=("tinynet pixels", "othernet colour"))
     study(spec, store)
     page.query_params.clear()
     page.query_params |= explore_query(spec)
