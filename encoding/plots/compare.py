@@ -174,6 +174,7 @@ def _frame(fig: go.Figure, row: Row, hemis: Sequence[str], what: str) -> None:
     _separate(fig, row)
     fig.update_layout(annotations=list(_class_names(row)), barmode="overlay")
     theme(fig, height=ROW_HEIGHT * n + 150)
+    fig.update_layout(margin_l=fig.layout.margin.l + 16 * what.count("<br>"))  # a title of three lines
     fig.update_xaxes(anchor=_axis("y", n - 1))
 
 
