@@ -246,11 +246,12 @@ class ScoreTables:
         return pd.concat([self._vertex_table(hemi) for hemi in self.plan.hemis], ignore_index=True)
 
     def best_and_worst(self, n: int = 10, score: str = "r") -> pd.DataFrame:
-        """Rows of :meth:`vertices` with the n highest and the n lowest values of a score, highest first; those without one are left out.
+        """Rows of :meth:`vertices` with the n best and the n worst values of a score, best first: of an error, the lowest.
 
-        Of fewer than 2 n vertices each stands once.
+        Vertices without the score are left out; of fewer than 2 n each stands once.
         """
-        table = self.vertices().dropna(subset=[score]).sort_values(score, ascending=False, kind="stable", ignore_index=True)
+        lowest_first = SCORES[score].lower_is_better if score in SCORES else False
+        table = self.vertices().dropna(subset=[score]).sort_values(score, ascending=lowest_first, kind="stable", ignore_index=True)
         return table if len(table) <= 2 * n else table.drop(index=range(n, len(table) - n)).reset_index(drop=True)
 
     def _vertex_table(self, hemi: str) -> pd.DataFrame:

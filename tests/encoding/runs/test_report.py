@@ -152,4 +152,6 @@ def test_best_and_worst_vertices_are_those_of_the_sorted_table(two, store):
     every = result.vertices().dropna(subset=["r"]).sort_values("r", ascending=False)["r"].to_numpy()
     np.testing.assert_array_equal(result.best_and_worst(2)["r"], [*every[:2], *every[-2:]])
     assert len(result.best_and_worst(10_000)) == len(every)
+    errors = result.vertices()["rmse"].dropna().sort_values().to_numpy()
+    np.testing.assert_array_equal(result.best_and_worst(2, "rmse")["rmse"], [*errors[:2], *errors[-2:]])  # the lowest error is best
     assert "Best and worst" in report([result], store)
