@@ -41,7 +41,15 @@ def test_the_threshold_hides_small_values_and_says_so_on_the_colour_bar(brain) -
     press_slider(brain, "PageUp", "PageUp", "PageUp", "PageUp", "PageUp")
     brain.wait_for_selector(".hidden-part", state="attached")
     settle(brain)
+    low_values_hidden = pixels(brain)
     assert 0.05 * before < n_coloured() < 0.8 * before
+    brain.get_by_text("error", exact=True).click()  # the same values, of which the low ones are good
+    wait_idle(brain)
+    brain.get_by_text("Made-up map: error").wait_for()
+    settle(brain)
+    coloured = [np.ptp(picture, axis=2) > 25 for picture in (low_values_hidden, pixels(brain))]
+    assert 0.05 * before < coloured[1].sum() < before
+    assert (coloured[0] & coloured[1]).sum() < 0.1 * before, "what is hidden above the threshold is what is shown above it otherwise"
 
 
 def test_words_are_shown_as_they_are_and_never_read_as_html(still) -> None:

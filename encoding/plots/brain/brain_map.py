@@ -53,6 +53,7 @@ class BrainMap:
     quantity : name of the values, at the colour bar and in the tooltip.
     colour_range : values at the two ends of the colour bar; a range that starts below 0 is diverging.
     threshold : values with a smaller magnitude (in a range from 0 up: smaller values) show the bare cortex; 0 hides none.
+    hide_above : whether the threshold hides larger values instead, as of a score whose low values are the good ones.
     colour_map : plotly colour scale, such as ``magma``, ``viridis`` or, for differences, ``RdBu_r``.
     kinds : whether values are category numbers: colours are discrete, and the colour range extends half a step beyond the first and
         last number.
@@ -80,6 +81,7 @@ class BrainMap:
     quantity: str = "r"
     colour_range: tuple[float, float] = (0.0, 1.0)
     threshold: float = 0.0
+    hide_above: bool = False
     colour_map: str = "magma"
     kinds: bool = False
     surface: str = "inflated"
@@ -142,6 +144,7 @@ class BrainMap:
             "ceiling_name",
             "colour_range",
             "threshold",
+            "hide_above",
             "diverging",
             "kinds",
             "surface",

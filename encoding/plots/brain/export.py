@@ -30,6 +30,7 @@ def standalone_html(brain: BrainMap, *, caption: str, provenance: Mapping[str, A
         surface=brain.surface,
         highest=max(map(abs, brain.colour_range)),
         threshold=brain.threshold,
+        hide_above=brain.hide_above,
         viewer=script_source(viewer_module()),
         meshes=mesh_bytes(),
         map=brain.to_bytes(height=height),

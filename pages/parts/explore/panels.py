@@ -22,7 +22,7 @@ from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control, threshold_control
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.links import EXPLORE
 from pages.parts.shared.server_state import stored_intervals
@@ -89,7 +89,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         lowest = max(0.0, low // step * step) if SCORES[score].lower_is_better else 0.0
         start = (lowest, min(most, rounded_up(high, step=step, least=step)))
         ends = st.slider("From, to", 0.0, most, start, step, key=f"range_{score}", persist_state="session")
-        threshold = st.slider("Hide values below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
+        hidden = threshold_control(st, score, most, step, key="threshold")
     return BrainMap(
         values=placement.values(values),
         vertices=placement.vertices,
@@ -101,13 +101,13 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         title=f"{SCORES[score].short} per {result.plan.subject.unit}",
         quantity=SCORES[score].short,
         colour_range=ends if ends[0] < ends[1] else (0.0, most),
-        threshold=threshold,
         colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
         surface=surface,
         view=START_VIEW,
         outlined=outlined,
         chosen_roi=None if focus.roi == EVERY_VERTEX else focus.roi,
         selected=placement.place(focus.vertex),
+        **hidden,
     )
 
 

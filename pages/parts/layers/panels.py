@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from encoding import Result, plots
 from encoding.analysis.bootstrap import DRAWN_SCORES
@@ -36,7 +37,7 @@ from encoding.plots.heatmap import quantity_of
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
 from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control, threshold_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
@@ -258,17 +259,13 @@ def _outlined_rois(annotations: str, _placement: Placement, _result: Result) -> 
     return _placement.rois(_result.plan.subject.rois)
 
 
-def _look(
-    sweep_result: SweepResult, placement: Placement, roi: str, threshold: tuple[str, float, str], most: float = 1.0
-) -> dict[str, object]:
-    """What both maps share, with the widgets that set it; ``threshold`` is the slider's key, start and label, ``most`` its end."""
+def _look(sweep_result: SweepResult, placement: Placement, roi: str) -> tuple[dict[str, object], DeltaGenerator]:
+    """What both maps share, with the widgets that set it, and the place of the control that hides values."""
     result = next(iter(sweep_result.results.values()))
     known = roi_names(result.plan.subject)
     left, middle, right = st.columns([3, 4, 3], vertical_alignment="bottom")
     drawn, outlined = surface_control(left), outline_control(middle, roi_classes(result.plan.subject))
-    key, start, label = threshold
-    least = right.slider(label, 0.0, most, start, most / 100, key=key, persist_state="session")
-    return {
+    look = {
         "vertices": placement.vertices,
         "columns": placement.columns,
         "unit": result.plan.subject.unit,
@@ -277,16 +274,16 @@ def _look(
         "view": START_VIEW,
         "outlined": outlined,
         "chosen_roi": roi if roi in known else None,
-        "threshold": least,
     }
+    return look, right
 
 
 def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, score: str, roi: str) -> BrainMap:
     """One layer's score at every vertex."""
     ends = _colour_range(keys_of(sweep_result), score, tuple(sweep_result.results.values()))
     most = max(1.0, ends[1])
-    name = "layer_threshold" if most == 1 else f"layer_threshold_{score}"
-    look = _look(sweep_result, placement, roi, (name, 0.0, "Hide values below"), most)
+    look, place = _look(sweep_result, placement, roi)
+    look |= threshold_control(place, score, most, most / 100, key="layer_threshold")
     (layer,) = result.plan.spec.layers
     quantity = SCORES[score].short
     return BrainMap(
@@ -309,8 +306,9 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str) -> None
     bound = chance_bound(n_stimuli, len(results), n_folds=n_folds)
     of_folds = f", {n_folds} folds" if n_folds > 1 else ""
     start = min(1.0, rounded_up(max(LEAST_R, bound), step=0.01))
-    look = _look(sweep_result, placement, roi, ("best_threshold", start, f"Hide {unit.many} whose best r is below"))
-    least = look.pop("threshold")
+    look, place = _look(sweep_result, placement, roi)
+    label = f"Hide {unit.many} whose best r is below"
+    least = place.slider(label, 0.0, 1.0, start, 0.01, key="best_threshold", persist_state="session")
     best = _best(keys_of(sweep_result), least, results)
     labels = [f"{number + 1}  {sweep_result.sweep.label(cell)}" for number, cell in enumerate(sweep_result.cells)]
     brain = BrainMap(

@@ -9,10 +9,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from encoding.datasets import Subject
 from encoding.datasets._unit import VERTEX
+from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.brain_map import DRAWN
 from encoding.plots.brain.score_maps import START_VIEW
 
-__all__ = ["START_VIEW", "outline_control", "say_no_place", "say_sampled", "surface_control"]
+__all__ = ["START_VIEW", "outline_control", "say_no_place", "say_sampled", "surface_control", "threshold_control"]
 
 
 def surface_control(place: DeltaGenerator) -> str:
@@ -24,6 +25,25 @@ def outline_control(place: DeltaGenerator, classes: Mapping[str, Sequence[str]],
     """Choose the ROI classes whose borders are drawn and return their ROIs; initially the first class."""
     kinds = place.multiselect("Outlines", [*classes], key=key, default=[*classes][:1], persist_state="session")
     return tuple(name for kind in kinds for name in classes.get(kind, ()))
+
+
+def threshold_control(place: DeltaGenerator, score: str, most: float, step: float, *, key: str) -> dict[str, float | bool]:
+    """Choose which values of a score's map are hidden: low ones, or of an error high ones; at first none.
+
+    Parameters
+    ----------
+    most, step : end and step of the slider.
+    key : of the slider, before the score's name.
+
+    Returns
+    -------
+    The arguments ``threshold`` and ``hide_above`` of :class:`~encoding.plots.brain.brain_map.BrainMap`.
+    """
+    if not SCORES[score].lower_is_better:
+        least = place.slider("Hide values below", 0.0, most, 0.0, step, key=f"{key}_{score}", persist_state="session")
+        return {"threshold": least, "hide_above": False}
+    limit = place.slider("Hide values above", 0.0, most, most, step, key=f"{key}_{score}_{most:g}", persist_state="session")
+    return {"threshold": limit if limit < most else 0.0, "hide_above": True}
 
 
 def say_no_place(subject: Subject) -> None:

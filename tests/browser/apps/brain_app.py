@@ -8,7 +8,7 @@ from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.shared.brain_component import brain_view, clicked
 
 st.set_page_config(layout="wide")
-name = st.radio("Map", ["height", "depth", "difference"], key="map", horizontal=True)
+name = st.radio("Map", ["height", "depth", "difference", "error"], key="map", horizontal=True)
 shape = st.radio("Surface", ["inflated", "pial", "flat"], key="surface", horizontal=True)
 threshold = st.slider("Threshold", 0.0, 1.0, 0.0, key="threshold")
 chosen = st.selectbox("ROI", [None, "cap", "strip"], key="roi")
@@ -20,7 +20,7 @@ for hemi in surface.HEMIS:
         np.int64
     )  # some 5,000 at the back of the brain, from the last to the first
     x, y, z = sphere[vertices[hemi]].T
-    values[hemi] = {"height": (z + 1) / 2, "depth": -y, "difference": x}[name].astype(np.float32)
+    values[hemi] = {"height": (z + 1) / 2, "depth": -y, "difference": x, "error": (z + 1) / 2}[name].astype(np.float32)
     values[hemi][(y < -0.5) & (np.abs(z) < 0.05)] = np.nan
     ceiling[hemi] = np.full(len(y), 0.9, np.float32)
     rois[hemi] = {
@@ -45,6 +45,7 @@ brain = BrainMap(
     colour_range=(-1, 1) if name == "difference" else (0, 1),
     colour_map="RdBu_r" if name == "difference" else "magma",
     threshold=threshold,
+    hide_above=name == "error",
     surface=shape,
     outlined=["cap", "strip", "empty"],
     chosen_roi=chosen,

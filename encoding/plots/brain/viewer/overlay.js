@@ -62,10 +62,10 @@ export function tickText(value, all) {
 }
 
 /** The part of the colour bar, as two fractions of its length, whose values the threshold hides; null where it hides none. */
-export function hiddenPart({ colour_range: [low, high], threshold, diverging }) {
+export function hiddenPart({ colour_range: [low, high], threshold, hide_above, diverging }) {
   if (!(threshold > 0)) return null;
   const fraction = (value) => Math.max(0, Math.min(1, (value - low) / (high - low)));
-  return [diverging ? fraction(-threshold) : 0, fraction(threshold)];
+  return hide_above ? [fraction(threshold), 1] : [diverging ? fraction(-threshold) : 0, fraction(threshold)];
 }
 
 /** Draw the colour bar: colours is 256 x 3 bytes. */

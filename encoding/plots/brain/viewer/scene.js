@@ -21,7 +21,7 @@ void main() {
 const CORTEX_FRAGMENT = `#version 300 es
 precision highp float;
 in vec3 facing; in float shownValue; flat in float ownValue; in float known; in float depth;
-uniform sampler2D colours; uniform vec2 range; uniform float threshold; uniform bool diverging; uniform bool kinds; uniform float shading;
+uniform sampler2D colours; uniform vec2 range; uniform float threshold; uniform bool hideAbove; uniform bool diverging; uniform bool kinds; uniform float shading;
 out vec4 colour;
 const vec3 GYRUS = vec3(0.83, 0.82, 0.81), SULCUS = vec3(0.64, 0.63, 0.62);
 const vec3 KEY_LIGHT = normalize(vec3(0.0, 0.5, 1.0)); // from straight above the eye, so that left and right look alike
@@ -33,7 +33,8 @@ void main() {
   float t = clamp((value - range.x) / (range.y - range.x), 0.0, 1.0);
   vec3 data = texture(colours, vec2((t * 255.0 + 0.5) / 256.0, 0.5)).rgb;
   float opacity = edge(0.5, known);
-  if (threshold > 0.0) opacity *= edge(threshold, diverging ? abs(value) : value);
+  float beyond = edge(threshold, diverging && !hideAbove ? abs(value) : value);
+  if (threshold > 0.0) opacity *= hideAbove ? 1.0 - beyond : beyond;
   vec3 n = normalize(facing);
   float light = mix(1.0, 0.55 + 0.33 * max(dot(n, KEY_LIGHT), 0.0) + 0.14 * max(n.z, 0.0), shading);
   float gloss = 0.06 * shading * pow(max(dot(n, normalize(KEY_LIGHT + vec3(0.0, 0.0, 1.0))), 0.0), 24.0);
@@ -149,7 +150,7 @@ export function createScene(gl) {
       gl.clearColor(0, 0, 0, 0);
       gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     },
-    /** Draw one hemisphere into its half of the picture. look: { clip, axes, side, range, threshold, diverging, kinds, flat, ratio }. */
+    /** Draw one hemisphere into its half of the picture. look: { clip, axes, side, range, threshold, hideAbove, diverging, kinds, flat, ratio }. */
     draw(hemi, look) {
       const { cortex: vertexArray, lines, nLines, nCorners } = hemisphere(hemi);
       const middle = Math.round(gl.drawingBufferWidth / 2);
@@ -162,6 +163,7 @@ export function createScene(gl) {
       gl.uniformMatrix3fv(cortex.uniforms.viewFromMesh, false, [0, 1, 2].flatMap((axis) => [right[axis], up[axis], towards[axis]]));
       gl.uniform2f(cortex.uniforms.range, ...look.range);
       gl.uniform1f(cortex.uniforms.threshold, look.threshold);
+      gl.uniform1i(cortex.uniforms.hideAbove, look.hideAbove ? 1 : 0);
       gl.uniform1i(cortex.uniforms.diverging, look.diverging ? 1 : 0);
       gl.uniform1i(cortex.uniforms.kinds, look.kinds ? 1 : 0);
       gl.uniform1f(cortex.uniforms.shading, look.flat ? 0 : 1);

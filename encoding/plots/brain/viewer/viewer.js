@@ -130,12 +130,12 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     const width = stage.clientWidth, height = stage.clientHeight, ratio = window.devicePixelRatio || 1;
     if (!map || !width || !height || gl.isContextLost()) return;
     if (!isOfSize()) [canvas.width, canvas.height] = pixels();
-    const { colour_range: range, threshold, diverging, kinds } = map.header;
+    const { colour_range: range, threshold, hide_above: hideAbove, diverging, kinds } = map.header;
     scene.clear();
     for (const hemi of HEMIS) {
       const there = place(hemi);
       const look = { clip: clipMatrix(there, width, height), axes: there, side: sideOf(camera, hemi), ratio };
-      scene.draw(hemi, { ...look, range, threshold, diverging, kinds, flat: currentMesh(hemi).flat });
+      scene.draw(hemi, { ...look, range, threshold, hideAbove, diverging, kinds, flat: currentMesh(hemi).flat });
     }
     drawOverlay();
     frames++;

@@ -35,3 +35,13 @@ def test_the_file_names_no_other_file_and_no_host() -> None:
     assert "subj01" in page
     assert not re.findall(r"https?://|\bsrc=|<link|@import|\bfetch\(", page)
     assert len(page) < 2_500_000
+
+
+def test_an_error_is_hidden_above_its_threshold_in_the_file_too() -> None:
+    def limit(page: str) -> tuple[str, str]:
+        return re.search(r"Hide values (\w+) <input[^>]* value=\"([\d.]+)\"", page).groups()
+
+    assert limit(standalone_html(a_map(threshold=0.25), caption="")) == ("below", "0.25")
+    assert limit(standalone_html(a_map(), caption="")) == ("below", "0")
+    assert limit(standalone_html(a_map(threshold=0.25, hide_above=True), caption="")) == ("above", "0.25")
+    assert limit(standalone_html(a_map(hide_above=True), caption="")) == ("above", "1"), "at the end of the slider nothing is hidden"
