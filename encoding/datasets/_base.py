@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,7 +24,7 @@ from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
-    from encoding.datasets._feature_tables import FeatureTable
+    from encoding.datasets.own.feature_tables import FeatureTable
 
 FSAVERAGE_VERTICES = 163_842
 FSAVERAGE5_VERTICES = 10_242  # the first of fsaverage's: the icosahedral meshes are nested
@@ -318,26 +318,19 @@ def data_dir() -> Path:
 
 
 class Datasets(Registry[Dataset]):
-    """Registry of data sets: this package's own, then those that its ``finders`` find at each access.
-
-    Attributes
-    ----------
-    finders : called without arguments, each gives names to data sets, and must be quick. A name of this package's own comes first.
-    """
-
-    def __init__(self, kind: str, package: str, *, group: str = "") -> None:
-        super().__init__(kind, package, group=group)
-        self.finders: list[Callable[[], Mapping[str, Dataset]]] = []
+    """Registry of data sets: this package's own, then, looked up at each access, those that a ``dataset.toml`` describes."""
 
     @property
     def built_in(self) -> Collection[str]:
-        """Names of this package's own data sets and of registered ones, without those of ``finders``."""
+        """Names of this package's own data sets and of registered ones, without those of a ``dataset.toml``."""
         self._load()
         return self._members.keys()
 
-    def _found(self) -> dict[str, Dataset]:
+    def _found(self) -> Mapping[str, Dataset]:
+        from encoding.datasets.own import find_own  # which needs this module
+
         self._load()
-        return {name: found for find in self.finders for name, found in find().items() if name not in self._members}
+        return {name: found for name, found in find_own().items() if name not in self._members}
 
     def __iter__(self) -> Iterator[str]:
         return iter([*super().__iter__(), *sorted(self._found())])

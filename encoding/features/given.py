@@ -1,4 +1,4 @@
-"""Backbones ``given/<name>``: feature tables that come with a data set in place of a network (:mod:`encoding.datasets._feature_tables`)."""
+"""Backbones ``given/<name>``: feature tables of a data set in place of a network (:mod:`encoding.datasets.own.feature_tables`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from encoding.backbones import SOURCES, Source
 from encoding.backbones._base import JOIN
 from encoding.backbones._joined import JoinedSource
 from encoding.datasets import DATASETS, BadData, Stimuli
-from encoding.datasets._feature_tables import FeatureTable, table_layers
+from encoding.datasets.own.feature_tables import FeatureTable, table_layers
 from encoding.runtime.progress import Report
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from encoding.datasets import Stimuli
 from encoding.datasets._base import NamedStimuli
-from encoding.datasets._feature_tables import FeatureTable, names_of_rows
+from encoding.datasets.own.feature_tables import FeatureTable, names_of_rows
 from encoding.features.given import PREFIX, is_given
 from encoding.fits.score_tables import ScoreTables
 from encoding.prediction.inputs import CannotPredict

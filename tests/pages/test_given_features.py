@@ -6,7 +6,7 @@ import pytest
 
 from encoding.jobs.tasks import study
 from pages.parts.shared.links import explore_query
-from tests.encoding.test_given_features import SPEC, folder  # noqa: F401
+from tests.encoding.datasets.own.test_given_features import SPEC, folder  # noqa: F401
 
 TABLE = "given/words"
 

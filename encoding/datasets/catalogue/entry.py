@@ -13,7 +13,7 @@ from string import Formatter
 from typing import Any
 
 from encoding.datasets._base import BadData
-from encoding.datasets._sections import Section
+from encoding.datasets.own.sections import Section
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.download import check_address
 

@@ -14,8 +14,8 @@ from typing import Any
 from filelock import FileLock
 
 from encoding.datasets._base import BadData, data_dir
-from encoding.datasets._description import FILE
 from encoding.datasets.catalogue.entry import CONVERTERS, Entry, RemoteFile, check_name, find_entry
+from encoding.datasets.own.description import FILE
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.archives import BadArchive
 from encoding.storage.atomic import atomic_file, leftovers, scratch_folder

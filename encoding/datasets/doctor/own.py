@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets import DATASETS, data_dir
-from encoding.datasets._array_files import find_reader, open_array, split_member
-from encoding.datasets._description import FILE, SubjectFiles, read_description
-from encoding.datasets._feature_tables import find_tables, open_tables
 from encoding.datasets._images import not_listed
-from encoding.datasets._masks import mask_volume
-from encoding.datasets._own_files import FROM_ONE, Rows, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
-from encoding.datasets._own_places import SPHERES, read_places
-from encoding.datasets._response_files import ResponseMatrix, read_rows_of
-from encoding.datasets._splits import read_splits
 from encoding.datasets.doctor._checks import check_doubles, check_images, check_order, check_sizes, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.datasets.doctor.algonauts2021 import clip_facts
-from encoding.datasets.own import OwnDataset, ceilings_from_repeats, response_matrices
+from encoding.datasets.own.array_files import find_reader, open_array, split_member
+from encoding.datasets.own.dataset import OwnDataset, ceilings_from_repeats, response_matrices
+from encoding.datasets.own.description import FILE, SubjectFiles, read_description
+from encoding.datasets.own.feature_tables import find_tables, open_tables
+from encoding.datasets.own.files import FROM_ONE, Rows, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
+from encoding.datasets.own.masks import mask_volume
+from encoding.datasets.own.places import SPHERES, read_places
+from encoding.datasets.own.response_files import ResponseMatrix, read_rows_of
+from encoding.datasets.own.splits import read_splits
 from encoding.evaluation.noise_ceiling import describe_repeats
 from encoding.evaluation.splits import NAMED
 from encoding.runtime.progress import Report, subprogress

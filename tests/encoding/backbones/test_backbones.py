@@ -16,7 +16,10 @@ SMALL = {
     "torchvision": "torchvision/squeezenet1_1",
     "vonenet": "vonenet/alexnet",
 }  # a network that is quick to build, where the first is not
-APART = ("keras", "given")  # tests/encoding/backbones/test_keras.py; tables of data sets: tests/encoding/test_given_features.py
+APART = (
+    "keras",
+    "given",
+)  # test_keras.py; tables: tests/encoding/datasets/own/test_given_features.py
 NETWORKS = [SMALL.get(source, SOURCES[source].networks()[0]) for source in SOURCES if source not in APART]
 each_network = pytest.mark.parametrize("network", NETWORKS)
 

@@ -21,11 +21,11 @@ from encoding.datasets import BadData
 from encoding.datasets._ceilings import read_ceilings
 from encoding.datasets._images import read_image
 from encoding.datasets._names import read_label_names
-from encoding.datasets._own_files import _read_lines
 from encoding.datasets._tracks2021 import read_arrays
 from encoding.datasets._videos import read_frames
 from encoding.datasets.doctor._checks import image_facts
 from encoding.datasets.own import find_own
+from encoding.datasets.own.files import _read_lines
 from encoding.runs.archive import read_archive
 from encoding.runs.exchange import import_
 from encoding.runs.table import Note, all_runs, read_note, write_note

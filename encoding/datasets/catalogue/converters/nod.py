@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._array_files import cifti_columns, open_array
 from encoding.datasets._base import BadData
 from encoding.datasets.catalogue.fetch import Conversion, Converted
+from encoding.datasets.own.array_files import cifti_columns, open_array
 from encoding.runtime.progress import subprogress
 from encoding.storage.npy import NpyWriter
 

@@ -12,7 +12,7 @@ from PIL import Image
 from encoding import BACKBONES, DATASETS, FitSpec, Store, fit
 from encoding.cli import main
 from encoding.datasets import BadData
-from encoding.datasets._feature_tables import open_tables
+from encoding.datasets.own.feature_tables import open_tables
 from encoding.features.components import fit_components
 from encoding.fits.plan import plan
 from encoding.prediction.inputs import CannotPredict

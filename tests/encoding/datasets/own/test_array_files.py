@@ -11,8 +11,8 @@ import pytest
 import scipy.io
 
 from encoding.datasets import BadData
-from encoding.datasets._array_files import ARRAY_READERS, cifti_columns, find_reader, open_array, read_array, split_member
-from tests.encoding.datasets.array_writers import MATRICES, VOLUMES
+from encoding.datasets.own.array_files import ARRAY_READERS, cifti_columns, find_reader, open_array, read_array, split_member
+from tests.encoding.datasets.own.array_writers import MATRICES, VOLUMES
 
 Y = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 VOLUME = np.random.default_rng(1).normal(size=(4, 3, 2, 6)).astype(np.float32)

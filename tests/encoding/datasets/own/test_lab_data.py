@@ -17,7 +17,7 @@ from encoding.datasets._surface import mesh
 from encoding.datasets.doctor import diagnose
 from encoding.evaluation.noise_ceiling import from_ncsnr_of_rows, ncsnr_of_repeats
 from tests import PROJECT
-from tests.encoding.datasets.array_writers import AFFINE, MATRICES, VOLUMES
+from tests.encoding.datasets.own.array_writers import AFFINE, MATRICES, VOLUMES
 
 RNG = np.random.default_rng(0)
 N, V = 12, 5
@@ -95,7 +95,7 @@ def test_a_plain_matrix_with_a_mask_is_ready_once_it_was_opened(folder, store, s
 @pytest.mark.parametrize("suffix", [".csv", ".gii", "_glmsingle.npy"])
 def test_a_format_that_is_read_as_a_whole_is_not_read_at_each_look(folder, store, suffix, monkeypatch):
     me = opened(folder, store, ALL + written(folder, suffix))
-    monkeypatch.setattr("encoding.datasets._response_files.open_array", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr("encoding.datasets.own.response_files.open_array", lambda path: pytest.fail(f"{path} was read again"))
     assert DATASETS["mine"].is_ready("me", store)
     again = DATASETS["mine"].open("me", store)
     assert again.fingerprints == me.fingerprints and np.array_equal(again.responses["brain"][:], Y)

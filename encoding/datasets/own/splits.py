@@ -23,8 +23,8 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
-from encoding.datasets._sections import Section
 from encoding.datasets._spelling import decoded
+from encoding.datasets.own.sections import Section
 from encoding.evaluation.splits import NAMED, NamedSplit
 from encoding.storage.files import raise_passing
 

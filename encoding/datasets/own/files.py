@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from encoding.datasets._array_files import read_array, read_lines
 from encoding.datasets._base import BadData
-from encoding.datasets._description import SPACES, Places, Regions, StimulusFiles, SubjectFiles
 from encoding.datasets._images import SUFFIXES, list_images, natural_order, not_listed, require_regular
-from encoding.datasets._response_files import ResponseMatrix, RowWork
 from encoding.datasets._spelling import decoded, on_disk, plain, same_name
 from encoding.datasets._videos import SUFFIXES as CLIPS
 from encoding.datasets._videos import list_videos
+from encoding.datasets.own.array_files import read_array, read_lines
+from encoding.datasets.own.description import SPACES, Places, Regions, StimulusFiles, SubjectFiles
+from encoding.datasets.own.response_files import ResponseMatrix, RowWork
 from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, from_ncsnr_of_rows, guess_unit
 from encoding.runtime.registry import unknown
 from encoding.storage.files import raise_passing

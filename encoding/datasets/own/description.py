@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from encoding.datasets._array_files import find_reader, split_member
 from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData
-from encoding.datasets._sections import Section
+from encoding.datasets.own.array_files import find_reader, split_member
+from encoding.datasets.own.sections import Section
 from encoding.evaluation.noise_ceiling import UNITS
 from encoding.evaluation.splits import check_split
 from encoding.runtime.registry import unknown

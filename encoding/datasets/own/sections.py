@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from encoding.datasets._array_files import split_member
 from encoding.datasets._base import BadData
 from encoding.datasets._images import require_regular
 from encoding.datasets._spelling import decoded, on_disk
+from encoding.datasets.own.array_files import split_member
 from encoding.runtime.registry import unknown
 from encoding.storage.files import raise_passing
 

@@ -1,19 +1,4 @@
-"""Your own data: any folder below :func:`data_dir` that holds a ``dataset.toml``. No code is read from it.
-
-    data/kitchen/dataset.toml      the data set "kitchen"
-                 images/           whatever dataset.toml names, here or anywhere else
-                 responses.npy
-
-The least that can be written:
-
-    title = "Kitchens at 3 T"
-    [stimuli]
-    folder = "images"              images in natural order are rows, or files = "stimuli.txt" with a path a line
-    [subjects.ann]
-    responses = "responses.npy"    (n_rows, n_vertices), or one file each for lh and rh
-
-docs/own_data.md shows the rest: ROIs, places on the cortex, repeats, noise ceilings.
-"""
+"""A data set that a ``dataset.toml`` describes, and the search for those below the folder of data."""
 
 from __future__ import annotations
 
@@ -23,17 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._array_files import split_member
 from encoding.datasets._base import DATASETS, BadData, Dataset, NamedStimuli, Subject, data_dir
-from encoding.datasets._description import FILE, Description, SubjectFiles, read_description
-from encoding.datasets._feature_tables import FOLDER, find_tables, open_tables
 from encoding.datasets._images import ImageFiles
-from encoding.datasets._masks import mask_volume
-from encoding.datasets._own_files import Rows, n_trials, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
-from encoding.datasets._own_places import place_files, places_are_known, read_places
-from encoding.datasets._response_files import ResponseMatrix, ncsnr_from_rows, open_matrix, read_rows_of, read_single_rows, rows_are_known
-from encoding.datasets._splits import read_splits, split_names
 from encoding.datasets._videos import VideoFiles
+from encoding.datasets.own.array_files import split_member
+from encoding.datasets.own.description import FILE, Description, SubjectFiles, read_description
+from encoding.datasets.own.feature_tables import FOLDER, find_tables, open_tables
+from encoding.datasets.own.files import Rows, n_trials, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
+from encoding.datasets.own.masks import mask_volume
+from encoding.datasets.own.places import place_files, places_are_known, read_places
+from encoding.datasets.own.response_files import (
+    ResponseMatrix,
+    ncsnr_from_rows,
+    open_matrix,
+    read_rows_of,
+    read_single_rows,
+    rows_are_known,
+)
+from encoding.datasets.own.splits import read_splits, split_names
 from encoding.evaluation.noise_ceiling import describe_repeats, from_ncsnr_of_rows
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
@@ -209,6 +201,3 @@ def find_own(folder: Path | None = None) -> dict[str, OwnDataset]:
 @lru_cache(maxsize=256)
 def _described(path: Path, *state: int) -> OwnDataset:
     return OwnDataset(path)
-
-
-DATASETS.finders.append(find_own)

@@ -19,9 +19,9 @@ from encoding.cli import main
 from encoding.datasets import DATASETS, BadData, data_dir
 from encoding.datasets._arrays import open_npy
 from encoding.datasets._images import LEFT_OUT, SUFFIXES, readable_formats
-from encoding.datasets._masks import read_mask
 from encoding.datasets.doctor import diagnose
-from tests.encoding.datasets.test_own import SHORTEST, N, describe, folder, opened  # noqa: F401 - a fixture
+from encoding.datasets.own.masks import read_mask
+from tests.encoding.datasets.own.test_own import SHORTEST, N, describe, folder, opened  # noqa: F401 - a fixture
 
 Y = np.arange(12.0).reshape(4, 3)
 ONE_FILE = SHORTEST.replace('responses = "responses.npy"', "")
