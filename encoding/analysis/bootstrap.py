@@ -121,9 +121,9 @@ def estimate_scores(
     bounds = np.cumsum([0, *map(len, units)])
     step = max(1, BLOCK_VALUES // max(1, result.n_test))
     tau = np.ones(n_columns) if n_folds > 1 else None
-    if n_folds > 1 and plan.readout.uses_components:
+    if n_folds > 1:
         for columns in (used[start : start + step] for start in range(0, len(used), step)):
-            tau[columns] = shared_noise(_fold_predictions(result, hemi, columns))
+            tau[columns] = noise_share(result, hemi, columns)
 
     def blocks() -> Iterator[tuple[np.ndarray, list[Fold]]]:
         for chunk in (used[start : start + step] for start in range(0, len(used), step)):
@@ -134,6 +134,14 @@ def estimate_scores(
                 yield chunk[some], [Fold(predicted[each, some], measured[each, some], unit) for each, unit in zip(rows, units, strict=True)]
 
     return estimate(blocks(), members, n_columns, error_bar=error_bar, ceiling=result.ceiling(hemi), tau=tau, scores=scores)
+
+
+def noise_share(result: Result, hemi: str, columns: np.ndarray) -> np.ndarray:
+    """Share tau (n_columns,) of estimation noise that the models of several folds have in common, 0 … 1.
+
+    It is 1, which is cautious, where models take stimuli themselves: those are not run again (:func:`shared_noise`).
+    """
+    return shared_noise(_fold_predictions(result, hemi, columns)) if result.plan.readout.uses_components else np.ones(len(columns))
 
 
 def _fold_predictions(result: Result, hemi: str, columns: np.ndarray) -> list[list[np.ndarray]]:

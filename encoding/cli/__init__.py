@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from encoding.analysis.hyperparameter_search import NothingFound
 from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
 from encoding.cli import (
+    analysing,
     caching,
     exchanging,
     experimenting,
@@ -93,6 +94,7 @@ def parser() -> Parser:
         experimenting,
         recipes,
         predicting,
+        analysing,
         listing,
         folders,
         fetching,

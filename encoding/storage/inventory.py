@@ -47,6 +47,7 @@ STAGES = {
     "fit": "scores of finished fits",
     "intervals": "bootstrap intervals of scores",
     "pooled": "r over all folds together",
+    "significance": "permutation tests of fits",
     "curve": "learning curves",
     "basis": "what networks make of test images",
     "search": "trials of searches for better parameters",

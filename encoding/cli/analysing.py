@@ -1,0 +1,110 @@
+"""``significance``: statistics of finished fits beyond their scores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding.analysis.comparison import FALSE_DISCOVERIES
+from encoding.analysis.significance import Significance, significance
+from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
+from encoding.cli.exchanging import KEY_HELP
+from encoding.cli.terminal import Progress, table
+from encoding.evaluation.permutation import METHODS, Permutations
+from encoding.runs.table import open_run
+from encoding.runtime.csv import to_csv
+from encoding.runtime.progress import subprogress
+from encoding.storage.atomic import atomic_file
+from encoding.storage.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNIFICANCE_MORE = """
+Predictions of the test stimuli are permuted against their responses, within folds: one-sided p of r for every vertex, q with the false
+discovery rate controlled over all vertices that the fit reports, and how many false positives to expect. All repeats of a stimulus move
+together, and so do all rows of a run or session where the data set names them; units change places with units of as many rows only.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``significance``."""
+    parser = add_command(
+        commands,
+        "significance",
+        run_significance,
+        about="Test for every vertex whether it is predicted above chance, by permutation.",
+        more=SIGNIFICANCE_MORE,
+        examples="significance 3fa92c\nsignificance 3fa92c --permutations 10000 --rate 0.01 --out vertices.csv",
+    )
+    _add_key(parser)
+    parser.add_argument("--permutations", type=whole_number, default=1_000, metavar="N", help="random orders (default: %(default)s)")
+    parser.add_argument(
+        "--method",
+        choices=("auto", *METHODS),
+        default="auto",
+        help="blocks: whole units change places; shift: rows of each run are moved along (default: blocks where there are enough units)",
+    )
+    parser.add_argument("--seed", type=whole_number, default=0, help="of the orders (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=FALSE_DISCOVERIES, help="false discovery rate (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write r, p and q of every vertex there")
+
+
+def _add_key(parser: argparse.ArgumentParser, **more: Any) -> None:
+    parser.add_argument("key", metavar="KEY", help=KEY_HELP, **more)
+
+
+def run_significance(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Permute the test stimuli of a fit."""
+    _check_out(arguments.out)
+    if not 0 < arguments.rate < 1:
+        raise BadArguments(f"--rate is a false discovery rate between 0 and 1, not {arguments.rate:g}.")
+    with checking_arguments():
+        permutations = Permutations(n_permutations=arguments.permutations, seed=arguments.seed, method=arguments.method)
+        result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
+        found = significance(result, subprogress(progress, 0.1, 1), permutations=permutations)
+    rows = found.table(arguments.rate)
+    document = {"key": result.key, "method": found.method, "permutations": arguments.permutations, "rate": arguments.rate}
+    document |= {"n_tested": found.n_tested, "n_found": found.n_found(arguments.rate), "rois": rows_of(rows)}
+    return written(arguments.out, found.vertices(), Answer(document, describe_significance(found, rows, arguments.rate)))
+
+
+def describe_significance(found: Significance, rows: pd.DataFrame, rate: float) -> str:
+    """Format a permutation test as a table and an explanation."""
+    shown = rows[rows["n_tested"] > 0].drop(columns="n_vertices")
+    header = ["ROI", "hemi", "tested", "mean r", "p <= .05", "by chance", f"q <= {rate:g}", "false at most", "lowest r found"]
+    kinds = ("", "", "d", ".3f", "d", ".1f", "d", ".1f", ".3f")
+    return f"{cells(shown, header, kinds)}\n\n{found.describe(rate)}\nkey        {found.result.key}"
+
+
+def cells(rows: pd.DataFrame, header: list[str], kinds: tuple[str, ...]) -> str:
+    """Format a table with one format of numbers a column (empty for text); NaN becomes ``-``."""
+    lines = [
+        [str(value) if not kind else "-" if not np.isfinite(value) else f"{value:,{kind}}" for value, kind in zip(row, kinds, strict=True)]
+        for row in rows.itertuples(index=False)
+    ]
+    return table(header, lines, align="".join(">" if kind else "<" for kind in kinds))
+
+
+def rows_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values for JSON; NaN becomes None."""
+    return json.loads(rows.to_json(orient="records", double_precision=10))
+
+
+def written(out: Path | None, rows: pd.DataFrame, answer: Answer) -> Answer:
+    """Write a table to ``--out`` where it was given, and say so in the answer."""
+    if out is None:
+        return answer
+    path = out.expanduser().resolve()
+    with atomic_file(path, "w") as file:
+        file.write(to_csv(rows))
+    return Answer(answer.document | {"out": str(path)}, f"{answer.text}\nwritten    {path}", answer.code)
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and (out.expanduser().is_dir() or not out.expanduser().parent.is_dir()):
+        raise BadArguments(f"--out {out} cannot be written: give a file in a folder that is there.")
