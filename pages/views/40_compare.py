@@ -21,7 +21,7 @@ from pages.parts.shared.server_state import settle
 st.header("Compare", anchor=False)
 table = runs_table()
 if table.empty:
-    st.info("Nothing was fitted yet. Fit a model or two on the Explore page, or import a fit on the Cache page; they are compared here.")
+    st.info("Nothing was fitted yet. Fit a model or two on the Explore page, or import a fit under Jobs & storage; they are compared here.")
     st.stop()
 
 st.markdown("Which of two models predicts which part of visual cortex better, and is the difference more than chance?")

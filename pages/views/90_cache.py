@@ -1,11 +1,11 @@
-"""Cache: background jobs, what the Store holds, and fits as files to send and to open."""
+"""Jobs & storage: background jobs, what the Store holds, and fits as files to send and to open."""
 
 import streamlit as st
 
 from pages.parts.cache.panels import exchange_panel, jobs_panel, store_panel
 from pages.parts.shared.server_state import settle
 
-st.header("Jobs and cache", anchor=False)
+st.header("Jobs & storage", anchor=False)
 st.subheader("Jobs", anchor=False)
 jobs_panel()
 st.subheader("What is kept", anchor=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from encoding import FitSpec, plots
+from encoding.analysis.hyperparameter_search import SearchRequest
 from encoding.cli.terminal import file_size
 from encoding.runs.archive import MAX_FILE_BYTES
 from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed
@@ -19,7 +20,7 @@ from encoding.runs.manifest import BadExchange
 from pages.parts.shared.access import may_change
 from pages.parts.shared.server_state import forget_opened_runs, opened_run
 from pages.parts.shared.server_state import experiments, jobs, store
-from pages.parts.shared.links import view
+from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, job_title, standing
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.text import plain
@@ -95,6 +96,9 @@ def _row(job: Job) -> None:
             what.caption(f"After {job.seconds:.1f} s. {plain(job.text) if job.text != 'done' else ''}" if job.seconds else "Before it began.")
         if job.state == "failed":
             what.error(f"{plain(job.error_kind)}: {plain(job.error)}")
+        spec = job.spec if isinstance(job.spec, FitSpec) else getattr(job.spec, "spec", None) if isinstance(job.spec, SearchRequest) else None
+        if job.state == "done" and spec is not None:
+            act.page_link(view("explore"), label="Open", query_params=explore_query(spec))
         if may_change():
             if not job.finished:
                 act.button("Cancel", key=f"cancel_{job.key}", on_click=jobs().cancel, args=(job.key,), width="stretch")

@@ -72,7 +72,7 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, sc
         lambda: packed(result),
         f"{result.key}.zip",
         "application/zip",
-        "Scores, places and settings in one file that another person opens on their Cache page; no images, no responses.",
+        "Scores, places and settings in one file that another person opens on their page of jobs and storage; no images, no responses.",
     )
     if beside.button("Compare with another fit", key="to_compare", width="stretch"):
         st.switch_page(view("compare"), query_params={"a": result.key})

@@ -1,0 +1,57 @@
+"""Sections of the navigation, and whether this run of the script is the first of a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.parts.shared.links import VIEWS
+
+SECTIONS = {  # section to its pages, by their names in addresses, each with its title and icon
+    "Start": {"home": ("Home", "home"), "learn": ("Learn", "school")},
+    "Models": {
+        "explore": ("Explore", "neurology"),
+        "layers": ("Layers", "layers"),
+        "experiments": ("Experiments", "science"),
+        "compare": ("Compare", "compare_arrows"),
+        "predict": ("Predict", "image_search"),
+    },
+    "Material": {"data": ("Data", "database"), "weights": ("Weights", "weight"), "cache": ("Jobs & storage", "inventory_2")},
+}
+NAVIGATION_STYLE = """<style>
+[data-testid=stMainBlockContainer] {padding: 3.5rem 2rem 3rem}
+@media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 3.5rem 1rem 3rem}}
+[data-testid=stSidebarHeader] {height: 2.5rem; margin-bottom: 0}
+[data-testid=stSidebarUserContent] {padding-top: 0.75rem}
+[data-testid=stSidebarNavItems] > div {display: grid; grid-template-columns: minmax(0, 9fr) minmax(0, 11fr); column-gap: 0.25rem; margin: 0}
+[data-testid=stSidebarNavItems] header {grid-column: 1 / -1; min-height: 0; padding: 0}
+[data-testid=stSidebarNavItems] :is(a, li) {margin: 0}
+[data-testid=stSidebarNavItems] a {padding: 0 0.35rem; gap: 0.35rem}
+[data-testid=stSidebarNavItems] p {font-size: 0.85rem}
+[data-testid=stProgress] * {transition: none !important}
+</style>"""  # two pages a row leave room for controls; sliding progress bars took half a core where there is no GPU
+OTHERS = "More"  # pages that no section names: a page needs no more than its file
+
+
+def sections() -> dict[str, list[tuple[Path, str, str | None]]]:
+    """File, title and icon of the pages of each section, in its order; pages that no section names come last."""
+    paths = {path.stem.partition("_")[2]: path for path in sorted(VIEWS.glob("[0-9]*.py"))}
+    known = {
+        section: [(paths.pop(name), title, f":material/{icon}:") for name, (title, icon) in pages.items() if name in paths]
+        for section, pages in SECTIONS.items()
+    }
+    others = [(path, name.capitalize(), None) for name, path in paths.items()]
+    return {section: pages for section, pages in (known | {OTHERS: others}).items() if pages}
+
+
+def arrive(page: Any) -> None:
+    """Remember which page runs; :func:`has_arrived` then says whether the previous run was of another one."""
+    st.session_state["_arrived"] = st.session_state.get("_page_of_run") not in (None, page.url_path)
+    st.session_state["_page_of_run"] = page.url_path
+
+
+def has_arrived() -> bool:
+    """Whether this run is the first of its page after another page of this session."""
+    return st.session_state.get("_arrived", False)
