@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from encoding.readouts._examples import Scale
+from encoding.readouts._model import Columns
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "none": nn.Identity}
 
@@ -63,8 +65,14 @@ class MeanOfFrames(nn.Module):
 
 
 class Head(nn.Module):
-    """Output layer (n, h) -> (n, t), which folds into weights (h, t) and a bias (t,) once trained."""
+    """Output layer (n, h) -> (n, t), which folds into weights (h, t) and a bias (t,) once trained, unless it is not linear.
 
+    Attributes
+    ----------
+    folds : false where the layer itself is kept, and predicts by :meth:`columns`.
+    """
+
+    folds: ClassVar[bool] = True
     n_targets: int
 
     def folded(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,6 +86,10 @@ class Head(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         weights, bias = self.folded()
         return torch.addmm(bias, z, weights)
+
+    def columns(self, z: torch.Tensor, columns: Columns) -> torch.Tensor:
+        """Output of some targets (n, t)."""
+        return self(z)[:, columns]
 
 
 class LinearHead(Head):

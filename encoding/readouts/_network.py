@@ -16,7 +16,7 @@ import numpy as np
 
 from encoding.readouts._base import Readout
 from encoding.readouts._examples import ROW_BLOCK, Examples, Inputs, Scale, array_inputs
-from encoding.readouts._model import Model
+from encoding.readouts._model import Columns, Model
 from encoding.readouts._options import key_values
 from encoding.readouts._train import Trained, first_seed, train
 from encoding.readouts._train_options import TrainingOptions
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from encoding.readouts._layers import Head
 
-TRUNK = "trunk."
+TRUNK, HEAD = "trunk.", "head."
 READING = 0.05  # of the work, as far as a report is concerned
 
 
@@ -72,6 +72,30 @@ class NetworkModel(Model):
         return {"weights": self.weights, **self.recipe, **tensors}
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeadModel(NetworkModel):
+    """Network whose output layer is not linear: ``predict(X) = head(trunk(X)) * deviation + intercept``; ``weights`` is (0, t).
+
+    Attributes
+    ----------
+    head : (n, h) -> (n, t) in standard units, in eval mode. deviation : (t,) float64, 0 for a constant target.
+    """
+
+    head: Head
+    deviation: np.ndarray
+
+    def predict_from(self, basis: np.ndarray, columns: Columns = slice(None)) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            predicted = self.head.columns(torch.from_numpy(np.ascontiguousarray(basis, np.float32)), columns).numpy()
+        return (predicted * self.deviation[columns] + self.intercept[columns]).astype(np.float32)
+
+    def state(self) -> dict[str, np.ndarray]:
+        tensors = {f"{HEAD}{name}": value.numpy() for name, value in self.head.state_dict().items()}
+        return super().state() | tensors | {"deviation": self.deviation}
+
+
 class NetworkReadout(Readout):
     """A readout whose trunk is trained. X and Y enter in standard units of the rows learned from; predictions leave in the responses' own.
 
@@ -104,6 +128,10 @@ class NetworkReadout(Readout):
         from encoding.readouts._layers import LinearHead
 
         return LinearHead(n_hidden, data.n_targets)
+
+    def empty_head(self, n_hidden: int, n_targets: int, options: Any) -> Head:
+        """Build an output layer that does not fold, into which stored tensors are loaded; only for readouts that have one."""
+        raise NotImplementedError
 
     def inputs(self, data: Training, device: str) -> Inputs:
         """Function from row numbers of ``data`` to the trunk's input, on the device."""
@@ -143,7 +171,13 @@ class NetworkReadout(Readout):
             checkpoint=data.checkpoint, on_epoch=data.on_epoch, report=subprogress(report, READING, 1),
         )  # fmt: skip
         network.to("cpu").eval().requires_grad_(False)
-        return self.model(network.trunk, *fold_head(network.heads[0], examples[0].scale), trained, self.recipe(shape, options))
+        head, scale, recipe = network.heads[0], examples[0].scale, self.recipe(shape, options)
+        if head.folds:
+            return self.model(network.trunk, *fold_head(head, scale), trained, recipe)
+        return HeadModel(
+            np.zeros((0, head.n_targets), np.float32), scale.mean, trained.details, trained.history,
+            trunk=network.trunk, recipe=recipe, head=head, deviation=np.where(scale.constant, 0, scale.deviation),
+        )  # fmt: skip
 
     def model(
         self, trunk: nn.Module, weights: np.ndarray, intercept: np.ndarray, trained: Trained, recipe: Mapping[str, np.ndarray]
@@ -164,10 +198,15 @@ class NetworkReadout(Readout):
         options = self.read(json.loads(bytes(np.asarray(arrays["options"]))))
         with seeded(0):
             trunk = self.trunk(Shape(*map(int, arrays["shape"])), options)
-        tensors = {name.removeprefix(TRUNK): torch.tensor(np.array(arrays[name])) for name in arrays if name.startswith(TRUNK)}
-        trunk.load_state_dict(tensors)
-        recipe = {name: arrays[name] for name in ("shape", "options")}
-        return NetworkModel(arrays["weights"], **Model.shared_fields(arrays), trunk=trunk.eval().requires_grad_(False), recipe=recipe)
+            head = self.empty_head(trunk.n_hidden, len(arrays["intercept"]), options) if "deviation" in arrays else None
+        for prefix, module in ((TRUNK, trunk), (HEAD, head)):
+            if module is not None:
+                named = {name.removeprefix(prefix): torch.tensor(np.array(arrays[name])) for name in arrays if name.startswith(prefix)}
+                module.load_state_dict(named)
+                module.eval().requires_grad_(False)
+        fields = {"weights": arrays["weights"], **Model.shared_fields(arrays), "trunk": trunk}
+        fields["recipe"] = {name: arrays[name] for name in ("shape", "options")}
+        return NetworkModel(**fields) if head is None else HeadModel(**fields, head=head, deviation=arrays["deviation"])
 
     def cost(self, n: int, p: int, t: int, options: TrainingOptions) -> tuple[float, float]:
         """Estimate operations and memory without early stopping; a backward pass costs twice a forward pass."""

@@ -9,11 +9,16 @@ import numpy as np
 
 from encoding.readouts import READOUTS, BadOption, Range, Training, option
 from encoding.readouts._network import Shape
-from encoding.readouts._train_options import OPTIMISERS
+from encoding.readouts._train_options import OPTIMISERS, check_share, one_of
 from encoding.readouts.mlp import MLP, MLPOptions
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from encoding.readouts._layers import Head
+
+TRUNKS, HEADS = ("mlp", "identity"), ("weights", "conv")
+KEPT_TENSORS = 4  # of a Conv1d layer's size, until the gradients are computed
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,53 @@ class PositionalOptions(MLPOptions):
         128, "Number of hidden units of the network from a vertex's position to its weights.", search=Range(16, 512, log=True)
     )
     own_weights: bool = option(True, "Add free weights for each vertex to those that follow from its position.")
+    trunk: str = option(
+        "mlp",
+        "What stands before the output layer: mlp (two hidden layers) or identity (components as they are).",
+        choices=TRUNKS,
+        added=True,
+    )
+    head: str = option(
+        "weights",
+        "How positions enter: weights (a network makes each vertex's weights of its position) or conv (Conv1d layers over the vertices "
+        "read the image's vector and, again at each layer, the positions).",
+        choices=HEADS,
+        added=True,
+    )
+    n_convs: int = option(6, "Number of Conv1d layers of head=conv; the last gives the responses.", added=True)
+    channels: int = option(64, "Number of channels of the Conv1d layers of head=conv.", added=True)
+    kernel_size: int = option(
+        1,
+        "Vertices that a Conv1d layer of head=conv reads, odd; 1: each vertex by itself. Vertices stand in the order of their numbers.",
+        added=True,
+    )
+    conv_dropout: float = option(0.2, "Dropout rate after every second Conv1d layer of head=conv.", added=True)
+    conv_residual: bool = option(False, "A residual (skip) connection around every two Conv1d layers of head=conv.", added=True)
+    leak: float = option(0.01, "Negative slope of the LeakyReLU of head=conv.", label="negative_slope", added=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, most in (("n_frequencies", 16), ("hidden_position", 65_536)):
-            if not 1 <= getattr(self, name) <= most:
-                raise BadOption(f"{name} must be 1 to {most:,}, not {getattr(self, name)}.")
+        bounds = {
+            "n_frequencies": (1, 16),
+            "hidden_position": (1, 65_536),
+            "n_convs": (2, 64),
+            "channels": (1, 4_096),
+            "kernel_size": (1, 99),
+        }
+        for name, (least, most) in bounds.items():
+            if not least <= getattr(self, name) <= most:
+                raise BadOption(f"{name} must be {least} to {most:,}, not {getattr(self, name)}.")
+        one_of("trunk", self.trunk, TRUNKS)
+        one_of("head", self.head, HEADS)
+        if self.kernel_size % 2 == 0:
+            raise BadOption(f"kernel_size must be odd, so that a vertex stands in the middle of what is read, not {self.kernel_size}.")
+        check_share("conv_dropout", self.conv_dropout)
+        if not 0 <= self.leak < 1:
+            raise BadOption(f"leak must be a slope from 0 to below 1, not {self.leak!r}.")
+        if self.head == "conv" and self.frame_by_frame:
+            raise BadOption(
+                "frame_by_frame averages the predictions of frames, which head=conv does not compute one by one. Use head=weights."
+            )
 
 
 class Positional(MLP):
@@ -51,6 +97,9 @@ class Positional(MLP):
     A position enters as sines and cosines of several wavelengths (Vaswani et al. 2017; in space Mildenhall et al. 2020), the
     longest twice the largest extent of the subject's vertices; a network of one hidden layer makes the vertex's weights of them.
     ``own_weights`` adds free weights for each vertex, which start at 0. After training the sum is all that is kept.
+
+    With ``head="conv"`` the image's vector and the encoded position pass together through ``n_convs`` Conv1d layers over the vertices,
+    which read the position again at each layer; the model then is no longer linear in the trunk's outputs, and these layers are kept.
     """
 
     name, title = "positional", "Network that knows positions"
@@ -71,12 +120,42 @@ class Positional(MLP):
         from encoding.readouts._layers import PositionalHead
 
         waves = encode(data.positions, options.n_frequencies)
+        if options.head == "conv":
+            return self._conv_head(waves, n_hidden, options)
         return PositionalHead(waves, n_hidden, options.hidden_position, own_weights=options.own_weights)
 
+    def empty_head(self, n_hidden: int, n_targets: int, options: PositionalOptions) -> Head:
+        return self._conv_head(np.zeros((n_targets, 6 * options.n_frequencies), np.float32), n_hidden, options)
+
+    def _conv_head(self, waves: np.ndarray, n_hidden: int, options: PositionalOptions) -> Head:
+        from encoding.readouts._vertex_head import ConvHead
+
+        return ConvHead(
+            waves, n_hidden, n_layers=options.n_convs, channels=options.channels, kernel_size=options.kernel_size, leak=options.leak,
+            dropout=options.conv_dropout, residual=options.conv_residual, own_weights=options.own_weights,
+        )  # fmt: skip
+
+    def trunk(self, shape: Shape, options: PositionalOptions) -> nn.Module:
+        from encoding.readouts._layers import MeanOfFrames, Stack, Standardise
+
+        if options.trunk == "mlp":
+            return super().trunk(shape, options)
+        n_frames = shape.n_frames if options.frame_by_frame else 1
+        averaged = [MeanOfFrames(n_frames)] if n_frames > 1 else []
+        return Stack(Standardise(shape.n_components), *averaged, n_hidden=shape.n_components // n_frames)
+
+    def n_weights(self, shape: Shape, options: PositionalOptions) -> tuple[int, int]:
+        return super().n_weights(shape, options) if options.trunk == "mlp" else (0, shape.n_components)
+
     def cost(self, n: int, p: int, t: int, options: Any) -> tuple[float, float]:
-        """The output weights of all vertices are computed once for every batch."""
+        """The output weights of all vertices are computed once for every batch, Conv1d layers for every image."""
         multiplications, n_bytes = super().cost(n, p, t, options)
         n_waves, n_between, n_hidden = 6 * options.n_frequencies, options.hidden_position, self.n_weights(Shape(p), options)[1]
+        if options.head == "conv":
+            channels, n_layers = options.channels, options.n_convs - 1
+            convolved = channels * options.kernel_size * (1 + channels * (n_layers - 1)) * t
+            held = 4.0 * KEPT_TENSORS * n_layers * channels * t * min(n, options.batch_size)
+            return multiplications + 3.0 * n * convolved * options.n_epochs, n_bytes + held
         per_batch = 3.0 * t * n_between * (n_waves + n_hidden)
         n_batches = options.n_epochs * np.ceil(n / options.batch_size)
         return multiplications + per_batch * n_batches, n_bytes + 4.0 * t * (n_waves + 2 * n_between + 2 * n_hidden)

@@ -52,6 +52,8 @@ def test_everything_that_follows_a_fit_works(spread, store, tmp_path, split, ave
     assert np.isfinite(found.drop).all() and found.drop.any()
 
 
-def test_a_network_that_knows_positions_takes_vertices_beyond_fsaverage5(spread, store):
-    result = fit(replace(TINY, readout="positional", options={"n_epochs": 2}), store, device="cpu")
+@pytest.mark.parametrize("options", [{}, {"head": "conv", "trunk": "identity", "channels": 4, "kernel_size": 3}])
+def test_a_network_that_knows_positions_takes_vertices_beyond_fsaverage5(spread, store, options):
+    result = fit(replace(TINY, readout="positional", options={"n_epochs": 2} | options), store, device="cpu")
+    np.testing.assert_allclose(result.predicted("lh", [2, 9]), result.predicted("lh", np.arange(10))[:, [2, 9]], rtol=1e-5)
     assert np.isfinite(result.score("lh")).all() and np.isfinite(result.score("rh")).all()
