@@ -7,7 +7,7 @@ fit resumes after its last finished stage.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,8 @@ from encoding.evaluation.resampling import LEAST_UNITS
 from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
-from encoding.features.components import fit_components, polynomial_features, project, unit_variance
+from encoding.features.components import fit_components, project, unit_variance
+from encoding.features.delays import N_FOLDS, design_columns
 from encoding.features.given import is_given, store_features
 from encoding.fits.passes import open_backbone, project_in_pass, reduce_in_pass, sketch_keys
 from encoding.fits.plan import Plan
@@ -29,8 +30,9 @@ from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup, target_groups_of
-from encoding.fits.training_data import bands_of, inputs, is_complete, restored, training_rows, without_test_stimuli
-from encoding.readouts import Model, Responses, Training
+from encoding.fits.training_data import bands_of, delays_of, inputs, is_complete, restored, training_rows, without_test_stimuli
+from encoding.readouts import Model, Responses, Training, ridge
+from encoding.readouts._banded import held_out_r
 from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._moments import Moments
 from encoding.readouts._shares import layer_shares
@@ -174,7 +176,8 @@ def reduce_features(plan: Plan, fold: Fold, store: Store, report: Report, device
     Returns
     -------
     (n_stimuli, k) float32 component scores of every stimulus. Layers that are reduced apart (:attr:`Plan.spaces`) stand side by side, and
-    so do the frames of a clip. Their products follow where the spec's ``degree`` is 2.
+    so do the frames of a clip. Their products follow where the spec's ``degree`` is 2, and those of earlier samples of a run stand side by
+    side where it has ``delays``.
     """
     n_spaces, scores = len(plan.spaces), []
     for each in plan.networks if plan.reduced_layers else ():
@@ -182,7 +185,32 @@ def reduce_features(plan: Plan, fold: Fold, store: Store, report: Report, device
     for number, layers in enumerate(plan.spaces):
         progress = subprogress(report, number / n_spaces, (number + 1) / n_spaces)
         scores.append(_reduce_space(plan, fold, layers, store, progress, device))
-    return polynomial_features(scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1), plan.spec.degree)
+    if len(plan.delay_sets) > 1:
+        make = partial(_choose_delays, plan, fold, scores, device)
+        store.memo(plan.delays_key(fold), make, plan.made_from(device=device))
+    return design_columns(scores, degree=plan.spec.degree, delays=delays_of(plan, fold, store), runs=plan.subject.runs)
+
+
+def _choose_delays(plan: Plan, fold: Fold, scores: Sequence[np.ndarray], device: str) -> Arrays:
+    """Choose the set of delays of the highest r of ridge on held-out runs of the training rows, the mean over all vertices that vary.
+
+    Parameters
+    ----------
+    scores : (n_stimuli, k_i) component scores of each of the plan's spaces.
+
+    Returns
+    -------
+    ``chosen``, the number of the set in :attr:`Plan.delay_sets`, and ``r`` (n_sets,), what each gave.
+    """
+    r, inner = [], plan.inner(fold, N_FOLDS)
+    for delays in plan.delay_sets:
+        Z = design_columns(scores, degree=plan.spec.degree, delays=delays, runs=plan.subject.runs)
+        held_out = []
+        for hemi in plan.hemis:
+            sums = Moments.of(Z, plan.subject.responses[hemi], inner, rows=fold.train, device=device)
+            held_out.append(held_out_r(sums, ridge.penalties(sums, ridge.RidgeOptions()), device=device))
+        r.append(np.nanmean(np.concatenate(held_out)))
+    return {"chosen": np.array(int(np.argmax(r))), "r": np.array(r)}
 
 
 def _reduce_space(plan: Plan, fold: Fold, layers: tuple[str, ...], store: Store, report: Report, device: str) -> np.ndarray:
@@ -295,7 +323,8 @@ def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, stor
             return {"scores": project_in_pass(other, layers, own["mean"], own["axes"], store, silent, device)}
         return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"])}
 
-    theirs = polynomial_features(np.array(store.memo(key, make, other.made_from(device=device))["scores"]), plan.spec.degree)
+    scores, delays = np.array(store.memo(key, make, other.made_from(device=device))["scores"]), delays_of(plan, fold, store)
+    theirs = design_columns([scores], degree=plan.spec.degree, delays=delays, runs=other.subject.runs)
     group = target_groups_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False)[0]
     rows = without_test_stimuli(other.extra_fold(number).train, fold.test, Z, theirs)
     return training_rows(replace(other, extra_subjects=()), Fold(rows, fold.test[:0]), group, theirs)

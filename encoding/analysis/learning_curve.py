@@ -171,7 +171,11 @@ def correlation(model: LinearModel, moments: Moments) -> np.ndarray:
 
 def _sizes(plan: Plan) -> np.ndarray:
     n_train = len(plan.folds[0].train)
-    smallest = min(n_train, max(SMALLEST, 4 * plan.readout.n_folds(plan.options)))
+    smallest = max(SMALLEST, 4 * plan.readout.n_folds(plan.options))
+    for fold in plan.folds if plan.subject.runs is not None else ():  # some of every inner fold: runs come one after another
+        inner = plan.inner(fold)[_shuffled(plan.subject.groups[fold.train])]
+        smallest = max(smallest, 4 + int(np.unique(inner, return_index=True)[1].max()))
+    smallest = min(n_train, smallest)
     return np.unique(np.geomspace(smallest, n_train, N_SIZES).round().astype(int))
 
 

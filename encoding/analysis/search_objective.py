@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from encoding.analysis.optuna_study import EpochCallback
-from encoding.evaluation.splits import Fold, inner_folds
-from encoding.fits.plan import Plan
+from encoding.evaluation.splits import Fold
+from encoding.fits.plan import Plan, inner_rows
 from encoding.fits.resources import preflight
 from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import bands_of, training_rows
@@ -25,7 +25,7 @@ N_FIFTHS, VALIDATION_SEED = 5, 1  # the readout's own inner folds have the seed 
 def validation_fold(fit_plan: Plan) -> Fold:
     """Split the first fold's training rows into four fifths for training (``train``) and one fifth for validation (``test``).
 
-    Repeats of one stimulus stay on the same side.
+    Repeats of one stimulus, and samples of one run, stay on the same side.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def validation_fold(fit_plan: Plan) -> Fold:
         If there are fewer than five different stimuli.
     """
     train = fit_plan.folds[0].train
-    held_out = inner_folds(fit_plan.subject.groups[train], N_FIFTHS, VALIDATION_SEED) == 0
+    held_out = inner_rows(fit_plan.subject, train, N_FIFTHS, VALIDATION_SEED) == 0
     return Fold(train=train[~held_out], test=train[held_out])
 
 

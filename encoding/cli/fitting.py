@@ -29,6 +29,7 @@ from encoding.datasets import DATASETS
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
+from encoding.features.delays import delays_text
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.plan import plan
 from encoding.fits.resources import preflight
@@ -177,6 +178,16 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         help="2: squares and products of the components enter the readout, too (default: %(default)s)",
     )
     how.add_argument(
+        "--delays",
+        type=whole_number,
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="N",
+        help="for samples of runs (TRs): components of so many samples before, side by side, such as 1 2 3 4; given several times, each "
+        "fold takes the set of the highest cross-validated r",
+    )
+    how.add_argument(
         "--feature-budget",
         type=feature_budget,
         default=default_budget(),
@@ -260,6 +271,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         component_scaling=arguments.component_scaling,
         n_components=arguments.components,
         degree=arguments.degree,
+        delays=delays_text(map(tuple, arguments.delays)),
         readout=arguments.readout,
         options=dict(arguments.set),
         split=arguments.split or DATASETS[arguments.dataset].split,

@@ -172,6 +172,9 @@ class Subject:
     labels : named per-stimulus labels (n_stimuli,), such as the simulated scene's category; often empty.
     simulated : true where no brain was measured. Shown wherever the numbers are.
     splits : training rows and test sets that come with the data, by name.
+    runs : (n_stimuli,) int, the run of each row where rows are samples (TRs) of runs, which follow one another in time within each; None
+        where rows are trials.
+    tr : seconds from one sample to the next; None where rows are trials, or it is unknown.
     """
 
     dataset: str
@@ -191,6 +194,8 @@ class Subject:
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     simulated: bool = False
     splits: Mapping[str, NamedSplit] = field(default_factory=dict)
+    runs: np.ndarray | None = None
+    tr: float | None = None
 
     @property
     def hemis(self) -> tuple[str, ...]:

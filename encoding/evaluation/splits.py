@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +13,7 @@ N_REMEMBERED = 64  # splits and inner folds that a process keeps: fits of one ex
 ALL = "all"  # the split that trains on every row and tests on none
 WITHIN = "/"  # between a split and the one of its training rows
 NAMED = "named"  # a split that comes with the data
+RUNS = "runs"  # the split that leaves out one run, or group, at a time
 NAMED_SPLIT = re.compile(rf"{NAMED}:[\w.-]+(:[\w.-]+)?")
 
 
@@ -32,7 +33,7 @@ class NamedSplit:
     tests: Mapping[str, np.ndarray]
 
 
-def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None = None) -> list[Fold]:
+def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None = None, *, runs: np.ndarray | None = None) -> list[Fold]:
     """The folds that ``split`` names, over the rows that ``groups`` labels.
 
     Parameters
@@ -41,6 +42,9 @@ def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None
         kit (``numpy.random.seed(seed)``, shuffle, the first fraction trains);
         ``kfold:<folds>:<seed>``, as many folds in which every row is tested once;
         ``first:<n>``, one fold, the first n different stimuli train and the others test;
+        ``runs``, as many folds as groups, each of which is tested once: leave one run out;
+        ``blocks:<n>:<gap>``, n folds, each of which tests one of n stretches of equal length of every run, in order; the ``gap`` samples
+        on either side of it are in neither set. For few runs: it alone parts the rows of a run;
         ``all``, one fold, every row trains and none tests;
         ``named:<name>`` or ``named:<name>:<test set>``, one fold, the training rows and the first or the named test set of one of
         ``named``; or
@@ -48,6 +52,7 @@ def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None
         part: for the choice of a model on validation stimuli.
     groups : (n_stimuli,) int. Rows with the same number (repeats of one stimulus) stay together.
     named : the splits that come with the data.
+    runs : (n_stimuli,) int, the run of each row where rows are samples of runs, in the order of time; else None.
 
     Raises
     ------
@@ -59,9 +64,10 @@ def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None
         fold = _named_fold(outer, groups, named or {})
         if not inner:
             return [fold]
-        parts = folds(inner, groups[fold.train])
+        parts = folds(inner, groups[fold.train], runs=None if runs is None else runs[fold.train])
         return [Fold(train=_read_only(fold.train[part.train]), test=_read_only(fold.train[part.test])) for part in parts]
-    return list(_folds(split, groups.tobytes(), groups.dtype.str))
+    of_runs = b"" if runs is None else np.ascontiguousarray(runs, np.int64).tobytes()
+    return list(_folds(split, groups.tobytes(), groups.dtype.str, of_runs))
 
 
 def _named_fold(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit]) -> Fold:
@@ -88,19 +94,23 @@ def _named_fold(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit])
 
 
 @lru_cache(N_REMEMBERED)
-def _folds(split: str, data: bytes, dtype: str) -> tuple[Fold, ...]:
-    """:func:`folds` of the groups whose bytes are ``data``; arrays are read-only, since several fits share them."""
-    groups = np.frombuffer(data, dtype)
+def _folds(split: str, data: bytes, dtype: str, of_runs: bytes) -> tuple[Fold, ...]:
+    """:func:`folds` of the groups and runs of these bytes; arrays are read-only, since several fits share them."""
+    groups, runs = np.frombuffer(data, dtype), np.frombuffer(of_runs, np.int64) if of_runs else None
     outer, _, inner = split.rpartition(WITHIN)
     if outer:
         return tuple(
             Fold(train=_read_only(fold.train[part.train]), test=_read_only(fold.train[part.test]))
-            for fold in folds(outer, groups)
-            for part in folds(inner, groups[fold.train])
+            for fold in folds(outer, groups, runs=runs)
+            for part in folds(inner, groups[fold.train], runs=None if runs is None else runs[fold.train])
         )
     if split == ALL:
         return (Fold(train=_read_only(np.arange(len(groups))), test=_read_only(np.zeros(0, np.int64))),)
     kind, size, seed = parse_split(split)
+    if kind == "blocks":
+        if runs is None:
+            raise ValueError(f"{split!r} cuts runs into stretches, and the rows of these data are no samples of runs. Write kfold:5:0.")
+        return tuple(_blocks(split, runs, int(size), seed))
     stimuli, member = np.unique(groups, return_inverse=True)
     order = np.arange(len(stimuli))
     np.random.RandomState(seed).shuffle(order)
@@ -110,6 +120,10 @@ def _folds(split: str, data: bytes, dtype: str) -> tuple[Fold, ...]:
     elif kind == "holdout":
         n_train = int(np.round(len(order) / 100 * (size * 100)))  # the development kit's own rounding
         parts = [order[n_train:]]
+    elif kind == RUNS:
+        if len(order) < 2:
+            raise ValueError(f"{split!r} leaves out one run at a time, and all rows are of one. Write blocks:5:10 (stretches, gap).")
+        parts = np.arange(len(order))[:, None]
     else:
         if len(order) < size:
             raise ValueError(f"{split!r} asks for {size} folds but there are only {_counted(groups)}. Ask for fewer folds.")
@@ -121,6 +135,22 @@ def _folds(split: str, data: bytes, dtype: str) -> tuple[Fold, ...]:
     if any(len(fold.train) < 2 or len(fold.test) < 2 for fold in result):
         raise ValueError(f"{split!r} leaves fewer than two training or test rows of {_counted(groups)}.")
     return tuple(result)
+
+
+def _blocks(split: str, runs: np.ndarray, n: int, gap: int) -> Iterator[Fold]:
+    """The folds of ``blocks:<n>:<gap>`` over rows of ``runs`` (n_rows,)."""
+    place = np.empty(len(runs), np.int64)  # of a row within its run
+    for run in np.unique(runs):
+        place[runs == run] = np.arange((runs == run).sum())
+    longest = int(place.max()) + 1
+    block = place * n // longest
+    for number in range(n):
+        first, last = -(-number * longest // n), -(-(number + 1) * longest // n) - 1
+        tested = np.flatnonzero(block == number)
+        train = np.flatnonzero((place < first - gap) | (place > last + gap))
+        if len(train) < 2 or len(tested) < 2:
+            raise ValueError(f"{split!r} leaves fewer than two training or test rows: runs have up to {longest:,} rows.")
+        yield Fold(train=_read_only(train), test=_read_only(tested))
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -173,6 +203,28 @@ def inner_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
     return _inner_folds(groups.tobytes(), groups.dtype.str, n_folds, seed)
 
 
+def inner_blocks(groups: np.ndarray, runs: np.ndarray, n_folds: int, seed: int = 0) -> np.ndarray:
+    """Assign training rows that are samples of runs to inner cross-validation folds; see :func:`inner_folds`.
+
+    Groups of runs are never divided: where there are fewer than folds, each is a fold. Where all rows are of one group, its runs are cut
+    into ``n_folds`` stretches, in order.
+
+    Parameters
+    ----------
+    groups, runs : (n_train,) int, the group and the run of each row.
+    """
+    n_groups = len(np.unique(groups))
+    if n_groups > 1:
+        return inner_folds(groups, min(n_folds, n_groups), seed)
+    found = np.empty(len(runs), np.int64)
+    for run in np.unique(runs):
+        rows = np.flatnonzero(runs == run)
+        if len(rows) < n_folds:
+            raise ValueError(f"{n_folds} folds of the training rows need as many samples of each run; one has {len(rows):,}.")
+        found[rows] = np.arange(len(rows)) * n_folds // len(rows)
+    return _read_only(found)
+
+
 @lru_cache(N_REMEMBERED)
 def _inner_folds(data: bytes, dtype: str, n_folds: int, seed: int) -> np.ndarray:
     """:func:`inner_folds` of the groups whose bytes are ``data``; read-only, since several fits share it."""
@@ -201,6 +253,8 @@ def parse_split(split: str) -> tuple[str, float | int, int]:
     """Parse the name of a split into its kind, size (test fraction or number of folds) and seed."""
     kind, *numbers = split.split(":")
     try:
+        if kind == RUNS and not numbers:
+            return kind, 0, 0
         if kind == "first" and len(numbers) == 1 and int(numbers[0]) >= 2:
             return kind, int(numbers[0]), 0
         size, seed = numbers
@@ -208,11 +262,14 @@ def parse_split(split: str) -> tuple[str, float | int, int]:
             return kind, float(size), int(seed)
         if kind == "kfold" and int(size) >= 2:
             return kind, int(size), int(seed)
+        if kind == "blocks" and int(size) >= 2 and int(seed) >= 0:
+            return kind, int(size), int(seed)
     except ValueError:
         pass
     raise ValueError(
-        f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed), first:900 (training rows) "
-        "named:<name> (a split that comes with the data) or all (trains on every stimulus and tests none)."
+        f"Split {split!r} is not understood. Write holdout:0.9:5 (fraction, seed), kfold:5:0 (folds, seed), first:900 (training rows), "
+        "runs (leaves out one run at a time), blocks:5:10 (stretches of each run, gap in samples), named:<name> (a split that comes with "
+        "the data) or all (trains on every stimulus and tests none)."
     )
 
 

@@ -304,7 +304,8 @@ class _Builder:
         key = plan.components_key(plan.folds[fold], layers)
         if key in self.store:
             return []
-        spec = replace(plan.spec, layers=layers, extra_subjects=())
+        delays = "" if len(plan.delay_sets) > 1 else plan.spec.delays  # which no PCA depends on; moments choose among them
+        spec = replace(plan.spec, layers=layers, extra_subjects=(), delays=delays)
         own, n_shards = replace(plan, extra_subjects=()), 1
         if plan.is_reduced(layers):
             n_shards = len(sum_shards(len(plan.folds[fold].train), plan.n_frames))

@@ -18,9 +18,10 @@ from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
 from encoding.evaluation.resampling import LEAST_UNITS, n_units
-from encoding.evaluation.splits import ALL, NAMED, WITHIN, Fold, folds, inner_folds, mean_of_repeats
-from encoding.features import components, reduction
+from encoding.evaluation.splits import ALL, NAMED, WITHIN, Fold, folds, inner_blocks, inner_folds, mean_of_repeats
+from encoding.features import components, delays, reduction
 from encoding.features import extraction as features
+from encoding.features.delays import Delays, read_delays
 from encoding.features.given import given_in, is_given, with_tables
 from encoding.features.probe import LARGEST_LAYER, layer_sizes
 from encoding.features.sketch import N_GROUPS, SKETCH_VERSION
@@ -171,7 +172,7 @@ class Plan:
             components=self._all_components(fold),
             responses=self.subject.fingerprints[hemi],
             inner=rows_digest(self.inner(fold, n_inner)),
-            **self._degree,
+            **self._design(fold),
         )
 
     def weights_key(self, fold: Fold, group: TargetGroup) -> str:
@@ -186,10 +187,42 @@ class Plan:
             key_fields["columns"] = {hemi: rows_digest(columns) for hemi, columns in group.columns.items()}
         return digest("weights", self._version(self.readout.name, self.readout.version), **key_fields)
 
+    @cached_property
+    def delay_sets(self) -> tuple[Delays, ...]:
+        """The sets of delays in samples, of which one is chosen where there are several; empty where components are of the same row."""
+        return read_delays(self.spec.delays)
+
+    def delays_key(self, fold: Fold) -> str:
+        """Key of the choice of one of the :attr:`delay_sets` on a fold's training rows; empty where there is nothing to choose."""
+        if len(self.delay_sets) < 2:
+            return ""
+        return digest(
+            "delays",
+            delays.CHOICE_VERSION,
+            components=self._all_components(fold),
+            responses={hemi: self.subject.fingerprints[hemi] for hemi in self.hemis},
+            inner=rows_digest(self.inner(fold, delays.N_FOLDS)),
+            runs=rows_digest(self.subject.runs),
+            delays=self.delay_sets,
+            degree=self.spec.degree,
+        )
+
+    def _design(self, fold: Fold) -> dict[str, Any]:
+        """Key fields of what is made of components for a readout: polynomial features and delays; none where they are taken as they are."""
+        made: dict[str, Any] = {} if self.spec.degree == FitSpec.degree else {"degree": self.spec.degree}
+        if self.delay_sets:
+            made |= {"delays": self.delays_key(fold) or self.delay_sets, "runs": rows_digest(self.subject.runs)}
+            made |= {"delays_apart": True} if self.readout.delays_apart(self.options) else {}
+        return made
+
     @property
-    def _degree(self) -> dict[str, int]:
-        """Key field of polynomial features; none where components are as they are."""
-        return {} if self.spec.degree == FitSpec.degree else {"degree": self.spec.degree}
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands of columns that the readout treats apart: layers, or layers at a delay; empty where there is one."""
+        if not self.readout.by_layer:
+            return ()
+        if not (self.delay_sets and self.readout.delays_apart(self.options)):
+            return self.spec.layers
+        return tuple(f"{layer} at delay {delay}" for layer in self.spec.layers for delay in self.delay_sets[0])
 
     def _all_components(self, fold: Fold) -> str | list[str]:
         keys = [self.components_key(fold, layers) for layers in self.spaces]
@@ -198,7 +231,8 @@ class Plan:
     def _rows_and_responses(self, fold: Fold, group: TargetGroup) -> dict[str, Any]:
         """Key fields of a readout that is fitted on training rows: stimuli, rows, responses and what it declares in ``uses``."""
         inputs = {"components": self._all_components(fold)} if self.readout.uses_components else {"features": dict(self.feature_keys)}
-        key_fields: dict[str, Any] = inputs | self._degree | {"train": rows_digest(fold.train), "inner": rows_digest(self.inner(fold))}
+        key_fields: dict[str, Any] = inputs | self._design(fold)
+        key_fields |= {"train": rows_digest(fold.train), "inner": rows_digest(self.inner(fold))}
         key_fields["responses"] = {hemi: self.subject.fingerprints[hemi] for hemi in group.columns}
         if self.extra_subjects:
             key_fields["company"] = [other.subject.fingerprints for other in self.extra_subjects]
@@ -244,6 +278,7 @@ class Plan:
         for fold in self.folds:
             if self.readout.uses_components:
                 keys += [self.components_key(fold, layers) for layers in self.spaces]
+            keys += [self.delays_key(fold)] if len(self.delay_sets) > 1 else []
             if self.readout.uses_moments:
                 keys += [self.moments_key(fold, hemi) for hemi in self.hemis]
             keys += [self.weights_key(fold, group) for group in self.target_groups]
@@ -269,8 +304,11 @@ class Plan:
         return mean_of_repeats(values, self.subject.stimulus_of_row[fold.test]) if self.spec.average_repeats else values
 
     def inner(self, fold: Fold, n_folds: int | None = None) -> np.ndarray:
-        """Assign training rows to inner cross-validation folds, (n_train,) int; ``n_folds`` defaults to the readout's own number."""
-        return inner_folds(self.subject.groups[fold.train], n_folds or self.readout.n_folds(self.options), INNER_SEED)
+        """Assign training rows to inner cross-validation folds, (n_train,) int; ``n_folds`` defaults to the readout's own number.
+
+        Rows of a run are not divided unless there is one run; see :func:`encoding.evaluation.splits.inner_blocks`.
+        """
+        return inner_rows(self.subject, fold.train, n_folds or self.readout.n_folds(self.options), INNER_SEED)
 
     @property
     def has_test(self) -> bool:
@@ -291,7 +329,7 @@ class Plan:
         found = {}
         for test in named.tests:
             split = f"{NAMED}:{name}:{test}"
-            of_test = folds(split, self.subject.groups, self.subject.splits)
+            of_test = folds(split, self.subject.groups, self.subject.splits, runs=self.subject.runs)
             found[test] = replace(self, spec=replace(self.spec, split=split), folds=of_test)
         return found
 
@@ -388,7 +426,8 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
         subject, spec.target_groups, hemis=hemis, rois=spec.roi_names, per_target=readout.targets_apart(options)
     )
     extra_subjects = tuple(_plan_extra_subject(spec, other, store, report) for other in spec.extra_subjects)
-    parts = folds(spec.split, subject.groups, subject.splits)
+    parts = folds(spec.split, subject.groups, subject.splits, runs=subject.runs)
+    _check_delays(spec, subject, readout, options)
     fit_plan = Plan(spec, subject, source, readout, options, parts, fingerprint, target_groups, extra_subjects)
     for fold in fit_plan.folds:
         fit_plan.inner(fold)
@@ -439,6 +478,34 @@ def _check_given(spec: FitSpec, readout: Readout) -> None:
         raise ValueError(f"{given_in(spec.backbone)[0]} has no frames to stand in sequence. Choose another --over-frames, such as mean.")
     if not readout.uses_components:
         raise BadOption(f"{readout.name} trains a network on images, and {spec.backbone} is a feature table. Choose another readout.")
+
+
+def _check_delays(spec: FitSpec, subject: Subject, readout: Readout, options: Options) -> None:
+    """Refuse delays where rows are no samples of runs, or a readout does not take one set of columns for each row."""
+    sets = read_delays(spec.delays)
+    if readout.delays_apart(options) and len(sets) != 1:
+        raise BadOption(
+            f"delays_apart gives each delay a penalty of its own and needs one set of them (--delays 1 2 3 4), not {len(sets)}."
+        )
+    if not sets:
+        return
+    if subject.runs is None:
+        raise BadOption(
+            f"The rows of {spec.dataset} {spec.subject} are single trials, not samples of runs, so there is nothing before them to delay. "
+            "Leave --delays out, or say in dataset.toml what the runs are."
+        )
+    if not readout.uses_components or spec.over_frames == "sequence":
+        raise BadOption(
+            "Delays put components of earlier samples side by side. They suit neither a readout that trains a network itself nor frames "
+            "that are kept as a sequence: leave --delays out."
+        )
+
+
+def inner_rows(subject: Subject, rows: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """Assign some rows of a subject to ``n_folds`` cross-validation folds, (n_rows,) int; runs, and groups, are not divided."""
+    if subject.runs is None:
+        return inner_folds(subject.groups[rows], n_folds, seed)
+    return inner_blocks(subject.groups[rows], subject.runs[rows], n_folds, seed)
 
 
 def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report) -> Plan:

@@ -20,6 +20,7 @@ from encoding.datasets._base import roi_names
 from encoding.evaluation.resampling import n_units, working_bytes
 from encoding.features import components, reduction
 from encoding.features import extraction as features
+from encoding.features.delays import n_columns
 from encoding.features.probe import Probe, probe
 from encoding.features.sketch import BLOCK_FEATURES, BLOCKS_KEPT, N_GROUPS, N_NONZEROS
 from encoding.fits.plan import Plan
@@ -231,13 +232,13 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     else:
         work = PASSES * 4.0 * n * n_features * (k + components.OVERSAMPLING)
         pca_bytes = 4.0 * n_features * (k + components.OVERSAMPLING) * (PASSES + 3)
-    columns = components.n_polynomial(k * plan.n_frames * len(plan.spaces), plan.spec.degree)
+    columns = n_columns(k * plan.n_frames * len(plan.spaces), degree=plan.spec.degree, delays=plan.spec.delays)
     n_inner = plan.readout.n_folds(plan.options) if plan.readout.uses_moments else 0
     fitting, fitting_bytes = plan.readout.cost(n_train, columns, n_targets, plan.options)
     work += 2.0 * n_train * columns * n_targets + fitting
     reading = 4.0 * n * (n_targets + PASSES * n_features) / DISK_BYTES_PER_SECOND
     moments = 4.0 * (n_inner + 2) * columns * widest + 8.0 * (n_inner + 1) * columns**2
-    moments += 4.0 * 2 * n * columns if plan.spec.degree > 1 else 0.0  # products are made of the components, never stored
+    moments += 4.0 * 2 * n * columns if plan.spec.degree > 1 or plan.spec.delays else 0.0  # made of the components, never stored
     seconds = len(plan.folds) * (work / _speed(device) + reading)
     return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + 4.0 * n_features * k
 
@@ -278,7 +279,7 @@ def _afterwards_bytes(plan: Plan) -> float:
         return intervals
     widest = max((plan.subject.responses[hemi].shape[1] for hemi in plan.hemis), default=0)
     k = min(plan.spec.n_components or plan.subject.n_stimuli, plan.subject.n_stimuli) * plan.n_frames * len(plan.spaces)
-    k = components.n_polynomial(k, plan.spec.degree)
+    k = n_columns(k, degree=plan.spec.degree, delays=plan.spec.delays)
     n_inner = plan.readout.n_folds(plan.options) if plan.readout.uses_moments else 1
     sums = 4.0 * 2 * (n_inner + 2) * k * widest + 8.0 * (n_inner + 2) * k**2  # those of the training rows grow, and are copied for a fit
     n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
@@ -290,7 +291,7 @@ def _kept_bytes(plan: Plan, n_features: int) -> float:
     n = plan.subject.n_stimuli
     k = min(plan.spec.n_components or n, n, n_features)
     n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
-    columns = components.n_polynomial(k, plan.spec.degree)
+    columns = n_columns(k, degree=plan.spec.degree, delays=plan.spec.delays)
     moments = (plan.readout.n_folds(plan.options) + 1) * columns * n_targets if plan.readout.uses_moments else 0
     return 4.0 * len(plan.folds) * (k * (n + n_features) + moments + 2 * columns * n_targets)
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.evaluation.splits import Fold
+from encoding.features.delays import Delays
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import predict_fold
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
-from encoding.fits.training_data import inputs, is_complete, restored, stored_components
+from encoding.fits.training_data import delays_of, inputs, is_complete, restored, stored_components
 from encoding.readouts import Model
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
@@ -88,6 +89,10 @@ class Result(ScoreTables):
         if pca is None:
             raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
         return pca["mean"], pca["axes"]
+
+    def delays(self, fold: int) -> Delays:
+        """Delays in samples of a fold's models, given or chosen; empty where components are of the same row."""
+        return delays_of(self.plan, self.plan.folds[fold], self.store)
 
     def model(self, group: str, fold: int = 0) -> Model:
         """Read the fitted model of one fold and target group; groups are named ``lh``, ``both``, ``lh V1v`` or ``lh 120``."""

@@ -277,10 +277,13 @@ class ScoreTables:
         return np.array([" ".join(names) for names in labels], dtype=object)
 
     def layer_shares(self, hemi: str) -> dict[str, np.ndarray]:
-        """Product measure: layer to its share of R² (n_vertices,); shares add up to ``r2``. Empty unless layers were treated apart."""
-        names = [f"share_{number}" for number in range(len(self.plan.spec.layers))]
+        """Product measure: layer, or layer and delay, to its share of R² (n_vertices,); shares add up to ``r2``.
+
+        Empty unless these were treated apart.
+        """
+        names = [f"share_{number}" for number in range(len(self.plan.bands))]
         known = [name for name in names if f"{hemi}_{name}" in self._arrays]
-        return {layer: self.score(hemi, name) for layer, name in zip(self.plan.spec.layers, known, strict=False)}
+        return {band: self.score(hemi, name) for band, name in zip(self.plan.bands, known, strict=False)}
 
     def test_rows(self) -> np.ndarray:
         """Row numbers of the test stimuli (n_test,), fold after fold; of repeats that are averaged, the first."""

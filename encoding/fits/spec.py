@@ -13,6 +13,7 @@ from encoding.backbones._base import JOIN
 from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
+from encoding.features.delays import delays_text, read_delays
 from encoding.features.half import FEATURE_DTYPES
 from encoding.readouts import READOUTS
 
@@ -81,6 +82,9 @@ class FitSpec:
     component_scaling : ``zscore`` divides each component by its deviation over the training rows; ``none`` leaves it its size.
     n_components : PCA components kept; 0 keeps every feature.
     degree : 2 adds the squares and products of the components (polynomial features); 1 takes the components as they are.
+    delays : for rows that are samples of runs (TRs): the components of so many samples before, side by side, such as ``1,2,3,4``; empty for
+        those of the same row. Of several sets, ``1,2,3/2,3,4``, each fold takes the one of the highest cross-validated r within its
+        training rows (:mod:`encoding.features.delays`). A list of numbers is one set.
     readout : name from :data:`encoding.readouts.READOUTS`.
     options : the readout's parameters that differ from its defaults, as sorted pairs.
     split : ``holdout:<train fraction>:<seed>``, ``kfold:<folds>:<seed>``, ``first:<n>``, ``all`` (no test score), or one within the
@@ -115,6 +119,7 @@ class FitSpec:
     component_scaling: str = "none"
     n_components: int = 100
     degree: int = 1
+    delays: str = ""
     readout: str = "ridge"
     options: tuple[tuple[str, Any], ...] = ()
     split: str = "holdout:0.9:5"
@@ -131,6 +136,7 @@ class FitSpec:
         set_field(self, "layers", tuple(self.layers))
         set_field(self, "rois", tuple(self.rois))
         set_field(self, "extra_subjects", tuple(self.extra_subjects))
+        set_field(self, "delays", delays_text(read_delays(self.delays)))
         networks = self.backbone.split(JOIN)
         if len(networks) > 1:  # in the order of the networks, as they are extracted and written
             place = {name: number for number, name in enumerate(networks)}
@@ -181,6 +187,8 @@ class FitSpec:
             del values["component_scaling"]
         if self.degree == FitSpec.degree:
             del values["degree"]
+        if not self.delays:
+            del values["delays"]
         if not self.input:
             del values["input"]
         if self.feature_budget == FitSpec.feature_budget:
@@ -269,6 +277,7 @@ class FitSpec:
         words += ["--component-scaling", spec.component_scaling] if spec.component_scaling != FitSpec.component_scaling else []
         words += ["--over-frames", spec.over_frames] if full or spec.over_frames != FitSpec.over_frames else []
         words += ["--degree", str(spec.degree)] if spec.degree != FitSpec.degree else []
+        words += [word for delays in read_delays(spec.delays) for word in ("--delays", *map(str, delays))]
         words += ["--weights", spec.weights, "--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]
         words += ["--split", spec.split, *(["--average-repeats"] if spec.average_repeats else [])]

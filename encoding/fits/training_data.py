@@ -10,7 +10,7 @@ import numpy as np
 from encoding.datasets import Subject
 from encoding.datasets import _surface as surface
 from encoding.evaluation.splits import Fold
-from encoding.features.components import polynomial_features
+from encoding.features.delays import Delays, design_columns
 from encoding.fits.plan import Plan
 from encoding.fits.targets import TargetGroup, group_rois
 from encoding.readouts import Chosen, Model, Responses, Training
@@ -22,7 +22,7 @@ SAME = 1e-4  # relative distance below which two rows of components are those of
 def stored_components(plan: Plan, fold: Fold, store: Store) -> np.ndarray:
     """Read the component scores of a finished fit, (n_stimuli, k) float32; memory-mapped unless layers are reduced apart.
 
-    Their products follow where the spec's ``degree`` is 2.
+    Their products follow where the spec's ``degree`` is 2, and those of earlier samples stand side by side where it has ``delays``.
 
     Raises
     ------
@@ -32,7 +32,23 @@ def stored_components(plan: Plan, fold: Fold, store: Store) -> np.ndarray:
     if any(arrays is None for arrays in spaces):
         raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
     scores = [arrays["scores"] for arrays in spaces]
-    return polynomial_features(scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1), plan.spec.degree)
+    delays = delays_of(plan, fold, store)
+    return design_columns(scores, degree=plan.spec.degree, delays=delays, runs=plan.subject.runs)
+
+
+def delays_of(plan: Plan, fold: Fold, store: Store) -> Delays:
+    """The delays of a fold's models, given or chosen; empty where components are of the same row.
+
+    Raises
+    ------
+    FileNotFoundError where the choice is no longer in the Store.
+    """
+    if len(plan.delay_sets) < 2:
+        return plan.delay_sets[0] if plan.delay_sets else ()
+    chosen = store.get(plan.delays_key(fold))
+    if chosen is None:
+        raise FileNotFoundError("The choice of this fit's delays is no longer in the Store. Fit it again.")
+    return plan.delay_sets[int(chosen["chosen"])]
 
 
 def design_matrix(plan: Plan, fold: Fold, store: Store) -> np.ndarray | None:
@@ -45,14 +61,20 @@ def is_complete(plan: Plan, store: Store) -> bool:
     needed = [plan.weights_key(fold, group) for fold in plan.folds for group in plan.target_groups]
     if plan.readout.uses_components:
         needed += [plan.components_key(fold, layers) for fold in plan.folds for layers in plan.spaces]
+        needed += [plan.delays_key(fold) for fold in plan.folds if len(plan.delay_sets) > 1]
     return all(key in store for key in needed) and store.is_sound(plan.key)
 
 
 def bands_of(plan: Plan, fold: Fold, store: Store) -> tuple[int, ...]:
-    """Number of components of each layer where the readout treats layers apart (banded ridge); else empty."""
+    """Number of columns of each of the :attr:`Plan.bands` where the readout treats layers apart (banded ridge); else empty."""
     if not plan.readout.by_layer:
         return ()
-    return tuple(int(store.get(plan.components_key(fold, layers))["scores"].shape[1]) for layers in plan.spaces)
+    sizes = [int(store.get(plan.components_key(fold, layers))["scores"].shape[1]) for layers in plan.spaces]
+    if not (delays := delays_of(plan, fold, store)):
+        return tuple(sizes)
+    if plan.readout.delays_apart(plan.options):
+        return tuple(size for size in sizes for _ in delays)
+    return tuple(size * len(delays) for size in sizes)
 
 
 def inputs(plan: Plan, rows: np.ndarray, Z: np.ndarray | None) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from encoding.datasets import Stimuli
-from encoding.features.components import polynomial_features, project
+from encoding.features.components import project
+from encoding.features.delays import design_columns
 from encoding.features.given import PREFIX, given_in, is_given
 from encoding.fits.plan import Plan
 from encoding.fits.score_tables import ScoreTables
@@ -92,7 +93,7 @@ def on_axes(result: ScoreTables, fold: int, features: Mapping[str, np.ndarray]) 
 
     Parameters
     ----------
-    found : layer to features (b, n_features).
+    features : layer to features (b, n_features); of a fit with delays, the samples of one run.
 
     Returns
     -------
@@ -102,4 +103,4 @@ def on_axes(result: ScoreTables, fold: int, features: Mapping[str, np.ndarray]) 
     for layers in plan.spaces:
         frames = [features[layer].reshape(len(features[layer]) * plan.n_frames, -1) for layer in layers]
         scores.append(project(frames, *result.projection(fold, layers)).reshape(len(features[layers[0]]), -1))
-    return polynomial_features(scores[0] if len(scores) == 1 else np.concatenate(scores, axis=1), plan.spec.degree)
+    return design_columns(scores, degree=plan.spec.degree, delays=result.delays(fold), runs=np.zeros(len(scores[0]), int))

@@ -87,7 +87,7 @@ def predict(result: ScoreTables, stimuli: Stimuli, *, report: Report = silent, d
 
     Parameters
     ----------
-    stimuli : n images; clips for a fit of clips, sampled at the fit's number of frames.
+    stimuli : n images; clips for a fit of clips, sampled at the fit's number of frames. For a fit with delays, the samples of one run.
 
     Returns
     -------
@@ -217,6 +217,7 @@ def predicted_blocks(
             yield from _blocks_in_memory(result, stimuli, folds, report, device)
             return
     n, size = len(stimuli), max(1, BLOCK_BYTES // (4 * max(1, sum(n_columns_of(plan).values()))))
+    size = n if plan.spec.delays else size  # a run as a whole
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         report(0.8 + 0.2 * start / n, f"predicting: {start:,} of {n:,}")

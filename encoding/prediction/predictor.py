@@ -105,6 +105,8 @@ class Predictor:
         plan, device = result.plan, choose_device(device)
         if refusal := result.prediction_refusal():
             raise CannotPredict(f"This fit cannot predict new images. {refusal}")
+        if plan.spec.delays and not is_given(plan.spec.backbone):
+            raise CannotPredict("This fit takes several samples of a film before each: it predicts whole runs, not single images.")
         if not result.is_complete():
             raise CannotPredict("The models of this fit are not in the Store, so nothing can be predicted with it. Fit it again.")
         backbones: list[Backbone] = []

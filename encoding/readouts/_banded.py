@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.readouts._moments import Centred, Moments, centred
-from encoding.runtime.progress import Report, subprogress
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.threads import map_in_threads
 
 if TYPE_CHECKING:
@@ -93,6 +93,12 @@ def choose(
         for name in ("candidate", "alpha", "score"):
             getattr(choice, name)[again] = getattr(better, name)
     return choice
+
+
+def held_out_r(moments: Moments, alphas: np.ndarray, *, device: str = "cpu") -> np.ndarray:
+    """r of ridge on held-out folds, (t,): for each target the mean over folds at the best of ``alphas`` (a,); NaN where it is constant."""
+    equal = np.ones((1, moments.n_components))
+    return choose(moments, equal, alphas, select="r", exhaustive=True, device=device, report=silent).score
 
 
 def shortlist(moments: Moments, scales: np.ndarray, alphas: np.ndarray, *, device: str, report: Report) -> Shortlist:

@@ -88,6 +88,10 @@ class Readout(ABC):
         """
         return (("groups",) if self.n_folds(options) > 1 else ()) + (("extra_subjects",) if self.shares else ())
 
+    def delays_apart(self, options: Any) -> bool:
+        """Whether each delay of a layer's components is a band of its own, where ``by_layer``."""
+        return False
+
     def targets_apart(self, options: Any) -> bool:
         """Whether with these parameters each target has a model of its own, whatever is fitted with it; :attr:`per_target` by default."""
         return self.per_target

@@ -41,6 +41,9 @@ class BandedRidgeOptions(Options):
         False, "Cross-validate every set for every vertex, also those that an estimate puts far from the best: slower, rarely different."
     )
     seed: int = option(0, "Random seed of the draws.")
+    delays_apart: bool = option(
+        False, "A penalty for each delay of a layer, not one for all: of films, with one set of delays.", added=True
+    )
 
     def __post_init__(self) -> None:
         for value in self.alphas or ():
@@ -61,7 +64,7 @@ class BandedRidgeOptions(Options):
 
 
 class BandedRidge(Readout):
-    """``min ‖y - Σ X_b w_b‖² + Σ μ_b ‖w_b‖²`` about the means, b over layers, as himalaya's ``GroupRidgeCV``.
+    """``min ‖y - Σ X_b w_b‖² + Σ μ_b ‖w_b‖²`` about the means, b over layers (or delays of each), as himalaya's ``GroupRidgeCV``.
 
     A target's penalties are ``μ_b = α / s_b`` for layer weights s that sum to 1 and an α, those of least squared error
     summed over held-out folds (or of the highest mean r). On ties the earlier weights, then the smaller α. With ``equalize``,
@@ -80,6 +83,9 @@ class BandedRidge(Readout):
 
     def n_folds(self, options: BandedRidgeOptions) -> int:
         return options.n_folds
+
+    def delays_apart(self, options: BandedRidgeOptions) -> bool:
+        return options.delays_apart
 
     def cost(self, n: int, p: int, t: int, options: BandedRidgeOptions) -> tuple[float, float]:
         """Assume that GCV is computed for every candidate, and a fifth of them cross-validated at five penalties."""

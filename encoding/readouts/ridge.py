@@ -68,7 +68,7 @@ class Ridge(Readout):
         return options.alpha_per_target or options.alpha is not None
 
     def fit(self, moments: Moments, options: RidgeOptions, *, device: str = "cpu", report: Report = silent) -> LinearModel:
-        alphas = _grid(moments, options)
+        alphas = penalties(moments, options)
         if len(alphas) == 1:
             alpha, cv_r2 = np.full(moments.n_targets, alphas[0]), np.full(moments.n_targets, np.nan)
         else:
@@ -77,7 +77,8 @@ class Ridge(Readout):
         return LinearModel(weights, intercept, {"alpha": alpha, "cv_r2": cv_r2, "kkt": kkt})
 
 
-def _grid(moments: Moments, options: RidgeOptions) -> np.ndarray:
+def penalties(moments: Moments, options: RidgeOptions) -> np.ndarray:
+    """The penalties to choose from, ascending (a,): given ones, or :data:`RELATIVE_ALPHAS` times the mean eigenvalue of X'X."""
     if options.alpha is not None:
         return np.array([options.alpha])
     if options.alphas is not None:

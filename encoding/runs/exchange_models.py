@@ -29,6 +29,8 @@ def export_refusal(result: ScoreTables) -> str:
     """Explain why the models of a finished fit cannot be exported; empty where they can."""
     if refusal := result.prediction_refusal() or result.plan.readout.export_refusal:
         return refusal
+    if result.plan.spec.delays:
+        return "Its models take samples of runs at several delays, which only the data set they were fitted on has."
     if not SHARED_WEIGHTS.fullmatch(result.plan.spec.weights):
         return "Its network has weights from a file, which does not go along."
     try:

@@ -15,6 +15,7 @@ from encoding.backbones._input import prepared
 from encoding.datasets import Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation.splits import Fold
+from encoding.features.delays import Delays
 from encoding.features.given import GivenSource, is_given
 from encoding.fits.plan import Plan
 from encoding.fits.score_tables import ScoreTables
@@ -166,6 +167,10 @@ class Imported(ScoreTables):
     def is_complete(self) -> bool:
         """Whether the file included models; validation has checked that all of them are there."""
         return "model.f0_p0_weights" in self.arrays
+
+    def delays(self, fold: int) -> Delays:
+        """Empty: models of fits with delays are not exported."""
+        return ()
 
     def projection(self, fold: int, layers: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return the PCA mean (n_features,) and axes (n_features, k) of some layers in one fold."""

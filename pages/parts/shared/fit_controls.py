@@ -15,12 +15,14 @@ from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.backbones._base import JOIN
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
 from encoding.datasets import BadData
+from encoding.evaluation.splits import RUNS
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
 from encoding.features.given import PREFIX, is_given
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
+from pages.parts.shared.delay_control import delay_control, has_delays
 from pages.parts.shared.parameter_controls import parameter_controls
 from pages.parts.shared.server_state import has_repeats
 from pages.parts.shared.text import plain
@@ -66,6 +68,8 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
             bind="query-params",
             help="Directions of largest variance, found on training images alone. 0 keeps all of them.",
         )
+        if has_delays(dataset, subject):
+            kept["delays"] = delay_control(dataset, subject)
         readout, options, together = _readout(dataset, subject)
         split = _split(dataset, subject)
         if "average_repeats" in st.query_params or has_repeats(dataset, subject):
@@ -228,12 +232,13 @@ def _split(dataset: str, subject: str) -> str:
         st.warning(plain(wrong))
     return st.selectbox(
         "Split",
-        list(dict.fromkeys([own, *named, *SPLITS])),
+        list(dict.fromkeys([own, *named, *SPLITS, *([RUNS] if has_delays(dataset, subject) else [])])),
         key="split",
         bind="query-params",
         accept_new_options=True,
         help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
-        "kfold:5:0 tests every image once; first:900 trains on the first 900. named:… come with the data, and may have several test sets.",
+        "kfold:5:0 tests every image once; first:900 trains on the first 900; runs leaves out one run at a time. named:… come with the "
+        "data, and may have several test sets.",
     )
 
 

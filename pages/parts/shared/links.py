@@ -42,6 +42,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
             "layer_scaling",
             "component_scaling",
             "degree",
+            "delays",
             "readout",
             "split",
             "average_repeats",

@@ -101,6 +101,17 @@ def has_repeats(dataset: str, subject: str) -> bool:
     return subject_opened is not None and len(np.unique(subject_opened.stimulus_of_row)) < subject_opened.n_stimuli
 
 
+def subject_runs(dataset: str, subject: str) -> tuple[int, float | None]:
+    """Number of runs whose samples are a subject's rows, and seconds between samples; 0 where rows are trials or it cannot be opened."""
+    try:
+        subject_opened = opened(dataset, subject)
+    except (ValueError, LookupError, OSError):  # shown where the fit is planned
+        return 0, None
+    if subject_opened is None or subject_opened.runs is None:
+        return 0, None
+    return len(np.unique(subject_opened.runs)), subject_opened.tr
+
+
 @st.cache_resource(ttl=SECONDS_BETWEEN_CHECKS, max_entries=8, show_spinner=False)
 def _opened(dataset: str, subject: str, state: tuple[tuple[int, ...], ...]) -> Subject:
     known = DATASETS[dataset]

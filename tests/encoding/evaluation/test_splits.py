@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from encoding.evaluation.splits import check_split, folds, inner_folds
+from encoding.evaluation.splits import check_split, folds, inner_blocks, inner_folds
 
 
 def test_the_hold_out_is_the_development_kits_own_shuffle():
@@ -90,3 +90,55 @@ def test_all_trains_on_every_row_and_tests_none():
 def test_a_split_that_leaves_nothing_to_part_is_refused(split):
     with pytest.raises(ValueError, match="not understood"):
         check_split(split)
+
+
+RUNS = np.repeat([7, 3, 5, 4], [30, 50, 50, 41])
+
+
+def test_leave_one_run_out_tests_each_run_once_in_a_fold_of_its_own():
+    parts = folds("runs", RUNS, runs=RUNS)
+    assert [set(RUNS[fold.test]) for fold in parts] == [{3}, {4}, {5}, {7}]
+    for fold in parts:
+        assert sorted([*fold.train, *fold.test]) == list(range(171))
+    nested = folds("runs/runs", RUNS, runs=RUNS)
+    assert len(nested) == 12 and all(len(set(RUNS[fold.train]) | set(RUNS[fold.test])) == 3 for fold in nested)
+
+
+@pytest.mark.parametrize(("n", "gap"), [(2, 0), (5, 4), (7, 1)])
+def test_blocks_test_every_sample_once_and_leave_a_gap_within_runs(n, gap):
+    parts, place = folds(f"blocks:{n}:{gap}", RUNS, runs=RUNS), np.concatenate([np.arange((run == RUNS).sum()) for run in (7, 3, 5, 4)])
+    assert sorted(np.concatenate([fold.test for fold in parts])) == list(range(171))
+    for fold in parts:
+        assert (np.diff(np.unique(place[fold.test])) == 1).all()  # a stretch, the same in runs of one film
+        for run in set(RUNS):
+            train, test = (set(place[rows][RUNS[rows] == run].tolist()) for rows in (fold.train, fold.test))
+            near = {at + step for at in test for step in range(-gap, gap + 1)}
+            assert not train & near
+        left_out = np.setdiff1d(np.arange(171), np.concatenate([fold.train, fold.test]))
+        assert len(left_out) <= 2 * gap * 4 and (gap == 0) == (len(left_out) == 0)
+
+
+def test_inner_folds_leave_whole_runs_out_and_cut_a_single_run_into_stretches():
+    for n_folds, n_made in ((3, 3), (5, 4)):
+        inner = inner_blocks(RUNS, RUNS, n_folds)
+        assert len(set(inner)) == n_made and all(len(set(inner[run == RUNS])) == 1 for run in set(RUNS))
+    np.testing.assert_array_equal(inner_blocks(RUNS, RUNS, 2), inner_folds(RUNS, 2))
+    one = inner_blocks(np.zeros(171, int), RUNS, 5)
+    assert set(one) == set(range(5)) and all((np.diff(one[run == RUNS]) >= 0).all() for run in set(RUNS))
+
+
+@pytest.mark.parametrize(
+    ("split", "groups", "runs", "match"),
+    [
+        ("blocks:5:2", np.arange(171), None, "no samples of runs"),
+        ("blocks:5:40", RUNS, RUNS, "fewer than two"),
+        ("runs", np.zeros(171, int), RUNS, "blocks:5:10"),
+        ("runs", np.arange(171), None, "fewer than two"),
+        ("blocks:1:2", RUNS, RUNS, "not understood"),
+        ("blocks:5:-1", RUNS, RUNS, "not understood"),
+        ("runs:2", RUNS, RUNS, "not understood"),
+    ],
+)
+def test_splits_of_runs_are_refused_where_there_are_none(split, groups, runs, match):
+    with pytest.raises(ValueError, match=match):
+        folds(split, groups, runs=runs)

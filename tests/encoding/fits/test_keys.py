@@ -20,6 +20,7 @@ CHANGES = {
     "rois": lambda data: {"rois": data.rois | {"lh": {**data.rois["lh"], "driven": np.arange(4)}}},
     "places": lambda data: {"vertices": {hemi: np.arange(10) * 7 for hemi in data.hemis}},
     "ceilings": lambda data: {"ceiling": {hemi: np.full(10, 0.25) for hemi in data.hemis}},
+    "runs": lambda data: {"runs": np.arange(120) // 20},  # read with delays alone
     "nothing": lambda data: {},
 }
 READS = {  # stage of the readout: what of CHANGES it reads (groups of two make another split and other inner folds)
@@ -85,6 +86,7 @@ SPEC_CHANGES = {  # field of a spec: another value, what else is set before and 
     "component_scaling": ("zscore", {}, True),
     "n_components": (3, {}, True),
     "degree": (2, {}, True),
+    "delays": (None, {}, "test_a_fits_key_changes_with_delays_and_then_with_runs"),
     "readout": ("ols", {}, True),
     "options": ({"alpha": 3.0}, {}, True),
     "split": ("holdout:0.75:6", {}, True),
@@ -116,6 +118,15 @@ def test_the_names_of_a_data_set_and_subject_are_in_no_key(tiny, store, monkeypa
     monkeypatch.setitem(DATASETS._members, "other", tiny)
     tiny.change(dataset="other", name="subj09")
     assert plan(replace(TINY, dataset="other", subject="subj09"), store).key == before
+
+
+@pytest.mark.parametrize("readout", ["ridge", "knn"])
+def test_a_fits_key_changes_with_delays_and_then_with_runs(tiny, store, readout):
+    spec, keys = replace(TINY, readout=readout), []
+    for runs in (np.arange(120) // 20, np.arange(120) // 10):
+        tiny.change(runs=runs)
+        keys += [plan(replace(spec, delays=delays), store).key for delays in ("0", "1,2", "1,2,3", "1,2/1,2,3")]
+    assert keys[0] == keys[4] and len(set(keys)) == 7
 
 
 def other_value(value):
