@@ -6,7 +6,6 @@ import codecs
 import re
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from encoding.datasets._spelling import MARKS
@@ -65,13 +64,9 @@ def other_format(start: bytes, path: Path) -> str:
     ----------
     start : the first :data:`N_BYTES` of the file.
     """
-    unpacked = start
-    if start[:2] == b"\x1f\x8b":
-        with suppress(zlib.error):
-            unpacked = zlib.decompressobj(31).decompress(start, N_BYTES)
     save_as = "{what}, not .npy. Save it as .npy and name that: {save}"
     for begins, what, expression in ARRAYS:
-        if begins(unpacked):
+        if begins(unpacked(start)):
             where = ", where mask is the volume of the voxels that you want." if "mask" in expression else ""
             return save_as.format(what=what, save=saved(path, expression.format(name=repr(path.name)))) + where
     for begins, what, advice in OTHERS:
@@ -83,6 +78,16 @@ def other_format(start: bytes, path: Path) -> str:
     if expression := _text_reader(start, path.name):
         return save_as.format(what="text", save=saved(path, expression))
     return f"no .npy, nor of a format that is known here (it begins with {start[:8]!r}). Save its array: {saved(path, 'Y')}"
+
+
+def unpacked(start: bytes) -> bytes:
+    """The first bytes of a file, unpacked where they are gzip."""
+    if start[:2] == b"\x1f\x8b":
+        try:
+            return zlib.decompressobj(31).decompress(start, N_BYTES)
+        except zlib.error:
+            return start
+    return start
 
 
 def saved(path: Path, expression: str, suffix: str = "numbers") -> str:

@@ -16,14 +16,17 @@ from encoding.datasets.doctor._checks import check_doubles, check_images, check_
 from encoding.datasets.doctor._findings import Finding, found_by
 from encoding.datasets.doctor.algonauts2021 import clip_facts
 from encoding.datasets.own.array_files import find_reader, open_array, split_member
+from encoding.datasets.own.columns import read_ceilings, read_rois
 from encoding.datasets.own.dataset import OwnDataset, ceilings_from_repeats, response_matrices
-from encoding.datasets.own.description import FILE, SubjectFiles, read_description
+from encoding.datasets.own.description import FILE, SubjectFiles
 from encoding.datasets.own.feature_tables import find_tables, open_tables
-from encoding.datasets.own.files import FROM_ONE, Rows, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
 from encoding.datasets.own.masks import mask_volume
+from encoding.datasets.own.parsing import read_description
 from encoding.datasets.own.places import SPHERES, read_places
 from encoding.datasets.own.response_files import ResponseMatrix, read_rows_of
+from encoding.datasets.own.rows import FROM_ONE, Rows, read_rows
 from encoding.datasets.own.splits import read_splits
+from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
 from encoding.evaluation.noise_ceiling import describe_repeats
 from encoding.evaluation.splits import NAMED
 from encoding.runtime.progress import Report, subprogress

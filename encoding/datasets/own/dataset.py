@@ -12,10 +12,11 @@ from encoding.datasets._base import DATASETS, BadData, Dataset, NamedStimuli, Su
 from encoding.datasets._images import ImageFiles
 from encoding.datasets._videos import VideoFiles
 from encoding.datasets.own.array_files import split_member
-from encoding.datasets.own.description import FILE, Description, SubjectFiles, read_description
+from encoding.datasets.own.columns import n_trials, read_ceilings, read_rois
+from encoding.datasets.own.description import FILE, Description, SubjectFiles
 from encoding.datasets.own.feature_tables import FOLDER, find_tables, open_tables
-from encoding.datasets.own.files import Rows, n_trials, read_ceilings, read_image_paths, read_rois, read_rows, read_unlabelled
 from encoding.datasets.own.masks import mask_volume
+from encoding.datasets.own.parsing import read_description
 from encoding.datasets.own.places import place_files, places_are_known, read_places
 from encoding.datasets.own.response_files import (
     ResponseMatrix,
@@ -25,7 +26,9 @@ from encoding.datasets.own.response_files import (
     read_single_rows,
     rows_are_known,
 )
+from encoding.datasets.own.rows import Rows, read_rows
 from encoding.datasets.own.splits import read_splits, split_names
+from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
 from encoding.evaluation.noise_ceiling import describe_repeats, from_ncsnr_of_rows
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown

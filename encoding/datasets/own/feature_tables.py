@@ -19,7 +19,8 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets._spelling import plain
-from encoding.datasets.own.array_files import is_number, member_shapes, open_array, read_array, read_lines
+from encoding.datasets.own.array_files import member_shapes, open_array, read_array
+from encoding.datasets.own.text_tables import is_number, read_lines
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.fingerprints import file_fingerprint
 from encoding.storage.keys import digest

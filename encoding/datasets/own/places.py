@@ -12,9 +12,10 @@ import numpy as np
 from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData, VoxelGrid, data_dir
 from encoding.datasets._surface import mesh
 from encoding.datasets._volumes import labels_on_surface
-from encoding.datasets.own.array_files import cifti_columns, read_array, split_member
+from encoding.datasets.own.array_files import read_array, split_member
+from encoding.datasets.own.columns import read_vertices
 from encoding.datasets.own.description import SPACES, Places, SubjectFiles
-from encoding.datasets.own.files import read_vertices
+from encoding.datasets.own.formats import cifti_columns
 from encoding.datasets.own.masks import Sampled, affine_in_mm, is_sampled, mask_volume, read_mask, read_sampled, read_volume
 from encoding.datasets.own.response_files import ResponseMatrix
 from encoding.storage.store import Store
@@ -123,7 +124,7 @@ def fslr_on_fsaverage5(sphere: Path, hemi: str, vertices: np.ndarray) -> tuple[n
     import nibabel
     from scipy.spatial import cKDTree
 
-    from encoding.datasets.own.array_files import UNREADABLE
+    from encoding.datasets.own.arrays import UNREADABLE
     from encoding.storage.files import raise_passing
 
     try:

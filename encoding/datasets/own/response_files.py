@@ -17,7 +17,8 @@ import numpy as np
 from encoding.datasets._arrays import BLOCK_ROWS, as_float32_advice, open_responses, require_finite, response_facts
 from encoding.datasets._base import BadData
 from encoding.datasets._responses import BLOCK_BYTES, FACTS, read_responses, require_real, responses_are_known
-from encoding.datasets.own.array_files import ArrayFile, find_reader, open_array, split_member
+from encoding.datasets.own.array_files import find_reader, open_array, split_member
+from encoding.datasets.own.arrays import ArrayFile
 from encoding.datasets.own.masks import mask_volume
 from encoding.evaluation.noise_ceiling import ncsnr_of_correlations, ncsnr_of_repeats
 from encoding.runtime.progress import Report, silent, subprogress

@@ -25,7 +25,7 @@ from encoding.datasets._tracks2021 import read_arrays
 from encoding.datasets._videos import read_frames
 from encoding.datasets.doctor._checks import image_facts
 from encoding.datasets.own import find_own
-from encoding.datasets.own.files import _read_lines
+from encoding.datasets.own.stimuli import read_text_lines
 from encoding.runs.archive import read_archive
 from encoding.runs.exchange import import_
 from encoding.runs.table import Note, all_runs, read_note, write_note
@@ -71,7 +71,7 @@ READERS = {
     "clip": lambda path, store: read_frames(path, lambda n: [0]),
     "names of labels": lambda path, store: read_label_names(path),
     "pickle of 2021": lambda path, store: read_arrays(path),
-    "list of images": lambda path, store: _read_lines(path),
+    "list of images": lambda path, store: read_text_lines(path),
     "ceilings": lambda path, store: read_ceilings([path.parent], {"x": np.arange(3)}, n_images=3),
 }
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from encoding.datasets._base import BadData
 from encoding.datasets.catalogue.fetch import Conversion, Converted
-from encoding.datasets.own.array_files import cifti_columns, open_array
+from encoding.datasets.own.array_files import open_array
+from encoding.datasets.own.formats import cifti_columns
 from encoding.runtime.progress import subprogress
 from encoding.storage.npy import NpyWriter
 

@@ -11,7 +11,8 @@ import pytest
 import scipy.io
 
 from encoding.datasets import BadData
-from encoding.datasets.own.array_files import ARRAY_READERS, cifti_columns, find_reader, open_array, read_array, split_member
+from encoding.datasets.own.array_files import find_reader, open_array, read_array, split_member
+from encoding.datasets.own.formats import ARRAY_READERS, cifti_columns
 from tests.encoding.datasets.own.array_writers import MATRICES, VOLUMES
 
 Y = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)

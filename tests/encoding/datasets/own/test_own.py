@@ -395,9 +395,9 @@ def test_every_description_in_the_guide_is_understood(tmp_path, monkeypatch):
 
 
 def test_the_guide_names_every_key():
-    from encoding.datasets.own import description
+    from encoding.datasets.own import parsing
 
-    source = Path(description.__file__).read_text()
+    source = Path(parsing.__file__).read_text()
     keys = {key for known in re.findall(r'knows\(\s*("[^)]*?)\)', source) for key in re.findall(r'"(\w+)"', known)}
     assert {"title", "stimuli", "unlabelled", "averaged", "labels", "mask"} <= keys
     assert [key for key in sorted(keys) if f"`{key}`" not in GUIDE] == []

@@ -1,0 +1,134 @@
+"""Rows of a subject's responses: the stimulus that each answers, its session and its group."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from encoding.datasets._base import BadData
+from encoding.datasets._images import not_listed
+from encoding.datasets.own.columns import read_numbers
+from encoding.datasets.own.description import SubjectFiles
+from encoding.datasets.own.response_files import ResponseMatrix, RowWork
+from encoding.datasets.own.stimuli import event_rows
+
+FROM_ONE = "repeats counts images from 0; where it counts from 1, save repeats - 1."
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is known of the rows of a subject's responses.
+
+    Attributes
+    ----------
+    paths : the stimulus file of each row that is kept. groups : (n_rows,) int64, of rows that must not be split.
+    measured : (n_measured,) int64, the row of the first measurement of its stimulus, for each row of the files.
+    work : what makes the rows that are kept of those in the files.
+    """
+
+    paths: list[Path]
+    groups: np.ndarray
+    measured: np.ndarray
+    work: RowWork
+
+
+def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, ResponseMatrix]) -> Rows:
+    """Find the stimulus of each row, its session and group. Rows of one stimulus are always of one group.
+
+    Parameters
+    ----------
+    paths : the stimulus files, as :func:`read_image_paths` gives them.
+    matrices : per block, its responses.
+
+    Raises
+    ------
+    BadData where counts disagree, a row has no image, or ``groups`` parts the rows of an image.
+    """
+    shapes = {block: matrix.shape for block, matrix in matrices.items()}
+    n_rows = _same_rows(files, shapes)
+    if files.repeats is not None:
+        if files.images.events:
+            raise BadData(f"{files.repeats}: repeats gives the image of each row, which the events give already. Take repeats out.")
+        ids = read_numbers(files.repeats, n_rows, "the responses' rows are")
+        if not 0 <= ids.min() <= ids.max() < len(paths):
+            from_one = " It counts from 1: save repeats - 1." if (ids.min(), ids.max()) == (1, len(paths)) else ""
+            raise BadData(
+                f"{files.repeats} holds {ids.min()} to {ids.max()}. It gives the image of each row, counted from 0: "
+                f"of {len(paths):,} images the last is {len(paths) - 1}.{from_one}"
+            )
+        if ids.min() == 1:
+            warnings.warn(f"{files.repeats} never names image 0. {FROM_ONE}", stacklevel=2)
+        paths = [paths[i] for i in ids]
+    elif len(paths) != n_rows:
+        raise BadData(_miscounted(files, len(paths), shapes))
+    first = {path: row for row, path in reversed(list(enumerate(paths)))}
+    same_image = np.array([first[path] for path in paths], np.int64)
+    groups = same_image
+    if files.groups is not None:
+        groups = read_numbers(files.groups, n_rows, "the responses' rows are")
+        if len(torn := np.flatnonzero(groups != groups[same_image])):
+            row = int(torn[0])
+            raise BadData(
+                f"{files.groups} puts rows {same_image[row]} and {row} into different groups, but both answer {paths[row].name}. "
+                "Give all rows of an image one number, or a split could test on an image it was trained on."
+            )
+    sessions = _sessions(files, matrices, n_rows) if files.zscore else None
+    if not files.average:
+        return Rows(paths, groups, same_image, RowWork(sessions))
+    kept = np.unique(same_image)
+    return Rows([paths[row] for row in kept], np.unique(groups[kept], return_inverse=True)[1], same_image, RowWork(sessions, same_image))
+
+
+def _sessions(files: SubjectFiles, matrices: Mapping[str, ResponseMatrix], n_rows: int) -> np.ndarray:
+    """Session of each row, (n_rows,) int64 from 0: as given, else that of the file of responses, or of events, that the row stands in."""
+    if isinstance(files.sessions, Path):
+        labels: Any = read_numbers(files.sessions, n_rows, "the responses' rows are")
+    elif files.sessions is not None:
+        if not files.images.events:
+            raise BadData(
+                f"sessions = {files.sessions!r} is a column of the events, but there are none. Name a file with the session of each row."
+            )
+        labels = [(table, row[files.sessions]) for table, _, row in event_rows(files.images, files.sessions)]
+    else:
+        several = [np.repeat(np.arange(len(each.paths)), each.rows_of_file) for each in matrices.values() if len(each.paths) > 1]
+        labels = several[0] if several else [table for table, _, _ in event_rows(files.images)]
+        if not several and len(files.images.events) < 2:
+            raise BadData(
+                'zscore = "session" needs the session of each row: sessions = "sessions.npy", the name of a column of the events, or '
+                "several files of responses or of events, one for each session."
+            )
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in (labels.tolist() if isinstance(labels, np.ndarray) else labels)])
+
+
+def _same_rows(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    block, (n_rows, _) = next(iter(shapes.items()))
+    for other, shape in shapes.items():
+        if shape[0] != n_rows:
+            raise BadData(
+                f"{files.responses[block][0]} has {n_rows:,} rows but {files.responses[other][0]} has {shape[0]:,}. "
+                "Every block answers the same stimuli, one a row."
+            )
+    return n_rows
+
+
+def _miscounted(files: SubjectFiles, n_images: int, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    block, (n_rows, n_vertices) = next(iter(shapes.items()))
+    path = files.responses[block][0]
+    place = files.images.files or files.images.names or (files.images.events[0] if files.images.events else files.images.folder)
+    path = f"{path} and {len(files.responses[block]) - 1} more" if len(files.responses[block]) > 1 else path
+    found = f"{place} holds {n_images:,} {'names' if files.images.names else 'images'} but {path} has {n_rows:,} rows."
+    if n_vertices == n_images:
+        return f"{found} It has {n_vertices:,} columns, so it looks transposed: save Y.T, or write transposed = true below the subject."
+    if files.images.events:
+        return (
+            f"{found} Each row of the events that names a stimulus is a row of the responses; n/a in {files.images.column} leaves one out."
+        )
+    if files.images.folder and files.images.files is None and (hint := not_listed(files.images.folder)):
+        return f"{found} {hint}"
+    return f'{found} Each row answers one image; where images were repeated, say which row answers which: repeats = "repeats.npy".'
