@@ -276,7 +276,7 @@ def fit_readout(plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray | None
 
     def make() -> Arrays:
         if readout.uses_moments:
-            data: Moments | Training = _group_moments(plan, fold, group, Z, store, summing, device)
+            data: Moments | Training = group_moments(plan, fold, group, Z, store, summing, device)
         else:
             extra_subjects = [extra_subject_rows(plan, other, plan.number_of(fold), Z, store, device) for other in plan.extra_subjects]
             data = training_rows(plan, fold, group, Z, extra_subjects=extra_subjects, checkpoint=Checkpoint(store, key))
@@ -292,7 +292,7 @@ def fit_readout(plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray | None
     return restored(plan, fold, group, store, Z)
 
 
-def _group_moments(plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray, store: Store, report: Report, device: str) -> Moments:
+def group_moments(plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray, store: Store, report: Report, device: str) -> Moments:
     """Select a group's targets from the moments of whole hemispheres, which serve every group."""
     by_hemi = [
         sum_responses(plan, fold, hemi, Z, store, report, device).targets(slice(None) if group.whole else columns)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from encoding.analysis.hyperparameter_search import NothingFound
+from encoding.analysis.variance_partition import CannotPartition
 from encoding.backbones import NotInstalled, NoWeights, UnknownLayer
 from encoding.cli import (
     analysing,
@@ -54,7 +55,7 @@ from encoding.storage.files import NotRegular
 from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
-ARGUMENT_ERRORS = (BadArguments, UnknownName, UnknownLayer, BadOption)
+ARGUMENT_ERRORS = (BadArguments, CannotPartition, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
     AlreadyRunning, BadData, BadExchange, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed,
     MemberFailed, NoRoom, NotComposed, NotConfirmed, NotFinished, NotInstalled, NotRegular, NothingFound, NoWeights,

@@ -1,4 +1,4 @@
-"""``significance``: statistics of finished fits beyond their scores."""
+"""``significance`` and ``partition``: statistics of finished fits beyond their scores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from encoding.analysis.comparison import FALSE_DISCOVERIES
 from encoding.analysis.significance import Significance, significance
+from encoding.analysis.variance_partition import AND, Partition, checked_spaces, partition
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
 from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress, table
@@ -31,8 +32,15 @@ together, and so do all rows of a run or session where the data set names them; 
 """
 
 
+PARTITION_MORE = """
+Every subset of two to four feature spaces (layers, networks, feature tables) is fitted with the fit's own linear readout. Of the R² on
+test stimuli that all explain together, the table gives what only one explains and what exactly two, three or four share (a Venn diagram
+as columns), and the product measure of each. Negative shared parts mean that spaces explain more together than apart.
+"""
+
+
 def add_commands(commands: Any) -> None:
-    """Add ``significance``."""
+    """Add ``significance`` and ``partition``."""
     parser = add_command(
         commands,
         "significance",
@@ -52,6 +60,24 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--seed", type=whole_number, default=0, help="of the orders (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=FALSE_DISCOVERIES, help="false discovery rate (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write r, p and q of every vertex there")
+    parser = add_command(
+        commands,
+        "partition",
+        run_partition,
+        about="Divide what a fit of several layers or networks explains into unique and shared parts.",
+        more=PARTITION_MORE,
+        examples="partition 3fa92c\npartition 3fa92c --space early=features.1,features.4 --space late=features.9 --out parts.csv",
+    )
+    _add_key(parser)
+    parser.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="NAME=LAYER,LAYER",
+        help="a feature space and its layers; give it again for each (default: every network, or every layer of the one)",
+    )
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and subset there")
 
 
 def _add_key(parser: argparse.ArgumentParser, **more: Any) -> None:
@@ -79,6 +105,42 @@ def describe_significance(found: Significance, rows: pd.DataFrame, rate: float) 
     header = ["ROI", "hemi", "tested", "mean r", "p <= .05", "by chance", f"q <= {rate:g}", "false at most", "lowest r found"]
     kinds = ("", "", "d", ".3f", "d", ".1f", "d", ".1f", ".3f")
     return f"{cells(shown, header, kinds)}\n\n{found.describe(rate)}\nkey        {found.result.key}"
+
+
+def run_partition(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Fit every subset of a fit's feature spaces."""
+    _check_out(arguments.out)
+    spaces = {name: tuple(layers.split(",")) for name, _, layers in (each.partition("=") for each in arguments.space)}
+    if any(not name or layers == ("",) for name, layers in spaces.items()) or len(spaces) < len(arguments.space):
+        raise BadArguments("--space is a name of its own and layers, such as early=features.1,features.4.")
+    result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
+    with checking_arguments():
+        checked_spaces(result, spaces or None)
+    found = partition(result, subprogress(progress, 0.1, 1), arguments.device, spaces=spaces or None)
+    document = {"key": result.key, "spaces": {name: list(layers) for name, layers in found.spaces.items()}, "rois": rows_of(found.table())}
+    return written(arguments.out, found.table(), Answer(document, describe_partition(found)))
+
+
+def describe_partition(found: Partition) -> str:
+    """Format a partition as a table of ROIs by parts of R², and an explanation."""
+    rows = found.table()
+    rows = rows[rows["n_vertices"] > 0]
+    parts = rows.pivot(index=["roi", "hemi"], columns="spaces", values="part")[[AND.join(subset) for subset in found.subsets]]
+    whole = rows[rows["spaces"] == AND.join(found.subsets[-1])].set_index(["roi", "hemi"])["r2"]
+    product = rows.pivot(index=["roi", "hemi"], columns="spaces", values="product")[list(found.spaces)]
+    order = rows[["roi", "hemi"]].drop_duplicates().apply(tuple, axis=1)
+    table_rows = parts.assign(whole=whole).join(product, rsuffix=" product").loc[list(order)].reset_index()
+    header = ["ROI", "hemi", *(f"only {AND.join(T)}" if len(T) == 1 else AND.join(T) for T in found.subsets), "all, R²"]
+    header += [f"product {name}" for name in found.spaces]
+    lines = [
+        cells(table_rows, header, ("", "", *[".3f"] * (len(header) - 2))),
+        "",
+        f"Parts of the R² on test stimuli that exactly these spaces explain, means over {found.result.plan.subject.unit.many}; they sum to",
+        "the R² of all. product: the product measure of the model of all spaces, which sums to it as well.",
+        *(f"{name:10s} {', '.join(layers)}" for name, layers in found.spaces.items()),
+        f"key        {found.result.key}",
+    ]
+    return "\n".join(lines)
 
 
 def cells(rows: pd.DataFrame, header: list[str], kinds: tuple[str, ...]) -> str:

@@ -48,6 +48,7 @@ STAGES = {
     "intervals": "bootstrap intervals of scores",
     "pooled": "r over all folds together",
     "significance": "permutation tests of fits",
+    "partition": "R² of nested fits",
     "curve": "learning curves",
     "basis": "what networks make of test images",
     "search": "trials of searches for better parameters",

@@ -1,0 +1,349 @@
+"""Variance partitioning: what each of several feature spaces explains alone, what only it explains, and what several share.
+
+Every non-empty subset of the spaces is fitted with the fit's own readout, from one set of moments: the X'X and X'Y of a subset are parts of
+those of all spaces. With f(S) the test R² of subset S, the part of R² that exactly the spaces in T share is, by inclusion and exclusion,
+
+    part(T) = Σ over U ⊆ T of (-1)^(|T| - |U|) (f(all) - f(all without U)),
+
+so that f(S) is the sum of the parts that touch S. Unique is the part of a single space. A shared part is negative where spaces explain
+more together than apart (suppression), or where an added space made test predictions worse.
+
+References
+----------
+Lescroart, Stansbury & Gallant (2015), Fourier power, subjective distance, and object categories all provide plausible models of BOLD
+responses in scene-selective visual areas. de Heer et al. (2017), The hierarchical cortical organization of human speech processing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.backbones._base import JOIN
+from encoding.evaluation.scores import score
+from encoding.evaluation.splits import Fold
+from encoding.fits.plan import Plan
+from encoding.fits.result import Result
+from encoding.fits.targets import TargetGroup
+from encoding.fits.training_data import bands_of
+from encoding.pipeline import extract_features, group_moments, reduce_features
+from encoding.readouts import READOUTS, Options, Readout
+from encoding.readouts._moments import Moments
+from encoding.readouts._shares import layer_shares
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.runtime.registry import UnknownName, unknown
+from encoding.storage.keys import digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTITION_VERSION = 1
+MOST_SPACES = 4  # 15 subsets
+TARGETS_AT_A_TIME = 4_096
+AND = " & "  # between the names of spaces that share a part
+
+
+class CannotPartition(ValueError):
+    """A fit's variance cannot be divided among feature spaces. The message says why, and what can be."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """R² of every subset of the feature spaces of a fit, on its test stimuli.
+
+    Attributes
+    ----------
+    result : the fit.
+    spaces : name of each space to its layers.
+    subsets : (n_subsets,) tuples of names, the single spaces first and all spaces last.
+    r2 : hemisphere to (n_subsets, n_vertices) float32, the mean over folds; NaN outside of the fit.
+    product : hemisphere to (n_spaces, n_vertices) float32, the product measure of the model of all spaces; sums to its R².
+    """
+
+    result: Result
+    spaces: Mapping[str, tuple[str, ...]]
+    subsets: tuple[tuple[str, ...], ...]
+    r2: Mapping[str, np.ndarray]
+    product: Mapping[str, np.ndarray]
+
+    def parts(self, hemi: str) -> dict[tuple[str, ...], np.ndarray]:
+        """Part of R² that exactly the named spaces explain, for every subset, (n_vertices,) each: the regions of a Venn diagram."""
+        return venn_parts(dict(zip(self.subsets, self.r2[hemi], strict=True)))
+
+    def unique(self, hemi: str) -> dict[str, np.ndarray]:
+        """Part of R² that only one space explains, (n_vertices,) each."""
+        parts = self.parts(hemi)
+        return {name: parts[(name,)] for name in self.spaces}
+
+    def table(self) -> pd.DataFrame:
+        """Tabulate means over vertices, a row for each ROI, hemisphere and subset.
+
+        Columns: roi, hemi, n_vertices (with a value), spaces (names joined by ``&``), r2 (of a model of these spaces), part (what exactly
+        these share; unique where it is one), and, for single spaces, product (the product measure; else NaN).
+        """
+        import pandas as pd
+
+        rows = []
+        for hemi in self.r2:
+            parts = self.parts(hemi)
+            for roi in self.result.selected_rois:
+                columns = self.result.columns(roi, hemi)
+                columns = columns[np.isfinite(self.r2[hemi][:, columns]).all(0)]
+                for number, subset in enumerate(self.subsets):
+                    row = {"roi": roi, "hemi": hemi, "n_vertices": len(columns), "spaces": AND.join(subset)}
+                    row |= {"r2": _mean(self.r2[hemi][number, columns]), "part": _mean(parts[subset][columns])}
+                    single = self.product[hemi][number, columns] if len(subset) == 1 else np.zeros(0)
+                    rows.append(row | {"product": _mean(single)})
+        table = pd.DataFrame(rows)
+        order = {roi: place for place, roi in enumerate(self.result.selected_rois)}
+        return table.sort_values("roi", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean(dtype=np.float64)) if len(values) else float("nan")
+
+
+def venn_parts(r2: Mapping[tuple[str, ...], np.ndarray]) -> dict[tuple[str, ...], np.ndarray]:
+    """Regions of the Venn diagram of R², by inclusion and exclusion.
+
+    Parameters
+    ----------
+    r2 : every non-empty subset of the spaces, in one order of names, to the R² of its model, any shape.
+
+    Returns
+    -------
+    Subset to the part of R² that exactly its spaces share. The parts that touch a subset sum to its R².
+
+    Examples
+    --------
+    >>> {T: round(part, 2) for T, part in venn_parts({("a",): 0.3, ("b",): 0.2, ("a", "b"): 0.4}).items()}
+    {('a',): 0.2, ('b',): 0.1, ('a', 'b'): 0.1}
+    """
+    whole = max(r2, key=len)
+
+    def only(names: tuple[str, ...]) -> np.ndarray | float:
+        """R² that is lost without these spaces."""
+        rest = tuple(name for name in whole if name not in names)
+        return r2[whole] - (r2[rest] if rest else 0)
+
+    return {T: sum((-1) ** (len(T) - n) * only(U) for n in range(1, len(T) + 1) for U in combinations(T, n)) for T in r2}
+
+
+def default_spaces(result: Result) -> dict[str, tuple[str, ...]]:
+    """The feature spaces of a fit: each layer, or each network (or feature table) where there are several.
+
+    Raises
+    ------
+    CannotPartition where there is one layer, or more than :data:`MOST_SPACES` of one network.
+    """
+    plan = result.plan
+    if len(plan.networks) > 1:
+        pairs = zip(plan.spec.backbone.split(JOIN), plan.layer_names, strict=True)
+        return {network: tuple(names.values()) for network, names in pairs}
+    if len(plan.spec.layers) > MOST_SPACES:
+        raise CannotPartition(
+            f"{len(plan.spec.layers)} layers have {2 ** len(plan.spec.layers) - 1:,} subsets. Group them into {MOST_SPACES} spaces at most."
+        )
+    return {layer: (layer,) for layer in plan.spec.layers}
+
+
+def checked_spaces(result: Result, spaces: Mapping[str, Sequence[str]] | None = None) -> dict[str, tuple[str, ...]]:
+    """Check that a fit can be divided among some spaces, those of :func:`default_spaces` by default.
+
+    Parameters
+    ----------
+    spaces : name to layers of the fit; no layer in two. Layers that are in none take no part.
+
+    Raises
+    ------
+    CannotPartition, or UnknownName for a layer that the fit does not have.
+    """
+    plan = result.plan
+    if not result.has_data:
+        raise CannotPartition("Features and responses did not come with this imported fit. Fit it again where the data are.")
+    if not plan.readout.uses_moments or not plan.readout.uses_components:
+        linear = ", ".join(name for name, each in READOUTS.items() if each.uses_moments)
+        raise CannotPartition(f"Variance is partitioned of linear models ({linear}), not of {plan.spec.readout}.")
+    if plan.spec.degree > 1:
+        raise CannotPartition("Products of components (degree 2) belong to no single space.")
+    if not plan.has_test:
+        raise CannotPartition("Every stimulus was used for training, so there is no test R² to divide.")
+    if spaces is None:
+        spaces = default_spaces(result)
+    spaces = {name: tuple(layers) for name, layers in spaces.items()}
+    named = [layer for layers in spaces.values() for layer in layers]
+    for layer in named:
+        if layer not in plan.spec.layers:
+            raise UnknownName(unknown("layer of this fit", layer, plan.spec.layers))
+    if not all(spaces.values()) or len(set(named)) < len(named) or any(AND.strip() in name for name in spaces):
+        raise CannotPartition("A space needs a name without & and one layer at least, and no layer may be in two spaces.")
+    if not 2 <= len(spaces) <= MOST_SPACES:
+        raise CannotPartition(f"Variance is partitioned among 2 to {MOST_SPACES} feature spaces, not {len(spaces)}: fit several layers.")
+    return spaces
+
+
+def subsets_of(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Every non-empty subset, smaller ones first."""
+    return tuple(some for n in range(1, len(names) + 1) for some in combinations(names, n))
+
+
+def partition_key(result: Result, spaces: Mapping[str, tuple[str, ...]]) -> str:
+    """Key of a partition in the Store: the fit, which covers features, rows, responses and readout, and the spaces."""
+    return digest("partition", PARTITION_VERSION, fit=result.key, spaces=[[name, list(layers)] for name, layers in spaces.items()])
+
+
+def stored_partition(result: Result, spaces: Mapping[str, Sequence[str]] | None = None) -> Partition | None:
+    """Read a partition from the Store; None where it was not computed."""
+    checked = checked_spaces(result, spaces)
+    arrays = result.derived(partition_key(result, checked))
+    return None if arrays is None else _read(result, checked, arrays)
+
+
+def partition(
+    result: Result, report: Report = silent, device: str = "auto", *, spaces: Mapping[str, Sequence[str]] | None = None
+) -> Partition:
+    """Divide the test R² of a linear fit among feature spaces; kept in the Store.
+
+    Parameters
+    ----------
+    result : finished fit of several layers, networks or feature tables.
+    spaces : as :func:`checked_spaces` takes them.
+
+    Raises
+    ------
+    As :func:`checked_spaces`.
+
+    Notes
+    -----
+    Each layer has a PCA of its own here, of as many components as the fit; a readout that treats layers apart (banded ridge) has them
+    already, and the model of all spaces is the fit itself. With other readouts it is the model of all layers' components side by side,
+    which with ``layer_scaling`` "equal" are brought to one total variance. Each subset chooses its own penalties.
+    """
+    spaces, plan = checked_spaces(result, spaces), result.plan
+    apart = _layers_apart(plan)
+
+    def make() -> dict[str, np.ndarray]:
+        on = choose_device(device)
+        with result.store.in_use(apart.stage_keys):
+            extract_features(apart, result.store, subprogress(report, 0, 0.2), on)
+            folds = []
+            for number, fold in enumerate(apart.folds):
+                start, stop = (0.2 + 0.8 * at / len(apart.folds) for at in (number, number + 1))
+                folds.append(_fold(apart, fold, spaces, result, subprogress(report, start, stop), on))
+            plan.check_unchanged(result.store)
+        return {name: np.mean([fold[name] for fold in folds], axis=0).astype(np.float32) for name in folds[0]}
+
+    key = partition_key(result, spaces)
+    return _read(result, spaces, result.store.memo(key, make, plan.made_from(fit=result.key)))
+
+
+def _layers_apart(plan: Plan) -> Plan:
+    """The plan with a PCA for each layer, whatever its readout."""
+    readout: Readout = copy(plan.readout)
+    readout.by_layer = True
+    scaling = "none" if plan.spec.layer_scaling == "equal" else plan.spec.layer_scaling  # of a layer by itself they are the same
+    return replace(plan, readout=readout, spec=replace(plan.spec, layer_scaling=scaling))
+
+
+def _fold(
+    plan: Plan, fold: Fold, spaces: Mapping[str, tuple[str, ...]], result: Result, report: Report, device: str
+) -> dict[str, np.ndarray]:
+    """``<hemi>_r2`` (n_subsets, n_vertices) and ``<hemi>_product`` (n_spaces, n_vertices) on one fold."""
+    store, subsets = result.store, subsets_of(list(spaces))
+    Z = reduce_features(plan, fold, store, subprogress(report, 0, 0.3), device)
+    bands = dict(zip(plan.spec.layers, _columns(bands_of(plan, fold, store)), strict=True))
+    sizes = {hemi: plan.subject.responses[hemi].shape[1] for hemi in plan.hemis}
+    arrays = {f"{hemi}_r2": np.full((len(subsets), n), np.nan) for hemi, n in sizes.items()}
+    arrays |= {f"{hemi}_product": np.full((len(spaces), n), np.nan) for hemi, n in sizes.items()}
+    fitting = subprogress(report, 0.3, 1)
+    for number, group in enumerate(plan.target_groups):
+        moments = group_moments(plan, fold, group, Z, store, silent, device)
+        scale = _equal_scale(moments, bands) if result.plan.spec.layer_scaling == "equal" and not result.plan.readout.by_layer else None
+        step = TARGETS_AT_A_TIME if plan.readout.targets_apart(plan.options) else moments.n_targets
+        for start in range(0, moments.n_targets, step):
+            fitting((number + start / moments.n_targets) / len(plan.target_groups), f"nested fits of {group.name}")
+            some = slice(start, min(start + step, moments.n_targets))
+            part = _subset_scores(plan, fold, group, some, moments.targets(some), Z, scale, spaces, bands, subsets, device)
+            for hemi, place in group.places().items():
+                inside = np.arange(max(place.start, some.start), min(place.stop, some.stop))
+                columns = group.columns[hemi][inside - place.start]
+                for name, values in part.items():
+                    arrays[f"{hemi}_{name}"][:, columns] = values[:, inside - some.start]
+    return arrays
+
+
+def _subset_scores(
+    plan: Plan,
+    fold: Fold,
+    group: TargetGroup,
+    some: slice,
+    moments: Moments,
+    Z: np.ndarray,
+    scale: np.ndarray | None,
+    spaces: Mapping[str, tuple[str, ...]],
+    bands: Mapping[str, np.ndarray],
+    subsets: Sequence[tuple[str, ...]],
+    device: str,
+) -> dict[str, np.ndarray]:
+    """R² (n_subsets, t) and product measure (n_spaces, t) of some targets of a group."""
+    Y = plan.over_repeats(fold, _responses(plan, fold, group, some))
+    Z_test = Z[fold.test] if scale is None else (Z[fold.test] * scale).astype(Z.dtype)
+    r2 = np.empty((len(subsets), Y.shape[1]))
+    for number, subset in enumerate(subsets):
+        layers = [layer for layer in plan.spec.layers if any(layer in spaces[name] for name in subset)]
+        columns = np.concatenate([bands[layer] for layer in layers])
+        model = _fit(plan.readout, plan.options, moments, scale, columns, tuple(len(bands[layer]) for layer in layers), device)
+        basis = np.ascontiguousarray(Z_test[:, columns])
+        r2[number] = score(plan.over_repeats(fold, model.predict(basis)), Y)["r2"]
+    of_layer = layer_shares(
+        np.asarray(model.weights), [len(bands[layer]) for layer in layers], plan.over_repeats(fold, basis), Y, model.intercept
+    )
+    product = np.stack([of_layer[[layers.index(layer) for layer in spaces[name]]].sum(0) for name in spaces])
+    return {"r2": r2, "product": product}
+
+
+def _fit(
+    readout: Readout, options: Options, moments: Moments, scale: np.ndarray | None, columns: np.ndarray, bands: tuple[int, ...], device: str
+) -> object:
+    """Fit the readout on some components: their moments are parts of those of all."""
+    x, xx, xy = moments.x[:, columns], moments.xx[:, columns[:, None], columns], moments.xy[:, columns]
+    if scale is not None:
+        s = scale[columns]
+        x, xx, xy = x * s, xx * s[:, None] * s, (xy * s[:, None]).astype(xy.dtype)
+    part = replace(moments, x=x, xx=xx, xy=xy, bands=bands)
+    return readout.fit(part, options, device=device)
+
+
+def _responses(plan: Plan, fold: Fold, group: TargetGroup, some: slice) -> np.ndarray:
+    """Test responses (n_test, t) float32 of some targets of a group."""
+    parts = []
+    for hemi, place in group.places().items():
+        inside = np.arange(max(place.start, some.start), min(place.stop, some.stop)) - place.start
+        if len(inside):
+            parts.append(np.asarray(plan.subject.responses[hemi][fold.test][:, group.columns[hemi][inside]], np.float32))
+    return np.concatenate(parts, axis=1)
+
+
+def _equal_scale(moments: Moments, bands: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(p,) factors that bring the layers' training components to one total variance, 1; 1 for a layer that does not vary."""
+    n, x, squares = moments.n.sum(), moments.x.sum(0), np.einsum("fii->i", moments.xx)
+    variance, scale = (squares - x**2 / n) / n, np.ones(len(x))
+    for columns in bands.values():
+        total = variance[columns].sum()
+        scale[columns] = 1 / np.sqrt(total) if total > 1e-12 * max(squares[columns].sum() / n, np.finfo(float).tiny) else 1
+    return scale
+
+
+def _columns(sizes: Sequence[int]) -> list[np.ndarray]:
+    return np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+
+
+def _read(result: Result, spaces: Mapping[str, tuple[str, ...]], arrays: Mapping[str, np.ndarray]) -> Partition:
+    r2, product = ({hemi: np.asarray(arrays[f"{hemi}_{name}"]) for hemi in result.plan.hemis} for name in ("r2", "product"))
+    return Partition(result, spaces, subsets_of(list(spaces)), r2, product)
