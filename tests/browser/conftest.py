@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,8 +108,14 @@ class App:
 
 @pytest.fixture(scope="package")
 def app(start_app, kept_page, tmp_path_factory):
-    """The app after its first visitor: from Home, as the first request to a server names no page, to Explore and a finished fit."""
-    started = App(start_app("app.py", {"ENCODING_CACHE_DIR": str(folder := tmp_path_factory.mktemp("app") / "cache")}), folder)
+    """The app after its first visitor: from Home, as the first request to a server names no page, to Explore and a finished fit.
+
+    ``ENCODING_TEST_STORE`` names a Store to begin with, where one was filled by a first visitor already.
+    """
+    folder = tmp_path_factory.mktemp("app") / "cache"
+    if filled := os.environ.get("ENCODING_TEST_STORE"):
+        shutil.copytree(filled, folder)
+    started = App(start_app("app.py", {"ENCODING_CACHE_DIR": str(folder)}), folder)
     open_page(kept_page, started.url)
     kept_page.goto(f"{started.url}/explore")
     kept_page.wait_for_selector(".st-key-curve .js-plotly-plot", timeout=FIRST_FIT_SECONDS * 1000)
