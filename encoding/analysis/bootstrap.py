@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from encoding.evaluation.leave_one_out import Fold
 from encoding.evaluation.resampling import (
     BLOCK_VALUES,
     LEAST_UNITS,
@@ -15,7 +16,6 @@ from encoding.evaluation.resampling import (
     WIDENING,
     ErrorBar,
     Estimates,
-    Fold,
     approximate_note,
     estimate,
     shared_noise,

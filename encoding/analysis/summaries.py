@@ -221,38 +221,3 @@ def side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     parts = [table.set_index(about).add_suffix(f" {name}") for name, table in tables.items()]
     joined = pd.concat(parts, axis=1).reset_index()
     return joined[[*about, *(f"{column} {name}" for column in ("mean", "median", "of regions") for name in tables)]]
-
-
-def extreme_vertices(result: ScoreTables, columns: Columns, score: str = "r", *, n: int = 10) -> pd.DataFrame:
-    """Tabulate the vertices of a selection that are predicted best and worst.
-
-    Parameters
-    ----------
-    columns : hemisphere to the columns (n_selected,) that are ranked.
-    score : a key of :data:`~encoding.evaluation.scores.SCORES`; of an error the lowest is best. Vertices without the score are left out.
-    n : vertices at each end; of fewer than 2 n, each stands in the table once.
-
-    Returns
-    -------
-    DataFrame
-        Best first: ``rank`` (1 is best), ``hemi``, ``column``, ``fsaverage`` (where places on that mesh are known), ``rois``, the score
-        under its key, ``r`` and, where known, ``ceiling_r``, the highest r that noise allows.
-    """
-    import pandas as pd
-
-    subject, highest, parts = result.plan.subject, highest_r(result), []
-    for hemi, chosen in columns.items():
-        chosen = np.asarray(chosen, int)
-        part = pd.DataFrame({"hemi": hemi, "column": chosen})
-        if subject.vertices is not None:
-            part["fsaverage"] = subject.vertices[hemi][chosen]
-        part["rois"] = result.roi_labels(hemi)[chosen]
-        for name in dict.fromkeys((score, "r")):
-            part[name] = result.score(hemi, name)[chosen]
-        if highest is not None:
-            part["ceiling_r"] = highest[hemi][chosen]
-        parts.append(part)
-    table = pd.concat(parts, ignore_index=True)
-    table = table[np.isfinite(table[score])].sort_values(score, ascending=SCORES[score].lower_is_better, kind="stable", ignore_index=True)
-    table.insert(0, "rank", np.arange(1, len(table) + 1))
-    return table if len(table) <= 2 * n else pd.concat([table.head(n), table.tail(n)], ignore_index=True)

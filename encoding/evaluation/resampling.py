@@ -23,17 +23,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.evaluation.scores import SCORES, STORED_SCORES, from_r, pearson
+from encoding.evaluation.leave_one_out import DRAWN, Fold, fold_scores, jackknife_variance, over_folds, pooled
+from encoding.evaluation.scores import SCORES, pearson
 
 LEAST_UNITS = 5  # test stimuli under which there is no score
 FEW_UNITS = 50  # test stimuli under which intervals are approximate
 BLOCK_VALUES = 4_000_000  # predictions held at a time, 16 MB
 SUB_BLOCK = 256  # columns resampled at a time
-FEWEST_VARIANCE = 1e-10  # of a standardised column in a draw; less is taken for constant
 SCALES = {"r": "fisher", "pooled_r": "fisher", "normalised_r2": "root", "algonauts2023": "root"}
 """Scales on which intervals are symmetric; those of other scores are on their own."""
 WIDENING = {"r2": 0.0, "rmse": 1 / 3, "mae": 1 / 3, "smooth_l1": 1 / 3}  # share of tau by which a score's variance grows; others: 1
-DRAWN = ("r", "pooled_r")  # scores of which draws are kept
 TEST_NAME = "paired bootstrap over test stimuli, Student's t, two-sided"
 
 
@@ -55,15 +54,6 @@ class ErrorBar:
     def __post_init__(self) -> None:
         if self.n_draws < 2 or not 0 < self.level < 1:
             raise ValueError(f"{self} needs two draws or more, and a level between 0 and 1.")
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Test data of one fold: predictions and responses (n_rows, t), and the resampling unit of each row (n_rows,) int."""
-
-    predicted: np.ndarray
-    measured: np.ndarray
-    units: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -138,12 +128,12 @@ def estimate(
         if not weights:
             weights = [draw_counts(n_units(fold.units), error_bar, number) for number, fold in enumerate(folds)]
             wanted = [name for name in wanted if len(folds) > 1 or not SCORES[name].pooled]
-        parts = [_fold_scores(fold, drawn) for fold, drawn in zip(folds, weights, strict=True)]
-        whole = [_fold_scores(_pooled(folds), np.concatenate(weights, axis=1))] if "pooled_r" in wanted else []
+        parts = [fold_scores(fold, drawn) for fold, drawn in zip(folds, weights, strict=True)]
+        whole = [fold_scores(pooled(folds), np.concatenate(weights, axis=1))] if "pooled_r" in wanted else []
         some = member[columns]
         for name in wanted:
             of_folds = whole if SCORES[name].pooled else parts
-            at, drawn, left_out = _over_folds(name, of_folds, None if ceiling is None else ceiling[columns])
+            at, drawn, left_out = over_folds(name, of_folds, None if ceiling is None else ceiling[columns])
             vertices[name][columns] = at
             known = np.isfinite(at)
             inside = some * known[:, None]
@@ -161,7 +151,7 @@ def estimate(
             by_fold = np.split(left_out[0], np.cumsum(sizes)[:-1]) if SCORES[name].pooled else left_out
             widened = 1 if share is None or len(sizes) == 1 else 1 + WIDENING.get(name, 1.0) * share
             less_one[name] = by_fold
-            errors = np.sqrt(_jackknife_variance(by_fold) * widened)
+            errors = np.sqrt(jackknife_variance(by_fold) * widened)
             se[name] = np.where(errors > 0, errors, np.nan) if SCALES.get(name) == "root" else errors
             if drawn is not None:
                 spread = drawn.std(0, ddof=1)
@@ -278,86 +268,3 @@ def draw_counts(n: int, error_bar: ErrorBar, fold: int) -> np.ndarray:
     """(n_draws, n) how often each of the n units of a fold is drawn."""
     rng = np.random.default_rng([error_bar.seed, fold])
     return rng.multinomial(n, np.full(n, 1 / n), error_bar.n_draws).astype(np.float32)
-
-
-def _pooled(folds: Sequence[Fold]) -> Fold:
-    """All folds as one, whose units stand fold after fold."""
-    start, units = 0, []
-    for fold in folds:
-        keys, unit = np.unique(fold.units, return_inverse=True)
-        units.append(start + unit)
-        start += len(keys)
-    return Fold(
-        np.concatenate([fold.predicted for fold in folds]), np.concatenate([fold.measured for fold in folds]), np.concatenate(units)
-    )
-
-
-def _fold_scores(fold: Fold, drawn: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Each stored score on one fold: as it is (t,), for each draw (n_draws, t; of r alone), and less one unit at a time (n_units, t)."""
-    import torch
-
-    keys, unit = np.unique(fold.units, return_inverse=True)
-    p, m = np.asarray(fold.predicted, np.float64), np.asarray(fold.measured, np.float64)
-    shift, spread = m.mean(0), m.std(0)
-    scale = np.where(spread > 0, spread, 1)
-    error = np.abs(p - m)
-    inside = np.minimum(error, 1)
-    p, m = (p - shift) / scale, (m - shift) / scale  # so that float32 holds the sums of draws
-    rows = np.stack([p, m, p * p, m * m, p * m, error, inside * (error - 0.5 * inside)])
-    if len(keys) == len(unit):
-        sums, sizes = rows[:, np.argsort(unit)], np.ones(len(keys))
-    else:
-        sums, sizes = np.zeros((len(rows), len(keys), p.shape[1])), np.bincount(unit).astype(float)
-        np.add.at(sums, (slice(None), unit), rows)
-    total, n = sums.sum(1), sizes.sum()
-    W = torch.from_numpy(drawn)
-    of_draws = np.stack([(W @ torch.from_numpy(each.astype(np.float32))).numpy() for each in sums[:5]])
-    whole = _from_sums(total[:, None], np.array([[n]]), scale)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a single unit leaves no rows
-        less_one = _from_sums(total[:, None] - sums, n - sizes[:, None], scale)
-    undefined = (total[3] / n - (total[1] / n) ** 2) < FEWEST_VARIANCE
-    of_draw = {"r": _r(of_draws / (drawn @ sizes)[:, None].astype(np.float32))}
-    return {
-        name: (np.where(undefined & (name in ("r", "r2")), np.nan, whole[name][0]), of_draw.get(name), less_one[name])
-        for name in STORED_SCORES
-    }
-
-
-def _r(moments: np.ndarray) -> np.ndarray:
-    """(5, k, t) means of p, m, pp, mm, pm -> r (k, t); 0 where either does not vary."""
-    p, m, pp, mm, pm = moments
-    var_p, var_m = pp - p * p, mm - m * m
-    defined = (var_p > FEWEST_VARIANCE) & (var_m > FEWEST_VARIANCE)
-    return np.clip(np.where(defined, (pm - p * m) / np.sqrt(np.where(defined, var_p * var_m, 1)), 0), -1, 1)
-
-
-def _from_sums(sums: np.ndarray, n: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
-    """Stored scores from the sums (7, k, t) of p, m, pp, mm, pm in units of ``scale``, and of absolute and Huber errors, over n (k, 1)."""
-    _, m, pp, mm, pm, absolute, huber = means = sums / n
-    squared = np.maximum(pp + mm - 2 * pm, 0)
-    return {
-        "r": _r(means[:5]),
-        "r2": 1 - squared / np.maximum(mm - m * m, FEWEST_VARIANCE),
-        "rmse": np.sqrt(squared) * scale,
-        "mae": absolute,
-        "smooth_l1": huber,
-    }
-
-
-def _over_folds(name: str, parts: Sequence[dict], ceiling: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, list[np.ndarray]]:
-    """A score's mean over folds: as it is (t,), for each draw (n_draws, t; of r), and, fold after fold, less one unit (n_units, t)."""
-    base = name if name in STORED_SCORES else "r"
-    at = np.mean([part[base][0] for part in parts], axis=0)
-    drawn = np.mean([part[base][1] for part in parts], axis=0) if name in DRAWN else None
-    left_out = [at + (part[base][2] - part[base][0]) / len(parts) for part in parts]
-    if not SCORES[name].needs_ceiling:
-        return at, drawn, left_out
-    return from_r(name, at, ceiling), None, [from_r(name, each, ceiling) for each in left_out]
-
-
-def _jackknife_variance(left_out: Sequence[np.ndarray]) -> np.ndarray:
-    """(n_rois,) the sum over folds of (n - 1) / n times squared deviations of the n leave-one-out values.
-
-    NaN where a fold has a single unit (leave-one-run-out): how scores vary between units is not known then.
-    """
-    return sum((len(v) - 1) / len(v) * ((v - v.mean(0)) ** 2).sum(0) if len(v) > 1 else np.full(v.shape[1], np.nan) for v in left_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -239,34 +239,53 @@ class ScoreTables:
         epochs = [np.asarray(epochs)[fold][columns] for epochs, columns in zip(kept, group.columns.values(), strict=True)]
         return np.unique(np.concatenate(epochs)).astype(int)
 
+    @property
+    def _selected_columns(self) -> dict[str, np.ndarray]:
+        """Hemisphere to the columns of the selected ROIs."""
+        return {hemi: np.unique(np.concatenate([self.columns(roi, hemi) for roi in self.selected_rois])) for hemi in self.plan.hemis}
+
     def vertices(self) -> pd.DataFrame:
         """Tabulate the vertices of the selected ROIs: hemi, column, fsaverage index (where known), its ROIs, scores, ceiling, details."""
-        import pandas as pd
+        return self._vertex_table(self._selected_columns, (*STORED_SCORES, *self.detail_names))
 
-        return pd.concat([self._vertex_table(hemi) for hemi in self.plan.hemis], ignore_index=True)
+    def best_and_worst(self, n: int = 10, score: str = "r", columns: Mapping[str, np.ndarray] | None = None) -> pd.DataFrame:
+        """Tabulate the vertices that are predicted best and worst, best first: of an error, the lowest.
 
-    def best_and_worst(self, n: int = 10, score: str = "r") -> pd.DataFrame:
-        """Rows of :meth:`vertices` with the n best and the n worst values of a score, best first: of an error, the lowest.
+        Parameters
+        ----------
+        n : vertices at each end; of fewer than 2 n, each stands in the table once. Those without the score are left out.
+        score : a key of :data:`~encoding.evaluation.scores.SCORES` or of :attr:`detail_names`.
+        columns : hemisphere to the columns (n_selected,) that are ranked; None for those of the selected ROIs.
 
-        Vertices without the score are left out; of fewer than 2 n each stands once.
+        Returns
+        -------
+        DataFrame
+            ``rank`` (1 is best), then the columns of :meth:`vertices`, the score and, where known, ``ceiling_r``, the highest r that noise
+            allows.
         """
-        lowest_first = SCORES[score].lower_is_better if score in SCORES else False
-        table = self.vertices().dropna(subset=[score]).sort_values(score, ascending=lowest_first, kind="stable", ignore_index=True)
+        columns = self._selected_columns if columns is None else columns
+        table = self._vertex_table(columns, dict.fromkeys((*STORED_SCORES, *self.detail_names, score)))
+        lowest_first = score in SCORES and SCORES[score].lower_is_better
+        table = table[np.isfinite(table[score])].sort_values(score, ascending=lowest_first, kind="stable", ignore_index=True)
+        table.insert(0, "rank", np.arange(1, len(table) + 1))
+        if "ceiling" in table:
+            table["ceiling_r"] = np.sqrt(table["ceiling"])
         return table if len(table) <= 2 * n else table.drop(index=range(n, len(table) - n)).reset_index(drop=True)
 
-    def _vertex_table(self, hemi: str) -> pd.DataFrame:
+    def _vertex_table(self, columns: Mapping[str, np.ndarray], names: Iterable[str]) -> pd.DataFrame:
         import pandas as pd
 
-        subject = self.plan.subject
-        chosen = np.unique(np.concatenate([self.columns(roi, hemi) for roi in self.selected_rois]))
-        table: dict[str, Any] = {"hemi": hemi, "column": chosen}
-        if subject.vertices is not None:
-            table["fsaverage"] = subject.vertices[hemi][chosen]
-        table["rois"] = self.roi_labels(hemi)[chosen]
-        table |= {name: self.score(hemi, name)[chosen] for name in (*STORED_SCORES, *self.detail_names)}
-        if (ceiling := self.ceiling(hemi)) is not None:
-            table["ceiling"] = ceiling[chosen]
-        return pd.DataFrame(table)
+        subject, parts = self.plan.subject, []
+        for hemi, chosen in columns.items():
+            part: dict[str, Any] = {"hemi": hemi, "column": chosen}
+            if subject.vertices is not None:
+                part["fsaverage"] = subject.vertices[hemi][chosen]
+            part["rois"] = self.roi_labels(hemi)[chosen]
+            part |= {name: self.score(hemi, name)[chosen] for name in names}
+            if (ceiling := self.ceiling(hemi)) is not None:
+                part["ceiling"] = ceiling[chosen]
+            parts.append(pd.DataFrame(part))
+        return pd.concat(parts, ignore_index=True)
 
     def roi_labels(self, hemi: str) -> np.ndarray:
         """Names of each vertex's ROIs, separated by spaces, (n_vertices,) object."""

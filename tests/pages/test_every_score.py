@@ -13,7 +13,7 @@ from encoding.analysis.bootstrap import DRAWN_SCORES, roi_intervals
 from encoding.analysis.comparison import compare
 from encoding.analysis.layer_ranking import BOTH, best_layers, layer_column, mean_over_rois
 from encoding.analysis.layer_sweep import Sweep, SweepResult
-from encoding.analysis.summaries import extreme_vertices, overall_scores, side_by_side
+from encoding.analysis.summaries import overall_scores, side_by_side
 from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.score_maps import difference_brain
 from encoding.runs.report import how_it_was_tested, report, roi_ends
@@ -120,7 +120,7 @@ def test_a_report_has_every_score_with_its_interval(fits, store):
 def test_the_vertices_predicted_best_and_worst_are_ranked_by_every_score(fits, score):
     result = fits.results["tinynet", "colour"]
     columns = {"lh": np.arange(10), "rh": np.array([9, 2])}
-    table = extreme_vertices(result, columns, score, n=3)
+    table = result.best_and_worst(3, score, columns)
     values = np.concatenate([result.score(hemi, score)[chosen] for hemi, chosen in columns.items()])
     ranked = np.sort(values[np.isfinite(values)])[:: 1 if SCORES[score].lower_is_better else -1]
     np.testing.assert_allclose(table[score], [*ranked[:3], *ranked[-3:]])

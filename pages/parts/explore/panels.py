@@ -11,7 +11,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.bootstrap import interval_text, score_intervals
-from encoding.analysis.summaries import MeanPrediction, ResidualDensity, extreme_vertices, highest_r, mean_prediction, residual_density
+from encoding.analysis.summaries import MeanPrediction, ResidualDensity, highest_r, mean_prediction, residual_density
 from encoding.analysis.test_sets import scores_by_test_set
 from encoding.datasets._base import roi_classes, roi_names
 from encoding.datasets._placement import Placement
@@ -238,20 +238,20 @@ def extremes_panel(result: Result, focus: Focus, score: str) -> None:
     """Show the vertices of the selected ROI that are predicted best and worst, each with a link that chooses it."""
     unit = result.plan.subject.unit
     columns = {hemi: result.columns(focus.roi, hemi) for hemi in result.plan.hemis}
-    table = extreme_vertices(result, columns, score)
+    table = result.best_and_worst(10, score, columns)
+    shown = ["rank", "hemi", "column", "fsaverage", "rois", *dict.fromkeys((score, "r")), "ceiling_r"]
+    table = table[[name for name in shown if name in table]]
     if table.empty:
         st.info(f"No {unit} has this score here.")
         return
     here = st.query_params.to_dict() | {"layer": st.query_params.get_all("layer")}
-    table["link"] = [
-        f"{EXPLORE}?{urlencode(here | {'vertex': f'{row.hemi} {row.column}'}, doseq=True)}" for row in table.itertuples(index=False)
-    ]
+    vertices = table["hemi"] + " " + table["column"].astype(str)
+    table.insert(0, "link", [f"{EXPLORE}?{urlencode(here | {'vertex': vertex}, doseq=True)}" for vertex in vertices])
     number = st.column_config.NumberColumn
     st.dataframe(
         table,
         hide_index=True,
         key="extremes",
-        column_order=["link", *(name for name in table if name != "link")],
         column_config={"link": st.column_config.LinkColumn("", display_text="Look at it", width="small")}
         | {name: number(SCORES[name].short, format="%.3f") for name in dict.fromkeys((score, "r"))}
         | {"ceiling_r": number("highest r", format="%.3f"), "rois": "regions"},

@@ -11,7 +11,8 @@ import numpy as np
 
 from encoding.analysis.comparison import paired_test
 from encoding.analysis.layer_ranking import chance_bound
-from encoding.evaluation.resampling import ErrorBar, Estimates, Fold, estimate, shared_noise
+from encoding.evaluation.leave_one_out import Fold
+from encoding.evaluation.resampling import ErrorBar, Estimates, estimate, shared_noise
 
 N_SIMULATED = 1_000
 N_VERTICES = 6

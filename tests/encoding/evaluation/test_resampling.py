@@ -5,15 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from encoding.evaluation.resampling import (
-    FEW_UNITS,
-    ErrorBar,
-    Fold,
-    approximate_note,
-    estimate,
-    interval,
-    shared_noise,
-)
+from encoding.evaluation.leave_one_out import Fold
+from encoding.evaluation.resampling import FEW_UNITS, ErrorBar, approximate_note, estimate, interval, shared_noise
 from encoding.evaluation.scores import STORED_SCORES, score
 from tests.encoding.evaluation import coverage
 

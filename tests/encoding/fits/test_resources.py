@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from encoding import FitSpec, fit
-from encoding.evaluation.resampling import BLOCK_VALUES, SUB_BLOCK, ErrorBar, Fold, estimate, working_bytes
+from encoding.evaluation.leave_one_out import Fold
+from encoding.evaluation.resampling import BLOCK_VALUES, SUB_BLOCK, ErrorBar, estimate, working_bytes
 from encoding.experiments.experiment import Cell
 from encoding.experiments.graph import compile_graph
 from encoding.experiments.stages import run_task
