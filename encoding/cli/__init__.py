@@ -28,6 +28,7 @@ from encoding.cli import (
     folders,
     listing,
     predicting,
+    publishing,
     recipes,
     searching,
     sweeping,
@@ -101,6 +102,7 @@ def parser() -> Parser:
         fetching,
         weights,
         exchanging,
+        publishing,
         caching,
     ):
         group.add_commands(commands)

@@ -23,11 +23,12 @@ from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap, mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
-from encoding.runs.table import read_note
+from encoding.runs.table import Note, read_note
 from encoding.runtime.html import render, script_source, table_html
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
     from markupsafe import Markup
 
@@ -57,26 +58,26 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
         raise ValueError(f"A report is of 1 to {MOST_RESULTS} fits, not of {len(results)}.")
     names = letters(results)
     compared = {name: compare(results[0], other) for name, other in zip(names[1:], results[1:], strict=True)}
-    charts = _charts(names, results, compared)
+    charts = charts_of(names, results, compared)
     tables = [plots.table_of(figure) for _, _, figure in charts]
     numbers = [table_html(table) if len(table) <= MOST_ROWS else "" for table in tables]
     specs = [result.plan.spec for result in results]
     page = render(
         "runs/templates/report.html",
         title=_title(results),
-        simulated=_simulated(results),
+        simulated=simulated_text(results),
         stimuli="clips" if results[0].plan.of_clips else "images",
         settings=table_html(settings(results).rename(columns={"setting": ""})),
         origins=_origins(names, results, store),
-        comparisons=[_comparison(name, comparison) for name, comparison in compared.items()],
+        comparisons=[comparison_summary(name, comparison) for name, comparison in compared.items()],
         charts=[{"title": title, "caption": caption, "numbers": rows} for (title, caption, _), rows in zip(charts, numbers, strict=True)],
         figures=[json.loads(figure.to_json()) for _, _, figure in charts],
         brains=[(title, brain.to_bytes(height=BRAIN_HEIGHT)) for title, brain in _brains(names, results, compared)],
-        extremes=[(name, table) for name, result in zip(names, results, strict=True) if (table := _extremes(result))],
-        scores=[(name, _scores(result)) for name, result in zip(names, results, strict=True)],
+        extremes=[(name, table) for name, result in zip(names, results, strict=True) if (table := extremes_table(result))],
+        scores=[(name, table_html(score_table(result))) for name, result in zip(names, results, strict=True)],
         overall=table_html(side_by_side({name: overall_scores(result) for name, result in zip(names, results, strict=True)})),
         about_overall=OVERALL.replace("*", ""),
-        errors=[(name, table) for name, result in zip(names, results, strict=True) if (table := _training_errors(result))],
+        errors=[(name, table) for name, result in zip(names, results, strict=True) if (table := training_errors_table(result))],
         every_vertex=EVERY_VERTEX,
         again=[(name, spec.to_command(full=True), spec.to_python(full=True)) for name, spec in zip(names, specs, strict=True)],
         plotly=script_source(get_plotlyjs()),
@@ -92,7 +93,8 @@ def _title(results: Sequence[ScoreTables]) -> str:
     return f"{what}, {spec.dataset} {spec.subject}"
 
 
-def _simulated(results: Sequence[ScoreTables]) -> str:
+def simulated_text(results: Sequence[ScoreTables]) -> str:
+    """The notice that all or some of the responses are simulated; empty where none are."""
     simulated = [result.plan.subject.simulated for result in results]
     return SIMULATED if all(simulated) else SOME_SIMULATED if any(simulated) else ""
 
@@ -101,14 +103,15 @@ def _origins(names: Sequence[str], results: Sequence[ScoreTables], store: Store)
     """Where each fit comes from, side by side."""
     import pandas as pd
 
-    provenances = [_provenance(result, store) for result in results]
+    provenances = [origin_facts(result, store) for result in results]
     rows = dict.fromkeys(row for each in provenances for row in each)
     columns = {name: [each.get(row, "") for row in rows] for name, each in zip(names, provenances, strict=True)}
     return table_html(pd.DataFrame({"": list(rows)} | columns))
 
 
-def _provenance(result: ScoreTables, store: Store) -> dict[str, str]:
-    made, note = result.provenance, read_note(result.key, store)
+def origin_facts(result: ScoreTables, store: Store | None) -> dict[str, str]:
+    """Describe where a fit comes from; with the Store that holds the notes on it, its tags and note as well."""
+    made, note = result.provenance, Note() if store is None else read_note(result.key, store)
     before = made.get("made_from", {})
     seconds = before.get("fit_seconds")
     facts = {"key": result.key, "made (UTC)": str(made.get("created", ""))[:19].replace("T", " ")}
@@ -121,7 +124,7 @@ def _provenance(result: ScoreTables, store: Store) -> dict[str, str]:
     return facts | ({"tags": ", ".join(note.tags)} if note.tags else {}) | ({"note": note.text} if note.text else {})
 
 
-def _comparison(name: str, comparison: Comparison) -> dict[str, Any]:
+def comparison_summary(name: str, comparison: Comparison) -> dict[str, Any]:
     """What differs between the first fit and another, in settings and in scores."""
     differing = what_differs([comparison.first, comparison.second]).rename(columns={"setting": "", "B": name})
     columns = ["roi", "hemi", "n_vertices", "first", "second", "difference", "low", "high", "p", "q", "differs"]
@@ -166,12 +169,12 @@ def roi_ends(result: ScoreTables, score: str = "r") -> dict[tuple[str, str], tup
     return {(roi, hemi): (float(low[i]), float(high[i])) for hemi, (low, high) in ends.items() for i, roi in enumerate(rois)}
 
 
-def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:
+def charts_of(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:
     """Title, caption and figure of each chart."""
     first = results[0]
     classes, source = roi_classes(first.plan.subject), plots.caption(first.provenance, first.plan.spec, n_test=first.n_test)
     if len(results) == 1:
-        return _single_charts(first, classes, source)
+        return fit_charts(first, classes, source)
     tables = {name: result.rois() for name, result in zip(names, results, strict=True)}
     ends = {name: roi_ends(result) for name, result in zip(names, results, strict=True)}
     marked = [(row.roi, row.hemi) for row in compared["B"].table.itertuples() if row.differs] if len(results) == 2 else ()
@@ -190,7 +193,8 @@ def _charts(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
     return charts
 
 
-def _single_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source: str) -> list[tuple[str, str, go.Figure]]:
+def fit_charts(result: ScoreTables, classes: Mapping[str, Sequence[str]], source: str) -> list[tuple[str, str, go.Figure]]:
+    """Title, caption and figure of each chart of one fit: bars, spread over vertices, and what else is stored of it."""
     table, bounds, hemis = result.rois(), intervals_of(result), result.plan.hemis
     intervals = None if bounds is None else {hemi: (bounds[f"{hemi}_low"], bounds[f"{hemi}_high"]) for hemi in hemis}
     whiskers = f" {interval_text(result, available=intervals is not None)}"
@@ -244,8 +248,8 @@ def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
     return made
 
 
-def _scores(result: ScoreTables) -> Markup:
-    """Every score of every ROI that has vertices: means with their intervals where these are stored, and medians."""
+def score_table(result: ScoreTables) -> pd.DataFrame:
+    """Tabulate every score of every ROI that has vertices: means with their intervals where these are stored, and medians."""
     table = result.rois()
     table = table[table["n_vertices"] > 0]
     columns = ["roi", "hemi", "n_vertices", "ceiling_r"]
@@ -255,17 +259,17 @@ def _scores(result: ScoreTables) -> Markup:
             known = [ends[pair] for pair in zip(table["roi"], table["hemi"], strict=True)]
             table = table.assign(**{f"{key}_{end}": [each[place] for each in known] for place, end in enumerate(("low", "high"))})
         columns += [score.mean_column, f"{key}_low", f"{key}_high", *([score.median_column] if score.has_median else [])]
-    return table_html(table[[column for column in columns if column in table]])
+    return table[[column for column in columns if column in table]]
 
 
-def _extremes(result: ScoreTables) -> Markup | str:
+def extremes_table(result: ScoreTables) -> Markup | str:
     """The best and the worst vertices by r; empty where none has an r."""
     table = result.best_and_worst()
     columns = [name for name in ("hemi", "column", "fsaverage", "rois", "r", "ceiling") if name in table]
     return table_html(table[columns]) if len(table) else ""
 
 
-def _training_errors(result: ScoreTables) -> Markup | str:
+def training_errors_table(result: ScoreTables) -> Markup | str:
     """Errors at the epoch that was kept, of a readout trained in epochs; empty for others."""
     table = result.training_errors()
     return table_html(table[table["n_vertices"] > 0]) if len(table) else ""

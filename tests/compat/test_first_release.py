@@ -20,6 +20,7 @@ from encoding.fits.open import FitChanged, FormerRelease, open_fit
 from encoding.fits.plan import plan
 from encoding.runs.exchange import import_
 from encoding.runs.table import open_run, run_keys
+from encoding.sites.site import publish, slug_of
 from tests import PROJECT
 
 HERE = Path(__file__).parent
@@ -90,6 +91,15 @@ def test_every_stored_fit_is_in_the_table_of_runs(first_release):
     assert set(keys) == {about["key"] for about in FITS.values()}
     with pytest.warns(FormerRelease):
         assert all(open_run(key, first_release).key == key for key in keys)
+
+
+def test_fits_of_former_names_are_published_and_nothing_is_computed(first_release, tmp_path):
+    before = set(first_release.keys())
+    with pytest.warns(FormerRelease):
+        results = [open_run(FITS[name]["key"], first_release) for name in RENAMED]
+    folder = publish(results, tmp_path / "site", first_release)
+    assert all((folder / f"{slug_of(result)}.html").exists() for result in results)
+    assert set(first_release.keys()) == before
 
 
 @pytest.mark.parametrize("name", FITS)

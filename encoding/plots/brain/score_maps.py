@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from encoding.analysis.comparison import Comparison, vertex_differences
+from encoding.analysis.summaries import highest_r
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
@@ -23,15 +24,29 @@ def top_of_scale(results: Sequence[Result]) -> float:
     return rounded_up(bulk(values)[1])
 
 
-def score_brain(result: Result, *, highest: float | None = None) -> BrainMap | None:
-    """Map of r, from 0 to ``highest``; None where the positions of vertices are unknown."""
-    values = {hemi: result.score(hemi) for hemi in result.plan.hemis}
+def score_brain(result: Result, score: str = "r", *, highest: float | None = None) -> BrainMap | None:
+    """Map of a score from 0, or of an error from its lowest values, to ``highest``; None where the positions of vertices are unknown.
+
+    Parameters
+    ----------
+    score : one of :attr:`encoding.fits.score_tables.ScoreTables.score_names`. Of r each vertex also has its ceiling.
+    highest : upper end of the colour range; None fits it to the values.
+    """
+    definition = SCORES[score]
+    values = {hemi: result.score(hemi, score) for hemi in result.plan.hemis}
+    known = any(np.isfinite(each).any() for each in values.values())
+    low, most = bulk(values) if known else (0.0, STEP)
+    step = STEP * max(1.0, definition.ceiling_level or 1.0)
+    most = highest or rounded_up(most, step=step, least=step)
+    low = max(0.0, low // step * step) if definition.lower_is_better else 0.0
     return _brain(
         result,
         values,
-        title=f"r per {result.plan.subject.unit}",
-        colour_range=(0.0, highest or top_of_scale([result])),
-        colour_map="plasma",
+        ceiling=highest_r(result) if score == "r" else None,
+        title=f"{definition.short} per {result.plan.subject.unit}",
+        quantity=definition.short,
+        colour_range=(low if low < most else 0.0, most),
+        colour_map="viridis_r" if definition.lower_is_better else "plasma",
     )
 
 
@@ -56,7 +71,9 @@ def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None
     return None if brain is None else replace(brain, quantity=f"{short}, {name} − A")
 
 
-def _brain(result: Result, values: Mapping[str, np.ndarray], **look: object) -> BrainMap | None:
+def _brain(
+    result: Result, values: Mapping[str, np.ndarray], *, ceiling: Mapping[str, np.ndarray] | None = None, **look: object
+) -> BrainMap | None:
     placement = Placement.of(result.plan.subject)
     if placement is None:
         return None
@@ -67,6 +84,7 @@ def _brain(result: Result, values: Mapping[str, np.ndarray], **look: object) -> 
         columns=placement.columns,
         unit=result.plan.subject.unit,
         rois=rois,
+        ceiling=None if ceiling is None else placement.values(ceiling),
         view=START_VIEW,
         **look,
     )

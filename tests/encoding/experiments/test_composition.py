@@ -24,6 +24,7 @@ from encoding.runs.exchange import export, import_
 from encoding.runs.report import report
 from encoding.runs.table import all_runs, open_run, short_name
 from encoding.runtime.registry import UnknownName
+from encoding.sites.site import publish, slug_of
 from tests.encoding.experiments.planted import BASE, PER_ROI, PLANTED, grid
 
 
@@ -117,7 +118,7 @@ def test_composing_again_computes_nothing(best, selection, monkeypatch):
     assert [result.key for result in compose(selection)] == [result.key for result in best]
 
 
-def test_tables_texts_maps_report_and_comparison_take_it(best, planted, ran):
+def test_tables_texts_maps_report_site_and_comparison_take_it(best, planted, ran, tmp_path):
     result = best[0]
     spec = result.plan.spec
     assert spec.to_command(full=True) == "python -m encoding experiment compose grid.toml"
@@ -134,6 +135,8 @@ def test_tables_texts_maps_report_and_comparison_take_it(best, planted, ran):
     table = compare(result, other).table
     assert table.query("roi == 'all'").p.notna().all()
     assert "<html" in report([result, other], planted)
+    site = publish([result, other], tmp_path / "site", planted, baseline=result)
+    assert "python -m encoding experiment compose grid.toml" in (site / f"{slug_of(result)}.html").read_text()
     assert {"weight_0", "r"} <= set(result.vertices())
     assert result.summary()["spec"]["readout"] == "composed"
 

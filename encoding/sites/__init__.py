@@ -1,0 +1,1 @@
+"""Publish finished fits and experiments as a folder of static web pages."""

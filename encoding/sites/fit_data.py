@@ -1,0 +1,113 @@
+"""What the page of one fit draws: a brain and bars per score, predictions per ROI, and other charts."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encoding import plots
+from encoding.analysis.bootstrap import interval_text, intervals_of, score_intervals
+from encoding.analysis.summaries import best_roi, mean_prediction
+from encoding.datasets._base import roi_classes
+from encoding.evaluation.scores import SCORES
+from encoding.fits.result import Result
+from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
+from encoding.plots.brain.score_maps import score_brain
+from encoding.runs.report import fit_charts
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MOST_POINTS = 1_000  # test stimuli drawn of each region
+N_DECIMALS = 4  # of responses in a file
+
+
+def fit_data(result: ScoreTables) -> dict[str, Any]:
+    """Collect what the page of a fit draws, JSON-serialisable.
+
+    Returns
+    -------
+    dict
+        ``scores``: key to short name, definition and the sentence on its intervals. ``bars``: score to figure. ``brains``: score to the
+        base64 of :meth:`~encoding.plots.brain.brain_map.BrainMap.to_bytes`; empty where places are unknown. ``rois``: those that have
+        vertices. ``best``: the ROI of the highest mean r. ``predictions``: as :func:`_predictions`, or None. ``charts``: other figures.
+    """
+    table, bounds, classes = result.rois(), intervals_of(result), roi_classes(result.plan.subject)
+    unit, source = result.plan.subject.unit, plots.caption(result.provenance, result.plan.spec, n_test=result.n_test)
+    bars, about, brains = {}, {}, {}
+    for score in result.score_names:
+        ends = {hemi: None if bounds is None else score_intervals(bounds, hemi, score) for hemi in result.plan.hemis}
+        known = all(each is not None for each in ends.values())
+        figure = plots.roi_bars(table, score=score, intervals=ends if known else None, classes=classes, unit=unit)
+        bars[score] = drawn(plots.add_source(figure, source))
+        definition = unit.fill(SCORES[score].definition)
+        about[score] = {"short": SCORES[score].short, "about": f"{definition} {interval_text(result, score, available=known)}"}
+        if (brain := score_brain(result, score)) is not None:
+            brains[score] = base64.b64encode(brain.to_bytes(height=420)).decode()
+    rois = [roi for roi in dict.fromkeys(table["roi"]) if (table.loc[table["roi"] == roi, "n_vertices"] > 0).any()]
+    charts = [
+        {"title": title, "caption": caption.strip(), "figure": drawn(plots.add_source(figure, source))}
+        for title, caption, figure in fit_charts(result, classes, "")[1:]
+    ]
+    best = best_roi(table)
+    return {
+        "scores": about,
+        "bars": bars,
+        "brains": brains,
+        "rois": rois,
+        "best": best,
+        "unit": unit.one,
+        "predictions": _predictions(result, [roi for roi in rois if roi != EVERY_VERTEX] or rois, source),
+        "charts": charts,
+    }
+
+
+def drawn(figure: go.Figure) -> dict[str, Any]:
+    """Traces and layout of a figure, JSON-serialisable."""
+    return {name: part for name, part in json.loads(figure.to_json()).items() if name in ("data", "layout")}
+
+
+def _predictions(result: ScoreTables, rois: list[str], source: str) -> dict[str, Any] | None:
+    """Predicted against measured responses, averaged over each region; None where the fit's models or its data are not here.
+
+    Returns
+    -------
+    dict
+        ``figure`` of the first region, ``names`` of the stimuli that are drawn, ``n`` of all, and ``rois``: region to what its figure
+        has in place of that: per trace x, y and name, and the layout's title and range.
+    """
+    if not (isinstance(result, Result) and result.is_complete() and result.n_test):
+        return None
+    rows = result.test_rows()
+    some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_POINTS)).round().astype(int))
+    stimuli, found, first = result.plan.subject.stimuli, {}, None
+    for roi in rois:
+        columns = {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis}
+        columns = {hemi: chosen[np.isfinite(result.score(hemi)[chosen])] for hemi, chosen in columns.items()}
+        if not any(map(len, columns.values())):
+            continue
+        means = mean_prediction(result, {hemi: chosen for hemi, chosen in columns.items() if len(chosen)})
+        figure = plots.observed_predicted(means.measured[some], means.predicted[some], [""] * len(some), title=roi, r=means.r)
+        own = f"mean of the {result.plan.subject.unit.many}' own r {means.mean_r:.2f}"
+        figure.update_layout(title_text=f"Responses averaged over {roi}: r = {means.r:.2f} ({own})")
+        first = first or drawn(plots.add_source(figure, source))
+        found[roi] = _changes(figure)
+    if first is None:
+        return None
+    for trace in first["data"]:
+        trace.pop("hovertext", None)
+    return {"figure": first, "names": [stimuli.names[rows[place]] for place in some], "n": len(rows), "rois": found}
+
+
+def _changes(figure: go.Figure) -> Mapping[str, Any]:
+    """What differs between the figures of two regions."""
+    traces = [
+        {"x": np.round(np.asarray(trace.x, float), N_DECIMALS).tolist(), "y": np.round(np.asarray(trace.y, float), N_DECIMALS).tolist()}
+        | {"name": trace.name}
+        for trace in figure.data
+    ]
+    return {"traces": traces, "title": figure.layout.title.text, "range": list(figure.layout.xaxis.range)}
