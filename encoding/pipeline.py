@@ -92,10 +92,9 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
 
 def _score_test_sets(plan: Plan, store: Store, device: str) -> None:
     """Score a fit on the other test sets of its split too, where it names none of them; every stage before the scores is there."""
-    if plan.spec.split.count(":") == 1:
-        for each in plan.test_sets.values():
-            if not is_complete(each, store) and each.n_tested >= LEAST_UNITS:
-                fit(each.spec, store, device=device, planned=each)
+    for each in plan.scored_test_sets.values():
+        if not is_complete(each, store) and each.n_tested >= LEAST_UNITS:
+            fit(each.spec, store, device=device, planned=each)
 
 
 def _fit_stages(plan: Plan, store: Store, report: Report, device: str) -> Arrays:

@@ -11,13 +11,11 @@ from encoding.analysis.bootstrap import DRAWN_SCORES, draws_name, roi_intervals,
 from encoding.evaluation.resampling import interval
 from encoding.evaluation.scores import SCORES, Score
 from encoding.fits.result import Result
-from encoding.fits.score_tables import EVERY_VERTEX
+from encoding.fits.score_tables import BOTH, EVERY_VERTEX
 from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BOTH = "both"  # in tables: the vertices of all hemispheres together
 
 
 def roi_rows(result: Result) -> pd.DataFrame:

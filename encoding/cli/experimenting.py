@@ -13,6 +13,7 @@ from encoding.cli import selecting
 from encoding.cli.clusters import carrying_out
 from encoding.cli.command import Answer, BadArguments, Parser, add_command, checking_arguments, whole_number
 from encoding.cli.terminal import Progress, table
+from encoding.evaluation.scores import SCORES
 from encoding.experiments.experiment import Experiment
 from encoding.experiments.graph import plan_cells
 from encoding.experiments.progress import Run, Status
@@ -23,6 +24,11 @@ from encoding.experiments.table import SUFFIXES, long_table, save_table
 from encoding.storage.store import Store
 
 DRAW_SECONDS = 0.5
+SHOWN_SCORES = {
+    score.key if statistic == "mean" else score.column(statistic): (score, statistic)
+    for score in SCORES.values()
+    for statistic in score.statistics
+}
 
 RUN_MORE = """
 FILE.toml names the settings that all fits share, in [base], and lists of those that vary, in [vary] (docs/experiments.md). Stimuli pass
@@ -58,9 +64,16 @@ def add_commands(commands: Any) -> None:
         "table",
         run_table,
         about="Show or write the scores of the fits that are finished so far.",
-        examples="experiment table 8fca82\nexperiment table grid.toml --out grid.csv",
+        examples="experiment table 8fca82\nexperiment table 8fca82 --score rmse_median\nexperiment table grid.toml --out grid.csv",
     )
     results.add_argument("experiment", help="its key or the beginning of it, or its file")
+    results.add_argument(
+        "--score",
+        default="r",
+        choices=SHOWN_SCORES,
+        metavar="SCORE",
+        help=f"which score the table shows: {', '.join(SCORES)}, or <score>_median, <score>_best (default: r)",
+    )
     results.add_argument("--out", type=Path, metavar="FILE", help="write every column there, as .parquet or .csv")
     cancel = add_command(
         actions, "cancel", run_cancel, about="Stop an experiment that runs, wherever it does.", examples="experiment cancel 8fca82"
@@ -134,12 +147,15 @@ def run_table(arguments: argparse.Namespace, progress: Progress) -> Answer:
         written = save_table(found, arguments.out)
         return Answer(document | {"out": str(written)}, f"{text}\nwritten  {written}")
     varied = list(dict.fromkeys(name for each in cells for name in each.cell.settings if name in found and name != "hemi"))
-    columns = [*varied, "roi", "hemi", "n_vertices", "r_mean", "r_low", "r_high"]
+    varied += ["test_set"] if found["test_set"].any() else []
+    score, statistic = SHOWN_SCORES[arguments.score]
+    ends = [f"{score.key}_low", f"{score.key}_high"] if statistic == "mean" else []
+    columns = [*varied, "roi", "hemi", "n_vertices", score.column(statistic), *ends]
     lines = [
         ["-" if value != value else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
         for row in found[columns].itertuples(index=False)
     ]
-    shown = table(columns, lines, align="<" * (len(varied) + 2) + ">>>>") if lines else ""
+    shown = table(columns, lines, align="<" * (len(varied) + 2) + ">" * (2 + len(ends))) if lines else ""
     return Answer(document, "\n\n".join(part for part in (shown, text) if part))
 
 

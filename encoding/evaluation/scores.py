@@ -12,6 +12,8 @@ FLAT = 1e-6  # variance over mean square (about the shift) that rounding alone c
 TINY = 1e-24  # the same about the mean in float64
 UNDEFINED_CEILING = 1e-14  # the challenge's own stand-in for a noise ceiling of 0
 LEAST_CEILING = 0.05  # vertices with a lower noise ceiling are left out of normalised scores
+STATISTICS = ("mean", "median", "best")
+"""Summaries of a score over the vertices of an ROI; ``best`` is the highest, or of an error the lowest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +65,20 @@ class Score:
         """Column of :meth:`encoding.fits.result.Result.rois` that holds the median; exists only where :attr:`has_median`."""
         return f"{self.key}_median"
 
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Those of :data:`STATISTICS` that are defined."""
+        return tuple(name for name in STATISTICS if name != "median" or self.has_median)
+
     def column(self, statistic: str) -> str:
-        """Column of :meth:`encoding.fits.result.Result.rois` of the ``mean`` or ``median``; ValueError where there is no median."""
-        if statistic == "median" and not self.has_median:
-            raise ValueError(f"The {self.title} of an ROI is defined as a mean over vertices; there is no median.")
-        return self.mean_column if statistic == "mean" else self.median_column
+        """Column of :meth:`encoding.fits.result.Result.rois` that holds one of :data:`STATISTICS`; ValueError where it is not defined."""
+        if statistic not in self.statistics:
+            raise ValueError(f"The {self.title} of an ROI is defined as a mean over vertices; there is no {statistic}.")
+        return self.mean_column if statistic == "mean" else f"{self.key}_{statistic}"
+
+    def best_of(self, values: np.ndarray) -> float:
+        """The best of some finite values: the highest, or of an error the lowest."""
+        return float(values.min() if self.lower_is_better else values.max())
 
 
 SCORES: Mapping[str, Score] = {

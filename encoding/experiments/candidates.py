@@ -13,13 +13,12 @@ from encoding.evaluation.scores import SCORES, Score, from_r
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments.graph import PlannedCell
 from encoding.fits.result import Result
-from encoding.fits.score_tables import EVERY_VERTEX
+from encoding.fits.score_tables import BOTH, EVERY_VERTEX
 from encoding.fits.training_data import is_complete
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.store import Store
 
 VALIDATION = "holdout:0.8:0"  # of the training stimuli, by default
-BOTH = "both"  # hemisphere of a unit that spans all
 NOT_CHOSEN_OVER = ("subject", "split")  # settings that make separate choices
 
 

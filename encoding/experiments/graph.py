@@ -11,6 +11,7 @@ from encoding.analysis.bootstrap import intervals_key
 from encoding.analysis.learning_curve import curve_key, has_curve
 from encoding.backbones import NotInstalled, NoWeights
 from encoding.datasets import BadData
+from encoding.evaluation.resampling import LEAST_UNITS
 from encoding.experiments.experiment import Cell
 from encoding.experiments.plans import Plans
 from encoding.features.extraction import extraction_shards
@@ -147,14 +148,15 @@ def compile_graph(
     for plan in unfinished:
         builder.add_fit(plan)
     builder.link_sums()
-    late = [[] if each.plan is None else builder.add_late(each.plan, curves=curves) for each in planned]
-    tasks_of = tuple(
-        builder.closure([*([each.fit_key] if each.fit_key in builder.tasks else []), *keys])
-        for each, keys in zip(planned, late, strict=True)
-    )
+    tasks_of = []
+    for each in planned:
+        plans_of = [] if each.plan is None else [each.plan, *builder.add_test_sets(each.plan)]
+        keys = [plan.key for plan in plans_of if plan.key in builder.tasks]
+        keys += [key for plan in plans_of for key in builder.add_late(plan, curves=curves and plan is each.plan)]
+        tasks_of.append(builder.closure(keys))
     by_cell = list(dict.fromkeys(key for keys in tasks_of for key in keys))
     in_order = sorted(by_cell, key=lambda key: builder.tasks[key].late)
-    return Graph(planned, {key: builder.tasks[key] for key in in_order}, tasks_of, plans)
+    return Graph(planned, {key: builder.tasks[key] for key in in_order}, tuple(tasks_of), plans)
 
 
 def fit_graph(specs: Sequence[FitSpec], store: Store, report: Report = silent) -> Graph:
@@ -258,6 +260,15 @@ class _Builder:
         for key, by_fold in self.sums.items():
             if by_fold in self.tasks and by_fold != key:
                 self.tasks[key] = replace(self.tasks[key], needs=(*self.tasks[key].needs, by_fold))
+
+    def add_test_sets(self, plan: Plan) -> list[Plan]:
+        """Add the scores on the other test sets of the split, where they are missing, and return the plans of all of them."""
+        found = [each for each in plan.scored_test_sets.values() if each.key != plan.key and each.n_tested >= LEAST_UNITS]
+        for each in found:
+            if not is_complete(each, self.store):
+                needs = (plan.key,) if plan.key in self.tasks else ()
+                self._add(Task(key=each.key, stage="fit", spec=each.spec, needs=needs, inputs=inputs_of(each)))
+        return found
 
     def add_late(self, plan: Plan, *, curves: bool) -> list[str]:
         """Add intervals and learning curve of a fit, where they are missing, and return their keys."""

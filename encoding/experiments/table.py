@@ -1,17 +1,20 @@
-"""Results of an experiment as one long table: a row per fit, ROI and hemisphere."""
+"""Results of an experiment as one long table: a row per fit, test set, ROI and hemisphere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import intervals_of, score_intervals
+from encoding.analysis.bootstrap import DRAWN_SCORES, draws_name, intervals_of, score_intervals
+from encoding.analysis.layer_ranking import roi_draws
+from encoding.evaluation.resampling import interval
 from encoding.evaluation.scores import SCORES
 from encoding.experiments.graph import PlannedCell
 from encoding.fits.result import Result
+from encoding.fits.score_tables import BOTH, EVERY_VERTEX
 from encoding.fits.training_data import is_complete
 from encoding.runtime.csv import to_csv
 from encoding.storage.atomic import atomic_file
@@ -24,69 +27,100 @@ SPEC_COLUMNS = (
     "dataset", "subject", "backbone", "weights", "layers", "pool", "n_components", "readout", "options", "split",
 )  # fmt: skip
 SUFFIXES = (".csv", ".parquet")
+REGIONS = "mean of regions"
+"""The row that is the mean over ROIs of their scores, so that small ROIs count as much as large ones."""
 
 
 def score_columns() -> list[str]:
-    """Columns of all scores: for each its mean, its median where one is defined, and the ends of the mean's 95 % interval."""
+    """Columns of all scores: for each its statistics over vertices, and the ends of the mean's 95 % interval."""
     columns: list[str] = []
     for score in SCORES.values():
-        columns += [score.mean_column, *([score.median_column] if score.has_median else []), f"{score.key}_low", f"{score.key}_high"]
+        columns += [*map(score.column, score.statistics), f"{score.key}_low", f"{score.key}_high"]
     return columns
 
 
 COLUMNS = (
-    *SPEC_COLUMNS, "simulated", "roi", "hemi", "n_vertices", *score_columns(),
+    *SPEC_COLUMNS, "test_set", "simulated", "roi", "hemi", "n_vertices", *score_columns(),
     "ceiling_r", "n_normalised", "n_train", "n_test", "n_test_stimuli", "seconds", "key",
 )  # fmt: skip
 """Columns of :func:`long_table`, before those of varied settings that have none here."""
 
 
-def long_table(cells: Iterable[PlannedCell], store: Store) -> pd.DataFrame:
+def long_table(cells: Iterable[PlannedCell], store: Store, *, both: bool = False) -> pd.DataFrame:
     """Tabulate every finished fit; may be called while the others are still running, since only the Store is read.
 
     Parameters
     ----------
     cells : planned cells of an experiment (:func:`encoding.experiments.graph.plan_cells`).
+    both : whether there are also rows of both hemispheres together, as of :meth:`encoding.fits.score_tables.ScoreTables.rois`.
 
     Returns
     -------
     DataFrame
-        :data:`COLUMNS`, then the other settings that vary, as text. Scores are means (and medians) over the vertices of the ROI, of the
-        mean over folds, as in :meth:`encoding.fits.score_tables.ScoreTables.rois`; ``<score>_low`` and ``<score>_high`` are the ends of the
-        mean's 95 % interval. NaN where a score needs a noise ceiling and none is known, where there is no interval, or where it is not
-        computed yet. ``ceiling_r`` is the highest mean r that noise allows; ``n_normalised`` the number of vertices with a normalised
-        score; ``n_test`` the rows that are scored over all folds, ``n_test_stimuli`` the units that intervals resample; ``seconds``
-        those of the fit itself, without the stages that it shares with other fits.
+        :data:`COLUMNS`, then the other settings that vary, as text. Scores are means, medians and best values over the vertices of the
+        ROI, of the mean over folds, as in :meth:`encoding.fits.score_tables.ScoreTables.rois`; ``<score>_low`` and ``<score>_high`` are
+        the ends of the mean's 95 % interval, of r alone where both hemispheres are together. Of fits with several ROIs the rows
+        :data:`REGIONS` hold the means over ROIs, without intervals. NaN where a score needs a noise ceiling and none is known, where
+        there is no interval, or where it is not computed yet. ``test_set`` names the test set of a split that comes with the data; where
+        the split has several and names none of them, each that was scored has rows, with a ``key`` of its own. ``ceiling_r`` is the
+        highest mean r that noise allows; ``n_normalised`` the number of vertices with a normalised score; ``n_test`` the rows that are
+        scored over all folds, ``n_test_stimuli`` the units that intervals resample; ``seconds`` those of the fit itself, without the
+        stages that it shares with other fits.
     """
     import pandas as pd
 
     cells = [each for each in cells if each.plan is not None]
     others = list(dict.fromkeys(name for each in cells for name in each.cell.settings if name not in COLUMNS))
-    rows = [row for each in cells if is_complete(each.plan, store) for row in _rows(each, store)]
+    rows: list[dict[str, Any]] = []
+    for each in cells:
+        if is_complete(each.plan, store):
+            for test_set, plan in (each.plan.scored_test_sets or {"": each.plan}).items():
+                if is_complete(plan, store):
+                    rows += _rows(each, Result(plan, store), test_set, both)
     return pd.DataFrame(rows, columns=[*COLUMNS, *others])
 
 
-def _rows(planned: PlannedCell, store: Store) -> list[dict[str, Any]]:
-    result, spec = Result(planned.plan, store), planned.plan.spec
+def _rows(planned: PlannedCell, result: Result, test_set: str, both: bool) -> list[dict[str, Any]]:
+    spec = planned.plan.spec
     fit = {name: getattr(spec, name) for name in SPEC_COLUMNS}
     fit |= {"layers": " + ".join(spec.layers), "options": " ".join(f"{name}={value}" for name, value in spec.options)}
-    fit |= {"simulated": planned.plan.subject.simulated, "n_train": result.n_train, "n_test": result.n_test}
+    fit |= {"test_set": test_set, "simulated": planned.plan.subject.simulated, "n_train": result.n_train, "n_test": result.n_test}
     fit |= {"n_test_stimuli": result.n_test_stimuli, "key": result.key}
     fit["seconds"] = float(result.provenance.get("made_from", {}).get("fit_seconds", np.nan))
     fit |= {name: text for name, text in planned.cell.settings.items() if name not in COLUMNS}
     intervals, rows = intervals_of(result), []
     places = {} if intervals is None else {str(roi): place for place, roi in enumerate(intervals["rois"])}
-    for row in result.rois().to_dict("records"):
-        ends: dict[str, float] = {}
-        for score in SCORES.values():
-            found = None if intervals is None else score_intervals(intervals, row["hemi"], score.key)
-            if found is not None:
-                ends |= {
-                    f"{score.key}_{end}": float(values[places[row["roi"]]]) for end, values in zip(("low", "high"), found, strict=True)
-                }
-        hidden = {score.mean_column: np.nan for key, score in SCORES.items() if key not in result.score_names}
-        rows.append(fit | row | ends | hidden)
+    table = result.rois(both=both)
+    ends = {} if intervals is None else {hemi: _interval_ends(result, intervals, hemi) for hemi in table["hemi"].unique()}
+    hidden = {score.column(name): np.nan for key, score in SCORES.items() if key not in result.score_names for name in score.statistics}
+    for row in table.to_dict("records"):
+        place = places.get(row["roi"])
+        found = {} if place is None else {column: values[place] for column, values in ends[row["hemi"]].items()}
+        rows.append(fit | row | found | hidden)
+    rois = table[~table["roi"].isin([EVERY_VERTEX])]
+    if rois["roi"].nunique() > 1:
+        scores = [name for name in table if name in score_columns()]
+        for hemi, some in rois.groupby("hemi", sort=False):
+            union = {each: np.unique(np.concatenate([result.columns(roi, each) for roi in some["roi"]])) for each in result.plan.hemis}
+            n_vertices = sum(len(columns) for each, columns in union.items() if hemi in (each, BOTH))
+            row = {"roi": REGIONS, "hemi": hemi, "n_vertices": n_vertices} | some[scores].mean().to_dict()
+            rows.append(fit | row | hidden)
     return rows
+
+
+def _interval_ends(result: Result, intervals: Mapping[str, np.ndarray], hemi: str) -> dict[str, np.ndarray]:
+    """``<score>_low`` and ``<score>_high`` (n_rois,) of a hemisphere, or of :data:`~encoding.fits.score_tables.BOTH`."""
+    found: dict[str, np.ndarray] = {}
+    for name in DRAWN_SCORES if hemi == BOTH else SCORES:
+        if hemi != BOTH:
+            ends = score_intervals(intervals, hemi, name)
+        elif draws_name(result.plan.hemis[0], name) in intervals:
+            draws = roi_draws(result, BOTH, name)
+            ends = interval(draws.mean(0), draws.std(0, ddof=1), int(intervals["df"]), scale="fisher")
+        else:
+            ends = None
+        found |= {} if ends is None else dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
+    return found
 
 
 def save_table(table: pd.DataFrame, path: str | Path) -> Path:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.analysis.layer_ranking import BOTH
 from encoding.evaluation.scores import SCORES
+from encoding.fits.score_tables import BOTH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,37 +32,21 @@ def scores_of(table: pd.DataFrame) -> list[str]:
     return [key for key, score in SCORES.items() if score.mean_column in table and table[score.mean_column].notna().any()]
 
 
-def rows_of(table: pd.DataFrame, score: str, *, hemi: str = BOTH, roi: str | None = None) -> pd.DataFrame:
-    """One row for each fit and ROI, with columns ``score``, ``low`` and ``high``.
+def rows_of(table: pd.DataFrame, score: str, statistic: str = "mean", *, hemi: str = BOTH, roi: str | None = None) -> pd.DataFrame:
+    """One row for each fit and ROI, with columns ``score``, ``low`` and ``high``; only means have an interval.
 
     Parameters
     ----------
-    score : a key of :data:`~encoding.evaluation.scores.SCORES`.
-    hemi : a hemisphere, or :data:`~encoding.analysis.layer_ranking.BOTH`: then every vertex counts once, and there is no interval where a
-        fit has two hemispheres.
+    table : with rows of both hemispheres together, where they are wanted (:func:`encoding.experiments.table.long_table`).
+    score, statistic : a key of :data:`~encoding.evaluation.scores.SCORES` and one of its statistics over vertices.
+    hemi : a hemisphere, or :data:`~encoding.fits.score_tables.BOTH`, of which a fit of one hemisphere has the rows of that one.
     roi : one region; None for all.
     """
-    column, known = SCORES[score].mean_column, SCORES[score]
-    counted = "n_normalised" if known.needs_ceiling and "n_normalised" in table else "n_vertices"
     some = table if roi is None else table[table[ROI] == roi]
-    some = some.assign(score=some[column], low=some[f"{score}_low"], high=some[f"{score}_high"], weight=some[counted].astype(float))
-    if hemi != BOTH:
-        return some[some["hemi"] == hemi].reset_index(drop=True)
-    found = some["score"].notna() & (some["weight"] > 0)
-    some = some.assign(weight=some["weight"].where(found, 0.0), weighted=(some["score"] * some["weight"]).where(found, 0.0))
-    groups = some.groupby(["key", ROI], sort=False)
-    both = groups.head(1).reset_index(drop=True)
-    sums = groups[["weight", "weighted", "n_vertices"]].sum().reset_index(drop=True)
-    alone = groups.size().to_numpy() == 1
-    with np.errstate(invalid="ignore"):
-        mean = sums["weighted"].to_numpy() / sums["weight"].to_numpy()
-    return both.assign(
-        hemi=np.where(alone, both["hemi"], BOTH),
-        n_vertices=sums["n_vertices"],
-        score=mean,
-        low=both["low"].where(alone),
-        high=both["high"].where(alone),
-    )
+    several = some.loc[some["hemi"] == BOTH, "key"].unique()
+    some = some[(some["hemi"] == BOTH) | ~some["key"].isin(several)] if hemi == BOTH else some[some["hemi"] == hemi]
+    ends = {end: some[f"{score}_{end}"] if statistic == "mean" else np.nan for end in ("low", "high")}
+    return some.assign(score=some[SCORES[score].column(statistic)], **ends).reset_index(drop=True)
 
 
 def averaged(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -334,6 +334,12 @@ class Plan:
         return found
 
     @property
+    def scored_test_sets(self) -> dict[str, Plan]:
+        """Those of :attr:`test_sets` that a fit with this split is scored on: the one that the split names, or else all."""
+        named = self.spec.split.split(":")[2:]
+        return {name: each for name, each in self.test_sets.items() if not named or [name] == named}
+
+    @property
     def n_tested(self) -> int:
         """Number of different test stimuli of the fold that has the fewest."""
         return min(n_units(self.subject.stimulus_of_row[fold.test]) for fold in self.folds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 POOLED_VERSION = 1
 EVERY_VERTEX = "all"  # the table row of every vertex of a hemisphere
+BOTH = "both"  # in tables: the vertices of all hemispheres together
 # prefixes of details that measure a model; others are parameters it chose
 MEASURES = ("cv_", "kkt", "share_", "validation_", "train_", "weight_")
 
@@ -177,34 +178,45 @@ class ScoreTables:
             return np.arange(self.plan.subject.responses[hemi].shape[1])
         return self.plan.subject.rois[hemi].get(roi, np.zeros(0, np.int64))
 
-    def rois(self, *, least_ceiling: float = LEAST_CEILING) -> pd.DataFrame:
+    def rois(self, *, least_ceiling: float = LEAST_CEILING, both: bool = False) -> pd.DataFrame:
         """Tabulate scores, one row for each ROI and hemisphere; an empty ROI has ``n_vertices`` 0 and NaN scores.
 
         Columns: roi, hemi, n_vertices, then for each of :data:`encoding.evaluation.scores.SCORES` the mean over vertices (``r_mean``,
-        ``r2_mean``, else the score's key) and, where it is defined, the median (``<key>_median``). Scores that need a noise ceiling
-        are included where it is known, with n_normalised, the number of vertices with a ceiling of ``least_ceiling`` or more, and
-        ceiling_r, the mean square root of the ceiling, which is the highest mean r that a model can reach; ``pooled_r`` where
-        :attr:`has_pooled`.
+        ``r2_mean``, else the score's key), where it is defined the median (``<key>_median``), and the best vertex' (``<key>_best``).
+        Scores that need a noise ceiling are included where it is known, with n_normalised, the number of vertices with a ceiling of
+        ``least_ceiling`` or more, and ceiling_r, the mean square root of the ceiling, which is the highest mean r that a model can
+        reach; ``pooled_r`` where :attr:`has_pooled`.
+
+        Parameters
+        ----------
+        both : whether each ROI also has a row of all hemispheres together, :data:`BOTH`, in which every vertex counts once; not where
+            there is one hemisphere.
         """
         import pandas as pd
 
-        rows = [self._roi_row(roi, hemi, least_ceiling) for roi in self.selected_rois for hemi in self.plan.hemis]
-        return pd.DataFrame(rows)
+        sides = [(hemi,) for hemi in self.plan.hemis]
+        sides += [self.plan.hemis] if both and len(sides) > 1 else []
+        values = {hemi: self._measures(hemi, least_ceiling) for hemi in self.plan.hemis}
+        return pd.DataFrame([self._roi_row(roi, hemis, values) for roi in self.selected_rois for hemis in sides])
 
-    def _roi_row(self, roi: str, hemi: str, least_ceiling: float) -> dict[str, Any]:
-        columns, ceiling = self.columns(roi, hemi), self.ceiling(hemi)
-        row: dict[str, Any] = {"roi": roi, "hemi": hemi, "n_vertices": len(columns)}
-        if ceiling is not None:
-            row["ceiling_r"] = _over(np.nanmean, np.sqrt(ceiling[columns]))
-            normalised = self.score(hemi, "normalised_r2", least_ceiling=least_ceiling)[columns]
-            row["n_normalised"] = int(np.isfinite(normalised).sum())
+    def _measures(self, hemi: str, least_ceiling: float) -> dict[str, np.ndarray]:
+        """Of every vertex (n_vertices,): the scores that there are and, where noise ceilings are known, their root as ``ceiling_r``."""
+        ceiling = self.ceiling(hemi)
+        known = {} if ceiling is None else {"ceiling_r": np.sqrt(ceiling)}
         for score in SCORES.values():
-            if (score.needs_ceiling and ceiling is None) or (score.pooled and not self.has_pooled):
-                continue
-            values = self.score(hemi, score.key, least_ceiling=least_ceiling)[columns]
-            row[score.mean_column] = _over(np.nanmean, values)
-            if score.has_median:
-                row[score.median_column] = _over(np.nanmedian, values)
+            if not (score.needs_ceiling and ceiling is None) and not (score.pooled and not self.has_pooled):
+                known[score.key] = self.score(hemi, score.key, least_ceiling=least_ceiling)
+        return known
+
+    def _roi_row(self, roi: str, hemis: Sequence[str], measures: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+        columns = {hemi: self.columns(roi, hemi) for hemi in hemis}
+        row: dict[str, Any] = {"roi": roi, "hemi": hemis[0] if len(hemis) == 1 else BOTH, "n_vertices": sum(map(len, columns.values()))}
+        values = {name: np.concatenate([measures[hemi][name][columns[hemi]] for hemi in hemis]) for name in measures[hemis[0]]}
+        if "ceiling_r" in values:
+            row |= {"ceiling_r": _over(np.mean, values["ceiling_r"]), "n_normalised": int(np.isfinite(values["normalised_r2"]).sum())}
+        for score in (SCORES[name] for name in values if name in SCORES):
+            over = {"mean": np.mean, "median": np.median, "best": score.best_of}
+            row |= {score.column(name): _over(over[name], values[score.key]) for name in score.statistics}
         return row
 
     def training_errors(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.plots.heatmap import CHARACTER, COLOURS, LEAST_HEIGHT, LONGEST, ROW
+from encoding.plots.heatmap import CHARACTER, COLOURS, ERROR_COLOURS, LEAST_HEIGHT, LONGEST, ROW
 from encoding.plots.look import theme
 from encoding.plots.table import attach_table
 
@@ -20,7 +20,9 @@ FACETS_PER_ROW = 3
 GAP = 0.06  # between facets, as a share of the figure
 
 
-def score_grid(table: pd.DataFrame, *, rows: str, columns: str, value: str, quantity: str, facet: str | None = None) -> go.Figure:
+def score_grid(
+    table: pd.DataFrame, *, rows: str, columns: str, value: str, quantity: str, facet: str | None = None, lower_is_better: bool = False
+) -> go.Figure:
     """Heatmap of a score over two settings, with a panel for each value of a third.
 
     Parameters
@@ -28,6 +30,7 @@ def score_grid(table: pd.DataFrame, *, rows: str, columns: str, value: str, quan
     table : one row for each combination that has a score: columns ``rows``, ``columns``, ``facet``, ``value`` and ``n``, the number of
         fits that the value is a mean of. Rows and columns keep the table's order.
     quantity : name of the value, for the colour bar.
+    lower_is_better : whether colours run the other way, so that yellow is best.
 
     Returns
     -------
@@ -57,22 +60,27 @@ def score_grid(table: pd.DataFrame, *, rows: str, columns: str, value: str, quan
         )  # fmt: skip
     theme(fig, height=n_down * (LEAST_HEIGHT + ROW * max(2, len(y))))
     longest = min(LONGEST, max(len(str(name)) for name in y))
+    title = f"{quantity}<br>lower is better" if lower_is_better else quantity
+    bar = {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0}
     fig.update_layout(
         margin_l=int(24 + CHARACTER * longest),
         margin_b=40 + int(CHARACTER * min(LONGEST, max(len(str(name)) for name in x)) * (0.75 if len(x) > 4 else 0.2)),
-        coloraxis={"colorscale": COLOURS, "colorbar": {"title": {"text": quantity, "side": "right"}, "thickness": 12, "outlinewidth": 0}},
+        coloraxis={"colorscale": ERROR_COLOURS if lower_is_better else COLOURS, "colorbar": bar},
     )
     fig.update_xaxes(type="category", showgrid=False)
     fig.update_yaxes(type="category", showgrid=False)
     return attach_table(fig, table)
 
 
-def parallel_settings(table: pd.DataFrame, *, settings: Sequence[str], value: str, quantity: str) -> go.Figure:
+def parallel_settings(
+    table: pd.DataFrame, *, settings: Sequence[str], value: str, quantity: str, lower_is_better: bool = False
+) -> go.Figure:
     """Parallel coordinates: a line for each fit through its settings to its score; dragging along an axis keeps a part of the lines.
 
     Parameters
     ----------
     table : a row for each fit: the settings, as text, and ``value``.
+    lower_is_better : whether the axis of the value runs downwards and colours the other way, so that the best is on top and yellow.
     """
     import plotly.graph_objects as go
 
@@ -81,11 +89,12 @@ def parallel_settings(table: pd.DataFrame, *, settings: Sequence[str], value: st
         known = list(dict.fromkeys(table[name].astype(str)))
         places = [known.index(each) for each in table[name].astype(str)]
         dimensions.append({"label": name, "values": places, "tickvals": list(range(len(known))), "ticktext": known})
-    dimensions.append({"label": quantity, "values": table[value].to_numpy(float)})
+    values = table[value].to_numpy(float)
+    best_on_top = {"range": [values.max(), values.min()]} if lower_is_better and np.ptp(values) else {}
+    dimensions.append({"label": quantity, "values": values} | best_on_top)
     fig = go.Figure()
-    fig.add_parcoords(
-        dimensions=dimensions, line={"color": table[value].to_numpy(float), "colorscale": COLOURS}, labelside="top", name=quantity
-    )
+    line = {"color": values, "colorscale": ERROR_COLOURS if lower_is_better else COLOURS}
+    fig.add_parcoords(dimensions=dimensions, line=line, labelside="top", name=quantity)
     theme(fig, height=380)
     fig.update_layout(margin={"l": 120, "r": 60, "t": 60, "b": 24})
     return attach_table(fig, table[[*settings, value]])

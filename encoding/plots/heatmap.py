@@ -28,11 +28,13 @@ HOVERED = ("r", "pooled_r", "normalised_r2")  # scores in the text of each cell,
 
 
 def quantity_of(score: str, statistic: str = "mean") -> str:
-    """Short label of an ROI's mean or median score, for a colour bar.
+    """Short label of a score's statistic over the vertices of an ROI, for a colour bar.
 
-    >>> quantity_of("r"), quantity_of("rmse"), quantity_of("rmse", "median")
-    ('mean r', 'RMSE', 'median RMSE')
+    >>> quantity_of("r"), quantity_of("rmse"), quantity_of("rmse", "median"), quantity_of("rmse", "best")
+    ('mean r', 'RMSE', 'median RMSE', 'lowest RMSE')
     """
+    if statistic == "best":
+        statistic = "lowest" if SCORES[score].lower_is_better else "highest"
     return SCORES[score].short if statistic == "mean" and score != "r" else f"{statistic} {SCORES[score].short}"
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def selection_scores(table: pd.DataFrame, *, quantity: str) -> go.Figure:
-    """Three marks for each choice, side by side: validation, test with its interval, and the highest test score of all candidates.
+    """Three marks for each choice, side by side: validation, test with its interval, and the best test score of all candidates.
 
     Parameters
     ----------

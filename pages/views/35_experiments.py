@@ -43,8 +43,8 @@ settings = varied_settings(table, [name for name in VARIABLE if name in table an
 simulated = "Simulated · " if subject.simulated else ""
 source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {len(cells):,} fits"
 if scores_of(table):
-    score, hemi = score_controls(table, subject.unit)
-    grid_panel(table, settings, score, hemi, subject.unit, source)
+    what = score_controls(table, subject.unit)
+    grid_panel(table, settings, what, subject.unit, source)
     st.subheader("Which one wins?", anchor=False)
     if not any(WITHIN in cell.spec.split for cell in cells):
         st.info(
@@ -52,9 +52,10 @@ if scores_of(table):
             "every region is chosen on other images, and its test score says what it is worth."
         )
     else:
-        choice_panel(experiment, planned, settings, score, source)
+        choice_panel(experiment, planned, settings, what, source)
     st.subheader("Every fit", anchor=False)
-    fits_panel(table, settings, score, hemi, {each.fit_key: each.plan.spec for each in finished}, source)
+    specs = {plan.key: plan.spec for each in finished for plan in (*each.plan.scored_test_sets.values(), each.plan)}
+    fits_panel(table, settings, what, specs, source)
 elif not table.empty:
     st.info("The finished fits train on every image, for submissions: they have no test score.")
 with st.expander("Take away", key="away", on_change="rerun") as away:

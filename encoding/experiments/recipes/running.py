@@ -208,8 +208,8 @@ def _ours(number: Published, result: PartResult, store: Store) -> list[float]:
     table = table[table["roi"] == number.roi]
     table = table[table["hemi"] == number.hemi] if number.hemi else table
     if number.score == "r_max":
-        highest = [open_fit(key, store).score(hemi) for key, hemi in zip(table["key"], table["hemi"], strict=True)]
-        return [max(float(np.nanmax(r)) for r in highest)] if highest else []
+        highest = table["r_best"].dropna()
+        return [highest.max()] if len(highest) else []
     column = SCORES[number.score].mean_column if number.score in SCORES else number.score
     return [value for value in table[column].tolist() if np.isfinite(value)] if column in table else []
 

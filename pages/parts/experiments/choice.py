@@ -19,8 +19,8 @@ from encoding.experiments.selection import Selection, select
 from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import ComposeRequest, compose_fits
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.plots.heatmap import quantity_of
 from encoding.storage.keys import digest
+from pages.parts.experiments.panels import Shown
 from pages.parts.shared.access import change_button
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, surface_control
@@ -41,14 +41,14 @@ METHODS = {
 }
 HOW = (
     "The winner is chosen by its score on validation images, a part of the training images that its model did not see (open circle). What "
-    "the choice is worth is its score on test images that took no part (filled, with its 95 % interval). The bar is the highest test score "
+    "the choice is worth is its score on test images that took no part (filled, with its 95 % interval). The bar is the best test score "
     "of all candidates: who chooses on test images reports that one, and flatters the choice by the distance. Validation scores differ "
     "from test scores also because their models see fewer images."
 )
 COLUMNS = ("roi", "hemi", "winner", "probability", "validation", "test", "test_low", "test_high", "optimism", "one_se", "agreement")
 
 
-def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], settings: Sequence[str], score: str, source: str) -> None:
+def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], settings: Sequence[str], what: Shown, source: str) -> None:
     """Choose the winner of every region by validation scores and show what it is worth."""
     unit = planned[0].plan.subject.unit
     left, middle, right = st.columns([3, 2, 2])
@@ -57,8 +57,13 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
         help="What varies beside the settings named here makes a choice of its own.",
     )  # fmt: skip
     per = choose_linked(middle, "A choice per", "per", {name: label.format(unit=unit) for name, label in PER.items()}, "roi")
+    statistic = what.statistic if what.statistic in ("mean", "median") and per != "vertex" else "mean"
+    if statistic != what.statistic:
+        st.caption(f"A choice is made by a mean or median over {unit.many}, and per {unit} by the {unit}'s own score; here by the mean.")
+    by = what.key if statistic == "mean" else what.score.column(statistic)
+    quantity = replace(what, statistic=statistic).quantity
     try:
-        selection = _selection(_key(planned, over, per, score), tuple(planned), tuple(over), per, score)
+        selection = _selection(_key(planned, over, per, by), tuple(planned), tuple(over), per, by)
     except NotFinished:
         st.info("The validation fits are not finished yet.")
         return
@@ -73,11 +78,11 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
         case = choose_linked(right, "Shown", "case", {name: name for name in named}, labels[0])
         table = table[np.array(labels) == case]
     hemis = list(dict.fromkeys(table["hemi"]))
-    _worth(table[table["hemi"] == hemis[0]], hemis[0], score, source)
+    _worth(table[table["hemi"] == hemis[0]], hemis[0], quantity, source)
     _winners_table(table)
     if st.toggle("The winners on the brain", key="winners_brain", bind="query-params"):
         _winners_brain(selection, 0 if not cases else list(named).index(case), source)
-    _compose(experiment, planned, ComposeRequest(experiment.to_toml(), tuple(over), per, score, ""))
+    _compose(experiment, planned, ComposeRequest(experiment.to_toml(), tuple(over), per, by, ""))
 
 
 def _compose(experiment: Experiment, planned: Sequence[PlannedCell], request: ComposeRequest) -> None:
@@ -112,21 +117,21 @@ def _submit(request: ComposeRequest) -> None:
     jobs().submit(compose_fits, request, key=request.job_key)
 
 
-def _key(planned: Sequence[PlannedCell], over: Sequence[str], per: str, score: str) -> str:
+def _key(planned: Sequence[PlannedCell], over: Sequence[str], per: str, by: str) -> str:
     fits = {each.fit_key: each.plan.subject.annotations_key for each in planned}
-    return digest("choice", 1, fits=fits, over=list(over), per=per, score=score)
+    return digest("choice", 1, fits=fits, over=list(over), per=per, by=by)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Choosing …")
-def _selection(key: str, _planned: tuple[PlannedCell, ...], over: tuple[str, ...], per: str, score: str) -> Selection:
-    selection = select(_planned, store(), over=over, per=per, by=score)
+def _selection(key: str, _planned: tuple[PlannedCell, ...], over: tuple[str, ...], per: str, by: str) -> Selection:
+    selection = select(_planned, store(), over=over, per=per, by=by)
     selection.table()  # computed once, and kept with it
     return selection
 
 
-def _worth(table: pd.DataFrame, hemi: str, score: str, source: str) -> None:
-    figure = plots.selection_scores(table, quantity=quantity_of(score))
-    alt = f"validation and test {quantity_of(score)} of the winner of every region, {hemi}"
+def _worth(table: pd.DataFrame, hemi: str, quantity: str, source: str) -> None:
+    figure = plots.selection_scores(table, quantity=quantity)
+    alt = f"validation and test {quantity} of the winner of every region, {hemi}"
     chart(figure, "choices", alt=alt, source=source, how=HOW)
     chosen = table[table["winner"] != ""]
     test, best = chosen["test"].mean(), chosen["test_best"].mean()
@@ -151,7 +156,7 @@ def _winners_table(table: pd.DataFrame) -> None:
             "test": number("test", format="%.3f"),
             "test_low": number("95 % from", format="%.3f"),
             "test_high": number("to", format="%.3f"),
-            "optimism": number("optimism", format="%.3f", help="How much higher the best score on test images is."),
+            "optimism": number("optimism", format="%.3f", help="How much better the best score on test images is."),
             "one_se": st.column_config.TextColumn("within one SE", help="The first candidate within one standard error of the winner."),
             "agreement": number("agreement", format="percent", help="Share of folds, or of vertices, whose own choice is the winner."),
         },

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -10,19 +11,18 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from encoding import FitSpec, plots
-from encoding.analysis.layer_ranking import BOTH
 from encoding.datasets._unit import Unit
-from encoding.evaluation.scores import SCORES
+from encoding.evaluation.scores import SCORES, STATISTICS, Score
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments import Experiment
 from encoding.experiments.views import LAYERS, ROI, averaged, rows_of, scores_of, with_networks
-from encoding.fits.score_tables import EVERY_VERTEX
+from encoding.fits.score_tables import BOTH, EVERY_VERTEX
 from encoding.plots.heatmap import quantity_of
 from encoding.runtime.csv import to_csv
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import choose_linked
-from pages.parts.shared.glossary import explain
 from pages.parts.shared.links import EXPLORE, explore_query
+from pages.parts.shared.score_choice import choose_score
 from pages.parts.shared.text import plain
 
 NAMES = {
@@ -33,6 +33,7 @@ NAMES = {
     "extra_subjects": "Extra subjects", "feature_budget": "Feature budget",
     "feature_dtype": "Features stored as",
     "rois": "Regions of the fit",
+    "test_set": "Test set",
 }  # fmt: skip
 PLURALS = {
     "subject": "subjects",
@@ -42,21 +43,58 @@ PLURALS = {
     "n_components": "numbers of components",
 }
 NONE = "nothing"
+TEST_SET = "test_set"
+OF_R = ("r", "pooled_r")  # scores that the ceiling of r bounds
 COUNTS = ("n_vertices", "n_test_stimuli")
 HOW = {
-    "grid": "Each cell is the score of one combination of the two settings, averaged over {units} and over the fits that differ in what "
+    "grid": "Each cell is the score of one combination of the two settings, averaged over the fits that differ in what "
     "is not on an axis; the hover text says how many those are. A cell that is empty was not asked for, or is not finished.",
     "lines": "Each line is a fit. It passes through its settings and ends at its score. Drag along an axis to keep a part of the lines.",
 }
 
 
-def score_controls(table: pd.DataFrame, unit: Unit) -> tuple[str, str]:
-    """Choose score and hemisphere."""
-    left, right = st.columns([3, 2])
-    known = {key: quantity_of(key) for key in scores_of(table)}
-    score = choose_linked(left, "Score", "grid_score", known, "r" if "r" in known else next(iter(known)), help=explain("r"))
-    hemis = list(dict.fromkeys(table["hemi"]))
-    hemi = right.segmented_control(
+@dataclass(frozen=True)
+class Shown:
+    """What of the experiment's scores the page shows.
+
+    Attributes
+    ----------
+    key, statistic : of the score, and its statistic over vertices.
+    hemi : a hemisphere or :data:`~encoding.fits.score_tables.BOTH`.
+    test_set : of splits with several; else empty.
+    """
+
+    key: str
+    statistic: str
+    hemi: str
+    test_set: str
+
+    @property
+    def score(self) -> Score:
+        """The score of :data:`~encoding.evaluation.scores.SCORES`."""
+        return SCORES[self.key]
+
+    @property
+    def quantity(self) -> str:
+        """Label of the values."""
+        return quantity_of(self.key, self.statistic)
+
+    @property
+    def direction(self) -> dict[str, bool]:
+        """Argument of figures whose colours say what is best."""
+        return {"lower_is_better": self.score.lower_is_better}
+
+    def of_test_set(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the test set that is shown; of fits without named ones all."""
+        return table[table["test_set"].isin(["", self.test_set])]
+
+
+def score_controls(table: pd.DataFrame, unit: Unit) -> Shown:
+    """Choose score, its statistic, hemisphere and, where there are several, the test set."""
+    key, statistic = choose_score(scores_of(table), unit, score_key="grid_score", statistic_key="grid_over", statistics=STATISTICS)
+    left, right = st.columns([2, 3])
+    hemis = list(dict.fromkeys(hemi for hemi in table["hemi"] if hemi != BOTH))
+    hemi = left.segmented_control(
         "Hemisphere",
         [BOTH, *hemis] if len(hemis) > 1 else hemis,
         key="grid_hemi",
@@ -65,29 +103,35 @@ def score_controls(table: pd.DataFrame, unit: Unit) -> tuple[str, str]:
         required=True,
         help=f"both: every {unit} of the two counts once.",
     )
-    return score, hemi
+    tests = [name for name in dict.fromkeys(table["test_set"]) if name]
+    test_set = tests[0] if tests else ""
+    if len(tests) > 1:
+        test_set = choose_linked(right, "Test set", "grid_test_set", {name: name for name in tests}, test_set)
+    return Shown(key, statistic, hemi, test_set)
 
 
-def grid_panel(table: pd.DataFrame, settings: Sequence[str], score: str, hemi: str, unit: Unit, source: str) -> None:
+def grid_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, unit: Unit, source: str) -> None:
     """Show a score over any two settings, or a setting and the regions, with panels for a third."""
     columns = st.columns(4)
-    names = {name: NAMES[name] for name in (*settings, ROI)}
+    several = [TEST_SET] if table[TEST_SET].nunique() > 1 else []
+    names = {name: NAMES[name] for name in (*settings, ROI, *several)}
     rows = choose_linked(columns[0], "Up", "up", names, LAYERS if LAYERS in settings else next(iter(names)))
     rest = {name: label for name, label in names.items() if name != rows} or names
-    across = choose_linked(columns[1], "Across", "across", rest, list(rest)[-1])
+    across = choose_linked(columns[1], "Across", "across", rest, ROI if ROI in rest else next(iter(rest)))
     left = {NONE: NONE} | {name: label for name, label in rest.items() if name != across}
     facet = choose_linked(columns[2], "Panels", "panels", left, NONE)
     on_axes = [name for name in (rows, across, facet) if name != NONE]
     roi = None if ROI in on_axes else _region(columns[3], table, "grid_roi")
-    shown = with_networks(rows_of(table, score, hemi=hemi, roi=roi), on_axes if rows != across else [])
+    table = table if TEST_SET in on_axes else what.of_test_set(table)
+    found = rows_of(table, what.key, what.statistic, hemi=what.hemi, roi=roi)
+    shown = with_networks(found, on_axes if rows != across else [])
     values = averaged(shown, list(dict.fromkeys(on_axes)))
     if values.empty:
         st.info("No finished fit has this score here.")
         return
-    figure = plots.score_grid(
-        values, rows=rows, columns=across, value="score", quantity=quantity_of(score), facet=None if facet == NONE else facet
-    )
-    alt = f"{quantity_of(score)} by {' and '.join(in_text(names[name]) for name in on_axes)}"
+    facets = None if facet == NONE else facet
+    figure = plots.score_grid(values, rows=rows, columns=across, value="score", quantity=what.quantity, facet=facets, **what.direction)
+    alt = f"{what.quantity} by {' and '.join(in_text(names[name]) for name in on_axes)}"
     chart(figure, "grid", alt=alt, source=source, how=unit.fill(HOW["grid"]))
     told_apart = {*on_axes, "backbone"} if LAYERS in on_axes else {*on_axes}  # layers bear the name of their network
     others = [in_text(NAMES[name]) for name in settings if name not in told_apart]
@@ -100,17 +144,19 @@ def _region(place: DeltaGenerator, table: pd.DataFrame, key: str) -> str:
     return choose_linked(place, "Region", key, rois, EVERY_VERTEX if EVERY_VERTEX in rois else next(iter(rois)))
 
 
-def fits_panel(table: pd.DataFrame, settings: Sequence[str], score: str, hemi: str, specs: dict[str, FitSpec], source: str) -> None:
+def fits_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, specs: Mapping[str, FitSpec], source: str) -> None:
     """Show every fit in one region: a line in parallel coordinates, and a row of a sorted table with a link to Explore."""
     roi = _region(st.columns([2, 3])[0], table, "fits_roi")
-    rows = rows_of(table, score, hemi=hemi, roi=roi)
-    rows = rows[rows["score"].notna()].sort_values("score", ascending=SCORES[score].lower_is_better)
+    rows = rows_of(what.of_test_set(table), what.key, what.statistic, hemi=what.hemi, roi=roi)
+    rows = rows[rows["score"].notna()].sort_values("score", ascending=what.score.lower_is_better)
     if settings and len(rows) > 1:
+        names = [NAMES[name] for name in settings]
         figure = plots.parallel_settings(
-            rows.rename(columns=NAMES), settings=[NAMES[name] for name in settings], value="score", quantity=quantity_of(score)
+            rows.rename(columns=NAMES), settings=names, value="score", quantity=what.quantity, **what.direction
         )
-        chart(figure, "lines", alt=f"settings and {quantity_of(score)} in {roi} of every fit", source=source, how=HOW["lines"])
-    ends = [name for name in ("low", "high", "ceiling_r") if rows[name].notna().any()]
+        chart(figure, "lines", alt=f"settings and {what.quantity} in {roi} of every fit", source=source, how=HOW["lines"])
+    known = ("low", "high", "ceiling_r") if what.key in OF_R else ("low", "high")
+    ends = [name for name in known if rows[name].notna().any()]
     st.dataframe(
         rows.assign(link=[f"{EXPLORE}?{urlencode(explore_query(specs[key]), doseq=True)}" for key in rows["key"]]),
         hide_index=True,
@@ -119,14 +165,14 @@ def fits_panel(table: pd.DataFrame, settings: Sequence[str], score: str, hemi: s
         column_config={name: st.column_config.Column(label) for name, label in NAMES.items() if name in rows}
         | {
             "link": st.column_config.LinkColumn("", display_text="Open", width="small"),
-            "score": st.column_config.NumberColumn(quantity_of(score), format="%.3f"),
+            "score": st.column_config.NumberColumn(what.quantity, format="%.3f"),
             "low": st.column_config.NumberColumn("95 % from", format="%.3f"),
             "high": st.column_config.NumberColumn("to", format="%.3f"),
             "ceiling_r": st.column_config.NumberColumn("ceiling of r", format="%.3f"),
             "n_vertices": st.column_config.NumberColumn("n"),
             "n_test_stimuli": st.column_config.NumberColumn("test stimuli"),
         },
-        alt=f"every fit's {quantity_of(score)} in {roi}, the best first",
+        alt=f"every fit's {what.quantity} in {roi}, the best first",
     )
 
 
@@ -134,7 +180,8 @@ def take_away(experiment: Experiment, table: pd.DataFrame) -> None:
     """Offer the long table and the experiment as files, and the command that gives the same."""
     name = experiment.key.removeprefix("experiment-")[:8]
     left, right = st.columns(2)
-    left.download_button("Every fit, region and score, CSV", lambda: to_csv(table), f"{name}.csv", "text/csv", on_click="ignore")
+    rows = table[table["hemi"] != BOTH]
+    left.download_button("Every fit, region and score, CSV", lambda: to_csv(rows), f"{name}.csv", "text/csv", on_click="ignore")
     right.download_button("The experiment, TOML", experiment.to_toml, f"{name}.toml", "text/plain", on_click="ignore")
     st.markdown("**The same from a shell**")
     st.code(f"python -m encoding experiment run {name}.toml --out {name}-table.csv", language="bash")

@@ -70,18 +70,24 @@ def finished_fits(planned: Sequence[PlannedCell]) -> list[PlannedCell]:
 
 
 def table_of(finished: Sequence[PlannedCell]) -> pd.DataFrame:
-    """The experiment's long table; the rows of a fit are read again when its intervals are finished, or its ROIs or ceilings changed."""
-    results = [Result(each.plan, store()) for each in finished]
-    parts = [
-        _rows(display_key(result), store().is_sound(intervals_key(result)), each.cell.label, each)
-        for each, result in zip(finished, results, strict=True)
-    ]
+    """The experiment's long table, with rows of both hemispheres together.
+
+    The rows of a fit are read again when its intervals or a test set are finished, or its ROIs or ceilings changed.
+    """
+    parts = [_rows(display_key(Result(each.plan, store())), _what_is_there(each), each.cell.label, each) for each in finished]
     return pd.concat(parts, ignore_index=True)
 
 
+def _what_is_there(planned: PlannedCell) -> tuple[bool, ...]:
+    """Of every test set, whether it is scored and has its intervals."""
+    plans = list(planned.plan.scored_test_sets.values()) or [planned.plan]
+    scored = [is_complete(plan, store()) for plan in plans]
+    return (*scored, *(store().is_sound(intervals_key(Result(plan, store()))) for plan in plans))
+
+
 @st.cache_data(max_entries=2_000, show_spinner=False)
-def _rows(key: str, has_intervals: bool, label: str, _planned: PlannedCell) -> pd.DataFrame:
-    return long_table((_planned,), store())
+def _rows(key: str, there: tuple[bool, ...], label: str, _planned: PlannedCell) -> pd.DataFrame:
+    return long_table((_planned,), store(), both=True)
 
 
 def run_panel(experiment: Experiment, cells: Sequence[Cell], planned: Sequence[PlannedCell], n_finished: int) -> None:

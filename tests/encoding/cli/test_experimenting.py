@@ -51,7 +51,11 @@ def test_an_experiment_is_run_listed_shown_and_tabulated(shell, file, cache, tmp
     rows = pd.DataFrame(json.loads(out)["rows"])
     assert list(rows["key"]) == list(table["key"]) and list(rows["r_mean"].dropna()) == pytest.approx(list(table["r_mean"].dropna()))
     code, out, _ = shell("experiment", "table", file)
-    assert code == 0 and "16 rows of 4 finished fits; there are 4." in out and "colour  ols" in out
+    assert code == 0 and "20 rows of 4 finished fits; there are 4." in out and "colour  ols" in out
+    for score, row in (("rmse", ["rmse", "rmse low", "rmse high"]), ("r_median", ["r median"]), ("rmse_best", ["rmse best"])):
+        code, out, _ = shell("experiment", "table", file, "--score", score)
+        value = table.loc[0, row[0].replace(" ", "_")]
+        assert code == 0 and all(name.replace(" ", "_") in out for name in row) and f"{value:.3f}" in out and "r_mean" not in out
     code, out, _ = shell("experiment", "cancel", GRID.key)
     assert code == 0 and "is not running: done" in out
 

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 
 from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.layer_ranking import interval_columns, layer_column, roi_rows
 from encoding.evaluation.scores import SCORES
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.graph import compile_graph, plan_cells
 from encoding.experiments.progress import Run
 from encoding.experiments.stages import execute
-from encoding.experiments.table import COLUMNS, long_table, save_table
+from encoding.experiments.table import COLUMNS, REGIONS, long_table, save_table
+from encoding.fits.score_tables import BOTH
 from tests.conftest import TINY
 
 CASES = {
@@ -37,12 +39,12 @@ def ran(request, tiny, store):
 def test_every_row_holds_the_fit_s_own_numbers(ran):
     table = ran.table()
     assert list(table.columns) == list(COLUMNS)
-    assert len(table) == 2 * 4 * 2 and not table.duplicated(["key", "roi", "hemi"]).any()
+    assert len(table) == 2 * 5 * 2 and not table.duplicated(["key", "roi", "hemi"]).any()
     for result in ran.results:
         mine = table[table["key"] == result.key].set_index(["roi", "hemi"])
         theirs = result.rois().set_index(["roi", "hemi"])
         for name in theirs:
-            np.testing.assert_array_equal(mine[name], theirs.loc[mine.index, name].to_numpy())
+            np.testing.assert_array_equal(mine.loc[theirs.index, name], theirs[name])
         intervals = roi_intervals(result)
         for number, roi in enumerate(intervals["rois"]):
             for hemi in ("lh", "rh"):
@@ -51,8 +53,35 @@ def test_every_row_holds_the_fit_s_own_numbers(ran):
                     for end in ("low", "high"):
                         expected = intervals[f"{prefix}_{end}"][number] if f"{prefix}_{end}" in intervals else np.nan
                         np.testing.assert_array_equal(mine.loc[(roi, hemi), f"{score}_{end}"], expected)
+        for hemi in ("lh", "rh"):
+            regions, mean = theirs.xs(hemi, level="hemi").loc[["driven", "noise"]], mine.loc[(REGIONS, hemi)]
+            for score in SCORES.values():
+                for column in map(score.column, score.statistics):
+                    if score.key in result.score_names:
+                        assert mean[column] == pytest.approx(regions[column].mean())
+                assert np.isnan(mean[f"{score.key}_low"])
         assert set(mine["n_test"]) == {result.n_test} and set(mine["n_test_stimuli"]) == {result.n_test_stimuli}
         assert (mine["seconds"] > 0).all()
+
+
+def test_rows_of_both_hemispheres_count_every_vertex_once(ran):
+    whole = long_table(ran.cells, ran.store, both=True)
+    assert len(whole) == 2 * 5 * 3
+    pd.testing.assert_frame_equal(whole[whole["hemi"] != BOTH].reset_index(drop=True), ran.table().reset_index(drop=True))
+    for result in ran.results:
+        rows = whole[(whole["key"] == result.key) & (whole["hemi"] == BOTH)].set_index("roi")
+        known = roi_rows(result)
+        known = known[known["hemi"] == BOTH].set_index("roi").loc[["all", "driven", "noise", "empty"]]
+        for name in result.score_names:
+            values = np.concatenate([result.score(hemi, name)[:5] for hemi in ("lh", "rh")])
+            values = values[np.isfinite(values)]
+            best = values.min() if SCORES[name].lower_is_better else values.max()
+            assert rows.loc["driven", SCORES[name].column("best")] == pytest.approx(best)
+            for statistic in set(SCORES[name].statistics) - {"best"}:
+                np.testing.assert_allclose(rows.loc[known.index, SCORES[name].column(statistic)], known[layer_column(name, statistic)])
+        for mine, theirs in zip(("r_low", "r_high"), interval_columns("r"), strict=True):
+            np.testing.assert_allclose(rows.loc[known.index, mine], known[theirs])
+        assert rows.loc["driven", "n_vertices"] == 10 and rows["rmse_low"].isna().all()
 
 
 def test_intervals_hold_the_mean_r_of_what_is_driven(ran):
@@ -84,13 +113,13 @@ def test_the_table_fills_while_the_experiment_runs(tiny, store):
         table = long_table(planned, store)
         n_rows.append(len(table))
         assert list(table.columns) == list(COLUMNS)
-    assert sorted(set(n_rows)) == [0, 8, 16, 24, 32] and n_rows == sorted(n_rows)
+    assert sorted(set(n_rows)) == [0, 10, 20, 30, 40] and n_rows == sorted(n_rows)
 
 
 def test_a_setting_without_a_column_of_its_own_gets_one_at_the_end(tiny, store):
     table = run_experiment(Experiment(base=TINY, vary={"hemi": ["lh", "rh"], "rois": ["driven"]}), store, device="cpu").table()
     assert list(table.columns) == [*COLUMNS, "rois"]
-    assert list(table["hemi"]) == ["lh", "rh"] and set(table["rois"]) == {"driven"}
+    assert list(table["hemi"]) == ["lh", "rh"] and set(table["roi"]) == {"driven"} and set(table["rois"]) == {"driven"}
 
 
 def test_scores_without_a_noise_ceiling_are_not_there_but_their_columns_are(tiny, store):

@@ -41,3 +41,11 @@ def test_a_line_passes_through_the_settings_of_its_fit():
     assert [network.ticktext[place] for place in network["values"]] == VALUES["backbone"].tolist()
     assert [layer.ticktext[place] for place in layer["values"]] == VALUES["layers"].tolist()
     assert list(score["values"]) == VALUES["score"].tolist() and score.label == "mean r"
+
+
+def test_of_errors_the_lowest_are_yellow_and_on_top():
+    grid = plots.score_grid(VALUES, rows="layers", columns="roi", value="score", quantity="RMSE", facet="backbone", lower_is_better=True)
+    assert grid.layout.coloraxis.colorscale[0][1] == "#fde725" and "lower is better" in grid.layout.coloraxis.colorbar.title.text
+    lines = plots.parallel_settings(VALUES, settings=["backbone"], value="score", quantity="RMSE", lower_is_better=True).data[0]
+    assert lines.line.colorscale[0][1] == "#fde725" and lines.dimensions[-1].range == (0.5, 0.1)
+    assert plots.parallel_settings(VALUES, settings=["backbone"], value="score", quantity="r").data[0].dimensions[-1].range is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from urllib.parse import parse_qs
 
@@ -11,9 +12,11 @@ import pytest
 import streamlit as st
 
 from encoding import FitSpec, fit
+from encoding.evaluation.scores import SCORES
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.recipes.recipe import load, recipes
 from encoding.experiments.selection import select, with_validation
+from encoding.fits.open import open_fit
 from encoding.jobs.tasks import compose_fits
 from encoding.storage.keys import stage_of
 from tests.conftest import TINY as TINY_QUARTER
@@ -93,6 +96,31 @@ def test_any_setting_stands_on_any_axis(page, store):
     assert {box.label for box in page.selectbox} >= {"Up", "Across", "Panels", "Region"}
     page.selectbox(key="panels_choice").set_value("roi").run()
     assert not page.exception and page.query_params["panels"] == "roi" and page.query_params["up"] == "readout"
+
+
+@pytest.mark.parametrize(("score", "statistic"), [("r", "median"), ("rmse", "best"), ("rmse", "median"), ("r2", "mean")])
+def test_any_score_and_statistic_is_shown_ranked_and_chosen_by(page, store, score, statistic):
+    grid = with_validation(replace(GRID, title=""))
+    cells = run_experiment(grid, store, device="cpu").cells
+    page.query_params.update({"readouts": ["ridge", "ridge alpha=10"], "validate": "true", "grid_score": score, "grid_over": statistic})
+    page.query_params.update({"fits_roi": "driven"})
+    page.run()
+    assert not page.exception
+    known, lower = SCORES[score], SCORES[score].lower_is_better
+    shown = fits(page)
+    for key, value in zip(shown["key"], shown["score"], strict=True):
+        result = open_fit(key, store)
+        values = np.concatenate([result.score(hemi, score)[result.columns("driven", hemi)] for hemi in ("lh", "rh")])
+        assert value == pytest.approx({"mean": np.mean, "median": np.median, "best": known.best_of}[statistic](values))
+    assert shown["score"].is_monotonic_increasing if lower else shown["score"].is_monotonic_decreasing
+    heatmap = json.loads(page.get("plotly_chart")[0].proto.spec)["layout"]["coloraxis"]
+    assert (heatmap["colorscale"][0][1] == "#fde725") == lower
+    assert known.short in heatmap["colorbar"]["title"]["text"]
+    by = score if statistic != "median" else f"{score}_median"
+    wanted = select(cells, store, by=by).table()
+    winners = next(table.value for table in page.dataframe if "winner" in table.value)
+    assert winners["winner"].tolist() == wanted["winner"].tolist()
+    assert winners["test"].tolist() == pytest.approx(wanted["test"].tolist(), nan_ok=True)
 
 
 def test_a_winner_is_chosen_on_validation_images_and_its_test_score_shown(page, store):

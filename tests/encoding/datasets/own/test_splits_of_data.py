@@ -15,6 +15,8 @@ from encoding.cli import main
 from encoding.datasets import BadData
 from encoding.datasets.doctor import diagnose
 from encoding.evaluation.splits import NamedSplit, check_split, folds
+from encoding.experiments import Experiment, run_experiment
+from encoding.experiments.graph import compile_graph
 from encoding.fits.plan import plan
 
 N = 40
@@ -92,6 +94,22 @@ def test_one_training_is_scored_on_every_test_set_and_the_table_agrees_with_a_fi
     assert main(words.split()) == 0
     shown = capsys.readouterr().out
     assert "test set  inside: 8 stimuli" in shown and "test set  outside: 11 stimuli" in shown
+
+
+def test_an_experiment_has_every_test_set_also_of_fits_that_were_scored_on_one_alone(folder, store):
+    experiment = Experiment(base=SPEC, vary={"readout": ["ridge", "ols"]})
+    ridge = fit(SPEC, store)
+    store.remove(ridge.plan.test_sets["outside"].key)  # as where a test set was added to the file since
+    ran = run_experiment(experiment, store, device="cpu")
+    table = ran.table()
+    assert ran.status.count("done") == 2 and table["test_set"].tolist() == ["inside", "outside"] * 2
+    assert table["n_test"].tolist() == [8, 11] * 2 and table["key"].nunique() == 4 and table["r_low"].notna().all()
+    np.testing.assert_array_equal(table["r_mean"][:2], scores_by_test_set(ridge)["r_mean"])
+    assert not compile_graph(experiment.cells(), store).tasks
+    one = Experiment(base=replace(SPEC, split="named:general:outside"))
+    assert run_experiment(one, store, device="cpu").table()["test_set"].tolist() == ["outside"]
+    plain = Experiment(base=replace(SPEC, split="named:plain"))
+    assert run_experiment(plain, store, device="cpu").table()["test_set"].tolist() == [""]
 
 
 def test_changed_rows_are_another_fit(folder, store):
