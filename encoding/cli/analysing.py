@@ -1,4 +1,4 @@
-"""``significance`` and ``partition``: statistics of finished fits beyond their scores."""
+"""``significance``, ``partition``, ``similarity`` and ``spectrum``: statistics of finished fits beyond their scores."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import numpy as np
 
 from encoding.analysis.comparison import FALSE_DISCOVERIES
 from encoding.analysis.significance import Significance, significance
+from encoding.analysis.similarity import Similarity, Spectrum, similarity, spectrum
 from encoding.analysis.variance_partition import AND, Partition, checked_spaces, partition
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
 from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress, table
+from encoding.datasets._base import roi_names
 from encoding.evaluation.permutation import METHODS, Permutations
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.runs.table import open_run
 from encoding.runtime.csv import to_csv
 from encoding.runtime.progress import subprogress
+from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_file
 from encoding.storage.store import Store
 
@@ -39,8 +43,20 @@ as columns), and the product measure of each. Negative shared parts mean that sp
 """
 
 
+SIMILARITY_MORE = """
+Nothing is fitted: the distances of test stimuli from one another in a layer are compared with those in a region (RSA, Spearman and
+Kendall's tau-a, with the bounds of its noise ceiling where stimuli are repeated), and inner products with inner products (linear CKA, as
+it is and debiased). The encoding score stands beside them.
+"""
+SPECTRUM_MORE = """
+Of responses the spectrum is cross-validated over two presentations of each stimulus, so that noise adds nothing on average (Stringer et
+al. 2019); without repeats only the features have one. The exponent is that of variance ~ 1 / rank^exponent.
+"""
+N_SHOWN = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)  # ranks of a spectrum
+
+
 def add_commands(commands: Any) -> None:
-    """Add ``significance`` and ``partition``."""
+    """Add ``significance``, ``partition``, ``similarity`` and ``spectrum``."""
     parser = add_command(
         commands,
         "significance",
@@ -76,8 +92,35 @@ def add_commands(commands: Any) -> None:
         metavar="NAME=LAYER,LAYER",
         help="a feature space and its layers; give it again for each (default: every network, or every layer of the one)",
     )
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute (default: %(default)s)")
+    _add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and subset there")
+    parser = add_command(
+        commands,
+        "similarity",
+        run_similarity,
+        about="Compare the layers of a fit with responses by RSA and CKA, in every ROI.",
+        more=SIMILARITY_MORE,
+        examples="similarity 3fa92c\nsimilarity 3fa92c --out rsa.csv",
+    )
+    _add_key(parser)
+    _add_device(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and layer there")
+    parser = add_command(
+        commands,
+        "spectrum",
+        run_spectrum,
+        about="Show how the variance of an ROI's responses, and of the features, is spread over principal components.",
+        more=SPECTRUM_MORE,
+        examples="spectrum 3fa92c\nspectrum 3fa92c --roi V1 --out spectrum.csv",
+    )
+    _add_key(parser)
+    parser.add_argument("--roi", default=EVERY_VERTEX, metavar="ROI", help="over both hemispheres (default: all vertices)")
+    _add_device(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the share of variance of every rank there")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute (default: %(default)s)")
 
 
 def _add_key(parser: argparse.ArgumentParser, **more: Any) -> None:
@@ -141,6 +184,54 @@ def describe_partition(found: Partition) -> str:
         f"key        {found.result.key}",
     ]
     return "\n".join(lines)
+
+
+def run_similarity(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Compare the features of a fit with responses by RSA and CKA."""
+    _check_out(arguments.out)
+    result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
+    found = similarity(result, subprogress(progress, 0.1, 1), arguments.device)
+    document = {"key": result.key, "n_stimuli": found.n_stimuli, "n_repeats": found.n_repeats, "rois": rows_of(found.table())}
+    return written(arguments.out, found.table(), Answer(document, describe_similarity(found)))
+
+
+def describe_similarity(found: Similarity) -> str:
+    """Format RSA and CKA as a table, and an explanation."""
+    rows = found.table()
+    rows = rows[rows["rsa"].notna()]
+    header = ["ROI", "hemi", "layer", "RSA", "tau-a", "CKA", "debiased", "mean r"]
+    shown = ["roi", "hemi", "space", "rsa", "rsa_tau", "cka", "cka_debiased", "r_mean"]
+    lines = [f"{found.n_stimuli:,} test stimuli" + (" in each fold" if len(found.result.plan.folds) > 1 else "")]
+    if found.n_repeats:
+        header[5:5] = ["single", "ceiling from", "to"]
+        shown[5:5] = ["rsa_repeats", "ceiling_low", "ceiling_high"]
+        lines.append(f"single: RSA with each of {found.n_repeats} presentations, which the ceiling bounds; other columns are of their mean")
+    text = cells(rows[shown], header, ("", "", "", *[".3f"] * (len(header) - 3)))
+    return "\n".join([text, "", *lines, f"key        {found.result.key}"])
+
+
+def run_spectrum(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Compute the spectra of an ROI's responses and of the features."""
+    _check_out(arguments.out)
+    result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
+    if arguments.roi not in (known := list(dict.fromkeys((EVERY_VERTEX, *result.selected_rois, *roi_names(result.plan.subject))))):
+        raise UnknownName(unknown("ROI of this fit", arguments.roi, known, show=40))
+    found = spectrum(result, arguments.roi, subprogress(progress, 0.1, 1), arguments.device)
+    exponents = {name: value if np.isfinite(value) else None for name, value in found.exponents().items()}
+    variance = {"responses": found.responses.tolist()} | {name: values.tolist() for name, values in found.features.items()}
+    document = {"key": result.key, "roi": found.roi, "n_stimuli": found.n_stimuli, "exponents": exponents, "variance": variance}
+    return written(arguments.out, found.table(), Answer(document, describe_spectrum(found)))
+
+
+def describe_spectrum(found: Spectrum) -> str:
+    """Format spectra at some ranks as a table, and their exponents."""
+    rows = found.table()
+    rows = rows[rows["rank"].isin(N_SHOWN)]
+    text = cells(rows, list(rows.columns), ("d", *[".4f"] * (len(rows.columns) - 1)))
+    exponents = [f"exponent   {name} {value:.2f}" for name, value in found.exponents().items() if np.isfinite(value)]
+    why = [] if len(found.responses) else ["responses have no spectrum: no stimuli are repeated"]
+    about = f"share of variance by rank, {found.roi}, {found.n_stimuli:,} stimuli, {found.n_vertices:,} vertices"
+    return "\n".join([text, "", about, *why, *(exponents or ["exponent   not defined: too few stimuli"])])
 
 
 def cells(rows: pd.DataFrame, header: list[str], kinds: tuple[str, ...]) -> str:

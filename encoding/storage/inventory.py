@@ -49,6 +49,8 @@ STAGES = {
     "pooled": "r over all folds together",
     "significance": "permutation tests of fits",
     "partition": "R² of nested fits",
+    "similarity": "RSA and CKA of layers and regions",
+    "spectrum": "spectra of responses and features",
     "curve": "learning curves",
     "basis": "what networks make of test images",
     "search": "trials of searches for better parameters",

@@ -1,0 +1,340 @@
+"""Similarity of a fit's features and responses without regression: RSA and CKA per ROI, and the spectra of their principal components."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from encoding.evaluation.representations import (
+    CORRELATIONS,
+    FEWEST_STIMULI,
+    InnerProducts,
+    linear_cka,
+    power_law,
+    rank_correlation,
+    rsa_ceiling,
+    shared_spectrum,
+)
+from encoding.evaluation.splits import Fold, mean_of_repeats
+from encoding.features import extraction as features
+from encoding.fits.composition import READOUT
+from encoding.fits.result import Result
+from encoding.pipeline import extract_features
+from encoding.runtime.device import choose_device
+from encoding.runtime.progress import Report, silent, subprogress
+from encoding.storage.keys import digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIMILARITY_VERSION = 1
+SPECTRUM_VERSION = 1
+MOST_STIMULI = 1_000  # of a fold that are compared; of more, evenly spaced ones
+FEWEST_VERTICES = 3  # of which a pattern has a correlation that is not -1 or 1 by itself
+BLOCK_VALUES = 20_000_000  # features or responses held at a time, 80 MB
+FIRST_RANK, LAST_RANK = 11, 500  # between which Stringer et al. fit the power law
+MEASURES = ("rsa", "rsa_tau", "cka", "cka_debiased", "rsa_repeats")
+BOUNDS = ("ceiling_low", "ceiling_high")
+
+
+class CannotCompare(ValueError):
+    """A fit's features cannot be compared with responses. The message says why."""
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """RSA and CKA of each feature space of a fit with the responses of each ROI, on the fit's test stimuli.
+
+    Attributes
+    ----------
+    result : the fit.
+    spaces : names of the feature spaces: layers, or layers joined by `` + `` that were reduced together.
+    n_stimuli : compared stimuli of the fold with the fewest; repeats of a stimulus are averaged.
+    n_repeats : presentations of which the ceiling of RSA is computed, in the fold with the fewest; 0 where stimuli are not repeated.
+    values : hemisphere and name of one of :data:`MEASURES` to (n_spaces, n_rois) float64, means over folds; ``ceiling_low`` and
+        ``ceiling_high`` to (n_rois,). NaN where it is not defined.
+    """
+
+    result: Result
+    spaces: tuple[str, ...]
+    n_stimuli: int
+    n_repeats: int
+    values: Mapping[tuple[str, str], np.ndarray]
+
+    def table(self) -> pd.DataFrame:
+        """Tabulate, a row for each ROI, hemisphere and feature space.
+
+        Columns: roi, hemi, n_vertices, space; rsa (Spearman) and rsa_tau (Kendall's tau-a) with the distances of responses averaged over
+        repeats; rsa_repeats, the mean Spearman correlation with single repeats, and ceiling_low and ceiling_high, the bounds of that; cka
+        and cka_debiased; r_mean, the encoding score of the fit.
+        """
+        import pandas as pd
+
+        rows = []
+        for place, roi in enumerate(self.result.selected_rois):
+            for hemi in self.result.plan.hemis:
+                columns = self.result.columns(roi, hemi)
+                r = self.result.score(hemi)[columns]
+                r_mean = float(np.nanmean(r)) if np.isfinite(r).any() else np.nan
+                bounds = {name: float(self.values[hemi, name][place]) for name in BOUNDS}
+                for number, space in enumerate(self.spaces):
+                    measures = {name: float(self.values[hemi, name][number, place]) for name in MEASURES}
+                    row = {"roi": roi, "hemi": hemi, "n_vertices": len(columns), "space": space} | measures
+                    rows.append(row | bounds | {"r_mean": r_mean})
+        return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Variance along principal components of the responses of an ROI and of the features of the same stimuli.
+
+    Attributes
+    ----------
+    roi : its name. n_stimuli, n_vertices : compared.
+    responses : (n_stimuli - 1,) float64, cross-validated over two presentations of each stimulus; empty where none is repeated.
+    features : name of each feature space to (n_stimuli - 1,), plain, as features have no noise.
+    """
+
+    roi: str
+    n_stimuli: int
+    n_vertices: int
+    responses: np.ndarray
+    features: Mapping[str, np.ndarray]
+
+    def exponents(self) -> dict[str, float]:
+        """Exponent of the power law from rank 11 to 500 or a quarter of the stimuli, of ``responses`` and each feature space; NaN if none.
+
+        Ends before the first variance that is not above 0.
+        """
+        found = {}
+        for name, values in ({"responses": self.responses} | dict(self.features)).items():
+            ends = np.flatnonzero(~(values > 0))
+            last = min(LAST_RANK, self.n_stimuli // 4, int(ends[0]) if len(ends) else len(values))
+            found[name] = power_law(values, FIRST_RANK, last)
+        return found
+
+    def table(self) -> pd.DataFrame:
+        """Tabulate: rank from 1, then the share of variance of ``responses`` (where known) and of each feature space."""
+        import pandas as pd
+
+        columns = {"responses": self.responses} if len(self.responses) else {}
+        columns |= dict(self.features)
+        shares = {name: values / values.sum() if values.sum() > 0 else np.full(len(values), np.nan) for name, values in columns.items()}
+        return pd.DataFrame({"rank": np.arange(1, self.n_stimuli)} | shares)
+
+
+def refusal(result: Result) -> str:
+    """Explain why features and responses of a fit cannot be compared; empty where they can."""
+    if not result.has_data:
+        return "Features and responses did not come with this imported fit. Fit it again where the data are."
+    if result.plan.spec.readout == READOUT:
+        return "A composed fit has no features of its own: take one of its members."
+    if not result.plan.readout.uses_components:
+        return f"{result.plan.spec.readout} trains the network itself, so its features are no longer those of a layer."
+    return "" if result.plan.has_test else "Every stimulus was used for training, so there are no test stimuli to compare."
+
+
+def similarity_key(result: Result) -> str:
+    """Key of RSA and CKA in the Store: a digest of the fit, which covers features, rows and responses, ROI masks, and stimuli of rows."""
+    read = hashlib.sha256()
+    for hemi in result.plan.hemis:
+        for roi in result.selected_rois:
+            read.update(f"{hemi} {roi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
+    for fold in result.plan.folds:
+        read.update(np.unique(result.plan.subject.stimulus_of_row[fold.test], return_inverse=True)[1].astype("<i8").tobytes())
+    return digest("similarity", SIMILARITY_VERSION, fit=result.key, reads=read.hexdigest(), most=MOST_STIMULI)
+
+
+def stored_similarity(result: Result) -> Similarity | None:
+    """Read RSA and CKA from the Store; None where they were not computed."""
+    arrays = result.derived(similarity_key(result))
+    return None if arrays is None else _read(result, arrays)
+
+
+def similarity(result: Result, report: Report = silent, device: str = "auto") -> Similarity:
+    """Compare each layer of a fit with the responses of each ROI by RSA and linear CKA; kept in the Store.
+
+    Raises
+    ------
+    CannotCompare as :func:`refusal`.
+
+    Notes
+    -----
+    Test stimuli only, the rows of a stimulus averaged, up to :data:`MOST_STIMULI` of each fold, and the mean over folds, so that the
+    numbers stand beside the fit's scores. Distances are 1 less Pearson's correlation of two stimuli's patterns, over features and over
+    vertices. The ceiling of RSA takes each presentation for a subject (:func:`encoding.evaluation.representations.rsa_ceiling`). Of layers
+    that were reduced in the pass, components stand for the features.
+    """
+    if why := refusal(result):
+        raise CannotCompare(why)
+
+    def make() -> dict[str, np.ndarray]:
+        names = _ensure_features(result, subprogress(report, 0, 0.2), device)
+        folds = [
+            _compare_fold(result, number, names, subprogress(report, 0.2 + 0.8 * number / n, 0.2 + 0.8 * (number + 1) / n))
+            for n in [len(result.plan.folds)]
+            for number in range(n)
+        ]
+        result.plan.check_unchanged(result.store)
+        counts = {name: np.array(min(int(fold[name]) for fold in folds)) for name in ("n_stimuli", "n_repeats")}
+        means = {name: np.mean([fold[name] for fold in folds], axis=0) for name in folds[0] if name not in counts}
+        return counts | means | {"spaces": np.array(names)}
+
+    key = similarity_key(result)
+    return _read(result, result.store.memo(key, make, result.plan.made_from(fit=result.key)))
+
+
+def _read(result: Result, arrays: Mapping[str, np.ndarray]) -> Similarity:
+    values = {(hemi, name): np.asarray(arrays[f"{hemi}_{name}"]) for hemi in result.plan.hemis for name in (*MEASURES, *BOUNDS)}
+    return Similarity(result, tuple(map(str, arrays["spaces"])), int(arrays["n_stimuli"]), int(arrays["n_repeats"]), values)
+
+
+def _ensure_features(result: Result, report: Report, device: str) -> list[str]:
+    """Extract features that are no longer stored, and name the feature spaces."""
+    plan = result.plan
+    extract_features(plan, result.store, report, choose_device(device))
+    together = [layers for layers in plan.spaces if plan.is_reduced(layers)]
+    apart = [layer for layers in plan.spaces if layers not in together for layer in layers]
+    return [*apart, *(" + ".join(layers) for layers in together)]
+
+
+def _products(result: Result, number: int, space: str, rows: np.ndarray) -> InnerProducts:
+    """Inner products of some stimuli's features."""
+    plan = result.plan
+    if space in plan.spec.layers and space not in plan.reduced_layers:
+        X = features.load(plan.feature_keys[space], result.store)
+    else:
+        layers = next(layers for layers in plan.spaces if " + ".join(layers) == space)
+        X = result.store.get(plan.components_key(plan.folds[number], layers))["scores"]
+    step = max(1, BLOCK_VALUES // len(rows))
+    starts = range(0, X.shape[1], step)
+    return InnerProducts.of(np.asarray(X[rows, start : start + step], np.float32) for start in starts)
+
+
+def _responses(result: Result, hemi: str, columns: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Responses (n_rows, n_columns) float64, a block of columns at a time."""
+    step = max(1, BLOCK_VALUES // (2 * len(rows)))
+    for start in range(0, len(columns), step):
+        yield np.asarray(result.plan.subject.responses[hemi][:, columns[start : start + step]][rows], np.float64)
+
+
+def _some(stimuli: np.ndarray) -> np.ndarray:
+    """At most :data:`MOST_STIMULI` of some stimuli, evenly spaced."""
+    if len(stimuli) <= MOST_STIMULI:
+        return stimuli
+    return stimuli[np.linspace(0, len(stimuli) - 1, MOST_STIMULI).round().astype(int)]
+
+
+def _compare_fold(result: Result, number: int, names: list[str], report: Report) -> dict[str, np.ndarray]:
+    """Measures of one fold: ``<hemi>_<measure>``, and counts."""
+    plan, fold = result.plan, result.plan.folds[number]
+    rows = _rows_of(fold, plan.subject.stimulus_of_row)
+    stimuli = plan.subject.stimulus_of_row[rows]
+    _, first = np.unique(stimuli, return_index=True)
+    first = np.sort(first)  # in the order of mean_of_repeats
+    presentations = _presentations(stimuli, stimuli[first])
+    n_repeats = len(presentations)
+    repeated = np.flatnonzero(np.isin(stimuli[first], stimuli[presentations[0]])) if n_repeats else np.zeros(0, int)
+    models = []
+    for at, space in enumerate(names):
+        report(0.5 * at / len(names), f"distances of {space}")
+        models.append(_products(result, number, space, rows[first]))
+    distances = [model.distances() for model in models]
+    of_repeated = [model.some(repeated).distances() for model in models] if n_repeats else []
+    rois, arrays = result.selected_rois, {"n_stimuli": np.array(len(first)), "n_repeats": np.array(n_repeats)}
+    for hemi in plan.hemis:
+        arrays |= {f"{hemi}_{name}": np.full((len(names), len(rois)), np.nan) for name in MEASURES}
+        arrays |= {f"{hemi}_{name}": np.full(len(rois), np.nan) for name in BOUNDS}
+    for place, (hemi, roi) in enumerate((hemi, roi) for hemi in plan.hemis for roi in rois):
+        report(0.5 + 0.5 * place / (len(rois) * len(plan.hemis)), f"comparing with {roi} {hemi}")
+        columns, at = result.columns(roi, hemi), rois.index(roi)
+        if len(columns) < FEWEST_VERTICES or len(first) < FEWEST_STIMULI:
+            continue
+        brain = InnerProducts.of(mean_of_repeats(block, stimuli) for block in _responses(result, hemi, columns, rows))
+        measured = brain.distances()
+        for space, model in enumerate(models):
+            for name, method in zip(("rsa", "rsa_tau"), CORRELATIONS, strict=True):
+                arrays[f"{hemi}_{name}"][space, at] = rank_correlation(distances[space], measured, method)
+            arrays[f"{hemi}_cka"][space, at] = linear_cka(model, brain)
+            arrays[f"{hemi}_cka_debiased"][space, at] = linear_cka(model, brain, debiased=True)
+        if n_repeats:
+            each = np.stack([InnerProducts.of(_responses(result, hemi, columns, rows[some])).distances() for some in presentations])
+            arrays[f"{hemi}_ceiling_low"][at], arrays[f"{hemi}_ceiling_high"][at] = rsa_ceiling(each)
+            for space, model in enumerate(of_repeated):
+                arrays[f"{hemi}_rsa_repeats"][space, at] = np.mean([rank_correlation(model, one) for one in each])
+    return arrays
+
+
+def _rows_of(fold: Fold, stimulus_of_row: np.ndarray) -> np.ndarray:
+    """Test rows of the compared stimuli of a fold."""
+    stimuli = stimulus_of_row[fold.test]
+    _, first = np.unique(stimuli, return_index=True)
+    return fold.test[np.isin(stimuli, _some(stimuli[np.sort(first)]))]
+
+
+def _presentations(stimuli: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
+    """Rows of the first, second … presentation of every stimulus that was shown at least twice, as often as all of them were.
+
+    Parameters
+    ----------
+    stimuli : (n_rows,) int. order : its different values, in the order of the result.
+
+    Returns
+    -------
+    (n_repeated,) row numbers for each presentation; empty where fewer than :data:`FEWEST_STIMULI` stimuli are repeated.
+    """
+    keys, counts = np.unique(stimuli, return_counts=True)
+    rows_of = dict(zip(keys, np.split(np.argsort(stimuli, kind="stable"), np.cumsum(counts)[:-1]), strict=True))
+    repeated = [rows_of[stimulus] for stimulus in order if len(rows_of[stimulus]) > 1]
+    if len(repeated) < FEWEST_STIMULI:
+        return []
+    return [np.array([rows[at] for rows in repeated]) for at in range(min(map(len, repeated)))]
+
+
+def spectrum(result: Result, roi: str = "all", report: Report = silent, device: str = "auto") -> Spectrum:
+    """Compute the spectrum of an ROI's responses over both hemispheres, and of the features of the same stimuli; kept in the Store.
+
+    Stimuli are those shown twice or more, in training and test rows alike, as nothing is fitted to them; without repeats, all stimuli, and
+    then the responses have no spectrum. Up to :data:`MOST_STIMULI`, evenly spaced.
+
+    Raises
+    ------
+    CannotCompare as :func:`refusal`, and for an ROI without vertices.
+    """
+    plan, store = result.plan, result.store
+    if why := refusal(result):
+        raise CannotCompare(why)
+    columns = {hemi: result.columns(roi, hemi) for hemi in plan.hemis}
+    if not sum(map(len, columns.values())):
+        raise CannotCompare(f"{roi} has no {plan.subject.unit} in this fit.")
+    masks = {hemi: hashlib.sha256(np.ascontiguousarray(each, "<i8").tobytes()).hexdigest() for hemi, each in columns.items()}
+    stimuli = plan.subject.stimulus_of_row
+    of_rows = hashlib.sha256(np.unique(stimuli, return_inverse=True)[1].astype("<i8").tobytes()).hexdigest()
+    key = digest("spectrum", SPECTRUM_VERSION, fit=result.key, columns=masks, stimuli=of_rows, most=MOST_STIMULI)
+
+    def make() -> dict[str, np.ndarray]:
+        names = _ensure_features(result, subprogress(report, 0, 0.3), device)
+        first = np.sort(np.unique(stimuli, return_index=True)[1])
+        pairs = _presentations(stimuli, stimuli[first])[:2]
+        rows = [_some(each) for each in pairs or [first]]
+        arrays = {"spaces": np.array(names), "responses": np.zeros(0)}
+        report(0.3, f"spectrum of {roi}")
+        if pairs:
+            both = np.concatenate(rows)
+            blocks = (block for hemi, each in columns.items() for block in _responses(result, hemi, each, both))
+            arrays["responses"] = shared_spectrum(InnerProducts.of(blocks).products)
+        for number, space in enumerate(names):
+            report(0.5 + 0.5 * number / len(names), f"spectrum of {space}")
+            products = _products(result, 0, space, rows[0]).products
+            arrays[f"features_{number}"] = shared_spectrum(np.tile(products, (2, 2)), n_draws=1)
+        plan.check_unchanged(store)
+        return arrays
+
+    arrays = store.memo(key, make, plan.made_from(fit=result.key))
+    found = {str(name): np.asarray(arrays[f"features_{number}"]) for number, name in enumerate(arrays["spaces"])}
+    n_stimuli = len(next(iter(found.values()))) + 1
+    return Spectrum(roi, n_stimuli, sum(map(len, columns.values())), np.asarray(arrays["responses"]), found)
