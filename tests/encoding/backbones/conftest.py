@@ -1,7 +1,10 @@
 """What the tests of backbones share."""
 
+import http.server
 import socket
+import threading
 import urllib.request
+from functools import partial
 
 import pytest
 
@@ -18,3 +21,20 @@ def nothing_here(monkeypatch, tmp_path):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """An empty folder that a server on this machine hands out, and its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -2,14 +2,19 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+import timm
 import torch
+import torchvision
 from PIL import Image
 
-from encoding.backbones import BACKBONES, UnknownLayer
+from encoding.backbones import BACKBONES, NoWeights, UnknownLayer
+from encoding.runtime.registry import UnknownName
 from tests import with_nightly
+from tests.encoding.backbones import noise
 
 RUN = (  # the rows of the table in docs/backbones.md: every extractor of the projects, untrained where no weights can be had
     "gabor",
@@ -51,6 +56,8 @@ IN_CI = (  # one of each architecture and source; the others, larger ones of the
     "open_clip/ViT-B-32/openai",
     "vonenet/alexnet",
 )
+VIT, TIMM_RESNET = "timm/vit_tiny_patch16_224", "timm/resnet18.fb_ssl_yfcc100m_ft_in1k"
+OPEN_CLIPS = ("open_clip/MobileCLIP-S1/datacompdr", "open_clip/ViT-L-14-CLIPA/datacomp1b", "open_clip/ViT-L-14/laion2b_s32b_b82k")
 LARGE = ("samvit", "nasnetalarge", "dinov2")  # one image, one pass: a minute of convolutions otherwise
 
 
@@ -124,18 +131,102 @@ def test_fingerprints_name_what_makes_the_numbers(name):
     assert (first != other) == source.needs_weights
 
 
-@pytest.mark.parametrize("name", ["torchvision/alexnet", "timm/resnet18.fb_ssl_yfcc100m_ft_in1k", "vonenet/resnet50", "gabor", "pixels"])
+@pytest.mark.parametrize("name", ["torchvision/squeezenet1_1", VIT, "open_clip/RN50/openai", "vonenet/alexnet", "gabor", "pixels"])
 def test_an_unknown_layer_offers_the_nearest(name):
     source = BACKBONES[name]
-    near = source.layers(name)[-1]
-    with pytest.raises(UnknownLayer, match="Did you mean"):
-        source.check_layers(name, (near + "x",))
+    near = source.layers(name)[-1] + "x" if source.layers(name) else "blocks.00"
+    for ask in (lambda: source.check_layers(name, (near,)), lambda: untrained(name).activations(noise(1), [near])):
+        with pytest.raises(UnknownLayer, match=rf"Unknown layer of {name} '{near}'. Did you mean"):
+            ask()
 
 
-def test_listing_backbones_and_their_layers_imports_no_network_library():
+@pytest.mark.parametrize("near", ["torchvision/alexnet", TIMM_RESNET, "open_clip/RN50/openai"])
+def test_a_misspelt_network_offers_the_nearest(near):
+    with pytest.raises(UnknownName, match=f"Unknown backbone '{near}_'. Did you mean '{near}'"):
+        BACKBONES[f"{near}_"]
+
+
+@pytest.mark.parametrize(("wrong", "near"), [(f"{TIMM_RESNET}_", TIMM_RESNET), ("open_clip/RN50/cc12", "open_clip/RN50/cc12m")])
+def test_a_source_offers_the_nearest_of_all_that_its_library_has(wrong, near):
+    source = wrong.partition("/")[0]
+    with pytest.raises(UnknownName, match=f"network of {source} '{wrong}'. Did you mean '{near}'"):
+        BACKBONES.sources[source].fingerprint(wrong, "random:0")
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("torchvision/squeezenet1_1", lambda: torchvision.models.squeezenet1_1()),
+        (VIT, lambda: timm.create_model(VIT.removeprefix("timm/"))),
+        ("open_clip/RN50/yfcc15m", None),
+    ],
+)
+def test_untrained_networks_follow_their_seed_alone(name, theirs):
+    state, source = torch.random.get_rng_state(), BACKBONES[name]
+    first, again, other = (source.open(name, f"random:{seed}").network.state_dict() for seed in (7, 7, 8))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not all(torch.equal(first[key], other[key]) for key in first)
+    if theirs is not None:  # as the library itself draws them
+        torch.manual_seed(7)
+        assert all(torch.equal(first[key], value) for key, value in theirs().state_dict().items())
+
+
+ONE_PASS = ["torchvision/alexnet", "torchvision/squeezenet1_1", TIMM_RESNET, VIT, "torchvision/googlenet"]
+
+
+@pytest.mark.parametrize("name", with_nightly(ONE_PASS, always=ONE_PASS[:4]))
+def test_one_pass_gives_what_passes_one_at_a_time_and_images_alone_give(name):
+    backbone = BACKBONES[name].open(name, "random:0")
+    every, x = list(backbone.calls), noise(2, 224 if name == VIT else 128)
+    layers = every[:: len(every) // 8]
+    together = backbone.activations(x, layers)
+    assert list(together) == layers
+    for layer in layers:
+        assert torch.equal(backbone.activations(x, [layer])[layer], together[layer])
+        torch.testing.assert_close(backbone.activations(x[1:], [layer])[layer], together[layer][1:], rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_known_of_backbones_imports_no_network_library():
     code = (
         "import sys; from encoding.backbones import BACKBONES; [BACKBONES[name].layers(name) for name in BACKBONES];"
+        "[(source.weights_file(n), source.is_ready(n, 'pretrained'), source.fingerprint(n, 'random:0'))"
+        " for source in map(BACKBONES.sources.get, ('timm', 'open_clip')) for n in source.networks()];"
         "print([name for name in ('torch', 'timm', 'open_clip', 'keras', 'jax', 'torchvision') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("source", "more"), [("timm", (VIT, "timm/legacy_xception", "timm/botnet50ts_256")), ("open_clip", OPEN_CLIPS)])
+def test_asking_what_is_here_never_asks_the_network(source, more, nothing_here):
+    source = BACKBONES.sources[source]
+    for name in [*source.networks(), *more]:
+        file = source.weights_file(name)
+        assert source.is_ready(name, "random:0") and source.is_ready(name, "pretrained") == (file is None)
+        assert file is None or (file.licence and not file.is_here)
+        assert source.fingerprint(name, "random:0") and isinstance(source.layers(name), tuple)
+    assert not nothing_here.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("torchvision/alexnet", ("/alexnet-owt-7be5be79.pth", "checkpoints")),
+        (TIMM_RESNET, ("/resolve/main/model.safetensors", "checkpoints/timm-resnet18.fb_ssl")),
+        ("open_clip/RN50/openai", ("/open_clip_model.safetensors", "/open_clip_pytorch_model.bin", "open_clip-RN50-openai.bin")),
+    ],
+)
+def test_without_network_the_message_names_file_address_and_what_works(name, parts, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    for place in ("_published.HUB", "_weights.ADDRESS"):
+        monkeypatch.setattr(f"encoding.backbones.{place}", "http://127.0.0.1:9")
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("It waits before it says so."))
+    source = BACKBONES[name]
+    for ask in (source.fingerprint, source.open):
+        with pytest.raises(NoWeights) as failure:
+            ask(name, "pretrained")
+        for part in (name, *parts, "random:0", "gabor", "pixels"):
+            assert part in str(failure.value)
+    assert not source.is_ready(name, "pretrained") and source.is_ready(name, "random:0")

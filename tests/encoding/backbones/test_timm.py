@@ -1,11 +1,6 @@
 """timm's networks: timm's own preprocessing, layers that are what they say, and weights found, fetched or refused in plain words."""
 
-import http.server
 import math
-import subprocess
-import sys
-import threading
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +16,13 @@ from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 
-from encoding.backbones import BACKBONES, NoWeights, UnknownLayer, _published
+from encoding.backbones import BACKBONES, NoWeights, _published
 from encoding.backbones._capture import capture
 from encoding.backbones._hooks import trace
 from encoding.backbones._modules import ModuleBackbone, without_values
 from encoding.backbones.timm import about, networks
-from encoding.runtime.registry import UnknownName
 from tests import SHARED, with_nightly
+from tests.encoding.backbones import best_three, noise
 
 IN_CI = (  # one of each architecture with curated layers of its own
     "timm/resnet18.fb_ssl_yfcc100m_ft_in1k",
@@ -44,10 +39,6 @@ DATA = SHARED / "data"
 needs_data = pytest.mark.skipif(not (DATA / "weights").is_dir(), reason=f"no real weights and photographs in {DATA}")
 
 
-def noise(n=2, size=224):
-    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(0))
-
-
 @pytest.fixture(scope="module")
 def resnet():
     return SOURCE.open(RESNET, "random:0")
@@ -59,14 +50,6 @@ def vit():
 
 
 # What the table says is what timm says
-
-
-def test_listing_layers_and_weights_imports_neither_torch_nor_timm():
-    code = "import sys; from encoding.backbones import BACKBONES; source = BACKBONES.sources['timm'];"
-    code += "[(source.layers(n), source.weights_file(n), source.is_ready(n, 'pretrained'), source.fingerprint(n, 'random:0'))"
-    code += " for n in source.networks()]; print([name for name in ('torch', 'timm') if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("network", networks())
@@ -115,13 +98,6 @@ def test_any_name_and_tag_of_timms_is_a_backbone_and_no_other():
     assert all(f"timm/{name}" in BACKBONES for name in [*timm.list_models()[::50], *timm.list_pretrained()[::50]])
     for name in ("timm/resnet19", "timm/resnet18.fb_ssl", "timm/", "timm/hf-hub:timm/resnet18.a1_in1k", "timm"):
         assert name not in BACKBONES and not SOURCE.has(name)
-
-
-def test_a_misspelt_network_is_answered_with_the_nearest():
-    with pytest.raises(UnknownName, match=f"Unknown backbone '{RESNET}_'. Did you mean '{RESNET}'"):
-        BACKBONES[RESNET + "_"]
-    with pytest.raises(UnknownName, match=f"Unknown network of timm '{RESNET}_'. Did you mean '{RESNET}'"):
-        SOURCE.fingerprint(RESNET + "_", "random:0")
 
 
 def test_a_name_without_a_tag_is_timms_default_one():
@@ -183,20 +159,6 @@ def test_a_transformers_first_block_equals_one_written_by_hand(vit):
     torch.testing.assert_close(vit.activations(x, ["blocks.0"], "mean")["blocks.0"], first[:, 1:].mean(1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet", "vit"])
-def test_one_pass_gives_what_passes_one_at_a_time_and_pictures_alone_give(name, request):
-    backbone = request.getfixturevalue(name)
-    every, x = tuple(backbone.calls), noise(3)
-    layers = every[:: len(every) // 8]
-    together = backbone.activations(x, layers)
-    assert list(together) == list(layers)
-    for layer in layers:
-        assert torch.equal(backbone.activations(x, [layer])[layer], together[layer])
-        torch.testing.assert_close(backbone.activations(x[1:2], [layer])[layer], together[layer][1:2], rtol=1e-4, atol=1e-4)
-    with torch.no_grad():
-        torch.testing.assert_close(backbone.activations(x, [every[-1]])[every[-1]], backbone.network(x))
-
-
 SMALL = {
     "swin, (b, height, width, channels)": lambda: SwinTransformer(
         img_size=56, embed_dim=16, depths=(1, 2), num_heads=(2, 4), window_size=7
@@ -243,31 +205,7 @@ def test_pooling_finds_the_places_whatever_the_order_of_axes(kind):
         assert torch.equal(capture(network, x, calls, ["norm"], "class")["norm"], network.forward_features(x)[:, 0])
 
 
-def test_an_unknown_layer_is_answered_with_the_nearest(resnet):
-    for ask in (partial(SOURCE.check_layers, RESNET), partial(resnet.activations, noise(size=64))):
-        with pytest.raises(UnknownLayer, match=f"Unknown layer of {RESNET} 'leyer1'. Did you mean 'layer1'"):
-            ask(["leyer1"])
-
-
 # Weights
-
-
-def test_untrained_networks_follow_their_seed_alone():
-    state = torch.random.get_rng_state()
-    first, again, other = (SOURCE.open(VIT, weights).network.state_dict() for weights in ("random:7", "random:7", "random:8"))
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["blocks.0.attn.qkv.weight"], other["blocks.0.attn.qkv.weight"])
-    torch.manual_seed(7)
-    assert torch.equal(first["cls_token"], timm.create_model("vit_tiny_patch16_224").cls_token)
-
-
-def test_listing_and_asking_what_is_here_never_asks_the_network(nothing_here):
-    for network in [*SOURCE.networks(), VIT, "timm/legacy_xception", "timm/botnet50ts_256"]:
-        SOURCE.layers(network), SOURCE.fingerprint(network, "random:0")
-        file = SOURCE.weights_file(network)
-        assert SOURCE.is_ready(network, "random:0") and SOURCE.is_ready(network, "pretrained") == (file is None)
-    assert not nothing_here.exists()
 
 
 def test_pretrained_weights_say_where_they_come_from_and_where_to_put_them(nothing_here):
@@ -297,40 +235,19 @@ def test_a_file_put_there_by_hand_comes_before_the_hubs_cache(nothing_here, tmp_
     assert after.fingerprint != before.fingerprint == SOURCE.fingerprint(MOBILENET, str(snapshot / "model.safetensors"))
 
 
-def test_without_network_the_message_names_file_address_and_what_works(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(_published, "HUB", "http://127.0.0.1:9")
-    for ask in (SOURCE.fingerprint, SOURCE.open):
-        with pytest.raises(NoWeights) as failure:
-            ask(RESNET, "pretrained")
-        for part in (RESNET, "/resolve/main/model.safetensors", "checkpoints/timm-resnet18.fb_ssl", "random:0", "gabor", "pixels"):
-            assert part in str(failure.value)
-
-
 def test_a_network_of_which_no_weights_are_published_says_so(nothing_here):
     with pytest.raises(NoWeights, match=r"weights of timm/botnet50ts_256\.untrained cannot be had \(none are published\)"):
         SOURCE.open("timm/botnet50ts_256", "pretrained")
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(served, monkeypatch, tmp_path):
     """A folder served on this machine in the place of the hub, beside empty caches."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    folder = tmp_path / "served"
-    folder.mkdir()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        monkeypatch.setattr(_published, "HUB", f"http://127.0.0.1:{serving.server_port}")
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        yield folder
-        serving.shutdown()
+    folder, address = served
+    monkeypatch.setattr(_published, "HUB", address)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return folder
 
 
 @pytest.mark.parametrize("file_name", ["model.safetensors", "pytorch_model.bin"])
@@ -415,7 +332,4 @@ def test_the_same_tensors_give_the_same_features_as_through_torchvision(mobilene
 @needs_data
 @pytest.mark.parametrize(("photograph", "thing"), [("chelsea.png", "cat"), ("coffee.png", "espresso")])
 def test_a_real_network_names_the_cat_and_the_coffee(mobilenet, photograph, thing):
-    words = (DATA / "weights" / "imagenet_synset_words.txt").read_text().splitlines()
-    x = mobilenet.prepare(Image.open(DATA / "stimuli" / "skimage" / photograph).convert("RGB"))[None]
-    scores = mobilenet.activations(x, ["classifier"])["classifier"][0]
-    assert thing in " / ".join(words[i] for i in scores.topk(3).indices)
+    assert thing in best_three(mobilenet, "classifier", photograph)

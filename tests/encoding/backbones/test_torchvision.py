@@ -1,12 +1,8 @@
 """torchvision's networks: the right weights, the right preprocessing, and activations that are what they say."""
 
 import hashlib
-import http.server
 import pickle
 import shutil
-import threading
-import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +14,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import get_model, get_model_weights, list_models
 
-from encoding.backbones import BACKBONES, NoWeights, UnknownLayer, _weights
+from encoding.backbones import BACKBONES, NoWeights, _weights
 from encoding.backbones.torchvision import RETINANET, networks
-from tests import SHARED, with_nightly
+from tests import SHARED
+from tests.encoding.backbones import best_three, noise
 
 ALEXNET, SQUEEZENET, MOBILENET = "torchvision/alexnet", "torchvision/squeezenet1_1", "torchvision/mobilenet_v2"
 SOURCE = BACKBONES[ALEXNET]
@@ -38,10 +35,6 @@ def picture(size=(320, 240), seed=0):
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
     return small.resize(size, Image.Resampling.BICUBIC)
-
-
-def noise(n=2, size=224):
-    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
@@ -154,16 +147,6 @@ def test_attention_gives_the_attended_values_not_their_weights():
     torch.testing.assert_close(made, by_hand.flatten(1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("network", with_nightly([ALEXNET, SQUEEZENET, "torchvision/googlenet"], always=[ALEXNET, SQUEEZENET]))
-def test_layers_in_one_pass_equal_layers_one_at_a_time(network):
-    backbone, layers = SOURCE.open(network, "random:0"), SOURCE.every_layer(network)[::5]
-    x = noise(size=128)
-    together = backbone.activations(x, layers)
-    assert list(together) == list(layers)
-    for layer in layers:
-        assert torch.equal(backbone.activations(x, [layer])[layer], together[layer])
-
-
 def test_the_order_in_which_layers_are_asked_for_changes_nothing(alexnet):
     layers = ["classifier.5", "features.0", "features.12"]
     made, back = alexnet.activations(noise(), layers), alexnet.activations(noise(), layers[::-1])
@@ -188,23 +171,7 @@ def test_all_layers_at_the_very_end_equal_the_networks_own_answer():
             torch.testing.assert_close(backbone.activations(x, [last])[last], backbone.network(x).flatten(1))
 
 
-def test_an_unknown_layer_is_answered_with_the_nearest(alexnet):
-    for ask in (partial(SOURCE.check_layers, ALEXNET), partial(alexnet.activations, noise())):
-        with pytest.raises(UnknownLayer, match=r"Unknown layer of torchvision/alexnet 'features\.44'\. Did you mean 'features\.4'"):
-            ask(["features.44"])
-
-
 # Weights
-
-
-def test_untrained_networks_follow_their_seed_alone():
-    state = torch.random.get_rng_state()
-    first, again, other = (SOURCE.open(SQUEEZENET, weights).network.state_dict() for weights in ("random:7", "random:7", "random:8"))
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["features.0.weight"], other["features.0.weight"])
-    torch.manual_seed(7)
-    assert torch.equal(first["features.0.weight"], get_model("squeezenet1_1", weights=None).features[0].weight)
 
 
 @pytest.mark.parametrize("weights", ["random:", "random:x", "random:-1", "random:0.5"])
@@ -313,32 +280,12 @@ def test_a_missing_file_says_what_weights_can_be():
         SOURCE.fingerprint(SQUEEZENET, "pretraned")
 
 
-def test_without_network_the_message_names_file_address_folder_and_what_works(no_network, monkeypatch):
-    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("It waits before it says so."))
-    for ask in (SOURCE.fingerprint, SOURCE.open):
-        with pytest.raises(NoWeights) as failure:
-            ask(ALEXNET, "pretrained")
-        for part in ("torchvision/alexnet", "/alexnet-owt-7be5be79.pth", str(no_network), "random:0", "gabor", "pixels"):
-            assert part in str(failure.value)
-    assert not SOURCE.is_ready(ALEXNET, "pretrained") and SOURCE.is_ready(ALEXNET, "random:0")
-
-
 @pytest.fixture
-def server(tmp_path, monkeypatch, no_network):
+def server(served, monkeypatch, no_network):
     """A folder served on this machine in the place of torchvision's server."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        monkeypatch.setattr(_weights, "ADDRESS", f"http://127.0.0.1:{serving.server_port}")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        yield folder
-        serving.shutdown()
+    folder, address = served
+    monkeypatch.setattr(_weights, "ADDRESS", address)
+    return folder
 
 
 def test_pretrained_weights_are_downloaded_into_torchs_own_cache_and_checked(server, no_network, trained, tmp_path):
@@ -364,13 +311,6 @@ def test_a_server_without_the_file_is_told_as_such(server):
 # Real weights and photographs
 
 
-def named_by(backbone, layer, photograph):
-    words = (DATA / "weights" / "imagenet_synset_words.txt").read_text().splitlines()
-    batch = backbone.prepare(Image.open(DATA / "stimuli" / "skimage" / photograph).convert("RGB"))[None]
-    scores = backbone.activations(batch, [layer])[layer][0]
-    return " / ".join(words[i] for i in scores.topk(3).indices)
-
-
 @needs_data
 @pytest.mark.parametrize(
     ("network", "file_name", "layer"),
@@ -382,8 +322,8 @@ def named_by(backbone, layer, photograph):
 )
 def test_real_networks_name_the_cat_and_the_coffee(network, file_name, layer):
     backbone = SOURCE.open(network, str(DATA / "weights" / file_name))
-    assert "cat" in named_by(backbone, layer, "chelsea.png")
-    assert "espresso" in named_by(backbone, layer, "coffee.png")
+    assert "cat" in best_three(backbone, layer, "chelsea.png")
+    assert "espresso" in best_three(backbone, layer, "coffee.png")
 
 
 def test_the_weights_file_is_where_a_download_would_put_it(no_network):
