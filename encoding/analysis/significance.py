@@ -224,9 +224,10 @@ def _tested(result: Result, hemi: str) -> np.ndarray:
 
 
 def _labels(result: Result) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Unit and stimulus of each scored row, fold after fold."""
+    """Unit and stimulus of each scored row, fold after fold. Samples of a run are one unit, and each is a stimulus of its own."""
     rows, subject = [result.plan.scored_rows(fold) for fold in result.plan.folds], result.plan.subject
-    return [subject.groups[each] for each in rows], [subject.stimulus_of_row[each] for each in rows]
+    units, stimuli = (subject.groups, subject.stimulus_of_row) if subject.runs is None else (subject.runs, np.arange(subject.n_stimuli))
+    return [units[each] for each in rows], [stimuli[each] for each in rows]
 
 
 def _read(result: Result, permutations: Permutations, arrays: Mapping[str, np.ndarray]) -> Significance:

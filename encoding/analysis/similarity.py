@@ -135,6 +135,8 @@ def refusal(result: Result) -> str:
         return "A composed fit has no features of its own: take one of its members."
     if not result.plan.readout.uses_components:
         return f"{result.plan.spec.readout} trains the network itself, so its features are no longer those of a layer."
+    if result.plan.subject.runs is not None:
+        return "Rows are samples of runs, whose responses lag behind the stimuli: RSA, CKA and spectra compare trials."
     return "" if result.plan.has_test else "Every stimulus was used for training, so there are no test stimuli to compare."
 
 

@@ -257,7 +257,9 @@ def _fold(
     """``<hemi>_r2`` (n_subsets, n_vertices) and ``<hemi>_product`` (n_spaces, n_vertices) on one fold."""
     store, subsets = result.store, subsets_of(list(spaces))
     Z = reduce_features(plan, fold, store, subprogress(report, 0, 0.3), device)
-    bands = dict(zip(plan.spec.layers, _columns(bands_of(plan, fold, store)), strict=True))
+    parts = np.split(np.arange(Z.shape[1]), np.cumsum(bands_of(plan, fold, store))[:-1])
+    n_bands = len(parts) // len(plan.spec.layers)  # of a layer: one, or one for each delay
+    bands = {layer: parts[n_bands * number : n_bands * (number + 1)] for number, layer in enumerate(plan.spec.layers)}
     sizes = {hemi: plan.subject.responses[hemi].shape[1] for hemi in plan.hemis}
     arrays = {f"{hemi}_r2": np.full((len(subsets), n), np.nan) for hemi, n in sizes.items()}
     arrays |= {f"{hemi}_product": np.full((len(spaces), n), np.nan) for hemi, n in sizes.items()}
@@ -287,7 +289,7 @@ def _subset_scores(
     Z: np.ndarray,
     scale: np.ndarray | None,
     spaces: Mapping[str, tuple[str, ...]],
-    bands: Mapping[str, np.ndarray],
+    bands: Mapping[str, Sequence[np.ndarray]],
     subsets: Sequence[tuple[str, ...]],
     device: str,
 ) -> dict[str, np.ndarray]:
@@ -297,13 +299,13 @@ def _subset_scores(
     r2 = np.empty((len(subsets), Y.shape[1]))
     for number, subset in enumerate(subsets):
         layers = [layer for layer in plan.spec.layers if any(layer in spaces[name] for name in subset)]
-        columns = np.concatenate([bands[layer] for layer in layers])
-        model = _fit(plan.readout, plan.options, moments, scale, columns, tuple(len(bands[layer]) for layer in layers), device)
+        parts = [part for layer in layers for part in bands[layer]]
+        columns = np.concatenate(parts)
+        model = _fit(plan.readout, plan.options, moments, scale, columns, tuple(map(len, parts)), device)
         basis = np.ascontiguousarray(Z_test[:, columns])
         r2[number] = score(plan.over_repeats(fold, model.predict(basis)), Y)["r2"]
-    of_layer = layer_shares(
-        np.asarray(model.weights), [len(bands[layer]) for layer in layers], plan.over_repeats(fold, basis), Y, model.intercept
-    )
+    sizes = [sum(map(len, bands[layer])) for layer in layers]
+    of_layer = layer_shares(np.asarray(model.weights), sizes, plan.over_repeats(fold, basis), Y, model.intercept)
     product = np.stack([of_layer[[layers.index(layer) for layer in spaces[name]]].sum(0) for name in spaces])
     return {"r2": r2, "product": product}
 
@@ -330,18 +332,14 @@ def _responses(plan: Plan, fold: Fold, group: TargetGroup, some: slice) -> np.nd
     return np.concatenate(parts, axis=1)
 
 
-def _equal_scale(moments: Moments, bands: Mapping[str, np.ndarray]) -> np.ndarray:
+def _equal_scale(moments: Moments, bands: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
     """(p,) factors that bring the layers' training components to one total variance, 1; 1 for a layer that does not vary."""
     n, x, squares = moments.n.sum(), moments.x.sum(0), np.einsum("fii->i", moments.xx)
     variance, scale = (squares - x**2 / n) / n, np.ones(len(x))
-    for columns in bands.values():
+    for columns in map(np.concatenate, bands.values()):
         total = variance[columns].sum()
         scale[columns] = 1 / np.sqrt(total) if total > 1e-12 * max(squares[columns].sum() / n, np.finfo(float).tiny) else 1
     return scale
-
-
-def _columns(sizes: Sequence[int]) -> list[np.ndarray]:
-    return np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
 
 
 def _read(result: Result, spaces: Mapping[str, tuple[str, ...]], arrays: Mapping[str, np.ndarray]) -> Partition:

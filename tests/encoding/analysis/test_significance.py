@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from encoding import Store, fit
-from encoding.analysis.significance import significance, significance_key, stored_significance
+from encoding.analysis.significance import _labels, significance, significance_key, stored_significance
 from encoding.evaluation.permutation import Permutations
 from tests.conftest import TINY, register_tiny
 
@@ -70,6 +70,9 @@ def test_rows_of_runs_are_permuted_as_runs(results, monkeypatch):
     register_tiny(monkeypatch).change(groups=np.repeat(np.arange(20), 6), stimulus_ids=np.arange(120))
     found = significance(results["runs"], permutations=FEW)
     assert (found.method, found.n_units, found.n_fixed) == ("blocks", 20, 0) and "20 test stimuli or runs permuted" in found.describe()
+    plan = results["runs"].plan  # samples of runs are whole runs, whatever their groups are
+    samples = replace(plan, subject=replace(plan.subject, runs=np.repeat(np.arange(20), 6), groups=np.arange(120), stimulus_ids=None))
+    assert [len(np.unique(each)) for each in _labels(replace(results["runs"], plan=samples))[0]] == [5] * 4
     shifted = significance(results["runs"], permutations=replace(FEW, method="shift"))
     assert shifted.p["lh"].tolist() != found.p["lh"].tolist() and (shifted.p["lh"][:5] == 1 / 200).all()
 

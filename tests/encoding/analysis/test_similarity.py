@@ -110,6 +110,9 @@ def test_without_repeats_there_is_neither_ceiling_nor_spectrum_of_responses(stor
     assert np.isnan(found.exponents()["responses"]) and np.isfinite(found.exponents()["pixels"])
     with pytest.raises(CannotCompare, match="empty has no vertex"):
         spectrum(result, "empty")
+    samples = replace(result, plan=replace(result.plan, subject=replace(result.plan.subject, runs=np.zeros(120, int))))
+    with pytest.raises(CannotCompare, match="samples of runs"):
+        similarity(samples)
     everything = replace(result, plan=replace(result.plan, spec=replace(result.plan.spec, split="all")))
     with pytest.raises(CannotCompare, match="no test stimuli"):
         similarity(everything)

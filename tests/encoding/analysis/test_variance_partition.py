@@ -97,6 +97,16 @@ def test_every_linear_readout_can_be_partitioned_whatever_shares_a_model(world, 
         np.testing.assert_allclose(found.r2["lh"][-1], result.score("lh", "r2"), atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{"n_candidates": 3}, {"n_candidates": 3, "delays_apart": True}])
+def test_delays_of_samples_belong_to_their_layer(tmp_path, monkeypatch, options):
+    register_tiny(monkeypatch).change(runs=np.repeat(np.arange(8), 15), groups=np.repeat(np.arange(8), 15), stimulus_ids=np.arange(120))
+    spec = replace(TINY, layers=("pixels", "colour"), n_components=3, delays="0,1", readout="banded_ridge", options=options)
+    result = fit(spec, Store(tmp_path), device="cpu")
+    found = partition(result, device="cpu")
+    np.testing.assert_allclose(found.r2["lh"][-1], result.score("lh", "r2"), atol=1e-5)
+    np.testing.assert_allclose(found.product["lh"].sum(0), found.r2["lh"][-1], atol=1e-5)
+
+
 @pytest.mark.parametrize("n", [2, 3, 4])
 def test_the_parts_that_touch_a_subset_sum_to_its_r2(n):
     rng = np.random.default_rng(n)
