@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.cli.command import Answer, BadArguments, add_command, whole_number
 from encoding.cli.terminal import Progress
-from encoding.datasets import DATASETS
-from encoding.runtime.progress import subprogress
+from encoding.datasets.writers.simulated import LAYOUTS, N_CLIPS, simulate_layout
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
     from encoding.datasets.doctor import Finding
 
-LAYOUTS = ("algonauts2021", "algonauts2023", "img2brain")
-N_CLIPS, FEWEST_STIMULI = 60, 20
+FEWEST_STIMULI = 20
 
 
 def add_commands(commands: Any) -> None:
@@ -60,8 +58,8 @@ def run_simulate(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Write a simulated data set in the requested layout, using the cached simulation where there is one."""
     if arguments.stimuli is not None and arguments.stimuli < FEWEST_STIMULI:
         raise BadArguments(f"--stimuli must be {FEWEST_STIMULI} or more, not {arguments.stimuli}: fewer cannot be split and fitted.")
-    write = _simulate_clips if arguments.layout == "algonauts2021" else _simulate_images
-    folder, subjects = write(arguments, progress)
+    out = arguments.out.expanduser()
+    folder, subjects = simulate_layout(arguments.layout, out, Store(), progress, subject=arguments.subject, n_stimuli=arguments.stimuli)
     document = {
         "layout": arguments.layout,
         "subject": subjects[0],
@@ -70,34 +68,11 @@ def run_simulate(arguments: argparse.Namespace, progress: Progress) -> Answer:
         "folder": str(folder.resolve()),
     }
     what = "A simulated subject is" if len(subjects) == 1 else f"Simulated subjects ({', '.join(subjects)}) are"
-    return Answer(document, f"{what} in {folder.resolve()}\nNo brain was measured; SIMULATED.txt beside the data says so.")
-
-
-def _simulate_clips(arguments: argparse.Namespace, progress: Progress) -> tuple[Path, list[str]]:
-    """The folder written and the people in it, who share the clips: all of them unless one is asked for."""
-    from encoding.datasets.simulation.cortex import SUBJECTS
-    from encoding.datasets.writers.algonauts2021 import simulate_algonauts2021
-
-    names = [arguments.subject] if arguments.subject else list(SUBJECTS)
-    folder = simulate_algonauts2021(arguments.out.expanduser(), progress, n_clips=arguments.stimuli or N_CLIPS, subjects=names)
-    return folder, [name.replace("subj", "sub") for name in names]
-
-
-def _simulate_images(arguments: argparse.Namespace, progress: Progress) -> tuple[Path, list[str]]:
-    """The folder written and the demo's subject in it."""
-    from encoding.datasets.demo import Demo
-
-    demo = Demo(n_stimuli=arguments.stimuli) if arguments.stimuli else DATASETS["demo"]
-    subject = demo.open(arguments.subject or "subj01", Store(), subprogress(progress, 0, 0.5))
-    return _writer(arguments.layout)(subject, arguments.out.expanduser(), subprogress(progress, 0.5, 1)), [subject.name]
-
-
-def _writer(layout: str) -> Callable[..., Path]:
-    """What writes a subject in a layout: ``write(subject, out, report)``, which returns the folder it made."""
-    from encoding.datasets.writers.algonauts2023 import write_algonauts2023
-    from encoding.datasets.writers.img2brain import write_img2brain
-
-    return {"algonauts2023": write_algonauts2023, "img2brain": write_img2brain}[layout]
+    text = f"{what} in {folder.resolve()}\nNo brain was measured; SIMULATED.txt beside the data says so."
+    if out.name == arguments.layout:
+        start = f"ENCODING_DATA_DIR={shlex.quote(str(out.resolve().parent))}"
+        text += f"\nTo look at it: {start} encoding-explorer, and choose {arguments.layout} on the Data page."
+    return Answer(document, text)
 
 
 def run_doctor(arguments: argparse.Namespace, progress: Progress) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -241,6 +242,7 @@ class Dataset(ABC):
     simulated : true where no brain was measured.
     clips : true where stimuli are clips, of which several frames are seen.
     split : the split that published results on it use, where a person names none.
+    has_simulation : true where ``python -m encoding simulate`` writes simulated data in its layout.
     """
 
     name: str
@@ -249,6 +251,7 @@ class Dataset(ABC):
     simulated: bool = False
     clips: bool = False
     split: str = "holdout:0.9:5"
+    has_simulation: bool = False
 
     @abstractmethod
     def subjects(self) -> tuple[str, ...]:
@@ -311,6 +314,20 @@ class Dataset(ABC):
     def where(self) -> str:
         """Say in one line where the data are, or how to get them."""
         return ""
+
+    def how_to_get(self) -> str:
+        """Say in a sentence where real data come from and where they are put; empty where nothing has to be got."""
+        return ""
+
+    def simulate_command(self) -> str:
+        """The shell command that writes simulated data where this data set is looked for; empty unless :attr:`has_simulation`."""
+        if not self.has_simulation:
+            return ""
+        return f"python -m encoding simulate --layout {self.name} --out {shlex.quote(str(data_dir() / self.name))}"
+
+    def _absent(self) -> str:
+        """The line of :meth:`where` for data that are not here."""
+        return f"Not on this machine. {self.how_to_get()} Or simulate them: {self.simulate_command()}"
 
 
 def data_dir() -> Path:

@@ -81,6 +81,7 @@ class Algonauts2021(Dataset):
     name = "algonauts2021"
     title = "Algonauts 2021 (clips)"
     about = "fMRI of ten people who watched a thousand three-second clips of everyday events, three times each."
+    has_simulation = True
     clips = True
 
     def __init__(self, root: Path | None = None) -> None:
@@ -108,12 +109,12 @@ class Algonauts2021(Dataset):
     def where(self) -> str:
         if subjects := self.subjects():
             return f"{', '.join(subjects)} in {self.root}."
+        return self._absent()
+
+    def how_to_get(self) -> str:
         layout = Algonauts2021Layout(self.root)
-        return (
-            f"Not on this machine. Agree to the terms at algonauts.csail.mit.edu and unpack the 2021 data so that "
-            f"{layout.clips} and {layout.participants} exist; or simulate them: "
-            f"python -m encoding simulate --layout {self.name} --out {self.root}"
-        )
+        terms = "Agree to the terms at algonauts.csail.mit.edu"
+        return f"{terms} and unpack the 2021 data so that {layout.clips} and {layout.participants} exist."
 
     def is_ready(self, subject: str, store: Store) -> bool:
         """Whether the averaged responses are in the Store and no file has changed since."""

@@ -81,6 +81,7 @@ class Algonauts2023(Dataset):
     name = "algonauts2023"
     title = "Algonauts 2023 (NSD)"
     about = "7T fMRI of eight people who each saw up to ten thousand photographs of everyday scenes."
+    has_simulation = True
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root
@@ -100,11 +101,11 @@ class Algonauts2023(Dataset):
     def where(self) -> str:
         if subjects := self.subjects():
             return f"{', '.join(subjects)} in {self.root}."
-        return (
-            f"Not on this machine. Agree to the terms at algonauts.csail.mit.edu/challenge.html and unpack the data so that "
-            f"{self.root}/subj01/training_split exists; or simulate a subject: "
-            f"python -m encoding simulate --layout {self.name} --out {self.root}"
-        )
+        return self._absent()
+
+    def how_to_get(self) -> str:
+        terms = "Agree to the terms at algonauts.csail.mit.edu/challenge.html"
+        return f"{terms} and unpack the data so that {self.root}/subj01/training_split exists."
 
     def is_ready(self, subject: str, store: Store) -> bool:
         """Whether every file has been checked and has not changed since."""

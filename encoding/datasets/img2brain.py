@@ -72,6 +72,7 @@ class Img2Brain(Dataset):
     name = "img2brain"
     title = "img2brain"
     about = "fMRI of one person, 10,000 voxels without names or places, and 8,857 photographs of everyday scenes."
+    has_simulation = True
     split = "holdout:0.8:224"
 
     def __init__(self, root: Path | None = None) -> None:
@@ -91,10 +92,11 @@ class Img2Brain(Dataset):
         folder = self.layout.folder
         if self.subjects():
             return f"{SUBJECT} in {folder}."
-        return (
-            f"Not on this machine. Download it from doi.org/10.5281/zenodo.7979730 and unpack it so that {folder / 'trainingIMG'} "
-            f"exists; or simulate it: python -m encoding simulate --layout {self.name} --out {folder}"
-        )
+        return self._absent()
+
+    def how_to_get(self) -> str:
+        folder = self.layout.folder / "trainingIMG"
+        return f"Download it from doi.org/10.5281/zenodo.7979730 and unpack it so that {folder} exists."
 
     def is_ready(self, subject: str, store: Store) -> bool:
         """Whether every file has been checked and has not changed since."""

@@ -14,6 +14,7 @@ from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets.catalogue.fetch import fetch_dataset
 from encoding.datasets.doctor.cached import checkup
+from encoding.datasets.writers.simulated import simulate_layout
 from encoding.experiments.composition import compose
 from encoding.experiments.experiment import Experiment
 from encoding.experiments.graph import plan_cells
@@ -133,6 +134,27 @@ def fetch_data(request: FetchRequest, store: Store, report: Report = silent, dev
     """Download an open data set and convert it; the Store is not used."""
     stimuli = Path(request.stimuli).expanduser() if request.stimuli else None
     fetch_dataset(request.name, subjects=request.subjects, parts=request.parts, stimuli=stimuli, confirmed=request.confirmed, report=report)
+
+
+@dataclass(frozen=True)
+class SimulateRequest:
+    """A data set to simulate in its public layout, in the folder where it is looked for.
+
+    Attributes
+    ----------
+    layout : one of :data:`encoding.datasets.writers.simulated.LAYOUTS`.
+    """
+
+    layout: str
+
+    def __str__(self) -> str:
+        return f"Simulate {self.layout}"
+
+
+def simulate_data(request: SimulateRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Write a simulated data set."""
+    simulate_layout(request.layout, data_dir() / request.layout, store, report)
+    report(1.0, "done")
 
 
 def sweep_layers(sweep: Sweep, store: Store, report: Report = silent, device: str = "auto") -> None:

@@ -14,6 +14,7 @@ from encoding.datasets.doctor.cached import findings_key, folder_state, kept_fin
 from encoding.jobs.tasks import examine, open_subject
 from encoding.runtime.registry import unknown
 from encoding.storage.keys import digest
+from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import may_change
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.job_progress import follow
@@ -34,7 +35,7 @@ def open_shown(name: str) -> SubjectView | None:
     """Choose and open a subject of a data set; None, with a message, while there is none."""
     known = DATASETS[name]
     if not known.subjects():
-        st.info(f"No subject of {plain(known.title)} can be opened. {plain(known.where())}")
+        absent_data(name)
         return None
     chosen = _choose("Subject", "subject", list(known.subjects()))
     key = digest("open", 1, dataset=name, subject=chosen)

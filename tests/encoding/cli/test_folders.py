@@ -32,6 +32,12 @@ def test_a_simulated_subject_is_found_read_back_and_healthy(demo, ask, shell, tm
     assert shell("doctor", out)[1].splitlines()[-1] == "Usable: no errors, 2 warnings."
 
 
+def test_the_next_line_is_said_where_the_folder_has_the_layouts_name(demo, shell, tmp_path):
+    words = ("simulate", "--layout", "algonauts2023", "--out")
+    assert f"ENCODING_DATA_DIR={tmp_path} encoding-explorer" in shell(*words, tmp_path / "algonauts2023")[1]
+    assert "ENCODING_DATA_DIR" not in shell(*words, tmp_path / "elsewhere")[1]
+
+
 def test_simulating_over_what_is_there_is_refused(demo, shell, tmp_path):
     words = ("simulate", "--layout", "algonauts2023", "--out", tmp_path)
     assert shell(*words)[0] == 0

@@ -17,6 +17,7 @@ from encoding.datasets.writers.img2brain import write_img2brain
 from encoding.jobs import Job
 from tests import PROJECT
 from tests.encoding.datasets.test_img2brain import planted
+from tests.pages.conftest import NoWorkers
 
 APP = str(PROJECT / "app.py")
 DESCRIBED = (
@@ -25,7 +26,7 @@ DESCRIBED = (
 PLAIN = {"position": None, "fraction": 1.0, "text": "", "seconds": 1.0, "seconds_left": None, "log": ()}
 
 
-class AtOnce:
+class AtOnce(NoWorkers):
     """Jobs that are done the moment they are submitted."""
 
     def __init__(self, root):
@@ -36,6 +37,9 @@ class AtOnce:
 
     def get(self, key):
         return self.jobs.get(key)
+
+    def all(self):
+        return list(self.jobs.values())
 
     def submit(self, task, spec, *, key, planned=None):
         try:
@@ -179,12 +183,6 @@ def test_another_session_sees_the_findings_that_one_asked_for(page):
     other = AppTest.from_file(APP, default_timeout=60)
     other.switch_page("pages/views/20_data.py")
     assert len(on(other, "mine", doctor="true").table) == 1
-
-
-def test_data_that_are_not_here_say_how_to_have_them(page):
-    on(page, "algonauts2023")
-    assert not page.exception and "algonauts.csail.mit.edu" in shown(page)
-    assert not page.button and [each.label[:16] for each in page.expander] == ["**Which data cou"]
 
 
 def test_damage_is_said_where_the_data_would_be(page, tmp_path):
@@ -437,3 +435,30 @@ def test_voxels_of_the_subjects_own_space_are_shown_as_slices(page, tmp_path):
     assert page.dataframe[0].value.loc["on the cortex", "brain"] == "slices"
     assert "split-half of 4 stimuli shown 2 times (8 of 8 rows)" in shown(page)
     assert any('"heatmap"' in chart.proto.spec for chart in page.get("plotly_chart"))
+
+
+def test_an_absent_data_set_says_how_to_get_it_and_is_simulated_by_a_button(page, monkeypatch, tmp_path):
+    from encoding.jobs import tasks
+    from tests.encoding.datasets.made2023 import made_subject
+
+    class Small(type(DATASETS["demo"])):
+        def open(self, *_):
+            return made_subject()
+
+    folder = tmp_path / "data" / "algonauts2023"
+    on(page, "algonauts2023")
+    assert not page.exception and "Algonauts 2023 (NSD) is not on this machine" in [each.value for each in page.subheader]
+    commands = [each.value for each in page.code]
+    assert f"python -m encoding doctor {folder}" in commands
+    assert f"python -m encoding simulate --layout algonauts2023 --out {folder}" in commands
+    monkeypatch.setitem(DATASETS._members, "demo", Small())
+    page.button(key="simulate_algonauts2023").click().run()
+    assert not page.exception and DATASETS["algonauts2023"].subjects() == ("subj01",)
+    assert not any(button.key == "simulate_algonauts2023" for button in page.button) and page.button(key="open")
+    assert str(tasks.SimulateRequest("algonauts2023")) == "Simulate algonauts2023"
+
+
+def test_a_server_that_only_shows_simulates_nothing(page, monkeypatch):
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    on(page, "algonauts2021")
+    assert not page.exception and not any(str(button.key).startswith("simulate") for button in page.button)
