@@ -448,12 +448,13 @@ def test_an_absent_data_set_says_how_to_get_it_and_is_simulated_by_a_button(page
     folder = tmp_path / "data" / "algonauts2023"
     on(page, "algonauts2023")
     assert not page.exception and "Algonauts 2023 (NSD) is not on this machine" in [each.value for each in page.subheader]
+    assert "algonauts.csail.mit.edu" in shown(page)
     commands = [each.value for each in page.code]
     assert f"python -m encoding doctor {folder}" in commands
     assert f"python -m encoding simulate --layout algonauts2023 --out {folder}" in commands
     monkeypatch.setitem(DATASETS._members, "demo", Small())
     page.button(key="simulate_algonauts2023").click().run()
-    assert not page.exception and DATASETS["algonauts2023"].subjects() == ("subj01",)
+    assert not page.exception and DATASETS["algonauts2023"].subjects() == (made_subject().name,)
     assert not any(button.key == "simulate_algonauts2023" for button in page.button) and page.button(key="open")
     assert str(tasks.SimulateRequest("algonauts2023")) == "Simulate algonauts2023"
 
