@@ -96,7 +96,7 @@ def read_frames(path: Path, choose: Callable[[int], Sequence[int]]) -> list[Imag
             if kind is None:
                 raise BadClip("cannot be read as a video: its first bytes are of no container (MP4, MOV, MKV, WebM, AVI)")
             crop = check_complete(file, kind)
-        with _opened(path, kind) as container:
+        with opened_video(path, kind) as container:
             n_packets = n_frames = 0
             for packet in container.demux(container.streams.video[0]):
                 n_packets += packet.size > 0
@@ -122,13 +122,13 @@ def read_frames(path: Path, choose: Callable[[int], Sequence[int]]) -> list[Imag
 
 
 def _decode(path: Path, kind: str, places: Sequence[int], crop: Crop) -> tuple[dict[int, Image.Image], int]:
-    with _opened(path, kind) as container:
+    with opened_video(path, kind) as container:
         container.streams.video[0].codec_context.thread_count = 1  # features are made by several threads, each with a clip of its own
         return frames_at(container, places, crop)
 
 
 @contextmanager
-def _opened(path: Path, kind: str) -> Iterator[InputContainer]:
+def opened_video(path: Path, kind: str) -> Iterator[InputContainer]:
     """Open a file in a container of its own, so that any thread may read any clip."""
     import av
 

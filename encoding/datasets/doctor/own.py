@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets import DATASETS, data_dir
+from encoding.datasets._films import FACTS, film_facts
 from encoding.datasets._images import not_listed
 from encoding.datasets.doctor._checks import check_doubles, check_images, check_order, check_sizes, check_values
 from encoding.datasets.doctor._findings import Finding, found_by
@@ -25,6 +26,7 @@ from encoding.datasets.own.parsing import read_description
 from encoding.datasets.own.places import SPHERES, read_places
 from encoding.datasets.own.response_files import ResponseMatrix, read_rows_of
 from encoding.datasets.own.rows import FROM_ONE, Rows, read_rows
+from encoding.datasets.own.runs import check_lengths, windows
 from encoding.datasets.own.splits import read_splits
 from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
 from encoding.evaluation.noise_ceiling import describe_repeats
@@ -106,6 +108,20 @@ def check_stimuli(case: Examination) -> Iterator[Finding]:
     """Check the images, or clips."""
     images = case.files.images
     paths, unlabelled = read_image_paths(images), read_unlabelled(images)
+    if images.films:
+        films = list(dict.fromkeys(images.films))
+        facts = file_facts(films, case.store, name=FACTS, learn=film_facts, report=subprogress(case.report, 0, 0.45))
+        if errors := [fact["error"] for fact in facts if fact["error"]]:
+            what = f"{len(errors):,} of {len(films):,} films cannot be read, the first: {errors[0]}"
+            yield Finding("error", what, "Fits will stop there.")
+            return
+        seconds = {film: fact["seconds"] for film, fact in zip(films, facts, strict=True)}
+        check_lengths(windows(case.files, case.rows.runs, case.rows.samples["kept"]), seconds, case.rows.runs, case.rows.samples["kept"])
+        yield Finding("ok", f"{len(films):,} films of {sum(seconds.values()) / 60:,.1f} minutes, as long as their runs.")
+        return
+    if images.of_runs:
+        yield Finding("ok", "no stimuli: samples have numbers.", "Fits are on feature tables, given/<name>, with a row for each sample.")
+        return
     if images.names:
         yield Finding("ok", f"{len(paths):,} names of stimuli without images.", "Fits are on feature tables, given/<name>.")
         return
@@ -135,8 +151,7 @@ def check_stimuli(case: Examination) -> Iterator[Finding]:
 
 def check_rows(case: Examination) -> Iterator[Finding]:
     """Check that images and rows of responses agree, and find duplicates."""
-    images = read_image_paths(case.files.images)
-    paths, groups = case.rows.paths, case.rows.groups
+    images, paths, groups = case.rows.listed, case.rows.paths, case.rows.groups
     if (sessions := case.rows.work.sessions) is not None:
         n_each = np.bincount(sessions)
         yield Finding(
@@ -144,6 +159,14 @@ def check_rows(case: Examination) -> Iterator[Finding]:
         )
     if case.files.average:
         yield Finding("ok", f"{len(case.rows.measured):,} measured rows become {len(paths):,}: the mean of each stimulus.")
+    if (runs := case.rows.runs) is not None:
+        lengths, work = np.bincount(runs.of_row), case.rows.work.runs
+        dropped = f", of which {len(work.kept) - len(paths):,} at their ends are left out" if len(paths) < len(work.kept) else ""
+        done = [text for text, asked in (("trends are taken out", work.detrend is not None or work.high_pass is not None),
+                                         ("columns are z-scored", work.zscore)) if asked]  # fmt: skip
+        within = f" {' and '.join(done).capitalize()} within each." if done else ""
+        seconds = f"one every {work.tr:g} s"
+        yield Finding("ok", f"{len(lengths):,} runs of {lengths.min():,} to {lengths.max():,} samples, {seconds}{dropped}.{within}")
     n_groups, n_shown = len(np.unique(groups)), len(set(paths))
     repeated = "" if n_shown == len(paths) else f" of {n_shown:,} images, some repeated"
     kept = "" if n_groups == len(paths) else f" Splits keep {n_groups:,} groups of rows together."
@@ -151,10 +174,10 @@ def check_rows(case: Examination) -> Iterator[Finding]:
     if case.files.repeats is not None and images[0] not in paths and images[1] in paths:
         what = f"{case.files.repeats.name} never names image 0 and begins with image 1."
         yield Finding("warning", what, "If it counts from 1, every row is fitted to the wrong image.", FROM_ONE)
-    if n_shown < len(images):
+    if n_shown < len(set(images)) and runs is None:
         what = f"{len(images) - n_shown:,} of {len(images):,} images belong to no row."
         yield Finding("warning", what, "Perhaps rows are missing.", "repeats gives the image of each row, counted from 0.")
-    if case.files.images.names is None:
+    if case.files.images.names is None and runs is None:
         yield from check_doubles(paths, read_unlabelled(case.files.images), groups, case.store, subprogress(case.report, 0.45, 0.6))
 
 
@@ -169,7 +192,7 @@ def check_responses(case: Examination) -> Iterator[Finding]:
 def _check_block(case: Examination, block: str, paths: Sequence[Path], report: Report) -> Iterator[Finding]:
     """Check the responses of one block, as they are after all that is asked for them."""
     matrix, work = case.matrices[block], case.rows.work
-    if matrix.is_plain and work.sessions is None and work.stimuli is None:
+    if matrix.is_plain and work.sessions is None and work.stimuli is None and not (work.runs and work.runs.changes):
         yield from check_values(paths[0], block, case.store, report)
         return
     for path in paths[:MAX_EXPLAINED]:
@@ -263,7 +286,7 @@ def check_splits(case: Examination) -> Iterator[Finding]:
 
 def check_tables(case: Examination) -> Iterator[Finding]:
     """Check the feature tables: their rows agree with the stimuli, and their values are numbers."""
-    for name, table in open_tables(case.tables, case.rows.paths, read_image_paths(case.files.images), case.store).items():
+    for name, table in open_tables(case.tables, case.rows.paths, case.rows.listed, case.store, **case.rows.samples).items():
         sizes = ", ".join(f"{layer} {table.read(layer).shape[1]:,} columns" for layer in table.layers)
         yield Finding("ok", f"features given/{name}: {sizes}.")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._base import DATASETS, BadData, Dataset, NamedStimuli, Subject, data_dir
+from encoding.datasets._base import DATASETS, BadData, Dataset, NamedStimuli, Stimuli, Subject, data_dir
+from encoding.datasets._films import FACTS, FilmSamples, film_facts
 from encoding.datasets._images import ImageFiles
 from encoding.datasets._videos import VideoFiles
 from encoding.datasets.own.array_files import split_member
@@ -27,13 +28,14 @@ from encoding.datasets.own.response_files import (
     rows_are_known,
 )
 from encoding.datasets.own.rows import Rows, read_rows
+from encoding.datasets.own.runs import check_lengths, windows
 from encoding.datasets.own.splits import read_splits, split_names
 from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
 from encoding.evaluation.noise_ceiling import describe_repeats, from_ncsnr_of_rows
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.files import is_passing
-from encoding.storage.fingerprints import files_fingerprint, first_equal, first_equal_files, is_remembered
+from encoding.storage.fingerprints import file_facts, file_fingerprint, files_fingerprint, first_equal, first_equal_files, is_remembered
 from encoding.storage.store import Store
 
 
@@ -77,7 +79,9 @@ class OwnDataset(Dataset):
             return False
         matrices = response_matrices(files)
         rows = read_rows(files, read_image_paths(files.images), matrices)
-        stored = [] if files.images.names else [*rows.paths, *read_unlabelled(files.images)]
+        stored = [*stimulus_files(files, rows), *read_unlabelled(files.images)]
+        if not is_remembered(files.images.films, store, name=FACTS):
+            return False
         if not places_are_known(files, store) or not is_remembered(stored, store):
             return False
         return all(rows_are_known(matrix, rows.work, store) for matrix in matrices.values())
@@ -90,8 +94,16 @@ class OwnDataset(Dataset):
         tables = (self.path.parent / FOLDER, self.path.parent / FOLDER / subject, *self.feature_tables(subject).values())
         regions = (about.path for block in files.rois.values() for about in block.values())
         maps = (path for each in (files.ceiling, files.ncsnr) for path in (each or {}).values())
-        images = (files.images.folder, files.images.files, files.images.names, files.images.unlabelled, *files.images.events)
-        others = (files.averaged, files.repeats, files.groups, files.sessions, files.splits)
+        images = (
+            files.images.folder,
+            files.images.files,
+            files.images.names,
+            files.images.unlabelled,
+            *files.images.events,
+            *files.images.films,
+        )
+        runs = files.time.runs if files.time else None
+        others = (files.averaged, files.repeats, files.groups, files.sessions, files.splits, runs)
         responses = (path for paths in files.responses.values() for path in paths)
         every = (self.path, *responses, *place_files(files.places), *regions, *maps, *images, *others, *tables)
         return list(dict.fromkeys(split_member(path)[0] for path in every if isinstance(path, Path)))
@@ -101,8 +113,7 @@ class OwnDataset(Dataset):
         files = self._files(subject)
         matrices = response_matrices(files)
         shapes = {block: matrix.shape for block, matrix in matrices.items()}
-        listed = read_image_paths(files.images)
-        rows = read_rows(files, listed, matrices)
+        rows = read_rows(files, read_image_paths(files.images), matrices)
         unlabelled = read_unlabelled(files.images)
         mask = None if files.mask is None else mask_volume(files.mask)[1].astype(bool)
         rois = {block: read_rois(files.rois[block], shape[1], mask) for block, shape in shapes.items()}
@@ -116,20 +127,22 @@ class OwnDataset(Dataset):
         if files.ceiling_from:
             ceiling = ceilings_from_repeats(files, matrices, rows, store)
             about = f"{files.ceiling_from} of {describe_repeats(rows.measured)}"
-        kind, stimuli = VideoFiles if self.clips else ImageFiles, NamedStimuli(map(str, rows.paths), source=str(files.images.names))
-        if files.images.names is None:
-            stimuli = kind(rows.paths, fingerprint=files_fingerprint(rows.paths, store, subprogress(report, 0.5, 0.95)))
-        equal = first_equal(rows.paths) if files.images.names else first_equal_files(rows.paths, store)
+        kind = VideoFiles if self.clips else ImageFiles
+        stimuli = self._stimuli(files, rows, store, subprogress(report, 0.5, 0.95))
+        if rows.runs is None:
+            equal = first_equal(rows.paths) if files.images.names else first_equal_files(rows.paths, store)
+            groups, ids, samples = rows.groups[equal], None if files.groups is None else equal, {}
+        else:
+            groups, ids = rows.groups, rows.measured
+            samples = {"runs": rows.runs.of_row[rows.samples["kept"]], "tr": files.time.tr}
         return Subject(
             dataset=self.name,
             name=subject,
-            stimuli=stimuli.with_tables(open_tables(self.feature_tables(subject), rows.paths, listed, store)),
+            stimuli=stimuli.with_tables(open_tables(self.feature_tables(subject), rows.paths, rows.listed, store, **rows.samples)),
             unlabelled=kind(unlabelled, fingerprint=files_fingerprint(unlabelled, store, subprogress(report, 0.95, 1))),
             responses=responses,
             fingerprints=fingerprints,
             rois=rois,
-            groups=rows.groups[equal],
-            stimulus_ids=None if files.groups is None else equal,
             vertices=vertices,
             sampled=sampled,
             grid=grid,
@@ -137,7 +150,25 @@ class OwnDataset(Dataset):
             ceiling_about=about,
             simulated=self.simulated,
             splits={} if files.splits is None else read_splits(files.splits, rows.paths),
+            groups=groups,
+            stimulus_ids=ids,
+            **samples,
         )
+
+    def _stimuli(self, files: SubjectFiles, rows: Rows, store: Store, report: Report) -> Stimuli:
+        """The stimuli of a subject's rows: images, clips, samples of films, or names alone."""
+        images, paths = files.images, stimulus_files(files, rows)
+        if images.films:
+            facts = dict(zip(paths, file_facts(paths, store, name=FACTS, learn=film_facts, report=report), strict=True))
+            if errors := [fact["error"] for fact in facts.values() if fact["error"]]:
+                raise BadData(errors[0])
+            shown = windows(files, rows.runs, rows.samples["kept"])
+            check_lengths(shown, {path: fact["seconds"] for path, fact in facts.items()}, rows.runs, rows.samples["kept"])
+            return FilmSamples(shown, {path: file_fingerprint(path, store) for path in paths})
+        if images.names is not None or images.of_runs:
+            return NamedStimuli(map(str, rows.paths), source=str(images.names or self.path))
+        kind = VideoFiles if self.clips else ImageFiles
+        return kind(paths, fingerprint=files_fingerprint(paths, store, report))
 
     def splits(self, subject: str) -> list[str]:
         files = self._files(subject)
@@ -149,6 +180,13 @@ class OwnDataset(Dataset):
         if subject not in self.description.subjects:
             raise UnknownName(unknown(f"subject of {self.name}", subject, self.subjects()))
         return self.description.subjects[subject]
+
+
+def stimulus_files(files: SubjectFiles, rows: Rows) -> list[Path]:
+    """Files of the stimuli of a subject's rows, each film once; none where there are names alone."""
+    if files.images.films:
+        return list(dict.fromkeys(files.images.films))
+    return [] if files.images.names is not None or files.images.of_runs else rows.paths
 
 
 def response_matrices(files: SubjectFiles) -> dict[str, ResponseMatrix]:
@@ -165,7 +203,7 @@ def ceilings_from_repeats(files: SubjectFiles, matrices: Mapping[str, ResponseMa
     """
     ceilings = {}
     for block, matrix in matrices.items():
-        single, fingerprint = read_single_rows(matrix, rows.work, store)
+        single, fingerprint = (read_single_rows if rows.runs is None else read_rows_of)(matrix, rows.work, store)
         try:
             ncsnr = ncsnr_from_rows(single, fingerprint, rows.measured, files.ceiling_from, store)
         except ValueError as error:

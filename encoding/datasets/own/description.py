@@ -18,7 +18,8 @@ MASKS = "ROIs"  # the class of those given by a mask each
 class StimulusFiles:
     """Files of stimuli: all of ``folder`` in natural order, with ``subfolders`` those below it too; or those listed in the order of rows,
     line by line in ``files``, or in ``column`` of the tables ``events`` (both relative to ``folder``, if given). Or stimuli without files,
-    whose names are the lines of ``names``."""
+    whose names are the lines of ``names``. Of samples of runs, ``films`` are those of the runs, in their order, each of which begins
+    ``starts`` seconds into its film and whose samples show ``window`` seconds of it; without films and files, samples have numbers."""
 
     folder: Path | None
     files: Path | None = None
@@ -28,6 +29,14 @@ class StimulusFiles:
     subfolders: bool = False
     clips: bool = False
     names: Path | None = None
+    films: tuple[Path, ...] = ()
+    starts: tuple[float, ...] = ()
+    window: float | None = None
+
+    @property
+    def of_runs(self) -> bool:
+        """Whether the stimuli are samples of films, or have numbers alone: they follow from the runs of the responses."""
+        return bool(self.films) or not any((self.folder, self.files, self.events, self.names))
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,28 @@ class Places:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """Contents of ``[time]``: rows are samples of runs.
+
+    Attributes
+    ----------
+    tr : seconds from one sample to the next.
+    runs : file with the run of each row, or the name of a column of the events; None where each file of the responses is a run.
+    drop : samples left out at the beginning and at the end of each run.
+    detrend : degree of the polynomial that is taken out of every column of each run; None takes none out.
+    high_pass : Hz; slower drifts are taken out of each run as cosines. None takes none out.
+    zscore : whether every column of each run is z-scored at last.
+    """
+
+    tr: float
+    runs: Path | str | None = None
+    drop: tuple[int, int] = (0, 0)
+    detrend: int | None = None
+    high_pass: float | None = None
+    zscore: bool = False
+
+
+@dataclass(frozen=True)
 class SubjectFiles:
     """Contents of ``[subjects.<name>]``. Mappings are by block of responses; ``rois`` then by ROI, or by class of labels."""
 
@@ -71,6 +102,7 @@ class SubjectFiles:
     average: bool = False
     ceiling_from: str | None = None
     splits: Path | None = None
+    time: Timing | None = None
 
     @property
     def mask(self) -> Path | None:

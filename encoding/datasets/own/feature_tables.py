@@ -63,6 +63,7 @@ class FeatureTable:
     name : of the file, without its ending.
     stimuli : file name of the stimulus of each row of the responses, or its path.
     listed : those of the stimuli without repeats, in their own order.
+    kept, n_samples : where rows are samples of runs, the row that each is of all ``n_samples`` that were taken; else None.
     """
 
     name: str
@@ -70,6 +71,8 @@ class FeatureTable:
     stimuli: Sequence[Path]
     listed: Sequence[Path]
     store: Store | None
+    kept: np.ndarray | None = None
+    n_samples: int = 0
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
@@ -120,6 +123,8 @@ class FeatureTable:
                     raise BadData(f"{self.path} names the stimulus {key!r} twice. Leave one row for each.")
             return np.array([row_of[key] for key in self._keys_of_stimuli(row_of)], np.int64)
         n_rows = self._shape(layer)[0]
+        if self.kept is not None and n_rows == self.n_samples:
+            return self.kept
         if n_rows == len(self.listed):
             place = {path: row for row, path in enumerate(self.listed)}
             return np.array([place[path] for path in self.stimuli], np.int64)
@@ -238,6 +243,15 @@ def names_of_rows(path: Path) -> tuple[str, ...]:
     return tuple(f"row {number}" for number in range(1, n_rows + 1))
 
 
-def open_tables(files: Mapping[str, Path], stimuli: Sequence[Path], listed: Sequence[Path], store: Store) -> dict[str, FeatureTable]:
-    """Tables of a subject by name; none is read. ``stimuli`` and ``listed`` as in :class:`FeatureTable`."""
-    return {name: FeatureTable(name, path, tuple(stimuli), tuple(dict.fromkeys(listed)), store) for name, path in files.items()}
+def open_tables(
+    files: Mapping[str, Path],
+    stimuli: Sequence[Path],
+    listed: Sequence[Path],
+    store: Store,
+    *,
+    kept: np.ndarray | None = None,
+    n_samples: int = 0,
+) -> dict[str, FeatureTable]:
+    """Tables of a subject by name; none is read. Other parameters as in :class:`FeatureTable`."""
+    listed = tuple(dict.fromkeys(listed))
+    return {name: FeatureTable(name, path, tuple(stimuli), listed, store, kept, n_samples) for name, path in files.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 from encoding.datasets._base import BadData
 from encoding.datasets.own.array_files import find_reader, split_member
-from encoding.datasets.own.description import BLOCK, SPACES, Description, Places, Regions, StimulusFiles, SubjectFiles
+from encoding.datasets.own.description import BLOCK, SPACES, Description, Places, Regions, StimulusFiles, SubjectFiles, Timing
 from encoding.datasets.own.sections import Section
 from encoding.evaluation.noise_ceiling import UNITS
 from encoding.evaluation.splits import check_split
@@ -21,6 +21,8 @@ RESERVED_BLOCKS = ("both", "roi", "rois", "hemisphere", "vertex")
 RESERVED_ROIS = ("all", "others")  # the rows of every vertex, and the target group of those in no ROI
 MAX_ROI_NAME = 80
 CEILING_METHODS = ("ncsnr", "split-half")
+RUNS_SPLIT = "holdout:0.8:0"  # of runs, where none is named
+MAX_DEGREE = 20
 
 
 def read_description(path: Path) -> Description:
@@ -31,25 +33,26 @@ def read_description(path: Path) -> Description:
     BadData for an unknown key (with the nearest known one), a missing key or an impossible value.
     """
     top = Section.of(path)
-    top.knows("title", "about", "simulated", "clips", "split", "splits", "stimuli", "subjects")
+    top.knows("title", "about", "simulated", "clips", "split", "splits", "stimuli", "subjects", "time")
     subjects = top.section("subjects")
     if not subjects.values:
         raise BadData(f'{path} names no subject. Add [subjects.me] with responses = "responses.npy" below it.')
+    found = {name: _subject(part, top) for name, part in subjects.sections()}
     return Description(
         path=path,
         title=top.text("title", path.parent.name),
         about=top.text("about", f"Your own data, described in {path}."),
         simulated=top.flag("simulated"),
-        split=top.checked("split", check_split, "holdout:0.9:5"),
-        subjects={name: _subject(part, top) for name, part in subjects.sections()},
-        clips=top.flag("clips"),
+        split=top.checked("split", check_split, RUNS_SPLIT if any(files.time for files in found.values()) else "holdout:0.9:5"),
+        subjects=found,
+        clips=top.flag("clips") or any(files.images.films for files in found.values()),
     )
 
 
 def _subject(part: Section, top: Section) -> SubjectFiles:
     part.knows(
         "stimuli", "responses", "rois", "vertices", "ceiling", "ceiling_unit", "ceiling_from", "ncsnr", "averaged", "repeats", "groups",
-        "transposed", "sessions", "zscore", "average", "splits",
+        "transposed", "sessions", "zscore", "average", "splits", "time",
     )  # fmt: skip
     if "responses" not in part:
         raise BadData(f'{part.file}: [{part.name}] needs responses = "responses.npy", or one file each for lh and rh.')
@@ -79,8 +82,11 @@ def _subject(part: Section, top: Section) -> SubjectFiles:
         raise BadData(f"{part.file}: [{part.name}] averages its own rows, so ncsnr is of single rows. Take averaged out.")
     if ncsnr and "averaged" not in part and not part.flag("average"):
         raise BadData(f"{part.file}: [{part.name}] has ncsnr, so say how many trials each row is the mean of: averaged = 3.")
+    time = _timing(part.section("time") if "time" in part else top.section("time"))
+    if time and part.flag("average"):
+        raise BadData(f"{part.file}: [{part.name}] averages rows, which are samples of runs. Take average or time out.")
     return SubjectFiles(
-        images=_stimulus_files(part.section("stimuli") if "stimuli" in part else top.section("stimuli"), top.flag("clips")),
+        images=_stimulus_files(part.section("stimuli") if "stimuli" in part else top.section("stimuli"), top.flag("clips"), time),
         responses=responses,
         rois=_rois(part, responses),
         places=_places(part.section("vertices"), responses) if "vertices" in part else None,
@@ -91,16 +97,52 @@ def _subject(part: Section, top: Section) -> SubjectFiles:
         repeats=part.file_at("repeats"),
         groups=part.file_at("groups"),
         transposed=part.flag("transposed"),
-        sessions=_sessions(part),
+        sessions=_file_or_column(part, "sessions"),
         zscore="zscore" in part,
         average=part.flag("average"),
         ceiling_from=part.text("ceiling_from") or None,
         splits=part.file_at("splits") or top.file_at("splits"),
+        time=time,
     )
 
 
-def _stimulus_files(part: Section, clips: bool) -> StimulusFiles:
-    part.knows("folder", "files", "unlabelled", "events", "column", "subfolders", "names")
+def _timing(part: Section) -> Timing | None:
+    """What ``[time]`` says; None where there is no such table."""
+    if not part.values:
+        return None
+    part.knows("tr", "runs", "drop", "detrend", "high_pass", "zscore")
+    tr, high_pass = (_seconds(part, key, what) for key, what in (("tr", "seconds from one sample to the next"), ("high_pass", "Hz")))
+    if tr is None:
+        raise BadData(f"{part.file}: [{part.name}] needs tr, the seconds from one sample to the next, such as tr = 1.49.")
+    drop, detrend = part.values.get("drop", [0, 0]), part.values.get("detrend")
+    if not (isinstance(drop, list) and len(drop) == 2 and all(type(n) is int and n >= 0 for n in drop)):
+        raise part.wrong("drop", "two whole numbers, the samples left out at the beginning and at the end of each run: [5, 5]")
+    if detrend is not None and not (type(detrend) is int and 0 <= detrend <= MAX_DEGREE):
+        raise part.wrong("detrend", f"the degree of a polynomial, 0 to {MAX_DEGREE} (1 is a line)")
+    if high_pass is not None and high_pass >= 0.5 / tr:
+        raise part.wrong("high_pass", f"below half the sampling rate, {0.5 / tr:g} Hz, such as 0.01")
+    return Timing(
+        tr, runs=_file_or_column(part, "runs"), drop=tuple(drop), detrend=detrend, high_pass=high_pass, zscore=part.flag("zscore")
+    )
+
+
+def _seconds(part: Section, key: str, what: str) -> float | None:
+    """A number above 0; None where the key is missing."""
+    value = part.values.get(key)
+    if value is not None and not (type(value) in (int, float) and 0 < value < float("inf")):
+        raise part.wrong(key, f"a number above 0, {what}")
+    return value if value is None else float(value)
+
+
+def _stimulus_files(part: Section, clips: bool, time: Timing | None) -> StimulusFiles:
+    part.knows("folder", "files", "unlabelled", "events", "column", "subfolders", "names", "films", "starts", "window")
+    if "films" in part:
+        return _films(part, time)
+    for key in ("starts", "window"):
+        if key in part:
+            raise BadData(f"{part.file}: [{part.name}] has {key}, which is of films, and names none.")
+    if not part.values and time:
+        return StimulusFiles(None)
     if "names" in part:
         if len(part.values) > 1:
             raise BadData(f"{part.file}: [{part.name}] has names, which are of stimuli without images and stand alone.")
@@ -108,7 +150,7 @@ def _stimulus_files(part: Section, clips: bool) -> StimulusFiles:
     if not any(key in part for key in ("folder", "files", "events")):
         raise BadData(
             f'{part.file}: [{part.name}] must say where the images are: folder = "images", files = "stimuli.txt", or '
-            'events = "events.tsv"; or, where there are none, names = "names.txt".'
+            'events = "events.tsv"; or, where there are none, names = "names.txt", or [time] where rows are samples of runs.'
         )
     if "files" in part and "events" in part:
         raise BadData(f"{part.file}: [{part.name}] has both files and events, which each list the stimuli of the rows. Keep one of them.")
@@ -123,12 +165,26 @@ def _stimulus_files(part: Section, clips: bool) -> StimulusFiles:
     )
 
 
-def _sessions(part: Section) -> Path | str | None:
-    """File with the session of each row, or the name of a column of the events."""
-    text = part.text("sessions")
+def _films(part: Section, time: Timing | None) -> StimulusFiles:
+    """Films of the runs."""
+    part.knows("films", "starts", "window")
+    if time is None:
+        raise BadData(f"{part.file}: [{part.name}] has films, so say when samples of them were taken: [time] with tr = 2.0, in seconds.")
+    films, starts = part.files_at("films"), part.values.get("starts", [])
+    if not (isinstance(starts, list) and all(type(at) in (int, float) and 0 <= at < float("inf") for at in starts)):
+        raise part.wrong("starts", "a list of seconds into the film, one for each run, at which the run's first sample was taken")
+    if starts and len(starts) != len(films):
+        raise BadData(f"{part.file}: [{part.name}] has {len(films)} films and {len(starts)} starts. Write one for each run.")
+    window = _seconds(part, "window", "seconds of the film that each sample shows")
+    return StimulusFiles(None, clips=True, films=films, starts=tuple(map(float, starts)), window=window)
+
+
+def _file_or_column(part: Section, key: str) -> Path | str | None:
+    """File with a number for each row, or the name of a column of the events."""
+    text = part.text(key)
     if not text:
         return None
-    path = part.file_at("sessions")
+    path = part.file_at(key)
     return path if find_reader(split_member(path)[0]) else text
 
 

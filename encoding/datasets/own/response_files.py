@@ -20,6 +20,7 @@ from encoding.datasets._responses import BLOCK_BYTES, FACTS, read_responses, req
 from encoding.datasets.own.array_files import find_reader, open_array, split_member
 from encoding.datasets.own.arrays import ArrayFile
 from encoding.datasets.own.masks import mask_volume
+from encoding.datasets.own.runs import RunWork
 from encoding.evaluation.noise_ceiling import ncsnr_of_correlations, ncsnr_of_repeats
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
@@ -39,10 +40,12 @@ class RowWork:
     ----------
     sessions : (n_rows,) int, the session of each row, within which every column is z-scored; None leaves the numbers as they are.
     stimuli : (n_rows,) int, equal for the rows of one stimulus, which become their mean in order of first appearance; None keeps rows.
+    runs : what is done with the rows of each run; None where rows are no samples of runs.
     """
 
     sessions: np.ndarray | None = None
     stimuli: np.ndarray | None = None
+    runs: RunWork | None = None
 
 
 class ResponseMatrix:
@@ -194,6 +197,8 @@ def read_single_rows(matrix: ResponseMatrix, work: RowWork, store: Store, report
 def read_rows_of(matrix: ResponseMatrix, work: RowWork, store: Store, report: Report = silent) -> tuple[NpyRows, str]:
     """The responses of a block with everything done that ``work`` asks, (n, n_columns) float32, and their fingerprint."""
     rows, fingerprint = read_single_rows(matrix, work, store, subprogress(report, 0, 0.7))
+    if work.runs is not None and work.runs.changes:
+        return _read_runs(rows, fingerprint, work.runs, store, subprogress(report, 0.7, 1))
     if work.stimuli is None:
         return rows, fingerprint
     key = _mean_key(fingerprint, work.stimuli)
@@ -210,18 +215,32 @@ def read_rows_of(matrix: ResponseMatrix, work: RowWork, store: Store, report: Re
     return open_responses(store.path(key) / "Y.npy"), key
 
 
+def _read_runs(rows: NpyRows, fingerprint: str, work: RunWork, store: Store, report: Report) -> tuple[NpyRows, str]:
+    """What is made of the rows of each run, and its fingerprint; computed once."""
+    key = work.key(fingerprint)
+    with store.lock(key):
+        if store.get(key) is None:
+            report(0, "Taking trends out of each run")
+            shape = (int(work.kept.sum()), rows.shape[1])
+            with store.writing(key, {"runs of": fingerprint}) as folder, NpyWriter(folder / "Y.npy", shape) as file:
+                work.write(rows, file)
+    return open_responses(store.path(key) / "Y.npy"), key
+
+
 def rows_are_known(matrix: ResponseMatrix, work: RowWork, store: Store) -> bool:
     """Whether :func:`read_rows_of` would return without reading the files."""
     if matrix.is_plain and work.sessions is None:
         if not responses_are_known(matrix.paths[0], store):
             return False
-        fingerprint = file_fingerprint(matrix.paths[0], store) if work.stimuli is not None else ""
+        fingerprint = file_fingerprint(matrix.paths[0], store) if work.stimuli is not None or work.runs is not None else ""
     else:
         if not is_remembered(matrix.files, store):
             return False
         fingerprint = matrix.key(store, work.sessions)
         if fingerprint not in store:
             return False
+    if work.runs is not None and work.runs.changes:
+        return work.runs.key(fingerprint) in store
     return work.stimuli is None or _mean_key(fingerprint, work.stimuli) in store
 
 

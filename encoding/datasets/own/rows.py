@@ -15,7 +15,9 @@ from encoding.datasets._images import not_listed
 from encoding.datasets.own.columns import read_numbers
 from encoding.datasets.own.description import SubjectFiles
 from encoding.datasets.own.response_files import ResponseMatrix, RowWork
+from encoding.datasets.own.runs import Runs, RunWork, film_groups, read_runs, sample_paths
 from encoding.datasets.own.stimuli import event_rows
+from encoding.storage.fingerprints import first_equal
 
 FROM_ONE = "repeats counts images from 0; where it counts from 1, save repeats - 1."
 
@@ -29,12 +31,22 @@ class Rows:
     paths : the stimulus file of each row that is kept. groups : (n_rows,) int64, of rows that must not be split.
     measured : (n_measured,) int64, the row of the first measurement of its stimulus, for each row of the files.
     work : what makes the rows that are kept of those in the files.
+    listed : the stimulus files, as given, of all rows or of those without repeats.
+    runs : the runs of the rows in the files where these are samples; else None.
     """
 
     paths: list[Path]
     groups: np.ndarray
     measured: np.ndarray
     work: RowWork
+    listed: list[Path]
+    runs: Runs | None = None
+
+    @property
+    def samples(self) -> dict[str, Any]:
+        """Where rows are samples of runs, the rows of the files that are ``kept`` and ``n_samples``, how many there are; else empty."""
+        work = self.work.runs
+        return {} if work is None else {"kept": np.flatnonzero(work.kept), "n_samples": len(work.kept)}
 
 
 def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, ResponseMatrix]) -> Rows:
@@ -51,7 +63,12 @@ def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, Res
     """
     shapes = {block: matrix.shape for block, matrix in matrices.items()}
     n_rows = _same_rows(files, shapes)
-    if files.repeats is not None:
+    listed, runs = paths, None if files.time is None else read_runs(files, matrices, n_rows)
+    if files.images.of_runs:
+        paths = listed = sample_paths(files, runs)
+        if files.repeats is not None:
+            raise BadData(f"{files.repeats}: repeats gives the image of each row, and rows are samples of runs. Take repeats out.")
+    elif files.repeats is not None:
         if files.images.events:
             raise BadData(f"{files.repeats}: repeats gives the image of each row, which the events give already. Take repeats out.")
         ids = read_numbers(files.repeats, n_rows, "the responses' rows are")
@@ -68,6 +85,8 @@ def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, Res
         raise BadData(_miscounted(files, len(paths), shapes))
     first = {path: row for row, path in reversed(list(enumerate(paths)))}
     same_image = np.array([first[path] for path in paths], np.int64)
+    if runs is not None:
+        return _samples(files, paths, listed, same_image, runs, matrices)
     groups = same_image
     if files.groups is not None:
         groups = read_numbers(files.groups, n_rows, "the responses' rows are")
@@ -79,9 +98,33 @@ def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, Res
             )
     sessions = _sessions(files, matrices, n_rows) if files.zscore else None
     if not files.average:
-        return Rows(paths, groups, same_image, RowWork(sessions))
+        return Rows(paths, groups, same_image, RowWork(sessions), listed)
     kept = np.unique(same_image)
-    return Rows([paths[row] for row in kept], np.unique(groups[kept], return_inverse=True)[1], same_image, RowWork(sessions, same_image))
+    groups = np.unique(groups[kept], return_inverse=True)[1]
+    return Rows([paths[row] for row in kept], groups, same_image, RowWork(sessions, same_image), listed)
+
+
+def _samples(
+    files: SubjectFiles, paths: list[Path], listed: list[Path], same_image: np.ndarray, runs: Runs, matrices: Mapping[str, ResponseMatrix]
+) -> Rows:
+    """Rows that are samples of runs: those between the ends of each are kept. Runs of one film are a group, unless ``groups`` says more.
+
+    Raises
+    ------
+    BadData where ``groups`` parts a run, or nothing is left of one.
+    """
+    time, kept = files.time, runs.kept(files.time.drop)
+    groups = film_groups(runs.of_row, same_image)
+    if files.groups is not None:
+        groups = read_numbers(files.groups, len(paths), "the responses' rows are")
+        for run, name in enumerate(runs.names):
+            if len(np.unique(groups[runs.of_row == run])) > 1:
+                raise BadData(f"{files.groups} parts the samples of {name}. Give all samples of a run one number.")
+    rows = np.flatnonzero(kept)
+    measured = first_equal([paths[row] for row in rows])
+    sessions = _sessions(files, matrices, len(paths)) if files.zscore else None
+    work = RunWork(runs.of_row, kept, time.tr, detrend=time.detrend, high_pass=time.high_pass, zscore=time.zscore)
+    return Rows([paths[row] for row in rows], groups[rows], measured, RowWork(sessions, runs=work), listed, runs)
 
 
 def _sessions(files: SubjectFiles, matrices: Mapping[str, ResponseMatrix], n_rows: int) -> np.ndarray:

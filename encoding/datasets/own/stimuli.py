@@ -20,12 +20,14 @@ NOTHING = ("", "n/a", "nan", "none")  # cells of events without a stimulus
 
 
 def read_image_paths(images: StimulusFiles) -> list[Path]:
-    """List the stimulus files in the order of their rows.
+    """List the stimulus files in the order of their rows; none where stimuli follow from the runs of the responses.
 
     Raises
     ------
     BadData where there are none, a list or an events table cannot be read, or it names a file that is not there.
     """
+    if images.of_runs:
+        return []
     if images.events:
         return read_event_paths(images)
     if images.names is not None:
