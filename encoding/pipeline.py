@@ -19,10 +19,10 @@ from encoding.evaluation.resampling import LEAST_UNITS
 from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
-from encoding.features.components import fit_components, project, unit_variance
+from encoding.features.components import fit_components, project, read_axes, unit_variance
 from encoding.features.delays import N_FOLDS, design_columns
 from encoding.features.given import is_given, store_features
-from encoding.fits.passes import open_backbone, project_in_pass, reduce_in_pass, sketch_keys
+from encoding.fits.passes import linear_components, open_backbone, project_in_pass, projections, reduce_in_pass, sketch_keys
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
 from encoding.fits.predictions import SCORING_COLUMNS
@@ -132,8 +132,8 @@ def extract_features(
     """Stage 1: store the features of every layer of the plan, extracted in one pass of its stimuli through each of its networks.
 
     Of layers that are too large to store (:attr:`Plan.reduced_layers`) a sketch is stored, unless ``sketches`` is false, from which
-    :func:`encoding.fits.passes.reduce_in_pass` goes on. ``of_dataset`` is false for new stimuli, which no data set holds: then nothing
-    is compared with the data set before storing. ``shard`` extracts only this one of
+    :func:`encoding.fits.passes.reduce_in_pass` goes on, or their sparse random projection. ``of_dataset`` is false for new stimuli,
+    which no data set holds: then nothing is compared with the data set before storing. ``shard`` extracts only this one of
     :func:`encoding.features.extraction.extraction_shards`, for a later call that joins all.
 
     Raises
@@ -157,6 +157,7 @@ def extract_features(
             {layer: key for layer, key in each.feature_keys.items() if layer not in each.reduced_layers},
             store,
             sketches=sketch_keys(each) if sketches else {},
+            projections=projections(each),
             n_frames=each.n_frames,
             pool=each.spec.pool,
             over=each.over_frames,
@@ -216,14 +217,16 @@ def _reduce_space(plan: Plan, fold: Fold, layers: tuple[str, ...], store: Store,
     n_frames = plan.n_frames
 
     def make() -> Arrays:
-        loaded = [features.load(plan.feature_keys[layer], store) for layer in layers]
-        frames = [layer.reshape(len(layer) * n_frames, -1) for layer in loaded]
         train = (fold.train[:, None] * n_frames + np.arange(n_frames)).ravel()
-        scaling = plan.spec.layer_scaling
-        pca = fit_components(frames, train, plan.spec.n_components, names=layers, scaling=scaling, device=device, report=report)
-        pca = unit_variance(pca) if plan.spec.component_scaling == "zscore" else pca
-        arrays = {"scores": pca.scores.reshape(len(loaded[0]), -1), "variance": pca.variance, "mean": pca.mean, "axes": pca.axes}
-        return arrays | {"total_variance": np.array(pca.total_variance)}
+        if plan.spec.reduction == "pca":
+            loaded = [features.load(plan.feature_keys[layer], store) for layer in layers]
+            frames = [layer.reshape(len(layer) * n_frames, -1) for layer in loaded]
+            options = {"names": layers, "scaling": plan.spec.layer_scaling, "device": device, "report": report}
+            made = fit_components(frames, train, plan.spec.n_components, **options)
+        else:
+            made = linear_components(plan, layers, train, store)
+        made = unit_variance(made) if plan.spec.component_scaling == "zscore" else made
+        return made.arrays() | {"scores": made.scores.reshape(len(made.scores) // n_frames, -1)}
 
     key = plan.components_key(fold, layers)
     if plan.is_reduced(layers):
@@ -318,9 +321,9 @@ def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, stor
     key = digest("projected", 1, components=plan.components_key(fold, layers), features=list(other.feature_keys.values()))
 
     def make() -> Arrays:
-        if plan.is_reduced(layers):
-            return {"scores": project_in_pass(other, layers, own["mean"], own["axes"], store, silent, device)}
-        return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], own["axes"])}
+        if plan.reduced_layers:
+            return {"scores": project_in_pass(other, layers, own["mean"], read_axes(own), store, silent, device)}
+        return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], read_axes(own))}
 
     scores, delays = np.array(store.memo(key, make, other.made_from(device=device))["scores"]), delays_of(plan, fold, store)
     theirs = design_columns([scores], degree=plan.spec.degree, delays=delays, runs=other.subject.runs)

@@ -28,7 +28,7 @@ from encoding.cli.terminal import Progress, table
 from encoding.datasets import DATASETS
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
-from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
+from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.delays import delays_text
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.plan import plan
@@ -164,11 +164,18 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         help="zscore: each component is divided by its deviation over the training rows (default: %(default)s)",
     )
     how.add_argument(
+        "--reduction",
+        choices=REDUCTIONS,
+        default=spec.reduction,
+        help="how features become components: pca; sparse_random, scikit-learn's sparse random projection, fitted to nothing; "
+        "none: the features as they are (default: %(default)s)",
+    )
+    how.add_argument(
         "--components",
         type=whole_number,
         default=spec.n_components,
         metavar="N",
-        help="components of PCA, 0 for none (default: %(default)s)",
+        help="number of components, 0 for all of PCA's (default: %(default)s)",
     )
     how.add_argument(
         "--degree",
@@ -269,6 +276,7 @@ def spec_from(arguments: argparse.Namespace) -> FitSpec:
         over_frames=arguments.over_frames,
         layer_scaling=arguments.layer_scaling,
         component_scaling=arguments.component_scaling,
+        reduction=arguments.reduction,
         n_components=arguments.components,
         degree=arguments.degree,
         delays=delays_text(map(tuple, arguments.delays)),
@@ -363,7 +371,6 @@ def describe(result: Result, score: str = "r") -> str:
     spec, subject = result.plan.spec, result.plan.subject
     made_in = result.provenance.get("made_from", {})
     took = "kept from before, nothing was fitted" if result.cached else f"{duration(result.seconds)} on {made_in.get('device')}"
-    components = f"{spec.n_components} components" if spec.n_components else "every feature"
     ceiling = "" if subject.ceiling is None else "; the ceiling is the highest mean r that noise allows"
     lines = [
         roi_table(result, score),
@@ -374,7 +381,7 @@ def describe(result: Result, score: str = "r") -> str:
         if score == "r"
         else f"scores    {subject.unit.fill(SCORES[score].definition)} {interval_text(result, score)}",
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
-        f"model     {spec.network_and_layers}, {components}, {spec.readout}",
+        f"model     {spec.network_and_layers}, {spec.components_label}, {spec.readout}",
         *[
             f"reduced   {' + '.join(kept['layers'])}: too large to store, reduced to {kept['explained']:.1%} of its variance"
             for kept in result.kept_variance()

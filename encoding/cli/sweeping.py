@@ -199,7 +199,7 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
         + ("" if shown in DRAWN_SCORES else "; draws are of mean r and pooled r only"),
         *(["folds     one fold, of which pooled r is r"] if shown != score else []),
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
-        f"model     {spec.n_components or 'all'} components, {spec.readout}, {spec.split}",
+        f"model     {spec.components_label}, {spec.readout}, {spec.split}",
     ]
     if note := approximate_note(next(iter(result.results.values())).n_test_stimuli):
         text.append(f"note      {note}")

@@ -182,6 +182,8 @@ def features_group(plan: Plan) -> tuple[str, ...]:
     """Name what one pass of stimuli through a network gives: plans with equal names share the pass, whatever their layers."""
     over = plan.over_frames if plan.stimuli.n_frames > 1 else ""
     sketched = f"{plan.spec.feature_budget} {plan.n_frames}" if plan.spec.n_components else ""
+    if plan.reduced_layers and plan.spec.reduction != FitSpec.reduction:
+        sketched += f" {plan.spec.reduction} {plan.spec.n_components}"
     return plan.stimuli.fingerprint, plan.backbone_fingerprint, plan.spec.pool, over, sketched, plan.feature_dtype
 
 

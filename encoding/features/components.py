@@ -7,7 +7,7 @@ projected but enter no mean, no variance and no axis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,9 @@ from encoding.runtime.progress import Report, silent
 
 if TYPE_CHECKING:
     import torch
+    from scipy import sparse
+
+    Axes = np.ndarray | sparse.csr_array
 
 COMPONENTS_VERSION = 1
 
@@ -28,6 +31,8 @@ MAX_PASSES = 8
 ROUNDING = 1e-6  # relative difference of two features that float32 arithmetic alone can make
 LAYER_SCALINGS = ("equal", "none", "zscore")
 COMPONENT_SCALINGS = ("none", "zscore")
+REDUCTIONS = ("pca", "sparse_random", "none")
+SPARSE_AXES = ("axes_data", "axes_indices", "axes_indptr")
 
 
 @dataclass(frozen=True)
@@ -41,19 +46,44 @@ class Components:
     total_variance : the sum of the variances of all features, scaled where layers are, over the training rows.
     mean : (n_features,) float32 over the training rows.
     axes : (n_features, k) float32, orthonormal columns, each row times its layer's scale where layers are scaled; empty (0, k) where
-        every component of a wide matrix was kept and axes would take more room than the features.
+        every component of a wide matrix was kept and axes would take more room than the features. A SciPy sparse array where features are
+        projected at random (:mod:`encoding.features.random_projection`).
     """
 
     scores: np.ndarray
     variance: np.ndarray
     total_variance: float
     mean: np.ndarray
-    axes: np.ndarray
+    axes: Axes
 
     @property
     def explained(self) -> float:
         """Fraction of the training features' variance that the components explain, 0 to 1."""
         return float(self.variance.sum() / self.total_variance) if self.total_variance else 0.0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays of plain numbers, as a Store keeps them; :func:`read_axes` reads the axes back."""
+        arrays = {"scores": self.scores, "variance": self.variance, "mean": self.mean, "total_variance": np.array(self.total_variance)}
+        return arrays | axes_arrays(self.axes)
+
+
+def axes_arrays(axes: Axes) -> dict[str, np.ndarray]:
+    """Axes (n_features, k) as arrays: ``axes``, or of sparse ones the parts of the (k, n_features) matrix in CSR form."""
+    if isinstance(axes, np.ndarray):
+        return {"axes": axes}
+    by_component = axes.T.tocsr()
+    parts = {"data": by_component.data.astype(np.float32), "indices": by_component.indices.astype(np.int64)}
+    return {f"axes_{name}": value for name, value in (parts | {"indptr": by_component.indptr.astype(np.int64)}).items()}
+
+
+def read_axes(arrays: Mapping[str, np.ndarray], prefix: str = "") -> Axes:
+    """Read axes (n_features, k) from :func:`axes_arrays`, whose names begin with ``prefix``, beside the ``mean`` (n_features,)."""
+    if f"{prefix}axes" in arrays:
+        return arrays[f"{prefix}axes"]
+    from scipy import sparse
+
+    data, indices, indptr = (np.array(arrays[f"{prefix}{name}"]) for name in SPARSE_AXES)
+    return sparse.csr_array((data, indices, indptr), shape=(len(indptr) - 1, len(arrays[f"{prefix}mean"]))).T.tocsr()
 
 
 class ZScored:
@@ -89,7 +119,10 @@ class ZScored:
 def unit_variance(made: Components) -> Components:
     """Scale components to variance 1 over the training rows; ``variance`` still holds what each had."""
     deviation = np.sqrt(np.maximum(made.variance, np.finfo(np.float32).tiny))
-    axes = (made.axes / deviation).astype(np.float32) if len(made.axes) else made.axes
+    if isinstance(made.axes, np.ndarray):
+        axes = (made.axes / deviation).astype(np.float32) if len(made.axes) else made.axes
+    else:
+        axes = made.axes.multiply(1 / deviation).tocsr().astype(np.float32)
     return replace(made, scores=(made.scores / deviation).astype(np.float32), axes=axes)
 
 
@@ -160,11 +193,7 @@ def fit_components(
     most = min(n_train - 1, n_features)
     n_kept = min(n_components or most, most)
     for name, layer in zip(names, layers, strict=False):
-        if not _varies(layer, train):
-            raise ValueError(
-                f"Layer {name!r} gives the same features for every training image, so nothing can be predicted from it. "
-                "Choose another layer; an untrained network may hold layers that are 0 until they are trained."
-            )
+        check_varies(layer, train, name)
     scales = None
     if scaling == "equal" and len(layers) > 1:  # factors that give every layer the mean of the layers' total variances
         totals = np.array([_total_variance(layer, train) for layer in layers])
@@ -175,7 +204,7 @@ def fit_components(
     return (_primal if n_features <= len(train) else _dual)(layers, train, n_kept, scales, device)
 
 
-def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: Axes) -> np.ndarray:
     """Project rows on known axes: layers (n, p_i) side by side -> scores (n, k) float32.
 
     Computed in float64, as features far from 0 lose four digits in float32 once their mean is taken off; a block of features at a time.
@@ -184,7 +213,7 @@ def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) ->
     ------
     ValueError where axes were not kept, see :class:`Components`.
     """
-    if not len(axes):
+    if not axes.shape[0]:
         raise ValueError(
             "The axes of these components were not kept: with every component of so many features they take more room "
             "than the features. Ask for fewer components."
@@ -198,6 +227,15 @@ def project(layers: Sequence[np.ndarray], mean: np.ndarray, axes: np.ndarray) ->
             scores += (part - mean[here]) @ axes[here].astype(np.float64)
         first += layer.shape[1]
     return scores.astype(np.float32)
+
+
+def check_varies(layer: np.ndarray, train: np.ndarray, name: str) -> None:
+    """ValueError where a layer (n, p) does not vary over the training rows."""
+    if not _varies(layer, train):
+        raise ValueError(
+            f"Layer {name!r} gives the same features for every training image, so nothing can be predicted from it. "
+            "Choose another layer; an untrained network may hold layers that are 0 until they are trained."
+        )
 
 
 def _varies(layer: np.ndarray, train: np.ndarray) -> bool:

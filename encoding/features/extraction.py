@@ -28,6 +28,7 @@ from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames, pool_for_key
 from encoding.datasets import Chosen, Stimuli
 from encoding.features.half import HalfRows, encode
+from encoding.features.random_projection import multiply, random_matrix
 from encoding.features.sketch import N_GROUPS, N_NONZEROS, SKETCH_VERSION, sketch
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
@@ -114,6 +115,7 @@ def extract(
     store: Store,
     *,
     sketches: Mapping[str, str] | None = None,
+    projections: Mapping[str, tuple[str, int]] | None = None,
     pool: str = "none",
     over: str = "mean",
     n_frames: int = 1,
@@ -132,6 +134,8 @@ def extract(
     open_backbone : called only where something is missing.
     keys : layer to the key of its features (:func:`feature_keys`).
     sketches : layer to the key of its sketch (:func:`sketch_key`); its features are not stored.
+    projections : layers of ``sketches`` of which a sparse random projection is stored in place of a sketch, to its name and number of
+        components (:func:`encoding.features.random_projection.random_matrix`).
     pool : spatial pooling of a layer (:data:`encoding.backbones._pooling.POOLS`).
     over : pooling over a clip's frames (:data:`encoding.backbones._pooling.OVER_FRAMES`).
     n_frames : frames of a clip that are rows of their own in a sketch; 1 where a clip is one row.
@@ -151,7 +155,8 @@ def extract(
     missing = {kind_layer: key for kind_layer, key in named.items() if store.get(key) is None}
     if missing and not len(stimuli):
         raise ValueError("There are no images to extract features from.")
-    work = _Extraction(stimuli, open_backbone, store, (pool, over), n_frames, dtype, device, batch_size, made_from or {}, check)
+    pools, projected = (pool, over), projections or {}
+    work = _Extraction(stimuli, open_backbone, store, pools, n_frames, dtype, device, batch_size, made_from or {}, check, projected)
     if shard is not None:
         work.extract_shard(missing, shard, report)
         return
@@ -192,6 +197,7 @@ class _Extraction:
     batch_size: int | None
     made_from: Mapping[str, Any]
     check: Callable[[], None]
+    projections: Mapping[str, tuple[str, int]]
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -210,6 +216,8 @@ class _Extraction:
                 folder = files.enter_context(self.store.writing(key, dict(self.made_from) | {"layer": layer} | of_rows))
                 if kind == "X":
                     raw[layer] = _Rows(folder, len(shard), self.dtype, files)
+                elif layer in self.projections:
+                    reduced[layer] = _ProjectedRows(*self.projections[layer], folder, len(shard), self.n_frames, files)
                 else:
                     reduced[layer] = _SketchRows(layer, folder, len(shard), self.n_frames, files)
             n_left = len(self.stimuli) - shard.start
@@ -262,7 +270,7 @@ def _stream(
     stimuli: Stimuli,
     backbone: Backbone,
     raw: Mapping[str, _Rows],
-    reduced: Mapping[str, _SketchRows],
+    reduced: Mapping[str, _SketchRows | _ProjectedRows],
     pools: tuple[str, str],
     store: Store,
     device: str,
@@ -474,4 +482,23 @@ class _SketchRows:
     def close(self) -> None:
         """Write the arrays that are kept in memory."""
         write_npy(self._folder / "squares.npy", np.concatenate(self._squares))
+        write_npy(self._folder / "n_features.npy", np.array(self._n_features))
+
+
+class _ProjectedRows:
+    """The sparse random projection ``P`` (n_rows, n_components) float32 of a layer while it grows, one row for each stimulus or frame."""
+
+    def __init__(self, name: str, n_components: int, folder: Path, n_stimuli: int, n_frames: int, files: ExitStack) -> None:
+        self._name, self._n_components, self._folder, self._n_frames = name, n_components, folder, n_frames
+        self._writer = files.enter_context(NpyWriter(folder / "P.npy", (n_stimuli * n_frames, n_components), "<f4"))
+        self._n_features = 0
+
+    def add(self, features: torch.Tensor) -> None:
+        """Append the projection of (b, n_frames * n_features) float32."""
+        X = features.reshape(len(features) * self._n_frames, -1).cpu().numpy()
+        self._n_features = X.shape[1]
+        self._writer.write(multiply(X, random_matrix(self._name, self._n_features, self._n_components)))
+
+    def close(self) -> None:
+        """Write the number of features."""
         write_npy(self._folder / "n_features.npy", np.array(self._n_features))

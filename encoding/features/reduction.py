@@ -30,6 +30,7 @@ import numpy as np
 
 from encoding.features.components import BLOCK_BYTES
 from encoding.features.extraction import SHARD_IMAGES, Shard, shards
+from encoding.features.random_projection import multiply
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.atomic import scratch_folder
 from encoding.storage.keys import digest
@@ -38,6 +39,8 @@ from encoding.storage.store import Arrays, Store
 
 if TYPE_CHECKING:
     import torch
+
+    from encoding.features.components import Axes
 
 T = TypeVar("T")
 
@@ -239,7 +242,7 @@ def _sum(fits: Sequence[_Fit], train: np.ndarray, shard: Shard, stream: Stream, 
 
 
 def project_stream(
-    axes: Mapping[str, tuple[Mapping[str, int], np.ndarray, np.ndarray]],
+    axes: Mapping[str, tuple[Mapping[str, int], np.ndarray, Axes]],
     rows: np.ndarray,
     stream: Stream,
     *,
@@ -269,6 +272,10 @@ def project_stream(
     def add(first: int, layer: str, X: torch.Tensor) -> None:
         for name, (sizes, mean, V) in axes.items():
             if layer not in sizes:
+                continue
+            if not isinstance(V, np.ndarray):
+                part = multiply((X.cpu() - torch.from_numpy(np.array(mean[places[name][layer]]))).numpy(), V[places[name][layer]])
+                found[name][first * n_frames : first * n_frames + len(X)] += part
                 continue
             if (name, layer) not in loaded:
                 here = places[name][layer]

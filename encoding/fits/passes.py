@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,9 @@ from encoding.backbones import Backbone
 from encoding.datasets import Chosen
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
+from encoding.features.components import Components
 from encoding.features.probe import layer_sizes
+from encoding.features.random_projection import fit_linear, random_matrix
 from encoding.features.reduction import Space, Stream, Use, bins, project_stream, reduce_spaces, sum_bytes, sum_shard, sum_shards
 from encoding.features.sketch import sketch
 from encoding.fits.plan import Plan
@@ -21,6 +24,8 @@ from encoding.storage.store import Store
 
 if TYPE_CHECKING:
     import torch
+
+    from encoding.features.components import Axes
 
 
 def open_backbone(plan: Plan) -> Backbone:
@@ -32,9 +37,49 @@ def open_backbone(plan: Plan) -> Backbone:
 
 
 def sketch_keys(plan: Plan) -> dict[str, str]:
-    """Layer to the key of its sketch, for the layers of a plan that are too large to store."""
+    """Layer to the key of its sketch, or random projection, for the layers of a plan that are too large to store."""
     layers = [layer for layer in plan.spec.layers if layer in plan.reduced_layers]
+    if plan.spec.reduction == "sparse_random":
+        return {layer: plan.projection_key(layer) for layer in layers}
     return {layer: features.sketch_key(plan.feature_keys[layer], plan.n_frames) for layer in layers}
+
+
+def projections(plan: Plan) -> dict[str, tuple[str, int]]:
+    """Layer to the name and number of components of its random projection, for layers of which that is stored in place of a sketch."""
+    if plan.spec.reduction != "sparse_random":
+        return {}
+    return {layer: (plan.full_name(layer), plan.spec.n_components) for layer in plan.spec.layers if layer in plan.reduced_layers}
+
+
+def linear_components(plan: Plan, layers: tuple[str, ...], train: np.ndarray, store: Store) -> Components:
+    """Components of one of a plan's spaces that are fitted to nothing: sparse random projections, or the features as they are.
+
+    Parameters
+    ----------
+    train : (n_train,) row numbers; frames of a clip that are kept as a sequence are rows of their own.
+    """
+    from scipy import sparse
+
+    loaded, matrices, known = [], [], {}
+    for number, layer in enumerate(layers):
+        if layer in plan.reduced_layers:
+            if (stored := store.get(plan.projection_key(layer))) is None:
+                raise LookupError(f"{store.root} holds no projection of {layer}. Extract the features first.")
+            known[number], n_features = stored["P"], int(stored["n_features"])
+            loaded.append(None)
+        else:
+            features_of = features.load(plan.feature_keys[layer], store)
+            loaded.append(features_of.reshape(len(features_of) * plan.n_frames, -1))
+            n_features = loaded[-1].shape[1]
+        if plan.spec.reduction == "sparse_random":
+            matrices.append(random_matrix(plan.full_name(layer), n_features, plan.spec.n_components))
+        else:
+            matrices.append(sparse.eye_array(n_features, format="csr", dtype=np.float32))
+    if plan.spec.reduction == "none" and len(layers) > 1:  # side by side
+        blocks = sparse.block_diag(matrices, "csr")
+        edges = np.cumsum([0, *(matrix.shape[0] for matrix in matrices)])
+        matrices = [blocks[start:stop] for start, stop in pairwise(edges)]
+    return fit_linear(loaded, matrices, train, projected=known, names=layers, scaling=plan.spec.layer_scaling)
 
 
 def reduce_in_pass(plans: Sequence[Plan], fold: Fold, store: Store, report: Report, device: str, *, shard: int | None = None) -> None:
@@ -82,7 +127,7 @@ def _row_sizes(plan: Plan, layers: Sequence[str], store: Store) -> dict[str, int
 
 
 def project_in_pass(
-    plan: Plan, layers: tuple[str, ...], mean: np.ndarray, axes: np.ndarray, store: Store, report: Report, device: str
+    plan: Plan, layers: tuple[str, ...], mean: np.ndarray, axes: Axes, store: Store, report: Report, device: str
 ) -> np.ndarray:
     """Project all stimuli of a plan on known axes as they pass through the network.
 

@@ -24,6 +24,7 @@ from encoding.features import extraction as features
 from encoding.features.delays import Delays, read_delays
 from encoding.features.given import given_in, is_given, with_tables
 from encoding.features.probe import LARGEST_LAYER, layer_sizes
+from encoding.features.random_projection import PROJECTION_VERSION
 from encoding.features.sketch import N_GROUPS, SKETCH_VERSION
 from encoding.fits.digests import columns_digest, groups_digest, positions_digest, rows_digest
 from encoding.fits.spec import FitSpec
@@ -49,7 +50,8 @@ class Plan:
     folds : training and test rows (of the subject's stimuli), one :class:`Fold` for each fold of the split.
     target_groups : targets that share a model; no column is in two.
     extra_subjects : the plans of the same fit for the subjects trained beside this one.
-    reduced_layers : layers whose features would take more than the spec's ``feature_budget``; they are never stored.
+    reduced_layers : layers whose features would take more than the spec's ``feature_budget``; they are never stored, but a sketch from
+        which a second pass finds their components, or their sparse random projection.
     former : whether keys are those of the first release, which did not cover every input; only for reading stored fits.
     """
 
@@ -135,8 +137,17 @@ class Plan:
         return next(layers for layers in self.spaces if layer in layers)
 
     def is_reduced(self, layers: tuple[str, ...]) -> bool:
-        """Whether the PCA of one of the :attr:`spaces` is fitted in the pass, as one of its layers is too large to store."""
-        return any(layer in self.reduced_layers for layer in layers)
+        """Whether the PCA of one of the :attr:`spaces` is fitted in a second pass, as one of its layers is too large to store."""
+        return self.spec.reduction == "pca" and any(layer in self.reduced_layers for layer in layers)
+
+    def full_name(self, layer: str) -> str:
+        """Name of a layer with its network's, the same in a fit of several networks and of one; it determines a random projection."""
+        return layer if len(self.spec.backbone.split(JOIN)) > 1 else f"{self.spec.backbone} {layer}"
+
+    def projection_key(self, layer: str) -> str:
+        """Key of the sparse random projection of a layer that is too large to store."""
+        made = {"name": self.full_name(layer), "n_components": self.spec.n_components, "n_frames": self.n_frames}
+        return digest("projection", PROJECTION_VERSION, features=self.feature_keys[layer], **made)
 
     @property
     def of_clips(self) -> bool:
@@ -151,6 +162,10 @@ class Plan:
         scaled: dict[str, Any] = {"layer_scaling": self.spec.layer_scaling} if self.spec.scales_layers else {}
         if self.spec.component_scaling != FitSpec.component_scaling:
             scaled["component_scaling"] = self.spec.component_scaling
+        if self.spec.reduction != FitSpec.reduction:
+            names = [self.full_name(layer) for layer in layers or self.spec.layers]
+            in_pass = [name for name, layer in zip(names, layers or self.spec.layers, strict=True) if layer in self.reduced_layers]
+            scaled["reduction"] = {"name": self.spec.reduction, "version": PROJECTION_VERSION, "layers": names, "in_pass": in_pass}
         if self.is_reduced(layers or self.spec.layers):
             n_basis = reduction.n_basis(self.spec.n_components)
             scaled["reduced"] = {"version": [reduction.REDUCTION_VERSION, SKETCH_VERSION], "n_groups": N_GROUPS, "n_basis": n_basis}
@@ -444,7 +459,7 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
             "features are not z-scored: their deviations are known only after the first pass. Pool the layer, or give a larger feature "
             "budget (--feature-budget none stores all)."
         )
-    if reduced and len(fit_plan.networks) > 1 and not readout.by_layer:
+    if reduced and len(fit_plan.networks) > 1 and not readout.by_layer and (spec.reduction == "pca" or spec.extra_subjects):
         apart = ", ".join(name for name, each in READOUTS.items() if each.by_layer)
         raise ValueError(
             f"The features of {', '.join(reduced)} take more than {spec.feature_budget:g} GB and are reduced in the pass, where several "
@@ -461,7 +476,8 @@ def _reduced_layers(fit_plan: Plan, store: Store) -> tuple[str, ...]:
     spec, n_rows = fit_plan.spec, len(fit_plan.stimuli)
     if spec.feature_budget is None or not fit_plan.readout.uses_components or not spec.n_components:
         return ()
-    if min(len(fold.train) for fold in fit_plan.folds) * fit_plan.n_frames <= reduction.n_basis(spec.n_components):
+    n_train = min(len(fold.train) for fold in fit_plan.folds) * fit_plan.n_frames
+    if spec.reduction == "pca" and n_train <= reduction.n_basis(spec.n_components):
         return ()  # the sums of a second pass would be as large as the features
     n_bytes = float(np.dtype(spec.feature_dtype).itemsize) * n_rows * (fit_plan.stimuli.n_frames if fit_plan.over_frames == "all" else 1)
     if n_bytes * LARGEST_LAYER <= 1e9 * spec.feature_budget:

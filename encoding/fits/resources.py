@@ -81,7 +81,8 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     The network is built and timed once, without weights; the measurement is kept in ``store``.
     """
     spec, n_frames, n = plan.spec, plan.stimuli.n_frames, len(plan.stimuli)
-    reduced = [layer for layer in spec.layers if plan.is_reduced(plan.space_of(layer))] if plan.readout.uses_components else []
+    passes_twice = plan.readout.uses_components and any(plan.is_reduced(layers) for layers in plan.spaces)
+    reduced = [layer for layer in spec.layers if plan.is_reduced(plan.space_of(layer))] if passes_twice else list(plan.reduced_layers)
     missing = [layer for layer, key in plan.feature_keys.items() if layer in reduced or not store.is_sound(key)]
     if missing:
         probed = _probe(plan, store, device)
@@ -103,8 +104,9 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     network_bytes = 0.0
     if probed:
         network_bytes = _pass_bytes(probed, sizes, passes, device, reduced)
-        network_bytes = _reducing_bytes(plan, [sizes[layer] for layer in reduced], network_bytes) if reduced else network_bytes
-        seconds *= 1 + len(plan.folds) * (_n_second_passes(plan, [sizes[layer] for layer in reduced]) + 1) / 2 if reduced else 1
+    if probed and passes_twice:
+        network_bytes = _reducing_bytes(plan, [sizes[layer] for layer in reduced], network_bytes)
+        seconds *= 1 + len(plan.folds) * (_n_second_passes(plan, [sizes[layer] for layer in reduced]) + 1) / 2
     working = max(network_bytes, fitting_bytes)
     estimate = Estimate(
         seconds=n * passes * seconds + fitting_seconds,
@@ -200,7 +202,9 @@ def _host_bytes(probed: Probe | None, sizes: Mapping[str, int], passes: int, red
 
 
 def _sketch_bytes(plan: Plan) -> float:
-    """Bytes of the stored sketch of a layer."""
+    """Bytes of the stored sketch, or random projection, of a layer."""
+    if plan.spec.reduction == "sparse_random":
+        return 4.0 * len(plan.stimuli) * plan.n_frames * plan.spec.n_components
     return 2.0 * len(plan.stimuli) * plan.n_frames * N_NONZEROS * N_GROUPS
 
 
@@ -223,10 +227,12 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     """Seconds and bytes of components, moments, weights and scores, for every fold."""
     n, n_train = plan.subject.n_stimuli, max(len(fold.train) for fold in plan.folds)
     most = min(n_train - 1, n_features)
-    k = min(plan.spec.n_components or most, most)
+    k = _n_kept(plan, n_features)
     n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
     widest = max((plan.subject.responses[hemi].shape[1] for hemi in plan.hemis), default=0)
-    if most < components.EXACT_BELOW or k > most // 4:
+    if plan.spec.reduction != "pca":
+        work, pca_bytes = 4.0 * n * n_features, 4.0 * 3 * n * k
+    elif most < components.EXACT_BELOW or k > most // 4:
         work = 4.0 * n * n_features * min(n_train, n_features) + 20.0 * min(n_train, n_features) ** 3  # in float64
         pca_bytes = 8.0 * n * n_features * 2 if n_features <= n_train else 8.0 * n * n_train * 3
     else:
@@ -237,10 +243,25 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     fitting, fitting_bytes = plan.readout.cost(n_train, columns, n_targets, plan.options)
     work += 2.0 * n_train * columns * n_targets + fitting
     reading = 4.0 * n * (n_targets + PASSES * n_features) / DISK_BYTES_PER_SECOND
-    moments = 4.0 * (n_inner + 2) * columns * widest + 8.0 * (n_inner + 1) * columns**2
+    moments = 4.0 * (n_inner + 2) * columns * widest + 8.0 * (n_inner + 1) * columns**2 if plan.readout.uses_moments else 0.0
     moments += 4.0 * 2 * n * columns if plan.spec.degree > 1 or plan.spec.delays else 0.0  # made of the components, never stored
     seconds = len(plan.folds) * (work / _speed(device) + reading)
-    return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + 4.0 * n_features * k
+    return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + _axes_bytes(plan, n_features, k)
+
+
+def _n_kept(plan: Plan, n_features: int) -> int:
+    """Number of components of a stimulus or frame."""
+    if plan.spec.reduction != "pca":
+        return plan.spec.n_components or n_features
+    most = min(max(len(fold.train) for fold in plan.folds) - 1, n_features)
+    return min(plan.spec.n_components or most, most)
+
+
+def _axes_bytes(plan: Plan, n_features: int, k: int) -> float:
+    """Bytes of the axes; sparse ones have 12 an entry."""
+    if plan.spec.reduction == "pca":
+        return 4.0 * n_features * k
+    return 12.0 * (n_features if plan.spec.reduction == "none" else k * max(1, n_features) ** 0.5)
 
 
 def _reducing_bytes(plan: Plan, sizes: Sequence[int], network_bytes: float) -> float:
@@ -289,11 +310,11 @@ def _afterwards_bytes(plan: Plan) -> float:
 def _kept_bytes(plan: Plan, n_features: int) -> float:
     """Bytes of components, moments and weights of all folds in the Store."""
     n = plan.subject.n_stimuli
-    k = min(plan.spec.n_components or n, n, n_features)
+    k = min(plan.spec.n_components or n, n, n_features) if plan.spec.reduction == "pca" else _n_kept(plan, n_features)
     n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
     columns = n_columns(k, degree=plan.spec.degree, delays=plan.spec.delays)
     moments = (plan.readout.n_folds(plan.options) + 1) * columns * n_targets if plan.readout.uses_moments else 0
-    return 4.0 * len(plan.folds) * (k * (n + n_features) + moments + 2 * columns * n_targets)
+    return len(plan.folds) * (4.0 * (k * n + moments + 2 * columns * n_targets) + _axes_bytes(plan, n_features, k))
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.evaluation.splits import Fold
+from encoding.features.components import read_axes
 from encoding.features.delays import Delays
 from encoding.fits.plan import Plan
 from encoding.fits.predictions import predict_fold
@@ -70,7 +71,8 @@ class Result(ScoreTables):
 
     def kept_variance(self) -> list[dict[str, Any]]:
         found = []
-        for layers in self.plan.spaces if self.plan.readout.uses_components else ():
+        of_pca = self.plan.readout.uses_components and self.plan.spec.reduction == "pca"
+        for layers in self.plan.spaces if of_pca else ():
             stored = [self.store.get(self.plan.components_key(fold, layers)) for fold in self.plan.folds]
             if any(arrays is None for arrays in stored):
                 return []
@@ -85,10 +87,10 @@ class Result(ScoreTables):
         ------
         FileNotFoundError where they are no longer in the Store.
         """
-        pca = self.store.get(self.plan.components_key(self.plan.folds[fold], layers))
-        if pca is None:
+        made = self.store.get(self.plan.components_key(self.plan.folds[fold], layers))
+        if made is None:
             raise FileNotFoundError("The components of this fit are no longer in the Store. Fit it again.")
-        return pca["mean"], pca["axes"]
+        return made["mean"], read_axes(made)
 
     def delays(self, fold: int) -> Delays:
         """Delays in samples of a fold's models, given or chosen; empty where components are of the same row."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 from encoding.backbones._base import JOIN
 from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
-from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
+from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.delays import delays_text, read_delays
 from encoding.features.half import FEATURE_DTYPES
 from encoding.readouts import READOUTS
@@ -80,7 +80,9 @@ class FitSpec:
         layer outweighs the others by its size; ``none`` takes features as they are (``equal`` does so, too, with a single layer);
         ``zscore`` standardises each feature by its mean and deviation over the training rows.
     component_scaling : ``zscore`` divides each component by its deviation over the training rows; ``none`` leaves it its size.
-    n_components : PCA components kept; 0 keeps every feature.
+    reduction : how features become components: ``pca``; ``sparse_random``, scikit-learn's sparse random projection, which is fitted to
+        nothing (:mod:`encoding.features.random_projection`); or ``none``, the features as they are, which keep their places.
+    n_components : components kept; 0 keeps every one of PCA, and is what ``none`` has.
     degree : 2 adds the squares and products of the components (polynomial features); 1 takes the components as they are.
     delays : for rows that are samples of runs (TRs): the components of so many samples before, side by side, such as ``1,2,3,4``; empty for
         those of the same row. Of several sets, ``1,2,3/2,3,4``, each fold takes the one of the highest cross-validated r within its
@@ -117,6 +119,7 @@ class FitSpec:
     over_frames: str = "mean"
     layer_scaling: str = "equal"
     component_scaling: str = "none"
+    reduction: str = "pca"
     n_components: int = 100
     degree: int = 1
     delays: str = ""
@@ -151,6 +154,12 @@ class FitSpec:
         check_target_groups(self.target_groups)
         if self.layer_scaling not in LAYER_SCALINGS:
             raise ValueError(f"layer_scaling must be equal, none or zscore, not {self.layer_scaling!r}.")
+        if self.reduction not in REDUCTIONS:
+            raise ValueError(f"reduction must be pca, sparse_random or none, not {self.reduction!r}.")
+        if self.reduction == "none":
+            set_field(self, "n_components", 0)
+        if self.reduction == "sparse_random" and self.n_components == 0:
+            raise ValueError("A sparse random projection needs a number of components, 1 or more; --reduction none keeps every feature.")
         if self.component_scaling not in COMPONENT_SCALINGS:
             raise ValueError(f"component_scaling must be {' or '.join(COMPONENT_SCALINGS)}, not {self.component_scaling!r}.")
         if not isinstance(self.average_repeats, bool):
@@ -185,6 +194,8 @@ class FitSpec:
             del values["average_repeats"]
         if self.component_scaling == FitSpec.component_scaling:
             del values["component_scaling"]
+        if self.reduction == FitSpec.reduction:
+            del values["reduction"]
         if self.degree == FitSpec.degree:
             del values["degree"]
         if not self.delays:
@@ -202,6 +213,13 @@ class FitSpec:
         """The network and its layers as a label; layers of several networks name them."""
         layers = " + ".join(self.layers)
         return layers if JOIN in self.backbone and all(" " in layer for layer in self.layers) else f"{self.backbone} {layers}"
+
+    @property
+    def components_label(self) -> str:
+        """What features are reduced to, such as ``PCA 100``."""
+        if self.reduction == "sparse_random":
+            return f"sparse random projection {self.n_components}"
+        return "features as they are" if self.reduction == "none" else f"PCA {self.n_components}" if self.n_components else "all features"
 
     @property
     def roi_names(self) -> tuple[str, ...]:
@@ -276,6 +294,7 @@ class FitSpec:
         words += ["--layer-scaling", spec.layer_scaling] if spec.layer_scaling != FitSpec.layer_scaling else []
         words += ["--component-scaling", spec.component_scaling] if spec.component_scaling != FitSpec.component_scaling else []
         words += ["--over-frames", spec.over_frames] if full or spec.over_frames != FitSpec.over_frames else []
+        words += ["--reduction", spec.reduction] if spec.reduction != FitSpec.reduction else []
         words += ["--degree", str(spec.degree)] if spec.degree != FitSpec.degree else []
         words += [word for delays in read_delays(spec.delays) for word in ("--delays", *map(str, delays))]
         words += ["--weights", spec.weights, "--components", str(spec.n_components), "--readout", spec.readout]

@@ -153,7 +153,7 @@ def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None 
         "Simulated" if provenance.get("made_from", {}).get("simulated") else "",
         f"{spec.dataset} {spec.subject}",
         model_name(spec),
-        f"PCA {spec.n_components}" if spec.n_components else "all features",
+        spec.components_label,
         " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)]),
         "" if n_test is None else f"{n_test:,} test images",
         provenance.get("key", ""),

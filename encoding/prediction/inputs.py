@@ -70,7 +70,7 @@ def check_axes(result: ScoreTables) -> None:
     for fold in range(len(result.plan.folds)):
         for layers in result.plan.spaces:
             mean, axes = result.projection(fold, layers)
-            if not len(axes):
+            if not axes.shape[0]:
                 try:
                     project([], mean, axes)
                 except ValueError as error:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from encoding.features.components import n_polynomial
+from encoding.features.components import SPARSE_AXES, axes_arrays, n_polynomial
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
 
@@ -37,7 +37,7 @@ def export_refusal(result: ScoreTables) -> str:
         arrays = _collect(result)
     except FileNotFoundError:
         return "Its components or models are no longer in the Store."
-    if any(not len(array) for name, array in arrays.items() if name.endswith("_axes")):
+    if any(not len(array) for name, array in arrays.items() if name.endswith("_axes")):  # sparse ones are always kept
         return "The axes of its components were not kept: with every component of so many features they take more room than the features."
     n_bytes = sum(array.nbytes for array in arrays.values())
     if n_bytes > MAX_MODEL_BYTES:
@@ -61,7 +61,8 @@ def _collect(result: ScoreTables) -> dict[str, np.ndarray]:
     for f in range(len(plan.folds)):
         for c, layers in enumerate(plan.spaces):
             mean, axes = result.projection(f, layers)
-            arrays |= {f"f{f}_c{c}_mean": mean, f"f{f}_c{c}_axes": axes.astype(np.float32, copy=False)}
+            parts = axes_arrays(axes.astype(np.float32, copy=False))
+            arrays |= {f"f{f}_c{c}_mean": mean} | {f"f{f}_c{c}_{name}": part for name, part in parts.items()}
         for p, group in enumerate(plan.target_groups):
             model = result.model(group.name, f)
             arrays |= {f"f{f}_p{p}_weights": model.weights, f"f{f}_p{p}_intercept": model.intercept}
@@ -84,7 +85,9 @@ def target_groups_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[Tar
     return tuple(parts)
 
 
-def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int, n_spaces: int, n_frames: int, degree: int = 1) -> str:
+def check_models(
+    models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int, n_spaces: int, n_frames: int, degree: int = 1, sparse: bool = False
+) -> str:
     """Check that exported models are of this fit's folds, components and vertices.
 
     Parameters
@@ -93,6 +96,7 @@ def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int,
     n_spaces : spaces of components that the fit's readout has.
     n_frames : blocks of columns that components come in.
     degree : of the polynomial features of components that models take.
+    sparse : whether axes are sparse (:func:`encoding.features.components.axes_arrays`).
 
     Returns
     -------
@@ -102,7 +106,7 @@ def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int,
     if not 0 < n_groups <= MAX_MODEL_ARRAYS or len(models) > MAX_MODEL_ARRAYS:
         return "no possible number of models"
     folds = [f"f{f}" for f in range(n_folds)]
-    expected = {f"{f}_c{c}_{name}" for f in folds for c in range(n_spaces) for name in ("mean", "axes")}
+    expected = {f"{f}_c{c}_{name}" for f in folds for c in range(n_spaces) for name in ("mean", *(SPARSE_AXES if sparse else ("axes",)))}
     expected |= {f"{f}_p{p}_{name}" for f in folds for p in range(n_groups) for name in ("weights", "intercept")}
     columns = {f"p{p}_{hemi}" for p in range(n_groups) for hemi in n_vertices} & set(models)
     if set(models) != expected | columns:
@@ -112,16 +116,34 @@ def check_models(models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int,
     for fold in folds:
         n_components = 0
         for space in range(n_spaces):
-            mean, axes = (models[f"{fold}_c{space}_{name}"] for name in ("mean", "axes"))
-            if not (_is_numbers(mean, 1) and _is_numbers(axes, 2) and len(axes) == len(mean) > 0):
+            width = _n_components(models, f"{fold}_c{space}_", sparse)
+            if not width:
                 return "components of another shape"
-            n_components += n_frames * axes.shape[1]
+            n_components += n_frames * width
         for number, group in enumerate(target_groups_in(models, n_vertices)):
             weights, intercept = (models[f"{fold}_p{number}_{name}"] for name in ("weights", "intercept"))
             shape = (n_polynomial(n_components, degree), sum(map(len, group.columns.values())))
             if not (_is_numbers(weights, 2) and _is_numbers(intercept, 1) and weights.shape == shape and intercept.shape == shape[1:]):
                 return "models of another shape"
     return ""
+
+
+def _n_components(models: Arrays, prefix: str, sparse: bool) -> int:
+    """Number of components of the axes whose names begin with ``prefix``; 0 where they are of no possible form."""
+    mean = models[f"{prefix}mean"]
+    if not (_is_numbers(mean, 1) and len(mean)):
+        return 0
+    if not sparse:
+        axes = models[f"{prefix}axes"]
+        return axes.shape[1] if _is_numbers(axes, 2) and len(axes) == len(mean) else 0
+    data, indices, indptr = (models[f"{prefix}{name}"] for name in SPARSE_AXES)
+    counted = all(part.ndim == 1 and part.dtype == np.int64 for part in (indices, indptr)) and len(indptr) > 1
+    if not (
+        counted and _is_numbers(data, 1) and len(data) == len(indices) == indptr[-1] and indptr[0] == 0 and (np.diff(indptr) >= 0).all()
+    ):
+        return 0
+    within = not len(indices) or 0 <= indices.min() <= indices.max() < len(mean)
+    return len(indptr) - 1 if within else 0
 
 
 def _n_groups(models: Arrays) -> int:

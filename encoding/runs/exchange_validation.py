@@ -144,6 +144,7 @@ def _check_models(spec: FitSpec, arrays: Arrays) -> None:
     n_spaces = len(spec.layers) if readout.by_layer else 1
     in_order = n_frames if spec.over_frames == "sequence" else 1
     counts = {"n_folds": _check_rows(about), "n_spaces": n_spaces, "n_frames": in_order, "degree": spec.degree}
+    counts["sparse"] = spec.reduction != "pca"
     wrong = check_models(models, n_vertices, **counts)
     _require(not wrong, wrong)
 

@@ -15,6 +15,7 @@ from encoding.backbones._input import prepared
 from encoding.datasets import Stimuli, Subject
 from encoding.datasets._base import roi_names
 from encoding.evaluation.splits import Fold
+from encoding.features.components import read_axes
 from encoding.features.delays import Delays
 from encoding.features.given import GivenSource, is_given
 from encoding.fits.plan import Plan
@@ -175,7 +176,7 @@ class Imported(ScoreTables):
     def projection(self, fold: int, layers: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return the PCA mean (n_features,) and axes (n_features, k) of some layers in one fold."""
         start = f"model.f{fold}_c{self.plan.spaces.index(layers)}"
-        return self.arrays[f"{start}_mean"], self.arrays[f"{start}_axes"]
+        return self.arrays[f"{start}_mean"], read_axes(self.arrays, f"{start}_")
 
     def model(self, part: str, fold: int = 0) -> Model:
         """Return the model of a target group.

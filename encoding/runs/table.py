@@ -243,7 +243,7 @@ def _row_of(folder: Path) -> dict[str, Any]:
         "subject": spec.subject,
         "backbone": network_name(spec),
         "layers": " + ".join(spec.layers),
-        "components": f"PCA {spec.n_components}" if spec.n_components else "all features",
+        "components": spec.components_label,
         "readout": spec.readout,
         "options": " ".join(f"{name}={value}" for name, value in spec.options),
         "split": spec.split,

@@ -61,7 +61,7 @@ what = ("clips" if dataset.clips else "images") + (" (repeats averaged before th
 for kept in (each for each in result.kept_variance() if each["reduced"]):
     names = plain(" + ".join(kept["layers"]))
     st.caption(f"{names}: larger than the feature budget, so reduced in the pass; components keep {kept['explained']:.1%} of its variance.")
-how = "composed" if composed else f"{spec.n_components or 'all'} components, {spec.readout}"
+how = "composed" if composed else f"{spec.components_label}, {spec.readout}"
 st.caption(f"{result.n_train:,} training and {result.n_test:,} test {what}, {how}.{best}")
 
 test_sets_panel(result)

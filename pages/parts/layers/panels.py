@@ -70,7 +70,7 @@ def origin(sweep_result: SweepResult, *, short: bool = False) -> str:
         f"{spec.dataset} {spec.subject}",
         f"{len(sweep_result.cells)} of {len(sweep_result.sweep.cells)} layers of {', '.join(sweep_result.sweep.backbones)}",
         "" if spec.weights == "pretrained" else spec.weights,
-        f"PCA {spec.n_components}" if spec.n_components else "all features",
+        spec.components_label,
         spec.readout,
         spec.split,
         f"{result.n_test:,} test images",

@@ -16,7 +16,7 @@ from encoding.backbones._base import JOIN
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
 from encoding.datasets import BadData
 from encoding.evaluation.splits import RUNS
-from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS
+from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
 from encoding.features.given import PREFIX, is_given
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
@@ -97,6 +97,14 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
                 START.component_scaling,
                 help="zscore: each component is divided by its deviation over the training images, so that penalties and distances count "
                 "all alike; none: large components count more.",
+            )
+            kept["reduction"] = choose(
+                "Reduction",
+                "reduction",
+                list(REDUCTIONS),
+                START.reduction,
+                help="pca: directions of largest variance; sparse_random: a sparse random projection to as many components, fitted to "
+                "nothing; none: the features as they are, however many components are asked for.",
             )
             kept["degree"] = st.selectbox(
                 "Degree of components",

@@ -169,9 +169,8 @@ def job_title(spec: Any) -> str:
 
 
 def _in_short(spec: FitSpec) -> str:
-    components = f"PCA {spec.n_components}" if spec.n_components else "all features"
     readout = " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)])
-    return f"{spec.dataset} {spec.subject}, {plots.model_name(spec)}, {components}, {readout}, {spec.split}"
+    return f"{spec.dataset} {spec.subject}, {plots.model_name(spec)}, {spec.components_label}, {readout}, {spec.split}"
 
 
 def complete(spec: FitSpec, result: Result) -> None:

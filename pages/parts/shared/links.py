@@ -41,6 +41,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
             "over_frames",
             "layer_scaling",
             "component_scaling",
+            "reduction",
             "degree",
             "delays",
             "readout",

@@ -84,6 +84,7 @@ SPEC_CHANGES = {  # field of a spec: another value, what else is set before and 
     "over_frames": ("max", {}, False),
     "layer_scaling": ("none", {"layers": ("pixels", "colour")}, True),
     "component_scaling": ("zscore", {}, True),
+    "reduction": ("sparse_random", {"n_components": 3}, True),
     "n_components": (3, {}, True),
     "degree": (2, {}, True),
     "delays": (None, {}, "test_a_fits_key_changes_with_delays_and_then_with_runs"),
