@@ -1,21 +1,25 @@
-"""Home: introduction, a finished fit, links to the other pages, and what this machine has."""
+"""Home: one question, a finished fit, six doors, recent fits, and what this machine has."""
 
 import streamlit as st
 
-from pages.parts.home.panels import brain_panel, findings, forward, page_links
+from pages.parts.home.doors import STYLE, doors, show_times
+from pages.parts.home.findings import data_sets_found, machine_found, weights_found
+from pages.parts.home.panels import brain_panel, forward
+from pages.parts.home.recent import recent_fits
 from pages.parts.shared.server_state import settle
 
 forward()
+st.html(STYLE)
 st.header("Encoding Explorer", anchor=False)
-st.markdown(
-    "How well do the features of a vision network predict the brain? Choose a data set, a network and a layer, and a regression is "
-    "fitted for every point of visual cortex, tested on images that it never saw, and drawn beside the most that noise allows. "
-    "All of it runs on this machine; nothing is downloaded or sent unless you ask."
-)
+st.markdown("Which part of visual cortex does each layer of a vision network predict, and how near does it come to what noise allows?")
 painted, ways = st.columns([5, 3], gap="medium")
 with painted:
     brain_panel()
 with ways:
-    page_links()
-findings()
+    waiting = doors()
+recent_fits()
+data_sets_found()
+weights_found()
+machine_found()
 settle("home is shown")
+show_times(waiting)

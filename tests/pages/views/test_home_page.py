@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +13,9 @@ from encoding.backbones import WeightsFile
 from encoding.jobs import Job
 from encoding.jobs.machine import Machine
 from encoding.jobs.tasks import study
+from pages.parts.home import doors, findings
 from pages.parts.home import panels as home
+from pages.parts.shared.links import view
 from tests.conftest import TINY
 from tests.pages.conftest import NoWorkers
 
@@ -21,7 +26,7 @@ MACHINE = Machine(n_cores=4, memory=8e9, disk=1e11, device="cpu", gpus=())
 def page(open_page, tmp_path, monkeypatch):
     """The app at its first page, with an empty Store, no data and no worker process."""
     monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setattr(home, "machine", lambda root: MACHINE)
+    monkeypatch.setattr(findings, "machine", lambda root: MACHINE)
     return open_page()
 
 
@@ -104,25 +109,65 @@ def test_links_from_when_explore_came_first_still_open_explore(page, drawn):
     assert page.multiselect(key="layer").value == ["simple", "energy"] and page.number_input(key="components").value == 50
 
 
-def test_there_is_a_door_to_every_page_that_is_there(page, drawn, tmp_path, monkeypatch):
-    page.run()
-    doors = [link.proto.page for link in page.get("page_link")]
-    assert doors == [name for name in home.PAGE_LINKS if home.view(name) is not None] and "explore" in doors
-    assert home.view("nowhere") is None and home.view("data").name == "20_data.py"
+def cards(page):
+    """Title of each card, in order: a link where something is opened, a button where a fit is started."""
+    found = {link.proto.label for link in page.get("page_link")} | {button.label for button in page.button}
+    return [door.title for door in doors.DOORS if door.title in found]
 
 
-def test_what_is_here_comes_first_and_what_is_not_says_where_it_would_be(page, drawn, tmp_path):
+def test_every_door_is_there_and_leads_to_a_page(page, drawn):
     page.run()
-    told = [element.value for element in page.markdown if ":small[" in element.value]
-    assert told[0].startswith(":green") and "Demo" in told[0]
-    (missing,) = [line for line in told if "Algonauts 2023" in line]
+    assert cards(page) == [door.title for door in doors.DOORS] and len(doors.DOORS) == 6
+    assert all(view(door.page) is not None for door in doors.DOORS) and view("nowhere") is None
+    started = [button.label for button in page.button if str(button.key).startswith("go_")]
+    assert started == [door.title for door in doors.DOORS if door.spec is not None]
+
+
+def test_a_door_starts_its_fit_and_opens_explore_on_it(page, drawn):
+    page.run()
+    page.button(key="go_simple").click().run()
+    assert not page.exception and FitSpec(layers=("simple",)) in NoWorkers.specs()
+    assert page.multiselect(key="layer").value == ["simple"]
+
+
+def test_a_finished_fit_is_opened_by_a_link_and_is_among_the_recent_ones(page, drawn, tiny, store, monkeypatch):
+    monkeypatch.setattr(doors, "DOORS", (doors.Door("one", "This one", "About it.", "explore", TINY),))
+    fit(TINY, store), fit(replace(TINY, layers=("colour",)), store)
+    page.run()
+    links = {link.proto.label: link.proto.query_string for link in page.get("page_link")}
+    assert "backbone=tinynet" in links["This one"] and "ready" in shown(page)
+    recent = [text for text in links if text.replace("\\", "").startswith("tiny subj01 · tinynet")]
+    assert "colour" in recent[0] and "pixels" in recent[1] and "a=fit-" in links["**Compare the two newest**"]
+
+
+def test_a_door_says_how_long_its_fit_takes(page, drawn, tiny, monkeypatch):
+    monkeypatch.setattr(doors, "DOORS", (doors.Door("one", "This one", "About it.", "explore", TINY),))
+    page.run()
+    assert re.search(r"About it\. :blue-badge\[\d+ s\]", shown(page))
+
+
+def test_a_server_that_only_shows_has_links_and_no_buttons(page, drawn, monkeypatch):
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    page.run()
+    assert not page.button and cards(page) == [door.title for door in doors.DOORS]
+
+
+def test_what_is_here_is_counted_and_what_is_not_has_a_link_to_how_it_is_got(page, drawn, tmp_path):
+    page.run()
+    assert "Data sets: 1 of 4 are here" in [each.label for each in page.expander]
+    listed = [element.value for element in page.markdown if ":small[" in element.value]
+    assert listed[0].startswith(":green") and "Demo" in listed[0]
+    (missing,) = [line for line in listed if "Algonauts 2023" in line]
     assert missing.startswith(":gray") and str(tmp_path / "data" / "algonauts2023") in missing
-    assert str(MACHINE) in shown(page) and "100 GB on the disk" in shown(page)
+    assert any(link.proto.query_string == "dataset=algonauts2023" for link in page.get("page_link"))
+    page.button(key="simulate_algonauts2023").click().run()
+    assert "Simulate algonauts2023" in map(str, NoWorkers.specs())
 
 
 def test_weights_that_are_here_are_counted_and_named(page, drawn, monkeypatch, tmp_path):
     there = tmp_path / "alexnet.pth"
     there.touch()
     files = [WeightsFile(network=f"net{i}", path=there if i < 1 else tmp_path / "no", address="", licence="", sha256="") for i in range(3)]
-    monkeypatch.setattr(home, "every_file", lambda: files)
-    assert "1 of 3 networks: net0" in shown(page.run())
+    monkeypatch.setattr(findings, "every_file", lambda: files)
+    page.run()
+    assert "Pretrained weights: 1 of 3 networks' are here" in [each.label for each in page.expander] and "those of net0." in shown(page)
