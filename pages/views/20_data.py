@@ -6,6 +6,7 @@ from encoding import DATASETS
 from pages.parts.data.brain import brain_panel, roi_choice
 from pages.parts.data.catalogue import catalogue_panel
 from pages.parts.data.distributions import regions_panel, responses_panel
+from pages.parts.data.importing import importing_panel
 from pages.parts.data.stimuli import grid, stimulus_choice, stimulus_panel
 from pages.parts.data.subject_view import choose_dataset, doctor_panel, headline, open_shown
 from pages.parts.data.vertex import vertex_choice, vertex_panel
@@ -18,6 +19,7 @@ name = choose_dataset()
 st.markdown(f"{SIMULATED + ' ' if DATASETS[name].simulated else ''}**{plain(DATASETS[name].title)}** {plain(DATASETS[name].about)}")
 doctor_panel(name)
 catalogue_panel()
+importing_panel()
 subject_view = open_shown(name)
 if subject_view is None:
     st.stop()

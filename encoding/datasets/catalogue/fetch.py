@@ -16,6 +16,7 @@ from filelock import FileLock
 from encoding.datasets._base import BadData, data_dir
 from encoding.datasets.catalogue.entry import CONVERTERS, Entry, RemoteFile, check_name, find_entry
 from encoding.datasets.own.description import FILE
+from encoding.datasets.own.sections import toml_value
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.archives import BadArchive
 from encoding.storage.atomic import atomic_file, leftovers, scratch_folder
@@ -238,10 +239,10 @@ def _describe(entry: Entry, root: Path) -> None:
     known = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob(f"*/{SUBJECT_FILE}"))}
     splits = [about["split"] for about in known.values()]
     head = {"title": entry.title, "about": f"{entry.about} {entry.licence}", "split": splits[0]} | ({"clips": True} if entry.clips else {})
-    lines = [f"{key} = {_toml(value)}" for key, value in head.items()]
+    lines = [f"{key} = {toml_value(value)}" for key, value in head.items()]
     for subject, about in known.items():
-        lines += ["", f"[subjects.{_toml(subject)}]"]
-        lines += [f"{key} = {_toml(_below(subject, value))}" for key, value in about["table"].items()]
+        lines += ["", f"[subjects.{toml_value(subject)}]"]
+        lines += [f"{key} = {toml_value(_below(subject, value))}" for key, value in about["table"].items()]
     with atomic_file(root / FILE, "w") as file:
         file.write("\n".join(lines) + "\n")
 
@@ -254,12 +255,3 @@ def _below(subject: str, value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _below(subject, each) for key, each in value.items()}
     return f"{subject}/{value.removeprefix(PATH_MARK)}" if isinstance(value, str) and value.startswith(PATH_MARK) else value
-
-
-def _toml(value: Any) -> str:
-    """A value in one line of TOML."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml(str(key))} = {_toml(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from encoding.runtime.registry import unknown
 from encoding.storage.files import raise_passing
 
 MAX_BYTES = 1_000_000
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -143,3 +146,17 @@ class Section:
         if key in self.values and not isinstance(value, kind):
             raise self.wrong(key, needed)
         return value
+
+
+def toml_value(value: Any) -> str:
+    """Write a value of text, numbers, booleans, lists and tables as one line of TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{toml_key(str(key))} = {toml_value(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def toml_key(key: str) -> str:
+    """Write a key, in quotes where it needs them."""
+    return key if BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)

@@ -463,3 +463,36 @@ def test_a_server_that_only_shows_simulates_nothing(page, monkeypatch):
     monkeypatch.setenv("ENCODING_READ_ONLY", "1")
     on(page, "algonauts2021")
     assert not page.exception and not any(str(button.key).startswith("simulate") for button in page.button)
+
+
+def test_a_folder_of_ones_own_is_described_once_its_choices_are_made(page, tmp_path):
+    lab = tmp_path / "data" / "lab"
+    (lab / "images").mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (8, 8), (60 * number, 0, 0)).save(lab / "images" / f"{number}.png")
+        np.save(lab / f"betas{number % 2}.npy", np.ones((4, 3)) * number)
+    page.query_params.update(dataset="mine")
+    page.session_state["importing"] = True
+    page.run()
+    assert next(each for each in page.selectbox if each.label == "Folder").options == ["lab"]
+    next(each for each in page.selectbox if each.label == "Folder").select("lab")
+    page.run()
+    assert next(each for each in page.button if each.label == "Write it").disabled
+    radio = next(each for each in page.radio if "responses" in each.label)
+    assert radio.options == ["betas0.npy", "betas1.npy"]
+    radio.set_value("betas1.npy")
+    page.run()
+    assert not page.exception and any('responses = "betas1.npy"' in each.value for each in page.code)
+    next(each for each in page.button if each.label == "Write it").click()
+    page.run()
+    assert not page.exception and 'responses = "betas1.npy"' in (lab / "dataset.toml").read_text()
+
+
+def test_a_read_only_server_describes_nothing(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENCODING_READ_ONLY", "1")
+    (tmp_path / "data" / "lab").mkdir()
+    page.session_state["importing"] = True
+    page.session_state["import_folder"] = "lab"
+    page.run()
+    assert not page.exception and all(each.label != "Write it" for each in page.button)
+    assert any("Its operator can write the description" in each.value for each in page.info)
