@@ -29,3 +29,16 @@ def fit(name, X, Y, fold=None, **options):
     if fold is None:
         fold = np.arange(len(X)) % readout.n_folds(read)
     return readout.fit(Moments.of(X, Y, fold) if readout.uses_moments else Training.of(X, Y, fold), read)
+
+
+def mean_r(predicted, Y):
+    """Mean over targets of the correlation of predictions and responses (n, t); a constant prediction counts 0."""
+    return np.mean([np.corrcoef(p, y)[0, 1] if p.std() else 0 for p, y in zip(predicted.T, Y.T, strict=True)])
+
+
+def same_bits(one, other):
+    """Two models hold equal arrays."""
+    ours, theirs = one.arrays(), other.arrays()
+    assert set(ours) == set(theirs)
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)

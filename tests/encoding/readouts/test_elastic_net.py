@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import PredefinedSplit
 
 from encoding.evaluation.splits import inner_folds
-from encoding.readouts import READOUTS, BadOption, NotConverged, _sparse
+from encoding.readouts import READOUTS, NotConverged, _sparse
 from encoding.readouts._active_set import solve_active
 from encoding.readouts._gram import Gram
 from encoding.readouts._moments import Moments, centred
@@ -256,19 +256,3 @@ def test_weights_that_are_not_optimal_are_said_not_to_be(monkeypatch):
     with pytest.warns(NotConverged, match="lasso has not converged for"):
         model = fit("lasso", X, Y, alpha=0.01)
     assert model.details["kkt"].max() > 1e-4
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("lasso", {"alpha": 0}, "above 0"),
-        ("lasso", {"alphas": ()}, "at least one"),
-        ("lasso", {"select": "mse"}, "r2 or r"),
-        ("elastic_net", {"l1_ratio": 0}, "use ridge"),
-        ("elastic_net", {"l1_ratios": ()}, "at least one"),
-        ("lasso", {"l1_ratio": 0.5}, "Unknown parameter of lasso"),
-    ],
-)
-def test_a_wrong_parameter_is_refused(name, options, message):
-    with pytest.raises(BadOption, match=message):
-        READOUTS[name].read(options)

@@ -14,12 +14,13 @@ from encoding.backbones._blocks import N_PROBED, blocks, find_cut
 from encoding.backbones._hooks import trace
 from encoding.backbones._modules import ModuleBackbone, Preparation
 from encoding.fits.training_data import Chosen
-from encoding.readouts import READOUTS, BadOption, Training, search_space
+from encoding.readouts import READOUTS, BadOption, Training
 from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._finetune_inputs import PreparedStimuli
 from encoding.runtime.progress import Cancelled
 from tests import readout_problems
 from tests.conftest import TINY, TinySource, TinyStimuli
+from tests.readout_problems import mean_r, same_bits
 
 FINETUNE = READOUTS["finetune"]
 SIDE = 12
@@ -97,17 +98,6 @@ def training(stimuli, Y, *, rows=None, open_backbone=open_convnet, layers=(LAYER
 
 def tuned(data, *, report=lambda fraction, text: None, **options):
     return FINETUNE.fit(data, FINETUNE.read(QUICK | options), report=report)
-
-
-def mean_r(predicted, Y):
-    return np.mean([np.corrcoef(p, y)[0, 1] if p.std() else 0 for p, y in zip(predicted.T, Y.T, strict=True)])
-
-
-def same_bits(one, other):
-    ours, theirs = one.arrays(), other.arrays()
-    assert set(ours) == set(theirs)
-    for name, value in ours.items():
-        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
 # -- what is learned
@@ -416,30 +406,6 @@ def test_each_epoch_is_told_to_whoever_watches():
 
 
 # -- parameters
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_blocks": 0}, "n_blocks must be 1 or more, not 0. A frozen backbone is what ridge or mlp read"),
-        ({"backbone_learning_rate": 0}, "backbone_learning_rate must be a number above 0"),
-        ({"hidden": -1}, "hidden must be 0"),
-        ({"activation": "gelu"}, "activation must be none, relu or tanh"),
-        ({"dropout": 1}, "dropout must be a share from 0 to below 1"),
-        ({"batch_size": 1}, "batch_size must be 2 or more"),
-        ({"n_block": 2}, "Did you mean 'n_blocks'"),
-    ],
-)
-def test_wrong_parameters_are_refused(options, message):
-    with pytest.raises(BadOption, match=message):
-        FINETUNE.read(options)
-
-
-def test_a_search_may_vary_what_is_declared_and_its_values_are_accepted():
-    space = search_space(FINETUNE.options)
-    assert {"backbone_learning_rate", "n_blocks", "hidden"} < set(space)
-    for end in ("low", "high"):
-        assert FINETUNE.read({name: getattr(span, end) for name, span in space.items()})
 
 
 def test_more_of_everything_costs_more():

@@ -11,13 +11,14 @@ from encoding.datasets import DATASETS
 from encoding.datasets.algonauts2021 import BLOCK, Algonauts2021
 from encoding.datasets.writers.algonauts2021 import write_algonauts2021
 from encoding.fits.plan import plan
-from encoding.readouts import READOUTS, BadOption, Training, search_space
+from encoding.readouts import READOUTS, BadOption, Training
 from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._network import Shape
 from encoding.runtime.progress import Cancelled
 from tests import readout_problems
 from tests.conftest import TINY
 from tests.encoding.datasets.made2021 import N_CLIPS, SIDE, made_person
+from tests.readout_problems import mean_r, same_bits
 
 LSTM = READOUTS["lstm"]
 N_FRAMES = 4
@@ -39,17 +40,6 @@ def train(X, Y, *, report=lambda fraction, text: None, n_frames=N_FRAMES, more=N
     options = LSTM.read(SMALL | options)
     data = Training.of(X, Y, np.arange(len(X)) % LSTM.n_folds(options), n_frames=n_frames, **(more or {}))
     return LSTM.fit(data, options, report=report)
-
-
-def mean_r(predicted, Y):
-    return np.mean([np.corrcoef(p, y)[0, 1] if p.std() else 0 for p, y in zip(predicted.T, Y.T, strict=True)])
-
-
-def same_bits(one, other):
-    ours, theirs = one.arrays(), other.arrays()
-    assert set(ours) == set(theirs)
-    for name, value in ours.items():
-        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -213,28 +203,6 @@ def test_frames_must_come_one_after_another(over_frames, clips, store, monkeypat
 
 
 # -- parameters
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_layers": 0}, "n_layers must be 1 or more, not 0"),
-        ({"units": 0}, "units must be 1 or more"),
-        ({"dropout": 1.0}, "dropout must be a share from 0 to below 1"),
-        ({"loss": "r"}, r"loss must be mse, 1-r or mse\+r"),
-        ({"unit": 3}, "Did you mean 'units'"),
-    ],
-)
-def test_wrong_parameters_are_refused(options, message):
-    with pytest.raises(BadOption, match=message):
-        LSTM.read(options)
-
-
-def test_a_search_may_vary_what_is_declared_and_its_values_are_accepted():
-    space = search_space(LSTM.options)
-    assert {"learning_rate", "n_layers", "units", "dropout"} <= set(space) and space["n_layers"].values == (2, 3)
-    for end in ("low", "high"):
-        assert LSTM.read({name: getattr(span, end) if hasattr(span, end) else span.values[0] for name, span in space.items()})
 
 
 def test_there_are_two_layers_of_512_each_way_and_the_estimate_counts_the_weights_that_there_are():

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import PredefinedSplit
 
 from encoding.evaluation.splits import inner_folds
-from encoding.readouts import READOUTS, BadOption, NotConverged
+from encoding.readouts import READOUTS, NotConverged
 from encoding.readouts._moments import Moments
 from encoding.readouts._row_sparse import Rotated
 from encoding.readouts.ridge import TARGET_BLOCK
@@ -251,21 +251,3 @@ def test_details_are_one_number_each_for_every_target():
     for name, values in chosen.details.items():
         assert values.shape == (30,) and len(set(values)) == 1 and np.isfinite(values).all(), name
     assert set(fit("multitask_lasso", X, Y, alpha=0.5).details["l1_ratio"]) == {1.0}
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("multitask_lasso", {"alpha": 0}, "above 0"),
-        ("multitask_lasso", {"alphas": ()}, "at least one"),
-        ("multitask_lasso", {"n_folds": 1}, "2 or more, not 1"),
-        ("multitask_lasso", {"select": "mse"}, "r2 or r"),
-        ("multitask_lasso", {"l1_ratio": 0.5}, "Unknown parameter of multitask_lasso"),
-        ("multitask_elastic_net", {"l1_ratio": 0}, "use ridge"),
-        ("multitask_elastic_net", {"l1_ratios": (0.5, 1.5)}, "at most 1, not 1.5"),
-        ("multitask_elastic_net", {"l1_ratios": ()}, "at least one"),
-    ],
-)
-def test_a_wrong_parameter_is_refused(name, options, message):
-    with pytest.raises(BadOption, match=message):
-        READOUTS[name].read(options)

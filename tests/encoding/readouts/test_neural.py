@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
-from encoding.readouts import READOUTS, BadOption, Training, search_space
+from encoding.readouts import READOUTS, Training
 from encoding.readouts._examples import Examples, Scale, array_inputs
 from encoding.readouts._network import Shape
 from encoding.readouts._stopping import groups_of
@@ -364,44 +364,6 @@ def test_responses_that_are_no_numbers_are_refused():
         train("mlp", X, Y)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"optimiser": "adm"}, "optimiser must be adamw, adam or sgd, not 'adm'"),
-        ({"loss": "r"}, r"loss must be mse, 1-r or mse\+r, not 'r'"),
-        ({"learning_rate": 0}, "learning_rate must be a number above 0, not 0.0"),
-        ({"weight_decay": -1}, "weight_decay must be a number of 0 or more"),
-        ({"validation": 0.9}, "validation must be a share above 0 and up to 0.5"),
-        ({"batch_size": 1}, "batch_size must be 2 or more, not 1"),
-        ({"n_epochs": 0}, "n_epochs must be 1 or more, not 0"),
-        ({"seed": -1}, "seed must be 0 or more"),
-        ({"pateince": 3}, "Did you mean 'patience'"),
-    ],
-)
-def test_wrong_parameters_are_refused(name, options, message):
-    with pytest.raises(BadOption, match=message):
-        READOUTS[name].read(options)
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("mlp", {"activation_1": "gelu"}, "activation_1 must be relu, tanh or none"),
-        ("mlp", {"dropout_2": 1}, "dropout_2 must be a share from 0 to below 1"),
-        ("mlp", {"hidden_2": 0}, "hidden_2 must be 1 or more"),
-        ("deep", {"n_blocks": 0}, "n_blocks must be 1 or more"),
-        ("deep", {"widening": 0}, "widening must be above 0"),
-        ("deep", {"leak": 1}, "leak must be a slope"),
-        ("positional", {"n_frequencies": 0}, "n_frequencies must be 1 to 16"),
-        ("linear_sgd", {"early_stopping": "vertex"}, "early_stopping must be all or roi"),
-    ],
-)
-def test_wrong_parameters_of_one_network_are_refused(name, options, message):
-    with pytest.raises(BadOption, match=message):
-        READOUTS[name].read(options)
-
-
 def test_a_deep_network_widens_by_a_quarter_from_block_to_block():
     deep = READOUTS["deep"]
     assert deep.read({"width": 100, "n_blocks": 4}).widths() == [100, 125, 156, 195]
@@ -417,12 +379,3 @@ def test_the_estimate_counts_the_weights_that_there_are(name):
     assert readout.n_weights(shape, options) == (n_weights, trunk.n_hidden)
     multiplications, n_bytes = readout.cost(1000, 30, 200, options)
     assert multiplications >= 3 * 1000 * (n_weights + trunk.n_hidden * 200) * options.n_epochs and n_bytes > 4 * 1000 * 200
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_search_may_vary_what_is_declared_and_its_values_are_accepted(name):
-    space = search_space(READOUTS[name].options)
-    assert {"learning_rate", "weight_decay"} <= set(space)
-    for end in ("low", "high"):
-        values = {key: getattr(span, end) if hasattr(span, end) else span.values[0] for key, span in space.items()}
-        assert READOUTS[name].read(values)

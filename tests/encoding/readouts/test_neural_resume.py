@@ -9,6 +9,7 @@ import torch
 from encoding.readouts._checkpoint import Checkpoint
 from encoding.runtime.progress import Cancelled
 from tests.encoding.readouts.test_neural import NAMES, planted, train
+from tests.readout_problems import same_bits
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +47,6 @@ def resumed(name, checkpoint, *, kill_at, more=None, **options):
     assert checkpoint.load() is not None
     model = train(name, X, Y, report=lambda _, text: told.append(text), more={"checkpoint": checkpoint, **(more or {})}, **options)
     return model, told
-
-
-def same_bits(one, other):
-    ours, theirs = one.arrays(), other.arrays()
-    assert set(ours) == set(theirs)
-    for name, value in ours.items():
-        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])

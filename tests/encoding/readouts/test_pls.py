@@ -9,7 +9,7 @@ from sklearn.cross_decomposition import PLSRegression
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
-from encoding.readouts import READOUTS, BadOption, pls
+from encoding.readouts import READOUTS, pls
 from encoding.readouts._moments import Moments
 from tests.readout_problems import KINDS, fit, problem
 
@@ -220,22 +220,6 @@ def test_forty_thousand_targets_take_no_more_memory_than_a_few_weights(two_cores
     watching.join()
     assert model.weights.shape == (100, 40_000) and len(seen) > 5
     assert max(seen) - before < 3 * 8 * model.weights.size  # bytes of three float64 (p, t)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_components": 0}, "1 or more, not 0"),
-        ({"n_components": 2.5}, "pls cannot use n_components=2.5. Its default: None"),
-        ({"n_folds": 1}, "2 or more, not 1"),
-        ({"select": "rmse"}, "select must be r2 or r, not 'rmse'"),
-        ({"scale": 1}, "pls cannot use scale=1. Its default: True"),
-        ({"components": 3}, "Unknown parameter of pls 'components'. Did you mean 'n_components'"),
-    ],
-)
-def test_a_wrong_parameter_is_refused_before_any_work(options, message):
-    with pytest.raises(BadOption, match=message):
-        READOUTS["pls"].read(options)
 
 
 def test_folds_are_asked_for_only_where_something_is_chosen():

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from encoding.readouts import READOUTS, BadOption, Training
+from encoding.readouts import READOUTS, Training
 from encoding.readouts._network import Shape
 from encoding.readouts._options import key_values
 from encoding.readouts._vertex_head import ConvHead, PlaceConv
@@ -120,19 +120,3 @@ def test_the_estimate_counts_the_convolutions_of_every_image():
     assert POSITIONAL.trunk(Shape(30), options).n_hidden == 30 and POSITIONAL.n_weights(Shape(30), options) == (0, 30)
     few, many = (POSITIONAL.cost(1000, 30, t, options) for t in (100, 10_000))
     assert many[0] > 90 * few[0] and many[1] > 4 * 5 * 16 * 10_000 * options.batch_size
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"head": "conv1d"}, "head must be weights or conv, not 'conv1d'"),
-        ({"trunk": "none"}, "trunk must be mlp"),
-        ({"kernel_size": 2}, "kernel_size must be odd"),
-        ({"n_convs": 1}, "n_convs must be 2 to 64"),
-        ({"conv_dropout": 1}, "conv_dropout must be a share"),
-        ({"head": "conv", "frame_by_frame": True}, "does not compute one by one"),
-    ],
-)
-def test_wrong_parameters_are_refused(options, message):
-    with pytest.raises(BadOption, match=message):
-        POSITIONAL.read(options)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from encoding.readouts import READOUTS, BadOption, Training
+from encoding.readouts import READOUTS, Training
 from encoding.readouts._examples import batches
 from encoding.readouts._layers import hidden
 from encoding.readouts._network import Shape
@@ -186,9 +186,3 @@ def test_averaged_predictions_of_frames_are_the_mean_of_those_of_each_frame(data
     np.testing.assert_allclose(model.predict(X), np.mean(by_frame, axis=0), rtol=1e-4, atol=1e-4)
     restored = mlp.restore(model.state() | {"intercept": model.intercept}, None)
     np.testing.assert_array_equal(restored.predict(X), model.predict(X))
-
-
-@pytest.mark.parametrize("wrong", [{"momentum": 1.0}, {"momentum": -0.1}, {"loss_scale": "sum"}, {"keep": "last"}, {"loss": "r"}])
-def test_impossible_values_are_refused(wrong):
-    with pytest.raises(BadOption, match=next(iter(wrong))):
-        READOUTS["mlp"].read(wrong)
