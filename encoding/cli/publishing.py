@@ -150,7 +150,7 @@ def _experiment(what: list[str], store: Store) -> Experiment | None:
 def _best_first(store: Store) -> list[str]:
     """Keys of all runs, the highest mean r first."""
     runs = all_runs(store)
-    return list(runs[~runs["damaged"].astype(bool)].sort_values("mean_r", ascending=False, kind="stable")["key"])
+    return list(runs[~runs["damaged"].astype(bool)].sort_values("r_mean", ascending=False, kind="stable")["key"])
 
 
 def _best(results: list[ScoreTables], n: int, baseline: ScoreTables | None) -> tuple[list[ScoreTables], list[str]]:

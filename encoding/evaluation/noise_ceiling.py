@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from encoding.evaluation.splits import Fold
+
 BLOCK_VOXELS = 512  # of 1,000 stimuli with three repeats are 12 MB
 FLAT = 1e-7  # spread over the largest value that rounding alone can make
 UNITS = {"fraction": (1, 1), "percent": (100, 1), "r": (1, 2), "r_percent": (100, 2)}
@@ -218,6 +220,21 @@ def from_repeats(repeats: np.ndarray) -> np.ndarray:
         rho = np.where(flat.any(axis=0), 0, np.clip(rho, 0, 1))
         reliability[start : start + BLOCK_VOXELS] = n * rho / (1 + (n - 1) * rho)
     return reliability
+
+
+def noise_share(stimuli: np.ndarray, folds: Sequence[Fold]) -> float:
+    """The share of a row's noise variance that averaging repeats leaves: the mean over tested stimuli of 1 / repeats.
+
+    Parameters
+    ----------
+    stimuli : (n_rows,) int, equal for rows of one stimulus.
+    """
+    return float(np.mean(np.concatenate([1 / np.unique(stimuli[fold.test], return_counts=True)[1] for fold in folds])))
+
+
+def of_means(ceiling: np.ndarray, share: float) -> np.ndarray:
+    """Ceilings of means of repeats, c / (c + (1 - c) share), from those of single rows and :func:`noise_share`; of the same dtype."""
+    return ceiling if share == 1 else (ceiling / (ceiling + (1 - ceiling) * share)).astype(ceiling.dtype)
 
 
 def as_fraction(values: np.ndarray, unit: str | None = None) -> np.ndarray:

@@ -76,9 +76,11 @@ class Score:
             raise ValueError(f"The {self.title} of an ROI is defined as a mean over vertices; there is no {statistic}.")
         return self.mean_column if statistic == "mean" else f"{self.key}_{statistic}"
 
-    def best_of(self, values: np.ndarray) -> float:
-        """The best of some finite values: the highest, or of an error the lowest."""
-        return float(values.min() if self.lower_is_better else values.max())
+    def summary(self, values: np.ndarray) -> dict[str, float]:
+        """Column to statistic over the finite ones of some vertices' values (n_vertices,); NaN where there is none."""
+        over = {"mean": np.mean, "median": np.median, "best": np.min if self.lower_is_better else np.max}
+        finite = values[np.isfinite(values)]
+        return {self.column(name): float(over[name](finite)) if len(finite) else float("nan") for name in self.statistics}
 
 
 SCORES: Mapping[str, Score] = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from encoding.datasets._base import roi_names
+from encoding.evaluation.noise_ceiling import noise_share, of_means
 from encoding.evaluation.scores import LEAST_CEILING, SCORES, STORED_SCORES, from_r, pearson
 from encoding.fits.notebook_view import result_html
 from encoding.fits.plan import Plan
@@ -156,16 +157,11 @@ class ScoreTables:
         """
         if self.plan.subject.ceiling is None:
             return None
-        ceiling, repeats = np.asarray(self.plan.subject.ceiling[hemi]), self._noise_share
-        return ceiling if repeats == 1 else (ceiling / (ceiling + (1 - ceiling) * repeats)).astype(ceiling.dtype)
+        return of_means(np.asarray(self.plan.subject.ceiling[hemi]), self._noise_share)
 
     @cached_property
     def _noise_share(self) -> float:
-        """The share of a row's noise variance that averaging leaves: the mean over scored stimuli of 1 / repeats."""
-        if not self.plan.spec.average_repeats:
-            return 1.0
-        stimuli = self.plan.subject.stimulus_of_row
-        return float(np.mean(np.concatenate([1 / np.unique(stimuli[fold.test], return_counts=True)[1] for fold in self.plan.folds])))
+        return noise_share(self.plan.subject.stimulus_of_row, self.plan.folds) if self.plan.spec.average_repeats else 1.0
 
     @cached_property
     def selected_rois(self) -> tuple[str, ...]:
@@ -214,9 +210,8 @@ class ScoreTables:
         values = {name: np.concatenate([measures[hemi][name][columns[hemi]] for hemi in hemis]) for name in measures[hemis[0]]}
         if "ceiling_r" in values:
             row |= {"ceiling_r": _over(np.mean, values["ceiling_r"]), "n_normalised": int(np.isfinite(values["normalised_r2"]).sum())}
-        for score in (SCORES[name] for name in values if name in SCORES):
-            over = {"mean": np.mean, "median": np.median, "best": score.best_of}
-            row |= {score.column(name): _over(over[name], values[score.key]) for name in score.statistics}
+        for name in values:
+            row |= SCORES[name].summary(values[name]) if name in SCORES else {}
         return row
 
     def training_errors(self) -> pd.DataFrame:

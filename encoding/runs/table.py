@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.datasets import DATASETS, Subject
+from encoding.evaluation.noise_ceiling import noise_share, of_means
+from encoding.evaluation.scores import SCORES, STORED_SCORES, from_r
+from encoding.evaluation.splits import folds
 from encoding.fits.open import find_key, open_fit
 from encoding.fits.result import Result
 from encoding.fits.score_tables import pooled_key
@@ -36,10 +40,10 @@ FIT_STAGES = ("fit", "imported")
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)  # what reading a damaged file raises
 KEY = re.compile(r"(fit|imported)-[0-9a-f]{20}")
 MOST_NOTE, MOST_TAG, MOST_TAGS = 2_000, 40, 20  # characters, characters, tags
-NUMBERS = ("mean_r", "pooled_r", "seconds")
+SCORE_COLUMNS = tuple(score.column(statistic) for score in SCORES.values() for statistic in score.statistics)
+NUMBERS = (*SCORE_COLUMNS, "seconds")
 COLUMNS = (
-    "dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", "mean_r", "pooled_r", "made", "seconds",
-    "device",
+    "dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", *SCORE_COLUMNS, "made", "seconds", "device",
 )  # fmt: skip
 """What the table says of each run, between its key and its notes."""
 _DAMAGED_ROW = dict.fromkeys((*COLUMNS, "sender"), "") | dict.fromkeys(NUMBERS, np.nan) | {"simulated": False, "damaged": True}
@@ -90,19 +94,24 @@ def run_keys(store: Store) -> list[str]:
     return [key for _, key in sorted(found)]
 
 
-def all_runs(store: Store) -> pd.DataFrame:
+def all_runs(store: Store, *, subject_of: Callable[[str, str], Subject | None] | None = None) -> pd.DataFrame:
     """Tabulate all finished fits, newest first.
+
+    Parameters
+    ----------
+    subject_of : gives the subject of a data set and a name, or None where it is not at hand. With it scores that need a noise ceiling
+        are computed; without it imported fits alone have them, which bring their ceilings.
 
     Returns
     -------
     Table with one row per fit and the columns ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``backbone``,
-    ``layers``, ``components`` (such as ``PCA 100``), ``readout``, ``options``, ``split``, ``mean_r`` and ``pooled_r``
-    over every fitted vertex (``pooled_r`` is NaN with one fold, and until the intervals are computed), ``made`` (UTC),
+    ``layers``, ``components`` (such as ``PCA 100``), ``readout``, ``options``, ``split``, every score's statistics over every fitted
+    vertex (:data:`SCORE_COLUMNS`; ``pooled_r`` is NaN with one fold, and until the intervals are computed), ``made`` (UTC),
     ``seconds`` the fit took (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``.
 
     Notes
     -----
-    A run whose scores are damaged has a NaN ``mean_r``. One whose provenance is damaged is ``damaged`` (bool), has empty columns and
+    A run whose scores are damaged has NaN in their place. One whose provenance is damaged is ``damaged`` (bool), has empty columns and
     says so in ``dataset``.
 
     Raises
@@ -111,7 +120,7 @@ def all_runs(store: Store) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
+    rows, subjects = [], dict[tuple[str, str], Subject | None]()
     for key in reversed(run_keys(store)):
         try:
             changed = (store.path(key) / PROVENANCE).stat().st_mtime_ns
@@ -121,7 +130,12 @@ def all_runs(store: Store) -> pd.DataFrame:
         about = about or _DAMAGED_ROW | {"imported": stage_of(key) == "imported"}
         pooled = store.path(pooled_key(key))
         if not about["imported"] and (pooled / PROVENANCE).exists():
-            about = about | {"pooled_r": _mean_r(sorted(pooled.glob("*_r.npy")))}
+            about = about | _summaries({"pooled_r": {path.stem: path for path in pooled.glob("*_r.npy")}})
+        if subject_of is not None and not about["imported"] and not about["damaged"]:
+            named = about["dataset"], about["subject"]
+            if named not in subjects:
+                subjects[named] = subject_of(*named)
+            about = about | _normalised(about["spec"], about["paths"], subjects[named])
         rows.append({"key": key, **about, "tags": note.tags, "note": note.text})
     return pd.DataFrame(rows, columns=["key", "simulated", "imported", "damaged", *COLUMNS, "sender", "tags", "note"])
 
@@ -167,7 +181,7 @@ def short_name(row: Mapping[str, Any]) -> str:
     mark = ", imported" if row["imported"] else ""
     model = f"{row['backbone']} {row['layers']} · {row['components']} · {row['readout']}{options}"
     digits = row["key"].rpartition("-")[2][:6]
-    return f"{row['dataset']} {row['subject']} · {model} · r {row['mean_r']:.3f} · {digits}{mark}"
+    return f"{row['dataset']} {row['subject']} · {model} · r {row['r_mean']:.3f} · {digits}{mark}"
 
 
 def read_note(key: str, store: Store) -> Note:
@@ -235,6 +249,11 @@ def _row_of(folder: Path) -> dict[str, Any]:
     made, files = provenance["made_from"], provenance["files"]
     spec = FitSpec.from_dict(dict(made["spec"]))
     imported = made.get("imported")
+    blocks = [name.removesuffix("_r") for name in files if name.endswith("_r") and f"{name}2" in files]  # not lh_validation_r
+    paths = {score: {block: folder / f"{block}_{score}.npy" for block in blocks if f"{block}_{score}" in files} for score in STORED_SCORES}
+    paths["pooled_r"] = {name: folder / f"{name}.npy" for name in files if name.startswith("pooled.")}
+    ceilings = {block: folder / f"about.{block.removeprefix('fit.')}_ceiling.npy" for block in blocks}
+    has_ceilings = imported is not None and all(path.stem in files for path in ceilings.values())
     return {
         "simulated": bool(made.get("simulated")),
         "imported": imported is not None,
@@ -247,8 +266,10 @@ def _row_of(folder: Path) -> dict[str, Any]:
         "readout": spec.readout,
         "options": " ".join(f"{name}={value}" for name, value in spec.options),
         "split": spec.split,
-        "mean_r": _mean_r([folder / f"{name}.npy" for name in files if f"{name}2" in files]),  # lh_r has lh_r2; lh_validation_r is no score
-        "pooled_r": _mean_r([folder / f"{name}.npy" for name in files if name.startswith("pooled.")]),
+        **_summaries(paths),
+        **(_from_ceilings(spec, paths["r"], {block: _map(path) for block, path in ceilings.items()}) if has_ceilings else {}),
+        "spec": spec,
+        "paths": paths["r"],
         "made": str(provenance.get("created", ""))[:16].replace("T", " "),
         "seconds": float(made.get("fit_seconds", np.nan)),
         "device": str(made.get("device", "")),
@@ -256,18 +277,48 @@ def _row_of(folder: Path) -> dict[str, Any]:
     }
 
 
-def _mean_r(paths: Sequence[Path]) -> float:
-    """The mean over every vertex with a score, and over folds where the arrays have them; NaN where there is none or one is damaged."""
-    maps = []
-    for path in paths:
+def _summaries(paths: Mapping[str, Mapping[str, Path]]) -> dict[str, float]:
+    """Statistics of scores over every vertex, of the mean over folds where the arrays have them; ``paths`` is score to block to file."""
+    found: dict[str, float] = {}
+    for score, of_blocks in paths.items():
+        if of_blocks:
+            maps = [_map(path) for path in of_blocks.values()]
+            found |= SCORES[score].summary(np.concatenate(maps) if all(each is not None for each in maps) else np.zeros(0))
+    return found
+
+
+def _map(path: Path) -> np.ndarray | None:
+    """(n_vertices,) the mean over folds; None where it is damaged."""
+    try:
+        with passing_errors_of(path):
+            return np.atleast_2d(read_npy(path)).mean(0)
+    except (*DAMAGED, FileNotFoundError):
+        return None
+
+
+def _normalised(spec: FitSpec, paths: Mapping[str, Path], subject: Subject | None) -> dict[str, float]:
+    """Statistics of the scores that need a noise ceiling; empty where none is known, or the subject no longer fits the scores."""
+    if subject is None or subject.ceiling is None or not all(block in subject.ceiling for block in paths):
+        return {}
+    share = 1.0
+    if spec.average_repeats:
         try:
-            with passing_errors_of(path):
-                maps.append(np.atleast_2d(read_npy(path)).mean(0))
-        except (*DAMAGED, FileNotFoundError):
-            return float("nan")
-    r = np.concatenate(maps) if maps else np.zeros(0)
-    r = r[np.isfinite(r)]
-    return float(r.mean()) if len(r) else float("nan")
+            share = noise_share(subject.stimulus_of_row, folds(spec.split, subject.groups, subject.splits))
+        except ValueError:  # the split is no longer one of these data
+            return {}
+    return _from_ceilings(spec, paths, {block: of_means(np.asarray(subject.ceiling[block]), share) for block in paths})
+
+
+def _from_ceilings(spec: FitSpec, paths: Mapping[str, Path], ceilings: Mapping[str, np.ndarray | None]) -> dict[str, float]:
+    maps = [(_map(path), ceilings[block]) for block, path in paths.items()]
+    if any(r is None or ceiling is None or r.shape != ceiling.shape for r, ceiling in maps):
+        return {}
+    of_clips = spec.dataset in DATASETS and DATASETS[spec.dataset].clips
+    found: dict[str, float] = {}
+    for score in SCORES.values():
+        if score.needs_ceiling and not (score.images_only and of_clips):
+            found |= score.summary(np.concatenate([from_r(score.key, r, ceiling) for r, ceiling in maps]))
+    return found
 
 
 def _searchable(table: pd.DataFrame) -> list[str]:

@@ -147,6 +147,14 @@ def test_layers_shows_the_score_of_a_link(layers, score, statistic):
     assert any("of the regions'" in caption.value or "Mean of the regions'" in caption.value for caption in layers.caption)
 
 
+def test_a_link_with_a_former_name_of_a_score_shows_that_score(layers):
+    layers.query_params["layer_score"] = "relative"
+    layers.run()
+    assert not layers.exception
+    heat = next(trace for trace in json.loads(layers.get("plotly_chart")[0].proto.spec)["data"] if trace["type"] == "heatmap")
+    assert SCORES["normalised_r"].short in heat["name"]
+
+
 @pytest.mark.parametrize(("score", "statistic"), PAGES)
 def test_compare_shows_the_score_of_a_link(fits, open_page, score, statistic):
     a, b = (result.key for result in fits.results.values())

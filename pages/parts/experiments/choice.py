@@ -101,12 +101,12 @@ def _compose(experiment: Experiment, planned: Sequence[PlannedCell], request: Co
     if job is not None and job.state != "done":
         follow(request.job_key, cancel="cancel_compose")
     runs, fits = runs_table(), {each.fit_key for each in planned}
-    mean_r = dict(zip(runs["key"], runs["mean_r"], strict=True))
+    mean_r = dict(zip(runs["key"], runs["r_mean"], strict=True))
     for row in runs[runs["readout"] == READOUT].to_dict("records"):
         members = store().provenance(row["key"])["made_from"]["composition"]["members"]
         if fits.issuperset(members):
             name, links = st.columns([5, 2], vertical_alignment="center")
-            name.markdown(f"{plain(row['options'])} · {plain(row['subject'])} · mean r **{row['mean_r']:.3f}**")
+            name.markdown(f"{plain(row['options'])} · {plain(row['subject'])} · mean r **{row['r_mean']:.3f}**")
             with links.container(horizontal=True):
                 st.page_link(view("explore"), label="Explore", query_params={"fit": row["key"]})
                 st.page_link(view("compare"), label="Compare", query_params={"a": max(members, key=mean_r.get), "b": row["key"]})

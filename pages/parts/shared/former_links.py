@@ -8,6 +8,7 @@ from encoding.evaluation.scores import FORMER_SCORES
 
 FORMER_PARAMETERS = {"focus": "target_groups", "company": "extra_subjects"}  # name in the first release to today's
 SCORE_PARAMETERS = ("score", "layer_score")  # whose values are names of scores
+FORMER_SORTS = {"mean_r": "score", "pooled_r": "score"}  # order of the table of fits
 
 
 def read_former_parameters() -> None:
@@ -19,10 +20,10 @@ def read_former_parameters() -> None:
         if FORMER_PARAMETERS[name] not in st.query_params:
             st.query_params[FORMER_PARAMETERS[name]] = values
     today = {name: FORMER_PARAMETERS[name] for name in former}
-    for name in SCORE_PARAMETERS:
+    for name, names in {**dict.fromkeys(SCORE_PARAMETERS, FORMER_SCORES), "sort": FORMER_SORTS}.items():
         value = st.query_params.get(name)
-        if value in FORMER_SCORES:
-            st.query_params[name] = today[value] = FORMER_SCORES[value]
+        if value in names:  # the widget has read the former value from the link already, and refuses it
+            st.query_params[name] = st.session_state[name] = today[value] = names[value]
     if today:
         renamed = ", ".join(f"{name} is now {other}" for name, other in today.items())
         st.toast(f"This link is of an earlier release ({renamed}). It works in this release only; copy the address again.")

@@ -7,67 +7,99 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from encoding.runs.table import NUMBERS, Note, all_runs, as_csv, known_tags, matching, read_note, short_name, write_note
+from encoding.datasets import Subject
+from encoding.datasets._unit import VERTEX
+from encoding.evaluation.scores import SCORES, STATISTICS
+from encoding.plots.heatmap import quantity_of
+from encoding.runs.table import NUMBERS, SCORE_COLUMNS, Note, all_runs, as_csv, known_tags, matching, read_note, short_name, write_note
 from pages.parts.shared.access import may_change
-from pages.parts.shared.server_state import store
+from pages.parts.shared.score_choice import choose_score
+from pages.parts.shared.server_state import opened, store
 from pages.parts.shared.text import plain
 
 MOST_COMPARED = 6
-SORTED_BY = ("made", "mean_r", "pooled_r", "dataset", "backbone", "layers", "readout", "seconds")
-SHOWN = ("sender", "dataset", "subject", "backbone", "layers", "components", "readout", "options", "mean_r", "pooled_r", "tags", "note",
+SCORE = "score"  # in the link: sorted by the score that is shown
+SORTED_BY = ("made", SCORE, "dataset", "backbone", "layers", "readout", "seconds")
+SHOWN = ("sender", "dataset", "subject", "backbone", "layers", "components", "readout", "options", SCORE, "tags", "note",
          "made", "seconds", "device", "split", "simulated", "key")  # fmt: skip
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _table(changed: tuple[tuple[str, int], ...], root: str) -> pd.DataFrame:
-    return all_runs(store())
+def _table(changed: tuple[tuple[str, int], ...], root: str, annotations: tuple[str, ...] | None) -> pd.DataFrame:
+    return all_runs(store(), subject_of=None if annotations is None else _subject)
 
 
-def runs_table() -> pd.DataFrame:
-    """Tabulate every finished fit with its notes, newest first; read again when one changed. A failure stops the page with an error."""
+def _subject(dataset: str, name: str) -> Subject | None:
+    """A subject, whose noise ceilings some scores need; None where it cannot be opened now."""
+    try:
+        return opened(dataset, name)
+    except (LookupError, ValueError, OSError):
+        return None
+
+
+def runs_table(*, normalised: bool = False) -> pd.DataFrame:
+    """Tabulate every finished fit with its notes, newest first; read again when one changed. A failure stops the page with an error.
+
+    Parameters
+    ----------
+    normalised : whether scores that need a noise ceiling are included, for which all subjects are opened.
+    """
     folders = [folder for stage in ("fit", "imported", "notes", "pooled") if (folder := store().root / stage).is_dir()]
     try:
         changed = tuple((str(path), path.stat().st_mtime_ns) for path in folders)
-        return _table(changed, str(store().root))
+        table = _table(changed, str(store().root), None)
+        if not normalised:
+            return table
+        named = table.loc[~table["imported"] & ~table["damaged"], ["dataset", "subject"]].drop_duplicates()
+        subjects = [_subject(*each) for each in named.itertuples(index=False)]
+        return _table(changed, str(store().root), tuple("" if each is None else each.annotations_key for each in subjects))
     except OSError as wrong:
         st.error(plain(wrong))
         st.stop()
 
 
 def runs_panel(table: pd.DataFrame) -> None:
-    """Show all fits with search, tags, sorting, selection for Compare, and download as CSV."""
+    """Show all fits by any score with search, tags, sorting, selection for Compare, and download as CSV of every score."""
+    offered = [key for key, score in SCORES.items() if score.needs_ceiling or table[score.mean_column].notna().any()]
+    score, statistic = choose_score(offered, VERTEX, score_key="runs_score", statistic_key="runs_over", statistics=STATISTICS)
+    known = SCORES[score]
+    table = runs_table(normalised=True) if known.needs_ceiling else table
     words, tags, order = st.columns([3, 2, 2])
     find = words.text_input("Find", key="find", bind="query-params", placeholder="words in any column, such as alexnet ridge")
-    known = known_tags(table)
-    chosen = tags.multiselect("Tags", known, key="tag", bind="query-params", placeholder="Any" if known else "No run has a tag")
-    by = order.selectbox("Sorted by", SORTED_BY, key="sort", bind="query-params", help="A click on a column's head sorts as well.")
-    rows = matching(table, words=find, tags=chosen, by=by, ascending=by not in ("made", *NUMBERS))
+    in_use = known_tags(table)
+    chosen = tags.multiselect("Tags", in_use, key="tag", bind="query-params", placeholder="Any" if in_use else "No run has a tag")
+    sort = order.selectbox("Sorted by", SORTED_BY, key="sort", bind="query-params", help="A click on a column's head sorts as well.")
+    by = known.column(statistic) if sort == SCORE else sort
+    ascending = known.lower_is_better if sort == SCORE else sort not in ("made", *NUMBERS)
+    rows = matching(table, words=find, tags=chosen, by=by, ascending=ascending)
     st.dataframe(
-        rows.assign(tags=[list(own) for own in rows["tags"]]),
+        rows.assign(tags=[list(own) for own in rows["tags"]], score=rows[known.column(statistic)]).drop(columns=list(SCORE_COLUMNS)),
         hide_index=True,
         key="runs",
         on_select=lambda: _choose_ticked(rows["key"].tolist()),
         selection_mode="multi-row",
-        column_order=[
-            name
-            for name in SHOWN
-            if (name != "sender" or rows["imported"].any()) and (name != "pooled_r" or rows["pooled_r"].notna().any())
-        ],
+        column_order=[name for name in SHOWN if name != "sender" or rows["imported"].any()],
         column_config={
-            "mean_r": st.column_config.NumberColumn("mean r", format="%.3f", help="Over every fitted vertex, or voxel."),
-            "pooled_r": st.column_config.NumberColumn(
-                "r, pooled", format="%.3f", help="One r over all folds' predictions, of k-fold fits with intervals."
+            SCORE: st.column_config.NumberColumn(
+                quantity_of(score, statistic),
+                format="%.3f",
+                help="Over every fitted vertex, or voxel. Empty where a fit has no such score.",
             ),
             "seconds": st.column_config.NumberColumn(format="%.1f", help="That the fit took."),
             "made": st.column_config.TextColumn("made (UTC)"),
             "tags": st.column_config.ListColumn("tags"),
             "sender": st.column_config.TextColumn("imported from", help="Who sent it; empty for a fit that was made here."),
         },
-        alt="every finished fit",
-    )  # fmt: skip
+        alt=f"every finished fit with its {quantity_of(score, statistic)}",
+    )
     count, away = st.columns([4, 1])
     count.caption(f"{len(rows):,} of {len(table):,} finished fits. Tick two or more to compare them; the first ticked is A.")
-    away.download_button("Runs, CSV", lambda: as_csv(rows), "runs.csv", "text/csv", on_click="ignore", width="stretch")
+
+    def every_score() -> str:
+        whole = all_runs(store(), subject_of=_subject).set_index("key", drop=False)
+        return as_csv(whole.loc[[key for key in rows["key"] if key in whole.index]])
+
+    away.download_button("Runs, CSV", every_score, "runs.csv", "text/csv", on_click="ignore", width="stretch", help="With every score.")
 
 
 def _choose_ticked(keys: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ def test_what_made_it_and_who_sent_it_come_along(sent, elsewhere, tmp_path):
         assert again.provenance[name] == sent.provenance[name]
     assert again.origin["by"] == "Ada" and again.origin["fit"] == sent.key and again.origin["file"] == "fit.zip" and again.origin["when"]
     row = all_runs(elsewhere).iloc[0]
-    assert row["imported"] and row["sender"] == "Ada" and row["mean_r"] == pytest.approx(np.mean([sent.score(h) for h in ("lh", "rh")]))
+    assert row["imported"] and row["sender"] == "Ada" and row["r_mean"] == pytest.approx(np.mean([sent.score(h) for h in ("lh", "rh")]))
     assert open_run(there.key[:14], elsewhere).key == there.key
 
 

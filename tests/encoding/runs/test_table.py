@@ -12,6 +12,7 @@ import pytest
 
 from encoding import fit
 from encoding.analysis.bootstrap import roi_intervals
+from encoding.evaluation.scores import SCORES
 from encoding.runs.exchange import import_, packed
 from encoding.runs.table import (
     Note,
@@ -39,14 +40,14 @@ def two(tiny, store):
 
 def test_a_store_without_fits_has_an_empty_table(store):
     table = all_runs(store)
-    assert len(table) == 0 and "mean_r" in table and len(matching(table, words="x")) == 0 and as_csv(table).startswith("key,")
+    assert len(table) == 0 and "r_mean" in table and len(matching(table, words="x")) == 0 and as_csv(table).startswith("key,")
 
 
 def test_every_finished_fit_is_a_row_that_says_what_made_it(two, store):
     table = all_runs(store).set_index("key")
     row = table.loc[two[1].key]
     assert set(table.index) == {result.key for result in two} == set(run_keys(store))
-    assert row["mean_r"] == pytest.approx(np.mean([two[1].score(hemi) for hemi in ("lh", "rh")]))
+    assert row["r_mean"] == pytest.approx(np.mean([two[1].score(hemi) for hemi in ("lh", "rh")]))
     assert (row["layers"], row["options"], row["readout"], row["device"]) == ("colour", "alpha=10.0", "ridge", "cpu")
     assert row["simulated"] and not row["imported"] and row["seconds"] > 0 and row["made"].startswith("20")
     assert "tinynet colour · all features · ridge alpha=10.0 · r 0." in short_name({"key": two[1].key, **row})
@@ -106,8 +107,8 @@ def test_rows_are_found_by_words_in_any_column_and_by_tags(two, store):
     assert matching(table, words="TALK pixels")["key"].tolist() == [two[0].key]
     assert matching(table, words="talk colour").empty
     assert matching(table, tags=["paper"])["key"].tolist() == [two[0].key]
-    assert matching(table, by="mean_r", ascending=True)["mean_r"].is_monotonic_increasing
-    with pytest.raises(UnknownName, match="Did you mean 'mean_r'"):
+    assert matching(table, by="r_mean", ascending=True)["r_mean"].is_monotonic_increasing
+    with pytest.raises(UnknownName, match="Did you mean 'r_mean'"):
         matching(table, by="mean")
 
 
@@ -115,7 +116,7 @@ def test_csv_reads_back_and_runs_no_formula(two, store):
     write_note(two[0].key, store, Note('=HYPERLINK("x")', ("a", "b")))
     back = pd.read_csv(io.StringIO(as_csv(all_runs(store)))).set_index("key")
     assert back.loc[two[0].key, "note"].startswith("'=") and back.loc[two[0].key, "tags"] == "a b"
-    assert back["mean_r"].tolist() == pytest.approx(all_runs(store)["mean_r"].tolist())
+    assert back["r_mean"].tolist() == pytest.approx(all_runs(store)["r_mean"].tolist())
 
 
 def test_a_run_is_opened_by_the_beginning_of_its_key(two, store):
@@ -133,7 +134,7 @@ def test_pooled_r_is_a_column_once_it_was_computed(tiny, store):
         roi_intervals(each)
     table = all_runs(store).set_index("key")
     mean = np.mean([result.pooled(hemi) for hemi in ("lh", "rh")])
-    assert table.loc[result.key, "pooled_r"] == pytest.approx(mean) and mean != pytest.approx(table.loc[result.key, "mean_r"])
+    assert table.loc[result.key, "pooled_r"] == pytest.approx(mean) and mean != pytest.approx(table.loc[result.key, "r_mean"])
     assert np.isnan(table.loc[one.key, "pooled_r"]), "of one fold it is r"
     there = import_(io.BytesIO(packed(result)), store)
     assert all_runs(store).set_index("key").loc[there.key, "pooled_r"] == pytest.approx(mean)
@@ -144,15 +145,15 @@ def test_mean_r_counts_no_r_that_a_readout_reports(tiny, store):
     result = fit(replace(TINY, readout="linear_sgd", options={"n_epochs": 2}), store, device="cpu")
     assert "validation_r" in result.detail_names
     mean = np.mean([result.score(hemi) for hemi in ("lh", "rh")])
-    assert all_runs(store)["mean_r"].item() == pytest.approx(mean)
+    assert all_runs(store)["r_mean"].item() == pytest.approx(mean)
     there = import_(io.BytesIO(packed(result)), store)
-    assert all_runs(store).set_index("key").loc[there.key, "mean_r"] == pytest.approx(mean)
+    assert all_runs(store).set_index("key").loc[there.key, "r_mean"] == pytest.approx(mean)
 
 
 def test_damaged_scores_leave_a_run_without_r(two, store):
     (store.path(two[1].key) / "lh_r.npy").write_bytes(b"x")
     table = all_runs(store).set_index("key")
-    assert np.isnan(table.loc[two[1].key, "mean_r"]) and table.loc[two[0].key, "mean_r"] > 0 and not table["damaged"].any()
+    assert np.isnan(table.loc[two[1].key, "r_mean"]) and table.loc[two[0].key, "r_mean"] > 0 and not table["damaged"].any()
 
 
 DAMAGE = {
@@ -174,7 +175,36 @@ def test_a_run_whose_provenance_cannot_be_read_is_listed_as_damaged(tiny, store,
     table = all_runs(store).set_index("key", drop=False)
     assert table["damaged"].to_dict() == {sound.key: False, broken.key: True}
     row = table.loc[broken.key]
-    assert "cannot be read" in row["dataset"] and np.isnan(row["mean_r"]) and not row["imported"]
+    assert "cannot be read" in row["dataset"] and np.isnan(row["r_mean"]) and not row["imported"]
     assert short_name(row) == f"{broken.key} · damaged: its provenance cannot be read"
-    assert len(matching(all_runs(store), words="damaged")) == 1 and matching(all_runs(store), by="mean_r")["key"].iloc[0] == sound.key
+    assert len(matching(all_runs(store), words="damaged")) == 1 and matching(all_runs(store), by="r_mean")["key"].iloc[0] == sound.key
     assert broken.key in as_csv(all_runs(store))
+
+
+@pytest.mark.parametrize("repeats", [False, True], ids=["rows", "repeats averaged"])
+def test_every_score_is_a_column_as_mean_median_and_best(tiny, store, repeats):
+    ceiling = {hemi: np.linspace(0.01, 0.9, 10, dtype=np.float32) for hemi in ("lh", "rh")}
+    tiny.change(ceiling=ceiling, **({"groups": np.repeat(np.arange(40), 3)} if repeats else {}))
+    result = fit(replace(TINY, split="kfold:3:0", average_repeats=repeats), store, device="cpu")
+    there = import_(io.BytesIO(packed(result)), store)
+    table = all_runs(store, subject_of=lambda dataset, subject: tiny.subject).set_index("key")
+    without = all_runs(store).set_index("key")
+    for key, score in SCORES.items():
+        if key == "pooled_r":
+            continue
+        values = np.concatenate([result.score(hemi, key) for hemi in ("lh", "rh")])
+        values = values[np.isfinite(values)]
+        over = {"mean": np.mean, "median": np.median, "best": np.min if score.lower_is_better else np.max}
+        for statistic in score.statistics:
+            column = score.column(statistic)
+            assert table.loc[result.key, column] == pytest.approx(over[statistic](values), rel=1e-6)
+            assert table.loc[there.key, column] == pytest.approx(over[statistic](values), rel=1e-6)
+            assert np.isnan(without.loc[result.key, column]) == score.needs_ceiling
+    assert matching(all_runs(store), by="rmse", ascending=True)["rmse"].is_monotonic_increasing
+
+
+def test_a_subject_that_is_gone_or_changed_leaves_its_fits_without_normalised_scores(two, tiny, store):
+    tiny.change(ceiling={hemi: np.full(7, 0.5, np.float32) for hemi in ("lh", "rh")})
+    for subject in (None, tiny.subject):
+        table = all_runs(store, subject_of=lambda dataset, name, subject=subject: subject)
+        assert table["normalised_r2"].isna().all() and table["r_mean"].notna().all()

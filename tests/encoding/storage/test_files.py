@@ -150,7 +150,7 @@ def test_a_passing_error_is_no_missing_row_and_no_lost_note(store, code, at_open
         last_check(store) if what == "last check" else all_runs(store)
     assert raised.value.errno == code
     row = all_runs(store).iloc[0]
-    assert (row["mean_r"], row["note"], row["damaged"]) == (1, "mine", False) and last_check(store) == {}
+    assert (row["r_mean"], row["note"], row["damaged"]) == (1, "mine", False) and last_check(store) == {}
 
 
 @pytest.mark.parametrize("code", PASSING, ids=errno.errorcode.get)

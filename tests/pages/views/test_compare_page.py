@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 from encoding import fit, plots
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.evaluation.scores import SCORES
+from encoding.experiments.run import run_serially
+from encoding.fits.open import open_fit
 from encoding.fits.spec import FitSpec
 from encoding.jobs import Job
 from encoding.runs.exchange import import_, packed
@@ -25,6 +27,8 @@ SPECS = [replace(TINY, split=SPLIT), replace(TINY, split=SPLIT, layers=("colour"
 
 class Idle:
     """Jobs that were submitted, none of which ever runs."""
+
+    carry_out = staticmethod(run_serially)
 
     def __init__(self, root):
         self.submitted = {}
@@ -217,3 +221,17 @@ def test_a_scatter_of_a_whole_subject_and_its_bars_stay_small():
     assert len(text) < 100_000
     counts = plots.table_of(plots.vertex_scatter(*r))["value"]
     assert int(np.rint(10 ** counts.dropna()).sum()) == 40_000
+
+
+@pytest.mark.parametrize(("score", "statistic"), [("rmse", "mean"), ("r", "best"), ("normalised_r2", "median")])
+def test_the_table_of_runs_shows_and_sorts_by_any_score(page, runs, store, tiny, score, statistic):
+    tiny.change(ceiling={hemi: np.linspace(0.1, 0.9, 10, dtype=np.float32) for hemi in ("lh", "rh")})
+    page.query_params.update({"runs_score": score, "runs_over": statistic, "sort": "mean_r"})
+    page.run()
+    assert not page.exception and page.selectbox(key="sort").value == "score"
+    shown, lower = page.dataframe[0].value.set_index("key")["score"], SCORES[score].lower_is_better
+    column = SCORES[score].column(statistic)
+    for key, value in shown.items():
+        hemis = open_fit(key, store).rois(both=True).set_index(["roi", "hemi"])
+        assert value == pytest.approx(hemis.loc[("all", "both"), column])
+    assert shown.is_monotonic_increasing if lower else shown.is_monotonic_decreasing
