@@ -316,20 +316,48 @@ def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, stor
     Design matrix (n_rows, k) float32 and responses of all hemispheres.
     """
     fold = plan.folds[number]
-    (layers,) = plan.spaces
-    own = store.get(plan.components_key(fold, layers))
-    key = digest("projected", 1, components=plan.components_key(fold, layers), features=list(other.feature_keys.values()))
-
-    def make() -> Arrays:
-        if plan.reduced_layers:
-            return {"scores": project_in_pass(other, layers, own["mean"], read_axes(own), store, silent, device)}
-        return {"scores": project([features.load(other.feature_keys[layer], store) for layer in layers], own["mean"], read_axes(own))}
-
-    scores, delays = np.array(store.memo(key, make, other.made_from(device=device))["scores"]), delays_of(plan, fold, store)
-    theirs = design_columns([scores], degree=plan.spec.degree, delays=delays, runs=other.subject.runs)
+    theirs = projected_components(plan, other, fold, store, device)
     group = target_groups_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False)[0]
     rows = without_test_stimuli(other.extra_fold(number).train, fold.test, Z, theirs)
     return training_rows(replace(other, extra_subjects=()), Fold(rows, fold.test[:0]), group, theirs)
+
+
+def projected_components(plan: Plan, other: Plan, fold: Fold, store: Store, device: str) -> np.ndarray:
+    """Project another subject's stored features on the components of one fold of this fit.
+
+    Parameters
+    ----------
+    other : plan of the same backbone and layers for the other subject.
+
+    Returns
+    -------
+    (n_stimuli of the other, k) float32, with products and delays as this fit's own components have them.
+    """
+    spaces = []
+    for layers in plan.spaces:
+        own = store.get(plan.components_key(fold, layers))
+        parents = [other.feature_keys[layer] for layer in (other.feature_keys if len(plan.spaces) == 1 else layers)]
+        key = digest("projected", 1, components=plan.components_key(fold, layers), features=parents)
+
+        def make(layers: tuple[str, ...] = layers, own: Arrays = own) -> Arrays:
+            if any(layer in plan.reduced_layers for layer in layers):
+                network, names = _network_of(other, layers)
+                return {"scores": project_in_pass(network, names, own["mean"], read_axes(own), store, silent, device)}
+            loaded = [features.load(other.feature_keys[layer], store) for layer in layers]
+            frames = [layer.reshape(len(layer) * other.n_frames, -1) for layer in loaded]
+            return {"scores": project(frames, own["mean"], read_axes(own)).reshape(len(loaded[0]), -1)}
+
+        spaces.append(np.array(store.memo(key, make, other.made_from(device=device))["scores"]))
+    return design_columns(spaces, degree=plan.spec.degree, delays=delays_of(plan, fold, store), runs=other.subject.runs)
+
+
+def _network_of(plan: Plan, layers: tuple[str, ...]) -> tuple[Plan, tuple[str, ...]]:
+    """The plan of the one network that some layers belong to, and its own names of them."""
+    for network, names in zip(plan.networks, plan.layer_names, strict=True):
+        own = tuple(layer for layer, name in names.items() if name in layers)
+        if len(own) == len(layers):
+            return network, own
+    raise ValueError(f"{', '.join(layers)} are of several networks, whose layers are not reduced together.")
 
 
 def score_group(

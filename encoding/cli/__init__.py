@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 
+from encoding.analysis.group import NotAGroup
 from encoding.analysis.hyperparameter_search import NothingFound
 from encoding.analysis.similarity import CannotCompare
 from encoding.analysis.variance_partition import CannotPartition
@@ -59,7 +60,7 @@ from encoding.storage.files import NotRegular
 from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
-ARGUMENT_ERRORS = (BadArguments, CannotCompare, CannotPartition, UnknownName, UnknownLayer, BadOption)
+ARGUMENT_ERRORS = (BadArguments, CannotCompare, CannotPartition, NotAGroup, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
     AlreadyRunning, BadData, BadExchange, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed,
     MemberFailed, NoRoom, NotComposed, NotConfirmed, NotFinished, NotInstalled, NotRegular, NothingFound, NoWeights,

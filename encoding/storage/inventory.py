@@ -50,6 +50,7 @@ STAGES = {
     "significance": "permutation tests of fits",
     "partition": "R² of nested fits",
     "similarity": "RSA and CKA of layers and regions",
+    "across": "models of one subject tested on another",
     "spectrum": "spectra of responses and features",
     "curve": "learning curves",
     "basis": "what networks make of test images",

@@ -1,0 +1,164 @@
+"""Group view: means, spread and maps by hand, subjects with vertices of their own, and models tested on another subject."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from encoding import Store, fit
+from encoding.analysis.group import NotAGroup, across_subjects, group_maps, group_table
+from encoding.analysis.significance import significance
+from encoding.evaluation.permutation import Permutations
+from encoding.evaluation.scores import pearson
+from encoding.runs.exchange import export, import_
+from tests.conftest import TINY, TinyDataset, TinyStimuli, register_tiny
+
+SUBJECTS = ("subj01", "subj02", "subj03")
+
+
+class ThreeSubjects(TinyDataset):
+    """Three subjects with the same weights at overlapping vertices; the others saw 90 of the first's images and 30 of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = self.subject
+        rng = np.random.default_rng(1)
+        weights = {hemi: rng.normal(size=(48, 10)) * (np.arange(10) < 5) for hemi in ("lh", "rh")}
+        self.by_name = {}
+        for number, name in enumerate(SUBJECTS):
+            pixels = first.stimuli.pixels.copy()
+            if number:
+                pixels[90:] = rng.integers(0, 256, (30, 4, 4, 3), dtype=np.uint8)
+            drive = pixels.reshape(120, -1) / 255 - 0.5
+            Y = {hemi: (drive @ W + (0.1 + 0.2 * number) * rng.normal(size=(120, 10))).astype(np.float32) for hemi, W in weights.items()}
+            vertices = {hemi: 20_000 + np.arange(10) + 2 * number for hemi in Y}  # two further along with each subject
+            Y = {hemi: np.roll(values, -2 * number, axis=1) for hemi, values in Y.items()}  # the same place, the same weights
+            rois = {hemi: {"driven": np.arange(max(0, 5 - 2 * number)), "noise": np.arange(5, 8)} for hemi in Y}
+            prints = {hemi: f"{name}-{hemi}" for hemi in Y}
+            self.by_name[name] = replace(
+                first, name=name, stimuli=TinyStimuli(pixels), responses=Y, fingerprints=prints, vertices=vertices, rois=rois
+            )
+
+    def subjects(self):
+        return SUBJECTS
+
+    def open(self, subject, store, report=None):
+        return self.by_name[subject]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    from encoding.datasets import DATASETS
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        register_tiny(monkeypatch)
+        monkeypatch.setitem(DATASETS._members, "tiny", ThreeSubjects())
+        store = Store(tmp_path_factory.mktemp("group"))
+        names = {"first:90": SUBJECTS, "kfold:4:0": SUBJECTS[:2]}
+        yield {split: [fit(replace(TINY, subject=name, split=split), store, device="cpu") for name in names[split]] for split in SPLITS}
+
+
+SPLITS = ("first:90", "kfold:4:0")
+
+
+def test_the_table_is_the_mean_and_spread_over_subjects_that_have_the_region(world):
+    results = world["first:90"]
+    table = group_table(results).set_index(["roi", "hemi"])
+    values = [result.score("lh")[result.columns("noise", "lh")].mean() for result in results]
+    row = table.loc[("noise", "lh")]
+    assert row["n_subjects"] == 3 and row["mean"] == pytest.approx(np.mean(values)) and row["sd"] == pytest.approx(np.std(values, ddof=1))
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (row["low"], row["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert row["tiny subj02"] == pytest.approx(values[1]) and (row["least"], row["most"]) == (min(values), max(values))
+    lonely = [replace(each, plan=replace(each.plan, subject=replace(each.plan.subject, rois={"lh": {}, "rh": {}}))) for each in results[1:]]
+    row = group_table([results[0], *lonely]).set_index(["roi", "hemi"]).loc[("driven", "lh")]
+    assert row["n_subjects"] == 1 and np.isnan(row["low"]) and np.isnan(row["tiny subj02"])
+    median = group_table(results, "rmse", "median").set_index(["roi", "hemi"])
+    assert median.loc[("all", "rh"), "tiny subj03"] == pytest.approx(np.median(results[2].score("rh", "rmse")))
+
+
+def test_maps_average_over_the_subjects_that_have_a_vertex(world):
+    results = world["first:90"]
+    maps = group_maps(results, threshold=0.5)
+    assert list(maps) == ["lh", "rh"] and maps["lh"].vertices.tolist() == list(range(20_000, 20_014))
+    assert maps["lh"].n_subjects.tolist() == [1, 1, 2, 2, *[3] * 6, 2, 2, 1, 1]
+    for place, vertex in enumerate(maps["rh"].vertices):
+        values = [
+            each.score("rh")[vertex - 20_000 - 2 * number] for number, each in enumerate(results) if 0 <= vertex - 20_000 - 2 * number < 10
+        ]
+        assert maps["rh"].mean[place] == pytest.approx(np.mean(values)) and maps["rh"].n_above[place] == np.sum(np.array(values) >= 0.5)
+    errors = group_maps(results, "rmse", threshold=0.2)
+    assert errors["lh"].n_above.sum() == sum((each.score("lh", "rmse") <= 0.2).sum() for each in results)
+
+
+def test_maps_count_significant_subjects_where_all_were_tested(world):
+    results = world["first:90"]
+    with pytest.raises(NotAGroup, match="permutation test of tiny subj01 was not computed"):
+        group_maps(results, threshold=None)
+    tested = [significance(each, permutations=Permutations()) for each in results]
+    maps = group_maps(results, threshold=None)
+    assert maps["lh"].n_above.sum() == sum((each.q["lh"] <= 0.05).sum() for each in tested) > 0
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_model_is_tested_on_another_subject_without_stimuli_that_it_was_trained_on(world, split):
+    results = world[split]
+    table = across_subjects(results, device="cpu").set_index(["model", "tested", "roi", "hemi"])
+    one, two = results[:2]
+    pixels = [each.plan.subject.stimuli.pixels.reshape(120, -1) for each in (one, two)]
+    # rows of the second subject that each fold's model of the first may predict, and the mean of their predictions
+    rows = np.unique(np.concatenate([fold.test for fold in two.plan.folds]))
+    total, count = np.zeros((len(rows), 10)), np.zeros(len(rows))
+    X = pixels[1] / 255
+    for number, fold in enumerate(one.plan.folds):
+        seen = {pixels[0][row].tobytes() for row in fold.train}
+        may = np.array([pixels[1][row].tobytes() not in seen for row in rows])
+        Z = one.components(number)  # every component: a linear map of the pixels
+        W = np.linalg.lstsq(np.c_[pixels[0] / 255, np.ones(120)], np.asarray(Z), rcond=None)[0]
+        model = one.model("lh", number)
+        total[may] += (np.c_[X, np.ones(120)] @ W)[rows[may]] @ model.weights + model.intercept
+        count[may] += 1
+    assert split != "first:90" or count.sum() == 30  # only images of its own
+    rows, predicted = rows[count > 0], (total[count > 0].T / count[count > 0]).T
+    Y = two.plan.subject.responses["lh"][rows]
+    row = table.loc[("tiny subj01", "tiny subj02", "all", "lh")]
+    assert row["n_stimuli"] == len(rows) and row["n_shared"] == 8
+    assert row["r_region"] == pytest.approx(pearson(predicted.mean(1), Y.mean(1)), abs=1e-3)
+    assert row["r_vertices"] == pytest.approx(pearson(predicted[:, 2:], Y[:, :8]).mean(), abs=1e-3)
+    driven = table.xs("driven", level="roi")
+    assert driven.loc[("tiny subj01", "tiny subj02", "lh"), "n_shared"] == 3
+    assert (driven["r_vertices"].dropna() > 0.6).all()
+    own = table.loc[("tiny subj01", "tiny subj01", "noise", "lh")]
+    assert own["n_shared"] == 3 and own["n_stimuli"] == one.n_test
+    if split == "first:90":
+        assert own["r_vertices"] == pytest.approx(one.score("lh")[5:8].mean(), abs=1e-5)
+
+
+def test_what_is_no_group_is_refused(world, tmp_path):
+    one, two, _ = world["first:90"]
+    with pytest.raises(NotAGroup, match="two subjects at least"):
+        group_table([one])
+    with pytest.raises(NotAGroup, match="of tiny subj01 there are several"):
+        group_table([one, two, world["kfold:4:0"][0]])
+    there = import_(export(two, tmp_path / "two.zip"), one.store)
+    assert group_table([one, there])["mean"].tolist() == pytest.approx(group_table([one, two])["mean"].tolist(), nan_ok=True)
+    with pytest.raises(NotAGroup, match="subj02 is imported"):
+        across_subjects([one, there])
+    nowhere = replace(two, plan=replace(two.plan, subject=replace(two.plan.subject, vertices=None)))
+    with pytest.raises(NotAGroup, match="subj02 lie on the cortex is not known"):
+        group_maps([one, nowhere])
+
+
+def test_the_shell_prints_a_group_and_writes_maps(world, shell, monkeypatch, tmp_path):
+    results = world["first:90"]
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(results[0].store.root))
+    keys = [each.key for each in results]
+    code, text, _ = shell("group", *keys, "--across", "--out", tmp_path / "group.csv", "--maps", tmp_path / "maps")
+    assert code == 0 and "driven" in text and "tested on" in text and "subj03" in text
+    assert np.load(tmp_path / "maps" / "lh_mean.npy").shape == (163_842,)
+    assert np.nanmax(np.load(tmp_path / "maps" / "lh_n_subjects.npy")) == 3
+    code, text, _ = shell("group", *keys, "--json")
+    assert code == 0 and json.loads(text)["rois"][0]["n_subjects"] == 3
+    assert shell("group", keys[0])[0] == 2 and shell("group", *keys, "--score", "normalised_r2")[0] == 2
