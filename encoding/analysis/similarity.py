@@ -199,7 +199,7 @@ def _ensure_features(result: Result, report: Report, device: str) -> list[str]:
     """Extract features that are no longer stored, and name the feature spaces."""
     plan = result.plan
     extract_features(plan, result.store, report, choose_device(device))
-    together = [layers for layers in plan.spaces if plan.is_reduced(layers)]
+    together = [layers for layers in plan.spaces if any(layer in plan.reduced_layers for layer in layers)]
     apart = [layer for layers in plan.spaces if layers not in together for layer in layers]
     return [*apart, *(" + ".join(layers) for layers in together)]
 

@@ -97,6 +97,15 @@ def test_every_linear_readout_can_be_partitioned_whatever_shares_a_model(world, 
         np.testing.assert_allclose(found.r2["lh"][-1], result.score("lh", "r2"), atol=1e-5)
 
 
+@pytest.mark.parametrize("reduction", ["sparse_random", "none"])
+def test_other_reductions_than_pca_are_taken_layer_by_layer_too(world, reduction):
+    n_components = 0 if reduction == "none" else 2
+    spec = replace(THREE, readout="banded_ridge", options={"n_candidates": 3}, reduction=reduction, n_components=n_components)
+    result = fit(spec, world[1], device="cpu")
+    np.testing.assert_allclose(partition(result, device="cpu", spaces=TWO).r2["lh"][-1], result.score("lh", "r2"), atol=1e-5)
+    assert np.isfinite(partition(fit(replace(spec, readout="ridge", options={}), world[1], device="cpu"), spaces=TWO).r2["lh"]).all()
+
+
 @pytest.mark.parametrize("options", [{"n_candidates": 3}, {"n_candidates": 3, "delays_apart": True}])
 def test_delays_of_samples_belong_to_their_layer(tmp_path, monkeypatch, options):
     register_tiny(monkeypatch).change(runs=np.repeat(np.arange(8), 15), groups=np.repeat(np.arange(8), 15), stimulus_ids=np.arange(120))
