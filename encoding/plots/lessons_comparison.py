@@ -126,13 +126,16 @@ def scores_by_factor(factors: Sequence[float], rsa: np.ndarray, encoding: np.nda
     return theme(fig, height=height)
 
 
-def leaks(ways: Sequence[str], series: Mapping[str, np.ndarray], *, height: int = TALL) -> go.Figure:
+def leaks(
+    ways: Sequence[str], series: Mapping[str, np.ndarray], *, quantity: str = "Mean r on test images", height: int = TALL
+) -> go.Figure:
     """Mean r of each evaluation scheme over random splits, with whiskers from the lowest to the highest split.
 
     Parameters
     ----------
     ways : names of the schemes.
     series : target data to (n_splits, n_ways) mean r; the first is noise.
+    quantity : title of the axis.
     """
     import plotly.graph_objects as go
 
@@ -147,7 +150,7 @@ def leaks(ways: Sequence[str], series: Mapping[str, np.ndarray], *, height: int 
     fig.add_hline(y=0, line={"color": LINE, "width": 1})
     fig.update_layout(barmode="group", bargap=0.3)
     fig.update_xaxes(showgrid=False)
-    fig.update_yaxes(title_text="Mean r on test images")
+    fig.update_yaxes(title_text=quantity)
     return theme(fig, height=height).update_layout(margin_b=56)
 
 

@@ -19,7 +19,7 @@ from tests.pages.conftest import NoWorkers
 
 PAGE = str(PROJECT / "app.py")
 NAMES = [lesson.name for lesson in LESSONS]
-ORDER = ["response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls"]
+ORDER = ["response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls", "films"]
 MOST_BYTES = 100_000  # of charts, for one interaction
 
 
@@ -76,7 +76,7 @@ def door(at: AppTest) -> str:
     return next(link.proto.url for link in at.get("link_button"))
 
 
-def test_eleven_lessons_stand_in_the_order_in_which_they_are_taught():
+def test_twelve_lessons_stand_in_the_order_in_which_they_are_taught():
     assert NAMES == ORDER and [lesson.place for lesson in LESSONS] == list(range(1, len(ORDER) + 1))
     for lesson in LESSONS:
         assert len(lesson.answers) >= 2 and len(set(lesson.answers)) == len(lesson.answers) and 0 <= lesson.right < len(lesson.answers)

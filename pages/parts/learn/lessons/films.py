@@ -1,0 +1,75 @@
+"""Lesson on the evaluation of films: samples that follow one another are alike, so shuffled samples give an inflated r."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from encoding.lessons.films import N_FRESH, N_RUNS, N_SAMPLES, N_SIMULATIONS, WAYS, evaluations
+from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.lesson import Lesson
+from pages.parts.learn.lessons import _subject
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+
+KEY = "films_slow"
+FIRST_SLOW, CEILING = 12, 0.2
+NOISE, SIGNAL = "Noise: nothing to do with the film", f"A fifth of the variance follows the film (r up to {np.sqrt(CEILING):.2f})"
+LABELS = ("shuffled<br>samples", "whole runs<br>left out", "films that<br>came later")
+HOW = (
+    "Every bar is the mean r over vertices of one ridge model on features one to four samples before, averaged over simulations; whiskers "
+    "run from the lowest to the highest. The last pair is what the model is worth: films of which it has seen nothing."
+)
+
+
+@st.cache_data(max_entries=32, show_spinner="Simulating films, once …")
+def _series(slow: int) -> dict[str, np.ndarray]:
+    return {NOISE: evaluations(slow, 0.0), SIGNAL: evaluations(slow, CEILING)}
+
+
+def _show() -> str:
+    slow = st.slider(
+        "How slowly the film changes: seconds after which its features have mostly changed", 1, 20, FIRST_SLOW, key=KEY, bind="query-params"
+    )
+    series = _series(slow)
+    chart(
+        figures.leaks(LABELS, series, quantity="Mean r on test samples"),
+        "films_ways",
+        alt="mean r of shuffled samples, whole runs left out and later films, for noise and for vertices that follow the film",
+        how=HOW,
+        source=f"Simulated films · {N_RUNS} runs of {N_SAMPLES} samples, one every 2 s, {N_FRESH} later ones · {N_SIMULATIONS} simulations",
+    )
+    noise, real = (dict(zip(WAYS, series[name].mean(0), strict=True)) for name in (NOISE, SIGNAL))
+    shuffled, whole, later = WAYS
+    share = 1 - real[later] / real[shuffled]
+    return (
+        f"With features that last {slow} s, a model of **noise** has r = **{noise[shuffled]:.2f}** on shuffled samples, where a test "
+        f"sample lies between trained ones: features tell which moment it is, and neighbours tell what the noise was. On whole runs "
+        f"left out it has {_subject.plain(noise[whole])}, on films that came later {_subject.plain(noise[later])}.\n\nWhere vertices do "
+        f"follow the film, shuffled samples give {real[shuffled]:.2f}, whole runs {real[whole]:.2f} and later films {real[later]:.2f}: "
+        f"**{share:.0%} of the shuffled r is not there** when a new film begins. Leave out whole runs, in the choice of penalties too; "
+        "here data that say what their runs are never do otherwise, and a single run is cut into stretches with a gap."
+    )
+
+
+LESSON = Lesson(
+    place=12,
+    name="films",
+    title="Films: shuffled samples or whole runs?",
+    idea=(
+        "A scanner takes a sample every two seconds, and a film goes on: samples that follow one another are **alike**, in what is "
+        "seen and in the noise of the scanner. If single samples are shuffled into training and test sets, every test sample has "
+        "neighbours that trained. How much of r is real?"
+    ),
+    question="Responses are slow noise that has nothing to do with the film. Which r does ridge get on shuffled samples?",
+    answers=("About 0: there is nothing to predict", "Well above 0", "Well below 0"),
+    right=1,
+    because=(
+        "Slow features say which moment of the film a sample is, and the samples just before and after it, which trained, say what the "
+        "slow noise was then. On runs left out there is no such neighbour, and r is about 0."
+    ),
+    show=_show,
+    explore_spec=lambda: replace(START, split="kfold:5:0"),
+)
