@@ -69,17 +69,19 @@ def _ceiling(ncsnr: np.ndarray, noise: float) -> np.ndarray:
     return (signal**2 / (signal**2 + noise)).astype(np.float32)
 
 
-def ncsnr_of_repeats(rows: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
+def ncsnr_of_repeats(rows: np.ndarray, stimuli: np.ndarray, sessions: np.ndarray | None = None) -> np.ndarray:
     """NSD's noise ceiling signal-to-noise ratio of single trials, from rows of which some repeat a stimulus.
 
-    The variance of the noise is that of the repeats of a stimulus around their mean (n - 1 in the denominator, pooled over stimuli); the
-    variance of the signal is what the noise leaves of the variance of all rows, 0 at least. The ratio is that of the standard
-    deviations.
+    The ratio of the standard deviations of signal and noise, whose variances are those of :func:`variance_components`; a signal below 0
+    counts as 0. The ceiling that follows for the mean of k repeats is ``1 - 1 / F`` with the F of a one-way analysis of variance, where
+    every one of S stimuli has k repeats. For normal responses it is too low by ``2 (1 - c) / (S - 3)`` on average, c being the true
+    ceiling, which is about ``1 / sqrt(S)`` of the standard error of one column; where c is near 0, cutting off at 0 makes it too high.
 
     Parameters
     ----------
     rows : (n_rows, n_columns), any float; in NSD z-scored within each session.
     stimuli : (n_rows,) int, equal for the rows of one stimulus. Stimuli that were shown once count for the variance of all rows.
+    sessions : (n_rows,) int, of which rows were z-scored together; None where rows are as measured.
 
     Returns
     -------
@@ -87,7 +89,7 @@ def ncsnr_of_repeats(rows: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    ValueError where fewer than two stimuli have repeats.
+    ValueError where fewer than two stimuli have repeats, or every session shows one stimulus.
 
     References
     ----------
@@ -95,24 +97,70 @@ def ncsnr_of_repeats(rows: np.ndarray, stimuli: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    Two stimuli of two repeats each: the noise has variance (2 + 2) / 2 = 2, all rows have 53 / 3.
+    Two stimuli of two repeats each: the noise has variance (2 + 2) / 2 = 2, the means of stimuli 49 / 2, of which 2 / 2 is noise.
 
-    >>> ncsnr_of_repeats(np.array([[1.0], [3.0], [8.0], [10.0]]), np.array([0, 0, 1, 1])).round(4).tolist()
-    [2.7988]
+    >>> float(ncsnr_of_repeats(np.array([[1.0], [3.0], [8.0], [10.0]]), np.array([0, 0, 1, 1]))[0] ** 2)
+    11.75
     """
-    stimuli, _ = _repeated(stimuli)
-    values = np.asarray(rows, np.float64)
-    centred = values - values.mean(axis=0)
-    count = np.bincount(stimuli)
-    sums = np.zeros((len(count), values.shape[1]))
-    np.add.at(sums, stimuli, centred)
-    squares = np.square(centred).sum(axis=0)
-    noise = np.maximum(squares - (np.square(sums) / count[:, None]).sum(axis=0), 0) / (count - 1).sum()
-    total = squares / (len(values) - 1)
-    largest = np.abs(values).max(axis=0)
-    flat = np.sqrt(total) <= FLAT * largest
+    _repeated(stimuli)
+    signal, noise = variance_components(rows, stimuli, sessions)
+    largest = np.abs(rows).max(axis=0).astype(np.float64)
+    flat = np.sqrt(np.maximum(signal, 0) + noise) <= FLAT * largest
     noise = np.maximum(noise, np.square(FLAT * largest))  # repeats that agree to the last digit
-    return np.where(flat, 0, np.sqrt(np.maximum(total - noise, 0) / np.where(flat, 1, noise)))
+    return np.where(flat, 0, np.sqrt(np.maximum(signal, 0) / np.where(flat, 1, noise)))
+
+
+def variance_components(rows: np.ndarray, stimuli: np.ndarray, sessions: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Unbiased variances of signal (between stimuli) and noise (between repeats of a stimulus), for any numbers of repeats.
+
+    Sums of squares of all rows, and of rows around the mean of their stimulus, are set equal to their expectations. Without sessions
+    this is the analysis of variance of one random factor. Taking out the mean of each session, as z-scoring does, takes from both sums
+    a share of noise and signal that depends on which stimuli a session showed, and is accounted for.
+
+    Parameters
+    ----------
+    rows, stimuli, sessions : as :func:`ncsnr_of_repeats` takes them; the mean of each session is taken out here.
+
+    Returns
+    -------
+    signal, noise : (n_columns,) float64. The signal's may be below 0, or it would not be unbiased.
+
+    Raises
+    ------
+    ValueError where signal and noise cannot be told apart: no stimulus has repeats, or every session shows one stimulus.
+
+    References
+    ----------
+    Henderson (1953), Estimation of variance and covariance components, Biometrics 9; Searle, Casella & McCulloch (1992), Variance
+    Components, chapter 5.
+    """
+    _, stimulus, times = np.unique(stimuli, return_inverse=True, return_counts=True)
+    _, session, lengths = np.unique(np.zeros(len(rows)) if sessions is None else sessions, return_inverse=True, return_counts=True)
+    n_rows, n_stimuli, n_sessions = len(rows), len(times), len(lengths)
+    shown = np.zeros((n_stimuli, n_sessions))  # how often a session showed a stimulus
+    np.add.at(shown, (stimulus, session), 1)
+    share = shown / lengths
+    within_sessions = (shown * share).sum()
+    noise_of_total, signal_of_total = n_rows - n_sessions, n_rows - within_sessions
+    noise_of_repeats = n_rows - n_stimuli - n_sessions + (shown * share / times[:, None]).sum()
+    signal_of_repeats = within_sessions - (np.einsum("sl,sl->s", share @ (shown.T @ shown), share) / times).sum()
+    determinant = noise_of_repeats * signal_of_total - signal_of_repeats * noise_of_total
+    if determinant <= FLAT * n_rows:
+        raise ValueError("a ceiling from repeats needs stimuli that have repeats, and sessions that show several stimuli.")
+    values = np.asarray(rows, np.float64)
+    values = values - _sums(values, session, n_sessions)[session] / lengths[session, None]
+    total = np.square(values).sum(axis=0)
+    repeats = np.maximum(total - (np.square(_sums(values, stimulus, n_stimuli)) / times[:, None]).sum(axis=0), 0)
+    signal = (noise_of_repeats * total - noise_of_total * repeats) / determinant
+    noise = (signal_of_total * repeats - signal_of_repeats * total) / determinant
+    return signal, np.maximum(noise, 0)
+
+
+def _sums(values: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
+    """Sum of the rows of each label, (n_labels, n_columns)."""
+    sums = np.zeros((n_labels, values.shape[1]))
+    np.add.at(sums, labels, values)
+    return sums
 
 
 def ncsnr_of_correlations(rows: np.ndarray, stimuli: np.ndarray) -> np.ndarray:

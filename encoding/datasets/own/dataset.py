@@ -205,7 +205,8 @@ def ceilings_from_repeats(files: SubjectFiles, matrices: Mapping[str, ResponseMa
     for block, matrix in matrices.items():
         single, fingerprint = (read_single_rows if rows.runs is None else read_rows_of)(matrix, rows.work, store)
         try:
-            ncsnr = ncsnr_from_rows(single, fingerprint, rows.measured, files.ceiling_from, store)
+            sessions = rows.work.sessions if rows.runs is None else None
+            ncsnr = ncsnr_from_rows(single, fingerprint, rows.measured, files.ceiling_from, store, sessions=sessions)
         except ValueError as error:
             raise BadData(f"{files.responses[block][0]}: {error} Take ceiling_from out to work without a ceiling.") from error
         ceilings[block] = from_ncsnr_of_rows(ncsnr, n_trials(files, rows.measured))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from math import prod
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from encoding.storage.npy import NpyRows, NpyWriter
 from encoding.storage.store import Store
 
 VERSION = 1  # raised when other numbers are made of the same files
-CEILING_VERSION = 1
+CEILING_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,16 @@ def rows_are_known(matrix: ResponseMatrix, work: RowWork, store: Store) -> bool:
     return work.stimuli is None or _mean_key(fingerprint, work.stimuli) in store
 
 
-def ncsnr_from_rows(rows: NpyRows, fingerprint: str, stimuli: np.ndarray, method: str, store: Store, report: Report = silent) -> np.ndarray:
+def ncsnr_from_rows(
+    rows: NpyRows,
+    fingerprint: str,
+    stimuli: np.ndarray,
+    method: str,
+    store: Store,
+    report: Report = silent,
+    *,
+    sessions: np.ndarray | None = None,
+) -> np.ndarray:
     """Signal over noise of single rows, (n_columns,) float64, from rows of the same stimulus; computed once.
 
     Parameters
@@ -252,6 +261,7 @@ def ncsnr_from_rows(rows: NpyRows, fingerprint: str, stimuli: np.ndarray, method
     rows : (n_rows, n_columns), as :func:`read_single_rows` gives them with their ``fingerprint``.
     stimuli : (n_rows,) int, equal for the rows of one stimulus.
     method : ``ncsnr`` for NSD's estimate from variances, ``split-half`` for the correlation of repeats.
+    sessions : (n_rows,) int, within which rows were z-scored; None where they were not.
 
     Raises
     ------
@@ -259,7 +269,7 @@ def ncsnr_from_rows(rows: NpyRows, fingerprint: str, stimuli: np.ndarray, method
     """
 
     def make() -> dict[str, np.ndarray]:
-        estimate = {"ncsnr": ncsnr_of_repeats, "split-half": ncsnr_of_correlations}[method]
+        estimate = partial(ncsnr_of_repeats, sessions=sessions) if method == "ncsnr" else ncsnr_of_correlations
         parts = []
         at_once = max(1, BLOCK_BYTES // (4 * len(rows)))
         for start in range(0, rows.shape[1], at_once):
@@ -268,7 +278,8 @@ def ncsnr_from_rows(rows: NpyRows, fingerprint: str, stimuli: np.ndarray, method
             parts.append(estimate(block, stimuli))
         return {"ncsnr": np.concatenate(parts)}
 
-    key = digest("own-ceiling", CEILING_VERSION, rows=fingerprint, stimuli=_partition(stimuli), method=method)
+    within = "" if sessions is None else _partition(sessions)
+    key = digest("own-ceiling", CEILING_VERSION, rows=fingerprint, stimuli=_partition(stimuli), sessions=within, method=method)
     return store.memo(key, make, {"method": method})["ncsnr"]
 
 

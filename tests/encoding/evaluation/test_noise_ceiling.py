@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
+
 import numpy as np
 import pytest
 
 from encoding.evaluation import noise_ceiling as ceiling
-from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, from_repeats
+from encoding.evaluation.noise_ceiling import (
+    as_fraction,
+    from_ncsnr,
+    from_ncsnr_of_rows,
+    from_repeats,
+    ncsnr_of_correlations,
+    ncsnr_of_repeats,
+    variance_components,
+)
 
 
 def test_three_repeats_give_the_published_values():
@@ -76,6 +87,85 @@ def test_blocks_of_voxels_give_what_all_at_once_would(monkeypatch):
 def test_other_shapes_than_repeats_are_refused(shape):
     with pytest.raises(ValueError, match=r"Repeats have shape \(n_stimuli, n_repeats, n_voxels\)"):
         from_repeats(np.zeros(shape))
+
+
+# -- from rows of which some repeat a stimulus
+
+
+def within_two_standard_errors(estimates, truth):
+    """Whether the mean over independent simulations lies within two standard errors of the truth."""
+    return abs(np.mean(estimates) - truth) <= 2 * np.std(estimates, ddof=1) / np.sqrt(len(estimates))
+
+
+@pytest.mark.parametrize("n_sessions", [1, 3])
+@pytest.mark.parametrize("times", [[2] * 15, [3] * 10, [1, 1, 2, 2, 3, 4, 1, 5, 2, 2]], ids=["two", "three", "unequal"])
+def test_variances_of_signal_and_noise_are_unbiased(times, n_sessions):
+    chance, n_simulated = np.random.default_rng(7), 4000
+    shown = chance.permutation(np.repeat(np.arange(len(times)), times))
+    sessions = np.arange(len(shown)) * n_sessions // len(shown)
+    rows = 0.8 * chance.normal(size=(len(times), n_simulated))[shown] + chance.normal(size=(len(shown), n_simulated))
+    rows += 3 * chance.normal(size=(n_sessions, n_simulated))[sessions]
+    signal, noise = variance_components(rows, shown, sessions)
+    assert within_two_standard_errors(signal, 0.64) and within_two_standard_errors(noise, 1)
+
+
+@pytest.mark.parametrize(("n_stimuli", "n_times", "snr"), [(20, 3, 0.7), (40, 2, 1.0)])
+def test_the_ceiling_is_too_low_by_what_the_f_distribution_gives(n_stimuli, n_times, snr):
+    """1 / F has the mean (S - 1) / (S - 3) of what it estimates, so 1 - 1 / F is too low by 2 (1 - c) / (S - 3)."""
+    chance, n_simulated = np.random.default_rng(8), 4000
+    shown = np.repeat(np.arange(n_stimuli), n_times)
+    rows = snr * chance.normal(size=(n_stimuli, n_simulated))[shown] + chance.normal(size=(len(shown), n_simulated))
+    truth = snr**2 / (snr**2 + 1 / n_times)
+    signal, noise = variance_components(rows, shown)
+    bias = -2 * (1 - truth) / (n_stimuli - 3)
+    assert within_two_standard_errors(signal / (signal + noise / n_times), truth + bias)
+    found = from_ncsnr_of_rows(ncsnr_of_repeats(rows, shown), np.full(n_stimuli, n_times))
+    np.testing.assert_allclose(found, np.maximum(signal / (signal + noise / n_times), 0), atol=1e-6)
+
+
+def test_the_components_are_those_of_a_one_way_analysis_of_variance():
+    from scipy.stats import f_oneway
+
+    chance = np.random.default_rng(9)
+    groups = [chance.normal(size=n) + mean for n, mean in ((2, 0.3), (3, -1), (4, 2), (2, 1))]
+    shown = np.repeat(np.arange(4), [len(group) for group in groups])
+    signal, noise = variance_components(np.concatenate(groups)[:, None], shown)
+    k = (11 - (4 + 9 + 16 + 4) / 11) / 3  # repeats of a stimulus that count, in an unequal design
+    assert 1 + k * signal[0] / noise[0] == pytest.approx(f_oneway(*groups).statistic)
+
+
+def test_sessions_that_show_one_stimulus_each_are_refused():
+    rows = np.random.default_rng(10).normal(size=(6, 2))
+    with pytest.raises(ValueError, match="sessions that show several stimuli"):
+        ncsnr_of_repeats(rows, np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 1, 1, 2, 2]))
+
+
+def spearman_brown(columns, n):
+    """The textbook's reliability of the mean of n: of the mean Pearson correlation of two repeats, over all pairs."""
+    rho = statistics.mean(statistics.correlation(a, b) for a, b in itertools.combinations(columns, 2))
+    return n * rho / (1 + (n - 1) * rho)
+
+
+def test_split_half_of_two_and_three_repeats_is_the_textbooks_formula():
+    first, second, third = [1.0, 2, 3, 4], [1.0, 3, 2, 4], [2.0, 1, 3, 4]
+    shown = np.tile(np.arange(4), 3)
+    two = ncsnr_of_correlations(np.array([first + second]).T, shown[:8])
+    assert statistics.correlation(first, second) == pytest.approx(4 / 5)  # sums of products: 4 of 5
+    assert from_ncsnr_of_rows(two, np.full(4, 2))[0] == pytest.approx(2 * 0.8 / 1.8, rel=1e-6)  # 8 / 9
+    three = ncsnr_of_correlations(np.array([first + second + third]).T, shown)
+    assert spearman_brown([first, second, third], 3) == pytest.approx(6 / 7)  # rho is (.8 + .8 + .4) / 3
+    assert from_ncsnr_of_rows(three, np.full(4, 3))[0] == pytest.approx(6 / 7, rel=1e-6)
+    assert from_ncsnr_of_rows(three, np.ones(12))[0] == pytest.approx(2 / 3, rel=1e-6)  # of single rows: rho itself
+
+
+def test_split_half_of_unequal_repeats_takes_as_many_of_each_as_all_have():
+    first, second = [1.0, 2, 3, 4], [1.0, 3, 2, 4]
+    rows = np.array([[*first, *second, 9.0, -7.0, 50.0]]).T  # a third repeat of stimuli 0 and 1, and a stimulus that was shown once
+    shown = np.array([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 4])
+    times = np.array([3, 3, 2, 2, 1])
+    found = from_ncsnr_of_rows(ncsnr_of_correlations(rows, shown), times)
+    noise = (1 / 3 + 1 / 3 + 1 / 2 + 1 / 2 + 1) / 5  # rho / (1 - rho) is 4, the ratio of the variances
+    assert found[0] == pytest.approx(4 / (4 + noise), rel=1e-6)
 
 
 def test_shape_is_kept_and_the_answer_is_float32():

@@ -15,7 +15,7 @@ from encoding.datasets import BadData
 from encoding.datasets._placement import Placement
 from encoding.datasets._surface import mesh
 from encoding.datasets.doctor import diagnose
-from encoding.evaluation.noise_ceiling import from_ncsnr_of_rows, ncsnr_of_repeats
+from encoding.evaluation.noise_ceiling import variance_components
 from tests import PROJECT
 from tests.encoding.datasets.own.array_writers import AFFINE, MATRICES, VOLUMES
 
@@ -259,7 +259,7 @@ def test_ceilings_from_repeats_agree_with_formulas_worked_by_hand(folder, store)
     text = EVENTS + 'responses = "Y.npy"\nceiling_from = '
     first, second = Y[:6].astype(float), Y[6:].astype(float)
     noise = ((first - second) ** 2 / 2).mean(0)  # the variance of two repeats around their mean
-    signal = np.maximum(Y.astype(float).var(0, ddof=1) - noise, 0)
+    signal = np.maximum(((first + second) / 2).var(0, ddof=1) - noise / 2, 0)  # of which half the noise is in the means of two
     single = opened(folder, store, text + '"ncsnr"\n')
     np.testing.assert_allclose(single.ceiling["brain"], signal / (signal + noise), atol=1e-5)
     averaged = opened(folder, store, text + '"ncsnr"\naverage = true\n')
@@ -288,14 +288,12 @@ def test_the_unit_of_a_given_ceiling_can_be_stated(folder, store, unit, largest,
     np.testing.assert_allclose(me.ceiling["brain"], share**power, rtol=1e-6)
 
 
-def test_simulated_repeats_recover_the_ceiling_of_their_mean():
-    chance = np.random.default_rng(1)
-    shown = np.repeat(np.arange(1000), chance.integers(1, 5, 1000))
-    signal = 0.7 * chance.normal(size=(1000, 200))
-    rows = signal[shown] + chance.normal(size=(len(shown), 200))
-    times = np.bincount(shown)
-    truth = 0.49 / (0.49 + np.mean(1 / times))
-    assert np.mean(from_ncsnr_of_rows(ncsnr_of_repeats(rows, shown), times)) == pytest.approx(truth, abs=0.01)
+def test_sessions_of_which_z_scores_were_taken_count_for_the_ceiling(folder, store):
+    rows = np.concatenate([(part - part.mean(0)) / part.std(0) for part in (Y[:6].astype(float), Y[6:].astype(float))])
+    signal, noise = variance_components(rows, np.array(SHOWN), np.repeat([0, 1], 6))
+    me = opened(folder, store, EVENTS + 'responses = "Y.npy"\nceiling_from = "ncsnr"\nzscore = "session"\n')
+    signal = np.maximum(signal, 0)
+    np.testing.assert_allclose(me.ceiling["brain"], signal / (signal + noise), atol=1e-5)
 
 
 # -- GLMsingle, and the doctor
