@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from encoding.analysis.group import across_subjects, group_maps, group_table, su
 from encoding.analysis.significance import Significance, significance
 from encoding.analysis.similarity import Similarity, Spectrum, similarity, spectrum
 from encoding.analysis.variance_partition import AND, Partition, checked_spaces, partition
-from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
+from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_file, checking_arguments, whole_number
 from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress, table
 from encoding.datasets._base import FSAVERAGE_VERTICES, roi_names
@@ -22,7 +21,7 @@ from encoding.evaluation.permutation import METHODS, Permutations
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.runs.table import open_run
-from encoding.runtime.csv import to_csv
+from encoding.runtime.csv import to_csv, to_records
 from encoding.runtime.progress import subprogress
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.atomic import atomic_file, atomic_files_into
@@ -100,7 +99,7 @@ def add_commands(commands: Any) -> None:
         metavar="NAME=LAYER,LAYER",
         help="a feature space and its layers; give it again for each (default: every network, or every layer of the one)",
     )
-    _add_device(parser)
+    add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and subset there")
     parser = add_command(
         commands,
@@ -111,7 +110,7 @@ def add_commands(commands: Any) -> None:
         examples="similarity 3fa92c\nsimilarity 3fa92c --out rsa.csv",
     )
     _add_key(parser)
-    _add_device(parser)
+    add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and layer there")
     parser = add_command(
         commands,
@@ -123,7 +122,7 @@ def add_commands(commands: Any) -> None:
     )
     _add_key(parser)
     parser.add_argument("--roi", default=EVERY_VERTEX, metavar="ROI", help="over both hemispheres (default: all vertices)")
-    _add_device(parser)
+    add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the share of variance of every rank there")
     parser = add_command(
         commands,
@@ -142,12 +141,8 @@ def add_commands(commands: Any) -> None:
         "--threshold", type=float, default=0.1, metavar="SCORE", help="of the score, which counted subjects pass (default: %(default)s)"
     )
     parser.add_argument("--significant", action="store_true", help="count subjects by their permutation tests (`significance`) instead")
-    _add_device(parser)
+    add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table of ROIs there")
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute (default: %(default)s)")
 
 
 def _add_key(parser: argparse.ArgumentParser, **more: Any) -> None:
@@ -156,7 +151,7 @@ def _add_key(parser: argparse.ArgumentParser, **more: Any) -> None:
 
 def run_significance(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Permute the test stimuli of a fit."""
-    _check_out(arguments.out)
+    check_out_file(arguments.out)
     if not 0 < arguments.rate < 1:
         raise BadArguments(f"--rate is a false discovery rate between 0 and 1, not {arguments.rate:g}.")
     with checking_arguments():
@@ -165,7 +160,7 @@ def run_significance(arguments: argparse.Namespace, progress: Progress) -> Answe
         found = significance(result, subprogress(progress, 0.1, 1), permutations=permutations)
     rows = found.table(arguments.rate)
     document = {"key": result.key, "method": found.method, "permutations": arguments.permutations, "rate": arguments.rate}
-    document |= {"n_tested": found.n_tested, "n_found": found.n_found(arguments.rate), "rois": rows_of(rows)}
+    document |= {"n_tested": found.n_tested, "n_found": found.n_found(arguments.rate), "rois": to_records(rows)}
     return written(arguments.out, found.vertices(), Answer(document, describe_significance(found, rows, arguments.rate)))
 
 
@@ -179,7 +174,7 @@ def describe_significance(found: Significance, rows: pd.DataFrame, rate: float) 
 
 def run_partition(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Fit every subset of a fit's feature spaces."""
-    _check_out(arguments.out)
+    check_out_file(arguments.out)
     spaces = {name: tuple(layers.split(",")) for name, _, layers in (each.partition("=") for each in arguments.space)}
     if any(not name or layers == ("",) for name, layers in spaces.items()) or len(spaces) < len(arguments.space):
         raise BadArguments("--space is a name of its own and layers, such as early=features.1,features.4.")
@@ -187,7 +182,11 @@ def run_partition(arguments: argparse.Namespace, progress: Progress) -> Answer:
     with checking_arguments():
         checked_spaces(result, spaces or None)
     found = partition(result, subprogress(progress, 0.1, 1), arguments.device, spaces=spaces or None)
-    document = {"key": result.key, "spaces": {name: list(layers) for name, layers in found.spaces.items()}, "rois": rows_of(found.table())}
+    document = {
+        "key": result.key,
+        "spaces": {name: list(layers) for name, layers in found.spaces.items()},
+        "rois": to_records(found.table()),
+    }
     return written(arguments.out, found.table(), Answer(document, describe_partition(found)))
 
 
@@ -215,10 +214,10 @@ def describe_partition(found: Partition) -> str:
 
 def run_similarity(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Compare the features of a fit with responses by RSA and CKA."""
-    _check_out(arguments.out)
+    check_out_file(arguments.out)
     result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
     found = similarity(result, subprogress(progress, 0.1, 1), arguments.device)
-    document = {"key": result.key, "n_stimuli": found.n_stimuli, "n_repeats": found.n_repeats, "rois": rows_of(found.table())}
+    document = {"key": result.key, "n_stimuli": found.n_stimuli, "n_repeats": found.n_repeats, "rois": to_records(found.table())}
     return written(arguments.out, found.table(), Answer(document, describe_similarity(found)))
 
 
@@ -239,7 +238,7 @@ def describe_similarity(found: Similarity) -> str:
 
 def run_spectrum(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Compute the spectra of an ROI's responses and of the features."""
-    _check_out(arguments.out)
+    check_out_file(arguments.out)
     result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
     if arguments.roi not in (known := list(dict.fromkeys((EVERY_VERTEX, *result.selected_rois, *roi_names(result.plan.subject))))):
         raise UnknownName(unknown("ROI of this fit", arguments.roi, known, show=40))
@@ -263,7 +262,7 @@ def describe_spectrum(found: Spectrum) -> str:
 
 def run_group(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Show the fits of several subjects together."""
-    _check_out(arguments.out)
+    check_out_file(arguments.out)
     keys, store = list(dict.fromkeys(arguments.key)), Store()
     results = [open_run(key, store, subprogress(progress, 0, 0.2)) for key in keys]
     known, statistic = SCORES[arguments.score], "median" if arguments.median else "mean"
@@ -271,7 +270,7 @@ def run_group(arguments: argparse.Namespace, progress: Progress) -> Answer:
         raise BadArguments(f"--score {arguments.score} is not known of {', '.join(missing)}.")
     with checking_arguments():
         rows = group_table(results, arguments.score, statistic)
-    document: dict[str, Any] = {"keys": [each.key for each in results], "score": arguments.score, "rois": rows_of(rows)}
+    document: dict[str, Any] = {"keys": [each.key for each in results], "score": arguments.score, "rois": to_records(rows)}
     text = [describe_group(rows, known.short, statistic)]
     if arguments.maps is not None:
         maps = group_maps(results, arguments.score, threshold=None if arguments.significant else arguments.threshold)
@@ -286,7 +285,7 @@ def run_group(arguments: argparse.Namespace, progress: Progress) -> Answer:
         text.append(f"maps       {folder}")
     if arguments.across:
         across = across_subjects(results, subprogress(progress, 0.2, 1), arguments.device)
-        document["across"] = rows_of(across)
+        document["across"] = to_records(across)
         header = ["model of", "tested on", "ROI", "hemi", "stimuli", "r of region", "shared", "r of vertices"]
         text += ["", cells(across, header, ("", "", "", "", "d", ".3f", "d", ".3f"))]
         text += ["r of region: of responses averaged over the region; shared: vertices of fsaverage that both subjects have."]
@@ -310,11 +309,6 @@ def cells(rows: pd.DataFrame, header: list[str], kinds: tuple[str, ...]) -> str:
     return table(header, lines, align="".join(">" if kind else "<" for kind in kinds))
 
 
-def rows_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain values for JSON; NaN becomes None."""
-    return json.loads(rows.to_json(orient="records", double_precision=10))
-
-
 def written(out: Path | None, rows: pd.DataFrame, answer: Answer) -> Answer:
     """Write a table to ``--out`` where it was given, and say so in the answer."""
     if out is None:
@@ -323,8 +317,3 @@ def written(out: Path | None, rows: pd.DataFrame, answer: Answer) -> Answer:
     with atomic_file(path, "w") as file:
         file.write(to_csv(rows))
     return Answer(answer.document | {"out": str(path)}, f"{answer.text}\nwritten    {path}", answer.code)
-
-
-def _check_out(out: Path | None) -> None:
-    if out is not None and (out.expanduser().is_dir() or not out.expanduser().parent.is_dir()):
-        raise BadArguments(f"--out {out} cannot be written: give a file in a folder that is there.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from encoding.datasets import BadData
@@ -88,3 +89,38 @@ def checking_arguments() -> Iterator[None]:
         raise
     except ValueError as error:
         raise BadArguments(str(error)) from error
+
+
+def add_device(parser: Any) -> None:
+    """Add ``--device``."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+
+
+def add_workers(parser: Any) -> None:
+    """Add ``--workers``, which :func:`check_workers` checks."""
+    parser.add_argument(
+        "--workers", type=whole_number, metavar="N", help="processes on this machine (default: the work is done in this process)"
+    )
+
+
+def check_workers(n_workers: int | None) -> None:
+    """Raise BadArguments for a number of workers that makes no sense."""
+    if n_workers is not None and n_workers < 1:
+        raise BadArguments(f"--workers must be 1 or more, not {n_workers}.")
+
+
+def check_out_file(out: Path | None, suffixes: Sequence[str] = ()) -> None:
+    """Raise BadArguments where a file of ``--out`` cannot be written, or has none of the ``suffixes``."""
+    if out is None:
+        return
+    path = out.expanduser()
+    if path.is_dir() or not path.parent.is_dir():
+        raise BadArguments(f"--out {out} cannot be written: give a file in a folder that is there.")
+    if suffixes and path.suffix not in suffixes:
+        raise BadArguments(f"--out {out} must end in {' or '.join(suffixes)}.")
+
+
+def check_out_folder(out: Path | None) -> None:
+    """Raise BadArguments where the folder of ``--out`` is a file."""
+    if out is not None and out.expanduser().is_file():
+        raise BadArguments(f"--out {out} is a file; give a folder.")

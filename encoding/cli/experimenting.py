@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import threading
 from pathlib import Path
@@ -11,7 +10,17 @@ from typing import Any
 
 from encoding.cli import selecting
 from encoding.cli.clusters import carrying_out
-from encoding.cli.command import Answer, BadArguments, Parser, add_command, checking_arguments, whole_number
+from encoding.cli.command import (
+    Answer,
+    BadArguments,
+    Parser,
+    add_command,
+    add_device,
+    add_workers,
+    check_out_file,
+    check_workers,
+    checking_arguments,
+)
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.scores import SCORES
 from encoding.experiments.experiment import Experiment
@@ -21,6 +30,7 @@ from encoding.experiments.records import Record, find_record, records, request_c
 from encoding.experiments.run import run_experiment
 from encoding.experiments.states import N_SHOWN, shown_states, summary
 from encoding.experiments.table import SUFFIXES, long_table, save_table
+from encoding.runtime.csv import to_records
 from encoding.storage.store import Store
 
 DRAW_SECONDS = 0.5
@@ -52,8 +62,8 @@ def add_commands(commands: Any) -> None:
         examples="experiment run grid.toml\nexperiment run grid.toml --workers 4 --out grid.parquet\nexperiment run grid.toml --dry-run",
     )
     run.add_argument("file", type=Path, metavar="FILE.toml", help="the experiment")
-    run.add_argument("--workers", type=whole_number, metavar="N", help="processes on this machine (default: the tasks run in this process)")
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    add_workers(run)
+    add_device(run)
     run.add_argument("--out", type=Path, metavar="FILE", help="write the table there, as .parquet or .csv")
     run.add_argument("--dry-run", action="store_true", help="only list the fits, after checking every name")
     add_command(actions, "list", run_list, about="Show the experiments that were run.", examples="experiment list")
@@ -84,7 +94,7 @@ def add_commands(commands: Any) -> None:
 
 def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Check the experiment, run it under a live table, and write the table of ``--out``."""
-    check_out(arguments.out)
+    check_out_file(arguments.out, SUFFIXES)
     check_workers(arguments.workers)
     with checking_arguments():
         experiment = read_experiment(arguments.file)
@@ -96,7 +106,7 @@ def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:
     with carrying_out(store, arguments.workers) as executor, LiveTable(progress) as live:
         result = run_experiment(experiment, store, progress, arguments.device, executor=executor, watch=live.follow)
     labels, status = [cell.cell.label for cell in result.cells], result.status
-    document = {"key": experiment.key, "cells": cells_document(labels, status), "rows": rows_document(result.table())}
+    document = {"key": experiment.key, "cells": cells_document(labels, status), "rows": to_records(result.table())}
     text = "\n".join([states_table(labels, status), "", summary(status), f"key  {experiment.key}"])
     if arguments.out is not None:
         path = save_table(result.table(), arguments.out)
@@ -131,17 +141,14 @@ def run_show(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 def run_table(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Tabulate the finished fits; the experiment may be running."""
-    check_out(arguments.out)
-    store, path = Store(), Path(arguments.experiment).expanduser()
+    check_out_file(arguments.out, SUFFIXES)
+    store = Store()
     with checking_arguments():
-        if path.suffix == ".toml" or path.is_file():
-            experiment = read_experiment(path)
-        else:
-            experiment = Experiment.from_toml(find_record(arguments.experiment, store).toml)
+        experiment = named_experiment(arguments.experiment, store)
         cells = plan_cells(experiment.cells(), store, progress)
     found = long_table(cells, store)
     n_fits = found["key"].nunique()
-    document = {"key": experiment.key, "rows": rows_document(found)}
+    document = {"key": experiment.key, "rows": to_records(found)}
     text = f"{len(found):,} rows of {n_fits:,} finished fits; there are {len(cells):,}."
     if arguments.out is not None:
         written = save_table(found, arguments.out)
@@ -168,29 +175,18 @@ def run_cancel(arguments: argparse.Namespace, progress: Progress) -> Answer:
     return Answer({"key": record.key, "asked": asked}, text)
 
 
+def named_experiment(name: str, store: Store) -> Experiment:
+    """The experiment of a file, or of a key or the beginning of one."""
+    path = Path(name).expanduser()
+    return read_experiment(path) if path.suffix == ".toml" or path.is_file() else Experiment.from_toml(find_record(name, store).toml)
+
+
 def read_experiment(path: Path) -> Experiment:
     """Read an experiment's file; BadArguments where there is none."""
     try:
         return Experiment.read(path)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise BadArguments(f"{path} cannot be read: {error.strerror}. docs/experiments.md shows what stands in such a file.") from error
-
-
-def check_workers(n_workers: int | None) -> None:
-    """Raise BadArguments for a number of workers that makes no sense."""
-    if n_workers is not None and n_workers < 1:
-        raise BadArguments(f"--workers must be 1 or more, not {n_workers}.")
-
-
-def check_out(out: Path | None) -> None:
-    """Raise BadArguments where ``--out`` cannot be written."""
-    if out is None:
-        return
-    path = out.expanduser()
-    if path.is_dir() or not path.parent.is_dir():
-        raise BadArguments(f"--out {out} cannot be written: give a file in a folder that is there.")
-    if path.suffix not in SUFFIXES:
-        raise BadArguments(f"--out {out} must end in {' or '.join(SUFFIXES)}.")
 
 
 class LiveTable:
@@ -250,8 +246,3 @@ def cells_document(labels: Any, status: Status) -> list[dict[str, Any]]:
         {"fit": label, "state": cell.state, "stage": cell.stage or None, "fraction": cell.fraction, "error": cell.error or None}
         for label, cell in zip(labels, status.cells, strict=True)
     ]
-
-
-def rows_document(found: Any) -> list[dict[str, Any]]:
-    """Rows of the long table for ``--json``; NaN becomes None."""
-    return json.loads(found.to_json(orient="records", double_precision=10))

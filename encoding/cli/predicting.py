@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments
+from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_folder, checking_arguments
 from encoding.cli.terminal import Progress, file_size
 from encoding.fits.result import Result
 from encoding.prediction.inputs import CannotPredict, why_not_images
@@ -50,7 +50,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--table", type=Path, metavar="FILE", help="for a fit on given/ features: a table with the same columns")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder that files are written to")
     parser.add_argument("--submission", action="store_true", help="the challenge's test set, in the challenge's own files")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    add_device(parser)
 
 
 def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
@@ -86,8 +86,7 @@ def check_words(arguments: argparse.Namespace) -> None:
         raise BadArguments("Several keys make one --submission. For other images predict with one fit at a time.")
     if arguments.images is not None and not arguments.images.expanduser().is_dir():
         raise BadArguments(f"--images {arguments.images} is no folder.")
-    if arguments.out.expanduser().is_file():
-        raise BadArguments(f"--out {arguments.out} is a file; give a folder.")
+    check_out_folder(arguments.out)
     if arguments.device == "cuda":
         choose_device(arguments.device)
 

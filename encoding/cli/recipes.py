@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.cli.clusters import carrying_out
-from encoding.cli.command import PROGRAM, Answer, BadArguments, Parser, add_command, whole_number
+from encoding.cli.command import (
+    PROGRAM,
+    Answer,
+    BadArguments,
+    Parser,
+    add_command,
+    add_device,
+    add_workers,
+    check_out_folder,
+    check_workers,
+)
 from encoding.cli.terminal import Progress, table
 from encoding.experiments.recipes.recipe import Part, Recipe, load, recipes
 from encoding.experiments.toml import dump_toml
+from encoding.runtime.csv import to_records
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -46,8 +56,8 @@ def add_commands(commands: Any) -> None:
     )
     run.add_argument("name", help="of the recipe, from `recipe list`")
     run.add_argument("--quick", action="store_true", help="few simulated stimuli, untrained networks, two layers: a minute or two")
-    run.add_argument("--workers", type=whole_number, metavar="N", help="processes on this machine (default: the tasks run in this process)")
-    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    add_workers(run)
+    add_device(run)
     run.add_argument("--out", type=Path, metavar="DIR", help="write a table of each part, its choices, and published.csv there")
 
 
@@ -84,16 +94,14 @@ def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
     if arguments.workers is not None and arguments.quick:
         raise BadArguments("A --quick run is in this process: leave out --workers.")
-    if arguments.workers is not None and arguments.workers < 1:
-        raise BadArguments(f"--workers must be 1 or more, not {arguments.workers}.")
-    if arguments.out is not None and arguments.out.expanduser().is_file():
-        raise BadArguments(f"--out {arguments.out} is a file; give a folder.")
+    check_workers(arguments.workers)
+    check_out_folder(arguments.out)
     recipe, store = load(arguments.name), Store()
     with carrying_out(store, None if arguments.quick else arguments.workers) as executor:
         ran = run_recipe(recipe, store, quick=arguments.quick, report=progress, device=arguments.device, executor=executor)
     results, compared = ran.parts, ran.published
     document = {"recipe": recipe.name, "quick": arguments.quick, "differs": list(recipe.differs)}
-    document |= {"parts": [part_document(each) for each in results], "published": rows_of(compared)}
+    document |= {"parts": [part_document(each) for each in results], "published": to_records(compared)}
     lines = [
         recipe.title,
         *([f"a quick run: untrained networks, simulated data (ENCODING_DATA_DIR={ran.data})"] if arguments.quick else []),
@@ -135,11 +143,11 @@ def part_lines(result: PartResult) -> list[str]:
 
 def part_document(result: PartResult) -> dict[str, Any]:
     """The same for ``--json``."""
-    choices = [] if result.selection is None else rows_of(result.selection.table())
+    choices = [] if result.selection is None else to_records(result.selection.table())
     composed = [{"key": fit.key, "subject": fit.plan.spec.subject} for fit in result.composed]
     return {
         "name": result.part.name,
-        "rows": rows_of(result.table),
+        "rows": to_records(result.table),
         "errors": list(result.errors),
         "choices": choices,
         "composed": composed,
@@ -156,11 +164,6 @@ def published_table(compared: pd.DataFrame) -> str:
         for row in compared.to_dict("records")
     ]
     return table(["model", "part", "roi", "hemi", "score", "published", "ours"], rows, align="<<<<<>>")
-
-
-def rows_of(found: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table for ``--json``; NaN becomes None."""
-    return json.loads(found.to_json(orient="records", double_precision=10))
 
 
 def write_tables(folder: Path, results: Sequence[PartResult], compared: pd.DataFrame) -> Path:

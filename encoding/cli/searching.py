@@ -9,7 +9,8 @@ from typing import Any
 from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, space_of
 from encoding.cli.clusters import fit_anywhere, search_anywhere
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
-from encoding.cli.fitting import add_spec_arguments, checked_spec, describe, spec_from
+from encoding.cli.fitting import checked_spec, describe
+from encoding.cli.spec_options import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import subprogress

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.cli.clusters import carrying_out
-from encoding.cli.command import PROGRAM, Answer, BadArguments, add_command, checking_arguments, whole_number
+from encoding.cli.command import (
+    PROGRAM,
+    Answer,
+    BadArguments,
+    add_command,
+    add_device,
+    add_workers,
+    check_out_file,
+    check_workers,
+    checking_arguments,
+    whole_number,
+)
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.splits import ALL
 from encoding.experiments.candidates import VALIDATION
 from encoding.experiments.composition import METHODS, compose
-from encoding.experiments.experiment import Experiment
-from encoding.experiments.records import find_record
 from encoding.experiments.run import ExperimentResult, run_experiment
 from encoding.experiments.selection import PER, Selection, select, with_validation
-from encoding.experiments.table import save_table
+from encoding.experiments.table import SUFFIXES, save_table
+from encoding.runtime.csv import to_records
 from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
 
@@ -97,23 +106,19 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         metavar="SPLIT",
         help="of the training stimuli; kfold:5:0 chooses better for five times the fits (default: %(default)s)",
     )
-    parser.add_argument(
-        "--workers", type=whole_number, metavar="N", help="processes on this machine (default: the tasks run in this process)"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    add_workers(parser)
+    add_device(parser)
 
 
 def run_select(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Choose, and show or write what was chosen."""
-    from encoding.cli.experimenting import check_out
-
-    check_out(arguments.out)
+    check_out_file(arguments.out, SUFFIXES)
     ran, selection = chosen(arguments, progress)
     found = selection.candidates() if arguments.candidates else selection.table()
     document = {
         "key": ran.experiment.key,
         "candidates": list(selection.labels),
-        "rows": json.loads(found.to_json(orient="records", double_precision=10)),
+        "rows": to_records(found),
     }
     lines = [choice_table(found), "", account(selection, arguments.validation), f"key  {ran.experiment.key}"]
     if arguments.out is not None:
@@ -154,18 +159,13 @@ def run_compose(arguments: argparse.Namespace, progress: Progress) -> Answer:
 
 def chosen(arguments: argparse.Namespace, progress: Any) -> tuple[ExperimentResult, Selection]:
     """Compute what is missing of the experiment and its validation fits, and choose."""
-    from encoding.cli.experimenting import read_experiment
+    from encoding.cli.experimenting import named_experiment
 
-    if arguments.workers is not None and arguments.workers < 1:
-        raise BadArguments(f"--workers must be 1 or more, not {arguments.workers}.")
-    store, path = Store(), Path(arguments.experiment).expanduser()
+    check_workers(arguments.workers)
+    store = Store()
     with checking_arguments():
         groups = read_groups(arguments.group)
-        if path.suffix == ".toml" or path.is_file():
-            experiment = read_experiment(path)
-        else:
-            experiment = Experiment.from_toml(find_record(arguments.experiment, store).toml)
-        experiment = with_validation(experiment, arguments.validation)
+        experiment = with_validation(named_experiment(arguments.experiment, store), arguments.validation)
     with carrying_out(store, arguments.workers) as executor:
         ran = run_experiment(experiment, store, progress, arguments.device, executor=executor)
     with checking_arguments():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,24 @@ from encoding.analysis.layer_ranking import BOTH, best_layers, by_layer, layer_c
 from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.backbones import BACKBONES
 from encoding.cli.clusters import carrying_out
-from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
-from encoding.cli.experimenting import LiveTable, check_workers
-from encoding.cli.fitting import add_spec_arguments, spec_from
+from encoding.cli.command import (
+    Answer,
+    BadArguments,
+    add_command,
+    add_workers,
+    check_out_file,
+    check_workers,
+    checking_arguments,
+)
+from encoding.cli.experimenting import LiveTable
+from encoding.cli.spec_options import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.experiments import sweep as sweeps
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
-from encoding.runtime.csv import to_csv
+from encoding.runtime.csv import to_csv, to_records
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import subprogress
 from encoding.storage.atomic import atomic_file
@@ -73,7 +80,7 @@ def add_commands(commands: Any) -> None:
         help=f"by which score the table shows and ranks layers: {', '.join(SCORES)}, or <score>_median (default: r)",
     )
     what.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each layer, ROI and hemisphere there")
-    what.add_argument("--workers", type=whole_number, metavar="N", help="processes on this machine (default: the work is done in this one)")
+    add_workers(what)
 
 
 def sweep_from(arguments: argparse.Namespace) -> Sweep:
@@ -98,8 +105,7 @@ def run_sweep(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Check the arguments, fit all layers, and write the table of ``--out``."""
     store, sweep = Store(), sweep_from(arguments)
     check_workers(arguments.workers)
-    if arguments.out is not None and (arguments.out.expanduser().is_dir() or not arguments.out.expanduser().parent.is_dir()):
-        raise BadArguments(f"--out {arguments.out} cannot be written: give a file in a folder that is there.")
+    check_out_file(arguments.out)
     with checking_arguments():
         for backbone in sweep.backbones:
             planned = plan(sweep.spec_of(sweep.of(backbone)[0]), store, subprogress(progress, 0, 0.2))
@@ -143,9 +149,6 @@ def hierarchies(result: SweepResult) -> dict[str, Hierarchy]:
 def document_of(result: SweepResult, score: str = "r") -> dict[str, Any]:
     """Document that ``sweep --json`` prints; NaN becomes None."""
 
-    def rows_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
-        return json.loads(rows.to_json(orient="records", double_precision=10))
-
     def number(value: float) -> float | None:
         return float(value) if np.isfinite(value) else None
 
@@ -156,8 +159,8 @@ def document_of(result: SweepResult, score: str = "r") -> dict[str, Any]:
     return {
         "specs": [spec.to_dict() for spec in result.sweep.specs().values()],
         "simulated": next(iter(result.results.values())).plan.subject.simulated,
-        "rows": rows_of(result.table()),
-        "best": rows_of(best_of(result, _shown(result, score)).drop(columns="place")),
+        "rows": to_records(result.table()),
+        "best": to_records(best_of(result, _shown(result, score)).drop(columns="place")),
         "hierarchy": indices,
     }
 

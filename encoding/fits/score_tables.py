@@ -17,7 +17,7 @@ from encoding.fits.notebook_view import result_html
 from encoding.fits.plan import Plan
 from encoding.fits.targets import TargetGroup
 from encoding.readouts._stopping import AT_BEST
-from encoding.runtime.csv import to_csv
+from encoding.runtime.csv import to_csv, to_records
 from encoding.storage.atomic import atomic_files_into
 from encoding.storage.keys import digest
 from encoding.storage.npy import write_npy
@@ -336,7 +336,7 @@ class ScoreTables:
         wanted += [score.mean_column for score in SCORES.values() if score.needs_ceiling]
         table = self.rois()
         wanted = [name for name in wanted if name in table]
-        rows = json.loads(table[wanted].to_json(orient="records", double_precision=10))
+        rows = to_records(table[wanted])
         return {
             "key": self.key,
             "spec": self.plan.spec.to_dict(),
@@ -348,7 +348,7 @@ class ScoreTables:
             "n_test": self.n_test,
             "components": self.kept_variance(),
             "rois": rows,
-            "training_errors": json.loads(self.training_errors().to_json(orient="records", double_precision=10)),
+            "training_errors": to_records(self.training_errors()),
         }
 
     def _repr_html_(self) -> str:

@@ -1,7 +1,8 @@
-"""Write tables as CSV, safe from formula injection in spreadsheets."""
+"""Write tables as CSV, safe from formula injection in spreadsheets, and as rows for JSON."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,3 +33,8 @@ def _plain(value: Any) -> Any:
         return value
     value = value.replace("\r\n", "\n").replace("\r", "\n")  # pandas quotes a line feed, but not a carriage return, which ends the row
     return f"'{value}" if value.startswith(FORMULA_STARTS) else value
+
+
+def to_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as plain values for JSON; NaN becomes None."""
+    return json.loads(table.to_json(orient="records", double_precision=10))

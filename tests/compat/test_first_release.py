@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import FitSpec, Store, fit
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from encoding.fits.open import FitChanged, FormerRelease, open_fit
 from encoding.fits.plan import plan
 from encoding.runs.exchange import import_

@@ -11,7 +11,7 @@ from encoding.backbones import UnknownLayer
 from encoding.backbones._base import JOIN
 from encoding.cli import parser
 from encoding.cli.command import BadArguments
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from encoding.datasets import DATASETS
 from encoding.experiments import Experiment, run_experiment
 from encoding.features import extraction

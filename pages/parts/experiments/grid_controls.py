@@ -10,7 +10,7 @@ import streamlit as st
 
 from encoding import BACKBONES, DATASETS, READOUTS
 from encoding.backbones._pooling import POOLS
-from encoding.cli.fitting import option
+from encoding.cli.spec_options import option
 from encoding.experiments import Experiment
 from encoding.experiments.experiment import ALL_LAYERS, CURATED, NO_BUDGET
 from encoding.experiments.records import Record, records

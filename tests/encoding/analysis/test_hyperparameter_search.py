@@ -9,7 +9,7 @@ import encoding.analysis.hyperparameter_search as search_module
 from encoding import FitSpec
 from encoding.analysis.hyperparameter_search import NothingFound, search, space_of
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from encoding.readouts import BadOption, Choice, Range
 from tests.conftest import TINY
 from tests.encoding.analysis.searched_readouts import SIGNED, STEPPED, Signed, Stepped

@@ -12,7 +12,7 @@ from encoding import BACKBONES, FitSpec
 from encoding.backbones._input import Input, prepared
 from encoding.backbones._modules import Preparation
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 OWN = Preparation(256, 224, "bilinear", *IMAGENET)

@@ -14,7 +14,7 @@ import pytest
 from encoding import FitSpec, fit
 from encoding.cli import parser
 from encoding.cli.command import whole_number
-from encoding.cli.fitting import option, spec_from
+from encoding.cli.spec_options import option, spec_from
 from tests.conftest import TINY
 from tests.encoding.cli.words import TINY_FIT
 

@@ -7,7 +7,7 @@ import pytest
 from encoding import READOUTS, Store, fit
 from encoding.analysis.hyperparameter_search import search
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from tests.encoding.analysis.searched_readouts import SIGNED, STEPPED, Signed, Stepped
 
 SEARCH = ["search", *shlex.split(SIGNED.to_command())[4:]]

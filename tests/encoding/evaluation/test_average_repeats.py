@@ -12,7 +12,8 @@ from encoding.analysis.comparison import why_unpaired
 from encoding.analysis.learning_curve import learning_curve
 from encoding.analysis.summaries import mean_prediction
 from encoding.cli import parser
-from encoding.cli.fitting import describe, spec_from
+from encoding.cli.fitting import describe
+from encoding.cli.spec_options import spec_from
 from encoding.evaluation.splits import mean_of_repeats
 from encoding.fits.plan import plan
 from encoding.runs.exchange import import_, packed

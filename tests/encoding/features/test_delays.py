@@ -13,7 +13,7 @@ from encoding import FitSpec, fit
 from encoding.analysis.learning_curve import learning_curve
 from encoding.analysis.search_objective import validation_fold
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from encoding.evaluation.scores import pearson
 from encoding.features import extraction
 from encoding.features.delays import delayed, design_columns, n_columns, read_delays

@@ -7,7 +7,7 @@ import pytest
 
 from encoding import FitSpec, fit
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from encoding.fits.plan import plan
 from encoding.readouts import READOUTS
 from tests.conftest import TINY, TinyBackbone, TinySource

@@ -12,7 +12,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from encoding import FitSpec, Store, fit
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from encoding.datasets import Chosen
 from encoding.features import extraction
 from encoding.features.components import n_polynomial, polynomial_features

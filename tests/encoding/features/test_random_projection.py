@@ -12,7 +12,7 @@ from sklearn.random_projection import SparseRandomProjection
 from encoding import FitSpec, Store, fit
 from encoding.analysis.learning_curve import learning_curve
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from encoding.experiments import Experiment, run_experiment
 from encoding.features import extraction
 from encoding.features.random_projection import multiply, random_matrix, seed_of

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from encoding import FitSpec, fit
 from encoding.cli import parser
-from encoding.cli.fitting import spec_from
+from encoding.cli.spec_options import spec_from
 from encoding.features import components
 from encoding.features.components import fit_components, project, unit_variance
 from encoding.fits.plan import plan

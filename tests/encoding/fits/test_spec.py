@@ -5,7 +5,7 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
-from encoding.cli.fitting import add_spec_arguments, spec_from
+from encoding.cli.spec_options import add_spec_arguments, spec_from
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
 from encoding.storage.keys import digest
