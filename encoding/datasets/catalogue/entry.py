@@ -21,8 +21,8 @@ FOLDER = Path(__file__).parent
 CONVERTERS = "encoding.datasets.catalogue.converters"
 TEXTS = ("title", "about", "shows", "licence", "citation", "page", "seen", "tried")
 MORE_TEXTS = ("terms", "form", "stimuli", "converter")
-KEYS = (*TEXTS, *MORE_TEXTS, "made_gb", "subjects", "parts", "default_parts", "files", "more", "more_bytes", "clips", "try")
-FILE_KEYS = ("name", "address", "bytes", "about_bytes", "md5", "sha256", "each")
+KEYS = (*TEXTS, *MORE_TEXTS, "made_gb", "subjects", "parts", "default_parts", "small_parts", "files", "more", "more_bytes", "clips", "try")
+FILE_KEYS = ("name", "address", "bytes", "about_bytes", "md5", "sha256", "each", "of")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 
@@ -69,8 +69,10 @@ class Entry:
     converter : module of :data:`CONVERTERS`.
     made_gb : size of what one subject becomes, GB; of a part, where there are parts.
     subjects : that exist; the first is fetched unless others are named.
-    parts : name to description. default_parts : those fetched unless others are named.
-    files : templates, tables of :data:`FILE_KEYS`; ``{subject}``, ``{part}`` and the names in ``each`` are filled in.
+    parts : name to description. default_parts : those fetched unless others are named. small_parts : those that add no rows, which do not
+        count in ``made_gb`` and ``more_bytes``.
+    files : templates, tables of :data:`FILE_KEYS`; ``{subject}``, ``{part}`` and the names in ``each`` are filled in. A table with ``of``
+        holds for these parts alone.
     more : address, with ``{name}``, of files that only others of the data set name; empty where there are none. more_bytes : of these, a
         subject and part.
     clips : whether stimuli are clips.
@@ -94,6 +96,7 @@ class Entry:
     subjects: tuple[str, ...] = ()
     parts: Mapping[str, str]
     default_parts: tuple[str, ...] = ()
+    small_parts: tuple[str, ...] = ()
     files: tuple[Mapping[str, Any], ...] = ()
     more: str = ""
     more_bytes: int = 0
@@ -113,7 +116,7 @@ class Entry:
 
     def sizes(self, subjects: Sequence[str], parts: Sequence[str]) -> tuple[int, int]:
         """Bytes that are fetched, as published or estimated, and bytes that they become."""
-        n_units = len(subjects) * max(1, len(parts))
+        n_units = len(subjects) * max(1, len(set(parts) - set(self.small_parts)))
         fetched = sum(file.size for file in self.remote_files(subjects, parts)) + n_units * self.more_bytes
         return fetched, int(n_units * self.made_gb * 1e9)
 
@@ -188,6 +191,7 @@ def read_entry(path: Path) -> Entry:
         subjects=_names(top, "subjects"),
         parts={name: str(about) for name, about in top.section("parts").values.items()},
         default_parts=_names(top, "default_parts"),
+        small_parts=_names(top, "small_parts"),
         files=tuple(top.values.get("files", ())),
         more=top.text("more"),
         more_bytes=int(top.values.get("more_bytes", 0)),
@@ -200,8 +204,9 @@ def read_entry(path: Path) -> Entry:
         return entry
     if not NAME.fullmatch(entry.converter) or find_spec(f"{CONVERTERS}.{entry.converter}") is None:
         raise BadData(f"{path}: there is no converter {entry.converter!r} in {CONVERTERS}.")
-    if not entry.subjects or not entry.made_gb > 0 or not set(entry.default_parts) <= set(entry.parts):
-        raise BadData(f"{path} needs subjects, made_gb and default_parts that are among its parts.")
+    named = {*entry.default_parts, *entry.small_parts, *(part for table in entry.files for part in table.get("of", ()))}
+    if not entry.subjects or not entry.made_gb > 0 or not named <= set(entry.parts):
+        raise BadData(f"{path} needs subjects, made_gb, and default_parts, small_parts and of that are among its parts.")
     more = [RemoteFile(name="more", address=entry.more, about_bytes=entry.more_bytes)] if entry.more else []
     for file in [*entry.remote_files(entry.subjects, tuple(entry.parts)), *more]:
         _check_file(path, file)
@@ -237,6 +242,10 @@ def _check_file(path: Path, file: RemoteFile) -> None:
 def _expanded(table: Mapping[str, Any], subjects: Sequence[str], parts: Sequence[str]) -> list[RemoteFile]:
     if strange := set(table) - set(FILE_KEYS):
         raise BadData(unknown("key of files", sorted(strange)[0], FILE_KEYS))
+    if "of" in table:
+        parts = [part for part in parts if part in table["of"]]
+        if not parts:
+            return []
     fields = {field for key in ("name", "address") for _, field, _, _ in Formatter().parse(table[key]) if field}
     choices: dict[str, Sequence[Any]] = dict(table.get("each", {}))
     choices |= {"subject": subjects} if "subject" in fields else {}

@@ -8,12 +8,14 @@ import numpy as np
 from PIL import Image
 
 N_VERTICES = 32_492  # of a hemisphere of fsLR 32k
+N_REPEATED = 60  # COCO photographs of ten repeats; the real ones are 120
+SIGNAL = 0.5  # variance of the first half of vertices for these, where noise has 1
 
 
 def write_nod(
     folder: Path, *, subject: str = "sub-01", session: str = "imagenet01", n_trials: int = 4, n_columns: int = 6, seed: int = 0
 ) -> Path:
-    """Write betas, events, photographs of one colour, areas and spheres, each under the name that the catalogue downloads it as.
+    """Write betas, events, photographs of one colour, repeats, localisers, areas and spheres under the names that the catalogue gives them.
 
     Parameters
     ----------
@@ -22,7 +24,7 @@ def write_nod(
         first subcortical column. The real ones have 59,412 in both.
     """
     import nibabel
-    from nibabel.cifti2 import BrainModelAxis, ScalarAxis
+    from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
     from nibabel.gifti import GiftiDataArray, GiftiImage
     from scipy.io import savemat
 
@@ -47,6 +49,16 @@ def write_nod(
         betas[:, np.arange(2 * n_columns) % n_columns < n_columns // 2] += colours[:, :1] / 74
         header = nibabel.Cifti2Header.from_axes((ScalarAxis([f"trial {trial}" for trial in range(n_trials)]), axis))
         nibabel.save(nibabel.Cifti2Image(betas, header), folder / f"{subject}_{session}_run-{run}_beta.dscalar.nii")
+    signal = np.sqrt(SIGNAL) * chance.normal(size=(N_REPEATED, 2 * n_columns)) * (np.arange(2 * n_columns) % n_columns < n_columns // 2)
+    for run in range(1, 11):
+        betas = (20 + signal + chance.normal(size=signal.shape)).astype(np.float32)
+        header = nibabel.Cifti2Header.from_axes((ScalarAxis([f"image {image}" for image in range(N_REPEATED)]), axis))
+        nibabel.save(nibabel.Cifti2Image(betas, header), folder / f"{subject}_coco_run-{run}_beta.dscalar.nii")
+    for number, kind in enumerate(("faces", "bodies", "places", "words")):
+        inside = {0: ("???", (0, 0, 0, 0)), 1: (kind, (1, 0, 0, 1))}
+        header = nibabel.Cifti2Header.from_axes((LabelAxis([kind], [inside]), axis))
+        labels = (np.arange(2 * n_columns) % n_columns == number).astype(np.float32)[None]
+        nibabel.save(nibabel.Cifti2Image(labels, header), folder / f"{subject}_floc-{kind}.dlabel.nii")
     labels = np.where(np.arange(n_columns) < n_columns // 2, 1, 4)
     savemat(folder / "MMP_mpmLR32k.mat", {"glasser_MMP": np.concatenate([labels, labels + 180])[:, None]})
     areas = ["V1", "MST", "V6", "V2", *(f"A{number}" for number in range(176))]

@@ -1,4 +1,4 @@
-"""Convert sessions of the Natural Object Dataset: betas of ImageNet photographs on fsLR 32k, one CIFTI file a run."""
+"""Convert sessions of the Natural Object Dataset: betas of ImageNet photographs on fsLR 32k, ceilings and ROIs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from encoding.datasets._base import BadData
 from encoding.datasets.catalogue.fetch import Conversion, Converted
 from encoding.datasets.own.array_files import open_array
 from encoding.datasets.own.formats import cifti_columns
+from encoding.evaluation.noise_ceiling import from_ncsnr_of_rows, ncsnr_of_repeats
 from encoding.runtime.progress import subprogress
 from encoding.storage.npy import NpyWriter
 
 RUNS = range(1, 11)
+CEILINGS, LOCALISERS = "coco", "floc"  # parts that are no sessions of rows
+KINDS = ("faces", "bodies", "places", "words")
 SIDES = {"lh": "L", "rh": "R"}
+AT_ONCE = 4096  # vertices whose ceilings are estimated together
 N_AREAS = 180  # of a hemisphere in the parcellation HCP-MMP1; those of the right one have labels from 181
 VISUAL = (
     "V1", "V2", "V3", "V4", "V8", "V3A", "V3B", "V6", "V7", "IPS1", "LO1", "LO2", "LO3", "PIT", "V3CD", "V4t", "MT", "MST", "FST",
@@ -25,11 +29,15 @@ VISUAL = (
 
 
 def convert(work: Conversion) -> Converted:
-    """Write betas z-scored per vertex within each run, the photographs in the order of the events, and visual areas of HCP-MMP1.
+    """Write betas z-scored per vertex within each run, the photographs in the order of the events, ROIs and noise ceilings.
 
-    Photographs are fetched here, as only the events name them. Each is shown once.
+    Photographs are fetched here, as only the events name them. Each is shown once, so a ceiling is that of single trials: it comes from
+    the ten repeats of the COCO photographs, z-scored within each run as the rows are. ROIs are visual areas of HCP-MMP1 and localisers.
     """
-    runs = [(session, run) for session in sorted(work.parts) for run in RUNS]
+    sessions = sorted(set(work.parts) - {CEILINGS, LOCALISERS})
+    if not sessions:
+        raise BadData("No session of photographs was named: add imagenet01 to the parts.")
+    runs = [(session, run) for session in sessions for run in RUNS]
     betas = [work.file(f"{work.subject}_{session}_run-{run}_beta.dscalar.nii") for session, run in runs]
     shown = [read_events(work.file(f"{work.subject}_{session}_run-{run:02d}_events.tsv")) for session, run in runs]
     places = {block: cifti_columns(betas[0], block) for block in SIDES}
@@ -52,12 +60,44 @@ def convert(work: Conversion) -> Converted:
         shutil.copy(work.file(f"{side}.sphere.32k_fs_LR.surf.gii"), work.folder / spheres[block])
         np.save(work.folder / f"{block}_vertices.npy", places[block][1])
         vertices[block] = f"./{block}_vertices.npy"
-    return {
+    if LOCALISERS in work.parts:
+        for block, (_, numbers, _) in places.items():
+            rois[block] |= {f"floc-{kind}": _write_localiser(work, block, kind, numbers) for kind in KINDS}
+    table = {
         "stimuli": {"files": "./stimuli.txt", "folder": "./images"},
         "responses": {block: f"./{block}.npy" for block in SIDES},
         "vertices": {"space": "fsLR", "spheres": spheres, **vertices},
         "rois": rois,
-    }, "holdout:0.9:5"
+    }
+    if CEILINGS in work.parts:
+        for block, (_, numbers, _) in places.items():
+            np.save(work.folder / f"{block}_ceiling.npy", _ceiling(work, block, numbers))
+        table |= {"ceiling": {block: f"./{block}_ceiling.npy" for block in SIDES}, "ceiling_unit": "fraction"}
+    return table, "holdout:0.9:5"
+
+
+def _ceiling(work: Conversion, block: str, vertices: np.ndarray) -> np.ndarray:
+    """Noise ceiling of single trials from the runs of COCO photographs, (n_vertices,) float32: row i of every run is photograph i."""
+    paths = [work.file(f"{work.subject}_coco_run-{run}_beta.dscalar.nii") for run in RUNS]
+    n_rows = open_array(Path(f"{paths[0]}:{block}")).shape[0]
+    rows = np.concatenate([_read_run(path, block, n_rows, vertices) for path in paths])
+    ncsnr = np.zeros(len(vertices))
+    for start in range(0, len(vertices), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        ncsnr[part] = ncsnr_of_repeats(rows[:, part], np.tile(np.arange(n_rows), len(RUNS)), np.repeat(RUNS, n_rows))
+    return from_ncsnr_of_rows(ncsnr, np.ones(1))
+
+
+def _write_localiser(work: Conversion, block: str, kind: str, vertices: np.ndarray) -> str:
+    """The mask of a localiser's vertices, those of any label but 0; BadData where it lies on other vertices."""
+    path = work.file(f"{work.subject}_floc-{kind}.dlabel.nii")
+    labels, own = np.asarray(open_array(Path(f"{path}:{block}"))).ravel(), cifti_columns(path, block)[1]
+    if labels.shape != own.shape or len(np.setdiff1d(vertices, own)):
+        raise BadData(
+            f"{path.name} has {labels.size:,} labels for {len(own):,} vertices, and betas are of {len(vertices):,} {block} vertices."
+        )
+    np.save(work.folder / f"{block}_floc-{kind}.npy", np.isin(vertices, own[labels > 0]))
+    return f"./{block}_floc-{kind}.npy"
 
 
 def read_events(path: Path) -> list[str]:

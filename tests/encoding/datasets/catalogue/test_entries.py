@@ -46,6 +46,7 @@ def test_an_entry_stands_in_the_table_of_the_docs(entry):
         ("seen =", "form = 'Sign it.'\nseen =", "either files to fetch, or form"),
         ("/ymnjv/", "/{session}/", "nothing says what {session} is"),
         ('subjects = ["S1"]', 'subjects = ["../S1"]', "a list of names"),
+        ("about_bytes = 170_000_000", 'about_bytes = 17\nof = ["second"]', "among its parts"),
     ],
 )
 def test_an_entry_that_could_not_be_fetched_is_refused(tmp_path, old, new, match):

@@ -9,7 +9,7 @@ from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.converters.nod import read_events
 from encoding.datasets.catalogue.fetch import DOWNLOADS, NotFetched, fetch_dataset
-from encoding.datasets.writers.nod import write_nod
+from encoding.datasets.writers.nod import N_REPEATED, SIGNAL, write_nod
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def test_a_fetch_that_loses_the_photographs_goes_on_and_ends_in_a_fit(site, stor
         assert np.array_equal(np.asarray(subject.stimuli[row]), np.asarray(Image.open(folder / "more" / names[0]).convert("RGB")))
         row += len(names)
     assert row == subject.n_stimuli and sorted(subject.sampled) == ["lh", "rh"]
-    assert {roi: list(columns) for roi, columns in subject.rois["rh"].items() if len(columns)} == {"V1": [0, 1, 2], "V2": [3, 4, 5]}
+    areas = {roi: list(columns) for roi, columns in subject.rois["rh"].items() if len(columns)}
+    localisers = {"floc-faces": [0], "floc-bodies": [1], "floc-places": [2], "floc-words": [3]}
+    assert areas == {"V1": [0, 1, 2], "V2": [3, 4, 5]} | localisers
     spec = FitSpec(dataset="nod", subject="sub-01", backbone="pixels", layers=("rgb",), n_components=3, split="holdout:0.75:5")
     result = fit(spec, store)
     assert result.score("lh")[:3].min() > 0.8
@@ -69,3 +71,31 @@ def test_a_session_that_is_asked_for_later_is_not_passed_over_in_silence(site):
     fetch_dataset("nod")
     with pytest.raises(BadData, match=r"was made without imagenet02\. Remove that folder"):
         fetch_dataset("nod", parts=("imagenet01", "imagenet02"))
+
+
+def test_ceilings_of_single_trials_come_from_the_repeats(site, store):
+    fetch_dataset("nod")
+    ceilings = np.stack([DATASETS["nod"].open("sub-01", store).ceiling[block] for block in ("lh", "rh")])
+    truth = SIGNAL / (1 + SIGNAL)
+    # 1 - 1 / F of ten repeats has the standard error of F's, and single trials follow by d c1 / d c10 = 10 / (10 - 9 c10)^2
+    mean = 10 * truth / (1 + 9 * truth)
+    error = 10 / (10 - 9 * mean) ** 2 * (1 - mean) * np.sqrt(2 / (N_REPEATED * 0.9))
+    assert abs(ceilings[:, :3].mean() - truth) < 3 * error / np.sqrt(6) and ceilings[:, 3:].max() < 0.1
+
+
+def test_without_the_further_parts_there_are_neither_ceilings_nor_localisers(site, store):
+    server, _ = site
+    fetch_dataset("nod", parts=("imagenet01",))
+    subject = DATASETS["nod"].open("sub-01", store)
+    assert subject.ceiling is None and not any(roi.startswith("floc") for roi in subject.rois["lh"])
+    assert not any("coco" in path or "floc" in path for path, _ in server.asked)
+
+
+def test_a_localiser_on_other_vertices_is_refused(site):
+    server, folder = site
+    write_nod(folder.parent, n_columns=7)
+    server.files[next(path for path in server.files if path.endswith("floc-words.dlabel.nii"))] = (
+        folder.parent / "sub-01_floc-words.dlabel.nii"
+    ).read_bytes()
+    with pytest.raises(BadData, match=r"floc-words\.dlabel\.nii has 7 labels"):
+        fetch_dataset("nod")
