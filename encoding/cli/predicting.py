@@ -27,6 +27,7 @@ EXAMPLES = """
 predict fit-3fa92c --images photos --out predictions
 predict 3fa92c --submission --out submission
 predict 3fa92c 71b0de --submission --out submission --json
+predict 3fa92c 71b0de --segments tables --samples target_sample_number --out submission
 """
 
 MORE = """
@@ -36,6 +37,9 @@ them. With a k-fold split they are the mean over the folds' models. Vertices tha
 
 --submission predicts the test set of the challenge that the data come from and writes what its development kit would:
 for algonauts2023 a folder a subject and a zip, for algonauts2021 a pickle a track and a zip. Give a KEY for each subject.
+
+For algonauts2025, whose test films are yours, --segments names a folder with a feature table for each segment (s07e01a.npy,
+a row for each sample), and --samples the challenge's folder target_sample_number.
 """
 
 
@@ -50,6 +54,8 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--table", type=Path, metavar="FILE", help="for a fit on given/ features: a table with the same columns")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder that files are written to")
     parser.add_argument("--submission", action="store_true", help="the challenge's test set, in the challenge's own files")
+    parser.add_argument("--segments", type=Path, metavar="DIR", help="for algonauts2025: a feature table for each test segment")
+    parser.add_argument("--samples", type=Path, metavar="DIR", help="with --segments: the challenge's folder target_sample_number")
     add_device(parser)
 
 
@@ -60,7 +66,7 @@ def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
         check_words(arguments)
     opening = [subprogress(progress, 0.1 * i / len(arguments.key), 0.1 * (i + 1) / len(arguments.key)) for i in range(len(arguments.key))]
     results = [open_run(key, store, subreport) for key, subreport in zip(arguments.key, opening, strict=True)]
-    answer = _submission if arguments.submission else _predictions
+    answer = _submission if arguments.submission or arguments.segments else _predictions
     document, text = answer(arguments, results, store, progress)
     seconds = time.perf_counter() - started
     return Answer(document | {"seconds": round(seconds, 3)}, f"{text}\ntime       {duration(seconds)}")
@@ -78,11 +84,14 @@ def check_words(arguments: argparse.Namespace) -> None:
     """
     if arguments.submission and arguments.images is not None:
         raise BadArguments("--submission predicts the challenge's own test set. Leave out --images, or --submission.")
-    if sum(map(bool, (arguments.submission, arguments.images, arguments.table))) > 1:
-        raise BadArguments("--images, --table and --submission each say what to predict. Keep one of them.")
-    if not (arguments.submission or arguments.images or arguments.table):
+    wanted = (arguments.submission, arguments.images, arguments.table, arguments.segments)
+    if sum(map(bool, wanted)) > 1:
+        raise BadArguments("--images, --table, --segments and --submission each say what to predict. Keep one of them.")
+    if bool(arguments.segments) != bool(arguments.samples):
+        raise BadArguments("--segments and --samples go together: the tables, and how many samples of each are asked for.")
+    if not any(wanted):
         raise BadArguments("Say what to predict: --images DIR, --table FILE, or --submission for the test set of a challenge.")
-    if not arguments.submission and len(arguments.key) > 1:
+    if not (arguments.submission or arguments.segments) and len(arguments.key) > 1:
         raise BadArguments("Several keys make one --submission. For other images predict with one fit at a time.")
     if arguments.images is not None and not arguments.images.expanduser().is_dir():
         raise BadArguments(f"--images {arguments.images} is no folder.")
@@ -122,11 +131,16 @@ def model_line(result: Result) -> str:
 
 
 def _submission(arguments: argparse.Namespace, results: Sequence[Result], store: Store, progress: Progress) -> tuple[dict[str, Any], str]:
+    from encoding.prediction.segments import submit_segments
     from encoding.prediction.submissions import check, submit
 
-    with checking_arguments():
-        check(results)
-    submission = submit(results, arguments.out, report=subprogress(progress, 0.1, 1), device=arguments.device)
+    how = {"report": subprogress(progress, 0.1, 1), "device": arguments.device}
+    if arguments.segments:
+        submission = submit_segments(results, arguments.segments.expanduser(), arguments.samples.expanduser(), arguments.out, **how)
+    else:
+        with checking_arguments():
+            check(results)
+        submission = submit(results, arguments.out, **how)
     simulated = any(result.plan.subject.simulated for result in results)
     document = {
         "challenge": submission.challenge,

@@ -167,7 +167,7 @@ def _write_2023(results: Sequence[Result], folder: Path, report: Report, device:
             _require_finite(np.load(path, mmap_mode="r"), result)
         written += paths.values()
     report(0.9, "zipping")
-    return [*written, _zipped(folder / "algonauts2023_submission.zip", written, folder)]
+    return [*written, zipped(folder / "algonauts2023_submission.zip", written, folder)]
 
 
 def _write_2021(results: Sequence[Result], folder: Path, report: Report, device: str) -> list[Path]:
@@ -186,17 +186,19 @@ def _write_2021(results: Sequence[Result], folder: Path, report: Report, device:
         if of_track:
             path = folder / f"{track}.pkl"
             write_pickle(predictions, path)
-            written += [path, _zipped(folder / f"{track}.zip", [path], folder)]
+            written += [path, zipped(folder / f"{track}.zip", [path], folder)]
     return written
 
 
 def write_pickle(values: Any, path: Path) -> None:
     """Pickle plain containers of arrays under numpy 1's module names, which numpy 1 and 2 both read."""
     with path.open("wb") as file:
-        _Numpy1Pickler(file, protocol=PICKLE_PROTOCOL).dump(values)
+        Numpy1Pickler(file, protocol=PICKLE_PROTOCOL).dump(values)
 
 
-class _Numpy1Pickler(pickle._Pickler):
+class Numpy1Pickler(pickle._Pickler):
+    """A pickler that writes numpy 1's module names."""
+
     def save_global(self, obj: Any, name: str | None = None) -> None:
         module = getattr(obj, "__module__", "")
         if not module.startswith("numpy._core"):
@@ -210,7 +212,7 @@ def _require_finite(predicted: np.ndarray, result: Result) -> None:
         raise CannotPredict(f"{result.key} predicts NaN or infinity for some vertices; the challenge cannot score them. Fit it again.")
 
 
-def _zipped(target: Path, files: Iterable[Path], folder: Path) -> Path:
+def zipped(target: Path, files: Iterable[Path], folder: Path) -> Path:
     """Files by their names in ``folder``, without a parent folder. Compressed: eight subjects are over 300 MB as they stand."""
     with ZipFile(target, "w", ZIP_DEFLATED) as archive:
         for path in files:

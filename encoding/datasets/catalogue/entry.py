@@ -22,7 +22,7 @@ CONVERTERS = "encoding.datasets.catalogue.converters"
 TEXTS = ("title", "about", "shows", "licence", "citation", "page", "seen", "tried")
 MORE_TEXTS = ("terms", "form", "stimuli", "converter")
 KEYS = (*TEXTS, *MORE_TEXTS, "made_gb", "subjects", "parts", "default_parts", "small_parts", "files", "more", "more_bytes", "clips", "try")
-FILE_KEYS = ("name", "address", "bytes", "about_bytes", "md5", "sha256", "each", "of")
+FILE_KEYS = ("name", "address", "bytes", "about_bytes", "md5", "sha256", "each", "of", "subject")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 
@@ -72,7 +72,7 @@ class Entry:
     parts : name to description. default_parts : those fetched unless others are named. small_parts : those that add no rows, which do not
         count in ``made_gb`` and ``more_bytes``.
     files : templates, tables of :data:`FILE_KEYS`; ``{subject}``, ``{part}`` and the names in ``each`` are filled in. A table with ``of``
-        holds for these parts alone.
+        holds for these parts alone, one with ``subject`` for this subject.
     more : address, with ``{name}``, of files that only others of the data set name; empty where there are none. more_bytes : of these, a
         subject and part.
     clips : whether stimuli are clips.
@@ -246,6 +246,8 @@ def _expanded(table: Mapping[str, Any], subjects: Sequence[str], parts: Sequence
         parts = [part for part in parts if part in table["of"]]
         if not parts:
             return []
+    if table.get("subject", "") not in ("", *subjects):
+        return []
     fields = {field for key in ("name", "address") for _, field, _, _ in Formatter().parse(table[key]) if field}
     choices: dict[str, Sequence[Any]] = dict(table.get("each", {}))
     choices |= {"subject": subjects} if "subject" in fields else {}
@@ -263,7 +265,7 @@ def _expanded(table: Mapping[str, Any], subjects: Sequence[str], parts: Sequence
                 about_bytes=table.get("about_bytes", 0),
                 md5=table.get("md5", ""),
                 sha256=table.get("sha256", ""),
-                subject=filled.get("subject", ""),
+                subject=filled.get("subject", table.get("subject", "")),
             )
         )
     return found

@@ -254,4 +254,6 @@ def _below(subject: str, value: Any) -> Any:
     """Paths as seen from the folder of ``dataset.toml``."""
     if isinstance(value, dict):
         return {key: _below(subject, each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_below(subject, each) for each in value]
     return f"{subject}/{value.removeprefix(PATH_MARK)}" if isinstance(value, str) and value.startswith(PATH_MARK) else value
