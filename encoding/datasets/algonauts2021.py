@@ -27,8 +27,9 @@ import numpy as np
 
 from encoding.datasets import _tracks2021 as tracks
 from encoding.datasets import _volumes
-from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
+from encoding.datasets._base import BadData, Subject
 from encoding.datasets._images import check_numbers
+from encoding.datasets._registry import DATASETS, Dataset, FolderDataset
 from encoding.datasets._videos import VideoFiles, list_videos
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import file_facts, files_fingerprint, first_equal_files, is_remembered, sha256
@@ -75,7 +76,7 @@ class Algonauts2021Layout:
         return {roi: self.roi(subject, roi) for roi in MINI_TRACK}
 
 
-class Algonauts2021(Dataset):
+class Algonauts2021(FolderDataset):
     """The challenge's subjects below :func:`data_dir`, or below ``root`` if given."""
 
     name = "algonauts2021"
@@ -83,13 +84,6 @@ class Algonauts2021(Dataset):
     about = "fMRI of ten people who watched a thousand three-second clips of everyday events, three times each."
     has_simulation = True
     clips = True
-
-    def __init__(self, root: Path | None = None) -> None:
-        self._root = root
-
-    @property
-    def root(self) -> Path:
-        return self._root or data_dir() / self.name
 
     @property
     def split(self) -> str:
@@ -105,11 +99,6 @@ class Algonauts2021(Dataset):
 
     def roi_names(self) -> Mapping[str, tuple[str, ...]]:
         return ROIS
-
-    def where(self) -> str:
-        if subjects := self.subjects():
-            return f"{', '.join(subjects)} in {self.root}."
-        return self._absent()
 
     def how_to_get(self) -> str:
         layout = Algonauts2021Layout(self.root)

@@ -25,10 +25,11 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets._arrays import open_responses, open_vector
-from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData, Dataset, Subject, data_dir
+from encoding.datasets._base import FSAVERAGE_VERTICES, BadData, Subject
 from encoding.datasets._ceilings import read_ceilings
 from encoding.datasets._images import ImageFiles, check_numbers, list_images
 from encoding.datasets._names import read_label_names
+from encoding.datasets._registry import DATASETS, FolderDataset
 from encoding.datasets._responses import read_blocks, responses_are_known
 from encoding.datasets._rois import ROI_CLASSES
 from encoding.runtime.progress import Report, silent, subprogress
@@ -75,20 +76,13 @@ class Algonauts2023Layout:
         return self.folder / "roi_masks" / f"mapping_{roi_class}.npy"
 
 
-class Algonauts2023(Dataset):
+class Algonauts2023(FolderDataset):
     """The challenge's subjects below :func:`data_dir`, or below ``root`` if given."""
 
     name = "algonauts2023"
     title = "Algonauts 2023 (NSD)"
     about = "7T fMRI of eight people who each saw up to ten thousand photographs of everyday scenes."
     has_simulation = True
-
-    def __init__(self, root: Path | None = None) -> None:
-        self._root = root
-
-    @property
-    def root(self) -> Path:
-        return self._root or data_dir() / self.name
 
     def subjects(self) -> tuple[str, ...]:
         if not self.root.is_dir():
@@ -97,11 +91,6 @@ class Algonauts2023(Dataset):
 
     def roi_names(self) -> Mapping[str, tuple[str, ...]]:
         return ROI_CLASSES
-
-    def where(self) -> str:
-        if subjects := self.subjects():
-            return f"{', '.join(subjects)} in {self.root}."
-        return self._absent()
 
     def how_to_get(self) -> str:
         terms = "Agree to the terms at algonauts.csail.mit.edu/challenge.html"

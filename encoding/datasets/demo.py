@@ -13,7 +13,8 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from encoding.datasets._base import DATASETS, Dataset, Stimuli, Subject
+from encoding.datasets._base import Stimuli, Subject
+from encoding.datasets._registry import DATASETS, Dataset
 from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.simulation import cortex, responses, scenes
 from encoding.datasets.simulation.cortex import HEMIS, SUBJECTS, Hemisphere

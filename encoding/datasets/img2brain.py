@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._base import DATASETS, BadData, Dataset, Subject, data_dir
+from encoding.datasets._base import BadData, Subject
 from encoding.datasets._images import ImageFiles, list_images
+from encoding.datasets._registry import DATASETS, FolderDataset
 from encoding.datasets._responses import read_responses, responses_are_known
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.fingerprints import files_fingerprint, first_equal_files, is_remembered
@@ -66,7 +67,7 @@ class Img2BrainLayout:
         return self.training_images.is_dir() or self.responses.parent.is_dir()
 
 
-class Img2Brain(Dataset):
+class Img2Brain(FolderDataset):
     """The single subject below :func:`data_dir`, or below ``root`` if given."""
 
     name = "img2brain"
@@ -75,24 +76,20 @@ class Img2Brain(Dataset):
     has_simulation = True
     split = "holdout:0.8:224"
 
-    def __init__(self, root: Path | None = None) -> None:
-        self._root = root
-
     @property
     def layout(self) -> Img2BrainLayout:
-        return Img2BrainLayout.below(self._root or data_dir() / self.name)
+        """Where its files are."""
+        return Img2BrainLayout.below(super().root)
+
+    @property
+    def root(self) -> Path:
+        return self.layout.folder
 
     def subjects(self) -> tuple[str, ...]:
         return (SUBJECT,) if self.layout.is_here else ()
 
     def roi_names(self) -> Mapping[str, tuple[str, ...]]:
         return {}
-
-    def where(self) -> str:
-        folder = self.layout.folder
-        if self.subjects():
-            return f"{SUBJECT} in {folder}."
-        return self._absent()
 
     def how_to_get(self) -> str:
         folder = self.layout.folder / "trainingIMG"

@@ -16,7 +16,7 @@ from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of, 
 from encoding.analysis.comparison import Comparison, compare, letters, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
 from encoding.analysis.summaries import OVERALL, overall_scores, residual_density, side_by_side
-from encoding.datasets._base import roi_classes
+from encoding.datasets._registry import roi_classes
 from encoding.evaluation.resampling import TEST_NAME, approximate_note, p_text
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result

@@ -12,7 +12,7 @@ import numpy as np
 from encoding import plots
 from encoding.analysis.bootstrap import interval_text, intervals_of, score_intervals
 from encoding.analysis.summaries import best_roi, mean_prediction
-from encoding.datasets._base import roi_classes
+from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables

@@ -11,7 +11,7 @@ from encoding import plots
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import why_unpaired
 from encoding.analysis.layer_ranking import BOTH, best_layers, roi_draws, roi_rows, win_shares
-from encoding.datasets._base import roi_classes
+from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables

@@ -13,7 +13,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from encoding.datasets._base import BadData, data_dir
+from encoding.datasets._base import BadData
+from encoding.datasets._registry import data_dir
 from encoding.datasets.catalogue.entry import CONVERTERS, Entry, RemoteFile, check_name, find_entry
 from encoding.datasets.own.description import FILE
 from encoding.datasets.own.sections import toml_value

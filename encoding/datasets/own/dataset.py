@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._base import DATASETS, BadData, Dataset, NamedStimuli, Stimuli, Subject, data_dir
+from encoding.datasets._base import BadData, NamedStimuli, Stimuli, Subject
 from encoding.datasets._films import FACTS, FilmSamples, film_facts
 from encoding.datasets._images import ImageFiles
+from encoding.datasets._registry import DATASETS, Dataset, data_dir
 from encoding.datasets._videos import VideoFiles
 from encoding.datasets.own.array_files import split_member
 from encoding.datasets.own.columns import n_trials, read_ceilings, read_rois

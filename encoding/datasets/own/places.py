@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData, VoxelGrid, data_dir
+from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData, VoxelGrid
+from encoding.datasets._registry import data_dir
 from encoding.datasets._surface import mesh
 from encoding.datasets._volumes import labels_on_surface
 from encoding.datasets.own.array_files import read_array, split_member

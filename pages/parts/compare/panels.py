@@ -16,8 +16,8 @@ from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import Comparison, compare, what_differs
 from encoding.analysis.summaries import OVERALL, overall_scores, side_by_side
 from encoding.analysis.tuning import vertex_name
-from encoding.datasets._base import roi_classes
 from encoding.datasets._placement import Placement
+from encoding.datasets._registry import roi_classes
 from encoding.datasets._unit import Unit
 from encoding.evaluation.resampling import TEST_NAME, p_text
 from encoding.evaluation.scores import SCORES

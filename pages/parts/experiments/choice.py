@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from encoding import plots
-from encoding.datasets._base import roi_classes
 from encoding.datasets._placement import Placement
+from encoding.datasets._registry import roi_classes
 from encoding.experiments import Experiment
 from encoding.experiments.candidates import NotFinished
 from encoding.experiments.graph import PlannedCell

@@ -13,8 +13,9 @@ from encoding import Result, plots
 from encoding.analysis.bootstrap import interval_text, score_intervals
 from encoding.analysis.summaries import MeanPrediction, ResidualDensity, highest_r, mean_prediction, residual_density
 from encoding.analysis.test_sets import scores_by_test_set
-from encoding.datasets._base import roi_classes, roi_names
+from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
+from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.bars import score_column

@@ -26,8 +26,9 @@ from encoding.analysis.layer_ranking import (
 )
 from encoding.analysis.layer_sweep import Cell, SweepResult
 from encoding.analysis.summaries import highest_r
-from encoding.datasets._base import roi_classes, roi_names
+from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
+from encoding.datasets._registry import roi_classes
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX

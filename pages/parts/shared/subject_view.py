@@ -10,8 +10,9 @@ import streamlit as st
 
 from encoding.analysis.tuning import Overview, Tuning, overview, response_map, tuning
 from encoding.datasets import Dataset, Subject
-from encoding.datasets._base import roi_classes, roi_names
+from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
+from encoding.datasets._registry import roi_classes
 from pages.parts.shared.server_state import subject_key
 
 

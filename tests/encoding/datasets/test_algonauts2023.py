@@ -7,7 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from encoding.datasets._base import DATASETS, FSAVERAGE_VERTICES, BadData
+from encoding.datasets._base import FSAVERAGE_VERTICES, BadData
+from encoding.datasets._registry import DATASETS
 from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.algonauts2023 import HEMIS, Algonauts2023, Algonauts2023Layout, read_rois, read_vertices
 from encoding.datasets.writers.algonauts2023 import write_algonauts2023
