@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -209,12 +209,39 @@ def _download(entry: Entry, files: Sequence[RemoteFile], downloads: Path, report
 
 def _fetch_file(entry: Entry, file: RemoteFile, target: Path, report: Report) -> None:
     try:
+        file = file if target.is_file() else _listed(file, target)
         fetch(file.address, target, sha256=file.sha256, md5=file.md5, n_bytes=file.n_bytes, n_tries=N_TRIES, report=report)
     except OSError as error:
         raise NotFetched(
             f"{file.name} of {entry.title} could not be fetched ({type(error).__name__}: {error}). What arrived is kept: "
             f"ask again to go on from there. Or download {file.address} elsewhere and save it as {target}."
         ) from error
+
+
+def _listed(file: RemoteFile, target: Path) -> RemoteFile:
+    """The file that a list of figshare's names, with the address, size and hash that stand there; other files as they are.
+
+    Such an address is that of the list (``https://api.figshare.com/v2/articles/ARTICLE/files``), ``#`` and the file's name.
+
+    Raises
+    ------
+    OSError where the list cannot be had, or does not name the file.
+    """
+    address, _, name = file.address.partition("#")
+    if not name:
+        return file
+    listing = target.with_name(f"{target.name}.list.json")
+    listing.unlink(missing_ok=True)
+    try:
+        listed = json.loads(fetch(address, listing, n_tries=N_TRIES).read_bytes())
+        found = next((each for each in listed if each["name"] == name), None)
+        if found is None:
+            raise OSError(f"{address} lists {', '.join(str(each['name']) for each in listed) or 'no file'}, and no {name}")
+        return replace(file, address=str(found["download_url"]), n_bytes=int(found["size"]), md5=str(found.get("computed_md5") or file.md5))
+    except (ValueError, LookupError, TypeError) as error:
+        raise OSError(f"{address} is no list of files ({type(error).__name__}: {error})") from error
+    finally:
+        listing.unlink(missing_ok=True)
 
 
 def _convert(entry: Entry, downloads: Path, root: Path, subject: str, parts: tuple[str, ...], stimuli: Path | None, report: Report) -> None:
