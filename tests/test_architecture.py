@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -55,3 +56,26 @@ def test_tests_mirror_the_tree():
         for folder in (PROJECT / "tests" / top).rglob("*"):
             if folder.is_dir() and folder.name != "__pycache__" and any(folder.glob("test_*.py")):
                 assert (PROJECT / folder.relative_to(PROJECT / "tests")).is_dir(), folder
+
+
+def test_public_functions_classes_and_methods_are_documented():
+    """By themselves, or by the class of this project whose method they override."""
+    trees = {path: ast.parse(path.read_text()) for path in (PROJECT / "encoding").rglob("*.py")}
+    classes = {node.name: node for tree in trees.values() for node in tree.body if isinstance(node, ast.ClassDef)}
+
+    def documented(owner: ast.ClassDef, name: str) -> bool:
+        own = [node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == name]
+        bases = [ast.unparse(base).partition("[")[0] for base in owner.bases]
+        inherited = [documented(classes[base], name) if base in classes else base not in ("ABC", "Protocol") for base in bases]
+        return any(map(ast.get_docstring, own)) or any(inherited)
+
+    missing = []
+    for path, tree in trees.items():
+        for node in tree.body:
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+                continue
+            missing += [] if ast.get_docstring(node) else [f"{path}: {node.name}"]
+            methods = node.body if isinstance(node, ast.ClassDef) else []
+            names = {each.name for each in methods if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")}
+            missing += [f"{path}: {node.name}.{name}" for name in sorted(names) if not documented(node, name)]
+    assert missing == []

@@ -56,6 +56,7 @@ class Significance:
 
     @property
     def n_tested(self) -> int:
+        """Number of vertices with a test."""
         return sum(int(np.isfinite(p).sum()) for p in self.p.values())
 
     def n_found(self, rate: float = FALSE_DISCOVERIES) -> int:

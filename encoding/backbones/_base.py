@@ -107,6 +107,7 @@ class WeightsFile:
 
     @property
     def is_here(self) -> bool:
+        """Whether the file is on this machine."""
         return self.path.is_file()
 
 

@@ -46,6 +46,7 @@ class Pool:
 
     @property
     def name(self) -> str:
+        """Name by which a spec chooses it."""
         return self.usage.partition(":")[0]
 
     def number(self, text: str) -> int | None:

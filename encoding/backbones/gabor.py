@@ -78,6 +78,7 @@ class Pyramid:
         return [pixels for pixels in WAVELENGTHS if self.size % (pixels * frequency) == 0]
 
     def fingerprint(self) -> str:
+        """Digest of all that determines its filters."""
         return digest(
             "backbone",
             GABOR_VERSION,
@@ -187,6 +188,8 @@ class Gabor(Backbone):
 
 
 class GaborSource(Source):
+    """The Gabor pyramid, a network without weights."""
+
     name = "gabor"
     needs_weights = False
 

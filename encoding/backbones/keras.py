@@ -138,6 +138,7 @@ def named_layers(model: Any) -> dict[str, Any]:
 
 @cache
 def every_layer() -> tuple[str, ...]:
+    """Every layer of the network in forward order."""
     return tuple(named_layers(build(0)))
 
 
@@ -193,6 +194,8 @@ class KerasBackbone(Backbone):
 
 
 class Keras(Source):
+    """NASNet Mobile of Keras, computed on JAX."""
+
     name = NETWORK.partition("/")[0]
 
     def networks(self) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ class Pixels(Backbone):
 
 
 class PixelsSource(Source):
+    """The pixels themselves, without a network."""
+
     name = "pixels"
     needs_weights = False
 

@@ -49,6 +49,7 @@ class Network:
 
     @property
     def licence(self) -> str:
+        """Licence of the pretrained weights, as far as it is stated."""
         return SWAG_LICENCE if "_swag-" in self.weights else f"{NO_LICENCE} ImageNet-1k"
 
     def build(self) -> nn.Module:
@@ -109,6 +110,8 @@ def calls(network: str) -> Mapping[str, int]:
 
 
 class Torchvision(Source):
+    """Every classifier of torchvision, and RetinaNet's trunk."""
+
     name = PREFIX.rstrip("/")
 
     def networks(self) -> tuple[str, ...]:

@@ -56,10 +56,12 @@ class VOneNet:
 
     @property
     def name(self) -> str:
+        """Name as a backbone."""
         return PREFIX + self.behind
 
     @property
     def weights(self) -> Published:
+        """Where its pretrained weights are published."""
         return Published(self.name, "", "", (f"{ADDRESS}/vone{self.behind}_e70.pth.tar",), LICENCE)
 
     def build(self) -> nn.Module:
@@ -154,6 +156,8 @@ def about(network: str) -> VOneNet:
 
 
 class VOneNets(Source):
+    """VOneNets, each in front of one network."""
+
     name = PREFIX.rstrip("/")
 
     def networks(self) -> tuple[str, ...]:

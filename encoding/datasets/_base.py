@@ -50,7 +50,8 @@ class Stimuli(ABC, Sequence[Image.Image]):
 
     @property
     @abstractmethod
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Digest of the bytes of all stimuli in order."""
 
     @abstractmethod
     def __getitem__(self, index: int) -> Image.Image: ...

@@ -53,20 +53,25 @@ class Algonauts2021Layout:
 
     @property
     def clips(self) -> Path:
+        """Folder of the clips."""
         return self.folder / "AlgonautsVideos268_All_30fpsmax"
 
     @property
     def participants(self) -> Path:
+        """Folder of the responses of all people."""
         return self.folder / "participants_data_v2021"
 
     @property
     def marker(self) -> Path:
+        """File that says that the data are simulated."""
         return self.folder / "SIMULATED.txt"
 
     def roi(self, person: str, roi: str) -> Path:
+        """A person's responses of an ROI."""
         return self.participants / "mini_track" / person / f"{roi}.pkl"
 
     def whole_brain(self, person: str) -> Path:
+        """A person's responses of the whole brain."""
         return self.participants / "full_track" / person / "WB.pkl"
 
     def files(self, subject: str) -> dict[str, Path]:

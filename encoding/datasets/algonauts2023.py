@@ -49,30 +49,38 @@ class Algonauts2023Layout:
 
     @property
     def training_images(self) -> Path:
+        """Folder of the images with responses."""
         return self.folder / "training_split" / "training_images"
 
     @property
     def test_images(self) -> Path:
+        """Folder of the images whose responses are withheld."""
         return self.folder / "test_split" / "test_images"
 
     @property
     def marker(self) -> Path:
+        """File that says that the data are simulated."""
         return self.folder / "SIMULATED.txt"
 
     @property
     def ceilings(self) -> tuple[Path, Path]:
+        """Folders where noise ceilings may be."""
         return self.folder / "noise_ceiling", self.folder.parent / "noise_ceiling" / self.folder.name
 
     def responses(self, hemi: str) -> Path:
+        """Responses of a hemisphere, (n_images, n_vertices)."""
         return self.folder / "training_split" / "training_fmri" / f"{hemi}_training_fmri.npy"
 
     def mask(self, hemi: str) -> Path:
+        """Vertices of fsaverage that are a hemisphere's columns, (163842,) 0 or 1."""
         return self.folder / "roi_masks" / f"{hemi}.all-vertices_fsaverage_space.npy"
 
     def labels(self, hemi: str, roi_class: str, *, space: str = "challenge") -> Path:
+        """Labels of a class of ROIs for each column, or for each vertex of fsaverage."""
         return self.folder / "roi_masks" / f"{hemi}.{roi_class}_{space}_space.npy"
 
     def names(self, roi_class: str) -> Path:
+        """Names of the labels of a class of ROIs."""
         return self.folder / "roi_masks" / f"mapping_{roi_class}.npy"
 
 

@@ -48,22 +48,27 @@ class Img2BrainLayout:
 
     @property
     def training_images(self) -> Path:
+        """Folder of the images with responses."""
         return self.folder / "trainingIMG"
 
     @property
     def test_images(self) -> Path:
+        """Folder of the images whose responses are withheld."""
         return self.folder / "testIMG"
 
     @property
     def responses(self) -> Path:
+        """Responses, (n_images, n_voxels)."""
         return self.folder / "trainingfMRI" / "training.npy"
 
     @property
     def marker(self) -> Path:
+        """File that says that the data are simulated."""
         return self.folder / "SIMULATED.txt"
 
     @property
     def is_here(self) -> bool:
+        """Whether any of it is on this machine."""
         return self.training_images.is_dir() or self.responses.parent.is_dir()
 
 

@@ -94,9 +94,11 @@ class Space:
 
     @property
     def layers(self) -> tuple[str, ...]:
+        """Layers whose features it holds."""
         return tuple(self.sketches)
 
     def n_features(self, layer: str) -> int:
+        """Number of features of a layer."""
         return int(self.sketches[layer]["n_features"])
 
     def sum_bytes(self, n_train: int) -> int:

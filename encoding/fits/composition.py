@@ -90,6 +90,7 @@ class ComposedPlan(Plan):
 
     @cached_property
     def key(self) -> str:
+        """Key of the composed fit in the Store."""
         return self.spec.key
 
     @property

@@ -44,10 +44,12 @@ class Result(ScoreTables):
 
     @property
     def key(self) -> str:
+        """Key of the fit in the Store."""
         return self.plan.key
 
     @cached_property
     def provenance(self) -> Mapping[str, Any]:
+        """What made the fit: versions, device, time."""
         return self.store.provenance(self.key) or {}
 
     @cached_property

@@ -80,6 +80,7 @@ class Record:
 
     @property
     def finished(self) -> bool:
+        """Whether the job has ended, in whichever way."""
         return self.state in FINISHED
 
     def advance(self, fraction: float, text: str, seconds: float) -> None:

@@ -80,6 +80,7 @@ class Examples:
 
     @property
     def n_targets(self) -> int:
+        """Number of targets."""
         return self._Y.shape[1]
 
     def responses(self, rows: np.ndarray) -> torch.Tensor:

@@ -20,7 +20,8 @@ class Weights(Protocol):
     """An (h, t) matrix that is read some columns at a time; an array, or one that stays on disk."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(h, t)."""
 
     def __getitem__(self, rows_and_columns: tuple[slice, Columns]) -> np.ndarray: ...
 

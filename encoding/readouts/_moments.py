@@ -51,14 +51,17 @@ class Moments:
 
     @property
     def n_folds(self) -> int:
+        """Number of folds."""
         return len(self.n)
 
     @property
     def n_components(self) -> int:
+        """Number of components."""
         return self.x.shape[1]
 
     @property
     def n_targets(self) -> int:
+        """Number of targets."""
         return self.y.shape[1]
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -36,10 +36,12 @@ class Deviations:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(n_rows, n_targets)."""
         return self._Y.shape
 
     @property
     def dtype(self) -> np.dtype:
+        """Type of the deviations."""
         return self._Y[:0, :0].dtype
 
     def __getitem__(self, rows_and_columns: tuple[Columns, Columns]) -> np.ndarray:

@@ -65,10 +65,12 @@ class EarlyStopping:
         return {"best_epoch": best_epoch} | self.then
 
     def state(self) -> dict[str, np.ndarray | torch.Tensor]:
+        """All that :meth:`load` needs to go on from here."""
         tensors = {f"best.{name}": value for name, value in self.best.items()}
         return {"least": self.least, "best_epoch": self.best_epoch} | self.then | tensors
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state` gave."""
         import torch
 
         self.least, self.best_epoch = arrays["least"], arrays["best_epoch"]

@@ -33,6 +33,7 @@ class Responses:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(n_rows, n_targets)."""
         return len(self.rows), int(self._edges[-1])
 
     def __getitem__(self, rows_and_columns: tuple[Columns, Columns]) -> np.ndarray:
@@ -108,6 +109,7 @@ class Training:
 
     @property
     def n_targets(self) -> int:
+        """Number of targets."""
         return self.Y.shape[1]
 
     def some(self, rows: np.ndarray) -> Training:

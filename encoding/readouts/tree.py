@@ -151,6 +151,7 @@ class LeafMeans:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(n_leaves, n_targets)."""
         return self._shares.shape[0], self._responses.shape[1]
 
     def __getitem__(self, leaves_and_columns: tuple[Columns, Columns]) -> np.ndarray:

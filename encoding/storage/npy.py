@@ -155,10 +155,12 @@ class NpyRows:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all rows."""
         return prod(self.shape) * self.dtype.itemsize
 
     @property
     def size(self) -> int:
+        """Number of values."""
         return prod(self.shape)
 
     def __len__(self) -> int:

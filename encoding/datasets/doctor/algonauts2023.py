@@ -47,6 +47,7 @@ class Examination:
 
     @property
     def name(self) -> str:
+        """Name of the subject."""
         return self.layout.folder.name
 
     @property
@@ -55,6 +56,7 @@ class Examination:
         return None if self.layout.marker.exists() else DOWNLOADS.get(self.name)
 
     def training_images(self) -> list[Path]:
+        """Images with responses."""
         return read_images(self.layout.training_images, split="train")
 
 

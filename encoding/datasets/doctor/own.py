@@ -58,19 +58,23 @@ class Examination:
 
     @cached_property
     def matrices(self) -> dict[str, ResponseMatrix]:
+        """Responses of each block."""
         return response_matrices(self.files)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """(n_rows, n_columns) of each block."""
         return {block: matrix.shape for block, matrix in self.matrices.items()}
 
     @cached_property
     def rows(self) -> Rows:
+        """Stimulus, session and group of each row."""
         with warnings.catch_warnings(action="ignore"):  # it is a finding of check_rows
             return read_rows(self.files, read_image_paths(self.files.images), self.matrices)
 
     @cached_property
     def mask(self) -> np.ndarray | None:
+        """The volume whose voxels are columns, (x, y, z) bool; None where there is none."""
         return None if self.files.mask is None else mask_volume(self.files.mask)[1].astype(bool)
 
 

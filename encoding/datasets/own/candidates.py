@@ -44,10 +44,12 @@ class ResponseOption:
 
     @property
     def first(self) -> FoundArray:
+        """The first of its files."""
         return next(iter(self.blocks.values()))[0]
 
     @property
     def n_rows(self) -> int:
+        """Number of rows of responses."""
         return sum(self.counts)
 
 
@@ -70,6 +72,7 @@ class StimulusOption:
 
     @property
     def n_rows(self) -> int:
+        """Number of rows that the stimuli give."""
         return len(self.shown)
 
 

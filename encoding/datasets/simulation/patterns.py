@@ -24,6 +24,7 @@ def _turned(pen: Pen, rng: np.random.Generator) -> Pen:
 
 
 def stripes(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw stripes."""
     ground, ink = _two(rng)
     pen.box(-1, -1, 1, 1, ground)
     pen, wide = _turned(pen, rng), float(np.exp(rng.uniform(np.log(0.06), np.log(0.3))))
@@ -32,6 +33,7 @@ def stripes(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def plaid(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw a plaid."""
     ground, ink = _two(rng)
     pen.box(-1, -1, 1, 1, ground)
     pen, wide = _turned(pen, rng), rng.uniform(0.06, 0.2)
@@ -41,6 +43,7 @@ def plaid(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def checks(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw checks."""
     ground, ink = _two(rng)
     pen.box(-1, -1, 1, 1, ground)
     pen, wide = _turned(pen, rng), rng.uniform(0.12, 0.4)
@@ -50,6 +53,7 @@ def checks(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def dots(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw dots."""
     ground, ink = _two(rng)
     pen.box(-1, -1, 1, 1, ground)
     pen, gap = _turned(pen, rng), rng.uniform(0.14, 0.4)
@@ -60,6 +64,7 @@ def dots(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def bricks(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw bricks."""
     brick, wide = pick(rng, BRICKS), rng.uniform(0.2, 0.45)
     pen.box(-1, -1, 1, 1, tint(brick, 0.4))
     tall = wide * 0.45

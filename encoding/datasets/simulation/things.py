@@ -184,6 +184,7 @@ def page(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def apple(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw an apple."""
     skin = pick(rng, [(200, 40, 44), (120, 170, 50), (226, 180, 60)])
     for x in (-0.24, 0.24):
         pen.oval(x, 0.1, 0.55, 0.72, skin)
@@ -194,6 +195,7 @@ def apple(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def banana(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw a banana."""
     peel = pick(rng, [(250, 214, 70), (240, 196, 56), (200, 204, 80)])
     pen.shape(np.vstack([arc(0, -0.5, 0.95, 1.1, 0.15, np.pi - 0.15), arc(0, -0.6, 0.85, 0.65, np.pi - 0.1, 0.1)]), peel)
     pen.stroke(arc(0, -0.5, 0.8, 0.85, 0.4, np.pi - 0.4), 0.05, tint(peel, -0.22))
@@ -202,6 +204,7 @@ def banana(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def doughnut(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw a doughnut."""
     icing = pick(rng, [(240, 150, 180), (110, 64, 44), (250, 244, 232), (150, 200, 220)])
     pen.oval(0.03, 0.08, 0.92, 0.88, SHADOW)
     pen.oval(0, 0, 0.9, 0.84, (206, 150, 88))
@@ -214,6 +217,7 @@ def doughnut(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def burger(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw a burger."""
     bun = pick(rng, [(218, 150, 76), (200, 128, 60)])
     pen.shape(arc(0, 0.4, 0.85, 0.5, 0, np.pi), bun)
     pen.box(-0.85, 0.3, 0.85, 0.45, bun)
@@ -227,6 +231,7 @@ def burger(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def pizza(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw a pizza."""
     pen.oval(0.02, 0.06, 0.97, 0.95, SHADOW)
     pen.oval(0, 0, 0.95, 0.93, (206, 148, 78))
     pen.oval(0, 0, 0.82, 0.8, (246, 204, 100))
@@ -238,6 +243,7 @@ def pizza(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def ice_cream(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw an ice cream."""
     pen.shape([(-0.42, 0), (0.42, 0), (0, 1)], (222, 166, 96))
     for shift in (-0.25, 0, 0.25):
         pen.stroke([(shift - 0.1, 0.02), (shift * 0.3 + 0.1, 0.62)], 0.03, (176, 118, 60))
@@ -248,6 +254,7 @@ def ice_cream(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def egg(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw an egg."""
     pen.oval(0, 0.05, 0.98, 0.95, SHADOW)
     pen.oval(0, 0, 0.96, 0.92, (244, 246, 250))
     pen.oval(0, 0, 0.74, 0.7, tint(pick(rng, CLOTHES), 0.75))
@@ -260,6 +267,7 @@ def egg(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def melon(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw a melon."""
     for radius, colour in ((0.95, (52, 122, 60)), (0.86, (222, 240, 200)), (0.8, pick(rng, [(226, 62, 72), (250, 150, 80)]))):
         pen.shape(arc(0, -0.4, radius, radius * 1.15, 0, np.pi), colour)
     for angle in np.linspace(0.4, np.pi - 0.4, 6):
@@ -268,6 +276,7 @@ def melon(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def cupcake(pen: Pen, rng: np.random.Generator) -> None:
+    """Draw a cupcake."""
     case, icing = pick(rng, CLOTHES), pick(rng, [(250, 180, 200), (255, 246, 230), (150, 100, 70), (180, 220, 240)])
     pen.shape([(-0.6, 0.15), (0.6, 0.15), (0.42, 0.95), (-0.42, 0.95)], case)
     for x in np.linspace(-0.45, 0.45, 5):
