@@ -88,7 +88,7 @@ def _heap(page, client) -> float:
 def _rerun(visitors: list[Visitor], fits: list[str], n: int) -> dict[str, object]:
     """The server's own memory, its workers left out, while sessions run different pages again and again."""
     pages = [
-        (f"explore?{OF_SUBJECT}", ".st-key-curve .js-plotly-plot"),
+        (f"explore?{OF_SUBJECT}", ".st-key-bars .js-plotly-plot"),
         (f"layers?{OF_SUBJECT}", LAYER_BRAIN),
         (f"compare?a={fits[0]}&b={fits[1]}", ".st-key-vertices .js-plotly-plot"),
         (f"data?{OF_SUBJECT}&stimulus=7", ".st-key-profile .js-plotly-plot"),

@@ -20,7 +20,7 @@ def addresses(fits: list[str]) -> dict[str, tuple[str, str]]:
     """Page to its address, and what is there once it is drawn."""
     return {
         "Home": ("", ".st-key-home_brain canvas[data-frames]"),
-        "Explore": (f"explore?{OF_SUBJECT}", ".st-key-curve .js-plotly-plot"),
+        "Explore": (f"explore?{OF_SUBJECT}", ".st-key-bars .js-plotly-plot"),
         "Data": (f"data?{OF_SUBJECT}&stimulus=7&vertex=lh+120", ".st-key-profile .js-plotly-plot"),
         "Data, all responses": (f"data?{OF_SUBJECT}&tab=Responses", ".st-key-ceilings .js-plotly-plot"),
         "Layers": (f"layers?{OF_SUBJECT}", LAYER_BRAIN),

@@ -12,7 +12,7 @@ SIZE = {"width": 1280, "height": 800}
 TALL = {"width": 1280, "height": 1250}
 PAGES = {  # image to address, and what is there once the page is drawn
     "home": ("", ".st-key-home_brain canvas"),
-    "explore": ("explore", ".st-key-curve .js-plotly-plot"),
+    "explore": ("explore", ".st-key-bars .js-plotly-plot"),
     "data": ("data", "[data-testid=stImage] img"),
     "layers": ("layers", "canvas"),
     "compare": ("compare", "[data-testid=stDataFrame]"),

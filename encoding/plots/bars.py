@@ -36,6 +36,7 @@ def roi_bars(
     selected: str | None = None,
     classes: Mapping[str, Sequence[str]] | None = None,
     unit: Unit = VERTEX,
+    before: pd.DataFrame | None = None,
 ) -> go.Figure:
     """One bar for each ROI and hemisphere.
 
@@ -50,6 +51,7 @@ def roi_bars(
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs are drawn class by class; those
         of no class come first. None draws them in the table's order.
     unit : what a column of the responses is called.
+    before : such a table of another fit, whose bars stand in grey behind; None for none.
 
     Notes
     -----
@@ -75,6 +77,8 @@ def roi_bars(
         rows = table[table["hemi"] == hemi]
         x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 1.05 * (number - (len(hemis) - 1) / 2)
         y, ceiling = rows[column].to_numpy(float), ceilings(rows, score, statistic)
+        if before is not None:
+            _draw_before(fig, before[before["hemi"] == hemi].set_index("roi")[column].reindex(rows["roi"]), x, shown=number == 0)
         bars.append(_Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, intervals.get(hemi), unit))
         fig.add_trace(bars[-1].trace(f"{statistic} {score}", selected))
     _draw_bounds(fig, bars, selected)
@@ -86,7 +90,7 @@ def roi_bars(
     theme(fig, height=440)
     _name_rois(fig, row, bars, selected, unit)
     attach_table(fig, _numbers(bars, f"{statistic} {score}"))
-    return fig.update_layout(margin_t=58, legend_y=1.07)  # room for the classes' names
+    return fig.update_layout(barmode="overlay", margin_t=58, legend_y=1.07)  # room for the classes' names
 
 
 def _numbers(bars: Sequence[_Bars], name: str) -> pd.DataFrame:
@@ -217,6 +221,21 @@ class _Bars:
         if np.isfinite(self.ceiling[i]):
             lines.append(f"noise ceiling {self.ceiling[i]:.3f}")
         return "<br>".join([*lines, self.unit.count(self.n_vertices[i])])
+
+
+def _draw_before(fig: go.Figure, values: pd.Series, x: np.ndarray, *, shown: bool) -> None:
+    """Wide grey bars of another fit; ``values`` by ROI, in the order of their places ``x``."""
+    fig.add_bar(
+        x=x,
+        y=values.to_numpy(float),
+        width=1.25 * BAR,
+        name="Previous fit",
+        legendgroup="before",
+        showlegend=shown,
+        marker={"color": LINE, "opacity": 0.55},
+        customdata=[[roi, ""] for roi in values.index],
+        hovertemplate="%{customdata[0]}, previous fit: %{y:.3f}<extra></extra>",
+    )
 
 
 def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None) -> None:

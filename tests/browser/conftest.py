@@ -118,7 +118,7 @@ def app(start_app, kept_page, tmp_path_factory):
     started = App(start_app("app.py", {"ENCODING_CACHE_DIR": str(folder)}), folder)
     open_page(kept_page, started.url)
     kept_page.goto(f"{started.url}/explore")
-    kept_page.wait_for_selector(".st-key-curve .js-plotly-plot", timeout=FIRST_FIT_SECONDS * 1000)
+    kept_page.wait_for_selector(".st-key-bars .js-plotly-plot", timeout=FIRST_FIT_SECONDS * 1000)
     return started
 
 

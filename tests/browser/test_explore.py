@@ -8,15 +8,23 @@ import pytest
 
 from tests.browser.driving import SLOW, open_page, wait_idle
 
-CHARTS = ("bars", "observed", "residuals", "curve")
+CHARTS = {"Regions": ("bars",), "Predictions": ("observed", "residuals"), "Images needed": ("curve",)}  # by tab
 
 
 def wait_for_figures(page, *, seconds: float = 180) -> None:
-    """Wait until the brain and every chart are drawn."""
+    """Wait until the fit is there, and its brain and bars are drawn."""
+    page.locator(".st-key-fit button").get_by_text("Fitted").wait_for(timeout=seconds * 1000)
     page.wait_for_selector(".st-key-brain canvas[data-frames]", timeout=seconds * 1000)
-    for chart in CHARTS:
-        page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=seconds * 1000)
+    page.wait_for_selector(".st-key-bars .js-plotly-plot", timeout=seconds * 1000)
     wait_idle(page)
+
+
+def open_tab(page, name: str) -> None:
+    """Open a tab and wait for its charts."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    wait_idle(page)
+    for chart in CHARTS.get(name, ()):
+        page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=180_000)
 
 
 @pytest.fixture
@@ -38,14 +46,10 @@ def query(page) -> dict[str, str]:
 
 
 def choose_layer(page, name: str) -> None:
-    """Put one layer in place of those chosen."""
-    page.locator(".st-key-layer").get_by_role("button", name="Clear all").click()
+    """Put another layer in place of the chosen one."""
+    page.locator(".st-key-layer input").click()
+    page.get_by_role("option", name=name, exact=True).click()
     wait_idle(page)
-    box = page.locator(".st-key-layer input")
-    box.fill(name)
-    box.press("Enter")
-    wait_idle(page)
-    page.keyboard.press("Escape")
 
 
 def camera(page) -> str:
@@ -54,8 +58,23 @@ def camera(page) -> str:
 
 def test_opening_the_app_ends_in_a_finished_fit_that_says_it_is_simulated(explored):
     assert explored.get_by_text("Simulated: no brain was measured").is_visible()
-    assert explored.locator("[data-testid=stImage] img").count() == 8
     assert explored.get_by_text("900 training and 100 test images").is_visible()
+    open_tab(explored, "Images")
+    assert explored.locator("[data-testid=stImage] img").count() == 12
+
+
+def test_the_main_result_is_above_the_fold_and_fit_is_always_in_sight(explored):
+    explored.set_viewport_size({"width": 1280, "height": 800})
+    brain, bars = (
+        explored.locator(f".st-key-{key} {drawn}").bounding_box() for key, drawn in (("brain", "canvas"), ("bars", ".plot-container"))
+    )
+    assert brain["y"] + brain["height"] <= 800 and bars["y"] + 300 <= 800 and brain["x"] + brain["width"] <= bars["x"]
+    explored.get_by_text("Advanced", exact=True).click()
+    fit = explored.locator(".st-key-fit button")
+    assert fit.bounding_box()["y"] + fit.bounding_box()["height"] <= 800
+    explored.set_viewport_size({"width": 1000, "height": 800})
+    brain, bars = (explored.locator(f".st-key-{key}").bounding_box() for key in ("brain", "bars"))
+    assert brain["y"] + brain["height"] <= bars["y"]
 
 
 def test_a_click_on_the_brain_moves_everything_to_that_vertex(explored):
@@ -64,6 +83,7 @@ def test_a_click_on_the_brain_moves_everything_to_that_vertex(explored):
     explored.wait_for_function("() => location.search.includes('vertex=')")
     wait_idle(explored)
     hemi, column = query(explored)["vertex"].split()
+    open_tab(explored, "Predictions")
     assert explored.get_by_role("heading", name=f"Vertex {column} of {hemi}").is_visible()
     assert explored.locator(".st-key-vertex input").input_value() == f"{hemi} {column}"
     assert query(explored)["roi"] == explored.locator(".st-key-roi input").input_value()
@@ -75,16 +95,18 @@ def test_a_click_on_a_bar_moves_everything_to_that_roi(explored):
     wait_idle(explored)
     roi = query(explored)["roi"]
     assert "vertex" not in query(explored)
+    open_tab(explored, "Predictions")
     assert explored.get_by_role("heading", name=f"Mean of {roi} (").is_visible()
 
 
 def test_a_link_opens_the_view_it_names(page, url):
     open_page(page, f"{url}?roi=FFA-1&score=mae&over=median&layer=energy")
     wait_for_figures(page)
-    assert page.get_by_role("heading", name="Mean of FFA-1 (").is_visible()
-    assert page.get_by_role("radio", name="mae", exact=True).get_attribute("aria-checked") == "true"
+    assert page.locator(".st-key-score input").input_value() == "MAE"
     page.locator(".st-key-bars .ytitle").wait_for()
     assert "bsolute error" in page.locator(".st-key-bars .ytitle").text_content()
+    open_tab(page, "Predictions")
+    assert page.get_by_role("heading", name="Mean of FFA-1 (").is_visible()
 
 
 def test_a_link_that_names_something_unknown_says_so(page, url):
@@ -101,9 +123,11 @@ def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored):
     turned = camera(explored)
     assert turned != at_first
     choose_layer(explored, "simple")
-    explored.get_by_text("Not fitted yet").wait_for()
+    explored.get_by_text("not fitted yet").wait_for()
+    assert explored.locator(".st-key-bars .js-plotly-plot").is_visible()  # the last result stays
     explored.locator(".st-key-fit button").click()
     wait_for_figures(explored)
+    explored.get_by_text("Compare the two").wait_for()
     assert camera(explored) == turned
     choose_layer(explored, "energy")
     wait_for_figures(explored)
@@ -119,14 +143,12 @@ def test_a_job_is_shared_by_tabs_survives_a_closed_one_and_can_be_cancelled(page
     other = new_page()
     open_page(other, link)
     other.locator(".st-key-cancel button").wait_for(timeout=60_000)
-    other.get_by_text("Closing the browser does not stop it").wait_for()
     other.locator(".st-key-cancel button").click()
     other.get_by_text("Cancelled.").wait_for(timeout=60_000)
 
 
 def test_everything_can_be_taken_away_and_every_chart_saved_in_the_format_chosen(explored):
-    explored.get_by_text("Take away").click()
-    wait_idle(explored)
+    open_tab(explored, "Take away")
     for label, beginning in (
         ("ROIs, CSV", b"roi,hemi,n_vertices"),
         ("Vertices, CSV", b"hemi,column,"),
@@ -136,15 +158,17 @@ def test_everything_can_be_taken_away_and_every_chart_saved_in_the_format_chosen
             explored.get_by_role("button", name=label).click()
         content = download.value.path().read_bytes()
         assert content[: len(beginning)].lower() == beginning.lower()
-    text = explored.locator(".st-key-away").inner_text()
+    text = explored.locator("[data-testid=stMain]").inner_text()
     assert "python -m encoding fit --dataset demo" in text
     assert "FitSpec(" in text and "backbone='gabor'" in text  # every setting is spelled out
     assert explored.url.split("?")[0].rstrip("/") in text
 
     for image_format, beginning in (("png", b"\x89PNG"), ("svg", b"<svg")):
+        open_tab(explored, "Take away")
         explored.locator(".st-key-chart_format").get_by_role("radio", name=image_format).click()
         wait_idle(explored)
-        for key in CHARTS:
+        for name, key in ((name, key) for name, keys in CHARTS.items() for key in keys):
+            open_tab(explored, name)
             chart = explored.locator(f".st-key-{key}")
             chart.scroll_into_view_if_needed()
             chart.hover()

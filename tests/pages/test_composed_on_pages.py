@@ -32,17 +32,20 @@ def test_a_composed_fit_is_explored_with_its_members(mixed, open_page):
     at = open_page("10_explore", fit=mixed.key)
     at.run()
     assert not at.exception and not at.error
-    assert any("composed of **2 fits**" in text.value for text in at.markdown)
-    assert len(at.get("plotly_chart")) == 3  # bars, observed against predicted, residuals
+    assert "composed of **2 fits**" in at.header[0].value and len(at.get("plotly_chart")) == 1
+    at.session_state["part"] = "Members"
+    at.run()
     (members,) = [each.value for each in at.dataframe if "largest" in each.value]
     assert list(members["layers"]) == ["pixels", "colour"] and list(members["weight"]) == pytest.approx([0.75, 0.25])
     assert list(members["largest"]) == [20, 0]  # of equal weights the first
     linked = parse_qs(members["link"][1].partition("?")[2])
     assert linked["layer"] == ["colour"] and linked["backbone"] == ["tinynet"]
-    assert any("single members" in caption.value for caption in at.caption)
+    assert any("Each member was trained by itself" in caption.value for caption in at.caption)
     assert at.query_params["fit"] == mixed.key
-    for name in ("every_residual", "away"):
-        at.session_state[name] = True
+    at.session_state["part"], at.session_state["every_residual"] = "Predictions", True
+    at.run()
+    assert not at.exception and len(at.get("plotly_chart")) == 3  # observed against predicted, residuals, their density
+    at.session_state["part"] = "Take away"
     at.run()
     assert not at.exception and any("the command" in code.value for code in at.code)
 

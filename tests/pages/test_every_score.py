@@ -170,9 +170,10 @@ def test_compare_shows_the_score_of_a_link(fits, open_page, score, statistic):
 def test_explore_shows_the_score_of_a_link(fits, open_page, score, statistic):
     at = open_page("10_explore", dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0", split=SPLIT)
     at.query_params.update({"score": score, "over": statistic})
-    at.session_state["extreme_open"] = True
+    at.run()
+    assert not at.exception and any(SCORES[score].definition[:20] in caption.value for caption in at.caption)
+    at.session_state["part"] = "Spread"
     at.run()
     assert not at.exception
     (extremes,) = [each.value for each in at.dataframe if "link" in each.value]
     assert "vertex=" in extremes["link"][0] and "layer=pixels" in extremes["link"][0]
-    assert any(SCORES[score].short in caption.value or SCORES[score].definition[:20] in caption.value for caption in at.caption)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -23,10 +24,12 @@ from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control, threshold_control
+from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
-from pages.parts.shared.links import EXPLORE
-from pages.parts.shared.server_state import stored_intervals
+from pages.parts.shared.labels import class_label
+from pages.parts.shared.linked import adopt_link, write_link
+from pages.parts.shared.links import EXPLORE, view
+from pages.parts.shared.server_state import roi_table, stored_intervals
 from pages.parts.shared.stimulus_grid import thumbnails
 from pages.parts.shared.text import plain
 
@@ -60,8 +63,13 @@ def test_sets_panel(result: Result) -> None:
             st.caption("Mean r over the region's vertices; in brackets how many stimuli. One model, trained on the same stimuli.")
 
 
-def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
-    """Show the score on the brain, where a click selects a vertex; returns the map, None where positions are unknown."""
+def brain_panel(result: Result, focus: Focus, score: str, display: Any) -> BrainMap | None:
+    """Show the score on the brain, where a click selects a vertex; returns the map, None where positions are unknown.
+
+    Parameters
+    ----------
+    display : where the choice of surface, outlines and colours is drawn.
+    """
     placement = Placement.of(result.plan.subject)
     unit = result.plan.subject.unit
     if placement is None:
@@ -71,26 +79,25 @@ def brain_panel(result: Result, focus: Focus, score: str) -> BrainMap | None:
             figure = plots.volume_slices(grid, result.score(result.plan.hemis[0], score), what=what)
             chart(figure, "slices", alt=f"{what} of every {unit} on slices", how=how, source=origin(result))
         return None
-    brain = _brain_map(result, placement, focus, score)
-    brain_view(brain, key="brain", on_select=lambda: choose_clicked_vertex("brain", result))
+    brain = _brain_map(result, placement, focus, score, display)
+    brain_view(brain, key="brain", height=400, on_select=lambda: choose_clicked_vertex("brain", result))
     say_sampled(result.plan.subject)
-    st.caption(f"Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a {unit}; its predictions are below.")
     return brain
 
 
-def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -> BrainMap:
+def _brain_map(result: Result, placement: Placement, focus: Focus, score: str, display: Any) -> BrainMap:
     """What the brain shows, from the widgets above it."""
     values = {hemi: result.score(hemi, score) for hemi in result.plan.hemis}
     low, high = bulk(values)
     step = 1.0 if score == "algonauts2023" else 0.05
     most = rounded_up(high, step=1.0, least=1.0)
-    surfaces, outlines, colours = st.columns([3, 4, 2], vertical_alignment="bottom")
-    surface, outlined = surface_control(surfaces), outline_control(outlines, roi_classes(result.plan.subject))
-    with colours.popover("Colours", width="stretch"):
+    with display.popover("Brain", width="stretch", help="Surface, outlined regions and colours of the brain map."):
+        surface, outlined = surface_control(st), outline_control(st, roi_classes(result.plan.subject))
         lowest = max(0.0, low // step * step) if SCORES[score].lower_is_better else 0.0
         start = (lowest, min(most, rounded_up(high, step=step, least=step)))
-        ends = st.slider("From, to", 0.0, most, start, step, key=f"range_{score}", persist_state="session")
-        hidden = threshold_control(st, score, most, step, key="threshold")
+        ends = st.slider("Colours from, to", 0.0, most, start, step, key=f"range_{score}", persist_state="session")
+        threshold = st.slider("Hide values below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
+        st.caption(f"Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a {result.plan.subject.unit}.")
     return BrainMap(
         values=placement.values(values),
         vertices=placement.vertices,
@@ -102,33 +109,43 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str) -
         title=f"{SCORES[score].short} per {result.plan.subject.unit}",
         quantity=SCORES[score].short,
         colour_range=ends if ends[0] < ends[1] else (0.0, most),
+        threshold=threshold,
         colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
         surface=surface,
         view=START_VIEW,
         outlined=outlined,
         chosen_roi=None if focus.roi == EVERY_VERTEX else focus.roi,
         selected=placement.place(focus.vertex),
-        **hidden,
     )
 
 
-def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str) -> None:
-    """Show bars per ROI and hemisphere; a click selects an ROI. Without ROIs, show the mean over all vertices."""
+def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, statistic: str, *, before: Result | None = None) -> None:
+    """Show bars per ROI and hemisphere; a click selects an ROI. Without ROIs, show the mean over all vertices.
+
+    Parameters
+    ----------
+    before : a fit whose bars are drawn in grey behind; None for none.
+    """
     bounds, unit = stored_intervals(result), result.plan.subject.unit
     if not result.plan.spec.rois and not roi_names(result.plan.subject):
         _whole(result, table, score, statistic, bounds)
         return
+    classes = roi_classes(result.plan.subject)
+    kinds = _shown_classes(classes)
+    shown = table["roi"].isin([roi for kind in kinds for roi in classes[kind]]) if kinds else pd.Series(True, table.index)
     intervals = None
     if bounds is not None and score_intervals(bounds, result.plan.hemis[0], score) is not None:
-        intervals = {hemi: score_intervals(bounds, hemi, score) for hemi in result.plan.hemis}
+        intervals = {hemi: _rows_of(score_intervals(bounds, hemi, score), shown[table["hemi"] == hemi]) for hemi in result.plan.hemis}
+    ghost = _before(result, before, score)
     figure = plots.roi_bars(
-        table,
+        table[shown],
         score=score,
         statistic=statistic,
         intervals=intervals,
         selected=focus.roi if focus.chosen else None,
-        classes=roi_classes(result.plan.subject),
+        classes={class_label(kind): rois for kind, rois in classes.items()},
         unit=unit,
+        before=ghost,
     )
     chart(
         figure,
@@ -141,6 +158,42 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
     )
     about = interval_text(result, score, statistic, available=bounds is not None)
     st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {statistic} over {unit.many}. {about}")
+
+
+def _shown_classes(classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Choose the classes of ROIs whose bars are drawn; none chosen: all of them."""
+    if len(classes) < 2:
+        return []
+    adopt_link("groups", several=True)
+    st.session_state["groups"] = [kind for kind in st.session_state.get("groups", ()) if kind in classes]
+    chosen = st.pills(
+        "Groups of regions",
+        [*classes],
+        key="groups",
+        selection_mode="multi",
+        format_func=class_label,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    write_link("groups", chosen, ())
+    return chosen
+
+
+def _rows_of(interval: tuple[np.ndarray, np.ndarray], shown: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    low, high = interval
+    return low[shown.to_numpy()], high[shown.to_numpy()]
+
+
+def _before(result: Result, before: Result | None, score: str) -> pd.DataFrame | None:
+    """Table of the fit that was shown before, where its bars are wanted; with the switch for them and the way to Compare."""
+    if before is None or score not in before.score_names:
+        return None
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        name, both = plain(plots.model_name(before.plan.spec)), {"a": before.key, "b": result.key}
+        help = "The fit that was shown before this one."
+        wanted = st.toggle(f"Grey: {name}", True, key="show_before", persist_state="session", help=help)
+        st.page_link(view("compare"), label="Compare the two", query_params=both, icon=":material/compare_arrows:")
+    return roi_table(before) if wanted else None
 
 
 def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, intervals: Mapping[str, np.ndarray] | None) -> None:
@@ -164,12 +217,19 @@ def _predictions(key: str, columns: tuple[tuple[str, tuple[int, ...]], ...], _re
     return mean_prediction(_result, {hemi: np.array(chosen) for hemi, chosen in columns})
 
 
-def prediction_panel(result: Result, focus: Focus) -> None:
-    """Show measured against predicted responses, residuals, and the stimuli predicted best and worst."""
-    unit = result.plan.subject.unit
+def _chosen_columns(focus: Focus) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Columns of the selection by hemisphere, for a cache; empty, with a message, where there are none."""
     columns = tuple((hemi, tuple(map(int, chosen))) for hemi, chosen in focus.columns.items() if len(chosen))
     if not columns:
-        st.info(f"{focus.roi} has no {unit.many} in this subject, so there is nothing to predict.")
+        st.info(f"{focus.roi} has no {focus.subject.unit.many} in this subject, so there is nothing to predict.")
+    return columns
+
+
+def prediction_panel(result: Result, focus: Focus) -> None:
+    """Show measured against predicted responses, and residuals."""
+    unit = result.plan.subject.unit
+    columns = _chosen_columns(focus)
+    if not columns:
         return
     means = _predictions(result.key, columns, result)
     measured, predicted = means.measured, means.predicted
@@ -177,36 +237,49 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     names = np.array([stimuli.names[row] for row in rows])
     several = sum(len(chosen) for _, chosen in columns) > 1
     title = f"Response averaged over {unit.many}" if several else focus.label[0].upper() + focus.label[1:]
-    left, right = st.columns(2)
-    with left:
-        chart(
-            plots.observed_predicted(measured, predicted, names, title=title, r=means.r),
-            "observed",
-            alt=f"observed against predicted, {focus.label}",
-            source=origin(result),
-            how=HOW["observed"],
-        )
-    with right:
-        chart(
-            plots.residual_fitted(measured, predicted, names),
-            "residuals",
-            alt=f"residuals against fitted values, {focus.label}",
-            source=origin(result),
-            how=HOW["residuals"],
-        )
-    st.caption(
-        f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
-        + ("r is the mean of each fold's. " if len(result.plan.folds) > 1 else "")
-        + "A curved trend in the residuals would mean that something is missing."
+    st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False)
+    chart(
+        plots.observed_predicted(measured, predicted, names, title=title, r=means.r),
+        "observed",
+        alt=f"observed against predicted, {focus.label}",
+        source=origin(result),
+        how=HOW["observed"],
     )
     if several:
         st.caption(
             f"Responses are averaged over {unit.many} first, which removes noise that they do not share: this r ({means.r:.2f}) may lie "
             f"above the noise ceiling of single {unit.many}. Bars and learning curve show the mean of their own r: {means.mean_r:.2f}."
         )
-    order = np.argsort(np.abs(measured - predicted), kind="stable")
-    for title, chosen in (("Predicted best", order[:N_SHOWN]), ("Predicted worst", order[::-1][:N_SHOWN])):
-        _stimuli(title, result, rows[chosen], measured[chosen], predicted[chosen])
+    chart(
+        plots.residual_fitted(measured, predicted, names),
+        "residuals",
+        alt=f"residuals against fitted values, {focus.label}",
+        source=origin(result),
+        how=HOW["residuals"],
+    )
+    st.caption(
+        f"Each dot is one of {len(rows):,} test images, none of which the model saw. "
+        + ("r is the mean of each fold's. " if len(result.plan.folds) > 1 else "")
+        + "A curved trend in the residuals would mean that something is missing."
+    )
+
+
+def image_panel(result: Result, focus: Focus) -> None:
+    """Show the test stimuli of the strongest predicted and measured responses, and those that are predicted worst."""
+    columns = _chosen_columns(focus)
+    if not columns:
+        return
+    means = _predictions(result.key, columns, result)
+    ranked = {
+        "Strongest predicted": -means.predicted,
+        "Strongest measured": -means.measured,
+        "Missed most": -np.abs(means.measured - means.predicted),
+    }
+    st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False)
+    for title, values in ranked.items():
+        chosen = np.argsort(values, kind="stable")[:N_SHOWN]
+        _stimuli(title, result, result.test_rows()[chosen], means.measured[chosen], means.predicted[chosen])
+    st.caption("Of the test images. A model that predicts well is strongest for the images that drive the region most.")
 
 
 @st.cache_data(max_entries=16, show_spinner="Predicting every image …")
@@ -263,14 +336,15 @@ def extremes_panel(result: Result, focus: Focus, score: str) -> None:
 
 def _stimuli(title: str, result: Result, rows: np.ndarray, measured: np.ndarray, predicted: np.ndarray) -> None:
     st.markdown(f"**{plain(title)}**")
-    stimuli = result.plan.subject.stimuli
+    subject, spec = result.plan.subject, result.plan.spec
     rows = tuple(map(int, rows))
-    captions = [f"measured {m:+.2f}, predicted {p:+.2f}" for m, p in zip(measured, predicted, strict=True)]
-    thumbs = thumbnails(stimuli.fingerprint, rows, stimuli, size=2 * SHOWN_WIDTH)
-    every = zip(thumbs, captions, [f"test image {stimuli.names[row]}" for row in rows], strict=True)
-    readable = [each for each in every if not isinstance(each[0], str)]
-    if readable:
-        images, captions, alts = map(list, zip(*readable, strict=True))
-        st.image(images, caption=captions, width=SHOWN_WIDTH, alt=alts)
-    if len(readable) < len(rows):
-        st.caption(f"{len(rows) - len(readable)} cannot be read; the doctor on the Data page says why.")
+    thumbs = thumbnails(subject.stimuli.fingerprint, rows, subject.stimuli, size=2 * SHOWN_WIDTH)
+    for column, row, image, m, p in zip(st.columns(N_SHOWN, gap="xsmall", wrap=False), rows, thumbs, measured, predicted, strict=False):
+        if subject.stimuli.without_images:
+            column.caption(plain(subject.stimuli.names[row]))
+        elif isinstance(image, str):
+            column.caption(":material/broken_image: unreadable", help=plain(image))
+        else:
+            column.image(image, width="stretch", alt=f"test image {subject.stimuli.names[row]}")
+        there = urlencode({"dataset": spec.dataset, "subject": spec.subject, "stimulus": row + 1})
+        column.caption(f"measured {m:+.2f}, predicted {p:+.2f} · [{row + 1:,}](data?{there})")

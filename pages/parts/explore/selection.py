@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,20 +49,21 @@ class Focus:
         return f"mean of {n}" if self.roi == EVERY_VERTEX else f"mean of {self.roi} ({n})"
 
 
-def focus_controls(result: Result, table: pd.DataFrame) -> Focus:
-    """Choose ROI and vertex in the sidebar; without ROIs only all vertices can be chosen."""
-    rois = roi_names(result.plan.subject)
-    example, unit = f"{result.plan.hemis[0]} 120", result.plan.subject.unit
-    with st.sidebar:
-        st.divider()
-        help = "The region looked at in the charts below. A click on a bar or on the brain chooses too."
+def focus_controls(result: Result, table: pd.DataFrame, places: Sequence[Any]) -> Focus:
+    """Choose ROI and vertex in two places; without ROIs only all vertices can be chosen."""
+    rois, unit = roi_names(result.plan.subject), result.plan.subject.unit
+    example, (left, right) = f"{result.plan.hemis[0]} 120", places
+    with left:
+        help = "The region that the charts are of. A click on a bar or on the brain chooses too."
         choice = roi_select(rois, unit, help=help, on_change=_forget_vertex)
+    with right:
         typed = st.text_input(
             unit.one.capitalize(),
             key="vertex",
             bind="query-params",
-            placeholder=f"type {example}" if Placement.of(result.plan.subject) is None else f"click the brain, or type {example}",
-            help=f"Where it is and the number of one {unit}: its column in the responses, or fsaverage and its number on that mesh.",
+            placeholder=f"such as {example}" if Placement.of(result.plan.subject) is None else "click the brain",
+            help=f"Where it is and the number of one {unit}: its column in the responses ({example}), or fsaverage and its number on that "
+            f"mesh ({result.plan.hemis[0]} fsaverage 5274). Empty: the whole region.",
         )
     chosen = choice in rois
     roi = best_roi(table) if choice == BEST else choice if chosen else EVERY_VERTEX
@@ -100,9 +102,9 @@ def _read_vertex(text: str, result: Result) -> Selection | None:
     try:
         hemi, column = find_vertex(result.plan.subject, text)
     except ValueError as wrong:
-        st.sidebar.warning(plain(wrong))
+        st.warning(plain(wrong))
         return None
     if hemi not in result.plan.hemis:
-        st.sidebar.warning(f"This fit predicts {', '.join(result.plan.hemis)}, not {hemi}.")
+        st.warning(f"This fit predicts {', '.join(result.plan.hemis)}, not {hemi}.")
         return None
     return hemi, column

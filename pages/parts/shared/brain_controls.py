@@ -12,6 +12,7 @@ from encoding.datasets._unit import VERTEX
 from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.brain_map import DRAWN
 from encoding.plots.brain.score_maps import START_VIEW
+from pages.parts.shared.labels import class_label
 
 __all__ = ["START_VIEW", "outline_control", "say_no_place", "say_sampled", "surface_control", "threshold_control"]
 
@@ -23,7 +24,7 @@ def surface_control(place: DeltaGenerator) -> str:
 
 def outline_control(place: DeltaGenerator, classes: Mapping[str, Sequence[str]], *, key: str = "outlines") -> tuple[str, ...]:
     """Choose the ROI classes whose borders are drawn and return their ROIs; initially the first class."""
-    kinds = place.multiselect("Outlines", [*classes], key=key, default=[*classes][:1], persist_state="session")
+    kinds = place.multiselect("Outlines", [*classes], key=key, default=[*classes][:1], format_func=class_label, persist_state="session")
     return tuple(name for kind in kinds for name in classes.get(kind, ()))
 
 

@@ -1,10 +1,8 @@
-"""Sidebar widgets that make a FitSpec. A widget's key is its URL parameter.
-
-So options are shown under their own names; a prettier label would stand in every link and break it when reworded.
-"""
+"""Sidebar widgets that make a FitSpec. A widget's key is its URL parameter; menus show labels, links hold keys."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,21 +18,62 @@ from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, RED
 from encoding.features.given import PREFIX, is_given
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
+from encoding.readouts import Readout
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.delay_control import delay_control, has_delays
+from pages.parts.shared.labels import (
+    GROUPS,
+    dataset_label,
+    layer_label,
+    readout_group,
+    readout_label,
+    split_label,
+    subject_label,
+    weights_label,
+)
+from pages.parts.shared.linked import adopt_link, choose, forget, write_link
 from pages.parts.shared.parameter_controls import parameter_controls
-from pages.parts.shared.server_state import has_repeats
+from pages.parts.shared.server_state import has_repeats, weights_are_here
 from pages.parts.shared.text import plain
 
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
 SPLITS = ("holdout:0.9:5", "kfold:5:0")
 WEIGHTS = ("pretrained", "random:0")
 MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
+CONTROLS = (
+    "dataset", "subject", "backbone", "more_networks", "weights", "layer", "several_layers", "pool", "frames", "over_frames",
+    "layer_scaling", "components", "readout", "target_groups", "extra_subjects", "split", "average_repeats", "input",
+    "component_scaling", "degree", "feature_budget", "feature_dtype", "delays", "reduction",
+)  # fmt: skip
+_OF_BEFORE = ("_backbone_of_layers", "_dataset_of_split")
+
+
+class DataNotHere(ValueError):
+    """Raised where no subject of the chosen data set can be opened; the message says where its files belong."""
+
+
+def control_values() -> dict[str, Any]:
+    """Values of every control that is drawn, to return to by :func:`return_to`."""
+    return {key: st.session_state[key] for key in (*_control_keys(), *_OF_BEFORE) if key in st.session_state}
+
+
+def return_to(values: Mapping[str, Any]) -> None:
+    """Callback: set the controls to :func:`control_values` of an earlier run."""
+    st.session_state.update(values)
+
+
+def forget_controls() -> None:
+    """Forget every control's value, so that a link means what it says and defaults besides."""
+    forget((*_control_keys(), *_OF_BEFORE))
+
+
+def _control_keys() -> list[str]:
+    return [*CONTROLS, *(f"{name}_{field.name}" for name, known in READOUTS.items() for field in dataclasses.fields(known.options))]
 
 
 def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None = None) -> FitSpec:
-    """Choose everything that defines a fit, in the sidebar or URL.
+    """Choose everything that defines a fit, in the sidebar or URL: the few things that most fits differ in, and the rest under Advanced.
 
     Parameters
     ----------
@@ -42,11 +81,15 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
 
     Raises
     ------
-    ValueError where a choice cannot be read, such as an alpha that is no number.
+    DataNotHere where the data set has no subject. ValueError where a choice cannot be read, such as an alpha that is no number.
     """
-    with st.sidebar:
+    main = st.sidebar.container(key="fit_controls", gap="xsmall")
+    advanced = st.sidebar.expander("Advanced", key="advanced")
+    with main:
         dataset, subject = _data()
-        backbone, weights, layers = network() if network else _network(dataset, subject)
+        backbone, weights, layers = network() if network else _network(dataset, subject, advanced)
+        readout = _readout(dataset, backbone)
+    with advanced:
         kept = {} if is_given(backbone) else _kept(dataset)
         if len(layers) > 1 or "layer_scaling" in st.query_params:
             kept["layer_scaling"] = choose(
@@ -70,7 +113,8 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
         )
         if has_delays(dataset, subject):
             kept["delays"] = delay_control(dataset, subject)
-        readout, options, together = _readout(dataset, subject)
+        options = parameter_controls(READOUTS[readout])
+        together = _fitted_together(READOUTS[readout], options, dataset, subject)
         split = _split(dataset, subject)
         if "average_repeats" in st.query_params or has_repeats(dataset, subject):
             kept["average_repeats"] = st.checkbox(
@@ -79,52 +123,9 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
                 bind="query-params",
                 help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
             )
-        with st.expander("Advanced"):
-            if not is_given(backbone):
-                kept["input"] = st.text_input(
-                    "Input",
-                    START.input,
-                    key="input",
-                    bind="query-params",
-                    placeholder="as the weights were trained",
-                    help="How images enter the network. Empty: the preprocessing of its weights, mostly a crop of the centre. resize shows "
-                    "the whole image, its sides resized apart; pad shows it on black; resize:224:bicubic names size and interpolation.",
-                )
-            kept["component_scaling"] = choose(
-                "Component scaling",
-                "component_scaling",
-                list(COMPONENT_SCALINGS),
-                START.component_scaling,
-                help="zscore: each component is divided by its deviation over the training images, so that penalties and distances count "
-                "all alike; none: large components count more.",
-            )
-            kept["reduction"] = choose(
-                "Reduction",
-                "reduction",
-                list(REDUCTIONS),
-                START.reduction,
-                help="pca: directions of largest variance; sparse_random: a sparse random projection to as many components, fitted to "
-                "nothing; none: the features as they are, however many components are asked for.",
-            )
-            kept["degree"] = st.selectbox(
-                "Degree of components",
-                (1, 2),
-                key="degree",
-                bind="query-params",
-                help="2: squares and products of the components enter the readout, too (polynomial features); of k components "
-                "k (k + 3) / 2 columns. For linear readouts, with few components.",
-            )
-            kept["feature_budget"] = feature_budget_control()
-            kept["feature_dtype"] = st.selectbox(
-                "Features stored as",
-                FEATURE_DTYPES,
-                key="feature_dtype",
-                bind="query-params",
-                help="float16 takes half the room; components explain the same variance to within 1e-4.",
-            )
+        kept |= _rarely_changed(given=is_given(backbone))
     if not layers:
-        st.info("Choose a layer to go on.")
-        st.stop()
+        raise ValueError("Choose a layer to go on.")
     return FitSpec(
         dataset=dataset,
         subject=subject,
@@ -140,67 +141,141 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
     )
 
 
+def _rarely_changed(*, given: bool) -> dict[str, Any]:
+    """Input, scaling and degree of components, and how features are stored."""
+    kept: dict[str, Any] = {}
+    if not given:
+        kept["input"] = st.text_input(
+            "Input",
+            START.input,
+            key="input",
+            bind="query-params",
+            placeholder="as the weights were trained",
+            help="How images enter the network. Empty: the preprocessing of its weights, mostly a crop of the centre. resize shows "
+            "the whole image, its sides resized apart; pad shows it on black; resize:224:bicubic names size and interpolation.",
+        )
+    kept["component_scaling"] = choose(
+        "Component scaling",
+        "component_scaling",
+        list(COMPONENT_SCALINGS),
+        START.component_scaling,
+        help="zscore: each component is divided by its deviation over the training images, so that penalties and distances count "
+        "all alike; none: large components count more.",
+    )
+    kept["reduction"] = choose(
+        "Reduction",
+        "reduction",
+        list(REDUCTIONS),
+        START.reduction,
+        help="pca: directions of largest variance; sparse_random: a sparse random projection to as many components, fitted to "
+        "nothing; none: the features as they are, however many components are asked for.",
+    )
+    kept["degree"] = st.selectbox(
+        "Degree of components",
+        (1, 2),
+        key="degree",
+        bind="query-params",
+        help="2: squares and products of the components enter the readout, too (polynomial features); of k components "
+        "k (k + 3) / 2 columns. For linear readouts, with few components.",
+    )
+    kept["feature_budget"] = feature_budget_control()
+    kept["feature_dtype"] = st.selectbox(
+        "Features stored as",
+        FEATURE_DTYPES,
+        key="feature_dtype",
+        bind="query-params",
+        help="float16 takes half the room; components explain the same variance to within 1e-4.",
+    )
+    return kept
+
+
 def _data() -> tuple[str, str]:
-    abouts = "\n\n".join(f"**{plain(name)}** {plain(known.title)}. {plain(known.about)}" for name, known in DATASETS.items())
-    dataset = choose("Dataset", "dataset", list(DATASETS), START.dataset, help=abouts)
+    left, right = st.columns(2, gap="xsmall", wrap=False)
+    dataset = choose("Data", "dataset", list(DATASETS), START.dataset, labels=dataset_label, help=_about_data(), place=left)
     known = DATASETS[dataset]
     subjects = known.subjects()
     if not subjects:
-        st.info(f"No subject of {plain(known.title)} can be opened. {plain(known.where())}")
-        st.stop()
-    return dataset, choose("Subject", "subject", list(subjects), START.subject)
+        raise DataNotHere(f"No subject of {known.title} can be opened. {known.where()}")
+    return dataset, choose("Subject", "subject", list(subjects), START.subject, labels=subject_label, place=right)
 
 
-def _network(dataset: str, subject: str) -> tuple[str, str, tuple[str, ...]]:
+def _network(dataset: str, subject: str, advanced: DeltaGenerator) -> tuple[str, str, tuple[str, ...]]:
     tables = DATASETS[dataset].feature_tables(subject)
     known = [name for name in BACKBONES if not is_given(name) or name.removeprefix(PREFIX) in tables]
     backbone = choose(
-        "Backbone",
+        "Network",
         "backbone",
         known,
         START.backbone,
         help="The network, or filter bank, that turns images into features. given/ names given features: a table that comes with the data.",
     )
-    backbone = JOIN.join([backbone, *_further_networks(backbone, known)])
+    with advanced:
+        backbone = JOIN.join([backbone, *_further_networks(backbone, known)])
     source = BACKBONES[backbone]
-    weights = weights_control() if source.needs_weights else START.weights
-    curated = source.layers(backbone)
-    _start_layers(backbone, curated)
-    layers = st.multiselect(
-        "Layers",
-        curated,
-        key="layer",
-        bind="query-params",
-        accept_new_options=True,
-        placeholder="Choose a layer",
-        help="Early layers come first. Type the name of any other module; several layers are joined side by side.",
-    )
-    return backbone, weights, tuple(layers)
+    weights = weights_control(backbone) if source.needs_weights else START.weights
+    return backbone, weights, _layers(backbone, source.layers(backbone), advanced)
+
+
+def _layers(backbone: str, curated: tuple[str, ...], advanced: DeltaGenerator) -> tuple[str, ...]:
+    """Choose one layer, or several where that was switched on or networks are joined."""
+    adopted = adopt_link("layer", several=True)
+    state = st.session_state.get("layer") or []
+    chosen = [state] if isinstance(state, str) else list(state)
+    before = st.session_state.get("_backbone_of_layers")
+    if before != backbone:
+        st.session_state["_backbone_of_layers"] = backbone
+        if not adopted and (before is not None or not chosen):
+            chosen = _start_layers(backbone, curated)
+    several, switched = JOIN in backbone, st.session_state.get("several_layers")
+    if not several:
+        if len(chosen) > 1 and (adopted or switched is None):
+            st.session_state["several_layers"] = True
+        help = "Layers side by side in one fit; in banded ridge each with a penalty of its own."
+        several = advanced.toggle("Join several layers", key="several_layers", persist_state="session", help=help)
+    words = "Early layers come first. Type the name of any other module of the network."
+    options = [*curated, *(layer for layer in chosen if layer not in curated)]
+    shown: dict[str, Any] = {
+        "key": "layer",
+        "format_func": lambda layer: layer_label(backbone, layer),
+        "accept_new_options": True,
+        "persist_state": "session",
+        "help": words,
+    }
+    if several:
+        st.session_state["layer"] = chosen
+        chosen = st.multiselect("Layers", options, placeholder="Choose a layer", **shown)
+    else:
+        st.session_state["layer"] = chosen[0] if chosen else _start_layers(backbone, curated)[0]
+        chosen = [layer] if (layer := st.selectbox("Layer", options, **shown)) else []
+    write_link("layer", chosen, START.layers if backbone == START.backbone else ())
+    return tuple(chosen)
 
 
 def _further_networks(backbone: str, known: Sequence[str]) -> list[str]:
     """Choose networks whose layers the fit has as well."""
-    chosen = st.session_state.get("more_networks", st.query_params.get_all("more_networks"))
     if backbone in st.session_state.get("more_networks", ()):
-        st.session_state["more_networks"] = chosen = [name for name in chosen if name != backbone]
-    with st.expander("Further networks", expanded=bool(chosen)):
-        return st.multiselect(
-            "Further networks",
-            [name for name in known if name != backbone],
-            key="more_networks",
-            bind="query-params",
-            label_visibility="collapsed",
-            placeholder="None",
-            help="Layers of several networks in one fit: each with a penalty of its own in banded ridge, which says what each adds; side "
-            "by side in other readouts. Images pass through one network after the other.",
-        )
+        st.session_state["more_networks"] = [name for name in st.session_state["more_networks"] if name != backbone]
+    return st.multiselect(
+        "Further networks",
+        [name for name in known if name != backbone],
+        key="more_networks",
+        bind="query-params",
+        placeholder="None",
+        help="Layers of several networks in one fit: each with a penalty of its own in banded ridge, which says what each adds; side "
+        "by side in other readouts. Images pass through one network after the other.",
+    )
 
 
-def weights_control() -> str:
+def weights_control(backbone: str = "") -> str:
     """Choose the weights of a network; PathRefused, a ValueError, for a path on a server that opens none."""
     a_path = "" if is_shared() else "; or type the path of a weights file"
     words = f"pretrained; random:0 for the untrained control{a_path}."
-    return check_weights(st.selectbox("Weights", WEIGHTS, key="weights", bind="query-params", accept_new_options=True, help=words))
+
+    def label(weights: str) -> str:
+        away = weights == "pretrained" and backbone and not weights_are_here(FitSpec(backbone=backbone, weights=weights))
+        return "pretrained (to be downloaded)" if away else weights_label(weights)
+
+    return check_weights(choose("Weights", "weights", list(WEIGHTS), START.weights, labels=label, new=True, help=words))
 
 
 def _kept(dataset: str) -> dict[str, Any]:
@@ -231,19 +306,20 @@ def _split(dataset: str, subject: str) -> str:
     before = st.session_state.get("_dataset_of_split")
     if before != dataset:
         st.session_state["_dataset_of_split"] = dataset
-        if before is not None or "split" not in st.query_params:
+        if before is not None and not adopt_link("split"):
             st.session_state["split"] = own
     try:
         named = DATASETS[dataset].splits(subject)
     except BadData as wrong:
         named = []
         st.warning(plain(wrong))
-    return st.selectbox(
+    return choose(
         "Split",
+        "split",
         list(dict.fromkeys([own, *named, *SPLITS, *([RUNS] if has_delays(dataset, subject) else [])])),
-        key="split",
-        bind="query-params",
-        accept_new_options=True,
+        own,
+        labels=split_label,
+        new=True,
         help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
         "kfold:5:0 tests every image once; first:900 trains on the first 900; runs leaves out one run at a time. named:… come with the "
         "data, and may have several test sets.",
@@ -264,24 +340,42 @@ def feature_budget_control() -> float | None:
     return read_budget(text)
 
 
-def _start_layers(backbone: str, curated: tuple[str, ...]) -> None:
-    """Choose a layer when the backbone changes, or nothing is chosen yet; a link's own layers stay."""
-    before = st.session_state.get("_backbone_of_layers")
-    if before != backbone:
-        st.session_state["_backbone_of_layers"] = backbone
-        if before is not None or not st.session_state.get("layer"):
-            networks = backbone.split(JOIN)
-            own = [[layer for layer in curated if len(networks) == 1 or layer.startswith(f"{name} ")] for name in networks]
-            middle = [layers[len(layers) // 2] for layers in own if layers]
-            st.session_state["layer"] = list(START.layers) if backbone == START.backbone else middle
+def _start_layers(backbone: str, curated: tuple[str, ...]) -> list[str]:
+    """Layers that are chosen with a backbone: the middle one of each network's list."""
+    if backbone == START.backbone:
+        return list(START.layers)
+    networks = backbone.split(JOIN)
+    own = [[layer for layer in curated if len(networks) == 1 or layer.startswith(f"{name} ")] for name in networks]
+    return [layers[len(layers) // 2] for layers in own if layers]
 
 
-def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """The readout, its parameters, and what is fitted together where that makes a difference."""
-    abouts = "\n\n".join(f"**{name}** {known.about}" for name, known in READOUTS.items())
-    name = choose("Readout", "readout", list(READOUTS), START.readout, help=abouts)
-    readout, together = READOUTS[name], {}
-    options = parameter_controls(readout)
+def _about_data() -> str:
+    known = DATASETS[name] if (name := st.session_state.get("dataset", START.dataset)) in DATASETS else DATASETS[START.dataset]
+    return f"**{plain(known.title)}** {plain(known.about)}"
+
+
+def _readout(dataset: str, backbone: str) -> str:
+    """Choose the readout, group by group, of those that work with these stimuli and this network."""
+    works = [name for name, known in READOUTS.items() if _works(known, dataset, backbone)]
+    linked = st.query_params.get("readout", st.session_state.get("readout"))
+    if linked in READOUTS and linked not in works:  # the plan says why it does not work
+        works.append(linked)
+    works.sort(key=lambda name: (GROUPS.index(readout_group(READOUTS[name])), name != START.readout, READOUTS[name].title))
+    chosen = READOUTS[linked if linked in READOUTS else START.readout]
+    about = f"**{chosen.title}** {chosen.about}"
+    return choose("Readout", "readout", works, START.readout, labels=readout_label, help=about)
+
+
+def _works(readout: Readout, dataset: str, backbone: str) -> bool:
+    """Whether a readout can be fitted at all to this kind of stimuli and network."""
+    if readout.needs_frames(readout.options()) and not DATASETS[dataset].clips:
+        return False
+    return readout.uses_components or BACKBONES[backbone].needs_weights
+
+
+def _fitted_together(readout: Readout, options: dict[str, Any], dataset: str, subject: str) -> dict[str, Any]:
+    """What is fitted together, where that makes a difference."""
+    together: dict[str, Any] = {}
     if not readout.targets_apart(readout.read(options)):
         together["target_groups"] = st.selectbox(
             "Fitted together",
@@ -303,16 +397,7 @@ def _readout(dataset: str, subject: str) -> tuple[str, dict[str, Any], dict[str,
             placeholder="No other subject",
             help="Additional subjects for multi-subject training: a shared trunk and one linear head per subject. Takes their time, too.",
         )
-    return name, options, together
-
-
-def choose(label: str, key: str, options: list[str], start: str, **more: Any) -> str:
-    """Choose one of a list in a menu that the URL holds; a link's value that is not in it is named in a warning."""
-    linked = st.query_params.get(key)
-    if linked is not None and linked not in options:  # Streamlit drops it without a word
-        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), linked, options))}")
-    index = options.index(start) if start in options else 0
-    return st.selectbox(label, options, index=index, key=key, bind="query-params", **more)
+    return together
 
 
 def choose_linked(place: DeltaGenerator, label: str, key: str, options: Mapping[str, str], start: str, **more: Any) -> str:

@@ -40,7 +40,7 @@ def fit_or_find(spec: FitSpec) -> Result | None:
         return None
     job = jobs().get(job_key(spec))
     if result is None and job is None and spec == START and may_change():
-        job = _submit(spec)
+        job = submit_fit(spec)
     running = job is not None and not job.finished
     needed = needs(spec) if result is None and not running else None
     refused = needed is not None and bool(needed.problems)
@@ -50,7 +50,7 @@ def fit_or_find(spec: FitSpec) -> Result | None:
             key="fit",
             type="primary",
             width="stretch",
-            on_click=_submit,
+            on_click=submit_fit,
             args=(spec,),
             disabled=result is not None or running or refused,
         )
@@ -61,7 +61,8 @@ def fit_or_find(spec: FitSpec) -> Result | None:
     return result
 
 
-def _submit(spec: FitSpec) -> Job | None:
+def submit_fit(spec: FitSpec) -> Job | None:
+    """Start the job of a fit; None where no scheduler answers."""
     return jobs().submit(study, spec, key=job_key(spec), planned=planned(spec))
 
 
@@ -81,7 +82,7 @@ def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
         st.info(f"Not fitted yet. Press **Fit** in the sidebar: the work runs in the background and is kept.{takes}{fetch}")
     elif not job.finished:
         settle("a job is watched")
-        _watch(spec)
+        watch_fit(spec)
     elif job.state == "failed":
         st.error(f"The fit failed: {plain(job.error)}")
         with st.expander("Log"):
@@ -105,15 +106,16 @@ def ended_without(what: str, *, again: str) -> str:
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
-def _watch(spec: FitSpec) -> None:
+def watch_fit(spec: FitSpec) -> None:
     """Progress of a job; the page runs again when its result is there or the job has ended."""
     key = job_key(spec)
     job = jobs().get(key)
     if job is None or job.finished or find_result(spec) is not None:
         st.rerun()
-    st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
-    change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
-    st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
+        help = "Other pages and tabs see this same job. Closing the browser does not stop it."
+        change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,), help=help)
 
 
 def follow(key: str, *, cancel: str = "cancel", missing: str = "") -> None:
@@ -182,14 +184,14 @@ def complete(spec: FitSpec, result: Result) -> None:
         return
     job = jobs().get(job_key(spec))
     if job is None and may_change():
-        job = _submit(spec)
+        job = submit_fit(spec)
     if job is None:
         st.caption(f"The {_last(result)} of this fit was not computed, and this server starts nothing.")
         return
     if job.finished:
         why = f"The {_last(result)} of this fit was not computed: {plain(job.error or job.state)}."
         st.warning(ended_without(f"the {_last(result)} of this fit", again="") if job.state == "done" else why)
-        change_button("Compute it", key="complete", on_click=_submit, args=(spec,))
+        change_button("Compute it", key="complete", on_click=submit_fit, args=(spec,))
         return
     _await_curve(spec, result)
 

@@ -125,10 +125,10 @@ def test_another_score_is_shown_in_every_table_figure_and_text(page, tiny, store
     page.query_params["compare_score"] = "nonsense"
     page.session_state["tests"] = True
     opened(page, *(result.key for result in pair))
-    assert page.segmented_control(key="compare_score").value == "r"
+    assert page.selectbox(key="compare_score").value == "r"
     for score in ("r", "pooled_r"):
-        page.segmented_control(key="compare_score").set_value(score).run()
-        assert not page.exception and page.segmented_control(key="compare_score").value == score
+        page.selectbox(key="compare_score").set_value(score).run()
+        assert not page.exception and page.selectbox(key="compare_score").value == score
         bars, differences, scatter = figures(page)
         found[score] = bars, differences, scatter
         expected = [result.rois().set_index(["roi", "hemi"])[SCORES[score].mean_column] for result in pair]

@@ -26,18 +26,82 @@ def page(tiny, open_page):
 def test_a_fit_that_is_not_there_is_offered_and_not_started(page):
     page.run()
     assert not page.exception
-    assert "Not fitted yet" in page.info[0].value
+    assert any("Not fitted yet" in text.value for text in page.markdown)
     assert NoWorkers.submitted == []
     page.button(key="fit").click().run()
-    assert [spec for spec in NoWorkers.specs() if spec == TINY] == [TINY]
+    page.button(key="fit_here").click().run()
+    assert [spec for spec in NoWorkers.specs() if spec == TINY] == [TINY, TINY]
 
 
 def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
     study(TINY, store)
     page.run()
     assert not page.exception and not page.info[1:]
-    assert page.button(key="fit").disabled
-    assert len(page.get("plotly_chart")) == 4
+    assert page.button(key="fit").disabled and page.button(key="fit").label == "Fitted"
+    assert page.header[0].value == "How well does **pixels** of **tinynet** predict **subject 1**?"
+    for part, n_charts in (("Regions", 1), ("Predictions", 2), ("Images", 0), ("Images needed", 1), ("Spread", 1), ("Take away", 0)):
+        page.session_state["part"] = part
+        page.run()
+        assert not page.exception and len(page.get("plotly_chart")) == n_charts, part
+
+
+def test_the_last_result_stays_below_a_strip_until_the_new_fit_is_there(page, store):
+    """Undo brings its settings back; afterwards its bars stand in grey behind those of the new fit."""
+    study(TINY, store)
+    page.run()
+    bars = page.get("plotly_chart")[0].proto.spec
+    page.selectbox(key="layer").set_value("colour").run()
+    page.number_input(key="components").set_value(2).run()
+    assert not page.exception and page.header[0].value.startswith("How well does **colour**")
+    assert any("Settings changed" in text.value for text in page.markdown) and page.button(key="fit_here").label.startswith("Fit · about")
+    assert page.get("plotly_chart")[0].proto.spec == bars
+    assert page.query_params["layer"] == "colour"
+    page.button(key="undo").click().run()
+    assert not page.exception and page.button(key="fit").disabled
+    assert page.selectbox(key="layer").value == "pixels" and page.number_input(key="components").value == 0
+    assert "Previous fit" not in page.get("plotly_chart")[0].proto.spec
+    study(replace(TINY, layers=("colour",)), store)
+    page.selectbox(key="layer").set_value("colour").run()
+    assert not page.exception and page.get("plotly_chart")[0].proto.spec.count("Previous fit") == 2
+    page.toggle(key="show_before").set_value(False).run()
+    assert "Previous fit" not in page.get("plotly_chart")[0].proto.spec
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label"),
+    [("readout", "knn", "k nearest neighbours · similarity"), ("split", "kfold:5:0", "5-fold (seed 0)"), ("score", "rmse", "RMSE")],
+)
+def test_menus_show_labels_and_the_link_holds_keys(page, store, name, value, label):
+    study(TINY, store)
+    page.run()
+    assert label in page.selectbox(key=name).options
+    page.selectbox(key=name).set_value(value).run()
+    assert not page.exception and page.query_params[name] == value
+    again = page.query_params[name]
+    page.selectbox(key=name).set_value({"readout": "ridge", "split": FitSpec().split, "score": "r"}[name]).run()
+    assert name not in page.query_params
+    page.query_params[name] = again
+    page.run()
+    assert page.selectbox(key=name).value == value
+
+
+def test_readouts_that_cannot_work_here_are_not_offered(page):
+    page.run()
+    offered = " ".join(page.selectbox(key="readout").options)
+    assert "Recurrent" not in offered and "Tuned backbone" not in offered
+    assert page.selectbox(key="readout").options[0] == "Ridge · linear"
+
+
+def test_a_link_from_another_page_means_what_it_says_and_defaults_besides(page):
+    page.query_params |= {"ridge_alpha": "10", "split": "kfold:3:0"}
+    page.run()
+    page.switch_page("pages/views/60_weights.py").run()
+    page.query_params.clear()
+    page.query_params |= {"dataset": "tiny", "backbone": "tinynet", "layer": "pixels"}
+    page.switch_page("pages/views/10_explore.py").run()
+    page.button(key="fit").click().run()
+    spec = NoWorkers.specs()[-1]
+    assert (spec.options, spec.split, spec.n_components) == ((), FitSpec().split, FitSpec().n_components)
 
 
 def test_the_learning_curve_marks_the_epoch_that_was_kept_where_losses_are_rounded(page, store):
@@ -45,7 +109,8 @@ def test_the_learning_curve_marks_the_epoch_that_was_kept_where_losses_are_round
     options = {"decimals": 1, "n_epochs": 8, "patience": 8, "learning_rate": 0.01}
     result = study(replace(TINY, readout="linear_sgd", options=options), store)
     result = fit(replace(TINY, readout="linear_sgd", options=options), store) if result is None else result
-    page.query_params |= {"readout": "linear_sgd"} | {f"linear_sgd_{name}": str(value) for name, value in options.items()}
+    page.query_params |= {"part": "Training", "readout": "linear_sgd"}
+    page.query_params |= {f"linear_sgd_{name}": str(value) for name, value in options.items()}
     page.run()
     assert not page.exception and not page.error
     (kept,) = result.kept_epochs(result.plan.target_groups[0])
@@ -64,7 +129,7 @@ def test_data_without_places_have_no_brain_and_say_so(page, store):
 
 def test_an_empty_roi_has_nothing_to_predict_and_says_so(page, store):
     study(TINY, store)
-    page.query_params["roi"] = "empty"
+    page.query_params |= {"roi": "empty", "part": "Predictions"}
     assert any("empty has no vertices" in info.value for info in page.run().info)
 
 
@@ -99,10 +164,10 @@ def test_repeats_can_be_averaged_and_the_page_says_so(tiny, page, store, linked)
         page.query_params["average_repeats"] = "true"
     at = page.run()
     if not linked:
-        assert not at.exception and "Not fitted yet" in at.info[0].value
+        assert not at.exception and any("Settings changed" in text.value or "Not fitted yet" in text.value for text in at.markdown)
         at = at.checkbox(key="average_repeats").check().run()
     assert not at.exception and at.checkbox(key="average_repeats").value
-    assert any("6 test images (repeats averaged before they are scored)" in caption.value for caption in at.caption)
+    assert any("6 test images (repeats averaged before they are scored)" in text.value for text in at.markdown)
 
 
 def test_a_vertex_that_does_not_exist_is_explained(page, store):
@@ -147,9 +212,9 @@ def test_a_fit_of_two_networks_is_opened_by_its_link_and_named_after_both(page, 
     page.query_params |= explore_query(spec)
     page.run()
     assert not page.exception and not page.error and page.button(key="fit").disabled
-    assert "How well do **tinynet pixels + othernet colour** together predict" in " ".join(each.value for each in page.markdown)
+    assert "How well do **tinynet pixels + othernet colour** together predict" in page.header[0].value
     page.multiselect(key="more_networks").set_value([]).run()
-    assert not page.exception and page.multiselect(key="layer").value == ["colour"]
+    assert not page.exception and page.selectbox(key="layer").value == "colour"
 
 
 def test_a_further_network_brings_a_layer_of_its_own(page, monkeypatch):
@@ -192,7 +257,10 @@ def test_voxels_without_a_surface_are_shown_as_slices_and_every_test_set_in_a_ta
     page.run()
     assert not page.exception and not page.error
     options = page.selectbox(key="split").options
-    assert options[:3] == ["named:out", "named:out:near", "named:out:far"] and page.selectbox(key="split").value == "named:out"
+    assert (
+        options[:3] == [f"out{each} (comes with the data)" for each in ("", ":near", ":far")]
+        and page.selectbox(key="split").value == "named:out"
+    )
     assert "slices" in " ".join(info.value for info in page.info)
     assert any("heatmap" in chart.proto.spec and "z 2 mm" in chart.proto.spec for chart in page.get("plotly_chart"))
     page.session_state["test_sets"] = True

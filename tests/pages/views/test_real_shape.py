@@ -40,7 +40,7 @@ def text_of(page):
 def test_explore_shows_the_fit_with_its_brain_and_says_how_it_was_scored(real, open_page):
     page = open_page("10_explore", **explore_query(SPEC)).run()
     assert not page.exception and not page.error
-    assert len(page.get("plotly_chart")) >= 3 and "no brain map" not in text_of(page)
+    assert page.get("plotly_chart") and "no brain map" not in text_of(page)
     words = text_of(page) + " ".join(chart.proto.spec for chart in page.get("plotly_chart"))
     assert "Repeats of each test stimulus are averaged" in words and "20 test stimuli or groups (40 rows)" in words
 

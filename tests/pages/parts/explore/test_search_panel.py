@@ -45,10 +45,11 @@ SPEC = replace(TINY_QUARTER, readout="many", split=FitSpec().split)
 @pytest.fixture
 def page(tiny, open_page, monkeypatch):
     """The app on the planted data and a readout with a parameter of every type; no worker process."""
-    from pages.parts.shared import job_progress, server_state
+    from pages.parts.explore import fitting
+    from pages.parts.shared import server_state
 
     LOOKED_FOR.clear()
-    monkeypatch.setattr(job_progress, "find_result", lambda spec, find=server_state.find_result: LOOKED_FOR.append(spec) or find(spec))
+    monkeypatch.setattr(fitting, "find_result", lambda spec, find=server_state.find_result: LOOKED_FOR.append(spec) or find(spec))
     list(READOUTS)
     monkeypatch.setitem(READOUTS._members, "many", Many())
     return open_page(dataset="tiny", backbone="tinynet", layer="pixels", components="0", readout="many")

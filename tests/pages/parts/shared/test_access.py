@@ -79,7 +79,7 @@ def test_nothing_is_shown_before_the_password(app, hashed, monkeypatch):
     pressed(app, "wrong")
     assert app.error[0].value == "That is not the password." and not app.header
     pressed(app, PASSWORD)
-    assert not app.exception and [each.value for each in app.header] == ["Explore"]
+    assert not app.exception and [each.value for each in app.header] == ["How well does **pixels** of **tinynet** predict **subject 1**?"]
     assert app.run().header, "asked once in a session"
 
 
@@ -156,7 +156,7 @@ def test_finished_fits_are_shown_without_a_scheduler(tiny, store, open_page):
 
     at = open_page("10_explore", workers=Unreachable, dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0")
     at.run()
-    assert not at.exception and len(at.get("plotly_chart")) == 4
+    assert not at.exception and len(at.get("plotly_chart")) == 1
 
 
 def test_a_new_session_does_not_escape_the_wait_of_the_server(app, hashed, monkeypatch):
@@ -206,7 +206,7 @@ def test_an_operator_may_believe_addresses_of_which_nothing_is_said(verified, ex
         ({"is_logged_in": False}, "Log in"),
         ({"is_logged_in": True, "email": "eve@evil.org", "email_verified": True}, "not on the list"),
         ({"is_logged_in": True, "email": "ada@lab.edu"}, "not on the list"),
-        ({"is_logged_in": True, "email": "ada@lab.edu", "email_verified": True}, "Explore"),
+        ({"is_logged_in": True, "email": "ada@lab.edu", "email_verified": True}, "How well"),
     ],
 )
 def test_streamlits_login_stands_before_every_page(app, monkeypatch, user, shown):
@@ -217,7 +217,7 @@ def test_streamlits_login_stands_before_every_page(app, monkeypatch, user, shown
     assert not app.exception
     told = [each.value for each in (*app.header, *app.error)] + [each.label for each in app.button]
     assert any(shown in text for text in told)
-    assert bool(app.header) == (shown == "Explore")
+    assert bool(app.header) == (shown == "How well")
 
 
 # ---- read-only
@@ -258,7 +258,7 @@ def test_a_finished_fit_is_shown_and_the_missing_one_is_not_offered(app, store, 
     assert any("only shows what is there" in each.value for each in app.info)
     study(TINY, store)
     app.run()
-    assert not app.exception and len(app.get("plotly_chart")) == 4
+    assert not app.exception and len(app.get("plotly_chart")) == 1
 
 
 def test_jobs_of_a_read_only_server_cannot_be_started_or_cancelled(monkeypatch):

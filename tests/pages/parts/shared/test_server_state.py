@@ -41,7 +41,7 @@ def test_a_table_of_a_fit_is_made_again_when_its_annotations_change(tiny, store,
 
 def test_an_edited_mask_reaches_an_open_page_once_its_files_are_looked_at_again(tiny, store, open_page):
     fit(replace(TINY, split="holdout:0.9:5"), store, device="cpu")
-    page = open_page(dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0", roi="driven")
+    page = open_page(dataset="tiny", subject="subj01", backbone="tinynet", layer="pixels", components="0", roi="driven", part="Predictions")
     page.run()
     assert not page.exception and "Mean of driven (10 vertices)" in [each.value for each in page.subheader]
     tiny.change(**CHANGES["ROI mask"](tiny.subject))

@@ -1,0 +1,164 @@
+"""Layout of the Explore page: its question, the summary of a fit, the row of choices, tabs, and links to other pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from encoding import DATASETS, FitSpec, Result, plots
+from encoding.analysis.learning_curve import has_curve
+from encoding.analysis.summaries import best_roi
+from encoding.backbones._base import JOIN
+from encoding.datasets._base import roi_names
+from encoding.fits.composition import ComposedSpec
+from encoding.plots.brain.brain_map import BrainMap
+from encoding.runs.report import roi_ends
+from pages.parts.explore.composed import intervals_panel, members_panel
+from pages.parts.explore.downloads import take_away
+from pages.parts.explore.fitting import Shown
+from pages.parts.explore.panels import density_panel, extremes_panel, image_panel, prediction_panel, roi_panel, test_sets_panel
+from pages.parts.explore.selection import Focus
+from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
+from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.job_progress import complete
+from pages.parts.shared.labels import layer_label, network_label, subject_label
+from pages.parts.shared.links import view
+from pages.parts.shared.text import plain
+
+STYLE = """<style>
+.st-key-question h2 {font-size: 1.6rem; line-height: 1.25; font-weight: 400; padding: 0}
+.st-key-fit_controls label p {font-size: 0.85rem}
+.st-key-fit_controls [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
+.st-key-strip {padding: 0.5rem 0.75rem}
+[data-testid=stSidebar] [data-testid=stLayoutWrapper]:has(> .st-key-fit_bar) {position: sticky; bottom: 0; z-index: 5; margin-top: auto}
+.st-key-fit_bar {padding: 0.5rem 0; background: var(--st-secondary-background-color)}
+[data-testid=stLayoutWrapper]:has(> .st-key-strip) {position: sticky; top: 3.75rem; z-index: 20}
+.st-key-strip {background: var(--st-background-color)}
+.st-key-not_fitted {min-height: 20rem; justify-content: center}
+.st-key-not_fitted button {font-size: 1.1rem}
+.st-key-brain_place {min-height: 30rem}
+.st-key-onward a {padding: 0}
+@media (max-width: 1199px) {
+  .st-key-result > [data-testid=stHorizontalBlock]:has(.st-key-brain_place) {flex-direction: column}
+  .st-key-result > [data-testid=stHorizontalBlock]:has(.st-key-brain_place) > [data-testid=stColumn] {width: 100%; flex: 1 1 auto}
+}
+</style>"""
+STALE = "<style>.st-key-result {opacity: 0.45; filter: grayscale(0.6)}</style>"
+LESSONS = {"Regions": "ceiling", "Predictions": "residuals", "Images": "response", "Spread": "rois"}  # that explain a tab's chart
+
+
+def question(place: Any, spec: FitSpec, shown: Shown | None) -> None:
+    """Show the question that a fit answers as the page's title."""
+    subject = plain(subject_label(spec.subject))
+    if isinstance(spec, ComposedSpec) and shown is not None:
+        model = f"does a model composed of **{len(shown.result.members)} fits**"
+    elif JOIN in spec.backbone:
+        model = f"do **{plain(plots.model_name(spec))}** together"
+    else:
+        layers = " + ".join(layer_label(spec.backbone, layer) for layer in spec.layers)
+        model = f"does **{plain(layers)}** of **{plain(network_label(spec.backbone, spec.weights))}**"
+    place.header(f"How well {model} predict **{subject}**?", anchor=False)
+
+
+def summary(result: Result, table: pd.DataFrame) -> None:
+    """Say in a line how many images, which components and readout, and the best region with its interval and ceiling."""
+    spec, dataset = result.plan.spec, DATASETS[result.plan.spec.dataset]
+    what = ("clips" if dataset.clips else "images") + (" (repeats averaged before they are scored)" if spec.average_repeats else "")
+    how = "composed" if isinstance(spec, ComposedSpec) else f"{spec.components_label}, {spec.readout}"
+    text = f"{result.n_train:,} training and {result.n_test:,} test {what}, {how}.{_best(result, table)}"
+    if dataset.simulated:
+        text = f"{SIMULATED} {text}"
+    elif result.plan.subject.simulated:
+        text = f"{SIMULATED} These files say that a simulation wrote them. {text}"
+    st.markdown(f":small[{text}]")
+    for kept in (each for each in result.kept_variance() if each["reduced"]):
+        names = plain(" + ".join(kept["layers"]))
+        st.caption(
+            f"{names}: larger than the feature budget, so reduced in the pass; components keep {kept['explained']:.1%} of its variance."
+        )
+
+
+def _best(result: Result, table: pd.DataFrame) -> str:
+    """The region of the highest mean r, in the hemisphere where it is higher, with its interval and ceiling."""
+    if not roi_names(result.plan.subject):
+        return ""
+    rows = table[(table["roi"] == best_roi(table)) & (table["n_vertices"] > 0)]
+    row = rows.loc[rows["r_mean"].idxmax()]
+    side = plots.hemi_name(row["hemi"]).removesuffix(" hemisphere").lower()
+    text = f" Best: **{plain(row['roi'])}** {plain(side)}, r **{row['r_mean']:.2f}**"
+    ends = roi_ends(result).get((row["roi"], row["hemi"]))
+    text += f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
+    ceiling = row.get("ceiling_r", float("nan"))
+    return text + (f" of {ceiling:.2f} possible." if ceiling == ceiling else ".")
+
+
+def look_at() -> Sequence[Any]:
+    """Columns of the choices that only change what is looked at: region, vertex, score, its statistic, and the brain's display."""
+    with st.container(key="look_at"):
+        return st.columns([4, 4, 4, 3, 3], gap="small", vertical_alignment="bottom")
+
+
+def tabs(shown: Shown, table: pd.DataFrame, focus: Focus, *, score: str, statistic: str, brain: BrainMap | None) -> None:
+    """Show what is known of a fit in tabs, of which only the open one is computed and sent."""
+    result = shown.result
+    composed = isinstance(result.plan.spec, ComposedSpec)
+    grows = "Members" if composed else "Images needed" if has_curve(result.plan.spec) else "Training"
+    names = ["Regions", "Predictions", "Images", grows, "Spread", "Take away"]
+    if st.session_state.get("part") not in (None, *names):  # of a fit of another kind
+        st.session_state["part"] = grows
+    for name, tab in zip(names, st.tabs(names, key="part", bind="query-params", on_change="rerun"), strict=True):
+        if not tab.open:
+            continue
+        with tab:
+            if name == "Regions":
+                test_sets_panel(result)
+                roi_panel(result, table, focus, score, statistic, before=shown.before)
+                if not composed:
+                    shares_panel(result, table, focus)
+            elif name == "Predictions":
+                prediction_panel(result, focus)
+                _density(result, focus)
+            elif name == "Images":
+                image_panel(result, focus)
+            elif name == "Members":
+                intervals_panel(result)
+                members_panel(result)
+            elif name == grows:
+                curve_panel(result, focus)
+                complete(result.plan.spec, result)
+            elif name == "Spread":
+                distribution_panel(result, focus)
+                extremes_panel(result, focus, score)
+            else:
+                take_away(result, table, brain, score=score, statistic=statistic)
+            if name in LESSONS:
+                st.page_link(view("learn"), label="The lesson on this", query_params={"lesson": LESSONS[name]}, icon=":material/school:")
+
+
+def _density(result: Result, focus: Focus) -> None:
+    with st.expander(f"Residuals of every {result.plan.subject.unit} and image", key="every_residual", on_change="rerun") as residuals:
+        if residuals.open:
+            density_panel(result, focus)
+
+
+def links_onward(result: Result, focus: Focus) -> None:
+    """Link to the same vertex, model and network on other pages."""
+    spec, data = result.plan.spec, {"dataset": result.plan.spec.dataset, "subject": result.plan.spec.subject}
+    with st.container(key="onward", horizontal=True, gap="medium"):
+        if focus.vertex:
+            looked = data | {"tab": "Responses", "vertex": f"{focus.vertex[0]} {focus.vertex[1]}"}
+            st.page_link(view("data"), label=f"This {result.plan.subject.unit} in Data", query_params=looked, icon=":material/database:")
+        elif focus.chosen:
+            st.page_link(
+                view("data"),
+                label=f"{plain(focus.roi)} in Data",
+                query_params=data | {"tab": "Regions", "roi": focus.roi},
+                icon=":material/database:",
+            )
+        st.page_link(view("predict"), label="Predict with it", query_params={"fit": result.key}, icon=":material/image_search:")
+        if not isinstance(spec, ComposedSpec) and JOIN not in spec.backbone:
+            of_network = data | {"backbones": spec.backbone} | ({} if spec.weights == "pretrained" else {"weights": spec.weights})
+            st.page_link(view("layers"), label="All layers", query_params=of_network, icon=":material/layers:")

@@ -1,0 +1,132 @@
+"""Names that people read for the keys that links, commands and the Store hold."""
+
+from __future__ import annotations
+
+import re
+
+from encoding import DATASETS, READOUTS
+from encoding.backbones._base import JOIN
+from encoding.readouts import Readout
+
+GROUPS = ("linear", "similarity", "trees", "trained")  # of readouts, in the order of menus
+CLASSES = {  # classes of ROIs in the data of the Algonauts challenges
+    "prf-visualrois": "early visual",
+    "floc-bodies": "bodies",
+    "floc-faces": "faces",
+    "floc-places": "places",
+    "floc-words": "words",
+    "streams": "streams",
+}
+STAGES = {  # networks without named stages: what their layers of a menu are
+    "torchvision/alexnet": {
+        "features.1": "conv 1",
+        "features.4": "conv 2",
+        "features.7": "conv 3",
+        "features.9": "conv 4",
+        "features.12": "conv 5, pooled",
+        "classifier.2": "fully connected 6",
+        "classifier.5": "fully connected 7",
+        "classifier.6": "classes",
+    },
+    "torchvision/vgg16": {
+        "features.4": "block 1, pooled",
+        "features.9": "block 2, pooled",
+        "features.16": "block 3, pooled",
+        "features.23": "block 4, pooled",
+        "features.30": "block 5, pooled",
+        "classifier.1": "fully connected 6",
+        "classifier.4": "fully connected 7",
+    },
+}
+NETWORKS = {"gabor": "Gabor filters", "pixels": "pixels", "alexnet": "AlexNet"}
+
+
+def subject_label(name: str) -> str:
+    """Name of a subject.
+
+    >>> subject_label("subj01"), subject_label("CSI1")
+    ('subject 1', 'CSI1')
+    """
+    number = re.fullmatch(r"(?:subj?|sub-)0*(\d+)", name)
+    return f"subject {number[1]}" if number else name
+
+
+def weights_label(weights: str) -> str:
+    """Name of a network's weights.
+
+    >>> weights_label("random:0"), weights_label("pretrained")
+    ('untrained (seed 0)', 'pretrained')
+    """
+    kind, _, seed = weights.partition(":")
+    return f"untrained (seed {seed})" if kind == "random" else weights
+
+
+def network_label(backbone: str, weights: str = "pretrained") -> str:
+    """Name of a network with its weights, in a sentence.
+
+    >>> network_label("torchvision/alexnet", "random:0"), network_label("gabor")
+    ('untrained AlexNet', 'Gabor filters')
+    """
+    names = []
+    for each in backbone.split(JOIN):
+        family, _, last = each.rpartition("/")
+        name = NETWORKS.get(last, last)
+        names.append(name if family in ("", "torchvision", "timm") else f"{name} ({family})")
+    kind, _, seed = weights.partition(":")
+    untrained = ("untrained " if seed in ("", "0") else f"untrained (seed {seed}) ") if kind == "random" else ""
+    return untrained + " + ".join(names) + ("" if kind in ("random", "pretrained") else f" ({weights})")
+
+
+def layer_label(backbone: str, layer: str) -> str:
+    """Name of a layer, with the module's own name behind it where that alone says little.
+
+    >>> layer_label("torchvision/alexnet", "features.9"), layer_label("gabor", "energy")
+    ('conv 4 (features.9)', 'energy')
+    """
+    network, _, name = layer.rpartition(" ") if JOIN in backbone else (backbone, "", layer)
+    stage = STAGES.get(network, {}).get(name)
+    return f"{stage} ({layer})" if stage else layer
+
+
+def split_label(split: str) -> str:
+    """What a split does.
+
+    >>> split_label("holdout:0.9:5"), split_label("kfold:5:0"), split_label("first:900")
+    ('90 % train, 10 % test (seed 5)', '5-fold (seed 0)', 'the first 900 train')
+    """
+    kind, _, rest = split.partition(":")
+    parts = rest.split(":")
+    if kind == "holdout" and len(parts) == 2 and re.fullmatch(r"0?\.\d+", parts[0]):
+        share = 100 * float(parts[0])
+        return f"{share:.3g} % train, {100 - share:.3g} % test (seed {parts[1]})"
+    if kind == "kfold" and len(parts) == 2:
+        return f"{parts[0]}-fold (seed {parts[1]})"
+    if kind == "first" and rest.isdecimal():
+        return f"the first {int(rest):,} train"
+    if kind == "named":
+        return f"{rest} (comes with the data)"
+    return {"all": "all train, none test", "runs": "one run left out at a time"}.get(split, split)
+
+
+def readout_group(readout: Readout) -> str:
+    """Which of :data:`GROUPS` a readout belongs to."""
+    if not readout.exact:
+        return "trained"
+    if readout.uses_moments:
+        return "linear"
+    return "similarity" if readout.restores_from_data and readout.per_target else "trees"
+
+
+def readout_label(name: str) -> str:
+    """Title of a readout with its group."""
+    return f"{READOUTS[name].title} · {readout_group(READOUTS[name])}" if name in READOUTS else name
+
+
+def class_label(name: str) -> str:
+    """Name of a class of ROIs."""
+    return CLASSES.get(name, name)
+
+
+def dataset_label(name: str) -> str:
+    """Title of a data set."""
+    return DATASETS[name].title if name in DATASETS else name

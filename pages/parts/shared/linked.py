@@ -1,0 +1,93 @@
+"""Widgets that show a label while the link holds the key behind it.
+
+Streamlit's ``bind="query-params"`` writes the label itself into the link, which would break when it is reworded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from encoding.runtime.registry import unknown
+from pages.parts.shared.text import plain
+
+
+def adopt_link(key: str, *, several: bool = False) -> bool:
+    """Put what the link says into the state of a widget that is not drawn yet, if the link changed; returns whether it did.
+
+    A link changes by being opened or with the browser's Back button. Without the parameter it leaves the state alone, as after a
+    change of pages, except for Back, which means the default again.
+    """
+    linked = st.query_params.get_all(key)
+    if linked == st.session_state.get(_written(key), []):
+        return False
+    if linked:
+        st.session_state[key] = linked if several else linked[-1]
+    elif getattr(get_script_run_ctx(), "is_history_navigation", False):
+        st.session_state.pop(key, None)
+    else:
+        return False
+    return True
+
+
+def write_link(key: str, value: str | Iterable[str], start: str | Iterable[str]) -> None:
+    """Write a widget's value into the link; nothing where it is ``start``, what a link without the parameter means."""
+    texts, default = ([each] if isinstance(each, str) else list(each) for each in (value, start))
+    texts = [] if texts == default else texts
+    if st.query_params.get_all(key) != texts:
+        if texts:
+            st.query_params[key] = texts
+        else:
+            del st.query_params[key]
+    st.session_state[_written(key)] = texts
+
+
+def forget(keys: Iterable[str]) -> None:
+    """Forget the values of widgets, so that they start as the link says."""
+    for key in keys:
+        st.session_state.pop(key, None)
+        st.session_state.pop(_written(key), None)
+
+
+def choose(
+    label: str,
+    key: str,
+    options: Sequence[str],
+    start: str,
+    *,
+    labels: Callable[[str], str] = str,
+    new: bool = False,
+    place: Any = st,
+    **more: Any,
+) -> str:
+    """Choose one of a menu; a link's value that is not in it is named in a warning.
+
+    Parameters
+    ----------
+    start : what a link without the parameter means.
+    labels : text that is shown of an option.
+    new : whether other values can be typed.
+    place : where the menu is drawn.
+    more : for ``st.selectbox``.
+    """
+    adopt_link(key)
+    options, value = list(options), st.session_state.get(key)
+    if value is not None and value not in options:
+        if new:
+            options.append(value)
+        else:
+            place.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), value, options))}")
+            value = None
+    if value is None:
+        st.session_state[key] = start if start in options else options[0]
+    shown = place.selectbox(label, options, key=key, format_func=labels, accept_new_options=new, persist_state="session", **more)
+    value = shown or start
+    write_link(key, value, start)
+    return value
+
+
+def _written(key: str) -> str:
+    return f"_link_{key}"
