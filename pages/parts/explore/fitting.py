@@ -10,10 +10,10 @@ from encoding import FitSpec, Result
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
 from encoding.runtime.durations import duration
+from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import START, DataNotHere, control_values, fit_controls, forget_controls, return_to
 from pages.parts.shared.job_progress import submit_fit, watch_fit
-from pages.parts.shared.links import view
 from pages.parts.shared.navigation import has_arrived
 from pages.parts.shared.server_state import find_result, job_key, jobs, needs, settle, weights_are_here
 from pages.parts.shared.text import plain
@@ -42,8 +42,7 @@ def choose_fit() -> FitSpec | None:
     try:
         return fit_controls()
     except DataNotHere as missing:
-        st.info(plain(missing))
-        st.page_link(view("data"), label="How to get it, on the Data page", icon=":material/database:")
+        absent_data(missing.dataset)
     except (LookupError, ValueError) as wrong:
         st.error(plain(wrong))
     return None

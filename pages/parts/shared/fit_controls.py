@@ -50,7 +50,16 @@ _OF_BEFORE = ("_backbone_of_layers", "_dataset_of_split")
 
 
 class DataNotHere(ValueError):
-    """Raised where no subject of the chosen data set can be opened; the message says where its files belong."""
+    """Raised where no subject of the chosen data set can be opened; the message says where its files belong.
+
+    Attributes
+    ----------
+    dataset : name of the data set.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(f"No subject of {DATASETS[dataset].title} can be opened. {DATASETS[dataset].where()}")
+        self.dataset = dataset
 
 
 def control_values() -> dict[str, Any]:
@@ -195,7 +204,7 @@ def _data() -> tuple[str, str]:
     known = DATASETS[dataset]
     subjects = known.subjects()
     if not subjects:
-        raise DataNotHere(f"No subject of {known.title} can be opened. {known.where()}")
+        raise DataNotHere(dataset)
     return dataset, choose("Subject", "subject", list(subjects), START.subject, labels=subject_label, place=right)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from encoding import READOUTS, FitSpec
+from encoding import DATASETS, READOUTS, FitSpec
 from encoding.backbones._base import JOIN
 from encoding.fits.composition import ComposedSpec
 from encoding.fits.spec import default_budget
@@ -52,6 +52,8 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     }
     names |= {"layers": "layer", "n_components": "components", "extra_subjects": "extra_subjects"}
     values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}
+    if spec.dataset in DATASETS and DATASETS[spec.dataset].split != START.split:  # what a link without a split means there
+        values["split"] = spec.split
     if "backbone" in values:
         values["layer"] = spec.layers
         values["backbone"], *further = spec.backbone.split(JOIN)
