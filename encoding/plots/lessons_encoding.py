@@ -158,7 +158,7 @@ def repeats_path(
     _line(fig, n, highest, "Highest r (root of the ceiling)", CEILING, "solid", hover="%{x} showings: %{y:.2f}")
     dots = {"marker": {"symbol": "diamond-open", "size": 10, "color": STROKE, "line": {"width": 2}}}
     fig.add_scatter(
-        x=n, y=estimated, mode="markers", name="as repeats tell it", hovertemplate="%{x} showings: %{y:.2f}<extra></extra>", **dots
+        x=n, y=estimated, mode="markers", name="estimated from repeats", hovertemplate="%{x} showings: %{y:.2f}<extra></extra>", **dots
     )
     _line(fig, n, perfect, "Perfect model", TRAIN, "dash", hover="%{x} showings: %{y:.2f}")
     _line(fig, n, model, "Fitted model", TEST, "solid", hover="%{x} showings: %{y:.2f}")

@@ -76,11 +76,11 @@ def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, s
         page.keyboard.press("ArrowRight")
     page.wait_for_function("before => location.href !== before", arg=before)
     wait_idle(page)
-    told = page.get_by_text("What just happened.").inner_text()
+    told = page.get_by_text("What this shows.").inner_text()
     link = page.url
     open_page(page, link)
-    page.get_by_text("What just happened.").wait_for()
-    assert page.get_by_text("What just happened.").inner_text() == told
+    page.get_by_text("What this shows.").wait_for()
+    assert page.get_by_text("What this shows.").inner_text() == told
 
 
 def test_a_lesson_fits_on_one_screen_of_a_small_laptop(page, server):
@@ -93,7 +93,7 @@ def test_a_lesson_fits_on_one_screen_of_a_small_laptop(page, server):
         lessons.nth(number - 1).click()
         page.get_by_role("heading", name=f"{number}. {lesson.title}").wait_for()
         page.get_by_text(lesson.answers[-1]).click()  # the longest that a lesson gets: answered, and told why
-        page.get_by_text("What just happened.").wait_for(timeout=60_000)
+        page.get_by_text("What this shows.").wait_for(timeout=60_000)
         main.get_by_text("Right", exact=True).or_(page.get_by_text("Not this time")).first.wait_for()
         main.locator(".js-plotly-plot").first.wait_for()
         wait_idle(page)

@@ -12,20 +12,12 @@ from encoding import FitSpec
 from encoding.jobs.tasks import study
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import may_change
+from pages.parts.shared.cards import card_style
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.server_state import find_result, job_key, jobs, needs, planned
 
-STYLE = """<style>
-[class*=st-key-door_] {position: relative; padding: 0.5rem 0.875rem; gap: 0}
-[class*=st-key-door_]:hover {border-color: var(--st-primary-color); background: var(--st-secondary-background-color)}
-[class*=st-key-door_] :is(a, button) {position: static; padding: 0; min-height: 0; justify-content: start}
-[class*=st-key-door_] :is(a, button)::after {content: ""; position: absolute; inset: 0; border-radius: inherit}
-[class*=st-key-door_] :is(a, button):focus-visible::after {outline: 2px solid var(--st-primary-color)}
-[class*=st-key-door_] :is(a, button) p {font-weight: 600}
-[class*=st-key-door_] p {margin: 0; line-height: 1.4}
-[class*=st-key-door_] :is([data-testid=stMarkdownContainer], [data-testid=stCaptionContainer]) {margin-bottom: 0}
-</style>"""
+STYLE = card_style("door_")
 UNTRAINED = replace(START, backbone="torchvision/alexnet", weights="random:0", layers=("features.9",))
 ERRORS = (LookupError, ValueError, OSError)  # of a fit that cannot be planned; Explore says why
 

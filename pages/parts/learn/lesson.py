@@ -38,6 +38,7 @@ class Lesson:
     question, answers, right, because : what is predicted first, the index of the right answer, and why it is right.
     show : draws the one live control and the figures; returns, in Markdown, what just happened, with the numbers now on the screen.
     explore_spec : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
+    minutes : that a class takes for it.
     """
 
     place: int
@@ -50,6 +51,7 @@ class Lesson:
     because: str
     show: Callable[[], str]
     explore_spec: Callable[[], FitSpec]
+    minutes: int = 12
 
 
 def prepared() -> bool:

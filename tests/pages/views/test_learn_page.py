@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, FitSpec, Store, fit
 from encoding.datasets.demo import Demo
+from pages.parts.learn import course
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.shared.links import explore_query
 from tests import PROJECT
@@ -64,7 +65,7 @@ def learn(monkeypatch):
 
 def told(at: AppTest) -> str:
     """What the page says just happened; empty where it says nothing."""
-    return next((text.value for text in at.markdown if text.value.startswith("**What just happened.**")), "")
+    return next((text.value for text in at.markdown if text.value.startswith("**What this shows.**")), "")
 
 
 def charts(at: AppTest) -> list:
@@ -76,11 +77,52 @@ def door(at: AppTest) -> str:
     return next(link.proto.url for link in at.get("link_button"))
 
 
-def test_twelve_lessons_stand_in_the_order_in_which_they_are_taught():
+def test_lessons_stand_in_the_order_in_which_they_are_taught():
     assert NAMES == ORDER and [lesson.place for lesson in LESSONS] == list(range(1, len(ORDER) + 1))
     for lesson in LESSONS:
         assert len(lesson.answers) >= 2 and len(set(lesson.answers)) == len(lesson.answers) and 0 <= lesson.right < len(lesson.answers)
-        assert lesson.question.endswith("?") and lesson.idea and lesson.because
+        assert lesson.question.endswith("?") and lesson.idea and lesson.because and 5 <= lesson.minutes <= 30
+
+
+def test_the_course_has_a_card_for_each_lesson_and_routes_that_exist(learn, filled):
+    at = learn(filled)
+    assert not at.exception and at.header[0].value == "Learn"
+    titles = [f"{place}. {lesson.title}" for place, lesson in enumerate(LESSONS, 1)]
+    cards = {button.key: button.label for button in at.button if button.key.startswith("open_")}
+    assert cards == {f"open_{name}": title for name, title in zip(NAMES, titles, strict=True)}
+    assert all(set(route) <= set(NAMES) for route in course.ROUTES.values())
+    at.segmented_control(key="route").set_value("90 minutes").run()
+    assert [button.key for button in at.button if button.key.startswith("open_")] == [
+        f"open_{name}" for name in course.ROUTES["90 minutes"]
+    ]
+    assert 60 <= sum(course.BY_NAME[name].minutes for name in course.ROUTES["90 minutes"]) <= 90
+
+
+def test_answers_are_counted_in_the_link_and_the_course_goes_on_after_them(learn, filled):
+    at = learn(filled)
+    at.button(key="begin").click().run()
+    assert at.query_params["lesson"] == NAMES[0] and not charts(at)
+    at.radio[0].set_value(LESSONS[0].answers[0]).run()
+    assert at.query_params["done"] == NAMES[0]
+    at.button(key="course").click().run()
+    assert "lesson" not in at.query_params and at.button(key="begin").label.startswith("Go on with lesson 2")
+    captions = [each.value for each in at.caption if "answered" in each.value]
+    assert len(captions) == 1 and LESSONS[0].question in captions[0]
+    later = learn(filled, done="ridge,nonsense")
+    assert sum("answered" in each.value for each in later.caption) == 1 and later.query_params["done"] == "ridge"
+
+
+def test_a_card_opens_its_lesson(learn, filled):
+    at = learn(filled)
+    at.button(key="open_ridge").click().run()
+    assert at.subheader[0].value == f"5. {course.BY_NAME['ridge'].title}" and at.query_params["lesson"] == "ridge"
+
+
+def test_the_projector_hides_the_sidebar_and_stays_from_lesson_to_lesson(learn, filled):
+    at = learn(filled, lesson="ridge", projector="true")
+    assert at.toggle(key="projector").value
+    at.button(key="next").click().run()
+    assert at.toggle(key="projector").value and at.query_params["projector"] == "true"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,7 +181,7 @@ def test_the_next_lesson_asks_again_and_the_one_before_remembers_its_answer(lear
 
 
 def test_the_first_and_the_last_lesson_have_no_way_beyond(learn, filled):
-    assert learn(filled).button(key="previous").disabled
+    assert learn(filled, lesson=NAMES[0]).button(key="previous").disabled
     assert learn(filled, lesson=NAMES[-1]).button(key="next").disabled
 
 
@@ -169,7 +211,7 @@ def test_dragging_alpha_solves_nothing_again_and_ends_where_new_pictures_are_pre
     assert calls == ["fit_components", "ridge_path"]
     best = ["best alpha there is" in text for text in texts].index(True)
     assert 0 < best < len(texts) - 1
-    assert all("**overfitting**" in text for text in texts[:best]) and all("Too large" in text for text in texts[best + 1 :])
+    assert all("**overfitting**" in text for text in texts[:best]) and all("too large" in text for text in texts[best + 1 :])
 
 
 def test_components_are_solved_once_and_the_text_has_the_number_chosen(learn, filled, monkeypatch):

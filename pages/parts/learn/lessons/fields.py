@@ -128,7 +128,9 @@ def _summary(maps: FieldMaps, x: float) -> str:
     return (
         f"The spot is {where}, so the **{side}** hemisphere sees it. {grow}: {sizes}. Nobody told the analysis where the V1 vertex looks: "
         f"from its responses to images alone its field was found **{true.distance(found):.1f}°** from the true centre, with a size of "
-        f"{found.size:.2f}° where {true.size:.2f}° is true. Turn the spot by a half circle and the other hemisphere answers."
+        f"{found.size:.2f}° where {true.size:.2f}° is true. A field that is found is too large "
+        "where contrast at neighbouring places goes together, and where noise blurs it. Turn the spot by a half circle and the other "
+        "hemisphere answers; move it up and it is **V1v**, below the calcarine sulcus, that sees it: the cortex is upside down, too."
     )
 
 

@@ -19,7 +19,8 @@ KEY = "hierarchy_layer"
 MEANINGS = {"pixels": "the colours of the image itself", "energy": "Gabor energy: edges", "categories": "what is in the image"}
 REMARKS = {
     "pixels": "Pixels do best in place areas, where the colours of a sky or a wall tell something.",
-    "energy": "It is not at 0 in category areas: signs and faces have edges of their own.",
+    "energy": "It is not at 0 in category areas: signs and faces have edges of their own. In place areas *pixels* beat it: the colours of "
+    "a sky or a wall tell something there.",
     "categories": "*categories* are the labels of the scenes, known because code drew them, in the place of a network's last layer. Labels "
     "are no backbone, so the link opens Gabor energy at FFA-1, to show what it misses there.",
 }
@@ -100,7 +101,8 @@ LESSON = Lesson(
     title="The hierarchy",
     idea=(
         "A network's early layers see edges and colours, its late layers see things. Fit each layer to each region, and the layer that "
-        "wins says what kind of feature a region responds to. Here three feature spaces stand for early, middle and late layers."
+        "wins is a hint of what a region responds to, no proof: other features may predict as well for other reasons. Here three feature "
+        "spaces stand for early, middle and late layers."
     ),
     question="Gabor energy knows edges and nothing of things. Where will it predict best?",
     answers=("Everywhere alike", "In V1 and its neighbours", "In face and place areas"),

@@ -91,7 +91,8 @@ def _leakage() -> str:
         f"{alpha[0]:.2f} to noise and {alpha[1]:.2f} to V1v.\n\n"
         f"A scaler and PCA that see the test images, but no responses to them, change next to nothing: "
         f"{blind[0]:+.3f} and {blind[1]:+.3f} here. What leaks is knowledge of the test **responses**. Still fit every step on training "
-        "images alone, as Explore does: a step that is harmless today is supervised tomorrow."
+        "images alone, as Explore does: a step that is harmless today is supervised tomorrow. (Features chosen on "
+        f"training images reach {real[chosen_honestly]:.2f} in V1v and all components {real['honest']:.2f}: no leak, but a better model.)"
     )
 
 

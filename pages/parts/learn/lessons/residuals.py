@@ -96,8 +96,8 @@ LESSON = Lesson(
     answers=("A flat band around 0", "A slope", "A bend: above 0 at both ends", "A funnel"),
     right=2,
     because=(
-        "The best straight line through a curve that bends up runs below it at both ends and above it in the middle. A slope cannot stay, "
-        "as the line takes every slope there is."
+        "The best straight line through a curve that bends up runs below it at both ends and above it in the middle. On the training "
+        "images no slope can stay, as the line takes every slope there is. On test images a shrunk line leaves some."
     ),
     show=_show,
     explore_spec=lambda: replace(_subject.PIXELS, n_components=N_FEATURES),

@@ -128,7 +128,8 @@ LESSON = Lesson(
     question="A vertex has a response of 0 to an image. What does that say?",
     answers=("It was silent.", "It answered as it does to an average image.", "Nothing was measured there."),
     right=1,
-    because="Responses are counted from each vertex's own mean over all images. 0 is that mean, and half of all responses are below it.",
+    because="Responses are counted from each vertex's own mean over all images. 0 is that mean, and about half of all "
+    "responses are below it.",
     show=show,
     explore_spec=explore_spec,
 )

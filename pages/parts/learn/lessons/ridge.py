@@ -81,9 +81,9 @@ def _summary(path: RidgePath, chosen: int) -> str:
     where = (
         "This is the best alpha there is for new images."
         if chosen == best
-        else f"Too small: **overfitting**. Drag towards {ALPHAS[best]}."
+        else f"Alpha is too small: **overfitting**. Drag towards {ALPHAS[best]}."
         if chosen < best
-        else f"Too large: real weights are shrunk away, too. The best is {ALPHAS[best]}."
+        else f"Alpha is too large: real weights are shrunk away, too. The best is {ALPHAS[best]}."
     )
     return (
         f"At alpha = {ALPHAS[chosen]}, r is **{path.train[chosen]:.2f}** on training images, **{path.test[chosen]:.2f}** on new ones; "

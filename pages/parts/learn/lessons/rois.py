@@ -18,7 +18,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.glossary import explain
 
-FIRST = "FFA-1"
+FIRST = "V1v"
 CLEAR = 4.0  # standard errors by which one kind of image stands out clearly
 HOW = (
     "Each bar is the mean response of the region's vertices to the images that mainly show one kind of thing. The whiskers are "
@@ -33,8 +33,11 @@ def show() -> str:
     roi = st.selectbox("Region", list(sizes), index=list(sizes).index(FIRST), key="region", bind="query-params", help=explain(FIRST))
     profile = _profile(subject_key(), roi)
     brain_view(_where(roi), key="where", height=200)
+    labels = np.asarray(seen.labels["category"])
+    examples = [(name, int(np.flatnonzero(labels == name)[0])) for name in profile.names if (labels == name).any()]
+    st.image([seen.stimuli[row] for _, row in examples], width=52, caption=[name for name, _ in examples])
     chart(
-        kinds(profile.names, profile.means, profile.errors, height=208),
+        kinds(profile.names, profile.means, profile.errors, height=190),
         "kinds",
         alt=f"mean response of {roi} to each kind of image",
         how=HOW,

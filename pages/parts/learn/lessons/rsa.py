@@ -36,7 +36,7 @@ def _show() -> str:
     by_kind = np.argsort(np.argmax(_subject.categories()[_subject.fold().test], axis=1), kind="stable")
     now = scores[factor]
     chart(
-        figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], height=196),
+        figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], height=180),
         "rsa_matrices",
         alt=f"distances between test images, by the model with {FEATURE} times {factor} and by the responses of the {REGION} stream",
         how=HOW_MATRICES,
@@ -44,7 +44,7 @@ def _show() -> str:
     )
     rsa, encoding = (np.array([getattr(each, name) for each in scores.values()]) for name in ("rsa", "encoding"))
     chart(
-        figures.scores_by_factor(FACTORS, rsa, encoding, factor, height=144),
+        figures.scores_by_factor(FACTORS, rsa, encoding, factor, height=176),
         "rsa_scores",
         alt="RSA and encoding score against the factor",
         how=HOW_SCORES,

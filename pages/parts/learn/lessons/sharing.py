@@ -57,12 +57,11 @@ def _show() -> str:
 def _summary(overlap: float, parts: dict[str, np.ndarray]) -> str:
     alone, both = ({name: _subject.plain(values[at]) for name, values in parts.items()} for at in (0, 1))
     return (
-        f"Take the vertices that **A alone** drives, at an overlap of {overlap:.2f}. R² is {alone['total']}. Leave A out and "
-        f"{alone['only_a']} is lost: B stands in for the other {alone['either']}. **Banded ridge**, with a penalty for each space chosen "
-        f"for each vertex, gives {alone['share_a']} to A and {alone['share_b']} to B: it finds that B is not needed. Where **both** drive "
-        f"alike, the product measure gives {both['share_a']} and {both['share_b']} of {both['total']}; leaving one out finds "
-        f"{both['only_a']} and {both['only_b']}, less and less as the overlap grows, as if neither mattered. Shares add up to R²; unique "
-        f"parts do not.\n\nThe truth is known because these vertices were planted, {N_VERTICES} of each kind: they answer to features "
+        f"Take the vertices that **A alone** drives, at an overlap of {overlap:.2f}: R² is {alone['total']}, and without A "
+        f"**{alone['only_a']}** of it is lost, as B stands in for the rest. **Banded ridge**, with a penalty for each space and "
+        f"vertex, gives **{alone['share_a']}** to A: it finds that B is not needed. Where **both** drive alike, leaving one out makes it "
+        f"look as if neither mattered ({both['only_a']}), the more they overlap. Shares add up to R²; unique parts do not.\n\n"
+        f"The truth is known because these vertices were planted, {N_VERTICES} of each kind: they answer to features "
         f"made of the Gabor energy of the subject's images ({N_FEATURES} in each space), with noise drawn by code that leaves "
         f"{CEILING:.0%} of the variance to be explained. The link opens real features that overlap: simple and complex cells."
     )
@@ -76,8 +75,8 @@ LESSON = Lesson(
         "Two layers of a network often say nearly the same. When both predict a vertex, which one does it respond to? One can leave each "
         "out and see what is lost, or fit both with **banded ridge** and divide R² between them by the **product measure**."
     ),
-    question="A vertex responds to A alone, and B grows more and more like A. What happens to what is lost when A is left out?",
-    answers=("It stays: the vertex still responds to A", "It falls, as B can stand in for A", "It grows, as A is now in both"),
+    question="A vertex responds to A alone, and B becomes more and more like A. How much R² does a model of both lose without A?",
+    answers=("As much as before: the vertex still responds to A", "Less and less, as B can stand in for A", "More, as A is now in both"),
     right=1,
     because=(
         "Leaving one out measures what only that space can explain. The more B resembles A, the less that is, though the vertex has not "

@@ -1,0 +1,131 @@
+"""The course: a card for each lesson, routes through them, what was answered, and the way from lesson to lesson."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from encoding.runtime.registry import unknown
+from pages.parts.learn.lesson import Lesson
+from pages.parts.learn.lessons import LESSONS
+from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.cards import card_style
+from pages.parts.shared.text import plain
+
+BY_NAME = {lesson.name: lesson for lesson in LESSONS}
+NAMES = list(BY_NAME)
+ROUTES = {  # title of a route to its lessons
+    "90 minutes": ("response", "steps", "ridge", "ceiling", "hierarchy", "pitfalls"),
+    "Half a day": tuple(NAMES),
+}
+FIRST_LESSON = {"show", "picture", "at"}  # parameters of links to the first lesson, which did not name it
+N_COLUMNS = 3
+STYLE = """<style>
+[data-testid=stMainBlockContainer] {padding: 3.75rem 2rem 0.5rem}
+[data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.4}
+[data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.5rem}
+[data-testid=stMainBlockContainer] h3 {padding: 0 0 0.375rem; font-size: 1.25rem}
+[data-testid=stMainBlockContainer] :is([data-testid=stButton] button, [data-testid=stLinkButton] a) {min-height: 2rem; padding: 0.25rem}
+</style>"""  # a lesson fits on the screen of a small laptop
+PROJECTOR = """<style>
+:is([data-testid=stSidebar], [data-testid=stHeader], [data-testid=stExpandSidebarButton]) {display: none !important}
+[data-testid=stMainBlockContainer] {padding-top: 1rem}
+html {font-size: 115%}
+@media (min-height: 950px) {html {font-size: 130%}}
+</style>"""  # figures grow as well: pages.parts.shared.chart
+
+
+def chosen_lesson() -> Lesson | None:
+    """The lesson that the link names; None for the course. A name that is not there is explained."""
+    if not st.session_state.get("_learn_seen") and FIRST_LESSON & set(st.query_params):
+        st.query_params.setdefault("lesson", NAMES[0])
+    st.session_state["_learn_seen"] = True
+    linked = st.query_params.get("lesson")
+    if linked is None:
+        return None
+    if linked not in BY_NAME:
+        st.warning(f"The link asks for something that is not here. {plain(unknown('lesson', linked, NAMES))}")
+    return BY_NAME.get(linked)
+
+
+def go(name: str | None) -> None:
+    """Callback: go to a lesson, whose content is hidden until its question is answered; None goes to the course."""
+    if name is None:
+        st.query_params.pop("lesson", None)
+    else:
+        st.query_params["lesson"] = name
+    st.session_state["show"] = name is not None and st.session_state.get(f"answer_{name}") is not None
+
+
+def done() -> set[str]:
+    """Names of the lessons whose questions were answered: in this session, or before the link was copied."""
+    linked = {name for name in st.query_params.get("done", "").split(",") if name in BY_NAME}
+    return linked | st.session_state.get("_done_lessons", set())
+
+
+def note_done(name: str) -> None:
+    """Count a lesson as done, here and in the link."""
+    st.session_state["_done_lessons"] = done() | {name}
+
+
+def keep_progress() -> None:
+    """Write what was answered into the link."""
+    if answered := [name for name in NAMES if name in done()]:
+        st.query_params["done"] = ",".join(answered)
+
+
+def projector_control(place: st.delta_generator.DeltaGenerator) -> None:
+    """Show the switch of the projector mode, and apply it: no sidebar, everything larger on a large screen."""
+    if place.toggle("Projector", key="projector", bind="query-params"):
+        st.html(PROJECTOR)
+
+
+def course_page() -> None:
+    """Show a card for each lesson, and the routes."""
+    answered = done()
+    st.html(card_style("lesson_"))
+    title, switch = st.columns([6, 1], vertical_alignment="center")
+    title.header("Learn", anchor=False)
+    projector_control(switch)
+    minutes = sum(lesson.minutes for lesson in LESSONS)
+    st.markdown(
+        f"{SIMULATED} {len(LESSONS)} lessons of one screen each, on a subject whose truth is known. Each asks you to predict first, and "
+        f"ends in Explore. Answered: **{len(answered)} of {len(LESSONS)}**; the link of this page remembers it. All of them take about "
+        f"{minutes / 60:.0f} hours."
+    )
+    route = st.segmented_control("Route", list(ROUTES), key="route", bind="query-params", default="Half a day", required=True)
+    on_route = [name for name in ROUTES[route] if name in BY_NAME]
+    following = next((name for name in on_route if name not in answered), on_route[0])
+    st.button(
+        f"{'Begin' if not answered else 'Go on'} with lesson {NAMES.index(following) + 1}: {BY_NAME[following].title}",
+        key="begin",
+        type="primary",
+        on_click=go,
+        args=(following,),
+        shortcut="Right",
+    )
+    for start in range(0, len(on_route), N_COLUMNS):
+        for place, name in zip(st.columns(N_COLUMNS, gap="small"), on_route[start : start + N_COLUMNS], strict=False):
+            with place:
+                _card(BY_NAME[name], name in answered)
+
+
+def _card(lesson: Lesson, answered: bool) -> None:
+    with st.container(border=True, key=f"lesson_{lesson.name}", height="stretch"):
+        title = f"{NAMES.index(lesson.name) + 1}. {lesson.title}"
+        st.button(title, key=f"open_{lesson.name}", type="tertiary", on_click=go, args=(lesson.name,))
+        mark = " · :green[✓ answered]" if answered else ""
+        st.caption(f"{lesson.question}  \n{lesson.minutes} min{mark}")
+
+
+def lesson_header(lesson: Lesson) -> None:
+    """Show the lesson's title and the ways to the course and to its neighbours; arrow keys go, too."""
+    place = NAMES.index(lesson.name)
+    course, title, switch, before, after = st.columns([3, 13, 5, 6, 5], vertical_alignment="center", gap="small")
+    course.button("Course", key="course", width="stretch", on_click=go, args=(None,))
+    title.subheader(f"{place + 1}. {lesson.title}", anchor=False)
+    projector_control(switch)
+    neighbours = [NAMES[other] if 0 <= other < len(NAMES) else None for other in (place - 1, place + 1)]
+    for where, key, label, name, arrow in zip(
+        (before, after), ("previous", "next"), ("Previous", "Next"), neighbours, ("Left", "Right"), strict=True
+    ):
+        where.button(label, key=key, width="stretch", disabled=name is None, on_click=go, args=(name,), shortcut=f"Alt+{arrow}")
