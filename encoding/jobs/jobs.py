@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from encoding.experiments.graph import inputs_of
 from encoding.experiments.progress import Run
 from encoding.jobs import scheduler
 from encoding.jobs.graph_executor import GraphExecutor
@@ -61,7 +61,7 @@ class Jobs:
         """
         self._scheduler.connect()
 
-    def submit(self, task: Task, spec: Any, *, key: str, planned: Plan | None = None) -> Job:
+    def submit(self, task: Task, spec: Any, *, key: str, planned: Plan | Iterable[Plan] | None = None) -> Job:
         """Run ``task(spec, store, report, device)`` in a worker; returns immediately.
 
         A key that is queued or running, here or through another client of the same scheduler, is not submitted twice; one that has
@@ -72,8 +72,8 @@ class Jobs:
         task : function at the top level of a module that workers can import.
         spec : picklable argument.
         key : identifies the work; equal work has an equal key.
-        planned : plan of the fit that the task is about. A worker of an external cluster then does the task only where it sees the same
-            stimuli, responses and weights, and else says which differ.
+        planned : plans of the fits that the task is about, or of the one; of a composed fit those of its members count. A worker of an
+            external cluster then does the task only where it sees the same stimuli, responses and weights, and else says which differ.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Jobs:
         if planned is not None and self._scheduler.is_external:
             from encoding.jobs.tasks import AsPlanned  # imports the whole pipeline
 
-            task = AsPlanned(task, planned.spec, inputs_of(planned))
+            task = AsPlanned.of(task, planned)
         work = pickle.dumps((task, spec))
         self._store.identity()  # raises here, where the Store cannot be written to
         client = self._scheduler.connect()

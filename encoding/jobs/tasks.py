@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,17 +16,20 @@ from encoding.datasets import DATASETS, data_dir
 from encoding.datasets.catalogue.fetch import fetch_dataset
 from encoding.datasets.doctor.cached import checkup
 from encoding.datasets.writers.simulated import simulate_layout
+from encoding.evaluation.splits import ALL
 from encoding.experiments.composition import compose
 from encoding.experiments.experiment import Experiment
-from encoding.experiments.graph import plan_cells
+from encoding.experiments.graph import inputs_of, plan_cells
 from encoding.experiments.selection import select
 from encoding.experiments.stages import OtherInputs, other_inputs
 from encoding.experiments.sweep import run_sweep
+from encoding.fits.composition import ComposedPlan
 from encoding.fits.open import open_fit
-from encoding.fits.plan import plan
+from encoding.fits.plan import Plan, plan
 from encoding.fits.spec import FitSpec
 from encoding.pipeline import fit
 from encoding.prediction.occlusion import OcclusionRequest, compute
+from encoding.prediction.submissions import submit
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
@@ -52,18 +56,26 @@ class AsPlanned:
     Attributes
     ----------
     task : function such as :func:`study`.
-    fit : spec of the fit that the task is about.
-    inputs : names and fingerprints of what the fit reads where it was planned (:func:`encoding.experiments.graph.inputs_of`).
+    fits : specs of the fits that the task is about, each with names and fingerprints of what it reads where it was planned
+        (:func:`encoding.experiments.graph.inputs_of`); of fits that read the same, one.
     """
 
     task: Callable[..., object]
-    fit: FitSpec
-    inputs: tuple[tuple[str, str], ...]
+    fits: tuple[tuple[FitSpec, tuple[tuple[str, str], ...]], ...]
+
+    @classmethod
+    def of(cls, task: Callable[..., object], plans: Plan | Iterable[Plan]) -> AsPlanned:
+        """A task about planned fits; a composed one is checked through its members."""
+        plans = [plans] if isinstance(plans, Plan) else plans
+        members = [each for planned in plans for each in (planned.member_plans if isinstance(planned, ComposedPlan) else (planned,))]
+        different = {inputs_of(each): each.spec for each in members}
+        return cls(task, tuple((spec, inputs) for inputs, spec in different.items()))
 
     def __call__(self, spec: object, store: Store, report: Report = silent, device: str = "auto") -> None:
         """Do the task; OtherInputs names the data or weights that this machine has otherwise."""
-        if text := other_inputs(self.inputs, plan(self.fit, store)):
-            raise OtherInputs(text)
+        for fit_spec, inputs in self.fits:
+            if text := other_inputs(inputs, plan(fit_spec, store)):
+                raise OtherInputs(text)
         self.task(spec, store, report, device)
 
 
@@ -76,6 +88,7 @@ class ComposeRequest:
     toml : the experiment, with its validation fits.
     over, per, by : of the choice (:func:`encoding.experiments.selection.select`).
     method : how the chosen ones are composed.
+    refit : whether the chosen ones are fitted again on every stimulus, for a submission.
     """
 
     toml: str
@@ -83,22 +96,61 @@ class ComposeRequest:
     per: str
     by: str
     method: str
+    refit: bool = False
 
     @property
     def job_key(self) -> str:
         """Key of the job."""
         return digest("compose", 1, **asdict(self))
 
+    @property
+    def command(self) -> str:
+        """The shell command that composes the same, from the key of the experiment, which it names."""
+        words = ["experiment", "compose", Experiment.from_toml(self.toml).key, "--method", self.method, "--per", self.per, "--by", self.by]
+        words += ["--over", *self.over] if self.over else []
+        return f"python -m encoding {shlex.join([*words, *(('--split', ALL) if self.refit else ())])}"
+
     def __str__(self) -> str:
-        return f"Compose: {self.method} per {self.per} by {self.by}"
+        return f"Compose: {self.method} per {self.per} by {self.by}{', trained on every stimulus' if self.refit else ''}"
 
 
 def compose_fits(request: ComposeRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Choose among an experiment's fits and compose the chosen ones to one fit a subject."""
     cells = plan_cells(Experiment.from_toml(request.toml).cells(), store, subprogress(report, 0, 0.1))
     selection = select(cells, store, over=request.over, per=request.per, by=request.by, report=subprogress(report, 0.1, 0.5))
-    for result in compose(selection, method=request.method, report=subprogress(report, 0.5, 0.8), device=device):
+    how = {"method": request.method, "refit": request.refit, "command": request.command}
+    for result in compose(selection, **how, report=subprogress(report, 0.5, 0.8), device=device):
         roi_intervals(result, subprogress(report, 0.8, 1))
+
+
+@dataclass(frozen=True)
+class SubmissionRequest:
+    """Finished fits, one a subject, with which to write the files of a challenge.
+
+    Attributes
+    ----------
+    keys : of the fits.
+    """
+
+    keys: tuple[str, ...]
+
+    @property
+    def job_key(self) -> str:
+        """Key of the job, and name of the folder of its files."""
+        return digest("submission", 1, keys=sorted(self.keys))
+
+    def folder(self, store: Store) -> Path:
+        """Where the files are, once they are written; ``spec.json`` is among them."""
+        return store.root / "submissions" / self.job_key
+
+    def __str__(self) -> str:
+        return f"Submission of {len(self.keys)} fit{'s' if len(self.keys) > 1 else ''}"
+
+
+def write_submission(request: SubmissionRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Predict the challenge's test set with some fits and write its files (:func:`encoding.prediction.submissions.submit`)."""
+    results = [open_fit(key, store) for key in request.keys]
+    submit(results, request.folder(store), report=report, device=device)
 
 
 def compute_intervals(key: str, store: Store, report: Report = silent, device: str = "auto") -> None:

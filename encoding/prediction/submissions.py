@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,11 @@ class Challenge:
     write: Write
     most_bytes: int = 0
 
+    def missing(self, subjects: Collection[str]) -> tuple[str, ...]:
+        """Subjects that a whole submission holds beside these."""
+        begun = [track for track in self.tracks if set(track) & set(subjects)]
+        return tuple(subject for track in begun for subject in track if subject not in subjects)
+
 
 def submit(results: Sequence[Result], folder: str | Path, *, report: Report = silent, device: str = "auto") -> Submission:
     """Predict the test set of each fit's subject and write the challenge's own files, all of them or none.
@@ -93,9 +98,7 @@ def submit(results: Sequence[Result], folder: str | Path, *, report: Report = si
         too_large = 0 < challenge.most_bytes < written[-1].stat().st_size
         (scratch / "spec.json").write_text(json.dumps({"fits": [account(result) for result in results]}, indent=1))
         files = tuple(folder / path.relative_to(scratch) for path in (scratch / "spec.json", *written))
-    begun = [track for track in challenge.tracks if set(track) & set(subjects)]
-    missing = tuple(subject for track in begun for subject in track if subject not in subjects)
-    return Submission(results[0].plan.spec.dataset, subjects, missing, files, too_large)
+    return Submission(results[0].plan.spec.dataset, subjects, challenge.missing(subjects), files, too_large)
 
 
 def check(results: Sequence[Result]) -> Challenge:

@@ -140,7 +140,8 @@ def ask_for_intervals(results: Mapping[str, Result]) -> None:
             spec = result.plan.spec
             task, work, key = (study, spec, job_key(spec)) if spec.readout != READOUT else (compute_intervals, result.key, result.key)
             st.info(f"The bootstrap intervals of {letter} were not computed yet.")
-            st.button("Compute them", key=f"intervals_{letter}", on_click=partial(jobs().submit, task, work, key=key))
+            start = partial(jobs().submit, task, work, key=key, planned=result.plan)
+            st.button("Compute them", key=f"intervals_{letter}", on_click=start)
             follow(key, cancel=f"cancel_intervals_{letter}", missing=f"the intervals of {letter}")
         else:
             st.info(f"The bootstrap intervals of {letter} were not computed, and this server computes nothing.")

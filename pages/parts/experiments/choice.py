@@ -12,6 +12,7 @@ import streamlit as st
 from encoding import plots
 from encoding.datasets._placement import Placement
 from encoding.datasets._registry import roi_classes
+from encoding.evaluation.splits import ALL
 from encoding.experiments import Experiment
 from encoding.experiments.candidates import NotFinished
 from encoding.experiments.graph import PlannedCell
@@ -21,6 +22,7 @@ from encoding.jobs.tasks import ComposeRequest, compose_fits
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.storage.keys import digest
 from pages.parts.experiments.panels import Shown
+from pages.parts.experiments.submission import submission_panel
 from pages.parts.shared.access import change_button
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, surface_control
@@ -94,27 +96,41 @@ def _compose(experiment: Experiment, planned: Sequence[PlannedCell], request: Co
         "Composed as", list(METHODS), key="compose", bind="query-params", default="best", required=True,
         help="\n\n".join(f"**{name}** {about}" for name, about in METHODS.items()),
     )  # fmt: skip
-    request = replace(request, method=method)
+    refit = left.toggle(
+        "Trained on every image",
+        key="refit",
+        bind="query-params",
+        help="For a submission: the chosen fits are made again on every image, with the weights that were chosen before. Such a fit has no "
+        "test score.",
+    )
+    request = replace(request, method=method, refit=refit)
     with right:
-        change_button("Compose", key="compose_fits", width="stretch", on_click=_submit, args=(request,))
+        change_button("Compose", key="compose_fits", width="stretch", on_click=_submit, args=(request, planned))
     job = jobs().get(request.job_key)
     if job is not None and job.state != "done":
         follow(request.job_key, cancel="cancel_compose")
     runs, fits = runs_table(), {each.fit_key for each in planned}
     mean_r = dict(zip(runs["key"], runs["r_mean"], strict=True))
+    made = []
     for row in runs[runs["readout"] == READOUT].to_dict("records"):
-        members = store().provenance(row["key"])["made_from"]["composition"]["members"]
-        if fits.issuperset(members):
-            name, links = st.columns([5, 2], vertical_alignment="center")
-            name.markdown(f"{plain(row['options'])} · {plain(row['subject'])} · mean r **{row['r_mean']:.3f}**")
-            with links.container(horizontal=True):
-                st.page_link(view("explore"), label="Explore", query_params={"fit": row["key"]})
+        composition = store().provenance(row["key"])["made_from"]["composition"]
+        members = composition["members"]
+        if not fits.issuperset(members) and not fits.issuperset(composition["validations"]):  # those of fits on every image
+            continue
+        made.append(row["key"])
+        name, links = st.columns([5, 2], vertical_alignment="center")
+        score = "trained on every image, no test score" if row["split"] == ALL else f"mean r **{row['r_mean']:.3f}**"
+        name.markdown(f"{plain(row['options'])} · {plain(row['subject'])} · {score}")
+        with links.container(horizontal=True):
+            st.page_link(view("explore"), label="Explore", query_params={"fit": row["key"]})
+            if row["split"] != ALL:
                 st.page_link(view("compare"), label="Compare", query_params={"a": max(members, key=mean_r.get), "b": row["key"]})
-                st.page_link(view("predict"), label="Predict", query_params={"fit": row["key"]})
+            st.page_link(view("predict"), label="Predict", query_params={"fit": row["key"]})
+    submission_panel(runs[runs["key"].isin(made)])
 
 
-def _submit(request: ComposeRequest) -> None:
-    jobs().submit(compose_fits, request, key=request.job_key)
+def _submit(request: ComposeRequest, planned: Sequence[PlannedCell]) -> None:
+    jobs().submit(compose_fits, request, key=request.job_key, planned=[each.plan for each in planned if each.plan is not None])
 
 
 def _key(planned: Sequence[PlannedCell], over: Sequence[str], per: str, by: str) -> str:

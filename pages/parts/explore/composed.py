@@ -89,5 +89,6 @@ def intervals_panel(result: Result) -> None:
         st.caption("The bootstrap intervals of this fit were not computed, and this server computes nothing.")
         return
     st.info("The bootstrap intervals of this fit were not computed yet.")
-    st.button("Compute them", key="composed_intervals", on_click=partial(jobs().submit, compute_intervals, result.key, key=result.key))
+    start = partial(jobs().submit, compute_intervals, result.key, key=result.key, planned=result.plan)
+    st.button("Compute them", key="composed_intervals", on_click=start)
     follow(result.key, cancel="cancel_intervals", missing="the intervals of this fit")

@@ -22,7 +22,7 @@ from pages.parts.shared.chart import origin
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
 from pages.parts.shared.links import view
-from pages.parts.shared.server_state import find_result, job_key, jobs, roi_table, settle
+from pages.parts.shared.server_state import find_result, job_key, jobs, planned, roi_table, settle
 from pages.parts.shared.text import plain
 
 
@@ -110,7 +110,7 @@ def _paint(*, values: Columns, **more: Any) -> None:
 
 
 def _start() -> Job | None:
-    return jobs().submit(study, START, key=job_key(START))
+    return jobs().submit(study, START, key=job_key(START), planned=planned(START))
 
 
 def _ended(job: Job) -> None:

@@ -80,7 +80,7 @@ def prepared() -> bool:
 
 
 def _submit() -> Job | None:
-    return jobs().submit(study, START, key=job_key(START))
+    return jobs().submit(study, START, key=job_key(START), planned=planned(START))
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)

@@ -94,4 +94,5 @@ def _by_job(wanted: OcclusionRequest, request: PredictionRequest) -> Occlusion |
 
 
 def _submit(wanted: OcclusionRequest, request: PredictionRequest) -> None:
-    jobs().submit(occlude_image, replace(wanted, frames=tuple(map(as_png, request.stimulus.frames))), key=wanted.key)
+    result, work = request.result, replace(wanted, frames=tuple(map(as_png, request.stimulus.frames)))
+    jobs().submit(occlude_image, work, key=wanted.key, planned=result.plan if result.has_data else None)

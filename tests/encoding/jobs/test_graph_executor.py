@@ -18,13 +18,13 @@ from PIL import Image
 
 from encoding import FitSpec, Store
 from encoding.experiments import Experiment, run_experiment
-from encoding.experiments.graph import Task, compile_graph
+from encoding.experiments.graph import Task, compile_graph, inputs_of
 from encoding.experiments.progress import Run
 from encoding.fits.plan import plan
 from encoding.jobs import Jobs, graph_executor, scheduler, serve, worker
 from encoding.jobs.graph_executor import Attempt, GraphExecutor
 from encoding.jobs.serve import default_workers, worker_environments
-from encoding.jobs.tasks import study
+from encoding.jobs.tasks import AsPlanned, ComposeRequest, compose_fits, study
 from encoding.jobs.version import code_fingerprint
 from tests.encoding.jobs import processes
 from tests.encoding.jobs.processes import dask_cluster
@@ -281,6 +281,13 @@ def test_a_worker_with_other_data_refuses_and_names_them(cluster, tmp_path, data
         spec = GRID.specs()[0]
         jobs.submit(study, spec, key="of-a-page", planned=plan(spec, jobs._store))
         job = jobs.wait("of-a-page", timeout=PATIENCE)
+        assert job.error_kind == kind and "sees other responses of squares ann" in job.error
+        request = ComposeRequest(GRID.to_toml(), (), "roi", "r", "mean")  # of several fits, which read the same but for their networks
+        plans = [plan(each, jobs._store) for each in GRID.specs()]
+        checked = AsPlanned.of(compose_fits, plans)
+        assert 0 < len(checked.fits) <= len(plans) and {inputs for _, inputs in checked.fits} == {inputs_of(each) for each in plans}
+        jobs.submit(compose_fits, request, key="of-several", planned=plans)
+        job = jobs.wait("of-several", timeout=PATIENCE)
         assert job.error_kind == kind and "sees other responses of squares ann" in job.error
     finally:
         jobs.close()
