@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,7 @@ def describe(result: Result, score: str = "r") -> str:
         *([f"input     {spec.input}, in place of the preprocessing of the weights"] if spec.input else []),
         f"images    {result.n_train:,} to train, {result.n_test:,} to test ({spec.split})",
         *(["repeats   responses and predictions of a test stimulus are averaged before they are scored"] if spec.average_repeats else []),
+        *_delay_lines(result),
         *_test_set_lines(result),
         *_training_lines(result),
         *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),
@@ -141,6 +143,17 @@ def describe(result: Result, score: str = "r") -> str:
         f"kept in   {result.store.path(result.key)}",
     ]
     return "\n".join(lines)
+
+
+def _delay_lines(result: Result) -> list[str]:
+    """A line on the delays of a fit on samples of runs: given, or how many folds chose each set."""
+    if not result.plan.spec.delays:
+        return []
+    chosen, tr = Counter(result.delays(number) for number in range(len(result.plan.folds))), result.plan.subject.tr
+    in_folds = [f" (in {n} of {chosen.total()} folds)" if len(result.plan.delay_sets) > 1 else "" for n in chosen.values()]
+    seconds = f", one every {tr:g} s" if tr else ""
+    sets = "; ".join(f"{', '.join(map(str, delays))}{where}" for delays, where in zip(chosen, in_folds, strict=True))
+    return [f"delays    {sets}, in samples before{seconds}"]
 
 
 def _test_set_lines(result: Result) -> list[str]:

@@ -13,7 +13,7 @@ from encoding.backbones._base import JOIN
 from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
-from encoding.features.delays import delays_text, read_delays
+from encoding.features.delays import CANDIDATES, delays_text, read_delays
 from encoding.features.half import FEATURE_DTYPES
 from encoding.readouts import READOUTS
 
@@ -216,10 +216,12 @@ class FitSpec:
 
     @property
     def components_label(self) -> str:
-        """What features are reduced to, such as ``PCA 100``."""
+        """What features are reduced to, such as ``PCA 100``, and the delays of samples where there are any."""
+        delays = f", delays {self.delays.replace(CANDIDATES, ' or ')}" if self.delays else ""
         if self.reduction == "sparse_random":
-            return f"sparse random projection {self.n_components}"
-        return "features as they are" if self.reduction == "none" else f"PCA {self.n_components}" if self.n_components else "all features"
+            return f"sparse random projection {self.n_components}{delays}"
+        kept = f"PCA {self.n_components}" if self.n_components else "all features"
+        return f"{'features as they are' if self.reduction == 'none' else kept}{delays}"
 
     @property
     def roi_names(self) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ from himalaya.ridge import RidgeCV
 from himalaya.scoring import l2_neg_loss
 from sklearn.model_selection import LeaveOneGroupOut
 
-from encoding import FitSpec, fit
+from encoding import FitSpec, Store, fit
 from encoding.analysis.learning_curve import learning_curve
 from encoding.analysis.search_objective import validation_fold
 from encoding.cli import parser
+from encoding.cli.fitting import describe
 from encoding.cli.spec_options import spec_from
 from encoding.evaluation.scores import pearson
+from encoding.experiments import Experiment, run_experiment
 from encoding.features import extraction
 from encoding.features.delays import delayed, design_columns, n_columns, read_delays
 from encoding.fits.plan import plan
@@ -187,3 +189,22 @@ def test_rows_that_are_no_samples_have_no_delays(tiny, store):
 def test_delays_that_are_none_are_refused(text):
     with pytest.raises(ValueError, match="Delays are"):
         read_delays(text)
+
+
+def test_a_result_says_its_delays_and_which_folds_chose_them(film, store):
+    chosen = fit(replace(SPEC, delays="1,2/3", split="kfold:2:0", hemi="lh"), store, device="cpu")
+    assert "delays    3 (in 2 of 2 folds), in samples before, one every 1.5 s" in describe(chosen)
+    assert chosen.plan.spec.components_label == "all features, delays 1,2 or 3"
+    given = fit(replace(SPEC, reduction="none", hemi="lh"), store, device="cpu")
+    assert "delays    1, 2, 3, in samples before" in describe(given) and given.components().shape == (120, 144)
+
+
+@pytest.mark.parametrize("readout", ["ridge", "banded_ridge"])
+def test_an_experiment_over_delays_is_its_fits_one_by_one_and_reduces_layers_once(film, store, tmp_path, readout):
+    options = {"n_candidates": 3} if readout == "banded_ridge" else {}
+    base = replace(SPEC, readout=readout, layers=("pixels", "colour"), options=options, hemi="lh", n_components=3)
+    found = run_experiment(Experiment(base=base, vary={"delays": ["1,2", "1/3"]}), store, device="cpu")
+    other = Store(tmp_path / "other")
+    for result in found.results:
+        np.testing.assert_array_equal(result.score("lh"), fit(result.plan.spec, other, device="cpu").score("lh"))
+    assert sum(key.startswith("components-") for key in store.keys()) == (2 if readout == "banded_ridge" else 1)  # noqa: SIM118
