@@ -106,6 +106,22 @@ def with_unions(subject: Subject, rois: Sequence[str]) -> Subject:
     return replace(subject, rois=made) if unions else subject
 
 
+def suggested_unions(classes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Unions of ROIs that are often wanted, as a spec writes them: ventral and dorsal halves of an area, and all ROIs of a class.
+
+    Parameters
+    ----------
+    classes : class to its ROIs (:func:`encoding.datasets._registry.roi_classes`).
+
+    >>> suggested_unions({"early": ["V1v", "V1d", "hV4"], "faces": ["OFA", "FFA-1"], "words": ["VWFA-1"]})
+    ('V1=V1v+V1d', 'early=V1v+V1d+hV4', 'faces=OFA+FFA-1')
+    """
+    known = [roi for rois in classes.values() for roi in rois]
+    halves = {roi[:-1]: (roi, f"{roi[:-1]}d") for roi in known if roi.endswith("v") and f"{roi[:-1]}d" in known}
+    unions = halves | {name: tuple(rois) for name, rois in classes.items() if len(rois) > 1}
+    return tuple(f"{name}={'+'.join(parts)}" for name, parts in unions.items() if name not in known)
+
+
 def _both_hemispheres(groups: Sequence[TargetGroup]) -> tuple[TargetGroup, ...]:
     """Join the groups of one ROI, or of the vertices outside all, over hemispheres."""
     joined: dict[str, dict[str, np.ndarray]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -18,7 +19,8 @@ from encoding.experiments.selection import with_validation
 from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
 from pages.parts.shared.access import check_weights
 from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, choose, choose_linked, feature_budget_control
-from pages.parts.shared.server_state import store
+from pages.parts.shared.roi_unions import FITTED_TOGETHER, TOGETHER_HELP, regions_control
+from pages.parts.shared.server_state import opened, store
 from pages.parts.shared.text import plain
 
 START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to download, done in seconds
@@ -92,16 +94,19 @@ def _grid() -> Experiment:
         chosen["split"] = _several(
             "Splits", "splits", list(dict.fromkeys([DATASETS[dataset].split, *SPLITS])), [DATASETS[dataset].split], new=True
         )
+        rois = regions_control([each for name in chosen["subject"] if (each := opened(dataset, name)) is not None])
+        chosen["target_groups"] = _several("Fitted together", "fitted_together", FITTED_TOGETHER, [START.target_groups], help=TOGETHER_HELP)
         budget = feature_budget_control()
         curves = st.toggle("Learning curves", key="curves", bind="query-params", help="Computed after all fits.")
-    grid = _experiment(dataset, chosen, layers, title=title, curves=curves, budget=budget)
+    grid = _experiment(dataset, chosen, layers, rois, title=title, curves=curves, budget=budget)
     return with_validation(grid) if validate else grid
 
 
 def _experiment(
-    dataset: str, chosen: dict[str, list[Any]], layers: list[str], *, title: str, curves: bool, budget: float | None
+    dataset: str, chosen: dict[str, list[Any]], layers: list[str], rois: Sequence[str], *, title: str, curves: bool, budget: float | None
 ) -> Experiment:
     base: dict[str, Any] = {"dataset": dataset, "feature_budget": NO_BUDGET if budget is None else budget}
+    base |= {"rois": list(rois)} if rois else {}
     vary: dict[str, Any] = {}
     for word in (CURATED, ALL_LAYERS):
         if word in layers:

@@ -214,3 +214,24 @@ def test_every_part_of_every_recipe_is_in_the_menu_with_its_published_numbers(pa
     numbers = next(table.value for table in page.dataframe if "published" in table.value)
     assert 0.2417 in numbers["published"].tolist()
     assert "img2brain" in page.error[0].value  # its data are not on this machine
+
+
+def test_unions_of_regions_are_fields_of_the_grid_and_regions_of_its_tables(page, store):
+    page.query_params.update({"rois": ["everything=driven+noise", "driven"], "fitted_together": ["hemisphere", "roi"]})
+    page.run()
+    assert not page.exception and "everything=driven+noise" in page.multiselect(key="rois").value
+    assert "4 of 4 fits are not there yet" in " ".join(each.value for each in page.info)
+    base = replace(TINY, rois=("everything=driven+noise", "driven"))
+    run_experiment(Experiment(base=base, vary={"layers": "curated", "target_groups": ["hemisphere", "roi"]}), store, device="cpu")
+    page.query_params["fits_roi"] = "everything"
+    page.run()
+    assert not page.exception and set(fits(page)["n_vertices"]) == {20} and len(fits(page)) == 4
+
+
+@pytest.mark.parametrize(
+    ("rois", "message"), [("V1=driven+dorsal", "dorsal"), ("drivn", "driven"), ("driven=driven+noise", "another name")]
+)
+def test_a_union_that_cannot_be_is_said_before_any_work(page, rois, message):
+    page.query_params["rois"] = rois
+    page.run()
+    assert not page.exception and message in " ".join(each.value for each in page.error)
