@@ -24,7 +24,7 @@ def test_an_entry_says_all_that_is_asked_first(entry):
     assert len({file.name for file in files}) == len({file.address for file in files}) == len(files)
     one = entry.remote_files(*entry.check_choice((), ()))
     assert one and {file.subject for file in one} <= {"", entry.subjects[0]}
-    assert sum(file.size for file in one) < 10e9
+    assert sum(file.size for file in one) < 10e9 or " GB" in entry.about, "a large download is said in its first sentences"
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
