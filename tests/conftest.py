@@ -145,6 +145,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture
+def data_dir(tmp_path, monkeypatch):
+    """The folder of data sets, not there yet, whose files are read anew however recently they changed."""
+    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
+    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
 

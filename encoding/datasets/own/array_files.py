@@ -44,6 +44,11 @@ def find_reader(path: Path) -> ArrayReader | None:
     return next((reader for reader in ARRAY_READERS for suffix in reader.suffixes if name.endswith(suffix)), None)
 
 
+def is_volume(path: Path) -> bool:
+    """Whether a file is a volume by its name: NIfTI or MGH."""
+    return split_member(path)[0].name.lower().endswith((".nii", ".nii.gz", ".mgh", ".mgz"))
+
+
 def open_array(path: Path) -> ArrayFile:
     """Open an array in any of :data:`ARRAY_READERS`, without reading it where the format allows that.
 

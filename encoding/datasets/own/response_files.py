@@ -17,7 +17,7 @@ import numpy as np
 from encoding.datasets._arrays import BLOCK_ROWS, as_float32_advice, open_responses, require_finite, response_facts
 from encoding.datasets._base import BadData
 from encoding.datasets._responses import BLOCK_BYTES, FACTS, read_responses, require_real, responses_are_known
-from encoding.datasets.own.array_files import find_reader, open_array, split_member
+from encoding.datasets.own.array_files import find_reader, is_volume, open_array, split_member
 from encoding.datasets.own.arrays import ArrayFile
 from encoding.datasets.own.masks import mask_volume
 from encoding.datasets.own.runs import RunWork
@@ -97,7 +97,7 @@ class ResponseMatrix:
             require_real(array.path)  # which says how to save a matrix
         if array.ndim == 2:
             return array.shape[::-1] if self._is_last(array) else array.shape
-        if array.ndim not in (3, 4) or (array.ndim == 3 and not _is_volume(array)):
+        if array.ndim not in (3, 4) or (array.ndim == 3 and not is_volume(array.path)):
             raise BadData(f"{array.path} has shape {array.shape} where (n_rows, n_columns) or volumes (x, y, z, n_rows) are needed.")
         n_rows, space = (array.shape[3] if array.ndim == 4 else 1), array.shape[:3]
         if self._voxels is None:
@@ -313,7 +313,3 @@ def _partition(labels: np.ndarray) -> str:
 
 def _is_plain(path: Path) -> bool:
     return path.suffix.lower() == ".npy" or find_reader(split_member(path)[0]) is None
-
-
-def _is_volume(array: ArrayFile) -> bool:
-    return split_member(array.path)[0].name.lower().endswith((".nii", ".nii.gz", ".mgh", ".mgz"))

@@ -18,7 +18,7 @@ from encoding.datasets._base import BadData
 from encoding.datasets._images import SUFFIXES, natural_order
 from encoding.datasets._other_formats import N_BYTES, is_matlab7, other_format
 from encoding.datasets._videos import SUFFIXES as CLIPS
-from encoding.datasets.own.array_files import find_reader, member_shapes, open_array, split_member
+from encoding.datasets.own.array_files import find_reader, is_volume, member_shapes, open_array, split_member
 from encoding.datasets.own.arrays import WELL_KNOWN, ArrayFile
 from encoding.datasets.own.description import FILE
 from encoding.datasets.own.feature_tables import FOLDER as FEATURES
@@ -74,7 +74,7 @@ class FoundArray:
     @property
     def is_volume(self) -> bool:
         """Whether it is a volume or several (x, y, z, n), of which a mask gives columns."""
-        return (len(self.shape) == 4 and max(self.shape[1:3]) > 1) or (len(self.shape) == 3 and _is_image(self.name))
+        return (len(self.shape) == 4 and max(self.shape[1:3]) > 1) or (len(self.shape) == 3 and is_volume(Path(self.name)))
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -255,7 +255,3 @@ def _suffix(path: Path) -> str:
     """What follows the last _ of a file's name, as BIDS has it; empty where that is an entity."""
     last = path.name.split(".")[0].rpartition("_")[2]
     return "" if TOKEN.fullmatch(last) else last
-
-
-def _is_image(name: str) -> bool:
-    return split_member(Path(name))[0].name.lower().endswith((".nii", ".nii.gz", ".mgz", ".mgh"))

@@ -68,11 +68,9 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture
-def data(written, tmp_path, monkeypatch):
+def data(data_dir, written):
     """The data set where it is looked for, to be damaged."""
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    return Img2BrainLayout(Path(shutil.copytree(written, tmp_path / "data" / "img2brain" / TOP)))
+    return Img2BrainLayout(Path(shutil.copytree(written, data_dir / "img2brain" / TOP)))
 
 
 # -- read

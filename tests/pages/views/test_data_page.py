@@ -51,12 +51,10 @@ class AtOnce(NoWorkers):
 
 
 @pytest.fixture
-def page(tmp_path, open_page, monkeypatch):
+def page(data_dir, open_page):
     """The page on data sets of its own, with an empty Store."""
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    write_img2brain(planted(), tmp_path / "data" / "img2brain", size=16)
-    mine = tmp_path / "data" / "mine"
+    write_img2brain(planted(), data_dir / "img2brain", size=16)
+    mine = data_dir / "mine"
     (mine / "images").mkdir(parents=True)
     for number in range(8):
         Image.new("RGB", (8, 8), (30 * number, 0, 0)).save(mine / "images" / f"{number}.png")

@@ -227,14 +227,12 @@ def test_a_further_network_brings_a_layer_of_its_own(page, monkeypatch):
 
 
 @pytest.fixture
-def lab(tiny, tmp_path, monkeypatch):
+def lab(data_dir, tiny):
     """Own data without any surface: voxels of the subject's own space, and a split with two test sets."""
     import nibabel
     from PIL import Image
 
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    folder = tmp_path / "data" / "lab"
+    folder = data_dir / "lab"
     (folder / "images").mkdir(parents=True)
     colours = np.random.default_rng(0).integers(0, 256, (30, 3))
     for i, colour in enumerate(colours):

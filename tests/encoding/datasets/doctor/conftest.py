@@ -28,11 +28,9 @@ def layout(written, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
+def data(data_dir):
     """The folder of data sets."""
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data"
+    return data_dir
 
 
 @pytest.fixture

@@ -15,11 +15,9 @@ DESCRIBED = '[stimuli]\nfolder = "images"\n[subjects.ann]\nresponses = { lh = "Y
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(data_dir):
     """The data set ``mine`` below the data folder."""
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    mine = tmp_path / "data" / "mine"
+    mine = data_dir / "mine"
     (mine / "images").mkdir(parents=True)
     for number in range(8):
         Image.new("RGB", (8, 8), (30 * number, 0, 0)).save(mine / "images" / f"{number}.png")

@@ -59,12 +59,10 @@ def level(name, number):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, films):
+def folder(data_dir, tmp_path, monkeypatch, films):
     """Four runs, one file each, and a table of features with a row for each of their samples."""
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "store"))
-    folder = tmp_path / "data" / "mine"
+    folder = data_dir / "mine"
     (folder / "features").mkdir(parents=True)
     for run, name in enumerate(FILES):
         np.save(folder / name, Y[run == RUNS])

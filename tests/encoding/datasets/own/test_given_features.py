@@ -33,11 +33,9 @@ SPEC = FitSpec(dataset="mine", subject="me", backbone="given/words", layers=("ta
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(data_dir):
     """A data set of names without images, with one table."""
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    folder = tmp_path / "data" / "mine"
+    folder = data_dir / "mine"
     (folder / "features").mkdir(parents=True)
     (folder / "dataset.toml").write_text(TOML.format(stimuli='names = "names.txt"'))
     (folder / "names.txt").write_text("\n".join(f"{stem}.png" for stem in STEMS))

@@ -30,13 +30,11 @@ SHOWN = [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]  # the image of each row: six of tw
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(data_dir, tmp_path, monkeypatch):
     """A folder of data with twelve images, and events that show six of them twice, in two sessions."""
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "store"))
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "none"))
-    folder = tmp_path / "data" / "mine"
+    folder = data_dir / "mine"
     for i in range(N):
         path = folder / "images" / ("animals" if i < 6 else "tools") / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

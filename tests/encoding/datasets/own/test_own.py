@@ -36,11 +36,9 @@ SPEC = FitSpec(dataset="mine", subject="me", backbone="tinynet", layers=("colour
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(data_dir):
     """A folder of data with pictures and all kinds of arrays, and no description yet."""
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
-    folder = tmp_path / "data" / "mine"
+    folder = data_dir / "mine"
     (folder / "images").mkdir(parents=True)
     for i, colour in enumerate(COLOURS):
         Image.new("RGB", (8, 8), tuple(map(int, colour))).save(folder / "images" / f"{i}.png")

@@ -38,11 +38,9 @@ SPEC = FitSpec(dataset="mine", subject="me", backbone="tinynet", layers=("colour
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, tiny):
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
+def folder(data_dir, tmp_path, monkeypatch, tiny):
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(tmp_path / "store"))
-    folder = tmp_path / "data" / "mine"
+    folder = data_dir / "mine"
     chance = np.random.default_rng(0)
     colours = chance.integers(0, 256, (N, 3))
     names = [f"photos/{i}.png" for i in range(20)] + ["photos/5b.png"] + [f"photos/{i}.png" for i in range(21, 30)]

@@ -35,11 +35,9 @@ def test_a_simulation_is_what_it_says():
 
 
 @pytest.fixture
-def film(tmp_path, monkeypatch):
-    monkeypatch.setattr("encoding.storage.fingerprints.SETTLED_SECONDS", 0)
-    monkeypatch.setenv("ENCODING_DATA_DIR", str(tmp_path / "data"))
+def film(data_dir):
     films = simulate_films(n_runs=4, n_samples=90, n_features=4, n_vertices=8, slow=1.0, ceiling=0.5, seed=4)
-    write_films(films, tmp_path / "data" / "films")
+    write_films(films, data_dir / "films")
     return films
 
 
