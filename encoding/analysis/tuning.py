@@ -74,12 +74,12 @@ def overview(subject: Subject, *, most: int = N_SAMPLED) -> Overview:
 
 def repeats(subject: Subject, row: int) -> np.ndarray:
     """Rows that show the same stimulus as ``row``, including ``row``."""
-    return np.flatnonzero(subject.groups == subject.groups[row])
+    return np.flatnonzero(subject.stimulus_of_row == subject.stimulus_of_row[row])
 
 
 def repeat_counts(subject: Subject) -> dict[int, int]:
     """Number of presentations -> number of different stimuli. Repeats averaged on disk count as one presentation."""
-    _, times = np.unique(subject.groups, return_counts=True)
+    _, times = np.unique(subject.stimulus_of_row, return_counts=True)
     return {int(n): int((times == n).sum()) for n in np.unique(times)}
 
 
@@ -165,7 +165,7 @@ def tuning(subject: Subject, block: str, column: int) -> Tuning:
     """
     check_vertex(subject, block, column)
     values = np.array(subject.responses[block][:, column], np.float32)
-    _, first, group = np.unique(subject.groups, return_index=True, return_inverse=True)
+    _, first, group = np.unique(subject.stimulus_of_row, return_index=True, return_inverse=True)
     order = np.argsort(first)
     means = np.bincount(group.ravel(), values) / np.bincount(group.ravel())
     return Tuning(block, column, values, first[order], means[order])

@@ -22,14 +22,14 @@ class Patterns:
     ----------
     columns : per hemisphere, the columns that are compared, sorted.
     rows : (n,) int, the stimuli, ascending; of repeats the first.
-    groups : (n,) int, equal to the subject's groups of these rows.
+    stimuli : (n,) int, the subject's ``stimulus_of_row`` of these rows.
     mean : (v,) float32, each vertex's mean response to them, hemispheres one after another.
     patterns : (n, v) float32, each row's deviation from that mean, centred over vertices and of length 1.
     """
 
     columns: Mapping[str, np.ndarray]
     rows: np.ndarray
-    groups: np.ndarray
+    stimuli: np.ndarray
     mean: np.ndarray
     patterns: np.ndarray
 
@@ -49,16 +49,16 @@ class Patterns:
         """
         subject, columns = result.plan.subject, reliable(result, least_r, most=most)
         train = np.unique(np.concatenate([fold.train for fold in result.plan.folds]))
-        groups, first = np.unique(subject.groups[train], return_index=True)
+        stimuli, first = np.unique(subject.stimulus_of_row[train], return_index=True)
         order = np.argsort(train[first])
-        rows, groups = train[first][order], groups[order]
+        rows, stimuli = train[first][order], stimuli[order]
         responses = np.empty((len(rows), sum(map(len, columns.values()))), np.float32)
         for start in range(0, len(rows), BLOCK_ROWS):
             some = rows[start : start + BLOCK_ROWS]
             parts = [np.asarray(subject.responses[hemi][some], np.float32)[:, chosen] for hemi, chosen in columns.items()]
             responses[start : start + len(some)] = np.concatenate(parts, axis=1)
         mean = responses.mean(0)
-        return cls(columns, rows, groups, mean, _unit(responses - mean))
+        return cls(columns, rows, stimuli, mean, _unit(responses - mean))
 
     @property
     def n_vertices(self) -> int:
@@ -71,7 +71,7 @@ class Patterns:
         Parameters
         ----------
         predicted : per fitted hemisphere (n_vertices,), every vertex of it.
-        without : groups that are left out, such as that of the predicted stimulus itself.
+        without : stimuli that are left out, as ``Subject.stimulus_of_row`` numbers them, such as the predicted one itself.
 
         Returns
         -------
@@ -86,7 +86,7 @@ class Patterns:
         if not pattern.any():
             return none
         r = self.patterns @ pattern
-        allowed = np.flatnonzero(~np.isin(self.groups, list(without)))
+        allowed = np.flatnonzero(~np.isin(self.stimuli, list(without)))
         order = allowed[np.argsort(-r[allowed], kind="stable")][:n]
         return self.rows[order], r[order].astype(float)
 

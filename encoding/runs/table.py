@@ -303,7 +303,7 @@ def _normalised(spec: FitSpec, paths: Mapping[str, Path], subject: Subject | Non
     share = 1.0
     if spec.average_repeats:
         try:
-            share = noise_share(subject.stimulus_of_row, folds(spec.split, subject.groups, subject.splits))
+            share = noise_share(subject.stimulus_of_row, folds(spec.split, subject.groups, subject.splits, runs=subject.runs))
         except ValueError:  # the split is no longer one of these data
             return {}
     return _from_ceilings(spec, paths, {block: of_means(np.asarray(subject.ceiling[block]), share) for block in paths})

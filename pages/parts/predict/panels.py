@@ -264,7 +264,7 @@ def nearest_panel(request: PredictionRequest, least_r: float) -> None:
     except WRONG as wrong:
         st.error(plain(wrong))
         return
-    own = [] if request.stimulus.row is None else [request.subject_view.subject.groups[request.stimulus.row]]
+    own = [] if request.stimulus.row is None else [request.subject_view.subject.stimulus_of_row[request.stimulus.row]]
     rows, r = known.nearest(request.predicted(), N_NEAREST, without=own)
     if not len(rows):
         many = request.subject_view.subject.unit.many

@@ -68,6 +68,13 @@ def test_a_response_map_is_the_mean_over_repeats(subject):
     np.testing.assert_allclose(response_map(subject, 53)["rh"], (subject.responses["rh"][3] + subject.responses["rh"][53]) / 2, rtol=1e-6)
     np.testing.assert_array_equal(response_map(subject, 20)["lh"], subject.responses["lh"][20])
     assert repeat_counts(subject) == {1: 40, 2: 10}
+
+
+def test_rows_of_a_run_or_another_group_are_no_repeats_of_a_stimulus(subject):
+    grouped = replace(subject, groups=np.arange(N) // 20, stimulus_ids=GROUPS)
+    assert repeats(grouped, 3).tolist() == [3, 53] and repeat_counts(grouped) == {1: 40, 2: 10}
+    np.testing.assert_array_equal(response_map(grouped, 53)["rh"], response_map(subject, 53)["rh"])
+    np.testing.assert_array_equal(tuning(grouped, "lh", 4).means, tuning(subject, "lh", 4).means)
     with pytest.raises(ValueError, match="has the stimuli 1 to 60, so no 61"):
         response_map(subject, 60)
 

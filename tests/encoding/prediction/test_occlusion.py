@@ -179,7 +179,7 @@ def test_the_measured_response_to_a_training_stimulus_is_nearest_to_itself_unles
     mine = {hemi: values[row] for hemi, values in result.plan.subject.responses.items()}
     rows, r = known.nearest(mine, 3)
     assert rows[0] == row and r[0] == pytest.approx(1, abs=1e-5)
-    left, _ = known.nearest(mine, 3, without=[result.plan.subject.groups[row]])
+    left, _ = known.nearest(mine, 3, without=[result.plan.subject.stimulus_of_row[row]])
     assert left.tolist() == [*rows[1:], *left[-1:]] and row not in left
 
 
