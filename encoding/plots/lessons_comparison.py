@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.plots.look import BAND, CEILING, LINE, SMALL, STROKE, TEST, TRAIN, level, theme, translucent
+from encoding.plots.look import BAND, CEILING, LEFT, LINE, RIGHT, SMALL, STROKE, TEST, TRAIN, level, theme, translucent
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -140,7 +140,7 @@ def leaks(
     import plotly.graph_objects as go
 
     fig = go.Figure()
-    for (name, r), colour in zip(series.items(), (CEILING, TEST), strict=True):
+    for (name, r), colour in zip(series.items(), (CEILING, TEST) if len(series) > 1 else (TEST,), strict=True):
         mean = r.mean(0)
         whiskers = {"type": "data", "symmetric": False, "array": r.max(0) - mean, "arrayminus": mean - r.min(0), "color": STROKE}
         hover = f"<b>%{{x}}</b><br>{name}: mean r %{{y:.3f}}<extra></extra>"
@@ -207,4 +207,47 @@ def sorted_p(series: Mapping[str, np.ndarray], *, level_p: float = 0.05, height:
         fig.add_scatter(x=ends, y=y, mode="lines", line={"color": STROKE, "width": 2, "dash": dash}, name=name, hoverinfo="skip")
     fig.update_xaxes(title_text="Vertices, from the smallest p", type="log", dtick=1)
     fig.update_yaxes(title_text="p", type="log", exponentformat="power", dtick=1, range=[np.log10(LEAST_P), 0.3])
+    return theme(fig, height=height)
+
+
+def paths(
+    x: Sequence[float], series: Mapping[str, np.ndarray], chosen: int, *, x_title: str, y_title: str, height: int = TALL
+) -> go.Figure:
+    """Lines over a logarithmic control, whose value is marked.
+
+    Parameters
+    ----------
+    x : (n,) values of the control, above 0.
+    series : name to (n,) values.
+    chosen : index into ``x`` of the value on the screen.
+    """
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    for (name, values), colour in zip(series.items(), (TEST, TRAIN, LEFT, RIGHT, CEILING), strict=False):
+        hover = f"%{{x:,}}: %{{y:.3f}}<extra>{name}</extra>"
+        fig.add_scatter(x=list(x), y=values, name=name, mode="lines+markers", line={"color": colour, "width": 2.5}, hovertemplate=hover)
+    fig.add_hline(y=0, line={"color": LINE, "width": 1, "dash": "dot"})
+    fig.add_vline(x=x[chosen], line={"color": STROKE, "width": 2, "dash": "dot"})
+    fig.update_xaxes(title_text=x_title, type="log", tickvals=list(x), ticktext=[f"{value:,}" for value in x], title_standoff=4)
+    fig.update_yaxes(title_text=y_title)
+    return theme(fig, height=height)
+
+
+def score_intervals(
+    names: Sequence[str], values: np.ndarray, low: np.ndarray, high: np.ndarray, *, x_title: str, height: int = LOW
+) -> go.Figure:
+    """Scores of some models as dots with their intervals, one below the other; values, low and high are (n,)."""
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    reach = {"type": "data", "symmetric": False, "array": high - values, "arrayminus": values - low, "color": STROKE, "thickness": 2}
+    colours = [TEST, TRAIN, LEFT][: len(names)]
+    fig.add_scatter(
+        x=values, y=list(names), mode="markers", marker={"size": 11, "color": colours}, error_x=reach, showlegend=False,
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )  # fmt: skip
+    fig.add_vline(x=0, line={"color": LINE, "width": 1, "dash": "dot"})
+    fig.update_xaxes(title_text=x_title, title_standoff=4)
+    fig.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     return theme(fig, height=height)

@@ -20,7 +20,8 @@ from tests.pages.conftest import NoWorkers
 
 PAGE = str(PROJECT / "app.py")
 NAMES = [lesson.name for lesson in LESSONS]
-ORDER = ["response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls", "films"]
+ORDER = ["response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls", "films",
+         "images", "comparing", "choosing", "untrained", "splits"]  # fmt: skip
 MOST_BYTES = 100_000  # of charts, for one interaction
 
 

@@ -1,0 +1,65 @@
+"""Lesson on the optimism of choosing a model by its test score."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from encoding.lessons.choosing import COUNTS, N_FEATURES, N_VERTICES, optimism
+from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.lesson import Lesson, subject_key
+from pages.parts.learn.lessons import _subject
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+
+HOW = (
+    "For each vertex the model with the highest r on one half of the test images is chosen. One line is its mean r on that half, the "
+    "other on the half that did not choose. No model knows anything, so the truth is 0."
+)
+
+
+@st.cache_data(max_entries=2, show_spinner="Fitting fifty models that know nothing, once …")
+def _optimism(key: str, n_train: int, n_test: int) -> tuple[np.ndarray, np.ndarray]:
+    return optimism(n_train, n_test)
+
+
+def _show() -> str:
+    count = st.select_slider("Models to choose from", COUNTS, 10, key="n_models", bind="query-params")
+    fold = _subject.fold()
+    first, second = _optimism(subject_key(), len(fold.train), len(fold.test))
+    chosen = COUNTS.index(count)
+    series = {"On the images that did not choose": second, "On the images that chose": first}
+    chart(
+        figures.paths(COUNTS, series, chosen, x_title="Models to choose from", y_title="Mean r of the chosen models"),
+        "choosing_path",
+        alt=f"mean r of the best of many models that know nothing, on the images that chose and on others, {count} marked",
+        how=HOW,
+        source=f"Simulated noise · {N_VERTICES} vertices · {N_FEATURES} random features a model · {len(fold.test)} test images",
+    )
+    return (
+        f"The best of **{count}** models that know nothing has r = **{first[chosen]:.2f}** on the images that chose it, and "
+        f"{_subject.plain(second[chosen])} on others. With {COUNTS[-1]} models it would be {first[-1]:.2f}. Every layer, readout, "
+        "parameter and seed that was tried and looked at on test images is such a model.\n\nSo choose on other images than you report: "
+        "by cross-validation within the training images, as a search here does, or on validation images set aside, as Experiments does; "
+        "and look at the test images once."
+    )
+
+
+LESSON = Lesson(
+    place=15,
+    name="choosing",
+    title="Choosing on test images",
+    idea=(
+        "Ten layers, five readouts, a few parameters: the best of them on the test images is reported. Each model was fitted on training "
+        "images alone, so nothing **leaked**. Is its test score still fair?"
+    ),
+    question="Fifty models that know nothing are tested. What is r of the best one on these test images?",
+    answers=("About 0", "Clearly above 0", "Clearly below 0"),
+    right=1,
+    because=(
+        "Each r is 0 give or take some luck, and the highest of fifty is the luckiest. On images that took no part in choosing, that luck "
+        "is gone."
+    ),
+    show=_show,
+    explore_spec=lambda: START,
+)

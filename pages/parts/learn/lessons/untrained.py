@@ -1,0 +1,78 @@
+"""Lesson on the untrained control: what random weights predict, and what is left for training to explain."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from encoding import FitSpec
+from encoding.lessons.hierarchy import layer_scores
+from encoding.lessons.untrained import WIDTHS, random_layer
+from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.lesson import Lesson, source, subject_key
+from pages.parts.learn.lessons import _subject
+from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
+
+REGIONS = ("V1v", "hV4", "PPA", "FFA-1")
+TUNED, RANDOM = "Gabor energy (tuned to edges)", "Random weights"
+HOW = (
+    "Bars are mean r over a region's vertices on test images. The grey ones are a layer of units with random weights on the images' "
+    "pixels, as a network has before training; whiskers run over three draws of the weights. The others are features made for edges."
+)
+N_SEEDS = 3
+
+
+@st.cache_data(max_entries=8, show_spinner="Fitting, once …")
+def _scores(key: str, width: int) -> dict[str, np.ndarray]:
+    """Name of the features to mean r (n_draws, n_regions)."""
+    pixels, fold, regions = _subject.components(_subject.PIXELS), _subject.fold(), [_subject.columns(roi) for roi in REGIONS]
+    spaces = {str(seed): random_layer(pixels, width, fold.train, seed=seed) for seed in range(N_SEEDS)}
+    spaces[TUNED] = _subject.components(START)
+    r = layer_scores(spaces, _subject.responses()[:, np.concatenate(regions)], fold)
+    ends = np.cumsum([len(columns) for columns in regions])[:-1]
+    means = {name: np.array([np.nanmean(part) for part in np.split(values, ends)]) for name, values in r.items()}
+    return {RANDOM: np.stack([means[str(seed)] for seed in range(N_SEEDS)]), TUNED: np.stack([means[TUNED]] * N_SEEDS)}
+
+
+def _show() -> str:
+    width = st.select_slider("Units of the random layer", WIDTHS, WIDTHS[-2], key="n_units", bind="query-params")
+    scores = _scores(subject_key(), width)
+    chart(
+        figures.leaks(REGIONS, scores),
+        "untrained_scores",
+        alt=f"mean r of four regions by {width} units with random weights and by Gabor energy",
+        how=HOW,
+        source=source("random weights drawn by code", "ridge"),
+    )
+    random, tuned = (dict(zip(REGIONS, scores[name].mean(0), strict=True)) for name in (RANDOM, TUNED))
+    wider = _scores(subject_key(), WIDTHS[-1])[RANDOM].mean(0)[0]
+    return (
+        f"{width} units that were never trained predict V1v with r = **{_subject.plain(random['V1v'])}**, PPA with "
+        f"{_subject.plain(random['PPA'])}; features made for edges reach {tuned['V1v']:.2f} and {tuned['PPA']:.2f}. With {WIDTHS[-1]} "
+        f"random units V1v has {_subject.plain(wider)}. So part of a score needs no learning: pixels, a non-linearity and enough units do "
+        f"it. **What learning adds is the difference**, in V1v {tuned['V1v'] - random['V1v']:+.2f}.\n\n"
+        "Fit the untrained network of the same "
+        "architecture, layer, pooling and number of components before saying that what a network has *learned* resembles the brain; with "
+        "several seeds, as one draw may be lucky. The link opens untrained AlexNet."
+    )
+
+
+LESSON = Lesson(
+    place=16,
+    name="untrained",
+    title="The untrained control",
+    idea=(
+        "A trained network predicts visual cortex. Is that because of what it has **learned**? Its architecture filters, rectifies and "
+        "pools images before any training, with **random weights**. The same network untrained is the control."
+    ),
+    question="A layer of units with random weights looks at the pixels. What will it predict of visual cortex?",
+    answers=("Nothing: it has learned nothing", "Something, in early and in other areas", "As much as features made for edges"),
+    right=1,
+    because=(
+        "Random combinations of pixels, rectified, keep what is in the image, and ridge learns to read it. Features that fit better need "
+        "fewer units for more."
+    ),
+    show=_show,
+    explore_spec=lambda: FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)),
+)
