@@ -141,8 +141,8 @@ def test_a_lesson_opens_by_its_link_and_explains_what_is_on_the_screen(learn, fi
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_door_leads_to_explore_at_the_settings_of_the_lesson(learn, filled, name, monkeypatch):
+    from pages.parts.explore import fitting
     from pages.parts.learn import lesson
-    from pages.parts.shared import job_progress as running
 
     asked, reached = [], []
     behind = lesson.explore_link
@@ -150,7 +150,7 @@ def test_the_door_leads_to_explore_at_the_settings_of_the_lesson(learn, filled, 
     address = urlparse(door(learn(filled, lesson=name, show="true")))
     assert address.path == "explore"  # beside learn, wherever the app is served
     link = {key: values if len(values) > 1 else values[0] for key, values in parse_qs(address.query).items()}
-    monkeypatch.setattr(running, "fit_or_find", lambda spec: reached.append(spec))
+    monkeypatch.setattr(fitting, "find_shown", lambda spec: reached.append(spec))
     at = learn(filled, page="explore", **link)
     assert not at.exception and not at.warning
     (expected,) = asked
