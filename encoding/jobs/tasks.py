@@ -10,7 +10,7 @@ from pathlib import Path
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.analysis.hyperparameter_search import SearchRequest, search
 from encoding.analysis.layer_sweep import Sweep
-from encoding.analysis.learning_curve import has_curve, learning_curve
+from encoding.analysis.learning_curve import learning_curve
 from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets.catalogue.fetch import fetch_dataset
@@ -36,12 +36,32 @@ from encoding.storage.store import Store
 
 
 def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> None:
-    """Run a fit with everything that the Explore page shows: scores, intervals, learning curve."""
-    result = fit(spec, store, subprogress(report, 0, 0.7), device)
-    roi_intervals(result, subprogress(report, 0.7, 0.8))
-    if has_curve(spec):
-        learning_curve(spec, store, subprogress(report, 0.8, 1.0), device)
+    """Run a fit and compute the intervals of its scores."""
+    result = fit(spec, store, subprogress(report, 0, 0.85), device)
+    roi_intervals(result, subprogress(report, 0.85, 1.0))
     report(1.0, "done")
+
+
+@dataclass(frozen=True)
+class CurveRequest:
+    """The learning curve of a finished fit; apart from the fit, as it may take many times as long.
+
+    Attributes
+    ----------
+    spec : of the fit.
+    """
+
+    spec: FitSpec
+
+    @property
+    def job_key(self) -> str:
+        """Key of the job."""
+        return digest("grow", 1, spec=self.spec.for_digest())
+
+
+def grow(request: CurveRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Compute the learning curve of a fit."""
+    learning_curve(request.spec, store, report, device)
 
 
 def tune(request: SearchRequest, store: Store, report: Report = silent, device: str = "auto") -> None:

@@ -27,7 +27,7 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, sc
     origin = plots.caption(result.provenance, spec, n_test=result.n_test)
     name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
     many = result.plan.subject.unit.many
-    rois, vertices, whole, charts = st.columns(4)
+    (rois, vertices), (whole, charts) = st.columns(2), st.columns(2)
     _download(rois, "ROIs, CSV", lambda: to_csv(with_intervals(result, table)), f"{name}-rois.csv", "text/csv")
     _download(vertices, f"{many.capitalize()}, CSV", lambda: to_csv(result.vertices()), f"{name}-{many}.csv", "text/csv")
     if brain is not None:
@@ -49,7 +49,7 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, sc
             persist_state="session",
             help="The camera in the corner of a chart saves it.",
         )
-    whole_report, one_file, for_jupyter, beside = st.columns(4)
+    (whole_report, one_file), (for_jupyter, beside) = st.columns(2), st.columns(2)
     _download(
         for_jupyter,
         "Notebook, .ipynb",

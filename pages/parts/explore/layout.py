@@ -14,6 +14,7 @@ from encoding.analysis.summaries import best_roi
 from encoding.backbones._base import JOIN
 from encoding.datasets._base import roi_names
 from encoding.fits.composition import ComposedSpec
+from encoding.jobs.tasks import compute_intervals
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.runs.report import roi_ends
 from pages.parts.explore.composed import intervals_panel, members_panel
@@ -26,6 +27,7 @@ from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.job_progress import complete
 from pages.parts.shared.labels import layer_label, network_label, subject_label
 from pages.parts.shared.links import view
+from pages.parts.shared.server_state import job_key, jobs, stored_intervals
 from pages.parts.shared.text import plain
 
 STYLE = """<style>
@@ -41,6 +43,8 @@ STYLE = """<style>
 .st-key-not_fitted button {font-size: 1.1rem}
 .st-key-brain_place {min-height: 30rem}
 .st-key-onward a {padding: 0}
+.st-key-result h3 {font-size: 1.15rem; padding: 0.25rem 0}
+.st-key-test_images [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
 @media (max-width: 1199px) {
   .st-key-result > [data-testid=stHorizontalBlock]:has(.st-key-brain_place) {flex-direction: column}
   .st-key-result > [data-testid=stHorizontalBlock]:has(.st-key-brain_place) > [data-testid=stColumn] {width: 100%; flex: 1 1 auto}
@@ -116,19 +120,21 @@ def tabs(shown: Shown, table: pd.DataFrame, focus: Focus, *, score: str, statist
             if name == "Regions":
                 test_sets_panel(result)
                 roi_panel(result, table, focus, score, statistic, before=shown.before)
+                if shown.current and not composed:
+                    _complete_intervals(result)
                 if not composed:
                     shares_panel(result, table, focus)
             elif name == "Predictions":
                 prediction_panel(result, focus)
                 _density(result, focus)
             elif name == "Images":
-                image_panel(result, focus)
+                with st.container(key="test_images"):
+                    image_panel(result, focus)
             elif name == "Members":
                 intervals_panel(result)
                 members_panel(result)
             elif name == grows:
                 curve_panel(result, focus)
-                complete(result.plan.spec, result)
             elif name == "Spread":
                 distribution_panel(result, focus)
                 extremes_panel(result, focus, score)
@@ -136,6 +142,18 @@ def tabs(shown: Shown, table: pd.DataFrame, focus: Focus, *, score: str, statist
                 take_away(result, table, brain, score=score, statistic=statistic)
             if name in LESSONS:
                 st.page_link(view("learn"), label="The lesson on this", query_params={"lesson": LESSONS[name]}, icon=":material/school:")
+
+
+def _complete_intervals(result: Result) -> None:
+    """Follow the job of the fit until its intervals are there; compute them where they are missing, as of changed ROIs."""
+    job = jobs().get(job_key(result.plan.spec))
+    key = job.key if job is not None and not job.finished else result.key
+    complete(
+        "95 % intervals",
+        key,
+        lambda: jobs().submit(compute_intervals, result.key, key=result.key),
+        lambda: stored_intervals(result) is not None,
+    )
 
 
 def _density(result: Result, focus: Focus) -> None:

@@ -10,9 +10,14 @@ from encoding import Result, plots
 from encoding.analysis.learning_curve import has_curve
 from encoding.analysis.summaries import highest_r, mean_curves, mean_layer_shares, over_columns
 from encoding.fits.score_tables import EVERY_VERTEX
+from encoding.jobs.tasks import CurveRequest, grow
+from encoding.runtime.durations import duration
 from pages.parts.explore.selection import Focus
 from pages.parts.shared.chart import chart, origin
-from pages.parts.shared.server_state import stored_curve
+from pages.parts.shared.job_progress import complete
+from pages.parts.shared.server_state import jobs, planned, stored_curve
+
+TIMES_A_FIT, SECONDS_UNASKED = 3.0, 60.0  # a curve is fits on shares of the images that add up to some three of them
 
 HOW_CURVE = (
     "Read it from right to left: the test line at the right end is the score of this fit; under k-fold "
@@ -95,6 +100,7 @@ def curve_panel(result: Result, focus: Focus) -> None:
         return
     curve = stored_curve(result)
     if curve is None:
+        _complete_curve(result)
         return
     if not sum(map(len, focus.columns.values())):
         return
@@ -106,6 +112,20 @@ def curve_panel(result: Result, focus: Focus) -> None:
     st.caption(
         "Where the test line still rises, more images would help; where it meets the training line, a richer model would. "
         "Components are those of all training images."
+    )
+
+
+def _complete_curve(result: Result) -> None:
+    """Compute the learning curve when its tab is opened, or offer to where that takes long."""
+    request = CurveRequest(result.plan.spec)
+    seconds = TIMES_A_FIT * result.provenance.get("made_from", {}).get("fit_seconds", float("inf"))
+    takes = f" (about {duration(seconds)})" if np.isfinite(seconds) else ""
+    complete(
+        "learning curve",
+        request.job_key,
+        lambda: jobs().submit(grow, request, key=request.job_key, planned=planned(request.spec)),
+        lambda: stored_curve(result) is not None,
+        button="" if seconds < SECONDS_UNASKED else f"Compute the learning curve{takes}",
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from encoding import FitSpec, Result, plots
-from encoding.analysis.learning_curve import has_curve
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
 from encoding.jobs.tasks import study
@@ -22,8 +22,6 @@ from pages.parts.shared.server_state import (
     needs,
     planned,
     settle,
-    stored_curve,
-    stored_intervals,
     weights_are_here,
 )
 from pages.parts.shared.text import plain
@@ -163,7 +161,9 @@ def job_title(spec: Any) -> str:
     if isinstance(spec, FitSpec):
         text = f"Fit {_in_short(spec)}"
     elif isinstance(getattr(spec, "spec", None), FitSpec):
-        kind = {"SearchRequest": "Search", "Sweep": "Sweep over layers"}.get(type(spec).__name__, type(spec).__name__)
+        kind = {"SearchRequest": "Search", "Sweep": "Sweep over layers", "CurveRequest": "Learning curve"}.get(
+            type(spec).__name__, type(spec).__name__
+        )
         text = f"{kind}: {_in_short(spec.spec)}"
     else:
         text = str(spec)
@@ -175,40 +175,43 @@ def _in_short(spec: FitSpec) -> str:
     return f"{spec.dataset} {spec.subject}, {plots.model_name(spec)}, {spec.components_label}, {readout}, {spec.split}"
 
 
-def complete(spec: FitSpec, result: Result) -> None:
-    """Start a job for a missing learning curve or intervals of a fit, and rerun the page when it is done.
+def complete(what: str, key: str, start: Callable[[], Any], is_there: Callable[[], bool], *, button: str = "") -> None:
+    """Start the job of a part of a fit that is missing, follow it, and rerun the page when the part is there.
 
-    It is asked for once: a job that is done without them says so and offers a button, as another might end the same way.
+    It is asked for once: a job that is done without it says so and offers a button, as another might end the same way.
+
+    Parameters
+    ----------
+    what : the part, as "learning curve".
+    key : of the job.
+    start : submits it.
+    is_there : whether the part is stored.
+    button : where it takes long, the label of the button that starts it; empty to start by itself.
     """
-    if _studied(result):
+    if is_there():
         return
-    job = jobs().get(job_key(spec))
-    if job is None and may_change():
-        job = submit_fit(spec)
+    job = jobs().get(key)
+    if job is None and may_change() and not button:
+        job = start()
+    if job is not None and not job.finished:
+        _await(what, key, is_there)
+        return
     if job is None:
-        st.caption(f"The {_last(result)} of this fit was not computed, and this server starts nothing.")
-        return
-    if job.finished:
-        why = f"The {_last(result)} of this fit was not computed: {plain(job.error or job.state)}."
-        st.warning(ended_without(f"the {_last(result)} of this fit", again="") if job.state == "done" else why)
-        change_button("Compute it", key="complete", on_click=submit_fit, args=(spec,))
-        return
-    _await_curve(spec, result)
+        if not button or not may_change():
+            st.caption(f"The {what} of this fit was not computed" + ("." if may_change() else ", and this server starts nothing."))
+            return
+        st.caption(f"The {what} of this fit was not computed yet.")
+    elif job.state == "done":
+        st.warning(ended_without(f"the {what} of this fit", again=""))
+    else:
+        st.warning(f"The {what} of this fit was not computed: {plain(job.error or job.state)}.")
+    change_button(button or "Compute it", key=f"complete_{what}", on_click=start)
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)
-def _await_curve(spec: FitSpec, result: Result) -> None:
-    job = jobs().get(job_key(spec))
-    if _studied(result) or job is None or job.finished:
+def _await(what: str, key: str, is_there: Callable[[], bool]) -> None:
+    job = jobs().get(key)
+    if is_there() or job is None or job.finished:
         st.rerun()
-    st.progress(job.fraction, f"{_last(result).capitalize()} on its way · {plain(job.text)}")
-
-
-def _studied(result: Result) -> bool:
-    """Whether all that follows a fit is there: its learning curve comes last, where it has one."""
-    stored = stored_curve if has_curve(result.plan.spec) else stored_intervals
-    return stored(result) is not None
-
-
-def _last(result: Result) -> str:
-    return "learning curve" if has_curve(result.plan.spec) else "intervals"
+    st.progress(job.fraction, f"{what.capitalize()} on the way · {standing(job)} · {plain(job.text)}")
+    change_button("Cancel", key=f"cancel_{what}", on_click=jobs().cancel, args=(key,))

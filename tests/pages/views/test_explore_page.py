@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from encoding import BACKBONES, DATASETS, FitSpec, fit
-from encoding.jobs.tasks import study
+from encoding.analysis.learning_curve import learning_curve
+from encoding.jobs.tasks import CurveRequest, study
 from pages.parts.shared.links import explore_query
 from tests.conftest import TINY as TINY_QUARTER
 from tests.conftest import OtherTinySource, TinySource
@@ -35,6 +36,7 @@ def test_a_fit_that_is_not_there_is_offered_and_not_started(page):
 
 def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
     study(TINY, store)
+    learning_curve(TINY, store, device="cpu")
     page.run()
     assert not page.exception and not page.info[1:]
     assert page.button(key="fit").disabled and page.button(key="fit").label == "Fitted"
@@ -43,6 +45,29 @@ def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
         page.session_state["part"] = part
         page.run()
         assert not page.exception and len(page.get("plotly_chart")) == n_charts, part
+
+
+def test_the_learning_curve_is_computed_when_its_tab_is_opened_and_a_dear_one_behind_a_button(page, store, monkeypatch):
+    study(TINY, store)
+    page.run()
+    assert NoWorkers.submitted == []
+    page.session_state["part"] = "Images needed"
+    page.run()
+    assert not page.exception and NoWorkers.specs() == [CurveRequest(TINY)]
+    monkeypatch.setattr("pages.parts.explore.training_panels.SECONDS_UNASKED", 0.0)
+    page.run()
+    assert NoWorkers.specs() == [CurveRequest(TINY)]
+    button = page.button(key="complete_learning curve")
+    assert button.label.startswith("Compute the learning curve (about")
+    button.click().run()
+    assert NoWorkers.specs() == [CurveRequest(TINY)] * 2
+
+
+def test_missing_intervals_are_computed_and_hold_nothing_up(page, store):
+    fit(TINY, store, device="cpu")
+    page.run()
+    assert not page.exception and page.get("plotly_chart") and page.button(key="fit").disabled
+    assert [task.__name__ for task, _, _ in NoWorkers.submitted] == ["compute_intervals"]
 
 
 def test_the_last_result_stays_below_a_strip_until_the_new_fit_is_there(page, store):
