@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
@@ -75,7 +76,7 @@ def explain_proposal(proposal: Proposal, toml: str) -> str:
     parts = [toml]
     for needed, head in ((True, "TO BE CHOSEN FIRST"), (False, "MAY BE CHOSEN")):
         for choice in (each for each in proposal.choices if each.is_needed == needed):
-            lines = [f"  --choose {choice.key}={answer}\n      {meaning}" for answer, meaning in choice.options.items()]
+            lines = [f"  --choose {shlex.quote(f'{choice.key}={answer}')}\n      {meaning}" for answer, meaning in choice.options.items()]
             parts.append("\n".join([f"{head}: {choice.question}", *lines]))
     for missing in proposal.missing:
         head = "MISSING" if missing.is_needed else "NOT FOUND"

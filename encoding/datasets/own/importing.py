@@ -14,16 +14,17 @@ from encoding.datasets.own.candidates import (
     ResponseOption,
     StimulusOption,
     matching,
+    pattern_of,
     response_options,
     stimulus_options,
     subjects_of,
 )
 from encoding.datasets.own.description import BLOCK
-from encoding.datasets.own.proposal import Answers, Draft, Line, Proposal
+from encoding.datasets.own.proposal import Answers, Draft, Line, Proposal, relative
 from encoding.datasets.own.proposal_columns import propose_columns
 from encoding.datasets.own.proposal_rows import propose_rows
-from encoding.datasets.own.sections import toml_key
-from encoding.datasets.own.survey import Survey, survey
+from encoding.datasets.own.sections import toml_key, toml_value
+from encoding.datasets.own.survey import Survey, repetition_time, survey
 
 NO_NAME = "S1"  # of the subject of a folder that names none
 MAX_LISTED = 30
@@ -45,7 +46,7 @@ def propose(folder: Path, chosen: Mapping[str, str] | None = None) -> Proposal:
     found, answers = survey(folder), Answers(chosen or {})
     made = Proposal(folder)
     made.lines.append(Line("", "title", folder.name, "the folder's name; menus show it."))
-    parts = [part for subject in subjects_of(found) if (part := _subject(found, subject, answers, made))]
+    parts = [part for subject in _subjects(found, made) if (part := _subject(found, subject, answers, made))]
     stimuli = [part[1] for part in parts]
     if len({str(each.table) for each in stimuli}) == 1 and all(stimuli):
         made.lines += [Line("stimuli", key, value, stimuli[0].why[key]) for key, value in stimuli[0].table.items()]
@@ -61,6 +62,20 @@ def propose(folder: Path, chosen: Mapping[str, str] | None = None) -> Proposal:
     return made
 
 
+def _subjects(found: Survey, made: Proposal) -> list[str]:
+    """Subjects with something that could be responses; where there are none, the first with runs of BOLD, or the first of all."""
+    every = subjects_of(found)
+    kept = [subject for subject in every if _response_options(found, subject)[0]]
+    kept = kept or [each.subject for each in found.series if each.subject][:1] or every[:1]
+    if left_out := [subject for subject in every if subject not in kept]:
+        made.notes.append(f"{len(left_out):,} more subjects have nothing that could be responses: {', '.join(left_out[:MAX_LISTED])}.")
+    return kept
+
+
+def _response_options(found: Survey, subject: str) -> tuple[list[ResponseOption], list[str]]:
+    return response_options([each for each in found.arrays if each.subject == subject and each.entities.get("desc") != "brain"])
+
+
 def _order(table: str) -> tuple[int, str]:
     """The top first, then the stimuli, then subjects, each before its own stimuli."""
     return (0, "") if not table else (1, "") if table == "stimuli" else (2, table)
@@ -70,7 +85,7 @@ def _subject(found: Survey, subject: str, answers: Answers, made: Proposal) -> t
     """Add what is found of one subject; return its name and stimuli, None where these are open."""
     name = subject or NO_NAME
     own = [each for each in found.arrays if each.subject == subject]
-    responses, remarks = response_options([each for each in own if each.entities.get("desc") != "brain"])
+    responses, remarks = _response_options(found, subject)
     stimuli, more = stimulus_options(found, subject)
     made.notes += [note for note in [*remarks, *more] if note not in made.notes]
     draft = Draft(made, answers, name)
@@ -141,7 +156,7 @@ def _value(option: ResponseOption) -> Any:
 
 def _no_responses(found: Survey, subject: str, draft: Draft) -> None:
     """Say what to do where there are no responses: runs of BOLD are time series, of which single-trial betas have to be estimated."""
-    runs = [each for each in found.series if each.subject in ("", subject)]
+    runs = [each for each in found.series if each.subject == subject]
     if runs:
         first = runs[0]
         what = (
@@ -150,6 +165,11 @@ def _no_responses(found: Survey, subject: str, draft: Draft) -> None:
             "FirstLevelModel with a regressor a trial), and name their file."
         )
         draft.lacks(what, f'responses = "{GLMSINGLE}"', is_needed=True)
+        same = [each.path for each in runs if pattern_of(each.name) == pattern_of(first.name)]
+        tr = repetition_time(first)
+        seconds = f"{tr:g}" if tr else "2.0  # seconds from one volume to the next; the header does not say"
+        line = f"[time]\ntr = {seconds}\n[subjects.{toml_key(draft.name)}]\nresponses = {toml_value(relative(same, found.folder))}"
+        draft.lacks("Or, where films were seen, the runs are responses as they are: rows are samples.", line)
         return
     what = f"responses of {draft.name}: no matrix (n_rows, n_vertices), volumes (x, y, z, n_rows), CIFTI or GIFTI maps."
     draft.lacks(what, 'responses = "responses.npy"', is_needed=True)

@@ -81,7 +81,7 @@ class Proposal:
             text += ["", f"[{table}]"] if table else [""]
             for line in self.lines:
                 if line.table == table:
-                    text += [f"# {' '.join(line.why.split())}", f"{toml_key(line.key)} = {toml_value(_relative(line.value, home))}"]
+                    text += [f"# {' '.join(line.why.split())}", f"{toml_key(line.key)} = {toml_value(relative(line.value, home))}"]
         return "\n".join(text) + "\n"
 
 
@@ -160,12 +160,12 @@ def write(proposal: Proposal, target: Path) -> Path:
     return target
 
 
-def _relative(value: Any, home: Path) -> Any:
+def relative(value: Any, home: Path) -> Any:
     """Paths as TOML has them: below ``home`` relative to it."""
     if isinstance(value, Mapping):
-        return {key: _relative(each, home) for key, each in value.items()}
+        return {key: relative(each, home) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_relative(each, home) for each in value]
+        return [relative(each, home) for each in value]
     if isinstance(value, Path):
         return value.relative_to(home).as_posix() if value.is_relative_to(home) else value.as_posix()
     return value

@@ -197,6 +197,15 @@ def is_series(found: FoundArray) -> bool:
     return _suffix(split_member(found.path)[0]) in ("bold", "cbv") or ".dtseries." in found.name
 
 
+def repetition_time(found: FoundArray) -> float:
+    """Seconds from one volume of a run to the next, as its header says; 0 where it does not."""
+    import nibabel
+
+    image = nibabel.load(split_member(found.path)[0])
+    zooms = image.header.get_zooms() if hasattr(image.header, "get_zooms") else ()
+    return round(float(zooms[3]), 6) if len(zooms) == 4 and 0.1 < zooms[3] < 20 else 0.0
+
+
 def look(path: Path, folder: Path) -> list[FoundArray]:
     """The arrays of one file, with their shapes; of HDF5, MATLAB and npz each that could be responses or says something of them.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 
 from encoding import DATASETS
@@ -124,6 +125,8 @@ def test_runs_of_fmriprep_alone_are_called_what_they_are(data):
     missing = next(each for each in proposal.missing if each.is_needed)
     assert "2 runs of BOLD, such as derivatives/fmriprep/" in missing.what and "time series" in missing.what
     assert missing.line == 'responses = "TYPED_FITHRF_GLMDENOISE_RR.hdf5"' and not proposal.is_complete
+    film = next(each.line for each in proposal.missing if "[time]" in each.line)
+    assert "tr = 1\n[subjects.sub-01]" in film and film.count("desc-preproc_bold.nii.gz") == 2
     with pytest.raises(BadData, match="Estimate betas of single trials"):
         write(proposal, data / "scenes" / "dataset.toml")
     assert not (data / "scenes" / "dataset.toml").exists()
@@ -244,6 +247,70 @@ def test_subjects_have_tables_of_their_own(data, store):
     me = written(propose(data / "two"), store)
     assert DATASETS["two"].subjects() == ("sub-01", "sub-02") and np.array_equal(me.responses["brain"][:], Y)
     assert np.array_equal(DATASETS["two"].open("sub-02", store).responses["brain"][:], -Y)
+
+
+def test_labels_of_a_segmentation_have_the_names_of_the_table_beside_it(data, store):
+    images(data / "kitchen" / "images")
+    nifti(data / "kitchen" / "sub-1_space-T1w_betas.nii.gz", VOLUMES_4D)
+    nifti(data / "kitchen" / "sub-1_space-T1w_desc-brain_mask.nii.gz", MASK)
+    labels = np.zeros(24, np.int16)
+    labels[np.flatnonzero(MASK)] = [3, 3, 7, 7, 9]
+    nifti(data / "kitchen" / "sub-1_space-T1w_dseg.nii.gz", labels.reshape(MASK.shape))
+    (data / "kitchen" / "sub-1_space-T1w_dseg.tsv").write_text("index\tname\n3\tV1\n7\tV2\n8\tnowhere\n")
+    me = written(propose(data / "kitchen"), store)
+    assert {roi: columns.tolist() for roi, columns in me.rois["brain"].items()} == {"V1": [0, 1], "V2": [2, 3]}
+
+
+def test_an_array_among_several_of_a_file_is_named(data, store):
+    images(data / "kitchen" / "images")
+    scipy.io.savemat(data / "kitchen" / "all.mat", {"betas": Y, "V1": np.array([[1, 0, 1, 0, 0]]), "short": Y[:7]})
+    proposal = propose(data / "kitchen")
+    assert value(proposal, "responses") == data / "kitchen" / "all.mat:betas"
+    me = written(proposal, store)
+    assert np.array_equal(me.responses["brain"][:], Y) and me.rois["brain"]["V1"].tolist() == [0, 2]
+
+
+def test_masks_that_hold_each_other_not_are_a_choice(data):
+    images(data / "kitchen" / "images")
+    nifti(data / "kitchen" / "betas.nii.gz", VOLUMES_4D)
+    nifti(data / "kitchen" / "one_space-T1w_mask.nii.gz", MASK)
+    nifti(data / "kitchen" / "two_space-T1w_mask.nii.gz", np.roll(MASK, 1, axis=0))
+    (choice,) = propose(data / "kitchen").choices
+    assert choice.key == "S1.mask" and list(choice.options.values()) == ["5 voxels.", "5 voxels."]
+    answered = propose(data / "kitchen", {"S1.mask": "two_space-T1w_mask.nii.gz"})
+    assert answered.is_complete and value(answered, "vertices")["mask"].name == "two_space-T1w_mask.nii.gz"
+
+
+def test_an_atlas_with_as_many_labels_as_columns_places_them(data):
+    plain(data / "kitchen", Y=Y)
+    nifti(data / "kitchen" / "atlas.nii.gz", (np.arange(24) % 6).reshape(4, 3, 2).astype(np.int16))
+    assert value(propose(data / "kitchen"), "vertices") == {"parcels": data / "kitchen" / "atlas.nii.gz"}
+
+
+def test_a_ceiling_of_unclear_unit_or_among_two_is_not_taken(data):
+    plain(data / "kitchen", Y=Y, noise_ceiling=np.linspace(0, 1.5, V))
+    proposal = propose(data / "kitchen")
+    assert not any(line.key == "ceiling" for line in proposal.lines)
+    assert any('ceiling_unit = "percent"' in each.line for each in proposal.missing)
+    np.save(data / "kitchen" / "nc_single.npy", np.full(V, 30.0))
+    (choice,) = propose(data / "kitchen").choices
+    assert choice.key == "S1.ceiling" and not choice.is_needed and len(choice.options) == 2
+
+
+def test_a_table_of_features_is_no_candidate_for_responses(data):
+    plain(data / "kitchen", Y=Y, clip_features=RNG.normal(size=(N, 9)))
+    proposal = propose(data / "kitchen")
+    assert value(proposal, "responses").name == "Y.npy" and any("put it into the folder features" in note for note in proposal.notes)
+
+
+def test_a_subject_without_responses_keeps_no_other_from_being_described(data, store):
+    images(data / "two" / "stimuli")
+    for subject in ("sub-01", "sub-02"):
+        events(data / "two" / subject / f"{subject}_task-x_events.tsv", range(N))
+    np.save(data / "two" / "sub-01" / "betas.npy", Y)
+    proposal = propose(data / "two")
+    assert written(proposal, store).name == "sub-01"
+    assert any("nothing that could be responses: sub-02" in note for note in proposal.notes)
 
 
 @pytest.mark.parametrize(
