@@ -17,8 +17,9 @@ from encoding.experiments.experiment import ALL_LAYERS, CURATED, NO_BUDGET
 from encoding.experiments.records import Record, records
 from encoding.experiments.selection import with_validation
 from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
+from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import check_weights
-from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, choose, choose_linked, feature_budget_control
+from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, DataNotHere, choose, choose_linked, feature_budget_control
 from pages.parts.shared.roi_unions import FITTED_TOGETHER, TOGETHER_HELP, regions_control
 from pages.parts.shared.server_state import opened, store
 from pages.parts.shared.text import plain
@@ -36,9 +37,11 @@ def experiment_controls() -> Experiment | None:
             if isinstance(chosen, Record):
                 return Experiment.from_toml(chosen.toml)
             return recipe_experiment(chosen) if chosen else _grid()
+    except DataNotHere as missing:
+        absent_data(missing.dataset)
     except (LookupError, ValueError, argparse.ArgumentTypeError) as wrong:
         st.error(plain(wrong))
-        return None
+    return None
 
 
 def _chosen() -> Record | str:
@@ -58,8 +61,7 @@ def _grid() -> Experiment:
     dataset = choose("Dataset", "dataset", list(DATASETS), START.dataset)
     known = DATASETS[dataset].subjects()
     if not known:
-        st.info(f"No subject of {plain(DATASETS[dataset].title)} can be opened. {plain(DATASETS[dataset].where())}")
-        st.stop()
+        raise DataNotHere(dataset)
     chosen: dict[str, list[Any]] = {
         "subject": _several("Subjects", "subjects", list(known), [START.subject if START.subject in known else known[0]]),
         "backbone": _several("Networks", "backbones", list(BACKBONES), list(START_BACKBONES), new=True),

@@ -15,8 +15,9 @@ from encoding.experiments.sweep import plans
 from encoding.fits.plan import Plan
 from encoding.jobs import Job
 from encoding.jobs.tasks import sweep_layers
+from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
-from pages.parts.shared.fit_controls import fit_controls, weights_control
+from pages.parts.shared.fit_controls import DataNotHere, fit_controls, weights_control
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, ended_without, standing
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
@@ -49,9 +50,11 @@ def sweep_controls() -> Sweep | None:
     try:
         spec = fit_controls(network)
         return Sweep.read(spec, chosen["backbones"], chosen["layers"])
+    except DataNotHere as missing:
+        absent_data(missing.dataset)
     except (LookupError, ValueError) as wrong:
         st.error(plain(wrong))
-        return None
+    return None
 
 
 def _networks() -> tuple[list[str], list[str]]:
