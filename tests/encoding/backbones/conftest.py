@@ -1,12 +1,11 @@
 """What the tests of backbones share."""
 
-import http.server
 import socket
-import threading
 import urllib.request
-from functools import partial
 
 import pytest
+
+from tests.serving import serve
 
 
 @pytest.fixture
@@ -24,17 +23,8 @@ def nothing_here(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def served(tmp_path, monkeypatch):
-    """An empty folder that a server on this machine hands out, and its address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    folder = tmp_path / "served"
-    folder.mkdir()
+def served(monkeypatch):
+    """A server on this machine, whose ``files`` the test fills."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serve({}) as server:
+        yield server

@@ -242,24 +242,23 @@ def test_a_network_of_which_no_weights_are_published_says_so(nothing_here):
 
 @pytest.fixture
 def server(served, monkeypatch, tmp_path):
-    """A folder served on this machine in the place of the hub, beside empty caches."""
-    folder, address = served
-    monkeypatch.setattr(_published, "HUB", address)
+    """A server on this machine in the place of the hub, beside empty caches."""
+    monkeypatch.setattr(_published, "HUB", served.address)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    return folder
+    return served
 
 
 @pytest.mark.parametrize("file_name", ["model.safetensors", "pytorch_model.bin"])
 def test_pretrained_weights_are_downloaded_from_the_hub_under_either_name(server, tmp_path, file_name):
     tensors = SOURCE.open(RESNET, "random:3").network.state_dict()
-    served = server / RESNET / "resolve" / "main"
-    served.mkdir(parents=True)
-    (save_file if file_name.endswith("safetensors") else torch.save)(tensors, served / file_name)
+    published = tmp_path / file_name
+    (save_file if file_name.endswith("safetensors") else torch.save)(tensors, published)
+    server.files[f"/{RESNET}/resolve/main/{file_name}"] = published.read_bytes()
     opened = SOURCE.open(RESNET, "pretrained")
     assert all(torch.equal(opened.network.state_dict()[key], tensors[key]) for key in tensors)
     target = tmp_path / "torch" / "hub" / "checkpoints" / f"timm-{RESNET.removeprefix('timm/')}{Path(file_name).suffix}"
-    assert target.read_bytes() == (served / file_name).read_bytes() and SOURCE.weights_file(RESNET).path == target
+    assert target.read_bytes() == published.read_bytes() and SOURCE.weights_file(RESNET).path == target
 
 
 def test_files_under_their_first_publishers_names_are_translated_by_timm(tmp_path):

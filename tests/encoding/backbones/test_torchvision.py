@@ -282,22 +282,21 @@ def test_a_missing_file_says_what_weights_can_be():
 
 @pytest.fixture
 def server(served, monkeypatch, no_network):
-    """A folder served on this machine in the place of torchvision's server."""
-    folder, address = served
-    monkeypatch.setattr(_weights, "ADDRESS", address)
-    return folder
+    """A server on this machine in the place of torchvision's."""
+    monkeypatch.setattr(_weights, "ADDRESS", served.address)
+    return served
 
 
 def test_pretrained_weights_are_downloaded_into_torchs_own_cache_and_checked(server, no_network, trained, tmp_path):
     name = f"mine-{hashlib.sha256(trained.read_bytes()).hexdigest()[:8]}.pth"
-    shutil.copy(trained, server / name)
+    server.files[f"/{name}"] = trained.read_bytes()
     path = _weights.find_weights(SQUEEZENET, "pretrained", name)
     assert path == no_network / name == Path(torch.hub.get_dir()) / "checkpoints" / name
     assert path.read_bytes() == trained.read_bytes() and [*no_network.iterdir()] == [path]
 
 
 def test_a_download_whose_bytes_are_not_the_promised_ones_is_thrown_away(server, no_network, trained):
-    shutil.copy(trained, server / "alexnet-owt-7be5be79.pth")
+    server.files["/alexnet-owt-7be5be79.pth"] = trained.read_bytes()
     with pytest.raises(NoWeights, match="has not the checksum that was promised"):
         SOURCE.open(ALEXNET, "pretrained")
     assert [path.suffix for path in no_network.iterdir()] == [".lock"]

@@ -1,24 +1,27 @@
 """Downloads are continued, checked, and go nowhere but to https."""
 
+import contextlib
 import hashlib
 import shutil
+import threading
 
 import numpy as np
 import pytest
 
 from encoding.runtime.progress import Cancelled
 from encoding.storage import download
-from encoding.storage.download import check_address, fetch, received_bytes
+from encoding.storage.download import check_address, fetch, received_bytes, stated_hash
 from tests.serving import serve
 
 BYTES = np.random.default_rng(0).bytes(3 * 2**20)
+SHA256 = hashlib.sha256(BYTES).hexdigest()
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "SECONDS_BETWEEN_TRIES", 0.0)
-    with serve({"/data.bin": BYTES}) as serving:
+    with serve({"/data.bin": BYTES, "/net.pth": BYTES}) as serving:
         yield serving
 
 
@@ -95,3 +98,63 @@ def stop_after(fraction):
             raise Cancelled
 
     return report
+
+
+def test_a_fetch_that_was_stopped_goes_on_from_there(server, tmp_path):
+    target = tmp_path / "net.pth"
+    with pytest.raises(Cancelled):
+        fetch(f"{server.address}/net.pth", target, sha256=SHA256, report=stop_after(0.5))
+    there = (tmp_path / "net.pth.part").stat().st_size
+    assert 2**20 < there < len(BYTES) and not target.exists()
+    fetch(f"{server.address}/net.pth", target, sha256=SHA256)
+    assert [wanted for _, wanted in server.asked] == [None, f"bytes={there}-"]
+    assert target.read_bytes() == BYTES and [path.name for path in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_another_version_on_the_server_is_fetched_from_the_start(server, tmp_path):
+    with pytest.raises(Cancelled):
+        fetch(f"{server.address}/net.pth", tmp_path / "net.pth", report=stop_after(0.5))
+    server.files["/net.pth"] = BYTES[::-1]
+    assert fetch(f"{server.address}/net.pth", tmp_path / "net.pth").read_bytes() == BYTES[::-1]
+
+
+def test_all_bytes_there_already_need_nothing_more_than_a_check(server, tmp_path):
+    (tmp_path / "net.pth.part").write_bytes(BYTES)
+    (tmp_path / "net.pth.part.etag").write_text(f'"{hashlib.md5(BYTES).hexdigest()}"')
+    assert fetch(f"{server.address}/net.pth", tmp_path / "net.pth", sha256=SHA256).read_bytes() == BYTES
+
+
+def test_processes_that_wait_for_a_stopped_fetch_take_turns(server, tmp_path):
+    """The lock of a fetch that failed stays: removed, it would let two write to one part."""
+    target = tmp_path / "net.pth"
+    inside, overlaps, stopped = [], [], threading.Event()
+
+    def report(done, text):
+        if not stopped.is_set():
+            stopped.set()
+            raise Cancelled
+        if done < 1:
+            inside.append(threading.get_ident())
+            overlaps.append(len(set(inside)))
+
+    def work():
+        with contextlib.suppress(Cancelled):
+            fetch(f"{server.address}/net.pth", target, sha256=SHA256, report=report)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert target.read_bytes() == BYTES and set(overlaps) == {1} and len(server.asked) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
+
+
+def test_what_is_here_is_not_fetched_again(tmp_path):
+    (tmp_path / "net.pth").write_bytes(b"mine")
+    assert fetch("https://nowhere.invalid/net.pth", tmp_path / "net.pth").read_bytes() == b"mine"
+
+
+def test_the_hubs_hash_is_read_and_other_marks_are_not():
+    assert stated_hash({"X-Linked-ETag": f'"{SHA256}"'}) == SHA256
+    assert stated_hash({"X-Linked-ETag": '"5d41402abc"'}) == stated_hash({}) == ""
