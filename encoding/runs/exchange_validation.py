@@ -15,19 +15,19 @@ from encoding.evaluation.splits import ALL
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
 from encoding.runs.exchange_models import check_models
-from encoding.runs.imported import Arrays, part_of
+from encoding.runs.imported import MAX_TEXT, PLAIN, Arrays, part_of
 from encoding.runs.manifest import BadExchange, Manifest
 
 PARTS = {"about", "fit", "pooled", "intervals", "curve", "model"}
 MAX_STIMULI, MAX_FOLDS, MAX_FRAMES, MAX_COMPONENTS = 1_000_000, 1_000, 10_000, 10_000_000
 MAX_HEMIS, MAX_ROIS, MAX_DRAWS = 8, 1_000, 1_000_000
-MAX_TEXT = 200  # characters of a name
 MAX_NUMBER = 1e15  # of any number in the manifest
 MAX_R = 1.001  # a correlation, with what rounding may add
 RANGES = {name: (0.0, np.inf) if SCORES[name].lower_is_better else (-np.inf, MAX_R) for name in STORED_SCORES} | {"r": (-MAX_R, MAX_R)}
 FIT_KEY = re.compile(r"fit-[0-9a-f]{20}")
 BLOCK_NAME = re.compile(r"[A-Za-z0-9]{1,20}")
-PLAIN_TEXT = re.compile(r"[\w .:/+@,()=*&~^%'-]*")  # nothing that Markdown or HTML would read as an image or a tag
+PLAIN_TEXT = re.compile(f"[{PLAIN}]*")
+MAX_VOXELS = 2**25  # of a volume
 MADE_FROM = ("spec", "simulated", "backbone", "device", "fit_seconds")  # fields that are kept
 
 
@@ -109,6 +109,9 @@ def check_arrays(arrays: Arrays) -> None:
     for name in ("ceiling", "vertices"):
         _require(len([hemi for hemi in hemis if f"{hemi}_{name}" in about]) in (0, len(hemis)), f"{name} of some hemispheres alone")
     _check_sampled(about, n_vertices)
+    _check_grid(about, n_vertices)
+    _check_splits(about)
+    _require("ceiling_about" not in about or len(_texts(about, "ceiling_about")) == 1, "no sound word on its ceilings")
     _check_intervals(part_of(arrays, "intervals"), hemis)
     _check_curve(part_of(arrays, "curve"), n_vertices)
 
@@ -185,6 +188,33 @@ def _check_sampled(about: Arrays, n_vertices: Mapping[str, int]) -> None:
         vertices, columns = (_array(about, f"{hemi}_{part}", "iu", 1) for part in ("there", "columns"))
         sound = vertices.shape == columns.shape and _within(vertices, FSAVERAGE_VERTICES) and _within(columns, *n_vertices.values())
         _require(sound, f"no possible places ({hemi})")
+
+
+def _check_grid(about: Arrays, n_vertices: Mapping[str, int]) -> None:
+    """The volume that the columns of the one block are voxels of."""
+    names = [name for name in ("grid_voxels", "grid_shape", "grid_affine") if name in about]
+    _require(len(names) in (0, 3), "half a volume")
+    if not names:
+        return
+    voxels, shape = (_array(about, f"grid_{name}", "iu", 1) for name in ("voxels", "shape"))
+    affine = _array(about, "grid_affine", "f", 2)
+    _require(len(n_vertices) == 1 and voxels.shape == (*n_vertices.values(),), "a volume of other voxels")
+    sound = shape.shape == (3,) and int(shape.min()) > 0 and np.prod(shape, dtype=float) <= MAX_VOXELS
+    _require(sound and _within(voxels, int(np.prod(shape))), "no possible volume")
+    sound = affine.shape == (4, 4) and bool((np.abs(affine) < MAX_NUMBER).all()) and abs(float(np.linalg.det(affine))) > 0
+    _require(sound, "no possible place of its volume")
+
+
+def _check_splits(about: Arrays) -> None:
+    """Splits that came with the data: rows that are there, none of which trains and tests."""
+    names = _texts(about, "splits") if "splits" in about else []
+    for number, name in enumerate(names):
+        train, tests = _array(about, f"split_{number}_train", "iu", 1), _texts(about, f"split_{number}_names")
+        _require(len(set(tests)) == len(tests) > 0 and len(set(names)) == len(names), "a split or test set twice")
+        for place in range(len(tests)):
+            rows = _array(about, f"split_{number}_test_{place}", "iu", 1)
+            sound = _within(rows, int(about["n_stimuli"])) and _within(train, int(about["n_stimuli"]))
+            _require(sound and not np.isin(rows, train).any(), f"no possible rows of the split {name}")
 
 
 def _check_intervals(intervals: Arrays, hemis: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,8 @@ from PIL import Image
 from encoding.backbones import BACKBONES, SOURCES
 from encoding.backbones._input import prepared
 from encoding.datasets import Stimuli, Subject
-from encoding.datasets._base import roi_names
-from encoding.evaluation.splits import Fold
+from encoding.datasets._base import VoxelGrid, roi_names
+from encoding.evaluation.splits import Fold, NamedSplit
 from encoding.features.components import read_axes
 from encoding.features.delays import Delays
 from encoding.features.given import GivenSource, is_given
@@ -28,6 +29,9 @@ from encoding.storage.keys import stage_of
 from encoding.storage.store import Store
 
 Arrays = Mapping[str, np.ndarray]
+MAX_TEXT = 200  # characters of a name
+PLAIN = r"\w .:/+@,()=*&~^%'-"  # characters that neither Markdown nor HTML reads as an image or a tag
+NOT_PLAIN = re.compile(f"[^{PLAIN}]")
 
 
 class NotSent(FileNotFoundError):
@@ -44,8 +48,8 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
 
     Returns
     -------
-    ``part.name`` to array. Parts are ``fit`` (scores and details), ``pooled`` (r over all folds together), ``about`` (the subject and
-    the split), ``intervals`` and ``curve``.
+    ``part.name`` to array. Parts are ``fit`` (scores and details), ``pooled`` (r over all folds together), ``about`` (the
+    subject, the volume of its voxels, how ceilings were estimated, and the splits), ``intervals`` and ``curve``.
     """
     subject, folds = result.plan.subject, result.plan.folds
     names = list(roi_names(subject))
@@ -70,6 +74,16 @@ def arrays_of(result: ScoreTables, *, intervals: Arrays | None, curve: Arrays | 
             arrays[f"about.{hemi}_vertices"] = np.asarray(subject.vertices[hemi])
     for hemi, (vertices, columns) in (subject.sampled or {}).items():
         arrays |= {f"about.{hemi}_there": np.asarray(vertices), f"about.{hemi}_columns": np.asarray(columns)}
+    if subject.grid is not None:
+        parts = {"voxels": subject.grid.voxels, "shape": np.array(subject.grid.shape), "affine": subject.grid.affine}
+        arrays |= {f"about.grid_{name}": np.asarray(values) for name, values in parts.items()}
+    if subject.ceiling_about:
+        arrays["about.ceiling_about"] = np.array([NOT_PLAIN.sub(" ", subject.ceiling_about)[:MAX_TEXT]])
+    if subject.splits:
+        arrays["about.splits"] = np.array(list(subject.splits))
+    for number, split in enumerate(subject.splits.values()):
+        arrays |= {f"about.split_{number}_train": split.train, f"about.split_{number}_names": np.array(list(split.tests))}
+        arrays |= {f"about.split_{number}_test_{place}": rows for place, rows in enumerate(split.tests.values())}
     arrays |= {f"fit.{name}": np.asarray(values) for name, values in result._arrays.items()}
     if result.has_pooled:
         arrays |= {f"pooled.{hemi}_r": result.pooled(hemi) for hemi in result.plan.hemis}
@@ -222,6 +236,13 @@ def _subject(spec: FitSpec, about: Arrays, n_vertices: Mapping[str, int], *, sim
         members = np.unpackbits(about[f"{hemi}_members"], axis=1, count=n_vertices[hemi]).astype(bool)
         rois[hemi] = {roi: np.flatnonzero(members[number]) for number, roi in enumerate(names)}
     placed, sampled = f"{hemis[0]}_vertices" in about, "lh_there" in about
+    splits = {}
+    for number, name in enumerate(about.get("splits", ())):
+        tests = {str(test): about[f"split_{number}_test_{place}"] for place, test in enumerate(about[f"split_{number}_names"])}
+        splits[str(name)] = NamedSplit(about[f"split_{number}_train"], tests)
+    grid = None
+    if "grid_voxels" in about:
+        grid = VoxelGrid(about["grid_voxels"], tuple(map(int, about["grid_shape"])), about["grid_affine"])
     return Subject(
         dataset=spec.dataset,
         name=spec.subject,
@@ -233,6 +254,9 @@ def _subject(spec: FitSpec, about: Arrays, n_vertices: Mapping[str, int], *, sim
         groups=np.arange(n),
         vertices={hemi: about[f"{hemi}_vertices"] for hemi in hemis} if placed else None,
         sampled={hemi: (about[f"{hemi}_there"], about[f"{hemi}_columns"]) for hemi in ("lh", "rh")} if sampled else None,
+        grid=grid,
         ceiling={hemi: about[f"{hemi}_ceiling"] for hemi in hemis} if f"{hemis[0]}_ceiling" in about else None,
+        ceiling_about=" ".join(map(str, about.get("ceiling_about", ()))),
         simulated=simulated,
+        splits=splits,
     )

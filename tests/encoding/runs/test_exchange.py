@@ -15,10 +15,14 @@ from encoding.analysis.bootstrap import intervals_of, roi_intervals
 from encoding.analysis.comparison import compare
 from encoding.analysis.learning_curve import curve_key
 from encoding.cli import main
+from encoding.datasets._base import VoxelGrid
 from encoding.datasets._placement import Placement
+from encoding.evaluation.splits import NamedSplit
 from encoding.fits.open import find_key
 from encoding.runs.exchange import export, import_, open_imported, packed
-from encoding.runs.imported import NotSent
+from encoding.runs.exchange_validation import check_arrays
+from encoding.runs.imported import NotSent, arrays_of
+from encoding.runs.manifest import BadExchange
 from encoding.runs.table import all_runs, open_run
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY
@@ -167,3 +171,45 @@ def test_from_a_shell(sent, elsewhere, tmp_path, monkeypatch, capsys):
     assert main(["import", str(tmp_path / "bad.zip")]) == 1 and "no exported fit" in capsys.readouterr().err
     page = tmp_path / "page.html"
     assert main(["report", document["key"], "--out", str(page)]) == 0 and "from Ada" in page.read_text()
+
+
+@pytest.fixture
+def voxels(tiny, store):
+    """A fit of one block of voxels of a volume, with named splits and ceilings that were estimated."""
+    responses = np.concatenate([np.asarray(each) for each in tiny.subject.responses.values()], axis=1)
+    grid = VoxelGrid(np.arange(20) * 3, (4, 5, 3), np.diag([2.0, 2.0, 2.5, 1.0]))
+    splits = {"films": NamedSplit(np.arange(90), {"inside": np.arange(90, 100), "outside": np.arange(100, 120)})}
+    tiny.change(
+        responses={"brain": responses}, fingerprints={"brain": "brain-1"}, rois={"brain": {"V1": np.arange(9)}}, vertices=None, grid=grid,
+        ceiling={"brain": np.full(20, 0.5, np.float32)}, ceiling_about="split halves of 40 stimuli × 3 <b>repeats</b>", splits=splits,
+    )  # fmt: skip
+    return fit(replace(TINY, split="named:films"), store, device="cpu")
+
+
+def test_volumes_splits_and_how_ceilings_were_estimated_come_along(voxels, elsewhere):
+    subject = import_(io.BytesIO(packed(voxels)), elsewhere).plan.subject
+    sent = voxels.plan.subject
+    np.testing.assert_array_equal(subject.grid.volume(np.arange(20)), sent.grid.volume(np.arange(20)))
+    np.testing.assert_array_equal(subject.grid.affine, sent.grid.affine)
+    assert "split halves of 40 stimuli" in subject.ceiling_about and "<" not in subject.ceiling_about
+    assert list(subject.splits) == ["films"] and list(subject.splits["films"].tests) == ["inside", "outside"]
+    np.testing.assert_array_equal(subject.splits["films"].train, np.arange(90))
+    np.testing.assert_array_equal(subject.splits["films"].tests["outside"], np.arange(100, 120))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("about.grid_voxels", np.arange(20) * 4, "no possible volume"),
+        ("about.grid_voxels", np.arange(19), "a volume of other voxels"),
+        ("about.grid_shape", np.array([2**20, 2**20, 2**20]), "no possible volume"),
+        ("about.grid_affine", np.zeros((4, 4)), "no possible place of its volume"),
+        ("about.split_0_train", np.arange(95), "no possible rows of the split films"),
+        ("about.split_0_test_1", np.array([500]), "no possible rows of the split films"),
+    ],
+)
+def test_a_volume_or_split_that_cannot_be_is_refused(voxels, elsewhere, name, values, message):
+    arrays = arrays_of(voxels, intervals=None, curve=None)
+    with pytest.raises(BadExchange, match=message):
+        check_arrays(arrays | {name: values})
+    check_arrays(arrays)

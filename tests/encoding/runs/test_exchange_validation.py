@@ -78,7 +78,7 @@ def test_a_score_that_is_missing_leaves_the_archive_readable(exported, sent, els
     there = import_(rewritten(exported, change), elsewhere)
     found, full = there.rois(), sent.rois()
     gone = [column for column in found if found[column].isna().all() and not full[column].isna().all()]
-    assert gone == [column for column in full if column in (SCORES[score].mean_column, SCORES[score].median_column)]
+    assert gone == [column for column in full if column in list(map(SCORES[score].column, SCORES[score].statistics))]
     kept = [column for column in full if column not in gone]
     assert found[kept].equals(full[kept])
     assert there.vertices()[score].isna().all() and there.summary()["rois"][0]["r_mean"] == sent.summary()["rois"][0]["r_mean"]
