@@ -15,6 +15,8 @@ from pages.parts.shared.access import change_button, check_change, may_change
 from pages.parts.shared.links import view
 from pages.parts.shared.text import plain
 
+SECONDS_KEPT = 20  # that a look over a folder, which takes seconds where it holds thousands of files, counts as new
+
 
 def importing_panel() -> None:
     """Choose one of the folders without a description below the folder of data, and propose one."""
@@ -30,12 +32,17 @@ def importing_panel() -> None:
             return
         answers = {key: answer for key, answer in st.session_state.get(f"import_answers_{name}", {}).items() if answer}
         try:
-            proposal = propose(folders[name], answers)
+            proposal = _proposal(folders[name], tuple(answers.items()))
         except (BadData, UnknownName, OSError) as error:
             st.session_state.pop(f"import_answers_{name}", None)
             st.error(plain(error))
             return
         _show(name, proposal, answers)
+
+
+@st.cache_data(ttl=SECONDS_KEPT, show_spinner="Looking over the folder")
+def _proposal(folder: Path, answers: tuple[tuple[str, str], ...]) -> Proposal:
+    return propose(folder, dict(answers))
 
 
 def undescribed() -> dict[str, Path]:

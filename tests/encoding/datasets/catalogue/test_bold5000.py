@@ -32,7 +32,10 @@ def listed(server, **other):
     server.files[LIST] = json.dumps([{"name": "CSI1_brainmask.nii.gz"}, about | other]).encode()
 
 
-def test_an_interrupted_fetch_goes_on_and_ends_in_a_fit(site, store):
+def test_an_interrupted_fetch_goes_on_and_ends_in_a_fit(site, store, monkeypatch):
+    monkeypatch.setattr("encoding.storage.download.CHUNK", 4096)
+    site.breaks_after = 8192
+
     def stop(fraction, text):
         if "Stimuli.zip" in text:
             raise Cancelled
@@ -42,7 +45,7 @@ def test_an_interrupted_fetch_goes_on_and_ends_in_a_fit(site, store):
     assert site.asked == []
     with pytest.raises(Cancelled):
         fetch_dataset("bold5000", confirmed=True, report=stop)
-    assert [path for path, _ in site.asked][:2] == [LIST, FILE]
+    assert [path for path, _ in site.asked][:2] == [LIST, FILE] and any(wanted for path, wanted in site.asked if path == FILE)
     n_asked = len(site.asked)
     fetch_dataset("bold5000", confirmed=True)
     assert {path.rpartition("/")[2] for path, _ in site.asked[n_asked:]} == {"BOLD5000_Stimuli.zip"}
