@@ -34,17 +34,17 @@ STYLE = """<style>
 .st-key-question h2 {font-size: 1.6rem; line-height: 1.25; font-weight: 400; padding: 0}
 .st-key-fit_controls label p {font-size: 0.85rem}
 .st-key-fit_controls [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
-.st-key-strip {padding: 0.5rem 0.75rem}
+.st-key-strip {padding: 0.5rem 0.75rem; margin-top: 0.5rem; backdrop-filter: blur(10px)}
 [data-testid=stSidebar] [data-testid=stLayoutWrapper]:has(> .st-key-fit_bar) {position: sticky; bottom: 0; z-index: 5; margin-top: auto}
-.st-key-fit_bar {padding: 0.5rem 0; background: var(--st-secondary-background-color)}
+.st-key-fit_bar {padding: 0.5rem 0; backdrop-filter: blur(10px)}
 [data-testid=stLayoutWrapper]:has(> .st-key-strip) {position: sticky; top: 3.75rem; z-index: 20}
-.st-key-strip {background: var(--st-background-color)}
 .st-key-not_fitted {min-height: 20rem; justify-content: center}
 .st-key-not_fitted button {font-size: 1.1rem}
 .st-key-brain_place {min-height: 30rem}
 .st-key-onward a {padding: 0}
 .st-key-result h3 {font-size: 1.15rem; padding: 0.25rem 0}
 .st-key-test_images [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
+@media (max-width: 640px) {.st-key-look_at [data-testid=stColumn] {min-width: 0; flex: 1 1 40%}}
 @media (max-width: 1199px) {
   .st-key-result > [data-testid=stHorizontalBlock]:has(.st-key-brain_place) {flex-direction: column}
   .st-key-result > [data-testid=stHorizontalBlock]:has(.st-key-brain_place) > [data-testid=stColumn] {width: 100%; flex: 1 1 auto}

@@ -26,6 +26,7 @@ from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clic
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
+from pages.parts.shared.glossary import explained
 from pages.parts.shared.labels import class_label
 from pages.parts.shared.linked import adopt_link, write_link
 from pages.parts.shared.links import EXPLORE, view
@@ -237,7 +238,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
     names = np.array([stimuli.names[row] for row in rows])
     several = sum(len(chosen) for _, chosen in columns) > 1
     title = f"Response averaged over {unit.many}" if several else focus.label[0].upper() + focus.label[1:]
-    st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False)
+    st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False, help=explained(focus.roi) or None)
     chart(
         plots.observed_predicted(measured, predicted, names, title=title, r=means.r),
         "observed",
@@ -275,7 +276,7 @@ def image_panel(result: Result, focus: Focus) -> None:
         "Strongest measured": -means.measured,
         "Missed most": -np.abs(means.measured - means.predicted),
     }
-    st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False)
+    st.subheader(plain(focus.label[0].upper() + focus.label[1:]), anchor=False, help=explained(focus.roi) or None)
     for title, values in ranked.items():
         chosen = np.argsort(values, kind="stable")[:N_SHOWN]
         _stimuli(title, result, result.test_rows()[chosen], means.measured[chosen], means.predicted[chosen])

@@ -19,6 +19,7 @@ from encoding.datasets._placement import Placement
 from encoding.datasets._unit import Unit
 from encoding.fits.score_tables import EVERY_VERTEX
 from pages.parts.shared.brain_component import Selection, clicked
+from pages.parts.shared.glossary import explained
 from pages.parts.shared.roi_choice import BEST, roi_select
 from pages.parts.shared.text import plain
 
@@ -54,7 +55,9 @@ def focus_controls(result: Result, table: pd.DataFrame, places: Sequence[Any]) -
     rois, unit = roi_names(result.plan.subject), result.plan.subject.unit
     example, (left, right) = f"{result.plan.hemis[0]} 120", places
     with left:
-        help = "The region that the charts are of. A click on a bar or on the brain chooses too."
+        meaning = explained(name) if (name := str(st.session_state.get("roi") or st.query_params.get("roi", ""))) else ""
+        help = f"**{plain(name)}** {meaning}\n\n" if meaning else ""
+        help += "The region that the charts are of. A click on a bar or on the brain chooses too."
         choice = roi_select(rois, unit, help=help, on_change=_forget_vertex)
     with right:
         typed = st.text_input(

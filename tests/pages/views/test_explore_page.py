@@ -63,6 +63,14 @@ def test_the_learning_curve_is_computed_when_its_tab_is_opened_and_a_dear_one_be
     assert NoWorkers.specs() == [CurveRequest(TINY)] * 2
 
 
+def test_a_chosen_region_is_explained(page, store, tiny):
+    tiny.change(rois={hemi: {"PPA": np.arange(5)} for hemi in ("lh", "rh")})
+    study(TINY, store)
+    page.query_params |= {"roi": "PPA", "part": "Images"}
+    page.run()
+    assert not page.exception and "Parahippocampal place area" in page.selectbox(key="roi").help
+
+
 def test_missing_intervals_are_computed_and_hold_nothing_up(page, store):
     fit(TINY, store, device="cpu")
     page.run()
