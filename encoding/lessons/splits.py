@@ -8,7 +8,7 @@ from encoding.evaluation.scores import pearson
 from encoding.evaluation.splits import Fold, folds
 from encoding.lessons._linear import fitted
 
-N_SPLITS = 12  # hold-outs that are drawn
+N_SPLITS = 6  # seeds
 N_REPEATS = 3
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 TALL, HEIGHT, LOW = 400, 290, 220  # px: a lesson fits on one screen
+CHARACTER = 8  # px, of a name beside an axis
 SPACES = "viridis"  # of feature spaces, from early to late
 MOST_POINTS = 400  # of a long sorted list that are drawn
 LEAST_P = 1e-6  # in view; smaller ones are in the table
@@ -249,5 +250,5 @@ def score_intervals(
     )  # fmt: skip
     fig.add_vline(x=0, line={"color": LINE, "width": 1, "dash": "dot"})
     fig.update_xaxes(title_text=x_title, title_standoff=4)
-    fig.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
-    return theme(fig, height=height)
+    fig.update_yaxes(autorange="reversed", showgrid=False)
+    return theme(fig, height=height).update_layout(margin_l=24 + CHARACTER * max(map(len, names)))

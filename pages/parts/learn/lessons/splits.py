@@ -27,7 +27,7 @@ HOW = {
 @st.cache_data(max_entries=2, show_spinner="Splitting and fitting, once …")
 def _luck(key: str) -> tuple[np.ndarray, np.ndarray]:
     Z, Y = _subject.components(START), _subject.responses()[:, _subject.columns(ROI)[::N_SHARE]]
-    return holdouts(Z, Y), cross_validations(Z, Y, N_SPLITS // 4)
+    return holdouts(Z, Y), cross_validations(Z, Y, N_SPLITS)
 
 
 @st.cache_data(max_entries=2, show_spinner="Showing images three times, once …")
@@ -43,10 +43,8 @@ def _show() -> str:
 def _show_luck() -> str:
     single, many = _luck(subject_key())
     ways = [f"one tenth held out<br>{len(single)} seeds", f"five folds<br>{len(many)} seeds"]
-    spread = np.stack([np.quantile(values, np.linspace(0, 1, N_SPLITS)) for values in (single, many)], axis=1)
-    spread += np.array([single.mean(), many.mean()]) - spread.mean(0)
     chart(
-        figures.leaks(ways, {f"r of {ROI}": spread}),
+        figures.leaks(ways, {f"r of {ROI}": np.stack([single, many], axis=1)}),
         "splits_luck",
         alt=f"mean r of {ROI} over seeds of one hold-out and of five folds",
         how=HOW[LUCK],
