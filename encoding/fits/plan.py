@@ -15,7 +15,6 @@ from encoding.backbones._catalogue import fetch
 from encoding.backbones._input import prepared
 from encoding.backbones._joined import members_of, own_layers
 from encoding.datasets import DATASETS, BadData, Stimuli, Subject
-from encoding.datasets._base import roi_names
 from encoding.evaluation import scores
 from encoding.evaluation.resampling import LEAST_UNITS, n_units
 from encoding.evaluation.splits import ALL, NAMED, WITHIN, Fold, folds, inner_blocks, inner_folds, mean_of_repeats
@@ -26,14 +25,14 @@ from encoding.features.given import given_in, is_given, with_tables
 from encoding.features.probe import LARGEST_LAYER, layer_sizes
 from encoding.features.random_projection import PROJECTION_VERSION
 from encoding.features.sketch import N_GROUPS, SKETCH_VERSION
+from encoding.fits.checks import check_delays, check_given, check_readout, check_reduced, check_stimuli, check_targets, check_widths
 from encoding.fits.digests import columns_digest, groups_digest, positions_digest, rows_digest
 from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup, group_rois, target_groups_of, with_unions
-from encoding.readouts import READOUTS, BadOption, Options, Readout
+from encoding.readouts import READOUTS, Options, Readout
 from encoding.readouts import _moments as moments
 from encoding.readouts._options import key_values
 from encoding.runtime.progress import Report, silent, subprogress
-from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
@@ -411,7 +410,7 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     options = readout.read(dict(spec.options))
     source.check_layers(spec.backbone, spec.layers)
     if given_in(spec.backbone):
-        _check_given(spec, readout)
+        check_given(spec, readout)
         subject = subject or dataset.open(spec.subject, store, report)
         source = with_tables(source, spec.backbone, subject.stimuli, f"{spec.dataset} {spec.subject}")
         source.check_layers(spec.backbone, spec.layers)
@@ -419,54 +418,23 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
         if not each.is_ready(network, weights) and each.weights_file(network) is not None:
             fetch(network, subprogress(report, 0, 0.5))
     fingerprint = source.fingerprint(spec.backbone, spec.weights)
-    if JOIN in spec.backbone and not readout.uses_components:
-        raise BadOption(f"{readout.name} trains a network itself, so it takes one at a time, not {spec.backbone}.")
+    check_readout(spec, readout)
     subject = with_unions(subject or dataset.open(spec.subject, store, report), spec.rois)
-    _check_targets(spec, subject)
-    if networks := [name for name in spec.backbone.split(JOIN) if subject.stimuli.without_images and not is_given(name)]:
-        tables = ", ".join(f"given/{name}" for name in subject.stimuli.tables) or "none yet: put one into the folder features"
-        raise BadData(
-            f"{subject.stimuli.without_images}, and {networks[0]} needs images. Backbones without images are feature tables ({tables}), "
-            "or name the folder of the images in dataset.toml."
-        )
-    if readout.needs_frames(options) and (spec.over_frames != "sequence" or subject.stimuli.sampled(spec.frames).n_frames < 2):
-        raise BadOption(
-            f"{readout.name} reads the frames of clips one after another"
-            f"{'' if readout.in_order else ' with these parameters'}. Choose a data set of clips and --over-frames sequence."
-        )
-    if spec.degree > 1 and (not readout.uses_components or readout.by_layer or spec.over_frames == "sequence"):
-        raise BadOption(
-            "Products of components (degree 2) are taken of one set of components for each stimulus. They suit neither a readout that "
-            "takes the layers one by one or trains a network itself, nor clips whose frames are kept as a sequence: leave --degree at 1."
-        )
-    if spec.extra_subjects and not readout.shares:
-        sharing = ", ".join(name for name, each in READOUTS.items() if each.shares)
-        raise BadOption(f"{readout.name} shares nothing between subjects, so extra subjects are of no use. Readouts that do: {sharing}.")
+    check_targets(spec, subject)
+    check_stimuli(spec, subject, readout, options)
     hemis = tuple(hemi for hemi in subject.hemis if spec.hemi in ("both", hemi))
     target_groups = target_groups_of(
         subject, spec.target_groups, hemis=hemis, rois=spec.roi_names, per_target=readout.targets_apart(options)
     )
     extra_subjects = tuple(_plan_extra_subject(spec, other, store, report) for other in spec.extra_subjects)
     parts = folds(spec.split, subject.groups, subject.splits, runs=subject.runs)
-    _check_delays(spec, subject, readout, options)
+    check_delays(spec, subject, readout, options)
     fit_plan = Plan(spec, subject, source, readout, options, parts, fingerprint, target_groups, extra_subjects)
     for fold in fit_plan.folds:
         fit_plan.inner(fold)
     reduced = _reduced_layers(fit_plan, store)
-    if reduced and spec.layer_scaling == "zscore":
-        raise ValueError(
-            f"The features of {', '.join(reduced)} take more than {spec.feature_budget:g} GB and are reduced in the pass, where "
-            "features are not z-scored: their deviations are known only after the first pass. Pool the layer, or give a larger feature "
-            "budget (--feature-budget none stores all)."
-        )
-    if reduced and len(fit_plan.networks) > 1 and not readout.by_layer and (spec.reduction == "pca" or spec.extra_subjects):
-        apart = ", ".join(name for name, each in READOUTS.items() if each.by_layer)
-        raise ValueError(
-            f"The features of {', '.join(reduced)} take more than {spec.feature_budget:g} GB and are reduced in the pass, where several "
-            f"networks cannot share one PCA. Choose a readout that treats layers apart ({apart}), pool the layer, or give a larger feature "
-            "budget."
-        )
-    _check_widths(fit_plan)
+    check_reduced(spec, readout, reduced, n_networks=len(fit_plan.networks))
+    check_widths(fit_plan)
     others = tuple(replace(other, reduced_layers=reduced) for other in extra_subjects)  # projected on this subject's components
     return replace(fit_plan, reduced_layers=reduced, extra_subjects=others) if reduced else fit_plan
 
@@ -491,38 +459,6 @@ def _reduced_layers(fit_plan: Plan, store: Store) -> tuple[str, ...]:
     return tuple(layer for layer in spec.layers if fit_plan.feature_keys[layer] in large)
 
 
-def _check_given(spec: FitSpec, readout: Readout) -> None:
-    """Refuse settings of networks for a feature table."""
-    for name in ("input", "pool"):
-        if is_given(spec.backbone) and (value := getattr(spec, name)) != getattr(FitSpec, name):
-            raise ValueError(f"{spec.backbone} is a feature table, which no image passes through. Leave --{name} {value} out.")
-    if JOIN in spec.backbone and spec.over_frames == "sequence":
-        raise ValueError(f"{given_in(spec.backbone)[0]} has no frames to stand in sequence. Choose another --over-frames, such as mean.")
-    if not readout.uses_components:
-        raise BadOption(f"{readout.name} trains a network on images, and {spec.backbone} is a feature table. Choose another readout.")
-
-
-def _check_delays(spec: FitSpec, subject: Subject, readout: Readout, options: Options) -> None:
-    """Refuse delays where rows are no samples of runs, or a readout does not take one set of columns for each row."""
-    sets = read_delays(spec.delays)
-    if readout.delays_apart(options) and len(sets) != 1:
-        raise BadOption(
-            f"delays_apart gives each delay a penalty of its own and needs one set of them (--delays 1 2 3 4), not {len(sets)}."
-        )
-    if not sets:
-        return
-    if subject.runs is None:
-        raise BadOption(
-            f"The rows of {spec.dataset} {spec.subject} are single trials, not samples of runs, so there is nothing before them to delay. "
-            "Leave --delays out, or say in dataset.toml what the runs are."
-        )
-    if not readout.uses_components or spec.over_frames == "sequence":
-        raise BadOption(
-            "Delays put components of earlier samples side by side. They suit neither a readout that trains a network itself nor frames "
-            "that are kept as a sequence: leave --delays out."
-        )
-
-
 def inner_rows(subject: Subject, rows: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
     """Assign some rows of a subject to ``n_folds`` cross-validation folds, (n_rows,) int; runs, and groups, are not divided."""
     if subject.runs is None:
@@ -535,23 +471,3 @@ def _plan_extra_subject(spec: FitSpec, other: str, store: Store, report: Report)
     if other == spec.subject:
         raise ValueError(f"{other} is the subject itself; extra subjects are others.")
     return _plan(replace(spec, subject=other, extra_subjects=(), rois=(), target_groups="hemisphere"), store, report)
-
-
-def _check_widths(fit_plan: Plan) -> None:
-    """Raise BadData where the feature tables of several subjects have different numbers of columns, which no PCA can share."""
-    for other in fit_plan.extra_subjects:
-        for ours, theirs in zip(fit_plan.networks, other.networks, strict=True):
-            for layer in ours.spec.layers if is_given(ours.spec.backbone) else ():
-                widths = [each.source.known_sizes(each.spec.backbone, [layer])[layer] for each in (ours, theirs)]
-                if len(set(widths)) > 1:
-                    names = [f"{width:,} of {each.spec.subject}" for width, each in zip(widths, (ours, theirs), strict=True)]
-                    raise BadData(f"{ours.spec.backbone} {layer} has {' and '.join(names)} columns. Save tables with the same columns.")
-
-
-def _check_targets(spec: FitSpec, subject: Subject) -> None:
-    known = roi_names(subject)
-    for name in spec.roi_names:
-        if name not in known:
-            raise UnknownName(unknown(f"ROI of {spec.dataset} {spec.subject}", name, known, show=40))
-    if spec.hemi != "both" and spec.hemi not in subject.hemis:
-        raise UnknownName(unknown(f"hemisphere of {spec.dataset} {spec.subject}", spec.hemi, subject.hemis))
