@@ -12,10 +12,13 @@ from encoding.datasets.catalogue.fetch import DOWNLOADS, NotFetched, fetch_datas
 from encoding.datasets.writers.nod import N_REPEATED, SIGNAL, write_nod
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_nod(tmp_path_factory.mktemp("nod"))
+
+
 @pytest.fixture
-def site(hosting, tmp_path):
-    (tmp_path / "site").mkdir()
-    folder = write_nod(tmp_path / "site")
+def site(hosting, folder):
     with hosting("nod", folder) as server:
         yield server, folder
 
@@ -91,11 +94,11 @@ def test_without_the_further_parts_there_are_neither_ceilings_nor_localisers(sit
     assert not any("coco" in path or "floc" in path for path, _ in server.asked)
 
 
-def test_a_localiser_on_other_vertices_is_refused(site):
-    server, folder = site
-    write_nod(folder.parent, n_columns=7)
+def test_a_localiser_on_other_vertices_is_refused(site, tmp_path):
+    server, _ = site
+    write_nod(tmp_path, n_columns=7)
     server.files[next(path for path in server.files if path.endswith("floc-words.dlabel.nii"))] = (
-        folder.parent / "sub-01_floc-words.dlabel.nii"
+        tmp_path / "sub-01_floc-words.dlabel.nii"
     ).read_bytes()
     with pytest.raises(BadData, match=r"floc-words\.dlabel\.nii has 7 labels"):
         fetch_dataset("nod")
