@@ -84,8 +84,7 @@ def _write_responses(path: Path, rows: list[np.ndarray], n_trials: int, kept: np
             name = next((name for name, shape in shapes.items() if shape == (len(kept), n_trials)), None)
             if name is None:
                 raise BadData(f"{path.name} holds {shapes}, where ({len(kept):,}, {n_trials:,}) betas of voxels and trials are expected.")
-            columns = np.array([int(each) for each in file[GROUP][name.replace("values", "items")][:]])
-            order = np.argsort(columns)  # the trial of each column is its name
+            order = trial_order(file[GROUP][name.replace("values", "items")][:].tolist())
             responses = np.lib.format.open_memmap(work.folder / "responses.npy", "w+", np.float32, (len(rows), int(kept.sum())))
             done = 0
             for start in range(0, len(kept), AT_ONCE):
@@ -93,7 +92,7 @@ def _write_responses(path: Path, rows: list[np.ndarray], n_trials: int, kept: np
                 if here.any():
                     betas = file[GROUP][name][start : start + AT_ONCE][here][:, order]
                     means = np.stack([betas[:, each].mean(axis=1, dtype=np.float64) for each in rows])
-                    responses[:, done : done + here.sum()] = means
+                    responses[:, done : done + here.sum()] = np.nan_to_num(means)
                     done += int(here.sum())
                 work.report(0.4 + 0.6 * start / len(kept), f"betas of {work.subject}")
             responses.flush()
@@ -101,6 +100,19 @@ def _write_responses(path: Path, rows: list[np.ndarray], n_trials: int, kept: np
         if isinstance(error, BadData):
             raise
         raise BadData(f"{path.name} is no table of betas as pandas writes it ({type(error).__name__}: {error}).") from error
+
+
+def trial_order(names: list[bytes | str | int]) -> np.ndarray:
+    """Column of each trial, (n_trials,) int64: by the columns' names where these are the numbers of trials, else as they lie.
+
+    Examples
+    --------
+    >>> trial_order([b"2", b"0", b"1"]).tolist(), trial_order([b"beta", b"beta2"]).tolist()
+    ([1, 2, 0], [0, 1])
+    """
+    as_they_lie = np.arange(len(names))
+    numbers = np.array([int(name) if isinstance(name, int) or name.isdigit() else -1 for name in names])
+    return np.argsort(numbers) if np.array_equal(np.sort(numbers), as_they_lie) else as_they_lie
 
 
 def _list_photographs(work: Conversion, names: list[str]) -> None:
