@@ -12,6 +12,7 @@ from typing import Any
 from encoding.cli.command import PROGRAM, Answer, BadArguments, add_command
 from encoding.cli.folders import run_doctor
 from encoding.cli.terminal import Progress
+from encoding.datasets import data_dir
 from encoding.datasets.own.description import FILE
 from encoding.datasets.own.importing import propose
 from encoding.datasets.own.proposal import Proposal, write
@@ -60,7 +61,9 @@ def run_import(arguments: argparse.Namespace, progress: Progress) -> Answer:
     }
     text = explain_proposal(proposal, document["toml"])
     if target is None or not proposal.is_complete:
-        command = f"{PROGRAM} import-bids {arguments.folder} --out data/{proposal.folder.name}/{FILE}"
+        chosen = f" --choose {shlex.join(arguments.choose)}" if arguments.choose else ""
+        out = shlex.quote(str(data_dir() / proposal.folder.name / FILE))
+        command = f"{PROGRAM} import-bids {shlex.quote(str(arguments.folder))}{chosen} --out {out}"
         text += f"\nNothing was written. {f'To write it: {command}' if proposal.is_complete else 'It is not complete yet: see above.'}"
         return Answer(document, text, code=0 if proposal.is_complete else 1)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -137,7 +137,7 @@ def _describe_responses(option: ResponseOption) -> str:
 
 def _why_responses(one: ResponseOption, other: StimulusOption | None, n_options: int) -> str:
     agree = other is not None and one.n_rows == other.n_rows
-    reason = "the only array that could be" if n_options == 1 else "as many rows as stimuli are named" if agree else "chosen"
+    reason = "the only array that could be responses" if n_options == 1 else "as many rows as stimuli are named" if agree else "chosen"
     if other is not None and not agree:
         reason += f"; {other.n_rows:,} stimuli are named, which is not the same: see below what is missing"
     if one.first.rows_last:

@@ -96,7 +96,7 @@ def test_a_bids_folder_with_betas_becomes_a_data_set_without_a_choice(data, stor
     assert all(lines[i - 1].startswith("# ") for i, line in enumerate(lines) if " = " in line and not line.startswith("#"))
     for words in (
         "2 tables of events of the task scenes, 12 rows that name a stimulus (6 different ones); 2 rows name none and are left out",
-        "an HDF5 file of float32, 4x3x2x6; 12 rows (the only array that could be; the last axis is that of trials",
+        "an HDF5 file of float32, 4x3x2x6; 12 rows (the only array that could be responses; the last axis is that of trials",
         "5 voxels are 1; these are the columns. Space: its name says space-T1w",
         "6 of 6 stimuli have 2 to 2 rows",
     ):
@@ -368,4 +368,6 @@ def test_the_command_lists_choices_writes_and_checks(data, shell):
     code, _, err = shell("import-bids", data / "kitchen", "--choose", "S1.responses=first.npy", "--out", data / "kitchen" / "dataset.toml")
     assert code == 1 and "not written over" in err
     assert shell("import-bids", data / "kitchen", "--choose", "S1.responses=third.npy")[0] == 2
+    code, out, _ = shell("import-bids", data / "kitchen", "--choose", "S1.responses=second.npy")
+    assert code == 0 and f"--choose S1.responses=second.npy --out {data / 'kitchen' / 'dataset.toml'}" in out
     assert shell("import-bids", data / "kitchen", "--out", data / "mine.toml")[0] == 2
