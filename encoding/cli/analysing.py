@@ -124,6 +124,10 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--roi", default=EVERY_VERTEX, metavar="ROI", help="over both hemispheres (default: all vertices)")
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the share of variance of every rank there")
+    _add_group(commands)
+
+
+def _add_group(commands: Any) -> None:
     parser = add_command(
         commands,
         "group",
