@@ -9,6 +9,7 @@ from typing import Any
 
 from encoding.cli.command import Answer, BadArguments, Parser, add_command
 from encoding.cli.terminal import Progress, file_size, table
+from encoding.fits.open import models_of_composed
 from encoding.fits.spec import FitSpec
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.inventory import StoreEntry, entries, in_use, needed_members, prune, size_of
@@ -122,6 +123,8 @@ def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
     else:
         damaged = set(store.verify(remove=False, report=progress))
         targets = [one for one in every if one.key in damaged]
+    models = models_of_composed(store, {one.key for one in targets}) if chosen else {}  # damaged ones are of no use to anybody
+    targets = [one for one in targets if one.key not in models]
     if arguments.dry_run:
         kept = in_use(store, targets)
         members = needed_members(store, targets, kept)
@@ -133,7 +136,13 @@ def run_prune(arguments: argparse.Namespace, progress: Progress) -> Answer:
         removed, kept, members = list(done.removed), list(done.in_use), done.members
         n_leftovers, n_bytes = done.n_leftovers, done.n_bytes
     document = {"folder": str(store.root), "dry_run": arguments.dry_run, "removed": [one.key for one in removed]}
-    document |= {"in_use": [one.key for one in kept], "members": dict(members), "leftovers": n_leftovers, "bytes": n_bytes}
+    document |= {
+        "in_use": [one.key for one in kept],
+        "members": dict(members),
+        "models": models,
+        "leftovers": n_leftovers,
+        "bytes": n_bytes,
+    }
     return Answer(document, _prune_text(document, kind="chosen" if chosen else "damaged"))
 
 
@@ -148,6 +157,9 @@ def _prune_text(document: Mapping[str, Any], *, kind: str) -> str:
     if document["members"]:
         named = ", ".join(f"{member} (of {of})" for member, of in document["members"].items())
         text += f"\nKept, as composed fits that stay are made of them: {named}"
+    if document["models"]:
+        of = ", ".join(dict.fromkeys(document["models"].values()))
+        text += f"\nKept, as composed fits that stay predict with them: {len(document['models']):,} models and components, of {of}"
     if kind == "damaged":
         text += "\nTo make more room: --older DAYS, --stage STAGE or --all; with --dry-run nothing is removed yet."
     return text

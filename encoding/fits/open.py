@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.keys import stage_of
 from encoding.storage.store import Store
+
+PREDICTED_WITH = ("weights", "components")  # stages that a prediction reads
 
 
 class FormerRelease(UserWarning):
@@ -72,6 +74,26 @@ def open_fit(key: str, store: Store, report: Report = silent, *, subject: Subjec
             stacklevel=2,
         )
     return Result(plan, store)
+
+
+def models_of_composed(store: Store, going: Collection[str]) -> dict[str, str]:
+    """Keys among ``going`` of models and components with which composed fits that stay predict, with the key of that fit.
+
+    Parameters
+    ----------
+    going : keys of results that are to be removed. A composed fit that cannot be opened now keeps nothing.
+    """
+    found: dict[str, str] = {}
+    if not any(stage_of(key) in PREDICTED_WITH for key in going):
+        return found
+    for key in store.keys():  # noqa: SIM118 - a Store is no dict
+        try:
+            if stage_of(key) == "fit" and key not in going and is_composed((store.provenance(key) or {}).get("made_from", {})):
+                needed = open_fit(key, store).plan.stage_keys
+                found |= {each: key for each in needed if each in going and stage_of(each) in PREDICTED_WITH}
+        except (LookupError, ValueError, OSError):  # its data, weights or members are gone, and it predicts nothing
+            continue
+    return found
 
 
 def find_key(text: str, store: Store) -> str:

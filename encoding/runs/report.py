@@ -256,7 +256,7 @@ def score_table(result: ScoreTables) -> pd.DataFrame:
     for key in result.score_names:
         score, ends = SCORES[key], roi_ends(result, key)
         if ends:
-            known = [ends[pair] for pair in zip(table["roi"], table["hemi"], strict=True)]
+            known = [ends.get(pair, (np.nan, np.nan)) for pair in zip(table["roi"], table["hemi"], strict=True)]
             table = table.assign(**{f"{key}_{end}": [each[place] for each in known] for place, end in enumerate(("low", "high"))})
         columns += [score.mean_column, f"{key}_low", f"{key}_high", *([score.median_column] if score.has_median else [])]
     return table[[column for column in columns if column in table]]

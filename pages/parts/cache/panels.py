@@ -9,6 +9,7 @@ import streamlit as st
 from encoding import FitSpec, plots
 from encoding.analysis.hyperparameter_search import SearchRequest
 from encoding.cli.terminal import file_size
+from encoding.fits.open import models_of_composed
 from encoding.runs.archive import MAX_FILE_BYTES
 from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed
 from encoding.storage.inventory import IRREPLACEABLE, STAGES, StoreEntry, by_stage, check, chosen, entries, last_check, needed_members, prune
@@ -177,6 +178,8 @@ def _prune(entries: Sequence[StoreEntry]) -> None:
         )  # fmt: skip
         days = right.number_input("Older than (days)", 0.0, 10_000.0, 30.0, step=1.0, key="prune_days")
         targets = chosen(entries, stages=stages, older_days=days)
+        models = models_of_composed(store(), {one.key for one in targets})
+        targets = [one for one in targets if one.key not in models]
         size = file_size(sum(one.n_bytes for one in targets))
         st.markdown(f"Would remove **{len(targets):,} results, {size}**. Nothing is removed yet.")
         lost = sorted({one.stage for one in targets} & set(IRREPLACEABLE))
@@ -190,6 +193,11 @@ def _prune(entries: Sequence[StoreEntry]) -> None:
             st.warning(
                 f"{len(members):,} of these fits are what {n_composed:,} composed fit{'s that stay are' if n_composed > 1 else ' that stays is'} "
                 f"made of, which could not be opened without them, so they are kept: {', '.join(dict.fromkeys(members.values()))}."
+            )
+        if models:
+            st.caption(
+                f"{len(models):,} models and components are kept, as composed fits that stay predict with them: "
+                f"{', '.join(dict.fromkeys(models.values()))}."
             )
         busy = any(not job.finished for job in jobs().all())
         if busy:

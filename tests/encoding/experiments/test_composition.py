@@ -15,7 +15,7 @@ from encoding.experiments import run_experiment
 from encoding.experiments.composition import METHODS, compose, member_weights, residual_products
 from encoding.experiments.selection import select, with_validation
 from encoding.fits.composition import ComposedResult, NotComposed, composed
-from encoding.fits.open import FitChanged, open_fit
+from encoding.fits.open import FitChanged, models_of_composed, open_fit
 from encoding.fits.spec import FitSpec
 from encoding.plots.brain.score_maps import score_brain
 from encoding.prediction.predict import predict, save_predictions
@@ -25,6 +25,7 @@ from encoding.runs.report import report
 from encoding.runs.table import all_runs, open_run, short_name
 from encoding.runtime.registry import UnknownName
 from encoding.sites.site import publish, slug_of
+from encoding.storage.keys import stage_of
 from tests.encoding.experiments.planted import BASE, PER_ROI, PLANTED, grid
 
 
@@ -158,6 +159,23 @@ def test_predictions_of_new_stimuli_are_the_members_own(best, planted, tmp_path)
     assert predict_row(result, row)["lh"] == pytest.approx(result.predicted("lh", np.arange(42))[0], abs=1e-5)
     folder = save_predictions(result, new, tmp_path / "out")
     assert np.load(folder / "lh_predictions.npy") == pytest.approx(predicted["lh"])
+
+
+def test_models_that_composed_fits_predict_with_are_kept_while_the_fits_stay(best, ran, planted, monkeypatch, shell):
+    keys = set(planted.keys())
+    going = {key for key in keys if stage_of(key) in ("weights", "components", "features")}
+    kept = models_of_composed(planted, going)
+    for result in best:
+        for member in result.members:
+            needed = {key for key in member.plan.stage_keys if stage_of(key) in ("weights", "components")}
+            assert needed and needed <= set(kept)
+    assert {stage_of(key) for key in kept} == {"weights", "components"} and set(kept.values()) <= keys - going
+    assert set(kept) != {key for key in going if stage_of(key) != "features"}, "fits that are no members lose theirs"
+    composed = {key for key in keys if stage_of(key) == "fit" and "composition" in planted.provenance(key)["made_from"]}
+    assert models_of_composed(planted, going | composed) == {}
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(planted.root))
+    code, out, _ = shell("cache", "prune", "--stage", "weights", "--dry-run")
+    assert code == 0 and "composed fits that stay predict with them" in out and best[0].key in out
 
 
 def test_folds_have_weights_of_their_own(planted):
