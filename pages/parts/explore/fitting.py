@@ -110,7 +110,6 @@ def _fit_bar(spec: FitSpec, result: Result | None, job: Job | None, needed: Esti
             on_click=submit_fit,
             args=(spec,),
             disabled=result is not None or _runs(job) or (needed is not None and bool(needed.problems)),
-            help="The work runs in the background and is kept: the same fit opens at once the next time.",
         )
 
 
@@ -145,10 +144,11 @@ def _offer(spec: FitSpec, job: Job | None, needed: Estimate | None, last: dict |
     text = "Settings changed: **not fitted yet**. Below is the last result." if last else "**Not fitted yet.**"
     if not weights_are_here(spec):
         text += f" Fit first downloads the pretrained weights of {plain(spec.backbone)}, which are not on this machine."
+    if needed is not None and last:
+        text += f" :small[It takes {needed}.]"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(text, width="stretch")
-        takes = None if needed is None else f"It takes {needed}."
-        st.button(_label(needed), key="fit_here", type="primary", on_click=submit_fit, args=(spec,), help=takes)
+        st.button(_label(needed), key="fit_here", type="primary", on_click=submit_fit, args=(spec,))
         if last:
             st.button("Undo", key="undo", on_click=return_to, args=(last["controls"],), icon=":material/undo:")
     if needed is not None and not last:

@@ -112,8 +112,8 @@ def watch_fit(spec: FitSpec) -> None:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
-        help = "Other pages and tabs see this same job. Closing the browser does not stop it."
-        change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,), help=help)
+        change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
+    st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
 
 
 def follow(key: str, *, cancel: str = "cancel", missing: str = "") -> None:
