@@ -255,16 +255,21 @@ def told(page):
 def test_the_page_says_what_cannot_be_shown_and_shows_the_rest(page):
     page.run()
     assert not page.exception and not page.error and not page.warning
-    for what in ("no brain map", "no ROIs", "No noise ceiling"):
+    for what in ("no brain map", "no ROIs"):
         assert what in told(page), what
+    assert "No noise ceiling is known" in page.selectbox(key="score").help
     assert "Best predicted region" not in told(page)
-    assert len(page.get("plotly_chart")) == 3  # observed, residuals and the curve: no empty bars
-    assert page.selectbox(key="roi").options == ["every voxel"]
+    assert page.selectbox(key="roi").options == ["every voxel"] and not page.get("plotly_chart")  # no empty bars
     assert any("Mean r over 20 voxels of brain" in info.value for info in page.info)
+    for part, n_charts in (("Predictions", 2), ("Spread", 1)):
+        page.session_state["part"] = part
+        page.run()
+        assert not page.exception and len(page.get("plotly_chart")) == n_charts, part
 
 
 def test_a_voxel_is_chosen_by_the_name_of_its_block(page):
     page.query_params["vertex"] = "brain 3"
+    page.session_state["part"] = "Predictions"
     page.run()
     assert not page.exception and not page.warning
     assert any("Voxel 3 of brain" in heading.value for heading in page.subheader)
@@ -272,11 +277,10 @@ def test_a_voxel_is_chosen_by_the_name_of_its_block(page):
     assert any("Write where it is (brain) and its number, such as brain 120" in warning.value.replace("\\", "") for warning in page.warning)
 
 
-def test_every_panel_can_be_opened(page):
-    for key in ("distribution", "away"):
-        page.session_state[key] = True
+def test_what_can_be_taken_away_has_no_brain(page):
+    page.session_state["part"] = "Take away"
     page.run()
-    assert not page.exception and len(page.get("plotly_chart")) == 4
+    assert not page.exception
     assert [button.label for button in page.get("download_button")] == [
         "ROIs, CSV",
         "Voxels, CSV",
