@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +16,12 @@ from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.score_maps import score_brain
+from encoding.plots.observed import best_line, limits
 from encoding.runs.report import fit_charts
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from numpy.typing import ArrayLike
 
 MOST_POINTS = 1_000  # test stimuli drawn of each region
 N_DECIMALS = 4  # of responses in a file
@@ -84,30 +85,40 @@ def _predictions(result: ScoreTables, rois: list[str], source: str) -> dict[str,
         return None
     rows = result.test_rows()
     some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_POINTS)).round().astype(int))
-    stimuli, found, first = result.plan.subject.stimuli, {}, None
+    stimuli, found, figure = result.plan.subject.stimuli, {}, None
     for roi in rois:
         columns = {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis}
         columns = {hemi: chosen[np.isfinite(result.score(hemi)[chosen])] for hemi, chosen in columns.items()}
         if not any(map(len, columns.values())):
             continue
         means = mean_prediction(result, {hemi: chosen for hemi, chosen in columns.items() if len(chosen)})
-        figure = plots.observed_predicted(means.measured[some], means.predicted[some], [""] * len(some), title=roi, r=means.r)
+        measured, predicted = means.measured[some], means.predicted[some]
         own = f"mean of the {result.plan.subject.unit.many}' own r {means.mean_r:.2f}"
-        figure.update_layout(title_text=f"Responses averaged over {roi}: r = {means.r:.2f} ({own})")
-        first = first or drawn(plots.add_source(figure, source))
-        found[roi] = _changes(figure)
-    if first is None:
+        found[roi] = _changes(measured, predicted) | {"title": f"Responses averaged over {roi}: r = {means.r:.2f} ({own})"}
+        if figure is None or len(figure.data) < len(found[roi]["traces"]):
+            figure = plots.observed_predicted(measured, predicted, [""] * len(some), title=roi, r=means.r)
+    if figure is None:
         return None
+    first = drawn(plots.add_source(figure, source))
     for trace in first["data"]:
         trace.pop("hovertext", None)
     return {"figure": first, "names": [stimuli.names[rows[place]] for place in some], "n": len(rows), "rois": found}
 
 
-def _changes(figure: go.Figure) -> Mapping[str, Any]:
-    """What differs between the figures of two regions."""
-    traces = [
-        {"x": np.round(np.asarray(trace.x, float), N_DECIMALS).tolist(), "y": np.round(np.asarray(trace.y, float), N_DECIMALS).tolist()}
-        | {"name": trace.name}
-        for trace in figure.data
-    ]
-    return {"traces": traces, "title": figure.layout.title.text, "range": list(figure.layout.xaxis.range)}
+def _changes(measured: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """What the figures of two regions differ in: data and names of :func:`encoding.plots.observed_predicted`'s traces, and range."""
+    ends = limits(measured, predicted)
+    traces = [_trace(ends, ends, "Perfect prediction"), _trace(predicted, measured, "Test image")]
+    if (line := best_line(predicted, measured)) is not None:
+        slope, intercept = line
+        x = np.array([np.nanmin(predicted), np.nanmax(predicted)])
+        traces.append(_trace(x, intercept + slope * x, f"Best line, slope {slope:.2f}"))
+    return {"traces": traces, "range": list(ends)}
+
+
+def _trace(x: ArrayLike, y: ArrayLike, name: str) -> dict[str, Any]:
+    return {
+        "x": np.round(np.asarray(x, float), N_DECIMALS).tolist(),
+        "y": np.round(np.asarray(y, float), N_DECIMALS).tolist(),
+        "name": name,
+    }

@@ -93,12 +93,12 @@ def test_every_stored_fit_is_in_the_table_of_runs(first_release):
         assert all(open_run(key, first_release).key == key for key in keys)
 
 
-def test_fits_of_former_names_are_published_and_nothing_is_computed(first_release, tmp_path):
+def test_a_fit_of_a_former_name_is_published_and_nothing_is_computed(first_release, tmp_path):
     before = set(first_release.keys())
     with pytest.warns(FormerRelease):
-        results = [open_run(FITS[name]["key"], first_release) for name in RENAMED]
-    folder = publish(results, tmp_path / "site", first_release)
-    assert all((folder / f"{slug_of(result)}.html").exists() for result in results)
+        result = open_run(FITS[RENAMED[1]]["key"], first_release)
+    folder = publish([result], tmp_path / "site", first_release)
+    assert "Best region" in (folder / f"{slug_of(result)}.html").read_text()
     assert set(first_release.keys()) == before
 
 

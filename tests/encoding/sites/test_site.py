@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from encoding import Store, fit
+from encoding import Store, fit, plots
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.analysis.comparison import compare
 from encoding.analysis.learning_curve import learning_curve
+from encoding.analysis.summaries import mean_prediction
 from encoding.experiments import Experiment, run_experiment
 from encoding.runs.exchange import export, import_
 from encoding.runs.table import Note, write_note
@@ -136,7 +137,20 @@ def test_the_numbers_of_a_page_are_those_of_the_fit(made, number):
     assert set(data["brains"]) == set(result.score_names)
     r = (result.measured("lh", [0, 1, 2, 3, 4]).mean(1) + result.measured("rh", [0, 1, 2, 3, 4]).mean(1)) / 2
     assert data["predictions"]["rois"]["driven"]["traces"][1]["y"] == pytest.approx(r, abs=1e-4)
+    assert_figure_of(data["predictions"]["rois"]["driven"], result)
     assert data["predictions"]["names"][0] == result.plan.subject.stimuli.names[result.test_rows()[0]]
+
+
+def assert_figure_of(own: dict, result) -> None:
+    """The data of a region's predictions are those of the figure that the dashboard draws of it."""
+    means = mean_prediction(result, {hemi: np.arange(5) for hemi in ("lh", "rh")})
+    figure = plots.observed_predicted(means.measured, means.predicted, [""] * len(means.measured))
+    assert [trace["name"] for trace in own["traces"]] == [trace.name for trace in figure.data]
+    for trace, expected in zip(own["traces"], figure.data, strict=True):
+        assert trace["x"] == pytest.approx(np.asarray(expected.x), abs=1e-4) and trace["y"] == pytest.approx(
+            np.asarray(expected.y), abs=1e-4
+        )
+    assert own["range"] == pytest.approx(figure.layout.xaxis.range) and f"r = {means.r:.2f}" in own["title"]
 
 
 def bar_values(trace: dict):
