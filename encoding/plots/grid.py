@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_NUMBERED = 12  # columns, over all panels side by side, whose cells have their number written into them
 FACETS_PER_ROW = 3
+LEAST_BAR = 150  # px, of the colour bar
 GAP = 0.06  # between facets, as a share of the figure
 
 
@@ -61,7 +62,8 @@ def score_grid(
     theme(fig, height=n_down * (LEAST_HEIGHT + ROW * max(2, len(y))))
     longest = min(LONGEST, max(len(str(name)) for name in y))
     title = f"{quantity}<br>lower is better" if lower_is_better else quantity
-    bar = {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    length = max(LEAST_BAR, ROW * len(y) * n_down)  # of few rows more than these, so that its numbers do not overlap
+    bar = {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": length, "nticks": 5}
     fig.update_layout(
         margin_l=int(24 + CHARACTER * longest),
         margin_b=40 + int(CHARACTER * min(LONGEST, max(len(str(name)) for name in x)) * (0.75 if len(x) > 4 else 0.2)),
@@ -91,7 +93,7 @@ def parallel_settings(
         dimensions.append({"label": name, "values": places, "tickvals": list(range(len(known))), "ticktext": known})
     values = table[value].to_numpy(float)
     best_on_top = {"range": [values.max(), values.min()]} if lower_is_better and np.ptp(values) else {}
-    dimensions.append({"label": quantity, "values": values} | best_on_top)
+    dimensions.append({"label": quantity, "values": values, "tickformat": ".3f"} | best_on_top)
     fig = go.Figure()
     line = {"color": values, "colorscale": ERROR_COLOURS if lower_is_better else COLOURS}
     fig.add_parcoords(dimensions=dimensions, line=line, labelside="top", name=quantity)

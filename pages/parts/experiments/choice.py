@@ -43,9 +43,9 @@ METHODS = {
 }
 HOW = (
     "The winner is chosen by its score on validation images, a part of the training images that its model did not see (open circle). What "
-    "the choice is worth is its score on test images that took no part (filled, with its 95 % interval). The bar is the best test score "
-    "of all candidates: who chooses on test images reports that one, and flatters the choice by the distance. Validation scores differ "
-    "from test scores also because their models see fewer images."
+    "the choice is worth is its score on test images that took no part (filled, a mean with its 95 % interval). The bar is the best test "
+    "score of all candidates: who chooses on test images reports that one, and flatters the choice by the distance. Validation scores "
+    "differ from test scores also because their models see fewer images."
 )
 COLUMNS = ("roi", "hemi", "winner", "probability", "validation", "test", "test_low", "test_high", "optimism", "one_se", "agreement")
 
@@ -162,7 +162,7 @@ def _winners_table(table: pd.DataFrame) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        column_order=[name for name in COLUMNS if name in table and (table[name].notna().any())],
+        column_order=[name for name in COLUMNS if name in table and (table[name].notna() & (table[name] != "")).any()],
         column_config={
             "roi": "Region",
             "hemi": "Hemisphere",

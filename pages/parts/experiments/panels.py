@@ -91,10 +91,12 @@ class Shown:
 
 def score_controls(table: pd.DataFrame, unit: Unit) -> Shown:
     """Choose score, its statistic, hemisphere and, where there are several, the test set."""
-    key, statistic = choose_score(scores_of(table), unit, score_key="grid_score", statistic_key="grid_over", statistics=STATISTICS)
-    left, right = st.columns([2, 3])
+    columns = st.columns([2, 2, 2, 2])
+    key, statistic = choose_score(
+        scores_of(table), unit, score_key="grid_score", statistic_key="grid_over", statistics=STATISTICS, places=columns[:2]
+    )
     hemis = list(dict.fromkeys(hemi for hemi in table["hemi"] if hemi != BOTH))
-    hemi = left.segmented_control(
+    hemi = columns[2].segmented_control(
         "Hemisphere",
         [BOTH, *hemis] if len(hemis) > 1 else hemis,
         key="grid_hemi",
@@ -106,7 +108,7 @@ def score_controls(table: pd.DataFrame, unit: Unit) -> Shown:
     tests = [name for name in dict.fromkeys(table["test_set"]) if name]
     test_set = tests[0] if tests else ""
     if len(tests) > 1:
-        test_set = choose_linked(right, "Test set", "grid_test_set", {name: name for name in tests}, test_set)
+        test_set = choose_linked(columns[3], "Test set", "grid_test_set", {name: name for name in tests}, test_set)
     return Shown(key, statistic, hemi, test_set)
 
 
