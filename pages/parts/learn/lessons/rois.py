@@ -32,7 +32,7 @@ def show() -> str:
     sizes = found_rois(seen)
     roi = st.selectbox("Region", list(sizes), index=list(sizes).index(FIRST), key="region", bind="query-params", help=explain(FIRST))
     profile = _profile(subject_key(), roi)
-    brain_view(_where(roi), key="where", height=200)
+    brain_view(_where(roi), key="where", height=160)
     labels = np.asarray(seen.labels["category"])
     examples = [(name, int(np.flatnonzero(labels == name)[0])) for name in profile.names if (labels == name).any()]
     st.image([seen.stimuli[row] for _, row in examples], width=52, caption=[name for name, _ in examples])
