@@ -26,9 +26,11 @@ def main(url: str) -> int:
         page.goto(url)
         page.wait_for_selector(".st-key-home_brain canvas[data-frames]", timeout=120_000)
         print(f"Home's brain on screen after {time.monotonic() - started:.1f} s")
-        page.locator("[data-testid=stMain]").get_by_role("link", name="Explore").click()
-        page.wait_for_selector(".st-key-brain canvas", timeout=120_000)
-        for chart in ("bars", "residuals", "curve"):
+        page.locator(".st-key-door_explore").get_by_text("Explore this model").click()
+        for drawn in (".st-key-brain canvas", ".st-key-bars .js-plotly-plot"):
+            page.wait_for_selector(drawn, timeout=120_000)
+        for tab, chart in (("Predictions", "residuals"), ("Images needed", "curve")):
+            page.get_by_role("tab", name=tab, exact=True).click()
             page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=120_000)
         print(f"brain, bars, residuals and learning curve on screen after {time.monotonic() - started:.1f} s")
         guards.check()

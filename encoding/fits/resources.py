@@ -32,6 +32,7 @@ PROGRAM_BYTES = 700e6  # Python with torch loaded
 PASSES = 4  # typical number of block Krylov iterations
 DISK_BYTES_PER_SECOND = 5e8
 CURVE_SIZES = 6  # training sizes of a learning curve
+CURVE_FITS = 3.0  # fits of all images to which the fits of all these sizes add up
 
 
 class NoRoom(MemoryError):
@@ -247,6 +248,17 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     moments += 4.0 * 2 * n * columns if plan.spec.degree > 1 or plan.spec.delays else 0.0  # made of the components, never stored
     seconds = len(plan.folds) * (work / _speed(device) + reading)
     return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + _axes_bytes(plan, n_features, k)
+
+
+def curve_seconds(plan: Plan, device: str) -> float:
+    """Rough duration in seconds of the learning curve of a finished fit, whose components are stored."""
+    n_train = max(len(fold.train) for fold in plan.folds)
+    n_targets = sum(plan.subject.responses[hemi].shape[1] for hemi in plan.hemis)
+    k = min(plan.spec.n_components or n_train, n_train)
+    columns = n_columns(k * plan.n_frames * len(plan.spaces), degree=plan.spec.degree, delays=plan.spec.delays)
+    work = 2.0 * n_train * columns * n_targets + plan.readout.cost(n_train, columns, n_targets, plan.options)[0]
+    reading = 4.0 * plan.subject.n_stimuli * n_targets / DISK_BYTES_PER_SECOND
+    return len(plan.folds) * (CURVE_FITS * work / _speed(device) + reading)
 
 
 def _n_kept(plan: Plan, n_features: int) -> int:

@@ -9,15 +9,17 @@ import streamlit as st
 from encoding import Result, plots
 from encoding.analysis.learning_curve import has_curve
 from encoding.analysis.summaries import highest_r, mean_curves, mean_layer_shares, over_columns
+from encoding.fits.resources import curve_seconds
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.jobs.tasks import CurveRequest, grow
+from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from pages.parts.explore.selection import Focus
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.job_progress import complete
 from pages.parts.shared.server_state import jobs, planned, stored_curve
 
-TIMES_A_FIT, SECONDS_UNASKED = 3.0, 60.0  # a curve is fits on shares of the images that add up to some three of them
+SECONDS_UNASKED = 60.0  # a learning curve that takes longer is not computed before its button is pressed
 
 HOW_CURVE = (
     "Read it from right to left: the test line at the right end is the score of this fit; under k-fold "
@@ -118,14 +120,13 @@ def curve_panel(result: Result, focus: Focus) -> None:
 def _complete_curve(result: Result) -> None:
     """Compute the learning curve when its tab is opened, or offer to where that takes long."""
     request = CurveRequest(result.plan.spec)
-    seconds = TIMES_A_FIT * result.provenance.get("made_from", {}).get("fit_seconds", float("inf"))
-    takes = f" (about {duration(seconds)})" if np.isfinite(seconds) else ""
+    seconds = curve_seconds(result.plan, choose_device("auto"))
     complete(
         "learning curve",
         request.job_key,
         lambda: jobs().submit(grow, request, key=request.job_key, planned=planned(request.spec)),
         lambda: stored_curve(result) is not None,
-        button="" if seconds < SECONDS_UNASKED else f"Compute the learning curve{takes}",
+        button="" if seconds < SECONDS_UNASKED else f"Compute the learning curve (about {duration(seconds)})",
     )
 
 

@@ -26,6 +26,7 @@ from encoding.fits.plan import plan
 from encoding.pipeline import extract_features
 from encoding.runtime.progress import silent
 from encoding.storage.store import StoreFull
+from tests.conftest import TINY
 from tests.encoding.features.test_extraction import Flat, Pictures
 
 ALEXNET = FitSpec(dataset="tiny", backbone="torchvision/alexnet", weights="random:0", layers=("features.2", "features.12"), n_components=5)
@@ -190,3 +191,9 @@ def test_the_memory_of_a_pass_is_what_was_estimated(tiny, store):
         foreseen = preflight.preflight_pass(planned, store, reduces=reduces).ram
         peak = preflight.PROGRAM_BYTES + peak_bytes(lambda work=work: work(store, silent, "cpu"))
         assert peak < 1.1 * foreseen < 1.1 * 1.5 * peak
+
+
+def test_a_learning_curve_is_dearer_of_a_readout_that_works_longer_and_of_more_folds(tiny, store):
+    plans = [plan(replace(TINY, **change), store) for change in ({}, {"readout": "forest"}, {"readout": "forest", "split": "kfold:5:0"})]
+    one, forest, folds = (preflight.curve_seconds(each, "cpu") for each in plans)
+    assert 0 < 3 * one < forest < folds
