@@ -101,6 +101,30 @@ def test_each_direction_ends_where_it_has_read_every_frame():
         np.testing.assert_allclose(reader(torch.from_numpy(x)), np.hstack(expected), atol=1e-5)
 
 
+def test_a_third_lstm_has_a_unit_for_each_vertex_and_survives_a_store(store):
+    """Its state after the last frame is the prediction, in standard units: a loop in NumPy from the states of the two before it."""
+    X, Y = turning(200, t=5)
+    Y[:, 3] = 7.0
+    options = {"output": "lstm", "loss": "1-r", "keep": "r", "n_epochs": 8, "patience": 8}
+    model = train(X, Y, **options)
+    assert model.head.lstm.hidden_size == 5 and model.trunk[1].lstm.num_layers == 2 and mean_r(model.predict(X)[:, :3], Y[:, :3]) > 0.5
+    w_in, w_state, b_in, b_state = (
+        getattr(model.head.lstm, f"{name}_l0").numpy() for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    state = cell = np.zeros((200, 5))
+    for frame in model.basis(X).reshape(200, N_FRAMES, -1).transpose(1, 0, 2):
+        let_in, forget, new, out = np.split(frame @ w_in.T + b_in + state @ w_state.T + b_state, 4, axis=1)
+        cell = cell / (1 + np.exp(-forget)) + np.tanh(new) / (1 + np.exp(-let_in))
+        state = np.tanh(cell) / (1 + np.exp(-out))
+    np.testing.assert_allclose(model.predict(X), state * model.deviation + model.intercept, rtol=1e-4)
+    np.testing.assert_array_equal(model.predict(X)[:, 3], 7.0)
+    back = LSTM.restore(store.memo("weights-lstm3", model.arrays, {}), None)
+    same_bits(back, model)
+    np.testing.assert_array_equal(back.predict(X, np.array([4, 0])), model.predict(X)[:, [4, 0]])
+    few, many = (LSTM.cost(100, 64, t, LSTM.read(options))[1] for t in (100, 10_000))
+    assert many > 4 * 4 * 10_000**2 > few
+
+
 def test_a_loss_on_correlation_trains_it_too():
     X, Y = turning(300)
     model = train(X, Y, loss="mse+r", n_epochs=12, patience=12)

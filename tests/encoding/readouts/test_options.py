@@ -117,6 +117,7 @@ WRONG = {
     "lstm": [
         ({"n_layers": 0}, "n_layers must be 1 or more, not 0"),
         ({"units": 0}, "units must be 1 or more"),
+        ({"output": "gru"}, "output must be linear or lstm, not 'gru'"),
         ({"dropout": 1.0}, "dropout must be a share from 0 to below 1"),
         ({"loss": "r"}, r"loss must be mse, 1-r or mse\+r"),
         ({"unit": 3}, "Did you mean 'units'"),
