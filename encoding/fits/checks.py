@@ -58,6 +58,13 @@ def check_stimuli(spec: FitSpec, subject: Subject, readout: Readout, options: Op
             f"{readout.name} reads the frames of clips one after another"
             f"{'' if readout.in_order else ' with these parameters'}. Choose a data set of clips and --over-frames sequence."
         )
+    framed = spec.over_frames == "all" or (spec.over_frames == "sequence" and subject.stimuli.sampled(spec.frames).n_frames > 1)
+    as_they_are = spec.reduction == "none" and len(spec.layers) == 1 and spec.degree == 1 and not spec.delays
+    if readout.needs_map(options) and (framed or not as_they_are or given_in(spec.backbone)):
+        raise BadOption(
+            f"{readout.name} with these parameters convolves over the places of one layer of a network. Name one layer, --reduction none, "
+            "no degree or delays, and of clips a pooling over frames."
+        )
     if spec.degree > 1 and (not readout.uses_components or readout.by_layer or spec.over_frames == "sequence"):
         raise BadOption(
             "Products of components (degree 2) are taken of one set of components for each stimulus. They suit neither a readout that "

@@ -99,6 +99,7 @@ def training_rows(
     """
     subject, uses_components = plan.subject, plan.readout.uses_components
     uses = plan.readout.uses(plan.options)
+    opens = not uses_components or plan.readout.needs_map(plan.options)
     return Training(
         X=Z[fold.train] if uses_components else np.zeros((len(fold.train), 0), np.float32),
         Y=Responses([(subject.responses[hemi], columns) for hemi, columns in group.columns.items()], fold.train),
@@ -107,7 +108,7 @@ def training_rows(
         rois=group_rois(subject, group) if "rois" in uses else {},
         positions=positions(subject, group) if "positions" in uses else None,
         stimuli=None if uses_components else Chosen(plan.stimuli, fold.train),
-        open_backbone=None if uses_components else (lambda: plan.source.open(plan.spec.backbone, plan.spec.weights)),
+        open_backbone=(lambda: plan.source.open(plan.spec.backbone, plan.spec.weights)) if opens else None,
         layers=plan.spec.layers,
         pool=plan.spec.pool,
         over_frames=plan.over_frames,

@@ -74,6 +74,10 @@ class Readout(ABC):
         """Whether a fit needs clips whose frames are kept as a sequence."""
         return self.in_order
 
+    def needs_map(self, options: Any) -> bool:
+        """Whether a fit needs the features of one layer as they are, in the order of its channels and places."""
+        return False
+
     def n_folds(self, options: Any) -> int:
         """Number of inner cross-validation folds of the training rows on which :meth:`fit` chooses parameters; 1 where it chooses none."""
         return 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,15 +30,28 @@ if TYPE_CHECKING:
     from encoding.readouts._layers import Head
 
 TRUNK, HEAD = "trunk.", "head."
+AT_ONCE = 1 << 30
 READING = 0.05  # of the work, as far as a report is concerned
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Input shape of a trunk: n_components columns, in n_frames equal blocks, frame after frame."""
+    """Input shape of a trunk: n_components columns, in n_frames equal blocks, frame after frame.
+
+    Attributes
+    ----------
+    places : channels, height and width of the map that the columns are, and 1 where channels stand last; empty where they are none.
+    """
 
     n_components: int
     n_frames: int = 1
+    places: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> Shape:
+        """Read the stored form: components, frames, and places where there are any."""
+        n_components, n_frames, *places = map(int, numbers)
+        return cls(n_components, n_frames, tuple(places))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +142,10 @@ class NetworkReadout(Readout):
 
         return LinearHead(n_hidden, data.n_targets)
 
+    def shape(self, data: Training, options: Any) -> Shape:
+        """Input shape of the trunk for some training data."""
+        return Shape(data.X.shape[1], data.n_frames)
+
     def empty_head(self, n_hidden: int, n_targets: int, options: Any) -> Head:
         """Build an output layer that does not fold, into which stored tensors are loaded; only for readouts that have one."""
         raise NotImplementedError
@@ -157,7 +174,7 @@ class NetworkReadout(Readout):
         subjects = (data, *data.extra_subjects)
         for each in subjects:
             self.check(each, options)
-        shape = Shape(data.X.shape[1], data.n_frames)
+        shape = self.shape(data, options)
         reading = subprogress(report, 0, READING)
         examples = [Examples(self.inputs(each, device), each.Y, each.fold, device=device, report=reading) for each in subjects]
         with seeded(first_seed(options)):
@@ -165,7 +182,7 @@ class NetworkReadout(Readout):
             network = Network(trunk, [self.head(each, trunk.n_hidden, options) for each in subjects])
         for layer in trunk.modules():
             if isinstance(layer, Standardise):
-                layer.load(Scale.of(iter([data.X[examples[0].learning]])))
+                layer.load(Scale.of(_rows_of(data.X, examples[0].learning)))
         trained = train(
             network, examples, options, groups=self.groups(data, options), learning_rates=self.learning_rates(options),
             checkpoint=data.checkpoint, on_epoch=data.on_epoch, report=subprogress(report, READING, 1),
@@ -188,7 +205,7 @@ class NetworkReadout(Readout):
     def recipe(self, shape: Shape, options: TrainingOptions) -> dict[str, np.ndarray]:
         """Arrays from which the trunk is built again."""
         text = json.dumps(key_values(options), sort_keys=True)
-        return {"shape": np.array([shape.n_components, shape.n_frames]), "options": np.frombuffer(text.encode(), np.uint8)}
+        return {"shape": np.array([shape.n_components, shape.n_frames, *shape.places]), "options": np.frombuffer(text.encode(), np.uint8)}
 
     def restore(self, arrays: Mapping[str, np.ndarray], data: Training | None) -> Model:
         import torch
@@ -197,7 +214,7 @@ class NetworkReadout(Readout):
 
         options = self.read(json.loads(bytes(np.asarray(arrays["options"]))))
         with seeded(0):
-            trunk = self.trunk(Shape(*map(int, arrays["shape"])), options)
+            trunk = self.trunk(Shape.of(arrays["shape"]), options)
             head = self.empty_head(trunk.n_hidden, len(arrays["intercept"]), options) if "deviation" in arrays else None
         for prefix, module in ((TRUNK, trunk), (HEAD, head)):
             if module is not None:
@@ -213,6 +230,12 @@ class NetworkReadout(Readout):
         trunk, n_hidden = self.n_weights(Shape(p), options)
         weights = trunk + n_hidden * t
         return 3.0 * n * weights * options.n_epochs, 4.0 * (n * (p + t) + 5 * weights)
+
+
+def _rows_of(X: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Some rows of X, at once unless they take more than :data:`AT_ONCE` bytes."""
+    step = len(rows) if 4 * len(rows) * X.shape[1] <= AT_ONCE else ROW_BLOCK
+    return (X[rows[start : start + step]] for start in range(0, len(rows), step))
 
 
 def fold_head(head: Head, scale: Scale) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from encoding.readouts._layers import Head
 
-TRUNKS, HEADS = ("mlp", "identity"), ("weights", "conv")
+TRUNKS, HEADS = ("mlp", "identity", "conv"), ("weights", "conv")
+N_CHANNELS = 256  # of the map of trunk=conv, assumed for an estimate: SAM's
 KEPT_TENSORS = 4  # of a Conv1d layer's size, until the gradients are computed
 
 
@@ -44,10 +45,13 @@ class PositionalOptions(MLPOptions):
     own_weights: bool = option(True, "Add free weights for each vertex to those that follow from its position.")
     trunk: str = option(
         "mlp",
-        "What stands before the output layer: mlp (two hidden layers) or identity (components as they are).",
+        "What stands before the output layer: mlp (two hidden layers), identity (components as they are) or conv (Conv2d layers of stride "
+        "2 with batch norm and LeakyReLU over the layer's map, then a layer of hidden_2 units; needs --reduction none).",
         choices=TRUNKS,
         added=True,
     )
+    trunk_convs: int = option(3, "Number of Conv2d layers of trunk=conv; each halves the map's sides.", added=True)
+    trunk_channels: int = option(32, "Number of channels of the Conv2d layers of trunk=conv.", added=True)
     head: str = option(
         "weights",
         "How positions enter: weights (a network makes each vertex's weights of its position) or conv (Conv1d layers over the vertices "
@@ -64,7 +68,7 @@ class PositionalOptions(MLPOptions):
     )
     conv_dropout: float = option(0.2, "Dropout rate after every second Conv1d layer of head=conv.", added=True)
     conv_residual: bool = option(False, "A residual (skip) connection around every two Conv1d layers of head=conv.", added=True)
-    leak: float = option(0.01, "Negative slope of the LeakyReLU of head=conv.", label="negative_slope", added=True)
+    leak: float = option(0.01, "Negative slope of the LeakyReLU of head=conv and trunk=conv.", label="negative_slope", added=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,6 +78,8 @@ class PositionalOptions(MLPOptions):
             "n_convs": (2, 64),
             "channels": (1, 4_096),
             "kernel_size": (1, 99),
+            "trunk_convs": (1, 10),
+            "trunk_channels": (1, 4_096),
         }
         for name, (least, most) in bounds.items():
             if not least <= getattr(self, name) <= most:
@@ -98,6 +104,8 @@ class Positional(MLP):
     longest twice the largest extent of the subject's vertices; a network of one hidden layer makes the vertex's weights of them.
     ``own_weights`` adds free weights for each vertex, which start at 0. After training the sum is all that is kept.
 
+    With ``trunk="conv"`` the features of one layer, as they are, pass through Conv2d layers over their places.
+
     With ``head="conv"`` the image's vector and the encoded position pass together through ``n_convs`` Conv1d layers over the vertices,
     which read the position again at each layer; the model then is no longer linear in the trunk's outputs, and these layers are kept.
     """
@@ -115,6 +123,21 @@ class Positional(MLP):
 
     def uses(self, options: PositionalOptions) -> tuple[str, ...]:
         return (*super().uses(options), "positions")
+
+    def needs_map(self, options: PositionalOptions) -> bool:
+        return options.trunk == "conv"
+
+    def shape(self, data: Training, options: PositionalOptions) -> Shape:
+        """Input shape of the trunk; for ``trunk="conv"`` with the layer's map, for which the backbone is opened."""
+        if options.trunk != "conv":
+            return super().shape(data, options)
+        from encoding.backbones._maps import feature_map
+
+        found = feature_map(data.open_backbone(), data.layers[0], data.pool)
+        places = (found.channels, found.height, found.width, int(found.channels_last))
+        if data.X.shape[1] != found.channels * found.height * found.width:
+            raise ValueError(f"trunk=conv needs the features as they are: a map {places[:3]}, not {data.X.shape[1]:,} components.")
+        return Shape(data.X.shape[1], data.n_frames, places)
 
     def head(self, data: Training, n_hidden: int, options: PositionalOptions) -> Head:
         from encoding.readouts._layers import PositionalHead
@@ -140,16 +163,33 @@ class Positional(MLP):
 
         if options.trunk == "mlp":
             return super().trunk(shape, options)
+        if options.trunk == "conv":
+            from encoding.readouts._map_trunk import map_trunk
+
+            sizes = (options.trunk_convs, options.trunk_channels, options.hidden_2)
+            convolved = map_trunk(shape.places, *sizes, dropout=options.dropout_2, leak=options.leak)
+            return Stack(Standardise(shape.n_components), *convolved, n_hidden=options.hidden_2)
         n_frames = shape.n_frames if options.frame_by_frame else 1
         averaged = [MeanOfFrames(n_frames)] if n_frames > 1 else []
         return Stack(Standardise(shape.n_components), *averaged, n_hidden=shape.n_components // n_frames)
 
     def n_weights(self, shape: Shape, options: PositionalOptions) -> tuple[int, int]:
-        return super().n_weights(shape, options) if options.trunk == "mlp" else (0, shape.n_components)
+        """Number of trunk weights; of convolutions each counts once for every place that it is applied to."""
+        if options.trunk == "mlp":
+            return super().n_weights(shape, options)
+        if options.trunk == "identity":
+            return 0, shape.n_components
+        n_in, side = shape.places[:2] if shape.places else (N_CHANNELS, max(1, round((shape.n_components / N_CHANNELS) ** 0.5)))
+        applied = 0
+        for _ in range(options.trunk_convs):
+            side = -(-side // 2)
+            applied, n_in = applied + 9 * n_in * options.trunk_channels * side**2, options.trunk_channels
+        return applied + n_in * side**2 * options.hidden_2, options.hidden_2
 
     def cost(self, n: int, p: int, t: int, options: Any) -> tuple[float, float]:
         """The output weights of all vertices are computed once for every batch, Conv1d layers for every image."""
         multiplications, n_bytes = super().cost(n, p, t, options)
+        n_bytes += 8.0 * p * min(n, options.batch_size) if options.trunk == "conv" else 0.0
         n_waves, n_between, n_hidden = 6 * options.n_frequencies, options.hidden_position, self.n_weights(Shape(p), options)[1]
         if options.head == "conv":
             channels, n_layers = options.channels, options.n_convs - 1

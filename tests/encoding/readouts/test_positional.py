@@ -1,15 +1,25 @@
 """The convolutional head of ``positional`` agrees with plain torch, and gives back planted positions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from encoding.readouts import READOUTS, Training
+from encoding import fit as fit_all
+from encoding.backbones import Backbone
+from encoding.backbones._maps import FeatureMap, feature_map
+from encoding.fits.plan import plan
+from encoding.prediction.predict import predict
+from encoding.readouts import READOUTS, BadOption, Training
+from encoding.readouts._map_trunk import map_trunk
 from encoding.readouts._network import Shape
 from encoding.readouts._options import key_values
 from encoding.readouts._vertex_head import ConvHead, PlaceConv
 from encoding.readouts.positional import encode
+from tests.conftest import TINY, TinyStimuli
+from tests.readout_problems import fit
 
 POSITIONAL = READOUTS["positional"]
 SMALL = {"trunk": "identity", "head": "conv", "channels": 16, "n_frequencies": 3, "conv_dropout": 0, "own_weights": False}
@@ -120,3 +130,81 @@ def test_the_estimate_counts_the_convolutions_of_every_image():
     assert POSITIONAL.trunk(Shape(30), options).n_hidden == 30 and POSITIONAL.n_weights(Shape(30), options) == (0, 30)
     few, many = (POSITIONAL.cost(1000, 30, t, options) for t in (100, 10_000))
     assert many[0] > 90 * few[0] and many[1] > 4 * 5 * 16 * 10_000 * options.batch_size
+
+
+class Maps(Backbone):
+    """Features of an image: its pixels at a quarter of the size, channel by channel or place by place."""
+
+    fingerprint = "maps"
+
+    def prepare(self, image):
+        return torch.from_numpy(np.asarray(image.resize((16, 16)), np.float32).transpose(2, 0, 1) / 255)
+
+    def activations(self, batch, layers, pool="none"):
+        if pool == "grid:4":
+            return {layer: nn.functional.adaptive_avg_pool2d(batch, 4).flatten(1) for layer in layers}
+        whole = {"maps": batch, "tokens": batch.permute(0, 2, 3, 1), "prefixed": batch.flatten(1)[:, 3:]}
+        return {layer: batch.mean((2, 3)) if pool == "mean" else whole[layer].flatten(1) for layer in layers}
+
+    def to(self, device):
+        return self
+
+
+class SmallMaps(Maps):
+    """The same of 8 x 8 places."""
+
+    def prepare(self, image):
+        return super().prepare(image)[:, :8, :8]
+
+
+def test_maps_are_found_whatever_stands_last_and_refused_where_they_are_none():
+    assert feature_map(Maps(), "maps", "none") == FeatureMap(3, 16, 16)
+    assert feature_map(Maps(), "tokens", "none") == FeatureMap(3, 16, 16, channels_last=True)
+    assert feature_map(Maps(), "maps", "grid:4") == FeatureMap(3, 4, 4)
+    for layer, pool in (("prefixed", "none"), ("maps", "mean")):
+        with pytest.raises(ValueError, match="is no square map of places"):
+            feature_map(Maps(), layer, pool)
+
+
+def test_a_convolutional_trunk_sees_what_moves_about(store):
+    """Responses to upright bars, wherever they are and light or dark, not to lying ones: nothing that is linear in the features."""
+    rng, n, learned = np.random.default_rng(3), 360, slice(0, 300)
+    X, upright = rng.normal(0.5, 0.02, (n, 3, 8, 8)).astype(np.float32), rng.random(n) < 0.5
+    for image, (row, column), up, change in zip(X, rng.integers(0, 5, (n, 2)), upright, rng.choice([-0.4, 0.4], n), strict=True):
+        bar = (slice(row, row + 4), column) if up else (row, slice(column, column + 4))
+        image[(slice(None), *bar)] += change
+    flat, Y = X.reshape(n, -1), (upright[:, None] * np.linspace(1, 2, 40)).astype(np.float32)
+    chosen = {"trunk": "conv", "head": "weights", "hidden_2": 16, "trunk_convs": 2, "trunk_channels": 16, "dropout_2": 0}
+    options = POSITIONAL.read(SMALL | chosen | {"n_epochs": 12, "patience": 12, "batch_size": 20, "learning_rate": 1e-2, "decimals": None})
+    given = {"positions": PLACES, "open_backbone": SmallMaps, "layers": ("maps",)}
+    model = POSITIONAL.fit(Training.of(flat[learned], Y[learned], np.arange(300) % 10, **given), options)
+    predicted, linear = model.predict(flat[300:]), fit("ridge", flat[learned], Y[learned]).predict(flat[300:])
+    r = [np.corrcoef(each[:, 0], Y[300:, 0])[0, 1] for each in (predicted, linear)]
+    assert r[0] > 0.9 and r[1] < 0.4, r
+    np.testing.assert_array_equal(POSITIONAL.restore(store.memo("weights-map", model.arrays, {}), None).predict(flat[300:]), predicted)
+    tokens = map_trunk((3, 8, 8, 1), 2, 8, 16, dropout=0, leak=0.01)
+    plain = map_trunk((3, 8, 8, 0), 2, 8, 16, dropout=0, leak=0.01)
+    nn.Sequential(*tokens).load_state_dict(nn.Sequential(*plain).state_dict())
+    last = torch.from_numpy(X[:9].transpose(0, 2, 3, 1).reshape(9, -1))
+    torch.testing.assert_close(nn.Sequential(*tokens)(last), nn.Sequential(*plain)(torch.from_numpy(flat[:9])))
+    n_weights = 16 * model.trunk[2].weight.numel() + 4 * model.trunk[5].weight.numel() + model.trunk[9].weight.numel()
+    assert POSITIONAL.n_weights(Shape(192, 1, (3, 8, 8, 0)), options) == (n_weights, 16)
+    with pytest.raises(ValueError, match=r"needs the features as they are: a map \(3, 8, 8\), not 191 components"):
+        POSITIONAL.fit(Training.of(flat[learned, 1:], Y[learned], np.arange(300) % 10, **given), options)
+
+
+def test_a_map_wants_the_features_of_one_layer_as_they_are(tiny, store):
+    spec = replace(TINY, readout="positional", options={"trunk": "conv"})
+    for changed in ({}, {"reduction": "none", "layers": ("pixels", "colour")}, {"reduction": "sparse_random", "n_components": 3}):
+        with pytest.raises(BadOption, match="convolves over the places of one layer"):
+            plan(replace(spec, **changed), store)
+
+
+def test_both_convolutions_in_a_whole_fit_on_real_vertices(tiny, store):
+    vertices = np.sort(np.random.default_rng(0).choice(163_842, 10, replace=False))
+    tiny.change(vertices={"lh": vertices, "rh": vertices}, stimuli=tiny.subject.stimuli)
+    chosen = {"trunk": "conv", "head": "conv", "trunk_channels": 4, "channels": 4, "hidden_2": 4, "kernel_size": 3}
+    spec = replace(TINY, backbone="gabor:size=16,frequencies=1-2,orientations=2", layers=("energy",), reduction="none", hemi="lh")
+    result = fit_all(replace(spec, readout="positional", options=chosen | {"n_epochs": 2, "trunk_convs": 2}), store, device="cpu")
+    again = TinyStimuli(tiny.subject.stimuli.pixels[result.plan.folds[0].test])
+    np.testing.assert_allclose(predict(result, again)["lh"], result.predicted("lh", np.arange(10)), rtol=1e-4)
