@@ -204,7 +204,8 @@ def test_both_convolutions_in_a_whole_fit_on_real_vertices(tiny, store):
     vertices = np.sort(np.random.default_rng(0).choice(163_842, 10, replace=False))
     tiny.change(vertices={"lh": vertices, "rh": vertices}, stimuli=tiny.subject.stimuli)
     chosen = {"trunk": "conv", "head": "conv", "trunk_channels": 4, "channels": 4, "hidden_2": 4, "kernel_size": 3}
-    spec = replace(TINY, backbone="gabor:size=16,frequencies=1-2,orientations=2", layers=("energy",), reduction="none", hemi="lh")
+    network = {"backbone": "torchvision/squeezenet1_1", "layers": ("features.4",), "weights": "random:0", "input": "resize:64"}
+    spec = replace(TINY, **network, reduction="none", hemi="lh")
     result = fit_all(replace(spec, readout="positional", options=chosen | {"n_epochs": 2, "trunk_convs": 2}), store, device="cpu")
     again = TinyStimuli(tiny.subject.stimuli.pixels[result.plan.folds[0].test])
     np.testing.assert_allclose(predict(result, again)["lh"], result.predicted("lh", np.arange(10)), rtol=1e-4)
