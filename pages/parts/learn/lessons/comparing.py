@@ -42,6 +42,7 @@ def _show() -> str:
         ),
         "comparing_scores",
         alt="mean r of two models with their intervals",
+        how="A point is a model's mean r over the region, its whisker the 95 % interval over test images.",
         source=source(ROI, f"{len(_subject.fold().test)} test images"),
     )
     ends = [np.array([value]) for value in (found.difference, found.difference_low, found.difference_high)]
