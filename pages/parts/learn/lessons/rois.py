@@ -35,7 +35,8 @@ def show() -> str:
     brain_view(_where(roi), key="where", height=160)
     labels = np.asarray(seen.labels["category"])
     examples = [(name, int(np.flatnonzero(labels == name)[0])) for name in profile.names if (labels == name).any()]
-    st.image([seen.stimuli[row] for _, row in examples], width=52, caption=[name for name, _ in examples])
+    shown, names = [seen.stimuli[row] for _, row in examples], [name for name, _ in examples]
+    st.image(shown, width=52, caption=names, alt=[f"an image of the kind {name}" for name in names])
     chart(
         kinds(profile.names, profile.means, profile.errors, height=190),
         "kinds",
