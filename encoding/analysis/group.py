@@ -183,7 +183,7 @@ def across_subjects(results: Sequence[Result], report: Report = silent, device: 
 
     check_group(results)
     for result in results:
-        if why := _refusal(result):
+        if why := across_refusal(result):
             raise NotAGroup(why)
     tables, n = [], len(results) ** 2
     for number, (model, tested) in enumerate((model, tested) for model in results for tested in results):
@@ -192,7 +192,8 @@ def across_subjects(results: Sequence[Result], report: Report = silent, device: 
     return pd.concat(tables, ignore_index=True)
 
 
-def _refusal(result: ScoreTables) -> str:
+def across_refusal(result: ScoreTables) -> str:
+    """Explain why the model of a fit cannot be tested on another subject; empty where it can."""
     name = subject_name(result)
     if not result.has_data or result.plan.spec.readout == READOUT:
         return f"The fit of {name} is imported or composed of others, so its model cannot be tested on another subject."
@@ -201,10 +202,8 @@ def _refusal(result: ScoreTables) -> str:
     return "" if result.plan.has_test else f"The fit of {name} has no test stimuli."
 
 
-def _pair(model: Result, tested: Result, report: Report, device: str) -> pd.DataFrame:
-    """The table of one model and one tested subject."""
-    import pandas as pd
-
+def across_key(model: Result, tested: Result) -> str:
+    """Key in the Store of one model tested on one subject: a digest of both fits, their ROI masks and places."""
     masks = hashlib.sha256()
     for result in (model, tested):
         for hemi in result.plan.hemis:
@@ -212,9 +211,30 @@ def _pair(model: Result, tested: Result, report: Report, device: str) -> pd.Data
             masks.update(b"-" if places is None else np.ascontiguousarray(places[hemi], "<i8").tobytes())
             for roi in result.selected_rois:
                 masks.update(f"{hemi} {roi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
-    key = digest("across", ACROSS_VERSION, model=model.key, tested=tested.key, reads=masks.hexdigest())
+    return digest("across", ACROSS_VERSION, model=model.key, tested=tested.key, reads=masks.hexdigest())
+
+
+def stored_across(results: Sequence[Result]) -> pd.DataFrame | None:
+    """Read :func:`across_subjects` from the Store; None where a pair was not computed."""
+    import pandas as pd
+
+    pairs = [(model, tested) for model in results for tested in results]
+    arrays = [model.derived(across_key(model, tested)) for model, tested in pairs]
+    if any(each is None for each in arrays):
+        return None
+    return pd.concat([_pair_table(*pair, each) for pair, each in zip(pairs, arrays, strict=True)], ignore_index=True)
+
+
+def _pair(model: Result, tested: Result, report: Report, device: str) -> pd.DataFrame:
+    """The table of one model and one tested subject."""
+    make = partial(_across, model, tested, report, device)
     made_from = model.plan.made_from(model=model.key, tested=tested.key)
-    arrays = model.store.memo(key, partial(_across, model, tested, report, device), made_from)
+    return _pair_table(model, tested, model.store.memo(across_key(model, tested), make, made_from))
+
+
+def _pair_table(model: Result, tested: Result, arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    import pandas as pd
+
     numbers = {name: np.asarray(arrays[name]) for name in ("n_stimuli", "r_region", "n_shared", "r_vertices")}
     names = {"model": subject_name(model), "tested": subject_name(tested)}
     return pd.DataFrame(names | {name: [str(each) for each in arrays[name]] for name in ("roi", "hemi")} | numbers)

@@ -313,10 +313,7 @@ def spectrum(result: Result, roi: str = "all", report: Report = silent, device: 
     columns = {hemi: result.columns(roi, hemi) for hemi in plan.hemis}
     if not sum(map(len, columns.values())):
         raise CannotCompare(f"{roi} has no {plan.subject.unit} in this fit.")
-    masks = {hemi: hashlib.sha256(np.ascontiguousarray(each, "<i8").tobytes()).hexdigest() for hemi, each in columns.items()}
     stimuli = plan.subject.stimulus_of_row
-    of_rows = hashlib.sha256(np.unique(stimuli, return_inverse=True)[1].astype("<i8").tobytes()).hexdigest()
-    key = digest("spectrum", SPECTRUM_VERSION, fit=result.key, columns=masks, stimuli=of_rows, most=MOST_STIMULI)
 
     def make() -> dict[str, np.ndarray]:
         names = _ensure_features(result, subprogress(report, 0, 0.3), device)
@@ -336,7 +333,27 @@ def spectrum(result: Result, roi: str = "all", report: Report = silent, device: 
         plan.check_unchanged(store)
         return arrays
 
-    arrays = store.memo(key, make, plan.made_from(fit=result.key))
+    return _read_spectrum(result, roi, store.memo(spectrum_key(result, roi), make, plan.made_from(fit=result.key)))
+
+
+def spectrum_key(result: Result, roi: str) -> str:
+    """Key of an ROI's spectrum in the Store: a digest of the fit, the ROI's columns and which rows repeat a stimulus."""
+    read = hashlib.sha256()
+    for hemi in result.plan.hemis:
+        read.update(f"{hemi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
+    read.update(np.unique(result.plan.subject.stimulus_of_row, return_inverse=True)[1].astype("<i8").tobytes())
+    return digest("spectrum", SPECTRUM_VERSION, fit=result.key, reads=read.hexdigest(), most=MOST_STIMULI)
+
+
+def stored_spectrum(result: Result, roi: str) -> Spectrum | None:
+    """Read a spectrum from the Store; None where it was not computed."""
+    arrays = result.derived(spectrum_key(result, roi))
+    return None if arrays is None else _read_spectrum(result, roi, arrays)
+
+
+def _read_spectrum(result: Result, roi: str, arrays: Mapping[str, np.ndarray]) -> Spectrum:
     found = {str(name): np.asarray(arrays[f"features_{number}"]) for number, name in enumerate(arrays["spaces"])}
     n_stimuli = len(next(iter(found.values()))) + 1
-    return Spectrum(roi, n_stimuli, sum(map(len, columns.values())), np.asarray(arrays["responses"]), found)
+    return Spectrum(
+        roi, n_stimuli, sum(len(result.columns(roi, hemi)) for hemi in result.plan.hemis), np.asarray(arrays["responses"]), found
+    )

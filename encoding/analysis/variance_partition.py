@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 PARTITION_VERSION = 1
 MOST_SPACES = 4  # 15 subsets
 TARGETS_AT_A_TIME = 4_096
+MOST_WIDTH = 1_000  # components of a layer where every one is kept, for an estimate of the duration
+MULTIPLICATIONS_PER_SECOND = 2e10
 AND = " & "  # between the names of spaces that share a part
 
 
@@ -241,6 +243,16 @@ def partition(
 
     key = partition_key(result, spaces)
     return _read(result, spaces, result.store.memo(key, make, plan.made_from(fit=result.key)))
+
+
+def estimated_seconds(result: Result, spaces: Mapping[str, tuple[str, ...]]) -> float:
+    """Rough duration of :func:`partition` in seconds, where features are stored."""
+    plan, n_layers = result.plan, {name: len(layers) for name, layers in spaces.items()}
+    n_targets = sum(len(columns) for group in plan.target_groups for columns in group.columns.values())
+    most, work = plan.spec.n_components or MOST_WIDTH, 0.0
+    for subset in subsets_of(list(spaces)):
+        work += plan.readout.cost(result.n_train, most * sum(n_layers[name] for name in subset), n_targets, plan.options)[0]
+    return 2.0 + len(plan.folds) * work / MULTIPLICATIONS_PER_SECOND
 
 
 def _layers_apart(plan: Plan) -> Plan:

@@ -8,9 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from encoding.analysis.bootstrap import roi_intervals
+from encoding.analysis.group import across_subjects
 from encoding.analysis.hyperparameter_search import SearchRequest, search
 from encoding.analysis.layer_sweep import Sweep
 from encoding.analysis.learning_curve import learning_curve
+from encoding.analysis.significance import significance
+from encoding.analysis.similarity import similarity, spectrum
+from encoding.analysis.variance_partition import partition
 from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, data_dir
 from encoding.datasets.catalogue.fetch import fetch_dataset
@@ -26,6 +30,7 @@ from encoding.experiments.sweep import run_sweep
 from encoding.fits.composition import ComposedPlan
 from encoding.fits.open import open_fit
 from encoding.fits.plan import Plan, plan
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.fits.spec import FitSpec
 from encoding.pipeline import fit
 from encoding.prediction.occlusion import OcclusionRequest, compute
@@ -176,6 +181,55 @@ def write_submission(request: SubmissionRequest, store: Store, report: Report = 
 def compute_intervals(key: str, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Compute the intervals of a finished fit, also of a composed one."""
     roi_intervals(open_fit(key, store), report)
+
+
+@dataclass(frozen=True)
+class AnalysisRequest:
+    """Statistics of finished fits beyond their scores.
+
+    Attributes
+    ----------
+    kind : a key of :data:`ANALYSES`. keys : of the fits; one, but for ``across``.
+    roi : region of a ``spectrum``.
+    """
+
+    kind: str
+    keys: tuple[str, ...]
+    roi: str = EVERY_VERTEX
+
+    @property
+    def job_key(self) -> str:
+        """Key of the job."""
+        return digest("analysis", 1, **asdict(self))
+
+    def __str__(self) -> str:
+        return f"{ANALYSES[self.kind]}: {', '.join(self.keys)}"
+
+
+ANALYSES = {
+    "significance": "Permutation test",
+    "partition": "Variance partitioning",
+    "similarity": "RSA and CKA",
+    "spectrum": "Spectrum",
+    "across": "Models across subjects",
+}
+"""Kinds of :class:`AnalysisRequest` and their titles."""
+
+
+def analyse(request: AnalysisRequest, store: Store, report: Report = silent, device: str = "auto") -> None:
+    """Compute statistics of finished fits; they are kept in the Store."""
+    results = [open_fit(key, store) for key in request.keys]
+    match request.kind:
+        case "significance":
+            significance(results[0], report)
+        case "partition":
+            partition(results[0], report, device)
+        case "similarity":
+            similarity(results[0], report, device)
+        case "spectrum":
+            spectrum(results[0], request.roi, report, device)
+        case "across":
+            across_subjects(results, report, device)
 
 
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:

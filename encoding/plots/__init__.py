@@ -34,6 +34,7 @@ from encoding.plots.search import search_history, search_importances
 from encoding.plots.selection import selection_scores
 from encoding.plots.shares import layer_shares
 from encoding.plots.slices import volume_slices
+from encoding.plots.statistics import group_bars, similarity_bars, spectrum_lines
 from encoding.plots.table import table_of
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "caption",
     "epoch_losses",
     "fits_histogram",
+    "group_bars",
     "hemi_colour",
     "hemi_name",
     "label_bars",
@@ -77,7 +79,9 @@ __all__ = [
     "search_history",
     "search_importances",
     "selection_scores",
+    "similarity_bars",
     "size_bars",
+    "spectrum_lines",
     "table_of",
     "theme",
     "vertex_scatter",

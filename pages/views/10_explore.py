@@ -8,6 +8,7 @@ from pages.parts.explore.layout import STALE, STYLE, links_onward, look_at, ques
 from pages.parts.explore.panels import brain_panel
 from pages.parts.explore.search_panel import search_panel
 from pages.parts.explore.selection import focus_controls
+from pages.parts.explore.statistics import statistics_panels
 from pages.parts.shared.job_progress import say_no_test_score
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import roi_table, settle
@@ -47,6 +48,8 @@ with st.container(key="result"):
         links_onward(result, focus)
     with right:
         tabs(shown, table, focus, score=score, statistic=statistic, brain=brain)
+    if not composed:
+        statistics_panels(result)
 if not composed and spec is not None:
     search_panel(spec)
 settle("a fit is shown")

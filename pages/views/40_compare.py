@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.parts.compare.group import group_panel
 from pages.parts.compare.panels import (
     ask_for_intervals,
     bars_panel,
@@ -36,6 +37,7 @@ if len(results) > 1 and "A" in results:
     every_score_panel(results)
     spread_panel(results, score)
     difference_panel(compared)
+    group_panel(results, score, statistic)
     take_away(results)
 elif len(keys) < 2:
     st.info("Choose two fits above, or tick two rows below.")

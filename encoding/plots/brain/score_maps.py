@@ -1,4 +1,4 @@
-"""Brain maps of compared fits: r on a common scale, and the difference of two."""
+"""Brain maps of fits: a score, the difference of two, any values of every vertex, and groups of subjects."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from encoding.analysis.comparison import Comparison, vertex_differences
+from encoding.analysis.group import GroupMap
 from encoding.analysis.summaries import highest_r
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
@@ -39,7 +40,7 @@ def score_brain(result: Result, score: str = "r", *, highest: float | None = Non
     step = STEP * max(1.0, definition.ceiling_level or 1.0)
     most = highest or rounded_up(most, step=step, least=step)
     low = max(0.0, low // step * step) if definition.lower_is_better else 0.0
-    return _brain(
+    return values_brain(
         result,
         values,
         ceiling=highest_r(result) if score == "r" else None,
@@ -61,7 +62,7 @@ def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None
     values, short = vertex_differences(comparison.first, comparison.second, comparison.score), SCORES[comparison.score].short
     sizes = {hemi: np.abs(each) for hemi, each in values.items()}
     most = rounded_up(bulk(sizes, outside=1)[1]) if any(np.isfinite(each).any() for each in sizes.values()) else STEP
-    brain = _brain(
+    brain = values_brain(
         comparison.first,
         values,
         title=f"{short} of {name} − {short} of A, per {comparison.first.plan.subject.unit}",
@@ -71,9 +72,15 @@ def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None
     return None if brain is None else replace(brain, quantity=f"{short}, {name} − A")
 
 
-def _brain(
+def values_brain(
     result: Result, values: Mapping[str, np.ndarray], *, ceiling: Mapping[str, np.ndarray] | None = None, **look: object
 ) -> BrainMap | None:
+    """Map of some values of every vertex, hemisphere to (n_vertices,); None where the positions of vertices are unknown.
+
+    Parameters
+    ----------
+    look : of :class:`encoding.plots.brain.brain_map.BrainMap`, such as its colours.
+    """
     placement = Placement.of(result.plan.subject)
     if placement is None:
         return None
@@ -87,4 +94,28 @@ def _brain(
         ceiling=None if ceiling is None else placement.values(ceiling),
         view=START_VIEW,
         **look,
+    )
+
+
+def group_brain(maps: Mapping[str, GroupMap], values: str, *, n_subjects: int, title: str, quantity: str) -> BrainMap:
+    """Map of several subjects on fsaverage.
+
+    Parameters
+    ----------
+    maps : of :func:`encoding.analysis.group.group_maps`.
+    values : the attribute of :class:`encoding.analysis.group.GroupMap` that is drawn: ``mean``, ``n_above`` or ``n_subjects``.
+    n_subjects : of the group, the upper end of the colour range of counts.
+    """
+    each = {hemi: np.asarray(getattr(one, values), float) for hemi, one in maps.items()}
+    counts = {hemi: one.n_subjects for hemi, one in maps.items()}
+    return BrainMap(
+        values=each,
+        vertices={hemi: one.vertices for hemi, one in maps.items()},
+        ceiling=counts if values != "n_subjects" else None,
+        ceiling_name="subjects here",
+        title=title,
+        quantity=quantity,
+        colour_range=(0.0, rounded_up(bulk(each)[1])) if values == "mean" else (0.0, float(n_subjects)),
+        colour_map="plasma" if values == "mean" else "viridis",
+        view=START_VIEW,
     )
