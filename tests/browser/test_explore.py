@@ -60,7 +60,9 @@ def test_opening_the_app_ends_in_a_finished_fit_that_says_it_is_simulated(explor
     assert explored.get_by_text("Simulated: no brain was measured").is_visible()
     assert explored.get_by_text("900 training and 100 test images").is_visible()
     open_tab(explored, "Images")
-    assert explored.locator("[data-testid=stImage] img").count() == 12
+    images = explored.locator("[data-testid=stImage] img")
+    images.nth(11).wait_for()
+    assert images.count() == 12
 
 
 def test_the_main_result_is_above_the_fold_and_fit_is_always_in_sight(explored):

@@ -153,7 +153,7 @@ def _complete_intervals(result: Result) -> None:
     complete(
         "95 % intervals",
         key,
-        lambda: jobs().submit(compute_intervals, result.key, key=result.key),
+        lambda: jobs().submit(compute_intervals, result.key, key=result.key, planned=result.plan),
         lambda: stored_intervals(result) is not None,
     )
 
