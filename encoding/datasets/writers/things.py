@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from encoding.datasets.catalogue.converters.things import ARCHIVE, GROUP
+from encoding.runtime.csv import to_csv
 
 
 def write_things(
@@ -47,7 +48,7 @@ def write_things(
         table["block1_items"], table["block1_values"] = np.array(["voxel_id"], "S"), np.arange(n_voxels)[:, None]
     with zipfile.ZipFile(folder / ARCHIVE, "w") as archive:
         archive.writestr(f"betas_csv/{subject}_ResponseData.h5", content.getvalue())
-        archive.writestr(f"betas_csv/{subject}_StimulusMetadata.csv", trials.to_csv(index=False))
-        archive.writestr(f"betas_csv/{subject}_VoxelMetadata.csv", voxels.to_csv(index=False))
+        archive.writestr(f"betas_csv/{subject}_StimulusMetadata.csv", to_csv(trials))
+        archive.writestr(f"betas_csv/{subject}_VoxelMetadata.csv", to_csv(voxels))
         archive.writestr("betas_csv/sub-02_StimulusMetadata.csv", "other people are left packed")
     return folder
