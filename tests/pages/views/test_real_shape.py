@@ -58,4 +58,4 @@ def test_compare_pairs_two_fits_and_the_brain_has_its_places(real, store, open_p
     assert not page.exception and not page.error
     assert "paired bootstrap" in text_of(page) and "It is not known where" not in text_of(page)
     table = page.dataframe[-1].value.set_index("key")
-    assert set(table.index) == {one.key, other.key} and np.isfinite(table["pooled_r"]).all()
+    assert set(table.index) == {one.key, other.key} and np.isfinite(table["score"]).all()
