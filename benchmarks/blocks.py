@@ -19,8 +19,10 @@ from benchmarks.extraction import image_files
 from encoding import Store
 from encoding.backbones import BACKBONES, Backbone
 from encoding.datasets._images import ImageFiles
-from encoding.features.extraction import activations, extract, feature_keys, sketch_key
-from encoding.features.reduction import Space, reduce_spaces
+from encoding.features.activations import activations
+from encoding.features.extraction import extract, feature_keys, sketch_key
+from encoding.features.reduction import reduce_spaces
+from encoding.features.sums import Space
 from encoding.runtime.progress import silent
 
 NETWORK = "torchvision/resnet50"

@@ -10,26 +10,23 @@ all are joined, so several workers can take them, and an extraction that was kil
 from __future__ import annotations
 
 import shutil
-import time
-from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-import joblib
 import numpy as np
 
 from encoding.backbones import Backbone
-from encoding.backbones._pooling import over_frames, pool_for_key
+from encoding.backbones._pooling import pool_for_key
 from encoding.datasets import Chosen, Stimuli
-from encoding.features.half import HalfRows, encode
-from encoding.features.random_projection import multiply, random_matrix
-from encoding.features.sketch import N_GROUPS, N_NONZEROS, SKETCH_VERSION, sketch
+from encoding.features.activations import activations
+from encoding.features.half import HalfRows
+from encoding.features.row_files import FeatureRows, ProjectedRows, SketchRows
+from encoding.features.sketch import N_GROUPS, SKETCH_VERSION
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.npy import NpyWriter, write_npy
@@ -38,13 +35,9 @@ from encoding.storage.store import Store, StoreFull
 if TYPE_CHECKING:
     import torch
 
-T = TypeVar("T")
 
 FEATURES_VERSION = 1
 
-BATCH_PIXELS = {"cpu": 32 * 224 * 224, "cuda": 256 * 224 * 224}  # pixels in one forward pass: its own memory follows them
-BATCH_BYTES = 256 * 2**20  # at a time, of activations that are stored together, and of the largest that is reduced
-AHEAD = 64  # images prepared before the network asks for them
 SPARE_BYTES = 64 * 2**20  # left free on the disk
 SHARD_IMAGES = 512  # images, or frames of clips, that pass and are stored together
 
@@ -215,11 +208,11 @@ class _Extraction:
             for (kind, layer), key in missing.items():
                 folder = files.enter_context(self.store.writing(key, dict(self.made_from) | {"layer": layer} | of_rows))
                 if kind == "X":
-                    raw[layer] = _Rows(folder, len(shard), self.dtype, files)
+                    raw[layer] = FeatureRows(folder, len(shard), self.dtype, files)
                 elif layer in self.projections:
-                    reduced[layer] = _ProjectedRows(*self.projections[layer], folder, len(shard), self.n_frames, files)
+                    reduced[layer] = ProjectedRows(*self.projections[layer], folder, len(shard), self.n_frames, files)
                 else:
-                    reduced[layer] = _SketchRows(layer, folder, len(shard), self.n_frames, files)
+                    reduced[layer] = SketchRows(layer, folder, len(shard), self.n_frames, files)
             n_left = len(self.stimuli) - shard.start
             progress = subprogress(report, 0, 0.97)
             _stream(stimuli, backbone, raw, reduced, self.pools, self.store, self.device, self.batch_size, progress, n_left, refers)
@@ -269,8 +262,8 @@ def sketch_key(feature_key: str, n_frames: int = 1) -> str:
 def _stream(
     stimuli: Stimuli,
     backbone: Backbone,
-    raw: Mapping[str, _Rows],
-    reduced: Mapping[str, _SketchRows | _ProjectedRows],
+    raw: Mapping[str, FeatureRows],
+    reduced: Mapping[str, SketchRows | ProjectedRows],
     pools: tuple[str, str],
     store: Store,
     device: str,
@@ -315,190 +308,8 @@ def _stream(
         writing.result()
 
 
-def activations(
-    stimuli: Stimuli,
-    backbone: Backbone,
-    layers: Sequence[str],
-    pools: tuple[str, str],
-    use: Callable[[int, str, torch.Tensor], T],
-    *,
-    device: str,
-    kept: Container[str] = (),
-    batch_size: int | None = None,
-    report: Report = silent,
-) -> Iterator[tuple[int, dict[str, T]]]:
-    """Pass stimuli through a network, a batch at a time. The first stimulus goes alone: it gives all sizes.
-
-    Parameters
-    ----------
-    pools : pooling over a layer's places, and over a clip's frames.
-    use : ``use(first, layer, features)`` is called for every layer as soon as it is computed, before the layers after it are. ``first`` is
-        the number of the batch's first stimulus, ``features`` (b, n_features) float32 on the device. Features that it does not return
-        are freed at once, so that any number of large layers passes in the memory of the largest.
-    kept : layers whose features ``use`` returns; their sizes limit a batch together, the sizes of others one by one.
-    batch_size : most images in one forward pass; by default as many as memory comfortably holds.
-
-    Yields
-    ------
-    first : number of the batch's first stimulus.
-    used : layer to what ``use`` returned.
-
-    Raises
-    ------
-    ValueError where a layer gives another number of rows, NaN or infinity.
-    """
-    import torch
-
-    done, size, started = 0, 1, time.perf_counter()
-    pool, over = pools
-    what = "clips" if stimuli.n_frames > 1 else "images"
-    with closing(prepared(stimuli, backbone, device, over)) as ready:
-        while batch := list(islice(ready, size)):
-            n_frames, names = len(batch[0]), stimuli.names[done : done + len(batch)]
-            images = torch.cat(batch)
-            images = images.to(device) if device == "cpu" else images.pin_memory().to(device, non_blocking=True)
-            del batch
-            used: dict[str, T] = {}
-            n_bytes: dict[str, int] = {}
-
-            def take(layer: str, passed: torch.Tensor, first=done, n_frames=n_frames, names=names, used=used, n_bytes=n_bytes) -> None:
-                n_bytes[layer] = 4 * passed.numel()
-                features = over_frames(passed, n_frames, over)
-                _check_rows(features, layer, names)
-                used[layer] = use(first, layer, features)
-
-            backbone.visit(images, tuple(layers), pool, take)
-            if done == 0:
-                largest = max((size for layer, size in n_bytes.items() if layer not in kept), default=0)
-                together = sum(size for layer, size in n_bytes.items() if layer in kept)
-                size = largest_batch(images[:, 0].numel(), max(largest, together), device, batch_size)
-            del images
-            yield done, used
-            done += len(names)
-            rate = done / (time.perf_counter() - started)
-            report(done / len(stimuli), f"features: {done:,} of {len(stimuli):,} {what}, {rate:,.0f} {what}/s")
-
-
-def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> Iterator[torch.Tensor]:
-    """Yield each stimulus prepared for the network, (n_frames, 3, height, width), in order; threads work :data:`AHEAD` images ahead."""
-    import torch
-
-    wanted = {"first": slice(0, 1), "last": slice(-1, None)}.get(over, slice(None))
-
-    def prepare(i: int) -> torch.Tensor:
-        return torch.stack([backbone.prepare(frame) for frame in stimuli.frames(i)[wanted]])
-
-    ahead = max(2, AHEAD // stimuli.n_frames)
-    n_cores = joblib.cpu_count()
-    n_threads = max(1, n_cores // 2) if device == "cpu" else n_cores  # there the network needs the cores itself
-    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="images")
-    waiting: deque[Future[torch.Tensor]] = deque()
-    try:
-        for i in range(len(stimuli)):
-            waiting.append(pool.submit(prepare, i))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def largest_batch(n_pixels: int, n_bytes: int, device: str, most: int | None = None) -> int:
-    """Number of stimuli in one forward pass, for a stimulus of ``n_pixels`` (over all frames) and ``n_bytes`` of wanted activations."""
-    fits = min(BATCH_PIXELS[device] // n_pixels, BATCH_BYTES // n_bytes)
-    return max(1, min(fits, most or fits))
-
-
 def _check_room(n_bytes: int, n_images: int, store: Store) -> None:
     free = shutil.disk_usage(store.root).free
     if n_bytes + SPARE_BYTES > free:
         need = f"Features of {n_images:,} images take {n_bytes / 1e9:,.1f} GB"
         raise StoreFull(f"{need}; the disk of {store.root} has {free / 1e9:,.1f} GB free. `python -m encoding cache prune` frees some.")
-
-
-def _check_rows(features: torch.Tensor, layer: str, names: Sequence[str]) -> None:
-    import torch
-
-    if len(features) != len(names):
-        raise ValueError(f"Layer {layer!r} gives {len(features)} rows for {len(names)} images.")
-    if not torch.isfinite(torch.stack(features.aminmax())).all():  # one reading; NaN and infinity both reach an end
-        row = int((~torch.isfinite(features)).any(1).nonzero()[0])
-        raise ValueError(f"Layer {layer!r} gives NaN or infinity for image {names[row]!r}. The network's weights may be damaged.")
-
-
-class _Rows:
-    """A layer's ``X.npy`` while it grows, a batch of rows at a time, as float32 or as :func:`encoding.features.half.encode` makes it."""
-
-    def __init__(self, folder: Path, n_rows: int, dtype: str, files: ExitStack) -> None:
-        self._folder, self._files, self._n_rows, self._dtype = folder, files, n_rows, np.dtype(dtype)
-        self._scales: list[np.ndarray] = []
-
-    def refer(self, features: np.ndarray) -> int:
-        """Begin with the features of the first stimulus, (1, n_features) float32; returns the bytes of a row."""
-        self._reference = features[0].copy()
-        shape = (self._n_rows, len(self._reference))
-        self._writer = self._files.enter_context(NpyWriter(self._folder / "X.npy", shape, self._dtype))
-        return self._dtype.itemsize * len(self._reference)
-
-    def write(self, features: np.ndarray) -> None:
-        """Append (b, n_features) float32."""
-        if self._dtype == np.float16:
-            features, scale = encode(features, self._reference)
-            self._scales.append(scale)
-        self._writer.write(features)
-
-    def close(self) -> None:
-        """Write what float16 rows are to be read with."""
-        if self._dtype == np.float16:
-            write_npy(self._folder / "scale.npy", np.concatenate(self._scales))
-            write_npy(self._folder / "reference.npy", self._reference)
-
-
-class _SketchRows:
-    """The sketch of a layer while it grows, one row for each stimulus or frame.
-
-    ``Y`` (n_rows, n_columns) float16 holds rows of length about 1; ``squares`` (n_rows,) float64 are squared lengths of the rows of X.
-    A sketch of all stimuli is the concatenation of the sketches of its shards.
-    """
-
-    def __init__(self, layer: str, folder: Path, n_stimuli: int, n_frames: int, files: ExitStack) -> None:
-        self._layer, self._folder, self._n_frames = layer, folder, n_frames
-        shape = (n_stimuli * n_frames, N_NONZEROS * N_GROUPS)
-        self._writer = files.enter_context(NpyWriter(folder / "Y.npy", shape, "<f2"))
-        self._squares: list[np.ndarray] = []
-        self._n_features = 0
-
-    def add(self, features: torch.Tensor) -> None:
-        """Append the sketch of (b, n_frames * n_features) float32."""
-        import torch
-
-        X = features.reshape(len(features) * self._n_frames, -1)
-        lengths = torch.linalg.vector_norm(X, dim=1).double()
-        self._writer.write((sketch(X, self._layer) / lengths.clamp(min=1e-30)[:, None]).cpu().numpy())
-        self._squares.append(lengths.square().cpu().numpy())
-        self._n_features = X.shape[1]
-
-    def close(self) -> None:
-        """Write the arrays that are kept in memory."""
-        write_npy(self._folder / "squares.npy", np.concatenate(self._squares))
-        write_npy(self._folder / "n_features.npy", np.array(self._n_features))
-
-
-class _ProjectedRows:
-    """The sparse random projection ``P`` (n_rows, n_components) float32 of a layer while it grows, one row for each stimulus or frame."""
-
-    def __init__(self, name: str, n_components: int, folder: Path, n_stimuli: int, n_frames: int, files: ExitStack) -> None:
-        self._name, self._n_components, self._folder, self._n_frames = name, n_components, folder, n_frames
-        self._writer = files.enter_context(NpyWriter(folder / "P.npy", (n_stimuli * n_frames, n_components), "<f4"))
-        self._n_features = 0
-
-    def add(self, features: torch.Tensor) -> None:
-        """Append the projection of (b, n_frames * n_features) float32."""
-        X = features.reshape(len(features) * self._n_frames, -1).cpu().numpy()
-        self._n_features = X.shape[1]
-        self._writer.write(multiply(X, random_matrix(self._name, self._n_features, self._n_components)))
-
-    def close(self) -> None:
-        """Write the number of features."""
-        write_npy(self._folder / "n_features.npy", np.array(self._n_features))

@@ -13,11 +13,13 @@ from encoding.backbones import Backbone
 from encoding.datasets import Chosen
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
+from encoding.features.activations import activations
 from encoding.features.components import Components
 from encoding.features.probe import layer_sizes
 from encoding.features.random_projection import fit_linear, random_matrix
-from encoding.features.reduction import Space, Stream, Use, bins, project_stream, reduce_spaces, sum_bytes, sum_shard, sum_shards
+from encoding.features.reduction import Stream, Use, project_stream, reduce_spaces, sum_shard, sum_shards
 from encoding.features.sketch import sketch
+from encoding.features.sums import Space, bins, sum_bytes
 from encoding.fits.plan import Plan
 from encoding.runtime.progress import Report
 from encoding.storage.store import Store
@@ -183,7 +185,7 @@ def _stream(plan: Plan, device: str) -> Stream:
             use(first, layer, X.reshape(len(X) * plan.n_frames, -1))
 
         pools, stimuli = (plan.spec.pool, plan.over_frames), Chosen(plan.stimuli, rows)
-        for _ in features.activations(stimuli, backbone(), layers, pools, by_row, device=device, report=report):
+        for _ in activations(stimuli, backbone(), layers, pools, by_row, device=device, report=report):
             pass
 
     return stream

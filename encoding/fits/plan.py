@@ -18,7 +18,7 @@ from encoding.datasets import DATASETS, BadData, Stimuli, Subject
 from encoding.evaluation import scores
 from encoding.evaluation.resampling import LEAST_UNITS, n_units
 from encoding.evaluation.splits import ALL, NAMED, WITHIN, Fold, folds, inner_blocks, inner_folds, mean_of_repeats
-from encoding.features import components, delays, reduction
+from encoding.features import components, delays, reduction, sums
 from encoding.features import extraction as features
 from encoding.features.delays import Delays, read_delays
 from encoding.features.given import given_in, is_given, with_tables
@@ -166,7 +166,7 @@ class Plan:
             in_pass = [name for name, layer in zip(names, layers or self.spec.layers, strict=True) if layer in self.reduced_layers]
             scaled["reduction"] = {"name": self.spec.reduction, "version": PROJECTION_VERSION, "layers": names, "in_pass": in_pass}
         if self.is_reduced(layers or self.spec.layers):
-            n_basis = reduction.n_basis(self.spec.n_components)
+            n_basis = sums.n_basis(self.spec.n_components)
             scaled["reduced"] = {"version": [reduction.REDUCTION_VERSION, SKETCH_VERSION], "n_groups": N_GROUPS, "n_basis": n_basis}
         return digest(
             "components",
@@ -445,7 +445,7 @@ def _reduced_layers(fit_plan: Plan, store: Store) -> tuple[str, ...]:
     if spec.feature_budget is None or not fit_plan.readout.uses_components or not spec.n_components:
         return ()
     n_train = min(len(fold.train) for fold in fit_plan.folds) * fit_plan.n_frames
-    if spec.reduction == "pca" and n_train <= reduction.n_basis(spec.n_components):
+    if spec.reduction == "pca" and n_train <= sums.n_basis(spec.n_components):
         return ()  # the sums of a second pass would be as large as the features
     n_bytes = float(np.dtype(spec.feature_dtype).itemsize) * n_rows * (fit_plan.stimuli.n_frames if fit_plan.over_frames == "all" else 1)
     if n_bytes * LARGEST_LAYER <= 1e9 * spec.feature_budget:

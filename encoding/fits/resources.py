@@ -18,7 +18,7 @@ import numpy as np
 from encoding.backbones._pooling import pooling_advice
 from encoding.datasets._base import roi_names
 from encoding.evaluation.resampling import n_units, working_bytes
-from encoding.features import components, reduction
+from encoding.features import activations, components, reduction, sums
 from encoding.features import extraction as features
 from encoding.features.delays import n_columns
 from encoding.features.probe import Probe, probe
@@ -186,18 +186,18 @@ def _batch_bytes(probed: Probe, sizes: Mapping[str, int], passes: int, device: s
     """Bytes of a stimulus's features that are stored, and of its largest layer that is not; and number of stimuli in a batch."""
     whole = 4.0 * passes * sum(size for layer, size in sizes.items() if layer not in reduced)
     largest = 4.0 * passes * max((sizes[layer] for layer in reduced), default=0)
-    return whole, largest, features.largest_batch(passes * probed.n_pixels, max(1, round(max(whole, largest))), device)
+    return whole, largest, activations.largest_batch(passes * probed.n_pixels, max(1, round(max(whole, largest))), device)
 
 
 def _prepared_bytes(probed: Probe, passes: int, batch: int) -> float:
     """Bytes of the images that were decoded ahead, and of a batch of them."""
-    return 12.0 * probed.n_pixels * (max(2 * passes, features.AHEAD) + 2 * passes * batch)
+    return 12.0 * probed.n_pixels * (max(2 * passes, activations.AHEAD) + 2 * passes * batch)
 
 
 def _host_bytes(probed: Probe | None, sizes: Mapping[str, int], passes: int, reduced: Sequence[str]) -> float:
     """Bytes of main memory that a pass on a GPU takes: images, and features on their way to the disk."""
     if probed is None:
-        return 4.0 * sum(sizes.values()) * features.AHEAD
+        return 4.0 * sum(sizes.values()) * activations.AHEAD
     whole, _, batch = _batch_bytes(probed, sizes, passes, "cuda", reduced)
     return _prepared_bytes(probed, passes, batch) + 3 * batch * whole
 
@@ -278,7 +278,7 @@ def _axes_bytes(plan: Plan, n_features: int, k: int) -> float:
 
 def _reducing_bytes(plan: Plan, sizes: Sequence[int], network_bytes: float) -> float:
     """Bytes of a second pass: its sums and bases with either the network at work, or what finds a basis or solves for the axes."""
-    n_basis, n, largest = reduction.n_basis(plan.spec.n_components), len(plan.stimuli) * plan.n_frames, max(sizes, default=0)
+    n_basis, n, largest = sums.n_basis(plan.spec.n_components), len(plan.stimuli) * plan.n_frames, max(sizes, default=0)
     width = min(n, N_NONZEROS * N_GROUPS)
     axes = 4.0 * plan.spec.n_components * largest  # of a layer whose sums are in a file as well
     basis = 8.0 * 3 * n * N_NONZEROS * N_GROUPS + 8.0 * 3 * width**2
@@ -288,18 +288,18 @@ def _reducing_bytes(plan: Plan, sizes: Sequence[int], network_bytes: float) -> f
 
 def _kept_sums(plan: Plan, sizes: Sequence[int]) -> float:
     """Bytes of the sums of as many layers as one second pass reduces."""
-    return min(sum(map(float, _sums(plan, sizes))), float(reduction.SUM_BYTES))
+    return min(sum(map(float, _sums(plan, sizes))), float(sums.SUM_BYTES))
 
 
 def _n_second_passes(plan: Plan, sizes: Sequence[int]) -> int:
     """Number of passes in which the layers of a fold are reduced; the more there are, the earlier most of them end."""
-    return len(reduction.bins(dict(enumerate(_sums(plan, sizes)))))
+    return len(sums.bins(dict(enumerate(_sums(plan, sizes)))))
 
 
 def _sums(plan: Plan, sizes: Sequence[int]) -> list[int]:
     """Bytes of the sums of each layer."""
     n_train = max(len(fold.train) for fold in plan.folds) * plan.n_frames
-    return [reduction.sum_bytes(plan.spec.n_components, n_train, size) for size in sizes]
+    return [sums.sum_bytes(plan.spec.n_components, n_train, size) for size in sizes]
 
 
 def _afterwards_bytes(plan: Plan) -> float:

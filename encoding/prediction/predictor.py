@@ -21,7 +21,7 @@ from PIL import Image
 from encoding.backbones import Backbone
 from encoding.backbones._pooling import over_frames
 from encoding.datasets import Stimuli
-from encoding.features import extraction as features
+from encoding.features import activations
 from encoding.features.given import PREFIX, given_in, is_given
 from encoding.fits.composition import ComposedResult
 from encoding.fits.predictions import Columns, mean_over_folds, predict_fold
@@ -186,13 +186,13 @@ class Predictor:
         plan, size = self.result.plan, 1
         over, networks = plan.over_frames, list(zip(plan.networks, plan.layer_names, self.backbones, strict=True))
         with ExitStack() as stack:
-            streams = [stack.enter_context(closing(features.prepared(stimuli, each, self.device, over))) for each in self.backbones]
+            streams = [stack.enter_context(closing(activations.prepared(stimuli, each, self.device, over))) for each in self.backbones]
             while (batches := [list(islice(images, size)) for images in streams])[0]:
                 made, most = {}, []
                 for batch, (network, names, backbone) in zip(batches, networks, strict=True):
                     passed = backbone.activations(torch.cat(batch).to(self.device), network.spec.layers, plan.spec.pool)
                     n_bytes = sum(4 * each.numel() for each in passed.values())
-                    most.append(features.largest_batch(batch[0][:, 0].numel(), n_bytes, self.device))
+                    most.append(activations.largest_batch(batch[0][:, 0].numel(), n_bytes, self.device))
                     made |= {names[layer]: over_frames(each, len(batch[0]), over).cpu().numpy() for layer, each in passed.items()}
                 size = min(most) if size == 1 else size
                 yield {layer: made[layer] for layer in plan.spec.layers}

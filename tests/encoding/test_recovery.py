@@ -15,7 +15,8 @@ from encoding.datasets._images import ImageFiles
 from encoding.datasets.writers.algonauts2023 import write_algonauts2023
 from encoding.features.components import fit_components
 from encoding.features.extraction import extract, feature_keys, load, sketch_key
-from encoding.features.reduction import Space, reduce_spaces
+from encoding.features.reduction import reduce_spaces
+from encoding.features.sums import Space
 from encoding.runtime.progress import silent
 from encoding.storage.fingerprints import files_fingerprint
 from tests import SHARED

@@ -11,7 +11,7 @@ from encoding import Store, fit
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.graph import compile_graph
 from encoding.experiments.stages import run_task
-from encoding.features import extraction, reduction
+from encoding.features import extraction, reduction, sums
 from tests.conftest import TINY, TinyBackbone
 
 BASE = replace(TINY, n_components=3, feature_budget=0.0, hemi="lh")
@@ -83,7 +83,7 @@ def test_shards_are_tasks_that_workers_share_and_the_table_is_the_same(tiny, sto
 
 
 def test_layers_beyond_one_pass_are_tasks_of_their_own(tiny, store, seen, monkeypatch):
-    monkeypatch.setattr(reduction, "SUM_BYTES", 1_000)
+    monkeypatch.setattr(sums, "SUM_BYTES", 1_000)
     tasks = compile_graph(GRID.cells(), store).tasks
     assert {task.spec.layers for task in tasks.values() if task.stage == "components"} == {("colour",), ("pixels",)}
     assert run_experiment(GRID, store, device="cpu").status.count("done") == 4

@@ -15,6 +15,7 @@ from PIL import Image
 from encoding import Store
 from encoding.backbones import Backbone
 from encoding.datasets import BadData, Stimuli
+from encoding.features import activations
 from encoding.features import extraction as stage
 from encoding.features.extraction import extract, feature_keys, load
 from encoding.runtime.progress import Cancelled
@@ -132,7 +133,7 @@ def test_keys_follow_stimuli_backbone_and_layer():
 
 
 def test_decoding_looks_a_bounded_number_of_images_ahead(store, monkeypatch):
-    monkeypatch.setattr(stage, "AHEAD", 10)
+    monkeypatch.setattr(activations, "AHEAD", 10)
     pictures, seen = Pictures(200), []
     backbone = Flat(lambda features: (seen.append(sum(pictures.decoded.values()) - sum(backbone.passes)), features)[1])
     extract(pictures, lambda: backbone, KEYS, store, batch_size=5)
@@ -219,7 +220,7 @@ def test_a_disk_that_fills_on_the_way_is_told_and_leaves_nothing_behind(store, m
     def full(self, features):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stage._Rows, "write", full)
+    monkeypatch.setattr(stage.FeatureRows, "write", full)
     with pytest.raises(StoreFull, match="No room left"):
         extract(Pictures(), Flat, KEYS, store)
     assert not list(store.root.glob("features/*"))
@@ -231,7 +232,7 @@ def test_no_images_is_an_error(store):
 
 
 def test_wide_layers_make_small_batches(store, monkeypatch):
-    monkeypatch.setattr(stage, "BATCH_BYTES", 10 * 4 * (192 + 3))
+    monkeypatch.setattr(activations, "BATCH_BYTES", 10 * 4 * (192 + 3))
     backbone = Flat()
     extract(Pictures(), lambda: backbone, KEYS, store)
     assert max(backbone.passes) == 10

@@ -5,9 +5,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from encoding.features import reduction
-from encoding.features.reduction import Space, project_stream, reduce_spaces, sum_shard
+from encoding.features import reduction, sums
+from encoding.features.reduction import project_stream, reduce_spaces, sum_shard
 from encoding.features.sketch import BLOCK_FEATURES, N_GROUPS, N_NONZEROS, sketch
+from encoding.features.sums import Space
 from encoding.runtime.progress import silent
 from encoding.storage.inventory import entries, prune
 
@@ -92,7 +93,7 @@ def test_all_layers_go_together_as_far_as_memory_allows(store, tmp_path, monkeyp
     layers = {name: features(p=p, seed=p) for name, p in (("a", 700), ("b", 300), ("c", 200))}
     together, passes = reduced(layers, store, together=False)
     assert passes == [len(TRAIN), len(TEST)]
-    monkeypatch.setattr(reduction, "SUM_BYTES", 4 * 33 * 550)  # b and c share a pass; a is larger than all memory, and goes by a file
+    monkeypatch.setattr(sums, "SUM_BYTES", 4 * 33 * 550)  # b and c share a pass; a is larger than all memory, and goes by a file
     apart, passes = reduced(layers, Store(tmp_path / "apart"), together=False)
     assert passes == [len(TRAIN), len(TEST)] * 2
     for one, other in zip(together, apart, strict=True):
@@ -184,7 +185,7 @@ def test_a_pass_that_was_killed_goes_on_from_its_last_whole_shard(store, tmp_pat
     from encoding import Store
 
     if large:
-        monkeypatch.setattr(reduction, "SUM_BYTES", 10_000)  # a pass for each layer, its sums in a file
+        monkeypatch.setattr(sums, "SUM_BYTES", 10_000)  # a pass for each layer, its sums in a file
     reduced(SHARDED, store, together=False)
     interrupted, n_passes = Store(tmp_path / "interrupted"), 0
 

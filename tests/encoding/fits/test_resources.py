@@ -15,11 +15,12 @@ from encoding.evaluation.resampling import BLOCK_VALUES, SUB_BLOCK, ErrorBar, es
 from encoding.experiments.experiment import Cell
 from encoding.experiments.graph import compile_graph
 from encoding.experiments.stages import run_task
-from encoding.features import extraction, reduction
+from encoding.features import activations, extraction, sums
 from encoding.features.extraction import SPARE_BYTES, load
 from encoding.features.probe import ALIVE, probe
-from encoding.features.reduction import Space, reduce_spaces
+from encoding.features.reduction import reduce_spaces
 from encoding.features.sketch import BLOCK_FEATURES, N_GROUPS, N_NONZEROS
+from encoding.features.sums import Space
 from encoding.fits import resources as preflight
 from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import plan
@@ -128,7 +129,7 @@ def test_memory_is_bounded_whatever_the_layer_and_is_what_was_foreseen(store, mo
     n, k = 56, 2
     base = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 800_000)).astype(np.float32))
     pixels = Pictures(n).pixels.reshape(n, -1)[:, :4].astype(np.float32) / 255
-    monkeypatch.setattr(extraction, "BATCH_BYTES", 4 * 4 * 800_000)
+    monkeypatch.setattr(activations, "BATCH_BYTES", 4 * 4 * 800_000)
 
     class Wide(Flat):
         def activations(self, batch, layers, pool="none"):
@@ -138,7 +139,7 @@ def test_memory_is_bounded_whatever_the_layer_and_is_what_was_foreseen(store, mo
     first = peak_bytes(lambda: extraction.extract(Pictures(n), Wide, keys, store, sketches=sketches))
     assert int(store.get("sketch-wide")["n_features"]) == 800_000
     sketched = 13 * N_NONZEROS * BLOCK_FEATURES  # signs of all blocks
-    assert first < 2 * 2 * extraction.BATCH_BYTES + sketched + 60e6 < 4 * n * 800_000
+    assert first < 2 * 2 * activations.BATCH_BYTES + sketched + 60e6 < 4 * n * 800_000
 
     def stream(rows, layers, report, use):
         for batch in np.split(rows, range(4, len(rows), 4)):
@@ -147,7 +148,7 @@ def test_memory_is_bounded_whatever_the_layer_and_is_what_was_foreseen(store, mo
     rows, space = np.arange(n), Space("components-wide", {"wide": store.get("sketch-wide")}, k)
     given = {"n_frames": 1, "device": "cpu", "report": silent}
     second = peak_bytes(lambda: reduce_spaces([space], rows[:50], rows[50:], stream, store, **given))
-    assert second < 1.5 * reduction.sum_bytes(k, 50, 800_000) + 4 * extraction.BATCH_BYTES + 60e6 < 4 * n * 800_000
+    assert second < 1.5 * sums.sum_bytes(k, 50, 800_000) + 4 * activations.BATCH_BYTES + 60e6 < 4 * n * 800_000
     assert store.get("components-wide")["axes"].shape == (800_000, k)
 
 
