@@ -127,6 +127,7 @@ def bins(sizes: Mapping[T, int]) -> list[list[T]]:
 
 
 def spaces_of_passes(spaces: Sequence[Space], n_train: int) -> list[list[Space]]:
+    """Group spaces, in their order, as one second pass of ``n_train`` rows reduces them together (:func:`bins`)."""
     grouped = bins({number: space.sum_bytes(n_train) for number, space in enumerate(spaces)})
     return [[spaces[number] for number in group] for group in grouped]  # a pass ends with the last layer that it needs
 
