@@ -59,8 +59,10 @@ class Job:
 class Record:
     """Mutable state of a job on the web server, guarded by the lock of the :class:`Jobs` that owns it."""
 
-    def __init__(self, key: str, spec: Any, work: bytes) -> None:
+    def __init__(self, key: str, spec: Any, work: bytes, optional: bool = False) -> None:
         self.key, self.spec = key, spec
+        self.optional = optional  # whether it steps aside for a job that is not
+        self.stepping_aside = False  # its attempt is being stopped, and another follows
         self.work = work  # the task and its spec, pickled
         self.attempt: str | None = None  # its name in the scheduler
         self.n_ended = 0  # attempts at this key before it
@@ -68,7 +70,7 @@ class Record:
         self.client: Any = None
         self.future: Any = None  # Dask forgets a task of which nobody holds a future
         self.worker: str | None = None  # address of the worker that runs it
-        self.let_go = Event()  # set when the worker has stopped working on it
+        self.let_go: dict[str, Event] = {}  # attempt to what is set when its worker has stopped working on it
         self.state: State = "queued"
         self.fraction, self.text = 0.0, "Waiting for a worker"
         self.error: str | None = None
@@ -93,6 +95,12 @@ class Record:
         while len(self.pace) > 2 and self.pace[1][0] < now - PACE_SECONDS:
             self.pace.popleft()
         self.note(text)
+
+    def requeue(self) -> None:
+        """Put it back where it waits for a worker."""
+        self.state, self.fraction, self.text = "queued", 0.0, "Waiting for a fit that was asked for"
+        self.worker, self.started, self.stepping_aside, self.launches = None, None, False, 0
+        self.pace.clear()
 
     def note(self, line: str) -> None:
         """Append a line to the log; a line that differs from the last only in its numbers replaces it."""

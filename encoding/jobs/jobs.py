@@ -6,6 +6,7 @@ import os
 import pickle
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = 200  # finished jobs
 LAUNCHES = 3  # of a job whose workers died before it began
+OPTIONAL_PRIORITY = -100  # below that of late stages of experiments
 
 
 class Jobs:
@@ -61,7 +63,7 @@ class Jobs:
         """
         self._scheduler.connect()
 
-    def submit(self, task: Task, spec: Any, *, key: str, planned: Plan | Iterable[Plan] | None = None) -> Job:
+    def submit(self, task: Task, spec: Any, *, key: str, planned: Plan | Iterable[Plan] | None = None, optional: bool = False) -> Job:
         """Run ``task(spec, store, report, device)`` in a worker; returns immediately.
 
         A key that is queued or running, here or through another client of the same scheduler, is not submitted twice; one that has
@@ -74,6 +76,8 @@ class Jobs:
         key : identifies the work; equal work has an equal key.
         planned : plans of the fits that the task is about, or of the one; of a composed fit those of its members count. A worker of an
             external cluster then does the task only where it sees the same stimuli, responses and weights, and else says which differ.
+        optional : whether the job steps aside for others: it waits behind them, and where it runs while one of them finds no free worker,
+            it is stopped and begins again after them.
 
         Raises
         ------
@@ -93,13 +97,15 @@ class Jobs:
             known = self._records.get(key)
             if known is not None and not known.finished:
                 return self._snapshot(known)
-            record = Record(key, spec, work)
+            record = Record(key, spec, work, optional)
             if known is not None:
                 record.n_ended = max(known.n_ended, number_of(known.attempt))
             self._records.pop(key, None)
             self._records[key] = record
             _forget_oldest(self._records)
         self._launch(client, record)
+        if not optional:
+            self._make_room()
         with self._changed:
             return self._snapshot(record)
 
@@ -161,7 +167,8 @@ class Jobs:
         """
         with self._changed:
             task, spec = pickle.loads(self._records[key].work)
-        return self.submit(task, spec, key=key)
+            optional = self._records[key].optional
+        return self.submit(task, spec, key=key, optional=optional)
 
     def carry_out(self, run: Run, store: Store, device: str = "auto") -> None:
         """Carry out the tasks of an experiment on the workers: an :data:`encoding.experiments.run.Executor`; returns when all have ended.
@@ -194,7 +201,9 @@ class Jobs:
                 if record.finished:
                     return
                 record.client, record.attempt, record.launches = client, attempt, record.launches + 1
-                record.future = scheduler.submit(client, attempt, record.work, self._store)
+                record.let_go[attempt] = threading.Event()
+                priority = OPTIONAL_PRIORITY if record.optional else 0
+                record.future = scheduler.submit(client, attempt, record.work, self._store, priority=priority)
                 self._attempts[attempt] = record
                 _forget_oldest(self._attempts)
             record.future.add_done_callback(partial(self._settle, record))
@@ -214,10 +223,12 @@ class Jobs:
             record = self._attempts.get(message["attempt"])
             if record is None:
                 return
-            just_begun, record.worker = record.worker is None, message["worker"]
             if message.get("let_go"):
-                record.let_go.set()
-            elif record.state == "cancelled" and just_begun:  # it left the queue as it was cancelled
+                record.let_go[message["attempt"]].set()
+            if message["attempt"] != record.attempt or record.stepping_aside:
+                return
+            just_begun, record.worker = record.worker is None, message["worker"]
+            if record.state == "cancelled" and just_begun:  # it left the queue as it was cancelled
                 self._stop(record)
             elif "line" in message:
                 record.note(message["line"])
@@ -227,6 +238,13 @@ class Jobs:
 
     def _settle(self, record: Record, future: Future) -> None:
         """Take in that Dask is done with an attempt, in the thread of Dask's callbacks."""
+        if not record.finished and record.stepping_aside and future.status != "finished":
+            with self._changed:
+                record.requeue()
+                self._changed.notify_all()
+            with suppress(ConnectionError):  # the record says so
+                self._launch(record.client, record)
+            return
         if not record.finished:
             state, error, error_kind = scheduler.outcome(future, record.text)
             scheduler.note_ended(record.client, record.attempt)
@@ -238,9 +256,22 @@ class Jobs:
                     self._end(record, state, error, error_kind)
         record.future = None  # lets the scheduler forget it
 
+    def _make_room(self) -> None:
+        """Let the optional job that began last step aside where more jobs want a worker than there are."""
+        with self._changed:
+            optional = [each for each in self._records.values() if each.optional and each.state == "running" and not each.stepping_aside]
+            wanted = sum(not each.finished and not each.optional for each in self._records.values())
+        if not optional or wanted + len(optional) <= self._scheduler.n_ready():
+            return
+        with self._changed:
+            newest = max(optional, key=lambda each: each.started or 0.0)
+            if newest.state == "running" and not newest.stepping_aside:
+                newest.stepping_aside = True
+                self._stop(newest)
+
     def _stop(self, record: Record) -> None:
-        """Free the queue or the worker of a cancelled record, in a thread of its own."""
-        arguments = (record.client, record.attempt, record.future, record.worker, record.let_go)
+        """Free the queue or the worker of the attempt at a record, in a thread of its own."""
+        arguments = (record.client, record.attempt, record.future, record.worker, record.let_go[record.attempt])
         threading.Thread(target=scheduler.stop, args=arguments, daemon=True).start()
 
     def _end(self, record: Record, *how: Any) -> None:

@@ -175,10 +175,15 @@ def note_ended(client: Client, attempt: str) -> None:
             client.sync(client.scheduler.log_event, topic=worker.ATTEMPTS, msg=message, callback_timeout=ANSWER_SECONDS)
 
 
-def submit(client: Client, attempt: str, work: bytes, store: Store) -> Future:
-    """Queue an attempt for a worker with a free ``fit`` resource; joins it where another client has queued it already."""
+def submit(client: Client, attempt: str, work: bytes, store: Store, *, priority: int = 0) -> Future:
+    """Queue an attempt for a worker with a free ``fit`` resource; joins it where another client has queued it already.
+
+    Parameters
+    ----------
+    priority : of work that waits; higher goes first.
+    """
     arguments = (work, str(store.root), attempt, uuid4().hex, code_fingerprint(), store.identity())
-    return client.submit(worker.run, *arguments, key=attempt, resources={"fit": 1}, pure=False)
+    return client.submit(worker.run, *arguments, key=attempt, resources={"fit": 1}, pure=False, priority=priority)
 
 
 def submit_stages(client: Client, works: Mapping[str, bytes], store_root: str, store_identity: str, *, priority: int) -> list[Future]:

@@ -124,7 +124,7 @@ def _complete_curve(result: Result) -> None:
     complete(
         "learning curve",
         request.job_key,
-        lambda: jobs().submit(grow, request, key=request.job_key, planned=planned(request.spec)),
+        lambda: jobs().submit(grow, request, key=request.job_key, planned=planned(request.spec), optional=True),
         lambda: stored_curve(result) is not None,
         button="" if seconds < SECONDS_UNASKED else f"Compute the learning curve (about {duration(seconds)})",
     )
