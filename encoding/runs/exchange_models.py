@@ -4,17 +4,18 @@ The model of a linear readout is the mean and axes of the components and a matri
 stimuli needs. Weights are sums over many responses, not responses; a sender who may not pass them on leaves them out.
 
 Arrays are named by fold ``f``, space of components ``c`` and target group ``p``: ``f0_c0_mean``, ``f0_c0_axes``, ``f0_p0_weights``,
-``f0_p0_intercept``, and ``p0_lh``, the columns of a hemisphere that the group holds.
+``f0_p0_intercept``, and ``p0_lh``, the columns of a hemisphere that the group holds; of a fit with delays also ``f0_delays``, in samples.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from encoding.features.components import SPARSE_AXES, axes_arrays, n_polynomial
+from encoding.features.delays import Delays
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
 
@@ -29,8 +30,6 @@ def export_refusal(result: ScoreTables) -> str:
     """Explain why the models of a finished fit cannot be exported; empty where they can."""
     if refusal := result.prediction_refusal() or result.plan.readout.export_refusal:
         return refusal
-    if result.plan.spec.delays:
-        return "Its models take samples of runs at several delays, which only the data set they were fitted on has."
     if not SHARED_WEIGHTS.fullmatch(result.plan.spec.weights):
         return "Its network has weights from a file, which does not go along."
     try:
@@ -63,6 +62,8 @@ def _collect(result: ScoreTables) -> dict[str, np.ndarray]:
             mean, axes = result.projection(f, layers)
             parts = axes_arrays(axes.astype(np.float32, copy=False))
             arrays |= {f"f{f}_c{c}_mean": mean} | {f"f{f}_c{c}_{name}": part for name, part in parts.items()}
+        if plan.delay_sets:
+            arrays[f"f{f}_delays"] = np.array(result.delays(f), np.int64)
         for p, group in enumerate(plan.target_groups):
             model = result.model(group.name, f)
             arrays |= {f"f{f}_p{p}_weights": model.weights, f"f{f}_p{p}_intercept": model.intercept}
@@ -86,7 +87,15 @@ def target_groups_in(models: Arrays, n_vertices: Mapping[str, int]) -> tuple[Tar
 
 
 def check_models(
-    models: Arrays, n_vertices: Mapping[str, int], *, n_folds: int, n_spaces: int, n_frames: int, degree: int = 1, sparse: bool = False
+    models: Arrays,
+    n_vertices: Mapping[str, int],
+    *,
+    n_folds: int,
+    n_spaces: int,
+    n_frames: int,
+    degree: int = 1,
+    sparse: bool = False,
+    delay_sets: Sequence[Delays] = (),
 ) -> str:
     """Check that exported models are of this fit's folds, components and vertices.
 
@@ -97,6 +106,7 @@ def check_models(
     n_frames : blocks of columns that components come in.
     degree : of the polynomial features of components that models take.
     sparse : whether axes are sparse (:func:`encoding.features.components.axes_arrays`).
+    delay_sets : sets of delays, one of which each fold's models take; none where they take components of the same sample.
 
     Returns
     -------
@@ -108,6 +118,7 @@ def check_models(
     folds = [f"f{f}" for f in range(n_folds)]
     expected = {f"{f}_c{c}_{name}" for f in folds for c in range(n_spaces) for name in ("mean", *(SPARSE_AXES if sparse else ("axes",)))}
     expected |= {f"{f}_p{p}_{name}" for f in folds for p in range(n_groups) for name in ("weights", "intercept")}
+    expected |= {f"{f}_delays" for f in folds if delay_sets}
     columns = {f"p{p}_{hemi}" for p in range(n_groups) for hemi in n_vertices} & set(models)
     if set(models) != expected | columns:
         return "models of other names"
@@ -120,9 +131,12 @@ def check_models(
             if not width:
                 return "components of another shape"
             n_components += n_frames * width
+        delays = models[f"{fold}_delays"] if delay_sets else np.zeros(1, np.int64)
+        if delay_sets and not any(np.array_equal(delays, known) for known in delay_sets):
+            return "delays that are not those of its spec"
         for number, group in enumerate(target_groups_in(models, n_vertices)):
             weights, intercept = (models[f"{fold}_p{number}_{name}"] for name in ("weights", "intercept"))
-            shape = (n_polynomial(n_components, degree), sum(map(len, group.columns.values())))
+            shape = (n_polynomial(n_components, degree) * len(delays), sum(map(len, group.columns.values())))
             if not (_is_numbers(weights, 2) and _is_numbers(intercept, 1) and weights.shape == shape and intercept.shape == shape[1:]):
                 return "models of another shape"
     return ""

@@ -12,6 +12,7 @@ from encoding.analysis.bootstrap import INTERVALS_VERSION
 from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.evaluation.scores import SCORES, STORED_SCORES
 from encoding.evaluation.splits import ALL
+from encoding.features.delays import read_delays
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS
 from encoding.runs.exchange_models import check_models
@@ -147,8 +148,7 @@ def _check_models(spec: FitSpec, arrays: Arrays) -> None:
     n_spaces = len(spec.layers) if readout.by_layer else 1
     in_order = n_frames if spec.over_frames == "sequence" else 1
     counts = {"n_folds": _check_rows(about), "n_spaces": n_spaces, "n_frames": in_order, "degree": spec.degree}
-    counts["sparse"] = spec.reduction != "pca"
-    wrong = check_models(models, n_vertices, **counts)
+    wrong = check_models(models, n_vertices, **counts, sparse=spec.reduction != "pca", delay_sets=read_delays(spec.delays))
     _require(not wrong, wrong)
 
 

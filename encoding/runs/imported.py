@@ -184,8 +184,8 @@ class Imported(ScoreTables):
         return "model.f0_p0_weights" in self.arrays
 
     def delays(self, fold: int) -> Delays:
-        """Empty: models of fits with delays are not exported."""
-        return ()
+        """Delays in samples of a fold's models; empty where components are of the same sample."""
+        return tuple(map(int, self.arrays.get(f"model.f{fold}_delays", ())))
 
     def projection(self, fold: int, layers: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return the PCA mean (n_features,) and axes (n_features, k) of some layers in one fold."""

@@ -1,5 +1,6 @@
 """Delays (FIR columns) of samples of runs: the Delayer of the voxelwise tutorials, himalaya, the choice by cross-validation, refusals."""
 
+import io
 import shlex
 from dataclasses import replace
 
@@ -22,10 +23,12 @@ from encoding.features.delays import delayed, design_columns, n_columns, read_de
 from encoding.fits.plan import plan
 from encoding.fits.resources import preflight
 from encoding.pipeline import reduce_features
+from encoding.prediction.predict import predict
 from encoding.readouts import BadOption
-from encoding.runs.exchange_models import export_refusal
+from encoding.runs.exchange import import_, packed
+from encoding.runs.exchange_models import check_models, model_arrays
 from encoding.runtime.progress import silent
-from tests.conftest import TINY
+from tests.conftest import TINY, TinyStimuli
 
 RUNS = np.repeat(np.arange(6), 20)
 ALPHAS = (1.0, 10.0, 100.0)
@@ -154,8 +157,29 @@ def test_the_estimate_counts_the_delays(film, store):
     assert four.ram > one.ram and four.disk > one.disk
 
 
-def test_models_with_delays_stay_with_their_data(film, store):
-    assert "several delays" in export_refusal(fit(SPEC, store, device="cpu"))
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"delays": "1,2/3/1,2,3,4", "split": "kfold:3:0"}, {"degree": 2, "n_components": 4},
+     {"readout": "banded_ridge", "options": {"n_candidates": 4, "delays_apart": True}}],
+    ids=str,
+)  # fmt: skip
+def test_an_exported_fit_with_delays_predicts_a_run_bit_for_bit(film, store, tmp_path, more):
+    result = fit(replace(SPEC, **more), store, device="cpu")
+    there = import_(io.BytesIO(packed(result)), Store(tmp_path / "elsewhere"))
+    run = TinyStimuli(np.random.default_rng(9).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8))
+    expected, found = (predict(each, run, device="cpu") for each in (result, there))
+    for hemi in result.plan.hemis:
+        np.testing.assert_array_equal(found[hemi], expected[hemi])
+    assert there.delays(0) == result.delays(0) and there.delays(0)
+
+
+def test_delays_that_are_not_the_specs_are_refused(film, store):
+    models = model_arrays(fit(SPEC, store, device="cpu"))
+    counts = {"n_folds": 1, "n_spaces": 1, "n_frames": 1, "delay_sets": [(1, 2, 3)]}
+    assert check_models(models, {"lh": 10, "rh": 10}, **counts) == ""
+    for wrong in (np.array([1, 2, 4]), np.array([1, 2]), np.array([[1, 2, 3]])):
+        assert "delays" in check_models(models | {"f0_delays": wrong}, {"lh": 10, "rh": 10}, **counts)
+    assert "other names" in check_models(models, {"lh": 10, "rh": 10}, **counts | {"delay_sets": ()})
 
 
 def test_a_choice_that_was_pruned_is_made_again(film, store):
