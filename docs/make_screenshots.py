@@ -14,6 +14,7 @@ PAGES = {  # image to address, and what is there once the page is drawn
     "home": ("", ".st-key-home_brain canvas"),
     "explore": ("explore", ".st-key-bars .js-plotly-plot"),
     "data": ("data", "[data-testid=stImage] img"),
+    "region": ("region?roi=V1v", "[data-testid=stImage] img"),
     "layers": ("layers", "canvas"),
     "compare": ("compare", "[data-testid=stDataFrame]"),
     "predict": ("predict", "canvas"),

@@ -123,21 +123,26 @@ def roi_profile(subject: Subject, values: Mapping[str, np.ndarray]) -> pd.DataFr
 
 @dataclass(frozen=True)
 class Tuning:
-    """Responses of one vertex to all stimuli.
+    """Responses of one vertex, or mean responses of an ROI, to all stimuli.
 
     Attributes
     ----------
-    block, column : the vertex.
     values : (n_stimuli,) float32, measured response in every row.
     rows : (n_different,) int, first row of each different stimulus, ascending.
     means : (n_different,) float64, response to each of them, averaged over repeats.
     """
 
-    block: str
-    column: int
     values: np.ndarray
     rows: np.ndarray
     means: np.ndarray
+
+    @classmethod
+    def of(cls, subject: Subject, values: np.ndarray) -> Tuning:
+        """Average responses (n_stimuli,) over the repeats of each stimulus."""
+        _, first, group = np.unique(subject.stimulus_of_row, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        means = np.bincount(group.ravel(), values) / np.bincount(group.ravel())
+        return cls(values, first[order], means[order])
 
     def highest(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the ``n`` stimuli with the highest responses, and these responses, in descending order."""
@@ -164,11 +169,46 @@ def tuning(subject: Subject, block: str, column: int) -> Tuning:
     an SSD; 0.03 s for the next vertex).
     """
     check_vertex(subject, block, column)
-    values = np.array(subject.responses[block][:, column], np.float32)
-    _, first, group = np.unique(subject.stimulus_of_row, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    means = np.bincount(group.ravel(), values) / np.bincount(group.ravel())
-    return Tuning(block, column, values, first[order], means[order])
+    return Tuning.of(subject, np.array(subject.responses[block][:, column], np.float32))
+
+
+def roi_tuning(subject: Subject, roi: str) -> Tuning:
+    """Read the mean response of an ROI's vertices, of all blocks together, to every stimulus; :data:`N_SAMPLED` rows at a time.
+
+    Raises
+    ------
+    ValueError
+        If there is no such ROI, or it has no vertices in this subject.
+    """
+    if roi not in (names := dict.fromkeys(name for rois in subject.rois.values() for name in rois)):
+        raise ValueError(unknown("ROI", roi, names))
+    columns = {block: rois[roi] for block, rois in subject.rois.items() if len(rois.get(roi, ()))}
+    if not columns:
+        raise ValueError(f"{roi} has no {subject.unit.many} in this subject.")
+    values = np.zeros(subject.n_stimuli)
+    for start in range(0, subject.n_stimuli, N_SAMPLED):
+        some = slice(start, start + N_SAMPLED)
+        for block, chosen in columns.items():
+            values[some] += np.asarray(subject.responses[block][some], np.float32)[:, chosen].sum(1, dtype=float)
+    return Tuning.of(subject, (values / sum(map(len, columns.values()))).astype(np.float32))
+
+
+def selectivity(subject: Subject, tuning: Tuning, label: str) -> tuple[str, float] | None:
+    """Find the category that drives a vertex or ROI most, and how well its responses set that category apart: d'.
+
+    Returns
+    -------
+    The category with the highest mean among those of two or more stimuli, and the difference between its mean and that of all
+    other stimuli over the root mean of their two variances; None where fewer than two stimuli are of it, or of others, or nothing varies.
+    """
+    of_each = np.asarray(subject.labels[label]).astype(str)[tuning.rows]
+    candidates = [name for name, n in zip(*np.unique(of_each, return_counts=True), strict=True) if 2 <= n <= len(of_each) - 2]
+    if not candidates:
+        return None
+    best = max(candidates, key=lambda name: tuning.means[of_each == name].mean())
+    inside, outside = tuning.means[of_each == best], tuning.means[of_each != best]
+    spread = np.sqrt((inside.var(ddof=1) + outside.var(ddof=1)) / 2)
+    return (best, float((inside.mean() - outside.mean()) / spread)) if spread > 0 else None
 
 
 def check_vertex(subject: Subject, block: str, column: int) -> None:
@@ -218,7 +258,7 @@ def measures(subject: Subject) -> tuple[str, ...]:
 
 
 def label_means(subject: Subject, vertex: Tuning, label: str) -> pd.DataFrame:
-    """Mean response of a vertex to the stimuli of each category.
+    """Mean response of a vertex or ROI to the stimuli of each category.
 
     Returns
     -------

@@ -29,6 +29,7 @@ from encoding.plots.look import (
 )
 from encoding.plots.observed import observed_predicted
 from encoding.plots.predict import occlusion_map, response_profile
+from encoding.plots.region import fit_scores
 from encoding.plots.residuals import residual_density, residual_fitted
 from encoding.plots.search import search_history, search_importances
 from encoding.plots.selection import selection_scores
@@ -47,6 +48,7 @@ __all__ = [
     "add_source",
     "caption",
     "epoch_losses",
+    "fit_scores",
     "fits_histogram",
     "group_bars",
     "hemi_colour",

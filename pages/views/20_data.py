@@ -8,7 +8,7 @@ from pages.parts.data.catalogue import catalogue_panel
 from pages.parts.data.distributions import regions_panel, responses_panel
 from pages.parts.data.importing import importing_panel
 from pages.parts.data.stimuli import grid, stimulus_choice, stimulus_panel
-from pages.parts.data.subject_view import choose_dataset, doctor_panel, headline, open_shown
+from pages.parts.data.subject_view import choose_dataset, doctor_panel, headline, open_shown, tabs
 from pages.parts.data.vertex import vertex_choice, vertex_panel
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
@@ -30,7 +30,7 @@ left, right = st.columns(2, gap="medium") if subject_view.placement else (st.con
 with left, st.container(key="brain_place"):
     brain_panel(subject_view, row, vertex, roi)
 with right:
-    stimuli, regions, responses = st.tabs(["Stimuli", "Regions", "Responses"], key="tab", bind="query-params", on_change="rerun")
+    stimuli, regions, responses, one = tabs(subject_view, vertex)
     if stimuli.open:
         with stimuli:
             grid(subject_view, row)
@@ -40,8 +40,12 @@ with right:
     if responses.open:
         with responses:
             responses_panel(subject_view)
+    if one.open:
+        with one:
+            if vertex is None:
+                st.info(f"Click the brain, or type a {subject_view.subject.unit} in the sidebar.")
+            else:
+                vertex_panel(subject_view, vertex, row)
 if row is not None:
     stimulus_panel(subject_view, row, roi)
-if vertex is not None:
-    vertex_panel(subject_view, vertex, row)
 settle("data are shown")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,13 +42,13 @@ KEY = "data_brain"
 STAYS = "<style>[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}</style>"
 
 
-def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | None, roi: str | None) -> None:
-    """Show the brain map and its controls; a click selects a vertex."""
+def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | None, roi: str | None, *, stays: bool = True) -> None:
+    """Show the brain map and its controls; a click selects a vertex. With ``stays`` it stays in sight as the page scrolls."""
     if subject_view.placement is None:
         _strip(subject_view, row, vertex)
         return
     column = subject_view.subject.unit
-    st.html(STAYS)  # the brain stays in sight beside a long grid
+    st.html(STAYS if stays else "<style></style>")
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     words = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
     paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=column.fill(words))
@@ -181,6 +181,7 @@ def choose_clicked(subject_view: SubjectView) -> None:
     vertex = subject_view.placement.column(clicked(KEY, subject_view.placement.vertices))
     st.session_state["vertex"] = f"{vertex[0]} {vertex[1]}" if vertex else ""
     if vertex:
+        st.session_state["tab"] = subject_view.subject.unit.one.capitalize()
         holding = rois_at(subject_view.subject, *vertex)
         st.session_state["roi"] = holding[0] if holding else NO_ROI
 
@@ -188,8 +189,8 @@ def choose_clicked(subject_view: SubjectView) -> None:
 NO_ROI = "none"
 
 
-def roi_choice(subject_view: SubjectView) -> str | None:
+def roi_choice(subject_view: SubjectView, on_change: Callable[[], None] | None = None) -> str | None:
     """Choose, in the sidebar, the ROI to highlight on the brain and in the charts."""
     help = "It stands out on the brain and in the charts." if subject_view.rois else "This data set names no ROIs."
-    roi = st.sidebar.selectbox("ROI", [NO_ROI, *subject_view.rois], key="roi", bind="query-params", help=help)
+    roi = st.sidebar.selectbox("ROI", [NO_ROI, *subject_view.rois], key="roi", bind="query-params", on_change=on_change, help=help)
     return None if roi == NO_ROI else roi

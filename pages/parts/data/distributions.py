@@ -9,6 +9,7 @@ import streamlit as st
 from encoding import plots
 from encoding.analysis.tuning import repeat_counts, roi_sizes
 from pages.parts.data.brain import NO_ROI
+from pages.parts.data.vertex import region_link
 from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
 from pages.parts.shared.subject_view import SubjectView
@@ -37,6 +38,7 @@ def regions_panel(subject_view: SubjectView, roi: str | None) -> None:
     if roi:
         sizes = ", ".join(f"{len(columns.get(roi, ())):,} in {block}" for block, columns in subject_view.subject.rois.items())
         st.markdown(f"**{plain(roi)}** {explained(roi)} {unit.many.capitalize()}: {sizes}.")
+        region_link(subject_view, roi=roi)
     else:
         st.caption("A click on a bar, or the sidebar, chooses a region: it stands out on the brain.")
     chart(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -17,6 +19,7 @@ from encoding.storage.keys import digest
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import may_change
 from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
 from pages.parts.shared.subject_view import SubjectView
@@ -127,3 +130,14 @@ def _findings_table(findings: list[Finding]) -> pd.DataFrame:
     }
     columns |= {"what it means": [each.meaning for each in worst_first], "how to fix it": [each.fix for each in worst_first]}
     return pd.DataFrame({name: texts for name, texts in columns.items() if any(texts)}).set_index("level")
+
+
+def tabs(subject_view: SubjectView, vertex: Selection | None) -> Sequence[Any]:
+    """Tabs of stimuli, regions, responses, and the chosen vertex; a vertex that was just chosen opens its own."""
+    names = ["Stimuli", "Regions", "Responses", subject_view.subject.unit.one.capitalize()]
+    before, st.session_state["_vertex_before"] = st.session_state.get("_vertex_before"), vertex
+    if vertex is not None and vertex != before and "tab" not in st.query_params:
+        st.session_state["tab"] = names[-1]
+    elif st.session_state.get("tab") not in (None, *names):  # of a subject with another unit
+        st.session_state["tab"] = names[0]
+    return st.tabs(names, key="tab", bind="query-params", on_change="rerun")

@@ -1,4 +1,4 @@
-"""One vertex on the Data page: the stimuli with the largest and smallest response, and their distribution."""
+"""One vertex: the stimuli with the largest and smallest response, and their distribution."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import numpy as np
 import streamlit as st
 
 from encoding import plots
-from encoding.analysis.tuning import Tuning, find_vertex, kinds, label_means, measure_correlations, rois_at, vertex_name
-from encoding.plots import hemi_name
+from encoding.analysis.tuning import (
+    Tuning,
+    find_vertex,
+    kinds,
+    label_means,
+    measure_correlations,
+    repeats,
+    rois_at,
+    selectivity,
+    vertex_name,
+)
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
+from pages.parts.shared.links import view
 from pages.parts.shared.stimulus_grid import stimulus_grid
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
@@ -22,8 +32,8 @@ HOW_HISTOGRAM = (
     "only few stimuli drive. Noise is in every response: the stimuli at the ends owe a part of their place to luck."
 )
 HOW_LABELS = (
-    "The mean measured response of this {unit} to the stimuli of each kind, with the mean's 95 % interval (1.96 standard errors over "
-    "stimuli). Kinds whose intervals are far apart are distinguished by this {unit}."
+    "The mean measured response to the stimuli of each kind, with the mean's 95 % interval (1.96 standard errors over "
+    "stimuli). Kinds whose intervals are far apart are distinguished here."
 )
 
 
@@ -48,77 +58,90 @@ def vertex_choice(subject_view: SubjectView) -> Selection | None:
 
 
 def vertex_panel(subject_view: SubjectView, vertex: Selection, row: int | None) -> None:
-    """Show the tuning, reliability and response distribution of a vertex."""
-    block, column = vertex
-    tuning = subject_view.tuning(block, column)
-    name = vertex_name(subject_view.subject, block, column)
-    st.subheader(name[0].upper() + name[1:], anchor=False)
-    st.markdown(_facts(subject_view, tuning))
-    most, least = st.columns(2, gap="medium")
-    for place, title, name, (rows, values) in (
-        (most, "Drive it most", "most", tuning.highest(N_EXTREMES)),
-        (least, "Drive it least", "least", tuning.lowest(N_EXTREMES)),
-    ):
-        with place:
-            st.markdown(f"**{plain(title)}**")
-            stimulus_grid(subject_view, rows, name=name, captions=[f"{value:+.2f}" for value in values], chosen=row)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        _histogram(subject_view, tuning, row)
-    with right:
-        _labels(subject_view, tuning)
+    """Show the tuning, reliability and response distribution of a vertex, with a link to its own page."""
+    name = vertex_name(subject_view.subject, *vertex)
+    st.markdown(f"#### {plain(name[0].upper() + name[1:])}")
+    st.markdown(vertex_facts(subject_view, vertex))
+    region_link(subject_view, vertex=vertex)
+    extremes_panel(subject_view, subject_view.tuning(*vertex), row)
+    tuning_histogram(subject_view, subject_view.tuning(*vertex), _short_name(subject_view, vertex), row)
+    labels_panel(subject_view, subject_view.tuning(*vertex))
 
 
-def _facts(subject_view: SubjectView, tuning: Tuning) -> str:
+def _short_name(subject_view: SubjectView, vertex: Selection) -> str:
+    return f"{subject_view.subject.unit} {vertex[1]} of {vertex[0]}"
+
+
+def region_link(subject_view: SubjectView, *, roi: str = "", vertex: Selection | None = None) -> None:
+    """Link to the page of a vertex, or of an ROI."""
+    data = {"dataset": subject_view.subject.dataset, "subject": subject_view.subject.name}
+    looked = {"vertex": f"{vertex[0]} {vertex[1]}"} if vertex else {"roi": roi}
+    label = f"This {subject_view.subject.unit} under every fit" if vertex else f"{plain(roi)} under every fit"
+    st.page_link(view("region"), label=label, query_params=data | looked, icon=":material/my_location:")
+
+
+def vertex_facts(subject_view: SubjectView, vertex: Selection) -> str:
     """Regions, ceiling, mean and spread of a vertex, in Markdown."""
-    subject = subject_view.subject
-    lines = []
-    for roi in rois_at(subject, tuning.block, tuning.column):
-        lines.append(f"In **{plain(roi)}**. {explained(roi)}".strip())
+    subject, (block, column) = subject_view.subject, vertex
+    lines = [f"In **{plain(roi)}**. {explained(roi)}".strip() for roi in rois_at(subject, block, column)]
     if not lines:
         lines.append("In no ROI." if subject_view.rois else "This data set names no ROIs.")
+    if subject.ceiling is None:
+        ceiling = "Its noise ceiling is not known."
+    else:
+        share = float(subject.ceiling[block][column])
+        ceiling = f"Noise ceiling **{share:.2f}**: no model can reach a higher r than **{np.sqrt(share):.2f}**."
+    return "  \n".join([*lines, f"{ceiling} {spread_facts(subject_view, subject_view.tuning(block, column))}"])
+
+
+def spread_facts(subject_view: SubjectView, tuning: Tuning) -> str:
+    """Mean and spread of responses, and over how many rows and different stimuli."""
     n = len(tuning.values)
     mean = round(float(tuning.values.mean(dtype=float)), 3) + 0.0  # no -0.000
     numbers = f"Mean {mean:.3f}, standard deviation {tuning.values.std(dtype=float):.3f} over {n:,} rows"
     if len(tuning.rows) < n:
         numbers += f" of {len(tuning.rows):,} different {subject_view.what}; below, each counts once, with the mean over its repeats"
-    if subject.ceiling is None:
-        ceiling = "Its noise ceiling is not known."
-    else:
-        share = float(subject.ceiling[tuning.block][tuning.column])
-        ceiling = f"Noise ceiling **{share:.2f}**: no model can reach a higher r than **{np.sqrt(share):.2f}**."
-    return "  \n".join([*lines, f"{ceiling} {numbers}."])
+    return f"{numbers}."
 
 
-def _histogram(subject_view: SubjectView, tuning: Tuning, row: int | None) -> None:
-    unit = subject_view.subject.unit
-    marked = {} if row is None else {f"stimulus {row + 1}": float(subject_view.response(row)[tuning.block][tuning.column])}
-    figure = plots.response_histogram(tuning.means, what=f"Measured response of {unit} {tuning.column} of {tuning.block}", marked=marked)
-    chart(
-        figure,
-        "tuning",
-        alt=f"histogram of the measured responses of {unit} {tuning.column}, {hemi_name(tuning.block).lower()}",
-        source=subject_view.source,
-        how=unit.fill(HOW_HISTOGRAM),
-    )
+def extremes_panel(subject_view: SubjectView, tuning: Tuning, row: int | None) -> None:
+    """Show the stimuli with the highest and with the lowest responses."""
+    for title, name, (rows, values) in (
+        ("Drive it most", "most", tuning.highest(N_EXTREMES)),
+        ("Drive it least", "least", tuning.lowest(N_EXTREMES)),
+    ):
+        st.markdown(f"**{title}**")
+        captions = [f"{value:+.2f}" for value in values]
+        stimulus_grid(subject_view, rows, name=name, captions=captions, chosen=row, across=N_EXTREMES)
 
 
-def _labels(subject_view: SubjectView, tuning: Tuning) -> None:
-    """Mean response to each kind of stimulus, where kinds are known."""
+def tuning_histogram(subject_view: SubjectView, tuning: Tuning, name: str, row: int | None, *, how: str = HOW_HISTOGRAM) -> None:
+    """Show the distribution of responses over stimuli, with the chosen stimulus marked."""
+    marked = {} if row is None else {f"stimulus {row + 1}": float(tuning.values[repeats(subject_view.subject, row)].mean())}
+    figure = plots.response_histogram(tuning.means, what=f"Measured response of {name}", marked=marked)
+    alt = f"histogram of the measured responses of {name}"
+    chart(figure, "tuning", alt=alt, source=subject_view.source, how=subject_view.subject.unit.fill(how))
+
+
+def labels_panel(subject_view: SubjectView, tuning: Tuning) -> None:
+    """Show the mean response to each kind of stimulus and how selective it is, where kinds are known."""
     known = kinds(subject_view.subject)
     if not known:
         st.info("This data set comes without labels, so there are no kinds of stimuli to compare.")
         return
     label = next(iter(known)) if len(known) == 1 else st.segmented_control("Label", list(known), key="label", default=next(iter(known)))
-    table = label_means(subject_view.subject, tuning, label or next(iter(known))).head(MOST_BARS)
+    label = label or next(iter(known))
+    table = label_means(subject_view.subject, tuning, label).head(MOST_BARS)
     figure = plots.label_bars(table, what="Mean measured response")
     chart(
         figure,
         "labels",
         alt=f"mean measured response to the stimuli of each {label}",
         source=subject_view.source,
-        how=subject_view.subject.unit.fill(HOW_LABELS),
+        how=HOW_LABELS,
     )
+    if best := selectivity(subject_view.subject, tuning, label):
+        st.caption(f"Selectivity: {plain(best[0])} against all others, d' = {best[1]:.2f} (difference of means in standard deviations).")
     graded = measure_correlations(subject_view.subject, tuning)
     if len(graded):
         words = ", ".join(f"{each.label} {each.r:+.2f}" for each in graded.itertuples())

@@ -169,9 +169,14 @@ def links_onward(result: Result, focus: Focus) -> None:
     spec, data = result.plan.spec, {"dataset": result.plan.spec.dataset, "subject": result.plan.spec.subject}
     with st.container(key="onward", horizontal=True, gap="medium"):
         if focus.vertex:
-            looked = data | {"tab": "Responses", "vertex": f"{focus.vertex[0]} {focus.vertex[1]}"}
+            looked = data | {"vertex": f"{focus.vertex[0]} {focus.vertex[1]}"}
+            st.page_link(
+                view("region"), label=f"This {result.plan.subject.unit} under every fit", query_params=looked, icon=":material/my_location:"
+            )
             st.page_link(view("data"), label=f"This {result.plan.subject.unit} in Data", query_params=looked, icon=":material/database:")
         elif focus.chosen:
+            looked = data | {"roi": focus.roi}
+            st.page_link(view("region"), label=f"{plain(focus.roi)} under every fit", query_params=looked, icon=":material/my_location:")
             st.page_link(
                 view("data"),
                 label=f"{plain(focus.roi)} in Data",

@@ -18,7 +18,12 @@ SECTIONS = {  # section to its pages, by their names in addresses, each with its
         "compare": ("Compare", "compare_arrows"),
         "predict": ("Predict", "image_search"),
     },
-    "Material": {"data": ("Data", "database"), "weights": ("Weights", "weight"), "cache": ("Jobs & storage", "inventory_2")},
+    "Material": {
+        "data": ("Data", "database"),
+        "region": ("One region", "my_location"),
+        "weights": ("Weights", "weight"),
+        "cache": ("Jobs & storage", "inventory_2"),
+    },
 }
 NAVIGATION_STYLE = """<style>
 [data-testid=stMainBlockContainer] {padding: 3.5rem 2rem 3rem}

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import streamlit as st
 
-from encoding.analysis.tuning import Overview, Tuning, overview, response_map, tuning
+from encoding.analysis.tuning import Overview, Tuning, overview, response_map, roi_tuning, tuning
 from encoding.datasets import Dataset, Subject
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
@@ -77,6 +77,10 @@ class SubjectView:
         """Responses of one column to all stimuli, with its statistics."""
         return _tuning(self.key, block, column, self.subject)
 
+    def roi_tuning(self, roi: str) -> Tuning:
+        """Mean responses of an ROI to all stimuli, with their statistics."""
+        return _roi_tuning(self.key, roi, self.subject)
+
 
 @st.cache_resource(max_entries=8, show_spinner="Looking at the responses …")
 def _overview(key: str, _subject: Subject) -> Overview:
@@ -91,3 +95,8 @@ def _response(key: str, row: int, _subject: Subject) -> dict[str, np.ndarray]:
 @st.cache_resource(max_entries=64, show_spinner="Reading the response to every stimulus …")
 def _tuning(key: str, block: str, column: int, _subject: Subject) -> Tuning:
     return tuning(_subject, block, column)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Reading the response to every stimulus …")
+def _roi_tuning(key: str, roi: str, _subject: Subject) -> Tuning:
+    return roi_tuning(_subject, roi)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from encoding.analysis.tuning import (
+    Tuning,
     check_vertex,
     chosen_rows,
     find_stimulus,
@@ -24,7 +25,9 @@ from encoding.analysis.tuning import (
     response_map,
     roi_profile,
     roi_sizes,
+    roi_tuning,
     rois_at,
+    selectivity,
     tuning,
     vertex_name,
 )
@@ -180,6 +183,32 @@ def test_a_vertex_driven_by_a_measure_correlates_with_it_alone(subject):
     table = measure_correlations(subject, tuning(subject, "lh", 4))
     assert table["label"].tolist() == ["degree"] and table["r"][0] == pytest.approx(1, abs=1e-6)
     assert measure_correlations(subject, tuning(subject, "rh", 2)).empty  # it never varies
+
+
+@pytest.mark.parametrize("block_rows", [7, 256])
+def test_the_tuning_of_an_roi_is_that_of_the_mean_of_its_vertices(subject, monkeypatch, block_rows):
+    monkeypatch.setattr("encoding.analysis.tuning.N_SAMPLED", block_rows)
+    found = roi_tuning(subject, "V1")
+    by_hand = np.column_stack([subject.responses["lh"][:, [0, 1, 4]], subject.responses["rh"][:, [2]]]).mean(1)
+    np.testing.assert_allclose(found.values, by_hand, rtol=1e-5)
+    np.testing.assert_allclose(roi_tuning(subject, "fovea").means, tuning(subject, "lh", 4).means, rtol=1e-5)
+    with pytest.raises(ValueError, match="PPA has no vertices in this subject"):
+        roi_tuning(subject, "PPA")
+    with pytest.raises(ValueError, match="V1"):
+        roi_tuning(subject, "V2")
+
+
+def test_selectivity_is_the_distance_of_the_best_category_from_all_others(subject):
+    kind = subject.labels["kind"][:50]
+    means = np.where(kind == "house", 3.0, 1.0) + np.random.default_rng(0).normal(0, 1, 50)
+    values = means[GROUPS].astype(np.float32)
+    name, d = selectivity(subject, Tuning.of(subject, values), "kind")
+    inside, outside = values[:50][kind == "house"], values[:50][kind != "house"]
+    spread = np.sqrt((inside.var(ddof=1) + outside.var(ddof=1)) / 2)
+    assert name == "house" and d == pytest.approx((inside.mean() - outside.mean()) / spread)
+    assert selectivity(subject, Tuning.of(subject, -values), "kind")[0] != "house"
+    assert selectivity(subject, tuning(subject, "rh", 2), "kind") is None  # it never varies
+    assert selectivity(subject, Tuning.of(subject, values), "set") is None  # one stimulus of each
 
 
 def test_filters_narrow_and_orders_sort(subject):
