@@ -22,7 +22,7 @@ from encoding.prediction.predictor import InMemory, Predictor
 from encoding.readouts import BadOption
 from encoding.runs.exchange import import_, packed
 from encoding.runtime.registry import UnknownName
-from tests.conftest import TINY, OtherTinySource, TinyStimuli
+from tests.conftest import TINY, OtherTinySource, TinyBackbone, TinyStimuli
 
 BOTH = replace(TINY, backbone="tinynet + othernet", layers=("tinynet pixels", "othernet colour"), n_components=3)
 ONE = replace(BOTH, backbone="tinynet", layers=("pixels", "colour"))  # the other network gives the same numbers
@@ -64,6 +64,60 @@ def test_each_band_of_banded_ridge_is_named_after_its_network(store):
     shares = result.layer_shares("lh")
     assert list(shares) == ["tinynet pixels", "othernet colour"]
     np.testing.assert_allclose(sum(shares.values()), result.score("lh", "r2"), atol=1e-6)
+
+
+@pytest.fixture
+def unlike(monkeypatch):
+    """The other network sees squared intensities, so that the two networks' features differ."""
+    squared = type("Squared", (OtherTinySource,), {"open": lambda self, *given: _Squared()})
+    monkeypatch.setitem(BACKBONES.sources._members, "othernet", squared())
+
+
+class _Squared(TinyBackbone):
+    fingerprint = "other-backbone"
+
+    def prepare(self, image):
+        return super().prepare(image) ** 2
+
+
+ALPHAS = (1e-2, 1.0, 100.0)
+WHOLE = replace(
+    BOTH, layer_scaling="none", layers=("tinynet pixels", "othernet pixels"), n_components=0
+)  # 48 features each; 90 training images
+
+
+def features_by_hand():
+    """(120, 48) of either network."""
+    pixels = DATASETS["tiny"].subject.stimuli.pixels.transpose(0, 3, 1, 2).reshape(120, -1) / 255
+    return pixels, pixels**2
+
+
+def test_two_networks_as_bands_are_himalayas_groups(store, unlike):
+    from himalaya.ridge import GroupRidgeCV
+    from sklearn.model_selection import PredefinedSplit
+
+    options = {"alphas": ALPHAS, "n_candidates": 6, "equalize": False}
+    result = fit(replace(WHOLE, readout="banded_ridge", options=options), store)
+    plan, fold = result.plan, result.plan.folds[0]
+    Y = plan.subject.responses["lh"]
+    search = {"n_iter": 6, "alphas": np.array(ALPHAS), "progress_bar": False, "warn": False}
+    cv = PredefinedSplit(plan.inner(fold, plan.readout.n_folds(plan.options)))
+    theirs = GroupRidgeCV("input", solver_params=search, random_state=0, cv=cv, fit_intercept=True)
+    theirs.fit([X[fold.train] for X in features_by_hand()], Y[fold.train])
+    predicted = theirs.predict([X[fold.test] for X in features_by_hand()])
+    np.testing.assert_allclose(result.predicted("lh", np.arange(10)), predicted, atol=1e-3)
+    assert len(np.unique(theirs.deltas_, axis=1).T) > 1  # vertices weigh the networks differently
+
+
+def test_two_networks_side_by_side_are_ridge_on_the_joined_features(store, unlike):
+    from sklearn.linear_model import Ridge
+
+    result = fit(replace(WHOLE, readout="ridge", options={"alphas": (3.0,)}), store)
+    fold, Y, X = result.plan.folds[0], result.plan.subject.responses["rh"], np.hstack(features_by_hand())
+    predicted = Ridge(3.0).fit(X[fold.train], Y[fold.train]).predict(X[fold.test])
+    np.testing.assert_allclose(result.predicted("rh", np.arange(10)), predicted, atol=1e-3)
+    one = fit(replace(WHOLE, backbone="tinynet", layers=("pixels",), readout="ridge", options={"alphas": (3.0,)}), store)
+    assert np.abs(one.predicted("rh", np.arange(10)) - predicted).max() > 0.01  # the second network counts
 
 
 def test_features_are_those_of_fits_of_one_network(store, passes):
