@@ -34,7 +34,8 @@ from pages.parts.shared.labels import (
 )
 from pages.parts.shared.linked import adopt_link, choose, forget, write_link
 from pages.parts.shared.parameter_controls import parameter_controls
-from pages.parts.shared.server_state import has_repeats, weights_are_here
+from pages.parts.shared.roi_unions import regions_control
+from pages.parts.shared.server_state import has_repeats, opened, weights_are_here
 from pages.parts.shared.text import plain
 
 START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
@@ -44,7 +45,7 @@ MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
 CONTROLS = (
     "dataset", "subject", "backbone", "more_networks", "weights", "layer", "several_layers", "pool", "frames", "over_frames",
     "layer_scaling", "components", "readout", "target_groups", "extra_subjects", "split", "average_repeats", "input",
-    "component_scaling", "degree", "feature_budget", "feature_dtype", "delays", "reduction",
+    "component_scaling", "degree", "feature_budget", "feature_dtype", "delays", "reduction", "rois",
 )  # fmt: skip
 _OF_BEFORE = ("_backbone_of_layers", "_dataset_of_split")
 
@@ -124,6 +125,8 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
             kept["delays"] = delay_control(dataset, subject)
         options = parameter_controls(READOUTS[readout])
         together = _fitted_together(READOUTS[readout], options, dataset, subject)
+        if "rois" in st.query_params or st.session_state.get("rois"):  # of a link, such as to a fit of a union of regions
+            kept["rois"] = regions_control([each for each in [opened(dataset, subject)] if each is not None])
         split = _split(dataset, subject)
         if "average_repeats" in st.query_params or has_repeats(dataset, subject):
             kept["average_repeats"] = st.checkbox(

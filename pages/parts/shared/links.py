@@ -22,9 +22,9 @@ def view(name: str) -> Path | None:
 def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     """Query parameters of a link to a fit on Explore: the controls that are not at their defaults.
 
-    Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; and where each vertex has a model of its
-    own anyway, ``target_groups`` of one vertex becomes the vertex looked at. A composed fit, which no controls describe, is linked by its
-    key.
+    Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; all of them are in the link where that would
+    change the fit: where one is a union of regions, or vertices are fitted together by region. Where each vertex has a model of its own
+    anyway, ``target_groups`` of one vertex becomes the vertex looked at. A composed fit, which no controls describe, is linked by its key.
     """
     if isinstance(spec, ComposedSpec):
         return {"fit": spec.key}
@@ -63,6 +63,8 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
         values["feature_budget"] = "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"
     if spec.rois:
         values["roi"] = spec.roi_names[0]
+        if spec.target_groups.startswith("roi") or any("=" in roi for roi in spec.rois):
+            values["rois"] = spec.rois
     if spec.target_groups.startswith("vertex:") and READOUTS[spec.readout].per_target:
         values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
     elif spec.target_groups != START.target_groups:

@@ -250,6 +250,20 @@ def test_a_fit_of_two_networks_is_opened_by_its_link_and_named_after_both(page, 
     assert not page.exception and page.selectbox(key="layer").value == "colour"
 
 
+@pytest.mark.parametrize("rois", [("all=driven+noise", "noise"), ("any=driven+noise",)])
+def test_a_link_to_a_fit_of_a_union_opens_that_fit_with_all_its_regions(page, store, rois):
+    spec = replace(TINY, rois=rois)
+    study(spec, store)
+    page.query_params.clear()
+    page.query_params |= explore_query(spec)
+    page.run()
+    assert not page.exception and not page.error and page.button(key="fit").disabled
+    assert page.multiselect(key="rois").value == list(rois)
+    assert page.selectbox(key="roi").value == spec.roi_names[0]
+    page.multiselect(key="rois").set_value(["both=noise+driven"]).run()
+    assert not page.exception and "both" in page.selectbox(key="roi").options
+
+
 def test_a_further_network_brings_a_layer_of_its_own(page, monkeypatch):
     monkeypatch.setitem(BACKBONES.sources._members, "othernet", OtherTinySource())
     page.run()

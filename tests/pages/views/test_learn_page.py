@@ -307,5 +307,9 @@ def test_a_link_says_what_differs_from_a_bare_explore_and_numbers_as_a_person_wr
 
 def test_a_region_and_a_vertex_become_what_is_looked_at():
     assert explore_query(FitSpec(rois=("V1v",), target_groups="vertex:rh:12")) == {"roi": "V1v", "vertex": "rh 12"}
+    union = FitSpec(rois=("V1=V1v+V1d", "hV4"))
+    assert explore_query(union) == {"roi": "V1", "rois": ["V1=V1v+V1d", "hV4"]}
+    by_region = FitSpec(readout="mlp", target_groups="roi", rois=("V1v", "V1d"))
+    assert explore_query(by_region)["rois"] == ["V1v", "V1d"]
     assert explore_query(FitSpec(readout="mlp", target_groups="roi")) == {"readout": "mlp", "target_groups": "roi"}
     assert explore_query(FitSpec(options={"alphas": (1.0, np.float64(2.5))})) == {"ridge_alphas": "1, 2.5"}
