@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from encoding.readouts._layers import Head
 from encoding.readouts._model import Columns
+from encoding.readouts.positional import TRAINING_NUMBERS
 
 FORWARD_NUMBERS = 16_000_000  # activations of one layer that are held at a time where no gradients are wanted
 
@@ -38,11 +41,20 @@ class PlaceConv(nn.Conv1d):
         return F.pad(x, (self.padding[0],) * 2, mode="replicate") if self.padding[0] else x
 
 
+def images_at_once(channels: int, n_targets: int) -> int:
+    """Number of images whose activations are held at a time in training."""
+    return max(1, TRAINING_NUMBERS // (channels * n_targets))
+
+
 class ConvHead(Head):
     """Conv1d layers over vertices, each reading the positions again, from the image's vector (n, h) to responses (n, t).
 
     Each layer but the last is followed by batch norm and LeakyReLU; the last has one output channel. After every second of them stands
     dropout, before it, where ``residual``, a skip connection around both (about the first two with a linear map, as widths differ).
+
+    In training, a minibatch of more than :data:`~encoding.readouts.positional.TRAINING_NUMBERS` activations a layer is passed in pieces
+    of whole images, each with the batch norm of its own images and vertices; only outputs are kept, and activations are computed again
+    for the gradient (Chen et al. 2016, Training deep nets with sublinear memory cost). Memory then does not grow with the minibatch.
 
     Parameters
     ----------
@@ -84,9 +96,25 @@ class ConvHead(Head):
             yield self.own
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        if self.training:
-            return self._of(z, slice(0, self.n_targets))
-        return self.columns(z, slice(None))
+        if not self.training:
+            return self.columns(z, slice(None))
+        every, step = slice(0, self.n_targets), images_at_once(self.layers[0].out_channels, self.n_targets)
+        if len(z) <= step:
+            return self._of(z, every)
+        again = {"use_reentrant": False, "context_fn": lambda: (nullcontext(), self._unchanged_statistics())}
+        return torch.cat([checkpoint(self._of, piece, every, **again) for piece in z.split(step)])
+
+    @contextmanager
+    def _unchanged_statistics(self) -> Iterator[None]:
+        """Keep the running statistics of batch norm, in which each piece counts once, while a piece is passed again."""
+        momenta = [norm.momentum for norm in self.norms]
+        for norm in self.norms:
+            norm.momentum = 0.0
+        try:
+            yield
+        finally:
+            for norm, momentum in zip(self.norms, momenta, strict=True):
+                norm.momentum = momentum
 
     def columns(self, z: torch.Tensor, columns: Columns) -> torch.Tensor:
         """Responses of some vertices, computed for those from the first to the last of them and their neighbours in the convolutions."""

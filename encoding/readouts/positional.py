@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TRUNKS, HEADS = ("mlp", "identity", "conv"), ("weights", "conv")
 N_CHANNELS = 256  # of the map of trunk=conv, assumed for an estimate: SAM's
+TRAINING_NUMBERS = 40_000_000  # activations of a Conv1d layer held at a time in training
 KEPT_TENSORS = 4  # of a Conv1d layer's size, until the gradients are computed
 
 
@@ -194,7 +195,7 @@ class Positional(MLP):
         if options.head == "conv":
             channels, n_layers = options.channels, options.n_convs - 1
             convolved = channels * options.kernel_size * (1 + channels * (n_layers - 1)) * t
-            held = 4.0 * KEPT_TENSORS * n_layers * channels * t * min(n, options.batch_size)
+            held = 4.0 * KEPT_TENSORS * n_layers * min(channels * t * min(n, options.batch_size), max(TRAINING_NUMBERS, channels * t))
             return multiplications + 3.0 * n * convolved * options.n_epochs, n_bytes + held
         per_batch = 3.0 * t * n_between * (n_waves + n_hidden)
         n_batches = options.n_epochs * np.ceil(n / options.batch_size)

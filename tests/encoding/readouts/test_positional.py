@@ -91,6 +91,49 @@ def test_some_vertices_get_what_they_get_among_all(residual, monkeypatch):
     torch.testing.assert_close(made(z), whole, atol=1e-5, rtol=1e-4)
 
 
+def of_pieces(made, z):
+    """The head's training pass in pieces of two images, each kept whole: what passing them again has to agree with."""
+    return torch.cat([made._of(piece, slice(0, made.n_targets)) for piece in z.split(2)])
+
+
+def test_pieces_passed_again_for_their_gradients_change_no_number(monkeypatch):
+    z, gradients, statistics = torch.randn(5, 5), [], []
+    for forward in (of_pieces, lambda made, z: made(z)):
+        made = head(residual=True)
+        monkeypatch.setattr("encoding.readouts._vertex_head.TRAINING_NUMBERS", 2 * made.layers[0].out_channels * made.n_targets)
+        torch.manual_seed(4)
+        nn.init.normal_(made.layers[-1].weight)
+        given = z.clone().requires_grad_()
+        torch.manual_seed(3)
+        forward(made.train(), given).square().sum().backward()
+        gradients.append([given.grad, *(each.grad for each in made.parameters())])
+        statistics.append([each.clone() for norm in made.norms for each in (norm.running_mean, norm.running_var)])
+    torch.testing.assert_close(gradients[0], gradients[1])
+    torch.testing.assert_close(statistics[0], statistics[1])
+
+
+def test_training_on_19004_vertices_holds_no_more_for_more_images(monkeypatch):
+    t, held = 19_004, {}
+    vertices = np.sort(np.random.default_rng(0).choice(163_842, t, replace=False))
+    places = np.stack([np.cos(vertices), np.sin(vertices), vertices / 163_842], 1).astype(np.float32)
+    made = POSITIONAL._conv_head(encode(places, 1), 3, POSITIONAL.read({"head": "conv", "channels": 2, "own_weights": False})).train()
+    for limit in (2 * 2 * t, 40_000_000):
+        monkeypatch.setattr("encoding.readouts._vertex_head.TRAINING_NUMBERS", limit)
+        for n in (4, 8):
+            tensors = {}
+
+            def keep(tensor, tensors=tensors):
+                tensors[tensor.untyped_storage().data_ptr()] = tensor
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                predicted = made(torch.randn(n, 3))
+            assert predicted.shape == (n, t)
+            held[limit, n] = sum(each.untyped_storage().nbytes() for each in tensors.values())
+    assert held[2 * 2 * t, 8] - held[2 * 2 * t, 4] < 8 * t  # beside the outputs nothing
+    assert held[40_000_000, 8] - held[40_000_000, 4] > 4 * 4 * 2 * 5 * t  # a tensor or more of every layer
+
+
 def test_the_network_gives_back_the_position():
     """Image i asks for a mix of the three coordinates; the network, without weights of a vertex's own, has to know them."""
     X = np.random.default_rng(1).normal(size=(100, 3)).astype(np.float32)
