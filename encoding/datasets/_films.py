@@ -11,10 +11,10 @@ from typing import Any
 from PIL import Image
 
 from encoding.datasets._base import BadData, Stimuli
-from encoding.datasets._frames import BadClip, Crop, as_shown, check_complete, container_kind
+from encoding.datasets._frames import BadClip, Crop, as_shown
 from encoding.datasets._images import require_regular
-from encoding.datasets._videos import ADVICE, N_FRAMES, opened_video
-from encoding.storage.files import passing_errors_of, raise_passing
+from encoding.datasets._videos import ADVICE, N_FRAMES, container_and_crop, opened_video
+from encoding.storage.files import raise_passing
 from encoding.storage.keys import digest
 
 FILMS_VERSION = 1  # raised when other frames are taken, or other pixels made of them
@@ -157,11 +157,7 @@ def _about(path: Path, *state: int) -> tuple[str, Crop, float]:
     import av
 
     try:
-        with passing_errors_of(path), path.open("rb") as file:
-            kind = container_kind(file.read(12))
-            if kind is None:
-                raise BadClip("cannot be read as a video: its first bytes are of no container (MP4, MOV, MKV, WebM, AVI)")
-            crop = check_complete(file, kind)
+        kind, crop = container_and_crop(path)
         with opened_video(path, kind) as container:
             stream = container.streams.video[0]
             if stream.duration:

@@ -91,11 +91,7 @@ def read_frames(path: Path, choose: Callable[[int], Sequence[int]]) -> list[Imag
 
     require_regular(path)
     try:
-        with passing_errors_of(path), path.open("rb") as file:
-            kind = container_kind(file.read(12))
-            if kind is None:
-                raise BadClip("cannot be read as a video: its first bytes are of no container (MP4, MOV, MKV, WebM, AVI)")
-            crop = check_complete(file, kind)
+        kind, crop = container_and_crop(path)
         with opened_video(path, kind) as container:
             n_packets = n_frames = 0
             for packet in container.demux(container.streams.video[0]):
@@ -125,6 +121,15 @@ def _decode(path: Path, kind: str, places: Sequence[int], crop: Crop) -> tuple[d
     with opened_video(path, kind) as container:
         container.streams.video[0].codec_context.thread_count = 1  # features are made by several threads, each with a clip of its own
         return frames_at(container, places, crop)
+
+
+def container_and_crop(path: Path) -> tuple[str, Crop]:
+    """Container and cropping of a video file; BadClip where it is of no container or cut short, OSError where it cannot be read now."""
+    with passing_errors_of(path), path.open("rb") as file:
+        kind = container_kind(file.read(12))
+        if kind is None:
+            raise BadClip("cannot be read as a video: its first bytes are of no container (MP4, MOV, MKV, WebM, AVI)")
+        return kind, check_complete(file, kind)
 
 
 @contextmanager
