@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from encoding.datasets.own.feature_tables import FeatureTable
 
 FSAVERAGE_VERTICES = 163_842
-FSAVERAGE5_VERTICES = 10_242  # the first of fsaverage's: the icosahedral meshes are nested
+FSAVERAGE6_VERTICES, FSAVERAGE5_VERTICES = 40_962, 10_242  # the first of fsaverage's: the icosahedral meshes are nested
 
 
 class BadData(ValueError):

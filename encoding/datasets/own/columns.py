@@ -61,7 +61,7 @@ def read_rois(regions: Mapping[str, Regions], n_vertices: int, mask: np.ndarray 
 
 
 def read_vertices(places: Places, block: str, n_vertices: int) -> np.ndarray:
-    """Read the vertex of the space at which each column lies, (n_vertices,) int64. fsaverage5 is the beginning of fsaverage.
+    """Read the vertex of the space at which each column lies, (n_vertices,) int64. fsaverage5 and fsaverage6 are its beginning.
 
     A file may hold one vertex number a column, or for every vertex of the space a 1 where there is a column and a 0 elsewhere.
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES
+from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE6_VERTICES, FSAVERAGE_VERTICES
 
 FILE = "dataset.toml"
 BLOCK = "brain"  # the one block of responses that are one file
-SPACES = {"fsaverage": FSAVERAGE_VERTICES, "fsaverage5": FSAVERAGE5_VERTICES, "fsLR": 32_492}
+SPACES = {"fsaverage": FSAVERAGE_VERTICES, "fsaverage6": FSAVERAGE6_VERTICES, "fsaverage5": FSAVERAGE5_VERTICES, "fsLR": 32_492}
 MASKS = "ROIs"  # the class of those given by a mask each
 
 

@@ -296,7 +296,7 @@ def _places(part: Section, responses: Mapping[str, Any]) -> Places:
         return Places(parcels=table.files())
     if space not in SPACES:
         found = f" {unknown('space', space, SPACES)}" if space else ""
-        choices = 'space = "fsaverage", "fsaverage5" or "fsLR", mask = "mask.nii.gz" or parcels = "atlas.nii.gz"'
+        choices = 'space = "fsaverage", "fsaverage6", "fsaverage5" or "fsLR", mask = "mask.nii.gz" or parcels = "atlas.nii.gz"'
         raise BadData(f"{part.file}: [{part.name}] needs {choices}.{found}")
     if strange := [block for block in responses if block not in ("lh", "rh")]:
         raise BadData(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData, VoxelGrid
+from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE6_VERTICES, FSAVERAGE_VERTICES, BadData, VoxelGrid
 from encoding.datasets._registry import data_dir
 from encoding.datasets._surface import mesh
 from encoding.datasets._volumes import labels_on_surface
@@ -163,10 +163,10 @@ def read_parcels(parcels: Path | Mapping[str, Path], n_columns: int) -> Sampled:
     found = {}
     for hemi, path in parcels.items():
         values = read_array(path).squeeze()
-        if values.shape not in ((FSAVERAGE_VERTICES,), (FSAVERAGE5_VERTICES,)):
+        if values.shape not in ((FSAVERAGE_VERTICES,), (FSAVERAGE6_VERTICES,), (FSAVERAGE5_VERTICES,)):
             raise BadData(
-                f"{path} has shape {values.shape}; it needs a label for each of the {FSAVERAGE5_VERTICES:,} vertices of fsaverage5, or the "
-                f"{FSAVERAGE_VERTICES:,} of fsaverage."
+                f"{path} has shape {values.shape}; it needs a label for each of the {FSAVERAGE5_VERTICES:,} vertices of fsaverage5, the "
+                f"{FSAVERAGE6_VERTICES:,} of fsaverage6 or the {FSAVERAGE_VERTICES:,} of fsaverage."
             )
         labels = _labels(values, path, n_columns)[:FSAVERAGE5_VERTICES]
         seen = np.flatnonzero(labels)

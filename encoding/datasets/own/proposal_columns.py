@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from encoding.datasets._base import FSAVERAGE5_VERTICES, FSAVERAGE_VERTICES, BadData
+from encoding.datasets._base import FSAVERAGE5_VERTICES, BadData
 from encoding.datasets.own.array_files import read_array
 from encoding.datasets.own.candidates import ResponseOption, hemisphere_of
 from encoding.datasets.own.description import BLOCK, SPACES
@@ -27,7 +27,7 @@ NAME_PARTS = re.compile(
     r"(?i)(?:^|[_-])(?:sub-[a-z0-9]+|ses-[a-z0-9]+|hemi-[LR]|lh|rh|mask|rois?|label|space-[a-z0-9]+|desc-[a-z0-9]+)(?=[_-]|$)"
 )
 MAX_ROIS = 200
-SIZES = {FSAVERAGE5_VERTICES: "fsaverage5", FSAVERAGE_VERTICES: "fsaverage", SPACES["fsLR"]: "fsLR"}
+SIZES = {SPACES[space]: space for space in ("fsaverage5", "fsaverage6", "fsaverage", "fsLR")}
 
 
 def propose_columns(one: ResponseOption, arrays: Sequence[FoundArray], draft: Draft) -> set[Path]:
@@ -159,10 +159,10 @@ def _surface(one: ResponseOption, others: Sequence[FoundArray], draft: Draft) ->
     files = {block: each for each in others if PLACE.search(Path(each.name).name) and (block := _block_of(one, each, None))}
     if set(files) == set(one.blocks) and all(np.unique(values_of(each.path)).size == one.n_columns[block] for block, each in files.items()):
         largest = max(int(values_of(each.path).max()) for each in files.values())
-        fitting = {
+        fitting = {  # a number is of the same vertex in fsaverage and fsaverage6
             space: f"{size:,} vertices a hemisphere."
             for size, space in SIZES.items()
-            if largest < size and (space != "fsaverage" or largest >= FSAVERAGE5_VERTICES)
+            if largest < size and space != "fsaverage6" and (space != "fsaverage" or largest >= FSAVERAGE5_VERTICES)
         }
         decided = next(iter(fitting)) if len(fitting) == 1 else None
         if space := draft.choose("space", "Of which surface are the vertices?", fitting, decided=decided, is_needed=False):
@@ -170,7 +170,7 @@ def _surface(one: ResponseOption, others: Sequence[FoundArray], draft: Draft) ->
             draft.add("vertices", {"space": space} | paths, f"files with the vertex of each column; the largest is {largest:,}.")
         return
     if stated.startswith("fsaverage"):
-        what = f"{stated} has other numbers of vertices than fsaverage and fsaverage5; resample it (mri_surf2surf) for a brain map."
+        what = f"{stated} has other numbers of vertices than fsaverage, fsaverage6 and fsaverage5: resample it (mri_surf2surf) for a map."
     else:
         what = f"places of the columns of {draft.name} ({', '.join(f'{n:,} {block}' for block, n in one.n_columns.items())}); no brain map."
     draft.lacks(what, 'vertices = { space = "fsaverage", lh = "lh_vertices.npy", rh = "rh_vertices.npy" }')

@@ -190,18 +190,20 @@ def test_the_space_of_a_mask_is_asked_for_where_no_name_states_it(data, store):
     assert me.grid is not None and me.rois["brain"]["FFA"].tolist() == [3, 4]
 
 
-def test_two_hemispheres_of_fsaverage5(data, store):
+@pytest.mark.parametrize(("space", "size"), [("fsaverage5", 10_242), ("fsaverage6", 40_962)])
+def test_two_hemispheres_of_the_smaller_meshes(data, store, space, size):
     sides = {}
     for side, hemi in (("L", "lh"), ("R", "rh")):
         images(data / "surface" / "images", 4)
-        sides[hemi] = RNG.normal(size=(4, 10_242)).astype(np.float32)
-        name = f"sub-03_hemi-{side}_space-fsaverage5_stat-effect_statmap.func.gii"
+        sides[hemi] = RNG.normal(size=(4, size)).astype(np.float32)
+        name = f"sub-03_hemi-{side}_space-{space}_stat-effect_statmap.func.gii"
         MATRICES[".gii"](data / "surface" / name, sides[hemi])
-        np.save(data / "surface" / f"sub-03_{hemi}_nc.npy", np.full(10_242, 40.0))
+        np.save(data / "surface" / f"sub-03_{hemi}_nc.npy", np.full(size, 40.0))
     proposal = propose(data / "surface")
+    assert value(proposal, "vertices") == {"space": space}
     me = written(proposal, store)
     assert me.name == "sub-03" and all(np.array_equal(me.responses[hemi][:], sides[hemi]) for hemi in sides)
-    assert np.array_equal(me.vertices["rh"], np.arange(10_242)) and np.allclose(me.ceiling["lh"], 0.4)
+    assert np.array_equal(me.vertices["rh"], np.arange(size)) and np.allclose(me.ceiling["lh"], 0.4)
 
 
 def test_cifti_runs_are_hemispheres_row_after_row(data, store):

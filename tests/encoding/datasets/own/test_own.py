@@ -192,9 +192,10 @@ def test_groups_keep_rows_of_one_day_on_one_side(folder, store):
 
 
 def test_the_whole_surface_needs_no_file(folder, store):
-    np.save(folder / "whole.npy", RNG.normal(size=(N, 10_242)).astype(np.float32))
-    text = SHORTEST.replace('"responses.npy"', '{ lh = "whole.npy" }') + 'vertices.space = "fsaverage5"\n'
-    assert np.array_equal(opened(folder, store, text).vertices["lh"], np.arange(10_242))
+    for space, size in {"fsaverage5": 10_242, "fsaverage6": 40_962}.items():
+        np.save(folder / f"{space}.npy", RNG.normal(size=(N, size)).astype(np.float32))
+        text = SHORTEST.replace('"responses.npy"', f'{{ lh = "{space}.npy" }}') + f'vertices.space = "{space}"\n'
+        assert np.array_equal(opened(folder, store, text).vertices["lh"], np.arange(size))  # the first of fsaverage's
 
 
 def test_voxels_of_a_mask_are_seen_where_they_lie(folder, store):
@@ -280,7 +281,7 @@ WRONG = {
     "labels without names": (SHORTEST + "rois.f = { labels = 'faces.npy' }", "needs both labels"),
     "names that are none": (SHORTEST + "rois.f = { labels = 'faces.npy', names = ['a', 'a'] }", "must be different names in quotes"),
     "a space without hemispheres": (SHORTEST + "vertices.space = 'fsaverage'", "responses are named 'brain', which is no hemisphere"),
-    "an unknown space": (SHORTEST + "vertices.space = 'fsaverage6'", "Unknown space 'fsaverage6'. Did you mean 'fsaverage"),
+    "an unknown space": (SHORTEST + "vertices.space = 'fsaverage4'", "Unknown space 'fsaverage4'. Did you mean 'fsaverage"),
     "a mask and a space": (SHORTEST + "vertices = { mask = 'm.nii', space = 'fsaverage' }", "stands alone"),
 }
 
