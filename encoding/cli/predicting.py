@@ -1,4 +1,4 @@
-"""``predict``: predict responses to new images, or write a challenge's submission files for its test set."""
+"""``predict`` and ``rank``: predict responses to new images, rank them by it, or write a challenge's submission files."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_folder, checking_arguments
 from encoding.cli.terminal import Progress, file_size
+from encoding.datasets._base import roi_names
 from encoding.fits.result import Result
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.prediction.inputs import CannotPredict, why_not_images
 from encoding.prediction.predict import account, save_predictions, stimuli_in
+from encoding.prediction.references import rank_folder, region_columns
 from encoding.prediction.tables import stimuli_in_table
 from encoding.runs.table import open_run
+from encoding.runtime.csv import to_csv, to_records
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import subprogress
+from encoding.runtime.registry import unknown
+from encoding.storage.atomic import atomic_file
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -42,9 +48,30 @@ For algonauts2025, whose test films are yours, --segments names a folder with a 
 a row for each sample), and --samples the challenge's folder target_sample_number.
 """
 
+RANK_EXAMPLES = """
+rank fit-3fa92c --images photos --roi PPA
+rank 3fa92c --images photos --roi PPA --least-r 0.2 --out ranking.csv
+"""
+
+RANK_MORE = """
+Images pass through the network block by block, and none of their features is stored. low and high are the ends of a 95 %
+prediction interval (split conformal, from the errors on test images); above_training is the percentage of training images with
+a lower prediction; unlike_training is the percentage of test images that are nearer to the training images in the space of the
+fit's components: where it is high, trust the prediction little.
+"""
+N_SHOWN = 5  # images at either end, in the text
+
 
 def add_commands(commands: Any) -> None:
-    """Add ``predict``."""
+    """Add ``predict`` and ``rank``."""
+    about = "Rank a folder of images by the response that a finished fit predicts of a region."
+    parser = add_command(commands, "rank", run_rank, about=about, examples=RANK_EXAMPLES, more=RANK_MORE)
+    parser.add_argument("key", metavar="KEY", help="a fit's key, or as many of its first characters as only it has")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="a folder of images, or of clips for a fit of clips")
+    parser.add_argument("--roi", default=EVERY_VERTEX, help="the region whose mean response is predicted; all by default")
+    parser.add_argument("--least-r", type=float, default=-1.0, metavar="R", help="leave out vertices with a lower test r; none by default")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the whole table as CSV")
+    add_device(parser)
     about = "Predict responses to new images from a finished fit, or write a challenge's submission."
     parser = add_command(commands, "predict", run_predict, about=about, examples=EXAMPLES, more=MORE)
     parser.add_argument(
@@ -70,6 +97,35 @@ def run_predict(arguments: argparse.Namespace, progress: Progress) -> Answer:
     document, text = answer(arguments, results, store, progress)
     seconds = time.perf_counter() - started
     return Answer(document | {"seconds": round(seconds, 3)}, f"{text}\ntime       {duration(seconds)}")
+
+
+def run_rank(arguments: argparse.Namespace, progress: Progress) -> Answer:
+    """Rank a folder of images and show both ends; write the table where asked."""
+    if not arguments.images.expanduser().is_dir():
+        raise BadArguments(f"--images {arguments.images} is no folder.")
+    store = Store()
+    result = open_run(arguments.key, store, subprogress(progress, 0, 0.1))
+    if arguments.roi not in (known := (EVERY_VERTEX, *roi_names(result.plan.subject))):
+        raise BadArguments(unknown("ROI", arguments.roi, known))
+    if refusal := why_not_images(result.plan.spec.backbone):
+        raise CannotPredict(f"This fit cannot predict from images. {refusal}")
+    stimuli = stimuli_in(arguments.images, result.plan, store, subprogress(progress, 0.1, 0.15)).sampled(result.plan.spec.frames)
+    report = subprogress(progress, 0.15, 1)
+    with checking_arguments():
+        columns = region_columns(result, arguments.roi, arguments.least_r)
+    table = rank_folder(result, stimuli, columns, report=report, device=arguments.device)
+    if arguments.out is not None:
+        with atomic_file(arguments.out.expanduser(), "w") as file:
+            file.write(to_csv(table))
+    ends = table if len(table) <= 2 * N_SHOWN else table.drop(index=range(N_SHOWN, len(table) - N_SHOWN))
+    lines = [
+        f"ranked     {len(table):,} by the predicted mean response of {arguments.roi}",
+        model_line(result),
+        "",
+        ends.to_string(index=False),
+    ]
+    lines += [f"written    {arguments.out}"] if arguments.out is not None else []
+    return Answer({"key": result.key, "roi": arguments.roi, "ranking": to_records(table)}, "\n".join(lines))
 
 
 def check_words(arguments: argparse.Namespace) -> None:

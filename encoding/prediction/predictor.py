@@ -125,6 +125,7 @@ class Predictor:
         *,
         folds: Sequence[int] = (),
         columns: Columns | None = None,
+        positions: dict[int, list[np.ndarray]] | None = None,
         report: Report = silent,
     ) -> dict[str, np.ndarray]:
         """Predicted responses: for each fitted hemisphere (n, n_columns) float32, NaN where no model was fitted to a vertex.
@@ -134,6 +135,7 @@ class Predictor:
         stimuli : n images; clips for a fit of clips, each with as many frames as the fit saw of it.
         folds : whose models predict, of which the mean is taken; none named means all of them.
         columns : hemisphere to the columns wanted; by default all of every fitted hemisphere.
+        positions : filled, where given, with what each fold's models predict from: fold to blocks (b, k) of component scores.
 
         Raises
         ------
@@ -147,6 +149,8 @@ class Predictor:
         predicted = {hemi: np.empty((n, len(wanted)), np.float32) for hemi, wanted in columns.items()}
         with self._turn:
             for rows, seen in self._seen(stimuli, folds):
+                for fold in folds if positions is not None else ():
+                    positions.setdefault(fold, []).append(seen[fold])
 
                 def predict_one(fold: int, rows: slice = rows, seen: dict[int, Any] = seen) -> dict[str, np.ndarray]:
                     basis_of = partial(model_and_basis, partial(self._model, fold=fold), seen[fold])

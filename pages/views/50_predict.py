@@ -17,6 +17,7 @@ from pages.parts.predict.panels import (
     roi_choice,
     standing,
 )
+from pages.parts.predict.trust import trust_panel
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
@@ -53,6 +54,7 @@ except WRONG as wrong:
     st.stop()
 with left:
     st.markdown(standing(request, least_r))
+    trust_panel(request, roi, least_r)
 with right:
     brain_panel(request, least_r, roi)
 models_table([(name, PredictionRequest(each, subject_view, stimulus)) for name, each in fits.items()], least_r)

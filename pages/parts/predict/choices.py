@@ -12,8 +12,10 @@ from PIL import Image
 
 from encoding import Result
 from encoding.analysis.tuning import find_stimulus
+from encoding.fits.composition import ComposedResult
 from encoding.prediction.nearest_stimuli import Patterns
 from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row
+from encoding.prediction.references import Distances, RegionReference, region_columns
 from encoding.prediction.uploads import (
     CLIPS,
     IMAGES,
@@ -87,7 +89,29 @@ class PredictionRequest:
         """Predicted responses of each fitted hemisphere, (n_vertices,) float32."""
         if self.stimulus.row is not None:
             return _of_row(self.result.key, self.stimulus.row, self.result)
-        return _of_upload(self.result.key, self.stimulus.key, self.result, self.stimulus.frames)
+        return _of_upload(self.result.key, self.stimulus.key, self.result, self.stimulus.frames)[0]
+
+    def unlike_training(self) -> float | None:
+        """Percentage of test stimuli that are nearer to the training stimuli; None for a training stimulus, and where it is unknown."""
+        if self.is_seen or (known := _distances(self.result.key, self.result)) is None:
+            return None
+        if self.stimulus.row is None:
+            positions = _of_upload(self.result.key, self.stimulus.key, self.result, self.stimulus.frames)[1]
+        else:
+            positions = {fold: self.result.components(fold)[[self.stimulus.row]] for fold in self.folds}
+        return float(known.percentile(positions)[0])
+
+    def reference(self, roi: str, least_r: float) -> tuple[RegionReference, float]:
+        """Predictions of training and errors of test stimuli for a region, and this prediction of its mean response.
+
+        Raises
+        ------
+        ValueError where no vertex of the region is predicted that well.
+        """
+        columns = region_columns(self.result, roi, least_r)
+        predicted = self.predicted()
+        mean = float(np.concatenate([predicted[hemi][chosen] for hemi, chosen in columns.items()]).mean(dtype=float))
+        return region_reference(self.result.key, roi, least_r, self.result), mean
 
     def measured(self) -> dict[str, np.ndarray] | None:
         """Measured responses, mean over repeats, in the shapes of :meth:`predicted`; None for an upload."""
@@ -280,9 +304,25 @@ def _of_row(key: str, row: int, _result: Result) -> dict[str, np.ndarray]:
 
 
 @st.cache_resource(max_entries=16, show_spinner="Predicting …", scope="session")
-def _of_upload(key: str, stimulus: str, _result: Result, _frames: Sequence[Image.Image]) -> dict[str, np.ndarray]:
-    predicted = predictor(key, _result)(InMemory([_frames]))
-    return {hemi: values[0] for hemi, values in predicted.items()}
+def _of_upload(
+    key: str, stimulus: str, _result: Result, _frames: Sequence[Image.Image]
+) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray]]:
+    """Predicted responses, and for each fold the component scores (1, k) they are predicted from; none of a composed fit."""
+    blocks: dict[int, list[np.ndarray]] = {}
+    more = {} if isinstance(_result, ComposedResult) else {"positions": blocks}
+    predicted = predictor(key, _result)(InMemory([_frames]), **more)
+    return {hemi: values[0] for hemi, values in predicted.items()}, {fold: parts[0] for fold, parts in blocks.items()}
+
+
+@st.cache_resource(max_entries=8, show_spinner="Measuring how far images are from the training images …")
+def _distances(key: str, _result: Result) -> Distances | None:
+    return Distances.of(_result)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Predicting the training images …")
+def region_reference(key: str, roi: str, least_r: float, _result: Result) -> RegionReference:
+    """Predictions of training and errors of test stimuli for a region, over its vertices with a test r of ``least_r`` or more."""
+    return RegionReference.of(_result, region_columns(_result, roi, least_r))
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading measured responses …")
