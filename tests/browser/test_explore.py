@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from tests.browser.driving import SLOW, open_page, wait_idle
+from tests.browser.driving import open_page, wait_idle
 
 CHARTS = {"Regions": ("bars",), "Predictions": ("observed", "residuals"), "Images needed": ("curve",)}  # by tab
 
@@ -136,20 +136,10 @@ def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored):
     assert camera(explored) == turned
 
 
-def test_a_job_is_shared_by_tabs_survives_a_closed_one_and_can_be_cancelled(page, new_page, url):
-    link = f"{url}?{SLOW}"
-    open_page(page, link)
-    page.locator(".st-key-fit button").click()
-    page.locator(".st-key-cancel button").wait_for(timeout=60_000)
-    page.goto("about:blank")
-    other = new_page()
-    open_page(other, link)
-    other.locator(".st-key-cancel button").wait_for(timeout=60_000)
-    other.locator(".st-key-cancel button").click()
-    other.get_by_text("Cancelled.").wait_for(timeout=60_000)
-
-
-def test_everything_can_be_taken_away_and_every_chart_saved_in_the_format_chosen(explored):
+@pytest.mark.parametrize(
+    "charts", [{"Predictions": ("observed",)}, pytest.param(CHARTS, marks=pytest.mark.nightly)], ids=["one-chart", "every-chart"]
+)
+def test_everything_can_be_taken_away_and_charts_saved_in_the_format_chosen(explored, charts):
     open_tab(explored, "Take away")
     for label, beginning in (
         ("ROIs, CSV", b"roi,hemi,n_vertices"),
@@ -169,7 +159,7 @@ def test_everything_can_be_taken_away_and_every_chart_saved_in_the_format_chosen
         open_tab(explored, "Take away")
         explored.locator(".st-key-chart_format").get_by_role("radio", name=image_format).click()
         wait_idle(explored)
-        for name, key in ((name, key) for name, keys in CHARTS.items() for key in keys):
+        for name, key in ((name, key) for name, keys in charts.items() for key in keys):
             open_tab(explored, name)
             chart = explored.locator(f".st-key-{key}")
             chart.scroll_into_view_if_needed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pages.parts.learn.lessons import LESSONS
+from tests import with_nightly
 from tests.browser.driving import open_page, wait_idle
 
 LAPTOP = {"width": 1280, "height": 800}
@@ -35,17 +36,22 @@ def test_the_first_visitor_of_a_fresh_server_may_come_by_any_link(page, start_ap
     assert page.url.split("?")[0].endswith("/learn")
 
 
-def test_every_page_opens_by_its_link_in_both_themes(new_page, server):
-    page = new_page(viewport=LAPTOP)
-    for name in PAGES:
-        page.emulate_media(color_scheme="light")
-        open_page(page, f"{server}/{name}")
-        assert page.locator("[data-testid=stMain] :is(h2, h3)").count() > 0, name
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        assert page.evaluate(BACKGROUND) > 200, name
-        page.emulate_media(color_scheme="dark")
-        page.wait_for_function(f"{BACKGROUND} < 60")
-        page.guards.check()
+@pytest.fixture
+def laptop(page):
+    """The page on a laptop; another test finds it in the light theme again."""
+    page.set_viewport_size(LAPTOP)
+    yield page
+    page.emulate_media(color_scheme="light")
+
+
+@pytest.mark.parametrize("name", with_nightly(PAGES, always=("data", "experiments", "cache")))  # other tests open the others
+def test_a_page_opens_by_its_link_in_both_themes(laptop, server, name):
+    open_page(laptop, f"{server}/{name}")
+    assert laptop.locator("[data-testid=stMain] :is(h2, h3)").count() > 0
+    assert laptop.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert laptop.evaluate(BACKGROUND) > 200
+    laptop.emulate_media(color_scheme="dark")
+    laptop.wait_for_function(f"{BACKGROUND} < 60")
 
 
 def test_home_paints_the_brain_and_its_doors_lead_on(page, server):
@@ -53,7 +59,8 @@ def test_home_paints_the_brain_and_its_doors_lead_on(page, server):
     page.wait_for_selector(".st-key-home_brain canvas[data-frames]", timeout=60_000)
     assert page.get_by_text("Simulated").first.is_visible()
     for door, ends in (("Show it your own picture", "/predict"), ("Learn", "/learn")):
-        open_page(page, server)
+        if page.url.rstrip("/") != server:
+            open_page(page, server)
         page.locator("[data-testid=stMain]").get_by_role("link", name=door).first.click()
         page.wait_for_url(f"**{ends}**")
         wait_idle(page)
@@ -83,12 +90,14 @@ def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, s
     assert page.get_by_text("What this shows.").inner_text() == told
 
 
-def test_a_lesson_fits_on_one_screen_of_a_small_laptop(page, server):
+@pytest.mark.parametrize("numbers", [range(1, 4), pytest.param(range(4, len(LESSONS) + 1), marks=pytest.mark.nightly)], ids=str)
+def test_a_lesson_fits_on_one_screen_of_a_small_laptop(page, server, numbers):
     page.set_viewport_size(LAPTOP)
-    open_page(page, f"{server}/learn?lesson={LESSONS[0].name}")
+    open_page(page, f"{server}/learn?lesson={LESSONS[numbers[0] - 1].name}")
     main = page.locator("[data-testid=stMain]")
-    for number, lesson in enumerate(LESSONS, start=1):
-        if number > 1:
+    for number in numbers:
+        lesson = LESSONS[number - 1]
+        if number > numbers[0]:
             page.locator(".st-key-next button").click()
         page.get_by_role("heading", name=f"{number}. {lesson.title}").wait_for()
         page.get_by_text(lesson.answers[-1]).click()  # the longest that a lesson gets: answered, and told why

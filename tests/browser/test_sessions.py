@@ -44,14 +44,17 @@ def fits_in(folder) -> list[FitSpec]:
     return [FitSpec.from_dict(store.provenance(key)["made_from"]["spec"]) for key in keys]
 
 
-def test_what_one_person_fits_and_cancels_is_on_no_page_of_another(new_page, app):
+def test_a_job_is_shared_by_tabs_survives_a_closed_one_can_be_cancelled_and_is_on_no_page_of_another_person(new_page, app):
     fits, browses = new_page(), new_page()
     open_page(fits, f"{app.url}/explore?{SLOW}")
     press(fits, "fit")
     fits.get_by_text(re.compile(r"\d % so far|\d s so far")).wait_for(timeout=60_000)
     look_at(browses, app.url, "compare", "Compare")
-    press(fits, "cancel")
-    fits.get_by_text("Cancelled.").wait_for(timeout=60_000)
+    fits.goto("about:blank")
+    other = new_page()
+    open_page(other, f"{app.url}/explore?{SLOW}")
+    press(other, "cancel")
+    other.get_by_text("Cancelled.").wait_for(timeout=60_000)
     look_at(browses, app.url, "data", "Data")
 
 

@@ -40,7 +40,7 @@ def planted_subject(store) -> Subject:
     stimuli = ImageFiles(photographs, fingerprint=files_fingerprint(photographs, store))
     source = BACKBONES[NETWORK]
     keys = feature_keys(stimuli.fingerprint, source.fingerprint(NETWORK, WEIGHTS), list(PLANTED.values()), pool=POOL)
-    extract(stimuli, lambda: source.open(NETWORK, WEIGHTS), keys, store)
+    extract(stimuli, lambda: source.open(NETWORK, WEIGHTS), keys, store, pool=POOL)
     rng = np.random.default_rng(0)
     responses = {"lh": [], "rh": []}
     for layer in PLANTED.values():

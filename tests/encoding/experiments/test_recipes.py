@@ -14,6 +14,7 @@ from encoding.experiments.recipes.running import TRACKS, run_recipe, simulated_d
 from encoding.experiments.selection import with_validation
 from encoding.prediction.submissions import submit
 from encoding.runtime.registry import UnknownName
+from tests import with_nightly
 
 NUMBERS = {
     "mlp-resnet50-vgg16": """0.6769 0.0799 0.5354 0.2162 0.6789 0.069 0.5373 0.2175 0.7086 -0.0014 0.5619 0.2352 0.7201 -0.0412
@@ -93,7 +94,7 @@ def quick(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", with_nightly(recipes(), always=("clips-best-layer", "six-regressors")))
 def test_a_quick_run_ends_in_tables(quick, name):
     ran = quick(name)
     assert [result.errors for result in ran.parts] == [()] * len(load(name).quickly())
