@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -142,6 +143,16 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False  # the order of pytest_collection_modifyitems
     return Scheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_components():
+    """Streamlit looks once for components among all installed packages: every run of an AppTest does otherwise, for half of its time."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture

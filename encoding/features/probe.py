@@ -116,6 +116,10 @@ def _largest_bytes(backbone: Backbone, batch: object, layers: Sequence[str], poo
     class LargestTensor(TorchDispatchMode):
         largest = 0
 
+        @classmethod
+        def _should_skip_dynamo(cls):
+            return False  # or torch imports its compiler here, which takes three seconds of every new process
+
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             output = func(*args, **(kwargs or {}))
             if torch.is_tensor(output) and output.untyped_storage().data_ptr() not in weights:

@@ -1,5 +1,6 @@
 """Laws of every source of networks, over the registry itself. The demanding part of torchvision's is in its own file."""
 
+import functools
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +25,17 @@ NETWORKS = [SMALL.get(source, SOURCES[source].networks()[0]) for source in SOURC
 each_network = pytest.mark.parametrize("network", NETWORKS)
 
 
-def opened(network, weights="random:0"):
-    return BACKBONES[network].open(network, weights)
+def opened_anew(network):
+    return BACKBONES[network].open(network, "random:0")
+
+
+opened = functools.cache(opened_anew)  # tests share a network that they leave as it is
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed():
+    yield
+    opened.cache_clear()
 
 
 def pictures(n=3, size=(150, 130)):
@@ -96,7 +106,7 @@ def test_an_image_gives_the_same_features_alone_as_among_others(network):
 
 @each_network
 def test_the_layout_of_passes_gives_the_same_features_one_layer_at_a_time(network):
-    backbone, layers, passed = opened(network), BACKBONES[network].layers(network), {}
+    backbone, layers, passed = opened_anew(network), BACKBONES[network].layers(network), {}
     batch = batch_of(backbone)
     expected = backbone.activations(batch, layers)
     backbone = backbone.for_passes("cpu")
@@ -111,10 +121,10 @@ def test_the_layout_of_passes_gives_the_same_features_one_layer_at_a_time(networ
 def test_opening_twice_gives_the_same_features_and_leaves_the_global_random_state_alone(network):
     layer = BACKBONES[network].layers(network)[-1]
     torch.manual_seed(1)
-    first = opened(network)
+    first = opened_anew(network)
     torch.manual_seed(2)
     state = torch.random.get_rng_state()
-    second = opened(network)
+    second = opened_anew(network)
     assert torch.equal(torch.random.get_rng_state(), state)
     batch = batch_of(first)
     assert torch.equal(first.activations(batch, [layer])[layer], second.activations(batch, [layer])[layer])

@@ -225,6 +225,7 @@ def cluster(data, tmp_path_factory):
         yield address
 
 
+@pytest.mark.nightly
 def test_two_people_on_a_cluster_share_their_work(cluster, tmp_path, expected):
     one, two = (Jobs(tmp_path / "store", address=cluster) for _ in range(2))
     other = replace(GRID, vary={**GRID.vary, "readout": ["ridge", "ols", "knn"]})

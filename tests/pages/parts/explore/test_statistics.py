@@ -8,6 +8,7 @@ from encoding import FitSpec
 from encoding.jobs.tasks import AnalysisRequest, analyse, study
 from encoding.runtime.progress import silent
 from pages.parts.shared.links import explore_query
+from tests import with_nightly
 from tests.conftest import TINY
 from tests.pages.conftest import NoWorkers
 
@@ -15,7 +16,7 @@ SPEC = replace(TINY, split=FitSpec().split, layers=("pixels", "colour"), readout
 CHARTS = {"significance": 0, "partition": 1, "similarity": 1, "spectrum": 1}
 
 
-@pytest.mark.parametrize("kind", CHARTS)
+@pytest.mark.parametrize("kind", with_nightly(CHARTS, always=("significance", "similarity")))
 def test_statistics_are_computed_when_asked_for_and_then_shown(tiny, open_page, store, kind):
     page = open_page("10_explore", **explore_query(SPEC))
     study(SPEC, store)
