@@ -2,21 +2,28 @@
 
 import streamlit as st
 
+from pages.parts.learn.classroom import class_predictions, note_step, open_class, teacher_view
 from pages.parts.learn.course import STYLE, chosen_lesson, course_page, keep_progress, lesson_header, note_done
 from pages.parts.learn.lesson import Lesson, explore_link, prepared
+from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
 
 
 def reveal(lesson: Lesson) -> None:
-    """Callback: show the lesson's content after an answer, also in the link, and count the lesson as done."""
+    """Callback: show the lesson's content after an answer, also in the link, and count the lesson as done.
+
+    For the class, an answer counts as a prediction only where the content was still hidden.
+    """
+    if not st.session_state.get("show"):
+        note_step(lesson, "predicted", lesson.answers.index(st.session_state[f"answer_{lesson.name}"]))
     st.session_state["show"] = True
     note_done(lesson.name)
 
 
-def ask(lesson: Lesson) -> None:
-    """Ask the lesson's question and, once answered, say whether the answer was right and why."""
+def ask(lesson: Lesson) -> str | None:
+    """Ask the lesson's question and, once answered, say whether the answer was right and why; return the answer."""
     answered = st.radio(
         f"**Predict first.** {lesson.question}",
         lesson.answers,
@@ -29,6 +36,7 @@ def ask(lesson: Lesson) -> None:
     if answered is not None:
         right = lesson.answers.index(answered) == lesson.right
         st.markdown(f"{':green-badge[Right]' if right else ':orange-badge[Not this time]'} {lesson.because}")
+    return answered
 
 
 def teach(lesson: Lesson) -> None:
@@ -36,8 +44,9 @@ def teach(lesson: Lesson) -> None:
     words, images = st.columns([4, 7], gap="medium")
     with words:
         st.markdown(f"{SIMULATED} {lesson.idea}")
-        ask(lesson)
+        answered = ask(lesson)
         shown = st.toggle("Show me", key="show", bind="query-params", help="Answering shows it, too.")
+        note_step(lesson, "reading" if not shown else "shown" if answered is None else "predicted")
     with images:
         if shown:
             happened, _, behind = lesson.show().partition("\n\n")
@@ -47,13 +56,16 @@ def teach(lesson: Lesson) -> None:
             st.info("What would you expect? Answer the question, or press **Show me**: then there is something to move here.")
     with words:
         if shown:
+            class_predictions(lesson)
             st.markdown(f"**What this shows.** {happened}")
             explore_link(lesson.explore_spec())
 
 
 st.html(STYLE)
+open_class()
 lesson = chosen_lesson()
 if lesson is None:
+    teacher_view(LESSONS)
     course_page()
 else:
     lesson_header(lesson)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from dataclasses import replace
 from urllib.parse import parse_qs, urlparse
 
@@ -313,3 +315,38 @@ def test_a_region_and_a_vertex_become_what_is_looked_at():
     assert explore_query(by_region)["rois"] == ["V1v", "V1d"]
     assert explore_query(FitSpec(readout="mlp", target_groups="roi")) == {"readout": "mlp", "target_groups": "roi"}
     assert explore_query(FitSpec(options={"alphas": (1.0, np.float64(2.5))})) == {"ridge_alphas": "1, 2.5"}
+
+
+def bars_of_class(at: AppTest) -> list[int] | None:
+    """Counts in the chart of the class's predictions; None where it is not there."""
+    found = [each for each in charts(at) if "class_predictions" in each.proto.id]
+    return [int(n) for n in json.loads(found[0].proto.spec)["data"][0]["text"]] if found else None
+
+
+def test_a_class_sees_its_predictions_after_answering_and_the_teacher_who_is_where(learn, filled, monkeypatch, capsys):
+    monkeypatch.setenv("ENCODING_CLASS", "spring")
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda _: "hidden")
+    lesson = course.BY_NAME["ridge"]
+    first = learn(filled, lesson="ridge", **{"class": "spring"})
+    assert not first.exception and bars_of_class(first) is None and "teacher=hidden" in capsys.readouterr().out
+    first.radio[0].set_value(lesson.answers[0]).run()
+    assert bars_of_class(first) == [1, 0, 0]
+    first.radio[0].set_value(lesson.answers[2]).run()
+    assert bars_of_class(first) == [1, 0, 0]  # a change of mind after seeing it is no prediction
+    peeking = learn(filled, lesson="ridge", **{"class": "spring"})
+    peeking.toggle(key="show").set_value(True).run()
+    assert bars_of_class(peeking) is None
+    peeking.radio[0].set_value(lesson.answers[1]).run()
+    assert bars_of_class(peeking) == [1, 0, 0]
+    outsider = learn(filled, lesson="ridge")
+    outsider.radio[0].set_value(lesson.answers[1]).run()
+    assert bars_of_class(outsider) is None
+    teacher = learn(filled, teacher="hidden")
+    assert not teacher.exception and "teacher" not in teacher.query_params
+    assert teacher.dataframe[0].value.to_dict("records") == [{"Lesson": f"5. {lesson.title}", "Reading": 0, "Predicted": 2, "Shown": 0}]
+
+
+def test_a_wrong_token_or_class_is_explained_and_shows_nothing(learn, filled, monkeypatch):
+    monkeypatch.setenv("ENCODING_CLASS", "autumn")
+    at = learn(filled, teacher="wrong", **{"class": "spring"})
+    assert not at.exception and not at.dataframe and len(at.warning) == 2 and "_student" not in at.session_state

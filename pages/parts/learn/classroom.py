@@ -1,0 +1,114 @@
+"""Class mode: a join link, the class's predictions after one's own, and the teacher's view of who is where.
+
+The operator sets ``ENCODING_CLASS`` to the name of the class (docs/teaching.md).
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from encoding.lessons.classroom import NAME, STEPS, Classroom
+from encoding.plots.lessons_encoding import prediction_bars
+from pages.parts.learn.lesson import Lesson
+from pages.parts.shared.access import may_change
+from pages.parts.shared.chart import chart
+from pages.parts.shared.server_state import store
+from pages.parts.shared.text import plain
+
+SECONDS_BETWEEN_LOOKS = 5.0  # of the teacher's view, at who is where
+
+
+def class_name() -> str:
+    """Name of the class of this server; empty where there is none."""
+    return os.environ.get("ENCODING_CLASS", "")
+
+
+@st.cache_resource
+def classroom(name: str) -> Classroom:
+    """The class of this server."""
+    return Classroom(store().root / "classes" / name)
+
+
+@st.cache_resource
+def teacher_token(name: str) -> str:
+    """Secret of the teacher's link, new with each start of the server and printed there."""
+    token = secrets.token_urlsafe(16)
+    print(f"Class {name}: students join at /learn?class={name}, the teacher's view is at /learn?teacher={token}", flush=True)
+    return token
+
+
+def open_class() -> None:
+    """Read from the link whether this session is a student's or the teacher's. The token leaves the link, which may be projected."""
+    name = class_name()
+    if not name:
+        return
+    if not NAME.fullmatch(name):
+        st.error("ENCODING_CLASS may have letters, digits, _ and -, 40 at most: there is no class mode.")
+        return
+    if not may_change():
+        st.info("This server is read-only, so predictions of the class are not kept.")
+        return
+    token = teacher_token(name)
+    given = st.query_params.get("teacher")
+    if given is not None:
+        del st.query_params["teacher"]
+        if hmac.compare_digest(given.encode(), token.encode()):
+            st.session_state["_teacher"] = True
+        else:
+            st.warning("This is not the teacher's link of this class. The server printed it when it started.")
+    if st.query_params.get("class") == name:
+        st.session_state.setdefault("_student", secrets.token_hex(8))
+    elif "class" in st.query_params:
+        st.warning(f"The class of this server has another name. Its link ends in ?class={plain(name)}.")
+
+
+def note_step(lesson: Lesson, step: str, answer: int | None = None) -> None:
+    """Keep where the student of this session is, and the prediction; for other sessions nothing is kept."""
+    if student := st.session_state.get("_student"):
+        try:
+            classroom(class_name()).note(student, lesson.name, step, answer)
+        except OSError as wrong:
+            st.warning(plain(f"Your prediction could not be kept for the class: {wrong}"))
+
+
+def class_predictions(lesson: Lesson) -> None:
+    """Show what the class predicted: to students who answered, and to the teacher."""
+    answered = st.session_state.get("_student") and st.session_state.get(f"answer_{lesson.name}") is not None
+    if not (answered or st.session_state.get("_teacher")):
+        return
+    counts = classroom(class_name()).predictions(lesson.name, len(lesson.answers))
+    chart(
+        prediction_bars(lesson.answers, counts, lesson.right),
+        "class_predictions",
+        alt=f"predictions of {sum(counts)} students: {_in_words(lesson.answers, counts)}",
+    )
+
+
+def _in_words(answers: Sequence[str], counts: Sequence[int]) -> str:
+    return "; ".join(f"{n} for {answer}" for answer, n in zip(answers, counts, strict=True))
+
+
+def teacher_view(lessons: Sequence[Lesson]) -> None:
+    """Show the teacher the join link and how many students are at each step of each lesson."""
+    if st.session_state.get("_teacher"):
+        _who_is_where(lessons)
+
+
+@st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
+def _who_is_where(lessons: Sequence[Lesson]) -> None:
+    places = classroom(class_name()).places()
+    rows = [
+        {"Lesson": f"{number}. {lesson.title}"} | {step.capitalize(): places[lesson.name, step] for step in STEPS}
+        for number, lesson in enumerate(lessons, 1)
+        if any(places[lesson.name, step] for step in STEPS)
+    ]
+    with st.container(border=True):
+        st.markdown(f"**Class {class_name()}** · students: **{sum(places.values())}** · they join at `/learn?class={class_name()}`")
+        if rows:
+            st.dataframe(pd.DataFrame(rows), hide_index=True, alt="number of students at each step of each lesson")
