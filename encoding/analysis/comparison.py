@@ -13,6 +13,7 @@ from encoding.analysis.bootstrap import DRAWN_SCORES, draws_name, intervals_of
 from encoding.evaluation.resampling import interval
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
+from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.readouts import READOUTS
 
 if TYPE_CHECKING:
@@ -100,6 +101,38 @@ def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES, s
     table = table.assign(**tested, q=false_discovery(tested["p"]))
     table = table.assign(differs=table["q"] <= rate)
     return replace(found, table=table)
+
+
+def verdict(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> str:
+    """Say in a sentence in how many tests either fit predicts better, and where most; without tests, in how many rows it is ahead.
+
+    Parameters
+    ----------
+    names : of the first and the second fit.
+
+    Returns
+    -------
+    Such as ``B predicts better in 52 of 54 region tests, A in 0; most in V2v (left), +.59.``; empty where no row has a difference.
+    """
+    table = comparison.table[np.isfinite(comparison.table["difference"])]
+    if len(some := table[table["roi"] != EVERY_VERTEX]):
+        table = some
+    if not len(table):
+        return ""
+    sign = -1 if comparison.lower_is_better else 1
+    counted = table[table["differs"]] if comparison.tested else table
+    wins = {name: int((way * sign * counted["difference"] > 0).sum()) for name, way in zip(names, (-1, 1), strict=True)}
+    (first, n_first), (second, n_second) = sorted(wins.items(), key=lambda each: -each[1])
+    n = int(table["p"].notna().sum()) if comparison.tested else len(table)
+    if not n_first:
+        return f"{names[0]} and {names[1]} differ in none of {n} region tests." if comparison.tested else "The two have the same scores."
+    way = sign if first == names[1] else -sign
+    row = counted.loc[(way * counted["difference"]).idxmax()]
+    size = f"{abs(row['difference']):.2f}".removeprefix("0")
+    where = f"{row['roi']}{ {'lh': ' (left)', 'rh': ' (right)'}.get(row['hemi'], '') }"
+    what = "predicts better in" if comparison.tested else "has the better score in"
+    tests = "region tests" if comparison.tested else "regions and hemispheres"
+    return f"{first} {what} {n_first} of {n} {tests}, {second} in {n_second}; most in {where}, {'−' if sign < 0 else '+'}{size}."
 
 
 def paired_test(difference: float, draws: np.ndarray, df: int) -> tuple[float, float, float]:

@@ -17,6 +17,8 @@ from encoding.runtime.registry import unknown
 if TYPE_CHECKING:
     import pandas as pd
 
+SURE = 0.95  # share of draws from which the best layer of a region is certain
+
 
 def roi_rows(result: Result) -> pd.DataFrame:
     """Tabulate every score of a fit per ROI and hemisphere, with 95 % intervals of means where they are stored.
@@ -142,6 +144,40 @@ def best_layers(table: pd.DataFrame, shares: np.ndarray | None, *, score: str = 
         share = np.nan if shares is None else shares[place, number]
         rows.append({"roi": roi, "label": layers[place], "place": place, score: values[place, number], "share": share, "second": second})
     return pd.DataFrame(rows, columns=["roi", "label", "place", score, "share", "second"])
+
+
+def headline(best: pd.DataFrame, *, sure: float = SURE, most_named: int = 4) -> str:
+    """Say in a sentence which layer is the best of most regions, and where that is not certain.
+
+    Parameters
+    ----------
+    best : :func:`best_layers`; the row of all vertices is left out where there are others.
+    sure : share of draws, 0 to 1, from which the best layer of a region is certain.
+    most_named : how many uncertain regions are named, those with the smallest share first.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> best = pd.DataFrame({"roi": ["V1v", "V2v", "OPA"], "label": ["energy", "energy", "rgb"], "share": [1, 0.98, 0.69]})
+    >>> headline(best)
+    'energy wins in 2 of 3 regions, rgb in 1; in OPA the lead is not certain (69 %).'
+    """
+    regions = best[best["roi"] != EVERY_VERTEX]
+    regions = regions if len(regions) else best
+    counts = regions["label"].value_counts()
+    first, *others = [f"{name} wins in {n}" if place == 0 else f"{name} in {n}" for place, (name, n) in enumerate(counts.items())]
+    text = f"{first} of {len(regions)} region{'s' if len(regions) > 1 else ''}"
+    text += "".join(f", {other}" for other in others[:2]) + (f", others in {counts.iloc[3:].sum()}" if len(others) > 2 else "")
+    if regions["share"].isna().all():
+        return f"{text}."
+    doubtful = regions[regions["share"] < sure].sort_values("share", kind="stable")
+    if not len(doubtful):
+        return f"{text}; every lead is certain ({sure:.0%} of draws or more).".replace("%", " %")
+    named = [f"{row.roi} ({row.share:.0%})".replace("%", " %") for row in doubtful.head(most_named).itertuples()]
+    if len(doubtful) == 1:
+        return f"{text}; in {named[0].replace(' (', ' the lead is not certain (')}."
+    more = f" and {len(doubtful) - most_named} more" if len(doubtful) > most_named else ""
+    return f"{text}; the lead is not certain in {', '.join(named)}{more}."
 
 
 def mean_over_rois(table: pd.DataFrame, column: str, *, left_out: Sequence[str] = (EVERY_VERTEX,)) -> pd.Series:

@@ -12,7 +12,7 @@ from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.resampling import p_text
 from encoding.evaluation.scores import SCORES
 from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, axis_title, ceilings, score_column, strokes
-from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, level, rimmed, theme
+from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, rimmed, theme
 from encoding.plots.observed import limits
 from encoding.plots.table import attach_table
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST_POINTS = 1_500  # vertices drawn one by one; more are counted in squares
 N_SQUARES = 48  # along each side
 ROOM = 0.86  # of an ROI's width that its bars take together
+DIFFERENCE_ROW, CHARACTER = 17, 6.4  # px, of a region of the differences and of a character of its name
 ROW_HEIGHT = 230  # px, of one hemisphere
 FIT_COLOURS = (TEST, TRAIN, "#2878B5", "#DD6B20", "#B8860B", "#8C8C8C")  # of the fits that are compared, in order
 
@@ -183,53 +184,57 @@ def _axis(letter: str, number: int) -> str:
 
 
 def roi_differences(
-    table: pd.DataFrame,
-    *,
-    names: tuple[str, str] = ("A", "B"),
-    classes: Mapping[str, Sequence[str]] | None = None,
-    unit: Unit = VERTEX,
-    score: str = "r",
-    statistic: str = "mean",
+    table: pd.DataFrame, *, names: tuple[str, str] = ("A", "B"), unit: Unit = VERTEX, score: str = "r", statistic: str = "mean"
 ) -> go.Figure:
-    """Difference of two fits in every ROI and hemisphere with its 95 % interval; non-significant ones are faded.
+    """Difference of two fits in every ROI and hemisphere with its 95 % interval, the largest on top; non-significant ones are faded.
 
     Parameters
     ----------
     table : :attr:`encoding.analysis.comparison.Comparison.table`.
     names : labels of the first and second fit.
-    classes, unit : as in :func:`encoding.plots.roi_bars`.
+    unit : what a column of the responses is called.
     score, statistic : what the table compares.
     """
     import plotly.graph_objects as go
 
-    hemis, row = list(dict.fromkeys(table["hemi"])), arrange(list(dict.fromkeys(table["roi"])), classes or {})
+    hemis = list(dict.fromkeys(table["hemi"]))
+    order = table.groupby("roi", sort=False)["difference"].mean().sort_values(kind="stable").index.tolist()
+    place = {roi: number for number, roi in enumerate(order)}
     fig = go.Figure()
-    level(fig, 0, x=row.ends, name="No difference", dash="dot", showlegend=False)
+    fig.add_scatter(
+        x=[0, 0], y=[-0.7, len(order) - 0.3], mode="lines", line={"color": LINE, "dash": "dot"}, hoverinfo="skip", showlegend=False
+    )
     for number, hemi in enumerate(hemis):
         rows = table[table["hemi"] == hemi]
-        x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 0.7 * (number - (len(hemis) - 1) / 2)
+        y = rows["roi"].map(place).to_numpy(float) - BAR * 0.7 * (number - (len(hemis) - 1) / 2)
         if rows["low"].notna().any():
-            rimmed(fig, *strokes((x, x), (rows["low"].to_numpy(), rows["high"].to_numpy())), width=1.5, name="95 %", showlegend=number == 0)
-        tested = rows["p"].notna().any()
-        solid = rows["differs"].to_numpy(bool) if tested else np.ones(len(rows), bool)
+            rimmed(fig, *strokes((rows["low"].to_numpy(), rows["high"].to_numpy()), (y, y)), width=1.5, name="95 %", showlegend=number == 0)
+        solid = rows["differs"].to_numpy(bool) if rows["p"].notna().any() else np.ones(len(rows), bool)
         fig.add_scatter(
-            x=x,
-            y=rows["difference"].to_numpy(float),
+            x=rows["difference"].to_numpy(float),
+            y=y,
             mode="markers",
             name=hemi_name(hemi),
-            marker={"color": hemi_colour(hemi), "size": 9, "opacity": np.where(solid, 1, FADED), "line": {"color": "white", "width": 1}},
+            marker={"color": hemi_colour(hemi), "size": 8, "opacity": np.where(solid, 1, FADED), "line": {"color": "white", "width": 1}},
             customdata=[[roi, hemi] for roi in rows["roi"]],
-            hovertext=[_difference_text(each, names) for each in rows.itertuples()],
+            hovertext=[f"{_difference_text(each, names)}<br>{unit.count(each.n_vertices)}" for each in rows.itertuples()],
             hovertemplate="%{hovertext}<extra></extra>",
         )
-    _separate(fig, row)
-    fig.update_layout(annotations=list(_class_names(row)))
     lower = f"<br>below 0: {names[1]} is better" if SCORES[score].lower_is_better else ""
-    fig.update_yaxes(title_text=f"Difference in {statistic} {SCORES[score].short}, {names[1]} − {names[0]}{lower}", fixedrange=True)
-    theme(fig, height=400)
-    _name_rois(fig, row, [_Counted([table], hemi) for hemi in hemis], None, unit)
+    title = {"text": f"{statistic} {SCORES[score].short}: {names[1]} minus<br>{names[0]}{lower}", "font": {"size": SMALL + 1}}
+    fig.update_xaxes(title=title, fixedrange=True)
+    fig.update_yaxes(
+        tickvals=list(place.values()),
+        ticktext=order,
+        tickfont={"size": SMALL},
+        range=[-0.7, len(order) - 0.3],
+        fixedrange=True,
+        showgrid=False,
+    )
+    theme(fig, height=130 + DIFFERENCE_ROW * max(3, len(order)))
     attach_table(fig, table.rename(columns=dict(zip(("first", "second"), names, strict=True))))
-    return fig.update_layout(margin_t=58, legend_y=1.07)
+    left = 14 + CHARACTER * max(map(len, order), default=0)
+    return fig.update_layout(margin={"l": left, "b": 56 + 16 * lower.count("<br>")})
 
 
 def _difference_text(row: object, names: tuple[str, str]) -> str:
@@ -289,14 +294,14 @@ def vertex_scatter(
     lower = SCORES[score].lower_is_better
     better = float((y < x if lower else y > x).mean()) if len(x) else float("nan")
     fig.add_annotation(
-        x=0.02, y=0.98, xref="paper", yref="paper", xanchor="left", yanchor="top", showarrow=False, font={"size": SMALL, "color": STROKE},
-        text=f"{names[1]} {'lower, so better,' if lower else 'higher'} in {better:.0%} of {unit.count(len(x))}",
+        x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", showarrow=False, font={"size": SMALL, "color": STROKE},
+        text=f"{names[1]}: {'lower, so better,' if lower else 'higher'} in {better:.0%} of {unit.count(len(x))}",
     )  # fmt: skip
-    fig.update_xaxes(title_text=f"{SCORES[score].short} of {names[0]}", range=ends, ticks="")
-    fig.update_yaxes(title_text=f"{SCORES[score].short} of {names[1]}", range=ends, ticks="")
+    fig.update_xaxes(title_text=f"{SCORES[score].short} of {names[0]}", range=ends, ticks="", constrain="domain")
+    fig.update_yaxes(title_text=f"{SCORES[score].short} of {names[1]}", range=ends, ticks="", scaleanchor="x", constrain="domain")
     if len(x) > MOST_POINTS:  # beside a heatmap plotly does not measure the tick labels and writes the title over them
         fig.update_xaxes(title_standoff=44)
-    return theme(fig, height=500).update_layout(margin={"t": 72, "b": 62, "r": 16}, showlegend=len(x) <= MOST_POINTS)
+    return theme(fig, height=500).update_layout(margin={"t": 92, "b": 62, "r": 16}, showlegend=len(x) <= MOST_POINTS)
 
 
 def _squares(x: np.ndarray, y: np.ndarray, ends: tuple[float, float], names: tuple[str, str], unit: Unit) -> go.Heatmap:
@@ -316,7 +321,7 @@ def _squares(x: np.ndarray, y: np.ndarray, ends: tuple[float, float], names: tup
         zmin=0,
         zmax=max(1.0, float(np.nanmax(log_counts, initial=0))),
         colorbar={"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks], "title": {"text": unit.many, "side": "top"}}
-        | {"orientation": "h", "x": 0.5, "y": 1.0, "yanchor": "bottom", "thickness": 10, "len": 0.9},
+        | {"orientation": "h", "x": 0.5, "y": 1.05, "yanchor": "bottom", "thickness": 10, "len": 0.9},
         hovertemplate=f"%{{customdata:,}} {unit.many}<br>{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",
         name=f"log10 of {unit.many}",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.layer_ranking import interval_columns, layer_column
+from encoding.analysis.layer_ranking import SURE, interval_columns, layer_column
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES, Score
 from encoding.plots.bars import axis_title
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 COLOURS, ERROR_COLOURS = "plasma", "viridis_r"  # of scores and of errors, as on the brain: yellow is best
 LAYER_COLOURS = "viridis"  # from the first layer to the last, as on the brain
-SURE = 0.95  # share of draws from which the best layer's star is filled
 ROW, LEAST_HEIGHT = 26, 150  # px, of a layer and of everything around the layers
 CHARACTER, LONGEST = 6.4, 34  # px of a character of a layer's name, and how many are shown
+MOST_WRITTEN = 8  # columns up to which each cell holds its number
+WRITTEN_ROW, STAR_RISE = 38, 8  # px, of a layer whose cells hold numbers, and how far their stars stand above the middle
+MOST_LARGE = 20  # stars that have room to be large
 NOT_FADED = {"marker": {"opacity": 1}}  # of stars, where a click selects a cell
 STEP = 0.05  # to which the ends of the colour scale are rounded
 HOVERED = ("r", "pooled_r", "normalised_r2")  # scores in the text of each cell, beside the one that is shown
@@ -66,7 +68,7 @@ def layer_heatmap(
     Notes
     -----
     Streamlit reports no clicks on heatmaps, so invisible points cover the cells; each has its (label, roi) as customdata. ROIs without
-    a score in any layer are left out.
+    a score in any layer are left out. With at most :data:`MOST_WRITTEN` ROIs each cell holds its number.
     """
     import plotly.graph_objects as go
 
@@ -77,12 +79,14 @@ def layer_heatmap(
     lower, (zmin, zmax) = SCORES[score].lower_is_better, _ends(z, SCORES[score])
     quantity = quantity or quantity_of(score, statistic)
     title = f"{quantity}, {SCORES[score].unit}<br>lower is better" if lower else quantity
+    written = len(rois) <= MOST_WRITTEN
     fig = go.Figure()
     fig.add_heatmap(
         x=rois, y=layers, z=z, zmin=zmin, zmax=zmax, colorscale=ERROR_COLOURS if lower else COLOURS, xgap=1, ygap=1, name=quantity,
         colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
+        texttemplate=" <br>%{z:.2f}" if written else None, textfont={"size": SMALL},
     )  # fmt: skip
-    _mark_best(fig, best)
+    _mark_best(fig, best, rise=STAR_RISE if written else 0)
     x, y = (grid.ravel() for grid in np.meshgrid(rois, layers))
     won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
     fig.add_scatter(
@@ -91,7 +95,7 @@ def layer_heatmap(
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers))
-    theme(fig, height=LEAST_HEIGHT + ROW * max(2, len(layers)))
+    theme(fig, height=LEAST_HEIGHT + (WRITTEN_ROW if written else ROW) * max(2, len(layers)))
     _axes(fig, rois, layers, best)
     return fig
 
@@ -122,30 +126,22 @@ def _ends(z: np.ndarray, score: Score) -> tuple[float, float]:
     return low, max(high, low + step)
 
 
-def _mark_best(fig: go.Figure, best: pd.DataFrame | None) -> None:
-    """Stars on the best layers, filled where it is sure."""
+def _mark_best(fig: go.Figure, best: pd.DataFrame | None, *, rise: int) -> None:
+    """Stars on the best layers, filled where it is sure, ``rise`` px above the middle of their cells."""
     if best is None or not len(best):
         return
     sure = best["share"].to_numpy(float) >= SURE
-    fig.add_scatter(
-        x=best["roi"].to_numpy(), y=best["label"].to_numpy(), mode="markers", hoverinfo="skip", showlegend=False, unselected=NOT_FADED,
-        marker={
-            "symbol": "star", "size": 12, "color": np.where(sure, "white", "rgba(255,255,255,0)").tolist(),
-            "line": {"width": 1.5, "color": np.where(sure, "black", "white").tolist()},
-        },
-    )  # fmt: skip
-    if (~sure).any():  # a dark rim outside the white one, for light cells
-        some = best[~sure]
-        rim = {"symbol": "star", "size": 15, "color": "rgba(255,255,255,0)", "line": {"width": 1, "color": "black"}}
-        fig.add_scatter(
-            x=some["roi"].to_numpy(),
-            y=some["label"].to_numpy(),
-            mode="markers",
-            hoverinfo="skip",
-            showlegend=False,
-            marker=rim,
-            unselected=NOT_FADED,
-        )
+    fills = np.where(sure, "white", "rgba(255,255,255,0)").tolist()
+    stars = {"size": 12, "color": fills, "line": {"width": 1.5, "color": np.where(sure, "black", "white").tolist()}}
+    rims = {"size": 15, "color": "rgba(255,255,255,0)", "line": {"width": 1, "color": "black"}}  # outside white ones, for light cells
+    if len(best) > MOST_LARGE:
+        stars["size"], rims["size"] = 9, 12
+    for some, marker in ((best, stars), (best[~sure], rims)):
+        if len(some):
+            fig.add_scatter(
+                x=some["roi"].to_numpy(), y=some["label"].to_numpy(), mode="markers", hoverinfo="skip", showlegend=False,
+                marker={"symbol": "star", "standoff": rise, **marker}, unselected=NOT_FADED, selected=NOT_FADED,
+            )  # fmt: skip
 
 
 def _hover(

@@ -184,7 +184,7 @@ def charts_of(names: Sequence[str], results: Sequence[ScoreTables], compared: Ma
     for name, found in compared.items():
         pair = ("A", name)
         if len(found.table):
-            figure = plots.roi_differences(found.table, names=pair, classes=classes)
+            figure = plots.roi_differences(found.table, names=pair)
             charts.append((f"{name} minus A", how_it_was_tested(found, name), figure))
         if found.same_vertices:
             scores = [{hemi: result.score(hemi) for hemi in result.plan.hemis} for result in (found.first, found.second)]
@@ -244,7 +244,7 @@ def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
     for name, comparison in compared.items():
         brain = difference_brain(comparison, name) if comparison.same_vertices else None
         if brain is not None:
-            made.append((f"{name} − A", brain))
+            made.append((f"{name} minus A", brain))
     return made
 
 

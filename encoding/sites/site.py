@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding import plots
-from encoding.analysis.comparison import Comparison, compare
+from encoding.analysis.comparison import compare, verdict
 from encoding.analysis.summaries import OVERALL, best_roi, overall_scores
-from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain
@@ -288,20 +287,6 @@ def mean_r(result: ScoreTables) -> float:
     """Mean r over every vertex of all hemispheres; minus infinity where no vertex has one."""
     values = np.concatenate([result.score(hemi) for hemi in result.plan.hemis])
     return float(np.nanmean(values)) if np.isfinite(values).any() else -np.inf
-
-
-def verdict(found: Comparison) -> str:
-    """Say in a sentence which of two fits predicts better, in how many regions, and where the difference is largest."""
-    table = found.table[found.table["roi"] != EVERY_VERTEX] if (found.table["roi"] != EVERY_VERTEX).any() else found.table
-    table = table[table["difference"].notna()]
-    if not len(table):
-        return ""
-    signed = -table["difference"] if found.lower_is_better else table["difference"]
-    better = [int(((sign * signed > 0) & (table["differs"] if found.tested else True)).sum()) for sign in (1, -1)]
-    most = table.loc[table["difference"].abs().idxmax()]
-    what = "tests of a region and hemisphere" if found.tested else "regions and hemispheres, untested"
-    where = f"the largest difference is {most['difference']:+.3f}, in {most['roi']} {most['hemi']}"
-    return f"B predicts better in {better[0]} of {len(table)} {what}, A in {better[1]}; {where} ({SCORES[found.score].short}, B − A)."
 
 
 def _write_comparison(site: _Writer, first: ScoreTables, second: ScoreTables, labels: list[str]) -> dict[str, str]:

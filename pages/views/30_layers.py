@@ -2,22 +2,24 @@
 
 import streamlit as st
 
-from encoding import DATASETS, plots
+from encoding import DATASETS
 from pages.parts.layers.hierarchy import hierarchy_panel, take_away
-from pages.parts.layers.panels import brain_panel, heatmap_panel, score_controls
+from pages.parts.layers.panels import STYLE, score_controls, sweep_panel
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.job_progress import say_no_test_score
+from pages.parts.shared.labels import network_label, subject_label
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
+st.html(STYLE)
 st.header("Layers", anchor=False)
 sweep = sweep_controls()
 if sweep is None:
     st.stop()
 spec = sweep.spec
-networks = "**, **".join(plain(plots.network_name(sweep.spec_of(sweep.of(name)[0]))) for name in sweep.backbones)
-question = f"Which of {len(sweep.cells)} layers of **{networks}** predicts which region of **{plain(spec.subject)}**?"
+networks = "**, **".join(plain(network_label(name, sweep.spec_of(sweep.of(name)[0]).weights)) for name in sweep.backbones)
+question = f"Which of {len(sweep.cells)} layers of **{networks}** predicts which region of **{plain(subject_label(spec.subject))}**?"
 st.markdown(f"{SIMULATED} {question}" if DATASETS[spec.dataset].simulated else question)
 
 sweep_result = run_or_find(sweep)
@@ -31,8 +33,7 @@ if not first.plan.has_test:
     say_no_test_score(first)
     st.stop()
 score, statistic, hemi = score_controls(sweep_result)
-heatmap_panel(sweep_result, score, statistic, hemi)
-brain_panel(sweep_result, score, statistic)
+sweep_panel(sweep_result, score, statistic, hemi)
 hierarchy_panel(sweep_result, hemi)
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:

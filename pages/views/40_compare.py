@@ -4,21 +4,24 @@ import streamlit as st
 
 from pages.parts.compare.group import group_panel
 from pages.parts.compare.panels import (
+    STYLE,
     ask_for_intervals,
-    bars_panel,
     choose_runs,
     comparisons,
     describe_runs,
     difference_panel,
     every_score_panel,
+    names_of,
     open_all,
     spread_panel,
     take_away,
+    verdict_panel,
 )
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import settle
 
+st.html(STYLE)
 st.header("Compare", anchor=False)
 table = runs_table()
 if table.empty:
@@ -29,14 +32,16 @@ st.markdown("Which of two models predicts which part of visual cortex better, an
 keys = choose_runs(table)
 results = open_all(keys) if len(keys) > 1 else {}
 if len(results) > 1 and "A" in results:
-    describe_runs(results)
+    verdict_place = st.container()
     ask_for_intervals(results)
     score, statistic = score_choice(list(results.values()), score_key="compare_score", statistic_key="compare_over")
     compared = comparisons(results, score, statistic)
-    bars_panel(results, compared, score, statistic)
+    with verdict_place:
+        verdict_panel(compared, names_of(results))
+    difference_panel(results, compared)
+    describe_runs(results)
     every_score_panel(results)
     spread_panel(results, score)
-    difference_panel(compared)
     group_panel(results, score, statistic)
     take_away(results)
 elif len(keys) < 2:

@@ -87,7 +87,7 @@ def test_fits_are_compared_by_every_score(fits, score, statistic):
     names = {trace.name for trace in bars.data}
     assert ("95 % interval" in names) == (statistic == "mean" and bool(ends["A"]))
     differences = plots.roi_differences(found.table, score=score, statistic=statistic)
-    assert ("below 0: B is better" in differences.layout.yaxis.title.text) == found.lower_is_better
+    assert ("below 0: B is better" in differences.layout.xaxis.title.text) == found.lower_is_better
     values = [{hemi: each.score(hemi, score) for hemi in ("lh", "rh")} for each in (first, second)]
     note = plots.vertex_scatter(*values, score=score).layout.annotations[0].text
     assert ("lower, so better" in note) == found.lower_is_better

@@ -55,8 +55,8 @@ class BrainMap:
     threshold : values with a smaller magnitude (in a range from 0 up: smaller values) show the bare cortex; 0 hides none.
     hide_above : whether the threshold hides larger values instead, as of a score whose low values are the good ones.
     colour_map : plotly colour scale, such as ``magma``, ``viridis`` or, for differences, ``RdBu_r``.
-    kinds : whether values are category numbers: colours are discrete, and the colour range extends half a step beyond the first and
-        last number.
+    kinds : names of categories, where values are their numbers 1, 2, …: colours are discrete, the names stand beside them, and the
+        colour range extends half a step beyond the first and last number.
     surface : inflated, pial or flat.
     view : initial camera, a key of :data:`encoding.datasets._surface.VIEWS`.
     outlined : ROIs whose borders are drawn.
@@ -83,7 +83,7 @@ class BrainMap:
     threshold: float = 0.0
     hide_above: bool = False
     colour_map: str = "magma"
-    kinds: bool = False
+    kinds: Sequence[str] = ()
     surface: str = "inflated"
     view: str = "lateral"
     outlined: Sequence[str] = ()
@@ -178,7 +178,7 @@ class BrainMap:
         table = colour_table(self.colour_map)
         if not self.kinds:
             return table
-        n_kinds = max(1, round(self.colour_range[1] - self.colour_range[0]))
+        n_kinds = len(self.kinds)
         step = np.arange(N_COLOURS) * n_kinds // N_COLOURS
         return table[np.rint((step + 0.5) / n_kinds * (N_COLOURS - 1)).astype(int)]
 

@@ -51,8 +51,13 @@ def score_brain(result: Result, score: str = "r", *, highest: float | None = Non
     )
 
 
-def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None:
+def difference_brain(comparison: Comparison, name: str = "B", *, title: str = "") -> BrainMap | None:
     """Map of a difference, second minus first (purple: second better, orange: first better); None where positions are unknown.
+
+    Parameters
+    ----------
+    name : letter of the second fit.
+    title : of the map; empty for one with the letters.
 
     Raises
     ------
@@ -65,11 +70,11 @@ def difference_brain(comparison: Comparison, name: str = "B") -> BrainMap | None
     brain = values_brain(
         comparison.first,
         values,
-        title=f"{short} of {name} − {short} of A, per {comparison.first.plan.subject.unit}",
+        title=title or f"{short} of {name} minus {short} of A, per {comparison.first.plan.subject.unit}",
         colour_range=(-most, most),
         colour_map="PuOr_r" if comparison.lower_is_better else "PuOr",
     )
-    return None if brain is None else replace(brain, quantity=f"{short}, {name} − A")
+    return None if brain is None else replace(brain, quantity=f"{short}, {name} minus A")
 
 
 def values_brain(

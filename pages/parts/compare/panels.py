@@ -13,7 +13,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.bootstrap import intervals_of
-from encoding.analysis.comparison import Comparison, compare, what_differs
+from encoding.analysis.comparison import Comparison, compare, verdict, what_differs
 from encoding.analysis.summaries import OVERALL, overall_scores, side_by_side
 from encoding.analysis.tuning import vertex_name
 from encoding.datasets._placement import Placement
@@ -39,6 +39,15 @@ from pages.parts.shared.runs_table import MOST_COMPARED
 from pages.parts.shared.server_state import display_key, job_key, jobs, opened_run, roi_table, store
 from pages.parts.shared.text import plain
 
+STYLE = """<style>
+@media (max-width: 1199px) {
+  [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] .st-key-compare_brain_place) {flex-direction: column}
+  [data-testid=stColumn]:has(.st-key-compare_brain_place),
+  [data-testid=stColumn]:has(.st-key-compare_brain_place) + [data-testid=stColumn] {
+    width: 100%; flex: 1 1 auto
+  }
+}
+</style>"""
 HOW = {
     "bars": "Each group is a region; A is the first bar. Whiskers say how much a score would differ with other test images. Whiskers of "
     "A and B may overlap while the two differ surely: one draw of images moves both, which the paired test takes into account.",
@@ -56,23 +65,43 @@ def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
     """Choose the fits to compare (``a`` and ``b`` of the link) and return their keys, A first; may be fewer than two."""
     names = {row["key"]: short_name(row) for row in table.to_dict("records")}
     _follow_link(names)
+    if "compare_a" not in st.session_state and "a" not in st.query_params:
+        st.session_state["compare_a"], st.session_state["compare_b"] = newest_pair(table)
     for key in ("compare_a", "compare_b"):  # one that was removed meanwhile
         kept = st.session_state.get(key)
         if key == "compare_a" and kept not in names:
             st.session_state[key] = None
         elif key == "compare_b":
             st.session_state[key] = [name for name in kept or [] if name in names]
-    left, right = st.columns(2)
+    left, middle, right = st.columns([8, 1, 8], vertical_alignment="bottom")
     first = left.selectbox(
         "A", list(names), format_func=names.get, key="compare_a", persist_state="session", placeholder="Choose a fit",
         help="The fit that the others are held against.",
     )  # fmt: skip
+    middle.button("", key="swap", icon=":material/swap_horiz:", help="Swap A and B.", width="stretch", on_click=_swap)
     others = right.multiselect(
         "B, C …", [key for key in names if key != first], format_func=names.get, key="compare_b", persist_state="session",
         max_selections=MOST_COMPARED - 1, placeholder="Choose one or more fits", help="Differences are theirs minus those of A.",
     )  # fmt: skip
     _write_link(first, others)
     return (first, *others) if first else ()
+
+
+def newest_pair(table: pd.DataFrame) -> tuple[str | None, list[str]]:
+    """Find the two newest fits of one subject in a table of runs, newest first: the older as A, the newer as B; none if there are none."""
+    sound = table[~table["damaged"]]
+    for _, same in sound.groupby(["dataset", "subject"], sort=False):
+        if len(same) > 1:
+            newer, older = same["key"].iloc[:2]
+            return older, [newer]
+    return None, []
+
+
+def _swap() -> None:
+    """Callback: A and B change places."""
+    first, others = st.session_state["compare_a"], st.session_state["compare_b"]
+    if first and others:
+        st.session_state["compare_a"], st.session_state["compare_b"] = others[0], [first, *others[1:]]
 
 
 def _follow_link(names: Mapping[str, str]) -> None:
@@ -111,6 +140,23 @@ def open_all(keys: Sequence[str]) -> dict[str, Result]:
         else:
             results[letter] = result
     return results
+
+
+def names_of(results: Mapping[str, Result]) -> dict[str, str]:
+    """Letter of each fit to its name in charts: the letter, network and layers, and the readout where these are the same."""
+    models = {letter: plots.model_name(result.plan.spec) for letter, result in results.items()}
+    alike = len(set(models.values())) < len(models)
+    readouts = {letter: f", {result.plan.spec.readout}" if alike else "" for letter, result in results.items()}
+    return {letter: f"{letter} · {model}{readouts[letter]}" for letter, model in models.items()}
+
+
+def verdict_panel(compared: Mapping[str, Comparison], names: Mapping[str, str]) -> None:
+    """Say first which fit predicts better, a sentence for each pair."""
+    for letter, comparison in compared.items():
+        if sentence := verdict(comparison, (names["A"], names[letter]) if len(compared) == 1 else ("A", letter)):
+            st.markdown(f"#### {plain(sentence)}")
+    if any(comparison.tested for comparison in compared.values()):
+        st.caption(f"Counted are tests that are findings at a false discovery rate of 5 %. p: {TEST_NAME}.")
 
 
 def describe_runs(results: Mapping[str, Result]) -> None:
@@ -171,7 +217,7 @@ def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]
     only = next(iter(compared.values())) if len(compared) == 1 else None
     keys, unit = tuple(display_key(result) for result in results.values()), unit_of(results)
     figure = _bars_figure(keys, ready, score, statistic, results, only)
-    source = " | ".join(map(_digest, results.values()))
+    source = _source(results)
     what = f"{statistic} {SCORES[score].short}"
     chart(figure, "compare_bars", alt=f"{what} of every region, a bar for each fit", how=HOW["bars"], source=source)
     stars = " ★: the two differ." if only and only.table["differs"].any() else ""
@@ -184,9 +230,10 @@ def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]
 def _bars_figure(
     keys: tuple[str, ...], ready: tuple[bool, ...], score: str, statistic: str, _found: Mapping[str, Result], _only: Comparison | None
 ) -> Any:
-    tables = {letter: roi_table(result) for letter, result in _found.items()}
+    names = names_of(_found)
+    tables = {names[letter]: roi_table(result) for letter, result in _found.items()}
     marked = [(row.roi, row.hemi) for row in _only.table.itertuples() if row.differs] if _only else ()
-    ends = {letter: roi_ends(result, score) for letter, result in _found.items()} if statistic == "mean" else None
+    ends = {names[letter]: roi_ends(result, score) for letter, result in _found.items()} if statistic == "mean" else None
     look = {"classes": roi_classes(next(iter(_found.values())).plan.subject), "unit": unit_of(_found)}
     return plots.paired_bars(tables, intervals=ends, marked=marked, score=score, statistic=statistic, **look)
 
@@ -210,28 +257,29 @@ def spread_panel(results: Mapping[str, Result], score: str) -> None:
     unit = unit_of(results)
     with st.expander(f"{SCORES[score].short} of every {unit}", key="spread_open", on_change="rerun") as panel:
         if panel.open:
+            names = names_of(results)
             values = {
-                letter: np.concatenate([result.score(hemi, score) for hemi in result.plan.hemis]) for letter, result in results.items()
+                names[letter]: np.concatenate([result.score(hemi, score) for hemi in result.plan.hemis])
+                for letter, result in results.items()
             }
             figure = plots.fits_histogram(values, colours=plots.FIT_COLOURS, label=SCORES[score].title, unit=unit)
-            source = " | ".join(map(_digest, results.values()))
+            source = _source(results)
             alt = f"distribution of {SCORES[score].short} over {unit.many}, an outline for each fit"
             chart(figure, "compare_spread", alt=alt, how=unit.fill(HOW["spread"]), source=source)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _differences_figure(keys: tuple[str, ...], tested: bool, name: str, _found: Comparison) -> Any:
-    subject = _found.first.plan.subject
+def _differences_figure(keys: tuple[str, ...], tested: bool, names: tuple[str, str], _found: Comparison) -> Any:
     what = {"score": _found.score, "statistic": _found.statistic}
-    return plots.roi_differences(_found.table, names=("A", name), classes=roi_classes(subject), unit=subject.unit, **what)
+    return plots.roi_differences(_found.table, names=names, unit=_found.first.plan.subject.unit, **what)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _scatter_figure(keys: tuple[str, ...], name: str, _found: Comparison) -> Any:
+def _scatter_figure(keys: tuple[str, ...], names: tuple[str, str], _found: Comparison) -> Any:
     scores = [{hemi: result.score(hemi, _found.score) for hemi in result.plan.hemis} for result in (_found.first, _found.second)]
     few = sum(map(len, scores[0].values())) <= plots.compare.MOST_POINTS
     labels = {hemi: _found.first.roi_labels(hemi) for hemi in scores[0]} if few else None
-    return plots.vertex_scatter(*scores, names=("A", name), labels=labels, unit=_found.first.plan.subject.unit, score=_found.score)
+    return plots.vertex_scatter(*scores, names=names, labels=labels, unit=_found.first.plan.subject.unit, score=_found.score)
 
 
 def unit_of(results: Mapping[str, Result]) -> Unit:
@@ -239,45 +287,49 @@ def unit_of(results: Mapping[str, Result]) -> Unit:
     return next(iter(results.values())).plan.subject.unit
 
 
-def _digest(result: Result) -> str:
-    """A fit in a few letters, for the corner of a chart; the whole line is at the end of the page."""
-    return f"{'Simulated ' if result.plan.subject.simulated else ''}{result.key[: result.key.index('-') + 9]}"
+def _source(results: Mapping[str, Result]) -> str:
+    """The fits by name and key, for the corner of a chart; the whole lines are at the end of the page."""
+    parts = [f"{name} ({results[letter].key[: results[letter].key.index('-') + 9]})" for letter, name in names_of(results).items()]
+    simulated = any(result.plan.subject.simulated for result in results.values())
+    return " · ".join(["Simulated"] * simulated + parts)
 
 
-def difference_panel(compared: Mapping[str, Comparison]) -> None:
-    """Show one pair in detail: ROIs, brain, vertices; with a choice of the pair where there are several."""
-    letters = list(compared)
-    name = letters[0]
+def difference_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:
+    """Show one pair in detail: the difference on the brain beside tabs of regions and vertices; of several pairs one is chosen."""
+    letters, names = list(compared), names_of(results)
+    letter = letters[0]
     if len(letters) > 1:
-        name = st.segmented_control("Minus A", letters, key="other", bind="query-params", default=letters[0], required=True)
-        name = name if name in compared else letters[0]
-    comparison = compared[name]
-    unit = comparison.first.plan.subject.unit
-    st.subheader(f"{name} minus A", anchor=False)
+        letter = st.segmented_control("Minus A", letters, key="other", bind="query-params", default=letters[0], required=True)
+        letter = letter if letter in compared else letters[0]
+    comparison, pair = compared[letter], {"A": results["A"], letter: results[letter]}
+    unit, named = comparison.first.plan.subject.unit, (names["A"], names[letter])
+    st.subheader(f"{letter} minus A", anchor=False)
     keys = (display_key(comparison.first), display_key(comparison.second), comparison.score, comparison.statistic)
-    tested = how_it_was_tested(comparison, name)
-    (st.info if comparison.unpaired else st.markdown)(tested)
-    if len(comparison.table):
-        figure = _differences_figure(keys, comparison.tested, name, comparison)
-        alt = f"difference in {comparison.statistic} {SCORES[comparison.score].short}, {name} minus A, in every region"
-        chart(figure, "differences", alt=alt, how=HOW["differences"], source=_pair_source(comparison))
-        _test_table(comparison, name)
-    else:
-        st.info("The two report no region in common.")
-    if not comparison.same_vertices:
-        st.info(f"They do not predict the same {unit.many}, so there is no difference brain and no scatter.")
-        return
-    left, right = st.columns([4, 3])
-    with left:
-        _brain(comparison, name)
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(key="compare_brain_place", gap="xsmall"):
+        if comparison.same_vertices:
+            _brain(comparison, letter, named, _source(pair))
+        else:
+            st.info(f"They do not predict the same {unit.many}, so there is no difference brain and no scatter.")
     with right:
-        figure = _scatter_figure(keys, name, comparison)
-        alt = f"{SCORES[comparison.score].short} of every {unit}, A against {name}"
-        chart(figure, "vertices", alt=alt, how=unit.fill(HOW["scatter"]), source=_pair_source(comparison))
-
-
-def _pair_source(comparison: Comparison) -> str:
-    return f"{_digest(comparison.second)} − {_digest(comparison.first)}"
+        by_region, bars, vertices = st.tabs(["Differences", "Every region", f"Every {unit}"])
+    with by_region:
+        if len(comparison.table):
+            figure = _differences_figure(keys, comparison.tested, named, comparison)
+            alt = f"difference in {comparison.statistic} {SCORES[comparison.score].short}, {letter} minus A, in every region"
+            chart(figure, "differences", alt=alt, how=HOW["differences"], source=_source(pair))
+        else:
+            st.info("The two report no region in common.")
+    with bars:
+        bars_panel(results, compared, comparison.score, comparison.statistic)
+    with vertices:
+        if comparison.same_vertices:
+            figure = _scatter_figure(keys, named, comparison)
+            alt = f"{SCORES[comparison.score].short} of every {unit}, A against {letter}"
+            chart(figure, "vertices", alt=alt, how=unit.fill(HOW["scatter"]), source=_source(pair))
+    (st.info if comparison.unpaired else st.caption)(how_it_was_tested(comparison, letter))
+    if len(comparison.table):
+        _test_table(comparison, letter)
 
 
 def _test_table(comparison: Comparison, name: str) -> None:
@@ -290,13 +342,13 @@ def _test_table(comparison: Comparison, name: str) -> None:
             st.caption(f"p: {TEST_NAME}. q: p adjusted for the false discovery rate over all rows (Benjamini-Hochberg).")
 
 
-def _brain(comparison: Comparison, name: str) -> None:
-    brain = difference_brain(comparison, name)
+def _brain(comparison: Comparison, name: str, names: tuple[str, str], source: str) -> None:
+    brain = difference_brain(comparison, name, title=f"{names[1]} minus {names[0]}")
     subject = comparison.first.plan.subject
     if brain is None:
         st.info(f"It is not known where these {subject.unit.many} lie, so there is no difference brain.")
         return
-    brain_view(replace(brain, source=_pair_source(comparison)), key="compare_brain", height=400)
+    brain_view(replace(brain, source=source), key="compare_brain", height=400)
     placement = Placement.of(subject)
     place = placement.column(clicked("compare_brain", placement.vertices))
     if place is not None:

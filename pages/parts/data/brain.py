@@ -127,19 +127,18 @@ def _painted(subject_view: SubjectView, paint: str, row: int | None, unit: str) 
 
 
 def _regions(subject_view: SubjectView, names: Sequence[str]) -> dict:
-    """A number for each of the regions ``names``, of all where none is named, with a caption that says which is which."""
+    """A colour for each of the regions ``names``, of all where none is named; says which are empty."""
     subject = subject_view.subject
     values, named, empty = region_numbers(subject, names or subject_view.rois)
-    legend = " · ".join(f"{number} {plain(name)}" for number, name in enumerate(named, 1))
-    without = f" Without {subject.unit.many} in this subject: {plain(', '.join(empty))}." if empty else ""
-    st.caption(f"{legend or 'No region.'}{without}")
+    if empty:
+        st.caption(f"Without {subject.unit.many} in this subject: {plain(', '.join(empty))}.")
     return {
         "values": subject_view.placement.values(values),
         "title": f"Region of each {subject.unit}",
         "quantity": "region",
         "colour_range": (0.5, max(1, len(named)) + 0.5),
         "colour_map": "turbo",
-        "kinds": True,
+        "kinds": named or ("no region",),
     }
 
 

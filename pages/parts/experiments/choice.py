@@ -201,15 +201,15 @@ def _winners_brain(selection: Selection, case: int, source: str) -> None:
             rois=placement.rois(subject.rois),
             source=source,
             title=f"Winner per {subject.unit}",
-            quantity=f"number of the candidate, 1 to {len(decision.labels)}",
+            quantity="Winner",
             colour_range=(0.5, len(decision.labels) + 0.5),
             colour_map="viridis",
-            kinds=True,
+            kinds=decision.labels,
             surface=surface,
             view=START_VIEW,
             outlined=outlined,
         ),
         key="winners",
     )
-    folds = " of the first fold" if decision.cases[number].n_folds > 1 else ""
-    st.caption(f"Choices{folds}: {' · '.join(f'{place} {plain(label)}' for place, label in enumerate(decision.labels, 1))}")
+    if decision.cases[number].n_folds > 1:
+        st.caption("Choices of the first fold.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,8 +28,8 @@ from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_n
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.glossary import explained
 from pages.parts.shared.labels import class_label
-from pages.parts.shared.linked import adopt_link, write_link
 from pages.parts.shared.links import EXPLORE, view
+from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.server_state import roi_table, stored_intervals
 from pages.parts.shared.stimulus_grid import thumbnails
 from pages.parts.shared.text import plain
@@ -132,7 +132,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         _whole(result, table, score, statistic, bounds)
         return
     classes = roi_classes(result.plan.subject)
-    kinds = _shown_classes(classes)
+    kinds = class_choice(classes)
     shown = table["roi"].isin([roi for kind in kinds for roi in classes[kind]]) if kinds else pd.Series(True, table.index)
     intervals = None
     if bounds is not None and score_intervals(bounds, result.plan.hemis[0], score) is not None:
@@ -159,25 +159,6 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
     )
     about = interval_text(result, score, statistic, available=bounds is not None)
     st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {statistic} over {unit.many}. {about}")
-
-
-def _shown_classes(classes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Choose the classes of ROIs whose bars are drawn; none chosen: all of them."""
-    if len(classes) < 2:
-        return []
-    adopt_link("groups", several=True)
-    st.session_state["groups"] = [kind for kind in st.session_state.get("groups", ()) if kind in classes]
-    chosen = st.pills(
-        "Groups of regions",
-        [*classes],
-        key="groups",
-        selection_mode="multi",
-        format_func=class_label,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    write_link("groups", chosen, ())
-    return chosen
 
 
 def _rows_of(interval: tuple[np.ndarray, np.ndarray], shown: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -19,6 +20,7 @@ from encoding.analysis.layer_ranking import (
     best_per_vertex,
     chance_bound,
     count_per_layer,
+    headline,
     interval_columns,
     layer_column,
     mean_over_rois,
@@ -42,11 +44,24 @@ from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_n
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
+from pages.parts.shared.labels import class_label, layer_label
 from pages.parts.shared.links import EXPLORE, explore_query
+from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.text import plain
 
 ON_BRAIN = ("one layer", "best layer")
+BRAIN_HEIGHT = 330  # px
+STYLE = """<style>
+.st-key-layer_choices [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
+@media (min-width: 1200px) {
+  [data-testid=stLayoutWrapper]:has(> .st-key-layer_brain_place) {position: sticky; top: 4rem}
+}
+@media (max-width: 1199px) {
+  [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] .st-key-layer_brain_place) {flex-direction: column}
+  [data-testid=stColumn]:has(.st-key-heatmap), [data-testid=stColumn]:has(.st-key-layer_brain_place) {width: 100%; flex: 1 1 auto}
+}
+</style>"""
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
 HOW = {
     "heatmap": "Each cell is a fit: how well that layer predicts new images' responses in that region, averaged over its {units}. Early "
@@ -80,10 +95,12 @@ def origin(sweep_result: SweepResult, *, short: bool = False) -> str:
 
 
 def score_controls(sweep_result: SweepResult) -> tuple[str, str, str]:
-    """Choose the score, its mean or median, and the hemisphere to show."""
+    """Choose the score, its mean or median, and the hemisphere to show, in a row."""
     results = list(sweep_result.results.values())
-    score, statistic = score_choice(results, score_key="layer_score", statistic_key="layer_over")
-    hemi = st.segmented_control(
+    with st.container(key="layer_choices"):
+        *places, right = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
+    score, statistic = score_choice(results, score_key="layer_score", statistic_key="layer_over", places=places)
+    hemi = right.segmented_control(
         "Hemisphere",
         sweep_result.hemis,
         key="layer_hemi",
@@ -95,22 +112,58 @@ def score_controls(sweep_result: SweepResult) -> tuple[str, str, str]:
     return score, statistic, hemi
 
 
-def heatmap_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str) -> None:
-    """Show the score of every layer and ROI as a heatmap; a click selects both."""
-    rows, unit = table_of(sweep_result), next(iter(sweep_result.results.values())).plan.subject.unit
-    rows = rows[rows["hemi"] == hemi]
-    column, drawn = layer_column(score, statistic), score in DRAWN_SCORES and statistic == "mean"
-    best = None
-    if len(sweep_result.cells) > 1:
-        best = best_layers(rows, shares_of(sweep_result, hemi, score=score) if drawn else None, score=column)
+@st.fragment
+def sweep_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str) -> None:
+    """Show which layer wins in words, the heatmap with the slider below it, and the brain beside them, which stays in sight.
+
+    A click on a cell and the slider run this part of the page alone.
+    """
+    best = _best_of_regions(sweep_result, score, statistic, hemi)
+    if best is not None:
+        st.markdown(f"**{plain(headline(best))}**")
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _heatmap(sweep_result, best, score, statistic, hemi)
+        of_roi, of_layer = st.columns([1, 2], vertical_alignment="bottom")
+        with of_roi:
+            roi = _choose_roi(sweep_result)
+        with of_layer:
+            cell = _choose_layer(sweep_result, roi, score, statistic)
+        _say(sweep_result, cell, roi, score, statistic)
+        _heatmap_notes(sweep_result, best, score, statistic, hemi)
+        _profile(sweep_result, roi, score, statistic)
+    with right, st.container(key="layer_brain_place", gap="xsmall"):
+        _brain(sweep_result, cell, roi, score)
+
+
+def _best_of_regions(sweep_result: SweepResult, score: str, statistic: str, hemi: str) -> pd.DataFrame | None:
+    """The best layer of each region with its share of draws where these are stored; None with a single layer."""
+    if len(sweep_result.cells) < 2:
+        return None
+    rows = table_of(sweep_result)
+    shares = shares_of(sweep_result, hemi, score=score) if _has_draws(score, statistic) else None
+    return best_layers(rows[rows["hemi"] == hemi], shares, score=layer_column(score, statistic))
+
+
+def _has_draws(score: str, statistic: str) -> bool:
+    return score in DRAWN_SCORES and statistic == "mean"
+
+
+def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, statistic: str, hemi: str) -> None:
+    """Show the score of every layer in every region of the chosen groups; a click on a cell selects both."""
+    subject, rows = next(iter(sweep_result.results.values())).plan.subject, table_of(sweep_result)
+    classes, rows = roi_classes(subject), rows[rows["hemi"] == hemi]
+    if kinds := class_choice(classes):
+        shown = [roi for kind in kinds for roi in classes[kind]]
+        rows, best = (None if each is None else each[each["roi"].isin(shown)] for each in (rows, best))
     figure = plots.layer_heatmap(
         rows,
         score=score,
         statistic=statistic,
         layers=[sweep_result.sweep.label(cell) for cell in sweep_result.sweep.cells],
         best=best,
-        classes=roi_classes(next(iter(sweep_result.results.values())).plan.subject),
-        unit=unit,
+        classes={class_label(kind): rois for kind, rois in classes.items()},
+        unit=subject.unit,
     )
     chart(
         figure,
@@ -119,10 +172,16 @@ def heatmap_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: s
         selection_mode="points",
         alt=f"{quantity_of(score, statistic)} of every layer in every ROI",
         source=origin(sweep_result),
-        how=unit.fill(HOW["heatmap"]),
+        how=subject.unit.fill(HOW["heatmap"]),
     )
+
+
+def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, statistic: str, hemi: str) -> None:
+    first = next(iter(sweep_result.results.values()))
+    rows, column, unit = table_of(sweep_result), layer_column(score, statistic), first.plan.subject.unit
+    rows = rows[rows["hemi"] == hemi]
     notes = ["A click on a cell shows that layer on the brain."]
-    if best is not None and drawn:
+    if best is not None and _has_draws(score, statistic):
         notes.append(
             "★ best layer of a region, filled where it wins in 95 % or more of the draws of test images; the share is beside the name."
         )
@@ -130,11 +189,9 @@ def heatmap_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: s
         lowest = " (the lowest)" if SCORES[score].lower_is_better else ""
         notes.append(f"☆ best layer of a region{lowest}. How sure that is can be said of mean r, whose draws of test images are kept.")
     if len(means := mean_over_rois(rows, column).dropna()):
-        first = means.idxmin() if SCORES[score].lower_is_better else means.idxmax()
-        notes.append(
-            f"Mean of the regions' {statistic}s, in which a small region counts as much: {means[first]:.3f} for {first}, the best."
-        )
-    if note := approximate_note(next(iter(sweep_result.results.values())).n_test_stimuli):
+        top = means.idxmin() if SCORES[score].lower_is_better else means.idxmax()
+        notes.append(f"Mean of the regions' {statistic}s, in which a small region counts as much: {means[top]:.3f} for {top}, the best.")
+    if note := approximate_note(first.n_test_stimuli):
         notes.append(note)
     if len(empty := rows.loc[rows["n_vertices"] == 0, "roi"].unique()):
         notes.append(f"Without {unit.many} in this subject: {', '.join(empty)}.")
@@ -157,28 +214,23 @@ def _choose_clicked(sweep_result: SweepResult) -> None:
                 st.session_state["on_brain"] = ON_BRAIN[0]
 
 
-@st.fragment
-def brain_panel(sweep_result: SweepResult, score: str, statistic: str) -> None:
-    """Show the map of the selected layer and ROI, and a map of each vertex's best layer. The slider runs this part of the page alone."""
-    left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
-    with left:
-        roi = _choose_roi(sweep_result)
-    with middle:
-        cell = _choose_layer(sweep_result, roi, score, statistic)
-    mode = right.radio("On the brain", ON_BRAIN, key="on_brain", bind="query-params", horizontal=True)
+def _brain(sweep_result: SweepResult, cell: Cell, roi: str, score: str) -> None:
+    """Show the selected layer, or each vertex's best layer, on the brain, and link to the layer on Explore."""
     result = sweep_result.results[cell]
-    _say(sweep_result, cell, roi, score, statistic)
     placement = Placement.of(result.plan.subject)
     if placement is None:
         say_no_place(result.plan.subject)
-    elif mode == ON_BRAIN[0]:
-        brain_view(_layer_map(sweep_result, result, placement, score, roi), key="layer_brain")
     else:
-        _best_map(sweep_result, placement, roi)
+        left, right = st.columns([3, 2], vertical_alignment="bottom")
+        mode = left.radio("On the brain", ON_BRAIN, key="on_brain", bind="query-params", horizontal=True)
+        place = right.popover("Brain", width="stretch", help="Surface, outlined regions and hidden values of the brain map.")
+        if mode == ON_BRAIN[0]:
+            brain_view(_layer_map(sweep_result, result, placement, score, roi, place), key="layer_brain", height=BRAIN_HEIGHT)
+        else:
+            _best_map(sweep_result, placement, roi, place)
     looked_at = replace(result.plan.spec, rois=(roi,) if roi in roi_names(result.plan.subject) else ())
     address = f"{EXPLORE}?{urlencode(explore_query(looked_at), doseq=True)}"
     st.link_button("Open this layer in Explore ↗", address, key="to_explore", help="In a new tab, at the same settings.")
-    _profile(sweep_result, roi, score, statistic)
 
 
 def _choose_roi(sweep_result: SweepResult) -> str:
@@ -207,10 +259,14 @@ def _choose_layer(sweep_result: SweepResult, roi: str, score: str, statistic: st
         st.caption(f"The only layer so far: {plain(sweep_result.sweep.label(sweep_result.cells[0]))}")
     else:
         st.session_state["shown_layer"] = chosen
-        chosen = st.select_slider("Layer", list(cells), key="shown_layer")
+        chosen = st.select_slider("Layer", list(cells), key="shown_layer", format_func=lambda name: _layer_name(cells[name]))
     if st.query_params.get("shown") != chosen:
         st.query_params["shown"] = chosen
     return cells[chosen]
+
+
+def _layer_name(cell: Cell) -> str:
+    return f"{cell[0]} {layer_label(*cell)}"
 
 
 def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic: str) -> None:
@@ -260,13 +316,12 @@ def _outlined_rois(annotations: str, _placement: Placement, _result: Result) -> 
     return _placement.rois(_result.plan.subject.rois)
 
 
-def _look(sweep_result: SweepResult, placement: Placement, roi: str) -> tuple[dict[str, object], DeltaGenerator]:
-    """What both maps share, with the widgets that set it, and the place of the control that hides values."""
+def _look(sweep_result: SweepResult, placement: Placement, roi: str, place: DeltaGenerator) -> dict[str, object]:
+    """What both maps share, with the widgets that set it, drawn in ``place``."""
     result = next(iter(sweep_result.results.values()))
     known = roi_names(result.plan.subject)
-    left, middle, right = st.columns([3, 4, 3], vertical_alignment="bottom")
-    drawn, outlined = surface_control(left), outline_control(middle, roi_classes(result.plan.subject))
-    look = {
+    drawn, outlined = surface_control(place), outline_control(place, roi_classes(result.plan.subject))
+    return {
         "vertices": placement.vertices,
         "columns": placement.columns,
         "unit": result.plan.subject.unit,
@@ -276,14 +331,13 @@ def _look(sweep_result: SweepResult, placement: Placement, roi: str) -> tuple[di
         "outlined": outlined,
         "chosen_roi": roi if roi in known else None,
     }
-    return look, right
 
 
-def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, score: str, roi: str) -> BrainMap:
+def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, score: str, roi: str, place: DeltaGenerator) -> BrainMap:
     """One layer's score at every vertex."""
     ends = _colour_range(keys_of(sweep_result), score, tuple(sweep_result.results.values()))
     most = max(1.0, ends[1])
-    look, place = _look(sweep_result, placement, roi)
+    look = _look(sweep_result, placement, roi, place)
     look |= threshold_control(place, score, most, most / 100, key="layer_threshold")
     (layer,) = result.plan.spec.layers
     quantity = SCORES[score].short
@@ -299,30 +353,30 @@ def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, 
     )
 
 
-def _best_map(sweep_result: SweepResult, placement: Placement, roi: str) -> None:
-    """The number of the layer that predicts each vertex best, and how much of the cortex each wins."""
+def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: DeltaGenerator) -> None:
+    """The layer that predicts each vertex best, and how much of the cortex each wins."""
     results = tuple(sweep_result.results.values())
     unit = results[0].plan.subject.unit
     n_stimuli, n_folds = results[0].n_test_stimuli, len(results[0].plan.folds)
     bound = chance_bound(n_stimuli, len(results), n_folds=n_folds)
     of_folds = f", {n_folds} folds" if n_folds > 1 else ""
     start = min(1.0, rounded_up(max(LEAST_R, bound), step=0.01))
-    look, place = _look(sweep_result, placement, roi)
+    look = _look(sweep_result, placement, roi, place)
     label = f"Hide {unit.many} whose best r is below"
     least = place.slider(label, 0.0, 1.0, start, 0.01, key="best_threshold", persist_state="session")
     best = _best(keys_of(sweep_result), least, results)
-    labels = [f"{number + 1}  {sweep_result.sweep.label(cell)}" for number, cell in enumerate(sweep_result.cells)]
+    labels = [sweep_result.sweep.label(cell) for cell in sweep_result.cells]
     brain = BrainMap(
         values=placement.values({hemi: 1.0 + places for hemi, places in best.items()}),
         source=origin(sweep_result),
         title=f"Best layer per {unit}",
-        quantity=f"number of the layer, 1 to {len(labels)}",
+        quantity="Best layer",
         colour_range=(0.5, len(labels) + 0.5),
         colour_map="viridis",
-        kinds=True,
+        kinds=labels,
         **look,
     )
-    brain_view(brain, key="layer_brain")  # at the place of the other map, so that its camera stays
+    brain_view(brain, key="layer_brain", height=BRAIN_HEIGHT)  # at the place of the other map, so that its camera stays
     counts = {hemi: count_per_layer(places, len(labels)) for hemi, places in best.items()}
     alt = f"share of {unit.many} that each layer predicts best"
     chart(plots.layer_territory(labels, counts, unit=unit), "territory", alt=alt, source=origin(sweep_result), how=HOW["territory"])

@@ -8,7 +8,7 @@ import pytest
 
 from encoding import plots
 from encoding.analysis.hierarchy import PUBLISHED_ROIS, published, published_best
-from encoding.analysis.layer_ranking import best_layers
+from encoding.analysis.layer_ranking import best_layers, headline
 
 
 @pytest.fixture
@@ -54,6 +54,29 @@ def test_stars_mark_the_best_layers_and_are_filled_where_that_is_sure(table):
     assert "PPA  94%" in figure.layout.xaxis.ticktext
 
 
+def test_a_few_columns_hold_their_numbers_below_stars_that_no_click_fades(table):
+    few = plots.layer_heatmap(table, best=best_layers(table, SHARES), classes=CLASSES)
+    assert few.data[0].texttemplate.endswith("%{z:.2f}")
+    stars = [trace for trace in few.data if trace.type == "scatter" and trace.opacity != 0]
+    assert {(each.unselected.marker.opacity, each.marker.standoff > 0) for each in stars} == {(1, True)}
+    many = pd.concat([table.assign(roi=table["roi"] + str(number)) for number in range(3)])
+    wide = plots.layer_heatmap(many, best=best_layers(many, None))
+    assert wide.data[0].texttemplate is None and wide.data[1].marker.standoff == 0
+
+
+@pytest.mark.parametrize(
+    ("shares", "text"),
+    [
+        ((0.99, 0.96, 0.97), "a wins in 2 of 3 regions, b in 1; every lead is certain (95 % of draws or more)."),
+        ((0.4, 0.96, 0.8), "a wins in 2 of 3 regions, b in 1; the lead is not certain in V1 (40 %), V3 (80 %)."),
+        ((np.nan,) * 3, "a wins in 2 of 3 regions, b in 1."),
+    ],
+)
+def test_the_headline_counts_wins_and_names_what_is_not_certain(shares, text):
+    best = pd.DataFrame({"roi": ["all", "V1", "V2", "V3"], "label": ["c", "a", "a", "b"], "share": [0.1, *shares]})
+    assert headline(best) == text
+
+
 def test_the_published_table_is_drawn_without_shares(table):
     figure = plots.layer_heatmap(published(), score="normalised_r2", best=published_best())
     assert figure.data[0].z.shape == (5, 9) and list(figure.layout.xaxis.ticktext) == list(PUBLISHED_ROIS)
@@ -91,7 +114,11 @@ def test_kinds_are_drawn_in_steps_of_the_colours_that_the_chart_has():
 
     places = {"lh": np.arange(3)}
     brain = BrainMap(
-        values={"lh": np.array([1.0, 2.0, 3.0])}, vertices=places, colour_range=(0.5, 3.5), colour_map=LAYER_COLOURS, kinds=True
+        values={"lh": np.array([1.0, 2.0, 3.0])},
+        vertices=places,
+        colour_range=(0.5, 3.5),
+        colour_map=LAYER_COLOURS,
+        kinds=("first", "second", "third"),
     )
     steps = np.unique(brain._colours(), axis=0)
     drawn = [tuple(int(part) for part in colour.removeprefix("rgb(").rstrip(")").split(",")) for colour in layer_colours(3)]

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -73,6 +74,11 @@ def figures(page):
     return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
 
 
+def listed(page):
+    """The table of runs."""
+    return next(each.value for each in page.dataframe if "key" in each.value)
+
+
 def link(page):
     """What the address names; a list of one is that one."""
     asked = {name: page.query_params[name] for name in ("a", "b")}
@@ -88,11 +94,29 @@ def test_nothing_fitted_yet_says_where_to_begin(page):
     assert not page.exception and "Nothing was fitted yet" in page.info[0].value
 
 
-def test_a_bare_page_lists_every_run_and_asks_for_two(page, runs):
+def test_a_bare_page_compares_the_two_newest_fits_of_a_subject_and_lists_every_run(page, runs):
     page.run()
-    assert not page.exception and "Choose two fits" in said(page)
-    assert set(page.dataframe[0].value["key"]) == {result.key for result in runs}
-    assert not page.get("plotly_chart")
+    assert not page.exception and len(figures(page)) == 3
+    keys = listed(page)["key"].tolist()
+    assert set(keys) == {result.key for result in runs}
+    assert link(page) == {"a": keys[1], "b": keys[0]}
+
+
+def test_one_fit_of_each_subject_is_no_pair(page, runs):
+    from pages.parts.compare.panels import newest_pair
+
+    table = pd.DataFrame({"key": ["c", "b", "a"], "dataset": "x", "subject": ["1", "2", "2"], "damaged": False})
+    assert newest_pair(table) == ("a", ["b"]) and newest_pair(table[:2]) == (None, [])
+
+
+def test_swapping_changes_the_verdict_with_the_names(page, runs):
+    opened(page, runs[0].key, runs[1].key)
+    before = next(each.value for each in page.markdown if "region tests" in each.value)
+    assert "colour" in before and "pixels" in before
+    page.button(key="swap").click().run()
+    assert link(page) == {"a": runs[1].key, "b": runs[0].key}
+    after = next(each.value for each in page.markdown if "region tests" in each.value)
+    assert before != after and "A · tinynet colour" in after.replace("\\", "")
 
 
 def test_a_link_shows_what_differs_with_a_paired_test(page, runs):
@@ -102,13 +126,14 @@ def test_a_link_shows_what_differs_with_a_paired_test(page, runs):
         and "12 test stimuli, the same 500 draws" in said(page)
         and "Simulated" in said(page)
     )
-    assert [figure["data"][0]["type"] for figure in figures(page)] == ["bar", "scatter", "scatter"]
+    assert [figure["data"][0]["type"] for figure in figures(page)] == ["scatter", "bar", "scatter"]
     assert page.dataframe[0].value.set_index("setting").loc["layers"].tolist() == ["pixels", "colour"]
     assert link(page) == {"a": runs[0].key, "b": runs[1].key}
 
 
 def test_choosing_in_the_widgets_changes_the_link(page, runs):
     page.run()
+    page.multiselect(key="compare_b").set_value([]).run()
     page.selectbox(key="compare_a").select(runs[1].key).run()
     page.multiselect(key="compare_b").select(runs[0].key).run()
     assert not page.exception and link(page) == {"a": runs[1].key, "b": runs[0].key}
@@ -129,7 +154,7 @@ def test_another_score_is_shown_in_every_table_figure_and_text(page, tiny, store
     for score in ("r", "pooled_r"):
         page.selectbox(key="compare_score").set_value(score).run()
         assert not page.exception and page.selectbox(key="compare_score").value == score
-        bars, differences, scatter = figures(page)
+        differences, bars, scatter = figures(page)
         found[score] = bars, differences, scatter
         expected = [result.rois().set_index(["roi", "hemi"])[SCORES[score].mean_column] for result in pair]
         (tested,) = [each.value.set_index(["roi", "hemi"]) for each in page.dataframe if "q" in each.value]
@@ -164,8 +189,8 @@ def test_on_a_read_only_server_nothing_is_offered(page, runs, monkeypatch):
 def test_three_fits_have_three_bars_each_and_the_link_chooses_the_pair(page, runs):
     page.query_params["other"] = "C"
     opened(page, *(result.key for result in runs))
-    names = [trace["name"] for trace in figures(page)[0]["data"] if trace["type"] == "bar"]
-    assert names == ["A", "B", "C"] * 2
+    names = [trace["name"] for trace in figures(page)[1]["data"] if trace["type"] == "bar"]
+    assert [name.partition(" · ")[0] for name in names] == ["A", "B", "C"] * 2
     assert "C minus A" in [each.value for each in page.subheader]
 
 
@@ -190,10 +215,10 @@ def test_runs_are_found_by_words_and_tags_in_the_link(page, runs, store):
     write_note(runs[1].key, store, Note("for the talk", ("paper",)))
     page.query_params.update({"find": "colour"})
     page.run()
-    assert page.dataframe[0].value["key"].tolist() == [runs[1].key]
+    assert listed(page)["key"].tolist() == [runs[1].key]
     page.query_params.update({"find": "", "tag": "paper"})
     page.run()
-    assert page.dataframe[0].value["key"].tolist() == [runs[1].key]
+    assert listed(page)["key"].tolist() == [runs[1].key]
 
 
 def test_a_note_is_written_and_shown_at_once(page, runs, store):
@@ -211,7 +236,7 @@ def test_a_note_is_written_and_shown_at_once(page, runs, store):
     at.button(key="save_note").click().run()
     assert not at.exception and read_note(key, store) == Note("the baseline")
     page.run()
-    assert "the baseline" in page.dataframe[0].value["note"].tolist()
+    assert "the baseline" in listed(page)["note"].tolist()
 
 
 def test_a_scatter_of_a_whole_subject_and_its_bars_stay_small():
@@ -229,7 +254,7 @@ def test_the_table_of_runs_shows_and_sorts_by_any_score(page, runs, store, tiny,
     page.query_params.update({"runs_score": score, "runs_over": statistic, "sort": "mean_r"})
     page.run()
     assert not page.exception and page.selectbox(key="sort").value == "score"
-    shown, lower = page.dataframe[0].value.set_index("key")["score"], SCORES[score].lower_is_better
+    shown, lower = listed(page).set_index("key")["score"], SCORES[score].lower_is_better
     column = SCORES[score].column(statistic)
     for key, value in shown.items():
         hemis = open_fit(key, store).rois(both=True).set_index(["roi", "hemi"])

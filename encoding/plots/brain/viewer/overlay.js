@@ -72,6 +72,26 @@ export function hiddenPart({ colour_range: [low, high], threshold, hide_above, d
 export function showBar(bar, header, colours) {
   bar.replaceChildren();
   add(bar, "div", "quantity", header.quantity);
+  bar.classList.toggle("of-kinds", header.kinds.length > 0);
+  if (header.kinds.length) {
+    header.kinds.forEach((name, number) => {
+      const kind = add(bar, "div", "kind");
+      add(kind, "span", "swatch").style.background = kindColour(number, header, colours);
+      add(kind, "span", "", name);
+    });
+  } else showScale(bar, header, colours);
+  const missing = add(bar, "div", "missing");
+  add(missing, "span", "swatch");
+  add(missing, "span", "", "no data");
+}
+
+/** The colour of a kind by its number, counted from 0. */
+export function kindColour(number, { kinds }, colours) {
+  const i = 3 * Math.floor((256 * (number + 0.5)) / kinds.length);
+  return `rgb(${colours[i]} ${colours[i + 1]} ${colours[i + 2]})`;
+}
+
+function showScale(bar, header, colours) {
   const scale = add(bar, "div", "scale");
   const [low, high] = header.colour_range;
   const strip = add(scale, "div", "strip");
@@ -88,9 +108,6 @@ export function showBar(bar, header, colours) {
     const tick = add(scale, "div", "tick", tickText(place, places));
     tick.style.left = `${(100 * (place - low)) / (high - low)}%`;
   }
-  const missing = add(bar, "div", "missing");
-  add(missing, "span", "swatch");
-  add(missing, "span", "", "no data");
 }
 
 /** The lines of the tooltip of one vertex. Numbers have three decimals. */
@@ -103,7 +120,8 @@ export function describe(hemi, vertex, data, header) {
   if (rois.length) lines.push(rois.join(", "));
   if (Number.isNaN(data.values[vertex])) return [...lines, "no data"];
   const ceiling = Number.isNaN(data.ceiling[vertex]) ? "" : `, ${header.ceiling_name} ${number(data.ceiling[vertex])}`;
-  return [...lines, `${header.quantity} ${number(data.values[vertex])}${ceiling}`];
+  const value = header.kinds.length ? `: ${header.kinds[Math.round(data.values[vertex]) - 1]}` : ` ${number(data.values[vertex])}`;
+  return [...lines, `${header.quantity}${value}${ceiling}`];
 }
 
 /** Show the tooltip's lines beside a pixel, inside the stage. */

@@ -1,8 +1,9 @@
 // The view as a PNG file: the brain, its names, title and colour bar on one plain canvas.
 
-import { hiddenPart, ticks, tickText } from "./overlay.js";
+import { hiddenPart, kindColour, ticks, tickText } from "./overlay.js";
 
 const HEAD = 44, FOOT = 62; // pixels above and below the brain
+const KIND_ROOM = 31; // pixels of a kind's colour and the gaps around its name
 const SOURCE_SIZE = 11, SOURCE_LINE = 15; // pixels of the line that says where the numbers come from, and from one of its lines to the next
 
 /** canvas: the brain, drawn this instant. words: { title, left, right, source, names: [{ text, x, y }] }. -> Promise of a PNG Blob. */
@@ -12,7 +13,8 @@ export function composePicture(canvas, ratio, words, header, colours, style) {
   picture.width = canvas.width;
   const pen = picture.getContext("2d");
   pen.font = `400 ${SOURCE_SIZE}px ${style.font}`;
-  const source = wrapped(pen, words.source, width - 32), foot = FOOT + SOURCE_LINE * source.length;
+  const source = wrapped(pen, words.source, width - 32);
+  const below = FOOT + SOURCE_LINE * Math.max(0, kindLines(pen, header, width).length - 3), foot = below + SOURCE_LINE * source.length;
   picture.height = Math.round((height + HEAD + foot) * ratio); // which forgets the font
   pen.scale(ratio, ratio);
   pen.fillStyle = style.background;
@@ -28,8 +30,9 @@ export function composePicture(canvas, ratio, words, header, colours, style) {
   write(words.title, 16, HEAD / 2, { size: 16, weight: 600, align: "left" });
   write(words.left, 24, HEAD + 22, { size: 18, weight: 600 });
   write(words.right, width - 24, HEAD + 22, { size: 18, weight: 600 });
-  source.forEach((line, number) => write(line, width - 16, HEAD + height + FOOT + SOURCE_LINE * (number + 0.3), { size: SOURCE_SIZE, align: "right" }));
-  drawBar(pen, write, header, colours, width, HEAD + height + 14);
+  source.forEach((line, number) => write(line, width - 16, HEAD + height + below + SOURCE_LINE * (number + 0.3), { size: SOURCE_SIZE, align: "right" }));
+  if (header.kinds.length) drawKinds(pen, header, colours, width, HEAD + height + 14, style.font);
+  else drawBar(pen, write, header, colours, width, HEAD + height + 14);
   for (const { text, x, y } of words.names) {
     pen.lineWidth = 3;
     pen.strokeStyle = "rgb(20 22 26 / 0.75)";
@@ -51,6 +54,35 @@ function wrapped(pen, text, width) {
     else lines.push(part);
   }
   return lines;
+}
+
+/** The kinds' numbers, line by line as the width allows. */
+function kindLines(pen, { kinds }, width) {
+  const lines = [];
+  let used = width;
+  kinds.forEach((name, number) => {
+    const takes = pen.measureText(name).width + KIND_ROOM;
+    if (used + takes > width - 32) { lines.push([]); used = 0; }
+    lines.at(-1).push({ number, left: used, name });
+    used += takes;
+    lines.at(-1).width = used;
+  });
+  return lines;
+}
+
+function drawKinds(pen, header, colours, width, top, font) {
+  const ink = pen.fillStyle;
+  pen.textAlign = "left";
+  pen.font = `400 ${SOURCE_SIZE}px ${font}`;
+  kindLines(pen, header, width).forEach((line, row) => {
+    for (const { number, left, name } of line) {
+      const x = (width - line.width) / 2 + left, y = top + SOURCE_LINE * row;
+      pen.fillStyle = kindColour(number, header, colours);
+      pen.fillRect(x, y, 12, 10);
+      pen.fillStyle = ink;
+      pen.fillText(name, x + 17, y + 5);
+    }
+  });
 }
 
 function drawBar(pen, write, header, colours, width, top) {

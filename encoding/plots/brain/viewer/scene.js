@@ -165,7 +165,7 @@ export function createScene(gl) {
       gl.uniform1f(cortex.uniforms.threshold, look.threshold);
       gl.uniform1i(cortex.uniforms.hideAbove, look.hideAbove ? 1 : 0);
       gl.uniform1i(cortex.uniforms.diverging, look.diverging ? 1 : 0);
-      gl.uniform1i(cortex.uniforms.kinds, look.kinds ? 1 : 0);
+      gl.uniform1i(cortex.uniforms.kinds, look.kinds.length ? 1 : 0);
       gl.uniform1f(cortex.uniforms.shading, look.flat ? 0 : 1);
       gl.bindVertexArray(vertexArray);
       gl.drawElements(gl.TRIANGLES, nCorners, gl.UNSIGNED_SHORT, 0);
