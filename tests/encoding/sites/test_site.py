@@ -186,10 +186,15 @@ def test_a_comparison_says_which_is_better_and_where(made):
     first, second = made.results
     page = made.pages[f"compare-{slug_of(first)}-{slug_of(second)}.html"]
     table = compare(first, second).table.query("roi != 'all' and difference == difference")
-    most = table.loc[table["difference"].abs().idxmax()]
-    n_worse = int(((table["difference"] < 0) & table["differs"]).sum())
+    found = table[table["differs"]]
+    wins = {"A": int((found["difference"] < 0).sum()), "B": int((found["difference"] > 0).sum())}
+    winner, loser = sorted(wins, key=wins.get, reverse=True)
     text = "".join(page.text)
-    assert f"A in {n_worse}; the largest difference is {most['difference']:+.3f}, in {most['roi']} {most['hemi']}" in text
+    n = int(table["p"].notna().sum())
+    if wins[winner]:
+        assert f"{winner} predicts better in {wins[winner]} of {n} region tests, {loser} in {wins[loser]}; most in " in text
+    else:
+        assert f"A and B differ in none of {n} region tests." in text
     assert "paired bootstrap over test stimuli" in text
 
 
