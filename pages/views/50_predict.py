@@ -17,6 +17,7 @@ from pages.parts.predict.panels import (
     roi_choice,
     standing,
 )
+from pages.parts.predict.ranking import ranking_panel
 from pages.parts.predict.trust import trust_panel
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.subject_view import SubjectView
@@ -59,6 +60,7 @@ with right:
     brain_panel(request, least_r, roi)
 models_table([(name, PredictionRequest(each, subject_view, stimulus)) for name, each in fits.items()], least_r)
 regions_panel(request, least_r, roi)
+ranking_panel(result, roi, least_r)
 drives, nearest = st.columns(2, gap="medium")
 with drives:
     occlusion_panel(request, roi)

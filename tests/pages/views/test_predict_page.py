@@ -211,3 +211,31 @@ def test_a_read_only_server_starts_no_job_but_predicts(page, store, monkeypatch)
     page.run()
     assert not page.exception and "Test image" in words(page) and "this server starts none" in words(page)
     assert not [button for button in page.button if button.key == "occlude"]
+
+
+def test_an_image_is_compared_with_the_training_images(page, store):
+    result = fit(TINY, store=store)
+    page.query_params.update({"fit": result.key, "roi": "driven", "least_r": "0.0"})
+    page.run()
+    text = " ".join(each.value for each in page.markdown)
+    assert not page.exception and "training images than" in text and "driven: predicted mean" in text.replace("*", "")
+    page.text_input(key="stimulus").set_value(str(result.plan.folds[0].train[0] + 1)).run()
+    text = " ".join(each.value for each in page.markdown)
+    assert not page.exception and "training images than" not in text and "predicted mean" in text
+
+
+def test_a_folder_is_ranked_for_the_region(page, store, tmp_path, monkeypatch):
+    result = fit(TINY, store=store)
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(png(colour=(50 * number, 0, 9)))
+    page.query_params.update({"fit": result.key, "roi": "driven", "least_r": "0.0"})
+    page.session_state["rank_many"] = True
+    page.run()
+    page.text_input(key="rank_folder").set_value(str(tmp_path)).run()
+    page.button(key="rank").click().run()
+    assert not page.exception and not page.error
+    table = page.dataframe[-1].value
+    assert len(table) == 5 and table["predicted"].is_monotonic_decreasing and table["unlike_training"].between(0, 100).all()
+    monkeypatch.setenv("ENCODING_SHARED", "1")
+    page.run()
+    assert not [each for each in page.text_input if each.key == "rank_folder"]
