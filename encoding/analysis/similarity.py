@@ -22,6 +22,7 @@ from encoding.evaluation.representations import (
 from encoding.evaluation.splits import Fold, mean_of_repeats
 from encoding.features import extraction as features
 from encoding.fits.composition import READOUT
+from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.pipeline import extract_features
 from encoding.runtime.device import choose_device
@@ -33,9 +34,13 @@ if TYPE_CHECKING:
 
 SIMILARITY_VERSION = 1
 SPECTRUM_VERSION = 1
+UNKNOWN_SIZE = 10_000  # features of a layer that is not stored, for an estimate of the duration
 MOST_STIMULI = 1_000  # of a fold that are compared; of more, evenly spaced ones
 FEWEST_VERTICES = 3  # of which a pattern has a correlation that is not -1 or 1 by itself
 BLOCK_VALUES = 20_000_000  # features or responses held at a time, 80 MB
+SECONDS_PER_DISTANCE = 1.5e-6  # of one rank correlation, on one core
+PRODUCTS_PER_SECOND = 5e9
+EIGENVECTOR_SECONDS = 3e-9  # of all of a matrix, over the cube of its size
 FIRST_RANK, LAST_RANK = 11, 500  # between which Stringer et al. fit the power law
 MEASURES = ("rsa", "rsa_tau", "cka", "cka_debiased", "rsa_repeats")
 BOUNDS = ("ceiling_low", "ceiling_high")
@@ -136,8 +141,49 @@ def refusal(result: Result) -> str:
     if not result.plan.readout.uses_components:
         return f"{result.plan.spec.readout} trains the network itself, so its features are no longer those of a layer."
     if result.plan.subject.runs is not None:
-        return "Rows are samples of runs, whose responses lag behind the stimuli: RSA, CKA and spectra compare trials."
+        return "RSA, CKA and spectra compare the responses to single stimuli, and a film's samples lag behind what is seen and overlap."
     return "" if result.plan.has_test else "Every stimulus was used for training, so there are no test stimuli to compare."
+
+
+def estimated_seconds(result: Result) -> float:
+    """Rough duration of :func:`similarity` in seconds, with the passes through the network where features are no longer stored."""
+    seconds, plan = 1.0 + _extraction_seconds(result), result.plan
+    n_features, n_regions = _n_features(result), len(result.selected_rois) * len(plan.hemis)
+    n_vertices = sum(len(result.columns(roi, hemi)) for hemi in plan.hemis for roi in result.selected_rois)
+    for fold in plan.folds:
+        rows = _rows_of(fold, plan.subject.stimulus_of_row)
+        n = len(np.unique(plan.subject.stimulus_of_row[rows]))
+        n_repeats = len(rows) / max(1, n)
+        seconds += n**2 * (sum(n_features) + n_vertices * (1 + n_repeats)) / PRODUCTS_PER_SECOND
+        n_correlations = len(n_features) * (2 + n_repeats * (n_repeats > 1)) + 2 * n_repeats * (n_repeats > 1)
+        seconds += n_regions * n_correlations * n * (n - 1) / 2 * SECONDS_PER_DISTANCE
+    return seconds
+
+
+def spectrum_seconds(result: Result, roi: str) -> float:
+    """Rough duration of :func:`spectrum` in seconds, with the passes through the network where features are no longer stored."""
+    n_features, n_rows = _n_features(result), result.plan.subject.n_stimuli
+    n = min(MOST_STIMULI, len(np.unique(result.plan.subject.stimulus_of_row)))
+    n_vertices = sum(len(result.columns(roi, hemi)) for hemi in result.plan.hemis)
+    n_draws = len(n_features) + (10 if n < n_rows else 0)  # of the responses, where stimuli are repeated
+    products = n**2 * (sum(n_features) + 4 * n_vertices) / PRODUCTS_PER_SECOND
+    return 1.0 + _extraction_seconds(result) + products + n_draws * n**3 * EIGENVECTOR_SECONDS
+
+
+def _extraction_seconds(result: Result) -> float:
+    plan = result.plan
+    if all(result.store.is_sound(key) for layer, key in plan.feature_keys.items() if layer not in plan.reduced_layers):
+        return 0.0
+    return preflight(plan, result.store).network_seconds
+
+
+def _n_features(result: Result) -> list[int]:
+    """Number of features (or components) of each space that is compared; those of layers that are no longer stored count as 10,000."""
+    plan, store = result.plan, result.store
+    keys = [key for layer, key in plan.feature_keys.items() if layer not in plan.reduced_layers]
+    sizes = [features.load(key, store).shape[1] if store.is_sound(key) else UNKNOWN_SIZE for key in keys]
+    n_together = sum(any(layer in plan.reduced_layers for layer in layers) for layers in plan.spaces)
+    return sizes + [plan.spec.n_components or result.n_train] * n_together
 
 
 def similarity_key(result: Result) -> str:
@@ -175,7 +221,7 @@ def similarity(result: Result, report: Report = silent, device: str = "auto") ->
         raise CannotCompare(why)
 
     def make() -> dict[str, np.ndarray]:
-        names = _ensure_features(result, subprogress(report, 0, 0.2), device)
+        names = ensure_features(result, subprogress(report, 0, 0.2), device)
         folds = [
             _compare_fold(result, number, names, subprogress(report, 0.2 + 0.8 * number / n, 0.2 + 0.8 * (number + 1) / n))
             for n in [len(result.plan.folds)]
@@ -195,7 +241,7 @@ def _read(result: Result, arrays: Mapping[str, np.ndarray]) -> Similarity:
     return Similarity(result, tuple(map(str, arrays["spaces"])), int(arrays["n_stimuli"]), int(arrays["n_repeats"]), values)
 
 
-def _ensure_features(result: Result, report: Report, device: str) -> list[str]:
+def ensure_features(result: Result, report: Report, device: str) -> list[str]:
     """Extract features that are no longer stored, and name the feature spaces."""
     plan = result.plan
     extract_features(plan, result.store, report, choose_device(device))
@@ -204,7 +250,7 @@ def _ensure_features(result: Result, report: Report, device: str) -> list[str]:
     return [*apart, *(" + ".join(layers) for layers in together)]
 
 
-def _products(result: Result, number: int, space: str, rows: np.ndarray) -> InnerProducts:
+def products_of(result: Result, number: int, space: str, rows: np.ndarray) -> InnerProducts:
     """Inner products of some stimuli's features."""
     plan = result.plan
     if space in plan.spec.layers and space not in plan.reduced_layers:
@@ -217,7 +263,7 @@ def _products(result: Result, number: int, space: str, rows: np.ndarray) -> Inne
     return InnerProducts.of(np.asarray(X[rows, start : start + step], np.float32) for start in starts)
 
 
-def _responses(result: Result, hemi: str, columns: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+def responses_of(result: Result, hemi: str, columns: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Responses (n_rows, n_columns) float64, a block of columns at a time."""
     step = max(1, BLOCK_VALUES // (2 * len(rows)))
     for start in range(0, len(columns), step):
@@ -244,7 +290,7 @@ def _compare_fold(result: Result, number: int, names: list[str], report: Report)
     models = []
     for at, space in enumerate(names):
         report(0.5 * at / len(names), f"distances of {space}")
-        models.append(_products(result, number, space, rows[first]))
+        models.append(products_of(result, number, space, rows[first]))
     distances = [model.distances() for model in models]
     of_repeated = [model.some(repeated).distances() for model in models] if n_repeats else []
     rois, arrays = result.selected_rois, {"n_stimuli": np.array(len(first)), "n_repeats": np.array(n_repeats)}
@@ -256,7 +302,7 @@ def _compare_fold(result: Result, number: int, names: list[str], report: Report)
         columns, at = result.columns(roi, hemi), rois.index(roi)
         if len(columns) < FEWEST_VERTICES or len(first) < FEWEST_STIMULI:
             continue
-        brain = InnerProducts.of(mean_of_repeats(block, stimuli) for block in _responses(result, hemi, columns, rows))
+        brain = InnerProducts.of(mean_of_repeats(block, stimuli) for block in responses_of(result, hemi, columns, rows))
         measured = brain.distances()
         for space, model in enumerate(models):
             for name, method in zip(("rsa", "rsa_tau"), CORRELATIONS, strict=True):
@@ -264,7 +310,7 @@ def _compare_fold(result: Result, number: int, names: list[str], report: Report)
             arrays[f"{hemi}_cka"][space, at] = linear_cka(model, brain)
             arrays[f"{hemi}_cka_debiased"][space, at] = linear_cka(model, brain, debiased=True)
         if n_repeats:
-            each = np.stack([InnerProducts.of(_responses(result, hemi, columns, rows[some])).distances() for some in presentations])
+            each = np.stack([InnerProducts.of(responses_of(result, hemi, columns, rows[some])).distances() for some in presentations])
             arrays[f"{hemi}_ceiling_low"][at], arrays[f"{hemi}_ceiling_high"][at] = rsa_ceiling(each)
             for space, model in enumerate(of_repeated):
                 arrays[f"{hemi}_rsa_repeats"][space, at] = np.mean([rank_correlation(model, one) for one in each])
@@ -316,7 +362,7 @@ def spectrum(result: Result, roi: str = "all", report: Report = silent, device: 
     stimuli = plan.subject.stimulus_of_row
 
     def make() -> dict[str, np.ndarray]:
-        names = _ensure_features(result, subprogress(report, 0, 0.3), device)
+        names = ensure_features(result, subprogress(report, 0, 0.3), device)
         first = np.sort(np.unique(stimuli, return_index=True)[1])
         pairs = _presentations(stimuli, stimuli[first])[:2]
         rows = [_some(each) for each in pairs or [first]]
@@ -324,11 +370,11 @@ def spectrum(result: Result, roi: str = "all", report: Report = silent, device: 
         report(0.3, f"spectrum of {roi}")
         if pairs:
             both = np.concatenate(rows)
-            blocks = (block for hemi, each in columns.items() for block in _responses(result, hemi, each, both))
+            blocks = (block for hemi, each in columns.items() for block in responses_of(result, hemi, each, both))
             arrays["responses"] = shared_spectrum(InnerProducts.of(blocks).products)
         for number, space in enumerate(names):
             report(0.5 + 0.5 * number / len(names), f"spectrum of {space}")
-            products = _products(result, 0, space, rows[0]).products
+            products = products_of(result, 0, space, rows[0]).products
             arrays[f"features_{number}"] = shared_spectrum(np.tile(products, (2, 2)), n_draws=1)
         plan.check_unchanged(store)
         return arrays

@@ -16,6 +16,7 @@ responses in scene-selective visual areas. de Heer et al. (2017), The hierarchic
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.backbones._base import JOIN
+from encoding.evaluation.leave_one_out import Fold as TestData
+from encoding.evaluation.leave_one_out import fold_scores, jackknife_variance
+from encoding.evaluation.resampling import SUB_BLOCK, interval
 from encoding.evaluation.scores import score
 from encoding.evaluation.splits import Fold
 from encoding.fits.plan import Plan
@@ -43,9 +47,9 @@ from encoding.storage.keys import digest
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTITION_VERSION = 1
+PARTITION_VERSION = 2  # with standard errors of the regions' parts
 MOST_SPACES = 4  # 15 subsets
-TARGETS_AT_A_TIME = 4_096
+TARGETS_AT_A_TIME = 1_024
 MOST_WIDTH = 1_000  # components of a layer where every one is kept, for an estimate of the duration
 MULTIPLICATIONS_PER_SECOND = 2e10
 AND = " & "  # between the names of spaces that share a part
@@ -66,6 +70,9 @@ class Partition:
     subsets : (n_subsets,) tuples of names, the single spaces first and all spaces last.
     r2 : hemisphere to (n_subsets, n_vertices) float32, the mean over folds; NaN outside of the fit.
     product : hemisphere to (n_spaces, n_vertices) float32, the product measure of the model of all spaces; sums to its R².
+    part_se : hemisphere to (n_subsets, n_rois) float32, the jackknife standard error over test units (stimuli, or the runs and sessions
+        that a data set names) of the mean part over each ROI's vertices; NaN where a fold tests a single unit.
+    df : degrees of freedom of Student's t for intervals of the parts.
     """
 
     result: Result
@@ -73,6 +80,8 @@ class Partition:
     subsets: tuple[tuple[str, ...], ...]
     r2: Mapping[str, np.ndarray]
     product: Mapping[str, np.ndarray]
+    part_se: Mapping[str, np.ndarray]
+    df: int
 
     def parts(self, hemi: str) -> dict[tuple[str, ...], np.ndarray]:
         """Part of R² that exactly the named spaces explain, for every subset, (n_vertices,) each: the regions of a Venn diagram."""
@@ -87,24 +96,36 @@ class Partition:
         """Tabulate means over vertices, a row for each ROI, hemisphere and subset.
 
         Columns: roi, hemi, n_vertices (with a value), spaces (names joined by ``&``), r2 (of a model of these spaces), part (what exactly
-        these share; unique where it is one), and, for single spaces, product (the product measure; else NaN).
+        these share; unique where it is one), part_low and part_high (its 95 % interval, which speaks of other test stimuli), and, for
+        single spaces, product (the product measure; else NaN).
         """
         import pandas as pd
 
         rows = []
         for hemi in self.r2:
             parts = self.parts(hemi)
-            for roi in self.result.selected_rois:
+            for place, roi in enumerate(self.result.selected_rois):
                 columns = self.result.columns(roi, hemi)
                 columns = columns[np.isfinite(self.r2[hemi][:, columns]).all(0)]
                 for number, subset in enumerate(self.subsets):
                     row = {"roi": roi, "hemi": hemi, "n_vertices": len(columns), "spaces": AND.join(subset)}
                     row |= {"r2": _mean(self.r2[hemi][number, columns]), "part": _mean(parts[subset][columns])}
+                    low, high = interval(np.array(row["part"]), np.array(self.part_se[hemi][number, place]), self.df)
+                    row |= {"part_low": float(low), "part_high": float(high)}
                     single = self.product[hemi][number, columns] if len(subset) == 1 else np.zeros(0)
                     rows.append(row | {"product": _mean(single)})
         table = pd.DataFrame(rows)
         order = {roi: place for place, roi in enumerate(self.result.selected_rois)}
         return table.sort_values("roi", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def part_name(subset: Sequence[str]) -> str:
+    """Name of the part of R² that exactly some spaces share.
+
+    >>> part_name(("early",)), part_name(("early", "late"))
+    ('only early', 'early & late')
+    """
+    return f"only {subset[0]}" if len(subset) == 1 else AND.join(subset)
 
 
 def _mean(values: np.ndarray) -> float:
@@ -196,8 +217,15 @@ def subsets_of(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def partition_key(result: Result, spaces: Mapping[str, tuple[str, ...]]) -> str:
-    """Key of a partition in the Store: the fit, which covers features, rows, responses and readout, and the spaces."""
-    return digest("partition", PARTITION_VERSION, fit=result.key, spaces=[[name, list(layers)] for name, layers in spaces.items()])
+    """Key of a partition in the Store: the fit, which covers features, rows, responses and readout, spaces, ROI masks and test units."""
+    read = hashlib.sha256()
+    for hemi in result.plan.hemis:
+        for roi in result.selected_rois:
+            read.update(f"{hemi} {roi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
+    for fold in result.plan.folds:
+        read.update(np.unique(_units(result.plan, fold), return_inverse=True)[1].astype("<i8").tobytes())
+    names = [[name, list(layers)] for name, layers in spaces.items()]
+    return digest("partition", PARTITION_VERSION, fit=result.key, spaces=names, reads=read.hexdigest())
 
 
 def stored_partition(result: Result, spaces: Mapping[str, Sequence[str]] | None = None) -> Partition | None:
@@ -226,6 +254,9 @@ def partition(
     Each layer has a PCA of its own here, of as many components as the fit; a readout that treats layers apart (banded ridge) has them
     already, and the model of all spaces is the fit itself. With other readouts it is the model of all layers' components side by side,
     which with ``layer_scaling`` "equal" are brought to one total variance. Each subset chooses its own penalties.
+
+    Intervals of an ROI's parts are made as those of its scores (:mod:`encoding.evaluation.resampling`): models stay as they are, one test
+    unit is left out at a time, and parts are computed anew from the R² of every subset.
     """
     spaces, plan = checked_spaces(result, spaces), result.plan
     apart = _layers_apart(plan)
@@ -239,7 +270,9 @@ def partition(
                 start, stop = (0.2 + 0.8 * at / len(apart.folds) for at in (number, number + 1))
                 folds.append(_fold(apart, fold, spaces, result, subprogress(report, start, stop), on))
             plan.check_unchanged(result.store)
-        return {name: np.mean([fold[name] for fold in folds], axis=0).astype(np.float32) for name in folds[0]}
+        left_out = [fold.pop("left_out") for fold in folds]
+        arrays = {name: np.mean([fold[name] for fold in folds], axis=0).astype(np.float32) for name in folds[0]}
+        return arrays | _part_errors(result, subsets_of(list(spaces)), arrays, left_out)
 
     key = partition_key(result, spaces)
     return _read(result, spaces, result.store.memo(key, make, plan.made_from(fit=result.key)))
@@ -255,6 +288,32 @@ def estimated_seconds(result: Result, spaces: Mapping[str, tuple[str, ...]]) -> 
     return 2.0 + len(plan.folds) * work / MULTIPLICATIONS_PER_SECOND
 
 
+def _part_errors(
+    result: Result, subsets: Sequence[tuple[str, ...]], arrays: Mapping[str, np.ndarray], left_out: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Standard errors of the parts of R² of every ROI, ``<hemi>_part_se`` (n_subsets, n_rois), and their degrees of freedom.
+
+    Parameters
+    ----------
+    left_out : fold after fold, (n_subsets, n_units, n_hemis, n_rois), the sums over an ROI's vertices of how R² changes without one unit.
+    """
+    found = {"df": np.array(max(1, sum(each.shape[1] for each in left_out) - 2 * len(left_out)))}
+    for place, hemi in enumerate(result.plan.hemis):
+        known = np.isfinite(arrays[f"{hemi}_r2"]).all(0)
+        counts = np.array([known[result.columns(roi, hemi)].sum() for roi in result.selected_rois])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            changes = [each[:, :, place] / counts / len(left_out) for each in left_out]
+        parts = [venn_parts(dict(zip(subsets, each, strict=True))) for each in changes]
+        se = [np.sqrt(jackknife_variance([each[T] for each in parts])) for T in subsets]
+        found[f"{hemi}_part_se"] = np.stack(se).astype(np.float32)
+    return found
+
+
+def _units(plan: Plan, fold: Fold) -> np.ndarray:
+    """Unit of resampling of each scored row of a fold: its stimulus, or its run or session where the data set names them."""
+    return plan.subject.groups[plan.scored_rows(fold)]
+
+
 def _layers_apart(plan: Plan) -> Plan:
     """The plan with a PCA for each layer, whatever its readout."""
     readout: Readout = copy(plan.readout)
@@ -266,7 +325,7 @@ def _layers_apart(plan: Plan) -> Plan:
 def _fold(
     plan: Plan, fold: Fold, spaces: Mapping[str, tuple[str, ...]], result: Result, report: Report, device: str
 ) -> dict[str, np.ndarray]:
-    """``<hemi>_r2`` (n_subsets, n_vertices) and ``<hemi>_product`` (n_spaces, n_vertices) on one fold."""
+    """``<hemi>_r2`` (n_subsets, n_vertices), ``<hemi>_product`` (n_spaces, n_vertices) and ``left_out`` of :func:`_part_errors`."""
     store, subsets = result.store, subsets_of(list(spaces))
     Z = reduce_features(plan, fold, store, subprogress(report, 0, 0.3), device)
     parts = np.split(np.arange(Z.shape[1]), np.cumsum(bands_of(plan, fold, store))[:-1])
@@ -275,6 +334,12 @@ def _fold(
     sizes = {hemi: plan.subject.responses[hemi].shape[1] for hemi in plan.hemis}
     arrays = {f"{hemi}_r2": np.full((len(subsets), n), np.nan) for hemi, n in sizes.items()}
     arrays |= {f"{hemi}_product": np.full((len(spaces), n), np.nan) for hemi, n in sizes.items()}
+    rois = result.selected_rois
+    member = {hemi: np.zeros((n, len(rois)), bool) for hemi, n in sizes.items()}
+    for number, roi in enumerate(rois):
+        for hemi, inside in member.items():
+            inside[result.columns(roi, hemi), number] = True
+    left_out = np.zeros((len(subsets), len(np.unique(_units(plan, fold))), len(sizes), len(rois)))
     fitting = subprogress(report, 0.3, 1)
     for number, group in enumerate(plan.target_groups):
         moments = group_moments(plan, fold, group, Z, store, silent, device)
@@ -283,13 +348,14 @@ def _fold(
         for start in range(0, moments.n_targets, step):
             fitting((number + start / moments.n_targets) / len(plan.target_groups), f"nested fits of {group.name}")
             some = slice(start, min(start + step, moments.n_targets))
-            part = _subset_scores(plan, fold, group, some, moments.targets(some), Z, scale, spaces, bands, subsets, device)
+            part, changes = _subset_scores(plan, fold, group, some, moments.targets(some), Z, scale, spaces, bands, subsets, device)
             for hemi, place in group.places().items():
                 inside = np.arange(max(place.start, some.start), min(place.stop, some.stop))
                 columns = group.columns[hemi][inside - place.start]
                 for name, values in part.items():
                     arrays[f"{hemi}_{name}"][:, columns] = values[:, inside - some.start]
-    return arrays
+                left_out[:, :, list(sizes).index(hemi)] += changes[:, :, inside - some.start] @ member[hemi][columns]
+    return arrays | {"left_out": left_out}
 
 
 def _subset_scores(
@@ -304,22 +370,30 @@ def _subset_scores(
     bands: Mapping[str, Sequence[np.ndarray]],
     subsets: Sequence[tuple[str, ...]],
     device: str,
-) -> dict[str, np.ndarray]:
-    """R² (n_subsets, t) and product measure (n_spaces, t) of some targets of a group."""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """R² (n_subsets, t) and product measure (n_spaces, t) of some targets, and the change of R² without a unit, (n_subsets, n_units, t)."""
+    units = _units(plan, fold)
     Y = plan.over_repeats(fold, _responses(plan, fold, group, some))
     Z_test = Z[fold.test] if scale is None else (Z[fold.test] * scale).astype(Z.dtype)
-    r2 = np.empty((len(subsets), Y.shape[1]))
+    r2, changes = np.empty((len(subsets), Y.shape[1])), np.empty((len(subsets), len(np.unique(units)), Y.shape[1]), np.float32)
     for number, subset in enumerate(subsets):
         layers = [layer for layer in plan.spec.layers if any(layer in spaces[name] for name in subset)]
         parts = [part for layer in layers for part in bands[layer]]
         columns = np.concatenate(parts)
         model = _fit(plan.readout, plan.options, moments, scale, columns, tuple(map(len, parts)), device)
         basis = np.ascontiguousarray(Z_test[:, columns])
-        r2[number] = score(plan.over_repeats(fold, model.predict(basis)), Y)["r2"]
+        predicted = plan.over_repeats(fold, model.predict(basis))
+        r2[number] = score(predicted, Y)["r2"]
+        for start in range(0, Y.shape[1], SUB_BLOCK):
+            block = slice(start, start + SUB_BLOCK)
+            at, _, less_one = fold_scores(TestData(predicted[:, block], Y[:, block], units), np.zeros((0, changes.shape[1]), np.float32))[
+                "r2"
+            ]
+            changes[number, :, block] = np.nan_to_num(less_one - at)
     sizes = [sum(map(len, bands[layer])) for layer in layers]
     of_layer = layer_shares(np.asarray(model.weights), sizes, plan.over_repeats(fold, basis), Y, model.intercept)
     product = np.stack([of_layer[[layers.index(layer) for layer in spaces[name]]].sum(0) for name in spaces])
-    return {"r2": r2, "product": product}
+    return {"r2": r2, "product": product}, changes
 
 
 def _fit(
@@ -356,4 +430,5 @@ def _equal_scale(moments: Moments, bands: Mapping[str, Sequence[np.ndarray]]) ->
 
 def _read(result: Result, spaces: Mapping[str, tuple[str, ...]], arrays: Mapping[str, np.ndarray]) -> Partition:
     r2, product = ({hemi: np.asarray(arrays[f"{hemi}_{name}"]) for hemi in result.plan.hemis} for name in ("r2", "product"))
-    return Partition(result, spaces, subsets_of(list(spaces)), r2, product)
+    part_se = {hemi: np.asarray(arrays[f"{hemi}_part_se"]) for hemi in result.plan.hemis}
+    return Partition(result, spaces, subsets_of(list(spaces)), r2, product, part_se, int(arrays["df"]))

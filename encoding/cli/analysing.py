@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.analysis.columns import titled
 from encoding.analysis.comparison import FALSE_DISCOVERIES
 from encoding.analysis.group import across_subjects, group_maps, group_table, subject_name
 from encoding.analysis.significance import Significance, significance
 from encoding.analysis.similarity import Similarity, Spectrum, similarity, spectrum
-from encoding.analysis.variance_partition import AND, Partition, checked_spaces, partition
+from encoding.analysis.subject_similarity import subject_similarity
+from encoding.analysis.variance_partition import AND, Partition, checked_spaces, part_name, partition
 from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_file, checking_arguments, whole_number
 from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress, table
@@ -57,7 +59,8 @@ al. 2019); without repeats only the features have one. The exponent is that of v
 GROUP_MORE = """
 One fit of each subject, of any data set. The table has the mean over subjects of every ROI, its spread and the 95 % interval of the mean
 by Student's t, which speaks of other subjects. --maps writes, for every vertex of fsaverage, the mean, the number of subjects that have
-it, and the number that pass the threshold. --across tests each subject's model on every other subject's test stimuli.
+it, and the number that pass the threshold. --across tests each subject's model on every other subject's test stimuli. --rsa compares the
+layers with every subject's regions on the stimuli that all saw, with the bounds of the noise ceiling over subjects.
 """
 N_SHOWN = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)  # ranks of a spectrum
 
@@ -140,6 +143,7 @@ def _add_group(commands: Any) -> None:
     parser.add_argument("--score", default="r", choices=tuple(SCORES), metavar="SCORE", help=f"{', '.join(SCORES)} (default: r)")
     parser.add_argument("--median", action="store_true", help="the median over an ROI's vertices in place of the mean")
     parser.add_argument("--across", action="store_true", help="test each subject's model on every other subject")
+    parser.add_argument("--rsa", action="store_true", help="RSA on the stimuli that all subjects saw, and its noise ceiling over subjects")
     parser.add_argument("--maps", type=Path, metavar="FOLDER", help="write <hemi>_mean.npy, _n_subjects.npy and _n_above.npy there")
     parser.add_argument(
         "--threshold", type=float, default=0.1, metavar="SCORE", help="of the score, which counted subjects pass (default: %(default)s)"
@@ -165,15 +169,15 @@ def run_significance(arguments: argparse.Namespace, progress: Progress) -> Answe
     rows = found.table(arguments.rate)
     document = {"key": result.key, "method": found.method, "permutations": arguments.permutations, "rate": arguments.rate}
     document |= {"n_tested": found.n_tested, "n_found": found.n_found(arguments.rate), "rois": to_records(rows)}
-    return written(arguments.out, found.vertices(), Answer(document, describe_significance(found, rows, arguments.rate)))
+    vertices = titled(found.vertices(), result.plan.subject.unit)
+    return written(arguments.out, vertices, Answer(document, describe_significance(found, rows, arguments.rate)))
 
 
 def describe_significance(found: Significance, rows: pd.DataFrame, rate: float) -> str:
     """Format a permutation test as a table and an explanation."""
     shown = rows[rows["n_tested"] > 0].drop(columns="n_vertices")
-    header = ["ROI", "hemi", "tested", "mean r", "p <= .05", "by chance", f"q <= {rate:g}", "false at most", "lowest r found"]
     kinds = ("", "", "d", ".3f", "d", ".1f", "d", ".1f", ".3f")
-    return f"{cells(shown, header, kinds)}\n\n{found.describe(rate)}\nkey        {found.result.key}"
+    return f"{cells(titled(shown, found.result.plan.subject.unit), kinds)}\n\n{found.describe(rate)}\nkey        {found.result.key}"
 
 
 def run_partition(arguments: argparse.Namespace, progress: Progress) -> Answer:
@@ -191,25 +195,34 @@ def run_partition(arguments: argparse.Namespace, progress: Progress) -> Answer:
         "spaces": {name: list(layers) for name, layers in found.spaces.items()},
         "rois": to_records(found.table()),
     }
-    return written(arguments.out, found.table(), Answer(document, describe_partition(found)))
+    return written(arguments.out, titled(found.table(), result.plan.subject.unit), Answer(document, describe_partition(found)))
 
 
 def describe_partition(found: Partition) -> str:
     """Format a partition as a table of ROIs by parts of R², and an explanation."""
     rows = found.table()
     rows = rows[rows["n_vertices"] > 0]
-    parts = rows.pivot(index=["roi", "hemi"], columns="spaces", values="part")[[AND.join(subset) for subset in found.subsets]]
+    rows = rows.assign(reach=rows["part_high"] - rows["part"])
+    parts = rows.pivot(index=["roi", "hemi"], columns="spaces", values=["part", "reach"])
+    parts = parts[[(value, AND.join(subset)) for subset in found.subsets for value in ("part", "reach")]]
+    parts.columns = [name if value == "part" else f"{name} ±" for value, name in parts.columns]
     whole = rows[rows["spaces"] == AND.join(found.subsets[-1])].set_index(["roi", "hemi"])["r2"]
     product = rows.pivot(index=["roi", "hemi"], columns="spaces", values="product")[list(found.spaces)]
     order = rows[["roi", "hemi"]].drop_duplicates().apply(tuple, axis=1)
     table_rows = parts.assign(whole=whole).join(product, rsuffix=" product").loc[list(order)].reset_index()
-    header = ["ROI", "hemi", *(f"only {AND.join(T)}" if len(T) == 1 else AND.join(T) for T in found.subsets), "all, R²"]
-    header += [f"product {name}" for name in found.spaces]
+    header = [
+        "ROI",
+        "hemisphere",
+        *(each for T in found.subsets for each in (part_name(T), "±")),
+        "all, R²",
+        *(f"product {name}" for name in found.spaces),
+    ]
     lines = [
-        cells(table_rows, header, ("", "", *[".3f"] * (len(header) - 2))),
+        cells(table_rows.set_axis(header, axis=1), ("", "", *[".3f"] * (len(header) - 2))),
         "",
         f"Parts of the R² on test stimuli that exactly these spaces explain, means over {found.result.plan.subject.unit.many}; they sum to",
-        "the R² of all. product: the product measure of the model of all spaces, which sums to it as well.",
+        "the R² of all. ±: half of the 95 % interval over test stimuli, or over runs and sessions where the data set names them.",
+        "product: the product measure of the model of all spaces, which sums to R² as well.",
         *(f"{name:10s} {', '.join(layers)}" for name, layers in found.spaces.items()),
         f"key        {found.result.key}",
     ]
@@ -222,21 +235,19 @@ def run_similarity(arguments: argparse.Namespace, progress: Progress) -> Answer:
     result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
     found = similarity(result, subprogress(progress, 0.1, 1), arguments.device)
     document = {"key": result.key, "n_stimuli": found.n_stimuli, "n_repeats": found.n_repeats, "rois": to_records(found.table())}
-    return written(arguments.out, found.table(), Answer(document, describe_similarity(found)))
+    return written(arguments.out, titled(found.table(), result.plan.subject.unit), Answer(document, describe_similarity(found)))
 
 
 def describe_similarity(found: Similarity) -> str:
     """Format RSA and CKA as a table, and an explanation."""
     rows = found.table()
     rows = rows[rows["rsa"].notna()]
-    header = ["ROI", "hemi", "layer", "RSA", "tau-a", "CKA", "debiased", "mean r"]
     shown = ["roi", "hemi", "space", "rsa", "rsa_tau", "cka", "cka_debiased", "r_mean"]
     lines = [f"{found.n_stimuli:,} test stimuli" + (" in each fold" if len(found.result.plan.folds) > 1 else "")]
     if found.n_repeats:
-        header[5:5] = ["single", "ceiling from", "to"]
         shown[5:5] = ["rsa_repeats", "ceiling_low", "ceiling_high"]
-        lines.append(f"single: RSA with each of {found.n_repeats} presentations, which the ceiling bounds; other columns are of their mean")
-    text = cells(rows[shown], header, ("", "", "", *[".3f"] * (len(header) - 3)))
+        lines.append(f"single repeats: each of {found.n_repeats} presentations, which the ceiling bounds; others are of their mean")
+    text = cells(titled(rows[shown]), ("", "", "", *[".3f"] * (len(shown) - 3)))
     return "\n".join([text, "", *lines, f"key        {found.result.key}"])
 
 
@@ -257,7 +268,7 @@ def describe_spectrum(found: Spectrum) -> str:
     """Format spectra at some ranks as a table, and their exponents."""
     rows = found.table()
     rows = rows[rows["rank"].isin(N_SHOWN)]
-    text = cells(rows, list(rows.columns), ("d", *[".4f"] * (len(rows.columns) - 1)))
+    text = cells(rows, ("d", *[".4f"] * (len(rows.columns) - 1)))
     exponents = [f"exponent   {name} {value:.2f}" for name, value in found.exponents().items() if np.isfinite(value)]
     why = [] if len(found.responses) else ["responses have no spectrum: no stimuli are repeated"]
     about = f"share of variance by rank, {found.roi}, {found.n_stimuli:,} stimuli, {found.n_vertices:,} vertices"
@@ -290,27 +301,31 @@ def run_group(arguments: argparse.Namespace, progress: Progress) -> Answer:
     if arguments.across:
         across = across_subjects(results, subprogress(progress, 0.2, 1), arguments.device)
         document["across"] = to_records(across)
-        header = ["model of", "tested on", "ROI", "hemi", "stimuli", "r of region", "shared", "r of vertices"]
-        text += ["", cells(across, header, ("", "", "", "", "d", ".3f", "d", ".3f"))]
-        text += ["r of region: of responses averaged over the region; shared: vertices of fsaverage that both subjects have."]
-    return written(arguments.out, rows, Answer(document, "\n".join(text)))
+        text += ["", cells(titled(across), ("", "", "", "", "d", ".3f", "d", ".3f"))]
+        text += ["Shared vertices are those of fsaverage that both subjects have."]
+    if arguments.rsa:
+        compared = subject_similarity(results, subprogress(progress, 0.2, 1), arguments.device)
+        document["rsa"] = to_records(compared)
+        shown = compared[compared["rsa_subjects"].notna()]
+        text += ["", cells(titled(shown), ("", "", "", "d", "d", ".3f", ".3f", ".3f"))]
+        text += ["Spearman's correlation of distances with each subject's, which the ceiling over subjects bounds."]
+    return written(arguments.out, titled(rows), Answer(document, "\n".join(text)))
 
 
 def describe_group(rows: pd.DataFrame, short: str, statistic: str) -> str:
     """Format a group's table of ROIs."""
     shown = rows[rows["n_subjects"] > 0].drop(columns=["se"])
-    header = ["ROI", "hemi", "subjects", "mean", "sd", "95 % from", "to", "least", "most", *shown.columns[9:]]
-    text = cells(shown, header, ("", "", "d", *[".3f"] * (len(header) - 3)))
+    text = cells(titled(shown), ("", "", "d", *[".3f"] * (len(shown.columns) - 3)))
     return f"{text}\n\n{statistic} {short} of each subject's region; mean, spread and interval are over subjects, not vertices"
 
 
-def cells(rows: pd.DataFrame, header: list[str], kinds: tuple[str, ...]) -> str:
+def cells(rows: pd.DataFrame, kinds: tuple[str, ...]) -> str:
     """Format a table with one format of numbers a column (empty for text); NaN becomes ``-``."""
     lines = [
         [str(value) if not kind else "-" if not np.isfinite(value) else f"{value:,{kind}}" for value, kind in zip(row, kinds, strict=True)]
         for row in rows.itertuples(index=False)
     ]
-    return table(header, lines, align="".join(">" if kind else "<" for kind in kinds))
+    return table(list(rows.columns), lines, align="".join(">" if kind else "<" for kind in kinds))
 
 
 def written(out: Path | None, rows: pd.DataFrame, answer: Answer) -> Answer:

@@ -14,6 +14,7 @@ from encoding.analysis.layer_sweep import Sweep
 from encoding.analysis.learning_curve import learning_curve
 from encoding.analysis.significance import significance
 from encoding.analysis.similarity import similarity, spectrum
+from encoding.analysis.subject_similarity import subject_similarity
 from encoding.analysis.variance_partition import partition
 from encoding.backbones._catalogue import fetch
 from encoding.datasets import DATASETS, data_dir
@@ -189,7 +190,7 @@ class AnalysisRequest:
 
     Attributes
     ----------
-    kind : a key of :data:`ANALYSES`. keys : of the fits; one, but for ``across``.
+    kind : a key of :data:`ANALYSES`. keys : of the fits; one, but for ``across`` and ``subject_similarity``.
     roi : region of a ``spectrum``.
     """
 
@@ -212,6 +213,7 @@ ANALYSES = {
     "similarity": "RSA and CKA",
     "spectrum": "Spectrum",
     "across": "Models across subjects",
+    "subject_similarity": "RSA over subjects",
 }
 """Kinds of :class:`AnalysisRequest` and their titles."""
 
@@ -230,6 +232,8 @@ def analyse(request: AnalysisRequest, store: Store, report: Report = silent, dev
             spectrum(results[0], request.roi, report, device)
         case "across":
             across_subjects(results, report, device)
+        case "subject_similarity":
+            subject_similarity(results, report, device)
 
 
 def fetch_weights(network: str, store: Store, report: Report = silent, device: str = "auto") -> None:

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 COLOURS = "viridis"  # from early to late layers
 
 
-def layer_shares(rois: Sequence[str], shares: Mapping[str, np.ndarray], *, selected: str | None = None) -> go.Figure:
+def layer_shares(
+    rois: Sequence[str],
+    shares: Mapping[str, np.ndarray],
+    *,
+    selected: str | None = None,
+    errors: Mapping[str, np.ndarray] | None = None,
+) -> go.Figure:
     """Stacked bars of R² per ROI, partitioned among layers.
 
     Parameters
@@ -23,6 +29,7 @@ def layer_shares(rois: Sequence[str], shares: Mapping[str, np.ndarray], *, selec
     rois : names, in drawing order.
     shares : layer to (n_rois,) mean share of R² over the ROI's vertices (:meth:`encoding.Result.layer_shares`); the shares of an ROI sum
         to its mean R². NaN is not drawn. Colours run from the first layer to the last.
+    errors : layer to (n_rois,) half of each share's 95 % interval, drawn as whiskers at the share's end; None for none.
 
     Notes
     -----
@@ -36,7 +43,11 @@ def layer_shares(rois: Sequence[str], shares: Mapping[str, np.ndarray], *, selec
     opacity = [1.0 if selected in (None, roi) else FADED for roi in rois]
     for (layer, values), colour in zip(shares.items(), colours, strict=False):
         hover = f"<b>%{{x}}</b><br>{layer}: %{{y:.3f}} of R²<extra></extra>"
-        fig.add_bar(x=list(rois), y=np.asarray(values), name=layer, marker={"color": colour, "opacity": opacity}, hovertemplate=hover)
+        bars = fig.add_bar(x=list(rois), y=np.asarray(values), name=layer, marker={"color": colour, "opacity": opacity}).data[-1]
+        if errors is not None:
+            hover = f"<b>%{{x}}</b><br>{layer}: %{{y:.3f}} ± %{{customdata:.3f}} of R²<extra></extra>"
+            bars.update(customdata=errors[layer], error_y={"type": "data", "array": errors[layer], "thickness": 1.2, "width": 3})
+        bars.hovertemplate = hover
     fig.update_layout(barmode="relative", bargap=0.25)
     fig.update_xaxes(tickangle=-45)
     fig.update_yaxes(title_text="Share of R²")

@@ -24,7 +24,8 @@ def similarity_bars(table: pd.DataFrame, measure: str, *, title: str) -> go.Figu
     Parameters
     ----------
     table : rows of one hemisphere of :meth:`encoding.analysis.similarity.Similarity.table`.
-    measure : its column. Of ``rsa_repeats`` the noise ceiling is drawn where it is known, from its lower to its upper bound.
+    measure : its column. Of ``rsa_repeats`` and ``rsa_subjects`` the noise ceiling is drawn where it is known, from its
+        lower to its upper bound.
     title : of the y axis.
     """
     import plotly.graph_objects as go
@@ -38,7 +39,7 @@ def similarity_bars(table: pd.DataFrame, measure: str, *, title: str) -> go.Figu
         fig.add_bar(x=rows["roi"], y=rows[measure], name=space, marker_color=colour, hovertemplate=hover)
     bounds = table.drop_duplicates("roi")
     bounds = bounds[bounds["ceiling_high"].notna()]
-    if measure == "rsa_repeats" and len(bounds):
+    if measure in ("rsa_repeats", "rsa_subjects") and len(bounds):
         height = bounds["ceiling_high"] - bounds["ceiling_low"]
         hover = "<b>%{x}</b><br>noise ceiling: %{base:.3f} to %{customdata:.3f}<extra></extra>"
         fig.add_bar(
@@ -64,9 +65,10 @@ def spectrum_lines(table: pd.DataFrame) -> go.Figure:
     for name in (column for column in table.columns if column != "rank"):
         values = table[name].where(table[name] > 0)
         line = {"dash": "solid", "width": 3} if name == "responses" else {"dash": "dot", "width": 2}
-        fig.add_scatter(x=table["rank"], y=values, name=name, mode="lines", line=line, hovertemplate="rank %{x}: %{y:.4f}")
-    fig.update_xaxes(type="log", title_text="Rank of principal component")
-    fig.update_yaxes(type="log", title_text="Share of variance")
+        fig.add_scatter(x=table["rank"], y=values, name=name, mode="lines", line=line, hovertemplate="rank %{x}: %{y:.2e}")
+    minor = {"dtick": "D1", "ticks": "outside", "ticklen": 3}
+    fig.update_xaxes(type="log", title_text="Rank of principal component", dtick=1, exponentformat="none", minor=minor)
+    fig.update_yaxes(type="log", title_text="Share of variance", dtick=1, exponentformat="power", minor=minor)
     return theme(fig, height=340)
 
 

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 import streamlit as st
 
 from encoding import Result, plots
+from encoding.analysis.columns import TITLES, titled
 from encoding.analysis.group import NotAGroup, across_refusal, check_group, group_maps, group_table, stored_across, subject_name
 from encoding.analysis.significance import stored_significance
+from encoding.analysis.subject_similarity import shared_refusal, stored_subject_similarity
 from encoding.evaluation.scores import SCORES
 from encoding.plots.bars import axis_title
 from encoding.plots.brain.score_maps import group_brain
 from encoding.runtime.csv import to_csv
-from pages.parts.explore.statistics import ask_for
+from pages.parts.explore.statistics import ask_for, show_table
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.text import plain
@@ -21,6 +23,11 @@ from pages.parts.shared.text import plain
 HOW = (
     "A bar is the mean over subjects, a dot one subject. Whiskers are the 95 % interval of the mean over subjects: they say how much it "
     "would differ with other subjects, and of two or three subjects they are wide."
+)
+HOW_RSA = (
+    "A bar is the mean over subjects of the correlation of a layer's distances with the subject's. The band is the noise ceiling: each "
+    "subject with the mean of the others, up to each with the mean of all. No model can be above the band; one inside it explains all that "
+    "subjects share."
 )
 MAPS = {"mean": "Mean", "n_above": "Subjects above the threshold", "n_subjects": "Subjects with this vertex"}
 
@@ -37,6 +44,7 @@ def group_panel(results: Mapping[str, Result], score: str, statistic: str) -> No
             _bars(fits, score, statistic)
             _maps(fits, score)
             _across(fits)
+            _rsa(fits)
 
 
 def _bars(fits: list[Result], score: str, statistic: str) -> None:
@@ -47,8 +55,8 @@ def _bars(fits: list[Result], score: str, statistic: str) -> None:
     figure = plots.group_bars(table, title=axis_title(score, statistic))
     source = " | ".join(map(origin, fits))
     chart(figure, "group_bars", alt=f"{SCORES[score].short} of every region, mean and spread over subjects", how=HOW, source=source)
-    st.dataframe(table[table["n_subjects"] > 0], hide_index=True, alt="mean and spread over subjects of every region")
-    st.download_button("Table (CSV)", to_csv(table), "group.csv", "text/csv", key="group_csv", on_click="ignore")
+    show_table(table[table["n_subjects"] > 0], "mean and spread over subjects of every region")
+    st.download_button("Table (CSV)", to_csv(titled(table)), "group.csv", "text/csv", key="group_csv", on_click="ignore")
 
 
 def _maps(fits: list[Result], score: str) -> None:
@@ -82,8 +90,28 @@ def _across(fits: list[Result]) -> None:
         takes = f"{len(fits) ** 2} pairs of {', '.join(map(subject_name, fits))}; each subject's stimuli pass through the network once."
         ask_for("across", fits, takes=plain(takes))
         return
-    st.dataframe(table, hide_index=True, alt="each subject's model tested on each subject, for every region")
-    st.caption(
-        "r_region: of responses averaged over the region. r_vertices: the mean over the n_shared vertices of fsaverage that both have. "
-        "Stimuli that the model was trained on are left out."
-    )
+    show_table(table, "each subject's model tested on each subject, for every region")
+    st.caption("Shared vertices are those of fsaverage that both subjects have. Stimuli that the model was trained on are left out.")
+
+
+def _rsa(fits: list[Result]) -> None:
+    st.markdown("**RSA over subjects, and its noise ceiling**")
+    if why := shared_refusal(fits):
+        st.caption(plain(why))
+        return
+    table = stored_subject_similarity(fits)
+    if table is None:
+        takes = f"Distances of the stimuli that all {len(fits)} subjects saw, in every layer and region: some seconds to minutes."
+        ask_for("subject_similarity", fits, takes=takes)
+        return
+    table = table[table["rsa_subjects"].notna()]
+    hemis = list(dict.fromkeys(table["hemi"]))
+    if not hemis:
+        st.caption("No region is there in two subjects.")
+        return
+    hemi = st.segmented_control("Hemisphere", hemis, default=hemis[0], key="group_rsa_hemi", required=True)
+    rows = table[table["hemi"] == hemi]
+    figure = plots.similarity_bars(rows, "rsa_subjects", title=TITLES["rsa_subjects"])
+    alt = "RSA of every region and layer, the mean over subjects, with the noise ceiling over subjects"
+    chart(figure, "group_rsa", alt=alt, how=HOW_RSA, source=" | ".join(map(origin, fits)))
+    show_table(rows.drop(columns="hemi"), alt)

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis import significance as permutation
+from encoding.analysis.columns import TITLES, titled
 from encoding.analysis.comparison import FALSE_DISCOVERIES
 from encoding.analysis.significance import Significance, stored_significance
-from encoding.analysis.similarity import Similarity, Spectrum, stored_similarity, stored_spectrum
+from encoding.analysis.similarity import MOST_STIMULI, Similarity, Spectrum, spectrum_seconds, stored_similarity, stored_spectrum
+from encoding.analysis.similarity import estimated_seconds as similarity_seconds
 from encoding.analysis.similarity import refusal as no_similarity
-from encoding.analysis.variance_partition import AND, CannotPartition, Partition, checked_spaces, estimated_seconds, stored_partition
+from encoding.analysis.variance_partition import (
+    AND,
+    CannotPartition,
+    Partition,
+    checked_spaces,
+    estimated_seconds,
+    part_name,
+    stored_partition,
+)
 from encoding.datasets._base import roi_names
+from encoding.datasets._unit import VERTEX, Unit
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.jobs.tasks import ANALYSES, AnalysisRequest, analyse
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
@@ -28,11 +40,15 @@ from pages.parts.shared.job_progress import follow
 from pages.parts.shared.server_state import jobs
 from pages.parts.shared.text import plain
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 HOW = {
     "significance": "Coloured vertices are predicted above chance; the false discovery rate says which share of them is wrong at most. A "
     "vertex that is left out may still be predicted: the test did not find it.",
     "partition": "A bar's length is what all spaces explain together. *only* is lost without that space, a part of several names is "
-    "explained by each of them; a part below 0 says that they explain more together than apart.",
+    "explained by each of them; a part below 0 says that they explain more together than apart. Whiskers are 95 % intervals of each part "
+    "over test stimuli (over runs or sessions where the data set names them).",
     "similarity": "Nothing is fitted, so every feature and every vertex counts as it is. A layer may be like a region as a whole and yet "
     "predict few of its vertices, since a fit may weigh features.",
     "spectrum": "A straight line is a power law. Steep: few dimensions hold most of the variance. The responses' line leaves out noise, "
@@ -68,6 +84,13 @@ def ask_for(kind: str, results: Sequence[Result], *, takes: str, roi: str = EVER
     follow(request.job_key, cancel=f"cancel_{request.kind}", missing=f"the result of {ANALYSES[request.kind]}")
 
 
+def show_table(table: pd.DataFrame, alt: str, unit: Unit = VERTEX) -> None:
+    """Show a table of statistics under the titles of :data:`encoding.analysis.columns.TITLES`, which its CSV has too."""
+    table = titled(table, unit)
+    decimals = {name: st.column_config.NumberColumn(format="%.3f") for name in table.select_dtypes("floating")}
+    st.dataframe(table, hide_index=True, alt=alt, column_config=decimals)
+
+
 def _significance(result: Result) -> None:
     if why := permutation.refusal(result):
         st.caption(plain(why))
@@ -99,7 +122,7 @@ def _significance_figures(found: Significance, rate: float) -> None:
     above = sum(int((result.score(hemi)[np.isfinite(p)] >= threshold).sum()) for hemi, p in found.p.items())
     st.caption(f"{above:,} reach r = {threshold:.2f}; {found.expected_false(threshold):,.1f} would by chance, if none were predicted.")
     table = found.table(rate)
-    st.dataframe(table[table["n_tested"] > 0], hide_index=True, alt="how many are significant in each region")
+    show_table(table[table["n_tested"] > 0], "how many are significant in each region", result.plan.subject.unit)
     st.caption(HOW["significance"])
 
 
@@ -126,13 +149,14 @@ def _partition_figures(found: Partition) -> None:
     hemi = st.segmented_control("Hemisphere", list(found.r2), default=next(iter(found.r2)), key="partition_hemi", required=True)
     rows = table[table["hemi"] == hemi]
     rois = list(dict.fromkeys(rows["roi"]))
-    names = {T: f"only {T[0]}" if len(T) == 1 else AND.join(T) for T in found.subsets}
-    parts = {name: rows[rows["spaces"] == AND.join(T)].set_index("roi")["part"].loc[rois].to_numpy() for T, name in names.items()}
-    chart(
-        plots.layer_shares(rois, parts), "partition_bars", alt="parts of R² in every region, unique and shared", source=origin(result),
-        how=HOW["partition"],
-    )  # fmt: skip
-    st.dataframe(rows.drop(columns="hemi"), hide_index=True, alt="R², part and product measure of every combination of spaces")
+    names = {T: part_name(T) for T in found.subsets}
+    of_part = {name: rows[rows["spaces"] == AND.join(T)].set_index("roi").loc[rois] for T, name in names.items()}
+    parts = {name: each["part"].to_numpy() for name, each in of_part.items()}
+    errors = {name: (each["part_high"] - each["part"]).to_numpy() for name, each in of_part.items()}
+    figure = plots.layer_shares(rois, parts, errors=errors)
+    alt = "parts of R² in every region, unique and shared"
+    chart(figure, "partition_bars", alt=alt, source=origin(result), how=HOW["partition"])
+    show_table(rows.drop(columns="hemi"), "R², part and product measure of every combination of spaces", result.plan.subject.unit)
     shown = st.selectbox("On the brain", list(names), format_func=names.get, key="partition_part")
     values = {hemi: found.parts(hemi)[shown] for hemi in found.r2}
     most = rounded_up(bulk({hemi: np.abs(each) for hemi, each in values.items()}, outside=1)[1])
@@ -147,17 +171,16 @@ def _similarity(result: Result) -> None:
         return
     found = stored_similarity(result)
     if found is None:
-        n = len(result.plan.spec.layers)
-        takes = f"Distances of the test stimuli in {n} layer{'s' if n > 1 else ''} and in every region: some seconds to minutes."
+        n, seconds = len(result.plan.spec.layers), duration(similarity_seconds(result))
+        takes = f"Distances of the test stimuli in {n} layer{'s' if n > 1 else ''} and in every region: about {seconds}."
         ask_for("similarity", [result], takes=takes)
         return
     _similarity_figures(found)
 
 
 def _similarity_figures(found: Similarity) -> None:
-    measures = {"rsa": "RSA (Spearman)", "rsa_tau": "RSA (tau-a)", "cka": "CKA", "cka_debiased": "CKA, debiased", "r_mean": "mean r"}
-    if found.n_repeats:
-        measures["rsa_repeats"] = "RSA with single repeats, and its ceiling"
+    shown = ["rsa", "rsa_tau", *(["rsa_repeats"] if found.n_repeats else []), "cka", "cka_debiased", "r_mean"]
+    measures = {name: TITLES[name] for name in shown}
     left, right = st.columns(2)
     measure = left.selectbox("Measure", list(measures), format_func=measures.get, key="similarity_measure")
     hemis = list(found.result.plan.hemis)
@@ -167,7 +190,9 @@ def _similarity_figures(found: Similarity) -> None:
     figure = plots.similarity_bars(rows, measure, title=measures[measure])
     alt = f"{measures[measure]} of every region and layer"
     chart(figure, "similarity_bars", alt=alt, source=origin(found.result), how=HOW["similarity"])
-    st.dataframe(rows.drop(columns="hemi"), hide_index=True, alt="every measure of every region and layer")
+    show_table(
+        rows.drop(columns="hemi").dropna(axis=1, how="all"), "every measure of every region and layer", found.result.plan.subject.unit
+    )
     st.caption(f"{found.n_stimuli:,} test stimuli{' of each fold' if len(found.result.plan.folds) > 1 else ''}; repeats are averaged.")
 
 
@@ -179,7 +204,8 @@ def _spectrum(result: Result) -> None:
     roi = st.selectbox("Region", known, key="spectrum_roi")
     found = stored_spectrum(result, roi)
     if found is None:
-        ask_for("spectrum", [result], roi=roi, takes="Inner products of up to 1,000 stimuli: some seconds to minutes.")
+        takes = f"Inner products of up to {MOST_STIMULI:,} stimuli: about {duration(spectrum_seconds(result, roi))}."
+        ask_for("spectrum", [result], roi=roi, takes=takes)
         return
     _spectrum_figures(result, found)
 

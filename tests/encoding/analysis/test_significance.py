@@ -92,7 +92,7 @@ def test_the_shell_prints_and_writes_it(results, shell, monkeypatch, tmp_path):
     out = tmp_path / "vertices.csv"
     code, text, _ = shell("significance", result.key, "--permutations", 199, "--out", out)
     assert code == 0 and "driven" in text and "predicted above chance" in text
-    assert out.read_text().splitlines()[0] == "hemi,column,r,p,q" and len(out.read_text().splitlines()) == 21
+    assert out.read_text().splitlines()[0] == "hemisphere,column,r,p,q" and len(out.read_text().splitlines()) == 21
     code, text, _ = shell("significance", result.key, "--permutations", 199, "--json")
     found = significance(result, permutations=FEW)
     document = json.loads(text)

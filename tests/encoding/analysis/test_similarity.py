@@ -111,7 +111,7 @@ def test_without_repeats_there_is_neither_ceiling_nor_spectrum_of_responses(stor
     with pytest.raises(CannotCompare, match="empty has no vertex"):
         spectrum(result, "empty")
     samples = replace(result, plan=replace(result.plan, subject=replace(result.plan.subject, runs=np.zeros(120, int))))
-    with pytest.raises(CannotCompare, match="samples of runs"):
+    with pytest.raises(CannotCompare, match="samples lag behind what is seen"):
         similarity(samples)
     everything = replace(result, plan=replace(result.plan, spec=replace(result.plan.spec, split="all")))
     with pytest.raises(CannotCompare, match="no test stimuli"):
@@ -123,7 +123,7 @@ def test_the_shell_prints_both(world, shell, monkeypatch, tmp_path):
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(result.store.root))
     code, text, _ = shell("similarity", result.key, "--out", tmp_path / "rsa.csv")
     assert code == 0 and "driven" in text and "ceiling" in text and "colour" in text
-    assert (tmp_path / "rsa.csv").read_text().startswith("roi,hemi,n_vertices,space,rsa,rsa_tau,cka,cka_debiased,rsa_repeats,ceiling_low")
+    assert (tmp_path / "rsa.csv").read_text().startswith("ROI,hemisphere,vertices,layer,RSA (Spearman),RSA (tau-a),CKA,")
     code, text, _ = shell("similarity", result.key, "--json")
     assert code == 0 and json.loads(text)["n_repeats"] == 3
     code, text, _ = shell("spectrum", result.key, "--roi", "driven", "--json")

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import r2_score
 
 from encoding import BACKBONES, READOUTS, Store, fit
+from encoding.analysis.bootstrap import estimate_scores
 from encoding.analysis.variance_partition import (
     CannotPartition,
     partition,
@@ -18,6 +20,7 @@ from encoding.analysis.variance_partition import (
     subsets_of,
     venn_parts,
 )
+from encoding.evaluation.leave_one_out import jackknife_variance
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, OtherTinySource, register_tiny
 
@@ -80,6 +83,45 @@ def test_of_banded_ridge_the_model_of_all_spaces_is_the_fit_itself(world):
         np.testing.assert_allclose(found.product[hemi][1], shares["tinynet colour"] + shares["othernet colour"], atol=1e-5)
     alone = fit(replace(THREE, backbone="tinynet", layers=("pixels",), readout="banded_ridge", options={"n_candidates": 5}), world[1])
     np.testing.assert_allclose(found.r2["rh"][0], alone.score("rh", "r2"), atol=1e-5)
+
+
+@pytest.mark.parametrize("split", [TINY.split, "kfold:3:0"])
+def test_intervals_of_parts_are_those_of_differences_of_two_fits_r2(world, split):
+    result = fit(replace(THREE, readout="banded_ridge", split=split, options={"n_candidates": 3}), world[1], device="cpu")
+    found = partition(result, device="cpu", spaces=TWO)
+    estimates, place = estimate_scores(result, "lh", scores=["r2"]), result.selected_rois.index("driven")
+    assert found.df == estimates.df
+    one_layer = replace(result.plan.spec, backbone="tinynet", layers=("pixels",))
+    single = fit(one_layer, world[1], device="cpu")
+    whole, alone = estimates.left_out["r2"], estimate_scores(single, "lh", scores=["r2"]).left_out["r2"]
+    expected = np.sqrt(jackknife_variance([a - b for a, b in zip(whole, alone, strict=True)]))[place]  # all less pixels: only colours
+    assert found.part_se["lh"][1, place] == pytest.approx(expected, rel=1e-3)
+    row = found.table().set_index(["roi", "hemi", "spaces"]).loc[("driven", "lh", "colours")]
+    reach = t.isf(0.025, found.df) * expected
+    assert [row["part_low"], row["part_high"]] == pytest.approx([row["part"] - reach, row["part"] + reach], rel=1e-3)
+
+
+def test_intervals_of_parts_resample_the_groups_that_a_data_set_names(tmp_path, monkeypatch):
+    dataset, spec = register_tiny(monkeypatch), replace(TINY, layers=("pixels", "colour"), n_components=3, readout="ols")
+    one = partition(fit(spec, Store(tmp_path), device="cpu"), device="cpu")
+    dataset.change(groups=np.repeat(np.arange(40), 3), stimulus_ids=np.arange(120))
+    result = fit(spec, Store(tmp_path), device="cpu")
+    found, place = partition(result, device="cpu"), result.selected_rois.index("driven")
+    (fold,) = result.plan.folds
+    groups = np.unique(dataset.subject.groups[fold.test])
+    assert found.df == len(groups) - 2 < one.df
+    Y, values = dataset.subject.responses["lh"][:, :5].astype(np.float64), []
+    pixels = dataset.subject.stimuli.pixels.astype(np.float64) / 255
+    raw = {"pixels": pixels.transpose(0, 3, 1, 2).reshape(120, -1), "colour": pixels.mean((1, 2))}
+    Z = {name: PCA(3).fit(X[fold.train]).transform(X) for name, X in raw.items()}
+    for group in (None, *groups):
+        rows, r2 = fold.test[dataset.subject.groups[fold.test] != group], {}
+        for subset in found.subsets:
+            X = np.concatenate([Z[name] for name in subset], axis=1)
+            model = LinearRegression().fit(X[fold.train], Y[fold.train])
+            r2[subset] = r2_score(Y[rows], model.predict(X[rows]), multioutput="raw_values").mean()
+        values.append([venn_parts(r2)[T] for T in found.subsets])
+    np.testing.assert_allclose(found.part_se["lh"][:, place], np.sqrt(jackknife_variance([np.array(values[1:])])), rtol=2e-3)
 
 
 LINEAR = [name for name, each in READOUTS.items() if each.uses_moments and each.uses_components]
@@ -162,7 +204,7 @@ def test_the_shell_prints_a_venn_table_and_names_spaces(world, shell, monkeypatc
     spaces = ("--space", "pixels=tinynet pixels", "--space", "colours=tinynet colour,othernet colour")
     code, text, _ = shell("partition", result.key, *spaces, "--out", tmp_path / "parts.csv")
     assert code == 0 and "only pixels" in text and "pixels & colours" in text and "driven" in text
-    assert (tmp_path / "parts.csv").read_text().startswith("roi,hemi,n_vertices,spaces,r2,part,product")
+    assert (tmp_path / "parts.csv").read_text().startswith("ROI,hemisphere,vertices,feature spaces,")
     code, text, _ = shell("partition", result.key, *spaces, "--json")
     document = json.loads(text)
     assert document["spaces"] == {name: list(layers) for name, layers in TWO.items()} and len(document["rois"]) == 4 * 2 * 3
