@@ -180,5 +180,5 @@ def add_source(fig: go.Figure, source: str) -> go.Figure:
     if fig.layout.height:
         fig.update_layout(height=fig.layout.height + added)
     style = {"showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "bottom", "align": "right"}
-    fig.add_annotation(x=1, y=0, yshift=-bottom, text="<br>".join(lines), font={"size": SOURCE_SIZE, "color": STROKE}, **style)
+    fig.add_annotation(x=1, y=0, yshift=-bottom, text="<br>".join(lines), font={"size": SOURCE_SIZE}, opacity=0.8, **style)
     return fig

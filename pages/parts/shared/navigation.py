@@ -36,6 +36,12 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stSidebarNavItems] a {padding: 0 0.35rem; gap: 0.35rem}
 [data-testid=stSidebarNavItems] p {font-size: 0.85rem}
 [data-testid=stProgress] * {transition: none !important}
+[data-testid=stCaptionContainer] {opacity: 1; color: color-mix(in srgb, currentColor 78%, transparent)}
+[data-testid=stExpander] summary [data-testid=stMarkdownContainer] {color: inherit}
+[data-testid=stMain] :is(a, button, summary, [role=tab]):focus-visible {outline: 2px solid currentColor; outline-offset: 1px}
+[data-testid=stBaseButton-primary]:enabled {color: light-dark(white, #10222a)}
+.js-plotly-plot :is(:is(.xtick, .ytick) text, .xtitle, .ytitle, .annotation text[style*="(128, 132, 149)"]) {fill: currentColor !important}
+@media (max-width: 640px) {.modebar-container {top: auto !important; bottom: 2rem} .modebar {right: auto !important; left: 0}}
 </style>"""  # two pages a row leave room for controls; sliding progress bars took half a core where there is no GPU
 OTHERS = "More"  # pages that no section names: a page needs no more than its file
 

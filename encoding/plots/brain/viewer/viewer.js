@@ -249,8 +249,20 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     const on = (target, name, act, options = {}) => target.addEventListener(name, act, { ...options, signal: listeners.signal });
     const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
     let held = null;
+    const fingers = new Map(); // on the picture: pointerId -> [x, y]
+    const span = ([[x, y], [otherX, otherY]]) => ({ x: (x + otherX) / 2, y: (y + otherY) / 2, length: Math.hypot(x - otherX, y - otherY) });
+    /** Two fingers turn by where their middle goes, and zoom by how far apart they are; one up or down is left to the page (touch-action). */
+    const moveFinger = (event) => {
+      const before = span([...fingers.values()]);
+      fingers.set(event.pointerId, at(event));
+      const after = span([...fingers.values()]);
+      drag(after.x - before.x, after.y - before.y, hemiAt(before.x), false);
+      zoom(after.length / Math.max(before.length, 1), after.x, after.y);
+    };
     on(canvas, "pointerdown", (event) => {
       if (!map) return;
+      if (event.pointerType === "touch") fingers.set(event.pointerId, at(event));
+      if (fingers.size > 1) { held = null; return; }
       const [x, y] = at(event);
       held = { x, y, startX: x, startY: y, hemi: hemiAt(x), moving: event.shiftKey || event.button !== 0 };
       canvas.setPointerCapture(event.pointerId);
@@ -259,17 +271,20 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     on(canvas, "pointermove", (event) => {
       if (!map) return;
       keys.leave();
+      if (fingers.size === 2 && fingers.has(event.pointerId)) return moveFinger(event);
       const [x, y] = at(event);
       if (!held) return hover(x, y);
-      drag(x - held.x, y - held.y, held.hemi, held.moving);
+      if (event.pointerType !== "touch") drag(x - held.x, y - held.y, held.hemi, held.moving);
+      else if (Math.abs(x - held.x) > Math.abs(y - held.y)) drag(x - held.x, 0, held.hemi, false);
       Object.assign(held, { x, y });
     });
     on(canvas, "pointerup", (event) => {
       if (held && event.button === 0 && Math.hypot(held.x - held.startX, held.y - held.startY) < CLICK_PIXELS) click(...at(event));
       held = null;
+      fingers.delete(event.pointerId);
       if (map) hover(...at(event));
     });
-    on(canvas, "pointercancel", () => { held = null; });
+    on(canvas, "pointercancel", (event) => { held = null; fingers.delete(event.pointerId); });
     on(canvas, "pointerleave", () => hide(frame.tooltip));
     on(canvas, "contextmenu", (event) => event.preventDefault());
     on(canvas, "wheel", (event) => { event.preventDefault(); if (map) zoom(Math.exp(-event.deltaY * 0.0015), ...at(event)); }, { passive: false });
