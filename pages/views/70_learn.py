@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.parts.learn.classroom import class_predictions, note_step, open_class, teacher_view
 from pages.parts.learn.course import STYLE, chosen_lesson, course_page, keep_progress, lesson_header, note_done
+from pages.parts.learn.exercise import exercise_panel
 from pages.parts.learn.lesson import Lesson, explore_link, prepared
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
@@ -58,7 +59,11 @@ def teach(lesson: Lesson) -> None:
         if shown:
             class_predictions(lesson)
             st.markdown(f"**What this shows.** {happened}")
-            explore_link(lesson.explore_spec())
+            left, right = st.columns(2, gap="small")
+            with left:
+                explore_link(lesson.explore_spec())
+            with right:
+                exercise_panel(lesson.name, lesson.exercise)
 
 
 st.html(STYLE)

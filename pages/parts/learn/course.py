@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from encoding.runtime.registry import unknown
+from pages.parts.learn.exercise import solved
+from pages.parts.learn.handout import handout
 from pages.parts.learn.lesson import Lesson
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.shared.badges import SIMULATED
@@ -68,9 +70,11 @@ def note_done(name: str) -> None:
 
 
 def keep_progress() -> None:
-    """Write what was answered into the link."""
+    """Write what was answered and solved into the link."""
     if answered := [name for name in NAMES if name in done()]:
         st.query_params["done"] = ",".join(answered)
+    if right := [name for name in NAMES if name in solved()]:
+        st.query_params["solved"] = ",".join(right)
 
 
 def projector_control(place: st.delta_generator.DeltaGenerator) -> None:
@@ -103,6 +107,15 @@ def course_page() -> None:
         args=(following,),
         shortcut="Right",
     )
+    sheets = [BY_NAME[name] for name in on_route]
+    left, right, _ = st.columns([1, 1, 2])
+    about = "A page to print for each lesson of the route: question, room to write, exercise. Your browser makes a PDF of it."
+    left.download_button(
+        "Hand-out", lambda: handout(sheets), "lessons.html", "text/html", key="handout", on_click="ignore", help=about, width="stretch"
+    )
+    right.download_button(
+        "Answers", lambda: handout(sheets, answers=True), "answers.html", "text/html", key="answers", on_click="ignore", width="stretch"
+    )
     for start in range(0, len(on_route), N_COLUMNS):
         for place, name in zip(st.columns(N_COLUMNS, gap="small"), on_route[start : start + N_COLUMNS], strict=False):
             with place:
@@ -114,6 +127,7 @@ def _card(lesson: Lesson, answered: bool) -> None:
         title = f"{NAMES.index(lesson.name) + 1}. {lesson.title}"
         st.button(title, key=f"open_{lesson.name}", type="tertiary", on_click=go, args=(lesson.name,))
         mark = " · :green[✓ answered]" if answered else ""
+        mark += " · :green[✓ exercise]" if lesson.name in solved() else ""
         st.caption(f"{lesson.question}  \n{lesson.minutes} min{mark}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import numpy as np
 import streamlit as st
@@ -15,10 +14,11 @@ from encoding.datasets.demo import Truth
 from encoding.fits.plan import Plan
 from encoding.jobs import Job
 from encoding.jobs.tasks import study
+from pages.parts.learn.exercise import Exercise
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import standing
-from pages.parts.shared.links import EXPLORE, explore_query
+from pages.parts.shared.links import explore_address
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, settle, store
 from pages.parts.shared.text import plain
 
@@ -38,6 +38,7 @@ class Lesson:
     question, answers, right, because : what is predicted first, the index of the right answer, and why it is right.
     show : draws the one live control and the figures; returns, in Markdown, what just happened, with the numbers now on the screen.
     explore_spec : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
+    exercise : ends the lesson.
     minutes : that a class takes for it.
     """
 
@@ -51,6 +52,7 @@ class Lesson:
     because: str
     show: Callable[[], str]
     explore_spec: Callable[[], FitSpec]
+    exercise: Exercise
     minutes: int = 12
 
 
@@ -141,5 +143,4 @@ def fit_source(spec: FitSpec) -> str:
 
 def explore_link(spec: FitSpec) -> None:
     """Show a link to Explore at the settings of a fit, in a new tab."""
-    address = f"{EXPLORE}?{urlencode(explore_query(spec), doseq=True)}"
-    st.link_button("Open these settings in Explore ↗", address, width="stretch", help="In a new tab; the lesson stays here.")
+    st.link_button("Open these settings in Explore ↗", explore_address(spec), width="stretch", help="In a new tab; the lesson stays here.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlencode
 
 from encoding import DATASETS, READOUTS, FitSpec
 from encoding.backbones._base import JOIN
@@ -17,6 +18,11 @@ EXPLORE = "explore"  # the page's address
 def view(name: str) -> Path | None:
     """The file of a page, by the name in its address; None where there is no such page."""
     return next(iter(sorted(VIEWS.glob(f"[0-9]*_{name}.py"))), None)
+
+
+def explore_address(spec: FitSpec) -> str:
+    """Address of Explore at the settings of a fit, relative to the other pages."""
+    return f"{EXPLORE}?{urlencode(explore_query(spec), doseq=True)}"
 
 
 def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:

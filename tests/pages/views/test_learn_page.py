@@ -350,3 +350,26 @@ def test_a_wrong_token_or_class_is_explained_and_shows_nothing(learn, filled, mo
     monkeypatch.setenv("ENCODING_CLASS", "autumn")
     at = learn(filled, teacher="wrong", **{"class": "spring"})
     assert not at.exception and not at.dataframe and len(at.warning) == 2 and "_student" not in at.session_state
+
+
+def test_an_exercise_is_checked_against_the_fit_and_counted_in_the_link(learn, filled):
+    at = learn(filled, lesson="response", show="true")
+    assert not at.number_input
+    at.session_state["open_exercise_response"] = True
+    at.run()
+    right = LESSONS[0].exercise.answer(fit(FitSpec(), filled))
+    at.number_input(key="exercise_response").set_value(round(right + 0.2, 2)).run()
+    assert "something else" in at.warning[0].value and "solved" not in at.query_params
+    at.number_input(key="exercise_response").set_value(round(right, 2)).run()
+    assert at.success and at.query_params["solved"] == "response"
+    at.button(key="course").click().run()
+    assert sum("exercise" in each.value for each in at.caption) == 1
+
+
+def test_an_exercise_whose_fit_is_not_there_asks_for_it(learn, filled):
+    at = learn(filled, lesson="ridge", show="true")
+    at.session_state["open_exercise_ridge"] = True
+    at.run()
+    assert any(link.proto.label.endswith("press Fit ↗") for link in at.get("link_button"))
+    at.number_input(key="exercise_ridge").set_value(0.5).run()
+    assert "is not there yet" in at.info[0].value and not at.success

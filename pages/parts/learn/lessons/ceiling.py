@@ -10,6 +10,7 @@ import streamlit as st
 from encoding import FitSpec
 from encoding.lessons.ceiling import MOST_REPEATS, Ceilings, ceilings, noise_ceiling
 from encoding.plots.lessons_encoding import repeats_path
+from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, first_fit, first_plan, signal_of, source, subject_key
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
@@ -76,4 +77,11 @@ LESSON = Lesson(
     because="Variances add, not standard deviations: 0.5² / (0.5² + 1) = 0.20 of the variance is signal, and r is its root, 0.45.",
     show=show,
     explore_spec=explore_spec,
+    exercise=Exercise(
+        task="Choose the score that divides r by the highest r that noise leaves possible. Left hemisphere.",
+        ask="Which region comes nearest to its ceiling?",
+        specs=(START,),
+        answer=lambda fit: highest(fit, ("V1v", "hV4", "FFA-1", "PPA"), "normalised_r"),
+        choices=("V1v", "hV4", "FFA-1", "PPA"),
+    ),
 )

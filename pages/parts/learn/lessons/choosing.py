@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import streamlit as st
 
 from encoding.lessons.choosing import COUNTS, N_FEATURES, N_VERTICES, optimism
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -62,4 +65,11 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: START,
+    exercise=Exercise(
+        task="Fit `simple` beside `energy` and choose the better layer of **PPA**, left hemisphere, as the lesson warns: on test images.",
+        ask="Which layer wins?",
+        specs=(replace(START, layers=("simple",)), START),
+        answer=lambda simple, energy: "simple" if bar(simple, "PPA") > bar(energy, "PPA") else "energy",
+        choices=("simple", "energy"),
+    ),
 )

@@ -11,6 +11,7 @@ from encoding import FitSpec
 from encoding.lessons._linear import fitted
 from encoding.lessons.comparing import N_DRAWS, Compared, compared
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -87,4 +88,10 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=_explore_spec,
+    exercise=Exercise(
+        task="Fit `simple`, open *Compare* with the fit of `energy`, and look at **FFA-1**, left hemisphere.",
+        ask="By how much r is energy ahead?",
+        specs=(START, replace(START, layers=("simple",))),
+        answer=lambda energy, simple: bar(energy, "FFA-1") - bar(simple, "FFA-1"),
+    ),
 )

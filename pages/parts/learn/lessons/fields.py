@@ -13,6 +13,7 @@ from encoding.lessons import fields
 from encoding.lessons.fields import AREAS, Field
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import field_found, visual_field
+from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key, truth
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart
@@ -157,4 +158,11 @@ LESSON = Lesson(
     because="Each hemisphere sees the opposite half of the visual field. V1's fields are the smallest; later areas look at more at once.",
     show=show,
     explore_spec=explore_spec,
+    exercise=Exercise(
+        task="Compare the areas of early visual cortex, left hemisphere: their fields grow from one to the next.",
+        ask="Which is predicted best?",
+        specs=(START,),
+        answer=lambda fit: highest(fit, ("V1v", "V2v", "V3v", "hV4")),
+        choices=("V1v", "V2v", "V3v", "hV4"),
+    ),
 )

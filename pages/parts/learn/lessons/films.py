@@ -9,6 +9,7 @@ import streamlit as st
 
 from encoding.lessons.films import N_FRESH, N_RUNS, N_SAMPLES, N_SIMULATIONS, WAYS, evaluations
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -72,4 +73,10 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(START, split="kfold:5:0"),
+    exercise=Exercise(
+        task="These images came in random order, so neighbours share nothing. Fit with 5-fold cross-validation: **V1v**, left hemisphere.",
+        ask="By how much does mean r differ (5-fold minus default)?",
+        specs=(START, replace(START, split="kfold:5:0")),
+        answer=lambda once, folds: bar(folds, "V1v") - bar(once, "V1v"),
+    ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import streamlit as st
 
@@ -9,6 +11,7 @@ from encoding import FitSpec
 from encoding.lessons.hierarchy import LAYERS, SIMULATED_STAGES, best_layers, hierarchy_index, layer_scores, region_scores
 from encoding.plots import lessons_comparison as figures
 from encoding.plots.brain.brain_map import BrainMap
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.brain_component import brain_view
@@ -113,4 +116,11 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: EXPLORE_SPECS[st.session_state.get(KEY, "energy")],
+    exercise=Exercise(
+        task="Fit the layer `simple` in place of `energy`, and divide each bar by the one it had before. Left hemisphere.",
+        ask="Which region keeps most of its r?",
+        specs=(START, replace(START, layers=("simple",))),
+        answer=lambda energy, simple: max(("V1v", "hV4", "FFA-1", "PPA"), key=lambda roi: bar(simple, roi) / bar(energy, roi)),
+        choices=("V1v", "hV4", "FFA-1", "PPA"),
+    ),
 )

@@ -9,6 +9,7 @@ import streamlit as st
 
 from encoding.lessons.images import growth, sizes_of
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, fit_source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -73,4 +74,10 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=_explore_spec,
+    exercise=Exercise(
+        task="Open *Advanced* and choose the split `first:100`: a hundred images train. Look at **V1v**, left hemisphere.",
+        ask="What mean r do they give?",
+        specs=(replace(START, split="first:100"),),
+        answer=lambda fit: bar(fit, "V1v"),
+    ),
 )

@@ -11,6 +11,7 @@ from encoding.lessons import pitfalls
 from encoding.lessons._linear import fitted
 from encoding.lessons.pitfalls import N_CHOSEN, N_SPLITS, N_TEST, N_TRAIN, WAYS, Circle
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -162,4 +163,10 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(rois=("V1v",)),
+    exercise=Exercise(
+        task="In *Regions*, show the best vertex in place of the mean, for **V1v**, left hemisphere. The same images found and score it.",
+        ask="Which r does it reach?",
+        specs=(START,),
+        answer=lambda fit: bar(fit, "V1v", "r_best"),
+    ),
 )

@@ -10,9 +10,11 @@ import streamlit as st
 from encoding import plots
 from encoding.evaluation.scores import pearson
 from encoding.lessons.residuals import BEND, N_FEATURES, bent_vertex, curve, failures, predicted
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
+from pages.parts.shared.fit_controls import START
 
 KEY = "residuals_features"
 LINEAR, SQUARED = "as they are", "with the square"
@@ -101,4 +103,10 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(_subject.PIXELS, n_components=N_FEATURES),
+    exercise=Exercise(
+        task="Choose the score **R²**: it also counts a wrong slope or a wrong mean. Look at **V1v**, left hemisphere.",
+        ask="What is its mean R²?",
+        specs=(START,),
+        answer=lambda fit: bar(fit, "V1v", "r2_mean"),
+    ),
 )

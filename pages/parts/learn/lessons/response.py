@@ -11,6 +11,7 @@ from encoding import FitSpec
 from encoding.lessons.response import Answer, answer, strongest
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import standing
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, source, subject, truth
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
 from pages.parts.shared.chart import chart
@@ -132,4 +133,10 @@ LESSON = Lesson(
     "responses are below it.",
     show=show,
     explore_spec=explore_spec,
+    exercise=Exercise(
+        task="Open the default fit and hover over the bar of **V1v**, left hemisphere.",
+        ask="How high is it (mean r)?",
+        specs=(START,),
+        answer=lambda fit: bar(fit, "V1v"),
+    ),
 )

@@ -14,6 +14,7 @@ from encoding.features.components import fit_components
 from encoding.lessons.ridge import RidgePath, ridge_path
 from encoding.lessons.rois import responses_of
 from encoding.plots.lessons_encoding import alpha_path, weight_bars
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, first_plan, fit_source, subject_key
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
@@ -116,4 +117,10 @@ LESSON = Lesson(
     "On training images every penalty makes the fit worse.",
     show=show,
     explore_spec=explore_spec,
+    exercise=Exercise(
+        task="Set alpha to 10,000 in *Advanced* and fit: every weight is shrunk hard. Look at **V1v**, left hemisphere.",
+        ask="What mean r is left?",
+        specs=(replace(START, options={"alpha": 10_000.0}),),
+        answer=lambda fit: bar(fit, "V1v"),
+    ),
 )

@@ -12,6 +12,7 @@ from encoding.datasets.simulation.scenes import CATEGORIES
 from encoding.lessons.rois import Profile, found_rois, profile, responses_of
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import kinds
+from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart
@@ -105,4 +106,11 @@ LESSON = Lesson(
     "make a region one for that kind. Choose V1v, then FFA-1, and compare.",
     show=show,
     explore_spec=explore_spec,
+    exercise=Exercise(
+        task="Compare the bars of four regions in the left hemisphere.",
+        ask="Which of them does Gabor energy predict best?",
+        specs=(START,),
+        answer=lambda fit: highest(fit, ("V1v", "hV4", "FFA-1", "PPA")),
+        choices=("V1v", "hV4", "FFA-1", "PPA"),
+    ),
 )

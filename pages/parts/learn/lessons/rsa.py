@@ -9,6 +9,7 @@ from encoding import FitSpec
 from encoding.datasets.simulation.scenes import CATEGORIES
 from encoding.lessons.rsa import FACTORS, Both, both_scores, rescaled
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -93,4 +94,11 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(rois=("EBA",)),
+    exercise=Exercise(
+        task="Fit the network *pixels* (layer rgb) in place of Gabor energy. Left hemisphere.",
+        ask="Which region do pixels predict best?",
+        specs=(FitSpec(backbone="pixels", layers=("rgb",)),),
+        answer=lambda fit: highest(fit, ("V1v", "hV4", "FFA-1", "PPA")),
+        choices=("V1v", "hV4", "FFA-1", "PPA"),
+    ),
 )

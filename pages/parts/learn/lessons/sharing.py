@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import streamlit as st
 
 from encoding import FitSpec
 from encoding.lessons.sharing import CEILING, KINDS, N_FEATURES, N_VERTICES, divide, planted, two_spaces
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -84,4 +87,10 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(layers=("simple", "energy"), readout="banded_ridge", rois=("V1v",)),
+    exercise=Exercise(
+        task="Fit `simple` and `energy` with banded ridge, and compare the bar of **V1v**, left hemisphere, with `energy` alone.",
+        ask="How much r is gained?",
+        specs=(START, replace(START, layers=("simple", "energy"), readout="banded_ridge")),
+        answer=lambda alone, both: bar(both, "V1v") - bar(alone, "V1v"),
+    ),
 )

@@ -9,6 +9,7 @@ import streamlit as st
 
 from encoding.lessons.splits import N_REPEATS, N_SPLITS, cross_validations, holdouts, repeats
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -92,4 +93,10 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(START, split="kfold:5:0"),
+    exercise=Exercise(
+        task="Fit with 5-fold cross-validation, where each image is tested once. Look at **V1v**, left hemisphere.",
+        ask="What is the mean r over folds?",
+        specs=(replace(START, split="kfold:5:0"),),
+        answer=lambda fit: bar(fit, "V1v"),
+    ),
 )

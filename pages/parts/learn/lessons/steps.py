@@ -11,6 +11,7 @@ from encoding import FitSpec
 from encoding.lessons.rois import responses_of
 from encoding.lessons.steps import Steps, steps
 from encoding.plots.lessons_encoding import components_path
+from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, first_plan, fit_source, subject, subject_key
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
@@ -103,4 +104,10 @@ LESSON = Lesson(
     "and where.",
     show=show,
     explore_spec=explore_spec,
+    exercise=Exercise(
+        task="Open *Advanced*, set the components to 5 and fit. Compare the bar of **V1v**, left hemisphere, with that of 100 components.",
+        ask="How much r do 5 components lose?",
+        specs=(START, replace(START, n_components=5)),
+        answer=lambda full, few: bar(full, "V1v") - bar(few, "V1v"),
+    ),
 )

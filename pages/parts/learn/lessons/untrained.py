@@ -9,6 +9,7 @@ from encoding import FitSpec
 from encoding.lessons.hierarchy import layer_scores
 from encoding.lessons.untrained import WIDTHS, random_layer
 from encoding.plots import lessons_comparison as figures
+from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, source, subject_key
 from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
@@ -75,4 +76,11 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)),
+    exercise=Exercise(
+        task="Fit `features.9` of an untrained AlexNet. Left hemisphere.",
+        ask="Which region does it predict best?",
+        specs=(FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)),),
+        answer=lambda fit: highest(fit, ("V1v", "hV4", "FFA-1", "PPA")),
+        choices=("V1v", "hV4", "FFA-1", "PPA"),
+    ),
 )
