@@ -53,6 +53,7 @@ STAGES = {
     "partition": "R² of nested fits",
     "similarity": "RSA and CKA of layers and regions",
     "across": "models of one subject tested on another",
+    "subject_similarity": "RSA over subjects",
     "spectrum": "spectra of responses and features",
     "curve": "learning curves",
     "basis": "what networks make of test images",
