@@ -142,7 +142,7 @@ def test_a_former_link_is_read_under_todays_names(first_release, link):
 
         read_former_parameters()
 
-    at = AppTest.from_function(app)
+    at = AppTest.from_function(app, default_timeout=60)
     for pair in link.removeprefix("?").split("&"):
         name, _, value = pair.partition("=")
         at.query_params[name] = value if name not in at.query_params else [at.query_params[name], value]

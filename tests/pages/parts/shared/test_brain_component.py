@@ -25,7 +25,7 @@ st.text(str(brain_view(BrainMap(values=values, vertices=vertices), key="view")))
 def app(tmp_path: Path) -> AppTest:
     script = tmp_path / "app.py"
     script.write_text(APP)
-    return AppTest.from_file(str(script))
+    return AppTest.from_file(str(script), default_timeout=60)
 
 
 def test_the_first_run_puts_the_viewer_and_the_meshes_beside_the_main_script(app: AppTest, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def page(score: str) -> None:
 def test_every_score_is_hidden_from_its_bad_end(score: str) -> None:
     import json
 
-    at = AppTest.from_function(page, args=(score,)).run()
+    at = AppTest.from_function(page, args=(score,), default_timeout=60).run()
     assert not at.exception
     above = SCORES[score].lower_is_better
     assert at.slider[0].label == f"Hide values {'above' if above else 'below'}"

@@ -20,7 +20,7 @@ def app():
     ],
 )
 def test_links_of_the_first_release_are_read_and_said_to_be_old(former, today):
-    page = AppTest.from_function(app)
+    page = AppTest.from_function(app, default_timeout=60)
     for name, value in former.items():
         page.query_params[name] = value
     page.run()
@@ -29,7 +29,7 @@ def test_links_of_the_first_release_are_read_and_said_to_be_old(former, today):
 
 
 def test_a_link_of_today_is_left_alone():
-    page = AppTest.from_function(app)
+    page = AppTest.from_function(app, default_timeout=60)
     page.query_params["score"] = "r2"
     page.run()
     assert page.query_params["score"] == "r2" and not page.toast
