@@ -234,7 +234,7 @@ def roi_differences(
     theme(fig, height=130 + DIFFERENCE_ROW * max(3, len(order)))
     attach_table(fig, table.rename(columns=dict(zip(("first", "second"), names, strict=True))))
     left = 14 + CHARACTER * max(map(len, order), default=0)
-    return fig.update_layout(margin={"l": left, "b": 56 + 16 * lower.count("<br>")})
+    return fig.update_layout(margin={"l": left, "b": 72 + 16 * lower.count("<br>")})
 
 
 def _difference_text(row: object, names: tuple[str, str]) -> str:

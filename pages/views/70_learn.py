@@ -59,7 +59,7 @@ def teach(lesson: Lesson) -> None:
         if shown:
             class_predictions(lesson)
             st.markdown(f"**What this shows.** {happened}")
-            left, right = st.columns(2, gap="small")
+            left, right = st.columns([4, 3], gap="small")
             with left:
                 explore_link(lesson.explore_spec())
             with right:

@@ -34,6 +34,7 @@ from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.job_progress import follow
+from pages.parts.shared.labels import readout_label, split_label, subject_label
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.runs_table import MOST_COMPARED
 from pages.parts.shared.server_state import display_key, job_key, jobs, opened_run, roi_table, store
@@ -59,6 +60,10 @@ HOW = {
     "scatter": "Each {unit} has one place: to the right it is well predicted by A, upwards by the other. A cloud above the diagonal means "
     "that the other model is better (of an error, worse); a cloud along it that both predict the same {units}.",
 }
+
+MOST_NAMED = 2  # settings in the name of a fit
+OWN_SETTINGS = ("readout", "split", "n_components", "pool", "subject", "input", "degree", "target_groups", "reduction")
+WORDS = {"readout": readout_label, "subject": subject_label, "split": split_label}  # settings whose values speak for themselves
 
 
 def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
@@ -143,11 +148,22 @@ def open_all(keys: Sequence[str]) -> dict[str, Result]:
 
 
 def names_of(results: Mapping[str, Result]) -> dict[str, str]:
-    """Letter of each fit to its name in charts: the letter, network and layers, and the readout where these are the same."""
+    """Letter of each fit to its name in charts: the letter, network and layers, and where these are the same what else differs."""
     models = {letter: plots.model_name(result.plan.spec) for letter, result in results.items()}
-    alike = len(set(models.values())) < len(models)
-    readouts = {letter: f", {result.plan.spec.readout}" if alike else "" for letter, result in results.items()}
-    return {letter: f"{letter} · {model}{readouts[letter]}" for letter, model in models.items()}
+    if len(set(models.values())) == len(models):
+        return {letter: f"{letter} · {model}" for letter, model in models.items()}
+    table = what_differs(list(results.values())).set_index("setting")
+    own = [name for name in table.index if name in OWN_SETTINGS or ":" in name][:MOST_NAMED]
+    further = [[WORDS.get(name, str)(str(table.loc[name].iloc[place])) for name in own] for place in range(len(models))]
+    labels = [name.rpartition(": ")[2].replace("n_components", "components") for name in own]
+    named = [
+        ", ".join(value if name in WORDS else f"{label} {value}" for name, label, value in zip(own, labels, values, strict=True) if value)
+        for values in further
+    ]
+    return {
+        letter: ", ".join([f"{letter} · {model}", *filter(None, [more])])
+        for (letter, model), more in zip(models.items(), named, strict=True)
+    }
 
 
 def verdict_panel(compared: Mapping[str, Comparison], names: Mapping[str, str]) -> None:
@@ -185,9 +201,10 @@ def ask_for_intervals(results: Mapping[str, Result]) -> None:
         elif may_change():
             spec = result.plan.spec
             task, work, key = (study, spec, job_key(spec)) if spec.readout != READOUT else (compute_intervals, result.key, result.key)
-            st.info(f"The bootstrap intervals of {letter} were not computed yet.")
             start = partial(jobs().submit, task, work, key=key, planned=result.plan)
-            st.button("Compute them", key=f"intervals_{letter}", on_click=start)
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(f"A test needs the bootstrap intervals of {letter}.", width="content")
+                st.button("Compute them", key=f"intervals_{letter}", on_click=start, type="tertiary")
             follow(key, cancel=f"cancel_intervals_{letter}", missing=f"the intervals of {letter}")
         else:
             st.info(f"The bootstrap intervals of {letter} were not computed, and this server computes nothing.")

@@ -143,4 +143,4 @@ def fit_source(spec: FitSpec) -> str:
 
 def explore_link(spec: FitSpec) -> None:
     """Show a link to Explore at the settings of a fit, in a new tab."""
-    st.link_button("Open these settings in Explore ↗", explore_address(spec), width="stretch", help="In a new tab; the lesson stays here.")
+    st.link_button("Open in Explore ↗", explore_address(spec), width="stretch", help="These settings, in a new tab; the lesson stays here.")
