@@ -22,13 +22,14 @@ NUMBERS = {
         optimiser activation_1 batch_norm_2 weight_decay""",
     "clip-linear-deep-positional": """features.2 embedding neck subj08 0.2726 0.3257 0.2747 0.3274 0.2157 0.2835 0.2528 0.318 0.2545 0.3125
         weight_decay=0.01 learning_rate=0.001 decay_by=0.5 learning_rate=0.0001 decay_by=0.75 decay_every=10 n_blocks=4 dropout=0.05
-        widening=1.25 residual_between=True dropout_1=0.2 dropout_2=0.2""",
+        widening=1.25 residual_between=True dropout_1=0.2 dropout_2=0.2 head=conv n_convs=6 conv_dropout=0.2 conv_residual=True
+        trunk=conv reduction=none""",
     "retinanet-levels": "0.097 0.094 kfold:5:0 p3 p7 hV4 banded_ridge curated",
     "six-regressors": """n_components=30 n_components=100 0.2417 0.2415 0.2412 0.2402 0.1021 0.0382 alpha=0.01 holdout:0.8:224 r_median
         inception_v3 features.12 knn tree elastic_net ridge ols alpha_per_target=False""",
     "clips-best-layer": """sub10 sub10-full frames=16 n_components=100 n_components=0 n_folds=3 rse multitask_elastic_net hidden_1=4096
         hidden_2=4096 units=512 dropout=0.2 loss=1-r n_epochs=10 optimiser=adam learning_rate=0.001 keep=r first:900 holdout:0.9:0
-        component_scaling=zscore nasnet_mobile vonenet 0.5674 0.2641 degree=2 frame_by_frame=True layer3""",
+        component_scaling=zscore output=lstm nasnet_mobile vonenet 0.5674 0.2641 degree=2 frame_by_frame=True layer3""",
 }
 
 
