@@ -97,8 +97,11 @@ def test_the_picture_is_as_sharp_as_the_screen_and_follows_the_window(new_page, 
 def test_the_saved_picture_holds_the_brain_and_the_colour_bar(still, tmp_path) -> None:
     with still.expect_download() as download:
         still.click("button.save")
+    assert re.fullmatch(r"brain-Made-up-map-[\w-]+\.png", download.value.suggested_filename)
     download.value.save_as(tmp_path / "brain.png")
     saved = np.asarray(Image.open(tmp_path / "brain.png").convert("RGB")).astype(int)
+    assert saved.shape[1] >= 2 * still.locator(CANVAS).bounding_box()["width"] - 1
+    assert still.locator(CANVAS).evaluate("canvas => canvas.width === Math.round(canvas.clientWidth * devicePixelRatio)")
     coloured = (np.ptp(saved, axis=2) > 40).mean(axis=1)
     assert coloured[: len(coloured) * 8 // 10].max() > 0.1  # the brain
     assert coloured[len(coloured) * 9 // 10 :].max() > 0.1  # the colour bar
@@ -118,7 +121,7 @@ def test_the_saved_picture_says_below_the_brain_where_its_numbers_come_from(brai
     choose(brain, "map", "depth")  # the same brain without such a line
     title_shown(brain, "depth")
     without = saved_picture(brain, tmp_path / "without.png")
-    ratio = brain.evaluate("devicePixelRatio")
+    ratio = max(2, brain.evaluate("devicePixelRatio"))
     assert len(with_source) - len(without) == 15 * ratio
     added = with_source[-round(17 * ratio) :]
     ink = np.flatnonzero((np.abs(added - added[0, 0]) > 60).any(axis=0))

@@ -36,7 +36,7 @@ class NoWorkers:
     def all(self):
         return []
 
-    def submit(self, task, spec, *, key, planned=None):
+    def submit(self, task, spec, *, key, planned=None, optional=False):
         NoWorkers.submitted.append((task, spec, key))
         return NoWorkers.job
 

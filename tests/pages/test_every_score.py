@@ -163,7 +163,7 @@ def test_compare_shows_the_score_of_a_link(fits, open_page, score, statistic):
     assert not at.exception
     shown = statistic if SCORES[score].has_median else "mean"
     assert any(f"Bars: {shown} {SCORES[score].short}" in caption.value for caption in at.caption)
-    assert any("p: " in text.value or "no p" in text.value for text in at.markdown)
+    assert any("p: " in text.value or "no p" in text.value for text in [*at.markdown, *at.caption, *at.info])
 
 
 @pytest.mark.parametrize(("score", "statistic"), PAGES[2:])

@@ -87,6 +87,8 @@ def class_predictions(lesson: Lesson) -> None:
         prediction_bars(lesson.answers, counts, lesson.right),
         "class_predictions",
         alt=f"predictions of {sum(counts)} students: {_in_words(lesson.answers, counts)}",
+        how="A bar is how many students chose an answer before they pressed Show me. The darker one is right.",
+        source=f"Predictions of the class {class_name()}",
     )
 
 

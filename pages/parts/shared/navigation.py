@@ -37,7 +37,8 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stSidebarNavItems] p {font-size: 0.85rem}
 [data-testid=stProgress] * {transition: none !important}
 [data-testid=stCaptionContainer] {opacity: 1; color: color-mix(in srgb, currentColor 78%, transparent)}
-[data-testid=stExpander] summary [data-testid=stMarkdownContainer] {color: inherit}
+[data-testid=stExpander] summary {opacity: 0.85}
+[data-testid=stMultiSelect] :is([data-tag], [data-tag] *) {color: light-dark(white, #10222a)}
 [data-testid=stMain] :is(a, button, summary, [role=tab]):focus-visible {outline: 2px solid currentColor; outline-offset: 1px}
 [data-testid=stBaseButton-primary]:enabled {color: light-dark(white, #10222a)}
 .js-plotly-plot :is(:is(.xtick, .ytick) text, .xtitle, .ytitle, .annotation text[style*="(128, 132, 149)"]) {fill: currentColor !important}

@@ -156,7 +156,7 @@ def test_the_chosen_fits_are_composed_to_one_that_compare_opens(page, store, ope
     assert link["a"][0] in {each.fit_key for each in cells if "/" not in each.cell.spec.split}
     compared = open_page("40_compare", a=link["a"][0], b=link["b"][0])
     compared.run()
-    assert not compared.exception and "paired bootstrap" in " ".join(each.value for each in compared.markdown)
+    assert not compared.exception and "paired bootstrap" in " ".join(each.value for each in compared.caption)
 
 
 def test_a_choice_waits_for_its_validation_fits(page, store):

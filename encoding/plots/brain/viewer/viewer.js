@@ -123,13 +123,14 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     frameRequest ||= requestAnimationFrame(() => { frameRequest = 0; draw(); });
   }
 
-  const pixels = () => [stage.clientWidth, stage.clientHeight].map((length) => Math.round(length * (window.devicePixelRatio || 1)));
+  const pixels = (ratio = window.devicePixelRatio || 1) => [stage.clientWidth, stage.clientHeight].map((length) => Math.round(length * ratio));
   const isOfSize = () => pixels().every((length, axis) => length === [canvas.width, canvas.height][axis]);
 
-  function draw() {
-    const width = stage.clientWidth, height = stage.clientHeight, ratio = window.devicePixelRatio || 1;
+  function draw(ratio = window.devicePixelRatio || 1) {
+    const width = stage.clientWidth, height = stage.clientHeight;
     if (!map || !width || !height || gl.isContextLost()) return;
-    if (!isOfSize()) [canvas.width, canvas.height] = pixels();
+    const size = pixels(ratio);
+    if (size[0] !== canvas.width || size[1] !== canvas.height) [canvas.width, canvas.height] = size;
     const { colour_range: range, threshold, hide_above: hideAbove, diverging, kinds } = map.header;
     scene.clear();
     for (const hemi of HEMIS) {
@@ -239,10 +240,19 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     const look = getComputedStyle(frame.root);
     const surroundings = look.getPropertyValue("--page").trim() || "white";
     const words = { title: map.header.title, left: frame.sides[0].textContent, right: frame.sides[1].textContent, names: shownNames, source: map.header.source || "" };
-    draw(); // a WebGL picture can be read only in the turn that drew it
-    const ratio = canvas.width / stage.clientWidth;
+    const size = [canvas.width, canvas.height], ratio = Math.max(2, canvas.width / stage.clientWidth);
+    draw(ratio); // a WebGL picture can be read only in the turn that drew it
     const style = { font: look.fontFamily, text: look.color, background: surroundings };
-    download(await composePicture(canvas, ratio, words, map.header, map.arrays.colours, style), "brain.png");
+    const picture = composePicture(canvas, ratio, words, map.header, map.arrays.colours, style); // which has read the canvas when it returns
+    if (size[0] !== canvas.width) draw();
+    download(await picture, fileName());
+  }
+
+  /** Name of a saved picture: what is shown, and the fit that its source line names. */
+  function fileName() {
+    const fit = map.header.source?.match(/\b[a-z]+-[0-9a-f]{8,}\b/)?.[0] ?? "";
+    const parts = ["brain", map.header.title, fit].map((part) => part.replace(/[^\p{L}\p{N}.-]+/gu, "-").replace(/^-|-$/g, ""));
+    return `${parts.filter(Boolean).join("-")}.png`;
   }
 
   function listen() {
