@@ -59,12 +59,14 @@ def prediction_bars(answers: Sequence[str], counts: Sequence[int], right: int) -
 
     fig = go.Figure()
     colours = [TEST if i == right else translucent(TEST, 0.45) for i in range(len(answers))]
-    labels = ["<br>".join(textwrap.wrap(html.escape(answer), 28)) for answer in answers]
+    labels = ["<br>".join(textwrap.wrap(html.escape(answer), 22)) for answer in answers]
     look = {"text": [str(n) for n in counts], "marker_color": colours, "showlegend": False, "hovertemplate": "%{x} students<extra></extra>"}
     fig.add_bar(x=list(counts), y=labels, orientation="h", name="Students", **look)
-    fig.update_xaxes(title_text="Students", rangemode="tozero", tickformat="d", range=[0, max(1, *counts) * 1.15])
+    step = max(1, -(-max(counts, default=0) // 5))
+    fig.update_xaxes(title_text="Students", rangemode="tozero", dtick=step, range=[0, max(1, *counts) * 1.15])
     fig.update_yaxes(autorange="reversed")
-    return _framed(fig, 70 + 42 * len(answers))
+    lines = [line for label in labels for line in label.split("<br>")]
+    return _framed(fig, 70 + 42 * len(answers)).update_layout(margin_l=14 + 6.4 * max(map(len, lines)))
 
 
 def visual_field(

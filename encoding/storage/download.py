@@ -136,7 +136,8 @@ def _receive(address: str, part: Path, n_bytes: int | None, report: Report) -> s
             return _receive(address, part, n_bytes, report)
         answer.raise_for_status()
         continues = answer.status_code == 206
-        if continues and not _starts_at(answer.headers.get("Content-Range"), there):
+        same = _starts_at(answer.headers.get("Content-Range"), there) and (not there or _is_version(answer.headers, headers["If-Range"]))
+        if continues and not same:
             mark.unlink()
             return _receive(address, part, n_bytes, report)
         length = answer.headers.get("Content-Length")
@@ -191,6 +192,11 @@ def _starts_at(content_range: str | None, place: int) -> bool:
     """Whether a Content-Range begins at a byte; true where the server does not say."""
     match = re.match(r"bytes (\d+)-", content_range or "")
     return match is None or int(match[1]) == place
+
+
+def _is_version(headers: Mapping[str, str], mark: str) -> bool:
+    """Whether an answer is of the version of a mark, which not every server compares; true where the answer does not say."""
+    return headers.get("ETag" if mark.startswith('"') else "Last-Modified") in (None, mark)
 
 
 def _version(headers: Mapping[str, str]) -> str:

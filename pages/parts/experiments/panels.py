@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -21,7 +20,7 @@ from encoding.plots.heatmap import quantity_of
 from encoding.runtime.csv import to_csv
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import choose_linked
-from pages.parts.shared.links import EXPLORE, explore_query
+from pages.parts.shared.links import explore_address
 from pages.parts.shared.score_choice import choose_score
 from pages.parts.shared.text import plain
 
@@ -160,7 +159,7 @@ def fits_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, specs:
     known = ("low", "high", "ceiling_r") if what.key in OF_R else ("low", "high")
     ends = [name for name in known if rows[name].notna().any()]
     st.dataframe(
-        rows.assign(link=[f"{EXPLORE}?{urlencode(explore_query(specs[key]), doseq=True)}" for key in rows["key"]]),
+        rows.assign(link=[explore_address(specs[key]) for key in rows["key"]]),
         hide_index=True,
         key="fits",
         column_order=["link", *(settings or ["backbone", "layers", "readout"]), "score", *ends, *COUNTS],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from encoding.fits.composition import ComposedResult
 from encoding.jobs.tasks import compute_intervals
 from pages.parts.shared.access import may_change
 from pages.parts.shared.job_progress import follow
-from pages.parts.shared.links import EXPLORE, explore_query, view
+from pages.parts.shared.links import explore_address, explore_query, view
 from pages.parts.shared.server_state import jobs, opened_run, stored_intervals
 from pages.parts.shared.text import plain
 
@@ -68,7 +67,7 @@ def members_table(result: ComposedResult) -> pd.DataFrame:
         options = " ".join(f"{name}={value}" for name, value in spec.options)
         rows.append(
             {
-                "link": f"{EXPLORE}?{urlencode(explore_query(spec), doseq=True)}",
+                "link": explore_address(spec),
                 "backbone": spec.backbone,
                 "layers": " + ".join(spec.layers),
                 "readout": f"{spec.readout} {options}".strip(),

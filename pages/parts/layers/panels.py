@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -45,7 +44,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
 from pages.parts.shared.labels import class_label, layer_label
-from pages.parts.shared.links import EXPLORE, explore_query
+from pages.parts.shared.links import explore_address
 from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.text import plain
@@ -229,7 +228,7 @@ def _brain(sweep_result: SweepResult, cell: Cell, roi: str, score: str) -> None:
         else:
             _best_map(sweep_result, placement, roi, place)
     looked_at = replace(result.plan.spec, rois=(roi,) if roi in roi_names(result.plan.subject) else ())
-    address = f"{EXPLORE}?{urlencode(explore_query(looked_at), doseq=True)}"
+    address = explore_address(looked_at)
     st.link_button("Open this layer in Explore ↗", address, key="to_explore", help="In a new tab, at the same settings.")
 
 

@@ -111,7 +111,9 @@ def test_a_fetch_that_was_stopped_goes_on_from_there(server, tmp_path):
     assert target.read_bytes() == BYTES and [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
-def test_another_version_on_the_server_is_fetched_from_the_start(server, tmp_path):
+@pytest.mark.parametrize("compares", [True, False])
+def test_another_version_on_the_server_is_fetched_from_the_start(server, tmp_path, monkeypatch, compares):
+    monkeypatch.setattr(server, "compares", compares)
     with pytest.raises(Cancelled):
         fetch(f"{server.address}/net.pth", tmp_path / "net.pth", report=stop_after(0.5))
     server.files["/net.pth"] = BYTES[::-1]
