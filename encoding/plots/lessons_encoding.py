@@ -5,8 +5,6 @@ The value of a lesson's control is marked in its figure.
 
 from __future__ import annotations
 
-import html
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,22 +49,6 @@ def kinds(names: Sequence[str], means: np.ndarray, errors: np.ndarray, *, height
     fig.update_xaxes(title_text="Mean response (standard deviations)")
     fig.update_yaxes(autorange="reversed")
     return _framed(fig, height)
-
-
-def prediction_bars(answers: Sequence[str], counts: Sequence[int], right: int) -> go.Figure:
-    """Number of students who predicted each answer, (k,); the right one, at index ``right``, is highlighted."""
-    import plotly.graph_objects as go
-
-    fig = go.Figure()
-    colours = [TEST if i == right else translucent(TEST, 0.45) for i in range(len(answers))]
-    labels = ["<br>".join(textwrap.wrap(html.escape(answer), 22)) for answer in answers]
-    look = {"text": [str(n) for n in counts], "marker_color": colours, "showlegend": False, "hovertemplate": "%{x} students<extra></extra>"}
-    fig.add_bar(x=list(counts), y=labels, orientation="h", name="Students", **look)
-    step = max(1, -(-max(counts, default=0) // 5))
-    fig.update_xaxes(title_text="Students", rangemode="tozero", dtick=step, range=[0, max(1, *counts) * 1.15])
-    fig.update_yaxes(autorange="reversed")
-    lines = [line for label in labels for line in label.split("<br>")]
-    return _framed(fig, 70 + 42 * len(answers)).update_layout(margin_l=14 + 6.4 * max(map(len, lines)))
 
 
 def visual_field(

@@ -48,6 +48,8 @@ def teach(lesson: Lesson) -> None:
         answered = ask(lesson)
         shown = st.toggle("Show me", key="show", bind="query-params", help="Answering shows it, too.")
         note_step(lesson, "reading" if not shown else "shown" if answered is None else "predicted")
+        if shown:
+            class_predictions(lesson)
     with images:
         if shown:
             happened, _, behind = lesson.show().partition("\n\n")
@@ -57,7 +59,6 @@ def teach(lesson: Lesson) -> None:
             st.info("What would you expect? Answer the question, or press **Show me**: then there is something to move here.")
     with words:
         if shown:
-            class_predictions(lesson)
             st.markdown(f"**What this shows.** {happened}")
             left, right = st.columns([4, 3], gap="small")
             with left:

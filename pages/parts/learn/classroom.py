@@ -14,10 +14,8 @@ import pandas as pd
 import streamlit as st
 
 from encoding.lessons.classroom import NAME, STEPS, Classroom
-from encoding.plots.lessons_encoding import prediction_bars
 from pages.parts.learn.lesson import Lesson
 from pages.parts.shared.access import may_change
-from pages.parts.shared.chart import chart
 from pages.parts.shared.server_state import store
 from pages.parts.shared.text import plain
 
@@ -78,22 +76,24 @@ def note_step(lesson: Lesson, step: str, answer: int | None = None) -> None:
 
 
 def class_predictions(lesson: Lesson) -> None:
-    """Show what the class predicted: to students who answered, and to the teacher."""
+    """Draw what the class predicted as bars behind the lesson's answers: for students who answered, and for the teacher."""
     answered = st.session_state.get("_student") and st.session_state.get(f"answer_{lesson.name}") is not None
     if not (answered or st.session_state.get("_teacher")):
         return
     counts = classroom(class_name()).predictions(lesson.name, len(lesson.answers))
-    chart(
-        prediction_bars(lesson.answers, counts, lesson.right),
-        "class_predictions",
-        alt=f"predictions of {sum(counts)} students: {_in_words(lesson.answers, counts)}",
-        how="A bar is how many students chose an answer before they pressed Show me. The darker one is right.",
-        source=f"Predictions of the class {class_name()}",
-    )
+    st.html(_bars(f".st-key-answer_{lesson.name} [role=radiogroup] > label", counts))
+    st.caption(f"**The class predicted** {' · '.join(map(str, counts))}, in the order of the answers; the bar behind each is its share.")
 
 
-def _in_words(answers: Sequence[str], counts: Sequence[int]) -> str:
-    return "; ".join(f"{n} for {answer}" for answer, n in zip(answers, counts, strict=True))
+def _bars(label: str, counts: Sequence[int]) -> str:
+    """Style sheet with a bar behind the label of each answer, as long as its share of all predictions, and its count at the end."""
+    rules = [f"{label} {{width: 100%; border-radius: 0.25rem}}"]
+    for place, n in enumerate(counts, 1):
+        share = f"{n / max(1, sum(counts)):.0%}"
+        bar = f"linear-gradient(to right, rgba(17, 158, 136, 0.3) {share}, rgba(128, 128, 128, 0.1) {share})"
+        rules.append(f"{label}:nth-of-type({place}) {{background: {bar}}}")
+        rules.append(f"{label}:nth-of-type({place})::after {{content: '{n}'; margin-left: auto; padding: 0 0.5rem; font-weight: 600}}")
+    return f"<style>{' '.join(rules)}</style>"
 
 
 def teacher_view(lessons: Sequence[Lesson]) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from encoding.lessons import classroom as module
 from encoding.lessons.classroom import Classroom
-from encoding.plots.lessons_encoding import prediction_bars
 
 N_STUDENTS, LESSON_NAMES = 30, ("steps", "ridge", "ceiling")
 
@@ -71,8 +70,3 @@ def test_a_full_class_counts_no_further_student(tmp_path, monkeypatch):
         room.note(student, "ridge", "predicted", 0)
     room.note("a", "steps", "reading")
     assert room.predictions("ridge", 2) == [2, 0] and room.places()["steps", "reading"] == 1
-
-
-def test_bars_show_the_counts_and_escape_answers():
-    bars = prediction_bars(("<b>no", "yes"), (3, 0), 1).data[0]
-    assert list(bars.x) == [3, 0] and list(bars.y) == ["&lt;b&gt;no", "yes"] and bars.marker.color[0] != bars.marker.color[1]

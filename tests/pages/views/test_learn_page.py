@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import secrets
 from dataclasses import replace
 from urllib.parse import parse_qs, urlparse
@@ -318,9 +318,14 @@ def test_a_region_and_a_vertex_become_what_is_looked_at():
 
 
 def bars_of_class(at: AppTest) -> list[int] | None:
-    """Counts in the chart of the class's predictions; None where it is not there."""
-    found = [each for each in charts(at) if "class_predictions" in each.proto.id]
-    return [int(n) for n in json.loads(found[0].proto.spec)["data"][0]["text"]] if found else None
+    """Counts of the class's predictions; None where they are not shown. Each stands at the end of the bar behind its answer."""
+    found = [each.value for each in at.caption if each.value.startswith("**The class predicted**")]
+    if not found:
+        return None
+    counts = [int(n) for n in re.findall(r"\d+", found[0])]
+    style = next(html.proto.body for html in at.get("html") if "nth-of-type" in html.proto.body)
+    assert [int(n) for n in re.findall(r"content: '(\d+)'", style)] == counts
+    return counts
 
 
 def test_a_class_sees_its_predictions_after_answering_and_the_teacher_who_is_where(learn, filled, monkeypatch, capsys):
