@@ -78,8 +78,8 @@ def write_planted(folder: Path, photographs: Path, store: Store) -> None:
     """A data set of one's own in ``folder``: photographs, and responses made from them, a third of them each of :data:`TRUTHS`."""
     from encoding.backbones import BACKBONES
     from encoding.datasets._images import ImageFiles
-    from encoding.features.components import fit_components
     from encoding.features.extraction import extract, feature_keys, load
+    from encoding.features.pca import fit_components
     from encoding.storage.fingerprints import files_fingerprint
 
     paths = [path for place in (photographs, *sorted(photographs.iterdir())) if place.is_dir() for path in list_images(place)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._timing import timed
-from encoding.features.components import fit_components
+from encoding.features.pca import fit_components
 
 
 def features(folder: Path, n: int, p: int) -> np.ndarray:

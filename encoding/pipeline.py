@@ -19,9 +19,10 @@ from encoding.evaluation.resampling import LEAST_UNITS
 from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
-from encoding.features.components import fit_components, project, read_axes, unit_variance
+from encoding.features.components import project, read_axes, unit_variance
 from encoding.features.delays import N_FOLDS, design_columns
 from encoding.features.given import is_given, store_features
+from encoding.features.pca import fit_components
 from encoding.fits.passes import linear_components, open_backbone, project_in_pass, projections, reduce_in_pass, sketch_keys
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan

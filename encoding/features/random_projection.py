@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.features.components import BLOCK_BYTES, Components, ZScored, check_varies
+from encoding.features.blocks import BLOCK_BYTES, ZScored, check_varies
+from encoding.features.components import Components
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -72,7 +73,7 @@ def fit_linear(
     train : (n_train,) row numbers of variances, and of what ``scaling`` needs.
     projected : number of a layer to its product (n_stimuli, k), where that is known.
     names : the layers' names. Where given, a layer that does not vary over the training rows is refused.
-    scaling : as in :func:`encoding.features.components.fit_components`; ``equal`` gives the products of layers the same total variance.
+    scaling : as in :func:`encoding.features.pca.fit_components`; ``equal`` gives the products of layers the same total variance.
 
     Raises
     ------

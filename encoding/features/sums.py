@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from encoding.features.components import BLOCK_BYTES
+from encoding.features.blocks import BLOCK_BYTES
 from encoding.features.extraction import Shard
 from encoding.storage.keys import digest
 from encoding.storage.npy import NpyWriter, read_npy, write_npy

@@ -18,7 +18,7 @@ import numpy as np
 from encoding.backbones._pooling import pooling_advice
 from encoding.datasets._base import roi_names
 from encoding.evaluation.resampling import n_units, working_bytes
-from encoding.features import activations, components, reduction, sums
+from encoding.features import activations, blocks, pca, reduction, sums
 from encoding.features import extraction as features
 from encoding.features.delays import n_columns
 from encoding.features.probe import Probe, probe
@@ -233,12 +233,12 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     widest = max((plan.subject.responses[hemi].shape[1] for hemi in plan.hemis), default=0)
     if plan.spec.reduction != "pca":
         work, pca_bytes = 4.0 * n * n_features, 4.0 * 3 * n * k
-    elif most < components.EXACT_BELOW or k > most // 4:
+    elif most < pca.EXACT_BELOW or k > most // 4:
         work = 4.0 * n * n_features * min(n_train, n_features) + 20.0 * min(n_train, n_features) ** 3  # in float64
         pca_bytes = 8.0 * n * n_features * 2 if n_features <= n_train else 8.0 * n * n_train * 3
     else:
-        work = PASSES * 4.0 * n * n_features * (k + components.OVERSAMPLING)
-        pca_bytes = 4.0 * n_features * (k + components.OVERSAMPLING) * (PASSES + 3)
+        work = PASSES * 4.0 * n * n_features * (k + pca.OVERSAMPLING)
+        pca_bytes = 4.0 * n_features * (k + pca.OVERSAMPLING) * (PASSES + 3)
     columns = n_columns(k * plan.n_frames * len(plan.spaces), degree=plan.spec.degree, delays=plan.spec.delays)
     n_inner = plan.readout.n_folds(plan.options) if plan.readout.uses_moments else 0
     fitting, fitting_bytes = plan.readout.cost(n_train, columns, n_targets, plan.options)
@@ -247,7 +247,7 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     moments = 4.0 * (n_inner + 2) * columns * widest + 8.0 * (n_inner + 1) * columns**2 if plan.readout.uses_moments else 0.0
     moments += 4.0 * 2 * n * columns if plan.spec.degree > 1 or plan.spec.delays else 0.0  # made of the components, never stored
     seconds = len(plan.folds) * (work / _speed(device) + reading)
-    return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * components.BLOCK_BYTES + _axes_bytes(plan, n_features, k)
+    return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * blocks.BLOCK_BYTES + _axes_bytes(plan, n_features, k)
 
 
 def curve_seconds(plan: Plan, device: str) -> float:
@@ -282,8 +282,8 @@ def _reducing_bytes(plan: Plan, sizes: Sequence[int], network_bytes: float) -> f
     width = min(n, N_NONZEROS * N_GROUPS)
     axes = 4.0 * plan.spec.n_components * largest  # of a layer whose sums are in a file as well
     basis = 8.0 * 3 * n * N_NONZEROS * N_GROUPS + 8.0 * 3 * width**2
-    blocks = 2.0 * min(components.BLOCK_BYTES, 8 * n_basis * largest)
-    return max(_kept_sums(plan, sizes), axes) + 4.0 * n_basis * n * len(sizes) + max(network_bytes, basis, blocks)
+    read = 2.0 * min(blocks.BLOCK_BYTES, 8 * n_basis * largest)
+    return max(_kept_sums(plan, sizes), axes) + 4.0 * n_basis * n * len(sizes) + max(network_bytes, basis, read)
 
 
 def _kept_sums(plan: Plan, sizes: Sequence[int]) -> float:

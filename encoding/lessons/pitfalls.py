@@ -9,7 +9,7 @@ import numpy as np
 
 from encoding.evaluation.scores import pearson
 from encoding.evaluation.splits import Fold
-from encoding.features.components import fit_components
+from encoding.features.pca import fit_components
 from encoding.lessons._linear import standardised
 from encoding.readouts import ridge
 from encoding.readouts._moments import Moments

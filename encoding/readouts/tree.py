@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from encoding.features.components import fit_components
+from encoding.features.pca import fit_components
 from encoding.readouts import READOUTS, BadOption, Options, Range, Readout, Responses, Training, option
 from encoding.readouts._model import Columns
 from encoding.readouts._smoother import Deviations, Smoother, deviations, mean_response

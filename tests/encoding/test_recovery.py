@@ -13,8 +13,8 @@ from encoding import BACKBONES, FitSpec, fit
 from encoding.datasets import Subject
 from encoding.datasets._images import ImageFiles
 from encoding.datasets.writers.algonauts2023 import write_algonauts2023
-from encoding.features.components import fit_components
 from encoding.features.extraction import extract, feature_keys, load, sketch_key
+from encoding.features.pca import fit_components
 from encoding.features.reduction import reduce_spaces
 from encoding.features.sums import Space
 from encoding.runtime.progress import silent

@@ -7,9 +7,9 @@ import pytest
 
 from encoding import READOUTS, Store, fit
 from encoding.features import extraction
-from encoding.features.components import fit_components
 from encoding.features.extraction import extract, feature_keys, load
 from encoding.features.half import HalfRows, encode
+from encoding.features.pca import fit_components
 from tests.conftest import TINY
 from tests.encoding.features.test_extraction import Flat, Pictures
 

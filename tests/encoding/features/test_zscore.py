@@ -10,8 +10,9 @@ from sklearn.preprocessing import StandardScaler
 from encoding import FitSpec, fit
 from encoding.cli import parser
 from encoding.cli.spec_options import spec_from
-from encoding.features import components
-from encoding.features.components import fit_components, project, unit_variance
+from encoding.features import pca
+from encoding.features.components import project, unit_variance
+from encoding.features.pca import fit_components
 from encoding.fits.plan import plan
 from tests.conftest import TINY
 
@@ -49,8 +50,8 @@ def test_iterated_components_are_those_of_the_exact_way(layers, monkeypatch):
     if sum(layer.shape[1] for layer in layers) < 100:
         pytest.skip("so few features are never iterated over")
     exact = fit_components(layers, TRAIN, 2, scaling="zscore")
-    monkeypatch.setattr(components, "EXACT_BELOW", 1)
-    monkeypatch.setattr(components, "TOLERANCE", 0)
+    monkeypatch.setattr(pca, "EXACT_BELOW", 1)
+    monkeypatch.setattr(pca, "TOLERANCE", 0)
     iterated = fit_components(layers, TRAIN, 2, scaling="zscore")
     np.testing.assert_allclose(iterated.scores, exact.scores, atol=2e-2 * np.abs(exact.scores).max())
 

@@ -7,7 +7,8 @@ import pytest
 
 from encoding import READOUTS, Store, fit
 from encoding.analysis.learning_curve import learning_curve
-from encoding.features.components import fit_components, project
+from encoding.features.components import project
+from encoding.features.pca import fit_components
 from encoding.fits.spec import FitSpec, check_target_groups
 from encoding.fits.targets import target_groups_of
 from encoding.fits.training_data import Chosen, without_test_stimuli

@@ -17,7 +17,7 @@ from encoding.datasets.simulation.cortex import CATEGORY_OF
 from encoding.datasets.simulation.scenes import CATEGORIES, SIZE
 from encoding.evaluation.noise_ceiling import from_ncsnr
 from encoding.features import extraction as features
-from encoding.features.components import fit_components
+from encoding.features.pca import fit_components
 from encoding.fits.plan import plan
 from encoding.lessons import _spaces, ceiling, fields, response, ridge, rois, steps
 from encoding.plots import lessons_encoding as figures

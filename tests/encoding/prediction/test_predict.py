@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import Ridge
 
-import encoding.features.components
 import encoding.prediction.predict
 from encoding import READOUTS, Store, fit
 from encoding.datasets.algonauts2021 import BLOCK
@@ -67,7 +66,7 @@ def test_so_they_do_whatever_the_components_and_the_focus(values, tiny, store):
 
 
 def test_so_they_do_where_components_are_found_by_iteration(tiny, store, monkeypatch):
-    monkeypatch.setattr(encoding.features.components, "EXACT_BELOW", 10)
+    monkeypatch.setattr("encoding.features.pca.EXACT_BELOW", 10)
     assert_own_stimuli_again(fit(changed(n_components=8), store))
 
 
@@ -165,7 +164,7 @@ def test_no_stimuli_are_refused(tiny, store):
 
 
 def test_components_without_axes_are_refused_before_any_work(tiny, store, monkeypatch):
-    monkeypatch.setattr(encoding.features.components, "BLOCK_BYTES", 64)
+    monkeypatch.setattr("encoding.features.blocks.BLOCK_BYTES", 64)
     result = fit(changed(split="holdout:0.3:5"), store)
     before = set(store.keys())
     with pytest.raises(CannotPredict, match=r"cannot predict new stimuli. The axes of these components were not kept.* Ask for fewer"):

@@ -10,7 +10,7 @@ import streamlit as st
 from encoding import FitSpec
 from encoding.evaluation.splits import folds
 from encoding.features import extraction as features
-from encoding.features.components import fit_components
+from encoding.features.pca import fit_components
 from encoding.lessons.ridge import RidgePath, ridge_path
 from encoding.lessons.rois import responses_of
 from encoding.plots.lessons_encoding import alpha_path, weight_bars

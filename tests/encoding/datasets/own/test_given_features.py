@@ -13,7 +13,7 @@ from encoding import BACKBONES, DATASETS, FitSpec, Store, fit
 from encoding.cli import main
 from encoding.datasets import BadData
 from encoding.datasets.own.feature_tables import open_tables
-from encoding.features.components import fit_components
+from encoding.features.pca import fit_components
 from encoding.fits.plan import plan
 from encoding.prediction.inputs import CannotPredict
 from encoding.prediction.predict import predict

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-import encoding.features.components as components
-from encoding.features.components import fit_components
+from encoding.features import blocks, pca
+from encoding.features.components import project
+from encoding.features.pca import fit_components
 
 
 def features(n, p, seed=0, rank=30):
@@ -33,7 +34,7 @@ def test_exact_components_are_scikit_learns(p):
 
 
 def test_iterated_components_are_scikit_learns(monkeypatch):
-    monkeypatch.setattr(components, "EXACT_BELOW", 1)
+    monkeypatch.setattr(pca, "EXACT_BELOW", 1)
     X = features(200, 900)
     agree(fit_components([X], TRAIN, 12), X, TRAIN, 12, atol=5e-3)
 
@@ -42,7 +43,7 @@ def test_iterated_components_explain_what_the_exact_do_on_a_slow_spectrum(monkey
     X = features(400, 1200, rank=400)
     train = np.arange(350)
     exact = fit_components([X], train, 40)
-    monkeypatch.setattr(components, "EXACT_BELOW", 1)
+    monkeypatch.setattr(pca, "EXACT_BELOW", 1)
     found = fit_components([X], train, 40)
     assert found.explained >= 0.999 * exact.explained
     assert found.explained <= exact.explained * (1 + 1e-6)
@@ -50,7 +51,7 @@ def test_iterated_components_explain_what_the_exact_do_on_a_slow_spectrum(monkey
 
 @pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
 def test_axes_are_orthonormal_and_give_the_scores(monkeypatch, below):
-    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    monkeypatch.setattr(pca, "EXACT_BELOW", below)
     X = features(200, 300)
     found = fit_components([X], TRAIN, 10)
     np.testing.assert_allclose(found.axes.T @ found.axes, np.eye(10), atol=1e-5)
@@ -60,17 +61,17 @@ def test_axes_are_orthonormal_and_give_the_scores(monkeypatch, below):
 
 @pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
 def test_small_blocks_change_nothing(monkeypatch, below):
-    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    monkeypatch.setattr(pca, "EXACT_BELOW", below)
     X = features(200, 300)
     at_once = fit_components([X], TRAIN, 10)
-    monkeypatch.setattr(components, "BLOCK_BYTES", 40_000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 40_000)
     np.testing.assert_allclose(fit_components([X], TRAIN, 10).scores, at_once.scores, atol=1e-3)
 
 
 @pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
 @pytest.mark.parametrize("p", [40, 900], ids=["tall", "wide"])
 def test_test_rows_never_touch_the_axes(monkeypatch, below, p):
-    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    monkeypatch.setattr(pca, "EXACT_BELOW", below)
     X = features(200, p)
     before = fit_components([X], TRAIN, 8)
     X[np.setdiff1d(np.arange(200), TRAIN)] = 1e3
@@ -82,7 +83,7 @@ def test_test_rows_never_touch_the_axes(monkeypatch, below, p):
 
 @pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
 def test_layers_side_by_side_are_one_wide_layer(monkeypatch, below):
-    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    monkeypatch.setattr(pca, "EXACT_BELOW", below)
     X = features(200, 320)
     together, apart = fit_components([X], TRAIN, 10), fit_components([X[:, :20], X[:, 20:]], TRAIN, 10)
     np.testing.assert_allclose(apart.scores, together.scores, atol=1e-3)
@@ -104,7 +105,7 @@ def test_no_more_components_are_kept_than_there_are():
 @pytest.mark.parametrize("below", [1, 10**6], ids=["iterated", "exact"])
 @pytest.mark.parametrize("p", [30, 500], ids=["tall", "wide"])
 def test_layers_scaled_to_equal_variance_are_the_pca_of_scaled_features(monkeypatch, below, p):
-    monkeypatch.setattr(components, "EXACT_BELOW", below)
+    monkeypatch.setattr(pca, "EXACT_BELOW", below)
     small, large = features(200, p, seed=1), 50 * features(200, 2 * p, seed=2)
     found = fit_components([small, large], TRAIN, 6, scaling="equal")
     variances = np.array([layer[TRAIN].astype(float).var(0, ddof=1).sum() for layer in (small, large)])
@@ -112,7 +113,7 @@ def test_layers_scaled_to_equal_variance_are_the_pca_of_scaled_features(monkeypa
     assert found.total_variance == pytest.approx(variances.sum(), rel=1e-4)
     agree(found, np.concatenate(scaled, 1), TRAIN, 6, atol=2e-2 if below == 1 else 1e-4)
     np.testing.assert_allclose(found.mean, np.concatenate([small, large], 1)[TRAIN].mean(0), rtol=1e-3, atol=1e-3)
-    again = components.project([small, large], found.mean, found.axes)
+    again = project([small, large], found.mean, found.axes)
     np.testing.assert_allclose(again, found.scores, atol=1e-3 * np.abs(found.scores).max())
 
 
@@ -141,7 +142,7 @@ def test_a_layer_that_never_varies_is_refused_by_name(p, value):
 
 @pytest.mark.parametrize("bytes_at_once", [4_096, 2**27])
 def test_exact_components_of_many_rows_are_read_in_blocks(monkeypatch, bytes_at_once):
-    monkeypatch.setattr(components, "BLOCK_BYTES", bytes_at_once)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", bytes_at_once)
     read = []
 
     class Layer(np.ndarray):
