@@ -245,5 +245,5 @@ def stop(client: Client, attempt: str, future: Future, address: str | None, let_
 
 def _call(client: Client, address: str, function: Callable, *arguments: Any, nanny: bool = False) -> None:
     """Call a function in a worker process or its nanny, past the queue; nothing happens where there is none (any more)."""
-    with suppress(*GONE):
+    with suppress(*GONE, AttributeError, UnboundLocalError):  # the last two of a client that closes meanwhile
         client.run(function, *arguments, workers=[address], nanny=nanny, on_error="ignore")
