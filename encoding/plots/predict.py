@@ -36,7 +36,8 @@ def response_profile(
 
     Parameters
     ----------
-    predicted : columns roi, hemi, n_vertices (number averaged), mean, r_mean (their mean test r). An ROI without vertices leaves a gap.
+    predicted : columns roi, hemi, n_vertices (number averaged), mean, r_mean (their mean test r), and where they are known half_width, of
+        the prediction intervals. An ROI without vertices leaves a gap.
     measured : columns roi, hemi, mean, of the same vertices.
     response_unit : unit of the responses, for the axis.
     classes : class to its ROIs, drawn class by class with a gap between.
@@ -54,6 +55,14 @@ def response_profile(
             f"{row.r_mean:.2f}"
             for row in rows.itertuples(index=False)
         ]
+        whiskers = {}
+        if "half_width" in rows:
+            ends = rows.assign(low=rows["mean"] - rows["half_width"], high=rows["mean"] + rows["half_width"])[["low", "high"]]
+            hover = [
+                text + (f"<br>95 % of new images: {low:+.2f} to {high:+.2f}" if np.isfinite(low) else "")
+                for text, (low, high) in zip(hover, ends.to_numpy(), strict=True)
+            ]
+            whiskers = {"error_y": {"array": rows["half_width"].to_numpy(), "color": STROKE, "thickness": 1, "width": 0}}
         opacity = [1.0 if selected in (None, roi) else FADED for roi in rows["roi"]]
         fig.add_bar(
             x=rows["roi"],
@@ -64,6 +73,7 @@ def response_profile(
             customdata=[(roi, hemi) for roi in rows["roi"]],
             hovertext=hover,
             hoverinfo="text",
+            **whiskers,
         )
     for trace in () if measured is None else _measured(measured):
         fig.add_trace(trace)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.datasets import Stimuli
-from encoding.datasets._base import Chosen
+from encoding.datasets._base import Chosen, roi_names
 from encoding.fits.composition import ComposedResult
 from encoding.fits.predictions import Columns
 from encoding.fits.result import Result
@@ -124,14 +124,35 @@ class RegionReference:
         return 100 * np.searchsorted(self.train, predicted, side="left") / len(self.train)
 
     def half_width(self, level: float = LEVEL) -> float:
-        """Half of the width of a prediction interval: NaN with too few test stimuli.
+        """Half of the width of the region's prediction interval, by :func:`conformal_half_width`."""
+        return conformal_half_width(self.errors, level)
 
-        A split conformal interval (Lei et al. 2018, JASA 113, eq. 3): the ceil((n + 1) level)-th smallest absolute error of n test
-        stimuli. It contains the measured response to at least that share of new stimuli of the same kind as those, whatever their
-        distribution.
-        """
-        rank = int(np.ceil((len(self.errors) + 1) * level))
-        return float(self.errors[rank - 1]) if rank <= len(self.errors) else float("nan")
+
+def conformal_half_width(errors: np.ndarray, level: float = LEVEL) -> float:
+    """Half of the width of a prediction interval from sorted absolute errors of test stimuli, (n_test,): NaN with too few.
+
+    A split conformal interval (Lei et al. 2018, JASA 113, eq. 3): the ceil((n + 1) level)-th smallest absolute error of n test
+    stimuli. It contains the measured response to at least that share of new stimuli of the same kind as those, whatever their
+    distribution.
+    """
+    rank = int(np.ceil((len(errors) + 1) * level))
+    return float(errors[rank - 1]) if rank <= len(errors) else float("nan")
+
+
+def roi_half_widths(result: Result, least_r: float = -1.0) -> dict[tuple[str, str], float]:
+    """Half of the width of the prediction interval of each ROI's mean in each hemisphere, as (roi, hemi) to width.
+
+    The mean is over the vertices with a test r of at least ``least_r``; an ROI without any has no entry.
+    """
+    widths = {}
+    for roi in roi_names(result.plan.subject):
+        for hemi in result.plan.hemis:
+            columns = result.columns(roi, hemi)
+            columns = columns[np.nan_to_num(result.score(hemi)[columns], nan=-np.inf) >= least_r]
+            if len(columns):
+                errors = (result.measured(hemi, columns) - result.predicted(hemi, columns)).mean(1, dtype=float)
+                widths[roi, hemi] = conformal_half_width(np.sort(np.abs(errors)))
+    return widths
 
 
 def region_columns(result: Result, roi: str, least_r: float = -1.0) -> dict[str, np.ndarray]:

@@ -118,6 +118,14 @@ class BrainMap:
         """Whether the colour range starts below 0."""
         return self.colour_range[0] < 0
 
+    @property
+    def clipped(self) -> tuple[bool, bool]:
+        """Whether values lie below, and above, the colour range, by more than rounding; they are drawn in its end's colour."""
+        drawn = np.concatenate([np.ravel(values) for values in self.values.values()] or [np.zeros(0)])
+        low, high = self.colour_range
+        slack = 1e-6 * (high - low)
+        return bool((drawn < low - slack).any()), bool((drawn > high + slack).any())
+
     def members(self, hemi: str, roi: str) -> np.ndarray:
         """Mask (10242,) bool of the fsaverage5 vertices in an ROI."""
         inside = np.zeros(surface.N_VERTICES, bool)
@@ -143,6 +151,7 @@ class BrainMap:
             "quantity",
             "ceiling_name",
             "colour_range",
+            "clipped",
             "threshold",
             "hide_above",
             "diverging",

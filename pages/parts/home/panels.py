@@ -71,6 +71,7 @@ def _fitted(result: Result) -> None:
         rois=placement.rois(result.plan.subject.rois),
         ceiling=placement.values(highest_r(result)),
         source=origin(result),
+        colour_map="plasma",
         title="r per vertex",
         quantity="r",
     )
@@ -85,6 +86,7 @@ def _unfitted(*, running: bool) -> None:
         vertices={hemi: half.vertices for hemi, half in halves.items()},
         rois={hemi: half.rois for hemi, half in halves.items()},
         source=f"Simulated · {START.dataset} {START.subject} · noise ceiling",
+        colour_map="viridis",  # as on Data
         title="noise ceiling per vertex",
         quantity="ceiling",
     )
@@ -100,7 +102,6 @@ def _paint(*, values: Columns, **more: Any) -> None:
     brain = BrainMap(
         values=values,
         colour_range=(0.0, rounded_up(bulk(values)[1])),
-        colour_map="plasma",
         view=START_VIEW,
         outlined=next(iter(DATASETS[START.dataset].roi_names().values())),
         **more,

@@ -15,7 +15,7 @@ from encoding.analysis.tuning import find_stimulus
 from encoding.fits.composition import ComposedResult
 from encoding.prediction.nearest_stimuli import Patterns
 from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row
-from encoding.prediction.references import Distances, RegionReference, region_columns
+from encoding.prediction.references import Distances, RegionReference, region_columns, roi_half_widths
 from encoding.prediction.uploads import (
     CLIPS,
     IMAGES,
@@ -323,6 +323,12 @@ def _distances(key: str, _result: Result) -> Distances | None:
 def region_reference(key: str, roi: str, least_r: float, _result: Result) -> RegionReference:
     """Predictions of training and errors of test stimuli for a region, over its vertices with a test r of ``least_r`` or more."""
     return RegionReference.of(_result, region_columns(_result, roi, least_r))
+
+
+@st.cache_data(max_entries=16, show_spinner="Predicting the test images …")
+def roi_widths(key: str, least_r: float, _result: Result) -> dict[tuple[str, str], float]:
+    """Half widths of the prediction intervals of every ROI's mean over its vertices with a test r of ``least_r`` or more."""
+    return roi_half_widths(_result, least_r)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading measured responses …")

@@ -16,7 +16,7 @@ from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from encoding.prediction.nearest_stimuli import reliable
-from pages.parts.predict.choices import WRONG, PredictionRequest, patterns
+from pages.parts.predict.choices import WRONG, PredictionRequest, patterns, roi_widths
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart, origin
@@ -36,7 +36,8 @@ SPREAD = 2.0  # colours reach this many standard deviations of a vertex that var
 N_NEAREST = 8
 HOW = {
     "regions": "Each bar is the mean prediction of a region's reliable {units} for this one image. The frame around it is what was "
-    "measured. One response of one person to one image is mostly noise, and predictions shrink towards the mean: expect the same sign, "
+    "measured; the line is where the measured mean of 95 % of new images like the test images would lie (split conformal, from errors on "
+    "test images). One response of one person to one image is mostly noise, and predictions shrink towards the mean: expect the same sign, "
     "not the same height.",
 }
 KEY = "predict_brain"
@@ -233,8 +234,12 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
 
     predicted = of(request.predicted())
     measured = request.measured()
+    shown, has_intervals = predicted.assign(r_mean=of(r)["mean"]), request.result.has_data and request.result.plan.has_test
+    if has_intervals:
+        widths = roi_widths(request.result.key, least_r, request.result)
+        shown["half_width"] = [widths.get((row.roi, row.hemi), np.nan) for row in shown.itertuples()]
     figure = plots.response_profile(
-        predicted.assign(r_mean=of(r)["mean"]),
+        shown,
         None if measured is None else of(measured),
         response_unit="as the data set has it",
         classes=request.subject_view.classes,
@@ -244,9 +249,10 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
     beside = "" if measured is None else ", and the measured one"
     alt = f"mean predicted response of each region to {request.stimulus.name}{beside}"
     chart(figure, "regions", alt=alt, source=origin(request.result), how=subject.unit.fill(HOW["regions"]))
+    lines = " Lines: 95 % prediction intervals of the measured mean for new images." if has_intervals else ""
     n_gone = int((predicted.groupby("roi")["n_vertices"].sum() == 0).sum())
     gone = f" {n_gone} regions have none, and no bar." if n_gone else ""
-    st.caption(f"Means over the {subject.unit.many} with a test r of {least_r:.2f} or more.{gone}")
+    st.caption(f"Means over the {subject.unit.many} with a test r of {least_r:.2f} or more.{lines}{gone}")
 
 
 # ---- the nearest stimuli

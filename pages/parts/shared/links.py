@@ -31,6 +31,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
     Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; all of them are in the link where that would
     change the fit: where one is a union of regions, or vertices are fitted together by region. Where each vertex has a model of its own
     anyway, ``target_groups`` of one vertex becomes the vertex looked at. A composed fit, which no controls describe, is linked by its key.
+    A link is never empty, as one without parameters returns to the settings that the session had last.
     """
     if isinstance(spec, ComposedSpec):
         return {"fit": spec.key}
@@ -75,6 +76,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
         values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
     elif spec.target_groups != START.target_groups:
         values["target_groups"] = spec.target_groups
+    values = values or {"dataset": spec.dataset}
     return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
 
 

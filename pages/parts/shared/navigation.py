@@ -30,7 +30,9 @@ NAVIGATION_STYLE = """<style>
 @media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 3.5rem 1rem 3rem}}
 [data-testid=stSidebarHeader] {height: 2.5rem; margin-bottom: 0}
 [data-testid=stSidebarUserContent] {padding-top: 0.75rem}
-[data-testid=stSidebarNavItems] > div {display: grid; grid-template-columns: minmax(0, 11fr) minmax(0, 9fr); column-gap: 0.25rem; margin: 0}
+[data-testid=stSidebarNavItems] > div {
+  display: grid; grid-template-columns: minmax(0, 6fr) minmax(0, 7fr); column-gap: 0.25rem; margin: 0 -0.75rem 0 -0.35rem
+}
 [data-testid=stSidebarNavItems] header {grid-column: 1 / -1; min-height: 0; padding: 0}
 [data-testid=stSidebarNavItems] :is(a, li) {margin: 0}
 [data-testid=stSidebarNavItems] a {padding: 0 0.35rem; gap: 0.35rem}

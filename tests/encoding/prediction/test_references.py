@@ -12,7 +12,16 @@ from encoding import fit
 from encoding.cli import main
 from encoding.prediction.predict import predict
 from encoding.prediction.predictor import Predictor
-from encoding.prediction.references import BLOCK_STIMULI, Distances, RegionReference, rank_folder, rank_stimuli, region_columns, unlike_text
+from encoding.prediction.references import (
+    BLOCK_STIMULI,
+    Distances,
+    RegionReference,
+    rank_folder,
+    rank_stimuli,
+    region_columns,
+    roi_half_widths,
+    unlike_text,
+)
 from tests.conftest import TINY
 from tests.encoding.prediction.cases import others, photos
 
@@ -47,6 +56,11 @@ def test_the_region_is_compared_with_its_own_training_predictions_and_test_error
     errors = np.concatenate([result.measured(hemi, c) - result.predicted(hemi, c) for hemi, c in columns.items()], axis=1).mean(1)
     np.testing.assert_allclose(found.errors, np.sort(np.abs(errors)), rtol=1e-4, atol=1e-6)
     assert found.percentile(np.array([-1e9, 1e9])).tolist() == [0, 100]
+    widths = roi_half_widths(result)
+    (roi, hemi), width = next(iter(widths.items()))
+    alone = RegionReference.of(result, {hemi: result.columns(roi, hemi)}).half_width()
+    np.testing.assert_allclose(width, alone, rtol=1e-4)  # each region in each hemisphere, as if it were the only one
+    assert roi_half_widths(result, 1.1) == {}
 
 
 def test_the_interval_contains_what_it_says_and_few_errors_give_none():

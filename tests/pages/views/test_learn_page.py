@@ -292,7 +292,7 @@ def counted(monkeypatch, module, *names):
 
 
 def test_a_link_says_what_differs_from_a_bare_explore_and_numbers_as_a_person_writes_them():
-    assert explore_query(FitSpec()) == {}
+    assert explore_query(FitSpec()) == {"dataset": "demo"}  # an empty link would keep what the session had
     spec = FitSpec(
         backbone="pixels", layers=("rgb",), n_components=0, readout="banded_ridge", options={"standardise": True, "n": 3.0, "x": 0.5}
     )

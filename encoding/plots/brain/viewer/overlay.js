@@ -62,6 +62,13 @@ export function tickText(value, all) {
   return (Math.abs(value) < 1e-9 ? 0 : value).toFixed(decimals).replace("-", "−");
 }
 
+/** Each tick's place as a fraction of the colour bar, and its text; an end where values beyond it are drawn in its colour says so. */
+export function labels({ colour_range: [low, high], clipped }) {
+  const places = ticks([low, high]), near = (a, b) => Math.abs(a - b) < 1e-6 * (high - low);
+  const sign = (place) => (clipped?.[0] && near(place, low) ? "≤ " : clipped?.[1] && near(place, high) ? "≥ " : "");
+  return places.map((place) => [(place - low) / (high - low), sign(place) + tickText(place, places)]);
+}
+
 /** The part of the colour bar, as two fractions of its length, whose values the threshold hides; null where it hides none. */
 export function hiddenPart({ colour_range: [low, high], threshold, hide_above, diverging }) {
   if (!(threshold > 0)) return null;
@@ -94,7 +101,6 @@ export function kindColour(number, { kinds }, colours) {
 
 function showScale(bar, header, colours) {
   const scale = add(bar, "div", "scale");
-  const [low, high] = header.colour_range;
   const strip = add(scale, "div", "strip");
   const stops = [...Array(33).keys()].map((i) => Math.min(255, 8 * i)).map((i) => `rgb(${colours[3 * i]} ${colours[3 * i + 1]} ${colours[3 * i + 2]})`);
   strip.style.background = `linear-gradient(to right, ${stops.join(",")})`;
@@ -104,11 +110,7 @@ function showScale(bar, header, colours) {
     cover.style.left = `${100 * hidden[0]}%`;
     cover.style.width = `${100 * (hidden[1] - hidden[0])}%`;
   }
-  const places = ticks(header.colour_range);
-  for (const place of places) {
-    const tick = add(scale, "div", "tick", tickText(place, places));
-    tick.style.left = `${(100 * (place - low)) / (high - low)}%`;
-  }
+  for (const [fraction, text] of labels(header)) add(scale, "div", "tick", text).style.left = `${100 * fraction}%`;
 }
 
 /** The lines of the tooltip of one vertex. Numbers have three decimals. */

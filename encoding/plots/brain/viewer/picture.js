@@ -1,6 +1,6 @@
 // The view as a PNG file: the brain, its names, title and colour bar on one plain canvas.
 
-import { hiddenPart, kindColour, ticks, tickText } from "./overlay.js";
+import { hiddenPart, kindColour, labels } from "./overlay.js";
 
 const HEAD = 44, FOOT = 62; // pixels above and below the brain
 const KIND_ROOM = 31; // pixels of a kind's colour and the gaps around its name
@@ -96,9 +96,8 @@ function drawBar(pen, write, header, colours, width, top) {
   pen.fillStyle = "rgb(190 188 186)";
   if (hidden) pen.fillRect(left + hidden[0] * length, top, (hidden[1] - hidden[0]) * length, 10);
   pen.fillStyle = "rgb(128 128 128)";
-  const [low, high] = header.colour_range, places = ticks(header.colour_range);
   write(header.quantity, left - 12, top + 5, { align: "right" });
-  for (const place of places) write(tickText(place, places), left + (length * (place - low)) / (high - low), top + 24, { size: 12 });
+  for (const [fraction, text] of labels(header)) write(text, left + length * fraction, top + 24, { size: 12 });
 }
 
 /** Hand a file to the person. */

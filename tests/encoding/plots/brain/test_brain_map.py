@@ -109,6 +109,20 @@ def test_where_vertices_show_voxels_the_tooltip_gets_the_voxel() -> None:
     assert (header["unit"], arrays["lh.columns"].tolist()) == ("voxel", [70_000, 3, 3])
 
 
+@pytest.mark.parametrize(
+    ("values", "ends", "clipped"),
+    [
+        ([0.1, 0.5], (0, 1), (False, False)),
+        ([-0.4, 0.5], (0, 1), (True, False)),
+        ([-2, 2], (-1, 1), (True, True)),
+        ([np.nan, 1], (0, 1), (False, False)),
+    ],
+)
+def test_a_colour_bar_knows_whether_values_lie_beyond_its_ends(values: list[float], ends: tuple[float, float], clipped: tuple) -> None:
+    drawn = BrainMap(values={"lh": np.array(values, float)}, vertices={"lh": np.arange(2)}, colour_range=ends)
+    assert drawn.clipped == clipped
+
+
 def test_columns_beyond_fsaverage5_do_not_travel() -> None:
     vertices = {"lh": np.array([163_841, 4, 20_000, 2])}
     _, arrays = unpack(BrainMap(values={"lh": np.arange(4.0)}, vertices=vertices).to_bytes())

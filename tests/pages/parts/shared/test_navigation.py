@@ -16,6 +16,13 @@ def test_every_page_is_in_one_section_and_every_section_has_its_pages():
     assert OTHERS not in sections() and list(sections()) == list(SECTIONS)
 
 
+def test_every_page_but_home_has_the_file_that_the_first_visitor_of_a_fresh_server_needs():
+    names = {path.stem.partition("_")[2] for path in VIEWS.glob("[0-9]*.py")} - {"home"}
+    assert names == {path.stem for path in VIEWS.parent.glob("*.py")} - {"__init__"}
+    texts = {(VIEWS.parent / f"{name}.py").read_text() for name in names}
+    assert len(texts) == 1  # each only hands over to app.py
+
+
 def test_a_page_that_no_section_names_is_listed_all_the_same(tmp_path, monkeypatch):
     for name in ("00_home", "99_extra"):
         (tmp_path / f"{name}.py").write_text("")
