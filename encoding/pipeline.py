@@ -27,7 +27,7 @@ from encoding.fits.passes import linear_components, open_backbone, project_in_pa
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
 from encoding.fits.predictions import SCORING_COLUMNS
-from encoding.fits.resources import preflight
+from encoding.fits.resources import Estimate, preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup, target_groups_of
@@ -43,6 +43,7 @@ from encoding.runtime.threads import map_in_threads
 from encoding.storage.keys import digest
 from encoding.storage.store import Arrays, Store
 
+FIT_STAGES = ("images", "features", "components", "readout", "scores")  # as progress reports name them
 USUAL_FOLDS = 5  # default number of inner cross-validation folds on which readouts choose their parameters
 
 
@@ -53,7 +54,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     ----------
     spec : data set, subject, backbone, layers, readout and split.
     store : where the result of every stage is read and kept.
-    report : called with the fraction done in [0, 1] and a text; may raise Cancelled.
+    report : called with the fraction done in [0, 1] and a text that names its stage (:data:`FIT_STAGES`); may raise Cancelled.
     device : ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
     planned : the spec's plan where it is made already.
 
@@ -74,15 +75,16 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
     opened = (
         0.05 if DATASETS[spec.dataset].is_ready(spec.subject, store) else 0.5
     )  # share of the work: a simulation takes as long as the rest
-    plan = planned or make_plan(spec, store, subprogress(report, 0, opened))
+    plan = planned or make_plan(spec, store, subprogress(report, 0, opened, stage="images"))
     if is_complete(plan, store):
         _score_test_sets(plan, store, device)
         return Result(plan, store, cached=True, seconds=time.perf_counter() - started)
     plan.check_test_stimuli()
     device = choose_device(device)
     with store.in_use(plan.stage_keys):
-        preflight(plan, store, device).check()
-        arrays = _fit_stages(plan, store, subprogress(report, opened, 1), device)
+        needed = preflight(plan, store, device)
+        needed.check()
+        arrays = _fit_stages(plan, store, subprogress(report, opened, 1), device, needed)
         plan.check_unchanged(store)
         reduced = {"reduced": list(plan.reduced_layers)} if plan.reduced_layers else {}
         store.put(plan.key, arrays, plan.made_from(device=device, fit_seconds=time.perf_counter() - started, **reduced))
@@ -98,29 +100,37 @@ def _score_test_sets(plan: Plan, store: Store, device: str) -> None:
             fit(each.spec, store, device=device, planned=each)
 
 
-def _fit_stages(plan: Plan, store: Store, report: Report, device: str) -> Arrays:
-    """Scores of all folds: ``<hemi>_<score>`` to (n_folds, n_vertices)."""
+def _fit_stages(plan: Plan, store: Store, report: Report, device: str, needed: Estimate) -> Arrays:
+    """Scores of all folds: ``<hemi>_<score>`` to (n_folds, n_vertices). Progress counts the time that each stage is estimated to take."""
+    extracting = float(np.clip(needed.network_seconds / max(needed.seconds, 1e-9), 0.02, 0.95)) if plan.readout.uses_components else 0.0
+    fitting = float(np.clip(needed.readout_seconds / max(needed.seconds - needed.network_seconds, 1e-9), 0.1, 0.85))
     if plan.readout.uses_components:
         plans = (plan, *plan.extra_subjects)
         for number, subject_plan in enumerate(plans):
-            progress = subprogress(report, 0.6 * number / len(plans), 0.6 * (number + 1) / len(plans))
+            progress = subprogress(report, *(extracting * at / len(plans) for at in (number, number + 1)), stage="features")
             extract_features(subject_plan, store, progress, device, sketches=subject_plan is plan)
     folds = []
     for number, fold in enumerate(plan.folds):
-        start, stop = (0.6 + 0.4 * at / len(plan.folds) for at in (number, number + 1))
-        folds.append(_fit_fold(plan, fold, store, subprogress(report, start, stop), device))
+        start, stop = (extracting + (1 - extracting) * at / len(plan.folds) for at in (number, number + 1))
+        folds.append(_fit_fold(plan, fold, store, subprogress(report, start, stop), device, fitting))
     return {name: np.stack([fold[name] for fold in folds]) for name in folds[0]}
 
 
-def _fit_fold(plan: Plan, fold: Fold, store: Store, report: Report, device: str) -> Arrays:
-    """Scores on one fold's test rows: ``<hemi>_<score>`` to (n_vertices,) float64; NaN for vertices of no target group."""
-    Z = reduce_features(plan, fold, store, subprogress(report, 0, 0.4), device) if plan.readout.uses_components else None
+def _fit_fold(plan: Plan, fold: Fold, store: Store, report: Report, device: str, fitting: float) -> Arrays:
+    """Scores on one fold's test rows: ``<hemi>_<score>`` to (n_vertices,) float64; NaN for vertices of no target group.
+
+    ``fitting`` is the share of the fold's time that its readout is estimated to take.
+    """
+    begun = 0.9 - fitting if plan.readout.uses_components else 0.0
+    reducing = subprogress(report, 0, begun, stage="components")
+    Z = reduce_features(plan, fold, store, reducing, device) if plan.readout.uses_components else None
     bands, arrays = bands_of(plan, fold, store), {}
     for number, group in enumerate(plan.target_groups):
-        start, stop = (0.4 + 0.6 * at / len(plan.target_groups) for at in (number, number + 1))
-        progress = subprogress(report, start, stop)
-        model = fit_readout(plan, fold, group, Z, store, subprogress(progress, 0, 0.8), device)
-        for hemi, scores in score_group(plan, fold, group, Z, model, bands, subprogress(progress, 0.8, 1)).items():
+        start, stop = (begun + (1 - begun) * at / len(plan.target_groups) for at in (number, number + 1))
+        progress, scoring = subprogress(report, start, stop), 0.1 / (1 - begun)
+        model = fit_readout(plan, fold, group, Z, store, subprogress(progress, 0, 1 - scoring, stage="readout"), device)
+        in_scores = subprogress(progress, 1 - scoring, 1, stage="scores")
+        for hemi, scores in score_group(plan, fold, group, Z, model, bands, in_scores).items():
             for name, values in scores.items():
                 whole = arrays.setdefault(f"{hemi}_{name}", np.full(plan.subject.responses[hemi].shape[1], np.nan))
                 whole[group.columns[hemi]] = values
@@ -275,7 +285,7 @@ def fit_readout(plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray | None
     BadData where the data changed during the fit; nothing is stored then.
     """
     key, readout = plan.weights_key(fold, group), plan.readout
-    summing, fitting = subprogress(report, 0, 0.5), subprogress(report, 0.5, 1)
+    summing, fitting = subprogress(report, 0, 0.5), subprogress(report, 0.5, 1) if readout.uses_moments else report
 
     def make() -> Arrays:
         if readout.uses_moments:

@@ -48,6 +48,7 @@ class Estimate:
     seconds : from start to scores.
     ram, gpu, disk : bytes.
     network_seconds : of them, those of the stimuli's passes through the network, which fits of other layers and readouts share.
+    readout_seconds : of them, those of fitting the readout.
     feature_bytes : of the disk, those of features, which fits of other readouts share.
     problems : one sentence for each resource that is too small, with a fix; empty where the fit fits.
     """
@@ -57,6 +58,7 @@ class Estimate:
     gpu: float
     disk: float
     network_seconds: float = 0.0
+    readout_seconds: float = 0.0
     feature_bytes: float = 0.0
     problems: tuple[str, ...] = ()
 
@@ -96,7 +98,7 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     passes = n_frames if spec.over_frames not in ("first", "last") else 1
     uses_components = plan.readout.uses_components  # otherwise neither features nor components are stored
     stored = sum(size for layer, size in sizes.items() if layer not in reduced)
-    fitting_seconds, fitting_bytes = _fitting(plan, stored if uses_components else 0, device)
+    fitting_seconds, readout_seconds, fitting_bytes = _fitting(plan, stored if uses_components else 0, store, device)
     disk = _kept_bytes(plan, sum(sizes.values()))
     item = np.dtype(plan.feature_dtype).itemsize
     feature_bytes = sum(float(item) * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
@@ -115,6 +117,7 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
         gpu=0.0 if device == "cpu" else working,
         disk=disk + feature_bytes,
         network_seconds=n * passes * seconds,
+        readout_seconds=readout_seconds,
         feature_bytes=feature_bytes,
     )
     whole = [layer for layer in missing if layer not in reduced] if uses_components else []
@@ -224,8 +227,8 @@ def _smaller(plan: Plan, sizes: Mapping[str, int], stored: Sequence[str], store:
     return ""
 
 
-def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
-    """Seconds and bytes of components, moments, weights and scores, for every fold."""
+def _fitting(plan: Plan, n_features: int, store: Store, device: str) -> tuple[float, float, float]:
+    """Seconds of components, moments, weights and scores, for every fold, those of the readout among them, and bytes."""
     n, n_train = plan.subject.n_stimuli, max(len(fold.train) for fold in plan.folds)
     most = min(n_train - 1, n_features)
     k = _n_kept(plan, n_features)
@@ -239,6 +242,8 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     else:
         work = PASSES * 4.0 * n * n_features * (k + pca.OVERSAMPLING)
         pca_bytes = 4.0 * n_features * (k + pca.OVERSAMPLING) * (PASSES + 3)
+    if all(store.is_sound(plan.components_key(fold, layers)) for fold in plan.folds for layers in plan.spaces):
+        work = 0.0
     columns = n_columns(k * plan.n_frames * len(plan.spaces), degree=plan.spec.degree, delays=plan.spec.delays)
     n_inner = plan.readout.n_folds(plan.options) if plan.readout.uses_moments else 0
     fitting, fitting_bytes = plan.readout.cost(n_train, columns, n_targets, plan.options)
@@ -246,8 +251,9 @@ def _fitting(plan: Plan, n_features: int, device: str) -> tuple[float, float]:
     reading = 4.0 * n * (n_targets + PASSES * n_features) / DISK_BYTES_PER_SECOND
     moments = 4.0 * (n_inner + 2) * columns * widest + 8.0 * (n_inner + 1) * columns**2 if plan.readout.uses_moments else 0.0
     moments += 4.0 * 2 * n * columns if plan.spec.degree > 1 or plan.spec.delays else 0.0  # made of the components, never stored
-    seconds = len(plan.folds) * (work / _speed(device) + reading)
-    return seconds, max(pca_bytes, moments + fitting_bytes) + 3.0 * blocks.BLOCK_BYTES + _axes_bytes(plan, n_features, k)
+    seconds, readout_seconds = (len(plan.folds) * each for each in (work / _speed(device) + reading, fitting / _speed(device)))
+    n_bytes = max(pca_bytes, moments + fitting_bytes) + 3.0 * blocks.BLOCK_BYTES + _axes_bytes(plan, n_features, k)
+    return seconds, readout_seconds, n_bytes
 
 
 def curve_seconds(plan: Plan, device: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Literal
@@ -29,8 +29,10 @@ class Job:
     state : ``queued``, ``running``, ``done``, ``failed`` or ``cancelled``.
     position : position in the queue, from 1; None unless queued.
     running : specs of this server's running jobs while this one is queued.
-    fraction : progress, 0 to 1.
+    fraction : share of the job's time that has passed, by the estimate of ``seconds_left``; without one the progress that the task reports.
     text : current step.
+    stage : of the work, where the task names its stages; else empty.
+    epochs : losses and learning rate of each epoch of the training under way, or that ended last; empty where none was.
     seconds : run time so far, or in total.
     seconds_left : estimated from the recent pace; None while no estimate is possible.
     error, error_kind : message and type name of the exception that made it fail; else None.
@@ -49,6 +51,8 @@ class Job:
     error_kind: str | None
     log: tuple[str, ...]
     running: tuple[Any, ...] = ()
+    stage: str = ""
+    epochs: tuple[Mapping[str, float], ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -72,7 +76,8 @@ class Record:
         self.worker: str | None = None  # address of the worker that runs it
         self.let_go: dict[str, Event] = {}  # attempt to what is set when its worker has stopped working on it
         self.state: State = "queued"
-        self.fraction, self.text = 0.0, "Waiting for a worker"
+        self.fraction, self.text, self.stage = 0.0, "Waiting for a worker", ""
+        self.epochs: list[Mapping[str, float]] = []
         self.error: str | None = None
         self.error_kind: str | None = None
         self.started: float | None = None
@@ -85,20 +90,24 @@ class Record:
         """Whether the job has ended, in whichever way."""
         return self.state in FINISHED
 
-    def advance(self, fraction: float, text: str, seconds: float) -> None:
-        """Record a progress report, ``seconds`` after the worker began."""
+    def advance(self, fraction: float, text: str, seconds: float, stage: str = "", measured: Iterable[Mapping[str, float]] = ()) -> None:
+        """Record a progress report, ``seconds`` after the worker began, and the epochs that were ``measured`` since the last."""
         now = time.monotonic()
         if self.started is None:
             self.started = now - seconds
-        self.state, self.fraction, self.text = "running", fraction, text
-        self.pace.append((now, fraction))
+        self.state, self.fraction, self.text, self.stage = "running", fraction, text, stage
+        for each in measured:
+            if self.epochs and each["epoch"] <= self.epochs[-1]["epoch"]:  # of the next network
+                self.epochs.clear()
+            self.epochs.append(each)
+        self.pace.append((self.started + seconds, fraction))  # by the worker's clock, as messages may arrive late and several at once
         while len(self.pace) > 2 and self.pace[1][0] < now - PACE_SECONDS:
             self.pace.popleft()
         self.note(text)
 
     def requeue(self) -> None:
         """Put it back where it waits for a worker."""
-        self.state, self.fraction, self.text = "queued", 0.0, "Waiting for a fit that was asked for"
+        self.state, self.fraction, self.text, self.stage = "queued", 0.0, "Waiting for a fit that was asked for", ""
         self.worker, self.started, self.stepping_aside, self.launches = None, None, False, 0
         self.pace.clear()
 
@@ -119,19 +128,23 @@ class Record:
     def snapshot(self, position: int | None, running: tuple[Any, ...] = ()) -> Job:
         """Create the current :class:`Job`."""
         now = time.monotonic()
+        seconds = 0.0 if self.started is None else (self.ended or now) - self.started
+        left = seconds_left(self.pace, now) if self.state == "running" else None
         return Job(
             key=self.key,
             spec=self.spec,
             state=self.state,
             position=position,
-            fraction=self.fraction,
+            fraction=self.fraction if left is None else seconds / (seconds + left),
             text=self.text,
-            seconds=0.0 if self.started is None else (self.ended or now) - self.started,
-            seconds_left=seconds_left(self.pace, now) if self.state == "running" else None,
+            seconds=seconds,
+            seconds_left=left,
             error=self.error,
             error_kind=self.error_kind,
             log=tuple(self.log),
             running=running,
+            stage=self.stage,
+            epochs=tuple(self.epochs),
         )
 
 

@@ -233,7 +233,8 @@ class Jobs:
             elif "line" in message:
                 record.note(message["line"])
             elif "fraction" in message and not record.finished:
-                record.advance(message["fraction"], message["text"], message["seconds"])
+                standing = (message["fraction"], message["text"], message["seconds"])
+                record.advance(*standing, message.get("stage", ""), message.get("measured", ()))
             self._changed.notify_all()
 
     def _settle(self, record: Record, future: Future) -> None:

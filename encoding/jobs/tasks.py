@@ -33,18 +33,20 @@ from encoding.fits.open import open_fit
 from encoding.fits.plan import Plan, plan
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.fits.spec import FitSpec
-from encoding.pipeline import fit
+from encoding.pipeline import FIT_STAGES, fit
 from encoding.prediction.occlusion import OcclusionRequest, compute
 from encoding.prediction.submissions import submit
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
+STUDY_STAGES = (*FIT_STAGES, "intervals")  # of :func:`study`, as its progress reports name them
+
 
 def study(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Run a fit and compute the intervals of its scores."""
     result = fit(spec, store, subprogress(report, 0, 0.85), device)
-    roi_intervals(result, subprogress(report, 0.85, 1.0))
+    roi_intervals(result, subprogress(report, 0.85, 1.0, stage="intervals"))
     report(1.0, "done")
 
 

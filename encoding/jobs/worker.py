@@ -136,9 +136,10 @@ class Messages:
         self._began = time.monotonic()
         self._sent = 0.0
         self._waiting: tuple[float, str] | None = None
+        self._measured: list[dict[str, float]] = []  # since the last message
 
     def report(self, fraction: float, text: str) -> None:
-        """Report progress; the last message always arrives, within 0.2 s.
+        """Report progress; the last message always arrives, within 0.2 s, and so do all measurements of a ``Step``.
 
         Raises
         ------
@@ -148,7 +149,9 @@ class Messages:
         if _running.get(self._attempt):
             raise Cancelled(f"{self._attempt} was cancelled.")
         already_waiting = self._waiting is not None
-        self._waiting = (float(fraction), str(text))
+        if measured := getattr(text, "measured", None):
+            self._measured.append(dict(measured))
+        self._waiting = (float(fraction), text)
         wait = self._sent + REPORT_SECONDS - time.monotonic()
         if wait <= 0 or fraction >= 1:
             self._flush()
@@ -163,7 +166,11 @@ class Messages:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             self._sent = time.monotonic()
-            self.send(fraction=min(1.0, max(0.0, waiting[0])), text=waiting[1], seconds=self._sent - self._began)
+            measured, self._measured = self._measured, []
+            more = {"measured": measured} if measured else {}
+            if stage := getattr(waiting[1], "stage", ""):
+                more["stage"] = stage
+            self.send(fraction=min(1.0, max(0.0, waiting[0])), text=str(waiting[1]), seconds=self._sent - self._began, **more)
 
 
 def _begin_once(attempt: str, submission: str) -> None:

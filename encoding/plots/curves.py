@@ -74,21 +74,33 @@ def learning_curve(
     return theme(fig, height=340)
 
 
-def epoch_losses(train: ArrayLike, validation: ArrayLike, *, stopped: int | Sequence[int] | None = None) -> go.Figure:
+def epoch_losses(
+    train: ArrayLike,
+    validation: ArrayLike,
+    *,
+    stopped: int | Sequence[int] | None = None,
+    learning_rates: ArrayLike | None = None,
+    height: int = 340,
+) -> go.Figure:
     """Training and validation loss after each epoch.
 
     Parameters
     ----------
     train, validation : (n_epochs,) mean squared error, or the loss that the readout minimises; NaN leaves a gap.
+    learning_rates : (n_epochs,) shown on hover.
+    height : px.
     stopped : epoch, from 1, whose weights were kept (early stopping), or several, of ROIs that stop apart; None marks none.
     """
     import plotly.graph_objects as go
 
     epochs = np.arange(1, len(np.asarray(train)) + 1)
+    rate = "" if learning_rates is None else "<br>learning rate: %{customdata:.3g}"
     fig = go.Figure()
     for values, name, colour, dash in ((train, "Training images", TRAIN, "dash"), (validation, "Validation images", TEST, "solid")):
         fig.add_scatter(
-            **_line(epochs, values, name, colour, dash), hovertemplate=f"epoch %{{x}}<br>{name.lower()}: %{{y:.4f}}<extra></extra>"
+            **_line(epochs, values, name, colour, dash),
+            customdata=learning_rates,
+            hovertemplate=f"epoch %{{x}}<br>{name.lower()}: %{{y:.4f}}{rate}<extra></extra>",
         )
     kept = sorted(np.atleast_1d(stopped).tolist()) if stopped is not None else []
     for epoch in kept:
@@ -102,7 +114,7 @@ def epoch_losses(train: ArrayLike, validation: ArrayLike, *, stopped: int | Sequ
         )
     fig.update_xaxes(title_text="Epoch")
     fig.update_yaxes(title_text="Loss, lower is better")
-    return theme(fig, height=340)
+    return theme(fig, height=height)
 
 
 def _line(x: np.ndarray, y: ArrayLike, name: str, colour: str, dash: str) -> dict[str, Any]:

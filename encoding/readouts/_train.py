@@ -16,7 +16,7 @@ import numpy as np
 from encoding.evaluation.scores import r_from_moments
 from encoding.readouts._examples import ROW_BLOCK, Examples, batches
 from encoding.readouts._stopping import EarlyStopping
-from encoding.runtime.progress import Report, silent
+from encoding.runtime.progress import Report, Step, silent
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,8 @@ def train(
     learning_rates : beginnings of parameters' names, to learning rates other than the option's, such as ``{"trunk.1.": 1e-5}``.
     checkpoint : is read first, written after an epoch every :data:`CHECKPOINT_SECONDS`; whoever stores the result clears it.
     on_epoch : called with the number (from 0) and the validation loss of each epoch.
-    report : called after each epoch and once a second. An exception of it or ``on_epoch`` stops and leaves the checkpoint.
+    report : called after each epoch, with its losses (:class:`~encoding.runtime.progress.Step`), and once a second. An exception of it
+        or ``on_epoch`` stops and leaves the checkpoint.
 
     Raises
     ------
@@ -84,6 +85,8 @@ def train(
     saved = checkpoint.load() if checkpoint else None
     if saved is not None:
         course.load(saved)
+        for epoch in range(course.epoch):
+            report(course.epoch / options.n_epochs, Step(f"going on after epoch {course.epoch}", measured=course.measured(epoch)))
     last_save, save_took = time.monotonic(), 0.0
     while course.epoch < options.n_epochs and not course.stopping.done(course.epoch):
         course.run_epoch(report)
@@ -94,7 +97,7 @@ def train(
             save_took = last_save - now
         if on_epoch:
             on_epoch(course.epoch - 1, course.history["validation_loss"][-1])
-        report(course.epoch / options.n_epochs, course.text())
+        report(course.epoch / options.n_epochs, Step(course.text(), measured=course.measured(course.epoch - 1)))
     network.load_state_dict(course.stopping.best)
     return Trained(course.stopping.details(), {name: np.array(values) for name, values in course.history.items()})
 
@@ -122,7 +125,7 @@ class _Course:
 
         options, epoch = self.options, self.epoch
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-            group["lr"] = rate * options.decay_by ** (epoch // options.decay_every)
+            group["lr"] = rate * self._decay(epoch)
         with seeded(_seed(options.seed, epoch + 1), self.subjects[0].device):
             train_loss, train_error = self._learn(report)
         self._check("training", train_loss)
@@ -179,6 +182,14 @@ class _Course:
         """Progress text: epoch and validation loss."""
         known = f": validation loss {self.history['validation_loss'][-1]:.3f}" if self.epoch else ""
         return f"epoch {self.epoch} of {self.options.n_epochs}{known}"
+
+    def measured(self, epoch: int) -> dict[str, float]:
+        """Losses and learning rate of an epoch, from 0."""
+        rate = self.options.learning_rate * self._decay(epoch)
+        return {"epoch": epoch + 1, "learning_rate": rate} | {name: values[epoch] for name, values in self.history.items()}
+
+    def _decay(self, epoch: int) -> float:
+        return self.options.decay_by ** (epoch // self.options.decay_every)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything the next epoch depends on."""

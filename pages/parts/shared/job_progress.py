@@ -7,12 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from encoding import FitSpec, Result, plots
+from encoding import READOUTS, FitSpec, Result, plots
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
-from encoding.jobs.tasks import study
+from encoding.jobs.tasks import STUDY_STAGES, study
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import (
@@ -27,6 +28,7 @@ from pages.parts.shared.server_state import (
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0
+LEAST_EPOCHS, LOSSES_HEIGHT = 2, 230  # of live curves; px
 
 
 def fit_or_find(spec: FitSpec) -> Result | None:
@@ -110,10 +112,30 @@ def watch_fit(spec: FitSpec) -> None:
     job = jobs().get(key)
     if job is None or job.finished or find_result(spec) is not None:
         st.rerun()
+    st.markdown(stages_text(spec, job))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
         change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
+    live_losses(job)
     st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
+
+
+def stages_text(spec: FitSpec, job: Job) -> str:
+    """The stages of a fit as Markdown: those that are over, the one under way, and those to come."""
+    without = () if READOUTS[spec.readout].uses_components else ("features", "components")
+    names = [name for name in STUDY_STAGES if name not in without]
+    now = names.index(job.stage) if job.stage in names else -1
+    marks = [f"✓ {name}" if i < now else f"**● {name}**" if i == now else f":gray[○ {name}]" for i, name in enumerate(names)]
+    return f":small[{'&emsp;'.join(marks)}]"
+
+
+def live_losses(job: Job) -> None:
+    """Show the loss after each epoch of the network that a job trains; nothing where it trains none."""
+    if len(job.epochs) < LEAST_EPOCHS:
+        return
+    of = {name: [each[name] for each in job.epochs] for name in ("train_loss", "validation_loss", "learning_rate")}
+    figure = plots.epoch_losses(of["train_loss"], of["validation_loss"], learning_rates=of["learning_rate"], height=LOSSES_HEIGHT)
+    chart(figure, "live_losses", alt=f"training and validation loss after each of {len(job.epochs)} epochs, as the network is trained")
 
 
 def follow(key: str, *, cancel: str = "cancel", missing: str = "") -> None:

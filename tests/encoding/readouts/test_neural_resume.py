@@ -55,6 +55,9 @@ def test_a_training_killed_at_epoch_3_ends_as_if_it_had_not_been(name, optimiser
     options = {"n_epochs": 5, "patience": 5, "optimiser": optimiser, "decay_every": 2, "decay_by": 0.5, "batch_size": 40}
     checkpoint = Checkpoint(store, f"{name}-{optimiser}")
     model, told = resumed(name, checkpoint, kill_at=3, **options)
+    measured = [text.measured for text in told if getattr(text, "measured", None)]
+    assert [each["epoch"] for each in measured] == [1, 2, 3, 4, 5]  # those of before the kill as well, so that a live chart is whole
+    assert [each["learning_rate"] for each in measured] == [measured[0]["learning_rate"] * 0.5 ** (n // 2) for n in range(5)]
     assert [text.split(":")[0] for text in told if text.startswith("epoch")] == [f"epoch {n} of 5" for n in (4, 5)]
     same_bits(model, train(name, *planted(n=150), **options))
 

@@ -8,7 +8,7 @@ import pytest
 
 from encoding import FitSpec
 from encoding.jobs import Job
-from pages.parts.shared.job_progress import standing
+from pages.parts.shared.job_progress import live_losses, stages_text, standing
 from tests.conftest import TINY
 from tests.pages.conftest import NoWorkers
 
@@ -45,3 +45,23 @@ def test_a_waiting_job_names_what_runs():
     other = replace(TINY, readout="lasso")
     behind = standing(replace(JOB, running=(other, FitSpec())))
     assert behind.startswith("Waiting, place 2 in the queue; now running: Fit tiny subj01") and "lasso" in behind and "gabor" in behind
+
+
+def test_the_stages_of_a_fit_are_ticked_up_to_the_one_under_way():
+    text = stages_text(TINY, replace(JOB, state="running", stage="readout"))
+    places = [text.index(each) for each in ("✓ images", "✓ components", "**● readout**", "○ scores", "○ intervals")]
+    assert places == sorted(places)
+    assert "✓" not in stages_text(TINY, replace(JOB, state="running", stage=""))
+    without_components = stages_text(replace(TINY, readout="finetune"), JOB)
+    assert "components" not in without_components and "readout" in without_components
+
+
+def test_losses_are_drawn_while_a_network_is_trained(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("pages.parts.shared.job_progress.chart", lambda figure, key, **_: drawn.append(figure))
+    epochs = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 2 / n, "learning_rate": 0.1 / n} for n in (1, 2, 3)]
+    live_losses(replace(JOB, state="running", epochs=tuple(epochs[:1])))  # one epoch is no curve
+    live_losses(replace(JOB, state="running", epochs=tuple(epochs)))
+    (figure,) = drawn
+    assert [list(trace.y) for trace in figure.data] == [[1, 1 / 2, 1 / 3], [2, 1, 2 / 3]]
+    assert all("learning rate" in trace.hovertemplate and list(trace.customdata) == [0.1, 0.05, 0.1 / 3] for trace in figure.data)
