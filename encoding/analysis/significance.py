@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from encoding.analysis.bootstrap import noise_share
 from encoding.analysis.comparison import FALSE_DISCOVERIES, false_discovery
 from encoding.evaluation.permutation import Permutations, choose_method, expected_above, permuted, row_orders
 from encoding.evaluation.resampling import BLOCK_VALUES
+from encoding.fits.digests import reads_digest
 from encoding.fits.result import Result
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.threads import map_in_threads
@@ -127,13 +127,9 @@ class Significance:
 
 def significance_key(result: Result, permutations: Permutations) -> str:
     """Key of a fit's permutation test: a digest of the fit, its tested columns, the units and stimuli of its test rows, and the test."""
-    read, plan = hashlib.sha256(), result.plan
-    for hemi in plan.hemis:
-        read.update(f"{hemi};".encode() + _tested(result, hemi).astype("<i8").tobytes())
-    for labels in _labels(result):
-        for each in labels:
-            read.update(np.unique(each, return_inverse=True)[1].astype("<i8").tobytes())
-    return digest("significance", SIGNIFICANCE_VERSION, fit=result.key, reads=read.hexdigest(), permutations=asdict(permutations))
+    columns = ((hemi, _tested(result, hemi)) for hemi in result.plan.hemis)
+    reads = reads_digest(columns, (each for labels in _labels(result) for each in labels))
+    return digest("significance", SIGNIFICANCE_VERSION, fit=result.key, reads=reads, permutations=asdict(permutations))
 
 
 def stored_significance(result: Result, permutations: Permutations | None = None) -> Significance | None:

@@ -1,8 +1,7 @@
-"""Similarity of a fit's features and responses without regression: RSA and CKA per ROI, and the spectra of their principal components."""
+"""Similarity of a fit's features and responses without regression: RSA and CKA per ROI."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,14 +13,13 @@ from encoding.evaluation.representations import (
     FEWEST_STIMULI,
     InnerProducts,
     linear_cka,
-    power_law,
     rank_correlation,
     rsa_ceiling,
-    shared_spectrum,
 )
 from encoding.evaluation.splits import Fold, mean_of_repeats
 from encoding.features import extraction as features
 from encoding.fits.composition import READOUT
+from encoding.fits.digests import reads_digest
 from encoding.fits.resources import preflight
 from encoding.fits.result import Result
 from encoding.pipeline import extract_features
@@ -33,15 +31,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SIMILARITY_VERSION = 1
-SPECTRUM_VERSION = 1
 UNKNOWN_SIZE = 10_000  # features of a layer that is not stored, for an estimate of the duration
 MOST_STIMULI = 1_000  # of a fold that are compared; of more, evenly spaced ones
 FEWEST_VERTICES = 3  # of which a pattern has a correlation that is not -1 or 1 by itself
 BLOCK_VALUES = 20_000_000  # features or responses held at a time, 80 MB
 SECONDS_PER_DISTANCE = 1.5e-6  # of one rank correlation, on one core
 PRODUCTS_PER_SECOND = 5e9
-EIGENVECTOR_SECONDS = 3e-9  # of all of a matrix, over the cube of its size
-FIRST_RANK, LAST_RANK = 11, 500  # between which Stringer et al. fit the power law
 MEASURES = ("rsa", "rsa_tau", "cka", "cka_debiased", "rsa_repeats")
 BOUNDS = ("ceiling_low", "ceiling_high")
 
@@ -93,45 +88,6 @@ class Similarity:
         return pd.DataFrame(rows)
 
 
-@dataclass(frozen=True)
-class Spectrum:
-    """Variance along principal components of the responses of an ROI and of the features of the same stimuli.
-
-    Attributes
-    ----------
-    roi : its name. n_stimuli, n_vertices : compared.
-    responses : (n_stimuli - 1,) float64, cross-validated over two presentations of each stimulus; empty where none is repeated.
-    features : name of each feature space to (n_stimuli - 1,), plain, as features have no noise.
-    """
-
-    roi: str
-    n_stimuli: int
-    n_vertices: int
-    responses: np.ndarray
-    features: Mapping[str, np.ndarray]
-
-    def exponents(self) -> dict[str, float]:
-        """Exponent of the power law from rank 11 to 500 or a quarter of the stimuli, of ``responses`` and each feature space; NaN if none.
-
-        Ends before the first variance that is not above 0.
-        """
-        found = {}
-        for name, values in ({"responses": self.responses} | dict(self.features)).items():
-            ends = np.flatnonzero(~(values > 0))
-            last = min(LAST_RANK, self.n_stimuli // 4, int(ends[0]) if len(ends) else len(values))
-            found[name] = power_law(values, FIRST_RANK, last)
-        return found
-
-    def table(self) -> pd.DataFrame:
-        """Tabulate: rank from 1, then the share of variance of ``responses`` (where known) and of each feature space."""
-        import pandas as pd
-
-        columns = {"responses": self.responses} if len(self.responses) else {}
-        columns |= dict(self.features)
-        shares = {name: values / values.sum() if values.sum() > 0 else np.full(len(values), np.nan) for name, values in columns.items()}
-        return pd.DataFrame({"rank": np.arange(1, self.n_stimuli)} | shares)
-
-
 def refusal(result: Result) -> str:
     """Explain why features and responses of a fit cannot be compared; empty where they can."""
     if not result.has_data:
@@ -147,8 +103,8 @@ def refusal(result: Result) -> str:
 
 def estimated_seconds(result: Result) -> float:
     """Rough duration of :func:`similarity` in seconds, with the passes through the network where features are no longer stored."""
-    seconds, plan = 1.0 + _extraction_seconds(result), result.plan
-    n_features, n_regions = _n_features(result), len(result.selected_rois) * len(plan.hemis)
+    seconds, plan = 1.0 + extraction_seconds(result), result.plan
+    n_features, n_regions = n_features_of(result), len(result.selected_rois) * len(plan.hemis)
     n_vertices = sum(len(result.columns(roi, hemi)) for hemi in plan.hemis for roi in result.selected_rois)
     for fold in plan.folds:
         rows = _rows_of(fold, plan.subject.stimulus_of_row)
@@ -160,24 +116,14 @@ def estimated_seconds(result: Result) -> float:
     return seconds
 
 
-def spectrum_seconds(result: Result, roi: str) -> float:
-    """Rough duration of :func:`spectrum` in seconds, with the passes through the network where features are no longer stored."""
-    n_features, n_rows = _n_features(result), result.plan.subject.n_stimuli
-    n = min(MOST_STIMULI, len(np.unique(result.plan.subject.stimulus_of_row)))
-    n_vertices = sum(len(result.columns(roi, hemi)) for hemi in result.plan.hemis)
-    n_draws = len(n_features) + (10 if n < n_rows else 0)  # of the responses, where stimuli are repeated
-    products = n**2 * (sum(n_features) + 4 * n_vertices) / PRODUCTS_PER_SECOND
-    return 1.0 + _extraction_seconds(result) + products + n_draws * n**3 * EIGENVECTOR_SECONDS
-
-
-def _extraction_seconds(result: Result) -> float:
+def extraction_seconds(result: Result) -> float:
     plan = result.plan
     if all(result.store.is_sound(key) for layer, key in plan.feature_keys.items() if layer not in plan.reduced_layers):
         return 0.0
     return preflight(plan, result.store).network_seconds
 
 
-def _n_features(result: Result) -> list[int]:
+def n_features_of(result: Result) -> list[int]:
     """Number of features (or components) of each space that is compared; those of layers that are no longer stored count as 10,000."""
     plan, store = result.plan, result.store
     keys = [key for layer, key in plan.feature_keys.items() if layer not in plan.reduced_layers]
@@ -188,13 +134,10 @@ def _n_features(result: Result) -> list[int]:
 
 def similarity_key(result: Result) -> str:
     """Key of RSA and CKA in the Store: a digest of the fit, which covers features, rows and responses, ROI masks, and stimuli of rows."""
-    read = hashlib.sha256()
-    for hemi in result.plan.hemis:
-        for roi in result.selected_rois:
-            read.update(f"{hemi} {roi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
-    for fold in result.plan.folds:
-        read.update(np.unique(result.plan.subject.stimulus_of_row[fold.test], return_inverse=True)[1].astype("<i8").tobytes())
-    return digest("similarity", SIMILARITY_VERSION, fit=result.key, reads=read.hexdigest(), most=MOST_STIMULI)
+    plan = result.plan
+    columns = ((f"{hemi} {roi}", result.columns(roi, hemi)) for hemi in plan.hemis for roi in result.selected_rois)
+    reads = reads_digest(columns, (plan.subject.stimulus_of_row[fold.test] for fold in plan.folds))
+    return digest("similarity", SIMILARITY_VERSION, fit=result.key, reads=reads, most=MOST_STIMULI)
 
 
 def stored_similarity(result: Result) -> Similarity | None:
@@ -270,7 +213,7 @@ def responses_of(result: Result, hemi: str, columns: np.ndarray, rows: np.ndarra
         yield np.asarray(result.plan.subject.responses[hemi][:, columns[start : start + step]][rows], np.float64)
 
 
-def _some(stimuli: np.ndarray) -> np.ndarray:
+def thinned(stimuli: np.ndarray) -> np.ndarray:
     """At most :data:`MOST_STIMULI` of some stimuli, evenly spaced."""
     if len(stimuli) <= MOST_STIMULI:
         return stimuli
@@ -284,7 +227,7 @@ def _compare_fold(result: Result, number: int, names: list[str], report: Report)
     stimuli = plan.subject.stimulus_of_row[rows]
     _, first = np.unique(stimuli, return_index=True)
     first = np.sort(first)  # in the order of mean_of_repeats
-    presentations = _presentations(stimuli, stimuli[first])
+    presentations = presentations_of(stimuli, stimuli[first])
     n_repeats = len(presentations)
     repeated = np.flatnonzero(np.isin(stimuli[first], stimuli[presentations[0]])) if n_repeats else np.zeros(0, int)
     models = []
@@ -321,10 +264,10 @@ def _rows_of(fold: Fold, stimulus_of_row: np.ndarray) -> np.ndarray:
     """Test rows of the compared stimuli of a fold."""
     stimuli = stimulus_of_row[fold.test]
     _, first = np.unique(stimuli, return_index=True)
-    return fold.test[np.isin(stimuli, _some(stimuli[np.sort(first)]))]
+    return fold.test[np.isin(stimuli, thinned(stimuli[np.sort(first)]))]
 
 
-def _presentations(stimuli: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
+def presentations_of(stimuli: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
     """Rows of the first, second … presentation of every stimulus that was shown at least twice, as often as all of them were.
 
     Parameters
@@ -341,65 +284,3 @@ def _presentations(stimuli: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
     if len(repeated) < FEWEST_STIMULI:
         return []
     return [np.array([rows[at] for rows in repeated]) for at in range(min(map(len, repeated)))]
-
-
-def spectrum(result: Result, roi: str = "all", report: Report = silent, device: str = "auto") -> Spectrum:
-    """Compute the spectrum of an ROI's responses over both hemispheres, and of the features of the same stimuli; kept in the Store.
-
-    Stimuli are those shown twice or more, in training and test rows alike, as nothing is fitted to them; without repeats, all stimuli, and
-    then the responses have no spectrum. Up to :data:`MOST_STIMULI`, evenly spaced.
-
-    Raises
-    ------
-    CannotCompare as :func:`refusal`, and for an ROI without vertices.
-    """
-    plan, store = result.plan, result.store
-    if why := refusal(result):
-        raise CannotCompare(why)
-    columns = {hemi: result.columns(roi, hemi) for hemi in plan.hemis}
-    if not sum(map(len, columns.values())):
-        raise CannotCompare(f"{roi} has no {plan.subject.unit} in this fit.")
-    stimuli = plan.subject.stimulus_of_row
-
-    def make() -> dict[str, np.ndarray]:
-        names = ensure_features(result, subprogress(report, 0, 0.3), device)
-        first = np.sort(np.unique(stimuli, return_index=True)[1])
-        pairs = _presentations(stimuli, stimuli[first])[:2]
-        rows = [_some(each) for each in pairs or [first]]
-        arrays = {"spaces": np.array(names), "responses": np.zeros(0)}
-        report(0.3, f"spectrum of {roi}")
-        if pairs:
-            both = np.concatenate(rows)
-            blocks = (block for hemi, each in columns.items() for block in responses_of(result, hemi, each, both))
-            arrays["responses"] = shared_spectrum(InnerProducts.of(blocks).products)
-        for number, space in enumerate(names):
-            report(0.5 + 0.5 * number / len(names), f"spectrum of {space}")
-            products = products_of(result, 0, space, rows[0]).products
-            arrays[f"features_{number}"] = shared_spectrum(np.tile(products, (2, 2)), n_draws=1)
-        plan.check_unchanged(store)
-        return arrays
-
-    return _read_spectrum(result, roi, store.memo(spectrum_key(result, roi), make, plan.made_from(fit=result.key)))
-
-
-def spectrum_key(result: Result, roi: str) -> str:
-    """Key of an ROI's spectrum in the Store: a digest of the fit, the ROI's columns and which rows repeat a stimulus."""
-    read = hashlib.sha256()
-    for hemi in result.plan.hemis:
-        read.update(f"{hemi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
-    read.update(np.unique(result.plan.subject.stimulus_of_row, return_inverse=True)[1].astype("<i8").tobytes())
-    return digest("spectrum", SPECTRUM_VERSION, fit=result.key, reads=read.hexdigest(), most=MOST_STIMULI)
-
-
-def stored_spectrum(result: Result, roi: str) -> Spectrum | None:
-    """Read a spectrum from the Store; None where it was not computed."""
-    arrays = result.derived(spectrum_key(result, roi))
-    return None if arrays is None else _read_spectrum(result, roi, arrays)
-
-
-def _read_spectrum(result: Result, roi: str, arrays: Mapping[str, np.ndarray]) -> Spectrum:
-    found = {str(name): np.asarray(arrays[f"features_{number}"]) for number, name in enumerate(arrays["spaces"])}
-    n_stimuli = len(next(iter(found.values()))) + 1
-    return Spectrum(
-        roi, n_stimuli, sum(len(result.columns(roi, hemi)) for hemi in result.plan.hemis), np.asarray(arrays["responses"]), found
-    )

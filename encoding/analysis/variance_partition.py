@@ -16,29 +16,21 @@ responses in scene-selective visual areas. de Heer et al. (2017), The hierarchic
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.analysis.nested_fits import nested_scores, units_of, with_layers_apart
 from encoding.backbones._base import JOIN
-from encoding.evaluation.leave_one_out import Fold as TestData
-from encoding.evaluation.leave_one_out import fold_scores, jackknife_variance
-from encoding.evaluation.resampling import SUB_BLOCK, interval
-from encoding.evaluation.scores import score
-from encoding.evaluation.splits import Fold
-from encoding.fits.plan import Plan
+from encoding.evaluation.leave_one_out import jackknife_variance
+from encoding.evaluation.resampling import interval
+from encoding.fits.digests import reads_digest
 from encoding.fits.result import Result
-from encoding.fits.targets import TargetGroup
-from encoding.fits.training_data import bands_of
-from encoding.pipeline import extract_features, group_moments, reduce_features
-from encoding.readouts import READOUTS, Options, Readout
-from encoding.readouts._moments import Moments
-from encoding.readouts._shares import layer_shares
+from encoding.pipeline import extract_features
+from encoding.readouts import READOUTS
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import UnknownName, unknown
@@ -49,7 +41,6 @@ if TYPE_CHECKING:
 
 PARTITION_VERSION = 2  # with standard errors of the regions' parts
 MOST_SPACES = 4  # 15 subsets
-TARGETS_AT_A_TIME = 1_024
 MOST_WIDTH = 1_000  # components of a layer where every one is kept, for an estimate of the duration
 MULTIPLICATIONS_PER_SECOND = 2e10
 AND = " & "  # between the names of spaces that share a part
@@ -218,14 +209,11 @@ def subsets_of(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
 
 def partition_key(result: Result, spaces: Mapping[str, tuple[str, ...]]) -> str:
     """Key of a partition in the Store: the fit, which covers features, rows, responses and readout, spaces, ROI masks and test units."""
-    read = hashlib.sha256()
-    for hemi in result.plan.hemis:
-        for roi in result.selected_rois:
-            read.update(f"{hemi} {roi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
-    for fold in result.plan.folds:
-        read.update(np.unique(_units(result.plan, fold), return_inverse=True)[1].astype("<i8").tobytes())
+    plan = result.plan
+    columns = ((f"{hemi} {roi}", result.columns(roi, hemi)) for hemi in plan.hemis for roi in result.selected_rois)
+    reads = reads_digest(columns, (units_of(plan, fold) for fold in plan.folds))
     names = [[name, list(layers)] for name, layers in spaces.items()]
-    return digest("partition", PARTITION_VERSION, fit=result.key, spaces=names, reads=read.hexdigest())
+    return digest("partition", PARTITION_VERSION, fit=result.key, spaces=names, reads=reads)
 
 
 def stored_partition(result: Result, spaces: Mapping[str, Sequence[str]] | None = None) -> Partition | None:
@@ -259,7 +247,8 @@ def partition(
     unit is left out at a time, and parts are computed anew from the R² of every subset.
     """
     spaces, plan = checked_spaces(result, spaces), result.plan
-    apart = _layers_apart(plan)
+    subsets = subsets_of(list(spaces))
+    apart = with_layers_apart(plan)
 
     def make() -> dict[str, np.ndarray]:
         on = choose_device(device)
@@ -268,11 +257,11 @@ def partition(
             folds = []
             for number, fold in enumerate(apart.folds):
                 start, stop = (0.2 + 0.8 * at / len(apart.folds) for at in (number, number + 1))
-                folds.append(_fold(apart, fold, spaces, result, subprogress(report, start, stop), on))
+                folds.append(nested_scores(apart, fold, spaces, subsets, result, subprogress(report, start, stop), on))
             plan.check_unchanged(result.store)
         left_out = [fold.pop("left_out") for fold in folds]
         arrays = {name: np.mean([fold[name] for fold in folds], axis=0).astype(np.float32) for name in folds[0]}
-        return arrays | _part_errors(result, subsets_of(list(spaces)), arrays, left_out)
+        return arrays | _part_errors(result, subsets, arrays, left_out)
 
     key = partition_key(result, spaces)
     return _read(result, spaces, result.store.memo(key, make, plan.made_from(fit=result.key)))
@@ -307,125 +296,6 @@ def _part_errors(
         se = [np.sqrt(jackknife_variance([each[T] for each in parts])) for T in subsets]
         found[f"{hemi}_part_se"] = np.stack(se).astype(np.float32)
     return found
-
-
-def _units(plan: Plan, fold: Fold) -> np.ndarray:
-    """Unit of resampling of each scored row of a fold: its stimulus, or its run or session where the data set names them."""
-    return plan.subject.groups[plan.scored_rows(fold)]
-
-
-def _layers_apart(plan: Plan) -> Plan:
-    """The plan with a PCA for each layer, whatever its readout."""
-    readout: Readout = copy(plan.readout)
-    readout.by_layer = True
-    scaling = "none" if plan.spec.layer_scaling == "equal" else plan.spec.layer_scaling  # of a layer by itself they are the same
-    return replace(plan, readout=readout, spec=replace(plan.spec, layer_scaling=scaling))
-
-
-def _fold(
-    plan: Plan, fold: Fold, spaces: Mapping[str, tuple[str, ...]], result: Result, report: Report, device: str
-) -> dict[str, np.ndarray]:
-    """``<hemi>_r2`` (n_subsets, n_vertices), ``<hemi>_product`` (n_spaces, n_vertices) and ``left_out`` of :func:`_part_errors`."""
-    store, subsets = result.store, subsets_of(list(spaces))
-    Z = reduce_features(plan, fold, store, subprogress(report, 0, 0.3), device)
-    parts = np.split(np.arange(Z.shape[1]), np.cumsum(bands_of(plan, fold, store))[:-1])
-    n_bands = len(parts) // len(plan.spec.layers)  # of a layer: one, or one for each delay
-    bands = {layer: parts[n_bands * number : n_bands * (number + 1)] for number, layer in enumerate(plan.spec.layers)}
-    sizes = {hemi: plan.subject.responses[hemi].shape[1] for hemi in plan.hemis}
-    arrays = {f"{hemi}_r2": np.full((len(subsets), n), np.nan) for hemi, n in sizes.items()}
-    arrays |= {f"{hemi}_product": np.full((len(spaces), n), np.nan) for hemi, n in sizes.items()}
-    rois = result.selected_rois
-    member = {hemi: np.zeros((n, len(rois)), bool) for hemi, n in sizes.items()}
-    for number, roi in enumerate(rois):
-        for hemi, inside in member.items():
-            inside[result.columns(roi, hemi), number] = True
-    left_out = np.zeros((len(subsets), len(np.unique(_units(plan, fold))), len(sizes), len(rois)))
-    fitting = subprogress(report, 0.3, 1)
-    for number, group in enumerate(plan.target_groups):
-        moments = group_moments(plan, fold, group, Z, store, silent, device)
-        scale = _equal_scale(moments, bands) if result.plan.spec.layer_scaling == "equal" and not result.plan.readout.by_layer else None
-        step = TARGETS_AT_A_TIME if plan.readout.targets_apart(plan.options) else moments.n_targets
-        for start in range(0, moments.n_targets, step):
-            fitting((number + start / moments.n_targets) / len(plan.target_groups), f"nested fits of {group.name}")
-            some = slice(start, min(start + step, moments.n_targets))
-            part, changes = _subset_scores(plan, fold, group, some, moments.targets(some), Z, scale, spaces, bands, subsets, device)
-            for hemi, place in group.places().items():
-                inside = np.arange(max(place.start, some.start), min(place.stop, some.stop))
-                columns = group.columns[hemi][inside - place.start]
-                for name, values in part.items():
-                    arrays[f"{hemi}_{name}"][:, columns] = values[:, inside - some.start]
-                left_out[:, :, list(sizes).index(hemi)] += changes[:, :, inside - some.start] @ member[hemi][columns]
-    return arrays | {"left_out": left_out}
-
-
-def _subset_scores(
-    plan: Plan,
-    fold: Fold,
-    group: TargetGroup,
-    some: slice,
-    moments: Moments,
-    Z: np.ndarray,
-    scale: np.ndarray | None,
-    spaces: Mapping[str, tuple[str, ...]],
-    bands: Mapping[str, Sequence[np.ndarray]],
-    subsets: Sequence[tuple[str, ...]],
-    device: str,
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """R² (n_subsets, t) and product measure (n_spaces, t) of some targets, and the change of R² without a unit, (n_subsets, n_units, t)."""
-    units = _units(plan, fold)
-    Y = plan.over_repeats(fold, _responses(plan, fold, group, some))
-    Z_test = Z[fold.test] if scale is None else (Z[fold.test] * scale).astype(Z.dtype)
-    r2, changes = np.empty((len(subsets), Y.shape[1])), np.empty((len(subsets), len(np.unique(units)), Y.shape[1]), np.float32)
-    for number, subset in enumerate(subsets):
-        layers = [layer for layer in plan.spec.layers if any(layer in spaces[name] for name in subset)]
-        parts = [part for layer in layers for part in bands[layer]]
-        columns = np.concatenate(parts)
-        model = _fit(plan.readout, plan.options, moments, scale, columns, tuple(map(len, parts)), device)
-        basis = np.ascontiguousarray(Z_test[:, columns])
-        predicted = plan.over_repeats(fold, model.predict(basis))
-        r2[number] = score(predicted, Y)["r2"]
-        for start in range(0, Y.shape[1], SUB_BLOCK):
-            block = slice(start, start + SUB_BLOCK)
-            at, _, less_one = fold_scores(TestData(predicted[:, block], Y[:, block], units), np.zeros((0, changes.shape[1]), np.float32))[
-                "r2"
-            ]
-            changes[number, :, block] = np.nan_to_num(less_one - at)
-    sizes = [sum(map(len, bands[layer])) for layer in layers]
-    of_layer = layer_shares(np.asarray(model.weights), sizes, plan.over_repeats(fold, basis), Y, model.intercept)
-    product = np.stack([of_layer[[layers.index(layer) for layer in spaces[name]]].sum(0) for name in spaces])
-    return {"r2": r2, "product": product}, changes
-
-
-def _fit(
-    readout: Readout, options: Options, moments: Moments, scale: np.ndarray | None, columns: np.ndarray, bands: tuple[int, ...], device: str
-) -> object:
-    """Fit the readout on some components: their moments are parts of those of all."""
-    x, xx, xy = moments.x[:, columns], moments.xx[:, columns[:, None], columns], moments.xy[:, columns]
-    if scale is not None:
-        s = scale[columns]
-        x, xx, xy = x * s, xx * s[:, None] * s, (xy * s[:, None]).astype(xy.dtype)
-    part = replace(moments, x=x, xx=xx, xy=xy, bands=bands)
-    return readout.fit(part, options, device=device)
-
-
-def _responses(plan: Plan, fold: Fold, group: TargetGroup, some: slice) -> np.ndarray:
-    """Test responses (n_test, t) float32 of some targets of a group."""
-    parts = []
-    for hemi, place in group.places().items():
-        inside = np.arange(max(place.start, some.start), min(place.stop, some.stop)) - place.start
-        if len(inside):
-            parts.append(np.asarray(plan.subject.responses[hemi][fold.test][:, group.columns[hemi][inside]], np.float32))
-    return np.concatenate(parts, axis=1)
-
-
-def _equal_scale(moments: Moments, bands: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-    """(p,) factors that bring the layers' training components to one total variance, 1; 1 for a layer that does not vary."""
-    n, x, squares = moments.n.sum(), moments.x.sum(0), np.einsum("fii->i", moments.xx)
-    variance, scale = (squares - x**2 / n) / n, np.ones(len(x))
-    for columns in map(np.concatenate, bands.values()):
-        total = variance[columns].sum()
-        scale[columns] = 1 / np.sqrt(total) if total > 1e-12 * max(squares[columns].sum() / n, np.finfo(float).tiny) else 1
-    return scale
 
 
 def _read(result: Result, spaces: Mapping[str, tuple[str, ...]], arrays: Mapping[str, np.ndarray]) -> Partition:

@@ -12,7 +12,8 @@ from encoding.analysis.columns import titled
 from encoding.analysis.comparison import FALSE_DISCOVERIES
 from encoding.analysis.group import across_subjects, group_maps, group_table, subject_name
 from encoding.analysis.significance import Significance, significance
-from encoding.analysis.similarity import Similarity, Spectrum, similarity, spectrum
+from encoding.analysis.similarity import Similarity, similarity
+from encoding.analysis.spectrum import Spectrum, spectrum
 from encoding.analysis.subject_similarity import subject_similarity
 from encoding.analysis.variance_partition import AND, Partition, checked_spaces, part_name, partition
 from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_file, checking_arguments, whole_number

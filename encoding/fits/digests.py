@@ -7,7 +7,7 @@ the mask and leaves the rest valid. The digest depends on the order of values wh
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -39,3 +39,13 @@ def groups_digest(groups: np.ndarray) -> str:
         return ""
     numbers = np.argsort(np.argsort(first))
     return rows_digest(numbers[inverse])
+
+
+def reads_digest(columns: Iterable[tuple[str, np.ndarray]], labels: Iterable[np.ndarray]) -> str:
+    """SHA-256 of named column numbers (n,) and of the partitions that labels of rows (n_rows,) make, as hexadecimal digits."""
+    read = hashlib.sha256()
+    for name, numbers in columns:
+        read.update(f"{name};".encode() + np.ascontiguousarray(numbers, "<i8").tobytes())
+    for each in labels:
+        read.update(np.unique(each, return_inverse=True)[1].astype("<i8").tobytes())
+    return read.hexdigest()

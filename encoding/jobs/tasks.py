@@ -13,7 +13,8 @@ from encoding.analysis.hyperparameter_search import SearchRequest, search
 from encoding.analysis.layer_sweep import Sweep
 from encoding.analysis.learning_curve import learning_curve
 from encoding.analysis.significance import significance
-from encoding.analysis.similarity import similarity, spectrum
+from encoding.analysis.similarity import similarity
+from encoding.analysis.spectrum import spectrum
 from encoding.analysis.subject_similarity import subject_similarity
 from encoding.analysis.variance_partition import partition
 from encoding.backbones._catalogue import fetch

@@ -57,7 +57,7 @@ def spectrum_lines(table: pd.DataFrame) -> go.Figure:
 
     Parameters
     ----------
-    table : :meth:`encoding.analysis.similarity.Spectrum.table`; what is not above 0 is left out.
+    table : :meth:`encoding.analysis.spectrum.Spectrum.table`; what is not above 0 is left out.
     """
     import plotly.graph_objects as go
 

@@ -14,9 +14,10 @@ from encoding.analysis import significance as permutation
 from encoding.analysis.columns import TITLES, titled
 from encoding.analysis.comparison import FALSE_DISCOVERIES
 from encoding.analysis.significance import Significance, stored_significance
-from encoding.analysis.similarity import MOST_STIMULI, Similarity, Spectrum, spectrum_seconds, stored_similarity, stored_spectrum
+from encoding.analysis.similarity import MOST_STIMULI, Similarity, stored_similarity
 from encoding.analysis.similarity import estimated_seconds as similarity_seconds
 from encoding.analysis.similarity import refusal as no_similarity
+from encoding.analysis.spectrum import Spectrum, spectrum_seconds, stored_spectrum
 from encoding.analysis.variance_partition import (
     AND,
     CannotPartition,

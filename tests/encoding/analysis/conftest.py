@@ -1,12 +1,15 @@
-"""The planted data, with readouts that have parameters to search."""
+"""The planted data: with readouts that have parameters to search, and with repeated stimuli."""
 
 import shutil
 
+import numpy as np
 import pytest
 
 import encoding.analysis.hyperparameter_search as search_module
-from encoding import READOUTS
+from encoding import READOUTS, Store
 from encoding.analysis.optuna_study import begin
+from tests.conftest import TinyStimuli, register_tiny
+from tests.encoding.analysis.repeated_stimuli import IDS
 from tests.encoding.analysis.searched_readouts import Boosted, Signed, SignedArrays, Stepped
 
 
@@ -35,3 +38,15 @@ def planted(tiny, monkeypatch, empty_study):
     for kept in (Signed.fitted, Stepped.epochs):
         kept.clear()
     return tiny
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory):
+    """The data set of repeated stimuli, and a Store for its fits."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        dataset, rng = register_tiny(monkeypatch), np.random.default_rng(0)
+        pixels = dataset.subject.stimuli.pixels[IDS]
+        responses = {hemi: (Y[IDS] + 0.3 * rng.normal(size=Y.shape)).astype(np.float32) for hemi, Y in dataset.subject.responses.items()}
+        prints = {hemi: f"repeats-{hemi}" for hemi in responses}
+        dataset.change(stimuli=TinyStimuli(pixels), responses=responses, fingerprints=prints, groups=IDS)
+        yield dataset, Store(tmp_path_factory.mktemp("repeated"))

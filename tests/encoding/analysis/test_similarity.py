@@ -8,35 +8,18 @@ import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import kendalltau, spearmanr
 
-from encoding import Store, fit
+from encoding import fit
 from encoding.analysis import similarity as module
-from encoding.analysis.similarity import CannotCompare, similarity, similarity_key, spectrum, stored_similarity
+from encoding.analysis.similarity import CannotCompare, similarity, similarity_key, stored_similarity
+from encoding.analysis.spectrum import spectrum
 from encoding.evaluation.representations import InnerProducts, linear_cka, rsa_ceiling
-from tests.conftest import TINY, TinyStimuli, register_tiny
-
-IDS = np.random.default_rng(3).permutation(np.repeat(np.arange(40), 3))  # three presentations of each stimulus, in random order
-SPEC = replace(TINY, layers=("pixels", "colour"), n_components=3)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        dataset, rng = register_tiny(monkeypatch), np.random.default_rng(0)
-        pixels = dataset.subject.stimuli.pixels[IDS]
-        responses = {hemi: (Y[IDS] + 0.3 * rng.normal(size=Y.shape)).astype(np.float32) for hemi, Y in dataset.subject.responses.items()}
-        prints = {hemi: f"repeats-{hemi}" for hemi in responses}
-        dataset.change(stimuli=TinyStimuli(pixels), responses=responses, fingerprints=prints, groups=IDS)
-        yield dataset, Store(tmp_path_factory.mktemp("similarity"))
-
-
-def features_of(dataset, layer):
-    pixels = dataset.subject.stimuli.pixels.astype(np.float64) / 255
-    return pixels.mean((1, 2)) if layer == "colour" else pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+from tests.conftest import TINY
+from tests.encoding.analysis.repeated_stimuli import IDS, SPEC, features_of
 
 
 @pytest.mark.parametrize("split", [TINY.split, "kfold:3:0"])
-def test_every_measure_is_that_of_the_test_stimuli_themselves(world, split):
-    dataset, store = world
+def test_every_measure_is_that_of_the_test_stimuli_themselves(repeated, split):
+    dataset, store = repeated
     result = fit(replace(SPEC, split=split), store, device="cpu")
     found = similarity(result, device="cpu")
     assert found.spaces == ("pixels", "colour") and found.n_repeats == 3
@@ -63,14 +46,14 @@ def test_every_measure_is_that_of_the_test_stimuli_themselves(world, split):
     assert table.loc[("empty", "lh", "colour"), list(names)].isna().all()
 
 
-def test_more_stimuli_than_are_compared_are_thinned_evenly(world, monkeypatch):
+def test_more_stimuli_than_are_compared_are_thinned_evenly(repeated, monkeypatch):
     monkeypatch.setattr(module, "MOST_STIMULI", 5)
-    found = similarity(fit(SPEC, world[1], device="cpu"), device="cpu")
+    found = similarity(fit(SPEC, repeated[1], device="cpu"), device="cpu")
     assert found.n_stimuli == 5 and np.isfinite(found.table().dropna()["rsa"]).all()
 
 
-def test_it_is_kept_and_its_key_follows_regions_and_repeats(world):
-    result = fit(SPEC, world[1], device="cpu")
+def test_it_is_kept_and_its_key_follows_regions_and_repeats(repeated):
+    result = fit(SPEC, repeated[1], device="cpu")
     found = similarity(result, device="cpu")
     assert stored_similarity(result).table().equals(found.table())
     subject, keys = result.plan.subject, {similarity_key(result)}
@@ -80,25 +63,6 @@ def test_it_is_kept_and_its_key_follows_regions_and_repeats(world):
     ):
         keys.add(similarity_key(replace(result, plan=replace(result.plan, subject=changed))))
     assert len(keys) == 3
-
-
-def test_the_spectrum_leaves_noise_out_and_goes_with_the_features(world):
-    dataset, store = world
-    result = fit(SPEC, store, device="cpu")
-    found = spectrum(result, "driven", device="cpu")
-    assert found.n_stimuli == 40 and found.n_vertices == 10
-    Y = np.concatenate([dataset.subject.responses[hemi][:, :5] for hemi in ("lh", "rh")], axis=1)
-    rows = np.stack([np.flatnonzero(stimulus == IDS) for stimulus in IDS[np.sort(np.unique(IDS, return_index=True)[1])]])
-    between = np.mean(  # covariance of two presentations, summed over vertices: the variance without noise
-        [((Y[a] - Y[a].mean(0)) * (Y[b] - Y[b].mean(0))).sum() / 40 for a, b in [(rows[:, 0], rows[:, 1])]]
-    )
-    assert found.responses.sum() == pytest.approx(between, rel=0.02)
-    X = features_of(dataset, "pixels")[rows[:, 0]]
-    np.testing.assert_allclose(found.features["pixels"], np.linalg.eigvalsh(np.cov(X.T, bias=True))[::-1][:39], atol=1e-5)
-    table = found.table()
-    assert table["responses"].sum() == pytest.approx(1) and table["rank"].tolist() == list(range(1, 40))
-    noise = spectrum(result, "noise", device="cpu")
-    assert abs(noise.responses.sum()) < 0.3 * sum(dataset.subject.responses["lh"][:, 5:].var(0)) * 2
 
 
 def test_without_repeats_there_is_neither_ceiling_nor_spectrum_of_responses(store, tiny):
@@ -118,8 +82,8 @@ def test_without_repeats_there_is_neither_ceiling_nor_spectrum_of_responses(stor
         similarity(everything)
 
 
-def test_the_shell_prints_both(world, shell, monkeypatch, tmp_path):
-    result = fit(SPEC, world[1], device="cpu")
+def test_the_shell_prints_both(repeated, shell, monkeypatch, tmp_path):
+    result = fit(SPEC, repeated[1], device="cpu")
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(result.store.root))
     code, text, _ = shell("similarity", result.key, "--out", tmp_path / "rsa.csv")
     assert code == 0 and "driven" in text and "ceiling" in text and "colour" in text
