@@ -81,18 +81,18 @@ def class_predictions(lesson: Lesson) -> None:
     if not (answered or st.session_state.get("_teacher")):
         return
     counts = classroom(class_name()).predictions(lesson.name, len(lesson.answers))
-    st.html(_bars(f".st-key-answer_{lesson.name} [role=radiogroup] > label", counts))
-    st.caption(f"**The class predicted** {' · '.join(map(str, counts))}, in the order of the answers; the bar behind each is its share.")
+    st.html(_bars(f".st-key-answer_{lesson.name} [role=radiogroup] >", counts))
+    st.caption(f"**The class predicted** {' · '.join(map(str, counts))}")
 
 
-def _bars(label: str, counts: Sequence[int]) -> str:
-    """Style sheet with a bar behind the label of each answer, as long as its share of all predictions, and its count at the end."""
-    rules = [f"{label} {{width: 100%; border-radius: 0.25rem}}"]
+def _bars(group: str, counts: Sequence[int]) -> str:
+    """Style sheet with a bar behind each answer of a group, as long as its share of all predictions, and its count at the end."""
+    rules = [f"{group} * > label {{width: 100%; border-radius: 0.25rem}}"]
     for place, n in enumerate(counts, 1):
-        share = f"{n / max(1, sum(counts)):.0%}"
+        label, share = f"{group} :nth-child({place}) > label", f"{n / max(1, sum(counts)):.0%}"
         bar = f"linear-gradient(to right, rgba(17, 158, 136, 0.3) {share}, rgba(128, 128, 128, 0.1) {share})"
-        rules.append(f"{label}:nth-of-type({place}) {{background: {bar}}}")
-        rules.append(f"{label}:nth-of-type({place})::after {{content: '{n}'; margin-left: auto; padding: 0 0.5rem; font-weight: 600}}")
+        rules.append(f"{label} {{background: {bar}}}")
+        rules.append(f"{label}::after {{content: '{n}'; margin-left: auto; padding: 0 0.5rem; font-weight: 600}}")
     return f"<style>{' '.join(rules)}</style>"
 
 

@@ -134,7 +134,7 @@ def _card(lesson: Lesson, answered: bool) -> None:
 def lesson_header(lesson: Lesson) -> None:
     """Show the lesson's title and the ways to the course and to its neighbours; arrow keys go, too."""
     place = NAMES.index(lesson.name)
-    course, title, switch, before, after = st.columns([3, 13, 5, 6, 5], vertical_alignment="center", gap="small")
+    course, title, switch, before, after = st.columns([3, 17, 4, 5, 5], vertical_alignment="center", gap="small")
     course.button("Course", key="course", width="stretch", on_click=go, args=(None,))
     title.subheader(f"{place + 1}. {lesson.title}", anchor=False)
     projector_control(switch)

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, FitSpec, Store, fit
 from encoding.datasets.demo import Demo
+from encoding.lessons.leaderboard import Hidden
 from pages.parts.learn import course
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.shared.links import explore_query
@@ -323,7 +324,7 @@ def bars_of_class(at: AppTest) -> list[int] | None:
     if not found:
         return None
     counts = [int(n) for n in re.findall(r"\d+", found[0])]
-    style = next(html.proto.body for html in at.get("html") if "nth-of-type" in html.proto.body)
+    style = next(html.proto.body for html in at.get("html") if "nth-child" in html.proto.body)
     assert [int(n) for n in re.findall(r"content: '(\d+)'", style)] == counts
     return counts
 
@@ -349,6 +350,21 @@ def test_a_class_sees_its_predictions_after_answering_and_the_teacher_who_is_whe
     teacher = learn(filled, teacher="hidden")
     assert not teacher.exception and "teacher" not in teacher.query_params
     assert teacher.dataframe[0].value.to_dict("records") == [{"Lesson": f"5. {lesson.title}", "Reading": 0, "Predicted": 2, "Shown": 0}]
+
+
+def test_a_student_enters_a_fit_and_the_class_sees_its_r_on_images_that_only_the_server_knows(learn, filled, monkeypatch):
+    monkeypatch.setenv("ENCODING_CLASS", "winter")
+    monkeypatch.setattr("encoding.lessons.leaderboard.N_DRAWS", 5)
+    monkeypatch.setattr(Hidden.draw.__func__, "__kwdefaults__", {"n": 12})
+    assert not learn(filled).expander  # an outsider sees no leaderboard
+    at = learn(filled, **{"class": "winter"})
+    at.session_state["leaderboard"] = True
+    at.run()
+    assert not at.exception and any("Nobody entered" in each.value for each in at.caption)
+    at.button(key="enter").click().run()
+    assert not at.exception and not at.error
+    row = at.dataframe[0].value.iloc[0]
+    assert row["Name"] == "Student 1" and row["Model"].startswith("gabor energy") and 0 < float(row["r"]) < 1
 
 
 def test_a_wrong_token_or_class_is_explained_and_shows_nothing(learn, filled, monkeypatch):
