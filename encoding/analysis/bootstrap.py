@@ -12,6 +12,7 @@ from encoding.evaluation.leave_one_out import Fold
 from encoding.evaluation.resampling import (
     BLOCK_VALUES,
     LEAST_UNITS,
+    SCALES,
     SUB_BLOCK,
     WIDENING,
     ErrorBar,
@@ -28,7 +29,6 @@ from encoding.storage.keys import digest
 
 INTERVALS_VERSION = 3
 ERROR_BAR = ErrorBar()
-DRAWN_SCORES = ("r", "pooled_r")  # scores whose bootstrap draws of the mean are stored
 N_AGREEMENT = 100  # test rows of each fold on which its models are compared
 
 
@@ -48,8 +48,9 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
     -------
     dict of str to ndarray
         ``rois`` (n_rois,) str; ``n_units`` and ``df``, scalars; for each hemisphere ``<hemi>_value``, ``<hemi>_low`` and
-        ``<hemi>_high`` (n_rois,) of the mean r, its draws ``<hemi>_draws`` (n_draws, n_rois), and ``<hemi>_<score>_low`` and
-        ``<hemi>_<score>_high`` (n_rois,) of every other score, with ``<hemi>_pooled_r_draws``. NaN for an empty ROI.
+        ``<hemi>_high`` (n_rois,) of the mean r, its draws ``<hemi>_draws`` (n_draws, n_rois), and ``<hemi>_<score>_low``,
+        ``<hemi>_<score>_high`` and ``<hemi>_<score>_draws`` of every other score. NaN for an empty ROI. Entries of earlier releases hold
+        draws of r and pooled r alone (:func:`drawn_scores`).
 
     Notes
     -----
@@ -69,7 +70,8 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
                 continue
             estimates = estimate_scores(result, hemi, error_bar=error_bar)
             arrays[f"{hemi}_value"] = estimates.value["r"]
-            arrays |= {draws_name(hemi, name): np.clip(draws, -1, 1) + unknown for name, draws in estimates.draws.items()}
+            for name, draws in estimates.draws.items():
+                arrays[draws_name(hemi, name)] = (np.clip(draws, -1, 1) if SCALES.get(name) == "fisher" else draws) + unknown
             arrays |= {"n_units": np.array(estimates.n_units), "df": np.array(estimates.df)}
             for name in estimates.value:
                 low, high = estimates.interval(name, error_bar.level)
@@ -96,6 +98,11 @@ def _pooled_r(result: Result) -> dict[str, np.ndarray]:
 def draws_name(hemi: str, score: str = "r") -> str:
     """Name of a score's draws among the arrays of :func:`roi_intervals`."""
     return f"{hemi}_draws" if score == "r" else f"{hemi}_{score}_draws"
+
+
+def drawn_scores(intervals: Mapping[str, np.ndarray], hemis: Sequence[str]) -> tuple[str, ...]:
+    """Keys of the scores of which :func:`roi_intervals` holds bootstrap draws in all of some hemispheres."""
+    return tuple(name for name in SCORES if all(draws_name(hemi, name) in intervals for hemi in hemis))
 
 
 def estimate_scores(

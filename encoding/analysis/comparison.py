@@ -1,4 +1,4 @@
-"""Compare two fits: differing settings, differences of any score per ROI, and paired tests of mean r on the same test stimuli."""
+"""Compare two fits: differing settings, differences of any score per ROI, and paired tests of its mean on the same test stimuli."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import DRAWN_SCORES, draws_name, intervals_of
+from encoding.analysis.bootstrap import drawn_scores, draws_name, intervals_of
 from encoding.evaluation.resampling import interval
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
@@ -53,7 +53,8 @@ class Comparison:
     @property
     def has_draws(self) -> bool:
         """Whether bootstrap draws of what is compared are stored, so that it can be tested."""
-        return self.score in DRAWN_SCORES and self.statistic == "mean"
+        fits = [result for result in (self.first, self.second) if result not in self.without_intervals]
+        return self.statistic == "mean" and all(self.score in drawn_scores(intervals_of(fit), fit.plan.hemis) for fit in fits)
 
     @property
     def tested(self) -> bool:
@@ -74,7 +75,7 @@ def compare(first: Result, second: Result, *, rate: float = FALSE_DISCOVERIES, s
     first, second : finished fits.
     rate : false discovery rate over all rows of the table, 0 to 1.
     score, statistic : a score that both fits have (:attr:`Result.score_names`), and its ``mean`` or ``median`` over vertices. Intervals
-        and tests are of the mean r and, where both fits have several folds, of the mean pooled r, whose bootstrap draws are stored.
+        and tests are of means; of fits whose intervals an earlier release computed of mean r and mean pooled r alone.
 
     Notes
     -----

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import DRAWN_SCORES, draws_name, roi_intervals, score_intervals
-from encoding.evaluation.resampling import interval
+from encoding.analysis.bootstrap import drawn_scores, draws_name, roi_intervals, score_intervals
+from encoding.evaluation.resampling import SCALES, interval
 from encoding.evaluation.scores import SCORES, Score
 from encoding.fits.result import Result
 from encoding.fits.score_tables import BOTH, EVERY_VERTEX
@@ -30,19 +30,18 @@ def roi_rows(result: Result) -> pd.DataFrame:
         (``<key>_median``); low and high, the bootstrap interval of the mean r, and ``<key>_low`` and ``<key>_high`` of other means; key.
         Where the noise ceiling is known also ceiling_r (mean root of the ceiling). Normalised scores leave out vertices whose ceiling is
         below :data:`~encoding.evaluation.scores.LEAST_CEILING`. In rows of :data:`BOTH` hemispheres each vertex counts once, and only
-        the scores of :data:`DRAWN_SCORES` have intervals.
+        the scores whose draws are stored (:func:`encoding.analysis.bootstrap.drawn_scores`) have intervals.
     """
     import pandas as pd
 
     hemis, intervals = result.plan.hemis, roi_intervals(result)
     measures = {name: {hemi: result.score(hemi, name) for hemi in hemis} for name in result.score_names}
-    rows, df = [], int(intervals["df"])
+    rows, df, drawn = [], int(intervals["df"]), drawn_scores(intervals, hemis)
     for hemi in (BOTH, *hemis) if len(hemis) > 1 else hemis:
         ends = {}
         for name in result.score_names:
-            if name in DRAWN_SCORES:
-                draws = roi_draws(result, hemi, name)
-                ends[name] = interval(draws.mean(0), draws.std(0, ddof=1), df, scale="fisher")
+            if name in drawn and (hemi == BOTH or SCALES.get(name) == "fisher"):
+                ends[name] = interval_of_draws(roi_draws(result, hemi, name), name, df)
             elif hemi != BOTH and (found := score_intervals(intervals, hemi, name)) is not None:
                 ends[name] = found
         for number, roi in enumerate(result.selected_rois):
@@ -58,6 +57,13 @@ def roi_rows(result: Result) -> pd.DataFrame:
                 row["ceiling_r"] = _over(np.mean, {each: np.sqrt(result.ceiling(each)) for each in columns}, columns)
             rows.append(row | {"key": result.key})
     return pd.DataFrame(rows)
+
+
+def interval_of_draws(draws: np.ndarray, score: str, df: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (n_rois,) of the 95 % interval of a score with these draws (n_draws, n_rois), which have its standard error."""
+    low, high = interval(draws.mean(0), draws.std(0, ddof=1), df, scale=SCALES.get(score, ""))
+    top = SCORES[score].ceiling_level if SCALES.get(score) == "root" else None
+    return low, high if top is None else np.minimum(high, top)
 
 
 def interval_columns(score: str) -> tuple[str, str]:
@@ -78,15 +84,21 @@ def score_of_column(column: str) -> Score:
 def roi_draws(result: Result, hemi: str = BOTH, score: str = "r") -> np.ndarray:
     """Bootstrap draws of a mean score of a fit's ROIs, (n_draws, n_rois); NaN for an empty ROI.
 
-    For :data:`BOTH`, hemispheres are weighted by their number of vertices. The draws come from
-    :func:`encoding.analysis.bootstrap.roi_intervals`, which stores those of :data:`DRAWN_SCORES`.
+    For :data:`BOTH`, hemispheres are weighted by their number of vertices that have the score. The draws come from
+    :func:`encoding.analysis.bootstrap.roi_intervals`; KeyError where an entry of an earlier release has none of the score.
     """
     intervals = roi_intervals(result)
     hemis = result.plan.hemis if hemi == BOTH else (hemi,)
-    sizes = np.array([[len(result.columns(roi, each)) for roi in result.selected_rois] for each in hemis], float)  # (n_hemis, n_rois)
+    known = {each: np.isfinite(result.score(each, score)) for each in hemis}
+    sizes = np.array([[known[each][result.columns(roi, each)].sum() for roi in result.selected_rois] for each in hemis], float)
     drawn = [np.where(size > 0, intervals[draws_name(each, score)], 0) for each, size in zip(hemis, sizes, strict=True)]
     with np.errstate(invalid="ignore"):
         return np.einsum("hdr,hr->dr", np.stack(drawn), sizes) / sizes.sum(0)
+
+
+def has_draws(result: Result, score: str) -> bool:
+    """Whether draws of a score are stored for :func:`roi_draws`: of entries of earlier releases those of r and pooled r alone."""
+    return score in drawn_scores(roi_intervals(result), result.plan.hemis)
 
 
 def _over(statistic: Callable[[np.ndarray], Any], values: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> float:
@@ -96,8 +108,8 @@ def _over(statistic: Callable[[np.ndarray], Any], values: Mapping[str, np.ndarra
     return float(statistic(some)) if len(some) else float("nan")
 
 
-def win_shares(draws: np.ndarray) -> np.ndarray:
-    """Bootstrap probability that each layer is the best: the share of draws in which it has the highest mean r.
+def win_shares(draws: np.ndarray, *, lower_is_better: bool = False) -> np.ndarray:
+    """Bootstrap probability that each layer is the best: the share of draws in which its mean score is the highest, or the lowest.
 
     Parameters
     ----------
@@ -108,7 +120,7 @@ def win_shares(draws: np.ndarray) -> np.ndarray:
     ndarray
         (n_layers, n_rois), summing to 1 over layers; tied layers share a draw. NaN for an empty ROI.
     """
-    wins = (draws == draws.max(0)).astype(float)
+    wins = (draws == (draws.min(0) if lower_is_better else draws.max(0))).astype(float)
     with np.errstate(invalid="ignore"):
         return (wins / wins.sum(0)).mean(1)
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.analysis.bootstrap import intervals_key
-from encoding.analysis.layer_ranking import BOTH, roi_draws, roi_rows
+from encoding.analysis.layer_ranking import BOTH, has_draws, roi_draws, roi_rows, win_shares
 from encoding.backbones import BACKBONES, UnknownLayer
+from encoding.evaluation.scores import SCORES
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
@@ -217,6 +218,12 @@ class SweepResult:
     def draws(self, hemi: str = BOTH, score: str = "r") -> np.ndarray:
         """Bootstrap draws of a mean score (:func:`roi_draws`), (n_layers, n_draws, n_rois); layers share each draw of test stimuli."""
         return np.stack([roi_draws(result, hemi, score) for result in self.results.values()])
+
+    def shares(self, hemi: str = BOTH, score: str = "r") -> np.ndarray | None:
+        """Probability of each layer to be the best by a mean score (:func:`win_shares`), (n_layers, n_rois); None without its draws."""
+        if not all(has_draws(result, score) for result in self.results.values()):
+            return None
+        return win_shares(self.draws(hemi, score), lower_is_better=SCORES[score].lower_is_better)
 
 
 def concat_tables(sweep: Sweep, rows: Mapping[Cell, pd.DataFrame]) -> pd.DataFrame:

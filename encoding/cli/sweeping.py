@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import DRAWN_SCORES
 from encoding.analysis.hierarchy import Hierarchy, hierarchy
-from encoding.analysis.layer_ranking import BOTH, best_layers, by_layer, layer_column, score_of_column, win_shares
+from encoding.analysis.layer_ranking import BOTH, best_layers, by_layer, layer_column, score_of_column
 from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.backbones import BACKBONES
 from encoding.cli.clusters import carrying_out
@@ -130,7 +129,7 @@ def best_of(result: SweepResult, score: str = "r") -> pd.DataFrame:
     """Best layer of each ROI over both hemispheres by one of :data:`RANKED_BY`, with shares of draws where they are stored."""
     hemi = result.hemis[0]
     rows = result.table()
-    return best_layers(rows[rows["hemi"] == hemi], win_shares(result.draws(hemi, score)) if score in DRAWN_SCORES else None, score=score)
+    return best_layers(rows[rows["hemi"] == hemi], result.shares(hemi, score) if score in SCORES else None, score=score)
 
 
 def hierarchies(result: SweepResult) -> dict[str, Hierarchy]:
@@ -199,7 +198,7 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
         if shown == "r"
         else f"scores    {statistic} over {subject.unit.many}{where}{lower}. {subject.unit.fill(known.definition)}",
         "of draws  share of 500 draws of test images in which that layer is best"
-        + ("" if shown in DRAWN_SCORES else "; draws are of mean r and pooled r only"),
+        + ("" if shown in SCORES else "; there are no draws of medians"),
         *(["folds     one fold, of which pooled r is r"] if shown != score else []),
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.components_label}, {spec.readout}, {spec.split}",

@@ -10,7 +10,7 @@ import numpy as np
 from encoding.evaluation.scores import SCORES, STORED_SCORES, from_r
 
 FEWEST_VARIANCE = 1e-10  # of a standardised column in a draw; less is taken for constant
-DRAWN = ("r", "pooled_r")  # scores of which draws are kept
+DRAWN = ("r", "pooled_r")  # scores that are computed of every draw; draws of others follow from their leave-one-out values
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,9 @@ class Estimates:
     Attributes
     ----------
     value, se : score to (n_rois,) float64.
-    draws : ``r`` and, of several folds, ``pooled_r`` to (n_draws, n_rois) float32, centred on ``value`` with the standard deviation ``se``.
+    draws : score to (n_draws, n_rois) float32, centred on ``value`` with the standard deviation of its standard error. ``r`` and
+        ``pooled_r`` are computed from each draw's units; of other scores each draw is the sum of its units' influences, the differences
+        that leaving them out makes (Efron & Tibshirani 1993, chapter 20).
     vertices : score to (t,) float64, the score of every vertex.
     left_out : score to, fold after fold, (n_units of the fold, n_rois) float64, the value less one test unit at a time.
     n_units : test units over all folds. df : degrees of freedom of Student's t.
@@ -153,10 +155,11 @@ def estimate(
             less_one[name] = by_fold
             errors = np.sqrt(jackknife_variance(by_fold) * widened)
             se[name] = np.where(errors > 0, errors, np.nan) if SCALES.get(name) == "root" else errors
-            if drawn is not None:
-                spread = drawn.std(0, ddof=1)
-                scale = np.where(spread > 0, errors / np.where(spread > 0, spread, 1), 0 * errors)
-                draws[name] = (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
+            if drawn is None:
+                drawn = sum((times - 1) @ ((at - each) * (len(each) - 1) / len(each)) for times, each in zip(weights, by_fold, strict=True))
+            spread = drawn.std(0, ddof=1)
+            scale = np.where(spread > 0, errors / np.where(spread > 0, spread, 1), 0 * errors)
+            draws[name] = (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
     of_vertices = {name: vertices[name] for name in wanted}
     return Estimates(value, se, draws, of_vertices, less_one, sum(sizes), max(1, sum(sizes) - 2 * len(sizes)))
 
@@ -171,7 +174,7 @@ def working_bytes(n_rows: int, n_units: int, n_rois: int, *, n_folds: int = 1, n
     pooled = 2 if n_folds > 1 else 1
     sums = 8.0 * SUB_BLOCK * (18 * n_rows + (32 + 10 * pooled) * n_units) + 4.0 * SUB_BLOCK * n_draws * (10 + 2 * (n_folds + 1))
     predictions = 4.0 * 4 * max(BLOCK_VALUES, n_rows)
-    return predictions + sums + 8.0 * n_rois * (2 * len(SCORES) * n_units + 4 * n_draws)
+    return predictions + sums + 8.0 * n_rois * (2 * len(SCORES) * n_units + (4 + len(SCORES) / 2) * n_draws)
 
 
 def interval(value: np.ndarray, se: np.ndarray, df: int, *, level: float = 0.95, scale: str = "") -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import DRAWN_SCORES, draws_name, intervals_of, score_intervals
-from encoding.analysis.layer_ranking import roi_draws
-from encoding.evaluation.resampling import interval
+from encoding.analysis.bootstrap import drawn_scores, intervals_of, score_intervals
+from encoding.analysis.layer_ranking import interval_of_draws, roi_draws
 from encoding.evaluation.scores import SCORES
 from encoding.experiments.graph import PlannedCell
 from encoding.fits.result import Result
@@ -59,7 +58,7 @@ def long_table(cells: Iterable[PlannedCell], store: Store, *, both: bool = False
     DataFrame
         :data:`COLUMNS`, then the other settings that vary, as text. Scores are means, medians and best values over the vertices of the
         ROI, of the mean over folds, as in :meth:`encoding.fits.score_tables.ScoreTables.rois`; ``<score>_low`` and ``<score>_high`` are
-        the ends of the mean's 95 % interval, of r alone where both hemispheres are together. Of fits with several ROIs the rows
+        the ends of the mean's 95 % interval. Of fits with several ROIs the rows
         :data:`REGIONS` hold the means over ROIs, without intervals. NaN where a score needs a noise ceiling and none is known, where
         there is no interval, or where it is not computed yet. ``test_set`` names the test set of a split that comes with the data; where
         the split has several and names none of them, each that was scored has rows, with a ``key`` of its own. ``ceiling_r`` is the
@@ -111,12 +110,12 @@ def _rows(planned: PlannedCell, result: Result, test_set: str, both: bool) -> li
 def _interval_ends(result: Result, intervals: Mapping[str, np.ndarray], hemi: str) -> dict[str, np.ndarray]:
     """``<score>_low`` and ``<score>_high`` (n_rois,) of a hemisphere, or of :data:`~encoding.fits.score_tables.BOTH`."""
     found: dict[str, np.ndarray] = {}
-    for name in DRAWN_SCORES if hemi == BOTH else SCORES:
+    drawn = drawn_scores(intervals, result.plan.hemis)
+    for name in SCORES:
         if hemi != BOTH:
             ends = score_intervals(intervals, hemi, name)
-        elif draws_name(result.plan.hemis[0], name) in intervals:
-            draws = roi_draws(result, BOTH, name)
-            ends = interval(draws.mean(0), draws.std(0, ddof=1), int(intervals["df"]), scale="fisher")
+        elif name in drawn:
+            ends = interval_of_draws(roi_draws(result, BOTH, name), name, int(intervals["df"]))
         else:
             ends = None
         found |= {} if ends is None else dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))

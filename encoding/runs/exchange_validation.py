@@ -238,6 +238,10 @@ def _check_intervals(intervals: Arrays, hemis: list[str]) -> None:
         sound = 2 <= len(draws) <= MAX_DRAWS and draws.shape[1] == n_rois and all(len(end) == n_rois for end in ends)
         _require(sound, f"intervals of another shape ({hemi})")
         _require(not any((np.abs(values) > MAX_R).any() for values in (draws, *ends)), f"no possible intervals ({hemi})")
+    for name in (name for name in intervals if name.endswith("_draws")):
+        drawn = _array(intervals, name, "f", 2)
+        sound = 2 <= len(drawn) <= MAX_DRAWS and drawn.shape[1] == n_rois and not (np.abs(drawn) > MAX_NUMBER).any()
+        _require(sound, f"no possible intervals ({name})")
 
 
 def _check_curve(curve: Arrays, n_vertices: Mapping[str, int]) -> None:

@@ -141,7 +141,8 @@ def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
     what = f"{comparison.statistic} {SCORES[comparison.score].short}"
     if not comparison.has_draws:
         better = f" Below 0 {name} is better." if comparison.lower_is_better else ""
-        return f"Difference in {what}.{better} It has no interval and no p: bootstrap draws are kept of mean r and of pooled r."
+        why = "of a median" if comparison.statistic != "mean" else "of it in intervals of earlier releases"
+        return f"Difference in {what}.{better} It has no interval and no p: there are no bootstrap draws {why}."
     if comparison.without_intervals:
         which = " and ".join("A" if result is comparison.first else name for result in comparison.without_intervals)
         return f"The bootstrap intervals of {which} were not computed, so differences have no interval and no p yet."

@@ -10,7 +10,7 @@ import numpy as np
 from encoding import plots
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import why_unpaired
-from encoding.analysis.layer_ranking import BOTH, best_layers, roi_draws, roi_rows, win_shares
+from encoding.analysis.layer_ranking import BOTH, best_layers, has_draws, roi_draws, roi_rows, win_shares
 from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
@@ -79,7 +79,7 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
     scores = [score for score in SHOWN if all(score in result.score_names for result in results)]
     heatmaps, wins = {}, {}
     for score in scores:
-        shares = _shares(results) if score == "r" else None
+        shares = _shares(results, score)
         best = best_layers(table, shares, score=score)
         heatmaps[score] = drawn(
             plots.layer_heatmap(table, score=score, layers=list(labels), best=best, classes=roi_classes(subject), unit=subject.unit)
@@ -96,13 +96,13 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
     }
 
 
-def _shares(results: Sequence[ScoreTables]) -> np.ndarray | None:
-    """Bootstrap probability that each fit is the best of a region that has vertices, (n_fits, n_rois); None unless draws can be paired."""
+def _shares(results: Sequence[ScoreTables], score: str) -> np.ndarray | None:
+    """Bootstrap probability that each fit is best by a mean score, (n_fits, n_rois with vertices); None without paired draws."""
     first = results[0]
-    if not all(isinstance(result, Result) and intervals_of(result) is not None for result in results):
+    if not all(isinstance(result, Result) and intervals_of(result) is not None and has_draws(result, score) for result in results):
         return None
     if any(result.selected_rois != first.selected_rois or why_unpaired(first, result) for result in results[1:]):
         return None
     there = [sum(len(first.columns(roi, hemi)) for hemi in first.plan.hemis) > 0 for roi in first.selected_rois]
-    draws = np.stack([roi_draws(result) for result in results])[:, :, np.array(there)]
-    return win_shares(draws)
+    draws = np.stack([roi_draws(result, score=score) for result in results])[:, :, np.array(there)]
+    return win_shares(draws, lower_is_better=SCORES[score].lower_is_better)

@@ -11,7 +11,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from encoding import Result, plots
-from encoding.analysis.bootstrap import DRAWN_SCORES
 from encoding.analysis.hierarchy import PUBLISHED_ORIGIN
 from encoding.analysis.layer_ranking import (
     BOTH,
@@ -140,12 +139,8 @@ def _best_of_regions(sweep_result: SweepResult, score: str, statistic: str, hemi
     if len(sweep_result.cells) < 2:
         return None
     rows = table_of(sweep_result)
-    shares = shares_of(sweep_result, hemi, score=score) if _has_draws(score, statistic) else None
+    shares = shares_of(sweep_result, hemi, score=score) if statistic == "mean" else None
     return best_layers(rows[rows["hemi"] == hemi], shares, score=layer_column(score, statistic))
-
-
-def _has_draws(score: str, statistic: str) -> bool:
-    return score in DRAWN_SCORES and statistic == "mean"
 
 
 def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, statistic: str, hemi: str) -> None:
@@ -180,13 +175,18 @@ def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: 
     rows, column, unit = table_of(sweep_result), layer_column(score, statistic), first.plan.subject.unit
     rows = rows[rows["hemi"] == hemi]
     notes = ["A click on a cell shows that layer on the brain."]
-    if best is not None and _has_draws(score, statistic):
+    if best is not None and best["share"].notna().any():
         notes.append(
             "★ best layer of a region, filled where it wins in 95 % or more of the draws of test images; the share is beside the name."
         )
     elif best is not None:
         lowest = " (the lowest)" if SCORES[score].lower_is_better else ""
-        notes.append(f"☆ best layer of a region{lowest}. How sure that is can be said of mean r, whose draws of test images are kept.")
+        why = (
+            "of fits of an earlier release draws of mean r alone are stored"
+            if statistic == "mean"
+            else "the draws of test images are of means"
+        )
+        notes.append(f"☆ best layer of a region{lowest}. How sure that is cannot be said: {why}.")
     if len(means := mean_over_rois(rows, column).dropna()):
         top = means.idxmin() if SCORES[score].lower_is_better else means.idxmax()
         notes.append(f"Mean of the regions' {statistic}s, in which a small region counts as much: {means[top]:.3f} for {top}, the best.")
@@ -277,8 +277,9 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
     share = ""
     if len(sweep_result.cells) > 1:
         place, column = sweep_result.cells.index(cell), sweep_result.rois.index(roi)
-        best = shares_of(sweep_result, sweep_result.hemis[0])[place, column]
-        share = f" By mean r it is the best of {len(sweep_result.cells)} layers in {best:.0%} of draws."
+        shares = shares_of(sweep_result, sweep_result.hemis[0], score=score) if statistic == "mean" else None
+        by, shares = ("r", shares_of(sweep_result, sweep_result.hemis[0])) if shares is None else (SCORES[score].short, shares)
+        share = f" By mean {by} it is the best of {len(sweep_result.cells)} layers in {shares[place, column]:.0%} of draws."
     ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
     unit = sweep_result.results[cell].plan.subject.unit
     region = f"every {unit}" if roi == EVERY_VERTEX else plain(roi)

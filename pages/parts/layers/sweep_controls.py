@@ -7,9 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from encoding import BACKBONES, Result
-from encoding.analysis.layer_ranking import roi_draws, roi_rows, win_shares
+from encoding.analysis.layer_ranking import has_draws, roi_draws, roi_rows, win_shares
 from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult, concat_tables, swept
 from encoding.datasets import Subject
+from encoding.evaluation.scores import SCORES
 from encoding.experiments.plans import Plans
 from encoding.experiments.sweep import plans
 from encoding.fits.plan import Plan
@@ -107,8 +108,8 @@ def _rows(key: str, _result: Result) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _draws(key: str, hemi: str, score: str, _result: Result) -> np.ndarray:
-    return roi_draws(_result, hemi, score)
+def _draws(key: str, hemi: str, score: str, _result: Result) -> np.ndarray | None:
+    return roi_draws(_result, hemi, score) if has_draws(_result, score) else None
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -117,8 +118,11 @@ def _table(sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], _found: S
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _shares(keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str | None, score: str, _found: SweepResult) -> np.ndarray:
-    return win_shares(draws_of(_found, hemi, backbone, score))
+def _shares(
+    keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str | None, score: str, _found: SweepResult
+) -> np.ndarray | None:
+    draws = draws_of(_found, hemi, backbone, score)
+    return None if draws is None else win_shares(draws, lower_is_better=SCORES[score].lower_is_better)
 
 
 def table_of(sweep_result: SweepResult) -> pd.DataFrame:
@@ -126,14 +130,18 @@ def table_of(sweep_result: SweepResult) -> pd.DataFrame:
     return _table(sweep_result.sweep, keys_of(sweep_result), sweep_result.rois, sweep_result)
 
 
-def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray:
-    """Bootstrap draws (:meth:`SweepResult.draws`) of all layers or one backbone's; each layer is read once per server."""
+def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray | None:
+    """Bootstrap draws (:meth:`SweepResult.draws`) of all layers or one backbone's; each layer is read once per server.
+
+    None where a fit of an earlier release has no draws of the score; all have those of r.
+    """
     some = [result for cell, result in sweep_result.results.items() if backbone in (None, cell[0])]
-    return np.stack([_draws(display_key(result), hemi, score, result) for result in some])
+    draws = [_draws(display_key(result), hemi, score, result) for result in some]
+    return None if any(each is None for each in draws) else np.stack(draws)
 
 
-def shares_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray:
-    """(n_layers, n_rois) share of draws of a mean score in which each layer is best, of all or of one backbone's."""
+def shares_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray | None:
+    """(n_layers, n_rois) share of draws of a mean score in which each layer is best, of all or of one backbone's; None without draws."""
     return _shares(keys_of(sweep_result), sweep_result.rois, hemi, backbone, score, sweep_result)
 
 

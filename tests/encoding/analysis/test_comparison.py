@@ -9,10 +9,13 @@ import pytest
 from scipy import stats
 
 from encoding import FitSpec, fit
-from encoding.analysis.bootstrap import intervals_key, roi_intervals, score_intervals
+from encoding.analysis.bootstrap import intervals_key, intervals_of, roi_intervals, score_intervals
 from encoding.analysis.comparison import compare, false_discovery, settings, vertex_differences, what_differs, why_unpaired
+from encoding.analysis.layer_ranking import BOTH, interval_columns, roi_rows
+from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.evaluation.resampling import ErrorBar
 from encoding.evaluation.scores import SCORES
+from encoding.runs.report import how_it_was_tested
 from tests.conftest import TINY
 
 COLOUR = replace(TINY, layers=("colour",))
@@ -27,22 +30,63 @@ def two(tiny, store):
     return results
 
 
-def test_the_test_is_a_paired_t_on_the_spread_of_a_loop_over_draws(two):
-    row = compare(*two).table.set_index(["roi", "hemi"]).loc[("driven", "rh")]
-    predicted = [result.predicted("rh", np.arange(5)) for result in two]
-    measured = two[0].measured("rh", np.arange(5))
-    n, rng, draws = len(measured), np.random.default_rng(1), []
+MEANS = {
+    "r": lambda p, m: np.mean([np.corrcoef(p[:, v], m[:, v])[0, 1] for v in range(p.shape[1])]),
+    "r2": lambda p, m: np.mean(1 - ((p - m) ** 2).sum(0) / ((m - m.mean(0)) ** 2).sum(0)),
+    "rmse": lambda p, m: np.sqrt(((p - m) ** 2).mean(0)).mean(),
+    "mae": lambda p, m: np.abs(p - m).mean(),
+}
+
+
+@pytest.mark.parametrize("score", MEANS)
+def test_the_test_is_a_paired_t_on_the_spread_of_a_loop_over_draws(two, score):
+    """Interval and p of a difference, and the interval of one fit over both hemispheres, against jackknife and bootstrap."""
+    row = compare(*two, score=score).table.set_index(["roi", "hemi"]).loc[("driven", "rh")]
+    predicted = {hemi: [result.predicted(hemi, np.arange(5)) for result in two] for hemi in ("lh", "rh")}
+    measured = {hemi: two[0].measured(hemi, np.arange(5)) for hemi in ("lh", "rh")}
+    mean, n, rng, draws, of_both = MEANS[score], two[0].n_test, np.random.default_rng(1), [], []
     for _ in range(1_000):
         rows = rng.integers(0, n, n)
-        means = [np.mean([np.corrcoef(p[rows, v], measured[rows, v])[0, 1] for v in range(5)]) for p in predicted]
+        means = [mean(p[rows], measured["rh"][rows]) for p in predicted["rh"]]
         draws.append(means[1] - means[0])
-    r = [np.mean([np.corrcoef(p[:, v], measured[:, v])[0, 1] for v in range(5)]) for p in predicted]
-    se = np.std(draws, ddof=1)
-    assert row["difference"] == pytest.approx(r[1] - r[0], abs=1e-4)
-    assert (row["high"] - row["low"]) / 2 == pytest.approx(se * stats.t.isf(0.025, n - 2), rel=0.15)
+        of_both.append((means[0] + mean(predicted["lh"][0][rows], measured["lh"][rows])) / 2)
+    at = [mean(p, measured["rh"]) for p in predicted["rh"]]
+    assert row["difference"] == pytest.approx(at[1] - at[0], abs=1e-4)
+    se = (row["high"] - row["low"]) / 2 / stats.t.isf(0.025, n - 2)
+    left_out = []
+    for one in range(n):
+        kept = np.arange(n) != one
+        left_out.append(np.subtract(*(mean(p[kept], measured["rh"][kept]) for p in predicted["rh"])))
+    assert se == pytest.approx(np.sqrt((n - 1) * np.var(left_out)), rel=0.01)
+    loose = 0.25 if score == "r2" else 0.15  # 30 stimuli: a draw repeats some, and R² divides by their variance
+    assert se == pytest.approx(np.std(draws, ddof=1), rel=loose)
     assert row["low"] < row["difference"] < row["high"]
-    reach = (row["high"] - row["low"]) / 2 / stats.t.isf(0.025, n - 2)
-    assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["difference"]) / reach, n - 2), rel=1e-6)
+    assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["difference"]) / se, n - 2), rel=1e-6)
+    known = roi_rows(two[0]).set_index(["roi", "hemi"]).loc[("driven", BOTH)]
+    low, high = (known[name] for name in interval_columns(score))
+    slope = 1 / (1 - known["r"] ** 2) if score == "r" else 1  # of Fisher's z, on whose scale the interval of r is symmetric
+    width = np.arctanh(high) - np.arctanh(low) if score == "r" else high - low
+    assert width / 2 == pytest.approx(slope * np.std(of_both, ddof=1) * stats.t.isf(0.025, n - 2), rel=loose)
+    assert low < known[score] < high
+
+
+def test_intervals_stored_before_draws_of_every_score_are_read_and_have_none_of_other_scores(two, store):
+    """Their r is tested as before; other scores have no test and no interval over both hemispheres, and a sentence says so."""
+    sweep = SweepResult(Sweep(spec=TINY, cells=(("tinynet", "pixels"), ("tinynet", "colour"))), dict(enumerate(two)), store)
+    with_draws = sweep.shares(score="rmse")
+    assert with_draws[:, 0].tolist() == [1, 0] and np.allclose(with_draws[:, :3].sum(0), 1)  # the lowest error wins
+    key = intervals_key(two[1])
+    before = {name: values for name, values in store.get(key).items() if not name.endswith("_draws") or name in ("lh_draws", "rh_draws")}
+    made_from = store.provenance(key)["made_from"]
+    store.remove(key)
+    store.put(key, before, made_from)
+    assert not {"lh_rmse_draws", "lh_mae_draws"} & set(intervals_of(two[1]))
+    assert compare(*two).tested and not (found := compare(*two, score="rmse")).tested
+    assert found.table["p"].isna().all() and "no interval" in how_it_was_tested(found)
+    assert sweep.shares(score="rmse") is None and sweep.shares(score="r") is not None
+    rows = roi_rows(two[1]).set_index(["roi", "hemi"])
+    assert np.isnan(rows.loc[("driven", BOTH), "rmse_low"]) and np.isfinite(rows.loc[("driven", "lh"), "rmse_low"])
+    assert np.isfinite(rows.loc[("driven", BOTH), "low"])
 
 
 @pytest.mark.parametrize("split", ["holdout:0.75:5", "kfold:3:0", "kfold:5:1"])

@@ -12,6 +12,7 @@ from encoding.analysis.layer_ranking import best_layers, best_per_vertex, by_lay
 def test_shares_of_draws_are_counted_and_ties_are_shared():
     draws = np.array([[[3.0], [1.0], [2.0], [2.0]], [[1.0], [3.0], [2.0], [1.0]]])  # 2 layers, 4 draws, 1 ROI
     np.testing.assert_allclose(win_shares(draws), [[0.625], [0.375]])
+    np.testing.assert_allclose(win_shares(draws, lower_is_better=True), [[0.375], [0.625]])
 
 
 def test_best_layers_follow_the_score_that_is_asked_for():

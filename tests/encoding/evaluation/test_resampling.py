@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from encoding.evaluation.leave_one_out import Fold
-from encoding.evaluation.resampling import FEW_UNITS, ErrorBar, approximate_note, estimate, interval, shared_noise
+from encoding.evaluation.resampling import FEW_UNITS, ErrorBar, approximate_note, draw_counts, estimate, interval, shared_noise
 from encoding.evaluation.scores import STORED_SCORES, score
 from tests.encoding.evaluation import coverage
 
@@ -52,6 +52,29 @@ def test_the_value_is_the_mean_of_each_folds_score(rows, n_folds):
     assert (found.n_units, found.df) == (30, 30 - 2 * n_folds)
 
 
+@pytest.mark.parametrize("n_folds", [1, 2])
+def test_draws_of_every_score_follow_what_the_drawn_stimuli_score(n_folds):
+    rng, n = np.random.default_rng(1), 120
+    predicted = rng.normal(size=(n, T))
+    rows = predicted, 2 * predicted + rng.normal(size=(n, T)), np.arange(n)
+    folds, bar = split(rows, n_folds), ErrorBar(n_draws=200)
+    found = estimated(folds, error_bar=bar, ceiling=np.full(T, 0.9))
+    drawn = {name: np.zeros(200) for name in STORED_SCORES}
+    for number, fold in enumerate(folds):
+        for draw, counts in enumerate(draw_counts(len(fold.units), bar, number).astype(int)):
+            some = np.repeat(np.arange(len(fold.units)), counts)
+            for name, values in score(fold.predicted[some], fold.measured[some]).items():
+                drawn[name][draw] += values[[1, 3]].mean() / n_folds
+    for name, values in drawn.items():
+        ours = found.draws[name][:, 0]
+        assert np.corrcoef(ours, values)[0, 1] > 0.9, name
+        assert ours.mean() == pytest.approx(found.value[name][0], rel=1e-4)
+        assert ours.std(ddof=1) == pytest.approx(found.se[name][0], rel=1e-3)
+    for name in ("normalised_r2", "normalised_r"):
+        assert np.corrcoef(found.draws[name][:, 0], drawn["r"])[0, 1] > 0.95
+        assert np.isnan(found.draws[name][:, 1]).all()
+
+
 @pytest.mark.parametrize("n_folds", [1, 3])
 def test_the_standard_error_is_the_jackknifes_over_stimuli(rows, n_folds):
     folds = split(rows, n_folds)
@@ -70,7 +93,7 @@ def test_the_standard_error_is_the_jackknifes_over_stimuli(rows, n_folds):
 
 def test_draws_agree_with_the_interval_and_with_other_fits(rows):
     found, again = estimated(split(rows, 3)), estimated(split(rows, 3))
-    assert set(found.draws) == {"r", "pooled_r"}
+    assert set(found.draws) == {*STORED_SCORES, "pooled_r"}
     for name, draws in found.draws.items():
         np.testing.assert_array_equal(draws, again.draws[name])
         assert draws[:, 0].mean() == pytest.approx(found.value[name][0], abs=1e-5)

@@ -79,9 +79,11 @@ def test_rows_of_both_hemispheres_count_every_vertex_once(ran):
             assert rows.loc["driven", SCORES[name].column("best")] == pytest.approx(best)
             for statistic in set(SCORES[name].statistics) - {"best"}:
                 np.testing.assert_allclose(rows.loc[known.index, SCORES[name].column(statistic)], known[layer_column(name, statistic)])
-        for mine, theirs in zip(("r_low", "r_high"), interval_columns("r"), strict=True):
-            np.testing.assert_allclose(rows.loc[known.index, mine], known[theirs])
-        assert rows.loc["driven", "n_vertices"] == 10 and rows["rmse_low"].isna().all()
+        for name in ("r", "rmse"):
+            for mine, theirs in zip((f"{name}_low", f"{name}_high"), interval_columns(name), strict=True):
+                np.testing.assert_allclose(rows.loc[known.index, mine], known[theirs])
+            assert rows.loc["driven", f"{name}_low"] < rows.loc["driven", SCORES[name].mean_column] < rows.loc["driven", f"{name}_high"]
+        assert rows.loc["driven", "n_vertices"] == 10
 
 
 def test_intervals_hold_the_mean_r_of_what_is_driven(ran):

@@ -33,6 +33,7 @@ ABSURD = {
     "a hemisphere like a path": (set_texts("about.hemis", "../x", "rh"), "no sound|names of hemispheres"),
     "names that are numbers": (lambda manifest, arrays: manifest["texts"].update({"about.rois": [1, 2, 3]}), "no sound list of texts"),
     "intervals of another shape": (put("intervals.lh_draws", np.zeros((500, 99))), "intervals of another shape"),
+    "draws of another shape": (put("intervals.lh_rmse_draws", np.zeros((500, 99))), r"no possible intervals \(lh_rmse_draws\)"),
     "intervals beyond 1": (put("intervals.lh_high", np.full(4, 3.0)), "no possible intervals"),
     "a curve of another shape": (put("curve.lh_test", np.zeros((2, 2), "f4")), "learning curve of another shape"),
     "a curve of no images": (lambda manifest, arrays: arrays.update({"curve.sizes": arrays["curve.sizes"] * 0}), "no possible sizes"),
