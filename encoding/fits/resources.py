@@ -31,6 +31,7 @@ from encoding.storage.store import Store, StoreFull
 PROGRAM_BYTES = 700e6  # Python with torch loaded
 PASSES = 4  # typical number of block Krylov iterations
 DISK_BYTES_PER_SECOND = 5e8
+TRIAL_SECONDS = 0.2  # of a search, at least: to score it and to note it
 CURVE_SIZES = 6  # training sizes of a learning curve
 CURVE_FITS = 3.0  # fits of all images to which the fits of all these sizes add up
 
@@ -265,6 +266,11 @@ def curve_seconds(plan: Plan, device: str) -> float:
     work = 2.0 * n_train * columns * n_targets + plan.readout.cost(n_train, columns, n_targets, plan.options)[0]
     reading = 4.0 * plan.subject.n_stimuli * n_targets / DISK_BYTES_PER_SECOND
     return len(plan.folds) * (CURVE_FITS * work / _speed(device) + reading)
+
+
+def search_seconds(needed: Estimate, n_trials: int) -> float:
+    """Rough duration of a parameter search, from the estimate of one fit: its features and components once, its readout for each trial."""
+    return needed.seconds + (n_trials - 1) * max(needed.readout_seconds, TRIAL_SECONDS)
 
 
 def _n_kept(plan: Plan, n_features: int) -> int:

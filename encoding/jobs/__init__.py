@@ -15,7 +15,7 @@ memory and a crash stay out of the web server. Dask does the queueing:
 A job's key is the digest of what it computes, so equal work runs once, whoever asks for it.
 """
 
-from encoding.jobs.job import Job
+from encoding.jobs.job import Job, NotTheOwner
 from encoding.jobs.jobs import Jobs
 
-__all__ = ["Job", "Jobs"]
+__all__ = ["Job", "Jobs", "NotTheOwner"]

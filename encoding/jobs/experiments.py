@@ -9,6 +9,7 @@ from encoding.experiments.experiment import Experiment
 from encoding.experiments.progress import Run, Status
 from encoding.experiments.records import request_cancel
 from encoding.experiments.run import Executor, run_experiment
+from encoding.jobs.job import NotTheOwner
 from encoding.storage.store import Store
 
 
@@ -24,6 +25,7 @@ class ExperimentState:
     labels : label of every fit, in the order of ``status.cells``.
     error : why it ended, where it did not run to its end; else empty.
     finished : whether its thread has ended.
+    owner : who started it; empty where nobody in particular did.
     """
 
     title: str
@@ -32,6 +34,7 @@ class ExperimentState:
     labels: tuple[str, ...]
     error: str
     finished: bool
+    owner: str = ""
 
 
 class Experiments:
@@ -48,13 +51,13 @@ class Experiments:
         self._lock = threading.Lock()
         self._started: dict[str, _Started] = {}
 
-    def start(self, experiment: Experiment) -> str:
+    def start(self, experiment: Experiment, *, owner: str = "") -> str:
         """Run an experiment in the background and return its key; one that runs already is left alone."""
         key = experiment.key
         with self._lock:
             known = self._started.get(key)
             if known is None or known.finished:
-                self._started[key] = _Started(experiment, self._store, self._executor)
+                self._started[key] = _Started(experiment, self._store, self._executor, owner)
         return key
 
     def get(self, key: str) -> ExperimentState | None:
@@ -69,10 +72,15 @@ class Experiments:
             started = dict(self._started)
         return {key: each.state() for key, each in started.items()}
 
-    def cancel(self, key: str) -> bool:
-        """Stop an experiment, also one that another process runs on the same Store; returns whether there was one to stop."""
+    def cancel(self, key: str, *, owner: str | None = None) -> bool:
+        """Stop an experiment, also one that another process runs on the same Store; returns whether there was one to stop.
+
+        ``owner`` is who stops it, if only the owner may: NotTheOwner where another started it here, or nobody did.
+        """
         with self._lock:
             known = self._started.get(key)
+        if owner is not None and (known is None or owner != known.owner):
+            raise NotTheOwner("Somebody else started this experiment, and only they can cancel it.")
         if known is not None and not known.finished:
             known.cancel()
             return True
@@ -82,8 +90,8 @@ class Experiments:
 class _Started:
     """One experiment and the thread that runs it."""
 
-    def __init__(self, experiment: Experiment, store: Store, executor: Executor) -> None:
-        self._experiment, self._store, self._executor = experiment, store, executor
+    def __init__(self, experiment: Experiment, store: Store, executor: Executor, owner: str) -> None:
+        self._experiment, self._store, self._executor, self.owner = experiment, store, executor, owner
         self._run: Run | None = None
         self._stop = threading.Event()
         self._text, self._error = "planning", ""
@@ -103,7 +111,7 @@ class _Started:
         run = self._run
         labels = () if run is None else tuple(planned.cell.label for planned in run.graph.cells)
         status = None if run is None else run.status()
-        return ExperimentState(self._experiment.title, self._text, status, labels, self._error, self.finished)
+        return ExperimentState(self._experiment.title, self._text, status, labels, self._error, self.finished, self.owner)
 
     def _work(self) -> None:
         try:

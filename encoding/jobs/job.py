@@ -12,6 +12,11 @@ from typing import Any, Literal
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
+
+class NotTheOwner(PermissionError):
+    """Raised where somebody cancels a job or an experiment that somebody else asked for."""
+
+
 FINISHED = ("done", "failed", "cancelled")
 LOG_LINES = 100
 PACE_SECONDS = 20.0  # progress this far back says how fast the work goes now
@@ -32,6 +37,7 @@ class Job:
     fraction : share of the job's time that has passed, by the estimate of ``seconds_left``; without one the progress that the task reports.
     text : current step.
     stage : of the work, where the task names its stages; else empty.
+    owner : who asked for it first, as :meth:`Jobs.submit` was told; empty where nobody in particular did.
     epochs : losses and learning rate of each epoch of the training under way, or that ended last; empty where none was.
     seconds : run time so far, or in total.
     seconds_left : estimated from the recent pace; None while no estimate is possible.
@@ -53,6 +59,7 @@ class Job:
     running: tuple[Any, ...] = ()
     stage: str = ""
     epochs: tuple[Mapping[str, float], ...] = ()
+    owner: str = ""
 
     @property
     def finished(self) -> bool:
@@ -63,8 +70,8 @@ class Job:
 class Record:
     """Mutable state of a job on the web server, guarded by the lock of the :class:`Jobs` that owns it."""
 
-    def __init__(self, key: str, spec: Any, work: bytes, optional: bool = False) -> None:
-        self.key, self.spec = key, spec
+    def __init__(self, key: str, spec: Any, work: bytes, optional: bool = False, owner: str = "") -> None:
+        self.key, self.spec, self.owner = key, spec, owner
         self.optional = optional  # whether it steps aside for a job that is not
         self.stepping_aside = False  # its attempt is being stopped, and another follows
         self.work = work  # the task and its spec, pickled
@@ -145,6 +152,7 @@ class Record:
             running=running,
             stage=self.stage,
             epochs=tuple(self.epochs),
+            owner=self.owner,
         )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from encoding.experiments.progress import Run
 from encoding.jobs import scheduler
 from encoding.jobs.graph_executor import GraphExecutor
-from encoding.jobs.job import Job, Record
+from encoding.jobs.job import Job, NotTheOwner, Record
 from encoding.jobs.scheduler import Scheduler, number_of
 from encoding.jobs.worker import Task
 from encoding.storage.store import Store
@@ -63,7 +63,9 @@ class Jobs:
         """
         self._scheduler.connect()
 
-    def submit(self, task: Task, spec: Any, *, key: str, planned: Plan | Iterable[Plan] | None = None, optional: bool = False) -> Job:
+    def submit(
+        self, task: Task, spec: Any, *, key: str, planned: Plan | Iterable[Plan] | None = None, optional: bool = False, owner: str = ""
+    ) -> Job:
         """Run ``task(spec, store, report, device)`` in a worker; returns immediately.
 
         A key that is queued or running, here or through another client of the same scheduler, is not submitted twice; one that has
@@ -78,6 +80,7 @@ class Jobs:
             external cluster then does the task only where it sees the same stimuli, responses and weights, and else says which differ.
         optional : whether the job steps aside for others: it waits behind them, and where it runs while one of them finds no free worker,
             it is stopped and begins again after them.
+        owner : name of whoever asks for it; one who joins work that is under way does not become its owner.
 
         Raises
         ------
@@ -97,7 +100,7 @@ class Jobs:
             known = self._records.get(key)
             if known is not None and not known.finished:
                 return self._snapshot(known)
-            record = Record(key, spec, work, optional)
+            record = Record(key, spec, work, optional, owner)
             if known is not None:
                 record.n_ended = max(known.n_ended, number_of(known.attempt))
             self._records.pop(key, None)
@@ -135,28 +138,39 @@ class Jobs:
             self._changed.wait_for(lambda: self._records[key].finished, timeout)
             return self._snapshot(self._records[key])
 
-    def cancel(self, key: str) -> bool:
+    def cancel(self, key: str, *, owner: str | None = None) -> bool:
         """Cancel a queued or running job.
 
         The job counts as cancelled at once. A worker that runs it is asked to stop at its next progress report, and its process
         is ended after a second or two otherwise. Queued jobs continue either way.
 
+        Parameters
+        ----------
+        owner : who cancels it, if only the owner may; None cancels anybody's.
+
         Returns
         -------
         bool
             Whether there was a job to cancel.
+
+        Raises
+        ------
+        NotTheOwner
+            If another owner asked for it.
         """
         with self._changed:
             record = self._records.get(key)
             if record is None or record.finished:
                 return False
+            if owner is not None and owner != record.owner:
+                raise NotTheOwner("Somebody else started this job, and only they can cancel it.")
             self._end(record, "cancelled")
             if record.attempt is not None:  # else it is about to be launched, which sees that it was cancelled
                 self._stop(record)
         return True
 
-    def retry(self, key: str) -> Job:
-        """Run a failed or cancelled job again; a running one is left alone.
+    def retry(self, key: str, *, owner: str = "") -> Job:
+        """Run a failed or cancelled job again, as a job of ``owner``; a running one is left alone.
 
         Raises
         ------
@@ -168,7 +182,7 @@ class Jobs:
         with self._changed:
             task, spec = pickle.loads(self._records[key].work)
             optional = self._records[key].optional
-        return self.submit(task, spec, key=key, optional=optional)
+        return self.submit(task, spec, key=key, optional=optional, owner=owner)
 
     def carry_out(self, run: Run, store: Store, device: str = "auto") -> None:
         """Carry out the tasks of an experiment on the workers: an :data:`encoding.experiments.run.Executor`; returns when all have ended.

@@ -12,17 +12,28 @@ from encoding.cli.terminal import file_size
 from encoding.fits.open import models_of_composed
 from encoding.runs.archive import MAX_FILE_BYTES
 from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed
-from encoding.storage.inventory import IRREPLACEABLE, STAGES, StoreEntry, by_stage, check, chosen, entries, last_check, needed_members, prune
+from encoding.storage.inventory import (
+    IRREPLACEABLE,
+    STAGES,
+    StoreEntry,
+    by_stage,
+    check,
+    chosen,
+    entries,
+    last_check,
+    needed_members,
+    prune,
+)
 from encoding.jobs import Job
 from encoding.jobs.experiments import ExperimentState
 from encoding.runs.table import short_name
 from encoding.runs.exchange_models import export_refusal
 from encoding.runs.manifest import BadExchange
-from pages.parts.shared.access import may_change
+from pages.parts.shared.access import is_owner, may_change
 from pages.parts.shared.server_state import forget_opened_runs, opened_run
 from pages.parts.shared.server_state import experiments, jobs, store
 from pages.parts.shared.links import explore_query, view
-from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, job_title, standing
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, job_title, standing
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.text import plain
 
@@ -69,19 +80,22 @@ def _list(known: Sequence[Job], grids: Mapping[str, ExperimentState]) -> None:
 
 
 def _experiment_row(key: str, state: ExperimentState) -> None:
-    counts = {name: 0 if state.status is None else state.status.count(name) for name in ("running", "waiting", "done", "failed", "cancelled")}
-    how = "running" if not state.finished else "failed" if state.error or counts["failed"] else "cancelled" if counts["cancelled"] else "done"
+    counts = {
+        name: 0 if state.status is None else state.status.count(name) for name in ("running", "waiting", "done", "failed", "cancelled")
+    }
+    how = (
+        "running" if not state.finished else "failed" if state.error or counts["failed"] else "cancelled" if counts["cancelled"] else "done"
+    )
     with st.container(border=True, gap="xsmall"):
         what, act = st.columns([6, 1], vertical_alignment="center")
         title = plain(state.title or (state.labels[0] if state.labels else key))
-        what.markdown(f":{BADGES[how]}-badge[{how}] **Experiment: {title}**")
+        what.markdown(f":{BADGES[how]}-badge[{how}] {_yours(state.owner)}**Experiment: {title}**")
         text = ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or plain(state.text)
         if state.finished:
             what.caption(text)
         else:
             what.progress(0.0 if state.status is None else state.status.n_ended / max(1, state.status.n_tasks), text)
-            if may_change():
-                act.button("Cancel", key=f"cancel_{key}", on_click=experiments().cancel, args=(key,), width="stretch")
+            cancel_button(state, key=f"cancel_{key}", place=act, on_click=experiments().cancel, args=(key,), width="stretch")
         if state.error:
             what.error(plain(state.error))
         what.page_link(view("experiments"), label="Open", query_params={"experiment": key})
@@ -90,25 +104,33 @@ def _experiment_row(key: str, state: ExperimentState) -> None:
 def _row(job: Job) -> None:
     with st.container(border=True, gap="xsmall"):
         what, act = st.columns([6, 1], vertical_alignment="center")
-        what.markdown(f":{BADGES[job.state]}-badge[{job.state}] **{job_title(job.spec)}**")
+        what.markdown(f":{BADGES[job.state]}-badge[{job.state}] {_yours(job.owner)}**{job_title(job.spec)}**")
         if not job.finished:
             what.progress(job.fraction, f"{standing(job)} · {plain(job.text)}")
         else:
-            what.caption(f"After {job.seconds:.1f} s. {plain(job.text) if job.text != 'done' else ''}" if job.seconds else "Before it began.")
+            what.caption(
+                f"After {job.seconds:.1f} s. {plain(job.text) if job.text != 'done' else ''}" if job.seconds else "Before it began."
+            )
         if job.state == "failed":
             what.error(f"{plain(job.error_kind)}: {plain(job.error)}")
-        spec = job.spec if isinstance(job.spec, FitSpec) else getattr(job.spec, "spec", None) if isinstance(job.spec, SearchRequest) else None
+        spec = (
+            job.spec if isinstance(job.spec, FitSpec) else getattr(job.spec, "spec", None) if isinstance(job.spec, SearchRequest) else None
+        )
         if job.state == "done" and spec is not None:
             act.page_link(view("explore"), label="Open", query_params=explore_query(spec))
         if may_change():
             if not job.finished:
-                act.button("Cancel", key=f"cancel_{job.key}", on_click=jobs().cancel, args=(job.key,), width="stretch")
+                cancel_button(job, key=f"cancel_{job.key}", place=act, width="stretch")
             elif job.state in ("failed", "cancelled"):
                 act.button("Retry", key=f"retry_{job.key}", on_click=jobs().retry, args=(job.key,), width="stretch")
         if job.log:
             with st.expander("Log", key=f"log_{job.key}", on_change="rerun", type="compact") as log:
                 if log.open:
                     st.code("\n".join(job.log), language=None, wrap_lines=True)
+
+
+def _yours(owner: str) -> str:
+    return ":violet-badge[yours] " if is_owner(owner) else ""
 
 
 @st.cache_data(ttl=5, max_entries=2, show_spinner="Looking at the Store …")

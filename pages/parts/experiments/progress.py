@@ -25,7 +25,7 @@ from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.storage.keys import digest
 from pages.parts.shared.access import change_button, may_change
-from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
     display_key,
@@ -162,7 +162,7 @@ def _watch(experiment: Experiment, n_finished: int, shown: float) -> None:
         share = status.n_ended / max(1, status.n_tasks)
         st.progress(share, f"**{counts}** · {duration(status.seconds)} so far{left}{note}")
         _cells_table(state.labels, status)
-    change_button("Cancel", key="cancel_experiment", on_click=experiments().cancel, args=(key,))
+    cancel_button(state, key="cancel_experiment", on_click=experiments().cancel, args=(key,))
 
 
 def _recorded_state(key: str) -> ExperimentState | None:

@@ -9,13 +9,15 @@ import streamlit as st
 from encoding import DATASETS, READOUTS, FitSpec, plots
 from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, named_parameters, space_of, stored_search, study_path
 from encoding.fits.plan import Plan
+from encoding.fits.resources import search_seconds
 from encoding.jobs.tasks import tune
 from encoding.readouts import known_space, search_space
+from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button
 from pages.parts.shared.chart import chart
-from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, ended_without, standing
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, ended_without, standing
 from pages.parts.shared.parameter_controls import choose_parameters
-from pages.parts.shared.server_state import jobs, planned, settle, store
+from pages.parts.shared.server_state import jobs, needs, planned, settle, store
 from pages.parts.shared.text import plain
 
 MOST_TRIALS = 1_000
@@ -53,15 +55,12 @@ def _search(spec: FitSpec) -> None:
     running = job is not None and not job.finished
     n_done = 0 if search is None else len(search.trials)
     enough = n_done >= request.n_trials
-    change_button(
-        "Start" if not n_done else "Go on",
-        key="start_search",
-        type="primary",
-        on_click=_submit,
-        args=(request,),
-        disabled=running or enough,
-        help=f"There are {n_done} trials. Ask for more to go on." if enough else None,
-    )
+    takes = "" if running or enough else _takes(request, request.n_trials - n_done)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        label = ("Go on" if n_done else "Start") + takes
+        change_button(label, key="start_search", type="primary", on_click=_submit, args=(request,), disabled=running or enough)
+        if enough and not running:
+            st.caption(f"There are {n_done} trials: raise **Trials** to go on.")
     if running:
         settle("a job is watched")
         _watch(request)
@@ -106,6 +105,12 @@ def _asked(spec: FitSpec) -> SearchRequest | None:
     return SearchRequest(replace(spec, options=fixed), int(n_trials), vary) if vary else None
 
 
+def _takes(request: SearchRequest, n_trials: int) -> str:
+    """Time that some trials take, for the button that starts them; empty while nothing can be known."""
+    needed = needs(request.spec)
+    return "" if needed is None else f" · {n_trials} trials, about {duration(max(1.0, search_seconds(needed, n_trials)))}"
+
+
 def _submit(request: SearchRequest) -> None:
     jobs().submit(tune, request, key=request.job_key, planned=planned(request.spec))
 
@@ -131,7 +136,7 @@ def _watch(request: SearchRequest) -> None:
     if job is None or job.finished:
         st.rerun()
     st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
-    change_button("Cancel", key="cancel_search", on_click=jobs().cancel, args=(request.job_key,))
+    cancel_button(job, key="cancel_search")
     search = _found(request)
     if search is not None and len(search.trials):
         _history(search)
@@ -175,11 +180,8 @@ def _offer(spec: FitSpec, search: Search) -> None:
     values = ", ".join(f"{name} {value}" for name, value in search.best.items())
     used = search.best_spec.options == spec.options
     st.markdown(f"Best of {len(search.trials)} trials: mean r **{search.best_value:.3f}** on validation images with {plain(values)}.")
-    st.button(
-        "Use the best",
-        key="use_best",
-        on_click=choose_parameters,
-        args=(spec.readout, search.best),
-        disabled=used,
-        help="These are the parameters in the sidebar now." if used else "Puts these parameters into the sidebar; then press Fit.",
-    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        help = None if used else "Puts these parameters into the sidebar; then press Fit."
+        st.button("Use the best", key="use_best", on_click=choose_parameters, args=(spec.readout, search.best), disabled=used, help=help)
+        if used:
+            st.caption("These are the parameters in the sidebar now." if spec.options else "The defaults were best.")

@@ -19,7 +19,7 @@ from encoding.jobs.tasks import sweep_layers
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import DataNotHere, fit_controls, weights_control
-from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, ended_without, standing
+from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, ended_without, standing
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
     display_key,
@@ -207,4 +207,4 @@ def _watch(sweep: Sweep, n_shown: int) -> None:
     if job is None or job.finished or len(find_swept(sweep).cells) != n_shown:
         st.rerun()
     st.progress(job.fraction, f"**{standing(job)}** · {n_shown} of {len(sweep.cells)} layers finished · {plain(job.text)}")
-    change_button("Cancel", key="cancel_sweep", on_click=jobs().cancel, args=(sweep.job_key,))
+    cancel_button(job, key="cancel_sweep")

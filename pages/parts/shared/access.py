@@ -5,7 +5,8 @@ Set by the operator through environment variables or Streamlit's ``secrets.toml`
 - ``ENCODING_PASSWORD_HASH``: one password for everybody. ``python -m pages.parts.shared.access`` makes the hash.
 - ``[auth]`` in ``secrets.toml``: login with an OIDC provider, through Streamlit. ``ENCODING_ALLOWED`` lists who is let in.
 - ``ENCODING_READ_ONLY``: users can look at results; nothing is computed, downloaded, removed or written.
-- ``ENCODING_SHARED``: file paths typed in a page or contained in a link are refused.
+- ``ENCODING_SHARED``: file paths typed in a page or contained in a link are refused, and only its owner cancels a job.
+- ``ENCODING_OPERATORS``: e-mail addresses of those who may cancel every job, where people log in.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MOST_MEMORY = 2**26  # bytes that a hash may take to check
 MOST_CHARACTERS = 1_024  # of a password
 FREE_TRIES = 20  # wrong ones on the whole server before everybody waits
 LONGEST_WAIT = {"session": 60.0, "server": 5.0}  # seconds; short for the server, or anybody could lock all others out
+BROWSER_COOKIE = "_streamlit_xsrf"
 FORGOTTEN_AFTER = 300.0  # seconds without a wrong try
 
 
@@ -86,17 +88,18 @@ class Guarded:
         self._jobs = jobs
 
     def submit(self, task: Callable, spec: Any, *, key: str, **about: Any) -> Any:
-        """Submit a job (:meth:`encoding.jobs.Jobs.submit`); None, with an error, without a scheduler; ReadOnly on a read-only server."""
-        return self._asking(self._jobs.submit, task, spec, key=key, **about)
+        """Submit a job of this user (:meth:`encoding.jobs.Jobs.submit`); None, with an error, without a scheduler; ReadOnly on a read-only
+        server."""
+        return self._asking(self._jobs.submit, task, spec, key=key, **about, **as_owner())
 
     def cancel(self, key: str) -> bool:
-        """Cancel a job (:meth:`encoding.jobs.Jobs.cancel`); ReadOnly where nothing may be changed."""
+        """Cancel a job (:meth:`encoding.jobs.Jobs.cancel`); ReadOnly where nothing may be changed, NotTheOwner of another's."""
         check_change()
-        return self._jobs.cancel(key)
+        return self._jobs.cancel(key, **({} if is_operator() else as_owner()))
 
     def retry(self, key: str) -> Any:
         """Retry a job (:meth:`encoding.jobs.Jobs.retry`); None, with an error, without a scheduler; ReadOnly on a read-only server."""
-        return self._asking(self._jobs.retry, key)
+        return self._asking(self._jobs.retry, key, **as_owner())
 
     def _asking(self, ask: Callable, *arguments: Any, **more: Any) -> Any:
         check_change()
@@ -119,15 +122,49 @@ class GuardedExperiments:
     def start(self, experiment: Any) -> str:
         """Run an experiment in the background and return its key; ReadOnly where nothing may be changed."""
         check_change()
-        return self._made.start(experiment)
+        return self._made.start(experiment, **as_owner())
 
     def cancel(self, key: str) -> bool:
-        """Stop an experiment; ReadOnly where nothing may be changed."""
+        """Stop an experiment; ReadOnly where nothing may be changed, NotTheOwner of another's."""
         check_change()
-        return self._made.cancel(key)
+        return self._made.cancel(key, **({} if is_operator() else as_owner()))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._made, name)
+
+
+# ---- owners of jobs
+
+
+def as_owner() -> dict[str, str]:
+    """This user as the ``owner`` of a job: who logged in, else this browser, else this session; empty where all jobs are one person's."""
+    if not is_shared():
+        return {}
+    user = (st.user.get("email") or st.user.get("sub")) if asks_for_login() else ""
+    return {"owner": str(user or _browser())}
+
+
+def is_owner(owner: str) -> bool:
+    """Whether a job of this owner is this user's own; false where jobs have no owners."""
+    return bool(owner) and as_owner().get("owner") == owner
+
+
+def may_cancel(owner: str) -> bool:
+    """Whether this user may cancel a job of this owner."""
+    return not is_shared() or is_owner(owner) or is_operator()
+
+
+def is_operator() -> bool:
+    """Whether this user logged in with an address of ``ENCODING_OPERATORS``."""
+    operators = os.environ.get("ENCODING_OPERATORS", "").strip(" ,")
+    return bool(operators) and asks_for_login() and is_allowed(st.user, operators)
+
+
+def _browser() -> str:
+    """Digest of the random cookie that Streamlit gives each browser, as a session ends with each reload; else a name of this session."""
+    if cookie := st.context.cookies.get(BROWSER_COOKIE):
+        return hashlib.sha256(str(cookie).encode()).hexdigest()[:16]
+    return st.session_state.setdefault("_owner", secrets.token_hex(8))
 
 
 # ---- entering

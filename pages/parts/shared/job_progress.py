@@ -10,9 +10,10 @@ import streamlit as st
 from encoding import READOUTS, FitSpec, Result, plots
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
+from encoding.jobs.experiments import ExperimentState
 from encoding.jobs.tasks import STUDY_STAGES, study
 from encoding.runtime.durations import duration
-from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.access import change_button, may_cancel, may_change
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.links import view
@@ -115,7 +116,7 @@ def watch_fit(spec: FitSpec) -> None:
     st.markdown(stages_text(spec, job))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
-        change_button("Cancel", key="cancel", on_click=jobs().cancel, args=(key,))
+        cancel_button(job, key="cancel")
     live_losses(job)
     st.caption("Other pages and tabs see this same job. Closing the browser does not stop it.")
 
@@ -166,7 +167,18 @@ def _follow(key: str, cancel: str) -> None:
     if job is None or job.finished:
         st.rerun()
     st.progress(job.fraction, f"**{standing(job)}** · {plain(job.text)}")
-    change_button("Cancel", key=cancel, on_click=jobs().cancel, args=(key,))
+    cancel_button(job, key=cancel)
+
+
+def cancel_button(work: Job | ExperimentState, *, key: str, place: Any = st, **more: Any) -> None:
+    """Button in a place that cancels a job, or by ``on_click`` an experiment; on a shared server for its owner, and others read why."""
+    if not may_change():
+        return
+    if isinstance(work, Job):
+        more = {"on_click": jobs().cancel, "args": (work.key,)} | more
+    allowed = may_cancel(work.owner)
+    why = None if allowed else "Somebody else started this, and only they can cancel it."
+    place.button("Cancel", key=key, disabled=not allowed, help=why, **more)
 
 
 def standing(job: Job) -> str:
@@ -236,4 +248,4 @@ def _await(what: str, key: str, is_there: Callable[[], bool]) -> None:
     if is_there() or job is None or job.finished:
         st.rerun()
     st.progress(job.fraction, f"{what.capitalize()} on the way · {standing(job)} · {plain(job.text)}")
-    change_button("Cancel", key=f"cancel_{what}", on_click=jobs().cancel, args=(key,))
+    cancel_button(job, key=f"cancel_{what}")

@@ -9,6 +9,7 @@ import pytest
 
 from encoding.experiments import Experiment
 from encoding.experiments.run import run_serially
+from encoding.jobs import NotTheOwner
 from encoding.jobs.experiments import Experiments
 from tests.conftest import TINY
 from tests.encoding.jobs.processes import until
@@ -49,9 +50,11 @@ def test_a_cancelled_experiment_ends_without_an_error(tiny, store, gate):
         until(lambda: run.cancelled)
 
     made = Experiments(store, executor)
-    key = made.start(GRID)
+    key = made.start(GRID, owner="ada")
     until(lambda: made.get(key).status is not None)
-    assert made.cancel(key)
+    with pytest.raises(NotTheOwner, match="Somebody else started"):
+        made.cancel(key, owner="bob")
+    assert made.get(key).owner == "ada" and made.cancel(key, owner="ada")
     until(lambda: made.get(key).finished)
     assert made.get(key).error == "" and made.get(key).status.count("cancelled") == 2
 

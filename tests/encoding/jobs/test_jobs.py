@@ -16,7 +16,7 @@ import psutil
 import pytest
 from distributed.security import Security
 
-from encoding.jobs import Jobs, scheduler, worker
+from encoding.jobs import Jobs, NotTheOwner, scheduler, worker
 from encoding.storage.store import Store
 from tests import jobs_work as work
 from tests.encoding.jobs.processes import began, submit, until, wait, with_key
@@ -114,7 +114,9 @@ def test_a_queued_job_is_cancelled_at_once_and_the_queue_goes_on(jobs, spec):
     submit(jobs, work.count, first | {"seconds": 1.0})
     until(lambda: jobs.get(first["key"]).state == "running")
     assert [submit(jobs, work.count, each).position for each in (second, third)] == [1, 2]
-    assert jobs.cancel(second["key"])
+    with pytest.raises(NotTheOwner, match="only they can cancel it"):
+        jobs.cancel(second["key"], owner="somebody")
+    assert jobs.get(second["key"]).owner == "" and jobs.cancel(second["key"])
     assert jobs.get(second["key"]).state == "cancelled"
     assert jobs.get(third["key"]).position == 1
     assert wait(jobs, third).state == "done"

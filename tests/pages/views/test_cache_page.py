@@ -20,6 +20,7 @@ from encoding.jobs import Job
 from encoding.jobs.jobs import Jobs
 from encoding.runs.exchange import import_, packed
 from encoding.storage.inventory import by_stage, check, chosen, entries, last_check, prune
+from pages.parts.shared import access
 from tests.conftest import TINY
 from tests.encoding.analysis.searched_readouts import SIGNED, Signed
 from tests.encoding.jobs.processes import until
@@ -254,6 +255,18 @@ def test_a_job_that_failed_or_was_cancelled_is_retried_as_it_was_asked(tmp_path)
             jobs.retry("never")
     finally:
         jobs.close()
+
+
+def test_on_a_shared_server_ones_own_jobs_are_marked_and_those_of_others_cannot_be_cancelled(page, monkeypatch):
+    monkeypatch.setenv("ENCODING_SHARED", "1")
+    monkeypatch.setattr(access, "_browser", lambda: "me")
+    monkeypatch.setattr(Known, "jobs", [job("mine", "running", owner="me"), job("theirs", "queued", position=1, owner="them")])
+    page.run()
+    assert not page.exception
+    (marked,) = [each.value for each in page.markdown if "yours" in each.value]
+    assert "running" in marked
+    assert not page.button(key="cancel_mine").disabled
+    assert page.button(key="cancel_theirs").disabled and "only they can cancel it" in page.button(key="cancel_theirs").help
 
 
 def test_a_fit_is_offered_as_a_file(page, fitted):

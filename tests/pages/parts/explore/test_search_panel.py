@@ -206,7 +206,10 @@ def test_the_job_does_the_search_that_the_page_shows(panel, store):
     panel.run()
     found = search(SPEC, store, n_trials=12)
     assert any(f"Best of 12 trials: mean r **{found.best_value:.3f}**" in text.value for text in panel.markdown)
-    assert panel.button(key="start_search").label == "Go on" and not panel.button(key="start_search").disabled
+    button = panel.button(key="start_search")
+    assert button.label.startswith("Go on · 18 trials, about ") and not button.disabled
+    panel.number_input(key="search_trials").set_value(12).run()
+    assert panel.button(key="start_search").disabled and any("12 trials: raise **Trials** to go on" in each.value for each in panel.caption)
     assert len(panel.get("plotly_chart")) == 2
     assert len(panel.dataframe[0].value) == 12 and panel.dataframe[0].value["value"].iloc[0] == found.best_value
 
@@ -218,7 +221,7 @@ def test_use_the_best_puts_it_into_the_widgets_and_the_panel_stays(panel, store)
     panel.button(key="use_best").click().run()
     assert not panel.exception and not panel.error
     assert fitted(panel) == found.best_spec
-    assert panel.button(key="use_best").disabled
+    assert panel.button(key="use_best").disabled and any("in the sidebar now" in each.value for each in panel.caption)
     assert any("Best of 6 trials" in text.value for text in panel.markdown)
 
 

@@ -272,6 +272,54 @@ def test_jobs_of_a_read_only_server_cannot_be_started_or_cancelled(monkeypatch):
     assert NoWorkers.specs() == [TINY] and guarded.get("a") is None
 
 
+# ---- owners of jobs
+
+
+class Owned(NoWorkers):
+    """Remembers whose every request is."""
+
+    asked: list = []
+
+    def submit(self, task, spec, *, key, planned=None, optional=False, owner="nobody"):
+        Owned.asked.append(("submit", owner))
+
+    def cancel(self, key, *, owner="anybody"):
+        Owned.asked.append(("cancel", owner))
+
+    def retry(self, key, *, owner="nobody"):
+        Owned.asked.append(("retry", owner))
+
+
+@pytest.mark.parametrize(
+    ("shared", "cookie", "login", "operators", "expected"),
+    [
+        ("", "a", None, "", ("nobody", "anybody", "nobody")),  # one person's server
+        ("1", "a", None, "", ("ca978112ca1bbdca",) * 3),  # the browser's own cookie, as its digest
+        ("1", None, None, "", ("s",) * 3),  # the session
+        ("", "a", "ada@lab.edu", "", ("ada@lab.edu",) * 3),
+        ("", "a", "ada@lab.edu", "bob@lab.edu", ("ada@lab.edu",) * 3),
+        ("", "a", "ada@lab.edu", "ada@lab.edu", ("ada@lab.edu", "anybody", "ada@lab.edu")),
+    ],
+)
+def test_jobs_of_a_shared_server_belong_to_who_started_them(monkeypatch, shared, cookie, login, operators, expected):
+    from types import SimpleNamespace
+
+    user = {"email": login, "email_verified": True}
+    cookies = {"_streamlit_xsrf": cookie} if cookie else {}
+    known = SimpleNamespace(user=user, context=SimpleNamespace(cookies=cookies), session_state={"_owner": "s"})
+    monkeypatch.setattr(access, "st", known)
+    monkeypatch.setattr(access, "asks_for_login", lambda: login is not None)
+    monkeypatch.setenv("ENCODING_SHARED", shared)
+    monkeypatch.setenv("ENCODING_OPERATORS", operators)
+    Owned.asked = []
+    guarded = access.Guarded(Owned(None))
+    guarded.submit(study, TINY, key="a"), guarded.cancel("a"), guarded.retry("a")
+    assert [owner for _, owner in Owned.asked] == list(expected)
+    own = access.as_owner().get("owner", "")
+    assert access.is_owner(own) == bool(own) and not access.is_owner("somebody else")
+    assert access.may_cancel(own) and access.may_cancel("somebody else") == (not own or operators == login)
+
+
 # ---- paths
 
 
