@@ -7,40 +7,36 @@ fit resumes after its last finished stage.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from encoding.datasets import DATASETS
 from encoding.evaluation.resampling import LEAST_UNITS
-from encoding.evaluation.scores import STORED_SCORES, ScoreAccumulator
+from encoding.evaluation.scores import STORED_SCORES
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
-from encoding.features.components import project, read_axes, unit_variance
-from encoding.features.delays import N_FOLDS, design_columns
+from encoding.features.components import unit_variance
+from encoding.features.delays import design_columns
 from encoding.features.given import is_given, store_features
 from encoding.features.pca import fit_components
-from encoding.fits.passes import linear_components, open_backbone, project_in_pass, projections, reduce_in_pass, sketch_keys
+from encoding.fits.delay_choice import choose_delays
+from encoding.fits.extra_subjects import extra_subject_rows
+from encoding.fits.passes import linear_components, open_backbone, projections, reduce_in_pass, sketch_keys
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
-from encoding.fits.predictions import SCORING_COLUMNS
+from encoding.fits.predictions import score_columns
 from encoding.fits.resources import Estimate, preflight
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
-from encoding.fits.targets import TargetGroup, target_groups_of
-from encoding.fits.training_data import bands_of, delays_of, inputs, is_complete, restored, training_rows, without_test_stimuli
-from encoding.readouts import Model, Responses, Training, ridge
-from encoding.readouts._banded import held_out_r
+from encoding.fits.targets import TargetGroup
+from encoding.fits.training_data import bands_of, delays_of, inputs, is_complete, restored, training_rows
+from encoding.readouts import Model, Responses, Training
 from encoding.readouts._checkpoint import Checkpoint
 from encoding.readouts._moments import Moments
-from encoding.readouts._shares import layer_shares
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
-from encoding.runtime.threads import map_in_threads
-from encoding.storage.keys import digest
 from encoding.storage.store import Arrays, Store
 
 FIT_STAGES = ("images", "features", "components", "readout", "scores")  # as progress reports name them
@@ -72,9 +68,7 @@ def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "aut
         Where stimuli or responses change during the fit.
     """
     started = time.perf_counter()
-    opened = (
-        0.05 if DATASETS[spec.dataset].is_ready(spec.subject, store) else 0.5
-    )  # share of the work: a simulation takes as long as the rest
+    opened = 0.05 if DATASETS[spec.dataset].is_ready(spec.subject, store) else 0.5  # of the work: a simulation takes as long as the rest
     plan = planned or make_plan(spec, store, subprogress(report, 0, opened, stage="images"))
     if is_complete(plan, store):
         _score_test_sets(plan, store, device)
@@ -197,31 +191,9 @@ def reduce_features(plan: Plan, fold: Fold, store: Store, report: Report, device
         progress = subprogress(report, number / n_spaces, (number + 1) / n_spaces)
         scores.append(_reduce_space(plan, fold, layers, store, progress, device))
     if len(plan.delay_sets) > 1:
-        make = partial(_choose_delays, plan, fold, scores, device)
+        make = partial(choose_delays, plan, fold, scores, device)
         store.memo(plan.delays_key(fold), make, plan.made_from(device=device))
     return design_columns(scores, degree=plan.spec.degree, delays=delays_of(plan, fold, store), runs=plan.subject.runs)
-
-
-def _choose_delays(plan: Plan, fold: Fold, scores: Sequence[np.ndarray], device: str) -> Arrays:
-    """Choose the set of delays of the highest r of ridge on held-out runs of the training rows, the mean over all vertices that vary.
-
-    Parameters
-    ----------
-    scores : (n_stimuli, k_i) component scores of each of the plan's spaces.
-
-    Returns
-    -------
-    ``chosen``, the number of the set in :attr:`Plan.delay_sets`, and ``r`` (n_sets,), what each gave.
-    """
-    r, inner = [], plan.inner(fold, N_FOLDS)
-    for delays in plan.delay_sets:
-        Z = design_columns(scores, degree=plan.spec.degree, delays=delays, runs=plan.subject.runs)
-        held_out = []
-        for hemi in plan.hemis:
-            sums = Moments.of(Z, plan.subject.responses[hemi], inner, rows=fold.train, device=device)
-            held_out.append(held_out_r(sums, ridge.penalties(sums, ridge.RidgeOptions()), device=device))
-        r.append(np.nanmean(np.concatenate(held_out)))
-    return {"chosen": np.array(int(np.argmax(r))), "r": np.array(r)}
 
 
 def _reduce_space(plan: Plan, fold: Fold, layers: tuple[str, ...], store: Store, report: Report, device: str) -> np.ndarray:
@@ -314,63 +286,6 @@ def group_moments(plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray, sto
     return by_hemi[0] if len(by_hemi) == 1 else Moments.side_by_side(by_hemi)
 
 
-def extra_subject_rows(plan: Plan, other: Plan, number: int, Z: np.ndarray, store: Store, device: str) -> Training:
-    """Training data of another subject, projected on this subject's components, without the stimuli that this fit tests on.
-
-    Parameters
-    ----------
-    other : plan of the other subject. number : of this subject's fold.
-    Z : (n_stimuli, k) this subject's component scores.
-
-    Returns
-    -------
-    Design matrix (n_rows, k) float32 and responses of all hemispheres.
-    """
-    fold = plan.folds[number]
-    theirs = projected_components(plan, other, fold, store, device)
-    group = target_groups_of(other.subject, "both", hemis=other.hemis, rois=(), per_target=False)[0]
-    rows = without_test_stimuli(other.extra_fold(number).train, fold.test, Z, theirs)
-    return training_rows(replace(other, extra_subjects=()), Fold(rows, fold.test[:0]), group, theirs)
-
-
-def projected_components(plan: Plan, other: Plan, fold: Fold, store: Store, device: str) -> np.ndarray:
-    """Project another subject's stored features on the components of one fold of this fit.
-
-    Parameters
-    ----------
-    other : plan of the same backbone and layers for the other subject.
-
-    Returns
-    -------
-    (n_stimuli of the other, k) float32, with products and delays as this fit's own components have them.
-    """
-    spaces = []
-    for layers in plan.spaces:
-        own = store.get(plan.components_key(fold, layers))
-        parents = [other.feature_keys[layer] for layer in (other.feature_keys if len(plan.spaces) == 1 else layers)]
-        key = digest("projected", 1, components=plan.components_key(fold, layers), features=parents)
-
-        def make(layers: tuple[str, ...] = layers, own: Arrays = own) -> Arrays:
-            if any(layer in plan.reduced_layers for layer in layers):
-                network, names = _network_of(other, layers)
-                return {"scores": project_in_pass(network, names, own["mean"], read_axes(own), store, silent, device)}
-            loaded = [features.load(other.feature_keys[layer], store) for layer in layers]
-            frames = [layer.reshape(len(layer) * other.n_frames, -1) for layer in loaded]
-            return {"scores": project(frames, own["mean"], read_axes(own)).reshape(len(loaded[0]), -1)}
-
-        spaces.append(np.array(store.memo(key, make, other.made_from(device=device))["scores"]))
-    return design_columns(spaces, degree=plan.spec.degree, delays=delays_of(plan, fold, store), runs=other.subject.runs)
-
-
-def _network_of(plan: Plan, layers: tuple[str, ...]) -> tuple[Plan, tuple[str, ...]]:
-    """The plan of the one network that some layers belong to, and its own names of them."""
-    for network, names in zip(plan.networks, plan.layer_names, strict=True):
-        own = tuple(layer for layer, name in names.items() if name in layers)
-        if len(own) == len(layers):
-            return network, own
-    raise ValueError(f"{', '.join(layers)} are of several networks, whose layers are not reduced together.")
-
-
 def score_group(
     plan: Plan, fold: Fold, group: TargetGroup, Z: np.ndarray | None, model: Model, bands: tuple[int, ...], report: Report
 ) -> dict[str, Arrays]:
@@ -392,31 +307,6 @@ def score_group(
         if basis is None:
             scores[hemi] = {name: np.full(measured.shape[1], np.nan) for name in STORED_SCORES}
         else:
-            scores[hemi] = _score_columns(basis, model, place, measured, bands, partial(plan.over_repeats, fold))
+            scores[hemi] = score_columns(basis, model, place, measured, bands, partial(plan.over_repeats, fold))
         scores[hemi] |= {name: np.asarray(value)[place] for name, value in model.details.items()}
     return scores
-
-
-def _score_columns(
-    basis: Any,
-    model: Model,
-    place: slice,
-    measured: Responses,
-    bands: tuple[int, ...],
-    over_repeats: Callable[[np.ndarray], np.ndarray],
-) -> Arrays:
-    by_start: dict[int, Arrays] = {}
-
-    def score_block(start: int) -> None:
-        stop = min(start + SCORING_COLUMNS, measured.shape[1])
-        columns, Y = slice(place.start + start, place.start + stop), over_repeats(measured[:, start:stop].astype(np.float32, copy=False))
-        accumulator = ScoreAccumulator(model.intercept[columns])
-        accumulator.add(over_repeats(model.predict_from(basis, columns)), Y)
-        by_start[start] = accumulator.scores()
-        if len(bands) > 1:
-            shares = layer_shares(model.weights[:, columns], bands, over_repeats(basis), Y, model.intercept[columns])
-            by_start[start] |= {f"share_{number}": share for number, share in enumerate(shares)}
-
-    map_in_threads(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")
-    blocks = [by_start[start] for start in sorted(by_start)]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}

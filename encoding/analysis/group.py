@@ -17,14 +17,15 @@ from encoding.evaluation.resampling import BLOCK_VALUES
 from encoding.evaluation.scores import SCORES, pearson
 from encoding.evaluation.splits import Fold, mean_of_repeats
 from encoding.fits.composition import READOUT
+from encoding.fits.extra_subjects import projected_components, without_test_stimuli
 from encoding.fits.plan import Plan
 from encoding.fits.plan import plan as make_plan
 from encoding.fits.predictions import predict_fold
 from encoding.fits.result import Result
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.targets import TargetGroup
-from encoding.fits.training_data import inputs, restored, stored_components, without_test_stimuli
-from encoding.pipeline import extract_features, projected_components
+from encoding.fits.training_data import inputs, restored, stored_components
+from encoding.pipeline import extract_features
 from encoding.readouts import Model
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress

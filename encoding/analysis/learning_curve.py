@@ -12,10 +12,11 @@ from encoding.evaluation.scores import r_from_moments, score
 from encoding.evaluation.splits import Fold
 from encoding.fits.digests import groups_digest
 from encoding.fits.plan import Plan
+from encoding.fits.predictions import SCORING_COLUMNS
 from encoding.fits.spec import FitSpec
 from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import bands_of, training_rows
-from encoding.pipeline import SCORING_COLUMNS, fit
+from encoding.pipeline import fit
 from encoding.readouts import READOUTS, LinearModel, Model, Responses
 from encoding.readouts._moments import Accumulator, Moments, centred
 from encoding.runtime.device import choose_device

@@ -8,11 +8,12 @@ import numpy as np
 
 from encoding.analysis.optuna_study import EpochCallback
 from encoding.evaluation.splits import Fold
+from encoding.fits.extra_subjects import extra_subject_rows
 from encoding.fits.plan import Plan, inner_rows
 from encoding.fits.resources import preflight
 from encoding.fits.targets import TargetGroup
 from encoding.fits.training_data import bands_of, training_rows
-from encoding.pipeline import extra_subject_rows, extract_features, reduce_features, score_group
+from encoding.pipeline import extract_features, reduce_features, score_group
 from encoding.readouts import Options, Training
 from encoding.readouts._moments import MOMENTS_VERSION, Moments
 from encoding.runtime.progress import Report, silent, subprogress

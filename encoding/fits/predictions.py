@@ -1,4 +1,4 @@
-"""Predictions of fitted models: of one fold's target groups, and the mean over folds.
+"""Predictions of fitted models in blocks of targets: of one fold's target groups, the mean over folds, and their scores.
 
 The only place that loops over folds and target groups to predict; results, predictors and whole folders all call it.
 """
@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from encoding.evaluation.scores import ScoreAccumulator
 from encoding.fits.targets import TargetGroup
-from encoding.readouts import Model
+from encoding.readouts import Model, Responses
+from encoding.readouts._shares import layer_shares
 from encoding.runtime.threads import map_in_threads
 
 Columns = Mapping[str, np.ndarray]
@@ -97,3 +99,41 @@ def targets_of(group: TargetGroup, columns: Columns) -> dict[str, tuple[np.ndarr
         if len(places):
             targets_in[hemi] = places, place.start + np.searchsorted(group.columns[hemi], wanted[places])
     return targets_in
+
+
+def score_columns(
+    basis: Any,
+    model: Model,
+    place: slice,
+    measured: Responses,
+    bands: tuple[int, ...],
+    over_repeats: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Score the predictions of a model's targets at ``place``, a block of targets at a time on several cores.
+
+    Parameters
+    ----------
+    basis : the model's basis of the test rows (:meth:`encoding.readouts.Model.basis`).
+    measured : (n_test, n_targets) responses to the test rows.
+    bands : number of components of each layer where the readout treats layers apart; else empty.
+    over_repeats : averages values (n_test, ...) over repeats, or leaves them as they are.
+
+    Returns
+    -------
+    Score name to (n_targets,), with ``share_<number>``, the product measure, for each of several ``bands``.
+    """
+    by_start: dict[int, dict[str, np.ndarray]] = {}
+
+    def score_block(start: int) -> None:
+        stop = min(start + SCORING_COLUMNS, measured.shape[1])
+        columns, Y = slice(place.start + start, place.start + stop), over_repeats(measured[:, start:stop].astype(np.float32, copy=False))
+        accumulator = ScoreAccumulator(model.intercept[columns])
+        accumulator.add(over_repeats(model.predict_from(basis, columns)), Y)
+        by_start[start] = accumulator.scores()
+        if len(bands) > 1:
+            shares = layer_shares(model.weights[:, columns], bands, over_repeats(basis), Y, model.intercept[columns])
+            by_start[start] |= {f"share_{number}": share for number, share in enumerate(shares)}
+
+    map_in_threads(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")
+    blocks = [by_start[start] for start in sorted(by_start)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}

@@ -16,8 +16,6 @@ from encoding.fits.targets import TargetGroup, group_rois
 from encoding.readouts import Chosen, Model, Responses, Training
 from encoding.storage.store import Store
 
-SAME = 1e-4  # relative distance below which two rows of components are those of one stimulus
-
 
 def stored_components(plan: Plan, fold: Fold, store: Store) -> np.ndarray:
     """Read the component scores of a finished fit, (n_stimuli, k) float32; memory-mapped unless layers are reduced apart.
@@ -145,20 +143,3 @@ def positions(subject: Subject, group: TargetGroup) -> np.ndarray | None:
             return None
         coordinates.append(surface.places(hemi)[vertices])
     return np.concatenate(coordinates).astype(np.float32)
-
-
-def without_test_stimuli(others: np.ndarray, tested: np.ndarray, Z: np.ndarray, Z_others: np.ndarray) -> np.ndarray:
-    """Leave out another subject's training stimuli that this subject is tested on.
-
-    Parameters
-    ----------
-    others, tested : row numbers of ``Z_others`` and of ``Z``.
-    Z, Z_others : (n_stimuli, k) component scores of the two subjects, in the same components.
-
-    Returns
-    -------
-    The ``others`` whose components differ from those of every tested stimulus by more than :data:`SAME` of their length.
-    """
-    A, B = Z_others[others].astype(np.float64), Z[tested].astype(np.float64)
-    squared = (A**2).sum(1)[:, None] + (B**2).sum(1) - 2 * A @ B.T
-    return others[squared.min(1) > SAME**2 * np.maximum((A**2).sum(1), np.finfo(float).tiny)]

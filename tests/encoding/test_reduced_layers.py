@@ -126,7 +126,7 @@ def test_other_subjects_are_projected_on_the_axes_of_the_first(tiny, store, monk
     people = {"subj01": first, "subj02": second}
     monkeypatch.setattr(tiny, "subjects", lambda: tuple(people), raising=False)
     monkeypatch.setattr(tiny, "open", lambda subject, store, report=None: people[subject])
-    from encoding.pipeline import extra_subject_rows
+    from encoding.fits.extra_subjects import extra_subject_rows
 
     spec = replace(REDUCED, readout="mlp", options={"n_epochs": 2}, extra_subjects=("subj02",))
     result = fit(spec, store)

@@ -9,9 +9,10 @@ from encoding import READOUTS, Store, fit
 from encoding.analysis.learning_curve import learning_curve
 from encoding.features.components import project
 from encoding.features.pca import fit_components
+from encoding.fits.extra_subjects import without_test_stimuli
 from encoding.fits.spec import FitSpec, check_target_groups
 from encoding.fits.targets import target_groups_of
-from encoding.fits.training_data import Chosen, without_test_stimuli
+from encoding.fits.training_data import Chosen
 from encoding.readouts import BadOption, LinearModel, Options, Readout, Training, option
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinyStimuli
