@@ -18,11 +18,19 @@ import numpy as np
 from encoding.backbones._pooling import pooling_advice
 from encoding.datasets._base import roi_names
 from encoding.evaluation.resampling import n_units, working_bytes
-from encoding.features import activations, blocks, pca, reduction, sums
+from encoding.features import activations, blocks, pca, reduction
 from encoding.features import extraction as features
 from encoding.features.delays import n_columns
-from encoding.features.probe import Probe, probe
-from encoding.features.sketch import BLOCK_FEATURES, BLOCKS_KEPT, N_GROUPS, N_NONZEROS
+from encoding.fits.pass_costs import (
+    host_bytes,
+    kept_sums,
+    n_passes,
+    n_second_passes,
+    pass_bytes,
+    probe_networks,
+    reducing_bytes,
+    sketch_bytes,
+)
 from encoding.fits.plan import Plan
 from encoding.runtime.device import available_memory
 from encoding.runtime.durations import duration
@@ -84,40 +92,36 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
 
     The network is built and timed once, without weights; the measurement is kept in ``store``.
     """
-    spec, n_frames, n = plan.spec, plan.stimuli.n_frames, len(plan.stimuli)
+    spec, n = plan.spec, len(plan.stimuli)
     passes_twice = plan.readout.uses_components and any(plan.is_reduced(layers) for layers in plan.spaces)
     reduced = [layer for layer in spec.layers if plan.is_reduced(plan.space_of(layer))] if passes_twice else list(plan.reduced_layers)
     missing = [layer for layer, key in plan.feature_keys.items() if layer in reduced or not store.is_sound(key)]
     if missing:
-        probed = _probe(plan, store, device)
-        sizes, seconds = dict(probed.sizes), probed.seconds
+        probed = probe_networks(plan, store, device)
+        sizes, seconds = probed.sizes, probed.seconds * n_passes(plan)
     else:
         probed, seconds = None, 0.0
         sizes = {layer: features.load(key, store).shape[1] for layer, key in plan.feature_keys.items()}
-    if n_frames > 1 and plan.over_frames == "all" and probed:
-        sizes = {layer: size * n_frames for layer, size in sizes.items()}
-    passes = n_frames if spec.over_frames not in ("first", "last") else 1
     uses_components = plan.readout.uses_components  # otherwise neither features nor components are stored
     stored = sum(size for layer, size in sizes.items() if layer not in reduced)
     fitting_seconds, readout_seconds, fitting_bytes = _fitting(plan, stored if uses_components else 0, store, device)
     disk = _kept_bytes(plan, sum(sizes.values()))
     item = np.dtype(plan.feature_dtype).itemsize
     feature_bytes = sum(float(item) * n * sizes[layer] for layer in missing if layer not in reduced) if uses_components else 0.0
-    if reduced:
-        feature_bytes += _sketch_bytes(plan) * len(reduced)
-    network_bytes = 0.0
-    if probed:
-        network_bytes = _pass_bytes(probed, sizes, passes, device, reduced)
+    feature_bytes += sketch_bytes(plan) * len(reduced)
+    network_bytes = pass_bytes(plan, probed, device, reduced) if probed else 0.0
     if probed and passes_twice:
-        network_bytes = _reducing_bytes(plan, [sizes[layer] for layer in reduced], network_bytes)
-        seconds *= 1 + len(plan.folds) * (_n_second_passes(plan, [sizes[layer] for layer in reduced]) + 1) / 2
-    working = max(network_bytes, fitting_bytes)
+        network_bytes = reducing_bytes(plan, [sizes[layer] for layer in reduced], network_bytes)
+        seconds *= 1 + len(plan.folds) * (n_second_passes(plan, [sizes[layer] for layer in reduced]) + 1) / 2
+    working, host = max(network_bytes, fitting_bytes), 4.0 * sum(sizes.values()) * activations.AHEAD
+    if probed:
+        host = host_bytes(plan, probed, reduced)
     estimate = Estimate(
-        seconds=n * passes * seconds + fitting_seconds,
-        ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else _host_bytes(probed, sizes, passes, reduced)),
+        seconds=n * seconds + fitting_seconds,
+        ram=PROGRAM_BYTES + max(_afterwards_bytes(plan), working if device == "cpu" else host),
         gpu=0.0 if device == "cpu" else working,
         disk=disk + feature_bytes,
-        network_seconds=n * passes * seconds,
+        network_seconds=n * seconds,
         readout_seconds=readout_seconds,
         feature_bytes=feature_bytes,
     )
@@ -132,85 +136,22 @@ def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bo
     ----------
     reduces : a second pass of the layers that are too large to store, instead of their extraction; its sums are stored by shards.
     """
-    spec, n_frames, n = plan.spec, plan.stimuli.n_frames, len(plan.stimuli)
-    passes = n_frames if spec.over_frames not in ("first", "last") else 1
-    side_by_side = n_frames if plan.over_frames == "all" else 1
-    probed = _probe(plan, store, device)
-    sizes = {layer: size * side_by_side for layer, size in probed.sizes.items()}
-    working = _pass_bytes(probed, sizes, passes, device, plan.reduced_layers)
-    whole = [] if reduces else [layer for layer in spec.layers if layer not in plan.reduced_layers]
+    n, probed = len(plan.stimuli), probe_networks(plan, store, device)
+    sizes, working = probed.sizes, pass_bytes(plan, probed, device, plan.reduced_layers)
+    whole = [] if reduces else [layer for layer in plan.spec.layers if layer not in plan.reduced_layers]
     disk = float(np.dtype(plan.feature_dtype).itemsize) * n * sum(sizes[layer] for layer in whole)
     if reduces:
-        each = [sizes[layer] for layer in spec.layers]
-        working = _reducing_bytes(plan, each, working)
+        each = [sizes[layer] for layer in plan.spec.layers]
+        working = reducing_bytes(plan, each, working)
         n_train = max(len(fold.train) for fold in plan.folds)
         n_shards = len(reduction.sum_shards(n_train, plan.n_frames))
-        disk += _kept_sums(plan, each) * (n_shards if n_shards > 1 else 0)
+        disk += kept_sums(plan, each) * (n_shards if n_shards > 1 else 0)
     else:
-        disk += _sketch_bytes(plan) * len(plan.reduced_layers)
-    ram = PROGRAM_BYTES + (working if device == "cpu" else _host_bytes(probed, sizes, passes, plan.reduced_layers))
-    seconds, gpu = n * passes * probed.seconds, 0.0 if device == "cpu" else working
+        disk += sketch_bytes(plan) * len(plan.reduced_layers)
+    ram = PROGRAM_BYTES + (working if device == "cpu" else host_bytes(plan, probed, plan.reduced_layers))
+    seconds, gpu = n * n_passes(plan) * probed.seconds, 0.0 if device == "cpu" else working
     estimate = Estimate(seconds=seconds, ram=ram, gpu=gpu, disk=disk, network_seconds=seconds, feature_bytes=disk)
     return _with_problems(estimate, store, device, _smaller(plan, sizes, whole, store))
-
-
-def _probe(plan: Plan, store: Store, device: str) -> Probe:
-    """Cost of one image in all networks of a plan, which pass it one after another: one network at a time is in memory."""
-    pool, probes = plan.spec.pool, []
-    for each in plan.networks:
-        probes.append(probe(each.source, each.spec.backbone, each.spec.weights, each.spec.layers, pool, store, device))
-    return Probe(
-        sizes={name: each.sizes[layer] for each, names in zip(probes, plan.layer_names, strict=True) for layer, name in names.items()},
-        n_pixels=max(each.n_pixels for each in probes),
-        seconds=sum(each.seconds for each in probes),
-        peak_bytes=max(each.peak_bytes for each in probes),
-        weights_bytes=max(each.weights_bytes for each in probes),
-    )
-
-
-def _pass_bytes(probed: Probe, sizes: Mapping[str, int], passes: int, device: str, reduced: Sequence[str]) -> float:
-    """Bytes of the network, of a batch in it with its activations, of images decoded ahead, and of the signs that sketches use.
-
-    Parameters
-    ----------
-    sizes : layer to its number of features of one stimulus. passes : frames of a stimulus that pass through the network.
-    """
-    whole, largest, batch = _batch_bytes(probed, sizes, passes, device, reduced)
-    n_blocks = sum(-(-sizes[layer] // BLOCK_FEATURES) for layer in reduced)
-    return (
-        probed.weights_bytes
-        + passes * batch * probed.peak_bytes
-        + batch * (2 * whole + largest)
-        + (0.0 if device != "cpu" else _prepared_bytes(probed, passes, batch))
-        + N_NONZEROS * BLOCK_FEATURES * min(n_blocks, BLOCKS_KEPT)
-    )
-
-
-def _batch_bytes(probed: Probe, sizes: Mapping[str, int], passes: int, device: str, reduced: Sequence[str]) -> tuple[float, float, int]:
-    """Bytes of a stimulus's features that are stored, and of its largest layer that is not; and number of stimuli in a batch."""
-    whole = 4.0 * passes * sum(size for layer, size in sizes.items() if layer not in reduced)
-    largest = 4.0 * passes * max((sizes[layer] for layer in reduced), default=0)
-    return whole, largest, activations.largest_batch(passes * probed.n_pixels, max(1, round(max(whole, largest))), device)
-
-
-def _prepared_bytes(probed: Probe, passes: int, batch: int) -> float:
-    """Bytes of the images that were decoded ahead, and of a batch of them."""
-    return 12.0 * probed.n_pixels * (max(2 * passes, activations.AHEAD) + 2 * passes * batch)
-
-
-def _host_bytes(probed: Probe | None, sizes: Mapping[str, int], passes: int, reduced: Sequence[str]) -> float:
-    """Bytes of main memory that a pass on a GPU takes: images, and features on their way to the disk."""
-    if probed is None:
-        return 4.0 * sum(sizes.values()) * activations.AHEAD
-    whole, _, batch = _batch_bytes(probed, sizes, passes, "cuda", reduced)
-    return _prepared_bytes(probed, passes, batch) + 3 * batch * whole
-
-
-def _sketch_bytes(plan: Plan) -> float:
-    """Bytes of the stored sketch, or random projection, of a layer."""
-    if plan.spec.reduction == "sparse_random":
-        return 4.0 * len(plan.stimuli) * plan.n_frames * plan.spec.n_components
-    return 2.0 * len(plan.stimuli) * plan.n_frames * N_NONZEROS * N_GROUPS
 
 
 def _smaller(plan: Plan, sizes: Mapping[str, int], stored: Sequence[str], store: Store) -> str:
@@ -223,7 +164,7 @@ def _smaller(plan: Plan, sizes: Mapping[str, int], stored: Sequence[str], store:
         return ""
     for budget in sorted({0.0, *n_bytes}, reverse=True):
         kept = [each for each in n_bytes if each <= budget]
-        if sum(kept) + _sketch_bytes(plan) * (len(n_bytes) - len(kept)) <= free:
+        if sum(kept) + sketch_bytes(plan) * (len(n_bytes) - len(kept)) <= free:
             return f"`--feature-budget {np.ceil(budget / 1e6) / 1e3:g}`"
     return ""
 
@@ -286,32 +227,6 @@ def _axes_bytes(plan: Plan, n_features: int, k: int) -> float:
     if plan.spec.reduction == "pca":
         return 4.0 * n_features * k
     return 12.0 * (n_features if plan.spec.reduction == "none" else k * max(1, n_features) ** 0.5)
-
-
-def _reducing_bytes(plan: Plan, sizes: Sequence[int], network_bytes: float) -> float:
-    """Bytes of a second pass: its sums and bases with either the network at work, or what finds a basis or solves for the axes."""
-    n_basis, n, largest = sums.n_basis(plan.spec.n_components), len(plan.stimuli) * plan.n_frames, max(sizes, default=0)
-    width = min(n, N_NONZEROS * N_GROUPS)
-    axes = 4.0 * plan.spec.n_components * largest  # of a layer whose sums are in a file as well
-    basis = 8.0 * 3 * n * N_NONZEROS * N_GROUPS + 8.0 * 3 * width**2
-    read = 2.0 * min(blocks.BLOCK_BYTES, 8 * n_basis * largest)
-    return max(_kept_sums(plan, sizes), axes) + 4.0 * n_basis * n * len(sizes) + max(network_bytes, basis, read)
-
-
-def _kept_sums(plan: Plan, sizes: Sequence[int]) -> float:
-    """Bytes of the sums of as many layers as one second pass reduces."""
-    return min(sum(map(float, _sums(plan, sizes))), float(sums.SUM_BYTES))
-
-
-def _n_second_passes(plan: Plan, sizes: Sequence[int]) -> int:
-    """Number of passes in which the layers of a fold are reduced; the more there are, the earlier most of them end."""
-    return len(sums.bins(dict(enumerate(_sums(plan, sizes)))))
-
-
-def _sums(plan: Plan, sizes: Sequence[int]) -> list[int]:
-    """Bytes of the sums of each layer."""
-    n_train = max(len(fold.train) for fold in plan.folds) * plan.n_frames
-    return [sums.sum_bytes(plan.spec.n_components, n_train, size) for size in sizes]
 
 
 def _afterwards_bytes(plan: Plan) -> float:
