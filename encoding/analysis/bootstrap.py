@@ -24,6 +24,7 @@ from encoding.evaluation.resampling import (
 from encoding.evaluation.scores import SCORES, pearson
 from encoding.fits.result import Result
 from encoding.fits.score_tables import ScoreTables
+from encoding.fits.vertex_scores import pooled_key
 from encoding.runtime.progress import Report, silent
 from encoding.storage.keys import digest
 
@@ -36,7 +37,7 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
     """Compute the 95 % interval of every score in every ROI of a fit; cached in the Store.
 
     The resampling unit is the test stimulus (or group of stimuli), within each fold; see :mod:`encoding.evaluation.resampling`. Of
-    several folds the pooled r of every vertex is stored too (:meth:`encoding.fits.score_tables.ScoreTables.pooled`).
+    several folds the pooled r of every vertex is stored too (:meth:`encoding.fits.vertex_scores.VertexScores.pooled`).
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
         return arrays
 
     if len(result.plan.folds) > 1:
-        result.store.memo(result.pooled_key, lambda: _pooled_r(result), result.plan.made_from(fit=result.key))
+        result.store.memo(pooled_key(result.key), lambda: _pooled_r(result), result.plan.made_from(fit=result.key))
     return result.store.memo(intervals_key(result, error_bar=error_bar), make, result.plan.made_from(fit=result.key))
 
 

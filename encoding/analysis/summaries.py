@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.evaluation.scores import SCORES, mean_of_roi_means, pearson
+from encoding.evaluation.normalised_scores import mean_of_roi_means
+from encoding.evaluation.scores import SCORES, pearson
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 
@@ -190,7 +191,7 @@ def overall_scores(result: ScoreTables) -> pd.DataFrame:
     DataFrame
         A row for each of :attr:`ScoreTables.score_names`: ``score`` (its short name), ``unit``, ``better`` (higher or lower), ``mean`` and
         ``median`` over vertices (NaN where no median is defined), and ``of regions``, the mean over ROIs of each ROI's mean
-        (:func:`~encoding.evaluation.scores.mean_of_roi_means`); NaN where there is no ROI.
+        (:func:`~encoding.evaluation.normalised_scores.mean_of_roi_means`); NaN where there is no ROI.
     """
     import pandas as pd
 

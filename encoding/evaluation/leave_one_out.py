@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.evaluation.scores import SCORES, STORED_SCORES, from_r
+from encoding.evaluation.normalised_scores import from_r
+from encoding.evaluation.scores import SCORES, STORED_SCORES
 
 FEWEST_VARIANCE = 1e-10  # of a standardised column in a draw; less is taken for constant
 DRAWN = ("r", "pooled_r")  # scores that are computed of every draw; draws of others follow from their leave-one-out values

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from encoding.analysis.bootstrap import estimate_scores
+from encoding.evaluation.normalised_scores import from_r
 from encoding.evaluation.resampling import ErrorBar, draw_counts
-from encoding.evaluation.scores import SCORES, Score, from_r
+from encoding.evaluation.scores import SCORES, Score
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments.graph import PlannedCell
 from encoding.fits.result import Result

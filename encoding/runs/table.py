@@ -16,12 +16,13 @@ import numpy as np
 
 from encoding.datasets import DATASETS, Subject
 from encoding.evaluation.noise_ceiling import noise_share, of_means
-from encoding.evaluation.scores import SCORES, STORED_SCORES, from_r
+from encoding.evaluation.normalised_scores import from_r
+from encoding.evaluation.scores import SCORES, STORED_SCORES
 from encoding.evaluation.splits import folds
 from encoding.fits.open import find_key, open_fit
 from encoding.fits.result import Result
-from encoding.fits.score_tables import pooled_key
 from encoding.fits.spec import FitSpec
+from encoding.fits.vertex_scores import pooled_key
 from encoding.plots.look import network_name
 from encoding.runs.exchange import open_imported
 from encoding.runtime.csv import to_csv

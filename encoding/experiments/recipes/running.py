@@ -17,7 +17,8 @@ from encoding.datasets.demo import Demo
 from encoding.datasets.writers.algonauts2021 import simulate_algonauts2021
 from encoding.datasets.writers.algonauts2023 import write_algonauts2023
 from encoding.datasets.writers.img2brain import write_img2brain
-from encoding.evaluation.scores import SCORES, mean_of_roi_means
+from encoding.evaluation.normalised_scores import mean_of_roi_means
+from encoding.evaluation.scores import SCORES
 from encoding.experiments.composition import compose
 from encoding.experiments.experiment import Cell, Experiment
 from encoding.experiments.graph import PlannedCell, compile_graph
