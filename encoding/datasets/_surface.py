@@ -1,21 +1,28 @@
-"""The cortical surface: meshes of fsaverage5, placement of columns, ROI borders and standard views.
+"""The cortical surface: meshes of fsaverage5 and fsaverage, placement of columns, ROI borders and standard views.
 
-fsaverage5 is bundled with nilearn, so no network is needed. The icosahedral meshes are nested: vertex i of fsaverage5 is vertex i of
-fsaverage (Fischl et al. 1999), so the columns of a subject on fsaverage are on fsaverage5 exactly when their vertex number is below
-10,242.
+fsaverage5 is bundled with nilearn, so no network is needed; the meshes of fsaverage are used where they lie on disk
+(:func:`full_folder`). The icosahedral meshes are nested: vertex i of fsaverage5 is vertex i of fsaverage (Fischl et al. 1999), so the
+columns of a subject on fsaverage are on fsaverage5 exactly when their vertex number is below 10,242.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from encoding.datasets._base import FSAVERAGE_VERTICES
+from encoding.datasets._registry import data_dir
 from encoding.runtime.registry import UnknownName, unknown
 
-N_VERTICES = 10_242
+N_VERTICES = 10_242  # of a hemisphere of fsaverage5
+SPACES = {"fsaverage5": N_VERTICES, "fsaverage": FSAVERAGE_VERTICES}
+"""Meshes that maps are drawn on, and the vertices of a hemisphere."""
+FULL = "fsaverage"
+HOW_TO_GET_FULL = """python -c "from nilearn.datasets import fetch_surf_fsaverage as get; get('fsaverage')\""""
+FULL_FILES = tuple(f"{part}_{side}.gii.gz" for part in ("infl", "pial", "flat", "sulc") for side in ("left", "right"))
 HEMIS = {"lh": "left", "rh": "right"}
 SURFACES = {
     "inflated": "infl",
@@ -53,28 +60,54 @@ VIEWS = {
 }
 
 
-@cache
-def mesh(surface: str, hemi: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and triangles of one hemisphere of fsaverage5.
+class NoMesh(RuntimeError):
+    """Raised where the meshes of fsaverage are not on this machine, or are no meshes of fsaverage."""
+
+
+def full_folder() -> Path | None:
+    """Folder of the meshes of fsaverage in nilearn's layout; None where there is none.
+
+    It is ``fsaverage`` in the folder of data sets (``$ENCODING_DATA_DIR``) or in one of nilearn's (``$NILEARN_SHARED_DATA``,
+    ``$NILEARN_DATA``, ``~/nilearn_data``), with all of :data:`FULL_FILES`. Nothing is downloaded.
+    """
+    from nilearn.datasets import get_data_dirs
+
+    for folder in (data_dir(), *map(Path, get_data_dirs())):
+        if all((folder / FULL / name).is_file() for name in FULL_FILES):
+            return folder / FULL
+    return None
+
+
+def mesh(surface: str, hemi: str, space: str = "fsaverage5") -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and triangles of one hemisphere.
 
     Parameters
     ----------
     surface : a name from :data:`SURFACES`.
     hemi : ``lh`` or ``rh``.
+    space : a name from :data:`SPACES`.
 
     Returns
     -------
-    coordinates : (10242, 3) float32, millimetres, x to the right, y to the front, z up. Read-only. On the flat
+    coordinates : (10242, 3) float32, of fsaverage (163842, 3), millimetres, x to the right, y to the front, z up. Read-only. On the flat
         surface x and y span the sheet, z is 0, and vertices of no triangle (the medial wall) mean nothing.
-    faces : (20480, 3) uint32, counter-clockwise seen from outside; some 18,700 on the flat surface, which is cut. Read-only.
+    faces : (20480, 3) uint32, of fsaverage (327680, 3), counter-clockwise seen from outside; fewer on the flat surface, which is cut.
+        Read-only.
 
     Raises
     ------
-    UnknownName for another surface or hemisphere.
+    UnknownName for another surface or hemisphere. NoMesh where fsaverage is not on this machine, or has another number of vertices.
     """
+    return _mesh(_file(_known("surface", surface, SURFACES), hemi, space), SPACES[space])
+
+
+@cache
+def _mesh(path: str, n_vertices: int) -> tuple[np.ndarray, np.ndarray]:
     from nilearn.surface import load_surf_mesh
 
-    found = load_surf_mesh(_file(_known("surface", surface, SURFACES), hemi))
+    found = load_surf_mesh(path)
+    if len(found.coordinates) != n_vertices or int(np.max(found.faces)) >= n_vertices:
+        raise NoMesh(f"{path} has {len(found.coordinates):,} vertices, not the {n_vertices:,} of its mesh.")
     return _frozen(found.coordinates, np.float32), _frozen(found.faces, np.uint32)
 
 
@@ -113,12 +146,14 @@ def places(hemi: str) -> np.ndarray:
     return _frozen(coordinates, np.float32)
 
 
-@cache
-def sulcal_depth(hemi: str) -> np.ndarray:
-    """FreeSurfer's ``sulc`` on fsaverage5, (10242,) float32, read-only: positive in sulci, negative on gyri."""
+def sulcal_depth(hemi: str, space: str = "fsaverage5") -> np.ndarray:
+    """FreeSurfer's ``sulc``, (10242,) float32, of fsaverage (163842,), read-only: positive in sulci, negative on gyri."""
     from nilearn.surface import load_surf_data
 
-    return _frozen(load_surf_data(_file("sulc", hemi)), np.float32)
+    depth = _frozen(load_surf_data(path := _file("sulc", hemi, space)), np.float32)
+    if depth.shape != (SPACES[space],):
+        raise NoMesh(f"{path} holds {depth.size:,} numbers, not one for each of {SPACES[space]:,} vertices.")
+    return depth
 
 
 def on_fsaverage5(values: np.ndarray, vertices: np.ndarray) -> np.ndarray:
@@ -201,10 +236,17 @@ def eye(view: str, hemi: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.cross(up, towards), up, towards
 
 
-def _file(part: str, hemi: str) -> str:
+def _file(part: str, hemi: str, space: str) -> str:
+    name = f"{part}_{_known('hemisphere', hemi, HEMIS)}"
+    if space not in SPACES:
+        raise UnknownName(unknown("mesh", space, SPACES))
+    if space == FULL:
+        if (folder := full_folder()) is None:
+            raise NoMesh(f"The meshes of fsaverage are not on this machine. Fetch them once: {HOW_TO_GET_FULL}")
+        return str(folder / f"{name}.gii.gz")
     from nilearn.datasets import fetch_surf_fsaverage
 
-    return str(fetch_surf_fsaverage("fsaverage5")[f"{part}_{_known('hemisphere', hemi, HEMIS)}"])
+    return str(fetch_surf_fsaverage("fsaverage5")[name])
 
 
 def _known(kind: str, name: str, members: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 The viewer (``viewer.js`` and its neighbours) is plain WebGL2 without a framework. A page passes it bytes through a component;
 :func:`encoding.plots.brain.export.standalone_html` writes the same bytes into a file. Meshes are sent once; a change of
-layer sends only :meth:`BrainMap.to_bytes`, about 5 bytes per vertex of fsaverage5 with data.
+layer sends only :meth:`BrainMap.to_bytes`, about 5 bytes per drawn vertex with data.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class BrainMap:
     colour_map : plotly colour scale, such as ``magma``, ``viridis`` or, for differences, ``RdBu_r``.
     kinds : names of categories, where values are their numbers 1, 2, …: colours are discrete, the names stand beside them, and the
         colour range extends half a step beyond the first and last number.
+    space : mesh that is drawn, a key of :data:`encoding.datasets._surface.SPACES`; vertices that it lacks are left out.
     surface : inflated, pial or flat.
     view : initial camera, a key of :data:`encoding.datasets._surface.VIEWS`.
     outlined : ROIs whose borders are drawn.
@@ -84,6 +85,7 @@ class BrainMap:
     hide_above: bool = False
     colour_map: str = "magma"
     kinds: Sequence[str] = ()
+    space: str = "fsaverage5"
     surface: str = "inflated"
     view: str = "lateral"
     outlined: Sequence[str] = ()
@@ -100,6 +102,8 @@ class BrainMap:
                 raise ValueError(f"{hemi}: {len(values)} values for {len(self.vertices[hemi])} vertices.")
         if not self.colour_range[0] < self.colour_range[1]:
             raise ValueError(f"A colour range runs from low to high, not from {self.colour_range[0]} to {self.colour_range[1]}.")
+        if self.space not in surface.SPACES:
+            raise UnknownName(unknown("mesh", self.space, surface.SPACES))
         if self.surface not in DRAWN:
             raise UnknownName(unknown("surface", self.surface, DRAWN))
         if self.view not in surface.VIEWS:
@@ -126,12 +130,17 @@ class BrainMap:
         slack = 1e-6 * (high - low)
         return bool((drawn < low - slack).any()), bool((drawn > high + slack).any())
 
+    @property
+    def n_vertices(self) -> int:
+        """Vertices of a hemisphere of the mesh that is drawn."""
+        return surface.SPACES[self.space]
+
     def members(self, hemi: str, roi: str) -> np.ndarray:
-        """Mask (10242,) bool of the fsaverage5 vertices in an ROI."""
-        inside = np.zeros(surface.N_VERTICES, bool)
+        """Mask (10242,) bool, of fsaverage (163842,), of the drawn vertices in an ROI."""
+        inside = np.zeros(self.n_vertices, bool)
         if hemi in self.vertices:
             vertices = np.asarray(self.vertices[hemi])[self.rois.get(hemi, {}).get(roi, np.empty(0, int))]
-            inside[vertices[vertices < surface.N_VERTICES]] = True
+            inside[vertices[vertices < self.n_vertices]] = True
         return inside
 
     def to_bytes(self, **more: Any) -> bytes:
@@ -139,7 +148,7 @@ class BrainMap:
 
         Notes
         -----
-        Per hemisphere: ``mask``, one bit per vertex of fsaverage5, set where it has a column; then for those vertices, in ascending order,
+        Per hemisphere: ``mask``, one bit per vertex of the mesh, set where it has a column; then for those vertices, in ascending order,
         ``values``, ``ceiling``, ``columns`` (unless they are 0, 1, 2 …) and ``rois``, the index of a set of ROIs. The header's
         ``memberships`` lists the sets, as indices into its ``rois``, the names. Integers take as many bits as their range needs
         (:func:`pack`). So do values and ceilings, in thousandths, where these resolve all 256 colours; else they are float32. The three
@@ -165,7 +174,7 @@ class BrainMap:
         header |= {"rois": self.roi_names, "memberships": {}}
         arrays, steps = {"colours": self._colours()}, {}
         for hemi in self.values:
-            columns, mask = _columns_on_fsaverage5(self.vertices[hemi])
+            columns, mask = _drawn_columns(self.vertices[hemi], self.n_vertices)
             number, table = _memberships(self.roi_names, self.rois.get(hemi, {}), columns, len(self.vertices[hemi]))
             header["memberships"][hemi] = table
             arrays |= {f"{hemi}.mask": np.packbits(mask, bitorder="little"), f"{hemi}.rois": number}
@@ -198,7 +207,7 @@ class BrainMap:
         if hemi not in self.vertices or not 0 <= column < len(self.vertices[hemi]):
             return None
         vertex = int(self.vertices[hemi][column])
-        return {"hemi": hemi, "vertex": vertex} if vertex < surface.N_VERTICES else None
+        return {"hemi": hemi, "vertex": vertex} if vertex < self.n_vertices else None
 
 
 @cache
@@ -256,15 +265,16 @@ def _fewest_bits(numbers: np.ndarray, n_steps: int) -> tuple[np.ndarray, dict[st
     return np.packbits(bits, bitorder="little"), {"dtype": "bits", "n_bits": n_bits, "n_steps": n_steps, "lowest": lowest}
 
 
-def mesh_bytes() -> bytes:
-    """Serialise both hemispheres' surfaces, sulcal depth and the standard views for the viewer (1.3 MB)."""
+def mesh_bytes(space: str = "fsaverage5") -> bytes:
+    """Serialise both hemispheres' surfaces, sulcal depth and the standard views for the viewer (1.3 MB; of fsaverage 29 MB)."""
+    number = np.uint16 if surface.SPACES[space] <= 2**16 else np.uint32
     arrays = {}
     for hemi in surface.HEMIS:
-        arrays[f"{hemi}.sulcal_depth"] = surface.sulcal_depth(hemi)
+        arrays[f"{hemi}.sulcal_depth"] = surface.sulcal_depth(hemi, space)
         for name in DRAWN:
-            arrays[f"{hemi}.{name}"] = surface.mesh(name, hemi)[0]
-        arrays[f"{hemi}.faces"] = surface.mesh("inflated", hemi)[1].astype(np.uint16)
-        arrays[f"{hemi}.flat_faces"] = surface.mesh("flat", hemi)[1].astype(np.uint16)
+            arrays[f"{hemi}.{name}"] = surface.mesh(name, hemi, space)[0]
+        arrays[f"{hemi}.faces"] = surface.mesh("inflated", hemi, space)[1].astype(number)
+        arrays[f"{hemi}.flat_faces"] = surface.mesh("flat", hemi, space)[1].astype(number)
     return pack({"views": {name: asdict(view) for name, view in surface.VIEWS.items()}}, arrays)
 
 
@@ -279,10 +289,10 @@ def viewer_module() -> str:
     return "\n".join([f"const STYLE = {style};", *joined, "export { createBrainView, unpack };\n"])
 
 
-def _columns_on_fsaverage5(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The columns that fsaverage5 has, ordered by vertex, and (10242,) bool where they lie."""
-    column = np.full(surface.N_VERTICES, -1)
-    there = np.flatnonzero(np.asarray(vertices) < surface.N_VERTICES)
+def _drawn_columns(vertices: np.ndarray, n_vertices: int) -> tuple[np.ndarray, np.ndarray]:
+    """The columns that lie on the first vertices of fsaverage, ordered by vertex, and (n_vertices,) bool where they lie."""
+    column = np.full(n_vertices, -1)
+    there = np.flatnonzero(np.asarray(vertices) < n_vertices)
     column[np.asarray(vertices)[there]] = there
     return column[column >= 0], column >= 0
 

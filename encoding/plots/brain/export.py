@@ -12,7 +12,7 @@ from encoding.runtime.html import render, script_source
 
 
 def standalone_html(brain: BrainMap, *, caption: str, provenance: Mapping[str, Any] | None = None, height: int = 520) -> str:
-    """Render an HTML page with viewer, meshes and map (about 1.9 MB) that loads no other file.
+    """Render an HTML page with viewer, meshes and map (about 1.9 MB; on fsaverage 39 MB) that loads no other file.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def standalone_html(brain: BrainMap, *, caption: str, provenance: Mapping[str, A
         threshold=brain.threshold,
         hide_above=brain.hide_above,
         viewer=script_source(viewer_module()),
-        meshes=mesh_bytes(),
+        meshes=mesh_bytes(brain.space),
         map=brain.to_bytes(height=height),
     )
     return str(page)

@@ -15,7 +15,7 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from encoding.datasets._surface import column_at
+from encoding.datasets._surface import FULL, HOW_TO_GET_FULL, N_VERTICES, SPACES, column_at, full_folder
 from encoding.plots.brain.brain_map import MESH_VERSION, BrainMap, mesh_bytes, viewer_module
 from encoding.storage.atomic import atomic_file
 
@@ -23,25 +23,29 @@ Selection = tuple[str, int]
 """A hemisphere and the column of a vertex in the subject's own arrays."""
 
 VIEWER_FILE = f"brain-viewer-{hashlib.sha256(viewer_module().encode()).hexdigest()[:12]}.js"
-MESH_FILE = f"brain-fsaverage5-v{MESH_VERSION}.bin"
+MESH_FILES = {space: f"brain-{space}-v{MESH_VERSION}.bin" for space in SPACES}
 LOADER = f"""
 const address = (file) => new URL("app/static/" + file, document.baseURI).href;
-const views = new WeakMap();  // the place of a brain on the page -> its viewer
-let parts = null;
+const views = new WeakMap();  // the place of a brain on the page -> its viewer and the file of its meshes
+const loaded = {{}};  // file of meshes -> a promise of them
 
-async function load() {{
-  const [viewer, answer] = await Promise.all([import(address("{VIEWER_FILE}")), fetch(address("{MESH_FILE}"))]);
+async function load(viewer, file) {{
+  const answer = await fetch(address(file));
   if (!answer.ok) throw new Error("The meshes could not be fetched: " + answer.status);
-  return [viewer, viewer.unpack(await answer.arrayBuffer())];
+  return viewer.unpack(await answer.arrayBuffer());
 }}
 
 export default async function ({{ data, parentElement, setStateValue }}) {{
   const place = parentElement.querySelector(".place");
-  parts ??= load().catch((error) => {{ parts = null; throw error; }});
-  const [viewer, meshes] = await parts;
-  if (!views.has(place)) views.set(place, viewer.createBrainView(place, meshes));
-  views.get(place).update(data, (vertex) => setStateValue("vertex", vertex));
-  return () => {{ views.get(place)?.dispose(); views.delete(place); }};
+  const viewer = await import(address("{VIEWER_FILE}"));
+  const file = viewer.unpack(data).header.mesh_file;
+  loaded[file] ??= load(viewer, file).catch((error) => {{ delete loaded[file]; throw error; }});
+  const meshes = await loaded[file];
+  const leave = () => {{ views.get(place)?.view.dispose(); views.delete(place); }};
+  if (views.get(place)?.file !== file) leave();
+  if (!views.has(place)) views.set(place, {{ file, view: viewer.createBrainView(place, meshes) }});
+  views.get(place).view.update(data, (vertex) => setStateValue("vertex", vertex));
+  return leave;
 }}
 """
 
@@ -56,7 +60,8 @@ _component = st.components.v2.component("brain_view", html="<div class='place'><
 def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Callable[[], None] = lambda: None) -> Selection | None:
     """Draw a brain map and return the vertex that the person selected on it.
 
-    The camera stays where the person turned it while everything but the map's ``view`` changes.
+    The camera stays where the person turned it while everything but the map's ``view`` changes. Of a subject with vertices that fsaverage5
+    lacks, the map can be switched to all of fsaverage where its meshes are on this machine; elsewhere a line says how to get them.
 
     Parameters
     ----------
@@ -73,9 +78,10 @@ def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Calla
     ------
     CannotServe where ``static/`` cannot be written or static serving is off.
     """
-    publish()
+    brain = replace(brain, space=_chosen_space(brain, key))
+    publish(brain.space)
     marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
-    _component(key=key, data=marked.to_bytes(height=height, name=key), on_vertex_change=on_select)
+    _component(key=key, data=marked.to_bytes(height=height, name=key, mesh_file=MESH_FILES[brain.space]), on_vertex_change=on_select)
     return clicked(key, brain.vertices)
 
 
@@ -88,8 +94,24 @@ def clicked(key: str, vertices: Mapping[str, np.ndarray]) -> Selection | None:
     return None if column is None else (vertex["hemi"], column)
 
 
-def publish() -> None:
-    """Copy the viewer and the meshes into the served folder ``static/``, once for each version.
+def _chosen_space(brain: BrainMap, key: str) -> str:
+    """The mesh to draw on, with the choice of it or a line on how many vertices the coarse one shows."""
+    n_all = sum(map(len, brain.vertices.values()))
+    n_coarse = sum(int((np.asarray(vertices) < N_VERTICES).sum()) for vertices in brain.vertices.values())
+    if n_coarse == n_all:
+        return brain.space
+    if full_folder() is None:
+        st.caption(
+            f"{n_coarse:,} of {n_all:,} {brain.unit.many} are on fsaverage5, which is drawn. For all of fsaverage: `{HOW_TO_GET_FULL}`"
+        )
+        return brain.space
+    names = {"fsaverage5": f"fsaverage5 ({n_coarse:,} {brain.unit.many})", FULL: f"fsaverage (full, {n_all:,} {brain.unit.many})"}
+    mesh = {"default": brain.space, "required": True, "persist_state": "session", "format_func": names.__getitem__}
+    return st.segmented_control("Mesh", [*names], key=f"{key}_mesh", **mesh)
+
+
+def publish(space: str) -> None:
+    """Copy the viewer and the meshes of a space into the served folder ``static/``, once for each version.
 
     Raises
     ------
@@ -99,7 +121,7 @@ def publish() -> None:
         raise CannotServe("The brain needs static serving: start from the project's folder, whose .streamlit/config.toml turns it on.")
     folder = Path(get_script_run_ctx().main_script_path).resolve().parent / "static"
     _write(folder / VIEWER_FILE, lambda: viewer_module().encode())
-    _write(folder / MESH_FILE, mesh_bytes)
+    _write(folder / MESH_FILES[space], lambda: mesh_bytes(space))
 
 
 def _write(path: Path, content: Callable[[], bytes]) -> None:

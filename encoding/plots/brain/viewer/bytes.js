@@ -1,6 +1,6 @@
 // Reading what encoding.plots.brain.brain_map.pack wrote: a JSON header and named arrays in one run of bytes.
 
-const ARRAY_TYPES = { float32: Float32Array, uint16: Uint16Array, uint8: Uint8Array };
+const ARRAY_TYPES = { float32: Float32Array, uint32: Uint32Array, uint16: Uint16Array, uint8: Uint8Array };
 
 /** bytes: Uint8Array or ArrayBuffer -> { header, arrays }, arrays by name. They share the bytes' memory where it is aligned. */
 export function unpack(bytes) {

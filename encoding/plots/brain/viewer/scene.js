@@ -126,6 +126,7 @@ export function createScene(gl) {
       gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.faces, gl.STATIC_DRAW);
       gl.bindVertexArray(null);
       hemispheres[hemi].nCorners = mesh.faces.length;
+      hemispheres[hemi].numbers = mesh.faces instanceof Uint32Array ? gl.UNSIGNED_INT : gl.UNSIGNED_SHORT;
     },
     setValues(hemi, values) {
       upload(hemisphere(hemi).buffers.value, values, gl.DYNAMIC_DRAW);
@@ -152,7 +153,7 @@ export function createScene(gl) {
     },
     /** Draw one hemisphere into its half of the picture. look: { clip, axes, side, range, threshold, hideAbove, diverging, kinds, flat, ratio }. */
     draw(hemi, look) {
-      const { cortex: vertexArray, lines, nLines, nCorners } = hemisphere(hemi);
+      const { cortex: vertexArray, lines, nLines, nCorners, numbers } = hemisphere(hemi);
       const middle = Math.round(gl.drawingBufferWidth / 2);
       gl.enable(gl.SCISSOR_TEST);
       gl.scissor(look.side < 0 ? 0 : middle, 0, look.side < 0 ? middle : gl.drawingBufferWidth - middle, gl.drawingBufferHeight);
@@ -168,7 +169,7 @@ export function createScene(gl) {
       gl.uniform1i(cortex.uniforms.kinds, look.kinds.length ? 1 : 0);
       gl.uniform1f(cortex.uniforms.shading, look.flat ? 0 : 1);
       gl.bindVertexArray(vertexArray);
-      gl.drawElements(gl.TRIANGLES, nCorners, gl.UNSIGNED_SHORT, 0);
+      gl.drawElements(gl.TRIANGLES, nCorners, numbers, 0);
       if (!nLines) return;
       gl.useProgram(line.program);
       gl.uniformMatrix4fv(line.uniforms.clipFromMesh, false, look.clip);

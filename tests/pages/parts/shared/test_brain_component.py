@@ -31,7 +31,7 @@ def app(tmp_path: Path) -> AppTest:
 def test_the_first_run_puts_the_viewer_and_the_meshes_beside_the_main_script(app: AppTest, tmp_path: Path) -> None:
     app.run(timeout=30)
     assert not app.exception
-    assert {path.name for path in (tmp_path / "static").iterdir()} == {brain.VIEWER_FILE, brain.MESH_FILE}
+    assert {path.name for path in (tmp_path / "static").iterdir()} == {brain.VIEWER_FILE, brain.MESH_FILES["fsaverage5"]}
     assert "createBrainView" in (tmp_path / "static" / brain.VIEWER_FILE).read_text("utf-8")
 
 
