@@ -37,6 +37,7 @@ def roi_bars(
     classes: Mapping[str, Sequence[str]] | None = None,
     unit: Unit = VERTEX,
     before: pd.DataFrame | None = None,
+    before_name: str = "Previous fit",
 ) -> go.Figure:
     """One bar for each ROI and hemisphere.
 
@@ -52,6 +53,7 @@ def roi_bars(
         of no class come first. None draws them in the table's order.
     unit : what a column of the responses is called.
     before : such a table of another fit, whose bars stand in grey behind; None for none.
+    before_name : of that fit, in the legend.
 
     Notes
     -----
@@ -78,7 +80,9 @@ def roi_bars(
         x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 1.05 * (number - (len(hemis) - 1) / 2)
         y, ceiling = rows[column].to_numpy(float), ceilings(rows, score, statistic)
         if before is not None:
-            _draw_before(fig, before[before["hemi"] == hemi].set_index("roi")[column].reindex(rows["roi"]), x, shown=number == 0)
+            _draw_before(
+                fig, before[before["hemi"] == hemi].set_index("roi")[column].reindex(rows["roi"]), x, before_name, shown=number == 0
+            )
         bars.append(_Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, intervals.get(hemi), unit))
         fig.add_trace(bars[-1].trace(f"{statistic} {score}", selected))
     _draw_bounds(fig, bars, selected)
@@ -223,18 +227,18 @@ class _Bars:
         return "<br>".join([*lines, self.unit.count(self.n_vertices[i])])
 
 
-def _draw_before(fig: go.Figure, values: pd.Series, x: np.ndarray, *, shown: bool) -> None:
+def _draw_before(fig: go.Figure, values: pd.Series, x: np.ndarray, name: str, *, shown: bool) -> None:
     """Wide grey bars of another fit; ``values`` by ROI, in the order of their places ``x``."""
     fig.add_bar(
         x=x,
         y=values.to_numpy(float),
         width=1.25 * BAR,
-        name="Previous fit",
+        name=name,
         legendgroup="before",
         showlegend=shown,
         marker={"color": LINE, "opacity": 0.55},
         customdata=[[roi, ""] for roi in values.index],
-        hovertemplate="%{customdata[0]}, previous fit: %{y:.3f}<extra></extra>",
+        hovertemplate=f"%{{customdata[0]}}, {name}: %{{y:.3f}}<extra></extra>",
     )
 
 

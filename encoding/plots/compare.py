@@ -37,6 +37,7 @@ def paired_bars(
     unit: Unit = VERTEX,
     score: str = "r",
     statistic: str = "mean",
+    baseline: str = "",
 ) -> go.Figure:
     """Bars of the score of every ROI, one per fit, hemispheres one above the other.
 
@@ -47,6 +48,7 @@ def paired_bars(
     marked : pairs (roi, hemi) marked by a star: significant differences.
     classes, unit : as in :func:`encoding.plots.roi_bars`.
     score, statistic : a key of :data:`encoding.evaluation.scores.SCORES`, and its ``mean`` or ``median`` over vertices.
+    baseline : label of the fit whose bars are grey.
 
     Notes
     -----
@@ -67,7 +69,9 @@ def paired_bars(
         for place, (name, colour) in enumerate(zip(tables, cycle(FIT_COLOURS), strict=False)):
             rows = whole[place][whole[place]["hemi"] == hemi]
             x = np.array([row.x[roi] for roi in rows["roi"]]) + width * (place - (len(tables) - 1) / 2)
-            fig.add_trace(_bars(name, hemi, rows, x, width * 0.94, colour, quantity, first=number == 0).update(axes))
+            fig.add_trace(
+                _bars(name, hemi, rows, x, width * 0.94, LINE if name == baseline else colour, quantity, first=number == 0).update(axes)
+            )
             _whiskers(fig, (intervals or {}).get(name, {}), hemi, rows, x, axes, first=number == 0 and place == 0)
         _ceilings(fig, hemi, whole, row, axes, first=number == 0)
         _stars(fig, [roi for roi, where in marked if where == hemi], hemi, whole, row, axes["yaxis"])

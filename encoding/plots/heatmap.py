@@ -246,7 +246,13 @@ def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *
 
 
 def layer_profile(
-    table: pd.DataFrame, *, roi: str, score: str = "r", statistic: str = "mean", layers: Sequence[str] | None = None
+    table: pd.DataFrame,
+    *,
+    roi: str,
+    score: str = "r",
+    statistic: str = "mean",
+    layers: Sequence[str] | None = None,
+    baseline: Mapping[str, float] | None = None,
 ) -> go.Figure:
     """Score of one ROI against layers, one line per hemisphere, with intervals where the table has them and the noise ceiling of r.
 
@@ -255,6 +261,7 @@ def layer_profile(
     score, statistic : as in :func:`layer_heatmap`.
     table : :meth:`encoding.analysis.layer_sweep.SweepResult.table`, single hemispheres only.
     layers : labels of all layers, early ones first; None takes the table's.
+    baseline : hemisphere to the score of another fit in the ROI, a grey line.
     """
     import plotly.graph_objects as go
 
@@ -282,6 +289,12 @@ def layer_profile(
                 x=layers, y=level, mode="lines", name=f"Noise ceiling, {hemi_name(hemi).split()[0].lower()}", hoverinfo="skip",
                 line={"color": CEILING, "width": 1.5, "dash": "dot" if hemi == "rh" else "dash"},
             )  # fmt: skip
+    for hemi, value in (baseline or {}).items():
+        fig.add_scatter(
+            x=layers, y=np.full(len(layers), value), mode="lines", name=f"Baseline, {hemi_name(hemi).split()[0].lower()}",
+            line={"color": LINE, "width": 3, "dash": "dot" if hemi == "rh" else "solid"},
+            hovertemplate=f"Baseline: %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
+        )  # fmt: skip
     fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero")
     short = [_short(layer) for layer in layers]
     longest = max(map(len, short), default=0)

@@ -56,18 +56,19 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
 
     if not 1 <= len(results) <= MOST_RESULTS:
         raise ValueError(f"A report is of 1 to {MOST_RESULTS} fits, not of {len(results)}.")
-    names = letters(results)
+    names = letters(results) if len(results) > 1 else [plots.model_name(results[0].plan.spec)]
     compared = {name: compare(results[0], other) for name, other in zip(names[1:], results[1:], strict=True)}
     charts = charts_of(names, results, compared)
     tables = [plots.table_of(figure) for _, _, figure in charts]
     numbers = [table_html(table) if len(table) <= MOST_ROWS else "" for table in tables]
     specs = [result.plan.spec for result in results]
+    overall = side_by_side({name: overall_scores(result) for name, result in zip(names, results, strict=True)})
     page = render(
         "runs/templates/report.html",
         title=_title(results),
         simulated=simulated_text(results),
         stimuli="clips" if results[0].plan.of_clips else "images",
-        settings=table_html(settings(results).rename(columns={"setting": ""})),
+        settings=table_html(settings(results).rename(columns={"setting": "", "A": names[0]})),
         origins=_origins(names, results, store),
         comparisons=[comparison_summary(name, comparison) for name, comparison in compared.items()],
         charts=[{"title": title, "caption": caption, "numbers": rows} for (title, caption, _), rows in zip(charts, numbers, strict=True)],
@@ -75,7 +76,7 @@ def report(results: Sequence[ScoreTables], store: Store) -> str:
         brains=[(title, brain.to_bytes(height=BRAIN_HEIGHT)) for title, brain in _brains(names, results, compared)],
         extremes=[(name, table) for name, result in zip(names, results, strict=True) if (table := extremes_table(result))],
         scores=[(name, table_html(score_table(result))) for name, result in zip(names, results, strict=True)],
-        overall=table_html(side_by_side({name: overall_scores(result) for name, result in zip(names, results, strict=True)})),
+        overall=table_html(overall if len(results) > 1 else overall.rename(columns=lambda column: column.removesuffix(f" {names[0]}"))),
         about_overall=OVERALL.replace("*", ""),
         errors=[(name, table) for name, result in zip(names, results, strict=True) if (table := training_errors_table(result))],
         every_vertex=EVERY_VERTEX,

@@ -3,6 +3,7 @@
 import pandas as pd
 import streamlit as st
 
+from encoding.backbones._base import WeightsFile
 from encoding.backbones._catalogue import every_file
 from encoding.jobs.tasks import fetch_weights
 from pages.parts.shared.access import change_button
@@ -18,32 +19,55 @@ st.markdown(
 files = every_file()
 shown = st.segmented_control("Show", ["all", "here", "not here"], key="shown", default="all", required=True, bind="query-params")
 rows = [file for file in files if shown == "all" or file.is_here == (shown == "here")]
+names = [file.network for file in rows]
+
+
+def choose_ticked() -> None:
+    """Callback of the table: the ticked row is the network to fetch."""
+    ticked = st.session_state["weights_table"]["selection"]["rows"]
+    st.session_state["network"] = names[ticked[0]] if ticked and not rows[ticked[0]].is_here else None
+
+
+def megabytes(file: WeightsFile) -> str:
+    n_bytes = file.path.stat().st_size if file.is_here else file.n_bytes
+    return f"{n_bytes / 1e6:,.0f}" if n_bytes else ""
+
+
+missing = {file.network: file for file in files if not file.is_here}
+if missing:
+    left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
+    name = left.selectbox(
+        "Fetch the weights of",
+        list(missing),
+        key="network",
+        bind="query-params",
+        index=None,
+        placeholder="Choose a network, or tick its row",
+    )
+    if name:
+        key = f"weights-{name}"
+        with right:
+            change_button("Fetch", key="fetch", type="primary", on_click=lambda: jobs().submit(fetch_weights, name, key=key))
+        st.caption(f"From `{missing[name].address}` to `{missing[name].path}`. Licence: {missing[name].licence}.")
+        follow(key)
+else:
+    st.success("The weights of every listed network are on this machine.")
 st.dataframe(
     pd.DataFrame(
         {
-            "backbone": [file.network for file in rows],
-            "here": [file.is_here for file in rows],
-            "MB": [(file.path.stat().st_size if file.is_here else file.n_bytes or float("nan")) / 1e6 for file in rows],
+            "network": names,
+            "here": ["here" if file.is_here else "" for file in rows],
+            "MB": [megabytes(file) for file in rows],
             "licence": [file.licence for file in rows],
             "from": [file.address for file in rows],
             "file": [str(file.path) for file in rows],
         }
     ),
+    key="weights_table",
+    on_select=choose_ticked,
+    selection_mode="single-row",
     alt="every network's pretrained weights",
     hide_index=True,
-    column_config={"MB": st.column_config.NumberColumn(format="%.0f", help="Empty where the size is not published with the network.")},
+    column_config={"MB": st.column_config.TextColumn(alignment="right", help="Empty where the size is not published with the network.")},
 )
-st.caption("To bring a file by hand, save it under the name and in the folder of the last column.")
-
-missing = {file.network: file for file in files if not file.is_here}
-if missing:
-    name = st.selectbox(
-        "Fetch the weights of", list(missing), key="network", bind="query-params", index=None, placeholder="Choose a backbone"
-    )
-    if name:
-        st.markdown(f"From `{missing[name].address}` to `{missing[name].path}`. Licence: {missing[name].licence}.")
-        key = f"weights-{name}"
-        change_button("Fetch", key="fetch", type="primary", on_click=lambda: jobs().submit(fetch_weights, name, key=key))
-        follow(key)
-else:
-    st.success("The weights of every listed backbone are on this machine.")
+st.caption("Tick a row to fetch its weights. To bring a file by hand, save it under the name and in the folder of the last column.")

@@ -31,6 +31,7 @@ from encoding.runtime.registry import unknown
 from encoding.storage.keys import stage_of
 from pages.parts.shared.access import may_change
 from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.baseline import pin_button, pinned_key
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.job_progress import follow
@@ -70,8 +71,10 @@ def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
     """Choose the fits to compare (``a`` and ``b`` of the link) and return their keys, A first; may be fewer than two."""
     names = {row["key"]: short_name(row) for row in table.to_dict("records")}
     _follow_link(names)
-    if "compare_a" not in st.session_state and "a" not in st.query_params:
-        st.session_state["compare_a"], st.session_state["compare_b"] = newest_pair(table)
+    pinned = pinned_key()
+    if "a" not in st.query_params and ("compare_a" not in st.session_state or pinned != st.session_state.get("_compare_pin")):
+        st.session_state["compare_a"], st.session_state["compare_b"] = newest_pair(table, first=pinned)
+    st.session_state["_compare_pin"] = pinned
     for key in ("compare_a", "compare_b"):  # one that was removed meanwhile
         kept = st.session_state.get(key)
         if key == "compare_a" and kept not in names:
@@ -92,9 +95,18 @@ def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
     return (first, *others) if first else ()
 
 
-def newest_pair(table: pd.DataFrame) -> tuple[str | None, list[str]]:
-    """Find the two newest fits of one subject in a table of runs, newest first: the older as A, the newer as B; none if there are none."""
+def newest_pair(table: pd.DataFrame, *, first: str = "") -> tuple[str | None, list[str]]:
+    """Find the two newest fits of one subject in a table of runs, newest first: the older as A, the newer as B; none if there are none.
+
+    Parameters
+    ----------
+    first : key of the fit that is to be A, with the newest other one of its subject as B.
+    """
     sound = table[~table["damaged"]]
+    chosen = sound[sound["key"] == first]
+    if len(chosen):
+        same = (sound[["dataset", "subject"]] == chosen[["dataset", "subject"]].iloc[0]).all(axis=1)
+        return first, sound.loc[same & (sound["key"] != first), "key"].head(1).tolist()
     for _, same in sound.groupby(["dataset", "subject"], sort=False):
         if len(same) > 1:
             newer, older = same["key"].iloc[:2]
@@ -183,6 +195,7 @@ def describe_runs(results: Mapping[str, Result]) -> None:
     for letter, result in results.items():
         if origin_of := result.provenance.get("made_from", {}).get("imported"):
             st.caption(f"{letter} was imported on {origin_of.get('when', '')[:10]}, sent by: {plain(origin_of.get('by') or 'not said')}.")
+    pin_button(results["A"])
     differing = what_differs(list(results.values()))
     st.markdown("**What differs in their settings**" if len(differing) else "Their settings do not differ.")
     if len(differing):
@@ -233,7 +246,7 @@ def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]
     ready = tuple(intervals_of(result) is not None for result in results.values())
     only = next(iter(compared.values())) if len(compared) == 1 else None
     keys, unit = tuple(display_key(result) for result in results.values()), unit_of(results)
-    figure = _bars_figure(keys, ready, score, statistic, results, only)
+    figure = _bars_figure(keys, ready, score, statistic, pinned_key(), results, only)
     source = _source(results)
     what = f"{statistic} {SCORES[score].short}"
     chart(figure, "compare_bars", alt=f"{what} of every region, a bar for each fit", how=HOW["bars"], source=source)
@@ -245,14 +258,21 @@ def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _bars_figure(
-    keys: tuple[str, ...], ready: tuple[bool, ...], score: str, statistic: str, _found: Mapping[str, Result], _only: Comparison | None
+    keys: tuple[str, ...],
+    ready: tuple[bool, ...],
+    score: str,
+    statistic: str,
+    pinned: str,
+    _found: Mapping[str, Result],
+    _only: Comparison | None,
 ) -> Any:
     names = names_of(_found)
     tables = {names[letter]: roi_table(result) for letter, result in _found.items()}
     marked = [(row.roi, row.hemi) for row in _only.table.itertuples() if row.differs] if _only else ()
     ends = {names[letter]: roi_ends(result, score) for letter, result in _found.items()} if statistic == "mean" else None
     look = {"classes": roi_classes(next(iter(_found.values())).plan.subject), "unit": unit_of(_found)}
-    return plots.paired_bars(tables, intervals=ends, marked=marked, score=score, statistic=statistic, **look)
+    baseline = next((names[letter] for letter, result in _found.items() if result.key == pinned), "")
+    return plots.paired_bars(tables, baseline=baseline, intervals=ends, marked=marked, score=score, statistic=statistic, **look)
 
 
 def every_score_panel(results: Mapping[str, Result]) -> None:

@@ -15,9 +15,17 @@ from encoding.plots.brain.colour_ranges import fitting_range
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_sampled, surface_control
 from pages.parts.shared.chart import chart
+from pages.parts.shared.linked import choose
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
 
+PAINT_NAMES = {
+    "chosen": "response to the chosen stimulus",
+    "ceiling": "noise ceiling",
+    "regions": "regions",
+    "mean": "mean response",
+    "spread": "spread of responses",
+}  # what is shown of a choice; the link holds the key
 PAINTS = {
     "chosen": "The measured response to the chosen stimulus; until one is chosen, the noise ceiling.",
     "ceiling": "The noise ceiling: the share of each {unit}'s variance that any model could explain.",
@@ -50,8 +58,8 @@ def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | 
     column = subject_view.subject.unit
     st.html(STAYS if stays else "<style></style>")
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    words = "\n\n".join(f"**{name}** {about}" for name, about in PAINTS.items())
-    paint = left.radio("The brain shows", list(PAINTS), key="paint", bind="query-params", horizontal=True, help=column.fill(words))
+    words = column.fill("\n\n".join(f"**{PAINT_NAMES[name].capitalize()}.** {about}" for name, about in PAINTS.items()))
+    paint = choose("The brain shows", "paint", list(PAINTS), "chosen", labels=PAINT_NAMES.get, place=left, help=words)
     with right.popover("View", width="stretch"):
         surface, outlined = surface_control(st), outline_control(st, subject_view.classes, key="data_outlines")
         words = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
@@ -92,7 +100,7 @@ def _strip(subject_view: SubjectView, row: int | None, vertex: Selection | None)
         figure = plots.volume_slices(grid, np.asarray(next(iter(values.values()))), what=what)
         chart(figure, "slices", alt=f"{what.lower()} of every {column} on slices", how=column.fill(HOW_SLICES), source=subject_view.source)
     if row is None:
-        st.info(f"{nowhere} Press the number of a stimulus: the response of every {column} to it is shown here instead.")
+        st.info(f"{nowhere} Press a stimulus: the response of every {column} to it is shown here instead.")
         return
     st.caption(f"{nowhere} Instead, the response of every {column}, in the order of the columns: neighbours here may be far apart.")
     figure = plots.response_strip(subject_view.response(row), what=f"Measured response to stimulus {row + 1}", marked=vertex, unit=column)

@@ -39,7 +39,7 @@ def stimulus_choice(subject_view: SubjectView) -> int | None:
 
 
 def grid(subject_view: SubjectView, chosen: int | None) -> None:
-    """Show the stimuli that pass the filters, a page at a time; the button below each selects it."""
+    """Show the stimuli that pass the filters, a page at a time; pressing one selects it."""
     rows = _filtered(subject_view)
     n_pages = max(1, -(-len(rows) // A_PAGE))
     if st.session_state.get("page", 1) > n_pages:  # fewer passed than when it was turned to
@@ -59,7 +59,7 @@ def grid(subject_view: SubjectView, chosen: int | None) -> None:
             across=A_ROW if subject_view.placement else 2 * A_ROW,
         )
     frames = " Of each clip its middle frame is shown." if subject_view.clips else ""
-    st.caption(f"{passed}.{frames} Press a number to see the response to it.")
+    st.caption(f"{passed}.{frames} Press one to see the response to it.")
 
 
 def _filtered(subject_view: SubjectView) -> np.ndarray:

@@ -24,6 +24,7 @@ from pages.parts.explore.panels import density_panel, extremes_panel, image_pane
 from pages.parts.explore.selection import Focus
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
 from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.baseline import pin_button
 from pages.parts.shared.job_progress import complete
 from pages.parts.shared.labels import layer_label, network_label, subject_label
 from pages.parts.shared.links import view
@@ -183,6 +184,7 @@ def links_onward(result: Result, focus: Focus) -> None:
                 query_params=data | {"tab": "Regions", "roi": focus.roi},
                 icon=":material/database:",
             )
+        pin_button(result)
         st.page_link(view("predict"), label="Predict with it", query_params={"fit": result.key}, icon=":material/image_search:")
         if not isinstance(spec, ComposedSpec) and JOIN not in spec.backbone:
             of_network = data | {"backbones": spec.backbone} | ({} if spec.weights == "pretrained" else {"weights": spec.weights})

@@ -23,11 +23,12 @@ from encoding.plots.bars import score_column
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
+from pages.parts.shared.baseline import baseline_chip, baseline_of
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.glossary import explained
-from pages.parts.shared.labels import class_label
+from pages.parts.shared.labels import class_label, fit_label
 from pages.parts.shared.links import EXPLORE, view
 from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.server_state import roi_table, stored_intervals
@@ -137,7 +138,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
     intervals = None
     if bounds is not None and score_intervals(bounds, result.plan.hemis[0], score) is not None:
         intervals = {hemi: _rows_of(score_intervals(bounds, hemi, score), shown[table["hemi"] == hemi]) for hemi in result.plan.hemis}
-    ghost = _before(result, before, score)
+    ghost, ghost_name = _before(result, before, score)
     figure = plots.roi_bars(
         table[shown],
         score=score,
@@ -147,6 +148,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         classes={class_label(kind): rois for kind, rois in classes.items()},
         unit=unit,
         before=ghost,
+        before_name=ghost_name,
     )
     chart(
         figure,
@@ -166,16 +168,28 @@ def _rows_of(interval: tuple[np.ndarray, np.ndarray], shown: pd.Series) -> tuple
     return low[shown.to_numpy()], high[shown.to_numpy()]
 
 
-def _before(result: Result, before: Result | None, score: str) -> pd.DataFrame | None:
-    """Table of the fit that was shown before, where its bars are wanted; with the switch for them and the way to Compare."""
-    if before is None or score not in before.score_names:
-        return None
+def _before(result: Result, before: Result | None, score: str) -> tuple[pd.DataFrame | None, str]:
+    """Table and name of the pinned baseline, or of the fit that was shown before where its bars are wanted, with the way to Compare."""
+    baseline = baseline_of(result)
+    other = baseline or before
+    if other is None or score not in other.score_names:
+        return None, ""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        name, both = plain(plots.model_name(before.plan.spec)), {"a": before.key, "b": result.key}
-        help = "The fit that was shown before this one."
-        wanted = st.toggle(f"Grey: {name}", True, key="show_before", persist_state="session", help=help)
+        if baseline is not None:
+            baseline_chip(baseline)
+        elif not st.toggle(
+            f"Grey: {plain(plots.model_name(other.plan.spec))}",
+            True,
+            key="show_before",
+            persist_state="session",
+            help="The fit that was shown before this one.",
+        ):
+            other = None
+        both = {"a": (baseline or before).key, "b": result.key}
         st.page_link(view("compare"), label="Compare the two", query_params=both, icon=":material/compare_arrows:")
-    return roi_table(before) if wanted else None
+    if other is None:
+        return None, ""
+    return roi_table(other), f"Baseline: {fit_label(baseline)}" if baseline is not None else "Previous fit"
 
 
 def _whole(result: Result, table: pd.DataFrame, score: str, statistic: str, intervals: Mapping[str, np.ndarray] | None) -> None:

@@ -31,12 +31,13 @@ from encoding.datasets._placement import Placement
 from encoding.datasets._registry import roi_classes
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
-from encoding.fits.score_tables import EVERY_VERTEX
+from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
+from pages.parts.shared.baseline import baseline_chip, baseline_of, baseline_scores, baseline_text
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control, threshold_control
 from pages.parts.shared.chart import chart
@@ -119,6 +120,8 @@ def sweep_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str
     best = _best_of_regions(sweep_result, score, statistic, hemi)
     if best is not None:
         st.markdown(f"**{plain(headline(best))}**")
+    if (baseline := baseline_of(next(iter(sweep_result.results.values())), other=False)) is not None:
+        baseline_chip(baseline)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _heatmap(sweep_result, best, score, statistic, hemi)
@@ -128,8 +131,10 @@ def sweep_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str
         with of_layer:
             cell = _choose_layer(sweep_result, roi, score, statistic)
         _say(sweep_result, cell, roi, score, statistic)
+        if baseline is not None and (text := baseline_text(baseline, roi, score, statistic)):
+            st.markdown(text)
         _heatmap_notes(sweep_result, best, score, statistic, hemi)
-        _profile(sweep_result, roi, score, statistic)
+        _profile(sweep_result, roi, score, statistic, baseline)
     with right, st.container(key="layer_brain_place", gap="xsmall"):
         _brain(sweep_result, cell, roi, score)
 
@@ -392,7 +397,7 @@ def _best(keys: tuple[str, ...], least: float, _results: Sequence[Result]) -> di
     return {hemi: best_per_vertex(_results, hemi, least=least) for hemi in _results[0].plan.hemis}
 
 
-def _profile(sweep_result: SweepResult, roi: str, score: str, statistic: str) -> None:
+def _profile(sweep_result: SweepResult, roi: str, score: str, statistic: str, baseline: ScoreTables | None) -> None:
     if len(sweep_result.cells) < 2:
         return
     with st.expander(f"{plain(roi)} through the layers", key="profile_open", on_change="rerun") as panel:
@@ -404,6 +409,7 @@ def _profile(sweep_result: SweepResult, roi: str, score: str, statistic: str) ->
                 score=score,
                 statistic=statistic,
                 layers=[sweep_result.sweep.label(cell) for cell in sweep_result.cells],
+                baseline=None if baseline is None else baseline_scores(baseline, roi, score, statistic),
             )
             alt = f"{quantity_of(score, statistic)} of {roi} through the layers"
             chart(figure, "profile", alt=alt, source=origin(sweep_result), how=HOW["profile"])

@@ -281,5 +281,5 @@ def nearest_panel(request: PredictionRequest, least_r: float) -> None:
     st.caption(
         f"r over the {known.n_vertices:,} best predicted {unit.many}, between predicted and measured pattern, both less each "
         f"{unit}'s mean. "
-        "Press a number to predict that one."
+        "Press one to predict it."
     )

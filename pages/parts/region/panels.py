@@ -10,8 +10,6 @@ import streamlit as st
 
 from encoding import plots
 from encoding.analysis.tuning import Tuning, vertex_name
-from encoding.backbones._base import JOIN
-from encoding.fits.composition import ComposedResult
 from encoding.fits.score_tables import ScoreTables
 from encoding.runs.region_scores import region_scores
 from encoding.runtime.csv import to_csv
@@ -26,7 +24,7 @@ from pages.parts.data.vertex import (
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
-from pages.parts.shared.labels import layer_label, network_label
+from pages.parts.shared.labels import fit_label
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import opened_run, stored_intervals
@@ -186,17 +184,6 @@ def _fit_names(results: Mapping[str, ScoreTables]) -> dict[str, str]:
     names = {key: fit_label(result) for key, result in results.items()}
     every = list(names.values())
     return {key: name if every.count(name) == 1 else f"{name} · {key.rpartition('-')[2][:6]}" for key, name in names.items()}
-
-
-def fit_label(result: ScoreTables) -> str:
-    """Label of a fit among others of its subject: network, layer, components and readout."""
-    spec = result.plan.spec
-    if isinstance(result, ComposedResult):
-        return f"composed of {len(result.members)} fits"
-    if JOIN in spec.backbone:
-        return f"{plots.model_name(spec)} · {spec.components_label}, {spec.readout}"
-    layers = " + ".join(layer_label(spec.backbone, layer) for layer in spec.layers)
-    return f"{network_label(spec.backbone, spec.weights)} {layers} · {spec.components_label}, {spec.readout}"
 
 
 def _counts(keys: Sequence[str], runs: pd.DataFrame, table: pd.DataFrame) -> str:

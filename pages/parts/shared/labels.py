@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-from encoding import DATASETS, READOUTS
+from encoding import DATASETS, READOUTS, plots
 from encoding.backbones._base import JOIN
+from encoding.fits.composition import ComposedResult
+from encoding.fits.score_tables import ScoreTables
 from encoding.readouts import Readout
 
 GROUPS = ("linear", "similarity", "trees", "trained")  # of readouts, in the order of menus
@@ -130,3 +132,14 @@ def class_label(name: str) -> str:
 def dataset_label(name: str) -> str:
     """Title of a data set."""
     return DATASETS[name].title if name in DATASETS else name
+
+
+def fit_label(result: ScoreTables) -> str:
+    """Label of a fit among others of its subject: network, layer, components and readout."""
+    spec = result.plan.spec
+    if isinstance(result, ComposedResult):
+        return f"composed of {len(result.members)} fits"
+    if JOIN in spec.backbone:
+        return f"{plots.model_name(spec)} · {spec.components_label}, {spec.readout}"
+    layers = " + ".join(layer_label(spec.backbone, layer) for layer in spec.layers)
+    return f"{network_label(spec.backbone, spec.weights)} {layers} · {spec.components_label}, {spec.readout}"

@@ -1,4 +1,4 @@
-"""Grid of small stimulus images with a button below each."""
+"""Grid of small stimulus images, each of which is a button with its number below."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ N_THREADS = 4  # clips take long to decode
 SQUEEZED = (  # small buttons close below their images
     "<style>[class*=st-key-picks] [data-testid=stVerticalBlock] {gap: 0.15rem}"
     " [class*=st-key-picks] [data-testid=stColumn] {min-width: 0}"
+    " [class*=st-key-picks] [data-testid=stColumn] {position: relative}"
+    " [class*=st-key-picks] [data-testid=stColumn] :is(div, button) {position: static}"
     " [class*=st-key-picks] button {min-height: 1.5rem; padding: 0 0.1rem}"
+    " [class*=st-key-picks] button::after {content: ''; position: absolute; inset: 0; border-radius: 4px}"  # presses reach it on the image
+    " [class*=st-key-picks] [data-testid=stColumn]:has(button:hover) img {outline: 2px solid var(--st-primary-color)}"
+    " [class*=st-key-picks] [data-testid=stElementToolbar] {display: none}"
     " [class*=st-key-picks] button p {font-size: 0.75rem}"
     " [class*=st-key-picks] img {aspect-ratio: 1; object-fit: contain; width: 100%}</style>"
 )
@@ -34,7 +39,7 @@ def stimulus_grid(
     chosen: int | None = None,
     across: int = A_ROW,
 ) -> None:
-    """Show small images, ``across`` a line, with a button that selects it and an optional caption below each. ``name`` keys them."""
+    """Show small images, ``across`` a line, each a button with its number and an optional caption below. ``name`` keys them."""
     rows = tuple(map(int, rows))
     names, images = subject_view.subject.stimuli.names, thumbnails(subject_view.key, rows, subject_view.subject.stimuli)
     st.html(SQUEEZED)

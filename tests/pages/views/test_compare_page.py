@@ -100,6 +100,19 @@ def test_a_bare_page_compares_the_two_newest_fits_of_a_subject_and_lists_every_r
     keys = listed(page)["key"].tolist()
     assert set(keys) == {result.key for result in runs}
     assert link(page) == {"a": keys[1], "b": keys[0]}
+    page.button(key="pin_it").click().run()
+    assert keys[1] in page.query_params["pin"] and any("Baseline" in button.label for button in page.button)
+    page.button(key="unpin").click().run()
+    assert "pin" not in page.query_params
+
+
+def test_a_pinned_fit_is_a_and_grey_with_the_newest_other_fit_of_its_subject_as_b(page, runs):
+    page.query_params["pin"] = runs[0].key
+    page.run()
+    keys = [key for key in listed(page)["key"] if key != runs[0].key]
+    assert not page.exception and link(page) == {"a": runs[0].key, "b": keys[0]}
+    colours = {bar["name"]: bar["marker"]["color"] for figure in figures(page) for bar in figure["data"] if bar["type"] == "bar"}
+    assert [name[0] for name, colour in colours.items() if colour == plots.look.LINE] == ["A"]
 
 
 def test_one_fit_of_each_subject_is_no_pair(page, runs):

@@ -284,7 +284,7 @@ def test_the_brain_shows_what_is_chosen_and_says_what_that_is(labelled, monkeypa
     labelled.run()
     labelled.text_input(key="stimulus").set_value("5").run()
     labelled.segmented_control(key="unit").set_value("z").run()
-    labelled.radio(key="paint").set_value("spread")
+    labelled.selectbox(key="paint").set_value("spread")
     labelled.selectbox(key="roi").set_value("driven")
     labelled.text_input(key="vertex").set_value("rh 2").run()
     assert not labelled.exception

@@ -95,7 +95,7 @@ def test_the_last_result_stays_below_a_strip_until_the_new_fit_is_there(page, st
     assert "Previous fit" not in page.get("plotly_chart")[0].proto.spec
     study(replace(TINY, layers=("colour",)), store)
     page.selectbox(key="layer").set_value("colour").run()
-    assert not page.exception and page.get("plotly_chart")[0].proto.spec.count("Previous fit") == 2
+    assert not page.exception and page.get("plotly_chart")[0].proto.spec.count('"name":"Previous fit"') == 2
     page.toggle(key="show_before").set_value(False).run()
     assert "Previous fit" not in page.get("plotly_chart")[0].proto.spec
 

@@ -110,6 +110,16 @@ def test_the_slider_says_the_score_of_its_layer_and_the_link_opens_it_again(page
     assert said.startswith("**colour** predicts **driven**") and f"**{r:.3f}**" in said and "in 0% of draws" in said
     assert page.query_params["shown"] == "tinynet colour"
 
+    pinned = fit(SWEEP.spec_of(("tinynet", "pixels")), store, device="cpu")
+    page.query_params["pin"] = pinned.key
+    page.session_state["profile_open"] = True
+    page.run()
+    rows = pinned.rois().set_index(["roi", "hemi"])["r_mean"]["driven"]
+    line = next(text.value for text in page.markdown if text.value.startswith("Baseline"))
+    assert all(f"**{value:.3f}**" in line for value in rows.dropna())
+    drawn = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    assert any(trace.get("name") == "Baseline, left" for figure in drawn for trace in figure["data"])
+
     again = AppTest.from_file(APP, default_timeout=60)
     again.switch_page(PAGE)
     again.query_params.update(page.query_params)
