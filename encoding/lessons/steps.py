@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encoding.backbones.gabor import Pyramid
 from encoding.evaluation.scores import score
 from encoding.fits.plan import Plan
 from encoding.readouts import READOUTS
@@ -48,6 +49,23 @@ def steps(plan: Plan, scores: np.ndarray, total_variance: float, responses: np.n
         pairs.append(ridge_r(Z, responses, fold.train, fold.test, inner))
     explained = np.cumsum(variance)[np.array(n_components) - 1] / total_variance
     return Steps(tuple(n_components), explained, *np.array(pairs).T)
+
+
+def drawn(values: np.ndarray, frequency: int) -> np.ndarray:
+    """Gabor energy at one spatial frequency, or weights on it, as an image.
+
+    Parameters
+    ----------
+    values : (n_features,) of layer ``energy`` of the backbone ``gabor``, pooled ``none``.
+    frequency : cycles per image.
+
+    Returns
+    -------
+    (frequency, frequency), the mean over orientations at each place, top row first.
+    """
+    kinds = Pyramid().wavelets()
+    at = kinds["frequency"] == frequency
+    return values[at].reshape(-1, frequency, frequency).mean(axis=0)
 
 
 def ridge_r(Z: np.ndarray, Y: np.ndarray, train: np.ndarray, test: np.ndarray, inner: np.ndarray) -> tuple[float, float]:

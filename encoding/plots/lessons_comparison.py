@@ -82,12 +82,13 @@ def divided(kinds: Sequence[str], left_out: Mapping[str, np.ndarray], shares: Ma
     return fig.update_layout(margin_t=56, legend={"y": 1.1})
 
 
-def dissimilarities(model: np.ndarray, brain: np.ndarray, *, height: int = HEIGHT) -> go.Figure:
+def dissimilarities(model: np.ndarray, brain: np.ndarray, kinds: Sequence[str], *, height: int = HEIGHT) -> go.Figure:
     """Two dissimilarity matrices side by side, as ranks in percent, since only their order is compared.
 
     Parameters
     ----------
     model, brain : (n, n), of the same images in the same order.
+    kinds : (n,) what each image shows, neighbours alike; written once beside each block.
     """
     import plotly.graph_objects as go
     from scipy.stats import rankdata
@@ -102,14 +103,16 @@ def dissimilarities(model: np.ndarray, brain: np.ndarray, *, height: int = HEIGH
         bar = {"title": {"text": "rank, %", "side": "right"}, "thickness": 10, "outlinewidth": 0}
         hover = f"{name}: images %{{x}} and %{{y}}, further apart than %{{z:.0f}} % of pairs<extra></extra>"
         fig.add_heatmap(name=name, xaxis=f"x{axis}", yaxis=f"y{axis}", colorbar=bar, hovertemplate=hover, **known)
-    axis_style = {"showticklabels": False, "showgrid": False, "constrain": "domain", "ticks": ""}
+    blocks = {kind: float(np.mean(np.flatnonzero(np.asarray(kinds) == kind))) for kind in dict.fromkeys(kinds)}
+    axis_style = {"showgrid": False, "constrain": "domain", "ticks": "", "showticklabels": False}
+    named = {"showticklabels": True, "tickvals": list(blocks.values()), "ticktext": list(blocks), "tickfont": {"size": SMALL}}
     fig.update_layout(
         xaxis=axis_style | {"domain": [0, 0.47], "title": {"text": "Model"}},
         xaxis2=axis_style | {"domain": [0.53, 1], "title": {"text": "Brain"}},
-        yaxis=axis_style | {"scaleanchor": "x", "autorange": "reversed"},
-        yaxis2=axis_style | {"scaleanchor": "x2", "anchor": "x2", "autorange": "reversed"},
+        yaxis=axis_style | named | {"scaleanchor": "x", "autorange": "reversed"},
+        yaxis2=axis_style | named | {"scaleanchor": "x2", "anchor": "x2", "autorange": "reversed"},
     )
-    return theme(fig, height=height).update_layout(margin={"l": 8, "t": 8, "b": 34})
+    return theme(fig, height=height).update_layout(margin={"l": 60, "t": 8, "b": 34})
 
 
 def scores_by_factor(factors: Sequence[float], rsa: np.ndarray, encoding: np.ndarray, chosen: float, *, height: int = LOW) -> go.Figure:

@@ -5,7 +5,6 @@ import streamlit as st
 from pages.parts.learn.classroom import class_predictions, note_step, open_class, teacher_view
 from pages.parts.learn.course import STYLE, chosen_lesson, course_page, keep_progress, lesson_header, note_done
 from pages.parts.learn.exercise import exercise_panel
-from pages.parts.learn.leaderboard import leaderboard
 from pages.parts.learn.lesson import Lesson, explore_link, prepared
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
@@ -30,6 +29,7 @@ def ask(lesson: Lesson) -> str | None:
         f"**Predict first.** {lesson.question}",
         lesson.answers,
         index=None,
+        width="stretch",
         key=f"answer_{lesson.name}",
         persist_state="session",
         on_change=reveal,
@@ -73,7 +73,6 @@ open_class()
 lesson = chosen_lesson()
 if lesson is None:
     teacher_view(LESSONS)
-    leaderboard()
     course_page()
 else:
     lesson_header(lesson)

@@ -87,12 +87,12 @@ def class_predictions(lesson: Lesson) -> None:
 
 def _bars(group: str, counts: Sequence[int]) -> str:
     """Style sheet with a bar behind each answer of a group, as long as its share of all predictions, and its count at the end."""
-    rules = [f"{group} * > label {{width: 100%; border-radius: 0.25rem}}"]
+    rules = [f"{group} *, {group} * > label {{width: 100%; position: relative; border-radius: 0.25rem}}"]
     for place, n in enumerate(counts, 1):
         label, share = f"{group} :nth-child({place}) > label", f"{n / max(1, sum(counts)):.0%}"
         bar = f"linear-gradient(to right, rgba(17, 158, 136, 0.3) {share}, rgba(128, 128, 128, 0.1) {share})"
         rules.append(f"{label} {{background: {bar}}}")
-        rules.append(f"{label}::after {{content: '{n}'; margin-left: auto; padding: 0 0.5rem; font-weight: 600}}")
+        rules.append(f"{label}::after {{content: '{n}'; position: absolute; top: 0; right: 0.5rem; font-weight: 600}}")
     return f"<style>{' '.join(rules)}</style>"
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 from encoding.runtime.registry import unknown
 from pages.parts.learn.exercise import solved
 from pages.parts.learn.handout import handout
+from pages.parts.learn.leaderboard import leaderboard
 from pages.parts.learn.lesson import Lesson
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.shared.badges import SIMULATED
@@ -25,7 +26,7 @@ STYLE = """<style>
 [data-testid=stMainBlockContainer] {padding: 3.75rem 2rem 0.5rem}
 [data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.4}
 [data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.5rem}
-[data-testid=stMainBlockContainer] h3 {padding: 0 0 0.375rem; font-size: 1.25rem}
+[data-testid=stMainBlockContainer] h3 {padding: 0 0 0.375rem; font-size: 1.125rem}
 [data-testid=stMainBlockContainer] :is([data-testid=stButton] button, [data-testid=stLinkButton] a) {min-height: 2rem; padding: 0.25rem}
 </style>"""  # a lesson fits on the screen of a small laptop
 PROJECTOR = """<style>
@@ -116,6 +117,7 @@ def course_page() -> None:
     right.download_button(
         "Answers", lambda: handout(sheets, answers=True), "answers.html", "text/html", key="answers", on_click="ignore", width="stretch"
     )
+    leaderboard()
     for start in range(0, len(on_route), N_COLUMNS):
         for place, name in zip(st.columns(N_COLUMNS, gap="small"), on_route[start : start + N_COLUMNS], strict=False):
             with place:
@@ -134,7 +136,7 @@ def _card(lesson: Lesson, answered: bool) -> None:
 def lesson_header(lesson: Lesson) -> None:
     """Show the lesson's title and the ways to the course and to its neighbours; arrow keys go, too."""
     place = NAMES.index(lesson.name)
-    course, title, switch, before, after = st.columns([3, 17, 4, 5, 5], vertical_alignment="center", gap="small")
+    course, title, switch, before, after = st.columns([3, 16, 5, 5, 5], vertical_alignment="center", gap="small")
     course.button("Course", key="course", width="stretch", on_click=go, args=(None,))
     title.subheader(f"{place + 1}. {lesson.title}", anchor=False)
     projector_control(switch)

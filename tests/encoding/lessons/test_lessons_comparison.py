@@ -363,12 +363,13 @@ def test_divided_bars_of_both_sides_are_of_one_height():
 
 def test_dissimilarities_are_drawn_as_ranks_in_bytes():
     distances = rsa.distances(np.random.default_rng(14).standard_normal((9, 3)))
-    fig = figures.dissimilarities(distances, distances**2)
+    fig = figures.dissimilarities(distances, distances**2, ["faces"] * 4 + ["food"] * 5)
     model, brain = (np.asarray(trace.z) for trace in fig.data)
     assert model.dtype == np.uint8
     np.testing.assert_array_equal(model, brain)  # a square keeps the order
     np.testing.assert_array_equal(model, model.T)
     assert model.max() == 100
+    assert list(zip(fig.layout.yaxis.ticktext, fig.layout.yaxis.tickvals, strict=True)) == [("faces", 1.5), ("food", 6.0)]
     assert model[np.unravel_index(distances.argmax(), distances.shape)] == 100
 
 
@@ -405,7 +406,7 @@ def test_sorted_p_are_thinned_and_keep_their_ends():
     [
         lambda: figures.scores_by_factor((1, 2), np.array([0.5, 0.2]), np.array([0.4, 0.4]), 2),
         lambda: figures.leaks(["a"], {"noise": np.zeros((2, 1)), "signal": np.ones((2, 1))}),
-        lambda: figures.dissimilarities(np.ones((4, 4)), np.ones((4, 4))),
+        lambda: figures.dissimilarities(np.ones((4, 4)), np.ones((4, 4)), ["a", "a", "b", "b"]),
     ],
 )
 def test_every_figure_can_be_told_as_a_table(figure):

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from encoding import DATASETS, FitSpec, Store, fit
+from encoding.backbones.gabor import Gabor, Pyramid
 from encoding.datasets._rois import ROI_CLASSES
 from encoding.datasets.demo import Demo
 from encoding.datasets.simulation.cortex import CATEGORY_OF
@@ -35,6 +37,16 @@ def fitted(tmp_path_factory):
     patch.setitem(DATASETS._members, "demo", Demo(n_stimuli=N, n_unlabelled=5))
     yield fit(FitSpec(), Store(tmp_path_factory.mktemp("store")))
     patch.undo()
+
+
+def test_energy_is_drawn_where_the_edges_are():
+    bars = np.zeros((128, 128, 3), np.uint8)
+    bars[:64, 64:] = 255 * (np.arange(64) // 4 % 2)[None, :, None]  # 16 cycles per image, in the upper right quarter alone
+    gabor = Gabor(Pyramid())
+    energy = gabor.activations(gabor.prepare(Image.fromarray(bars))[None], ["energy"])["energy"][0].numpy()
+    image = steps.drawn(energy, 16)
+    quarter = image[1:7, 9:15].mean()
+    assert image.shape == (16, 16) and quarter > 10 * max(image[9:, 1:7].mean(), image[9:, 9:].mean(), image[1:7, 1:7].mean())
 
 
 def test_what_lessons_wait_for_is_made_ready_beforehand(fitted, tmp_path):

@@ -20,6 +20,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 EDGE = DEGREES / 2
+LEAST_DRIVE = 0.1  # coloured: the rest of the early areas is grey, so that the answer is seen from the last row
 HOW_FIELD = (
     "The images fill this square; the centre of gaze is in its middle. Each circle is the receptive field of the vertex whose "
     "field lies nearest to the spot, one of each area; its radius is one standard deviation."
@@ -50,7 +51,7 @@ def show() -> str:
     x, y = _spot()
     maps = _field_maps(subject_key(), angle, eccentricity)
     true = maps.true["V1"]
-    brain_view(_answering(x, y), key="seeing", height=160)
+    brain_view(_answering(x, y), key="seeing", height=216)
     left, right = st.columns(2)
     with left:
         circles = {area: (field.x, field.y, field.size) for area, field in maps.true.items()}
@@ -98,11 +99,12 @@ def _field_maps(key: str, angle: int, eccentricity: float) -> FieldMaps:
 
 
 def _answering(x: float, y: float) -> BrainMap:
-    """How strongly the spot drives every vertex of V1 to hV4."""
+    """How strongly the spot drives the vertices of V1 to hV4, where it does."""
     seen, values = subject(), {}
     for hemi, half in truth().cortex.items():
         inside = np.isin(np.arange(len(half.x)), np.concatenate([fields.members(half, area) for area in AREAS]))
-        values[hemi] = np.where(inside, fields.drive(half, x, y), np.nan)
+        drive = fields.drive(half, x, y)
+        values[hemi] = np.where(inside & (drive >= LEAST_DRIVE), drive, np.nan)
     return BrainMap(
         values=values,
         vertices=seen.vertices,
@@ -129,9 +131,9 @@ def _summary(maps: FieldMaps, x: float) -> str:
     return (
         f"The spot is {where}, so the **{side}** hemisphere sees it. {grow}: {sizes}. Nobody told the analysis where the V1 vertex looks: "
         f"from its responses to images alone its field was found **{true.distance(found):.1f}°** from the true centre, with a size of "
-        f"{found.size:.2f}° where {true.size:.2f}° is true. A field that is found is too large "
-        "where contrast at neighbouring places goes together, and where noise blurs it. Turn the spot by a half circle and the other "
-        "hemisphere answers; move it up and it is **V1v**, below the calcarine sulcus, that sees it: the cortex is upside down, too."
+        f"{found.size:.2f}° where {true.size:.2f}° is true. Found fields come out too large, as neighbouring places of an image have "
+        "similar contrast. Turn the spot by a half circle and the other hemisphere answers; move it **up** and it is **V1v**, the "
+        "**lower** bank of the calcarine sulcus, that sees it: the cortex is upside down, too."
     )
 
 

@@ -93,8 +93,8 @@ def _summary(layer: str, scores: dict[str, np.ndarray]) -> str:
     return (
         f"**{layer}** ({MEANINGS[layer]}) reaches {here['V1v']:.0%} of the highest possible r in V1v, {here['hV4']:.0%} in hV4 and "
         f"{here['FFA-1']:.0%} in FFA-1. {wins} The **hierarchy index**, the rank correlation of a region's best layer with its stage in "
-        f"the cortex, is **{index:.2f}**. That is the truth here: this subject's early areas were made to answer to Gabor energy in a "
-        f"small part of the image, its category areas to what is shown, hV4 to some of both. {REMARKS[layer]}"
+        f"the cortex, is **{index:.2f}**.\n\n{REMARKS[layer]} The truth is known here: this subject's early areas were made to answer to "
+        "Gabor energy in a small part of the image, its category areas to what is shown, hV4 to some of both."
     )
 
 

@@ -97,13 +97,13 @@ LESSON = Lesson(
     name="rois",
     title="Regions of interest",
     idea="A **region of interest** (ROI) is a named group of vertices that an experiment of its own has found, such as those that answer "
-    "more to faces than to anything else. Results are told by region because single vertices are noisy, and because regions are what "
-    "other studies can be compared with.",
+    "more to faces than to anything else. Results are given by region: single vertices are noisy, and other studies "
+    "have the same regions.",
     question="V1 knows nothing of faces, words or places. What will its mean response to each kind of image be?",
     answers=("The same for every kind.", "Not the same: kinds of images differ in contrast and edges, too.", "Highest to faces."),
     right=1,
-    because="Printed words have many sharp edges, so they drive V1 more than other images do. A difference between kinds alone does not "
-    "make a region one for that kind. Choose V1v, then FFA-1, and compare.",
+    because="Printed words have many sharp edges, which drive V1. A difference between kinds alone does not make a region selective for "
+    "one of them: compare V1v with FFA-1.",
     show=show,
     explore_spec=explore_spec,
     exercise=Exercise(

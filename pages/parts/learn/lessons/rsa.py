@@ -34,10 +34,12 @@ def _scores(key: str) -> dict[float, Both]:
 def _show() -> str:
     factor = st.select_slider(f"Multiply the feature “{FEATURE}” by", FACTORS, 1, key=KEY, bind="query-params")
     scores = _scores(subject_key())
-    by_kind = np.argsort(np.argmax(_subject.categories()[_subject.fold().test], axis=1), kind="stable")
+    kinds = np.argmax(_subject.categories()[_subject.fold().test], axis=1)
+    by_kind = np.argsort(kinds, kind="stable")
+    names = [CATEGORIES[kind] for kind in kinds[by_kind]]
     now = scores[factor]
     chart(
-        figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], height=180),
+        figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], names, height=186),
         "rsa_matrices",
         alt=f"distances between test images, by the model with {FEATURE} times {factor} and by the responses of the {REGION} stream",
         how=HOW_MATRICES,
@@ -45,7 +47,7 @@ def _show() -> str:
     )
     rsa, encoding = (np.array([getattr(each, name) for each in scores.values()]) for name in ("rsa", "encoding"))
     chart(
-        figures.scores_by_factor(FACTORS, rsa, encoding, factor, height=176),
+        figures.scores_by_factor(FACTORS, rsa, encoding, factor, height=208),
         "rsa_scores",
         alt="RSA and encoding score against the factor",
         how=HOW_SCORES,

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
 from encoding import FitSpec
 from encoding.lessons.rois import responses_of
-from encoding.lessons.steps import Steps, steps
+from encoding.lessons.steps import Steps, drawn, steps
 from encoding.plots.lessons_encoding import components_path
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, first_plan, fit_source, subject, subject_key
+from pages.parts.learn.lesson import Lesson, first_fit, first_plan, fit_source, subject, subject_key
+from pages.parts.learn.lessons import _subject
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import store
@@ -20,7 +22,8 @@ from pages.parts.shared.server_state import store
 ROI = "V1v"
 NUMBERS = (1, 2, 5, 10, 20, 50, 100)
 FIRST = 10
-N_SHOWN = 3
+FREQUENCY = 16  # cycles per image, at which energy and the first component are drawn
+SHOWN_WIDTH = 60  # px
 HOW = (
     "Left to right, the model may use more components. The grey line is how much of the features' variance they hold. The green line is "
     "what counts: the correlation of predicted with measured responses on images that the model never saw."
@@ -50,11 +53,18 @@ def _three(n: int, n_features: int, n_train: int, chosen: int, steps: Steps) -> 
     first, second, third = st.columns(3, border=True)
     with first:
         st.markdown(f"**1. Features**  \n{n_features:,} numbers an image: how strong edges are, everywhere.")
-        st.image([subject().stimuli[i] for i in range(N_SHOWN)], width=46, alt=list(subject().stimuli.names[:N_SHOWN]))
-    second.markdown(
-        f"**2. Components**  \n{n} of them, the directions in which {n_train} training images differ most. "
-        f"They keep **{steps.explained[chosen]:.0%}** of the variance."
-    )
+        seen, energy, _ = _images(subject_key())
+        st.image([seen, energy], width=SHOWN_WIDTH, alt=["an image", "its Gabor energy: bright where edges are strong"])
+    with second:
+        st.markdown(
+            f"**2. Components**  \n{n} of them, the directions in which {n_train} training images differ most: "
+            f"**{steps.explained[chosen]:.0%}** of the variance. The first, by place:"
+        )
+        st.image(
+            _images(subject_key())[2],
+            width=SHOWN_WIDTH,
+            alt="weights of the first component: light where it counts edges for, dark against",
+        )
     third.markdown(
         f"**3. Regression**  \n{n} weights for each vertex of {ROI}, by ridge. On {subject().n_stimuli - n_train} new images "
         f"r = **{steps.test[chosen]:.2f}**."
@@ -67,6 +77,23 @@ def _steps(key: str) -> tuple[Steps, int]:
     kept = store().get(plan.components_key(plan.folds[0]))
     responses = responses_of(plan.subject, ROI)
     return steps(plan, np.asarray(kept["scores"]), float(kept["total_variance"]), responses, NUMBERS), len(kept["mean"])
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _images(key: str) -> tuple[Image.Image, Image.Image, Image.Image]:
+    """The first training image, its Gabor energy, and the weights of the first component, grey where they are 0."""
+    plan = first_plan()
+    row = int(plan.folds[0].train[0])
+    energy = drawn(np.asarray(_subject.features(START)[row], np.float64), FREQUENCY)
+    _, axes = first_fit().projection(0, plan.spaces[0])
+    weights = drawn(np.asarray(axes[:, 0], np.float64), FREQUENCY)
+    return subject().stimuli[row], _grey(energy / energy.max()), _grey(0.5 + 0.5 * weights / np.abs(weights).max())
+
+
+def _grey(values: np.ndarray) -> Image.Image:
+    """Values (h, w) in 0 … 1 as an image, enlarged."""
+    small = Image.fromarray(np.round(255 * values).astype(np.uint8))
+    return small.resize((8 * small.width, 8 * small.height), Image.Resampling.BICUBIC)
 
 
 def _summary(steps: Steps, chosen: int, n_features: int) -> str:
