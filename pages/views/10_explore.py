@@ -9,12 +9,19 @@ from pages.parts.explore.panels import brain_panel
 from pages.parts.explore.search_panel import search_panel
 from pages.parts.explore.selection import focus_controls
 from pages.parts.explore.statistics import statistics_panels
+from pages.parts.shared.fit_controls import control_names
 from pages.parts.shared.job_progress import say_no_test_score
+from pages.parts.shared.link_notes import read_link, say_unread
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import roi_table, settle
 
+LOOKED = ("fit", "roi", "vertex", "score", "over", "surface", "outlines", "colours", "hide", "part", "groups", "embed", "embed_options")
+LINK = {*control_names(), *LOOKED}  # every parameter of a link to this page
+
 st.html(STYLE)
 title = st.container(key="question", gap="xsmall")
+notes = st.container(gap="xsmall")
+read_link()
 composed = "fit" in st.query_params
 if composed:
     result = linked_fit(st.query_params["fit"])
@@ -27,6 +34,7 @@ if spec is not None:
 if shown is None:
     if spec is not None and not composed:
         search_panel(spec)
+    say_unread(notes, LINK)
     st.stop()
 
 result = shown.result
@@ -36,11 +44,12 @@ with st.container(key="result"):
         say_no_test_score(result)
         if composed:
             members_panel(result)
+        say_unread(notes, LINK)
         st.stop()
     table = roi_table(result)
     summary(result, table)
     region, vertex, *scores, display = look_at()
-    focus = focus_controls(result, table, (region, vertex))
+    focus = focus_controls(result, table, (region, vertex), warn=notes)
     score, statistic = score_choice([result], score_key="score", statistic_key="over", places=scores)
     left, right = st.columns(2, gap="medium")
     with left, st.container(key="brain_place", gap="xsmall"):
@@ -52,4 +61,5 @@ with st.container(key="result"):
         statistics_panels(result)
 if not composed and spec is not None:
     search_panel(spec)
+say_unread(notes, LINK)
 settle("a fit is shown")

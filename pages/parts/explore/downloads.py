@@ -16,7 +16,7 @@ from encoding.runs.exchange import packed
 from encoding.runs.notebook import notebook
 from encoding.runs.report import report, roi_ends
 from encoding.runtime.csv import to_csv
-from pages.parts.shared.links import view
+from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.server_state import store
 from pages.parts.shared.text import plain
 
@@ -81,7 +81,8 @@ def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, sc
     st.markdown("**The same in Python**")
     st.code(spec.to_python(full=True), language="python", wrap_lines=True)
     st.markdown("**A link to this view**")
-    query = urlencode(st.query_params.to_dict() | {"layer": st.query_params.get_all("layer")}, doseq=True)
+    looked = {name: st.query_params.get_all(name) for name in st.query_params}
+    query = urlencode(explore_query(spec, full=True) | looked, doseq=True)
     base = (st.context.url or "").split("?")[0]
     st.code(f"{base}?{query}" if query else base, language=None, wrap_lines=True)
     st.caption(plain(origin))

@@ -25,7 +25,7 @@ from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.shared.baseline import baseline_chip, baseline_of
 from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, say_sampled, surface_control
+from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.glossary import explained
 from pages.parts.shared.labels import class_label, fit_label
@@ -97,8 +97,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str, d
         surface, outlined = surface_control(st), outline_control(st, roi_classes(result.plan.subject))
         lowest = max(0.0, low // step * step) if SCORES[score].lower_is_better else 0.0
         start = (lowest, min(most, rounded_up(high, step=step, least=step)))
-        ends = st.slider("Colours from, to", 0.0, most, start, step, key=f"range_{score}", persist_state="session")
-        threshold = st.slider("Hide values below", 0.0, most, 0.0, step, key=f"threshold_{score}", persist_state="session")
+        colours = colour_controls(st, score, most, start, step)
         st.caption(f"Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a {result.plan.subject.unit}.")
     return BrainMap(
         values=placement.values(values),
@@ -110,8 +109,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str, d
         source=origin(result),
         title=f"{SCORES[score].short} per {result.plan.subject.unit}",
         quantity=SCORES[score].short,
-        colour_range=ends if ends[0] < ends[1] else (0.0, most),
-        threshold=threshold,
+        **colours,
         colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
         surface=surface,
         view=START_VIEW,

@@ -50,8 +50,8 @@ class Focus:
         return f"mean of {n}" if self.roi == EVERY_VERTEX else f"mean of {self.roi} ({n})"
 
 
-def focus_controls(result: Result, table: pd.DataFrame, places: Sequence[Any]) -> Focus:
-    """Choose ROI and vertex in two places; without ROIs only all vertices can be chosen."""
+def focus_controls(result: Result, table: pd.DataFrame, places: Sequence[Any], *, warn: Any) -> Focus:
+    """Choose ROI and vertex in two places; without ROIs only all vertices can be chosen. ``warn`` is where a wrong vertex is named."""
     rois, unit = roi_names(result.plan.subject), result.plan.subject.unit
     example, (left, right) = f"{result.plan.hemis[0]} 120", places
     with left:
@@ -70,7 +70,7 @@ def focus_controls(result: Result, table: pd.DataFrame, places: Sequence[Any]) -
         )
     chosen = choice in rois
     roi = best_roi(table) if choice == BEST else choice if chosen else EVERY_VERTEX
-    vertex = _read_vertex(typed, result)
+    vertex = _read_vertex(typed, result, warn)
     if vertex:
         return Focus(roi, vertex, {vertex[0]: np.array([vertex[1]])}, result.plan.subject)
     return Focus(roi, None, {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis}, result.plan.subject, chosen)
@@ -99,15 +99,15 @@ def _forget_vertex() -> None:
     st.session_state["vertex"] = ""
 
 
-def _read_vertex(text: str, result: Result) -> Selection | None:
+def _read_vertex(text: str, result: Result, place: Any) -> Selection | None:
     if not text.strip():
         return None
     try:
         hemi, column = find_vertex(result.plan.subject, text)
     except ValueError as wrong:
-        st.warning(plain(wrong))
+        place.warning(plain(wrong))
         return None
     if hemi not in result.plan.hemis:
-        st.warning(f"This fit predicts {', '.join(result.plan.hemis)}, not {hemi}.")
+        place.warning(f"This fit predicts {', '.join(result.plan.hemis)}, not {hemi}.")
         return None
     return hemi, column

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,18 +14,31 @@ from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.brain_map import DRAWN
 from encoding.plots.brain.score_maps import START_VIEW
 from pages.parts.shared.labels import class_label
+from pages.parts.shared.link_notes import taken
+from pages.parts.shared.linked import adopt_link, linked_value, write_link
 
-__all__ = ["START_VIEW", "outline_control", "say_no_place", "say_sampled", "surface_control", "threshold_control"]
+NO_OUTLINES = "none"  # in a link
+__all__ = ["START_VIEW", "colour_controls", "outline_control", "say_no_place", "say_sampled", "surface_control", "threshold_control"]
 
 
 def surface_control(place: DeltaGenerator) -> str:
     """Choose the surface of brain maps, shared by all pages of a session."""
-    return place.segmented_control("Surface", DRAWN, key="surface", default=DRAWN[0], required=True, persist_state="session")
+    adopt_link("surface")
+    if st.session_state.get("surface") not in DRAWN:
+        st.session_state["surface"] = DRAWN[0]
+    surface = place.segmented_control("Surface", DRAWN, key="surface", required=True, persist_state="session")
+    write_link("surface", surface, DRAWN[0])
+    return surface
 
 
 def outline_control(place: DeltaGenerator, classes: Mapping[str, Sequence[str]], *, key: str = "outlines") -> tuple[str, ...]:
     """Choose the ROI classes whose borders are drawn and return their ROIs; initially the first class."""
-    kinds = place.multiselect("Outlines", [*classes], key=key, default=[*classes][:1], format_func=class_label, persist_state="session")
+    first = [*classes][:1]
+    if adopt_link(key, several=True) and st.session_state.get(key) == [NO_OUTLINES]:
+        taken(key)
+    st.session_state[key] = [kind for kind in st.session_state.get(key, first) if kind in classes]
+    kinds = place.multiselect("Outlines", [*classes], key=key, format_func=class_label, persist_state="session")
+    write_link(key, kinds or [NO_OUTLINES], first or [NO_OUTLINES])
     return tuple(name for kind in kinds for name in classes.get(kind, ()))
 
 
@@ -45,6 +59,43 @@ def threshold_control(place: DeltaGenerator, score: str, most: float, step: floa
         return {"threshold": least, "hide_above": False}
     limit = place.slider("Hide values above", 0.0, most, most, step, key=f"{key}_{score}_{most:g}", persist_state="session")
     return {"threshold": limit if limit < most else 0.0, "hide_above": True}
+
+
+def colour_controls(place: DeltaGenerator, score: str, most: float, start: tuple[float, float], step: float) -> dict[str, Any]:
+    """Choose the colour range of a score's map and which of its values are hidden; both stand in the link.
+
+    Parameters
+    ----------
+    most, step : end and step of the sliders. start : of the colour range.
+
+    Returns
+    -------
+    The arguments ``colour_range``, ``threshold`` and ``hide_above`` of :class:`~encoding.plots.brain.brain_map.BrainMap`.
+    """
+
+    def numbers(text: str) -> list[float]:
+        try:
+            found = [float(each) for each in text.split(",")]
+        except ValueError:
+            found = []
+        if not found or not all(0 <= each <= most for each in found):
+            raise ValueError(f"must be from 0 to {most:g}, not {text}")
+        return found
+
+    def two(text: str) -> tuple[float, float]:
+        low, high = (found := numbers(text))[0], found[-1]
+        if len(found) != 2 or low > high:
+            raise ValueError(f"must be two numbers such as {start[0]:g},{start[1]:g}, not {text}")
+        return low, high
+
+    above = SCORES[score].lower_is_better
+    linked_value(f"range_{score}", "colours", two)
+    linked_value(f"threshold_{score}_{most:g}" if above else f"threshold_{score}", "hide", lambda text: numbers(text)[0])
+    ends = place.slider("Colours from, to", 0.0, most, start, step, key=f"range_{score}", persist_state="session")
+    hidden = threshold_control(place, score, most, step, key="threshold")
+    write_link("colours", f"{ends[0]:g},{ends[1]:g}", f"{start[0]:g},{start[1]:g}")
+    write_link("hide", f"{hidden['threshold']:g}", "0")
+    return {"colour_range": ends if ends[0] < ends[1] else (0.0, most)} | hidden
 
 
 def say_no_place(subject: Subject) -> None:

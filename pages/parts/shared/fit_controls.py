@@ -65,7 +65,7 @@ class DataNotHere(ValueError):
 
 def control_values() -> dict[str, Any]:
     """Values of every control that is drawn, to return to by :func:`return_to`."""
-    return {key: st.session_state[key] for key in (*_control_keys(), *_OF_BEFORE) if key in st.session_state}
+    return {key: st.session_state[key] for key in (*control_names(), *_OF_BEFORE) if key in st.session_state}
 
 
 def return_to(values: Mapping[str, Any]) -> None:
@@ -75,10 +75,11 @@ def return_to(values: Mapping[str, Any]) -> None:
 
 def forget_controls() -> None:
     """Forget every control's value, so that a link means what it says and defaults besides."""
-    forget((*_control_keys(), *_OF_BEFORE))
+    forget((*control_names(), *_OF_BEFORE))
 
 
-def _control_keys() -> list[str]:
+def control_names() -> list[str]:
+    """Names of every control, drawn or not, which are those of its parameter in the link."""
     return [*CONTROLS, *(f"{name}_{field.name}" for name, known in READOUTS.items() for field in dataclasses.fields(known.options))]
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from encoding.runtime.registry import unknown
+from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.text import plain
 
 
@@ -43,6 +44,18 @@ def write_link(key: str, value: str | Iterable[str], start: str | Iterable[str])
         else:
             del st.query_params[key]
     st.session_state[_written(key)] = texts
+
+
+def linked_value(key: str, link: str, read: Callable[[str], Any]) -> None:
+    """Put what the link says under ``link`` into the state of the widget ``key``, if the link changed; what cannot be read is noted."""
+    texts = st.query_params.get_all(link)
+    if not texts or texts == st.session_state.get(_written(link), []):
+        return
+    try:
+        st.session_state[key] = read(texts[-1])
+        taken(link)
+    except ValueError as wrong:
+        note(link, f"**{plain(link)}** {plain(wrong)}")
 
 
 def forget(keys: Iterable[str]) -> None:
@@ -79,7 +92,9 @@ def choose(
         if new:
             options.append(value)
         else:
-            place.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), value, options))}")
+            why = plain(unknown(label.lower(), value, options))
+            if not note(key, why):
+                place.warning(f"The link asks for something that is not here. {why}")
             value = None
     if value is None:
         st.session_state[key] = start if start in options else options[0]

@@ -25,12 +25,13 @@ def explore_address(spec: FitSpec) -> str:
     return f"{EXPLORE}?{urlencode(explore_query(spec), doseq=True)}"
 
 
-def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
+def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[str]]:
     """Query parameters of a link to a fit on Explore: the controls that are not at their defaults.
 
     Explore reports every region, so the first of ``spec.rois`` becomes the region looked at; all of them are in the link where that would
     change the fit: where one is a union of regions, or vertices are fitted together by region. Where each vertex has a model of its own
     anyway, ``target_groups`` of one vertex becomes the vertex looked at. A composed fit, which no controls describe, is linked by its key.
+    With ``full`` defaults are spelled out as well, so that the link means the same where a default changes.
     A link is never empty, as one without parameters returns to the settings that the session had last.
     """
     if isinstance(spec, ComposedSpec):
@@ -58,15 +59,18 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
         )
     }
     names |= {"layers": "layer", "n_components": "components", "extra_subjects": "extra_subjects"}
-    values = {key: getattr(spec, name) for name, key in names.items() if getattr(spec, name) != getattr(START, name)}
+    values = {key: getattr(spec, name) for name, key in names.items() if full or getattr(spec, name) != getattr(START, name)}
     if spec.dataset in DATASETS and DATASETS[spec.dataset].split != START.split:  # what a link without a split means there
         values["split"] = spec.split
+    if full and not spec.extra_subjects:
+        del values["extra_subjects"]
     if "backbone" in values:
         values["layer"] = spec.layers
         values["backbone"], *further = spec.backbone.split(JOIN)
         values |= {"more_networks": tuple(further)} if further else {}
-    values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in spec.options}
-    if spec.feature_budget != default_budget():
+    options = spec.with_defaults().options if full else spec.options
+    values |= {f"{spec.readout}_{name}": ", ".join(map(_text, v)) if isinstance(v, tuple) else v for name, v in options if v is not None}
+    if full or spec.feature_budget != default_budget():
         values["feature_budget"] = "none" if spec.feature_budget is None else f"{spec.feature_budget:g}"
     if spec.rois:
         values["roi"] = spec.roi_names[0]
@@ -74,7 +78,7 @@ def explore_query(spec: FitSpec) -> dict[str, str | list[str]]:
             values["rois"] = spec.rois
     if spec.target_groups.startswith("vertex:") and READOUTS[spec.readout].per_target:
         values["vertex"] = spec.target_groups.removeprefix("vertex:").replace(":", " ")
-    elif spec.target_groups != START.target_groups:
+    elif full or spec.target_groups != START.target_groups:
         values["target_groups"] = spec.target_groups
     values = values or {"dataset": spec.dataset}
     return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -235,6 +236,35 @@ def test_a_bare_link_means_the_same_after_things_are_added(page, monkeypatch):
 def test_a_link_that_names_something_unknown_says_so(page):
     page.query_params["readout"] = "rigde"
     assert any("Did you mean 'ridge'" in warning.value for warning in page.run().warning)
+
+
+def test_what_a_link_asks_for_and_does_not_get_is_named_in_one_warning(page, store):
+    study(TINY, store)
+    page.query_params.update({"roi": "XYZ", "score": "foo", "over": "median", "nonsense": "1", "part": "Predictions"})
+    (warning,) = page.run().warning
+    for expected in ("**roi** cannot be XYZ here, so it is best predicted", "'foo'", "no setting **nonsense**"):
+        assert expected in warning.value
+    assert "over" not in warning.value and "part" not in warning.value
+    page.selectbox(key="roi").set_value("every vertex").run()
+    assert "XYZ" not in page.warning[0].value  # something else is looked at now
+
+
+def test_a_number_out_of_range_in_a_link_is_named(page):
+    page.query_params["components"] = "-5"
+    (warning,) = page.run().warning
+    assert "**components** cannot be -5 here, so it is 100" in warning.value
+
+
+def test_a_link_to_take_away_spells_out_every_default(page, store, open_page):
+    study(TINY, store)
+    page.query_params["part"] = "Take away"
+    page.run()
+    (link,) = [each.value for each in page.code if each.language is None or each.language == "" or "&" in each.value]
+    for expected in ("dataset=tiny", "readout=ridge", "components=0", "pool=none", "ridge_alpha_per_target=true", "layer=pixels"):
+        assert expected in link
+    opened = open_page(**{name: values[-1] for name, values in parse_qs(link.partition("?")[2]).items()}).run()
+    assert not opened.exception and [each.value for each in opened.warning] == []
+    assert opened.button(key="fit").label == "Fitted"
 
 
 def test_a_fit_of_two_networks_is_opened_by_its_link_and_named_after_both(page, store, monkeypatch):
