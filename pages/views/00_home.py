@@ -6,6 +6,7 @@ from pages.parts.home.doors import STYLE, doors, show_times
 from pages.parts.home.findings import data_sets_found, machine_found, weights_found
 from pages.parts.home.panels import brain_panel, forward
 from pages.parts.home.recent import recent_fits
+from pages.parts.home.tour import tour, tour_button
 from pages.parts.shared.server_state import settle
 
 forward()
@@ -21,5 +22,7 @@ recent_fits()
 data_sets_found()
 weights_found()
 machine_found()
+tour_button()
+tour()
 settle("home is shown")
 show_times(waiting)

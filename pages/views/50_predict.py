@@ -19,6 +19,7 @@ from pages.parts.predict.panels import (
 )
 from pages.parts.predict.ranking import ranking_panel
 from pages.parts.predict.trust import trust_panel
+from pages.parts.shared.labels import subject_label
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
@@ -30,9 +31,8 @@ if not fits:
 first = next(iter(fits.values()))
 subject_view = SubjectView(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
 simulated = f"{SIMULATED} " if subject_view.subject.simulated else ""
-st.markdown(
-    f"{simulated}What would the visual cortex of **{plain(subject_view.subject.name)}** do with this {subject_view.what.removesuffix('s')}?"
-)
+whose, what = plain(subject_label(subject_view.subject.name)), subject_view.what.removesuffix("s")
+st.markdown(f"{simulated}What would the visual cortex of **{whose}** do with this {what}?")
 
 result = model_choice(fits)
 if refusal := result.prediction_refusal() or why_not_images(result.plan.spec.backbone):

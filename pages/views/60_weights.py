@@ -35,18 +35,19 @@ def megabytes(file: WeightsFile) -> str:
 
 missing = {file.network: file for file in files if not file.is_here}
 if missing:
-    left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
-    name = left.selectbox(
+    chooser = st.container(horizontal=True, vertical_alignment="bottom")
+    name = chooser.selectbox(
         "Fetch the weights of",
         list(missing),
         key="network",
         bind="query-params",
         index=None,
         placeholder="Choose a network, or tick its row",
+        width=420,
     )
     if name:
         key = f"weights-{name}"
-        with right:
+        with chooser:
             change_button("Fetch", key="fetch", type="primary", on_click=lambda: jobs().submit(fetch_weights, name, key=key))
         st.caption(f"From `{missing[name].address}` to `{missing[name].path}`. Licence: {missing[name].licence}.")
         follow(key)

@@ -58,8 +58,9 @@ def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | 
     column = subject_view.subject.unit
     st.html(STAYS if stays else "<style></style>")
     left, right = st.columns([4, 1], vertical_alignment="bottom")
+    names = PAINT_NAMES | ({"chosen": "noise ceiling, until a stimulus is chosen"} if row is None else {})
     words = column.fill("\n\n".join(f"**{PAINT_NAMES[name].capitalize()}.** {about}" for name, about in PAINTS.items()))
-    paint = choose("The brain shows", "paint", list(PAINTS), "chosen", labels=PAINT_NAMES.get, place=left, help=words)
+    paint = choose("The brain shows", "paint", list(PAINTS), "chosen", labels=names.get, place=left, help=words)
     with right.popover("View", width="stretch"):
         surface, outlined = surface_control(st), outline_control(st, subject_view.classes, key="data_outlines")
         words = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())

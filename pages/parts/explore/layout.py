@@ -168,7 +168,7 @@ def _density(result: Result, focus: Focus) -> None:
 def links_onward(result: Result, focus: Focus) -> None:
     """Link to the same vertex, model and network on other pages."""
     spec, data = result.plan.spec, {"dataset": result.plan.spec.dataset, "subject": result.plan.spec.subject}
-    with st.container(key="onward", horizontal=True, gap="medium"):
+    with st.container(key="onward", horizontal=True, vertical_alignment="center", gap="medium"):
         if focus.vertex:
             looked = data | {"vertex": f"{focus.vertex[0]} {focus.vertex[1]}"}
             st.page_link(

@@ -37,6 +37,7 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stSidebarNavItems] :is(a, li) {margin: 0}
 [data-testid=stSidebarNavItems] a {padding: 0 0.35rem; gap: 0.35rem}
 [data-testid=stSidebarNavItems] p {font-size: 0.85rem}
+[data-testid=stSidebar] [data-testid=stColumn] {min-width: 0}
 [data-testid=stProgress] * {transition: none !important}
 [data-testid=stCaptionContainer] {opacity: 1; color: color-mix(in srgb, currentColor 78%, transparent)}
 [data-testid=stExpander] summary {opacity: 0.85}

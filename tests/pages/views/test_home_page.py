@@ -49,6 +49,21 @@ def shown(page):
     return " ".join(element.value for kind in (page.header, page.markdown, page.info, page.caption, page.subheader) for element in kind)
 
 
+def test_the_tour_has_four_steps_on_a_first_visit_and_ends_when_it_is_done_or_skipped(page, drawn):
+    page.run()
+    assert not page.exception and not [button for button in page.button if button.key == "tour_next"]  # the browser has not said anything
+    page.button(key="take_tour").click().run()
+    titles = []
+    for _ in range(3):
+        titles += [text.value for text in page.markdown if " of 4 · " in text.value]
+        page.button(key="tour_next").click().run()
+    page.button(key="tour_done").click().run()
+    assert not page.exception and len(titles) == 3 and not any(" of 4 · " in text.value for text in page.markdown)
+    page.button(key="take_tour").click().run()
+    page.button(key="tour_skip").click().run()
+    assert not any(" of 4 · " in text.value for text in page.markdown)
+
+
 def test_a_first_visit_sees_a_brain_at_once_and_starts_the_first_fit_once(page, drawn, store):
     page.run()
     assert not page.exception and [each[:2] for each in NoWorkers.submitted] == [(study, FitSpec())]
@@ -149,7 +164,7 @@ def test_a_door_says_how_long_its_fit_takes(page, drawn, tiny, monkeypatch):
 def test_a_server_that_only_shows_has_links_and_no_buttons(page, drawn, monkeypatch):
     monkeypatch.setenv("ENCODING_READ_ONLY", "1")
     page.run()
-    assert not page.button and cards(page) == [door.title for door in doors.DOORS]
+    assert [button.key for button in page.button] == ["take_tour"] and cards(page) == [door.title for door in doors.DOORS]
 
 
 def test_what_is_here_is_counted_and_what_is_not_has_a_link_to_how_it_is_got(page, drawn, tmp_path):
