@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from encoding.datasets._placement import Placement
@@ -32,23 +33,27 @@ def notebook(result: ScoreTables, *, score: str = "r", statistic: str = "mean", 
     simulated = "\n\n**Simulated: no brain was measured.**" if plan.subject.simulated else ""
     bars = f"score={score!r}, statistic={statistic!r}, selected={selected!r}"
     cells = [
-        _markdown(
+        markdown_cell(
             f"# Encoding model\n\nThe settings are spelled out in the code below.{simulated}\n\n```json\n{json.dumps(facts, indent=1)}\n```"
         ),
-        _code(plan.spec.to_python(full=True)),
-        _markdown("Mean scores of every ROI, as they were when this notebook was written:"),
-        _code("result", html=result._repr_html_()),
-        _markdown("The same as bars, drawn by plotly:"),
-        _code(f"from encoding import plots\n\nplots.roi_bars(result.rois(), {bars}, unit=result.plan.subject.unit)"),
+        code_cell(plan.spec.to_python(full=True)),
+        markdown_cell("Mean scores of every ROI, as they were when this notebook was written:"),
+        code_cell("result", html=result._repr_html_()),
+        markdown_cell("The same as bars, drawn by plotly:"),
+        code_cell(f"from encoding import plots\n\nplots.roi_bars(result.rois(), {bars}, unit=result.plan.subject.unit)"),
     ]
     if Placement.of(plan.subject) is not None:
         code = (
             "from encoding.plots.brain.export import BrainFrame\nfrom encoding.plots.brain.score_maps import score_brain, top_of_scale\n\n"
             'BrainFrame(score_brain(result, highest=top_of_scale([result])), caption=f"r per vertex, {result.key}")'
         )
-        cells += [_markdown("The brain, to turn and zoom:"), _code(code)]
-    for number, cell in enumerate(cells, start=1):
-        cell["id"] = f"cell-{number}"
+        cells += [markdown_cell("The brain, to turn and zoom:"), code_cell(code)]
+    return as_notebook(cells)
+
+
+def as_notebook(cells: Sequence[dict[str, Any]]) -> str:
+    """JSON of nbformat 4.5 of a notebook with cells made by :func:`markdown_cell` and :func:`code_cell`."""
+    cells = [cell | {"id": f"cell-{number}"} for number, cell in enumerate(cells, start=1)]
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -57,11 +62,12 @@ def notebook(result: ScoreTables, *, score: str = "r", statistic: str = "mean", 
     return json.dumps(document, indent=1, ensure_ascii=False)
 
 
-def _markdown(text: str) -> dict[str, Any]:
+def markdown_cell(text: str) -> dict[str, Any]:
+    """A cell of Markdown."""
     return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
-def _code(source: str, *, html: str = "") -> dict[str, Any]:
+def code_cell(source: str, *, html: str = "") -> dict[str, Any]:
     """A code cell, with HTML that it is known to show."""
     outputs = [{"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}] if html else []
     return {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": outputs, "source": source}

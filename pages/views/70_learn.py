@@ -8,6 +8,7 @@ from pages.parts.learn.exercise import exercise_panel
 from pages.parts.learn.lesson import Lesson, explore_link, prepared
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
+from pages.parts.learn.notebook import notebook_button
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.server_state import settle
 
@@ -61,11 +62,13 @@ def teach(lesson: Lesson) -> None:
     with words:
         if shown:
             st.markdown(f"**What this shows.** {happened}")
-            left, right = st.columns([4, 3], gap="small")
-            with left:
+            explore, exercise, notebook = st.columns(3, gap="small")
+            with explore:
                 explore_link(lesson.explore_spec())
-            with right:
+            with exercise:
                 exercise_panel(lesson.name, lesson.exercise)
+            with notebook:
+                notebook_button(lesson)
 
 
 st.html(STYLE)

@@ -38,6 +38,7 @@ class Lesson:
     question, answers, right, because : what is predicted first, the index of the right answer, and why it is right.
     show : draws the one live control and the figures; returns, in Markdown, what just happened, with the numbers now on the screen.
     explore_spec : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
+    code : the lesson's figure, made by :mod:`encoding.lessons` from ``m``, a :class:`encoding.lessons.material.Material`, in a notebook.
     exercise : ends the lesson.
     minutes : that a class takes for it.
     """
@@ -52,6 +53,7 @@ class Lesson:
     because: str
     show: Callable[[], str]
     explore_spec: Callable[[], FitSpec]
+    code: str
     exercise: Exercise
     minutes: int = 12
 
@@ -143,4 +145,5 @@ def fit_source(spec: FitSpec) -> str:
 
 def explore_link(spec: FitSpec) -> None:
     """Show a link to Explore at the settings of a fit, in a new tab."""
-    st.link_button("Open in Explore ↗", explore_address(spec), width="stretch", help="These settings, in a new tab; the lesson stays here.")
+    about = "These settings in Explore, in a new tab; the lesson stays here."
+    st.link_button("Explore ↗", explore_address(spec), width="stretch", help=about)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import secrets
 from dataclasses import replace
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -15,8 +18,10 @@ from streamlit.testing.v1 import AppTest
 from encoding import DATASETS, FitSpec, Store, fit
 from encoding.datasets.demo import Demo
 from encoding.lessons.leaderboard import Hidden
+from encoding.lessons.material import Material
 from pages.parts.learn import course
 from pages.parts.learn.lessons import LESSONS
+from pages.parts.learn.notebook import OPEN, lesson_notebook
 from pages.parts.shared.links import explore_query
 from tests import PROJECT
 from tests.pages.conftest import NoWorkers
@@ -394,3 +399,36 @@ def test_an_exercise_whose_fit_is_not_there_asks_for_it(learn, filled):
     assert any(link.proto.label.endswith("press Fit ↗") for link in at.get("link_button"))
     at.number_input(key="exercise_ridge").set_value(0.5).run()
     assert "is not there yet" in at.info[0].value and not at.success
+
+
+@pytest.fixture(scope="module")
+def material(filled):
+    """The lessons' material, opened by the notebooks' first cell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENCODING_CACHE_DIR", str(filled.root))
+        cell = {}
+        exec(OPEN, cell)
+    return cell["m"]
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+def test_a_lessons_notebook_runs_and_draws_its_figure(lesson, material, capsys):
+    document = json.loads(lesson_notebook(lesson))
+    cells = ["".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "code"]
+    text = " ".join("".join(cell["source"]) for cell in document["cells"] if cell["cell_type"] == "markdown")
+    assert cells[0] == OPEN and document["nbformat"] == 4 and lesson.question in text and lesson.because in text
+    *before, last = ast.parse(cells[1]).body
+    space = {"m": material}
+    exec(compile(ast.Module(before, []), lesson.name, "exec"), space)
+    figure = eval(compile(ast.Expression(last.value), lesson.name, "eval"), space)
+    assert isinstance(figure, go.Figure) and len(figure.data) and "nan" not in capsys.readouterr().out.split()
+
+
+def test_the_material_is_in_one_order(material):
+    assert isinstance(material, Material) and material.Y.shape == (160, len(material.ceiling)) and len(material.Z) == 160
+    columns, n_left = material.columns("V1v"), material.subject.responses["lh"].shape[1]
+    right = material.subject.rois["rh"]["V1v"]
+    assert (columns[columns >= n_left] == right + n_left).all() and (
+        material.Y[:, n_left:][:, right] == material.subject.responses["rh"][:, right]
+    ).all()
+    assert material.categories().shape == (160, 6) and material.categories().max() <= 1

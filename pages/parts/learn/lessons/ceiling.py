@@ -65,6 +65,17 @@ def explore_spec() -> FitSpec:
     return replace(START, rois=(ROI,))
 
 
+CODE = """\
+import numpy as np
+
+from encoding.lessons.ceiling import ceilings
+from encoding.plots.lessons_encoding import repeats_path
+
+signal = np.concatenate([m.truth.signal[hemi][:, m.subject.rois[hemi]["V1v"]] for hemi in m.subject.hemis], axis=1)  # without noise
+found = ceilings(signal, m.Z, m.fold.train, m.fold.test, m.plan.inner(m.fold), snr=0.5)
+repeats_path(found.highest, found.estimated, found.perfect, found.model, 1)
+"""
+
 LESSON = Lesson(
     place=6,
     name="ceiling",
@@ -77,6 +88,7 @@ LESSON = Lesson(
     because="Variances add, not standard deviations: 0.5² / (0.5² + 1) = 0.20 of the variance is signal, and r is its root, 0.45.",
     show=show,
     explore_spec=explore_spec,
+    code=CODE,
     exercise=Exercise(
         task="Choose the score that divides r by the highest r that noise leaves possible. Left hemisphere.",
         ask="Which region comes nearest to its ceiling?",

@@ -48,6 +48,16 @@ def _show() -> str:
     )
 
 
+CODE = """\
+from encoding.lessons.choosing import optimism
+from encoding.plots.lessons_comparison import paths
+
+counts = (1, 2, 5, 10)
+first, second = optimism(len(m.fold.train), len(m.fold.test), counts=counts)
+series = {"On the images that did not choose": second, "On the images that chose": first}
+paths(counts, series, 0, x_title="Models to choose from", y_title="Mean r of the chosen models")
+"""
+
 LESSON = Lesson(
     place=15,
     name="choosing",
@@ -65,6 +75,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: START,
+    code=CODE,
     exercise=Exercise(
         task="Fit `simple` beside `energy` and choose the better layer of **PPA**, left hemisphere, as the lesson warns: on test images.",
         ask="Which layer wins?",

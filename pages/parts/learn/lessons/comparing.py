@@ -71,6 +71,18 @@ def _explore_spec() -> FitSpec:
     return replace(START, n_components=st.session_state.get("components_b") or FIRST, rois=(ROI,))
 
 
+CODE = """\
+from encoding.lessons._linear import fitted
+from encoding.lessons.comparing import compared
+from encoding.plots.lessons_comparison import score_intervals
+
+Y, test = m.Y[:, m.columns("V1v")], m.fold.test
+first, second = (fitted(m.Z[:, :n], Y, m.fold).predict(m.Z[test, :n]) for n in (100, 50))
+found = compared(first, second, Y[test])
+print("B - A:", found.difference, "from", found.difference_low, "to", found.difference_high)
+score_intervals(["A: 100 components", "B: 50 components"], found.r, found.low, found.high, x_title="Mean r")
+"""
+
 LESSON = Lesson(
     place=14,
     name="comparing",
@@ -88,6 +100,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=_explore_spec,
+    code=CODE,
     exercise=Exercise(
         task="Fit `simple`, open *Compare* with the fit of `energy`, and look at **FFA-1**, left hemisphere.",
         ask="By how much r is energy ahead?",

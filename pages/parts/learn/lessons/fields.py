@@ -148,6 +148,22 @@ def explore_spec() -> FitSpec:
     return replace(START, target_groups=f"vertex:{hemi}:{fields.nearest(truth().cortex[hemi], 'V1', x, y)}")
 
 
+CODE = """\
+from encoding.datasets.simulation.scenes import DEGREES
+from encoding.lessons import fields
+from encoding.plots.lessons_encoding import field_found
+
+x, y = 1.3, 0.75  # degrees to the right and up
+hemi = fields.sees(x)
+vertex = fields.nearest(m.truth.cortex[hemi], "V1", x, y)
+true = fields.field_of(m.truth.cortex[hemi], vertex)
+contrasts = fields.contrast(m.truth.scenes.images)
+responses = m.subject.responses[hemi][:, vertex]
+found = fields.recovered(responses, fields.candidates(contrasts))
+circles = [(field.x, field.y, field.size) for field in (true, found)]
+field_found(fields.place_map(responses, contrasts), *circles, edge=DEGREES / 2)
+"""
+
 LESSON = Lesson(
     place=3,
     name="fields",
@@ -160,6 +176,7 @@ LESSON = Lesson(
     because="Each hemisphere sees the opposite half of the visual field. V1's fields are the smallest; later areas look at more at once.",
     show=show,
     explore_spec=explore_spec,
+    code=CODE,
     exercise=Exercise(
         task="Compare the areas of early visual cortex, left hemisphere: their fields grow from one to the next.",
         ask="Which is predicted best?",

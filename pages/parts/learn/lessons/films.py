@@ -55,6 +55,14 @@ def _show() -> str:
     )
 
 
+CODE = """\
+from encoding.lessons.films import WAYS, evaluations
+from encoding.plots.lessons_comparison import leaks
+
+series = {"Noise": evaluations(12, 0.0, n_simulations=1), "Signal": evaluations(12, 0.2, n_simulations=1)}
+leaks(list(WAYS), series)
+"""
+
 LESSON = Lesson(
     place=12,
     name="films",
@@ -73,6 +81,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(START, split="kfold:5:0"),
+    code=CODE,
     exercise=Exercise(
         task="These images came in random order, so neighbours share nothing. Fit with 5-fold cross-validation: **V1v**, left hemisphere.",
         ask="By how much does mean r differ (5-fold minus default)?",

@@ -98,6 +98,19 @@ def _summary(layer: str, scores: dict[str, np.ndarray]) -> str:
     )
 
 
+CODE = """\
+from encoding.lessons.hierarchy import SIMULATED_STAGES, best_layers, hierarchy_index, layer_scores, region_scores
+from encoding.plots.lessons_comparison import regions_by_layer
+
+spaces = {"pixels": m.components("pixels", ["rgb"]), "energy": m.Z, "categories": m.categories()}
+regions = {name: m.columns(name) for name in SIMULATED_STAGES}
+r = layer_scores(spaces, m.Y, m.fold)
+scores = {name: region_scores(values, m.ceiling, regions) for name, values in r.items()}
+best = best_layers([scores[name] for name in spaces])
+print("hierarchy index", hierarchy_index(best, list(SIMULATED_STAGES.values())))
+regions_by_layer(scores, list(regions), "energy")
+"""
+
 LESSON = Lesson(
     place=7,
     name="hierarchy",
@@ -116,6 +129,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: EXPLORE_SPECS[st.session_state.get(KEY, "energy")],
+    code=CODE,
     exercise=Exercise(
         task="Fit the layer `simple` in place of `energy`, and divide each bar by the one it had before. Left hemisphere.",
         ask="Which region keeps most of its r?",

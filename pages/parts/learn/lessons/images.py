@@ -57,6 +57,19 @@ def _explore_spec():
     return replace(START, rois=(st.session_state.get("images_region") or REGIONS[0],))
 
 
+CODE = """\
+import numpy as np
+
+from encoding.lessons.images import growth, sizes_of
+from encoding.plots.lessons_comparison import paths
+
+sizes, columns = sizes_of(len(m.fold.train)), m.columns("V1v")
+train, test = growth(m.Z, m.Y[:, columns], m.fold)
+highest = np.full(len(sizes), np.sqrt(m.ceiling[columns]).mean())
+series = {"Test images": test, "Training images": train, "Highest r": highest}
+paths(sizes, series, 0, x_title="Training images", y_title="Mean r in V1v")
+"""
+
 LESSON = Lesson(
     place=13,
     name="images",
@@ -74,6 +87,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=_explore_spec,
+    code=CODE,
     exercise=Exercise(
         task="Open *Advanced* and choose the split `first:100`: a hundred images train. Look at **V1v**, left hemisphere.",
         ask="What mean r do they give?",

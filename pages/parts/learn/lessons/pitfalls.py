@@ -141,6 +141,19 @@ def _many() -> str:
     )
 
 
+CODE = """\
+import numpy as np
+
+from encoding.lessons.pitfalls import WAYS, leak
+from encoding.plots.lessons_comparison import leaks
+
+few = m.columns("V1v")[::20]
+noise = np.random.default_rng(0).standard_normal((m.subject.n_stimuli, len(few)))
+scores = leak(m.features(), np.hstack([noise, m.Y[:, few]]), seed=0)
+halves = {"Noise": slice(None, len(few)), "V1v": slice(len(few), None)}
+leaks(list(WAYS), {name: scores.means(half) for name, half in halves.items()})
+"""
+
 LESSON = Lesson(
     place=11,
     name="pitfalls",
@@ -163,6 +176,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(rois=("V1v",)),
+    code=CODE,
     exercise=Exercise(
         task="In *Regions*, show the best vertex in place of the mean, for **V1v**, left hemisphere. The same images found and score it.",
         ask="Which r does it reach?",

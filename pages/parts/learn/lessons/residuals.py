@@ -86,6 +86,16 @@ def _summary(features: str, fitted: dict[str, np.ndarray], residual: np.ndarray,
     )
 
 
+CODE = """\
+from encoding import plots
+from encoding.lessons.residuals import bent_vertex, curve, predicted
+
+vertex, test = bent_vertex(m.components("pixels", ["rgb"]), m.fold), m.fold.test
+guess = predicted(vertex, m.fold, squared=False)  # then True
+print(curve(guess, vertex.response[test] - guess))
+plots.residual_fitted(vertex.response[test], guess, [m.subject.stimuli.names[row] for row in test])
+"""
+
 LESSON = Lesson(
     place=10,
     name="residuals",
@@ -103,6 +113,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(_subject.PIXELS, n_components=N_FEATURES),
+    code=CODE,
     exercise=Exercise(
         task="Choose the score **R²**: it also counts a wrong slope or a wrong mean. Look at **V1v**, left hemisphere.",
         ask="What is its mean R²?",

@@ -120,6 +120,19 @@ def explore_spec() -> FitSpec:
     return replace(START, target_groups=f"vertex:{hemi}:{column}")
 
 
+CODE = """\
+import numpy as np
+
+from encoding.lessons.response import answer
+from encoding.plots.lessons_encoding import standing
+
+hemi, image = "lh", 0
+column = m.subject.rois[hemi]["FFA-1"][0]
+responses = np.asarray(m.subject.responses[hemi][:, column], float)
+print(answer(responses, m.truth.signal[hemi][:, column], float(m.subject.ceiling[hemi][column]), image))
+standing(responses, image)
+"""
+
 LESSON = Lesson(
     place=1,
     name="response",
@@ -133,6 +146,7 @@ LESSON = Lesson(
     "responses are below it.",
     show=show,
     explore_spec=explore_spec,
+    code=CODE,
     exercise=Exercise(
         task="Open the default fit and hover over the bar of **V1v**, left hemisphere.",
         ask="How high is it (mean r)?",

@@ -104,6 +104,21 @@ def explore_spec() -> FitSpec:
     return replace(START, split=_split(), n_components=0, options={"alpha": alpha}, rois=(ROI,))
 
 
+CODE = """\
+import numpy as np
+
+from encoding.evaluation.splits import folds
+from encoding.features.pca import fit_components
+from encoding.lessons.ridge import ridge_path
+from encoding.lessons.rois import responses_of
+from encoding.plots.lessons_encoding import alpha_path
+
+fold = folds(f"first:{min(100, m.subject.n_stimuli // 2)}", m.subject.groups)[0]
+Z = fit_components([m.features()], fold.train, 0).scores
+path = ridge_path(Z, responses_of(m.subject, "V1v"), fold.train, fold.test, np.logspace(-2, 4, 13))
+alpha_path(path.alphas, path.train_r2, path.test_r2, path.best, label="Mean R² in V1v")
+"""
+
 LESSON = Lesson(
     place=5,
     name="ridge",
@@ -117,6 +132,7 @@ LESSON = Lesson(
     "On training images every penalty makes the fit worse.",
     show=show,
     explore_spec=explore_spec,
+    code=CODE,
     exercise=Exercise(
         task="Set alpha to 10,000 in *Advanced* and fit: every weight is shrunk hard. Look at **V1v**, left hemisphere.",
         ask="What mean r is left?",

@@ -92,6 +92,15 @@ def explore_spec() -> FitSpec:
     return replace(START, rois=(st.session_state.get("region", FIRST),))
 
 
+CODE = """\
+from encoding.datasets.simulation.scenes import CATEGORIES
+from encoding.lessons.rois import profile, responses_of
+from encoding.plots.lessons_encoding import kinds
+
+region = profile(responses_of(m.subject, "V1v"), m.subject.labels["category"], CATEGORIES)  # then "FFA-1"
+kinds(region.names, region.means, region.errors)
+"""
+
 LESSON = Lesson(
     place=2,
     name="rois",
@@ -106,6 +115,7 @@ LESSON = Lesson(
     "one of them: compare V1v with FFA-1.",
     show=show,
     explore_spec=explore_spec,
+    code=CODE,
     exercise=Exercise(
         task="Compare the bars of four regions in the left hemisphere.",
         ask="Which of them does Gabor energy predict best?",

@@ -79,6 +79,18 @@ def _n_vertices() -> int:
     return sum(len(subject().rois[hemi][REGION]) for hemi in subject().hemis)
 
 
+CODE = """\
+import numpy as np
+
+from encoding.datasets.simulation.scenes import CATEGORIES
+from encoding.lessons.rsa import FACTORS, both_scores, rescaled
+from encoding.plots.lessons_comparison import scores_by_factor
+
+Y, food = m.Y[:, m.columns("ventral")], CATEGORIES.index("food")
+scores = [both_scores(rescaled(m.categories(), food, factor), Y, m.fold) for factor in FACTORS]
+scores_by_factor(FACTORS, np.array([each.rsa for each in scores]), np.array([each.encoding for each in scores]), 1)
+"""
+
 LESSON = Lesson(
     place=9,
     name="rsa",
@@ -96,6 +108,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(rois=("EBA",)),
+    code=CODE,
     exercise=Exercise(
         task="Fit the network *pixels* (layer rgb) in place of Gabor energy. Left hemisphere.",
         ask="Which region do pixels predict best?",

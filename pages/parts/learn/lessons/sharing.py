@@ -70,6 +70,19 @@ def _summary(overlap: float, parts: dict[str, np.ndarray]) -> str:
     )
 
 
+CODE = """\
+import numpy as np
+
+from encoding.lessons.sharing import KINDS, divide, planted, two_spaces
+from encoding.plots.lessons_comparison import divided
+
+A, B = two_spaces(m.Z, m.fold, 0.6)  # the overlap
+parts = divide(A, B, np.concatenate(list(planted(A, B, m.fold).values()), axis=1), m.fold)
+means = {name: values.reshape(len(KINDS), -1).mean(1) for name, values in vars(parts).items()}
+left_out = {"only A": means["only_a"], "either": means["either"], "only B": means["only_b"]}
+divided(list(KINDS), left_out, {"A": means["share_a"], "B": means["share_b"]})
+"""
+
 LESSON = Lesson(
     place=8,
     name="sharing",
@@ -87,6 +100,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(layers=("simple", "energy"), readout="banded_ridge", rois=("V1v",)),
+    code=CODE,
     exercise=Exercise(
         task="Fit `simple` and `energy` with banded ridge, and compare the bar of **V1v**, left hemisphere, with `energy` alone.",
         ask="How much r is gained?",

@@ -76,6 +76,17 @@ def _show_repeats() -> str:
     )
 
 
+CODE = """\
+import numpy as np
+
+from encoding.lessons.splits import cross_validations, holdouts
+from encoding.plots.lessons_comparison import leaks
+
+Y = m.Y[:, m.columns("V1v")[::4]]
+scores = np.stack([holdouts(m.Z, Y, 3), cross_validations(m.Z, Y, 3)], axis=1)
+leaks(["one tenth held out", "five folds"], {"V1v": scores})
+"""
+
 LESSON = Lesson(
     place=17,
     name="splits",
@@ -93,6 +104,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(START, split="kfold:5:0"),
+    code=CODE,
     exercise=Exercise(
         task="Fit with 5-fold cross-validation, where each image is tested once. Look at **V1v**, left hemisphere.",
         ask="What is the mean r over folds?",

@@ -118,6 +118,18 @@ def explore_spec() -> FitSpec:
     return replace(START, n_components=int(st.session_state.get("kept", FIRST)), rois=(ROI,))
 
 
+CODE = """\
+import numpy as np
+
+from encoding.lessons.rois import responses_of
+from encoding.lessons.steps import steps
+from encoding.plots.lessons_encoding import components_path
+
+numbers, variance = (1, 2, 5, 10, 20, 50, 100), float(np.var(m.features()[m.fold.train], axis=0, ddof=1).sum())
+path = steps(m.plan, m.Z, variance, responses_of(m.subject, "V1v"), [n for n in numbers if n <= m.Z.shape[1]])
+components_path(path.n_components, path.explained, path.train, path.test, chosen=3)
+"""
+
 LESSON = Lesson(
     place=4,
     name="steps",
@@ -131,6 +143,7 @@ LESSON = Lesson(
     "and where.",
     show=show,
     explore_spec=explore_spec,
+    code=CODE,
     exercise=Exercise(
         task="Open *Advanced*, set the components to 5 and fit. Compare the bar of **V1v**, left hemisphere, with that of 100 components.",
         ask="How much r do 5 components lose?",

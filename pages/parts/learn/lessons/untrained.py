@@ -59,6 +59,19 @@ def _show() -> str:
     )
 
 
+CODE = """\
+import numpy as np
+
+from encoding.lessons.hierarchy import layer_scores
+from encoding.lessons.untrained import random_layer
+from encoding.plots.lessons_comparison import leaks
+
+pixels, regions = m.components("pixels", ["rgb"]), ("V1v", "hV4", "FFA-1", "PPA")
+spaces = {"random": random_layer(pixels, 100, m.fold.train), "energy": m.Z}
+parts = [layer_scores(spaces, m.Y[:, m.columns(roi)], m.fold) for roi in regions]
+leaks(regions, {name: np.array([[np.nanmean(r[name]) for r in parts]]) for name in spaces})
+"""
+
 LESSON = Lesson(
     place=16,
     name="untrained",
@@ -76,6 +89,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)),
+    code=CODE,
     exercise=Exercise(
         task="Fit `features.9` of an untrained AlexNet. Left hemisphere.",
         ask="Which region does it predict best?",
