@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from encoding import FitSpec, plots
+from encoding import FitSpec
 from encoding.analysis.hyperparameter_search import SearchRequest
 from encoding.cli.terminal import file_size
 from encoding.fits.open import models_of_composed
+from encoding.jobs import Job
+from encoding.jobs.experiments import ExperimentState
 from encoding.runs.archive import MAX_FILE_BYTES
 from encoding.runs.exchange import BAD_SENDER, import_, is_sender, packed
+from encoding.runs.exchange_models import export_refusal
+from encoding.runs.manifest import BadExchange
+from encoding.runs.table import short_name
 from encoding.storage.inventory import (
     IRREPLACEABLE,
     STAGES,
@@ -24,17 +29,11 @@ from encoding.storage.inventory import (
     needed_members,
     prune,
 )
-from encoding.jobs import Job
-from encoding.jobs.experiments import ExperimentState
-from encoding.runs.table import short_name
-from encoding.runs.exchange_models import export_refusal
-from encoding.runs.manifest import BadExchange
 from pages.parts.shared.access import is_owner, may_change
-from pages.parts.shared.server_state import forget_opened_runs, opened_run
-from pages.parts.shared.server_state import experiments, jobs, store
-from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, job_title, standing
+from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.runs_table import runs_table
+from pages.parts.shared.server_state import experiments, forget_opened_runs, jobs, opened_run, store
 from pages.parts.shared.text import plain
 
 CHECK_KEY = "check-store"
@@ -212,8 +211,9 @@ def _prune(entries: Sequence[StoreEntry]) -> None:
         members = needed_members(store(), targets)
         if members:
             n_composed = len(set(members.values()))
+            composed = "composed fits that stay are" if n_composed > 1 else "composed fit that stays is"
             st.warning(
-                f"{len(members):,} of these fits are what {n_composed:,} composed fit{'s that stay are' if n_composed > 1 else ' that stays is'} "
+                f"{len(members):,} of these fits are what {n_composed:,} {composed} "
                 f"made of, which could not be opened without them, so they are kept: {', '.join(dict.fromkeys(members.values()))}."
             )
         if models:
