@@ -51,7 +51,7 @@ def estimate(planned: Sequence[PlannedCell], store: Store, device: str = "cpu") 
     for each in missing:
         needs: Estimate = preflight(each.plan, store, device)
         spec = each.plan.spec
-        network = (spec.dataset, spec.subject, spec.backbone, spec.weights, spec.pool, spec.frames, spec.over_frames)
+        network = (spec.dataset, spec.subject, spec.backbone, spec.weights, spec.pool, spec.frames, spec.over_frames, spec.input)
         passes[network] = max(passes.get(network, 0.0), needs.network_seconds)
         features[tuple(each.plan.feature_keys.values())] = needs.feature_bytes
         seconds, disk, ram = (

@@ -16,45 +16,140 @@ from encoding.prediction.submissions import submit
 from encoding.runtime.registry import UnknownName
 from tests import with_nightly
 
-NUMBERS = {
-    "mlp-resnet50-vgg16": """0.6769 0.0799 0.5354 0.2162 0.6789 0.069 0.5373 0.2175 0.7086 -0.0014 0.5619 0.2352 0.7201 -0.0412
-        0.5719 0.2424 2048 25088 batch_size=150 n_epochs=50 patience=3 decimals=2 1e-05:0.1:log
-        optimiser activation_1 batch_norm_2 weight_decay""",
-    "clip-linear-deep-positional": """features.2 embedding neck subj08 0.2726 0.3257 0.2747 0.3274 0.2157 0.2835 0.2528 0.318 0.2545 0.3125
-        weight_decay=0.01 learning_rate=0.001 decay_by=0.5 learning_rate=0.0001 decay_by=0.75 decay_every=10 n_blocks=4 dropout=0.05
-        widening=1.25 residual_between=True dropout_1=0.2 dropout_2=0.2 head=conv n_convs=6 conv_dropout=0.2 conv_residual=True
-        trunk=conv reduction=none""",
-    "retinanet-levels": "0.097 0.094 kfold:5:0 p3 p7 hV4 banded_ridge curated",
-    "six-regressors": """n_components=30 n_components=100 0.2417 0.2415 0.2412 0.2402 0.1021 0.0382 alpha=0.01 holdout:0.8:224 r_median
-        inception_v3 features.12 knn tree elastic_net ridge ols alpha_per_target=False""",
-    "clips-best-layer": """sub10 sub10-full frames=16 n_components=100 n_components=0 n_folds=3 rse multitask_elastic_net hidden_1=4096
-        hidden_2=4096 units=512 dropout=0.2 loss=1-r n_epochs=10 optimiser=adam learning_rate=0.001 keep=r first:900 holdout:0.9:0
-        component_scaling=zscore output=lstm nasnet_mobile vonenet 0.5674 0.2641 degree=2 frame_by_frame=True layer3""",
-}
+EIGHT = [f"subj0{number}" for number in range(1, 9)]
+TEN = [f"sub{number:02}" for number in range(1, 11)]
+OF_2021 = {"base.frames": 16, "base.input": "resize:224", "base.split": "first:900", "vary.subject": TEN}
+THREE_LAYERS = {
+    "base.subject": "subj01", "base.input": "resize:224", "base.layers": ["avgpool"], "base.n_components": 0, "base.readout": "mlp",
+    "vary.hemi": ["lh", "rh"], "batch_size": 150, "n_epochs": 50, "patience": 3, "decimals": 2, "activation_1": ["relu", "tanh"],
+    "activation_2": ["relu", "tanh"], "batch_norm_1": "searched", "batch_norm_2": "searched", "dropout_1": "searched",
+    "dropout_2": "searched", "optimiser": ["adam", "sgd"], "learning_rate": ["1e-5", "1e-1", "log"], "weight_decay": "searched",
+}  # fmt: skip
+LINEAR = {
+    "vary.subject": EIGHT, "vary.backbone": ["torchvision/alexnet", "open_clip/ViT-B-32/openai", "timm/samvit_base_patch16.sa1b"],
+    "vary.layers": [["features.2"], ["embedding"], ["neck"]], "base.readout": "linear_sgd", "optimiser": "adamw", "weight_decay": 1e-2,
+    "decay_every": 10, "base.n_components": 0,
+}  # fmt: skip
+CONV = {"base.readout": "positional", "head": "conv", "n_convs": 6, "optimiser": "adamw", "weight_decay": 1e-2, "base.target_groups": "roi"}
+CLIP = {"base.backbone": "open_clip/ViT-B-32/openai", "base.layers": ["embedding"]}
+BEST = {"choose.over": ["layers"], "choose.across_subjects": True, "choose.validation": "holdout:0.9:0", "base.component_scaling": "zscore"}
+TRANSFER = OF_2021 | {
+    "base.over_frames": "sequence", "base.backbone": "torchvision/alexnet", "loss": "1-r", "keep": "r", "n_epochs": 10, "optimiser": "adam",
+    "learning_rate": 0.001,
+}  # fmt: skip
+LSTM = TRANSFER | {"base.readout": "lstm", "n_layers": 2, "units": 512, "dropout": 0.2}
+SIX = ["lasso", "ols", "ridge", "elastic_net", "multitask_elastic_net", "rse"]
+SETTINGS = {
+    "mlp-resnet50-vgg16 resnet50": THREE_LAYERS
+    | {"base.backbone": "torchvision/resnet50", "hidden_1": ["32", "2048", "log"], "hidden_2": ["32", "2048", "log"]},
+    "mlp-resnet50-vgg16 vgg16": THREE_LAYERS
+    | {"base.backbone": "torchvision/vgg16", "hidden_1": ["32", "25088", "log"], "hidden_2": ["32", "25088", "log"]},
+    "clip-linear-deep-positional linear": LINEAR
+    | {"base.target_groups": "both", "learning_rate": 1e-3, "decay_by": 0.5},
+    "clip-linear-deep-positional single": LINEAR
+    | {"base.target_groups": "roi", "learning_rate": 1e-4, "decay_by": 0.75},
+    "clip-linear-deep-positional deep": CLIP
+    | {"n_blocks": 4, "dropout": 0.05, "widening": 1.25, "residual_between": True, "vary.extra_subjects": [[], EIGHT[1:]]},
+    "clip-linear-deep-positional positional": CONV | CLIP | {"conv_dropout": 0.2},
+    "clip-linear-deep-positional positional-residual": CONV | CLIP | {"conv_dropout": 0.0, "conv_residual": True},
+    "clip-linear-deep-positional positional-sam": CONV
+    | {"conv_dropout": 0.2, "base.backbone": "timm/samvit_base_patch16.sa1b", "base.layers": ["neck"], "trunk": "conv"},
+    "retinanet-levels levels": {
+        "base.input": "resize:320", "base.readout": "ols", "base.split": "kfold:5:0", "vary.layers": "curated", "choose.per": "roi",
+        "choose.groups": {"V1": ["V1v", "V1d"], "V2": ["V2v", "V2d"], "V3": ["V3v", "V3d"], "V4": ["hV4"], "bodies": ..., "faces": ...,
+                          "places": ..., "words": ...},
+    },
+    "retinanet-levels banded": {
+        "base.input": "resize:320", "base.readout": "banded_ridge", "base.split": "kfold:5:0",
+        "base.layers": ["p3", "p4", "p5", "p6", "p7"],
+    },
+    "six-regressors layers": {
+        "vary.backbone": [f"torchvision/{name}" for name in ("alexnet", "vgg16", "resnet50", "inception_v3")], "base.n_components": 30,
+        "base.readout": "ols", "base.split": "holdout:0.8:224", "choose.by": "r_median", "choose.over": ["backbone", "layers"],
+    },
+    "six-regressors regressors": {
+        "base.backbone": "torchvision/alexnet", "base.layers": ["features.12"], "base.n_components": 100, "base.split": "holdout:0.8:224",
+        "vary.readout": ["ols", "ridge", "lasso", "elastic_net", "knn", "tree"], "lasso.alpha": 0.01, "choose.by": "r_median",
+    },
+    "clips-best-layer mini": OF_2021 | BEST
+    | {"vary.readout": SIX, "lasso.n_folds": 3, "base.n_components": 100, "choose.per": "roi", "compose.refit": True},
+    "clips-best-layer full": OF_2021 | BEST
+    | {"vary.subject": [f"{name}-full" for name in TEN], "lasso.n_folds": 3, "base.n_components": 100, "compose.refit": True},
+    "clips-best-layer nasnet": {"base.backbone": "keras/nasnet_mobile", "base.frames": 16, "vary.n_components": [100, 0],
+                                "vary.readout": SIX, "vary.subject": TEN, "base.split": "first:900", "compose.method": "best"} | BEST,
+    "clips-best-layer polynomial": OF_2021 | {"vary.degree": [1, 2], "base.readout": "rse", "base.n_components": 100},
+    "clips-best-layer connected": TRANSFER | {"base.readout": "mlp", "hidden_1": 4096, "hidden_2": 4096, "frame_by_frame": True},
+    "clips-best-layer recurrent": LSTM,
+    "clips-best-layer connected-resnet18": TRANSFER | {"base.backbone": "torchvision/resnet18", "hidden_1": 4096, "hidden_2": 4096},
+    "clips-best-layer three-lstm": LSTM | {"output": "lstm"},
+}  # fmt: skip
+NAMES = ("base", "vary", "choose", "compose")
 
 
-def words(value, name=""):
-    """Every value of nested tables as text, alone and as ``name=value``; numbers within texts in their shortest form."""
-    if isinstance(value, dict):
-        return {word for key, each in value.items() for word in words(each, key)}
-    if isinstance(value, list):
-        return {word for each in value for word in words(each, name)}
-    text = str(value)
-    plain = re.sub(r"\d+e-\d+", lambda found: str(float(found[0])), text)
-    return {text, plain, f"{name}={text}", *re.split(r"[/ =]", plain), *re.split(r"[/ =:]", plain)}
+def settings_of(part):
+    """A part's settings, flat: ``base.x``, ``vary.x`` (names alone, ``vary.layers`` beside networks), options and what a search varies."""
+    found = {f"{table}.{name}": value for table in NAMES for name, value in part.get(table, {}).items()} | part["base"].get("options", {})
+    for name in ("backbone", "readout"):
+        several = [each if isinstance(each, dict) else {"name": each} for each in part.get("vary", {}).get(name, [])]
+        if several:
+            found[f"vary.{name}"] = [each["name"] for each in several]
+            found |= {f"{each['name']}.{key}": value for each in several for key, value in each.items()}
+            found |= {"vary.layers": [each["layers"] for each in several]} if name == "backbone" else {}
+    for varied in part.get("search", {}).get("vary", []):
+        name, _, values = varied.partition("=")
+        found[name] = re.split("[:,]", values) if values else "searched"
+    return found
 
 
-@pytest.mark.parametrize("name", recipes())
-def test_every_setting_and_number_of_the_source_stands_in_the_file(name):
-    found = words(tomllib.loads((FOLDER / f"{name}.toml").read_text()))
-    missing = [word for word in NUMBERS[name].split() if word not in found]
-    assert missing == []
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_of_the_source_has_its_value(name):
+    recipe, _, part_name = name.partition(" ")
+    (part,) = (part for part in tomllib.loads((FOLDER / f"{recipe}.toml").read_text())["parts"] if part["name"] == part_name)
+    found = settings_of(part)
+    for setting, value in SETTINGS[name].items():
+        if isinstance(value, dict):
+            assert list(found[setting]) == list(value)
+            assert all(found[setting][key] == each for key, each in value.items() if each is not ...)
+        else:
+            assert (setting, found.get(setting)) == (setting, value)
+
+
+MLP_NUMBERS = """resnet50 lh .6769 .0799 .5354 .2162  resnet50 rh .6789 .0690 .5373 .2175
+    vgg16 lh .7086 -.0014 .5619 .2352  vgg16 rh .7201 -.0412 .5719 .2424"""
+CLIP_NUMBERS = """linear .2726 .3257  single .2747 .3274  deep .2157 .2835  positional .2528 .3180  positional-sam .2545 .3125"""
+SIX_NUMBERS = "lasso .2417 elastic_net .2415 ridge .2412 ols .2402 knn .1021 tree .0382"
+MINI = """.1813 .4222 .4555 .5038 .4318 .4329 .3986 .4334 .5000 .4999 .0578 .5552 .5674 .5114 .5053 .5637 .4994 .5308 .4756"""
+FULL = ".1229 .1893 .1962 .2641 .0149 .2504 .2496 .2614 .2491"
+
+
+def test_every_published_number_stands_where_it_belongs():
+    found = {(each.of, each.hemi, each.score): each.value for each in load("mlp-resnet50-vgg16").published}
+    words = MLP_NUMBERS.split()
+    rows = [words[start : start + 6] for start in range(0, 24, 6)]
+    scores = ("rmse", "r2", "mae", "smooth_l1")
+    assert found == {(of, hemi, score): float(text) for of, hemi, *four in rows for score, text in zip(scores, four, strict=True)}
+    found = {(each.of, each.hemi, each.roi, each.score): each.value for each in load("clip-linear-deep-positional").published}
+    words = CLIP_NUMBERS.split()
+    assert found == {
+        (words[3 * n], hemi, "OFA", "r"): float(words[3 * n + 1 + side]) for n in range(5) for side, hemi in enumerate(("lh", "rh"))
+    }
+    words = SIX_NUMBERS.split()
+    found = {each.where["readout"]: each.value for each in load("six-regressors").published}
+    assert found == {name: float(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+    assert {each.score for each in load("six-regressors").published} == {"r_median"}
+    clips = load("clips-best-layer").published
+    for track, numbers in zip(TRACKS, (MINI, FULL), strict=True):
+        assert [each.value for each in clips if each.score == track] == [float(text) for text in numbers.split()]
 
 
 def test_there_are_five_recipes_and_28_published_scores_of_the_clips():
-    assert recipes() == tuple(sorted(NUMBERS))
+    assert recipes() == tuple(sorted({name.partition(" ")[0] for name in SETTINGS}))
     clips = load("clips-best-layer").published
     assert [sum(each.score == track for each in clips) for track in TRACKS] == [19, 9]
+    parts = {part.name: part for part in load("clips-best-layer").parts}
+    for each in clips:  # each has fits of its track to stand beside; of a best layer composed ones
+        assert parts[each.of].vary["subject"][0] == ("sub01" if each.score == "mini_track" else "sub01-full"), each.what
+        assert bool(parts[each.of].choose) == bool(parts[each.of].compose)
     mini, _, nasnet, *_ = load("clips-best-layer").parts
     vary = mini.vary
     assert len(vary["backbone"]) == 12 and nasnet.base["backbone"] == "keras/nasnet_mobile"
