@@ -159,6 +159,22 @@ def mean_layer_shares(result: ScoreTables, rois: Sequence[str]) -> dict[str, np.
     return {layer: np.array([mean(layer, roi) for roi in rois]) for layer in next(iter(shares.values()), {})}
 
 
+def largest_share(result: ScoreTables) -> dict[str, np.ndarray]:
+    """Layer with the largest share of each vertex's R², hemisphere to (n_vertices,).
+
+    Returns
+    -------
+    Position of the layer, from 0, as float; NaN where the shares add up to no positive R². Empty unless the readout separates layers.
+    """
+    found = {}
+    for hemi in result.plan.hemis:
+        if shares := result.layer_shares(hemi):
+            stacked = np.stack(list(shares.values()))  # (n_layers, n_vertices)
+            total = stacked.sum(axis=0)
+            found[hemi] = np.where(total > 0, np.argmax(np.nan_to_num(stacked), axis=0), np.nan)
+    return found
+
+
 def pattern_correlation(predicted: Columns, measured: Columns, columns: Columns) -> tuple[float, int]:
     """Correlate two response patterns over ``columns``, leaving out those where either is NaN.
 

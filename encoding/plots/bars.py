@@ -24,6 +24,7 @@ BAR = 0.4  # width of a bar where an ROI takes 1
 CLASS_GAP = 0.8  # between two classes of ROIs
 MOST_CHARACTERS = 100  # of names side by side; more are turned upright
 CHARACTER, LINE_HEIGHT = 5.8, 17  # px, at most, of an ROI's name
+BAR_HEIGHT = 22  # px of an ROI, of bars that lie
 LEAST_SPAN = 6  # a figure of one ROI is as wide as one of six, so that its bars stay bars
 
 
@@ -38,6 +39,7 @@ def roi_bars(
     unit: Unit = VERTEX,
     before: pd.DataFrame | None = None,
     before_name: str = "Previous fit",
+    horizontal: bool = False,
 ) -> go.Figure:
     """One bar for each ROI and hemisphere.
 
@@ -54,6 +56,7 @@ def roi_bars(
     unit : what a column of the responses is called.
     before : such a table of another fit, whose bars stand in grey behind; None for none.
     before_name : of that fit, in the legend.
+    horizontal : ROIs below each other, for narrow screens.
 
     Notes
     -----
@@ -88,13 +91,43 @@ def roi_bars(
     _draw_bounds(fig, bars, selected)
     if SCORES[score].no_skill:
         level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot")
-    _separate(fig, row)
+    if not horizontal:
+        _separate(fig, row)
     fig.update_layout(annotations=[*_class_names(row), *_gaps(row, bars, unit)])  # at once: plotly copies all of them for each one added
     fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero", fixedrange=True)
     theme(fig, height=440)
     _name_rois(fig, row, bars, selected, unit)
     attach_table(fig, _numbers(bars, f"{statistic} {score}"))
-    return fig.update_layout(barmode="overlay", margin_t=58, legend_y=1.07)  # room for the classes' names
+    fig.update_layout(barmode="overlay", margin_t=58, legend_y=1.07)  # room for the classes' names
+    return _lay_down(fig, row) if horizontal else fig
+
+
+def _lay_down(fig: go.Figure, row: Row) -> go.Figure:
+    """Exchange the axes of a finished figure of bars, in place: the first ROI comes at the top, classes are named between their bars."""
+    for trace in fig.data:
+        trace.x, trace.y = trace.y, trace.x
+        if trace.type == "bar":
+            trace.orientation = "h"
+            trace.hovertemplate = trace.hovertemplate.replace("%{y", "%{x")
+    other = str.maketrans("xy", "yx")
+    for shape in fig.layout.shapes:
+        shape.update(x0=shape.y0, x1=shape.y1, y0=shape.x0, y1=shape.x1)
+        shape.update(xref=(shape.yref or "y").translate(other), yref=(shape.xref or "x").translate(other))
+    names = {name: first - 0.5 - CLASS_GAP / 2 for name, first, _ in row.classes}
+    for note in fig.layout.annotations:
+        if note.yref == "paper":
+            note.update(x=1, xref="paper", xanchor="right", y=names[note.text], yref="y", yanchor="middle")
+        else:
+            note.update(x=note.y, y=note.x, xanchor="left", yanchor="middle", xshift=3, yshift=0, textangle=0)
+    across, down = (axis.to_plotly_json() for axis in (fig.layout.yaxis, fig.layout.xaxis))
+    fig.layout.xaxis, fig.layout.yaxis = across, down
+    texts = [text.replace("<br>", "  ") for text in fig.layout.yaxis.ticktext]
+    first, last = row.ends
+    longest = max(len(text.replace("<b>", "").replace("</b>", "")) for text in texts)
+    fig.update_yaxes(ticktext=texts, tickangle=0, range=(last, first - CLASS_GAP / 2), title=None)
+    return fig.update_layout(
+        height=round(BAR_HEIGHT * (last - first) + 160), margin={"l": longest * CHARACTER + 8, "t": 90, "b": 60}, legend_y=1.01
+    )
 
 
 def _numbers(bars: Sequence[_Bars], name: str) -> pd.DataFrame:

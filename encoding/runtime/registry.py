@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 T = TypeVar("T")
+LEAST_LIKENESS = 0.5  # of a name that is proposed, from 0 to 1
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, show: int = 12) -> str:
@@ -22,11 +23,19 @@ def unknown(kind: str, name: str, known: Iterable[str], *, show: int = 12) -> st
     >>> unknown("readout", "rigde", ["ols", "ridge"])
     "Unknown readout 'rigde'. Did you mean 'ridge'? Known: ols, ridge."
     """
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    folder = f"{name.rpartition('/')[0]}/"
+    known = sorted(known, key=lambda each: not each.startswith(folder)) if "/" in name else list(known)
+    close = [each for each in difflib.get_close_matches(name, known, n=5, cutoff=LEAST_LIKENESS) if _is_near(name, each)]
     hint = f" Did you mean {close[0]!r}?" if close else ""
     rest = f" and {len(known) - show} more" if len(known) > show else ""
     return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known[:show])}{rest}."
+
+
+def _is_near(name: str, other: str) -> bool:
+    """Whether two names are alike in what follows the folders that they share."""
+    while "/" in name and "/" in other and name.partition("/")[0] == other.partition("/")[0]:
+        name, other = name.partition("/")[2], other.partition("/")[2]
+    return difflib.SequenceMatcher(None, name, other).ratio() >= LEAST_LIKENESS
 
 
 class UnknownName(LookupError):

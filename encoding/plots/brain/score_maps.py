@@ -9,7 +9,7 @@ import numpy as np
 
 from encoding.analysis.comparison import Comparison, vertex_differences
 from encoding.analysis.group import GroupMap
-from encoding.analysis.summaries import highest_r
+from encoding.analysis.summaries import highest_r, largest_share
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
@@ -75,6 +75,23 @@ def difference_brain(comparison: Comparison, name: str = "B", *, title: str = ""
         colour_map="PuOr_r" if comparison.lower_is_better else "PuOr",
     )
     return None if brain is None else replace(brain, quantity=f"{short}, {name} minus A")
+
+
+def share_brain(result: Result) -> BrainMap | None:
+    """Map of the layer that has the largest share of each vertex's R²; None where positions are unknown or layers are not separated."""
+    best = largest_share(result)
+    if not best:
+        return None
+    layers = list(result.layer_shares(next(iter(best))))
+    return values_brain(
+        result,
+        {hemi: 1.0 + places for hemi, places in best.items()},
+        title=f"Layer with the largest share of R² per {result.plan.subject.unit}",
+        quantity="Layer",
+        colour_range=(0.5, len(layers) + 0.5),
+        colour_map="viridis",
+        kinds=layers,
+    )
 
 
 def values_brain(

@@ -31,6 +31,7 @@ from pages.parts.shared.glossary import explained
 from pages.parts.shared.labels import class_label, fit_label
 from pages.parts.shared.links import EXPLORE, view
 from pages.parts.shared.roi_choice import class_choice
+from pages.parts.shared.screen import is_narrow, watch_screen
 from pages.parts.shared.server_state import roi_table, stored_intervals
 from pages.parts.shared.stimulus_grid import thumbnails
 from pages.parts.shared.text import plain
@@ -146,6 +147,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         classes={class_label(kind): rois for kind, rois in classes.items()},
         unit=unit,
         before=ghost,
+        horizontal=is_narrow(),
         before_name=ghost_name,
     )
     chart(
@@ -157,6 +159,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         source=origin(result),
         how=unit.fill(HOW["bars"]),
     )
+    watch_screen()
     about = interval_text(result, score, statistic, available=bounds is not None)
     st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {statistic} over {unit.many}. {about}")
 

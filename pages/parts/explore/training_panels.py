@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -12,9 +14,11 @@ from encoding.analysis.summaries import highest_r, mean_curves, mean_layer_share
 from encoding.fits.resources import curve_seconds
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.jobs.tasks import CurveRequest, grow
+from encoding.plots.brain.score_maps import share_brain
 from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from pages.parts.explore.selection import Focus
+from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.job_progress import complete
 from pages.parts.shared.server_state import jobs, planned, stored_curve
@@ -51,6 +55,12 @@ def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
         "product measure: "
         "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse."
     )
+    with st.expander("The layer with the largest share, on the brain", key="shares_map", on_change="rerun") as opened:
+        if opened.open and (brain := share_brain(result)) is not None:
+            look = {"surface": st.session_state.get("surface", brain.surface), "source": origin(result)}
+            chosen = focus.roi if focus.chosen and focus.roi != EVERY_VERTEX else None
+            brain_view(replace(brain, chosen_roi=chosen, **look), key="shares_brain", height=320)
+            st.caption(f"Grey: the {result.plan.subject.unit.many} of which nothing is explained (R² of 0 or below).")
 
 
 def epochs_panel(result: Result, focus: Focus) -> None:

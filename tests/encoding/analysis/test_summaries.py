@@ -12,6 +12,7 @@ from encoding.analysis import summaries
 from encoding.analysis.summaries import (
     best_roi,
     highest_r,
+    largest_share,
     mean_layer_shares,
     mean_prediction,
     over_columns,
@@ -19,6 +20,7 @@ from encoding.analysis.summaries import (
     residual_density,
 )
 from encoding.fits.score_tables import EVERY_VERTEX
+from encoding.plots.brain.score_maps import share_brain
 from tests.conftest import TINY
 
 
@@ -89,7 +91,7 @@ def test_the_highest_r_is_the_root_of_the_ceiling(result):
 
 
 def test_a_readout_that_treats_layers_alike_has_no_shares(result):
-    assert mean_layer_shares(result, ["driven"]) == {}
+    assert mean_layer_shares(result, ["driven"]) == {} and largest_share(result) == {} and share_brain(result) is None
 
 
 def test_shares_of_layers_add_up_to_r2_and_an_empty_roi_has_none(tiny, store):
@@ -99,6 +101,14 @@ def test_shares_of_layers_add_up_to_r2_and_an_empty_roi_has_none(tiny, store):
     expected = np.concatenate([made.score(hemi, "r2")[:5] for hemi in ("lh", "rh")]).mean()
     assert sum(each[0] for each in shares.values()) == pytest.approx(expected, abs=1e-4)
     assert all(np.isnan(each[1]) for each in shares.values())
+    best = largest_share(made)
+    for hemi in ("lh", "rh"):
+        own, r2 = made.layer_shares(hemi), made.score(hemi, "r2")
+        for vertex, place in enumerate(best[hemi]):
+            if r2[vertex] <= -1e-3:
+                assert np.isnan(place)
+            elif r2[vertex] > 1e-3:
+                assert own[list(own)[int(place)]][vertex] == max(values[vertex] for values in own.values())
 
 
 def test_patterns_are_correlated_where_both_are_known():

@@ -30,6 +30,21 @@ def test_bars_are_as_high_as_the_table_says(table, score, statistic):
         assert [list(each) for each in bars.customdata] == [[roi, hemi] for roi in rows["roi"]]
 
 
+def test_lying_bars_show_the_same_numbers_below_each_other(table, intervals):
+    about = {"intervals": intervals, "classes": CLASSES, "selected": ROIS[0], "before": table}
+    standing, lying = plots.roi_bars(table, **about), plots.roi_bars(table, **about, horizontal=True)
+    for upright, flat in zip(standing.data, lying.data, strict=True):
+        np.testing.assert_array_equal(upright.x, flat.y)
+        np.testing.assert_array_equal(upright.y, flat.x)
+    assert all(trace.orientation == "h" for trace in lying.select_traces({"type": "bar"}))
+    low, high = lying.layout.yaxis.range
+    assert low > high, "the first ROI is at the top"
+    assert lying.layout.xaxis.title.text == standing.layout.yaxis.title.text
+    gap = lying.layout.height / (low - high)
+    assert gap > 15, "names of ROIs below each other need a line each"
+    assert {note.text for note in lying.layout.annotations} == {note.text for note in standing.layout.annotations}
+
+
 def test_left_stands_left_of_its_rois_label_and_right_stands_right(table):
     fig = plots.roi_bars(table)
     left, right = fig.select_traces({"type": "bar"})

@@ -18,6 +18,23 @@ def test_an_unknown_name_gets_the_nearest_and_the_known():
     assert "rigde" not in registry and "ols" in registry
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("torchvision/nope", None),
+        ("torchvision/alexnt", "torchvision/alexnet"),
+        ("alexnt", "vonenet/alexnet"),
+        ("timm/swin", "timm/swin_t"),
+    ],
+)
+def test_a_hint_is_near_in_what_follows_the_folder_and_the_folder_comes_first(name, hint):
+    known = ["gabor", "vonenet/alexnet", "timm/swin_t", "torchvision/alexnet", "torchvision/swin_t"]
+    text = unknown("backbone", name, known)
+    assert f"Did you mean {hint!r}?" in text if hint else "Did you mean" not in text
+    if name.startswith("torchvision/"):
+        assert "Known: torchvision/alexnet, torchvision/swin_t, gabor" in text
+
+
 def test_a_long_list_says_how_many_more():
     assert unknown("x", "q", [f"name{i}" for i in range(20)]).endswith("and 8 more.")
 
