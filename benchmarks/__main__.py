@@ -29,6 +29,7 @@ NAMES = (
     "page",
     "pages",
     "endurance",
+    "classroom",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 START, END = "<!-- benchmarks: start -->", "<!-- benchmarks: end -->"

@@ -27,7 +27,8 @@ STYLE = """<style>
 [data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.4}
 [data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.5rem}
 [data-testid=stMainBlockContainer] h3 {padding: 0 0 0.375rem; font-size: 1.125rem}
-[data-testid=stMainBlockContainer] :is([data-testid=stButton] button, [data-testid=stLinkButton] a) {min-height: 2rem; padding: 0.25rem}
+[data-testid=stMainBlockContainer] :is(.stButton, .stDownloadButton, .stLinkButton, .stPopover) :is(button, a)
+  {min-height: 2rem; padding: 0.25rem}
 </style>"""  # a lesson fits on the screen of a small laptop
 PROJECTOR = """<style>
 :is([data-testid=stSidebar], [data-testid=stHeader], [data-testid=stExpandSidebarButton]) {display: none !important}

@@ -29,7 +29,7 @@ from tests.pages.conftest import NoWorkers
 PAGE = str(PROJECT / "app.py")
 NAMES = [lesson.name for lesson in LESSONS]
 ORDER = ["response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls", "films",
-         "images", "comparing", "choosing", "untrained", "splits"]  # fmt: skip
+         "images", "comparing", "choosing", "untrained", "splits", "favourites"]  # fmt: skip
 MOST_BYTES = 100_000  # of charts, for one interaction
 
 
