@@ -57,8 +57,8 @@ def _show() -> str:
         f"This unit adds up the energy of {direction} bars at {frequency} cycles per image. Its mean is "
         f"highest for **{best}** ({by_kind.means[order[0]]:+.2f}), {by_kind.spread:.1f} standard errors above {second}; "
         f"{favourites.count(best)} of its {N_SHOWN} strongest images show {best}. At 32 cycles, horizontal, *words* lead by far: rows "
-        "of letters are fine horizontal edges. Favourite images suggest what a unit measures; to show it, change that alone in an image, or "
-        "use images in which it and the kind of thing come apart, such as checkerboards."
+        "of letters are fine horizontal edges. Favourite images suggest what a unit measures; to show it, change that alone in an image, "
+        "or use images in which it and the kind of thing come apart, such as checkerboards."
     )
 
 
