@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from encoding.datasets._surface import HEMIS, mesh
-from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.brain_map import BrainMap, viewer_module
 from encoding.plots.brain.export import standalone_html
 from tests.browser.driving import open_page, wait_idle
 from tests.browser.driving_brain import APP, CANVAS, choose, pixels, press_slider, set_view, settle, state, title_shown
@@ -55,6 +55,28 @@ def test_the_threshold_hides_small_values_and_says_so_on_the_colour_bar(brain) -
 def test_words_are_shown_as_they_are_and_never_read_as_html(still) -> None:
     assert still.locator(".brain .title").inner_text() == "Made-up map: height <b>&amp;</b>"
     assert still.locator(".brain .title b").count() == 0
+
+
+def test_names_stand_in_both_halves_or_in_none_and_stay_where_they_are(still) -> None:
+    module = viewer_module().replace("export { createBrainView", "export { showNames, createBrainView")
+    write = """async ([module, frames]) => {
+      const { showNames } = await import(URL.createObjectURL(new Blob([module], { type: "text/javascript" })));
+      const box = document.createElement("div");
+      const named = () => [...box.children].map((each) => [each.textContent, Number(each.style.transform.match(/, ([-0-9.]+)px\\)$/)[1])]);
+      return frames.map((labels) => { showNames(box, labels); return named(); });
+    }"""
+
+    def frame(gap: float) -> list[dict]:
+        both = [("V1", 20, 100), ("V2", 20, 100 + gap), ("V1", 300, 100), ("V2", 300, 200)]
+        return [{"text": text, "x": x, "y": y, "chosen": False} for text, x, y in both]
+
+    apart, close, closer, crowd = frame(40), frame(5), frame(18), [{"text": f"R{n}", "x": 20, "y": 100, "chosen": n == 7} for n in range(8)]
+    first, second, third, last = still.evaluate(write, [module, [apart, close, closer, crowd]])
+    assert dict(first) == {"V1": 100, "V2": 200} and len(first) == 4 and ["V2", 140] in first
+    moved = [y for text, y in second if text == "V2"]
+    assert len(second) == 4 and moved[0] - 105 == moved[1] - 200 != 0, "as far in both halves"
+    assert [y for text, y in third if text == "V2"] == [118 + moved[0] - 105, 200 + moved[1] - 200], "back only where there is room"
+    assert last[0] == ["R7", 100] and len(last) == 5
 
 
 def test_a_lost_graphics_context_comes_back_with_the_picture(brain) -> None:

@@ -138,21 +138,38 @@ export function showTooltip(frame, lines, x, y) {
   tooltip.style.top = `${Math.max(4, Math.min(y + 14, stage.clientHeight - tooltip.offsetHeight - 4))}px`;
 }
 
+const SHIFTS = [0, -16, 16, -32, 32]; // px up or down, where another name stands at the place of a name
+const ROOM = 6; // px around a name's own place, before it returns there
+
 /**
- * Write ROI names at their places; one that would cover an earlier one is left out.
+ * Write ROI names at their places, the same in both halves of the brain: a name that would cover an earlier one moves up or down with a
+ * line to its place, and is left out in both halves where it fits nowhere. Names stay where they were while the brain turns a little.
  * labels: [{ text, x, y, chosen }], the most important first. Elements are used again from frame to frame.
  */
 export function showNames(container, labels) {
-  const written = [];
-  for (const { text, x, y, chosen } of labels) {
-    const halfWidth = 3.6 * text.length + 4;
-    if (written.some((other) => Math.abs(other.x - x) < halfWidth + other.halfWidth && Math.abs(other.y - y) < 15)) continue;
-    const element = container.children[written.length] ?? add(container, "span", "name");
-    element.textContent = text;
-    element.classList.toggle("chosen", chosen);
-    element.style.transform = `translate(-50%, -50%) translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
-    written.push({ x, y, halfWidth });
+  const before = container.shifts ?? new Map(), now = new Map(), written = [], regions = new Map();
+  for (const label of labels) regions.set(label.text, [...(regions.get(label.text) ?? []), label]);
+  const halfWidth = (text) => 3.6 * text.length + 4;
+  const isFree = ({ text, x, y }, shift, room = 0) =>
+    !written.some((other) => Math.abs(other.x - x) < halfWidth(text) + halfWidth(other.text) + room && Math.abs(other.y - y - shift) < 15 + room);
+  const rank = (text) => 2 * regions.get(text).some((label) => label.chosen) + before.has(text);
+  for (const text of [...regions.keys()].sort((one, other) => rank(other) - rank(one))) {
+    const halves = regions.get(text), last = before.get(text);
+    const returns = !last || halves.every((label) => isFree(label, 0, ROOM));
+    const shift = [...(returns ? [] : [last]), ...SHIFTS].find((each) => halves.every((label) => isFree(label, each)));
+    if (shift === undefined) continue;
+    now.set(text, shift);
+    for (const { x, y, chosen } of halves) {
+      const element = container.children[written.length] ?? add(container, "span", "name");
+      element.textContent = text;
+      element.classList.toggle("chosen", chosen);
+      element.dataset.moved = shift < 0 ? "up" : shift > 0 ? "down" : "";
+      element.style.setProperty("--line", `${Math.max(0, Math.abs(shift) - 8)}px`);
+      element.style.transform = `translate(-50%, -50%) translate(${x.toFixed(1)}px, ${(y + shift).toFixed(1)}px)`;
+      written.push({ text, x, y: y + shift });
+    }
   }
+  container.shifts = now;
   while (container.children.length > written.length) container.lastChild.remove();
   return written.length;
 }
