@@ -56,7 +56,7 @@ STEPS = (
 STYLE = """<style>
 .st-key-tour {position: fixed; bottom: 1rem; left: 50%; transform: translateX(-50%); width: min(34rem, calc(100vw - 2rem)); z-index: 999;
   background: var(--st-background-color); border-color: var(--st-primary-color); box-shadow: 0 4px 24px rgb(0 0 0 / 0.25)}
-.st-key-tour p {margin: 0}
+.st-key-tour :is(p, [data-testid=stMarkdownContainer]) {margin: 0}
 .st-key-tour_memory {display: none}
 </style>"""
 

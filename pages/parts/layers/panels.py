@@ -60,6 +60,9 @@ STYLE = """<style>
   [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] .st-key-layer_brain_place) {flex-direction: column}
   [data-testid=stColumn]:has(.st-key-heatmap), [data-testid=stColumn]:has(.st-key-layer_brain_place) {width: 100%; flex: 1 1 auto}
 }
+@media (max-width: 640px) {
+  .st-key-layer_choices [data-testid=stColumn] {min-width: 40%}
+}
 </style>"""
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
 HOW = {

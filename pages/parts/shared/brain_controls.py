@@ -27,6 +27,7 @@ def surface_control(place: DeltaGenerator) -> str:
     if st.session_state.get("surface") not in DRAWN:
         st.session_state["surface"] = DRAWN[0]
     surface = place.segmented_control("Surface", DRAWN, key="surface", required=True, persist_state="session")
+    surface = surface or DRAWN[0]  # none right after a change of pages
     write_link("surface", surface, DRAWN[0])
     return surface
 

@@ -26,6 +26,11 @@ SECTIONS = {  # section to its pages, by their names in addresses, each with its
     },
 }
 NAVIGATION_STYLE = """<style>
+[data-testid=stApp] {
+  --st-primary-color: light-dark(#0B6583, #62C1DF);
+  --st-background-color: light-dark(white, #181714);
+  --st-secondary-background-color: light-dark(#f4f3f0, #2b2a26);
+}
 [data-testid=stMainBlockContainer] {padding: 3.5rem 2rem 3rem}
 @media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 3.5rem 1rem 3rem}}
 [data-testid=stSidebarHeader] {height: 2.5rem; margin-bottom: 0}
