@@ -102,15 +102,18 @@ def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:
     results, compared = ran.parts, ran.published
     document = {"recipe": recipe.name, "quick": arguments.quick, "differs": list(recipe.differs)}
     document |= {"parts": [part_document(each) for each in results], "published": to_records(compared)}
+    document |= {"losses": to_records(ran.losses)}
     lines = [
         recipe.title,
         *([f"a quick run: untrained networks, simulated data (ENCODING_DATA_DIR={ran.data})"] if arguments.quick else []),
     ]
     for each in results:
         lines += ["", *part_lines(each)]
+    if len(ran.losses):
+        lines += ["", *loss_lines(recipe, ran.losses)]
     lines += ["", published_table(compared), *differing(recipe)]
     if arguments.out is not None:
-        folder = write_tables(arguments.out.expanduser(), results, compared)
+        folder = write_tables(arguments.out.expanduser(), results, compared, ran.losses)
         document, lines = document | {"out": str(folder)}, [*lines, f"written  {folder}"]
     return Answer(document, "\n".join(lines), code=int(any(each.errors for each in results)))
 
@@ -166,8 +169,20 @@ def published_table(compared: pd.DataFrame) -> str:
     return table(["model", "part", "roi", "hemi", "score", "published", "ours"], rows, align="<<<<<>>")
 
 
-def write_tables(folder: Path, results: Sequence[PartResult], compared: pd.DataFrame) -> Path:
-    """Write the tables of each part, of its choices, and of the published numbers as CSV."""
+def loss_lines(recipe: Recipe, losses: pd.DataFrame) -> list[str]:
+    """Training and validation losses with r, of the ROIs that have published numbers."""
+    shown = {each.roi for each in recipe.published}
+    columns = ["part", "subject", "layers", "target_groups", "roi", "hemi", "t_loss", "v_loss", "r_mean"]
+    rows = [
+        [*map(str, row[:6]), *(f"{number:.4f}" for number in row[6:])]
+        for row in losses.loc[losses["roi"].isin(shown), columns].itertuples(index=False)
+    ]
+    about = "T-loss and V-loss: mean squared errors at the epoch that is kept, in the squared unit of the responses"
+    return [about, table(["part", "subject", "layers", "focus", "roi", "hemi", "T-loss", "V-loss", "r"], rows, align="<<<<<<>>>")]
+
+
+def write_tables(folder: Path, results: Sequence[PartResult], compared: pd.DataFrame, losses: pd.DataFrame) -> Path:
+    """Write the tables of each part, of its choices, of losses, and of the published numbers as CSV."""
     from encoding.experiments.table import save_table
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,5 +190,7 @@ def write_tables(folder: Path, results: Sequence[PartResult], compared: pd.DataF
         save_table(result.table, folder / f"{result.part.name}.csv")
         if result.selection is not None:
             save_table(result.selection.table(), folder / f"{result.part.name}-choices.csv")
+    if len(losses):
+        save_table(losses, folder / "losses.csv")
     save_table(compared, folder / "published.csv")
     return folder.resolve()

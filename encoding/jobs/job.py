@@ -19,7 +19,7 @@ class NotTheOwner(PermissionError):
 
 FINISHED = ("done", "failed", "cancelled")
 LOG_LINES = 100
-PACE_SECONDS = 20.0  # progress this far back says how fast the work goes now
+STORED_SECONDS = 2.0  # what is done within so many was read from the Store
 SENSIBLE_SECONDS = 2.0  # no guess of the time left before this much progress was watched
 
 
@@ -40,7 +40,7 @@ class Job:
     owner : who asked for it first, as :meth:`Jobs.submit` was told; empty where nobody in particular did.
     epochs : losses and learning rate of each epoch of the training under way, or that ended last; empty where none was.
     seconds : run time so far, or in total.
-    seconds_left : estimated from the recent pace; None while no estimate is possible.
+    seconds_left : estimated from the pace so far; None while no estimate is possible.
     error, error_kind : message and type name of the exception that made it fail; else None.
     log : progress messages and warnings, oldest first.
     """
@@ -90,7 +90,7 @@ class Record:
         self.started: float | None = None
         self.ended: float | None = None
         self.log: deque[str] = deque(maxlen=LOG_LINES)
-        self.pace: deque[tuple[float, float]] = deque()  # (time, fraction) as they arrived
+        self.pace: list[tuple[float, float]] = []  # (time, fraction) of the first progress that was not stored, and of the last
 
     @property
     def finished(self) -> bool:
@@ -107,9 +107,8 @@ class Record:
             if self.epochs and each["epoch"] <= self.epochs[-1]["epoch"]:  # of the next network
                 self.epochs.clear()
             self.epochs.append(each)
-        self.pace.append((self.started + seconds, fraction))  # by the worker's clock, as messages may arrive late and several at once
-        while len(self.pace) > 2 and self.pace[1][0] < now - PACE_SECONDS:
-            self.pace.popleft()
+        here = (self.started + seconds, fraction)  # by the worker's clock, as messages may arrive late and several at once
+        self.pace = [here] if not self.pace or seconds < STORED_SECONDS else [self.pace[0], here]
         self.note(text)
 
     def requeue(self) -> None:
@@ -157,7 +156,7 @@ class Record:
 
 
 def seconds_left(pace: Sequence[tuple[float, float]], now: float) -> float | None:
-    """Estimate the remaining seconds by extrapolating the recent pace.
+    """Estimate the remaining seconds by extrapolating the pace.
 
     Parameters
     ----------
@@ -171,7 +170,8 @@ def seconds_left(pace: Sequence[tuple[float, float]], now: float) -> float | Non
 
     Notes
     -----
-    Only the recent pace is used, since stages read from the Store take no time and would make the rest seem fast.
+    A job's pace begins after its first seconds, since stages read from the Store take no time and would make the rest seem fast. It is of
+    the whole run, as a step that stands still for a while would make the rest seem endless.
 
     Examples
     --------

@@ -67,12 +67,13 @@ class RecipeResult:
 
     Attributes
     ----------
-    parts : in the recipe's order. published : the source's numbers beside ours (:func:`beside_published`).
+    parts : in the recipe's order. published : the source's numbers beside ours (:func:`beside_published`). losses : :func:`losses`.
     data : folder of the simulated data of a quick run, for ``ENCODING_DATA_DIR``; else None.
     """
 
     parts: tuple[PartResult, ...]
     published: pd.DataFrame
+    losses: pd.DataFrame
     data: Path | None = None
 
 
@@ -97,11 +98,11 @@ def run_recipe(
     """
     if not quick:
         parts = tuple(run_part(part, store, report=each, device=device, executor=executor) for part, each in _reports(recipe.parts, report))
-        return RecipeResult(parts, beside_published(recipe, parts, store))
+        return RecipeResult(parts, beside_published(recipe, parts, store), losses(parts, store))
     with simulated_data(recipe, store, subprogress(report, 0, 0.3)) as data:
         reports = _reports(recipe.quickly(), subprogress(report, 0.3, 1))
         parts = tuple(run_part(part, store, report=each, device=device) for part, each in reports)
-        return RecipeResult(parts, beside_published(recipe, parts, store), data)
+        return RecipeResult(parts, beside_published(recipe, parts, store), losses(parts, store), data)
 
 
 def _reports(parts: Sequence[Part], report: Report) -> Iterator[tuple[Part, Report]]:
@@ -199,6 +200,37 @@ def beside_published(recipe: Recipe, results: Sequence[PartResult], store: Store
         row = {"what": each.what, "part": each.of, "roi": each.roi, "hemi": each.hemi, "score": each.score, "published": each.value}
         rows.append(row | {"ours": float(np.mean(values)) if len(values) else np.nan, "n": len(values)})
     return pd.DataFrame(rows)
+
+
+def losses(results: Sequence[PartResult], store: Store) -> pd.DataFrame:
+    """Tabulate the training and validation losses of all parts' fits whose readout is trained in epochs; empty without any.
+
+    Returns
+    -------
+    DataFrame
+        A row per fit, ROI and hemisphere with vertices: part, subject, backbone, layers, target_groups, options, roi, hemi, t_loss and
+        v_loss (mean squared errors at the epoch that is kept, in the squared unit of the responses; see
+        :meth:`encoding.fits.score_tables.ScoreTables.training_errors`), and r_mean on the test stimuli.
+    """
+    import pandas as pd
+
+    rows = []
+    for result in results:
+        for key in result.table["key"].unique() if len(result.table) else ():
+            fit = open_fit(key, store)
+            errors = fit.training_errors()
+            if errors.empty:
+                continue
+            spec = fit.plan.spec
+            about = {"part": result.part.name, "subject": spec.subject, "backbone": spec.backbone, "layers": " + ".join(spec.layers)}
+            about |= {"target_groups": spec.target_groups, "options": " ".join(f"{name}={value}" for name, value in spec.options)}
+            found = errors.merge(fit.rois()[["roi", "hemi", "r_mean"]], on=["roi", "hemi"]).query("n_vertices > 0")
+            names = {"train_mse": "t_loss", "validation_mse": "v_loss"}
+            rows.append(found.rename(columns=names)[["roi", "hemi", "t_loss", "v_loss", "r_mean"]].assign(**about))
+    if not rows:
+        return pd.DataFrame()
+    table = pd.concat(rows, ignore_index=True)
+    return table[[*about, "roi", "hemi", "t_loss", "v_loss", "r_mean"]]
 
 
 def _ours(number: Published, result: PartResult, store: Store) -> list[float]:

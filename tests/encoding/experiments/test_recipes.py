@@ -202,6 +202,11 @@ def test_a_quick_run_ends_in_tables(quick, name):
             chosen = result.selection.table().query("n_vertices > 0")
             assert (chosen.winner != "").all() and chosen.test.notna().any()
     assert len(ran.published) == len(load(name).published)
+    trained = {"mlp-resnet50-vgg16", "clip-linear-deep-positional", "clips-best-layer"}
+    assert (len(ran.losses) > 0) == (name in trained)
+    if name in trained:
+        assert np.isfinite(ran.losses[["t_loss", "v_loss"]]).all(axis=None) and (ran.losses[["t_loss", "v_loss"]] > 0).all(axis=None)
+        assert set(ran.losses["part"]) <= {part.name for part in load(name).parts}
     assert ran.published.n.max() > 0 or name == "clip-linear-deep-positional"
     assert ran.published.query("n > 0").ours.notna().all()
 

@@ -11,7 +11,7 @@ from encoding.jobs.job import Record, seconds_left
 pytestmark = pytest.mark.timeout(120)
 
 
-def test_the_time_left_follows_the_recent_pace_and_is_unknown_until_some_was_seen():
+def test_the_time_left_follows_the_pace_and_is_unknown_until_some_was_seen():
     assert seconds_left([], now=0.0) is None
     assert seconds_left([(0.0, 0.0), (1.0, 0.5)], now=1.0) is None
     assert seconds_left([(0.0, 0.5), (10.0, 0.5)], now=10.0) is None
@@ -39,6 +39,15 @@ def test_the_fraction_and_the_time_left_are_of_one_estimate(monkeypatch):
     job = record.snapshot(None)
     assert job.fraction == pytest.approx(job.seconds / (job.seconds + job.seconds_left))
     assert job.fraction < 0.5  # 90 % after a second of 60 s would contradict the minutes that are left
+
+
+def test_a_step_that_stands_still_does_not_make_the_rest_look_endless(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    record = Record("a-1", None, b"")
+    for now, fraction in ((0.0, 0.0), (10.0, 0.2), (20.0, 0.4), (40.0, 0.8), (100.0, 0.801)):
+        record.advance(fraction, "Fitting", now)
+    assert record.snapshot(None).seconds_left == pytest.approx(100 * 0.199 / 0.801)
 
 
 def test_epochs_are_those_of_the_network_that_is_trained_now():
