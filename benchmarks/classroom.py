@@ -54,7 +54,10 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
 
 
 async def _all(students: list[Student]) -> None:
-    await asyncio.gather(*(student.lesson() for student in students))
+    outcomes = await asyncio.gather(*(student.lesson() for student in students), return_exceptions=True)
+    for student, outcome in zip(students, outcomes, strict=True):
+        if outcome is not None:
+            student.errors.append(repr(outcome))
 
 
 class Student:
@@ -82,7 +85,7 @@ class Student:
 
         answers = next(lesson.answers for lesson in LESSONS if lesson.name == LESSON)
         await asyncio.sleep(0 if hurry else self._random.uniform(*ARRIVE))
-        async with connect(self._url, subprotocols=["streamlit"], max_size=None) as socket:
+        async with connect(self._url, subprotocols=["streamlit"], max_size=None, open_timeout=PATIENCE) as socket:
             await self._run(socket)
             steps = [(f"answer_{LESSON}", "string_value", self._random.choice(answers))]
             steps += [("alpha", "string_array_value", [alpha]) for alpha in ALPHAS]

@@ -76,7 +76,7 @@ def _summary(roi: str, n_vertices: int, profile: Profile) -> str:
     order = np.argsort(-profile.means)
     best, second = (profile.names[i] for i in order[:2])
     stands = (
-        f"stand out clearly, {profile.spread:.0f} standard errors above {second}: this region is **selective** for {best}."
+        f"stand out clearly, {profile.spread:.0f} standard errors above {second}: it is **selective** for {best}, or for their edges."
         if profile.spread > CLEAR
         else f"lead {second} by only {profile.spread:.1f} standard errors: no kind of image stands out, so kinds are not what drives it."
     )
@@ -111,8 +111,8 @@ LESSON = Lesson(
     question="V1 knows nothing of faces, words or places. What will its mean response to each kind of image be?",
     answers=("The same for every kind.", "Not the same: kinds of images differ in contrast and edges, too.", "Highest to faces."),
     right=1,
-    because="Printed words have many sharp edges, which drive V1. A difference between kinds alone does not make a region selective for "
-    "one of them: compare V1v with FFA-1.",
+    because="Printed words have many sharp edges, which drive V1. A difference between kinds alone does not make it an area for "
+    "words: compare V1v with FFA-1.",
     show=show,
     explore_spec=explore_spec,
     code=CODE,
