@@ -23,10 +23,11 @@ from benchmarks.extraction import image_files
 from encoding import BACKBONES, FitSpec, Store, fit
 from encoding.experiments import Experiment, run_experiment
 from encoding.experiments.experiment import Cell
-from encoding.experiments.graph import Graph, PlannedCell, Task, compile_graph
+from encoding.experiments.graph import Graph, PlannedCell, compile_graph
 from encoding.experiments.plans import Plans
 from encoding.experiments.progress import Run
 from encoding.experiments.run import ExperimentResult
+from encoding.experiments.task import Task
 from encoding.features import extraction
 from encoding.jobs import Jobs, graph_executor
 from encoding.runtime.progress import Report

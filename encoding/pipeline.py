@@ -40,7 +40,6 @@ from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.store import Arrays, Store
 
 FIT_STAGES = ("images", "features", "components", "readout", "scores")  # as progress reports name them
-USUAL_FOLDS = 5  # default number of inner cross-validation folds on which readouts choose their parameters
 
 
 def fit(spec: FitSpec, store: Store, report: Report = silent, device: str = "auto", *, planned: Plan | None = None) -> Result:
@@ -227,14 +226,13 @@ def sum_responses(plan: Plan, fold: Fold, hemi: str, Z: np.ndarray, store: Store
 
     Notes
     -----
-    A readout without inner folds gets the sum over the default :data:`USUAL_FOLDS` where these are stored, without reading responses.
+    A readout without inner folds gets the sum over those of another readout where these are stored, without reading responses.
     """
 
     def make() -> Arrays:
-        if plan.readout.n_folds(plan.options) == 1 and len(np.unique(plan.subject.groups[fold.train])) >= USUAL_FOLDS:
-            by_fold = store.get(plan.moments_key(fold, hemi, n_inner=USUAL_FOLDS))
-            if by_fold is not None:
-                return Moments.from_arrays(by_fold).whole().arrays()
+        by_fold_key = plan.moments_by_fold_key(fold, hemi)
+        if by_fold_key and (by_fold := store.get(by_fold_key)) is not None:
+            return Moments.from_arrays(by_fold).whole().arrays()
         Y = plan.subject.responses[hemi]
         sums = Moments.of(Z, Y, plan.inner(fold), rows=fold.train, device=device, report=report)
         plan.check_unchanged(store)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from encoding.experiments.graph import Graph, Task
+from encoding.experiments.graph import Graph
+from encoding.experiments.task import Task
 from encoding.runtime.progress import Cancelled, Report
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]

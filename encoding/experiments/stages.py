@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from encoding.analysis.bootstrap import intervals_key, roi_intervals
 from encoding.analysis.learning_curve import curve_key, learning_curve
-from encoding.experiments.graph import Task, extraction_key, inputs_of, pass_keys, reduction_key, shard_task_key
 from encoding.experiments.plans import Plans
+from encoding.experiments.task import Task, extraction_key, inputs_of, pass_keys, reduction_key, shard_task_key
 from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import Plan
 from encoding.fits.resources import preflight_pass
@@ -131,7 +131,7 @@ def difference(task: Task, plan: Plan, store: Store) -> str:
 
 
 def other_inputs(inputs: Iterable[tuple[str, str]], plan: Plan) -> str:
-    """Which of some named fingerprints (:func:`encoding.experiments.graph.inputs_of`) a plan does not have, as a sentence; else empty."""
+    """Which of some named fingerprints (:func:`encoding.experiments.task.inputs_of`) a plan does not have, as a sentence; else empty."""
     here = dict(inputs_of(plan))
     other = [name for name, fingerprint in inputs if here.get(name) != fingerprint]
     if not other:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from encoding.evaluation import scores
 from encoding.evaluation.splits import Fold
 from encoding.features import components, delays, reduction, sums
@@ -21,6 +23,7 @@ from encoding.readouts._options import key_values
 from encoding.storage.keys import digest
 
 FIRST_RELEASE_VERSIONS = {"moments": 2, "elastic_net": 2, "ols": 2, "ridge": 2}  # of other stages and readouts: 1
+USUAL_FOLDS = 5  # default number of inner cross-validation folds on which readouts choose their parameters
 
 
 class StageKeys:
@@ -93,6 +96,12 @@ class StageKeys:
             inner=rows_digest(self.inner(fold, n_inner)),
             **self._design(fold),
         )
+
+    def moments_by_fold_key(self, fold: Fold, hemi: str) -> str:
+        """Key of the moments by inner fold that add up to those of a readout without inner folds; empty for any other readout."""
+        if self.readout.n_folds(self.options) != 1 or len(np.unique(self.subject.groups[fold.train])) < USUAL_FOLDS:
+            return ""
+        return self.moments_key(fold, hemi, n_inner=USUAL_FOLDS)
 
     def weights_key(self, fold: Fold, group: TargetGroup) -> str:
         """Key of the fitted model of a target group."""

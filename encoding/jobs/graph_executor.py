@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from encoding.experiments.graph import Task
 from encoding.experiments.progress import Run
 from encoding.experiments.stages import run_in_turn, run_task
+from encoding.experiments.task import Task
 from encoding.jobs import scheduler as dask
 from encoding.storage.store import Store
 

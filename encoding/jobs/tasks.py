@@ -25,10 +25,11 @@ from encoding.datasets.writers.simulated import simulate_layout
 from encoding.evaluation.splits import ALL
 from encoding.experiments.composition import compose
 from encoding.experiments.experiment import Experiment
-from encoding.experiments.graph import inputs_of, plan_cells
+from encoding.experiments.graph import plan_cells
 from encoding.experiments.selection import select
 from encoding.experiments.stages import OtherInputs, other_inputs
 from encoding.experiments.sweep import run_sweep
+from encoding.experiments.task import inputs_of
 from encoding.fits.composition import ComposedPlan
 from encoding.fits.open import open_fit
 from encoding.fits.plan import Plan, plan
@@ -86,7 +87,7 @@ class AsPlanned:
     ----------
     task : function such as :func:`study`.
     fits : specs of the fits that the task is about, each with names and fingerprints of what it reads where it was planned
-        (:func:`encoding.experiments.graph.inputs_of`); of fits that read the same, one.
+        (:func:`encoding.experiments.task.inputs_of`); of fits that read the same, one.
     """
 
     task: Callable[..., object]

@@ -11,11 +11,12 @@ import pytest
 from encoding import Store, fit
 from encoding.experiments import Experiment, run_experiment, stages
 from encoding.experiments import run as run_module
-from encoding.experiments.graph import LATE, STAGES, compile_graph
+from encoding.experiments.graph import compile_graph
 from encoding.experiments.progress import Run
 from encoding.experiments.records import AlreadyRunning, find_record, recording, records, request_cancel
 from encoding.experiments.run import run_serially
 from encoding.experiments.stages import OtherInputs, difference, run_in_turn, run_task
+from encoding.experiments.task import STAGES
 from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY
@@ -90,7 +91,7 @@ def test_a_readout_that_reads_the_stimuli_needs_no_stage_before_it(lab, store):
 
 def test_late_stages_come_after_every_fit_and_curves_only_where_asked_for(lab, store, ended):
     run_experiment(SMALL, store, device="cpu")
-    assert ended == sorted(ended, key=lambda stage: stage in LATE) and "curve" not in ended
+    assert ended == sorted(ended, key=lambda stage: stage in ("intervals", "curve")) and "curve" not in ended
     run_experiment(replace(SMALL, curves=True), store, device="cpu")
     assert ended.count("curve") == 4 and ended.count("fit") == 4
 

@@ -18,8 +18,9 @@ from PIL import Image
 
 from encoding import FitSpec, Store
 from encoding.experiments import Experiment, run_experiment
-from encoding.experiments.graph import Task, compile_graph, inputs_of
+from encoding.experiments.graph import compile_graph
 from encoding.experiments.progress import Run
+from encoding.experiments.task import Task, inputs_of
 from encoding.fits.plan import plan
 from encoding.jobs import Jobs, graph_executor, scheduler, serve, worker
 from encoding.jobs.graph_executor import Attempt, GraphExecutor
