@@ -68,6 +68,11 @@ N_SHOWN = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)  # ranks of a spectrum
 
 def add_commands(commands: Any) -> None:
     """Add ``significance``, ``partition``, ``similarity``, ``spectrum`` and ``group``."""
+    for add in (_add_significance, _add_partition, _add_similarity, _add_spectrum, _add_group):
+        add(commands)
+
+
+def _add_significance(commands: Any) -> None:
     parser = add_command(
         commands,
         "significance",
@@ -87,6 +92,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--seed", type=whole_number, default=0, help="of the orders (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=FALSE_DISCOVERIES, help="false discovery rate (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write r, p and q of every vertex there")
+
+
+def _add_partition(commands: Any) -> None:
     parser = add_command(
         commands,
         "partition",
@@ -105,6 +113,9 @@ def add_commands(commands: Any) -> None:
     )
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and subset there")
+
+
+def _add_similarity(commands: Any) -> None:
     parser = add_command(
         commands,
         "similarity",
@@ -116,6 +127,9 @@ def add_commands(commands: Any) -> None:
     _add_key(parser)
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and layer there")
+
+
+def _add_spectrum(commands: Any) -> None:
     parser = add_command(
         commands,
         "spectrum",
@@ -128,7 +142,6 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--roi", default=EVERY_VERTEX, metavar="ROI", help="over both hemispheres (default: all vertices)")
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the share of variance of every rank there")
-    _add_group(commands)
 
 
 def _add_group(commands: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from encoding.fits.result import Result
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.training_data import is_complete
 from encoding.runs.table import all_runs, find_run, open_run
-from encoding.runtime.progress import subprogress
+from encoding.runtime.progress import Report, subprogress
 from encoding.runtime.registry import UnknownName
 from encoding.sites.site import Supplement, mean_r, publish
 from encoding.storage.store import Store
@@ -85,21 +86,7 @@ def run_publish(arguments: argparse.Namespace, progress: Progress) -> Answer:
         if not results:
             raise BadArguments("No fit of this experiment is finished yet. `python -m encoding experiment run` computes them.")
     else:
-        keys = [find_run(key, store) for key in dict.fromkeys(arguments.what)] or _best_first(store)
-        results = []
-        for number, key in enumerate(keys):
-            if len(results) == arguments.most and not arguments.what:
-                left_out[key] = "--most"
-                continue
-            report = subprogress(opening, number / len(keys), (number + 1) / len(keys))
-            try:
-                results.append(open_run(key, store, report))
-            except CANNOT_OPEN as error:
-                if arguments.what:
-                    raise
-                left_out[key] = str(error)
-        if not results:
-            raise BadArguments(f"{store.root} holds no fit that opens. `python -m encoding fit` makes one.")
+        results, left_out = _open_fits(arguments.what, arguments.most, store, opening)
     results = list({result.key: result for result in results}.values())
     baseline = None
     if arguments.compare is not None:
@@ -109,17 +96,8 @@ def run_publish(arguments: argparse.Namespace, progress: Progress) -> Answer:
         results, dropped = _best(results, arguments.most, baseline)
         left_out |= dict.fromkeys(dropped, "--most")
     title = arguments.title or (experiment.title if experiment else "") or "Encoding models"
-    writing = subprogress(progress, 0.3, 1)
-    path = publish(
-        results,
-        out,
-        store,
-        title=title,
-        baseline=baseline,
-        supplement=supplement,
-        notes=arguments.notes,
-        report=writing,
-    )
+    about = {"title": title, "baseline": baseline, "supplement": supplement, "notes": arguments.notes}
+    path = publish(results, out, store, **about, report=subprogress(progress, 0.3, 1))
     files = [each for each in path.rglob("*") if each.is_file()]
     n_bytes = sum(each.stat().st_size for each in files)
     document = {"folder": str(path), "fits": [each.key for each in results], "left_out": left_out, "files": len(files), "bytes": n_bytes}
@@ -129,6 +107,25 @@ def run_publish(arguments: argparse.Namespace, progress: Progress) -> Answer:
             f"left out  {key}: {'not among the best ' + str(arguments.most) if why == '--most' else why}" for key, why in left_out.items()
         )
     return Answer(document, text)
+
+
+def _open_fits(wanted: Sequence[str], most: int, store: Store, report: Report) -> tuple[list[ScoreTables], dict[str, str]]:
+    """Open the fits whose keys begin with ``wanted``, or else the best ``most``; and the key of each that is left out to the reason."""
+    keys = [find_run(key, store) for key in dict.fromkeys(wanted)] or _best_first(store)
+    results, left_out = [], {}
+    for number, key in enumerate(keys):
+        if len(results) == most and not wanted:
+            left_out[key] = "--most"
+            continue
+        try:
+            results.append(open_run(key, store, subprogress(report, number / len(keys), (number + 1) / len(keys))))
+        except CANNOT_OPEN as error:
+            if wanted:
+                raise
+            left_out[key] = str(error)
+    if not results:
+        raise BadArguments(f"{store.root} holds no fit that opens. `python -m encoding fit` makes one.")
+    return results, left_out
 
 
 def _experiment(what: list[str], store: Store) -> Experiment | None:

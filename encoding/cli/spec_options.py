@@ -60,6 +60,7 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     _add_targets(parser.add_argument_group("what is predicted"), FitSpec())
     _add_features(parser.add_argument_group("from what"), FitSpec())
     how = parser.add_argument_group("how")
+    _add_components(how, FitSpec())
     _add_method(how, FitSpec())
     add_device(how)
 
@@ -123,7 +124,7 @@ def _add_features(model: Any, spec: FitSpec) -> None:
     model.add_argument("--over-frames", choices=OVER_FRAMES, default=spec.over_frames, help="what is kept of them (default: %(default)s)")
 
 
-def _add_method(how: Any, spec: FitSpec) -> None:
+def _add_components(how: Any, spec: FitSpec) -> None:
     how.add_argument(
         "--layer-scaling",
         choices=LAYER_SCALINGS,
@@ -181,6 +182,9 @@ def _add_method(how: Any, spec: FitSpec) -> None:
         default=spec.feature_dtype,
         help="how features are stored; float16 takes half the room and keeps the components' variance to 1e-4 (default: %(default)s)",
     )
+
+
+def _add_method(how: Any, spec: FitSpec) -> None:
     how.add_argument("--readout", default=spec.readout, help="a name from `list readouts` (default: %(default)s)")
     how.add_argument("--set", type=option, action="append", default=[], metavar="NAME=VALUE", help="a parameter of the readout")
     how.add_argument(

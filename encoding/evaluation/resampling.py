@@ -118,27 +118,23 @@ def estimate(
     undefined (a constant response, no ceiling) are left out of an ROI's mean.
     """
     wanted = [name for name in (scores or SCORES) if ceiling is not None or not SCORES[name].needs_ceiling]
-    names = list(members)
-    member = np.zeros((n_columns, len(names)))
+    member = np.zeros((n_columns, len(members)))
     for number, columns in enumerate(members.values()):
         member[columns, number] = 1
-    sums: dict[str, list[np.ndarray]] = {}
-    counts = {name: np.zeros(len(names)) for name in wanted}
+    sums, weights = dict[str, list[np.ndarray]](), list[np.ndarray]()
+    counts = {name: np.zeros(len(members)) for name in wanted}
     vertices = {name: np.full(n_columns, np.nan) for name in wanted}
-    weights: list[np.ndarray] = []
     for columns, folds in blocks:
         if not weights:
             weights = [draw_counts(n_units(fold.units), error_bar, number) for number, fold in enumerate(folds)]
             wanted = [name for name in wanted if len(folds) > 1 or not SCORES[name].pooled]
         parts = [fold_scores(fold, drawn) for fold, drawn in zip(folds, weights, strict=True)]
         whole = [fold_scores(pooled(folds), np.concatenate(weights, axis=1))] if "pooled_r" in wanted else []
-        some = member[columns]
         for name in wanted:
-            of_folds = whole if SCORES[name].pooled else parts
-            at, drawn, left_out = over_folds(name, of_folds, None if ceiling is None else ceiling[columns])
+            of_columns = None if ceiling is None else ceiling[columns]
+            at, drawn, left_out = over_folds(name, whole if SCORES[name].pooled else parts, of_columns)
             vertices[name][columns] = at
-            known = np.isfinite(at)
-            inside = some * known[:, None]
+            inside = member[columns] * np.isfinite(at)[:, None]
             counts[name] += inside.sum(0)
             values = [np.nan_to_num(each) @ inside for each in (at[None], *left_out, *([drawn] if name in DRAWN else []))]
             sums[name] = [one + other for one, other in zip(sums[name], values, strict=True)] if name in sums else values
@@ -148,20 +144,31 @@ def estimate(
         share = None if tau is None else (np.nan_to_num(tau, nan=1.0) @ member) / member.sum(0)
         for name in wanted:
             at, *left_out = (each / counts[name] for each in sums[name])
-            drawn = left_out.pop() if name in DRAWN else None
-            value[name] = at[0]
-            by_fold = np.split(left_out[0], np.cumsum(sizes)[:-1]) if SCORES[name].pooled else left_out
+            value[name], drawn = at[0], left_out.pop() if name in DRAWN else None
+            less_one[name] = np.split(left_out[0], np.cumsum(sizes)[:-1]) if SCORES[name].pooled else left_out
             widened = 1 if share is None or len(sizes) == 1 else 1 + WIDENING.get(name, 1.0) * share
-            less_one[name] = by_fold
-            errors = np.sqrt(jackknife_variance(by_fold) * widened)
+            errors = np.sqrt(jackknife_variance(less_one[name]) * widened)
             se[name] = np.where(errors > 0, errors, np.nan) if SCALES.get(name) == "root" else errors
-            if drawn is None:
-                drawn = sum((times - 1) @ ((at - each) * (len(each) - 1) / len(each)) for times, each in zip(weights, by_fold, strict=True))
-            spread = drawn.std(0, ddof=1)
-            scale = np.where(spread > 0, errors / np.where(spread > 0, spread, 1), 0 * errors)
-            draws[name] = (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
-    of_vertices = {name: vertices[name] for name in wanted}
-    return Estimates(value, se, draws, of_vertices, less_one, sum(sizes), max(1, sum(sizes) - 2 * len(sizes)))
+            draws[name] = _scaled_draws(at, drawn, less_one[name], weights, errors)
+    return Estimates(value, se, draws, {name: vertices[name] for name in wanted}, less_one, sum(sizes), max(1, sum(sizes) - 2 * len(sizes)))
+
+
+def _scaled_draws(
+    at: np.ndarray, drawn: np.ndarray | None, left_out: Sequence[np.ndarray], weights: Sequence[np.ndarray], errors: np.ndarray
+) -> np.ndarray:
+    """Draws of ROI scores (n_draws, n_rois) float32 about ``at`` (n_rois,), whose standard deviations are ``errors`` (n_rois,).
+
+    Parameters
+    ----------
+    drawn : (n_draws, n_rois), drawn scores; None where they are approximated by what each unit contributes.
+    left_out : for each fold the scores without each unit, (n_units, n_rois).
+    weights : for each fold how often each unit is drawn, (n_draws, n_units).
+    """
+    if drawn is None:
+        drawn = sum((times - 1) @ ((at - each) * (len(each) - 1) / len(each)) for times, each in zip(weights, left_out, strict=True))
+    spread = drawn.std(0, ddof=1)
+    scale = np.where(spread > 0, errors / np.where(spread > 0, spread, 1), 0 * errors)
+    return (at + (drawn - drawn.mean(0)) * scale).astype(np.float32)
 
 
 def working_bytes(n_rows: int, n_units: int, n_rois: int, *, n_folds: int = 1, n_draws: int = ErrorBar.n_draws) -> float:

@@ -36,7 +36,6 @@ def activations(
     *,
     device: str,
     kept: Container[str] = (),
-    batch_size: int | None = None,
     report: Report = silent,
 ) -> Iterator[tuple[int, dict[str, T]]]:
     """Pass stimuli through a network, a batch at a time. The first stimulus goes alone: it gives all sizes.
@@ -48,7 +47,6 @@ def activations(
         the number of the batch's first stimulus, ``features`` (b, n_features) float32 on the device. Features that it does not return
         are freed at once, so that any number of large layers passes in the memory of the largest.
     kept : layers whose features ``use`` returns; their sizes limit a batch together, the sizes of others one by one.
-    batch_size : most images in one forward pass; by default as many as memory comfortably holds.
 
     Yields
     ------
@@ -62,28 +60,26 @@ def activations(
     import torch
 
     done, size, started = 0, 1, time.perf_counter()
-    pool, over = pools
     what = "clips" if stimuli.n_frames > 1 else "images"
-    with closing(prepared(stimuli, backbone, device, over)) as ready:
+    with closing(prepared(stimuli, backbone, device, pools[1])) as ready:
         while batch := list(islice(ready, size)):
             n_frames, names = len(batch[0]), stimuli.names[done : done + len(batch)]
             images = torch.cat(batch)
             images = images.to(device) if device == "cpu" else images.pin_memory().to(device, non_blocking=True)
             del batch
-            used: dict[str, T] = {}
-            n_bytes: dict[str, int] = {}
+            used, n_bytes = dict[str, T](), dict[str, int]()
 
             def take(layer: str, passed: torch.Tensor, first=done, n_frames=n_frames, names=names, used=used, n_bytes=n_bytes) -> None:
                 n_bytes[layer] = 4 * passed.numel()
-                features = over_frames(passed, n_frames, over)
+                features = over_frames(passed, n_frames, pools[1])
                 _check_rows(features, layer, names)
                 used[layer] = use(first, layer, features)
 
-            backbone.visit(images, tuple(layers), pool, take)
+            backbone.visit(images, tuple(layers), pools[0], take)
             if done == 0:
                 largest = max((size for layer, size in n_bytes.items() if layer not in kept), default=0)
                 together = sum(size for layer, size in n_bytes.items() if layer in kept)
-                size = largest_batch(images[:, 0].numel(), max(largest, together), device, batch_size)
+                size = largest_batch(images[:, 0].numel(), max(largest, together), device)
             del images
             yield done, used
             done += len(names)
@@ -116,10 +112,9 @@ def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> It
         pool.shutdown(cancel_futures=True)
 
 
-def largest_batch(n_pixels: int, n_bytes: int, device: str, most: int | None = None) -> int:
+def largest_batch(n_pixels: int, n_bytes: int, device: str) -> int:
     """Number of stimuli in one forward pass, for a stimulus of ``n_pixels`` (over all frames) and ``n_bytes`` of wanted activations."""
-    fits = min(BATCH_PIXELS[device] // n_pixels, BATCH_BYTES // n_bytes)
-    return max(1, min(fits, most or fits))
+    return max(1, min(BATCH_PIXELS[device] // n_pixels, BATCH_BYTES // n_bytes))
 
 
 def _check_rows(features: torch.Tensor, layer: str, names: Sequence[str]) -> None:

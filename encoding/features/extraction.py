@@ -114,7 +114,6 @@ def extract(
     n_frames: int = 1,
     dtype: str = "float32",
     device: str = "cpu",
-    batch_size: int | None = None,
     report: Report = silent,
     made_from: Mapping[str, Any] | None = None,
     check: Callable[[], None] = lambda: None,
@@ -133,7 +132,6 @@ def extract(
     over : pooling over a clip's frames (:data:`encoding.backbones._pooling.OVER_FRAMES`).
     n_frames : frames of a clip that are rows of their own in a sketch; 1 where a clip is one row.
     dtype : of stored features, one of :data:`encoding.features.half.FEATURE_DTYPES`.
-    batch_size : most images in one forward pass; by default as many as memory comfortably holds.
     report : called with the fraction done and a text; an exception that it raises stops the work and leaves only whole shards behind.
     made_from : kept as provenance beside the numbers.
     check : called when every stimulus of a shard was read, before anything of it is stored; what it raises leaves nothing of it behind.
@@ -148,8 +146,7 @@ def extract(
     missing = {kind_layer: key for kind_layer, key in named.items() if store.get(key) is None}
     if missing and not len(stimuli):
         raise ValueError("There are no images to extract features from.")
-    pools, projected = (pool, over), projections or {}
-    work = _Extraction(stimuli, open_backbone, store, pools, n_frames, dtype, device, batch_size, made_from or {}, check, projected)
+    work = _Extraction(stimuli, open_backbone, store, (pool, over), n_frames, dtype, device, made_from or {}, check, projections or {})
     if shard is not None:
         work.extract_shard(missing, shard, report)
         return
@@ -159,12 +156,7 @@ def extract(
         if missing and len(parts) == 1:
             work.extract(missing, report)
         elif missing:
-            locks.enter_context(store.in_use([shard_key(key, part) for key in missing.values() for part in parts]))
-            for part in parts:
-                work.extract_shard(missing, part, subprogress(report, 0.95 * part.start / len(stimuli), 0.95 * part.stop / len(stimuli)))
-            for number, ((_, layer), key) in enumerate(missing.items()):
-                report(0.95 + 0.05 * number / len(missing), f"features: joining {len(parts)} shards of {layer}")
-                work.join(layer, key, parts)
+            work.extract_in_shards(missing, parts, report)
         if missing:
             report(1.0, "features: stored")
 
@@ -187,7 +179,6 @@ class _Extraction:
     n_frames: int
     dtype: str
     device: str
-    batch_size: int | None
     made_from: Mapping[str, Any]
     check: Callable[[], None]
     projections: Mapping[str, tuple[str, int]]
@@ -215,7 +206,7 @@ class _Extraction:
                     reduced[layer] = SketchRows(layer, folder, len(shard), self.n_frames, files)
             n_left = len(self.stimuli) - shard.start
             progress = subprogress(report, 0, 0.97)
-            _stream(stimuli, backbone, raw, reduced, self.pools, self.store, self.device, self.batch_size, progress, n_left, refers)
+            _stream(stimuli, backbone, raw, reduced, self.pools, self.store, self.device, progress, n_left, refers)
             self.check()
             for each in (*raw.values(), *reduced.values()):
                 each.close()
@@ -229,7 +220,17 @@ class _Extraction:
             if needed := _locked(needed, self.store, locks):
                 self.extract(needed, report, shard)
 
-    def join(self, layer: str, key: str, parts: Sequence[Shard]) -> None:
+    def extract_in_shards(self, missing: Mapping[tuple[str, str], str], parts: Sequence[Shard], report: Report) -> None:
+        """Store what is missing shard by shard, and join the shards."""
+        n = len(self.stimuli)
+        with self.store.in_use([shard_key(key, part) for key in missing.values() for part in parts]):
+            for part in parts:
+                self.extract_shard(missing, part, subprogress(report, 0.95 * part.start / n, 0.95 * part.stop / n))
+            for number, ((_, layer), key) in enumerate(missing.items()):
+                report(0.95 + 0.05 * number / len(missing), f"features: joining {len(parts)} shards of {layer}")
+                self._join(layer, key, parts)
+
+    def _join(self, layer: str, key: str, parts: Sequence[Shard]) -> None:
         """Store a layer's rows of all shards, in order, as one result, and remove the shards."""
         found = [self.store.get(shard_key(key, part)) for part in parts]
         if None in found:
@@ -267,7 +268,6 @@ def _stream(
     pools: tuple[str, str],
     store: Store,
     device: str,
-    batch_size: int | None,
     report: Report,
     n_left: int,
     refers: bool,
@@ -290,7 +290,7 @@ def _stream(
         return features.cpu().numpy() if layer in raw else None
 
     layers = tuple(dict.fromkeys([*raw, *reduced]))
-    batches = activations(stimuli, backbone, layers, pools, use, kept=raw, device=device, batch_size=batch_size, report=report)
+    batches = activations(stimuli, backbone, layers, pools, use, kept=raw, device=device, report=report)
     with closing(batches), ThreadPoolExecutor(1, "rows") as writer:
         writing = writer.submit(write, {})
         for start, used in batches:

@@ -46,23 +46,20 @@ def roi_bars(
     Parameters
     ----------
     table : :meth:`encoding.fits.result.Result.rois`; one row for each ROI and hemisphere.
-    score : a key of :data:`encoding.evaluation.scores.SCORES`.
-    statistic : ``mean`` or ``median`` over vertices.
+    score, statistic : a key of :data:`encoding.evaluation.scores.SCORES`, and its ``mean`` or ``median`` over vertices.
     intervals : hemisphere to (low, high), each (n_rois,) in the order of that hemisphere's rows: ends of the 95 % interval
         of the mean of this score, NaN where there is none. Not drawn with a median.
     selected : the ROI that stands out; the others fade.
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs are drawn class by class; those
         of no class come first. None draws them in the table's order.
     unit : what a column of the responses is called.
-    before : such a table of another fit, whose bars stand in grey behind; None for none.
-    before_name : of that fit, in the legend.
+    before, before_name : such a table of another fit, whose bars stand in grey behind, and its name in the legend; None for none.
     horizontal : ROIs below each other, for narrow screens.
 
     Notes
     -----
-    The noise ceiling is a short line over each bar where it is known: the mean of its root for the mean r, and the
-    highest value there is for normalised scores. An ROI without vertices leaves a gap that says so, and so does
-    one whose score is undefined. Each bar's customdata is (roi, hemi).
+    The noise ceiling is a short line over each bar where it is known: the mean of its root for the mean r, the highest possible value for
+    normalised scores. An ROI without vertices, or whose score is undefined, leaves a gap with a text. Each bar's customdata is (roi, hemi).
 
     Raises
     ------
@@ -71,23 +68,17 @@ def roi_bars(
     import plotly.graph_objects as go
 
     column = score_column(table, score, statistic)
-    rois, hemis = list(dict.fromkeys(table["roi"])), list(dict.fromkeys(table["hemi"]))
-    row = arrange(rois, classes or {})
+    row, hemis = arrange(list(dict.fromkeys(table["roi"])), classes or {}), list(dict.fromkeys(table["hemi"]))
     intervals = _checked(intervals, table, hemis) if statistic == "mean" else {}
     fig = go.Figure()
     if selected in row.x:
         fig.add_vrect(x0=row.x[selected] - 0.5, x1=row.x[selected] + 0.5, fillcolor=BAND, line_width=0, layer="below")
-    bars = []
-    for number, hemi in enumerate(hemis):
-        rows = table[table["hemi"] == hemi]
-        x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 1.05 * (number - (len(hemis) - 1) / 2)
-        y, ceiling = rows[column].to_numpy(float), ceilings(rows, score, statistic)
+    bars = [_bars_of(table, hemi, row, score, statistic, intervals.get(hemi), unit) for hemi in hemis]
+    for each in bars:
         if before is not None:
-            _draw_before(
-                fig, before[before["hemi"] == hemi].set_index("roi")[column].reindex(rows["roi"]), x, before_name, shown=number == 0
-            )
-        bars.append(_Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, intervals.get(hemi), unit))
-        fig.add_trace(bars[-1].trace(f"{statistic} {score}", selected))
+            earlier = before[before["hemi"] == each.hemi].set_index("roi")[column].reindex(each.rois)
+            _draw_before(fig, earlier, each.x, before_name, shown=each is bars[0])
+        fig.add_trace(each.trace(f"{statistic} {score}", selected))
     _draw_bounds(fig, bars, selected)
     if SCORES[score].no_skill:
         level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot")
@@ -258,6 +249,14 @@ class _Bars:
         if np.isfinite(self.ceiling[i]):
             lines.append(f"noise ceiling {self.ceiling[i]:.3f}")
         return "<br>".join([*lines, self.unit.count(self.n_vertices[i])])
+
+
+def _bars_of(table: pd.DataFrame, hemi: str, row: Row, score: str, statistic: str, interval: Interval | None, unit: Unit) -> _Bars:
+    """Bars of one hemisphere of a table of ROIs, beside those of the other."""
+    hemis, rows = list(dict.fromkeys(table["hemi"])), table[table["hemi"] == hemi]
+    x = np.array([row.x[roi] for roi in rows["roi"]]) + BAR * 1.05 * (hemis.index(hemi) - (len(hemis) - 1) / 2)
+    y, ceiling = rows[score_column(table, score, statistic)].to_numpy(float), ceilings(rows, score, statistic)
+    return _Bars(hemi, x, y, rows["roi"].to_numpy(), rows["n_vertices"].to_numpy(), ceiling, interval, unit)
 
 
 def _draw_before(fig: go.Figure, values: pd.Series, x: np.ndarray, name: str, *, shown: bool) -> None:

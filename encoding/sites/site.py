@@ -115,15 +115,11 @@ def publish(
 
     Returns
     -------
-    Path
-        The folder.
+    The folder.
 
     Raises
     ------
-    ValueError
-        Where there is no fit.
-    FileExistsError
-        Where the folder exists.
+    ValueError where there is no fit; FileExistsError where the folder exists.
     """
     if not results:
         raise ValueError("A site is of one finished fit or more.")
@@ -133,32 +129,22 @@ def publish(
     others = [] if baseline is None else [result for result in results if result.key != baseline.key and _paired(baseline, result)]
     n_steps = len(results) + len(groups) + len(others)
     with atomic_folder(Path(out).expanduser()) as folder:
-        site, rows = _Writer(folder, title), []
+        site, rows, heatmaps, comparisons = _Writer(folder, title), [], [], []
         _write_assets(site)
         for number, (result, label) in enumerate(zip(results, labels, strict=True)):
             report(number / n_steps, f"page of {label}")
             rows.append(_write_fit(site, result, label, store if notes else None))
         by_key = {row["key"]: row for row in rows}
-        heatmaps = []
         for number, group in enumerate(groups, 1):
             report((len(results) + number - 1) / n_steps, "heatmap")
             heatmaps.append(_write_heatmap(site, f"heatmap-{number}", group, [by_key[result.key]["label"] for result in group]))
-        comparisons = []
         for number, other in enumerate(others):
             report((n_steps - len(others) + number) / n_steps, "comparison")
             comparisons.append(_write_comparison(site, baseline, other, [by_key[each.key]["label"] for each in (baseline, other)]))
         if supplement is not None:
             site.write("tables/experiment.csv", to_csv(supplement.table))
-        site.page(
-            "index.html",
-            "index.html",
-            title=title,
-            simulated=simulated_text(results),
-            fits=rows,
-            heatmaps=heatmaps,
-            comparisons=comparisons,
-            supplement=supplement,
-        )
+        lists = {"fits": rows, "heatmaps": heatmaps, "comparisons": comparisons}
+        site.page("index.html", "index.html", title=title, simulated=simulated_text(results), supplement=supplement, **lists)
         report(1.0, "done")
     return Path(out).expanduser()
 
