@@ -7,21 +7,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from encoding.backbones._capture import capture
+from encoding.backbones._capture import ERRORS_OF_NETWORKS, capture
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 NEARLY_ALL = 0.9  # share of a module's weights in one sequence of like modules above which the module is a stage and no block
-NOT_REPLAYED = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-)  # errors of networks that cannot run from the middle
 N_PROBED = 2  # images of noise in a probing batch; no other axis is likely to be as short
 
 
@@ -176,7 +168,7 @@ def find_cut(
         try:
             with cut.entered(network, cut.output(network, batch)):
                 entered = capture(network, torch.zeros_like(batch), calls, layers)
-        except NOT_REPLAYED:
+        except ERRORS_OF_NETWORKS:  # it cannot run from the middle
             return None
     same = all(torch.allclose(entered[layer], whole[layer], rtol=1e-5, atol=1e-6 * float(whole[layer].abs().max())) for layer in layers)
     return cut if same else None

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+ERRORS_OF_NETWORKS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+)  # where one runs on what is not for it
+
 
 class _SeenAll(Exception):
     """Every wanted layer has been captured; the rest of the forward pass is not needed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from encoding.backbones._base import SOURCES
+from encoding.backbones._capture import ERRORS_OF_NETWORKS
 from encoding.backbones._checkpoints import fill
 from encoding.backbones._modules import Preparation
 from encoding.backbones._published import Published, PublishedNetwork, PublishedSource, table_rows
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
 PREFIX = "timm/"
 TABLE = Path(__file__).with_name("timm_networks.csv")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order in which timm asks for them
-NOT_TRANSLATED = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-)  # errors of timm's translation on other names
 
 
 class TimmNetwork(PublishedNetwork):
@@ -57,7 +50,7 @@ class TimmNetwork(PublishedNetwork):
             reason = error
         translate = getattr(sys.modules[type(built).__module__], "checkpoint_filter_fn", None)
         translated = None
-        with suppress(*NOT_TRANSLATED):
+        with suppress(*ERRORS_OF_NETWORKS):  # the translation is of other names
             translated = translate(dict(tensors), built) if translate else None
         for named, allowed in ((translated, None), (tensors, calls), (translated, calls)):  # all weights, before a head may be missing
             if named:

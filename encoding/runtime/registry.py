@@ -7,7 +7,6 @@ import importlib
 import pkgutil
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
@@ -68,20 +67,6 @@ class Registry(Mapping[str, T]):
             raise ValueError(f"{self.kind} {name!r} is registered twice.")
         self._members[name] = member
         return member
-
-    @contextmanager
-    def temporarily(self, name: str, member: T | None) -> Iterator[T | None]:
-        """Make ``name`` stand for ``member`` within the block, or for nothing where it is None. For tests and lessons."""
-        self._load()
-        before = dict(self._members)
-        try:
-            self._members.pop(name, None)
-            if member is not None:
-                self._members[name] = member
-            yield member
-        finally:
-            self._members.clear()
-            self._members.update(before)
 
     def _load(self) -> None:
         if not self._loaded:

@@ -58,17 +58,6 @@ def test_the_core_needs_no_interface_and_listing_loads_no_torch():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_member_is_there_for_a_while_and_then_what_was_there_before():
-    registry = Registry("thing", "encoding.readouts")
-    registry._loaded = True
-    registry.register("a", 1)
-    with registry.temporarily("a", 2), registry.temporarily("b", 3):
-        assert dict(registry) == {"a": 2, "b": 3}
-        with registry.temporarily("a", None):
-            assert list(registry) == ["b"]
-    assert dict(registry) == {"a": 1}
-
-
 EXTRA = """
 import numpy as np
 from encoding.backbones import Backbone, Source

@@ -13,9 +13,9 @@ from encoding.datasets.catalogue import find_entry
 from encoding.datasets.catalogue.converters.algonauts2025 import read_segments
 from encoding.datasets.catalogue.fetch import fetch_dataset
 from encoding.datasets.doctor import diagnose
-from encoding.datasets.writers.algonauts2025 import write_algonauts2025, write_sample_numbers
 from encoding.prediction.inputs import CannotPredict
 from encoding.prediction.segments import read_numbers_of_samples, submit_segments
+from tests.encoding.datasets.layouts.algonauts2025 import write_algonauts2025, write_sample_numbers
 from tests.encoding.features.test_delays import by_run
 
 WORDS = FitSpec(dataset="algonauts2025", subject="sub-01", backbone="given/film", layers=("table",), n_components=0)

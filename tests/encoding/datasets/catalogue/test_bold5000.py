@@ -10,8 +10,8 @@ from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.converters.bold5000 import BETAS
 from encoding.datasets.catalogue.fetch import DOWNLOADS, NotConfirmed, NotFetched, fetch_dataset
-from encoding.datasets.writers.bold5000 import write_bold5000
 from encoding.runtime.progress import Cancelled
+from tests.encoding.datasets.layouts.bold5000 import write_bold5000
 
 LIST, FILE = "/v2/articles/14456124/files", "/ndownloader/files/1"
 

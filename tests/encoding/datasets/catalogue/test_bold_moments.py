@@ -9,9 +9,9 @@ import pytest
 from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData
 from encoding.datasets.catalogue.fetch import NotConfirmed, fetch_dataset
-from encoding.datasets.writers.bold_moments import write_bold_moments
 from encoding.evaluation.noise_ceiling import from_repeats
 from encoding.runtime.progress import Cancelled
+from tests.encoding.datasets.layouts.bold_moments import write_bold_moments
 
 V1V = "/openneuro.org/ds005165/derivatives/versionB/MNI152/prepared_allvoxel_pkl/sub-01/sub-01_roi-lV1v_betas_normalized.pkl"
 

@@ -13,9 +13,9 @@ import pytest
 from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.fetch import DOWNLOADS, NotConfirmed, NotFetched, fetch_dataset
-from encoding.datasets.writers.kay2008 import write_kay2008
 from encoding.runtime.progress import Cancelled
 from tests import PROJECT
+from tests.encoding.datasets.layouts.kay2008 import write_kay2008
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.converters import kay2008
 from encoding.datasets.catalogue.converters._parts import NpzArrays
 from encoding.datasets.catalogue.fetch import fetch_dataset
-from encoding.datasets.writers.kay2008 import write_kay2008
+from tests.encoding.datasets.layouts.kay2008 import write_kay2008
 
 
 def test_numbers_and_images_are_those_of_the_file(hosting, tmp_path, store):

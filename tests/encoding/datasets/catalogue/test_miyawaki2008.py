@@ -7,9 +7,9 @@ from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.converters import miyawaki2008
 from encoding.datasets.catalogue.fetch import DOWNLOADS, fetch_dataset
-from encoding.datasets.writers.miyawaki2008 import write_miyawaki2008
 from encoding.runtime.progress import Cancelled
 from encoding.storage.archives import unpack
+from tests.encoding.datasets.layouts.miyawaki2008 import write_miyawaki2008
 
 
 def stop(fraction, text):

@@ -9,7 +9,7 @@ from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.converters.nod import read_events
 from encoding.datasets.catalogue.fetch import DOWNLOADS, NotFetched, fetch_dataset
-from encoding.datasets.writers.nod import N_REPEATED, SIGNAL, write_nod
+from tests.encoding.datasets.layouts.nod import N_REPEATED, SIGNAL, write_nod
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.fetch import NotFetched, fetch_dataset
-from encoding.datasets.writers.shortclips import write_shortclips
 from encoding.evaluation.noise_ceiling import from_repeats
+from tests.encoding.datasets.layouts.shortclips import write_shortclips
 
 RESPONSES = "/gallantlab/shortclips/raw/master/responses/S01_responses.hdf"
 

@@ -12,7 +12,7 @@ from encoding import DATASETS, FitSpec, fit
 from encoding.datasets import BadData, data_dir
 from encoding.datasets.catalogue.converters.things import ARCHIVE, read_rows
 from encoding.datasets.catalogue.fetch import DOWNLOADS, NotConfirmed, NotFetched, fetch_dataset
-from encoding.datasets.writers.things import write_things
+from tests.encoding.datasets.layouts.things import write_things
 
 LIST, FILE = "/v2/articles/20492835/files", "/ndownloader/files/1"
 

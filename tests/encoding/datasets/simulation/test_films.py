@@ -6,7 +6,7 @@ from nilearn.glm.first_level import spm_hrf
 
 from encoding import FitSpec, fit
 from encoding.datasets.simulation.films import hrf, simulate_films
-from encoding.datasets.writers.films import write_films
+from tests.encoding.datasets.layouts.films import write_films
 
 TR = 2.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,9 +24,7 @@ def write_nod(
     n_columns : cortical vertices of each hemisphere, the first half of which (V1) follow the red of the photograph; the last is the
         first subcortical column. The real ones have 59,412 in both.
     """
-    import nibabel
     from nibabel.cifti2 import BrainModelAxis, LabelAxis, ScalarAxis
-    from nibabel.gifti import GiftiDataArray, GiftiImage
     from scipy.io import savemat
 
     chance, folder = np.random.default_rng(seed), Path(folder)
@@ -47,22 +46,37 @@ def write_nod(
         (folder / f"{subject}_{session}_run-{run:02d}_events.tsv").write_text("\n".join(lines) + "\n")
         betas = 50 + chance.normal(0, 0.1, (n_trials, 2 * n_columns)).astype(np.float32)
         betas[:, np.arange(2 * n_columns) % n_columns < n_columns // 2] += colours[:, :1] / 74
-        header = nibabel.Cifti2Header.from_axes((ScalarAxis([f"trial {trial}" for trial in range(n_trials)]), axis))
-        nibabel.save(nibabel.Cifti2Image(betas, header), folder / f"{subject}_{session}_run-{run}_beta.dscalar.nii")
+        trials = ScalarAxis([f"trial {trial}" for trial in range(n_trials)])
+        _write_cifti(folder / f"{subject}_{session}_run-{run}_beta.dscalar.nii", betas, trials, axis)
     signal = np.sqrt(SIGNAL) * chance.normal(size=(N_REPEATED, 2 * n_columns)) * (np.arange(2 * n_columns) % n_columns < n_columns // 2)
     for run in range(1, 11):
         betas = (20 + signal + chance.normal(size=signal.shape)).astype(np.float32)
-        header = nibabel.Cifti2Header.from_axes((ScalarAxis([f"image {image}" for image in range(N_REPEATED)]), axis))
-        nibabel.save(nibabel.Cifti2Image(betas, header), folder / f"{subject}_coco_run-{run}_beta.dscalar.nii")
+        images = ScalarAxis([f"image {image}" for image in range(N_REPEATED)])
+        _write_cifti(folder / f"{subject}_coco_run-{run}_beta.dscalar.nii", betas, images, axis)
     for number, kind in enumerate(("faces", "bodies", "places", "words")):
         inside = {0: ("???", (0, 0, 0, 0)), 1: (kind, (1, 0, 0, 1))}
-        header = nibabel.Cifti2Header.from_axes((LabelAxis([kind], [inside]), axis))
         labels = (np.arange(2 * n_columns) % n_columns == number).astype(np.float32)[None]
-        nibabel.save(nibabel.Cifti2Image(labels, header), folder / f"{subject}_floc-{kind}.dlabel.nii")
+        _write_cifti(folder / f"{subject}_floc-{kind}.dlabel.nii", labels, LabelAxis([kind], [inside]), axis)
     labels = np.where(np.arange(n_columns) < n_columns // 2, 1, 4)
     savemat(folder / "MMP_mpmLR32k.mat", {"glasser_MMP": np.concatenate([labels, labels + 180])[:, None]})
     areas = ["V1", "MST", "V6", "V2", *(f"A{number}" for number in range(176))]
     (folder / "roilbl_mmp.csv").write_text("name,x\n" + "".join(f"{side}_{area}_ROI,0\n" for side in "LR" for area in areas))
+    _write_spheres(folder, chance)
+    return folder
+
+
+def _write_cifti(path: Path, values: np.ndarray, rows: Any, columns: Any) -> None:
+    """Write values (n_rows, n_columns) with nibabel's axes of the rows and of the columns."""
+    import nibabel
+
+    nibabel.save(nibabel.Cifti2Image(values, nibabel.Cifti2Header.from_axes((rows, columns))), path)
+
+
+def _write_spheres(folder: Path, chance: np.random.Generator) -> None:
+    """Write the spheres of both hemispheres: random points, and one triangle."""
+    import nibabel
+    from nibabel.gifti import GiftiDataArray, GiftiImage
+
     points = chance.normal(size=(N_VERTICES, 3))
     points = (100 * points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
     for side in "LR":
@@ -73,4 +87,3 @@ def write_nod(
             ]
         )
         nibabel.save(image, folder / f"{side}.sphere.32k_fs_LR.surf.gii")
-    return folder
