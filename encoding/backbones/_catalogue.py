@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from encoding.backbones import BACKBONES, NoWeights, WeightsFile
-from encoding.backbones._weights import fetch_or_say
+from encoding.backbones._weights import fetch_weights
 from encoding.runtime.progress import Report, silent
 
 
@@ -40,4 +40,4 @@ def fetch(network: str, report: Report = silent) -> Path:
     file = weights_file(network)
     if file.is_here:
         return file.path
-    return fetch_or_say(network, file.address, file.path, sha256=file.sha256, report=report)
+    return fetch_weights(network, file.address, file.path, sha256=file.sha256, report=report)

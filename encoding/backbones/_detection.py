@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
-from encoding.backbones._weights import promised_hash
+from encoding.backbones._weights import hash_in_name
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def load(network: nn.Module, path: Path, name: str, calls: Mapping[str, int]) ->
     from torchvision.models.detection._utils import overwrite_eps
 
     unfilled = fill(network, own_tensors(read_tensors(path)), path, name, calls)
-    if weights_fingerprint(path).startswith(promised_hash(PUBLISHED)):
+    if weights_fingerprint(path).startswith(hash_in_name(PUBLISHED)):
         overwrite_eps(network, PUBLISHED_EPSILON)
     return unfilled
 

@@ -33,11 +33,11 @@ def checkpoints() -> Path:
 
 
 def find_weights(network: str, weights: str, file_name: str) -> Path:
-    """The file that holds ``pretrained`` weights, downloaded if need be, or the file that ``weights`` names.
+    """Path of the ``pretrained`` weights, downloaded where they are missing, or of the file that ``weights`` names.
 
     Raises
     ------
-    NoWeights where it is not here and cannot be had. NotRegular where a folder, a pipe or a device is named.
+    NoWeights where the file does not exist and cannot be downloaded. NotRegular where a folder, a pipe or a device is named.
     """
     path = checkpoints() / file_name if weights == PRETRAINED else Path(weights).expanduser()
     if path.exists():
@@ -45,10 +45,10 @@ def find_weights(network: str, weights: str, file_name: str) -> Path:
         return path
     if weights != PRETRAINED:
         raise NoWeights(f"There is no weights file {weights!r}. Weights are 'pretrained', 'random:<seed>' or the path of a file.")
-    return fetch_or_say(network, f"{ADDRESS}/{file_name}", path, sha256=promised_hash(file_name))
+    return fetch_weights(network, f"{ADDRESS}/{file_name}", path, sha256=hash_in_name(file_name))
 
 
-def fetch_or_say(network: str, address: str, path: Path, **how: object) -> Path:
+def fetch_weights(network: str, address: str, path: Path, **how: object) -> Path:
     """Download a network's weights to ``path``; NoWeights, with the address and the path for a download by hand, where that fails.
 
     ``how`` is passed to :func:`encoding.storage.download.fetch`.
@@ -62,10 +62,10 @@ def fetch_or_say(network: str, address: str, path: Path, **how: object) -> Path:
         ) from error
 
 
-def promised_hash(file_name: str) -> str:
-    """The start of a file's sha256 that its name holds, as torchvision's do; empty where it holds none.
+def hash_in_name(file_name: str) -> str:
+    """First digits of a file's SHA-256 that its name contains, as names of torchvision's files do; empty where there are none.
 
-    >>> promised_hash("alexnet-owt-7be5be79.pth")
+    >>> hash_in_name("alexnet-owt-7be5be79.pth")
     '7be5be79'
     """
     match = re.search(r"-([0-9a-f]{8,})\.", file_name)

@@ -31,7 +31,7 @@ from encoding.backbones._base import SOURCES, Backbone, NotInstalled, Source, Un
 from encoding.backbones._checkpoints import weights_fingerprint
 from encoding.backbones._modules import Preparation
 from encoding.backbones._pooling import pooled
-from encoding.backbones._weights import PRETRAINED, fetch_or_say, find_weights, seed_of
+from encoding.backbones._weights import PRETRAINED, fetch_weights, find_weights, seed_of
 from encoding.runtime.registry import unknown
 from encoding.storage.files import raise_passing
 from encoding.storage.keys import digest
@@ -237,7 +237,7 @@ class Keras(Source):
         file = self.weights_file(NETWORK)
         if weights != PRETRAINED:
             return find_weights(NETWORK, weights, "")
-        return file.path if file.is_here else fetch_or_say(NETWORK, ADDRESS, file.path)
+        return file.path if file.is_here else fetch_weights(NETWORK, ADDRESS, file.path)
 
 
 SOURCES.register(Keras.name, Keras())

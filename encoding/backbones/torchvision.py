@@ -13,7 +13,7 @@ from encoding.backbones._base import SOURCES, Source, WeightsFile, seeded
 from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers
 from encoding.backbones._published import table_rows
-from encoding.backbones._weights import PRETRAINED, checkpoints, find_weights, promised_hash, seed_of
+from encoding.backbones._weights import PRETRAINED, checkpoints, find_weights, hash_in_name, seed_of
 from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Torchvision(Source):
             address=f"{_weights.ADDRESS}/{about.weights}",
             licence=about.licence,
             n_bytes=round(about.megabytes * 2**20),
-            sha256=promised_hash(about.weights),
+            sha256=hash_in_name(about.weights),
         )
 
     def preparation(self, network: str) -> Preparation:

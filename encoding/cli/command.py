@@ -104,7 +104,7 @@ def add_workers(parser: Any) -> None:
 
 
 def check_workers(n_workers: int | None) -> None:
-    """Raise BadArguments for a number of workers that makes no sense."""
+    """Raise BadArguments for a number of workers below 1."""
     if n_workers is not None and n_workers < 1:
         raise BadArguments(f"--workers must be 1 or more, not {n_workers}.")
 

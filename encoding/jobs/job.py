@@ -37,7 +37,7 @@ class Job:
     fraction : share of the job's time that has passed, by the estimate of ``seconds_left``; without one the progress that the task reports.
     text : current step.
     stage : of the work, where the task names its stages; else empty.
-    owner : who asked for it first, as :meth:`Jobs.submit` was told; empty where nobody in particular did.
+    owner : first user who submitted it, as given to :meth:`Jobs.submit`; empty where none was given.
     epochs : losses and learning rate of each epoch of the training under way, or that ended last; empty where none was.
     seconds : run time so far, or in total.
     seconds_left : estimated from the pace so far; None while no estimate is possible.

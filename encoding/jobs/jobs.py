@@ -49,7 +49,7 @@ class Jobs:
         self._root = str(self._store.root)
         self._scheduler = Scheduler(address or os.environ.get("ENCODING_SCHEDULER"), self._hear, n_workers=n_workers)
         self._experiments: set[GraphExecutor] = set()
-        self._changed = threading.Condition()  # guards every record; told of every change
+        self._changed = threading.Condition()  # guards every record; notified of every change
         self._records: dict[str, Record] = {}  # the latest at each key, newest last
         self._attempts: dict[str, Record] = {}  # all that a worker may still speak of, by attempt
 

@@ -25,7 +25,7 @@ class Standardise(nn.Module):
         self.register_buffer("deviation", torch.ones(n_components))
 
     def load(self, scale: Scale) -> None:
-        """Take means and deviations (p,); before that nothing is changed."""
+        """Set the means and deviations (p,); until then the layer is the identity."""
         self.mean.copy_(torch.from_numpy(scale.mean))
         self.deviation.copy_(torch.from_numpy(scale.deviation))
 
@@ -65,7 +65,7 @@ class MeanOfFrames(nn.Module):
 
 
 class Head(nn.Module):
-    """Output layer (n, h) -> (n, t), which folds into weights (h, t) and a bias (t,) once trained, unless it is not linear.
+    """Output layer (n, h) -> (n, t); a linear one is stored as weights (h, t) and a bias (t,) once trained (:meth:`folded`).
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def free(self) -> Iterator[nn.Parameter]:
-        """The parameters that belong to one target each, so that only its share of the loss moves them."""
+        """Parameters of single targets, on which no other target's loss depends."""
         raise NotImplementedError
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:

@@ -27,8 +27,8 @@ TILE = 384, 1_024  # stimuli x targets that stay in a core's cache while they ar
 class Moments:
     """Sums for each of F folds, over p components and t targets.
 
-    Responses enter less a constant for each target, ``shift``, near their mean; that keeps the sums
-    accurate and is put back by the intercept.
+    A constant for each target near its mean, ``shift``, is subtracted from the responses, which keeps the sums accurate; the intercept
+    adds it again.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class Accumulator:
         map_in_threads(lambda some: self._add_targets(Y, some, tiles), columns, device=self.device)
 
     def _add_targets(self, Y: np.ndarray, some: slice, tiles: list[tuple[int, np.ndarray, torch.Tensor]]) -> None:
-        """Add what concerns some targets, of tiles that are each of one fold: its number, its rows and their x."""
+        """Add the sums over responses of some targets; each tile is of one fold: (number, row numbers (b,), X of these rows (b, p))."""
         import torch
 
         shift = self.shift[some]
@@ -214,9 +214,12 @@ class Centred:
 
 
 def centred(moments: Moments, folds: np.ndarray, *, device: str = "cpu", about: Centred | None = None) -> Centred:
-    """The moments of several folds together, about their own means or about another set's (``about``).
+    """Add up the moments of several folds and centre them.
 
-    A training set is every fold but one; its validation fold is taken about the training means.
+    Parameters
+    ----------
+    folds : (n,) numbers of the folds, or (F,) bool.
+    about : centred training folds, about whose means a validation fold is taken; None for the folds' own means.
     """
     import torch
 

@@ -97,5 +97,6 @@ def layout(path: Path) -> list[Any]:
 
 
 def _is_listing(entry: tuple[Any, Any]) -> bool:
+    """Whether an entry of ``files`` is a plain file name with its size in bytes and SHA-256."""
     name, about = entry
     return isinstance(about, dict) and set(about) == {"bytes", "sha256"} and Path(name).name == name
