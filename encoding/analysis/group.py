@@ -227,7 +227,7 @@ def stored_across(results: Sequence[Result]) -> pd.DataFrame | None:
 
 
 def _pair(model: Result, tested: Result, report: Report, device: str) -> pd.DataFrame:
-    """The table of one model and one tested subject."""
+    """Compute, or read from the Store, the table of one subject's model tested on another subject, a row for each ROI and hemisphere."""
     make = partial(_across, model, tested, report, device)
     made_from = model.plan.made_from(model=model.key, tested=tested.key)
     return _pair_table(model, tested, model.store.memo(across_key(model, tested), make, made_from))
@@ -242,6 +242,7 @@ def _pair_table(model: Result, tested: Result, arrays: Mapping[str, np.ndarray])
 
 
 def _across(model: Result, tested: Result, report: Report, device: str) -> dict[str, np.ndarray]:
+    """Arrays (n_rois * n_hemis,) of a pair: roi, hemi, n_stimuli, r_region (r of the mean), n_shared and r_vertices (their mean r)."""
     rows, predict = _predictions(model, tested, report, device)
     average, responses = tested.plan.spec.average_repeats, tested.plan.subject.responses
     stimuli = tested.plan.subject.stimulus_of_row[rows]
@@ -323,5 +324,6 @@ def _predictions(model: Result, tested: Result, report: Report, device: str) -> 
 
 
 def _basis(model: Result, fold: Fold, Z: np.ndarray, rows: np.ndarray, group: TargetGroup) -> tuple[Model, object]:
+    """The model of a target group and fold, and its basis of some ``rows`` (n,) of component scores Z (n_stimuli, k)."""
     found = restored(model.plan, fold, group, model.store)
     return found, found.basis(inputs(model.plan, rows, Z))

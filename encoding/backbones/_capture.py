@@ -57,12 +57,19 @@ def visit(
 ) -> None:
     """Call ``use(layer, output)`` for each of ``layers`` as soon as it is computed; output (b, n_features) float32.
 
-    ``pool`` is applied to each (:func:`encoding.backbones._pooling.pooled`), with ``axes`` of the layers or, without them,
-    those that shapes and the network's own statements give. ``learning`` follows gradients, where the caller does.
+    Parameters
+    ----------
+    batch : (b, 3, height, width) float32, as the network takes images.
+    calls : layer to how often a forward pass calls it, as :func:`encoding.backbones._hooks.trace` finds.
+    pool : spatial pooling of each output (:func:`encoding.backbones._pooling.pooled`).
+    axes : layer to the meaning of its axes; None derives it from shapes and from what the network declares.
+    learning : whether gradients are recorded where the caller records them.
 
+    Notes
+    -----
     Outputs are copied the moment a module returns, because a later in-place operation (ReLU, a residual sum) may
     write over them. A module called several times gives the output of its last call, and one that returns a
-    tuple the first tensor in it (attention: the attended values). ``calls`` is what :func:`encoding.backbones._hooks.trace` found.
+    tuple the first tensor in it (attention: the attended values).
     """
     import torch
 

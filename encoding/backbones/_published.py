@@ -62,11 +62,11 @@ class Published:
         return weights != PRETRAINED or not self.files or self._here() is not None
 
     def find(self, weights: str) -> Path:
-        """The file of ``pretrained`` weights, downloaded if need be, or the file that ``weights`` names.
+        """Path of the ``pretrained`` weights, downloaded where they are missing, or of the file that ``weights`` names.
 
         Raises
         ------
-        NoWeights where it is not here and cannot be had.
+        NoWeights where the file does not exist and cannot be downloaded.
         """
         if weights != PRETRAINED:
             return find_weights(self.network, weights, "")
@@ -103,7 +103,7 @@ class Published:
 
 
 def _in_hub_cache(repository: str, file: str) -> Path | None:
-    """The file in the cache of huggingface_hub, where timm, open_clip and others keep theirs; nothing is asked of the network."""
+    """The file in the cache of huggingface_hub, where timm, open_clip and others keep theirs; sends no request."""
     if not repository or "://" in file:
         return None
     from huggingface_hub import try_to_load_from_cache
@@ -118,7 +118,9 @@ class PublishedNetwork(ABC):
 
     Attributes
     ----------
-    full_name : with its source before a slash, and with the tag of its weights where it has one.
+    full_name : ``source/network``, with the tag of its weights where it has one.
+    published : where its weights are.
+    preparation : how images are cropped, resized and normalised.
     """
 
     full_name: str
@@ -163,7 +165,7 @@ class PublishedSource(Source):
         return self.about(network).published.is_ready(weights)
 
     def fingerprint(self, network: str, weights: str) -> str:
-        """Digest of architecture, weight bytes and preprocessing. Downloads ``pretrained`` weights if need be."""
+        """Digest of architecture, weight bytes and preprocessing. Downloads ``pretrained`` weights that are missing."""
         about, seed = self.about(network), seed_of(weights)
         learnt = f"random:{seed}" if seed is not None else weights_fingerprint(about.published.find(weights), own=weights != PRETRAINED)
         return digest("backbone", self.version, network=about.full_name, weights=learnt, preprocessing=about.preparation.named())
@@ -182,5 +184,5 @@ class PublishedSource(Source):
 
 @cache
 def _calls(about: PublishedNetwork) -> Mapping[str, int]:
-    """Every layer in forward order, with its number of calls; nothing is computed."""
+    """Every layer in forward order, with how often it is called in a forward pass; found without computing activations."""
     return find_layers(about.build, about.preparation.crop)

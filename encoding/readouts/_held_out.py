@@ -15,9 +15,14 @@ SELECTIONS = ("r2", "r")
 
 
 class HeldOut:
-    """Moments of one held-out fold and some targets, from which :meth:`loss` is computed.
+    """Moments of one held-out fold, from which the :meth:`loss` of linear weights is computed.
 
-    ``select`` is ``r2`` (the loss is the mean squared error, less is better) or ``r`` (the loss is -r).
+    Parameters
+    ----------
+    moments : of F folds, p components and t targets.
+    fold : number of the held-out fold, 0 … F - 1.
+    train : the other folds, centred, whose means are subtracted from the held-out rows too where ``select`` is ``r2``.
+    select : ``r2`` (the loss is the mean squared error) or ``r`` (the loss is -r); lower is better.
     """
 
     def __init__(self, moments: Moments, fold: int, train: Centred, select: str, *, device: str) -> None:

@@ -23,7 +23,7 @@ def region_scores(results: Iterable[ScoreTables], *, roi: str = "", vertex: tupl
 
     Parameters
     ----------
-    results : fits of one subject, computed here or imported; each is opened when its turn comes.
+    results : fits of one subject, computed here or imported; an iterator may open one after another.
     roi : name of the ROI; not read where ``vertex`` is given.
     vertex : hemisphere and column.
 
@@ -50,6 +50,7 @@ def region_scores(results: Iterable[ScoreTables], *, roi: str = "", vertex: tupl
 
 
 def _rows_of(result: ScoreTables, roi: str, vertex: tuple[str, int] | None) -> list[tuple]:
+    """Rows of one fit, a tuple of :data:`COLUMNS` for each hemisphere of which it fits every vertex of the ROI, or the vertex."""
     columns = {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis} if vertex is None else {vertex[0]: np.array([vertex[1]])}
     known, rows = roi_ends(result) if vertex is None else {}, []
     for hemi, chosen in columns.items():
@@ -67,7 +68,7 @@ def _rows_of(result: ScoreTables, roi: str, vertex: tuple[str, int] | None) -> l
 
 
 def _vertex_ends(result: ScoreTables, hemi: str, column: np.ndarray) -> tuple[float, float]:
-    """95 % interval of one vertex's r; NaN where its predictions are not at hand."""
+    """95 % interval (low, high) of one vertex's r; NaN where it cannot be predicted from what is stored. ``column`` is (1,)."""
     members = result.members if isinstance(result, ComposedResult) else (result,)
     if not result.has_data or not all(each.is_complete() and each.plan.readout.uses_components for each in members):
         return np.nan, np.nan
