@@ -1,4 +1,4 @@
-"""``significance``, ``partition``, ``similarity``, ``spectrum`` and ``group``: statistics of finished fits beyond their scores."""
+"""``significance``, ``partition``, ``similarity`` and ``spectrum``: statistics of a finished fit beyond its scores."""
 
 from __future__ import annotations
 
@@ -10,25 +10,21 @@ import numpy as np
 
 from encoding.analysis.columns import titled
 from encoding.analysis.comparison import FALSE_DISCOVERIES
-from encoding.analysis.group import across_subjects, group_maps, group_table, subject_name
 from encoding.analysis.significance import Significance, significance
 from encoding.analysis.similarity import Similarity, similarity
 from encoding.analysis.spectrum import Spectrum, spectrum
-from encoding.analysis.subject_similarity import subject_similarity
 from encoding.analysis.variance_partition import AND, Partition, checked_spaces, part_name, partition
 from encoding.cli.command import Answer, BadArguments, add_command, add_device, check_out_file, checking_arguments, whole_number
 from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress, table
-from encoding.datasets._base import FSAVERAGE_VERTICES, roi_names
+from encoding.datasets._base import roi_names
 from encoding.evaluation.permutation import METHODS, Permutations
-from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.runs.table import open_run
 from encoding.runtime.csv import to_csv, to_records
 from encoding.runtime.progress import subprogress
 from encoding.runtime.registry import UnknownName, unknown
-from encoding.storage.atomic import atomic_file, atomic_files_into
-from encoding.storage.npy import write_npy
+from encoding.storage.atomic import atomic_file
 from encoding.storage.store import Store
 
 if TYPE_CHECKING:
@@ -57,18 +53,12 @@ SPECTRUM_MORE = """
 Of responses the spectrum is cross-validated over two presentations of each stimulus, so that noise adds nothing on average (Stringer et
 al. 2019); without repeats only the features have one. The exponent is that of variance ~ 1 / rank^exponent.
 """
-GROUP_MORE = """
-One fit of each subject, of any data set. The table has the mean over subjects of every ROI, its spread and the 95 % interval of the mean
-by Student's t, which speaks of other subjects. --maps writes, for every vertex of fsaverage, the mean, the number of subjects that have
-it, and the number that pass the threshold. --across tests each subject's model on every other subject's test stimuli. --rsa compares the
-layers with every subject's regions on the stimuli that all saw, with the bounds of the noise ceiling over subjects.
-"""
 N_SHOWN = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500)  # ranks of a spectrum
 
 
 def add_commands(commands: Any) -> None:
-    """Add ``significance``, ``partition``, ``similarity``, ``spectrum`` and ``group``."""
-    for add in (_add_significance, _add_partition, _add_similarity, _add_spectrum, _add_group):
+    """Add ``significance``, ``partition``, ``similarity`` and ``spectrum``."""
+    for add in (_add_significance, _add_partition, _add_similarity, _add_spectrum):
         add(commands)
 
 
@@ -81,7 +71,7 @@ def _add_significance(commands: Any) -> None:
         more=SIGNIFICANCE_MORE,
         examples="significance 3fa92c\nsignificance 3fa92c --permutations 10000 --rate 0.01 --out vertices.csv",
     )
-    _add_key(parser)
+    parser.add_argument("key", metavar="KEY", help=KEY_HELP)
     parser.add_argument("--permutations", type=whole_number, default=1_000, metavar="N", help="random orders (default: %(default)s)")
     parser.add_argument(
         "--method",
@@ -103,7 +93,7 @@ def _add_partition(commands: Any) -> None:
         more=PARTITION_MORE,
         examples="partition 3fa92c\npartition 3fa92c --space early=features.1,features.4 --space late=features.9 --out parts.csv",
     )
-    _add_key(parser)
+    parser.add_argument("key", metavar="KEY", help=KEY_HELP)
     parser.add_argument(
         "--space",
         action="append",
@@ -124,7 +114,7 @@ def _add_similarity(commands: Any) -> None:
         more=SIMILARITY_MORE,
         examples="similarity 3fa92c\nsimilarity 3fa92c --out rsa.csv",
     )
-    _add_key(parser)
+    parser.add_argument("key", metavar="KEY", help=KEY_HELP)
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and layer there")
 
@@ -138,37 +128,10 @@ def _add_spectrum(commands: Any) -> None:
         more=SPECTRUM_MORE,
         examples="spectrum 3fa92c\nspectrum 3fa92c --roi V1 --out spectrum.csv",
     )
-    _add_key(parser)
+    parser.add_argument("key", metavar="KEY", help=KEY_HELP)
     parser.add_argument("--roi", default=EVERY_VERTEX, metavar="ROI", help="over both hemispheres (default: all vertices)")
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the share of variance of every rank there")
-
-
-def _add_group(commands: Any) -> None:
-    parser = add_command(
-        commands,
-        "group",
-        run_group,
-        about="Show the fits of several subjects as one: mean and spread per ROI, maps, and models tested on other subjects.",
-        more=GROUP_MORE,
-        examples="group 3fa92c 71b0de\ngroup 3fa92c 71b0de --score normalised_r2 --maps maps\ngroup 3fa92c 71b0de --across",
-    )
-    _add_key(parser, nargs="+")
-    parser.add_argument("--score", default="r", choices=tuple(SCORES), metavar="SCORE", help=f"{', '.join(SCORES)} (default: r)")
-    parser.add_argument("--median", action="store_true", help="the median over an ROI's vertices in place of the mean")
-    parser.add_argument("--across", action="store_true", help="test each subject's model on every other subject")
-    parser.add_argument("--rsa", action="store_true", help="RSA on the stimuli that all subjects saw, and its noise ceiling over subjects")
-    parser.add_argument("--maps", type=Path, metavar="FOLDER", help="write <hemi>_mean.npy, _n_subjects.npy and _n_above.npy there")
-    parser.add_argument(
-        "--threshold", type=float, default=0.1, metavar="SCORE", help="of the score, which counted subjects pass (default: %(default)s)"
-    )
-    parser.add_argument("--significant", action="store_true", help="count subjects by their permutation tests (`significance`) instead")
-    add_device(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write the table of ROIs there")
-
-
-def _add_key(parser: argparse.ArgumentParser, **more: Any) -> None:
-    parser.add_argument("key", metavar="KEY", help=KEY_HELP, **more)
 
 
 def run_significance(arguments: argparse.Namespace, progress: Progress) -> Answer:
@@ -287,50 +250,6 @@ def describe_spectrum(found: Spectrum) -> str:
     why = [] if len(found.responses) else ["responses have no spectrum: no stimuli are repeated"]
     about = f"share of variance by rank, {found.roi}, {found.n_stimuli:,} stimuli, {found.n_vertices:,} vertices"
     return "\n".join([text, "", about, *why, *(exponents or ["exponent   not defined: too few stimuli"])])
-
-
-def run_group(arguments: argparse.Namespace, progress: Progress) -> Answer:
-    """Show the fits of several subjects together."""
-    check_out_file(arguments.out)
-    keys, store = list(dict.fromkeys(arguments.key)), Store()
-    results = [open_run(key, store, subprogress(progress, 0, 0.2)) for key in keys]
-    known, statistic = SCORES[arguments.score], "median" if arguments.median else "mean"
-    if missing := [subject_name(each) for each in results if arguments.score not in (*each.score_names, "pooled_r")]:
-        raise BadArguments(f"--score {arguments.score} is not known of {', '.join(missing)}.")
-    with checking_arguments():
-        rows = group_table(results, arguments.score, statistic)
-    document: dict[str, Any] = {"keys": [each.key for each in results], "score": arguments.score, "rois": to_records(rows)}
-    text = [describe_group(rows, known.short, statistic)]
-    if arguments.maps is not None:
-        maps = group_maps(results, arguments.score, threshold=None if arguments.significant else arguments.threshold)
-        folder = arguments.maps.expanduser().resolve()
-        with atomic_files_into(folder) as scratch:
-            for hemi, each in maps.items():
-                for name in ("mean", "n_subjects", "n_above"):
-                    whole = np.full(FSAVERAGE_VERTICES, np.nan if name == "mean" else 0, np.float32)
-                    whole[each.vertices] = getattr(each, name)
-                    write_npy(scratch / f"{hemi}_{name}.npy", whole)
-        document["maps"] = str(folder)
-        text.append(f"maps       {folder}")
-    if arguments.across:
-        across = across_subjects(results, subprogress(progress, 0.2, 1), arguments.device)
-        document["across"] = to_records(across)
-        text += ["", cells(titled(across), ("", "", "", "", "d", ".3f", "d", ".3f"))]
-        text += ["Shared vertices are those of fsaverage that both subjects have."]
-    if arguments.rsa:
-        compared = subject_similarity(results, subprogress(progress, 0.2, 1), arguments.device)
-        document["rsa"] = to_records(compared)
-        shown = compared[compared["rsa_subjects"].notna()]
-        text += ["", cells(titled(shown), ("", "", "", "d", "d", ".3f", ".3f", ".3f"))]
-        text += ["Spearman's correlation of distances with each subject's, which the ceiling over subjects bounds."]
-    return written(arguments.out, titled(rows), Answer(document, "\n".join(text)))
-
-
-def describe_group(rows: pd.DataFrame, short: str, statistic: str) -> str:
-    """Format a group's table of ROIs."""
-    shown = rows[rows["n_subjects"] > 0].drop(columns=["se"])
-    text = cells(titled(shown), ("", "", "d", *[".3f"] * (len(shown.columns) - 3)))
-    return f"{text}\n\n{statistic} {short} of each subject's region; mean, spread and interval are over subjects, not vertices"
 
 
 def cells(rows: pd.DataFrame, kinds: tuple[str, ...]) -> str:
