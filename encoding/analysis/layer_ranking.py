@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SURE = 0.95  # share of draws from which the best layer of a region is certain
+MOST_NAMED = 4  # uncertain regions that a sentence names, those of the smallest share first
 
 
 def roi_rows(result: Result) -> pd.DataFrame:
@@ -158,14 +159,12 @@ def best_layers(table: pd.DataFrame, shares: np.ndarray | None, *, score: str = 
     return pd.DataFrame(rows, columns=["roi", "label", "place", score, "share", "second"])
 
 
-def headline(best: pd.DataFrame, *, sure: float = SURE, most_named: int = 4) -> str:
+def headline(best: pd.DataFrame) -> str:
     """Say in a sentence which layer is the best of most regions, and where that is not certain.
 
     Parameters
     ----------
     best : :func:`best_layers`; the row of all vertices is left out where there are others.
-    sure : share of draws, 0 to 1, from which the best layer of a region is certain.
-    most_named : how many uncertain regions are named, those with the smallest share first.
 
     Examples
     --------
@@ -182,13 +181,13 @@ def headline(best: pd.DataFrame, *, sure: float = SURE, most_named: int = 4) -> 
     text += "".join(f", {other}" for other in others[:2]) + (f", others in {counts.iloc[3:].sum()}" if len(others) > 2 else "")
     if regions["share"].isna().all():
         return f"{text}."
-    doubtful = regions[regions["share"] < sure].sort_values("share", kind="stable")
+    doubtful = regions[regions["share"] < SURE].sort_values("share", kind="stable")
     if not len(doubtful):
-        return f"{text}; every lead is certain ({sure:.0%} of draws or more).".replace("%", " %")
-    named = [f"{row.roi} ({row.share:.0%})".replace("%", " %") for row in doubtful.head(most_named).itertuples()]
+        return f"{text}; every lead is certain ({SURE:.0%} of draws or more).".replace("%", " %")
+    named = [f"{row.roi} ({row.share:.0%})".replace("%", " %") for row in doubtful.head(MOST_NAMED).itertuples()]
     if len(doubtful) == 1:
         return f"{text}; in {named[0].replace(' (', ' the lead is not certain (')}."
-    more = f" and {len(doubtful) - most_named} more" if len(doubtful) > most_named else ""
+    more = f" and {len(doubtful) - MOST_NAMED} more" if len(doubtful) > MOST_NAMED else ""
     return f"{text}; the lead is not certain in {', '.join(named)}{more}."
 
 

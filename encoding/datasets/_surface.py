@@ -156,62 +156,10 @@ def sulcal_depth(hemi: str, space: str = "fsaverage5") -> np.ndarray:
     return depth
 
 
-def on_fsaverage5(values: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Spread one number per column over fsaverage5.
-
-    Parameters
-    ----------
-    values : (n_vertices,) number of each column.
-    vertices : (n_vertices,) int, where each column lies on fsaverage.
-
-    Returns
-    -------
-    (10242,) float32, NaN where there are no data. Columns that fsaverage5 does not have are left out.
-
-    Raises
-    ------
-    ValueError where the two differ in length.
-    """
-    if np.shape(values) != np.shape(vertices):
-        raise ValueError(f"One value per vertex is needed: values have shape {np.shape(values)}, vertices {np.shape(vertices)}.")
-    there = np.asarray(vertices) < N_VERTICES
-    spread = np.full(N_VERTICES, np.nan, np.float32)
-    spread[np.asarray(vertices)[there]] = np.asarray(values)[there]
-    return spread
-
-
 def column_at(vertex: int, vertices: np.ndarray) -> int | None:
-    """Return the column at a vertex; None where there is none. The inverse of :func:`on_fsaverage5`."""
+    """Number of the column at a vertex of fsaverage, among those of ``vertices`` (n_columns,); None where there is none."""
     columns = np.flatnonzero(np.asarray(vertices) == vertex)
     return int(columns[0]) if len(columns) else None
-
-
-def outline(faces: np.ndarray, membership: np.ndarray) -> np.ndarray:
-    """The border of a set of vertices, as line segments that run halfway between inside and outside.
-
-    Parameters
-    ----------
-    faces : (n_faces, 3) vertex numbers.
-    membership : (10242,) bool, true inside.
-
-    Returns
-    -------
-    (n_segments, 2, 2) uint32: each segment's two ends, each end the middle of an edge between two vertices, the first
-    of which is alone on its side of the border. A triangle that the border crosses holds one segment (marching triangles).
-
-    Examples
-    --------
-    >>> outline(np.array([[0, 1, 2], [1, 3, 2]]), np.array([True, False, False, False])).tolist()
-    [[[0, 1], [0, 2]]]
-    """
-    inside = np.asarray(membership, bool)[faces]
-    count = inside.sum(axis=1)
-    crossed = (count == 1) | (count == 2)
-    lone = np.where(count[crossed] == 1, inside[crossed].argmax(axis=1), inside[crossed].argmin(axis=1))
-    corners = faces[crossed]
-    row = np.arange(len(corners))
-    first, second, third = (corners[row, (lone + step) % 3] for step in range(3))
-    return np.stack([np.stack([first, second], axis=1), np.stack([first, third], axis=1)], axis=1).astype(np.uint32)
 
 
 def eye(view: str, hemi: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

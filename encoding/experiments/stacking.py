@@ -16,17 +16,16 @@ from __future__ import annotations
 
 import numpy as np
 
-GAP = 1e-6  # duality gap, relative to the error, at which iterations end
+GAP = 1e-6  # duality gap of every problem, relative to its objective, at which iterations end
 MOST_STEPS = 5_000
 
 
-def simplex_weights(G: np.ndarray, *, gap: float = GAP, most_steps: int = MOST_STEPS) -> np.ndarray:
+def simplex_weights(G: np.ndarray) -> np.ndarray:
     """Minimise ``w'Gw`` over the simplex for many G at once, by accelerated projected gradients with restarts.
 
     Parameters
     ----------
     G : (t, m, m) float, symmetric and positive semidefinite.
-    gap : iterations end where the duality gap of every problem is below this share of its objective.
 
     Returns
     -------
@@ -42,7 +41,7 @@ def simplex_weights(G: np.ndarray, *, gap: float = GAP, most_steps: int = MOST_S
     step = 1 / np.maximum(np.linalg.eigvalsh(G)[:, -1:], np.finfo(float).tiny)  # of the gradient Gw
     active = np.arange(t)
     V, momentum = W.copy(), np.ones((t, 1))
-    for _ in range(most_steps):
+    for _ in range(MOST_STEPS):
         Ga, Wa = G[active], W[active]
         moved = project_to_simplex(V[active] - step[active] * np.einsum("tij,tj->ti", Ga, V[active]))
         back = ((V[active] - moved) * (moved - Wa)).sum(1, keepdims=True) > 0  # the momentum leads uphill: start it again
@@ -52,7 +51,7 @@ def simplex_weights(G: np.ndarray, *, gap: float = GAP, most_steps: int = MOST_S
         W[active], momentum[active] = moved, after
         gradient = np.einsum("tij,tj->ti", Ga, moved)
         objective = (moved * gradient).sum(1)
-        active = active[objective - gradient.min(1) > gap * np.maximum(objective, np.finfo(float).tiny)]
+        active = active[objective - gradient.min(1) > GAP * np.maximum(objective, np.finfo(float).tiny)]
         if not len(active):
             break
     return W

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from encoding.plots.look import CEILING, LINE, SMALL, TEST, TRAIN, level, theme, translucent
+from encoding.plots.look import CEILING, LINE, SMALL, TEST, TRAIN, level, theme
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Band = tuple[ArrayLike, ArrayLike]
 
 FEW = 30  # points that are marked each by a dot
 
@@ -24,23 +23,16 @@ def learning_curve(
     test: ArrayLike,
     *,
     label: str,
-    chance: float | None = 0.0,
     ceiling: float | None = None,
-    train_band: Band | None = None,
-    test_band: Band | None = None,
-    log: bool = True,
 ) -> go.Figure:
-    """Score on training and test images against the number of training images.
+    """r on training and test images against the number of training images, on a logarithmic axis.
 
     Parameters
     ----------
     sizes : (n_sizes,) numbers of training images, from :func:`encoding.analysis.learning_curve.learning_curve`.
-    train, test : (n_sizes,) scores, averaged over vertices; NaN leaves a gap.
+    train, test : (n_sizes,) r, averaged over vertices; NaN leaves a gap.
     label : title of the y axis, such as "Mean r in V1v".
-    chance : chance level; None draws no line.
-    ceiling : upper bound of the score, such as the mean root of the noise ceiling.
-    train_band, test_band : (low, high), (n_sizes,) each, such as quartiles over vertices.
-    log : whether the x axis is logarithmic.
+    ceiling : highest possible r, the mean root of the noise ceiling; None or NaN draws no line.
 
     Notes
     -----
@@ -52,25 +44,17 @@ def learning_curve(
     sizes = np.asarray(sizes)
     fig = go.Figure()
     ends = (float(sizes.min()), float(sizes.max()))
-    if chance is not None:
-        level(fig, chance, x=ends, name="Chance", dash="dot", showlegend=False)
-        _name_level(fig, f"chance, {chance:g}", chance)
+    level(fig, 0.0, x=ends, name="Chance", dash="dot", showlegend=False)
+    _name_level(fig, "chance, 0", 0.0)
     if ceiling is not None and np.isfinite(ceiling):
         level(fig, ceiling, x=ends, name="Noise ceiling", colour=CEILING, showlegend=False)
         _name_level(fig, f"noise ceiling, {ceiling:.2f}", ceiling)
-    for values, band, name, colour, dash in (
-        (test, test_band, "Test images", TEST, "solid"),
-        (train, train_band, "Training images", TRAIN, "dash"),
-    ):
-        if band is not None:
-            _fill_between(fig, sizes, band, colour)
+    for values, name, colour, dash in ((test, "Test images", TEST, "solid"), (train, "Training images", TRAIN, "dash")):
         fig.add_scatter(
             **_line(sizes, values, name, colour, dash), hovertemplate=f"%{{x:,}} images<br>{name.lower()}: %{{y:.3f}}<extra></extra>"
         )
-    fig.update_xaxes(title_text="Training images")
-    if log:
-        fig.update_xaxes(type="log", tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
-    fig.update_yaxes(title_text=label, rangemode="tozero" if chance == 0 else "normal")
+    fig.update_xaxes(title_text="Training images", type="log", tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
+    fig.update_yaxes(title_text=label, rangemode="tozero")
     return theme(fig, height=340)
 
 
@@ -125,17 +109,3 @@ def _line(x: np.ndarray, y: ArrayLike, name: str, colour: str, dash: str) -> dic
 def _name_level(fig: go.Figure, text: str, y: float) -> None:
     """Write what a level is above its right end."""
     fig.add_annotation(x=1, xref="paper", xanchor="right", y=y, yanchor="bottom", text=text, showarrow=False, font_size=SMALL)
-
-
-def _fill_between(fig: go.Figure, x: np.ndarray, band: Band, colour: str) -> None:
-    low, high = (np.asarray(end) for end in band)
-    fig.add_scatter(
-        x=np.concatenate([x, x[::-1]]),
-        y=np.concatenate([high, low[::-1]]),
-        fill="toself",
-        fillcolor=translucent(colour, 0.15),
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        showlegend=False,
-    )

@@ -21,6 +21,7 @@ import numpy as np
 from encoding.datasets._rois import ROI_CLASSES, ROI_NAMES
 
 MARGIN = 4.5  # degrees: visual cortex reaches this far beyond the rims of its areas
+N_WAVES = 24  # plane waves whose sum is smooth noise
 STREAM_MARGIN = 3.0  # degrees: as above, for the vertices that belong to a stream
 
 
@@ -108,7 +109,7 @@ def members(points: np.ndarray, areas: Sequence[Patch]) -> np.ndarray:
     return found
 
 
-def smooth_noise(points: np.ndarray, rng: np.random.Generator, *, degrees: float, n_waves: int = 24) -> np.ndarray:
+def smooth_noise(points: np.ndarray, rng: np.random.Generator, *, degrees: float) -> np.ndarray:
     """Draw smooth noise on the sphere, (n,) of about zero mean and unit variance: a sum of plane waves.
 
     Parameters
@@ -116,12 +117,11 @@ def smooth_noise(points: np.ndarray, rng: np.random.Generator, *, degrees: float
     points : (n, 3) on the unit sphere.
     rng : source of randomness.
     degrees : correlation length.
-    n_waves : number of plane waves.
     """
-    directions = rng.standard_normal((n_waves, 3))
+    directions = rng.standard_normal((N_WAVES, 3))
     waves = 1 / np.radians(degrees) * directions
-    phases = rng.uniform(0, 2 * np.pi, n_waves)
-    return np.sqrt(2 / n_waves) * np.sin(points @ waves.T + phases).sum(axis=1)
+    phases = rng.uniform(0, 2 * np.pi, N_WAVES)
+    return np.sqrt(2 / N_WAVES) * np.sin(points @ waves.T + phases).sum(axis=1)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

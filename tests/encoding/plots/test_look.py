@@ -25,7 +25,7 @@ def every_figure(table, intervals, pair):
         plots.roi_bars(table, intervals=intervals, classes=CLASSES, selected="PPA"),
         plots.observed_predicted(*pair, title="V1v", r=0.5, selected=3),
         plots.residual_fitted(*pair, selected=3),
-        plots.learning_curve([40, 80, 160, 320], 1 - curve, curve, ceiling=0.7, label="r", train_band=(curve, curve)),
+        plots.learning_curve([40, 80, 160, 320], 1 - curve, curve, ceiling=0.7, label="r"),
         plots.epoch_losses(1 - curve, 1.1 - curve, stopped=3),
         plots.score_histogram({"lh": curve, "rh": curve}, selected=0.2, ceiling={"lh": curve}),
     ]
