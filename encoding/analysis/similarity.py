@@ -117,6 +117,7 @@ def estimated_seconds(result: Result) -> float:
 
 
 def extraction_seconds(result: Result) -> float:
+    """Rough duration in seconds of the passes through the network for features that are no longer stored; 0 where all are."""
     plan = result.plan
     if all(result.store.is_sound(key) for layer, key in plan.feature_keys.items() if layer not in plan.reduced_layers):
         return 0.0
