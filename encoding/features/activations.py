@@ -36,6 +36,7 @@ def activations(
     *,
     device: str,
     kept: Container[str] = (),
+    batch_size: int | None = None,
     report: Report = silent,
 ) -> Iterator[tuple[int, dict[str, T]]]:
     """Pass stimuli through a network, a batch at a time. The first stimulus goes alone: it gives all sizes.
@@ -47,6 +48,7 @@ def activations(
         the number of the batch's first stimulus, ``features`` (b, n_features) float32 on the device. Features that it does not return
         are freed at once, so that any number of large layers passes in the memory of the largest.
     kept : layers whose features ``use`` returns; their sizes limit a batch together, the sizes of others one by one.
+    batch_size : most images in one forward pass; by default as many as memory comfortably holds.
 
     Yields
     ------
@@ -79,7 +81,7 @@ def activations(
             if done == 0:
                 largest = max((size for layer, size in n_bytes.items() if layer not in kept), default=0)
                 together = sum(size for layer, size in n_bytes.items() if layer in kept)
-                size = largest_batch(images[:, 0].numel(), max(largest, together), device)
+                size = largest_batch(images[:, 0].numel(), max(largest, together), device, batch_size)
             del images
             yield done, used
             done += len(names)
@@ -112,9 +114,10 @@ def prepared(stimuli: Stimuli, backbone: Backbone, device: str, over: str) -> It
         pool.shutdown(cancel_futures=True)
 
 
-def largest_batch(n_pixels: int, n_bytes: int, device: str) -> int:
+def largest_batch(n_pixels: int, n_bytes: int, device: str, most: int | None = None) -> int:
     """Number of stimuli in one forward pass, for a stimulus of ``n_pixels`` (over all frames) and ``n_bytes`` of wanted activations."""
-    return max(1, min(BATCH_PIXELS[device] // n_pixels, BATCH_BYTES // n_bytes))
+    fits = min(BATCH_PIXELS[device] // n_pixels, BATCH_BYTES // n_bytes)
+    return max(1, min(fits, most or fits))
 
 
 def _check_rows(features: torch.Tensor, layer: str, names: Sequence[str]) -> None:

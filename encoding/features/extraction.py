@@ -114,6 +114,7 @@ def extract(
     n_frames: int = 1,
     dtype: str = "float32",
     device: str = "cpu",
+    batch_size: int | None = None,
     report: Report = silent,
     made_from: Mapping[str, Any] | None = None,
     check: Callable[[], None] = lambda: None,
@@ -132,6 +133,7 @@ def extract(
     over : pooling over a clip's frames (:data:`encoding.backbones._pooling.OVER_FRAMES`).
     n_frames : frames of a clip that are rows of their own in a sketch; 1 where a clip is one row.
     dtype : of stored features, one of :data:`encoding.features.half.FEATURE_DTYPES`.
+    batch_size : most images in one forward pass; by default as many as memory comfortably holds.
     report : called with the fraction done and a text; an exception that it raises stops the work and leaves only whole shards behind.
     made_from : kept as provenance beside the numbers.
     check : called when every stimulus of a shard was read, before anything of it is stored; what it raises leaves nothing of it behind.
@@ -146,7 +148,9 @@ def extract(
     missing = {kind_layer: key for kind_layer, key in named.items() if store.get(key) is None}
     if missing and not len(stimuli):
         raise ValueError("There are no images to extract features from.")
-    work = _Extraction(stimuli, open_backbone, store, (pool, over), n_frames, dtype, device, made_from or {}, check, projections or {})
+    work = _Extraction(
+        stimuli, open_backbone, store, (pool, over), n_frames, dtype, device, batch_size, made_from or {}, check, projections or {}
+    )
     if shard is not None:
         work.extract_shard(missing, shard, report)
         return
@@ -179,6 +183,7 @@ class _Extraction:
     n_frames: int
     dtype: str
     device: str
+    batch_size: int | None
     made_from: Mapping[str, Any]
     check: Callable[[], None]
     projections: Mapping[str, tuple[str, int]]
@@ -206,7 +211,7 @@ class _Extraction:
                     reduced[layer] = SketchRows(layer, folder, len(shard), self.n_frames, files)
             n_left = len(self.stimuli) - shard.start
             progress = subprogress(report, 0, 0.97)
-            _stream(stimuli, backbone, raw, reduced, self.pools, self.store, self.device, progress, n_left, refers)
+            _stream(stimuli, backbone, raw, reduced, self.pools, self.store, self.device, self.batch_size, progress, n_left, refers)
             self.check()
             for each in (*raw.values(), *reduced.values()):
                 each.close()
@@ -268,6 +273,7 @@ def _stream(
     pools: tuple[str, str],
     store: Store,
     device: str,
+    batch_size: int | None,
     report: Report,
     n_left: int,
     refers: bool,
@@ -290,7 +296,7 @@ def _stream(
         return features.cpu().numpy() if layer in raw else None
 
     layers = tuple(dict.fromkeys([*raw, *reduced]))
-    batches = activations(stimuli, backbone, layers, pools, use, kept=raw, device=device, report=report)
+    batches = activations(stimuli, backbone, layers, pools, use, kept=raw, device=device, batch_size=batch_size, report=report)
     with closing(batches), ThreadPoolExecutor(1, "rows") as writer:
         writing = writer.submit(write, {})
         for start, used in batches:
