@@ -69,7 +69,7 @@ def test_a_newcomer_is_shown_around_once_predicts_a_picture_and_finds_what_a_ver
     assert page.get_by_text("The model never saw it.").is_visible() and fits_its_width(page)
 
     go(page, "Data", "data")
-    page.locator(".st-key-picks_grid img").nth(2).click()
+    page.locator(".st-key-picks_grid img").nth(2).click(force=True)  # its button lies over it
     page.wait_for_function("() => location.search.includes('stimulus=3')")
     page.get_by_role("heading", name="Stimulus 3").wait_for()
     pick(page, "data_brain")
