@@ -39,6 +39,7 @@ SETTINGS = {
 
 async def serve(scratch: str) -> None:
     """Run scheduler and workers until standard input closes."""
+    import dask
     from dask.system import CPU_COUNT
     from distributed import Nanny, Scheduler
     from distributed.security import Security
@@ -48,7 +49,8 @@ async def serve(scratch: str) -> None:
     os.environ |= thread_variables(os.environ, len(parts), CPU_COUNT)
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # threads that wait sleep at once: the web server and the browser want the cores
     if start_method(scratch) == "forkserver":
-        get_mp_context().set_forkserver_preload(IMPORTED_ONCE)  # after Dask's own list, which it replaces
+        warm = dask.config.get("encoding.warm-up", True)
+        get_mp_context().set_forkserver_preload(IMPORTED_ONCE if warm else IMPORTED_ONCE[:1])  # after Dask's own list, which it replaces
     security = Security.temporary()
     async with AsyncExitStack() as stack:
         scheduler = await stack.enter_async_context(

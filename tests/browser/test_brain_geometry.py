@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from encoding.datasets._surface import HEMIS, VIEWS, eye, mesh, outline
+from encoding.datasets._surface import HEMIS, VIEWS, eye, mesh
 from tests.browser.driving_brain import CANVAS, INFLATED, frontmost, pixels, place, project, rearmost, set_view, settle, visible_among
 
 
@@ -77,6 +77,24 @@ def test_the_flat_sheets_lie_back_to_back_and_upright(flat) -> None:
         assert (front["x"] < back["x"]) == (hemi == "lh")
         assert top["y"] < bottom["y"]
     assert flat.locator("button[data-view=lateral]").is_disabled()
+
+
+def outline(faces: np.ndarray, membership: np.ndarray) -> np.ndarray:
+    """The border of a set of vertices, as line segments that run halfway between inside and outside.
+
+    Returns
+    -------
+    (n_segments, 2, 2) uint32: each segment's two ends, each end the middle of an edge between two vertices. A triangle that the border
+    crosses holds one segment (marching triangles).
+    """
+    inside = np.asarray(membership, bool)[faces]
+    count = inside.sum(axis=1)
+    crossed = (count == 1) | (count == 2)
+    lone = np.where(count[crossed] == 1, inside[crossed].argmax(axis=1), inside[crossed].argmin(axis=1))
+    corners = faces[crossed]
+    row = np.arange(len(corners))
+    first, second, third = (corners[row, (lone + step) % 3] for step in range(3))
+    return np.stack([np.stack([first, second], axis=1), np.stack([first, third], axis=1)], axis=1).astype(np.uint32)
 
 
 @pytest.mark.parametrize("shape", ["inflated", "flat"])

@@ -29,6 +29,10 @@ from pages.parts.shared.server_state import (
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0
+HOW_LIVE = (
+    "The loss after each epoch, over the training rows and over those that are held out of training. While both fall the network still "
+    "learns; where only the training loss falls it learns noise by heart. Point at an epoch for its learning rate."
+)
 LEAST_EPOCHS, LOSSES_HEIGHT = 2, 230  # of live curves; px
 
 
@@ -136,7 +140,8 @@ def live_losses(job: Job) -> None:
         return
     of = {name: [each[name] for each in job.epochs] for name in ("train_loss", "validation_loss", "learning_rate")}
     figure = plots.epoch_losses(of["train_loss"], of["validation_loss"], learning_rates=of["learning_rate"], height=LOSSES_HEIGHT)
-    chart(figure, "live_losses", alt=f"training and validation loss after each of {len(job.epochs)} epochs, as the network is trained")
+    alt = f"training and validation loss after each of {len(job.epochs)} epochs, as the network is trained"
+    chart(figure, "live_losses", alt=alt, how=HOW_LIVE, source=plain(job_title(job.spec)))
 
 
 def follow(key: str, *, cancel: str = "cancel", missing: str = "") -> None:

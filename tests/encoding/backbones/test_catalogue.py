@@ -66,7 +66,7 @@ def test_the_page_lists_the_weights_and_fetches_nothing(no_network, monkeypatch,
     page.run()
     assert not page.exception
     shown = page.dataframe[0].value
-    assert "torchvision/alexnet" in set(shown["backbone"]) and not shown["here"].any()
+    assert "torchvision/alexnet" in set(shown["network"]) and set(shown["here"]) == {""}
 
 
 @pytest.mark.parametrize(
