@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 
@@ -24,8 +23,6 @@ from encoding.runtime.device import available_memory
 
 HOST = "127.0.0.1"
 CORES_A_WORKER, MEMORY_A_WORKER = 4, 6e9
-IMPORTED_ONCE = ["distributed", "torch", "encoding.pipeline", "encoding.jobs.tasks"]  # none starts a thread or uses a GPU on import
-SOCKET_NAME = 108  # bytes of the longest name of a Unix socket, with its final zero
 QUIET = {"DASK_LOGGING__DISTRIBUTED": "critical"}  # read on import, by workers too; jobs write their own tracebacks
 SETTINGS = {
     "distributed.worker.daemon": False,  # a job may start processes of its own, such as a loader of images
@@ -39,18 +36,13 @@ SETTINGS = {
 
 async def serve(scratch: str) -> None:
     """Run scheduler and workers until standard input closes."""
-    import dask
     from dask.system import CPU_COUNT
     from distributed import Nanny, Scheduler
     from distributed.security import Security
-    from distributed.utils import get_mp_context
 
     parts = worker_environments()
     os.environ |= thread_variables(os.environ, len(parts), CPU_COUNT)
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # threads that wait sleep at once: the web server and the browser want the cores
-    if start_method(scratch) == "forkserver":
-        warm = dask.config.get("encoding.warm-up", True)
-        get_mp_context().set_forkserver_preload(IMPORTED_ONCE if warm else IMPORTED_ONCE[:1])  # after Dask's own list, which it replaces
     security = Security.temporary()
     async with AsyncExitStack() as stack:
         scheduler = await stack.enter_async_context(
@@ -96,14 +88,6 @@ def worker_environments() -> list[dict[str, str]]:
     if not wanted.isdecimal() or int(wanted) < 1:
         raise ValueError(f"ENCODING_WORKERS must be a whole number of 1 or more, not {wanted!r}.")
     return [{"CUDA_VISIBLE_DEVICES": found[number % len(found)]} if found else {} for number in range(int(wanted))]
-
-
-def start_method(scratch: str) -> str:
-    """How worker processes start: ``forkserver`` on Linux, ``spawn`` elsewhere and where the name of SCRATCH is too long for its socket.
-
-    A worker forked from a process that has imported what fits need is ready at once, after a cancelled fit too, and shares that memory.
-    """
-    return "forkserver" if sys.platform == "linux" and len(scratch) + len("/pymp-12345678/listener-12345678") < SOCKET_NAME else "spawn"
 
 
 def thread_variables(given: Mapping[str, str], n_workers: int, n_cores: int) -> dict[str, str]:
@@ -154,7 +138,5 @@ if __name__ == "__main__":
     os.environ.update(QUIET)
     import dask
 
-    method = start_method(sys.argv[1])
-    dask.config.set(SETTINGS | {"temporary-directory": sys.argv[1], "distributed.worker.multiprocessing-method": method})
-    tempfile.tempdir = sys.argv[1]  # of this process only: the socket from which workers are forked goes when the folder goes
+    dask.config.set(SETTINGS | {"temporary-directory": sys.argv[1]})
     asyncio.run(serve(sys.argv[1]))
