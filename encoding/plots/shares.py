@@ -39,7 +39,7 @@ def layer_shares(
     from plotly.colors import sample_colorscale
 
     fig = go.Figure()
-    colours = sample_colorscale(COLOURS, list(np.linspace(0.15, 0.9, max(2, len(shares)))))
+    colours = sample_colorscale(COLOURS, list((np.arange(len(shares)) + 0.5) / max(1, len(shares))))  # as on the brain
     opacity = [1.0 if selected in (None, roi) else FADED for roi in rois]
     for (layer, values), colour in zip(shares.items(), colours, strict=False):
         hover = f"<b>%{{x}}</b><br>{layer}: %{{y:.3f}} of R²<extra></extra>"

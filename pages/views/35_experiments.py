@@ -5,7 +5,7 @@ import streamlit as st
 from encoding import DATASETS
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments.experiment import VARIABLE
-from encoding.experiments.views import readable, scores_of, varied_settings
+from encoding.experiments.views import LAYERS, readable, scores_of, varied_settings
 from pages.parts.experiments.choice import choice_panel
 from pages.parts.experiments.grid_controls import experiment_controls
 from pages.parts.experiments.panels import fits_panel, grid_panel, heading, score_controls, take_away
@@ -39,7 +39,7 @@ if subject.simulated and not DATASETS[experiment.base.dataset].simulated:
     st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
 whole = table_of(finished)
 table = readable(whole[~whole["split"].str.contains(WITHIN)])
-settings = varied_settings(table, [name for name in VARIABLE if name in table and name != "hemi"])
+settings = varied_settings(table, [name for name in VARIABLE if name in table and name != "hemi"]) or [LAYERS]
 simulated = "Simulated · " if subject.simulated else ""
 source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {len(cells):,} fits"
 if scores_of(table):

@@ -17,6 +17,7 @@ from pages.parts.compare.panels import (
     take_away,
     verdict_panel,
 )
+from pages.parts.shared.links import view
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import settle
@@ -45,7 +46,11 @@ if len(results) > 1 and "A" in results:
     group_panel(results, score, statistic)
     take_away(results)
 elif len(keys) < 2:
-    st.info("Choose two fits above, or tick two rows below.")
+    if len(table) > 1:
+        st.info("Choose two fits above, or tick two rows below.")
+    else:
+        st.info("There is one finished fit so far, and it takes two to compare: fit another layer, network or readout on Explore.")
+        st.page_link(view("explore"), label="Explore", icon=":material/neurology:")
 
 st.subheader("All runs", anchor=False)
 runs_panel(table)

@@ -63,7 +63,7 @@ def test_home_paints_the_brain_and_its_doors_lead_on(page, server):
     open_page(page, server)
     page.wait_for_selector(".st-key-home_brain canvas[data-frames]", timeout=60_000)
     assert page.get_by_text("Simulated").first.is_visible()
-    for door, ends in (("Show it your own picture", "/predict"), ("Learn", "/learn")):
+    for door, ends in (("Show it your own image", "/predict"), ("Learn", "/learn")):
         if page.url.rstrip("/") != server:
             open_page(page, server)
         page.locator("[data-testid=stMain]").get_by_role("link", name=door).first.click()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from encoding import DATASETS, FitSpec, Result, plots
+from encoding import DATASETS, READOUTS, FitSpec, Result, plots
 from encoding.analysis.learning_curve import has_curve
 from encoding.analysis.summaries import best_roi
 from encoding.backbones._base import JOIN
@@ -74,7 +74,8 @@ def summary(result: Result, table: pd.DataFrame) -> None:
     """Say in a line how many images, which components and readout, and the best region with its interval and ceiling."""
     spec, dataset = result.plan.spec, DATASETS[result.plan.spec.dataset]
     what = ("clips" if dataset.clips else "images") + (" (repeats averaged before they are scored)" if spec.average_repeats else "")
-    how = "composed" if isinstance(spec, ComposedSpec) else f"{spec.components_label}, {spec.readout}"
+    readout = READOUTS[spec.readout].title
+    how = "composed" if isinstance(spec, ComposedSpec) else f"{spec.components_label}, {readout[0].lower()}{readout[1:]}"
     text = f"{result.n_train:,} training and {result.n_test:,} test {what}, {how}.{_best(result, table)}"
     if dataset.simulated:
         text = f"{SIMULATED} {text}"

@@ -53,7 +53,7 @@ DOORS = (
         replace(START, layers=("simple",)),
     ),
     Door("untrained", "Untrained AlexNet, the control", "What do the architecture and chance weights predict?", "explore", UNTRAINED),
-    Door("predict", "Show it your own picture", "And see which parts of it drive a region.", "predict"),
+    Door("predict", "Show it your own image", "And see which parts of it drive a region.", "predict"),
     Door("learn", "Learn", "Lessons of one screen each, from a single response to common mistakes.", "learn"),
     Door("data", "Use other data", "Open data sets, the Algonauts challenges, or a folder of your own.", "data"),
 )

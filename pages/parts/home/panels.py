@@ -21,6 +21,7 @@ from pages.parts.shared.brain_controls import START_VIEW
 from pages.parts.shared.chart import origin
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
+from pages.parts.shared.labels import network_label, subject_label
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, roi_table, settle
 from pages.parts.shared.text import plain
@@ -61,7 +62,8 @@ def _fitted(result: Result) -> None:
     roi = best_roi(table)
     r = table.loc[table["roi"] == roi, "r_mean"].mean()
     st.markdown(
-        f"{SIMULATED} How well **{' + '.join(START.layers)}** of **{START.backbone}** predicts each vertex of **{START.subject}**, over "
+        f"{SIMULATED} How well **{' + '.join(START.layers)}** of **{network_label(START.backbone)}** predicts each vertex of "
+        f"**{subject_label(START.subject)}**, over "
         f"{result.n_test:,} images that it never saw. Best predicted region: **{roi}**, mean r {r:.2f}."
     )
     placement, hemis = Placement.of(result.plan.subject), result.plan.hemis
@@ -79,7 +81,10 @@ def _fitted(result: Result) -> None:
 
 def _unfitted(*, running: bool) -> None:
     until = "The first model is being fitted. Until it is there: the" if running else "The"
-    st.markdown(f"{SIMULATED} {until} noise ceiling of **{START.subject}**, the share of each vertex's variance that can be explained.")
+    st.markdown(
+        f"{SIMULATED} {until} noise ceiling of **{subject_label(START.subject)}**, the share of each vertex's variance that can be "
+        "explained."
+    )
     halves = _simulated()
     _paint(
         values={hemi: half.ceiling for hemi, half in halves.items()},
