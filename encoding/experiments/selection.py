@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PER = ("roi", "hemisphere", "vertex")
-RULES = ("best", "one_se")
 N_DRAWS = 1_000
 
 
