@@ -74,8 +74,11 @@ def summary(result: Result, table: pd.DataFrame) -> None:
     """Say in a line how many images, which components and readout, and the best region with its interval and ceiling."""
     spec, dataset = result.plan.spec, DATASETS[result.plan.spec.dataset]
     what = ("clips" if dataset.clips else "images") + (" (repeats averaged before they are scored)" if spec.average_repeats else "")
-    readout = READOUTS[spec.readout].title
-    how = "composed" if isinstance(spec, ComposedSpec) else f"{spec.components_label}, {readout[0].lower()}{readout[1:]}"
+    if isinstance(spec, ComposedSpec):
+        how = "composed"
+    else:
+        readout = READOUTS[spec.readout].title
+        how = f"{spec.components_label}, {readout[0].lower()}{readout[1:]}"
     text = f"{result.n_train:,} training and {result.n_test:,} test {what}, {how}.{_best(result, table)}"
     if dataset.simulated:
         text = f"{SIMULATED} {text}"
