@@ -1,8 +1,6 @@
 """What all figures share: frame, colours, caption and import. All arrays here are made up for the tests."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import combinations
 
@@ -13,7 +11,6 @@ from encoding import FitSpec, fit, plots
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.analysis.learning_curve import learning_curve
 from encoding.plots.look import STROKE
-from tests import PROJECT
 from tests.conftest import TINY
 from tests.encoding.plots.conftest import CLASSES, notes, rois_of
 
@@ -83,12 +80,6 @@ def test_a_caption_says_simulated_first_and_only_where_it_is():
         "1,080 test images · fit-12 · 2026-01-31"
     )
     assert plots.caption(provenance | {"made_from": {"simulated": False}}, replace(spec, dataset="nsd")).startswith("nsd subj01")
-
-
-def test_importing_the_figures_loads_no_plotly():
-    code = "import sys, encoding.plots; print([name for name in ('plotly', 'pandas', 'streamlit', 'torch') if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
-    assert found.stdout.strip() == "[]"
 
 
 def test_a_fits_own_tables_and_arrays_are_drawn(tiny, store):

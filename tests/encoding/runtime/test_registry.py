@@ -46,15 +46,21 @@ def test_a_name_is_registered_once():
         registry.register("a", 2)
 
 
-def test_the_core_needs_no_interface_and_listing_loads_no_torch():
-    code = (
-        "import sys; sys.modules['streamlit'] = None\n"
-        "import encoding\n"
-        "list(encoding.DATASETS), list(encoding.BACKBONES), list(encoding.READOUTS)\n"
-        "heavy = {'torch', 'torchvision', 'sklearn', 'nilearn', 'plotly', 'distributed', 'pandas', 'matplotlib'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def test_the_core_needs_no_interface_changes_no_variable_and_lists_without_heavy_libraries():
+    code = """
+import os, sys
+sys.modules["streamlit"] = None
+before = dict(os.environ)
+import encoding
+import encoding.plots
+assert dict(os.environ) == before
+list(encoding.DATASETS), list(encoding.BACKBONES), list(encoding.READOUTS)
+encoding.DATASETS["demo"].roi_names(), encoding.DATASETS["demo"].responses_key("subj01")
+heavy = {"torch", "torchvision", "scipy", "sklearn", "nilearn", "plotly", "distributed", "pandas", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
 
 

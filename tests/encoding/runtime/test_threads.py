@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -12,7 +9,6 @@ import torch
 from threadpoolctl import threadpool_info
 
 from encoding.runtime.threads import at_most_threads, map_in_threads
-from tests import PROJECT
 
 
 def limits() -> list[tuple[str, int]]:
@@ -79,10 +75,3 @@ def test_pieces_compute_on_one_core_each():
     found = []
     map_in_threads(lambda _: found.append(torch.get_num_threads()), range(3), device="cpu")
     assert found == [1, 1, 1]
-
-
-def test_importing_the_core_changes_no_variable_of_the_process():
-    code = "import os\nbefore = dict(os.environ)\nimport encoding\nassert dict(os.environ) == before"
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=PROJECT)
-    assert done.returncode == 0, done.stderr
