@@ -39,16 +39,17 @@ def test_a_scheduler_that_dies_fails_its_jobs_and_another_takes_its_place(tmp_pa
         assert (job.state, job.error_kind) == ("failed", "ConnectionLost")
         submit(jobs, work.count, spec)
         assert wait(jobs, spec).state == "done"
+        ends_every_process_when_closed(jobs, with_key(spec, "held"))
     finally:
         jobs.close()
 
 
-def test_close_ends_every_process_and_accepts_no_more(tmp_path, spec):
-    before = set(psutil.Process().children(recursive=True))
-    jobs = Jobs(tmp_path)
+def ends_every_process_when_closed(jobs, spec):
+    """Whatever they do; it accepts no more."""
     submit(jobs, work.hold, spec)
     until(lambda: jobs.get(spec["key"]).fraction > 0)
-    started = set(psutil.Process().children(recursive=True)) - before
+    scheduler_process = psutil.Process(jobs._scheduler._cluster._process.pid)
+    started = [scheduler_process, *scheduler_process.children(recursive=True)]
     assert len(started) >= 2
     jobs.close()
     assert jobs.get(spec["key"]).state == "cancelled"

@@ -27,6 +27,7 @@ from encoding.jobs.graph_executor import Attempt, GraphExecutor
 from encoding.jobs.serve import default_workers, worker_environments
 from encoding.jobs.tasks import AsPlanned, ComposeRequest, compose_fits, study
 from encoding.jobs.version import code_fingerprint
+from tests import jobs_work as work
 from tests.encoding.jobs import processes
 from tests.encoding.jobs.processes import dask_cluster
 
@@ -100,6 +101,17 @@ def test_two_workers_give_the_table_of_one_process_bit_for_bit(jobs, expected, m
     assert runs[0].n_workers == 2 and runs[0].finished
     assert len([key for key in jobs._store.keys() if key.startswith("features-")]) == 1  # noqa: SIM118 - both subjects saw the same images
     assert priorities == {graph_executor.PRIORITY, graph_executor.LATE_PRIORITY} and max(priorities) < 0  # a single fit has 0
+
+
+def test_an_optional_job_goes_on_beside_others_where_a_worker_is_free(jobs, spec):
+    extra, fit = processes.with_key(spec, "extra") | {"seconds": 2.0}, processes.with_key(spec, "fit")
+    jobs.start()
+    until(lambda: jobs._scheduler.n_ready() == 2)
+    jobs.submit(work.count, extra, key=extra["key"], optional=True)
+    until(lambda: jobs.get(extra["key"]).state == "running")
+    processes.submit(jobs, work.count, fit)
+    assert processes.wait(jobs, fit).state == processes.wait(jobs, extra).state == "done"
+    assert len(processes.began(extra)) == 1
 
 
 @pytest.fixture
