@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.driving import CHROMIUM_FLAGS, PATIENCE, PROJECT, Guards, Server, find_chromium, open_page
-from tests.browser.driving_brain import CANVAS, choose, drawn
+from tests.browser.driving_brain import CANVAS, choose, drawn, press_slider, title_shown
 
 FIRST_FIT_SECONDS = 300  # 20 on two idle cores: the subject is simulated first
 SIZE = {"width": 1280, "height": 900}
@@ -122,12 +122,6 @@ def app(start_app, kept_page, tmp_path_factory):
     return started
 
 
-@pytest.fixture
-def brain(page, start_app):
-    """The app opened anew, its brain drawn."""
-    return drawn(page, start_app)
-
-
 @pytest.fixture(scope="package")
 def still(browser, start_app):
     """A page that many tests share: they turn the brain but leave the app's widgets alone."""
@@ -137,6 +131,17 @@ def still(browser, start_app):
     yield drawn(shared, start_app)
     guards.check()
     shared.context.close()
+
+
+@pytest.fixture
+def brain(still):
+    """The page of :func:`still`, whose widgets a test may change: they are put back."""
+    yield still
+    choose(still, "map", "height")
+    choose(still, "surface", "inflated")
+    press_slider(still, *["PageDown"] * 6)
+    still.wait_for_selector(".hidden-part", state="detached")
+    title_shown(still, "height")
 
 
 @pytest.fixture

@@ -28,6 +28,11 @@ def test_the_chosen_roi_is_drawn_in_the_accent_colour(brain) -> None:
     wait_idle(brain)
     brain.wait_for_selector(".name.chosen")
     assert n_accent() > 300
+    brain.locator(".st-key-roi input").fill("None")
+    brain.keyboard.press("Enter")
+    wait_idle(brain)
+    settle(brain)
+    assert n_accent() == 0
 
 
 def test_the_threshold_hides_small_values_and_says_so_on_the_colour_bar(brain) -> None:
@@ -79,16 +84,16 @@ def test_names_stand_in_both_halves_or_in_none_and_stay_where_they_are(still) ->
     assert last[0] == ["R7", 100] and len(last) == 5
 
 
-def test_a_lost_graphics_context_comes_back_with_the_picture(brain) -> None:
-    before = pixels(brain)
-    brain.locator(CANVAS).evaluate(
+def test_a_lost_graphics_context_comes_back_with_the_picture(still) -> None:
+    before = pixels(still)
+    still.locator(CANVAS).evaluate(
         "canvas => { canvas.lose = canvas.getContext('webgl2').getExtension('WEBGL_lose_context'); canvas.lose.loseContext(); }"
     )
-    brain.get_by_text("The GPU was reset").wait_for()
-    brain.locator(CANVAS).evaluate("canvas => canvas.lose.restoreContext()")
-    brain.get_by_text("The GPU was reset").wait_for(state="hidden")
-    settle(brain)
-    assert np.abs(pixels(brain) - before).mean() < 1
+    still.get_by_text("The GPU was reset").wait_for()
+    still.locator(CANVAS).evaluate("canvas => canvas.lose.restoreContext()")
+    still.get_by_text("The GPU was reset").wait_for(state="hidden")
+    settle(still)
+    assert np.abs(pixels(still) - before).mean() < 1
 
 
 def test_without_webgl2_a_message_names_what_to_do(new_page, start_app) -> None:
@@ -174,6 +179,7 @@ def test_a_switch_is_small_and_many_leave_nothing_behind(brain) -> None:
     print(f"per switch: {np.median(sizes) / 1000:.1f} kB, {np.median(times):.0f} ms; heap {start / 1e6:.1f} -> {heap() / 1e6:.1f} MB")
     assert np.median(sizes) < 40_000  # 5,000 vertices, twice what a subject of Algonauts 2023 has
     assert heap() < start + 6_000_000
+    cdp.detach()
     assert brain.locator(CANVAS).count() == 1
 
 
