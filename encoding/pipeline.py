@@ -18,6 +18,7 @@ from encoding.evaluation.scores import STORED_SCORES
 from encoding.evaluation.splits import Fold
 from encoding.features import extraction as features
 from encoding.features.components import unit_variance
+from encoding.features.decoded import DecodedOnce
 from encoding.features.delays import design_columns
 from encoding.features.given import is_given, store_features
 from encoding.features.pca import fit_components
@@ -131,14 +132,23 @@ def _fit_fold(plan: Plan, fold: Fold, store: Store, report: Report, device: str,
 
 
 def extract_features(
-    plan: Plan, store: Store, report: Report, device: str, *, of_dataset: bool = True, sketches: bool = True, shard: int | None = None
+    plan: Plan,
+    store: Store,
+    report: Report,
+    device: str,
+    *,
+    of_dataset: bool = True,
+    sketches: bool = True,
+    shard: int | None = None,
+    keep_decoded: bool = False,
 ) -> None:
     """Stage 1: store the features of every layer of the plan, extracted in one pass of its stimuli through each of its networks.
 
     Of layers that are too large to store (:attr:`Plan.reduced_layers`) a sketch is stored, unless ``sketches`` is false, from which
     :func:`encoding.fits.passes.reduce_in_pass` goes on, or their sparse random projection. ``of_dataset`` is false for new stimuli,
     which no data set holds: then nothing is compared with the data set before storing. ``shard`` extracts only this one of
-    :func:`encoding.features.extraction.extraction_shards`, for a later call that joins all.
+    :func:`encoding.features.extraction.extraction_shards`, for a later call that joins all. ``keep_decoded`` keeps what is decoded in
+    memory for a later call of the same shard (:class:`encoding.features.decoded.DecodedOnce`).
 
     Raises
     ------
@@ -156,7 +166,7 @@ def extract_features(
             store_features(each.stimuli, each.spec.backbone, each.feature_keys, store, made_from=made_from, check=check, report=progress)
             continue
         features.extract(
-            each.stimuli,
+            DecodedOnce(each.stimuli) if keep_decoded else each.stimuli,
             partial(open_backbone, each),
             {layer: key for layer, key in each.feature_keys.items() if layer not in each.reduced_layers},
             store,

@@ -47,7 +47,7 @@ class Graph:
     Attributes
     ----------
     cells : every fit of the experiment, also those that are stored.
-    tasks : key to task, each after those that it needs: cell after cell, late ones last.
+    tasks : key to task, each after those that it needs: cell after cell, late ones last (:meth:`GraphBuilder.in_order`).
     tasks_of : for each cell the keys of all tasks that it needs; empty where everything is stored.
     plans : the plans that were made, for work in this process.
     """
@@ -113,8 +113,7 @@ def compile_graph(
         keys += [key for plan in plans_of for key in builder.add_late(plan, curves=curves and plan is each.plan)]
         tasks_of.append(builder.closure(keys))
     by_cell = list(dict.fromkeys(key for keys in tasks_of for key in keys))
-    in_order = sorted(by_cell, key=lambda key: builder.tasks[key].late)
-    return Graph(planned, {key: builder.tasks[key] for key in in_order}, tuple(tasks_of), plans)
+    return Graph(planned, {key: builder.tasks[key] for key in builder.in_order(by_cell)}, tuple(tasks_of), plans)
 
 
 def fit_graph(specs: Sequence[FitSpec], store: Store, report: Report = silent) -> Graph:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from encoding.analysis.bootstrap import intervals_key
 from encoding.analysis.learning_curve import curve_key, has_curve
+from encoding.datasets import Stimuli
 from encoding.evaluation.resampling import LEAST_UNITS
 from encoding.experiments.task import Task, features_group, inputs_of, pass_keys, reduction_group, shard_task_key
 from encoding.features.extraction import extraction_shards
@@ -17,8 +18,18 @@ from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.fits.training_data import is_complete
 from encoding.readouts import READOUTS
+from encoding.runtime.device import choose_device
 from encoding.storage.keys import digest
 from encoding.storage.store import Store
+
+
+def decoding_dominates(stimuli: Stimuli) -> bool:
+    """Whether stimuli take longer to decode than to pass through most networks: clips do, and images where a GPU computes.
+
+    Then networks take each shard of stimuli in turn. Elsewhere a network passes all stimuli before the next one begins, so that the first
+    fits end early.
+    """
+    return stimuli.n_frames > 1 or choose_device("auto") == "cuda"
 
 
 @dataclass
@@ -48,13 +59,19 @@ class GraphBuilder:
                 for layers in each.spaces:
                     if len(layers) == 1 and each.is_reduced(layers):
                         self.reduced.setdefault(reduction_group(each), {})[layers[0]] = each
-        for group, keys in passes.items():
-            missing = {layer: key for layer, key in keys.items() if key not in self.store}
-            if missing:
-                spec = replace(first[group].spec, layers=tuple(missing), extra_subjects=())
-                key = digest("extract", 1, features=sorted(missing.values()))
-                task = Task(key=key, stage="features", spec=spec, inputs=inputs_of(replace(first[group], extra_subjects=())))
-                self.extractions[group] = task, len(extraction_shards(first[group].stimuli))
+        missing = {group: {layer: key for layer, key in keys.items() if key not in self.store} for group, keys in passes.items()}
+        missing = {group: keys for group, keys in missing.items() if keys}
+        for group, keys in missing.items():
+            stimuli, n_shards = first[group].stimuli, len(extraction_shards(first[group].stimuli))
+            n_passes = sum(first[each].stimuli.fingerprint == stimuli.fingerprint for each in missing)
+            task = Task(
+                key=digest("extract", 1, features=sorted(keys.values())),
+                stage="features",
+                spec=replace(first[group].spec, layers=tuple(keys), extra_subjects=()),
+                inputs=inputs_of(replace(first[group], extra_subjects=())),
+                decoded=stimuli.fingerprint if n_passes > 1 and (n_shards == 1 or decoding_dominates(stimuli)) else "",
+            )
+            self.extractions[group] = task, n_shards
 
     def add_fit(self, plan: Plan) -> None:
         """Add the task of a fit, and of the stages before it."""
@@ -109,6 +126,16 @@ class GraphBuilder:
             for needed in self.tasks[key].needs:
                 self._visit(needed, found)
             found[key] = None
+
+    def in_order(self, keys: Iterable[str]) -> list[str]:
+        """Tasks in the order in which they are to run: late ones last, and side by side what takes the same decoded shard of stimuli."""
+        places = {key: (self.tasks[key].late, number, -1) for number, key in enumerate(keys)}
+        first: dict[str, int] = {}
+        for key, (late, number, _) in places.items():
+            task = self.tasks[key]
+            if task.decoded and task.shard is not None:
+                places[key] = (late, first.setdefault(task.decoded, number), task.shard)
+        return sorted(places, key=places.__getitem__)
 
     def _add(self, task: Task) -> str:
         self.tasks.setdefault(task.key, task)

@@ -34,8 +34,8 @@ def execute(task: Task, plan: Plan, store: Store, report: Report = silent, devic
     match task.stage:
         case "features":
             if any(key not in store for key in pass_keys(plan).values()):
-                preflight_pass(plan, store, choose_device(device)).check()
-            extract_features(plan, store, report, device, shard=task.shard)
+                preflight_pass(plan, store, choose_device(device), keeps_decoded=bool(task.decoded)).check()
+            extract_features(plan, store, report, device, shard=task.shard, keep_decoded=bool(task.decoded))
         case "components" if task.shard is not None:
             preflight_pass(plan, store, choose_device(device), reduces=True).check()
             reduce_in_pass([plan], plan.folds[task.fold], store, report, device, shard=task.shard)

@@ -28,6 +28,8 @@ class Task:
     shard : number of the shard of stimuli of which features are extracted or layers summed; None for the task that joins the shards.
     inputs : names and fingerprints of the data and weights that the task reads, as :func:`inputs_of` gives them.
     late : whether it runs after all tasks that are not.
+    decoded : of features, fingerprint of the stimuli whose decoded frames other tasks take as well and which are kept in memory for
+        them; empty where none do.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Task:
     shard: int | None = None
     inputs: tuple[tuple[str, str], ...] = ()
     late: bool = False
+    decoded: str = ""
 
 
 def inputs_of(plan: Plan) -> tuple[tuple[str, str], ...]:

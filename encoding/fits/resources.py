@@ -20,6 +20,7 @@ from encoding.datasets._base import roi_names
 from encoding.evaluation.resampling import n_units, working_bytes
 from encoding.features import activations, blocks, pca, reduction
 from encoding.features import extraction as features
+from encoding.features.decoded import DECODED_BYTES
 from encoding.features.delays import n_columns
 from encoding.fits.pass_costs import (
     host_bytes,
@@ -129,12 +130,13 @@ def preflight(plan: Plan, store: Store, device: str = "cpu") -> Estimate:
     return _with_problems(estimate, store, device, _smaller(plan, sizes, whole, store))
 
 
-def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bool = False) -> Estimate:
+def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bool = False, keeps_decoded: bool = False) -> Estimate:
     """Estimate what one pass of a plan's stimuli through its network needs, which a stage of an experiment asks before it begins.
 
     Parameters
     ----------
     reduces : a second pass of the layers that are too large to store, instead of their extraction; its sums are stored by shards.
+    keeps_decoded : whether decoded frames stay in memory for the next network (:mod:`encoding.features.decoded`).
     """
     n, probed = len(plan.stimuli), probe_networks(plan, store, device)
     sizes, working = probed.sizes, pass_bytes(plan, probed, device, plan.reduced_layers)
@@ -149,6 +151,7 @@ def preflight_pass(plan: Plan, store: Store, device: str = "cpu", *, reduces: bo
     else:
         disk += sketch_bytes(plan) * len(plan.reduced_layers)
     ram = PROGRAM_BYTES + (working if device == "cpu" else host_bytes(plan, probed, plan.reduced_layers))
+    ram += DECODED_BYTES if keeps_decoded else 0
     seconds, gpu = n * n_passes(plan) * probed.seconds, 0.0 if device == "cpu" else working
     estimate = Estimate(seconds=seconds, ram=ram, gpu=gpu, disk=disk, network_seconds=seconds, feature_bytes=disk)
     return _with_problems(estimate, store, device, _smaller(plan, sizes, whole, store))

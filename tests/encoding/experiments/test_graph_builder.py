@@ -1,0 +1,80 @@
+"""The order of an experiment's tasks, and that networks share the decoding of stimuli."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from encoding import Store, fit
+from encoding.experiments import Experiment, graph_builder, run_experiment
+from encoding.experiments.graph import compile_graph
+from encoding.features import extraction
+from encoding.features.decoded import forget_decoded
+from tests.conftest import TINY, TinyStimuli
+
+NETWORKS = Experiment(base=replace(TINY, n_components=6, hemi="lh"), vary={"backbone": ["tinynet", "othernet"]})
+
+
+class Counted(TinyStimuli):
+    """Counts how often each stimulus is decoded."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        super().__init__(pixels)
+        self.decoded: Counter[int] = Counter()
+
+    def frames(self, index):
+        self.decoded[index] += 1
+        return super().frames(index)
+
+
+@pytest.fixture
+def stimuli(lab, monkeypatch):
+    """The images of the first subject, which pass in shards of 40."""
+    monkeypatch.setattr(extraction, "SHARD_IMAGES", 40)
+    counted = Counted(lab.subject.stimuli.pixels)
+    lab.change(stimuli=counted)
+    forget_decoded()
+    yield counted
+    forget_decoded()
+
+
+@pytest.mark.parametrize(("dominates", "times"), [(True, 1), (False, 2)])
+def test_networks_take_each_shard_in_turn_where_decoding_costs_most(stimuli, store, tmp_path, monkeypatch, dominates, times):
+    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda stimuli: dominates)
+    found = run_experiment(NETWORKS, store, device="cpu")
+    assert len(found.results) == 2 and stimuli.decoded == dict.fromkeys(range(120), times)
+    alone = Store(tmp_path / "alone")
+    for result in found.results:
+        one = fit(result.plan.spec, alone, device="cpu")
+        for name, values in one._arrays.items():
+            np.testing.assert_array_equal(np.asarray(values), np.asarray(result._arrays[name]), strict=True)
+
+
+def test_a_set_of_one_shard_is_decoded_once_for_all_networks(stimuli, store, monkeypatch):
+    monkeypatch.setattr(extraction, "SHARD_IMAGES", 512)
+    run_experiment(NETWORKS, store, device="cpu")
+    assert stimuli.decoded == dict.fromkeys(range(120), 1)
+
+
+def test_a_single_network_keeps_no_frames(stimuli, store, monkeypatch):
+    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda stimuli: True)
+    graph = compile_graph(replace(NETWORKS, vary={"layers": "curated"}).cells(), store)
+    assert {task.decoded for task in graph.tasks.values()} == {""}
+
+
+def test_clips_are_shared_and_every_task_still_follows_what_it_needs(stimuli, store, lab, monkeypatch):
+    assert not graph_builder.decoding_dominates(stimuli) or graph_builder.choose_device("auto") == "cuda"
+    stimuli.n_frames = 2
+    assert graph_builder.decoding_dominates(stimuli)
+    stimuli.n_frames = 1
+    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda stimuli: True)
+    graph = compile_graph(replace(NETWORKS, vary={**NETWORKS.vary, "subject": "all"}).cells(), store)
+    seen: set[str] = set()
+    for key, task in graph.tasks.items():
+        assert seen.issuperset(task.needs)
+        seen.add(key)
+    of_first = [task.shard for task in graph.tasks.values() if task.decoded == stimuli.fingerprint and task.shard is not None]
+    assert of_first == [0, 0, 1, 1, 2, 2]
