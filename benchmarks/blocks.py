@@ -24,6 +24,7 @@ from encoding.features.extraction import extract, feature_keys, sketch_key
 from encoding.features.reduction import reduce_spaces
 from encoding.features.sums import Space
 from encoding.runtime.progress import silent
+from encoding.storage.keys import digest
 
 NETWORK = "torchvision/resnet50"
 BLOCKS = [f"layer{stage}.{block}" for stage, n in enumerate((3, 4, 6, 3), 1) for block in range(n)]
@@ -51,7 +52,7 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
 
         def reduce() -> None:
             extract(stimuli, lambda: backbone, {}, store, sketches=sketches)
-            spaces = [Space(f"components-{layer}", {layer: store.get(key)}, k) for layer, key in sketches.items()]
+            spaces = [Space(digest("components", 1, layer=layer), {layer: store.get(key)}, k) for layer, key in sketches.items()]
             reduce_spaces(spaces, train, test, stream, store, n_frames=1, device="cpu", report=silent)
 
         forward(plain, paths[:8], BLOCKS[-1:])

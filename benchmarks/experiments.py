@@ -44,7 +44,7 @@ READOUTS = ("ridge", "ols", {"name": "lasso", "alpha": 0.05})
 
 
 def measure(*, quick: bool = False) -> list[dict[str, object]]:
-    n_images, n_pass, n_tasks, n_cells = (40, 40, 200, 50) if quick else (240, 1_024, 10_000, 3_400)
+    n_images, n_pass, n_tasks, n_cells = (40, 40, 200, 50) if quick else (240, 2_048, 10_000, 3_400)
     n_most = 120 if quick else int(os.environ.get("SCALE_IMAGES", "2000"))  # of the images that growth is measured over
     rows = {
         "against_single_fits": lambda root: [against_single_fits(root, n_images)],
