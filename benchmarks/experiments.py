@@ -48,7 +48,7 @@ def measure(*, quick: bool = False) -> list[dict[str, object]]:
     n_most = 120 if quick else int(os.environ.get("SCALE_IMAGES", "2000"))  # of the images that growth is measured over
     rows = {
         "against_single_fits": lambda root: [against_single_fits(root, n_images)],
-        "two_workers": lambda root: [two_workers(root, n_images, grid_of_ols()), two_workers(root, n_pass, one_network())],
+        "two_workers": lambda root: [two_workers(root, 3 * n_images, grid_of_ols()), two_workers(root, n_pass, one_network())],
         "growth": lambda root: growth(root, [n_most // 4, n_most // 2, n_most]),
         "scheduling": lambda root: scheduling(root, n_tasks),
         "compiling": lambda root: [compiling(root, n_cells)],
