@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from encoding.analysis.bootstrap import intervals_key
 from encoding.analysis.learning_curve import curve_key, has_curve
-from encoding.datasets import Stimuli
 from encoding.evaluation.resampling import LEAST_UNITS
 from encoding.experiments.task import Task, features_group, inputs_of, pass_keys, reduction_group, shard_task_key
 from encoding.features.extraction import extraction_shards
@@ -23,13 +22,13 @@ from encoding.storage.keys import digest
 from encoding.storage.store import Store
 
 
-def decoding_dominates(stimuli: Stimuli) -> bool:
-    """Whether stimuli take longer to decode than to pass through most networks: clips do, and images where a GPU computes.
+def decoding_dominates() -> bool:
+    """Whether stimuli take longer to decode than to pass through most networks: where a GPU computes.
 
-    Then networks take each shard of stimuli in turn. Elsewhere a network passes all stimuli before the next one begins, so that the first
-    fits end early.
+    Then networks take each shard of stimuli in turn. On a CPU decoding is a fifth of the smallest networks' time and less of others', and
+    a network passes all stimuli before the next one begins, so that the first fits end early.
     """
-    return stimuli.n_frames > 1 or choose_device("auto") == "cuda"
+    return choose_device("auto") == "cuda"
 
 
 @dataclass
@@ -69,7 +68,7 @@ class GraphBuilder:
                 stage="features",
                 spec=replace(first[group].spec, layers=tuple(keys), extra_subjects=()),
                 inputs=inputs_of(replace(first[group], extra_subjects=())),
-                decoded=stimuli.fingerprint if n_passes > 1 and (n_shards == 1 or decoding_dominates(stimuli)) else "",
+                decoded=stimuli.fingerprint if n_passes > 1 and (n_shards == 1 or decoding_dominates()) else "",
             )
             self.extractions[group] = task, n_shards
 

@@ -1,6 +1,6 @@
 """Keep the decoded frames of stimuli in memory while several networks, or poolings, take the same ones one after another.
 
-Decoding a clip costs more than most networks' pass of it, and so does decoding an image where a GPU computes.
+Where a GPU computes, decoding an image or a clip takes longer than most networks' pass of it.
 """
 
 from __future__ import annotations

@@ -41,9 +41,15 @@ def stimuli(lab, monkeypatch):
     forget_decoded()
 
 
+def test_decoding_dominates_where_a_gpu_computes(monkeypatch):
+    for device in ("cpu", "cuda"):
+        monkeypatch.setattr(graph_builder, "choose_device", lambda asked, device=device: device)
+        assert graph_builder.decoding_dominates() == (device == "cuda")
+
+
 @pytest.mark.parametrize(("dominates", "times"), [(True, 1), (False, 2)])
 def test_networks_take_each_shard_in_turn_where_decoding_costs_most(stimuli, store, tmp_path, monkeypatch, dominates, times):
-    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda stimuli: dominates)
+    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda: dominates)
     found = run_experiment(NETWORKS, store, device="cpu")
     assert len(found.results) == 2 and stimuli.decoded == dict.fromkeys(range(120), times)
     alone = Store(tmp_path / "alone")
@@ -53,24 +59,21 @@ def test_networks_take_each_shard_in_turn_where_decoding_costs_most(stimuli, sto
             np.testing.assert_array_equal(np.asarray(values), np.asarray(result._arrays[name]), strict=True)
 
 
-def test_a_set_of_one_shard_is_decoded_once_for_all_networks(stimuli, store, monkeypatch):
+@pytest.mark.parametrize("vary", [NETWORKS.vary, {"pool": ["none", "mean", "max"]}, {**NETWORKS.vary, "pool": ["none", "max"]}])
+def test_a_set_of_one_shard_is_decoded_once_for_all_networks_and_pools(stimuli, store, monkeypatch, vary):
     monkeypatch.setattr(extraction, "SHARD_IMAGES", 512)
-    run_experiment(NETWORKS, store, device="cpu")
+    assert {cell.state for cell in run_experiment(replace(NETWORKS, vary=vary), store, device="cpu").status.cells} == {"done"}
     assert stimuli.decoded == dict.fromkeys(range(120), 1)
 
 
 def test_a_single_network_keeps_no_frames(stimuli, store, monkeypatch):
-    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda stimuli: True)
+    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda: True)
     graph = compile_graph(replace(NETWORKS, vary={"layers": "curated"}).cells(), store)
     assert {task.decoded for task in graph.tasks.values()} == {""}
 
 
-def test_clips_are_shared_and_every_task_still_follows_what_it_needs(stimuli, store, lab, monkeypatch):
-    assert not graph_builder.decoding_dominates(stimuli) or graph_builder.choose_device("auto") == "cuda"
-    stimuli.n_frames = 2
-    assert graph_builder.decoding_dominates(stimuli)
-    stimuli.n_frames = 1
-    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda stimuli: True)
+def test_shards_that_are_shared_stand_side_by_side_and_every_task_follows_what_it_needs(stimuli, store, monkeypatch):
+    monkeypatch.setattr(graph_builder, "decoding_dominates", lambda: True)
     graph = compile_graph(replace(NETWORKS, vary={**NETWORKS.vary, "subject": "all"}).cells(), store)
     seen: set[str] = set()
     for key, task in graph.tasks.items():
