@@ -15,7 +15,8 @@ from encoding.features import extraction
 from encoding.features.decoded import forget_decoded
 from tests.conftest import TINY, TinyStimuli
 
-NETWORKS = Experiment(base=replace(TINY, n_components=6, hemi="lh"), vary={"backbone": ["tinynet", "othernet"]})
+BASE = replace(TINY, n_components=6, hemi="lh")
+NETWORKS = Experiment(base=BASE, vary={"backbone": ["tinynet", "othernet"]})
 
 
 class Counted(TinyStimuli):
@@ -62,13 +63,13 @@ def test_networks_take_each_shard_in_turn_where_decoding_costs_most(stimuli, sto
 @pytest.mark.parametrize("vary", [NETWORKS.vary, {"pool": ["none", "mean", "max"]}, {**NETWORKS.vary, "pool": ["none", "max"]}])
 def test_a_set_of_one_shard_is_decoded_once_for_all_networks_and_pools(stimuli, store, monkeypatch, vary):
     monkeypatch.setattr(extraction, "SHARD_IMAGES", 512)
-    assert {cell.state for cell in run_experiment(replace(NETWORKS, vary=vary), store, device="cpu").status.cells} == {"done"}
+    assert {cell.state for cell in run_experiment(Experiment(base=BASE, vary=vary), store, device="cpu").status.cells} == {"done"}
     assert stimuli.decoded == dict.fromkeys(range(120), 1)
 
 
 def test_a_single_network_keeps_no_frames(stimuli, store, monkeypatch):
     monkeypatch.setattr(graph_builder, "decoding_dominates", lambda: True)
-    graph = compile_graph(replace(NETWORKS, vary={"layers": "curated"}).cells(), store)
+    graph = compile_graph(Experiment(base=BASE, vary={"layers": "curated"}).cells(), store)
     assert {task.decoded for task in graph.tasks.values()} == {""}
 
 
