@@ -6,6 +6,7 @@ overall distribution is estimated from a sample of rows, so no function here loa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -324,14 +325,16 @@ def find_stimulus(subject: Subject, text: str) -> int:
 
 
 def find_vertex(subject: Subject, text: str) -> tuple[str, int]:
-    """Parse the block and column of a vertex from text such as ``lh 120``, or ``lh fsaverage 5274`` for the mesh's vertex number.
+    """Parse the block and column of a vertex from text: ``lh 784``, ``lh fsaverage 5274`` by the mesh's number, or both as pages write it,
+    ``lh 784 (fsaverage 5274)``.
 
     Raises
     ------
     ValueError
         With the syntax or the valid range, if there is none.
     """
-    where, _, number = text.strip().replace("-", " ").rpartition(" ")
+    both = re.fullmatch(rf"(?:{subject.unit} )?(.*?)(?: \(fsaverage (\d+)\))?", text.strip(), re.IGNORECASE)
+    where, _, number = both[1].replace("-", " ").rpartition(" ")
     block = where.strip().removesuffix("fsaverage").strip()
     if block not in subject.responses or not number.isdecimal():
         known = ", ".join(subject.hemis)
@@ -343,11 +346,13 @@ def find_vertex(subject: Subject, text: str) -> tuple[str, int]:
             raise ValueError(f"{block} has no response at fsaverage vertex {column:,}.")
         column = int(there[0])
     check_vertex(subject, block, column)
+    if both[2] is not None and vertex_name(subject, block, column) != f"{subject.unit} {block} {column} (fsaverage {int(both[2])})":
+        raise ValueError(f"{block} {column} is not at fsaverage vertex {int(both[2]):,}: it is {vertex_name(subject, block, column)}.")
     return block, column
 
 
 def vertex_name(subject: Subject, block: str, column: int) -> str:
-    """Name a column of the responses, with its number on the fsaverage mesh where it has one: ``vertex 784 of lh (fsaverage 5274)``."""
+    """Name a column of the responses, with its number on the fsaverage mesh where it has one: ``vertex lh 784 (fsaverage 5274)``."""
     placed = subject.vertices is not None and block in subject.vertices
     mesh = f" (fsaverage {int(subject.vertices[block][column])})" if placed else ""
-    return f"{subject.unit} {column} of {block}{mesh}"
+    return f"{subject.unit} {block} {column}{mesh}"

@@ -25,6 +25,7 @@ MOST_WRITTEN = 8  # columns up to which each cell holds its number
 WRITTEN_ROW, STAR_RISE = 38, 8  # px, of a layer whose cells hold numbers, and how far their stars stand above the middle
 MOST_LARGE = 20  # stars that have room to be large
 NOT_FADED = {"marker": {"opacity": 1}}  # of stars, where a click selects a cell
+NAME_ROW, SMALLEST = 14, 8  # px, of names of classes, and of letters on a phone
 STEP = 0.05  # to which the ends of the colour scale are rounded
 HOVERED = ("r", "pooled_r", "normalised_r2")  # scores in the text of each cell, beside the one that is shown
 
@@ -50,6 +51,7 @@ def layer_heatmap(
     classes: Mapping[str, Sequence[str]] | None = None,
     quantity: str | None = None,
     unit: Unit = VERTEX,
+    narrow: bool = False,
 ) -> go.Figure:
     """Heatmap of scores, one cell per layer and ROI, early layers at the bottom, ROIs class by class.
 
@@ -64,6 +66,7 @@ def layer_heatmap(
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs without class come first.
     quantity : label of the colour bar, by default that of the score.
     unit : what a column of the responses is called.
+    narrow : whether it is as narrow as a phone, so that the classes' names stand in two rows and those of regions are small.
 
     Notes
     -----
@@ -94,9 +97,12 @@ def layer_heatmap(
         hovertext=[_hover(layer, roi, cells.get((layer, roi)), won, unit, score, statistic) for layer, roi in zip(y, x, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
-    _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers))
+    _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers), n_rows=2 if narrow else 1)
     theme(fig, height=LEAST_HEIGHT + (WRITTEN_ROW if written else ROW) * max(2, len(layers)))
     _axes(fig, rois, layers, best)
+    if narrow:
+        fig.update_layout(margin_t=fig.layout.margin.t + NAME_ROW)
+        fig.update_xaxes(tickfont_size=SMALL if written else SMALLEST)
     return fig
 
 
@@ -171,8 +177,8 @@ def _hover(
     return "<br>".join(lines)
 
 
-def _separate(fig: go.Figure, spans: Sequence[tuple[str, int, int]], groups: Sequence[str], n_layers: int) -> None:
-    """Lines between classes of ROIs and between backbones, and the classes' names above."""
+def _separate(fig: go.Figure, spans: Sequence[tuple[str, int, int]], groups: Sequence[str], n_layers: int, *, n_rows: int) -> None:
+    """Lines between classes of ROIs and between backbones, and the classes' names above, by turns in ``n_rows`` rows."""
     shapes = [
         {"type": "line", "x0": first - 0.5, "x1": first - 0.5, "y0": -0.5, "y1": n_layers - 0.1, "line": {"color": LINE, "width": 2}}
         for _, first, _ in spans[1:]
@@ -184,8 +190,9 @@ def _separate(fig: go.Figure, spans: Sequence[tuple[str, int, int]], groups: Seq
         for number in changes
     ]
     names = [
-        {"x": (first + stop) / 2, "y": 1, "yref": "paper", "yanchor": "bottom", "text": name, "showarrow": False, "font": {"size": SMALL}}
-        for name, first, stop in spans
+        {"x": (first + stop) / 2, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": NAME_ROW * (number % n_rows)}
+        | {"text": name, "showarrow": False, "font": {"size": SMALL}}
+        for number, (name, first, stop) in enumerate(spans)
     ]
     fig.update_layout(shapes=shapes, annotations=names)
 

@@ -11,17 +11,18 @@ from pages.parts.explore.selection import focus_controls
 from pages.parts.explore.statistics import statistics_panels
 from pages.parts.shared.fit_controls import control_names
 from pages.parts.shared.job_progress import say_no_test_score
-from pages.parts.shared.link_notes import read_link, say_unread
+from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import roi_table, settle
 
-LOOKED = ("fit", "roi", "vertex", "score", "over", "surface", "outlines", "colours", "hide", "part", "groups", "embed", "embed_options")
+OF_BRAIN = ("surface", "camera", "outlines", "colours", "hide")
+LOOKED = ("fit", "roi", "vertex", "score", "over", "part", "groups", *OF_BRAIN, "embed", "embed_options")
 LINK = {*control_names(), *LOOKED}  # every parameter of a link to this page
 
 st.html(STYLE)
 title = st.container(key="question", gap="xsmall")
 notes = st.container(gap="xsmall")
-read_link()
+expect(LINK, no_others=True)
 composed = "fit" in st.query_params
 if composed:
     result = linked_fit(st.query_params["fit"])
@@ -34,8 +35,7 @@ if spec is not None:
 if shown is None:
     if spec is not None and not composed:
         search_panel(spec)
-    say_unread(notes, LINK)
-    st.stop()
+    stop()
 
 result = shown.result
 with st.container(key="result"):
@@ -44,8 +44,7 @@ with st.container(key="result"):
         say_no_test_score(result)
         if composed:
             members_panel(result)
-        say_unread(notes, LINK)
-        st.stop()
+        stop()
     table = roi_table(result)
     summary(result, table)
     region, vertex, *scores, display = look_at()
@@ -61,5 +60,4 @@ with st.container(key="result"):
         statistics_panels(result)
 if not composed and spec is not None:
     search_panel(spec)
-say_unread(notes, LINK)
 settle("a fit is shown")

@@ -11,10 +11,12 @@ from pages.parts.data.stimuli import grid, stimulus_choice, stimulus_panel
 from pages.parts.data.subject_view import choose_dataset, doctor_panel, headline, open_shown, tabs
 from pages.parts.data.vertex import vertex_choice, vertex_panel
 from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
 st.header("Data", anchor=False)
+expect(("roi", "tab", "unit", "order", "surface", "data_outlines"))
 name = choose_dataset()
 st.markdown(f"{SIMULATED + ' ' if DATASETS[name].simulated else ''}**{plain(DATASETS[name].title)}** {plain(DATASETS[name].about)}")
 doctor_panel(name)
@@ -22,7 +24,7 @@ catalogue_panel()
 importing_panel()
 subject_view = open_shown(name)
 if subject_view is None:
-    st.stop()
+    stop()
 headline(subject_view)
 row, vertex, roi = stimulus_choice(subject_view), vertex_choice(subject_view), roi_choice(subject_view)
 

@@ -4,21 +4,24 @@ import streamlit as st
 
 from encoding import DATASETS
 from pages.parts.data.brain import brain_panel, roi_choice
+from pages.parts.data.distributions import regions_panel
 from pages.parts.data.stimuli import stimulus_choice
 from pages.parts.data.subject_view import choose_dataset, open_shown
 from pages.parts.data.vertex import vertex_choice
 from pages.parts.region.panels import fits_panel, random_vertex_button, responses_panel, stimuli_panel, title
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.labels import subject_label
+from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
 place = st.container(gap="xsmall")
+expect(("roi", "unit", "surface", "data_outlines"))
 name = choose_dataset()
 subject_view = open_shown(name)
 if subject_view is None:
     place.header("One region", anchor=False)
-    st.stop()
+    stop()
 roi = roi_choice(subject_view, on_change=lambda: st.session_state.update(vertex=""))
 vertex = vertex_choice(subject_view)
 random_vertex_button(subject_view)
@@ -35,6 +38,8 @@ with right:
     if roi is None and vertex is None:
         where = "Click the brain, choose" if subject_view.placement else "Choose"
         st.info(f"{where} a region in the sidebar, or press *Random {subject_view.subject.unit}*.")
+        if subject_view.rois:
+            regions_panel(subject_view, None)
         tuning = None
     else:
         tuning = responses_panel(subject_view, roi, vertex, row)

@@ -9,14 +9,16 @@ from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.job_progress import say_no_test_score
 from pages.parts.shared.labels import network_label, subject_label
+from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
 st.html(STYLE)
 st.header("Layers", anchor=False)
+expect(("layer_roi", "layer_hemi", "on_brain", "surface", "outlines"))
 sweep = sweep_controls()
 if sweep is None:
-    st.stop()
+    stop()
 spec = sweep.spec
 networks = "**, **".join(plain(network_label(name, sweep.spec_of(sweep.of(name)[0]).weights)) for name in sweep.backbones)
 question = f"Which of {len(sweep.cells)} layers of **{networks}** predicts which region of **{plain(subject_label(spec.subject))}**?"
@@ -24,14 +26,14 @@ st.markdown(f"{SIMULATED} {question}" if DATASETS[spec.dataset].simulated else q
 
 sweep_result = run_or_find(sweep)
 if sweep_result is None or not sweep_result.cells:
-    st.stop()
+    stop()
 first = next(iter(sweep_result.results.values()))
 if not DATASETS[spec.dataset].simulated and first.plan.subject.simulated:
     st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
 
 if not first.plan.has_test:
     say_no_test_score(first)
-    st.stop()
+    stop()
 score, statistic, hemi = score_controls(sweep_result)
 sweep_panel(sweep_result, score, statistic, hemi)
 hierarchy_panel(sweep_result, hemi)

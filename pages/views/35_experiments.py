@@ -12,27 +12,29 @@ from pages.parts.experiments.panels import fits_panel, grid_panel, heading, scor
 from pages.parts.experiments.progress import finished_fits, plan_or_explain, run_panel, table_of
 from pages.parts.experiments.recipe_choice import is_recipe, recipe_panel
 from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
 st.header("Experiments", anchor=False)
+expect(("grid_hemi", "compose", "surface", "outlines"))
 experiment = experiment_controls()
 if is_recipe(linked := st.query_params.get("experiment", "")):
     recipe_panel(linked)
 if experiment is None:
-    st.stop()
+    stop()
 try:
     cells = experiment.cells()
     planned = plan_or_explain(cells)
 except (LookupError, ValueError, OSError) as wrong:
     st.error(plain(wrong))
-    st.stop()
+    stop()
 question = heading(experiment, sum(WITHIN not in cell.spec.split for cell in cells))
 st.markdown(f"{SIMULATED} {question}" if DATASETS[experiment.base.dataset].simulated else question)
 finished = finished_fits(planned)
 run_panel(experiment, cells, planned, len(finished))
 if not finished:
-    st.stop()
+    stop()
 
 subject = finished[0].plan.subject
 if subject.simulated and not DATASETS[experiment.base.dataset].simulated:

@@ -17,6 +17,7 @@ from pages.parts.compare.panels import (
     take_away,
     verdict_panel,
 )
+from pages.parts.shared.link_notes import stop
 from pages.parts.shared.links import view
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
 from pages.parts.shared.score_choice import score_choice
@@ -27,7 +28,7 @@ st.header("Compare", anchor=False)
 table = runs_table()
 if table.empty:
     st.info("Nothing was fitted yet. Fit a model or two on the Explore page, or import a fit under Jobs & storage; they are compared here.")
-    st.stop()
+    stop()
 
 st.markdown("Which of two models predicts which part of visual cortex better, and is the difference more than chance?")
 keys = choose_runs(table)

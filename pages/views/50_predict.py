@@ -20,14 +20,16 @@ from pages.parts.predict.panels import (
 from pages.parts.predict.ranking import ranking_panel
 from pages.parts.predict.trust import trust_panel
 from pages.parts.shared.labels import subject_label
+from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
 
 st.header("Predict", anchor=False)
+expect(("roi", "map", "surface", "outlines"))
 fits = choose_fits()
 if not fits:
-    st.stop()
+    stop()
 first = next(iter(fits.values()))
 subject_view = SubjectView(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
 simulated = f"{SIMULATED} " if subject_view.subject.simulated else ""
@@ -37,7 +39,7 @@ st.markdown(f"{simulated}What would the visual cortex of **{whose}** do with thi
 result = model_choice(fits)
 if refusal := result.prediction_refusal() or why_not_images(result.plan.spec.backbone):
     st.error(f"This fit cannot predict new {subject_view.what}. {plain(refusal)}")
-    st.stop()
+    stop()
 roi, least_r = roi_choice(result), least_r_choice(subject_view.subject.unit)
 left, right = st.columns([2, 5], gap="medium")
 with left:
@@ -45,14 +47,14 @@ with left:
     if stimulus is not None:
         st.image(stimulus.middle, caption=plain(stimulus.name), alt=stimulus.name, width="stretch")
 if stimulus is None:
-    st.stop()
+    stop()
 
 request = PredictionRequest(result, subject_view, stimulus)
 try:
     request.predicted()
 except WRONG as wrong:
     st.error(plain(wrong))
-    st.stop()
+    stop()
 with left:
     st.markdown(standing(request, least_r))
     trust_panel(request, roi, least_r)

@@ -10,6 +10,7 @@ from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
 from pages.parts.learn.notebook import notebook_button
 from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.link_notes import stop
 from pages.parts.shared.server_state import settle
 
 
@@ -80,7 +81,7 @@ if lesson is None:
 else:
     lesson_header(lesson)
     if not prepared():
-        st.stop()
+        stop()
     warm()
     teach(lesson)
 keep_progress()

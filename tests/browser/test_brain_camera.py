@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from encoding.datasets._surface import HEMIS, eye
+from tests.browser.driving import open_page
 from tests.browser.driving_brain import (
     CANVAS,
     INFLATED,
@@ -85,3 +86,21 @@ def test_the_meshes_are_fetched_once_whatever_surface_is_shown(brain) -> None:
         choose(brain, "surface", shape)
         brain.wait_for_selector(f"{CANVAS}[data-surface={shape}]")
     assert not [url for url in asked if "app/static" in url]
+
+
+def test_a_link_opens_the_camera_that_came_to_rest(brain) -> None:
+    set_view(brain, "ventral")
+    brain.wait_for_function("() => location.search.includes('camera=ventral')")
+    drag(brain, 60, 25)
+    brain.mouse.wheel(0, -300)
+    brain.wait_for_function("() => /camera=-?[0-9]/.test(location.search)")
+    turned = state(brain, "camera")
+    assert turned["view"] is None and turned["zoom"] > 1
+    open_page(brain, brain.url)
+    brain.wait_for_selector(f"{CANVAS}[data-frames]")
+    again = state(brain, "camera")
+    for name, within in {"azimuth": 0.06, "elevation": 0.06, "zoom": 0.006, "panX": 1, "panY": 1}.items():
+        assert again[name] == pytest.approx(turned[name], abs=within), name
+    brain.locator(CANVAS).focus()
+    brain.keyboard.press("0")
+    brain.wait_for_function("() => !location.search.includes('camera')")

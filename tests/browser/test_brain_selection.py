@@ -18,7 +18,11 @@ def test_hovering_tells_hemisphere_vertex_rois_value_and_ceiling(still) -> None:
     hover(still, "rh", vertex)
     text = still.locator(".tooltip").inner_text().splitlines()
     column = int((np.flatnonzero(sphere[:, 1] < -0.5) > vertex).sum())  # the app's columns run from the last vertex to the first
-    assert text == [f"Right hemisphere, vertex {column} (fsaverage {vertex})", "cap", f"r {(sphere[vertex, 2] + 1) / 2:.3f}, ceiling 0.900"]
+    assert text == [
+        f"Right hemisphere, vertex rh {column} (fsaverage {vertex})",
+        "cap",
+        f"r {(sphere[vertex, 2] + 1) / 2:.3f}, ceiling 0.900",
+    ]
 
 
 def test_a_vertex_without_data_says_so_and_cannot_be_selected(still) -> None:

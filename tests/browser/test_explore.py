@@ -86,7 +86,7 @@ def test_a_click_on_the_brain_moves_everything_to_that_vertex(explored):
     wait_idle(explored)
     hemi, column = query(explored)["vertex"].split()
     open_tab(explored, "Predictions")
-    assert explored.get_by_role("heading", name=f"Vertex {column} of {hemi}").is_visible()
+    assert explored.get_by_role("heading", name=f"Vertex {hemi} {column} (fsaverage").is_visible()
     assert explored.locator(".st-key-vertex input").input_value() == f"{hemi} {column}"
     assert query(explored)["roi"] == explored.locator(".st-key-roi input").input_value()
 

@@ -71,6 +71,16 @@ def test_home_paints_the_brain_and_its_doors_lead_on(page, server):
         wait_idle(page)
 
 
+def test_an_address_without_a_page_says_so_and_leads_on(page, server):
+    page.guards.allowed.append("404")
+    open_page(page, f"{server}/nope")
+    assert heading(page) == "There is no page nope" and page.get_by_role("dialog").count() == 0
+    page.locator("[data-testid=stMain]").get_by_role("link", name="Weights").click()
+    page.wait_for_url("**/weights*")
+    wait_idle(page)
+    assert heading(page) == "Weights"
+
+
 def test_an_old_link_to_the_first_page_still_opens_the_view_it_names(page, server):
     open_page(page, f"{server}/?layer=energy&roi=FFA-1")
     page.wait_for_url("**/explore?**")

@@ -87,7 +87,7 @@ def test_a_neuroscientist_fits_a_control_compares_it_and_looks_at_one_vertex_und
     assert page.get_by_text("of 0.74 possible").is_visible() and fits_its_width(page)
     pick(page, "brain")
     open_tab(page, "Predictions")
-    page.get_by_role("heading", name=re.compile("Vertex .* of .h")).wait_for()
+    page.get_by_role("heading", name=re.compile(r"Vertex .h \d+ \(fsaverage")).wait_for()
     open_tab(page, "Regions")
     page.get_by_role("button", name="Pin as baseline").click()
     wait_idle(page)

@@ -385,7 +385,7 @@ def _brain(comparison: Comparison, name: str, names: tuple[str, str], source: st
     if brain is None:
         st.info(f"It is not known where these {subject.unit.many} lie, so there is no difference brain.")
         return
-    brain_view(replace(brain, source=source), key="compare_brain", height=400)
+    brain_view(replace(brain, source=source), key="compare_brain", height=400, linked=True)
     placement = Placement.of(subject)
     place = placement.column(clicked("compare_brain", placement.vertices))
     if place is not None:

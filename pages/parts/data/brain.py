@@ -84,6 +84,7 @@ def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | 
         key=KEY,
         height=400,
         on_select=lambda: choose_clicked(subject_view),
+        linked=True,
     )
     say_sampled(subject_view.subject)
 

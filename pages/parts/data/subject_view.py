@@ -9,18 +9,20 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from encoding import DATASETS, FitSpec
+from encoding import DATASETS
 from encoding.datasets import data_dir
 from encoding.datasets.doctor import Finding
 from encoding.datasets.doctor.cached import findings_key, folder_state, kept_findings
 from encoding.jobs.tasks import examine, open_subject
-from encoding.runtime.registry import unknown
 from encoding.storage.keys import digest
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import may_change
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.brain_component import Selection
+from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import follow
+from pages.parts.shared.labels import dataset_label, subject_label
+from pages.parts.shared.linked import choose
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
@@ -31,7 +33,7 @@ ICONS = {"ok": ":green[:material/check_circle:]", "warning": ":orange[:material/
 def choose_dataset() -> str:
     """Choose a data set in the sidebar and return its name."""
     abouts = "\n\n".join(f"**{plain(name)}** {plain(known.title)}. {plain(known.about)}" for name, known in DATASETS.items())
-    return _choose("Dataset", "dataset", list(DATASETS), help=abouts)
+    return choose("Data", "dataset", list(DATASETS), START.dataset, labels=dataset_label, help=abouts, place=st.sidebar)
 
 
 def open_shown(name: str) -> SubjectView | None:
@@ -40,7 +42,7 @@ def open_shown(name: str) -> SubjectView | None:
     if not known.subjects():
         absent_data(name)
         return None
-    chosen = _choose("Subject", "subject", list(known.subjects()))
+    chosen = choose("Subject", "subject", list(known.subjects()), START.subject, labels=subject_label, place=st.sidebar)
     key = digest("open", 1, dataset=name, subject=chosen)
     job = jobs().get(key)
     try:
@@ -55,15 +57,6 @@ def open_shown(name: str) -> SubjectView | None:
         st.button("Open it", key="open", type="primary", on_click=lambda: jobs().submit(open_subject, (name, chosen), key=key))
     follow(key, missing="what it read of this subject")
     return None
-
-
-def _choose(label: str, key: str, options: list[str], **more: str) -> str:
-    linked = st.query_params.get(key)
-    if linked is not None and linked not in options:  # Streamlit drops it without a word
-        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), linked, options))}")
-    start = getattr(FitSpec(), key)
-    index = options.index(start) if start in options else 0
-    return st.sidebar.selectbox(label, options, index=index, key=key, bind="query-params", **more)
 
 
 def headline(subject_view: SubjectView) -> None:

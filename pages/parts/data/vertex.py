@@ -69,7 +69,7 @@ def vertex_panel(subject_view: SubjectView, vertex: Selection, row: int | None) 
 
 
 def _short_name(subject_view: SubjectView, vertex: Selection) -> str:
-    return f"{subject_view.subject.unit} {vertex[1]} of {vertex[0]}"
+    return f"{subject_view.subject.unit} {vertex[0]} {vertex[1]}"
 
 
 def region_link(subject_view: SubjectView, *, roi: str = "", vertex: Selection | None = None) -> None:

@@ -20,6 +20,9 @@ from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_name
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import check_weights
 from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, DataNotHere, choose, choose_linked, feature_budget_control
+from pages.parts.shared.labels import dataset_label, readout_label, split_label, subject_label, weights_label
+from pages.parts.shared.link_notes import stop
+from pages.parts.shared.linked import choose_several
 from pages.parts.shared.roi_unions import FITTED_TOGETHER, TOGETHER_HELP, regions_control
 from pages.parts.shared.server_state import opened, store
 from pages.parts.shared.text import plain
@@ -58,16 +61,20 @@ def _chosen() -> Record | str:
 
 def _grid() -> Experiment:
     """Choose the lists of a grid; a list of one value is a setting that all fits share."""
-    dataset = choose("Dataset", "dataset", list(DATASETS), START.dataset)
+    dataset = choose("Data", "dataset", list(DATASETS), START.dataset, labels=dataset_label)
     known = DATASETS[dataset].subjects()
     if not known:
         raise DataNotHere(dataset)
     chosen: dict[str, list[Any]] = {
-        "subject": _several("Subjects", "subjects", list(known), [START.subject if START.subject in known else known[0]]),
+        "subject": _several(
+            "Subjects", "subjects", list(known), [START.subject if START.subject in known else known[0]], labels=subject_label
+        ),
         "backbone": _several("Networks", "backbones", list(BACKBONES), list(START_BACKBONES), new=True),
     }
     if any(BACKBONES[name].needs_weights for name in chosen["backbone"]):
-        weights = _several("Weights", "weight_sets", list(WEIGHTS), [WEIGHTS[0]], new=True, help="random:0 is the untrained control.")
+        weights = _several(
+            "Weights", "weight_sets", list(WEIGHTS), [WEIGHTS[0]], labels=weights_label, new=True, help="random:0 is the untrained control."
+        )
         chosen["weights"] = [check_weights(each) for each in weights]
     names = list(dict.fromkeys(layer for name in chosen["backbone"] for layer in BACKBONES[name].layers(name)))
     layers = _several(
@@ -75,7 +82,7 @@ def _grid() -> Experiment:
         help="curated: each network's own list; all: every module. A name is taken of every network that has it.",
     )  # fmt: skip
     readouts = _several(
-        "Readouts", "readouts", list(READOUTS), [START.readout], new=True,
+        "Readouts", "readouts", list(READOUTS), [START.readout], labels=readout_label, new=True,
         help="Parameters stand behind the name: ridge alpha=10",
     )  # fmt: skip
     chosen["readout"] = [_readout(text) for text in readouts]
@@ -94,7 +101,12 @@ def _grid() -> Experiment:
     with st.expander("Advanced"):
         chosen["pool"] = _several("Pooling", "pools", [pool.example for pool in POOLS.values()], [START.pool], new=True)
         chosen["split"] = _several(
-            "Splits", "splits", list(dict.fromkeys([DATASETS[dataset].split, *SPLITS])), [DATASETS[dataset].split], new=True
+            "Splits",
+            "splits",
+            list(dict.fromkeys([DATASETS[dataset].split, *SPLITS])),
+            [DATASETS[dataset].split],
+            labels=split_label,
+            new=True,
         )
         rois = regions_control([each for name in chosen["subject"] if (each := opened(dataset, name)) is not None])
         chosen["target_groups"] = _several("Fitted together", "fitted_together", FITTED_TOGETHER, [START.target_groups], help=TOGETHER_HELP)
@@ -127,12 +139,12 @@ def _experiment(
     return Experiment.from_dict({"title": title, "curves": curves, "base": base, "vary": vary})
 
 
-def _several(label: str, key: str, options: Any, start: list[str], *, new: bool = False, **more: Any) -> list[str]:
+def _several(label: str, key: str, options: Sequence[str], start: list[str], **more: Any) -> list[str]:
     """Choose one value or more; the page stops, saying so, where there is none."""
-    values = st.multiselect(label, options, default=start, key=key, bind="query-params", accept_new_options=new, **more)
+    values = choose_several(label, key, options, start, **more)
     if not values:
         st.info(f"{label}: choose one or more to go on.")
-        st.stop()
+        stop()
     return values
 
 

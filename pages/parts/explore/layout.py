@@ -33,8 +33,6 @@ from pages.parts.shared.text import plain
 
 STYLE = """<style>
 .st-key-question h2 {font-size: 1.6rem; line-height: 1.25; font-weight: 400; padding: 0}
-.st-key-fit_controls label p {font-size: 0.85rem}
-.st-key-fit_controls [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
 .st-key-strip {padding: 0.5rem 0.75rem; margin-top: 0.5rem; backdrop-filter: blur(10px)}
 [data-testid=stSidebar] [data-testid=stLayoutWrapper]:has(> .st-key-fit_bar) {position: sticky; bottom: 0; z-index: 5; margin-top: auto}
 .st-key-fit_bar {padding: 0.5rem 0; backdrop-filter: blur(10px)}

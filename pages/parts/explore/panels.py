@@ -83,7 +83,7 @@ def brain_panel(result: Result, focus: Focus, score: str, display: Any) -> Brain
             chart(figure, "slices", alt=f"{what} of every {unit} on slices", how=how, source=origin(result))
         return None
     brain = _brain_map(result, placement, focus, score, display)
-    brain_view(brain, key="brain", height=400, on_select=lambda: choose_clicked_vertex("brain", result))
+    brain_view(brain, key="brain", height=400, on_select=lambda: choose_clicked_vertex("brain", result), linked=True)
     say_sampled(result.plan.subject)
     return brain
 

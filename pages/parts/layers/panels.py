@@ -47,6 +47,7 @@ from pages.parts.shared.labels import class_label, layer_label
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.score_choice import score_choice
+from pages.parts.shared.screen import is_narrow, watch_screen
 from pages.parts.shared.text import plain
 
 ON_BRAIN = ("one layer", "best layer")
@@ -166,6 +167,7 @@ def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, s
         best=best,
         classes={class_label(kind): rois for kind, rois in classes.items()},
         unit=subject.unit,
+        narrow=is_narrow(),
     )
     chart(
         figure,
@@ -176,6 +178,7 @@ def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, s
         source=origin(sweep_result),
         how=subject.unit.fill(HOW["heatmap"]),
     )
+    watch_screen()
 
 
 def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, statistic: str, hemi: str) -> None:
@@ -232,7 +235,7 @@ def _brain(sweep_result: SweepResult, cell: Cell, roi: str, score: str) -> None:
         mode = left.radio("On the brain", ON_BRAIN, key="on_brain", bind="query-params", horizontal=True)
         place = right.popover("Brain", width="stretch", help="Surface, outlined regions and hidden values of the brain map.")
         if mode == ON_BRAIN[0]:
-            brain_view(_layer_map(sweep_result, result, placement, score, roi, place), key="layer_brain", height=BRAIN_HEIGHT)
+            brain_view(_layer_map(sweep_result, result, placement, score, roi, place), key="layer_brain", height=BRAIN_HEIGHT, linked=True)
         else:
             _best_map(sweep_result, placement, roi, place)
     looked_at = replace(result.plan.spec, rois=(roi,) if roi in roi_names(result.plan.subject) else ())
@@ -384,7 +387,7 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
         kinds=labels,
         **look,
     )
-    brain_view(brain, key="layer_brain", height=BRAIN_HEIGHT)  # at the place of the other map, so that its camera stays
+    brain_view(brain, key="layer_brain", height=BRAIN_HEIGHT, linked=True)  # at the place of the other map, so that its camera stays
     counts = {hemi: count_per_layer(places, len(labels)) for hemi, places in best.items()}
     alt = f"share of {unit.many} that each layer predicts best"
     chart(plots.layer_territory(labels, counts, unit=unit), "territory", alt=alt, source=origin(sweep_result), how=HOW["territory"])

@@ -20,6 +20,7 @@ from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import DataNotHere, fit_controls, weights_control
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, ended_without, standing
+from pages.parts.shared.link_notes import stop
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
     display_key,
@@ -44,7 +45,7 @@ def sweep_controls() -> Sweep | None:
         chosen["backbones"], chosen["layers"] = _networks()
         if not chosen["backbones"]:
             st.info("Choose a backbone to go on.")
-            st.stop()
+            stop()
         learns = [name for name in chosen["backbones"] if name in BACKBONES and BACKBONES[name].needs_weights]
         return chosen["backbones"][0], weights_control() if learns else "pretrained", ("any",)
 

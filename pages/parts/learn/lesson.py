@@ -23,6 +23,7 @@ from pages.parts.shared.server_state import find_result, job_key, jobs, planned,
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0
+WORDS_PER_MINUTE, ANSWER_MINUTES, PART_MINUTES, FIT_MINUTES = 50, 1, 3, 2
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Lesson:
     explore_spec : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
     code : the lesson's figure, made by :mod:`encoding.lessons` from ``m``, a :class:`encoding.lessons.material.Material`, in a notebook.
     exercise : ends the lesson.
-    minutes : that a class takes for it.
+    n_parts : demonstrations that ``show`` has to choose from, each of which takes its time.
     """
 
     place: int
@@ -55,7 +56,15 @@ class Lesson:
     explore_spec: Callable[[], FitSpec]
     code: str
     exercise: Exercise
-    minutes: int = 12
+    n_parts: int = 1
+
+    @property
+    def minutes(self) -> int:
+        """Minutes that a class takes for it: its words are read out, every answer is argued for, and each part and fit is looked at."""
+        texts = (self.idea, self.question, *self.answers, self.because, self.exercise.task, self.exercise.ask)
+        words = sum(len(text.split()) for text in texts)
+        looking = PART_MINUTES * self.n_parts + FIT_MINUTES * len(self.exercise.specs)
+        return round(words / WORDS_PER_MINUTE + ANSWER_MINUTES * len(self.answers) + looking)
 
 
 def prepared() -> bool:

@@ -160,6 +160,7 @@ def brain_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
         key=KEY,
         height=360,
         on_select=lambda: _choose_clicked(request),
+        linked=True,
     )
     n, total = sum(int(painted.sum()) for painted in trusted.values()), sum(map(len, trusted.values()))
     seen = f"{n:,} of {unit.count(total)} have a test r of {least_r:.2f} or more; the others are hidden."

@@ -85,7 +85,7 @@ def responses_panel(subject_view: SubjectView, roi: str | None, vertex: Selectio
     if vertex is not None:
         st.markdown(vertex_facts(subject_view, vertex))
         tuning = subject_view.tuning(*vertex)
-        tuning_histogram(subject_view, tuning, f"{unit} {vertex[1]} of {vertex[0]}", row)
+        tuning_histogram(subject_view, tuning, f"{unit} {vertex[0]} {vertex[1]}", row)
         return tuning
     try:
         tuning = subject_view.roi_tuning(roi)

@@ -18,11 +18,13 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from encoding.datasets._surface import FULL, HOW_TO_GET_FULL, N_VERTICES, SPACES, column_at, full_folder
 from encoding.plots.brain.brain_map import MESH_VERSION, BrainMap, mesh_bytes, viewer_module
 from encoding.storage.atomic import atomic_file
+from pages.parts.shared.camera_link import linked_camera, watch_camera
 
 Selection = tuple[str, int]
 """A hemisphere and the column of a vertex in the subject's own arrays."""
 
 VIEWER_FILE = f"brain-viewer-{hashlib.sha256(viewer_module().encode()).hexdigest()[:12]}.js"
+AROUND = 130  # px of title, buttons, colour bar and help around the picture, at the least
 MESH_FILES = {space: f"brain-{space}-v{MESH_VERSION}.bin" for space in SPACES}
 LOADER = f"""
 const address = (file) => new URL("app/static/" + file, document.baseURI).href;
@@ -57,7 +59,9 @@ class CannotServe(RuntimeError):
 _component = st.components.v2.component("brain_view", html="<div class='place'></div>", js=LOADER)
 
 
-def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Callable[[], None] = lambda: None) -> Selection | None:
+def brain_view(
+    brain: BrainMap, *, key: str, height: int = 440, on_select: Callable[[], None] = lambda: None, linked: bool = False
+) -> Selection | None:
     """Draw a brain map and return the vertex that the person selected on it.
 
     The camera stays where the person turned it while everything but the map's ``view`` changes. Of a subject with vertices that fsaverage5
@@ -69,6 +73,7 @@ def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Calla
     key : names the view in the session; one for each brain of the app.
     height : pixels of the image.
     on_select : called before the rerun that a click starts; :func:`clicked` then tells what was clicked.
+    linked : whether the camera stands in the link, as of a page's main brain.
 
     Returns
     -------
@@ -81,7 +86,11 @@ def brain_view(brain: BrainMap, *, key: str, height: int = 440, on_select: Calla
     brain = replace(brain, space=_chosen_space(brain, key))
     publish(brain.space)
     marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
-    _component(key=key, data=marked.to_bytes(height=height, name=key, mesh_file=MESH_FILES[brain.space]), on_vertex_change=on_select)
+    about = {"height": height, "name": key, "mesh_file": MESH_FILES[brain.space]} | ({"looks_from": linked_camera()} if linked else {})
+    st.html(f"<style>.st-key-{key} {{min-height: {height + AROUND}px}}</style>")  # the page keeps its place until the brain arrives
+    _component(key=key, data=marked.to_bytes(**about), on_vertex_change=on_select)
+    if linked:
+        watch_camera(key)
     return clicked(key, brain.vertices)
 
 

@@ -47,6 +47,11 @@ CONTROLS = (
     "layer_scaling", "components", "readout", "target_groups", "extra_subjects", "split", "average_repeats", "input",
     "component_scaling", "degree", "feature_budget", "feature_dtype", "delays", "reduction", "rois",
 )  # fmt: skip
+STYLE = """<style>
+.st-key-fit_controls label {min-height: 1.25rem; margin-bottom: 0}
+.st-key-fit_controls label p {font-size: 0.85rem}
+.st-key-fit_controls .stSelectbox [role=group] {height: 2rem; min-height: 2rem}
+</style>"""  # what most fits differ in is in sight on a small laptop
 _OF_BEFORE = ("_backbone_of_layers", "_dataset_of_split")
 
 
@@ -97,6 +102,7 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
     main = st.sidebar.container(key="fit_controls", gap="xsmall")
     advanced = st.sidebar.expander("Advanced", key="advanced")
     with main:
+        st.html(STYLE)
         dataset, subject = _data()
         backbone, weights, layers = network() if network else _network(dataset, subject, advanced)
         readout = _readout(dataset, backbone)
@@ -203,13 +209,12 @@ def _rarely_changed(*, given: bool) -> dict[str, Any]:
 
 
 def _data() -> tuple[str, str]:
-    left, right = st.columns(2, gap="xsmall", wrap=False)
-    dataset = choose("Data", "dataset", list(DATASETS), START.dataset, labels=dataset_label, help=_about_data(), place=left)
+    dataset = choose("Data", "dataset", list(DATASETS), START.dataset, labels=dataset_label, help=_about_data())
     known = DATASETS[dataset]
     subjects = known.subjects()
     if not subjects:
         raise DataNotHere(dataset)
-    return dataset, choose("Subject", "subject", list(subjects), START.subject, labels=subject_label, place=right)
+    return dataset, choose("Subject", "subject", list(subjects), START.subject, labels=subject_label)
 
 
 def _network(dataset: str, subject: str, advanced: DeltaGenerator) -> tuple[str, str, tuple[str, ...]]:

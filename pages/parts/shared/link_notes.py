@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 
 from pages.parts.shared.text import plain
 
 ASKED, NOTES, LEFT = "_link_asked", "_link_notes", "_link_left"  # in the session: parameters to check, warnings, the link as a run left it
+EXPECTED, PLACE = "_link_expected", "_link_place"  # the parameters of the page that runs and whether it has no others, and where to warn
 
 
-def read_link() -> None:
-    """Remember what a newly opened link asks for, before widgets read it: they drop what they do not know without a word."""
+def read_link(place: Any) -> None:
+    """Remember what a newly opened link asks for, before widgets read it: they drop what they do not know without a word.
+
+    Parameters
+    ----------
+    place : where :func:`say_unread` warns.
+    """
+    st.session_state[PLACE] = place
+    st.session_state[EXPECTED] = ((), False)
     link = _link()
     if link != st.session_state.get(LEFT):
         st.session_state[ASKED], st.session_state[NOTES] = link, {}
 
 
+def expect(names: Collection[str], *, no_others: bool = False) -> None:
+    """Name parameters of the page that are its widgets' keys: :func:`say_unread` warns where such a widget did not take the link's value.
+
+    With ``no_others`` it warns of any other parameter as well, which a misspelt name is.
+    """
+    st.session_state[EXPECTED] = (tuple(names), no_others)
+
+
 def note(name: str, why: str) -> bool:
-    """Let :func:`say_unread` warn of a parameter that could not be read, and return whether it will: not on a page that reads no link."""
+    """Let :func:`say_unread` warn of a parameter that could not be read, and return whether it will: not where the link has none such."""
     if name not in st.session_state.get(ASKED, {}):
         return False
     st.session_state[ASKED].pop(name)
@@ -33,29 +49,31 @@ def taken(name: str) -> None:
     st.session_state.get(ASKED, {}).pop(name, None)
 
 
-def say_unread(place: Any, known: Collection[str]) -> None:
-    """Warn in a place of the parameters of the link that no widget took, until what is shown instead changes.
-
-    Parameters
-    ----------
-    known : names of parameters whose widgets may not be drawn.
-    """
+def say_unread() -> None:
+    """Warn, at the top of the page, of the parameters of the link that no widget took, until what is shown instead changes."""
     asked, notes = st.session_state.get(ASKED, {}), st.session_state.get(NOTES, {})
+    expected, no_others = st.session_state.get(EXPECTED, ((), False))
     for name, texts in list(asked.items()):
-        if name in st.session_state:
+        if name in expected and name in st.session_state:
             value = st.session_state[name]
             if not _says(texts, value):
                 wanted, got = (plain(", ".join(each)) for each in (texts, _texts(value)))
                 notes[name] = (f"**{plain(name)}** cannot be {wanted or 'empty'} here, so it is {got or 'empty'}", value)
-        elif name in known:
+        elif name in expected or not no_others:
             continue  # until its widget is drawn
         else:
             notes[name] = (f"there is no setting **{plain(name)}**", None)
         asked.pop(name)
     shown = [why for name, (why, value) in notes.items() if value is None or st.session_state.get(name) == value]
     if shown:
-        place.warning(f"Not all of this link could be shown: {'; '.join(why.removesuffix('.') for why in shown)}.")
+        st.session_state[PLACE].warning(f"Not all of this link could be shown: {'; '.join(why.removesuffix('.') for why in shown)}.")
     st.session_state[LEFT] = _link()
+
+
+def stop() -> NoReturn:
+    """End the page here, as ``st.stop``, and say what of the link could not be read, which nothing can any more after it."""
+    say_unread()
+    st.stop()
 
 
 def _link() -> dict[str, list[str]]:

@@ -86,15 +86,14 @@ def choose(
     place : where the menu is drawn.
     more : for ``st.selectbox``.
     """
-    adopt_link(key)
+    linked = adopt_link(key)
     options, value = list(options), st.session_state.get(key)
     if value is not None and value not in options:
         if new:
             options.append(value)
         else:
-            why = plain(unknown(label.lower(), value, options))
-            if not note(key, why):
-                place.warning(f"The link asks for something that is not here. {why}")
+            if linked:  # not of other data, whose choices these were
+                _say_unknown(label, key, value, options, place)
             value = None
     if value is None:
         st.session_state[key] = start if start in options else options[0]
@@ -102,6 +101,37 @@ def choose(
     value = shown or start
     write_link(key, value, start)
     return value
+
+
+def choose_several(
+    label: str,
+    key: str,
+    options: Sequence[str],
+    start: Sequence[str],
+    *,
+    labels: Callable[[str], str] = str,
+    new: bool = False,
+    **more: Any,
+) -> list[str]:
+    """Choose any number of a menu, as :func:`choose` does one; ``more`` is for ``st.multiselect``."""
+    linked = adopt_link(key, several=True)
+    options, values = list(options), list(st.session_state.get(key, start))
+    if new:
+        options += [value for value in values if value not in options]
+    elif strange := [value for value in values if value not in options]:
+        if linked:
+            _say_unknown(label, key, strange[0], options, st)
+        values = [value for value in values if value in options] or list(start)
+    st.session_state[key] = values
+    values = st.multiselect(label, options, key=key, format_func=labels, accept_new_options=new, persist_state="session", **more)
+    write_link(key, values, start)
+    return values
+
+
+def _say_unknown(label: str, key: str, value: str, options: Sequence[str], place: Any) -> None:
+    why = plain(unknown(label.lower(), value, options))
+    if not note(key, why):
+        place.warning(f"The link asks for something that is not here. {why}")
 
 
 def _written(key: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import streamlit as st
 
-from pages.parts.shared.links import VIEWS
+from pages.parts.shared.links import VIEWS, view
+from pages.parts.shared.text import plain
 
 SECTIONS = {  # section to its pages, by their names in addresses, each with its title and icon
     "Start": {"home": ("Home", "home"), "learn": ("Learn", "school")},
@@ -64,6 +67,31 @@ def sections() -> dict[str, list[tuple[Path, str, str | None]]]:
     }
     others = [(path, name.capitalize(), None) for name, path in paths.items()]
     return {section: pages for section, pages in (known | {OTHERS: others}).items() if pages}
+
+
+def absent_page() -> list[Any]:
+    """A page, not listed, at the address that the browser asks for where there is no such page; it says so and links to those there are."""
+    known = _titles()
+    if (name := absent_name(st.context.url or "")) is None:
+        return []
+
+    def say() -> None:
+        st.header(f"There is no page {plain(name)}", anchor=False)
+        st.markdown("The address may be misspelt, or of another release. These are the pages:")
+        for page, title in known.items():
+            st.page_link(view(page), label=title)
+
+    return [st.Page(say, title="Not found", url_path=name, visibility="hidden")]
+
+
+def absent_name(address: str) -> str | None:
+    """What an address names that is no page; None for Home and every page, and for what no page could be named."""
+    name = urlsplit(address).path.rstrip("/").rpartition("/")[2]
+    return name if name not in _titles() and re.fullmatch(r"[\w-]{1,60}", name) else None
+
+
+def _titles() -> dict[str, str]:
+    return {path.stem.partition("_")[2]: title for pages in sections().values() for path, title, _ in pages}
 
 
 def arrive(page: Any) -> None:

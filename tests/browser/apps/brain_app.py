@@ -50,7 +50,7 @@ brain = BrainMap(
     outlined=["cap", "strip", "empty"],
     chosen_roi=chosen,
 )
-selection = brain_view(brain, key="brain", on_select=count_selection)
+selection = brain_view(brain, key="brain", on_select=count_selection, linked=True)
 if selection:
     hemi, column = selection
     same = st.session_state["in_callback"] == selection

@@ -246,7 +246,10 @@ def test_a_vertex_may_be_written_by_the_number_that_the_surface_mesh_has(subject
     placed = replace(subject, vertices={"lh": np.array([5274, 9, 20_000, 1, 2, 3, 4]), "rh": np.arange(5)})
     assert find_vertex(placed, "lh fsaverage 20000") == find_vertex(placed, "lh-fsaverage-20000") == ("lh", 2)
     assert find_vertex(placed, "lh 2") == ("lh", 2)
-    assert vertex_name(placed, "lh", 2) == "vertex 2 of lh (fsaverage 20000)"
+    assert (name := vertex_name(placed, "lh", 2)) == "vertex lh 2 (fsaverage 20000)"
+    assert find_vertex(placed, name) == find_vertex(placed, "lh 2 (fsaverage 20000)") == ("lh", 2)
+    with pytest.raises(ValueError, match="lh 2 is not at fsaverage vertex 9"):
+        find_vertex(placed, "lh 2 (fsaverage 9)")
     for where, text in ((placed, "lh fsaverage 77"), (replace(subject, vertices=None), "lh fsaverage 9")):
         with pytest.raises(ValueError, match="no response at fsaverage vertex"):
             find_vertex(where, text)

@@ -34,6 +34,13 @@ def test_the_heatmap_has_a_cell_for_each_layer_and_roi_and_leaves_unfinished_one
     assert len(numbers) == 9 and set(numbers["series"]) == {"mean r"}
 
 
+def test_on_a_phone_names_of_classes_take_turns_in_two_rows(table):
+    wide, narrow = (plots.layer_heatmap(table, classes=CLASSES, narrow=each) for each in (False, True))
+    shifts = [[each.yshift for each in figure.layout.annotations] for figure in (wide, narrow)]
+    assert set(shifts[0]) == {0} and all(one != other for one, other in zip(shifts[1], shifts[1][1:], strict=False))
+    assert narrow.layout.margin.t > wide.layout.margin.t
+
+
 def test_every_cell_can_be_clicked_and_says_what_it_is(table):
     figure = plots.layer_heatmap(table, layers=["first", "second", "third"], classes=CLASSES)
     points = figure.data[-1]

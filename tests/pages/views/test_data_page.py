@@ -320,7 +320,7 @@ def test_a_map_without_a_ceiling_is_of_something_else_and_says_so(labelled, tiny
 def test_the_vertex_panel_shows_what_drives_it_most_and_least(labelled, tiny):
     labelled.query_params.update({"vertex": "rh 3", "stimulus": "7"})
     labelled.run()
-    assert not labelled.exception and "Vertex 3 of rh" in shown(labelled)
+    assert not labelled.exception and "Vertex rh 3" in shown(labelled)
     column = tiny.subject.responses["rh"][:, 3]
     means = np.array([column[tiny.subject.groups == group].mean() for group in range(100)])
     assert (

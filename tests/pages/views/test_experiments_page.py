@@ -43,6 +43,8 @@ def test_a_grid_is_offered_and_not_started(page):
     page.run()
     assert not page.exception and "2 of 2 fits are not there yet" in page.info[0].value
     assert page.dataframe[0].value["Fit"].tolist() == ["pixels", "colour"]
+    names = {key: page.sidebar.multiselect(key=key).options[0] for key in ("subjects", "splits")}
+    assert names == {"subjects": "subject 1", "splits": "90 % train, 10 % test (seed 5)"}
     assert not page.get("plotly_chart")
 
 

@@ -91,6 +91,9 @@ def test_lessons_stand_in_the_order_in_which_they_are_taught():
     for lesson in LESSONS:
         assert len(lesson.answers) >= 2 and len(set(lesson.answers)) == len(lesson.answers) and 0 <= lesson.right < len(lesson.answers)
         assert lesson.question.endswith("?") and lesson.idea and lesson.because and 5 <= lesson.minutes <= 30
+        longer = replace(lesson, answers=(*lesson.answers, "None."), n_parts=lesson.n_parts + 1)
+        assert longer.minutes > lesson.minutes
+    assert len({lesson.minutes for lesson in LESSONS}) > 3
 
 
 def test_the_course_has_a_card_for_each_lesson_and_routes_that_exist(learn, filled):

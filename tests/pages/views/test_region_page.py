@@ -27,7 +27,17 @@ def links(page):
 
 def test_a_bare_link_says_what_to_do(page):
     page.run()
-    assert not page.exception and "press *Random vertex*" in shown(page) and not page.get("plotly_chart")
+    assert not page.exception and "press *Random vertex*" in shown(page)
+    assert figure(page, "sizes")["data"]  # of regions to choose from
+    assert page.sidebar.selectbox(key="subject").options == ["subject 1"]
+
+
+def test_a_link_to_a_region_that_is_not_there_says_so_once(page):
+    page.query_params["roi"] = "nowhere"
+    (warning,) = page.run().warning
+    assert not page.exception and "**roi** cannot be nowhere here" in warning.value and "press *Random vertex*" in shown(page)
+    page.sidebar.selectbox(key="roi").set_value("driven").run()
+    assert not page.warning and page.header[0].value == "driven"
 
 
 def test_an_roi_has_its_responses_favourites_and_every_fit_that_covers_it(page, tiny, store):
@@ -51,7 +61,7 @@ def test_a_vertex_has_its_own_and_a_random_one_is_one_of_the_subjects(page, tiny
     page.query_params.update({"vertex": "rh 3", "stimulus": "7"})
     page.run()
     column = tiny.subject.responses["rh"][:, 3]
-    assert not page.exception and page.header[0].value == "Vertex 3 of rh" and "In **driven**" in shown(page)
+    assert not page.exception and page.header[0].value == "Vertex rh 3" and "In **driven**" in shown(page)
     assert picked(page, "most") == (np.argsort(-column)[:8] + 1).tolist()
     assert figure(page, "tuning")["layout"]["annotations"][0]["text"].startswith("stimulus 7, ")
     found = set()

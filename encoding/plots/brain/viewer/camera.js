@@ -12,6 +12,21 @@ export function standardCamera(views, name) {
   return { view: name, azimuth, elevation, swapped, zoom: 1, panX: 0, panY: 0 };
 }
 
+/** The camera as a link writes it: nothing at the view `start`, a view's name, or angles, zoom and place (in heights of the picture). */
+export function cameraText({ view, azimuth, elevation, swapped, zoom, panX, panY }, start, height) {
+  if (view && zoom === 1 && !panX && !panY) return view === start ? "" : view;
+  const round = (value, decimals) => Number(value.toFixed(decimals));
+  const numbers = [round(azimuth, 1), round(elevation, 1), round(zoom, 2), round(panX / height, 3), round(panY / height, 3)];
+  return [...numbers, ...(swapped ? ["swapped"] : [])].join(",");
+}
+
+/** The camera that such a text means. */
+export function cameraOf(text, views, start, height) {
+  if (!text || views[text]) return standardCamera(views, text || start);
+  const [azimuth, elevation, zoom, panX, panY] = text.split(",").map(Number);
+  return { view: null, azimuth, elevation, swapped: text.endsWith("swapped"), zoom, panX: panX * height, panY: panY * height };
+}
+
 /** Which side of the picture a hemisphere is on: -1 left, 1 right. */
 export function sideOf(camera, hemi) {
   return (hemi === "lh") !== camera.swapped ? -1 : 1;

@@ -117,7 +117,7 @@ function showScale(bar, header, colours) {
 export function describe(hemi, vertex, data, header) {
   const number = (value) => value.toFixed(3).replace("-", "−");
   const column = data.columns[vertex]; // of the responses; the mesh has a number of its own
-  const place = column < 0 ? `fsaverage ${vertex}` : `${header.unit} ${column} (fsaverage ${vertex})`;
+  const place = column < 0 ? `${hemi} fsaverage ${vertex}` : `${header.unit} ${hemi} ${column} (fsaverage ${vertex})`;
   const lines = [`${hemi === "lh" ? "Left" : "Right"} hemisphere, ${place}`];
   const rois = data.rois[vertex] >= 0 ? header.memberships[hemi][data.rois[vertex]] : [];
   if (rois.length) lines.push(rois.join(", "));

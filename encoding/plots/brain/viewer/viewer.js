@@ -1,7 +1,7 @@
 // The interactive brain. createBrainView puts one into an element; update gives it a new map; dispose frees the GPU.
 
 import { spread, unpack } from "./bytes.js";
-import { HEMIS, clipMatrix, placement, project, sideOf, standardCamera, turn, zoomAt } from "./camera.js";
+import { HEMIS, cameraOf, cameraText, clipMatrix, placement, project, sideOf, standardCamera, turn, zoomAt } from "./camera.js";
 import { makeMesh, middleOf, outline, projectAll, surfaceAt } from "./mesh.js";
 import { buildFrame, describe, hide, showBar, showNames, showTooltip } from "./overlay.js";
 import { createKeys } from "./keyboard.js";
@@ -12,7 +12,8 @@ const CLICK_PIXELS = 4; // a press that moves less is a click
 const SMALL = 250; // pixels of height
 const DEGREES_PER_PIXEL = 0.5;
 const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or read the values in the charts and tables.";
-const leftBehind = new Map(); // name of a brain -> { camera, view, surface } when it was last taken down
+const RESTS = 400; // milliseconds without a move, after which the camera is told to the page
+const leftBehind = new Map(); // name of a brain -> { camera, view, surface, looks_from } when it was last taken down
 
 /**
  * parent: where it goes. meshFile: { header, arrays } of encoding.plots.brain.brain_map.mesh_bytes, unpacked.
@@ -32,6 +33,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   let uploaded = {}; // hemisphere -> the surface that the GPU holds
   let map = null, camera = null, scene = null, selected = null, labels = [], shownNames = [];
   let frameRequest = 0, frames = 0, select = onSelect;
+  let told = null, rest = 0; // the camera as the page knows it, and the wait before it is told
   if (!gl) {
     say(NO_WEBGL2);
     return { update() {}, dispose: () => frame.root.remove() };
@@ -42,7 +44,8 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
 
   /**
    * bytes: encoding.plots.brain.brain_map.BrainMap.to_bytes; changes replace parts of its header, such as { surface: "flat" }.
-   * The camera stays unless the map names another view than the last one did, also where the brain was taken down meanwhile.
+   * The camera stays unless the map names another view, or place to look from, than the last one did, also where the brain was taken down
+   * meanwhile.
    */
   function update(bytes, newOnSelect = select, changes = {}) {
     const before = map;
@@ -57,6 +60,12 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     camera ??= last?.camera;
     if (header.view !== last?.view) camera = standardCamera(meshFile.header.views, header.view);
     if (header.surface !== last?.surface) [camera.zoom, camera.panX, camera.panY] = [1, 0, 0];
+    const asked = header.looks_from ?? "", askedBefore = last?.looks_from ?? "";
+    told ??= askedBefore;
+    if (asked !== askedBefore && asked !== told) {
+      camera = cameraOf(asked, meshFile.header.views, header.view, header.height ?? 440);
+      told = asked;
+    }
     frame.help.hidden = header.height < SMALL; // there is no room for it; the canvas says the same to who cannot see
     stage.style.height = `${header.height ?? 440}px`;
     frame.title.textContent = header.title;
@@ -65,6 +74,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     hide(frame.tooltip);
     upload();
     draw();
+    awaitRest(); // another surface is seen from another place
   }
 
   /** Sets of ROIs travel as numbers; from here on they are lists of names. */
@@ -120,7 +130,22 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
 
   function requestDraw() {
     forgetProjection();
+    awaitRest();
     frameRequest ||= requestAnimationFrame(() => { frameRequest = 0; draw(); });
+  }
+
+  function awaitRest() {
+    clearTimeout(rest);
+    rest = setTimeout(tell, RESTS);
+  }
+
+  /** Tell the page where the camera came to rest. */
+  function tell() {
+    if (!map?.header.name || !stage.clientHeight) return;
+    const text = cameraText(camera, map.header.view, stage.clientHeight);
+    if (text === told) return;
+    told = text;
+    window.dispatchEvent(new CustomEvent("brain-camera", { detail: { name: map.header.name, camera: text } }));
   }
 
   const pixels = (ratio = window.devicePixelRatio || 1) => [stage.clientWidth, stage.clientHeight].map((length) => Math.round(length * ratio));
@@ -313,7 +338,8 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   return {
     update,
     dispose() {
-      if (map?.header.name) leftBehind.set(map.header.name, { camera, view: map.header.view, surface: map.header.surface });
+      if (map?.header.name) leftBehind.set(map.header.name, { camera, view: map.header.view, surface: map.header.surface, looks_from: told });
+      clearTimeout(rest);
       listeners.abort();
       resized.disconnect();
       cancelAnimationFrame(frameRequest);

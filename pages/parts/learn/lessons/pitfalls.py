@@ -155,6 +155,7 @@ leaks(list(WAYS), {name: scores.means(half) for name, half in halves.items()})
 """
 
 LESSON = Lesson(
+    n_parts=3,
     place=11,
     name="pitfalls",
     title="Pitfalls",

@@ -88,6 +88,7 @@ leaks(["one tenth held out", "five folds"], {"V1v": scores})
 """
 
 LESSON = Lesson(
+    n_parts=2,
     place=17,
     name="splits",
     title="Cross-validation and repeats",

@@ -33,13 +33,14 @@ def linked_page(score: str) -> None:
     import streamlit as st
 
     from pages.parts.shared.brain_controls import colour_controls, outline_control, surface_control
-    from pages.parts.shared.link_notes import read_link, say_unread
+    from pages.parts.shared.link_notes import expect, read_link, say_unread
 
-    read_link()
+    read_link(st)
+    expect(("surface", "outlines", "colours", "hide"), no_others=True)
     classes = {"early": ["V1"], "faces": ["FFA"]}
     looks = {"surface": surface_control(st), "outlined": outline_control(st, classes), **colour_controls(st, score, 1.0, (0.0, 0.8), 0.05)}
     st.json(looks)
-    say_unread(st, ("colours", "hide"))
+    say_unread()
 
 
 def test_the_look_of_a_brain_stands_in_the_link_and_comes_back_from_it():

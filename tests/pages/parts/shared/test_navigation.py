@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pages.parts.shared.navigation import OTHERS, SECTIONS, VIEWS, sections
+from pages.parts.shared.navigation import OTHERS, SECTIONS, VIEWS, absent_name, sections
 from tests.conftest import TINY
 from tests.pages.conftest import NoWorkers
 from tests.pages.views.test_cache_page import job
@@ -28,6 +28,21 @@ def test_a_page_that_no_section_names_is_listed_all_the_same(tmp_path, monkeypat
         (tmp_path / f"{name}.py").write_text("")
     monkeypatch.setattr("pages.parts.shared.navigation.VIEWS", tmp_path)
     assert [title for _, title, _ in sections()[OTHERS]] == ["Extra"]
+
+
+@pytest.mark.parametrize(
+    ("address", "absent"),
+    [
+        ("", None),
+        ("http://host/", None),
+        ("http://host/explore", None),
+        ("http://host/nope", "nope"),
+        ("https://host/lab/app/nope/", "nope"),
+        ("http://host/<b>", None),
+    ],
+)
+def test_an_address_without_a_page_is_known_by_its_last_part(address, absent):
+    assert absent_name(address) == absent
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Where a page's brain is looked at from, in the link."""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from encoding.datasets._surface import VIEWS
+from encoding.plots.brain.score_maps import START_VIEW
+from pages.parts.shared.link_notes import note, taken
+from pages.parts.shared.linked import adopt_link, write_link
+from pages.parts.shared.text import plain
+
+CAMERA = "camera"  # the parameter; the brains of all pages that link theirs share one
+NUMBER = r"-?\d{1,4}(?:\.\d{1,4})?"
+TURNED = re.compile(rf"{NUMBER},{NUMBER},\d{{1,2}}(?:\.\d{{1,4}})?,{NUMBER},{NUMBER}(,swapped)?")  # what cameraText of camera.js writes
+_watch = st.components.v2.component(
+    "brain_camera",
+    html="<span></span>",
+    js="""
+export default function ({ data, setStateValue }) {
+  const hear = (event) => { if (event.detail.name === data.name) setStateValue("camera", event.detail.camera); };
+  window.addEventListener("brain-camera", hear);
+  return () => window.removeEventListener("brain-camera", hear);
+}
+""",
+)
+
+
+def linked_camera() -> str:
+    """The camera that the link or the session names, empty for the view that a page starts with; one that cannot be is noted."""
+    adopt_link(CAMERA)
+    text = st.session_state.get(CAMERA, "")
+    if text and text not in VIEWS and not TURNED.fullmatch(text):
+        note(CAMERA, f"**camera** must be one of {', '.join(VIEWS)}, or as a turned brain writes it, not {plain(text)}")
+        text = ""
+    _keep(text)
+    taken(CAMERA)
+    return text
+
+
+@st.fragment
+def watch_camera(key: str) -> None:
+    """Write the camera of the brain named ``key`` into the link whenever it comes to rest; nothing else of the page runs again."""
+    name = f"{key}_camera"
+    st.html(f"<style>.st-key-{name} {{display: none}}</style>")
+    _watch(key=name, data={"name": key}, on_camera_change=lambda: _keep(st.session_state[name]["camera"] or ""))
+
+
+def _keep(text: str) -> None:
+    st.session_state[CAMERA] = "" if text == START_VIEW else text
+    write_link(CAMERA, st.session_state[CAMERA], "")

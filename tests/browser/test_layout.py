@@ -1,0 +1,34 @@
+"""The page keeps its place while what it shows arrives."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.driving import open_page
+
+MOST = 0.1  # of cumulative layout shift, what web.dev calls good
+OBSERVER = """
+window.shifts = [];
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) shifts.push({ value: entry.value, time: entry.startTime });
+}).observe({ type: "layout-shift", buffered: true });
+new MutationObserver(() => {
+  const main = document.querySelector("[data-testid=stMainBlockContainer]");
+  if (main?.querySelector("h2, h3") && getComputedStyle(main).paddingTop === "56px") window.began ??= performance.now();
+}).observe(document, { childList: true, subtree: true });
+"""
+# Streamlit's frame and its loader of our style come before.
+AFTER = "() => shifts.filter(({ time }) => time > began + 200).reduce((sum, { value }) => sum + value, 0)"
+
+
+@pytest.mark.parametrize(("address", "brain"), [("explore", "brain"), ("layers?backbones=gabor", "layer_brain")])
+def test_nothing_jumps_when_the_brain_arrives(new_page, app, address, brain):
+    page = new_page(viewport={"width": 1280, "height": 800})
+    page.add_init_script(OBSERVER)
+    open_page(page, app.url)  # the browser then has what it loads Streamlit's elements from
+    open_page(page, f"{app.url}/{address}")
+    page.wait_for_selector(f".st-key-{brain} canvas[data-frames]")
+    page.wait_for_timeout(500)
+    height = page.locator(f".st-key-{brain}").evaluate("(place) => [place.offsetHeight, parseFloat(getComputedStyle(place).minHeight)]")
+    assert height[0] == pytest.approx(height[1], abs=40)
+    assert page.evaluate(AFTER) < MOST
