@@ -8,7 +8,7 @@ from pathlib import Path
 
 from encoding.backbones._base import NoWeights
 from encoding.storage.download import fetch
-from encoding.storage.files import require_regular
+from encoding.storage.files import in_home, require_regular
 
 PRETRAINED = "pretrained"
 RANDOM = "random:"
@@ -29,7 +29,7 @@ def seed_of(weights: str) -> int | None:
 def checkpoints() -> Path:
     """The folder that torch.hub keeps downloaded weights in: ``$TORCH_HOME/hub/checkpoints``."""
     cached = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(os.environ.get("TORCH_HOME") or cached / "torch").expanduser() / "hub" / "checkpoints"
+    return in_home(os.environ.get("TORCH_HOME") or cached / "torch", "TORCH_HOME") / "hub" / "checkpoints"
 
 
 def find_weights(network: str, weights: str, file_name: str) -> Path:

@@ -33,7 +33,7 @@ from encoding.backbones._modules import Preparation
 from encoding.backbones._pooling import pooled
 from encoding.backbones._weights import PRETRAINED, fetch_weights, find_weights, seed_of
 from encoding.runtime.registry import unknown
-from encoding.storage.files import raise_passing
+from encoding.storage.files import in_home, raise_passing
 from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _undisturbed() -> Iterator[None]:
 
 def models() -> Path:
     """The folder that Keras keeps downloaded weights in: ``$KERAS_HOME/models``, or ``~/.keras/models``."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+    return in_home(os.environ.get("KERAS_HOME") or "~/.keras", "KERAS_HOME") / "models"
 
 
 def build(seed: int) -> Any:

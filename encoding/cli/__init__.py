@@ -57,14 +57,14 @@ from encoding.runs.manifest import BadExchange
 from encoding.runtime.progress import Cancelled
 from encoding.runtime.registry import UnknownName
 from encoding.runtime.threads import let_waiting_threads_sleep
-from encoding.storage.files import NotRegular
+from encoding.storage.files import NoHome, NotRegular
 from encoding.storage.store import DamagedResult, StoreFull, StoreReadOnly
 
 FAILED, BAD_ARGUMENTS, INTERRUPTED = 1, 2, 130
 ARGUMENT_ERRORS = (BadArguments, CannotCompare, CannotPartition, NotAGroup, UnknownName, UnknownLayer, BadOption)
 WORK_ERRORS = (
     AlreadyRunning, BadData, BadExchange, Cancelled, CannotPredict, ConnectionError, FileExistsError, FitChanged, LayersFailed,
-    MemberFailed, NoRoom, NotComposed, NotConfirmed, NotFinished, NotInstalled, NotRegular, NothingFound, NoWeights,
+    MemberFailed, NoHome, NoRoom, NotComposed, NotConfirmed, NotFinished, NotInstalled, NotRegular, NothingFound, NoWeights,
     StoreFull, StoreReadOnly, WorkFailed,
 )  # fmt: skip
 KNOWN_ERRORS = (*ARGUMENT_ERRORS, *WORK_ERRORS)
@@ -164,6 +164,8 @@ def explain(error: Exception, *, debug: bool = False) -> str:
     """Format the message of an exception; unexpected ones with their type and a hint to ``--debug``."""
     if isinstance(error, KNOWN_ERRORS):
         return str(error)
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, of a path that was given
+        return "A path begins with ~, and that home folder does not exist here. Write the whole path."
     hint = "" if debug else "\nRun the command again with --debug to see where it happened."
     return f"{type(error).__name__}: {error}{hint}"
 

@@ -13,8 +13,29 @@ DAMAGE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)  # a fi
 BAD_NAME_ERRNOS = (errno.ENAMETOOLONG, errno.EINVAL)  # what a name, or a place within a file, that cannot be gives
 
 
+class NoHome(OSError):
+    """A folder lies in a home folder that does not exist. The message says which environment variable names another."""
+
+
 class NotRegular(ValueError):
     """A folder, pipe, socket or device stands where a file is expected. The message names it."""
+
+
+def in_home(path: str | Path, variable: str) -> Path:
+    """Replace a leading ``~`` by the home folder.
+
+    Parameters
+    ----------
+    variable : environment variable that names another place.
+
+    Raises
+    ------
+    NoHome where there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise NoHome(f"{path} is in a home folder, and there is none here. Set {variable}, or HOME, to a folder of your own.") from error
 
 
 def require_regular(path: Path) -> None:

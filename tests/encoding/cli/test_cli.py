@@ -95,6 +95,11 @@ def test_an_unexpected_failure_is_named_and_debug_shows_where(tiny, shell, monke
     assert code == 1 and "Traceback" in err and "error: KeyError: 'gone'" in err
 
 
+def test_a_path_in_a_home_folder_that_does_not_exist_is_said_in_words(tiny, shell):
+    code, out, err = shell("experiment", "run", "~nobody-of-this-name/grid.toml")
+    assert code == 1 and out == "" and "home folder does not exist here. Write the whole path." in err and "--debug" not in err
+
+
 def test_a_value_error_in_the_middle_of_the_work_is_no_bad_argument(tiny, shell, monkeypatch):
     def fail(*arguments):
         raise ValueError("tensors do not fit")

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from encoding.backbones._checkpoints import read_tensors, weights_fingerprint
-from encoding.backbones._weights import find_weights
+from encoding.backbones._weights import checkpoints, find_weights
+from encoding.backbones.keras import models
 from encoding.datasets import BadData
 from encoding.datasets._ceilings import read_ceilings
 from encoding.datasets._images import read_image
@@ -29,7 +30,7 @@ from encoding.datasets.own.stimuli import read_text_lines
 from encoding.runs.archive import read_archive
 from encoding.runs.exchange import import_
 from encoding.runs.table import Note, all_runs, read_note, write_note
-from encoding.storage.files import NotRegular, is_passing, open_regular
+from encoding.storage.files import NoHome, NotRegular, in_home, is_passing, open_regular
 from encoding.storage.fingerprints import file_facts, file_fingerprint, is_remembered
 from encoding.storage.inventory import CHECKED_FILE, last_check
 from encoding.storage.npy import NpyRows
@@ -201,3 +202,12 @@ def test_errors_that_tell_of_content_are_not_passing():
     assert not any(map(is_passing, content))
     with pytest.raises(OSError, match="no archive"):
         read_archive(type("Broken", (io.BytesIO,), {"seek": lambda *args: (_ for _ in ()).throw(OSError(errno.EIO, "no archive"))})())
+
+
+def test_a_home_folder_that_does_not_exist_is_named_with_the_variable_to_set(monkeypatch):
+    assert in_home("~/weights", "TORCH_HOME") == Path.home() / "weights"
+    monkeypatch.setenv("TORCH_HOME", "~nobody-of-this-name/torch")
+    monkeypatch.setenv("KERAS_HOME", "~nobody-of-this-name/keras")
+    for folder, variable in ((checkpoints, "TORCH_HOME"), (models, "KERAS_HOME")):
+        with pytest.raises(NoHome, match=f"nobody-of-this-name.* Set {variable}, or HOME"):
+            folder()
