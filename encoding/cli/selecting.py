@@ -43,7 +43,8 @@ OPENS = """
 The composed fit has a key and opens wherever a fit does: `report`, `predict`, also with --submission, the Compare and Predict pages.
 """
 COLUMNS = (
-    "roi", "hemi", "n_vertices", "winner", "validation", "test", "test_low", "test_high", "test_best", "optimism", "probability", "one_se",
+    "roi", "hemi", "n_vertices", "winner", "candidate", "validation", "test", "test_low", "test_high", "test_best", "optimism",
+    "probability", "one_se",
 )  # fmt: skip
 
 
@@ -208,16 +209,14 @@ def command_of(arguments: argparse.Namespace, key: str) -> str:
 
 
 def choice_table(found: pd.DataFrame) -> str:
-    """Format the table of a selection, with the settings of each case first."""
-    columns = [
-        name for name in found if name not in COLUMNS and found[name].dtype == object and name not in ("key", "best_on_test", "candidate")
-    ]
-    columns += [name for name in (*COLUMNS, "candidate") if name in found]
+    """Format the table of a selection, after the settings that differ between its cases."""
+    settings = [name for name in found.columns[: found.columns.get_loc("roi")] if found[name].nunique() > 1]
+    columns = [*settings, *(name for name in COLUMNS if name in found)]
     rows = [
-        ["-" if value != value else f"{value:.3f}" if isinstance(value, float) else str(value) for value in row]
-        for row in found[columns].values
+        ["-" if value != value else f"{round(value, 3) + 0.0:.3f}" if isinstance(value, float) else str(value) for value in row]
+        for row in found[columns].to_numpy(object)
     ]
-    text = {"roi", "hemi", "winner", "one_se", "candidate", *(name for name in columns if found[name].dtype == object)}
+    text = {"roi", "hemi", "winner", "one_se", "candidate", *settings}
     return table([name.replace("_", " ") for name in columns], rows, align="".join("<" if name in text else ">" for name in columns))
 
 

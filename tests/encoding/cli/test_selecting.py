@@ -66,3 +66,25 @@ def test_what_cannot_be_chosen_is_a_bad_argument(file, shell, words, message, mo
     code, _, err = shell("experiment", "select", file, *words)
     assert code == 2
     assert message in err
+
+
+def test_a_choice_names_the_subject_and_the_settings_that_it_is_of(file, shell, monkeypatch):
+    subjects = {name: planted.planted_subject(name, seed=seed) for seed, name in enumerate(("subj01", "subj02"), 1)}
+    planted.register_planted(monkeypatch, subjects)
+    file.write_text(FILE + 'subject = "all"\n')
+
+    def rows(*words):
+        code, out, err = shell("experiment", "select", file, "--per", "hemisphere", *words)
+        assert code == 0, err
+        head, *lines = out.split("\n\n")[0].splitlines()
+        assert len(set(lines)) == len(lines)
+        return head.split(), [line.split() for line in lines]
+
+    head, lines = rows("--over", "layers")
+    assert head[:4] == ["subject", "backbone", "roi", "hemi"]
+    assert {tuple(line[:2]) for line in lines} == {(subject, backbone) for subject in subjects for backbone in ("netone", "nettwo")}
+    head, lines = rows("--across-subjects", "--by", "rmse")
+    assert (head[:2], [line[0] for line in lines]) == (["subject", "roi"], sorted(subjects))
+    assert not any("-0.000" in line for line in lines)
+    head, lines = rows("--candidates")
+    assert head[:4] == ["subject", "roi", "hemi", "candidate"] and len(lines) == 8
