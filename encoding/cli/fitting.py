@@ -167,9 +167,12 @@ def _test_set_lines(result: Result) -> list[str]:
 
 
 def _training_lines(result: Result) -> list[str]:
-    """One line per hemisphere on the errors of a readout trained in epochs, over all vertices of the first row of the table."""
+    """Lines on the errors of a readout trained in epochs: of each ROI where each has a model, else of the table's first with vertices."""
     errors, lines = result.training_errors(), []
-    for row in [] if errors.empty else errors.groupby("hemi", sort=False).first().reset_index().to_dict("records"):
+    errors = errors if errors.empty else errors[errors["n_vertices"] > 0]
+    if len(errors) and not result.plan.spec.target_groups.startswith("roi"):
+        errors = errors.groupby("hemi", sort=False).head(1)
+    for row in errors.to_dict("records"):
         words = f"mean squared error {row['train_mse']:.4f} while learning, {row['validation_mse']:.4f} on validation images"
         lines.append(f"training  {row['hemi']}, {row['roi']}: {words}, at epoch {row['best_epoch']:g}, in the responses' own unit")
     return lines

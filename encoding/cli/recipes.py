@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from encoding.experiments.recipes.recipe import Part, Recipe, load, recipes
 from encoding.experiments.toml import dump_toml
 from encoding.runtime.csv import to_records
 from encoding.storage.store import Store
+
+N_FITS = 8  # of a part, whose keys are shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +114,7 @@ def run_run(arguments: argparse.Namespace, progress: Progress) -> Answer:
         lines += ["", *part_lines(each)]
     if len(ran.losses):
         lines += ["", *loss_lines(recipe, ran.losses)]
-    lines += ["", published_table(compared), *differing(recipe)]
+    lines += ["", published_table(compared), *differing(recipe), "", *opening_lines(ran.data)]
     if arguments.out is not None:
         folder = write_tables(arguments.out.expanduser(), results, compared, ran.losses)
         document, lines = document | {"out": str(folder)}, [*lines, f"written  {folder}"]
@@ -134,6 +137,7 @@ def part_lines(result: PartResult) -> list[str]:
     from encoding.cli.selecting import choice_table
 
     lines = [f"-- {result.part.name}: {result.part.about}", f"{result.table['key'].nunique():,} fits, {len(result.table):,} rows"]
+    lines += fit_lines(result)
     lines += [f"failed  {error}" for error in result.errors]
     if result.selection is not None:
         lines.append(choice_table(result.selection.table()))
@@ -142,6 +146,27 @@ def part_lines(result: PartResult) -> list[str]:
     if result.composed:
         lines.append(f"submit    {PROGRAM} predict {' '.join(fit.key for fit in result.composed)} --submission --out submission")
     return lines
+
+
+def fit_lines(result: PartResult) -> list[str]:
+    """Key of each fit with the settings in which the part's fits differ; of more than :data:`N_FITS` the first."""
+    if result.table.empty:
+        return []
+    fits = result.table.drop_duplicates("key")
+    names = dict.fromkeys(("subject", "backbone", "layers", "readout", "options", *result.part.vary))
+    varied = [name for name in names if name in fits and fits[name].nunique() > 1]
+    lines = [f"fit  {row['key']}  {' · '.join(str(row[name]) for name in varied)}".rstrip() for row in fits[:N_FITS].to_dict("records")]
+    return [*lines, f"and {len(fits) - N_FITS:,} more, whose keys are in the tables of --out"] if len(fits) > N_FITS else lines
+
+
+def opening_lines(data: Path | None) -> list[str]:
+    """How a fit is looked at; of a quick run with the folder of its simulated data."""
+    before = "" if data is None else f"ENCODING_DATA_DIR={shlex.quote(str(data))} "
+    return [
+        "what a fit predicts: bars of regions, maps, residuals of all pairs of image and vertex, losses after each epoch, every score",
+        f"  {before}{PROGRAM} report KEY --out report.html",
+        f"  {before}encoding-explorer, where the table of fits opens each on Explore, and Experiments shows the part",
+    ]
 
 
 def part_document(result: PartResult) -> dict[str, Any]:
@@ -178,7 +203,7 @@ def loss_lines(recipe: Recipe, losses: pd.DataFrame) -> list[str]:
         for row in losses.loc[losses["roi"].isin(shown), columns].itertuples(index=False)
     ]
     about = "T-loss and V-loss: mean squared errors at the epoch that is kept, in the squared unit of the responses"
-    return [about, table(["part", "subject", "layers", "focus", "roi", "hemi", "T-loss", "V-loss", "r"], rows, align="<<<<<<>>>")]
+    return [about, table(["part", "subject", "layers", "target groups", "roi", "hemi", "T-loss", "V-loss", "r"], rows, align="<<<<<<>>>")]
 
 
 def write_tables(folder: Path, results: Sequence[PartResult], compared: pd.DataFrame, losses: pd.DataFrame) -> Path:

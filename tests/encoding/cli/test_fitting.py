@@ -139,6 +139,19 @@ def test_the_table_has_both_hemispheres_side_by_side_and_says_what_is_simulated(
     assert len({len(line) for line in lines[1 : 1 + 5]}) == 1, "columns end together"
 
 
+@pytest.mark.parametrize(
+    ("groups", "regions"),
+    [("hemisphere", [("lh", "driven"), ("rh", "driven")]), ("roi", [(h, r) for r in ("driven", "noise") for h in ("lh", "rh")])],
+)
+def test_losses_are_of_each_region_where_each_has_a_model_and_never_of_an_empty_one(groups, regions, tiny, shell, ask):
+    words = [*TINY_FIT, "--readout", "linear_sgd", "--set", "n_epochs=2", "--roi", "empty", "driven", "noise", "--target-groups", groups]
+    _, out, _ = shell(*words)
+    errors = {(row["hemi"], row["roi"]): row["validation_mse"] for row in ask(*words)["training_errors"]}
+    lines = [line for line in out.splitlines() if line.startswith("training")]
+    assert [tuple(line.split(":")[0].split()[1:]) for line in lines] == [(f"{hemi},", roi) for hemi, roi in regions]
+    assert all(f"{errors[region]:.4f} on validation" in line for region, line in zip(regions, lines, strict=True))
+
+
 def test_the_ceiling_is_shown_where_it_is_known(tiny, shell):
     tiny.change(ceiling={hemi: np.full(10, 0.25, np.float32) for hemi in ("lh", "rh")})
     _, out, _ = shell(*TINY_FIT, "--roi", "driven", "--hemi", "rh")

@@ -1,6 +1,7 @@
 """Recipes: every setting and number of their sources, and quick runs from simulated data to tables and a submission."""
 
 import re
+import shlex
 import tomllib
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from encoding import BACKBONES, DATASETS, FitSpec, Store
 from encoding.backbones._input import prepared
+from encoding.cli.recipes import fit_lines, opening_lines
 from encoding.evaluation.scores import SCORES
 from encoding.experiments.recipes.recipe import FOLDER, from_text, load, recipes
 from encoding.experiments.recipes.running import TRACKS, run_recipe, simulated_data
@@ -234,6 +236,20 @@ def test_the_commands(shell, tmp_path, monkeypatch):
     assert code == 2 and "six-regressors" in err
     code, _, err = shell("recipe", "run", "six-regressors", "--quick", "--workers", "2")
     assert code == 2 and "leave out --workers" in err
+
+
+def test_a_run_names_every_fit_and_the_command_that_opens_it(quick, shell, tmp_path, monkeypatch):
+    recipe, ran = load("six-regressors"), quick("six-regressors")
+    lines = fit_lines(ran.parts[1])
+    assert [line.split()[1] for line in lines] == list(ran.parts[1].table["key"].unique())
+    assert all(each in line for each, line in zip(["ols", "ridge", "lasso"], lines, strict=False)), recipe.parts[1].vary
+    command = next(line for line in opening_lines(ran.data) if "report" in line)
+    place, *words = shlex.split(command.replace("KEY", lines[0].split()[1]).replace("report.html", str(tmp_path / "report.html")))
+    monkeypatch.setenv(*place.split("="))
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(quick.store.root))
+    code, _, err = shell(*words[3:])
+    assert code == 0, err
+    assert "Residuals." in (tmp_path / "report.html").read_text()
 
 
 def test_a_misspelt_entry_is_refused():
