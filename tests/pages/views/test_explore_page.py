@@ -184,6 +184,12 @@ def test_a_wrong_choice_is_explained(page, name, value, message):
     assert any(message in error.value for error in page.error)
 
 
+def test_missing_weights_are_said_and_the_page_goes_on(page):
+    page.query_params |= {"backbone": "torchvision/alexnet", "weights": "/nowhere/alexnet.pth", "layer": "features.1"}
+    page.run()
+    assert not page.exception and "There is no weights file '/nowhere/alexnet.pth'" in page.error[0].value
+
+
 def test_averaging_is_offered_only_where_a_stimulus_is_repeated(tiny, page):
     assert not [box for box in page.run().checkbox if box.key == "average_repeats"]
 
