@@ -141,6 +141,7 @@ def test_a_model_survives_a_store_bit_for_bit(learned, store):
 
 def test_a_training_killed_at_epoch_2_ends_as_if_it_had_not_been(store, monkeypatch):
     monkeypatch.setattr("encoding.readouts._train.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("encoding.readouts._train.REPORT_SECONDS", np.inf)  # after epochs alone
     monkeypatch.setattr("encoding.readouts._train.CHECKPOINT_SHARE", np.inf)
     X, Y = turning(100)
     options = {"n_epochs": 4, "patience": 9, "dropout": 0.3}

@@ -25,6 +25,7 @@ def one_thread():
 def every_epoch(monkeypatch):
     """Checkpoints are written after every epoch."""
     monkeypatch.setattr("encoding.readouts._train.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("encoding.readouts._train.REPORT_SECONDS", np.inf)  # after epochs alone
     monkeypatch.setattr("encoding.readouts._train.CHECKPOINT_SHARE", np.inf)
 
 
