@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from encoding.prediction.occlusion import occlude
 from encoding.prediction.predictor import Predictor
 from encoding.runs.exchange import export, import_
 from encoding.runs.report import report
+from tests import with_nightly
 from tests.conftest import TINY
 
 
@@ -37,9 +39,12 @@ def spread(tiny):
     return tiny
 
 
-@pytest.mark.parametrize("split", ["holdout:0.7:5", "kfold:3:0"])
-@pytest.mark.parametrize("average", [False, True])
-def test_everything_that_follows_a_fit_works(spread, store, tmp_path, split, average):
+DESIGNS = list(product(["holdout:0.7:5", "kfold:3:0"], [False, True]))  # split, and whether repeats are averaged
+
+
+@pytest.mark.parametrize("design", with_nightly(DESIGNS, always=(DESIGNS[0], DESIGNS[3])), ids=str)
+def test_everything_that_follows_a_fit_works(spread, store, tmp_path, design):
+    split, average = design
     result = fit(replace(TINY, split=split, average_repeats=average), store, device="cpu")
     intervals, curve = roi_intervals(result), learning_curve(result.plan.spec, store, device="cpu")
     assert np.isfinite(intervals["lh_low"][0]) and np.isfinite(curve["lh_test"]).all()

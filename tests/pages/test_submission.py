@@ -12,6 +12,7 @@ from encoding.experiments.selection import with_validation
 from encoding.fits.open import open_fit
 from encoding.jobs.tasks import compose_fits, write_submission
 from encoding.runs.table import all_runs
+from tests import with_nightly
 from tests.encoding.prediction.conftest import challenge2023, clip_data, clips, data2023  # noqa: F401 - fixtures
 from tests.pages.conftest import NoWorkers
 
@@ -21,7 +22,7 @@ GRIDS = {
 }
 
 
-@pytest.mark.parametrize("challenge", GRIDS)
+@pytest.mark.parametrize("challenge", with_nightly(GRIDS, always=("clip_data",)))
 def test_fits_on_every_image_are_composed_and_written_as_the_challenge_wants(challenge, request, open_page, store):
     request.getfixturevalue(challenge)
     base, subjects, name = GRIDS[challenge]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from encoding.analysis.layer_sweep import Sweep, SweepResult
 from encoding.evaluation.resampling import ErrorBar
 from encoding.evaluation.scores import SCORES
 from encoding.runs.report import how_it_was_tested
+from tests import with_nightly
 from tests.conftest import TINY
 
 COLOUR = replace(TINY, layers=("colour",))
@@ -89,10 +91,13 @@ def test_intervals_stored_before_draws_of_every_score_are_read_and_have_none_of_
     assert np.isfinite(rows.loc[("driven", BOTH), "low"])
 
 
-@pytest.mark.parametrize("split", ["holdout:0.75:5", "kfold:3:0", "kfold:5:1"])
-@pytest.mark.parametrize("repeated", [False, True])
-def test_bars_and_differences_lie_within_their_own_intervals(tiny, store, split, repeated):
+DESIGNS = list(product(["holdout:0.75:5", "kfold:3:0", "kfold:5:1"], [False, True]))  # split, and whether stimuli are repeated
+
+
+@pytest.mark.parametrize("design", with_nightly(DESIGNS, always=(DESIGNS[0], DESIGNS[3])), ids=str)
+def test_bars_and_differences_lie_within_their_own_intervals(tiny, store, design):
     """The interval is of the number that is shown, whatever the split and whether stimuli are repeated."""
+    split, repeated = design
     if repeated:
         tiny.change(groups=np.repeat(np.arange(60), 2))
     results = [fit(replace(spec, split=split), store, device="cpu") for spec in (TINY, COLOUR)]

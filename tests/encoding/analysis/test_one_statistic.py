@@ -18,6 +18,7 @@ from encoding.experiments.sweep import run_sweep
 from encoding.plots import layer_heatmap, paired_bars, roi_bars, vertex_scatter
 from encoding.runs.imported import arrays_of, part_of
 from encoding.storage.store import Store
+from tests import with_nightly
 from tests.conftest import TINY, register_tiny
 
 DESIGNS = {  # split, group of each row, image of each row (where groups are coarser)
@@ -29,7 +30,7 @@ DESIGNS = {  # split, group of each row, image of each row (where groups are coa
 NAMES = ("pixels", "colour")
 
 
-@pytest.fixture(scope="module", params=DESIGNS)
+@pytest.fixture(scope="module", params=with_nightly(DESIGNS, always=("hold-out", "k-fold, repeats, groups")))
 def pair(request, tmp_path_factory):
     """Two layers of the planted subject, with one ROI a vertex beside its own, fitted, with intervals and a learning curve."""
     split, groups, images = DESIGNS[request.param]

@@ -192,7 +192,7 @@ def quick(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("name", with_nightly(recipes(), always=("clips-best-layer", "six-regressors")))
+@pytest.mark.parametrize("name", with_nightly(recipes(), always=("clips-best-layer",)))
 def test_a_quick_run_ends_in_tables(quick, name):
     ran = quick(name)
     assert [result.errors for result in ran.parts] == [()] * len(load(name).quickly())

@@ -27,10 +27,24 @@ from encoding.fits.plan import plan
 from encoding.pipeline import extract_features
 from encoding.runtime.progress import silent
 from encoding.storage.store import StoreFull
-from tests.conftest import TINY
+from tests.conftest import TINY, TinyStimuli
 from tests.encoding.features.test_extraction import Flat, Pictures
 
 ALEXNET = FitSpec(dataset="tiny", backbone="torchvision/alexnet", weights="random:0", layers=("features.2", "features.12"), n_components=5)
+
+N_IMAGES = 50
+
+
+@pytest.fixture
+def tiny(tiny):
+    """The planted data, of 50 images: AlexNet passes all of them in most tests."""
+    subject = tiny.subject
+    responses = {hemi: Y[:N_IMAGES] for hemi, Y in subject.responses.items()}
+    prints = {hemi: f"{hemi}-few" for hemi in responses}
+    tiny.change(
+        stimuli=TinyStimuli(subject.stimuli.pixels[:N_IMAGES]), responses=responses, fingerprints=prints, groups=np.arange(N_IMAGES)
+    )
+    return tiny
 
 
 def probe_of(planned, store):
@@ -90,8 +104,8 @@ def test_the_budget_that_is_offered_fits(tiny, store, monkeypatch, room):
     spec = replace(ALEXNET, feature_budget=None)
     planned = plan(spec, store)
     sizes = probe_of(planned, store).sizes
-    n_bytes = {layer: 4 * 120 * size for layer, size in sizes.items()}
-    sketch = 2 * 120 * N_NONZEROS * N_GROUPS
+    n_bytes = {layer: 4 * N_IMAGES * size for layer, size in sizes.items()}
+    sketch = 2 * N_IMAGES * N_NONZEROS * N_GROUPS
     assert sketch < min(n_bytes.values()) or room == "the smaller layer"
     disk_of(monkeypatch, SPARE_BYTES + (2 * sketch if room == "sketches" else min(n_bytes.values()) + sketch) + 50_000)
     with pytest.raises(StoreFull, match="--feature-budget") as refused:

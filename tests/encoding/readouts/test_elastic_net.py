@@ -193,7 +193,7 @@ def test_lasso_chooses_what_scikit_learn_chooses_on_the_same_folds(kind):
 
 
 def test_elastic_net_chooses_what_scikit_learn_chooses_on_the_same_folds():
-    X, Y = problem("correlated", n=120, t=20)
+    X, Y = problem("correlated", n=80, t=8)
     fold, ratios = inner_folds(np.arange(len(X)), 4, 1), (0.2, 0.5, 0.95)
     ours = fit("elastic_net", X, Y, fold, alphas=ALPHAS, l1_ratios=ratios, n_folds=4)
 

@@ -122,7 +122,7 @@ def test_permuted_responses_are_not_predicted():
 @pytest.mark.parametrize(
     ("name", "layer", "learns"),
     [
-        ("torchvision/alexnet", "features.9", "features.8."),
+        pytest.param("torchvision/alexnet", "features.9", "features.8.", marks=pytest.mark.nightly),
         ("torchvision/squeezenet1_1", "features.10", "features.10."),
         ("convnet", LAYER, "after.0."),
     ],
@@ -195,6 +195,7 @@ def test_only_what_learned_is_stored_and_it_comes_back_to_the_same_bits(store):
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_a_training_killed_at_epoch_3_ends_as_if_it_had_not_been(optimiser, store, monkeypatch):
     monkeypatch.setattr("encoding.readouts._train.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("encoding.readouts._train.REPORT_SECONDS", np.inf)  # after epochs alone
     monkeypatch.setattr("encoding.readouts._train.CHECKPOINT_SHARE", np.inf)
     stimuli, checkpoint, told = pictures(60), Checkpoint(store, f"finetune-{optimiser}"), []
     Y, options = other_filters(stimuli), {"n_epochs": 5, "patience": 5, "optimiser": optimiser, "dropout": 0.3, "learning_rate": 1e-3}
@@ -279,14 +280,18 @@ def test_a_layer_with_no_weights_before_it_is_refused():
 @pytest.mark.parametrize(
     ("name", "layer", "n_blocks", "last", "has_cut"),
     [
-        ("torchvision/alexnet", "features.12", 5, ["features.10", "features.11", "features.12"], True),
+        pytest.param(
+            "torchvision/alexnet", "features.12", 5, ["features.10", "features.11", "features.12"], True, marks=pytest.mark.nightly
+        ),
         ("torchvision/alexnet", "classifier.5", 7, ["classifier.4", "classifier.5"], True),
-        ("torchvision/resnet18", "layer4", 9, ["layer4.1"], True),
+        pytest.param("torchvision/resnet18", "layer4", 9, ["layer4.1"], True, marks=pytest.mark.nightly),
         ("torchvision/resnet18", "layer2.1.conv2", 6, ["layer2.1.conv2"], True),
         ("torchvision/squeezenet1_1", "features.12", 9, ["features.12"], True),
         ("torchvision/densenet121", "features.denseblock1", 7, ["features.denseblock1.denselayer6"], False),
         ("timm/vit_tiny_patch16_224", "blocks.2", 4, ["blocks.2"], True),
-        ("open_clip/ViT-B-32/openai", "transformer.resblocks.2", 4, ["transformer.resblocks.2"], True),
+        pytest.param(
+            "open_clip/ViT-B-32/openai", "transformer.resblocks.2", 4, ["transformer.resblocks.2"], True, marks=pytest.mark.nightly
+        ),
     ],
 )
 def test_networks_come_apart_into_the_blocks_they_are_made_of(name, layer, n_blocks, last, has_cut):
