@@ -27,8 +27,9 @@ def roi_rows(result: Result) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns roi, hemi, n_vertices; of each score of the fit the mean over vertices (its key) and, where it is defined, the median
-        (``<key>_median``); low and high, the bootstrap interval of the mean r, and ``<key>_low`` and ``<key>_high`` of other means; key.
+        Columns roi, hemi, n_vertices; of each score of the fit the mean over vertices (its key), where it is defined the median
+        (``<key>_median``), and the best (``<key>_best``, of an error the lowest); low and high, the bootstrap interval of the mean r, and
+        ``<key>_low`` and ``<key>_high`` of other means; key.
         Where the noise ceiling is known also ceiling_r (mean root of the ceiling). Normalised scores leave out vertices whose ceiling is
         below :data:`~encoding.evaluation.scores.LEAST_CEILING`. In rows of :data:`BOTH` hemispheres each vertex counts once, and only
         the scores whose draws are stored (:func:`encoding.analysis.bootstrap.drawn_scores`) have intervals.
@@ -52,6 +53,7 @@ def roi_rows(result: Result) -> pd.DataFrame:
                 row[name] = _over(np.mean, values, columns)
                 if SCORES[name].has_median:
                     row[f"{name}_median"] = _over(np.median, values, columns)
+                row[f"{name}_best"] = _over(np.min if SCORES[name].lower_is_better else np.max, values, columns)
                 low, high = ends.get(name, (np.full(number + 1, np.nan),) * 2)
                 row |= {column: float(end[number]) for column, end in zip(interval_columns(name), (low, high), strict=True)}
             if result.plan.subject.ceiling is not None:
@@ -73,13 +75,13 @@ def interval_columns(score: str) -> tuple[str, str]:
 
 
 def layer_column(score: str, statistic: str = "mean") -> str:
-    """Name of the column of :func:`roi_rows` that holds the mean or median of a score."""
+    """Name of the column of :func:`roi_rows` that holds the mean, median or best of a score."""
     return score if statistic == "mean" else f"{score}_{statistic}"
 
 
 def score_of_column(column: str) -> Score:
-    """The score whose mean or median a column of :func:`roi_rows` holds."""
-    return SCORES[column.removesuffix("_median")]
+    """The score whose mean, median or best a column of :func:`roi_rows` holds."""
+    return SCORES[column.removesuffix("_median").removesuffix("_best")]
 
 
 def roi_draws(result: Result, hemi: str = BOTH, score: str = "r") -> np.ndarray:
@@ -212,7 +214,7 @@ def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Seque
         If there is no such column.
     """
     if score not in table:
-        known = score_of_column(score) if score.removesuffix("_median") in SCORES else None
+        known = score_of_column(score) if score.removesuffix("_median").removesuffix("_best") in SCORES else None
         why = ""
         if known is not None and known.needs_ceiling:
             why = " It needs a noise ceiling, which is not known here."

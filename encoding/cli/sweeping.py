@@ -54,7 +54,7 @@ leaves the others alone. With several backbones a layer is taken of each that ha
 is that of one alone. Test images are drawn again 500 times, the same for all layers: a layer is best in so many of the draws.
 """
 
-RANKED_BY = tuple(layer_column(key, each) for key, score in SCORES.items() for each in ("mean", "median")[: 1 + score.has_median])
+RANKED_BY = tuple(layer_column(key, each) for key, score in SCORES.items() for each in score.statistics)
 
 
 def add_commands(commands: Any) -> None:
@@ -76,7 +76,7 @@ def add_commands(commands: Any) -> None:
         default="r",
         choices=RANKED_BY,
         metavar="SCORE",
-        help=f"by which score the table shows and ranks layers: {', '.join(SCORES)}, or <score>_median (default: r)",
+        help=f"by which score the table shows and ranks layers: {', '.join(SCORES)}, or <score>_median, <score>_best (default: r)",
     )
     what.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each layer, ROI and hemisphere there")
     add_workers(what)
@@ -189,7 +189,7 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
     ]
     spec, subject = result.sweep.spec, next(iter(result.results.values())).plan.subject
     where = " of both hemispheres" if hemi == BOTH else ""
-    known, statistic = score_of_column(shown), "median" if shown.endswith("_median") else "mean"
+    known, statistic = score_of_column(shown), next((name for name in ("median", "best") if shown.endswith(f"_{name}")), "mean")
     lower = ", lower is better" if known.lower_is_better else ""
     text = [
         table(["ROI", *labels, "best", "of draws"], lines, align="<" + ">" * len(labels) + "<>"),
@@ -198,7 +198,7 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
         if shown == "r"
         else f"scores    {statistic} over {subject.unit.many}{where}{lower}. {subject.unit.fill(known.definition)}",
         "of draws  share of 500 draws of test images in which that layer is best"
-        + ("" if shown in SCORES else "; there are no draws of medians"),
+        + ("" if shown in SCORES else "; there are draws of means only"),
         *(["folds     one fold, of which pooled r is r"] if shown != score else []),
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.components_label}, {spec.readout}, {spec.split}",

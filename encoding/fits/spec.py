@@ -216,12 +216,16 @@ class FitSpec:
 
     @property
     def components_label(self) -> str:
-        """What features are reduced to, such as ``PCA 100``, and the delays of samples where there are any."""
-        delays = f", delays {self.delays.replace(CANDIDATES, ' or ')}" if self.delays else ""
+        """What features are reduced to, such as ``PCA 100``, with scalings, a degree and delays where there are any."""
+        more = ", features z-scored" if self.layer_scaling == "zscore" else ""
+        more += ", layers as they are" if self.layer_scaling == "none" and len(self.layers) > 1 else ""
+        more += ", components z-scored" if self.component_scaling == "zscore" else ""
+        more += f", degree {self.degree}" if self.degree > 1 else ""
+        more += f", delays {self.delays.replace(CANDIDATES, ' or ')}" if self.delays else ""
         if self.reduction == "sparse_random":
-            return f"sparse random projection {self.n_components}{delays}"
+            return f"sparse random projection {self.n_components}{more}"
         kept = f"PCA {self.n_components}" if self.n_components else "all features"
-        return f"{'features as they are' if self.reduction == 'none' else kept}{delays}"
+        return f"{'features as they are' if self.reduction == 'none' else kept}{more}"
 
     @property
     def roi_names(self) -> tuple[str, ...]:

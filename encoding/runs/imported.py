@@ -19,6 +19,7 @@ from encoding.evaluation.splits import Fold, NamedSplit
 from encoding.features.components import read_axes
 from encoding.features.delays import Delays
 from encoding.features.given import GivenSource, is_given
+from encoding.fits.composition import READOUT as COMPOSED
 from encoding.fits.plan import Plan
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.spec import FitSpec
@@ -161,6 +162,8 @@ class Imported(ScoreTables):
     def prediction_refusal(self) -> str:
         """Explain why new stimuli cannot be predicted here; empty where they can."""
         plan, spec = self.plan, self.plan.spec
+        if spec.readout == COMPOSED:
+            return "It is composed of other fits, and their models did not come with it."
         if plan.readout is None:
             return f"This program does not know the readout {spec.readout}."
         if plan.readout.export_refusal:

@@ -251,7 +251,7 @@ def _brains(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapp
 
 
 def score_table(result: ScoreTables) -> pd.DataFrame:
-    """Tabulate every score of every ROI that has vertices: means with their intervals where these are stored, and medians."""
+    """Tabulate every score of every ROI that has vertices: means with their intervals where these are stored, medians and best."""
     table = result.rois()
     table = table[table["n_vertices"] > 0]
     columns = ["roi", "hemi", "n_vertices", "ceiling_r"]
@@ -260,7 +260,7 @@ def score_table(result: ScoreTables) -> pd.DataFrame:
         if ends:
             known = [ends.get(pair, (np.nan, np.nan)) for pair in zip(table["roi"], table["hemi"], strict=True)]
             table = table.assign(**{f"{key}_{end}": [each[place] for each in known] for place, end in enumerate(("low", "high"))})
-        columns += [score.mean_column, f"{key}_low", f"{key}_high", *([score.median_column] if score.has_median else [])]
+        columns += [score.mean_column, f"{key}_low", f"{key}_high", *map(score.column, score.statistics[1:])]
     return table[[column for column in columns if column in table]]
 
 

@@ -14,6 +14,7 @@ from encoding.analysis.layer_ranking import BOTH
 from encoding.analysis.layer_sweep import Sweep
 from encoding.cli import main
 from encoding.experiments.sweep import run_sweep
+from encoding.fits.open import open_fit
 from tests.conftest import TINY
 
 
@@ -60,6 +61,15 @@ def test_the_command_ranks_by_the_score_that_is_asked_for(shell, tiny, tmp_path)
         assert f"{table.loc['colour', score]:.3f}" != f"{table.loc['colour', 'r']:.3f}"
         best = json.loads(shell(*words, "--score", score, "--json")[1])["best"]
         assert {row["roi"]: row[score] for row in best}["driven"] == pytest.approx(table.loc["pixels", score])
+    for score, end in (("r_best", np.max), ("rmse_best", np.min)):
+        document = json.loads(shell(*words, "--score", score, "--json")[1])
+        row = next(row for row in document["rows"] if (row["roi"], row["hemi"], row["layer"]) == ("driven", "both", "pixels"))
+        fit = open_fit(row["key"], Store(tmp_path / "cache"))
+        values = [fit.score(hemi, score.removesuffix("_best"))[fit.columns("driven", hemi)] for hemi in fit.plan.hemis]
+        assert row[score] == pytest.approx(end(np.concatenate(values)))
+        best = next(row for row in document["best"] if row["roi"] == "driven")
+        ours = [row[score] for row in document["rows"] if (row["roi"], row["hemi"]) == ("driven", "both")]
+        assert best[score] == pytest.approx(end(ours)) and "best over" in shell(*words, "--score", score)[1]
 
 
 def test_pooled_r_of_one_fold_is_r_and_a_score_without_ceiling_is_refused_before_any_fit(shell, tmp_path):

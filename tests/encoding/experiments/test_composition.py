@@ -211,7 +211,7 @@ def test_an_exported_composed_fit_opens_elsewhere_without_models(best, tmp_path)
     roi_intervals(best[0])
     opened = import_(export(best[0], tmp_path / "fit.zip"), Store(tmp_path / "other"))
     assert opened.score("lh") == pytest.approx(best[0].score("lh"))
-    assert opened.prediction_refusal()
+    assert "composed of other fits" in opened.prediction_refusal()
 
 
 def test_a_map_shows_the_weights(best):

@@ -77,3 +77,12 @@ def test_commands_that_spell_everything_out_name_the_same_fit(readout, more):
         assert replace(found, options=spec.options) == spec
     text = spec.to_python(full=True)
     assert all(f"{field.name}=" in text for field in fields(FitSpec))
+
+
+def test_the_label_of_components_tells_fits_apart_that_differ_in_scaling_or_degree():
+    base = FitSpec(layers=("energy", "simple"))
+    others = [{}, {"layer_scaling": "none"}, {"layer_scaling": "zscore"}, {"component_scaling": "zscore"}, {"degree": 2}, {"delays": "1,2"}]
+    labels = {replace(base, **each).components_label for each in others}
+    assert len(labels) == len(others) and base.components_label == "PCA 100"
+    both = replace(base, layer_scaling="zscore", component_scaling="zscore", degree=2)
+    assert both.components_label == "PCA 100, features z-scored, components z-scored, degree 2"
