@@ -137,7 +137,7 @@ def test_an_unknown_layer_offers_the_nearest(name):
             ask()
 
 
-@pytest.mark.parametrize("near", ["torchvision/alexnet", TIMM_RESNET, "open_clip/RN50/openai"])
+@pytest.mark.parametrize("near", ["gabor", "torchvision/alexnet", TIMM_RESNET, "open_clip/RN50/openai"])
 def test_a_misspelt_network_offers_the_nearest(near):
     with pytest.raises(UnknownName, match=f"Unknown backbone '{near}_'. Did you mean '{near}'"):
         BACKBONES[f"{near}_"]
