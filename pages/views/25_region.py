@@ -32,7 +32,7 @@ with place:
     st.markdown(f"{simulated}{plain(DATASETS[name].title)}, {plain(subject_label(subject_view.subject.name))}")
 
 left, right = st.columns(2, gap="medium") if subject_view.placement else (st.container(), st.container())
-with left:
+with left, st.container(key="brain_place"):
     brain_panel(subject_view, row, vertex, roi, stays=False)
 with right:
     if roi is None and vertex is None:

@@ -25,6 +25,7 @@ from pages.parts.shared.server_state import settle
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
 
+st.html("<style>@media (max-width: 1199px) {.st-key-stimulus_image {max-width: 14rem}}</style>")  # above the brain
 st.header("Predict", anchor=False)
 expect(("roi", "map", "surface", "outlines"))
 fits = choose_fits()
@@ -45,7 +46,8 @@ left, right = st.columns([2, 5], gap="medium")
 with left:
     stimulus = choose_stimulus(result, subject_view)
     if stimulus is not None:
-        st.image(stimulus.middle, caption=plain(stimulus.name), alt=stimulus.name, width="stretch")
+        with st.container(key="stimulus_image"):
+            st.image(stimulus.middle, caption=plain(stimulus.name), alt=stimulus.name, width="stretch")
 if stimulus is None:
     stop()
 
@@ -58,7 +60,7 @@ except WRONG as wrong:
 with left:
     st.markdown(standing(request, least_r))
     trust_panel(request, roi, least_r)
-with right:
+with right, st.container(key="brain_place"):
     brain_panel(request, least_r, roi)
 models_table([(name, PredictionRequest(each, subject_view, stimulus)) for name, each in fits.items()], least_r)
 regions_panel(request, least_r, roi)

@@ -56,6 +56,7 @@ def test_a_newcomer_is_shown_around_once_predicts_a_picture_and_finds_what_a_ver
     assert page.get_by_text("Simulated").first.is_visible() and fits_its_width(page)
     for number in range(1, 5):
         page.get_by_text(f"{number} of 4 ·").wait_for()
+        wait_idle(page)
         page.get_by_role("button", name="Next" if number < 4 else "Done", exact=True).click()
     page.locator(".st-key-tour").wait_for(state="detached")
     wait_idle(page)

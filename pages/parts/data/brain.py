@@ -47,7 +47,9 @@ HOW_SLICES = (
     "is a {unit}; empty places are outside of the mask."
 )
 KEY = "data_brain"
-STAYS = "<style>[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}</style>"
+STAYS = """<style>
+@media (min-width: 1200px) {[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}}
+</style>"""
 
 
 def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | None, roi: str | None, *, stays: bool = True) -> None:

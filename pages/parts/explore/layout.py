@@ -44,12 +44,6 @@ STYLE = """<style>
 .st-key-result h3 {font-size: 1.15rem; padding: 0.25rem 0}
 .st-key-test_images [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
 @media (max-width: 640px) {.st-key-look_at [data-testid=stColumn] {min-width: 0; flex: 1 1 40%}}
-@media (max-width: 1199px) {
-  .st-key-result [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] .st-key-brain_place) {flex-direction: column}
-  [data-testid=stColumn]:has(.st-key-brain_place), [data-testid=stColumn]:has(.st-key-brain_place) + [data-testid=stColumn] {
-    width: 100%; flex: 1 1 auto
-  }
-}
 </style>"""
 STALE = "<style>.st-key-result {opacity: 0.45; filter: grayscale(0.6)}</style>"
 LESSONS = {"Regions": "ceiling", "Predictions": "residuals", "Images": "response", "Spread": "rois"}  # that explain a tab's chart

@@ -56,6 +56,9 @@ STEPS = (
 STYLE = """<style>
 .st-key-tour {position: fixed; bottom: 1rem; left: 50%; transform: translateX(-50%); width: min(34rem, calc(100vw - 2rem)); z-index: 999;
   background: var(--st-background-color); border-color: var(--st-primary-color); box-shadow: 0 4px 24px rgb(0 0 0 / 0.25)}
+@media (min-width: 641px) and (max-width: 1199px) {  /* beside the sidebar */
+  .st-key-tour {left: auto; right: 1rem; transform: none; width: min(34rem, calc(100vw - 300px - 2rem))}
+}
 .st-key-tour :is(p, [data-testid=stMarkdownContainer]) {margin: 0}
 .st-key-tour_memory {display: none}
 </style>"""

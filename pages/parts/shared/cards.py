@@ -14,6 +14,7 @@ def card_style(prefix: str) -> str:
 {card} [data-testid=stButton] * {{line-height: 1.4; vertical-align: top}}
 {card} :is(a, button)::after {{content: ""; position: absolute; inset: 0; border-radius: inherit}}
 {card} :is(a, button):focus-visible::after {{outline: 2px solid var(--st-primary-color)}}
+{card} :is(a, button) :is(p, span) {{white-space: normal; overflow: visible}}
 {card} :is(a, button) p {{font-weight: 600}}
 {card} p {{margin: 0; line-height: 1.4}}
 {card} :is([data-testid=stMarkdownContainer], [data-testid=stCaptionContainer]) {{margin-bottom: 0}}

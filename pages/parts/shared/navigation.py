@@ -52,6 +52,12 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stMultiSelect] :is([data-tag], [data-tag] *) {color: light-dark(white, #10222a)}
 [data-testid=stMain] :is(a, button, summary, [role=tab]):focus-visible {outline: 2px solid currentColor; outline-offset: 1px}
 [data-testid=stBaseButton-primary]:enabled {color: light-dark(white, #10222a)}
+@media (max-width: 1199px) {  /* on a tablet a brain has the width to itself */
+  [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] :is(.st-key-brain_place, .st-key-home_brain)) {
+    flex-direction: column;
+    > [data-testid=stColumn] {width: 100%; flex: 1 1 auto}
+  }
+}
 .js-plotly-plot :is(:is(.xtick, .ytick) text, .xtitle, .ytitle, .annotation text[style*="(128, 132, 149)"]) {fill: currentColor !important}
 @media (max-width: 640px) {.modebar-container {top: auto !important; bottom: 2rem} .modebar {right: auto !important; left: 0}}
 </style>"""  # two pages a row leave room for controls; sliding progress bars took half a core where there is no GPU
