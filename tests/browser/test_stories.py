@@ -41,7 +41,8 @@ def fits_its_width(page) -> bool:
 def pick(page, key: str, x: float = 0.38, y: float = 0.62) -> None:
     """Click the brain in the lower left of its picture, where visual cortex is, until the link names a vertex."""
     canvas = page.locator(f".st-key-{key} canvas[data-frames]")
-    canvas.scroll_into_view_if_needed()
+    canvas.evaluate("(canvas) => canvas.scrollIntoView({ block: 'center' })")  # else a part of it may do, and not the place
+    page.wait_for_timeout(300)
     box = canvas.bounding_box()
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
     page.wait_for_function("() => location.search.includes('vertex=')")
