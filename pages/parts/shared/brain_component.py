@@ -24,7 +24,8 @@ Selection = tuple[str, int]
 """A hemisphere and the column of a vertex in the subject's own arrays."""
 
 VIEWER_FILE = f"brain-viewer-{hashlib.sha256(viewer_module().encode()).hexdigest()[:12]}.js"
-AROUND = 130  # px of title, buttons, colour bar and help around the picture, at the least
+SMALL, AROUND = 250, 130  # px: a picture less high has no help below it; title, buttons, colour bar and help around it, at the least
+HELP = 30  # px
 MESH_FILES = {space: f"brain-{space}-v{MESH_VERSION}.bin" for space in SPACES}
 LOADER = f"""
 const address = (file) => new URL("app/static/" + file, document.baseURI).href;
@@ -87,7 +88,8 @@ def brain_view(
     publish(brain.space)
     marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
     about = {"height": height, "name": key, "mesh_file": MESH_FILES[brain.space]} | ({"looks_from": linked_camera()} if linked else {})
-    st.html(f"<style>.st-key-{key} {{min-height: {height + AROUND}px}}</style>")  # the page keeps its place until the brain arrives
+    kept = height + AROUND - (HELP if height < SMALL else 0)
+    st.html(f"<style>.st-key-{key} {{min-height: {kept}px}}</style>")  # the page keeps its place until the brain arrives
     _component(key=key, data=marked.to_bytes(**about), on_vertex_change=on_select)
     if linked:
         watch_camera(key)
