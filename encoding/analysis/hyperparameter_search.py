@@ -11,6 +11,7 @@ its validation loss is worse than the median of earlier trials at the same epoch
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Sequence
@@ -254,8 +255,10 @@ def _read_space(readout: Readout, name: str, text: str, declared: Range | Choice
 
     def read(word: str) -> Any:
         value: Any = word
-        with suppress(ValueError):
-            value = json.loads({"none": "null"}.get(word.lower(), word.lower()))
+        plain = {"none": "null"}.get(word.lower(), word.lower())
+        for reader in (ast.literal_eval, json.loads):  # the first reads .1, too, the second null and true
+            with suppress(ValueError, SyntaxError):
+                value = reader(plain)
         return getattr(readout.read({name: value}), name)
 
     parts = [part.strip() for part in text.split(":")]

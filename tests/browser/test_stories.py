@@ -32,6 +32,10 @@ def go(page, title: str, path: str) -> None:
     link.click()
     page.wait_for_url(f"**/{path}*")
     wait_idle(page)
+    close = page.get_by_test_id("stSidebarCollapseButton").get_by_role("button")
+    if page.viewport_size["width"] < 800 and close.count() and (box := close.bounding_box()) and box["x"] > 0:
+        close.click()  # or it covers the page
+        page.wait_for_timeout(500)
 
 
 def fits_its_width(page) -> bool:

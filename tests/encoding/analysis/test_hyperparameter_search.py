@@ -122,6 +122,7 @@ def test_no_trials_are_no_search(planted, store):
     [
         ("mlp", "optimiser", {"optimiser": Choice(("adamw", "adam", "sgd"))}),
         ("mlp", "optimiser=adam,sgd", {"optimiser": Choice(("adam", "sgd"))}),
+        ("mlp", "learning_rate=.00001:.1", {"learning_rate": Range(1e-5, 1e-1, log=True)}),
         ("mlp", "learning_rate=1e-5:1e-1", {"learning_rate": Range(1e-5, 1e-1, log=True)}),
         ("mlp", "learning_rate=1e-5:1e-1:linear", {"learning_rate": Range(1e-5, 1e-1)}),
         ("mlp", "hidden=64:2048", {"hidden_1": Range(64, 2048, log=True), "hidden_2": Range(64, 2048, log=True)}),
