@@ -16,7 +16,6 @@ from encoding.experiments.recipes.running import TRACKS, run_recipe, simulated_d
 from encoding.experiments.selection import with_validation
 from encoding.prediction.submissions import submit
 from encoding.runtime.registry import UnknownName
-from tests import with_nightly
 
 EIGHT = [f"subj0{number}" for number in range(1, 9)]
 TEN = [f"sub{number:02}" for number in range(1, 11)]
@@ -192,7 +191,7 @@ def quick(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("name", with_nightly(recipes(), always=("clips-best-layer",)))
+@pytest.mark.parametrize("name", recipes())
 def test_a_quick_run_ends_in_tables(quick, name):
     ran = quick(name)
     assert [result.errors for result in ran.parts] == [()] * len(load(name).quickly())
