@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
 
-from driving import CHROMIUM_FLAGS, Guards, find_chromium
+from driving import CHROMIUM_FLAGS, Guards, find_chromium, wait_idle
 
 
 def main(url: str) -> int:
@@ -16,6 +16,7 @@ def main(url: str) -> int:
     if chromium is None:
         print("no Chromium on this machine, so no smoke run")
         return 0
+    from playwright.sync_api import TimeoutError as TookTooLong
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -26,7 +27,15 @@ def main(url: str) -> int:
         page.goto(url)
         page.wait_for_selector(".st-key-home_brain canvas[data-frames]", timeout=120_000)
         print(f"Home's brain on screen after {time.monotonic() - started:.1f} s")
-        page.locator(".st-key-door_explore").get_by_text("Explore this model").click()
+        wait_idle(page)
+        door = page.locator(".st-key-door_explore").get_by_text("Explore this model")
+        door.click()
+        try:
+            page.wait_for_url("**/explore*", timeout=20_000)
+        except TookTooLong:
+            print("the door was drawn anew under the click, which is repeated once")
+            door.click()
+            page.wait_for_url("**/explore*", timeout=20_000)
         for drawn in (".st-key-brain canvas", ".st-key-bars .js-plotly-plot"):
             page.wait_for_selector(drawn, timeout=120_000)
         for tab, chart in (("Predictions", "residuals"), ("Images needed", "curve")):
