@@ -168,7 +168,7 @@ def test_memory_is_bounded_whatever_the_layer_and_is_what_was_foreseen(store, mo
     rows, space = np.arange(n), Space("components-wide", {"wide": store.get("sketch-wide")}, k)
     given = {"n_frames": 1, "device": "cpu", "report": silent}
     second = peak_bytes(lambda: reduce_spaces([space], rows[:50], rows[50:], stream, store, **given))
-    assert second < 1.5 * sums.sum_bytes(k, 50, 800_000) + 4 * activations.BATCH_BYTES + 60e6 < 4 * n * 800_000
+    assert second < 1.5 * sums.sum_bytes(k, 50, 800_000) + 4 * activations.BATCH_BYTES + 80e6 < 4 * n * 800_000
     assert store.get("components-wide")["axes"].shape == (800_000, k)
 
 
