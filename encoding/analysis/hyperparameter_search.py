@@ -11,11 +11,8 @@ its validation loss is worse than the median of earlier trials at the same epoch
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +23,7 @@ from encoding.analysis.search_objective import SearchObjective, validation_fold
 from encoding.evaluation.scores import SCORES_VERSION
 from encoding.fits.plan import Plan, plan
 from encoding.fits.spec import FitSpec
-from encoding.readouts import READOUTS, BadOption, Choice, Range, Readout, known_space, search_space
+from encoding.readouts import READOUTS, BadOption, Choice, Range, Readout, known_space, read_value, search_space
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.registry import unknown
@@ -254,12 +251,8 @@ def _read_space(readout: Readout, name: str, text: str, declared: Range | Choice
     """Parse ``low:high``, ``low:high:log``, ``low:high:linear`` or ``value,value``; BadOption where the readout takes no such value."""
 
     def read(word: str) -> Any:
-        value: Any = word
-        plain = {"none": "null"}.get(word.lower(), word.lower())
-        for reader in (ast.literal_eval, json.loads):  # the first reads .1, too, the second null and true
-            with suppress(ValueError, SyntaxError):
-                value = reader(plain)
-        return getattr(readout.read({name: value}), name)
+        value = read_value({"none": "null"}.get(word.lower(), word.lower()))
+        return getattr(readout.read({name: word if isinstance(value, str) else value}), name)
 
     parts = [part.strip() for part in text.split(":")]
     if len(parts) == 1:

@@ -81,7 +81,11 @@ def layer_column(score: str, statistic: str = "mean") -> str:
 
 def score_of_column(column: str) -> Score:
     """The score whose mean, median or best a column of :func:`roi_rows` holds."""
-    return SCORES[column.removesuffix("_median").removesuffix("_best")]
+    return SCORES[_score_key(column)]
+
+
+def _score_key(column: str) -> str:
+    return column.removesuffix("_median").removesuffix("_best")
 
 
 def roi_draws(result: Result, hemi: str = BOTH, score: str = "r") -> np.ndarray:
@@ -214,7 +218,7 @@ def by_layer(table: pd.DataFrame, score: str, layers: Sequence[str], rois: Seque
         If there is no such column.
     """
     if score not in table:
-        known = score_of_column(score) if score.removesuffix("_median").removesuffix("_best") in SCORES else None
+        known = SCORES.get(_score_key(score))
         why = ""
         if known is not None and known.needs_ceiling:
             why = " It needs a noise ceiling, which is not known here."

@@ -6,13 +6,13 @@ overall distribution is estimated from a sample of rows, so no function here loa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.analysis.lookup import check_vertex
 from encoding.datasets import Subject
 from encoding.evaluation.scores import pearson
 from encoding.runtime.registry import unknown
@@ -212,15 +212,6 @@ def selectivity(subject: Subject, tuning: Tuning, label: str) -> tuple[str, floa
     return (best, float((inside.mean() - outside.mean()) / spread)) if spread > 0 else None
 
 
-def check_vertex(subject: Subject, block: str, column: int) -> None:
-    """Raise ValueError, naming the valid ones, unless the subject has this vertex."""
-    if block not in subject.responses:
-        raise ValueError(unknown("hemisphere", block, subject.hemis))
-    n_vertices = subject.responses[block].shape[1]
-    if not 0 <= column < n_vertices:
-        raise ValueError(f"{block} has the {subject.unit.many} 0 to {n_vertices - 1}, so no {column}.")
-
-
 def rois_at(subject: Subject, block: str, column: int) -> tuple[str, ...]:
     """ROIs that contain a vertex, smallest first."""
     holding = {roi: len(columns) for roi, columns in subject.rois[block].items() if (columns == column).any()}
@@ -302,57 +293,3 @@ def chosen_rows(subject: Subject, *, words: str = "", wanted: Mapping[str, Seque
             passes &= np.isin(np.asarray(subject.labels[label]).astype(str), list(values))
     rows = np.flatnonzero(passes)
     return rows[np.argsort(-np.asarray(subject.labels[order], float)[rows], kind="stable")] if order else rows
-
-
-def find_stimulus(subject: Subject, text: str) -> int:
-    """Find the row of a stimulus by its number (from 1, in the order of rows) or by its name.
-
-    Digits alone are a number, unless they begin with 0.
-
-    Raises
-    ------
-    ValueError
-        With the nearest name, if there is none.
-    """
-    text, names = text.strip(), subject.stimuli.names
-    if text in names and (text.startswith("0") or not text.isdecimal()):
-        return names.index(text)
-    if not text.isdecimal():
-        raise ValueError(unknown("stimulus", text, names, show=3))
-    if not 1 <= int(text) <= subject.n_stimuli:
-        raise ValueError(f"{subject.dataset} {subject.name} has the stimuli 1 to {subject.n_stimuli:,}, so no {int(text):,}.")
-    return int(text) - 1
-
-
-def find_vertex(subject: Subject, text: str) -> tuple[str, int]:
-    """Parse the block and column of a vertex from text: ``lh 784``, ``lh fsaverage 5274`` by the mesh's number, or both as pages write it,
-    ``lh 784 (fsaverage 5274)``.
-
-    Raises
-    ------
-    ValueError
-        With the syntax or the valid range, if there is none.
-    """
-    both = re.fullmatch(rf"(?:{subject.unit} )?(.*?)(?: \(fsaverage (\d+)\))?", text.strip(), re.IGNORECASE)
-    where, _, number = both[1].replace("-", " ").rpartition(" ")
-    block = where.strip().removesuffix("fsaverage").strip()
-    if block not in subject.responses or not number.isdecimal():
-        known = ", ".join(subject.hemis)
-        raise ValueError(f"No {subject.unit} {text!r}. Write where it is ({known}) and its number, such as {subject.hemis[0]} 120.")
-    column = int(number)
-    if where.strip() != block:
-        there = np.flatnonzero(subject.vertices[block] == column) if subject.vertices and block in subject.vertices else ()
-        if not len(there):
-            raise ValueError(f"{block} has no response at fsaverage vertex {column:,}.")
-        column = int(there[0])
-    check_vertex(subject, block, column)
-    if both[2] is not None and vertex_name(subject, block, column) != f"{subject.unit} {block} {column} (fsaverage {int(both[2])})":
-        raise ValueError(f"{block} {column} is not at fsaverage vertex {int(both[2]):,}: it is {vertex_name(subject, block, column)}.")
-    return block, column
-
-
-def vertex_name(subject: Subject, block: str, column: int) -> str:
-    """Name a column of the responses, with its number on the fsaverage mesh where it has one: ``vertex lh 784 (fsaverage 5274)``."""
-    placed = subject.vertices is not None and block in subject.vertices
-    mesh = f" (fsaverage {int(subject.vertices[block][column])})" if placed else ""
-    return f"{subject.unit} {block} {column}{mesh}"

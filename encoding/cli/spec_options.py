@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import json
 import sys
 from collections import Counter
-from contextlib import suppress
 from typing import Any
 
 from encoding.backbones import BACKBONES
@@ -20,6 +17,7 @@ from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, RED
 from encoding.features.delays import delays_text
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import FitSpec, default_budget, read_budget
+from encoding.readouts import read_value
 
 AS_GIVEN = (
     "dataset",
@@ -213,10 +211,7 @@ def option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"write NAME=VALUE, such as alpha=10, not {text!r}")
-    for read in (json.loads, ast.literal_eval):
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            return name, read(value.strip())
-    return name, value
+    return name, read_value(value)
 
 
 def feature_budget(text: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -128,12 +129,12 @@ class GraphBuilder:
 
     def in_order(self, keys: Iterable[str]) -> list[str]:
         """Tasks in the order in which they are to run: late ones last, and side by side what takes the same decoded shard of stimuli."""
-        places = {key: (self.tasks[key].late, number, -1) for number, key in enumerate(keys)}
+        places = {key: (self.tasks[key].late, number, 0) for number, key in enumerate(keys)}
         first: dict[str, int] = {}
         for key, (late, number, _) in places.items():
             task = self.tasks[key]
-            if task.decoded and task.shard is not None:
-                places[key] = (late, first.setdefault(task.decoded, number), task.shard)
+            if task.decoded:  # shards by their numbers, then what joins them
+                places[key] = (late, first.setdefault(task.decoded, number), sys.maxsize if task.shard is None else task.shard)
         return sorted(places, key=places.__getitem__)
 
     def _add(self, task: Task) -> str:

@@ -11,6 +11,7 @@ from encoding.analysis.bootstrap import intervals_key, roi_intervals
 from encoding.analysis.learning_curve import curve_key, learning_curve
 from encoding.experiments.plans import Plans
 from encoding.experiments.task import Task, extraction_key, inputs_of, pass_keys, reduction_key, shard_task_key
+from encoding.features.decoded import forget_decoded
 from encoding.fits.passes import reduce_in_pass
 from encoding.fits.plan import Plan
 from encoding.fits.resources import preflight_pass
@@ -31,6 +32,8 @@ class OtherInputs(RuntimeError):
 
 def execute(task: Task, plan: Plan, store: Store, report: Report = silent, device: str = "auto") -> None:
     """Do a task, whose result is then in the Store; where it is there already, nothing is computed."""
+    if not task.decoded:
+        forget_decoded()  # of passes that are over
     match task.stage:
         case "features":
             if any(key not in store for key in pass_keys(plan).values()):

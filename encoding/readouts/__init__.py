@@ -2,7 +2,7 @@
 
 from encoding.readouts._base import READOUTS, NotConverged, Readout
 from encoding.readouts._model import LinearModel, Model
-from encoding.readouts._options import BadOption, Choice, Options, Range, known_space, option, search_space
+from encoding.readouts._options import BadOption, Choice, Options, Range, known_space, option, read_value, search_space
 from encoding.readouts._training import Chosen, Responses, Training
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "Training",
     "known_space",
     "option",
+    "read_value",
     "search_space",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
+import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -64,6 +66,14 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 _type_hints = functools.cache(typing.get_type_hints)
+
+
+def read_value(text: str) -> Any:
+    """Read a value as JSON or as a Python literal (``.5``, ``None``, ``1,10``); other text stays text."""
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(text.strip())
+    return text
 
 
 def key_values(options: Options) -> dict[str, Any]:

@@ -42,13 +42,13 @@ def fits_its_width(page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def pick(page, key: str, x: float = 0.38, y: float = 0.62) -> None:
-    """Click the brain in the lower left of its picture, where visual cortex is, until the link names a vertex."""
+def pick(page, key: str, left: float = 53, y: float = 0.62) -> None:
+    """Click the brain low and left (px) of its middle, where visual cortex is however wide the picture, until the link names a vertex."""
     canvas = page.locator(f".st-key-{key} canvas[data-frames]")
     canvas.evaluate("(canvas) => canvas.scrollIntoView({ block: 'center' })")  # else a part of it may do, and not the place
     page.wait_for_timeout(300)
     box = canvas.bounding_box()
-    page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.mouse.click(box["x"] + box["width"] / 2 - left, box["y"] + y * box["height"])
     page.wait_for_function("() => location.search.includes('vertex=')")
     wait_idle(page)
 
@@ -107,7 +107,7 @@ def test_a_neuroscientist_fits_a_control_compares_it_and_looks_at_one_vertex_und
     page.locator(".st-key-fit").get_by_role("button", name="Fitted").wait_for(timeout=240_000, state="attached")
     if page.viewport_size["width"] < 800:
         page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
-    page.get_by_text("Baseline: Gabor filters").first.wait_for(timeout=120_000)
+    page.get_by_text("Baseline: Gabor filters").first.wait_for(timeout=120_000, state="attached")  # in the sidebar, which a phone hides
     page.get_by_role("link", name="Compare the two").click()
     page.wait_for_url("**/compare*")
     page.locator("[data-testid=stMain] h4").first.wait_for(timeout=120_000)

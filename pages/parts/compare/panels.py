@@ -14,8 +14,8 @@ import streamlit as st
 from encoding import Result, plots
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import Comparison, compare, verdict, what_differs
+from encoding.analysis.lookup import vertex_name
 from encoding.analysis.summaries import OVERALL, overall_scores, side_by_side
-from encoding.analysis.tuning import vertex_name
 from encoding.datasets._placement import Placement
 from encoding.datasets._registry import roi_classes
 from encoding.datasets._unit import Unit

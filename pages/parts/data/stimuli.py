@@ -6,7 +6,8 @@ import numpy as np
 import streamlit as st
 
 from encoding import plots
-from encoding.analysis.tuning import chosen_rows, find_stimulus, kinds, measures, repeats, roi_profile
+from encoding.analysis.lookup import find_stimulus
+from encoding.analysis.tuning import chosen_rows, kinds, measures, repeats, roi_profile
 from pages.parts.shared.chart import chart
 from pages.parts.shared.stimulus_grid import A_ROW, stimulus_grid, thumbnails
 from pages.parts.shared.subject_view import SubjectView

@@ -6,17 +6,8 @@ import numpy as np
 import streamlit as st
 
 from encoding import plots
-from encoding.analysis.tuning import (
-    Tuning,
-    find_vertex,
-    kinds,
-    label_means,
-    measure_correlations,
-    repeats,
-    rois_at,
-    selectivity,
-    vertex_name,
-)
+from encoding.analysis.lookup import find_vertex, vertex_name
+from encoding.analysis.tuning import Tuning, kinds, label_means, measure_correlations, repeats, rois_at, selectivity
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained

@@ -11,8 +11,9 @@ import pandas as pd
 import streamlit as st
 
 from encoding import Result
+from encoding.analysis.lookup import find_vertex, vertex_name
 from encoding.analysis.summaries import best_roi
-from encoding.analysis.tuning import find_vertex, rois_at, vertex_name
+from encoding.analysis.tuning import rois_at
 from encoding.datasets import Subject
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement

@@ -11,7 +11,7 @@ import streamlit as st
 from PIL import Image
 
 from encoding import Result
-from encoding.analysis.tuning import find_stimulus
+from encoding.analysis.lookup import find_stimulus
 from encoding.fits.composition import ComposedResult
 from encoding.prediction.nearest_stimuli import Patterns
 from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row

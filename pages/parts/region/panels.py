@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from encoding import plots
-from encoding.analysis.tuning import Tuning, vertex_name
+from encoding.analysis.lookup import vertex_name
+from encoding.analysis.tuning import Tuning
 from encoding.fits.score_tables import ScoreTables
 from encoding.runs.region_scores import region_scores
 from encoding.runtime.csv import to_csv

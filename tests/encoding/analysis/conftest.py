@@ -11,6 +11,13 @@ from encoding.analysis.optuna_study import begin
 from tests.conftest import TinyStimuli, register_tiny
 from tests.encoding.analysis.repeated_stimuli import IDS
 from tests.encoding.analysis.searched_readouts import Boosted, Signed, SignedArrays, Stepped
+from tests.encoding.analysis.squares import squares_subject
+
+
+@pytest.fixture(scope="package")
+def subject():
+    """The subject of drawn stimuli."""
+    return squares_subject()
 
 
 @pytest.fixture(scope="session")

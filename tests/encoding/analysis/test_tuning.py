@@ -6,14 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from encoding.analysis.tuning import (
     Tuning,
-    check_vertex,
     chosen_rows,
-    find_stimulus,
-    find_vertex,
     kinds,
     label_means,
     measure_correlations,
@@ -29,41 +25,8 @@ from encoding.analysis.tuning import (
     rois_at,
     selectivity,
     tuning,
-    vertex_name,
 )
-from encoding.datasets import Stimuli, Subject
-
-N, N_VERTICES = 60, 7
-GROUPS = np.array([*range(50), *range(10)])  # the first ten stimuli are shown again at the end
-
-
-class Squares(Stimuli):
-    names = tuple(f"square {i:02d}{' red' if i % 3 == 0 else ''}" for i in range(N))
-    fingerprint = "squares"
-
-    def __getitem__(self, index):
-        return Image.new("RGB", (4, 4), (index, 0, 0))
-
-
-@pytest.fixture(scope="module")
-def subject():
-    rng = np.random.default_rng(3)
-    kind = np.array(["face", "house", "word"])[GROUPS % 3]
-    degree = rng.random(50).astype(np.float32)[GROUPS]
-    responses = {hemi: rng.normal(1, 2, (N, N_VERTICES)).astype(np.float32) for hemi in ("lh", "rh")}
-    responses["lh"][:, 4] = 5 * degree
-    responses["rh"][:, 2] = 0.5
-    return Subject(
-        dataset="squares",
-        name="ann",
-        stimuli=Squares(),
-        unlabelled=Squares(),
-        responses=responses,
-        fingerprints={"lh": "a", "rh": "b"},
-        rois={"lh": {"V1": np.array([0, 1, 4]), "fovea": np.array([4]), "PPA": np.zeros(0, int)}, "rh": {"V1": np.array([2])}},
-        groups=GROUPS,
-        labels={"kind": kind, "degree": degree, "set": GROUPS},
-    )
+from tests.encoding.analysis.squares import GROUPS, N
 
 
 def test_a_response_map_is_the_mean_over_repeats(subject):
@@ -224,43 +187,3 @@ def test_filters_narrow_and_orders_sort(subject):
     faces = chosen_rows(subject, wanted={"kind": ["face"], "set": []}, order="degree")
     assert set(subject.labels["kind"][faces]) == {"face"} and (np.diff(subject.labels["degree"][faces]) <= 0).all()
     assert len(faces) == (subject.labels["kind"] == "face").sum() and len(chosen_rows(subject, words="blue")) == 0
-
-
-def test_a_stimulus_is_found_by_number_or_name(subject):
-    assert (find_stimulus(subject, " 12 "), find_stimulus(subject, "square 11")) == (11, 11)
-    with pytest.raises(ValueError, match="has the stimuli 1 to 60, so no 61"):
-        find_stimulus(subject, "61")
-    with pytest.raises(ValueError, match="Did you mean 'square 11'"):
-        find_stimulus(subject, "sqare 11")
-
-
-def test_names_of_digits_do_not_hide_numbers(subject):
-    class Numbered(Squares):
-        names = tuple(f"{i:04d}" if i < 30 else str(i) for i in range(N))
-
-    numbered = replace(subject, stimuli=Numbered())
-    assert (find_stimulus(numbered, "0007"), find_stimulus(numbered, "7"), find_stimulus(numbered, "40")) == (7, 6, 39)
-
-
-def test_a_vertex_may_be_written_by_the_number_that_the_surface_mesh_has(subject):
-    placed = replace(subject, vertices={"lh": np.array([5274, 9, 20_000, 1, 2, 3, 4]), "rh": np.arange(5)})
-    assert find_vertex(placed, "lh fsaverage 20000") == find_vertex(placed, "lh-fsaverage-20000") == ("lh", 2)
-    assert find_vertex(placed, "lh 2") == ("lh", 2)
-    assert (name := vertex_name(placed, "lh", 2)) == "vertex lh 2 (fsaverage 20000)"
-    assert find_vertex(placed, name) == find_vertex(placed, "lh 2 (fsaverage 20000)") == ("lh", 2)
-    with pytest.raises(ValueError, match="lh 2 is not at fsaverage vertex 9"):
-        find_vertex(placed, "lh 2 (fsaverage 9)")
-    for where, text in ((placed, "lh fsaverage 77"), (replace(subject, vertices=None), "lh fsaverage 9")):
-        with pytest.raises(ValueError, match="no response at fsaverage vertex"):
-            find_vertex(where, text)
-
-
-def test_a_vertex_is_written_as_hemisphere_and_number(subject):
-    assert find_vertex(subject, "lh 3") == find_vertex(subject, " lh-3") == ("lh", 3)
-    for text in ("3", "lh", "left 3", "lh x", ""):
-        with pytest.raises(ValueError, match="such as lh 120"):
-            find_vertex(subject, text)
-    with pytest.raises(ValueError, match="lh has the vertices 0 to 6, so no 7"):
-        find_vertex(subject, "lh 7")
-    with pytest.raises(ValueError, match="Known: lh, rh"):
-        check_vertex(subject, "both", 0)

@@ -11,7 +11,7 @@ import pytest
 from encoding import Store, fit
 from encoding.experiments import Experiment, graph_builder, run_experiment
 from encoding.experiments.graph import compile_graph
-from encoding.features import extraction
+from encoding.features import decoded, extraction
 from encoding.features.decoded import forget_decoded
 from tests.conftest import TINY, TinyStimuli
 
@@ -65,6 +65,7 @@ def test_a_set_of_one_shard_is_decoded_once_for_all_networks_and_pools(stimuli, 
     monkeypatch.setattr(extraction, "SHARD_IMAGES", 512)
     assert {cell.state for cell in run_experiment(Experiment(base=BASE, vary=vary), store, device="cpu").status.cells} == {"done"}
     assert stimuli.decoded == dict.fromkeys(range(120), 1)
+    assert not decoded._memory._frames and not decoded._memory._n_bytes  # what followed the passes freed them
 
 
 def test_a_single_network_keeps_no_frames(stimuli, store, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from encoding import fit
-from encoding.analysis.tuning import find_vertex
+from encoding.analysis.lookup import find_vertex
 from tests.conftest import TINY
 from tests.pages.views.test_data_page import figure, picked, shown
 
