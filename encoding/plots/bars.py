@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 Interval = tuple[np.ndarray, np.ndarray]
 
 BAR = 0.4  # width of a bar where an ROI takes 1
-CLASS_GAP = 0.8  # between two classes of ROIs
+CLASS_GAP, NAME_GAP = 0.8, 1.1  # between two classes of ROIs, without and with a class's name
 MOST_CHARACTERS = 100  # of names side by side; more are turned upright
 CHARACTER, LINE_HEIGHT = 5.8, 17  # px, at most, of an ROI's name
-BAR_HEIGHT = 22  # px of an ROI, of bars that lie
+ROW_HEIGHT = 13  # px of an ROI, of bars that lie: two bars and a line of its name
 LEAST_SPAN = 6  # a figure of one ROI is as wide as one of six, so that its bars stay bars
 
 
@@ -54,7 +54,7 @@ def roi_bars(
         of no class come first. None draws them in the table's order.
     unit : what a column of the responses is called.
     before, before_name : such a table of another fit, whose bars stand in grey behind, and its name in the legend; None for none.
-    horizontal : ROIs below each other, for narrow screens.
+    horizontal : ROIs below each other, whose names are read without turning the head; ROIs without vertices are left out.
 
     Notes
     -----
@@ -68,7 +68,10 @@ def roi_bars(
     import plotly.graph_objects as go
 
     column = score_column(table, score, statistic)
-    row, hemis = arrange(list(dict.fromkeys(table["roi"])), classes or {}), list(dict.fromkeys(table["hemi"]))
+    if horizontal:
+        table, intervals = _with_vertices(table, intervals)
+    row = arrange(list(dict.fromkeys(table["roi"])), classes or {}, NAME_GAP if horizontal else CLASS_GAP)
+    hemis = list(dict.fromkeys(table["hemi"]))
     intervals = _checked(intervals, table, hemis) if statistic == "mean" else {}
     fig = go.Figure()
     if selected in row.x:
@@ -81,7 +84,7 @@ def roi_bars(
         fig.add_trace(each.trace(f"{statistic} {score}", selected))
     _draw_bounds(fig, bars, selected)
     if SCORES[score].no_skill:
-        level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot")
+        level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot", showlegend=not horizontal)  # there the axis starts at it
     if not horizontal:
         _separate(fig, row)
     fig.update_layout(annotations=[*_class_names(row), *_gaps(row, bars, unit)])  # at once: plotly copies all of them for each one added
@@ -104,10 +107,12 @@ def _lay_down(fig: go.Figure, row: Row) -> go.Figure:
     for shape in fig.layout.shapes:
         shape.update(x0=shape.y0, x1=shape.y1, y0=shape.x0, y1=shape.x1)
         shape.update(xref=(shape.yref or "y").translate(other), yref=(shape.xref or "x").translate(other))
-    names = {name: first - 0.5 - CLASS_GAP / 2 for name, first, _ in row.classes}
+    names = {name: first - 0.5 - NAME_GAP / 2 for name, first, _ in row.classes}
     for note in fig.layout.annotations:
         if note.yref == "paper":
-            note.update(x=1, xref="paper", xanchor="right", y=names[note.text], yref="y", yanchor="middle")
+            note.update(
+                x=0, xref="paper", xanchor="right", xshift=-7, y=names[note.text], yref="y", yanchor="middle", text=f"<i>{note.text}</i>"
+            )
         else:
             note.update(x=note.y, y=note.x, xanchor="left", yanchor="middle", xshift=3, yshift=0, textangle=0)
     across, down = (axis.to_plotly_json() for axis in (fig.layout.yaxis, fig.layout.xaxis))
@@ -115,10 +120,24 @@ def _lay_down(fig: go.Figure, row: Row) -> go.Figure:
     texts = [text.replace("<br>", "  ") for text in fig.layout.yaxis.ticktext]
     first, last = row.ends
     longest = max(len(text.replace("<b>", "").replace("</b>", "")) for text in texts)
-    fig.update_yaxes(ticktext=texts, tickangle=0, range=(last, first - CLASS_GAP / 2), title=None)
+    fig.update_yaxes(ticktext=texts, tickangle=0, range=(last, first - NAME_GAP / 2), title=None)
+    fig.for_each_trace(lambda trace: trace.update(name=trace.name.removesuffix(" hemisphere").removesuffix(" interval")))
+    fig.update_xaxes(title={"text": fig.layout.xaxis.title.text.replace("<br>", ", "), "standoff": 6})
+    inside, top, bottom = ROW_HEIGHT * (last - first + NAME_GAP / 2), 26, 44
     return fig.update_layout(
-        height=round(BAR_HEIGHT * (last - first) + 160), margin={"l": longest * CHARACTER + 8, "t": 90, "b": 60}, legend_y=1.01
+        height=round(inside + top + bottom),
+        margin={"l": longest * CHARACTER + 8, "t": top, "b": bottom},
+        legend={"x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "font_size": SMALL, "itemwidth": 30},
     )
+
+
+def _with_vertices(table: pd.DataFrame, intervals: Mapping[str, Interval] | None) -> tuple[pd.DataFrame, dict[str, Interval] | None]:
+    """Rows, and their intervals, of the ROIs that have vertices in one hemisphere at least; all of them where none has."""
+    kept = table.groupby("roi")["n_vertices"].transform("sum") > 0
+    if not kept.any():
+        return table, intervals and dict(intervals)
+    of = {hemi: kept[table["hemi"] == hemi].to_numpy() for hemi in intervals or ()}
+    return table[kept], intervals and {hemi: tuple(np.asarray(end)[of[hemi]] for end in ends) for hemi, ends in intervals.items()}
 
 
 def _numbers(bars: Sequence[_Bars], name: str) -> pd.DataFrame:
@@ -191,8 +210,8 @@ class Row:
         return first - 0.6 - spare, last + 0.6 + spare
 
 
-def arrange(rois: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Row:
-    """Place ROIs class by class, 1 apart, with a gap between classes; ROIs without class come first, unlabelled.
+def arrange(rois: Sequence[str], classes: Mapping[str, Sequence[str]], gap: float = CLASS_GAP) -> Row:
+    """Place ROIs class by class, 1 apart, with a ``gap`` between classes; ROIs without class come first, unlabelled.
 
     Examples
     --------
@@ -210,7 +229,7 @@ def arrange(rois: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Row:
             continue
         x |= {roi: round(at + i, 6) for i, roi in enumerate(members)}
         spans.append((name, x[members[0]], x[members[-1]]))
-        at = x[members[-1]] + 1 + CLASS_GAP
+        at = x[members[-1]] + 1 + gap
     return Row(x, spans)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.plots.heatmap import CHARACTER, COLOURS, ERROR_COLOURS, LEAST_HEIGHT, LONGEST, ROW
-from encoding.plots.look import theme
+from encoding.plots.look import SMALL, theme
 from encoding.plots.table import attach_table
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_NUMBERED = 12  # columns, over all panels side by side, whose cells have their number written into them
 FACETS_PER_ROW = 3
+MOST_LARGE_NAMES = 20  # columns side by side whose names are not smaller
 LEAST_BAR = 150  # px, of the colour bar
 GAP = 0.06  # between facets, as a share of the figure
 
@@ -50,14 +51,22 @@ def score_grid(
     )  # fmt: skip
     for number, each in enumerate(facets):
         some = table if facet is None else table[table[facet] == each]
-        z, n = (np.full((len(y), len(x)), np.nan) for _ in range(2))
-        places = [y.index(row) for row in some[rows]], [x.index(column) for column in some[columns]]
-        z[places], n[places] = some[value].to_numpy(float), some["n"].to_numpy(float)
+        z = np.full((len(y), len(x)), np.nan)
+        z[[y.index(row) for row in some[rows]], [x.index(column) for column in some[columns]]] = some[value].to_numpy(float)
+        panel = {"row": number // n_across + 1, "col": number % n_across + 1}
         fig.add_heatmap(
-            x=[str(name) for name in x], y=[str(name) for name in y], z=z, customdata=n, coloraxis="coloraxis", xgap=1, ygap=1,
-            texttemplate="%{z:.3f}" if len(x) * n_across <= MOST_NUMBERED else None, name="" if each is None else str(each),
-            hovertemplate="%{y}<br>%{x}<br><b>%{z:.3f}</b>, %{customdata:.0f} fits<extra></extra>",
-            row=number // n_across + 1, col=number % n_across + 1,
+            x=[str(name) for name in x], y=[str(name) for name in y], z=z, coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip",
+            texttemplate="%{z:.3f}" if len(x) * n_across <= MOST_NUMBERED else None, name="" if each is None else str(each), **panel,
+        )  # fmt: skip
+        named = [(str(row), str(column)) for row, column in zip(some[rows], some[columns], strict=True)]
+        fig.add_scatter(  # invisible: Streamlit reports no clicks on heatmaps
+            x=[column for _, column in named], y=[row for row, _ in named], mode="markers", opacity=0, showlegend=False,
+            customdata=[[*names, *([] if each is None else [str(each)])] for names in named],
+            hovertext=[
+                f"{row}<br>{column}<br><b>{score:.3f}</b>, {fits:.0f} fit{'s' if fits > 1 else ''}"
+                for (row, column), score, fits in zip(named, some[value], some["n"], strict=True)
+            ],
+            hovertemplate="%{hovertext}<extra></extra>", **panel,
         )  # fmt: skip
     theme(fig, height=n_down * (LEAST_HEIGHT + ROW * max(2, len(y))))
     longest = min(LONGEST, max(len(str(name)) for name in y))
@@ -69,7 +78,7 @@ def score_grid(
         margin_b=40 + int(CHARACTER * min(LONGEST, max(len(str(name)) for name in x)) * (0.75 if len(x) > 4 else 0.2)),
         coloraxis={"colorscale": ERROR_COLOURS if lower_is_better else COLOURS, "colorbar": bar},
     )
-    fig.update_xaxes(type="category", showgrid=False)
+    fig.update_xaxes(type="category", showgrid=False, dtick=1, tickfont_size=SMALL if len(x) * n_across < MOST_LARGE_NAMES else SMALL - 2)
     fig.update_yaxes(type="category", showgrid=False)
     return attach_table(fig, table)
 

@@ -20,7 +20,7 @@ LOOKED = ("fit", "roi", "vertex", "score", "over", "part", "groups", *OF_BRAIN, 
 LINK = {*control_names(), *LOOKED}  # every parameter of a link to this page
 
 st.html(STYLE)
-title = st.container(key="question", gap="xsmall")
+title = st.container(gap="xsmall")
 notes = st.container(gap="xsmall")
 expect(LINK, no_others=True)
 composed = "fit" in st.query_params
@@ -47,9 +47,10 @@ with st.container(key="result"):
         stop()
     table = roi_table(result)
     summary(result, table)
-    region, vertex, *scores, display = look_at()
+    region, vertex, score_place, display = look_at()
+    display = display.popover("Display", width="stretch", help="Mean or median, and the brain's surface, outlined regions and colours.")
     focus = focus_controls(result, table, (region, vertex), warn=notes)
-    score, statistic = score_choice([result], score_key="score", statistic_key="over", places=scores)
+    score, statistic = score_choice([result], score_key="score", statistic_key="over", places=(score_place, display))
     left, right = st.columns(2, gap="medium")
     with left, st.container(key="brain_place", gap="xsmall"):
         brain = brain_panel(result, focus, score, display)

@@ -10,22 +10,27 @@ from pages.parts.data.importing import importing_panel
 from pages.parts.data.stimuli import grid, stimulus_choice, stimulus_panel
 from pages.parts.data.subject_view import choose_dataset, doctor_panel, headline, open_shown, tabs
 from pages.parts.data.vertex import vertex_choice, vertex_panel
-from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.badges import simulated_badge
+from pages.parts.shared.labels import subject_label
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
-st.header("Data", anchor=False)
+place = st.container(gap="xsmall")
 expect(("roi", "tab", "unit", "order", "surface", "data_outlines"))
 name = choose_dataset()
-st.markdown(f"{SIMULATED + ' ' if DATASETS[name].simulated else ''}**{plain(DATASETS[name].title)}** {plain(DATASETS[name].about)}")
-doctor_panel(name)
-catalogue_panel()
-importing_panel()
+with st.container(gap="xsmall"):
+    doctor_panel(name)
+    catalogue_panel()
+    importing_panel()
 subject_view = open_shown(name)
 if subject_view is None:
+    place.header(plain(DATASETS[name].title), anchor=False)
+    place.markdown(f":small[{simulated_badge(name)}{plain(DATASETS[name].about)}]")
     stop()
-headline(subject_view)
+place.header(f"What did **{plain(subject_label(subject_view.subject.name))}** see, and what did visual cortex do?", anchor=False)
+with place:
+    headline(subject_view)
 row, vertex, roi = stimulus_choice(subject_view), vertex_choice(subject_view), roi_choice(subject_view)
 
 left, right = st.columns(2, gap="medium") if subject_view.placement else (st.container(), st.container())

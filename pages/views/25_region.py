@@ -9,7 +9,7 @@ from pages.parts.data.stimuli import stimulus_choice
 from pages.parts.data.subject_view import choose_dataset, open_shown
 from pages.parts.data.vertex import vertex_choice
 from pages.parts.region.panels import fits_panel, random_vertex_button, responses_panel, stimuli_panel, title
-from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.badges import simulated_badge
 from pages.parts.shared.labels import subject_label
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
@@ -28,8 +28,8 @@ random_vertex_button(subject_view)
 row = stimulus_choice(subject_view)
 with place:
     st.header(title(subject_view, roi, vertex), anchor=False)
-    simulated = f"{SIMULATED} " if subject_view.subject.simulated else ""
-    st.markdown(f"{simulated}{plain(DATASETS[name].title)}, {plain(subject_label(subject_view.subject.name))}")
+    badge = simulated_badge(name, subject_view.subject)
+    st.markdown(f":small[{badge}{plain(DATASETS[name].title)}, {plain(subject_label(subject_view.subject.name))}]")
 
 left, right = st.columns(2, gap="medium") if subject_view.placement else (st.container(), st.container())
 with left, st.container(key="brain_place"):

@@ -2,11 +2,10 @@
 
 import streamlit as st
 
-from encoding import DATASETS
 from pages.parts.layers.hierarchy import hierarchy_panel, take_away
 from pages.parts.layers.panels import STYLE, score_controls, sweep_panel
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
-from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.badges import facts, simulated_badge
 from pages.parts.shared.job_progress import say_no_test_score
 from pages.parts.shared.labels import network_label, subject_label
 from pages.parts.shared.link_notes import expect, stop
@@ -14,22 +13,23 @@ from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
 st.html(STYLE)
-st.header("Layers", anchor=False)
+place = st.container(gap="xsmall")
 expect(("layer_roi", "layer_hemi", "on_brain", "surface", "outlines"))
 sweep = sweep_controls()
 if sweep is None:
+    place.header("Which layer predicts which region?", anchor=False)
     stop()
 spec = sweep.spec
 networks = "**, **".join(plain(network_label(name, sweep.spec_of(sweep.of(name)[0]).weights)) for name in sweep.backbones)
 question = f"Which of {len(sweep.cells)} layers of **{networks}** predicts which region of **{plain(subject_label(spec.subject))}**?"
-st.markdown(f"{SIMULATED} {question}" if DATASETS[spec.dataset].simulated else question)
+place.header(question, anchor=False)
 
 sweep_result = run_or_find(sweep)
 if sweep_result is None or not sweep_result.cells:
+    place.markdown(simulated_badge(spec.dataset))
     stop()
 first = next(iter(sweep_result.results.values()))
-if not DATASETS[spec.dataset].simulated and first.plan.subject.simulated:
-    st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
+place.markdown(f":small[{facts(first)}]")
 
 if not first.plan.has_test:
     say_no_test_score(first)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from encoding import DATASETS
+from encoding import Result
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments.experiment import VARIABLE
 from encoding.experiments.views import LAYERS, readable, scores_of, varied_settings
@@ -11,17 +11,18 @@ from pages.parts.experiments.grid_controls import experiment_controls
 from pages.parts.experiments.panels import fits_panel, grid_panel, heading, score_controls, take_away
 from pages.parts.experiments.progress import finished_fits, plan_or_explain, run_panel, table_of
 from pages.parts.experiments.recipe_choice import is_recipe, recipe_panel
-from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.badges import simulated_badge
 from pages.parts.shared.link_notes import expect, stop
-from pages.parts.shared.server_state import settle
+from pages.parts.shared.server_state import settle, store
 from pages.parts.shared.text import plain
 
-st.header("Experiments", anchor=False)
+place = st.container(gap="xsmall")
 expect(("grid_hemi", "compose", "surface", "outlines"))
 experiment = experiment_controls()
 if is_recipe(linked := st.query_params.get("experiment", "")):
     recipe_panel(linked)
 if experiment is None:
+    place.header("Which of many fits predicts best?", anchor=False)
     stop()
 try:
     cells = experiment.cells()
@@ -29,16 +30,14 @@ try:
 except (LookupError, ValueError, OSError) as wrong:
     st.error(plain(wrong))
     stop()
-question = heading(experiment, sum(WITHIN not in cell.spec.split for cell in cells))
-st.markdown(f"{SIMULATED} {question}" if DATASETS[experiment.base.dataset].simulated else question)
+place.header(heading(experiment, sum(WITHIN not in cell.spec.split for cell in cells)), anchor=False)
 finished = finished_fits(planned)
+place.markdown(simulated_badge(experiment.base.dataset, finished[0].plan.subject if finished else None))
 run_panel(experiment, cells, planned, len(finished))
 if not finished:
     stop()
 
 subject = finished[0].plan.subject
-if subject.simulated and not DATASETS[experiment.base.dataset].simulated:
-    st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
 whole = table_of(finished)
 table = readable(whole[~whole["split"].str.contains(WITHIN)])
 settings = varied_settings(table, [name for name in VARIABLE if name in table and name != "hemi"]) or [LAYERS]
@@ -46,7 +45,9 @@ simulated = "Simulated · " if subject.simulated else ""
 source = f"{simulated}{experiment.base.dataset} · {len(finished):,} of {len(cells):,} fits"
 if scores_of(table):
     what = score_controls(table, subject.unit)
-    grid_panel(table, settings, what, subject.unit, source)
+    scored = (plan for each in finished for plan in (*each.plan.scored_test_sets.values(), each.plan))
+    fits = {plan.key: Result(plan, store()) for plan in scored}
+    grid_panel(table, settings, what, fits, source)
     st.subheader("Which one wins?", anchor=False)
     if not any(WITHIN in cell.spec.split for cell in cells):
         st.info(
@@ -56,8 +57,7 @@ if scores_of(table):
     else:
         choice_panel(experiment, planned, settings, what, source)
     st.subheader("Every fit", anchor=False)
-    specs = {plan.key: plan.spec for each in finished for plan in (*each.plan.scored_test_sets.values(), each.plan)}
-    fits_panel(table, settings, what, specs, source)
+    fits_panel(table, settings, what, {key: each.plan.spec for key, each in fits.items()}, source)
 elif not table.empty:
     st.info("The finished fits train on every image, for submissions: they have no test score.")
 with st.expander("Take away", key="away", on_change="rerun") as away:

@@ -4,14 +4,12 @@ import streamlit as st
 
 from pages.parts.compare.group import group_panel
 from pages.parts.compare.panels import (
-    STYLE,
     ask_for_intervals,
     choose_runs,
     comparisons,
     describe_runs,
     difference_panel,
     every_score_panel,
-    names_of,
     open_all,
     spread_panel,
     take_away,
@@ -23,24 +21,24 @@ from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import settle
 
-st.html(STYLE)
-st.header("Compare", anchor=False)
+st.header("Which of two models predicts which part of visual cortex better?", anchor=False)
 table = runs_table()
 if table.empty:
     st.info("Nothing was fitted yet. Fit a model or two on the Explore page, or import a fit under Jobs & storage; they are compared here.")
     stop()
 
-st.markdown("Which of two models predicts which part of visual cortex better, and is the difference more than chance?")
 keys = choose_runs(table)
 results = open_all(keys) if len(keys) > 1 else {}
 if len(results) > 1 and "A" in results:
     verdict_place = st.container()
     ask_for_intervals(results)
-    score, statistic = score_choice(list(results.values()), score_key="compare_score", statistic_key="compare_over")
+    left, right = st.columns(2, gap="medium")
+    places = right.columns(2, gap="small")
+    score, statistic = score_choice(list(results.values()), score_key="compare_score", statistic_key="compare_over", places=places)
     compared = comparisons(results, score, statistic)
     with verdict_place:
-        verdict_panel(compared, names_of(results))
-    difference_panel(results, compared)
+        verdict_panel(results, compared)
+    difference_panel(results, compared, left, right)
     describe_runs(results)
     every_score_panel(results)
     spread_panel(results, score)

@@ -4,7 +4,6 @@ import streamlit as st
 
 from encoding import DATASETS
 from encoding.prediction.inputs import why_not_images
-from pages.parts.data.subject_view import SIMULATED
 from pages.parts.predict.choices import WRONG, PredictionRequest, choose_fits, choose_stimulus
 from pages.parts.predict.occlusion import occlusion_panel
 from pages.parts.predict.panels import (
@@ -19,6 +18,7 @@ from pages.parts.predict.panels import (
 )
 from pages.parts.predict.ranking import ranking_panel
 from pages.parts.predict.trust import trust_panel
+from pages.parts.shared.badges import simulated_badge
 from pages.parts.shared.labels import subject_label
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
@@ -26,16 +26,17 @@ from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
 
 st.html("<style>@media (max-width: 1199px) {.st-key-stimulus_image {max-width: 14rem}}</style>")  # above the brain
-st.header("Predict", anchor=False)
+place = st.container(gap="xsmall")
 expect(("roi", "map", "surface", "outlines"))
 fits = choose_fits()
 if not fits:
+    place.header("What would visual cortex do with this image?", anchor=False)
     stop()
 first = next(iter(fits.values()))
 subject_view = SubjectView(DATASETS.get(first.plan.spec.dataset), first.plan.subject)  # an imported fit's data set may not be known here
-simulated = f"{SIMULATED} " if subject_view.subject.simulated else ""
 whose, what = plain(subject_label(subject_view.subject.name)), subject_view.what.removesuffix("s")
-st.markdown(f"{simulated}What would the visual cortex of **{whose}** do with this {what}?")
+place.header(f"What would the visual cortex of **{whose}** do with this {what}?", anchor=False)
+place.markdown(simulated_badge(first.plan.spec.dataset, subject_view.subject))
 
 result = model_choice(fits)
 if refusal := result.prediction_refusal() or why_not_images(result.plan.spec.backbone):

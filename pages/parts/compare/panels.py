@@ -41,15 +41,6 @@ from pages.parts.shared.runs_table import MOST_COMPARED
 from pages.parts.shared.server_state import display_key, job_key, jobs, opened_run, roi_table, store
 from pages.parts.shared.text import plain
 
-STYLE = """<style>
-@media (max-width: 1199px) {
-  [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] .st-key-compare_brain_place) {flex-direction: column}
-  [data-testid=stColumn]:has(.st-key-compare_brain_place),
-  [data-testid=stColumn]:has(.st-key-compare_brain_place) + [data-testid=stColumn] {
-    width: 100%; flex: 1 1 auto
-  }
-}
-</style>"""
 HOW = {
     "bars": "Each group is a region; A is the first bar. Whiskers say how much a score would differ with other test images. Whiskers of "
     "A and B may overlap while the two differ surely: one draw of images moves both, which the paired test takes into account.",
@@ -178,20 +169,21 @@ def names_of(results: Mapping[str, Result]) -> dict[str, str]:
     }
 
 
-def verdict_panel(compared: Mapping[str, Comparison], names: Mapping[str, str]) -> None:
+def verdict_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:
     """Say first which fit predicts better, a sentence for each pair."""
+    names = names_of(results)
     for letter, comparison in compared.items():
         if sentence := verdict(comparison, (names["A"], names[letter]) if len(compared) == 1 else ("A", letter)):
             st.markdown(f"#### {plain(sentence)}")
-    if any(comparison.tested for comparison in compared.values()):
-        st.caption(f"Counted are tests that are findings at a false discovery rate of 5 %. p: {TEST_NAME}.")
+    simulated = [letter for letter, result in results.items() if result.plan.subject.simulated]
+    badge = SIMULATED + ("" if len(simulated) == len(results) else f" {', '.join(simulated)}.") if simulated else ""
+    tested = any(comparison.tested for comparison in compared.values())
+    how = f"Counted are tests that are findings at a false discovery rate of 5 %. p: {TEST_NAME}." if tested else ""
+    st.markdown(f":small[{badge} {how}]")
 
 
 def describe_runs(results: Mapping[str, Result]) -> None:
-    """Show badges, the origin of imported fits and the differences in the settings."""
-    simulated = [letter for letter, result in results.items() if result.plan.subject.simulated]
-    if simulated:
-        st.markdown(SIMULATED if len(simulated) == len(results) else f"{SIMULATED} {', '.join(simulated)}")
+    """Show the origin of imported fits and the differences in the settings."""
     for letter, result in results.items():
         if origin_of := result.provenance.get("made_from", {}).get("imported"):
             st.caption(f"{letter} was imported on {origin_of.get('when', '')[:10]}, sent by: {plain(origin_of.get('by') or 'not said')}.")
@@ -331,18 +323,16 @@ def _source(results: Mapping[str, Result]) -> str:
     return " · ".join(["Simulated"] * simulated + parts)
 
 
-def difference_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]) -> None:
+def difference_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison], left: Any, right: Any) -> None:
     """Show one pair in detail: the difference on the brain beside tabs of regions and vertices; of several pairs one is chosen."""
     letters, names = list(compared), names_of(results)
     letter = letters[0]
     if len(letters) > 1:
-        letter = st.segmented_control("Minus A", letters, key="other", bind="query-params", default=letters[0], required=True)
+        letter = left.segmented_control("Minus A", letters, key="other", bind="query-params", default=letters[0], required=True)
         letter = letter if letter in compared else letters[0]
     comparison, pair = compared[letter], {"A": results["A"], letter: results[letter]}
     unit, named = comparison.first.plan.subject.unit, (names["A"], names[letter])
-    st.subheader(f"{letter} minus A", anchor=False)
     keys = (display_key(comparison.first), display_key(comparison.second), comparison.score, comparison.statistic)
-    left, right = st.columns(2, gap="medium")
     with left, st.container(key="compare_brain_place", gap="xsmall"):
         if comparison.same_vertices:
             _brain(comparison, letter, named, _source(pair))

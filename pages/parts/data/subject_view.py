@@ -17,11 +17,11 @@ from encoding.jobs.tasks import examine, open_subject
 from encoding.storage.keys import digest
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import may_change
-from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.badges import simulated_badge
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import follow
-from pages.parts.shared.labels import dataset_label, subject_label
+from pages.parts.shared.labels import dataset_label, split_label, subject_label
 from pages.parts.shared.linked import choose
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
 from pages.parts.shared.subject_view import SubjectView
@@ -62,13 +62,12 @@ def open_shown(name: str) -> SubjectView | None:
 def headline(subject_view: SubjectView) -> None:
     """Show the subject's contents in one line."""
     subject, dataset = subject_view.subject, subject_view.dataset
-    if subject.simulated and not dataset.simulated:
-        st.markdown(f"{SIMULATED} These files say that a simulation wrote them.")
     n_vertices = sum(values.shape[1] for values in subject.responses.values())
-    st.caption(
-        f"{subject.n_stimuli:,} {subject_view.what} with responses of {subject.unit.count(n_vertices)}, "
-        f"{len(subject.unlabelled):,} {subject_view.what} without. "
-        f"Its own split: `{dataset.split}`. {plain(dataset.where())}"
+    without = f", {len(subject.unlabelled):,} without" if len(subject.unlabelled) else ""
+    title = f"{simulated_badge(dataset.name, subject)}{plain(dataset.title)}"
+    st.markdown(
+        f":small[{title}: {subject.n_stimuli:,} {subject_view.what} with responses of "
+        f"{subject.unit.count(n_vertices)}{without}. Split: {plain(split_label(dataset.split))}. {plain(dataset.about)}]"
     )
 
 

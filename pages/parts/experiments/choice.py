@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from encoding import plots
+from encoding.analysis.layer_ranking import headline
 from encoding.datasets._placement import Placement
 from encoding.datasets._registry import roi_classes
 from encoding.evaluation.splits import ALL
@@ -21,11 +22,11 @@ from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import ComposeRequest, compose_fits
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.storage.keys import digest
-from pages.parts.experiments.panels import Shown
+from pages.parts.experiments.panels import BRAIN_HEIGHT, Shown
 from pages.parts.experiments.submission import submission_panel
 from pages.parts.shared.access import change_button
 from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.brain_controls import START_VIEW, outline_control, surface_control
+from pages.parts.shared.brain_controls import START_VIEW, chosen_look
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import choose_linked
 from pages.parts.shared.job_progress import follow
@@ -80,10 +81,16 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
         case = choose_linked(right, "Shown", "case", {name: name for name in named}, labels[0])
         table = table[np.array(labels) == case]
     hemis = list(dict.fromkeys(table["hemi"]))
-    _worth(table[table["hemi"] == hemis[0]], hemis[0], quantity, source)
-    _winners_table(table)
-    if st.toggle("The winners on the brain", key="winners_brain", bind="query-params"):
+    first = table[table["hemi"] == hemis[0]]
+    if (won := first[first["winner"] != ""])["winner"].nunique() and "probability" in won:
+        named_hemi = plots.hemi_name(hemis[0])
+        st.markdown(f"**{named_hemi}: {plain(headline(won.rename(columns={'winner': 'label', 'probability': 'share'})))}**")
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _worth(first, hemis[0], quantity, source)
+    with right, st.container(key="winners_brain_place", gap="xsmall"):
         _winners_brain(selection, 0 if not cases else list(named).index(case), source)
+    _winners_table(table)
     _compose(experiment, planned, ComposeRequest(experiment.to_toml(), tuple(over), per, by, ""))
 
 
@@ -188,8 +195,6 @@ def _winners_brain(selection: Selection, case: int, source: str) -> None:
     if placement is None:
         st.info(f"This data set says nothing of where its {subject.unit.many} lie, so there is no brain map.")
         return
-    left, right = st.columns([3, 4], vertical_alignment="bottom")
-    surface, outlined = surface_control(left), outline_control(right, roi_classes(subject))
     fitted = {hemi: np.isfinite(result.score(hemi)) for hemi in result.plan.hemis}
     chosen = {hemi: np.where(fitted[hemi], 1.0 + folds[0], np.nan) for hemi, folds in decision.by_vertex(number).items()}
     brain_view(
@@ -205,11 +210,11 @@ def _winners_brain(selection: Selection, case: int, source: str) -> None:
             colour_range=(0.5, len(decision.labels) + 0.5),
             colour_map="viridis",
             kinds=decision.labels,
-            surface=surface,
             view=START_VIEW,
-            outlined=outlined,
+            **chosen_look(roi_classes(subject)),
         ),
         key="winners",
+        height=BRAIN_HEIGHT,
     )
     if decision.cases[number].n_folds > 1:
         st.caption("Choices of the first fold.")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from encoding import FitSpec, plots
+from encoding import FitSpec, Result, plots
+from encoding.datasets._base import roi_names
+from encoding.datasets._registry import roi_classes
 from encoding.datasets._unit import Unit
 from encoding.evaluation.scores import SCORES, STATISTICS, Score
 from encoding.evaluation.splits import WITHIN
 from encoding.experiments import Experiment
 from encoding.experiments.views import LAYERS, ROI, averaged, rows_of, scores_of, with_networks
 from encoding.fits.score_tables import BOTH, EVERY_VERTEX
+from encoding.plots.brain.score_maps import score_brain
 from encoding.plots.heatmap import quantity_of
 from encoding.runtime.csv import to_csv
-from pages.parts.shared.chart import chart
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.brain_controls import outline_control, say_no_place, surface_control
+from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.fit_controls import choose_linked
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.score_choice import choose_score
@@ -42,6 +48,7 @@ PLURALS = {
     "n_components": "numbers of components",
 }
 NONE = "nothing"
+BRAIN_HEIGHT = 330  # px
 TEST_SET = "test_set"
 OF_R = ("r", "pooled_r")  # scores that the ceiling of r bounds
 COUNTS = ("n_vertices", "n_test_stimuli")
@@ -90,12 +97,12 @@ class Shown:
 
 def score_controls(table: pd.DataFrame, unit: Unit) -> Shown:
     """Choose score, its statistic, hemisphere and, where there are several, the test set."""
-    columns = st.columns([2, 2, 2, 2])
+    *columns, right, further = st.columns([3, 3, 3, 4])
     key, statistic = choose_score(
-        scores_of(table), unit, score_key="grid_score", statistic_key="grid_over", statistics=STATISTICS, places=columns[:2]
+        scores_of(table), unit, score_key="grid_score", statistic_key="grid_over", statistics=STATISTICS, places=columns
     )
     hemis = list(dict.fromkeys(hemi for hemi in table["hemi"] if hemi != BOTH))
-    hemi = columns[2].segmented_control(
+    hemi = right.segmented_control(
         "Hemisphere",
         [BOTH, *hemis] if len(hemis) > 1 else hemis,
         key="grid_hemi",
@@ -107,37 +114,71 @@ def score_controls(table: pd.DataFrame, unit: Unit) -> Shown:
     tests = [name for name in dict.fromkeys(table["test_set"]) if name]
     test_set = tests[0] if tests else ""
     if len(tests) > 1:
-        test_set = choose_linked(columns[3], "Test set", "grid_test_set", {name: name for name in tests}, test_set)
+        test_set = choose_linked(further, "Test set", "grid_test_set", {name: name for name in tests}, test_set)
     return Shown(key, statistic, hemi, test_set)
 
 
-def grid_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, unit: Unit, source: str) -> None:
-    """Show a score over any two settings, or a setting and the regions, with panels for a third."""
-    columns = st.columns(4)
-    several = [TEST_SET] if table[TEST_SET].nunique() > 1 else []
-    names = {name: NAMES[name] for name in (*settings, ROI, *several)}
-    rows = choose_linked(columns[0], "Up", "up", names, LAYERS if LAYERS in settings else next(iter(names)))
-    rest = {name: label for name, label in names.items() if name != rows} or names
-    across = choose_linked(columns[1], "Across", "across", rest, ROI if ROI in rest else next(iter(rest)))
-    left = {NONE: NONE} | {name: label for name, label in rest.items() if name != across}
-    facet = choose_linked(columns[2], "Panels", "panels", left, NONE)
-    on_axes = [name for name in (rows, across, facet) if name != NONE]
-    roi = None if ROI in on_axes else _region(columns[3], table, "grid_roi")
-    table = table if TEST_SET in on_axes else what.of_test_set(table)
-    found = rows_of(table, what.key, what.statistic, hemi=what.hemi, roi=roi)
-    shown = with_networks(found, on_axes if rows != across else [])
-    values = averaged(shown, list(dict.fromkeys(on_axes)))
-    if values.empty:
-        st.info("No finished fit has this score here.")
-        return
-    facets = None if facet == NONE else facet
-    figure = plots.score_grid(values, rows=rows, columns=across, value="score", quantity=what.quantity, facet=facets, **what.direction)
-    alt = f"{what.quantity} by {' and '.join(in_text(names[name]) for name in on_axes)}"
-    chart(figure, "grid", alt=alt, source=source, how=unit.fill(HOW["grid"]))
-    told_apart = {*on_axes, "backbone"} if LAYERS in on_axes else {*on_axes}  # layers bear the name of their network
-    others = [in_text(NAMES[name]) for name in settings if name not in told_apart]
-    if others:
-        st.caption(f"Averaged over {', '.join(others)}: up to {values['n'].max()} fits a cell.")
+def grid_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, fits: Mapping[str, Result], source: str) -> None:
+    """Show a score over any two settings, or a setting and the regions, with panels for a third, and a cell's best fit on the brain.
+
+    Parameters
+    ----------
+    fits : the finished fits by the keys of the table.
+    """
+    unit = next(iter(fits.values())).plan.subject.unit
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        columns = st.columns(4)
+        several = [TEST_SET] if table[TEST_SET].nunique() > 1 else []
+        names = {name: NAMES[name] for name in (*settings, ROI, *several)}
+        rows = choose_linked(columns[0], "Up", "up", names, LAYERS if LAYERS in settings else next(iter(names)))
+        rest = {name: label for name, label in names.items() if name != rows} or names
+        across = choose_linked(columns[1], "Across", "across", rest, ROI if ROI in rest else next(iter(rest)))
+        unused = {NONE: NONE} | {name: label for name, label in rest.items() if name != across}
+        facet = choose_linked(columns[2], "Panels", "panels", unused, NONE)
+        on_axes = list(dict.fromkeys(name for name in (rows, across, facet) if name != NONE))
+        roi = None if ROI in on_axes else _region(columns[3], table, "grid_roi")
+        table = table if TEST_SET in on_axes else what.of_test_set(table)
+        found = rows_of(table, what.key, what.statistic, hemi=what.hemi, roi=roi)
+        shown = with_networks(found, on_axes if rows != across else [])
+        values = averaged(shown, on_axes)
+        if values.empty:
+            st.info("No finished fit has this score here.")
+            return
+        facets = None if facet == NONE else facet
+        figure = plots.score_grid(values, rows=rows, columns=across, value="score", quantity=what.quantity, facet=facets, **what.direction)
+        alt = f"{what.quantity} by {' and '.join(in_text(names[name]) for name in on_axes)}"
+        pressed = chart(figure, "grid", alt=alt, source=source, how=unit.fill(HOW["grid"]), on_select="rerun", selection_mode="points")
+        told_apart = {*on_axes, "backbone"} if LAYERS in on_axes else {*on_axes}  # layers bear the name of their network
+        others = [in_text(NAMES[name]) for name in settings if name not in told_apart]
+        if others:
+            st.caption(f"Averaged over {', '.join(others)}: up to {values['n'].max()} fits a cell.")
+    points = pressed["selection"]["points"]
+    cell = dict(zip(on_axes, points[0]["customdata"], strict=False)) if points else {}
+    with right, st.container(key="cell_brain_place", gap="xsmall"):
+        _cell_brain(shown, cell, what, fits)
+
+
+def _cell_brain(rows: pd.DataFrame, cell: Mapping[str, str], what: Shown, fits: Mapping[str, Result]) -> None:
+    """The score of a cell's best fit on the brain; without a cell, or of one that is gone, of the best of all."""
+    scored = rows[rows["score"].notna()]
+    chosen = scored[np.logical_and.reduce([scored[name].astype(str) == value for name, value in cell.items()])] if cell else scored
+    chosen = chosen if len(chosen) else scored
+    best = chosen.loc[chosen["score"].idxmin() if what.score.lower_is_better else chosen["score"].idxmax()]
+    result = fits[best["key"]]
+    brain = score_brain(result, what.key)
+    name = plain(plots.model_name(result.plan.spec))
+    if brain is None:
+        say_no_place(result.plan.subject)
+    else:
+        with st.popover("Brain", help="Surface and outlined regions of the brain map.", width="stretch"):
+            surface, outlined = surface_control(st), outline_control(st, roi_classes(result.plan.subject))
+        chosen_roi = best[ROI] if best[ROI] in roi_names(result.plan.subject) else None
+        look = {"surface": surface, "outlined": outlined, "chosen_roi": chosen_roi, "source": origin(result)}
+        brain_view(replace(brain, **look), key="cell_brain", height=BRAIN_HEIGHT, linked=True)
+    which = "The best fit" if not cell else f"The best of the cell's {len(chosen)} fits" if len(chosen) > 1 else "The cell's fit"
+    st.caption(f"{which}: {name}, {what.quantity} {best['score']:.3f} in {plain(best[ROI])}. A click on a cell shows another.")
+    st.link_button("Open it in Explore ↗", explore_address(result.plan.spec), key="cell_explore", help="In a new tab.")
 
 
 def _region(place: DeltaGenerator, table: pd.DataFrame, key: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from encoding import DATASETS, READOUTS, FitSpec, Result, plots
+from encoding import FitSpec, Result, plots
 from encoding.analysis.learning_curve import has_curve
 from encoding.analysis.summaries import best_roi
 from encoding.backbones._base import JOIN
@@ -23,7 +23,7 @@ from pages.parts.explore.fitting import Shown
 from pages.parts.explore.panels import density_panel, extremes_panel, image_panel, prediction_panel, roi_panel, test_sets_panel
 from pages.parts.explore.selection import Focus
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
-from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.badges import facts
 from pages.parts.shared.baseline import pin_button
 from pages.parts.shared.job_progress import complete
 from pages.parts.shared.labels import layer_label, network_label, subject_label
@@ -32,7 +32,6 @@ from pages.parts.shared.server_state import job_key, jobs, stored_intervals
 from pages.parts.shared.text import plain
 
 STYLE = """<style>
-.st-key-question h2 {font-size: 1.6rem; line-height: 1.25; font-weight: 400; padding: 0}
 .st-key-strip {padding: 0.5rem 0.75rem; margin-top: 0.5rem; backdrop-filter: blur(10px)}
 [data-testid=stSidebar] [data-testid=stLayoutWrapper]:has(> .st-key-fit_bar) {position: sticky; bottom: 0; z-index: 5; margin-top: auto}
 .st-key-fit_bar {padding: 0.5rem 0; backdrop-filter: blur(10px)}
@@ -40,8 +39,8 @@ STYLE = """<style>
 .st-key-not_fitted {min-height: 20rem; justify-content: center}
 .st-key-not_fitted button {font-size: 1.1rem}
 .st-key-brain_place {min-height: 30rem}
+.st-key-groups button {min-height: 1.6rem; padding: 0.1rem 0.6rem}
 .st-key-onward a {padding: 0}
-.st-key-result h3 {font-size: 1.15rem; padding: 0.25rem 0}
 .st-key-test_images [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
 @media (max-width: 640px) {.st-key-look_at [data-testid=stColumn] {min-width: 0; flex: 1 1 40%}}
 </style>"""
@@ -64,19 +63,7 @@ def question(place: Any, spec: FitSpec, shown: Shown | None) -> None:
 
 def summary(result: Result, table: pd.DataFrame) -> None:
     """Say in a line how many images, which components and readout, and the best region with its interval and ceiling."""
-    spec, dataset = result.plan.spec, DATASETS[result.plan.spec.dataset]
-    what = ("clips" if dataset.clips else "images") + (" (repeats averaged before they are scored)" if spec.average_repeats else "")
-    if isinstance(spec, ComposedSpec):
-        how = "composed"
-    else:
-        readout = READOUTS[spec.readout].title
-        how = f"{spec.components_label}, {readout[0].lower()}{readout[1:]}"
-    text = f"{result.n_train:,} training and {result.n_test:,} test {what}, {how}.{_best(result, table)}"
-    if dataset.simulated:
-        text = f"{SIMULATED} {text}"
-    elif result.plan.subject.simulated:
-        text = f"{SIMULATED} These files say that a simulation wrote them. {text}"
-    st.markdown(f":small[{text}]")
+    st.markdown(f":small[{facts(result)}{_best(result, table)}]")
     for kept in (each for each in result.kept_variance() if each["reduced"]):
         names = plain(" + ".join(kept["layers"]))
         st.caption(
@@ -99,9 +86,9 @@ def _best(result: Result, table: pd.DataFrame) -> str:
 
 
 def look_at() -> Sequence[Any]:
-    """Columns of the choices that only change what is looked at: region, vertex, score, its statistic, and the brain's display."""
+    """Columns of the choices that only change what is looked at: region, vertex, score, and how they are displayed."""
     with st.container(key="look_at"):
-        return st.columns([4, 4, 4, 3, 3], gap="small", vertical_alignment="bottom")
+        return st.columns(4, gap="small", vertical_alignment="bottom")
 
 
 def tabs(shown: Shown, table: pd.DataFrame, focus: Focus, *, score: str, statistic: str, brain: BrainMap | None) -> None:
@@ -118,7 +105,8 @@ def tabs(shown: Shown, table: pd.DataFrame, focus: Focus, *, score: str, statist
         with tab:
             if name == "Regions":
                 test_sets_panel(result)
-                roi_panel(result, table, focus, score, statistic, before=shown.before)
+                with st.container(key="regions", gap="xsmall"):
+                    roi_panel(result, table, focus, score, statistic, before=shown.before)
                 if shown.current and not composed:
                     _complete_intervals(result)
                 if not composed:

@@ -31,7 +31,6 @@ from pages.parts.shared.glossary import explained
 from pages.parts.shared.labels import class_label, fit_label
 from pages.parts.shared.links import EXPLORE, view
 from pages.parts.shared.roi_choice import class_choice
-from pages.parts.shared.screen import is_narrow, watch_screen
 from pages.parts.shared.server_state import roi_table, stored_intervals
 from pages.parts.shared.stimulus_grid import thumbnails
 from pages.parts.shared.text import plain
@@ -94,7 +93,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str, d
     low, high = bulk(values)
     step = 1.0 if score == "algonauts2023" else 0.05
     most = rounded_up(high, step=1.0, least=1.0)
-    with display.popover("Brain", width="stretch", help="Surface, outlined regions and colours of the brain map."):
+    with display:
         surface, outlined = surface_control(st), outline_control(st, roi_classes(result.plan.subject))
         lowest = max(0.0, low // step * step) if SCORES[score].lower_is_better else 0.0
         start = (lowest, min(most, rounded_up(high, step=step, least=step)))
@@ -147,7 +146,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         classes={class_label(kind): rois for kind, rois in classes.items()},
         unit=unit,
         before=ghost,
-        horizontal=is_narrow(),
+        horizontal=True,
         before_name=ghost_name,
     )
     chart(
@@ -159,9 +158,10 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         source=origin(result),
         how=unit.fill(HOW["bars"]),
     )
-    watch_screen()
     about = interval_text(result, score, statistic, available=bounds is not None)
-    st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {statistic} over {unit.many}. {about}")
+    without = [roi for roi, n in table.groupby("roi", sort=False)["n_vertices"].sum().items() if n == 0]
+    nothing = f" Without {unit.many} here: {plain(', '.join(without))}." if without else ""
+    st.caption(f"{unit.fill(SCORES[score].definition)} Bars: {statistic} over {unit.many}. {about}{nothing}")
 
 
 def _rows_of(interval: tuple[np.ndarray, np.ndarray], shown: pd.Series) -> tuple[np.ndarray, np.ndarray]:

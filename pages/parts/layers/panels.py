@@ -54,13 +54,6 @@ ON_BRAIN = ("one layer", "best layer")
 BRAIN_HEIGHT = 330  # px
 STYLE = """<style>
 .st-key-layer_choices [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
-@media (min-width: 1200px) {
-  [data-testid=stLayoutWrapper]:has(> .st-key-layer_brain_place) {position: sticky; top: 4rem}
-}
-@media (max-width: 1199px) {
-  [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] .st-key-layer_brain_place) {flex-direction: column}
-  [data-testid=stColumn]:has(.st-key-heatmap), [data-testid=stColumn]:has(.st-key-layer_brain_place) {width: 100%; flex: 1 1 auto}
-}
 @media (max-width: 640px) {
   .st-key-layer_choices [data-testid=stColumn] {min-width: 40%}
 }

@@ -1,3 +1,31 @@
-"""Badge for simulated data."""
+"""What a page says below its title: that data are simulated, and the facts of a fit."""
+
+from __future__ import annotations
+
+from encoding import DATASETS, READOUTS, Result
+from encoding.datasets import Subject
+from encoding.fits.composition import ComposedSpec
 
 SIMULATED = ":orange-badge[Simulated: no brain was measured]"
+
+
+def simulated_badge(dataset: str, subject: Subject | None = None) -> str:
+    """Badge, and a space, where a data set or the files of a subject are simulated; else nothing."""
+    if dataset in DATASETS and DATASETS[dataset].simulated:
+        return f"{SIMULATED} "
+    return f"{SIMULATED} These files say that a simulation wrote them. " if subject is not None and subject.simulated else ""
+
+
+def facts(result: Result) -> str:
+    """Badge, numbers of training and test stimuli, components and readout of a fit, in a line of Markdown."""
+    spec = result.plan.spec
+    what = ("clips" if DATASETS[spec.dataset].clips else "images") + (
+        " (repeats averaged before they are scored)" if spec.average_repeats else ""
+    )
+    if isinstance(spec, ComposedSpec):
+        how = "composed"
+    else:
+        readout = READOUTS[spec.readout].title
+        how = f"{spec.components_label}, {readout[0].lower()}{readout[1:]}"
+    badge = simulated_badge(spec.dataset, result.plan.subject)
+    return f"{badge}{result.n_train:,} training and {result.n_test:,} test {what}, {how}."

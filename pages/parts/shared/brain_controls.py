@@ -43,6 +43,13 @@ def outline_control(place: DeltaGenerator, classes: Mapping[str, Sequence[str]],
     return tuple(name for kind in kinds for name in classes.get(kind, ()))
 
 
+def chosen_look(classes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Surface and outlined ROIs that the controls of the page's main brain have chosen, as arguments of a further one's BrainMap."""
+    kinds = st.session_state.get("outlines", [*classes][:1])
+    outlined = tuple(name for kind in kinds for name in classes.get(kind, ()))
+    return {"surface": st.session_state.get("surface") or DRAWN[0], "outlined": outlined}
+
+
 def threshold_control(place: DeltaGenerator, score: str, most: float, step: float, *, key: str) -> dict[str, float | bool]:
     """Choose which values of a score's map are hidden: low ones, or of an error high ones; at first none.
 

@@ -36,6 +36,12 @@ NAVIGATION_STYLE = """<style>
 }
 [data-testid=stMainBlockContainer] {padding: 3.5rem 2rem 3rem}
 @media (max-width: 640px) {[data-testid=stMainBlockContainer] {padding: 3.5rem 1rem 3rem}}
+[data-testid=stMain] h2 {font-size: 1.6rem; line-height: 1.25; font-weight: 400; padding: 0 0 0.4rem}
+[data-testid=stMain] h3 {font-size: 1.25rem; padding: 0.5rem 0 0.25rem}
+@media (hover: hover) {  /* help shows where somebody looks for it */
+  [data-testid=stWidgetLabel] .stTooltipIcon {opacity: 0}
+  [data-testid=stElementContainer]:is(:hover, :focus-within) .stTooltipIcon {opacity: 1}
+}
 [data-testid=stSidebarHeader] {height: 2.5rem; margin-bottom: 0}
 [data-testid=stSidebarUserContent] {padding-top: 0.75rem}
 [data-testid=stSidebarNavItems] > div {
@@ -52,8 +58,9 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stMultiSelect] :is([data-tag], [data-tag] *) {color: light-dark(white, #10222a)}
 [data-testid=stMain] :is(a, button, summary, [role=tab]):focus-visible {outline: 2px solid currentColor; outline-offset: 1px}
 [data-testid=stBaseButton-primary]:enabled {color: light-dark(white, #10222a)}
+@media (min-width: 1200px) {[data-testid=stLayoutWrapper]:has(> [class*=_brain_place]) {position: sticky; top: 4rem}}
 @media (max-width: 1199px) {  /* on a tablet a brain has the width to itself */
-  [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] :is(.st-key-brain_place, .st-key-home_brain)) {
+  [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] :is([class*=brain_place], .st-key-home_brain)) {
     flex-direction: column;
     > [data-testid=stColumn] {width: 100%; flex: 1 1 auto}
   }

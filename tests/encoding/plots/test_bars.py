@@ -33,16 +33,24 @@ def test_bars_are_as_high_as_the_table_says(table, score, statistic):
 def test_lying_bars_show_the_same_numbers_below_each_other(table, intervals):
     about = {"intervals": intervals, "classes": CLASSES, "selected": ROIS[0], "before": table}
     standing, lying = plots.roi_bars(table, **about), plots.roi_bars(table, **about, horizontal=True)
-    for upright, flat in zip(standing.data, lying.data, strict=True):
-        np.testing.assert_array_equal(upright.x, flat.y)
-        np.testing.assert_array_equal(upright.y, flat.x)
-    assert all(trace.orientation == "h" for trace in lying.select_traces({"type": "bar"}))
+    for upright, flat in zip(standing.select_traces({"type": "bar"}), lying.select_traces({"type": "bar"}), strict=True):
+        assert flat.orientation == "h"
+        expected = {tuple(roi): value for roi, value in zip(upright.customdata, upright.y, strict=True)}
+        shown = {tuple(roi): value for roi, value in zip(flat.customdata, flat.x, strict=True)}
+        assert {roi for roi, _ in shown} == set(table.loc[table["n_vertices"] > 0, "roi"]), "regions without vertices are left out"
+        np.testing.assert_array_equal([*shown.values()], [expected[roi] for roi in shown])
     low, high = lying.layout.yaxis.range
     assert low > high, "the first ROI is at the top"
     assert lying.layout.xaxis.title.text == standing.layout.yaxis.title.text
-    gap = lying.layout.height / (low - high)
-    assert gap > 15, "names of ROIs below each other need a line each"
-    assert {note.text for note in lying.layout.annotations} == {note.text for note in standing.layout.annotations}
+    inside = lying.layout.height - lying.layout.margin.t - lying.layout.margin.b
+    assert inside / (low - high) > 12, "names of ROIs below each other need a line each"
+    names = [re.sub(r"<.?b>", "", text).split()[0] for text in lying.layout.yaxis.ticktext]
+    headings = {note.text: note.y for note in lying.layout.annotations if note.text.startswith("<i>")}
+    places = dict(zip(names, lying.layout.yaxis.tickvals, strict=True))
+    assert headings, "classes are named"
+    for name, members in CLASSES.items():
+        first = min((places[roi] for roi in members if roi in places), default=None)
+        assert first is None or 0.5 < first - headings[f"<i>{name}</i>"] < 1.5, "each above its first ROI"
 
 
 def test_left_stands_left_of_its_rois_label_and_right_stands_right(table):

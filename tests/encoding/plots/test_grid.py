@@ -20,17 +20,19 @@ VALUES = pd.DataFrame(
 
 def test_cells_stand_at_their_settings_and_absent_ones_are_empty():
     figure = plots.score_grid(VALUES[:3], rows="layers", columns="roi", value="score", quantity="mean r")
-    (heatmap,) = figure.data
+    heatmap, targets = figure.data
     assert list(heatmap.x) == ["V1", "V2"] and list(heatmap.y) == ["one", "two"]
     np.testing.assert_array_equal(heatmap.z, [[0.1, 0.2], [0.3, np.nan]])
-    np.testing.assert_array_equal(heatmap.customdata, [[1, 1], [2, np.nan]])
+    assert [list(each) for each in targets.customdata] == [["one", "V1"], ["one", "V2"], ["two", "V1"]], "a click says which cell"
+    assert [text.rpartition(", ")[2] for text in targets.hovertext] == ["1 fit", "1 fit", "2 fits"]
     pd.testing.assert_frame_equal(plots.table_of(figure), VALUES[:3])
 
 
 def test_panels_share_axes_and_colours():
     figure = plots.score_grid(VALUES, rows="layers", columns="roi", value="score", quantity="mean r", facet="backbone")
-    first, second = figure.data
+    first, _, second, targets = figure.data
     assert (first.name, second.name) == ("a", "b") and first.coloraxis == second.coloraxis == "coloraxis"
+    assert [list(each) for each in targets.customdata] == [["one", "V1", "b"]]
     np.testing.assert_array_equal(second.z, [[0.5, np.nan], [np.nan, np.nan]])
     assert [note.text for note in figure.layout.annotations] == ["a", "b"]
 

@@ -150,7 +150,7 @@ def test_choosing_in_the_widgets_changes_the_link(page, runs):
     page.selectbox(key="compare_a").select(runs[1].key).run()
     page.multiselect(key="compare_b").select(runs[0].key).run()
     assert not page.exception and link(page) == {"a": runs[1].key, "b": runs[0].key}
-    assert "B minus A" in [each.value for each in page.subheader]
+    assert any("Purple: B predicts better" in each.value for each in page.caption)
 
 
 def test_another_score_is_shown_in_every_table_figure_and_text(page, tiny, store):
@@ -204,7 +204,7 @@ def test_three_fits_have_three_bars_each_and_the_link_chooses_the_pair(page, run
     opened(page, *(result.key for result in runs))
     names = [trace["name"] for trace in figures(page)[1]["data"] if trace["type"] == "bar"]
     assert [name.partition(" · ")[0] for name in names] == ["A", "B", "C"] * 2
-    assert "C minus A" in [each.value for each in page.subheader]
+    assert any("Purple: C predicts better" in each.value for each in page.caption)
 
 
 def test_a_link_to_what_is_not_here_says_so(page, runs):

@@ -121,7 +121,7 @@ def test_a_subject_is_opened_when_asked_and_its_contents_are_counted(page):
         "unknown",
     ]
     assert "Simulated: no brain was measured" in shown(page) and "no brain map" in shown(page) and "No noise ceiling" in shown(page)
-    assert "150 images with responses of 20 voxels, 6 images without" in shown(page) and "`holdout:0.8:224`" in shown(page)
+    assert "150 images with responses of 20 voxels, 6 without" in shown(page) and "80 % train, 20 % test (seed 224)" in shown(page)
     assert "names no ROIs" in shown(tab(page, "Regions"))
     assert "vert" not in shown(page).lower()
 
