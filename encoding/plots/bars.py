@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -82,12 +83,13 @@ def roi_bars(
             earlier = before[before["hemi"] == each.hemi].set_index("roi")[column].reindex(each.rois)
             _draw_before(fig, earlier, each.x, before_name, shown=each is bars[0])
         fig.add_trace(each.trace(f"{statistic} {score}", selected))
-    _draw_bounds(fig, bars, selected)
+    _draw_bounds(fig, bars, selected, rim=1.0 if horizontal else 2.5)
     if SCORES[score].no_skill:
         level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot", showlegend=not horizontal)  # there the axis starts at it
     if not horizontal:
         _separate(fig, row)
-    fig.update_layout(annotations=[*_class_names(row), *_gaps(row, bars, unit)])  # at once: plotly copies all of them for each one added
+    notes = [*_class_names(row), *_gaps(row, bars, unit)] if not horizontal else [*_without_score(bars)]
+    fig.update_layout(annotations=notes)  # at once: plotly copies all of them for each one added
     fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero", fixedrange=True)
     theme(fig, height=440)
     _name_rois(fig, row, bars, selected, unit)
@@ -107,20 +109,21 @@ def _lay_down(fig: go.Figure, row: Row) -> go.Figure:
     for shape in fig.layout.shapes:
         shape.update(x0=shape.y0, x1=shape.y1, y0=shape.x0, y1=shape.x1)
         shape.update(xref=(shape.yref or "y").translate(other), yref=(shape.xref or "x").translate(other))
-    names = {name: first - 0.5 - NAME_GAP / 2 for name, first, _ in row.classes}
     for note in fig.layout.annotations:
-        if note.yref == "paper":
-            note.update(
-                x=0, xref="paper", xanchor="right", xshift=-7, y=names[note.text], yref="y", yanchor="middle", text=f"<i>{note.text}</i>"
-            )
-        else:
-            note.update(x=note.y, y=note.x, xanchor="left", yanchor="middle", xshift=3, yshift=0, textangle=0)
+        note.update(x=note.y, y=note.x, xanchor="left", yanchor="middle", xshift=3, yshift=0, textangle=0)
     across, down = (axis.to_plotly_json() for axis in (fig.layout.yaxis, fig.layout.xaxis))
     fig.layout.xaxis, fig.layout.yaxis = across, down
-    texts = [text.replace("<br>", "  ") for text in fig.layout.yaxis.ticktext]
+    rois = [text.replace("<br>", "  ") for text in fig.layout.yaxis.ticktext]
+    headings = {f"<i>{name}</i>": first - 0.5 - NAME_GAP / 2 for name, first, _ in row.classes if name}
     first, last = row.ends
-    longest = max(len(text.replace("<b>", "").replace("</b>", "")) for text in texts)
-    fig.update_yaxes(ticktext=texts, tickangle=0, range=(last, first - NAME_GAP / 2), title=None)
+    longest = max(len(re.sub("<.*?>", "", text)) for text in (*rois, *headings))
+    fig.update_yaxes(
+        tickvals=[*fig.layout.yaxis.tickvals, *headings.values()],  # notes would take three times as long to draw
+        ticktext=[*rois, *headings],
+        tickangle=0,
+        range=(last, first - NAME_GAP / 2),
+        title=None,
+    )
     fig.for_each_trace(lambda trace: trace.update(name=trace.name.removesuffix(" hemisphere").removesuffix(" interval")))
     fig.update_xaxes(title={"text": fig.layout.xaxis.title.text.replace("<br>", ", "), "standoff": 6})
     inside, top, bottom = ROW_HEIGHT * (last - first + NAME_GAP / 2), 26, 44
@@ -293,7 +296,7 @@ def _draw_before(fig: go.Figure, values: pd.Series, x: np.ndarray, name: str, *,
     )
 
 
-def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None) -> None:
+def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None, *, rim: float) -> None:
     """Ceilings and intervals of every bar, as strokes; those of ROIs that are not selected fade."""
     rois = np.concatenate([each.rois for each in bars])
     x, ceiling = np.concatenate([each.x for each in bars]), np.concatenate([each.ceiling for each in bars])
@@ -313,6 +316,7 @@ def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None) ->
                 fig,
                 *strokes((x[which], x[which]), (low[which], high[which])),
                 width=1.5,
+                rim=rim,
                 name="95 % interval",
                 legendgroup="interval",
                 **style,
@@ -376,13 +380,17 @@ def _class_names(row: Row) -> Iterator[dict]:
 
 def _gaps(row: Row, bars: Sequence[_Bars], unit: Unit) -> Iterator[dict]:
     """Notes that say why there is no bar: no score, or no vertices in one or both hemispheres."""
-    for each in bars:
-        yield from (_gap(x, "no score") for x in each.x[(each.n_vertices > 0) & ~np.isfinite(each.y)])
+    yield from _without_score(bars)
     for roi, centre in row.x.items():
         empty = [each for each in bars if not each.n_vertices[each.rois == roi].any()]
         where = [each.x[each.rois == roi][0] for each in empty if (each.rois == roi).any()]
         if where:
             yield _gap(centre if len(empty) == len(bars) else where[0], f"no {unit.many}")
+
+
+def _without_score(bars: Sequence[_Bars]) -> Iterator[dict]:
+    for each in bars:
+        yield from (_gap(x, "no score") for x in each.x[(each.n_vertices > 0) & ~np.isfinite(each.y)])
 
 
 def _gap(x: float, text: str) -> dict:

@@ -69,6 +69,7 @@ def theme(fig: go.Figure, *, height: int = 380) -> go.Figure:
         margin={"l": 64, "r": 8, "t": 68 if titled else 38, "b": 48},  # measured margins cost a second layout of every chart
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
+        modebar={"bgcolor": CLEAR, "color": LINE, "activecolor": STROKE},  # else black: half of the clear paper
         hovermode="closest",
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
     )
@@ -103,10 +104,10 @@ def level(fig: go.Figure, y: float, *, x: tuple[float, float], name: str, colour
     fig.add_scatter(x=np.array(x), y=np.full(2, y), mode="lines", line=line, name=name, hoverinfo="skip", **style)
 
 
-def rimmed(fig: go.Figure, x: np.ndarray, y: np.ndarray, *, width: float, **style: Any) -> None:
-    """Draw a line with a light outline, visible on bars, points, and light or dark pages."""
+def rimmed(fig: go.Figure, x: np.ndarray, y: np.ndarray, *, width: float, rim: float = 2.5, **style: Any) -> None:
+    """Draw a line with a light outline, ``rim`` px wider, visible on bars, points, and light or dark pages."""
     showlegend = style.pop("showlegend", True)
-    for colour, extra, named in ((HALO, 2.5, False), (STROKE, 0, showlegend)):
+    for colour, extra, named in ((HALO, rim, False), (STROKE, 0, showlegend)):
         line = {"color": colour, "width": width + extra}
         fig.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=named, **style)
 
