@@ -113,11 +113,9 @@ def verdict(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> str:
 
     Returns
     -------
-    Such as ``B predicts better in 52 of 54 region tests, A in 0; most in V2v (left), +.59.``; empty where no row has a difference.
+    Such as ``B predicts better in 52 of 54 region tests, A in 0; most in V2v (left), +0.59.``; empty where no row has a difference.
     """
-    table = comparison.table[np.isfinite(comparison.table["difference"])]
-    if len(some := table[table["roi"] != EVERY_VERTEX]):
-        table = some
+    table = of_regions(comparison.table[np.isfinite(comparison.table["difference"])])
     if not len(table):
         return ""
     sign = -1 if comparison.lower_is_better else 1
@@ -129,11 +127,17 @@ def verdict(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> str:
         return f"{names[0]} and {names[1]} differ in none of {n} region tests." if comparison.tested else "The two have the same scores."
     way = sign if first == names[1] else -sign
     row = counted.loc[(way * counted["difference"]).idxmax()]
-    size = f"{abs(row['difference']):.2f}".removeprefix("0")
+    size = f"{abs(row['difference']):.2f}"
     where = f"{row['roi']}{ {'lh': ' (left)', 'rh': ' (right)'}.get(row['hemi'], '') }"
     what = "predicts better in" if comparison.tested else "has the better score in"
     tests = "region tests" if comparison.tested else "regions and hemispheres"
     return f"{first} {what} {n_first} of {n} {tests}, {second} in {n_second}; most in {where}, {'−' if sign < 0 else '+'}{size}."
+
+
+def of_regions(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of :attr:`Comparison.table` that are of regions, which counts of tests are about; all rows where there is no region."""
+    regions = table[table["roi"] != EVERY_VERTEX]
+    return regions if len(regions) else table
 
 
 def paired_test(difference: float, draws: np.ndarray, df: int) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,7 @@ class LiveTable:
 
     def _report(self, run: Run) -> None:
         while not self._ended.wait(DRAW_SECONDS):
-            status = run.status()
+            status = replace(run.status(), seconds_left=None)  # the line ends with the bar's own
             self._progress(run.fraction, summary(status))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+SHORT_NAME = 8  # characters of a fit's name that leave room for both on one line of an axis
 MOST_POINTS = 1_500  # vertices drawn one by one; more are counted in squares
 N_SQUARES = 48  # along each side
 ROOM = 0.86  # of an ROI's width that its bars take together
@@ -225,7 +226,8 @@ def roi_differences(
             hovertemplate="%{hovertext}<extra></extra>",
         )
     lower = f"<br>below 0: {names[1]} is better" if SCORES[score].lower_is_better else ""
-    title = {"text": f"{statistic} {SCORES[score].short}: {names[1]} minus<br>{names[0]}{lower}", "font": {"size": SMALL + 1}}
+    minus = f"{names[1]} minus{'<br>' if max(map(len, names)) > SHORT_NAME else ' '}{names[0]}"
+    title = {"text": f"{statistic} {SCORES[score].short}: {minus}{lower}", "font": {"size": SMALL + 1}}
     fig.update_xaxes(title=title, fixedrange=True)
     fig.update_yaxes(
         tickvals=list(place.values()),
@@ -299,7 +301,7 @@ def vertex_scatter(
     better = float((y < x if lower else y > x).mean()) if len(x) else float("nan")
     fig.add_annotation(
         x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", showarrow=False, font={"size": SMALL, "color": STROKE},
-        text=f"{names[1]}: {'lower, so better,' if lower else 'higher'} in {better:.0%} of {unit.count(len(x))}",
+        text=f"{names[1]}: {'lower, so better,' if lower else 'higher'} in {100 * better:.0f} % of {unit.count(len(x))}",
     )  # fmt: skip
     fig.update_xaxes(title_text=f"{SCORES[score].short} of {names[0]}", range=ends, ticks="", constrain="domain")
     fig.update_yaxes(title_text=f"{SCORES[score].short} of {names[1]}", range=ends, ticks="", scaleanchor="x", constrain="domain")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_NUMBERED = 12  # columns, over all panels side by side, whose cells have their number written into them
 FACETS_PER_ROW = 3
+UPRIGHT = 4  # columns; the names of more stand upright
 MOST_LARGE_NAMES = 20  # columns side by side whose names are not smaller
 LEAST_BAR = 150  # px, of the colour bar
 GAP = 0.06  # between facets, as a share of the figure
@@ -75,10 +76,16 @@ def score_grid(
     bar = {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": length, "nticks": 5}
     fig.update_layout(
         margin_l=int(24 + CHARACTER * longest),
-        margin_b=40 + int(CHARACTER * min(LONGEST, max(len(str(name)) for name in x)) * (0.75 if len(x) > 4 else 0.2)),
+        margin_b=40 + int(CHARACTER * min(LONGEST, max(len(str(name)) for name in x)) * (0.95 if len(x) > UPRIGHT else 0.2)),
         coloraxis={"colorscale": ERROR_COLOURS if lower_is_better else COLOURS, "colorbar": bar},
     )
-    fig.update_xaxes(type="category", showgrid=False, dtick=1, tickfont_size=SMALL if len(x) * n_across < MOST_LARGE_NAMES else SMALL - 2)
+    fig.update_xaxes(
+        type="category",
+        showgrid=False,
+        dtick=1,
+        tickangle=-90 if len(x) > UPRIGHT else None,
+        tickfont_size=SMALL if len(x) * n_across < MOST_LARGE_NAMES else SMALL - 2,
+    )
     fig.update_yaxes(type="category", showgrid=False)
     return attach_table(fig, table)
 

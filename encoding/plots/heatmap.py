@@ -173,7 +173,7 @@ def _hover(
     lines += [unit.count(row["n_vertices"])] if "n_vertices" in row else []
     if (layer, roi) in won:
         share = won[layer, roi]
-        lines.append(f"★ best, in {share:.0%} of draws" if np.isfinite(share) else "★ best")
+        lines.append(f"★ best, in {100 * share:.0f} % of draws" if np.isfinite(share) else "★ best")
     return "<br>".join(lines)
 
 

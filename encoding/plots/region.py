@@ -70,7 +70,7 @@ def fit_scores(table: pd.DataFrame, names: Mapping[str, str], *, ceiling: str = 
     )
     attach_table(fig, table.assign(fit=table["key"].map(names)).drop(columns="key"))
     longest = max(len(line) for label in labels for line in label.split("<br>"))
-    return theme(fig, height=100 + ROW_HEIGHT * max(2, len(keys))).update_layout(margin_l=16 + 6.2 * longest)
+    return theme(fig, height=150 + ROW_HEIGHT * max(2, len(keys))).update_layout(margin_l=16 + 6.2 * longest)
 
 
 def _text(row: object, name: str) -> str:

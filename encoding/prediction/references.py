@@ -76,7 +76,7 @@ def unlike_text(percentile: float, what: str = "images") -> str:
         return f"{further}: trust this little"
     if percentile >= 75:
         return f"{further}: trust this less than the test r says"
-    return f"{further}, so like them: the test r says how far to trust this"
+    return f"{further}, no unusual distance: trust this as far as the test r says"
 
 
 def nearest(Z: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -13,16 +13,16 @@ import numpy as np
 
 from encoding import plots
 from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of, score_intervals
-from encoding.analysis.comparison import Comparison, compare, letters, settings, what_differs
+from encoding.analysis.comparison import Comparison, compare, letters, of_regions, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
 from encoding.analysis.summaries import OVERALL, overall_scores, residual_density, side_by_side
-from encoding.datasets._registry import roi_classes
 from encoding.evaluation.resampling import TEST_NAME, approximate_note, p_text
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap, mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain, score_brain, top_of_scale
+from encoding.runs.labels import labelled_classes
 from encoding.runs.table import Note, read_note
 from encoding.runtime.html import render, script_source, table_html
 from encoding.storage.store import Store
@@ -147,15 +147,16 @@ def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
     if comparison.without_intervals:
         which = " and ".join("A" if result is comparison.first else name for result in comparison.without_intervals)
         return f"The bootstrap intervals of {which} were not computed, so differences have no interval and no p yet."
-    n, n_found = int(comparison.table["p"].notna().sum()), int(comparison.table["differs"].sum())
+    table = of_regions(comparison.table)
+    n, n_found = int(table["p"].notna().sum()), int(table["differs"].sum())
     folds = f" (of each of {len(comparison.first.plan.folds)} folds, then their mean)" if len(comparison.first.plan.folds) > 1 else ""
     folds = " (one r over all folds' predictions)" if comparison.score == "pooled_r" else folds
     note = approximate_note(comparison.first.n_test_stimuli)
     return (
         f"Difference in {what}{folds}, its 95 % interval and p: {TEST_NAME} ({comparison.first.n_test_stimuli:,} test stimuli, the same "
-        f"{ERROR_BAR.n_draws} draws for both). {n_found} of {n} tests (ROI x hemisphere) are findings at a false "
-        f"discovery rate of {comparison.rate:.0%} "
-        "(Benjamini-Hochberg). It speaks of other test images, not of other subjects."
+        f"{ERROR_BAR.n_draws} draws for both). {n_found} of {n} region tests (one of each "
+        f"hemisphere) are findings at a false discovery rate of {100 * comparison.rate:.0f} % (Benjamini-Hochberg)."
+        " It speaks of other test images, not of other subjects."
         f"{f' {note}' if note else ''}"
     )
 
@@ -174,7 +175,7 @@ def roi_ends(result: ScoreTables, score: str = "r") -> dict[tuple[str, str], tup
 def charts_of(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:
     """Title, caption and figure of each chart."""
     first = results[0]
-    classes, source = roi_classes(first.plan.subject), plots.caption(first.provenance, first.plan.spec, n_test=first.n_test)
+    classes, source = labelled_classes(first.plan.subject), plots.caption(first.provenance, first.plan.spec, n_test=first.n_test)
     if len(results) == 1:
         return fit_charts(first, classes, source)
     tables = {name: result.rois() for name, result in zip(names, results, strict=True)}

@@ -25,6 +25,7 @@ from encoding.fits.spec import FitSpec
 from encoding.fits.vertex_scores import pooled_key
 from encoding.plots.look import network_name
 from encoding.runs.exchange import open_imported
+from encoding.runs.labels import model_label
 from encoding.runtime.csv import to_csv
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
@@ -47,7 +48,7 @@ COLUMNS = (
     "dataset", "subject", "backbone", "layers", "components", "readout", "options", "split", *SCORE_COLUMNS, "made", "seconds", "device",
 )  # fmt: skip
 """What the table says of each run, between its key and its notes."""
-_DAMAGED_ROW = dict.fromkeys((*COLUMNS, "sender"), "") | dict.fromkeys(NUMBERS, np.nan) | {"simulated": False, "damaged": True}
+_DAMAGED_ROW = dict.fromkeys((*COLUMNS, "model", "sender"), "") | dict.fromkeys(NUMBERS, np.nan) | {"simulated": False, "damaged": True}
 _DAMAGED_ROW |= {"dataset": "damaged: its provenance cannot be read"}
 
 
@@ -108,7 +109,8 @@ def all_runs(store: Store, *, subject_of: Callable[[str, str], Subject | None] |
     Table with one row per fit and the columns ``key``, ``simulated`` and ``imported`` (bool), ``dataset``, ``subject``, ``backbone``,
     ``layers``, ``components`` (such as ``PCA 100``), ``readout``, ``options``, ``split``, every score's statistics over every fitted
     vertex (:data:`SCORE_COLUMNS`; ``pooled_r`` is NaN with one fold, and until the intervals are computed), ``made`` (UTC),
-    ``seconds`` the fit took (NaN where unknown), ``device``, ``sender`` (of an imported one), ``tags`` (a tuple) and ``note``.
+    ``seconds`` the fit took (NaN where unknown), ``device``, ``model`` (network and layers in words), ``sender`` (of an imported one),
+    ``tags`` (a tuple) and ``note``.
 
     Notes
     -----
@@ -138,7 +140,7 @@ def all_runs(store: Store, *, subject_of: Callable[[str, str], Subject | None] |
                 subjects[named] = subject_of(*named)
             about = about | _normalised(about["spec"], about["paths"], subjects[named])
         rows.append({"key": key, **about, "tags": note.tags, "note": note.text})
-    return pd.DataFrame(rows, columns=["key", "simulated", "imported", "damaged", *COLUMNS, "sender", "tags", "note"])
+    return pd.DataFrame(rows, columns=["key", "simulated", "imported", "damaged", *COLUMNS, "model", "sender", "tags", "note"])
 
 
 def matching(table: pd.DataFrame, *, words: str = "", tags: Sequence[str] = (), by: str = "made", ascending: bool = False) -> pd.DataFrame:
@@ -175,14 +177,14 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def short_name(row: Mapping[str, Any]) -> str:
-    """Summarise a run in one line: ``demo subj01 · gabor energy · PCA 100 · ridge · r 0.352 · 4b4c69``."""
+    """Summarise a run in one line: ``Gabor filters energy · PCA 100 · ridge · demo subj01 · r 0.352 · 4b4c69``."""
     if row["damaged"]:
         return f"{row['key']} · {row['dataset']}"
     options = f" {row['options']}" if row["options"] else ""
     mark = ", imported" if row["imported"] else ""
-    model = f"{row['backbone']} {row['layers']} · {row['components']} · {row['readout']}{options}"
+    model = f"{row['model']} · {row['components']} · {row['readout']}{options}"
     digits = row["key"].rpartition("-")[2][:6]
-    return f"{row['dataset']} {row['subject']} · {model} · r {row['r_mean']:.3f} · {digits}{mark}"
+    return f"{model} · {row['dataset']} {row['subject']} · r {row['r_mean']:.3f} · {digits}{mark}"
 
 
 def read_note(key: str, store: Store) -> Note:
@@ -274,6 +276,7 @@ def _row_of(folder: Path) -> dict[str, Any]:
         "made": str(provenance.get("created", ""))[:16].replace("T", " "),
         "seconds": float(made.get("fit_seconds", np.nan)),
         "device": str(made.get("device", "")),
+        "model": model_label(spec),
         "sender": "" if imported is None else imported.get("by") or "not said",
     }
 

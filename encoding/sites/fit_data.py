@@ -11,12 +11,12 @@ import numpy as np
 from encoding import plots
 from encoding.analysis.bootstrap import interval_text, intervals_of, score_intervals
 from encoding.analysis.summaries import best_roi, mean_prediction
-from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.score_maps import score_brain
 from encoding.plots.observed import best_line, limits
+from encoding.runs.labels import labelled_classes
 from encoding.runs.report import fit_charts
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def fit_data(result: ScoreTables) -> dict[str, Any]:
         base64 of :meth:`~encoding.plots.brain.brain_map.BrainMap.to_bytes`; empty where places are unknown. ``rois``: those that have
         vertices. ``best``: the ROI of the highest mean r. ``predictions``: as :func:`_predictions`, or None. ``charts``: other figures.
     """
-    table, bounds, classes = result.rois(), intervals_of(result), roi_classes(result.plan.subject)
+    table, bounds, classes = result.rois(), intervals_of(result), labelled_classes(result.plan.subject)
     unit, source = result.plan.subject.unit, plots.caption(result.provenance, result.plan.spec, n_test=result.n_test)
     bars, about, brains = {}, {}, {}
     for score in result.score_names:

@@ -11,10 +11,10 @@ from encoding import plots
 from encoding.analysis.bootstrap import intervals_of
 from encoding.analysis.comparison import why_unpaired
 from encoding.analysis.layer_ranking import BOTH, best_layers, has_draws, roi_draws, roi_rows, win_shares
-from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
+from encoding.runs.labels import labelled_classes
 from encoding.sites.fit_data import drawn
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
         shares = _shares(results, score)
         best = best_layers(table, shares, score=score)
         heatmaps[score] = drawn(
-            plots.layer_heatmap(table, score=score, layers=list(labels), best=best, classes=roi_classes(subject), unit=subject.unit)
+            plots.layer_heatmap(
+                table, score=score, layers=list(labels), best=best, classes=labelled_classes(subject), unit=subject.unit, narrow=True
+            )
         )
         if score == "r":
             wins = best[best["roi"] != EVERY_VERTEX]["label"].value_counts().to_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from encoding.plots.look import model_name
+from encoding.runs.labels import model_label
 
 if TYPE_CHECKING:
     from encoding.fits.spec import FitSpec
@@ -20,13 +20,13 @@ def labels_of(specs: Sequence[FitSpec]) -> list[str]:
     >>> from dataclasses import replace
     >>> from encoding import FitSpec
     >>> labels_of([FitSpec(), replace(FitSpec(), n_components=50)])
-    ['gabor energy · PCA 100', 'gabor energy · PCA 50']
+    ['Gabor filters energy · PCA 100', 'Gabor filters energy · PCA 50']
     """
     values = [spec.to_dict() for spec in specs]
     varied = {name for name in values[0] if len({repr(each.get(name)) for each in values}) > 1}
     labels = []
     for spec, value in zip(specs, values, strict=True):
-        parts = [model_name(spec)]
+        parts = [model_label(spec)]
         parts += [spec.dataset] if "dataset" in varied else []
         parts += [spec.subject] if "subject" in varied else []
         parts += [f"PCA {spec.n_components}" if spec.n_components else "all features"] if "n_components" in varied else []

@@ -23,6 +23,7 @@ from encoding.analysis.summaries import OVERALL, best_roi, overall_scores
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain
+from encoding.runs.labels import dataset_label, subject_label
 from encoding.runs.report import (
     SIMULATED,
     charts_of,
@@ -45,6 +46,8 @@ from encoding.storage.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from encoding.fits.spec import FitSpec
 
 ASSETS = Path(__file__).parent / "assets"
 DIGITS = 12  # of a key in the name of its page
@@ -143,7 +146,7 @@ def publish(
             comparisons.append(_write_comparison(site, baseline, other, [by_key[each.key]["label"] for each in (baseline, other)]))
         if supplement is not None:
             site.write("tables/experiment.csv", to_csv(supplement.table))
-        lists = {"fits": rows, "heatmaps": heatmaps, "comparisons": comparisons}
+        lists = {"all_simulated": all(row["simulated"] for row in rows), "fits": rows, "heatmaps": heatmaps, "comparisons": comparisons}
         site.page("index.html", "index.html", title=title, simulated=simulated_text(results), supplement=supplement, **lists)
         report(1.0, "done")
     return Path(out).expanduser()
@@ -192,7 +195,7 @@ def _write_fit(site: _Writer, result: ScoreTables, label: str, store: Store | No
         f"{slug}.html",
         "fit.html",
         title=label,
-        subtitle=f"{spec.dataset} {spec.subject} · {result.n_train:,} training and {result.n_test:,} test {_stimuli(result)}",
+        subtitle=f"{_whose(spec)} · {result.n_train:,} training and {result.n_test:,} test {_stimuli(result)}",
         simulated=SIMULATED if result.plan.subject.simulated else "",
         slug=slug,
         headline=headline,
@@ -208,8 +211,12 @@ def _write_fit(site: _Writer, result: ScoreTables, label: str, store: Store | No
         command=spec.to_command(full=True),
         python=spec.to_python(full=True),
     )
-    row = {"key": result.key, "slug": slug, "label": label, "subject": f"{spec.dataset} {spec.subject}", "readout": spec.readout}
+    row = {"key": result.key, "slug": slug, "label": label, "subject": _whose(spec), "readout": spec.readout}
     return row | {"mean_r": mean_r(result), "best": headline, "simulated": result.plan.subject.simulated}
+
+
+def _whose(spec: FitSpec) -> str:
+    return f"{dataset_label(spec.dataset)}, {subject_label(spec.subject)}"
 
 
 def _stimuli(result: ScoreTables) -> str:
@@ -252,7 +259,7 @@ def _write_heatmap(site: _Writer, name: str, group: list[ScoreTables], labels: l
         order = sorted(range(len(group)), key=lambda place: -mean_r(group[place]))[:MOST_ROWS]
         group, labels = ([values[place] for place in sorted(order)] for values in (group, labels))
     spec, slugs = group[0].plan.spec, [slug_of(result) for result in group]
-    title = f"{len(group)} fits of {spec.dataset} {spec.subject}"
+    title = f"{len(group)} fits of {_whose(spec)}"
     data = heatmap_data(group, labels) | {"slugs": slugs}
     site.data(name, data)
     site.write(f"tables/{name}.csv", to_csv(heatmap_rows(group, labels)))

@@ -5,8 +5,8 @@ import streamlit as st
 from pages.parts.home.doors import STYLE, doors, show_times
 from pages.parts.home.findings import data_sets_found, machine_found, weights_found
 from pages.parts.home.panels import brain_panel, forward
-from pages.parts.home.recent import recent_fits
 from pages.parts.home.tour import tour, tour_button
+from pages.parts.shared.recent_fits import recent_fits
 from pages.parts.shared.server_state import settle
 
 forward()

@@ -12,6 +12,7 @@ from pages.parts.explore.statistics import statistics_panels
 from pages.parts.shared.fit_controls import control_names
 from pages.parts.shared.job_progress import say_no_test_score
 from pages.parts.shared.link_notes import expect, stop
+from pages.parts.shared.recent_fits import recent_fits
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import roi_table, settle
 
@@ -34,6 +35,7 @@ if spec is not None:
     question(title, spec, shown)
 if shown is None:
     if spec is not None and not composed:
+        recent_fits()
         search_panel(spec)
     stop()
 

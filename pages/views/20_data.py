@@ -3,6 +3,7 @@
 import streamlit as st
 
 from encoding import DATASETS
+from encoding.runs.labels import subject_label
 from pages.parts.data.brain import brain_panel, roi_choice
 from pages.parts.data.catalogue import catalogue_panel
 from pages.parts.data.distributions import regions_panel, responses_panel
@@ -11,7 +12,6 @@ from pages.parts.data.stimuli import grid, stimulus_choice, stimulus_panel
 from pages.parts.data.subject_view import choose_dataset, doctor_panel, headline, open_shown, tabs
 from pages.parts.data.vertex import vertex_choice, vertex_panel
 from pages.parts.shared.badges import simulated_badge
-from pages.parts.shared.labels import subject_label
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain

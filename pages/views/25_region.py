@@ -3,6 +3,7 @@
 import streamlit as st
 
 from encoding import DATASETS
+from encoding.runs.labels import subject_label
 from pages.parts.data.brain import brain_panel, roi_choice
 from pages.parts.data.distributions import regions_panel
 from pages.parts.data.stimuli import stimulus_choice
@@ -10,7 +11,6 @@ from pages.parts.data.subject_view import choose_dataset, open_shown
 from pages.parts.data.vertex import vertex_choice
 from pages.parts.region.panels import fits_panel, random_vertex_button, responses_panel, stimuli_panel, title
 from pages.parts.shared.badges import simulated_badge
-from pages.parts.shared.labels import subject_label
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain

@@ -7,7 +7,6 @@ from pages.parts.layers.panels import STYLE, score_controls, sweep_panel
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
 from pages.parts.shared.badges import facts, simulated_badge
 from pages.parts.shared.job_progress import say_no_test_score
-from pages.parts.shared.labels import network_label, subject_label
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain

@@ -4,6 +4,7 @@ import streamlit as st
 
 from encoding import DATASETS
 from encoding.prediction.inputs import why_not_images
+from encoding.runs.labels import subject_label
 from pages.parts.predict.choices import WRONG, PredictionRequest, choose_fits, choose_stimulus
 from pages.parts.predict.occlusion import occlusion_panel
 from pages.parts.predict.panels import (
@@ -19,7 +20,6 @@ from pages.parts.predict.panels import (
 from pages.parts.predict.ranking import ranking_panel
 from pages.parts.predict.trust import trust_panel
 from pages.parts.shared.badges import simulated_badge
-from pages.parts.shared.labels import subject_label
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.subject_view import SubjectView

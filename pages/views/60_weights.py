@@ -12,8 +12,8 @@ from pages.parts.shared.server_state import jobs
 
 st.header("Weights", anchor=False)
 st.markdown(
-    "A network's **pretrained weights** are what it learned from images; without them it is only an architecture (`random:0` is the "
-    "untrained control). Nothing is downloaded until you ask for it, here or with Fit."
+    "A network's **pretrained weights** are what it learned from images; without them it is only an architecture, which "
+    "*untrained (seed 0)* offers as a control. Nothing is downloaded until you ask for it, here or with Fit."
 )
 
 files = every_file()

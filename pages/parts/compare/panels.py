@@ -24,6 +24,7 @@ from encoding.evaluation.scores import SCORES
 from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import compute_intervals, study
 from encoding.plots.brain.score_maps import difference_brain
+from encoding.runs.labels import readout_label, split_label, subject_label
 from encoding.runs.report import how_it_was_tested, report, roi_ends
 from encoding.runs.table import short_name
 from encoding.runtime.csv import to_csv
@@ -35,7 +36,6 @@ from pages.parts.shared.baseline import pin_button, pinned_key
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.job_progress import follow
-from pages.parts.shared.labels import readout_label, split_label, subject_label
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.runs_table import MOST_COMPARED
 from pages.parts.shared.server_state import display_key, job_key, jobs, opened_run, roi_table, store

@@ -63,7 +63,7 @@ def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | 
     names = PAINT_NAMES | ({"chosen": "noise ceiling, until a stimulus is chosen"} if row is None else {})
     words = column.fill("\n\n".join(f"**{PAINT_NAMES[name].capitalize()}.** {about}" for name, about in PAINTS.items()))
     paint = choose("The brain shows", "paint", list(PAINTS), "chosen", labels=names.get, place=left, help=words)
-    with right.popover("View", width="stretch"):
+    with right.popover("Brain", width="stretch", help="Surface, outlined regions and unit of the brain map."):
         surface, outlined = surface_control(st), outline_control(st, subject_view.classes, key="data_outlines")
         words = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
         unit = st.segmented_control(

@@ -14,6 +14,7 @@ from encoding.datasets import data_dir
 from encoding.datasets.doctor import Finding
 from encoding.datasets.doctor.cached import findings_key, folder_state, kept_findings
 from encoding.jobs.tasks import examine, open_subject
+from encoding.runs.labels import dataset_label, split_label, subject_label
 from encoding.storage.keys import digest
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import may_change
@@ -21,7 +22,6 @@ from pages.parts.shared.badges import simulated_badge
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import follow
-from pages.parts.shared.labels import dataset_label, split_label, subject_label
 from pages.parts.shared.linked import choose
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
 from pages.parts.shared.subject_view import SubjectView

@@ -16,11 +16,11 @@ from encoding.experiments import Experiment
 from encoding.experiments.experiment import ALL_LAYERS, CURATED, NO_BUDGET
 from encoding.experiments.records import Record, records
 from encoding.experiments.selection import with_validation
+from encoding.runs.labels import dataset_label, readout_label, split_label, subject_label, weights_label
 from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import check_weights
 from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, DataNotHere, choose, choose_linked, feature_budget_control
-from pages.parts.shared.labels import dataset_label, readout_label, split_label, subject_label, weights_label
 from pages.parts.shared.link_notes import stop
 from pages.parts.shared.linked import choose_several
 from pages.parts.shared.roi_unions import FITTED_TOGETHER, TOGETHER_HELP, regions_control

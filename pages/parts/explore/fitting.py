@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from encoding import FitSpec, Result
+from encoding import DATASETS, FitSpec, Result
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
 from encoding.runtime.durations import duration
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.fit_controls import START, DataNotHere, control_values, fit_controls, forget_controls, return_to
 from pages.parts.shared.job_progress import submit_fit, watch_fit
 from pages.parts.shared.navigation import has_arrived
@@ -116,6 +117,8 @@ def _fit_bar(spec: FitSpec, result: Result | None, job: Job | None, needed: Esti
 def _strip(spec: FitSpec, job: Job | None, needed: Estimate | None, last: dict | None) -> None:
     """How a fit that is not there stands, with its button; without an earlier result the whole of the page."""
     with st.container(border=True, key="strip" if last else "not_fitted", gap="small"):
+        if not last and DATASETS[spec.dataset].simulated:
+            st.markdown(SIMULATED)
         if needed is not None and needed.problems:
             st.error(plain(" ".join(needed.problems)))
         elif _runs(job):
@@ -144,11 +147,9 @@ def _offer(spec: FitSpec, job: Job | None, needed: Estimate | None, last: dict |
     text = "Settings changed: **not fitted yet**. Below is the last result." if last else "**Not fitted yet.**"
     if not weights_are_here(spec):
         text += f" Fit first downloads the pretrained weights of {plain(spec.backbone)}, which are not on this machine."
-    if needed is not None and last:
-        text += f" :small[It takes {needed}.]"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(text, width="stretch")
-        st.button(_label(needed), key="fit_here", type="primary", on_click=submit_fit, args=(spec,))
+        st.button(_label(needed), key="fit_here", type="primary", on_click=submit_fit, args=(spec,), help=needed and f"It takes {needed}.")
         if last:
             st.button("Undo", key="undo", on_click=return_to, args=(last["controls"],), icon=":material/undo:")
     if needed is not None and not last:

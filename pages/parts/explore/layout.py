@@ -16,6 +16,7 @@ from encoding.datasets._base import roi_names
 from encoding.fits.composition import ComposedSpec
 from encoding.jobs.tasks import compute_intervals
 from encoding.plots.brain.brain_map import BrainMap
+from encoding.runs.labels import layer_label, network_label, subject_label
 from encoding.runs.report import roi_ends
 from pages.parts.explore.composed import intervals_panel, members_panel
 from pages.parts.explore.downloads import take_away
@@ -26,17 +27,16 @@ from pages.parts.explore.training_panels import curve_panel, distribution_panel,
 from pages.parts.shared.badges import facts
 from pages.parts.shared.baseline import pin_button
 from pages.parts.shared.job_progress import complete
-from pages.parts.shared.labels import layer_label, network_label, subject_label
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import job_key, jobs, stored_intervals
 from pages.parts.shared.text import plain
 
 STYLE = """<style>
-.st-key-strip {padding: 0.5rem 0.75rem; margin-top: 0.5rem; backdrop-filter: blur(10px)}
+.st-key-strip {padding: 0.5rem 0.75rem; margin-top: 0.5rem; background: color-mix(in srgb, var(--st-background-color) 92%, transparent)}
 [data-testid=stSidebar] [data-testid=stLayoutWrapper]:has(> .st-key-fit_bar) {position: sticky; bottom: 0; z-index: 5; margin-top: auto}
 .st-key-fit_bar {padding: 0.5rem 0; backdrop-filter: blur(10px)}
 [data-testid=stLayoutWrapper]:has(> .st-key-strip) {position: sticky; top: 3.75rem; z-index: 20}
-.st-key-not_fitted {min-height: 20rem; justify-content: center}
+.st-key-not_fitted {margin-top: 0.75rem}
 .st-key-not_fitted button {font-size: 1.1rem}
 .st-key-brain_place {min-height: 30rem}
 .st-key-groups button {min-height: 1.6rem; padding: 0.1rem 0.6rem}

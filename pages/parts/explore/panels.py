@@ -22,13 +22,13 @@ from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.bars import score_column
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
+from encoding.runs.labels import class_label, fit_label
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.shared.baseline import baseline_chip, baseline_of
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.glossary import explained
-from pages.parts.shared.labels import class_label, fit_label
 from pages.parts.shared.links import EXPLORE, view
 from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.server_state import roi_table, stored_intervals

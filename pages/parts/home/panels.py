@@ -14,6 +14,7 @@ from encoding.jobs import Job
 from encoding.jobs.tasks import study
 from encoding.plots.brain.brain_map import BrainMap, Columns
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
+from encoding.runs.labels import network_label, subject_label
 from pages.parts.shared.access import may_change
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.brain_component import brain_view
@@ -21,7 +22,6 @@ from pages.parts.shared.brain_controls import START_VIEW
 from pages.parts.shared.chart import origin
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
-from pages.parts.shared.labels import network_label, subject_label
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, roi_table, settle
 from pages.parts.shared.text import plain

@@ -71,7 +71,7 @@ def _index_text(backbone: str, hierarchy: Hierarchy, n_layers: int) -> str:
         why = "one layer is best everywhere" if len(hierarchy.rois) > 2 else "fewer than three regions have a stage"
         return f"{backbone}: no hierarchy index, since {why}."
     few = f" With {n_layers} layers it cannot say much." if n_layers < 4 else ""
-    undefined = f" In {1 - hierarchy.defined:.0%} of draws one layer was best everywhere." if hierarchy.defined < 1 else ""
+    undefined = f" In {100 * (1 - hierarchy.defined):.0f} % of draws one layer was best everywhere." if hierarchy.defined < 1 else ""
     return (
         f"{backbone}: hierarchy index **{_number(hierarchy.index)}** over {len(hierarchy.rois)} regions "
         f"(95 % of draws: {_number(hierarchy.low)} to {_number(hierarchy.high)}).{undefined}{few}"

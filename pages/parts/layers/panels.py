@@ -35,6 +35,7 @@ from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
+from encoding.runs.labels import class_label, layer_label
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
 from pages.parts.shared.baseline import baseline_chip, baseline_of, baseline_scores, baseline_text
@@ -43,7 +44,6 @@ from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_n
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
-from pages.parts.shared.labels import class_label, layer_label
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.score_choice import score_choice
@@ -283,7 +283,7 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
         place, column = sweep_result.cells.index(cell), sweep_result.rois.index(roi)
         shares = shares_of(sweep_result, sweep_result.hemis[0], score=score) if statistic == "mean" else None
         by, shares = ("r", shares_of(sweep_result, sweep_result.hemis[0])) if shares is None else (SCORES[score].short, shares)
-        share = f" By mean {by} it is the best of {len(sweep_result.cells)} layers in {shares[place, column]:.0%} of draws."
+        share = f" By mean {by} it is the best of {len(sweep_result.cells)} layers in {100 * shares[place, column]:.0f} % of draws."
     ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
     unit = sweep_result.results[cell].plan.subject.unit
     region = f"every {unit}" if roi == EVERY_VERTEX else plain(roi)

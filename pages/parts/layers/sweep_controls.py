@@ -61,14 +61,14 @@ def sweep_controls() -> Sweep | None:
 
 def _networks() -> tuple[list[str], list[str]]:
     backbones = st.multiselect(
-        "Backbones",
+        "Networks",
         list(BACKBONES),
         default=START_BACKBONES,
         key="backbones",
         bind="query-params",
         on_change=_forget_layers,
         accept_new_options=True,
-        placeholder="Choose a backbone",
+        placeholder="Choose a network",
         help="Networks, or filter banks, whose layers are compared.",
     )
     known = [f"{name} {layer}" for name in backbones if name in BACKBONES for layer in BACKBONES[name].layers(name)]
@@ -79,7 +79,7 @@ def _networks() -> tuple[list[str], list[str]]:
         bind="query-params",
         accept_new_options=True,
         placeholder="Every layer",
-        help="None chosen means every layer that a backbone lists. Type the name of any other module.",
+        help="None chosen means every layer that a network lists. Type the name of any other module.",
     )
     return backbones, layers
 
@@ -162,7 +162,7 @@ def run_or_find(sweep: Sweep) -> SweepResult | None:
     running = job is not None and not job.finished
     with st.sidebar:
         change_button(
-            "Start sweep" if not sweep_result.cells else "Go on",
+            "Fitted" if sweep_result.done else "Fitting …" if running else _label(sweep_result),
             key="start_sweep",
             type="primary",
             width="stretch",
@@ -174,6 +174,10 @@ def run_or_find(sweep: Sweep) -> SweepResult | None:
             st.caption("Every layer is fitted: shown from the cache.")
     _standing(sweep, sweep_result, job)
     return sweep_result
+
+
+def _label(sweep_result: SweepResult) -> str:
+    return "Go on" if sweep_result.cells else "Start sweep"
 
 
 def _submit(sweep: Sweep) -> None:
@@ -195,10 +199,11 @@ def _standing(sweep: Sweep, sweep_result: SweepResult, job: Job | None) -> None:
         before = f"{ended[job.state].strip()} " if job is not None else ""
         fetched = [name for name in sweep.backbones if not weights_are_here(sweep.spec_of(sweep.of(name)[0]))]
         fetch = f" The pretrained weights of {', '.join(fetched)} are downloaded first." if fetched else ""
-        button = "Go on" if sweep_result.cells else "Start sweep"
-        start = f"Press **{button}** in the sidebar: the work runs in the background, and cells fill as layers are finished.{fetch}"
+        start = f"The work runs in the background, and cells fill as layers are finished.{fetch}"
         start = start if may_change() else "This server only shows what is there."
-        st.info(f"{before}{n_left} of {len(sweep.cells)} layers are not fitted yet. {start}")
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key="sweep_strip"):
+            st.markdown(f"{before}**{n_left} of {len(sweep.cells)} layers are not fitted yet.** {start}", width="stretch")
+            change_button(_label(sweep_result), key="sweep_here", type="primary", on_click=_submit, args=(sweep,))
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_TICKS)

@@ -133,7 +133,7 @@ def choose_fits() -> dict[str, Result]:
     if table.empty:
         result = fit_or_find(START)
         return {} if result is None else {"this fit": result}
-    names = {row["key"]: _model_first(short_name(row)) for row in table.to_dict("records")}
+    names = {row["key"]: short_name(row) for row in table.to_dict("records")}
     with st.sidebar:
         chosen = st.multiselect(
             "Models",
@@ -148,12 +148,6 @@ def choose_fits() -> dict[str, Result]:
             help="Finished fits, made on Explore. The first says which subject it is; others of the same subject can stand beside it.",
         )
     return _opened_fits(chosen, names)
-
-
-def _model_first(name: str) -> str:
-    """The name of a run with the subject behind the model: menus in the sidebar are narrow."""
-    subject, *model = name.split(" · ")
-    return " · ".join([*model[:-1], subject, *model[-1:]])
 
 
 def _start(names: Mapping[str, str]) -> list[str]:

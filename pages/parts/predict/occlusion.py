@@ -49,7 +49,7 @@ def occlusion_panel(request: PredictionRequest, roi: str) -> None:
     row, column = np.unravel_index(int(np.argmax(occlusion.drop)), occlusion.drop.shape)
     falls = f"It falls most, by {occlusion.drop.max():.3f}, when row {row + 1}, place {column + 1} of {n_grid} x {n_grid} is covered."
     falls = falls if occlusion.drop.max() > 0 else "Wherever the image is covered, it does not fall."
-    patched = f"The patch is {patch:.0%} of a side, drawn in the corner."
+    patched = f"The patch is {100 * patch:.0f} % of a side, drawn in the corner."
     st.caption(f"Predicted response of {plain(name)}: **{occlusion.uncovered:+.3f}** as it is. {falls} {patched}")
 
 

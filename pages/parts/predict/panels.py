@@ -136,7 +136,7 @@ def brain_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
     paint = left.segmented_control(
         "The brain shows", known, key="map", bind="query-params", default=known[0], required=True, help=unit.fill(words)
     )
-    with right.popover("View", width="stretch"):
+    with right.popover("Brain", width="stretch", help="Surface and outlined regions of the brain map."):
         surface, outlined = surface_control(st), outline_control(st, request.subject_view.classes, key="predict_outlines")
     r = {hemi: request.result.score(hemi) for hemi in request.result.plan.hemis}
     trusted = {hemi: values >= least_r for hemi, values in r.items()}

@@ -12,6 +12,7 @@ from encoding import plots
 from encoding.analysis.lookup import vertex_name
 from encoding.analysis.tuning import Tuning
 from encoding.fits.score_tables import ScoreTables
+from encoding.runs.labels import fit_label
 from encoding.runs.region_scores import region_scores
 from encoding.runtime.csv import to_csv
 from pages.parts.data.brain import NO_ROI
@@ -25,7 +26,6 @@ from pages.parts.data.vertex import (
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
-from pages.parts.shared.labels import fit_label
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import opened_run, stored_intervals
@@ -35,8 +35,9 @@ from pages.parts.shared.text import plain
 MOST_FITS = 60  # the newest; each is opened
 MOST_LINKED = 12
 STYLE = """<style>
-.st-key-covering a {padding: 0; min-height: 0}
+.st-key-covering a {padding: 0; min-height: 1.5rem}
 .st-key-covering p {margin: 0; font-size: 0.85rem}
+.st-key-covering a p {color: var(--st-primary-color)}
 </style>"""
 HOW_ROI = (
     "Each bar counts the stimuli to which this region responded about so strongly: the mean response of its {units}, which is less noisy "

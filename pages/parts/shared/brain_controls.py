@@ -13,7 +13,7 @@ from encoding.datasets._unit import VERTEX
 from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.brain_map import DRAWN
 from encoding.plots.brain.score_maps import START_VIEW
-from pages.parts.shared.labels import class_label
+from encoding.runs.labels import class_label
 from pages.parts.shared.link_notes import taken
 from pages.parts.shared.linked import adopt_link, linked_value, write_link
 

@@ -19,10 +19,7 @@ from encoding.features.given import PREFIX, is_given
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
 from encoding.readouts import Readout
-from encoding.runtime.registry import unknown
-from pages.parts.shared.access import check_weights, is_shared
-from pages.parts.shared.delay_control import delay_control, has_delays
-from pages.parts.shared.labels import (
+from encoding.runs.labels import (
     GROUPS,
     dataset_label,
     layer_label,
@@ -32,6 +29,9 @@ from pages.parts.shared.labels import (
     subject_label,
     weights_label,
 )
+from encoding.runtime.registry import unknown
+from pages.parts.shared.access import check_weights, is_shared
+from pages.parts.shared.delay_control import delay_control, has_delays
 from pages.parts.shared.linked import adopt_link, choose, forget, write_link
 from pages.parts.shared.parameter_controls import parameter_controls
 from pages.parts.shared.roi_unions import regions_control

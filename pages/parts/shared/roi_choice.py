@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 
 from encoding.datasets._unit import Unit
-from pages.parts.shared.labels import class_label
+from encoding.runs.labels import class_label
 from pages.parts.shared.linked import adopt_link, write_link
 
 BEST = "best predicted"  # offered before the ROIs, and what a bare link looks at

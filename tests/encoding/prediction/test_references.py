@@ -92,7 +92,7 @@ def test_a_region_without_well_predicted_vertices_is_refused(result):
         region_columns(result, "noise", 0.99)
 
 
-@pytest.mark.parametrize(("percentile", "words"), [(97, "trust this little"), (80, "less than"), (10, "so like them")])
+@pytest.mark.parametrize(("percentile", "words"), [(97, "trust this little"), (80, "less than"), (10, "as far as the test r")])
 def test_distance_in_words(percentile, words):
     assert words in unlike_text(percentile) and f"than {percentile} % of the test images" in unlike_text(percentile)
 

@@ -80,7 +80,7 @@ def test_a_report_of_two_says_what_differs_and_how_it_was_tested(two, store):
     assert (
         "paired bootstrap over test stimuli" in text
         and "30 test stimuli, the same 500 draws" in text
-        and "false discovery rate of 5%" in text
+        and "false discovery rate of 5 %" in text
     )
     assert "colour" in text and "A and B" in text and {"brain0", "brain1", "brain2"} <= set(Reader(page).ids)
 

@@ -151,7 +151,7 @@ def test_a_finished_fit_is_opened_by_a_link_and_is_among_the_recent_ones(page, d
     page.run()
     links = {link.proto.label: link.proto.query_string for link in page.get("page_link")}
     assert "backbone=tinynet" in links["This one"] and "ready" in shown(page)
-    recent = [text for text in links if text.replace("\\", "").startswith("tiny subj01 · tinynet")]
+    recent = [text for text in links if text.replace("\\", "").startswith("tinynet ")]
     assert "colour" in recent[0] and "pixels" in recent[1] and "a=fit-" in links["**Compare the two newest**"]
 
 

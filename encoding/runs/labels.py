@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
-from encoding import DATASETS, READOUTS, plots
+from encoding import plots
 from encoding.backbones._base import JOIN
+from encoding.datasets import DATASETS, Subject
+from encoding.datasets._registry import roi_classes
 from encoding.fits.composition import ComposedResult
 from encoding.fits.score_tables import ScoreTables
-from encoding.readouts import Readout
+from encoding.fits.spec import FitSpec
+from encoding.readouts import READOUTS, Readout
 
 GROUPS = ("linear", "similarity", "trees", "trained")  # of readouts, in the order of menus
 CLASSES = {  # classes of ROIs in the data of the Algonauts challenges
@@ -129,9 +132,26 @@ def class_label(name: str) -> str:
     return CLASSES.get(name, name)
 
 
+def labelled_classes(subject: Subject) -> dict[str, tuple[str, ...]]:
+    """ROIs of a subject by the name of their class."""
+    return {class_label(kind): tuple(rois) for kind, rois in roi_classes(subject).items()}
+
+
 def dataset_label(name: str) -> str:
     """Title of a data set."""
     return DATASETS[name].title if name in DATASETS else name
+
+
+def model_label(spec: FitSpec) -> str:
+    """Name of a fit's network with its layers.
+
+    >>> model_label(FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)))
+    'untrained AlexNet conv 4 (features.9)'
+    """
+    if JOIN in spec.backbone:
+        return plots.model_name(spec)
+    layers = " + ".join(layer_label(spec.backbone, layer) for layer in spec.layers)
+    return f"{network_label(spec.backbone, spec.weights)} {layers}"
 
 
 def fit_label(result: ScoreTables) -> str:
@@ -139,7 +159,4 @@ def fit_label(result: ScoreTables) -> str:
     spec = result.plan.spec
     if isinstance(result, ComposedResult):
         return f"composed of {len(result.members)} fits"
-    if JOIN in spec.backbone:
-        return f"{plots.model_name(spec)} · {spec.components_label}, {spec.readout}"
-    layers = " + ".join(layer_label(spec.backbone, layer) for layer in spec.layers)
-    return f"{network_label(spec.backbone, spec.weights)} {layers} · {spec.components_label}, {spec.readout}"
+    return f"{model_label(spec)} · {spec.components_label}, {spec.readout}"
