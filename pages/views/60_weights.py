@@ -6,14 +6,15 @@ import streamlit as st
 from encoding.backbones._base import WeightsFile
 from encoding.backbones._catalogue import every_file
 from encoding.jobs.tasks import fetch_weights
-from pages.parts.shared.access import change_button
+from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.server_state import jobs
 
 st.header("Weights", anchor=False)
 st.markdown(
     "A network's **pretrained weights** are what it learned from images; without them it is only an architecture, which "
-    "*untrained (seed 0)* offers as a control. Nothing is downloaded until you ask for it, here or with Fit."
+    "*untrained (seed 0)* offers as a control. "
+    + ("Nothing is downloaded until you ask for it, here or with Fit." if may_change() else "This server fetches none.")
 )
 
 files = every_file()
@@ -34,7 +35,7 @@ def megabytes(file: WeightsFile) -> str:
 
 
 missing = {file.network: file for file in files if not file.is_here}
-if missing:
+if missing and may_change():
     chooser = st.container(horizontal=True, vertical_alignment="bottom")
     name = chooser.selectbox(
         "Fetch the weights of",
@@ -51,7 +52,7 @@ if missing:
             change_button("Fetch", key="fetch", type="primary", on_click=lambda: jobs().submit(fetch_weights, name, key=key))
         st.caption(f"From `{missing[name].address}` to `{missing[name].path}`. Licence: {missing[name].licence}.")
         follow(key)
-else:
+elif not missing:
     st.success("The weights of every listed network are on this machine.")
 st.dataframe(
     pd.DataFrame(
@@ -65,10 +66,11 @@ st.dataframe(
         }
     ),
     key="weights_table",
-    on_select=choose_ticked,
+    on_select=choose_ticked if may_change() else "ignore",
     selection_mode="single-row",
     alt="every network's pretrained weights",
     hide_index=True,
     column_config={"MB": st.column_config.TextColumn(alignment="right", help="Empty where the size is not published with the network.")},
 )
-st.caption("Tick a row to fetch its weights. To bring a file by hand, save it under the name and in the folder of the last column.")
+tick = "Tick a row to fetch its weights. " if may_change() else ""
+st.caption(f"{tick}To bring a file by hand, save it under the name and in the folder of the last column.")

@@ -45,7 +45,8 @@ def jobs_panel() -> None:
     """List every job of this server, waiting and running ones first."""
     known, grids = jobs().all(), experiments().all()
     if not known and not grids:
-        st.info("Nothing was asked for since this server started. Fits, experiments and searches that are started on any page appear here.")
+        none = "Nothing was asked for since this server started. Fits, experiments and searches that are started on any page appear here."
+        st.info(none if may_change() else "This server starts nothing. What was computed before can be looked at on every page.")
         return
     if any(not job.finished for job in known) or any(not state.finished for state in grids.values()):
         _watch()
@@ -152,7 +153,7 @@ def store_panel() -> None:
         key="stages",
         column_order=["stage", "what", "results", "size", "share", "oldest", "newest"],
         column_config={
-            "what": st.column_config.TextColumn("what it is", width="large"),
+            "what": st.column_config.TextColumn("what it is", width=290),
             "share": st.column_config.ProgressColumn("share", format="%.0f %%", min_value=0, max_value=100),
             "oldest": st.column_config.DatetimeColumn("oldest (UTC)", format="YYYY-MM-DD HH:mm"),
             "newest": st.column_config.DatetimeColumn("newest (UTC)", format="YYYY-MM-DD HH:mm"),

@@ -125,9 +125,7 @@ def _strip(spec: FitSpec, job: Job | None, needed: Estimate | None, last: dict |
             settle("a job is watched")
             watch_fit(spec)
         elif not may_change():
-            st.info(
-                "Not fitted yet, and this server only shows what is there. Choose other settings, or look for finished fits on Compare."
-            )
+            st.info("Not fitted yet, and this server only shows what is there.")
         else:
             _offer(spec, job, needed, last)
 
