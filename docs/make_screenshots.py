@@ -1,7 +1,7 @@
 """Make images of the app's pages, light and dark, from servers that it starts.
 
 ``python docs/make_screenshots.py`` renews ``docs/pages``. ``--all OUT`` writes every page and state, at four sizes of screen, above and
-below the fold, into another folder; ``--only explore`` takes those whose names begin so. ``ENCODING_TEST_STORE`` names a Store to
+below the fold, into another folder; ``--only explore 'data*'`` takes those whose names match. ``ENCODING_TEST_STORE`` names a Store to
 begin with.
 """
 
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +149,13 @@ STATES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--all", metavar="OUT", type=Path, help="a folder for every page and state")
-    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="names of pages and states, or their beginnings")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="names of pages and states, or patterns such as explore*")
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=SIZES)
     arguments = parser.parse_args()
     out = arguments.all or PROJECT / "docs" / "pages"
     out.mkdir(parents=True, exist_ok=True)
     views = PAGES | (STATES if arguments.all else {})
-    views = {name: view for name, view in views.items() if not arguments.only or name.startswith(tuple(arguments.only))}
+    views = {name: view for name, view in views.items() if not arguments.only or any(fnmatch(name, each) for each in arguments.only)}
     failed = []
     with Screens() as screens:
         for name, view in views.items():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLOURS, ERROR_COLOURS = "plasma", "viridis_r"  # of scores and of errors, as on the brain: yellow is best
 LAYER_COLOURS = "viridis"  # from the first layer to the last, as on the brain
 ROW, LEAST_HEIGHT = 26, 150  # px, of a layer and of everything around the layers
-CHARACTER, LONGEST = 6.4, 34  # px of a character of a layer's name, and how many are shown
+CHARACTER, LONGEST = 6.4, 38  # px of a character of a layer's name, and how many are shown
 MOST_WRITTEN = 8  # columns up to which each cell holds its number
 WRITTEN_ROW, STAR_RISE = 38, 8  # px, of a layer whose cells hold numbers, and how far their stars stand above the middle
 MOST_LARGE = 20  # stars that have room to be large

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 1_000  # test stimuli drawn of each region
 N_DECIMALS = 4  # of responses in a file
+TITLE_LINE = 20  # px
 
 
 def fit_data(result: ScoreTables) -> dict[str, Any]:
@@ -94,11 +95,12 @@ def _predictions(result: ScoreTables, rois: list[str], source: str) -> dict[str,
         means = mean_prediction(result, {hemi: chosen for hemi, chosen in columns.items() if len(chosen)})
         measured, predicted = means.measured[some], means.predicted[some]
         own = f"mean of the {result.plan.subject.unit.many}' own r {means.mean_r:.2f}"
-        found[roi] = _changes(measured, predicted) | {"title": f"Responses averaged over {roi}: r = {means.r:.2f} ({own})"}
+        found[roi] = _changes(measured, predicted) | {"title": f"Responses averaged over {roi}: r = {means.r:.2f}<br>({own})"}
         if figure is None or len(figure.data) < len(found[roi]["traces"]):
             figure = plots.observed_predicted(measured, predicted, [""] * len(some), title=roi, r=means.r)
     if figure is None:
         return None
+    figure.update_layout(margin_t=figure.layout.margin.t + TITLE_LINE)
     first = drawn(plots.add_source(figure, source))
     for trace in first["data"]:
         trace.pop("hovertext", None)

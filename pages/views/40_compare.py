@@ -15,6 +15,7 @@ from pages.parts.compare.panels import (
     take_away,
     verdict_panel,
 )
+from pages.parts.shared.access import may_change
 from pages.parts.shared.link_notes import stop
 from pages.parts.shared.links import view
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
@@ -24,7 +25,12 @@ from pages.parts.shared.server_state import settle
 st.header("Which of two models predicts which part of visual cortex better?", anchor=False)
 table = runs_table()
 if table.empty:
-    st.info("Nothing was fitted yet. Fit a model or two on the Explore page, or import a fit under Jobs & storage; they are compared here.")
+    if may_change():
+        st.info("Nothing was fitted yet. Fit a model or two, or import fits that somebody sent; they are compared here.")
+        st.page_link(view("explore"), label="Fit a model on Explore", icon=":material/neurology:")
+        st.page_link(view("cache"), label="Import a fit under Jobs & storage", icon=":material/inventory_2:")
+    else:
+        st.info("Nothing was fitted yet, and this server only shows what is there.")
     stop()
 
 keys = choose_runs(table)

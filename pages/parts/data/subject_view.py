@@ -52,7 +52,8 @@ def open_shown(name: str) -> SubjectView | None:
         return None
     if subject is not None:
         return SubjectView(known, subject)
-    st.info("This subject was not opened before. The first time every file is read once, in the background, and checked.")
+    how = "The first time every file is read once, in the background, and checked."
+    st.info(f"This subject was not opened before. {how if may_change() else 'This server only shows what is there.'}")
     if may_change() and (job is None or job.finished):
         st.button("Open it", key="open", type="primary", on_click=lambda: jobs().submit(open_subject, (name, chosen), key=key))
     follow(key, missing="what it read of this subject")

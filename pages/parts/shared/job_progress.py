@@ -12,6 +12,7 @@ from encoding.fits.resources import Estimate
 from encoding.jobs import Job
 from encoding.jobs.experiments import ExperimentState
 from encoding.jobs.tasks import STUDY_STAGES, study
+from encoding.runs.labels import model_label, split_label
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_cancel, may_change
 from pages.parts.shared.chart import chart
@@ -76,7 +77,7 @@ def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:
         st.error(plain(" ".join(needed.problems)))
         return
     if job is None and not may_change():
-        st.info("Not fitted yet, and this server only shows what is there. Choose other settings, or look for finished fits on Compare.")
+        st.info("Nothing was fitted yet, and this server only shows what is there.")
     elif job is None:
         fetch = (
             ""
@@ -211,7 +212,7 @@ def job_title(spec: Any) -> str:
 
 def _in_short(spec: FitSpec) -> str:
     readout = " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)])
-    return f"{spec.dataset} {spec.subject}, {plots.model_name(spec)}, {spec.components_label}, {readout}, {spec.split}"
+    return f"{spec.dataset} {spec.subject}, {model_label(spec)}, {spec.components_label}, {readout}, {split_label(spec.split)}"
 
 
 def complete(what: str, key: str, start: Callable[[], Any], is_there: Callable[[], bool], *, button: str = "") -> None:

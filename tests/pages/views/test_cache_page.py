@@ -105,7 +105,7 @@ def test_every_job_says_how_it_stands_and_what_can_be_done(page, monkeypatch):
     assert not page.exception
     text = said(page)
     assert "1 running, 1 waiting, 3 ended" in text and "NoRoom: no room" in text
-    assert "Fit tiny subj01, tinynet pixels, all features, ridge, holdout:0.75:5" in text
+    assert "Fit tiny subj01, tinynet pixels, all features, ridge, 75 % train, 25 % test (seed 5)" in text
     assert "Search: tiny subj01" in text and "torchvision/alexnet" in text
     shown = {button.key for button in page.button}
     assert {"cancel_one", "cancel_two", "retry_three", "retry_four"} <= shown and not {"retry_five", "cancel_five", "retry_one"} & shown

@@ -44,7 +44,7 @@ def test_a_waiting_job_names_what_runs():
     assert standing(JOB) == "Waiting, place 2 in the queue"
     other = replace(TINY, readout="lasso")
     behind = standing(replace(JOB, running=(other, FitSpec())))
-    assert behind.startswith("Waiting, place 2 in the queue; now running: Fit tiny subj01") and "lasso" in behind and "gabor" in behind
+    assert behind.startswith("Waiting, place 2 in the queue; now running: Fit tiny subj01") and "lasso" in behind and "Gabor" in behind
 
 
 def test_the_stages_of_a_fit_are_ticked_up_to_the_one_under_way():
