@@ -108,9 +108,9 @@ PAGES = {
     "cache": View("cache"),
 }
 STATES = {
-    "explore-vertex": View("explore?vertex=lh+784&roi=PPA", ".st-key-bars .js-plotly-plot", open_tab("Predictions")),
-    "explore-images": View("explore?roi=FFA-1", ".st-key-bars .js-plotly-plot", open_tab("Images")),
-    "explore-curve": View("explore", ".st-key-bars .js-plotly-plot", open_tab("Images needed")),
+    "explore-vertex": View("explore?vertex=lh+784&roi=PPA", ".st-key-brain canvas", open_tab("Predictions")),
+    "explore-images": View("explore?roi=FFA-1", ".st-key-brain canvas", open_tab("Images")),
+    "explore-curve": View("explore", ".st-key-brain canvas", open_tab("Images needed")),
     "explore-changed": View(f"explore?{UNTRAINED}", ".st-key-bars .js-plotly-plot", change_layer),
     "explore-not-fitted": View("explore?components=70"),
     "explore-running": View(
@@ -185,12 +185,11 @@ class Screens:
     """A browser and the servers, each started when it is first needed."""
 
     def __enter__(self) -> Screens:
-        self._stack, self._servers = ExitStack(), {}
+        self._stack, self._servers, self._keys = ExitStack(), {}, {}
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         (self._folder / "data").mkdir()
         playwright = self._stack.enter_context(sync_playwright())
         self._browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
-        self._keys = prepare(self._folder / "store")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -201,6 +200,7 @@ class Screens:
         if name not in self._servers:
             folder = self._folder / name
             if name in COPIES:
+                self._keys = self._keys or prepare(self._folder / "store")
                 shutil.copytree(self._folder / "store", folder)
             env = {"ENCODING_CACHE_DIR": str(folder), "ENCODING_DATA_DIR": str(self._folder / "data"), "TORCH_HOME": str(folder / "torch")}
             server = Server(PROJECT / "app.py", env | SERVERS[name], self._folder / f"{name}.txt")
@@ -215,7 +215,8 @@ class Screens:
 
     def _draw(self, page: Any, view: View) -> Any:
         page.add_init_script("localStorage.setItem('encoding-explorer-tour', 'seen')")
-        open_page(page, f"{self.url(view.server)}/{view.address.format(**self._keys)}")
+        url = self.url(view.server)
+        open_page(page, f"{url}/{view.address.format(**self._keys)}")
         page.set_default_timeout(60_000)
         page.wait_for_selector(view.drawn)
         if view.act:

@@ -53,6 +53,7 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stSidebarNavItems] p {font-size: 0.85rem}
 [data-testid=stSidebar] [data-testid=stColumn] {min-width: 0}
 [data-testid=stProgress] * {transition: none !important}
+[data-testid=stPageLink] p {white-space: normal}
 [data-testid=stCaptionContainer] {opacity: 1; color: color-mix(in srgb, currentColor 78%, transparent)}
 [data-testid=stExpander] summary {opacity: 0.85}
 [data-testid=stMultiSelect] :is([data-tag], [data-tag] *) {color: light-dark(white, #10222a)}
