@@ -79,13 +79,8 @@ def score_grid(
         margin_b=40 + int(CHARACTER * min(LONGEST, max(len(str(name)) for name in x)) * (0.95 if len(x) > UPRIGHT else 0.2)),
         coloraxis={"colorscale": ERROR_COLOURS if lower_is_better else COLOURS, "colorbar": bar},
     )
-    fig.update_xaxes(
-        type="category",
-        showgrid=False,
-        dtick=1,
-        tickangle=-90 if len(x) > UPRIGHT else None,
-        tickfont_size=SMALL if len(x) * n_across < MOST_LARGE_NAMES else SMALL - 2,
-    )
+    small = SMALL if len(x) * n_across < MOST_LARGE_NAMES else SMALL - 2
+    fig.update_xaxes(type="category", showgrid=False, dtick=1, tickfont_size=small, tickangle=-90 if len(x) > UPRIGHT else None)
     fig.update_yaxes(type="category", showgrid=False)
     return attach_table(fig, table)
 

@@ -26,7 +26,8 @@ with st.container(gap="xsmall"):
 subject_view = open_shown(name)
 if subject_view is None:
     place.header(plain(DATASETS[name].title), anchor=False)
-    place.markdown(f":small[{simulated_badge(name)}{plain(DATASETS[name].about)}]")
+    if DATASETS[name].subjects():  # else it is described below
+        place.markdown(f":small[{simulated_badge(name)}{plain(DATASETS[name].about)}]")
     stop()
 place.header(f"What did **{plain(subject_label(subject_view.subject.name))}** see, and what did visual cortex do?", anchor=False)
 with place:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from encoding.runs.labels import network_label, subject_label
 from pages.parts.layers.hierarchy import hierarchy_panel, take_away
 from pages.parts.layers.panels import STYLE, score_controls, sweep_panel
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of

@@ -24,7 +24,7 @@ from encoding.evaluation.scores import SCORES
 from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import compute_intervals, study
 from encoding.plots.brain.score_maps import difference_brain
-from encoding.runs.labels import readout_label, split_label, subject_label
+from encoding.runs.labels import model_label, readout_label, split_label, subject_label
 from encoding.runs.report import how_it_was_tested, report, roi_ends
 from encoding.runs.table import short_name
 from encoding.runtime.csv import to_csv
@@ -152,7 +152,7 @@ def open_all(keys: Sequence[str]) -> dict[str, Result]:
 
 def names_of(results: Mapping[str, Result]) -> dict[str, str]:
     """Letter of each fit to its name in charts: the letter, network and layers, and where these are the same what else differs."""
-    models = {letter: plots.model_name(result.plan.spec) for letter, result in results.items()}
+    models = {letter: model_label(result.plan.spec) for letter, result in results.items()}
     if len(set(models.values())) == len(models):
         return {letter: f"{letter} · {model}" for letter, model in models.items()}
     table = what_differs(list(results.values())).set_index("setting")
