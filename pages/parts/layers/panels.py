@@ -399,7 +399,9 @@ def _best(keys: tuple[str, ...], least: float, _results: Sequence[Result]) -> di
 def _profile(sweep_result: SweepResult, roi: str, score: str, statistic: str, baseline: ScoreTables | None) -> None:
     if len(sweep_result.cells) < 2:
         return
-    with st.expander(f"{plain(roi)} through the layers", key="profile_open", on_change="rerun") as panel:
+    unit = next(iter(sweep_result.results.values())).plan.subject.unit
+    where = f"Every {unit}" if roi == EVERY_VERTEX else plain(roi)
+    with st.expander(f"{where} through the layers", key="profile_open", on_change="rerun") as panel:
         if panel.open:
             rows = table_of(sweep_result)
             figure = plots.layer_profile(

@@ -21,6 +21,7 @@ from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.roi_choice import BEST, roi_select
+from pages.parts.shared.screen import is_narrow, watch_screen
 from pages.parts.shared.server_state import roi_table
 from pages.parts.shared.stimulus_grid import stimulus_grid
 from pages.parts.shared.text import plain
@@ -246,7 +247,9 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
         classes=request.subject_view.classes,
         selected=None if roi == EVERY_VERTEX else roi,
         unit=subject.unit,
+        horizontal=is_narrow(),
     )
+    watch_screen()
     beside = "" if measured is None else ", and the measured one"
     alt = f"mean predicted response of each region to {request.stimulus.name}{beside}"
     chart(figure, "regions", alt=alt, source=origin(request.result), how=subject.unit.fill(HOW["regions"]))
