@@ -153,9 +153,9 @@ def leaks(
         )
     fig.add_hline(y=0, line={"color": LINE, "width": 1})
     fig.update_layout(barmode="group", bargap=0.3)
-    fig.update_xaxes(showgrid=False)
+    fig.update_xaxes(showgrid=False, tickangle=0)
     fig.update_yaxes(title_text=quantity)
-    return theme(fig, height=height).update_layout(margin_b=56)
+    return theme(fig, height=height).update_layout(margin_b=64)  # three lines
 
 
 def chosen_twice(first: np.ndarray, second: np.ndarray, chosen: np.ndarray, *, height: int = TALL) -> go.Figure:
@@ -228,7 +228,7 @@ def paths(
     import plotly.graph_objects as go
 
     fig = go.Figure()
-    for (name, values), colour in zip(series.items(), (TEST, TRAIN, LEFT, RIGHT, CEILING), strict=False):
+    for (name, values), colour in zip(series.items(), (TEST, TRAIN, CEILING, LEFT, RIGHT), strict=False):
         hover = f"%{{x:,}}: %{{y:.3f}}<extra>{name}</extra>"
         fig.add_scatter(x=list(x), y=values, name=name, mode="lines+markers", line={"color": colour, "width": 2.5}, hovertemplate=hover)
     fig.add_hline(y=0, line={"color": LINE, "width": 1, "dash": "dot"})
@@ -255,3 +255,24 @@ def score_intervals(
     fig.update_xaxes(title_text=x_title, title_standoff=4)
     fig.update_yaxes(autorange="reversed", showgrid=False)
     return theme(fig, height=height).update_layout(margin_l=24 + CHARACTER * max(map(len, names)))
+
+
+def dots_by_way(ways: Sequence[str], values: np.ndarray, *, x_title: str, height: int = HEIGHT) -> go.Figure:
+    """Every score of each way of evaluating as a dot, on an axis that shows how far they spread.
+
+    Parameters
+    ----------
+    ways : (n_ways,) names.
+    values : (n_draws, n_ways) scores.
+    """
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    for way, scores, colour in zip(ways, values.T, (TRAIN, TEST, LEFT), strict=False):
+        marker = {"size": 14, "color": translucent(colour, 0.65), "line": {"color": colour, "width": 1.5}}
+        hover = "%{x:.3f}<extra></extra>"
+        fig.add_scatter(x=scores, y=[way] * len(scores), name=way, mode="markers", marker=marker, showlegend=False, hovertemplate=hover)
+    fig.update_xaxes(title_text=x_title, title_standoff=4)
+    fig.update_yaxes(range=[len(ways), -1])
+    longest = max(len(line) for way in ways for line in way.split("<br>"))
+    return theme(fig, height=height).update_layout(margin={"l": 24 + CHARACTER * longest, "t": 16})

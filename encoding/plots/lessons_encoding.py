@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from encoding.plots.look import CEILING, HALO, LEFT, LINE, RIGHT, SMALL, STROKE, TEST, TRAIN, level, theme, translucent
+from encoding.plots.look import CEILING, HALO, INK, LEFT, LINE, RIGHT, SMALL, STROKE, TEST, TRAIN, level, theme, translucent
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -71,7 +71,8 @@ def visual_field(
     marker = {"symbol": "cross", "size": 11, "color": STROKE, "line": {"color": "white", "width": 1}}
     hover = {"hovertemplate": "spot %{x:.1f}, %{y:.1f}<extra></extra>", "showlegend": False}
     fig.add_scatter(x=[spot[0]], y=[spot[1]], mode="markers", marker=marker, name="spot", **hover)
-    return _degrees(fig, edge, height)
+    _degrees(fig, edge, height)
+    return _legend_apart(fig, spot[1])
 
 
 def field_found(
@@ -98,7 +99,8 @@ def field_found(
         around = {"x": x + size * np.cos(CIRCLE), "y": y + size * np.sin(CIRCLE), "mode": "lines", "name": name}
         fig.add_scatter(**around, line={"color": HALO, "width": 5}, hoverinfo="skip", showlegend=False)
         fig.add_scatter(**around, line={"color": colour, "width": 2.5, "dash": dash}, hoverinfo="name")
-    return _degrees(fig, edge, height)
+    _degrees(fig, edge, height)
+    return _legend_apart(fig, true[1])
 
 
 def components_path(
@@ -194,3 +196,11 @@ def _degrees(fig: go.Figure, edge: float, height: int) -> go.Figure:
     fig.update_xaxes(title_text="degrees to the right", range=[-edge, edge], constrain="domain")
     fig.update_yaxes(title_text="degrees up", range=[-edge, edge], constrain="domain", scaleanchor="x", scaleratio=1)
     return _framed(fig, height)
+
+
+def _legend_apart(fig: go.Figure, y: float) -> go.Figure:
+    """Put the visual field to the left and the legend beside it, in a narrow figure over the half in which nothing is shown at height y."""
+    place = {"y": 0.02, "yanchor": "bottom"} if y >= 0 else {"y": 0.98, "yanchor": "top"}
+    letters = {"orientation": "v", "bgcolor": HALO, "font": {"color": INK, "size": SMALL}}
+    fig.update_xaxes(constraintoward="left")
+    return fig.update_layout(legend=place | letters | {"x": 1, "xanchor": "right"}, margin={"l": 46, "t": 10})

@@ -46,6 +46,7 @@ def ask(lesson: Lesson) -> str | None:
 def teach(lesson: Lesson) -> None:
     """Show a lesson: its idea and question, then what can be moved and what just happened."""
     words, images = st.columns([4, 7], gap="medium")
+    words = words.container(key="lesson_words")
     with words:
         st.markdown(f"{SIMULATED} {lesson.idea}")
         answered = ask(lesson)
@@ -53,7 +54,7 @@ def teach(lesson: Lesson) -> None:
         note_step(lesson, "reading" if not shown else "shown" if answered is None else "predicted")
         if shown:
             class_predictions(lesson)
-    with images:
+    with images, st.container(key="lesson_figures"):
         if shown:
             happened, _, behind = lesson.show().partition("\n\n")
             if behind:

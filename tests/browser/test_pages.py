@@ -10,6 +10,7 @@ from tests.browser.accessibility import grave_findings
 from tests.browser.driving import open_page, wait_idle
 
 LAPTOP = {"width": 1280, "height": 800}
+LESSON_SCREENS = ((1280, 720), (1024, 768), (1280, 800), (1920, 1080))
 HARMFUL = {
     "harm.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
     "cut.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\x00" * 40,
@@ -106,7 +107,7 @@ def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, s
 
 
 @pytest.mark.parametrize("numbers", [range(1, 4), pytest.param(range(4, len(LESSONS) + 1), marks=pytest.mark.nightly)], ids=str)
-def test_a_lesson_fits_on_one_screen_of_a_small_laptop(page, server, numbers):
+def test_a_lesson_fits_on_one_screen_and_its_figures_grow_with_it(page, server, numbers):
     page.set_viewport_size(LAPTOP)
     open_page(page, f"{server}/learn?lesson={LESSONS[numbers[0] - 1].name}")
     main = page.locator("[data-testid=stMain]")
@@ -120,8 +121,14 @@ def test_a_lesson_fits_on_one_screen_of_a_small_laptop(page, server, numbers):
         main.get_by_text("Right", exact=True).or_(page.get_by_text("Not this time")).first.wait_for()
         main.locator(".js-plotly-plot").first.wait_for()
         wait_idle(page)
-        height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-        assert height <= LAPTOP["height"], lesson.name
+        tallest = []
+        for width, height in LESSON_SCREENS:
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(300)
+            assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight") <= height, (lesson.name, width, height)
+            tallest.append(page.evaluate("Math.max(...[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.clientHeight))"))
+        page.set_viewport_size(LAPTOP)
+        assert tallest[-1] > tallest[0] + 50, lesson.name  # figures take what a large screen has more
 
 
 def test_an_upload_that_is_no_sound_picture_is_refused_in_a_sentence(page, server):

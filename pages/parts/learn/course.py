@@ -24,7 +24,30 @@ FIRST_LESSON = {"show", "picture", "at"}  # parameters of links to the first les
 N_COLUMNS = 3
 STYLE = """<style>
 [data-testid=stMainBlockContainer] {padding: 3.75rem 2rem 0.5rem}
-[data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: 0.9rem; line-height: 1.4}
+[data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {
+  font-size: clamp(0.9rem, 1.6dvh, 1.1rem); line-height: 1.4
+}
+@media (min-width: 641px) {  /* the title stands beside the menu, figures take what height is left */
+  [data-testid=stApp]:not(:has([data-testid=stExpandSidebarButton])) [data-testid=stMainBlockContainer] {padding-top: 0.75rem}
+  [data-testid=stHeader] {background: none; pointer-events: none}
+  [data-testid=stHeader] :is(button, a) {pointer-events: auto}
+  [data-testid=stStatusWidget] {display: none}
+  .st-key-lesson_head {padding-right: 2rem}
+  .st-key-lesson_figures {min-height: calc(100dvh - 4.5rem)}
+  .st-key-lesson_figures [data-testid=stLayoutWrapper]:has([data-testid=stPlotlyChart]) {flex: 1 1 auto}
+  .st-key-lesson_figures [data-testid=stColumn]:has([data-testid=stPlotlyChart]) {display: flex; flex-direction: column}
+  .st-key-lesson_figures [data-testid=stColumn]:has([data-testid=stPlotlyChart]) > [data-testid=stVerticalBlock] {flex: 1 1 auto}
+}
+@media (min-width: 769px) and (max-width: 1199px) {  /* words and figures beside each other need the sidebar's room */
+  [data-testid=stMainBlockContainer] {padding-inline: 1rem}
+  [data-testid=stSidebar] {width: 11rem !important; min-width: 11rem}
+  [data-testid=stSidebarNavItems] > div {grid-template-columns: minmax(0, 1fr)}
+  [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > [data-testid=stLayoutWrapper] > .st-key-lesson_words) {flex: 5 1 0}
+  [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > [data-testid=stLayoutWrapper] > .st-key-lesson_figures) {flex: 7 1 0}
+  .st-key-lesson_head kbd {display: none}
+}
+.st-key-lesson_head [data-testid=stColumn] {flex: 0 0 auto; width: auto}
+.st-key-lesson_head [data-testid=stColumn]:has(h3) {flex: 1 1 0}
 [data-testid=stMainBlockContainer] [data-testid=stVerticalBlock] {gap: 0.5rem}
 [data-testid=stMainBlockContainer] h3 {padding: 0 0 0.375rem; font-size: 1.125rem}
 [data-testid=stMainBlockContainer] :is(.stButton, .stDownloadButton, .stLinkButton, .stPopover) :is(button, a)
@@ -33,9 +56,10 @@ STYLE = """<style>
 PROJECTOR = """<style>
 :is([data-testid=stSidebar], [data-testid=stHeader], [data-testid=stExpandSidebarButton]) {display: none !important}
 [data-testid=stMainBlockContainer] {padding-top: 1rem}
+[data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {font-size: clamp(0.9rem, 2dvh, 1.2rem)}
 html {font-size: 115%}
 @media (min-height: 950px) {html {font-size: 130%}}
-</style>"""  # figures grow as well: pages.parts.shared.chart
+</style>"""  # letters in figures grow as well: pages.parts.learn.lesson
 
 
 def chosen_lesson() -> Lesson | None:
@@ -137,7 +161,8 @@ def _card(lesson: Lesson, answered: bool) -> None:
 def lesson_header(lesson: Lesson) -> None:
     """Show the lesson's title and the ways to the course and to its neighbours; arrow keys go, too."""
     place = NAMES.index(lesson.name)
-    course, title, switch, before, after = st.columns([3, 16, 5, 5, 5], vertical_alignment="center", gap="small")
+    with st.container(key="lesson_head"):
+        course, title, switch, before, after = st.columns([3, 16, 5, 5, 5], vertical_alignment="center", gap="small")
     course.button("Course", key="course", width="stretch", on_click=go, args=(None,))
     title.subheader(f"{place + 1}. {lesson.title}", anchor=False)
     projector_control(switch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -14,8 +15,11 @@ from encoding.datasets.demo import Truth
 from encoding.fits.plan import Plan
 from encoding.jobs import Job
 from encoding.jobs.tasks import study
+from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.learn.exercise import Exercise
 from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import standing
 from pages.parts.shared.links import explore_address
@@ -23,6 +27,8 @@ from pages.parts.shared.server_state import find_result, job_key, jobs, planned,
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0
+LEAST = 0.7  # of a figure's height, on the smallest screen; it takes what height there is
+LETTERS, PROJECTOR_TYPE = 12, 1.35  # px in a figure, and how much larger they are in the projector mode
 WORDS_PER_MINUTE, ANSWER_MINUTES, PART_MINUTES, FIT_MINUTES = 50, 1, 3, 2
 
 
@@ -150,6 +156,30 @@ def source(*more: str) -> str:
 def fit_source(spec: FitSpec) -> str:
     """Caption with the origin of a fit's numbers."""
     return plots.caption({"made_from": {"simulated": True}}, spec)
+
+
+def lesson_chart(fig: Any, key: str, **about: Any) -> None:
+    """Show a lesson's figure, which grows with the screen, and in the projector mode its letters, too; ``about`` as in ``chart``."""
+    fig.update_layout(height=LEAST * fig.layout.height)
+    if st.session_state.get("projector"):
+        enlarge_letters(fig, PROJECTOR_TYPE)
+    chart(fig, key, height="stretch", **about)
+
+
+def lesson_brain(brain: BrainMap, key: str, *, height: int, share: float, **more: Any) -> None:
+    """Show a lesson's brain, ``height`` px on a screen of 720 px, which takes a ``share`` of what a higher screen has more."""
+    st.html(f"<style>.st-key-{key} {{--brain-height: max({height}px, {height}px + {share} * (100dvh - 720px))}}</style>")
+    brain_view(brain, key=key, height=height, **more)
+
+
+def enlarge_letters(fig: Any, factor: float) -> None:
+    """Multiply the size of all letters of a figure, 12 px where nothing is said, and of the margins that they stand in."""
+    size = factor * (fig.layout.font.size or LETTERS)
+    margin = {side: factor * fig.layout.margin[side] for side in "ltb"}
+    fig.update_layout(font_size=size, legend_font_size=size, margin=margin)
+    fig.for_each_annotation(lambda note: note.update(font_size=factor * (note.font.size or LETTERS)))
+    for axes in (fig.for_each_xaxis, fig.for_each_yaxis):
+        axes(lambda axis: axis.update(tickfont_size=factor * (axis.tickfont.size or LETTERS), title_font_size=factor * LETTERS))
 
 
 def explore_link(spec: FitSpec) -> None:

@@ -61,7 +61,13 @@ _component = st.components.v2.component("brain_view", html="<div class='place'><
 
 
 def brain_view(
-    brain: BrainMap, *, key: str, height: int = 440, on_select: Callable[[], None] = lambda: None, linked: bool = False
+    brain: BrainMap,
+    *,
+    key: str,
+    height: int = 440,
+    on_select: Callable[[], None] = lambda: None,
+    linked: bool = False,
+    looks_from: str = "",
 ) -> Selection | None:
     """Draw a brain map and return the vertex that the person selected on it.
 
@@ -72,8 +78,9 @@ def brain_view(
     ----------
     brain : what to draw; its ``selected`` vertex is marked, or without one the vertex that was clicked last.
     key : names the view in the session; one for each brain of the app.
-    height : pixels of the image.
+    height : pixels of the image, unless the page's style gives ``--brain-height``.
     on_select : called before the rerun that a click starts; :func:`clicked` then tells what was clicked.
+    looks_from : the camera at first as a link writes it, in place of the map's view.
     linked : whether the camera stands in the link, as of a page's main brain.
 
     Returns
@@ -87,9 +94,12 @@ def brain_view(
     brain = replace(brain, space=_chosen_space(brain, key))
     publish(brain.space)
     marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
-    about = {"height": height, "name": key, "mesh_file": MESH_FILES[brain.space]} | ({"looks_from": linked_camera()} if linked else {})
-    kept = height + AROUND - (HELP if height < SMALL else 0)
-    st.html(f"<style>.st-key-{key} {{min-height: {kept}px}}</style>")  # the page keeps its place until the brain arrives
+    about = {"height": height, "name": key, "mesh_file": MESH_FILES[brain.space]}
+    about["looks_from"] = linked_camera() if linked else looks_from
+    around = AROUND - (HELP if height < SMALL else 0)
+    st.html(
+        f"<style>.st-key-{key} {{min-height: calc(var(--brain-height, {height}px) + {around}px)}}</style>"
+    )  # the page keeps its place until the brain arrives
     _component(key=key, data=marked.to_bytes(**about), on_vertex_change=on_select)
     if linked:
         watch_camera(key)

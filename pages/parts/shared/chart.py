@@ -10,8 +10,6 @@ from encoding import Result, plots
 
 NOT_NEEDED = ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "pan2d"]  # in a chart's toolbar; dragging zooms
 
-PROJECTOR_SCALE, PROJECTOR_TYPE = 1.3, 16  # of a figure's height, and px, in the projector mode of the lessons
-
 
 def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", **more: Any) -> Any:
     """Show a plotly figure and return Streamlit's selection.
@@ -26,8 +24,6 @@ def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", *
     image_format = st.session_state.get("chart_format", "png")
     saved = {"format": image_format, "filename": f"encoding-explorer-{key}", "scale": 2}
     config = {"displaylogo": False, "toImageButtonOptions": saved, "modeBarButtonsToRemove": NOT_NEEDED}
-    if st.session_state.get("projector") and figure.layout.height:
-        figure.update_layout(height=PROJECTOR_SCALE * figure.layout.height, font_size=PROJECTOR_TYPE)
     if source:
         plots.add_source(figure, source)
     selected = st.plotly_chart(figure, key=key, config=config, alt=alt, **more)

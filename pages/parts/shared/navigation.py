@@ -66,7 +66,7 @@ NAVIGATION_STYLE = """<style>
     > [data-testid=stColumn] {width: 100%; flex: 1 1 auto}
   }
 }
-.js-plotly-plot :is(:is(.xtick, .ytick, .cbaxis, .parcoords) text, .xtitle, .ytitle, .cbtitle text,
+.js-plotly-plot :is(:is([class$=tick], .cbaxis, .parcoords) text, [class$=title], .cbtitle text,
   .annotation text[style*="(128, 132, 149)"]) {fill: currentColor !important}
 @media (max-width: 640px) {.modebar-container {top: auto !important; bottom: 2rem} .modebar {right: auto !important; left: 0}}
 </style>"""  # two pages a row leave room for controls; sliding progress bars took half a core where there is no GPU

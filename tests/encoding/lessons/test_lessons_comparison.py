@@ -413,6 +413,13 @@ def test_every_figure_can_be_told_as_a_table(figure):
     assert len(table_of(figure()))
 
 
+def test_every_score_of_each_way_is_a_dot():
+    values = np.array([[0.5, 0.6], [0.7, 0.61]])
+    fig = figures.dots_by_way(["once", "five<br>folds"], values, x_title="r")
+    assert [list(trace.x) for trace in fig.data] == [[0.5, 0.7], [0.6, 0.61]]
+    assert [set(trace.y) for trace in fig.data] == [{"once"}, {"five<br>folds"}]
+
+
 # The pages
 
 

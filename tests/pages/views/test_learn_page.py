@@ -131,8 +131,13 @@ def test_a_card_opens_its_lesson(learn, filled):
 
 
 def test_the_projector_hides_the_sidebar_and_stays_from_lesson_to_lesson(learn, filled):
-    at = learn(filled, lesson="ridge", projector="true")
+    plain = json.loads(charts(learn(filled, lesson="ridge", show="true"))[0].proto.spec)["layout"]
+    at = learn(filled, lesson="ridge", show="true", projector="true")
+    large = json.loads(charts(at)[0].proto.spec)["layout"]
     assert at.toggle(key="projector").value
+    assert large["font"]["size"] > 15 and large["margin"]["b"] > plain["margin"]["b"]
+    notes = [[each["font"]["size"] for each in layout["annotations"] if "Simulated" not in each["text"]] for layout in (plain, large)]
+    assert notes[0] and all(after > before for before, after in zip(*notes, strict=True))
     at.button(key="next").click().run()
     assert at.toggle(key="projector").value and at.query_params["projector"] == "true"
 

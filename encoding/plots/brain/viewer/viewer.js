@@ -67,7 +67,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
       told = asked;
     }
     frame.help.hidden = header.height < SMALL; // there is no room for it; the canvas says the same to who cannot see
-    stage.style.height = `${header.height ?? 440}px`;
+    stage.style.height = `var(--brain-height, ${header.height ?? 440}px)`; // a page may let it grow with the screen
     frame.title.textContent = header.title;
     canvas.setAttribute("aria-label", `Brain map: ${header.title || header.quantity}. Turn it with the arrow keys; Enter selects the vertex under the cross, H goes to the other half.`);
     showBar(frame.bar, header, map.arrays.colours);

@@ -11,8 +11,7 @@ from encoding import FitSpec
 from encoding.lessons.ceiling import MOST_REPEATS, Ceilings, ceilings, noise_ceiling
 from encoding.plots.lessons_encoding import repeats_path
 from pages.parts.learn.exercise import Exercise, highest
-from pages.parts.learn.lesson import Lesson, first_fit, first_plan, signal_of, source, subject_key
-from pages.parts.shared.chart import chart
+from pages.parts.learn.lesson import Lesson, first_fit, first_plan, lesson_chart, signal_of, source, subject_key
 from pages.parts.shared.fit_controls import START
 
 ROI = "V1v"
@@ -30,7 +29,7 @@ def show() -> str:
     n = left.slider("Showings of each image that are averaged", 1, MOST_REPEATS, FIRST_REPEATS, key="repeats", bind="query-params")
     snr = right.select_slider("Signal-to-noise of a single showing", SNRS, FIRST_SNR, key="snr", bind="query-params")
     ceilings = _ceilings(subject_key(), float(snr))
-    chart(
+    lesson_chart(
         repeats_path(ceilings.highest, ceilings.estimated, ceilings.perfect, ceilings.model, n, height=380),
         "repeats_path",
         alt=f"highest r, r of a perfect model and of a fitted one in {ROI} against the number of showings averaged, {n} marked",
@@ -50,7 +49,7 @@ def _ceilings(key: str, snr: float) -> Ceilings:
 def _summary(ceilings: Ceilings, n: int, snr: float) -> str:
     ceiling, at = noise_ceiling(snr, n), n - 1
     showings = "a single showing" if n == 1 else f"{n} showings averaged"
-    from_repeats = "" if n == 1 else f" The repeats alone, without any truth, tell {ceilings.estimated[at]:.2f}."
+    from_repeats = "" if n == 1 else f" Estimated from the repeats alone, it is {ceilings.estimated[at]:.2f}."
     r, share = ceilings.model[at], ceilings.model[at] ** 2 / ceiling
     return (
         f"With {showings}, the signal's share of the variance is {snr:g}² / ({snr:g}² + 1/{n}) = **{ceiling:.2f}**, the noise ceiling; "

@@ -10,9 +10,8 @@ import streamlit as st
 from encoding.lessons.choosing import COUNTS, N_FEATURES, N_VERTICES, optimism
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 HOW = (
@@ -32,7 +31,7 @@ def _show() -> str:
     first, second = _optimism(subject_key(), len(fold.train), len(fold.test))
     chosen = COUNTS.index(count)
     series = {"On the images that did not choose": second, "On the images that chose": first}
-    chart(
+    lesson_chart(
         figures.paths(COUNTS, series, chosen, x_title="Models to choose from", y_title="Mean r of the chosen models"),
         "choosing_path",
         alt=f"mean r of the best of many models that know nothing, on the images that chose and on others, {count} marked",

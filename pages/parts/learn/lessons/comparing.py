@@ -12,9 +12,8 @@ from encoding.lessons._linear import fitted
 from encoding.lessons.comparing import N_DRAWS, Compared, compared
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, source, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 ROI, N_A = "V1v", 100
@@ -37,7 +36,7 @@ def _compared(key: str, n: int) -> Compared:
 def _show() -> str:
     n = st.select_slider("Components of model B (model A has 100)", NUMBERS, FIRST, key="components_b", bind="query-params")
     found = _compared(subject_key(), n)
-    chart(
+    lesson_chart(
         figures.score_intervals(
             [f"A: {N_A} components", f"B: {n} components"], found.r, found.low, found.high, x_title="Mean r", height=190
         ),
@@ -47,7 +46,7 @@ def _show() -> str:
         source=source(ROI, f"{len(_subject.fold().test)} test images"),
     )
     ends = [np.array([value]) for value in (found.difference, found.difference_low, found.difference_high)]
-    chart(
+    lesson_chart(
         figures.score_intervals(["B − A"], *ends, x_title="Difference in mean r", height=160),
         "comparing_difference",
         alt="difference of the two models with its interval",
@@ -61,7 +60,7 @@ def _show() -> str:
         f"A has r = {found.r[0]:.3f} [{found.low[0]:.3f}, {found.high[0]:.3f}], B {found.r[1]:.3f} [{found.low[1]:.3f}, "
         f"{found.high[1]:.3f}]: the intervals {alone}. Their difference is {found.difference:+.3f} [{found.difference_low:+.3f}, "
         f"{found.difference_high:+.3f}], which {verdict}.\n\nEach interval alone is {width:.3f} wide, that of the difference "
-        f"{found.difference_high - found.difference_low:.3f}. Overlapping intervals of two scores say nothing about their difference when "
+        f"{found.difference_high - found.difference_low:.3f}. Overlapping intervals of two scores say little about their difference when "
         "both were tested on the same images: ask for the interval of the difference, as Compare does. And with many regions correct for "
         "the number of tests."
     )
@@ -89,7 +88,7 @@ LESSON = Lesson(
     title="Comparing two models",
     idea=(
         "Model A predicts a little better than model B, and the intervals of their scores **overlap**. Is the difference more than the "
-        "luck of these test images? Both models were tested on the same ones, which can be used."
+        "luck of these test images? Both were tested on the same images, and that helps."
     ),
     question="The 95 % intervals of two models' scores overlap. What does that say about their difference?",
     answers=("It is not significant", "Nothing for certain: its own interval decides", "It is significant"),

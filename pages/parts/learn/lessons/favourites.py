@@ -13,9 +13,8 @@ from encoding.lessons.response import strongest
 from encoding.lessons.rois import Profile, profile
 from encoding.plots.lessons_encoding import kinds
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, source, subject, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 N_SHOWN = 6
@@ -32,7 +31,7 @@ def _unit(key: str, frequency: int, direction: str) -> tuple[np.ndarray, Profile
 
 
 def _show() -> str:
-    left, right = st.columns(2)
+    left, right = st.columns([4, 6])
     frequency = left.select_slider("Cycles per image", FREQUENCIES, FREQUENCIES[-1], key="unit_frequency", bind="query-params")
     direction = right.segmented_control(
         "Bars", list(DIRECTIONS), key="unit_direction", bind="query-params", default="horizontal", required=True
@@ -43,7 +42,7 @@ def _show() -> str:
         st.caption(f"{title} of {seen.n_stimuli:,} images")
         for place, row in zip(st.columns(N_SHOWN, gap="small"), rows, strict=True):
             place.image(seen.stimuli[int(row)], caption=f"{activation[row]:+.1f}", alt=seen.stimuli.names[row], output_format="JPEG")
-    chart(
+    lesson_chart(
         kinds(by_kind.names, by_kind.means, by_kind.errors, height=200),
         "favourites_kinds",
         alt=f"mean activation to each kind of image, of {direction} bars at {frequency} cycles per image",

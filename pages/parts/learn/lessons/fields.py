@@ -14,12 +14,11 @@ from encoding.lessons.fields import AREAS, Field
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import field_found, visual_field
 from pages.parts.learn.exercise import Exercise, highest
-from pages.parts.learn.lesson import Lesson, source, subject, subject_key, truth
-from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.chart import chart
+from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key, truth
 from pages.parts.shared.fit_controls import START
 
 EDGE = DEGREES / 2
+CLOSE = "-105,-5,1.5,0,0"  # from behind and a little from the middle, near enough to see it from the last row
 LEAST_DRIVE = 0.1  # coloured: the rest of the early areas is grey, so that the answer is seen from the last row
 HOW_FIELD = (
     "The images fill this square; the centre of gaze is in its middle. Each circle is the receptive field of the vertex whose "
@@ -51,12 +50,12 @@ def show() -> str:
     x, y = _spot()
     maps = _field_maps(subject_key(), angle, eccentricity)
     true = maps.true["V1"]
-    brain_view(_answering(x, y), key="seeing", height=216)
+    lesson_brain(_answering(x, y), "seeing", height=220, share=0.4, looks_from=CLOSE)
     left, right = st.columns(2)
     with left:
         circles = {area: (field.x, field.y, field.size) for area, field in maps.true.items()}
-        chart(
-            visual_field((x, y), circles, edge=EDGE, height=227),
+        lesson_chart(
+            visual_field((x, y), circles, edge=EDGE, height=250),
             "visual_field",
             alt="receptive fields of one vertex of V1, V2, V3 and hV4 around the spot",
             how=HOW_FIELD,
@@ -64,8 +63,8 @@ def show() -> str:
         )
     with right:
         field = maps.found
-        chart(
-            field_found(maps.values, (true.x, true.y, true.size), (field.x, field.y, field.size), edge=EDGE, height=227),
+        lesson_chart(
+            field_found(maps.values, (true.x, true.y, true.size), (field.x, field.y, field.size), edge=EDGE, height=250),
             "found",
             alt=f"where contrast goes with the responses of V1 vertex {maps.hemi} {maps.vertices['V1']}, with its field known and found",
             how=HOW_FOUND,
@@ -115,6 +114,7 @@ def _answering(x: float, y: float) -> BrainMap:
         colour_range=(0.0, 1.0),
         colour_map="viridis",
         view="posterior",
+        outlined=("V1v", "V1d"),
     )
 
 

@@ -10,9 +10,8 @@ import streamlit as st
 from encoding.lessons.films import N_FRESH, N_RUNS, N_SAMPLES, N_SIMULATIONS, WAYS, evaluations
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson
+from pages.parts.learn.lesson import Lesson, lesson_chart
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 KEY = "films_slow"
@@ -35,7 +34,7 @@ def _show() -> str:
         "How slowly the film changes: seconds after which its features have mostly changed", 1, 20, FIRST_SLOW, key=KEY, bind="query-params"
     )
     series = _series(slow)
-    chart(
+    lesson_chart(
         figures.leaks(LABELS, series, quantity="Mean r on test samples"),
         "films_ways",
         alt="mean r of shuffled samples, whole runs left out and later films, for noise and for vertices that follow the film",

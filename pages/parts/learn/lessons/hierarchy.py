@@ -12,10 +12,8 @@ from encoding.lessons.hierarchy import LAYERS, SIMULATED_STAGES, best_layers, hi
 from encoding.plots import lessons_comparison as figures
 from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, source, subject, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 KEY = "hierarchy_layer"
@@ -63,7 +61,7 @@ def _show() -> str:
     with right:
         figure = figures.regions_by_layer(scores, list(regions), layer)
         alt = f"score of {layer} in each region, from V1v to VWFA-1, with the other layers"
-        chart(figure, "hierarchy_regions", alt=alt, how=HOW, source=source(f"{layer}, ridge"))
+        lesson_chart(figure, "hierarchy_regions", alt=alt, how=HOW, source=source(f"{layer}, ridge"))
     return _summary(layer, scores)
 
 
@@ -80,7 +78,7 @@ def _brain(r: np.ndarray, layer: str) -> None:
         view="posterior",
         outlined=("V1v", "V1d", "FFA-1", "PPA"),
     )
-    brain_view(brain, key="hierarchy_brain", height=300)
+    lesson_brain(brain, "hierarchy_brain", height=220, share=0.9)
 
 
 def _summary(layer: str, scores: dict[str, np.ndarray]) -> str:

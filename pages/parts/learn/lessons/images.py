@@ -10,9 +10,8 @@ import streamlit as st
 from encoding.lessons.images import growth, sizes_of
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, fit_source, subject_key
+from pages.parts.learn.lesson import Lesson, fit_source, lesson_chart, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 REGIONS = ("V1v", "hV4", "PPA", "FFA-1")
@@ -32,12 +31,12 @@ def _growth(key: str, roi: str) -> tuple[np.ndarray, np.ndarray, float]:
 def _show() -> str:
     sizes = sizes_of(len(_subject.fold().train))
     left, right = st.columns(2)
-    n = left.select_slider("Images that train", sizes, sizes[len(sizes) // 2], key="n_images")
+    n = left.select_slider("Images that train", sizes, sizes[len(sizes) // 2], key="n_images", bind="query-params")
     roi = right.segmented_control("Region", REGIONS, key="images_region", bind="query-params", default=REGIONS[0], required=True)
     train, test, highest = _growth(subject_key(), roi)
     chosen = sizes.index(n)
     series = {"Test images": test, "Training images": train, "Highest r": np.full(len(sizes), highest)}
-    chart(
+    lesson_chart(
         figures.paths(sizes, series, chosen, x_title="Training images", y_title=f"Mean r in {roi}", height=380),
         "images_path",
         alt=f"r of {roi} on training and test images against the number of training images, {n} marked",
@@ -75,8 +74,8 @@ LESSON = Lesson(
     name="images",
     title="How many images?",
     idea=(
-        "Scanner time is dear: would more images have made the model better? The **learning curve** answers it from the images that are "
-        "there: fit with some of them, and with more and more."
+        "Scanner time is expensive: would more images have made the model better? The **learning curve** answers it from the images that "
+        "are there: fit with some of them, and with more and more."
     ),
     question="The number of training images grows. What happens to r on the images that train?",
     answers=("It rises, as the model gets better", "It falls", "It stays the same"),

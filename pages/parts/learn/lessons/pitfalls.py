@@ -12,9 +12,8 @@ from encoding.lessons._linear import fitted
 from encoding.lessons.pitfalls import N_CHOSEN, N_SPLITS, N_TEST, N_TRAIN, WAYS, Circle
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, source, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 KEY = "pitfalls_which"
@@ -25,15 +24,15 @@ N_APART = 3  # one in so many vertices of V1v
 SEED = 0
 TOLD = {
     "honest": "honest",
-    "components": "scaler and PCA<br>see test images",
-    "alpha": "alpha chosen<br>on test images",
-    "chosen honestly": "features chosen<br>on training images",
-    "chosen with the test": "features chosen<br>on all images",
+    "components": "scaler, PCA<br>see test<br>images",
+    "alpha": "alpha chosen<br>on test<br>images",
+    "chosen honestly": "features from<br>training<br>images",
+    "chosen with the test": "features from<br>all<br>images",
 }
 HOW_LEAK = (
     "Every bar is the mean r over vertices on test images, averaged over random splits; whiskers run from the lowest split to the "
     "highest. Grey vertices are noise, so an honest score is 0. Compare the second and third pair of bars with the first, the last with "
-    "the fourth."
+    "the fourth: in both, features were chosen by their correlation with the responses."
 )
 HOW_CIRCLE = (
     "Each dot is a vertex of pure noise: how well it is predicted on one half of the test images, and on the other. The chosen dots are "
@@ -74,7 +73,7 @@ def _show() -> str:
 
 def _leakage() -> str:
     leaks = _leaks(subject_key())
-    chart(
+    lesson_chart(
         figures.leaks([TOLD[way] for way in WAYS], leaks),
         "pitfalls_leaks",
         alt="mean r on test images of five ways to evaluate, for noise and for V1v",
@@ -100,7 +99,7 @@ def _leakage() -> str:
 def _circle() -> str:
     circles: dict[str, Circle] = {name: pitfalls.circle(*pair, n_chosen=N_BEST) for name, pair in _predicted(subject_key()).items()}
     noise, real = circles[NOISE], circles[REAL]
-    chart(
+    lesson_chart(
         figures.chosen_twice(noise.first, noise.second, noise.chosen),
         "pitfalls_circle",
         alt="r of noise vertices on the images that choose and on others",
@@ -122,7 +121,7 @@ def _many() -> str:
     predicted = _predicted(subject_key())
     p = {name: pitfalls.p_values(pearson(*pair), len(pair[0])) for name, pair in predicted.items()}
     series = {NOISE: p[NOISE], "Every vertex of the simulated subject": p[REAL]}
-    chart(
+    lesson_chart(
         figures.sorted_p(series),
         "pitfalls_many",
         alt="sorted p of noise vertices and of the subject's own, with the level .05 and the line of the false discovery rate",

@@ -11,9 +11,8 @@ from encoding import plots
 from encoding.evaluation.scores import pearson
 from encoding.lessons.residuals import BEND, N_FEATURES, bent_vertex, curve, failures, predicted
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, source, subject, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 KEY = "residuals_features"
@@ -52,7 +51,7 @@ def _show() -> str:
     straight = _fitted(subject_key(), False)  # one scale for both
     most = 1.05 * float(np.abs(straight["measured"] - straight["predicted"]).max())
     figure = plots.residual_fitted(fitted["measured"], fitted["predicted"], names)
-    chart(
+    lesson_chart(
         figure.update_layout(height=234, yaxis_range=[-most, most]),
         "residuals_fitted",
         alt=f"residuals against predictions of a planted vertex, features {features}",

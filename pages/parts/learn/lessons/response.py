@@ -12,9 +12,8 @@ from encoding.lessons.response import Answer, answer, strongest
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import standing
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, source, subject, truth
-from pages.parts.shared.brain_component import Selection, brain_view, clicked
-from pages.parts.shared.chart import chart
+from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, truth
+from pages.parts.shared.brain_component import Selection, clicked
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.text import plain
 
@@ -45,7 +44,7 @@ def show() -> str:
     with right:
         _brain(image, (hemi, column))
     label = _written((hemi, column))
-    chart(
+    lesson_chart(
         standing(responses, image, height=154),
         "standing",
         alt=f"responses of vertex {label} to all images, the one to image {image + 1} marked",
@@ -70,7 +69,7 @@ def _brain(image: int, chosen: Selection) -> None:
         view="ventral",
         selected=chosen,
     )
-    brain_view(brain, key="answering", height=200, on_select=_listen)
+    lesson_brain(brain, "answering", height=200, share=0.6, on_select=_listen)
 
 
 def _listen() -> None:

@@ -15,8 +15,7 @@ from encoding.lessons.ridge import RidgePath, ridge_path
 from encoding.lessons.rois import responses_of
 from encoding.plots.lessons_encoding import alpha_path, weight_bars
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, first_plan, fit_source, subject_key
-from pages.parts.shared.chart import chart
+from pages.parts.learn.lesson import Lesson, first_plan, fit_source, lesson_chart, subject_key
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import store
 
@@ -44,7 +43,7 @@ def show() -> str:
     left, right = st.columns([3, 2])
     train, test = (getattr(path, name) for name in MEASURES[measure])
     with left:
-        chart(
+        lesson_chart(
             alpha_path(path.alphas, train, test, chosen, label=f"Mean {measure} in {ROI}", height=330),
             "alpha_path",
             alt=f"{measure} on training and test images against alpha, {alpha} marked",
@@ -52,7 +51,7 @@ def show() -> str:
             source=fit_source(explore_spec()),
         )
     with right:
-        chart(
+        lesson_chart(
             weight_bars(path.weights[chosen], largest=float(np.abs(path.weights).max()), height=330),
             "weights",
             alt=f"weights of one vertex at alpha {alpha}",

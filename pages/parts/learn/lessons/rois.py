@@ -13,13 +13,12 @@ from encoding.lessons.rois import Profile, found_rois, profile, responses_of
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import kinds
 from pages.parts.learn.exercise import Exercise, highest
-from pages.parts.learn.lesson import Lesson, source, subject, subject_key
-from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.chart import chart
+from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.glossary import explain
 
 FIRST = "V1v"
+VIEWS = {"medial": ("V1v", "V1d", "V2v", "V2d", "RSC"), "lateral": ("EBA", "OFA", "OPA", "V3d", "midlateral", "lateral")}  # else below
 CLEAR = 4.0  # standard errors by which one kind of image stands out clearly
 HOW = (
     "Each bar is the mean response of the region's vertices to the images that mainly show one kind of thing. The whiskers are "
@@ -33,12 +32,17 @@ def show() -> str:
     sizes = found_rois(seen)
     roi = st.selectbox("Region", list(sizes), index=list(sizes).index(FIRST), key="region", bind="query-params", help=explain(FIRST))
     profile = _profile(subject_key(), roi)
-    brain_view(_where(roi), key="where", height=160)
+    where, examples = st.columns([3, 2], vertical_alignment="center")
+    with where:
+        lesson_brain(_where(roi), "where", height=180, share=0.5)
     labels = np.asarray(seen.labels["category"])
-    examples = [(name, int(np.flatnonzero(labels == name)[0])) for name in profile.names if (labels == name).any()]
-    shown, names = [seen.stimuli[row] for _, row in examples], [name for name, _ in examples]
-    st.image(shown, width=52, caption=names, alt=[f"an image of the kind {name}" for name in names])
-    chart(
+    names = [name for name in profile.names if (labels == name).any()]
+    with examples:
+        for first in range(0, len(names), 3):
+            for place, name in zip(st.columns(3, gap="xsmall"), names[first : first + 3], strict=False):
+                row = int(np.flatnonzero(labels == name)[0])
+                place.image(seen.stimuli[row], caption=name, alt=f"an image of the kind {name}", width="stretch")
+    lesson_chart(
         kinds(profile.names, profile.means, profile.errors, height=190),
         "kinds",
         alt=f"mean response of {roi} to each kind of image",
@@ -67,7 +71,7 @@ def _where(roi: str) -> BrainMap:
         quantity="highest r",
         colour_range=(0.0, 1.0),
         colour_map="viridis",
-        view="ventral",
+        view=next((view for view, rois in VIEWS.items() if roi in rois), "ventral"),
         chosen_roi=roi,
     )
 

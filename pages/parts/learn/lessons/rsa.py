@@ -10,9 +10,8 @@ from encoding.datasets.simulation.scenes import CATEGORIES
 from encoding.lessons.rsa import FACTORS, Both, both_scores, rescaled
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, highest
-from pages.parts.learn.lesson import Lesson, source, subject, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 
 KEY = "rsa_factor"
 REGION = "ventral"
@@ -38,7 +37,7 @@ def _show() -> str:
     by_kind = np.argsort(kinds, kind="stable")
     names = [CATEGORIES[kind] for kind in kinds[by_kind]]
     now = scores[factor]
-    chart(
+    lesson_chart(
         figures.dissimilarities(now.model[np.ix_(by_kind, by_kind)], now.brain[np.ix_(by_kind, by_kind)], names, height=186),
         "rsa_matrices",
         alt=f"distances between test images, by the model with {FEATURE} times {factor} and by the responses of the {REGION} stream",
@@ -46,7 +45,7 @@ def _show() -> str:
         source=source(f"{REGION} stream", f"{len(by_kind)} test images"),
     )
     rsa, encoding = (np.array([getattr(each, name) for each in scores.values()]) for name in ("rsa", "encoding"))
-    chart(
+    lesson_chart(
         figures.scores_by_factor(FACTORS, rsa, encoding, factor, height=208),
         "rsa_scores",
         alt="RSA and encoding score against the factor",
@@ -68,10 +67,10 @@ def _summary(factor: float, scores: dict[float, Both]) -> str:
         f"{text} RSA takes distances as they come, so a feature on a large scale decides them: all that matters to the model then is "
         f"whether there is {FEATURE}. The encoding model learns a weight for each feature; a larger feature gets a smaller weight. "
         "Neither is the better score: RSA asks whether the geometry is shared as it stands, encoding whether a weighted sum of features "
-        f"can say the responses.\n\nRidge's penalty does see the scale; with {len(CATEGORIES)} features and {len(_subject.fold().train)} "
-        "training images that hardly shows. The features are the scenes' six labels; RSA is Spearman's ρ of their Euclidean "
-        f"distances with 1 − r of the response patterns of {_n_vertices():,} vertices. Labels are no backbone, so the link opens Gabor "
-        "energy, at EBA."
+        f"can predict the responses.\n\nRidge's penalty does see the scale; with {len(CATEGORIES)} features and "
+        f"{len(_subject.fold().train)} training images that hardly shows. The features are the scenes' six labels; RSA is "
+        f"Spearman's ρ of their Euclidean distances with 1 − r of the response patterns of {_n_vertices():,} "
+        "vertices. Labels are no backbone, so the link opens Gabor energy, at EBA."
     )
 
 

@@ -8,12 +8,11 @@ import numpy as np
 import streamlit as st
 
 from encoding import FitSpec
-from encoding.lessons.sharing import CEILING, KINDS, N_FEATURES, N_VERTICES, divide, planted, two_spaces
+from encoding.lessons.sharing import KINDS, divide, planted, two_spaces
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, source, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 KEY = "sharing_overlap"
@@ -47,26 +46,25 @@ def _show() -> str:
     parts = _divided(subject_key(), overlap)
     left_out = {"only A": parts["only_a"], "either": parts["either"], "only B": parts["only_b"]}
     shares = {"A": parts["share_a"], "B": parts["share_b"]}
-    chart(
+    lesson_chart(
         figures.divided(list(KINDS), left_out, shares, height=384),
         "sharing_parts",
         alt="R² of three kinds of vertices, divided by leaving one space out and by banded ridge",
         how=HOW,
         source=source("planted vertices on its images", "banded ridge"),
     )
-    return _summary(overlap, parts)
+    return _summary(parts)
 
 
-def _summary(overlap: float, parts: dict[str, np.ndarray]) -> str:
+def _summary(parts: dict[str, np.ndarray]) -> str:
     alone, both = ({name: _subject.plain(values[at]) for name, values in parts.items()} for at in (0, 1))
     return (
-        f"Take the vertices that **A alone** drives, at an overlap of {overlap:.2f}: R² is {alone['total']}, and without A "
-        f"**{alone['only_a']}** of it is lost, as B stands in for the rest. **Banded ridge**, with a penalty for each space and "
-        f"vertex, gives **{alone['share_a']}** to A: it finds that B is not needed. Where **both** drive alike, leaving one out makes it "
-        f"look as if neither mattered ({both['only_a']}), the more they overlap. Shares add up to R²; unique parts do not.\n\n"
-        f"The truth is known because these vertices were planted, {N_VERTICES} of each kind: they answer to features "
-        f"made of the Gabor energy of the subject's images ({N_FEATURES} in each space), with noise drawn by code that leaves "
-        f"{CEILING:.0%} of the variance to be explained. The link opens real features that overlap: simple and complex cells."
+        f"Take the vertices that **A alone** drives: R² is {alone['total']}, and without A only **{alone['only_a']}** is lost, as B "
+        f"stands in for the rest. **Banded ridge**, with a penalty for each space and vertex, gives **{alone['share_a']}** to A: it finds "
+        f"that B is not needed. Where **both** drive alike, leaving one out makes each look unimportant ({both['only_a']}), the more so "
+        "the more they overlap. Shares add up to R²; unique parts do not.\n\n"
+        "The truth is known because these vertices were planted: they answer to features made of the Gabor energy of the subject's images, "
+        "with noise drawn by code. The link opens real features that overlap: simple and complex cells."
     )
 
 

@@ -10,18 +10,17 @@ import streamlit as st
 from encoding.lessons.splits import N_REPEATS, N_SPLITS, cross_validations, holdouts, repeats
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, source, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 LUCK, REPEATS = "one split or many", "repeats of an image"
 ROI, N_SHARE, N_IMAGES = "V1v", 4, 100  # every fourth vertex; images that are shown repeatedly
 HOW = {
-    LUCK: "Bars are the mean r of a region, averaged over seeds; whiskers run from the lowest seed to the highest. Nothing but the seed of "
-    "the split changes. Cross-validation tests every image once, so a seed matters less.",
-    REPEATS: "Responses are each image's own, which no feature says, and noise: nothing can be predicted of a new image. The first bar has "
-    "showings of an image on both sides of the split.",
+    LUCK: "Each dot is the mean r of a region for one seed. Nothing but the seed of the split changes. "
+    "Cross-validation tests every image once, so a seed matters less.",
+    REPEATS: "Each image has a response of its own that no feature predicts, and noise: of a new image nothing can be predicted. The "
+    "first bar has showings of an image on both sides of the split.",
 }
 
 
@@ -44,8 +43,8 @@ def _show() -> str:
 def _show_luck() -> str:
     single, many = _luck(subject_key())
     ways = [f"one tenth held out<br>{len(single)} seeds", f"five folds<br>{len(many)} seeds"]
-    chart(
-        figures.leaks(ways, {f"r of {ROI}": np.stack([single, many], axis=1)}),
+    lesson_chart(
+        figures.dots_by_way(ways, np.stack([single, many], axis=1), x_title=f"Mean r of {ROI} on test images", height=340),
         "splits_luck",
         alt=f"mean r of {ROI} over seeds of one hold-out and of five folds",
         how=HOW[LUCK],
@@ -62,8 +61,8 @@ def _show_luck() -> str:
 def _show_repeats() -> str:
     apart, together = _repeats(subject_key())
     ways = ["showings split<br>at random", "all showings of an<br>image on one side"]
-    chart(
-        figures.leaks(ways, {"Responses that no feature says": np.array([[apart, together]])}),
+    lesson_chart(
+        figures.leaks(ways, {"Responses that no feature predicts": np.array([[apart, together]])}),
         "splits_repeats",
         alt="mean r with repeats of an image on both sides of the split, and on one side",
         how=HOW[REPEATS],
@@ -80,11 +79,11 @@ CODE = """\
 import numpy as np
 
 from encoding.lessons.splits import cross_validations, holdouts
-from encoding.plots.lessons_comparison import leaks
+from encoding.plots.lessons_comparison import dots_by_way
 
 Y = m.Y[:, m.columns("V1v")[::4]]
 scores = np.stack([holdouts(m.Z, Y, 3), cross_validations(m.Z, Y, 3)], axis=1)
-leaks(["one tenth held out", "five folds"], {"V1v": scores})
+dots_by_way(["one tenth held out", "five folds"], scores, x_title="Mean r of V1v on test images")
 """
 
 LESSON = Lesson(
@@ -93,8 +92,9 @@ LESSON = Lesson(
     name="splits",
     title="Cross-validation and repeats",
     idea=(
-        "A model is tested on images that it never saw. **Which** ones is a draw of lots: another seed, another score. "
-        "**Cross-validation** lets every image be tested once. And an image that was shown several times must not stand on both sides."
+        "A model is tested on images that it never saw. **Which** ones is left to chance: another seed, another score. "
+        "**Cross-validation** lets every image be tested once. And an image that was shown several times must be on one side of the "
+        "split only."
     ),
     question="Each image was shown three times, and single showings are split at random. What does that do to r?",
     answers=("Nothing: noise differs between showings", "It is too high", "It is too low"),

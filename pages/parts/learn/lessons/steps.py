@@ -13,9 +13,8 @@ from encoding.lessons.rois import responses_of
 from encoding.lessons.steps import Steps, drawn, steps
 from encoding.plots.lessons_encoding import components_path
 from pages.parts.learn.exercise import Exercise, bar
-from pages.parts.learn.lesson import Lesson, first_fit, first_plan, fit_source, subject, subject_key
+from pages.parts.learn.lesson import Lesson, first_fit, first_plan, fit_source, lesson_chart, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import store
 
@@ -38,7 +37,7 @@ def show() -> str:
     fold = first_plan().folds[0]
     _three(n, n_features, len(fold.train), chosen, steps)
     spec = explore_spec()
-    chart(
+    lesson_chart(
         components_path(steps.n_components, steps.explained, steps.train, steps.test, chosen, height=280),
         "components_path",
         alt=f"r of {ROI} on training and test images against the number of components, {n} marked",

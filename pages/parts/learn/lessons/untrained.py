@@ -10,16 +10,15 @@ from encoding.lessons.hierarchy import layer_scores
 from encoding.lessons.untrained import WIDTHS, random_layer
 from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, highest
-from pages.parts.learn.lesson import Lesson, source, subject_key
+from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 
 REGIONS = ("V1v", "hV4", "PPA", "FFA-1")
 TUNED, RANDOM = "Gabor energy (tuned to edges)", "Random weights"
 HOW = (
     "Bars are mean r over a region's vertices on test images. The grey ones are a layer of units with random weights on the images' "
-    "pixels, as a network has before training; whiskers run over three draws of the weights. The others are features made for edges."
+    "pixels, as a network has before training; whiskers run over three draws of the weights. The green ones are features made for edges."
 )
 N_SEEDS = 3
 
@@ -39,7 +38,7 @@ def _scores(key: str, width: int) -> dict[str, np.ndarray]:
 def _show() -> str:
     width = st.select_slider("Units of the random layer", WIDTHS, WIDTHS[-2], key="n_units", bind="query-params")
     scores = _scores(subject_key(), width)
-    chart(
+    lesson_chart(
         figures.leaks(REGIONS, scores),
         "untrained_scores",
         alt=f"mean r of four regions by {width} units with random weights and by Gabor energy",
@@ -51,8 +50,9 @@ def _show() -> str:
     return (
         f"{width} units that were never trained predict V1v with r = **{_subject.plain(random['V1v'])}**, PPA with "
         f"{_subject.plain(random['PPA'])}; features made for edges reach {tuned['V1v']:.2f} and {tuned['PPA']:.2f}. With {WIDTHS[-1]} "
-        f"random units V1v has {_subject.plain(wider)}. So part of a score needs no learning: pixels, a non-linearity and enough units do "
-        f"it. **What learning adds is the difference**, in V1v {tuned['V1v'] - random['V1v']:+.2f}.\n\n"
+        f"random units V1v has {_subject.plain(wider)}. So part of a score needs no training: pixels, a non-linearity and enough units do "
+        f"it. **Only what goes beyond the control speaks for the features**: {tuned['V1v'] - random['V1v']:+.2f} in V1v, "
+        f"{tuned['PPA'] - random['PPA']:+.2f} in PPA.\n\n"
         "Fit the untrained network of the same "
         "architecture, layer, pooling and number of components before saying that what a network has *learned* resembles the brain; with "
         "several seeds, as one draw may be lucky. The link opens untrained AlexNet."
@@ -84,8 +84,8 @@ LESSON = Lesson(
     answers=("Nothing: it has learned nothing", "Something, in early and in other areas", "As much as features made for edges"),
     right=1,
     because=(
-        "Random combinations of pixels, rectified, keep what is in the image, and ridge learns to read it. Features that fit better need "
-        "fewer units for more."
+        "Random combinations of pixels, rectified, keep what is in the image, and ridge learns to read it. Features that suit a region "
+        "predict it better with fewer units."
     ),
     show=_show,
     explore_spec=lambda: FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)),
