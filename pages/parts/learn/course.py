@@ -29,8 +29,8 @@ STYLE = """<style>
 }
 @media (min-width: 641px) {  /* the title stands beside the menu, figures take what height is left */
   [data-testid=stApp]:not(:has([data-testid=stExpandSidebarButton])) [data-testid=stMainBlockContainer] {padding-top: 0.75rem}
-  [data-testid=stHeader] {background: none; pointer-events: none}
-  [data-testid=stHeader] :is(button, a) {pointer-events: auto}
+  [data-testid=stHeader] {background: none}
+  :is([data-testid=stHeader], [data-testid=stHeader] :not(button, button *)) {pointer-events: none}
   [data-testid=stStatusWidget] {display: none}
   .st-key-lesson_head {padding-right: 2rem}
   .st-key-lesson_figures {min-height: calc(100dvh - 4.5rem)}
