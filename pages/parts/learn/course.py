@@ -28,7 +28,9 @@ STYLE = """<style>
   font-size: clamp(0.9rem, 1.6dvh, 1.1rem); line-height: 1.4
 }
 @media (min-width: 641px) {  /* the title stands beside the menu, figures take what height is left */
-  [data-testid=stApp]:not(:has([data-testid=stExpandSidebarButton])) [data-testid=stMainBlockContainer] {padding-top: 0.75rem}
+  [data-testid=stApp]:not(:has([data-testid=stExpandSidebarButton])) [data-testid=stMainBlockContainer]:has(.st-key-lesson_head) {
+    padding-top: 0.75rem
+  }
   [data-testid=stHeader] {background: none}
   :is([data-testid=stHeader], [data-testid=stHeader] :not(button, button *)) {pointer-events: none}
   [data-testid=stStatusWidget] {display: none}
