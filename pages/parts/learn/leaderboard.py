@@ -78,6 +78,6 @@ def _enter(student: str) -> None:
         try:
             with st.spinner("Predicting the hidden images …"), _turn():
                 r, low, high = _hidden(class_name()).score(predict(open_run(key, store()), _hidden(class_name()).stimuli))
-            _board(class_name()).enter(student, Entry(called, key, names[key].partition(" · ")[2], r, low, high))
+            _board(class_name()).enter(student, Entry(called, key, " · ".join(names[key].split(" · ")[:3]), r, low, high))
         except (CannotPredict, ValueError, LookupError, OSError) as wrong:
             st.error(plain(wrong))

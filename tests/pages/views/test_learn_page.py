@@ -377,7 +377,7 @@ def test_a_student_enters_a_fit_and_the_class_sees_its_r_on_images_that_only_the
     at.button(key="enter").click().run()
     assert not at.exception and not at.error
     row = at.dataframe[0].value.iloc[0]
-    assert row["Name"] == "Student 1" and row["Model"].startswith("gabor energy") and 0 < float(row["r"]) < 1
+    assert row["Name"] == "Student 1" and row["Model"] == "Gabor filters energy · PCA 100 · ridge" and 0 < float(row["r"]) < 1
 
 
 def test_a_wrong_token_or_class_is_explained_and_shows_nothing(learn, filled, monkeypatch):
