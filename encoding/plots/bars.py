@@ -11,7 +11,7 @@ import numpy as np
 
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES
-from encoding.plots.look import BAND, CEILING, CLEAR, FADED, LINE, SMALL, hemi_colour, hemi_name, level, rimmed, theme
+from encoding.plots.look import BAND, CEILING, CLEAR, FADED, LINE, SMALL, hemi_colour, hemi_name, lay_out, level, rimmed, theme
 from encoding.plots.table import attach_table
 from encoding.runtime.registry import unknown
 
@@ -89,12 +89,17 @@ def roi_bars(
     if not horizontal:
         _separate(fig, row)
     notes = [*_class_names(row), *_gaps(row, bars, unit)] if not horizontal else [*_without_score(bars)]
-    fig.update_layout(annotations=notes)  # at once: plotly copies all of them for each one added
-    fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero", fixedrange=True)
-    theme(fig, height=440)
+    theme(
+        fig,
+        height=440,
+        annotations=notes,
+        yaxis={"title": {"text": axis_title(score, statistic)}, "rangemode": "tozero", "fixedrange": True},
+        barmode="overlay",
+        margin={"t": 58},  # room for the classes' names
+        legend={"y": 1.07},
+    )
     _name_rois(fig, row, bars, selected, unit)
     attach_table(fig, _numbers(bars, f"{statistic} {score}"))
-    fig.update_layout(barmode="overlay", margin_t=58, legend_y=1.07)  # room for the classes' names
     return _lay_down(fig, row) if horizontal else fig
 
 
@@ -112,25 +117,27 @@ def _lay_down(fig: go.Figure, row: Row) -> go.Figure:
     for note in fig.layout.annotations:
         note.update(x=note.y, y=note.x, xanchor="left", yanchor="middle", xshift=3, yshift=0, textangle=0)
     across, down = (axis.to_plotly_json() for axis in (fig.layout.yaxis, fig.layout.xaxis))
-    fig.layout.xaxis, fig.layout.yaxis = across, down
-    rois = [text.replace("<br>", "  ") for text in fig.layout.yaxis.ticktext]
+    rois = [text.replace("<br>", "  ") for text in down["ticktext"]]
     headings = {f"<i>{name}</i>": first - 0.5 - NAME_GAP / 2 for name, first, _ in row.classes if name}
     first, last = row.ends
     longest = max(len(re.sub("<.*?>", "", text)) for text in (*rois, *headings))
-    fig.update_yaxes(
-        tickvals=[*fig.layout.yaxis.tickvals, *headings.values()],  # notes would take three times as long to draw
-        ticktext=[*rois, *headings],
-        tickangle=0,
-        range=(last, first - NAME_GAP / 2),
-        title=None,
-    )
-    fig.for_each_trace(lambda trace: trace.update(name=trace.name.removesuffix(" hemisphere").removesuffix(" interval")))
-    fig.update_xaxes(title={"text": fig.layout.xaxis.title.text.replace("<br>", ", "), "standoff": 6})
+    down |= {
+        "tickvals": [*down["tickvals"], *headings.values()],  # notes would take three times as long to draw
+        "ticktext": [*rois, *headings],
+        "tickangle": 0,
+        "range": (last, first - NAME_GAP / 2),
+        "title": None,
+    }
+    across["title"] = {"text": across["title"]["text"].replace("<br>", ", "), "standoff": 6}
+    for trace in fig.data:
+        trace.name = trace.name.removesuffix(" hemisphere").removesuffix(" interval")
     inside, top, bottom = ROW_HEIGHT * (last - first + NAME_GAP / 2), 26, 44
-    return fig.update_layout(
+    fig.layout.xaxis, fig.layout.yaxis = across, down
+    return lay_out(
+        fig,
         height=round(inside + top + bottom),
         margin={"l": longest * CHARACTER + 8, "t": top, "b": bottom},
-        legend={"x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "font_size": SMALL, "itemwidth": 30},
+        legend={"x": 0, "xref": "container", "y": 1, "yref": "container", "yanchor": "top", "font": {"size": SMALL}, "itemwidth": 30},
     )
 
 
@@ -355,20 +362,20 @@ def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | 
     if upright:
         longest = max(len(roi) + 2 + len(numbers) for roi, numbers in counts.items())
     sides = " · ".join(hemi_name(each.hemi).split()[0].lower() for each in bars) if len(bars) > 1 else ""
-    fig.update_xaxes(
-        title={"text": f"ROI, with the number of {unit.many} {sides}".rstrip(), "font": {"size": SMALL + 1}, "standoff": 8},
-        tickvals=list(row.x.values()),
-        ticktext=[
+    axis = {
+        "title": {"text": f"ROI, with the number of {unit.many} {sides}".rstrip(), "font": {"size": SMALL + 1}, "standoff": 8},
+        "tickvals": list(row.x.values()),
+        "ticktext": [
             f"{f'<b>{roi}</b>' if roi == selected else roi}{'  ' if upright else '<br>'}{numbers}" for roi, numbers in counts.items()
         ],
-        tickfont={"size": SMALL},
-        tickangle=-90 if upright else 0,
-        range=row.ends,
-        showgrid=False,
-        fixedrange=True,
-        tickcolor=CLEAR,
-    )
-    fig.update_layout(margin_b=(longest * CHARACTER if upright else 2 * LINE_HEIGHT) + 2 * LINE_HEIGHT)
+        "tickfont": {"size": SMALL},
+        "tickangle": -90 if upright else 0,
+        "range": row.ends,
+        "showgrid": False,
+        "fixedrange": True,
+        "tickcolor": CLEAR,
+    }
+    lay_out(fig, xaxis=axis, margin={"b": (longest * CHARACTER if upright else 2 * LINE_HEIGHT) + 2 * LINE_HEIGHT})
 
 
 def _class_names(row: Row) -> Iterator[dict]:

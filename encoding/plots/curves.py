@@ -53,9 +53,9 @@ def learning_curve(
         fig.add_scatter(
             **_line(sizes, values, name, colour, dash), hovertemplate=f"%{{x:,}} images<br>{name.lower()}: %{{y:.3f}}<extra></extra>"
         )
-    fig.update_xaxes(title_text="Training images", type="log", tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
-    fig.update_yaxes(title_text=label, rangemode="tozero")
-    return theme(fig, height=340)
+    ticks = {"type": "log", "tickvals": sizes, "ticktext": [f"{size:,}" for size in sizes]}
+    title = {"title": {"text": "Training images"}}
+    return theme(fig, height=340, xaxis=title | ticks, yaxis={"title": {"text": label}, "rangemode": "tozero"})
 
 
 def epoch_losses(
@@ -96,9 +96,7 @@ def epoch_losses(
         fig.add_annotation(
             x=kept[0] if near_end else kept[-1], y=1, yref="paper", xanchor="right" if near_end else "left", yanchor="top", **note
         )
-    fig.update_xaxes(title_text="Epoch")
-    fig.update_yaxes(title_text="Loss, lower is better")
-    return theme(fig, height=height)
+    return theme(fig, height=height, xaxis={"title": {"text": "Epoch"}}, yaxis={"title": {"text": "Loss, lower is better"}})
 
 
 def _line(x: np.ndarray, y: ArrayLike, name: str, colour: str, dash: str) -> dict[str, Any]:

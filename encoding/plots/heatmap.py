@@ -11,7 +11,7 @@ from encoding.analysis.layer_ranking import SURE, interval_columns, layer_column
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES, Score
 from encoding.plots.bars import axis_title
-from encoding.plots.look import BAND, CEILING, GRID, LINE, SMALL, TEST, hemi_colour, hemi_name, theme
+from encoding.plots.look import BAND, CEILING, GRID, LINE, SMALL, TEST, hemi_colour, hemi_name, lay_out, theme
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,8 +101,8 @@ def layer_heatmap(
     theme(fig, height=LEAST_HEIGHT + (WRITTEN_ROW if written else ROW) * max(2, len(layers)))
     _axes(fig, rois, layers, best)
     if narrow:
-        fig.update_layout(margin_t=fig.layout.margin.t + NAME_ROW)
-        fig.update_xaxes(tickfont_size=SMALL if written else SMALLEST)
+        size = SMALL if written else SMALLEST
+        lay_out(fig, margin={"t": fig.layout.margin.t + NAME_ROW}, xaxis={"tickfont": {"size": size}})
     return fig
 
 
@@ -194,7 +194,7 @@ def _separate(fig: go.Figure, spans: Sequence[tuple[str, int, int]], groups: Seq
         | {"text": name, "showarrow": False, "font": {"size": SMALL}}
         for number, (name, first, stop) in enumerate(spans)
     ]
-    fig.update_layout(shapes=shapes, annotations=names)
+    lay_out(fig, shapes=shapes, annotations=names)
 
 
 def _axes(fig: go.Figure, rois: Sequence[str], layers: Sequence[str], best: pd.DataFrame | None) -> None:
@@ -202,20 +202,23 @@ def _axes(fig: go.Figure, rois: Sequence[str], layers: Sequence[str], best: pd.D
     shares = dict(zip(best["roi"], best["share"], strict=True)) if known else {}
     labels = {roi: f"{roi}  {shares[roi]:.0%}" if np.isfinite(shares.get(roi, np.nan)) else roi for roi in rois}
     longest = max(map(len, labels.values()), default=0)
-    fig.update_xaxes(
-        type="category", categoryorder="array", categoryarray=list(rois), range=[-0.5, len(rois) - 0.5], autorange=False,
-        tickangle=-90, showgrid=False,
-        tickvals=list(rois), ticktext=list(labels.values()), tickfont={"size": SMALL}, fixedrange=True,
-    )  # fmt: skip
-    fig.update_yaxes(
-        type="category", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5], autorange=False,
-        showgrid=False,
-        tickvals=list(layers), ticktext=[_short(layer) for layer in layers], tickfont={"size": SMALL + 1}, fixedrange=True,
-    )  # fmt: skip
     left = 14 + CHARACTER * max(len(_short(layer)) for layer in layers)
-    fig.update_layout(
-        plot_bgcolor=BAND, hoverdistance=-1, dragmode=False, margin={"l": left, "b": 12 + CHARACTER * longest, "t": 30, "pad": 0}
+    lay_out(
+        fig,
+        xaxis=_categories(rois, [*labels.values()], SMALL) | {"tickangle": -90},
+        yaxis=_categories(layers, [_short(layer) for layer in layers], SMALL + 1),
+        plot_bgcolor=BAND,
+        hoverdistance=-1,
+        dragmode=False,
+        margin={"l": left, "b": 12 + CHARACTER * longest, "t": 30, "pad": 0},
     )
+
+
+def _categories(names: Sequence[str], texts: Sequence[str], size: int) -> dict[str, Any]:
+    """An axis with a place for each name, in their order, shown by its text (px)."""
+    order = {"type": "category", "categoryorder": "array", "categoryarray": [*names], "tickvals": [*names], "ticktext": [*texts]}
+    still = {"range": [-0.5, len(names) - 0.5], "autorange": False, "showgrid": False, "fixedrange": True}
+    return order | still | {"tickfont": {"size": size}}
 
 
 def _short(layer: str) -> str:

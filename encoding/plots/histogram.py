@@ -58,9 +58,7 @@ def score_histogram(
         fig.add_vline(x=float(selected), line={"color": LINE, "width": 2})
         note = {"text": f"selected {unit}, {selected:.2f}", "showarrow": False, "xanchor": "left", "yanchor": "top", "xshift": 4}
         fig.add_annotation(x=float(selected), y=1, yref="paper", font_size=SMALL, **note)
-    fig.update_xaxes(title_text=label)
-    fig.update_yaxes(title_text=f"Share of {unit.many} (%)")
-    return theme(fig, height=340)
+    return theme(fig, height=340, xaxis={"title": {"text": label}}, yaxis={"title": {"text": f"Share of {unit.many} (%)"}})
 
 
 def fits_histogram(
@@ -82,9 +80,7 @@ def fits_histogram(
         fig.add_trace(_outline(scores, edges, name, colour, unit))
         if len(scores):
             fig.add_vline(x=float(np.median(scores)), line={"color": colour, "width": 2, "dash": "dash"})
-    fig.update_xaxes(title_text=label)
-    fig.update_yaxes(title_text=f"Share of {unit.many} (%)")
-    return theme(fig, height=340)
+    return theme(fig, height=340, xaxis={"title": {"text": label}}, yaxis={"title": {"text": f"Share of {unit.many} (%)"}})
 
 
 def _outline(scores: np.ndarray, edges: np.ndarray, name: str, colour: str, unit: Unit, *, fill: bool = True) -> go.Scatter:

@@ -58,10 +58,19 @@ def observed_predicted(
     if selected is not None:
         ring(fig, predicted, measured, names, selected)
     text = "" if r is None else f"r = {r:.2f}, {np.isfinite(measured + predicted).sum():,} images"
-    fig.update_layout(title_text=" · ".join(part for part in (title, text) if part))
-    fig.update_xaxes(title_text="Predicted response", range=[low, high], constrain="domain")
-    fig.update_yaxes(title_text="Measured response", range=[low, high], constrain="domain", scaleanchor="x", scaleratio=1)
-    return theme(fig, height=440)
+    return theme(
+        fig,
+        height=440,
+        title={"text": " · ".join(part for part in (title, text) if part)},
+        xaxis={"title": {"text": "Predicted response"}, "range": [low, high], "constrain": "domain"},
+        yaxis={
+            "title": {"text": "Measured response"},
+            "range": [low, high],
+            "constrain": "domain",
+            "scaleanchor": "x",
+            "scaleratio": 1,
+        },
+    )
 
 
 def paired(measured: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

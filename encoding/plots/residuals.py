@@ -64,13 +64,14 @@ def residual_fitted(
         showlegend=False,
         hovertemplate="%{x} images with a residual near %{y:.2f}<extra></extra>",
     )
-    fig.update_layout(
+    return theme(
+        fig,
+        height=380,
         xaxis={"title": {"text": "Predicted response"}, "domain": [0, 0.84], "range": limits(predicted)},
         xaxis2={"domain": [0.86, 1], "title": {"text": "Images"}, "showgrid": False, "nticks": 3},
         yaxis={"title": {"text": "Residual, measured − predicted"}, "range": limits(residual)},
         bargap=0,
     )
-    return theme(fig, height=380)
 
 
 def residual_density(density: ResidualDensity, *, what: str = "pairs of an image and a vertex") -> go.Figure:

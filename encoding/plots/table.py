@@ -35,7 +35,8 @@ def table_of(fig: go.Figure) -> pd.DataFrame:
 
 def attach_table(fig: go.Figure, table: pd.DataFrame) -> go.Figure:
     """Make :func:`table_of` return ``table`` for ``fig``, where the x axis holds positions in place of names."""
-    return fig.update_layout(meta={"table": table.to_dict("list")})
+    fig.layout.meta = {"table": table.to_dict("list")}
+    return fig
 
 
 def _points(trace: object) -> pd.DataFrame:

@@ -121,19 +121,22 @@ def sweep_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str
         baseline_chip(baseline)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _heatmap(sweep_result, best, score, statistic, hemi)
+        above = st.container()
         of_roi, of_layer = st.columns([1, 2], vertical_alignment="bottom")
         with of_roi:
             roi = _choose_roi(sweep_result)
         with of_layer:
             cell = _choose_layer(sweep_result, roi, score, statistic)
+    with right, st.container(key="layer_brain_place", gap="xsmall"):  # first: it is what the slider moves
+        _brain(sweep_result, cell, roi, score)
+    with left:
+        with above:
+            _heatmap(sweep_result, best, score, statistic, hemi)
         _say(sweep_result, cell, roi, score, statistic)
         if baseline is not None and (text := baseline_text(baseline, roi, score, statistic)):
             st.markdown(text)
         _heatmap_notes(sweep_result, best, score, statistic, hemi)
         _profile(sweep_result, roi, score, statistic, baseline)
-    with right, st.container(key="layer_brain_place", gap="xsmall"):
-        _brain(sweep_result, cell, roi, score)
 
 
 def _best_of_regions(sweep_result: SweepResult, score: str, statistic: str, hemi: str) -> pd.DataFrame | None:
