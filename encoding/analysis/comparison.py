@@ -265,6 +265,7 @@ def _settings(result: Result, *, every_option: bool) -> dict[str, str]:
     if every_option and spec.readout in READOUTS:
         options = asdict(READOUTS[spec.readout].read(dict(options)))
     values = {name: _text(value) for name, value in spec.to_dict().items() if name != "options"}
+    values |= {} if spec.has_weights else {"weights": "none"}
     values |= {f"{spec.readout}: {name}": _text(value) for name, value in options.items()}
     values |= {"training images": f"{result.n_train:,}", "test images": f"{result.n_test:,}"}
     values |= {"device": _text(provenance.get("made_from", {}).get("device", "")), "commit": str(provenance.get("commit", ""))[:10]}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from encoding.backbones import BACKBONES
 from encoding.backbones._base import JOIN
 from encoding.backbones._input import Input
 from encoding.backbones._pooling import check_over_frames, find_pool
@@ -233,6 +234,11 @@ class FitSpec:
         return tuple(text.partition("=")[0].strip() for text in self.rois)
 
     @property
+    def has_weights(self) -> bool:
+        """Whether the network has learned weights, as all but filter banks, pixels and tables have; an unknown one counts as such."""
+        return self.backbone not in BACKBONES or BACKBONES[self.backbone].needs_weights
+
+    @property
     def scales_layers(self) -> bool:
         """Whether features are scaled before their PCA: z-scored, or several layers that share one to equal variance."""
         if self.layer_scaling == "zscore":
@@ -303,7 +309,8 @@ class FitSpec:
         words += ["--reduction", spec.reduction] if spec.reduction != FitSpec.reduction else []
         words += ["--degree", str(spec.degree)] if spec.degree != FitSpec.degree else []
         words += [word for delays in read_delays(spec.delays) for word in ("--delays", *map(str, delays))]
-        words += ["--weights", spec.weights, "--components", str(spec.n_components), "--readout", spec.readout]
+        words += ["--weights", spec.weights] if spec.has_weights or spec.weights != FitSpec.weights else []
+        words += ["--components", str(spec.n_components), "--readout", spec.readout]
         words += [word for name, value in spec.options for word in ("--set", f"{name}={_option_text(value)}")]
         words += ["--split", spec.split, *(["--average-repeats"] if spec.average_repeats else [])]
         words += ["--roi", *spec.rois] if spec.rois else []
@@ -319,6 +326,8 @@ class FitSpec:
         """Write three lines of Python that reproduce the fit in a notebook; ``full`` as for :meth:`to_command`."""
         spec = self.with_defaults() if full else self
         values = asdict(spec) | {"options": dict(spec.options)}
+        if not spec.has_weights and spec.weights == FitSpec.weights:
+            del values["weights"]
         named = [f"{name}={values[name]!r}" for name in (values if full else spec.changed())]
         arguments = "\n    " + ",\n    ".join(named) + ",\n" if full else ", ".join(named)
         return f"from encoding import FitSpec, Store, fit\n\nresult = fit(FitSpec({arguments}), Store())\nresult.rois()"

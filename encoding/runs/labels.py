@@ -43,6 +43,7 @@ STAGES = {  # networks without named stages: what their layers of a menu are
         "classifier.4": "fully connected 7",
     },
 }
+SIDES = {"lh": "left", "rh": "right"}  # other response blocks keep their own name
 NETWORKS = {"gabor": "Gabor filters", "pixels": "pixels", "alexnet": "AlexNet"}
 
 
@@ -140,6 +141,11 @@ def labelled_classes(subject: Subject) -> dict[str, tuple[str, ...]]:
 def dataset_label(name: str) -> str:
     """Title of a data set."""
     return DATASETS[name].title if name in DATASETS else name
+
+
+def side_label(hemi: str) -> str:
+    """Name of a hemisphere in a menu."""
+    return SIDES.get(hemi, hemi)
 
 
 def model_label(spec: FitSpec) -> str:

@@ -16,14 +16,12 @@ from pages.parts.shared.recent_fits import recent_fits
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import roi_table, settle
 
-OF_BRAIN = ("surface", "camera", "outlines", "colours", "hide")
-LOOKED = ("fit", "roi", "vertex", "score", "over", "part", "groups", *OF_BRAIN, "embed", "embed_options")
-LINK = {*control_names(), *LOOKED}  # every parameter of a link to this page
+LOOKED = ("fit", "roi", "vertex", "score", "over", "part", "groups", "surface", "outlines", "colours", "hide")
 
 st.html(STYLE)
 title = st.container(gap="xsmall")
 notes = st.container(gap="xsmall")
-expect(LINK, no_others=True)
+expect((*control_names(), *LOOKED))
 composed = "fit" in st.query_params
 if composed:
     result = linked_fit(st.query_params["fit"])

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from encoding import DATASETS
+from encoding.analysis.tuning import kinds
 from encoding.runs.labels import subject_label
-from pages.parts.data.brain import brain_panel, roi_choice
+from pages.parts.data.brain import LOOKED, brain_panel, roi_choice
 from pages.parts.data.catalogue import catalogue_panel
 from pages.parts.data.distributions import regions_panel, responses_panel
 from pages.parts.data.importing import importing_panel
@@ -17,7 +18,7 @@ from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
 place = st.container(gap="xsmall")
-expect(("roi", "tab", "unit", "order", "surface", "data_outlines"))
+expect((*LOOKED, "tab", "find", "order", "page", "doctor", "catalogue", "fetch_name"))
 name = choose_dataset()
 with st.container(gap="xsmall"):
     doctor_panel(name)
@@ -32,6 +33,7 @@ if subject_view is None:
 place.header(f"What did **{plain(subject_label(subject_view.subject.name))}** see, and what did visual cortex do?", anchor=False)
 with place:
     headline(subject_view)
+expect(f"is_{label}" for label in kinds(subject_view.subject))
 row, vertex, roi = stimulus_choice(subject_view), vertex_choice(subject_view), roi_choice(subject_view)
 
 left, right = st.columns(2, gap="medium") if subject_view.placement else (st.container(), st.container())

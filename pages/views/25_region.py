@@ -4,7 +4,7 @@ import streamlit as st
 
 from encoding import DATASETS
 from encoding.runs.labels import subject_label
-from pages.parts.data.brain import brain_panel, roi_choice
+from pages.parts.data.brain import LOOKED, brain_panel, roi_choice
 from pages.parts.data.distributions import regions_panel
 from pages.parts.data.stimuli import stimulus_choice
 from pages.parts.data.subject_view import choose_dataset, open_shown
@@ -16,7 +16,7 @@ from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
 place = st.container(gap="xsmall")
-expect(("roi", "unit", "surface", "data_outlines"))
+expect(LOOKED)
 name = choose_dataset()
 subject_view = open_shown(name)
 if subject_view is None:

@@ -7,14 +7,18 @@ from pages.parts.layers.hierarchy import hierarchy_panel, take_away
 from pages.parts.layers.panels import STYLE, score_controls, sweep_panel
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
 from pages.parts.shared.badges import facts, simulated_badge
+from pages.parts.shared.fit_controls import control_names
 from pages.parts.shared.job_progress import say_no_test_score
 from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
+LOOKED = ("backbones", "layers", "shown", "layer_score", "layer_over", "layer_hemi", "layer_roi", "groups")
+LOOKED += ("on_brain", "surface", "outlines", "colours", "hide", "hide_best")
+
 st.html(STYLE)
 place = st.container(gap="xsmall")
-expect(("layer_roi", "layer_hemi", "on_brain", "surface", "outlines"))
+expect((*control_names(), *LOOKED))
 sweep = sweep_controls()
 if sweep is None:
     place.header("Which layer predicts which region?", anchor=False)

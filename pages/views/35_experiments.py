@@ -16,8 +16,13 @@ from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle, store
 from pages.parts.shared.text import plain
 
+GRID = ("experiment", "dataset", "subjects", "backbones", "weight_sets", "layer_names", "readouts", "n_components", "validate", "title")
+GRID += ("pools", "splits", "rois", "fitted_together", "feature_budget", "curves")
+LOOKED = ("grid_score", "grid_over", "grid_hemi", "grid_test_set", "up", "across", "panels", "grid_roi", "fits_roi", "choose_over")
+LOOKED += ("per", "case", "compose", "refit", "winners_brain", "surface", "outlines")
+
 place = st.container(gap="xsmall")
-expect(("grid_hemi", "compose", "surface", "outlines"))
+expect((*GRID, *LOOKED))
 experiment = experiment_controls()
 if is_recipe(linked := st.query_params.get("experiment", "")):
     recipe_panel(linked)

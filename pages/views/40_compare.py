@@ -16,13 +16,14 @@ from pages.parts.compare.panels import (
     verdict_panel,
 )
 from pages.parts.shared.access import may_change
-from pages.parts.shared.link_notes import stop
+from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.links import view
 from pages.parts.shared.runs_table import notes_panel, runs_panel, runs_table
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import settle
 
 st.header("Which of two models predicts which part of visual cortex better?", anchor=False)
+expect(("a", "b", "other", "compare_score", "compare_over", "find", "tag", "sort", "runs_score", "runs_over"))
 table = runs_table()
 if table.empty:
     if may_change():

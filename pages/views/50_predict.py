@@ -27,7 +27,7 @@ from pages.parts.shared.text import plain
 
 st.html("<style>@media (max-width: 1199px) {.st-key-stimulus_image {max-width: 14rem}}</style>")  # above the brain
 place = st.container(gap="xsmall")
-expect(("roi", "map", "surface", "outlines"))
+expect(("fit", "from", "stimulus", "roi", "least_r", "map", "grid", "patch", "surface", "predict_outlines"))
 fits = choose_fits()
 if not fits:
     place.header("What would visual cortex do with this image?", anchor=False)

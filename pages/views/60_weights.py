@@ -8,9 +8,11 @@ from encoding.backbones._catalogue import every_file
 from encoding.jobs.tasks import fetch_weights
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.job_progress import follow
+from pages.parts.shared.link_notes import expect
 from pages.parts.shared.server_state import jobs
 
 st.header("Weights", anchor=False)
+expect(("shown", "network"))
 st.markdown(
     "A network's **pretrained weights** are what it learned from images; without them it is only an architecture, which "
     "*untrained (seed 0)* offers as a control. "

@@ -3,9 +3,11 @@
 import streamlit as st
 
 from pages.parts.cache.panels import exchange_panel, jobs_panel, store_panel
+from pages.parts.shared.link_notes import expect
 from pages.parts.shared.server_state import settle
 
 st.header("Jobs & storage", anchor=False)
+expect(())
 st.subheader("Jobs", anchor=False)
 jobs_panel()
 st.subheader("What is kept", anchor=False)

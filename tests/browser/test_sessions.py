@@ -122,7 +122,7 @@ def jobs_are_what_was_asked(page, server: str) -> None:
     titles = page.locator("[data-testid=stMain] strong").all_inner_texts()
     of_37 = [title for title in titles if "PCA 37" in title]
     assert len(of_37) == 1 and of_37[0].startswith("Fit demo subj01, Gabor filters energy")
-    assert len([title for title in titles if title.startswith("Sweep over layers") and "PCA 29" in title]) == 1
+    assert len([title for title in titles if title.startswith("Sweep: ") and "PCA 29" in title]) == 1
     rows = page.locator("[data-testid=stVerticalBlock]").filter(has_text="PCA 37")
     row = rows.filter(has=page.locator("[data-testid=stExpander]")).last
     assert "done" in row.inner_text()

@@ -43,11 +43,12 @@ def url_parameters(folder: Path = PROJECT / "pages") -> set[str]:
             keys: list[ast.expr | None] = []
             if isinstance(node, ast.Call):
                 keywords = {keyword.arg: keyword.value for keyword in node.keywords}
-                keys += [keywords.get("key")] if "bind" in keywords else []
-                keys += [value for name, value in keywords.items() if name and name.endswith("_key")]  # of a control that binds it
                 function = ast.unparse(node.func)
-                keys += node.args[:1] if function in ("st.query_params.get", "st.query_params.get_all") else []
-                keys += node.args[1:2] if function == "choose" else []
+                keys += [keywords.get("key")] if "bind" in keywords or function in ("hemi_choice", "outline_control") else []
+                keys += [value for name, value in keywords.items() if name and name.endswith("_key")]  # of a control that binds it
+                keys += node.args[:1] if function in ("st.query_params.get", "st.query_params.get_all", "adopt_link", "write_link") else []
+                keys += node.args[1:2] if function in ("choose", "choose_several", "_several", "linked_value") else []
+                keys += node.args[2:3] if function == "choose_linked" else []
             elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "st.query_params":
                 keys.append(node.slice)
             names |= {key.value for key in keys if isinstance(key, ast.Constant)}

@@ -1,4 +1,4 @@
-"""Panels of the Cache page: background jobs, stored results and their removal, export and import of fits."""
+"""Panels of Jobs & storage: background jobs, stored results and their removal, export and import of fits."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from encoding import FitSpec
-from encoding.analysis.hyperparameter_search import SearchRequest
 from encoding.cli.terminal import file_size
 from encoding.fits.open import models_of_composed
 from encoding.jobs import Job
@@ -29,20 +27,27 @@ from encoding.storage.inventory import (
     needed_members,
     prune,
 )
+from pages.parts.cache.job_links import job_link
 from pages.parts.shared.access import is_owner, may_change
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, job_title, standing
-from pages.parts.shared.links import explore_query, view
+from pages.parts.shared.links import view
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import experiments, forget_opened_runs, jobs, opened_run, store
 from pages.parts.shared.text import plain
 
 CHECK_KEY = "check-store"
 MOST_SHOWN = 50  # jobs that have ended
+STYLE = """<style>
+[class*=st-key-job_row] [data-testid=stPageLink] a {
+  justify-content: center; padding: 0.4rem 0.75rem; border: 1px solid rgba(128, 128, 128, 0.5); border-radius: 0.5rem
+}
+</style>"""  # links to what a job left look like the buttons at their place
 BADGES = {"queued": "gray", "running": "blue", "done": "green", "failed": "red", "cancelled": "orange"}
 
 
 def jobs_panel() -> None:
     """List every job of this server, waiting and running ones first."""
+    st.html(STYLE)
     known, grids = jobs().all(), experiments().all()
     if not known and not grids:
         none = "Nothing was asked for since this server started. Fits, experiments and searches that are started on any page appear here."
@@ -86,7 +91,7 @@ def _experiment_row(key: str, state: ExperimentState) -> None:
     how = (
         "running" if not state.finished else "failed" if state.error or counts["failed"] else "cancelled" if counts["cancelled"] else "done"
     )
-    with st.container(border=True, gap="xsmall"):
+    with st.container(border=True, gap="xsmall", key=f"job_row_{key}"):
         what, act = st.columns([6, 1], vertical_alignment="center")
         title = plain(state.title or (state.labels[0] if state.labels else key))
         what.markdown(f":{BADGES[how]}-badge[{how}] {_yours(state.owner)}**Experiment: {title}**")
@@ -98,11 +103,11 @@ def _experiment_row(key: str, state: ExperimentState) -> None:
             cancel_button(state, key=f"cancel_{key}", place=act, on_click=experiments().cancel, args=(key,), width="stretch")
         if state.error:
             what.error(plain(state.error))
-        what.page_link(view("experiments"), label="Open", query_params={"experiment": key})
+        act.page_link(view("experiments"), label="Open", query_params={"experiment": key}, width="stretch")
 
 
 def _row(job: Job) -> None:
-    with st.container(border=True, gap="xsmall"):
+    with st.container(border=True, gap="xsmall", key=f"job_row_{job.key}"):
         what, act = st.columns([6, 1], vertical_alignment="center")
         what.markdown(f":{BADGES[job.state]}-badge[{job.state}] {_yours(job.owner)}**{job_title(job.spec)}**")
         if not job.finished:
@@ -113,11 +118,8 @@ def _row(job: Job) -> None:
             )
         if job.state == "failed":
             what.error(f"{plain(job.error_kind)}: {plain(job.error)}")
-        spec = (
-            job.spec if isinstance(job.spec, FitSpec) else getattr(job.spec, "spec", None) if isinstance(job.spec, SearchRequest) else None
-        )
-        if job.state == "done" and spec is not None:
-            act.page_link(view("explore"), label="Open", query_params=explore_query(spec))
+        if job.state == "done" and (shown := job_link(job.spec)):
+            act.page_link(view(shown[0]), label="Open", query_params=shown[1], width="stretch")
         if may_change():
             if not job.finished:
                 cancel_button(job, key=f"cancel_{job.key}", place=act, width="stretch")

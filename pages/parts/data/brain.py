@@ -47,6 +47,7 @@ HOW_SLICES = (
     "is a {unit}; empty places are outside of the mask."
 )
 KEY = "data_brain"
+LOOKED = ("dataset", "subject", "stimulus", "vertex", "roi", "paint", "unit", "surface", "data_outlines")  # in links
 STAYS = """<style>
 @media (min-width: 1200px) {[data-testid=stColumn]:has(.st-key-brain_place) {position: sticky; top: 3.5rem; align-self: flex-start}}
 </style>"""

@@ -154,7 +154,7 @@ def _selection(key: str, _planned: tuple[PlannedCell, ...], over: tuple[str, ...
 
 def _worth(table: pd.DataFrame, hemi: str, quantity: str, source: str) -> None:
     figure = plots.selection_scores(table, quantity=quantity)
-    alt = f"validation and test {quantity} of the winner of every region, {hemi}"
+    alt = f"validation and test {quantity} of the winner of every region, {plots.hemi_name(hemi).lower()}"
     chart(figure, "choices", alt=alt, source=source, how=HOW)
     chosen = table[table["winner"] != ""]
     test, best = chosen["test"].mean(), chosen["test_best"].mean()

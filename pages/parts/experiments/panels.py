@@ -27,7 +27,7 @@ from pages.parts.shared.brain_controls import outline_control, say_no_place, sur
 from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.fit_controls import choose_linked
 from pages.parts.shared.links import explore_address
-from pages.parts.shared.score_choice import choose_score
+from pages.parts.shared.score_choice import choose_score, hemi_choice
 from pages.parts.shared.text import plain
 
 NAMES = {
@@ -102,15 +102,7 @@ def score_controls(table: pd.DataFrame, unit: Unit) -> Shown:
         scores_of(table), unit, score_key="grid_score", statistic_key="grid_over", statistics=STATISTICS, places=columns
     )
     hemis = list(dict.fromkeys(hemi for hemi in table["hemi"] if hemi != BOTH))
-    hemi = right.segmented_control(
-        "Hemisphere",
-        [BOTH, *hemis] if len(hemis) > 1 else hemis,
-        key="grid_hemi",
-        bind="query-params",
-        default=BOTH if len(hemis) > 1 else hemis[0],
-        required=True,
-        help=f"both: every {unit} of the two counts once.",
-    )
+    hemi = hemi_choice(right, [BOTH, *hemis] if len(hemis) > 1 else hemis, unit, key="grid_hemi")
     tests = [name for name in dict.fromkeys(table["test_set"]) if name]
     test_set = tests[0] if tests else ""
     if len(tests) > 1:

@@ -35,18 +35,19 @@ from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
-from encoding.runs.labels import class_label, layer_label
+from encoding.runs.labels import class_label, layer_label, split_label, weights_label
 from encoding.runtime.registry import UnknownName
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
 from pages.parts.shared.baseline import baseline_chip, baseline_of, baseline_scores, baseline_text
 from pages.parts.shared.brain_component import brain_view
-from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control, threshold_control
+from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain
+from pages.parts.shared.linked import linked_value, number_within, write_link
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.roi_choice import class_choice
-from pages.parts.shared.score_choice import score_choice
+from pages.parts.shared.score_choice import hemi_choice, score_choice
 from pages.parts.shared.screen import is_narrow, watch_screen
 from pages.parts.shared.text import plain
 
@@ -81,10 +82,10 @@ def origin(sweep_result: SweepResult, *, short: bool = False) -> str:
         "Simulated" if result.plan.subject.simulated else "",
         f"{spec.dataset} {spec.subject}",
         f"{len(sweep_result.cells)} of {len(sweep_result.sweep.cells)} layers of {', '.join(sweep_result.sweep.backbones)}",
-        "" if spec.weights == "pretrained" else spec.weights,
+        "" if spec.weights == "pretrained" else weights_label(spec.weights),
         spec.components_label,
         spec.readout,
-        spec.split,
+        split_label(spec.split),
         f"{result.n_test:,} test images",
     ]
     return " · ".join(part for part in parts if part)
@@ -96,16 +97,7 @@ def score_controls(sweep_result: SweepResult) -> tuple[str, str, str]:
     with st.container(key="layer_choices"):
         *places, right = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
     score, statistic = score_choice(results, score_key="layer_score", statistic_key="layer_over", places=places)
-    hemi = right.segmented_control(
-        "Hemisphere",
-        sweep_result.hemis,
-        key="layer_hemi",
-        bind="query-params",
-        default=sweep_result.hemis[0],
-        required=True,
-        help=f"both: every {results[0].plan.subject.unit} of the two counts once.",
-    )
-    return score, statistic, hemi
+    return score, statistic, hemi_choice(right, sweep_result.hemis, results[0].plan.subject.unit, key="layer_hemi")
 
 
 @st.fragment
@@ -295,7 +287,7 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
         low, high = (row[name] for name in interval_columns(score))
         ends = f" ({low:.3f} to {high:.3f})" if statistic == "mean" and np.isfinite(low) else ""
         also = f" {quantity_of(score, statistic)}: **{row[layer_column(score, statistic)]:.3f}**{ends}."
-    where = "both hemispheres" if sweep_result.hemis[0] == BOTH else sweep_result.hemis[0]
+    where = "both hemispheres" if sweep_result.hemis[0] == BOTH else f"the {plots.hemi_name(sweep_result.hemis[0]).lower()}"
     st.markdown(
         f"**{plain(sweep_result.sweep.label(cell))}** predicts **{region}** "
         f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
@@ -345,7 +337,7 @@ def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, 
     ends = _colour_range(keys_of(sweep_result), score, tuple(sweep_result.results.values()))
     most = max(1.0, ends[1])
     look = _look(sweep_result, placement, roi, place)
-    look |= threshold_control(place, score, most, most / 100, key="layer_threshold")
+    look |= colour_controls(place, score, most, ends, most / 100, key="layer_")
     (layer,) = result.plan.spec.layers
     quantity = SCORES[score].short
     return BrainMap(
@@ -354,7 +346,6 @@ def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, 
         source=chart_origin(result),
         title=f"{quantity} per {result.plan.subject.unit}, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
-        colour_range=ends,
         colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
         **look,
     )
@@ -370,7 +361,9 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     start = min(1.0, rounded_up(max(LEAST_R, bound), step=0.01))
     look = _look(sweep_result, placement, roi, place)
     label = f"Hide {unit.many} whose best r is below"
+    linked_value("best_threshold", "hide_best", lambda text: number_within(text, 0.0, 1.0))
     least = place.slider(label, 0.0, 1.0, start, 0.01, key="best_threshold", persist_state="session")
+    write_link("hide_best", f"{least:g}", f"{start:g}")
     best = _best(keys_of(sweep_result), least, results)
     labels = [sweep_result.sweep.label(cell) for cell in sweep_result.cells]
     brain = BrainMap(

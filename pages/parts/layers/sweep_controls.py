@@ -44,7 +44,7 @@ def sweep_controls() -> Sweep | None:
     def network() -> tuple[str, str, tuple[str, ...]]:
         chosen["backbones"], chosen["layers"] = _networks()
         if not chosen["backbones"]:
-            st.info("Choose a backbone to go on.")
+            st.info("Choose a network to go on.")
             stop()
         learns = [name for name in chosen["backbones"] if name in BACKBONES and BACKBONES[name].needs_weights]
         return chosen["backbones"][0], weights_control() if learns else "pretrained", ("any",)

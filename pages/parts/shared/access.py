@@ -21,8 +21,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from getpass import getpass
+from itertools import cycle
 from typing import Any
 
 import streamlit as st
@@ -161,9 +163,15 @@ def is_operator() -> bool:
 
 
 def _browser() -> str:
-    """Digest of the random cookie that Streamlit gives each browser, as a session ends with each reload; else a name of this session."""
-    if cookie := st.context.cookies.get(BROWSER_COOKIE):
-        return hashlib.sha256(str(cookie).encode()).hexdigest()[:16]
+    """Digest of the random cookie that Streamlit gives each browser, as a session ends with each reload; else a name of this session.
+
+    The cookie holds a token under a mask, ``2|mask|masked token|time``, and every reload gives the same token another mask.
+    """
+    if cookie := str(st.context.cookies.get(BROWSER_COOKIE, "")):
+        with suppress(ValueError):
+            _, mask, masked, _ = cookie.split("|")
+            cookie = bytes(each ^ over for each, over in zip(bytes.fromhex(masked), cycle(bytes.fromhex(mask)), strict=False)).hex()
+        return hashlib.sha256(cookie.encode()).hexdigest()[:16]
     return st.session_state.setdefault("_owner", secrets.token_hex(8))
 
 

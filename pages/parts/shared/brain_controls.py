@@ -69,12 +69,14 @@ def threshold_control(place: DeltaGenerator, score: str, most: float, step: floa
     return {"threshold": limit if limit < most else 0.0, "hide_above": True}
 
 
-def colour_controls(place: DeltaGenerator, score: str, most: float, start: tuple[float, float], step: float) -> dict[str, Any]:
+def colour_controls(
+    place: DeltaGenerator, score: str, most: float, start: tuple[float, float], step: float, *, key: str = ""
+) -> dict[str, Any]:
     """Choose the colour range of a score's map and which of its values are hidden; both stand in the link.
 
     Parameters
     ----------
-    most, step : end and step of the sliders. start : of the colour range.
+    most, step : end and step of the sliders. start : of the colour range. key : of the sliders, before what they are of.
 
     Returns
     -------
@@ -97,10 +99,10 @@ def colour_controls(place: DeltaGenerator, score: str, most: float, start: tuple
         return low, high
 
     above = SCORES[score].lower_is_better
-    linked_value(f"range_{score}", "colours", two)
-    linked_value(f"threshold_{score}_{most:g}" if above else f"threshold_{score}", "hide", lambda text: numbers(text)[0])
-    ends = place.slider("Colours from, to", 0.0, most, start, step, key=f"range_{score}", persist_state="session")
-    hidden = threshold_control(place, score, most, step, key="threshold")
+    linked_value(f"{key}range_{score}", "colours", two)
+    linked_value(f"{key}threshold_{score}_{most:g}" if above else f"{key}threshold_{score}", "hide", lambda text: numbers(text)[0])
+    ends = place.slider("Colours from, to", 0.0, most, start, step, key=f"{key}range_{score}", persist_state="session")
+    hidden = threshold_control(place, score, most, step, key=f"{key}threshold")
     write_link("colours", f"{ends[0]:g},{ends[1]:g}", f"{start[0]:g},{start[1]:g}")
     write_link("hide", f"{hidden['threshold']:g}", "0")
     return {"colour_range": ends if ends[0] < ends[1] else (0.0, most)} | hidden

@@ -8,11 +8,12 @@ from typing import Any
 import streamlit as st
 
 from encoding import READOUTS, FitSpec, Result, plots
+from encoding.analysis.layer_sweep import Sweep
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
 from encoding.jobs.experiments import ExperimentState
 from encoding.jobs.tasks import STUDY_STAGES, study
-from encoding.runs.labels import model_label, split_label
+from encoding.runs.labels import model_label, network_label, split_label
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_cancel, may_change
 from pages.parts.shared.chart import chart
@@ -200,19 +201,19 @@ def job_title(spec: Any) -> str:
     """Title of a job from its spec, as plain text for Markdown."""
     if isinstance(spec, FitSpec):
         text = f"Fit {_in_short(spec)}"
+    elif isinstance(spec, Sweep):
+        text = f"Sweep: {_in_short(spec.spec, f'{len(spec.cells)} layers of ' + ', '.join(map(network_label, spec.backbones)))}"
     elif isinstance(getattr(spec, "spec", None), FitSpec):
-        kind = {"SearchRequest": "Search", "Sweep": "Sweep over layers", "CurveRequest": "Learning curve"}.get(
-            type(spec).__name__, type(spec).__name__
-        )
+        kind = {"SearchRequest": "Search", "CurveRequest": "Learning curve"}.get(type(spec).__name__, type(spec).__name__)
         text = f"{kind}: {_in_short(spec.spec)}"
     else:
         text = str(spec)
     return plain(text[:200])
 
 
-def _in_short(spec: FitSpec) -> str:
+def _in_short(spec: FitSpec, model: str = "") -> str:
     readout = " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)])
-    return f"{spec.dataset} {spec.subject}, {model_label(spec)}, {spec.components_label}, {readout}, {split_label(spec.split)}"
+    return f"{spec.dataset} {spec.subject}, {model or model_label(spec)}, {spec.components_label}, {readout}, {split_label(spec.split)}"
 
 
 def complete(what: str, key: str, start: Callable[[], Any], is_there: Callable[[], bool], *, button: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import streamlit as st
@@ -10,7 +10,8 @@ import streamlit as st
 from pages.parts.shared.text import plain
 
 ASKED, NOTES, LEFT = "_link_asked", "_link_notes", "_link_left"  # in the session: parameters to check, warnings, the link as a run left it
-EXPECTED, PLACE = "_link_expected", "_link_place"  # the parameters of the page that runs and whether it has no others, and where to warn
+EXPECTED, PLACE = "_link_expected", "_link_place"  # the parameters of the page that runs, None until it names them, and where to warn
+EVERYWHERE = ("camera", "pin", "embed", "embed_options")  # parameters of any page
 
 
 def read_link(place: Any) -> None:
@@ -21,18 +22,18 @@ def read_link(place: Any) -> None:
     place : where :func:`say_unread` warns.
     """
     st.session_state[PLACE] = place
-    st.session_state[EXPECTED] = ((), False)
+    st.session_state[EXPECTED] = None
     link = _link()
     if link != st.session_state.get(LEFT):
         st.session_state[ASKED], st.session_state[NOTES] = link, {}
 
 
-def expect(names: Collection[str], *, no_others: bool = False) -> None:
-    """Name parameters of the page that are its widgets' keys: :func:`say_unread` warns where such a widget did not take the link's value.
+def expect(names: Iterable[str]) -> None:
+    """Name every parameter of the page's link, in one call or more.
 
-    With ``no_others`` it warns of any other parameter as well, which a misspelt name is.
+    :func:`say_unread` warns of any other, which a misspelt name is, and where a widget of such a name did not take the link's value.
     """
-    st.session_state[EXPECTED] = (tuple(names), no_others)
+    st.session_state[EXPECTED] = {*EVERYWHERE, *(st.session_state.get(EXPECTED) or ()), *names}
 
 
 def note(name: str, why: str) -> bool:
@@ -52,14 +53,16 @@ def taken(name: str) -> None:
 def say_unread() -> None:
     """Warn, at the top of the page, of the parameters of the link that no widget took, until what is shown instead changes."""
     asked, notes = st.session_state.get(ASKED, {}), st.session_state.get(NOTES, {})
-    expected, no_others = st.session_state.get(EXPECTED, ((), False))
+    expected = st.session_state.get(EXPECTED)
     for name, texts in list(asked.items()):
+        if expected is None:
+            break
         if name in expected and name in st.session_state:
             value = st.session_state[name]
             if not _says(texts, value):
                 wanted, got = (plain(", ".join(each)) for each in (texts, _texts(value)))
                 notes[name] = (f"**{plain(name)}** cannot be {wanted or 'empty'} here, so it is {got or 'empty'}", value)
-        elif name in expected or not no_others:
+        elif name in expected:
             continue  # until its widget is drawn
         else:
             notes[name] = (f"there is no setting **{plain(name)}**", None)

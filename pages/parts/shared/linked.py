@@ -58,6 +58,17 @@ def linked_value(key: str, link: str, read: Callable[[str], Any]) -> None:
         note(link, f"**{plain(link)}** {plain(wrong)}")
 
 
+def number_within(text: str, low: float, high: float) -> float:
+    """Read a number of a link for :func:`linked_value`; ValueError says which it may be."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = high + 1.0
+    if not low <= number <= high:
+        raise ValueError(f"must be from {low:g} to {high:g}, not {text}")
+    return number
+
+
 def forget(keys: Iterable[str]) -> None:
     """Forget the values of widgets, so that they start as the link says."""
     for key in keys:

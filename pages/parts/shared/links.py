@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlencode
 
-from encoding import DATASETS, READOUTS, FitSpec
+from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
+from encoding.analysis.layer_sweep import Sweep
 from encoding.backbones._base import JOIN
 from encoding.fits.composition import ComposedSpec
 from encoding.fits.spec import default_budget
@@ -64,6 +65,8 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
         values["split"] = spec.split
     if full and not spec.extra_subjects:
         del values["extra_subjects"]
+    if not spec.has_weights:
+        values.pop("weights", None)
     if "backbone" in values:
         values["layer"] = spec.layers
         values["backbone"], *further = spec.backbone.split(JOIN)
@@ -82,6 +85,14 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
         values["target_groups"] = spec.target_groups
     values = values or {"dataset": spec.dataset}
     return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
+
+
+def layers_query(sweep: Sweep) -> dict[str, str | list[str]]:
+    """Query parameters of a link to a sweep on Layers."""
+    values = {name: value for name, value in explore_query(sweep.spec).items() if name not in ("backbone", "layer")}
+    every = [(backbone, layer) for backbone in sweep.backbones for layer in BACKBONES[backbone].layers(backbone)]
+    chosen = [] if list(sweep.cells) == every else [" ".join(cell) for cell in sweep.cells]
+    return values | {"backbones": list(sweep.backbones)} | ({"layers": chosen} if chosen else {})
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,8 @@ import streamlit as st
 from encoding import Result
 from encoding.datasets._unit import Unit
 from encoding.evaluation.scores import SCORES
-from pages.parts.shared.linked import choose
+from encoding.runs.labels import side_label
+from pages.parts.shared.linked import adopt_link, choose, write_link
 
 
 def score_choice(results: Sequence[Result], *, score_key: str, statistic_key: str, places: Sequence[Any] = ()) -> tuple[str, str]:
@@ -23,6 +24,18 @@ def score_choice(results: Sequence[Result], *, score_key: str, statistic_key: st
     """
     offered = [name for name in SCORES if all(name in result.score_names for result in results)]
     return choose_score(offered, results[0].plan.subject.unit, score_key=score_key, statistic_key=statistic_key, places=places)
+
+
+def hemi_choice(place: Any, hemis: Sequence[str], unit: Unit, *, key: str) -> str:
+    """Choose one of the hemispheres, or both where that is among ``hemis``; the first without a link."""
+    adopt_link(key)
+    if st.session_state.get(key) not in hemis:
+        st.session_state[key] = hemis[0]
+    help = f"both: every {unit} of the two counts once."
+    more = {"format_func": side_label, "required": True, "persist_state": "session"}
+    hemi = place.segmented_control("Hemisphere", hemis, key=key, help=help, **more) or hemis[0]
+    write_link(key, hemi, hemis[0])
+    return hemi
 
 
 def choose_score(

@@ -320,6 +320,21 @@ def test_jobs_of_a_shared_server_belong_to_who_started_them(monkeypatch, shared,
     assert access.may_cancel(own) and access.may_cancel("somebody else") == (not own or operators == login)
 
 
+def test_a_browser_stays_the_owner_of_its_jobs_when_a_reload_masks_its_cookie_anew(monkeypatch):
+    from types import SimpleNamespace
+
+    from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
+
+    def owner(token: bytes) -> str:
+        cookies = {"_streamlit_xsrf": generate_xsrf_token_string(token)}
+        monkeypatch.setattr(access, "st", SimpleNamespace(context=SimpleNamespace(cookies=cookies), session_state={}))
+        return access.as_owner()["owner"]
+
+    monkeypatch.setenv("ENCODING_SHARED", "1")
+    monkeypatch.setattr(access, "asks_for_login", lambda: False)
+    assert owner(bytes(range(16))) == owner(bytes(range(16))) != owner(bytes(range(1, 17)))
+
+
 # ---- paths
 
 

@@ -36,7 +36,7 @@ def linked_page(score: str) -> None:
     from pages.parts.shared.link_notes import expect, read_link, say_unread
 
     read_link(st)
-    expect(("surface", "outlines", "colours", "hide"), no_others=True)
+    expect(("surface", "outlines", "colours", "hide"))
     classes = {"early": ["V1"], "faces": ["FFA"]}
     looks = {"surface": surface_control(st), "outlined": outline_control(st, classes), **colour_controls(st, score, 1.0, (0.0, 0.8), 0.05)}
     st.json(looks)
