@@ -100,7 +100,7 @@ def _predictions(result: ScoreTables, rois: list[str], source: str) -> dict[str,
             figure = plots.observed_predicted(measured, predicted, [""] * len(some), title=roi, r=means.r)
     if figure is None:
         return None
-    figure.update_layout(margin_t=figure.layout.margin.t + TITLE_LINE)
+    figure.update_layout(margin_t=figure.layout.margin.t + TITLE_LINE, title={"y": 0.99, "yanchor": "top"})
     first = drawn(plots.add_source(figure, source))
     for trace in first["data"]:
         trace.pop("hovertext", None)
