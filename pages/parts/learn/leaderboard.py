@@ -81,3 +81,5 @@ def _enter(student: str) -> None:
             _board(class_name()).enter(student, Entry(called, key, " · ".join(names[key].split(" · ")[:3]), r, low, high))
         except (CannotPredict, ValueError, LookupError, OSError) as wrong:
             st.error(plain(wrong))
+        else:
+            st.rerun()  # the button counts the entries that are left

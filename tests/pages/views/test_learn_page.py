@@ -376,6 +376,7 @@ def test_a_student_enters_a_fit_and_the_class_sees_its_r_on_images_that_only_the
     assert not at.exception and any("Nobody entered" in each.value for each in at.caption)
     at.button(key="enter").click().run()
     assert not at.exception and not at.error
+    assert at.button(key="enter").label.endswith("(2 left)")
     row = at.dataframe[0].value.iloc[0]
     assert row["Name"] == "Student 1" and row["Model"] == "Gabor filters energy · PCA 100 · ridge" and 0 < float(row["r"]) < 1
 
