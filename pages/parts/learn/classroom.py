@@ -9,14 +9,18 @@ import hmac
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
+from encoding import FitSpec
+from encoding.jobs.tasks import study
 from encoding.lessons.classroom import NAME, STEPS, Classroom
 from pages.parts.learn.lesson import Lesson
-from pages.parts.shared.access import may_change
-from pages.parts.shared.server_state import store
+from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.fit_controls import START
+from pages.parts.shared.server_state import find_result, job_key, jobs, planned, store
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_LOOKS = 5.0  # of the teacher's view, at who is where
@@ -100,6 +104,32 @@ def teacher_view(lessons: Sequence[Lesson]) -> None:
     """Show the teacher the join link and how many students are at each step of each lesson."""
     if st.session_state.get("_teacher"):
         _who_is_where(lessons)
+        _fits_beforehand(lessons)
+
+
+def specs_of(lessons: Sequence[Lesson]) -> list[FitSpec]:
+    """The fits behind all doors into Explore and all exercises, each once."""
+    behind = [spec for lesson in lessons for spec in (lesson.explore_spec(), *lesson.exercise.specs)]
+    return list(dict.fromkeys(replace(spec, rois=(), target_groups=FitSpec.target_groups) for spec in behind))
+
+
+def _fits_beforehand(lessons: Sequence[Lesson]) -> None:
+    """Offer to compute before the class what its students would wait for."""
+    if find_result(START) is None:
+        st.caption("The lessons' subject is not there yet: open the first lesson, then come back to compute the fits of all lessons.")
+        return
+    specs = specs_of(lessons)
+    missing = [spec for spec in specs if find_result(spec) is None]
+    if not missing:
+        st.caption(f"The {len(specs)} fits behind the lessons' doors and exercises are all there.")
+        return
+
+    def compute() -> None:
+        for spec in missing:
+            jobs().submit(study, spec, key=job_key(spec), planned=planned(spec))
+
+    label = f"Compute the lessons' fits beforehand ({len(missing)} of {len(specs)} are missing)"
+    change_button(label, key="beforehand", on_click=compute, help="Behind doors into Explore and exercises. **Jobs & storage** shows them.")
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_LOOKS)

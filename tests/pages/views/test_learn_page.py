@@ -363,6 +363,9 @@ def test_a_class_sees_its_predictions_after_answering_and_the_teacher_who_is_whe
     teacher = learn(filled, teacher="hidden")
     assert not teacher.exception and "teacher" not in teacher.query_params
     assert teacher.dataframe[0].value.to_dict("records") == [{"Lesson": f"5. {lesson.title}", "Reading": 0, "Predicted": 2, "Shown": 0}]
+    teacher.button(key="beforehand").click().run()
+    wanted = {replace(spec, rois=(), target_groups=FitSpec.target_groups) for each in LESSONS for spec in each.exercise.specs}
+    assert not teacher.exception and wanted - {FitSpec()} <= set(NoWorkers.specs()) and FitSpec() not in NoWorkers.specs()
 
 
 def test_a_student_enters_a_fit_and_the_class_sees_its_r_on_images_that_only_the_server_knows(learn, filled, monkeypatch):
