@@ -63,7 +63,7 @@ def test_opening_the_app_ends_in_a_finished_fit_that_says_it_is_simulated_above_
     brain, bars = (
         explored.locator(f".st-key-{key} {drawn}").bounding_box() for key, drawn in (("brain", "canvas"), ("bars", ".plot-container"))
     )
-    assert brain["y"] + brain["height"] <= 800 and bars["y"] + 300 <= 800 and brain["x"] + brain["width"] <= bars["x"]
+    assert brain["y"] + brain["height"] <= 800 and bars["y"] + 450 <= 800 and brain["x"] + brain["width"] <= bars["x"]
     explored.get_by_text("Advanced", exact=True).click()
     fit = explored.locator(".st-key-fit button")
     assert fit.bounding_box()["y"] + fit.bounding_box()["height"] <= 800
@@ -100,8 +100,8 @@ def test_a_link_opens_the_view_it_names(page, url):
     open_page(page, f"{url}?roi=FFA-1&score=mae&over=median&layer=energy")
     wait_for_figures(page)
     assert page.locator(".st-key-score input").input_value() == "MAE"
-    page.locator(".st-key-bars .ytitle").wait_for()
-    assert "bsolute error" in page.locator(".st-key-bars .ytitle").text_content()
+    page.locator(".st-key-bars .xtitle").wait_for()
+    assert "bsolute error" in page.locator(".st-key-bars .xtitle").text_content()
     open_tab(page, "Predictions")
     assert page.get_by_role("heading", name="Mean of FFA-1 (").is_visible()
 

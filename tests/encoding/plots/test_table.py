@@ -46,7 +46,9 @@ def test_every_chart_of_every_page_has_a_text_for_those_who_cannot_see_it_a_way_
     found, lacking = 0, []
     for path in sorted((PROJECT / "pages").rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
-            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "chart":
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("chart", "lesson_chart"):
+                if any(each.arg is None for each in call.keywords):  # passes on what it was given
+                    continue
                 found += 1
                 missing = {"alt", "how", "source"} - {each.arg for each in call.keywords}
                 lacking += [f"{path.name}:{call.lineno} {sorted(missing)}"] if missing else []
