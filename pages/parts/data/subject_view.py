@@ -23,7 +23,7 @@ from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.linked import choose
-from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, store
+from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, opening_key, store
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
 
@@ -43,7 +43,7 @@ def open_shown(name: str) -> SubjectView | None:
         absent_data(name)
         return None
     chosen = choose("Subject", "subject", list(known.subjects()), START.subject, labels=subject_label, place=st.sidebar)
-    key = digest("open", 1, dataset=name, subject=chosen)
+    key = opening_key(name, chosen)
     job = jobs().get(key)
     try:
         subject = opened(name, chosen)

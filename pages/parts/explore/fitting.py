@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from encoding import DATASETS, FitSpec, Result
+from encoding import FitSpec, Result
 from encoding.fits.resources import Estimate
 from encoding.jobs import Job
+from encoding.jobs.tasks import open_subject
 from encoding.runtime.durations import duration
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
-from pages.parts.shared.badges import SIMULATED
+from pages.parts.shared.badges import badge_of_files
 from pages.parts.shared.fit_controls import START, DataNotHere, control_values, fit_controls, forget_controls, return_to
-from pages.parts.shared.job_progress import submit_fit, watch_fit
+from pages.parts.shared.job_progress import follow, submit_fit, watch_fit
 from pages.parts.shared.navigation import has_arrived
-from pages.parts.shared.server_state import find_result, job_key, jobs, needs, settle, weights_are_here
+from pages.parts.shared.server_state import find_result, job_key, jobs, needs, opened, opening_key, settle, weights_are_here
 from pages.parts.shared.text import plain
 
 
@@ -117,8 +118,8 @@ def _fit_bar(spec: FitSpec, result: Result | None, job: Job | None, needed: Esti
 def _strip(spec: FitSpec, job: Job | None, needed: Estimate | None, last: dict | None) -> None:
     """How a fit that is not there stands, with its button; without an earlier result the whole of the page."""
     with st.container(border=True, key="strip" if last else "not_fitted", gap="small"):
-        if not last and DATASETS[spec.dataset].simulated:
-            st.markdown(SIMULATED)
+        if badge := badge_of_files(spec.dataset, spec.subject):
+            st.markdown(badge)
         if needed is not None and needed.problems:
             st.error(plain(" ".join(needed.problems)))
         elif _runs(job):
@@ -152,3 +153,17 @@ def _offer(spec: FitSpec, job: Job | None, needed: Estimate | None, last: dict |
             st.button("Undo", key="undo", on_click=return_to, args=(last["controls"],), icon=":material/undo:")
     if needed is not None and not last:
         st.caption(f"It takes {needed}. The work runs in the background and is kept.")
+    if needed is None and opened(spec.dataset, spec.subject) is None:
+        _offer_reading(spec)
+
+
+def _offer_reading(spec: FitSpec) -> None:
+    """Offer to read the files of a subject that was never opened, as only then it is known how long a fit takes."""
+    key = opening_key(spec.dataset, spec.subject)
+    job = jobs().get(key)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("This subject was not opened before: how long a fit takes is known once its files were read.", width="content")
+        if job is None or job.finished:
+            start = {"on_click": lambda: jobs().submit(open_subject, (spec.dataset, spec.subject), key=key)}
+            change_button("Read them now", key="read_files", type="tertiary", **start)
+    follow(key, cancel="cancel_reading", missing="what it read of this subject")

@@ -6,6 +6,7 @@ from encoding import DATASETS, READOUTS, Result
 from encoding.datasets import Subject
 from encoding.fits.composition import ComposedSpec
 
+MARKER = "SIMULATED.txt"  # beside files of the layout of real ones that a simulation wrote
 SIMULATED = ":orange-badge[Simulated: no brain was measured]"
 
 
@@ -14,6 +15,12 @@ def simulated_badge(dataset: str, subject: Subject | None = None) -> str:
     if dataset in DATASETS and DATASETS[dataset].simulated:
         return f"{SIMULATED} "
     return f"{SIMULATED} These files say that a simulation wrote them. " if subject is not None and subject.simulated else ""
+
+
+def badge_of_files(dataset: str, subject: str) -> str:
+    """Badge, and a space, of a subject that was perhaps never opened: where its data set is simulated or its files are marked as such."""
+    marked = any(path.name == MARKER and path.exists() for path in DATASETS[dataset].watched(subject))
+    return f"{SIMULATED} " if DATASETS[dataset].simulated or marked else ""
 
 
 def facts(result: Result) -> str:

@@ -220,6 +220,11 @@ def stored_intervals(result: Result) -> dict[str, np.ndarray] | None:
     return store().get(intervals_key(result))
 
 
+def opening_key(dataset: str, subject: str) -> str:
+    """Key of the job that opens a subject for the first time."""
+    return digest("open", 1, dataset=dataset, subject=subject)
+
+
 def job_key(spec: FitSpec) -> str:
     """Key of the job that computes a fit, its learning curve and intervals."""
     return digest("study", 1, spec=spec.for_digest())
