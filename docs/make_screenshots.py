@@ -166,7 +166,7 @@ def main() -> None:
                 except PlaywrightError as wrong:
                     failed.append(f"{name} {size}: {wrong.message.splitlines()[0]}")
                 print(name, size, flush=True)
-    sys.exit("\n".join(failed))
+    sys.exit("\n".join(failed) or None)
 
 
 def take(page: Any, out: Path, name: str, size: str) -> None:
