@@ -37,7 +37,7 @@ def show() -> str:
         lesson_brain(_where(roi), "where", height=180, share=0.5)
     labels = np.asarray(seen.labels["category"])
     names = [name for name in profile.names if (labels == name).any()]
-    with examples:
+    with examples, st.container(key="kinds_shown"):
         for first in range(0, len(names), 3):
             for place, name in zip(st.columns(3, gap="xsmall"), names[first : first + 3], strict=False):
                 row = int(np.flatnonzero(labels == name)[0])
