@@ -21,6 +21,7 @@ FINISHED = ("done", "failed", "cancelled")
 LOG_LINES = 100
 STORED_SECONDS = 2.0  # what is done within so many was read from the Store
 SENSIBLE_SECONDS = 2.0  # no guess of the time left before this much progress was watched
+LEAST_PROGRESS, PATIENT_SECONDS = 0.05, 30.0  # a pace of less would be that of starting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +167,7 @@ def seconds_left(pace: Sequence[tuple[float, float]], now: float) -> float | Non
     Returns
     -------
     float or None
-        None before two seconds of progress were recorded.
+        None before two seconds of progress were recorded, and in the first half minute before a twentieth of the work was.
 
     Notes
     -----
@@ -182,6 +183,8 @@ def seconds_left(pace: Sequence[tuple[float, float]], now: float) -> float | Non
         return None
     (first_time, first), (_, last) = pace[0], pace[-1]
     if now - first_time < SENSIBLE_SECONDS or last <= first:
+        return None
+    if last - first < LEAST_PROGRESS and now - first_time < PATIENT_SECONDS:
         return None
     return (1.0 - last) * (now - first_time) / (last - first)
 

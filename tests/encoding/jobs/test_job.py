@@ -16,6 +16,8 @@ def test_the_time_left_follows_the_pace_and_is_unknown_until_some_was_seen():
     assert seconds_left([(0.0, 0.0), (1.0, 0.5)], now=1.0) is None
     assert seconds_left([(0.0, 0.5), (10.0, 0.5)], now=10.0) is None
     assert seconds_left([(0.0, 0.5), (10.0, 0.75)], now=10.0) == pytest.approx(10.0)
+    assert seconds_left([(0.0, 0.0), (10.0, 0.02)], now=10.0) is None, "what starting takes says nothing of the rest"
+    assert seconds_left([(0.0, 0.0), (40.0, 0.02)], now=40.0) == pytest.approx(40 * 49)
 
 
 def test_stages_found_in_the_store_do_not_make_the_rest_look_quick(monkeypatch):
