@@ -7,6 +7,7 @@ import streamlit as st
 from encoding.runtime.threads import let_waiting_threads_sleep
 from pages.parts.shared import access
 from pages.parts.shared.former_links import read_former_parameters
+from pages.parts.shared.glossary import glossary
 from pages.parts.shared.job_status import job_status
 from pages.parts.shared.link_notes import read_link, say_unread
 from pages.parts.shared.navigation import NAVIGATION_STYLE, OTHERS, absent_page, arrive, sections
@@ -22,6 +23,8 @@ page = st.navigation(pages, position="sidebar" if access.is_in() else "hidden") 
 access.enter()
 read_former_parameters()
 arrive(page)
+with st.sidebar:
+    glossary()
 job_status()
 read_link(st.container(key="link_notes", gap="xsmall"))
 page.run()

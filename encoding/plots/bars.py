@@ -41,6 +41,7 @@ def roi_bars(
     before: pd.DataFrame | None = None,
     before_name: str = "Previous fit",
     horizontal: bool = False,
+    meanings: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """One bar for each ROI and hemisphere.
 
@@ -56,6 +57,7 @@ def roi_bars(
     unit : what a column of the responses is called.
     before, before_name : such a table of another fit, whose bars stand in grey behind, and its name in the legend; None for none.
     horizontal : ROIs below each other, whose names are read without turning the head; ROIs without vertices are left out.
+    meanings : ROI to its name in words, which is shown where it is pointed at.
 
     Notes
     -----
@@ -82,7 +84,7 @@ def roi_bars(
         if before is not None:
             earlier = before[before["hemi"] == each.hemi].set_index("roi")[column].reindex(each.rois)
             _draw_before(fig, earlier, each.x, before_name, shown=each is bars[0])
-        fig.add_trace(each.trace(f"{statistic} {score}", selected))
+        fig.add_trace(each.trace(f"{statistic} {score}", selected, meanings or {}))
     _draw_bounds(fig, bars, selected, rim=1.0 if horizontal else 2.5)
     if SCORES[score].no_skill:
         level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot", showlegend=not horizontal)  # there the axis starts at it
@@ -256,7 +258,7 @@ class _Bars:
     interval: Interval | None
     unit: Unit
 
-    def trace(self, what: str, selected: str | None) -> go.Bar:
+    def trace(self, what: str, selected: str | None, meanings: Mapping[str, str]) -> go.Bar:
         import plotly.graph_objects as go
 
         chosen = self.rois == selected
@@ -267,12 +269,12 @@ class _Bars:
             name=hemi_name(self.hemi),
             marker={"color": hemi_colour(self.hemi), "opacity": np.where(chosen, 1.0, FADED) if chosen.any() else 1.0},
             customdata=[[roi, self.hemi] for roi in self.rois],
-            hovertext=[self._hover(i, what) for i in range(len(self.rois))],
+            hovertext=[self._hover(i, what, meanings.get(roi, "")) for i, roi in enumerate(self.rois)],
             hovertemplate="%{hovertext}<extra></extra>",
         )
 
-    def _hover(self, i: int, what: str) -> str:
-        lines = [f"<b>{self.rois[i]}</b>, {hemi_name(self.hemi).lower()}", f"{what} {self.y[i]:.3f}"]
+    def _hover(self, i: int, what: str, meaning: str) -> str:
+        lines = [f"<b>{self.rois[i]}</b>, {hemi_name(self.hemi).lower()}", *filter(None, [meaning]), f"{what} {self.y[i]:.3f}"]
         if self.interval is not None and np.isfinite(self.interval[0][i]):
             lines.append(f"95 % interval {self.interval[0][i]:.3f} to {self.interval[1][i]:.3f}")
         if np.isfinite(self.ceiling[i]):

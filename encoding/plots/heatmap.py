@@ -52,6 +52,7 @@ def layer_heatmap(
     quantity: str | None = None,
     unit: Unit = VERTEX,
     narrow: bool = False,
+    meanings: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """Heatmap of scores, one cell per layer and ROI, early layers at the bottom, ROIs class by class.
 
@@ -67,6 +68,7 @@ def layer_heatmap(
     quantity : label of the colour bar, by default that of the score.
     unit : what a column of the responses is called.
     narrow : whether it is as narrow as a phone, so that the classes' names stand in two rows and those of regions are small.
+    meanings : ROI to its name in words, which is shown where it is pointed at.
 
     Notes
     -----
@@ -94,7 +96,10 @@ def layer_heatmap(
     won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
     fig.add_scatter(
         x=x, y=y, mode="markers", opacity=0, showlegend=False, customdata=np.column_stack([y, x]),
-        hovertext=[_hover(layer, roi, cells.get((layer, roi)), won, unit, score, statistic) for layer, roi in zip(y, x, strict=True)],
+        hovertext=[
+            _hover(layer, _in_words(roi, meanings), cells.get((layer, roi)), won.get((layer, roi)), unit, score, statistic)
+            for layer, roi in zip(y, x, strict=True)
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers), n_rows=2 if narrow else 1)
@@ -150,16 +155,21 @@ def _mark_best(fig: go.Figure, best: pd.DataFrame | None, *, rise: int) -> None:
             )  # fmt: skip
 
 
+def _in_words(roi: str, meanings: Mapping[str, str] | None) -> str:
+    meaning = (meanings or {}).get(roi, "")
+    return f"<b>{roi}</b> ({meaning})" if meaning else f"<b>{roi}</b>"
+
+
 def _hover(
     layer: str,
     roi: str,
     row: Mapping[str, Any] | None,
-    won: Mapping[tuple[str, str], float],
+    share: float | None,
     unit: Unit,
     shown: str,
     statistic: str,
 ) -> str:
-    lines = [f"<b>{roi}</b> · {layer}"]
+    lines = [f"{roi} · {layer}"]
     if row is None:
         return "<br>".join([*lines, "not fitted yet"])
     median = layer_column(shown, "median")
@@ -171,8 +181,7 @@ def _hover(
             lines.append(f"{quantity_of(score)} {row[score]:.3f}{interval}")
     lines += [f"noise ceiling of r {row['ceiling_r']:.3f}"] if "ceiling_r" in row else []
     lines += [unit.count(row["n_vertices"])] if "n_vertices" in row else []
-    if (layer, roi) in won:
-        share = won[layer, roi]
+    if share is not None:
         lines.append(f"★ best, in {100 * share:.0f} % of draws" if np.isfinite(share) else "★ best")
     return "<br>".join(lines)
 

@@ -28,7 +28,7 @@ from pages.parts.shared.baseline import baseline_chip, baseline_of
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, say_sampled, surface_control
 from pages.parts.shared.chart import chart, origin
-from pages.parts.shared.glossary import explained
+from pages.parts.shared.glossary import explained, in_words
 from pages.parts.shared.links import EXPLORE, view
 from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.server_state import roi_table, stored_intervals
@@ -147,6 +147,7 @@ def roi_panel(result: Result, table: pd.DataFrame, focus: Focus, score: str, sta
         unit=unit,
         before=ghost,
         horizontal=True,
+        meanings=in_words(table["roi"].unique()),
         before_name=ghost_name,
     )
     chart(

@@ -43,7 +43,7 @@ from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
-from pages.parts.shared.glossary import explain
+from pages.parts.shared.glossary import explain, in_words
 from pages.parts.shared.linked import linked_value, number_within, write_link
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.roi_choice import class_choice
@@ -156,6 +156,7 @@ def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, s
         classes={class_label(kind): rois for kind, rois in classes.items()},
         unit=subject.unit,
         narrow=is_narrow(),
+        meanings=in_words(rows["roi"].unique()),
     )
     chart(
         figure,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+import streamlit as st
 
 from encoding.runtime.registry import UnknownName, unknown
 
@@ -119,3 +121,24 @@ def explained(word: str) -> str:
         return explain(word)
     except UnknownName:
         return ""
+
+
+def in_words(rois: Iterable[str]) -> dict[str, str]:
+    """Names of ROIs in words, of those that are in the glossary.
+
+    >>> in_words(["PPA", "lab"])
+    {'PPA': 'Parahippocampal place area'}
+    """
+    return {roi: explained(roi).partition(":")[0].rstrip(".") for roi in rois if explained(roi)}
+
+
+@st.fragment
+def glossary() -> None:
+    """Popover with every term and region, a menu that finds one by its first letters."""
+    with st.popover("Glossary", key="glossary", type="tertiary", icon=":material/menu_book:", on_change="rerun") as shown:
+        if not shown.open:
+            return
+        words = sorted([*TERMS, *REGIONS], key=str.lower)
+        word = st.selectbox("Word or region", words, index=None, key="glossary_word", placeholder="Type one, or look below")
+        with st.container(height=360 if word is None else "content", border=False):
+            st.markdown("\n\n".join(f"**{each}** {explain(each)}" for each in ([word] if word else words)))

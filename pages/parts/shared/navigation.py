@@ -44,6 +44,7 @@ NAVIGATION_STYLE = """<style>
 }
 [data-testid=stSidebarHeader] {height: 2.5rem; margin-bottom: 0}
 [data-testid=stSidebarUserContent] {padding-top: 0.75rem}
+[data-testid=stSidebar] .st-key-glossary {margin: -1.1rem 0 -0.9rem}
 [data-testid=stSidebarNavItems] > div {
   display: grid; grid-template-columns: minmax(0, 6fr) minmax(0, 7fr); column-gap: 0.25rem; margin: 0 -0.75rem 0 -0.35rem
 }
@@ -67,7 +68,7 @@ NAVIGATION_STYLE = """<style>
   }
 }
 .js-plotly-plot :is(:is([class$=tick], .cbaxis, .parcoords) text, [class$=title], .cbtitle text,
-  .annotation text[style*="(128, 132, 149)"]) {fill: currentColor !important}
+  .annotation text[style*="(128, 132, 149)"], .hovertext text) {fill: currentColor !important}
 @media (max-width: 640px) {.modebar-container {top: auto !important; bottom: 2rem} .modebar {right: auto !important; left: 0}}
 </style>"""  # two pages a row leave room for controls; sliding progress bars took half a core where there is no GPU
 OTHERS = "More"  # pages that no section names: a page needs no more than its file
