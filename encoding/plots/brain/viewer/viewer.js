@@ -12,6 +12,7 @@ const CLICK_PIXELS = 4; // a press that moves less is a click
 const SMALL = 250; // pixels of height
 const DEGREES_PER_PIXEL = 0.5;
 const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or read the values in the charts and tables.";
+const LATE = 3000; // milliseconds in which the page may still name a camera that was told before
 const RESTS = 400; // milliseconds without a move, after which the camera is told to the page
 const leftBehind = new Map(); // name of a brain -> { camera, view, surface, looks_from } when it was last taken down
 
@@ -34,6 +35,8 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   let map = null, camera = null, scene = null, selected = null, labels = [], shownNames = [];
   let frameRequest = 0, frames = 0, select = onSelect;
   let told = null, rest = 0; // the camera as the page knows it, and the wait before it is told
+  let held = null; // where the pointer holds the brain
+  const toldAt = new Map(); // a camera that was told, and when (milliseconds)
   if (!gl) {
     say(NO_WEBGL2);
     return { update() {}, dispose: () => frame.root.remove() };
@@ -63,8 +66,9 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     const asked = header.looks_from ?? "", askedBefore = last?.looks_from ?? "";
     told ??= askedBefore;
     if (asked !== askedBefore && asked !== told) {
-      camera = cameraOf(asked, meshFile.header.views, header.view, header.height ?? 440);
-      told = asked;
+      const isLate = performance.now() - (toldAt.get(asked) ?? -Infinity) < LATE; // of a run that began before the last telling
+      if (!isLate) camera = cameraOf(asked, meshFile.header.views, header.view, header.height ?? 440);
+      told = asked; // where it is late, the camera is told again
     }
     frame.help.hidden = header.height < SMALL; // there is no room for it; the canvas says the same to who cannot see
     stage.style.height = `var(--brain-height, ${header.height ?? 440}px)`; // a page may let it grow with the screen
@@ -141,10 +145,12 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
 
   /** Tell the page where the camera came to rest. */
   function tell() {
+    if (held) return awaitRest();
     if (!map?.header.name || !stage.clientHeight) return;
     const text = cameraText(camera, map.header.view, stage.clientHeight);
     if (text === told) return;
     told = text;
+    toldAt.set(text, performance.now());
     window.dispatchEvent(new CustomEvent("brain-camera", { detail: { name: map.header.name, camera: text } }));
   }
 
@@ -283,7 +289,6 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   function listen() {
     const on = (target, name, act, options = {}) => target.addEventListener(name, act, { ...options, signal: listeners.signal });
     const at = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
-    let held = null;
     const fingers = new Map(); // on the picture: pointerId -> [x, y]
     const span = ([[x, y], [otherX, otherY]]) => ({ x: (x + otherX) / 2, y: (y + otherY) / 2, length: Math.hypot(x - otherX, y - otherY) });
     /** Two fingers turn by where their middle goes, and zoom by how far apart they are; one up or down is left to the page (touch-action). */
