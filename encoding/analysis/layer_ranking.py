@@ -30,7 +30,7 @@ def roi_rows(result: Result) -> pd.DataFrame:
         Columns roi, hemi, n_vertices; of each score of the fit the mean over vertices (its key), where it is defined the median
         (``<key>_median``), and the best (``<key>_best``, of an error the lowest); low and high, the bootstrap interval of the mean r, and
         ``<key>_low`` and ``<key>_high`` of other means; key.
-        Where the noise ceiling is known also ceiling_r (mean root of the ceiling). Normalised scores leave out vertices whose ceiling is
+        Where the noise ceiling is known also ceiling_r (mean root of the ceiling) and ceiling_r2 (mean ceiling). Normalised scores leave out vertices whose ceiling is
         below :data:`~encoding.evaluation.scores.LEAST_CEILING`. In rows of :data:`BOTH` hemispheres each vertex counts once, and only
         the scores whose draws are stored (:func:`encoding.analysis.bootstrap.drawn_scores`) have intervals.
     """
@@ -57,7 +57,9 @@ def roi_rows(result: Result) -> pd.DataFrame:
                 low, high = ends.get(name, (np.full(number + 1, np.nan),) * 2)
                 row |= {column: float(end[number]) for column, end in zip(interval_columns(name), (low, high), strict=True)}
             if result.plan.subject.ceiling is not None:
-                row["ceiling_r"] = _over(np.mean, {each: np.sqrt(result.ceiling(each)) for each in columns}, columns)
+                of = {each: result.ceiling(each) for each in columns}
+                row["ceiling_r"] = _over(np.mean, {each: np.sqrt(ceiling) for each, ceiling in of.items()}, columns)
+                row["ceiling_r2"] = _over(np.mean, of, columns)
             rows.append(row | {"key": result.key})
     return pd.DataFrame(rows)
 

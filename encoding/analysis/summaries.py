@@ -30,9 +30,15 @@ def best_roi(table: pd.DataFrame) -> str:
     return rois.groupby("roi")["r_mean"].mean().idxmax() if len(rois) else EVERY_VERTEX
 
 
-def highest_r(result: ScoreTables) -> dict[str, np.ndarray] | None:
-    """Upper bound of r per hemisphere, (n_vertices,): the root of the noise ceiling; None where it is unknown."""
-    return None if result.plan.subject.ceiling is None else {hemi: np.sqrt(result.ceiling(hemi)) for hemi in result.plan.hemis}
+def highest_possible(result: ScoreTables, score: str = "r") -> dict[str, np.ndarray] | None:
+    """Highest score that noise leaves possible, per hemisphere (n_vertices,): of r the root of the noise ceiling, of R² the ceiling.
+
+    None where the ceiling is unknown, and of scores that have no such bound or the same one in every vertex.
+    """
+    if result.plan.subject.ceiling is None or not (column := SCORES[score].ceiling_column):
+        return None
+    ceiling = {hemi: result.ceiling(hemi) for hemi in result.plan.hemis}
+    return {hemi: np.sqrt(each) for hemi, each in ceiling.items()} if column == "ceiling_r" else ceiling
 
 
 def over_columns(values: Columns, columns: Columns) -> np.ndarray:

@@ -29,7 +29,8 @@ class Score:
     lower_is_better : whether smaller values are better predictions.
     needs_ceiling : whether it is computed from r and the noise ceiling.
     has_median : whether a median over the vertices of an ROI is defined beside the mean.
-    ceiling_level : what a vertex at its noise ceiling scores; None where there is no such bound.
+    ceiling_level : what a vertex at its noise ceiling scores; None where there is no such bound, or it differs between vertices.
+    ceiling_column : column of tables that holds the highest mean that noise leaves possible; empty where there is none.
     no_skill : name of the level 0, where that is what a prediction without skill scores.
     images_only : whether it is the score of a challenge whose stimuli are images, and meaningless for clips.
     pooled : whether it is one score over the predictions of all folds together, instead of the mean of the folds' scores. With one fold
@@ -45,6 +46,7 @@ class Score:
     needs_ceiling: bool = False
     has_median: bool = True
     ceiling_level: float | None = None
+    ceiling_column: str = ""
     no_skill: str = ""
     images_only: bool = False
     pooled: bool = False
@@ -90,6 +92,7 @@ SCORES: Mapping[str, Score] = {
             title="Pearson correlation r",
             short="r",
             definition="Pearson correlation of predicted and measured responses over test images, -1 … 1.",
+            ceiling_column="ceiling_r",
             no_skill="Chance, r = 0",
         ),
         Score(
@@ -98,6 +101,7 @@ SCORES: Mapping[str, Score] = {
             short="r, pooled",
             definition="One Pearson correlation over the predictions of all folds together, -1 … 1. It also counts that the folds' means "
             "differ, which usually makes it lower than the mean of the folds' r.",
+            ceiling_column="ceiling_r",
             no_skill="Chance, r = 0",
             pooled=True,
         ),
@@ -108,6 +112,7 @@ SCORES: Mapping[str, Score] = {
             unit="coefficient of determination",
             definition="Coefficient of determination: 1 less squared error over variance about the test mean; negative where the mean "
             "would do better.",
+            ceiling_column="ceiling_r2",
             no_skill="No better than the mean, R² = 0",
         ),
         Score(

@@ -46,8 +46,8 @@ class ScoreTables(VertexScores):
         Columns: roi, hemi, n_vertices, then for each of :data:`encoding.evaluation.scores.SCORES` the mean over vertices (``r_mean``,
         ``r2_mean``, else the score's key), where it is defined the median (``<key>_median``), and the best vertex' (``<key>_best``).
         Scores that need a noise ceiling are included where it is known, with n_normalised, the number of vertices with a ceiling of
-        ``least_ceiling`` or more, and ceiling_r, the mean square root of the ceiling, which is the highest mean r that a model can
-        reach; ``pooled_r`` where :attr:`has_pooled`.
+        ``least_ceiling`` or more, and the highest means that a model can reach: ceiling_r, the mean square root of the ceiling, and
+        ceiling_r2, the mean ceiling; ``pooled_r`` where :attr:`has_pooled`.
 
         Parameters
         ----------
@@ -62,9 +62,9 @@ class ScoreTables(VertexScores):
         return pd.DataFrame([self._roi_row(roi, hemis, values) for roi in self.selected_rois for hemis in sides])
 
     def _measures(self, hemi: str, least_ceiling: float) -> dict[str, np.ndarray]:
-        """Of every vertex (n_vertices,): the scores that there are and, where noise ceilings are known, their root as ``ceiling_r``."""
+        """Of every vertex (n_vertices,): the scores that there are and, where noise ceilings are known, the highest r and R² that they leave possible."""
         ceiling = self.ceiling(hemi)
-        known = {} if ceiling is None else {"ceiling_r": np.sqrt(ceiling)}
+        known = {} if ceiling is None else {"ceiling_r": np.sqrt(ceiling), "ceiling_r2": ceiling}
         for score in SCORES.values():
             if not (score.needs_ceiling and ceiling is None) and not (score.pooled and not self.has_pooled):
                 known[score.key] = self.score(hemi, score.key, least_ceiling=least_ceiling)
@@ -75,7 +75,8 @@ class ScoreTables(VertexScores):
         row: dict[str, Any] = {"roi": roi, "hemi": hemis[0] if len(hemis) == 1 else BOTH, "n_vertices": sum(map(len, columns.values()))}
         values = {name: np.concatenate([measures[hemi][name][columns[hemi]] for hemi in hemis]) for name in measures[hemis[0]]}
         if "ceiling_r" in values:
-            row |= {"ceiling_r": _over(np.mean, values["ceiling_r"]), "n_normalised": int(np.isfinite(values["normalised_r2"]).sum())}
+            row |= {name: _over(np.mean, values[name]) for name in ("ceiling_r", "ceiling_r2")}
+            row |= {"n_normalised": int(np.isfinite(values["normalised_r2"]).sum())}
         for name in values:
             row |= SCORES[name].summary(values[name]) if name in SCORES else {}
         return row
@@ -164,7 +165,20 @@ class ScoreTables(VertexScores):
 
     def summary(self) -> dict[str, Any]:
         """JSON-serialisable summary, as ``python -m encoding fit --json`` prints it; NaN becomes None."""
-        wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "pooled_r", "r2_mean", "rmse", "mae", "smooth_l1", "ceiling_r"]
+        wanted = [
+            "roi",
+            "hemi",
+            "n_vertices",
+            "r_mean",
+            "r_median",
+            "pooled_r",
+            "r2_mean",
+            "rmse",
+            "mae",
+            "smooth_l1",
+            "ceiling_r",
+            "ceiling_r2",
+        ]
         wanted += [score.mean_column for score in SCORES.values() if score.needs_ceiling]
         table = self.rois()
         wanted = [name for name in wanted if name in table]

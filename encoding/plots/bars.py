@@ -61,8 +61,8 @@ def roi_bars(
 
     Notes
     -----
-    The noise ceiling is a short line over each bar where it is known: the mean of its root for the mean r, the highest possible value for
-    normalised scores. An ROI without vertices, or whose score is undefined, leaves a gap with a text. Each bar's customdata is (roi, hemi).
+    The noise ceiling is a short line over each bar where it is known: for the mean r the mean of its root, for the mean R² its mean, for
+    normalised scores the highest possible value. An ROI without vertices, or whose score is undefined, leaves a gap with a text. Each bar's customdata is (roi, hemi).
 
     Raises
     ------
@@ -200,8 +200,8 @@ def axis_title(score: str, statistic: str) -> str:
 
 def ceilings(rows: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
     """Upper bound of the score in each row, (n_rows,), given the noise ceiling; NaN where unknown or where the score has no such bound."""
-    if (score, statistic) == ("r", "mean") and "ceiling_r" in rows:
-        return rows["ceiling_r"].to_numpy(float)
+    if statistic == "mean" and (column := SCORES[score].ceiling_column) in rows:
+        return rows[column].to_numpy(float)
     if (bound := SCORES[score].ceiling_level) is not None:
         return np.where(np.isfinite(rows[score_column(rows, score, statistic)].to_numpy(float)), bound, np.nan)
     return np.full(len(rows), np.nan)

@@ -144,7 +144,7 @@ def _whiskers(
 
 def _bounds(table: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
     """The highest value that noise leaves possible in each row, as in :func:`encoding.plots.bars.ceilings`; of pooled r, that of r."""
-    return ceilings(table, "r" if score == "pooled_r" else score, statistic)
+    return ceilings(table, score, statistic)
 
 
 def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Row, axes: dict, *, first: bool) -> None:

@@ -302,8 +302,8 @@ def layer_profile(
             line={"color": colour, "width": 2},
             hovertemplate=f"%{{x}}<br>{quantity_of(score, statistic)} %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
         )  # fmt: skip
-        if (score, statistic) == ("r", "mean") and "ceiling_r" in rows:
-            level = np.full(len(layers), rows["ceiling_r"].iloc[0])
+        if statistic == "mean" and (ceiling := SCORES[score].ceiling_column) in rows:
+            level = np.full(len(layers), rows[ceiling].iloc[0])
             fig.add_scatter(
                 x=layers, y=level, mode="lines", name=f"Noise ceiling, {hemi_name(hemi).split()[0].lower()}", hoverinfo="skip",
                 line={"color": CEILING, "width": 1.5, "dash": "dot" if hemi == "rh" else "dash"},

@@ -9,7 +9,7 @@ import numpy as np
 
 from encoding.analysis.comparison import Comparison, vertex_differences
 from encoding.analysis.group import GroupMap
-from encoding.analysis.summaries import highest_r, largest_share
+from encoding.analysis.summaries import highest_possible, largest_share
 from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
@@ -30,7 +30,7 @@ def score_brain(result: Result, score: str = "r", *, highest: float | None = Non
 
     Parameters
     ----------
-    score : one of :attr:`encoding.fits.score_tables.ScoreTables.score_names`. Of r each vertex also has its ceiling.
+    score : one of :attr:`encoding.fits.score_tables.ScoreTables.score_names`. Of r and R² each vertex also has its ceiling.
     highest : upper end of the colour range; None fits it to the values.
     """
     definition = SCORES[score]
@@ -43,7 +43,7 @@ def score_brain(result: Result, score: str = "r", *, highest: float | None = Non
     return values_brain(
         result,
         values,
-        ceiling=highest_r(result) if score == "r" else None,
+        ceiling=highest_possible(result, score),
         title=f"{definition.short} per {result.plan.subject.unit}",
         quantity=definition.short,
         colour_range=(low if low < most else 0.0, most),

@@ -12,7 +12,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.bootstrap import interval_text, score_intervals
-from encoding.analysis.summaries import MeanPrediction, ResidualDensity, highest_r, mean_prediction, residual_density
+from encoding.analysis.summaries import MeanPrediction, ResidualDensity, highest_possible, mean_prediction, residual_density
 from encoding.analysis.test_sets import scores_by_test_set
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
@@ -105,7 +105,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str, d
         columns=placement.columns,
         unit=result.plan.subject.unit,
         rois=placement.rois(result.plan.subject.rois),
-        ceiling=placement.values(highest) if score == "r" and (highest := highest_r(result)) else None,
+        ceiling=placement.values(highest) if (highest := highest_possible(result, score)) else None,
         source=origin(result),
         title=f"{SCORES[score].short} per {result.plan.subject.unit}",
         quantity=SCORES[score].short,

@@ -10,7 +10,7 @@ import streamlit as st
 
 from encoding import Result, plots
 from encoding.analysis.learning_curve import has_curve
-from encoding.analysis.summaries import highest_r, mean_curves, mean_layer_shares, over_columns
+from encoding.analysis.summaries import highest_possible, mean_curves, mean_layer_shares, over_columns
 from encoding.fits.resources import curve_seconds
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.jobs.tasks import CurveRequest, grow
@@ -117,7 +117,7 @@ def curve_panel(result: Result, focus: Focus) -> None:
     if not sum(map(len, focus.columns.values())):
         return
     train, test = mean_curves(curve, focus.columns)
-    highest = highest_r(result)
+    highest = highest_possible(result)
     ceiling = None if highest is None else float(over_columns(highest, focus.columns).mean())
     figure = plots.learning_curve(curve["sizes"], train, test, ceiling=ceiling, label=f"r, {focus.label}")
     chart(figure, "curve", alt=f"learning curve, {focus.label}", source=origin(result), how=HOW_CURVE)
@@ -145,7 +145,7 @@ def distribution_panel(result: Result, focus: Focus) -> None:
     unit = result.plan.subject.unit
     values = {hemi: result.score(hemi)[result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chosen = float(result.score(focus.vertex[0])[focus.vertex[1]]) if focus.vertex else None
-    ceiling = highest_r(result)
+    ceiling = highest_possible(result)
     if ceiling is not None:
         ceiling = {hemi: ceiling[hemi][result.columns(focus.roi, hemi)] for hemi in result.plan.hemis}
     chart(

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from encoding import DATASETS, Result
-from encoding.analysis.summaries import best_roi, highest_r
+from encoding.analysis.summaries import best_roi, highest_possible
 from encoding.datasets._placement import Placement
 from encoding.datasets.simulation.cortex import Hemisphere, truth
 from encoding.jobs import Job
@@ -71,7 +71,7 @@ def _fitted(result: Result) -> None:
         values=placement.values({hemi: result.score(hemi) for hemi in hemis}),
         vertices=placement.vertices,
         rois=placement.rois(result.plan.subject.rois),
-        ceiling=placement.values(highest_r(result)),
+        ceiling=placement.values(highest_possible(result)),
         source=origin(result),
         colour_map="plasma",
         title="r per vertex",

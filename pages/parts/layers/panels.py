@@ -25,7 +25,7 @@ from encoding.analysis.layer_ranking import (
     score_of_column,
 )
 from encoding.analysis.layer_sweep import Cell, SweepResult
-from encoding.analysis.summaries import highest_r
+from encoding.analysis.summaries import highest_possible
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
 from encoding.datasets._registry import roi_classes
@@ -343,7 +343,7 @@ def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, 
     quantity = SCORES[score].short
     return BrainMap(
         values=placement.values(_values(result, score)),
-        ceiling=placement.values(highest) if score == "r" and (highest := highest_r(result)) else None,
+        ceiling=placement.values(highest) if (highest := highest_possible(result, score)) else None,
         source=chart_origin(result),
         title=f"{quantity} per {result.plan.subject.unit}, {result.plan.spec.backbone} {layer}",
         quantity=quantity,

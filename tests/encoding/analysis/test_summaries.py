@@ -9,9 +9,10 @@ import pytest
 
 from encoding import fit
 from encoding.analysis import summaries
+from encoding.analysis.layer_ranking import roi_rows
 from encoding.analysis.summaries import (
     best_roi,
-    highest_r,
+    highest_possible,
     largest_share,
     mean_layer_shares,
     mean_prediction,
@@ -19,7 +20,7 @@ from encoding.analysis.summaries import (
     pattern_correlation,
     residual_density,
 )
-from encoding.fits.score_tables import EVERY_VERTEX
+from encoding.fits.score_tables import BOTH, EVERY_VERTEX
 from encoding.plots.brain.score_maps import share_brain
 from tests.conftest import TINY
 
@@ -83,11 +84,21 @@ def test_the_best_roi_leaves_out_every_vertex_and_empty_rois(result):
     assert best_roi(result.rois().query("roi == @EVERY_VERTEX", local_dict={"EVERY_VERTEX": EVERY_VERTEX})) == EVERY_VERTEX
 
 
-def test_the_highest_r_is_the_root_of_the_ceiling(result):
-    np.testing.assert_allclose(highest_r(result)["lh"] ** 2, np.linspace(0.1, 0.9, 10), rtol=1e-6)
+def test_the_highest_possible_is_the_root_of_the_ceiling(result):
+    np.testing.assert_allclose(highest_possible(result)["lh"] ** 2, np.linspace(0.1, 0.9, 10), rtol=1e-6)
     np.testing.assert_allclose(
-        over_columns(highest_r(result), {"lh": np.array([9]), "rh": np.array([0, 9])}) ** 2, [0.9, 0.1, 0.9], rtol=1e-6
+        over_columns(highest_possible(result), {"lh": np.array([9]), "rh": np.array([0, 9])}) ** 2, [0.9, 0.1, 0.9], rtol=1e-6
     )
+
+
+def test_the_highest_possible_r2_is_the_ceiling_in_vertices_and_tables(result):
+    np.testing.assert_allclose(highest_possible(result, "r2")["lh"], np.linspace(0.1, 0.9, 10), rtol=1e-6)
+    assert highest_possible(result, "rmse") is None and highest_possible(result, "normalised_r2") is None
+    for table in (result.rois(), roi_rows(result)):
+        for row in table[table["n_vertices"] > 0].to_dict("records"):
+            hemis = result.plan.hemis if row["hemi"] == BOTH else (row["hemi"],)
+            ceiling = np.concatenate([result.ceiling(hemi)[result.columns(row["roi"], hemi)] for hemi in hemis])
+            np.testing.assert_allclose([row["ceiling_r2"], row["ceiling_r"]], [ceiling.mean(), np.sqrt(ceiling).mean()], rtol=1e-6)
 
 
 def test_a_readout_that_treats_layers_alike_has_no_shares(result):

@@ -23,6 +23,7 @@ def table():
                 mean, median = (np.nan, np.nan) if missing else rng.uniform(0.2, 0.5, 2)
                 row |= {score.mean_column: mean} | ({score.median_column: median} if score.has_median else {})
             row["ceiling_r"] = np.nan if missing else rng.uniform(0.5, 0.9)
+            row["ceiling_r2"] = row["ceiling_r"] ** 2
             rows.append(row)
     return pd.DataFrame(rows)
 

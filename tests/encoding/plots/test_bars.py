@@ -92,11 +92,12 @@ def test_the_numbers_of_vertices_are_under_the_bars(table):
     ]
 
 
-def test_the_ceiling_lies_over_its_bar(table):
-    (line,) = named(plots.roi_bars(table), "Noise ceiling")
-    bars = list(plots.roi_bars(table).select_traces({"type": "bar"}))
+@pytest.mark.parametrize(("score", "column"), [("r", "ceiling_r"), ("pooled_r", "ceiling_r"), ("r2", "ceiling_r2")])
+def test_the_ceiling_lies_over_its_bar(table, score, column):
+    (line,) = named(plots.roi_bars(table, score=score), "Noise ceiling")
+    bars = list(plots.roi_bars(table, score=score).select_traces({"type": "bar"}))
     x = np.concatenate([each.x for each in bars])
-    ceiling = np.concatenate([table.loc[table["hemi"] == hemi, "ceiling_r"] for hemi in ("lh", "rh")])
+    ceiling = np.concatenate([table.loc[table["hemi"] == hemi, column] for hemi in ("lh", "rh")])
     ends = strokes(line)
     np.testing.assert_allclose(ends[:, 0, 0], x - BAR / 2)
     np.testing.assert_allclose(ends[:, 1, 0], x + BAR / 2)
