@@ -30,9 +30,10 @@ def roi_rows(result: Result) -> pd.DataFrame:
         Columns roi, hemi, n_vertices; of each score of the fit the mean over vertices (its key), where it is defined the median
         (``<key>_median``), and the best (``<key>_best``, of an error the lowest); low and high, the bootstrap interval of the mean r, and
         ``<key>_low`` and ``<key>_high`` of other means; key.
-        Where the noise ceiling is known also ceiling_r (mean root of the ceiling) and ceiling_r2 (mean ceiling). Normalised scores leave out vertices whose ceiling is
-        below :data:`~encoding.evaluation.scores.LEAST_CEILING`. In rows of :data:`BOTH` hemispheres each vertex counts once, and only
-        the scores whose draws are stored (:func:`encoding.analysis.bootstrap.drawn_scores`) have intervals.
+        Where the noise ceiling is known also ceiling_r (mean root of the ceiling) and ceiling_r2 (mean ceiling). Normalised scores
+        leave out vertices whose ceiling is below :data:`~encoding.evaluation.scores.LEAST_CEILING`. In rows of :data:`BOTH` hemispheres
+        each vertex counts once, and only the scores whose draws are stored have intervals
+        (:func:`encoding.analysis.bootstrap.drawn_scores`).
     """
     import pandas as pd
 

@@ -62,7 +62,7 @@ class ScoreTables(VertexScores):
         return pd.DataFrame([self._roi_row(roi, hemis, values) for roi in self.selected_rois for hemis in sides])
 
     def _measures(self, hemi: str, least_ceiling: float) -> dict[str, np.ndarray]:
-        """Of every vertex (n_vertices,): the scores that there are and, where noise ceilings are known, the highest r and R² that they leave possible."""
+        """Of every vertex (n_vertices,): the scores that there are and, where noise ceilings are known, the highest possible r and R²."""
         ceiling = self.ceiling(hemi)
         known = {} if ceiling is None else {"ceiling_r": np.sqrt(ceiling), "ceiling_r2": ceiling}
         for score in SCORES.values():

@@ -62,7 +62,8 @@ def roi_bars(
     Notes
     -----
     The noise ceiling is a short line over each bar where it is known: for the mean r the mean of its root, for the mean R² its mean, for
-    normalised scores the highest possible value. An ROI without vertices, or whose score is undefined, leaves a gap with a text. Each bar's customdata is (roi, hemi).
+    normalised scores the highest possible value. An ROI without vertices, or whose score is undefined, leaves a gap with a text. Each
+    bar's customdata is (roi, hemi).
 
     Raises
     ------
@@ -317,8 +318,9 @@ def _draw_bounds(fig: go.Figure, bars: Sequence[_Bars], selected: str | None, *,
             ends = strokes((x[which] - BAR / 2, x[which] + BAR / 2), (ceiling[which], ceiling[which]))
             line = {"color": CEILING, "width": 2.5}
             fig.add_scatter(
-                x=ends[0], y=ends[1], mode="lines", line=line, name="Noise ceiling", legendgroup="ceiling", hoverinfo="skip", **style
-            )
+                x=ends[0], y=ends[1], mode="lines", line=line, name="Noise ceiling", legendgroup="ceiling", hoverinfo="skip",
+                cliponaxis=False, **style,
+            )  # fmt: skip
         if all(each.interval is not None for each in bars):
             low, high = (np.concatenate([each.interval[end] for each in bars]) for end in (0, 1))
             rimmed(

@@ -19,6 +19,7 @@ from encoding.datasets._surface import FULL, HOW_TO_GET_FULL, N_VERTICES, SPACES
 from encoding.plots.brain.brain_map import MESH_VERSION, BrainMap, mesh_bytes, viewer_module
 from encoding.storage.atomic import atomic_file
 from pages.parts.shared.camera_link import linked_camera, watch_camera
+from pages.parts.shared.glossary import in_words
 
 Selection = tuple[str, int]
 """A hemisphere and the column of a vertex in the subject's own arrays."""
@@ -94,7 +95,7 @@ def brain_view(
     brain = replace(brain, space=_chosen_space(brain, key))
     publish(brain.space)
     marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
-    about = {"height": height, "name": key, "mesh_file": MESH_FILES[brain.space]}
+    about = {"height": height, "name": key, "mesh_file": MESH_FILES[brain.space], "meanings": in_words(brain.roi_names)}
     about["looks_from"] = linked_camera() if linked else looks_from
     around = AROUND - (HELP if height < SMALL else 0)
     st.html(

@@ -126,10 +126,11 @@ def explained(word: str) -> str:
 def in_words(rois: Iterable[str]) -> dict[str, str]:
     """Names of ROIs in words, of those that are in the glossary.
 
-    >>> in_words(["PPA", "lab"])
-    {'PPA': 'Parahippocampal place area'}
+    >>> in_words(["PPA", "V1d", "lab"])
+    {'PPA': 'Parahippocampal place area', 'V1d': 'Primary visual cortex, dorsal'}
     """
-    return {roi: explained(roi).partition(":")[0].rstrip(".") for roi in rois if explained(roi)}
+    halves = {f"{area}{half}": f", {name}" for area in REGIONS for half, name in (("v", "ventral"), ("d", "dorsal"))}
+    return {roi: explained(roi).partition(":")[0].rstrip(".") + halves.get(roi, "") for roi in rois if explained(roi)}
 
 
 @st.fragment

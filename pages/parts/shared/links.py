@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
 from encoding.analysis.layer_sweep import Sweep
 from encoding.backbones._base import JOIN
-from encoding.fits.composition import ComposedSpec
+from encoding.fits.composition import ComposedSpec, is_composed
 from encoding.fits.spec import default_budget
 from pages.parts.shared.fit_controls import START
+from pages.parts.shared.server_state import store
 
 VIEWS = Path(__file__).parents[2] / "views"
 EXPLORE = "explore"  # the page's address
@@ -85,6 +86,17 @@ def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[
         values["target_groups"] = spec.target_groups
     values = values or {"dataset": spec.dataset}
     return {key: list(value) if isinstance(value, tuple) else _text(value) for key, value in values.items()}
+
+
+def stored_query(key: str) -> dict[str, str | list[str]] | None:
+    """Query parameters of a link to a finished fit on Explore; None where its spec cannot be read today."""
+    made_from = (store().provenance(key) or {}).get("made_from", {})
+    if is_composed(made_from):
+        return {"fit": key}
+    try:
+        return explore_query(FitSpec.from_dict(dict(made_from["spec"])))
+    except (LookupError, ValueError, TypeError):
+        return None
 
 
 def layers_query(sweep: Sweep) -> dict[str, str | list[str]]:

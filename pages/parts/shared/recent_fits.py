@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
-from encoding import FitSpec
-from encoding.fits.composition import is_composed
 from encoding.runs.table import short_name
-from pages.parts.shared.links import explore_query, view
+from pages.parts.shared.links import stored_query, view
 from pages.parts.shared.runs_table import runs_table
-from pages.parts.shared.server_state import store
 from pages.parts.shared.text import plain
 
 MOST = 5
@@ -21,7 +16,7 @@ def recent_fits() -> None:
     """List the fits that were computed here last, and a link that compares the two newest; nothing before there is one."""
     table = runs_table()
     rows = [row for row in table.to_dict("records") if not row["imported"] and not row["damaged"]][:MOST]
-    linked = [(row, query) for row in rows if (query := _query(row["key"])) is not None]
+    linked = [(row, query) for row in rows if (query := stored_query(row["key"])) is not None]
     if not linked:
         return
     st.subheader("Recent fits", anchor=False)
@@ -31,14 +26,3 @@ def recent_fits() -> None:
     if len(linked) > 1 and view("compare") is not None:
         newest, before = (row["key"] for row, _ in linked[:2])
         st.page_link(view("compare"), label="**Compare the two newest**", query_params={"a": before, "b": newest})
-
-
-def _query(key: str) -> dict[str, Any] | None:
-    """Parameters of the link to a fit on Explore; None where its spec cannot be read today."""
-    made_from = (store().provenance(key) or {}).get("made_from", {})
-    if is_composed(made_from):
-        return {"fit": key}
-    try:
-        return explore_query(FitSpec.from_dict(dict(made_from["spec"])))
-    except (LookupError, ValueError, TypeError):
-        return None

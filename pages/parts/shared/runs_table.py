@@ -11,8 +11,10 @@ from encoding.datasets import Subject
 from encoding.datasets._unit import VERTEX
 from encoding.evaluation.scores import SCORES, STATISTICS
 from encoding.plots.heatmap import quantity_of
+from encoding.runs.labels import dataset_label, split_label, subject_label
 from encoding.runs.table import NUMBERS, SCORE_COLUMNS, Note, all_runs, as_csv, known_tags, matching, read_note, short_name, write_note
 from pages.parts.shared.access import may_change
+from pages.parts.shared.links import stored_query, view
 from pages.parts.shared.score_choice import choose_score
 from pages.parts.shared.server_state import opened, store
 from pages.parts.shared.text import plain
@@ -73,7 +75,13 @@ def runs_panel(table: pd.DataFrame) -> None:
     ascending = known.lower_is_better if sort == SCORE else sort not in ("made", *NUMBERS)
     rows = matching(table, words=find, tags=chosen, by=by, ascending=ascending)
     st.dataframe(
-        rows.assign(tags=[list(own) for own in rows["tags"]], score=rows[known.column(statistic)]).drop(columns=list(SCORE_COLUMNS)),
+        rows.assign(
+            tags=[list(own) for own in rows["tags"]],
+            score=rows[known.column(statistic)],
+            dataset=rows["dataset"].map(dataset_label),
+            subject=rows["subject"].map(subject_label),
+            split=rows["split"].map(split_label),
+        ).drop(columns=list(SCORE_COLUMNS)),
         hide_index=True,
         key="runs",
         on_select=lambda: _choose_ticked(rows["key"].tolist()),
@@ -92,6 +100,10 @@ def runs_panel(table: pd.DataFrame) -> None:
         },
         alt=f"every finished fit with its {quantity_of(score, statistic)}",
     )
+    for key in st.session_state.get("_ticked_runs", ())[:1]:
+        if (query := stored_query(key)) is not None and key in rows["key"].tolist():
+            name = short_name(rows.set_index("key", drop=False).loc[key].to_dict())
+            st.page_link(view("explore"), label=f"Open **{plain(name)}** on Explore", query_params=query)
     count, away = st.columns([4, 1])
     count.caption(f"{len(rows):,} of {len(table):,} finished fits. Tick two or more to compare them; the first ticked is A.")
 

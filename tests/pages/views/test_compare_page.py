@@ -234,6 +234,16 @@ def test_runs_are_found_by_words_and_tags_in_the_link(page, runs, store):
     assert listed(page)["key"].tolist() == [runs[1].key]
 
 
+def test_the_table_names_splits_in_words_and_a_ticked_run_opens_on_explore(page, runs):
+    page.run()
+    shown = listed(page)
+    assert set(shown["split"]) == {"3-fold (seed 0)", "90 % train, 10 % test (seed 5)"}
+    page.session_state["_ticked_runs"] = [runs[1].key]
+    page.run()
+    (link,) = (each.proto for each in page.get("page_link") if each.proto.label.startswith("Open"))
+    assert "layer=" + runs[1].plan.spec.layers[0] in link.query_string
+
+
 def test_a_note_is_written_and_shown_at_once(page, runs, store):
     from pages.parts.shared import runs_table as part
 

@@ -120,7 +120,9 @@ export function describe(hemi, vertex, data, header) {
   const place = column < 0 ? `${hemi} fsaverage ${vertex}` : `${header.unit} ${hemi} ${column} (fsaverage ${vertex})`;
   const lines = [`${hemi === "lh" ? "Left" : "Right"} hemisphere, ${place}`];
   const rois = data.rois[vertex] >= 0 ? header.memberships[hemi][data.rois[vertex]] : [];
-  if (rois.length) lines.push(rois.join(", "));
+  const meanings = header.meanings ?? {}; // ROI to its name in words
+  if (rois.some((roi) => roi in meanings)) lines.push(...rois.map((roi) => (roi in meanings ? `${roi}: ${meanings[roi]}` : roi)));
+  else if (rois.length) lines.push(rois.join(", "));
   if (Number.isNaN(data.values[vertex])) return [...lines, "no data"];
   const ceiling = Number.isNaN(data.ceiling[vertex]) ? "" : `, ${header.ceiling_name} ${number(data.ceiling[vertex])}`;
   const value = header.kinds.length ? `: ${header.kinds[Math.round(data.values[vertex]) - 1]}` : ` ${number(data.values[vertex])}`;
