@@ -16,7 +16,7 @@ from pages.parts.shared.recent_fits import recent_fits
 from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import roi_table, settle
 
-LOOKED = ("fit", "roi", "vertex", "score", "over", "part", "groups", "surface", "outlines", "colours", "hide")
+LOOKED = ("start", "fit", "roi", "vertex", "score", "over", "part", "groups", "surface", "outlines", "colours", "hide")
 
 st.html(STYLE)
 title = st.container(gap="xsmall")

@@ -13,7 +13,7 @@ from pages.parts.shared.link_notes import expect, stop
 from pages.parts.shared.server_state import settle
 from pages.parts.shared.text import plain
 
-LOOKED = ("backbones", "layers", "shown", "layer_score", "layer_over", "layer_hemi", "layer_roi", "groups")
+LOOKED = ("start", "backbones", "layers", "shown", "layer_score", "layer_over", "layer_hemi", "layer_roi", "groups")
 LOOKED += ("on_brain", "surface", "outlines", "colours", "hide", "hide_best")
 
 st.html(STYLE)

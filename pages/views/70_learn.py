@@ -3,9 +3,9 @@
 import streamlit as st
 
 from pages.parts.learn.classroom import class_predictions, note_step, open_class, teacher_view
-from pages.parts.learn.course import STYLE, chosen_lesson, course_page, keep_progress, lesson_header, note_done
+from pages.parts.learn.course import STYLE, chosen_lesson, course_page, expect_link, keep_progress, lesson_header, note_done
 from pages.parts.learn.exercise import exercise_panel
-from pages.parts.learn.lesson import Lesson, explore_link, prepared
+from pages.parts.learn.lesson import Lesson, door, prepared
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
 from pages.parts.learn.notebook import notebook_button
@@ -64,9 +64,9 @@ def teach(lesson: Lesson) -> None:
     with words:
         if shown:
             st.markdown(f"**What this shows.** {happened}")
-            explore, exercise, notebook = st.columns(3, gap="small")
-            with explore:
-                explore_link(lesson.explore_spec())
+            onward, exercise, notebook = st.columns(3, gap="small")
+            with onward:
+                door(lesson)
             with exercise:
                 exercise_panel(lesson.name, lesson.exercise)
             with notebook:
@@ -76,6 +76,7 @@ def teach(lesson: Lesson) -> None:
 st.html(STYLE)
 open_class()
 lesson = chosen_lesson()
+expect_link(lesson)
 if lesson is None:
     teacher_view(LESSONS)
     course_page()

@@ -15,7 +15,7 @@ from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.badges import badge_of_files
 from pages.parts.shared.fit_controls import START, DataNotHere, control_values, fit_controls, forget_controls, return_to
-from pages.parts.shared.job_progress import follow, submit_fit, watch_fit
+from pages.parts.shared.job_progress import asked_to_start, follow, is_short, submit_fit, watch_fit
 from pages.parts.shared.navigation import has_arrived
 from pages.parts.shared.server_state import find_result, job_key, jobs, needs, opened, opening_key, settle, weights_are_here
 from pages.parts.shared.text import plain
@@ -52,7 +52,7 @@ def choose_fit() -> FitSpec | None:
 
 def find_shown(spec: FitSpec | None) -> Shown | None:
     """Find the fit to show, and draw the strip above it and the Fit buttons; None where nothing was shown yet."""
-    last = st.session_state.get("_explored")
+    last, asked = st.session_state.get("_explored"), asked_to_start()
     if spec is None:
         return _stale(last)
     try:
@@ -61,7 +61,8 @@ def find_shown(spec: FitSpec | None) -> Shown | None:
         st.error(plain(wrong))
         return _stale(last)
     job = jobs().get(job_key(spec))
-    if result is None and job is None and spec == START and may_change() and (job := submit_fit(spec)) is not None:
+    starts = result is None and job is None and ((spec == START and may_change()) or (asked and is_short([spec])))
+    if starts and (job := submit_fit(spec)) is not None:
         st.rerun()  # so that every part of the page knows of the job
     needed = needs(spec) if result is None and not _runs(job) else None
     _fit_bar(spec, result, job, needed)

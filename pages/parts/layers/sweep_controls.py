@@ -19,7 +19,14 @@ from encoding.jobs.tasks import sweep_layers
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import DataNotHere, fit_controls, weights_control
-from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, ended_without, standing
+from pages.parts.shared.job_progress import (
+    SECONDS_BETWEEN_TICKS,
+    asked_to_start,
+    cancel_button,
+    ended_without,
+    is_short,
+    standing,
+)
 from pages.parts.shared.link_notes import stop
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
@@ -153,12 +160,17 @@ def keys_of(sweep_result: SweepResult) -> tuple[str, ...]:
 
 def run_or_find(sweep: Sweep) -> SweepResult | None:
     """Return the finished fits of the sweep and show its progress, or the button that starts it; None after an error."""
+    asked = asked_to_start()
     try:
         sweep_result = find_swept(sweep)
     except (LookupError, ValueError, OSError) as wrong:
         st.error(plain(wrong))
         return None
     job = jobs().get(sweep.job_key)
+    missing = [spec for cell, spec in sweep.specs().items() if cell not in sweep_result.cells]
+    if asked and job is None and missing and is_short(missing):
+        _submit(sweep)
+        job = jobs().get(sweep.job_key)
     running = job is not None and not job.finished
     with st.sidebar:
         change_button(

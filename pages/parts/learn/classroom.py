@@ -108,8 +108,8 @@ def teacher_view(lessons: Sequence[Lesson]) -> None:
 
 
 def specs_of(lessons: Sequence[Lesson]) -> list[FitSpec]:
-    """The fits behind all doors into Explore and all exercises, each once."""
-    behind = [spec for lesson in lessons for spec in (lesson.explore_spec(), *lesson.exercise.specs)]
+    """The fits behind all doors and all exercises, each once."""
+    behind = [spec for lesson in lessons for spec in lesson.specs()]
     return list(dict.fromkeys(replace(spec, rois=(), target_groups=FitSpec.target_groups) for spec in behind))
 
 

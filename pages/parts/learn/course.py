@@ -12,6 +12,7 @@ from pages.parts.learn.lesson import Lesson
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.cards import card_style
+from pages.parts.shared.link_notes import expect, note, taken
 from pages.parts.shared.text import plain
 
 BY_NAME = {lesson.name: lesson for lesson in LESSONS}
@@ -73,9 +74,20 @@ def chosen_lesson() -> Lesson | None:
     linked = st.query_params.get("lesson")
     if linked is None:
         return None
-    if linked not in BY_NAME:
-        st.warning(f"The link asks for something that is not here. {plain(unknown('lesson', linked, NAMES))}")
+    if linked in BY_NAME:
+        taken("lesson")
+    else:
+        note("lesson", plain(unknown("lesson", linked, NAMES)))
     return BY_NAME.get(linked)
+
+
+def expect_link(lesson: Lesson | None) -> None:
+    """Name the parameters of the page's link, and say which of its lessons do not exist."""
+    expect(("lesson", "show", "done", "solved", "route", "projector", "class", "teacher", *(lesson.controls if lesson else ())))
+    for name in ("done", "solved"):
+        strange = [each for each in st.query_params.get(name, "").split(",") if each and each not in BY_NAME]
+        if strange:
+            note(name, f"**{name}**: {plain(unknown('lesson', strange[0], NAMES))}")
 
 
 def go(name: str | None) -> None:

@@ -12,6 +12,7 @@ from pages.parts.shared.links import explore_address
 from pages.parts.shared.server_state import find_result
 
 HEMI = "lh"  # whose bars exercises ask about
+READ_TO, SHARE, SHOWN = 0.02, 0.25, 0.001  # a chart is read to; of a small number; the last digit that Explore shows of a bar
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Exercise:
     specs : the fits that answer it; whichever is not there yet is fitted in Explore.
     answer : the right answer, computed from the finished fits in that order: one of ``choices``, or a number.
     choices : to choose from; empty where a number is asked for.
-    tolerance : by which a number may be off, as it is read from a chart.
     """
 
     task: str
@@ -33,12 +33,14 @@ class Exercise:
     specs: tuple[FitSpec, ...]
     answer: Callable[..., str | float]
     choices: tuple[str, ...] = ()
-    tolerance: float = 0.02
 
     def is_right(self, given: str | float, fits: tuple[Result, ...]) -> bool:
-        """Whether an answer is right, by the finished fits."""
+        """Whether an answer is right, by the finished fits: a number as well as a chart is read, a small one to a quarter of itself."""
         right = self.answer(*fits)
-        return given == right if self.choices else abs(float(given) - float(right)) <= self.tolerance + 1e-9
+        if self.choices:
+            return given == right
+        allowed = max(SHOWN, min(READ_TO, SHARE * abs(float(right))))
+        return abs(float(given) - float(right)) <= allowed + 1e-9
 
 
 def bar(result: Result, roi: str, column: str = "r_mean") -> float:
@@ -67,8 +69,8 @@ def exercise_panel(name: str, exercise: Exercise) -> None:
         if exercise.choices:
             given = st.radio(exercise.ask, exercise.choices, index=None, key=f"exercise_{name}", persist_state="session")
         else:
-            key = f"exercise_{name}"
-            given = st.number_input(exercise.ask, value=None, step=0.01, format="%.2f", key=key, persist_state="session")
+            about, key = "Point at a bar to read it to three decimals.", f"exercise_{name}"
+            given = st.number_input(exercise.ask, value=None, step=0.001, format="%.3f", help=about, key=key, persist_state="session")
         if given is None:
             return
         if None in fits:

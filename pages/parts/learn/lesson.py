@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from encoding import DATASETS, FitSpec, Result, plots
+from encoding.analysis.layer_sweep import Sweep
 from encoding.datasets import Subject
 from encoding.datasets.demo import Truth
 from encoding.fits.plan import Plan
@@ -22,7 +23,7 @@ from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import standing
-from pages.parts.shared.links import explore_address
+from pages.parts.shared.links import explore_address, layers_address
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, settle, store
 from pages.parts.shared.text import plain
 
@@ -45,6 +46,9 @@ class Lesson:
     question, answers, right, because : what is predicted first, the index of the right answer, and why it is right.
     show : draws the one live control and the figures; returns, in Markdown, what just happened, with the numbers now on the screen.
     explore_spec : the same settings in Explore; called after ``show``, so it may read the control from ``st.session_state``.
+    controls : names of the live controls in the link.
+    networks : whose layers are compared; a lesson that names some leads to Layers, not to Explore.
+    looks : parameters of the door's link besides its settings: what is looked at there.
     code : the lesson's figure, made by :mod:`encoding.lessons` from ``m``, a :class:`encoding.lessons.material.Material`, in a notebook.
     exercise : ends the lesson.
     n_parts : demonstrations that ``show`` has to choose from, each of which takes its time.
@@ -60,9 +64,22 @@ class Lesson:
     because: str
     show: Callable[[], str]
     explore_spec: Callable[[], FitSpec]
+    controls: tuple[str, ...]
     code: str
     exercise: Exercise
+    networks: tuple[str, ...] = ()
+    looks: Callable[[], Mapping[str, str]] = dict
     n_parts: int = 1
+
+    def sweep(self) -> Sweep | None:
+        """The layers that the door compares; None where it leads to Explore."""
+        return Sweep.read(self.explore_spec(), self.networks) if self.networks else None
+
+    def specs(self) -> tuple[FitSpec, ...]:
+        """Every fit behind the door and the exercise."""
+        sweep = self.sweep()
+        behind = (self.explore_spec(),) if sweep is None else sweep.specs().values()
+        return (*behind, *self.exercise.specs)
 
     @property
     def minutes(self) -> int:
@@ -182,7 +199,10 @@ def enlarge_letters(fig: Any, factor: float) -> None:
         axes(lambda axis: axis.update(tickfont_size=factor * (axis.tickfont.size or LETTERS), title_font_size=factor * LETTERS))
 
 
-def explore_link(spec: FitSpec) -> None:
-    """Show a link to Explore at the settings of a fit, in a new tab."""
-    about = "These settings in Explore, in a new tab; the lesson stays here."
-    st.link_button("Explore ↗", explore_address(spec), width="stretch", help=about)
+def door(lesson: Lesson) -> None:
+    """Show a link to Explore, or Layers, at the settings of a lesson, in a new tab; what takes a moment starts there by itself."""
+    looks, sweep = {**lesson.looks(), "start": "true"}, lesson.sweep()
+    page = "Explore" if sweep is None else "Layers"
+    address = explore_address(lesson.explore_spec(), **looks) if sweep is None else layers_address(sweep, **looks)
+    about = f"These settings in {page}, in a new tab; the lesson stays here."
+    st.link_button(f"{page} ↗", address, width="stretch", help=about)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -18,6 +18,7 @@ from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_cancel, may_change
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
+from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import (
     find_result,
@@ -31,6 +32,7 @@ from pages.parts.shared.server_state import (
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0
+SECONDS_BY_LINK = 10.0  # that a link may ask a server for
 HOW_LIVE = (
     "The loss after each epoch, over the training rows and over those that are held out of training. While both fall the network still "
     "learns; where only the training loss falls it learns noise by heart. Point at an epoch for its learning rate."
@@ -71,6 +73,23 @@ def fit_or_find(spec: FitSpec) -> Result | None:
 def submit_fit(spec: FitSpec) -> Job | None:
     """Start the job of a fit; None where no scheduler answers."""
     return jobs().submit(study, spec, key=job_key(spec), planned=planned(spec))
+
+
+def asked_to_start() -> bool:
+    """Whether the page's link asks to start what is not there (``start=true``); it does so once."""
+    asked = st.query_params.pop("start", None)
+    if asked == "true":
+        taken("start")
+    elif asked is not None:
+        note("start", f"**start** cannot be {plain(asked)} here, only true")
+    return asked == "true"
+
+
+def is_short(specs: Sequence[FitSpec]) -> bool:
+    """Whether fits can be started and take so little together that a link may start them."""
+    needed = [needs(spec) for spec in specs]
+    known = may_change() and all(each is not None and not each.problems for each in needed)
+    return known and sum(each.seconds for each in needed) <= SECONDS_BY_LINK
 
 
 def _show_job(spec: FitSpec, job: Job | None, needed: Estimate | None) -> None:

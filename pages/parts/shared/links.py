@@ -22,9 +22,14 @@ def view(name: str) -> Path | None:
     return next(iter(sorted(VIEWS.glob(f"[0-9]*_{name}.py"))), None)
 
 
-def explore_address(spec: FitSpec) -> str:
-    """Address of Explore at the settings of a fit, relative to the other pages."""
-    return f"{EXPLORE}?{urlencode(explore_query(spec), doseq=True)}"
+def explore_address(spec: FitSpec, **looks: str) -> str:
+    """Address of Explore at the settings of a fit, relative to the other pages; ``looks`` are further parameters of the link."""
+    return f"{EXPLORE}?{urlencode(explore_query(spec) | looks, doseq=True)}"
+
+
+def layers_address(sweep: Sweep, **looks: str) -> str:
+    """Address of Layers at a sweep, as :func:`explore_address`."""
+    return f"layers?{urlencode(layers_query(sweep) | looks, doseq=True)}"
 
 
 def explore_query(spec: FitSpec, *, full: bool = False) -> dict[str, str | list[str]]:

@@ -35,6 +35,17 @@ def test_a_fit_that_is_not_there_is_offered_and_not_started(page):
     assert [spec for spec in NoWorkers.specs() if spec == TINY] == [TINY, TINY]
 
 
+@pytest.mark.parametrize(("most", "asks", "starts"), [(1e9, "true", True), (0.0, "true", False), (1e9, "soon", False)])
+def test_a_link_may_start_a_short_fit_once(page, monkeypatch, most, asks, starts):
+    monkeypatch.setattr("pages.parts.shared.job_progress.SECONDS_BY_LINK", most)
+    page.query_params["start"] = asks
+    page.run()
+    assert not page.exception and NoWorkers.specs() == [TINY] * starts and "start" not in page.query_params
+    assert bool(page.warning) == (asks != "true")
+    page.number_input(key="components").set_value(3).run()
+    assert len(NoWorkers.submitted) == starts  # other settings are offered again
+
+
 def test_a_fit_in_the_store_is_shown_at_once_and_cannot_be_started(page, store):
     study(TINY, store)
     learning_curve(TINY, store, device="cpu")

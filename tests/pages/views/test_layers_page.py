@@ -68,6 +68,16 @@ def test_a_sweep_is_offered_and_not_started(page):
     assert NoWorkers.submitted == [(sweep_layers, SWEEP, SWEEP.job_key)]
 
 
+@pytest.mark.parametrize(("most", "starts"), [(1e9, True), (0.0, False)])
+def test_a_link_may_start_a_short_sweep_once(page, monkeypatch, most, starts):
+    monkeypatch.setattr("pages.parts.shared.job_progress.SECONDS_BY_LINK", most)
+    page.query_params["start"] = "true"
+    page.run()
+    assert not page.exception and not page.warning and "start" not in page.query_params
+    page.run()
+    assert NoWorkers.submitted == [(sweep_layers, SWEEP, SWEEP.job_key)] * starts
+
+
 def test_a_bare_link_sweeps_what_needs_no_download(page, monkeypatch):
     for name in list(page.query_params):
         del page.query_params[name]

@@ -30,6 +30,7 @@ PAGE = str(PROJECT / "app.py")
 NAMES = [lesson.name for lesson in LESSONS]
 ORDER = ["response", "rois", "fields", "steps", "ridge", "ceiling", "hierarchy", "sharing", "rsa", "residuals", "pitfalls", "films",
          "images", "comparing", "choosing", "untrained", "splits", "favourites"]  # fmt: skip
+BOUND = ("slider", "select_slider", "selectbox", "button_group", "text_input", "checkbox", "toggle", "multiselect", "radio")
 MOST_BYTES = 100_000  # of charts, for one interaction
 
 
@@ -65,7 +66,7 @@ def learn(monkeypatch):
     def opened(store: Store, page: str = "learn", **link: str) -> AppTest:
         monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
         at = AppTest.from_file(PAGE, default_timeout=60)
-        at.switch_page(f"pages/views/{ {'learn': '70_learn', 'explore': '10_explore'}[page] }.py")
+        at.switch_page(f"pages/views/{ {'learn': 70, 'explore': 10, 'layers': 30}[page] }_{page}.py")
         at.query_params.update(link)
         return at.run()
 
@@ -156,22 +157,46 @@ def test_a_lesson_opens_by_its_link_and_explains_what_is_on_the_screen(learn, fi
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_door_leads_to_explore_at_the_settings_of_the_lesson(learn, filled, name, monkeypatch):
+def test_the_door_leads_to_the_settings_of_the_lesson(learn, filled, name, monkeypatch):
     from pages.parts.explore import fitting
+    from pages.parts.layers import sweep_controls
     from pages.parts.learn import lesson
 
     asked, reached = [], []
-    behind = lesson.explore_link
-    monkeypatch.setattr(lesson, "explore_link", lambda spec: (asked.append(spec), behind(spec)))
+    behind = lesson.door
+    monkeypatch.setattr(lesson, "door", lambda lesson: (asked.append(lesson.sweep() or lesson.explore_spec()), behind(lesson)))
     address = urlparse(door(learn(filled, lesson=name, show="true")))
-    assert address.path == "explore"  # beside learn, wherever the app is served
-    link = {key: values if len(values) > 1 else values[0] for key, values in parse_qs(address.query).items()}
+    assert address.path == ("layers" if name == "hierarchy" else "explore")  # beside learn, wherever the app is served
+    link = parse_qs(address.query)
+    assert link["start"] == ["true"]
     monkeypatch.setattr(fitting, "find_shown", lambda spec: reached.append(spec))
-    at = learn(filled, page="explore", **link)
+    monkeypatch.setattr(sweep_controls, "run_or_find", lambda sweep: reached.append(sweep))
+    at = learn(filled, page=address.path, **{key: values if len(values) > 1 else values[0] for key, values in link.items()})
     assert not at.exception and not at.warning
     (expected,) = asked
-    per_target = replace(expected, rois=(), target_groups=FitSpec.target_groups)
-    assert reached[-1] == per_target
+    plain = replace(expected, rois=(), target_groups=FitSpec.target_groups) if address.path == "explore" else expected
+    assert reached[-1] == plain
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_link_of_a_lesson_holds_its_controls_and_what_it_cannot_show_is_named(learn, filled, name):
+    shown = learn(filled, lesson=name, show="true", slides="3", done=f"{name},nope")
+    bound = {each.proto.query_param_key for kind in BOUND for each in shown.get(kind) if getattr(each.proto, "query_param_key", "")}
+    assert bound - {"show", "projector"} == set(course.BY_NAME[name].controls)
+    (said,) = (each.value for each in shown.warning)
+    assert "there is no setting **slides**" in said and "done" in said and "nope" in said and f"{name}**" not in said
+    wrong = learn(filled, lesson=name, show="true", **dict.fromkeys(course.BY_NAME[name].controls, "nothing"))
+    assert not wrong.exception and all(control in wrong.warning[0].value for control in course.BY_NAME[name].controls if control != "at")
+
+
+def test_the_link_of_the_course_says_what_it_cannot_show(learn, filled):
+    at = learn(filled, course="short", route="never", kept="5")
+    (said,) = (each.value for each in at.warning)
+    assert "**course**" in said and "**route** cannot be never here" in said and "**kept**" in said
+    assert not learn(filled, route="90 minutes", projector="true", done="ridge", solved="ridge").warning
+    at = learn(filled, kept="5")
+    at.button(key="open_steps").click().run()
+    assert not at.exception and at.subheader[0].value.startswith("4.")
 
 
 def test_nothing_is_given_away_before_an_answer_and_answering_shows_it(learn, filled):
@@ -267,7 +292,7 @@ def test_a_spot_on_the_other_side_is_seen_by_the_other_hemisphere(learn, filled,
 def test_a_region_tells_what_drives_it_and_where_it_is(learn, filled):
     at = learn(filled, lesson="rois", show="true", region="PPA")
     assert "Parahippocampal place area" in told(at) and "**selective** for places" in told(at)
-    assert door(at) == "explore?roi=PPA"
+    assert door(at) == "explore?roi=PPA&start=true"
     at.selectbox(key="region").set_value("FFA-1").run()
     assert "**selective** for faces" in told(at)
 

@@ -87,6 +87,8 @@ LESSON = Lesson(
     because="Variances add, not standard deviations: 0.5² / (0.5² + 1) = 0.20 of the variance is signal, and r is its root, 0.45.",
     show=show,
     explore_spec=explore_spec,
+    looks=lambda: {"score": "normalised_r"},
+    controls=("repeats", "snr"),
     code=CODE,
     exercise=Exercise(
         task="Choose the score that divides r by the highest r that noise leaves possible. Left hemisphere.",

@@ -74,6 +74,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: START,
+    controls=("n_models",),
     code=CODE,
     exercise=Exercise(
         task="Fit `simple` beside `energy` and choose the better layer of **PPA**, left hemisphere, as the lesson warns: on test images.",

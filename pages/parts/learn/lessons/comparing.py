@@ -99,6 +99,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=_explore_spec,
+    controls=("components_b",),
     code=CODE,
     exercise=Exercise(
         task="Fit `simple`, open *Compare* with the fit of `energy`, and look at **FFA-1**, left hemisphere.",

@@ -97,6 +97,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(START, rois=("FFA-1",)),
+    controls=("unit_frequency", "unit_direction"),
     code=CODE,
     exercise=Exercise(
         task="Gabor energy knows no face. Look at the bar of **FFA-1**, an area for faces, left hemisphere.",

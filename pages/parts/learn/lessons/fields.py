@@ -176,6 +176,7 @@ LESSON = Lesson(
     because="Each hemisphere sees the opposite half of the visual field. V1's fields are the smallest; later areas look at more at once.",
     show=show,
     explore_spec=explore_spec,
+    controls=("angle", "eccentricity"),
     code=CODE,
     exercise=Exercise(
         task="Compare the areas of early visual cortex, left hemisphere: their fields grow from one to the next.",

@@ -80,6 +80,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(START, split="kfold:5:0"),
+    controls=(KEY,),
     code=CODE,
     exercise=Exercise(
         task="These images came in random order, so neighbours share nothing. Fit with 5-fold cross-validation: **V1v**, left hemisphere.",

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from encoding import FitSpec
 from encoding.lessons.hierarchy import LAYERS, SIMULATED_STAGES, best_layers, hierarchy_index, layer_scores, region_scores
 from encoding.plots import lessons_comparison as figures
 from encoding.plots.brain.brain_map import BrainMap
@@ -23,12 +22,12 @@ REMARKS = {
     "energy": "It is not at 0 in category areas: signs and faces have edges of their own. In place areas *pixels* beat it: the colours of "
     "a sky or a wall tell something there.",
     "categories": "*categories* are the labels of the scenes, known because code drew them, in the place of a network's last layer. Labels "
-    "are no backbone, so the link opens Gabor energy at FFA-1, to show what it misses there.",
+    "are no backbone, so the link shows Gabor energy at FFA-1: what it misses there.",
 }
-EXPLORE_SPECS = {
-    "pixels": FitSpec(backbone="pixels", layers=("rgb",), rois=("V1v",)),
-    "energy": FitSpec(rois=("V1v",)),
-    "categories": FitSpec(rois=("FFA-1",)),
+LOOKS = {  # on Layers, whose networks are these two
+    "pixels": {"shown": "pixels rgb", "layer_roi": "V1v"},
+    "energy": {"shown": "gabor energy", "layer_roi": "V1v"},
+    "categories": {"shown": "gabor energy", "layer_roi": "FFA-1"},
 }
 HOW = (
     "Bars are the layer chosen above, diamonds the others. The height is the mean r of a region's vertices over the highest r that noise "
@@ -126,7 +125,10 @@ LESSON = Lesson(
         "lie, so one needs features of faces."
     ),
     show=_show,
-    explore_spec=lambda: EXPLORE_SPECS[st.session_state.get(KEY, "energy")],
+    explore_spec=lambda: START,
+    networks=("pixels", "gabor"),
+    looks=lambda: LOOKS[st.session_state.get(KEY) or "energy"],
+    controls=(KEY,),
     code=CODE,
     exercise=Exercise(
         task="Fit the layer `simple` in place of `energy`, and divide each bar by the one it had before. Left hemisphere.",

@@ -86,6 +86,8 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=_explore_spec,
+    looks=lambda: {"part": "Images needed"},
+    controls=("n_images", "images_region"),
     code=CODE,
     exercise=Exercise(
         task="Open *Advanced* and choose the split `first:100`: a hundred images train. Look at **V1v**, left hemisphere.",

@@ -176,6 +176,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(rois=("V1v",)),
+    controls=(KEY,),
     code=CODE,
     exercise=Exercise(
         task="In *Regions*, show the best vertex in place of the mean, for **V1v**, left hemisphere. The same images found and score it.",

@@ -112,6 +112,8 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(_subject.PIXELS, n_components=N_FEATURES),
+    looks=lambda: {"part": "Predictions"},
+    controls=(KEY,),
     code=CODE,
     exercise=Exercise(
         task="Choose the score **R²**: it also counts a wrong slope or a wrong mean. Look at **V1v**, left hemisphere.",

@@ -145,6 +145,7 @@ LESSON = Lesson(
     "responses are below it.",
     show=show,
     explore_spec=explore_spec,
+    controls=("picture", "at"),
     code=CODE,
     exercise=Exercise(
         task="Open the default fit and hover over the bar of **V1v**, left hemisphere.",

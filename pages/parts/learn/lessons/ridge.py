@@ -131,6 +131,7 @@ LESSON = Lesson(
     "On training images every penalty makes the fit worse.",
     show=show,
     explore_spec=explore_spec,
+    controls=("alpha",),
     code=CODE,
     exercise=Exercise(
         task="Set alpha to 10,000 in *Advanced* and fit: every weight is shrunk hard. Look at **V1v**, left hemisphere.",

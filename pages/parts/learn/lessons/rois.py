@@ -119,6 +119,7 @@ LESSON = Lesson(
     "words: compare V1v with FFA-1.",
     show=show,
     explore_spec=explore_spec,
+    controls=("region",),
     code=CODE,
     exercise=Exercise(
         task="Compare the bars of four regions in the left hemisphere.",

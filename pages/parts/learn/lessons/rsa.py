@@ -107,6 +107,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(rois=("EBA",)),
+    controls=(KEY,),
     code=CODE,
     exercise=Exercise(
         task="Fit the network *pixels* (layer rgb) in place of Gabor energy. Left hemisphere.",

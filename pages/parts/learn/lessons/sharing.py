@@ -98,6 +98,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(layers=("simple", "energy"), readout="banded_ridge", rois=("V1v",)),
+    controls=(KEY,),
     code=CODE,
     exercise=Exercise(
         task="Fit `simple` and `energy` with banded ridge, and compare the bar of **V1v**, left hemisphere, with `energy` alone.",

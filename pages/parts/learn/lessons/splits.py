@@ -105,6 +105,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: replace(START, split="kfold:5:0"),
+    controls=("splits_what",),
     code=CODE,
     exercise=Exercise(
         task="Fit with 5-fold cross-validation, where each image is tested once. Look at **V1v**, left hemisphere.",

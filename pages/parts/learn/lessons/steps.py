@@ -142,6 +142,7 @@ LESSON = Lesson(
     "and where.",
     show=show,
     explore_spec=explore_spec,
+    controls=("kept",),
     code=CODE,
     exercise=Exercise(
         task="Open *Advanced*, set the components to 5 and fit. Compare the bar of **V1v**, left hemisphere, with that of 100 components.",

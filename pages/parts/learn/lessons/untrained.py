@@ -89,6 +89,7 @@ LESSON = Lesson(
     ),
     show=_show,
     explore_spec=lambda: FitSpec(backbone="torchvision/alexnet", weights="random:0", layers=("features.9",)),
+    controls=("n_units",),
     code=CODE,
     exercise=Exercise(
         task="Fit `features.9` of an untrained AlexNet. Left hemisphere.",

@@ -38,6 +38,15 @@ def test_a_number_is_right_within_what_a_chart_can_be_read_to():
     assert [exercise.is_right(given, fits) for given in (0.6, 0.61, 0.63, 0.64, 0.58, -0.61)] == [True, True, True, False, False, False]
 
 
+@pytest.mark.parametrize("right", [0.9, 0.11, 0.0304, 0.0076, 0.0017, -0.0017, -0.0076, -0.2])
+def test_a_small_number_is_no_zero_and_bars_read_to_three_decimals_are_enough(right):
+    exercise = Exercise("", "", (FitSpec(), FitSpec()), lambda once, twice: bar(twice, "V1v") - bar(once, "V1v"))
+    for first in (0.3, 0.31149, 0.31151):
+        fits = scored(V1v=first), scored(V1v=first + right)
+        assert exercise.is_right(round(first + right, 3) - round(first, 3), fits)
+        assert not any(exercise.is_right(wrong, fits) for wrong in (0.0, -right, 2.1 * right))
+
+
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_answer_follows_the_fits(name):
     exercise = EXERCISES[name]
