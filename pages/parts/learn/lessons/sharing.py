@@ -101,9 +101,9 @@ LESSON = Lesson(
     controls=(KEY,),
     code=CODE,
     exercise=Exercise(
-        task="Fit `simple` and `energy` with banded ridge, and compare the bar of **V1v**, left hemisphere, with `energy` alone.",
+        task="Fit `simple` and `energy` with banded ridge, and compare the bar of **RSC**, left hemisphere, with `energy` alone.",
         ask="How much r is gained?",
         specs=(START, replace(START, layers=("simple", "energy"), readout="banded_ridge")),
-        answer=lambda alone, both: bar(both, "V1v") - bar(alone, "V1v"),
+        answer=lambda alone, both: bar(both, "RSC") - bar(alone, "RSC"),
     ),
 )

@@ -24,7 +24,7 @@ def scored(**r):
     return SimpleNamespace(rois=lambda: table)
 
 
-REGIONS = {"V1v": 0.6, "V2v": 0.5, "V3v": 0.4, "hV4": 0.3, "FFA-1": 0.2, "PPA": 0.1}
+REGIONS = {"V1v": 0.6, "V2v": 0.5, "V3v": 0.4, "hV4": 0.3, "FFA-1": 0.2, "PPA": 0.1, "RSC": 0.15}
 
 
 def test_bars_are_of_the_left_hemisphere():
