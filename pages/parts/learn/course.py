@@ -111,7 +111,8 @@ def note_done(name: str) -> None:
 
 
 def keep_progress() -> None:
-    """Write what was answered and solved into the link."""
+    """Write what was answered and solved into the link, and keep in the session what a link brought: other pages' links have none of it."""
+    st.session_state["_done_lessons"], st.session_state["_solved"] = done(), solved()
     if answered := [name for name in NAMES if name in done()]:
         st.query_params["done"] = ",".join(answered)
     if right := [name for name in NAMES if name in solved()]:

@@ -125,6 +125,15 @@ def test_answers_are_counted_in_the_link_and_the_course_goes_on_after_them(learn
     assert sum("answered" in each.value for each in later.caption) == 1 and later.query_params["done"] == "ridge"
 
 
+def test_progress_that_a_link_brought_outlives_a_visit_to_another_page(learn, filled):
+    at = learn(filled, done="ridge,steps", solved="steps")
+    for page in ("60_weights", "70_learn"):
+        at.query_params.clear()
+        at.switch_page(f"pages/views/{page}.py").run()
+    assert not at.exception and at.query_params["done"] == "steps,ridge" and at.query_params["solved"] == "steps"
+    assert sum("answered" in each.value for each in at.caption) == 2
+
+
 def test_a_card_opens_its_lesson(learn, filled):
     at = learn(filled)
     at.button(key="open_ridge").click().run()
