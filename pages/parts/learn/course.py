@@ -12,7 +12,7 @@ from pages.parts.learn.lesson import Lesson
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.cards import card_style
-from pages.parts.shared.link_notes import expect, note, taken
+from pages.parts.shared.link_notes import changed_here, expect, note, taken
 from pages.parts.shared.text import plain
 
 BY_NAME = {lesson.name: lesson for lesson in LESSONS}
@@ -97,6 +97,7 @@ def go(name: str | None) -> None:
     else:
         st.query_params["lesson"] = name
     st.session_state["show"] = name is not None and st.session_state.get(f"answer_{name}") is not None
+    changed_here()
 
 
 def done() -> set[str]:

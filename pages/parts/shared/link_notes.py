@@ -50,6 +50,11 @@ def taken(name: str) -> None:
     st.session_state.get(ASKED, {}).pop(name, None)
 
 
+def changed_here() -> None:
+    """Say, in a callback, that the page itself changed the link: no one asks for what an earlier view left in it."""
+    st.session_state[LEFT] = _link()
+
+
 def say_unread() -> None:
     """Warn, at the top of the page, of the parameters of the link that no widget took, until what is shown instead changes."""
     asked, notes = st.session_state.get(ASKED, {}), st.session_state.get(NOTES, {})

@@ -231,6 +231,13 @@ def test_the_next_lesson_asks_again_and_the_one_before_remembers_its_answer(lear
     assert at.query_params["lesson"] == "steps"
 
 
+@pytest.mark.parametrize("way", ["next", "course"])
+def test_the_way_from_a_lesson_warns_of_nothing_that_it_left_in_the_link(learn, filled, way):
+    at = learn(filled, lesson="steps", show="true", kept="20")
+    at.button(key=way).click().run()
+    assert not at.exception and not at.warning and at.query_params.get("lesson") == ("ridge" if way == "next" else None)
+
+
 def test_the_first_and_the_last_lesson_have_no_way_beyond(learn, filled):
     assert learn(filled, lesson=NAMES[0]).button(key="previous").disabled
     assert learn(filled, lesson=NAMES[-1]).button(key="next").disabled
