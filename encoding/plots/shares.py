@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 COLOURS = "viridis"  # from early to late layers
+ROW_HEIGHT = 17  # px of an ROI
 
 
 def layer_shares(
@@ -33,7 +34,7 @@ def layer_shares(
 
     Notes
     -----
-    A layer that makes predictions worse has a negative share and is drawn downwards.
+    Bars lie, so that the name of every ROI has room. A layer that makes predictions worse has a negative share and is drawn to the left.
     """
     import plotly.graph_objects as go
     from plotly.colors import sample_colorscale
@@ -42,13 +43,14 @@ def layer_shares(
     colours = sample_colorscale(COLOURS, list((np.arange(len(shares)) + 0.5) / max(1, len(shares))))  # as on the brain
     opacity = [1.0 if selected in (None, roi) else FADED for roi in rois]
     for (layer, values), colour in zip(shares.items(), colours, strict=False):
-        hover = f"<b>%{{x}}</b><br>{layer}: %{{y:.3f}} of R²<extra></extra>"
-        bars = fig.add_bar(x=list(rois), y=np.asarray(values), name=layer, marker={"color": colour, "opacity": opacity}).data[-1]
+        hover = f"<b>%{{y}}</b><br>{layer}: %{{x:.3f}} of R²<extra></extra>"
+        look = {"marker": {"color": colour, "opacity": opacity}, "orientation": "h"}
+        bars = fig.add_bar(x=np.asarray(values), y=list(rois), name=layer, **look).data[-1]
         if errors is not None:
-            hover = f"<b>%{{x}}</b><br>{layer}: %{{y:.3f}} ± %{{customdata:.3f}} of R²<extra></extra>"
-            bars.update(customdata=errors[layer], error_y={"type": "data", "array": errors[layer], "thickness": 1.2, "width": 3})
+            hover = f"<b>%{{y}}</b><br>{layer}: %{{x:.3f}} ± %{{customdata:.3f}} of R²<extra></extra>"
+            bars.update(customdata=errors[layer], error_x={"type": "data", "array": errors[layer], "thickness": 1.2, "width": 3})
         bars.hovertemplate = hover
     fig.update_layout(barmode="relative", bargap=0.25)
-    fig.update_xaxes(tickangle=-45)
-    fig.update_yaxes(title_text="Share of R²")
-    return theme(fig, height=340).update_layout(margin={"b": 84})
+    fig.update_xaxes(title_text="Share of R²")
+    fig.update_yaxes(autorange="reversed", dtick=1)
+    return theme(fig, height=ROW_HEIGHT * len(rois) + 86).update_layout(margin={"l": 90})

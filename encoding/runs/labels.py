@@ -123,6 +123,16 @@ def readout_group(readout: Readout) -> str:
     return "similarity" if readout.restores_from_data and readout.per_target else "trees"
 
 
+def readout_title(name: str) -> str:
+    """Title of a readout, within a sentence.
+
+    >>> readout_title("banded_ridge"), readout_title("knn")
+    ('banded ridge', 'k nearest neighbours')
+    """
+    title = READOUTS[name].title if name in READOUTS else name
+    return title[:1].lower() + title[1:]
+
+
 def readout_label(name: str) -> str:
     """Title of a readout with its group."""
     return f"{READOUTS[name].title} · {readout_group(READOUTS[name])}" if name in READOUTS else name
@@ -165,4 +175,4 @@ def fit_label(result: ScoreTables) -> str:
     spec = result.plan.spec
     if isinstance(result, ComposedResult):
         return f"composed of {len(result.members)} fits"
-    return f"{model_label(spec)} · {spec.components_label}, {spec.readout}"
+    return f"{model_label(spec)} · {spec.components_label}, {readout_title(spec.readout)}"

@@ -32,3 +32,9 @@ def test_nothing_jumps_when_the_brain_arrives(new_page, app, address, brain):
     height = page.locator(f".st-key-{brain}").evaluate("(place) => [place.offsetHeight, parseFloat(getComputedStyle(place).minHeight)]")
     assert height[0] == pytest.approx(height[1], abs=40)
     assert page.evaluate(AFTER) < MOST
+    for width in (1280, 360):  # of a column, and of a phone
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(500)
+        buttons = page.locator(f".st-key-{brain} .toolbar button")
+        assert buttons.evaluate_all("(all) => new Set(all.map((button) => button.offsetTop)).size") == 1
+        assert buttons.last.evaluate("(button) => button.getBoundingClientRect().right") <= width

@@ -17,14 +17,13 @@ from encoding.analysis.comparison import Comparison, compare, verdict, what_diff
 from encoding.analysis.lookup import vertex_name
 from encoding.analysis.summaries import OVERALL, overall_scores, side_by_side
 from encoding.datasets._placement import Placement
-from encoding.datasets._registry import roi_classes
 from encoding.datasets._unit import Unit
 from encoding.evaluation.resampling import TEST_NAME, p_text
 from encoding.evaluation.scores import SCORES
 from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import compute_intervals, study
 from encoding.plots.brain.score_maps import difference_brain
-from encoding.runs.labels import model_label, readout_label, split_label, subject_label
+from encoding.runs.labels import labelled_classes, model_label, readout_label, split_label, subject_label
 from encoding.runs.report import how_it_was_tested, report, roi_ends
 from encoding.runs.table import short_name
 from encoding.runtime.csv import to_csv
@@ -173,7 +172,7 @@ def verdict_panel(results: Mapping[str, Result], compared: Mapping[str, Comparis
     """Say first which fit predicts better, a sentence for each pair."""
     names = names_of(results)
     for letter, comparison in compared.items():
-        if sentence := verdict(comparison, (names["A"], names[letter]) if len(compared) == 1 else ("A", letter)):
+        if sentence := verdict(comparison, (names["A"], names[letter])):
             st.markdown(f"#### {plain(sentence)}")
     simulated = [letter for letter, result in results.items() if result.plan.subject.simulated]
     badge = SIMULATED + ("" if len(simulated) == len(results) else f" {', '.join(simulated)}.") if simulated else ""
@@ -262,7 +261,7 @@ def _bars_figure(
     tables = {names[letter]: roi_table(result) for letter, result in _found.items()}
     marked = [(row.roi, row.hemi) for row in _only.table.itertuples() if row.differs] if _only else ()
     ends = {names[letter]: roi_ends(result, score) for letter, result in _found.items()} if statistic == "mean" else None
-    look = {"classes": roi_classes(next(iter(_found.values())).plan.subject), "unit": unit_of(_found)}
+    look = {"classes": labelled_classes(next(iter(_found.values())).plan.subject), "unit": unit_of(_found)}
     baseline = next((names[letter] for letter, result in _found.items() if result.key == pinned), "")
     return plots.paired_bars(tables, baseline=baseline, intervals=ends, marked=marked, score=score, statistic=statistic, **look)
 

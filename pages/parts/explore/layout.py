@@ -39,7 +39,6 @@ STYLE = """<style>
 .st-key-not_fitted {margin-top: 0.75rem}
 .st-key-not_fitted button {font-size: 1.1rem}
 .st-key-brain_place {min-height: 30rem}
-.st-key-groups button {min-height: 1.6rem; padding: 0.1rem 0.6rem}
 .st-key-onward a {padding: 0}
 .st-key-test_images [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
 @media (max-width: 640px) {.st-key-look_at [data-testid=stColumn] {min-width: 0; flex: 1 1 40%}}

@@ -53,7 +53,8 @@ def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
     st.caption(
         f"Each bar is the mean R² of a region's {result.plan.subject.unit.many} on test images, divided among the layers by the "
         "product measure: "
-        "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse."
+        "what a layer's own part of the prediction has in common with the responses. Shares add up; one below zero made predictions worse. "
+        "No interval is computed of a share."
     )
     with st.expander("The layer with the largest share, on the brain", key="shares_map", on_change="rerun") as opened:
         if opened.open and (brain := share_brain(result)) is not None:

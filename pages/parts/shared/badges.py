@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from encoding import DATASETS, READOUTS, Result
+from encoding import DATASETS, Result
 from encoding.datasets import Subject
 from encoding.fits.composition import ComposedSpec
+from encoding.runs.labels import readout_title
 
 MARKER = "SIMULATED.txt"  # beside files of the layout of real ones that a simulation wrote
 SIMULATED = ":orange-badge[Simulated: no brain was measured]"
@@ -29,10 +30,6 @@ def facts(result: Result) -> str:
     what = ("clips" if DATASETS[spec.dataset].clips else "images") + (
         " (repeats averaged before they are scored)" if spec.average_repeats else ""
     )
-    if isinstance(spec, ComposedSpec):
-        how = "composed"
-    else:
-        readout = READOUTS[spec.readout].title
-        how = f"{spec.components_label}, {readout[0].lower()}{readout[1:]}"
+    how = "composed" if isinstance(spec, ComposedSpec) else f"{spec.components_label}, {readout_title(spec.readout)}"
     badge = simulated_badge(spec.dataset, result.plan.subject)
     return f"{badge}{result.n_train:,} training and {result.n_test:,} test {what}, {how}."

@@ -13,7 +13,7 @@ from encoding.fits.resources import Estimate
 from encoding.jobs import Job
 from encoding.jobs.experiments import ExperimentState
 from encoding.jobs.tasks import STUDY_STAGES, study
-from encoding.runs.labels import model_label, network_label, split_label
+from encoding.runs.labels import model_label, network_label, readout_title, split_label
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_cancel, may_change
 from pages.parts.shared.chart import chart
@@ -231,7 +231,7 @@ def job_title(spec: Any) -> str:
 
 
 def _in_short(spec: FitSpec, model: str = "") -> str:
-    readout = " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)])
+    readout = " ".join([readout_title(spec.readout), *(f"{name}={value}" for name, value in spec.options)])
     return f"{spec.dataset} {spec.subject}, {model or model_label(spec)}, {spec.components_label}, {readout}, {split_label(spec.split)}"
 
 

@@ -53,6 +53,11 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stSidebarNavItems] a {padding: 0 0.35rem; gap: 0.35rem}
 [data-testid=stSidebarNavItems] p {font-size: 0.85rem}
 [data-testid=stSidebar] [data-testid=stColumn] {min-width: 0}
+[data-testid=stSidebar] [data-testid=stElementContainer]:not(.st-key-fit) > [data-testid=stSkeleton],
+[data-testid=stColumn] > [data-testid=stVerticalBlock] > [data-testid=stElementContainer]:first-child > [data-testid=stSkeleton] {
+  height: 4.25rem  /* of a choice with its label, so that nothing below moves when it comes */
+}
+.st-key-groups button {min-height: 1.6rem; padding: 0.1rem 0.6rem}
 [data-testid=stProgress] * {transition: none !important}
 [data-testid=stPageLink] p {white-space: normal}
 [data-testid=stCaptionContainer] {opacity: 1; color: color-mix(in srgb, currentColor 78%, transparent)}

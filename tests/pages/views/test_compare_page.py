@@ -204,6 +204,8 @@ def test_three_fits_have_three_bars_each_and_the_link_chooses_the_pair(page, run
     opened(page, *(result.key for result in runs))
     names = [trace["name"] for trace in figures(page)[1]["data"] if trace["type"] == "bar"]
     assert [name.partition(" · ")[0] for name in names] == ["A", "B", "C"] * 2
+    sentences = [each.value for each in page.markdown if each.value.startswith("####")]
+    assert len(sentences) == 2 and all(letter + " · " in sentence for letter, sentence in zip("BC", sentences, strict=True))
     assert any("Purple: C predicts better" in each.value for each in page.caption)
 
 
