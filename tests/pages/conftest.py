@@ -58,7 +58,7 @@ def texts_as_they_are_read(monkeypatch):
 
 @pytest.fixture
 def open_page(store, monkeypatch):
-    """``open_page("10_explore", dataset="tiny")``: a page as a link opens it, before its first run."""
+    """``open_page("10_explore", dataset="tiny")``: a page as a link opens it, before its first run, but that Advanced is open."""
     from pages.parts.shared import server_state
 
     def forget():
@@ -75,6 +75,7 @@ def open_page(store, monkeypatch):
         if view:
             at.switch_page(f"pages/views/{view}.py")
         at.query_params.update(link)
+        at.session_state["advanced"] = True
         return at
 
     yield opened

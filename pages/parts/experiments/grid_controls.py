@@ -22,7 +22,8 @@ from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import check_weights
 from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, DataNotHere, choose, choose_linked, feature_budget_control
 from pages.parts.shared.link_notes import stop
-from pages.parts.shared.linked import choose_several
+from pages.parts.shared.linked import choose_several, forget
+from pages.parts.shared.navigation import has_arrived
 from pages.parts.shared.roi_unions import FITTED_TOGETHER, TOGETHER_HELP, regions_control
 from pages.parts.shared.server_state import opened, store
 from pages.parts.shared.text import plain
@@ -61,6 +62,8 @@ def _chosen() -> Record | str:
 
 def _grid() -> Experiment:
     """Choose the lists of a grid; a list of one value is a setting that all fits share."""
+    if has_arrived():
+        forget(("rois", "feature_budget"))  # those of Explore
     dataset = choose("Data", "dataset", list(DATASETS), START.dataset, labels=dataset_label)
     known = DATASETS[dataset].subjects()
     if not known:

@@ -18,7 +18,7 @@ from encoding.jobs import Job
 from encoding.jobs.tasks import sweep_layers
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
-from pages.parts.shared.fit_controls import DataNotHere, fit_controls, weights_control
+from pages.parts.shared.fit_controls import DataNotHere, fit_controls, forget_controls, weights_control
 from pages.parts.shared.job_progress import (
     SECONDS_BETWEEN_TICKS,
     asked_to_start,
@@ -28,6 +28,7 @@ from pages.parts.shared.job_progress import (
     standing,
 )
 from pages.parts.shared.link_notes import stop
+from pages.parts.shared.navigation import has_arrived
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
     display_key,
@@ -47,6 +48,8 @@ START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to down
 def sweep_controls() -> Sweep | None:
     """Choose the sweep in the sidebar and URL; None, with an error, where it cannot be read."""
     chosen: dict[str, list[str]] = {}
+    if has_arrived() and st.query_params:
+        forget_controls()
 
     def network() -> tuple[str, str, tuple[str, ...]]:
         chosen["backbones"], chosen["layers"] = _networks()

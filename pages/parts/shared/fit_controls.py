@@ -32,7 +32,7 @@ from encoding.runs.labels import (
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.delay_control import delay_control, has_delays
-from pages.parts.shared.linked import adopt_link, choose, forget, write_link
+from pages.parts.shared.linked import adopt_link, choose, choose_several, count, enter, forget, switch, write_link
 from pages.parts.shared.parameter_controls import parameter_controls
 from pages.parts.shared.roi_unions import regions_control
 from pages.parts.shared.server_state import has_repeats, opened, weights_are_here
@@ -100,49 +100,49 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
     DataNotHere where the data set has no subject. ValueError where a choice cannot be read, such as an alpha that is no number.
     """
     main = st.sidebar.container(key="fit_controls", gap="xsmall")
-    advanced = st.sidebar.expander("Advanced", key="advanced")
+    expander = st.sidebar.expander("Advanced", key="advanced", on_change="rerun")
+    advanced = expander if expander.open else None  # closed it draws nothing: half of the page's widgets
     with main:
         st.html(STYLE)
         dataset, subject = _data()
         backbone, weights, layers = network() if network else _network(dataset, subject, advanced)
         readout = _readout(dataset, backbone)
-    with advanced:
-        kept = {} if is_given(backbone) else _kept(dataset)
-        if len(layers) > 1 or "layer_scaling" in st.query_params:
-            kept["layer_scaling"] = choose(
-                "Layer scaling",
-                "layer_scaling",
-                list(LAYER_SCALINGS),
-                START.layer_scaling,
-                help="equal: every layer enters the PCA with the same total variance; none: a layer of many features outweighs the others; "
-                "zscore: each feature is standardised on the training images. "
-                "Without effect on readouts that treat layers apart.",
-            )
-        n_components = st.number_input(
-            "PCA components",
-            0,
-            MOST_COMPONENTS,
-            START.n_components,
-            step=10,
-            key="components",
-            bind="query-params",
-            help="Directions of largest variance, found on training images alone. 0 keeps all of them.",
+    kept = {} if is_given(backbone) else _kept(dataset, advanced)
+    if len(layers) > 1 or "layer_scaling" in st.query_params:
+        kept["layer_scaling"] = choose(
+            "Layer scaling",
+            "layer_scaling",
+            list(LAYER_SCALINGS),
+            START.layer_scaling,
+            place=advanced,
+            help="equal: every layer enters the PCA with the same total variance; none: a layer of many features outweighs the others; "
+            "zscore: each feature is standardised on the training images. Without effect on readouts that treat layers apart.",
         )
-        if has_delays(dataset, subject):
-            kept["delays"] = delay_control(dataset, subject)
-        options = parameter_controls(READOUTS[readout])
-        together = _fitted_together(READOUTS[readout], options, dataset, subject)
-        if "rois" in st.query_params or st.session_state.get("rois"):  # of a link, such as to a fit of a union of regions
-            kept["rois"] = regions_control([each for each in [opened(dataset, subject)] if each is not None])
-        split = _split(dataset, subject)
-        if "average_repeats" in st.query_params or has_repeats(dataset, subject):
-            kept["average_repeats"] = st.checkbox(
-                "Average test repeats",
-                key="average_repeats",
-                bind="query-params",
-                help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
-            )
-        kept |= _rarely_changed(given=is_given(backbone))
+    n_components = count(
+        "PCA components",
+        "components",
+        START.n_components,
+        0,
+        MOST_COMPONENTS,
+        place=advanced,
+        step=10,
+        help="Directions of largest variance, found on training images alone. 0 keeps all of them.",
+    )
+    if has_delays(dataset, subject):
+        kept["delays"] = delay_control(dataset, subject, advanced)
+    options = parameter_controls(READOUTS[readout], advanced)
+    together = _fitted_together(READOUTS[readout], options, dataset, subject, advanced)
+    if "rois" in st.query_params or st.session_state.get("rois"):  # of a link, such as to a fit of a union of regions
+        kept["rois"] = regions_control([each for each in [opened(dataset, subject)] if each is not None], place=advanced)
+    split = _split(dataset, subject, advanced)
+    if "average_repeats" in st.query_params or has_repeats(dataset, subject):
+        kept["average_repeats"] = switch(
+            "Average test repeats",
+            "average_repeats",
+            place=advanced,
+            help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
+        )
+    kept |= _rarely_changed(advanced, given=is_given(backbone))
     if not layers:
         raise ValueError("Choose a layer to go on.")
     return FitSpec(
@@ -160,15 +160,15 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
     )
 
 
-def _rarely_changed(*, given: bool) -> dict[str, Any]:
+def _rarely_changed(place: DeltaGenerator | None, *, given: bool) -> dict[str, Any]:
     """Input, scaling and degree of components, and how features are stored."""
     kept: dict[str, Any] = {}
     if not given:
-        kept["input"] = st.text_input(
+        kept["input"] = enter(
             "Input",
+            "input",
             START.input,
-            key="input",
-            bind="query-params",
+            place=place,
             placeholder="as the weights were trained",
             help="How images enter the network. Empty: the preprocessing of its weights, mostly a crop of the centre. resize shows "
             "the whole image, its sides resized apart; pad shows it on black; resize:224:bicubic names size and interpolation.",
@@ -178,6 +178,7 @@ def _rarely_changed(*, given: bool) -> dict[str, Any]:
         "component_scaling",
         list(COMPONENT_SCALINGS),
         START.component_scaling,
+        place=place,
         help="zscore: each component is divided by its deviation over the training images, so that penalties and distances count "
         "all alike; none: large components count more.",
     )
@@ -186,23 +187,27 @@ def _rarely_changed(*, given: bool) -> dict[str, Any]:
         "reduction",
         list(REDUCTIONS),
         START.reduction,
+        place=place,
         help="pca: directions of largest variance; sparse_random: a sparse random projection to as many components, fitted to "
         "nothing; none: the features as they are, however many components are asked for.",
     )
-    kept["degree"] = st.selectbox(
+    degree = choose(
         "Degree of components",
-        (1, 2),
-        key="degree",
-        bind="query-params",
+        "degree",
+        ("1", "2"),
+        str(START.degree),
+        place=place,
         help="2: squares and products of the components enter the readout, too (polynomial features); of k components "
         "k (k + 3) / 2 columns. For linear readouts, with few components.",
     )
-    kept["feature_budget"] = feature_budget_control()
-    kept["feature_dtype"] = st.selectbox(
+    kept["degree"] = int(degree)
+    kept["feature_budget"] = feature_budget_control(place)
+    kept["feature_dtype"] = choose(
         "Features stored as",
+        "feature_dtype",
         FEATURE_DTYPES,
-        key="feature_dtype",
-        bind="query-params",
+        START.feature_dtype,
+        place=place,
         help="float16 takes half the room; components explain the same variance to within 1e-4.",
     )
     return kept
@@ -217,7 +222,7 @@ def _data() -> tuple[str, str]:
     return dataset, choose("Subject", "subject", list(subjects), START.subject, labels=subject_label)
 
 
-def _network(dataset: str, subject: str, advanced: DeltaGenerator) -> tuple[str, str, tuple[str, ...]]:
+def _network(dataset: str, subject: str, advanced: DeltaGenerator | None) -> tuple[str, str, tuple[str, ...]]:
     tables = DATASETS[dataset].feature_tables(subject)
     known = [name for name in BACKBONES if not is_given(name) or name.removeprefix(PREFIX) in tables]
     backbone = choose(
@@ -227,14 +232,13 @@ def _network(dataset: str, subject: str, advanced: DeltaGenerator) -> tuple[str,
         START.backbone,
         help="The network, or filter bank, that turns images into features. given/ names given features: a table that comes with the data.",
     )
-    with advanced:
-        backbone = JOIN.join([backbone, *_further_networks(backbone, known)])
+    backbone = JOIN.join([backbone, *_further_networks(backbone, known, advanced)])
     source = BACKBONES[backbone]
     weights = weights_control(backbone) if source.needs_weights else START.weights
     return backbone, weights, _layers(backbone, source.layers(backbone), advanced)
 
 
-def _layers(backbone: str, curated: tuple[str, ...], advanced: DeltaGenerator) -> tuple[str, ...]:
+def _layers(backbone: str, curated: tuple[str, ...], advanced: DeltaGenerator | None) -> tuple[str, ...]:
     """Choose one layer, or several where that was switched on or networks are joined."""
     adopted = adopt_link("layer", several=True)
     state = st.session_state.get("layer") or []
@@ -248,8 +252,10 @@ def _layers(backbone: str, curated: tuple[str, ...], advanced: DeltaGenerator) -
     if not several:
         if len(chosen) > 1 and (adopted or switched is None):
             st.session_state["several_layers"] = True
-        help = "Layers side by side in one fit; in banded ridge each with a penalty of its own."
-        several = advanced.toggle("Join several layers", key="several_layers", persist_state="session", help=help)
+        several = st.session_state.get("several_layers", False)
+        if advanced is not None:
+            help = "Layers side by side in one fit; in banded ridge each with a penalty of its own."
+            several = advanced.toggle("Join several layers", key="several_layers", persist_state="session", help=help)
     words = "Early layers come first. Type the name of any other module of the network."
     options = [*curated, *(layer for layer in chosen if layer not in curated)]
     shown: dict[str, Any] = {
@@ -269,19 +275,25 @@ def _layers(backbone: str, curated: tuple[str, ...], advanced: DeltaGenerator) -
     return tuple(chosen)
 
 
-def _further_networks(backbone: str, known: Sequence[str]) -> list[str]:
+def _further_networks(backbone: str, known: Sequence[str], place: DeltaGenerator | None) -> list[str]:
     """Choose networks whose layers the fit has as well."""
-    if backbone in st.session_state.get("more_networks", ()):
-        st.session_state["more_networks"] = [name for name in st.session_state["more_networks"] if name != backbone]
-    return st.multiselect(
+    _leave_out("more_networks", backbone)
+    return choose_several(
         "Further networks",
+        "more_networks",
         [name for name in known if name != backbone],
-        key="more_networks",
-        bind="query-params",
+        (),
+        place=place,
         placeholder="None",
         help="Layers of several networks in one fit: each with a penalty of its own in banded ridge, which says what each adds; side "
         "by side in other readouts. Images pass through one network after the other.",
     )
+
+
+def _leave_out(key: str, name: str) -> None:
+    """Take what is chosen elsewhere out of a list that goes beside it."""
+    if name in st.session_state.get(key, ()):
+        st.session_state[key] = [each for each in st.session_state[key] if each != name]
 
 
 def weights_control(backbone: str = "") -> str:
@@ -296,29 +308,27 @@ def weights_control(backbone: str = "") -> str:
     return check_weights(choose("Weights", "weights", list(WEIGHTS), START.weights, labels=label, new=True, help=words))
 
 
-def _kept(dataset: str) -> dict[str, Any]:
+def _kept(dataset: str, place: DeltaGenerator | None) -> dict[str, Any]:
     """What is kept of a layer's places and, for clips, of their frames."""
     kept: dict[str, Any] = {
-        "pool": st.selectbox(
+        "pool": choose(
             "Pooling",
+            "pool",
             [pool.example for pool in POOLS.values()],
-            key="pool",
-            bind="query-params",
-            accept_new_options=True,
+            START.pool,
+            new=True,
+            place=place,
             help=f"Pooling over a layer's places. {pools_help()}.",
         )
     }
     if DATASETS[dataset].clips:
-        kept["frames"] = int(
-            st.number_input(
-                "Frames", 1, MOST_FRAMES, START.frames, key="frames", bind="query-params", help="Taken of each clip, evenly spaced."
-            )
-        )
-        kept["over_frames"] = choose("Over frames", "over_frames", list(OVER_FRAMES), START.over_frames, help="What is kept of them.")
+        kept["frames"] = count("Frames", "frames", START.frames, 1, MOST_FRAMES, place=place, help="Taken of each clip, evenly spaced.")
+        what = "What is kept of them."
+        kept["over_frames"] = choose("Over frames", "over_frames", list(OVER_FRAMES), START.over_frames, place=place, help=what)
     return kept
 
 
-def _split(dataset: str, subject: str) -> str:
+def _split(dataset: str, subject: str, place: DeltaGenerator | None) -> str:
     """Which stimuli test; a data set's own split is chosen with it, and splits that come with a subject's data are offered."""
     own = DATASETS[dataset].split
     before = st.session_state.get("_dataset_of_split")
@@ -338,20 +348,21 @@ def _split(dataset: str, subject: str) -> str:
         own,
         labels=split_label,
         new=True,
+        place=place,
         help="Which images test. holdout:0.9:5 trains on the 90 % that the Algonauts kit shuffles with seed 5; "
         "kfold:5:0 tests every image once; first:900 trains on the first 900; runs leaves out one run at a time. named:… come with the "
         "data, and may have several test sets.",
     )
 
 
-def feature_budget_control() -> float | None:
+def feature_budget_control(place: Any = st) -> float | None:
     """Choose how many GB the stored features of a layer may take; None, written ``none`` in a link, for no limit."""
     default = default_budget()
-    text = st.text_input(
+    text = enter(
         "Feature budget",
+        "feature_budget",
         "none" if default is None else f"{default:g}",
-        key="feature_budget",
-        bind="query-params",
+        place=place,
         help="GB that the stored features of one layer may take. A larger layer is reduced to its components while the images pass through "
         "the network twice, and never stored. none: no limit.",
     )
@@ -391,27 +402,30 @@ def _works(readout: Readout, dataset: str, backbone: str) -> bool:
     return readout.uses_components or BACKBONES[backbone].needs_weights
 
 
-def _fitted_together(readout: Readout, options: dict[str, Any], dataset: str, subject: str) -> dict[str, Any]:
+def _fitted_together(readout: Readout, options: dict[str, Any], dataset: str, subject: str, place: DeltaGenerator | None) -> dict[str, Any]:
     """What is fitted together, where that makes a difference."""
     together: dict[str, Any] = {}
     if not readout.targets_apart(readout.read(options)):
-        together["target_groups"] = st.selectbox(
+        together["target_groups"] = choose(
             "Fitted together",
+            "target_groups",
             TARGET_GROUPS[:4],
-            key="target_groups",
-            bind="query-params",
-            accept_new_options=True,
+            START.target_groups,
+            new=True,
+            place=place,
             help="Vertices, or voxels, that share a model: those of a hemisphere, of both, or of each ROI (in each hemisphere, or both). "
             "Or type vertex:lh:120 to fit a single one.",
         )
     others = [other for other in DATASETS[dataset].subjects() if other != subject]
+    _leave_out("extra_subjects", subject)
     if getattr(readout, "shares", False) and others:
-        together["extra_subjects"] = st.multiselect(
+        together["extra_subjects"] = choose_several(
             "Extra subjects",
+            "extra_subjects",
             others,
-            key="extra_subjects",
-            bind="query-params",
-            accept_new_options=True,
+            (),
+            new=True,
+            place=place,
             placeholder="No other subject",
             help="Additional subjects for multi-subject training: a shared trunk and one linear head per subject. Takes their time, too.",
         )

@@ -1,6 +1,8 @@
-"""Widgets that show a label while the link holds the key behind it.
+"""Settings that the link holds, each with a widget that is drawn where it has a place, and keeps its value where it has none.
 
-Streamlit's ``bind="query-params"`` writes the label itself into the link, which would break when it is reworded.
+Streamlit's ``bind="query-params"`` writes the label of a menu into the link, which would break when it is reworded, and forgets what is
+not drawn. Of each setting here ``key`` names it in the session and in the link, ``start`` is what a link without it means, and ``place`` is
+where its widget is drawn; None draws none, which costs a page nothing. A link's value that a setting cannot take is named in a warning.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from encoding.runtime.registry import unknown
 from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.text import plain
+
+_KEPT: dict[str, Any] = {"persist_state": "session"}  # of every widget: its value outlives a run that does not draw it
 
 
 def adopt_link(key: str, *, several: bool = False) -> bool:
@@ -87,14 +91,12 @@ def choose(
     place: Any = st,
     **more: Any,
 ) -> str:
-    """Choose one of a menu; a link's value that is not in it is named in a warning.
+    """Choose one of a menu.
 
     Parameters
     ----------
-    start : what a link without the parameter means.
     labels : text that is shown of an option.
     new : whether other values can be typed.
-    place : where the menu is drawn.
     more : for ``st.selectbox``.
     """
     linked = adopt_link(key)
@@ -107,9 +109,9 @@ def choose(
                 _say_unknown(label, key, value, options, place)
             value = None
     if value is None:
-        st.session_state[key] = start if start in options else options[0]
-    shown = place.selectbox(label, options, key=key, format_func=labels, accept_new_options=new, persist_state="session", **more)
-    value = shown or start
+        value = st.session_state[key] = start if start in options else options[0]
+    if place is not None:
+        value = place.selectbox(label, options, key=key, format_func=labels, accept_new_options=new, **_KEPT, **more) or start
     write_link(key, value, start)
     return value
 
@@ -122,6 +124,7 @@ def choose_several(
     *,
     labels: Callable[[str], str] = str,
     new: bool = False,
+    place: Any = st,
     **more: Any,
 ) -> list[str]:
     """Choose any number of a menu, as :func:`choose` does one; ``more`` is for ``st.multiselect``."""
@@ -131,18 +134,53 @@ def choose_several(
         options += [value for value in values if value not in options]
     elif strange := [value for value in values if value not in options]:
         if linked:
-            _say_unknown(label, key, strange[0], options, st)
+            _say_unknown(label, key, strange[0], options, place)
         values = [value for value in values if value in options] or list(start)
     st.session_state[key] = values
-    values = st.multiselect(label, options, key=key, format_func=labels, accept_new_options=new, persist_state="session", **more)
+    if place is not None:
+        values = place.multiselect(label, options, key=key, format_func=labels, accept_new_options=new, **_KEPT, **more)
     write_link(key, values, start)
     return values
+
+
+def enter(label: str, key: str, start: str = "", *, place: Any = st, **more: Any) -> str:
+    """Type a text; ``more`` is for ``st.text_input``."""
+    value = _kept(key, start, str)
+    if place is not None:
+        value = place.text_input(label, key=key, **_KEPT, **more)
+    write_link(key, value, start)
+    return value
+
+
+def count(label: str, key: str, start: int, low: int, high: int, *, place: Any = st, **more: Any) -> int:
+    """Choose a whole number from ``low`` to ``high``; ``more`` is for ``st.number_input``."""
+    value = _kept(key, start, lambda text: int(text) if text.isdecimal() and low <= int(text) <= high else start)
+    if place is not None:
+        value = place.number_input(label, low, high, key=key, **_KEPT, **more)
+    write_link(key, str(value), str(start))
+    return int(value)
+
+
+def switch(label: str, key: str, start: bool = False, *, place: Any = st, **more: Any) -> bool:
+    """Switch something on or off; ``more`` is for ``st.toggle``."""
+    value = _kept(key, start, lambda text: {"true": True, "false": False}.get(text.lower(), start))
+    if place is not None:
+        value = place.toggle(label, key=key, **_KEPT, **more)
+    write_link(key, str(value).lower(), str(start).lower())
+    return value
+
+
+def _kept(key: str, start: Any, read: Callable[[str], Any]) -> Any:
+    """The value of a setting before its widget is drawn: of the link, if that changed, else of the session, else ``start``."""
+    if adopt_link(key) and key in st.session_state:
+        st.session_state[key] = read(st.session_state[key])
+    return st.session_state.setdefault(key, start)
 
 
 def _say_unknown(label: str, key: str, value: str, options: Sequence[str], place: Any) -> None:
     why = plain(unknown(label.lower(), value, options))
     if not note(key, why):
-        place.warning(f"The link asks for something that is not here. {why}")
+        (place or st).warning(f"The link asks for something that is not here. {why}")
 
 
 def _written(key: str) -> str:

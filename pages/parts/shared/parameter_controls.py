@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from encoding import READOUTS
 from encoding.readouts import Choice, Readout
+from pages.parts.shared.linked import choose, enter, switch
 
 DEFAULT = "default"  # how None is written, where it is the default
 NONE = "none"  # and where it is not
 
 
-def parameter_controls(readout: Readout) -> dict[str, Any]:
-    """Choose the readout's parameters and return those that differ from the defaults.
+def parameter_controls(readout: Readout, place: DeltaGenerator | None) -> dict[str, Any]:
+    """Choose the readout's parameters, drawn in ``place`` if there is one, and return those that differ from the defaults.
 
     Raises
     ------
@@ -28,8 +30,8 @@ def parameter_controls(readout: Readout) -> dict[str, Any]:
     if not fields:
         return {}
     kinds = typing.get_type_hints(readout.options)
-    with st.expander(f"Parameters of {readout.title.lower()}"):
-        values = {field.name: _widget(readout.name, field, _kinds(kinds[field.name])) for field in fields}
+    expander = None if place is None else place.expander(f"Parameters of {readout.title.lower()}")
+    values = {field.name: _value(readout.name, field, _kinds(kinds[field.name]), expander) for field in fields}
     return {field.name: values[field.name] for field in fields if values[field.name] != field.default}
 
 
@@ -54,20 +56,16 @@ def _known(field: dataclasses.Field, kinds: tuple[Any, ...]) -> dict[str, Any]:
     return {_text(value, field): value for value in every}
 
 
-def _widget(readout: str, field: dataclasses.Field, kinds: tuple[Any, ...]) -> Any:
-    """The value chosen in one parameter's widget."""
-    named = {
-        "label": field.metadata["label"] or field.name,
-        "key": f"{readout}_{field.name}",
-        "bind": "query-params",
-        "help": field.metadata["help"],
-    }
+def _value(readout: str, field: dataclasses.Field, kinds: tuple[Any, ...], place: DeltaGenerator | None) -> Any:
+    """The value chosen of one parameter."""
+    names = (field.metadata["label"] or field.name, f"{readout}_{field.name}")
+    drawn = {"place": place, "help": field.metadata["help"]}
     if kinds == (bool,):
-        return st.toggle(value=field.default, **named)
+        return switch(*names, field.default, **drawn)
     if known := _known(field, kinds):
-        text = st.selectbox(options=list(known), accept_new_options=True, **named)
-        return known[text] if text in known else _read(field, text or "", kinds)
-    return _read(field, st.text_input(value="", placeholder=_text(field.default, field), **named), kinds)
+        text = choose(*names, list(known), _text(field.default, field), new=True, **drawn)
+        return known[text] if text in known else _read(field, text, kinds)
+    return _read(field, enter(*names, placeholder=_text(field.default, field), **drawn), kinds)
 
 
 def _shown(value: Any, field: dataclasses.Field, kinds: tuple[Any, ...]) -> Any:

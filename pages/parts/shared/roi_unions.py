@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -10,6 +11,7 @@ from encoding.datasets import Subject
 from encoding.datasets._base import roi_names
 from encoding.datasets._registry import roi_classes
 from encoding.fits.targets import suggested_unions, with_unions
+from pages.parts.shared.linked import choose_several
 
 FITTED_TOGETHER = ("hemisphere", "both", "roi", "roi:both")
 TOGETHER_HELP = (
@@ -18,7 +20,7 @@ TOGETHER_HELP = (
 )
 
 
-def regions_control(subjects: Sequence[Subject], *, key: str = "rois") -> tuple[str, ...]:
+def regions_control(subjects: Sequence[Subject], *, place: Any = st) -> tuple[str, ...]:
     """Choose the regions that are reported, and fitted where vertices are fitted by region; empty for all of them.
 
     A union, such as ``V1=V1v+V1d`` for both halves of V1, is typed or chosen, and is a region of its own in all tables.
@@ -26,7 +28,7 @@ def regions_control(subjects: Sequence[Subject], *, key: str = "rois") -> tuple[
     Parameters
     ----------
     subjects : whose regions are offered; may be empty while none is open, when names can be typed.
-    key : of the widget, and in the link.
+    place : where the widget is drawn; None for nowhere, as in :mod:`pages.parts.shared.linked`.
 
     Raises
     ------
@@ -36,12 +38,13 @@ def regions_control(subjects: Sequence[Subject], *, key: str = "rois") -> tuple[
     offered: dict[str, None] = {}
     for subject in subjects:
         offered |= dict.fromkeys((*roi_names(subject), *suggested_unions(roi_classes(subject))))
-    rois = st.multiselect(
+    rois = choose_several(
         "Regions",
+        "rois",
         list(offered),
-        key=key,
-        bind="query-params",
-        accept_new_options=True,
+        (),
+        new=True,
+        place=place,
         placeholder="All of them",
         help="Choose regions or unions of them, or type a union as name=region+region: V1=V1v+V1d, faces=OFA+FFA-1+FFA-2.",
     )

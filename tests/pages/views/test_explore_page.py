@@ -216,8 +216,8 @@ def test_repeats_can_be_averaged_and_the_page_says_so(tiny, page, store, linked)
     at = page.run()
     if not linked:
         assert not at.exception and any("Settings changed" in text.value or "Not fitted yet" in text.value for text in at.markdown)
-        at = at.checkbox(key="average_repeats").check().run()
-    assert not at.exception and at.checkbox(key="average_repeats").value
+        at = at.toggle(key="average_repeats").set_value(True).run()
+    assert not at.exception and at.toggle(key="average_repeats").value
     assert any("6 test images (repeats averaged before they are scored)" in text.value for text in at.markdown)
 
 

@@ -88,6 +88,7 @@ def test_untouched_parameters_are_not_in_the_spec(page):
     assert placeholders == {"alpha": "10000.0", "word": "any", "sizes": "0.1, 0.5", "most": "default", "decimals": "2"}
 
 
+@pytest.mark.parametrize("drawn", [True, False])
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
@@ -97,7 +98,8 @@ def test_untouched_parameters_are_not_in_the_spec(page):
         ("decimals", "none", None), ("decimals", "5", 5),
     ],
 )  # fmt: skip
-def test_a_link_sets_a_parameter_of_any_type(page, name, text, value):
+def test_a_link_sets_a_parameter_of_any_type(page, name, text, value, drawn):
+    page.session_state["advanced"] = drawn
     page.query_params[f"many_{name}"] = text
     page.run()
     assert not page.error, page.error[0].value
@@ -164,6 +166,37 @@ def test_company_is_offered_where_subjects_can_share(page, tiny, monkeypatch):
     assert fitted(page).extra_subjects == ("subj02",)
     page.selectbox(key="subject").set_value("subj02").run()
     assert not page.exception and page.multiselect(key="extra_subjects").options == ["subj01"]
+
+
+def test_what_advanced_holds_is_not_drawn_while_it_is_closed_and_outlives_that(page):
+    page.run()
+    page.number_input(key="components").set_value(3)
+    page.toggle(key="many_flag").set_value(False)
+    page.text_input(key="many_word").set_value("other")
+    page.selectbox(key="degree").set_value("2")
+    page.multiselect(key="more_networks").set_value(["gabor"]).run()
+    chosen = fitted(page)
+    assert (chosen.n_components, chosen.degree, chosen.backbone) == (3, 2, "tinynet + gabor")
+    page.session_state["advanced"] = False
+    page.run()
+    assert not page.number_input and not page.toggle and not page.error
+    assert page.query_params["many_flag"] == "false" and page.query_params["components"] == "3"
+    page.selectbox(key="readout").set_value("ridge").run()
+    page.selectbox(key="readout").set_value("many").run()
+    assert fitted(page) == chosen
+    page.session_state["advanced"] = True
+    page.run()
+    assert fitted(page) == chosen and page.number_input(key="components").value == 3
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize(("name", "text"), [("components", "-5"), ("components", "some"), ("degree", "3"), ("many_flag", "perhaps")])
+def test_a_link_that_a_setting_cannot_take_is_named_drawn_or_not(page, name, text, drawn):
+    page.session_state["advanced"] = drawn
+    page.query_params[name] = text
+    (warning,) = page.run().warning
+    assert text in warning.value and name.partition("_")[0] in warning.value.lower().replace("**", "")
+    assert fitted(page) == replace(SPEC, n_components=100 if name == "components" else 0)
 
 
 # ---- the search
