@@ -88,7 +88,7 @@ def dissimilarities(model: np.ndarray, brain: np.ndarray, kinds: Sequence[str], 
     Parameters
     ----------
     model, brain : (n, n), of the same images in the same order.
-    kinds : (n,) what each image shows, neighbours alike; written once beside each block.
+    kinds : (n,) what each image shows, neighbours alike; written once beside each block of the first.
     """
     import plotly.graph_objects as go
     from scipy.stats import rankdata
@@ -107,10 +107,10 @@ def dissimilarities(model: np.ndarray, brain: np.ndarray, kinds: Sequence[str], 
     axis_style = {"showgrid": False, "constrain": "domain", "ticks": "", "showticklabels": False}
     named = {"showticklabels": True, "tickvals": list(blocks.values()), "ticktext": list(blocks), "tickfont": {"size": SMALL}}
     fig.update_layout(
-        xaxis=axis_style | {"domain": [0, 0.47], "title": {"text": "Model"}},
-        xaxis2=axis_style | {"domain": [0.53, 1], "title": {"text": "Brain"}},
+        xaxis=axis_style | {"domain": [0, 0.48], "title": {"text": "Model"}},
+        xaxis2=axis_style | {"domain": [0.52, 1], "title": {"text": "Brain"}},
         yaxis=axis_style | named | {"scaleanchor": "x", "autorange": "reversed"},
-        yaxis2=axis_style | named | {"scaleanchor": "x2", "anchor": "x2", "autorange": "reversed"},
+        yaxis2=axis_style | {"scaleanchor": "x2", "anchor": "x2", "autorange": "reversed"},
     )
     return theme(fig, height=height).update_layout(margin={"l": 60, "t": 8, "b": 34})
 

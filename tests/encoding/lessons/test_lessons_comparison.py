@@ -370,6 +370,7 @@ def test_dissimilarities_are_drawn_as_ranks_in_bytes():
     np.testing.assert_array_equal(model, model.T)
     assert model.max() == 100
     assert list(zip(fig.layout.yaxis.ticktext, fig.layout.yaxis.tickvals, strict=True)) == [("faces", 1.5), ("food", 6.0)]
+    assert fig.layout.yaxis2.showticklabels is False  # its rows are the same, and labels between the two would lie over the first
     assert model[np.unravel_index(distances.argmax(), distances.shape)] == 100
 
 
