@@ -38,3 +38,19 @@ def test_nothing_jumps_when_the_brain_arrives(new_page, app, address, brain):
         buttons = page.locator(f".st-key-{brain} .toolbar button")
         assert buttons.evaluate_all("(all) => new Set(all.map((button) => button.offsetTop)).size") == 1
         assert buttons.last.evaluate("(button) => button.getBoundingClientRect().right") <= width
+
+
+@pytest.mark.parametrize(("address", "card", "leads_to"), [("", "door_learn", "learn"), ("learn", "lesson_response", "lesson=response")])
+def test_the_whole_of_a_card_is_its_link(new_page, app, address, card, leads_to):
+    page = new_page(viewport={"width": 1280, "height": 800})
+    open_page(page, f"{app.url}/{address}")
+    corner = """([card, leads]) => {
+      const box = document.querySelector(`.st-key-${card}`)?.getBoundingClientRect();
+      const at = box && [box.right - 10, box.bottom - 5];
+      return at && (!leads || document.elementFromPoint(...at)?.closest("a, button")) ? at : null;
+    }"""
+    page.wait_for_function(corner, arg=[card, True])
+    page.wait_for_timeout(1000)  # until what is above it has come
+    corner = page.evaluate(corner, [card, False])
+    page.mouse.click(*corner)
+    page.wait_for_url(f"**{leads_to}*")

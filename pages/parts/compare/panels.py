@@ -71,12 +71,12 @@ def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
             st.session_state[key] = None
         elif key == "compare_b":
             st.session_state[key] = [name for name in kept or [] if name in names]
-    left, middle, right = st.columns([8, 1, 8], vertical_alignment="bottom")
+    left, middle, right = st.columns([7, 2, 7], vertical_alignment="bottom")
     first = left.selectbox(
         "A", list(names), format_func=names.get, key="compare_a", persist_state="session", placeholder="Choose a fit",
         help="The fit that the others are held against.",
     )  # fmt: skip
-    middle.button("", key="swap", icon=":material/swap_horiz:", help="Swap A and B.", width="stretch", on_click=_swap)
+    middle.button("Swap", key="swap", icon=":material/swap_horiz:", help="A becomes B, and B becomes A.", width="stretch", on_click=_swap)
     others = right.multiselect(
         "B, C …", [key for key in names if key != first], format_func=names.get, key="compare_b", persist_state="session",
         max_selections=MOST_COMPARED - 1, placeholder="Choose one or more fits", help="Differences are theirs minus those of A.",

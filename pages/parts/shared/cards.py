@@ -9,7 +9,7 @@ def card_style(prefix: str) -> str:
     return f"""<style>
 {card} {{position: relative; padding: 0.5rem 0.875rem; gap: 0}}
 {card}:hover {{border-color: var(--st-primary-color); background: var(--st-secondary-background-color)}}
-{card} > [data-testid=stElementContainer] {{margin: 0}}
+{card} [data-testid=stElementContainer] {{margin: 0; position: static}}
 {card} :is(a, button) {{position: static; margin: 0; padding: 0; min-height: 0; justify-content: start; text-align: start}}
 {card} [data-testid=stButton] * {{line-height: 1.4; vertical-align: top}}
 {card} :is(a, button)::after {{content: ""; position: absolute; inset: 0; border-radius: inherit}}
