@@ -152,7 +152,7 @@ def course_page() -> None:
     )
     sheets = [BY_NAME[name] for name in on_route]
     left, right, _ = st.columns([1, 1, 2])
-    about = "A page to print for each lesson of the route: question, room to write, exercise. Your browser makes a PDF of it."
+    about = "A page to print for each lesson of the route: question, room to write, exercise. Its button prints it, or saves it as one PDF."
     left.download_button(
         "Hand-out", lambda: handout(sheets), "lessons.html", "text/html", key="handout", on_click="ignore", help=about, width="stretch"
     )
