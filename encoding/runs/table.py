@@ -25,7 +25,7 @@ from encoding.fits.spec import FitSpec
 from encoding.fits.vertex_scores import pooled_key
 from encoding.plots.look import network_name
 from encoding.runs.exchange import open_imported
-from encoding.runs.labels import model_label
+from encoding.runs.labels import model_label, readout_title, subject_label
 from encoding.runtime.csv import to_csv
 from encoding.runtime.progress import Report, silent
 from encoding.runtime.registry import UnknownName, unknown
@@ -177,14 +177,14 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def short_name(row: Mapping[str, Any]) -> str:
-    """Summarise a run in one line: ``Gabor filters energy · PCA 100 · ridge · demo subj01 · r 0.352 · 4b4c69``."""
+    """Summarise a run in one line: ``Gabor filters energy · PCA 100 · ridge · demo, subject 1 · r 0.352 · 4b4c69``."""
     if row["damaged"]:
         return f"{row['key']} · {row['dataset']}"
     options = f" {row['options']}" if row["options"] else ""
     mark = ", imported" if row["imported"] else ""
-    model = f"{row['model']} · {row['components']} · {row['readout']}{options}"
+    model = f"{row['model']} · {row['components']} · {readout_title(row['readout'])}{options}"
     digits = row["key"].rpartition("-")[2][:6]
-    return f"{model} · {row['dataset']} {row['subject']} · r {row['r_mean']:.3f} · {digits}{mark}"
+    return f"{model} · {row['dataset']}, {subject_label(row['subject'])} · r {row['r_mean']:.3f} · {digits}{mark}"
 
 
 def read_note(key: str, store: Store) -> Note:

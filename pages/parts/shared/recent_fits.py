@@ -20,7 +20,7 @@ def recent_fits() -> None:
     if not linked:
         return
     st.subheader("Recent fits", anchor=False)
-    with st.container(gap=None, key="recent"):
+    with st.container(gap="xxsmall", key="recent"):
         for row, query in linked:
             st.page_link(view("explore"), label=plain(short_name(row)), query_params=query)
     if len(linked) > 1 and view("compare") is not None:

@@ -50,7 +50,7 @@ def test_every_finished_fit_is_a_row_that_says_what_made_it(two, store):
     assert row["r_mean"] == pytest.approx(np.mean([two[1].score(hemi) for hemi in ("lh", "rh")]))
     assert (row["layers"], row["options"], row["readout"], row["device"]) == ("colour", "alpha=10.0", "ridge", "cpu")
     assert row["simulated"] and not row["imported"] and row["seconds"] > 0 and row["made"].startswith("20")
-    assert "tinynet colour · all features · ridge alpha=10.0 · tiny " in short_name({"key": two[1].key, **row})
+    assert "tinynet colour · all features · ridge alpha=10.0 · tiny, " in short_name({"key": two[1].key, **row})
 
 
 def test_notes_and_tags_are_kept_and_taken_away(two, store):
