@@ -97,7 +97,7 @@ class Shown:
 
 def score_controls(table: pd.DataFrame, unit: Unit) -> Shown:
     """Choose score, its statistic, hemisphere and, where there are several, the test set."""
-    *columns, right, further = st.columns([3, 3, 3, 4])
+    *columns, right, further = st.columns([2, 2, 3, 3])
     key, statistic = choose_score(
         scores_of(table), unit, score_key="grid_score", statistic_key="grid_over", statistics=STATISTICS, places=columns
     )

@@ -71,6 +71,7 @@ NAVIGATION_STYLE = """<style>
     flex-direction: column;
     > [data-testid=stColumn] {width: 100%; flex: 1 1 auto}
   }
+  [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > :is([class*=_hemi], .st-key-projector)) {min-width: max-content}
 }
 .js-plotly-plot :is(:is([class$=tick], .cbaxis, .parcoords) text, [class$=title], .cbtitle text,
   .annotation text[style*="(128, 132, 149)"], .hovertext text) {fill: currentColor !important}
