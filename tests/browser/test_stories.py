@@ -100,6 +100,7 @@ def test_a_neuroscientist_fits_a_control_compares_it_and_looks_at_one_vertex_und
 
     if page.viewport_size["width"] < 800:
         page.get_by_test_id("stExpandSidebarButton").click()
+        page.wait_for_timeout(700)  # a menu that opens while the sidebar slides in is closed by that
     choose_layer(page, "simple")
     fit = page.locator(".st-key-fit button")
     if fit.is_enabled():
