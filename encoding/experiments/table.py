@@ -40,7 +40,7 @@ def score_columns() -> list[str]:
 
 COLUMNS = (
     *SPEC_COLUMNS, "test_set", "simulated", "roi", "hemi", "n_vertices", *score_columns(),
-    "ceiling_r", "n_normalised", "n_train", "n_test", "n_test_stimuli", "seconds", "key",
+    "ceiling_r", "ceiling_r2", "n_normalised", "n_train", "n_test", "n_test_stimuli", "seconds", "key",
 )  # fmt: skip
 """Columns of :func:`long_table`, before those of varied settings that have none here."""
 
@@ -61,10 +61,10 @@ def long_table(cells: Iterable[PlannedCell], store: Store, *, both: bool = False
         the ends of the mean's 95 % interval. Of fits with several ROIs the rows
         :data:`REGIONS` hold the means over ROIs, without intervals. NaN where a score needs a noise ceiling and none is known, where
         there is no interval, or where it is not computed yet. ``test_set`` names the test set of a split that comes with the data; where
-        the split has several and names none of them, each that was scored has rows, with a ``key`` of its own. ``ceiling_r`` is the
-        highest mean r that noise allows; ``n_normalised`` the number of vertices with a normalised score; ``n_test`` the rows that are
-        scored over all folds, ``n_test_stimuli`` the units that intervals resample; ``seconds`` those of the fit itself, without the
-        stages that it shares with other fits.
+        the split has several and names none of them, each that was scored has rows, with a ``key`` of its own. ``ceiling_r`` and
+        ``ceiling_r2`` are the highest mean r and R² that noise allows; ``n_normalised`` the number of vertices with a normalised score;
+        ``n_test`` the rows that are scored over all folds, ``n_test_stimuli`` the units that intervals resample; ``seconds`` those of the
+        fit itself, without the stages that it shares with other fits.
     """
     import pandas as pd
 

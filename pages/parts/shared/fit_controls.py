@@ -69,7 +69,7 @@ class DataNotHere(ValueError):
 
 
 def control_values() -> dict[str, Any]:
-    """Values of every control that is drawn, to return to by :func:`return_to`."""
+    """Values of every control, to return to by :func:`return_to`."""
     return {key: st.session_state[key] for key in (*control_names(), *_OF_BEFORE) if key in st.session_state}
 
 
