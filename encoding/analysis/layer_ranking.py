@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding.analysis.bootstrap import drawn_scores, draws_name, roi_intervals, score_intervals
+from encoding.analysis.summaries import highest_possible
 from encoding.evaluation.resampling import SCALES, interval
 from encoding.evaluation.scores import SCORES, Score
 from encoding.fits.result import Result
@@ -39,6 +40,7 @@ def roi_rows(result: Result) -> pd.DataFrame:
 
     hemis, intervals = result.plan.hemis, roi_intervals(result)
     measures = {name: {hemi: result.score(hemi, name) for hemi in hemis} for name in result.score_names}
+    ceilings = {SCORES[name].ceiling_column: most for name in ("r", "r2") if (most := highest_possible(result, name)) is not None}
     rows, df, drawn = [], int(intervals["df"]), drawn_scores(intervals, hemis)
     for hemi in (BOTH, *hemis) if len(hemis) > 1 else hemis:
         ends = {}
@@ -57,10 +59,7 @@ def roi_rows(result: Result) -> pd.DataFrame:
                 row[f"{name}_best"] = _over(np.min if SCORES[name].lower_is_better else np.max, values, columns)
                 low, high = ends.get(name, (np.full(number + 1, np.nan),) * 2)
                 row |= {column: float(end[number]) for column, end in zip(interval_columns(name), (low, high), strict=True)}
-            if result.plan.subject.ceiling is not None:
-                of = {each: result.ceiling(each) for each in columns}
-                row["ceiling_r"] = _over(np.mean, {each: np.sqrt(ceiling) for each, ceiling in of.items()}, columns)
-                row["ceiling_r2"] = _over(np.mean, of, columns)
+            row |= {column: _over(np.mean, most, columns) for column, most in ceilings.items()}
             rows.append(row | {"key": result.key})
     return pd.DataFrame(rows)
 

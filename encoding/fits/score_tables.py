@@ -165,21 +165,8 @@ class ScoreTables(VertexScores):
 
     def summary(self) -> dict[str, Any]:
         """JSON-serialisable summary, as ``python -m encoding fit --json`` prints it; NaN becomes None."""
-        wanted = [
-            "roi",
-            "hemi",
-            "n_vertices",
-            "r_mean",
-            "r_median",
-            "pooled_r",
-            "r2_mean",
-            "rmse",
-            "mae",
-            "smooth_l1",
-            "ceiling_r",
-            "ceiling_r2",
-        ]
-        wanted += [score.mean_column for score in SCORES.values() if score.needs_ceiling]
+        wanted = ["roi", "hemi", "n_vertices", "r_mean", "r_median", "pooled_r", "r2_mean", "rmse", "mae", "smooth_l1"]
+        wanted += ["ceiling_r", "ceiling_r2", *(score.mean_column for score in SCORES.values() if score.needs_ceiling)]
         table = self.rois()
         wanted = [name for name in wanted if name in table]
         rows = to_records(table[wanted])

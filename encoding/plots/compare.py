@@ -60,7 +60,7 @@ def paired_bars(
 
     quantity = f"{statistic} {SCORES[score].short}"
     whole = [table[table["n_vertices"] > 0] for table in tables.values()]
-    whole = [table.assign(value=table[score_column(table, score, statistic)], bound=_bounds(table, score, statistic)) for table in whole]
+    whole = [table.assign(value=table[score_column(table, score, statistic)], bound=ceilings(table, score, statistic)) for table in whole]
     hemis = list(dict.fromkeys(hemi for table in whole for hemi in table["hemi"]))
     row = arrange(list(dict.fromkeys(roi for table in whole for roi in table["roi"])), classes or {})
     width = min(BAR, ROOM / len(tables))
@@ -140,11 +140,6 @@ def _whiskers(
         low, high = np.array([ends[roi, hemi] for roi in rows["roi"][known]]).T
         style = {"name": "95 % interval", "showlegend": first} | axes
         rimmed(fig, *strokes((x[known], x[known]), (low, high)), width=1.5, **style)
-
-
-def _bounds(table: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
-    """The highest value that noise leaves possible in each row, as in :func:`encoding.plots.bars.ceilings`; of pooled r, that of r."""
-    return ceilings(table, score, statistic)
 
 
 def _ceilings(fig: go.Figure, hemi: str, tables: Sequence[pd.DataFrame], row: Row, axes: dict, *, first: bool) -> None:

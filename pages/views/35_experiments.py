@@ -17,7 +17,7 @@ from pages.parts.shared.server_state import settle, store
 from pages.parts.shared.text import plain
 
 GRID = ("experiment", "dataset", "subjects", "backbones", "weight_sets", "layer_names", "readouts", "n_components", "validate", "title")
-GRID += ("pools", "splits", "rois", "fitted_together", "feature_budget", "curves")
+GRID += ("pools", "splits", "regions", "fitted_together", "budget", "curves")
 LOOKED = ("grid_score", "grid_over", "grid_hemi", "grid_test_set", "up", "across", "panels", "grid_roi", "fits_roi", "choose_over")
 LOOKED += ("per", "case", "compose", "refit", "winners_brain", "surface", "outlines")
 

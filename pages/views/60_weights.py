@@ -9,6 +9,7 @@ from encoding.jobs.tasks import fetch_weights
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.link_notes import expect
+from pages.parts.shared.linked import pick
 from pages.parts.shared.server_state import jobs
 
 st.header("Weights", anchor=False)
@@ -20,7 +21,7 @@ st.markdown(
 )
 
 files = every_file()
-shown = st.segmented_control("Show", ["all", "here", "not here"], key="shown", default="all", required=True, bind="query-params")
+shown = pick("Show", "shown", ["all", "here", "not here"], "all")
 rows = [file for file in files if shown == "all" or file.is_here == (shown == "here")]
 names = [file.network for file in rows]
 

@@ -106,6 +106,42 @@ def test_a_link_opens_the_view_it_names(page, url):
     assert page.get_by_role("heading", name="Mean of FFA-1 (").is_visible()
 
 
+def test_a_link_leads_to_the_region_it_names_and_one_press_of_back_to_all_that_was_set(page, url):
+    open_page(page, f"{url}?roi=V2v&surface=pial&over=median")
+    wait_for_figures(page)
+    page.get_by_text("V2v under every fit").click()
+    page.get_by_role("heading", name="V2v", exact=True).wait_for()
+    page.wait_for_function("() => location.pathname.endsWith('/region') && location.search.includes('roi=V2v')")
+    wait_idle(page)
+    page.go_back()
+    wait_for_figures(page)
+    assert {"roi": "V2v", "surface": "pial", "over": "median"}.items() <= query(page).items() and "/explore" in page.url
+
+
+def test_two_quick_changes_over_a_slow_line_both_stay(new_page, url):
+    page, held, waiting = new_page(), [], False
+
+    def join(line) -> None:
+        server = line.connect_to_server()
+        server.on_message(lambda message: held.append((line, message)) if waiting else line.send(message))
+
+    page.route_web_socket("**/_stcore/stream", join)
+    open_page(page, f"{url}?layer=simple")
+    page.get_by_text("not fitted yet").wait_for()
+    waiting = True
+    for key, option in (("layer", "energy"), ("readout", "nearest")):
+        page.locator(f".st-key-{key} input").click()
+        page.get_by_role("option", name=option).first.click()
+        page.wait_for_timeout(1500)  # the server answers, and the browser does not hear of it
+    waiting = False
+    assert held and query(page)["layer"] == "simple"
+    for line, message in held:
+        line.send(message)
+    page.wait_for_function("() => location.search.includes('readout=knn')")
+    wait_idle(page)
+    assert "layer" not in query(page) and "energy" in page.locator("[data-testid=stMain] h2").first.inner_text()
+
+
 def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored):
     explored.locator(".st-key-brain canvas").focus()
     at_first = camera(explored)

@@ -15,7 +15,7 @@ from encoding.plots.brain.colour_ranges import fitting_range
 from pages.parts.shared.brain_component import Selection, brain_view, clicked
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_sampled, surface_control
 from pages.parts.shared.chart import chart
-from pages.parts.shared.linked import choose
+from pages.parts.shared.linked import choose, pick
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
 
@@ -67,9 +67,7 @@ def brain_panel(subject_view: SubjectView, row: int | None, vertex: Selection | 
     with right.popover("Brain", width="stretch", help="Surface, outlined regions and unit of the brain map."):
         surface, outlined = surface_control(st), outline_control(st, subject_view.classes, key="data_outlines")
         words = "\n\n".join(f"**{name}** {about}" for name, about in UNITS.items())
-        unit = st.segmented_control(
-            "Unit of responses", list(UNITS), key="unit", bind="query-params", default="measured", required=True, help=column.fill(words)
-        )
+        unit = pick("Unit of responses", "unit", list(UNITS), "measured", help=column.fill(words))
     brain_view(
         BrainMap(
             **(_regions(subject_view, outlined) if paint == "regions" else _painted(subject_view, paint, row, unit)),
@@ -204,5 +202,5 @@ NO_ROI = "none"
 def roi_choice(subject_view: SubjectView, on_change: Callable[[], None] | None = None) -> str | None:
     """Choose, in the sidebar, the ROI to highlight on the brain and in the charts."""
     help = "It stands out on the brain and in the charts." if subject_view.rois else "This data set names no ROIs."
-    roi = st.sidebar.selectbox("ROI", [NO_ROI, *subject_view.rois], key="roi", bind="query-params", on_change=on_change, help=help)
+    roi = choose("ROI", "roi", [NO_ROI, *subject_view.rois], NO_ROI, place=st.sidebar, on_change=on_change, help=help)
     return None if roi == NO_ROI else roi

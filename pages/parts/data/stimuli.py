@@ -9,6 +9,7 @@ from encoding import plots
 from encoding.analysis.lookup import find_stimulus
 from encoding.analysis.tuning import chosen_rows, kinds, measures, repeats, roi_profile
 from pages.parts.shared.chart import chart
+from pages.parts.shared.linked import enter
 from pages.parts.shared.stimulus_grid import A_ROW, stimulus_grid, thumbnails
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
@@ -23,10 +24,10 @@ HOW_PROFILE = (
 
 def stimulus_choice(subject_view: SubjectView) -> int | None:
     """Choose a stimulus in the sidebar and return its row; None, with a message, where there is no such one."""
-    text = st.sidebar.text_input(
+    text = enter(
         "Stimulus",
-        key="stimulus",
-        bind="query-params",
+        "stimulus",
+        place=st.sidebar,
         placeholder="choose one, or type 12",
         help=f"The number (1 to {subject_view.subject.n_stimuli:,}) or the name of one of the {subject_view.what}.",
     )
@@ -67,7 +68,7 @@ def _filtered(subject_view: SubjectView) -> np.ndarray:
     """The rows to show, from the widgets above the grid."""
     known, degrees = kinds(subject_view.subject), measures(subject_view.subject)
     columns = st.columns([2, *([3] * len(known)), *([2] if degrees else [])], vertical_alignment="bottom")
-    words = columns[0].text_input("Name has", key="find", bind="query-params", placeholder="any", on_change=_first_page)
+    words = enter("Name has", "find", place=columns[0], placeholder="any", on_change=_first_page)
     wanted = {
         label: column.multiselect(
             label.capitalize(), values, key=f"is_{label}", bind="query-params", placeholder="any", on_change=_first_page

@@ -11,6 +11,7 @@ from encoding.analysis.tuning import Tuning, kinds, label_means, measure_correla
 from pages.parts.shared.brain_component import Selection
 from pages.parts.shared.chart import chart
 from pages.parts.shared.glossary import explained
+from pages.parts.shared.linked import enter
 from pages.parts.shared.links import view
 from pages.parts.shared.stimulus_grid import stimulus_grid
 from pages.parts.shared.subject_view import SubjectView
@@ -31,10 +32,10 @@ HOW_LABELS = (
 def vertex_choice(subject_view: SubjectView) -> Selection | None:
     """Choose a vertex in the sidebar; None, with a message, where there is no such one."""
     example = f"{subject_view.subject.hemis[0]} 120"
-    text = st.sidebar.text_input(
+    text = enter(
         subject_view.subject.unit.one.capitalize(),
-        key="vertex",
-        bind="query-params",
+        "vertex",
+        place=st.sidebar,
         placeholder=f"type {example}" if subject_view.placement is None else f"click the brain, or type {example}",
         help=f"Where it is ({plain(', '.join(subject_view.subject.hemis))}) and its number: its column in the responses, "
         "or fsaverage and its number on that mesh.",

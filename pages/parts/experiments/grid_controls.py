@@ -22,8 +22,7 @@ from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import check_weights
 from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, DataNotHere, choose, choose_linked, feature_budget_control
 from pages.parts.shared.link_notes import stop
-from pages.parts.shared.linked import choose_several, forget
-from pages.parts.shared.navigation import has_arrived
+from pages.parts.shared.linked import choose_several
 from pages.parts.shared.roi_unions import FITTED_TOGETHER, TOGETHER_HELP, regions_control
 from pages.parts.shared.server_state import opened, store
 from pages.parts.shared.text import plain
@@ -62,8 +61,6 @@ def _chosen() -> Record | str:
 
 def _grid() -> Experiment:
     """Choose the lists of a grid; a list of one value is a setting that all fits share."""
-    if has_arrived():
-        forget(("rois", "feature_budget"))  # those of Explore
     dataset = choose("Data", "dataset", list(DATASETS), START.dataset, labels=dataset_label)
     known = DATASETS[dataset].subjects()
     if not known:
@@ -111,9 +108,10 @@ def _grid() -> Experiment:
             labels=split_label,
             new=True,
         )
-        rois = regions_control([each for name in chosen["subject"] if (each := opened(dataset, name)) is not None])
+        subjects = [each for name in chosen["subject"] if (each := opened(dataset, name)) is not None]
+        rois = regions_control(subjects, key="regions")  # lists of the grid have names of their own, or Explore would take them over
         chosen["target_groups"] = _several("Fitted together", "fitted_together", FITTED_TOGETHER, [START.target_groups], help=TOGETHER_HELP)
-        budget = feature_budget_control()
+        budget = feature_budget_control(key="budget")
         curves = st.toggle("Learning curves", key="curves", bind="query-params", help="Computed after all fits.")
     grid = _experiment(dataset, chosen, layers, rois, title=title, curves=curves, budget=budget)
     return with_validation(grid) if validate else grid

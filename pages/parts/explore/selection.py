@@ -21,6 +21,7 @@ from encoding.datasets._unit import Unit
 from encoding.fits.score_tables import EVERY_VERTEX
 from pages.parts.shared.brain_component import Selection, clicked
 from pages.parts.shared.glossary import explained
+from pages.parts.shared.linked import enter
 from pages.parts.shared.roi_choice import BEST, roi_select
 from pages.parts.shared.text import plain
 
@@ -61,10 +62,9 @@ def focus_controls(result: Result, table: pd.DataFrame, places: Sequence[Any], *
         help += "The region that the charts are of. A click on a bar or on the brain chooses too."
         choice = roi_select(rois, unit, help=help, on_change=_forget_vertex)
     with right:
-        typed = st.text_input(
+        typed = enter(
             unit.one.capitalize(),
-            key="vertex",
-            bind="query-params",
+            "vertex",
             placeholder=f"such as {example}" if Placement.of(result.plan.subject) is None else "click the brain",
             help=f"Where it is and the number of one {unit}: its column in the responses ({example}), or fsaverage and its number on that "
             f"mesh ({result.plan.hemis[0]} fsaverage 5274). Empty: the whole region.",

@@ -28,6 +28,7 @@ from pages.parts.shared.job_progress import (
     standing,
 )
 from pages.parts.shared.link_notes import stop
+from pages.parts.shared.linked import choose_several, forget
 from pages.parts.shared.navigation import has_arrived
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
@@ -50,6 +51,7 @@ def sweep_controls() -> Sweep | None:
     chosen: dict[str, list[str]] = {}
     if has_arrived() and st.query_params:
         forget_controls()
+        forget(("backbones", "layers"))
 
     def network() -> tuple[str, str, tuple[str, ...]]:
         chosen["backbones"], chosen["layers"] = _networks()
@@ -70,24 +72,23 @@ def sweep_controls() -> Sweep | None:
 
 
 def _networks() -> tuple[list[str], list[str]]:
-    backbones = st.multiselect(
+    backbones = choose_several(
         "Networks",
+        "backbones",
         list(BACKBONES),
-        default=START_BACKBONES,
-        key="backbones",
-        bind="query-params",
+        START_BACKBONES,
+        new=True,
         on_change=_forget_layers,
-        accept_new_options=True,
         placeholder="Choose a network",
         help="Networks, or filter banks, whose layers are compared.",
     )
     known = [f"{name} {layer}" for name in backbones if name in BACKBONES for layer in BACKBONES[name].layers(name)]
-    layers = st.multiselect(
+    layers = choose_several(
         "Layers",
+        "layers",
         known,
-        key="layers",
-        bind="query-params",
-        accept_new_options=True,
+        (),
+        new=True,
         placeholder="Every layer",
         help="None chosen means every layer that a network lists. Type the name of any other module.",
     )
@@ -170,8 +171,8 @@ def run_or_find(sweep: Sweep) -> SweepResult | None:
         st.error(plain(wrong))
         return None
     job = jobs().get(sweep.job_key)
-    missing = [spec for cell, spec in sweep.specs().items() if cell not in sweep_result.cells]
-    if asked and job is None and missing and is_short(missing):
+    starts = asked and job is None and not sweep_result.done
+    if starts and is_short([spec for cell, spec in sweep.specs().items() if cell not in sweep_result.cells]):
         _submit(sweep)
         job = jobs().get(sweep.job_key)
     running = job is not None and not job.finished

@@ -30,6 +30,7 @@ from encoding.runs.table import short_name
 from encoding.runtime.registry import unknown
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import fit_or_find
+from pages.parts.shared.linked import enter
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import find_result, opened_run
 from pages.parts.shared.subject_view import SubjectView
@@ -223,10 +224,9 @@ def _leave_upload() -> None:
 
 def _of_data_set(result: Result, subject_view: SubjectView) -> Stimulus | None:
     tests = np.unique(result.test_rows())
-    text = st.text_input(
+    text = enter(
         "Stimulus",
-        key="stimulus",
-        bind="query-params",
+        "stimulus",
         placeholder=f"{tests[0] + 1}",
         help=f"The number (1 to {subject_view.subject.n_stimuli:,}) or the name of one of the {subject_view.what}.",
     )

@@ -15,7 +15,7 @@ from encoding.plots.brain.brain_map import DRAWN
 from encoding.plots.brain.score_maps import START_VIEW
 from encoding.runs.labels import class_label
 from pages.parts.shared.link_notes import taken
-from pages.parts.shared.linked import adopt_link, linked_value, write_link
+from pages.parts.shared.linked import adopt_link, linked_value, pick, write_link
 
 NO_OUTLINES = "none"  # in a link
 __all__ = ["START_VIEW", "colour_controls", "outline_control", "say_no_place", "say_sampled", "surface_control", "threshold_control"]
@@ -23,19 +23,14 @@ __all__ = ["START_VIEW", "colour_controls", "outline_control", "say_no_place", "
 
 def surface_control(place: DeltaGenerator) -> str:
     """Choose the surface of brain maps, shared by all pages of a session."""
-    adopt_link("surface")
-    if st.session_state.get("surface") not in DRAWN:
-        st.session_state["surface"] = DRAWN[0]
-    surface = place.segmented_control("Surface", DRAWN, key="surface", required=True, persist_state="session")
-    surface = surface or DRAWN[0]  # none right after a change of pages
-    write_link("surface", surface, DRAWN[0])
-    return surface
+    return pick("Surface", "surface", DRAWN, DRAWN[0], place=place)
 
 
 def outline_control(place: DeltaGenerator, classes: Mapping[str, Sequence[str]], *, key: str = "outlines") -> tuple[str, ...]:
     """Choose the ROI classes whose borders are drawn and return their ROIs; initially the first class."""
     first = [*classes][:1]
-    if adopt_link(key, several=True) and st.session_state.get(key) == [NO_OUTLINES]:
+    adopt_link(key, several=True)
+    if st.query_params.get_all(key) == [NO_OUTLINES]:
         taken(key)
     st.session_state[key] = [kind for kind in st.session_state.get(key, first) if kind in classes]
     kinds = place.multiselect("Outlines", [*classes], key=key, format_func=class_label, persist_state="session")

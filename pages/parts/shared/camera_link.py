@@ -8,10 +8,12 @@ import streamlit as st
 
 from encoding.datasets._surface import VIEWS
 from encoding.plots.brain.score_maps import START_VIEW
+from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.linked import adopt_link, write_link
 from pages.parts.shared.text import plain
 
+HEARD = "_camera_heard"  # in the session: number of the last camera that a brain told
 CAMERA = "camera"  # the parameter; the brains of all pages that link theirs share one
 NUMBER = r"-?\d{1,4}(?:\.\d{1,4})?"
 TURNED = re.compile(rf"{NUMBER},{NUMBER},\d{{1,2}}(?:\.\d{{1,4}})?,{NUMBER},{NUMBER}(,swapped)?")  # what cameraText of camera.js writes
@@ -20,7 +22,11 @@ _watch = st.components.v2.component(
     html="<span></span>",
     js="""
 export default function ({ data, setStateValue }) {
-  const hear = (event) => { if (event.detail.name === data.name) setStateValue("camera", event.detail.camera); };
+  const hear = (event) => {
+    if (event.detail.name !== data.name) return;
+    setStateValue("told", event.detail);
+    event.preventDefault(); // it was heard
+  };
   window.addEventListener("brain-camera", hear);
   return () => window.removeEventListener("brain-camera", hear);
 }
@@ -45,7 +51,19 @@ def watch_camera(key: str) -> None:
     """Write the camera of the brain named ``key`` into the link whenever it comes to rest; nothing else of the page runs again."""
     name = f"{key}_camera"
     st.html(f"<style>.st-key-{name} {{display: none}}</style>")
-    _watch(key=name, data={"name": key}, on_camera_change=lambda: _keep(st.session_state[name]["camera"] or ""))
+
+    def hear() -> None:
+        told = st.session_state[name]["told"]
+        st.session_state[HEARD] = int(told["number"])
+        with keep_what_was_written():
+            _keep(str(told["camera"]))
+
+    _watch(key=name, data={"name": key}, on_told_change=hear)
+
+
+def heard_camera() -> int:
+    """Number of the last camera that this session heard of, so that a brain can tell which maps were made before."""
+    return st.session_state.get(HEARD, 0)
 
 
 def _keep(text: str) -> None:

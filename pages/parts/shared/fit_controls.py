@@ -32,7 +32,18 @@ from encoding.runs.labels import (
 from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.delay_control import delay_control, has_delays
-from pages.parts.shared.linked import adopt_link, choose, choose_several, count, enter, forget, switch, write_link
+from pages.parts.shared.linked import (
+    adopt_link,
+    begin_reading,
+    choose,
+    choose_several,
+    count,
+    enter,
+    forget,
+    leave_unread_out,
+    switch,
+    write_link,
+)
 from pages.parts.shared.parameter_controls import parameter_controls
 from pages.parts.shared.roi_unions import regions_control
 from pages.parts.shared.server_state import has_repeats, opened, weights_are_here
@@ -102,6 +113,7 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
     main = st.sidebar.container(key="fit_controls", gap="xsmall")
     expander = st.sidebar.expander("Advanced", key="advanced", on_change="rerun")
     advanced = expander if expander.open else None  # closed it draws nothing: half of the page's widgets
+    begin_reading()
     with main:
         st.html(STYLE)
         dataset, subject = _data()
@@ -143,6 +155,7 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
             help="Responses and predictions of a test stimulus that was shown several times are averaged before they are scored.",
         )
     kept |= _rarely_changed(advanced, given=is_given(backbone))
+    leave_unread_out(control_names())
     if not layers:
         raise ValueError("Choose a layer to go on.")
     return FitSpec(
@@ -355,12 +368,12 @@ def _split(dataset: str, subject: str, place: DeltaGenerator | None) -> str:
     )
 
 
-def feature_budget_control(place: Any = st) -> float | None:
+def feature_budget_control(place: Any = st, *, key: str = "feature_budget") -> float | None:
     """Choose how many GB the stored features of a layer may take; None, written ``none`` in a link, for no limit."""
     default = default_budget()
     text = enter(
         "Feature budget",
-        "feature_budget",
+        key,
         "none" if default is None else f"{default:g}",
         place=place,
         help="GB that the stored features of one layer may take. A larger layer is reduced to its components while the images pass through "

@@ -36,12 +36,15 @@ def expect(names: Iterable[str]) -> None:
     st.session_state[EXPECTED] = {*EVERYWHERE, *(st.session_state.get(EXPECTED) or ()), *names}
 
 
-def note(name: str, why: str) -> bool:
-    """Let :func:`say_unread` warn of a parameter that could not be read, and return whether it will: not where the link has none such."""
+def note(name: str, why: str, instead: Any = None) -> bool:
+    """Let :func:`say_unread` warn of a parameter that could not be read, and return whether it will: not where the link has none such.
+
+    ``instead`` is what the widget of that name shows in place of it, and the warning stays as long as it does.
+    """
     if name not in st.session_state.get(ASKED, {}):
         return False
     st.session_state[ASKED].pop(name)
-    st.session_state[NOTES][name] = (why, None)
+    st.session_state[NOTES][name] = (why, instead)
     return True
 
 

@@ -19,6 +19,8 @@ from pages.parts.shared.text import plain
 
 _KEPT: dict[str, Any] = {"persist_state": "session"}  # of every widget: its value outlives a run that does not draw it
 
+_READ = "_link_read"  # in the session: settings that were read since :func:`begin_reading`
+
 
 def adopt_link(key: str, *, several: bool = False) -> bool:
     """Put what the link says into the state of a widget that is not drawn yet, if the link changed; returns whether it did.
@@ -48,6 +50,19 @@ def write_link(key: str, value: str | Iterable[str], start: str | Iterable[str])
         else:
             del st.query_params[key]
     st.session_state[_written(key)] = texts
+    st.session_state.setdefault(_READ, set()).add(key)
+
+
+def begin_reading() -> None:
+    """Begin to read a group of settings, which :func:`leave_unread_out` ends."""
+    st.session_state[_READ] = set()
+
+
+def leave_unread_out(keys: Iterable[str]) -> None:
+    """Take out of the link what it holds of settings that were not read since, as nothing asks for them now; the session keeps them."""
+    for key in keys:
+        if key not in st.session_state[_READ] and st.session_state.get(_written(key)):
+            write_link(key, (), ())
 
 
 def linked_value(key: str, link: str, read: Callable[[str], Any]) -> None:
@@ -101,17 +116,32 @@ def choose(
     """
     linked = adopt_link(key)
     options, value = list(options), st.session_state.get(key)
+    first = start if start in options else options[0]
     if value is not None and value not in options:
         if new:
             options.append(value)
         else:
             if linked:  # not of other data, whose choices these were
-                _say_unknown(label, key, value, options, place)
+                _say_unknown(label, key, value, options, first, place)
             value = None
     if value is None:
-        value = st.session_state[key] = start if start in options else options[0]
+        value = st.session_state[key] = first
     if place is not None:
+        _hold(key, value)
         value = place.selectbox(label, options, key=key, format_func=labels, accept_new_options=new, **_KEPT, **more) or start
+    write_link(key, value, start)
+    return value
+
+
+def pick(label: str, key: str, options: Sequence[str], start: str, *, place: Any = st, **more: Any) -> str:
+    """Choose one of a few that stand side by side; ``more`` is for ``st.segmented_control``."""
+    linked, value = adopt_link(key), st.session_state.get(key)
+    if value not in options:
+        if linked:
+            _say_unknown(label, key, str(value), options, start, place)
+        value = start
+    st.session_state[key] = value
+    value = place.segmented_control(label, options, key=key, required=True, **_KEPT, **more) or start
     write_link(key, value, start)
     return value
 
@@ -133,9 +163,9 @@ def choose_several(
     if new:
         options += [value for value in values if value not in options]
     elif strange := [value for value in values if value not in options]:
-        if linked:
-            _say_unknown(label, key, strange[0], options, place)
         values = [value for value in values if value in options] or list(start)
+        if linked:
+            _say_unknown(label, key, strange[0], options, values, place)
     st.session_state[key] = values
     if place is not None:
         values = place.multiselect(label, options, key=key, format_func=labels, accept_new_options=new, **_KEPT, **more)
@@ -147,6 +177,7 @@ def enter(label: str, key: str, start: str = "", *, place: Any = st, **more: Any
     """Type a text; ``more`` is for ``st.text_input``."""
     value = _kept(key, start, str)
     if place is not None:
+        _hold(key, value)
         value = place.text_input(label, key=key, **_KEPT, **more)
     write_link(key, value, start)
     return value
@@ -156,6 +187,7 @@ def count(label: str, key: str, start: int, low: int, high: int, *, place: Any =
     """Choose a whole number from ``low`` to ``high``; ``more`` is for ``st.number_input``."""
     value = _kept(key, start, lambda text: int(text) if text.isdecimal() and low <= int(text) <= high else start)
     if place is not None:
+        _hold(key, value)
         value = place.number_input(label, low, high, key=key, **_KEPT, **more)
     write_link(key, str(value), str(start))
     return int(value)
@@ -165,9 +197,17 @@ def switch(label: str, key: str, start: bool = False, *, place: Any = st, **more
     """Switch something on or off; ``more`` is for ``st.toggle``."""
     value = _kept(key, start, lambda text: {"true": True, "false": False}.get(text.lower(), start))
     if place is not None:
+        _hold(key, value)
         value = place.toggle(label, key=key, **_KEPT, **more)
     write_link(key, str(value).lower(), str(start).lower())
     return value
+
+
+def _hold(key: str, value: Any) -> None:
+    """Give a widget its value before it is drawn where another page drew it last, as Streamlit would begin with the default."""
+    drawn, page = f"_drawn_{key}", st.session_state.get("_page_of_run")
+    if st.session_state.get(drawn) != page:
+        st.session_state[key], st.session_state[drawn] = value, page
 
 
 def _kept(key: str, start: Any, read: Callable[[str], Any]) -> Any:
@@ -177,9 +217,9 @@ def _kept(key: str, start: Any, read: Callable[[str], Any]) -> Any:
     return st.session_state.setdefault(key, start)
 
 
-def _say_unknown(label: str, key: str, value: str, options: Sequence[str], place: Any) -> None:
-    why = plain(unknown(label.lower(), value, options))
-    if not note(key, why):
+def _say_unknown(label: str, key: str, value: str, options: Sequence[str], instead: Any, place: Any) -> None:
+    why = plain(unknown(label if label.isupper() else label.lower(), value, options))
+    if not note(key, why, instead):
         (place or st).warning(f"The link asks for something that is not here. {why}")
 
 

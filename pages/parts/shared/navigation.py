@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
+from pages.parts.shared.linked import forget
 from pages.parts.shared.links import VIEWS, view
 from pages.parts.shared.text import plain
 
@@ -77,6 +78,7 @@ NAVIGATION_STYLE = """<style>
   .annotation text[style*="(128, 132, 149)"], .hovertext text) {fill: currentColor !important}
 @media (max-width: 640px) {.modebar-container {top: auto !important; bottom: 2rem} .modebar {right: auto !important; left: 0}}
 </style>"""  # two pages a row leave room for controls; sliding progress bars took half a core where there is no GPU
+LOOKED_AT, SOUGHT = ("roi", "vertex", "stimulus"), ("find",)
 OTHERS = "More"  # pages that no section names: a page needs no more than its file
 
 
@@ -117,9 +119,14 @@ def _titles() -> dict[str, str]:
 
 
 def arrive(page: Any) -> None:
-    """Remember which page runs; :func:`has_arrived` then says whether the previous run was of another one."""
+    """Remember which page runs; :func:`has_arrived` then says whether the previous run was of another one.
+
+    What several pages look at, each by a setting of the same name, goes along unless a link leads there, which says itself what it is.
+    """
     st.session_state["_arrived"] = st.session_state.get("_page_of_run") not in (None, page.url_path)
     st.session_state["_page_of_run"] = page.url_path
+    if has_arrived():
+        forget((*SOUGHT, *LOOKED_AT) if st.query_params else SOUGHT)
 
 
 def has_arrived() -> bool:

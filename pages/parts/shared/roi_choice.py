@@ -8,7 +8,7 @@ import streamlit as st
 
 from encoding.datasets._unit import Unit
 from encoding.runs.labels import class_label
-from pages.parts.shared.linked import adopt_link, write_link
+from pages.parts.shared.linked import adopt_link, choose, write_link
 
 BEST = "best predicted"  # offered before the ROIs, and what a bare link looks at
 
@@ -20,7 +20,7 @@ def roi_select(rois: Sequence[str], unit: Unit, *, help: str, on_change: Callabl
         st.query_params["roi"] = every
     names = [BEST, every, *rois] if rois else [every]
     help = help if rois else "This data set names no ROIs."
-    return st.selectbox("ROI", names, key="roi", bind="query-params", on_change=on_change, help=help)
+    return choose("ROI", "roi", names, names[0], on_change=on_change, help=help)
 
 
 def class_choice(classes: Mapping[str, Sequence[str]]) -> list[str]:

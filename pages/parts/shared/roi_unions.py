@@ -20,7 +20,7 @@ TOGETHER_HELP = (
 )
 
 
-def regions_control(subjects: Sequence[Subject], *, place: Any = st) -> tuple[str, ...]:
+def regions_control(subjects: Sequence[Subject], *, key: str = "rois", place: Any = st) -> tuple[str, ...]:
     """Choose the regions that are reported, and fitted where vertices are fitted by region; empty for all of them.
 
     A union, such as ``V1=V1v+V1d`` for both halves of V1, is typed or chosen, and is a region of its own in all tables.
@@ -28,6 +28,7 @@ def regions_control(subjects: Sequence[Subject], *, place: Any = st) -> tuple[st
     Parameters
     ----------
     subjects : whose regions are offered; may be empty while none is open, when names can be typed.
+    key : of the setting, in the session and in the link.
     place : where the widget is drawn; None for nowhere, as in :mod:`pages.parts.shared.linked`.
 
     Raises
@@ -40,7 +41,7 @@ def regions_control(subjects: Sequence[Subject], *, place: Any = st) -> tuple[st
         offered |= dict.fromkeys((*roi_names(subject), *suggested_unions(roi_classes(subject))))
     rois = choose_several(
         "Regions",
-        "rois",
+        key,
         list(offered),
         (),
         new=True,

@@ -14,6 +14,7 @@ from encoding.plots.heatmap import quantity_of
 from encoding.runs.labels import dataset_label, split_label, subject_label
 from encoding.runs.table import NUMBERS, SCORE_COLUMNS, Note, all_runs, as_csv, known_tags, matching, read_note, short_name, write_note
 from pages.parts.shared.access import may_change
+from pages.parts.shared.linked import choose, choose_several, enter
 from pages.parts.shared.links import stored_query, view
 from pages.parts.shared.score_choice import choose_score
 from pages.parts.shared.server_state import opened, store
@@ -67,10 +68,10 @@ def runs_panel(table: pd.DataFrame) -> None:
     known = SCORES[score]
     table = runs_table(normalised=True) if known.needs_ceiling else table
     words, tags, order = st.columns([3, 2, 2])
-    find = words.text_input("Find", key="find", bind="query-params", placeholder="words in any column, such as alexnet ridge")
+    find = enter("Find", "find", place=words, placeholder="words in any column, such as alexnet ridge")
     in_use = known_tags(table)
-    chosen = tags.multiselect("Tags", in_use, key="tag", bind="query-params", placeholder="Any" if in_use else "No run has a tag")
-    sort = order.selectbox("Sorted by", SORTED_BY, key="sort", bind="query-params", help="A click on a column's head sorts as well.")
+    chosen = choose_several("Tags", "tag", in_use, (), place=tags, placeholder="Any" if in_use else "No run has a tag")
+    sort = choose("Sorted by", "sort", SORTED_BY, SORTED_BY[0], place=order, help="A click on a column's head sorts as well.")
     by = known.column(statistic) if sort == SCORE else sort
     ascending = known.lower_is_better if sort == SCORE else sort not in ("made", *NUMBERS)
     rows = matching(table, words=find, tags=chosen, by=by, ascending=ascending)
@@ -100,10 +101,10 @@ def runs_panel(table: pd.DataFrame) -> None:
         },
         alt=f"every finished fit with its {quantity_of(score, statistic)}",
     )
-    for key in st.session_state.get("_ticked_runs", ())[:1]:
-        if (query := stored_query(key)) is not None and key in rows["key"].tolist():
-            name = short_name(rows.set_index("key", drop=False).loc[key].to_dict())
-            st.page_link(view("explore"), label=f"Open **{plain(name)}** on Explore", query_params=query)
+    ticked = rows[rows["key"].isin(st.session_state.get("_ticked_runs", ())[:1])]
+    for row in ticked.to_dict("records"):
+        if (query := stored_query(row["key"])) is not None:
+            st.page_link(view("explore"), label=f"Open **{plain(short_name(row))}** on Explore", query_params=query)
     count, away = st.columns([4, 1])
     count.caption(f"{len(rows):,} of {len(table):,} finished fits. Tick two or more to compare them; the first ticked is A.")
 

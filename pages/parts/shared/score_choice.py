@@ -11,7 +11,7 @@ from encoding import Result
 from encoding.datasets._unit import Unit
 from encoding.evaluation.scores import SCORES
 from encoding.runs.labels import side_label
-from pages.parts.shared.linked import adopt_link, choose, write_link
+from pages.parts.shared.linked import choose, pick
 
 
 def score_choice(results: Sequence[Result], *, score_key: str, statistic_key: str, places: Sequence[Any] = ()) -> tuple[str, str]:
@@ -28,14 +28,7 @@ def score_choice(results: Sequence[Result], *, score_key: str, statistic_key: st
 
 def hemi_choice(place: Any, hemis: Sequence[str], unit: Unit, *, key: str) -> str:
     """Choose one of the hemispheres, or both where that is among ``hemis``; the first without a link."""
-    adopt_link(key)
-    if st.session_state.get(key) not in hemis:
-        st.session_state[key] = hemis[0]
-    help = f"both: every {unit} of the two counts once."
-    more = {"format_func": side_label, "required": True, "persist_state": "session"}
-    hemi = place.segmented_control("Hemisphere", hemis, key=key, help=help, **more) or hemis[0]
-    write_link(key, hemi, hemis[0])
-    return hemi
+    return pick("Hemisphere", key, hemis, hemis[0], place=place, format_func=side_label, help=f"both: every {unit} of the two counts once.")
 
 
 def choose_score(

@@ -6,6 +6,7 @@ import streamlit as st
 from encoding.datasets import _surface as surface
 from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.shared.brain_component import brain_view, clicked
+from pages.parts.shared.late_link import keep_what_was_written
 
 st.set_page_config(layout="wide")
 name = st.radio("Map", ["height", "depth", "difference", "error"], key="map", horizontal=True)
@@ -50,7 +51,8 @@ brain = BrainMap(
     outlined=["cap", "strip", "empty"],
     chosen_roi=chosen,
 )
-selection = brain_view(brain, key="brain", on_select=count_selection, linked=True)
+with keep_what_was_written():
+    selection = brain_view(brain, key="brain", on_select=count_selection, linked=True)
 if selection:
     hemi, column = selection
     same = st.session_state["in_callback"] == selection

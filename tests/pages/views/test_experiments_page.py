@@ -19,6 +19,7 @@ from encoding.experiments.selection import select, with_validation
 from encoding.fits.open import open_fit
 from encoding.jobs.tasks import compose_fits
 from encoding.storage.keys import stage_of
+from pages.parts.shared.fit_controls import control_names
 from tests import with_nightly
 from tests.conftest import TINY as TINY_QUARTER
 from tests.encoding.jobs.processes import until
@@ -222,9 +223,9 @@ def test_every_part_of_every_recipe_is_in_the_menu_with_its_published_numbers(pa
 
 
 def test_unions_of_regions_are_fields_of_the_grid_and_regions_of_its_tables(page, store):
-    page.query_params.update({"rois": ["everything=driven+noise", "driven"], "fitted_together": ["hemisphere", "roi"]})
+    page.query_params.update({"regions": ["everything=driven+noise", "driven"], "fitted_together": ["hemisphere", "roi"]})
     page.run()
-    assert not page.exception and "everything=driven+noise" in page.multiselect(key="rois").value
+    assert not page.exception and "everything=driven+noise" in page.multiselect(key="regions").value
     assert "4 of 4 fits are not there yet" in " ".join(each.value for each in page.info)
     base = replace(TINY, rois=("everything=driven+noise", "driven"))
     run_experiment(Experiment(base=base, vary={"layers": "curated", "target_groups": ["hemisphere", "roi"]}), store, device="cpu")
@@ -237,6 +238,12 @@ def test_unions_of_regions_are_fields_of_the_grid_and_regions_of_its_tables(page
     ("rois", "message"), [("V1=driven+dorsal", "dorsal"), ("drivn", "driven"), ("driven=driven+noise", "another name")]
 )
 def test_a_union_that_cannot_be_is_said_before_any_work(page, rois, message):
-    page.query_params["rois"] = rois
+    page.query_params["regions"] = rois
     page.run()
     assert not page.exception and message in " ".join(each.value for each in page.error)
+
+
+def test_a_grid_shares_no_setting_with_explore_but_the_data(page):
+    page.run()
+    drawn = {each.key for kind in ("selectbox", "multiselect", "text_input", "number_input", "toggle") for each in page.get(kind)}
+    assert {"regions", "budget", "subjects"} <= drawn and drawn & set(control_names()) == {"dataset"}

@@ -125,6 +125,7 @@ def test_menus_show_labels_and_the_link_holds_keys(page, store, name, value, lab
     again = page.query_params[name]
     page.selectbox(key=name).set_value({"readout": "ridge", "split": FitSpec().split, "score": "r"}[name]).run()
     assert name not in page.query_params
+    page.run()  # of a browser that has heard so; before that the same link would be a late one
     page.query_params[name] = again
     page.run()
     assert page.selectbox(key=name).value == value
@@ -259,7 +260,7 @@ def test_what_a_link_asks_for_and_does_not_get_is_named_in_one_warning(page, sto
     study(TINY, store)
     page.query_params.update({"roi": "XYZ", "score": "foo", "over": "median", "nonsense": "1", "part": "Predictions"})
     (warning,) = page.run().warning
-    for expected in ("**roi** cannot be XYZ here, so it is best predicted", "'foo'", "no setting **nonsense**"):
+    for expected in ("Unknown ROI 'XYZ'. Known: best predicted, ", "'foo'", "no setting **nonsense**"):
         assert expected in warning.value
     assert "over" not in warning.value and "part" not in warning.value
     page.selectbox(key="roi").set_value("every vertex").run()

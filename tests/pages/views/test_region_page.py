@@ -35,7 +35,7 @@ def test_a_bare_link_says_what_to_do(page):
 def test_a_link_to_a_region_that_is_not_there_says_so_once(page):
     page.query_params["roi"] = "nowhere"
     (warning,) = page.run().warning
-    assert not page.exception and "**roi** cannot be nowhere here" in warning.value and "press *Random vertex*" in shown(page)
+    assert not page.exception and "Unknown ROI 'nowhere'" in warning.value and "press *Random vertex*" in shown(page)
     page.sidebar.selectbox(key="roi").set_value("driven").run()
     assert not page.warning and page.header[0].value == "driven"
 

@@ -12,9 +12,9 @@ const CLICK_PIXELS = 4; // a press that moves less is a click
 const SMALL = 250; // pixels of height
 const DEGREES_PER_PIXEL = 0.5;
 const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or read the values in the charts and tables.";
-const LATE = 3000; // milliseconds in which the page may still name a camera that was told before
 const RESTS = 400; // milliseconds without a move, after which the camera is told to the page
 const leftBehind = new Map(); // name of a brain -> { camera, view, surface, looks_from } when it was last taken down
+let tellings = 0; // cameras that pages heard of, by all brains
 
 /**
  * parent: where it goes. meshFile: { header, arrays } of encoding.plots.brain.brain_map.mesh_bytes, unpacked.
@@ -36,7 +36,6 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   let frameRequest = 0, frames = 0, select = onSelect;
   let told = null, rest = 0; // the camera as the page knows it, and the wait before it is told
   let held = null; // where the pointer holds the brain
-  const toldAt = new Map(); // a camera that was told, and when (milliseconds)
   if (!gl) {
     say(NO_WEBGL2);
     return { update() {}, dispose: () => frame.root.remove() };
@@ -65,10 +64,10 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     if (header.surface !== last?.surface) [camera.zoom, camera.panX, camera.panY] = [1, 0, 0];
     const asked = header.looks_from ?? "", askedBefore = last?.looks_from ?? "";
     told ??= askedBefore;
-    if (asked !== askedBefore && asked !== told) {
-      const isLate = performance.now() - (toldAt.get(asked) ?? -Infinity) < LATE; // of a run that began before the last telling
-      if (!isLate) camera = cameraOf(asked, meshFile.header.views, header.view, header.height ?? 440);
-      told = asked; // where it is late, the camera is told again
+    const isLate = last && header.heard < tellings; // made before the page heard where the brain was turned
+    if (asked !== askedBefore && asked !== told && !isLate) {
+      camera = cameraOf(asked, meshFile.header.views, header.view, header.height ?? 440);
+      told = asked;
     }
     frame.help.hidden = header.height < SMALL; // there is no room for it; the canvas says the same to who cannot see
     stage.style.height = `var(--brain-height, ${header.height ?? 440}px)`; // a page may let it grow with the screen
@@ -149,9 +148,9 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     if (!map?.header.name || !stage.clientHeight) return;
     const text = cameraText(camera, map.header.view, stage.clientHeight);
     if (text === told) return;
-    told = text;
-    toldAt.set(text, performance.now());
-    window.dispatchEvent(new CustomEvent("brain-camera", { detail: { name: map.header.name, camera: text } }));
+    const detail = { name: map.header.name, camera: text, number: tellings + 1 };
+    if (window.dispatchEvent(new CustomEvent("brain-camera", { detail, cancelable: true }))) return; // nobody listens yet
+    [told, tellings] = [text, detail.number];
   }
 
   const pixels = (ratio = window.devicePixelRatio || 1) => [stage.clientWidth, stage.clientHeight].map((length) => Math.round(length * ratio));

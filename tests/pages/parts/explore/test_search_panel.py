@@ -189,6 +189,16 @@ def test_what_advanced_holds_is_not_drawn_while_it_is_closed_and_outlives_that(p
     assert fitted(page) == chosen and page.number_input(key="components").value == 3
 
 
+def test_the_link_holds_no_setting_of_what_is_not_chosen(page):
+    page.run()
+    page.text_input(key="many_word").set_value("other").run()
+    assert page.query_params["many_word"] == "other"
+    page.selectbox(key="readout").set_value("ridge").run()
+    assert "many_word" not in page.query_params
+    page.selectbox(key="readout").set_value("many").run()
+    assert page.query_params["many_word"] == "other" and fitted(page).options == (("word", "other"),)
+
+
 @pytest.mark.parametrize("drawn", [True, False])
 @pytest.mark.parametrize(("name", "text"), [("components", "-5"), ("components", "some"), ("degree", "3"), ("many_flag", "perhaps")])
 def test_a_link_that_a_setting_cannot_take_is_named_drawn_or_not(page, name, text, drawn):

@@ -64,7 +64,7 @@ def test_a_look_that_cannot_be_is_named():
     at.query_params.update({"surface": "bent", "outlines": "hands", "colours": "0.5,0.2", "hide": "7"})
     (warning,) = at.run().warning
     for expected in (
-        "**surface** cannot be bent here",
+        "Unknown surface 'bent'. Known: inflated, ",
         "**outlines** cannot be hands",
         "**colours** must be two numbers",
         "**hide** must be from 0",

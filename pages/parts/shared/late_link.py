@@ -1,0 +1,70 @@
+"""Links that come late: a browser asks for the next run with the link that it has, which may lack what the last run wrote there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from urllib.parse import parse_qs
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+LATE = 5.0  # seconds in which a browser hears of a link that was written
+Link = dict[str, list[str]]
+
+
+@dataclass
+class _Written:
+    """The link as the last run left it, and what the browser may still have in place of it."""
+
+    left: Link = field(default_factory=dict)
+    before: dict[str, list[list[str]]] = field(default_factory=dict)  # parameter to its values before, which were not heard to be replaced
+    at: float = 0.0  # of the last change, as monotonic tells it
+    page: str = ""
+
+
+@contextmanager
+def keep_what_was_written() -> Iterator[None]:
+    """Let a run, or a callback that writes the link, begin with what the last one wrote into it, also if the browser has not heard of it.
+
+    Without it the second of two quick changes takes the first one back, as settings follow a link that changed. The browser's Back button,
+    another page, and a link that differs in more than that, which somebody followed, are taken as they come.
+    """
+    memory: _Written = st.session_state.setdefault("_link_written", _Written())  # kept, as a run that is broken off can write no state
+    page = st.session_state.get("_page_of_run", "")
+    _restore(memory, page)
+    begun = _link()
+    try:
+        yield
+    finally:
+        left = _link()
+        changed = [name for name in begun.keys() | left.keys() if begun.get(name) != left.get(name)]
+        for name in changed:
+            memory.before.setdefault(name, []).append(begun.get(name, []))
+        if changed:
+            memory.at = monotonic()
+        memory.left, memory.page = left, page
+
+
+def _restore(memory: _Written, page: str) -> None:
+    """Set the parameters that come late to what was written; forget what the browser had before of all others."""
+    came, left = _link(), memory.left
+    other = {name for name in came.keys() | left.keys() if came.get(name) != left.get(name)}
+    late = {name for name in other if came.get(name, []) in memory.before.get(name, [])}
+    is_followed = page != memory.page or getattr(get_script_run_ctx(), "is_history_navigation", False) or len(other - late) > 1
+    if is_followed or monotonic() - memory.at > LATE:
+        late = set()
+    memory.before = {name: memory.before[name] for name in late}
+    for name in late:
+        if name in left:
+            st.query_params[name] = left[name]
+        else:
+            st.query_params.pop(name, None)
+
+
+def _link() -> Link:
+    """The link of this run; of Streamlit's context, as that can be read of a run that is broken off."""
+    context = get_script_run_ctx()
+    return parse_qs(context.query_string if context else "", keep_blank_values=True)

@@ -1,0 +1,91 @@
+"""A link that a browser sends before it heard what the last run wrote into it."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.shared import late_link
+
+
+def _page() -> None:
+    import streamlit as st
+
+    from pages.parts.shared.late_link import keep_what_was_written
+    from pages.parts.shared.linked import choose, count, switch
+
+    st.session_state["_page_of_run"] = st.session_state.get("page", "one")
+    with keep_what_was_written():
+        choose("Layer", "layer", ["a", "b", "c"], "a")
+        if st.session_state.get("broken_off"):
+            raise RuntimeError
+        count("Components", "components", 1, 1, 9)
+        switch("Average", "average")
+
+
+@pytest.fixture
+def page():
+    page = AppTest.from_function(_page)
+    page.query_params.update({"layer": "b", "components": "3"})
+    page.run()
+    assert values(page) == ("b", 3, False)
+    return page
+
+
+def values(page) -> tuple:
+    return page.selectbox(key="layer").value, page.number_input(key="components").value, page.toggle(key="average").value
+
+
+def late(page, **link: str) -> AppTest:
+    """The page with the link that its browser still has."""
+    page.query_params.clear()
+    page.query_params.update(link)
+    return page
+
+
+@pytest.mark.parametrize("layer", ["c", "a"])  # another value, and the default, which no link holds
+def test_the_second_of_two_quick_changes_leaves_the_first_one_alone(page, layer):
+    page.selectbox(key="layer").set_value(layer).run()
+    late(page, layer="b", components="3").number_input(key="components").set_value(4).run()
+    assert values(page) == (layer, 4, False)
+    late(page, layer="b", components="3").toggle(key="average").set_value(True).run()
+    assert values(page) == (layer, 4, True)
+    linked = {"components": "4", "average": "true"} | ({"layer": layer} if layer != "a" else {})
+    assert {name: page.query_params[name] for name in page.query_params} == linked
+
+
+def test_one_setting_changed_twice_has_its_last_value(page):
+    page.selectbox(key="layer").set_value("c").run()
+    late(page, layer="b", components="3").selectbox(key="layer").set_value("a").run()
+    assert values(page)[0] == "a" and "layer" not in page.query_params
+    late(page, layer="c", components="3").selectbox(key="layer").set_value("b").run()
+    assert values(page)[0] == "b" and page.query_params["layer"] == "b"
+
+
+def test_a_run_that_is_broken_off_is_remembered(page):
+    page.session_state["broken_off"] = True
+    page.selectbox(key="layer").set_value("c").run()
+    page.session_state["broken_off"] = False
+    late(page, layer="b", components="3").run()
+    assert values(page) == ("c", 3, False)
+
+
+def test_a_link_that_was_heard_and_then_changes_back_is_followed(page):
+    page.selectbox(key="layer").set_value("c").run()
+    page.run()
+    late(page, layer="b", components="3").run()
+    assert values(page)[0] == "b"
+
+
+@pytest.mark.parametrize("why", ["other link", "other page", "later"])
+def test_a_link_that_somebody_follows_is_not_late(page, why, monkeypatch):
+    page.selectbox(key="layer").set_value("c").run()
+    link = {"layer": "b", "components": "3"}
+    if why == "other link":
+        link |= {"components": "5", "average": "true"}
+    elif why == "other page":
+        page.session_state["page"] = "two"
+    else:
+        monkeypatch.setattr(late_link, "LATE", 0.0)
+    late(page, **link).run()
+    assert values(page) == ("b", int(link["components"]), "average" in link)

@@ -1,0 +1,66 @@
+"""Settings that pages share stay as they are when a link of the navigation leads from one page to another."""
+
+from itertools import permutations
+
+import pytest
+from streamlit.runtime.state.query_params import QueryParams
+
+from encoding.jobs.tasks import study
+from pages.parts.shared.links import VIEWS, explore_query
+from tests.conftest import TINY
+
+SHARING = ("10_explore", "30_layers", "35_experiments", "20_data", "25_region")
+LOOKING = ("10_explore", "20_data", "25_region")
+
+
+@pytest.mark.parametrize(("first", "then"), [*permutations(SHARING, 2)])
+def test_the_data_set_stays(tiny, open_page, first, then):
+    page = open_page(first, dataset="tiny").run()
+    assert not page.exception and page.selectbox(key="dataset").value == "tiny"
+    page.query_params.clear()  # as links of the navigation have none
+    page.switch_page(f"pages/views/{then}.py").run()
+    assert not page.exception and page.selectbox(key="dataset").value == "tiny" and page.query_params["dataset"] == "tiny"
+
+
+def test_settings_drawn_or_not_go_to_layers_and_back(tiny, open_page):
+    page = open_page("10_explore", dataset="tiny", backbone="tinynet", layer="pixels", readout="knn", components="3").run()
+    page.number_input(key="components").set_value(4).run()
+    page.query_params.clear()
+    page.switch_page("pages/views/30_layers.py").run()
+    shared = {"dataset": "tiny", "readout": "knn", "components": "4"}
+    assert not page.exception and shared.items() <= page.query_params.items()
+    page.query_params.clear()
+    page.switch_page("pages/views/10_explore.py").run()
+    assert not page.exception and (shared | {"backbone": "tinynet", "layer": "pixels"}).items() <= page.query_params.items()
+
+
+@pytest.mark.parametrize("looked", [{"roi": "noise"}, {"vertex": "lh 2"}])
+@pytest.mark.parametrize(("first", "then"), [*permutations(LOOKING, 2)])
+def test_a_link_from_one_page_to_another_shows_what_it_names(tiny, store, open_page, first, then, looked):
+    study(TINY, store)
+    before = {"roi": "driven", "vertex": "lh 1"}
+    of_page = {name: explore_query(TINY) if "explore" in name else {"dataset": "tiny"} for name in (first, then)}
+    page = open_page(first, **of_page[first] | before).run()
+    assert page.text_input(key="vertex").value == "lh 1"
+    page.query_params.clear()
+    page.query_params.update(of_page[then] | looked)
+    page.switch_page(f"pages/views/{then}.py").run()
+    shown = {"roi": page.selectbox(key="roi").value, "vertex": page.text_input(key="vertex").value}
+    assert not page.exception and looked.items() <= shown.items() and not {*shown.values()} & {*before.values()}
+
+
+def test_streamlit_itself_binds_no_setting_that_two_pages_have(tiny, store, open_page, monkeypatch):
+    """It drops from a link to one page what is bound on another."""
+    study(TINY, store)
+    bound, expected, bind = {}, {}, QueryParams.bind_widget
+    names = []
+    monkeypatch.setattr(
+        QueryParams, "bind_widget", lambda self, param_key, **more: names.append(param_key) or bind(self, param_key, **more)
+    )
+    for path in sorted(VIEWS.glob("[0-9]*.py")):
+        names.clear()
+        page = open_page(path.stem, dataset="tiny").run()
+        bound[path.stem], expected[path.stem] = {*names}, {*(page.session_state["_link_expected"] or ())}
+    assert sum(map(len, bound.values())) > 9
+    for one, other in permutations(bound, 2):
+        assert not bound[one] & (expected[other] | bound[other]), (one, other)
