@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 
 from tests.browser.driving import open_page, wait_idle
+from tests.browser.driving_brain import settle
 
 CHARTS = {"Regions": ("bars",), "Predictions": ("observed", "residuals"), "Images needed": ("curve",)}  # by tab
 
@@ -147,7 +148,7 @@ def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored):
     at_first = camera(explored)
     for _ in range(5):
         explored.keyboard.press("ArrowLeft")
-    explored.wait_for_timeout(500)  # until the last of them is drawn
+    settle(explored)
     turned = camera(explored)
     assert turned != at_first
     choose_layer(explored, "simple")

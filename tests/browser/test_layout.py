@@ -50,7 +50,9 @@ def test_the_whole_of_a_card_is_its_link(new_page, app, address, card, leads_to)
       return at && (!leads || document.elementFromPoint(...at)?.closest("a, button")) ? at : null;
     }"""
     page.wait_for_function(corner, arg=[card, True])
-    page.wait_for_timeout(1000)  # until what is above it has come
-    corner = page.evaluate(corner, [card, False])
-    page.mouse.click(*corner)
+    at, before = page.evaluate(corner, [card, False]), None
+    while at != before:  # until what is above it has come
+        page.wait_for_timeout(1000)
+        at, before = page.evaluate(corner, [card, False]), at
+    page.mouse.click(*at)
     page.wait_for_url(f"**{leads_to}*")

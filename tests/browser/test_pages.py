@@ -8,6 +8,7 @@ from pages.parts.learn.lessons import LESSONS
 from tests import with_nightly
 from tests.browser.accessibility import grave_findings
 from tests.browser.driving import open_page, wait_idle
+from tests.browser.driving_brain import settle
 
 LAPTOP = {"width": 1280, "height": 800}
 LESSON_SCREENS = ((1280, 720), (1024, 768), (1280, 800), (1920, 1080))
@@ -93,12 +94,12 @@ def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, s
     open_page(page, f"{server}/learn?lesson=ridge&show=true")
     slider = page.get_by_role("slider").first
     slider.wait_for(timeout=60_000)
-    before = page.url
     slider.focus()
     for _ in range(3):
+        before = page.url
         page.keyboard.press("ArrowRight")
-    page.wait_for_function("before => location.href !== before", arg=before)
-    wait_idle(page)
+        page.wait_for_function("before => location.href !== before", arg=before)
+        wait_idle(page)
     told = page.get_by_text("What this shows.").inner_text()
     link = page.url
     open_page(page, link)
@@ -125,7 +126,7 @@ def test_a_lesson_fits_on_one_screen_and_its_figures_grow_with_it(page, server, 
         for width, height in LESSON_SCREENS:
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(300)
-            assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight") <= height, (lesson.name, width, height)
+            page.wait_for_function("(height) => document.querySelector('[data-testid=stMain]').scrollHeight <= height", arg=height)
             tallest.append(page.evaluate("Math.max(...[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.clientHeight))"))
         page.set_viewport_size(LAPTOP)
         assert tallest[-1] > tallest[0] + 50, lesson.name  # figures take what a large screen has more
@@ -159,7 +160,7 @@ def test_the_slider_through_the_layers_repaints_the_brain_and_the_camera_stays(p
     at_first = canvas.get_attribute("data-camera")
     for _ in range(5):
         page.keyboard.press("ArrowLeft")
-    page.wait_for_timeout(500)  # until the last of them is drawn
+    settle(page)
     turned, title = canvas.get_attribute("data-camera"), canvas.get_attribute("data-title")
     assert turned != at_first
     page.locator(".st-key-shown_layer input[type=range]").first.focus()
