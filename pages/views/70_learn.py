@@ -3,12 +3,13 @@
 import streamlit as st
 
 from pages.parts.learn.classroom import class_predictions, note_step, open_class, teacher_view
-from pages.parts.learn.course import STYLE, chosen_lesson, course_page, expect_link, keep_progress, lesson_header, note_done
+from pages.parts.learn.course import NAMES, STYLE, chosen_lesson, course_page, expect_link, lesson_header
 from pages.parts.learn.exercise import exercise_panel
 from pages.parts.learn.lesson import Lesson, door, prepared
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.lessons._subject import warm
 from pages.parts.learn.notebook import notebook_button
+from pages.parts.learn.progress import DONE, keep_progress, note_progress
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.link_notes import stop
 from pages.parts.shared.server_state import settle
@@ -22,7 +23,7 @@ def reveal(lesson: Lesson) -> None:
     if not st.session_state.get("show"):
         note_step(lesson, "predicted", lesson.answers.index(st.session_state[f"answer_{lesson.name}"]))
     st.session_state["show"] = True
-    note_done(lesson.name)
+    note_progress(DONE, [lesson.name])
 
 
 def ask(lesson: Lesson) -> str | None:
@@ -86,5 +87,5 @@ else:
         stop()
     warm()
     teach(lesson)
-keep_progress()
+keep_progress(NAMES)
 settle("a lesson is shown")

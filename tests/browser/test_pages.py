@@ -27,6 +27,10 @@ def server(app):
     return app.url
 
 
+def lesson_named(name: str):
+    return next(lesson for lesson in LESSONS if lesson.name == name)
+
+
 def heading(page) -> str:
     return page.locator("[data-testid=stMain] h2, [data-testid=stMain] h3").first.inner_text()
 
@@ -105,6 +109,23 @@ def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, s
     open_page(page, link)
     page.get_by_text("What this shows.").wait_for()
     assert page.get_by_text("What this shows.").inner_text() == told
+
+
+def test_the_browser_remembers_what_was_answered_until_it_is_told_to_begin_anew(new_page, server):
+    page = new_page()
+    open_page(page, f"{server}/learn?lesson=ridge")
+    page.get_by_text(lesson_named("ridge").answers[0]).click()
+    page.wait_for_function("() => location.search.includes('done=ridge')")
+    open_page(page, f"{server}/weights")  # a session that knows nothing of the last one
+    open_page(page, f"{server}/learn")
+    page.get_by_text(f"Answered: 1 of {len(LESSONS)}").wait_for()
+    wait_idle(page)
+    assert "done=ridge" in page.url
+    page.get_by_role("button", name="Begin anew").click()
+    page.get_by_text(f"Answered: 0 of {len(LESSONS)}").wait_for()
+    wait_idle(page)
+    open_page(page, f"{server}/learn")
+    assert page.get_by_text(f"Answered: 0 of {len(LESSONS)}").is_visible() and "done" not in page.url
 
 
 @pytest.mark.parametrize("numbers", [range(1, 4), pytest.param(range(4, len(LESSONS) + 1), marks=pytest.mark.nightly)], ids=str)

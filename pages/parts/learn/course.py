@@ -5,14 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from encoding.runtime.registry import unknown
-from pages.parts.learn.exercise import solved
 from pages.parts.learn.handout import handout
 from pages.parts.learn.leaderboard import leaderboard
 from pages.parts.learn.lesson import Lesson
 from pages.parts.learn.lessons import LESSONS
+from pages.parts.learn.progress import DONE, SOLVED, anew_button, noted
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.cards import card_style
-from pages.parts.shared.link_notes import changed_here, expect, note, taken
+from pages.parts.shared.late_link import changes_link
+from pages.parts.shared.link_notes import expect, note, taken
 from pages.parts.shared.text import plain
 
 BY_NAME = {lesson.name: lesson for lesson in LESSONS}
@@ -83,13 +84,14 @@ def chosen_lesson() -> Lesson | None:
 
 def expect_link(lesson: Lesson | None) -> None:
     """Name the parameters of the page's link, and say which of its lessons do not exist."""
-    expect(("lesson", "show", "done", "solved", "route", "projector", "class", "teacher", *(lesson.controls if lesson else ())))
-    for name in ("done", "solved"):
+    expect(("lesson", "show", DONE, SOLVED, "route", "projector", "class", "teacher", *(lesson.controls if lesson else ())))
+    for name in (DONE, SOLVED):
         strange = [each for each in st.query_params.get(name, "").split(",") if each and each not in BY_NAME]
         if strange:
             note(name, f"**{name}**: {plain(unknown('lesson', strange[0], NAMES))}")
 
 
+@changes_link
 def go(name: str | None) -> None:
     """Callback: go to a lesson, whose content is hidden until its question is answered; None goes to the course."""
     if name is None:
@@ -97,27 +99,6 @@ def go(name: str | None) -> None:
     else:
         st.query_params["lesson"] = name
     st.session_state["show"] = name is not None and st.session_state.get(f"answer_{name}") is not None
-    changed_here()
-
-
-def done() -> set[str]:
-    """Names of the lessons whose questions were answered: in this session, or before the link was copied."""
-    linked = {name for name in st.query_params.get("done", "").split(",") if name in BY_NAME}
-    return linked | st.session_state.get("_done_lessons", set())
-
-
-def note_done(name: str) -> None:
-    """Count a lesson as done, here and in the link."""
-    st.session_state["_done_lessons"] = done() | {name}
-
-
-def keep_progress() -> None:
-    """Write what was answered and solved into the link, and keep in the session what a link brought: other pages' links have none of it."""
-    st.session_state["_done_lessons"], st.session_state["_solved"] = done(), solved()
-    if answered := [name for name in NAMES if name in done()]:
-        st.query_params["done"] = ",".join(answered)
-    if right := [name for name in NAMES if name in solved()]:
-        st.query_params["solved"] = ",".join(right)
 
 
 def projector_control(place: st.delta_generator.DeltaGenerator) -> None:
@@ -128,7 +109,7 @@ def projector_control(place: st.delta_generator.DeltaGenerator) -> None:
 
 def course_page() -> None:
     """Show a card for each lesson, and the routes."""
-    answered = done()
+    answered = noted(DONE) & set(NAMES)
     st.html(card_style("lesson_"))
     title, switch = st.columns([6, 1], vertical_alignment="center")
     title.header("Learn", anchor=False)
@@ -136,8 +117,8 @@ def course_page() -> None:
     minutes = sum(lesson.minutes for lesson in LESSONS)
     st.markdown(
         f"{SIMULATED} {len(LESSONS)} lessons of one screen each, on a subject whose truth is known. Each asks you to predict first, and "
-        f"ends in Explore. Answered: **{len(answered)} of {len(LESSONS)}**; the link of this page remembers it. All of them take about "
-        f"{minutes / 60:.0f} hours."
+        f"ends in Explore. Answered: **{len(answered)} of {len(LESSONS)}**; this browser and the link of this page remember it. All of "
+        f"them take about {minutes / 60:.0f} hours."
     )
     route = st.segmented_control("Route", list(ROUTES), key="route", bind="query-params", default="Half a day", required=True)
     on_route = [name for name in ROUTES[route] if name in BY_NAME]
@@ -151,7 +132,7 @@ def course_page() -> None:
         shortcut="Right",
     )
     sheets = [BY_NAME[name] for name in on_route]
-    left, right, _ = st.columns([1, 1, 2])
+    left, right, anew, _ = st.columns(4)
     about = "A page to print for each lesson of the route: question, room to write, exercise. Its button prints it, or saves it as one PDF."
     left.download_button(
         "Hand-out", lambda: handout(sheets), "lessons.html", "text/html", key="handout", on_click="ignore", help=about, width="stretch"
@@ -159,6 +140,8 @@ def course_page() -> None:
     right.download_button(
         "Answers", lambda: handout(sheets, answers=True), "answers.html", "text/html", key="answers", on_click="ignore", width="stretch"
     )
+    if answered or noted(SOLVED):
+        anew_button(anew)
     leaderboard()
     for start in range(0, len(on_route), N_COLUMNS):
         for place, name in zip(st.columns(N_COLUMNS, gap="small"), on_route[start : start + N_COLUMNS], strict=False):
@@ -171,7 +154,7 @@ def _card(lesson: Lesson, answered: bool) -> None:
         title = f"{NAMES.index(lesson.name) + 1}. {lesson.title}"
         st.button(title, key=f"open_{lesson.name}", type="tertiary", on_click=go, args=(lesson.name,))
         mark = " · :green[✓ answered]" if answered else ""
-        mark += " · :green[✓ exercise]" if lesson.name in solved() else ""
+        mark += " · :green[✓ exercise]" if lesson.name in noted(SOLVED) else ""
         st.caption(f"{lesson.question}  \n{lesson.minutes} min{mark}")
 
 

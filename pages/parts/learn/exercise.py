@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from encoding import FitSpec, Result
+from pages.parts.learn.progress import SOLVED, note_progress
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.server_state import find_result
 
@@ -76,13 +77,7 @@ def exercise_panel(name: str, exercise: Exercise) -> None:
         if None in fits:
             st.info("The answer is computed from what you fit, and that is not there yet: press **Fit** in Explore, then come back.")
         elif exercise.is_right(given, fits):
-            st.session_state["_solved"] = solved() | {name}
+            note_progress(SOLVED, [name])
             st.success("Right: the fit says the same.")
         else:
             st.warning("The fit says something else. Look again: left hemisphere, mean r unless another score is named.")
-
-
-def solved() -> set[str]:
-    """Names of the lessons whose exercises were solved: in this session, or before the link was copied."""
-    linked = {name for name in st.query_params.get("solved", "").split(",") if name}
-    return linked | st.session_state.get("_solved", set())

@@ -30,6 +30,7 @@ from encoding.runs.table import short_name
 from encoding.runtime.registry import unknown
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import fit_or_find
+from pages.parts.shared.late_link import changes_link
 from pages.parts.shared.linked import enter
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import find_result, opened_run
@@ -166,6 +167,7 @@ def _start(names: Mapping[str, str]) -> list[str]:
     return [first.key if first is not None and first.key in names else next(iter(names))]
 
 
+@changes_link
 def _write_link() -> None:
     st.query_params["fit"] = list(st.session_state["predict_fits"])
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from time import monotonic
+from typing import ParamSpec
 from urllib.parse import parse_qs
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.parts.shared.link_notes import changed_here
+
 LATE = 5.0  # seconds in which a browser hears of a link that was written
 Link = dict[str, list[str]]
+P = ParamSpec("P")
+_MEMORY = "_link_written"  # in the session
 
 
 @dataclass
@@ -23,16 +29,17 @@ class _Written:
     before: dict[str, list[list[str]]] = field(default_factory=dict)  # parameter to its values before, which were not heard to be replaced
     at: float = 0.0  # of the last change, as monotonic tells it
     page: str = ""
+    by_callback: bool = False  # whether a callback wrote it, which the run that it is of has still to begin
 
 
 @contextmanager
 def keep_what_was_written() -> Iterator[None]:
-    """Let a run, or a callback that writes the link, begin with what the last one wrote into it, also if the browser has not heard of it.
+    """Let a run, or a callback (:func:`changes_link`), begin with what the last one wrote into it, also if the browser has not heard of it.
 
     Without it the second of two quick changes takes the first one back, as settings follow a link that changed. The browser's Back button,
     another page, and a link that differs in more than that, which somebody followed, are taken as they come.
     """
-    memory: _Written = st.session_state.setdefault("_link_written", _Written())  # kept, as a run that is broken off can write no state
+    memory: _Written = st.session_state.setdefault(_MEMORY, _Written())  # kept, as a run that is broken off can write no state
     page = st.session_state.get("_page_of_run", "")
     _restore(memory, page)
     begun = _link()
@@ -48,9 +55,25 @@ def keep_what_was_written() -> Iterator[None]:
         memory.left, memory.page = left, page
 
 
+def changes_link(callback: Callable[P, None]) -> Callable[P, None]:
+    """Decorate a callback that writes the link: what it writes is no late news of the browser, nor asked for by an opened link."""
+
+    @wraps(callback)
+    def called(*args: P.args, **kwargs: P.kwargs) -> None:
+        with keep_what_was_written():
+            callback(*args, **kwargs)
+        st.session_state[_MEMORY].by_callback = True
+        changed_here()
+
+    return called
+
+
 def _restore(memory: _Written, page: str) -> None:
     """Set the parameters that come late to what was written; forget what the browser had before of all others."""
     came, left = _link(), memory.left
+    by_callback, memory.by_callback = memory.by_callback, False
+    if by_callback and came == left:
+        return
     other = {name for name in came.keys() | left.keys() if came.get(name) != left.get(name)}
     late = {name for name in other if came.get(name, []) in memory.before.get(name, [])}
     is_followed = page != memory.page or getattr(get_script_run_ctx(), "is_history_navigation", False) or len(other - late) > 1

@@ -134,6 +134,22 @@ def test_progress_that_a_link_brought_outlives_a_visit_to_another_page(learn, fi
     assert sum("answered" in each.value for each in at.caption) == 2
 
 
+def test_begin_anew_forgets_every_answer_here_and_in_the_browser(learn, filled):
+    at = learn(filled)
+    assert "anew" not in [button.key for button in at.button]
+    at.query_params.update(done="ridge,steps", solved="steps", lesson="ridge")
+    at.run()
+    at.radio[0].set_value(course.BY_NAME["ridge"].answers[0]).run()
+    at.button(key="course").click().run()
+    at.button(key="anew").click().run()
+    assert (
+        not at.exception and not {"done", "solved"} & set(at.query_params) and not [each for each in at.caption if "answered" in each.value]
+    )
+    assert "anew" not in [button.key for button in at.button]
+    at.button(key="open_ridge").click().run()
+    assert at.radio[0].value is None and "done" not in at.query_params
+
+
 def test_a_card_opens_its_lesson(learn, filled):
     at = learn(filled)
     at.button(key="open_ridge").click().run()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.parts.shared import late_link
+from tests import PROJECT
 
 
 def _page() -> None:
     import streamlit as st
 
-    from pages.parts.shared.late_link import keep_what_was_written
+    from pages.parts.shared.late_link import changes_link, keep_what_was_written
     from pages.parts.shared.linked import choose, count, switch
+
+    @changes_link
+    def write(name, value):
+        if value is None:
+            st.query_params.pop(name, None)
+        else:
+            st.query_params[name] = value
 
     st.session_state["_page_of_run"] = st.session_state.get("page", "one")
     with keep_what_was_written():
@@ -21,6 +31,9 @@ def _page() -> None:
             raise RuntimeError
         count("Components", "components", 1, 1, 9)
         switch("Average", "average")
+        st.button("B again", on_click=write, args=("layer", "b"))
+        st.button("None", on_click=write, args=("lesson", None))
+        st.button("One", on_click=write, args=("lesson", "one"))
 
 
 @pytest.fixture
@@ -89,3 +102,44 @@ def test_a_link_that_somebody_follows_is_not_late(page, why, monkeypatch):
         monkeypatch.setattr(late_link, "LATE", 0.0)
     late(page, **link).run()
     assert values(page) == ("b", int(link["components"]), "average" in link)
+
+
+def test_a_callback_that_takes_back_what_was_just_done_is_followed(page):
+    page.selectbox(key="layer").set_value("c").run()
+    page.button[0].click().run()
+    assert values(page)[0] == "b" and page.query_params["layer"] == "b"
+    late(page, layer="c", components="3").number_input(key="components").set_value(4).run()  # and outlives late news as a widget's does
+    assert values(page)[:2] == ("b", 4)
+    for _ in range(2):  # there and back, as from the course to a lesson
+        page.button[2].click().run()
+        assert page.query_params["lesson"] == "one"
+        page.button[1].click().run()
+        assert "lesson" not in page.query_params
+
+
+def test_every_callback_that_writes_the_link_says_so():
+    checked = 0
+    for path in sorted((PROJECT / "pages").rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+        given = [word.value for call in calls for word in call.keywords if (word.arg or "").startswith("on_")]
+        for callback in {node.id for value in given for node in ast.walk(value) if isinstance(node, ast.Name)} & functions.keys():
+            if writes_link(functions[callback], functions):
+                assert "changes_link" in map(ast.unparse, functions[callback].decorator_list), (path.name, callback)
+                checked += 1
+    assert checked >= 4
+
+
+def writes_link(function: ast.FunctionDef, others: dict[str, ast.FunctionDef], seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a function, or one of its module that it calls, changes the query parameters."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del) and ast.unparse(node.value) == "st.query_params":
+            return True
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called.startswith("st.query_params.") and called.rpartition(".")[2] in {"pop", "update", "clear", "from_dict", "setdefault"}:
+                return True
+            if called == "write_link" or (called in others and called not in seen and writes_link(others[called], others, seen | {called})):
+                return True
+    return False
