@@ -89,7 +89,7 @@ def test_five_sessions_fit_cancel_sweep_and_browse_at_once(sessions, app):
     sweeps.get_by_text("Every layer is fitted").wait_for(timeout=LONG)
     wait_idle(sweeps)
     for page in (one, other):
-        assert "37 components" in shown(page) and "energy of Gabor filters" in shown(page) and "Cancelled" not in shown(page)
+        assert "PCA 37" in shown(page) and "energy of Gabor filters" in shown(page) and "Cancelled" not in shown(page)
     assert len(figures(one)) > 20 and figures(one) == figures(other)
     assert "Cancelled." in shown(cancels) and "layer4 of untrained resnet50" in shown(cancels)
     assert cancels.locator(".js-plotly-plot").count() == 0 and cancels.locator("canvas[data-frames]").count() == 0
@@ -106,14 +106,14 @@ def look_at(page, server: str, path: str, title: str) -> None:
     """Open a page and see by the beginning of its title that it is that one, and that nothing of another session is on it."""
     open_page(page, f"{server}/{path}")
     assert page.locator("[data-testid=stMain] :is(h2, h3)").first.inner_text().startswith(title)
-    for theirs in ("37 components", "layer4", "Cancelled."):
+    for theirs in ("PCA 37", "layer4", "Cancelled."):
         assert theirs not in shown(page)
 
 
 def figures(page) -> list[float]:
-    """The heights of the bars of every ROI, as drawn."""
+    """The lengths of the bars of every ROI, as drawn."""
     drawn = "document.querySelector('.st-key-bars .js-plotly-plot')._fullData"  # .data holds them packed
-    return page.evaluate(f"{drawn}.filter(d => d.type === 'bar').flatMap(d => Array.from(d.y))")
+    return page.evaluate(f"{drawn}.filter(d => d.type === 'bar').flatMap(d => Array.from(d.x))")
 
 
 def jobs_are_what_was_asked(page, server: str) -> None:
