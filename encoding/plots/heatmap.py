@@ -91,7 +91,7 @@ def layer_heatmap(
         colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
         texttemplate=" <br>%{z:.2f}" if written else None, textfont={"size": SMALL},
     )  # fmt: skip
-    _mark_best(fig, best, rise=STAR_RISE if written else 0)
+    _mark_best(fig, best, rise=STAR_RISE if written else 0, narrow=narrow)
     x, y = (grid.ravel() for grid in np.meshgrid(rois, layers))
     won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
     fig.add_scatter(
@@ -137,8 +137,8 @@ def _ends(z: np.ndarray, score: Score) -> tuple[float, float]:
     return low, max(high, low + step)
 
 
-def _mark_best(fig: go.Figure, best: pd.DataFrame | None, *, rise: int) -> None:
-    """Stars on the best layers, filled where it is sure, ``rise`` px above the middle of their cells."""
+def _mark_best(fig: go.Figure, best: pd.DataFrame | None, *, rise: int, narrow: bool) -> None:
+    """Stars on the best layers, filled where it is sure, ``rise`` px above the middle; many are small, on a phone smaller."""
     if best is None or not len(best):
         return
     sure = best["share"].to_numpy(float) >= SURE
@@ -146,7 +146,7 @@ def _mark_best(fig: go.Figure, best: pd.DataFrame | None, *, rise: int) -> None:
     stars = {"size": 12, "color": fills, "line": {"width": 1.5, "color": np.where(sure, "black", "white").tolist()}}
     rims = {"size": 15, "color": "rgba(255,255,255,0)", "line": {"width": 1, "color": "black"}}  # outside white ones, for light cells
     if len(best) > MOST_LARGE:
-        stars["size"], rims["size"] = 9, 12
+        stars["size"], rims["size"] = (6, 8) if narrow else (9, 12)
     for some, marker in ((best, stars), (best[~sure], rims)):
         if len(some):
             fig.add_scatter(

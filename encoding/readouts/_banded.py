@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from encoding.readouts._counted import Counted
 from encoding.readouts._moments import Centred, Moments, centred
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.threads import map_in_threads
@@ -114,9 +115,10 @@ def shortlist(moments: Moments, scales: np.ndarray, alphas: np.ndarray, *, devic
     floor = LEAST_SHARE[moments.xy.dtype.name]
     xx = centred(moments.targets(slice(0, 0)), every, device=device).xx
     grid = torch.from_numpy(alphas).to(device)
+    n_pieces = len(scales) * (1 + len(list(_blocks(moments, 1))))
+    pieces = Counted(report, n_pieces, f"scalings of the layers: {len(scales)}, a first look")
     for chunk in _chunks(np.arange(len(scales)), 1, moments):
-        report(chunk[0] / len(scales), f"scalings of the layers: {len(scales)}, a first look")
-        curves = _gather(lambda number: _Curve.of(xx, scales[number], grid, n, moments.xy.dtype), chunk, device)
+        curves = _gather(lambda number: _Curve.of(xx, scales[number], grid, n, moments.xy.dtype), chunk, device, pieces)
 
         def look(block: slice, curves: dict[int, _Curve] = curves) -> None:
             total = centred(moments.targets(block), every, device=device)
@@ -126,6 +128,7 @@ def shortlist(moments: Moments, scales: np.ndarray, alphas: np.ndarray, *, devic
                 least[number, block] = gcv.min(0).values.cpu().numpy()
                 first[number, block] = torch.where(near, numbers, len(alphas)).min(0).values.cpu().numpy()
                 last[number, block] = torch.where(near, numbers, -1).max(0).values.cpu().numpy()
+                pieces.done()
 
         map_in_threads(look, _blocks(moments, 1), device=device)
     first, last, least = np.maximum(first - 1, 0), np.minimum(last + 1, len(alphas) - 1), least - least.min(0)
@@ -172,15 +175,17 @@ def cross_validate(
     candidate, alpha, used = np.zeros(t, int), np.zeros(t, int), listed.used()
     no_targets = moments.targets(slice(0, 0))
     grams = [_Fold.of(no_targets, fold, select, device) for fold in folds]
+    n_pieces = len(used) * (len(folds) + len(list(_blocks(moments, 2 * len(folds)))))
+    pieces = Counted(report, n_pieces, f"scalings of the layers: {len(used)} of {len(scales)}, cross-validated")
     for chunk in _chunks(used, 2 * len(folds), moments):
-        report(np.searchsorted(used, chunk[0]) / len(used), f"scalings of the layers: {len(used)} of {len(scales)}, cross-validated")
         pairs = [(number, fold) for number in chunk for fold in folds]
-        paths = _gather(lambda pair: _Path.of(grams[pair[1]], scales[pair[0]], alphas, moments.xy.dtype, device), pairs, device)
+        paths = _gather(lambda pair: _Path.of(grams[pair[1]], scales[pair[0]], alphas, moments.xy.dtype, device), pairs, device, pieces)
 
         def search(block: slice, chunk: np.ndarray = chunk, paths: dict[tuple[int, int], _Path] = paths) -> None:
             some = [_Fold.of(moments.targets(block), fold, select, device) for fold in folds]
             total[block] = sum(fold.held_out.yy for fold in some).cpu().numpy()
             for number in chunk:
+                pieces.done()
                 first, last = listed.first[number, block], listed.last[number, block]
                 here = np.flatnonzero(last >= first)
                 if not len(here):
@@ -263,12 +268,13 @@ def shrinkages(values: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
     return (denominator > values.max() * len(values) * 1e-14) / denominator.clamp(min=1e-300)
 
 
-def _gather(make: Callable, keys: list | np.ndarray, device: str) -> dict:
-    """``make(key)`` of every key, made side by side."""
+def _gather(make: Callable, keys: list | np.ndarray, device: str, pieces: Counted) -> dict:
+    """``make(key)`` of every key, made side by side and counted."""
     made = dict.fromkeys(keys)
 
     def put(key: object) -> None:
         made[key] = make(key)
+        pieces.done()
 
     map_in_threads(put, made, device=device)
     return made

@@ -11,10 +11,11 @@ import numpy as np
 
 from encoding.readouts import READOUTS, BadOption, LinearModel, Options, Readout, option
 from encoding.readouts._banded import choose, eigenbasis, shrinkages
+from encoding.readouts._counted import Counted
 from encoding.readouts._held_out import SELECTIONS
 from encoding.readouts._moments import Moments, centred
 from encoding.readouts.ridge import RELATIVE_ALPHAS
-from encoding.runtime.progress import Report, silent
+from encoding.runtime.progress import Report, silent, subprogress
 from encoding.runtime.threads import map_in_threads
 
 CONSTANT = 1e-12  # of a component's sum of squares: a variance that is rounding
@@ -105,10 +106,10 @@ class BandedRidge(Readout):
         relative = RELATIVE_ALPHAS * max(mean, np.finfo(float).tiny)
         alphas = relative if options.alphas is None else np.array(sorted(options.alphas), float)
         wide = np.repeat(scales, bands, axis=1)  # (c, p)
-        chosen = choose(moments, wide, alphas, select=options.select, exhaustive=options.exhaustive, device=device, report=report)
+        choosing, solving = subprogress(report, 0.0, 0.95), subprogress(report, 0.95, 1.0)
+        chosen = choose(moments, wide, alphas, select=options.select, exhaustive=options.exhaustive, device=device, report=choosing)
         alpha = alphas[chosen.alpha]
-        report(1.0, "weights")
-        weights, intercept, kkt = solve(moments, wide, chosen.candidate, alpha, device=device)
+        weights, intercept, kkt = solve(moments, wide, chosen.candidate, alpha, device=device, report=solving)
         scale = scales[chosen.candidate]
         with np.errstate(divide="ignore"):
             penalties = np.where(scale > 0, np.log10(alpha[:, None]) - np.log10(np.where(scale > 0, scale, 1)), np.inf)
@@ -140,7 +141,7 @@ def candidates(n_layers: int, n: int, concentrations: tuple[float, ...], seed: i
 
 
 def solve(
-    moments: Moments, scales: np.ndarray, candidate: np.ndarray, alpha: np.ndarray, *, device: str = "cpu"
+    moments: Moments, scales: np.ndarray, candidate: np.ndarray, alpha: np.ndarray, *, device: str = "cpu", report: Report = silent
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights (p, t), intercepts (t,) and optimality residuals (t,) on all folds, computed in float64.
 
@@ -152,6 +153,8 @@ def solve(
     xx = centred(moments.targets(slice(0, 0)), every, device=device).xx
     weights = np.empty((moments.n_components, moments.n_targets), moments.xy.dtype)
     intercept, residual = np.empty(moments.n_targets), np.empty(moments.n_targets)
+    chosen = np.unique(candidate)
+    pieces = Counted(report, len(chosen), "weights")
 
     def solve_candidate(number: int) -> None:
         values, V = eigenbasis(xx, scales[number])
@@ -168,8 +171,9 @@ def solve(
             gradient = root * (xx @ w) - at_zero + penalty * ((V / root.clamp(min=1e-300)) @ u)
             ratio = gradient.abs().amax(0) / at_zero.abs().amax(0).clamp(min=1e-300)
             residual[block] = ratio.cpu().numpy()
+        pieces.done()
 
-    map_in_threads(solve_candidate, np.unique(candidate), device=device)
+    map_in_threads(solve_candidate, chosen, device=device)
     return weights, intercept, residual
 
 

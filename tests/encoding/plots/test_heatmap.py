@@ -41,6 +41,16 @@ def test_on_a_phone_names_of_classes_take_turns_in_two_rows(table):
     assert narrow.layout.margin.t > wide.layout.margin.t
 
 
+@pytest.mark.parametrize("narrow", [False, True])
+def test_stars_of_many_regions_have_room_in_their_columns(narrow):
+    rois = [f"R{number}" for number in range(28)]
+    rows = [{"label": label, "roi": roi, "hemi": "lh", "n_vertices": 9, "r": r} for label, r in (("a", 0.1), ("b", 0.2)) for roi in rois]
+    table = pd.DataFrame(rows)
+    figure = plots.layer_heatmap(table, best=best_layers(table, np.full((2, 28), 0.5)), narrow=narrow)
+    sizes = [trace.marker.size for trace in figure.data if trace.type == "scatter" and trace.opacity != 0]
+    assert len(sizes) == 2 and max(sizes) <= (240 if narrow else 420) / 28  # px of a phone's heatmap, and of a laptop's
+
+
 def test_every_cell_can_be_clicked_and_says_what_it_is(table):
     figure = plots.layer_heatmap(table, layers=["first", "second", "third"], classes=CLASSES)
     points = figure.data[-1]

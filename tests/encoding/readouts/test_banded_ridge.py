@@ -205,6 +205,16 @@ def test_an_empty_layer_and_one_that_never_varies_are_let_be(planted):
     assert metrics.r2_score(Y, model.predict(X)) > metrics.r2_score(Y, without.predict(X[:, :16])) - 0.02
 
 
+@pytest.mark.parametrize("options", [{}, {"exhaustive": True}], ids=["shortlisted", "exhaustive"])
+def test_progress_moves_through_the_search_in_small_steps(planted, options):
+    X, Y, bands = planted
+    readout, told = READOUTS["banded_ridge"], []
+    moments = replace(Moments.of(X, Y, np.arange(400) % 5), bands=bands)
+    readout.fit(moments, readout.read(options), report=lambda done, text: told.append(done))
+    assert told == sorted(told) and told[-1] == 1
+    assert np.diff([0.0, *(done for done in told if done < 0.75)]).max() < 0.05  # what is searched again, in full, may be nothing
+
+
 def test_what_report_raises_stops_the_search(planted):
     X, Y, bands = planted
     readout, told = READOUTS["banded_ridge"], []
