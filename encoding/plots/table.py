@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,13 +45,22 @@ def _points(trace: object) -> pd.DataFrame:
 
     name = getattr(trace, "name", None) or ""
     if trace.type == "heatmap":
-        z = np.asarray(trace.z, float)
-        x = np.asarray(trace.x if trace.x is not None else np.arange(z.shape[1]))
-        y = np.asarray(trace.y if trace.y is not None else np.arange(z.shape[0]))
+        z = np.asarray(_numbers(trace.z), float)
+        x = np.asarray(_numbers(trace.x) if trace.x is not None else np.arange(z.shape[1]))
+        y = np.asarray(_numbers(trace.y) if trace.y is not None else np.arange(z.shape[0]))
         return pd.DataFrame({"series": name, "x": np.tile(x, len(y)), "y": np.repeat(y, len(x)), "value": z.ravel()})
-    if getattr(trace, "x", None) is None or getattr(trace, "y", None) is None or not len(trace.x):
+    x, y = (_numbers(getattr(trace, axis, None)) for axis in "xy")
+    if x is None or y is None or not len(x):
         return pd.DataFrame()
-    return pd.DataFrame({"series": name, "x": np.asarray(trace.x), "y": np.asarray(trace.y)})
+    return pd.DataFrame({"series": name, "x": np.asarray(x), "y": np.asarray(y)})
+
+
+def _numbers(values: Any) -> Any:
+    """Values of a trace, unpacked where the figure came from JSON or a pickle, in which plotly writes arrays as bytes."""
+    if not isinstance(values, dict):
+        return values
+    shape = [int(length) for length in str(values.get("shape", "-1")).split(",")]
+    return np.frombuffer(b64decode(values["bdata"]), np.dtype(values["dtype"])).reshape(shape)
 
 
 def _title(axis: object, name: str) -> str:

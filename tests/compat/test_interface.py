@@ -48,8 +48,7 @@ def url_parameters(folder: Path = PROJECT / "pages") -> set[str]:
                 keys += [value for name, value in keywords.items() if name and name.endswith("_key")]  # of a control that binds it
                 keys += node.args[:1] if function in ("st.query_params.get", "st.query_params.get_all", "adopt_link", "write_link") else []
                 settings = ("choose", "choose_several", "count", "enter", "pick", "switch", "_several", "linked_value")
-                keys += node.args[1:2] if function in settings else []
-                keys += node.args[2:3] if function == "choose_linked" else []
+                keys += [keywords["link"]] if "link" in keywords else node.args[1:2] if function in settings else []
             elif isinstance(node, ast.Subscript) and ast.unparse(node.value) == "st.query_params":
                 keys.append(node.slice)
             names |= {key.value for key in keys if isinstance(key, ast.Constant)}

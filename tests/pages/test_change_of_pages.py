@@ -5,7 +5,8 @@ from itertools import permutations
 import pytest
 from streamlit.runtime.state.query_params import QueryParams
 
-from encoding.jobs.tasks import study
+from encoding.analysis.layer_sweep import Sweep
+from encoding.jobs.tasks import study, sweep_layers
 from pages.parts.shared.links import VIEWS, explore_query
 from tests.conftest import TINY
 
@@ -47,6 +48,19 @@ def test_a_link_from_one_page_to_another_shows_what_it_names(tiny, store, open_p
     page.switch_page(f"pages/views/{then}.py").run()
     shown = {"roi": page.selectbox(key="roi").value, "vertex": page.text_input(key="vertex").value}
     assert not page.exception and looked.items() <= shown.items() and not {*shown.values()} & {*before.values()}
+
+
+def test_a_name_that_means_something_else_on_another_page_asks_for_nothing_there(tiny, store, open_page):
+    sweep_layers(Sweep.read(TINY, ["tinynet"], []), store, device="cpu")
+    linked = explore_query(TINY) | {"backbones": "tinynet", "shown": "tinynet pixels"}
+    linked.pop("layer", None)
+    page = open_page("30_layers", **linked).run()
+    for view, link in (("60_weights", {"shown": "here"}), ("30_layers", linked)):
+        page.query_params.clear()
+        page.query_params.update(link)
+        page.switch_page(f"pages/views/{view}.py").run()
+        assert not page.exception and not [each.value for each in page.warning if "Not all of this link" in each.value]
+        assert page.query_params["shown"] == link["shown"]
 
 
 def test_streamlit_itself_binds_no_setting_that_two_pages_have(tiny, store, open_page, monkeypatch):

@@ -28,8 +28,8 @@ from pages.parts.shared.access import change_button
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, chosen_look
 from pages.parts.shared.chart import chart
-from pages.parts.shared.fit_controls import choose_linked
 from pages.parts.shared.job_progress import follow
+from pages.parts.shared.linked import choose
 from pages.parts.shared.links import view
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import jobs, store
@@ -59,7 +59,7 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
         "Choose over", list(settings), key="choose_over", bind="query-params", placeholder="Everything that varies",
         help="What varies beside the settings named here makes a choice of its own.",
     )  # fmt: skip
-    per = choose_linked(middle, "A choice per", "per", {name: label.format(unit=unit) for name, label in PER.items()}, "roi")
+    per = choose("A choice per", "per", list(PER), "roi", labels=lambda name: PER[name].format(unit=unit), place=middle)
     statistic = what.statistic if what.statistic in ("mean", "median") and per != "vertex" else "mean"
     if statistic != what.statistic:
         st.caption(f"A choice is made by a mean or median over {unit.many}, and per {unit} by the {unit}'s own score; here by the mean.")
@@ -77,8 +77,8 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
     cases = list(table.columns[: table.columns.get_loc("roi")])
     if cases:
         labels = [" · ".join(map(str, values)) for values in table[cases].itertuples(index=False)]
-        named = dict.fromkeys(labels)
-        case = choose_linked(right, "Shown", "case", {name: name for name in named}, labels[0])
+        named = list(dict.fromkeys(labels))
+        case = choose("Shown", "case", named, labels[0], place=right)
         table = table[np.array(labels) == case]
     hemis = list(dict.fromkeys(table["hemi"]))
     first = table[table["hemi"] == hemis[0]]
@@ -89,7 +89,7 @@ def choice_panel(experiment: Experiment, planned: Sequence[PlannedCell], setting
     with left:
         _worth(first, hemis[0], quantity, source)
     with right, st.container(key="winners_brain_place", gap="xsmall"):
-        _winners_brain(selection, 0 if not cases else list(named).index(case), source)
+        _winners_brain(selection, 0 if not cases else named.index(case), source)
     _winners_table(table)
     _compose(experiment, planned, ComposeRequest(experiment.to_toml(), tuple(over), per, by, ""))
 

@@ -20,7 +20,7 @@ from encoding.runs.labels import dataset_label, readout_label, split_label, subj
 from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import check_weights
-from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, DataNotHere, choose, choose_linked, feature_budget_control
+from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, DataNotHere, choose, feature_budget_control
 from pages.parts.shared.link_notes import stop
 from pages.parts.shared.linked import choose_several
 from pages.parts.shared.roi_unions import FITTED_TOGETHER, TOGETHER_HELP, regions_control
@@ -55,7 +55,8 @@ def _chosen() -> Record | str:
         st.error(plain(wrong))
         known = {}
     names = {NEW: "New grid"} | {key: f"{each.title or each.labels[0]} · {len(each.labels)} fits" for key, each in known.items()}
-    key = choose_linked(st.sidebar, "Experiment", "experiment", names | recipe_names(), NEW)
+    names |= recipe_names()
+    key = choose("Experiment", "experiment", list(names), NEW, labels=names.__getitem__, place=st.sidebar)
     return known.get(key, key)
 
 

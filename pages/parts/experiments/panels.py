@@ -25,7 +25,7 @@ from encoding.runtime.csv import to_csv
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart, origin
-from pages.parts.shared.fit_controls import choose_linked
+from pages.parts.shared.linked import choose
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.score_choice import choose_score, hemi_choice
 from pages.parts.shared.text import plain
@@ -106,7 +106,7 @@ def score_controls(table: pd.DataFrame, unit: Unit) -> Shown:
     tests = [name for name in dict.fromkeys(table["test_set"]) if name]
     test_set = tests[0] if tests else ""
     if len(tests) > 1:
-        test_set = choose_linked(further, "Test set", "grid_test_set", {name: name for name in tests}, test_set)
+        test_set = choose("Test set", "grid_test_set", tests, test_set, place=further)
     return Shown(key, statistic, hemi, test_set)
 
 
@@ -123,11 +123,12 @@ def grid_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, fits: 
         columns = st.columns(4)
         several = [TEST_SET] if table[TEST_SET].nunique() > 1 else []
         names = {name: NAMES[name] for name in (*settings, ROI, *several)}
-        rows = choose_linked(columns[0], "Up", "up", names, LAYERS if LAYERS in settings else next(iter(names)))
-        rest = {name: label for name, label in names.items() if name != rows} or names
-        across = choose_linked(columns[1], "Across", "across", rest, ROI if ROI in rest else next(iter(rest)))
-        unused = {NONE: NONE} | {name: label for name, label in rest.items() if name != across}
-        facet = choose_linked(columns[2], "Panels", "panels", unused, NONE)
+        known = list(names)
+        rows = choose("Up", "up", known, LAYERS if LAYERS in settings else known[0], labels=names.__getitem__, place=columns[0])
+        rest = [name for name in known if name != rows] or known
+        across = choose("Across", "across", rest, ROI if ROI in rest else rest[0], labels=names.__getitem__, place=columns[1])
+        unused = [NONE, *(name for name in rest if name != across)]
+        facet = choose("Panels", "panels", unused, NONE, labels=(names | {NONE: NONE}).__getitem__, place=columns[2])
         on_axes = list(dict.fromkeys(name for name in (rows, across, facet) if name != NONE))
         roi = None if ROI in on_axes else _region(columns[3], table, "grid_roi")
         table = table if TEST_SET in on_axes else what.of_test_set(table)
@@ -174,8 +175,8 @@ def _cell_brain(rows: pd.DataFrame, cell: Mapping[str, str], what: Shown, fits: 
 
 
 def _region(place: DeltaGenerator, table: pd.DataFrame, key: str) -> str:
-    rois = {roi: roi for roi in table[ROI]}
-    return choose_linked(place, "Region", key, rois, EVERY_VERTEX if EVERY_VERTEX in rois else next(iter(rois)))
+    rois = list(dict.fromkeys(table[ROI]))
+    return choose("Region", key, rois, EVERY_VERTEX if EVERY_VERTEX in rois else rois[0], place=place)
 
 
 def fits_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, specs: Mapping[str, FitSpec], source: str) -> None:

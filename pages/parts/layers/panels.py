@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +36,7 @@ from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
 from encoding.runs.labels import class_label, layer_label, split_label, weights_label
-from encoding.runtime.registry import UnknownName
+from encoding.runtime.registry import UnknownName, unknown
 from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
 from pages.parts.shared.baseline import baseline_chip, baseline_of, baseline_scores, baseline_text
 from pages.parts.shared.brain_component import brain_view
@@ -247,7 +247,8 @@ def _choose_roi(sweep_result: SweepResult) -> str:
 def _choose_layer(sweep_result: SweepResult, roi: str, score: str, statistic: str) -> Cell:
     """The layer on the brain: the ROI's best at first. The link always names it: a bound slider would leave out its first layer."""
     cells = {name_of(cell): cell for cell in sweep_result.cells}
-    chosen = st.session_state.get("shown_layer", st.query_params.get("shown"))
+    linked_value("shown_layer", "shown", lambda text: _named(sweep_result.sweep.cells, text), None)
+    chosen = st.session_state.get("shown_layer")
     if chosen not in cells:
         rows = table_of(sweep_result)
         rows = rows[(rows["hemi"] == sweep_result.hemis[0]) & (rows["roi"] == roi)]
@@ -259,9 +260,15 @@ def _choose_layer(sweep_result: SweepResult, roi: str, score: str, statistic: st
     else:
         st.session_state["shown_layer"] = chosen
         chosen = st.select_slider("Layer", list(cells), key="shown_layer", format_func=lambda name: _layer_name(cells[name]))
-    if st.query_params.get("shown") != chosen:
-        st.query_params["shown"] = chosen
+    write_link("shown", chosen, ())
     return cells[chosen]
+
+
+def _named(cells: Iterable[Cell], name: str) -> str:
+    """The name of a layer in a link; ValueError where none of the sweep's has it."""
+    if name not in (known := list(map(name_of, cells))):
+        raise ValueError(f"names no layer of these. {unknown('layer', name, known)}")
+    return name
 
 
 def _layer_name(cell: Cell) -> str:
@@ -362,7 +369,7 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     start = min(1.0, rounded_up(max(LEAST_R, bound), step=0.01))
     look = _look(sweep_result, placement, roi, place)
     label = f"Hide {unit.many} whose best r is below"
-    linked_value("best_threshold", "hide_best", lambda text: number_within(text, 0.0, 1.0))
+    linked_value("best_threshold", "hide_best", lambda text: number_within(text, 0.0, 1.0), start)
     least = place.slider(label, 0.0, 1.0, start, 0.01, key="best_threshold", persist_state="session")
     write_link("hide_best", f"{least:g}", f"{start:g}")
     best = _best(keys_of(sweep_result), least, results)

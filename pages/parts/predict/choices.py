@@ -27,11 +27,9 @@ from encoding.prediction.uploads import (
     read_uploaded_image,
 )
 from encoding.runs.table import short_name
-from encoding.runtime.registry import unknown
 from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import fit_or_find
-from pages.parts.shared.late_link import changes_link
-from pages.parts.shared.linked import enter
+from pages.parts.shared.linked import choose_several, enter
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import find_result, opened_run
 from pages.parts.shared.subject_view import SubjectView
@@ -136,40 +134,28 @@ def choose_fits() -> dict[str, Result]:
         result = fit_or_find(START)
         return {} if result is None else {"this fit": result}
     names = {row["key"]: short_name(row) for row in table.to_dict("records")}
-    with st.sidebar:
-        chosen = st.multiselect(
-            "Models",
-            list(names),
-            default=_start(names) if "predict_fits" not in st.session_state else None,
-            format_func=names.get,
-            key="predict_fits",
-            persist_state="session",
-            max_selections=MOST_MODELS,
-            placeholder="Choose a finished fit",
-            on_change=_write_link,
-            help="Finished fits, made on Explore. The first says which subject it is; others of the same subject can stand beside it.",
-        )
+    chosen = choose_several(
+        "Models",
+        "predict_fits",
+        list(names),
+        _start(names),
+        labels=names.__getitem__,
+        place=st.sidebar,
+        link="fit",
+        max_selections=MOST_MODELS,
+        placeholder="Choose a finished fit",
+        help="Finished fits, made on Explore. The first says which subject it is; others of the same subject can stand beside it.",
+    )
     return _opened_fits(chosen, names)
 
 
 def _start(names: Mapping[str, str]) -> list[str]:
-    """The fits that a link names; else the fit of a bare Explore, or the newest there is."""
-    linked = list(dict.fromkeys(st.query_params.get_all("fit")))
-    for key in linked:
-        if key not in names:
-            st.warning(f"The link asks for a fit that is not here. {plain(unknown('fit', key, names, show=3))}")
-    if chosen := [key for key in linked if key in names][:MOST_MODELS]:
-        return chosen
+    """The fit of a bare Explore, or the newest there is."""
     try:
         first = find_result(START)
     except WRONG:
         first = None
     return [first.key if first is not None and first.key in names else next(iter(names))]
-
-
-@changes_link
-def _write_link() -> None:
-    st.query_params["fit"] = list(st.session_state["predict_fits"])
 
 
 def _opened_fits(chosen: Sequence[str], names: Mapping[str, str]) -> dict[str, Result]:

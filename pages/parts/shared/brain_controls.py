@@ -94,8 +94,9 @@ def colour_controls(
         return low, high
 
     above = SCORES[score].lower_is_better
-    linked_value(f"{key}range_{score}", "colours", two)
-    linked_value(f"{key}threshold_{score}_{most:g}" if above else f"{key}threshold_{score}", "hide", lambda text: numbers(text)[0])
+    limit, nothing = (f"{key}threshold_{score}_{most:g}", most) if above else (f"{key}threshold_{score}", 0.0)
+    linked_value(f"{key}range_{score}", "colours", two, start)
+    linked_value(limit, "hide", lambda text: numbers(text)[0], nothing)
     ends = place.slider("Colours from, to", 0.0, most, start, step, key=f"{key}range_{score}", persist_state="session")
     hidden = threshold_control(place, score, most, step, key=f"{key}threshold")
     write_link("colours", f"{ends[0]:g},{ends[1]:g}", f"{start[0]:g},{start[1]:g}")

@@ -29,7 +29,6 @@ from encoding.runs.labels import (
     subject_label,
     weights_label,
 )
-from encoding.runtime.registry import unknown
 from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.delay_control import delay_control, has_delays
 from pages.parts.shared.linked import (
@@ -443,22 +442,3 @@ def _fitted_together(readout: Readout, options: dict[str, Any], dataset: str, su
             help="Additional subjects for multi-subject training: a shared trunk and one linear head per subject. Takes their time, too.",
         )
     return together
-
-
-def choose_linked(place: DeltaGenerator, label: str, key: str, options: Mapping[str, str], start: str, **more: Any) -> str:
-    """Choose one of a menu whose entries are shown by their labels; the URL holds the entry itself, unless it is ``start``.
-
-    Parameters
-    ----------
-    options : entry to the label that is shown.
-    """
-    linked = st.query_params.get(key, start)
-    if linked not in options:
-        st.warning(f"The link asks for something that is not here. {plain(unknown(label.lower(), linked, options))}")
-    index = list(options).index(linked if linked in options else start)
-    value = place.selectbox(label, list(options), index, format_func=options.get, key=f"{key}_choice", **more)
-    if value == start:
-        st.query_params.pop(key, None)
-    else:
-        st.query_params[key] = value
-    return value

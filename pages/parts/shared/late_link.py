@@ -13,8 +13,6 @@ from urllib.parse import parse_qs
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.parts.shared.link_notes import changed_here
-
 LATE = 5.0  # seconds in which a browser hears of a link that was written
 Link = dict[str, list[str]]
 P = ParamSpec("P")
@@ -30,6 +28,11 @@ class _Written:
     at: float = 0.0  # of the last change, as monotonic tells it
     page: str = ""
     by_callback: bool = False  # whether a callback wrote it, which the run that it is of has still to begin
+
+
+def link_as_left() -> Link:
+    """The link as the last run, or a callback of this one, left it; it is not one that somebody opened."""
+    return st.session_state[_MEMORY].left if _MEMORY in st.session_state else {}
 
 
 @contextmanager
@@ -63,7 +66,6 @@ def changes_link(callback: Callable[P, None]) -> Callable[P, None]:
         with keep_what_was_written():
             callback(*args, **kwargs)
         st.session_state[_MEMORY].by_callback = True
-        changed_here()
 
     return called
 

@@ -7,9 +7,10 @@ from typing import Any, NoReturn
 
 import streamlit as st
 
+from pages.parts.shared.late_link import link_as_left
 from pages.parts.shared.text import plain
 
-ASKED, NOTES, LEFT = "_link_asked", "_link_notes", "_link_left"  # in the session: parameters to check, warnings, the link as a run left it
+ASKED, NOTES = "_link_asked", "_link_notes"  # in the session: parameters to check, and warnings
 EXPECTED, PLACE = "_link_expected", "_link_place"  # the parameters of the page that runs, None until it names them, and where to warn
 EVERYWHERE = ("camera", "pin", "embed", "embed_options")  # parameters of any page
 
@@ -24,7 +25,7 @@ def read_link(place: Any) -> None:
     st.session_state[PLACE] = place
     st.session_state[EXPECTED] = None
     link = _link()
-    if link != st.session_state.get(LEFT):
+    if link != link_as_left() or ASKED not in st.session_state:
         st.session_state[ASKED], st.session_state[NOTES] = link, {}
 
 
@@ -36,26 +37,21 @@ def expect(names: Iterable[str]) -> None:
     st.session_state[EXPECTED] = {*EVERYWHERE, *(st.session_state.get(EXPECTED) or ()), *names}
 
 
-def note(name: str, why: str, instead: Any = None) -> bool:
+def note(name: str, why: str, instead: Any = None, *, key: str = "") -> bool:
     """Let :func:`say_unread` warn of a parameter that could not be read, and return whether it will: not where the link has none such.
 
-    ``instead`` is what the widget of that name shows in place of it, and the warning stays as long as it does.
+    ``instead`` is what the widget of that name, or of ``key``, shows in place of it, and the warning stays as long as it does.
     """
     if name not in st.session_state.get(ASKED, {}):
         return False
     st.session_state[ASKED].pop(name)
-    st.session_state[NOTES][name] = (why, instead)
+    st.session_state[NOTES][name] = (why, key or name, instead)
     return True
 
 
 def taken(name: str) -> None:
     """Say that a parameter was read, where no widget has its name."""
     st.session_state.get(ASKED, {}).pop(name, None)
-
-
-def changed_here() -> None:
-    """Say, in a callback, that the page itself changed the link: no one asks for what an earlier view left in it."""
-    st.session_state[LEFT] = _link()
 
 
 def say_unread() -> None:
@@ -69,16 +65,15 @@ def say_unread() -> None:
             value = st.session_state[name]
             if not _says(texts, value):
                 wanted, got = (plain(", ".join(each)) for each in (texts, _texts(value)))
-                notes[name] = (f"**{plain(name)}** cannot be {wanted or 'empty'} here, so it is {got or 'empty'}", value)
+                notes[name] = (f"**{plain(name)}** cannot be {wanted or 'empty'} here, so it is {got or 'empty'}", name, value)
         elif name in expected:
             continue  # until its widget is drawn
         else:
-            notes[name] = (f"there is no setting **{plain(name)}**", None)
+            notes[name] = (f"there is no setting **{plain(name)}**", name, None)
         asked.pop(name)
-    shown = [why for name, (why, value) in notes.items() if value is None or st.session_state.get(name) == value]
+    shown = [why for why, key, value in notes.values() if value is None or st.session_state.get(key) == value]
     if shown:
         st.session_state[PLACE].warning(f"Not all of this link could be shown: {'; '.join(why.removesuffix('.') for why in shown)}.")
-    st.session_state[LEFT] = _link()
 
 
 def stop() -> NoReturn:

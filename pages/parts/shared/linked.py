@@ -22,18 +22,20 @@ _KEPT: dict[str, Any] = {"persist_state": "session"}  # of every widget: its val
 _READ = "_link_read"  # in the session: settings that were read since :func:`begin_reading`
 
 
-def adopt_link(key: str, *, several: bool = False) -> bool:
-    """Put what the link says into the state of a widget that is not drawn yet, if the link changed; returns whether it did.
+def adopt_link(key: str, *, several: bool = False, link: str = "") -> bool:
+    """Put what the link says, under ``link`` or ``key``, into the state of a widget that is not drawn yet, if the link changed.
+
+    Returns whether it did.
 
     A link changes by being opened or with the browser's Back button. Without the parameter it leaves the state alone, as after a
     change of pages, except for Back, which means the default again.
     """
-    linked = st.query_params.get_all(key)
-    if linked == st.session_state.get(_written(key), []):
+    linked = st.query_params.get_all(link or key)
+    if linked == st.session_state.get(_written(link or key), []):
         return False
     if linked:
         st.session_state[key] = linked if several else linked[-1]
-    elif getattr(get_script_run_ctx(), "is_history_navigation", False):
+    elif goes_back():
         st.session_state.pop(key, None)
     else:
         return False
@@ -65,10 +67,17 @@ def leave_unread_out(keys: Iterable[str]) -> None:
             write_link(key, (), ())
 
 
-def linked_value(key: str, link: str, read: Callable[[str], Any]) -> None:
-    """Put what the link says under ``link`` into the state of the widget ``key``, if the link changed; what cannot be read is noted."""
+def linked_value(key: str, link: str, read: Callable[[str], Any], start: Any) -> None:
+    """Put what the link says under ``link`` into the state of the widget ``key``, if the link changed; what cannot be read is noted.
+
+    ``start`` is what a link without it means, to which Back may lead.
+    """
     texts = st.query_params.get_all(link)
-    if not texts or texts == st.session_state.get(_written(link), []):
+    if texts == st.session_state.get(_written(link), []):
+        return
+    if not texts:
+        if goes_back():
+            st.session_state[key] = start
         return
     try:
         st.session_state[key] = read(texts[-1])
@@ -137,8 +146,8 @@ def pick(label: str, key: str, options: Sequence[str], start: str, *, place: Any
     """Choose one of a few that stand side by side; ``more`` is for ``st.segmented_control``."""
     linked, value = adopt_link(key), st.session_state.get(key)
     if value not in options:
-        if linked:
-            _say_unknown(label, key, str(value), options, start, place)
+        if linked and value is not None:
+            _say_unknown(label, key, value, options, start, place)
         value = start
     st.session_state[key] = value
     value = place.segmented_control(label, options, key=key, required=True, **_KEPT, **more) or start
@@ -155,21 +164,25 @@ def choose_several(
     labels: Callable[[str], str] = str,
     new: bool = False,
     place: Any = st,
+    link: str = "",
     **more: Any,
 ) -> list[str]:
-    """Choose any number of a menu, as :func:`choose` does one; ``more`` is for ``st.multiselect``."""
-    linked = adopt_link(key, several=True)
-    options, values = list(options), list(st.session_state.get(key, start))
+    """Choose any number of a menu, as :func:`choose` does one; ``more`` is for ``st.multiselect``.
+
+    ``link`` names the setting in the link, and what is chosen, where its key cannot.
+    """
+    linked = adopt_link(key, several=True, link=link)
+    options, values = list(options), list(dict.fromkeys(st.session_state.get(key, start)))
     if new:
         options += [value for value in values if value not in options]
     elif strange := [value for value in values if value not in options]:
         values = [value for value in values if value in options] or list(start)
         if linked:
-            _say_unknown(label, key, strange[0], options, values, place)
-    st.session_state[key] = values
+            _say_unknown(link or label, key, strange[0], options, values, place, link=link)
+    st.session_state[key] = values = values[: more.get("max_selections")]
     if place is not None:
         values = place.multiselect(label, options, key=key, format_func=labels, accept_new_options=new, **_KEPT, **more)
-    write_link(key, values, start)
+    write_link(link or key, values, start)
     return values
 
 
@@ -203,6 +216,11 @@ def switch(label: str, key: str, start: bool = False, *, place: Any = st, **more
     return value
 
 
+def goes_back() -> bool:
+    """Whether this run shows an earlier link, by the browser's Back button."""
+    return getattr(get_script_run_ctx(), "is_history_navigation", False)
+
+
 def _hold(key: str, value: Any) -> None:
     """Give a widget its value before it is drawn where another page drew it last, as Streamlit would begin with the default."""
     drawn, page = f"_drawn_{key}", st.session_state.get("_page_of_run")
@@ -217,9 +235,9 @@ def _kept(key: str, start: Any, read: Callable[[str], Any]) -> Any:
     return st.session_state.setdefault(key, start)
 
 
-def _say_unknown(label: str, key: str, value: str, options: Sequence[str], instead: Any, place: Any) -> None:
+def _say_unknown(label: str, key: str, value: str, options: Sequence[str], instead: Any, place: Any, *, link: str = "") -> None:
     why = plain(unknown(label if label.isupper() else label.lower(), value, options))
-    if not note(key, why, instead):
+    if not note(link or key, why, instead, key=key):
         (place or st).warning(f"The link asks for something that is not here. {why}")
 
 

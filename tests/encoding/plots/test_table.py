@@ -1,7 +1,10 @@
 import ast
+import json
+import pickle
 
 import numpy as np
 import plotly.graph_objects as go
+from pandas.testing import assert_frame_equal
 
 from encoding import plots
 from tests import PROJECT
@@ -18,6 +21,14 @@ def test_a_heatmap_gives_a_row_a_cell():
     table = plots.table_of(go.Figure(go.Heatmap(x=["V1", "V2"], y=["early", "late"], z=[[1, 2], [3, 4]])))
     assert table["value"].tolist() == [1, 2, 3, 4] and table["x"].tolist() == ["V1", "V2", "V1", "V2"]
     assert table["y"].tolist() == ["early", "early", "late", "late"]
+
+
+def test_a_figure_that_was_kept_gives_the_same_numbers():
+    heat = go.Heatmap(x=["V1", "V2"], y=np.arange(2), z=np.array([[1.0, 2.0], [3.0, np.nan]]))
+    for trace in (heat, go.Bar(x=np.arange(3), y=np.array([0.5, 0.25, -1.0], np.float32))):
+        made = go.Figure(trace)
+        for kept in (pickle.loads(pickle.dumps(made)), go.Figure(json.loads(made.to_json()))):
+            assert_frame_equal(plots.table_of(kept), plots.table_of(made), check_dtype=False)
 
 
 def test_an_empty_figure_has_an_empty_table():

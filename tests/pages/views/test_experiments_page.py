@@ -98,7 +98,7 @@ def test_any_setting_stands_on_any_axis(page, store):
     page.run()
     assert not page.exception
     assert {box.label for box in page.selectbox} >= {"Up", "Across", "Panels", "Region"}
-    page.selectbox(key="panels_choice").set_value("roi").run()
+    page.selectbox(key="panels").set_value("roi").run()
     assert not page.exception and page.query_params["panels"] == "roi" and page.query_params["up"] == "readout"
 
 

@@ -115,7 +115,7 @@ def test_a_finished_sweep_is_shown_at_once_and_cannot_be_started(page, store):
     assert any("Simulated" in text.value for text in page.markdown)
 
 
-def test_the_slider_says_the_score_of_its_layer_and_the_link_opens_it_again(page, store):
+def test_the_slider_says_the_score_of_its_layer_and_the_link_opens_it_again(page, store, monkeypatch):
     sweep_layers(SWEEP, store, device="cpu")
     page.query_params["layer_roi"] = "driven"
     page.run()
@@ -125,6 +125,10 @@ def test_the_slider_says_the_score_of_its_layer_and_the_link_opens_it_again(page
     r = fit(SWEEP.spec_of(("tinynet", "colour")), store, device="cpu").rois().set_index("roi").loc["driven", "r_mean"].mean()
     assert said.startswith("**colour** predicts **driven**") and f"**{r:.3f}**" in said and "in 0 % of draws" in said
     assert page.query_params["shown"] == "tinynet colour"
+    monkeypatch.setattr("pages.parts.shared.late_link.LATE", 0.0)
+    page.query_params["shown"] = "tinynet pixels"  # as Back does
+    assert page.run().select_slider(key="shown_layer").value == "tinynet pixels" == page.query_params["shown"]
+    page.select_slider(key="shown_layer").set_value("tinynet colour").run()
 
     pinned = fit(SWEEP.spec_of(("tinynet", "pixels")), store, device="cpu")
     page.query_params["pin"] = pinned.key

@@ -127,7 +127,7 @@ def test_a_hostile_upload_is_refused_in_a_sentence(page, store, data, message):
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
-    [("stimulus", "500", "so no 500"), ("stimulus", "tiny-000", "Did you mean"), ("fit", "fit-1", "a fit that is not here")],
+    [("stimulus", "500", "so no 500"), ("stimulus", "tiny-000", "Did you mean"), ("fit", "fit-1", "Unknown fit 'fit-1'")],
 )
 def test_a_link_to_what_is_not_here_says_so(page, store, name, value, message):
     fit(TINY, store)
@@ -143,6 +143,23 @@ def test_a_link_opens_the_fit_and_the_region_that_it_names(page, store):
     page.run()
     assert not page.exception and page.multiselect(key="predict_fits").value == [other.key]
     assert any("drives noise" in each.value for each in page.subheader)
+
+
+def test_back_leads_to_the_models_that_were_chosen_before(page, store, monkeypatch):
+    first, other = fit(TINY, store), fit(replace(TINY, n_components=5), store)
+    page.query_params["fit"] = first.key
+    page.run()
+    page.multiselect(key="predict_fits").set_value([first.key, other.key]).run()
+    assert page.query_params["fit"] == [first.key, other.key]
+    monkeypatch.setattr("pages.parts.shared.linked.goes_back", lambda: True)
+    monkeypatch.setattr("pages.parts.shared.late_link.LATE", 0.0)
+    page.query_params["fit"] = first.key
+    page.run()
+    assert (
+        not page.exception
+        and page.multiselect(key="predict_fits").value == [first.key]
+        and page.query_params["fit"] in (first.key, [first.key])
+    )
 
 
 def test_several_models_stand_beside_each_other(page, store):

@@ -128,7 +128,7 @@ def test_every_callback_that_writes_the_link_says_so():
             if writes_link(functions[callback], functions):
                 assert "changes_link" in map(ast.unparse, functions[callback].decorator_list), (path.name, callback)
                 checked += 1
-    assert checked >= 4
+    assert checked >= 3
 
 
 def writes_link(function: ast.FunctionDef, others: dict[str, ast.FunctionDef], seen: frozenset[str] = frozenset()) -> bool:
