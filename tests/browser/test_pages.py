@@ -106,6 +106,10 @@ def test_a_lesson_is_taken_with_the_keyboard_alone_and_its_link_opens_it(page, s
         wait_idle(page)
     told = page.get_by_text("What this shows.").inner_text()
     link = page.url
+    page.go_back()  # one step of the slider
+    page.wait_for_function("before => location.href === before", arg=before)
+    wait_idle(page)
+    assert page.get_by_text("What this shows.").inner_text() != told
     open_page(page, link)
     page.get_by_text("What this shows.").wait_for()
     assert page.get_by_text("What this shows.").inner_text() == told
@@ -190,5 +194,7 @@ def test_the_slider_through_the_layers_repaints_the_brain_and_the_camera_stays(p
     wait_idle(page)
     assert canvas.get_attribute("data-camera") == turned
     said = page.url
+    page.go_back()
+    page.locator(f'.st-key-layer_brain canvas[data-title="{title}"]').wait_for(timeout=20_000)
     open_page(page, said)  # the link opens the same layer again, cold
     assert canvas.get_attribute("data-title") != title

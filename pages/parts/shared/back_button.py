@@ -14,11 +14,13 @@ export default function () {
   let acted = false; // since the last entry
   const act = () => { acted = true; };
   for (const name of ["pointerdown", "keydown", "wheel"]) window.addEventListener(name, act, { capture: true, passive: true });
-  const push = history.pushState;
-  history.pushState = (...entry) => {
-    (acted ? push : history.replaceState).apply(history, entry);
-    acted = false;
+  const { pushState, replaceState } = history; // Streamlit pushes what a run writes and replaces what a widget is bound to
+  const write = (state, unused, url) => {
+    const isOther = url !== undefined && new URL(url, location.href).href !== location.href;
+    (acted && isOther ? pushState : replaceState).call(history, state, unused, url);
+    if (isOther) acted = false;
   };
+  Object.assign(history, { pushState: write, replaceState: write });
 }
 """,
 )
