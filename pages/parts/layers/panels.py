@@ -44,6 +44,7 @@ from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outli
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
 from pages.parts.shared.glossary import explain, in_words
+from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.linked import linked_value, number_within, write_link
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.roi_choice import class_choice
@@ -101,6 +102,7 @@ def score_controls(sweep_result: SweepResult) -> tuple[str, str, str]:
 
 
 @st.fragment
+@keep_what_was_written()
 def sweep_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str) -> None:
     """Show which layer wins in words, the heatmap with the slider below it, and the brain beside them, which stays in sight.
 

@@ -27,6 +27,7 @@ class _Written:
     before: dict[str, list[list[str]]] = field(default_factory=dict)  # parameter to its values before, which were not heard to be replaced
     at: float = 0.0  # of the last change, as monotonic tells it
     page: str = ""
+    under_way: bool = False  # whether a run, or a callback, that began with it is not over
     by_callback: bool = False  # whether a callback wrote it, which the run that it is of has still to begin
 
 
@@ -37,18 +38,22 @@ def link_as_left() -> Link:
 
 @contextmanager
 def keep_what_was_written() -> Iterator[None]:
-    """Let a run, or a callback (:func:`changes_link`), begin with what the last one wrote into it, also if the browser has not heard of it.
+    """Let a run, a fragment's too, or a callback (:func:`changes_link`) begin with the link as the last one left it, heard of or not.
 
     Without it the second of two quick changes takes the first one back, as settings follow a link that changed. The browser's Back button,
     another page, and a link that differs in more than that, which somebody followed, are taken as they come.
     """
     memory: _Written = st.session_state.setdefault(_MEMORY, _Written())  # kept, as a run that is broken off can write no state
+    if memory.under_way:  # a fragment as the part of a page
+        yield
+        return
     page = st.session_state.get("_page_of_run", "")
     _restore(memory, page)
-    begun = _link()
+    begun, memory.under_way = _link(), True
     try:
         yield
     finally:
+        memory.under_way = False
         left = _link()
         changed = [name for name in begun.keys() | left.keys() if begun.get(name) != left.get(name)]
         for name in changed:

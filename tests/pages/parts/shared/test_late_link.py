@@ -36,6 +36,24 @@ def _page() -> None:
         st.button("One", on_click=write, args=("lesson", "one"))
 
 
+def _page_with_a_fragment() -> None:
+    import streamlit as st
+
+    from pages.parts.shared.late_link import keep_what_was_written
+    from pages.parts.shared.linked import linked_value, write_link
+
+    @keep_what_was_written()
+    def fragment() -> None:
+        linked_value("at", "shown", str, "a")
+        write_link("shown", st.select_slider("Layer", ["a", "b", "c"], key="at"), ())
+
+    if st.session_state.get("alone"):
+        fragment()
+    else:
+        with keep_what_was_written():
+            fragment()
+
+
 @pytest.fixture
 def page():
     page = AppTest.from_function(_page)
@@ -65,6 +83,17 @@ def test_the_second_of_two_quick_changes_leaves_the_first_one_alone(page, layer)
     assert values(page) == (layer, 4, True)
     linked = {"components": "4", "average": "true"} | ({"layer": layer} if layer != "a" else {})
     assert {name: page.query_params[name] for name in page.query_params} == linked
+
+
+def test_a_fragment_is_a_part_of_its_page_and_a_run_of_its_own():
+    page = AppTest.from_function(_page_with_a_fragment)
+    page.query_params["shown"] = "a"
+    page.run()
+    for number, (alone, shown) in enumerate([(False, "b"), (True, "c"), (True, "b"), (False, "a")]):
+        page.session_state["alone"] = alone
+        page.query_params["shown"] = "a"  # the browser heard of nothing
+        page.select_slider(key="at").set_value(shown).run()
+        assert page.select_slider(key="at").value == shown == page.query_params["shown"], number
 
 
 def test_one_setting_changed_twice_has_its_last_value(page):
