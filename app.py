@@ -12,7 +12,7 @@ from pages.parts.shared.glossary import glossary
 from pages.parts.shared.job_status import job_status
 from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.link_notes import read_link, say_unread
-from pages.parts.shared.navigation import NAVIGATION_STYLE, OTHERS, absent_page, arrive, sections
+from pages.parts.shared.navigation import NAVIGATION_STYLE, OTHERS, absent_page, arrive, has_arrived, sections
 
 let_waiting_threads_sleep()  # in the workers that this server starts, too
 import_module("encoding.jobs.tasks")  # here, so that two first visits at once import packages in the same order: pages differ in theirs
@@ -30,6 +30,6 @@ with keep_what_was_written():
     with st.sidebar:
         glossary()
     job_status()
-    read_link(st.container(key="link_notes", gap="xsmall"))
+    read_link(st.container(key="link_notes", gap="xsmall"), arrived=has_arrived())
     page.run()
     say_unread()

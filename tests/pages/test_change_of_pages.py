@@ -1,5 +1,6 @@
 """Settings that pages share stay as they are when a link of the navigation leads from one page to another."""
 
+import ast
 from itertools import permutations
 
 import pytest
@@ -8,9 +9,11 @@ from streamlit.runtime.state.query_params import QueryParams
 from encoding.analysis.layer_sweep import Sweep
 from encoding.jobs.tasks import study, sweep_layers
 from pages.parts.shared.links import VIEWS, explore_query
+from tests import PROJECT
 from tests.conftest import TINY
 
 SHARING = ("10_explore", "30_layers", "35_experiments", "20_data", "25_region")
+BY_PLACE = ("chart", "choose", "choose_several", "pick", "enter", "count", "switch")  # functions whose second argument is the key
 LOOKING = ("10_explore", "20_data", "25_region")
 
 
@@ -61,6 +64,30 @@ def test_a_name_that_means_something_else_on_another_page_asks_for_nothing_there
         page.switch_page(f"pages/views/{view}.py").run()
         assert not page.exception and not [each.value for each in page.warning if "Not all of this link" in each.value]
         assert page.query_params["shown"] == link["shown"]
+
+
+def test_what_a_quick_change_of_pages_leaves_in_the_link_is_asked_of_nobody(tiny, store, open_page):
+    study(TINY, store)
+    page = open_page("50_predict", dataset="tiny").run()
+    page.query_params.update({"patch": "0.5", "sruface": "flat"})
+    page.switch_page("pages/views/25_region.py").run()
+    (said,) = [each.value for each in page.warning if "Not all of this link" in each.value]
+    assert "sruface" in said and "patch" not in said
+
+
+def test_a_key_is_of_one_kind_of_widget_on_every_page():
+    """Its value may go along to another page, where a chart's selection cannot be a number."""
+    kinds: dict[str, dict[str, str]] = {}
+    for path in sorted((PROJECT / "pages").rglob("*.py")):
+        parts = path.relative_to(PROJECT / "pages").parts
+        where = parts[1] if parts[0] == "parts" else path.stem.partition("_")[2]
+        for call in (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)):
+            kind = ast.unparse(call.func).rpartition(".")[2]
+            keys = [word.value for word in call.keywords if word.arg == "key"] or (call.args[1:2] if kind in BY_PLACE else [])
+            if kind != "container" and keys and isinstance(keys[0], ast.Constant):
+                kinds.setdefault(keys[0].value, {})[where] = kind
+    assert sum(len(each) > 1 for each in kinds.values()) > 2
+    assert not {key: each for key, each in kinds.items() if len(set(each.values())) > 1}
 
 
 def test_streamlit_itself_binds_no_setting_that_two_pages_have(tiny, store, open_page, monkeypatch):

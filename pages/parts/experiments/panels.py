@@ -141,7 +141,8 @@ def grid_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, fits: 
         facets = None if facet == NONE else facet
         figure = plots.score_grid(values, rows=rows, columns=across, value="score", quantity=what.quantity, facet=facets, **what.direction)
         alt = f"{what.quantity} by {' and '.join(in_text(names[name]) for name in on_axes)}"
-        pressed = chart(figure, "grid", alt=alt, source=source, how=unit.fill(HOW["grid"]), on_select="rerun", selection_mode="points")
+        how = unit.fill(HOW["grid"])
+        pressed = chart(figure, "score_grid", alt=alt, source=source, how=how, on_select="rerun", selection_mode="points")
         told_apart = {*on_axes, "backbone"} if LAYERS in on_axes else {*on_axes}  # layers bear the name of their network
         others = [in_text(NAMES[name]) for name in settings if name not in told_apart]
         if others:

@@ -15,18 +15,20 @@ EXPECTED, PLACE = "_link_expected", "_link_place"  # the parameters of the page 
 EVERYWHERE = ("camera", "pin", "embed", "embed_options")  # parameters of any page
 
 
-def read_link(place: Any) -> None:
+def read_link(place: Any, *, arrived: bool = False) -> None:
     """Remember what a newly opened link asks for, before widgets read it: they drop what they do not know without a word.
 
     Parameters
     ----------
     place : where :func:`say_unread` warns.
+    arrived : whether the run before was another page's, whose parameters a quick change of pages leaves in the link for a moment.
     """
     st.session_state[PLACE] = place
-    st.session_state[EXPECTED] = None
-    link = _link()
+    link, of_other_page = _link(), (st.session_state.get(EXPECTED) or ()) if arrived else ()
     if link != link_as_left() or ASKED not in st.session_state:
-        st.session_state[ASKED], st.session_state[NOTES] = link, {}
+        asked = {name: texts for name, texts in link.items() if name not in of_other_page}
+        st.session_state[ASKED], st.session_state[NOTES] = asked, {}
+    st.session_state[EXPECTED] = None
 
 
 def expect(names: Iterable[str]) -> None:
