@@ -8,7 +8,7 @@ import streamlit as st
 
 from encoding.datasets._surface import VIEWS
 from encoding.plots.brain.score_maps import START_VIEW
-from pages.parts.shared.late_link import changes_link
+from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.linked import adopt_link, write_link
 from pages.parts.shared.text import plain
@@ -52,11 +52,11 @@ def watch_camera(key: str) -> None:
     name = f"{key}_camera"
     st.html(f"<style>.st-key-{name} {{display: none}}</style>")
 
-    @changes_link
     def hear() -> None:
         told = st.session_state[name]["told"]
         st.session_state[HEARD] = int(told["number"])
-        _keep(str(told["camera"]))
+        with keep_what_was_written():
+            _keep(str(told["camera"]))
 
     _watch(key=name, data={"name": key}, on_told_change=hear)
 
