@@ -54,11 +54,11 @@ def watch_camera(key: str) -> None:
 
     def hear() -> None:
         told = st.session_state[name]["told"]
-        st.session_state[HEARD] = int(told["number"])
-        with keep_what_was_written():
-            _keep(str(told["camera"]))
+        st.session_state[HEARD], st.session_state[CAMERA] = int(told["number"]), _short(str(told["camera"]))
 
     _watch(key=name, data={"name": key}, on_told_change=hear)
+    with keep_what_was_written():  # here, as Streamlit loses a press that arrives while a callback writes the link
+        write_link(CAMERA, st.session_state.get(CAMERA, ""), "")
 
 
 def heard_camera() -> int:
@@ -67,5 +67,10 @@ def heard_camera() -> int:
 
 
 def _keep(text: str) -> None:
-    st.session_state[CAMERA] = "" if text == START_VIEW else text
+    st.session_state[CAMERA] = _short(text)
     write_link(CAMERA, st.session_state[CAMERA], "")
+
+
+def _short(text: str) -> str:
+    """A camera as links have it: nothing for the view that a page starts with."""
+    return "" if text == START_VIEW else text

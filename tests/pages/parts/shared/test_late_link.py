@@ -161,7 +161,7 @@ def test_every_callback_that_writes_the_link_says_so():
                     callback,
                 )  # of a fragment alone
                 checked += 1
-    assert checked >= 3
+    assert checked >= 2
 
 
 def writes_link(function: ast.FunctionDef, others: dict[str, ast.FunctionDef], seen: frozenset[str] = frozenset()) -> bool:
