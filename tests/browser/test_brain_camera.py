@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,30 @@ def test_dragging_moves_the_near_side_with_the_pointer_and_the_other_hemisphere_
         other = "rh" if hemi == "lh" else "lh"
         assert after[hemi] > before[hemi]
         assert after[hemi] - before[hemi] == pytest.approx(before[other] - after[other], abs=3)
+
+
+@pytest.mark.parametrize("order", ["the brain first", "the press first"])
+def test_what_is_pressed_while_the_brain_tells_its_camera_is_shown(brain, order) -> None:
+    set_view(brain, "posterior")
+    n_pressed = int(brain.get_by_text(re.compile(r"^pressed \d+$")).inner_text().split()[1])
+    presses = [
+        (brain.locator(".st-key-map label").get_by_text("depth", exact=True), "Made-up map: depth"),
+        (brain.locator(".st-key-press button"), f"pressed {n_pressed + 1}"),
+    ]
+    for number, (pressed, shown) in enumerate(presses):
+        pressed.evaluate(
+            """(pressed, [brainFirst, number]) => {
+              const tell = () => {
+                const detail = { name: "brain", camera: `${number},${brainFirst},1,0,0`, number: 1000 + number };
+                if (window.dispatchEvent(new CustomEvent("brain-camera", { detail, cancelable: true }))) throw new Error("not heard");
+              };
+              if (brainFirst) tell();
+              pressed.click();
+              if (!brainFirst) tell();
+            }""",
+            [order == "the brain first", number],
+        )
+        brain.get_by_text(shown).wait_for()
 
 
 def test_keys_turn_zoom_and_reset(still) -> None:

@@ -30,7 +30,7 @@ def test_the_chosen_roi_is_drawn_in_the_accent_colour(brain) -> None:
     assert n_accent() > 300
     brain.locator(".st-key-roi input").fill("None")
     brain.keyboard.press("Enter")
-    wait_idle(brain)
+    brain.wait_for_selector(".name.chosen", state="detached")
     settle(brain)
     assert n_accent() == 0
 

@@ -29,6 +29,7 @@ from encoding.storage.inventory import (
 )
 from pages.parts.cache.job_links import job_link
 from pages.parts.shared.access import is_owner, may_change
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, job_title, standing
 from pages.parts.shared.links import view
 from pages.parts.shared.runs_table import runs_table
@@ -59,7 +60,7 @@ def jobs_panel() -> None:
         _list(known, grids)
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _watch() -> None:
     """The list as it changes; the page runs again when nothing is under way any more."""
     known, grids = jobs().all(), experiments().all()

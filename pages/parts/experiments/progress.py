@@ -25,6 +25,7 @@ from encoding.runtime.device import choose_device
 from encoding.runtime.durations import duration
 from encoding.storage.keys import digest
 from pages.parts.shared.access import change_button, may_change
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
@@ -141,7 +142,7 @@ def _start(experiment: Experiment) -> None:
     experiments().start(experiment)
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _watch(experiment: Experiment, n_finished: int, shown: float) -> None:
     """Live table of the fits; the page runs again every few seconds while more are finished."""
     key = experiment.key

@@ -15,6 +15,7 @@ from encoding.readouts import known_space, search_space
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button
 from pages.parts.shared.chart import chart
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, cancel_button, ended_without, standing
 from pages.parts.shared.parameter_controls import choose_parameters
 from pages.parts.shared.server_state import jobs, needs, planned, settle, store
@@ -129,7 +130,7 @@ def _read(key: str, changed: int, _plan: Plan, _asked: SearchRequest) -> Search 
     return stored_search(_plan, store(), vary=_asked.vary, seed=_asked.seed)
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _watch(request: SearchRequest) -> None:
     """Progress of a search and its trials so far; the page runs again when the job has ended."""
     job = jobs().get(request.job_key)

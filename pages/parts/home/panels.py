@@ -21,6 +21,7 @@ from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW
 from pages.parts.shared.chart import origin
 from pages.parts.shared.fit_controls import START
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, roi_table, settle
@@ -128,7 +129,7 @@ def _ended(job: Job) -> None:
         st.button("Fit it", key="home_fit", on_click=_start)
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _watch() -> None:
     """Progress of the first fit; the page runs again when it is there or the job has ended."""
     job = jobs().get(job_key(START))

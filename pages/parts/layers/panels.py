@@ -43,6 +43,7 @@ from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.glossary import explain, in_words
 from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.linked import linked_value, number_within, write_link
@@ -101,7 +102,7 @@ def score_controls(sweep_result: SweepResult) -> tuple[str, str, str]:
     return score, statistic, hemi_choice(right, sweep_result.hemis, results[0].plan.subject.unit, key="layer_hemi")
 
 
-@st.fragment
+@fragment()
 @keep_what_was_written()
 def sweep_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str) -> None:
     """Show which layer wins in words, the heatmap with the slider below it, and the brain beside them, which stays in sight.

@@ -19,6 +19,7 @@ from encoding.jobs.tasks import sweep_layers
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import DataNotHere, fit_controls, forget_controls, weights_control
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import (
     SECONDS_BETWEEN_TICKS,
     asked_to_start,
@@ -222,7 +223,7 @@ def _standing(sweep: Sweep, sweep_result: SweepResult, job: Job | None) -> None:
             change_button(_label(sweep_result), key="sweep_here", type="primary", on_click=_submit, args=(sweep,))
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _watch(sweep: Sweep, n_shown: int) -> None:
     """Progress of the sweep; the page runs again whenever another layer is finished."""
     job = jobs().get(sweep.job_key)

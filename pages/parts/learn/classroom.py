@@ -20,6 +20,7 @@ from encoding.lessons.classroom import NAME, STEPS, Classroom
 from pages.parts.learn.lesson import Lesson
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.fit_controls import START
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, store
 from pages.parts.shared.text import plain
 
@@ -132,7 +133,7 @@ def _fits_beforehand(lessons: Sequence[Lesson]) -> None:
     change_button(label, key="beforehand", on_click=compute, help="Behind doors into Explore and exercises. **Jobs & storage** shows them.")
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
+@fragment(run_every=SECONDS_BETWEEN_LOOKS)
 def _who_is_where(lessons: Sequence[Lesson]) -> None:
     places = classroom(class_name()).places()
     rows = [

@@ -22,6 +22,7 @@ from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import standing
 from pages.parts.shared.links import explore_address, layers_address
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, settle, store
@@ -119,7 +120,7 @@ def _submit() -> Job | None:
     return jobs().submit(study, START, key=job_key(START), planned=planned(START))
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _watch() -> None:
     job = jobs().get(job_key(START))
     if job is None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from encoding.datasets._surface import VIEWS
 from encoding.plots.brain.score_maps import START_VIEW
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.linked import adopt_link, write_link
@@ -46,7 +47,7 @@ def linked_camera() -> str:
     return text
 
 
-@st.fragment
+@fragment()
 def watch_camera(key: str) -> None:
     """Write the camera of the brain named ``key`` into the link whenever it comes to rest; nothing else of the page runs again."""
     name = f"{key}_camera"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import streamlit as st
 
 from encoding.runtime.registry import UnknownName, unknown
+from pages.parts.shared.fragment import fragment
 
 TERMS: Mapping[str, str] = {
     "alpha": "The strength of a penalty on weights. 0 is least squares; large values shrink all weights towards 0.",
@@ -133,7 +134,7 @@ def in_words(rois: Iterable[str]) -> dict[str, str]:
     return {roi: explained(roi).partition(":")[0].rstrip(".") + halves.get(roi, "") for roi in rois if explained(roi)}
 
 
-@st.fragment
+@fragment()
 def glossary() -> None:
     """Popover with every term and region, a menu that finds one by its first letters."""
     with st.popover("Glossary", key="glossary", type="tertiary", icon=":material/menu_book:", on_change="rerun") as shown:

@@ -18,6 +18,7 @@ from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_cancel, may_change
 from pages.parts.shared.chart import chart
 from pages.parts.shared.fit_controls import START
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import (
@@ -131,7 +132,7 @@ def ended_without(what: str, *, again: str) -> str:
     return f"The job is done, but {what} is not here: {why}. {again}"
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def watch_fit(spec: FitSpec) -> None:
     """Progress of a job; the page runs again when its result is there or the job has ended."""
     key = job_key(spec)
@@ -187,7 +188,7 @@ def follow(key: str, *, cancel: str = "cancel", missing: str = "") -> None:
         (st.success if job.state == "done" else st.info)(job.state.capitalize() + ".")
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _follow(key: str, cancel: str) -> None:
     job = jobs().get(key)
     if job is None or job.finished:
@@ -268,7 +269,7 @@ def complete(what: str, key: str, start: Callable[[], Any], is_there: Callable[[
     change_button(button or "Compute it", key=f"complete_{what}", on_click=start)
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_TICKS)
+@fragment(run_every=SECONDS_BETWEEN_TICKS)
 def _await(what: str, key: str, is_there: Callable[[], bool]) -> None:
     job = jobs().get(key)
     if is_there() or job is None or job.finished:

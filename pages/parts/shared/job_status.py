@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import experiments, jobs
 
@@ -17,7 +18,7 @@ def job_status() -> None:
             _watch()
 
 
-@st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
+@fragment(run_every=SECONDS_BETWEEN_LOOKS)
 def _watch() -> None:
     n_running, n_waiting = _counts()
     if not n_running + n_waiting:

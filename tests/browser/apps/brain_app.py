@@ -59,3 +59,6 @@ if selection:
     st.text(f"selected {hemi} column {column} vertex {vertices[hemi][column]} value {values[hemi][column]:.3f} callback {same}")
 else:
     st.text("selected nothing")
+if st.button("Press", key="press"):
+    st.session_state["n_presses"] = st.session_state.get("n_presses", 0) + 1
+st.text(f"pressed {st.session_state.get('n_presses', 0)}")
