@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -24,7 +25,7 @@ from encoding.analysis.layer_ranking import (
     mean_over_rois,
     score_of_column,
 )
-from encoding.analysis.layer_sweep import Cell, SweepResult
+from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult
 from encoding.analysis.summaries import highest_possible
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
@@ -145,32 +146,51 @@ def _best_of_regions(sweep_result: SweepResult, score: str, statistic: str, hemi
 
 def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, statistic: str, hemi: str) -> None:
     """Show the score of every layer in every region of the chosen groups; a click on a cell selects both."""
-    subject, rows = next(iter(sweep_result.results.values())).plan.subject, table_of(sweep_result)
+    subject = next(iter(sweep_result.results.values())).plan.subject
+    groups = class_choice(roi_classes(subject))
+    sweep, narrow = sweep_result.sweep, is_narrow()
+    chart(
+        _heatmap_figure(sweep, keys_of(sweep_result), sweep_result.rois, groups, score, statistic, hemi, narrow, sweep_result, best),
+        "heatmap",
+        on_select=lambda: _choose_clicked(sweep_result),
+        selection_mode="points",
+        alt=f"{quantity_of(score, statistic)} of every layer in every ROI",
+        how=subject.unit.fill(HOW["heatmap"]),
+    )
+    watch_screen()
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _heatmap_figure(
+    sweep: Sweep,
+    keys: tuple[str, ...],
+    rois: tuple[str, ...],
+    groups: Sequence[str],
+    score: str,
+    statistic: str,
+    hemi: str,
+    narrow: bool,
+    _found: SweepResult,
+    _best: pd.DataFrame | None,
+) -> go.Figure:
+    """The heatmap with its source; the same for every layer that the slider comes to, and changed by nobody."""
+    subject, rows, best = next(iter(_found.results.values())).plan.subject, table_of(_found), _best
     classes, rows = roi_classes(subject), rows[rows["hemi"] == hemi]
-    if kinds := class_choice(classes):
-        shown = [roi for kind in kinds for roi in classes[kind]]
+    if groups:
+        shown = [roi for group in groups for roi in classes[group]]
         rows, best = (None if each is None else each[each["roi"].isin(shown)] for each in (rows, best))
     figure = plots.layer_heatmap(
         rows,
         score=score,
         statistic=statistic,
-        layers=[sweep_result.sweep.label(cell) for cell in sweep_result.sweep.cells],
+        layers=[sweep.label(cell) for cell in sweep.cells],
         best=best,
-        classes={class_label(kind): rois for kind, rois in classes.items()},
+        classes={class_label(group): names for group, names in classes.items()},
         unit=subject.unit,
-        narrow=is_narrow(),
+        narrow=narrow,
         meanings=in_words(rows["roi"].unique()),
     )
-    chart(
-        figure,
-        "heatmap",
-        on_select=lambda: _choose_clicked(sweep_result),
-        selection_mode="points",
-        alt=f"{quantity_of(score, statistic)} of every layer in every ROI",
-        source=origin(sweep_result),
-        how=subject.unit.fill(HOW["heatmap"]),
-    )
-    watch_screen()
+    return plots.add_source(figure, origin(_found))
 
 
 def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, statistic: str, hemi: str) -> None:
