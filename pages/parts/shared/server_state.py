@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from encoding.storage.keys import digest, stage_of
 from pages.parts.shared.access import Guarded, GuardedExperiments, may_change
 
 SECONDS_BETWEEN_CHECKS = 5  # of a subject's files, for changes
+SECONDS_UNTIL_A_LOOK = 1.0  # at them, from the run that it follows
 SECONDS_BETWEEN_LOOKS = 30  # at which data sets and weights are here
 
 
@@ -74,13 +76,19 @@ def opened(dataset: str, subject: str) -> Subject | None:
     """Open a subject, shared by all pages and sessions; None while a job has to simulate or convert it first.
 
     A change of a file that is :meth:`watched <encoding.datasets.Dataset.watched>` is noticed at once. Each single image is looked at
-    every :data:`SECONDS_BETWEEN_CHECKS`: there may be ten thousand.
+    every :data:`SECONDS_BETWEEN_CHECKS` in the background, as there may be ten thousand: a change counts from the next run on.
     """
     known = DATASETS[dataset]
+    named = (dataset, subject, tuple(map(_state, known.watched(subject) if subject in known.subjects() else ())))
     try:
-        return _opened(dataset, subject, tuple(map(_state, known.watched(subject) if subject in known.subjects() else ())))
+        opening = _opened(*named)
+        if opening.changed:
+            _opened.clear(*named)
+            opening = _opened(*named)
     except _NotReady:
         return None
+    opening.look_again()
+    return opening.subject
 
 
 def _state(path: Path) -> tuple[int, ...]:
@@ -112,12 +120,38 @@ def subject_runs(dataset: str, subject: str) -> tuple[int, float | None]:
     return len(np.unique(subject_opened.runs)), subject_opened.tr
 
 
-@st.cache_resource(ttl=SECONDS_BETWEEN_CHECKS, max_entries=8, show_spinner=False)
-def _opened(dataset: str, subject: str, state: tuple[tuple[int, ...], ...]) -> Subject:
-    known = DATASETS[dataset]
-    if not known.is_ready(subject, store()):
-        raise _NotReady
-    return known.open(subject, store())
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _opened(dataset: str, subject: str, state: tuple[tuple[int, ...], ...]) -> _Opening:
+    return _Opening(dataset, subject)
+
+
+class _Opening:
+    """A subject as it was opened; ``changed`` once its files were found to be others, or not to be readable."""
+
+    def __init__(self, dataset: str, subject: str) -> None:
+        self._dataset, self._subject, self._store = DATASETS[dataset], subject, store()
+        self.changed = False
+        self.subject = self._open()
+        self._looked = time.monotonic()
+
+    def look_again(self) -> None:
+        """Look at every file in the background, if that was some time ago; after the run that asks, whose processor it would take."""
+        if time.monotonic() - self._looked > SECONDS_BETWEEN_CHECKS:
+            self._looked = time.monotonic()
+            looking = threading.Timer(SECONDS_UNTIL_A_LOOK, self._look)
+            looking.daemon = True
+            looking.start()
+
+    def _look(self) -> None:
+        try:
+            self.changed = subject_key(self._open()) != subject_key(self.subject)
+        except Exception:  # whatever is wrong is said in the run that opens it
+            self.changed = True
+
+    def _open(self) -> Subject:
+        if not self._dataset.is_ready(self._subject, self._store):
+            raise _NotReady
+        return self._dataset.open(self._subject, self._store)
 
 
 def planned(spec: FitSpec) -> Plan | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -59,3 +60,31 @@ def test_a_changed_file_is_noticed_at_the_next_look_and_an_unchanged_one_costs_n
         if change:
             (tmp_path / change).write_text("other")
         assert server_state.opened("tiny", "subj01") is tiny.subject and len(opened) == n_openings
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["changed", "damaged"])
+def test_every_file_is_looked_at_behind_a_run_and_a_change_counts_from_the_next_one(tiny, monkeypatch, damaged):
+    monkeypatch.setattr(server_state, "SECONDS_BETWEEN_CHECKS", 0)
+    monkeypatch.setattr(server_state, "SECONDS_UNTIL_A_LOOK", 0)
+    monkeypatch.setattr(tiny, "watched", lambda subject: [])
+    server_state._opened.clear()
+    looked, look = threading.Semaphore(0), server_state._Opening._look
+    monkeypatch.setattr(server_state._Opening, "_look", lambda opening: look(opening) or looked.release())
+    before, after = tiny.subject, replace(tiny.subject, **CHANGES["responses"](tiny.subject))
+    assert server_state.opened("tiny", "subj01") is before and looked.acquire(timeout=10)
+    assert server_state.opened("tiny", "subj01") is before, "nothing has changed"
+    assert looked.acquire(timeout=10)
+
+    def open_again(*args):
+        if damaged:
+            raise OSError("The disk is gone.")
+        return after
+
+    monkeypatch.setattr(tiny, "open", open_again)
+    assert server_state.opened("tiny", "subj01") is before, "a run does not wait for the look"
+    assert looked.acquire(timeout=10)
+    if damaged:
+        with pytest.raises(OSError, match="The disk is gone"):
+            server_state.opened("tiny", "subj01")
+    else:
+        assert server_state.opened("tiny", "subj01") is after
