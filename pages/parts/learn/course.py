@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from encoding.runtime.registry import unknown
@@ -133,13 +135,15 @@ def course_page() -> None:
     )
     sheets = [BY_NAME[name] for name in on_route]
     left, right, anew, _ = st.columns(4)
-    about = "A page to print for each lesson of the route: question, room to write, exercise. Its button prints it, or saves it as one PDF."
-    left.download_button(
-        "Hand-out", lambda: handout(sheets), "lessons.html", "text/html", key="handout", on_click="ignore", help=about, width="stretch"
-    )
-    right.download_button(
-        "Answers", lambda: handout(sheets, answers=True), "answers.html", "text/html", key="answers", on_click="ignore", width="stretch"
-    )
+    about = "One PDF with a page for each lesson of the route: question, room to write, exercise."
+    for place, label, answers, name, help in (
+        (left, "Hand-out (PDF)", False, "handout", about),
+        (right, "Answers (PDF)", True, "answers", "For the lecturer: the right answer to each question, and why."),
+    ):
+        make = partial(handout, sheets, answers=answers)
+        place.download_button(
+            label, make, f"{name}.pdf", "application/pdf", key=name, on_click="ignore", help=help, icon=":material/print:", width="stretch"
+        )
     if answered or noted(SOLVED):
         anew_button(anew)
     leaderboard()
