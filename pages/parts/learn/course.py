@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
 from encoding.runtime.registry import unknown
-from pages.parts.learn.handout import handout
 from pages.parts.learn.leaderboard import leaderboard
 from pages.parts.learn.lesson import Lesson
 from pages.parts.learn.lessons import LESSONS
@@ -140,7 +140,7 @@ def course_page() -> None:
         (left, "Hand-out (PDF)", False, "handout", about),
         (right, "Answers (PDF)", True, "answers", "For the lecturer: the right answer to each question, and why."),
     ):
-        make = partial(handout, sheets, answers=answers)
+        make = partial(_handout, sheets, answers)
         place.download_button(
             label, make, f"{name}.pdf", "application/pdf", key=name, on_click="ignore", help=help, icon=":material/print:", width="stretch"
         )
@@ -151,6 +151,12 @@ def course_page() -> None:
         for place, name in zip(st.columns(N_COLUMNS, gap="small"), on_route[start : start + N_COLUMNS], strict=False):
             with place:
                 _card(BY_NAME[name], name in answered)
+
+
+def _handout(lessons: Sequence[Lesson], answers: bool) -> bytes:
+    from pages.parts.learn.handout import handout  # here, as its library takes half a second to import
+
+    return handout(lessons, answers=answers)
 
 
 def _card(lesson: Lesson, answered: bool) -> None:
