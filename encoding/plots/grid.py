@@ -15,16 +15,26 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-MOST_NUMBERED = 12  # columns, over all panels side by side, whose cells have their number written into them
+MOST_NUMBERED, MOST_NUMBERED_NARROW = 12, 4  # columns, over all panels side by side, whose cells have their number written into them
 FACETS_PER_ROW = 3
 UPRIGHT = 4  # columns; the names of more stand upright
 MOST_LARGE_NAMES = 20  # columns side by side whose names are not smaller
-LEAST_BAR = 150  # px, of the colour bar
+LEAST_BAR, MOST_BAR = 150, 300  # px, of the colour bar, the latter on a phone
+TURNED_ROW = 18  # px
 GAP = 0.06  # between facets, as a share of the figure
+LINES = ("#4f7fc0", "#a86ab8", "#d9643a")  # from the worst to the best: lines that are seen on white and on black
 
 
 def score_grid(
-    table: pd.DataFrame, *, rows: str, columns: str, value: str, quantity: str, facet: str | None = None, lower_is_better: bool = False
+    table: pd.DataFrame,
+    *,
+    rows: str,
+    columns: str,
+    value: str,
+    quantity: str,
+    facet: str | None = None,
+    lower_is_better: bool = False,
+    narrow: bool = False,
 ) -> go.Figure:
     """Heatmap of a score over two settings, with a panel for each value of a third.
 
@@ -34,18 +44,23 @@ def score_grid(
         fits that the value is a mean of. Rows and columns keep the table's order.
     quantity : name of the value, for the colour bar.
     lower_is_better : whether colours run the other way, so that yellow is best.
+    narrow : whether it is as narrow as a phone, where many columns go down, the first on top, and panels stand below each other.
 
     Returns
     -------
     Figure
-        All panels share one colour scale; the early rows of the table are at the bottom.
+        All panels share one colour scale; the early rows of the table are at the bottom. ``customdata`` of a cell: its row, its column and
+        its panel.
     """
     from plotly.subplots import make_subplots
 
     facets = [None] if facet is None else list(dict.fromkeys(table[facet]))
     x, y = (list(dict.fromkeys(table[name])) for name in (columns, rows))
-    n_across = min(FACETS_PER_ROW, len(facets))
+    is_turned = narrow and len(x) > max(UPRIGHT, len(y))
+    n_across = 1 if narrow else min(FACETS_PER_ROW, len(facets))
     n_down = -(-len(facets) // n_across)
+    across, up = ([str(name) for name in names] for names in ((y, x) if is_turned else (x, y)))
+    most_numbered = MOST_NUMBERED_NARROW if narrow else MOST_NUMBERED
     fig = make_subplots(
         rows=n_down, cols=n_across, shared_xaxes="all", shared_yaxes="all", horizontal_spacing=GAP / n_across,
         vertical_spacing=min(0.2, 0.5 / n_down), subplot_titles=[str(each) for each in facets] if facet else None,
@@ -56,12 +71,13 @@ def score_grid(
         z[[y.index(row) for row in some[rows]], [x.index(column) for column in some[columns]]] = some[value].to_numpy(float)
         panel = {"row": number // n_across + 1, "col": number % n_across + 1}
         fig.add_heatmap(
-            x=[str(name) for name in x], y=[str(name) for name in y], z=z, coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip",
-            texttemplate="%{z:.3f}" if len(x) * n_across <= MOST_NUMBERED else None, name="" if each is None else str(each), **panel,
+            x=across, y=up, z=z.T if is_turned else z, coloraxis="coloraxis", xgap=1, ygap=1, hoverinfo="skip",
+            texttemplate="%{z:.3f}" if len(across) * n_across <= most_numbered else None, name="" if each is None else str(each), **panel,
         )  # fmt: skip
         named = [(str(row), str(column)) for row, column in zip(some[rows], some[columns], strict=True)]
+        places = [list(each) for each in zip(*named, strict=True)]
         fig.add_scatter(  # invisible: Streamlit reports no clicks on heatmaps
-            x=[column for _, column in named], y=[row for row, _ in named], mode="markers", opacity=0, showlegend=False,
+            x=places[not is_turned], y=places[is_turned], mode="markers", opacity=0, showlegend=False,
             customdata=[[*names, *([] if each is None else [str(each)])] for names in named],
             hovertext=[
                 f"{row}<br>{column}<br><b>{score:.3f}</b>, {fits:.0f} fit{'s' if fits > 1 else ''}"
@@ -69,19 +85,21 @@ def score_grid(
             ],
             hovertemplate="%{hovertext}<extra></extra>", **panel,
         )  # fmt: skip
-    theme(fig, height=n_down * (LEAST_HEIGHT + ROW * max(2, len(y))))
-    longest = min(LONGEST, max(len(str(name)) for name in y))
+    theme(fig, height=n_down * (LEAST_HEIGHT + (TURNED_ROW if is_turned else ROW) * max(2, len(up))))
+    longest = min(LONGEST, max(map(len, up)))
     title = f"{quantity}<br>lower is better" if lower_is_better else quantity
-    length = max(LEAST_BAR, ROW * len(y) * n_down)  # of few rows more than these, so that its numbers do not overlap
+    length = max(LEAST_BAR, min(ROW * len(up) * n_down, MOST_BAR if narrow else np.inf))  # of few rows more, so that its numbers have room
     bar = {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": length, "nticks": 5}
+    upright = len(across) > (1 if narrow else UPRIGHT)
     fig.update_layout(
         margin_l=int(24 + CHARACTER * longest),
-        margin_b=40 + int(CHARACTER * min(LONGEST, max(len(str(name)) for name in x)) * (0.95 if len(x) > UPRIGHT else 0.2)),
+        margin_b=40 + int(CHARACTER * min(LONGEST, max(map(len, across))) * (0.95 if upright else 0.2)),
         coloraxis={"colorscale": ERROR_COLOURS if lower_is_better else COLOURS, "colorbar": bar},
     )
-    small = SMALL if len(x) * n_across < MOST_LARGE_NAMES else SMALL - 2
-    fig.update_xaxes(type="category", showgrid=False, dtick=1, tickfont_size=small, tickangle=-90 if len(x) > UPRIGHT else None)
-    fig.update_yaxes(type="category", showgrid=False)
+    small = SMALL if len(across) * n_across < MOST_LARGE_NAMES else SMALL - 2
+    fig.update_xaxes(type="category", showgrid=False, dtick=1, tickfont_size=small, tickangle=-90 if upright else None)
+    turned = {"autorange": "reversed", "dtick": 1, "tickfont_size": SMALL} if is_turned else {}
+    fig.update_yaxes(type="category", showgrid=False, **turned)
     return attach_table(fig, table)
 
 
@@ -93,7 +111,7 @@ def parallel_settings(
     Parameters
     ----------
     table : a row for each fit: the settings, as text, and ``value``.
-    lower_is_better : whether the axis of the value runs downwards and colours the other way, so that the best is on top and yellow.
+    lower_is_better : whether the axis of the value runs downwards and colours the other way, so that the best is on top and orange.
     """
     import plotly.graph_objects as go
 
@@ -106,7 +124,7 @@ def parallel_settings(
     best_on_top = {"range": [values.max(), values.min()]} if lower_is_better and np.ptp(values) else {}
     dimensions.append({"label": quantity, "values": values, "tickformat": ".3f"} | best_on_top)
     fig = go.Figure()
-    line = {"color": values, "colorscale": ERROR_COLOURS if lower_is_better else COLOURS}
+    line = {"color": values, "colorscale": LINES[::-1] if lower_is_better else LINES}
     fig.add_parcoords(dimensions=dimensions, line=line, labelside="top", name=quantity)
     theme(fig, height=380)
     fig.update_layout(margin={"l": 120, "r": 60, "t": 60, "b": 24})

@@ -58,7 +58,7 @@ def fit_scores(table: pd.DataFrame, names: Mapping[str, str], *, ceiling: str = 
             hovertemplate="%{hovertext}<extra></extra>",
         )
     fig.add_vline(x=0, line={"color": LINE, "width": 1})
-    fig.update_xaxes(title_text="r with responses to test stimuli", fixedrange=True)
+    fig.update_xaxes(title_text="r over test stimuli", fixedrange=True)
     labels = [_broken(names[key]) for key in keys]
     fig.update_yaxes(
         tickvals=list(range(len(keys))),

@@ -28,6 +28,7 @@ from pages.parts.shared.chart import chart, origin
 from pages.parts.shared.linked import choose
 from pages.parts.shared.links import explore_address
 from pages.parts.shared.score_choice import choose_score, hemi_choice
+from pages.parts.shared.screen import is_narrow, watch_screen
 from pages.parts.shared.text import plain
 
 NAMES = {
@@ -139,10 +140,12 @@ def grid_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, fits: 
             st.info("No finished fit has this score here.")
             return
         facets = None if facet == NONE else facet
-        figure = plots.score_grid(values, rows=rows, columns=across, value="score", quantity=what.quantity, facet=facets, **what.direction)
+        axes = {"rows": rows, "columns": across, "facet": facets}
+        figure = plots.score_grid(values, **axes, value="score", quantity=what.quantity, narrow=is_narrow(), **what.direction)
         alt = f"{what.quantity} by {' and '.join(in_text(names[name]) for name in on_axes)}"
         how = unit.fill(HOW["grid"])
         pressed = chart(figure, "score_grid", alt=alt, source=source, how=how, on_select="rerun", selection_mode="points")
+        watch_screen()
         told_apart = {*on_axes, "backbone"} if LAYERS in on_axes else {*on_axes}  # layers bear the name of their network
         others = [in_text(NAMES[name]) for name in settings if name not in told_apart]
         if others:

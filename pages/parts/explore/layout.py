@@ -41,7 +41,6 @@ STYLE = """<style>
 .st-key-brain_place {min-height: 30rem}
 .st-key-onward a {padding: 0}
 .st-key-test_images [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
-@media (max-width: 640px) {.st-key-look_at [data-testid=stColumn] {min-width: 0; flex: 1 1 40%}}
 </style>"""
 STALE = "<style>.st-key-result {opacity: 0.45; filter: grayscale(0.6)}</style>"
 LESSONS = {"Regions": "ceiling", "Predictions": "residuals", "Images": "response", "Spread": "rois"}  # that explain a tab's chart

@@ -57,10 +57,7 @@ from pages.parts.shared.text import plain
 ON_BRAIN = ("one layer", "best layer")
 BRAIN_HEIGHT = 330  # px
 STYLE = """<style>
-.st-key-layer_choices [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
-@media (max-width: 640px) {
-  .st-key-layer_choices [data-testid=stColumn] {min-width: 40%}
-}
+@media (min-width: 641px) {.st-key-layer_choices [data-testid=stColumn] {min-width: 0; flex: 1 1 0}}
 </style>"""
 LEAST_R = 0.1  # vertices predicted worse by every layer are hidden at first, or those under what chance may reach
 HOW = {

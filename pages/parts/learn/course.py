@@ -31,7 +31,10 @@ STYLE = """<style>
 [data-testid=stMainBlockContainer] [data-testid=stMarkdownContainer] :is(p, li) {
   font-size: clamp(0.9rem, 1.6dvh, 1.1rem); line-height: 1.4
 }
-@media (max-width: 640px) {.st-key-kinds_shown [data-testid=stColumn] {min-width: 0; flex: 1 1 0}}
+@media (max-width: 640px) {
+  .st-key-kinds_shown [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
+  .st-key-lesson_head :is(kbd, [data-testid=stColumn]:has(.st-key-projector)) {display: none}
+}
 @media (min-width: 641px) {  /* the title stands beside the menu, figures take what height is left */
   [data-testid=stApp]:not(:has([data-testid=stExpandSidebarButton])) [data-testid=stMainBlockContainer]:has(.st-key-lesson_head) {
     padding-top: 0.75rem

@@ -31,6 +31,11 @@ class _Written:
     by_callback: bool = False  # whether a callback wrote it, which the run that it is of has still to begin
 
 
+def goes_back() -> bool:
+    """Whether this run shows an earlier link, by the browser's Back button."""
+    return getattr(get_script_run_ctx(), "is_history_navigation", False)
+
+
 def link_as_left() -> Link:
     """The link as the last run, or a callback of this one, left it; it is not one that somebody opened."""
     return st.session_state[_MEMORY].left if _MEMORY in st.session_state else {}
@@ -83,7 +88,7 @@ def _restore(memory: _Written, page: str) -> None:
         return
     other = {name for name in came.keys() | left.keys() if came.get(name) != left.get(name)}
     late = {name for name in other if came.get(name, []) in memory.before.get(name, [])}
-    is_followed = page != memory.page or getattr(get_script_run_ctx(), "is_history_navigation", False) or len(other - late) > 1
+    is_followed = page != memory.page or goes_back() or len(other - late) > 1
     if is_followed or monotonic() - memory.at > LATE:
         late = set()
     memory.before = {name: memory.before[name] for name in late}

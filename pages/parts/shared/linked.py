@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from encoding.runtime.registry import unknown
+from pages.parts.shared.late_link import goes_back
 from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.text import plain
 
@@ -214,11 +214,6 @@ def switch(label: str, key: str, start: bool = False, *, place: Any = st, **more
         value = place.toggle(label, key=key, **_KEPT, **more)
     write_link(key, str(value).lower(), str(start).lower())
     return value
-
-
-def goes_back() -> bool:
-    """Whether this run shows an earlier link, by the browser's Back button."""
-    return getattr(get_script_run_ctx(), "is_history_navigation", False)
 
 
 def _hold(key: str, value: Any) -> None:

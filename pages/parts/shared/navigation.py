@@ -59,6 +59,8 @@ NAVIGATION_STYLE = """<style>
   height: 4.25rem  /* of a choice with its label, so that nothing below moves when it comes */
 }
 .st-key-groups button {min-height: 1.6rem; padding: 0.1rem 0.6rem}
+.parcoords .axis :is(path, line) {stroke: currentColor !important; opacity: 0.5}
+.parcoords text {text-shadow: none !important}
 [data-testid=stProgress] * {transition: none !important}
 [data-testid=stPageLink] p {white-space: normal}
 [data-testid=stCaptionContainer] {opacity: 1; color: color-mix(in srgb, currentColor 78%, transparent)}
@@ -66,6 +68,13 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stMultiSelect] :is([data-tag], [data-tag] *) {color: light-dark(white, #10222a)}
 [data-testid=stMain] :is(a, button, summary, [role=tab]):focus-visible {outline: 2px solid currentColor; outline-offset: 1px}
 [data-testid=stBaseButton-primary]:enabled {color: light-dark(white, #10222a)}
+@media (max-width: 640px) {  /* on a phone two menus or buttons stand in a row, where names are not long */
+  [data-testid=stMain] [data-testid=stHorizontalBlock]:not(:has(> [data-testid=stColumn] [data-testid=stMultiSelect]))
+    > [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > :only-child
+    > :is(.stSelectbox, .stTextInput, .stButton, .stDownloadButton, .stLinkButton, .stPopover)) {
+    min-width: 0; flex: 1 1 40%
+  }
+}
 @media (min-width: 1200px) {[data-testid=stLayoutWrapper]:has(> [class*=_brain_place]) {position: sticky; top: 4rem}}
 @media (max-width: 1199px) {  /* on a tablet a brain has the width to itself */
   [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] :is([class*=brain_place], .st-key-home_brain)) {
