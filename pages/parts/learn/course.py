@@ -14,8 +14,8 @@ from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.progress import DONE, SOLVED, anew_button, noted
 from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.cards import card_style
-from pages.parts.shared.late_link import changes_link
 from pages.parts.shared.link_notes import expect, note, taken
+from pages.parts.shared.linked import write_link
 from pages.parts.shared.text import plain
 
 BY_NAME = {lesson.name: lesson for lesson in LESSONS}
@@ -25,6 +25,7 @@ ROUTES = {  # title of a route to its lessons
     "Half a day": tuple(NAMES),
 }
 FIRST_LESSON = {"show", "picture", "at"}  # parameters of links to the first lesson, which did not name it
+GONE_TO = "_lesson_gone_to"  # in the session: what a button named since the last run
 N_COLUMNS = 3
 STYLE = """<style>
 [data-testid=stMainBlockContainer] {padding: 3.75rem 2rem 0.5rem}
@@ -77,6 +78,8 @@ def chosen_lesson() -> Lesson | None:
     if not st.session_state.get("_learn_seen") and FIRST_LESSON & set(st.query_params):
         st.query_params.setdefault("lesson", NAMES[0])
     st.session_state["_learn_seen"] = True
+    if (gone_to := st.session_state.pop(GONE_TO, None)) is not None:
+        write_link("lesson", gone_to, "")
     linked = st.query_params.get("lesson")
     if linked is None:
         return None
@@ -96,13 +99,9 @@ def expect_link(lesson: Lesson | None) -> None:
             note(name, f"**{name}**: {plain(unknown('lesson', strange[0], NAMES))}")
 
 
-@changes_link
 def go(name: str | None) -> None:
     """Callback: go to a lesson, whose content is hidden until its question is answered; None goes to the course."""
-    if name is None:
-        st.query_params.pop("lesson", None)
-    else:
-        st.query_params["lesson"] = name
+    st.session_state[GONE_TO] = name or ""  # the link is written by the run that follows
     st.session_state["show"] = name is not None and st.session_state.get(f"answer_{name}") is not None
 
 

@@ -6,8 +6,6 @@ from collections.abc import Collection
 
 import streamlit as st
 
-from pages.parts.shared.late_link import changes_link
-
 DONE, SOLVED = "done", "solved"  # lessons whose question was answered, and whose exercise was solved; parameters of the link
 STORED = "encoding-explorer-course"  # in the browser's local storage
 _MEMORY, _ANEW = "course_memory", "_course_anew"
@@ -32,7 +30,7 @@ export default function ({{ data, setStateValue }}) {{
 
 def noted(kind: str) -> set[str]:
     """Names of the lessons that are :data:`DONE` or :data:`SOLVED`: in this session, or before the link was copied."""
-    linked = {name for name in st.query_params.get(kind, "").split(",") if name}
+    linked = {name for name in st.query_params.get(kind, "").split(",") if name and not st.session_state.get(_ANEW)}
     return linked | st.session_state.get(_key(kind), set())
 
 
@@ -68,12 +66,10 @@ def _take() -> None:
             note_progress(kind, names)
 
 
-@changes_link
 def _begin_anew() -> None:
     """Callback: forget every answer."""
     for kind in (DONE, SOLVED):
         st.session_state.pop(_key(kind), None)
-        st.query_params.pop(kind, None)
     for key in [key for key in st.session_state if str(key).startswith(_OF_LESSONS)]:
         del st.session_state[key]
     st.session_state[_ANEW] = True

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
 from time import monotonic
-from typing import ParamSpec
 from urllib.parse import parse_qs
 
 import streamlit as st
@@ -15,7 +13,6 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 LATE = 5.0  # seconds in which a browser hears of a link that was written
 Link = dict[str, list[str]]
-P = ParamSpec("P")
 _MEMORY = "_link_written"  # in the session
 
 
@@ -27,8 +24,7 @@ class _Written:
     before: dict[str, list[list[str]]] = field(default_factory=dict)  # parameter to its values before, which were not heard to be replaced
     at: float = 0.0  # of the last change, as monotonic tells it
     page: str = ""
-    under_way: bool = False  # whether a run, or a callback, that began with it is not over
-    by_callback: bool = False  # whether a callback wrote it, which the run that it is of has still to begin
+    under_way: bool = False  # whether a run that began with it is not over
 
 
 def goes_back() -> bool:
@@ -37,16 +33,18 @@ def goes_back() -> bool:
 
 
 def link_as_left() -> Link:
-    """The link as the last run, or a callback of this one, left it; it is not one that somebody opened."""
+    """The link as the last run left it; it is not one that somebody opened."""
     return st.session_state[_MEMORY].left if _MEMORY in st.session_state else {}
 
 
 @contextmanager
 def keep_what_was_written() -> Iterator[None]:
-    """Let a run, a fragment's too, or a callback (:func:`changes_link`) begin with the link as the last one left it, heard of or not.
+    """Let a run, a fragment's too, begin with the link as the last one left it, heard of or not.
 
     Without it the second of two quick changes takes the first one back, as settings follow a link that changed. The browser's Back button,
     another page, and a link that differs in more than that, which somebody followed, are taken as they come.
+
+    Callbacks leave the link to the run that follows them: Streamlit may lose a press that arrives while one writes it.
     """
     memory: _Written = st.session_state.setdefault(_MEMORY, _Written())  # kept, as a run that is broken off can write no state
     if memory.under_way:  # a fragment as the part of a page
@@ -68,24 +66,9 @@ def keep_what_was_written() -> Iterator[None]:
         memory.left, memory.page = left, page
 
 
-def changes_link(callback: Callable[P, None]) -> Callable[P, None]:
-    """Decorate a callback that writes the link: what it writes is no late news of the browser, nor asked for by an opened link."""
-
-    @wraps(callback)
-    def called(*args: P.args, **kwargs: P.kwargs) -> None:
-        with keep_what_was_written():
-            callback(*args, **kwargs)
-        st.session_state[_MEMORY].by_callback = True
-
-    return called
-
-
 def _restore(memory: _Written, page: str) -> None:
     """Set the parameters that come late to what was written; forget what the browser had before of all others."""
     came, left = _link(), memory.left
-    by_callback, memory.by_callback = memory.by_callback, False
-    if by_callback and came == left:
-        return
     other = {name for name in came.keys() | left.keys() if came.get(name) != left.get(name)}
     late = {name for name in other if came.get(name, []) in memory.before.get(name, [])}
     is_followed = page != memory.page or goes_back() or len(other - late) > 1
