@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,13 +20,16 @@ from encoding.runs.report import roi_ends
 from pages.parts.explore.composed import intervals_panel, members_panel
 from pages.parts.explore.downloads import take_away
 from pages.parts.explore.fitting import Shown
-from pages.parts.explore.panels import density_panel, extremes_panel, image_panel, prediction_panel, roi_panel, test_sets_panel
-from pages.parts.explore.selection import Focus
+from pages.parts.explore.panels import brain_panel, density_panel, extremes_panel, image_panel, prediction_panel, roi_panel, test_sets_panel
+from pages.parts.explore.selection import Focus, focus_controls
 from pages.parts.explore.training_panels import curve_panel, distribution_panel, shares_panel
 from pages.parts.shared.badges import facts
 from pages.parts.shared.baseline import pin_button
+from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import complete
+from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.links import view
+from pages.parts.shared.score_choice import score_choice
 from pages.parts.shared.server_state import job_key, jobs, stored_intervals
 from pages.parts.shared.text import plain
 
@@ -83,13 +85,25 @@ def _best(result: Result, table: pd.DataFrame) -> str:
     return text + (f" of {ceiling:.2f} possible." if ceiling == ceiling else ".")
 
 
-def look_at() -> Sequence[Any]:
-    """Columns of the choices that only change what is looked at: region, vertex, score, and how they are displayed."""
+@fragment()
+@keep_what_was_written()
+def scores_panel(shown: Shown, table: pd.DataFrame) -> None:
+    """Show a fit's brain and tabs below the choices of what is looked at, which run this part of the page alone."""
+    result, notes = shown.result, st.container(gap="xsmall")
     with st.container(key="look_at"):
-        return st.columns(4, gap="small", vertical_alignment="bottom")
+        region, vertex, score_place, display = st.columns(4, gap="small", vertical_alignment="bottom")
+    display = display.popover("Display", width="stretch", help="Mean or median, and the brain's surface, outlined regions and colours.")
+    focus = focus_controls(result, table, (region, vertex), warn=notes)
+    score, statistic = score_choice([result], score_key="score", statistic_key="over", places=(score_place, display))
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(key="brain_place", gap="xsmall"):
+        brain = brain_panel(result, focus, score, display)
+        _links_onward(result, focus)
+    with right:
+        _tabs(shown, table, focus, score=score, statistic=statistic, brain=brain)
 
 
-def tabs(shown: Shown, table: pd.DataFrame, focus: Focus, *, score: str, statistic: str, brain: BrainMap | None) -> None:
+def _tabs(shown: Shown, table: pd.DataFrame, focus: Focus, *, score: str, statistic: str, brain: BrainMap | None) -> None:
     """Show what is known of a fit in tabs, of which only the open one is computed and sent."""
     result = shown.result
     composed = isinstance(result.plan.spec, ComposedSpec)
@@ -147,7 +161,7 @@ def _density(result: Result, focus: Focus) -> None:
             density_panel(result, focus)
 
 
-def links_onward(result: Result, focus: Focus) -> None:
+def _links_onward(result: Result, focus: Focus) -> None:
     """Link to the same vertex, model and network on other pages."""
     spec, data = result.plan.spec, {"dataset": result.plan.spec.dataset, "subject": result.plan.spec.subject}
     with st.container(key="onward", horizontal=True, vertical_alignment="center", gap="medium"):

@@ -153,6 +153,7 @@ def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, s
         selection_mode="points",
         alt=f"{quantity_of(score, statistic)} of every layer in every ROI",
         how=subject.unit.fill(HOW["heatmap"]),
+        source="",  # which the figure has already
     )
     watch_screen()
 
