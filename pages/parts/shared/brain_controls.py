@@ -69,6 +69,8 @@ def colour_controls(
 ) -> dict[str, Any]:
     """Choose the colour range of a score's map and which of its values are hidden; both stand in the link.
 
+    A range that nobody chose is that of the fit at hand; a chosen one stays when another fit comes.
+
     Parameters
     ----------
     most, step : end and step of the sliders. start : of the colour range. key : of the sliders, before what they are of.
@@ -95,9 +97,18 @@ def colour_controls(
 
     above = SCORES[score].lower_is_better
     limit, nothing = (f"{key}threshold_{score}_{most:g}", most) if above else (f"{key}threshold_{score}", 0.0)
-    linked_value(f"{key}range_{score}", "colours", two, start)
+    shown, first = f"{key}range_{score}", f"_{key}start_{score}"
+    if (
+        shown in st.session_state
+        and st.session_state.get(first) not in (None, start)
+        and st.session_state[shown] == st.session_state[first]
+    ):
+        st.session_state[shown] = start
+    st.session_state[first] = start
+    linked_value(shown, "colours", two, start)
     linked_value(limit, "hide", lambda text: numbers(text)[0], nothing)
-    ends = place.slider("Colours from, to", 0.0, most, start, step, key=f"{key}range_{score}", persist_state="session")
+    value = None if shown in st.session_state else start
+    ends = place.slider("Colours from, to", 0.0, most, value, step, key=shown, persist_state="session")
     hidden = threshold_control(place, score, most, step, key=f"{key}threshold")
     write_link("colours", f"{ends[0]:g},{ends[1]:g}", f"{start[0]:g},{start[1]:g}")
     write_link("hide", f"{hidden['threshold']:g}", "0")

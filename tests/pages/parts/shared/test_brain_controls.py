@@ -59,6 +59,33 @@ def test_the_look_of_a_brain_stands_in_the_link_and_comes_back_from_it():
     assert json.loads(opened.run().json[0].value) == json.loads(at.json[0].value) and not opened.warning
 
 
+def page_of_fits() -> None:
+    import streamlit as st
+
+    from pages.parts.shared.brain_controls import colour_controls
+    from pages.parts.shared.late_link import keep_what_was_written
+
+    with keep_what_was_written():
+        highest = st.selectbox("Fit", [0.8, 0.3], key="highest")
+        st.json(colour_controls(st, "r", 1.0, (0.0, highest), 0.05))
+
+
+def test_colours_are_those_of_the_fit_at_hand_until_somebody_chooses_them():
+    import json
+
+    at = AppTest.from_function(page_of_fits, default_timeout=60).run()
+
+    def colours(highest: float) -> list[float]:
+        at.selectbox(key="highest").set_value(highest).run()
+        assert not at.exception
+        return json.loads(at.json[0].value)["colour_range"]
+
+    for highest in (0.8, 0.3, 0.8, 0.3):
+        assert colours(highest) == [0.0, highest] and not at.query_params
+    at.slider(key="range_r").set_value((0.1, 0.5)).run()
+    assert colours(0.8) == colours(0.3) == [0.1, 0.5] and at.query_params["colours"] == "0.1,0.5"
+
+
 def test_a_look_that_cannot_be_is_named():
     at = AppTest.from_function(linked_page, args=("rmse",), default_timeout=60)
     at.query_params.update({"surface": "bent", "outlines": "hands", "colours": "0.5,0.2", "hide": "7"})
