@@ -98,11 +98,8 @@ def colour_controls(
     above = SCORES[score].lower_is_better
     limit, nothing = (f"{key}threshold_{score}_{most:g}", most) if above else (f"{key}threshold_{score}", 0.0)
     shown, first = f"{key}range_{score}", f"_{key}start_{score}"
-    if (
-        shown in st.session_state
-        and st.session_state.get(first) not in (None, start)
-        and st.session_state[shown] == st.session_state[first]
-    ):
+    before = st.session_state.get(first, start)
+    if before != start and st.session_state.get(shown) == before:
         st.session_state[shown] = start
     st.session_state[first] = start
     linked_value(shown, "colours", two, start)
