@@ -136,8 +136,15 @@ def _best_of_regions(sweep_result: SweepResult, score: str, statistic: str, hemi
     """The best layer of each region with its share of draws where these are stored; None with a single layer."""
     if len(sweep_result.cells) < 2:
         return None
-    rows = table_of(sweep_result)
-    shares = shares_of(sweep_result, hemi, score=score) if statistic == "mean" else None
+    return _best_layers(sweep_result.sweep, keys_of(sweep_result), sweep_result.rois, score, statistic, hemi, sweep_result)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _best_layers(
+    sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], score: str, statistic: str, hemi: str, _found: SweepResult
+) -> pd.DataFrame:
+    rows = table_of(_found)
+    shares = shares_of(_found, hemi, score=score) if statistic == "mean" else None
     return best_layers(rows[rows["hemi"] == hemi], shares, score=layer_column(score, statistic))
 
 

@@ -125,7 +125,7 @@ def _draws(key: str, hemi: str, score: str, _result: Result) -> np.ndarray | Non
     return roi_draws(_result, hemi, score) if has_draws(_result, score) else None
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def _table(sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], _found: SweepResult) -> pd.DataFrame:
     return concat_tables(sweep, {cell: _rows(display_key(result), result) for cell, result in _found.results.items()})
 
@@ -139,7 +139,7 @@ def _shares(
 
 
 def table_of(sweep_result: SweepResult) -> pd.DataFrame:
-    """Tabulate the sweep (:meth:`SweepResult.table`); each layer is read once per server."""
+    """Tabulate the sweep (:meth:`SweepResult.table`), for all sessions the same object; each layer is read once per server."""
     return _table(sweep_result.sweep, keys_of(sweep_result), sweep_result.rois, sweep_result)
 
 
