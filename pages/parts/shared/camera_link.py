@@ -22,11 +22,18 @@ _watch = st.components.v2.component(
     "brain_camera",
     html="<span></span>",
     js="""
-export default function ({ data, setStateValue }) {
+let waiting; // until the page has run: Streamlit drops the end of a run at which it is asked for one of a fragment
+export default function ({ data, parentElement, setStateValue }) {
+  const tell = (detail) => {
+    const runs = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
+    if (runs) waiting = setTimeout(tell, 50, detail);
+    else if (parentElement.isConnected) setStateValue("told", detail);
+  };
   const hear = (event) => {
     if (event.detail.name !== data.name) return;
-    setStateValue("told", event.detail);
     event.preventDefault(); // it was heard
+    clearTimeout(waiting);
+    tell(event.detail);
   };
   window.addEventListener("brain-camera", hear);
   return () => window.removeEventListener("brain-camera", hear);
