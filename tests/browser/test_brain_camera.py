@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from encoding.datasets._surface import HEMIS, eye
-from tests.browser.driving import open_page
+from tests.browser.driving import open_page, wait_idle
 from tests.browser.driving_brain import (
     CANVAS,
     INFLATED,
@@ -56,6 +56,32 @@ def test_dragging_moves_the_near_side_with_the_pointer_and_the_other_hemisphere_
         other = "rh" if hemi == "lh" else "lh"
         assert after[hemi] > before[hemi]
         assert after[hemi] - before[hemi] == pytest.approx(before[other] - after[other], abs=3)
+
+
+def test_the_camera_stays_at_the_view_that_brains_of_other_pages_start_with(brain) -> None:
+    set_view(brain, "ventral")
+    brain.wait_for_function("() => location.search.includes('camera=ventral')")
+    choose(brain, "map", "depth")
+    title_shown(brain, "depth")
+    set_view(brain, "posterior")
+    brain.wait_for_function("() => location.search.includes('camera=posterior')")
+    choose(brain, "map", "height")
+    title_shown(brain, "height")
+    assert state(brain, "camera")["view"] == "posterior"
+
+
+def test_a_brain_tells_its_camera_when_the_page_has_run(still) -> None:
+    set_view(still, "dorsal")
+    still.wait_for_function("() => location.search.includes('camera=dorsal')")
+    wait_idle(still)
+    stands = "(app, run) => app.setAttribute('data-test-script-state', run)"
+    app = still.locator("[data-testid=stApp]")
+    app.evaluate(stands, "running")
+    set_view(still, "medial")
+    still.wait_for_timeout(1500)  # three times the rest after which it is told
+    assert "camera=dorsal" in still.url
+    app.evaluate(stands, "notRunning")
+    still.wait_for_function("() => location.search.includes('camera=medial')")
 
 
 @pytest.mark.parametrize("order", ["the brain first", "the press first"])

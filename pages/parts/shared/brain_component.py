@@ -96,14 +96,14 @@ def brain_view(
     publish(brain.space)
     marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
     about = {"height": height, "name": key, "mesh_file": MESH_FILES[brain.space], "meanings": in_words(brain.roi_names)}
-    about |= {"looks_from": linked_camera(), "heard": heard_camera()} if linked else {"looks_from": looks_from}
+    about |= {"looks_from": linked_camera(brain.view), "heard": heard_camera()} if linked else {"looks_from": looks_from}
     around = AROUND - (HELP if height < SMALL else 0)
     st.html(
         f"<style>.st-key-{key} {{min-height: calc(var(--brain-height, {height}px) + {around}px)}}</style>"
     )  # the page keeps its place until the brain arrives
     _component(key=key, data=marked.to_bytes(**about), on_vertex_change=on_select)
     if linked:
-        watch_camera(key)
+        watch_camera(key, brain.view)
     return clicked(key, brain.vertices)
 
 

@@ -7,7 +7,6 @@ import re
 import streamlit as st
 
 from encoding.datasets._surface import VIEWS
-from encoding.plots.brain.score_maps import START_VIEW
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.link_notes import note, taken
@@ -42,31 +41,35 @@ export default function ({ data, parentElement, setStateValue }) {
 )
 
 
-def linked_camera() -> str:
-    """The camera that the link or the session names, empty for the view that a page starts with; one that cannot be is noted."""
+def linked_camera(start: str) -> str:
+    """The camera that the link or the session names, empty for the view that the brain has at ``start``; one that cannot be is noted."""
     adopt_link(CAMERA)
     text = st.session_state.get(CAMERA, "")
     if text and text not in VIEWS and not TURNED.fullmatch(text):
         note(CAMERA, f"**camera** must be one of {', '.join(VIEWS)}, or as a turned brain writes it, not {plain(text)}")
         text = ""
-    _keep(text)
+    st.session_state[CAMERA] = text
+    _write(start)
     taken(CAMERA)
-    return text
+    return "" if text == start else text
 
 
 @fragment()
-def watch_camera(key: str) -> None:
-    """Write the camera of the brain named ``key`` into the link whenever it comes to rest; nothing else of the page runs again."""
+def watch_camera(key: str, start: str) -> None:
+    """Write the camera of the brain named ``key`` into the link whenever it comes to rest; nothing else of the page runs again.
+
+    ``start`` is the view that a link without a camera means.
+    """
     name = f"{key}_camera"
     st.html(f"<style>.st-key-{name} {{display: none}}</style>")
 
     def hear() -> None:
         told = st.session_state[name]["told"]
-        st.session_state[HEARD], st.session_state[CAMERA] = int(told["number"]), _short(str(told["camera"]))
+        st.session_state[HEARD], st.session_state[CAMERA] = int(told["number"]), str(told["camera"])
 
     _watch(key=name, data={"name": key}, on_told_change=hear)
     with keep_what_was_written():  # here, as Streamlit loses a press that arrives while a callback writes the link
-        write_link(CAMERA, st.session_state.get(CAMERA, ""), "")
+        _write(start)
 
 
 def heard_camera() -> int:
@@ -74,11 +77,5 @@ def heard_camera() -> int:
     return st.session_state.get(HEARD, 0)
 
 
-def _keep(text: str) -> None:
-    st.session_state[CAMERA] = _short(text)
-    write_link(CAMERA, st.session_state[CAMERA], "")
-
-
-def _short(text: str) -> str:
-    """A camera as links have it: nothing for the view that a page starts with."""
-    return "" if text == START_VIEW else text
+def _write(start: str) -> None:
+    write_link(CAMERA, st.session_state.get(CAMERA) or start, start)
