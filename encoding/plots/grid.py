@@ -75,24 +75,14 @@ def score_grid(
             texttemplate="%{z:.3f}" if len(across) * n_across <= most_numbered else None, name="" if each is None else str(each), **panel,
         )  # fmt: skip
         named = [(str(row), str(column)) for row, column in zip(some[rows], some[columns], strict=True)]
-        places = [list(each) for each in zip(*named, strict=True)]
-        fig.add_scatter(  # invisible: Streamlit reports no clicks on heatmaps
-            x=places[not is_turned], y=places[is_turned], mode="markers", opacity=0, showlegend=False,
-            customdata=[[*names, *([] if each is None else [str(each)])] for names in named],
-            hovertext=[
-                f"{row}<br>{column}<br><b>{score:.3f}</b>, {fits:.0f} fit{'s' if fits > 1 else ''}"
-                for (row, column), score, fits in zip(named, some[value], some["n"], strict=True)
-            ],
-            hovertemplate="%{hovertext}<extra></extra>", **panel,
-        )  # fmt: skip
+        _add_points(fig, named, [] if each is None else [str(each)], some[value], some["n"], is_turned=is_turned, **panel)
     theme(fig, height=n_down * (LEAST_HEIGHT + (TURNED_ROW if is_turned else ROW) * max(2, len(up))))
-    longest = min(LONGEST, max(map(len, up)))
-    title = f"{quantity}<br>lower is better" if lower_is_better else quantity
     length = max(LEAST_BAR, min(ROW * len(up) * n_down, MOST_BAR if narrow else np.inf))  # of few rows more, so that its numbers have room
+    title = f"{quantity}<br>lower is better" if lower_is_better else quantity
     bar = {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": length, "nticks": 5}
     upright = len(across) > (1 if narrow else UPRIGHT)
     fig.update_layout(
-        margin_l=int(24 + CHARACTER * longest),
+        margin_l=int(24 + CHARACTER * min(LONGEST, max(map(len, up)))),
         margin_b=40 + int(CHARACTER * min(LONGEST, max(map(len, across))) * (0.95 if upright else 0.2)),
         coloraxis={"colorscale": ERROR_COLOURS if lower_is_better else COLOURS, "colorbar": bar},
     )
@@ -101,6 +91,29 @@ def score_grid(
     turned = {"autorange": "reversed", "dtick": 1, "tickfont_size": SMALL} if is_turned else {}
     fig.update_yaxes(type="category", showgrid=False, **turned)
     return attach_table(fig, table)
+
+
+def _add_points(
+    fig: go.Figure,
+    named: Sequence[tuple[str, str]],
+    facet: Sequence[str],
+    scores: pd.Series,
+    n_fits: pd.Series,
+    *,
+    is_turned: bool,
+    **panel: int,
+) -> None:
+    """Cover cells, by the names of their row and column, with invisible points, as Streamlit reports no clicks on heatmaps."""
+    places = [list(each) for each in zip(*named, strict=True)]
+    fig.add_scatter(
+        x=places[not is_turned], y=places[is_turned], mode="markers", opacity=0, showlegend=False,
+        customdata=[[*names, *facet] for names in named],
+        hovertext=[
+            f"{row}<br>{column}<br><b>{score:.3f}</b>, {fits:.0f} fit{'s' if fits > 1 else ''}"
+            for (row, column), score, fits in zip(named, scores, n_fits, strict=True)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>", **panel,
+    )  # fmt: skip
 
 
 def parallel_settings(

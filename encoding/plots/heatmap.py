@@ -91,6 +91,7 @@ def layer_heatmap(
         colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
         texttemplate=" <br>%{z:.2f}" if written else None, textfont={"size": SMALL},
     )  # fmt: skip
+    fig.data[0].colorbar.nticks = min(6, 1 + len(layers))  # so that numbers beside few layers have room
     _mark_best(fig, best, rise=STAR_RISE if written else 0, narrow=narrow)
     x, y = (grid.ravel() for grid in np.meshgrid(rois, layers))
     won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}

@@ -14,7 +14,7 @@ from encoding.analysis.layer_ranking import by_layer
 from encoding.analysis.layer_sweep import SweepResult
 from encoding.runtime.csv import to_csv
 from pages.parts.layers.panels import HOW, origin
-from pages.parts.layers.sweep_controls import draws_of, keys_of, shares_of, table_of
+from pages.parts.layers.sweep_controls import OF_SWEEP, draws_of, shares_of, table_of
 from pages.parts.shared.chart import chart
 
 
@@ -44,25 +44,23 @@ def _published_figure() -> Any:
 
 def _own_hierarchy(sweep_result: SweepResult, backbone: str, hemi: str) -> None:
     labels = tuple(layer for name, layer in sweep_result.cells if name == backbone)
-    index, figure = _climb(keys_of(sweep_result), sweep_result.rois, hemi, backbone, labels, sweep_result)
+    index, figure = _climb(sweep_result, hemi, backbone, labels)
     if figure is not None:
         alt = f"share of draws in which each layer of {backbone} is the best"
         chart(figure, f"wins_{backbone}", alt=alt, source=origin(sweep_result, short=True), how=HOW["wins"])
     st.markdown(_index_text(backbone, index, len(labels)))
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _climb(
-    keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str, labels: tuple[str, ...], _found: SweepResult
-) -> tuple[Hierarchy, Any]:
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)
+def _climb(sweep_result: SweepResult, hemi: str, backbone: str, labels: tuple[str, ...]) -> tuple[Hierarchy, Any]:
     """How a backbone's layers climb, and the figure of it; None where no region has a stage."""
-    rows = table_of(_found)
+    rows, rois = table_of(sweep_result), sweep_result.rois
     rows = rows[rows["hemi"] == hemi]
     means = by_layer(rows[rows["backbone"] == backbone].assign(label=rows["layer"]), "r", labels, rois)
-    index = hierarchy(means, rois, draws_of(_found, hemi, backbone))
+    index = hierarchy(means, rois, draws_of(sweep_result, hemi, backbone))
     if not index.rois:
         return index, None
-    shares = shares_of(_found, hemi, backbone)[:, [rois.index(roi) for roi in index.rois]]
+    shares = shares_of(sweep_result, hemi, backbone)[:, [rois.index(roi) for roi in index.rois]]
     return index, plots.layer_wins(labels, index.rois, shares, stages=[stage(roi) for roi in index.rois])
 
 

@@ -25,7 +25,7 @@ from encoding.analysis.layer_ranking import (
     mean_over_rois,
     score_of_column,
 )
-from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult
+from encoding.analysis.layer_sweep import Cell, SweepResult
 from encoding.analysis.summaries import highest_possible
 from encoding.datasets._base import roi_names
 from encoding.datasets._placement import Placement
@@ -38,7 +38,7 @@ from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
 from encoding.runs.labels import class_label, layer_label, split_label, weights_label
 from encoding.runtime.registry import UnknownName, unknown
-from pages.parts.layers.sweep_controls import keys_of, shares_of, table_of
+from pages.parts.layers.sweep_controls import OF_SWEEP, shares_of, table_of
 from pages.parts.shared.baseline import baseline_chip, baseline_of, baseline_scores, baseline_text
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, surface_control
@@ -132,19 +132,13 @@ def sweep_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str
         _profile(sweep_result, roi, score, statistic, baseline)
 
 
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)
 def _best_of_regions(sweep_result: SweepResult, score: str, statistic: str, hemi: str) -> pd.DataFrame | None:
     """The best layer of each region with its share of draws where these are stored; None with a single layer."""
     if len(sweep_result.cells) < 2:
         return None
-    return _best_layers(sweep_result.sweep, keys_of(sweep_result), sweep_result.rois, score, statistic, hemi, sweep_result)
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _best_layers(
-    sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], score: str, statistic: str, hemi: str, _found: SweepResult
-) -> pd.DataFrame:
-    rows = table_of(_found)
-    shares = shares_of(_found, hemi, score=score) if statistic == "mean" else None
+    rows = table_of(sweep_result)
+    shares = shares_of(sweep_result, hemi, score=score) if statistic == "mean" else None
     return best_layers(rows[rows["hemi"] == hemi], shares, score=layer_column(score, statistic))
 
 
@@ -152,9 +146,8 @@ def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, s
     """Show the score of every layer in every region of the chosen groups; a click on a cell selects both."""
     subject = next(iter(sweep_result.results.values())).plan.subject
     groups = class_choice(roi_classes(subject))
-    sweep, narrow = sweep_result.sweep, is_narrow()
     chart(
-        _heatmap_figure(sweep, keys_of(sweep_result), sweep_result.rois, groups, score, statistic, hemi, narrow, sweep_result, best),
+        _heatmap_figure(sweep_result, groups, score, statistic, hemi, is_narrow(), best),
         "heatmap",
         on_select=lambda: _choose_clicked(sweep_result),
         selection_mode="points",
@@ -165,21 +158,18 @@ def _heatmap(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, s
     watch_screen()
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)
 def _heatmap_figure(
-    sweep: Sweep,
-    keys: tuple[str, ...],
-    rois: tuple[str, ...],
+    sweep_result: SweepResult,
     groups: Sequence[str],
     score: str,
     statistic: str,
     hemi: str,
     narrow: bool,
-    _found: SweepResult,
     _best: pd.DataFrame | None,
 ) -> go.Figure:
     """The heatmap with its source; the same for every layer that the slider comes to, and changed by nobody."""
-    subject, rows, best = next(iter(_found.results.values())).plan.subject, table_of(_found), _best
+    subject, rows, best = next(iter(sweep_result.results.values())).plan.subject, table_of(sweep_result), _best
     classes, rows = roi_classes(subject), rows[rows["hemi"] == hemi]
     if groups:
         shown = [roi for group in groups for roi in classes[group]]
@@ -188,14 +178,14 @@ def _heatmap_figure(
         rows,
         score=score,
         statistic=statistic,
-        layers=[sweep.label(cell) for cell in sweep.cells],
+        layers=[sweep_result.sweep.label(cell) for cell in sweep_result.sweep.cells],
         best=best,
         classes={class_label(group): names for group, names in classes.items()},
         unit=subject.unit,
         narrow=narrow,
         meanings=in_words(rows["roi"].unique()),
     )
-    return plots.add_source(figure, origin(_found))
+    return plots.add_source(figure, origin(sweep_result))
 
 
 def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: str, statistic: str, hemi: str) -> None:
@@ -335,11 +325,11 @@ def _values(result: Result, score: str) -> dict[str, np.ndarray]:
     return {hemi: result.score(hemi, score) for hemi in result.plan.hemis}
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _colour_range(keys: tuple[str, ...], score: str, _results: Sequence[Result]) -> tuple[float, float]:
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=OF_SWEEP)
+def _colour_range(sweep_result: SweepResult, score: str) -> tuple[float, float]:
     """The ends of the colours, the same for all layers, so that the slider compares them; of errors from the lowest."""
     step = STEP * max(1.0, SCORES[score].ceiling_level or 1.0)
-    ends = np.array([bulk(_values(result, score)) for result in _results])
+    ends = np.array([bulk(_values(result, score)) for result in sweep_result.results.values()])
     low = float(np.floor(np.nanmin(ends) / step) * step) if SCORES[score].lower_is_better else 0.0
     most = 1.0 if score in ("r", "pooled_r") else np.inf
     return low, max(low + step, min(most, rounded_up(float(np.nanmax(ends)), step=step, least=2 * step)))
@@ -370,7 +360,7 @@ def _look(sweep_result: SweepResult, placement: Placement, roi: str, place: Delt
 
 def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, score: str, roi: str, place: DeltaGenerator) -> BrainMap:
     """One layer's score at every vertex."""
-    ends = _colour_range(keys_of(sweep_result), score, tuple(sweep_result.results.values()))
+    ends = _colour_range(sweep_result, score)
     most = max(1.0, ends[1])
     look = _look(sweep_result, placement, roi, place)
     look |= colour_controls(place, score, most, ends, most / 100, key="layer_")
@@ -400,7 +390,7 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     linked_value("best_threshold", "hide_best", lambda text: number_within(text, 0.0, 1.0), start)
     least = place.slider(label, 0.0, 1.0, start, 0.01, key="best_threshold", persist_state="session")
     write_link("hide_best", f"{least:g}", f"{start:g}")
-    best = _best(keys_of(sweep_result), least, results)
+    best = _best_of_vertices(sweep_result, least)
     labels = [sweep_result.sweep.label(cell) for cell in sweep_result.cells]
     brain = BrainMap(
         values=placement.values({hemi: 1.0 + places for hemi, places in best.items()}),
@@ -423,9 +413,10 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     )
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _best(keys: tuple[str, ...], least: float, _results: Sequence[Result]) -> dict[str, np.ndarray]:
-    return {hemi: best_per_vertex(_results, hemi, least=least) for hemi in _results[0].plan.hemis}
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)
+def _best_of_vertices(sweep_result: SweepResult, least: float) -> dict[str, np.ndarray]:
+    results = tuple(sweep_result.results.values())
+    return {hemi: best_per_vertex(results, hemi, least=least) for hemi in results[0].plan.hemis}
 
 
 def _profile(sweep_result: SweepResult, roi: str, score: str, statistic: str, baseline: ScoreTables | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -125,22 +127,18 @@ def _draws(key: str, hemi: str, score: str, _result: Result) -> np.ndarray | Non
     return roi_draws(_result, hemi, score) if has_draws(_result, score) else None
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _table(sweep: Sweep, keys: tuple[str, ...], rois: tuple[str, ...], _found: SweepResult) -> pd.DataFrame:
-    return concat_tables(sweep, {cell: _rows(display_key(result), result) for cell, result in _found.results.items()})
+def _known_by(sweep_result: SweepResult) -> tuple[Sweep, tuple[str, ...], tuple[str, ...]]:
+    return sweep_result.sweep, tuple(map(display_key, sweep_result.results.values())), sweep_result.rois
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _shares(
-    keys: tuple[str, ...], rois: tuple[str, ...], hemi: str, backbone: str | None, score: str, _found: SweepResult
-) -> np.ndarray | None:
-    draws = draws_of(_found, hemi, backbone, score)
-    return None if draws is None else win_shares(draws, lower_is_better=SCORES[score].lower_is_better)
+OF_SWEEP: dict[type, Callable[[SweepResult], object]] = {SweepResult: _known_by}
+"""What the caches of Streamlit know a sweep's finished fits by."""
 
 
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)
 def table_of(sweep_result: SweepResult) -> pd.DataFrame:
     """Tabulate the sweep (:meth:`SweepResult.table`), for all sessions the same object; each layer is read once per server."""
-    return _table(sweep_result.sweep, keys_of(sweep_result), sweep_result.rois, sweep_result)
+    return concat_tables(sweep_result.sweep, {cell: _rows(display_key(result), result) for cell, result in sweep_result.results.items()})
 
 
 def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray | None:
@@ -153,14 +151,11 @@ def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, 
     return None if any(each is None for each in draws) else np.stack(draws)
 
 
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=OF_SWEEP)
 def shares_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray | None:
     """(n_layers, n_rois) share of draws of a mean score in which each layer is best, of all or of one backbone's; None without draws."""
-    return _shares(keys_of(sweep_result), sweep_result.rois, hemi, backbone, score, sweep_result)
-
-
-def keys_of(sweep_result: SweepResult) -> tuple[str, ...]:
-    """Name what tables and figures show of the finished fits."""
-    return tuple(display_key(result) for result in sweep_result.results.values())
+    draws = draws_of(sweep_result, hemi, backbone, score)
+    return None if draws is None else win_shares(draws, lower_is_better=SCORES[score].lower_is_better)
 
 
 def run_or_find(sweep: Sweep) -> SweepResult | None:
