@@ -113,12 +113,12 @@ STATES = {
     "explore-curve": View("explore", ".st-key-brain canvas", open_tab("Images needed")),
     "explore-changed": View(f"explore?{UNTRAINED}", ".st-key-bars .js-plotly-plot", change_layer),
     "explore-not-fitted": View("explore?components=70"),
-    "explore-running": View(
-        f"explore?{SLOW.replace('resnet50', 'resnet152')}", act=press("Fit", until="[data-testid=stProgress]"), server="failing"
-    ),
     "explore-failed": View(
         "explore?backbone=torchvision/alexnet&layer=features.9", act=press("Fit", until="[data-testid=stAlert]"), server="failing"
     ),
+    "explore-running": View(
+        f"explore?{SLOW.replace('resnet50', 'resnet152')}", act=press("Fit", until="[data-testid=stProgress]"), server="failing"
+    ),  # last on its server, as it keeps the others waiting
     "explore-no-data": View(f"explore?dataset={NO_DATA}"),
     "explore-wrong-link": View("explore?layer=nope&score=nope&components=-5&vertex=lh+999999&roi=XYZ&colour=1"),
     "explore-read-only": View("explore", ".st-key-bars .js-plotly-plot", server="read-only"),

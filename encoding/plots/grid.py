@@ -19,8 +19,9 @@ MOST_NUMBERED, MOST_NUMBERED_NARROW = 12, 4  # columns, over all panels side by 
 FACETS_PER_ROW = 3
 UPRIGHT = 4  # columns; the names of more stand upright
 MOST_LARGE_NAMES = 20  # columns side by side whose names are not smaller
-LEAST_BAR, MOST_BAR = 150, 300  # px, of the colour bar, the latter on a phone
+MOST_BAR = 300  # px, of the colour bar on a phone
 TURNED_ROW = 18  # px
+AROUND = 90  # px above and below the rows, without names below
 GAP = 0.06  # between facets, as a share of the figure
 LINES = ("#4f7fc0", "#a86ab8", "#d9643a")  # from the worst to the best: lines that are seen on white and on black
 
@@ -76,14 +77,16 @@ def score_grid(
         )  # fmt: skip
         named = [(str(row), str(column)) for row, column in zip(some[rows], some[columns], strict=True)]
         _add_points(fig, named, [] if each is None else [str(each)], some[value], some["n"], is_turned=is_turned, **panel)
-    theme(fig, height=n_down * (LEAST_HEIGHT + (TURNED_ROW if is_turned else ROW) * max(2, len(up))))
-    length = max(LEAST_BAR, min(ROW * len(up) * n_down, MOST_BAR if narrow else np.inf))  # of few rows more, so that its numbers have room
-    title = f"{quantity}<br>lower is better" if lower_is_better else quantity
-    bar = {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": length, "nticks": 5}
     upright = len(across) > (1 if narrow else UPRIGHT)
+    names_below = int(CHARACTER * min(LONGEST, max(map(len, across))) * (0.95 if upright else 0.2))
+    n_rows, row = max(2, len(up)) * n_down, TURNED_ROW if is_turned else ROW
+    theme(fig, height=row * n_rows + max(LEAST_HEIGHT * n_down, AROUND + names_below))
+    length = min(ROW * n_rows, MOST_BAR if narrow else np.inf)  # longer than the rows it would push the source out of the figure
+    bar = {"thickness": 12, "outlinewidth": 0, "lenmode": "pixels", "len": length, "nticks": min(5, 1 + n_rows)}
+    bar["title"] = {"text": f"{quantity}<br>lower is better" if lower_is_better else quantity, "side": "right"}
     fig.update_layout(
         margin_l=int(24 + CHARACTER * min(LONGEST, max(map(len, up)))),
-        margin_b=40 + int(CHARACTER * min(LONGEST, max(map(len, across))) * (0.95 if upright else 0.2)),
+        margin_b=40 + names_below,
         coloraxis={"colorscale": ERROR_COLOURS if lower_is_better else COLOURS, "colorbar": bar},
     )
     small = SMALL if len(across) * n_across < MOST_LARGE_NAMES else SMALL - 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.driving import open_page
+from tests.browser.driving import open_page, wait_idle
+from tests.browser.layout_faults import layout_faults
 
 MOST = 0.1  # of cumulative layout shift, what web.dev calls good
 OBSERVER = """
@@ -38,6 +39,27 @@ def test_nothing_jumps_when_the_brain_arrives(new_page, app, address, brain):
         buttons = page.locator(f".st-key-{brain} .toolbar button")
         assert buttons.evaluate_all("(all) => new Set(all.map((button) => button.offsetTop)).size") == 1
         assert buttons.last.evaluate("(button) => button.getBoundingClientRect().right") <= width
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "explore", "explore?vertex=lh+784&part=Predictions", "layers?backbones=gabor", "experiments?backbone=gabor", "predict", "data",
+        "region?roi=V1v", "learn?lesson=ridge&show=true",
+    ],
+)  # fmt: skip
+def test_every_word_of_a_chart_has_room_on_a_tablet_and_a_phone(new_page, app, address):
+    page = new_page(viewport={"width": 820, "height": 1180})
+    open_page(page, f"{app.url}/{address}")
+    page.wait_for_selector("[data-testid=stMain] :is(.js-plotly-plot, canvas, img)")
+    for width in (820, 390):
+        page.set_viewport_size({"width": width, "height": 1180})
+        for _ in range(6):  # what is below the fold is drawn when it is seen
+            page.mouse.move(width - 20, 600)
+            page.mouse.wheel(0, 900)
+            page.wait_for_timeout(300)
+        wait_idle(page)
+        assert not layout_faults(page)
 
 
 @pytest.mark.parametrize(("address", "card", "leads_to"), [("", "door_learn", "learn"), ("learn", "lesson_response", "lesson=response")])

@@ -119,7 +119,8 @@ def _fit_bar(spec: FitSpec, result: Result | None, job: Job | None, needed: Esti
 def _strip(spec: FitSpec, job: Job | None, needed: Estimate | None, last: dict | None) -> None:
     """How a fit that is not there stands, with its button; without an earlier result the whole of the page."""
     with st.container(border=True, key="strip" if last else "not_fitted", gap="small"):
-        if badge := badge_of_files(spec.dataset, spec.subject):
+        is_below = last is not None and (last["spec"].dataset, last["spec"].subject) == (spec.dataset, spec.subject)
+        if not is_below and (badge := badge_of_files(spec.dataset, spec.subject)):
             st.markdown(badge)
         if needed is not None and needed.problems:
             st.error(plain(" ".join(needed.problems)))

@@ -63,6 +63,7 @@ NAVIGATION_STYLE = """<style>
 .parcoords text {text-shadow: none !important}
 [data-testid=stProgress] * {transition: none !important}
 [data-testid=stPageLink] p {white-space: normal}
+.st-key-recent a:not(:hover) {background: none} .st-key-recent a p {font-weight: 400}  /* to fits, not to the page */
 [data-testid=stCaptionContainer] {opacity: 1; color: color-mix(in srgb, currentColor 78%, transparent)}
 [data-testid=stExpander] summary {opacity: 0.85}
 [data-testid=stMultiSelect] :is([data-tag], [data-tag] *) {color: light-dark(white, #10222a)}
@@ -72,16 +73,24 @@ NAVIGATION_STYLE = """<style>
   [data-testid=stMain] [data-testid=stHorizontalBlock]:not(:has(> [data-testid=stColumn] [data-testid=stMultiSelect]))
     > [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > :only-child
     > :is(.stSelectbox, .stTextInput, .stButton, .stDownloadButton, .stLinkButton, .stPopover)) {
-    min-width: 0; flex: 1 1 40%
+    min-width: 0; flex: 1 1 40%;
+    &:has(.stPopover) {flex: 0 1 7rem}
   }
 }
 @media (min-width: 1200px) {[data-testid=stLayoutWrapper]:has(> [class*=_brain_place]) {position: sticky; top: 4rem}}
-@media (max-width: 1199px) {  /* on a tablet a brain has the width to itself */
+@media (max-width: 1199px) {  /* on a tablet a brain has the width to itself, and what has too little room beside others goes below */
+  [data-testid=stMain] [data-testid=stColumn]:has([data-testid=stPlotlyChart]) {min-width: min(20rem, 100%)}
+  [data-testid=stMain] [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > :only-child
+    > :is(.stSelectbox, .stTextInput, .stDownloadButton)) {min-width: 9rem}
+  [data-testid=stMain] [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > :only-child > .stButtonGroup) {min-width: max-content}
+  [data-testid=stMain] [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > :only-child > .stMultiSelect) {
+    min-width: min(16rem, 100%)
+  }
   [data-testid=stHorizontalBlock]:has(> [data-testid=stColumn] :is([class*=brain_place], .st-key-home_brain)) {
     flex-direction: column;
     > [data-testid=stColumn] {width: 100%; flex: 1 1 auto}
   }
-  [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > :is([class*=_hemi], .st-key-projector)) {min-width: max-content}
+  [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > .st-key-projector) {min-width: max-content}
 }
 .js-plotly-plot :is(:is([class$=tick], .cbaxis, .parcoords) text, [class$=title], .cbtitle text,
   .annotation text[style*="(128, 132, 149)"], .hovertext text) {fill: currentColor !important}
