@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from encoding.analysis.tuning import Overview
 
 ROW_HEIGHT = 17  # px, of a region's two bars
+LYING_ROW = 19  # px, of a region's two bars with whiskers
 CHARACTER = 6.2  # px, at most, of a name
 N_BINS = 50
 
@@ -60,6 +61,7 @@ def region_profile(
     classes: Mapping[str, Sequence[str]] | None = None,
     selected: str | None = None,
     unit: Unit = VERTEX,
+    horizontal: bool = False,
 ) -> go.Figure:
     """Mean response of each ROI to one stimulus, left and right, with the interquartile range over its vertices.
 
@@ -68,6 +70,7 @@ def region_profile(
     table : :func:`encoding.analysis.tuning.roi_profile`. An empty ROI leaves a gap.
     what : axis title: quantity and unit.
     classes, selected, unit : as for :func:`size_bars`.
+    horizontal : ROIs below each other, for a phone.
     """
     import plotly.graph_objects as go
 
@@ -83,11 +86,25 @@ def region_profile(
             hovertext=[_profile_hover(row, unit) for row in rows.itertuples()],
             **_of_hemi(rows, hemi, selected),
         )
-    fig.add_hline(y=0, line={"color": LINE, "width": 1})
+    return over_regions(fig, order, selected, title=what, horizontal=horizontal)
+
+
+def over_regions(fig: go.Figure, order: Sequence[str], selected: str | None, *, title: str, horizontal: bool) -> go.Figure:
+    """Give ``fig``, whose bars stand over regions, its axes, in place; ``horizontal`` lays them down, the first region on top."""
+    room = 16 + CHARACTER * max(map(len, order), default=0)
+    responses = {"title_text": title, "fixedrange": True}
     fig.update_layout(bargap=0.2, barmode="group")
-    fig.update_xaxes(range=(-0.5, len(order) - 0.5), tickangle=-90, **_names(order, selected))
-    fig.update_yaxes(title_text=what, fixedrange=True)
-    return theme(fig, height=340).update_layout(margin_b=max(48, 16 + CHARACTER * max(map(len, order), default=0)))
+    if not horizontal:
+        fig.add_hline(y=0, line={"color": LINE, "width": 1})
+        fig.update_xaxes(range=(-0.5, len(order) - 0.5), tickangle=-90, **_names(order, selected))
+        fig.update_yaxes(**responses)
+        return theme(fig, height=350).update_layout(margin_b=max(48, room))
+    for trace in fig.data:
+        trace.update(orientation="h", x=trace.y, y=trace.x, error_x=trace.error_y.to_plotly_json(), error_y=None)
+    fig.add_vline(x=0, line={"color": LINE, "width": 1})
+    fig.update_yaxes(range=(len(order) - 0.5, -0.5), **_names(order, selected))
+    fig.update_xaxes(**responses)
+    return theme(fig, height=130 + LYING_ROW * len(order)).update_layout(margin_l=room)
 
 
 def by_class(rois: Iterable[str], classes: Mapping[str, Sequence[str]]) -> list[str]:

@@ -72,9 +72,9 @@ def divided(kinds: Sequence[str], left_out: Mapping[str, np.ndarray], shares: Ma
             hover = f"<b>%{{x}}</b><br>{name}: %{{y:.2f}} of R²<extra></extra>"
             style = {"marker_color": colour, "hovertemplate": hover, "width": 0.6, "showlegend": axis == "x"}
             fig.add_bar(x=list(kinds), y=values, name=name, xaxis=axis, **style)
-    place = {"yref": "paper", "y": 1.0, "yanchor": "bottom", "xanchor": "center", "showarrow": False, "font": {"size": SMALL + 1}}
-    for x, text in ((0.235, "<b>Leaving one out</b>"), (0.765, "<b>Banded ridge, product measure</b>")):
-        fig.add_annotation(x=x, xref="paper", text=text, **place)
+    place = {"yref": "paper", "y": 1.0, "yanchor": "bottom", "showarrow": False, "font": {"size": SMALL + 1}}
+    for x, side, text in ((0, "left", "<b>Leaving one out</b>"), (1, "right", "<b>Banded ridge, product measure</b>")):
+        fig.add_annotation(x=x, xanchor=side, xref="paper", text=text, **place)
     axis = {"showgrid": False, "title": {"text": "What drives the vertices", "font": {"size": SMALL + 1}}}
     fig.update_layout(barmode="relative", xaxis=axis | {"domain": [0, 0.47]}, xaxis2=axis | {"domain": [0.53, 1], "anchor": "y"})
     fig.update_yaxes(title_text="R² on test images")
@@ -133,7 +133,7 @@ def scores_by_factor(factors: Sequence[float], rsa: np.ndarray, encoding: np.nda
 def leaks(
     ways: Sequence[str], series: Mapping[str, np.ndarray], *, quantity: str = "Mean r on test images", height: int = TALL
 ) -> go.Figure:
-    """Mean r of each evaluation scheme over random splits, with whiskers from the lowest to the highest split.
+    """Mean r of each evaluation scheme over random splits, the first on top, with whiskers from the lowest to the highest split.
 
     Parameters
     ----------
@@ -147,15 +147,15 @@ def leaks(
     for (name, r), colour in zip(series.items(), (CEILING, TEST) if len(series) > 1 else (TEST,), strict=True):
         mean = r.mean(0)
         whiskers = {"type": "data", "symmetric": False, "array": r.max(0) - mean, "arrayminus": mean - r.min(0), "color": STROKE}
-        hover = f"<b>%{{x}}</b><br>{name}: mean r %{{y:.3f}}<extra></extra>"
-        fig.add_bar(
-            x=list(ways), y=mean, name=name, marker_color=colour, error_y=whiskers | {"thickness": 1.5, "width": 3}, hovertemplate=hover
-        )
-    fig.add_hline(y=0, line={"color": LINE, "width": 1})
+        whiskers |= {"thickness": 1.5, "width": 3}
+        hover = f"<b>%{{y}}</b><br>{name}: mean r %{{x:.3f}}<extra></extra>"
+        fig.add_bar(x=mean, y=list(ways), orientation="h", name=name, marker_color=colour, error_x=whiskers, hovertemplate=hover)
+    fig.add_vline(x=0, line={"color": LINE, "width": 1})
     fig.update_layout(barmode="group", bargap=0.3)
-    fig.update_xaxes(showgrid=False, tickangle=0)
-    fig.update_yaxes(title_text=quantity)
-    return theme(fig, height=height).update_layout(margin_b=64)  # three lines
+    fig.update_xaxes(title_text=quantity)
+    fig.update_yaxes(showgrid=False, autorange="reversed")
+    longest = max(len(line) for way in ways for line in way.split("<br>"))
+    return theme(fig, height=height).update_layout(margin_l=20 + 6.5 * longest)
 
 
 def chosen_twice(first: np.ndarray, second: np.ndarray, chosen: np.ndarray, *, height: int = TALL) -> go.Figure:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.datasets._unit import VERTEX, Unit
-from encoding.plots.data import CHARACTER, by_class
-from encoding.plots.look import FADED, HALO, LINE, SMALL, STROKE, hemi_colour, hemi_name, theme
+from encoding.plots.data import by_class, over_regions
+from encoding.plots.look import FADED, HALO, STROKE, hemi_colour, hemi_name, theme
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     from PIL import Image
 
-LYING_ROW = 19  # px, of a region
 SHOWN_SIDE = 480  # px, of the image behind a heatmap
 HEAT_OPACITY = 0.85  # where the response changes most; where it does not change the image shows
 ORANGE, PURPLE = (204, 96, 0), (94, 60, 153)  # the ends of PuOr, apart in every colour-vision deficiency
@@ -80,21 +79,7 @@ def response_profile(
         )
     for trace in () if measured is None else _measured(measured):
         fig.add_trace(trace)
-    fig.update_layout(bargap=0.2, barmode="group")
-    of_rois = {"categoryorder": "array", "categoryarray": order, "tickvals": [roi for roi in order if roi.strip()], "fixedrange": True}
-    of_responses = {"title_text": f"Mean response ({response_unit})", "fixedrange": True}
-    room = 16 + CHARACTER * max(map(len, order), default=0)
-    if horizontal:
-        for trace in fig.data:
-            trace.update(orientation="h", x=trace.y, y=trace.x, error_x=trace.error_y.to_plotly_json(), error_y=None)
-        fig.add_vline(x=0, line={"color": LINE, "width": 1})
-        fig.update_yaxes(range=(len(order) - 0.5, -0.5), tickfont_size=SMALL, showgrid=False, **of_rois)
-        fig.update_xaxes(**of_responses)
-        return theme(fig, height=130 + LYING_ROW * len(order)).update_layout(margin_l=room)
-    fig.add_hline(y=0, line={"color": LINE, "width": 1})
-    fig.update_xaxes(tickangle=-90, range=(-0.5, len(order) - 0.5), **of_rois)
-    fig.update_yaxes(**of_responses)
-    return theme(fig, height=360).update_layout(margin_b=room)
+    return over_regions(fig, order, selected, title=f"Mean response ({response_unit})", horizontal=horizontal)
 
 
 def _measured(table: pd.DataFrame) -> list[go.Bar]:

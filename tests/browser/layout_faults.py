@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-FIND = """() => {
+FIND = r"""() => {
   const found = [], slack = 2;
   const words = "annotation-text,xtitle,ytitle,x2title,y2title,legendtext".split(",").map((name) => "." + name);
   for (const plot of document.querySelectorAll(".js-plotly-plot")) {
-    const name = plot.closest("[class*=st-key-]")?.className.match(/st-key-(\\S+)/)?.[1] ?? "a chart";
+    const name = plot.closest("[class*=st-key-]")?.className.match(/st-key-(\S+)/)?.[1] ?? "a chart";
     const own = plot.querySelector(".main-svg")?.getBoundingClientRect();
     if (!own?.width) continue;
     for (const text of plot.querySelectorAll([...words, ".xtick text", ".ytick text", ".cbaxis text", ".cbtitle text"])) {
@@ -15,7 +15,9 @@ FIND = """() => {
       if (box.width && out > slack) found.push(`${name}: "${text.textContent}" reaches ${Math.round(out)} px out of its chart`);
     }
     for (const axis of [".xtick", ".ytick"]) {
-      const boxes = [...plot.querySelectorAll(`${axis} text`)].map((text) => [text.textContent, text.getBoundingClientRect()]);
+      const leans = (text) => /rotate\((?!-?90|0)/.test(text.getAttribute("transform"));  // boxes of those say nothing
+      const straight = [...plot.querySelectorAll(`${axis} text`)].filter((text) => !leans(text));
+      const boxes = straight.map((text) => [text.textContent, text.getBoundingClientRect()]);
       boxes.forEach(([one, box], place) => boxes.slice(place + 1).forEach(([other, next]) => {
         const across = Math.min(box.right, next.right) - Math.max(box.left, next.left);
         const down = Math.min(box.bottom, next.bottom) - Math.max(box.top, next.top);

@@ -44,8 +44,8 @@ def test_nothing_jumps_when_the_brain_arrives(new_page, app, address, brain):
 @pytest.mark.parametrize(
     "address",
     [
-        "explore", "explore?vertex=lh+784&part=Predictions", "layers?backbones=gabor", "experiments?backbone=gabor", "predict", "data",
-        "region?roi=V1v", "learn?lesson=ridge&show=true",
+        "explore", "explore?vertex=lh+784&part=Predictions", "layers?backbones=gabor", "experiments?backbone=gabor", "predict",
+        "data?stimulus=3", "region?roi=V1v", "learn?lesson=ridge&show=true", "learn?lesson=pitfalls&show=true",
     ],
 )  # fmt: skip
 def test_every_word_of_a_chart_has_room_on_a_tablet_and_a_phone(new_page, app, address):
@@ -54,9 +54,8 @@ def test_every_word_of_a_chart_has_room_on_a_tablet_and_a_phone(new_page, app, a
     page.wait_for_selector("[data-testid=stMain] :is(.js-plotly-plot, canvas, img)")
     for width in (820, 390):
         page.set_viewport_size({"width": width, "height": 1180})
-        for _ in range(6):  # what is below the fold is drawn when it is seen
-            page.mouse.move(width - 20, 600)
-            page.mouse.wheel(0, 900)
+        for screen in range(6):  # what is below the fold is drawn when it is seen
+            page.get_by_test_id("stMain").evaluate("(main, y) => main.scrollTo(0, y)", 900 * screen)
             page.wait_for_timeout(300)
         wait_idle(page)
         assert not layout_faults(page)

@@ -10,6 +10,7 @@ from encoding.analysis.lookup import find_stimulus
 from encoding.analysis.tuning import chosen_rows, kinds, measures, repeats, roi_profile
 from pages.parts.shared.chart import chart
 from pages.parts.shared.linked import enter
+from pages.parts.shared.screen import is_narrow, watch_screen
 from pages.parts.shared.stimulus_grid import A_ROW, stimulus_grid, thumbnails
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
@@ -138,9 +139,9 @@ def _profile(subject_view: SubjectView, row: int, roi: str | None) -> None:
         )
         st.caption(f"This data set names no ROIs: the response of every {unit}, as a histogram.")
         return
-    figure = plots.region_profile(
-        roi_profile(subject_view.subject, subject_view.response(row)), what=what, classes=subject_view.classes, selected=roi, unit=unit
-    )
+    rows = roi_profile(subject_view.subject, subject_view.response(row))
+    look = {"classes": subject_view.classes, "selected": roi, "unit": unit, "horizontal": is_narrow()}
+    figure = plots.region_profile(rows, what=what, **look)
     chart(
         figure,
         "profile",
@@ -148,3 +149,4 @@ def _profile(subject_view: SubjectView, row: int, roi: str | None) -> None:
         source=subject_view.source,
         how=unit.fill(HOW_PROFILE),
     )
+    watch_screen()

@@ -53,7 +53,8 @@ def plan_or_explain(cells: Sequence[Cell]) -> tuple[PlannedCell, ...]:
     here = [cell for cell in cells if (cell.spec.dataset, cell.spec.subject) in subjects and weights_are_here(cell.spec)]
     absent = sorted({cell.spec.backbone for cell in cells if not weights_are_here(cell.spec)})
     if len(subjects) < len(named):
-        st.caption(f"Not opened before: {len(named) - len(subjects)} of {len(named)} subjects. The experiment opens them when it runs.")
+        several = f"{len(named) - len(subjects)} of {len(named)} subjects were" if len(named) > 1 else "The subject was"
+        st.caption(f"{several} not opened before; the experiment does so when it runs.")
     if absent and any(not BACKBONES[name].is_ready(name, "pretrained") for name in absent):
         st.caption(f"Weights that are downloaded first: {plain(', '.join(absent))}.")
     key = digest("planned", 1, cells=[cell.spec.for_digest() for cell in here], data=[subject_key(each) for each in subjects.values()])

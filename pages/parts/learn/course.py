@@ -35,6 +35,7 @@ STYLE = """<style>
 @media (max-width: 640px) {
   .st-key-kinds_shown [data-testid=stColumn] {min-width: 0; flex: 1 1 0}
   .st-key-lesson_head :is(kbd, [data-testid=stColumn]:has(.st-key-projector)) {display: none}
+  .st-key-lesson_figures [data-testid=stPlotlyChart] {min-height: 17rem}
 }
 @media (min-width: 641px) {  /* the title stands beside the menu, figures take what height is left */
   [data-testid=stApp]:not(:has([data-testid=stExpandSidebarButton])) [data-testid=stMainBlockContainer]:has(.st-key-lesson_head) {

@@ -185,8 +185,9 @@ def lesson_chart(fig: Any, key: str, **about: Any) -> None:
 
 
 def lesson_brain(brain: BrainMap, key: str, *, height: int, share: float, **more: Any) -> None:
-    """Show a lesson's brain, ``height`` px on a screen of 720 px, which takes a ``share`` of what a higher screen has more."""
-    st.html(f"<style>.st-key-{key} {{--brain-height: max({height}px, {height}px + {share} * (100dvh - 720px))}}</style>")
+    """Show a lesson's brain, ``height`` px on a screen of 720 px; a wide one that is higher gives it a ``share`` of the rest."""
+    most = f"max({height}px, 45vw)"
+    st.html(f"<style>.st-key-{key} {{--brain-height: clamp({height}px, {height}px + {share} * (100dvh - 720px), {most})}}</style>")
     brain_view(brain, key=key, height=height, **more)
 
 

@@ -377,9 +377,10 @@ def test_dissimilarities_are_drawn_as_ranks_in_bytes():
 def test_leaks_whiskers_reach_the_lowest_and_highest_split():
     r = np.array([[0.1, 0.5], [0.3, 0.6]])
     bar = figures.leaks(["a", "b"], {"noise": r, "signal": r}).data[0]
-    np.testing.assert_allclose(bar.y, [0.2, 0.55])
-    np.testing.assert_allclose(bar.y + bar.error_y.array, [0.3, 0.6])
-    np.testing.assert_allclose(bar.y - bar.error_y.arrayminus, [0.1, 0.5])
+    assert (bar.orientation, bar.y) == ("h", ("a", "b"))
+    np.testing.assert_allclose(bar.x, [0.2, 0.55])
+    np.testing.assert_allclose(bar.x + bar.error_x.array, [0.3, 0.6])
+    np.testing.assert_allclose(bar.x - bar.error_x.arrayminus, [0.1, 0.5])
 
 
 def test_chosen_vertices_are_drawn_apart():

@@ -41,6 +41,9 @@ def test_a_profile_reaches_from_quartile_to_quartile():
     assert "no vertices" in bars.hovertext[1] and "30 vertices: +0.50 to +2.00" in bars.hovertext[0]
     assert list(figure.layout.xaxis.categoryarray) == ["own", " ", "V1", "  ", "PPA"]
     assert figure.layout.yaxis.title.text == "Response"
+    lying = plots.region_profile(PROFILE, what="Response", classes=CLASSES, horizontal=True)
+    assert lying.data[0].x[0] == bars.y[0] and lying.data[0].error_x.arrayminus[0] == bars.error_y.arrayminus[0]
+    assert list(lying.layout.yaxis.categoryarray) == ["own", " ", "V1", "  ", "PPA"] and lying.layout.xaxis.title.text == "Response"
 
 
 def test_a_histogram_counts_every_response_and_marks_one():

@@ -24,10 +24,10 @@ N_APART = 3  # one in so many vertices of V1v
 SEED = 0
 TOLD = {
     "honest": "honest",
-    "components": "scaler, PCA<br>see test<br>images",
-    "alpha": "alpha chosen<br>on test<br>images",
-    "chosen honestly": "features from<br>training<br>images",
-    "chosen with the test": "features from<br>all<br>images",
+    "components": "scaler, PCA<br>see test images",
+    "alpha": "alpha chosen<br>on test images",
+    "chosen honestly": "features from<br>training images",
+    "chosen with the test": "features from<br>all images",
 }
 HOW_LEAK = (
     "Every bar is the mean r over vertices on test images, averaged over random splits; whiskers run from the lowest split to the "

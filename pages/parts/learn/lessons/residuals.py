@@ -52,7 +52,7 @@ def _show() -> str:
     most = 1.05 * float(np.abs(straight["measured"] - straight["predicted"]).max())
     figure = plots.residual_fitted(fitted["measured"], fitted["predicted"], names)
     lesson_chart(
-        figure.update_layout(height=234, yaxis_range=[-most, most]),
+        figure.update_layout(height=234, yaxis={"range": [-most, most], "title": {"text": "Residual"}}),
         "residuals_fitted",
         alt=f"residuals against predictions of a planted vertex, features {features}",
         how=HOW,
