@@ -57,6 +57,7 @@ STYLE = """<style>
   [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > [data-testid=stLayoutWrapper] > .st-key-lesson_words) {flex: 5 1 0}
   [data-testid=stColumn]:has(> [data-testid=stVerticalBlock] > [data-testid=stLayoutWrapper] > .st-key-lesson_figures) {flex: 7 1 0}
   .st-key-lesson_head kbd {display: none}
+  .st-key-lesson_figures [data-testid=stColumn]:has([data-testid=stPlotlyChart]) {min-width: min(13rem, 100%)}
 }
 .st-key-lesson_head [data-testid=stColumn] {flex: 0 0 auto; width: auto}
 .st-key-lesson_head [data-testid=stColumn]:has(h3) {flex: 1 1 0}
