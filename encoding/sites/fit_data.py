@@ -44,7 +44,7 @@ def fit_data(result: ScoreTables) -> dict[str, Any]:
     for score in result.score_names:
         ends = {hemi: None if bounds is None else score_intervals(bounds, hemi, score) for hemi in result.plan.hemis}
         known = all(each is not None for each in ends.values())
-        figure = plots.roi_bars(table, score=score, intervals=ends if known else None, classes=classes, unit=unit)
+        figure = plots.roi_bars(table, score=score, intervals=ends if known else None, classes=classes, unit=unit, horizontal=True)
         bars[score] = drawn(plots.add_source(figure, source))
         definition = unit.fill(SCORES[score].definition)
         about[score] = {"short": SCORES[score].short, "about": f"{definition} {interval_text(result, score, available=known)}"}

@@ -51,4 +51,4 @@ def test_a_site_opens_from_its_folder_and_draws(page, site):
     page.wait_for_selector(f"{CANVAS}[data-frames]")
     page.wait_for_selector("[data-chart='0'] .main-svg")
     page.click("#theme")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 23)"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(24, 23, 20)"

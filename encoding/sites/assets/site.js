@@ -39,6 +39,9 @@
     const font = { ...layout.font, color: look.color, family: look.fontFamily };
     const quiet = look.getPropertyValue("--quiet").trim();
     for (const note of layout.annotations ?? []) note.font = { ...note.font, color: quiet };
+    for (const [name, axis] of Object.entries(layout)) {
+      if (/^[xy]axis/.test(name) && axis.title?.text) axis.title = { standoff: 10, ...axis.title }; // clear of the source below it
+    }
     const shown = { ...layout, font, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: layout.plot_bgcolor ?? "rgba(0,0,0,0)" };
     const rim = look.getPropertyValue("--rim").trim();
     const data = figure.data.map((trace) => recoloured(trace, { [LIGHT_RIM]: rim, [STROKE]: quiet }));

@@ -154,7 +154,7 @@ def assert_figure_of(own: dict, result) -> None:
 
 
 def bar_values(trace: dict):
-    values = trace["y"]
+    values = trace["x" if trace.get("orientation") == "h" else "y"]
     if isinstance(values, dict):
         values = np.frombuffer(base64.b64decode(values["bdata"]), np.dtype(values["dtype"]))
     return zip(trace["customdata"], values, strict=True)
