@@ -14,7 +14,7 @@ from encoding.backbones._base import NoWeights, Source, WeightsFile, seeded
 from encoding.backbones._checkpoints import fill, read_tensors, weights_fingerprint
 from encoding.backbones._modules import ModuleBackbone, Preparation, find_layers
 from encoding.backbones._weights import PRETRAINED, WITHOUT, checkpoints, find_weights, seed_of
-from encoding.storage.download import fetch
+from encoding.storage.download import fetch, reason_of
 from encoding.storage.keys import digest
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Published:
             try:
                 return fetch(address, path)
             except OSError as error:
-                reason = f"{type(error).__name__}: {error}"
+                reason = reason_of(error)
                 if getattr(getattr(error, "response", None), "status_code", None) != NOT_FOUND:
                     break
         raise NoWeights(self._how_to_get(reason))

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from encoding.backbones._base import NoWeights
-from encoding.storage.download import fetch
+from encoding.storage.download import fetch, reason_of
 from encoding.storage.files import in_home, require_regular
 
 PRETRAINED = "pretrained"
@@ -57,7 +57,7 @@ def fetch_weights(network: str, address: str, path: Path, **how: object) -> Path
         return fetch(address, path, **how)
     except OSError as error:
         raise NoWeights(
-            f"The pretrained weights of {network} are not on this machine and could not be downloaded ({type(error).__name__}: {error}). "
+            f"The pretrained weights of {network} are not on this machine and could not be downloaded ({reason_of(error)}). "
             f"Download {address} elsewhere and save it as {path}. {WITHOUT}"
         ) from error
 

@@ -166,6 +166,20 @@ def _receive(address: str, part: Path, n_bytes: int | None, report: Report) -> s
     return next(filter(None, (stated_hash(step.headers) for step in [*answer.history, answer])), "")  # the redirection states it
 
 
+def reason_of(error: OSError) -> str:
+    """Say in a few words why a download failed: the kind of ``error``, and the innermost of the errors that it wraps.
+
+    >>> reason_of(OSError(28, "No space left on device"))
+    'OSError: [Errno 28] No space left on device'
+    """
+    inner: BaseException | None = error
+    while inner is not None:
+        last, wrapped = inner, (getattr(inner, "original_error", None), getattr(inner, "reason", None), *inner.args)
+        inner = next((each for each in wrapped if isinstance(each, Exception)), None)
+    text = str(last)
+    return f"{type(error).__name__}: {text.rpartition('): ')[2] if last is not error else text}"  # without urllib3's name of the connection
+
+
 def check_address(address: str, *, origin: str = "") -> None:
     """Check that an address is ``https``, or ``http`` of this machine.
 

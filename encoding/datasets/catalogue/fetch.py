@@ -21,7 +21,7 @@ from encoding.datasets.own.sections import toml_value
 from encoding.runtime.progress import Report, silent, subprogress
 from encoding.storage.archives import BadArchive
 from encoding.storage.atomic import atomic_file, leftovers, scratch_folder
-from encoding.storage.download import SPARE_BYTES, fetch, received_bytes
+from encoding.storage.download import SPARE_BYTES, fetch, reason_of, received_bytes
 
 DOWNLOADS = ".downloads"  # in the folder of data; hidden, so that it is no data set
 SUBJECT_FILE = "subject.json"
@@ -213,7 +213,7 @@ def _fetch_file(entry: Entry, file: RemoteFile, target: Path, report: Report) ->
         fetch(file.address, target, sha256=file.sha256, md5=file.md5, n_bytes=file.n_bytes, n_tries=N_TRIES, report=report)
     except OSError as error:
         raise NotFetched(
-            f"{file.name} of {entry.title} could not be fetched ({type(error).__name__}: {error}). What arrived is kept: "
+            f"{file.name} of {entry.title} could not be fetched ({reason_of(error)}). What arrived is kept: "
             f"ask again to go on from there. Or download {file.address} elsewhere and save it as {target}."
         ) from error
 

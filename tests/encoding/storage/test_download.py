@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 import shutil
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 
 from encoding.runtime.progress import Cancelled
 from encoding.storage import download
-from encoding.storage.download import check_address, fetch, received_bytes, stated_hash
+from encoding.storage.download import check_address, fetch, reason_of, received_bytes, stated_hash
 from tests.serving import serve
 
 BYTES = np.random.default_rng(0).bytes(3 * 2**20)
@@ -30,6 +31,22 @@ def test_a_transfer_that_breaks_off_again_and_again_goes_on_by_itself(server, tm
     target = fetch(f"{server.address}/data.bin", tmp_path / "data.bin", n_tries=3, n_bytes=len(BYTES), md5=hashlib.md5(BYTES).hexdigest())
     assert target.read_bytes() == BYTES and [path.name for path in tmp_path.iterdir()] == ["data.bin"]
     assert [wanted for _, wanted in server.asked] == [None, f"bytes={2**20}-", f"bytes={2 * 2**20}-"]
+
+
+def test_why_a_download_failed_is_said_in_a_few_words(server, tmp_path, monkeypatch):
+    with serve({}) as gone:
+        address = gone.address
+    refused = r"ConnectionError: Failed to establish a new connection: \[Errno \d+\] Connection refused"
+    with pytest.raises(OSError) as found:
+        fetch(f"{address}/data.bin", tmp_path / "data.bin")
+    assert "Max retries" in str(found.value) and re.fullmatch(refused, reason_of(found.value))
+    with pytest.raises(OSError) as found:
+        fetch(f"{server.address}/nothing.bin", tmp_path / "data.bin")
+    assert reason_of(found.value) == f"{type(found.value).__name__}: {found.value}"
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(OSError) as found:
+        fetch("https://example.org/data.bin", tmp_path / "data.bin")
+    assert re.fullmatch(refused.replace("Connection", "Proxy", 1), reason_of(found.value))
 
 
 def test_tries_that_bring_nothing_end(server, tmp_path, monkeypatch):
