@@ -25,6 +25,7 @@ BAR = 0.4  # width of a bar where an ROI takes 1
 CLASS_GAP, NAME_GAP = 0.8, 1.1  # between two classes of ROIs, without and with a class's name
 MOST_CHARACTERS = 100  # of names side by side; more are turned upright
 CHARACTER, LINE_HEIGHT = 5.8, 17  # px, at most, of an ROI's name
+FEW, FEW_HEIGHT = 12, 19  # ROIs, of bars that lie, and px of each
 ROW_HEIGHT = 13  # px of an ROI, of bars that lie: two bars and a line of its name
 LEAST_SPAN = 6  # a figure of one ROI is as wide as one of six, so that its bars stay bars
 
@@ -134,7 +135,8 @@ def _lay_down(fig: go.Figure, row: Row) -> go.Figure:
     across["title"] = {"text": across["title"]["text"].replace("<br>", ", "), "standoff": 6}
     for trace in fig.data:
         trace.name = trace.name.removesuffix(" hemisphere").removesuffix(" interval")
-    inside, top, bottom = ROW_HEIGHT * (last - first + NAME_GAP / 2), 26, 44
+    high = ROW_HEIGHT if last - first > FEW else FEW_HEIGHT  # as a legend of two lines, on a phone, takes room of theirs
+    inside, top, bottom = high * (last - first + NAME_GAP / 2), 26, 44
     fig.layout.xaxis, fig.layout.yaxis = across, down
     return lay_out(
         fig,

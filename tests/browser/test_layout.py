@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests import with_nightly
 from tests.browser.driving import open_page, wait_idle
 from tests.browser.layout_faults import layout_faults
 
@@ -41,13 +42,13 @@ def test_nothing_jumps_when_the_brain_arrives(new_page, app, address, brain):
         assert buttons.last.evaluate("(button) => button.getBoundingClientRect().right") <= width
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "explore", "explore?vertex=lh+784&part=Predictions", "layers?backbones=gabor", "experiments?backbone=gabor", "predict",
-        "data?stimulus=3", "region?roi=V1v", "learn?lesson=ridge&show=true", "learn?lesson=pitfalls&show=true",
-    ],
+FULL = (
+    "explore?groups=streams", "explore?vertex=lh+784&part=Predictions", "layers?backbones=gabor", "experiments?backbone=gabor", "predict",
+    "data?stimulus=3", "region?roi=V1v", "learn?lesson=ridge&show=true", "learn?lesson=pitfalls&show=true",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("address", with_nightly(FULL, always=("layers?backbones=gabor", "experiments?backbone=gabor", "region?roi=V1v")))
 def test_every_word_of_a_chart_has_room_on_a_tablet_and_a_phone(new_page, app, address):
     page = new_page(viewport={"width": 820, "height": 1180})
     open_page(page, f"{app.url}/{address}")

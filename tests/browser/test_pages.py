@@ -137,6 +137,18 @@ def test_the_browser_remembers_what_was_answered_until_it_is_told_to_begin_anew(
     assert page.get_by_text(f"Answered: 0 of {len(LESSONS)}").is_visible() and "done" not in page.url
 
 
+def test_what_an_answer_showed_can_be_hidden_at_once(page, server):
+    lesson = lesson_named("ridge")
+    open_page(page, f"{server}/learn?lesson={lesson.name}")
+    page.get_by_text(lesson.answers[0]).click()
+    page.get_by_text("What this shows.").wait_for()
+    wait_idle(page)
+    page.get_by_test_id("stCheckbox").get_by_text("Show me").click()
+    page.get_by_text("What this shows.").wait_for(state="detached")
+    wait_idle(page)
+    assert page.get_by_test_id("stException").count() == 0
+
+
 @pytest.mark.parametrize("numbers", [range(1, 4), pytest.param(range(4, len(LESSONS) + 1), marks=pytest.mark.nightly)], ids=str)
 def test_a_lesson_fits_on_one_screen_and_its_figures_grow_with_it(page, server, numbers):
     page.set_viewport_size(LAPTOP)

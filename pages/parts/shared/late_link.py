@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from urllib.parse import parse_qs
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 LATE = 5.0  # seconds in which a browser hears of a link that was written
@@ -76,10 +77,11 @@ def _restore(memory: _Written, page: str) -> None:
         late = set()
     memory.before = {name: memory.before[name] for name in late}
     for name in late:
-        if name in left:
-            st.query_params[name] = left[name]
-        else:
-            st.query_params.pop(name, None)
+        with suppress(StreamlitAPIException):  # of a widget that Streamlit binds to the link: its state comes with the request
+            if name in left:
+                st.query_params[name] = left[name]
+            else:
+                st.query_params.pop(name, None)
 
 
 def _link() -> Link:
