@@ -4,7 +4,7 @@ import streamlit as st
 
 from encoding.runs.labels import network_label, subject_label
 from pages.parts.layers.hierarchy import hierarchy_panel, take_away
-from pages.parts.layers.panels import STYLE, score_controls, sweep_panel
+from pages.parts.layers.panels import STYLE, score_controls, send_layers_ahead, sweep_panel
 from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
 from pages.parts.shared.badges import facts, simulated_badge
 from pages.parts.shared.fit_controls import control_names
@@ -44,4 +44,5 @@ hierarchy_panel(sweep_result, hemi)
 with st.expander("Take away", key="away", on_change="rerun") as away:
     if away.open:
         take_away(sweep_result, table_of(sweep_result))
+send_layers_ahead(sweep_result, score)  # last, as nobody waits for it
 settle("a fit is shown")

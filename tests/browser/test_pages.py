@@ -190,7 +190,16 @@ def test_an_upload_that_is_no_sound_picture_is_refused_in_a_sentence(page, serve
         assert page.locator("[data-testid=stException]").count() == 0, name
 
 
-def test_the_slider_through_the_layers_repaints_the_brain_and_the_camera_stays(page, server):
+def test_the_slider_through_the_layers_repaints_the_brain_at_once_and_the_camera_stays(page, server):
+    held: list[str | bytes] | None = None  # what the server answers meanwhile; None: it gets through
+
+    def between(browser):
+        of_server = browser.connect_to_server()
+        of_server.on_message(lambda message: browser.send(message) if held is None else held.append(message))
+        browsers.append(browser)
+
+    browsers: list = []
+    page.route_web_socket("**/_stcore/stream", between)
     open_page(page, f"{server}/layers?backbones=gabor")
     start = page.locator(".st-key-start_sweep button")
     if start.count() and start.is_enabled():
@@ -206,10 +215,17 @@ def test_the_slider_through_the_layers_repaints_the_brain_and_the_camera_stays(p
     turned, title = canvas.get_attribute("data-camera"), canvas.get_attribute("data-title")
     assert turned != at_first
     page.locator(".st-key-shown_layer input[type=range]").first.focus()
+    held = []
     page.keyboard.press("ArrowLeft")
     page.locator(f'.st-key-layer_brain canvas:not([data-title="{title}"])').wait_for(timeout=20_000)
+    ahead = [canvas.get_attribute(f"data-{name}") for name in ("title", "frames", "camera")]
+    held, waiting = None, held
+    for message in waiting:
+        browsers[-1].send(message)
     wait_idle(page)
-    assert canvas.get_attribute("data-camera") == turned
+    assert page.locator(".st-key-layer_brain_place").get_by_text(ahead[0]).is_visible()
+    assert [canvas.get_attribute(f"data-{name}") for name in ("title", "frames", "camera")] == ahead  # the server's map was there already
+    assert ahead[2] == turned
     said = page.url
     page.go_back()
     page.locator(f'.st-key-layer_brain canvas[data-title="{title}"]').wait_for(timeout=20_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -33,14 +34,14 @@ from encoding.datasets._registry import roi_classes
 from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
-from encoding.plots.brain.brain_map import BrainMap
+from encoding.plots.brain.brain_map import BrainMap, maps_ahead
 from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
 from encoding.plots.heatmap import quantity_of
 from encoding.runs.labels import class_label, layer_label, split_label, weights_label
 from encoding.runtime.registry import UnknownName, unknown
 from pages.parts.layers.sweep_controls import OF_SWEEP, shares_of, table_of
 from pages.parts.shared.baseline import baseline_chip, baseline_of, baseline_scores, baseline_text
-from pages.parts.shared.brain_component import brain_view
+from pages.parts.shared.brain_component import brain_view, send_ahead
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, surface_control
 from pages.parts.shared.chart import chart
 from pages.parts.shared.chart import origin as chart_origin
@@ -359,22 +360,42 @@ def _look(sweep_result: SweepResult, placement: Placement, roi: str, place: Delt
 
 
 def _layer_map(sweep_result: SweepResult, result: Result, placement: Placement, score: str, roi: str, place: DeltaGenerator) -> BrainMap:
-    """One layer's score at every vertex."""
+    """One layer's score at every vertex, with the widgets that set its look."""
     ends = _colour_range(sweep_result, score)
     most = max(1.0, ends[1])
     look = _look(sweep_result, placement, roi, place)
     look |= colour_controls(place, score, most, ends, most / 100, key="layer_")
+    highest = highest_possible(result, score)
+    return replace(_values_map(result, placement, score), ceiling=placement.values(highest) if highest else None, **look)
+
+
+def _values_map(result: Result, placement: Placement, score: str) -> BrainMap:
+    """One layer's score at every vertex: what differs between the layers of a sweep."""
     (layer,) = result.plan.spec.layers
     quantity = SCORES[score].short
     return BrainMap(
         values=placement.values(_values(result, score)),
-        ceiling=placement.values(highest) if (highest := highest_possible(result, score)) else None,
+        vertices=placement.vertices,
         source=chart_origin(result),
         title=f"{quantity} per {result.plan.subject.unit}, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
         colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
-        **look,
     )
+
+
+def send_layers_ahead(sweep_result: SweepResult, score: str) -> None:
+    """Send the brain the maps of all layers, so that it follows the slider at once; outside of the part that the slider runs again."""
+    placement = Placement.of(next(iter(sweep_result.results.values())).plan.subject)
+    if placement is not None and len(sweep_result.cells) > 1:
+        send_ahead(partial(_maps_ahead, sweep_result, score, placement), key="layer_brain", slider="shown_layer")
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=OF_SWEEP)
+def _maps_ahead(sweep_result: SweepResult, score: str, _placement: Placement, space: str, **header: str) -> bytes:
+    """The maps of all finished layers, in the slider's order."""
+    ends = _colour_range(sweep_result, score)
+    maps = [_values_map(result, _placement, score) for result in sweep_result.results.values()]
+    return maps_ahead([replace(brain, colour_range=ends, space=space) for brain in maps], **header)
 
 
 def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: DeltaGenerator) -> None:

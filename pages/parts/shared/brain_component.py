@@ -58,7 +58,13 @@ class CannotServe(RuntimeError):
     """Raised where the viewer's files cannot be served; the message says how to fix it."""
 
 
+AHEAD = f"""
+export default async function ({{ data }}) {{
+  (await import(new URL("app/static/{VIEWER_FILE}", document.baseURI).href)).sendAhead(data);
+}}
+"""
 _component = st.components.v2.component("brain_view", html="<div class='place'></div>", js=LOADER)
+_ahead = st.components.v2.component("brain_ahead", html="<span></span>", js=AHEAD)
 
 
 def brain_view(
@@ -105,6 +111,22 @@ def brain_view(
     if linked:
         watch_camera(key, brain.view)
     return clicked(key, brain.vertices)
+
+
+def send_ahead(maps: Callable[..., bytes], *, key: str, slider: str) -> None:
+    """Send the brain named ``key`` the maps of all places of a slider, so that it follows the slider before the page has run.
+
+    Parameters
+    ----------
+    maps : called with the mesh's name as ``space`` and entries of the header; :func:`~encoding.plots.brain.brain_map.maps_ahead` of the
+        maps on that mesh. Those alone are shown of which the map at hand is one.
+    slider : key of the slider whose places they are.
+    """
+    name = f"{key}_ahead"
+    space = st.session_state.get(f"{key}_mesh") or "fsaverage5"
+    about = {"name": key, "mesh_file": MESH_FILES[space], "slider": f".st-key-{slider} input[type=range]"}
+    st.html(f"<style>.st-key-{name} {{display: none}}</style>")
+    _ahead(key=name, data=maps(space=space, **about))
 
 
 def clicked(key: str, vertices: Mapping[str, np.ndarray]) -> Selection | None:

@@ -63,9 +63,9 @@ export function tickText(value, all) {
 }
 
 /** Each tick's place as a fraction of the colour bar, and its text; an end where values beyond it are drawn in its colour says so. */
-export function labels({ colour_range: [low, high], clipped }) {
-  const places = ticks([low, high]), near = (a, b) => Math.abs(a - b) < 1e-6 * (high - low);
-  const sign = (place) => (clipped?.[0] && near(place, low) ? "≤ " : clipped?.[1] && near(place, high) ? "≥ " : "");
+export function labels({ colour_range: [low, high], extent: [least, most] }) {
+  const places = ticks([low, high]), slack = 1e-6 * (high - low), near = (a, b) => Math.abs(a - b) < slack;
+  const sign = (place) => (least < low - slack && near(place, low) ? "≤ " : most > high + slack && near(place, high) ? "≥ " : "");
   return places.map((place) => [(place - low) / (high - low), sign(place) + tickText(place, places)]);
 }
 

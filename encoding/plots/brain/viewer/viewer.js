@@ -1,5 +1,6 @@
 // The interactive brain. createBrainView puts one into an element; update gives it a new map; dispose frees the GPU.
 
+import { atSlider, looksLike, sendAhead } from "./ahead.js";
 import { spread, unpack } from "./bytes.js";
 import { HEMIS, cameraOf, cameraText, clipMatrix, placement, project, sideOf, standardCamera, turn, zoomAt } from "./camera.js";
 import { makeMesh, middleOf, outline, projectAll, surfaceAt } from "./mesh.js";
@@ -54,9 +55,11 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     map = unpack(bytes);
     Object.assign(map.header, changes);
     nameMemberships(map.header);
+    map = atSlider(map);
     select = newOnSelect;
     const { header } = map;
-    for (const hemi of HEMIS) data[hemi] = spread(map.arrays, hemi, meshFile.arrays[`${hemi}.sulcal_depth`].length);
+    const isDrawn = before && looksLike(before, map) && JSON.stringify(selected) === JSON.stringify(header.selected);
+    const cameraBefore = camera;
     selected = header.selected;
     const last = before?.header ?? leftBehind.get(header.name);
     camera ??= last?.camera;
@@ -69,15 +72,39 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
       camera = cameraOf(asked, meshFile.header.views, header.view, header.height ?? 440);
       told = asked;
     }
+    if (isDrawn && camera === cameraBefore) return;
+    read();
     frame.help.hidden = header.height < SMALL; // there is no room for it; the canvas says the same to who cannot see
     stage.style.height = `var(--brain-height, ${header.height ?? 440}px)`; // a page may let it grow with the screen
+    caption();
+    upload();
+    draw();
+    awaitRest(); // another surface is seen from another place
+  }
+
+  /** Spread what the map says over the vertices of the mesh. */
+  function read() {
+    for (const hemi of HEMIS) data[hemi] = spread(map.arrays, hemi, meshFile.arrays[`${hemi}.sulcal_depth`].length);
+  }
+
+  /** What stands around the picture. */
+  function caption() {
+    const { header } = map;
     frame.title.textContent = header.title;
     canvas.setAttribute("aria-label", `Brain map: ${header.title || header.quantity}. Turn it with the arrow keys; Enter selects the vertex under the cross, H goes to the other half.`);
     showBar(frame.bar, header, map.arrays.colours);
     hide(frame.tooltip);
-    upload();
+  }
+
+  /** Show the map at which the page's slider stands, if it was sent ahead. */
+  function followSlider() {
+    const next = map && atSlider(map);
+    if (!map || next === map) return;
+    map = next;
+    read();
+    caption();
+    for (const hemi of HEMIS) scene.setValues(hemi, data[hemi].values);
     draw();
-    awaitRest(); // another surface is seen from another place
   }
 
   /** Sets of ROIs travel as numbers; from here on they are lists of names. */
@@ -337,6 +364,8 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   listen();
   const resized = new ResizeObserver(() => { if (!isOfSize()) requestDraw(); }); // it reports once at the start, too
   resized.observe(stage);
+  const slid = new MutationObserver(followSlider);
+  slid.observe(document.body, { subtree: true, attributes: true, attributeFilter: ["aria-valuetext"] }); // which a slider changes last
   canvas.brain = { pick, project: whereIs }; // for tests
 
   return {
@@ -346,6 +375,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
       clearTimeout(rest);
       listeners.abort();
       resized.disconnect();
+      slid.disconnect();
       cancelAnimationFrame(frameRequest);
       gl.getExtension("WEBGL_lose_context")?.loseContext(); // a page holds at most 16 contexts
       frame.root.remove();

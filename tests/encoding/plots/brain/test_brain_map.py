@@ -9,7 +9,7 @@ import pytest
 
 from encoding.datasets._surface import HEMIS, N_VERTICES, VIEWS, mesh
 from encoding.datasets._unit import VOXEL
-from encoding.plots.brain.brain_map import BrainMap, colour_table, mesh_bytes, pack, viewer_module
+from encoding.plots.brain.brain_map import BrainMap, colour_table, maps_ahead, mesh_bytes, pack, viewer_module
 from encoding.runtime.registry import UnknownName
 
 
@@ -110,17 +110,37 @@ def test_where_vertices_show_voxels_the_tooltip_gets_the_voxel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "ends", "clipped"),
-    [
-        ([0.1, 0.5], (0, 1), (False, False)),
-        ([-0.4, 0.5], (0, 1), (True, False)),
-        ([-2, 2], (-1, 1), (True, True)),
-        ([np.nan, 1], (0, 1), (False, False)),
-    ],
+    ("values", "extent"),
+    [([0.1, 0.5], (0.1, 0.5)), ([-0.4, 1.5], (-0.4, 1.5)), ([np.nan, -2], (-2, -2)), ([np.inf, 1], (1, 1)), ([np.nan, np.nan], (0, 1))],
 )
-def test_a_colour_bar_knows_whether_values_lie_beyond_its_ends(values: list[float], ends: tuple[float, float], clipped: tuple) -> None:
-    drawn = BrainMap(values={"lh": np.array(values, float)}, vertices={"lh": np.arange(2)}, colour_range=ends)
-    assert drawn.clipped == clipped
+def test_a_colour_bar_knows_how_far_values_reach_beyond_its_ends(values: list[float], extent: tuple[float, float]) -> None:
+    drawn = BrainMap(values={"lh": np.array(values, float)}, vertices={"lh": np.arange(2)}, colour_range=(0, 1))
+    header, _ = unpack(drawn.to_bytes())
+    assert tuple(header["extent"]) == drawn.extent == extent
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (0.0, 0.05)])  # of thousandths, and of float32
+def test_a_map_sent_ahead_has_the_values_of_the_map_itself(ends: tuple[float, float]) -> None:
+    rng = np.random.default_rng(0)
+    vertices = {"lh": rng.choice(163_842, 500, replace=False), "rh": np.sort(rng.choice(163_842, 300, replace=False))}
+    drawn = [
+        BrainMap(
+            values={hemi: rng.normal(0.3, 0.1, len(each)).astype(np.float32) for hemi, each in vertices.items()},
+            vertices=vertices,
+            title=title,
+            colour_range=ends,
+        )
+        for title in ("first", "second")
+    ]
+    header, packed = unpack(maps_ahead(drawn, name="brain"))
+    assert (header["name"], [each["title"] for each in header["maps"]]) == ("brain", ["first", "second"])
+    for place, brain in enumerate(drawn):
+        of_map, arrays = unpack(brain.to_bytes())
+        _, ahead = unpack(packed[str(place)].tobytes())
+        assert header["maps"][place]["extent"] == of_map["extent"]
+        assert {*ahead} == {"lh.values", "rh.values"}
+        for name, values in ahead.items():
+            np.testing.assert_array_equal(values, arrays[name])
 
 
 def test_columns_beyond_fsaverage5_do_not_travel() -> None:
@@ -198,7 +218,7 @@ def test_a_sequential_scale_of_the_brain_grows_lighter_all_the_way() -> None:
 def test_the_viewer_is_one_module_without_imports() -> None:
     module = viewer_module()
     assert "import " not in "\n".join(line for line in module.splitlines() if line.startswith("import"))
-    assert [line for line in module.splitlines() if line.startswith("export")] == ["export { createBrainView, unpack };"]
+    assert [line for line in module.splitlines() if line.startswith("export")] == ["export { createBrainView, sendAhead, unpack };"]
     assert "innerHTML" not in module
 
 
