@@ -41,7 +41,8 @@ void main() {
   colour = vec4(mix(cortex, data, opacity) * light + gloss, 1.0);
 }`;
 
-// Each segment is a rectangle of four corners, made here from its two ends.
+// Each segment is a rectangle of four corners, made here from its two ends. All corners are vertices of one draw: drawn as instances,
+// a thousand segments cost a processor without a GPU as much as the cortex.
 const LINE_VERTEX = `#version 300 es
 in vec3 start; in vec3 stop; in float chosen;
 uniform mat4 clipFromMesh; uniform vec2 pixels; uniform float casing; uniform float lift;
@@ -90,22 +91,22 @@ export function createScene(gl) {
   gl.enable(gl.DEPTH_TEST);
   gl.depthFunc(gl.LEQUAL);
 
-  function attribute(place, size, buffer, stride = 0, offset = 0, divisor = 0) {
+  function attribute(place, size, buffer, stride = 0, offset = 0) {
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
     gl.enableVertexAttribArray(place);
     gl.vertexAttribPointer(place, size, gl.FLOAT, false, stride, offset);
-    gl.vertexAttribDivisor(place, divisor);
   }
 
   function hemisphere(hemi) {
     if (hemispheres[hemi]) return hemispheres[hemi];
-    const buffers = Object.fromEntries(["position", "normal", "value", "sulcalDepth", "faces", "lines"].map((name) => [name, gl.createBuffer()]));
+    const buffers = Object.fromEntries(["position", "normal", "value", "sulcalDepth", "faces", "lines", "rectangles"].map((name) => [name, gl.createBuffer()]));
     const made = { buffers, cortex: gl.createVertexArray(), lines: gl.createVertexArray(), nLines: 0, nCorners: 0 };
     gl.bindVertexArray(made.cortex);
     [["position", 3], ["normal", 3], ["value", 1], ["sulcalDepth", 1]].forEach(([name, size], place) => attribute(place, size, buffers[name]));
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, buffers.faces);
     gl.bindVertexArray(made.lines);
-    [[3, 0], [3, 12], [1, 24]].forEach(([size, offset], place) => attribute(place, size, buffers.lines, 28, offset, 1));
+    [[3, 0], [3, 12], [1, 24]].forEach(([size, offset], place) => attribute(place, size, buffers.lines, 28, offset));
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, buffers.rectangles);
     gl.bindVertexArray(null);
     return (hemispheres[hemi] = made);
   }
@@ -133,8 +134,19 @@ export function createScene(gl) {
     },
     /** segments: seven numbers each, start, stop and whether it belongs to the chosen ROI. */
     setLines(hemi, segments) {
-      upload(hemisphere(hemi).buffers.lines, new Float32Array(segments), gl.DYNAMIC_DRAW);
-      hemispheres[hemi].nLines = segments.length / 7;
+      const { buffers, lines } = hemisphere(hemi);
+      const n = segments.length / 7, corners = new Float32Array(28 * n), rectangles = new Uint32Array(6 * n);
+      for (let i = 0; i < n; i++) {
+        const segment = segments.slice(7 * i, 7 * i + 7);
+        for (let corner = 0; corner < 4; corner++) corners.set(segment, 28 * i + 7 * corner);
+        rectangles.set([0, 1, 2, 2, 1, 3].map((corner) => 4 * i + corner), 6 * i);
+      }
+      upload(buffers.lines, corners, gl.DYNAMIC_DRAW);
+      gl.bindVertexArray(lines);
+      gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, buffers.rectangles);
+      gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, rectangles, gl.DYNAMIC_DRAW);
+      gl.bindVertexArray(null);
+      hemispheres[hemi].nLines = n;
     },
     /** table: 256 x 3 bytes. */
     setColours(table) {
@@ -169,7 +181,9 @@ export function createScene(gl) {
       gl.uniform1i(cortex.uniforms.kinds, look.kinds.length ? 1 : 0);
       gl.uniform1f(cortex.uniforms.shading, look.flat ? 0 : 1);
       gl.bindVertexArray(vertexArray);
+      if (!look.flat) gl.enable(gl.CULL_FACE); // a closed surface hides its inside; the flat map has none
       gl.drawElements(gl.TRIANGLES, nCorners, numbers, 0);
+      gl.disable(gl.CULL_FACE);
       if (!nLines) return;
       gl.useProgram(line.program);
       gl.uniformMatrix4fv(line.uniforms.clipFromMesh, false, look.clip);
@@ -178,7 +192,7 @@ export function createScene(gl) {
       for (const [casing, lift] of [[1, 1 / DEPTH], [0, 1.5 / DEPTH]]) { // a dark casing, then the line a little above it
         gl.uniform1f(line.uniforms.casing, casing);
         gl.uniform1f(line.uniforms.lift, lift);
-        gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, nLines);
+        gl.drawElements(gl.TRIANGLES, 6 * nLines, gl.UNSIGNED_INT, 0);
       }
       gl.bindVertexArray(null);
     },
