@@ -25,6 +25,7 @@ def open_tab(page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
     wait_idle(page)
     for chart in CHARTS.get(name, ()):
+        page.locator(f".st-key-{chart}, .st-key-{chart}_below").first.scroll_into_view_if_needed()  # it may be drawn when it is seen
         page.wait_for_selector(f".st-key-{chart} .js-plotly-plot", timeout=180_000)
 
 
@@ -161,6 +162,24 @@ def test_another_layer_is_fitted_on_demand_and_the_camera_stays(explored):
     choose_layer(explored, "energy")
     wait_for_figures(explored)
     assert camera(explored) == turned
+
+
+def test_a_chart_further_down_is_drawn_when_it_comes_into_sight(explored):
+    explored.set_viewport_size({"width": 1280, "height": 700})
+    residuals, place = explored.locator(".st-key-residuals .js-plotly-plot"), explored.locator(".st-key-residuals_below")
+    explored.get_by_role("tab", name="Predictions", exact=True).click()
+    explored.wait_for_selector(".st-key-observed .js-plotly-plot")
+    wait_idle(explored)
+    height = place.bounding_box()["height"]
+    assert residuals.count() == 0 and height > 300  # its place is kept
+    place.scroll_into_view_if_needed()
+    residuals.wait_for()
+    assert place.bounding_box()["height"] == pytest.approx(height, abs=2)
+    open_tab(explored, "Images needed")
+    explored.get_by_role("tab", name="Predictions", exact=True).click()
+    explored.wait_for_selector(".st-key-observed .js-plotly-plot")
+    wait_idle(explored)
+    assert residuals.count() == 0
 
 
 @pytest.mark.parametrize(

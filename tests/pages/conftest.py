@@ -56,6 +56,12 @@ def texts_as_they_are_read(monkeypatch):
         monkeypatch.setattr(kind, "value", property(lambda self: re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", self.proto.body)))
 
 
+@pytest.fixture(autouse=True)
+def charts_are_in_sight(monkeypatch):
+    """Let AppTest, which has no window to scroll, see the charts further down a page."""
+    monkeypatch.setattr("pages.parts.shared.chart.when_seen", lambda draw, key, height: draw())
+
+
 @pytest.fixture
 def open_page(store, monkeypatch):
     """``open_page("10_explore", dataset="tiny")``: a page as a link opens it, before its first run, but that Advanced is open."""

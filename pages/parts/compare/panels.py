@@ -240,7 +240,7 @@ def bars_panel(results: Mapping[str, Result], compared: Mapping[str, Comparison]
     figure = _bars_figure(keys, ready, score, statistic, pinned_key(), results, only)
     source = _source(results)
     what = f"{statistic} {SCORES[score].short}"
-    chart(figure, "compare_bars", alt=f"{what} of every region, a bar for each fit", how=HOW["bars"], source=source)
+    chart(figure, "compare_bars", alt=f"{what} of every region, a bar for each fit", how=HOW["bars"], source=source, below=True)
     stars = " ★: the two differ." if only and only.table["differs"].any() else ""
     whiskers = "; whiskers: 95 % intervals over test stimuli" if statistic == "mean" and any(ready) else ""
     lower = " Lower is better." if SCORES[score].lower_is_better else ""
@@ -352,7 +352,7 @@ def difference_panel(results: Mapping[str, Result], compared: Mapping[str, Compa
         if comparison.same_vertices:
             figure = _scatter_figure(keys, named, comparison)
             alt = f"{SCORES[comparison.score].short} of every {unit}, A against {letter}"
-            chart(figure, "vertices", alt=alt, how=unit.fill(HOW["scatter"]), source=_source(pair))
+            chart(figure, "vertices", alt=alt, how=unit.fill(HOW["scatter"]), source=_source(pair), below=True)
     (st.info if comparison.unpaired else st.caption)(how_it_was_tested(comparison, letter))
     if len(comparison.table):
         _test_table(comparison, letter)

@@ -87,6 +87,7 @@ def responses_panel(subject_view: SubjectView) -> None:
         alt=f"distribution of noise ceilings over {subject.unit.many}",
         how=subject.unit.fill(HOW_CEILINGS),
         source=subject_view.source,
+        below=True,
     )
 
 

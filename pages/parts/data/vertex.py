@@ -131,6 +131,7 @@ def labels_panel(subject_view: SubjectView, tuning: Tuning) -> None:
         alt=f"mean measured response to the stimuli of each {label}",
         source=subject_view.source,
         how=HOW_LABELS,
+        below=True,
     )
     if best := selectivity(subject_view.subject, tuning, label):
         st.caption(f"Selectivity: {plain(best[0])} against all others, d' = {best[1]:.2f} (difference of means in standard deviations).")

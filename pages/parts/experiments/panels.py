@@ -193,7 +193,8 @@ def fits_panel(table: pd.DataFrame, settings: Sequence[str], what: Shown, specs:
         figure = plots.parallel_settings(
             rows.rename(columns=NAMES), settings=names, value="score", quantity=what.quantity, **what.direction
         )
-        chart(figure, "lines", alt=f"settings and {what.quantity} in {roi} of every fit", source=source, how=HOW["lines"])
+        alt = f"settings and {what.quantity} in {roi} of every fit"
+        chart(figure, "lines", alt=alt, source=source, how=HOW["lines"], below=True)
     known = ("low", "high", "ceiling_r") if what.key in OF_R else ("low", "high")
     ends = [name for name in known if rows[name].notna().any()]
     st.dataframe(

@@ -254,6 +254,7 @@ def prediction_panel(result: Result, focus: Focus) -> None:
         alt=f"residuals against fitted values, {focus.label}",
         source=origin(result),
         how=HOW["residuals"],
+        below=True,
     )
     st.caption(
         f"Each dot is one of {len(rows):,} test images, none of which the model saw. "

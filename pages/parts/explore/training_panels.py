@@ -49,7 +49,8 @@ def shares_panel(result: Result, table: pd.DataFrame, focus: Focus) -> None:
     if not means:
         return
     figure = plots.layer_shares(rois, means, selected=focus.roi if focus.chosen else None)
-    chart(figure, "shares", alt="share of R² that each layer explains, for every ROI", source=origin(result), how=HOW["shares"])
+    alt = "share of R² that each layer explains, for every ROI"
+    chart(figure, "shares", alt=alt, source=origin(result), how=HOW["shares"], below=True)
     st.caption(
         f"Each bar is the mean R² of a region's {result.plan.subject.unit.many} on test images, divided among the layers by the "
         "product measure: "

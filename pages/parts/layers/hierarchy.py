@@ -32,7 +32,7 @@ def hierarchy_panel(sweep_result: SweepResult, hemi: str) -> None:
     with right:
         st.markdown("**Published, AlexNet**")
         alt = "published noise-normalised r² of AlexNet's layers"
-        chart(_published_figure(), "published", alt=alt, source="published", how=HOW["published"])
+        chart(_published_figure(), "published", alt=alt, source="published", how=HOW["published"], below=True)
         st.markdown(f"Hierarchy index **{_number(published_hierarchy().index)}** over {len(published_hierarchy().rois)} regions.")
         st.caption(PUBLISHED_ORIGIN)
 
@@ -47,7 +47,7 @@ def _own_hierarchy(sweep_result: SweepResult, backbone: str, hemi: str) -> None:
     index, figure = _climb(sweep_result, hemi, backbone, labels)
     if figure is not None:
         alt = f"share of draws in which each layer of {backbone} is the best"
-        chart(figure, f"wins_{backbone}", alt=alt, source=origin(sweep_result, short=True), how=HOW["wins"])
+        chart(figure, f"wins_{backbone}", alt=alt, source=origin(sweep_result, short=True), how=HOW["wins"], below=True)
     st.markdown(_index_text(backbone, index, len(labels)))
 
 

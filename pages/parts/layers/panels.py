@@ -426,7 +426,8 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     brain_view(brain, key="layer_brain", height=BRAIN_HEIGHT, linked=True)  # at the place of the other map, so that its camera stays
     counts = {hemi: count_per_layer(places, len(labels)) for hemi, places in best.items()}
     alt = f"share of {unit.many} that each layer predicts best"
-    chart(plots.layer_territory(labels, counts, unit=unit), "territory", alt=alt, source=origin(sweep_result), how=HOW["territory"])
+    figure = plots.layer_territory(labels, counts, unit=unit)
+    chart(figure, "territory", alt=alt, source=origin(sweep_result), how=HOW["territory"], below=True)
     n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))
     st.caption(
         f"{n_shown:,} of {unit.count(n_all)} are shown. Where nothing is to be found, the best of {len(labels)} layers passes "

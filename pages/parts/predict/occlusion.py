@@ -45,7 +45,7 @@ def occlusion_panel(request: PredictionRequest, roi: str) -> None:
         return
     figure = plots.occlusion_map(request.stimulus.middle, occlusion.drop, label=name, patch=patch)
     alt = f"how much the predicted response of {name} falls when parts of the image are covered"
-    chart(figure, "occlusion", alt=alt, source=_short_origin(request.result), how=HOW)
+    chart(figure, "occlusion", alt=alt, source=_short_origin(request.result), how=HOW, below=True)
     row, column = np.unravel_index(int(np.argmax(occlusion.drop)), occlusion.drop.shape)
     falls = f"It falls most, by {occlusion.drop.max():.3f}, when row {row + 1}, place {column + 1} of {n_grid} x {n_grid} is covered."
     falls = falls if occlusion.drop.max() > 0 else "Wherever the image is covered, it does not fall."

@@ -252,7 +252,7 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
     watch_screen()
     beside = "" if measured is None else ", and the measured one"
     alt = f"mean predicted response of each region to {request.stimulus.name}{beside}"
-    chart(figure, "predicted_regions", alt=alt, source=origin(request.result), how=subject.unit.fill(HOW["regions"]))
+    chart(figure, "predicted_regions", alt=alt, source=origin(request.result), how=subject.unit.fill(HOW["regions"]), below=True)
     lines = " Lines: 95 % prediction intervals of the measured mean for new images." if has_intervals else ""
     n_gone = int((predicted.groupby("roi")["n_vertices"].sum() == 0).sum())
     gone = f" {n_gone} regions have none, and no bar." if n_gone else ""

@@ -146,7 +146,8 @@ def fits_panel(subject_view: SubjectView, roi: str | None, vertex: Selection | N
     what = title(subject_view, roi, vertex)
     with left:
         figure = plots.fit_scores(table, names)
-        chart(figure, "covering_chart", alt=f"r of {what} under each finished fit", source=subject_view.source, how=_how(subject_view))
+        alt = f"r of {what} under each finished fit"
+        chart(figure, "covering_chart", alt=alt, source=subject_view.source, how=_how(subject_view), below=True)
         st.caption(_counts(keys, runs, table))
     with right, st.container(key="covering", gap="xsmall"):
         st.html(STYLE)

@@ -1,0 +1,52 @@
+"""Charts further down a page, drawn when they come into sight, so that what is in sight does not wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from pages.parts.shared.fragment import fragment
+from pages.parts.shared.late_link import keep_what_was_written
+
+USUAL_HEIGHT = 450  # px, of a chart that states none
+_watch = st.components.v2.component(
+    "when_seen",
+    html="<span></span>",
+    js="""
+export default function ({ data, setStateValue }) {
+  if (data.seen) return;
+  let waiting; // until the page has run: Streamlit drops the end of a run at which it is asked for one of a fragment
+  const tell = () => {
+    const runs = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
+    if (runs) waiting = setTimeout(tell, 50);
+    else setStateValue("seen", true);
+  };
+  const watch = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    watch.disconnect();
+    tell();
+  }, { root: document.querySelector("[data-testid=stMain]"), rootMargin: "10%" }); // what scrolls; a margin of the window is cut by it
+  watch.observe(document.querySelector(data.place));
+  return () => { watch.disconnect(); clearTimeout(waiting); };
+}
+""",
+)
+
+
+@fragment()
+@keep_what_was_written()
+def when_seen(draw: Callable[[], None], key: str, height: float | None = None) -> None:
+    """Keep the place of something, and draw it once it is in sight or a tenth of the window away.
+
+    Parameters
+    ----------
+    draw : draws it. key : names the place. height : pixels of it.
+    """
+    name, place = f"{key}_seen", f"{key}_below"
+    seen = bool((st.session_state.get(name) or {}).get("seen"))
+    st.html(f"<style>.st-key-{place} {{min-height: {height or USUAL_HEIGHT}px}} .st-key-{name} {{display: none}}</style>")
+    with st.container(key=place):
+        _watch(key=name, data={"place": f".st-key-{place}", "seen": seen}, on_seen_change=lambda: None)
+        if seen:
+            draw()
