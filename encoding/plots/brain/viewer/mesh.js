@@ -41,17 +41,28 @@ function smoothNormals(positions, faces) {
   return normals;
 }
 
+/** Where in faces the triangles begin whose corners have different numbers. numbers: one for each vertex. */
+export function mixedFaces(faces, numbers) {
+  const mixed = [];
+  for (let i = 0; i < faces.length; i += 3) {
+    const number = numbers[faces[i]];
+    if (number !== numbers[faces[i + 1]] || number !== numbers[faces[i + 2]]) mixed.push(i);
+  }
+  return mixed;
+}
+
 /**
  * The border of a set of vertices as flat [x y z, x y z] segments: in each triangle that it crosses, from the middle of one
- * crossed edge to the middle of the other (encoding.surface.outline in Python). inside: Uint8Array, 1 for its vertices.
+ * crossed edge to the middle of the other (encoding.surface.outline in Python). inside: Uint8Array, 1 for its vertices;
+ * places: where in faces the triangles begin that it may cross.
  */
-export function outline(mesh, inside) {
+export function outline(mesh, inside, places) {
   const { faces, positions } = mesh;
   const segments = [];
   const addMiddle = (one, other) => {
     for (let axis = 0; axis < 3; axis++) segments.push((positions[3 * one + axis] + positions[3 * other + axis]) / 2);
   };
-  for (let i = 0; i < faces.length; i += 3) {
+  for (const i of places) {
     const count = inside[faces[i]] + inside[faces[i + 1]] + inside[faces[i + 2]];
     if (count === 0 || count === 3) continue;
     const isLone = count === 1 ? 1 : 0;

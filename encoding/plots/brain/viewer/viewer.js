@@ -3,7 +3,7 @@
 import { atSlider, looksLike, sendAhead } from "./ahead.js";
 import { spread, unpack } from "./bytes.js";
 import { HEMIS, cameraOf, cameraText, clipMatrix, placement, project, sideOf, standardCamera, turn, zoomAt } from "./camera.js";
-import { makeMesh, middleOf, outline, projectAll, surfaceAt } from "./mesh.js";
+import { makeMesh, middleOf, mixedFaces, outline, projectAll, surfaceAt } from "./mesh.js";
 import { buildFrame, describe, hide, showBar, showNames, showTooltip } from "./overlay.js";
 import { createKeys } from "./keyboard.js";
 import { composePicture, download } from "./picture.js";
@@ -132,13 +132,18 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   /** The borders of the outlined ROIs of one hemisphere; notes where their names go. */
   function outlines(hemi) {
     const { outlined, chosen_roi: chosen, memberships } = map.header;
-    const mesh = currentMesh(hemi), numbers = [];
+    const mesh = currentMesh(hemi), numbers = [], { rois } = data[hemi]; // the number of each vertex's set of ROIs
+    const places = mixedFaces(mesh.faces, rois);
     for (const roi of new Set([...outlined, ...(chosen ? [chosen] : [])])) {
-      const sets = (memberships[hemi] ?? []).map((names) => names.includes(roi));
-      const inside = Uint8Array.from(data[hemi].rois, (set) => (sets[set] ? 1 : 0)), members = [];
-      inside.forEach((is, vertex) => { if (is) members.push(vertex); });
+      const sets = Uint8Array.from(memberships[hemi] ?? [], (names) => (names.includes(roi) ? 1 : 0));
+      const inside = new Uint8Array(rois.length), members = [];
+      for (let vertex = 0; vertex < rois.length; vertex++) {
+        if (rois[vertex] < 0 || !sets[rois[vertex]]) continue;
+        inside[vertex] = 1;
+        members.push(vertex);
+      }
       if (!members.length) continue;
-      const ends = outline(mesh, inside);
+      const ends = outline(mesh, inside, places);
       for (let i = 0; i < ends.length; i += 6) numbers.push(...ends.slice(i, i + 6), roi === chosen ? 1 : 0);
       labels.push({ hemi, text: roi, vertex: middleOf(mesh, members), chosen: roi === chosen });
     }
