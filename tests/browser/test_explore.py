@@ -181,6 +181,13 @@ def test_a_chart_further_down_is_drawn_when_it_comes_into_sight(explored):
     wait_idle(explored)
     assert residuals.count() == 0
 
+    box = explored.locator(".st-key-brain canvas").bounding_box()
+    explored.mouse.click(box["x"] + 0.38 * box["width"], box["y"] + 0.62 * box["height"])
+    place.evaluate("(place) => place.scrollIntoView()")  # the chart asks for its run while that of the press is on its way
+    residuals.wait_for()
+    wait_idle(explored)
+    assert query(explored)["vertex"] == explored.locator(".st-key-vertex input").input_value() != ""
+
 
 @pytest.mark.parametrize(
     "charts", [{"Predictions": ("observed",)}, pytest.param(CHARTS, marks=pytest.mark.nightly)], ids=["one-chart", "every-chart"]

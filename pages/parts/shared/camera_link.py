@@ -11,6 +11,7 @@ from pages.parts.shared.fragment import fragment
 from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.linked import adopt_link, write_link
+from pages.parts.shared.quiet import WHEN_QUIET
 from pages.parts.shared.text import plain
 
 HEARD = "_camera_heard"  # in the session: number of the last camera that a brain told
@@ -20,23 +21,18 @@ TURNED = re.compile(rf"{NUMBER},{NUMBER},\d{{1,2}}(?:\.\d{{1,4}})?,{NUMBER},{NUM
 _watch = st.components.v2.component(
     "brain_camera",
     html="<span></span>",
-    js="""
-let waiting; // until the page has run: Streamlit drops the end of a run at which it is asked for one of a fragment
-export default function ({ data, parentElement, setStateValue }) {
-  const tell = (detail) => {
-    const runs = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
-    if (runs) waiting = setTimeout(tell, 50, detail);
-    else if (parentElement.isConnected) setStateValue("told", detail);
-  };
-  const hear = (event) => {
+    js=f"""{WHEN_QUIET}
+let callOff = () => {{}};
+export default function ({{ data, parentElement, setStateValue }}) {{
+  const hear = (event) => {{
     if (event.detail.name !== data.name) return;
     event.preventDefault(); // it was heard
-    clearTimeout(waiting);
-    tell(event.detail);
-  };
+    callOff();
+    callOff = whenQuiet(() => {{ if (parentElement.isConnected) setStateValue("told", event.detail); }});
+  }};
   window.addEventListener("brain-camera", hear);
   return () => window.removeEventListener("brain-camera", hear);
-}
+}}
 """,
 )
 

@@ -8,28 +8,33 @@ import streamlit as st
 
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.late_link import keep_what_was_written
+from pages.parts.shared.quiet import WHEN_QUIET
 
 USUAL_HEIGHT = 450  # px, of a chart that states none
+ASK_AGAIN_MS = 1500  # Streamlit may lose a request that meets another one
 _watch = st.components.v2.component(
     "when_seen",
     html="<span></span>",
-    js="""
-export default function ({ data, setStateValue }) {
+    js=f"""{WHEN_QUIET}
+const lookouts = new WeakMap(); // the component in a place -> what ends its lookout
+export default function ({{ data, parentElement, setStateValue }}) {{
+  lookouts.get(parentElement)?.();
   if (data.seen) return;
-  let waiting; // until the page has run: Streamlit drops the end of a run at which it is asked for one of a fragment
-  const tell = () => {
-    const runs = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
-    if (runs) waiting = setTimeout(tell, 50);
-    else setStateValue("seen", true);
-  };
-  const watch = new IntersectionObserver((entries) => {
+  let callOff = () => {{}}, again;
+  const tell = () => {{
+    setStateValue("seen", performance.now());
+    again = setTimeout(() => {{ callOff = whenQuiet(tell); }}, {ASK_AGAIN_MS});
+  }};
+  const watch = new IntersectionObserver((entries) => {{
     if (!entries.some((entry) => entry.isIntersecting)) return;
     watch.disconnect();
-    tell();
-  }, { root: document.querySelector("[data-testid=stMain]"), rootMargin: "10%" }); // what scrolls; a margin of the window is cut by it
+    callOff = whenQuiet(tell);
+  }}, {{ root: document.querySelector("[data-testid=stMain]"), rootMargin: "10%" }}); // what scrolls; a margin of the window is cut by it
   watch.observe(document.querySelector(data.place));
-  return () => { watch.disconnect(); clearTimeout(waiting); };
-}
+  const end = () => {{ watch.disconnect(); callOff(); clearTimeout(again); }};
+  lookouts.set(parentElement, end);
+  return end;
+}}
 """,
 )
 
