@@ -176,6 +176,7 @@ def test_a_chart_further_down_is_drawn_when_it_comes_into_sight(explored):
     residuals.wait_for()
     assert place.bounding_box()["height"] == pytest.approx(height, abs=2)
     open_tab(explored, "Images needed")
+    explored.get_by_test_id("stMain").evaluate("(main) => main.scrollTo(0, 0)")  # else it may be in sight at once
     explored.get_by_role("tab", name="Predictions", exact=True).click()
     explored.wait_for_selector(".st-key-observed .js-plotly-plot")
     wait_idle(explored)

@@ -241,6 +241,7 @@ def page(data, store, monkeypatch):
     st.cache_data.clear()
     monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
     monkeypatch.setattr(handles, "Jobs", NoWorkers)
+    monkeypatch.setattr("pages.parts.shared.chart.when_seen", lambda draw, key, height: draw())  # AppTest has no window to scroll
     study(SPEC, store)
     at = AppTest.from_file(PAGE, default_timeout=60)
     at.query_params.update({"dataset": "img2brain", "backbone": "pixels", "layer": "rgb", "components": "12"})
