@@ -175,19 +175,6 @@ def test_a_chart_further_down_is_drawn_when_it_comes_into_sight(explored):
     place.scroll_into_view_if_needed()
     residuals.wait_for()
     assert place.bounding_box()["height"] == pytest.approx(height, abs=2)
-    open_tab(explored, "Images needed")
-    explored.get_by_test_id("stMain").evaluate("(main) => main.scrollTo(0, 0)")  # else it may be in sight at once
-    explored.get_by_role("tab", name="Predictions", exact=True).click()
-    explored.wait_for_selector(".st-key-observed .js-plotly-plot")
-    wait_idle(explored)
-    assert residuals.count() == 0
-
-    box = explored.locator(".st-key-brain canvas").bounding_box()
-    explored.mouse.click(box["x"] + 0.38 * box["width"], box["y"] + 0.62 * box["height"])
-    place.evaluate("(place) => place.scrollIntoView()")  # the chart asks for its run while that of the press is on its way
-    residuals.wait_for()
-    wait_idle(explored)
-    assert query(explored)["vertex"] == explored.locator(".st-key-vertex input").input_value() != ""
 
 
 @pytest.mark.parametrize(

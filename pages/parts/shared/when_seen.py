@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import streamlit as st
@@ -48,6 +49,7 @@ def when_seen(draw: Callable[[], None], key: str, height: float | None = None) -
     ----------
     draw : draws it. key : names the place. height : pixels of it.
     """
+    key = re.sub(r"[^\w-]", "-", key, flags=re.ASCII)  # as Streamlit names its classes
     name, place = f"{key}_seen", f"{key}_below"
     seen = bool((st.session_state.get(name) or {}).get("seen"))
     st.html(f"<style>.st-key-{place} {{min-height: {height or USUAL_HEIGHT}px}} .st-key-{name} {{display: none}}</style>")
