@@ -3,9 +3,11 @@
 import streamlit as st
 
 from encoding.runs.labels import network_label, subject_label
+from pages.parts.layers.brain import send_layers_ahead
 from pages.parts.layers.hierarchy import hierarchy_panel, take_away
-from pages.parts.layers.panels import STYLE, score_controls, send_layers_ahead, sweep_panel
-from pages.parts.layers.sweep_controls import run_or_find, sweep_controls, table_of
+from pages.parts.layers.panels import STYLE, score_controls, sweep_panel
+from pages.parts.layers.sweep_controls import run_or_find, sweep_controls
+from pages.parts.layers.swept import table_of
 from pages.parts.shared.badges import facts, simulated_badge
 from pages.parts.shared.fit_controls import control_names
 from pages.parts.shared.job_progress import say_no_test_score

@@ -19,6 +19,7 @@ import numpy as np
 
 from encoding.datasets import _surface as surface
 from encoding.datasets._unit import VERTEX, Unit
+from encoding.plots.brain.packing import N_COLOURS, coloured_numbers, pack
 from encoding.runtime.registry import UnknownName, unknown
 
 MESH_VERSION = 1
@@ -27,9 +28,6 @@ DRAWN = ("inflated", "pial", "flat")
 """The surfaces that the viewer can switch between."""
 SOURCES = ("bytes.js", "ahead.js", "camera.js", "mesh.js", "scene.js", "overlay.js", "picture.js", "keyboard.js", "viewer.js")
 """The viewer's modules, each after those that it imports."""
-N_COLOURS = 256
-MAX_STEPS = 2**24
-"""The viewer reads numbers as float32, which holds every integer up to here."""
 
 Columns = Mapping[str, np.ndarray]
 
@@ -149,9 +147,8 @@ class BrainMap:
         -----
         Per hemisphere: ``mask``, one bit per vertex of the mesh, set where it has a column; then for those vertices, in ascending order,
         ``values``, ``ceiling``, ``columns`` (unless they are 0, 1, 2 …) and ``rois``, the index of a set of ROIs. The header's
-        ``memberships`` lists the sets, as indices into its ``rois``, the names. Integers take as many bits as their range needs
-        (:func:`pack`). So do values and ceilings, in thousandths, where these resolve all 256 colours; else they are float32. The three
-        decimals shown are exact in both cases.
+        ``memberships`` lists the sets, as indices into its ``rois``, the names. Integers take as many bits as their range needs; so do
+        values and ceilings, in steps that :func:`~encoding.plots.brain.packing.coloured_numbers` chooses.
         """
         fields = (
             "source",
@@ -184,15 +181,9 @@ class BrainMap:
                 steps[f"{hemi}.columns"] = 1
             for name, numbers in (("values", self.values), ("ceiling", self.ceiling or {})):
                 if hemi in numbers:
-                    self._add_numbers(arrays, steps, f"{hemi}.{name}", np.asarray(numbers[hemi])[columns])
+                    sent, per_unit = coloured_numbers(np.asarray(numbers[hemi])[columns], self.colour_range)
+                    arrays[f"{hemi}.{name}"], steps[f"{hemi}.{name}"] = sent, per_unit
         return pack(header, arrays, steps)
-
-    def _add_numbers(self, arrays: dict[str, np.ndarray], steps: dict[str, int], name: str, drawn: np.ndarray) -> None:
-        """Add numbers of the colour bar's unit under a name to what :func:`pack` is given."""
-        if _thousandths_suffice(drawn, self.colour_range):
-            steps[name], arrays[name] = 1000, drawn
-        else:
-            arrays[name] = drawn.astype(np.float32)
 
     def _colours(self) -> np.ndarray:
         """(256, 3) uint8, from the low end of the range to the high one."""
@@ -224,7 +215,7 @@ def maps_ahead(maps: Sequence[BrainMap], **more: Any) -> bytes:
     Notes
     -----
     The header's ``maps`` lists what each replaces in the header of the map at hand. Each array, ``0``, ``1`` …, holds one map's
-    ``values`` of each hemisphere as :func:`pack` encodes them: 10 kB a map of the visual cortex of fsaverage5.
+    ``values`` of each hemisphere, packed like the whole: 10 kB a map of the visual cortex of fsaverage5.
     """
     columns = {hemi: _drawn_columns(vertices, maps[0].n_vertices)[0] for hemi, vertices in maps[0].vertices.items()} if maps else {}
     packed = {}
@@ -232,7 +223,8 @@ def maps_ahead(maps: Sequence[BrainMap], **more: Any) -> bytes:
         arrays: dict[str, np.ndarray] = {}
         steps: dict[str, int] = {}
         for hemi, values in brain.values.items():
-            brain._add_numbers(arrays, steps, f"{hemi}.values", np.asarray(values)[columns[hemi]])
+            sent, per_unit = coloured_numbers(np.asarray(values)[columns[hemi]], brain.colour_range)
+            arrays[f"{hemi}.values"], steps[f"{hemi}.values"] = sent, per_unit
         packed[str(place)] = np.frombuffer(pack({}, arrays, steps), np.uint8)
     replaced = ("title", "source", "extent")
     return pack({"maps": [{name: getattr(brain, name) for name in replaced} for brain in maps], **more}, packed)
@@ -254,43 +246,6 @@ def colour_table(name: str) -> np.ndarray:
         raise UnknownName(unknown("colour map", plain, colors.named_colorscales()))
     table = colors.sample_colorscale(name, np.linspace(0, 1, N_COLOURS), colortype="tuple")
     return np.rint(np.array(table) * 255).astype(np.uint8)
-
-
-def pack(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], steps: Mapping[str, int] | None = None) -> bytes:
-    """Serialise a JSON header and arrays: header length (uint32), header, then each array at a multiple of four bytes.
-
-    ``arrays`` in the header lists each array's name, dtype, offset from the header's end and length. Little-endian throughout.
-
-    Parameters
-    ----------
-    steps : steps per unit of the arrays that are rounded to steps and sent with the fewest bits. Their entry has dtype ``bits``,
-        ``n_bits``, ``n_steps`` and ``lowest``: number i stands in bits ``i * n_bits`` and following, the lowest bit first, as 0 for NaN
-        and else as ``1 + steps - lowest``.
-    """
-    parts, listed, offset = [], [], 0
-    for name, array in arrays.items():
-        entry = {"name": name, "dtype": array.dtype.name, "offset": offset, "length": int(array.size)}
-        if steps and name in steps:
-            array, packing = _fewest_bits(array, steps[name])
-            entry |= packing
-        data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        listed.append(entry)
-        parts.append(data + bytes(-len(data) % 4))
-        offset += len(parts[-1])
-    text = json.dumps({**header, "arrays": listed}, separators=(",", ":"), default=list).encode()
-    text += b" " * (-len(text) % 4)
-    return np.uint32(len(text)).astype("<u4").tobytes() + text + b"".join(parts)
-
-
-def _fewest_bits(numbers: np.ndarray, n_steps: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """Encode (n,) numbers in steps of 1 / ``n_steps`` as :func:`pack` says: uint8, and the entry in its header."""
-    steps = np.rint(np.float64(n_steps) * numbers)
-    known = ~np.isnan(steps)
-    lowest = int(steps[known].min(initial=MAX_STEPS))
-    codes = np.where(known, 1 + steps - lowest, 0).astype(np.int64)
-    n_bits = int(codes.max(initial=0)).bit_length()
-    bits = (codes[:, None] >> np.arange(n_bits) & 1).astype(np.uint8)
-    return np.packbits(bits, bitorder="little"), {"dtype": "bits", "n_bits": n_bits, "n_steps": n_steps, "lowest": lowest}
 
 
 def mesh_bytes(space: str = "fsaverage5") -> bytes:
@@ -344,9 +299,3 @@ def _different(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     packed[:, : bits.shape[1]] = bits
     _, first, number = np.unique(packed.view(">u8").ravel(), return_index=True, return_inverse=True)
     return rows[first], number
-
-
-def _thousandths_suffice(values: np.ndarray, colour_range: tuple[float, float]) -> bool:
-    """Whether thousandths of (n,) values resolve every colour of the range and are exact where the viewer reads them."""
-    low, high = colour_range
-    return 1000 * (high - low) >= N_COLOURS and bool(np.nanmax(np.abs(values), initial=0) < MAX_STEPS / 1000)

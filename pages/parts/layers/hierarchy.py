@@ -13,9 +13,13 @@ from encoding.analysis.hierarchy import PUBLISHED_ORIGIN, Hierarchy, hierarchy, 
 from encoding.analysis.layer_ranking import by_layer
 from encoding.analysis.layer_sweep import SweepResult
 from encoding.runtime.csv import to_csv
-from pages.parts.layers.panels import HOW, origin
-from pages.parts.layers.sweep_controls import OF_SWEEP, draws_of, shares_of, table_of
+from pages.parts.layers.swept import OF_SWEEP, draws_of, origin, shares_of, table_of
 from pages.parts.shared.chart import chart
+
+WINS_HOW = (
+    "Each column shares out the 500 draws of the test images among the layers that win them. One large dot: the best layer is "
+    "sure. Several dots: other images would have made another layer the best."
+)
 
 
 def hierarchy_panel(sweep_result: SweepResult, hemi: str) -> None:
@@ -32,7 +36,7 @@ def hierarchy_panel(sweep_result: SweepResult, hemi: str) -> None:
     with right:
         st.markdown("**Published, AlexNet**")
         alt = "published noise-normalised r² of AlexNet's layers"
-        chart(_published_figure(), "published", alt=alt, source="published", how=HOW["published"], below=True)
+        chart(_published_figure(), "published", alt=alt, source="published", how=PUBLISHED_ORIGIN, below=True)
         st.markdown(f"Hierarchy index **{_number(published_hierarchy().index)}** over {len(published_hierarchy().rois)} regions.")
         st.caption(PUBLISHED_ORIGIN)
 
@@ -47,7 +51,7 @@ def _own_hierarchy(sweep_result: SweepResult, backbone: str, hemi: str) -> None:
     index, figure = _climb(sweep_result, hemi, backbone, labels)
     if figure is not None:
         alt = f"share of draws in which each layer of {backbone} is the best"
-        chart(figure, f"wins_{backbone}", alt=alt, source=origin(sweep_result, short=True), how=HOW["wins"], below=True)
+        chart(figure, f"wins_{backbone}", alt=alt, source=origin(sweep_result, short=True), how=WINS_HOW, below=True)
     st.markdown(_index_text(backbone, index, len(labels)))
 
 

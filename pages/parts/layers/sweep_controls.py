@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-import pandas as pd
 import streamlit as st
 
-from encoding import BACKBONES, Result
-from encoding.analysis.layer_ranking import has_draws, roi_draws, roi_rows, win_shares
-from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult, concat_tables, swept
+from encoding import BACKBONES
+from encoding.analysis.layer_sweep import Cell, Sweep, SweepResult, swept
 from encoding.datasets import Subject
-from encoding.evaluation.scores import SCORES
 from encoding.experiments.plans import Plans
 from encoding.experiments.sweep import plans
 from encoding.fits.plan import Plan
@@ -35,7 +29,6 @@ from pages.parts.shared.linked import choose_several, forget
 from pages.parts.shared.navigation import has_arrived
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
-    display_key,
     jobs,
     opened,
     planned,
@@ -115,47 +108,6 @@ def find_swept(sweep: Sweep) -> SweepResult:
     subject = opened(first.dataset, first.subject)
     ready = subject is not None and all(map(weights_are_here, sweep.specs().values()))
     return swept(sweep, _plans(sweep, subject_key(subject), subject), store()) if ready else SweepResult(sweep, {}, store())
-
-
-@st.cache_data(max_entries=512, show_spinner="Reading the results …")
-def _rows(key: str, _result: Result) -> pd.DataFrame:
-    return roi_rows(_result)
-
-
-@st.cache_data(max_entries=512, show_spinner=False)
-def _draws(key: str, hemi: str, score: str, _result: Result) -> np.ndarray | None:
-    return roi_draws(_result, hemi, score) if has_draws(_result, score) else None
-
-
-def _known_by(sweep_result: SweepResult) -> tuple[Sweep, tuple[str, ...], tuple[str, ...]]:
-    return sweep_result.sweep, tuple(map(display_key, sweep_result.results.values())), sweep_result.rois
-
-
-OF_SWEEP: dict[type, Callable[[SweepResult], object]] = {SweepResult: _known_by}
-"""What the caches of Streamlit know a sweep's finished fits by."""
-
-
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)
-def table_of(sweep_result: SweepResult) -> pd.DataFrame:
-    """Tabulate the sweep (:meth:`SweepResult.table`), for all sessions the same object; each layer is read once per server."""
-    return concat_tables(sweep_result.sweep, {cell: _rows(display_key(result), result) for cell, result in sweep_result.results.items()})
-
-
-def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray | None:
-    """Bootstrap draws (:meth:`SweepResult.draws`) of all layers or one backbone's; each layer is read once per server.
-
-    None where a fit of an earlier release has no draws of the score; all have those of r.
-    """
-    some = [result for cell, result in sweep_result.results.items() if backbone in (None, cell[0])]
-    draws = [_draws(display_key(result), hemi, score, result) for result in some]
-    return None if any(each is None for each in draws) else np.stack(draws)
-
-
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=OF_SWEEP)
-def shares_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray | None:
-    """(n_layers, n_rois) share of draws of a mean score in which each layer is best, of all or of one backbone's; None without draws."""
-    draws = draws_of(sweep_result, hemi, backbone, score)
-    return None if draws is None else win_shares(draws, lower_is_better=SCORES[score].lower_is_better)
 
 
 def run_or_find(sweep: Sweep) -> SweepResult | None:

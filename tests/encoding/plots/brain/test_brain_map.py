@@ -9,7 +9,8 @@ import pytest
 
 from encoding.datasets._surface import HEMIS, N_VERTICES, VIEWS, mesh
 from encoding.datasets._unit import VOXEL
-from encoding.plots.brain.brain_map import BrainMap, colour_table, maps_ahead, mesh_bytes, pack, viewer_module
+from encoding.plots.brain.brain_map import BrainMap, colour_table, maps_ahead, mesh_bytes, viewer_module
+from encoding.plots.brain.packing import pack
 from encoding.runtime.registry import UnknownName
 
 
