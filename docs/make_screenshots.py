@@ -234,7 +234,7 @@ def scrolled(page: Any) -> Iterator[int]:
         if number and (number - 1) * step + height > main.evaluate("(main) => main.scrollHeight") - OVERLAP / 2:
             break
         main.evaluate("(main, y) => main.scrollTo(0, y)", number * step)
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(1500)  # charts below are drawn when seen
         yield number
     main.evaluate("(main) => main.scrollTo(0, 0)")
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES
-from encoding.plots.look import BAND, CEILING, CLEAR, FADED, LINE, SMALL, hemi_colour, hemi_name, lay_out, level, rimmed, theme
+from encoding.plots.look import BAND, CEILING, FADED, LINE, SMALL, hemi_colour, hemi_name, lay_out, level, rimmed, theme
+from encoding.plots.roi_axis import CHARACTER, CLASS_GAP, NAME_GAP, Row, arrange, class_names, name_rois, separate_classes
+from encoding.plots.score_axis import axis_title, ceilings, score_column
 from encoding.plots.table import attach_table
-from encoding.runtime.registry import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,12 +23,8 @@ if TYPE_CHECKING:
 Interval = tuple[np.ndarray, np.ndarray]
 
 BAR = 0.4  # width of a bar where an ROI takes 1
-CLASS_GAP, NAME_GAP = 0.8, 1.1  # between two classes of ROIs, without and with a class's name
-MOST_CHARACTERS = 100  # of names side by side; more are turned upright
-CHARACTER, LINE_HEIGHT = 5.8, 17  # px, at most, of an ROI's name
 FEW, FEW_HEIGHT = 12, 19  # ROIs, of bars that lie, and px of each
 ROW_HEIGHT = 13  # px of an ROI, of bars that lie: two bars and a line of its name
-LEAST_SPAN = 6  # a figure of one ROI is as wide as one of six, so that its bars stay bars
 
 
 def roi_bars(
@@ -91,8 +88,8 @@ def roi_bars(
     if SCORES[score].no_skill:
         level(fig, 0, x=row.ends, name=SCORES[score].no_skill, dash="dot", showlegend=not horizontal)  # there the axis starts at it
     if not horizontal:
-        _separate(fig, row)
-    notes = [*_class_names(row), *_gaps(row, bars, unit)] if not horizontal else [*_without_score(bars)]
+        separate_classes(fig, row)
+    notes = [*class_names(row), *_gaps(row, bars, unit)] if not horizontal else [*_without_score(bars)]
     theme(
         fig,
         height=440,
@@ -102,7 +99,8 @@ def roi_bars(
         margin={"t": 58},  # room for the classes' names
         legend={"y": 1.07},
     )
-    _name_rois(fig, row, bars, selected, unit)
+    counts = {each.hemi: dict(zip(each.rois, each.n_vertices, strict=True)) for each in bars}
+    name_rois(fig, row, counts, selected, unit)
     attach_table(fig, _numbers(bars, f"{statistic} {score}"))
     return _lay_down(fig, row) if horizontal else fig
 
@@ -168,84 +166,6 @@ def _numbers(bars: Sequence[_Bars], name: str) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True).dropna(axis=1, how="all")
     order = {roi: place for place, roi in enumerate(dict.fromkeys(table["roi"]))}
     return table.sort_values("roi", key=lambda rois: rois.map(order), kind="stable", ignore_index=True)
-
-
-def score_column(table: pd.DataFrame, score: str, statistic: str) -> str:
-    """Name of the column of :meth:`Result.rois` that holds a score.
-
-    Raises
-    ------
-    ValueError
-        If the table has no such column; the message says how to compute it.
-    """
-    if score not in SCORES:
-        raise ValueError(unknown("score", score, SCORES))
-    if statistic not in ("mean", "median"):
-        raise ValueError(unknown("statistic", statistic, ("mean", "median")))
-    definition = SCORES[score]
-    column = definition.column(statistic)
-    if column not in table:
-        why = " It needs a noise ceiling, which is not known here." if definition.needs_ceiling else ""
-        raise ValueError(f"The table has no column {column!r}.{why} Columns: {', '.join(table.columns)}.")
-    return column
-
-
-def axis_title(score: str, statistic: str) -> str:
-    """Title of the y axis: statistic and full name of the score; on a second line the unit and, for errors, that lower is better.
-
-    >>> axis_title("mae", "median")
-    'Median absolute error<br>response units, lower is better'
-    """
-    definition = SCORES[score]
-    below = ", ".join(part for part in (definition.unit, "lower is better" if definition.lower_is_better else "") if part)
-    return "<br>".join(part for part in (f"{statistic.capitalize()} {definition.title}", below) if part)
-
-
-def ceilings(rows: pd.DataFrame, score: str, statistic: str) -> np.ndarray:
-    """Upper bound of the score in each row, (n_rows,), given the noise ceiling; NaN where unknown or where the score has no such bound."""
-    if statistic == "mean" and (column := SCORES[score].ceiling_column) in rows:
-        return rows[column].to_numpy(float)
-    if (bound := SCORES[score].ceiling_level) is not None:
-        return np.where(np.isfinite(rows[score_column(rows, score, statistic)].to_numpy(float)), bound, np.nan)
-    return np.full(len(rows), np.nan)
-
-
-@dataclass(frozen=True)
-class Row:
-    """Positions of ROIs on the x axis: their centres, and each class's name with its first and last centre."""
-
-    x: Mapping[str, float]
-    classes: Sequence[tuple[str, float, float]]
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Range of the x axis."""
-        first, last = min(self.x.values(), default=0.0), max(self.x.values(), default=0.0)
-        spare = max(0.0, LEAST_SPAN - (last - first + 1.2)) / 2
-        return first - 0.6 - spare, last + 0.6 + spare
-
-
-def arrange(rois: Sequence[str], classes: Mapping[str, Sequence[str]], gap: float = CLASS_GAP) -> Row:
-    """Place ROIs class by class, 1 apart, with a ``gap`` between classes; ROIs without class come first, unlabelled.
-
-    Examples
-    --------
-    >>> arrange(["all", "PPA", "V1v"], {"early": ["V1v"], "places": ["PPA", "RSC"]}).x
-    {'all': 0.0, 'V1v': 1.8, 'PPA': 3.6}
-    """
-    classed = {roi for members in classes.values() for roi in members}
-    groups = {"": [roi for roi in rois if roi not in classed]} | {
-        name: [m for m in members if m in rois] for name, members in classes.items()
-    }
-    x: dict[str, float] = {}
-    spans, at = [], 0.0
-    for name, members in groups.items():
-        if not members:
-            continue
-        x |= {roi: round(at + i, 6) for i, roi in enumerate(members)}
-        spans.append((name, x[members[0]], x[members[-1]]))
-        at = x[members[-1]] + 1 + gap
-    return Row(x, spans)
 
 
 @dataclass(frozen=True)
@@ -351,44 +271,6 @@ def _checked(intervals: Mapping[str, Interval] | None, table: pd.DataFrame, hemi
             raise ValueError(f"The intervals of {hemi} have shapes {low.shape} and {high.shape}; the table has {n_rows} rows of it.")
         runs[hemi] = (low, high)
     return runs
-
-
-def _separate(fig: go.Figure, row: Row) -> None:
-    """A line between any two classes."""
-    for _, first, _ in row.classes[1:]:
-        x = first - 0.5 - CLASS_GAP / 2
-        fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1.05, yref="paper", line={"color": LINE, "width": 1}, opacity=0.6)
-
-
-def _name_rois(fig: go.Figure, row: Row, bars: Sequence[_Bars], selected: str | None, unit: Unit) -> None:
-    """ROI names along the axis, under each the number of vertices of its bars."""
-    counts = {roi: " · ".join(f"{n:,}" for each in bars for n in each.n_vertices[each.rois == roi]) for roi in row.x}
-    longest = max(max(len(roi), len(numbers)) for roi, numbers in counts.items())
-    upright = longest * len(row.x) > MOST_CHARACTERS
-    if upright:
-        longest = max(len(roi) + 2 + len(numbers) for roi, numbers in counts.items())
-    sides = " · ".join(hemi_name(each.hemi).split()[0].lower() for each in bars) if len(bars) > 1 else ""
-    axis = {
-        "title": {"text": f"ROI, with the number of {unit.many} {sides}".rstrip(), "font": {"size": SMALL + 1}, "standoff": 8},
-        "tickvals": list(row.x.values()),
-        "ticktext": [
-            f"{f'<b>{roi}</b>' if roi == selected else roi}{'  ' if upright else '<br>'}{numbers}" for roi, numbers in counts.items()
-        ],
-        "tickfont": {"size": SMALL},
-        "tickangle": -90 if upright else 0,
-        "range": row.ends,
-        "showgrid": False,
-        "fixedrange": True,
-        "tickcolor": CLEAR,
-    }
-    lay_out(fig, xaxis=axis, margin={"b": (longest * CHARACTER if upright else 2 * LINE_HEIGHT) + 2 * LINE_HEIGHT})
-
-
-def _class_names(row: Row) -> Iterator[dict]:
-    """Notes that name each class above its ROIs."""
-    for name, first, last in row.classes:
-        place = {"x": (first + last) / 2, "y": 1, "yref": "paper", "yanchor": "bottom"}
-        yield place | {"text": name, "showarrow": False, "font": {"size": SMALL}}
 
 
 def _gaps(row: Row, bars: Sequence[_Bars], unit: Unit) -> Iterator[dict]:

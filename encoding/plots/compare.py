@@ -11,9 +11,11 @@ import numpy as np
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.resampling import p_text
 from encoding.evaluation.scores import SCORES
-from encoding.plots.bars import BAR, Row, _class_names, _name_rois, _separate, arrange, axis_title, ceilings, score_column, strokes
+from encoding.plots.bars import BAR, strokes
 from encoding.plots.look import CEILING, FADED, LINE, SMALL, STROKE, TEST, TRAIN, hemi_colour, hemi_name, rimmed, theme
 from encoding.plots.observed import limits
+from encoding.plots.roi_axis import Row, arrange, class_names, name_rois, separate_classes
+from encoding.plots.score_axis import axis_title, ceilings, score_column
 from encoding.plots.table import attach_table
 
 if TYPE_CHECKING:
@@ -77,8 +79,7 @@ def paired_bars(
         _ceilings(fig, hemi, whole, row, axes, first=number == 0)
         _stars(fig, [roi for roi, where in marked if where == hemi], hemi, whole, row, axes["yaxis"])
     _frame(fig, row, hemis, axis_title(score, statistic))
-    counts = [_Counted(whole, hemi) for hemi in hemis]
-    _name_rois(fig, row, counts, None, unit)
+    name_rois(fig, row, {hemi: _counts(whole, hemi) for hemi in hemis}, None, unit)
     attach_table(fig, _numbers(dict(zip(tables, whole, strict=True)), intervals or {}, unit, quantity))
     return fig.update_layout(margin_t=62, legend_y=1.05)
 
@@ -99,12 +100,9 @@ def _numbers(
     return pd.DataFrame(rows, columns=columns).dropna(axis=1, how="all")
 
 
-class _Counted:
-    """What the names below the bars need: a hemisphere's ROIs and their vertices, of the first fit that has each."""
-
-    def __init__(self, tables: Sequence[pd.DataFrame], hemi: str) -> None:
-        n_vertices = {row.roi: row.n_vertices for table in reversed(tables) for row in table[table["hemi"] == hemi].itertuples()}
-        self.hemi, self.rois, self.n_vertices = hemi, np.array(list(n_vertices), object), np.array(list(n_vertices.values()))
+def _counts(tables: Sequence[pd.DataFrame], hemi: str) -> dict[str, int]:
+    """Vertices of a hemisphere's ROIs, of the first fit that has each."""
+    return {row.roi: row.n_vertices for table in reversed(tables) for row in table[table["hemi"] == hemi].itertuples()}
 
 
 def _bars(name: str, hemi: str, rows: pd.DataFrame, x: np.ndarray, width: float, colour: str, quantity: str, *, first: bool) -> go.Bar:
@@ -172,8 +170,8 @@ def _frame(fig: go.Figure, row: Row, hemis: Sequence[str], what: str) -> None:
         place = {"domain": [bottom, bottom + (1 - (n - 1) * gap) / n], "anchor": "x"}
         title = {"text": f"{hemi_name(hemi)}<br>{what}", "font": {"size": SMALL + 1}}
         fig.update_layout({f"yaxis{number + 1 if number else ''}": place | {"title": title, "rangemode": "tozero", "fixedrange": True}})
-    _separate(fig, row)
-    fig.update_layout(annotations=list(_class_names(row)), barmode="overlay")
+    separate_classes(fig, row)
+    fig.update_layout(annotations=list(class_names(row)), barmode="overlay")
     theme(fig, height=ROW_HEIGHT * n + 150)
     fig.update_layout(margin_l=fig.layout.margin.l + 16 * what.count("<br>"))  # a title of three lines
     fig.update_xaxes(anchor=_axis("y", n - 1))

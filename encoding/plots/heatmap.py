@@ -10,8 +10,8 @@ import numpy as np
 from encoding.analysis.layer_ranking import SURE, interval_columns, layer_column
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES, Score
-from encoding.plots.bars import axis_title
 from encoding.plots.look import BAND, CEILING, GRID, LINE, SMALL, TEST, hemi_colour, hemi_name, lay_out, theme
+from encoding.plots.score_axis import axis_title
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,8 @@ from encoding.analysis.group import NotAGroup, across_refusal, check_group, grou
 from encoding.analysis.significance import stored_significance
 from encoding.analysis.subject_similarity import shared_refusal, stored_subject_similarity
 from encoding.evaluation.scores import SCORES
-from encoding.plots.bars import axis_title
 from encoding.plots.brain.score_maps import group_brain
+from encoding.plots.score_axis import axis_title
 from encoding.runtime.csv import to_csv
 from pages.parts.explore.statistics import ask_for, show_table
 from pages.parts.shared.brain_component import brain_view

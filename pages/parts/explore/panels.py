@@ -19,9 +19,9 @@ from encoding.datasets._placement import Placement
 from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX
-from encoding.plots.bars import score_column
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
+from encoding.plots.score_axis import score_column
 from encoding.runs.labels import class_label, fit_label
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
 from pages.parts.shared.baseline import baseline_chip, baseline_of

@@ -6,8 +6,8 @@ import streamlit as st
 
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import ScoreTables
-from encoding.plots.bars import score_column
 from encoding.plots.look import hemi_name
+from encoding.plots.score_axis import score_column
 from encoding.runs.labels import fit_label
 from pages.parts.shared.linked import adopt_link, write_link
 from pages.parts.shared.server_state import opened_run, roi_table

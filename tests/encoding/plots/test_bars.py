@@ -8,8 +8,9 @@ import pytest
 from encoding import plots
 from encoding.datasets._unit import VOXEL
 from encoding.evaluation.scores import SCORES
-from encoding.plots.bars import BAR, arrange
+from encoding.plots.bars import BAR
 from encoding.plots.look import HALO, STROKE
+from encoding.plots.roi_axis import arrange
 from tests.encoding.plots.conftest import CLASSES, ROIS, named, notes, rois_of
 
 
