@@ -20,10 +20,10 @@ from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import may_change
 from pages.parts.shared.badges import simulated_badge
 from pages.parts.shared.brain_component import Selection
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import follow
 from pages.parts.shared.linked import choose
 from pages.parts.shared.server_state import SECONDS_BETWEEN_LOOKS, jobs, opened, opening_key, store
+from pages.parts.shared.start import START
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
 

@@ -20,11 +20,13 @@ from encoding.runs.labels import dataset_label, readout_label, split_label, subj
 from pages.parts.experiments.recipe_choice import recipe_experiment, recipe_names
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import check_weights
-from pages.parts.shared.fit_controls import SPLITS, START, WEIGHTS, DataNotHere, choose, feature_budget_control
+from pages.parts.shared.fit_controls import SPLITS, DataNotHere, feature_budget_control
 from pages.parts.shared.link_notes import stop
-from pages.parts.shared.linked import choose_several
+from pages.parts.shared.linked import choose, choose_several
+from pages.parts.shared.network_controls import WEIGHTS
 from pages.parts.shared.roi_unions import FITTED_TOGETHER, TOGETHER_HELP, regions_control
 from pages.parts.shared.server_state import opened, store
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
 START_BACKBONES = ("pixels", "gabor")  # what a bare link means: nothing to download, done in seconds

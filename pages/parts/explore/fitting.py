@@ -14,10 +14,11 @@ from encoding.runtime.durations import duration
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.badges import badge_of_files
-from pages.parts.shared.fit_controls import START, DataNotHere, control_values, fit_controls, forget_controls, return_to
+from pages.parts.shared.fit_controls import DataNotHere, control_values, fit_controls, forget_controls, return_to
 from pages.parts.shared.job_progress import asked_to_start, follow, is_short, submit_fit, watch_fit
 from pages.parts.shared.navigation import has_arrived
 from pages.parts.shared.server_state import find_result, job_key, jobs, needs, opened, opening_key, settle, weights_are_here
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
 

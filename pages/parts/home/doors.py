@@ -13,9 +13,9 @@ from encoding.jobs.tasks import study
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import may_change
 from pages.parts.shared.cards import card_style
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.links import explore_query, view
 from pages.parts.shared.server_state import find_result, job_key, jobs, needs, planned
+from pages.parts.shared.start import START
 
 STYLE = card_style("door_")
 UNTRAINED = replace(START, backbone="torchvision/alexnet", weights="random:0", layers=("features.9",))

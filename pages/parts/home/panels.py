@@ -20,11 +20,11 @@ from pages.parts.shared.badges import SIMULATED
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.brain_controls import START_VIEW
 from pages.parts.shared.chart import origin
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import SECONDS_BETWEEN_TICKS, standing
 from pages.parts.shared.links import view
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, roi_table, settle
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
 

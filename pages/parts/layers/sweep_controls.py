@@ -14,7 +14,7 @@ from encoding.jobs import Job
 from encoding.jobs.tasks import sweep_layers
 from pages.parts.shared.absent_data import absent_data
 from pages.parts.shared.access import change_button, may_change
-from pages.parts.shared.fit_controls import DataNotHere, fit_controls, forget_controls, weights_control
+from pages.parts.shared.fit_controls import DataNotHere, fit_controls, forget_controls
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import (
     SECONDS_BETWEEN_TICKS,
@@ -27,6 +27,7 @@ from pages.parts.shared.job_progress import (
 from pages.parts.shared.link_notes import stop
 from pages.parts.shared.linked import choose_several, forget
 from pages.parts.shared.navigation import has_arrived
+from pages.parts.shared.network_controls import weights_control
 from pages.parts.shared.server_state import (
     SECONDS_BETWEEN_LOOKS,
     jobs,

@@ -19,9 +19,9 @@ from encoding.jobs.tasks import study
 from encoding.lessons.classroom import NAME, STEPS, Classroom
 from pages.parts.learn.lesson import Lesson
 from pages.parts.shared.access import change_button, may_change
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, store
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_LOOKS = 5.0  # of the teacher's view, at who is where

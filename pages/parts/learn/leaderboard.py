@@ -12,8 +12,8 @@ from encoding.prediction.inputs import CannotPredict
 from encoding.prediction.predict import predict
 from encoding.runs.table import all_runs, open_run, short_name
 from pages.parts.learn.classroom import class_name
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import store
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
 ABOUT = (

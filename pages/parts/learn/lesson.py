@@ -21,11 +21,11 @@ from pages.parts.learn.exercise import Exercise
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.brain_component import brain_view
 from pages.parts.shared.chart import chart
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.job_progress import standing
 from pages.parts.shared.links import explore_address, layers_address
 from pages.parts.shared.server_state import find_result, job_key, jobs, planned, settle, store
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0

@@ -27,11 +27,11 @@ from encoding.prediction.uploads import (
     read_uploaded_image,
 )
 from encoding.runs.table import short_name
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.job_progress import fit_or_find
 from pages.parts.shared.linked import choose_several, enter
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.server_state import find_result, opened_run
+from pages.parts.shared.start import START
 from pages.parts.shared.subject_view import SubjectView
 from pages.parts.shared.text import plain
 

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from encoding import BACKBONES, DATASETS, READOUTS, FitSpec
-from encoding.backbones._base import JOIN
 from encoding.backbones._pooling import OVER_FRAMES, POOLS, pools_help
 from encoding.datasets import BadData
 from encoding.evaluation.splits import RUNS
 from encoding.features.components import COMPONENT_SCALINGS, LAYER_SCALINGS, REDUCTIONS
-from encoding.features.given import PREFIX, is_given
+from encoding.features.given import is_given
 from encoding.features.half import FEATURE_DTYPES
 from encoding.fits.spec import TARGET_GROUPS, default_budget, read_budget
 from encoding.readouts import Readout
 from encoding.runs.labels import (
     GROUPS,
     dataset_label,
-    layer_label,
     readout_group,
     readout_label,
     split_label,
     subject_label,
-    weights_label,
 )
-from pages.parts.shared.access import check_weights, is_shared
 from pages.parts.shared.delay_control import delay_control, has_delays
 from pages.parts.shared.linked import (
     adopt_link,
@@ -39,18 +35,18 @@ from pages.parts.shared.linked import (
     count,
     enter,
     forget,
+    leave_out,
     leave_unread_out,
     switch,
-    write_link,
 )
+from pages.parts.shared.network_controls import network_controls
 from pages.parts.shared.parameter_controls import parameter_controls
 from pages.parts.shared.roi_unions import regions_control
-from pages.parts.shared.server_state import has_repeats, opened, weights_are_here
+from pages.parts.shared.server_state import has_repeats, opened
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
-START = FitSpec()  # what a bare link means; never "the first of a list", which changes as things are added
 SPLITS = ("holdout:0.9:5", "kfold:5:0")
-WEIGHTS = ("pretrained", "random:0")
 MOST_COMPONENTS, MOST_FRAMES = 5_000, 90
 CONTROLS = (
     "dataset", "subject", "backbone", "more_networks", "weights", "layer", "several_layers", "pool", "frames", "over_frames",
@@ -116,7 +112,7 @@ def fit_controls(network: Callable[[], tuple[str, str, tuple[str, ...]]] | None 
     with main:
         st.html(STYLE)
         dataset, subject = _data()
-        backbone, weights, layers = network() if network else _network(dataset, subject, advanced)
+        backbone, weights, layers = network() if network else network_controls(dataset, subject, advanced)
         readout = _readout(dataset, backbone)
     kept = {} if is_given(backbone) else _kept(dataset, advanced)
     if len(layers) > 1 or "layer_scaling" in st.query_params:
@@ -234,92 +230,6 @@ def _data() -> tuple[str, str]:
     return dataset, choose("Subject", "subject", list(subjects), START.subject, labels=subject_label)
 
 
-def _network(dataset: str, subject: str, advanced: DeltaGenerator | None) -> tuple[str, str, tuple[str, ...]]:
-    tables = DATASETS[dataset].feature_tables(subject)
-    known = [name for name in BACKBONES if not is_given(name) or name.removeprefix(PREFIX) in tables]
-    backbone = choose(
-        "Network",
-        "backbone",
-        known,
-        START.backbone,
-        help="The network, or filter bank, that turns images into features. given/ names given features: a table that comes with the data.",
-    )
-    backbone = JOIN.join([backbone, *_further_networks(backbone, known, advanced)])
-    source = BACKBONES[backbone]
-    weights = weights_control(backbone) if source.needs_weights else START.weights
-    return backbone, weights, _layers(backbone, source.layers(backbone), advanced)
-
-
-def _layers(backbone: str, curated: tuple[str, ...], advanced: DeltaGenerator | None) -> tuple[str, ...]:
-    """Choose one layer, or several where that was switched on or networks are joined."""
-    adopted = adopt_link("layer", several=True)
-    state = st.session_state.get("layer") or []
-    chosen = [state] if isinstance(state, str) else list(state)
-    before = st.session_state.get("_backbone_of_layers")
-    if before != backbone:
-        st.session_state["_backbone_of_layers"] = backbone
-        if not adopted and (before is not None or not chosen):
-            chosen = _start_layers(backbone, curated)
-    several, switched = JOIN in backbone, st.session_state.get("several_layers")
-    if not several:
-        if len(chosen) > 1 and (adopted or switched is None):
-            st.session_state["several_layers"] = True
-        several = st.session_state.get("several_layers", False)
-        if advanced is not None:
-            help = "Layers side by side in one fit; in banded ridge each with a penalty of its own."
-            several = advanced.toggle("Join several layers", key="several_layers", persist_state="session", help=help)
-    words = "Early layers come first. Type the name of any other module of the network."
-    options = [*curated, *(layer for layer in chosen if layer not in curated)]
-    shown: dict[str, Any] = {
-        "key": "layer",
-        "format_func": lambda layer: layer_label(backbone, layer),
-        "accept_new_options": True,
-        "persist_state": "session",
-        "help": words,
-    }
-    if several:
-        st.session_state["layer"] = chosen
-        chosen = st.multiselect("Layers", options, placeholder="Choose a layer", **shown)
-    else:
-        st.session_state["layer"] = chosen[0] if chosen else _start_layers(backbone, curated)[0]
-        chosen = [layer] if (layer := st.selectbox("Layer", options, **shown)) else []
-    write_link("layer", chosen, START.layers if backbone == START.backbone else ())
-    return tuple(chosen)
-
-
-def _further_networks(backbone: str, known: Sequence[str], place: DeltaGenerator | None) -> list[str]:
-    """Choose networks whose layers the fit has as well."""
-    _leave_out("more_networks", backbone)
-    return choose_several(
-        "Further networks",
-        "more_networks",
-        [name for name in known if name != backbone],
-        (),
-        place=place,
-        placeholder="None",
-        help="Layers of several networks in one fit: each with a penalty of its own in banded ridge, which says what each adds; side "
-        "by side in other readouts. Images pass through one network after the other.",
-    )
-
-
-def _leave_out(key: str, name: str) -> None:
-    """Take what is chosen elsewhere out of a list that goes beside it."""
-    if name in st.session_state.get(key, ()):
-        st.session_state[key] = [each for each in st.session_state[key] if each != name]
-
-
-def weights_control(backbone: str = "") -> str:
-    """Choose the weights of a network; PathRefused, a ValueError, for a path on a server that opens none."""
-    a_path = "" if is_shared() else "; or type the path of a weights file"
-    words = f"pretrained; random:0 for the untrained control{a_path}."
-
-    def label(weights: str) -> str:
-        away = weights == "pretrained" and backbone and not weights_are_here(FitSpec(backbone=backbone, weights=weights))
-        return "pretrained (to be downloaded)" if away else weights_label(weights)
-
-    return check_weights(choose("Weights", "weights", list(WEIGHTS), START.weights, labels=label, new=True, help=words))
-
-
 def _kept(dataset: str, place: DeltaGenerator | None) -> dict[str, Any]:
     """What is kept of a layer's places and, for clips, of their frames."""
     kept: dict[str, Any] = {
@@ -381,15 +291,6 @@ def feature_budget_control(place: Any = st, *, key: str = "feature_budget") -> f
     return read_budget(text)
 
 
-def _start_layers(backbone: str, curated: tuple[str, ...]) -> list[str]:
-    """Layers that are chosen with a backbone: the middle one of each network's list."""
-    if backbone == START.backbone:
-        return list(START.layers)
-    networks = backbone.split(JOIN)
-    own = [[layer for layer in curated if len(networks) == 1 or layer.startswith(f"{name} ")] for name in networks]
-    return [layers[len(layers) // 2] for layers in own if layers]
-
-
 def _about_data() -> str:
     known = DATASETS[name] if (name := st.session_state.get("dataset", START.dataset)) in DATASETS else DATASETS[START.dataset]
     return f"**{plain(known.title)}** {plain(known.about)}"
@@ -429,7 +330,7 @@ def _fitted_together(readout: Readout, options: dict[str, Any], dataset: str, su
             "Or type vertex:lh:120 to fit a single one.",
         )
     others = [other for other in DATASETS[dataset].subjects() if other != subject]
-    _leave_out("extra_subjects", subject)
+    leave_out("extra_subjects", subject)
     if getattr(readout, "shares", False) and others:
         together["extra_subjects"] = choose_several(
             "Extra subjects",

@@ -17,7 +17,6 @@ from encoding.runs.labels import model_label, network_label, readout_title, spli
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_cancel, may_change
 from pages.parts.shared.chart import chart
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.link_notes import note, taken
 from pages.parts.shared.links import view
@@ -30,6 +29,7 @@ from pages.parts.shared.server_state import (
     settle,
     weights_are_here,
 )
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
 SECONDS_BETWEEN_TICKS = 1.0

@@ -238,3 +238,9 @@ def _say_unknown(label: str, key: str, value: str, options: Sequence[str], inste
 
 def _written(key: str) -> str:
     return f"_link_{key}"
+
+
+def leave_out(key: str, name: str) -> None:
+    """Take what is chosen elsewhere out of a list that goes beside it."""
+    if name in st.session_state.get(key, ()):
+        st.session_state[key] = [each for each in st.session_state[key] if each != name]

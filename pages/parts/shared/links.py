@@ -10,8 +10,8 @@ from encoding.analysis.layer_sweep import Sweep
 from encoding.backbones._base import JOIN
 from encoding.fits.composition import ComposedSpec, is_composed
 from encoding.fits.spec import default_budget
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import store
+from pages.parts.shared.start import START
 
 VIEWS = Path(__file__).parents[2] / "views"
 EXPLORE = "explore"  # the page's address

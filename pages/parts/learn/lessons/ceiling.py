@@ -12,7 +12,7 @@ from encoding.lessons.ceiling import MOST_REPEATS, Ceilings, ceilings, noise_cei
 from encoding.plots.lessons_encoding import repeats_path
 from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, first_fit, first_plan, lesson_chart, signal_of, source, subject_key
-from pages.parts.shared.fit_controls import START
+from pages.parts.shared.start import START
 
 ROI = "V1v"
 SNRS = ("0.25", "0.5", "0.75", "1", "1.5", "2", "4")  # as the link writes them

@@ -12,7 +12,7 @@ from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.fit_controls import START
+from pages.parts.shared.start import START
 
 HOW = (
     "For each vertex the model with the highest r on one half of the test images is chosen. One line is its mean r on that half, the "

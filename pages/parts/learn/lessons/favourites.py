@@ -15,7 +15,7 @@ from encoding.plots.lessons_encoding import kinds
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.fit_controls import START
+from pages.parts.shared.start import START
 
 N_SHOWN = 6
 HOW = (

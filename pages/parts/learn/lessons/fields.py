@@ -15,7 +15,7 @@ from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.lessons_encoding import field_found, visual_field
 from pages.parts.learn.exercise import Exercise, highest
 from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key, truth
-from pages.parts.shared.fit_controls import START
+from pages.parts.shared.start import START
 
 EDGE = DEGREES / 2
 CLOSE = "-105,-5,1.5,0,0"  # from behind and a little from the middle, near enough to see it from the last row

@@ -13,7 +13,7 @@ from encoding.plots.brain.brain_map import BrainMap
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.fit_controls import START
+from pages.parts.shared.start import START
 
 KEY = "hierarchy_layer"
 MEANINGS = {"pixels": "the colours of the image itself", "energy": "Gabor energy: edges", "categories": "what is in the image"}

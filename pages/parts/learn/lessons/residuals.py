@@ -13,7 +13,7 @@ from encoding.lessons.residuals import BEND, N_FEATURES, bent_vertex, curve, fai
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.fit_controls import START
+from pages.parts.shared.start import START
 
 KEY = "residuals_features"
 LINEAR, SQUARED = "as they are", "with the square"

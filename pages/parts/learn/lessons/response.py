@@ -14,7 +14,7 @@ from encoding.plots.lessons_encoding import standing
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_brain, lesson_chart, source, subject, truth
 from pages.parts.shared.brain_component import Selection, clicked
-from pages.parts.shared.fit_controls import START
+from pages.parts.shared.start import START
 from pages.parts.shared.text import plain
 
 REGION = "FFA-1"  # whose most reliable vertex is looked at before one is clicked

@@ -12,7 +12,7 @@ from encoding.plots import lessons_comparison as figures
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, lesson_chart, source, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.fit_controls import START
+from pages.parts.shared.start import START
 
 LUCK, REPEATS = "one split or many", "repeats of an image"
 ROI, N_SHARE, N_IMAGES = "V1v", 4, 100  # every fourth vertex; images that are shown repeatedly

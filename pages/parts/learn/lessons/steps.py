@@ -15,8 +15,8 @@ from encoding.plots.lessons_encoding import components_path
 from pages.parts.learn.exercise import Exercise, bar
 from pages.parts.learn.lesson import Lesson, first_fit, first_plan, fit_source, lesson_chart, subject, subject_key
 from pages.parts.learn.lessons import _subject
-from pages.parts.shared.fit_controls import START
 from pages.parts.shared.server_state import store
+from pages.parts.shared.start import START
 
 ROI = "V1v"
 NUMBERS = (1, 2, 5, 10, 20, 50, 100)
