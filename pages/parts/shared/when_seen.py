@@ -12,7 +12,7 @@ from pages.parts.shared.late_link import keep_what_was_written
 from pages.parts.shared.quiet import WHEN_QUIET
 
 USUAL_HEIGHT = 450  # px, of a chart that states none
-ASK_AGAIN_MS = 1500  # Streamlit may lose a request that meets another one
+ASK_AGAIN_MS = 1500  # a chart that was not drawn by then asks once more, should its request have been lost to another one
 _watch = st.components.v2.component(
     "when_seen",
     html="<span></span>",
