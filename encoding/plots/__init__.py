@@ -10,8 +10,9 @@ from encoding.plots.compare import FIT_COLOURS, paired_bars, roi_differences, ve
 from encoding.plots.curves import epoch_losses, learning_curve
 from encoding.plots.data import label_bars, region_profile, response_histogram, response_spread, response_strip, size_bars
 from encoding.plots.grid import parallel_settings, score_grid
-from encoding.plots.heatmap import layer_heatmap, layer_profile, layer_territory, layer_wins
+from encoding.plots.heatmap import layer_heatmap, layer_wins
 from encoding.plots.histogram import fits_histogram, score_histogram
+from encoding.plots.layers import layer_profile, layer_territory
 from encoding.plots.look import (
     CEILING,
     LEFT,

@@ -1,4 +1,4 @@
-"""Figures of layer sweeps: heatmap of layers and ROIs, probability of the best layer, profile of one ROI."""
+"""Figures of layers against ROIs: heatmap of scores, and probability of the best layer."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import numpy as np
 from encoding.analysis.layer_ranking import SURE, interval_columns, layer_column
 from encoding.datasets._unit import VERTEX, Unit
 from encoding.evaluation.scores import SCORES, Score
-from encoding.plots.look import BAND, CEILING, GRID, LINE, SMALL, TEST, hemi_colour, hemi_name, lay_out, theme
-from encoding.plots.score_axis import axis_title
+from encoding.plots.look import BAND, GRID, LINE, SMALL, TEST, lay_out, theme
+from encoding.plots.table import attach_table, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
 COLOURS, ERROR_COLOURS = "plasma", "viridis_r"  # of scores and of errors, as on the brain: yellow is best
-LAYER_COLOURS = "viridis"  # from the first layer to the last, as on the brain
 ROW, LEAST_HEIGHT = 26, 150  # px, of a layer and of everything around the layers
 CHARACTER, LONGEST = 6.4, 38  # px of a character of a layer's name, and how many are shown
 MOST_WRITTEN = 8  # columns up to which each cell holds its number
-WRITTEN_ROW, STAR_RISE = 38, 8  # px, of a layer whose cells hold numbers, and how far their stars stand above the middle
+WRITTEN_ROW, LARGE_STAR = 38, 16  # px, of a layer whose cells hold numbers, and of the star above one
 MOST_LARGE = 20  # stars that have room to be large
 NOT_FADED = {"marker": {"opacity": 1}}  # of stars, where a click selects a cell
-NAME_ROW, SMALLEST = 14, 8  # px, of names of classes, and of letters on a phone
+MOST_WRITTEN_NARROW = 5  # layers across a phone up to which each cell holds its number
+NARROW_ROW, LONGEST_NARROW = 20, 24  # px of a region on a phone, and characters of a layer's name
+COLOUR_BAR = 80  # px above a heatmap on a phone
 STEP = 0.05  # to which the ends of the colour scale are rounded
 HOVERED = ("r", "pooled_r", "normalised_r2")  # scores in the text of each cell, beside the one that is shown
 
@@ -67,13 +68,14 @@ def layer_heatmap(
     classes : class to its ROIs, as :meth:`encoding.datasets.Dataset.roi_names`. ROIs without class come first.
     quantity : label of the colour bar, by default that of the score.
     unit : what a column of the responses is called.
-    narrow : whether it is as narrow as a phone, so that the classes' names stand in two rows and those of regions are small.
+    narrow : whether it is as narrow as a phone, where regions go down, headed by their class, and layers across.
     meanings : ROI to its name in words, which is shown where it is pointed at.
 
     Notes
     -----
     Streamlit reports no clicks on heatmaps, so invisible points cover the cells; each has its (label, roi) as customdata. ROIs without
-    a score in any layer are left out. With at most :data:`MOST_WRITTEN` ROIs each cell holds its number.
+    a score in any layer are left out. Where there is room, up to :data:`MOST_WRITTEN` ROIs or :data:`MOST_WRITTEN_NARROW` layers side by
+    side, each cell holds its number, and the star with it.
     """
     import plotly.graph_objects as go
 
@@ -84,17 +86,19 @@ def layer_heatmap(
     lower, (zmin, zmax) = SCORES[score].lower_is_better, _ends(z, SCORES[score])
     quantity = quantity or quantity_of(score, statistic)
     title = f"{quantity}, {SCORES[score].unit}<br>lower is better" if lower else quantity
-    written = len(rois) <= MOST_WRITTEN
+    written = len(layers) <= MOST_WRITTEN_NARROW if narrow else len(rois) <= MOST_WRITTEN
+    won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
     fig = go.Figure()
     fig.add_heatmap(
         x=rois, y=layers, z=z, zmin=zmin, zmax=zmax, colorscale=ERROR_COLOURS if lower else COLOURS, xgap=1, ygap=1, name=quantity,
         colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0, "xpad": 6},
-        texttemplate=" <br>%{z:.2f}" if written else None, textfont={"size": SMALL},
+        text=_written(z, layers, rois, won, above=not narrow) if written else None,
+        texttemplate="%{text}" if written else None, textfont={"size": SMALL},
     )  # fmt: skip
     fig.data[0].colorbar.nticks = min(6, 1 + len(layers))  # so that numbers beside few layers have room
-    _mark_best(fig, best, rise=STAR_RISE if written else 0, narrow=narrow)
+    if not written:
+        _mark_best(fig, best, small=narrow or len(won) > MOST_LARGE)
     x, y = (grid.ravel() for grid in np.meshgrid(rois, layers))
-    won = {} if best is None else {(row["label"], row["roi"]): row["share"] for row in best.to_dict("records")}
     fig.add_scatter(
         x=x, y=y, mode="markers", opacity=0, showlegend=False, customdata=np.column_stack([y, x]),
         hovertext=[
@@ -103,13 +107,60 @@ def layer_heatmap(
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
-    _separate(fig, spans, [layer.partition(" ")[0] if " " in layer else "" for layer in layers], len(layers), n_rows=2 if narrow else 1)
     theme(fig, height=LEAST_HEIGHT + (WRITTEN_ROW if written else ROW) * max(2, len(layers)))
     _axes(fig, rois, layers, best)
+    networks = [layer.partition(" ")[0] if " " in layer else "" for layer in layers]
+    changes = [number for number in range(1, len(layers)) if networks[number] != networks[number - 1]]
     if narrow:
-        size = SMALL if written else SMALLEST
-        lay_out(fig, margin={"t": fig.layout.margin.t + NAME_ROW}, xaxis={"tickfont": {"size": size}})
+        return _lay_down(fig, spans, changes)
+    _separate(fig, spans, changes, len(layers))
     return fig
+
+
+def _lay_down(fig: go.Figure, spans: Sequence[tuple[str, int, int]], changes: Sequence[int]) -> go.Figure:
+    """Exchange the axes of a heatmap, in place: ROIs from the top, under the names of their classes, and layers across."""
+    attach_table(fig, table_of(fig))
+    heat, across, down = fig.data[0], fig.layout.yaxis, fig.layout.xaxis
+    places: dict[str, str] = {}
+    for name, first, last in spans:
+        places |= {f"class {name}": f"<i>{name}</i>"} if name else {}
+        places |= dict(zip(down.tickvals[first : last + 1], down.ticktext[first : last + 1], strict=True))
+    column = [down.tickvals.index(place) if place in down.tickvals else None for place in places]  # None: the name of a class
+    empty = [np.nan] * len(heat.z), [""] * len(heat.z)
+    heat.z, heat.text = (
+        None if cells is None else [none if at is None else [row[at] for row in cells] for at in column]
+        for cells, none in zip((heat.z, heat.text), empty, strict=True)
+    )
+    heat.x = list(places)
+    for trace in fig.data:
+        trace.x, trace.y = trace.y, trace.x
+    heat.colorbar.update(orientation="h", x=0.5, xpad=0, ypad=4, y=1, yanchor="bottom", len=1, nticks=6)
+    heat.colorbar.title = {"text": heat.colorbar.title.text.replace("<br>", ", "), "side": "top"}
+    labels = [short_name(layer, LONGEST_NARROW) for layer in across.tickvals]
+    width = CHARACTER * max((len(text.removeprefix("<i>").removesuffix("</i>")) for text in places.values()), default=0)
+    bottom = 12 + CHARACTER * max(map(len, labels), default=0)
+    line = {"type": "line", "y0": -0.5, "y1": len(places) - 0.5, "line": {"color": LINE, "width": 2}}
+    return lay_out(
+        fig,
+        xaxis=_categories(across.tickvals, labels, SMALL) | {"tickangle": -90},
+        yaxis=_categories([*places], [*places.values()], SMALL) | {"range": [len(places) - 0.5, -0.5], "tickangle": 0},
+        shapes=[line | {"x0": number - 0.5, "x1": number - 0.5} for number in changes],
+        height=NARROW_ROW * max(2, len(places)) + COLOUR_BAR + bottom,
+        margin={"t": COLOUR_BAR, "l": 12 + width, "b": bottom},
+    )
+
+
+def _written(
+    z: np.ndarray, layers: Sequence[str], rois: Sequence[str], won: Mapping[tuple[str, str], float], *, above: bool
+) -> list[list[str]]:
+    """The number of each cell, with a star above or before it where it is the best of its ROI: a full one where that is sure."""
+    size, gap = (LARGE_STAR, "<br>") if above else (SMALL, " ")
+    star = {cell: f'<span style="font-size:{size}px">{"★" if share >= SURE else "☆"}</span>{gap}' for cell, share in won.items()}
+    none = " <br>" if above else ""
+    return [
+        [f"{star.get((layer, roi), none)}{value:.2f}" if np.isfinite(value) else "" for roi, value in zip(rois, row, strict=True)]
+        for layer, row in zip(layers, z, strict=True)
+    ]
 
 
 def _arranged(table: pd.DataFrame, score: str, classes: Mapping[str, Sequence[str]]) -> tuple[list[str], list[tuple[str, int, int]]]:
@@ -138,21 +189,19 @@ def _ends(z: np.ndarray, score: Score) -> tuple[float, float]:
     return low, max(high, low + step)
 
 
-def _mark_best(fig: go.Figure, best: pd.DataFrame | None, *, rise: int, narrow: bool) -> None:
-    """Stars on the best layers, filled where it is sure, ``rise`` px above the middle; many are small, on a phone smaller."""
+def _mark_best(fig: go.Figure, best: pd.DataFrame | None, *, small: bool) -> None:
+    """Stars on the best layers, filled where it is sure."""
     if best is None or not len(best):
         return
     sure = best["share"].to_numpy(float) >= SURE
     fills = np.where(sure, "white", "rgba(255,255,255,0)").tolist()
-    stars = {"size": 12, "color": fills, "line": {"width": 1.5, "color": np.where(sure, "black", "white").tolist()}}
-    rims = {"size": 15, "color": "rgba(255,255,255,0)", "line": {"width": 1, "color": "black"}}  # outside white ones, for light cells
-    if len(best) > MOST_LARGE:
-        stars["size"], rims["size"] = (6, 8) if narrow else (9, 12)
+    stars = {"size": 9 if small else 12, "color": fills, "line": {"width": 1.5, "color": np.where(sure, "black", "white").tolist()}}
+    rims = {"size": 12 if small else 15, "color": "rgba(255,255,255,0)", "line": {"width": 1, "color": "black"}}  # for light cells
     for some, marker in ((best, stars), (best[~sure], rims)):
         if len(some):
             fig.add_scatter(
                 x=some["roi"].to_numpy(), y=some["label"].to_numpy(), mode="markers", hoverinfo="skip", showlegend=False,
-                marker={"symbol": "star", "standoff": rise, **marker}, unselected=NOT_FADED, selected=NOT_FADED,
+                marker={"symbol": "star", **marker}, unselected=NOT_FADED, selected=NOT_FADED,
             )  # fmt: skip
 
 
@@ -187,22 +236,20 @@ def _hover(
     return "<br>".join(lines)
 
 
-def _separate(fig: go.Figure, spans: Sequence[tuple[str, int, int]], groups: Sequence[str], n_layers: int, *, n_rows: int) -> None:
-    """Lines between classes of ROIs and between backbones, and the classes' names above, by turns in ``n_rows`` rows."""
+def _separate(fig: go.Figure, spans: Sequence[tuple[str, int, int]], changes: Sequence[int], n_layers: int) -> None:
+    """Lines between classes of ROIs and between backbones, and the classes' names above."""
     shapes = [
         {"type": "line", "x0": first - 0.5, "x1": first - 0.5, "y0": -0.5, "y1": n_layers - 0.1, "line": {"color": LINE, "width": 2}}
         for _, first, _ in spans[1:]
     ]
-    changes = [number for number in range(1, n_layers) if groups[number] != groups[number - 1]]
     last = spans[-1][2] if spans else 0
     shapes += [
         {"type": "line", "x0": -0.5, "x1": last + 0.5, "y0": number - 0.5, "y1": number - 0.5, "line": {"color": LINE, "width": 2}}
         for number in changes
     ]
     names = [
-        {"x": (first + stop) / 2, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": NAME_ROW * (number % n_rows)}
-        | {"text": name, "showarrow": False, "font": {"size": SMALL}}
-        for number, (name, first, stop) in enumerate(spans)
+        {"x": (first + stop) / 2, "y": 1, "yref": "paper", "yanchor": "bottom", "text": name, "showarrow": False, "font": {"size": SMALL}}
+        for name, first, stop in spans
     ]
     lay_out(fig, shapes=shapes, annotations=names)
 
@@ -212,11 +259,11 @@ def _axes(fig: go.Figure, rois: Sequence[str], layers: Sequence[str], best: pd.D
     shares = dict(zip(best["roi"], best["share"], strict=True)) if known else {}
     labels = {roi: f"{roi}  {shares[roi]:.0%}" if np.isfinite(shares.get(roi, np.nan)) else roi for roi in rois}
     longest = max(map(len, labels.values()), default=0)
-    left = 14 + CHARACTER * max(len(_short(layer)) for layer in layers)
+    left = 14 + CHARACTER * max(len(short_name(layer)) for layer in layers)
     lay_out(
         fig,
         xaxis=_categories(rois, [*labels.values()], SMALL) | {"tickangle": -90},
-        yaxis=_categories(layers, [_short(layer) for layer in layers], SMALL + 1),
+        yaxis=_categories(layers, [short_name(layer) for layer in layers], SMALL + 1),
         plot_bgcolor=BAND,
         hoverdistance=-1,
         dragmode=False,
@@ -231,8 +278,8 @@ def _categories(names: Sequence[str], texts: Sequence[str], size: int) -> dict[s
     return order | still | {"tickfont": {"size": size}}
 
 
-def _short(layer: str) -> str:
-    return layer if len(layer) <= LONGEST else f"…{layer[-LONGEST + 1 :]}"
+def short_name(layer: str, longest: int = LONGEST) -> str:
+    return layer if len(layer) <= longest else f"…{layer[-longest + 1 :]}"
 
 
 def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *, stages: Sequence[int | None] = ()) -> go.Figure:
@@ -263,106 +310,3 @@ def layer_wins(layers: Sequence[str], rois: Sequence[str], shares: np.ndarray, *
     fig.update_yaxes(range=[-0.7, len(layers) - 0.3], showgrid=True, gridcolor=GRID)
     bottom = 12 + CHARACTER * max(map(len, names), default=0)
     return fig.update_layout(plot_bgcolor="rgba(0,0,0,0)", margin={"b": bottom, "t": 16}, showlegend=False)
-
-
-def layer_profile(
-    table: pd.DataFrame,
-    *,
-    roi: str,
-    score: str = "r",
-    statistic: str = "mean",
-    layers: Sequence[str] | None = None,
-    baseline: Mapping[str, float] | None = None,
-) -> go.Figure:
-    """Score of one ROI against layers, one line per hemisphere, with intervals where the table has them and the noise ceiling of r.
-
-    Parameters
-    ----------
-    score, statistic : as in :func:`layer_heatmap`.
-    table : :meth:`encoding.analysis.layer_sweep.SweepResult.table`, single hemispheres only.
-    layers : labels of all layers, early ones first; None takes the table's.
-    baseline : hemisphere to the score of another fit in the ROI, a grey line.
-    """
-    import plotly.graph_objects as go
-
-    layers = list(dict.fromkeys(table["label"])) if layers is None else list(layers)
-    some, column = table[table["roi"] == roi], layer_column(score, statistic)
-    fig = go.Figure()
-    for hemi in dict.fromkeys(some["hemi"]):
-        rows = some[(some["hemi"] == hemi) & some[column].notna()]
-        if not len(rows):
-            continue
-        value, colour = rows[column].to_numpy(float), hemi_colour(hemi)
-        bars = None
-        low, high = interval_columns(score)
-        if statistic == "mean" and low in rows and rows[low].notna().any():
-            ends = {"array": rows[high].to_numpy(float) - value, "arrayminus": value - rows[low].to_numpy(float)}
-            bars = {"type": "data", "symmetric": False, "thickness": 1.5, "width": 3} | ends
-        fig.add_scatter(
-            x=rows["label"].to_numpy(), y=value, mode="lines+markers", name=hemi_name(hemi), error_y=bars,
-            line={"color": colour, "width": 2},
-            hovertemplate=f"%{{x}}<br>{quantity_of(score, statistic)} %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
-        )  # fmt: skip
-        if statistic == "mean" and (ceiling := SCORES[score].ceiling_column) in rows:
-            level = np.full(len(layers), rows[ceiling].iloc[0])
-            fig.add_scatter(
-                x=layers, y=level, mode="lines", name=f"Noise ceiling, {hemi_name(hemi).split()[0].lower()}", hoverinfo="skip",
-                line={"color": CEILING, "width": 1.5, "dash": "dot" if hemi == "rh" else "dash"},
-            )  # fmt: skip
-    for hemi, value in (baseline or {}).items():
-        fig.add_scatter(
-            x=layers, y=np.full(len(layers), value), mode="lines", name=f"Baseline, {hemi_name(hemi).split()[0].lower()}",
-            line={"color": LINE, "width": 3, "dash": "dot" if hemi == "rh" else "solid"},
-            hovertemplate=f"Baseline: %{{y:.3f}}<extra>{hemi_name(hemi)}</extra>",
-        )  # fmt: skip
-    fig.update_yaxes(title_text=axis_title(score, statistic), rangemode="tozero")
-    short = [_short(layer) for layer in layers]
-    longest = max(map(len, short), default=0)
-    upright = longest * len(layers) > 60
-    fig.update_xaxes(
-        type="category", categoryorder="array", categoryarray=layers, range=[-0.4, len(layers) - 0.6], tickvals=layers, ticktext=short,
-        tickangle=-45 if upright else 0, tickfont={"size": SMALL},
-    )  # fmt: skip
-    theme(fig, height=320)
-    return fig.update_layout(margin={"b": 20 + (CHARACTER * longest * 0.8 if upright else 20)})
-
-
-def layer_territory(layers: Sequence[str], counts: Mapping[str, np.ndarray], *, unit: Unit = VERTEX) -> go.Figure:
-    """Share of displayed vertices that each layer predicts best, in the colours of the brain map.
-
-    Parameters
-    ----------
-    counts : hemisphere to (n_layers,) numbers of vertices.
-    unit : what a column of the responses is called.
-    """
-    import plotly.graph_objects as go
-
-    fig = go.Figure()
-    colours = layer_colours(len(layers))
-    for hemi, found in counts.items():
-        found = np.asarray(found)
-        share = found / max(1, found.sum())
-        pattern = {"shape": "" if hemi == next(iter(counts)) else "/", "size": 5, "fgopacity": 0.5}
-        fig.add_bar(
-            y=list(layers), x=share, orientation="h", name=hemi_name(hemi), marker={"color": colours, "pattern": pattern}, customdata=found,
-            hovertemplate=f"%{{y}}, {hemi_name(hemi).lower()}: best for %{{customdata:,}} {unit.many} (%{{x:.1%}})<extra></extra>",
-        )  # fmt: skip
-    fig.update_layout(barmode="group", bargap=0.3)
-    fig.update_xaxes(title_text=f"Share of {unit.many} shown", tickformat=".0%", rangemode="tozero")
-    fig.update_yaxes(
-        type="category", categoryorder="array", categoryarray=list(layers), tickvals=list(layers),
-        ticktext=[_short(layer) for layer in layers], tickfont={"size": SMALL + 1},
-    )  # fmt: skip
-    theme(fig, height=110 + 1.3 * ROW * max(2, len(layers)))
-    return fig.update_layout(margin={"l": 14 + CHARACTER * max(len(_short(layer)) for layer in layers)})
-
-
-def layer_colours(n_layers: int) -> list[str]:
-    """Colour of each layer in the best-layer brain map.
-
-    >>> len(layer_colours(3))
-    3
-    """
-    from plotly.colors import sample_colorscale
-
-    return sample_colorscale(LAYER_COLOURS, [(number + 0.5) / n_layers for number in range(n_layers)])

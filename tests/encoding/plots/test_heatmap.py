@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +24,12 @@ def table():
 
 
 CLASSES = {"early": ("V1v",), "places": ("PPA",), "faces": ("aTL-faces",)}
+
+
+def without_tags(text: str) -> str:
+    return re.sub("<(?!br).*?>", "", text)
+
+
 SHARES = np.array([[1.0, 0.06, 0.4, np.nan], [0.0, 0.94, 0.6, np.nan]])
 
 
@@ -34,21 +42,48 @@ def test_the_heatmap_has_a_cell_for_each_layer_and_roi_and_leaves_unfinished_one
     assert len(numbers) == 9 and set(numbers["series"]) == {"mean r"}
 
 
-def test_on_a_phone_names_of_classes_take_turns_in_two_rows(table):
-    wide, narrow = (plots.layer_heatmap(table, classes=CLASSES, narrow=each) for each in (False, True))
-    shifts = [[each.yshift for each in figure.layout.annotations] for figure in (wide, narrow)]
-    assert set(shifts[0]) == {0} and all(one != other for one, other in zip(shifts[1], shifts[1][1:], strict=False))
-    assert narrow.layout.margin.t > wide.layout.margin.t
+def test_on_a_phone_regions_go_down_below_the_names_of_their_classes(table):
+    best = best_layers(table, SHARES)
+    figure = plots.layer_heatmap(table, layers=["second", "first"], best=best, classes=CLASSES, narrow=True)
+    heat, points = figure.data[0], figure.data[-1]
+    assert list(figure.layout.yaxis.ticktext) == ["all  100%", "<i>early</i>", "V1v  60%", "<i>places</i>", "PPA  94%"]
+    assert list(figure.layout.xaxis.ticktext) == list(heat.x) == ["second", "first"]
+    first, last = figure.layout.yaxis.range
+    assert first > last, "the first region is at the top"
+    np.testing.assert_allclose(np.array(heat.z, float), [[0.1, 0.5], [np.nan] * 2, [0.35, 0.3], [np.nan] * 2, [0.4, 0.2]])
+    assert [[without_tags(text) for text in row] for row in heat.text] == [
+        ["0.10", "★ 0.50"],
+        ["", ""],
+        ["☆ 0.35", "0.30"],
+        ["", ""],
+        ["☆ 0.40", "0.20"],
+    ]
+    assert list(heat.y) == list(figure.layout.yaxis.tickvals), "plotly writes numbers beside gaps of a heatmap"
+    at = [list(each) for each in points.customdata].index(["second", "PPA"])
+    assert (points.x[at], points.y[at]) == ("second", "PPA") and "mean r 0.400" in points.hovertext[at]
+    wide = plots.layer_heatmap(table, layers=["second", "first"], best=best, classes=CLASSES)
+    pd.testing.assert_frame_equal(plots.table_of(figure), plots.table_of(wide))
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-def test_stars_of_many_regions_have_room_in_their_columns(narrow):
-    rois = [f"R{number}" for number in range(28)]
-    rows = [{"label": label, "roi": roi, "hemi": "lh", "n_vertices": 9, "r": r} for label, r in (("a", 0.1), ("b", 0.2)) for roi in rois]
+def test_lines_part_networks_whose_layers_lie_side_by_side(table, narrow):
+    several = table.assign(label=[f"{name} {label}" for name, label in zip("aaaabbbb", table["label"], strict=True)])
+    lines = plots.layer_heatmap(several, narrow=narrow).layout.shapes
+    (line,) = [each for each in lines if (each.x0 == each.x1) == narrow]
+    assert (line.x0 if narrow else line.y0) == 0.5
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_stars_of_many_regions_have_room_in_their_cells(narrow):
+    rois, labels = [f"R{number}" for number in range(28)], [f"l{number}" for number in range(6)]
+    rows = [
+        {"label": each, "roi": roi, "hemi": "lh", "n_vertices": 9, "r": 0.1 * place} for place, each in enumerate(labels) for roi in rois
+    ]
     table = pd.DataFrame(rows)
-    figure = plots.layer_heatmap(table, best=best_layers(table, np.full((2, 28), 0.5)), narrow=narrow)
+    figure = plots.layer_heatmap(table, best=best_layers(table, np.full((6, 28), 0.5)), narrow=narrow)
     sizes = [trace.marker.size for trace in figure.data if trace.type == "scatter" and trace.opacity != 0]
-    assert len(sizes) == 2 and max(sizes) <= (240 if narrow else 420) / 28  # px of a phone's heatmap, and of a laptop's
+    room = (figure.layout.height - figure.layout.margin.t - figure.layout.margin.b) / 28 if narrow else 420 / 28  # px of a laptop's
+    assert len(sizes) == 2 and max(sizes) <= room
 
 
 def test_every_cell_can_be_clicked_and_says_what_it_is(table):
@@ -62,23 +97,33 @@ def test_every_cell_can_be_clicked_and_says_what_it_is(table):
 
 
 def test_stars_mark_the_best_layers_and_are_filled_where_that_is_sure(table):
-    best = best_layers(table, SHARES)
-    figure = plots.layer_heatmap(table, best=best, classes=CLASSES)
-    stars = next(trace for trace in figure.data if trace.type == "scatter" and trace.opacity != 0)
-    assert dict(zip(stars.x, stars.y, strict=True)) == {"all": "first", "PPA": "second", "V1v": "second"}
+    many = pd.concat([table.assign(roi=table["roi"] + number) for number in ("", "2", "3")])
+    best = best_layers(many, np.tile(SHARES, 3))
+    figure = plots.layer_heatmap(many, best=best)
+    assert figure.data[0].texttemplate is None, "numbers have no room"
+    stars, rims = (trace for trace in figure.data if trace.type == "scatter" and trace.opacity != 0)
+    place = dict(zip(stars.x, stars.y, strict=True))
+    assert {roi: place[roi] for roi in ("all", "PPA", "V1v")} == {"all": "first", "PPA": "second", "V1v": "second"}
     filled = dict(zip(stars.x, [colour == "white" for colour in stars.marker.color], strict=True))
-    assert filled == {"all": True, "PPA": False, "V1v": False}
+    assert {roi: filled[roi] for roi in ("all", "PPA", "V1v")} == {"all": True, "PPA": False, "V1v": False}
     assert "PPA  94%" in figure.layout.xaxis.ticktext
+    assert {each.unselected.marker.opacity for each in (stars, rims)} == {1}, "no click fades them"
 
 
-def test_a_few_columns_hold_their_numbers_below_stars_that_no_click_fades(table):
+def test_a_few_columns_hold_their_numbers_below_their_stars(table):
     few = plots.layer_heatmap(table, best=best_layers(table, SHARES), classes=CLASSES)
-    assert few.data[0].texttemplate.endswith("%{z:.2f}")
-    stars = [trace for trace in few.data if trace.type == "scatter" and trace.opacity != 0]
-    assert {(each.unselected.marker.opacity, each.marker.standoff > 0) for each in stars} == {(1, True)}
-    many = pd.concat([table.assign(roi=table["roi"] + str(number)) for number in range(3)])
-    wide = plots.layer_heatmap(many, best=best_layers(many, None))
-    assert wide.data[0].texttemplate is None and wide.data[1].marker.standoff == 0
+    heat, *others = few.data
+    written = {(roi, label): text for label, row in zip(heat.y, heat.text, strict=True) for roi, text in zip(heat.x, row, strict=True)}
+    lines = {cell: tuple(without_tags(line).strip() for line in text.split("<br>")) for cell, text in written.items()}
+    assert lines == {
+        ("all", "first"): ("★", "0.50"),
+        ("V1v", "first"): ("", "0.30"),
+        ("PPA", "first"): ("", "0.20"),
+        ("all", "second"): ("", "0.10"),
+        ("V1v", "second"): ("☆", "0.35"),
+        ("PPA", "second"): ("☆", "0.40"),
+    }
+    assert all(each.opacity == 0 for each in others), "a star of another trace would lie over a number"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +172,7 @@ def test_territory_is_a_share_of_each_hemisphere():
 
 def test_kinds_are_drawn_in_steps_of_the_colours_that_the_chart_has():
     from encoding.plots.brain.brain_map import BrainMap
-    from encoding.plots.heatmap import LAYER_COLOURS, layer_colours
+    from encoding.plots.layers import LAYER_COLOURS, layer_colours
 
     places = {"lh": np.arange(3)}
     brain = BrainMap(
