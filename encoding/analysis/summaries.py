@@ -25,8 +25,8 @@ EDGE_TAIL = 5e-4  # share of these values beyond either end
 
 
 def best_roi(table: pd.DataFrame) -> str:
-    """ROI of the highest mean r over both hemispheres in :meth:`encoding.fits.result.Result.rois`; ``all`` where there is none."""
-    rois = table[(table["roi"] != EVERY_VERTEX) & (table["n_vertices"] > 0)]
+    """ROI of the highest mean r over both hemispheres in :meth:`encoding.fits.result.Result.rois`; ``all`` where none has an r."""
+    rois = table[(table["roi"] != EVERY_VERTEX) & (table["n_vertices"] > 0) & table["r_mean"].notna()]
     return rois.groupby("roi")["r_mean"].mean().idxmax() if len(rois) else EVERY_VERTEX
 
 

@@ -25,6 +25,8 @@ EXACT_BELOW = 1_000  # with fewer rows or features than this the exact solution 
 OVERSAMPLING = 12  # directions kept beyond the number of components
 TOLERANCE = 5e-4  # relative gain in explained variance at which more passes are not worth it
 MAX_PASSES = 8
+NO_VARIANCE = 1e-9  # of the first component's: what float32 products leave of a component in which nothing varies
+FAR = 1e4  # times their variance that the squared means of features make up, from which float32 loses the variance
 
 
 def fit_components(
@@ -83,7 +85,21 @@ def fit_components(
     return (_primal if n_features <= len(train) else _dual)(layers, train, n_kept, scales, device)
 
 
-def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.ndarray | None, device: str, report: Report) -> Components:
+def may_iterate(n_train: int, n_components: int) -> bool:
+    """Whether components of so many rows may be iterated, given enough features; else they are exact."""
+    return n_train > EXACT_BELOW and 0 < n_components <= (n_train - 1) // 4
+
+
+def _krylov(
+    layers: Sequence[np.ndarray],
+    train: np.ndarray,
+    k: int,
+    scales: np.ndarray | None,
+    device: str,
+    report: Report,
+    shift: torch.Tensor | None = None,
+) -> Components:
+    """By block Krylov iteration. ``shift``, (p,), is taken from the features before anything is summed: a value near their means."""
     import torch
 
     n_stimuli, n_features = len(layers[0]), sum(layer.shape[1] for layer in layers)
@@ -95,12 +111,14 @@ def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.
     mean = total = None
     for n_pass in range(MAX_PASSES):
         basis.append(block)
-        rows, back, column_sum, squares = _pass(layers, scales, block, mask, device)
+        rows, back, column_sum, squares = _pass(layers, scales, shift, block, mask, device)
         if mean is None:
             mean = column_sum / len(train)
             total = float(squares - len(train) * mean.double().square().sum())
+            if shift is None and squares > FAR * total:
+                return _krylov(layers, train, k, scales, device, report, mean)
         offset = mean @ block  # (l,); centring both products takes no second reading
-        rows -= offset
+        rows -= (rows.double() * mask).sum(0).float() / len(train)
         back -= torch.outer(column_sum, offset)
         projected.append(rows)
         _, values, turn = torch.linalg.svd((torch.cat(projected, 1) * mask).double(), full_matrices=False)
@@ -109,13 +127,20 @@ def _krylov(layers: Sequence[np.ndarray], train: np.ndarray, k: int, scales: np.
         if explained - best <= TOLERANCE * explained:
             break
         best, block = explained, _orthonormal(back, basis)
+    k = max(1, min(k, int((values.square() > NO_VARIANCE * values[0].square()).sum())))
     axes = torch.cat(basis, 1) @ turn[:k].T.float()
     scores = torch.cat(projected, 1) @ turn[:k].T.float()
+    mean = mean if shift is None else shift + mean
     return _signed(scores, values[:k].square() / (len(train) - 1), total / (len(train) - 1), mean, axes, train, layers, scales)
 
 
 def _pass(
-    layers: Sequence[np.ndarray], scales: np.ndarray | None, block: torch.Tensor, mask: torch.Tensor, device: str
+    layers: Sequence[np.ndarray],
+    scales: np.ndarray | None,
+    shift: torch.Tensor | None,
+    block: torch.Tensor,
+    mask: torch.Tensor,
+    device: str,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """One reading of X: ``X Q`` of every row; from the training rows alone ``X' X Q``, column sums and the sum of squares."""
     import torch
@@ -128,6 +153,8 @@ def _pass(
     for start, stop, parts in row_blocks(layers, scales, device):
         keep = mask[start:stop]
         for (first, last), part in parts:
+            if shift is not None:
+                part -= shift[first:last]
             rows[start:stop] += part @ block[first:last]
         weighted = rows[start:stop] * keep
         for (first, last), part in parts:

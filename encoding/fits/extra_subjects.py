@@ -53,6 +53,8 @@ def without_test_stimuli(others: np.ndarray, tested: np.ndarray, Z: np.ndarray, 
     -------
     The ``others`` whose components differ from those of every tested stimulus by more than :data:`SAME` of their length.
     """
+    if not len(tested):
+        return others
     A, B = Z_others[others].astype(np.float64), Z[tested].astype(np.float64)
     squared = (A**2).sum(1)[:, None] + (B**2).sum(1) - 2 * A @ B.T
     return others[squared.min(1) > SAME**2 * np.maximum((A**2).sum(1), np.finfo(float).tiny)]

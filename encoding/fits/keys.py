@@ -10,7 +10,7 @@ import numpy as np
 
 from encoding.evaluation import scores
 from encoding.evaluation.splits import Fold
-from encoding.features import components, delays, reduction, sums
+from encoding.features import components, delays, pca, reduction, sums
 from encoding.features import extraction as features
 from encoding.features.given import is_given
 from encoding.features.random_projection import PROJECTION_VERSION
@@ -61,6 +61,9 @@ class StageKeys:
         if self.is_reduced(layers or self.spec.layers):
             n_basis = sums.n_basis(self.spec.n_components)
             scaled["reduced"] = {"version": [reduction.REDUCTION_VERSION, SKETCH_VERSION], "n_groups": N_GROUPS, "n_basis": n_basis}
+        n_different = len(np.unique(self.subject.stimulus_of_row[fold.train]))
+        if n_different <= self.spec.n_components and pca.may_iterate(len(fold.train), self.spec.n_components):
+            scaled["without_variance"] = "left out"  # earlier releases kept components of noise where so few stimuli were repeated
         return digest(
             "components",
             self._version("components", components.COMPONENTS_VERSION),
@@ -122,6 +125,8 @@ class StageKeys:
         made: dict[str, Any] = {"weights": parents, "test": [rows_digest(fold.test) for fold in self.folds]}
         if self.spec.average_repeats:
             made["average_repeats"] = [groups_digest(self.subject.stimulus_of_row[fold.test]) for fold in self.folds]
+        if self.spec.reduction != FitSpec.reduction:
+            made["summed"] = "about the mean response"  # earlier releases lost digits of scores of features far from 0
         return digest("fit", self._version("fit", scores.SCORES_VERSION), **made)
 
     @property

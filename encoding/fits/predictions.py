@@ -18,6 +18,7 @@ from encoding.runtime.threads import map_in_threads
 
 Columns = Mapping[str, np.ndarray]
 LEAST_ROWS_IN_THREADS = 16  # below it a thread costs more than it saves
+NEAR = 10  # standard deviations of a response
 SCORING_COLUMNS = 512  # targets predicted or scored at a time: what a core's cache holds
 
 
@@ -127,7 +128,7 @@ def score_columns(
     def score_block(start: int) -> None:
         stop = min(start + SCORING_COLUMNS, measured.shape[1])
         columns, Y = slice(place.start + start, place.start + stop), over_repeats(measured[:, start:stop].astype(np.float32, copy=False))
-        accumulator = ScoreAccumulator(model.intercept[columns])
+        accumulator = ScoreAccumulator(_near(model.intercept[columns], Y))
         accumulator.add(over_repeats(model.predict_from(basis, columns)), Y)
         by_start[start] = accumulator.scores()
         if len(bands) > 1:
@@ -137,3 +138,10 @@ def score_columns(
     map_in_threads(score_block, range(0, measured.shape[1], SCORING_COLUMNS), device="cpu")
     blocks = [by_start[start] for start in sorted(by_start)]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _near(intercept: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """(t,) values to sum scores about: intercepts, about which predictions from centred features lie; means of (n, t) responses instead
+    where an intercept is far away, as that of features that are far from 0 and not centred."""
+    mean = measured.mean(0, dtype=np.float64)
+    return np.where(np.abs(intercept - mean) <= NEAR * measured.std(0), intercept, mean)

@@ -279,6 +279,7 @@ def _categories(names: Sequence[str], texts: Sequence[str], size: int) -> dict[s
 
 
 def short_name(layer: str, longest: int = LONGEST) -> str:
+    """The end of a layer's name, where the whole has more characters than are shown."""
     return layer if len(layer) <= longest else f"…{layer[-longest + 1 :]}"
 
 

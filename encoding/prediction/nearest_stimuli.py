@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from encoding.fits.result import Result
+from encoding.prediction.reliable import reliable
 
 MOST_VERTICES = 2_000  # the best predicted; more change the order hardly and take 8,857 x 4 bytes each
 BLOCK_ROWS = 256  # read at a time
@@ -89,26 +90,6 @@ class Patterns:
         allowed = np.flatnonzero(~np.isin(self.stimuli, list(without)))
         order = allowed[np.argsort(-r[allowed], kind="stable")][:n]
         return self.rows[order], r[order].astype(float)
-
-
-def reliable(result: Result, least_r: float, *, most: int | None = None) -> dict[str, np.ndarray]:
-    """Select the columns with a test r of at least ``least_r``.
-
-    Parameters
-    ----------
-    result : finished fit.
-    least_r : lowest test r.
-    most : maximum number of columns over all hemispheres; of more, those with the highest r are taken. None for no limit.
-
-    Returns
-    -------
-    Fitted hemisphere to sorted column indices.
-    """
-    scores = {hemi: np.nan_to_num(result.score(hemi), nan=-np.inf) for hemi in result.plan.hemis}
-    every = np.sort(np.concatenate([r[r >= least_r] for r in scores.values()]))
-    if most is not None and len(every) > most:
-        least_r = float(every[-most])
-    return {hemi: np.flatnonzero(r >= least_r) for hemi, r in scores.items()}
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from encoding.fits.predictions import Columns
 from encoding.fits.result import Result
 from encoding.prediction.predict import complete
 from encoding.prediction.predictor import ComposedPredictor, Predictor
+from encoding.prediction.reliable import reliable_mask
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import Report, silent, subprogress
 
@@ -144,11 +145,11 @@ def roi_half_widths(result: Result, least_r: float = -1.0) -> dict[tuple[str, st
 
     The mean is over the vertices with a test r of at least ``least_r``; an ROI without any has no entry.
     """
-    widths = {}
+    widths, mask = {}, reliable_mask(result, least_r)
     for roi in roi_names(result.plan.subject):
         for hemi in result.plan.hemis:
             columns = result.columns(roi, hemi)
-            columns = columns[np.nan_to_num(result.score(hemi)[columns], nan=-np.inf) >= least_r]
+            columns = columns[mask[hemi][columns]]
             if len(columns):
                 errors = (result.measured(hemi, columns) - result.predicted(hemi, columns)).mean(1, dtype=float)
                 widths[roi, hemi] = conformal_half_width(np.sort(np.abs(errors)))
@@ -158,12 +159,15 @@ def roi_half_widths(result: Result, least_r: float = -1.0) -> dict[tuple[str, st
 def region_columns(result: Result, roi: str, least_r: float = -1.0) -> dict[str, np.ndarray]:
     """Columns of an ROI with a test r of at least ``least_r``, by default every one that has a score, per fitted hemisphere that has any.
 
+    Every column of the ROI where the fit has no test stimuli.
+
     Raises
     ------
     ValueError where there is none.
     """
     columns = {hemi: result.columns(roi, hemi) for hemi in result.plan.hemis}
-    columns = {hemi: chosen[np.nan_to_num(result.score(hemi)[chosen], nan=-np.inf) >= least_r] for hemi, chosen in columns.items()}
+    mask = reliable_mask(result, least_r)
+    columns = {hemi: chosen[mask[hemi][chosen]] for hemi, chosen in columns.items()}
     columns = {hemi: chosen for hemi, chosen in columns.items() if len(chosen)}
     if not columns:
         raise ValueError(f"No {result.plan.subject.unit} of {roi} is predicted with a test r of {least_r:.2f} or more by this fit.")

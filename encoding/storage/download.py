@@ -171,12 +171,14 @@ def reason_of(error: OSError) -> str:
 
     >>> reason_of(OSError(28, "No space left on device"))
     'OSError: [Errno 28] No space left on device'
+    >>> reason_of(OSError("403 Forbidden for url: https://host.example/weights.pt?Signature=1f"))
+    'OSError: 403 Forbidden for url: https://host.example/weights.pt'
     """
     inner: BaseException | None = error
     while inner is not None:
         last, wrapped = inner, (getattr(inner, "original_error", None), getattr(inner, "reason", None), *inner.args)
         inner = next((each for each in wrapped if isinstance(each, Exception)), None)
-    text = str(last)
+    text = re.sub(r"(https?://[^\s?]*)\?\S*", r"\1", str(last))  # what follows may be a signature
     return f"{type(error).__name__}: {text.rpartition('): ')[2] if last is not error else text}"  # without urllib3's name of the connection
 
 

@@ -42,7 +42,7 @@ result = model_choice(fits)
 if refusal := result.prediction_refusal() or why_not_images(result.plan.spec.backbone):
     st.error(f"This fit cannot predict new {subject_view.what}. {plain(refusal)}")
     stop()
-roi, least_r = roi_choice(result), least_r_choice(subject_view.subject.unit)
+roi, least_r = roi_choice(result), least_r_choice(result)
 left, right = st.columns([2, 5], gap="medium")
 with left:
     stimulus = choose_stimulus(result, subject_view)

@@ -48,3 +48,22 @@ def test_compare_offers_no_intervals(open_page, fitted):
     texts = " ".join(each.value for each in page.info)
     assert not page.exception and "A trains on every image" in texts and "B trains on every image" in texts
     assert not [button for button in page.button if button.key and button.key.startswith("intervals_")]
+
+
+def test_predict_shows_the_model_and_no_test_score(open_page, fitted):
+    page = open_page("50_predict", fit=fitted[0].key)
+    page.run()
+    assert not page.exception and not page.error
+    texts = " ".join(each.value for each in [*page.caption, *page.markdown])
+    assert "fitted to all images" in texts and "Means over every vertex" in texts and "with a test r" not in texts
+    assert not [each for each in page.sidebar.slider if each.key == "least_r"]
+    page.button(key="picture_after").click().run()
+    assert not page.exception and page.session_state["stimulus"] == "2"
+
+
+def test_it_can_be_published(fitted, store, tmp_path, monkeypatch):
+    from encoding.cli import main
+
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    assert main(["publish", *(each.key for each in fitted), "--out", str(tmp_path / "site")]) in (0, None)
+    assert (tmp_path / "site" / "index.html").is_file()

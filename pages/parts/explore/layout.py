@@ -75,7 +75,9 @@ def _best(result: Result, table: pd.DataFrame) -> str:
     """The region of the highest mean r, in the hemisphere where it is higher, with its interval and ceiling."""
     if not roi_names(result.plan.subject):
         return ""
-    rows = table[(table["roi"] == best_roi(table)) & (table["n_vertices"] > 0)]
+    rows = table[(table["roi"] == best_roi(table)) & table["r_mean"].notna()]
+    if rows.empty:
+        return ""
     row = rows.loc[rows["r_mean"].idxmax()]
     side = plots.hemi_name(row["hemi"]).removesuffix(" hemisphere").lower()
     text = f" Best: **{plain(row['roi'])}** {plain(side)}, r **{row['r_mean']:.2f}**"

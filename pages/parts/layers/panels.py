@@ -80,13 +80,13 @@ def sweep_panel(sweep_result: SweepResult, score: str, statistic: str, hemi: str
         with of_roi:
             roi = _choose_roi(sweep_result)
         with of_layer:
-            cell = _choose_layer(sweep_result, roi, score, statistic)
+            cell = _choose_layer(sweep_result, roi, score, statistic, hemi)
     with right, st.container(key="layer_brain_place", gap="xsmall"):  # first: it is what the slider moves
         brain_panel(sweep_result, cell, roi, score)
     with left:
         with above:
             _heatmap(sweep_result, best, score, statistic, hemi)
-        _say(sweep_result, cell, roi, score, statistic)
+        _say(sweep_result, cell, roi, score, statistic, hemi)
         if baseline is not None and (text := baseline_text(baseline, roi, score, statistic)):
             st.markdown(text)
         _heatmap_notes(sweep_result, best, score, statistic, hemi)
@@ -204,14 +204,13 @@ def _choose_roi(sweep_result: SweepResult) -> str:
     return st.selectbox("ROI", known, key="layer_roi", bind="query-params", help=means)
 
 
-def _choose_layer(sweep_result: SweepResult, roi: str, score: str, statistic: str) -> Cell:
+def _choose_layer(sweep_result: SweepResult, roi: str, score: str, statistic: str, hemi: str) -> Cell:
     """The layer on the brain: the ROI's best at first. The link always names it: a bound slider would leave out its first layer."""
     cells = {name_of(cell): cell for cell in sweep_result.cells}
     linked_value("shown_layer", "shown", lambda text: _named(sweep_result.sweep.cells, text), None)
     chosen = st.session_state.get("shown_layer")
     if chosen not in cells:
-        rows = table_of(sweep_result)
-        rows = rows[(rows["hemi"] == sweep_result.hemis[0]) & (rows["roi"] == roi)]
+        rows = _rows_of(sweep_result, roi, hemi)
         column = layer_column(score, statistic) if rows[layer_column(score, statistic)].notna().any() else "r"
         first = rows.loc[rows[column].idxmin() if score_of_column(column).lower_is_better else rows[column].idxmax()]
         chosen = name_of((first["backbone"], first["layer"]))
@@ -222,6 +221,14 @@ def _choose_layer(sweep_result: SweepResult, roi: str, score: str, statistic: st
         chosen = st.select_slider("Layer", list(cells), key="shown_layer", format_func=lambda name: _layer_name(cells[name]))
     write_link("shown", chosen, ())
     return cells[chosen]
+
+
+def _rows_of(sweep_result: SweepResult, roi: str, hemi: str) -> pd.DataFrame:
+    """The layers' rows of an ROI in a hemisphere, or of every fitted one where that hemisphere has no score of it."""
+    rows = table_of(sweep_result)
+    rows = rows[rows["roi"] == roi]
+    there = rows[rows["hemi"] == hemi]
+    return there if there["r"].notna().any() else rows[rows["hemi"] == sweep_result.hemis[0]]
 
 
 def _named(cells: Iterable[Cell], name: str) -> str:
@@ -235,17 +242,16 @@ def _layer_name(cell: Cell) -> str:
     return f"{cell[0]} {layer_label(*cell)}"
 
 
-def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic: str) -> None:
+def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic: str, hemi: str) -> None:
     """The chosen layer's r and score in the chosen ROI, in words."""
-    rows = table_of(sweep_result)
-    row = rows[
-        (rows["hemi"] == sweep_result.hemis[0]) & (rows["roi"] == roi) & (rows["backbone"] == cell[0]) & (rows["layer"] == cell[1])
-    ].iloc[0]
+    rows = _rows_of(sweep_result, roi, hemi)
+    row = rows[(rows["backbone"] == cell[0]) & (rows["layer"] == cell[1])].iloc[0]
+    hemi = row["hemi"]
     share = ""
     if len(sweep_result.cells) > 1:
         place, column = sweep_result.cells.index(cell), sweep_result.rois.index(roi)
-        shares = shares_of(sweep_result, sweep_result.hemis[0], score=score) if statistic == "mean" else None
-        by, shares = ("r", shares_of(sweep_result, sweep_result.hemis[0])) if shares is None else (SCORES[score].short, shares)
+        shares = shares_of(sweep_result, hemi, score=score) if statistic == "mean" else None
+        by, shares = ("r", shares_of(sweep_result, hemi)) if shares is None else (SCORES[score].short, shares)
         share = f" By mean {by} it is the best of {len(sweep_result.cells)} layers in {100 * shares[place, column]:.0f} % of draws."
     ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
     unit = sweep_result.results[cell].plan.subject.unit
@@ -255,7 +261,7 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
         low, high = (row[name] for name in interval_columns(score))
         ends = f" ({low:.3f} to {high:.3f})" if statistic == "mean" and np.isfinite(low) else ""
         also = f" {quantity_of(score, statistic)}: **{row[layer_column(score, statistic)]:.3f}**{ends}."
-    where = "both hemispheres" if sweep_result.hemis[0] == BOTH else f"the {plots.hemi_name(sweep_result.hemis[0]).lower()}"
+    where = "both hemispheres" if hemi == BOTH else f"the {plots.hemi_name(hemi).lower()}"
     st.markdown(
         f"**{plain(sweep_result.sweep.label(cell))}** predicts **{region}** "
         f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "

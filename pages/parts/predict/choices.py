@@ -211,25 +211,27 @@ def _leave_upload() -> None:
 
 
 def _of_data_set(result: Result, subject_view: SubjectView) -> Stimulus | None:
-    tests = np.unique(result.test_rows())
+    tested = result.plan.has_test
+    rows = np.unique(result.test_rows()) if tested else np.arange(subject_view.subject.n_stimuli)  # that Previous and Next go through
     text = enter(
         "Stimulus",
         "stimulus",
-        placeholder=f"{tests[0] + 1}",
+        placeholder=f"{rows[0] + 1}",
         help=f"The number (1 to {subject_view.subject.n_stimuli:,}) or the name of one of the {subject_view.what}.",
     )
     try:
-        row = find_stimulus(subject_view.subject, text) if text.strip() else int(tests[0])
+        row = find_stimulus(subject_view.subject, text) if text.strip() else int(rows[0])
         frames = _frames(result.plan.stimuli.fingerprint, row, result)
     except WRONG as wrong:
         st.warning(plain(wrong))
         return None
-    place = int(np.searchsorted(tests, row))
+    place = int(np.searchsorted(rows, row))
     before, after = st.columns(2)
-    last = tests[place - 1] if place > 0 else tests[-1]
-    further = tests[(place + (place < len(tests) and tests[place] == row)) % len(tests)]
-    before.button("Previous", key="picture_before", on_click=_go, args=(int(last),), width="stretch", help="The test image before.")
-    after.button("Next", key="picture_after", on_click=_go, args=(int(further),), width="stretch", help="The next test image.")
+    last = rows[place - 1] if place > 0 else rows[-1]
+    further = rows[(place + (place < len(rows) and rows[place] == row)) % len(rows)]
+    what = "test image" if tested else "image"
+    before.button("Previous", key="picture_before", on_click=_go, args=(int(last),), width="stretch", help=f"The {what} before.")
+    after.button("Next", key="picture_after", on_click=_go, args=(int(further),), width="stretch", help=f"The next {what}.")
     return Stimulus(frames, subject_view.subject.stimuli.names[row], row, InMemory([frames]).fingerprint)
 
 

@@ -11,11 +11,10 @@ import streamlit as st
 from encoding import Result, plots
 from encoding.analysis.summaries import best_roi, pattern_correlation
 from encoding.analysis.tuning import roi_profile, rois_at
-from encoding.datasets._unit import Unit
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
-from encoding.prediction.nearest_stimuli import reliable
+from encoding.prediction.reliable import reliable, reliable_mask
 from pages.parts.predict.choices import WRONG, PredictionRequest, patterns, roi_widths
 from pages.parts.shared.brain_component import brain_view, clicked
 from pages.parts.shared.brain_controls import START_VIEW, outline_control, say_no_place, surface_control
@@ -66,8 +65,10 @@ def roi_choice(result: Result) -> str:
     return choice if choice in rois else EVERY_VERTEX
 
 
-def least_r_choice(unit: Unit) -> float:
-    """Choose the lowest test r of vertices whose predictions are shown and averaged."""
+def least_r_choice(result: Result) -> float:
+    """Choose the lowest test r of vertices whose predictions are shown and averaged; nothing to choose without test stimuli."""
+    if not result.plan.has_test:
+        return 0.0
     return st.sidebar.slider(
         "Lowest test r",
         0.0,
@@ -76,7 +77,7 @@ def least_r_choice(unit: Unit) -> float:
         0.05,
         key="least_r",
         bind="query-params",
-        help=unit.fill(
+        help=result.plan.subject.unit.fill(
             "{Units} that the model predicts worse on test images are hidden and left out of means. 0 shows every {unit} above chance."
         ),
     )
@@ -130,6 +131,8 @@ def brain_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
         say_no_place(request.subject_view.subject)
         return
     known = [name for name in MAPS if request.stimulus.row is not None or name in ("predicted", "test r")]
+    has_test = request.result.plan.has_test
+    known = known if has_test else known[:-1]
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     words = "\n\n".join(f"**{name}** {about}" for name, about in MAPS.items())
     if st.session_state.get("map") not in (None, *known):
@@ -140,7 +143,7 @@ def brain_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
     with right.popover("Brain", width="stretch", help="Surface and outlined regions of the brain map."):
         surface, outlined = surface_control(st), outline_control(st, request.subject_view.classes, key="predict_outlines")
     r = {hemi: request.result.score(hemi) for hemi in request.result.plan.hemis}
-    trusted = {hemi: values >= least_r for hemi, values in r.items()}
+    trusted = reliable_mask(request.result, least_r)
     values = {hemi: np.where(trusted[hemi], painted, np.nan) for hemi, painted in _painted(request, paint, r).items()}
     brain_view(
         BrainMap(
@@ -149,7 +152,7 @@ def brain_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
             columns=placement.columns,
             unit=unit,
             rois=placement.rois(request.subject_view.subject.rois),
-            ceiling=None if paint == "test r" else placement.values(r),
+            ceiling=placement.values(r) if has_test and paint != "test r" else None,
             ceiling_name="test r",
             source=origin(request.result),
             surface=surface,
@@ -163,6 +166,8 @@ def brain_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
         on_select=lambda: _choose_clicked(request),
         linked=True,
     )
+    if not has_test:
+        return
     n, total = sum(int(painted.sum()) for painted in trusted.values()), sum(map(len, trusted.values()))
     seen = f"{n:,} of {unit.count(total)} have a test r of {least_r:.2f} or more; the others are hidden."
     st.caption(f"{seen} Point at a {unit} to see its test r.")
@@ -190,7 +195,8 @@ def _colours(request: PredictionRequest, paint: str, r: Mapping[str, np.ndarray]
     if not request.result.has_data:
         return _own_colours(request, f"Predicted response to {name}")
     overview = request.subject_view.overview()
-    share = {hemi: np.clip(np.nan_to_num(values), 0, 1) if paint == "predicted" else 1.0 for hemi, values in r.items()}
+    scaled = paint == "predicted" and request.result.plan.has_test
+    share = {hemi: np.clip(np.nan_to_num(values), 0, 1) if scaled else 1.0 for hemi, values in r.items()}
     sd = np.concatenate([np.ravel(share[hemi] * overview.sd[hemi]) for hemi in r])  # predictions vary as responses do, times r
     most = SPREAD * float(np.percentile(sd, 75)) or 1.0
     titles = {"predicted": "Predicted response to", "measured": "Measured response to", "difference": "Measured less predicted response to"}
@@ -224,19 +230,19 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
     if not request.subject_view.rois:
         st.info("This data set names no ROIs, so there are no bars to compare.")
         return
-    subject, hemis = request.subject_view.subject, request.result.plan.hemis
-    r = {hemi: request.result.score(hemi) for hemi in hemis}
+    subject, hemis, has_test = request.subject_view.subject, request.result.plan.hemis, request.result.plan.has_test
+    r, reliable_here = {hemi: request.result.score(hemi) for hemi in hemis}, reliable_mask(request.result, least_r)
 
     def of(values: Mapping[str, np.ndarray]) -> pd.DataFrame:
         every = {hemi: np.full(subject.responses[hemi].shape[1], np.nan) for hemi in subject.hemis}
-        every |= {hemi: np.where(r[hemi] >= least_r, values[hemi], np.nan) for hemi in hemis}
+        every |= {hemi: np.where(reliable_here[hemi], values[hemi], np.nan) for hemi in hemis}
         table = roi_profile(subject, every)
         counts = [int(np.isfinite(every[row.hemi][subject.rois[row.hemi].get(row.roi, [])]).sum()) for row in table.itertuples()]
         return table.assign(n_vertices=counts)[table["hemi"].isin(hemis)]
 
     predicted = of(request.predicted())
     measured = request.measured()
-    shown, has_intervals = predicted.assign(r_mean=of(r)["mean"]), request.result.has_data and request.result.plan.has_test
+    shown, has_intervals = predicted.assign(r_mean=of(r)["mean"]), request.result.has_data and has_test
     if has_intervals:
         widths = roi_widths(request.result.key, least_r, request.result)
         shown["half_width"] = [widths.get((row.roi, row.hemi), np.nan) for row in shown.itertuples()]
@@ -256,7 +262,8 @@ def regions_panel(request: PredictionRequest, least_r: float, roi: str) -> None:
     lines = " Lines: 95 % prediction intervals of the measured mean for new images." if has_intervals else ""
     n_gone = int((predicted.groupby("roi")["n_vertices"].sum() == 0).sum())
     gone = f" {n_gone} regions have none, and no bar." if n_gone else ""
-    st.caption(f"Means over the {subject.unit.many} with a test r of {least_r:.2f} or more.{lines}{gone}")
+    over = f"the {subject.unit.many} with a test r of {least_r:.2f} or more" if has_test else f"every {subject.unit}"
+    st.caption(f"Means over {over}.{lines}{gone}")
 
 
 # ---- the nearest stimuli
@@ -281,9 +288,10 @@ def nearest_panel(request: PredictionRequest, least_r: float) -> None:
         st.info(f"Too few {many} are predicted this well to compare patterns. Lower the test r in the sidebar.")
         return
     unit = request.subject_view.subject.unit
+    best = "of the best predicted " if request.result.plan.has_test else ""
     stimulus_grid(request.subject_view, rows, name="nearest", captions=[f"r {value:.2f}" for value in r], across=N_NEAREST // 2)
     st.caption(
-        f"r over the {known.n_vertices:,} best predicted {unit.many}, between predicted and measured pattern, both less each "
+        f"r over {known.n_vertices:,} {best}{unit.many}, between predicted and measured pattern, both less each "
         f"{unit}'s mean. "
         "Press one to predict it."
     )

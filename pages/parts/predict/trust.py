@@ -23,7 +23,10 @@ def trust_panel(request: PredictionRequest, roi: str, least_r: float) -> None:
     try:
         unlike = request.unlike_training()
         lines = [] if unlike is None else [f"In feature space it is **{unlike_text(unlike, what)}**."]
-        if request.result.has_data and request.result.plan.has_test:
+        if not request.result.plan.has_test:
+            unit = request.subject_view.subject.unit
+            lines.append(f"The model was fitted to all {what}: no {unit} has a test r, so every one is shown, whatever it is worth.")
+        elif request.result.has_data:
             reference, mean = request.reference(roi, least_r)
             name = f"every {request.subject_view.subject.unit}" if roi == EVERY_VERTEX else roi
             half = reference.half_width()

@@ -154,3 +154,30 @@ def test_exact_components_of_many_rows_are_read_in_blocks(monkeypatch, bytes_at_
     X = features(200, 40)
     agree(fit_components([X.view(Layer)], TRAIN, 20), X, TRAIN, 20, atol=1e-5)
     assert max(read) <= max(bytes_at_once // 8, 40)
+
+
+@pytest.mark.parametrize("offset", [0, 100, 10_000], ids="offset {}".format)
+@pytest.mark.parametrize("scaling", ["none", "zscore"])
+def test_components_without_variance_are_left_out_however_they_are_found(monkeypatch, scaling, offset):
+    """As where each image is shown several times: 20 different rows have 19 components, and those after are noise of float32."""
+    rng = np.random.default_rng(0)
+    seen, new = rng.normal(size=(20, 600)), rng.normal(size=(40, 600))
+    X = (np.concatenate([np.repeat(seen, 10, axis=0), new]) + offset).astype(np.float32)
+    train = np.arange(200)
+    exact = fit_components([X], train, 30, scaling=scaling)
+    monkeypatch.setattr(pca, "EXACT_BELOW", 1)
+    found = fit_components([X], train, 30, scaling=scaling)
+    assert found.scores.shape[1] == exact.scores.shape[1] == 19
+    np.testing.assert_allclose(found.variance, exact.variance, rtol=1e-3)
+    assert found.explained == pytest.approx(1, abs=1e-4)
+    assert np.abs(found.scores[200:] / np.sqrt(found.variance)).max() < 10, "a new row is as far out as noise is divided by"
+
+
+@pytest.mark.parametrize("offset", [1_000, 100_000])
+def test_features_far_from_zero_have_the_components_of_those_around_it(monkeypatch, offset):
+    monkeypatch.setattr(pca, "EXACT_BELOW", 1)
+    X = np.round(features(200, 900) * 64) / 64  # which float32 holds at every offset
+    near, far = (fit_components([X + np.float32(shift)], TRAIN, 12) for shift in (0, offset))
+    np.testing.assert_allclose(np.abs(far.scores), np.abs(near.scores), atol=5e-3 * np.abs(near.scores).max())
+    assert far.explained == pytest.approx(near.explained, rel=1e-3)
+    np.testing.assert_allclose(far.mean - offset, near.mean, atol=offset * 1e-6)

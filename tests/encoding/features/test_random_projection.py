@@ -179,3 +179,20 @@ def test_sparse_axes_that_point_outside_are_not_imported(tiny, store, wrong):
     spoilt = models[f"f0_c0_axes_{name}"].copy()
     spoilt[-1] = value * 1000
     assert check_models(models | {f"f0_c0_axes_{name}": spoilt}, {"lh": 10}, **counts) == "components of another shape"
+
+
+def test_scores_of_features_far_from_zero_are_those_of_their_predictions(tiny, store, monkeypatch):
+    """Such as years: an intercept is then many times the response, and sums about it lose their digits."""
+    activations = TinyBackbone.activations
+
+    def far(self, *args, **more):
+        return {layer: block + 100 for layer, block in activations(self, *args, **more).items()}
+
+    monkeypatch.setattr(TinyBackbone, "activations", far)
+    result = fit(replace(TINY, reduction="none", layers=("colour",), hemi="lh"), store, device="cpu")
+    predicted, measured = (of("lh", np.arange(10)).astype(float) for of in (result.predicted, result.measured))
+    expected = [np.corrcoef(p, m)[0, 1] for p, m in zip(predicted.T, measured.T, strict=True)]
+    varies = predicted.std(0) > 1e-3 * measured.std(0)  # the others are shrunk to nothing but rounding
+    assert varies.sum() >= 7
+    np.testing.assert_allclose(result.score("lh")[varies], np.array(expected)[varies], atol=2e-3)
+    np.testing.assert_allclose(result.score("lh", "rmse"), np.sqrt(((predicted - measured) ** 2).mean(0)), rtol=1e-3)

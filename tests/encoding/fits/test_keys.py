@@ -113,6 +113,18 @@ def test_a_fits_key_changes_with_the_fields_of_its_spec_that_it_reads(tiny, stor
     assert (plan(replace(spec, **{field: value}), store).key != plan(spec, store).key) == reads
 
 
+def test_components_of_few_repeated_stimuli_have_another_key_than_those_with_noise_among_them(tiny, store, monkeypatch):
+    def key(n_components):
+        made = plan(replace(TINY, n_components=n_components), store)
+        return made.components_key(made.folds[0])
+
+    tiny.change(groups=np.arange(120) // 6)
+    few, some = key(14), key(20)  # 15 stimuli train, six times each
+    monkeypatch.setattr("encoding.features.pca.EXACT_BELOW", 50)
+    assert key(14) == few, "more stimuli than components: nothing was wrong"
+    assert key(20) != some
+
+
 def test_the_names_of_a_data_set_and_subject_are_in_no_key(tiny, store, monkeypatch):
     """Equal stimuli and responses are equal fits, whatever they are called."""
     before = plan(TINY, store).key

@@ -228,6 +228,7 @@ def test_pictures_seen_by_both_are_found_whatever_their_order():
     Z = rng.normal(size=(30, 5)).astype(np.float32) * 100
     others = np.concatenate([Z[10:20] + 1e-4, rng.normal(size=(10, 5)).astype(np.float32) * 100])
     assert without_test_stimuli(np.arange(20), np.arange(12, 15), Z, others).tolist() == [0, 1, *range(5, 20)]
+    assert without_test_stimuli(np.arange(20), np.arange(0), Z, others).tolist() == [*range(20)]  # of a fit that tests none
 
 
 def test_a_readout_of_sequences_needs_clips(tiny, store, keep, monkeypatch):

@@ -13,10 +13,11 @@ from encoding import fit
 from encoding.backbones import BACKBONES
 from encoding.datasets import BadData
 from encoding.prediction import occlusion
-from encoding.prediction.nearest_stimuli import Patterns, reliable
+from encoding.prediction.nearest_stimuli import Patterns
 from encoding.prediction.occlusion import Covered, OcclusionRequest, as_png, columns_digest, compute, occlude, stored
 from encoding.prediction.predict import CannotPredict, predict
 from encoding.prediction.predictor import InMemory, Predictor, folds_unseen, predict_row
+from encoding.prediction.reliable import reliable
 from encoding.readouts import READOUTS
 from encoding.runs.exchange import export, import_
 from tests.conftest import TINY, TinyStimuli

@@ -125,6 +125,12 @@ def test_the_slider_says_the_score_of_its_layer_and_the_link_opens_it_again(page
     r = fit(SWEEP.spec_of(("tinynet", "colour")), store, device="cpu").rois().set_index("roi").loc["driven", "r_mean"].mean()
     assert said.startswith("**colour** predicts **driven**") and f"**{r:.3f}**" in said and "in 0 % of draws" in said
     assert page.query_params["shown"] == "tinynet colour"
+    page.query_params["layer_hemi"] = "rh"
+    page.run()
+    right = next(text.value for text in page.markdown if "predicts" in text.value and "of the right hemisphere" in text.value)
+    r = fit(SWEEP.spec_of(("tinynet", "colour")), store, device="cpu").rois().set_index(["roi", "hemi"]).loc[("driven", "rh"), "r_mean"]
+    assert f"**{r:.3f}**" in right
+    del page.query_params["layer_hemi"]
     monkeypatch.setattr("pages.parts.shared.late_link.LATE", 0.0)
     page.query_params["shown"] = "tinynet pixels"  # as Back does
     assert page.run().select_slider(key="shown_layer").value == "tinynet pixels" == page.query_params["shown"]
