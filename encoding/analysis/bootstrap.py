@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from encoding.evaluation.leave_one_out import Fold
+from encoding.evaluation.leave_one_out import ScoredFold
 from encoding.evaluation.resampling import (
     BLOCK_VALUES,
     LEAST_UNITS,
@@ -133,13 +133,16 @@ def estimate_scores(
         for columns in (used[start : start + step] for start in range(0, len(used), step)):
             tau[columns] = noise_share(result, hemi, columns)
 
-    def blocks() -> Iterator[tuple[np.ndarray, list[Fold]]]:
+    def blocks() -> Iterator[tuple[np.ndarray, list[ScoredFold]]]:
         for chunk in (used[start : start + step] for start in range(0, len(used), step)):
             predicted, measured = result.predicted(hemi, chunk), result.measured(hemi, chunk)
             for start in range(0, len(chunk), SUB_BLOCK):
                 some = slice(start, start + SUB_BLOCK)
                 rows = [slice(bounds[number], bounds[number + 1]) for number in range(n_folds)]
-                yield chunk[some], [Fold(predicted[each, some], measured[each, some], unit) for each, unit in zip(rows, units, strict=True)]
+                yield (
+                    chunk[some],
+                    [ScoredFold(predicted[each, some], measured[each, some], unit) for each, unit in zip(rows, units, strict=True)],
+                )
 
     return estimate(blocks(), members, n_columns, error_bar=error_bar, ceiling=result.ceiling(hemi), tau=tau, scores=scores)
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from encoding.evaluation.leave_one_out import Fold as TestData
-from encoding.evaluation.leave_one_out import fold_scores
+from encoding.evaluation.leave_one_out import ScoredFold, fold_scores
 from encoding.evaluation.resampling import SUB_BLOCK
 from encoding.evaluation.scores import score
 from encoding.evaluation.splits import Fold
@@ -110,7 +109,7 @@ def _subset_scores(
         r2[number] = score(predicted, Y)["r2"]
         for start in range(0, Y.shape[1], SUB_BLOCK):
             block = slice(start, start + SUB_BLOCK)
-            test = TestData(predicted[:, block], Y[:, block], units)
+            test = ScoredFold(predicted[:, block], Y[:, block], units)
             at, _, less_one = fold_scores(test, np.zeros((0, changes.shape[1]), np.float32))["r2"]
             changes[number, :, block] = np.nan_to_num(less_one - at)
     sizes = [sum(map(len, bands[layer])) for layer in layers]

@@ -15,7 +15,7 @@ DRAWN = ("r", "pooled_r")  # scores that are computed of every draw; draws of ot
 
 
 @dataclass(frozen=True)
-class Fold:
+class ScoredFold:
     """Test data of one fold: predictions and responses (n_rows, t), and the resampling unit of each row (n_rows,) int."""
 
     predicted: np.ndarray
@@ -23,19 +23,19 @@ class Fold:
     units: np.ndarray
 
 
-def pooled(folds: Sequence[Fold]) -> Fold:
+def pooled(folds: Sequence[ScoredFold]) -> ScoredFold:
     """All folds as one, whose units stand fold after fold."""
     start, units = 0, []
     for fold in folds:
         keys, unit = np.unique(fold.units, return_inverse=True)
         units.append(start + unit)
         start += len(keys)
-    return Fold(
+    return ScoredFold(
         np.concatenate([fold.predicted for fold in folds]), np.concatenate([fold.measured for fold in folds]), np.concatenate(units)
     )
 
 
-def fold_scores(fold: Fold, drawn: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def fold_scores(fold: ScoredFold, drawn: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Each stored score on one fold: as it is (t,), for each draw (n_draws, t; of r alone), and less one unit at a time (n_units, t)."""
     import torch
 

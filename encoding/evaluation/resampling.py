@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encoding.evaluation.leave_one_out import DRAWN, Fold, fold_scores, jackknife_variance, over_folds, pooled
+from encoding.evaluation.leave_one_out import DRAWN, ScoredFold, fold_scores, jackknife_variance, over_folds, pooled
 from encoding.evaluation.scores import SCORES, pearson
 
 LEAST_UNITS = 5  # test stimuli under which there is no score
@@ -92,7 +92,7 @@ class Estimates:
 
 
 def estimate(
-    blocks: Iterator[tuple[np.ndarray, Sequence[Fold]]],
+    blocks: Iterator[tuple[np.ndarray, Sequence[ScoredFold]]],
     members: Mapping[str, np.ndarray],
     n_columns: int,
     *,

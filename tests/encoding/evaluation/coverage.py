@@ -11,7 +11,7 @@ import numpy as np
 
 from encoding.analysis.comparison import paired_test
 from encoding.analysis.layer_ranking import chance_bound
-from encoding.evaluation.leave_one_out import Fold
+from encoding.evaluation.leave_one_out import ScoredFold
 from encoding.evaluation.resampling import ErrorBar, Estimates, estimate, shared_noise
 
 N_SIMULATED = 1_000
@@ -77,11 +77,11 @@ def simulate(design: Design, signal: float, *, n: int = N_SIMULATED, seed: int =
 def _estimates(predicted: list[list[np.ndarray]], Y: np.ndarray, unit: np.ndarray, fold_of: np.ndarray) -> Estimates:
     n_columns = Y.shape[1]
     rows = [np.flatnonzero(fold_of == number) for number in range(len(predicted))]
-    folds = [Fold(predicted[k][k], Y[rows[k]], unit[rows[k]]) for k in range(len(rows))]
+    folds = [ScoredFold(predicted[k][k], Y[rows[k]], unit[rows[k]]) for k in range(len(rows))]
     blocks = (
         (
             np.arange(start, start + 240),
-            [Fold(f.predicted[:, start : start + 240], f.measured[:, start : start + 240], f.units) for f in folds],
+            [ScoredFold(f.predicted[:, start : start + 240], f.measured[:, start : start + 240], f.units) for f in folds],
         )
         for start in range(0, n_columns, 240)
     )

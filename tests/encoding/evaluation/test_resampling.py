@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from encoding.evaluation.leave_one_out import Fold
+from encoding.evaluation.leave_one_out import ScoredFold
 from encoding.evaluation.resampling import FEW_UNITS, ErrorBar, approximate_note, draw_counts, estimate, interval, shared_noise
 from encoding.evaluation.scores import STORED_SCORES, score
 from tests.encoding.evaluation import coverage
@@ -26,7 +26,7 @@ def estimated(folds, columns=T, **options):
     blocks = (
         (
             np.arange(start, min(start + 2, T)),
-            [Fold(f.predicted[:, start : start + 2], f.measured[:, start : start + 2], f.units) for f in folds],
+            [ScoredFold(f.predicted[:, start : start + 2], f.measured[:, start : start + 2], f.units) for f in folds],
         )
         for start in range(0, T, 2)
     )
@@ -36,7 +36,7 @@ def estimated(folds, columns=T, **options):
 
 def split(rows, n_folds):
     predicted, measured, units = rows
-    return [Fold(predicted[part], measured[part], units[part]) for part in np.array_split(np.arange(len(units)), n_folds)]
+    return [ScoredFold(predicted[part], measured[part], units[part]) for part in np.array_split(np.arange(len(units)), n_folds)]
 
 
 @pytest.mark.parametrize("n_folds", [1, 3])
@@ -105,7 +105,7 @@ def test_draws_agree_with_the_interval_and_with_other_fits(rows):
 def test_rows_of_one_stimulus_are_drawn_together(rows):
     """Every row twice over changes nothing but the number of rows: neither value nor error."""
     predicted, measured, units = rows
-    twice = Fold(np.repeat(predicted, 2, 0), np.repeat(measured, 2, 0), np.repeat(units, 2))
+    twice = ScoredFold(np.repeat(predicted, 2, 0), np.repeat(measured, 2, 0), np.repeat(units, 2))
     one, two = estimated(split(rows, 1)), estimated([twice])
     for name in ("r", "mae"):
         np.testing.assert_allclose(two.se[name], one.se[name], rtol=1e-4)
@@ -114,7 +114,7 @@ def test_rows_of_one_stimulus_are_drawn_together(rows):
 
 def test_pooled_r_is_that_of_all_folds_together(rows):
     folds = split(rows, 3)
-    folds = [Fold(fold.predicted + number, fold.measured - number, fold.units) for number, fold in enumerate(folds)]
+    folds = [ScoredFold(fold.predicted + number, fold.measured - number, fold.units) for number, fold in enumerate(folds)]
     found = estimated(folds)
     p, m, units = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("predicted", "measured", "units"))
     np.testing.assert_allclose(found.vertices["pooled_r"], score(p, m)["r"], atol=1e-5)
@@ -140,9 +140,9 @@ def test_every_score_has_an_interval_that_holds_it(rows, n_folds):
 def test_constant_columns_are_left_out_and_large_offsets_do_no_harm(rows):
     predicted, measured, units = (each.copy() for each in rows)
     measured[:, 3] = 7.0
-    found = estimated([Fold(predicted, measured, units)])
+    found = estimated([ScoredFold(predicted, measured, units)])
     assert np.isnan(found.vertices["r"][3]) and found.value["r"][0] == pytest.approx(found.vertices["r"][1])
-    far = estimated([Fold(predicted + 1e4, measured + 1e4, units)])
+    far = estimated([ScoredFold(predicted + 1e4, measured + 1e4, units)])
     np.testing.assert_allclose(far.se["r"], found.se["r"], rtol=1e-3)
 
 

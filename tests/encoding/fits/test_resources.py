@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from encoding import FitSpec, fit
-from encoding.evaluation.leave_one_out import Fold
+from encoding.evaluation.leave_one_out import ScoredFold
 from encoding.evaluation.resampling import BLOCK_VALUES, SUB_BLOCK, ErrorBar, estimate, working_bytes
 from encoding.experiments.experiment import Cell
 from encoding.experiments.graph import compile_graph
@@ -191,7 +191,7 @@ def test_intervals_take_the_memory_that_is_foreseen_however_many_vertices_there_
         return found
 
     rng, n = np.random.default_rng(0), 600 // n_folds
-    folds = [Fold(*rng.normal(size=(2, n, SUB_BLOCK)).astype(np.float32), np.arange(n) // 2) for _ in range(n_folds)]
+    folds = [ScoredFold(*rng.normal(size=(2, n, SUB_BLOCK)).astype(np.float32), np.arange(n) // 2) for _ in range(n_folds)]
     foreseen = working_bytes(600, 300, 2, n_folds=n_folds) - 16.0 * BLOCK_VALUES  # predictions come from outside here
     peaks = [peak(n_blocks * SUB_BLOCK) for n_blocks in (2, 4)]
     assert peaks[1] < 1.1 * peaks[0] and 0.4 < peaks[1] / foreseen < 1.0
