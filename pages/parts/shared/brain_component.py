@@ -18,7 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from encoding.datasets._surface import FULL, HOW_TO_GET_FULL, N_VERTICES, SPACES, column_at, full_folder
 from encoding.plots.brain.brain_map import MESH_VERSION, BrainMap, mesh_bytes, viewer_module
 from encoding.storage.atomic import atomic_file
-from pages.parts.shared.camera_link import heard_camera, linked_camera, watch_camera
+from pages.parts.shared.camera_link import last_reported, linked_camera, watch_camera
 from pages.parts.shared.glossary import in_words
 
 Selection = tuple[str, int]
@@ -102,7 +102,7 @@ def brain_view(
     publish(brain.space)
     marked = replace(brain, selected=brain.selected or clicked(key, brain.vertices))
     about = {"height": height, "name": key, "mesh_file": MESH_FILES[brain.space], "meanings": in_words(brain.roi_names)}
-    about |= {"looks_from": linked_camera(brain.view), "heard": heard_camera()} if linked else {"looks_from": looks_from}
+    about |= {"looks_from": linked_camera(brain.view), "reported": last_reported()} if linked else {"looks_from": looks_from}
     around = AROUND - (HELP if height < SMALL else 0)
     st.html(
         f"<style>.st-key-{key} {{min-height: calc(var(--brain-height, {height}px) + {around}px)}}</style>"

@@ -14,7 +14,7 @@ from pages.parts.shared.linked import adopt_link, write_link
 from pages.parts.shared.quiet import WHEN_QUIET
 from pages.parts.shared.text import plain
 
-HEARD = "_camera_heard"  # in the session: number of the last camera that a brain told
+REPORTED = "_camera_reported"  # in the session: number of the last camera that a brain reported
 CAMERA = "camera"  # the parameter; the brains of all pages that link theirs share one
 NUMBER = r"-?\d{1,4}(?:\.\d{1,4})?"
 TURNED = re.compile(rf"{NUMBER},{NUMBER},\d{{1,2}}(?:\.\d{{1,4}})?,{NUMBER},{NUMBER}(,swapped)?")  # what cameraText of camera.js writes
@@ -22,16 +22,16 @@ _watch = st.components.v2.component(
     "brain_camera",
     html="<span></span>",
     js=f"""{WHEN_QUIET}
-let callOff = () => {{}};
+let cancel = () => {{}};
 export default function ({{ data, parentElement, setStateValue }}) {{
-  const hear = (event) => {{
+  const receive = (event) => {{
     if (event.detail.name !== data.name) return;
-    event.preventDefault(); // it was heard
-    callOff();
-    callOff = whenQuiet(() => {{ if (parentElement.isConnected) setStateValue("told", event.detail); }});
+    event.preventDefault(); // it was received
+    cancel();
+    cancel = whenQuiet(() => {{ if (parentElement.isConnected) setStateValue("reported", event.detail); }});
   }};
-  window.addEventListener("brain-camera", hear);
-  return () => window.removeEventListener("brain-camera", hear);
+  window.addEventListener("brain-camera", receive);
+  return () => window.removeEventListener("brain-camera", receive);
 }}
 """,
 )
@@ -59,18 +59,18 @@ def watch_camera(key: str, start: str) -> None:
     name = f"{key}_camera"
     st.html(f"<style>.st-key-{name} {{display: none}}</style>")
 
-    def hear() -> None:
-        told = st.session_state[name]["told"]
-        st.session_state[HEARD], st.session_state[CAMERA] = int(told["number"]), str(told["camera"])
+    def receive() -> None:
+        reported = st.session_state[name]["reported"]
+        st.session_state[REPORTED], st.session_state[CAMERA] = int(reported["number"]), str(reported["camera"])
 
-    _watch(key=name, data={"name": key}, on_told_change=hear)
+    _watch(key=name, data={"name": key}, on_reported_change=receive)
     with keep_what_was_written():  # here, as Streamlit loses a press that arrives while a callback writes the link
         _write(start)
 
 
-def heard_camera() -> int:
-    """Number of the last camera that this session heard of, so that a brain can tell which maps were made before."""
-    return st.session_state.get(HEARD, 0)
+def last_reported() -> int:
+    """Number of the last camera that a brain reported to this session, so that it knows which maps were made before."""
+    return st.session_state.get(REPORTED, 0)
 
 
 def _write(start: str) -> None:

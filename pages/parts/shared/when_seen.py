@@ -17,23 +17,23 @@ _watch = st.components.v2.component(
     "when_seen",
     html="<span></span>",
     js=f"""{WHEN_QUIET}
-const lookouts = new WeakMap(); // the component in a place -> what ends its lookout
+const observers = new WeakMap(); // the component in a place -> what ends its observation
 export default function ({{ data, parentElement, setStateValue }}) {{
-  lookouts.get(parentElement)?.();
+  observers.get(parentElement)?.();
   if (data.seen) return;
-  let callOff = () => {{}}, again;
-  const tell = () => {{
+  let cancel = () => {{}}, again;
+  const request = () => {{
     setStateValue("seen", performance.now());
-    again = setTimeout(() => {{ callOff = whenQuiet(tell); }}, {ASK_AGAIN_MS});
+    again = setTimeout(() => {{ cancel = whenQuiet(request); }}, {ASK_AGAIN_MS});
   }};
   const watch = new IntersectionObserver((entries) => {{
     if (!entries.some((entry) => entry.isIntersecting)) return;
     watch.disconnect();
-    callOff = whenQuiet(tell);
+    cancel = whenQuiet(request);
   }}, {{ root: document.querySelector("[data-testid=stMain]"), rootMargin: "10%" }}); // what scrolls; a margin of the window is cut by it
   watch.observe(document.querySelector(data.place));
-  const end = () => {{ watch.disconnect(); callOff(); clearTimeout(again); }};
-  lookouts.set(parentElement, end);
+  const end = () => {{ watch.disconnect(); cancel(); clearTimeout(again); }};
+  observers.set(parentElement, end);
   return end;
 }}
 """,

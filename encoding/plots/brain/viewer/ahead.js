@@ -24,7 +24,7 @@ export function atSlider(map) {
 
 /** Whether two maps, of which the latter may tell more of the camera, look alike. */
 export function looksLike(one, other) {
-  const look = ({ header: { arrays, heard, looks_from, ...rest } }) => JSON.stringify(Object.entries(rest).sort());
+  const look = ({ header: { arrays, reported, looks_from, ...rest } }) => JSON.stringify(Object.entries(rest).sort());
   const names = Object.keys(one.arrays);
   const isSame = (name) => {
     const [these, those] = [one.arrays[name], other.arrays[name]];

@@ -37,9 +37,9 @@ export function buildFrame(parent, views, actions) {
   const bar = add(foot, "div", "bar");
   const help = "Turn: drag, or arrow keys. Move: with Shift. Zoom: wheel, + and −. Select: click, or Enter under the cross (H: other half). Back: 0, Escape.";
   const byTouch = "Turn: one finger sideways, or two in any direction; one up or down scrolls the page. Zoom: two fingers apart. Select: touch.";
-  const told = add(foot, "div", "help", matchMedia("(pointer: coarse)").matches ? byTouch : help);
+  const helpLine = add(foot, "div", "help", matchMedia("(pointer: coarse)").matches ? byTouch : help);
   hide(marker, cross, tooltip, message);
-  return { root, title, viewButtons, stage, canvas, names, sides, marker, cross, tooltip, message, bar, help: told };
+  return { root, title, viewButtons, stage, canvas, names, sides, marker, cross, tooltip, message, bar, help: helpLine };
 }
 
 export function hide(...elements) {

@@ -15,7 +15,7 @@ const DEGREES_PER_PIXEL = 0.5;
 const NO_WEBGL2 = "This browser offers no WebGL2, which the turning brain is drawn with. Enable hardware acceleration, or read the values in the charts and tables.";
 const RESTS = 400; // milliseconds without a move, after which the camera is told to the page
 const leftBehind = new Map(); // name of a brain -> { camera, view, surface, looks_from } when it was last taken down
-let tellings = 0; // cameras that pages heard of, by all brains
+let nReported = 0; // cameras that pages heard of, by all brains
 
 /**
  * parent: where it goes. meshFile: { header, arrays } of encoding.plots.brain.brain_map.mesh_bytes, unpacked.
@@ -35,7 +35,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   let uploaded = {}; // hemisphere -> the surface that the GPU holds
   let map = null, camera = null, scene = null, selected = null, labels = [], shownNames = [];
   let frameRequest = 0, frames = 0, select = onSelect;
-  let told = null, rest = 0; // the camera as the page knows it, and the wait before it is told
+  let reported = null, rest = 0; // the camera as the page knows it, and the wait before it is reported
   let held = null; // where the pointer holds the brain
   if (!gl) {
     say(NO_WEBGL2);
@@ -66,11 +66,11 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
     if (header.view !== last?.view) camera = standardCamera(meshFile.header.views, header.view);
     if (header.surface !== last?.surface) [camera.zoom, camera.panX, camera.panY] = [1, 0, 0];
     const asked = header.looks_from ?? "", askedBefore = last?.looks_from ?? "";
-    told ??= askedBefore;
-    const isLate = last && header.heard < tellings; // made before the page heard where the brain was turned
-    if (asked !== askedBefore && asked !== told && !isLate) {
+    reported ??= askedBefore;
+    const isLate = last && header.reported < nReported; // made before the page heard where the brain was turned
+    if (asked !== askedBefore && asked !== reported && !isLate) {
       camera = cameraOf(asked, meshFile.header.views, header.view, header.height ?? 440);
-      told = asked;
+      reported = asked;
     }
     if (isDrawn && camera === cameraBefore) return;
     read();
@@ -171,18 +171,18 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
 
   function awaitRest() {
     clearTimeout(rest);
-    rest = setTimeout(tell, RESTS);
+    rest = setTimeout(report, RESTS);
   }
 
   /** Tell the page where the camera came to rest. */
-  function tell() {
+  function report() {
     if (held) return awaitRest();
     if (!map?.header.name || !stage.clientHeight) return;
     const text = cameraText(camera, map.header.view, stage.clientHeight);
-    if (text === told) return;
-    const detail = { name: map.header.name, camera: text, number: tellings + 1 };
+    if (text === reported) return;
+    const detail = { name: map.header.name, camera: text, number: nReported + 1 };
     if (window.dispatchEvent(new CustomEvent("brain-camera", { detail, cancelable: true }))) return; // nobody listens yet
-    [told, tellings] = [text, detail.number];
+    [reported, nReported] = [text, detail.number];
   }
 
   const pixels = (ratio = window.devicePixelRatio || 1) => [stage.clientWidth, stage.clientHeight].map((length) => Math.round(length * ratio));
@@ -376,7 +376,7 @@ export function createBrainView(parent, meshFile, onSelect = () => {}) {
   return {
     update,
     dispose() {
-      if (map?.header.name) leftBehind.set(map.header.name, { camera, view: map.header.view, surface: map.header.surface, looks_from: told });
+      if (map?.header.name) leftBehind.set(map.header.name, { camera, view: map.header.view, surface: map.header.surface, looks_from: reported });
       clearTimeout(rest);
       listeners.abort();
       resized.disconnect();
