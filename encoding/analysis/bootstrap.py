@@ -102,8 +102,27 @@ def draws_name(hemi: str, score: str = "r") -> str:
 
 
 def drawn_scores(intervals: Mapping[str, np.ndarray], hemis: Sequence[str]) -> tuple[str, ...]:
-    """Keys of the scores of which :func:`roi_intervals` holds bootstrap draws in all of some hemispheres."""
-    return tuple(name for name in SCORES if all(draws_name(hemi, name) in intervals for hemi in hemis))
+    """Keys of the scores of which :func:`roi_intervals` holds bootstrap draws in all of some hemispheres; none without interval."""
+    kept = (name for name in SCORES if all(draws_name(hemi, name) in intervals for hemi in hemis))
+    return tuple(name for name in kept if any(np.isfinite(intervals[draws_name(hemi, name)]).any() for hemi in hemis))
+
+
+def why_no_interval(result: ScoreTables) -> str:
+    """Reason why no score of a fit can have an interval; empty where they can."""
+    plan = result.plan
+    if not plan.has_test:
+        return "every stimulus was used for training"
+    if plan.n_tested < LEAST_UNITS:
+        return f"fewer than {LEAST_UNITS} stimuli {'per fold' if len(plan.folds) > 1 else 'to test on'}"
+    if any(len(np.unique(plan.subject.groups[fold.test])) < 2 for fold in plan.folds):
+        return "a fold tests a single group, such as one run"
+    return ""
+
+
+def interval_note(result: ScoreTables) -> str:
+    """Caveat for the intervals and tests of a fit, or why it has none; empty where they need no caveat."""
+    why = why_no_interval(result)
+    return f"There are no intervals and no tests: {why}." if why else approximate_note(result.n_test_stimuli)
 
 
 def estimate_scores(
@@ -223,11 +242,8 @@ def interval_text(result: ScoreTables, score: str = "r", statistic: str = "mean"
         return f"{which}There is no interval of a median."
     if not result.plan.has_test:
         return "There is no test score: every stimulus was used for training."
-    if result.plan.n_tested < LEAST_UNITS:
-        where = "per fold" if n_folds > 1 else "to test on"
-        return f"{which}There is no interval: fewer than {LEAST_UNITS} stimuli {where}."
-    if any(len(np.unique(result.plan.subject.groups[fold.test])) < 2 for fold in result.plan.folds):
-        return f"{which}There is no interval: a fold tests a single group."
+    if why := why_no_interval(result):
+        return f"{which}There is no interval: {why}."
     if not available:
         return f"{which}Intervals were not computed."
     folds = "" if n_folds == 1 else ", within folds" + (", widened for what folds share" if WIDENING.get(score, 1) else "")

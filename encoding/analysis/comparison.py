@@ -206,6 +206,8 @@ def why_unpaired(first: Result, second: Result) -> str | None:
         return "One of them averages repeats of a test stimulus before they are scored, the other does not."
     if not np.array_equal(*rows):
         both = len(np.intersect1d(*rows))
+        if both == len(rows[0]) == len(rows[1]):
+            return f"They were tested on the same images in different folds: their splits are {a.split} and {b.split}."
         counts = f"A on {len(rows[0]):,}, B on {len(rows[1]):,}, of which {both:,} are the same"
         return f"They were tested on different images ({counts}): their splits are {a.split} and {b.split}."
     return None

@@ -255,7 +255,7 @@ def chance_bound(n_test: int, n_layers: int = 1, *, n_folds: int = 1, p: float =
 
     Parameters
     ----------
-    n_test : number of different test stimuli over all folds.
+    n_test : number of different test stimuli over all folds; with no degree of freedom left the bound is NaN.
     n_layers : number of layers compared.
     n_folds : number of folds that r is averaged over. Each fold costs a degree of freedom, and without signal the mean has twice the
         variance of independent folds (:func:`encoding.evaluation.resampling.shared_noise`).
@@ -270,7 +270,7 @@ def chance_bound(n_test: int, n_layers: int = 1, *, n_folds: int = 1, p: float =
 
     df = n_test - 2 * n_folds
     if df < 1:
-        return 1.0
+        return float("nan")
     bound = t.isf(p / n_layers, df)
     if n_folds > 1:
         return float(min(1.0, bound * np.sqrt(2 / (n_test - n_folds))))

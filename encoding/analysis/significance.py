@@ -11,7 +11,7 @@ import numpy as np
 
 from encoding.analysis.bootstrap import noise_share
 from encoding.analysis.comparison import FALSE_DISCOVERIES, false_discovery
-from encoding.evaluation.permutation import Permutations, choose_method, expected_above, permuted, row_orders
+from encoding.evaluation.permutation import Permutations, choose_method, expected_above, n_orders, permuted, row_orders
 from encoding.evaluation.resampling import BLOCK_VALUES
 from encoding.fits.digests import reads_digest
 from encoding.fits.result import Result
@@ -112,16 +112,17 @@ class Significance:
         how = "permuted" if self.method == "blocks" else "each shifted along by a random number of rows"
         folds = " within folds, widened for what folds share" if len(self.result.plan.folds) > 1 else ""
         fixed = f", of which {self.n_fixed:,} of a size of their own stay in place" if self.n_fixed and self.method == "blocks" else ""
-        least = 1 / (1 + self.permutations.n_permutations)
+        n_drawn = self.permutations.n_permutations
+        n_different = float(np.prod([n_orders(unit, self.method) for unit in _labels(self.result)[0]]))
+        least = max(1 / (1 + n_drawn), 1 / n_different)
+        few = "so few permutations" if n_different > n_drawn else f"the {n_different:,.0f} orders that the test rows have"
         text = (
             f"{found:,} of {n:,} {unit.many} are predicted above chance at a false discovery rate of {rate:g}, of which "
             f"{rate * found:,.0f} at most are expected to be false. One-sided p of r, {self.permutations.n_permutations:,} "
             f"permutations: {self.n_units:,} test stimuli or runs {how}{folds}{fixed}."
         )
         if not found and n and least * n > rate:
-            text += (
-                f" The smallest p is {least:.2g}: fewer than {least * n / rate:,.0f} {unit.many} cannot be found with so few permutations."
-            )
+            text += f" No p can be below {least:.2g}: fewer than {least * n / rate:,.0f} {unit.many} cannot be found with {few}."
         return text
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from encoding.analysis.bootstrap import interval_text, roi_intervals
+from encoding.analysis.bootstrap import interval_note, interval_text, roi_intervals
 from encoding.analysis.test_sets import scores_by_test_set
 from encoding.cli.clusters import fit_anywhere
 from encoding.cli.command import Answer, BadArguments, add_command, check_out_folder, checking_arguments
 from encoding.cli.listing import SIDES
 from encoding.cli.spec_options import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
-from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.fits.plan import plan
 from encoding.fits.resources import preflight
@@ -137,7 +136,7 @@ def describe(result: Result, score: str = "r") -> str:
         *_training_lines(result),
         *([f"folds     r is the mean over {len(result.plan.folds)} folds of each fold's r"] if len(result.plan.folds) > 1 else []),
         *(["folds     one fold, of which pooled r is r"] if score == "pooled_r" and len(result.plan.folds) == 1 else []),
-        *([f"note      {note}"] if result.plan.has_test and (note := approximate_note(result.n_test_stimuli)) else []),
+        *([f"note      {note}"] if result.plan.has_test and (note := interval_note(result)) else []),
         f"time      {took}",
         f"key       {result.key}",
         f"kept in   {result.store.path(result.key)}",
@@ -191,7 +190,7 @@ def roi_table(result: Result, score: str = "r") -> str:
         columns |= {"ceiling_r": "ceiling"} if "ceiling_r" in scores else {}
     else:
         ends = roi_ends(result, score)
-        scores[["low", "high"]] = [ends[place] for place in scores.index]
+        scores[["low", "high"]] = [ends.get(place, (np.nan, np.nan)) for place in scores.index]
         columns |= {"low": "95 % from", "high": "to"}
     rows = [
         [roi, *(_cell(name, scores.loc[(roi, hemi), name]) for hemi in hemis for name in columns)] for roi in scores.index.unique("roi")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from encoding.analysis.bootstrap import interval_note
 from encoding.analysis.hierarchy import Hierarchy, hierarchy
 from encoding.analysis.layer_ranking import BOTH, best_layers, by_layer, layer_column, score_of_column
 from encoding.analysis.layer_sweep import Sweep, SweepResult
@@ -26,7 +27,6 @@ from encoding.cli.command import (
 from encoding.cli.experimenting import LiveTable
 from encoding.cli.spec_options import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
-from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.experiments import sweep as sweeps
 from encoding.fits.plan import plan
@@ -135,13 +135,13 @@ def best_of(result: SweepResult, score: str = "r") -> pd.DataFrame:
 def hierarchies(result: SweepResult) -> dict[str, Hierarchy]:
     """Hierarchy index of each backbone with several layers."""
     hemi, rows = result.hemis[0], result.table()
-    rows, draws = rows[rows["hemi"] == hemi], result.draws(hemi)
+    rows, draws = rows[rows["hemi"] == hemi], result.draws(hemi) if result.shares(hemi) is not None else None
     indices = {}
     for backbone in result.sweep.backbones:
         places = [number for number, cell in enumerate(result.cells) if cell[0] == backbone]
         if len(places) > 1:
             labels = [result.sweep.label(result.cells[place]) for place in places]
-            indices[backbone] = hierarchy(by_layer(rows, "r", labels, result.rois), result.rois, draws[places])
+            indices[backbone] = hierarchy(by_layer(rows, "r", labels, result.rois), result.rois, None if draws is None else draws[places])
     return indices
 
 
@@ -203,7 +203,7 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
         f"subject   {spec.dataset} {spec.subject}" + (" (simulated: no brain was measured)" if subject.simulated else ""),
         f"model     {spec.components_label}, {spec.readout}, {spec.split}",
     ]
-    if note := approximate_note(next(iter(result.results.values())).n_test_stimuli):
+    if note := interval_note(next(iter(result.results.values()))):
         text.append(f"note      {note}")
     text += [f"order     {_hierarchy_text(each)} {backbone}" for backbone, each in hierarchies(result).items()]
     return "\n".join(text)
@@ -212,4 +212,5 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
 def _hierarchy_text(index: Hierarchy) -> str:
     if not np.isfinite(index.index):
         return "hierarchy index not defined (one layer is best everywhere, or fewer than three ROIs have a stage):"
-    return f"hierarchy index {index.index:+.2f} (95 % {index.low:+.2f} to {index.high:+.2f}), best layer against cortical stage, of"
+    ends = f" (95 % {index.low:+.2f} to {index.high:+.2f})" if np.isfinite(index.low) else ""
+    return f"hierarchy index {index.index:+.2f}{ends}, best layer against cortical stage, of"

@@ -175,4 +175,5 @@ def fit_label(result: ScoreTables) -> str:
     spec = result.plan.spec
     if isinstance(result, ComposedResult):
         return f"composed of {len(result.members)} fits"
-    return f"{model_label(spec)} · {spec.components_label}, {readout_title(spec.readout)}"
+    averaged = ", repeats averaged" if spec.average_repeats else ""
+    return f"{model_label(spec)} · {spec.components_label}, {readout_title(spec.readout)}{averaged}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from encoding import plots
-from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of, score_intervals
+from encoding.analysis.bootstrap import ERROR_BAR, interval_text, intervals_of, score_intervals, why_no_interval
 from encoding.analysis.comparison import Comparison, compare, letters, of_regions, settings, what_differs
 from encoding.analysis.learning_curve import curve_key
 from encoding.analysis.summaries import OVERALL, overall_scores, residual_density, side_by_side
@@ -142,8 +142,9 @@ def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
     what = f"{comparison.statistic} {SCORES[comparison.score].short}"
     if not comparison.has_draws:
         better = f" Below 0 {name} is better." if comparison.lower_is_better else ""
+        no_interval = next(filter(None, map(why_no_interval, (comparison.first, comparison.second))), "")
         why = "of a median" if comparison.statistic != "mean" else "of it in intervals of earlier releases"
-        return f"Difference in {what}.{better} It has no interval and no p: there are no bootstrap draws {why}."
+        return f"Difference in {what}.{better} It has no interval and no p: {no_interval or f'there are no bootstrap draws {why}'}."
     if comparison.without_intervals:
         which = " and ".join("A" if result is comparison.first else name for result in comparison.without_intervals)
         return f"The bootstrap intervals of {which} were not computed, so differences have no interval and no p yet."
@@ -162,14 +163,15 @@ def how_it_was_tested(comparison: Comparison, name: str = "B") -> str:
 
 
 def roi_ends(result: ScoreTables, score: str = "r") -> dict[tuple[str, str], tuple[float, float]]:
-    """Return the 95 % interval of each ROI's mean score, (ROI, hemisphere) to (lower, upper); empty where intervals were not computed."""
+    """Return the 95 % interval of each ROI's mean score, (ROI, hemisphere) to (lower, upper); those that have one."""
     intervals = intervals_of(result)
     if intervals is None:
         return {}
     rois = [str(roi) for roi in intervals["rois"]]
     ends = {hemi: score_intervals(intervals, hemi, score) for hemi in result.plan.hemis}
     ends = {hemi: found for hemi, found in ends.items() if found is not None}
-    return {(roi, hemi): (float(low[i]), float(high[i])) for hemi, (low, high) in ends.items() for i, roi in enumerate(rois)}
+    pairs = {(roi, hemi): (float(low[i]), float(high[i])) for hemi, (low, high) in ends.items() for i, roi in enumerate(rois)}
+    return {place: pair for place, pair in pairs.items() if np.isfinite(pair).all()}
 
 
 def charts_of(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:

@@ -267,7 +267,7 @@ def _row_of(folder: Path) -> dict[str, Any]:
         "layers": " + ".join(spec.layers),
         "components": spec.components_label,
         "readout": spec.readout,
-        "options": " ".join(f"{name}={value}" for name, value in spec.options),
+        "options": " ".join([*(f"{name}={value}" for name, value in spec.options), *(["average_repeats"] if spec.average_repeats else [])]),
         "split": spec.split,
         **_summaries(paths),
         **(_from_ceilings(spec, paths["r"], {block: _map(path) for block, path in ceilings.items()}) if has_ceilings else {}),

@@ -40,7 +40,7 @@ def regions_panel(subject_view: SubjectView, roi: str | None) -> None:
         st.markdown(f"**{plain(roi)}** {explained(roi)} {unit.many.capitalize()}: {sizes}.")
         region_link(subject_view, roi=roi)
     else:
-        st.caption("A click on a bar, or the sidebar, chooses a region: it stands out on the brain.")
+        st.caption("A click on a bar, or the sidebar, chooses a region: it stands out in the charts.")
     chart(
         plots.size_bars(roi_sizes(subject_view.subject), classes=subject_view.classes, selected=roi, unit=unit),
         "sizes",

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from encoding import plots
+from encoding.analysis.comparison import of_regions
 from encoding.analysis.layer_ranking import headline
 from encoding.datasets._placement import Placement
 from encoding.datasets._registry import roi_classes
@@ -156,7 +157,7 @@ def _worth(table: pd.DataFrame, hemi: str, quantity: str, source: str) -> None:
     figure = plots.selection_scores(table, quantity=quantity)
     alt = f"validation and test {quantity} of the winner of every region, {plots.hemi_name(hemi).lower()}"
     chart(figure, "choices", alt=alt, source=source, how=HOW)
-    chosen = table[table["winner"] != ""]
+    chosen = of_regions(table[table["winner"] != ""])
     test, best = chosen["test"].mean(), chosen["test_best"].mean()
     st.caption(
         f"{plots.hemi_name(hemi)}. Mean over {len(chosen)} regions: {test:.3f} on test images for what was chosen on validation images; "

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HOW = {
-    "significance": "Coloured vertices are predicted above chance; the false discovery rate says which share of them is wrong at most. A "
-    "vertex that is left out may still be predicted: the test did not find it.",
+    "significance": "Coloured {units} are predicted above chance; the false discovery rate says which share of them is wrong at most. A "
+    "{unit} that is left out may still be predicted: the test did not find it.",
     "partition": "A bar's length is what all spaces explain together. *only* is lost without that space, a part of several names is "
     "explained by each of them; a part below 0 says that they explain more together than apart. Whiskers are 95 % intervals of each part "
     "over test stimuli (over runs or sessions where the data set names them).",
@@ -125,7 +125,7 @@ def _significance_figures(found: Significance, rate: float) -> None:
     st.caption(f"{above:,} reach r = {threshold:.2f}; {found.expected_false(threshold):,.1f} would by chance, if none were predicted.")
     table = found.table(rate)
     show_table(table[table["n_tested"] > 0], "how many are significant in each region", result.plan.subject.unit)
-    st.caption(HOW["significance"])
+    st.caption(result.plan.subject.unit.fill(HOW["significance"]))
 
 
 def _partition(result: Result) -> None:

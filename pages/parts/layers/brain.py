@@ -135,7 +135,7 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     n_stimuli, n_folds = results[0].n_test_stimuli, len(results[0].plan.folds)
     bound = chance_bound(n_stimuli, len(results), n_folds=n_folds)
     of_folds = f", {n_folds} folds" if n_folds > 1 else ""
-    start = min(1.0, rounded_up(max(LEAST_R, bound), step=0.01))
+    start = min(1.0, rounded_up(np.fmax(LEAST_R, bound), step=0.01))
     look = _look(sweep_result, placement, roi, place)
     label = f"Hide {unit.many} whose best r is below"
     linked_value("best_threshold", "hide_best", lambda text: number_within(text, 0.0, 1.0), start)
@@ -159,10 +159,11 @@ def _best_map(sweep_result: SweepResult, placement: Placement, roi: str, place: 
     figure = plots.layer_territory(labels, counts, unit=unit)
     chart(figure, "territory", alt=alt, source=origin(sweep_result), how=TERRITORY_HOW, below=True)
     n_shown, n_all = sum(int(each.sum()) for each in counts.values()), sum(map(len, best.values()))
-    st.caption(
-        f"{n_shown:,} of {unit.count(n_all)} are shown. Where nothing is to be found, the best of {len(labels)} layers passes "
-        f"r = {bound:.2f} by chance in at most 5 % of {unit.many} ({n_stimuli:,} test stimuli{of_folds})."
+    chance = (
+        f" Where nothing is to be found, the best of {len(labels)} layers passes r = {bound:.2f} by chance in at most 5 % of {unit.many} "
+        f"({n_stimuli:,} test stimuli{of_folds})."
     )
+    st.caption(f"{n_shown:,} of {unit.count(n_all)} are shown.{chance if np.isfinite(bound) else ''}")
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)

@@ -57,15 +57,18 @@ def _own_hierarchy(sweep_result: SweepResult, backbone: str, hemi: str) -> None:
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=OF_SWEEP)
 def _climb(sweep_result: SweepResult, hemi: str, backbone: str, labels: tuple[str, ...]) -> tuple[Hierarchy, Any]:
-    """How a backbone's layers climb, and the figure of it; None where no region has a stage."""
+    """How a backbone's layers climb, and the figure of it; None where no region has a stage or there are no draws."""
     rows, rois = table_of(sweep_result), sweep_result.rois
     rows = rows[rows["hemi"] == hemi]
     means = by_layer(rows[rows["backbone"] == backbone].assign(label=rows["layer"]), "r", labels, rois)
     index = hierarchy(means, rois, draws_of(sweep_result, hemi, backbone))
     if not index.rois:
         return index, None
-    shares = shares_of(sweep_result, hemi, backbone)[:, [rois.index(roi) for roi in index.rois]]
-    return index, plots.layer_wins(labels, index.rois, shares, stages=[stage(roi) for roi in index.rois])
+    shares = shares_of(sweep_result, hemi, backbone)
+    if shares is None:
+        return index, None
+    some = shares[:, [rois.index(roi) for roi in index.rois]]
+    return index, plots.layer_wins(labels, index.rois, some, stages=[stage(roi) for roi in index.rois])
 
 
 def _index_text(backbone: str, hierarchy: Hierarchy, n_layers: int) -> str:
@@ -74,10 +77,8 @@ def _index_text(backbone: str, hierarchy: Hierarchy, n_layers: int) -> str:
         return f"{backbone}: no hierarchy index, since {why}."
     few = f" With {n_layers} layers it cannot say much." if n_layers < 4 else ""
     undefined = f" In {100 * (1 - hierarchy.defined):.0f} % of draws one layer was best everywhere." if hierarchy.defined < 1 else ""
-    return (
-        f"{backbone}: hierarchy index **{_number(hierarchy.index)}** over {len(hierarchy.rois)} regions "
-        f"(95 % of draws: {_number(hierarchy.low)} to {_number(hierarchy.high)}).{undefined}{few}"
-    )
+    draws = f" (95 % of draws: {_number(hierarchy.low)} to {_number(hierarchy.high)})" if np.isfinite(hierarchy.low) else ""
+    return f"{backbone}: hierarchy index **{_number(hierarchy.index)}** over {len(hierarchy.rois)} regions{draws}.{undefined}{few}"
 
 
 def _number(value: float) -> str:

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from encoding import plots
+from encoding.analysis.bootstrap import interval_note, why_no_interval
 from encoding.analysis.layer_ranking import (
     BOTH,
     best_layers,
@@ -21,7 +22,6 @@ from encoding.analysis.layer_ranking import (
 )
 from encoding.analysis.layer_sweep import Cell, SweepResult
 from encoding.datasets._registry import roi_classes
-from encoding.evaluation.resampling import approximate_note
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.heatmap import quantity_of
@@ -34,7 +34,7 @@ from pages.parts.shared.chart import chart
 from pages.parts.shared.fragment import fragment
 from pages.parts.shared.glossary import explain, in_words
 from pages.parts.shared.late_link import keep_what_was_written
-from pages.parts.shared.linked import linked_value, write_link
+from pages.parts.shared.linked import hold, linked_value, write_link
 from pages.parts.shared.roi_choice import class_choice
 from pages.parts.shared.score_choice import hemi_choice, score_choice
 from pages.parts.shared.screen import is_narrow, watch_screen
@@ -160,16 +160,13 @@ def _heatmap_notes(sweep_result: SweepResult, best: pd.DataFrame | None, score: 
         )
     elif best is not None:
         lowest = " (the lowest)" if SCORES[score].lower_is_better else ""
-        why = (
-            "of fits of an earlier release draws of mean r alone are stored"
-            if statistic == "mean"
-            else "the draws of test images are of means"
-        )
+        why = "the draws of test images are of means" if statistic != "mean" else why_no_interval(first)
+        why = why or "of fits of an earlier release draws of mean r alone are stored"
         notes.append(f"☆ best layer of a region{lowest}. How sure that is cannot be said: {why}.")
     if len(means := mean_over_rois(rows, column).dropna()):
         top = means.idxmin() if SCORES[score].lower_is_better else means.idxmax()
         notes.append(f"Mean of the regions' {statistic}s, in which a small region counts as much: {means[top]:.3f} for {top}, the best.")
-    if note := approximate_note(first.n_test_stimuli):
+    if note := interval_note(first):
         notes.append(note)
     if len(empty := rows.loc[rows["n_vertices"] == 0, "roi"].unique()):
         notes.append(f"Without {unit.many} in this subject: {', '.join(empty)}.")
@@ -217,7 +214,7 @@ def _choose_layer(sweep_result: SweepResult, roi: str, score: str, statistic: st
     if len(cells) == 1:
         st.caption(f"The only layer so far: {plain(sweep_result.sweep.label(sweep_result.cells[0]))}")
     else:
-        st.session_state["shown_layer"] = chosen
+        hold("shown_layer", chosen)
         chosen = st.select_slider("Layer", list(cells), key="shown_layer", format_func=lambda name: _layer_name(cells[name]))
     write_link("shown", chosen, ())
     return cells[chosen]
@@ -252,8 +249,11 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
         place, column = sweep_result.cells.index(cell), sweep_result.rois.index(roi)
         shares = shares_of(sweep_result, hemi, score=score) if statistic == "mean" else None
         by, shares = ("r", shares_of(sweep_result, hemi)) if shares is None else (SCORES[score].short, shares)
-        share = f" By mean {by} it is the best of {len(sweep_result.cells)} layers in {100 * shares[place, column]:.0f} % of draws."
-    ceiling = f"; noise allows {row['ceiling_r']:.3f}" if "ceiling_r" in row else ""
+        if shares is not None:
+            share = f" By mean {by} it is the best of {len(sweep_result.cells)} layers in {100 * shares[place, column]:.0f} % of draws."
+    about = [f"95 % interval over test stimuli: {row['low']:.3f} to {row['high']:.3f}"] if np.isfinite(row["low"]) else []
+    about += [f"noise allows {row['ceiling_r']:.3f}"] if np.isfinite(row.get("ceiling_r", np.nan)) else []
+    in_brackets = f" ({'; '.join(about)})" if about else ""
     unit = sweep_result.results[cell].plan.subject.unit
     region = f"every {unit}" if roi == EVERY_VERTEX else plain(roi)
     also = ""
@@ -265,7 +265,7 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
     st.markdown(
         f"**{plain(sweep_result.sweep.label(cell))}** predicts **{region}** "
         f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "
-        f"{where} (95 % interval over test stimuli: {row['low']:.3f} to {row['high']:.3f}{ceiling}).{share}{also}"
+        f"{where}{in_brackets}.{share}{also}"
     )
 
 

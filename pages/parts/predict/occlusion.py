@@ -50,7 +50,9 @@ def occlusion_panel(request: PredictionRequest, roi: str) -> None:
     falls = f"It falls most, by {occlusion.drop.max():.3f}, when row {row + 1}, place {column + 1} of {n_grid} x {n_grid} is covered."
     falls = falls if occlusion.drop.max() > 0 else "Wherever the image is covered, it does not fall."
     patched = f"The patch is {100 * patch:.0f} % of a side, drawn in the corner."
-    st.caption(f"Predicted response of {plain(name)}: **{occlusion.uncovered:+.3f}** as it is. {falls} {patched}")
+    unit = request.subject_view.subject.unit
+    every = "" if roi == EVERY_VERTEX else f", the mean over all its {unit.many}"
+    st.caption(f"Predicted response of {plain(name)}{every}: **{occlusion.uncovered:+.3f}** as it is. {falls} {patched}")
 
 
 def _short_origin(result: Result) -> str:

@@ -193,7 +193,7 @@ def _counts(keys: Sequence[str], runs: pd.DataFrame, table: pd.DataFrame) -> str
     text = f"{len(keys):,} of {len(runs):,} finished fits of this subject cover it"
     text += f"; the newest {MOST_FITS} were opened." if len(runs) > MOST_FITS else "."
     if table["low"].isna().any():
-        text += " Without a line: its interval was not computed yet; open the fit in Explore."
+        text += " Without a line: it has no interval, or it was not computed yet; the fit in Explore says which."
     return text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from encoding import DATASETS, Result
 from encoding.datasets import Subject
 from encoding.fits.composition import ComposedSpec
@@ -32,4 +34,14 @@ def facts(result: Result) -> str:
     )
     how = "composed" if isinstance(spec, ComposedSpec) else f"{spec.components_label}, {readout_title(spec.readout)}"
     badge = simulated_badge(spec.dataset, result.plan.subject)
-    return f"{badge}{result.n_train:,} training and {result.n_test:,} test {what}, {how}."
+    return f"{badge}{_counts(result)} {what}, {how}."
+
+
+def _counts(result: Result) -> str:
+    """Numbers of training and test stimuli, and of the trials of them where some were shown several times."""
+    stimuli, folds = result.plan.subject.stimulus_of_row, result.plan.folds
+    n_train = len(np.unique(stimuli[folds[0].train]))
+    n_test = len(np.unique(np.concatenate([stimuli[fold.test] for fold in folds])))
+    if (n_train, n_test) == (result.n_train, result.n_test):
+        return f"{n_train:,} training and {n_test:,} test"
+    return f"{result.n_train:,} trials of {n_train:,} training and {result.n_test:,} of {n_test:,} test"

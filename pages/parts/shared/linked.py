@@ -136,7 +136,7 @@ def choose(
     if value is None:
         value = st.session_state[key] = first
     if place is not None:
-        _hold(key, value)
+        hold(key, value)
         value = place.selectbox(label, options, key=key, format_func=labels, accept_new_options=new, **_KEPT, **more) or start
     write_link(key, value, start)
     return value
@@ -149,7 +149,7 @@ def pick(label: str, key: str, options: Sequence[str], start: str, *, place: Any
         if linked and value is not None:
             _say_unknown(label, key, value, options, start, place)
         value = start
-    st.session_state[key] = value
+    hold(key, value)
     value = place.segmented_control(label, options, key=key, required=True, **_KEPT, **more) or start
     write_link(key, value, start)
     return value
@@ -179,7 +179,8 @@ def choose_several(
         values = [value for value in values if value in options] or list(start)
         if linked:
             _say_unknown(link or label, key, strange[0], options, values, place, link=link)
-    st.session_state[key] = values = values[: more.get("max_selections")]
+    values = values[: more.get("max_selections")]
+    hold(key, values)
     if place is not None:
         values = place.multiselect(label, options, key=key, format_func=labels, accept_new_options=new, **_KEPT, **more)
     write_link(link or key, values, start)
@@ -190,7 +191,7 @@ def enter(label: str, key: str, start: str = "", *, place: Any = st, **more: Any
     """Type a text; ``more`` is for ``st.text_input``."""
     value = _kept(key, start, str)
     if place is not None:
-        _hold(key, value)
+        hold(key, value)
         value = place.text_input(label, key=key, **_KEPT, **more)
     write_link(key, value, start)
     return value
@@ -200,7 +201,7 @@ def count(label: str, key: str, start: int, low: int, high: int, *, place: Any =
     """Choose a whole number from ``low`` to ``high``; ``more`` is for ``st.number_input``."""
     value = _kept(key, start, lambda text: int(text) if text.isdecimal() and low <= int(text) <= high else start)
     if place is not None:
-        _hold(key, value)
+        hold(key, value)
         value = place.number_input(label, low, high, key=key, **_KEPT, **more)
     write_link(key, str(value), str(start))
     return int(value)
@@ -210,16 +211,19 @@ def switch(label: str, key: str, start: bool = False, *, place: Any = st, **more
     """Switch something on or off; ``more`` is for ``st.toggle``."""
     value = _kept(key, start, lambda text: {"true": True, "false": False}.get(text.lower(), start))
     if place is not None:
-        _hold(key, value)
+        hold(key, value)
         value = place.toggle(label, key=key, **_KEPT, **more)
     write_link(key, str(value).lower(), str(start).lower())
     return value
 
 
-def _hold(key: str, value: Any) -> None:
-    """Give a widget its value before it is drawn where another page drew it last, as Streamlit would begin with the default."""
+def hold(key: str, value: Any) -> None:
+    """Give a widget its value before it is drawn, where it has another, or another page drew it last.
+
+    At other times nothing is given: the browser would take that for a change, and go back from what was pressed meanwhile.
+    """
     drawn, page = f"_drawn_{key}", st.session_state.get("_page_of_run")
-    if st.session_state.get(drawn) != page:
+    if st.session_state.get(drawn) != page or key not in st.session_state or st.session_state[key] != value:
         st.session_state[key], st.session_state[drawn] = value, page
 
 

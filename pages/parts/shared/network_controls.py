@@ -13,7 +13,7 @@ from encoding.backbones._base import JOIN
 from encoding.features.given import PREFIX, is_given
 from encoding.runs.labels import layer_label, weights_label
 from pages.parts.shared.access import check_weights, is_shared
-from pages.parts.shared.linked import adopt_link, choose, choose_several, leave_out, write_link
+from pages.parts.shared.linked import adopt_link, choose, choose_several, hold, leave_out, write_link
 from pages.parts.shared.server_state import weights_are_here
 from pages.parts.shared.start import START
 
@@ -65,10 +65,10 @@ def _layers(backbone: str, curated: tuple[str, ...], advanced: DeltaGenerator | 
         "help": words,
     }
     if several:
-        st.session_state["layer"] = chosen
+        hold("layer", chosen)
         chosen = st.multiselect("Layers", options, placeholder="Choose a layer", **shown)
     else:
-        st.session_state["layer"] = chosen[0] if chosen else _start_layers(backbone, curated)[0]
+        hold("layer", chosen[0] if chosen else _start_layers(backbone, curated)[0])
         chosen = [layer] if (layer := st.selectbox("Layer", options, **shown)) else []
     write_link("layer", chosen, START.layers if backbone == START.backbone else ())
     return tuple(chosen)
