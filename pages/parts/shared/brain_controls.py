@@ -15,7 +15,7 @@ from encoding.plots.brain.brain_map import DRAWN
 from encoding.plots.brain.score_maps import START_VIEW
 from encoding.runs.labels import class_label
 from pages.parts.shared.link_notes import taken
-from pages.parts.shared.linked import adopt_link, linked_value, pick, write_link
+from pages.parts.shared.linked import adopt_link, hold, linked_value, pick, write_link
 
 NO_OUTLINES = "none"  # in a link
 __all__ = ["START_VIEW", "colour_controls", "outline_control", "say_no_place", "say_sampled", "surface_control", "threshold_control"]
@@ -32,7 +32,7 @@ def outline_control(place: DeltaGenerator, classes: Mapping[str, Sequence[str]],
     adopt_link(key, several=True)
     if st.query_params.get_all(key) == [NO_OUTLINES]:
         taken(key)
-    st.session_state[key] = [kind for kind in st.session_state.get(key, first) if kind in classes]
+    hold(key, [kind for kind in st.session_state.get(key, first) if kind in classes])
     kinds = place.multiselect("Outlines", [*classes], key=key, format_func=class_label, persist_state="session")
     write_link(key, kinds or [NO_OUTLINES], first or [NO_OUTLINES])
     return tuple(name for kind in kinds for name in classes.get(kind, ()))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from encoding.datasets._unit import Unit
 from encoding.runs.labels import class_label
-from pages.parts.shared.linked import adopt_link, choose, write_link
+from pages.parts.shared.linked import adopt_link, choose, hold, write_link
 
 BEST = "best predicted"  # offered before the ROIs, and what a bare link looks at
 
@@ -28,7 +28,7 @@ def class_choice(classes: Mapping[str, Sequence[str]]) -> list[str]:
     if len(classes) < 2:
         return []
     adopt_link("groups", several=True)
-    st.session_state["groups"] = [kind for kind in st.session_state.get("groups", ()) if kind in classes]
+    hold("groups", [kind for kind in st.session_state.get("groups", ()) if kind in classes])
     chosen = st.pills(
         "Groups of regions",
         [*classes],

@@ -121,6 +121,9 @@ def test_the_slider_says_the_score_of_its_layer_and_the_link_opens_it_again(page
     page.run()
     assert page.select_slider(key="shown_layer").value == "tinynet pixels"
     page.select_slider(key="shown_layer").set_value("tinynet colour").run()
+    drawn = [*page.select_slider, *page.selectbox, *page.multiselect, *page.button_group]
+    given = {each.key for each in drawn if each.proto.set_value}
+    assert "shown_layer" in {each.key for each in drawn} and not given, "the browser would go back from what is pressed meanwhile"
     said = next(text.value for text in page.markdown if "predicts" in text.value and "driven" in text.value)
     r = fit(SWEEP.spec_of(("tinynet", "colour")), store, device="cpu").rois().set_index("roi").loc["driven", "r_mean"].mean()
     assert said.startswith("**colour** predicts **driven**") and f"**{r:.3f}**" in said and "in 0 % of draws" in said

@@ -70,6 +70,14 @@ def test_back_takes_back_a_change_of_any_setting(page, monkeypatch, setting, bef
     assert values(page) == shown and link(page) == linked and not page.warning
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_run_gives_a_widget_no_value_that_it_has(page, setting):
+    """The browser takes one that is given for a change, and goes back to it from what was pressed since the run began."""
+    widgets(page)[setting].set_value(SETTINGS[setting]).run()
+    page.run()
+    assert {key: each.proto.set_value for key, each in widgets(page).items()} == dict.fromkeys(SETTINGS, False)
+
+
 def test_a_link_sets_every_setting_and_may_not_name_more_than_fit(page):
     page.query_params.update(IN_LINK | {"fit": ["x", "y", "z"]})
     page.run()
