@@ -13,7 +13,9 @@ from encoding.plots.look import SMALL, theme
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-N_SLICES, N_ACROSS = 12, 4
+N_SLICES = 12
+WIDE = 1.6  # times as wide as high, of the room for all slices
+STRIP = 0.14  # of a slice's width, the room above it for its height in mm
 
 
 def slice_mosaic(grid: VoxelGrid, values: np.ndarray) -> tuple[np.ndarray, list[tuple[float, float, float]]]:
@@ -26,7 +28,7 @@ def slice_mosaic(grid: VoxelGrid, values: np.ndarray) -> tuple[np.ndarray, list[
     Returns
     -------
     mosaic : (n_rows, n_across) float32, the first row at the bottom; NaN where no voxel is.
-    labels : of each slice, the x and y of its upper left corner in the mosaic, and the height z of its middle in mm.
+    labels : of each slice, the x and y of its upper left corner in the mosaic, above which is room, and the height z of its middle in mm.
     """
     import nibabel
 
@@ -37,16 +39,17 @@ def slice_mosaic(grid: VoxelGrid, values: np.ndarray) -> tuple[np.ndarray, list[
     heights = np.flatnonzero(inside.any(axis=(0, 1)))
     heights = heights[np.unique(np.linspace(0, len(heights) - 1, N_SLICES).astype(int))]
     shown = volume[box][:, :, heights]
-    width, depth = shown.shape[0] + 1, shown.shape[1] + 1  # a voxel between slices
-    n_across = min(N_ACROSS, len(heights))
+    width, n_rows = shown.shape[0] + 1, shown.shape[1]  # a voxel between slices
+    depth = n_rows + max(1, round(STRIP * width))
+    n_across = max(range(1, len(heights) + 1), key=lambda n: min(WIDE / (n * width), 1 / (ceil(len(heights) / n) * depth)))  # the largest
     n_down = ceil(len(heights) / n_across)
     mosaic, labels = np.full((n_down * depth, n_across * width), np.nan, np.float32), []
     for number, height in enumerate(heights):
         row, column = divmod(number, n_across)
         bottom, left = (n_down - 1 - row) * depth, column * width
-        mosaic[bottom : bottom + depth - 1, left : left + width - 1] = shown[:, :, number].T
+        mosaic[bottom : bottom + n_rows, left : left + width - 1] = shown[:, :, number].T
         centre = [(box[0].start + box[0].stop - 1) / 2, (box[1].start + box[1].stop - 1) / 2, height, 1]
-        labels.append((left, bottom + depth - 1, float((image.affine @ centre)[2])))
+        labels.append((left, bottom + n_rows, float((image.affine @ centre)[2])))
     return mosaic, labels
 
 
@@ -63,8 +66,8 @@ def volume_slices(grid: VoxelGrid, values: np.ndarray, *, what: str) -> go.Figur
     signed = bool(np.nanmin(mosaic, initial=0) < 0)
     colours = {"colorscale": "RdBu", "reversescale": True, "zmid": 0} if signed else {"colorscale": "Plasma"}
     fig = go.Figure(go.Heatmap(z=mosaic, hovertemplate="%{z:.3f}<extra></extra>", hoverongaps=False, colorbar={"title": what}, **colours))
-    note = {"showarrow": False, "xanchor": "left", "yanchor": "top", "font": {"size": SMALL}}
-    fig.update_layout(annotations=[note | {"x": x - 0.5, "y": y + 0.5, "text": f"z {z:.0f} mm"} for x, y, z in labels])
+    note = {"showarrow": False, "xanchor": "left", "yanchor": "bottom", "font": {"size": SMALL}}
+    fig.update_layout(annotations=[note | {"x": x - 0.5, "y": y - 0.5, "text": f"z {z:.0f} mm"} for x, y, z in labels])
     fig.update_xaxes(visible=False, fixedrange=True)
     fig.update_yaxes(visible=False, fixedrange=True, scaleanchor="x")
     return theme(fig, height=420)

@@ -38,6 +38,13 @@ def test_of_many_slices_some_are_shown_from_below_to_above():
     assert mosaic[-2, 0] == 0 and mosaic[0, -2] == 39  # the lowest at the upper left, the highest at the lower right
 
 
+def test_slices_of_a_flat_slab_are_as_large_as_there_is_room_and_their_heights_stand_above_them():
+    shape = (30, 8, 9)
+    mosaic, labels = slice_mosaic(VoxelGrid(np.arange(30 * 8 * 9), shape, np.eye(4)), np.ones(30 * 8 * 9))
+    assert len({x for x, _, _ in labels}) == 3, "nine in three columns; side by side they would be smaller"
+    assert all(np.isfinite(mosaic[y - 1, x]) and np.isnan(mosaic[y : y + 4, x : x + 30]).all() for x, y, _ in labels)
+
+
 @pytest.mark.parametrize("values", [np.zeros(2), np.array([np.nan, 1.0]), np.array([-1.0, 1.0])])
 def test_the_figure_shows_what_there_is(values):
     figure = volume_slices(VoxelGrid(np.array([3, 9]), (2, 3, 4), np.eye(4)), values, what="r")
