@@ -142,8 +142,8 @@ def units_of(result: Result, per: str, groups: Mapping[str, Sequence[str]], toge
 def by_fold(result: Result, hemi: str, score: Score) -> np.ndarray:
     """(n_folds, n_vertices) a score of every fold."""
     if not score.needs_ceiling:
-        return np.asarray(result._arrays[f"{hemi}_{score.key}"], float)
-    return from_r(score.key, np.asarray(result._arrays[f"{hemi}_r"], float), np.asarray(result.ceiling(hemi)))
+        return result.fold_scores(hemi, score.key)
+    return from_r(score.key, result.fold_scores(hemi), np.asarray(result.ceiling(hemi)))
 
 
 def values_of(result: Result, units: Sequence[Unit], score: Score, statistic: str) -> np.ndarray:

@@ -106,6 +106,10 @@ class VertexScores:
             return values.mean(0)
         return np.quantile(values, 0.5, axis=0, method="lower")
 
+    def fold_scores(self, hemi: str, name: str = "r") -> np.ndarray:
+        """A score of every fold before it is averaged, (n_folds, n_vertices) float64; KeyError for one that is not stored."""
+        return np.asarray(self._arrays[f"{hemi}_{name}"], float)
+
     @property
     def score_names(self) -> tuple[str, ...]:
         """Keys of the scores that this fit has: some need a noise ceiling, some are of images only, ``pooled_r`` is of several folds."""
