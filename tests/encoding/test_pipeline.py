@@ -246,7 +246,7 @@ def test_leaving_out_one_run_at_a_time_gives_scores_without_intervals(tiny, stor
     driven = list(found["rois"]).index("driven")
     assert result.score("lh")[:5].mean() > 0.5
     assert np.isnan([found["lh_low"][driven], found["lh_high"][driven]]).all()
-    assert interval_text(result).endswith("There is no interval: a fold tests a single group.")
+    assert interval_text(result).endswith("There is no interval: a fold tests a single group, such as one run.")
     other = fit(replace(TINY, split="kfold:4:0", readout="ols", n_components=8), store)
     roi_intervals(other)
     assert compare(result, other).table["p"].isna().all()
