@@ -71,6 +71,7 @@ def test_a_newcomer_is_shown_around_once_predicts_a_picture_and_finds_what_a_ver
 
     page.locator("[data-testid=stMain]").get_by_role("link", name="Show it your own image").click()
     page.wait_for_selector(".st-key-predict_brain canvas[data-frames]", timeout=60_000)
+    page.locator(".st-key-predicted_regions_below").scroll_into_view_if_needed()  # it is drawn when it is seen
     page.wait_for_selector(".st-key-predicted_regions .js-plotly-plot", timeout=60_000)
     assert page.get_by_text("The model never saw it.").is_visible() and fits_its_width(page)
 
