@@ -113,7 +113,8 @@ class Significance:
         folds = " within folds, widened for what folds share" if len(self.result.plan.folds) > 1 else ""
         fixed = f", of which {self.n_fixed:,} of a size of their own stay in place" if self.n_fixed and self.method == "blocks" else ""
         n_drawn = self.permutations.n_permutations
-        n_different = float(np.prod([n_orders(unit, self.method) for unit in _labels(self.result)[0]]))
+        with np.errstate(over="ignore"):
+            n_different = float(np.prod([n_orders(*labels, self.method) for labels in zip(*_labels(self.result), strict=True)]))
         least = max(1 / (1 + n_drawn), 1 / n_different)
         few = "so few permutations" if n_different > n_drawn else f"the {n_different:,.0f} orders that the test rows have"
         text = (

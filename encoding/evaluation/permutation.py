@@ -13,6 +13,7 @@ or session where they are coarser, within which responses depend on one another.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,24 +51,36 @@ class Permutations:
             raise ValueError(f"Permutations are auto, {' or '.join(METHODS)}, not {self.method!r}.")
 
 
-def n_orders(units: np.ndarray, method: str) -> float:
-    """Count the different orders of a fold's rows.
+def n_orders(units: np.ndarray, stimuli: np.ndarray, method: str) -> float:
+    """Count the different orders of a fold's predictions; those of one stimulus are the same.
 
     Parameters
     ----------
-    units : (n_rows,) int, equal for the rows of one unit.
+    units, stimuli : (n_rows,) int, the unit and the stimulus of each row.
     method : one of :data:`METHODS`.
 
     Examples
     --------
-    >>> n_orders(np.array([0, 0, 1, 1, 2, 2, 3]), "blocks"), n_orders(np.array([0, 0, 0, 1, 1]), "shift")
+    >>> n_orders(np.array([0, 0, 1, 1, 2, 2, 3]), np.arange(7), "blocks"), n_orders(np.array([0, 0, 0, 1, 1]), np.arange(5), "shift")
     (6.0, 6.0)
+    >>> n_orders(np.zeros(6, int), np.array([0, 1, 2, 0, 1, 2]), "shift")  # the images of a run were shown twice in one order
+    3.0
     """
     from scipy.special import gammaln
 
-    sizes = np.unique(units, return_counts=True)[1]
-    logarithm = np.log(sizes).sum() if method == "shift" else gammaln(1 + np.bincount(sizes)).sum()
+    _, unit, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    shown = [tuple(each.tolist()) for each in np.split(stimuli[np.argsort(unit, kind="stable")], np.cumsum(sizes)[:-1])]
+    if method == "shift":
+        logarithm = np.log([_period(each) for each in shown]).sum()
+    else:
+        logarithm = gammaln(1 + np.bincount(sizes)).sum() - gammaln(1 + np.array([*Counter(shown).values()])).sum()
     return float(np.round(np.exp(min(logarithm, 700.0))))
+
+
+def _period(stimuli: Sequence[int]) -> int:
+    """After how many rows a sequence that is closed to a circle is the same again."""
+    n = len(stimuli)
+    return next(step for step in range(1, n + 1) if n % step == 0 and stimuli[step:] + stimuli[:step] == stimuli)
 
 
 def choose_method(units: Sequence[np.ndarray], stimuli: Sequence[np.ndarray], method: str = "auto") -> str:
@@ -87,7 +100,7 @@ def choose_method(units: Sequence[np.ndarray], stimuli: Sequence[np.ndarray], me
     if method == "shift" and repeats_only:
         raise ValueError("Rows of one unit are repeats of one stimulus, which nothing is gained by shifting. Permute blocks.")
     with np.errstate(over="ignore"):
-        orders = {each: float(np.prod([n_orders(unit, each) for unit in units])) for each in METHODS}
+        orders = {each: float(np.prod([n_orders(*labels, each) for labels in zip(units, stimuli, strict=True)])) for each in METHODS}
     if method == "auto":
         method = "blocks" if repeats_only or orders["blocks"] >= ENOUGH_ORDERS else "shift"
     if orders[method] < FEWEST_ORDERS:

@@ -132,7 +132,28 @@ def test_every_order_moves_whole_units_and_keeps_the_order_within(method):
                 assert (np.diff(source) > 0).all()
             else:
                 assert set(source) == set(rows) and (np.diff(np.append(source, source[0])) < 0).sum() <= 1
-    assert len(np.unique(orders, axis=0)) == n_orders(units, method)  # all were drawn: 8 and 36
+    assert len(np.unique(orders, axis=0)) == n_orders(units, np.arange(len(units)), method)  # all were drawn: 8 and 36
+
+
+@pytest.mark.parametrize(
+    ("units", "stimuli", "method"),
+    [
+        (np.zeros(12, int), np.tile(np.arange(4), 3), "shift"),  # a run shows four images in turn, three times
+        (np.repeat([0, 1], 6), np.concatenate([np.tile(np.arange(2), 3), np.arange(6)]), "shift"),
+        (np.repeat(np.arange(4), 3), np.concatenate([np.tile(np.arange(3), 3), [3, 4, 5]]), "blocks"),  # three sessions show the same
+        (np.repeat(np.arange(4), 2), np.repeat(np.arange(4), 2), "blocks"),  # repeats of one stimulus each
+    ],
+)
+def test_orders_that_give_every_row_the_same_stimulus_again_are_one(units, stimuli, method):
+    orders = row_orders(units, Permutations(n_permutations=2_000), method)
+    assert len(np.unique(stimuli[orders], axis=0)) == n_orders(units, stimuli, method)
+
+
+def test_sessions_that_show_the_same_images_in_one_order_are_not_exchanged():
+    sessions, images = np.repeat(np.arange(8), 30), np.tile(np.arange(30), 8)
+    assert choose_method([sessions], [images]) == "shift"
+    with pytest.raises(ValueError, match="have 1 different orders"):
+        choose_method([sessions], [images], "blocks")
 
 
 def test_what_a_method_needs():
