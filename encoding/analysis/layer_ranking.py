@@ -106,7 +106,7 @@ def roi_draws(result: Result, hemi: str = BOTH, score: str = "r") -> np.ndarray:
 
 
 def has_draws(result: Result, score: str) -> bool:
-    """Whether draws of a score are stored for :func:`roi_draws`: of entries of earlier releases those of r and pooled r alone."""
+    """Whether draws of a score are stored for :func:`roi_draws`: none without interval, of earlier releases those of r and pooled r."""
     return score in drawn_scores(roi_intervals(result), result.plan.hemis)
 
 

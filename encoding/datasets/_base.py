@@ -203,6 +203,11 @@ class Subject:
         """(n_stimuli,) int, equal for rows of one stimulus and for no others."""
         return self.groups if self.stimulus_ids is None else self.stimulus_ids
 
+    @cached_property
+    def most_repeats(self) -> int:
+        """Number of rows of the stimulus that has the most."""
+        return int(np.unique(self.stimulus_of_row, return_counts=True)[1].max(initial=0))
+
     @property
     def n_stimuli(self) -> int:
         """Number of stimuli with responses."""

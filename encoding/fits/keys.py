@@ -61,8 +61,7 @@ class StageKeys:
         if self.is_reduced(layers or self.spec.layers):
             n_basis = sums.n_basis(self.spec.n_components)
             scaled["reduced"] = {"version": [reduction.REDUCTION_VERSION, SKETCH_VERSION], "n_groups": N_GROUPS, "n_basis": n_basis}
-        n_different = len(np.unique(self.subject.stimulus_of_row[fold.train]))
-        if n_different <= self.spec.n_components and pca.may_iterate(len(fold.train), self.spec.n_components):
+        if self._lacks_variance(fold.train):
             scaled["without_variance"] = "left out"  # earlier releases kept components of noise where so few stimuli were repeated
         return digest(
             "components",
@@ -141,6 +140,13 @@ class StageKeys:
                 keys += [self.moments_key(fold, hemi) for hemi in self.hemis]
             keys += [self.weights_key(fold, group) for group in self.target_groups]
         return keys + [key for other in self.extra_subjects for key in other.feature_keys.values()]
+
+    def _lacks_variance(self, train: np.ndarray) -> bool:
+        """Whether so few different stimuli train that iterated components of them would be more than vary."""
+        n_components = self.spec.n_components
+        if len(train) > n_components * self.subject.most_repeats or not pca.may_iterate(len(train), n_components):
+            return False  # without counting the stimuli, which takes ten times as long as a key
+        return len(np.unique(self.subject.stimulus_of_row[train])) <= n_components
 
     def _all_components(self, fold: Fold) -> str | list[str]:
         keys = [self.components_key(fold, layers) for layers in self.spaces]

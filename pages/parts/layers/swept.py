@@ -43,7 +43,7 @@ def table_of(sweep_result: SweepResult) -> pd.DataFrame:
 def draws_of(sweep_result: SweepResult, hemi: str, backbone: str | None = None, score: str = "r") -> np.ndarray | None:
     """Bootstrap draws (:meth:`SweepResult.draws`) of all layers or one backbone's; each layer is read once per server.
 
-    None where a fit of an earlier release has no draws of the score; all have those of r.
+    None where a fit has no draws of the score: no interval at all, or of an earlier release none but of r.
     """
     some = [result for cell, result in sweep_result.results.items() if backbone in (None, cell[0])]
     draws = [_draws(display_key(result), hemi, score, result) for result in some]
