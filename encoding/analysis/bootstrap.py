@@ -10,7 +10,6 @@ import numpy as np
 
 from encoding.evaluation.leave_one_out import ScoredFold
 from encoding.evaluation.resampling import (
-    BLOCK_VALUES,
     LEAST_UNITS,
     SCALES,
     SUB_BLOCK,
@@ -18,6 +17,7 @@ from encoding.evaluation.resampling import (
     ErrorBar,
     Estimates,
     approximate_note,
+    blocks_of,
     estimate,
     shared_noise,
 )
@@ -88,10 +88,9 @@ def roi_intervals(result: Result, report: Report = silent, *, error_bar: ErrorBa
 
 def _pooled_r(result: Result) -> dict[str, np.ndarray]:
     """``<hemi>_r`` (n_vertices,) float64 over the concatenated predictions of all folds, a block of vertices at a time."""
-    arrays, step = {}, max(1, BLOCK_VALUES // max(1, result.n_test))
+    arrays = {}
     for hemi in result.plan.hemis:
-        every = np.arange(result.plan.subject.responses[hemi].shape[1])
-        blocks = [every[start : start + step] for start in range(0, len(every), step)]
+        blocks = blocks_of(np.arange(result.plan.subject.responses[hemi].shape[1]), result.n_test)
         arrays[f"{hemi}_r"] = np.concatenate([pearson(result.predicted(hemi, some), result.measured(hemi, some)) for some in blocks])
     return arrays
 
@@ -146,14 +145,13 @@ def estimate_scores(
     used = np.unique(np.concatenate([np.zeros(0, int), *members.values()]))
     units = [plan.subject.groups[plan.scored_rows(fold)] for fold in plan.folds]
     bounds = np.cumsum([0, *map(len, units)])
-    step = max(1, BLOCK_VALUES // max(1, result.n_test))
     tau = np.ones(n_columns) if n_folds > 1 else None
     if n_folds > 1:
-        for columns in (used[start : start + step] for start in range(0, len(used), step)):
+        for columns in blocks_of(used, result.n_test):
             tau[columns] = noise_share(result, hemi, columns)
 
     def blocks() -> Iterator[tuple[np.ndarray, list[ScoredFold]]]:
-        for chunk in (used[start : start + step] for start in range(0, len(used), step)):
+        for chunk in blocks_of(used, result.n_test):
             predicted, measured = result.predicted(hemi, chunk), result.measured(hemi, chunk)
             for start in range(0, len(chunk), SUB_BLOCK):
                 some = slice(start, start + SUB_BLOCK)

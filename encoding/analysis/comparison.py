@@ -269,7 +269,7 @@ def _settings(result: Result, *, every_option: bool) -> dict[str, str]:
     values = {name: _text(value) for name, value in spec.to_dict().items() if name != "options"}
     values |= {} if spec.has_weights else {"weights": "none"}
     values |= {f"{spec.readout}: {name}": _text(value) for name, value in options.items()}
-    values |= {"training images": f"{result.n_train:,}", "test images": f"{result.n_test:,}"}
+    values |= {"trained on": result.counted("training"), "tested on": result.counted("test")}
     values |= {"device": _text(provenance.get("made_from", {}).get("device", "")), "commit": str(provenance.get("commit", ""))[:10]}
     return values | {name: str(provenance.get("libraries", {}).get(name, "")) for name in LIBRARIES}
 

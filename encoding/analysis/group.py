@@ -13,7 +13,7 @@ import numpy as np
 from encoding.analysis.significance import stored_significance
 from encoding.datasets._base import FSAVERAGE_VERTICES
 from encoding.datasets._placement import Placement
-from encoding.evaluation.resampling import BLOCK_VALUES
+from encoding.evaluation.resampling import blocks_of
 from encoding.evaluation.scores import SCORES, pearson
 from encoding.evaluation.splits import Fold, mean_of_repeats
 from encoding.fits.composition import READOUT
@@ -246,7 +246,6 @@ def _across(model: Result, tested: Result, report: Report, device: str) -> dict[
     rows, predict = _predictions(model, tested, report, device)
     average, responses = tested.plan.spec.average_repeats, tested.plan.subject.responses
     stimuli = tested.plan.subject.stimulus_of_row[rows]
-    step = max(1, BLOCK_VALUES // max(1, len(rows)))
 
     def over_repeats(values: np.ndarray) -> np.ndarray:
         return mean_of_repeats(values, stimuli) if average else values
@@ -258,7 +257,7 @@ def _across(model: Result, tested: Result, report: Report, device: str) -> dict[
         return over_repeats(np.asarray(responses[hemi][:, columns][rows], np.float32))
 
     def region(read: Callable[[str, np.ndarray], np.ndarray], hemi: str, columns: np.ndarray) -> np.ndarray:
-        return sum(read(hemi, some).sum(1, dtype=np.float64) for some in _blocks(columns, step)) / len(columns)
+        return sum(read(hemi, some).sum(1, dtype=np.float64) for some in blocks_of(columns, len(rows))) / len(columns)
 
     found: dict[str, list] = {name: [] for name in ("roi", "hemi", "n_stimuli", "r_region", "n_shared", "r_vertices")}
     hemis = [hemi for hemi in model.plan.hemis if hemi in tested.plan.hemis]
@@ -271,7 +270,7 @@ def _across(model: Result, tested: Result, report: Report, device: str) -> dict[
             if all(place is not None for place in places):
                 there = [np.asarray(place[hemi])[some] for place, some in zip(places, columns, strict=True)]
                 shared, one, other = np.intersect1d(*there, return_indices=True)
-                pairs = zip(_blocks(columns[0][one], step), _blocks(columns[1][other], step), strict=True)
+                pairs = zip(*(blocks_of(some, len(rows)) for some in (columns[0][one], columns[1][other])), strict=True)
                 r = [pearson(predicted(hemi, mine), measured(hemi, theirs)) for mine, theirs in pairs]
                 r_vertices = float(np.nanmean(np.concatenate(r))) if r and np.isfinite(np.concatenate(r)).any() else np.nan
         n_stimuli = len(np.unique(stimuli)) if average else len(rows)
@@ -280,10 +279,6 @@ def _across(model: Result, tested: Result, report: Report, device: str) -> dict[
     for result in (model, tested):
         result.plan.check_unchanged(model.store)
     return {name: np.array(values) for name, values in found.items()}
-
-
-def _blocks(columns: np.ndarray, size: int) -> list[np.ndarray]:
-    return [columns[start : start + size] for start in range(0, len(columns), size)]
 
 
 def _predictions(model: Result, tested: Result, report: Report, device: str) -> tuple[np.ndarray, Callable[[str, np.ndarray], np.ndarray]]:

@@ -12,7 +12,7 @@ import numpy as np
 from encoding.analysis.bootstrap import noise_share
 from encoding.analysis.comparison import FALSE_DISCOVERIES, false_discovery
 from encoding.evaluation.permutation import Permutations, choose_method, expected_above, n_orders, permuted, row_orders
-from encoding.evaluation.resampling import BLOCK_VALUES
+from encoding.evaluation.resampling import blocks_of
 from encoding.fits.digests import reads_digest
 from encoding.fits.result import Result
 from encoding.runtime.progress import Report, silent
@@ -174,7 +174,7 @@ def significance(result: Result, report: Report = silent, *, permutations: Permu
         done, total = 0, max(1, sum(n_tested.values()))
         for hemi in plan.hemis:
             p = np.full(plan.subject.responses[hemi].shape[1], np.nan)
-            for columns in _blocks(_tested(result, hemi), max(1, BLOCK_VALUES // max(1, result.n_test))):
+            for columns in blocks_of(_tested(result, hemi), result.n_test):
                 report(done / total, f"permutation test: {done:,} of {total:,} {plan.subject.unit.many}")
                 p[columns], counted = _permuted(result, hemi, columns, orders)
                 counts, done = counts + counted, done + len(columns)
@@ -209,12 +209,9 @@ def _permuted(result: Result, hemi: str, columns: np.ndarray, orders: list[np.nd
         parts = ([np.ascontiguousarray(fold[:, some]) for fold in folds] for folds in (predicted, measured))
         p[some], _, counts[int(some[0])] = permuted(*parts, orders, widening[some])
 
-    map_in_threads(test, _blocks(np.arange(len(columns)), VERTICES_AT_A_TIME), device="cpu")
+    at_a_time = np.array_split(np.arange(len(columns)), max(1, -(-len(columns) // VERTICES_AT_A_TIME)))
+    map_in_threads(test, at_a_time, device="cpu")
     return p, sum(counts.values())
-
-
-def _blocks(columns: np.ndarray, size: int) -> list[np.ndarray]:
-    return [columns[start : start + size] for start in range(0, len(columns), size)]
 
 
 def _tested(result: Result, hemi: str) -> np.ndarray:

@@ -184,6 +184,12 @@ def working_bytes(n_rows: int, n_units: int, n_rois: int, *, n_folds: int = 1, n
     return predictions + sums + 8.0 * n_rois * (2 * len(SCORES) * n_units + (4 + len(SCORES) / 2) * n_draws)
 
 
+def blocks_of(columns: np.ndarray, n_rows: int) -> list[np.ndarray]:
+    """Cut column numbers into blocks of which ``n_rows`` rows are :data:`BLOCK_VALUES` predictions at most."""
+    step = max(1, BLOCK_VALUES // max(1, n_rows))
+    return [columns[start : start + step] for start in range(0, len(columns), step)]
+
+
 def interval(value: np.ndarray, se: np.ndarray, df: int, *, level: float = 0.95, scale: str = "") -> tuple[np.ndarray, np.ndarray]:
     """The ends of an interval: the estimate plus and minus Student's t times its standard error.
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from encoding.evaluation.resampling import blocks_of
 from encoding.evaluation.splits import ALL
 from encoding.experiments.candidates import Case, score_of, validation_maps
 from encoding.experiments.graph import fit_graph
@@ -22,7 +23,7 @@ from encoding.experiments.progress import Run
 from encoding.experiments.run import Executor, run_serially
 from encoding.experiments.selection import Decision, Selection
 from encoding.experiments.stacking import simplex_weights
-from encoding.fits.composition import BLOCK_VALUES, ComposedResult, composed, composed_key, store_composed
+from encoding.fits.composition import ComposedResult, composed, composed_key, store_composed
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.runtime.progress import Report, silent, subprogress
@@ -146,9 +147,7 @@ def residual_products(case: Case, hemi: str, fold: int) -> Iterator[tuple[np.nda
     numbers = range(fold * n_inner, (fold + 1) * n_inner)
     rows = [fits[0].plan.folds[number].test for number in numbers]
     responses = fits[0].plan.subject.responses[hemi]
-    step = max(1, BLOCK_VALUES // (len(fits) * sum(map(len, rows))))
-    for start in range(0, responses.shape[1], step):
-        columns = np.arange(start, min(start + step, responses.shape[1]))
+    for columns in blocks_of(np.arange(responses.shape[1]), len(fits) * sum(map(len, rows))):
         G = np.zeros((len(columns), len(fits), len(fits)))
         variance = np.zeros(len(columns))
         for number, tested in zip(numbers, rows, strict=True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from encoding.backbones._base import JOIN
+from encoding.evaluation.resampling import blocks_of
 from encoding.evaluation.scores import SCORES_VERSION, STORED_SCORES, score
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
@@ -31,7 +32,6 @@ from encoding.storage.store import Store
 COMPOSITION_VERSION = 1
 READOUT = "composed"
 WEIGHT = "weight_"  # prefix of the detail that holds a member's weights
-BLOCK_VALUES = 4_000_000  # predictions held at a time
 
 
 class NotComposed(ValueError):
@@ -297,17 +297,12 @@ def _scores(result: ComposedResult, hemi: str) -> dict[str, np.ndarray]:
     n = responses.shape[1]
     arrays = {name: np.full((len(plan.folds), n), np.nan) for name in STORED_SCORES}
     for number, fold in enumerate(plan.folds):
-        for columns in _blocks(n, len(fold.test)) if len(fold.test) else ():
+        for columns in blocks_of(np.arange(n), len(fold.test)) if len(fold.test) else ():
             measured = plan.over_repeats(fold, np.asarray(responses[fold.test][:, columns], np.float32))
             predicted = plan.over_repeats(fold, result.predicted_rows(number, fold.test, hemi, columns))
             for name, values in score(predicted, measured).items():
                 arrays[name][number, columns] = np.where(np.isfinite(predicted).all(0), values, np.nan)
     return arrays
-
-
-def _blocks(n: int, n_rows: int) -> Iterator[np.ndarray]:
-    step = max(1, BLOCK_VALUES // max(1, n_rows))
-    return (np.arange(start, min(start + step, n)) for start in range(0, n, step))
 
 
 def is_composed(made_from: Mapping[str, Any]) -> bool:

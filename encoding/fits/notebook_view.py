@@ -27,8 +27,8 @@ def result_html(result: Any) -> str:
         label = f"{values[0]} {values[1]}: mean r {mean_r:.3f}"
         rows.append({"cells": list(values), "bar": bar, "label": label, "colour": COLOURS.get(values[1], "#777777")})
     model = f"{spec.network_and_layers}, {spec.readout}"
-    what = ("clips" if plan.of_clips else "images") + (" (repeats averaged)" if spec.average_repeats else "")
-    about = f"{spec.split}, {result.n_train:,} training and {result.n_test:,} test {what}; {result.key}"
+    averaged = " (repeats averaged)" if spec.average_repeats else ""
+    about = f"{spec.split}, {result.counted('training')} and {result.counted('test')}{averaged}; {result.key}"
     page = render(
         "fits/templates/result.html",
         title=f"{spec.dataset} {spec.subject}: {model}",

@@ -151,7 +151,7 @@ def model_name(spec: FitSpec) -> str:
     return spec.network_and_layers if spec.weights == "pretrained" else f"{spec.network_and_layers} ({spec.weights})"
 
 
-def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None = None) -> str:
+def caption(provenance: Mapping[str, Any], spec: FitSpec, *, tested: str = "") -> str:
     """Format the provenance of a figure's numbers in one line for exports.
 
     Parameters
@@ -159,11 +159,12 @@ def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None 
     provenance : :attr:`encoding.fits.result.Result.provenance`. Missing entries are left out; the first word is "Simulated"
         wherever ``made_from`` says so.
     spec : of the fit.
-    n_test : number of test images, :attr:`encoding.fits.result.Result.n_test`.
+    tested : number of test stimuli in words, :meth:`encoding.fits.vertex_scores.VertexScores.counted`.
 
     Examples
     --------
-    >>> caption({"key": "fit-1f", "created": "2026-01-31T12:00:00+00:00", "made_from": {"simulated": True}}, FitSpec(), n_test=108)
+    >>> provenance = {"key": "fit-1f", "created": "2026-01-31T12:00:00+00:00", "made_from": {"simulated": True}}
+    >>> caption(provenance, FitSpec(), tested="108 test images")
     'Simulated · demo subj01 · gabor energy · PCA 100 · ridge · 108 test images · fit-1f · 2026-01-31'
     """
     parts = [
@@ -172,7 +173,7 @@ def caption(provenance: Mapping[str, Any], spec: FitSpec, *, n_test: int | None 
         model_name(spec),
         spec.components_label,
         " ".join([spec.readout, *(f"{name}={value}" for name, value in spec.options)]),
-        "" if n_test is None else f"{n_test:,} test images",
+        tested,
         provenance.get("key", ""),
         str(provenance.get("created", ""))[:10],
     ]

@@ -57,7 +57,7 @@ def observed_predicted(
         fig.add_scatter(x=x, y=intercept + slope * x, mode="lines", line={"color": colour, "width": 2.5}, name=name, hoverinfo="skip")
     if selected is not None:
         ring(fig, predicted, measured, names, selected)
-    text = "" if r is None else f"r = {r:.2f}, {np.isfinite(measured + predicted).sum():,} images"
+    text = "" if r is None else f"r = {r:.2f}, n = {np.isfinite(measured + predicted).sum():,}"
     return theme(
         fig,
         height=440,

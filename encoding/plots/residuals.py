@@ -62,7 +62,7 @@ def residual_fitted(
         marker={"color": colour, "opacity": 0.55},
         name="Residuals",
         showlegend=False,
-        hovertemplate="%{x} images with a residual near %{y:.2f}<extra></extra>",
+        hovertemplate="%{x} residuals near %{y:.2f}<extra></extra>",
     )
     return theme(
         fig,

@@ -177,7 +177,7 @@ def roi_ends(result: ScoreTables, score: str = "r") -> dict[tuple[str, str], tup
 def charts_of(names: Sequence[str], results: Sequence[ScoreTables], compared: Mapping[str, Comparison]) -> list[tuple[str, str, go.Figure]]:
     """Title, caption and figure of each chart."""
     first = results[0]
-    classes, source = labelled_classes(first.plan.subject), plots.caption(first.provenance, first.plan.spec, n_test=first.n_test)
+    classes, source = labelled_classes(first.plan.subject), plots.caption(first.provenance, first.plan.spec, tested=first.counted("test"))
     if len(results) == 1:
         return fit_charts(first, classes, source)
     tables = {name: result.rois() for name, result in zip(names, results, strict=True)}

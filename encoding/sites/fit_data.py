@@ -39,7 +39,7 @@ def fit_data(result: ScoreTables) -> dict[str, Any]:
         vertices. ``best``: the ROI of the highest mean r. ``predictions``: as :func:`_predictions`, or None. ``charts``: other figures.
     """
     table, bounds, classes = result.rois(), intervals_of(result), labelled_classes(result.plan.subject)
-    unit, source = result.plan.subject.unit, plots.caption(result.provenance, result.plan.spec, n_test=result.n_test)
+    unit, source = result.plan.subject.unit, plots.caption(result.provenance, result.plan.spec, tested=result.counted("test"))
     bars, about, brains = {}, {}, {}
     for score in result.score_names:
         ends = {hemi: None if bounds is None else score_intervals(bounds, hemi, score) for hemi in result.plan.hemis}

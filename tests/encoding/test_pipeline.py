@@ -238,6 +238,20 @@ def test_five_test_stimuli_give_a_score(tiny, store, split):
     assert {len(fold.test) for fold in result.plan.folds} == {5} and np.isfinite(result.score("lh")).all()
 
 
+def test_a_fit_says_in_words_what_it_was_trained_and_tested_on(tiny, store):
+    def words():
+        result = fit(replace(TINY, split="kfold:4:0", readout="ols"), store)
+        return result.counted("training"), result.counted("test")
+
+    assert words() == ("90 training images", "120 test images")
+    tiny.change(groups=np.repeat(np.arange(40), 3))
+    assert words() == ("90 trials of 30 training images", "120 trials of 40 test images")
+    averaged = fit(replace(TINY, split="kfold:4:0", readout="ols", average_repeats=True), store)
+    assert averaged.counted("test") == "40 test images"
+    tiny.change(groups=np.arange(120) // 30, stimulus_ids=np.arange(120), runs=np.arange(120) // 30)
+    assert words() == ("90 training samples", "120 test samples")
+
+
 def test_leaving_out_one_run_at_a_time_gives_scores_without_intervals(tiny, store):
     """Stimuli are counted where groups are coarser; one run a fold does not tell how scores vary between runs."""
     tiny.change(groups=np.arange(120) // 30, stimulus_ids=np.arange(120))

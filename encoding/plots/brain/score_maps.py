@@ -14,7 +14,7 @@ from encoding.datasets._placement import Placement
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
+from encoding.plots.brain.colour_ranges import bulk, rounded_up, score_colours, score_range
 
 START_VIEW = "posterior"  # where visual cortex is in sight
 
@@ -35,11 +35,8 @@ def score_brain(result: Result, score: str = "r", *, highest: float | None = Non
     """
     definition = SCORES[score]
     values = {hemi: result.score(hemi, score) for hemi in result.plan.hemis}
-    known = any(np.isfinite(each).any() for each in values.values())
-    low, most = bulk(values) if known else (0.0, STEP)
-    step = STEP * max(1.0, definition.ceiling_level or 1.0)
-    most = highest or rounded_up(most, step=step, least=step)
-    low = max(0.0, low // step * step) if definition.lower_is_better else 0.0
+    low, fitted = score_range(score, values)
+    most = highest or fitted
     return values_brain(
         result,
         values,
@@ -47,7 +44,7 @@ def score_brain(result: Result, score: str = "r", *, highest: float | None = Non
         title=f"{definition.short} per {result.plan.subject.unit}",
         quantity=definition.short,
         colour_range=(low if low < most else 0.0, most),
-        colour_map="viridis_r" if definition.lower_is_better else "plasma",
+        colour_map=score_colours(score),
     )
 
 
@@ -66,7 +63,7 @@ def difference_brain(comparison: Comparison, name: str = "B", *, title: str = ""
     """
     values, short = vertex_differences(comparison.first, comparison.second, comparison.score), SCORES[comparison.score].short
     sizes = {hemi: np.abs(each) for hemi, each in values.items()}
-    most = rounded_up(bulk(sizes, outside=1)[1]) if any(np.isfinite(each).any() for each in sizes.values()) else STEP
+    most = rounded_up(bulk(sizes, outside=1)[1])
     brain = values_brain(
         comparison.first,
         values,

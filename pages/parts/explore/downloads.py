@@ -24,7 +24,7 @@ from pages.parts.shared.text import plain
 def take_away(result: Result, table: pd.DataFrame, brain: BrainMap | None, *, score: str = "r", statistic: str = "mean") -> None:
     """Offer downloads and commands of one fit; ``brain`` is the map on the page, ``score`` and ``statistic`` what its bars show."""
     spec = result.plan.spec
-    origin = plots.caption(result.provenance, spec, n_test=result.n_test)
+    origin = plots.caption(result.provenance, spec, tested=result.counted("test"))
     name = f"{spec.dataset}-{spec.subject}-{spec.backbone.replace('/', '-')}-{'+'.join(spec.layers)}"
     many = result.plan.subject.unit.many
     (rois, vertices), (whole, charts) = st.columns(2), st.columns(2)

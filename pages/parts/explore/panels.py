@@ -20,7 +20,7 @@ from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.plots.brain.colour_ranges import bulk, rounded_up
+from encoding.plots.brain.colour_ranges import rounded_up, score_colours, score_range
 from encoding.plots.score_axis import score_column
 from encoding.runs.labels import class_label, fit_label
 from pages.parts.explore.selection import Focus, choose_clicked_bar, choose_clicked_vertex
@@ -90,14 +90,11 @@ def brain_panel(result: Result, focus: Focus, score: str, display: Any) -> Brain
 def _brain_map(result: Result, placement: Placement, focus: Focus, score: str, display: Any) -> BrainMap:
     """What the brain shows, from the widgets above it."""
     values = {hemi: result.score(hemi, score) for hemi in result.plan.hemis}
-    low, high = bulk(values)
-    step = 1.0 if score == "algonauts2023" else 0.05
-    most = rounded_up(high, step=1.0, least=1.0)
+    start = score_range(score, values)
+    most = rounded_up(start[1], step=1.0, least=1.0)
     with display:
         surface, outlined = surface_control(st), outline_control(st, roi_classes(result.plan.subject))
-        lowest = max(0.0, low // step * step) if SCORES[score].lower_is_better else 0.0
-        start = (lowest, min(most, rounded_up(high, step=step, least=step)))
-        colours = colour_controls(st, score, most, start, step)
+        colours = colour_controls(st, score, most, start, 1.0 if score == "algonauts2023" else 0.05)
         st.caption(f"Grey cortex: nothing was recorded there, or the value is hidden. A click chooses a {result.plan.subject.unit}.")
     return BrainMap(
         values=placement.values(values),
@@ -110,7 +107,7 @@ def _brain_map(result: Result, placement: Placement, focus: Focus, score: str, d
         title=f"{SCORES[score].short} per {result.plan.subject.unit}",
         quantity=SCORES[score].short,
         **colours,
-        colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
+        colour_map=score_colours(score),
         surface=surface,
         view=START_VIEW,
         outlined=outlined,

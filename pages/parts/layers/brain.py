@@ -18,7 +18,7 @@ from encoding.datasets._placement import Placement
 from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.brain_map import BrainMap, maps_ahead
-from encoding.plots.brain.colour_ranges import STEP, bulk, rounded_up
+from encoding.plots.brain.colour_ranges import rounded_up, score_colours, score_range
 from pages.parts.layers.swept import OF_SWEEP, origin
 from pages.parts.shared.brain_component import brain_view, send_ahead
 from pages.parts.shared.brain_controls import START_VIEW, colour_controls, outline_control, say_no_place, surface_control
@@ -59,11 +59,7 @@ def _values(result: Result, score: str) -> dict[str, np.ndarray]:
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=OF_SWEEP)
 def _colour_range(sweep_result: SweepResult, score: str) -> tuple[float, float]:
     """The ends of the colours, the same for all layers, so that the slider compares them; of errors from the lowest."""
-    step = STEP * max(1.0, SCORES[score].ceiling_level or 1.0)
-    ends = np.array([bulk(_values(result, score)) for result in sweep_result.results.values()])
-    low = float(np.floor(np.nanmin(ends) / step) * step) if SCORES[score].lower_is_better else 0.0
-    most = 1.0 if score in ("r", "pooled_r") else np.inf
-    return low, max(low + step, min(most, rounded_up(float(np.nanmax(ends)), step=step, least=2 * step)))
+    return score_range(score, *(_values(result, score) for result in sweep_result.results.values()))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -109,7 +105,7 @@ def _values_map(result: Result, placement: Placement, score: str) -> BrainMap:
         source=chart_origin(result),
         title=f"{quantity} per {result.plan.subject.unit}, {result.plan.spec.backbone} {layer}",
         quantity=quantity,
-        colour_map="viridis_r" if SCORES[score].lower_is_better else "plasma",
+        colour_map=score_colours(score),
     )
 
 

@@ -70,6 +70,6 @@ def origin(sweep_result: SweepResult, *, short: bool = False) -> str:
         spec.components_label,
         spec.readout,
         split_label(spec.split),
-        f"{result.n_test:,} test images",
+        result.counted("test"),
     ]
     return " · ".join(part for part in parts if part)

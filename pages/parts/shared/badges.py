@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from encoding import DATASETS, Result
 from encoding.datasets import Subject
 from encoding.fits.composition import ComposedSpec
@@ -29,19 +27,8 @@ def badge_of_files(dataset: str, subject: str) -> str:
 def facts(result: Result) -> str:
     """Badge, numbers of training and test stimuli, components and readout of a fit, in a line of Markdown."""
     spec = result.plan.spec
-    what = ("clips" if DATASETS[spec.dataset].clips else "images") + (
-        " (repeats averaged before they are scored)" if spec.average_repeats else ""
-    )
     how = "composed" if isinstance(spec, ComposedSpec) else f"{spec.components_label}, {readout_title(spec.readout)}"
     badge = simulated_badge(spec.dataset, result.plan.subject)
-    return f"{badge}{_counts(result)} {what}, {how}."
-
-
-def _counts(result: Result) -> str:
-    """Numbers of training and test stimuli, and of the trials of them where some were shown several times."""
-    stimuli, folds = result.plan.subject.stimulus_of_row, result.plan.folds
-    n_train = len(np.unique(stimuli[folds[0].train]))
-    n_test = len(np.unique(np.concatenate([stimuli[fold.test] for fold in folds])))
-    if (n_train, n_test) == (result.n_train, result.n_test):
-        return f"{n_train:,} training and {n_test:,} test"
-    return f"{result.n_train:,} trials of {n_train:,} training and {result.n_test:,} of {n_test:,} test"
+    averaged = " (repeats averaged before they are scored)" if spec.average_repeats else ""
+    trained, _ = result.counted("training").rsplit(" ", 1)  # what is counted stands behind the test stimuli
+    return f"{badge}{trained} and {result.counted('test')}{averaged}, {how}."

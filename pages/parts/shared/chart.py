@@ -43,4 +43,4 @@ def chart(figure: Any, key: str, *, alt: str, how: str = "", source: str = "", b
 
 def origin(result: Result) -> str:
     """Caption with the origin of a fit's numbers."""
-    return plots.caption(result.provenance, result.plan.spec, n_test=result.n_test)
+    return plots.caption(result.provenance, result.plan.spec, tested=result.counted("test"))

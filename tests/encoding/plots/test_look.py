@@ -74,7 +74,7 @@ def test_colours_of_one_figure_stay_apart_without_red_or_green_cones(colours, de
 def test_a_caption_says_simulated_first_and_only_where_it_is():
     provenance = {"key": "fit-12", "created": "2026-01-31T09:00:00+00:00", "made_from": {"simulated": True}}
     spec = FitSpec(options={"alpha": 10}, weights="random:0", layers=("a", "b"), n_components=0)
-    text = plots.caption(provenance, spec, n_test=1_080)
+    text = plots.caption(provenance, spec, tested="1,080 test images")
     assert (
         text == "Simulated · demo subj01 · untrained gabor (seed 0) a + b · all features · ridge alpha=10 · "
         "1,080 test images · fit-12 · 2026-01-31"
@@ -93,7 +93,7 @@ def test_a_fits_own_tables_and_arrays_are_drawn(tiny, store):
     names = [result.plan.subject.stimuli.names[row] for row in rows]
     plots.residual_fitted(measured, predicted, names)
     title = plots.observed_predicted(measured, predicted, names, r=result.score("lh")[0]).layout.title.text
-    assert title == f"r = {np.corrcoef(measured, predicted)[0, 1]:.2f}, {len(rows)} images"
+    assert title == f"r = {np.corrcoef(measured, predicted)[0, 1]:.2f}, n = {len(rows)}"
     curve = learning_curve(TINY, store)
     assert len(plots.learning_curve(curve["sizes"], curve["lh_train"].mean(1), curve["lh_test"].mean(1), label="r").data) == 3
-    assert plots.caption(result.provenance, TINY, n_test=result.n_test).startswith("Simulated · tiny subj01 · ")
+    assert plots.caption(result.provenance, TINY, tested=result.counted("test")).startswith("Simulated · tiny subj01 · ")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from encoding.plots.brain.colour_ranges import bulk, fitting_range, rounded_up
+from encoding.plots.brain.colour_ranges import bulk, fitting_range, rounded_up, score_range
 
 
 def test_the_bulk_is_numpys_percentiles_of_all_hemispheres_without_what_is_missing():
@@ -23,3 +23,11 @@ def test_ends_are_rounded_up_to_a_step(value, step, expected):
 def test_a_range_is_around_0_where_both_signs_occur(low, high, expected):
     found = fitting_range({"lh": np.linspace(low, high, 100_001)})
     np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_one_range_for_several_maps_of_a_score_is_never_nan_and_has_a_width():
+    nothing, errors = {"lh": np.full(9, np.nan)}, {"lh": np.linspace(0.52, 0.96, 2_001)}
+    assert score_range("r", nothing) == score_range("rmse", nothing) == (0.0, 0.05)
+    assert score_range("r", nothing, {"lh": np.linspace(-0.3, 0.33, 2_001)}, {"lh": np.linspace(0, 0.61, 2_001)}) == (0.0, 0.65)
+    assert score_range("rmse", errors) == (0.5, 1.0) and score_range("rmse", {"lh": np.full(9, 0.5)}) == (0.45, 0.5)
+    assert score_range("algonauts2023", {"lh": np.linspace(0, 52, 2_001)}) == (0.0, 55.0)
