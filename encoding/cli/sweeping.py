@@ -31,6 +31,7 @@ from encoding.evaluation.scores import SCORES
 from encoding.experiments import sweep as sweeps
 from encoding.fits.plan import plan
 from encoding.fits.spec import FitSpec
+from encoding.runs.labels import part_label
 from encoding.runtime.csv import to_csv, to_records
 from encoding.runtime.device import choose_device
 from encoding.runtime.progress import subprogress
@@ -188,13 +189,13 @@ def describe_sweep(result: SweepResult, score: str = "r") -> str:
         for number, (roi, row) in enumerate(best.iterrows())
     ]
     spec, subject = result.sweep.spec, next(iter(result.results.values())).plan.subject
-    where = " of both hemispheres" if hemi == BOTH else ""
+    where = f" of {part_label(hemi, next(iter(result.results.values())).plan.hemis)}" if hemi == BOTH else ""
     known, statistic = score_of_column(shown), next((name for name in ("median", "best") if shown.endswith(f"_{name}")), "mean")
     lower = ", lower is better" if known.lower_is_better else ""
     text = [
         table(["ROI", *labels, "best", "of draws"], lines, align="<" + ">" * len(labels) + "<>"),
         "",
-        f"scores    mean r over vertices{where}, of predicted and measured responses to test images"
+        f"scores    mean r over {subject.unit.many}{where}, of predicted and measured responses to test images"
         if shown == "r"
         else f"scores    {statistic} over {subject.unit.many}{where}{lower}. {subject.unit.fill(known.definition)}",
         "of draws  share of 500 draws of test images in which that layer is best"

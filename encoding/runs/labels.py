@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 
 from encoding import plots
 from encoding.backbones._base import JOIN
 from encoding.datasets import DATASETS, Subject
 from encoding.datasets._registry import roi_classes
+from encoding.datasets.own.description import BLOCK
 from encoding.fits.composition import ComposedResult
-from encoding.fits.score_tables import ScoreTables
+from encoding.fits.score_tables import BOTH, ScoreTables
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS, Readout
 
@@ -156,6 +158,22 @@ def dataset_label(name: str) -> str:
 def side_label(hemi: str) -> str:
     """Name of a hemisphere in a menu."""
     return SIDES.get(hemi, hemi)
+
+
+def parts_label(hemis: Iterable[str]) -> str:
+    """What the parts of the responses are that a menu offers: hemispheres, or blocks of other names."""
+    return "Hemisphere" if set(hemis) <= {*SIDES, BOTH} else "Block"
+
+
+def part_label(hemi: str, hemis: Collection[str]) -> str:
+    """Name of a part of the responses in a sentence; ``hemis`` are all that there are.
+
+    >>> part_label("lh", ["lh", "rh"]), part_label("both", ["lh", "rh"]), part_label("both", ["early", "late"])
+    ('the left hemisphere', 'both hemispheres', 'both blocks')
+    """
+    if hemi == BOTH:
+        return f"{'both' if len(hemis) == 2 else 'all'} {'hemispheres' if parts_label(hemis) == 'Hemisphere' else 'blocks'}"
+    return f"the {plots.hemi_name(hemi).lower()}" if hemi in (*SIDES, BLOCK) else f"the block {hemi}"
 
 
 def model_label(spec: FitSpec) -> str:

@@ -14,7 +14,7 @@ from encoding.analysis.layer_ranking import BOTH, best_layers, has_draws, roi_dr
 from encoding.evaluation.scores import SCORES
 from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
-from encoding.runs.labels import labelled_classes
+from encoding.runs.labels import labelled_classes, part_label
 from encoding.sites.fit_data import drawn
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
     -------
     dict
         ``scores``: key to short name. ``heatmaps``: score to figure, with stars on the best fit of each ROI. ``rows``: every label, and
-        ``headline``, how many regions each fit wins by mean r.
+        ``headline``, how many regions each fit wins by mean r. ``where``: what the means are over.
     """
     table, subject = heatmap_rows(results, labels), results[0].plan.subject
-    table = table[table["n_vertices"] > 0]
+    table, hemis = table[table["n_vertices"] > 0], results[0].plan.hemis
     scores = [score for score in SHOWN if all(score in result.score_names for result in results)]
     heatmaps, wins = {}, {}
     for score in scores:
@@ -95,6 +95,7 @@ def heatmap_data(results: Sequence[ScoreTables], labels: Sequence[str]) -> dict[
         "heatmaps": heatmaps,
         "rows": list(labels),
         "headline": headline if n else "",
+        "where": f"{subject.unit.many} of {part_label(hemis[0] if len(hemis) == 1 else BOTH, hemis)}",
     }
 
 

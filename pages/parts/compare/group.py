@@ -14,6 +14,7 @@ from encoding.analysis.subject_similarity import shared_refusal, stored_subject_
 from encoding.evaluation.scores import SCORES
 from encoding.plots.brain.score_maps import group_brain
 from encoding.plots.score_axis import axis_title
+from encoding.runs.labels import parts_label, side_label
 from encoding.runtime.csv import to_csv
 from pages.parts.explore.statistics import ask_for, show_table
 from pages.parts.shared.brain_component import brain_view
@@ -109,7 +110,7 @@ def _rsa(fits: list[Result]) -> None:
     if not hemis:
         st.caption("No region is there in two subjects.")
         return
-    hemi = st.segmented_control("Hemisphere", hemis, default=hemis[0], key="group_rsa_hemi", required=True)
+    hemi = st.segmented_control(parts_label(hemis), hemis, default=hemis[0], key="group_rsa_hemi", required=True, format_func=side_label)
     rows = table[table["hemi"] == hemi]
     figure = plots.similarity_bars(rows, "rsa_subjects", title=TITLES["rsa_subjects"])
     alt = "RSA of every region and layer, the mean over subjects, with the noise ceiling over subjects"

@@ -22,6 +22,7 @@ from encoding.experiments.selection import Selection, select
 from encoding.fits.composition import READOUT
 from encoding.jobs.tasks import ComposeRequest, compose_fits
 from encoding.plots.brain.brain_map import BrainMap
+from encoding.runs.labels import parts_label
 from encoding.storage.keys import digest
 from pages.parts.experiments.panels import BRAIN_HEIGHT, Shown
 from pages.parts.experiments.submission import submission_panel
@@ -173,7 +174,7 @@ def _winners_table(table: pd.DataFrame) -> None:
         column_order=[name for name in COLUMNS if name in table and (table[name].notna() & (table[name] != "")).any()],
         column_config={
             "roi": "Region",
-            "hemi": "Hemisphere",
+            "hemi": parts_label(table["hemi"]),
             "winner": st.column_config.TextColumn("Winner", width="medium"),
             "probability": number("sure", format="percent", help="Share of bootstrap draws of the validation images in which it wins."),
             "validation": number("validation", format="%.3f"),

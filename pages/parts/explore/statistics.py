@@ -33,7 +33,7 @@ from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.jobs.tasks import ANALYSES, AnalysisRequest, analyse
 from encoding.plots.brain.colour_ranges import bulk, rounded_up
 from encoding.plots.brain.score_maps import values_brain
-from encoding.runs.labels import side_label
+from encoding.runs.labels import parts_label, side_label
 from encoding.runtime.durations import duration
 from pages.parts.shared.access import change_button, may_change
 from pages.parts.shared.brain_component import brain_view
@@ -148,8 +148,8 @@ def _partition(result: Result) -> None:
 def _partition_figures(found: Partition) -> None:
     result, table = found.result, found.table()
     table = table[table["n_vertices"] > 0]
-    sides = {"options": list(found.r2), "format_func": side_label, "default": next(iter(found.r2))}
-    hemi = st.segmented_control("Hemisphere", **sides, key="partition_hemi", required=True)
+    sides = list(found.r2)
+    hemi = st.segmented_control(parts_label(sides), sides, format_func=side_label, default=sides[0], key="partition_hemi", required=True)
     rows = table[table["hemi"] == hemi]
     rois = list(dict.fromkeys(rows["roi"]))
     names = {T: part_name(T) for T in found.subsets}
@@ -188,7 +188,7 @@ def _similarity_figures(found: Similarity) -> None:
     measure = left.selectbox("Measure", list(measures), format_func=measures.get, key="similarity_measure")
     hemis = list(found.result.plan.hemis)
     sides = {"format_func": side_label, "default": hemis[0]}
-    hemi = right.segmented_control("Hemisphere", hemis, key="similarity_hemi", required=True, **sides)
+    hemi = right.segmented_control(parts_label(hemis), hemis, key="similarity_hemi", required=True, **sides)
     table = found.table()
     rows = table[(table["hemi"] == hemi) & table["rsa"].notna()]
     figure = plots.similarity_bars(rows, measure, title=measures[measure])

@@ -25,7 +25,7 @@ from encoding.datasets._registry import roi_classes
 from encoding.evaluation.scores import SCORES
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.heatmap import quantity_of
-from encoding.runs.labels import class_label, layer_label
+from encoding.runs.labels import class_label, layer_label, part_label
 from encoding.runtime.registry import UnknownName, unknown
 from pages.parts.layers.brain import ON_BRAIN, brain_panel
 from pages.parts.layers.swept import OF_SWEEP, origin, shares_of, table_of
@@ -261,7 +261,7 @@ def _say(sweep_result: SweepResult, cell: Cell, roi: str, score: str, statistic:
         low, high = (row[name] for name in interval_columns(score))
         ends = f" ({low:.3f} to {high:.3f})" if statistic == "mean" and np.isfinite(low) else ""
         also = f" {quantity_of(score, statistic)}: **{row[layer_column(score, statistic)]:.3f}**{ends}."
-    where = "both hemispheres" if hemi == BOTH else f"the {plots.hemi_name(hemi).lower()}"
+    where = part_label(hemi, sweep_result.results[cell].plan.hemis)
     st.markdown(
         f"**{plain(sweep_result.sweep.label(cell))}** predicts **{region}** "
         f"with a mean r of **{row['r']:.3f}** over {unit.count(row['n_vertices'])} of "

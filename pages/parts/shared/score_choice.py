@@ -10,7 +10,7 @@ import streamlit as st
 from encoding import Result
 from encoding.datasets._unit import Unit
 from encoding.evaluation.scores import SCORES
-from encoding.runs.labels import side_label
+from encoding.runs.labels import parts_label, side_label
 from pages.parts.shared.linked import choose, pick
 
 
@@ -28,7 +28,8 @@ def score_choice(results: Sequence[Result], *, score_key: str, statistic_key: st
 
 def hemi_choice(place: Any, hemis: Sequence[str], unit: Unit, *, key: str) -> str:
     """Choose one of the hemispheres, or both where that is among ``hemis``; the first without a link."""
-    return pick("Hemisphere", key, hemis, hemis[0], place=place, format_func=side_label, help=f"both: every {unit} of the two counts once.")
+    help = f"both: every {unit} of the two counts once."
+    return pick(parts_label(hemis), key, hemis, hemis[0], place=place, format_func=side_label, help=help)
 
 
 def choose_score(
