@@ -130,7 +130,8 @@ def verdict(comparison: Comparison, names: tuple[str, str] = ("A", "B")) -> str:
     size = f"{abs(row['difference']):.2f}"
     where = f"{row['roi']}{ {'lh': ' (left)', 'rh': ' (right)'}.get(row['hemi'], '') }"
     what = "predicts better in" if comparison.tested else "has the better score in"
-    tests = "region tests" if comparison.tested else "regions and hemispheres"
+    parts = "hemispheres" if set(table["hemi"]) <= {"lh", "rh"} else "blocks"
+    tests = "region tests" if comparison.tested else f"regions and {parts}" if table["hemi"].nunique() > 1 else "regions"
     return f"{first} {what} {n_first} of {n} {tests}, {second} in {n_second}; most in {where}, {'−' if sign < 0 else '+'}{size}."
 
 

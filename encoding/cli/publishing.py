@@ -12,6 +12,7 @@ from encoding.cli.command import Answer, BadArguments, add_command, checking_arg
 from encoding.cli.experimenting import read_experiment
 from encoding.cli.terminal import Progress, file_size
 from encoding.datasets import BadData
+from encoding.evaluation.splits import WITHIN
 from encoding.experiments.experiment import Experiment
 from encoding.experiments.graph import plan_cells
 from encoding.experiments.records import find_record
@@ -20,7 +21,7 @@ from encoding.fits.open import FitChanged
 from encoding.fits.result import Result
 from encoding.fits.score_tables import ScoreTables
 from encoding.fits.training_data import is_complete
-from encoding.runs.table import all_runs, find_run, open_run
+from encoding.runs.table import all_runs, find_run, open_run, tested
 from encoding.runtime.progress import Report, subprogress
 from encoding.runtime.registry import UnknownName
 from encoding.sites.site import Supplement, mean_r, publish
@@ -81,7 +82,8 @@ def run_publish(arguments: argparse.Namespace, progress: Progress) -> Answer:
     supplement, left_out = None, dict[str, str]()
     if experiment is not None:
         cells = plan_cells(experiment.cells(), store, opening)
-        results: list[ScoreTables] = [Result(each.plan, store) for each in cells if each.plan is not None and is_complete(each.plan, store)]
+        plans = [each.plan for each in cells if each.plan is not None and WITHIN not in each.plan.spec.split]  # none that only validates
+        results: list[ScoreTables] = [Result(each, store) for each in plans if is_complete(each, store)]
         supplement = Supplement(title=experiment.title, toml=experiment.to_toml(), table=long_table(cells, store))
         if not results:
             raise BadArguments("No fit of this experiment is finished yet. `python -m encoding experiment run` computes them.")
@@ -145,9 +147,8 @@ def _experiment(what: list[str], store: Store) -> Experiment | None:
 
 
 def _best_first(store: Store) -> list[str]:
-    """Keys of all runs, the highest mean r first."""
-    runs = all_runs(store)
-    return list(runs[~runs["damaged"].astype(bool)].sort_values("r_mean", ascending=False, kind="stable")["key"])
+    """Keys of all runs with test scores, the highest mean r first."""
+    return list(tested(all_runs(store)).sort_values("r_mean", ascending=False, kind="stable")["key"])
 
 
 def _best(results: list[ScoreTables], n: int, baseline: ScoreTables | None) -> tuple[list[ScoreTables], list[str]]:

@@ -10,6 +10,7 @@ from encoding.backbones._base import JOIN
 from encoding.datasets import DATASETS, Subject
 from encoding.datasets._registry import roi_classes
 from encoding.datasets.own.description import BLOCK
+from encoding.evaluation.splits import WITHIN
 from encoding.fits.composition import ComposedResult
 from encoding.fits.score_tables import BOTH, ScoreTables
 from encoding.fits.spec import FitSpec
@@ -101,7 +102,12 @@ def split_label(split: str) -> str:
 
     >>> split_label("holdout:0.9:5"), split_label("kfold:5:0"), split_label("first:900")
     ('90 % train, 10 % test (seed 5)', '5-fold (seed 0)', 'the first 900 train')
+    >>> split_label("kfold:5:0/holdout:0.8:0")
+    'validation, 80 % train, 20 % test (seed 0), within the training part of 5-fold (seed 0)'
     """
+    outer, _, inner = split.rpartition(WITHIN)
+    if outer:
+        return f"validation, {split_label(inner)}, within the training part of {split_label(outer)}"
     kind, _, rest = split.partition(":")
     parts = rest.split(":")
     if kind == "holdout" and len(parts) == 2 and re.fullmatch(r"0?\.\d+", parts[0]):

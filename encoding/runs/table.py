@@ -18,7 +18,7 @@ from encoding.datasets import DATASETS, Subject
 from encoding.evaluation.noise_ceiling import noise_share, of_means
 from encoding.evaluation.normalised_scores import from_r
 from encoding.evaluation.scores import SCORES, STORED_SCORES
-from encoding.evaluation.splits import folds
+from encoding.evaluation.splits import ALL, WITHIN, folds
 from encoding.fits.open import find_key, open_fit
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
@@ -166,6 +166,12 @@ def matching(table: pd.DataFrame, *, words: str = "", tags: Sequence[str] = (), 
     return table.sort_values(by, ascending=ascending, kind="stable", ignore_index=True)
 
 
+def tested(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the table of runs whose scores are of test stimuli: sound ones that do not merely validate another or test nothing."""
+    kinds = [WITHIN in split or split == ALL for split in table["split"]]
+    return table[~table["damaged"].astype(bool) & ~np.array(kinds, bool)]
+
+
 def known_tags(table: pd.DataFrame) -> list[str]:
     """List all tags in use, sorted."""
     return sorted({tag for own in table["tags"] for tag in own})
@@ -184,7 +190,8 @@ def short_name(row: Mapping[str, Any]) -> str:
     mark = ", imported" if row["imported"] else ""
     model = f"{row['model']} · {row['components']} · {readout_title(row['readout'])}{options}"
     digits = row["key"].rpartition("-")[2][:6]
-    return f"{model} · {row['dataset']}, {subject_label(row['subject'])} · r {row['r_mean']:.3f} · {digits}{mark}"
+    score = "no test score" if row["split"] == ALL else f"{'validation ' if WITHIN in row['split'] else ''}r {row['r_mean']:.3f}"
+    return f"{model} · {row['dataset']}, {subject_label(row['subject'])} · {score} · {digits}{mark}"
 
 
 def read_note(key: str, store: Store) -> Note:

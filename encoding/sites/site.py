@@ -23,7 +23,7 @@ from encoding.analysis.summaries import OVERALL, best_roi, overall_scores
 from encoding.fits.score_tables import EVERY_VERTEX, ScoreTables
 from encoding.plots.brain.brain_map import mesh_bytes, viewer_module
 from encoding.plots.brain.score_maps import difference_brain
-from encoding.runs.labels import dataset_label, subject_label
+from encoding.runs.labels import dataset_label, split_label, subject_label
 from encoding.runs.report import (
     SIMULATED,
     charts_of,
@@ -128,7 +128,7 @@ def publish(
         raise ValueError("A site is of one finished fit or more.")
     results = list({result.key: result for result in results}.values())
     labels = labels_of([result.plan.spec for result in results])
-    groups = [group for group in _by_subject(results) if len(group) > 1]
+    groups = [group for group in _alike(results) if len(group) > 1]
     others = [] if baseline is None else [result for result in results if result.key != baseline.key and _paired(baseline, result)]
     n_steps = len(results) + len(groups) + len(others)
     with atomic_folder(Path(out).expanduser()) as folder:
@@ -140,7 +140,8 @@ def publish(
         by_key = {row["key"]: row for row in rows}
         for number, group in enumerate(groups, 1):
             report((len(results) + number - 1) / n_steps, "heatmap")
-            heatmaps.append(_write_heatmap(site, f"heatmap-{number}", group, [by_key[result.key]["label"] for result in group]))
+            of_group = [by_key[result.key]["label"] for result in group]
+            heatmaps.append(_write_heatmap(site, f"heatmap-{number}", group, of_group, names_split=len(groups) > 1))
         for number, other in enumerate(others):
             report((n_steps - len(others) + number) / n_steps, "comparison")
             comparisons.append(_write_comparison(site, baseline, other, [by_key[each.key]["label"] for each in (baseline, other)]))
@@ -152,9 +153,10 @@ def publish(
     return Path(out).expanduser()
 
 
-def _by_subject(results: Sequence[ScoreTables]) -> list[list[ScoreTables]]:
-    subject = lambda result: (result.plan.spec.dataset, result.plan.spec.subject)  # noqa: E731
-    return [list(group) for _, group in itertools.groupby(sorted(results, key=subject), key=subject)]
+def _alike(results: Sequence[ScoreTables]) -> list[list[ScoreTables]]:
+    """Fits whose scores can stand in one heatmap: of one subject, tested on the same stimuli."""
+    of = lambda result: [getattr(result.plan.spec, name) for name in ("dataset", "subject", "split", "average_repeats")]  # noqa: E731
+    return [list(group) for _, group in itertools.groupby(sorted(results, key=of), key=of)]
 
 
 def _paired(first: ScoreTables, second: ScoreTables) -> bool:
@@ -252,14 +254,14 @@ def _pairs(values: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame({"": list(values), " ": [str(value) for value in values.values()]})
 
 
-def _write_heatmap(site: _Writer, name: str, group: list[ScoreTables], labels: list[str]) -> dict[str, str]:
-    """The heatmap page of several fits of a subject; returns its title and page."""
+def _write_heatmap(site: _Writer, name: str, group: list[ScoreTables], labels: list[str], *, names_split: bool) -> dict[str, str]:
+    """The heatmap page of several fits of a subject with one split; returns its title and page."""
     left_out = max(0, len(group) - MOST_ROWS)
     if left_out:
         order = sorted(range(len(group)), key=lambda place: -mean_r(group[place]))[:MOST_ROWS]
         group, labels = ([values[place] for place in sorted(order)] for values in (group, labels))
     spec, slugs = group[0].plan.spec, [slug_of(result) for result in group]
-    title = f"{len(group)} fits of {_whose(spec)}"
+    title = f"{len(group)} fits of {_whose(spec)}{f', {split_label(spec.split)}' if names_split else ''}"
     data = heatmap_data(group, labels) | {"slugs": slugs}
     site.data(name, data)
     site.write(f"tables/{name}.csv", to_csv(heatmap_rows(group, labels)))

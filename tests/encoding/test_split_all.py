@@ -44,7 +44,7 @@ def test_it_has_no_score_and_every_table_and_text_says_so(tiny, store):
     assert interval_text(result) == "There is no test score: every stimulus was used for training."
     row = all_runs(store).iloc[0].to_dict()
     assert np.isnan(row["r_mean"])
-    assert "r nan" in short_name(row)
+    assert "no test score" in short_name(row)
     assert open_fit(result.key, store).key == result.key
     assert result.summary()["rois"][0]["r_mean"] is None
 

@@ -25,7 +25,7 @@ from encoding.jobs.tasks import compute_intervals, study
 from encoding.plots.brain.score_maps import difference_brain
 from encoding.runs.labels import labelled_classes, model_label, readout_label, split_label, subject_label
 from encoding.runs.report import how_it_was_tested, report, roi_ends
-from encoding.runs.table import short_name
+from encoding.runs.table import short_name, tested
 from encoding.runtime.csv import to_csv
 from encoding.runtime.registry import unknown
 from encoding.storage.keys import stage_of
@@ -86,22 +86,27 @@ def choose_runs(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def newest_pair(table: pd.DataFrame, *, first: str = "") -> tuple[str | None, list[str]]:
-    """Find the two newest fits of one subject in a table of runs, newest first: the older as A, the newer as B; none if there are none.
+    """Find the two newest fits that can be paired in a table of runs, newest first: the older as A, the newer as B; none if there are none.
+
+    They have a subject and a split in common, or, where no two have, the subject.
 
     Parameters
     ----------
     first : key of the fit that is to be A, with the newest other one of its subject as B.
     """
-    sound = table[~table["damaged"]]
-    chosen = sound[sound["key"] == first]
-    if len(chosen):
-        same = (sound[["dataset", "subject"]] == chosen[["dataset", "subject"]].iloc[0]).all(axis=1)
-        return first, sound.loc[same & (sound["key"] != first), "key"].head(1).tolist()
-    for _, same in sound.groupby(["dataset", "subject"], sort=False):
-        if len(same) > 1:
-            newer, older = same["key"].iloc[:2]
-            return older, [newer]
-    return None, []
+    chosen = table[(table["key"] == first) & ~table["damaged"].astype(bool)]
+    sound = tested(table)
+    for shared in (["dataset", "subject", "split"], ["dataset", "subject"]):
+        if len(chosen):
+            same = (sound[shared] == chosen[shared].iloc[0]).all(axis=1) & (sound["key"] != first)
+            if same.any():
+                return first, [sound.loc[same, "key"].iloc[0]]
+            continue
+        for _, same in sound.groupby(shared, sort=False):
+            if len(same) > 1:
+                newer, older = same["key"].iloc[:2]
+                return older, [newer]
+    return (first, []) if len(chosen) else (None, [])
 
 
 def _swap() -> None:

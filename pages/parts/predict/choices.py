@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from PIL import Image
 
@@ -26,7 +27,7 @@ from encoding.prediction.uploads import (
     read_clip,
     read_uploaded_image,
 )
-from encoding.runs.table import short_name
+from encoding.runs.table import short_name, tested
 from pages.parts.shared.job_progress import fit_or_find
 from pages.parts.shared.linked import choose_several, enter
 from pages.parts.shared.runs_table import runs_table
@@ -138,7 +139,7 @@ def choose_fits() -> dict[str, Result]:
         "Models",
         "predict_fits",
         list(names),
-        _start(names),
+        _start(names, tested(table)),
         labels=names.__getitem__,
         place=st.sidebar,
         link="fit",
@@ -149,13 +150,13 @@ def choose_fits() -> dict[str, Result]:
     return _opened_fits(chosen, names)
 
 
-def _start(names: Mapping[str, str]) -> list[str]:
-    """The fit of a bare Explore, or the newest there is."""
+def _start(names: Mapping[str, str], tested: pd.DataFrame) -> list[str]:
+    """The fit of a bare Explore, or the newest there is, of those that were tested if there is one."""
     try:
         first = find_result(START)
     except WRONG:
         first = None
-    return [first.key if first is not None and first.key in names else next(iter(names))]
+    return [first.key if first is not None and first.key in names else next(iter(tested["key"]), next(iter(names)))]
 
 
 def _opened_fits(chosen: Sequence[str], names: Mapping[str, str]) -> dict[str, Result]:

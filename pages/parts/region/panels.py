@@ -14,6 +14,7 @@ from encoding.analysis.tuning import Tuning
 from encoding.fits.score_tables import ScoreTables
 from encoding.runs.labels import fit_label
 from encoding.runs.region_scores import region_scores
+from encoding.runs.table import tested
 from encoding.runtime.csv import to_csv
 from pages.parts.data.brain import NO_ROI
 from pages.parts.data.vertex import (
@@ -127,8 +128,8 @@ def fits_panel(subject_view: SubjectView, roi: str | None, vertex: Selection | N
     """Show every finished fit that covers the region side by side, with links to Explore and Predict."""
     st.subheader("Every finished fit", anchor=False)
     subject = subject_view.subject
-    runs = runs_table()
-    runs = runs[(runs["dataset"] == subject.dataset) & (runs["subject"] == subject.name) & ~runs["damaged"]]
+    runs = tested(runs_table())
+    runs = runs[(runs["dataset"] == subject.dataset) & (runs["subject"] == subject.name)]
     opened = {key: result for key in runs["key"][:MOST_FITS] if not isinstance(result := opened_run(key), str)}
     if not opened:
         st.info("No fit of this subject is finished yet.")
@@ -155,7 +156,8 @@ def fits_panel(subject_view: SubjectView, roi: str | None, vertex: Selection | N
             rows = table[table["key"] == key]
             _fit_links(names[key], float(np.average(rows["r"], weights=rows["n_vertices"])), opened[key], roi, vertex)
         if len(keys) > 1:
-            query = {"a": keys[1], "b": keys[0]}
+            alike = [key for key in keys[1:] if opened[key].plan.spec.split == opened[keys[0]].plan.spec.split]  # they can be paired
+            query = {"a": (alike or keys[1:])[0], "b": keys[0]}
             st.page_link(view("compare"), label="Compare the best two", query_params=query, icon=":material/compare_arrows:")
     st.download_button(
         "Scores, CSV",

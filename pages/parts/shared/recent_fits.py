@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from encoding.runs.table import short_name
+from encoding.runs.table import short_name, tested
 from pages.parts.shared.links import stored_query, view
 from pages.parts.shared.runs_table import runs_table
 from pages.parts.shared.text import plain
@@ -14,8 +14,8 @@ MOST = 5
 
 def recent_fits() -> None:
     """List the fits that were computed here last, and a link that compares the two newest; nothing before there is one."""
-    table = runs_table()
-    rows = [row for row in table.to_dict("records") if not row["imported"] and not row["damaged"]][:MOST]
+    table = tested(runs_table())
+    rows = table[~table["imported"]].head(MOST).to_dict("records")
     linked = [(row, query) for row in rows if (query := stored_query(row["key"])) is not None]
     if not linked:
         return

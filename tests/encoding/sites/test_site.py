@@ -21,7 +21,7 @@ from encoding.analysis.learning_curve import learning_curve
 from encoding.analysis.summaries import mean_prediction
 from encoding.experiments import Experiment, run_experiment
 from encoding.runs.exchange import export, import_
-from encoding.runs.table import Note, write_note
+from encoding.runs.table import Note, open_run, write_note
 from encoding.sites.heatmap_data import heatmap_rows
 from encoding.sites.labels import labels_of
 from encoding.sites.site import publish, slug_of
@@ -277,3 +277,21 @@ def test_fits_from_a_shell_named_or_the_best(tiny, cache, shell, tmp_path):
     assert code == 2 and "fit-none" in err and not (tmp_path / "three").exists()
     code, _, err = shell("publish", worse.key, "--out", tmp_path / "two")
     assert code == 1 and "exists already" in err
+
+
+def test_fits_that_validate_others_stand_in_no_site_and_each_split_has_a_heatmap_of_its_own(tiny, cache, shell, tmp_path):
+    splits = ["holdout:0.8:0", "kfold:4:0"]
+    experiment = Experiment(
+        base=TINY, vary={"layers": [["pixels"], ["colour"]], "split": [*splits, *(f"{each}/holdout:0.8:0" for each in splits)]}
+    )
+    run_experiment(experiment, cache)
+    (tmp_path / "grid.toml").write_text(experiment.to_toml())
+    for what, out in (([tmp_path / "grid.toml"], "grid"), ([], "best")):
+        code, text, _ = shell("publish", *what, "--out", tmp_path / out, "--json")
+        keys = json.loads(text)["fits"]
+        assert code == 0 and len(keys) == 4 and {open_run(key, cache).plan.spec.split for key in keys} == set(splits)
+        pages = {path.name: "".join(Reader(path.read_text()).text) for path in (tmp_path / out).glob("heatmap-*.html")}
+        assert (
+            len(pages) == 2
+            and sum("80 % train" in text for text in pages.values()) == sum("4-fold" in text for text in pages.values()) == 1
+        )

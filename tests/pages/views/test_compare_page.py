@@ -94,23 +94,22 @@ def test_nothing_fitted_yet_says_where_to_begin(page):
     assert not page.exception and "Nothing was fitted yet" in page.info[0].value
 
 
-def test_a_bare_page_compares_the_two_newest_fits_of_a_subject_and_lists_every_run(page, runs):
+def test_a_bare_page_compares_the_two_newest_fits_of_one_test_set_and_lists_every_run(page, runs):
     page.run()
     assert not page.exception and len(figures(page)) == 3
     keys = listed(page)["key"].tolist()
     assert set(keys) == {result.key for result in runs}
-    assert link(page) == {"a": keys[1], "b": keys[0]}
+    assert link(page) == {"a": runs[0].key, "b": runs[1].key}  # the third has another split
     page.button(key="pin_it").click().run()
-    assert keys[1] in page.query_params["pin"] and any("Baseline" in button.label for button in page.button)
+    assert runs[0].key in page.query_params["pin"] and any("Baseline" in button.label for button in page.button)
     page.button(key="unpin").click().run()
     assert "pin" not in page.query_params
 
 
-def test_a_pinned_fit_is_a_and_grey_with_the_newest_other_fit_of_its_subject_as_b(page, runs):
+def test_a_pinned_fit_is_a_and_grey_with_the_newest_other_fit_of_its_test_set_as_b(page, runs):
     page.query_params["pin"] = runs[0].key
     page.run()
-    keys = [key for key in listed(page)["key"] if key != runs[0].key]
-    assert not page.exception and link(page) == {"a": runs[0].key, "b": keys[0]}
+    assert not page.exception and link(page) == {"a": runs[0].key, "b": runs[1].key}
     colours = {bar["name"]: bar["marker"]["color"] for figure in figures(page) for bar in figure["data"] if bar["type"] == "bar"}
     assert [name[0] for name, colour in colours.items() if colour == plots.look.LINE] == ["A"]
 
@@ -118,8 +117,19 @@ def test_a_pinned_fit_is_a_and_grey_with_the_newest_other_fit_of_its_subject_as_
 def test_one_fit_of_each_subject_is_no_pair(page, runs):
     from pages.parts.compare.panels import newest_pair
 
-    table = pd.DataFrame({"key": ["c", "b", "a"], "dataset": "x", "subject": ["1", "2", "2"], "damaged": False})
+    table = pd.DataFrame({"key": ["c", "b", "a"], "dataset": "x", "subject": ["1", "2", "2"], "split": "kfold:5:0", "damaged": False})
     assert newest_pair(table) == ("a", ["b"]) and newest_pair(table[:2]) == (None, [])
+
+
+def test_the_pair_of_a_bare_page_can_be_paired_if_any_can():
+    from pages.parts.compare.panels import newest_pair
+
+    splits = ["kfold:5:0/holdout:0.8:0", "all", "kfold:5:0", "holdout:0.9:5", "kfold:5:0/holdout:0.8:0", "kfold:5:0"]
+    table = pd.DataFrame({"key": list("fedcba"), "dataset": "x", "subject": "1", "split": splits, "damaged": False})
+    assert newest_pair(table) == ("a", ["d"])
+    assert newest_pair(table, first="a") == ("a", ["d"]) and newest_pair(table, first="c") == ("c", ["d"])
+    assert newest_pair(table[:4]) == ("c", ["d"]) and newest_pair(table[:3]) == (None, [])
+    assert newest_pair(table[:2], first="f") == ("f", [])
 
 
 def test_swapping_changes_the_verdict_with_the_names(page, runs):

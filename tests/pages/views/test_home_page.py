@@ -147,12 +147,12 @@ def test_a_door_starts_its_fit_and_opens_explore_on_it(page, drawn):
 
 def test_a_finished_fit_is_opened_by_a_link_and_is_among_the_recent_ones(page, drawn, tiny, store, monkeypatch):
     monkeypatch.setattr(doors, "DOORS", (doors.Door("one", "This one", "About it.", "explore", TINY),))
-    fit(TINY, store), fit(replace(TINY, layers=("colour",)), store)
+    fit(TINY, store), fit(replace(TINY, layers=("colour",)), store), fit(replace(TINY, split="kfold:4:0/holdout:0.8:0"), store)
     page.run()
     links = {link.proto.label: link.proto.query_string for link in page.get("page_link")}
     assert "backbone=tinynet" in links["This one"] and "ready" in shown(page)
     recent = [text for text in links if text.replace("\\", "").startswith("tinynet ")]
-    assert "colour" in recent[0] and "pixels" in recent[1] and "a=fit-" in links["**Compare the two newest**"]
+    assert len(recent) == 2 and "colour" in recent[0] and "pixels" in recent[1] and "a=fit-" in links["**Compare the two newest**"]
 
 
 def test_a_door_says_how_long_its_fit_takes(page, drawn, tiny, monkeypatch):
