@@ -20,7 +20,7 @@ from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.store import Store
 
 VALIDATION = "holdout:0.8:0"  # of the training stimuli, by default
-NOT_CHOSEN_OVER = ("subject", "split")  # settings that make separate choices
+NOT_CHOSEN_OVER = ("subject", "split", "average_repeats", "hemi", "rois")  # what is tested on, or reported: separate choices
 
 
 class NotFinished(ValueError):
@@ -113,7 +113,8 @@ def cases_of(cells: Sequence[PlannedCell], store: Store, over: Sequence[str], va
         case = {"subject": spec.subject} | case
         found.setdefault(tuple(case.items()), {})[label] = (Result(cell.plan, store), Result(other.plan, store))
     if not any(len(fits) > 1 for fits in found.values()):
-        raise ValueError(f"There is nothing to choose between: vary {' or '.join(over) or 'a setting'} in the experiment.")
+        what = " or ".join(over) or f"a setting other than {', '.join(NOT_CHOSEN_OVER)}"
+        raise ValueError(f"There is nothing to choose between: vary {what} in the experiment.")
     return tuple(
         Case(dict(case), tuple(fits), tuple(test for test, _ in fits.values()), tuple(other for _, other in fits.values()))
         for case, fits in found.items()
@@ -139,34 +140,75 @@ def units_of(result: Result, per: str, groups: Mapping[str, Sequence[str]], toge
     return tuple(units)
 
 
-def by_fold(result: Result, hemi: str, score: Score) -> np.ndarray:
-    """(n_folds, n_vertices) a score of every fold."""
-    if not score.needs_ceiling:
-        return result.fold_scores(hemi, score.key)
-    return from_r(score.key, result.fold_scores(hemi), np.asarray(result.ceiling(hemi)))
+class FoldScores:
+    """A score of several fits with equal folds, of every fold and vertex, and its summaries.
+
+    Scores that are relative to a noise ceiling are computed of the mean r over folds, as those of a fit are: of the r of one fold, which
+    is noisier, its square would be larger.
+
+    Parameters
+    ----------
+    fits : (n_fits,) of one subject and split. score : of every vertex. statistic : ``mean`` or ``median`` over vertices.
+
+    Attributes
+    ----------
+    maps : hemisphere to (n_folds, n_fits, n_vertices) of the score, or of r where the score is computed from it.
+    """
+
+    def __init__(self, fits: Sequence[Result], score: Score, statistic: str = "mean") -> None:
+        self.score, self.statistic, first = score, statistic, fits[0]
+        stored = "r" if score.needs_ceiling else score.key
+        self.maps = {hemi: np.stack([fit.fold_scores(hemi, stored) for fit in fits], axis=1) for hemi in first.plan.hemis}
+        self._ceiling = {hemi: first.ceiling(hemi) if score.needs_ceiling else None for hemi in first.plan.hemis}
+
+    def vertices(self, hemi: str, folds: slice = slice(None)) -> np.ndarray:
+        """(n_fits, n_vertices) score over some folds; NaN for a vertex that has none in one of them."""
+        return self._over_folds(self.maps[hemi][folds], hemi)
+
+    def chosen(self, hemi: str, numbers: np.ndarray) -> np.ndarray:
+        """(n_vertices,) score over all folds of the fit chosen in each, ``numbers`` (n_folds, n_vertices) int."""
+        return self._over_folds(np.take_along_axis(self.maps[hemi], numbers[:, None], axis=1)[:, 0], hemi)
+
+    def shared(self, unit: Unit) -> Unit:
+        """The vertices of a unit that have a score in every fit, so that all are compared on the same ones."""
+        columns = {}
+        for hemi, each in unit.columns.items():
+            columns[hemi] = each[np.isfinite(self.vertices(hemi)[:, each]).all(0)]
+        return replace(unit, columns=columns)
+
+    def of_units(self, units: Sequence[Unit], folds: slice = slice(None)) -> np.ndarray:
+        """(n_fits, n_units) score over some folds; NaN for a unit without vertices."""
+        maps = {hemi: self.vertices(hemi, folds) for hemi in self.maps}
+        return np.stack([self._summary([maps[hemi][:, columns] for hemi, columns in unit.columns.items()]) for unit in units], axis=1)
+
+    def of_choice(self, unit: Unit, numbers: np.ndarray) -> float:
+        """Score of a unit over all folds, of the fit chosen in each, ``numbers`` (n_folds,) int."""
+        folds = np.arange(len(numbers))
+        parts = [self._over_folds(self.maps[hemi][folds, numbers][:, each], hemi, each) for hemi, each in unit.columns.items()]
+        return float(self._summary(parts))
+
+    def _over_folds(self, values: np.ndarray, hemi: str, columns: slice | np.ndarray = slice(None)) -> np.ndarray:
+        ceiling = self._ceiling[hemi]
+        return values.mean(0) if ceiling is None else from_r(self.score.key, values.mean(0), np.asarray(ceiling)[columns])
+
+    def _summary(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """(..., n) a hemisphere -> (...,) mean or median over the vertices of all; NaN where there is none."""
+        values = np.concatenate(parts, axis=-1)
+        if not values.shape[-1]:
+            return np.full(values.shape[:-1], np.nan)
+        return np.median(values, axis=-1) if self.statistic == "median" else values.mean(-1)
 
 
-def values_of(result: Result, units: Sequence[Unit], score: Score, statistic: str) -> np.ndarray:
-    """(n_folds, n_units) a score's mean or median over the vertices of each unit; NaN for one without a score."""
-    maps = {hemi: by_fold(result, hemi, score) for hemi in result.plan.hemis}
-    values = np.full((len(result.plan.folds), len(units)), np.nan)
-    for u, unit in enumerate(units):
-        some = np.concatenate([maps[hemi][:, columns] for hemi, columns in unit.columns.items()], axis=1)
-        for fold, row in enumerate(some):
-            row = row[np.isfinite(row)]
-            if len(row):
-                values[fold, u] = np.median(row) if statistic == "median" else row.mean()
-    return values
-
-
-def over_inner(values: np.ndarray, n_folds: int) -> np.ndarray:
-    """(n_folds * n_inner, …) -> (n_folds, …): the mean over the validation folds of each test fold."""
-    return values.reshape(n_folds, -1, *values.shape[1:]).mean(1)
+def inner_folds_of(case: Case, fold: int) -> slice:
+    """The validation folds within one test fold."""
+    n_inner = len(case.validations[0].plan.folds) // case.n_folds
+    return slice(fold * n_inner, (fold + 1) * n_inner)
 
 
 def validation_maps(case: Case, hemi: str, score: Score) -> np.ndarray:
-    """(n_folds, n_candidates, n_vertices) validation score of every vertex."""
-    return np.stack([over_inner(by_fold(fit, hemi, score), case.n_folds) for fit in case.validations], axis=1)
+    """(n_folds, n_candidates, n_vertices) validation score of every vertex, over the validation folds of each test fold."""
+    scores = FoldScores(case.validations, score)
+    return np.stack([scores.vertices(hemi, inner_folds_of(case, fold)) for fold in range(case.n_folds)])
 
 
 def finite_mean(values: np.ndarray) -> np.ndarray:
@@ -186,32 +228,47 @@ def within_one_se(values: np.ndarray, se: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    se : (n_candidates, n) of one fold's value; NaN chooses the best.
+    se : (n_folds, n_candidates, n) of each fold's value; NaN chooses the best.
     """
     best = argbest(values)
     chosen = best.copy()
     for fold, unit in np.ndindex(best.shape):
         top = best[fold, unit]
-        within = values[fold, :, unit] >= values[fold, top, unit] - np.nan_to_num(se[top, unit])
+        within = values[fold, :, unit] >= values[fold, top, unit] - np.nan_to_num(se[fold, top, unit])
         chosen[fold, unit] = int(within.argmax()) if within.any() else top
     return chosen
 
 
-def score_draws(fit: Result, units: Sequence[Unit], score: Score, error_bar: ErrorBar) -> np.ndarray:
-    """(n_draws, n_units) of one fit, about 0, with the standard deviation of the fit's interval."""
-    sizes = np.array([[len(unit.columns.get(hemi, ())) for unit in units] for hemi in fit.plan.hemis], float)
-    weights = sizes / np.maximum(sizes.sum(0), 1)
-    total = np.zeros((error_bar.n_draws, len(units)))
-    for weight, hemi in zip(weights, fit.plan.hemis, strict=True):
+def score_draws(
+    fit: Result, units: Sequence[Unit], score: Score, error_bar: ErrorBar, parts: Sequence[slice] = (slice(None),)
+) -> np.ndarray:
+    """(n_parts, n_draws, n_units) of a fit's score over some folds, about 0, with the standard deviation of its interval.
+
+    What a stimulus contributes is summed over the folds that test it before it is drawn: of validation folds within the folds of a k-fold
+    split it is in several.
+
+    Parameters
+    ----------
+    units : of vertices that have the score (:meth:`FoldScores.shared`).
+    parts : folds, each of which gives draws of the mean over them.
+    """
+    n_folds, sizes = len(fit.plan.folds), np.array([[len(unit.columns.get(hemi, ())) for unit in units] for hemi in fit.plan.hemis], float)
+    tested = [np.unique(fit.plan.subject.groups[fit.plan.scored_rows(fold)]) for fold in fit.plan.folds]
+    drawn_from = np.unique(np.concatenate(tested))
+    influence = np.zeros((n_folds, len(drawn_from), len(units)))  # of a stimulus on the mean over all folds, through each
+    for weight, hemi in zip(sizes / np.maximum(sizes.sum(0), 1), fit.plan.hemis, strict=True):
+        if not weight.any():
+            continue
         members = {str(number): unit.columns.get(hemi, np.zeros(0, int)) for number, unit in enumerate(units)}
         found = estimate_scores(fit, hemi, error_bar=ErrorBar(n_draws=2), members=members, scores=(score.key,))
-        drawn, variance = np.zeros_like(total), np.zeros(len(units))
-        for number, left_out in enumerate(found.left_out[score.key]):
-            n = len(left_out)
-            influence = (n - 1) / n * (found.value[score.key] - left_out)
-            drawn += (draw_counts(n, error_bar, number) - 1) @ influence
-            variance += (n - 1) / n * ((left_out - left_out.mean(0)) ** 2).sum(0)
+        shares = [(each.mean(0) - each) * np.sqrt((len(each) - 1) / len(each)) for each in found.left_out[score.key]]
         with np.errstate(invalid="ignore", divide="ignore"):
+            variance = sum((share**2).sum(0) for share in shares)  # as of folds that share no stimulus
             widened = np.where(variance > 0, found.se[score.key] / np.sqrt(variance), 1.0)
-        total += np.where(weight > 0, drawn * widened * weight, 0.0)
-    return np.where(sizes.sum(0) > 0, total, np.nan)
+        for number, (of_fold, share) in enumerate(zip(tested, shares, strict=True)):
+            influence[number, np.searchsorted(drawn_from, of_fold)] += np.where(weight > 0, share * widened * weight, 0.0)
+    draws = []
+    for part in parts:
+        some = influence[part]
+        draws.append((draw_counts(len(drawn_from), error_bar, 0) - 1) @ some.sum(0) * n_folds / len(some))
+    return np.where(sizes.sum(0) > 0, np.stack(draws), np.nan)

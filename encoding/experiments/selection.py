@@ -8,8 +8,9 @@ The highest test score of all candidates stands beside it: choosing on test stim
 Under k-fold each fold of S makes a choice of its own from validation stimuli of its own training part, and the reported score is the mean
 over folds of the score of the fold's own choice.
 
-Standard errors and bootstrap probabilities are over validation stimuli: leaving one out at a time gives each stimulus' influence on the
-score of every candidate, and draws that all candidates share weigh these influences (Efron & Tibshirani 1993, chapters 11 and 20). The
+Candidates are compared on the vertices that all of them predict. Standard errors and bootstrap probabilities are over validation stimuli:
+leaving one out at a time gives each stimulus' influence on the score of every candidate, summed over the folds that test it, and draws that
+all candidates share weigh these influences (Efron & Tibshirani 1993, chapters 11 and 20). The
 one-standard-error choice is the earliest candidate, in the experiment's order, whose validation score is within one standard error of the
 best (Breiman et al. 1984): name simple candidates first.
 """
@@ -29,16 +30,16 @@ from encoding.evaluation.splits import ALL, WITHIN, check_split
 from encoding.experiments.candidates import (
     VALIDATION,
     Case,
+    FoldScores,
     Unit,
     argbest,
     cases_of,
     finite_mean,
-    over_inner,
+    inner_folds_of,
     score_draws,
     score_of,
     units_of,
     validation_maps,
-    values_of,
     within_one_se,
 )
 from encoding.experiments.experiment import Experiment
@@ -136,8 +137,9 @@ class Decision:
     ----------
     cases : whose validation scores were averaged.
     units : of each case, the vertices of each choice; equal names and hemispheres in every case.
-    validation : (n_folds, n_candidates, n_units) score on validation stimuli, the mean over cases.
-    se : (n_candidates, n_units) its standard error; NaN where there is none.
+    validation : (n_folds, n_candidates, n_units) score on the validation stimuli of each fold, the mean over cases.
+    overall : (n_candidates, n_units) the same over all folds.
+    se : (n_candidates, n_units) standard error of ``overall``; NaN where there is none.
     probability : (n_candidates, n_units) share of bootstrap draws in which a candidate is best; NaN where there is none.
     chosen : rule to (n_folds, n_units) int, the candidate of each fold and unit.
     of_vertex : case by case, hemisphere to (n_folds, n_vertices) int, the candidate of each vertex by the rule ``best``, of a choice per
@@ -147,6 +149,7 @@ class Decision:
     cases: tuple[Case, ...]
     units: tuple[tuple[Unit, ...], ...]
     validation: np.ndarray
+    overall: np.ndarray
     se: np.ndarray
     probability: np.ndarray
     chosen: Mapping[str, np.ndarray]
@@ -226,12 +229,13 @@ class Selection:
         rows = []
         for decision in self.decisions:
             for case, units in zip(decision.cases, decision.units, strict=True):
-                tests = np.stack([values_of(test, units, score, statistic).mean(0) for test in case.tests])
+                tests = FoldScores(case.tests, score, statistic)
+                values = tests.of_units([tests.shared(unit) for unit in units])
                 for u, unit in enumerate(units):
                     for c, label in enumerate(decision.labels):
                         row = {**case.settings, "roi": unit.name, "hemi": unit.hemi, "candidate": label}
-                        row |= {"validation": decision.validation[:, c, u].mean(), "validation_se": decision.se[c, u]}
-                        rows.append(row | {"test": tests[c, u], "probability": decision.probability[c, u], "key": case.tests[c].key})
+                        row |= {"validation": decision.overall[c, u], "validation_se": decision.se[c, u]}
+                        rows.append(row | {"test": values[c, u], "probability": decision.probability[c, u], "key": case.tests[c].key})
         return pd.DataFrame(rows)
 
 
@@ -255,37 +259,43 @@ def _decide(
     if len({case.n_folds for case in cases}) > 1:
         raise ValueError("The subjects of one choice must have equally many folds.")
     n_folds = cases[0].n_folds
-    values = np.stack(
-        [
-            np.stack([over_inner(values_of(fit, of_case, score, statistic), n_folds) for fit in case.validations], axis=1)
-            for case, of_case in zip(cases, units, strict=True)
-        ]
-    )  # (n_cases, n_folds, n_candidates, n_units)
-    validation = finite_mean(values)
+    scores = [FoldScores(case.validations, score, statistic) for case in cases]
+    shared = [[of_fits.shared(unit) for unit in of_case] for of_fits, of_case in zip(scores, units, strict=True)]
+    parts = [[inner_folds_of(case, fold) for fold in range(n_folds)] for case in cases]
+    of_cases = list(zip(scores, shared, parts, strict=True))
+    validation = finite_mean(np.stack([np.stack([each.of_units(some, part) for part in parts]) for each, some, parts in of_cases]))
+    overall = finite_mean(np.stack([each.of_units(some) for each, some, _ in of_cases]))
     sign = -1.0 if score.lower_is_better else 1.0
-    nothing = np.full((len(cases[0].labels), len(names[0])), np.nan)
+    nothing = np.full(overall.shape, np.nan)
     if per == "vertex":
         (case,) = cases
         of_vertex = {hemi: argbest(sign * validation_maps(case, hemi, score)) for hemi in case.tests[0].plan.hemis}
         chosen = {"best": argbest(sign * validation)}
-        return Decision(cases, units, validation, nothing, nothing, chosen, (of_vertex,))
-    se, probability = nothing, nothing
+        return Decision(cases, units, validation, overall, nothing, nothing, chosen, (of_vertex,))
+    se, probability, fold_se = nothing, nothing, np.full(validation.shape, np.nan)
     if statistic == "mean":
-        drawn = _draws(cases, units, score, n_draws)  # (n_draws, n_candidates, n_units), about 0
+        drawn, *of_folds = _draws(cases, shared, score, n_draws)  # each (n_draws, n_candidates, n_units), about 0
         se = drawn.std(0, ddof=1)
-        at = validation.mean(0) + drawn
+        fold_se = np.stack([each.std(0, ddof=1) for each in of_folds])
+        at = overall + drawn
         best = sign * at == np.max(sign * at, axis=1, keepdims=True)
         with np.errstate(invalid="ignore"):
             probability = np.where(np.isfinite(se), (best / best.sum(1, keepdims=True)).mean(0), np.nan)
-    chosen = {"best": argbest(sign * validation), "one_se": within_one_se(sign * validation, se * np.sqrt(n_folds))}
-    return Decision(cases, units, validation, se, probability, chosen)
+    chosen = {"best": argbest(sign * validation), "one_se": within_one_se(sign * validation, fold_se)}
+    return Decision(cases, units, validation, overall, se, probability, chosen)
 
 
 def _draws(cases: Sequence[Case], units: Sequence[Sequence[Unit]], score: Score, n_draws: int) -> np.ndarray:
-    """Bootstrap draws of the validation scores less the scores, (n_draws, n_candidates, n_units); cases of the same stimuli share them."""
+    """Bootstrap draws of the validation scores less the scores; cases of the same stimuli share them.
+
+    (1 + n_folds, n_draws, n_candidates, n_units), first those of the mean over all folds.
+    """
     stimuli = [case.validations[0].plan.subject.stimuli.fingerprint for case in cases]
     total = []
     for case, of_case, fingerprint in zip(cases, units, stimuli, strict=True):
-        bar = ErrorBar(n_draws=n_draws, seed=stimuli.index(fingerprint))
-        total.append(np.stack([score_draws(fit, of_case, score, bar) for fit in case.validations], axis=1))
+        bar, parts = (
+            ErrorBar(n_draws=n_draws, seed=stimuli.index(fingerprint)),
+            [inner_folds_of(case, fold) for fold in range(case.n_folds)],
+        )
+        total.append(np.stack([score_draws(fit, of_case, score, bar, [slice(None), *parts]) for fit in case.validations], axis=2))
     return finite_mean(np.stack(total))

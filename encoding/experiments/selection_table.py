@@ -14,14 +14,13 @@ from encoding.evaluation.scores import Score
 from encoding.experiments.candidates import (
     BOTH,
     Case,
+    FoldScores,
     Unit,
     argbest,
-    by_fold,
     finite_mean,
+    inner_folds_of,
     score_draws,
     score_of,
-    validation_maps,
-    values_of,
     within_one_se,
 )
 from encoding.fits.composition import composed
@@ -38,31 +37,32 @@ def table_rows(selection: Selection, decision: Decision, number: int) -> list[di
     score, statistic = score_of(selection.by)
     case, units, labels = decision.cases[number], decision.units[number], decision.labels
     sign = -1.0 if score.lower_is_better else 1.0
-    tests = np.stack([values_of(fit, units, score, statistic) for fit in case.tests], axis=1)  # (n_folds, n_candidates, n_units)
     if selection.per == "vertex":
         return _vertex_rows(decision, number, labels, score)
-    best, one_se = decision.chosen["best"], decision.chosen["one_se"]
-    values = np.array([np.mean([tests[fold, c, u] for fold, c in enumerate(best[:, u])]) for u in range(len(units))])
-    ends = _test_intervals(case, units, best, score, values) if statistic == "mean" else np.full((2, len(units)), np.nan)
-    overall = argbest(sign * decision.validation.mean(0, keepdims=True))[0]
-    simple = within_one_se(sign * decision.validation.mean(0, keepdims=True), decision.se)[0]
+    tests = FoldScores(case.tests, score, statistic)
+    shared = [tests.shared(unit) for unit in units]
+    best, one_se, at_all = decision.chosen["best"], decision.chosen["one_se"], tests.of_units(shared)
+    values = np.array([tests.of_choice(unit, best[:, u]) for u, unit in enumerate(shared)])
+    ends = _test_intervals(case, shared, best, score, values) if statistic == "mean" else np.full((2, len(units)), np.nan)
+    overall = argbest(sign * decision.overall[None])[0]
+    simple = within_one_se(sign * decision.overall[None], decision.se[None])[0]
     rows = []
     for u, unit in enumerate(units):
         row: dict[str, Any] = {**case.settings, "roi": unit.name, "hemi": unit.hemi, "n_vertices": unit.n_vertices}
-        if not np.isfinite(decision.validation[:, :, u]).any():
+        if not np.isfinite(decision.overall[:, u]).any():
             rows.append(row | {"winner": ""})
             continue
-        winner, at = int(overall[u]), tests[:, :, u].mean(0)
-        of = lambda chosen, u=u: float(np.mean([tests[fold, c, u] for fold, c in enumerate(chosen[:, u])]))  # noqa: E731
+        winner, at = int(overall[u]), at_all[:, u]
         on_test = int(np.nanargmax(sign * at)) if np.isfinite(at).any() else winner
-        row |= {"winner": labels[winner], "validation": decision.validation[:, winner, u].mean(), "validation_se": decision.se[winner, u]}
-        row |= {"test": of(best), "test_low": ends[0, u], "test_high": ends[1, u]}
-        row |= {"best_on_test": labels[on_test], "test_best": at[on_test], "optimism": sign * (at[on_test] - of(best))}
+        row |= {"winner": labels[winner], "validation": decision.overall[winner, u], "validation_se": decision.se[winner, u]}
+        row |= {"test": values[u], "test_low": ends[0, u], "test_high": ends[1, u]}
+        highest = tests.of_choice(shared[u], np.full(case.n_folds, on_test))
+        row |= {"best_on_test": labels[on_test], "test_best": highest, "optimism": sign * (highest - values[u])}
         row |= {"probability": decision.probability[winner, u]}
         known = np.isfinite(decision.se[winner, u])  # not of a median
         row |= {"one_se": labels[simple[u]] if known else ""}
-        row |= {"one_se_validation": decision.validation[:, simple[u], u].mean() if known else np.nan}
-        row |= {"one_se_test": of(one_se) if known else np.nan}
+        row |= {"one_se_validation": decision.overall[simple[u], u] if known else np.nan}
+        row |= {"one_se_test": tests.of_choice(shared[u], one_se[:, u]) if known else np.nan}
         rows.append(row | {"agreement": float((best[:, u] == winner).mean()), "key": case.tests[winner].key})
     return rows
 
@@ -78,7 +78,7 @@ def chosen_fit(case: Case, of_vertex: Mapping[str, np.ndarray]) -> Result:
     if len(used) == 1:
         return case.tests[used[0]]
     weights = {hemi: (numbers[:, None] == used[:, None]).astype(np.float32) for hemi, numbers in of_vertex.items()}
-    return composed([case.tests[c] for c in used], weights)
+    return composed([case.tests[c] for c in used], weights, only_tested=True)
 
 
 def _test_intervals(case: Case, units: Sequence[Unit], best: np.ndarray, score: Score, values: np.ndarray) -> np.ndarray:
@@ -108,7 +108,8 @@ def _intervals(fit: Result, units: Sequence[Unit], score: Score, values: np.ndar
     spanning = [u for u, unit in enumerate(units) if unit.hemi == BOTH]
     if spanning:
         united = [units[u] for u in spanning]
-        se = score_draws(fit, united, score, ErrorBar(n_draws=N_DRAWS)).std(0, ddof=1)
+        (drawn,) = score_draws(fit, united, score, ErrorBar(n_draws=N_DRAWS))
+        se = drawn.std(0, ddof=1)
         df = max(1, fit.n_test_stimuli - 2 * len(fit.plan.folds))
         ends[:, spanning] = interval(values[spanning], se, df, scale=SCALES.get(score.key, ""))
     return ends
@@ -120,13 +121,13 @@ def _vertex_rows(decision: Decision, number: int, labels: Sequence[str], score: 
     of_vertex, sign = decision.of_vertex[number], -1.0 if score.lower_is_better else 1.0
     fit, rows = chosen_fit(case, of_vertex), []
     ends = _intervals(fit, units, score)
-    maps = {}
+    validations, tests = FoldScores(case.validations, score), FoldScores(case.tests, score)
+    n_inner, maps = len(range(len(case.validations[0].plan.folds))[inner_folds_of(case, 0)]), {}
     for hemi, chosen in of_vertex.items():
-        valid = validation_maps(case, hemi, score)
-        tests = np.stack([by_fold(each, hemi, score) for each in case.tests], axis=1)
-        pick = lambda values, chosen=chosen: np.take_along_axis(values, chosen[:, None], axis=1)[:, 0].mean(0)  # noqa: E731
-        highest = sign * np.where(np.isfinite(tests.mean(0)), sign * tests.mean(0), -np.inf).max(0)
-        maps[hemi] = pick(valid), pick(tests), np.where(np.isfinite(highest), highest, np.nan)
+        at = sign * tests.vertices(hemi)
+        highest = sign * np.where(np.isfinite(at), at, -np.inf).max(0)
+        picked = validations.chosen(hemi, np.repeat(chosen, n_inner, axis=0)), tests.chosen(hemi, chosen)
+        maps[hemi] = *picked, np.where(np.isfinite(highest), highest, np.nan)
     for u, unit in enumerate(units):
         row: dict[str, Any] = {**case.settings, "roi": unit.name, "hemi": unit.hemi, "n_vertices": unit.n_vertices}
         (columns,) = unit.columns.values()

@@ -200,6 +200,7 @@ def composed(
     key: str = "",
     options: Mapping[str, Any] | None = None,
     command: str = "",
+    only_tested: bool = False,
 ) -> ComposedResult:
     """Compose fits in memory; nothing is stored and no score computed.
 
@@ -208,6 +209,7 @@ def composed(
     members : fits of one subject with the same split and hemispheres.
     weights : hemisphere to (n_folds, n_members, n_vertices), from 0, summing to 1 over members.
     options : how it was composed; shown as the parameters of its readout.
+    only_tested : whether it is asked for its test stimuli alone, so that members may differ in frames and in the vertices they predict.
 
     Raises
     ------
@@ -215,7 +217,7 @@ def composed(
     """
     first = members[0].plan
     for member in members:
-        _check_alike(first, member.plan)
+        _check_alike(first, member.plan, only_tested)
     for hemi in first.hemis:
         shape = (len(first.folds), len(members), first.subject.responses[hemi].shape[1])
         W = weights[hemi]
@@ -241,15 +243,15 @@ def composed(
     return ComposedResult(plan, members[0].store, members=tuple(members), weights=weights)
 
 
-def _check_alike(first: Plan, other: Plan) -> None:
+def _check_alike(first: Plan, other: Plan, only_tested: bool) -> None:
     """NotComposed unless two plans are of the same subject, split and hemispheres."""
-    for name in ("dataset", "subject", "split", "average_repeats", "frames"):
+    for name in ("dataset", "subject", "split", "average_repeats", *(() if only_tested else ("frames",))):
         one, another = getattr(first.spec, name), getattr(other.spec, name)
         if one != another:
             raise NotComposed(f"Fits of one composed fit must have the same {name.replace('_', ' ')}; these have {one} and {another}.")
     if first.hemis != other.hemis or dict(first.subject.fingerprints) != dict(other.subject.fingerprints):
         raise NotComposed("Fits of one composed fit must be of the same responses and hemispheres.")
-    if _n_fitted(first) != _n_fitted(other):
+    if not only_tested and _n_fitted(first) != _n_fitted(other):
         raise NotComposed("Fits of one composed fit must predict the same vertices: give them the same target groups.")
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from encoding.datasets._base import VoxelGrid
+from encoding.plots.brain.colour_ranges import score_colours, score_range
 from encoding.plots.look import SMALL, theme
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 N_SLICES = 12
-WIDE = 1.6  # times as wide as high, of the room for all slices
+WIDE = 1.4  # times as wide as high, of the room for all slices
 STRIP = 0.14  # of a slice's width, the room above it for its height in mm
 
 
@@ -53,21 +54,28 @@ def slice_mosaic(grid: VoxelGrid, values: np.ndarray) -> tuple[np.ndarray, list[
     return mosaic, labels
 
 
-def volume_slices(grid: VoxelGrid, values: np.ndarray, *, what: str) -> go.Figure:
+def volume_slices(grid: VoxelGrid, values: np.ndarray, *, what: str, score: str = "") -> go.Figure:
     """Draw axial slices through a volume, from below to above.
 
     Parameters
     ----------
     values : (n_columns,) one number for each voxel. what : what they are.
+    score : key of :data:`encoding.evaluation.scores.SCORES` where they are one, for the colours that it has on brains.
     """
     import plotly.graph_objects as go
 
     mosaic, labels = slice_mosaic(grid, values)
-    signed = bool(np.nanmin(mosaic, initial=0) < 0)
-    colours = {"colorscale": "RdBu", "reversescale": True, "zmid": 0} if signed else {"colorscale": "Plasma"}
-    fig = go.Figure(go.Heatmap(z=mosaic, hovertemplate="%{z:.3f}<extra></extra>", hoverongaps=False, colorbar={"title": what}, **colours))
+    if score:
+        low, high = score_range(score, {"voxels": np.asarray(values)})
+        colours = {"colorscale": score_colours(score), "zmin": low, "zmax": high}
+    elif np.nanmin(mosaic, initial=0) < 0:
+        colours = {"colorscale": "RdBu", "reversescale": True, "zmid": 0}
+    else:
+        colours = {"colorscale": "Plasma"}
+    bar = {"title": {"text": what, "side": "top"}, "orientation": "h", "y": 0, "yanchor": "top", "thickness": 12, "len": 0.9}
+    fig = go.Figure(go.Heatmap(z=mosaic, hovertemplate="%{z:.3f}<extra></extra>", hoverongaps=False, colorbar=bar, **colours))
     note = {"showarrow": False, "xanchor": "left", "yanchor": "bottom", "font": {"size": SMALL}}
     fig.update_layout(annotations=[note | {"x": x - 0.5, "y": y - 0.5, "text": f"z {z:.0f} mm"} for x, y, z in labels])
     fig.update_xaxes(visible=False, fixedrange=True)
     fig.update_yaxes(visible=False, fixedrange=True, scaleanchor="x")
-    return theme(fig, height=420)
+    return theme(fig, height=420, margin={"l": 8, "t": 30, "b": 76})

@@ -15,7 +15,7 @@ from encoding.datasets._base import roi_names
 from encoding.fits.composition import ComposedSpec
 from encoding.jobs.tasks import compute_intervals
 from encoding.plots.brain.brain_map import BrainMap
-from encoding.runs.labels import layer_label, network_label, subject_label
+from encoding.runs.labels import layer_label, network_label, side_label, subject_label
 from encoding.runs.report import roi_ends
 from pages.parts.explore.composed import intervals_panel, members_panel
 from pages.parts.explore.downloads import take_away
@@ -79,8 +79,8 @@ def _best(result: Result, table: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     row = rows.loc[rows["r_mean"].idxmax()]
-    side = plots.hemi_name(row["hemi"]).removesuffix(" hemisphere").lower()
-    text = f" Best: **{plain(row['roi'])}** {plain(side)}, r **{row['r_mean']:.2f}**"
+    side = f" {side_label(row['hemi'])}" if len(result.plan.hemis) > 1 else ""
+    text = f" Best: **{plain(row['roi'])}**{plain(side)}, r **{row['r_mean']:.2f}**"
     ends = roi_ends(result).get((row["roi"], row["hemi"]))
     text += f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
     ceiling = row.get("ceiling_r", float("nan"))

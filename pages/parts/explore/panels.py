@@ -78,7 +78,7 @@ def brain_panel(result: Result, focus: Focus, score: str, display: Any) -> Brain
         say_no_place(result.plan.subject)
         if (grid := result.plan.subject.grid) is not None:
             what, how = SCORES[score].short, unit.fill(HOW["slices"])
-            figure = plots.volume_slices(grid, result.score(result.plan.hemis[0], score), what=what)
+            figure = plots.volume_slices(grid, result.score(result.plan.hemis[0], score), what=what, score=score)
             chart(figure, "slices", alt=f"{what} of every {unit} on slices", how=how, source=origin(result))
         return None
     brain = _brain_map(result, placement, focus, score, display)

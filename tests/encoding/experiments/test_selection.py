@@ -8,6 +8,7 @@ import pytest
 from encoding import Store
 from encoding.analysis.bootstrap import roi_intervals
 from encoding.evaluation.scores import SCORES
+from encoding.evaluation.splits import folds
 from encoding.experiments import run_experiment
 from encoding.experiments.candidates import NotFinished, within_one_se
 from encoding.experiments.experiment import Experiment
@@ -134,6 +135,88 @@ def test_each_fold_makes_its_own_choice(planted):
             assert table.test_low[u] < table.test[u] < table.test_high[u]
 
 
+def chosen_on(monkeypatch, path, subject, by="r", *, split="kfold:5:0", validation="holdout:0.8:0", vary=None, **how):
+    """Selection among two layers (or ``vary``) of a subject."""
+    register_planted(monkeypatch, {"subj01": subject})
+    base = replace(BASE, split=split, **({"hemi": "lh"} if "together" not in how else {}))
+    experiment = Experiment(base=base, vary=vary or {"backbone": ["netone"], "layers": ["early", "late"]})
+    store = Store(path)
+    ran = run_experiment(with_validation(experiment, validation), store)
+    return select(ran.cells, store, by=by, **how)
+
+
+@pytest.mark.parametrize("by", ["normalised_r2", "normalised_r", "algonauts2023"])
+def test_scores_that_need_a_ceiling_are_of_the_mean_r_over_folds(tmp_path, monkeypatch, by):
+    """As those of a fit are: squares of the noisy r of single folds would be larger than their interval reaches."""
+    selection = chosen_on(monkeypatch, tmp_path, planted_subject("subj01", seed=1, noise=14.0), by, split="kfold:12:0")
+    table = selection.table().query("n_vertices > 0 and agreement == 1")
+    assert len(table) > 0
+    ((case,),) = (decision.cases for decision in selection.decisions)
+    for row in table.to_dict("records"):
+        of_fit = case.tests[case.labels.index(row["winner"])].rois().query(f"roi == '{row['roi']}' and hemi == 'lh'").iloc[0]
+        assert row["test"] == pytest.approx(of_fit[SCORES[by].mean_column], rel=1e-9)
+    assert table.eval("test_low <= test and test <= test_high").all()
+
+
+def test_a_vertex_without_a_score_in_one_fold_is_left_out_as_in_every_table(tmp_path, monkeypatch):
+    subject = planted_subject("subj01", seed=1, noise=3.0)
+    Y = subject.responses["lh"].copy()
+    Y[folds("kfold:5:0", subject.groups)[2].test, 0] = 0.5
+    subject = replace(subject, responses={"lh": Y}, fingerprints={"lh": "constant in one fold"})
+    selection = chosen_on(monkeypatch, tmp_path, subject)
+    (row,) = selection.table().query("roi == 'A'").to_dict("records")
+    ((case,),) = (decision.cases for decision in selection.decisions)
+    own = case.tests[case.labels.index(row["winner"])].rois().query("roi == 'A'").iloc[0]
+    assert row["test"] == pytest.approx(own.r_mean, abs=1e-9) and row["test_low"] < row["test"] < row["test_high"]
+
+
+def test_a_stimulus_that_several_validation_folds_test_counts_once_in_the_standard_error(tmp_path, monkeypatch):
+    """Against leaving each stimulus out of all folds at once; counted in each fold by itself the error would be .06 for .10."""
+    subject = planted_subject("subj01", seed=1, noise=6.0)
+    (decision,) = chosen_on(monkeypatch, tmp_path, subject, "mae", validation="kfold:5:0").decisions
+    number = [unit.name for unit in decision.units[0]].index("A")
+    columns, (validation, _) = decision.units[0][number].columns["lh"], decision.cases[0].validations
+    tested = [fold.test for fold in validation.plan.folds]
+    errors = [
+        np.abs(validation.predicted_rows(k, rows, "lh", columns) - subject.responses["lh"][rows][:, columns]).mean(1)
+        for k, rows in enumerate(tested)
+    ]
+    less_one = np.array([np.mean([error[rows != one].mean() for error, rows in zip(errors, tested, strict=True)]) for one in range(160)])
+    jackknife = np.sqrt(159 / 160 * ((less_one - less_one.mean()) ** 2).sum())
+    assert decision.se[0, number] == pytest.approx(jackknife, rel=0.2)
+
+
+def test_hemispheres_together_count_the_vertices_that_have_the_score(tmp_path, monkeypatch):
+    subject = planted_subject("subj01", seed=1, noise=6.0)
+    low = {"lh": np.full(42, 0.01), "rh": np.full(42, 0.8)}
+    of_both = chosen_on(monkeypatch, tmp_path, replace(subject, ceiling=low), "normalised_r", together=True).table()
+    right = chosen_on(monkeypatch, tmp_path, replace(subject, ceiling=low), "normalised_r", together=True).decisions[0].cases[0]
+    (row,) = of_both.query("roi == 'A'").to_dict("records")
+    own = right.tests[right.labels.index(row["winner"])].rois().query("roi == 'A' and hemi == 'rh'").iloc[0]
+    assert row["test"] == pytest.approx(own[SCORES["normalised_r"].mean_column]) and row["test_low"] < row["test"] < row["test_high"]
+    assert row["validation_se"] > 0 and row["probability"] > 0.5
+
+
+def test_candidates_are_compared_on_the_vertices_that_all_of_them_predict(tmp_path, monkeypatch):
+    subject = planted_subject("subj01", seed=1, noise=3.0)
+    vary = {"backbone": ["netone"], "layers": ["early"], "readout": ["pls"], "rois": [["A", "B"]], "target_groups": ["hemisphere", "roi"]}
+    selection = chosen_on(monkeypatch, tmp_path, subject, vary=vary)
+    table = selection.candidates().query("roi == 'all'").set_index("candidate").test
+    ((case,),) = (decision.cases for decision in selection.decisions)
+    for label, fit in zip(case.labels, case.tests, strict=True):
+        assert table[label] == pytest.approx(fit.score("lh")[:16].mean(), abs=1e-9)
+    assert np.isnan(case.tests[case.labels.index(next(each for each in case.labels if "roi" in each))].score("lh")[16:]).all()
+
+
+@pytest.mark.parametrize("vary", [{"hemi": ["lh", "rh"]}, {"rois": [["A"], ["B"]]}, {"average_repeats": [False, True]}])
+def test_what_is_tested_on_or_reported_makes_separate_choices(tmp_path, monkeypatch, vary):
+    subject = planted_subject("subj01", seed=1, noise=3.0)
+    two = {"backbone": ["netone"], "layers": ["early", "late"]}
+    assert len(chosen_on(monkeypatch, tmp_path / "both", subject, vary=two | vary).decisions) == 2
+    with pytest.raises(ValueError, match="nothing to choose between: vary a setting other than subject, split"):
+        chosen_on(monkeypatch, tmp_path / "alone", subject, vary=vary)
+
+
 def test_on_noise_the_test_score_is_at_chance_and_choosing_on_test_is_not(tmp_path, monkeypatch):
     """Among 4 candidates that know nothing, the best validation score and the best test score are above 0; an honest one is not."""
     subject = planted_subject("subj01", seed=3, n=100)
@@ -157,10 +240,10 @@ def test_on_noise_the_test_score_is_at_chance_and_choosing_on_test_is_not(tmp_pa
 
 def test_one_standard_error():
     values = np.array([[[0.30], [0.34], [0.36]]])
-    assert within_one_se(values, np.array([[0.1], [0.1], [0.01]])).tolist() == [[2]]
-    assert within_one_se(values, np.array([[0.1], [0.1], [0.02]])).tolist() == [[1]]
-    assert within_one_se(values, np.array([[0.0], [0.0], [0.07]])).tolist() == [[0]]
-    assert within_one_se(values, np.full((3, 1), np.nan)).tolist() == [[2]]
+    assert within_one_se(values, np.array([[0.1], [0.1], [0.01]])[None]).tolist() == [[2]]
+    assert within_one_se(values, np.array([[0.1], [0.1], [0.02]])[None]).tolist() == [[1]]
+    assert within_one_se(values, np.array([[0.0], [0.0], [0.07]])[None]).tolist() == [[0]]
+    assert within_one_se(values, np.full((3, 1), np.nan)[None]).tolist() == [[2]]
 
 
 def test_what_cannot_be_chosen_is_refused_by_name(ran, planted):
