@@ -19,6 +19,8 @@ from encoding.cli.exchanging import KEY_HELP
 from encoding.cli.terminal import Progress, table
 from encoding.datasets._base import roi_names
 from encoding.evaluation.permutation import METHODS, Permutations
+from encoding.fits.open import of_regions
+from encoding.fits.result import Result
 from encoding.fits.score_tables import EVERY_VERTEX
 from encoding.runs.table import open_run
 from encoding.runtime.csv import to_csv, to_records
@@ -62,6 +64,24 @@ def add_commands(commands: Any) -> None:
         add(commands)
 
 
+def _add_regions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--roi",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ROI",
+        help="regions, or unions such as V1=V1v+V1d, that are reported (default: every vertex and every region)",
+    )
+
+
+def _opened(arguments: argparse.Namespace, progress: Progress) -> Result:
+    """The fit of a command, with the regions that were asked for."""
+    result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
+    with checking_arguments():
+        return of_regions(result, arguments.roi) if arguments.roi else result
+
+
 def _add_significance(commands: Any) -> None:
     parser = add_command(
         commands,
@@ -72,6 +92,7 @@ def _add_significance(commands: Any) -> None:
         examples="significance 3fa92c\nsignificance 3fa92c --permutations 10000 --rate 0.01 --out vertices.csv",
     )
     parser.add_argument("key", metavar="KEY", help=KEY_HELP)
+    _add_regions(parser)
     parser.add_argument("--permutations", type=whole_number, default=1_000, metavar="N", help="random orders (default: %(default)s)")
     parser.add_argument(
         "--method",
@@ -94,6 +115,7 @@ def _add_partition(commands: Any) -> None:
         examples="partition 3fa92c\npartition 3fa92c --space early=features.1,features.4 --space late=features.9 --out parts.csv",
     )
     parser.add_argument("key", metavar="KEY", help=KEY_HELP)
+    _add_regions(parser)
     parser.add_argument(
         "--space",
         action="append",
@@ -115,6 +137,7 @@ def _add_similarity(commands: Any) -> None:
         examples="similarity 3fa92c\nsimilarity 3fa92c --out rsa.csv",
     )
     parser.add_argument("key", metavar="KEY", help=KEY_HELP)
+    _add_regions(parser)
     add_device(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write a row for each ROI, hemisphere and layer there")
 
@@ -141,7 +164,7 @@ def run_significance(arguments: argparse.Namespace, progress: Progress) -> Answe
         raise BadArguments(f"--rate is a false discovery rate between 0 and 1, not {arguments.rate:g}.")
     with checking_arguments():
         permutations = Permutations(n_permutations=arguments.permutations, seed=arguments.seed, method=arguments.method)
-        result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
+        result = _opened(arguments, progress)
         found = significance(result, subprogress(progress, 0.1, 1), permutations=permutations)
     rows = found.table(arguments.rate)
     document = {"key": result.key, "method": found.method, "permutations": arguments.permutations, "rate": arguments.rate}
@@ -163,7 +186,7 @@ def run_partition(arguments: argparse.Namespace, progress: Progress) -> Answer:
     spaces = {name: tuple(layers.split(",")) for name, _, layers in (each.partition("=") for each in arguments.space)}
     if any(not name or layers == ("",) for name, layers in spaces.items()) or len(spaces) < len(arguments.space):
         raise BadArguments("--space is a name of its own and layers, such as early=features.1,features.4.")
-    result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
+    result = _opened(arguments, progress)
     with checking_arguments():
         checked_spaces(result, spaces or None)
     found = partition(result, subprogress(progress, 0.1, 1), arguments.device, spaces=spaces or None)
@@ -209,7 +232,7 @@ def describe_partition(found: Partition) -> str:
 def run_similarity(arguments: argparse.Namespace, progress: Progress) -> Answer:
     """Compare the features of a fit with responses by RSA and CKA."""
     check_out_file(arguments.out)
-    result = open_run(arguments.key, Store(), subprogress(progress, 0, 0.1))
+    result = _opened(arguments, progress)
     found = similarity(result, subprogress(progress, 0.1, 1), arguments.device)
     document = {"key": result.key, "n_stimuli": found.n_stimuli, "n_repeats": found.n_repeats, "rois": to_records(found.table())}
     return written(arguments.out, titled(found.table(), result.plan.subject.unit), Answer(document, describe_similarity(found)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,9 @@ class FitChanged(ValueError):
 
 def open_fit(key: str, store: Store, report: Report = silent, *, subject: Subject | None = None) -> Result:
     """Open the finished fit that a key names, or the one that is composed of others (:mod:`encoding.fits.composition`).
+
+    A key names a fit whatever regions are reported of it, so all of them are. Those that it was first asked for are kept where models
+    depend on them (``target_groups`` ``roi``) and where there are unions among them. :func:`of_regions` reports others.
 
     Parameters
     ----------
@@ -73,7 +76,40 @@ def open_fit(key: str, store: Store, report: Report = silent, *, subject: Subjec
             FormerRelease,
             stacklevel=2,
         )
-    return Result(plan, store)
+        return Result(plan, store)
+    has_unions = any("=" in roi for roi in plan.spec.rois)
+    return (None if has_unions else _reporting(plan, (), store)) or Result(plan, store)
+
+
+def of_regions(result: Result, rois: Sequence[str]) -> Result:
+    """Report other regions of an open fit: names of ROIs, or unions of them such as ``V1=V1v+V1d``.
+
+    Raises
+    ------
+    UnknownName where the subject lacks a region. ValueError where its models depend on the regions, so that it would be another fit, and
+    for an imported or composed fit.
+    """
+    if type(result) is not Result:
+        raise ValueError(f"{result.key} is imported or composed of others, and reports the regions that it came with.")
+    found = _reporting(result.plan, tuple(rois), result.store)
+    if found is None:
+        raise ValueError(f"{result.key} has models of its own for each region, so that with other regions it is another fit.")
+    return found
+
+
+def _reporting(plan: Plan, rois: tuple[str, ...], store: Store) -> Result | None:
+    """The fit with other regions; None where that is another fit."""
+    if plan.spec.rois == rois:
+        return Result(plan, store)
+    other = make_plan(replace(plan.spec, rois=rois), store, subject=_without_unions(plan))
+    return Result(other, store) if other.key == plan.key else None
+
+
+def _without_unions(plan: Plan) -> Subject:
+    """The subject with its own ROIs alone."""
+    made = {roi.partition("=")[0].strip() for roi in plan.spec.rois if "=" in roi}
+    own = {hemi: {roi: columns for roi, columns in named.items() if roi not in made} for hemi, named in plan.subject.rois.items()}
+    return replace(plan.subject, rois=own) if made else plan.subject
 
 
 def models_of_composed(store: Store, going: Collection[str]) -> dict[str, str]:

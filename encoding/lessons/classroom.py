@@ -58,6 +58,11 @@ class Classroom:
                     json.dump(now, file)
                 self._students[student] = now
 
+    def answers(self, student: str) -> dict[str, int]:
+        """Lesson to the index of what a student predicted."""
+        with self._lock:
+            return dict(self._students.get(student, {"answers": {}})["answers"])
+
     def predictions(self, lesson: str, n_answers: int) -> list[int]:
         """Number of students who predicted each of a lesson's answers, (n_answers,)."""
         with self._lock:

@@ -75,7 +75,7 @@ def teach(lesson: Lesson) -> None:
 
 
 st.html(STYLE)
-open_class()
+open_class(LESSONS)
 lesson = chosen_lesson()
 expect_link(lesson)
 if lesson is None:

@@ -5,7 +5,9 @@ The operator sets ``ENCODING_CLASS`` to the name of the class (docs/teaching.md)
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import itertools
 import os
 import secrets
 from collections.abc import Sequence
@@ -46,8 +48,25 @@ def teacher_token(name: str) -> str:
     return token
 
 
-def open_class() -> None:
-    """Read from the link whether this session is a student's or the teacher's. The token leaves the link, which may be projected."""
+def browser_name(cookie: str) -> str:
+    """Name of a browser, the same in all its tabs and after a reload; a new one where there is no cookie.
+
+    Streamlit sets a cookie against forged requests in Tornado's format, ``2|mask|masked token|time``: the mask changes with each page,
+    the token behind it stays.
+    """
+    try:
+        _, mask, masked, _ = cookie.split("|")
+        token = bytes(one ^ other for one, other in zip(bytes.fromhex(masked), itertools.cycle(bytes.fromhex(mask)), strict=False))
+    except ValueError:
+        token = b""
+    return hashlib.sha256(token).hexdigest()[:16] if token else secrets.token_hex(8)
+
+
+def open_class(lessons: Sequence[Lesson]) -> None:
+    """Read from the link whether this session is a student's or the teacher's, and restore what a student answered before.
+
+    The token leaves the link, which may be projected.
+    """
     name = class_name()
     if not name:
         return
@@ -66,7 +85,12 @@ def open_class() -> None:
         else:
             st.warning("This is not the teacher's link of this class. The server printed it when it started.")
     if st.query_params.get("class") == name:
-        st.session_state.setdefault("_student", secrets.token_hex(8))
+        if "_student" not in st.session_state:
+            st.session_state["_student"] = browser_name(st.context.cookies.get("_streamlit_xsrf", ""))
+        given_before = classroom(name).answers(st.session_state["_student"])
+        for lesson in lessons:
+            if 0 <= (place := given_before.get(lesson.name, -1)) < len(lesson.answers):
+                st.session_state.setdefault(f"answer_{lesson.name}", lesson.answers[place])
     elif "class" in st.query_params:
         st.warning(f"The class of this server has another name. Its link ends in ?class={plain(name)}.")
 

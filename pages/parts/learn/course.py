@@ -140,10 +140,10 @@ def course_page() -> None:
     sheets = [BY_NAME[name] for name in on_route]
     left, right, anew, _ = st.columns(4)
     about = "One PDF with a page for each lesson of the route: question, room to write, exercise."
-    for place, label, answers, name, help in (
-        (left, "Hand-out (PDF)", False, "handout", about),
-        (right, "Answers (PDF)", True, "answers", "For the lecturer: the right answer to each question, and why."),
-    ):
+    offered = [(left, "Hand-out (PDF)", False, "handout", about)]
+    if not st.session_state.get("_student"):
+        offered.append((right, "Answers (PDF)", True, "answers", "For the lecturer: the right answer to each question, and why."))
+    for place, label, answers, name, help in offered:
         make = partial(_handout, sheets, answers)
         place.download_button(
             label, make, f"{name}.pdf", "application/pdf", key=name, on_click="ignore", help=help, icon=":material/print:", width="stretch"

@@ -51,9 +51,11 @@ def leaderboard() -> None:
         st.markdown(ABOUT)
         if student:
             _enter(student)
+        entries = _board(class_name()).table()
+        shown = [f"{each.r:.3f}" for each in entries]
         rows = [
-            {"Place": place, "Name": each.name, "Model": each.model, "r": f"{each.r:.3f}", "95 %": f"{each.low:.3f} to {each.high:.3f}"}
-            for place, each in enumerate(_board(class_name()).table(), 1)
+            {"Place": 1 + shown.index(r), "Name": each.name, "Model": each.model, "r": r, "95 %": f"{each.low:.3f} to {each.high:.3f}"}
+            for each, r in zip(entries, shown, strict=True)
         ]
         if rows:
             st.dataframe(pd.DataFrame(rows), hide_index=True, alt="name, model and r of each student's last entry, highest first")
@@ -72,7 +74,7 @@ def _enter(student: str) -> None:
     with st.form("enter_fit", border=False):
         which, name, press = st.columns([5, 2, 2], vertical_alignment="bottom")
         key = which.selectbox("Finished fit of this subject", list(names), format_func=names.get, key="entered_fit")
-        called = name.text_input("Name in the table", max_chars=LONGEST_NAME, placeholder="a number", key="entered_name")
+        called = name.text_input("Name in the table", max_chars=LONGEST_NAME, placeholder="such as 7 or blue", key="entered_name")
         pressed = press.form_submit_button(f"Enter ({left} left)", key="enter", width="stretch")
     if pressed and key:
         try:

@@ -67,7 +67,13 @@ NAVIGATION_STYLE = """<style>
 [data-testid=stCaptionContainer] {opacity: 1; color: color-mix(in srgb, currentColor 78%, transparent)}
 [data-testid=stExpander] summary {opacity: 0.85}
 [data-testid=stMultiSelect] :is([data-tag], [data-tag] *) {color: light-dark(white, #10222a)}
-[data-testid=stMain] :is(a, button, summary, [role=tab]):focus-visible {outline: 2px solid currentColor; outline-offset: 1px}
+:is([data-testid=stMain], [data-testid=stSidebar]) :is(a, button, summary, [role=tab]):focus-visible {
+  outline: 2px solid currentColor; outline-offset: 1px
+}
+[data-testid=stSidebar][aria-expanded=false] {visibility: hidden}  /* not in sight, so not in the order of the Tab key */
+@media (forced-colors: active) {  /* what is told by a background alone keeps its colours */
+  [data-testid=stApp] :is(.stCheckbox label > div, .stSlider *, .stButtonGroup button, .scale, .swatch) {forced-color-adjust: none}
+}
 [data-testid=stBaseButton-primary]:enabled {color: light-dark(white, #10222a)}
 @media (max-width: 640px) {  /* on a phone two menus or buttons stand in a row, where names are not long */
   [data-testid=stMain] [data-testid=stHorizontalBlock]:not(:has(> [data-testid=stColumn] [data-testid=stMultiSelect]))

@@ -99,3 +99,13 @@ def test_the_shell_prints_and_writes_it(results, shell, monkeypatch, tmp_path):
     assert code == 0 and document["n_found"] == found.n_found() and document["method"] == "blocks"
     for words in (("--rate", "2"), ("--permutations", "5"), ("--out", tmp_path)):
         assert shell("significance", result.key, *words)[0] == 2
+
+
+def test_a_key_is_tested_whole_whatever_was_fitted_first_and_regions_are_asked_for(tiny, cache, shell):
+    narrow = fit(replace(TINY, rois=("driven",)), cache, device="cpu")
+    words = ("significance", narrow.key, "--permutations", "19", "--json")
+    assert json.loads(shell(*words)[1])["n_tested"] == 20
+    document = json.loads(shell(*words, "--roi", "noise")[1])
+    assert {row["roi"] for row in document["rois"]} == {"noise"} and document["n_tested"] == 10
+    code, _, err = shell(*words, "--roi", "nois")
+    assert code == 2 and "Did you mean 'noise'" in err

@@ -1,10 +1,12 @@
 """The fit that a key names is opened, and what has changed since is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from encoding import fit
-from encoding.fits.open import FitChanged, find_key, open_fit
+from encoding.fits.open import FitChanged, find_key, of_regions, open_fit
 from encoding.runtime.registry import UnknownName
 from tests.conftest import TINY, TinyBackbone
 
@@ -44,3 +46,28 @@ def test_other_weights_or_data_than_the_fits_are_named(tiny, store, monkeypatch)
     tiny.change(fingerprints={"lh": "other", "rh": "other"})
     with pytest.raises(FitChanged, match=r"the responses or the stimuli of tiny subj01 have changed"):
         open_fit(key, store)
+
+
+def test_a_key_names_a_fit_whatever_regions_were_asked_for_first(tiny, store):
+    first = fit(replace(TINY, rois=("driven",)), store)
+    assert fit(TINY, store).key == first.key
+    assert open_fit(first.key, store).selected_rois == fit(TINY, store).selected_rois == ("all", "driven", "noise", "empty")
+    narrowed = of_regions(open_fit(first.key, store), ["noise", "both=driven+noise"])
+    assert narrowed.key == first.key and narrowed.selected_rois == ("noise", "both")
+    both = np.concatenate([first.columns(roi, "lh") for roi in ("driven", "noise")])
+    np.testing.assert_array_equal(narrowed.columns("both", "lh"), np.sort(both))
+    with pytest.raises(UnknownName, match="Did you mean 'noise'"):
+        of_regions(first, ["nois"])
+
+
+def test_a_key_keeps_the_unions_that_were_asked_for(tiny, store):
+    key = fit(replace(TINY, rois=("noise", "both=driven+noise")), store).key
+    assert open_fit(key, store).selected_rois == ("noise", "both")
+
+
+def test_where_models_are_of_regions_other_regions_are_another_fit(tiny, store):
+    key = fit(replace(TINY, rois=("driven",), readout="pls", target_groups="roi"), store).key
+    result = open_fit(key, store)
+    assert result.selected_rois == ("driven",)
+    with pytest.raises(ValueError, match="has models of its own for each region"):
+        of_regions(result, ["noise"])

@@ -17,9 +17,11 @@ from streamlit.testing.v1 import AppTest
 
 from encoding import DATASETS, FitSpec, Store, fit
 from encoding.datasets.demo import Demo
+from encoding.lessons.classroom import NAME
 from encoding.lessons.leaderboard import Hidden
 from encoding.lessons.material import Material
 from pages.parts.learn import course
+from pages.parts.learn.classroom import browser_name
 from pages.parts.learn.lessons import LESSONS
 from pages.parts.learn.notebook import OPEN, lesson_notebook
 from pages.parts.shared.links import explore_query
@@ -501,3 +503,34 @@ def test_the_material_is_in_one_order(material):
         material.Y[:, n_left:][:, right] == material.subject.responses["rh"][:, right]
     ).all()
     assert material.categories().shape == (160, 6) and material.categories().max() <= 1
+
+
+def test_a_browser_is_one_student_in_every_tab_and_after_a_reload():
+    """The cookie's mask changes with every page, the token behind it does not."""
+    token = bytes(range(16))
+    cookies = []
+    for mask in (b"\x01\x02\x03\x04", b"\xaa\xbb\xcc\xdd"):
+        masked = bytes(one ^ mask[place % 4] for place, one in enumerate(token))
+        cookies.append(f"2|{mask.hex()}|{masked.hex()}|1796083072")
+    other = f"2|00000000|{bytes(range(1, 17)).hex()}|1796083072"
+    assert browser_name(cookies[0]) == browser_name(cookies[1]) != browser_name(other)
+    assert NAME.fullmatch(browser_name(cookies[0])) and token.hex() not in browser_name(cookies[0])
+    assert browser_name("") != browser_name("") and NAME.fullmatch(browser_name("2|zz|zz|1"))
+
+
+def test_after_a_reload_a_student_finds_the_answer_given_before(learn, filled, monkeypatch):
+    monkeypatch.setenv("ENCODING_CLASS", "reloaded")
+    monkeypatch.setattr("pages.parts.learn.classroom.browser_name", lambda cookie: "aabbccddeeff0011")
+    lesson = LESSONS[4]
+    first = learn(filled, lesson=lesson.name, **{"class": "reloaded"})
+    first.radio(key=f"answer_{lesson.name}").set_value(lesson.answers[1]).run()
+    again = learn(filled, lesson=lesson.name, show="true", **{"class": "reloaded"})
+    assert again.radio(key=f"answer_{lesson.name}").value == lesson.answers[1]
+    assert any("The class predicted" in each.value and "0 · 1" in each.value for each in again.caption)
+
+
+def test_students_are_not_offered_the_answers_of_the_course(learn, filled, monkeypatch):
+    monkeypatch.setenv("ENCODING_CLASS", "summer")
+    names = lambda at: {button.key for button in at.get("download_button")}  # noqa: E731
+    assert {"handout", "answers"} <= names(learn(filled))
+    assert names(learn(filled, **{"class": "summer"})) & {"handout", "answers"} == {"handout"}
