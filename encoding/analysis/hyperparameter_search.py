@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from encoding.analysis.optuna_study import EpochCallback, Space, begin, counted, opened, shares_of_variance, tables, try_one
 from encoding.analysis.search_objective import SearchObjective, validation_fold
 from encoding.evaluation.scores import SCORES_VERSION
+from encoding.fits.digests import groups_digest
 from encoding.fits.plan import Plan, plan
 from encoding.fits.spec import FitSpec
 from encoding.readouts import READOUTS, BadOption, Choice, Range, Readout, known_space, read_value, search_space
@@ -278,6 +279,7 @@ def _are_numbers(*values: Any) -> bool:
 def search_key(fit_plan: Plan, space: Space, seed: int) -> str:
     """Key of a search: a digest of everything that determines its trials except their number, so that it can be extended."""
     fold = validation_fold(fit_plan)
+    averaged = {"average_repeats": groups_digest(fit_plan.subject.stimulus_of_row[fold.test])} if fit_plan.spec.average_repeats else {}
     return digest(
         "search",
         SEARCH_VERSION,
@@ -287,6 +289,7 @@ def search_key(fit_plan: Plan, space: Space, seed: int) -> str:
         validation=fold.test.tolist(),
         space={name: repr(each) for name, each in space.items()},
         seed=seed,
+        **averaged,
     )
 
 

@@ -66,6 +66,18 @@ def test_repeats_of_a_picture_are_never_on_both_sides(planted, store):
     assert not set(fold.train // 3) & set(fold.test // 3)
 
 
+def test_a_search_of_averaged_repeats_is_one_of_its_own(planted, store, tmp_path):
+    """It is kept apart, also by which rows repeat a stimulus; keys of searches that average nothing are those of earlier releases."""
+    planted.change(groups=np.arange(120) // 6, stimulus_ids=np.arange(120) // 3)
+    single = search(SIGNED, store, n_trials=2)
+    spec = replace(SIGNED, average_repeats=True)
+    averaged = search(spec, store, n_trials=2)
+    assert averaged.key != single.key
+    assert averaged.best_value == search(spec, Store(tmp_path / "another"), n_trials=2).best_value != single.best_value
+    planted.change(stimulus_ids=np.arange(120) // 2)
+    assert search(spec, store, n_trials=1).key != averaged.key and search(SIGNED, store, n_trials=1).key == single.key
+
+
 def test_vertices_that_do_not_vary_are_left_out_and_none_at_all_is_an_error(planted, store, tmp_path):
     still = {hemi: Y.copy() for hemi, Y in planted.subject.responses.items()}
     for Y in still.values():
