@@ -5,8 +5,8 @@ readout's own inner folds lie within those. Its value is the mean r over all fit
 never read. The components are those of all training rows of the fold: PCA sees the validation images but no response.
 
 Parameters are proposed by TPE (Bergstra et al. 2011). Readouts trained in epochs are pruned by the median rule: a trial stops when
-its validation loss is worse than the median of earlier trials at the same epoch. Each trial is stored as it ends
-(:mod:`encoding.analysis.optuna_study`).
+the r that it reached on the readout's own validation rows is below the median of earlier trials at the same epoch. Each trial is stored
+as it ends (:mod:`encoding.analysis.optuna_study`).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Search:
     space : parameter name to the range or choices searched.
     trials : one row per trial: ``number`` from 1, ``value`` (mean r on validation rows; NaN unless complete), ``state`` (complete,
         pruned or failed), ``seconds``, one column per parameter, ``error`` (empty unless failed).
-    epochs : one row per epoch of readouts trained in epochs: ``trial``, ``epoch`` from 0, ``loss`` on the readout's own validation
+    epochs : one row per epoch of readouts trained in epochs: ``trial``, ``epoch`` from 0, mean ``r`` on the readout's own validation
         rows, for the target group with the most vertices; else empty.
     """
 
@@ -279,7 +279,11 @@ def _are_numbers(*values: Any) -> bool:
 def search_key(fit_plan: Plan, space: Space, seed: int) -> str:
     """Key of a search: a digest of everything that determines its trials except their number, so that it can be extended."""
     fold = validation_fold(fit_plan)
-    averaged = {"average_repeats": groups_digest(fit_plan.subject.stimulus_of_row[fold.test])} if fit_plan.spec.average_repeats else {}
+    made: dict[str, Any] = {}
+    if fit_plan.spec.average_repeats:
+        made["average_repeats"] = groups_digest(fit_plan.subject.stimulus_of_row[fold.test])
+    if not fit_plan.readout.exact:
+        made["pruned_by"] = "r"  # earlier releases compared losses, which are kept with their trials
     return digest(
         "search",
         SEARCH_VERSION,
@@ -289,7 +293,7 @@ def search_key(fit_plan: Plan, space: Space, seed: int) -> str:
         validation=fold.test.tolist(),
         space={name: repr(each) for name, each in space.items()},
         seed=seed,
-        **averaged,
+        **made,
     )
 
 

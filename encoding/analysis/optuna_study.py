@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Space = Mapping[str, Range | Choice]
 EpochCallback = Callable[[int, float], None]
-"""``on_epoch(epoch, loss)``, from 0; raises where the trial is given up."""
+"""``on_epoch(epoch, r)``, from 0; raises where the trial is given up."""
 
 N_UNPRUNED, N_UNPRUNED_EPOCHS = 5, 5  # trials that run to their end before any is given up, and epochs that each may run
 LEAST_FOR_IMPORTANCES = 10  # trials with a value; fewer say hardly anything
@@ -136,8 +136,8 @@ def try_one(
     failures = (ArithmeticError, MemoryError, torch.cuda.OutOfMemoryError, *([ValueError] if number else []))
     trial = study.ask()
 
-    def on_epoch(epoch: int, loss: float) -> None:
-        trial.report(-loss, epoch)
+    def on_epoch(epoch: int, r: float) -> None:
+        trial.report(r, epoch)  # no loss: parameters may say which loss, and losses of two kinds cannot be compared
         if trial.should_prune():
             raise optuna.TrialPruned
 
@@ -219,10 +219,10 @@ def tables(trials: list[optuna.trial.FrozenTrial], space: Space, defaults: Mappi
         for number, trial in enumerate(trials, 1)
     ]
     table = pd.DataFrame(rows, columns=["number", "value", "state", "seconds", *space, "error"], dtype=object)  # 1 stays 1, True stays True
-    epochs = [(number, epoch, -value) for number, trial in enumerate(trials, 1) for epoch, value in trial.intermediate_values.items()]
+    epochs = [(number, epoch, value) for number, trial in enumerate(trials, 1) for epoch, value in trial.intermediate_values.items()]
     return (
         table.astype({"number": int, "value": float, "seconds": float}),
-        pd.DataFrame(epochs, columns=["trial", "epoch", "loss"]).astype({"trial": int, "epoch": int, "loss": float}),
+        pd.DataFrame(epochs, columns=["trial", "epoch", "r"]).astype({"trial": int, "epoch": int, "r": float}),
     )
 
 

@@ -71,7 +71,7 @@ def train(
         trunk learns nothing. One group of all by default.
     learning_rates : beginnings of parameters' names, to learning rates other than the option's, such as ``{"trunk.1.": 1e-5}``.
     checkpoint : is read first, written after an epoch every :data:`CHECKPOINT_SECONDS`; whoever stores the result clears it.
-    on_epoch : called with the number (from 0) and the validation loss of each epoch.
+    on_epoch : called with the number (from 0) and the ``validation_r`` of each epoch, which trainings on different losses share.
     report : called after each epoch, with its losses (:class:`~encoding.runtime.progress.Step`), and once a second. An exception of it
         or ``on_epoch`` stops and leaves the checkpoint.
 
@@ -96,7 +96,7 @@ def train(
             last_save = time.monotonic()
             save_took = last_save - now
         if on_epoch:
-            on_epoch(course.epoch - 1, course.history["validation_loss"][-1])
+            on_epoch(course.epoch - 1, course.history["validation_r"][-1])
         report(course.epoch / options.n_epochs, Step(course.text(), measured=course.measured(course.epoch - 1)))
     network.load_state_dict(course.stopping.best)
     return Trained(course.stopping.details(), {name: np.array(values) for name, values in course.history.items()})

@@ -81,8 +81,8 @@ class Training:
     open_backbone : opens the network those readouts start from; ``layers`` are the layers of it that the fit names, ``pool`` and
         ``over_frames`` what it keeps of their places and of a clip's frames (:mod:`encoding.backbones._pooling`).
     checkpoint : where a training that may be interrupted keeps its state; None keeps nothing.
-    on_epoch : called by a readout that is trained, after each epoch, with its number (from 0) and validation loss; what it raises stops
-        the training.
+    on_epoch : called by a readout that is trained, after each epoch, with its number (from 0) and mean r over targets on its validation
+        set; what it raises stops the training.
     extra_subjects : the training rows of other subjects, in the same components, for readouts that share what subjects have in common.
     """
 

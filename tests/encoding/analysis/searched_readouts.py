@@ -90,7 +90,7 @@ class Stepped(Readout):
             weights += step * X.T @ (Y - X @ weights)
             self.epochs[-1] += 1
             if data.on_epoch:
-                data.on_epoch(epoch, float(np.square(Y - X @ weights).mean()))
+                data.on_epoch(epoch, 1 - float(np.square(Y - X @ weights).mean() / Y.var()))  # as r, higher is better
         return LinearModel(weights, mean_y - mean_x @ weights)
 
 

@@ -406,8 +406,8 @@ def test_other_subjects_train_the_backbone_too():
 
 def test_each_epoch_is_told_to_whoever_watches():
     told, stimuli = [], pictures(40)
-    model = tuned(training(stimuli, other_filters(stimuli), on_epoch=lambda epoch, loss: told.append((epoch, loss))), n_epochs=3)
-    assert told == list(enumerate(model.history["validation_loss"]))
+    model = tuned(training(stimuli, other_filters(stimuli), on_epoch=lambda epoch, r: told.append((epoch, r))), n_epochs=3)
+    assert told == list(enumerate(model.history["validation_r"]))
 
 
 # -- parameters

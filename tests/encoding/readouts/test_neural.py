@@ -111,22 +111,22 @@ def test_training_stops_and_keeps_the_epoch_that_was_best_on_the_rows_left_out(n
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_search_is_told_each_epochs_validation_loss_and_may_end_the_training(name):
+def test_a_search_is_told_each_epochs_validation_r_and_may_end_the_training(name):
     class Pruned(Exception):
         pass
 
     told = []
 
-    def on_epoch(epoch, loss):
-        told.append((epoch, loss))
+    def on_epoch(epoch, r):
+        told.append((epoch, r))
         if epoch == 2:
             raise Pruned
 
     X, Y = planted(n=150)
     with pytest.raises(Pruned):
         train(name, X, Y, more={"on_epoch": on_epoch}, n_epochs=6, patience=6)
-    losses = train(name, X, Y, n_epochs=6, patience=6).history["validation_loss"]
-    assert told == list(enumerate(losses[:3]))
+    r = train(name, X, Y, n_epochs=6, patience=6).history["validation_r"]
+    assert told == list(enumerate(r[:3]))
 
 
 def test_losses_that_agree_at_two_decimals_are_no_improvement():
