@@ -1,8 +1,10 @@
 """Search the parameters of a readout with Optuna on a validation set inside the training rows.
 
 One fifth of the first fold's training rows is held out for validation. A trial fits the readout on the other four fifths; the
-readout's own inner folds lie within those. Its value is the mean r over all fitted vertices on the validation rows. Test rows are
-never read. The components are those of all training rows of the fold: PCA sees the validation images but no response.
+readout's own inner folds lie within those. Its value is the mean r over all fitted vertices on the validation rows. Test rows of that
+fold are never read; where the split has several, the others test the validation rows, so that the score of a fit with the parameters
+found is a little too high (:func:`encoding.analysis.search_objective.validation_note`). The components are those of all training rows of
+the fold: PCA sees the validation images but no response.
 
 Parameters are proposed by TPE (Bergstra et al. 2011). Readouts trained in epochs are pruned by the median rule: a trial stops when
 the r that it reached on the readout's own validation rows is below the median of earlier trials at the same epoch. Each trial is stored

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from encoding.analysis.optuna_study import EpochCallback
-from encoding.evaluation.splits import Fold
+from encoding.evaluation.splits import WITHIN, Fold, has_several_folds
 from encoding.fits.extra_subjects import extra_subject_rows
 from encoding.fits.plan import Plan, inner_rows
 from encoding.fits.resources import preflight
@@ -26,7 +26,8 @@ N_FIFTHS, VALIDATION_SEED = 5, 1  # the readout's own inner folds have the seed 
 def validation_fold(fit_plan: Plan) -> Fold:
     """Split the first fold's training rows into four fifths for training (``train``) and one fifth for validation (``test``).
 
-    Repeats of one stimulus, and samples of one run, stay on the same side.
+    Repeats of one stimulus, and samples of one run, stay on the same side. Of a split with several folds the others test these rows
+    (:func:`validation_note`).
 
     Raises
     ------
@@ -36,6 +37,17 @@ def validation_fold(fit_plan: Plan) -> Fold:
     train = fit_plan.folds[0].train
     held_out = inner_rows(fit_plan.subject, train, N_FIFTHS, VALIDATION_SEED) == 0
     return Fold(train=train[~held_out], test=train[held_out])
+
+
+def validation_note(split: str) -> str:
+    """Say in a sentence what the validation images of a search are to the test score of a fit with the parameters that it finds."""
+    if not has_several_folds(split):
+        return "No test image is looked at."
+    are = "may be" if WITHIN in split else "are"
+    return (
+        f"They {are} tested by the other folds, so that the score of a fit with what is found is a little too high: search with a hold-out "
+        "split to keep them apart."
+    )
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, space_of
+from encoding.analysis.search_objective import validation_note
 from encoding.cli.clusters import fit_anywhere, search_anywhere
 from encoding.cli.command import Answer, BadArguments, add_command, checking_arguments, whole_number
 from encoding.cli.fitting import checked_spec, describe
 from encoding.cli.spec_options import add_spec_arguments, spec_from
 from encoding.cli.terminal import Progress, table
+from encoding.evaluation.splits import has_several_folds
 from encoding.runtime.durations import duration
 from encoding.runtime.progress import subprogress
 from encoding.storage.store import Store
@@ -27,7 +29,9 @@ search --readout linear_sgd --trials 20 --fit --json
 
 MORE = f"""
 One fifth of the training images is set aside. Each trial fits the readout with other parameters on the other four fifths and is
-judged by the mean r on the fifth; test images are never looked at. Parameters are proposed by Optuna (TPE), the readout's defaults
+judged by the mean r on the fifth. With a split of one fold no test image is looked at; of several folds the training images of the
+first are searched on, which are tested by the other folds, so that the score of a fit with the best parameters is a little too high:
+search with a hold-out split to keep them apart. Parameters are proposed by Optuna (TPE), the readout's defaults
 first; hopeless trainings are given up early. Trials are kept as they end: the same command goes on where it was stopped, and more
 --trials continue it. Parameters given by --set stay as they are. The {N_SHOWN} best trials are shown, with --json all.
 """
@@ -77,6 +81,8 @@ def run_search(arguments: argparse.Namespace, progress: Progress) -> Answer:
     if arguments.fit:
         result = fit_anywhere(outcome.best_spec, store, subprogress(progress, 0.8, 1), arguments.device)
         document, text = document | {"fit": result.summary()}, f"{text}\n\n{describe(result)}"
+        if has_several_folds(outcome.spec.split):
+            text += "\nsearched  on images that other folds test, so that the scores above are a little too high"
     return Answer(document, text)
 
 
@@ -89,6 +95,7 @@ def document_of(result: Search) -> dict[str, Any]:
         "varied": list(result.space),
         "best": result.best,
         "value": result.best_value,
+        "validation_is_tested": has_several_folds(result.spec.split),
         "best_spec": result.best_spec.to_dict(),
         "command": result.best_spec.to_command(),
         "importances": result.importances,
@@ -104,11 +111,13 @@ def describe_search(result: Search) -> str:
     counts = ", ".join(
         f"{states[state]} {words}" for state, words in (("pruned", "given up early"), ("failed", "failed")) if state in states
     )
+    first = " of the first fold" if has_several_folds(result.spec.split) else ""
     shares = "  ".join(f"{name} {share:.0%}" for name, share in result.importances.items())
     lines = [
         table(["trial", "mean r", "time", *result.space], rows, align=">" * (3 + len(result.space))),
         "",
-        "mean r    over all vertices, on validation images: a fifth of the training images, set aside; no test image was looked at",
+        f"mean r    over all vertices, on validation images: a fifth of the training images{first}, set aside",
+        f"          {validation_note(result.spec.split)}",
         f"trials    {len(result.trials)}" + (f", {counts}" if counts else ""),
         f"mattered  {shares or 'too few trials to tell'}",
         f"key       {result.key}",

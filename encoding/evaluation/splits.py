@@ -249,6 +249,17 @@ def check_split(split: str) -> str:
     return split
 
 
+def has_several_folds(split: str) -> bool:
+    """Whether a split of :func:`folds` tests in several folds, so that training rows of one fold are test rows of another.
+
+    Examples
+    --------
+    >>> has_several_folds("kfold:5:0"), has_several_folds("holdout:0.9:5"), has_several_folds("named:own/runs")
+    (True, False, True)
+    """
+    return any(part.partition(":")[0] in ("kfold", RUNS, "blocks") for part in split.split(WITHIN))
+
+
 def parse_split(split: str) -> tuple[str, float | int, int]:
     """Parse the name of a split into its kind, size (test fraction or number of folds) and seed."""
     kind, *numbers = split.split(":")

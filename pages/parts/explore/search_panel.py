@@ -8,6 +8,8 @@ import streamlit as st
 
 from encoding import DATASETS, READOUTS, FitSpec, plots
 from encoding.analysis.hyperparameter_search import N_TRIALS, Search, SearchRequest, named_parameters, space_of, stored_search, study_path
+from encoding.analysis.search_objective import validation_note
+from encoding.evaluation.splits import has_several_folds
 from encoding.fits.plan import Plan
 from encoding.fits.resources import search_seconds
 from encoding.jobs.tasks import tune
@@ -23,11 +25,11 @@ from pages.parts.shared.text import plain
 
 MOST_TRIALS = 1_000
 ABOUT = (
-    "One fifth of the training images is set aside. Each trial fits the readout with other parameters on the other four fifths and is "
-    "judged by the mean r on that fifth; test images are never looked at. Trials are kept: more of them go on from where a search stopped."
+    "One fifth of the training images{first} is set aside. Each trial fits the readout with other parameters on the other four fifths and "
+    "is judged by the mean r on these images. {note} Trials are kept: more of them go on from where a search stopped."
 )
 HOW = {
-    "history": "Each dot is a trial: a readout fitted with other parameters and judged on images set aside, none of them test images. The "
+    "history": "Each dot is a trial: a readout fitted with other parameters and judged on training images set aside. The "
     "line is the best so far; where it stays level, more trials bring little.",
     "importances": "How much of the differences between trials each parameter explains (fANOVA). A short bar: its value hardly mattered.",
 }
@@ -40,6 +42,11 @@ def search_panel(spec: FitSpec) -> None:
     with st.expander("Search parameters", key="search", on_change="rerun") as panel:
         if panel.open:
             _search(spec)
+
+
+def _about(spec: FitSpec) -> str:
+    first = " of the first fold" if has_several_folds(spec.split) else ""
+    return ABOUT.format(first=first, note=validation_note(spec.split))
 
 
 def _search(spec: FitSpec) -> None:
@@ -75,7 +82,7 @@ def _search(spec: FitSpec) -> None:
     if n_done:
         _show(spec, search)
     else:
-        st.caption(ABOUT)
+        st.caption(_about(spec))
 
 
 def _asked(spec: FitSpec) -> SearchRequest | None:
@@ -173,14 +180,16 @@ def _show(spec: FitSpec, search: Search) -> None:
     st.dataframe(
         ranked.astype(dict.fromkeys(search.space, str)), hide_index=True, key="search_trials_table", alt="every trial, the best first"
     )
-    st.caption(ABOUT)
+    st.caption(_about(spec))
 
 
 def _offer(spec: FitSpec, search: Search) -> None:
     """The best parameters, and a button that puts them into the sidebar."""
     values = ", ".join(f"{name} {value}" for name, value in search.best.items())
     used = search.best_spec.options == spec.options
-    st.markdown(f"Best of {len(search.trials)} trials: mean r **{search.best_value:.3f}** on validation images with {plain(values)}.")
+    several = has_several_folds(spec.split)
+    high = " Other folds test these images, so that the score of a fit with it is a little too high." if several else ""
+    st.markdown(f"Best of {len(search.trials)} trials: mean r **{search.best_value:.3f}** on validation images with {plain(values)}.{high}")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         help = None if used else "Puts these parameters into the sidebar; then press Fit."
         st.button("Use the best", key="use_best", on_click=choose_parameters, args=(spec.readout, search.best), disabled=used, help=help)

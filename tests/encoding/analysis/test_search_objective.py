@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 
 from encoding import READOUTS, Store
 from encoding.analysis.hyperparameter_search import search
-from encoding.analysis.search_objective import validation_fold
+from encoding.analysis.search_objective import validation_fold, validation_note
 from encoding.fits.plan import plan
 from encoding.readouts import LinearModel
 from tests.conftest import TINY
@@ -45,6 +45,19 @@ def test_responses_to_test_pictures_are_never_read(planted, store, tmp_path, spe
     assert before.key == after.key
     columns = ["number", "value", "state", *before.space]
     pd.testing.assert_frame_equal(before.trials[columns], after.trials[columns])
+
+
+@pytest.mark.parametrize("split", ["holdout:0.75:5", "kfold:4:0", "first:90", "kfold:3:0/holdout:0.8:0", "kfold:3:0/kfold:2:0"])
+def test_what_is_said_of_test_images_is_so(planted, store, split):
+    """With one fold the validation rows are never tested; with several every one is, by another fold, and within a split it may be."""
+    planned = plan(replace(SIGNED, split=split), store)
+    tested = np.isin(validation_fold(planned).test, np.concatenate([fold.test for fold in planned.folds]))
+    note = validation_note(split)
+    if len(planned.folds) == 1:
+        assert note == "No test image is looked at." and not tested.any()
+    else:
+        assert f"{'may be' if '/' in split else 'are'} tested by the other folds" in note and "a little too high" in note
+        assert tested.all() or "/" in split
 
 
 def test_responses_to_validation_pictures_are_not_learned_from(planted, store, tmp_path):

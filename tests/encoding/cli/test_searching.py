@@ -52,6 +52,20 @@ def test_fit_fits_the_best(cache, shell):
     assert shell(*SEARCH, "--trials", 3, "--fit")[1].count("driven") == 1
 
 
+@pytest.mark.parametrize(("split", "several"), [(SIGNED.split, False), ("kfold:3:0", True)])
+def test_a_search_says_whether_its_validation_images_are_tested_by_other_folds(cache, shell, split, several):
+    words = [*SEARCH, "--split", split, "--trials", 2, "--fit"]
+    _, out, _ = shell(*words)
+    assert ("No test image is looked at." in out) == (not several)
+    assert out.count("tested by the other folds") == several
+    assert out.rstrip().splitlines()[-1].startswith("searched ") == several  # below the scores of the fit
+    assert json.loads(shell(*words, "--json")[1])["validation_is_tested"] is several
+
+
+def test_the_help_speaks_of_several_folds(shell):
+    assert "tested by the other folds" in " ".join(shell("search", "--help")[1].split())
+
+
 def test_set_vary_and_seed_reach_the_search(cache, shell):
     _, out, _ = shell(*SEARCH, "--set", "sign=-1", "--vary", "alpha", "--seed", 3, "--trials", 2, "--json")
     found = search(replace(SIGNED, options={"sign": -1}), cache, vary=["alpha"], seed=3, n_trials=2)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from encoding.evaluation.splits import check_split, folds, inner_blocks, inner_folds
+from encoding.evaluation.splits import NamedSplit, check_split, folds, has_several_folds, inner_blocks, inner_folds
 
 
 def test_the_hold_out_is_the_development_kits_own_shuffle():
@@ -84,6 +84,17 @@ def test_all_trains_on_every_row_and_tests_none():
     (fold,) = folds("all", np.arange(7))
     assert fold.train.tolist() == list(range(7))
     assert fold.test.tolist() == []
+
+
+@pytest.mark.parametrize(
+    "split",
+    ["holdout:0.75:5", "first:20", "all", "kfold:3:0", "runs", "blocks:3:1", "named:own", "named:own:far", "named:own/kfold:2:0",
+     "named:own/holdout:0.5:0", "holdout:0.75:5/kfold:2:0", "kfold:3:0/holdout:0.8:0", "runs/first:8", "holdout:0.75:5/first:9"],
+)  # fmt: skip
+def test_the_name_of_a_split_says_whether_it_has_several_folds(split):
+    rows = np.arange(40)
+    named = {"own": NamedSplit(train=rows[:20], tests={"near": rows[20:30], "far": rows[30:]})}
+    assert has_several_folds(split) == (len(folds(split, rows // 4 if "runs" in split else rows, named, runs=rows // 10)) > 1)
 
 
 @pytest.mark.parametrize("split", ["all/holdout:0.8:0", "holdout:0.8:0/all", "kfold:3:0/", "/kfold:3:0", "kfold:3:0/kfold"])

@@ -42,8 +42,8 @@ def _show() -> str:
         f"The best of **{count}** models that know nothing has r = **{first[chosen]:.2f}** on the images that chose it, and "
         f"{_subject.plain(second[chosen])} on others. With {COUNTS[-1]} models it would be {first[-1]:.2f}. Every layer, readout, "
         "parameter and seed that was tried and looked at on test images is such a model.\n\nSo choose on other images than you report: "
-        "by cross-validation within the training images, as a search here does, or on validation images set aside, as Experiments does; "
-        "and look at the test images once."
+        "by cross-validation within the training images, as penalties are chosen here, or on validation images set aside, as Experiments "
+        "does; and look at the test images once."
     )
 
 

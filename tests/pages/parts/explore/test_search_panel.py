@@ -257,6 +257,19 @@ def test_the_job_does_the_search_that_the_page_shows(panel, store):
     assert len(panel.dataframe[0].value) == 12 and panel.dataframe[0].value["value"].iloc[0] == found.best_value
 
 
+@pytest.mark.parametrize(("split", "several"), [(SPEC.split, False), ("kfold:3:0", True)])
+def test_the_panel_says_whether_its_validation_images_are_tested_by_other_folds(panel, store, split, several):
+    panel.query_params["split"] = split
+    words = lambda: [each.value for each in [*panel.caption, *panel.markdown]]  # noqa: E731
+    panel.run()
+    assert sum("tested by the other folds" in text for text in words()) == several
+    assert any("No test image is looked at." in text for text in words()) != several
+    tune(SearchRequest(replace(SPEC, split=split), 3, ASKED.vary), store)
+    panel.run()
+    offer = next(text for text in words() if "Best of 3 trials" in text)
+    assert not panel.exception and ("Other folds test these images" in offer and "too high" in offer) == several
+
+
 def test_use_the_best_puts_it_into_the_widgets_and_the_panel_stays(panel, store):
     tune(replace(ASKED, n_trials=6), store)
     panel.run()
