@@ -7,8 +7,10 @@ fits can be read while the others are still running.
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from encoding.analysis.bootstrap import intervals_key
 from encoding.analysis.layer_ranking import BOTH, has_draws, roi_draws, roi_rows, win_shares
 from encoding.backbones import BACKBONES, UnknownLayer
+from encoding.backbones._base import JOIN
 from encoding.evaluation.scores import SCORES
 from encoding.fits.plan import Plan
 from encoding.fits.result import Result
@@ -108,8 +111,15 @@ class Sweep:
         return {cell: self.spec_of(cell) for cell in self.cells}
 
     def label(self, cell: Cell) -> str:
-        """Name of a layer, prefixed by its backbone where there are several."""
-        return cell[1] if len(self.backbones) == 1 else f"{cell[0].rpartition('/')[2]} {cell[1]}"
+        """Name of a layer, prefixed by its backbone where there are several, and by the backbone's source where two would be called alike."""
+        return cell[1] if len(self.backbones) == 1 else f"{self._short_names[cell[0]]} {cell[1]}"
+
+    @cached_property
+    def _short_names(self) -> dict[str, str]:
+        """Backbone to its name without its source, such as ``RN50/openai``; the whole name where several of the sweep share that."""
+        short = {backbone: JOIN.join(name.partition("/")[2] or name for name in backbone.split(JOIN)) for backbone in self.backbones}
+        shared = Counter([*short.values(), *(name for name in short if short[name] != name)])
+        return {backbone: name if shared[name] == 1 else backbone for backbone, name in short.items()}
 
     @property
     def job_key(self) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from encoding import BACKBONES, FitSpec
-from encoding.analysis.layer_sweep import Sweep
+from encoding.analysis.layer_ranking import best_layers
+from encoding.analysis.layer_sweep import Sweep, concat_tables
 from encoding.backbones import UnknownLayer
 from encoding.cli import parser
 from encoding.cli.sweeping import sweep_from
@@ -74,3 +76,25 @@ def test_a_sweep_s_command_asks_for_just_that_sweep(other, backbones, layers):
 
 def test_a_bare_sweep_needs_no_download(tiny):
     assert Sweep.read(FitSpec(), ["pixels", "gabor"]).cells == (("pixels", "rgb"), ("gabor", "simple"), ("gabor", "energy"))
+
+
+@pytest.mark.parametrize(
+    ("backbones", "networks"),
+    [
+        (["torchvision/alexnet", "gabor"], ["alexnet", "gabor"]),
+        (["torchvision/resnet50", "vonenet/resnet50", "torchvision/alexnet"], ["torchvision/resnet50", "vonenet/resnet50", "alexnet"]),
+        (["open_clip/RN50/openai", "open_clip/RN101/openai", "torchvision/resnet50"], ["RN50/openai", "RN101/openai", "resnet50"]),
+        (["open_clip/RN50/openai", "open_clip/RN50/yfcc15m"], ["RN50/openai", "RN50/yfcc15m"]),
+        (["open_clip/RN50/openai", "gabor"], ["RN50/openai", "gabor"]),
+        (["torchvision/alexnet + gabor", "vonenet/alexnet + gabor"], ["torchvision/alexnet + gabor", "vonenet/alexnet + gabor"]),
+        (["gabor + torchvision/alexnet", "torchvision/alexnet"], ["gabor + alexnet", "alexnet"]),
+        (["a/b/c", "b/c", "x/c"], ["a/b/c", "b/c", "x/c"]),
+    ],
+)
+def test_labels_name_each_network_of_a_sweep_shortly_and_no_two_alike(backbones, networks):
+    """Rows of two networks under one label would be mixed, or could not be put into one table."""
+    sweep = Sweep(spec=FitSpec(), cells=tuple((backbone, layer) for backbone in backbones for layer in ("early", "late")))
+    assert [sweep.label(cell) for cell in sweep.cells] == [f"{name} {layer}" for name in networks for layer in ("early", "late")]
+    rows = {cell: pd.DataFrame({"roi": ["V1", "V2"], "r": [number, -number]}) for number, cell in enumerate(sweep.cells)}
+    best = best_layers(concat_tables(sweep, rows), None).set_index("roi")["label"]
+    assert best.to_dict() == {"V1": f"{networks[-1]} late", "V2": f"{networks[0]} early"}
