@@ -111,7 +111,7 @@ class Sweep:
         return {cell: self.spec_of(cell) for cell in self.cells}
 
     def label(self, cell: Cell) -> str:
-        """Name of a layer, prefixed by its backbone where there are several, and by the backbone's source where two would be called alike."""
+        """Name of a layer, prefixed by its backbone where there are several, with its source where two would be called alike."""
         return cell[1] if len(self.backbones) == 1 else f"{self._short_names[cell[0]]} {cell[1]}"
 
     @cached_property

@@ -73,12 +73,12 @@ def weights_label(weights: str) -> str:
 def network_label(backbone: str, weights: str = "pretrained") -> str:
     """Name of a network with its weights, in a sentence.
 
-    >>> network_label("torchvision/alexnet", "random:0"), network_label("gabor")
-    ('untrained AlexNet', 'Gabor filters')
+    >>> network_label("torchvision/alexnet", "random:0"), network_label("gabor"), network_label("open_clip/RN50/openai")
+    ('untrained AlexNet', 'Gabor filters', 'RN50/openai (open_clip)')
     """
     names = []
     for each in backbone.split(JOIN):
-        family, _, last = each.rpartition("/")
+        family, _, last = each.partition("/") if "/" in each else ("", "", each)
         name = NETWORKS.get(last, last)
         names.append(name if family in ("", "torchvision", "timm") else f"{name} ({family})")
     kind, _, seed = weights.partition(":")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from encoding.plots.look import model_name
 from encoding.runs.labels import model_label
 
 if TYPE_CHECKING:
@@ -14,8 +16,13 @@ NAMED = ("backbone", "weights", "layers", "subject", "dataset", "n_components", 
 """Fields of a spec that :func:`labels_of` writes in words of their own; others are written as ``name=value``."""
 
 
-def labels_of(specs: Sequence[FitSpec]) -> list[str]:
+def labels_of(specs: Sequence[FitSpec], keys: Sequence[str] = ()) -> list[str]:
     """Label each fit with its network and layers and with every other setting in which they differ.
+
+    Parameters
+    ----------
+    specs : of the fits.
+    keys : of the fits, which are added to labels that several have: of composed fits, and of a fit before and after its data changed.
 
     >>> from dataclasses import replace
     >>> from encoding import FitSpec
@@ -24,9 +31,9 @@ def labels_of(specs: Sequence[FitSpec]) -> list[str]:
     """
     values = [spec.to_dict() for spec in specs]
     varied = {name for name in values[0] if len({repr(each.get(name)) for each in values}) > 1}
-    labels = []
-    for spec, value in zip(specs, values, strict=True):
-        parts = [model_label(spec)]
+    models, labels = _models(specs), []
+    for spec, value, model in zip(specs, values, models, strict=True):
+        parts = [model]
         parts += [spec.dataset] if "dataset" in varied else []
         parts += [spec.subject] if "subject" in varied else []
         parts += [f"PCA {spec.n_components}" if spec.n_components else "all features"] if "n_components" in varied else []
@@ -34,7 +41,16 @@ def labels_of(specs: Sequence[FitSpec]) -> list[str]:
             parts.append(" ".join([spec.readout, *(f"{name}={option}" for name, option in spec.options)]))
         parts += [f"{name}={_text(value[name])}" for name in sorted(varied) if name not in NAMED]
         labels.append(" · ".join(parts))
-    return labels
+    shared = Counter(labels)
+    return [f"{label} · {key}" if shared[label] > 1 else label for label, key in zip(labels, keys, strict=True)] if keys else labels
+
+
+def _models(specs: Sequence[FitSpec]) -> list[str]:
+    """Names of networks and layers; with the source of a network where those of two sources have one name."""
+    named: dict[str, set[str]] = {}
+    for spec in specs:
+        named.setdefault(model_label(spec), set()).add(spec.backbone)
+    return [model_label(spec) if len(named[model_label(spec)]) == 1 else model_name(spec) for spec in specs]
 
 
 def _text(value: object) -> str:

@@ -127,7 +127,7 @@ def publish(
     if not results:
         raise ValueError("A site is of one finished fit or more.")
     results = list({result.key: result for result in results}.values())
-    labels = labels_of([result.plan.spec for result in results])
+    labels = labels_of([result.plan.spec for result in results], [result.key for result in results])
     groups = [group for group in _alike(results) if len(group) > 1]
     others = [] if baseline is None else [result for result in results if result.key != baseline.key and _paired(baseline, result)]
     n_steps = len(results) + len(groups) + len(others)

@@ -279,6 +279,24 @@ def test_fits_from_a_shell_named_or_the_best(tiny, cache, shell, tmp_path):
     assert code == 1 and "exists already" in err
 
 
+def test_networks_of_one_name_are_labelled_with_their_source():
+    names = ("torchvision/resnet50", "timm/resnet50", "open_clip/RN50/openai")
+    specs = [replace(TINY, backbone=name, layers=("fc",)) for name in names]
+    assert labels_of(specs) == ["torchvision/resnet50 fc", "timm/resnet50 fc", "RN50/openai (open_clip) fc"]
+    assert labels_of(specs[1:]) == ["resnet50 fc", "RN50/openai (open_clip) fc"]
+
+
+def test_fits_that_no_setting_tells_apart_are_labelled_with_their_keys(tiny, store, tmp_path):
+    """The same fit before and after the data were changed: two rows of the heatmap under one label could not be put into a table."""
+    before = fit(TINY, store, device="cpu")
+    tiny.change(fingerprints={"lh": "changed-lh", "rh": "changed-rh"})
+    after = fit(TINY, store, device="cpu")
+    folder = publish([before, after, fit(COLOUR, store, device="cpu")], tmp_path / "site", store)
+    labels = [f"tinynet pixels · {before.key}", f"tinynet pixels · {after.key}", "tinynet colour"]
+    assert data_of(folder, "heatmap-1")["rows"] == labels
+    assert set(pd.read_csv(folder / "tables" / "heatmap-1.csv")["label"]) == set(labels)
+
+
 def test_fits_that_validate_others_stand_in_no_site_and_each_split_has_a_heatmap_of_its_own(tiny, cache, shell, tmp_path):
     splits = ["holdout:0.8:0", "kfold:4:0"]
     experiment = Experiment(
