@@ -56,13 +56,23 @@ def algonauts2023_score(r: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
     Notes
     -----
     ``100 * min(max(r, 0)**2 / ceiling, 1)``, where a ceiling of 0 is replaced by 1e-14. A vertex without a ceiling therefore scores 100
-    as soon as r > 0: :func:`normalised_r2` leaves such vertices out.
+    as soon as r > 0: :func:`normalised_r2` leaves such vertices out. One whose response is constant, so that r is NaN, scores 0.
     """
     squared = np.maximum(np.nan_to_num(r), 0) ** 2
     return 100 * np.minimum(squared / np.where(ceiling == 0, UNDEFINED_CEILING, ceiling), 1)
 
 
-def from_r(name: str, r: np.ndarray, ceiling: np.ndarray, *, least: float = LEAST_CEILING) -> np.ndarray:
+def has_model(r: np.ndarray, rmse: np.ndarray | None) -> np.ndarray:
+    """Whether vertices were fitted, (n_vertices,) bool: their errors are known, also where r is NaN since the response is constant.
+
+    Parameters
+    ----------
+    r, rmse : (n_vertices,) stored scores, NaN where nothing was fitted or tested; ``rmse`` None where a fit was stored without it.
+    """
+    return np.isfinite(r if rmse is None else rmse)
+
+
+def from_r(name: str, r: np.ndarray, ceiling: np.ndarray, *, least: float = LEAST_CEILING, fitted: np.ndarray | None = None) -> np.ndarray:
     """Compute a score that needs a noise ceiling from r.
 
     Parameters
@@ -71,13 +81,15 @@ def from_r(name: str, r: np.ndarray, ceiling: np.ndarray, *, least: float = LEAS
     r : (…, n_vertices)
     ceiling : (n_vertices,), fractions.
     least : the lowest ceiling at which a vertex has a score; the challenge's own score ignores it.
+    fitted : (n_vertices,) bool, :func:`has_model`; the others are left out (NaN). None: all are.
 
     Returns
     -------
     (…, n_vertices)
     """
     if name == "algonauts2023":
-        return algonauts2023_score(r, ceiling)
+        score = algonauts2023_score(r, ceiling)
+        return score if fitted is None else np.where(fitted, score, np.nan)
     return {"normalised_r2": normalised_r2, "normalised_r": normalised_r}[name](r, ceiling, least=least)
 
 

@@ -160,14 +160,16 @@ class FoldScores:
         stored = "r" if score.needs_ceiling else score.key
         self.maps = {hemi: np.stack([fit.fold_scores(hemi, stored) for fit in fits], axis=1) for hemi in first.plan.hemis}
         self._ceiling = {hemi: first.ceiling(hemi) if score.needs_ceiling else None for hemi in first.plan.hemis}
+        self._fitted = {hemi: np.stack([fit.has_model(hemi) for fit in fits]) for hemi in first.plan.hemis}
 
     def vertices(self, hemi: str, folds: slice = slice(None)) -> np.ndarray:
         """(n_fits, n_vertices) score over some folds; NaN for a vertex that has none in one of them."""
-        return self._over_folds(self.maps[hemi][folds], hemi)
+        return np.where(self._fitted[hemi], self._over_folds(self.maps[hemi][folds], hemi), np.nan)
 
     def chosen(self, hemi: str, numbers: np.ndarray) -> np.ndarray:
         """(n_vertices,) score over all folds of the fit chosen in each, ``numbers`` (n_folds, n_vertices) int."""
-        return self._over_folds(np.take_along_axis(self.maps[hemi], numbers[:, None], axis=1)[:, 0], hemi)
+        fitted = np.take_along_axis(self._fitted[hemi], numbers, axis=0).all(0)
+        return np.where(fitted, self._over_folds(np.take_along_axis(self.maps[hemi], numbers[:, None], axis=1)[:, 0], hemi), np.nan)
 
     def shared(self, unit: Unit) -> Unit:
         """The vertices of a unit that have a score in every fit, so that all are compared on the same ones."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from encoding.evaluation.noise_ceiling import noise_share, of_means
-from encoding.evaluation.normalised_scores import from_r
+from encoding.evaluation.normalised_scores import from_r, has_model
 from encoding.evaluation.scores import LEAST_CEILING, SCORES, pearson
 from encoding.fits.plan import Plan
 from encoding.fits.targets import TargetGroup
@@ -92,7 +92,8 @@ class VertexScores:
         Parameters
         ----------
         name : a key of :data:`encoding.evaluation.scores.SCORES`, or one of :attr:`detail_names`. Scores that need a noise ceiling
-            are computed from the mean r over folds; one that the fit was stored without is NaN. For ``pooled_r`` see :meth:`pooled`.
+            are computed from the mean r over folds; a vertex without a model has none (NaN), and nor has any of a fit that was stored
+            without the score. For ``pooled_r`` see :meth:`pooled`.
         least_ceiling : vertices with a lower noise ceiling get no normalised score (NaN).
 
         Returns
@@ -109,7 +110,7 @@ class VertexScores:
             ceiling = self.ceiling(hemi)
             if ceiling is None:
                 raise ValueError(f"No noise ceiling is known for {self.plan.spec.dataset} {self.plan.spec.subject}, so no {name}.")
-            return from_r(name, self.score(hemi), ceiling, least=least_ceiling)
+            return from_r(name, self.score(hemi), ceiling, least=least_ceiling, fitted=self.has_model(hemi))
         values = self._arrays.get(f"{hemi}_{name}")
         if values is None and name in SCORES:  # stored by a version that did not compute it yet
             return np.full(self.plan.subject.responses[hemi].shape[1], np.nan)
@@ -117,6 +118,10 @@ class VertexScores:
         if name in SCORES or name.startswith(MEASURES):
             return values.mean(0)
         return np.quantile(values, 0.5, axis=0, method="lower")
+
+    def has_model(self, hemi: str) -> np.ndarray:
+        """Whether each vertex of a hemisphere was fitted and tested, (n_vertices,) bool; the others have no score."""
+        return has_model(self.score(hemi), self.score(hemi, "rmse") if f"{hemi}_rmse" in self._arrays else None)
 
     def fold_scores(self, hemi: str, name: str = "r") -> np.ndarray:
         """A score of every fold before it is averaged, (n_folds, n_vertices) float64; KeyError for one that is not stored."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from encoding.datasets import DATASETS, Subject
 from encoding.evaluation.noise_ceiling import noise_share, of_means
-from encoding.evaluation.normalised_scores import from_r
+from encoding.evaluation.normalised_scores import from_r, has_model
 from encoding.evaluation.scores import SCORES, STORED_SCORES
 from encoding.evaluation.splits import ALL, WITHIN, folds
 from encoding.fits.open import find_key, open_fit
@@ -277,9 +277,9 @@ def _row_of(folder: Path) -> dict[str, Any]:
         "options": " ".join([*(f"{name}={value}" for name, value in spec.options), *(["average_repeats"] if spec.average_repeats else [])]),
         "split": spec.split,
         **_summaries(paths),
-        **(_from_ceilings(spec, paths["r"], {block: _map(path) for block, path in ceilings.items()}) if has_ceilings else {}),
+        **(_from_ceilings(spec, paths, {block: _map(path) for block, path in ceilings.items()}) if has_ceilings else {}),
         "spec": spec,
-        "paths": paths["r"],
+        "paths": paths,
         "made": str(provenance.get("created", ""))[:16].replace("T", " "),
         "seconds": float(made.get("fit_seconds", np.nan)),
         "device": str(made.get("device", "")),
@@ -307,9 +307,9 @@ def _map(path: Path) -> np.ndarray | None:
         return None
 
 
-def _normalised(spec: FitSpec, paths: Mapping[str, Path], subject: Subject | None) -> dict[str, float]:
+def _normalised(spec: FitSpec, paths: Mapping[str, Mapping[str, Path]], subject: Subject | None) -> dict[str, float]:
     """Statistics of the scores that need a noise ceiling; empty where none is known, or the subject no longer fits the scores."""
-    if subject is None or subject.ceiling is None or not all(block in subject.ceiling for block in paths):
+    if subject is None or subject.ceiling is None or not all(block in subject.ceiling for block in paths["r"]):
         return {}
     share = 1.0
     if spec.average_repeats:
@@ -317,18 +317,21 @@ def _normalised(spec: FitSpec, paths: Mapping[str, Path], subject: Subject | Non
             share = noise_share(subject.stimulus_of_row, folds(spec.split, subject.groups, subject.splits, runs=subject.runs))
         except ValueError:  # the split is no longer one of these data
             return {}
-    return _from_ceilings(spec, paths, {block: of_means(np.asarray(subject.ceiling[block]), share) for block in paths})
+    return _from_ceilings(spec, paths, {block: of_means(np.asarray(subject.ceiling[block]), share) for block in paths["r"]})
 
 
-def _from_ceilings(spec: FitSpec, paths: Mapping[str, Path], ceilings: Mapping[str, np.ndarray | None]) -> dict[str, float]:
-    maps = [(_map(path), ceilings[block]) for block, path in paths.items()]
+def _from_ceilings(spec: FitSpec, paths: Mapping[str, Mapping[str, Path]], ceilings: Mapping[str, np.ndarray | None]) -> dict[str, float]:
+    maps = [(_map(path), ceilings[block]) for block, path in paths["r"].items()]
     if any(r is None or ceiling is None or r.shape != ceiling.shape for r, ceiling in maps):
         return {}
+    errors = [_map(paths["rmse"][block]) if block in paths["rmse"] else None for block in paths["r"]]
+    fitted = [has_model(r, rmse) for (r, _), rmse in zip(maps, errors, strict=True)]
     of_clips = spec.dataset in DATASETS and DATASETS[spec.dataset].clips
     found: dict[str, float] = {}
     for score in SCORES.values():
         if score.needs_ceiling and not (score.images_only and of_clips):
-            found |= score.summary(np.concatenate([from_r(score.key, r, ceiling) for r, ceiling in maps]))
+            values = [from_r(score.key, r, ceiling, fitted=there) for (r, ceiling), there in zip(maps, fitted, strict=True)]
+            found |= score.summary(np.concatenate(values))
     return found
 
 

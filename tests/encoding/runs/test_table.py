@@ -208,3 +208,27 @@ def test_a_subject_that_is_gone_or_changed_leaves_its_fits_without_normalised_sc
     for subject in (None, tiny.subject):
         table = all_runs(store, subject_of=lambda dataset, name, subject=subject: subject)
         assert table["normalised_r2"].isna().all() and table["r_mean"].notna().all()
+
+
+@pytest.mark.parametrize("how", [{"target_groups": "vertex:lh:3"}, {"target_groups": "roi", "rois": ("driven",)}])
+@pytest.mark.parametrize("split", [TINY.split, "kfold:3:0"])
+def test_vertices_without_a_model_count_in_no_score(tiny, store, how, split):
+    """One that has a model and never varies counts 0 in the challenge's score, as it does there, and in no other that needs a ceiling."""
+    responses = {hemi: Y.copy() for hemi, Y in tiny.subject.responses.items()}
+    responses["lh"][:, 2] = 1
+    tiny.change(responses=responses, ceiling={hemi: np.full(10, 0.5, np.float32) for hemi in ("lh", "rh")})
+    result = fit(replace(TINY, readout="pls", n_components=5, split=split, **how), store, device="cpu")
+    there = import_(io.BytesIO(packed(result)), store)
+    fitted = {hemi: np.zeros(10, bool) for hemi in result.plan.hemis}
+    for group in result.plan.target_groups:
+        for hemi, columns in group.columns.items():
+            fitted[hemi][columns] = True
+    table = all_runs(store, subject_of=lambda dataset, subject: tiny.subject).set_index("key")
+    for each in (result, there):
+        for name in each.score_names:
+            values = np.concatenate([each.score(hemi, name) for hemi in fitted])
+            assert np.isnan(values[~np.concatenate(list(fitted.values()))]).all(), name
+            if SCORES[name].needs_ceiling:
+                assert table.loc[each.key, SCORES[name].mean_column] == pytest.approx(np.nanmean(values))
+    if fitted["lh"][2]:
+        assert result.score("lh", "algonauts2023")[2] == 0 and np.isnan(result.score("lh", "normalised_r2")[2])
