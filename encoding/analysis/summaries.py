@@ -25,9 +25,21 @@ EDGE_TAIL = 5e-4  # share of these values beyond either end
 
 
 def best_roi(table: pd.DataFrame) -> str:
-    """ROI of the highest mean r over both hemispheres in :meth:`encoding.fits.result.Result.rois`; ``all`` where none has an r."""
+    """ROI of the highest mean r over its vertices of both hemispheres.
+
+    Parameters
+    ----------
+    table : as :meth:`encoding.fits.result.Result.rois`; a hemisphere counts by its number of vertices.
+
+    Returns
+    -------
+    Its name; ``all`` where none has an r.
+    """
     rois = table[(table["roi"] != EVERY_VERTEX) & (table["n_vertices"] > 0) & table["r_mean"].notna()]
-    return rois.groupby("roi")["r_mean"].mean().idxmax() if len(rois) else EVERY_VERTEX
+    if not len(rois):
+        return EVERY_VERTEX
+    sums = rois.assign(total=rois["r_mean"] * rois["n_vertices"]).groupby("roi")[["total", "n_vertices"]].sum()
+    return (sums["total"] / sums["n_vertices"]).idxmax()
 
 
 def highest_possible(result: ScoreTables, score: str = "r") -> dict[str, np.ndarray] | None:

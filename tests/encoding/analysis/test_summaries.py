@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from encoding import fit
@@ -77,6 +78,14 @@ def test_every_residual_is_counted_once(result, columns, monkeypatch):
 def test_residuals_of_nothing_are_refused(result):
     with pytest.raises(ValueError, match="No vertex"):
         residual_density(result, {"lh": np.zeros(0, int)})
+
+
+def test_the_best_roi_has_the_highest_mean_over_the_vertices_of_both_hemispheres():
+    """Two vertices of one hemisphere decide nothing against the hundred of the other."""
+    rows = [("few", "lh", 2, 0.9), ("few", "rh", 100, 0.1), ("even", "lh", 50, 0.4), ("even", "rh", 50, 0.4), ("one side", "lh", 9, 0.3)]
+    rows += [("one side", "rh", 90, np.nan), ("empty", "lh", 0, np.nan)]
+    table = pd.DataFrame(rows, columns=["roi", "hemi", "n_vertices", "r_mean"])
+    assert best_roi(table) == "even" and best_roi(table[table["roi"] != "even"]) == "one side"
 
 
 def test_the_best_roi_leaves_out_every_vertex_and_empty_rois(result):
