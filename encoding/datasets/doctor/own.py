@@ -25,14 +25,14 @@ from encoding.datasets.own.masks import mask_volume
 from encoding.datasets.own.parsing import read_description
 from encoding.datasets.own.places import SPHERES, read_places
 from encoding.datasets.own.response_files import ResponseMatrix, read_rows_of
-from encoding.datasets.own.rows import FROM_ONE, Rows, read_rows
+from encoding.datasets.own.rows import FROM_ONE, Rows, check_groups, read_rows
 from encoding.datasets.own.runs import check_lengths, windows
 from encoding.datasets.own.splits import read_splits
 from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
 from encoding.evaluation.noise_ceiling import describe_repeats
 from encoding.evaluation.splits import NAMED
 from encoding.runtime.progress import Report, subprogress
-from encoding.storage.fingerprints import file_facts
+from encoding.storage.fingerprints import file_facts, first_equal_files
 from encoding.storage.store import Store
 
 TITLE = "your own data"
@@ -182,6 +182,8 @@ def check_rows(case: Examination) -> Iterator[Finding]:
         what = f"{len(images) - n_shown:,} of {len(images):,} images belong to no row."
         yield Finding("warning", what, "Perhaps rows are missing.", "repeats gives the image of each row, counted from 0.")
     if case.files.images.names is None and runs is None:
+        if case.files.groups is not None:
+            check_groups(case.files, case.rows, first_equal_files(paths, case.store))
         yield from check_doubles(paths, read_unlabelled(case.files.images), groups, case.store, subprogress(case.report, 0.45, 0.6))
 
 

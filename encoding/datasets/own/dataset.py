@@ -28,7 +28,7 @@ from encoding.datasets.own.response_files import (
     read_single_rows,
     rows_are_known,
 )
-from encoding.datasets.own.rows import Rows, read_rows
+from encoding.datasets.own.rows import Rows, check_groups, read_rows
 from encoding.datasets.own.runs import check_lengths, windows
 from encoding.datasets.own.splits import read_splits, split_names
 from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
@@ -132,6 +132,8 @@ class OwnDataset(Dataset):
         stimuli = self._stimuli(files, rows, store, subprogress(report, 0.5, 0.95))
         if rows.runs is None:
             equal = first_equal(rows.paths) if files.images.names else first_equal_files(rows.paths, store)
+            if files.groups is not None:
+                check_groups(files, rows, equal)
             groups, ids, samples = rows.groups[equal], None if files.groups is None else equal, {}
         else:
             groups, ids = rows.groups, rows.measured

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,16 +92,44 @@ def read_rows(files: SubjectFiles, paths: list[Path], matrices: Mapping[str, Res
         groups = read_numbers(files.groups, n_rows, "the responses' rows are")
         if len(torn := np.flatnonzero(groups != groups[same_image])):
             row = int(torn[0])
-            raise BadData(
-                f"{files.groups} puts rows {same_image[row]} and {row} into different groups, but both answer {paths[row].name}. "
-                "Give all rows of an image one number, or a split could test on an image it was trained on."
-            )
+            raise _parted(files, (int(same_image[row]), row), f"both answer {paths[row].name}")
     sessions = _sessions(files, matrices, n_rows) if files.zscore else None
     if not files.average:
         return Rows(paths, groups, same_image, RowWork(sessions), listed)
     kept = np.unique(same_image)
     groups = np.unique(groups[kept], return_inverse=True)[1]
     return Rows([paths[row] for row in kept], groups, same_image, RowWork(sessions, same_image), listed)
+
+
+def check_groups(files: SubjectFiles, rows: Rows, equal: np.ndarray) -> None:
+    """Check that the file of ``groups`` keeps an image and its copies under other names in one group.
+
+    Parameters
+    ----------
+    equal : (n_rows,) int64, for each row the first whose image has the same bytes.
+
+    Raises
+    ------
+    BadData naming the first two rows that are parted.
+    """
+    if len(torn := np.flatnonzero(rows.groups != rows.groups[equal])):
+        parted = [int(equal[torn[0]]), int(torn[0])]
+        numbers = parted if rows.work.stimuli is None else np.unique(rows.measured)[parted].tolist()  # of averaged rows, the first of each
+        raise _parted(files, numbers, _copy_of(*(rows.paths[row] for row in parted)))
+
+
+def _parted(files: SubjectFiles, numbers: Sequence[int], why: str) -> BadData:
+    """The error for a pair of rows of the files that are one stimulus and of two groups."""
+    return BadData(
+        f"{files.groups} puts rows {numbers[0]} and {numbers[1]} into different groups, but {why}. "
+        "Give all rows of an image one number, or a split could test on an image it was trained on."
+    )
+
+
+def _copy_of(image: Path, copy: Path) -> str:
+    """Say which file is a copy of which, with their folders where these differ."""
+    one, other = (path.name if copy.parent == image.parent else f"{path.parent.name}/{path.name}" for path in (copy, image))
+    return f"{one} is a copy of {other}"
 
 
 def _samples(

@@ -42,6 +42,11 @@ OWN_FAULTS = {
         "1 of 11 images belong to no row",
     ),
     "twins": ({"copy": ("00.png", "10.png")}, "warning", "1 rows have an image that another row has too, the first rows 0 and 10"),
+    "parted twins": (
+        {"text": OWN + "groups = 'g.npy'", "copy": ("00.png", "10.png"), "g": np.arange(11)},
+        "error",
+        "puts rows 0 and 10 into different groups, but 10.png is a copy of 00.png",
+    ),
     "no unlabelled": ({"text": OWN.replace("[subjects.ann]", "unlabelled = '.'\n[subjects.ann]")}, "warning", "nothing to predict without"),
     "built in": ({"rename": "demo"}, "error", "demo is the name of a data set that is built in. This one can't be opened by it. Rename"),
     "elsewhere": ({"rename": "../other/mine"}, "warning", "is not in the folder of data sets, .*Move it there, or set ENCODING_DATA_DIR"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -345,6 +346,23 @@ def test_files_that_do_not_fit_are_named_with_their_mend(folder, store, text, ar
         opened(folder, store, text)
 
 
+def test_groups_may_not_part_an_image_and_its_copy_under_another_name(folder, store):
+    shutil.copy(folder / "images" / "1.png", folder / "images" / "7.png")
+    text = SHORTEST + "groups = 'days.npy'"
+    with pytest.raises(BadData, match=r"days.npy puts rows 1 and 7 into different groups, but 7.png is a copy of 1.png. Give all rows"):
+        opened(folder, store, text)
+    np.save(folder / "days.npy", np.array([0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1]))
+    assert opened(folder, store, text).groups.tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1]  # a day stays whole
+
+
+def test_groups_of_averaged_rows_name_the_rows_of_the_files(folder, store):
+    shutil.copy(folder / "images" / "1.png", folder / "images" / "3.png")
+    text = SHORTEST + "repeats = 'rows.npy'\ngroups = 'pairs.npy'\naverage = true"  # rows 2, 3 answer 1.png and rows 6, 7 its copy
+    np.save(folder / "pairs.npy", np.repeat(np.arange(6), 2))
+    with pytest.raises(BadData, match=r"puts rows 2 and 6 into different groups, but 3.png is a copy of 1.png"):
+        opened(folder, store, text)
+
+
 def test_a_line_of_the_list_that_names_nothing_is_told_by_its_number(folder, store):
     (folder / "order.txt").write_text("images/0.png\n\nimages/none.png\n")
     with pytest.raises(BadData, match=r"order.txt, line 3: there is no .*images/none.png. Paths are relative to"):
@@ -408,7 +426,7 @@ def test_images_of_equal_bytes_are_one_stimulus_whatever_they_are_called(folder,
     for twin, row in enumerate((3, 7)):
         (folder / "images" / f"{9 + twin}.png").write_bytes((folder / "images" / f"{row}.png").read_bytes())
     (folder / "dataset.toml").write_text(SHORTEST + ('groups = "groups.npy"\n' if grouped else ""))
-    np.save(folder / "groups.npy", np.arange(N))
+    np.save(folder / "groups.npy", [0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 7, 11])
     subject = DATASETS["mine"].open("me", store)
     assert subject.groups.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 7, 11] == subject.stimulus_of_row.tolist()
     for fold in folds("kfold:5:0", subject.groups):
