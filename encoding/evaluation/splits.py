@@ -1,4 +1,4 @@
-"""Split rows into training and test sets; all repeats of a stimulus fall on the same side."""
+"""Split rows into training and test sets; no stimulus is on both sides."""
 
 from __future__ import annotations
 
@@ -33,7 +33,14 @@ class NamedSplit:
     tests: Mapping[str, np.ndarray]
 
 
-def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None = None, *, runs: np.ndarray | None = None) -> list[Fold]:
+def folds(
+    split: str,
+    groups: np.ndarray,
+    named: Mapping[str, NamedSplit] | None = None,
+    *,
+    runs: np.ndarray | None = None,
+    stimuli: np.ndarray | None = None,
+) -> list[Fold]:
     """The folds that ``split`` names, over the rows that ``groups`` labels.
 
     Parameters
@@ -53,6 +60,8 @@ def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None
     groups : (n_stimuli,) int. Rows with the same number (repeats of one stimulus) stay together.
     named : the splits that come with the data.
     runs : (n_stimuli,) int, the run of each row where rows are samples of runs, in the order of time; else None.
+    stimuli : (n_stimuli,) int, equal for rows of one stimulus, where ``groups`` are coarser; else None. Training rows of a stimulus that
+        the fold tests are left out of it: two runs may share a few stimuli, and ``blocks`` tests a stimulus where it stands in each run.
 
     Raises
     ------
@@ -61,16 +70,32 @@ def folds(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit] | None
     groups = np.ascontiguousarray(groups)
     if split.startswith(f"{NAMED}:"):
         outer, _, inner = split.partition(WITHIN)
-        fold = _named_fold(outer, groups, named or {})
+        fold = _named_fold(outer, groups, named or {}, stimuli)
         if not inner:
             return [fold]
-        parts = folds(inner, groups[fold.train], runs=None if runs is None else runs[fold.train])
+        parts = _within(inner, fold, groups, runs, stimuli)
         return [Fold(train=_read_only(fold.train[part.train]), test=_read_only(fold.train[part.test])) for part in parts]
-    of_runs = b"" if runs is None else np.ascontiguousarray(runs, np.int64).tobytes()
-    return list(_folds(split, groups.tobytes(), groups.dtype.str, of_runs))
+    of_runs, of_stimuli = (b"" if each is None else np.ascontiguousarray(each, np.int64).tobytes() for each in (runs, stimuli))
+    return list(_folds(split, groups.tobytes(), groups.dtype.str, of_runs, of_stimuli))
 
 
-def _named_fold(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit]) -> Fold:
+def _within(split: str, fold: Fold, groups: np.ndarray, runs: np.ndarray | None, stimuli: np.ndarray | None) -> list[Fold]:
+    """The folds of a split of a fold's training rows, numbered among these."""
+    runs, stimuli = (None if each is None else each[fold.train] for each in (runs, stimuli))
+    return folds(split, groups[fold.train], runs=runs, stimuli=stimuli)
+
+
+def _fold(split: str, train: np.ndarray, test: np.ndarray, stimuli: np.ndarray | None, *, of: str = "") -> Fold:
+    """A fold without the training rows of tested ``stimuli`` (n_rows,); ValueError where fewer than two rows train or test, with ``of``."""
+    untested = train if stimuli is None else train[~np.isin(stimuli[train], stimuli[test])]
+    if len(untested) < 2 or len(test) < 2:
+        left_out = len(train) - len(untested)
+        why = f" {left_out:,} training rows were left out, as they repeat stimuli that are tested." if left_out else ""
+        raise ValueError(f"{split!r} leaves fewer than two training or test rows{of}.{why}")
+    return Fold(train=_read_only(untested), test=_read_only(test))
+
+
+def _named_fold(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit], stimuli: np.ndarray | None) -> Fold:
     """The fold of ``named:<name>`` or ``named:<name>:<test set>``; ValueError where there is none, or it parts a group of rows."""
     _, name, *test = split.split(":")
     if name not in named:
@@ -80,29 +105,28 @@ def _named_fold(split: str, groups: np.ndarray, named: Mapping[str, NamedSplit])
     test_set = ":".join(test) or next(iter(tests))
     if test_set not in tests:
         raise ValueError(f"{split!r}: {name} has the test sets {', '.join(tests)}.")
-    fold = Fold(train=_read_only(named[name].train.copy()), test=_read_only(tests[test_set].copy()))
-    torn = np.intersect1d(groups[fold.train], groups[fold.test])
+    train, test = named[name].train.copy(), tests[test_set].copy()
+    torn = np.intersect1d(groups[train], groups[test])
     if len(torn):
-        one, other = (int(rows[groups[rows] == torn[0]][0]) for rows in (fold.train, fold.test))
+        one, other = (int(rows[groups[rows] == torn[0]][0]) for rows in (train, test))
         raise ValueError(
             f"{split!r} trains on row {one} and tests on row {other}, which are of one stimulus or group. A score would be of a stimulus "
             "that was trained on: put all its rows on one side, or leave some out."
         )
-    if len(fold.train) < 2 or len(fold.test) < 2:
-        raise ValueError(f"{split!r} leaves fewer than two training or test rows.")
-    return fold
+    return _fold(split, train, test, stimuli)
 
 
 @lru_cache(N_REMEMBERED)
-def _folds(split: str, data: bytes, dtype: str, of_runs: bytes) -> tuple[Fold, ...]:
-    """:func:`folds` of the groups and runs of these bytes; arrays are read-only, since several fits share them."""
-    groups, runs = np.frombuffer(data, dtype), np.frombuffer(of_runs, np.int64) if of_runs else None
+def _folds(split: str, data: bytes, dtype: str, of_runs: bytes, of_stimuli: bytes) -> tuple[Fold, ...]:
+    """:func:`folds` of the groups, runs and stimuli of these bytes; arrays are read-only, since several fits share them."""
+    groups = np.frombuffer(data, dtype)
+    runs, stimuli = (np.frombuffer(each, np.int64) if each else None for each in (of_runs, of_stimuli))
     outer, _, inner = split.rpartition(WITHIN)
     if outer:
         return tuple(
             Fold(train=_read_only(fold.train[part.train]), test=_read_only(fold.train[part.test]))
-            for fold in folds(outer, groups, runs=runs)
-            for part in folds(inner, groups[fold.train], runs=None if runs is None else runs[fold.train])
+            for fold in folds(outer, groups, runs=runs, stimuli=stimuli)
+            for part in _within(inner, fold, groups, runs, stimuli)
         )
     if split == ALL:
         return (Fold(train=_read_only(np.arange(len(groups))), test=_read_only(np.zeros(0, np.int64))),)
@@ -110,9 +134,9 @@ def _folds(split: str, data: bytes, dtype: str, of_runs: bytes) -> tuple[Fold, .
     if kind == "blocks":
         if runs is None:
             raise ValueError(f"{split!r} cuts runs into stretches, and the rows of these data are no samples of runs. Write kfold:5:0.")
-        return tuple(_blocks(split, runs, int(size), seed))
-    stimuli, member = np.unique(groups, return_inverse=True)
-    order = np.arange(len(stimuli))
+        return tuple(_blocks(split, runs, int(size), seed, stimuli))
+    of_group, member = np.unique(groups, return_inverse=True)
+    order = np.arange(len(of_group))
     np.random.RandomState(seed).shuffle(order)
     if kind == "first":
         in_order = np.argsort(np.unique(groups, return_index=True)[1])  # stimuli as they come
@@ -128,17 +152,13 @@ def _folds(split: str, data: bytes, dtype: str, of_runs: bytes) -> tuple[Fold, .
         if len(order) < size:
             raise ValueError(f"{split!r} asks for {size} folds but there are only {_counted(groups)}. Ask for fewer folds.")
         parts = np.array_split(order, size)
-    result = []
-    for part in parts:
-        tested = np.isin(member, part)
-        result.append(Fold(train=_read_only(np.flatnonzero(~tested)), test=_read_only(np.flatnonzero(tested))))
-    if any(len(fold.train) < 2 or len(fold.test) < 2 for fold in result):
-        raise ValueError(f"{split!r} leaves fewer than two training or test rows of {_counted(groups)}.")
-    return tuple(result)
+    tested = (np.isin(member, part) for part in parts)
+    of = f" of {_counted(groups)}"
+    return tuple(_fold(split, np.flatnonzero(~rows), np.flatnonzero(rows), stimuli, of=of) for rows in tested)
 
 
-def _blocks(split: str, runs: np.ndarray, n: int, gap: int) -> Iterator[Fold]:
-    """The folds of ``blocks:<n>:<gap>`` over rows of ``runs`` (n_rows,)."""
+def _blocks(split: str, runs: np.ndarray, n: int, gap: int, stimuli: np.ndarray | None) -> Iterator[Fold]:
+    """The folds of ``blocks:<n>:<gap>`` over rows of ``runs`` (n_rows,), which show ``stimuli``."""
     place = np.empty(len(runs), np.int64)  # of a row within its run
     for run in np.unique(runs):
         place[runs == run] = np.arange((runs == run).sum())
@@ -148,9 +168,7 @@ def _blocks(split: str, runs: np.ndarray, n: int, gap: int) -> Iterator[Fold]:
         first, last = -(-number * longest // n), -(-(number + 1) * longest // n) - 1
         tested = np.flatnonzero(block == number)
         train = np.flatnonzero((place < first - gap) | (place > last + gap))
-        if len(train) < 2 or len(tested) < 2:
-            raise ValueError(f"{split!r} leaves fewer than two training or test rows: runs have up to {longest:,} rows.")
-        yield Fold(train=_read_only(train), test=_read_only(tested))
+        yield _fold(split, train, tested, stimuli, of=f": runs have up to {longest:,} rows")
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -186,8 +186,7 @@ class Plan(StageKeys):
         found = {}
         for test in named.tests:
             split = f"{NAMED}:{name}:{test}"
-            of_test = folds(split, self.subject.groups, self.subject.splits, runs=self.subject.runs)
-            found[test] = replace(self, spec=replace(self.spec, split=split), folds=of_test)
+            found[test] = replace(self, spec=replace(self.spec, split=split), folds=folds_of(split, self.subject))
         return found
 
     @property
@@ -270,7 +269,7 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
         subject, spec.target_groups, hemis=hemis, rois=spec.roi_names, per_target=readout.targets_apart(options)
     )
     extra_subjects = tuple(_plan_extra_subject(spec, other, store, report) for other in spec.extra_subjects)
-    parts = folds(spec.split, subject.groups, subject.splits, runs=subject.runs)
+    parts = folds_of(spec.split, subject)
     check_delays(spec, subject, readout, options)
     fit_plan = Plan(spec, subject, source, readout, options, parts, fingerprint, target_groups, extra_subjects)
     for fold in fit_plan.folds:
@@ -280,6 +279,11 @@ def _plan(spec: FitSpec, store: Store, report: Report, subject: Subject | None =
     check_widths(fit_plan)
     others = tuple(replace(other, reduced_layers=reduced) for other in extra_subjects)  # projected on this subject's components
     return replace(fit_plan, reduced_layers=reduced, extra_subjects=others) if reduced else fit_plan
+
+
+def folds_of(split: str, subject: Subject) -> list[Fold]:
+    """The folds of a split of a subject's rows; see :func:`encoding.evaluation.splits.folds`."""
+    return folds(split, subject.groups, subject.splits, runs=subject.runs, stimuli=subject.stimulus_ids)
 
 
 def _reduced_layers(fit_plan: Plan, store: Store) -> tuple[str, ...]:

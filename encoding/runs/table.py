@@ -18,8 +18,9 @@ from encoding.datasets import DATASETS, Subject
 from encoding.evaluation.noise_ceiling import noise_share, of_means
 from encoding.evaluation.normalised_scores import from_r, has_model
 from encoding.evaluation.scores import SCORES, STORED_SCORES
-from encoding.evaluation.splits import ALL, WITHIN, folds
+from encoding.evaluation.splits import ALL, WITHIN
 from encoding.fits.open import find_key, open_fit
+from encoding.fits.plan import folds_of
 from encoding.fits.result import Result
 from encoding.fits.spec import FitSpec
 from encoding.fits.vertex_scores import pooled_key
@@ -314,7 +315,7 @@ def _normalised(spec: FitSpec, paths: Mapping[str, Mapping[str, Path]], subject:
     share = 1.0
     if spec.average_repeats:
         try:
-            share = noise_share(subject.stimulus_of_row, folds(spec.split, subject.groups, subject.splits, runs=subject.runs))
+            share = noise_share(subject.stimulus_of_row, folds_of(spec.split, subject))
         except ValueError:  # the split is no longer one of these data
             return {}
     return _from_ceilings(spec, paths, {block: of_means(np.asarray(subject.ceiling[block]), share) for block in paths["r"]})

@@ -252,6 +252,20 @@ def test_a_fit_says_in_words_what_it_was_trained_and_tested_on(tiny, store):
     assert words() == ("90 training samples", "120 test samples")
 
 
+@pytest.mark.parametrize("split", ["runs", "blocks:4:2"])
+def test_samples_of_a_stimulus_that_is_tested_in_another_run_do_not_train(tiny, store, split):
+    runs, shown = np.arange(120) // 30, np.arange(120)
+    shown[50:55] = shown[:5]  # too few for the two runs to be a group
+    fits = []
+    for ids in (np.arange(120), shown):
+        tiny.change(groups=runs, stimulus_ids=ids, runs=runs)
+        fits.append(fit(replace(TINY, split=split, readout="ols"), store))
+        assert not any(np.intersect1d(ids[fold.train], ids[fold.test]).size for fold in fits[-1].plan.folds)
+    apart, repeated = (each.plan.folds for each in fits)
+    assert sum(len(fold.train) for fold in apart) == sum(len(fold.train) for fold in repeated) + 10
+    assert fits[0].key != fits[1].key
+
+
 def test_leaving_out_one_run_at_a_time_gives_scores_without_intervals(tiny, store):
     """Stimuli are counted where groups are coarser; one run a fold does not tell how scores vary between runs."""
     tiny.change(groups=np.arange(120) // 30, stimulus_ids=np.arange(120))

@@ -129,6 +129,29 @@ def test_blocks_test_every_sample_once_and_leave_a_gap_within_runs(n, gap):
         assert len(left_out) <= 2 * gap * 4 and (gap == 0) == (len(left_out) == 0)
 
 
+@pytest.mark.parametrize("split", ["kfold:4:0", "runs", "holdout:0.5:0", "blocks:4:2", "runs/kfold:2:0", "named:mine", "named:mine/runs"])
+def test_a_stimulus_that_is_tested_in_one_run_is_not_trained_on_in_another(split):
+    runs, stimuli = np.repeat(np.arange(4), 50), np.arange(200)
+    stimuli[50:70], stimuli[160:180], stimuli[90] = stimuli[:20], stimuli[100:120], stimuli[110]
+    named = {"mine": NamedSplit(np.arange(150), {"test": np.arange(150, 200)})}
+    parts, apart = (folds(split, runs, named, runs=runs, stimuli=each) for each in (stimuli, None))
+    for fold, whole in zip(parts, apart, strict=True):
+        assert fold.test.tolist() == whole.test.tolist() or "/" in split
+        assert not np.intersect1d(stimuli[fold.train], stimuli[fold.test]).size
+        if "/" not in split:  # nothing else is left out
+            assert fold.train.tolist() == whole.train[~np.isin(stimuli[whole.train], stimuli[whole.test])].tolist()
+    assert any(len(fold.train) < len(whole.train) for fold, whole in zip(parts, apart, strict=True))
+    for fold, whole in zip(folds(split, runs, named, runs=runs, stimuli=np.arange(200)), apart, strict=True):  # none is repeated
+        assert fold.train.tolist() == whole.train.tolist() and fold.test.tolist() == whole.test.tolist()
+
+
+def test_a_split_that_leaves_nothing_to_train_says_that_stimuli_are_repeated():
+    runs, shown = np.repeat([0, 1], 40), np.arange(80) % 2
+    for split in ("blocks:4:0", "runs", "named:mine"):
+        with pytest.raises(ValueError, match=r"leaves fewer than two training or test rows.*stimuli that are tested"):
+            folds(split, runs, {"mine": NamedSplit(np.arange(40), {"test": np.arange(40, 80)})}, runs=runs, stimuli=shown)
+
+
 def test_inner_folds_leave_whole_runs_out_and_cut_a_single_run_into_stretches():
     for n_folds, n_made in ((3, 3), (5, 4)):
         inner = inner_blocks(RUNS, RUNS, n_folds)
