@@ -34,9 +34,10 @@ from encoding.storage.keys import digest
 if TYPE_CHECKING:
     import pandas as pd
 
-ACROSS_VERSION = 1
+ACROSS_VERSION = 2  # of models of several folds, whose r was pooled over folds before
+ONE_FOLD_VERSION = 1
 ROW_BLOCK = 1_000  # stimuli compared at a time with those that a model was trained on
-FEWEST_ROWS = 5  # stimuli that a model is tested on in another subject
+FEWEST_ROWS = 5  # stimuli that the model of a fold is tested on in another subject
 
 
 class NotAGroup(ValueError):
@@ -168,7 +169,8 @@ def across_subjects(results: Sequence[Result], report: Report = silent, device: 
     -------
     Columns: model and tested (:func:`subject_name`), roi, hemi; n_stimuli; r_region, the correlation of the prediction averaged over the
     model's vertices of the ROI with the response averaged over the tested subject's; n_shared, the fsaverage vertices of the ROI that both
-    subjects have, and r_vertices, the mean over these of the correlation at the same vertex (NaN where there are none).
+    subjects have, and r_vertices, the mean over these of the correlation at the same vertex (NaN where there are none). Correlations are
+    those of each fold of the model, and their mean.
 
     Raises
     ------
@@ -176,9 +178,9 @@ def across_subjects(results: Sequence[Result], report: Report = silent, device: 
 
     Notes
     -----
-    The tested subject's test stimuli pass through the model's components. Stimuli that the model was trained on (the same components to
-    1e-4 of their length) are left out, fold by fold, and a stimulus is predicted by the mean of the models that may: so subjects may share
-    all stimuli, some or none. The rows of one subject tested on itself are computed in the same way, to be compared with.
+    The tested subject's test stimuli pass through the model's components. Each fold's model predicts those that it was not trained on (the
+    same components to 1e-4 of their length), and a fold with fewer than :data:`FEWEST_ROWS` of them is left out: so subjects may share all
+    stimuli, some or none. A subject tested on itself is tested on each fold's test stimuli, as in the scores of its fit.
     """
     import pandas as pd
 
@@ -212,7 +214,8 @@ def across_key(model: Result, tested: Result) -> str:
             masks.update(b"-" if places is None else np.ascontiguousarray(places[hemi], "<i8").tobytes())
             for roi in result.selected_rois:
                 masks.update(f"{hemi} {roi};".encode() + np.ascontiguousarray(result.columns(roi, hemi), "<i8").tobytes())
-    return digest("across", ACROSS_VERSION, model=model.key, tested=tested.key, reads=masks.hexdigest())
+    version = ACROSS_VERSION if len(model.plan.folds) > 1 else ONE_FOLD_VERSION
+    return digest("across", version, model=model.key, tested=tested.key, reads=masks.hexdigest())
 
 
 def stored_across(results: Sequence[Result]) -> pd.DataFrame | None:
@@ -241,48 +244,73 @@ def _pair_table(model: Result, tested: Result, arrays: Mapping[str, np.ndarray])
     return pd.DataFrame(names | {name: [str(each) for each in arrays[name]] for name in ("roi", "hemi")} | numbers)
 
 
+@dataclass(frozen=True)
+class _TestedFold:
+    """The stimuli of a tested subject that the model of one fold never saw.
+
+    Attributes
+    ----------
+    rows : (n_rows,) int64, of the subject. stimuli : (n_rows,) int, equal for rows of one stimulus.
+    predict, read : functions of hemisphere and columns to (n_rows, n_columns) predictions of the model, and responses of the subject.
+    average : whether the rows of a stimulus are averaged.
+    """
+
+    rows: np.ndarray
+    stimuli: np.ndarray
+    predict: Callable[[str, np.ndarray], np.ndarray]
+    read: Callable[[str, np.ndarray], np.ndarray]
+    average: bool
+
+    @property
+    def scored(self) -> np.ndarray:
+        """The different stimuli where their rows are averaged, else the rows."""
+        return np.unique(self.stimuli) if self.average else self.rows
+
+    def r_of_region(self, hemi: str, columns: np.ndarray, others: np.ndarray) -> float:
+        """r of the prediction averaged over ``columns`` with the response averaged over those of the tested subject."""
+        means = []
+        for values, chosen in ((self.predict, columns), (self.read, others)):
+            parts = (self._over_repeats(values(hemi, some)) for some in blocks_of(chosen, len(self.stimuli)))
+            means.append(sum(part.sum(1, dtype=np.float64) for part in parts) / len(chosen))
+        return float(pearson(*means))
+
+    def r_of_columns(self, hemi: str, columns: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """r (n_columns,) of each of ``columns`` with that of the tested subject."""
+        pairs = zip(*(blocks_of(some, len(self.stimuli)) for some in (columns, others)), strict=True)
+        r = [pearson(self._over_repeats(self.predict(hemi, mine)), self._over_repeats(self.read(hemi, theirs))) for mine, theirs in pairs]
+        return np.concatenate(r) if r else np.zeros(0)
+
+    def _over_repeats(self, values: np.ndarray) -> np.ndarray:
+        return mean_of_repeats(values, self.stimuli) if self.average else values
+
+
 def _across(model: Result, tested: Result, report: Report, device: str) -> dict[str, np.ndarray]:
     """Arrays (n_rois * n_hemis,) of a pair: roi, hemi, n_stimuli, r_region (r of the mean), n_shared and r_vertices (their mean r)."""
-    rows, predict = _predictions(model, tested, report, device)
-    average, responses = tested.plan.spec.average_repeats, tested.plan.subject.responses
-    stimuli = tested.plan.subject.stimulus_of_row[rows]
-
-    def over_repeats(values: np.ndarray) -> np.ndarray:
-        return mean_of_repeats(values, stimuli) if average else values
-
-    def predicted(hemi: str, columns: np.ndarray) -> np.ndarray:
-        return over_repeats(predict(hemi, columns))
-
-    def measured(hemi: str, columns: np.ndarray) -> np.ndarray:
-        return over_repeats(np.asarray(responses[hemi][:, columns][rows], np.float32))
-
-    def region(read: Callable[[str, np.ndarray], np.ndarray], hemi: str, columns: np.ndarray) -> np.ndarray:
-        return sum(read(hemi, some).sum(1, dtype=np.float64) for some in blocks_of(columns, len(rows))) / len(columns)
-
+    folds = _tested_folds(model, tested, report, device)
+    scored = [fold for fold in folds if len(fold.scored) >= FEWEST_ROWS]
+    n_stimuli = len(np.unique(np.concatenate([fold.scored for fold in scored or folds])))
     found: dict[str, list] = {name: [] for name in ("roi", "hemi", "n_stimuli", "r_region", "n_shared", "r_vertices")}
     hemis = [hemi for hemi in model.plan.hemis if hemi in tested.plan.hemis]
     for roi, hemi in ((roi, hemi) for roi in tested.selected_rois if roi in model.selected_rois for hemi in hemis):
         columns = [each.columns(roi, hemi) for each in (model, tested)]
         r_region, r_vertices, shared = np.nan, np.nan, np.zeros(0, int)
-        if len(rows) >= FEWEST_ROWS and all(map(len, columns)):
-            r_region = float(pearson(region(predicted, hemi, columns[0]), region(measured, hemi, columns[1])))
+        if scored and all(map(len, columns)):
+            r_region = np.mean([fold.r_of_region(hemi, *columns) for fold in scored])
             places = [each.plan.subject.vertices for each in (model, tested)]
             if all(place is not None for place in places):
                 there = [np.asarray(place[hemi])[some] for place, some in zip(places, columns, strict=True)]
                 shared, one, other = np.intersect1d(*there, return_indices=True)
-                pairs = zip(*(blocks_of(some, len(rows)) for some in (columns[0][one], columns[1][other])), strict=True)
-                r = [pearson(predicted(hemi, mine), measured(hemi, theirs)) for mine, theirs in pairs]
-                r_vertices = float(np.nanmean(np.concatenate(r))) if r and np.isfinite(np.concatenate(r)).any() else np.nan
-        n_stimuli = len(np.unique(stimuli)) if average else len(rows)
-        for name, value in zip(found, (roi, hemi, n_stimuli, r_region, len(shared), r_vertices), strict=True):
+                r = np.mean([fold.r_of_columns(hemi, columns[0][one], columns[1][other]) for fold in scored], axis=0)
+                r_vertices = np.nanmean(r) if np.isfinite(r).any() else np.nan
+        for name, value in zip(found, (roi, hemi, n_stimuli, float(r_region), len(shared), float(r_vertices)), strict=True):
             found[name].append(value)
     for result in (model, tested):
         result.plan.check_unchanged(model.store)
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _predictions(model: Result, tested: Result, report: Report, device: str) -> tuple[np.ndarray, Callable[[str, np.ndarray], np.ndarray]]:
-    """Rows of the tested subject that the model never saw, (n_rows,), and a function of hemisphere and columns to (n_rows, n_columns)."""
+def _tested_folds(model: Result, tested: Result, report: Report, device: str) -> list[_TestedFold]:
+    """For each fold of a model, the rows of the tested subject's test stimuli that it never saw."""
     plan, store, rows = model.plan, model.store, np.unique(np.concatenate([fold.test for fold in tested.plan.folds]))
     own = tested.plan.subject is plan.subject or tested.plan.subject.fingerprints == plan.subject.fingerprints
     other: Plan = plan
@@ -295,27 +323,23 @@ def _predictions(model: Result, tested: Result, report: Report, device: str) -> 
             make_plan(spec, store, subprogress(report, 0, 0.1), subject=tested.plan.subject), reduced_layers=plan.reduced_layers
         )
         extract_features(other, store, subprogress(report, 0.1, 0.8), choose_device(device), sketches=False)
-    scores, may = [], np.zeros((len(plan.folds), len(rows)), bool)
-    for number, fold in enumerate(plan.folds):
+    found, responses = [], tested.plan.subject.responses
+    for fold in plan.folds:
         Z = stored_components(plan, fold, store)
         theirs = Z if own else projected_components(plan, other, fold, store, choose_device(device))
-        scores.append(theirs)
-        for start in range(0, len(rows), ROW_BLOCK):
-            some = rows[start : start + ROW_BLOCK]
-            new = np.setdiff1d(some, fold.train) if own else without_test_stimuli(some, fold.train, Z, theirs)
-            may[number, start : start + len(some)] = np.isin(some, new)
-    kept = may.any(0)
-    rows, may = rows[kept], may[:, kept]
+        starts = range(0, len(rows), ROW_BLOCK)
+        parts = [] if own else [without_test_stimuli(rows[start : start + ROW_BLOCK], fold.train, Z, theirs) for start in starts]
+        unseen = np.intersect1d(rows, fold.test) if own else np.concatenate(parts)
 
-    def predict(hemi: str, columns: np.ndarray) -> np.ndarray:
-        total = np.zeros((len(rows), len(columns)), np.float32)
-        for fold, theirs, allowed in zip(plan.folds, scores, may, strict=True):
-            if allowed.any():
-                basis_of = partial(_basis, model, fold, theirs, rows[allowed])
-                total[allowed] += predict_fold(plan.target_groups, basis_of, int(allowed.sum()), {hemi: columns})[hemi]
-        return total / may.sum(0)[:, None]
+        def predict(hemi: str, columns: np.ndarray, fold: Fold = fold, Z: np.ndarray = theirs, rows: np.ndarray = unseen) -> np.ndarray:
+            return predict_fold(plan.target_groups, partial(_basis, model, fold, Z, rows), len(rows), {hemi: columns})[hemi]
 
-    return rows, predict
+        def read(hemi: str, columns: np.ndarray, rows: np.ndarray = unseen) -> np.ndarray:
+            return np.asarray(responses[hemi][:, columns][rows], np.float32)
+
+        stimuli = tested.plan.subject.stimulus_of_row[unseen]
+        found.append(_TestedFold(unseen, stimuli, predict, read, tested.plan.spec.average_repeats))
+    return found
 
 
 def _basis(model: Result, fold: Fold, Z: np.ndarray, rows: np.ndarray, group: TargetGroup) -> tuple[Model, object]:

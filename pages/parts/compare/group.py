@@ -92,7 +92,10 @@ def _across(fits: list[Result]) -> None:
         ask_for("across", fits, takes=plain(takes))
         return
     show_table(table, "each subject's model tested on each subject, for every region")
-    st.caption("Shared vertices are those of fsaverage that both subjects have. Stimuli that the model was trained on are left out.")
+    st.caption(
+        "Shared vertices are those of fsaverage that both subjects have. Stimuli that the model was trained on are left out, and r is the "
+        "mean of the folds' r."
+    )
 
 
 def _rsa(fits: list[Result]) -> None:

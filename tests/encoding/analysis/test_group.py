@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from encoding import Store, fit
-from encoding.analysis.group import NotAGroup, across_subjects, group_maps, group_table
+from encoding import DATASETS, Store, fit
+from encoding.analysis import group
+from encoding.analysis.group import NotAGroup, across_key, across_subjects, group_maps, group_table
 from encoding.analysis.significance import significance
 from encoding.evaluation.permutation import Permutations
 from encoding.evaluation.scores import pearson
 from encoding.runs.exchange import export, import_
+from encoding.runtime.progress import silent
 from tests.conftest import TINY, TinyDataset, TinyStimuli, register_tiny
 
 SUBJECTS = ("subj01", "subj02", "subj03")
@@ -108,32 +110,60 @@ def test_a_model_is_tested_on_another_subject_without_stimuli_that_it_was_traine
     table = across_subjects(results, device="cpu").set_index(["model", "tested", "roi", "hemi"])
     one, two = results[:2]
     pixels = [each.plan.subject.stimuli.pixels.reshape(120, -1) for each in (one, two)]
-    # rows of the second subject that each fold's model of the first may predict, and the mean of their predictions
-    rows = np.unique(np.concatenate([fold.test for fold in two.plan.folds]))
-    total, count = np.zeros((len(rows), 10)), np.zeros(len(rows))
+    # rows of the second subject that each fold's model of the first may predict; r is of each fold's, and their mean
+    tested = np.unique(np.concatenate([fold.test for fold in two.plan.folds]))
+    predictable, of_region, of_vertices = set(), [], []
     X = pixels[1] / 255
     for number, fold in enumerate(one.plan.folds):
         seen = {pixels[0][row].tobytes() for row in fold.train}
-        may = np.array([pixels[1][row].tobytes() not in seen for row in rows])
+        rows = np.array([row for row in tested if pixels[1][row].tobytes() not in seen])
         Z = one.components(number)  # every component: a linear map of the pixels
         W = np.linalg.lstsq(np.c_[pixels[0] / 255, np.ones(120)], np.asarray(Z), rcond=None)[0]
-        model = one.model("lh", number)
-        total[may] += (np.c_[X, np.ones(120)] @ W)[rows[may]] @ model.weights + model.intercept
-        count[may] += 1
-    assert split != "first:90" or count.sum() == 30  # only images of its own
-    rows, predicted = rows[count > 0], (total[count > 0].T / count[count > 0]).T
-    Y = two.plan.subject.responses["lh"][rows]
+        model, Y = one.model("lh", number), two.plan.subject.responses["lh"][rows]
+        predicted = (np.c_[X, np.ones(120)] @ W)[rows] @ model.weights + model.intercept
+        predictable |= set(rows.tolist())
+        of_region.append(pearson(predicted.mean(1), Y.mean(1)))
+        of_vertices.append(pearson(predicted[:, 2:], Y[:, :8]))
+    assert split != "first:90" or len(predictable) == 30  # only images of its own
     row = table.loc[("tiny subj01", "tiny subj02", "all", "lh")]
-    assert row["n_stimuli"] == len(rows) and row["n_shared"] == 8
-    assert row["r_region"] == pytest.approx(pearson(predicted.mean(1), Y.mean(1)), abs=1e-3)
-    assert row["r_vertices"] == pytest.approx(pearson(predicted[:, 2:], Y[:, :8]).mean(), abs=1e-3)
+    assert row["n_stimuli"] == len(predictable) and row["n_shared"] == 8
+    assert row["r_region"] == pytest.approx(np.mean(of_region), abs=1e-3)
+    assert row["r_vertices"] == pytest.approx(np.mean(of_vertices), abs=1e-3)
     driven = table.xs("driven", level="roi")
     assert driven.loc[("tiny subj01", "tiny subj02", "lh"), "n_shared"] == 3
     assert (driven["r_vertices"].dropna() > 0.6).all()
     own = table.loc[("tiny subj01", "tiny subj01", "noise", "lh")]
     assert own["n_shared"] == 3 and own["n_stimuli"] == one.n_test
-    if split == "first:90":
-        assert own["r_vertices"] == pytest.approx(one.score("lh")[5:8].mean(), abs=1e-5)
+    assert own["r_vertices"] == pytest.approx(one.score("lh")[5:8].mean(), abs=1e-5)  # as the fit's own bars
+    means = [each("lh", np.arange(5, 8)).mean(1, dtype=np.float64) for each in (one.predicted, one.measured)]
+    assert own["r_region"] == pytest.approx(one.test_r(*means), abs=1e-5)
+
+
+def test_tables_of_single_folds_keep_their_keys_and_pooled_ones_are_not_read(world):
+    """Pooled r over folds stands under version 1, which is still that of fits with one fold, whose numbers are the same."""
+    (one, *_), (folded, *_) = (world[split] for split in SPLITS)
+    assert across_key(one, one) == former_key(one, one) and across_key(folded, one) != former_key(folded, one)
+    assert across_key(one, folded) == former_key(one, folded)  # the model's folds count
+
+
+def former_key(model, tested):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(group, "ACROSS_VERSION", 1)
+        return across_key(model, tested)
+
+
+@pytest.mark.parametrize("split", ["holdout:0.75:5", "kfold:4:0"])
+def test_repeats_are_averaged_within_each_fold_and_small_folds_left_out(world, split, monkeypatch):
+    shown, subjects = np.arange(120) // 2, DATASETS["tiny"].by_name
+    monkeypatch.setitem(subjects, "subj01", replace(subjects["subj01"], groups=shown))
+    averaged = fit(replace(TINY, subject="subj01", split=split, average_repeats=True), world["first:90"][0].store, device="cpu")
+    arrays = group._across(averaged, averaged, silent, "cpu")
+    at = list(zip(arrays["roi"], arrays["hemi"], strict=True)).index(("all", "lh"))
+    assert arrays["n_stimuli"][at] == len(np.unique(np.concatenate([shown[fold.test] for fold in averaged.plan.folds])))
+    predicted, measured = (each("lh", np.arange(10)).mean(1, dtype=np.float64) for each in (averaged.predicted, averaged.measured))
+    assert arrays["r_region"][at] == pytest.approx(averaged.test_r(predicted, measured), abs=1e-5)
+    monkeypatch.setattr(group, "FEWEST_ROWS", 31)
+    assert np.isnan(group._across(averaged, averaged, silent, "cpu")["r_region"]).all()
 
 
 def test_what_is_no_group_is_refused(world, tmp_path):

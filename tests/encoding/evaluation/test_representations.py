@@ -54,6 +54,35 @@ def test_distances_and_rank_correlations_are_those_of_their_definitions(planted)
     assert np.isnan(rank_correlation(np.ones(5), np.arange(5.0)))
 
 
+@pytest.mark.parametrize("means", ["one", "of columns"])
+@pytest.mark.parametrize("spread", [0.02, 0.002])
+def test_features_far_from_0_lose_no_digits_in_float32(means, spread):
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(30, 2_000)) * spread + (10 if means == "one" else rng.uniform(5, 15, 2_000))).astype(np.float32)
+    blocks = InnerProducts.of([X[:, :700], X[:, 700:]])
+    exact = pdist(X.astype(np.float64), "correlation")
+    np.testing.assert_allclose(blocks.distances(), exact, rtol=1e-4)
+    some = np.array([2, 3, 11, 29])
+    np.testing.assert_allclose(blocks.some(some).distances(), pdist(X[some].astype(np.float64), "correlation"), rtol=1e-4)
+    Y = X[:, :40].astype(np.float64) + spread * rng.normal(size=(30, 40))
+    x, y = X - X.mean(0, dtype=np.float64), Y - Y.mean(0)
+    expected = np.linalg.norm(x.T @ y) ** 2 / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
+    assert linear_cka(blocks, InnerProducts.of([Y])) == pytest.approx(expected, rel=1e-4)
+    K, L = u_centred(x @ x.T), u_centred(y @ y.T)
+    expected = (K * L).sum() / np.sqrt((K * K).sum() * (L * L).sum())
+    assert linear_cka(blocks, InnerProducts.of([Y]), debiased=True) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_features_that_do_not_vary_have_no_cka_and_a_flat_row_no_distance(dtype):
+    X = np.random.default_rng(0).normal(size=(12, 40)).astype(dtype)
+    flat = InnerProducts.of([np.full((12, 40), 0.1, dtype)])
+    assert np.isnan(linear_cka(flat, InnerProducts.of([X]))) and np.isnan(linear_cka(flat, flat, debiased=True))
+    assert np.isnan(flat.distances()).all()
+    X[3] = 0.1
+    assert np.isnan(InnerProducts.of([X, X + dtype(0)]).distances()).sum() == 11
+
+
 def u_centred(K: np.ndarray) -> np.ndarray:
     """Székely & Rizzo (2014), whose inner products are the unbiased HSIC."""
     n, K = len(K), K - np.diag(np.diag(K))
