@@ -30,7 +30,7 @@ from encoding.storage.keys import digest
 if TYPE_CHECKING:
     import pandas as pd
 
-SIMILARITY_VERSION = 1
+SIMILARITY_VERSION = 2  # inner products about the columns' means
 UNKNOWN_SIZE = 10_000  # features of a layer that is not stored, for an estimate of the duration
 MOST_STIMULI = 1_000  # of a fold that are compared; of more, evenly spaced ones
 FEWEST_VERTICES = 3  # of which a pattern has a correlation that is not -1 or 1 by itself

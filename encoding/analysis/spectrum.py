@@ -35,7 +35,7 @@ from encoding.storage.keys import digest
 if TYPE_CHECKING:
     import pandas as pd
 
-SPECTRUM_VERSION = 1
+SPECTRUM_VERSION = 2  # inner products about the columns' means
 FIRST_RANK, LAST_RANK = 11, 500  # between which Stringer et al. fit the power law
 EIGENVECTOR_SECONDS = 3e-9  # of all of a matrix, over the cube of its size
 

@@ -28,7 +28,7 @@ from encoding.storage.keys import digest
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2  # inner products about the columns' means
 N_PROJECTIONS = 16  # random directions in which features of equal stimuli are recognised
 COLUMNS = ("roi", "hemi", "space", "n_subjects", "rsa_subjects", "ceiling_low", "ceiling_high")  # that are stored
 CLOSE = 1e-4  # of the spread of the features, within which two stimuli are one

@@ -1,44 +1,58 @@
 """Compare representations of the same stimuli: RSA, linear CKA, and the cross-validated spectrum of their principal components.
 
-Everything is computed from inner products of stimuli, K = X X' of features or responses X (n, p), which add over blocks of columns.
+Everything is computed from inner products of stimuli, K = X X' of features or responses X (n, p) about the columns' means, which add over
+blocks of columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 CORRELATIONS = ("spearman", "tau-a")
+FLAT = 1e-24  # variance over mean square that rounding alone can make in float64
 FEWEST_STIMULI = 4  # of which debiased CKA and a rank correlation of distances are defined
 
 
 @dataclass(frozen=True)
 class InnerProducts:
-    """Inner products of n stimuli over p columns.
+    """Inner products of n stimuli over p columns, about the columns' means m: features far from 0 would lose the digits in which they vary.
 
     Attributes
     ----------
-    products : (n, n) float64, X X'. sums : (n,) float64, of each row of X. n_columns : p.
+    products : (n, n) float64, Z Z' of Z = X - m. sums : (n,) float64, of each row of Z. along : (n,) float64, Z m.
+    mean_sum, mean_square : sums of m and of its squares. n_columns : p.
     """
 
     products: np.ndarray
     sums: np.ndarray
+    along: np.ndarray
+    mean_sum: float
+    mean_square: float
     n_columns: int
 
     @classmethod
     def of(cls, blocks: Iterable[np.ndarray]) -> InnerProducts:
         """Add up blocks of columns (n, b) of X, each computed in the dtype that it comes in."""
-        products, sums, n_columns = 0.0, 0.0, 0
+        products, sums, along, mean_sum, mean_square, n_columns = 0.0, 0.0, 0.0, 0.0, 0.0, 0
         for block in blocks:
-            products = products + (block @ block.T).astype(np.float64)
-            sums, n_columns = sums + block.sum(1, dtype=np.float64), n_columns + block.shape[1]
-        return cls(np.asarray(products), np.asarray(sums), n_columns)
+            means = block.mean(0, dtype=np.float64).astype(block.dtype)  # X = Z + m holds of the rounded means, too
+            Z, m = block - means, means.astype(np.float64)
+            products = products + (Z @ Z.T).astype(np.float64)
+            sums, along = sums + Z.sum(1, dtype=np.float64), along + np.einsum("ij,j->i", Z, m)
+            mean_sum, mean_square, n_columns = mean_sum + m.sum(), mean_square + m @ m, n_columns + block.shape[1]
+        return cls(np.asarray(products), np.asarray(sums), np.asarray(along), float(mean_sum), float(mean_square), n_columns)
+
+    @property
+    def varies(self) -> bool:
+        """Whether any column differs between stimuli by more than float64 rounds."""
+        return bool(np.trace(self.products) > FLAT * len(self.products) * self.mean_square)
 
     def some(self, rows: np.ndarray) -> InnerProducts:
-        """Those of some stimuli."""
-        return InnerProducts(self.products[np.ix_(rows, rows)], self.sums[rows], self.n_columns)
+        """Those of some stimuli, about the same m."""
+        return replace(self, products=self.products[np.ix_(rows, rows)], sums=self.sums[rows], along=self.along[rows])
 
     def distances(self) -> np.ndarray:
         """Representational dissimilarities, 1 less Pearson's correlation of two rows over columns, 0 … 2.
@@ -47,9 +61,12 @@ class InnerProducts:
         -------
         (n (n - 1) / 2,) float64 in the order of ``scipy.spatial.distance.pdist``; NaN for a row that does not vary over columns.
         """
-        covariance = self.products - np.outer(self.sums, self.sums) / self.n_columns
-        variance = np.diagonal(covariance)
-        scale = np.sqrt(np.where(variance > 1e-6 * np.diagonal(self.products), variance, np.nan))
+        means = self.along - self.sums * self.mean_sum / self.n_columns
+        of_means = self.mean_square - self.mean_sum**2 / self.n_columns
+        covariance = self.products - np.outer(self.sums, self.sums) / self.n_columns + means[:, None] + means + of_means
+        variance, squares = np.diagonal(covariance), np.diagonal(self.products)
+        rounding = 1e-6 * squares + 1e-12 * self.mean_square  # of products in float32, and of means in float64
+        scale = np.sqrt(np.where(variance > rounding, variance, np.nan))
         return 1 - np.clip(covariance / np.outer(scale, scale), -1, 1)[np.triu_indices(len(scale), 1)]
 
 
@@ -71,7 +88,7 @@ def linear_cka(one: InnerProducts, other: InnerProducts, *, debiased: bool = Fal
     """
     hsic = _unbiased_hsic if debiased else _hsic
     K, L = one.products, other.products
-    if len(K) < FEWEST_STIMULI:
+    if len(K) < FEWEST_STIMULI or not (one.varies and other.varies):
         return float("nan")
     own = hsic(K, K) * hsic(L, L)
     tiny = 1e-20 * np.square(np.trace(K) * np.trace(L))
