@@ -154,7 +154,8 @@ class Subject:
     fingerprints : per hemisphere, names the bytes of its responses.
     rois : per hemisphere, ROI name to its columns, sorted int64. ROIs may overlap, and be empty.
     groups : (n_stimuli,) int, equal for repeats of one stimulus, and for all rows of a run or session where the data set says so.
-    stimulus_ids : (n_stimuli,) int, equal for repeats of one stimulus, where ``groups`` are coarser; None where they are not.
+    stimulus_ids : (n_stimuli,) int, equal for repeats of one stimulus, where ``groups`` are coarser; None where they are not. Training
+        rows of a stimulus that a fold tests are left out of the fold.
     vertices : per hemisphere (n_vertices,) int64, where each column lies on fsaverage (163,842 vertices);
         None where no place is known, and then there is no brain map unless ``sampled`` says more.
     sampled : for columns that are no vertices of fsaverage: voxels, parcels, vertices of another surface. ``lh`` and ``rh`` to a pair of
