@@ -101,8 +101,9 @@ def test_the_shell_prints_and_writes_it(results, shell, monkeypatch, tmp_path):
         assert shell("significance", result.key, *words)[0] == 2
 
 
-def test_a_key_is_tested_whole_whatever_was_fitted_first_and_regions_are_asked_for(tiny, cache, shell):
-    narrow = fit(replace(TINY, rois=("driven",)), cache, device="cpu")
+def test_a_key_is_tested_whole_whatever_was_fitted_first_and_regions_are_asked_for(tiny, store, shell, monkeypatch):
+    monkeypatch.setenv("ENCODING_CACHE_DIR", str(store.root))
+    narrow = fit(replace(TINY, rois=("driven",)), store, device="cpu")
     words = ("significance", narrow.key, "--permutations", "19", "--json")
     assert json.loads(shell(*words)[1])["n_tested"] == 20
     document = json.loads(shell(*words, "--roi", "noise")[1])
