@@ -78,3 +78,14 @@ def test_the_whole_of_a_card_is_its_link(new_page, app, address, card, leads_to)
         at, before = page.evaluate(corner, [card, False]), at
     page.mouse.click(*at)
     page.wait_for_url(f"**{leads_to}*")
+
+
+def test_the_links_of_a_closed_sidebar_are_not_in_the_order_of_the_tab_key(new_page, app):
+    page = new_page(viewport={"width": 390, "height": 800})
+    open_page(page, f"{app.url}/learn")
+    page.wait_for_selector("[data-testid=stSidebar][data-collapsed=true]", state="attached")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.getBoundingClientRect().right > 0"), "the focus is off screen"
+    page.locator("[data-testid=stExpandSidebarButton]").click()
+    page.get_by_role("link", name="Explore").first.wait_for()

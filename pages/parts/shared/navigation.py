@@ -70,7 +70,7 @@ NAVIGATION_STYLE = """<style>
 :is([data-testid=stMain], [data-testid=stSidebar]) :is(a, button, summary, [role=tab]):focus-visible {
   outline: 2px solid currentColor; outline-offset: 1px
 }
-[data-testid=stSidebar][aria-expanded=false] {visibility: hidden}  /* not in sight, so not in the order of the Tab key */
+[data-testid=stSidebar][data-collapsed=true] {visibility: hidden}  /* not in sight, so not in the order of the Tab key */
 @media (forced-colors: active) {  /* what is told by a background alone keeps its colours */
   [data-testid=stApp] :is(.stCheckbox label > div, .stSlider *, .stButtonGroup button, .scale, .swatch) {forced-color-adjust: none}
 }
