@@ -20,6 +20,7 @@ import numpy as np
 from encoding.datasets._base import BadData
 from encoding.datasets._spelling import plain
 from encoding.datasets.own.array_files import member_shapes, open_array, read_array
+from encoding.datasets.own.stimulus_names import as_stems, names_of_stimuli
 from encoding.datasets.own.text_tables import is_number, read_lines
 from encoding.runtime.registry import UnknownName, unknown
 from encoding.storage.fingerprints import file_fingerprint
@@ -30,7 +31,6 @@ FOLDER = "features"
 ONE = "table"  # name of the layer of a file that holds one array
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 TEXT = (".csv", ".tsv")
-KEYS = ("stimulus", "stim_file", "image", "file", "filename", "file_name")  # a first column of such a name holds stimuli
 SUFFIXES = (*TEXT, ".npy", ".npz", ".mat", ".h5", ".hdf5")
 
 
@@ -118,8 +118,8 @@ class FeatureTable:
             return [self._by_stimulus[key] for key in self._keys_of_stimuli(self._by_stimulus)]
         if self._is_text and self._text[1]:
             row_of: dict[str, int] = {}
-            for row, key in enumerate(self._text[1]):
-                if row_of.setdefault(plain(key.strip()), row) != row:
+            for row, key in enumerate(as_stems(self._text[1], self.listed)):
+                if row_of.setdefault(plain(key), row) != row:
                     raise BadData(f"{self.path} names the stimulus {key!r} twice. Leave one row for each.")
             return np.array([row_of[key] for key in self._keys_of_stimuli(row_of)], np.int64)
         n_rows = self._shape(layer)[0]
@@ -173,10 +173,14 @@ class FeatureTable:
     def _text(self) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
         """Names of the columns, names of the stimuli where the first column holds them, and the numbers (n_rows, n_features)."""
         names, lines = read_lines(self.path)
-        keyed = (names[:1] or [""])[0].lower() in KEYS or any(cells[0] and not is_number(cells[0]) for _, cells in lines)
+        if not lines:
+            raise BadData(f"{self.path} holds a line of names and no rows. Save the table again.")
+        first, n_columns = [cells[0].strip() for _, cells in lines], len(lines[0][1])
+        named = names_of_stimuli(self.path, "".join(names[:1]), first, self.listed, self.stimuli, n_columns=n_columns)
+        keyed = len(named) > 0
         if keyed and names and len(names) > 1 and all(map(is_number, names[1:])):
             raise BadData(f"{self.path} begins with a row of numbers. Give it a first line with the names of its columns.")
-        values = np.empty((len(lines), len(lines[0][1]) - keyed))
+        values = np.empty((len(lines), n_columns - keyed))
         for row, (number, cells) in enumerate(lines):
             for column, cell in enumerate(cells[keyed:]):
                 try:
@@ -188,7 +192,7 @@ class FeatureTable:
                     ) from error
         if not values.shape[1]:
             raise BadData(f"{self.path} holds no column of numbers beside the names of the stimuli. Add one.")
-        return tuple(names[keyed:]), tuple(cells[0] for _, cells in lines) if keyed else (), values
+        return tuple(names[keyed:]), named, values
 
     @cached_property
     def _by_stimulus(self) -> dict[str, str]:

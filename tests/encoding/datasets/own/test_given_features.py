@@ -126,6 +126,48 @@ def test_a_subject_of_its_own_comes_first_and_rows_may_be_of_images_or_of_respon
     np.testing.assert_array_equal(tables["few"].read("table"), tables["many"].read("table"))
 
 
+def numbered(folder, store, header, key, stems, order=None):
+    """Open a table whose first column holds a number for each stimulus, beside X."""
+    order = RNG.permutation(N) if order is None else order
+    lines = [",".join([key(i), *(repr(float(x)) for x in X[i])]) for i in order]
+    (folder / "names.txt").write_text("\n".join(map(stems, range(N))))
+    (folder / "features" / "t.csv").write_text("\n".join([*header, *lines]))
+    return DATASETS["mine"].open("me", store).stimuli.tables["t"]
+
+
+@pytest.mark.parametrize("stems", ["{}.png", "{:03d}.png"])
+@pytest.mark.parametrize("key", ["{}", "{}.0", "{:03d}"])
+@pytest.mark.parametrize("header", ["name", "stimulus_id", "image", "picture", "luminance", ""])
+def test_a_first_column_of_names_that_are_numbers_pairs_rows_whatever_its_header(folder, store, header, key, stems):
+    table = numbered(folder, store, [f"{header},a,b,c,d,e"] if header else [], key.format, stems.format)
+    np.testing.assert_array_equal(table.read("table"), X)
+    assert table.columns("table") == (tuple("abcde") if header else ())
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [("name", lambda i: str(100 + 2 * i)), ("width", str), ("width", lambda i: str(1 + i)), ("width", lambda i: str(30_000 + i))],
+)
+def test_a_first_column_of_numbers_that_may_be_names_is_refused(folder, store, header, key):
+    stems = "scene{}.png" if key(0) != "30000" else "{}.png"
+    shown = (lambda i: stems.format(30_001 + i)) if key(0) == "30000" else stems.format
+    with pytest.raises(BadData, match=r"t\.csv, '(name|width)', holds 40 distinct whole numbers, of which \d+ are .* Name the column file"):
+        numbered(folder, store, [f"{header},a,b,c,d,e"], key, shown).read("table")
+
+
+def test_a_first_column_of_whole_numbers_may_be_a_feature(folder, store):
+    widths = RNG.permutation(N) * 7 + 640
+    for key in (lambda i: str(widths[i]), lambda i: str(i // 2)):
+        table = numbered(folder, store, ["width,a,b,c,d,e"], key, "{}.png".format, order=range(N))
+        assert table.n_features("table") == P + 1
+
+
+def test_names_of_numbers_that_two_stimuli_have_are_not_guessed(folder, store):
+    table = numbered(folder, store, ["file,a,b,c,d,e"], str, lambda i: "01.png" if i == 0 else f"{i}.png")
+    with pytest.raises(BadData, match=r"no row for 1 of 40 stimuli, the first 01\.png"):
+        table.read("table")
+
+
 def _nan(folder):
     wrong = X.copy()
     wrong[7, 3] = np.nan
