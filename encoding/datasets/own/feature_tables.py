@@ -10,6 +10,7 @@ table, or as the names of the arrays of an archive, one for each stimulus.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -215,10 +216,14 @@ class FeatureTable:
 
     def _keys_of_stimuli(self, known: Mapping[str, object]) -> list[str]:
         """The key of each stimulus among the ``known``."""
-        counts: dict[str, int] = {}
-        for path in self.listed:
-            counts[path.name] = counts.get(path.name, 0) + 1
-        keys = {path: _key_of(path, known, alone=counts.get(path.name, 1) == 1) for path in dict.fromkeys(self.stimuli)}
+        names, stems = (Counter(plain(getattr(path, part)) for path in self.listed) for part in ("name", "stem"))
+        keys = {}
+        for path in dict.fromkeys(self.stimuli):
+            name, stem = plain(path.name), plain(path.stem)
+            keys[path] = _key_of(path, known, alone=names[name] < 2, stem_alone=stems[stem] < 2)
+            if not keys[path] and stem in known and stems[stem] > 1:
+                alike = " or ".join(each.name for each in self.listed if plain(each.stem) == stem)
+                raise BadData(f"{self.path} names {stem!r}, which may be {alike}. Write the names of files with their endings.")
         if missing := [path for path, key in keys.items() if not key]:
             raise BadData(
                 f"{self.path} has no row for {len(missing):,} of {len(keys):,} stimuli, the first {missing[0].name}. Its first column "
@@ -227,9 +232,9 @@ class FeatureTable:
         return [keys[path] for path in self.stimuli]
 
 
-def _key_of(path: Path, known: Iterable[str], *, alone: bool = True) -> str:
-    """The name by which a stimulus is known: with its folder or, where no other has its name, without it, or without its ending."""
-    names = (f"{path.parent.name}/{path.name}", *((path.name, path.stem) if alone else ()))
+def _key_of(path: Path, known: Iterable[str], *, alone: bool = True, stem_alone: bool = True) -> str:
+    """The name by which a stimulus is known: with its folder or, where no other has it, without, or without its ending as well."""
+    names = (f"{path.parent.name}/{path.name}", *((path.name,) if alone else ()), *((path.stem,) if alone and stem_alone else ()))
     return next((key for name in names if (key := plain(name)) in known), "")
 
 

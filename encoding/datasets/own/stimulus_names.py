@@ -42,10 +42,11 @@ def names_of_stimuli(
     n_known = len(stems & set(keys))
     counts_rows = len(numbers) >= LEAST_ROWS and sorted(numbers) in ([*range(len(numbers))], [*range(1, len(numbers) + 1)])
     if distinct and (counts_rows or _is_likely(header) or (n_known and 2 * n_known >= len(stems))):
-        found = f"of which {n_known:,} are among the names of {len(stems):,} stimuli" if stems else "of which none is known to be a stimulus"
+        known = f"{n_known:,} are among the names of {len(stems):,} stimuli" if stems else "none is known to be a stimulus"
+        called = f", {header!r}," if header else ""
         raise BadData(
-            f"The first column of {path}{f', {header!r},' if header else ''} holds {len(numbers):,} distinct whole numbers, {found}. "
-            "Name the column file where it names stimuli, leave it out where it counts rows, or move it behind another where it is a feature."
+            f"The first column of {path}{called} holds {len(numbers):,} distinct whole numbers, of which {known}. "
+            "Name the column file where it names stimuli, leave it out where it counts rows, or move it behind another if it is a feature."
         )
     return ()
 

@@ -168,6 +168,20 @@ def test_names_of_numbers_that_two_stimuli_have_are_not_guessed(folder, store):
         table.read("table")
 
 
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_a_name_without_its_ending_that_two_stimuli_have_is_refused(folder, store, kind):
+    names = [f"{i}.{ending}" for i in range(N // 2) for ending in ("bmp", "png")]
+    table = numbered(folder, store, ["file,a,b,c,d,e"], str, names.__getitem__, order=range(N // 2))
+    if kind == "npz":
+        (folder / "features" / "t.csv").unlink()
+        np.savez(folder / "features" / "t.npz", **{str(i): X[i] for i in range(N // 2)})
+        table = DATASETS["mine"].open("me", store).stimuli.tables["t"]
+    with pytest.raises(BadData, match=r"names '0', which may be 0\.bmp or 0\.png. Write the names of files with their endings"):
+        table.read(table.layers[0])
+    np.savez(folder / "features" / "whole.npz", **{name: X[i] for i, name in enumerate(names)})
+    np.testing.assert_array_equal(DATASETS["mine"].open("me", store).stimuli.tables["whole"].read("table"), X)
+
+
 def _nan(folder):
     wrong = X.copy()
     wrong[7, 3] = np.nan
