@@ -21,7 +21,7 @@ from encoding.datasets.own.columns import read_ceilings, read_rois
 from encoding.datasets.own.dataset import OwnDataset, ceilings_from_repeats, response_matrices
 from encoding.datasets.own.description import FILE, SubjectFiles
 from encoding.datasets.own.feature_tables import find_tables, open_tables
-from encoding.datasets.own.masks import mask_volume
+from encoding.datasets.own.masks import VoxelMask, open_mask
 from encoding.datasets.own.parsing import read_description
 from encoding.datasets.own.places import SPHERES, read_places
 from encoding.datasets.own.response_files import ResponseMatrix, read_rows_of
@@ -73,9 +73,9 @@ class Examination:
             return read_rows(self.files, read_image_paths(self.files.images), self.matrices)
 
     @cached_property
-    def mask(self) -> np.ndarray | None:
-        """The volume whose voxels are columns, (x, y, z) bool; None where there is none."""
-        return None if self.files.mask is None else mask_volume(self.files.mask)[1].astype(bool)
+    def mask(self) -> VoxelMask | None:
+        """The voxels that are columns; None where columns are none of a volume."""
+        return open_mask(self.files.mask)
 
 
 def examine(path: Path, store: Store, report: Report) -> Iterator[Finding]:

@@ -8,29 +8,32 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets._base import BadData
-from encoding.datasets.own.array_files import read_array
+from encoding.datasets.own.array_files import read_array, split_member
 from encoding.datasets.own.description import SPACES, Places, Regions, SubjectFiles
+from encoding.datasets.own.grids import require_same_grid
+from encoding.datasets.own.masks import VoxelMask
 from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, from_ncsnr_of_rows, guess_unit
 
 
-def read_columns(path: Path, mask: np.ndarray | None = None) -> np.ndarray:
-    """Read one number for each column: a vector, or the voxels of ``mask`` (x, y, z) in a volume on its grid.
+def read_columns(path: Path, mask: VoxelMask | None = None) -> np.ndarray:
+    """Read one number for each column: a vector, or the voxels of ``mask`` in a volume on its grid.
 
     Raises
     ------
-    BadData where the file cannot be read, or is a volume and there is no mask of its shape.
+    BadData where the file cannot be read, or is a volume and there is no mask of its shape and affine.
     """
     values = read_array(path).squeeze()
     if values.ndim == 3:
         if mask is None:
             raise BadData(f'{path} is a volume {values.shape}, so say which voxels are columns: vertices = {{ mask = "mask.nii.gz" }}.')
-        if values.shape != mask.shape:
-            raise BadData(f"{path} is a volume {values.shape}, but the mask is {mask.shape}. Save it on the grid of the mask.")
-        return values[mask]
+        if values.shape != mask.voxels.shape:
+            raise BadData(f"{path} is a volume {values.shape}, but the mask is {mask.voxels.shape}. Save it on the grid of the mask.")
+        require_same_grid(split_member(path)[0], mask.file)
+        return values[mask.voxels]
     return values
 
 
-def read_numbers(path: Path, length: int, what: str, mask: np.ndarray | None = None) -> np.ndarray:
+def read_numbers(path: Path, length: int, what: str, mask: VoxelMask | None = None) -> np.ndarray:
     """Read (length,) whole numbers as int64; :class:`BadData` where the file is anything else. ``what`` says why that length."""
     values = read_columns(path, mask)
     if values.shape != (length,):
@@ -40,7 +43,7 @@ def read_numbers(path: Path, length: int, what: str, mask: np.ndarray | None = N
     return values.astype(np.int64)
 
 
-def read_rois(regions: Mapping[str, Regions], n_vertices: int, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def read_rois(regions: Mapping[str, Regions], n_vertices: int, mask: VoxelMask | None = None) -> dict[str, np.ndarray]:
     """Read ROI name to its columns, sorted int64; an ROI without columns is there, empty. ``mask`` as in :func:`read_columns`.
 
     Raises
@@ -90,7 +93,7 @@ def read_vertices(places: Places, block: str, n_vertices: int) -> np.ndarray:
 
 
 def read_ceilings(
-    files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]], measured: np.ndarray, mask: np.ndarray | None = None
+    files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]], measured: np.ndarray, mask: VoxelMask | None = None
 ) -> dict[str, np.ndarray] | None:
     """Read the given noise ceilings of a subject, all blocks in one unit.
 

@@ -17,7 +17,7 @@ from encoding.datasets.own.array_files import split_member
 from encoding.datasets.own.columns import n_trials, read_ceilings, read_rois
 from encoding.datasets.own.description import FILE, Description, SubjectFiles
 from encoding.datasets.own.feature_tables import FOLDER, find_tables, open_tables
-from encoding.datasets.own.masks import mask_volume
+from encoding.datasets.own.masks import open_mask
 from encoding.datasets.own.parsing import read_description
 from encoding.datasets.own.places import place_files, places_are_known, read_places
 from encoding.datasets.own.response_files import (
@@ -116,7 +116,7 @@ class OwnDataset(Dataset):
         shapes = {block: matrix.shape for block, matrix in matrices.items()}
         rows = read_rows(files, read_image_paths(files.images), matrices)
         unlabelled = read_unlabelled(files.images)
-        mask = None if files.mask is None else mask_volume(files.mask)[1].astype(bool)
+        mask = open_mask(files.mask)
         rois = {block: read_rois(files.rois[block], shape[1], mask) for block, shape in shapes.items()}
         ceiling = read_ceilings(files, shapes, rows.measured, mask)
         vertices, sampled, grid = read_places(files, matrices, store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,19 @@ def read_mask(path: Path, n_columns: int) -> tuple[np.ndarray, tuple[int, int, i
     return voxels, values.shape, affine_in_mm(image, path)
 
 
+@dataclass(frozen=True)
+class VoxelMask:
+    """The voxels of a volume that are columns: ``voxels`` (x, y, z) bool, read from ``file``."""
+
+    file: Path
+    voxels: np.ndarray
+
+
+def open_mask(path: Path | None) -> VoxelMask | None:
+    """Read a :class:`VoxelMask`; None where there is no file. BadData as :func:`mask_volume`."""
+    return None if path is None else VoxelMask(path, mask_volume(path)[1].astype(bool))
+
+
 def mask_volume(path: Path) -> tuple[SpatialImage, np.ndarray]:
     """Read a mask: its image, whose data are still on disk, and (x, y, z) zeros and ones.
 
@@ -103,7 +117,7 @@ def affine_in_mm(image: SpatialImage, path: Path) -> np.ndarray:
     """
     affine, header = np.array(image.affine, float), image.header
     is_nifti = hasattr(header, "get_xyzt_units")
-    if not is_nifti and not _is_oriented_mgh(path):  # Analyze, or an MGH without one
+    if not is_nifti and not is_oriented_mgh(path):  # Analyze, or an MGH without one
         raise BadData(
             f"{path} does not say where it lies ({type(image).__name__} without an orientation), so left and right could be swapped. "
             "Save it as NIfTI with its affine in MNI space."
@@ -141,7 +155,7 @@ def affine_in_mm(image: SpatialImage, path: Path) -> np.ndarray:
     return affine
 
 
-def _is_oriented_mgh(path: Path) -> bool:
+def is_oriented_mgh(path: Path) -> bool:
     """Whether a file is MGH and says where it lies (goodRASFlag); nibabel gives others a default."""
     with (gzip.open if path.suffix.lower() == ".mgz" else open)(path, "rb") as file:
         start = file.read(30)

@@ -19,6 +19,7 @@ from encoding.datasets._base import BadData
 from encoding.datasets._responses import BLOCK_BYTES, FACTS, read_responses, require_real, responses_are_known
 from encoding.datasets.own.array_files import find_reader, is_volume, open_array, split_member
 from encoding.datasets.own.arrays import ArrayFile
+from encoding.datasets.own.grids import require_same_grid
 from encoding.datasets.own.masks import mask_volume
 from encoding.datasets.own.runs import RunWork
 from encoding.evaluation.noise_ceiling import ncsnr_of_correlations, ncsnr_of_repeats
@@ -65,7 +66,7 @@ class ResponseMatrix:
 
     Raises
     ------
-    BadData where a file has another shape, or no real numbers.
+    BadData where a file has another shape or, of volumes, another affine than the mask or the first file, or no real numbers.
     """
 
     def __init__(self, paths: Sequence[Path], *, transposed: bool = False, mask: Path | None = None) -> None:
@@ -79,6 +80,8 @@ class ResponseMatrix:
                     f"{path} has {found[-1][0]:,} rows of {found[-1][1]:,} columns, but {self.paths[0]} has {found[0][1]:,} columns. "
                     "Files of one block hold the same vertices or voxels, in the same order."
                 )
+            if self._voxels is not None and array.ndim > 2:
+                require_same_grid(split_member(path)[0], split_member(self.paths[0])[0])
             if 0 in found[-1]:
                 raise BadData(f"{path} has shape {array.shape}: it holds no responses. Save it again.")
         self.rows_of_file = tuple(n_rows for n_rows, _ in found)
@@ -109,6 +112,7 @@ class ResponseMatrix:
             return n_rows, prod(space)
         if (there := mask_volume(self.mask)[1].shape) != space:
             raise BadData(f"{array.path} holds volumes {space}, but {self.mask} is {there}. Save the mask on the grid of the responses.")
+        require_same_grid(split_member(array.path)[0], self.mask)
         return n_rows, len(self._voxels)
 
     def _is_last(self, array: ArrayFile) -> bool:
