@@ -27,6 +27,7 @@ from encoding.datasets.own.places import SPHERES, read_places
 from encoding.datasets.own.response_files import ResponseMatrix, read_rows_of
 from encoding.datasets.own.rows import FROM_ONE, Rows, check_groups, read_rows
 from encoding.datasets.own.runs import check_lengths, windows
+from encoding.datasets.own.sides import files_of_sides, is_named_other
 from encoding.datasets.own.splits import read_splits
 from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
 from encoding.evaluation.noise_ceiling import describe_repeats
@@ -151,6 +152,15 @@ def check_stimuli(case: Examination) -> Iterator[Finding]:
     if images.unlabelled and not unlabelled:
         what = f"no {'clips' if images.clips else 'images'} in {images.unlabelled}."
         yield Finding("warning", what, "There is nothing to predict without responses.", "Put them there, or take unlabelled out.")
+
+
+def check_sides(case: Examination) -> Iterator[Finding]:
+    """Warn of files that are named after the other hemisphere than they are given for."""
+    if named := [(block, path) for block, path in files_of_sides(case.files) if is_named_other(path, block)]:
+        block, path = named[0]
+        more = f", and {len(named) - 1} more files are named so" if len(named) > 1 else ""
+        what = f"{path.name} is given for {block}, but its name is of the other hemisphere{more}."
+        yield Finding("warning", what, "Left and right may be swapped.", f"Look at {FILE}, or rename the file.")
 
 
 def check_rows(case: Examination) -> Iterator[Finding]:
@@ -299,6 +309,7 @@ def check_tables(case: Examination) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (
     check_stimuli,
+    check_sides,
     check_rows,
     check_responses,
     check_rois,

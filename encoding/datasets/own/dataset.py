@@ -30,6 +30,7 @@ from encoding.datasets.own.response_files import (
 )
 from encoding.datasets.own.rows import Rows, check_groups, read_rows
 from encoding.datasets.own.runs import check_lengths, windows
+from encoding.datasets.own.sides import require_sides
 from encoding.datasets.own.splits import read_splits, split_names
 from encoding.datasets.own.stimuli import read_image_paths, read_unlabelled
 from encoding.evaluation.noise_ceiling import describe_repeats, from_ncsnr_of_rows
@@ -193,7 +194,9 @@ def stimulus_files(files: SubjectFiles, rows: Rows) -> list[Path]:
 
 
 def response_matrices(files: SubjectFiles) -> dict[str, ResponseMatrix]:
-    """The responses of every block, as their files hold them; BadData where a file has no such responses."""
+    """The responses of every block, as their files hold them; BadData where a file has no such responses,
+    or any file of the subject is of the other hemisphere than it is given for."""
+    require_sides(files)
     return {block: open_matrix(paths, transposed=files.transposed, mask=files.mask) for block, paths in files.responses.items()}
 
 
