@@ -15,7 +15,7 @@ from encoding.datasets._images import not_listed
 from encoding.datasets.own.columns import read_numbers
 from encoding.datasets.own.description import SubjectFiles
 from encoding.datasets.own.response_files import ResponseMatrix, RowWork
-from encoding.datasets.own.runs import Runs, RunWork, film_groups, read_runs, sample_paths
+from encoding.datasets.own.runs import Runs, RunWork, divided_by_files, film_groups, read_runs, sample_paths
 from encoding.datasets.own.stimuli import event_rows
 from encoding.storage.fingerprints import first_equal
 
@@ -166,15 +166,25 @@ def _sessions(files: SubjectFiles, matrices: Mapping[str, ResponseMatrix], n_row
             )
         labels = [(table, row[files.sessions]) for table, _, row in event_rows(files.images, files.sessions)]
     else:
-        several = [np.repeat(np.arange(len(each.paths)), each.rows_of_file) for each in matrices.values() if len(each.paths) > 1]
-        labels = several[0] if several else [table for table, _, _ in event_rows(files.images)]
-        if not several and len(files.images.events) < 2:
+        divided = divided_by_files(matrices)
+        events = [] if divided else [table for table, _, _ in event_rows(files.images)]
+        labels = np.repeat(np.arange(len(divided.paths)), divided.rows_of_file) if divided else events
+        if divided is None and len(files.images.events) < 2:
             raise BadData(
                 'zscore = "session" needs the session of each row: sessions = "sessions.npy", the name of a column of the events, or '
                 "several files of responses or of events, one for each session."
             )
     numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in (labels.tolist() if isinstance(labels, np.ndarray) else labels)])
+    labels = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    sessions = np.array([numbers.setdefault(label, len(numbers)) for label in labels])
+    n_of_row = np.bincount(sessions)[sessions]
+    if len(alone := np.flatnonzero(n_of_row == 1)):
+        source = files.sessions if isinstance(files.sessions, Path) else next(iter(files.responses.values()))[0]
+        raise BadData(
+            f'{source}: row {alone[0]} (counted from 0) is alone in its session, so zscore = "session" would make all of its values 0. '
+            "Name the session of each row so that none has a single one, or take zscore out."
+        )
+    return sessions
 
 
 def _same_rows(files: SubjectFiles, shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 VERSION = 1  # raised when other numbers are made of the same rows
 COLUMNS_AT_ONCE = 4_096  # of a run, in float64
 LEAST_SAMPLES = 2  # of a run that are kept
+MAX_SHOWN = 6  # numbers of rows that a message lists
 ALIKE = 0.5  # share of its samples that a run shows as another does, for both to be of one film
 
 
@@ -63,12 +64,35 @@ class Runs:
         return (places >= drop[0]) & (places < lengths[self.of_row] - drop[1])
 
 
+def divided_by_files(matrices: Mapping[str, ResponseMatrix]) -> ResponseMatrix | None:
+    """The responses whose files tell the sessions or runs of the rows: the first of several files; None where every block is one file.
+
+    Raises
+    ------
+    BadData where the files of two blocks divide the rows in different places.
+    """
+    several = {block: matrix for block, matrix in matrices.items() if len(matrix.paths) > 1}
+    for block, matrix in several.items():
+        first = next(iter(several))
+        if matrix.rows_of_file != several[first].rows_of_file:
+            counts = " but ".join(f"those of {each} {_counted(several[each].rows_of_file)}" for each in (first, block))
+            raise BadData(
+                f"Sessions and runs are taken from files, {counts} ({several[first].paths[0]}, {matrix.paths[0]}). "
+                "Divide the rows of all blocks alike, or name the session or run of each row: sessions, or runs in [time]."
+            )
+    return next(iter(several.values()), None)
+
+
+def _counted(rows: Sequence[int]) -> str:
+    return f"have {', '.join(map(str, rows[:MAX_SHOWN]))}{' …' if len(rows) > MAX_SHOWN else ''} rows"
+
+
 def read_runs(files: SubjectFiles, matrices: Mapping[str, ResponseMatrix], n_rows: int) -> Runs:
     """Find the run of each row: as given, else the file of responses that it stands in.
 
     Raises
     ------
-    BadData where rows of a run do not follow one another.
+    BadData where rows of a run do not follow one another, or the files of two blocks divide the rows differently.
     """
     source = files.time.runs
     names: list[str] = []
@@ -83,9 +107,9 @@ def read_runs(files: SubjectFiles, matrices: Mapping[str, ResponseMatrix], n_row
         if len(labels) != n_rows:
             raise BadData(f"The events give the runs of {len(labels):,} rows, but the responses have {n_rows:,}.")
     else:
-        several = [matrix for matrix in matrices.values() if len(matrix.paths) > 1] or list(matrices.values())[:1]
-        labels = np.repeat(np.arange(len(several[0].paths)), several[0].rows_of_file).tolist()
-        stems = [member.rpartition("/")[2] or file.name.partition(".")[0] for file, member in map(split_member, several[0].paths)]
+        matrix = divided_by_files(matrices) or next(iter(matrices.values()))
+        labels = np.repeat(np.arange(len(matrix.paths)), matrix.rows_of_file).tolist()
+        stems = [member.rpartition("/")[2] or file.name.partition(".")[0] for file, member in map(split_member, matrix.paths)]
         names = stems if len(set(stems)) == len(stems) else [f"run {number}" for number in range(1, len(stems) + 1)]
     number = {label: place for place, label in enumerate(dict.fromkeys(labels))}
     of_row = np.array([number[label] for label in labels], np.int64)
