@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from encoding.datasets._arrays import open_npy
+from encoding.datasets._arrays import as_float32_advice, open_npy
 from encoding.datasets._base import BadData
 from encoding.datasets._other_formats import N_BYTES, is_gifti, is_hdf5, is_matlab5, is_matlab7, is_mgh, is_nifti, is_zip, other_format
 from encoding.datasets._pickles import DAMAGED, StoredArray, as_array, as_text, load_plain
@@ -162,7 +162,14 @@ def _open_mat(path: Path, member: str) -> ArrayFile:
 
     headers = _mat_headers(path)
     name = choose_member(path, member, headers)
-    return ArrayFile(path, _Whole(*headers[name], lambda: loadmat(path, variable_names=[name])[name]), name)
+
+    def load() -> np.ndarray:
+        values = loadmat(path, variable_names=[name])[name]
+        if values.dtype.kind == "c":  # which the header does not say
+            raise BadData(f"{path}:{name} holds {values.dtype} where real numbers are needed. {as_float32_advice(path, values.dtype)}")
+        return values
+
+    return ArrayFile(path, _Whole(*headers[name], load), name)
 
 
 def _start(path: Path) -> bytes:
@@ -204,7 +211,7 @@ def _open_volume(path: Path, member: str) -> ArrayFile:
     image = nibabel.load(path, keep_file_open=True)
     values = image.dataobj
     scaled = float(getattr(values, "slope", 1)) != 1 or float(getattr(values, "inter", 0)) != 0
-    whole = _Proxy(values, np.dtype("f8") if scaled else values.dtype)
+    whole = _Proxy(values, np.dtype("f8") if scaled and values.dtype.kind in "iuf" else values.dtype)
     if not isinstance(image, nibabel.Cifti2Image):
         refuse_member(path, member, "a volume holds one array")
         return ArrayFile(path, whole, rows_last=True)

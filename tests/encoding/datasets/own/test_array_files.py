@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 
 import h5py
+import nibabel
 import numpy as np
 import pytest
 import scipy.io
@@ -13,6 +15,7 @@ import scipy.io
 from encoding.datasets import BadData
 from encoding.datasets.own.array_files import find_reader, open_array, read_array, split_member
 from encoding.datasets.own.formats import ARRAY_READERS, cifti_columns
+from encoding.datasets.own.response_files import ResponseMatrix, RowWork, read_single_rows
 from tests.encoding.datasets.own.array_writers import MATRICES, VOLUMES
 
 Y = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
@@ -147,3 +150,30 @@ def test_every_reader_is_found_by_its_endings_and_no_other():
     for reader in ARRAY_READERS:
         assert all(find_reader(Path(f"A{suffix.upper()}")) is reader for suffix in reader.suffixes)
     assert find_reader(Path("a.parquet")) is None
+
+
+def _scaled_complex(path):
+    """NIfTI of complex numbers with a slope of 2, which nibabel reads and does not write."""
+    nibabel.Nifti1Image((VOLUME * (1 + 1j)).astype(np.complex64), np.eye(4)).to_filename(path)
+    content = bytearray(path.read_bytes())
+    content[112:120] = struct.pack("<2f", 2, 0)  # scl_slope, scl_inter
+    path.write_bytes(content)
+
+
+COMPLEX = {
+    "Y.npy": lambda path: np.save(path, Y * 1j),
+    "Y.npz": lambda path: np.savez(path, Y=Y * 1j),
+    "double.mat": lambda path: scipy.io.savemat(path, {"Y": Y.astype(complex)}),
+    "single.mat": lambda path: scipy.io.savemat(path, {"Y": Y * np.complex64(1j)}),
+    "volume.nii": lambda path: nibabel.Nifti1Image(VOLUME[:1, :1] * np.complex64(1j), np.eye(4)).to_filename(path),
+    "scaled.nii": _scaled_complex,
+}
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_numbers_are_never_cut_to_their_real_part(tmp_path, store, name):
+    path, mask = tmp_path / name, tmp_path / "mask.nii"
+    COMPLEX[name](path)
+    nibabel.Nifti1Image(np.ones(VOLUME.shape[:3], np.uint8), np.eye(4)).to_filename(mask)
+    with pytest.raises(BadData, match=r"holds complex\d+ where real numbers are needed. Complex numbers have no single real value"):
+        read_single_rows(ResponseMatrix([path], mask=mask if name == "scaled.nii" else None), RowWork(), store)
