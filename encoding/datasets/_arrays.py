@@ -30,9 +30,13 @@ def open_npy(path: Path) -> np.ndarray:
     require_regular(path)
     _refuse_other_formats(path)
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
     except BAD_HEADER as error:
         raise BadData(f"{path} is damaged or cut short ({error}). {AGAIN}") from error
+    n_bytes, expected = path.stat().st_size, array.offset + array.nbytes
+    if n_bytes > expected:
+        raise BadData(f"{path} is damaged: it has {n_bytes:,} bytes where its header says {expected:,}. {AGAIN}")
+    return array
 
 
 def _refuse_other_formats(path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from encoding.datasets import BadData
+from encoding.datasets.own.arrays import UNREADABLE
 from encoding.storage.files import is_passing
 
 
@@ -38,4 +39,9 @@ def found_by(check: Iterator[Finding], name: str = "") -> Iterator[Finding]:
             if is_passing(error):
                 raise
             finding = Finding("error", str(error), "Until then the subject cannot be opened.")
+        except UNREADABLE as error:  # a fault that no reader names; it must not keep the doctor from all other data
+            if isinstance(error, MemoryError):
+                raise
+            what = f"a file cannot be read ({type(error).__name__}: {error})."
+            finding = Finding("error", what, "Until then the subject cannot be opened.")
         yield Finding(finding.level, f"{name}: {finding.what}" if name else finding.what, finding.meaning, finding.fix)

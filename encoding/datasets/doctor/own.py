@@ -20,7 +20,7 @@ from encoding.datasets.own.array_files import find_reader, open_array, split_mem
 from encoding.datasets.own.columns import read_ceilings, read_rois
 from encoding.datasets.own.dataset import OwnDataset, ceilings_from_repeats, response_matrices
 from encoding.datasets.own.description import FILE, SubjectFiles
-from encoding.datasets.own.feature_tables import find_tables, open_tables
+from encoding.datasets.own.feature_tables import FeatureTable, find_tables, open_tables
 from encoding.datasets.own.masks import VoxelMask, open_mask
 from encoding.datasets.own.parsing import read_description
 from encoding.datasets.own.places import SPHERES, read_places
@@ -303,8 +303,12 @@ def check_splits(case: Examination) -> Iterator[Finding]:
 def check_tables(case: Examination) -> Iterator[Finding]:
     """Check the feature tables: their rows agree with the stimuli, and their values are numbers."""
     for name, table in open_tables(case.tables, case.rows.paths, case.rows.listed, case.store, **case.rows.samples).items():
-        sizes = ", ".join(f"{layer} {table.read(layer).shape[1]:,} columns" for layer in table.layers)
-        yield Finding("ok", f"features given/{name}: {sizes}.")
+        yield from found_by(_check_table(name, table))  # damage in one table hides no other
+
+
+def _check_table(name: str, table: FeatureTable) -> Iterator[Finding]:
+    sizes = ", ".join(f"{layer} {table.read(layer).shape[1]:,} columns" for layer in table.layers)
+    yield Finding("ok", f"features given/{name}: {sizes}.")
 
 
 CHECKS: tuple[Callable[[Examination], Iterator[Finding]], ...] = (

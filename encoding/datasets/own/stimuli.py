@@ -11,7 +11,7 @@ from encoding.datasets._spelling import decoded, on_disk, plain, same_name
 from encoding.datasets._videos import SUFFIXES as CLIPS
 from encoding.datasets._videos import list_videos
 from encoding.datasets.own.description import StimulusFiles
-from encoding.datasets.own.text_tables import read_lines
+from encoding.datasets.own.text_tables import place_of_column, read_lines
 from encoding.runtime.registry import unknown
 from encoding.storage.files import raise_passing
 
@@ -94,6 +94,7 @@ def event_rows(images: StimulusFiles, *columns: str) -> Iterator[tuple[Path, int
             if column not in names:
                 hint = " Name the column of the stimulus' files: column = ..." if column == images.column else ""
                 raise BadData(f"{table}: {unknown('column', column, names, show=len(names))}{hint}")
+            place_of_column(table, column, names)
         for number, cells in lines:
             row = dict(zip(names, map(str.strip, cells), strict=True))
             if row[images.column].lower() not in NOTHING:
