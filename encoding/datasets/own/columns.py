@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from encoding.datasets._base import BadData
-from encoding.datasets.own.array_files import read_array, split_member
+from encoding.datasets.own.array_files import is_volume, read_array, split_member
 from encoding.datasets.own.description import SPACES, Places, Regions, SubjectFiles
 from encoding.datasets.own.grids import require_same_grid
-from encoding.datasets.own.masks import VoxelMask
+from encoding.datasets.own.masks import VoxelMask, one_volume, without_rounding
 from encoding.evaluation.noise_ceiling import as_fraction, from_ncsnr, from_ncsnr_of_rows, guess_unit
 
 
@@ -22,7 +22,8 @@ def read_columns(path: Path, mask: VoxelMask | None = None) -> np.ndarray:
     ------
     BadData where the file cannot be read, or is a volume and there is no mask of its shape and affine.
     """
-    values = read_array(path).squeeze()
+    values = read_array(path)
+    values = one_volume(values) if is_volume(path) and sum(n > 1 for n in values.shape[:3]) > 1 else values.squeeze()
     if values.ndim == 3:
         if mask is None:
             raise BadData(f'{path} is a volume {values.shape}, so say which voxels are columns: vertices = {{ mask = "mask.nii.gz" }}.')
@@ -36,6 +37,7 @@ def read_columns(path: Path, mask: VoxelMask | None = None) -> np.ndarray:
 def read_numbers(path: Path, length: int, what: str, mask: VoxelMask | None = None) -> np.ndarray:
     """Read (length,) whole numbers as int64; :class:`BadData` where the file is anything else. ``what`` says why that length."""
     values = read_columns(path, mask)
+    values = without_rounding(values) if is_volume(path) else values
     if values.shape != (length,):
         raise BadData(f"{path} has shape {values.shape}, but {what} {length:,}. Save one number for each.")
     if values.dtype.kind not in "biuf" or (values.dtype.kind == "f" and not np.array_equal(values, np.floor(values))):

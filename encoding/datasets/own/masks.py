@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ MAX_VOXELS = 2**28  # of a whole head at 0.4 mm
 UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units to millimetres: unknown, metres, millimetres, micrometres
 VOXEL_SIZES = (0.05, 50.0)  # mm
 LEAST_ANGLE = 1e-3  # volume of the unit vectors along the voxels' axes
+ROUNDING = 1e-3  # by which whole numbers in a volume may be off
 REACH = 150.0  # mm from the middle of the head
 Sampled = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -78,6 +80,7 @@ def mask_volume(path: Path) -> tuple[SpatialImage, np.ndarray]:
     BadData where the file is no volume of zeros and ones.
     """
     image, values = read_volume(path)
+    values = without_rounding(values)
     if not np.isin(values, (0, 1)).all():
         raise BadData(f"{path} holds other numbers than 0 and 1. Save where there is data: (mask > 0).astype('uint8').")
     return image, values
@@ -97,7 +100,7 @@ def read_volume(path: Path) -> tuple[SpatialImage, np.ndarray]:
         image = nibabel.load(path)
         if np.prod(image.shape, dtype=float) > MAX_VOXELS:
             raise BadData(f"{path} has {image.shape} voxels, too many for a mask. Save it at the resolution of the responses.")
-        values = np.asarray(image.dataobj).squeeze()
+        values = one_volume(np.asarray(image.dataobj))
     except BadData:
         raise
     except (OSError, ValueError, EOFError, zlib.error, gzip.BadGzipFile, nibabel.filebasedimages.ImageFileError) as error:
@@ -106,6 +109,24 @@ def read_volume(path: Path) -> tuple[SpatialImage, np.ndarray]:
     if values.ndim != 3:
         raise BadData(f"{path} has shape {values.shape} where a mask of one volume (x, y, z) is needed. Save the mask alone.")
     return image, values
+
+
+def one_volume(values: np.ndarray) -> np.ndarray:
+    """The (x, y, z) of an array whose other axes have one entry; a volume of a single slice keeps its three axes."""
+    if values.ndim >= 3 and prod(values.shape[3:]) == 1:
+        return values.reshape(values.shape[:3])
+    return values.squeeze()
+
+
+def without_rounding(values: np.ndarray) -> np.ndarray:
+    """Values of which all are whole numbers but for rounding, as those numbers; others as they are.
+
+    The slope of a NIfTI header makes 1.0000001 of 1.
+    """
+    if values.dtype.kind != "f" or not np.isfinite(values).all():
+        return values
+    rounded = np.rint(values)
+    return rounded if np.abs(values - rounded).max(initial=0) <= ROUNDING else values
 
 
 def affine_in_mm(image: SpatialImage, path: Path) -> np.ndarray:

@@ -17,7 +17,16 @@ from encoding.datasets.own.array_files import read_array, split_member
 from encoding.datasets.own.columns import read_vertices
 from encoding.datasets.own.description import SPACES, Places, SubjectFiles
 from encoding.datasets.own.formats import cifti_columns
-from encoding.datasets.own.masks import Sampled, affine_in_mm, is_sampled, mask_volume, read_mask, read_sampled, read_volume
+from encoding.datasets.own.masks import (
+    Sampled,
+    affine_in_mm,
+    is_sampled,
+    mask_volume,
+    read_mask,
+    read_sampled,
+    read_volume,
+    without_rounding,
+)
 from encoding.datasets.own.response_files import ResponseMatrix
 from encoding.storage.store import Store
 
@@ -175,7 +184,7 @@ def read_parcels(parcels: Path | Mapping[str, Path], n_columns: int) -> Sampled:
 
 
 def _labels(values: np.ndarray, path: Path, n_columns: int) -> np.ndarray:
-    labels = np.asarray(values)
+    labels = without_rounding(np.asarray(values))
     if labels.dtype.kind not in "iuf" or not np.isin(labels, np.arange(n_columns + 1)).all():
         raise BadData(
             f"{path} must hold whole numbers from 0 to {n_columns:,}, as the responses have {n_columns:,} columns: label 1 is the first, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import nibabel
 import numpy as np
 import pytest
@@ -104,3 +106,38 @@ def test_the_place_of_other_formats_is_not_known(tmp_path):
     nibabel.MGHImage(VOLUMES, RAS).to_filename(tmp_path / "b.mgz")
     assert find_affine(tmp_path / "b.npy") is None
     np.testing.assert_allclose(find_affine(tmp_path / "b.mgz"), RAS)
+
+
+@pytest.mark.parametrize("trailing", [(), (1,)])
+def test_a_volume_of_a_single_slice_has_voxels_too(folder, store, trailing):
+    mask = np.zeros((6, 4, 1, *trailing), np.uint8)
+    mask.ravel()[[1, 5, 8, 13, 22]] = 1
+    for name, values in (("mask", mask), ("roi", mask), ("share", 0.5 * mask), ("b", VOLUMES.reshape(6, 4, 1, N))):
+        save(folder / f"{name}.nii.gz", values)
+    me = opened(folder, store, ONE + ROI + CEILING)
+    np.testing.assert_array_equal(me.responses["brain"][:], VOLUMES.reshape(-1, N)[mask.ravel() == 1].T)
+    assert me.rois["brain"]["V1"].tolist() == [0, 1, 2, 3, 4] and me.ceiling["brain"].tolist() == [0.5] * 5
+    assert me.grid.shape == (6, 4, 1)
+
+
+def test_a_scale_in_the_header_may_round_zeros_and_ones(folder, store):
+    for name in ("mask", "roi"):
+        image = nibabel.Nifti1Image(np.where(MASK, 10_000, 0).astype(np.int16), RAS)
+        image.to_filename(folder / f"{name}.nii")
+        content = bytearray((folder / f"{name}.nii").read_bytes())
+        content[112:120] = struct.pack("<2f", 1.0000001e-4, 0)  # scl_slope, scl_inter
+        (folder / f"{name}.nii").write_bytes(content)
+    values = np.asarray(nibabel.load(folder / "mask.nii").dataobj)
+    assert values.max() != 1 and abs(values.max() - 1) < 1e-5
+    text = (BASE + ONE + ROI).replace("mask.nii.gz", "mask.nii").replace("roi.nii.gz", "roi.nii")
+    (folder / "dataset.toml").write_text(text)
+    me = DATASETS["mine"].open("me", store)
+    np.testing.assert_array_equal(me.responses["brain"][:], VOLUMES[MASK == 1].T)
+    assert me.rois["brain"]["V1"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("value", [0.9, 1.01, np.nan])
+def test_other_numbers_are_no_mask(folder, store, value):
+    save(folder / "mask.nii.gz", np.where(MASK, value, 0))
+    with pytest.raises(BadData, match="holds other numbers than 0 and 1"):
+        opened(folder, store, ONE)
